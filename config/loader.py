@@ -1,0 +1,219 @@
+"""Reads `environments/*.toml` and reports everything that is wrong with them in one go."""
+
+import difflib
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Annotated, Any, cast, get_args
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+
+from config.model import Environment
+from config.positions import line_of_keys
+from config.problems import InvalidEnvironments, Problem, shown
+from config.rules import BETWEEN_ENVIRONMENTS, RULES, Contradiction
+
+ENVIRONMENTS = Path(__file__).resolve().parent.parent / "environments"
+
+
+def available(directory: Path = ENVIRONMENTS) -> tuple[str, ...]:
+    """Names of the environments, which are the names of their files."""
+    return tuple(sorted(path.stem for path in directory.glob("*.toml")))
+
+
+def load(names: Sequence[str] = (), *, directory: Path = ENVIRONMENTS) -> dict[str, Environment]:
+    """The environments with these names, or all of them when no name is given.
+
+    Others are read too, for what must hold between environments, but a fault in them alone does not count.
+
+    Raises `InvalidEnvironments` with every problem of every file asked for.
+    """
+    known = available(directory)
+    wanted = tuple(dict.fromkeys(names)) or known
+    problems: list[Problem] = []
+    if not known:
+        raise InvalidEnvironments([_without_line(directory, "environments", None, "at least one NAME.toml in here")])
+    for name in wanted:
+        if name not in known:
+            hint = _nearest(name, known)
+            problems.append(_without_line(directory, "environment", shown("", name), f"one of {', '.join(known)}", hint))
+
+    files = {name: _File(directory / f"{name}.toml") for name in known}
+    for name in wanted:
+        problems += files[name].problems if name in files else []
+    valid = {name: file.environment for name, file in files.items() if file.environment is not None}
+    for rule in BETWEEN_ENVIRONMENTS:
+        for name, contradiction in rule(valid):
+            if name in wanted:
+                problems.append(files[name].problem(contradiction))
+    if problems:
+        raise InvalidEnvironments(problems)
+    return {name: valid[name] for name in wanted}
+
+
+@dataclass
+class _File:
+    """One environment file: its environment when it is valid, otherwise its problems."""
+
+    path: Path
+    environment: Environment | None = None
+    problems: list[Problem] = field(default_factory=list)
+    _raw: dict[str, Any] = field(default_factory=dict)
+    _lines: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        try:
+            text = self.path.read_bytes().decode()
+            self._raw = tomllib.loads(text)
+        except OSError as error:
+            self.problems = [_without_line(self.path, "file", None, "a readable file", str(error.strerror))]
+            return
+        except UnicodeDecodeError as error:
+            line = error.object[: error.start].count(b"\n") + 1
+            self.problems = [Problem(file=self.path, line=line, key="file", found=None, expected="UTF-8 text")]
+            return
+        except tomllib.TOMLDecodeError as error:
+            self.problems = [_syntax_problem(self.path, text, str(error))]
+            return
+        self._lines = line_of_keys(text)
+        partial = self._check_table(Environment, self._raw, prefix="")
+        for rule in RULES:
+            try:
+                contradictions = list(rule(cast(Environment, partial)))
+            except AttributeError:
+                # The rule reads a value that is missing or invalid. Without such a value it is the rule that is wrong.
+                if not self.problems:
+                    raise
+                continue
+            self.problems += map(self.problem, contradictions)
+        if not self.problems:
+            self.environment = Environment.model_validate_json(json.dumps(self._raw))
+
+    def problem(self, contradiction: Contradiction) -> Problem:
+        return self._problem(contradiction.key, contradiction.expected, contradiction.hint)
+
+    def _problem(self, key: str, expected: str, hint: str | None = None) -> Problem:
+        """A problem with what is, or is not, at this dotted key."""
+        value: Any = self._raw
+        for part in key.split("."):
+            value = value[part] if isinstance(value, Mapping) and part in value else None
+        closest = key
+        while closest and closest not in self._lines:
+            closest = closest.rpartition(".")[0]
+        return Problem(
+            file=_relative(self.path),
+            line=self._lines.get(closest, 1),
+            key=key,
+            found=None if value is None else shown(key, value),
+            expected=expected,
+            hint=hint,
+        )
+
+    def _check_table(self, model: type[BaseModel], raw: Mapping[str, Any], prefix: str) -> SimpleNamespace:
+        """Checks each key by itself, so that one bad value hides no other, and returns the good ones."""
+        schema = model.model_json_schema()
+        good = SimpleNamespace()
+        for key in raw.keys() - model.model_fields.keys():
+            known = tuple(model.model_fields)
+            where = prefix.rstrip(".") or "the file"
+            self.problems.append(
+                self._problem(prefix + key, f"a key of {where}: {', '.join(known)}", _nearest(key, known))
+            )
+        for key, info in model.model_fields.items():
+            dotted = prefix + key
+            table = _table_model(info)
+            if key not in raw:
+                if info.is_required():
+                    self.problems.append(self._problem(dotted, f"this key; it is missing ({_allowed(schema, key)})"))
+                else:
+                    setattr(good, key, info.default)
+            elif table is not None:
+                if isinstance(raw[key], Mapping):
+                    setattr(good, key, self._check_table(table, raw[key], dotted + "."))
+                else:
+                    self.problems.append(self._problem(dotted, f"a table, [{dotted}]"))
+            else:
+                self._check_value(good, info, schema, dotted, raw[key])
+        return good
+
+    def _check_value(
+        self, good: SimpleNamespace, info: FieldInfo, schema: dict[str, Any], dotted: str, value: object
+    ) -> None:
+        key = dotted.rpartition(".")[2]
+        adapter: TypeAdapter[Any] = TypeAdapter(Annotated[info.annotation, info])
+        try:
+            # JSON's strictness is TOML's: an array is a tuple, but a string is never a number.
+            setattr(good, key, adapter.validate_json(json.dumps(value), strict=True))
+        except TypeError:
+            self.problems.append(self._problem(dotted, _allowed(schema, key) + ", not a date or time"))
+        except ValidationError as error:
+            own_words = [e["msg"].removeprefix("Value error, ") for e in error.errors() if e["type"] == "value_error"]
+            items = sorted({str(part) for e in error.errors() for part in e["loc"][:1] if isinstance(part, int)})
+            hint = f"wrong at position {', '.join(str(int(item) + 1) for item in items)}" if items else None
+            self.problems.append(self._problem(dotted, own_words[0] if own_words else _allowed(schema, key), hint))
+
+
+def _table_model(info: FieldInfo) -> type[BaseModel] | None:
+    for candidate in (info.annotation, *get_args(info.annotation)):
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            return candidate
+    return None
+
+
+def _allowed(schema: Mapping[str, Any], key: str) -> str:
+    """What the model's JSON Schema allows for this key, in words."""
+    return _in_words(schema["properties"][key])
+
+
+def _in_words(part: Mapping[str, Any]) -> str:
+    if "$ref" in part:
+        return "a table"
+    if "anyOf" in part:
+        return " or ".join(_in_words(option) for option in part["anyOf"] if option.get("type") != "null")
+    if "const" in part:
+        return json.dumps(part["const"])
+    if "enum" in part:
+        return "one of " + ", ".join(map(json.dumps, part["enum"]))
+    kind = part["type"]
+    if kind == "integer":
+        return f"an integer from {part['minimum']} to {part['maximum']}"
+    if kind == "boolean":
+        return "true or false"
+    if kind == "array":
+        least, most = part.get("minItems"), part.get("maxItems")
+        count = f"{least} to {most} " if least is not None and most is not None else ""
+        return f"an array of {count}items, each {_in_words(part['items'])}"
+    examples = f", like {' or '.join(map(json.dumps, part['examples']))}" if "examples" in part else ""
+    if "minLength" in part and not examples:
+        return f"a string of at least {part['minLength']} characters"
+    pattern = f" that matches {part['pattern']}" if "pattern" in part and not examples else ""
+    return f"a string{pattern}{examples}"
+
+
+def _nearest(value: str, known: Sequence[str]) -> str | None:
+    matches = difflib.get_close_matches(value, known, n=1, cutoff=0.5)
+    return f"did you mean {matches[0]}?" if matches else None
+
+
+def _syntax_problem(path: Path, text: str, message: str) -> Problem:
+    """tomllib ends its messages in "(at line 3, column 7)" or "(at end of document)"."""
+    what, _, position = message.rpartition(" (at ")
+    digits = "".join(char for char in position.partition(",")[0] if char.isdigit())
+    line = int(digits) if digits else len(text.splitlines()) or 1
+    return Problem(file=_relative(path), line=line, key="file", found=None, expected="valid TOML", hint=what)
+
+
+def _without_line(
+    path: Path, key: str, found: str | None, expected: str, hint: str | None = None
+) -> Problem:
+    return Problem(file=_relative(path), line=1, key=key, found=found, expected=expected, hint=hint)
+
+
+def _relative(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+

@@ -1,0 +1,225 @@
+"""What may differ between environments. Everything else is a constant inside a construct.
+
+Every model is frozen and strict: a key that is not here is an error, and so is a string where a number belongs.
+What one value may be is said here; what several values must be to each other is said in `config.rules`.
+"""
+
+from ipaddress import IPv4Network
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+def _canonical_cidr(value: str) -> str:
+    try:
+        network = IPv4Network(value)
+    except ValueError as error:
+        raise ValueError(f"an IPv4 network without host bits, like 10.20.0.0/16 ({error})") from error
+    if not network.is_private:
+        raise ValueError("a network from the private ranges of RFC 1918, like 10.20.0.0/16")
+    return value
+
+
+def _no_repetition(values: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(values)) != len(values):
+        raise ValueError("values that are all different")
+    return values
+
+
+def _not_latest(value: str) -> str:
+    if value.endswith(":latest"):
+        raise ValueError("a digest, or a tag other than latest")
+    return value
+
+
+_HOSTNAME = r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$"
+
+Hostname = Annotated[str, Field(pattern=_HOSTNAME, max_length=253, examples=["api.example.com"])]
+Cidr = Annotated[
+    str, AfterValidator(_canonical_cidr), WithJsonSchema({"type": "string", "examples": ["10.20.0.0/16"]})
+]
+EmailAddress = Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+\.[a-z]{2,63}$", examples=["oncall@example.com"])]
+ZoneName = Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d[a-z]$", examples=["eu-central-1a"])]
+GitHubRepository = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+/[A-Za-z0-9._-]+$", examples=["example/backend"])]
+Reason = Annotated[str, Field(min_length=20, description="Why, in words that a stranger can check.")]
+
+# Tasks are offered by Fargate in these pairs only: vCPU units → MiB
+# (AWS documentation, "Task CPU and memory"; read 2026-11).
+FARGATE_MEMORY: dict[int, range] = {
+    256: range(512, 2048 + 1, 512),
+    512: range(1024, 4096 + 1, 1024),
+    1024: range(2048, 8192 + 1, 1024),
+    2048: range(4096, 16384 + 1, 1024),
+    4096: range(8192, 30720 + 1, 1024),
+}
+
+
+class Aws(Section):
+    """Where the environment lives."""
+
+    account: str = Field(pattern=r"^\d{12}$", description="The AWS account's twelve digits.", examples=["111122223333"])
+    region: str = Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$", examples=["eu-central-1"])
+
+
+class Domains(Section):
+    """The names under which users reach the product; all of them in one Cloudflare zone."""
+
+    zone: Hostname
+    site: Hostname = Field(description="The Next.js frontend.")
+    api: Hostname = Field(description="The API.")
+    media: Hostname = Field(description="Media from the bucket, cached at the edge.")
+
+
+class Network(Section):
+    """The VPC."""
+
+    cidr: Cidr = Field(description="Must not overlap with any network that this one will ever be peered with.")
+    # Named, not counted: with account and region written down, a synth without credentials would otherwise
+    # place everything in zones called dummy1a and dummy1b.
+    availability_zones: Annotated[tuple[ZoneName, ...], AfterValidator(_no_repetition)] = Field(
+        min_length=2, max_length=3
+    )
+    nat: Literal["per-az", "single", "instance"] = Field(
+        description="How private subnets reach the internet. Prices in eu-central-1, 2026-11, without traffic: "
+        "per-az about 38 USD a month and zone; single about 38 USD, but losing its zone cuts everyone off; "
+        "instance about 4 USD for one t4g.nano that nobody repairs."
+    )
+    interface_endpoints: Annotated[
+        tuple[Literal["ecr.api", "ecr.dkr", "logs", "secretsmanager", "ssm", "kms"], ...],
+        AfterValidator(_no_repetition),
+    ] = Field(
+        default=(),
+        description="AWS services reached without NAT, about 8 USD a month for each service and zone. "
+        "A task needs ecr.api, ecr.dkr, logs and secretsmanager to start while NAT is away.",
+    )
+
+
+class Database(Section):
+    """RDS PostgreSQL."""
+
+    instance: str = Field(
+        pattern=r"^(t4g\.(micro|small|medium|large|2?xlarge)|[mr][78]g\.(large|(2|4|8|12|16|24|48)?xlarge))$",
+        description="Instance class without its `db.` prefix; Graviton only.",
+        examples=["t4g.medium", "r8g.large"],
+    )
+    multi_az: bool = Field(description="A standby in another zone; fails over by DNS in one to two minutes.")
+    storage_gib: int = Field(ge=20, le=65536)
+    max_storage_gib: int = Field(ge=22, le=65536, description="Storage grows by itself up to here.")
+    pitr_days: int = Field(ge=1, le=35, description="Daily backups and point-in-time recovery reach back this far.")
+    insights: Literal["standard", "advanced"] = Field(
+        description="Database Insights; `advanced` keeps 15 months of query statistics and is billed per vCPU."
+    )
+
+
+class Redis(Section):
+    """The required cache. Its data may be lost; that it is down may not go unnoticed."""
+
+    node: str = Field(
+        pattern=r"^cache\.(t4g\.(micro|small|medium)|[mr]7g\.(large|(2|4|8|12|16)?xlarge))$",
+        examples=["cache.t4g.small", "cache.r7g.large"],
+    )
+    replicas: int = Field(
+        ge=0, le=5, description="Copies beside the primary; from one on: Multi-AZ with automatic failover."
+    )
+    snapshot_days: int = Field(default=1, ge=1, le=35, description="Daily snapshots are kept this long.")
+
+
+class Media(Section):
+    """The bucket behind the media hostname."""
+
+    bucket: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$",
+        description="Globally unique. No dots: TLS to S3 by wildcard certificate would fail (Cloudflare strict mode).",
+        examples=["example-media-a1b2c3"],
+    )
+    adopt: bool = Field(default=False, description="The bucket exists already: use it, neither create nor delete it.")
+
+
+class Service(Section):
+    """One Fargate service behind the load balancer."""
+
+    cpu: Literal[256, 512, 1024, 2048, 4096] = Field(description="1024 is one vCPU.")
+    memory_mib: int = Field(ge=512, le=30720)
+    min_tasks: int = Field(ge=1, le=500)
+    max_tasks: int = Field(ge=1, le=500)
+    port: int = Field(ge=1024, le=65535, description="Where the container listens; it does not run as root.")
+    health_path: str = Field(
+        pattern=r"^/[A-Za-z0-9/_.-]*$",
+        description="Liveness: must answer 200 without touching Redis or the database.",
+        examples=["/api/health/live"],
+    )
+    # At least five: the alarms that can roll a release back need three minutes to see a fault.
+    bake_minutes: int = Field(
+        ge=5, le=1440, description="How long the old version stays ready after all traffic has moved to the new one."
+    )
+    spot: bool = Field(default=False, description="Fargate Spot: up to 70 % cheaper, tasks end on two minutes' notice.")
+
+
+class Amplify(Section):
+    """AWS Amplify Hosting builds and serves the frontend itself, from its repository."""
+
+    repository: GitHubRepository
+    branch: str = Field(min_length=1, max_length=255)
+    access_token_secret: str = Field(
+        pattern=r"^[A-Za-z0-9/_+=.@-]{1,512}$",
+        description="Name of the Secrets Manager secret that holds a GitHub token; never the token itself.",
+    )
+
+
+class Frontend(Section):
+    """The Next.js site, in one of two ways: exactly one of the tables is present."""
+
+    ecs: Service | None = None
+    amplify: Amplify | None = None
+
+
+class Alarms(Section):
+    """Who hears of an alarm, by severity. Each address confirms by e-mail once."""
+
+    critical: tuple[EmailAddress, ...] = Field(description="Wakes somebody up.")
+    warning: tuple[EmailAddress, ...] = Field(description="Is looked at on the next working day.")
+    info: tuple[EmailAddress, ...] = Field(default=(), description="Is there to be looked up.")
+
+
+class Delivery(Section):
+    """Who may deploy: workflows of one GitHub repository, running in one GitHub environment."""
+
+    repository: GitHubRepository
+    environment: str = Field(pattern=r"^[A-Za-z0-9_-]{1,255}$")
+    # IAM knows one provider per URL and account; a second environment in the same account must not bring another.
+    owns_oidc_provider: bool = Field(description="True for exactly one environment of each AWS account.")
+
+
+class Protection(Section):
+    """What happens to data when its stack is destroyed."""
+
+    data: Literal["keep", "disposable"] = Field(
+        description="keep: deletion protection, final snapshot, bucket retained. disposable: gone with the stack."
+    )
+    reason: Reason | None = Field(default=None, description="Required when the data is disposable.")
+
+
+class Environment(Section):
+    """Everything that one environment decides."""
+
+    product: str = Field(pattern=r"^[a-z][a-z0-9-]{1,19}$", description="Begins the name of every stack.")
+    protection: Protection
+    aws: Aws
+    domains: Domains
+    network: Network
+    database: Database
+    redis: Redis
+    media: Media
+    api: Service
+    frontend: Frontend
+    bootstrap_image: Annotated[str, AfterValidator(_not_latest)] = Field(
+        pattern=r"^[a-z0-9.-]+(/[a-z0-9._-]+)+(:[A-Za-z0-9._-]+|@sha256:[0-9a-f]{64})$",
+        description="A public Node.js image that stands in until the first release of a service.",
+        examples=["registry.example.com/library/node:24-alpine"],
+    )
+    alarms: Alarms
+    delivery: Delivery

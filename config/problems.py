@@ -1,0 +1,55 @@
+"""What is wrong with an environment file, said so that it can be put right without asking."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+_SECRET_KEY = re.compile(r"(password|passwd|secret|token|credential|api_?key|dsn)", re.IGNORECASE)
+_SECRET_VALUE = re.compile(r"://[^/\s]*@|-----BEGIN|\b(sk|ghp|gho|github_pat|xox[bp])[_-]|\bAKIA[0-9A-Z]{12,}")
+_LONGEST_SHOWN = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """One finding: where, what was found there, and what would be right."""
+
+    file: Path
+    line: int
+    key: str
+    found: str | None
+    """The offending value as it may be shown; None where there is no value (a missing key)."""
+    expected: str
+    hint: str | None = None
+
+    def __str__(self) -> str:
+        found = "" if self.found is None else f" = {self.found}"
+        lines = [f"{self.file}:{self.line}: {self.key}{found}", f"  expected: {self.expected}"]
+        if self.hint:
+            lines.append(f"  {self.hint}")
+        return "\n".join(lines)
+
+
+class InvalidEnvironments(Exception):
+    """Every problem of every file that was asked for, not only the first."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+def shown(key: str, value: object) -> str:
+    """The value in TOML's spelling, shortened, or asterisks where it might be a secret."""
+    if _SECRET_KEY.search(key.rpartition(".")[2]) or _SECRET_VALUE.search(str(value)):
+        return "********"
+    if isinstance(value, bool):
+        text = str(value).lower()
+    elif isinstance(value, str):
+        text = '"' + value.encode("unicode_escape").decode().replace('"', '\\"') + '"'
+    elif isinstance(value, list):
+        text = "[" + ", ".join(shown(key, item) for item in value) + "]"
+    elif isinstance(value, dict):
+        text = "a table with " + (", ".join(map(str, value)) or "nothing in it")
+    else:
+        text = str(value)
+    return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 1] + "…"

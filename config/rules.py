@@ -1,0 +1,205 @@
+"""What must hold between several values of one environment, or of several environments.
+
+A rule reads only what it needs. It yields nothing when all is well, and it is skipped when a value that it reads is
+itself invalid: that has been reported already.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+
+from config.model import FARGATE_MEMORY, Environment, Service
+
+
+@dataclass(frozen=True)
+class Contradiction:
+    """A value that cannot stand beside the others."""
+
+    key: str
+    expected: str
+    hint: str | None = None
+
+
+Rule = Callable[[Environment], Iterator[Contradiction]]
+_Named = Mapping[str, Environment]
+
+# Subnet sizes follow from the network's own: a private subnet is an eighth of it, the others a sixty-fourth.
+PRIVATE_SUBNET_BITS = 3
+OTHER_SUBNET_BITS = 6
+_SMALLEST_SUBNET = 28
+_RESERVED_ADDRESSES = 5  # AWS keeps the first four and the last address of each subnet.
+
+
+def _services(environment: Environment) -> Iterator[tuple[str, Service]]:
+    yield "api", environment.api
+    if environment.frontend.ecs is not None:
+        yield "frontend.ecs", environment.frontend.ecs
+
+
+def zones_belong_to_the_region(environment: Environment) -> Iterator[Contradiction]:
+    region = environment.aws.region
+    for zone in environment.network.availability_zones:
+        if zone[:-1] != region:
+            yield Contradiction("network.availability_zones", f"zones of {region}, like {region}a", f"{zone} is not")
+
+
+def network_has_room(environment: Environment) -> Iterator[Contradiction]:
+    prefix = IPv4Network(environment.network.cidr).prefixlen
+    widest, narrowest = 16, _SMALLEST_SUBNET - OTHER_SUBNET_BITS
+    if not widest <= prefix <= narrowest:
+        yield Contradiction("network.cidr", f"a network from /{widest} to /{narrowest}, so that its subnets fit")
+        return
+    per_zone = 2 ** (32 - prefix - PRIVATE_SUBNET_BITS) - _RESERVED_ADDRESSES
+    zones = len(environment.network.availability_zones)
+    # During a release blue and green both run, and one zone may be away.
+    needed = 2 * sum(service.max_tasks for _, service in _services(environment))
+    if needed > per_zone * (zones - 1):
+        yield Contradiction(
+            "network.cidr",
+            f"room for {needed} tasks (blue and green at max_tasks) in {zones - 1} of {zones} zones",
+            f"a /{prefix} gives {per_zone} addresses in each zone's private subnet",
+        )
+
+
+def endpoints_come_in_working_sets(environment: Environment) -> Iterator[Contradiction]:
+    pull = {"ecr.api", "ecr.dkr"}
+    if len(pull & set(environment.network.interface_endpoints)) == 1:
+        yield Contradiction("network.interface_endpoints", "both ecr.api and ecr.dkr, or neither: a pull needs both")
+
+
+def hostnames_are_in_the_zone(environment: Environment) -> Iterator[Contradiction]:
+    domains = environment.domains
+    for name in ("site", "api", "media"):
+        host: str = getattr(domains, name)
+        if host != domains.zone and not host.endswith("." + domains.zone):
+            yield Contradiction(f"domains.{name}", f"{domains.zone} or a name that ends in .{domains.zone}")
+    for name, other in (("api", "site"), ("media", "site"), ("media", "api")):
+        if getattr(domains, name) == getattr(domains, other):
+            yield Contradiction(f"domains.{name}", f"a name of its own; domains.{other} is the same")
+
+
+def storage_can_grow(environment: Environment) -> Iterator[Contradiction]:
+    least = -(-environment.database.storage_gib * 11 // 10)
+    if environment.database.max_storage_gib < least:
+        yield Contradiction(
+            "database.max_storage_gib", f"at least {least}: RDS wants ten per cent more than storage_gib"
+        )
+
+
+def bucket_name_is_one_that_s3_takes(environment: Environment) -> Iterator[Contradiction]:
+    name = environment.media.bucket
+    for prefix in ("xn--", "sthree-", "amzn-s3-demo-"):
+        if name.startswith(prefix):
+            yield Contradiction("media.bucket", f"a name that does not begin with {prefix} (S3 reserves it)")
+    for suffix in ("-s3alias", "--ol-s3", "--x-s3", "--table-s3"):
+        if name.endswith(suffix):
+            yield Contradiction("media.bucket", f"a name that does not end in {suffix} (S3 reserves it)")
+
+
+def tasks_are_a_range(environment: Environment) -> Iterator[Contradiction]:
+    for key, service in _services(environment):
+        if service.min_tasks > service.max_tasks:
+            yield Contradiction(
+                f"{key}.min_tasks", f"at most {key}.max_tasks, which is {service.max_tasks}", "or raise max_tasks"
+            )
+
+
+def memory_fits_the_cpu(environment: Environment) -> Iterator[Contradiction]:
+    for key, service in _services(environment):
+        allowed = FARGATE_MEMORY[service.cpu]
+        if service.memory_mib not in allowed:
+            yield Contradiction(
+                f"{key}.memory_mib",
+                f"{allowed.start} to {allowed[-1]} in steps of {allowed.step}, as Fargate offers for cpu = {service.cpu}",
+            )
+
+
+def frontend_is_hosted_one_way(environment: Environment) -> Iterator[Contradiction]:
+    if (environment.frontend.ecs is None) == (environment.frontend.amplify is None):
+        yield Contradiction("frontend", "exactly one of the tables [frontend.ecs] and [frontend.amplify]")
+
+
+def disposable_data_has_a_reason(environment: Environment) -> Iterator[Contradiction]:
+    if environment.protection.data == "disposable" and environment.protection.reason is None:
+        yield Contradiction("protection.reason", "why this data may be lost, in twenty characters or more")
+
+
+def kept_data_can_be_recovered(environment: Environment) -> Iterator[Contradiction]:
+    if environment.protection.data == "keep" and environment.database.pitr_days < 7:
+        yield Contradiction("database.pitr_days", "7 to 35 while protection.data is keep")
+
+
+def kept_data_survives_a_zone(environment: Environment) -> Iterator[Contradiction]:
+    """An environment whose data is kept serves users, and goes on serving them when a zone is lost."""
+    because = "while protection.data is keep: one zone may be lost"
+    if environment.protection.data != "keep":
+        return
+    if len(environment.network.availability_zones) < 3:
+        yield Contradiction("network.availability_zones", f"three zones {because}")
+    if environment.network.nat != "per-az":
+        yield Contradiction("network.nat", f'"per-az" {because}')
+    if not environment.database.multi_az:
+        yield Contradiction("database.multi_az", f"true {because}")
+    if environment.redis.replicas < 1:
+        yield Contradiction("redis.replicas", f"1 to 5 {because}")
+    for key, service in _services(environment):
+        if service.min_tasks < 2:
+            yield Contradiction(f"{key}.min_tasks", f"2 or more {because}")
+        if service.spot:
+            yield Contradiction(f"{key}.spot", "false while protection.data is keep: Spot may end every task at once")
+
+
+def kept_data_is_watched(environment: Environment) -> Iterator[Contradiction]:
+    if environment.protection.data == "keep":
+        for severity in ("critical", "warning"):
+            if not getattr(environment.alarms, severity):
+                yield Contradiction(f"alarms.{severity}", "at least one address while protection.data is keep")
+
+
+RULES: tuple[Rule, ...] = (
+    zones_belong_to_the_region,
+    network_has_room,
+    endpoints_come_in_working_sets,
+    hostnames_are_in_the_zone,
+    storage_can_grow,
+    bucket_name_is_one_that_s3_takes,
+    tasks_are_a_range,
+    memory_fits_the_cpu,
+    frontend_is_hosted_one_way,
+    disposable_data_has_a_reason,
+    kept_data_can_be_recovered,
+    kept_data_survives_a_zone,
+    kept_data_is_watched,
+)
+
+
+def nothing_is_claimed_twice(environments: _Named) -> Iterator[tuple[str, Contradiction]]:
+    """Yields (name of the environment, contradiction); the first environment by name keeps what it claims."""
+    claimed: dict[tuple[str, str], str] = {}
+    for name, environment in sorted(environments.items()):
+        claims = {
+            "media.bucket": environment.media.bucket,
+            "domains.site": environment.domains.site,
+            "domains.api": environment.domains.api,
+            "domains.media": environment.domains.media,
+            "delivery.environment": f"{environment.delivery.repository} {environment.delivery.environment}",
+        }
+        for key, value in claims.items():
+            holder = claimed.setdefault(("domains" if key.startswith("domains.") else key, value), name)
+            if holder != name:
+                yield name, Contradiction(key, "something that no other environment uses", f"{holder} has it already")
+
+
+def each_account_has_one_oidc_provider(environments: _Named) -> Iterator[tuple[str, Contradiction]]:
+    by_account: dict[str, list[str]] = {}
+    for name, environment in sorted(environments.items()):
+        by_account.setdefault(environment.aws.account, []).append(name)
+    for account, names in by_account.items():
+        owners = [name for name in names if environments[name].delivery.owns_oidc_provider]
+        if len(owners) != 1:
+            key = "delivery.owns_oidc_provider"
+            expected = f"true for exactly one environment of account {account}"
+            yield (owners or names)[-1], Contradiction(key, expected, f"true for: {', '.join(owners) or 'none'}")
+
+
+BETWEEN_ENVIRONMENTS = (nothing_is_claimed_twice, each_account_has_one_oidc_provider)

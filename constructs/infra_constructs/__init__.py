@@ -1,0 +1,1 @@
+"""What the product is made of. Each module models one idea; `stacks/` wires them."""

@@ -1,0 +1,97 @@
+"""The one place that makes alarms: what is measured, what it means for a user, who hears of it, what to do."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_sns as sns
+from constructs import Construct
+
+
+class Severity(StrEnum):
+    """How soon somebody looks."""
+
+    CRITICAL = "critical"
+    """Users are hurt, or will be within the hour: wakes somebody up."""
+    WARNING = "warning"
+    """Worth a look on the next working day."""
+    INFO = "info"
+    """There to be looked up."""
+
+
+class Missing(StrEnum):
+    """What no data means; each alarm has to say."""
+
+    IS_BAD = "breaching"
+    IS_GOOD = "notBreaching"
+    IS_IGNORED = "ignore"
+
+
+Topics = Mapping[Severity, sns.ITopic]
+_TREAT = {
+    Missing.IS_BAD: cloudwatch.TreatMissingData.BREACHING,
+    Missing.IS_GOOD: cloudwatch.TreatMissingData.NOT_BREACHING,
+    Missing.IS_IGNORED: cloudwatch.TreatMissingData.IGNORE,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Threshold:
+    """When the alarm goes off: `breaches` of the last `periods` measurements are beyond `value`, in `unit`."""
+
+    value: float
+    unit: str
+    breaches: int
+    periods: int
+    below: bool = False
+    """Too little is the fault, not too much."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlarmSpec:
+    """What an alarm says to the person who is woken by it."""
+
+    runbook: str
+    """Name of the file in docs/runbooks, without its suffix; also the kind of the alarm."""
+    means: str
+    """What users notice, in one sentence."""
+    severity: Severity
+    metric: cloudwatch.IMetric
+    threshold: Threshold
+    missing: Missing
+
+
+def add_alarm(
+    scope: Construct, id_: str, *, topics: Topics, spec: AlarmSpec, physical_name: str | None = None
+) -> cloudwatch.Alarm:
+    """An alarm that tells its topic when it goes off and when it is over.
+
+    `physical_name` is for the alarms that gate a release only: ECS knows them by name.
+    """
+    threshold = spec.threshold
+    operator = cloudwatch.ComparisonOperator
+    alarm = cloudwatch.Alarm(
+        scope,
+        id_,
+        alarm_name=physical_name,
+        alarm_description=(
+            f"{spec.severity.upper()}: {spec.means} "
+            f"Threshold: {'below' if threshold.below else 'above'} {threshold.value:g} {threshold.unit} in "
+            f"{threshold.breaches} of {threshold.periods} periods. Runbook: docs/runbooks/{spec.runbook}.md"
+        ),
+        metric=spec.metric,
+        threshold=threshold.value,
+        comparison_operator=operator.LESS_THAN_THRESHOLD if threshold.below else operator.GREATER_THAN_THRESHOLD,
+        evaluation_periods=threshold.periods,
+        datapoints_to_alarm=threshold.breaches,
+        treat_missing_data=_TREAT[spec.missing],
+    )
+    action = actions.SnsAction(topics[spec.severity])
+    alarm.add_alarm_action(action)
+    alarm.add_ok_action(action)
+    cdk.Tags.of(alarm).add("severity", spec.severity)
+    cdk.Tags.of(alarm).add("runbook", spec.runbook)
+    return alarm

@@ -1,0 +1,71 @@
+"""The gate of cdk-nag's rule packs, and the only way through it.
+
+cdk-nag accepts acknowledgements without a reason, for rules that do not exist, and for whole trees. This one does not.
+"""
+
+from dataclasses import dataclass
+
+import aws_cdk as cdk
+from cdk_nag import AwsSolutionsChecks
+from constructs import Construct, IConstruct
+
+_FEWEST_WORDS = 5
+
+
+@dataclass(frozen=True)
+class Acknowledged:
+    """One finding that stays, where and why; kept so that a test can tell the stale ones."""
+
+    path: str
+    finding: str
+    reason: str
+
+
+_METADATA = "infra:acknowledged"
+
+
+def gate(app: cdk.App) -> None:
+    """Makes `synth` fail on every finding of AwsSolutions that nobody acknowledged."""
+    cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app, verbose=True))
+
+
+def acknowledge(scope: Construct, finding: str, *, reason: str) -> None:
+    """Lets one finding stay on one resource.
+
+    `finding` is the rule's id with its detail, as the report prints it: `AwsSolutions-IAM5[Resource::*]`.
+
+    Raises `ValueError` when the scope is wider than one resource, the id is not qualified with its pack, or the
+    reason could stand beside any finding.
+    """
+    where = f"{scope.node.path}: {finding}"
+    own = scope if cdk.CfnResource.is_cfn_resource(scope) else scope.node.default_child
+    if own is None or not cdk.CfnResource.is_cfn_resource(own):
+        raise ValueError(f"{where}: acknowledge on one resource; {scope.node.path or 'the app'} is not one")
+    if "-" not in finding.partition("[")[0] or "*" in finding.partition("[")[0]:
+        raise ValueError(f"{where}: the id must be whole, like AwsSolutions-S1")
+    if len(set(reason.lower().split())) < _FEWEST_WORDS:
+        raise ValueError(f"{where}: the reason {reason!r} must say in a few words why this finding is right to stay")
+    pack = finding.partition("-")[0]
+    cdk.Validations.of(own).acknowledge(cdk.Acknowledgment(id=f"{pack}::{finding}", reason=reason))
+    own.node.add_metadata(_METADATA, {"finding": finding, "reason": reason})
+
+
+def uses_managed_policy(name: str) -> str:
+    """The finding that cdk-nag reports for a role with this AWS-managed policy."""
+    return f"AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/{name}]"
+
+
+def allows_on(arn_or_wildcard: str) -> str:
+    """The finding that cdk-nag reports for a statement on resources that a wildcard names."""
+    return f"AwsSolutions-IAM5[Resource::{arn_or_wildcard}]"
+
+
+def acknowledged(root: IConstruct) -> list[Acknowledged]:
+    """Every acknowledgement below `root`."""
+    return [
+        Acknowledged(path=construct.node.path, finding=entry.data["finding"], reason=entry.data["reason"])
+        for construct in root.node.find_all()
+        for entry in construct.node.metadata
+        if entry.type == _METADATA
+    ]
+

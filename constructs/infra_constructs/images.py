@@ -1,0 +1,91 @@
+"""Where a service's images are kept, and the pointer to the one that runs."""
+
+import aws_cdk as cdk
+from aws_cdk import aws_ecr as ecr
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+
+from infra_constructs.function import RuntimeFunction
+from infra_constructs.retention import Retention
+
+_IMAGES_KEPT = 50
+
+
+class ImageSeeder(Construct):
+    """Writes an image pointer once, when a service is first created. Afterwards it belongs to the releases."""
+
+    def __init__(self, scope: Construct, id_: str) -> None:
+        super().__init__(scope, id_)
+        self._handler = RuntimeFunction(
+            self,
+            "Handler",
+            module="image_pointer",
+            description="Seeds the SSM parameters that say which image each service runs",
+            timeout=cdk.Duration.minutes(1),
+        )
+
+    def seed(self, scope: Construct, id_: str, *, parameter_name: str, image: str) -> cdk.CustomResource:
+        """A custom resource and not `AWS::SSM::Parameter`: every release changes the value, which CloudFormation
+        would call drift and, the next time that the bootstrap image changes, undo.
+        """
+        grant = self._handler.role.add_to_principal_policy(
+            iam.PolicyStatement(
+                actions=["ssm:GetParameter", "ssm:PutParameter", "ssm:DeleteParameter"],
+                resources=[
+                    cdk.Stack.of(self).format_arn(
+                        service="ssm", resource="parameter", resource_name=parameter_name.strip("/")
+                    )
+                ],
+            )
+        )
+        pointer = cdk.CustomResource(
+            scope,
+            id_,
+            resource_type="Custom::ImagePointer",
+            service_token=self._handler.function.function_arn,
+            properties={"Parameter": parameter_name, "Seed": image},
+        )
+        if grant.policy_dependable is not None:
+            pointer.node.add_dependency(grant.policy_dependable)
+        return pointer
+
+
+class ServiceImages(Construct):
+    """Stateful: the images that a rollback needs are here."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        seeder: ImageSeeder,
+        parameter_name: str,
+        bootstrap_image: str,
+        retention: Retention,
+    ) -> None:
+        super().__init__(scope, id_)
+        self.parameter_name = parameter_name
+        self.repository = ecr.Repository(
+            self,
+            "Repository",
+            image_tag_mutability=ecr.TagMutability.IMMUTABLE,
+            image_scan_on_push=True,
+            encryption=ecr.RepositoryEncryption.AES_256,
+            lifecycle_rules=[
+                ecr.LifecycleRule(
+                    rule_priority=1,
+                    description="Layers of builds that were never tagged",
+                    tag_status=ecr.TagStatus.UNTAGGED,
+                    max_image_age=cdk.Duration.days(7),
+                ),
+                ecr.LifecycleRule(
+                    rule_priority=2,
+                    description="Enough releases to roll back to",
+                    tag_status=ecr.TagStatus.ANY,
+                    max_image_count=_IMAGES_KEPT,
+                ),
+            ],
+            removal_policy=retention.objects,
+            empty_on_delete=None if retention.is_kept else True,
+        )
+        seeder.seed(self, "Pointer", parameter_name=parameter_name, image=bootstrap_image)

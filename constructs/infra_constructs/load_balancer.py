@@ -1,0 +1,81 @@
+"""The one way in: an Application Load Balancer that speaks HTTPS to Cloudflare and answers only to known hosts."""
+
+from collections.abc import Sequence
+
+import aws_cdk as cdk
+from aws_cdk import aws_certificatemanager as acm
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_elasticloadbalancingv2 as elbv2
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+from infra_constructs.findings import acknowledge
+from infra_constructs.retention import Retention
+
+# Where a new version is tried before any user sees it. Nothing outside of the VPC may reach this port.
+TEST_PORT = 8443
+_IDLE_SECONDS = 60
+
+
+class LoadBalancer(Construct):
+    """`production` carries users, `test` the checks of a release. A host that no rule knows gets 404."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        vpc: ec2.IVpc,
+        security_group: ec2.ISecurityGroup,
+        hosts: Sequence[str],
+        retention: Retention,
+    ) -> None:
+        super().__init__(scope, id_)
+        self.logs = s3.Bucket(
+            self,
+            "AccessLogs",
+            # The delivery service of ALB logs cannot use a KMS key.
+            encryption=s3.BucketEncryption.S3_MANAGED,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            enforce_ssl=True,
+            lifecycle_rules=[s3.LifecycleRule(id="forget", expiration=cdk.Duration.days(90))],
+            removal_policy=retention.objects,
+        )
+        acknowledge(
+            self.logs, "AwsSolutions-S1", reason="This bucket holds access logs; logging it would log the logging."
+        )
+        self.balancer = elbv2.ApplicationLoadBalancer(
+            self,
+            "Balancer",
+            vpc=vpc,
+            vpc_subnets=ec2.SubnetSelection(subnet_type=ec2.SubnetType.PUBLIC),
+            internet_facing=True,
+            security_group=security_group,
+            drop_invalid_header_fields=True,
+            desync_mitigation_mode=elbv2.DesyncMitigationMode.STRICTEST,
+            idle_timeout=cdk.Duration.seconds(_IDLE_SECONDS),
+            deletion_protection=retention.is_kept,
+        )
+        self.balancer.log_access_logs(self.logs, prefix="alb")
+        # Cloudflare connects by TLS only ("strict"), so there is no port 80 at all, not even to redirect from.
+        self.certificate = acm.Certificate(
+            self,
+            "Certificate",
+            domain_name=hosts[0],
+            subject_alternative_names=list(hosts[1:]) or None,
+            validation=acm.CertificateValidation.from_dns(),
+        )
+        self.production = self._listener("Production", 443)
+        self.test = self._listener("Test", TEST_PORT)
+
+    def _listener(self, id_: str, port: int) -> elbv2.ApplicationListener:
+        return self.balancer.add_listener(
+            id_,
+            port=port,
+            protocol=elbv2.ApplicationProtocol.HTTPS,
+            certificates=[self.certificate],
+            ssl_policy=elbv2.SslPolicy.RECOMMENDED_TLS,
+            # The default, True, opens the port to the whole internet, whatever the security group was meant to be.
+            open=False,
+            default_action=elbv2.ListenerAction.fixed_response(404, content_type="text/plain", message_body="no such host"),
+        )

@@ -1,0 +1,100 @@
+"""The media bucket: private, versioned, and outliving everything else."""
+
+from dataclasses import dataclass
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+from infra_constructs.findings import acknowledge, allows_on
+from infra_constructs.retention import Retention
+
+
+@dataclass(frozen=True, kw_only=True)
+class MediaProps:
+    """What an environment may choose."""
+
+    bucket_name: str
+    adopt: bool
+    retention: Retention
+
+
+class Media(Construct):
+    """Stateful. The bucket's name is the application's contract, hence physical."""
+
+    def __init__(self, scope: Construct, id_: str, *, props: MediaProps) -> None:
+        super().__init__(scope, id_)
+        if props.adopt:
+            self._secure_adopted(props)
+        else:
+            self._create(props)
+        # By its name, which is known: later stacks then depend on no export, and their policies can be read.
+        self.bucket = s3.Bucket.from_bucket_name(self, "ByName", props.bucket_name)
+
+    def _create(self, props: MediaProps) -> None:
+        bucket = s3.Bucket(
+            self,
+            "Bucket",
+            bucket_name=props.bucket_name,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            # Not KMS: Cloudflare fetches without an AWS identity, and such requests cannot use a key.
+            encryption=s3.BucketEncryption.S3_MANAGED,
+            enforce_ssl=True,
+            minimum_tls_version=1.2,
+            versioned=True,
+            lifecycle_rules=[
+                s3.LifecycleRule(
+                    id="forget-what-was-replaced",
+                    noncurrent_version_expiration=cdk.Duration.days(90),
+                    abort_incomplete_multipart_upload_after=cdk.Duration.days(7),
+                    expired_object_delete_marker=True,
+                )
+            ],
+            removal_policy=props.retention.objects,
+        )
+        acknowledge(
+            bucket,
+            "AwsSolutions-S1",
+            reason="Readers are Cloudflare's caches, whose requests Cloudflare counts; S3 would log only its misses.",
+        )
+
+    def _secure_adopted(self, props: MediaProps) -> None:
+        """A bucket that somebody else made keeps its settings, except that nobody reads it in the clear."""
+        bucket = s3.Bucket.from_bucket_name(self, "Bucket", props.bucket_name)
+        policy = s3.CfnBucketPolicy(
+            self,
+            "Policy",
+            bucket=props.bucket_name,
+            policy_document=iam.PolicyDocument(
+                statements=[
+                    iam.PolicyStatement(
+                        effect=iam.Effect.DENY,
+                        principals=[iam.AnyPrincipal()],
+                        actions=["s3:*"],
+                        resources=[bucket.bucket_arn, bucket.arn_for_objects("*")],
+                        conditions={"Bool": {"aws:SecureTransport": "false"}},
+                    )
+                ]
+            ),
+        )
+        policy.apply_removal_policy(cdk.RemovalPolicy.RETAIN)
+
+
+def grant_application(bucket: s3.IBucket, role: iam.IRole) -> None:
+    """What the application does with media: read, write, delete. Old versions stay out of its reach."""
+    objects = bucket.arn_for_objects("*")
+    grant = iam.Grant.add_to_principal(
+        grantee=role,
+        actions=["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"],
+        resource_arns=[objects],
+    )
+    grant.assert_success()
+    policy = role.node.find_child("DefaultPolicy")
+    assert isinstance(policy, iam.Policy)
+    acknowledge(
+        policy,
+        allows_on(f"arn:<AWS::Partition>:s3:::{bucket.bucket_name}/*"),
+        reason="The application owns every object of this one bucket.",
+    )

@@ -1,0 +1,122 @@
+"""The VPC: where everything lives, and the only ways in and out of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, assert_never
+
+import aws_cdk as cdk
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+
+from infra_constructs.findings import acknowledge
+
+# So that adding the third zone later moves no subnet of the first two.
+_ZONES_PLANNED_FOR = 3
+_TIERS = (("Public", ec2.SubnetType.PUBLIC, 6), ("Private", ec2.SubnetType.PRIVATE_WITH_EGRESS, 3)) + (
+    ("Isolated", ec2.SubnetType.PRIVATE_ISOLATED, 6),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkProps:
+    """What an environment may choose."""
+
+    cidr: str
+    zones: int
+    nat: Literal["per-az", "single", "instance"]
+    interface_endpoints: Sequence[str]
+    """Short names of AWS services, like `ecr.api`."""
+
+
+class Network(Construct):
+    """Three tiers of subnets over the stack's zones. Isolated ones have no way out, private ones only through NAT."""
+
+    def __init__(self, scope: Construct, id_: str, *, props: NetworkProps) -> None:
+        super().__init__(scope, id_)
+        prefix = int(props.cidr.partition("/")[2])
+        self.vpc = ec2.Vpc(
+            self,
+            "Vpc",
+            ip_addresses=ec2.IpAddresses.cidr(props.cidr),
+            max_azs=props.zones,
+            reserved_azs=_ZONES_PLANNED_FOR - props.zones,
+            subnet_configuration=[
+                ec2.SubnetConfiguration(
+                    name=name,
+                    subnet_type=kind,
+                    cidr_mask=prefix + bits,
+                    # Nothing gets a public address by being placed somewhere; NAT and ALB bring their own.
+                    map_public_ip_on_launch=False if kind is ec2.SubnetType.PUBLIC else None,
+                )
+                for name, kind, bits in _TIERS
+            ],
+            nat_gateways=props.zones if props.nat == "per-az" else 1,
+            nat_gateway_provider=self._nat_provider(props.nat),
+            restrict_default_security_group=True,
+            # S3 by way of the gateway costs nothing; by way of NAT it is billed twice.
+            gateway_endpoints={"S3": ec2.GatewayVpcEndpointOptions(service=ec2.GatewayVpcEndpointAwsService.S3)},
+        )
+        self.nat_gateways = [
+            child.ref for child in self.vpc.node.find_all() if isinstance(child, ec2.CfnNatGateway)
+        ]
+        """Ids of the managed gateways; none when the environment chose an instance."""
+        self._accept_plain_instances()
+        self._log_flows()
+        self._add_endpoints(props.interface_endpoints)
+
+    def _nat_provider(self, kind: Literal["per-az", "single", "instance"]) -> ec2.NatProvider:
+        match kind:
+            case "per-az" | "single":
+                return ec2.NatProvider.gateway()
+            case "instance":
+                provider = ec2.NatProvider.instance_v2(
+                    instance_type=ec2.InstanceType("t4g.nano"),
+                    machine_image=ec2.MachineImage.latest_amazon_linux2023(cpu_type=ec2.AmazonLinuxCpuType.ARM_64),
+                    default_allowed_traffic=ec2.NatTrafficDirection.OUTBOUND_ONLY,
+                    associate_public_ip_address=True,
+                    credit_specification=ec2.CpuCredits.STANDARD,
+                )
+                return provider
+            case _:
+                assert_never(kind)
+
+    def _log_flows(self) -> None:
+        group = logs.LogGroup(
+            self,
+            "FlowLogs",
+            retention=logs.RetentionDays.THREE_MONTHS,
+            removal_policy=cdk.RemovalPolicy.DESTROY,
+        )
+        self.vpc.add_flow_log(
+            "FlowLog",
+            destination=ec2.FlowLogDestination.to_cloud_watch_logs(group),
+            # Accepted traffic is the bulk of the bill and answers few questions; what was refused answers most.
+            traffic_type=ec2.FlowLogTrafficType.REJECT,
+            max_aggregation_interval=ec2.FlowLogMaxAggregationInterval.TEN_MINUTES,
+        )
+
+    def _add_endpoints(self, services: Sequence[str]) -> None:
+        for service in services:
+            endpoint = self.vpc.add_interface_endpoint(
+                "".join(part.capitalize() for part in service.split(".")),
+                service=ec2.InterfaceVpcEndpointAwsService(service),
+                subnets=ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_WITH_EGRESS),
+            )
+            for group in endpoint.connections.security_groups:
+                acknowledge(
+                    group,
+                    "AwsSolutions-EC23",
+                    reason="The rule cannot read the VPC's CIDR through a reference; only this VPC is let in.",
+                )
+
+    def _accept_plain_instances(self) -> None:
+        reasons = {
+            "AwsSolutions-EC26": "The NAT instance's disk holds a stock operating system and no data.",
+            "AwsSolutions-EC28": "A NAT instance of a disposable environment is watched by nobody, minute by minute.",
+            "AwsSolutions-EC29": "Losing the NAT instance is the accepted price of the environment that chose it.",
+        }
+        for child in self.vpc.node.find_all():
+            if isinstance(child, ec2.CfnInstance):
+                for finding, reason in reasons.items():
+                    acknowledge(child, finding, reason=reason)

@@ -1,0 +1,31 @@
+"""What happens to data when its stack, or its place in the stack, goes away."""
+
+from dataclasses import dataclass
+
+import aws_cdk as cdk
+
+
+@dataclass(frozen=True)
+class Retention:
+    """Made by `kept` or `disposable`, never directly: data that may be lost says why."""
+
+    is_kept: bool
+    reason: str
+
+    @classmethod
+    def kept(cls) -> "Retention":
+        return cls(is_kept=True, reason="users' data")
+
+    @classmethod
+    def disposable(cls, *, reason: str) -> "Retention":
+        return cls(is_kept=False, reason=reason)
+
+    @property
+    def objects(self) -> cdk.RemovalPolicy:
+        """For what cannot leave a snapshot: buckets, repositories, keys."""
+        return cdk.RemovalPolicy.RETAIN if self.is_kept else cdk.RemovalPolicy.DESTROY
+
+    @property
+    def snapshots(self) -> cdk.RemovalPolicy:
+        """For what can: RDS instances, ElastiCache replication groups."""
+        return cdk.RemovalPolicy.SNAPSHOT if self.is_kept else cdk.RemovalPolicy.DESTROY

@@ -1,0 +1,268 @@
+"""One Fargate service behind the load balancer, released blue/green."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import aws_cdk as cdk
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_ecr as ecr
+from aws_cdk import aws_ecs as ecs
+from aws_cdk import aws_elasticloadbalancingv2 as elbv2
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+
+from infra_constructs.findings import acknowledge, allows_on, uses_managed_policy
+from infra_constructs.load_balancer import LoadBalancer
+
+# Draining ends before the container is told to stop being patient: no request is cut.
+_DRAIN = cdk.Duration.seconds(30)
+_STOP_TIMEOUT = cdk.Duration.seconds(60)
+_USER = "1000:1000"  # `node` in the official Node.js images
+_CPU_TARGET_PERCENT = 60
+_MEMORY_TARGET_PERCENT = 70
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceProps:
+    """What an environment may choose."""
+
+    cpu: int
+    memory_mib: int
+    min_tasks: int
+    max_tasks: int
+    port: int
+    health_path: str
+    bake_time: cdk.Duration
+    spot: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Routing:
+    """Where users find the service: a host of the load balancer, at a priority of its own."""
+
+    host: str
+    priority: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the application reads from its environment. Secrets arrive by reference and never stand in a template."""
+
+    values: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, ecs.Secret] = field(default_factory=dict)
+
+
+class BlueGreenService(Construct):
+    """Two target groups; ECS moves all traffic from one to the other, waits, and goes back on an alarm.
+
+    The image is read from an SSM parameter at deployment, so that a release needs no synth and causes no drift.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        cluster: ecs.ICluster,
+        security_group: ec2.ISecurityGroup,
+        load_balancer: LoadBalancer,
+        routing: Routing,
+        repository: ecr.IRepository,
+        image_parameter: str,
+        bootstrap_image: str,
+        settings: Settings,
+        deployment_alarms: list[str],
+        props: ServiceProps,
+    ) -> None:
+        super().__init__(scope, id_)
+        self._props = props
+        image = cdk.CfnParameter(
+            self,
+            "Image",
+            type="AWS::SSM::Parameter::Value<String>",
+            default=image_parameter,
+            description="The image to run, by digest; released with `infra release`",
+        )
+        is_bootstrap = cdk.CfnCondition(
+            self, "IsBootstrap", expression=cdk.Fn.condition_equals(image.value_as_string, bootstrap_image)
+        )
+        self.task_definition = self._task_definition(image.value_as_string, is_bootstrap, repository, settings)
+        self.blue = self._target_group("Blue", cluster.vpc)
+        self.green = self._target_group("Green", cluster.vpc)
+        production = self._rule("ProductionRule", load_balancer.production, routing)
+        test = self._rule("TestRule", load_balancer.test, routing)
+
+        self.service = ecs.FargateService(
+            self,
+            "Service",
+            cluster=cluster,
+            task_definition=self.task_definition,
+            security_groups=[security_group],
+            vpc_subnets=ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_WITH_EGRESS),
+            assign_public_ip=False,
+            # No desired_count: each deployment would set the autoscaled number back to it.
+            min_healthy_percent=100,
+            max_healthy_percent=200,
+            capacity_provider_strategies=[
+                ecs.CapacityProviderStrategy(capacity_provider="FARGATE_SPOT" if props.spot else "FARGATE", weight=1)
+            ],
+            availability_zone_rebalancing=ecs.AvailabilityZoneRebalancing.ENABLED,
+            health_check_grace_period=cdk.Duration.seconds(60),
+            deployment_strategy=ecs.DeploymentStrategy.BLUE_GREEN,
+            bake_time=props.bake_time,
+            circuit_breaker=ecs.DeploymentCircuitBreaker(enable=True, rollback=True),
+            # By name: a reference would be circular, as the alarms watch these very target groups.
+            deployment_alarms=ecs.DeploymentAlarmConfig(
+                alarm_names=deployment_alarms, behavior=ecs.AlarmBehavior.ROLLBACK_ON_ALARM
+            ),
+            propagate_tags=ecs.PropagatedTagSource.SERVICE,
+        )
+        self.service.load_balancer_target(
+            container_name="app",
+            container_port=props.port,
+            alternate_target=ecs.AlternateTarget(
+                "Green",
+                alternate_target_group=self.green,
+                production_listener=ecs.ListenerRuleConfiguration.application_listener_rule(production),
+                test_listener=ecs.ListenerRuleConfiguration.application_listener_rule(test),
+            ),
+        ).attach_to_application_target_group(self.blue)
+        infrastructure_role = self.service.node.find_child("GreenRole")
+        assert isinstance(infrastructure_role, Construct)
+        acknowledge(
+            infrastructure_role,
+            uses_managed_policy("AmazonECSInfrastructureRolePolicyForLoadBalancers"),
+            reason="The policy that ECS documents for moving traffic; AWS extends it together with the feature.",
+        )
+        self._scale()
+
+    def _task_definition(
+        self, image: str, is_bootstrap: cdk.CfnCondition, repository: ecr.IRepository, settings: Settings
+    ) -> ecs.FargateTaskDefinition:
+        props = self._props
+        task = ecs.FargateTaskDefinition(
+            self,
+            "Task",
+            cpu=props.cpu,
+            memory_limit_mib=props.memory_mib,
+            runtime_platform=ecs.RuntimePlatform(
+                cpu_architecture=ecs.CpuArchitecture.ARM64, operating_system_family=ecs.OperatingSystemFamily.LINUX
+            ),
+            volumes=[ecs.Volume(name="tmp")],
+        )
+        log_group = logs.LogGroup(
+            self, "Logs", retention=logs.RetentionDays.THREE_MONTHS, removal_policy=cdk.RemovalPolicy.DESTROY
+        )
+        isolation = ecs.LinuxParameters(self, "Isolation", init_process_enabled=True)
+        isolation.drop_capabilities(ecs.Capability.ALL)
+        container = task.add_container(
+            "app",
+            image=ecs.ContainerImage.from_registry(image),
+            essential=True,
+            user=_USER,
+            readonly_root_filesystem=True,
+            linux_parameters=isolation,
+            port_mappings=[ecs.PortMapping(container_port=props.port)],
+            environment={"NODE_ENV": "production", "PORT": str(props.port), **settings.values},
+            secrets=dict(settings.secrets),
+            stop_timeout=_STOP_TIMEOUT,
+            # The image is Node.js, and a slim one has neither curl nor wget.
+            health_check=ecs.HealthCheck(
+                command=["CMD", "node", "-e", _alive(props.port, props.health_path)],
+                interval=cdk.Duration.seconds(10),
+                timeout=cdk.Duration.seconds(5),
+                retries=3,
+                start_period=cdk.Duration.seconds(60),
+            ),
+            # Losing log lines is better than a service that waits for its log.
+            logging=ecs.LogDriver.aws_logs(
+                stream_prefix="app",
+                log_group=log_group,
+                mode=ecs.AwsLogDriverMode.NON_BLOCKING,
+                max_buffer_size=cdk.Size.mebibytes(25),
+            ),
+        )
+        container.add_mount_points(ecs.MountPoint(source_volume="tmp", container_path="/tmp", read_only=False))
+        self._answer_until_released(task, is_bootstrap)
+        self._allow_pulling(task, repository)
+        acknowledge(
+            task,
+            "AwsSolutions-ECS2",
+            reason="Only names and numbers stand in the environment; every secret arrives by reference.",
+        )
+        return task
+
+    def _answer_until_released(self, task: ecs.FargateTaskDefinition, is_bootstrap: cdk.CfnCondition) -> None:
+        """A plain Node.js image would end at once; until the first release it answers every path with 200."""
+        command = cdk.Fn.condition_if(
+            is_bootstrap.logical_id, ["node", "-e", _placeholder(self._props.port)], cdk.Aws.NO_VALUE
+        )
+        definition = task.node.default_child
+        assert isinstance(definition, ecs.CfnTaskDefinition)
+        definition.add_property_override("ContainerDefinitions.0.Command", command)
+
+    def _allow_pulling(self, task: ecs.FargateTaskDefinition, repository: ecr.IRepository) -> None:
+        """CDK cannot see which repository the image comes from: it is only a parameter to it."""
+        role = task.obtain_execution_role()
+        repository.grant_pull(role)
+        policy = role.node.find_child("DefaultPolicy")
+        assert isinstance(policy, iam.Policy)
+        acknowledge(policy, allows_on("*"), reason="ecr:GetAuthorizationToken cannot be limited to a repository.")
+
+    def _target_group(self, id_: str, vpc: ec2.IVpc) -> elbv2.ApplicationTargetGroup:
+        return elbv2.ApplicationTargetGroup(
+            self,
+            id_,
+            vpc=vpc,
+            port=self._props.port,
+            protocol=elbv2.ApplicationProtocol.HTTP,
+            target_type=elbv2.TargetType.IP,
+            deregistration_delay=_DRAIN,
+            load_balancing_algorithm_type=elbv2.TargetGroupLoadBalancingAlgorithmType.LEAST_OUTSTANDING_REQUESTS,
+            health_check=elbv2.HealthCheck(
+                path=self._props.health_path,
+                healthy_http_codes="200",
+                interval=cdk.Duration.seconds(10),
+                timeout=cdk.Duration.seconds(5),
+                healthy_threshold_count=2,
+                unhealthy_threshold_count=3,
+            ),
+        )
+
+    def _rule(self, id_: str, listener: elbv2.IApplicationListener, routing: Routing) -> elbv2.ApplicationListenerRule:
+        """Frozen: ECS moves these weights at each release and any change here would put them back (docs/adr/0004)."""
+        return elbv2.ApplicationListenerRule(
+            self,
+            id_,
+            listener=listener,
+            priority=routing.priority,
+            conditions=[elbv2.ListenerCondition.host_headers([routing.host])],
+            action=elbv2.ListenerAction.weighted_forward(
+                [
+                    elbv2.WeightedTargetGroup(target_group=self.blue, weight=100),
+                    elbv2.WeightedTargetGroup(target_group=self.green, weight=0),
+                ]
+            ),
+        )
+
+    def _scale(self) -> None:
+        scaling = self.service.auto_scale_task_count(
+            min_capacity=self._props.min_tasks, max_capacity=self._props.max_tasks
+        )
+        # Quick to grow, slow to shrink.
+        out, in_ = cdk.Duration.seconds(60), cdk.Duration.minutes(5)
+        scaling.scale_on_cpu_utilization(
+            "Cpu", target_utilization_percent=_CPU_TARGET_PERCENT, scale_out_cooldown=out, scale_in_cooldown=in_
+        )
+        scaling.scale_on_memory_utilization(
+            "Memory", target_utilization_percent=_MEMORY_TARGET_PERCENT, scale_out_cooldown=out, scale_in_cooldown=in_
+        )
+
+
+def _alive(port: int, path: str) -> str:
+    return f"fetch('http://127.0.0.1:{port}{path}').then(r=>process.exit(r.ok?0:1),()=>process.exit(1))"
+
+
+def _placeholder(port: int) -> str:
+    return f"require('http').createServer((q,r)=>r.end('not released yet\\n')).listen({port})"

@@ -1,0 +1,102 @@
+"""What is watched of a service on ECS, besides what sends its releases back."""
+
+import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_ecs as ecs
+from aws_cdk import aws_elasticloadbalancingv2 as elbv2
+from constructs import Construct
+
+from infra_constructs.alarms import AlarmSpec, Missing, Severity, Threshold, Topics, add_alarm
+
+_PERIOD = cdk.Duration.minutes(1)
+
+
+class ServiceAlarms(Construct):
+    """Nobody serves, too few serve, or those who serve are at their limit."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        cluster: ecs.ICluster,
+        service_name: str,
+        target_groups: list[elbv2.ApplicationTargetGroup],
+        topics: Topics,
+    ) -> None:
+        super().__init__(scope, id_)
+        dimensions = {"ClusterName": cluster.cluster_name, "ServiceName": service_name}
+        specs = {
+            "Down": AlarmSpec(
+                runbook="service-down",
+                means="No healthy task: every request fails.",
+                severity=Severity.CRITICAL,
+                metric=_healthy(target_groups),
+                threshold=Threshold(value=1, unit="healthy tasks", breaches=2, periods=2, below=True),
+                missing=Missing.IS_BAD,
+            ),
+            "TasksMissing": AlarmSpec(
+                runbook="service-tasks-missing",
+                means="Fewer tasks run than should: they crash, cannot be placed or cannot be pulled.",
+                severity=Severity.CRITICAL,
+                metric=cloudwatch.MathExpression(
+                    expression="desired - running",
+                    using_metrics={
+                        "desired": _insight("DesiredTaskCount", dimensions),
+                        "running": _insight("RunningTaskCount", dimensions),
+                    },
+                    label="missing tasks",
+                    period=_PERIOD,
+                ),
+                threshold=Threshold(value=0, unit="missing tasks", breaches=10, periods=10),
+                missing=Missing.IS_BAD,
+            ),
+            "Cpu": AlarmSpec(
+                runbook="service-cpu",
+                means="Answers get slow; autoscaling is at its limit or too late.",
+                severity=Severity.WARNING,
+                metric=_service("CPUUtilization", dimensions),
+                threshold=Threshold(value=85, unit="% CPU", breaches=10, periods=10),
+                missing=Missing.IS_IGNORED,
+            ),
+            "Memory": AlarmSpec(
+                runbook="service-memory",
+                means="Tasks will be killed for memory, and their requests with them.",
+                severity=Severity.WARNING,
+                metric=_service("MemoryUtilization", dimensions),
+                threshold=Threshold(value=85, unit="% memory", breaches=5, periods=5),
+                missing=Missing.IS_IGNORED,
+            ),
+        }
+        for name, spec in specs.items():
+            add_alarm(self, name, topics=topics, spec=spec)
+
+
+def _healthy(groups: list[elbv2.ApplicationTargetGroup]) -> cloudwatch.MathExpression:
+    """Blue and green together: which of them serves changes with every release."""
+    metrics: dict[str, cloudwatch.IMetric] = {
+        f"h{index}": group.metrics.healthy_host_count(period=_PERIOD, statistic="Minimum")
+        for index, group in enumerate(groups)
+    }
+    return cloudwatch.MathExpression(
+        expression=" + ".join(f"FILL({key}, 0)" for key in metrics),
+        using_metrics=metrics,
+        label="healthy tasks",
+        period=_PERIOD,
+    )
+
+
+def _insight(name: str, dimensions: dict[str, str]) -> cloudwatch.Metric:
+    return cloudwatch.Metric(
+        namespace="ECS/ContainerInsights",
+        metric_name=name,
+        dimensions_map=dimensions,
+        period=_PERIOD,
+        statistic="Average",
+    )
+
+
+def _service(name: str, dimensions: dict[str, str]) -> cloudwatch.Metric:
+    return cloudwatch.Metric(
+        namespace="AWS/ECS", metric_name=name, dimensions_map=dimensions, period=_PERIOD, statistic="Average"
+    )

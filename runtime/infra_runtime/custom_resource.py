@@ -1,0 +1,78 @@
+"""CloudFormation's protocol for custom resources: one event in, exactly one answer out."""
+
+import json
+import logging
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+logger = logging.getLogger(__name__)
+logger.setLevel(logging.INFO)
+
+# CloudFormation refuses an answer of more than 4096 bytes, and then waits an hour for another.
+_LONGEST_ANSWER = 4096
+_LONGEST_REASON = 1000
+
+
+@dataclass(frozen=True)
+class Request:
+    """What CloudFormation asks for. Every value in `properties` is a string, whatever the template said."""
+
+    kind: Literal["Create", "Update", "Delete"]
+    properties: Mapping[str, Any]
+    physical_id: str | None
+    """None on Create."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of it. A `physical_id` other than the old one makes CloudFormation delete the old one."""
+
+    physical_id: str
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+Send = Callable[[str, bytes], None]
+
+
+def serve(event: Mapping[str, Any], handle: Callable[[Request], Result], *, send: Send | None = None) -> None:
+    """Runs `handle` and tells CloudFormation how it went.
+
+    A failed Create answers with a physical id that `handle` never returns, so the Delete that follows is recognised
+    here and touches nothing: `handle` must leave nothing behind when it raises during Create.
+
+    Raises only when the answer itself cannot be delivered.
+    """
+    send = send or _put
+    never_created = f"never-created:{event['RequestId']}"
+    physical_id = event.get("PhysicalResourceId")
+    answer: dict[str, Any] = {key: event[key] for key in ("RequestId", "StackId", "LogicalResourceId")}
+    try:
+        if event["RequestType"] == "Delete" and str(physical_id).startswith("never-created:"):
+            result = Result(physical_id=str(physical_id))
+        else:
+            result = handle(
+                Request(
+                    kind=event["RequestType"], properties=event["ResourceProperties"], physical_id=physical_id
+                )
+            )
+    except Exception as error:  # The one place where everything is caught: silence would block the stack for an hour.
+        logger.exception("%s of %s failed", event["RequestType"], event["LogicalResourceId"])
+        reason = f"{type(error).__name__}: {error}"[:_LONGEST_REASON]
+        answer |= {"Status": "FAILED", "Reason": reason, "PhysicalResourceId": physical_id or never_created}
+    else:
+        answer |= {"Status": "SUCCESS", "PhysicalResourceId": result.physical_id, "Data": dict(result.attributes)}
+    body = json.dumps(answer).encode()
+    if len(body) > _LONGEST_ANSWER:
+        answer |= {"Status": "FAILED", "Reason": f"the answer has {len(body)} bytes, {_LONGEST_ANSWER} are allowed"}
+        answer.pop("Data", None)
+        body = json.dumps(answer).encode()
+    send(event["ResponseURL"], body)
+
+
+def _put(url: str, body: bytes) -> None:
+    # The URL is signed without a content type: urllib's own would break the signature.
+    request = urllib.request.Request(url, data=body, method="PUT", headers={"Content-Type": ""})
+    with urllib.request.urlopen(request, timeout=10):
+        pass

@@ -1,0 +1,38 @@
+"""Custom resource: an SSM parameter that says which image a service runs.
+
+Seeded once, with the bootstrap image. From then on its value belongs to the releases: an update of the stack, also one
+that brings another seed, never writes it, and a parameter that is already there is taken over as it is.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import boto3
+
+from infra_runtime.custom_resource import Request, Result, serve
+
+
+def handler(event: Mapping[str, Any], context: object) -> None:
+    ssm = boto3.client("ssm")
+    serve(event, lambda request: converge(request, ssm))
+
+
+def converge(request: Request, ssm: Any) -> Result:
+    """The physical id is the parameter's name; a new name means a new pointer, and the old one is deleted."""
+    name = request.properties["Parameter"]
+    if request.kind == "Delete":
+        try:
+            ssm.delete_parameter(Name=name)
+        except ssm.exceptions.ParameterNotFound:
+            pass
+        return Result(physical_id=request.physical_id or name)
+    try:
+        ssm.put_parameter(
+            Name=name,
+            Value=request.properties["Seed"],
+            Type="String",
+            Description="The image that the service runs; written by releases",
+        )
+    except ssm.exceptions.ParameterAlreadyExists:
+        pass
+    return Result(physical_id=name, attributes={"Parameter": name})

@@ -1,0 +1,1 @@
+"""Units of deployment, wiring only: no resource property is set here."""

@@ -1,0 +1,37 @@
+"""What every stack of an environment has in common."""
+
+import aws_cdk as cdk
+import jsii
+from config import Environment
+from constructs import Construct
+
+
+class EnvironmentStack(cdk.Stack):
+    """A stack in the account, region and zones of its environment, found under `<product>-<environment>-<stack>`."""
+
+    def __init__(
+        self, scope: Construct, id_: str, *, environment: Environment, description: str, protected: bool = False
+    ) -> None:
+        # Before super(): the base class may ask for the zones.
+        self._zones = list(environment.network.availability_zones)
+        stage = cdk.Stage.of(scope)
+        assert stage is not None
+        self.product = environment.product
+        self.environment_name = stage.node.id
+        super().__init__(
+            scope,
+            id_,
+            env=cdk.Environment(account=environment.aws.account, region=environment.aws.region),
+            # Named by contract: what is deployed stays found when the code is rearranged.
+            stack_name=f"{self.product}-{self.environment_name}-{id_.lower()}",
+            description=description,
+            termination_protection=protected,
+        )
+        cdk.Tags.of(self).add("product", self.product)
+        cdk.Tags.of(self).add("environment", self.environment_name)
+
+    @property
+    @jsii.member(jsii_name="availabilityZones")
+    def availability_zones(self) -> list[str]:
+        """Written down in the environment, as asking AWS would need credentials at synth."""
+        return self._zones

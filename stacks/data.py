@@ -1,0 +1,73 @@
+"""Everything that holds state."""
+
+from dataclasses import dataclass
+
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_s3 as s3
+from config import Environment
+from constructs import Construct
+from infra_constructs.data_key import DataKey
+from infra_constructs.database import Database, DatabaseProps
+from infra_constructs.media import Media, MediaProps
+from infra_constructs.redis import Redis, RedisProps
+
+from stacks.base import EnvironmentStack
+from stacks.network import NetworkExports
+from stacks.retention import retention_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataExports:
+    """What later stacks take from this one."""
+
+    database: Database
+    redis: Redis
+    media: s3.IBucket
+
+
+class DataStack(EnvironmentStack):
+    """Stateful and seldom deployed. Later stacks know it; it knows only the network."""
+
+    def __init__(self, scope: Construct, id_: str, *, environment: Environment, network: NetworkExports) -> None:
+        super().__init__(
+            scope, id_, environment=environment, description="PostgreSQL, Redis and the media bucket", protected=True
+        )
+        retention = retention_of(environment)
+        key = DataKey(self, "Key").key
+        database = Database(
+            self,
+            "Database",
+            vpc=network.vpc,
+            key=key,
+            clients=[network.api_access],
+            props=DatabaseProps(
+                instance_type=ec2.InstanceType(environment.database.instance),
+                multi_az=environment.database.multi_az,
+                storage_gib=environment.database.storage_gib,
+                max_storage_gib=environment.database.max_storage_gib,
+                pitr_days=environment.database.pitr_days,
+                insights=environment.database.insights,
+                retention=retention,
+            ),
+        )
+        redis = Redis(
+            self,
+            "Redis",
+            vpc=network.vpc,
+            key=key,
+            clients=[network.api_access],
+            props=RedisProps(
+                node_type=environment.redis.node,
+                replicas=environment.redis.replicas,
+                snapshot_days=environment.redis.snapshot_days,
+                retention=retention,
+            ),
+        )
+        media = Media(
+            self,
+            "Media",
+            props=MediaProps(
+                bucket_name=environment.media.bucket, adopt=environment.media.adopt, retention=retention
+            ),
+        )
+        self.exports = DataExports(database=database, redis=redis, media=media.bucket)

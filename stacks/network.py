@@ -1,0 +1,57 @@
+"""The ground that everything else stands on."""
+
+from dataclasses import dataclass
+
+from aws_cdk import aws_ec2 as ec2
+from config import Environment
+from constructs import Construct
+from infra_constructs.network import Network, NetworkProps
+from infra_constructs.origin import OriginAccess
+from infra_constructs.service_access import ServiceAccess
+
+from stacks.base import EnvironmentStack
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkExports:
+    """What later stacks take from this one."""
+
+    vpc: ec2.IVpc
+    load_balancer_access: ec2.ISecurityGroup
+    api_access: ec2.ISecurityGroup
+    frontend_access: ec2.ISecurityGroup
+    nat_gateways: list[str]
+    """Ids of the managed gateways; empty when NAT is an instance."""
+
+
+class NetworkStack(EnvironmentStack):
+    """VPC and the security groups that more than one later stack has to name."""
+
+    def __init__(self, scope: Construct, id_: str, *, environment: Environment) -> None:
+        super().__init__(
+            scope, id_, environment=environment, description="VPC, routes and who may talk to whom", protected=True
+        )
+        settings = environment.network
+        network = Network(
+            self,
+            "Network",
+            props=NetworkProps(
+                cidr=settings.cidr,
+                zones=len(settings.availability_zones),
+                nat=settings.nat,
+                interface_endpoints=settings.interface_endpoints,
+            ),
+        )
+        origin = OriginAccess(self, "Origin", vpc=network.vpc)
+        api = ServiceAccess(self, "ApiAccess", vpc=network.vpc)
+        frontend = ServiceAccess(self, "FrontendAccess", vpc=network.vpc)
+        api.allow_from_load_balancer(origin.security_group, port=environment.api.port)
+        if environment.frontend.ecs is not None:
+            frontend.allow_from_load_balancer(origin.security_group, port=environment.frontend.ecs.port)
+        self.exports = NetworkExports(
+            vpc=network.vpc,
+            load_balancer_access=origin.security_group,
+            api_access=api.security_group,
+            frontend_access=frontend.security_group,
+            nat_gateways=network.nat_gateways,
+        )

@@ -1,0 +1,52 @@
+"""What is watched, and who hears of it."""
+
+from config import Environment
+from constructs import Construct
+from infra_constructs.watch.database import DatabaseAlarms
+from infra_constructs.watch.entrance import LoadBalancerAlarms, NatAlarms
+from infra_constructs.watch.redis import RedisAlarms
+from infra_constructs.watch.services import ServiceAlarms
+
+from stacks.base import EnvironmentStack
+from stacks.data import DataExports
+from stacks.network import NetworkExports
+from stacks.platform import PlatformExports
+from stacks.service import ServiceExports
+
+
+class ObservabilityStack(EnvironmentStack):
+    """The alarms without which nobody would go live."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        environment: Environment,
+        network: NetworkExports,
+        data: DataExports,
+        platform: PlatformExports,
+        services: dict[str, ServiceExports],
+    ) -> None:
+        super().__init__(scope, id_, environment=environment, description="Alarms")
+        topics = platform.topics
+        DatabaseAlarms(
+            self,
+            "Database",
+            database=data.database.instance,
+            instance_class=environment.database.instance,
+            storage_gib=environment.database.storage_gib,
+            topics=topics,
+        )
+        RedisAlarms(self, "Redis", group=data.redis.group, nodes=1 + environment.redis.replicas, topics=topics)
+        LoadBalancerAlarms(self, "LoadBalancer", balancer=platform.load_balancer.balancer, topics=topics)
+        NatAlarms(self, "Nat", gateways=network.nat_gateways, topics=topics)
+        for name, service in services.items():
+            ServiceAlarms(
+                self,
+                name.capitalize(),
+                cluster=platform.cluster,
+                service_name=service.service_name,
+                target_groups=service.target_groups,
+                topics=topics,
+            )

@@ -1,0 +1,43 @@
+"""Where the images are."""
+
+from dataclasses import dataclass
+
+from config import Environment
+from constructs import Construct
+from infra_constructs.images import ImageSeeder, ServiceImages
+
+from stacks.base import EnvironmentStack
+from stacks.retention import retention_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegistryExports:
+    """What later stacks take from this one."""
+
+    api: ServiceImages
+    frontend: ServiceImages | None
+    """None where Amplify hosts the frontend."""
+
+
+class RegistryStack(EnvironmentStack):
+    """Stateful: repositories, and the pointers to the images that run."""
+
+    def __init__(self, scope: Construct, id_: str, *, environment: Environment) -> None:
+        super().__init__(
+            scope, id_, environment=environment, description="Container images of the services", protected=True
+        )
+        seeder = ImageSeeder(self, "Seeder")
+        services = ["api"] + (["frontend"] if environment.frontend.ecs is not None else [])
+        images = {
+            service: ServiceImages(
+                self,
+                service.capitalize(),
+                seeder=seeder,
+                # Named by contract: `infra release` and the application's pipelines write it.
+                parameter_name=f"/{self.product}/{self.environment_name}/{service}/image",
+                bootstrap_image=environment.bootstrap_image,
+                retention=retention_of(environment),
+            )
+            for service in services
+        }
+        self.exports = RegistryExports(api=images["api"], frontend=images.get("frontend"))

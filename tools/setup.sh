@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Installs what the project needs: .venv from requirements.txt, node_modules from package-lock.json.
+# Does nothing when both are already what the lock files say. Names what is missing when it cannot go on.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+die() {
+  say "$*"
+  exit 1
+}
+
+python=$(command -v python3.11 || command -v python3 || true)
+[ -n "$python" ] || die "no python3 found; Python 3.11 or newer is needed (Debian: apt-get install python3 python3-venv)"
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+  die "$python is $("$python" --version 2>&1); Python 3.11 or newer is needed"
+command -v node >/dev/null || die "no node found; Node 20 or newer is needed (24 recommended, see .node-version)"
+[ "$(node -p 'process.versions.node.split(".")[0]')" -ge 20 ] ||
+  die "node is $(node --version); Node 20 or newer is needed (24 recommended, see .node-version)"
+command -v npm >/dev/null || die "no npm found; it comes with Node"
+
+# A stamp holds the lock file's checksum once everything in it is installed, so a second run costs milliseconds.
+is_current() { [ -f "$1" ] && [ "$(cat "$1")" = "$2" ]; }
+
+wanted=$("$python" --version; sha256sum requirements.txt | cut -d' ' -f1)
+if ! is_current .venv/.installed "$wanted"; then
+  say "Python packages into .venv"
+  if ! "$python" -c 'import ensurepip' 2>/dev/null; then
+    [ "$(id -u)" = 0 ] || die "Python's venv module is missing (Debian: apt-get install python3-venv)"
+    say "python3-venv is missing: installing it from Debian"
+    apt-get update -qq && apt-get install -y -qq python3-venv >/dev/null
+  fi
+  rm -rf .venv
+  "$python" -m venv .venv
+  # uv comes first, by its own locked hashes; it then installs the rest in parallel and compiles it once for all runs.
+  sed -n '/^uv==/,/^[^ ]/{/^uv==/p;/^ *--hash/p}' requirements.txt >.venv/uv.txt
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r .venv/uv.txt
+  .venv/bin/uv pip sync --quiet --require-hashes --compile-bytecode --python .venv/bin/python requirements.txt
+  printf '%s' "$wanted" >.venv/.installed
+fi
+
+wanted=$(node --version; sha256sum package-lock.json | cut -d' ' -f1)
+if ! is_current node_modules/.installed "$wanted"; then
+  say "the CDK CLI into node_modules"
+  npm ci --silent --no-audit --no-fund
+  printf '%s' "$wanted" >node_modules/.installed
+fi
