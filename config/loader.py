@@ -40,7 +40,9 @@ def load(names: Sequence[str] = (), *, directory: Path = ENVIRONMENTS) -> dict[s
     for name in wanted:
         if name not in known:
             hint = _nearest(name, known)
-            problems.append(_without_line(directory, "environment", shown("", name), f"one of {', '.join(known)}", hint))
+            problems.append(
+                _without_line(directory, "environment", shown("", name), f"one of {', '.join(known)}", hint)
+            )
 
     files = {name: _File(directory / f"{name}.toml") for name in known}
     for name in wanted:
@@ -170,28 +172,30 @@ def _allowed(schema: Mapping[str, Any], key: str) -> str:
 
 
 def _in_words(part: Mapping[str, Any]) -> str:
-    if "$ref" in part:
-        return "a table"
-    if "anyOf" in part:
-        return " or ".join(_in_words(option) for option in part["anyOf"] if option.get("type") != "null")
-    if "const" in part:
-        return json.dumps(part["const"])
-    if "enum" in part:
-        return "one of " + ", ".join(map(json.dumps, part["enum"]))
-    kind = part["type"]
-    if kind == "integer":
-        return f"an integer from {part['minimum']} to {part['maximum']}"
-    if kind == "boolean":
-        return "true or false"
-    if kind == "array":
-        least, most = part.get("minItems"), part.get("maxItems")
-        count = f"{least} to {most} " if least is not None and most is not None else ""
-        return f"an array of {count}items, each {_in_words(part['items'])}"
-    examples = f", like {' or '.join(map(json.dumps, part['examples']))}" if "examples" in part else ""
-    if "minLength" in part and not examples:
-        return f"a string of at least {part['minLength']} characters"
-    pattern = f" that matches {part['pattern']}" if "pattern" in part and not examples else ""
-    return f"a string{pattern}{examples}"
+    match part:
+        case {"anyOf": options}:
+            words = " or ".join(_in_words(option) for option in options if option.get("type") != "null")
+        case {"const": value}:
+            words = json.dumps(value)
+        case {"enum": values}:
+            words = "one of " + ", ".join(map(json.dumps, values))
+        case {"type": "integer", "minimum": least, "maximum": most}:
+            words = f"an integer from {least} to {most}"
+        case {"type": "boolean"}:
+            words = "true or false"
+        case {"type": "array", "items": items, "minItems": least, "maxItems": most}:
+            words = f"an array of {least} to {most} items, each {_in_words(items)}"
+        case {"type": "array", "items": items}:
+            words = f"an array of items, each {_in_words(items)}"
+        case {"type": "string", "examples": examples}:
+            words = f"a string like {' or '.join(map(json.dumps, examples))}"
+        case {"type": "string", "minLength": least}:
+            words = f"a string of at least {least} characters"
+        case {"type": "string", "pattern": pattern}:
+            words = f"a string that matches {pattern}"
+        case _:
+            words = "a table"
+    return words
 
 
 def _nearest(value: str, known: Sequence[str]) -> str | None:
@@ -207,13 +211,9 @@ def _syntax_problem(path: Path, text: str, message: str) -> Problem:
     return Problem(file=_relative(path), line=line, key="file", found=None, expected="valid TOML", hint=what)
 
 
-def _without_line(
-    path: Path, key: str, found: str | None, expected: str, hint: str | None = None
-) -> Problem:
+def _without_line(path: Path, key: str, found: str | None, expected: str, hint: str | None = None) -> Problem:
     return Problem(file=_relative(path), line=1, key=key, found=found, expected=expected, hint=hint)
 
 
 def _relative(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-
-

@@ -39,9 +39,7 @@ def _not_latest(value: str) -> str:
 _HOSTNAME = r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$"
 
 Hostname = Annotated[str, Field(pattern=_HOSTNAME, max_length=253, examples=["api.example.com"])]
-Cidr = Annotated[
-    str, AfterValidator(_canonical_cidr), WithJsonSchema({"type": "string", "examples": ["10.20.0.0/16"]})
-]
+Cidr = Annotated[str, AfterValidator(_canonical_cidr), WithJsonSchema({"type": "string", "examples": ["10.20.0.0/16"]})]
 EmailAddress = Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+\.[a-z]{2,63}$", examples=["oncall@example.com"])]
 ZoneName = Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d[a-z]$", examples=["eu-central-1a"])]
 GitHubRepository = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+/[A-Za-z0-9._-]+$", examples=["example/backend"])]

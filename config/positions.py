@@ -1,4 +1,4 @@
-"""On which line of a TOML file each key stands. `tomllib` does not say, and an error without a line is half an error."""
+"""On which line of a TOML file each key stands: `tomllib` does not say, and an error should."""
 
 import re
 from collections.abc import Iterator

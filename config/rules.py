@@ -110,7 +110,7 @@ def memory_fits_the_cpu(environment: Environment) -> Iterator[Contradiction]:
         if service.memory_mib not in allowed:
             yield Contradiction(
                 f"{key}.memory_mib",
-                f"{allowed.start} to {allowed[-1]} in steps of {allowed.step}, as Fargate offers for cpu = {service.cpu}",
+                f"{allowed.start} to {allowed[-1]} in steps of {allowed.step}: Fargate's offer for cpu = {service.cpu}",
             )
 
 

@@ -1,11 +1,11 @@
 """The API."""
 
+import aws_cdk as cdk
 from aws_cdk import aws_ecs as ecs
+
 from config import Environment
-from constructs import Construct
 from infra_constructs.media import grant_application
 from infra_constructs.service import Routing, Settings
-
 from stacks.base import EnvironmentStack
 from stacks.data import DataExports
 from stacks.network import NetworkExports
@@ -19,7 +19,7 @@ class ApiStack(EnvironmentStack):
 
     def __init__(
         self,
-        scope: Construct,
+        scope: cdk.Stage,
         id_: str,
         *,
         environment: Environment,

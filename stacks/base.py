@@ -2,22 +2,20 @@
 
 import aws_cdk as cdk
 import jsii
+
 from config import Environment
-from constructs import Construct
 
 
 class EnvironmentStack(cdk.Stack):
     """A stack in the account, region and zones of its environment, found under `<product>-<environment>-<stack>`."""
 
     def __init__(
-        self, scope: Construct, id_: str, *, environment: Environment, description: str, protected: bool = False
+        self, scope: cdk.Stage, id_: str, *, environment: Environment, description: str, protected: bool = False
     ) -> None:
         # Before super(): the base class may ask for the zones.
         self._zones = list(environment.network.availability_zones)
-        stage = cdk.Stage.of(scope)
-        assert stage is not None
         self.product = environment.product
-        self.environment_name = stage.node.id
+        self.environment_name = scope.stage_name
         super().__init__(
             scope,
             id_,

@@ -2,15 +2,15 @@
 
 from dataclasses import dataclass
 
+import aws_cdk as cdk
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_s3 as s3
+
 from config import Environment
-from constructs import Construct
 from infra_constructs.data_key import DataKey
 from infra_constructs.database import Database, DatabaseProps
 from infra_constructs.media import Media, MediaProps
 from infra_constructs.redis import Redis, RedisProps
-
 from stacks.base import EnvironmentStack
 from stacks.network import NetworkExports
 from stacks.retention import retention_of
@@ -28,7 +28,7 @@ class DataExports:
 class DataStack(EnvironmentStack):
     """Stateful and seldom deployed. Later stacks know it; it knows only the network."""
 
-    def __init__(self, scope: Construct, id_: str, *, environment: Environment, network: NetworkExports) -> None:
+    def __init__(self, scope: cdk.Stage, id_: str, *, environment: Environment, network: NetworkExports) -> None:
         super().__init__(
             scope, id_, environment=environment, description="PostgreSQL, Redis and the media bucket", protected=True
         )
@@ -66,8 +66,6 @@ class DataStack(EnvironmentStack):
         media = Media(
             self,
             "Media",
-            props=MediaProps(
-                bucket_name=environment.media.bucket, adopt=environment.media.adopt, retention=retention
-            ),
+            props=MediaProps(bucket_name=environment.media.bucket, adopt=environment.media.adopt, retention=retention),
         )
         self.exports = DataExports(database=database, redis=redis, media=media.bucket)

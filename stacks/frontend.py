@@ -1,10 +1,10 @@
 """The Next.js frontend."""
 
+import aws_cdk as cdk
+
 from config import Environment
-from constructs import Construct
 from infra_constructs.amplify import AmplifyFrontend, AmplifyProps
 from infra_constructs.service import Routing, Settings
-
 from stacks.base import EnvironmentStack
 from stacks.network import NetworkExports
 from stacks.platform import PlatformExports
@@ -22,7 +22,7 @@ class FrontendStack(EnvironmentStack):
 
     def __init__(
         self,
-        scope: Construct,
+        scope: cdk.Stage,
         id_: str,
         *,
         environment: Environment,

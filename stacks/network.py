@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
+import aws_cdk as cdk
 from aws_cdk import aws_ec2 as ec2
+
 from config import Environment
-from constructs import Construct
 from infra_constructs.network import Network, NetworkProps
 from infra_constructs.origin import OriginAccess
 from infra_constructs.service_access import ServiceAccess
-
 from stacks.base import EnvironmentStack
 
 
@@ -27,7 +27,7 @@ class NetworkExports:
 class NetworkStack(EnvironmentStack):
     """VPC and the security groups that more than one later stack has to name."""
 
-    def __init__(self, scope: Construct, id_: str, *, environment: Environment) -> None:
+    def __init__(self, scope: cdk.Stage, id_: str, *, environment: Environment) -> None:
         super().__init__(
             scope, id_, environment=environment, description="VPC, routes and who may talk to whom", protected=True
         )

@@ -1,12 +1,12 @@
 """What is watched, and who hears of it."""
 
+import aws_cdk as cdk
+
 from config import Environment
-from constructs import Construct
 from infra_constructs.watch.database import DatabaseAlarms
 from infra_constructs.watch.entrance import LoadBalancerAlarms, NatAlarms
 from infra_constructs.watch.redis import RedisAlarms
 from infra_constructs.watch.services import ServiceAlarms
-
 from stacks.base import EnvironmentStack
 from stacks.data import DataExports
 from stacks.network import NetworkExports
@@ -19,7 +19,7 @@ class ObservabilityStack(EnvironmentStack):
 
     def __init__(
         self,
-        scope: Construct,
+        scope: cdk.Stage,
         id_: str,
         *,
         environment: Environment,

@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 
+import aws_cdk as cdk
 from aws_cdk import aws_ecs as ecs
+
 from config import Environment
-from constructs import Construct
 from infra_constructs.alarms import Severity, Topics
 from infra_constructs.cluster import Cluster
 from infra_constructs.load_balancer import LoadBalancer
 from infra_constructs.topics import AlarmTopics
-
 from stacks.base import EnvironmentStack
 from stacks.network import NetworkExports
 from stacks.retention import retention_of
@@ -27,7 +27,7 @@ class PlatformExports:
 class PlatformStack(EnvironmentStack):
     """Cluster, load balancer, and the topics that alarms of every later stack go to."""
 
-    def __init__(self, scope: Construct, id_: str, *, environment: Environment, network: NetworkExports) -> None:
+    def __init__(self, scope: cdk.Stage, id_: str, *, environment: Environment, network: NetworkExports) -> None:
         super().__init__(
             scope, id_, environment=environment, description="Cluster, load balancer and alarm topics", protected=True
         )
@@ -52,6 +52,4 @@ class PlatformStack(EnvironmentStack):
                 Severity.INFO: environment.alarms.info,
             },
         )
-        self.exports = PlatformExports(
-            cluster=cluster.cluster, load_balancer=balancer, topics=topics.by_severity
-        )
+        self.exports = PlatformExports(cluster=cluster.cluster, load_balancer=balancer, topics=topics.by_severity)

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from config import Environment
-from constructs import Construct
-from infra_constructs.images import ImageSeeder, ServiceImages
+import aws_cdk as cdk
 
+from config import Environment
+from infra_constructs.images import ImageSeeder, ServiceImages
 from stacks.base import EnvironmentStack
 from stacks.retention import retention_of
 
@@ -22,7 +22,7 @@ class RegistryExports:
 class RegistryStack(EnvironmentStack):
     """Stateful: repositories, and the pointers to the images that run."""
 
-    def __init__(self, scope: Construct, id_: str, *, environment: Environment) -> None:
+    def __init__(self, scope: cdk.Stage, id_: str, *, environment: Environment) -> None:
         super().__init__(
             scope, id_, environment=environment, description="Container images of the services", protected=True
         )

@@ -6,12 +6,12 @@ import aws_cdk as cdk
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_elasticloadbalancingv2 as elbv2
 from aws_cdk import aws_iam as iam
+
 from config.model import Service
 from infra_constructs import release_alarms
 from infra_constructs.images import ServiceImages
 from infra_constructs.release_alarms import ReleaseAlarms
 from infra_constructs.service import BlueGreenService, Routing, ServiceProps, Settings
-
 from stacks.base import EnvironmentStack
 from stacks.platform import PlatformExports
 

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_sns as sns
@@ -92,6 +91,4 @@ def add_alarm(
     action = actions.SnsAction(topics[spec.severity])
     alarm.add_alarm_action(action)
     alarm.add_ok_action(action)
-    cdk.Tags.of(alarm).add("severity", spec.severity)
-    cdk.Tags.of(alarm).add("runbook", spec.runbook)
     return alarm

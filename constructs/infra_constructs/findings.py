@@ -3,10 +3,11 @@
 cdk-nag accepts acknowledgements without a reason, for rules that do not exist, and for whole trees. This one does not.
 """
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 
 import aws_cdk as cdk
-from cdk_nag import AwsSolutionsChecks
 from constructs import Construct, IConstruct
 
 _FEWEST_WORDS = 5
@@ -26,7 +27,25 @@ _METADATA = "infra:acknowledged"
 
 def gate(app: cdk.App) -> None:
     """Makes `synth` fail on every finding of AwsSolutions that nobody acknowledged."""
+    from cdk_nag import AwsSolutionsChecks  # noqa: PLC0415  (a quarter of a second that unvalidated synths save)
+
     cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app, verbose=True))
+
+
+def unacknowledged(assembly: Path) -> list[str]:
+    """What the validation of this cloud assembly objected to, one finding a line; empty when all is well.
+
+    To be asked after every synth: with nested stages the CDK CLI ends `cdk synth` with 0 whatever the report says.
+    """
+    report = json.loads((assembly / "validation-report.json").read_text())
+    return [
+        f"{where['constructPath']}: {violation['ruleName']}: {violation['description']}"
+        for plugin in report["pluginReports"]
+        if plugin["conclusion"] != "success"
+        for violation in plugin["violations"]
+        if violation.get("severity", "error") in ("error", "fatal")
+        for where in violation["violatingConstructs"]
+    ]
 
 
 def acknowledge(scope: Construct, finding: str, *, reason: str) -> None:
@@ -68,4 +87,3 @@ def acknowledged(root: IConstruct) -> list[Acknowledged]:
         for entry in construct.node.metadata
         if entry.type == _METADATA
     ]
-

@@ -29,9 +29,7 @@ class GitHubDeployRole(Construct):
     def __init__(self, scope: Construct, id_: str, *, props: GitHubProps) -> None:
         super().__init__(scope, id_)
         stack = cdk.Stack.of(self)
-        provider_arn = stack.format_arn(
-            service="iam", region="", resource="oidc-provider", resource_name=_ISSUER
-        )
+        provider_arn = stack.format_arn(service="iam", region="", resource="oidc-provider", resource_name=_ISSUER)
         if props.owns_provider:
             provider = iam.OidcProviderNative(
                 self,

@@ -95,6 +95,6 @@ def grant_application(bucket: s3.IBucket, role: iam.IRole) -> None:
     assert isinstance(policy, iam.Policy)
     acknowledge(
         policy,
-        allows_on(f"arn:<AWS::Partition>:s3:::{bucket.bucket_name}/*"),
+        allows_on(f"arn:aws:s3:::{bucket.bucket_name}/*"),
         reason="The application owns every object of this one bucket.",
     )

@@ -13,7 +13,9 @@ from infra_constructs.findings import acknowledge
 
 # So that adding the third zone later moves no subnet of the first two.
 _ZONES_PLANNED_FOR = 3
-_TIERS = (("Public", ec2.SubnetType.PUBLIC, 6), ("Private", ec2.SubnetType.PRIVATE_WITH_EGRESS, 3)) + (
+_TIERS = (
+    ("Public", ec2.SubnetType.PUBLIC, 6),
+    ("Private", ec2.SubnetType.PRIVATE_WITH_EGRESS, 3),
     ("Isolated", ec2.SubnetType.PRIVATE_ISOLATED, 6),
 )
 
@@ -57,9 +59,7 @@ class Network(Construct):
             # S3 by way of the gateway costs nothing; by way of NAT it is billed twice.
             gateway_endpoints={"S3": ec2.GatewayVpcEndpointOptions(service=ec2.GatewayVpcEndpointAwsService.S3)},
         )
-        self.nat_gateways = [
-            child.ref for child in self.vpc.node.find_all() if isinstance(child, ec2.CfnNatGateway)
-        ]
+        self.nat_gateways = [child.ref for child in self.vpc.node.find_all() if isinstance(child, ec2.CfnNatGateway)]
         """Ids of the managed gateways; none when the environment chose an instance."""
         self._accept_plain_instances()
         self._log_flows()
@@ -70,14 +70,13 @@ class Network(Construct):
             case "per-az" | "single":
                 return ec2.NatProvider.gateway()
             case "instance":
-                provider = ec2.NatProvider.instance_v2(
+                return ec2.NatProvider.instance_v2(
                     instance_type=ec2.InstanceType("t4g.nano"),
                     machine_image=ec2.MachineImage.latest_amazon_linux2023(cpu_type=ec2.AmazonLinuxCpuType.ARM_64),
                     default_allowed_traffic=ec2.NatTrafficDirection.OUTBOUND_ONLY,
                     associate_public_ip_address=True,
                     credit_specification=ec2.CpuCredits.STANDARD,
                 )
-                return provider
             case _:
                 assert_never(kind)
 

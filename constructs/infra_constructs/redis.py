@@ -1,6 +1,5 @@
 """ElastiCache as the required Redis: TLS, authenticated, and back by itself after losing a node."""
 
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -183,7 +183,7 @@ class BlueGreenService(Construct):
                 max_buffer_size=cdk.Size.mebibytes(25),
             ),
         )
-        container.add_mount_points(ecs.MountPoint(source_volume="tmp", container_path="/tmp", read_only=False))
+        container.add_mount_points(ecs.MountPoint(source_volume="tmp", container_path="/tmp", read_only=False))  # noqa: S108
         self._answer_until_released(task, is_bootstrap)
         self._allow_pulling(task, repository)
         acknowledge(

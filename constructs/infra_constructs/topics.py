@@ -35,7 +35,11 @@ class AlarmTopics(Construct):
         self.by_severity: dict[Severity, sns.Topic] = {}
         for severity in Severity:
             topic = sns.Topic(
-                self, severity.capitalize(), display_name=f"{severity} alarms", master_key=key, enforce_ssl=True
+                self,
+                severity.value.capitalize(),
+                display_name=f"{severity.value} alarms",
+                master_key=key,
+                enforce_ssl=True,
             )
             for publisher in publishers:
                 topic.grant_publish(publisher)

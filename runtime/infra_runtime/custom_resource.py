@@ -53,9 +53,7 @@ def serve(event: Mapping[str, Any], handle: Callable[[Request], Result], *, send
             result = Result(physical_id=str(physical_id))
         else:
             result = handle(
-                Request(
-                    kind=event["RequestType"], properties=event["ResourceProperties"], physical_id=physical_id
-                )
+                Request(kind=event["RequestType"], properties=event["ResourceProperties"], physical_id=physical_id)
             )
     except Exception as error:  # The one place where everything is caught: silence would block the stack for an hour.
         logger.exception("%s of %s failed", event["RequestType"], event["LogicalResourceId"])

@@ -4,6 +4,7 @@ Seeded once, with the bootstrap image. From then on its value belongs to the rel
 that brings another seed, never writes it, and a parameter that is already there is taken over as it is.
 """
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,18 +22,14 @@ def converge(request: Request, ssm: Any) -> Result:
     """The physical id is the parameter's name; a new name means a new pointer, and the old one is deleted."""
     name = request.properties["Parameter"]
     if request.kind == "Delete":
-        try:
+        with contextlib.suppress(ssm.exceptions.ParameterNotFound):
             ssm.delete_parameter(Name=name)
-        except ssm.exceptions.ParameterNotFound:
-            pass
         return Result(physical_id=request.physical_id or name)
-    try:
+    with contextlib.suppress(ssm.exceptions.ParameterAlreadyExists):
         ssm.put_parameter(
             Name=name,
             Value=request.properties["Seed"],
             Type="String",
             Description="The image that the service runs; written by releases",
         )
-    except ssm.exceptions.ParameterAlreadyExists:
-        pass
     return Result(physical_id=name, attributes={"Parameter": name})

@@ -48,7 +48,9 @@ class DatabaseAlarms(Construct):
                 severity=Severity.CRITICAL,
                 metric=_metric(database, "FreeStorageSpace", "Minimum"),
                 # RDS enlarges the storage itself at ten per cent left; below five it has not managed to.
-                threshold=Threshold(value=storage_gib * _GIB * 0.05, unit="bytes free", breaches=2, periods=2, below=True),
+                threshold=Threshold(
+                    value=storage_gib * _GIB * 0.05, unit="bytes free", breaches=2, periods=2, below=True
+                ),
                 missing=Missing.IS_BAD,
             ),
             "Cpu": AlarmSpec(

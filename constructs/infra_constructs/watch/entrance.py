@@ -13,18 +13,14 @@ _PERIOD = cdk.Duration.minutes(1)
 class LoadBalancerAlarms(Construct):
     """The load balancer itself fails, not the service behind it."""
 
-    def __init__(
-        self, scope: Construct, id_: str, *, balancer: elbv2.ApplicationLoadBalancer, topics: Topics
-    ) -> None:
+    def __init__(self, scope: Construct, id_: str, *, balancer: elbv2.ApplicationLoadBalancer, topics: Topics) -> None:
         super().__init__(scope, id_)
         specs = {
             "Errors": AlarmSpec(
                 runbook="load-balancer-errors",
                 means="Requests fail before they reach a service.",
                 severity=Severity.CRITICAL,
-                metric=balancer.metrics.http_code_elb(
-                    elbv2.HttpCodeElb.ELB_5XX_COUNT, period=_PERIOD, statistic="Sum"
-                ),
+                metric=balancer.metrics.http_code_elb(elbv2.HttpCodeElb.ELB_5XX_COUNT, period=_PERIOD, statistic="Sum"),
                 threshold=Threshold(value=20, unit="responses a minute", breaches=3, periods=5),
                 missing=Missing.IS_GOOD,
             ),
@@ -62,4 +58,3 @@ class NatAlarms(Construct):
                 missing=Missing.IS_GOOD,
             )
             add_alarm(self, f"Ports{number}", topics=topics, spec=spec)
-

@@ -56,9 +56,7 @@ class RedisAlarms(Construct):
             add_alarm(self, name, topics=topics, spec=spec)
 
 
-def _worst(
-    group: elasticache.CfnReplicationGroup, nodes: int, name: str, statistic: str
-) -> cloudwatch.MathExpression:
+def _worst(group: elasticache.CfnReplicationGroup, nodes: int, name: str, statistic: str) -> cloudwatch.MathExpression:
     """The highest of all nodes; ElastiCache publishes these by node, and names the nodes group-001, group-002, …"""
     metrics: dict[str, cloudwatch.IMetric] = {
         f"n{number}": cloudwatch.Metric(

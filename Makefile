@@ -1,0 +1,51 @@
+# The words of this repository. `make rehearse` and `make test` need nothing done before them.
+.PHONY: setup rehearse test check format bench synth diff deploy snapshots schema lock clean
+ENV ?= production
+SHELL := /bin/bash
+VENV := .venv/bin
+export PYTHONPATH := constructs:runtime:.
+export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
+
+setup:
+	@tools/setup.sh
+
+rehearse: setup  ## deploy ENV (or all) into the emulator, read it back, update, roll back, destroy
+	@$(VENV)/python -m rehearsal $(ENV)
+
+test: setup  ## everything, offline
+	@$(VENV)/pytest $(ARGS)
+
+check: setup  ## format, lint, types, layers
+	@$(VENV)/ruff format --check --quiet . || { echo 'not formatted: make format'; exit 1; }
+	@$(VENV)/ruff check --quiet .
+	@$(VENV)/mypy
+	@$(VENV)/lint-imports --no-logo
+
+format: setup
+	@$(VENV)/ruff format --quiet .
+	@$(VENV)/ruff check --quiet --fix .
+
+bench: setup  ## figures into build/bench.json
+	@$(VENV)/python -m tools.bench
+
+synth: setup
+	@npx cdk synth --quiet --context env=$(ENV)
+
+diff: setup
+	@npx cdk diff --context env=$(ENV) '$(ENV)/*'
+
+deploy: setup  ## for real, with your credentials
+	@npx cdk deploy --context env=$(ENV) '$(ENV)/*'
+
+snapshots: setup  ## accept the templates as they are now; read the diff before you commit it
+	@$(VENV)/pytest tests/stacks --snapshot-update --quiet
+
+schema: setup  ## the JSON Schema of environments/*.toml, from the model
+	@$(VENV)/python -m config.schema
+
+lock: setup  ## requirements.txt from requirements.in
+	@$(VENV)/uv pip compile requirements.in --universal --python-version 3.11 --generate-hashes --quiet \
+		--custom-compile-command 'make lock' --output-file requirements.txt
+
+clean:
+	@rm -rf build cdk.out .venv node_modules

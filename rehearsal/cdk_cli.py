@@ -1,0 +1,64 @@
+"""The real CDK CLI, pointed at the emulator."""
+
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from rehearsal.emulator_process import ROOT
+
+_CDK = ROOT / "node_modules" / ".bin" / "cdk"
+
+
+class CdkFailed(Exception):
+    """The CLI ended with another code than 0; the message carries the end of what it printed."""
+
+    def __init__(self, arguments: tuple[str, ...], code: int, output: str) -> None:
+        self.output = output
+        tail = "\n".join(output.strip().splitlines()[-25:])
+        super().__init__(f"cdk {' '.join(arguments)} ended with {code}:\n{tail}")
+
+
+@dataclass(frozen=True)
+class CdkCli:
+    """Runs as a person in that account would, but for the address of the endpoint."""
+
+    account: str
+    region: str
+    workspace: Path
+    endpoint: str | None = None
+    """None for what needs no AWS at all."""
+
+    @property
+    def credentials(self) -> dict[str, str]:
+        # The emulator takes a twelve-digit access key for the number of the account.
+        return {"AWS_ACCESS_KEY_ID": self.account, "AWS_SECRET_ACCESS_KEY": "rehearsal", "AWS_REGION": self.region}
+
+    def run(self, *arguments: str) -> str:
+        """What the CLI printed. Raises `CdkFailed`."""
+        home = self.workspace / "home"
+        home.mkdir(parents=True, exist_ok=True)
+        clean = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
+        environment = {
+            **clean,
+            # Its cache of "which account is this key?" must not be mixed up with the real one.
+            "CDK_HOME": str(home),
+            "NODE_NO_WARNINGS": "1",
+            "CI": "true",
+            **({"AWS_ENDPOINT_URL": self.endpoint, **self.credentials} if self.endpoint else {}),
+        }
+        done = subprocess.run(
+            [str(_CDK), "--no-color", "--no-notices", *arguments],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        with (self.workspace / "cdk.log").open("a") as log:
+            log.write(f"$ cdk {' '.join(arguments)}\n{done.stdout}\n")
+        if done.returncode != 0:
+            raise CdkFailed(arguments, done.returncode, done.stdout)
+        return done.stdout

@@ -1,0 +1,4 @@
+"""MiniStack, with the CloudFormation types and refusals that it lacks put on top.
+
+This package is the only place that touches MiniStack's private names; its version is pinned for that reason.
+"""

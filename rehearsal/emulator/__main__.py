@@ -1,0 +1,30 @@
+"""Runs the emulator in the foreground, on 127.0.0.1 only: `python -m rehearsal.emulator PORT`."""
+
+import os
+import sys
+
+
+def main() -> None:
+    port = sys.argv[1]
+    os.environ |= {
+        "BIND_HOST": "127.0.0.1",  # MiniStack's own default is every interface
+        "GATEWAY_PORT": port,
+        "MINISTACK_HOST": "127.0.0.1",
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+    }
+    # Read at import, so only now.
+    from ministack import app
+
+    from rehearsal.emulator import faults, patience, types
+    from rehearsal.emulator.resource_type import call_back_allowed
+
+    types.install()
+    faults.install()
+    patience.install()
+    call_back_allowed()
+    sys.argv = sys.argv[:1]
+    app.main()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""What a CloudFormation resource type has to be able to do, and how MiniStack is told about it."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import boto3
+from ministack.core.responses import get_account_id, get_region
+from ministack.services.cloudformation import provisioners, stacks
+
+Properties = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Provisioned:
+    """What `Ref` and `Fn::GetAtt` give."""
+
+    physical_id: str
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Refused(Exception):
+    """What AWS would not have done either, in the words of its own error."""
+
+
+class ResourceType(Protocol):
+    """A type works as CloudFormation's own providers do: by calling the service's API."""
+
+    name: str
+
+    def create(self, properties: Properties) -> Provisioned: ...
+
+    def update(self, physical_id: str, old: Properties, new: Properties) -> Provisioned:
+        """Another physical id than the given one means a replacement; the old one is deleted afterwards."""
+        ...
+
+    def delete(self, physical_id: str, properties: Properties) -> None: ...
+
+
+def client(service: str) -> Any:
+    """A client of the emulator itself, in the account and region of the stack that is being deployed."""
+    return boto3.client(
+        service,
+        endpoint_url=os.environ["AWS_ENDPOINT_URL"],
+        region_name=get_region(),
+        aws_access_key_id=get_account_id(),
+        aws_secret_access_key="rehearsal",
+    )
+
+
+def tags_of(kind: str, properties: Properties) -> list[dict[str, Any]]:
+    """`TagSpecifications` of the EC2 API for a resource's `Tags`."""
+    tags = properties.get("Tags") or []
+    return [{"ResourceType": kind, "Tags": list(tags)}] if tags else []
+
+
+def changed(old: Properties, new: Properties, *, but: tuple[str, ...] = ("Tags",)) -> bool:
+    return any(old.get(key) != new.get(key) for key in {*old, *new} - set(but))
+
+
+def register(resource_type: ResourceType) -> None:
+    """Makes MiniStack use the type, in place of its own if it has one."""
+
+    def create(logical_id: str, properties: Properties, stack_name: str) -> tuple[str, dict[str, Any]]:
+        made = resource_type.create(properties)
+        return made.physical_id, dict(made.attributes)
+
+    def update(physical_id: str, old: Properties, new: Properties, stack_name: str) -> tuple[str, dict[str, Any]]:
+        made = resource_type.update(physical_id, old, new)
+        return made.physical_id, dict(made.attributes)
+
+    own = provisioners._RESOURCE_HANDLERS.get(resource_type.name, {})
+    if own:
+        raise RuntimeError(f"MiniStack has learnt {resource_type.name}: delete ours, or wrap it with `extend`")
+    provisioners._RESOURCE_HANDLERS[resource_type.name] = {
+        "create": create,
+        "update": update,
+        "delete": resource_type.delete,
+    }
+
+
+def extend(name: str, **replacements: Any) -> Mapping[str, Any]:
+    """Replaces some of the functions MiniStack has for a type; returns the original ones, to call from these."""
+    own = dict(provisioners._RESOURCE_HANDLERS[name])
+    provisioners._RESOURCE_HANDLERS[name] = {**own, **replacements}
+    return own
+
+
+def call_back_allowed() -> None:
+    """Runs every type on a thread of its own: ours call the emulator back, and would wait for themselves otherwise."""
+    stacks._runs_on_worker_thread = lambda resource_type: True

@@ -1,0 +1,41 @@
+"""AWS::EC2::Instance, as far as a NAT instance needs it."""
+
+from rehearsal.emulator.resource_type import Properties, Provisioned, changed, client, register, tags_of
+
+
+class Instance:
+    name = "AWS::EC2::Instance"
+
+    def create(self, properties: Properties) -> Provisioned:
+        # Either the subnet and groups stand at the top, or inside the first network interface, never both.
+        interface = (properties.get("NetworkInterfaces") or [{}])[0]
+        made = client("ec2").run_instances(
+            ImageId=properties["ImageId"],
+            InstanceType=properties["InstanceType"],
+            SubnetId=properties.get("SubnetId") or interface["SubnetId"],
+            SecurityGroupIds=properties.get("SecurityGroupIds") or interface.get("GroupSet", []),
+            MinCount=1,
+            MaxCount=1,
+            TagSpecifications=tags_of("instance", properties),
+        )["Instances"][0]
+        identity = made["InstanceId"]
+        if str(properties.get("SourceDestCheck", "true")).lower() == "false":
+            client("ec2").modify_instance_attribute(InstanceId=identity, SourceDestCheck={"Value": False})
+        return Provisioned(identity, self._attributes(identity))
+
+    def update(self, physical_id: str, old: Properties, new: Properties) -> Provisioned:
+        if changed(old, new):
+            return self.create(new)
+        return Provisioned(physical_id, self._attributes(physical_id))
+
+    def delete(self, physical_id: str, properties: Properties) -> None:
+        client("ec2").terminate_instances(InstanceIds=[physical_id])
+
+    @staticmethod
+    def _attributes(identity: str) -> dict[str, str]:
+        found = client("ec2").describe_instances(InstanceIds=[identity])["Reservations"][0]["Instances"][0]
+        return {"InstanceId": identity, "PrivateIp": found["PrivateIpAddress"]}
+
+
+def install() -> None:
+    register(Instance())

@@ -1,0 +1,95 @@
+"""Starts the emulator as a process of its own and ends it, with everything that it started, whatever happens."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from rehearsal.emulator.faults import VARIABLE as FAULTS
+
+ROOT = Path(__file__).resolve().parent.parent
+_START_SECONDS = 60
+
+
+class EmulatorError(Exception):
+    """The emulator did not start; the message says where its log is."""
+
+
+@dataclass(frozen=True)
+class Emulator:
+    url: str
+    faults: Path
+    """Resource types written here fail at their next update; see `rehearsal.emulator.faults`."""
+
+
+@contextmanager
+def emulator(workspace: Path) -> Iterator[Emulator]:
+    """An emulator with nothing in it, on a free port of 127.0.0.1. All of its state ends with the block."""
+    port = _free_port()
+    temporary = workspace / "tmp"
+    temporary.mkdir(parents=True, exist_ok=True)
+    log_path = workspace / "emulator.log"
+    running = Emulator(url=f"http://127.0.0.1:{port}", faults=workspace / "faults.json")
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        # Where CDK's own Node.js handlers find the AWS SDK that the real runtime brings along.
+        "NODE_PATH": str(ROOT / "node_modules"),
+        "TMPDIR": str(temporary),
+        FAULTS: str(running.faults),
+    }
+    with log_path.open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "rehearsal.emulator", str(port)],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            # A Ctrl-C is for us; we end the emulator when we have finished with it.
+            start_new_session=True,
+        )
+        try:
+            _wait_until_ready(running.url, process, log_path)
+            yield running
+        finally:
+            _end(process)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    give_up = time.monotonic() + _START_SECONDS
+    while time.monotonic() < give_up and process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{url}/_ministack/health", timeout=1):
+                return
+        except OSError:
+            time.sleep(0.1)
+    raise EmulatorError(f"the emulator did not start within {_START_SECONDS} s; its log: {log}")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """The whole process tree: Lambda handlers run as children of the emulator."""
+    try:
+        tree = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
+    except psutil.NoSuchProcess:
+        return
+    for member in tree:
+        member.terminate()
+    _, alive = psutil.wait_procs(tree, timeout=5)
+    for member in alive:
+        member.kill()
+    process.wait()

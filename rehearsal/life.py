@@ -1,0 +1,195 @@
+"""The whole life of one environment: deploy, read back, no-op, update, failing update, refused destroy, destroy."""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from config import ENVIRONMENTS, Environment
+from rehearsal.account import Account
+from rehearsal.cdk_cli import CdkCli, CdkFailed
+from rehearsal.emulator_process import ROOT, Emulator, emulator
+from rehearsal.lint import Lint
+from rehearsal.promises import Finding, read_back
+from rehearsal.stage import Progress
+
+WORKSPACES = ROOT / "build" / "rehearsal"
+_CONCURRENCY = "4"
+_REASON_TO_FAIL = "rehearsal: the service did not reach a steady state"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    findings: list[Finding]
+    broken: list[str]
+
+
+def live(name: str, environment: Environment, progress: Progress) -> Outcome:
+    """Plays it all. Leaves logs and the cloud assembly in build/rehearsal/NAME, and no process."""
+    workspace = WORKSPACES / name
+    shutil.rmtree(workspace, ignore_errors=True)
+    workspace.mkdir(parents=True)
+    progress.title(f"{name}: account {environment.aws.account}, {environment.aws.region}")
+    offline = CdkCli(environment.aws.account, environment.aws.region, workspace)
+    with progress.scene("synthesize, with CDK's strict validation and cdk-nag"):
+        assembly = _synthesize(offline, name, ENVIRONMENTS, workspace / "cdk.out")
+    linting = Lint(assembly, region=environment.aws.region)
+    try:
+        with emulator(workspace) as running:
+            cdk = CdkCli(environment.aws.account, environment.aws.region, workspace, running.url)
+            with progress.scene("lint the templates, and bootstrap the account"):
+                cdk.run("bootstrap", f"aws://{cdk.account}/{cdk.region}", "--app", str(assembly))
+                linting.result()
+            findings = _Rehearsal(Account(name, environment, cdk), assembly, running, progress).play()
+    finally:
+        shutil.rmtree(workspace / "tmp", ignore_errors=True)
+    return Outcome(findings, progress.broken)
+
+
+def _synthesize(cdk: CdkCli, name: str, environments: Path, output: Path) -> Path:
+    cdk.run(
+        "synth", "--quiet", "--context", f"env={name}", "--context", f"environments={environments}", "-o", str(output)
+    )
+    return output
+
+
+@dataclass(frozen=True)
+class _Rehearsal:
+    account: Account
+    assembly: Path
+    emulator: Emulator
+    progress: Progress
+
+    def play(self) -> list[Finding]:
+        with self.progress.scene("deploy every stack"), self.progress.stacks(self.account):
+            self._deploy(self.assembly)
+        findings = list(read_back(self.account))
+        self.progress.table(findings)
+        with self.progress.scene("deploy again, nothing changed"):
+            self._nothing_changes()
+        with self.progress.scene("update: one task more for the API"), self.progress.stacks(self.account):
+            self._update()
+        with self.progress.scene("an update that fails"), self.progress.stacks(self.account):
+            self._failing_update()
+        with self.progress.scene("destroy"), self.progress.stacks(self.account):
+            self._destroy()
+        return findings
+
+    def _deploy(self, assembly: Path, stacks: str = "*", *options: str) -> str:
+        return self.account.cdk.run(
+            "deploy", f"{self.account.name}/{stacks}", "--app", str(assembly),
+            "--require-approval", "never", "--concurrency", _CONCURRENCY, *options,
+        )  # fmt: skip
+
+    def _nothing_changes(self) -> None:
+        before = self._last_changes()
+        self._deploy(self.assembly)
+        touched = [name for name, when in self._last_changes().items() if when != before[name]]
+        self.progress.check("No-op deploy", not touched, f"touched {', '.join(touched) or 'nothing'}")
+
+    def _last_changes(self) -> dict[str, str]:
+        events = {}
+        for name in self.account.stacks():
+            newest = self.account.watching.describe_stack_events(StackName=name)["StackEvents"]
+            events[name] = max(str(event["Timestamp"]) for event in newest)
+        return events
+
+    def _api_maximum(self) -> int:
+        targets = self.account.client("application-autoscaling").describe_scalable_targets(ServiceNamespace="ecs")
+        service = dict(self.account.services())["Api"]["serviceName"]
+        return next(
+            int(target["MaxCapacity"])
+            for target in targets["ScalableTargets"]
+            if target["ResourceId"].endswith(f"/{service}")
+        )
+
+    def _changed(self, label: str, old: str, new: str) -> Path:
+        """An assembly of the same environment with one line of its file changed, as an operator would."""
+        workspace = self.account.cdk.workspace
+        edited = workspace / f"environments-{label}"
+        shutil.copytree(ENVIRONMENTS, edited)
+        file = edited / f"{self.account.name}.toml"
+        text = file.read_text()
+        assert old in text, f"{old!r} is not in {file}"
+        file.write_text(text.replace(old, new, 1))
+        offline = CdkCli(self.account.cdk.account, self.account.cdk.region, workspace)
+        return _synthesize(offline, self.account.name, edited, workspace / f"cdk.out-{label}")
+
+    def _update(self) -> None:
+        maximum = self.account.environment.api.max_tasks
+        assembly = self._changed("update", f"max_tasks = {maximum}", f"max_tasks = {maximum + 1}")
+        self._deploy(assembly, "Api", "--exclusively")
+        found = self._api_maximum()
+        self.progress.check("Update", found == maximum + 1, f"the API now scales to {found} tasks, from {maximum}")
+
+    def _failing_update(self) -> None:
+        memory = self.account.environment.api.memory_mib
+        definition = dict(self.account.services())["Api"]["taskDefinition"]
+        assembly = self._changed("failing", f"memory_mib = {memory}", f"memory_mib = {memory * 2}")
+        self.emulator.faults.write_text(json.dumps({"AWS::ECS::Service": _REASON_TO_FAIL}))
+        try:
+            self._deploy(assembly, "Api", "--exclusively")
+        except CdkFailed as failed:
+            told = _REASON_TO_FAIL in failed.output
+            self.progress.check(
+                "A failing update is told", told, "cdk deploy failed, with the reason" if told else str(failed)
+            )
+        else:
+            self.progress.check("A failing update is told", False, "cdk deploy said that all was well")
+        status = self.account.stacks()[self.account.stack_name("Api")]
+        service = dict(self.account.services())["Api"]
+        whole = status == "UPDATE_ROLLBACK_COMPLETE" and service["taskDefinition"] == definition
+        self.progress.check(
+            "It rolls back", whole, f"{status}; runs {service['taskDefinition'].rpartition('/')[2]} as before"
+        )
+
+    def _destroy(self) -> None:
+        if self.account.environment.protection.data == "keep":
+            self._refused_destroy()
+        self._lift_protections()
+        database = self.account.resource("Data", "AWS::RDS::DBInstance")
+        self.account.cdk.run("destroy", f"{self.account.name}/*", "--app", str(self.assembly), "--force")
+        left = self.account.stacks()
+        self.progress.check("Destroy", not left, "no stack is left" if not left else f"left: {', '.join(left)}")
+        self._survivors(database)
+
+    def _refused_destroy(self) -> None:
+        try:
+            self.account.cdk.run(
+                "destroy", f"{self.account.name}/Data", "--app", str(self.assembly), "--force", "--exclusively"
+            )
+        except CdkFailed as failed:
+            refused = "TerminationProtection" in failed.output or "termination protection" in failed.output.lower()
+            self.progress.check("A destroy is refused", refused, "the stack is protected" if refused else str(failed))
+        else:
+            self.progress.check("A destroy is refused", False, "the data stack was destroyed")
+
+    def _lift_protections(self) -> None:
+        """What docs/runbooks/decommission.md tells to do, in its order."""
+        cloudformation = self.account.client("cloudformation")
+        for name in self.account.stacks():
+            cloudformation.update_termination_protection(StackName=name, EnableTerminationProtection=False)
+        self.account.client("rds").modify_db_instance(
+            DBInstanceIdentifier=self.account.resource("Data", "AWS::RDS::DBInstance"),
+            DeletionProtection=False,
+            ApplyImmediately=True,
+        )
+        self.account.client("elbv2").modify_load_balancer_attributes(
+            LoadBalancerArn=self.account.resource("Platform", "AWS::ElasticLoadBalancingV2::LoadBalancer"),
+            Attributes=[{"Key": "deletion_protection.enabled", "Value": "false"}],
+        )
+
+    def _survivors(self, database: str) -> None:
+        is_kept = self.account.environment.protection.data == "keep"
+        snapshots = self.account.client("rds").describe_db_snapshots()["DBSnapshots"]
+        has_snapshot = any(each["DBInstanceIdentifier"] == database for each in snapshots)
+        buckets = {each["Name"] for each in self.account.client("s3").list_buckets()["Buckets"]}
+        has_bucket = self.account.environment.media.bucket in buckets
+        expectation = "survive" if is_kept else "are gone, as the environment says"
+        there = {True: "is there", False: "is not there"}
+        found = f"snapshot {there[has_snapshot]}, bucket {there[has_bucket]}"
+        self.progress.check(
+            f"Database snapshot and media bucket {expectation}",
+            (has_snapshot, has_bucket) == (is_kept, is_kept),
+            found,
+        )

@@ -1,0 +1,90 @@
+"""What a person follows while a rehearsal runs."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.table import Table
+
+from rehearsal.account import Account
+from rehearsal.promises import Finding
+
+_MARK = {True: "[green]kept[/]", False: "[red]BROKEN[/]", None: "[yellow]not shown[/]"}
+_POLL_SECONDS = 0.4
+
+
+class Progress:
+    """Says which scene is on, which stack is done, how many resources it has and how long it took."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self.broken: list[str] = []
+
+    def title(self, text: str) -> None:
+        self._console.print(f"\n[bold]{text}[/]")
+
+    def said(self, text: str) -> None:
+        self._console.print(f"  {text}", highlight=False)
+
+    @contextmanager
+    def scene(self, text: str) -> Iterator[None]:
+        started = time.monotonic()
+        self._console.print(f"  [cyan]…[/] {text}", highlight=False)
+        yield
+        self._console.print(f"  [green]✓[/] {text} [dim]({time.monotonic() - started:.1f} s)[/]", highlight=False)
+
+    @contextmanager
+    def stacks(self, account: Account) -> Iterator[None]:
+        """Reports each stack as it finishes, while the block runs."""
+        over = threading.Event()
+        watcher = threading.Thread(target=self._watch, args=(account, over), daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            over.set()
+            watcher.join(timeout=5)
+
+    def _watch(self, account: Account, over: threading.Event) -> None:
+        began: dict[str, float] = {}
+        before: dict[str, str] = account.stacks()
+        while True:
+            last_look = over.is_set()
+            now = account.stacks()
+            for name in sorted({*before, *now}):
+                status = now.get(name, "DELETE_COMPLETE")
+                if status.endswith("_IN_PROGRESS"):
+                    began.setdefault(name, time.monotonic())
+                elif status != before.get(name, "DELETE_COMPLETE" if name not in before else None):
+                    seconds = time.monotonic() - began.pop(name, time.monotonic())
+                    self.said(f"    {name:40} {status:22} {self._count(account, name):>15} [dim]{seconds:4.1f} s[/]")
+            before = now
+            if last_look:
+                return
+            over.wait(_POLL_SECONDS)
+
+    @staticmethod
+    def _count(account: Account, name: str) -> str:
+        if name not in account.stacks():
+            return ""
+        pages = account.watching.get_paginator("list_stack_resources").paginate(StackName=name)
+        return f"{sum(len(page['StackResourceSummaries']) for page in pages)} resources"
+
+    def table(self, findings: list[Finding]) -> None:
+        table = Table(title="What was promised, and what was found", title_justify="left", expand=False)
+        for heading in ("about", "promise", "", "found"):
+            table.add_column(heading, overflow="fold")
+        for finding in findings:
+            table.add_row(finding.about, finding.promises, _MARK[finding.kept], finding.found)
+            if finding.kept is False:
+                self.broken.append(f"{finding.about}: {finding.promises}: {finding.found}")
+        self._console.print(table)
+
+    def check(self, what: str, holds: bool, found: str) -> None:
+        """One line of the life's story; a false one makes the rehearsal fail, at the end."""
+        mark = "[green]✓[/]" if holds else "[red]✗ BROKEN[/]"
+        self._console.print(f"  {mark} {what}: {found}", highlight=False)
+        if not holds:
+            self.broken.append(f"{what}: {found}")

@@ -1,0 +1,55 @@
+"""Set before the first import of aws_cdk, and shared by all tests: one App for all environments."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+os.environ["JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION"] = "20"
+# CDK's own validation costs three seconds a process; tests/stacks/test_validation.py runs it once, in full.
+os.environ["CDK_VALIDATION"] = "false"
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def context() -> dict[str, Any]:
+    """The feature flags of cdk.json: without them, CDK makes other templates."""
+    loaded: dict[str, Any] = json.loads((ROOT / "cdk.json").read_text())["context"]
+    return loaded
+
+
+@pytest.fixture(scope="session")
+def assembly(context: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All environments, synthesized in this process, without validation."""
+    import app
+    import aws_cdk as cdk
+    from config import load
+
+    root = cdk.App(context=context, outdir=str(tmp_path_factory.mktemp("assembly")))
+    app.build(root, load())
+    return Path(root.synth().directory)
+
+
+@pytest.fixture(scope="session")
+def templates(assembly: Path) -> dict[str, dict[str, Any]]:
+    """Every template, by "environment/Stack"."""
+    found = {}
+    for nested in sorted(assembly.glob("assembly-*")):
+        manifest = json.loads((nested / "manifest.json").read_text())
+        for artifact in manifest["artifacts"].values():
+            if artifact["type"] == "aws:cloudformation:stack":
+                path = nested / artifact["properties"]["templateFile"]
+                found[artifact["displayName"]] = json.loads(path.read_text())
+    return found
+
+
+@pytest.fixture
+def environments(tmp_path: Path) -> Path:
+    """A copy of environments/ that a test may spoil."""
+    copy = tmp_path / "environments"
+    shutil.copytree(ROOT / "environments", copy)
+    return copy

@@ -1,0 +1,35 @@
+"""One masked snapshot for each stack and environment: snapshots show change, they do not judge it.
+
+`make snapshots` accepts the templates as they are; what changed is then in the diff of the commit.
+"""
+
+import re
+from typing import Any
+
+import pytest
+from config import available
+from syrupy.assertion import SnapshotAssertion
+from syrupy.extensions.json import JSONSnapshotExtension
+
+STACKS = ("Network", "Data", "Registry", "Platform", "Api", "Frontend", "Observability", "Delivery")
+# CDK's own: not ours to review, and different with every release of it.
+_NOT_OURS = ("CDKMetadata", "CDKMetadataAvailable", "BootstrapVersion", "CheckBootstrapVersion")
+_ASSET = re.compile(r"\b[0-9a-f]{64}\b")
+
+
+def masked(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {key: masked(value) for key, value in node.items() if key not in _NOT_OURS}
+    if isinstance(node, list):
+        return [masked(item) for item in node]
+    return _ASSET.sub("<asset>", node) if isinstance(node, str) else node
+
+
+@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.parametrize("name", available())
+def test_template(name: str, stack: str, templates: dict[str, Any], snapshot: SnapshotAssertion) -> None:
+    assert masked(templates[f"{name}/{stack}"]) == snapshot(extension_class=JSONSnapshotExtension)
+
+
+def test_every_stack_has_a_snapshot(templates: dict[str, Any]) -> None:
+    assert set(templates) == {f"{name}/{stack}" for name in available() for stack in STACKS}
