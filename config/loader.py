@@ -146,7 +146,8 @@ class _File:
         self, good: SimpleNamespace, info: FieldInfo, schema: dict[str, Any], dotted: str, value: object
     ) -> None:
         key = dotted.rpartition(".")[2]
-        adapter: TypeAdapter[Any] = TypeAdapter(Annotated[info.annotation, info])
+        constrained: Any = Annotated[info.annotation, info]
+        adapter: TypeAdapter[Any] = TypeAdapter(constrained)
         try:
             # JSON's strictness is TOML's: an array is a tuple, but a string is never a number.
             setattr(good, key, adapter.validate_json(json.dumps(value), strict=True))

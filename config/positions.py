@@ -44,7 +44,8 @@ def line_of_keys(text: str) -> dict[str, int]:
     for number, line in _logical_lines(text):
         if header := _HEADER.match(line):
             table = _parts(header["key"])
-            lines.setdefault(".".join(table), number)
+            for depth in range(1, len(table) + 1):
+                lines.setdefault(".".join(table[:depth]), number)
         elif assignment := _ASSIGNMENT.match(line):
             key = [*table, *_parts(assignment["key"])]
             for depth in range(len(table) + 1, len(key) + 1):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from rehearsal.emulator.faults import VARIABLE as FAULTS
+from rehearsal.emulator import FAULTS
 
 ROOT = Path(__file__).resolve().parent.parent
 _START_SECONDS = 60

@@ -95,7 +95,7 @@ def _flow_logs(account: Account) -> str:
 def _database(account: Account) -> str:
     found = _instance(account)
     wanted = account.environment.database
-    _require(found["Engine"] == "postgres", found["Engine"])
+    _require(found["Engine"] == "postgres", f"engine {found['Engine']}")
     _require(found["MultiAZ"] == wanted.multi_az, f"MultiAZ is {found['MultiAZ']}")
     _require(found["StorageEncrypted"], "storage is not encrypted")
     _require(not found["PubliclyAccessible"], "publicly accessible")

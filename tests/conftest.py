@@ -25,8 +25,9 @@ def context() -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def assembly(context: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All environments, synthesized in this process, without validation."""
-    import app
     import aws_cdk as cdk
+
+    import app
     from config import load
 
     root = cdk.App(context=context, outdir=str(tmp_path_factory.mktemp("assembly")))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aws_cdk as cdk
-from constructs import Construct, IConstruct
+from constructs import IConstruct
 
 _FEWEST_WORDS = 5
 
@@ -48,7 +48,7 @@ def unacknowledged(assembly: Path) -> list[str]:
     ]
 
 
-def acknowledge(scope: Construct, finding: str, *, reason: str) -> None:
+def acknowledge(scope: IConstruct, finding: str, *, reason: str) -> None:
     """Lets one finding stay on one resource.
 
     `finding` is the rule's id with its detail, as the report prints it: `AwsSolutions-IAM5[Resource::*]`.

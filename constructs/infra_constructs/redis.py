@@ -118,8 +118,3 @@ class Redis(Construct):
                 "AwsSolutions-SMG4",
                 reason="ElastiCache takes a new token by a two-step update: docs/runbooks/redis-rotate-token.md.",
             )
-        acknowledge(
-            self.group,
-            "AwsSolutions-AEC5",
-            reason="Port 6379 is only reachable from the services' security groups; another number hides nothing.",
-        )

@@ -2,3 +2,6 @@
 
 This package is the only place that touches MiniStack's private names; its version is pinned for that reason.
 """
+
+FAULTS = "REHEARSAL_FAULTS"
+"""Environment variable that names the file of `rehearsal.emulator.faults`."""

@@ -10,9 +10,8 @@ from typing import Any
 
 from ministack.services.cloudformation import provisioners
 
+from rehearsal.emulator import FAULTS
 from rehearsal.emulator.resource_type import Refused
-
-VARIABLE = "REHEARSAL_FAULTS"
 
 
 def install() -> None:
@@ -23,7 +22,7 @@ def install() -> None:
 
 def _failing_on_purpose(name: str, update: Any) -> Any:
     def guarded(*arguments: Any) -> Any:
-        file = os.environ.get(VARIABLE)
+        file = os.environ.get(FAULTS)
         if file and Path(file).exists():
             faults = json.loads(Path(file).read_text())
             if name in faults:

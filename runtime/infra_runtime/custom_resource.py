@@ -12,7 +12,6 @@ logger.setLevel(logging.INFO)
 
 # CloudFormation refuses an answer of more than 4096 bytes, and then waits an hour for another.
 _LONGEST_ANSWER = 4096
-_LONGEST_REASON = 1000
 
 
 @dataclass(frozen=True)
@@ -57,16 +56,24 @@ def serve(event: Mapping[str, Any], handle: Callable[[Request], Result], *, send
             )
     except Exception as error:  # The one place where everything is caught: silence would block the stack for an hour.
         logger.exception("%s of %s failed", event["RequestType"], event["LogicalResourceId"])
-        reason = f"{type(error).__name__}: {error}"[:_LONGEST_REASON]
+        reason = f"{type(error).__name__}: {error}"
         answer |= {"Status": "FAILED", "Reason": reason, "PhysicalResourceId": physical_id or never_created}
     else:
         answer |= {"Status": "SUCCESS", "PhysicalResourceId": result.physical_id, "Data": dict(result.attributes)}
+    send(event["ResponseURL"], _fitting(answer))
+
+
+def _fitting(answer: dict[str, Any]) -> bytes:
+    """The answer in at most 4096 bytes: a reason is shortened, attributes that do not fit are a failure."""
     body = json.dumps(answer).encode()
-    if len(body) > _LONGEST_ANSWER:
+    if len(body) > _LONGEST_ANSWER and "Data" in answer:
+        del answer["Data"]
         answer |= {"Status": "FAILED", "Reason": f"the answer has {len(body)} bytes, {_LONGEST_ANSWER} are allowed"}
-        answer.pop("Data", None)
         body = json.dumps(answer).encode()
-    send(event["ResponseURL"], body)
+    while len(body) > _LONGEST_ANSWER:
+        answer["Reason"] = answer["Reason"][: len(answer["Reason"]) * 3 // 4]
+        body = json.dumps(answer).encode()
+    return body
 
 
 def _put(url: str, body: bytes) -> None:

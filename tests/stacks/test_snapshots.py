@@ -7,9 +7,10 @@ import re
 from typing import Any
 
 import pytest
-from config import available
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.json import JSONSnapshotExtension
+
+from config import available
 
 STACKS = ("Network", "Data", "Registry", "Platform", "Api", "Frontend", "Observability", "Delivery")
 # CDK's own: not ours to review, and different with every release of it.

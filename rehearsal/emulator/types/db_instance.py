@@ -49,7 +49,7 @@ def install() -> None:
 
     def described(instance: dict[str, Any]) -> str:
         secret = instance.get("MasterUserSecret")
-        return own_description(instance) + (
+        return str(own_description(instance)) + (
             f"<MasterUserSecret><SecretArn>{secret['SecretArn']}</SecretArn>"
             f"<SecretStatus>{secret['SecretStatus']}</SecretStatus></MasterUserSecret>"
             if secret

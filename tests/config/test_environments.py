@@ -1,0 +1,191 @@
+"""The three environments themselves, and what is said of spoilt ones."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from config import InvalidEnvironments, available, load
+from config.positions import line_of_keys
+from config.schema import SCHEMA, schema
+
+ROOT = Path(__file__).resolve().parents[2]
+SECRET = "hunter2-do-not-print"
+
+# (what is wrong, what stands in production.toml, what is put there instead, the dotted key that is named,
+#  words that the message must contain)
+MALFORMED = [
+    ("unknown key", "multi_az = true", "multi_az = true\nmultiaz = true", "database.multiaz", "multi_az?"),
+    ("unknown table", "[redis]", "[cache]\nsize = 1\n[redis]", "cache", "a key of the file"),
+    ("unknown nested table", "[frontend.ecs]", "[frontend.vercel]", "frontend.vercel", "ecs, amplify"),
+    ("misspelt table", "[database]", "[databse]", "databse", "did you mean database?"),
+    ("missing key", "pitr_days = 35\n", "", "database.pitr_days", "missing (an integer from 1 to 35)"),
+    ("missing table", "[media]\n", "", "media", "missing"),
+    ("text for a number", "storage_gib = 100", 'storage_gib = "100"', "database.storage_gib", "an integer from 20"),
+    ("number for text", 'region = "eu-central-1"', "region = 1", "aws.region", "a string"),
+    ("text for a truth", "multi_az = true", 'multi_az = "yes"', "database.multi_az", "true or false"),
+    ("fraction for a number", "min_tasks = 3 # one", "min_tasks = 3.5 # one", "api.min_tasks", "an integer"),
+    ("truth for a number", "pitr_days = 35", "pitr_days = true", "database.pitr_days", "an integer from 1 to 35"),
+    ("date for text", 'account = "111122223333"', "account = 2026-11-22", "aws.account", "not a date"),
+    ("text for a list", 'critical = ["oncall@daadaar.com"]', 'critical = "oncall@daadaar.com"', "alarms.critical", "array"),
+    ("text for a table", "[redis]\n", 'redis = "elasticache"\n[rediss]\n', "redis", "a table"),
+    ("not infinite", "storage_gib = 100", "storage_gib = inf", "database.storage_gib", "an integer"),
+    ("too small", "pitr_days = 35", "pitr_days = 0", "database.pitr_days", "from 1 to 35"),
+    ("too large", "pitr_days = 35", "pitr_days = 36", "database.pitr_days", "from 1 to 35"),
+    ("not one of the choices", 'nat = "per-az"', 'nat = "perzone"', "network.nat", '"per-az", "single", "instance"'),
+    ("account of eleven digits", '"111122223333"', '"11112222333"', "aws.account", "like"),
+    ("a region that is a zone", 'region = "eu-central-1"', 'region = "eu-central-1a"', "aws.region", "eu-central-1"),
+    ("an x86 database", 'instance = "r8g.large"', 'instance = "r6i.large"', "database.instance", "t4g.medium"),
+    ("address without @", '"oncall@daadaar.com"', '"oncall"', "alarms.critical", "wrong at position 1"),
+    ("a zone twice", '"eu-central-1c"]', '"eu-central-1b"]', "network.availability_zones", "all different"),
+    ("host bits in the CIDR", '"10.20.0.0/16"', '"10.20.0.1/16"', "network.cidr", "without host bits"),
+    ("a public CIDR", '"10.20.0.0/16"', '"8.8.0.0/16"', "network.cidr", "RFC 1918"),
+    ("no CIDR at all", '"10.20.0.0/16"', '"ten"', "network.cidr", "10.20.0.0/16"),
+    ("latest", "node:24-alpine", "node:latest", "bootstrap_image", "other than latest"),
+    ("uppercase bucket", "daadaar-media-frkia", "Daadaar-media", "media.bucket", "a string like"),
+    ("bucket with dots", "daadaar-media-frkia", "media.daadaar.com", "media.bucket", "a string like"),
+    ("bucket name S3 reserves", "daadaar-media-frkia", "daadaar-s3alias", "media.bucket", "reserves"),
+    ("min above max", "min_tasks = 3 # one", "min_tasks = 30 # one", "api.min_tasks", "at most api.max_tasks, which is 24"),
+    ("memory Fargate lacks", "memory_mib = 2048\nmin_tasks = 3 # one", "memory_mib = 2500\nmin_tasks = 3 # one",
+     "api.memory_mib", "steps of 1024"),
+    ("two zones for kept data", ', "eu-central-1c"]', "]", "network.availability_zones", "three zones"),
+    ("zones of another region", '"eu-central-1a",', '"eu-west-1a",', "network.availability_zones", "zones of eu-central-1"),
+    ("CIDR too small for its subnets", '"10.20.0.0/16"', '"10.20.0.0/23"', "network.cidr", "from /16 to /22"),
+    ("host outside of the zone", 'api = "api.daadaar.com"', 'api = "api.example.com"', "domains.api", "ends in .daadaar.com"),
+    ("one host for two", 'api = "api.daadaar.com"', 'api = "daadaar.com"', "domains.api", "a name of its own"),
+    ("storage that cannot grow", "max_storage_gib = 1000", "max_storage_gib = 101", "database.max_storage_gib", "at least 110"),
+    ("half a pair of endpoints", '"ecr.dkr", ', "", "network.interface_endpoints", "a pull needs both"),
+    ("kept and recoverable for a day", "pitr_days = 35", "pitr_days = 1", "database.pitr_days", "7 to 35"),
+    ("kept on one instance", "multi_az = true", "multi_az = false", "database.multi_az", "one zone may be lost"),
+    ("kept behind one NAT", 'nat = "per-az"', 'nat = "single"', "network.nat", "one zone may be lost"),
+    ("kept on Spot", "min_tasks = 3 # one", "spot = true\nmin_tasks = 3 # one", "api.spot", "Spot may end every task"),
+    ("kept and unwatched", 'critical = ["oncall@daadaar.com"]', "critical = []", "alarms.critical", "at least one"),
+    ("disposable without a reason", 'data = "keep"', 'data = "disposable"', "protection.reason", "why this data"),
+    ("a reason that is none", 'data = "keep"', 'data = "disposable"\nreason = "because"', "protection.reason", "20 char"),
+    ("two ways to host", "[alarms]", '[frontend.amplify]\nrepository = "a/b"\nbranch = "main"\n'
+     'access_token_secret = "gh"\n[alarms]', "frontend", "exactly one"),
+    ("staging's bucket", "daadaar-media-frkia", "daadaar-media-staging-frkia", "", "no other environment uses"),
+    ("no provider in the account", "owns_oidc_provider = true", "owns_oidc_provider = false",
+     "delivery.owns_oidc_provider", "exactly one environment of account"),
+    ("broken TOML", "[database]", "[database", "file", "valid TOML"),
+    ("a secret where it should not be", "[redis]", f'[redis]\npassword = "{SECRET}"', "redis.password", "********"),
+    ("a secret inside of a URL", "[redis]", f'[redis]\nurl = "rediss://u:{SECRET}@h:6379"', "redis.url", "********"),
+]  # fmt: skip
+
+
+def spoil(directory: Path, old: str, new: str) -> None:
+    file = directory / "production.toml"
+    text = file.read_text()
+    assert old in text, f"{old!r} is no longer in production.toml"
+    file.write_text(text.replace(old, new, 1))
+
+
+def problems(directory: Path, names: list[str] | None = None) -> list[str]:
+    with pytest.raises(InvalidEnvironments) as invalid:
+        load(names or [], directory=directory)
+    return [str(problem) for problem in invalid.value.problems]
+
+
+def test_the_environments_are_valid() -> None:
+    assert set(load()) == set(available()) == {"dev", "staging", "production"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key", "words"), [case[1:] for case in MALFORMED], ids=[c[0] for c in MALFORMED]
+)
+def test_a_malformed_environment_is_refused(old: str, new: str, key: str, words: str, environments: Path) -> None:
+    spoil(environments, old, new)
+    told = problems(environments)
+    assert any(words in each for each in told), told
+    about = next(each for each in told if words in each)
+    assert re.match(rf"\S+/(production|staging)\.toml:\d+: {re.escape(key)}", about)
+    assert len(about.splitlines()) <= 3
+    assert SECRET not in "".join(told)
+
+
+def test_there_are_enough_malformed_environments() -> None:
+    assert len(MALFORMED) >= 40
+
+
+def test_the_line_is_the_one_at_fault(environments: Path) -> None:
+    spoil(environments, "pitr_days = 35", "pitr_days = 0")
+    line = (environments / "production.toml").read_text().splitlines().index("pitr_days = 0") + 1
+    assert problems(environments)[0].startswith(f"{environments}/production.toml:{line}: database.pitr_days = 0\n")
+
+
+def test_everything_is_told_in_one_run(environments: Path) -> None:
+    """A bad value hides neither another nor a contradiction between good ones, nor another file's faults."""
+    spoil(environments, "pitr_days = 35", "pitr_days = 0")
+    spoil(environments, 'nat = "per-az"', 'nat = "perzone"')
+    spoil(environments, "min_tasks = 3 # one", "min_tasks = 30 # one")
+    spoil(environments, 'api = "api.daadaar.com"', 'api = "api.example.com"')
+    dev = environments / "dev.toml"
+    dev.write_text(dev.read_text().replace("replicas = 0", "replicas = 9"))
+    told = "\n".join(problems(environments))
+    for key in ("database.pitr_days", "network.nat", "api.min_tasks", "domains.api", "redis.replicas"):
+        assert f": {key}" in told
+
+
+def test_a_fault_elsewhere_does_not_stop_this_environment(environments: Path) -> None:
+    (environments / "dev.toml").write_text("product = 1\n")
+    assert set(load(["production"], directory=environments)) == {"production"}
+
+
+def test_an_unknown_environment_is_told_with_the_nearest() -> None:
+    with pytest.raises(InvalidEnvironments) as invalid:
+        load(["prodution"])
+    assert "did you mean production?" in str(invalid.value)
+
+
+def test_a_network_too_small_for_its_tasks_is_refused(environments: Path) -> None:
+    spoil(environments, '"10.20.0.0/16"', '"10.20.0.0/22"')
+    spoil(environments, "max_tasks = 24", "max_tasks = 240")
+    told = problems(environments)
+    assert "room for 516 tasks (blue and green at max_tasks) in 2 of 3 zones" in told[0]
+    assert "a /22 gives 123 addresses in each zone's private subnet" in told[0]
+
+
+def run(*command: str, context: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=ROOT,
+        env={**os.environ, "CDK_CONTEXT_JSON": json.dumps(context or {})},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_app_ends_with_2_and_without_a_traceback(environments: Path) -> None:
+    spoil(environments, "pitr_days = 35", "pitr_days = 0")
+    done = run("app.py", context={"environments": str(environments)})
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "database.pitr_days = 0" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_rehearsal_ends_with_2_and_without_a_traceback() -> None:
+    done = run("-m", "rehearsal", "prodution")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "did you mean production?" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_schema_is_the_models() -> None:
+    assert SCHEMA.read_text() == schema(), "make schema"
+
+
+@pytest.mark.parametrize("name", available())
+def test_editors_find_the_schema(name: str) -> None:
+    assert (ROOT / f"environments/{name}.toml").read_text().startswith(f"#:schema ./{SCHEMA.name}\n")
+
+
+def test_lines_are_found_past_strings_and_arrays() -> None:
+    text = 'a = 1\n[t]\nb = [\n  "x = [",\n  "y",\n]\nc = """\nd = 4\n"""\ne = {f = 1}\n[t.u]\n"g h".i = 2 # ] =\n'
+    assert line_of_keys(text) == {
+        "a": 1, "t": 2, "t.b": 3, "t.c": 7, "t.e": 10, "t.e.f": 10, "t.u": 11, "t.u.g h": 12, "t.u.g h.i": 12,
+    }  # fmt: skip

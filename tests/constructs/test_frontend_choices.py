@@ -1,0 +1,94 @@
+"""Amplify instead of ECS, and a bucket that exists already: the choices that none of our environments takes."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import aws_cdk as cdk
+import pytest
+from aws_cdk import assertions
+
+from infra_constructs.media import Media, MediaProps
+from infra_constructs.retention import Retention
+
+TemplateOf = Callable[[Callable[[cdk.Stack], object]], assertions.Template]
+AMPLIFY = """[frontend.amplify]
+repository = "daadaar/frontend"
+branch = "main"
+access_token_secret = "daadaar/github-token"
+"""
+
+
+@pytest.fixture
+def amplified(context: dict[str, Any], environments: Path, tmp_path: Path) -> dict[str, dict[str, Any]]:
+    """The stacks of a production whose frontend is on Amplify."""
+    import app
+    from config import load
+
+    file = environments / "production.toml"
+    text = file.read_text()
+    begin, end = text.index("[frontend.ecs]"), text.index("[alarms]")
+    file.write_text(text[:begin] + AMPLIFY + text[end:])
+    root = cdk.App(context=context, outdir=str(tmp_path / "out"))
+    app.build(root, load(["production"], directory=environments))
+    folder = Path(root.synth().directory) / "assembly-production"
+    return {
+        path.name.removeprefix("production")[:8]: json.loads(path.read_text())
+        for path in folder.glob("*.template.json")
+    }
+
+
+def test_amplify_takes_the_place_of_the_service(amplified: dict[str, dict[str, Any]]) -> None:
+    kinds = [each["Type"] for each in amplified["Frontend"]["Resources"].values()]
+    assert "AWS::Amplify::App" in kinds
+    assert "AWS::ECS::Service" not in kinds
+    repositories = [
+        each for each in amplified["Registry"]["Resources"].values() if each["Type"] == "AWS::ECR::Repository"
+    ]
+    assert len(repositories) == 1
+
+
+def test_amplifys_token_is_a_reference(amplified: dict[str, dict[str, Any]]) -> None:
+    (app,) = [each for each in amplified["Frontend"]["Resources"].values() if each["Type"] == "AWS::Amplify::App"]
+    assert app["Properties"]["AccessToken"].startswith("{{resolve:secretsmanager:daadaar/github-token:")
+    assert app["Properties"]["Platform"] == "WEB_COMPUTE"
+    assert app["Properties"]["Repository"] == "https://github.com/daadaar/frontend"
+
+
+def media(template_of: TemplateOf, *, adopt: bool, retention: Retention) -> assertions.Template:
+    props = MediaProps(bucket_name="daadaar-media-frkia", adopt=adopt, retention=retention)
+    return template_of(lambda stack: Media(stack, "Media", props=props))
+
+
+def test_an_adopted_bucket_is_not_created_but_refuses_plain_http(template_of: TemplateOf) -> None:
+    template = media(template_of, adopt=True, retention=Retention.kept())
+    template.resource_count_is("AWS::S3::Bucket", 0)
+    template.has_resource("AWS::S3::BucketPolicy", {"DeletionPolicy": "Retain"})
+    assert "aws:SecureTransport" in json.dumps(template.to_json())
+
+
+def test_a_bucket_of_our_own_is_private_versioned_and_kept(template_of: TemplateOf) -> None:
+    media(template_of, adopt=False, retention=Retention.kept()).has_resource(
+        "AWS::S3::Bucket",
+        {
+            "DeletionPolicy": "Retain",
+            "UpdateReplacePolicy": "Retain",
+            "Properties": {
+                "BucketName": "daadaar-media-frkia",
+                "PublicAccessBlockConfiguration": {
+                    "BlockPublicAcls": True,
+                    "BlockPublicPolicy": True,
+                    "IgnorePublicAcls": True,
+                    "RestrictPublicBuckets": True,
+                },
+                "VersioningConfiguration": {"Status": "Enabled"},
+                "OwnershipControls": {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]},
+            },
+        },
+    )
+
+
+def test_a_disposable_bucket_goes(template_of: TemplateOf) -> None:
+    retention = Retention.disposable(reason="only the tests look at it, and briefly")
+    media(template_of, adopt=False, retention=retention).has_resource("AWS::S3::Bucket", {"DeletionPolicy": "Delete"})

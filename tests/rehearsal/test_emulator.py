@@ -1,0 +1,107 @@
+"""What AWS refuses, the emulator refuses: small templates with one fault each."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import boto3
+import pytest
+
+from rehearsal.emulator_process import emulator
+
+Refusal = Callable[[dict[str, Any]], str]
+
+
+@pytest.fixture(scope="module")
+def cloudformation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    with emulator(tmp_path_factory.mktemp("emulator")) as running:
+        yield boto3.client(
+            "cloudformation",
+            endpoint_url=running.url,
+            region_name="eu-central-1",
+            aws_access_key_id="111122223333",
+            aws_secret_access_key="test",
+        )
+
+
+@pytest.fixture
+def refusal(cloudformation: Any, request: pytest.FixtureRequest) -> Refusal:
+    """Creates a stack of these resources and returns why it failed, or "" when it did not."""
+
+    def of(resources: dict[str, Any]) -> str:
+        name = f"s{abs(hash(request.node.name))}"
+        cloudformation.create_stack(StackName=name, TemplateBody=json.dumps({"Resources": resources}))
+        stack = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
+        events = cloudformation.describe_stack_events(StackName=name)["StackEvents"]
+        failures = [
+            each.get("ResourceStatusReason", "") for each in events if each["ResourceStatus"] == "CREATE_FAILED"
+        ]
+        assert (stack["StackStatus"] == "CREATE_COMPLETE") == (not failures)
+        return " ".join(failures)
+
+    return of
+
+
+def prefixes(count: int, family: str = "IPv4") -> dict[str, Any]:
+    entries = [{"Cidr": f"10.{number}.0.0/16"} for number in range(count)]
+    properties = {"PrefixListName": "p", "AddressFamily": family, "MaxEntries": 3, "Entries": entries}
+    return {"List": {"Type": "AWS::EC2::PrefixList", "Properties": properties}}
+
+
+def test_a_prefix_list_has_room(refusal: Refusal) -> None:
+    assert refusal(prefixes(3)) == ""
+
+
+def test_a_prefix_list_that_is_too_long_is_refused(refusal: Refusal) -> None:
+    assert "maximum number of entries" in refusal(prefixes(4))
+
+
+def test_a_prefix_list_of_the_other_family_is_refused(refusal: Refusal) -> None:
+    assert "address family" in refusal(prefixes(1, "IPv6"))
+
+
+def test_a_second_oidc_provider_in_an_account_is_refused(refusal: Refusal) -> None:
+    provider = {
+        "Type": "AWS::IAM::OIDCProvider",
+        "Properties": {"Url": "https://tokens.example", "ClientIdList": ["a"]},
+    }
+    assert "already exists" in refusal({"One": provider, "Two": {**provider, "DependsOn": "One"}})
+
+
+def test_a_nat_gateway_needs_an_address_that_exists(refusal: Refusal) -> None:
+    properties = {"SubnetId": "subnet-none", "AllocationId": "eipalloc-none"}
+    assert "does not exist" in refusal({"Nat": {"Type": "AWS::EC2::NatGateway", "Properties": properties}})
+
+
+def test_a_rule_needs_a_group_that_exists(refusal: Refusal) -> None:
+    properties = {"GroupId": "sg-none", "IpProtocol": "tcp", "FromPort": 1, "ToPort": 1, "CidrIp": "10.0.0.0/8"}
+    assert "does not exist" in refusal({"Rule": {"Type": "AWS::EC2::SecurityGroupIngress", "Properties": properties}})
+
+
+def test_flow_logs_need_a_role(refusal: Refusal) -> None:
+    properties = {"ResourceId": "vpc-1", "ResourceType": "VPC", "TrafficType": "ALL", "LogGroupName": "g"}
+    assert "DeliverLogsPermissionArn" in refusal({"Log": {"Type": "AWS::EC2::FlowLog", "Properties": properties}})
+
+
+def alarm(**changed: Any) -> dict[str, Any]:
+    stat = {"Metric": {"Namespace": "n", "MetricName": "m"}, "Period": 60, "Stat": "Sum"}
+    properties = {
+        "ComparisonOperator": "GreaterThanThreshold",
+        "EvaluationPeriods": 1,
+        "Threshold": 1,
+        "Metrics": [{"Id": "e", "Expression": "m + 1"}, {"Id": "m", "MetricStat": stat, "ReturnData": False}],
+    }
+    return {"Alarm": {"Type": "AWS::CloudWatch::Alarm", "Properties": {**properties, **changed}}}
+
+
+def test_an_alarm_may_calculate(refusal: Refusal) -> None:
+    assert refusal(alarm()) == ""
+
+
+def test_an_alarm_has_one_result(refusal: Refusal) -> None:
+    two = [{"Id": "a", "Expression": "1"}, {"Id": "b", "Expression": "2"}]
+    assert "Exactly one element" in refusal(alarm(Metrics=two))
+
+
+def test_an_alarm_on_a_formula_names_no_metric(refusal: Refusal) -> None:
+    assert "must not be set together" in refusal(alarm(MetricName="m"))

@@ -1,0 +1,111 @@
+"""A promise that cannot be broken proves nothing: each is broken here, and has to be found out."""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from config import load
+from rehearsal.account import Account
+from rehearsal.cdk_cli import CdkCli
+from rehearsal.emulator_process import emulator
+from rehearsal.promises import PROMISES, Promise, read_back
+
+
+@pytest.fixture(scope="module")
+def production(assembly: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    """Production, deployed from the assembly of the other tests into an emulator of its own."""
+    os.environ.pop("AWS_PROFILE", None)
+    workspace = tmp_path_factory.mktemp("rehearsal")
+    environment = load(["production"])["production"]
+    with emulator(workspace) as running:
+        cdk = CdkCli(environment.aws.account, environment.aws.region, workspace, running.url)
+        cdk.run("bootstrap", f"aws://{cdk.account}/{cdk.region}", "--app", str(assembly))
+        cdk.run("deploy", "production/*", "--app", str(assembly), "--require-approval", "never", "--concurrency", "4")
+        yield Account("production", environment, cdk)
+
+
+def broken(account: Account) -> set[str]:
+    return {finding.promises for finding in read_back(account) if finding.kept is False}
+
+
+def _open_a_port(account: Account) -> None:
+    elb = account.client("elbv2")
+    arn = account.resource("Platform", "AWS::ElasticLoadBalancingV2::LoadBalancer")
+    groups = elb.describe_load_balancers(LoadBalancerArns=[arn])["LoadBalancers"][0]["SecurityGroups"]
+    account.client("ec2").authorize_security_group_ingress(
+        GroupId=groups[0], IpProtocol="tcp", FromPort=443, ToPort=443, CidrIp="0.0.0.0/0"
+    )
+
+
+def _open_the_bucket(account: Account) -> None:
+    account.client("s3").delete_public_access_block(Bucket=account.environment.media.bucket)
+
+
+def _shorten_backups(account: Account) -> None:
+    account.client("rds").modify_db_instance(
+        DBInstanceIdentifier=account.resource("Data", "AWS::RDS::DBInstance"),
+        BackupRetentionPeriod=1,
+        ApplyImmediately=True,
+    )
+
+
+def _lift_protection(account: Account) -> None:
+    account.client("rds").modify_db_instance(
+        DBInstanceIdentifier=account.resource("Data", "AWS::RDS::DBInstance"),
+        DeletionProtection=False,
+        ApplyImmediately=True,
+    )
+
+
+def _silence_an_alarm(account: Account) -> None:
+    cloudwatch = account.client("cloudwatch")
+    cloudwatch.put_metric_alarm(
+        AlarmName="silent", AlarmDescription="docs/runbooks/none.md", MetricName="m", Namespace="n", Period=60,
+        EvaluationPeriods=1, Threshold=1, ComparisonOperator="GreaterThanThreshold", Statistic="Sum",
+    )  # fmt: skip
+
+
+def _spoil_the_url(account: Account) -> None:
+    service = dict(account.services())["Api"]
+    secrets = {each["name"]: each["valueFrom"] for each in account.container(service)["secrets"]}
+    account.client("secretsmanager").put_secret_value(SecretId=secrets["REDIS_URL"], SecretString="redis://:x@h:6379/0")
+
+
+def _release(account: Account) -> None:
+    name = account.resources("Registry", "Custom::ImagePointer")[0]
+    account.client("ssm").put_parameter(Name=name, Value="elsewhere", Overwrite=True)
+
+
+def _trust_everyone(account: Account) -> None:
+    role = account.resource("Delivery", "AWS::IAM::Role")
+    document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "sts:*",
+                "Condition": {"StringLike": {"sub": "repo:*"}}}]}  # fmt: skip
+    account.client("iam").update_assume_role_policy(RoleName=role, PolicyDocument=json.dumps(document))
+
+
+SABOTAGE: list[tuple[Callable[[Account], None], str]] = [
+    (_open_a_port, "Only Cloudflare can connect"),
+    (_open_the_bucket, "The bucket is private"),
+    (_shorten_backups, "Automated daily backups and point-in-time recovery"),
+    (_lift_protection, "Not deleted by accident"),
+    (_silence_an_alarm, "Alarms exist and point at topics"),
+    (_spoil_the_url, "REDIS_URL reaches the tasks, as a secret"),
+    (_release, "ECR with immutable tags and scans"),
+    (_trust_everyone, "GitHub deploys without a stored key"),
+]
+
+
+def test_every_promise_is_kept_at_first(production: Account) -> None:
+    findings = list(read_back(production))
+    assert [finding for finding in findings if finding.kept is False] == []
+    assert sum(finding.kept is True for finding in findings) == sum(isinstance(each, Promise) for each in PROMISES)
+
+
+@pytest.mark.parametrize(("sabotage", "promise"), SABOTAGE, ids=[each[0].__name__.strip("_") for each in SABOTAGE])
+def test_a_broken_promise_is_found_out(sabotage: Callable[[Account], None], promise: str, production: Account) -> None:
+    assert promise not in broken(production)
+    sabotage(production)
+    assert promise in broken(production)

@@ -1,0 +1,309 @@
+"""What no public scanner sees, asked of every template of every environment.
+
+Each question first proves that it finds what it looks for: a misspelt property would answer every one of them.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config import available, load
+
+Templates = dict[str, dict[str, Any]]
+ROOT = Path(__file__).resolve().parents[2]
+RUNBOOKS = ROOT / "docs" / "runbooks"
+
+
+def of_type(templates: Templates, kind: str, *, name: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """(where, resource) of one type, in one environment or in all; at least one, or the question means nothing."""
+    found = [
+        (f"{stack}/{logical_id}", resource)
+        for stack, template in templates.items()
+        if stack.startswith(name)
+        for logical_id, resource in template["Resources"].items()
+        if resource["Type"] == kind
+    ]
+    assert found, f"no {kind} in {name or 'any environment'}"
+    yield from found
+
+
+def ingress(templates: Templates) -> Iterator[tuple[str, dict[str, Any]]]:
+    for where, group in of_type(templates, "AWS::EC2::SecurityGroup"):
+        for rule in group["Properties"].get("SecurityGroupIngress", []):
+            yield where, rule
+    for where, rule in of_type(templates, "AWS::EC2::SecurityGroupIngress"):
+        yield where, rule["Properties"]
+
+
+def test_nothing_is_open_to_the_world(templates: Templates) -> None:
+    rules = list(ingress(templates))
+    assert any("SourcePrefixListId" in rule for _, rule in rules)
+    assert any("SourceSecurityGroupId" in rule for _, rule in rules)
+    # An address range may let in this VPC (its endpoints), by reference or by the NAT instance's; never a literal one.
+    assert [where for where, rule in rules if isinstance(rule.get("CidrIp"), str) or "CidrIpv6" in rule] == []
+
+
+def test_the_load_balancer_is_open_to_cloudflare_only(templates: Templates) -> None:
+    by_prefix_list = [(where, rule) for where, rule in ingress(templates) if "SourcePrefixListId" in rule]
+    assert {where.partition("/")[0] for where, _ in by_prefix_list} == set(available())
+    assert {(rule["FromPort"], rule["ToPort"]) for _, rule in by_prefix_list} == {(443, 443)}
+    for _, prefixes in of_type(templates, "AWS::EC2::PrefixList"):
+        ranges = [entry["Cidr"] for entry in prefixes["Properties"]["Entries"]]
+        assert len(ranges) == len(set(ranges)) == 15
+        assert all(int(each.partition("/")[2]) >= 12 for each in ranges)
+
+
+def test_every_listener_speaks_tls_and_knows_its_hosts(templates: Templates) -> None:
+    for where, listener in of_type(templates, "AWS::ElasticLoadBalancingV2::Listener"):
+        properties = listener["Properties"]
+        assert properties["Protocol"] == "HTTPS", where
+        assert "TLS13" in properties["SslPolicy"], where
+        assert [action["Type"] for action in properties["DefaultActions"]] == ["fixed-response"], where
+
+
+@pytest.mark.parametrize("name", available())
+def test_zones_are_the_real_ones(name: str, templates: Templates) -> None:
+    zones = {
+        subnet["Properties"]["AvailabilityZone"] for _, subnet in of_type(templates, "AWS::EC2::Subnet", name=name)
+    }
+    assert zones == set(load([name])[name].network.availability_zones)
+
+
+def test_adding_a_zone_moves_no_subnet(templates: Templates) -> None:
+    """staging has two zones of the three that are planned for: its subnets leave room for the third."""
+    cidrs = [each["Properties"]["CidrBlock"] for _, each in of_type(templates, "AWS::EC2::Subnet", name="staging/")]
+    assert sorted(cidrs) == [
+        "10.21.0.0/22",
+        "10.21.128.0/22",
+        "10.21.132.0/22",
+        "10.21.32.0/19",
+        "10.21.4.0/22",
+        "10.21.64.0/19",
+    ]
+
+
+def test_each_private_subnet_leaves_by_its_own_zone(templates: Templates) -> None:
+    template = templates["production/Network"]["Resources"]
+    zone_of_table, zone_of_gateway, checked = {}, {}, 0
+    for resource in template.values():
+        if resource["Type"] == "AWS::EC2::SubnetRouteTableAssociation":
+            subnet = template[resource["Properties"]["SubnetId"]["Ref"]]
+            zone_of_table[resource["Properties"]["RouteTableId"]["Ref"]] = subnet["Properties"]["AvailabilityZone"]
+    for logical_id, resource in template.items():
+        if resource["Type"] == "AWS::EC2::NatGateway":
+            subnet = template[resource["Properties"]["SubnetId"]["Ref"]]
+            zone_of_gateway[logical_id] = subnet["Properties"]["AvailabilityZone"]
+    for resource in template.values():
+        if resource["Type"] == "AWS::EC2::Route" and "NatGatewayId" in resource["Properties"]:
+            checked += 1
+            gateway = resource["Properties"]["NatGatewayId"]["Ref"]
+            assert zone_of_gateway[gateway] == zone_of_table[resource["Properties"]["RouteTableId"]["Ref"]]
+    assert checked == 3
+
+
+def services(templates: Templates) -> Iterator[tuple[str, dict[str, Any]]]:
+    for where, service in of_type(templates, "AWS::ECS::Service"):
+        yield where, service["Properties"]
+
+
+def test_releases_are_blue_green_and_can_go_back(templates: Templates) -> None:
+    for where, service in services(templates):
+        deployment = service["DeploymentConfiguration"]
+        assert deployment["Strategy"] == "BLUE_GREEN", where
+        assert deployment["MinimumHealthyPercent"] == 100, where
+        assert deployment["Alarms"]["Enable"] and deployment["Alarms"]["Rollback"], where
+        target = service["LoadBalancers"][0]["AdvancedConfiguration"]
+        assert set(target) == {"AlternateTargetGroupArn", "ProductionListenerRule", "RoleArn", "TestListenerRule"}, (
+            where
+        )
+
+
+def test_an_autoscaled_service_has_no_count(templates: Templates) -> None:
+    """A count in the template would undo, at each deployment, what autoscaling decided."""
+    scaled = list(of_type(templates, "AWS::ApplicationAutoScaling::ScalableTarget"))
+    assert len(scaled) == len(list(services(templates)))
+    assert [where for where, service in services(templates) if "DesiredCount" in service] == []
+
+
+def test_alarms_of_a_release_exist_and_fit_into_its_bake_time(templates: Templates) -> None:
+    alarms = {
+        alarm["Properties"]["AlarmName"]: alarm["Properties"]
+        for _, alarm in of_type(templates, "AWS::CloudWatch::Alarm")
+        if "AlarmName" in alarm["Properties"]
+    }
+    used = set()
+    for where, service in services(templates):
+        deployment = service["DeploymentConfiguration"]
+        for name in deployment["Alarms"]["AlarmNames"]:
+            used.add(name)
+            alarm = alarms[name]
+            period = alarm.get("Period") or max(
+                metric["MetricStat"]["Period"] for metric in alarm["Metrics"] if "MetricStat" in metric
+            )
+            assert alarm["EvaluationPeriods"] * period < deployment["BakeTimeInMinutes"] * 60, (where, name)
+    # Physical names are for these only: whatever else has one cannot be replaced.
+    assert used == set(alarms)
+
+
+def test_a_service_waits_for_the_alarms_of_its_releases(templates: Templates) -> None:
+    for where, service in of_type(templates, "AWS::ECS::Service"):
+        waits = [each for each in service["DependsOn"] if each.startswith("ReleaseAlarms")]
+        assert len(waits) == 2, where
+
+
+def test_production_rules_are_frozen(templates: Templates) -> None:
+    """ECS moves these weights at each release; a template that says something else puts users on an empty group.
+
+    Whoever has to change this test has read docs/adr/0004-frozen-rules.md.
+    """
+    seen = []
+    for where, rule in of_type(templates, "AWS::ElasticLoadBalancingV2::ListenerRule"):
+        seen.append(where)
+        (action,) = rule["Properties"]["Actions"]
+        groups = action["ForwardConfig"]["TargetGroups"]
+        assert [group["Weight"] for group in groups] == [100, 0], where
+        assert ["Blue" in str(group["TargetGroupArn"]) for group in groups] == [True, False], where
+        (condition,) = rule["Properties"]["Conditions"]
+        assert condition["Field"] == "host-header", where
+        assert set(rule["Properties"]) == {"Actions", "Conditions", "ListenerArn", "Priority", "Tags"}, where
+    assert len(seen) == 3 * 2 * 2
+
+
+def test_health_is_exact_and_draining_ends_before_the_stop(templates: Templates) -> None:
+    for where, group in of_type(templates, "AWS::ElasticLoadBalancingV2::TargetGroup"):
+        assert group["Properties"]["Matcher"] == {"HttpCode": "200"}, where
+        attributes = {each["Key"]: each["Value"] for each in group["Properties"]["TargetGroupAttributes"]}
+        assert attributes["deregistration_delay.timeout_seconds"] == "30", where
+    for where, task in of_type(templates, "AWS::ECS::TaskDefinition"):
+        assert [container["StopTimeout"] for container in task["Properties"]["ContainerDefinitions"]] == [60], where
+
+
+def test_containers_are_confined(templates: Templates) -> None:
+    for where, task in of_type(templates, "AWS::ECS::TaskDefinition"):
+        assert task["Properties"]["RuntimePlatform"]["CpuArchitecture"] == "ARM64", where
+        for container in task["Properties"]["ContainerDefinitions"]:
+            assert container["ReadonlyRootFilesystem"] is True, where
+            assert container["User"] == "1000:1000", where
+            assert container["LinuxParameters"]["Capabilities"] == {"Drop": ["ALL"]}, where
+            assert container.get("Privileged", False) is False, where
+            assert container["LogConfiguration"]["Options"]["mode"] == "non-blocking", where
+
+
+def test_images_come_from_a_parameter(templates: Templates) -> None:
+    """No image stands in a template: releasing one must change none."""
+    for where, task in of_type(templates, "AWS::ECS::TaskDefinition"):
+        stack = "/".join(where.split("/")[:2])
+        for container in task["Properties"]["ContainerDefinitions"]:
+            parameter = templates[stack]["Parameters"][container["Image"]["Ref"]]
+            assert parameter["Type"] == "AWS::SSM::Parameter::Value<String>"
+            name, service = stack.split("/")
+            assert parameter["Default"] == f"/daadaar/{name}/{service.lower()}/image"
+
+
+def test_the_api_gets_redis_and_database_as_secrets(templates: Templates) -> None:
+    for where, task in of_type(templates, "AWS::ECS::TaskDefinition"):
+        (container,) = task["Properties"]["ContainerDefinitions"]
+        names = {secret["Name"] for secret in container.get("Secrets", [])}
+        plain = {variable["Name"] for variable in container["Environment"]}
+        if "/Api/" in where:
+            assert names == {"REDIS_URL", "PGUSER", "PGPASSWORD"}, where
+            assert {"PGHOST", "PGDATABASE", "PGSSLMODE"} <= plain, where
+        secretive = re.compile("PASSWORD|SECRET|TOKEN|KEY|DSN|(REDIS|DATABASE)_URL")
+        assert [name for name in plain if secretive.search(name)] == [], where
+
+
+def test_the_application_cannot_reach_old_versions(templates: Templates) -> None:
+    actions = set()
+    for where, policy in of_type(templates, "AWS::IAM::Policy"):
+        if "TaskRole" in where:
+            for statement in policy["Properties"]["PolicyDocument"]["Statement"]:
+                actions |= {statement["Action"]} if isinstance(statement["Action"], str) else set(statement["Action"])
+    assert "s3:DeleteObject" in actions
+    assert not [action for action in actions if "*" in action or "Version" in action or "BucketPolicy" in action]
+
+
+def test_secrets_are_never_values(templates: Templates) -> None:
+    for where, secret in of_type(templates, "AWS::SecretsManager::Secret"):
+        value = secret["Properties"].get("SecretString")
+        assert value is None or "{{resolve:secretsmanager:" in json.dumps(value), where
+
+
+def test_kept_stacks_are_protected(assembly: Path) -> None:
+    protected = {}
+    for nested in assembly.glob("assembly-*"):
+        for artifact in json.loads((nested / "manifest.json").read_text())["artifacts"].values():
+            if artifact["type"] == "aws:cloudformation:stack":
+                protected[artifact["displayName"]] = artifact["properties"].get("terminationProtection", False)
+    for name in available():
+        stateful = {stack for stack in ("Network", "Data", "Registry", "Platform") if protected[f"{name}/{stack}"]}
+        assert stateful == {"Network", "Data", "Registry", "Platform"}
+        assert not protected[f"{name}/Api"]
+
+
+# Written by hand: whoever changes a line here deletes what stands behind it, and makes an empty one.
+STATEFUL = {
+    "Data": {
+        "AWS::KMS::Key": {"Key9BCD29C7"},
+        "AWS::RDS::DBInstance": {"DatabaseInstanceAA8A5FDE"},
+        "AWS::ElastiCache::ReplicationGroup": {"RedisGroup"},
+        "AWS::S3::Bucket": {"MediaBucket4022EBBF"},
+    },
+    "Registry": {"AWS::ECR::Repository": {"ApiRepositoryAADF3F12", "FrontendRepository8FE916EE"}},
+}
+
+
+@pytest.mark.parametrize("name", available())
+def test_ids_of_what_holds_state_never_change(name: str, templates: Templates) -> None:
+    for stack, kinds in STATEFUL.items():
+        resources = templates[f"{name}/{stack}"]["Resources"]
+        for kind, ids in kinds.items():
+            assert {key for key, each in resources.items() if each["Type"] == kind} == ids
+
+
+def alarms(templates: Templates) -> Iterator[tuple[str, dict[str, Any]]]:
+    for where, alarm in of_type(templates, "AWS::CloudWatch::Alarm"):
+        yield where, alarm["Properties"]
+
+
+def test_every_alarm_tells_and_takes_back(templates: Templates) -> None:
+    for where, alarm in alarms(templates):
+        assert alarm["AlarmActions"] and alarm["OKActions"] == alarm["AlarmActions"], where
+        assert alarm.get("ActionsEnabled", True) is True, where
+        assert alarm["TreatMissingData"] in {"breaching", "notBreaching", "ignore"}, where
+        severity = alarm["AlarmDescription"].partition(":")[0].lower()
+        assert severity.capitalize() in json.dumps(alarm["AlarmActions"]), where
+
+
+def test_every_alarm_has_a_runbook_and_every_runbook_an_alarm(templates: Templates) -> None:
+    named = {re.search(r"docs/runbooks/([a-z-]+)\.md", alarm["AlarmDescription"])[1] for _, alarm in alarms(templates)}  # type: ignore[index]
+    written = {path.stem for path in RUNBOOKS.glob("*.md") if path.read_text().startswith("# Alarm: ")}
+    assert named == written
+
+
+def test_everything_critical_has_a_critical_alarm(templates: Templates) -> None:
+    for name in available():
+        critical = {
+            re.search(r"docs/runbooks/([a-z]+)", alarm["AlarmDescription"])[1]  # type: ignore[index]
+            for where, alarm in alarms(templates)
+            if where.startswith(f"{name}/") and alarm["AlarmDescription"].startswith("CRITICAL")
+        }
+        assert {"database", "service", "load"} <= critical
+
+
+def test_logs_and_keys_have_an_end_and_a_rotation(templates: Templates) -> None:
+    for where, group in of_type(templates, "AWS::Logs::LogGroup"):
+        assert group["Properties"]["RetentionInDays"] == 90, where
+    for where, key in of_type(templates, "AWS::KMS::Key"):
+        assert key["Properties"]["EnableKeyRotation"] is True, where
+
+
+def test_only_alarms_of_cloudwatch_reach_the_topics_key(templates: Templates) -> None:
+    for where, key in of_type(templates, "AWS::KMS::Key"):
+        for statement in key["Properties"]["KeyPolicy"]["Statement"]:
+            if "Service" in statement["Principal"]:
+                assert statement["Condition"]["StringEquals"]["aws:SourceAccount"].isdigit(), where
+                assert "kms:GenerateDataKey*" in statement["Action"], where
