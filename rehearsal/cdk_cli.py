@@ -15,7 +15,10 @@ class CdkFailed(Exception):
 
     def __init__(self, arguments: tuple[str, ...], code: int, output: str) -> None:
         self.output = output
-        tail = "\n".join(output.strip().splitlines()[-25:])
+        lines = output.strip().splitlines()
+        # From the CLI's own summary on, where it has one: what comes before is every event of every resource.
+        begin = next((i for i, line in enumerate(lines) if line.startswith("Failed resources:")), len(lines) - 25)
+        tail = "\n".join(lines[max(0, begin) :])
         super().__init__(f"cdk {' '.join(arguments)} ended with {code}:\n{tail}")
 
 
@@ -34,7 +37,7 @@ class CdkCli:
         # The emulator takes a twelve-digit access key for the number of the account.
         return {"AWS_ACCESS_KEY_ID": self.account, "AWS_SECRET_ACCESS_KEY": "rehearsal", "AWS_REGION": self.region}
 
-    def run(self, *arguments: str) -> str:
+    def run(self, *arguments: str, validated: bool = True) -> str:
         """What the CLI printed. Raises `CdkFailed`."""
         home = self.workspace / "home"
         home.mkdir(parents=True, exist_ok=True)
@@ -45,6 +48,7 @@ class CdkCli:
             "CDK_HOME": str(home),
             "NODE_NO_WARNINGS": "1",
             "CI": "true",
+            "CDK_VALIDATION": str(validated).lower(),
             **({"AWS_ENDPOINT_URL": self.endpoint, **self.credentials} if self.endpoint else {}),
         }
         done = subprocess.run(

@@ -46,10 +46,9 @@ def live(name: str, environment: Environment, progress: Progress) -> Outcome:
     return Outcome(findings, progress.broken)
 
 
-def _synthesize(cdk: CdkCli, name: str, environments: Path, output: Path) -> Path:
-    cdk.run(
-        "synth", "--quiet", "--context", f"env={name}", "--context", f"environments={environments}", "-o", str(output)
-    )
+def _synthesize(cdk: CdkCli, name: str, environments: Path, output: Path, *, validated: bool = True) -> Path:
+    options = ("--context", f"env={name}", "--context", f"environments={environments}", "--output", str(output))
+    cdk.run("synth", "--quiet", *options, validated=validated)
     return output
 
 
@@ -113,7 +112,8 @@ class _Rehearsal:
         assert old in text, f"{old!r} is not in {file}"
         file.write_text(text.replace(old, new, 1))
         offline = CdkCli(self.account.cdk.account, self.account.cdk.region, workspace)
-        return _synthesize(offline, self.account.name, edited, workspace / f"cdk.out-{label}")
+        # What is validated is what is deployed for good: these differ from it in one number.
+        return _synthesize(offline, self.account.name, edited, workspace / f"cdk.out-{label}", validated=False)
 
     def _update(self) -> None:
         maximum = self.account.environment.api.max_tasks
@@ -148,6 +148,8 @@ class _Rehearsal:
             self._refused_destroy()
         self._lift_protections()
         database = self.account.resource("Data", "AWS::RDS::DBInstance")
+        # An empty bucket is easily deleted; one that was used has something in it.
+        self.account.client("s3").put_object(Bucket=self.account.environment.media.bucket, Key="a.avif", Body=b"a")
         self.account.cdk.run("destroy", f"{self.account.name}/*", "--app", str(self.assembly), "--force")
         left = self.account.stacks()
         self.progress.check("Destroy", not left, "no stack is left" if not left else f"left: {', '.join(left)}")

@@ -191,6 +191,13 @@ def _media(account: Account) -> str:
     return f"{bucket}: private (4 of 4), versioned, TLS only"
 
 
+def _media_lifecycle(account: Account) -> str:
+    found = account.client("s3").get_bucket_lifecycle_configuration(Bucket=account.environment.media.bucket)["Rules"]
+    _require([rule["Status"] for rule in found] == ["Enabled"], f"{len(found)} rules")
+    _require("Days" not in found[0].get("Expiration", {}), "it expires objects that are in use")
+    return f"old versions after {found[0]['NoncurrentVersionExpiration']['NoncurrentDays']} days"
+
+
 def _services(account: Account) -> str:
     found = []
     for stack, service in account.services():
@@ -353,7 +360,7 @@ PROMISES: tuple[Promise | NotShown, ...] = (
     Promise("Redis", "REDIS_URL reaches the tasks, as a secret", _redis_url),
     NotShown("Redis", "Failover within seconds", "the emulator runs no Redis"),
     Promise("Media", "The bucket is private", _media),
-    NotShown("Media", "Old versions expire after 90 days", "the emulator drops lifecycle rules"),
+    Promise("Media", "Old versions expire, current ones never", _media_lifecycle),
     Promise("Services", "Fargate behind one load balancer", _services),
     Promise("Services", "Scaling on CPU and memory", _autoscaling),
     Promise("Services", "Next.js is hosted", _frontend),

@@ -12,7 +12,7 @@ from rehearsal.account import Account
 from rehearsal.promises import Finding
 
 _MARK = {True: "[green]kept[/]", False: "[red]BROKEN[/]", None: "[yellow]not shown[/]"}
-_POLL_SECONDS = 0.4
+_POLL_SECONDS = 0.3
 
 
 class Progress:
@@ -48,19 +48,19 @@ class Progress:
             watcher.join(timeout=5)
 
     def _watch(self, account: Account, over: threading.Event) -> None:
+        before, looked = account.stacks(), time.monotonic()
         began: dict[str, float] = {}
-        before: dict[str, str] = account.stacks()
         while True:
             last_look = over.is_set()
             now = account.stacks()
             for name in sorted({*before, *now}):
                 status = now.get(name, "DELETE_COMPLETE")
                 if status.endswith("_IN_PROGRESS"):
-                    began.setdefault(name, time.monotonic())
-                elif status != before.get(name, "DELETE_COMPLETE" if name not in before else None):
-                    seconds = time.monotonic() - began.pop(name, time.monotonic())
-                    self.said(f"    {name:40} {status:22} {self._count(account, name):>15} [dim]{seconds:4.1f} s[/]")
-            before = now
+                    began.setdefault(name, looked)
+                elif status != before.get(name):
+                    seconds = time.monotonic() - began.pop(name, looked)
+                    self.said(f"    {name:40} {status:25} {self._count(account, name):>14} [dim]{seconds:4.1f} s[/]")
+            before, looked = now, time.monotonic()
             if last_look:
                 return
             over.wait(_POLL_SECONDS)

@@ -40,6 +40,7 @@ class LoadBalancer(Construct):
             enforce_ssl=True,
             lifecycle_rules=[s3.LifecycleRule(id="forget", expiration=cdk.Duration.days(90))],
             removal_policy=retention.objects,
+            auto_delete_objects=not retention.is_kept,
         )
         acknowledge(
             self.logs, "AwsSolutions-S1", reason="This bucket holds access logs; logging it would log the logging."

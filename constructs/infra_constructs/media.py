@@ -53,6 +53,7 @@ class Media(Construct):
                 )
             ],
             removal_policy=props.retention.objects,
+            auto_delete_objects=not props.retention.is_kept,
         )
         acknowledge(
             bucket,

@@ -249,7 +249,7 @@ STATEFUL = {
     "Data": {
         "AWS::KMS::Key": {"Key9BCD29C7"},
         "AWS::RDS::DBInstance": {"DatabaseInstanceAA8A5FDE"},
-        "AWS::ElastiCache::ReplicationGroup": {"RedisGroup"},
+        "AWS::ElastiCache::ReplicationGroup": {"RedisGroup88ACAA33"},
         "AWS::S3::Bucket": {"MediaBucket4022EBBF"},
     },
     "Registry": {"AWS::ECR::Repository": {"ApiRepositoryAADF3F12", "FrontendRepository8FE916EE"}},

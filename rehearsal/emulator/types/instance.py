@@ -1,5 +1,7 @@
 """AWS::EC2::Instance, as far as a NAT instance needs it."""
 
+from ministack.services import ec2 as ec2_service
+
 from rehearsal.emulator.resource_type import Properties, Provisioned, changed, client, register, tags_of
 
 
@@ -19,8 +21,10 @@ class Instance:
             TagSpecifications=tags_of("instance", properties),
         )["Instances"][0]
         identity = made["InstanceId"]
-        if str(properties.get("SourceDestCheck", "true")).lower() == "false":
-            client("ec2").modify_instance_attribute(InstanceId=identity, SourceDestCheck={"Value": False})
+        # Not through the API: MiniStack has no ModifyInstanceAttribute.
+        ec2_service._instances[identity]["SourceDestCheck"] = (
+            str(properties.get("SourceDestCheck", "true")).lower() == "true"
+        )
         return Provisioned(identity, self._attributes(identity))
 
     def update(self, physical_id: str, old: Properties, new: Properties) -> Provisioned:
