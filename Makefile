@@ -26,7 +26,7 @@ format: setup
 	@$(VENV)/ruff check --quiet --fix .
 
 bench: setup  ## figures into build/bench.json
-	@$(VENV)/python -m tools.bench
+	@$(VENV)/python -m tools.bench $(ARGS)
 
 synth: setup
 	@npx cdk synth --quiet --context env=$(ENV)

@@ -135,6 +135,23 @@ def _database_password(account: Account) -> str:
     return "kept and rotated by RDS, in Secrets Manager"
 
 
+def _rotation(account: Account) -> str:
+    """The rule waits for this very secret; its function is run, as the rule would, and has an effect."""
+    secret = _instance(account)["MasterUserSecret"]
+    assert isinstance(secret, dict)
+    events = account.client("events")
+    (rule,) = account.resources("Api", "AWS::Events::Rule")
+    pattern = json.loads(events.describe_rule(Name=rule.rpartition("/")[2])["EventPattern"])
+    _require(pattern["detail"]["additionalEventData"]["SecretId"] == [secret["SecretArn"]], "waits for another secret")
+    (target,) = events.list_targets_by_rule(Rule=rule.rpartition("/")[2])["Targets"]
+    before = {each["id"] for each in dict(account.services())["Api"]["deployments"]}
+    answer = account.client("lambda").invoke(FunctionName=target["Arn"], Payload=b"{}")
+    _require("FunctionError" not in answer, answer["Payload"].read().decode()[:200])
+    after = {each["id"] for each in dict(account.services())["Api"]["deployments"]}
+    _require(after - before, "the function ran, and no deployment was started")
+    return "the function ran, and the API was deployed anew"
+
+
 def _database_protection(account: Account) -> str:
     is_protected = bool(_instance(account)["DeletionProtection"])
     is_kept = account.environment.protection.data == "keep"
@@ -354,6 +371,7 @@ PROMISES: tuple[Promise | NotShown, ...] = (
     Promise("Database", "Automated daily backups and point-in-time recovery", _backups),
     Promise("Database", "TLS is forced", _database_tls),
     Promise("Database", "Nobody knows the password", _database_password),
+    Promise("Database", "A rotated password reaches the API's tasks", _rotation),
     Promise("Database", "Not deleted by accident", _database_protection),
     NotShown("Database", "Restore to a point in time", "the emulator has no restore to a point in time"),
     Promise("Redis", "ElastiCache with TLS and AUTH, Multi-AZ", _redis),

@@ -5,6 +5,7 @@ from aws_cdk import aws_ecs as ecs
 
 from config import Environment
 from infra_constructs.media import grant_application
+from infra_constructs.rotation import RestartOnRotation
 from infra_constructs.service import Routing, Settings
 from stacks.base import EnvironmentStack
 from stacks.data import DataExports
@@ -57,3 +58,11 @@ class ApiStack(EnvironmentStack):
             ),
         )
         grant_application(data.media, self.exports.task_role)
+        RestartOnRotation(
+            self,
+            "RestartOnRotation",
+            secret=database.login,
+            cluster=platform.cluster,
+            service=self.exports.service,
+            topics=platform.topics,
+        )

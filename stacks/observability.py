@@ -46,7 +46,7 @@ class ObservabilityStack(EnvironmentStack):
                 self,
                 name.capitalize(),
                 cluster=platform.cluster,
-                service_name=service.service_name,
+                service_name=service.service.service_name,
                 target_groups=service.target_groups,
                 topics=topics,
             )

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import aws_cdk as cdk
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_elasticloadbalancingv2 as elbv2
 from aws_cdk import aws_iam as iam
 
@@ -20,7 +21,7 @@ from stacks.platform import PlatformExports
 class ServiceExports:
     """What later stacks take from a service's stack."""
 
-    service_name: str
+    service: ecs.FargateService
     task_role: iam.IRole
     target_groups: list[elbv2.ApplicationTargetGroup]
 
@@ -66,7 +67,7 @@ def add_service(
     )
     built.service.node.add_dependency(alarms)
     return ServiceExports(
-        service_name=built.service.service_name,
+        service=built.service,
         task_role=built.task_definition.task_role,
         target_groups=[built.blue, built.green],
     )

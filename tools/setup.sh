@@ -36,6 +36,10 @@ if ! is_current .venv/.installed "$wanted"; then
   sed -n '/^uv==/,/^[^ ]/{/^uv==/p;/^ *--hash/p}' requirements.txt >.venv/uv.txt
   .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r .venv/uv.txt
   .venv/bin/uv pip sync --quiet --require-hashes --compile-bytecode --python .venv/bin/python requirements.txt
+  # One synthesis now, for what would make the first one slow: the bytecode that `python -O` reads, also where the
+  # environment forbids to write any later, and jsii's cache of the unpacked libraries.
+  env -u PYTHONDONTWRITEBYTECODE CDK_VALIDATION=false CDK_OUTDIR=.venv/warm .venv/bin/python -O app.py
+  rm -rf .venv/warm
   printf '%s' "$wanted" >.venv/.installed
 fi
 

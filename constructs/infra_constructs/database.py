@@ -7,10 +7,11 @@ from typing import Literal
 import aws_cdk as cdk
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_kms as kms
+from aws_cdk import aws_logs as logs
 from aws_cdk import aws_rds as rds
 from constructs import Construct
 
-from infra_constructs.findings import acknowledge, uses_managed_policy
+from infra_constructs.findings import acknowledge, allows_on, uses_managed_policy
 from infra_constructs.retention import Retention
 
 # Not a prop: a version that only production runs has never been tried.
@@ -106,6 +107,8 @@ class Database(Construct):
             ),
             monitoring_interval=cdk.Duration.seconds(60),
             cloudwatch_logs_exports=["postgresql", "upgrade"],
+            # RDS makes the log groups itself, and would keep them for ever.
+            cloudwatch_logs_retention=logs.RetentionDays.THREE_MONTHS,
             deletion_protection=props.retention.is_kept,
             removal_policy=props.retention.snapshots,
         )
@@ -121,6 +124,19 @@ class Database(Construct):
             monitoring,
             uses_managed_policy("service-role/AmazonRDSEnhancedMonitoringRole"),
             reason="Enhanced monitoring takes exactly this policy, which writes to its own log group and nothing else.",
+        )
+        # CDK's singleton that sets the retention of log groups which RDS creates.
+        setter = cdk.Stack.of(self).node.find_child("LogRetentionaae0aa3c5b4d4f87b02d85b201efdd8a")
+        role = setter.node.find_child("ServiceRole")
+        acknowledge(
+            role,
+            uses_managed_policy("service-role/AWSLambdaBasicExecutionRole"),
+            reason="CDK gives its own function this role; it writes the function's log and nothing else.",
+        )
+        acknowledge(
+            role.node.find_child("DefaultPolicy"),
+            allows_on("*"),
+            reason="CDK lets its own function set retentions of any log group: one function serves the whole stack.",
         )
         if not props.multi_az:
             acknowledge(

@@ -37,6 +37,7 @@ class Network(Construct):
     def __init__(self, scope: Construct, id_: str, *, props: NetworkProps) -> None:
         super().__init__(scope, id_)
         prefix = int(props.cidr.partition("/")[2])
+        nat = self._nat_provider(props.nat)
         self.vpc = ec2.Vpc(
             self,
             "Vpc",
@@ -54,11 +55,13 @@ class Network(Construct):
                 for name, kind, bits in _TIERS
             ],
             nat_gateways=props.zones if props.nat == "per-az" else 1,
-            nat_gateway_provider=self._nat_provider(props.nat),
+            nat_gateway_provider=nat,
             restrict_default_security_group=True,
             # S3 by way of the gateway costs nothing; by way of NAT it is billed twice.
             gateway_endpoints={"S3": ec2.GatewayVpcEndpointOptions(service=ec2.GatewayVpcEndpointAwsService.S3)},
         )
+        if isinstance(nat, ec2.NatInstanceProviderV2):
+            nat.connections.allow_from(ec2.Peer.ipv4(props.cidr), ec2.Port.all_traffic(), "From the private subnets")
         self.nat_gateways = [child.ref for child in self.vpc.node.find_all() if isinstance(child, ec2.CfnNatGateway)]
         """Ids of the managed gateways; none when the environment chose an instance."""
         self._accept_plain_instances()

@@ -1,0 +1,33 @@
+"""Starts a service's tasks anew when a secret that they read at start has been rotated.
+
+RDS rotates the password of its master login by itself. Open connections go on, but a task that opens a new one still
+uses the old password, so new tasks have to take over: a blue/green deployment of the same task definition.
+"""
+
+import logging
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import boto3
+
+logger = logging.getLogger(__name__)
+logger.setLevel(logging.INFO)
+
+
+class DeploymentUnderWay(Exception):
+    """Starting another now would stop it. Lambda tries this event again; if it stays so, an alarm tells a person."""
+
+
+def handler(event: Mapping[str, Any], context: object) -> None:
+    """For EventBridge's "RotationSucceeded" of Secrets Manager, which the rule has matched already."""
+    restart(boto3.client("ecs"), cluster=os.environ["CLUSTER"], service=os.environ["SERVICE"])
+
+
+def restart(ecs: Any, *, cluster: str, service: str) -> None:
+    """Raises `DeploymentUnderWay` rather than interrupt a release."""
+    under_way = ecs.list_service_deployments(cluster=cluster, service=service, status=["PENDING", "IN_PROGRESS"])
+    if under_way["serviceDeployments"]:
+        raise DeploymentUnderWay(f"{service}: {under_way['serviceDeployments'][0]['serviceDeploymentArn']}")
+    ecs.update_service(cluster=cluster, service=service, forceNewDeployment=True)
+    logger.info("%s: new tasks take over with the rotated secret", service)
