@@ -24,9 +24,9 @@ class EnvironmentStack(cdk.Stack):
             stack_name=f"{self.product}-{self.environment_name}-{id_.lower()}",
             description=description,
             termination_protection=protected,
+            # Of the stack, from where CloudFormation hands them on to every resource that can have tags.
+            tags={"product": self.product, "environment": self.environment_name},
         )
-        cdk.Tags.of(self).add("product", self.product)
-        cdk.Tags.of(self).add("environment", self.environment_name)
 
     @property
     @jsii.member(jsii_name="availabilityZones")

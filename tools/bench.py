@@ -26,7 +26,14 @@ _REPEATS = 5
 def seconds(command: Sequence[str], *, cwd: Path = ROOT, **environment: str) -> float:
     """Wall-clock time of one command. Raises `CalledProcessError` when it fails: a failure is no measurement."""
     started = time.perf_counter()
-    subprocess.run(command, cwd=cwd, env={**os.environ, **environment}, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        command,
+        cwd=cwd,
+        env={**os.environ, **environment},
+        check=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     return time.perf_counter() - started
 
 

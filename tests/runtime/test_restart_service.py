@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+
 from infra_runtime.restart_service import DeploymentUnderWay, restart
 
 
@@ -11,7 +12,7 @@ class Ecs:
         self.under_way = under_way
         self.forced: list[tuple[str, str, bool]] = []
 
-    def list_service_deployments(self, *, cluster: str, service: str, status: list[str]) -> dict[str, Any]:
+    def list_service_deployments(self, *, status: list[str], **_: str) -> dict[str, Any]:
         assert set(status) == {"PENDING", "IN_PROGRESS"}
         return {"serviceDeployments": [{"serviceDeploymentArn": arn} for arn in self.under_way]}
 

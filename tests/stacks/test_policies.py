@@ -171,7 +171,7 @@ def test_production_rules_are_frozen(templates: Templates) -> None:
         assert ["Blue" in str(group["TargetGroupArn"]) for group in groups] == [True, False], where
         (condition,) = rule["Properties"]["Conditions"]
         assert condition["Field"] == "host-header", where
-        assert set(rule["Properties"]) == {"Actions", "Conditions", "ListenerArn", "Priority", "Tags"}, where
+        assert set(rule["Properties"]) == {"Actions", "Conditions", "ListenerArn", "Priority"}, where
     assert len(seen) == 3 * 2 * 2
 
 
