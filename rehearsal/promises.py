@@ -5,7 +5,7 @@ listed in docs/unverified-on-live.md with the command that shows it.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from rehearsal.account import Account
@@ -404,9 +404,9 @@ class Finding:
     found: str
 
 
-def read_back(account: Account) -> Iterator[Finding]:
-    """Every promise, one after the other; whatever goes wrong while reading is a promise not kept."""
-    for promise in PROMISES:
+def read_back(account: Account, promises: Sequence[Promise | NotShown] = PROMISES) -> Iterator[Finding]:
+    """The promises, one after the other; whatever goes wrong while reading is a promise not kept."""
+    for promise in promises:
         if isinstance(promise, NotShown):
             yield Finding(promise.about, promise.promises, None, f"not shown here: {promise.why}")
             continue

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,33 @@ def templates(assembly: Path) -> dict[str, dict[str, Any]]:
                 path = nested / artifact["properties"]["templateFile"]
                 found[artifact["displayName"]] = json.loads(path.read_text())
     return found
+
+
+@pytest.fixture(scope="session")
+def validated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All environments, by the CDK CLI, strictly validated: CDK's rules as errors, and cdk-nag."""
+    output = tmp_path_factory.mktemp("validated") / "cdk.out"
+    done = _synth(output)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "end-of-life" not in done.stderr, "eleven lines of banner"
+    return output
+
+
+def _synth(output: Path) -> subprocess.CompletedProcess[str]:
+    """Validated, with nothing of AWS in the environment and nobody to ask: a proxy that is not there."""
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
+    clean.pop("CDK_VALIDATION")
+    clean.pop("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION")
+    nowhere = "http://127.0.0.1:9"
+    return subprocess.run(
+        [ROOT / "node_modules" / ".bin" / "cdk", "synth", "--quiet", "--no-notices", "-o", output],
+        cwd=ROOT,
+        env={**clean, "HTTPS_PROXY": nowhere, "HTTP_PROXY": nowhere, "AWS_EC2_METADATA_DISABLED": "true",
+             "HOME": str(output.parent), "XDG_CACHE_HOME": str(Path.home() / ".cache")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )  # fmt: skip
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ def assignments() -> list[int]:
     return [number for number, line in enumerate(PRODUCTION.splitlines()) if "=" in line and not line.startswith("#")]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(assignments()), st.sampled_from(VALUES)), min_size=1, max_size=6))
 def test_any_value_anywhere_is_told_with_its_line(changes: list[tuple[int, str]]) -> None:
     lines = PRODUCTION.splitlines()
@@ -36,7 +36,7 @@ def test_any_value_anywhere_is_told_with_its_line(changes: list[tuple[int, str]]
                 assert len(str(problem).splitlines()) <= 3
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.text(max_size=200))
 def test_any_text_is_refused_without_a_traceback(text: str) -> None:
     with TemporaryDirectory() as directory:
