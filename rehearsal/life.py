@@ -60,6 +60,7 @@ class _Rehearsal:
     progress: Progress
 
     def play(self) -> list[Finding]:
+        self._prepare()
         with self.progress.scene("deploy every stack"), self.progress.stacks(self.account):
             self._deploy(self.assembly)
         findings = list(read_back(self.account))
@@ -73,6 +74,13 @@ class _Rehearsal:
         with self.progress.scene("destroy"), self.progress.stacks(self.account):
             self._destroy()
         return findings
+
+    def _prepare(self) -> None:
+        """What a person puts into the account before the first deployment (README.md)."""
+        if amplify := self.account.environment.frontend.amplify:
+            self.account.client("secretsmanager").create_secret(
+                Name=amplify.access_token_secret, SecretString="what stands for a GitHub token here"
+            )
 
     def _deploy(self, assembly: Path, stacks: str = "*", *options: str) -> str:
         return self.account.cdk.run(

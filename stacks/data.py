@@ -33,7 +33,7 @@ class DataStack(EnvironmentStack):
             scope, id_, environment=environment, description="PostgreSQL, Redis and the media bucket", protected=True
         )
         retention = retention_of(environment)
-        key = DataKey(self, "Key").key
+        key = DataKey(self, "Key", retention=retention).key
         database = Database(
             self,
             "Database",

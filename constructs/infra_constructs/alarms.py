@@ -48,6 +48,13 @@ class Threshold:
     below: bool = False
     """Too little is the fault, not too much."""
 
+    def __str__(self) -> str:
+        amount = f"{self.value:g} {self.unit}"
+        if self.unit.startswith("bytes"):
+            amount = f"{self.value / 2**30:.3g} GiB{self.unit.removeprefix('bytes')}"
+        side = "below" if self.below else "above"
+        return f"{side} {amount} in {self.breaches} of {self.periods} periods"
+
 
 @dataclass(frozen=True, kw_only=True)
 class AlarmSpec:
@@ -77,9 +84,7 @@ def add_alarm(
         id_,
         alarm_name=physical_name,
         alarm_description=(
-            f"{spec.severity.upper()}: {spec.means} "
-            f"Threshold: {'below' if threshold.below else 'above'} {threshold.value:g} {threshold.unit} in "
-            f"{threshold.breaches} of {threshold.periods} periods. Runbook: docs/runbooks/{spec.runbook}.md"
+            f"{spec.severity.upper()}: {spec.means} Threshold: {threshold}. Runbook: docs/runbooks/{spec.runbook}.md"
         ),
         metric=spec.metric,
         threshold=threshold.value,

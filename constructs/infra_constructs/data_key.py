@@ -4,16 +4,20 @@ import aws_cdk as cdk
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
+from infra_constructs.retention import Retention
+
 
 class DataKey(Construct):
-    """Stateful, and always retained: a snapshot that outlives the stack is worth nothing without it."""
+    """Stateful: a snapshot that outlives the stack is worth nothing without it."""
 
-    def __init__(self, scope: Construct, id_: str) -> None:
+    def __init__(self, scope: Construct, id_: str, *, retention: Retention) -> None:
         super().__init__(scope, id_)
         self.key = kms.Key(
             self,
             "Key",
             description="Data at rest: database, Redis, their secrets and snapshots",
             enable_key_rotation=True,
-            removal_policy=cdk.RemovalPolicy.RETAIN,
+            # A deleted key can be saved for thirty days; nobody needs that long to miss disposable data.
+            pending_window=None if retention.is_kept else cdk.Duration.days(7),
+            removal_policy=retention.objects,
         )

@@ -32,6 +32,23 @@ def test_the_assembly_holds_no_dummy_no_lookup_and_no_secret(validated: Path) ->
     assert not re.search(r"AKIA[0-9A-Z]{16}|-----BEGIN|ghp_\w{20}|rediss?://[^\s\"{]*:[^{@\s\"]+@", text)
 
 
+def test_a_difference_is_shown_without_an_account(validated: Path, tmp_path: Path) -> None:
+    """`cdk diff` against a template that somebody has kept, as the README says."""
+    (current,) = validated.glob("assembly-production/productionData*.template.json")
+    old = tmp_path / "old.json"
+    old.write_text(current.read_text().replace('"AllocatedStorage": "100"', '"AllocatedStorage": "50"'))
+    done = subprocess.run(
+        [ROOT / "node_modules" / ".bin" / "cdk", "diff", "production/Data", "--exclusively", "--no-color", "--no-notices",
+         "--app", validated, "--template", old],
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "AWS_EC2_METADATA_DISABLED": "true"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"\[-] 50\s+└─ \[\+] 100", done.stdout + done.stderr)
+
+
 def test_a_template_that_breaks_a_rule_of_aws_fails(context: dict[str, Any], tmp_path: Path) -> None:
     """The positive control: one bad number, in what is otherwise this application, ends with 1 and names the place."""
     program = tmp_path / "bad.py"
