@@ -38,8 +38,8 @@ def test_a_difference_is_shown_without_an_account(validated: Path, tmp_path: Pat
     old = tmp_path / "old.json"
     old.write_text(current.read_text().replace('"AllocatedStorage": "100"', '"AllocatedStorage": "50"'))
     done = subprocess.run(
-        [ROOT / "node_modules" / ".bin" / "cdk", "diff", "production/Data", "--exclusively", "--no-color", "--no-notices",
-         "--app", validated, "--template", old],
+        [ROOT / "node_modules" / ".bin" / "cdk", "diff", "production/Data", "--exclusively", "--no-color",
+         "--no-notices", "--app", validated, "--template", old],
         env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "AWS_EC2_METADATA_DISABLED": "true"},
         capture_output=True,
         text=True,
