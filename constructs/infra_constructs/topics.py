@@ -30,8 +30,6 @@ class AlarmTopics(Construct):
         )
         own_account = {"StringEquals": {"aws:SourceAccount": cdk.Stack.of(self).account}}
         publishers = [iam.ServicePrincipal(name, conditions=own_account) for name in _PUBLISHERS]
-        for publisher in publishers:
-            key.grant(publisher, "kms:Decrypt", "kms:GenerateDataKey*")
         self.by_severity: dict[Severity, sns.Topic] = {}
         for severity in Severity:
             topic = sns.Topic(
@@ -42,6 +40,7 @@ class AlarmTopics(Construct):
                 enforce_ssl=True,
             )
             for publisher in publishers:
+                # Of the topic and, as it is encrypted, of its key.
                 topic.grant_publish(publisher)
             for address in subscribers[severity]:
                 topic.add_subscription(subscriptions.EmailSubscription(address))

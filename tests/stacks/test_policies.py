@@ -171,6 +171,7 @@ def test_production_rules_are_frozen(templates: Templates) -> None:
         assert ["Blue" in str(group["TargetGroupArn"]) for group in groups] == [True, False], where
         (condition,) = rule["Properties"]["Conditions"]
         assert condition["Field"] == "host-header", where
+        assert rule["Properties"]["Priority"] == (10 if "/Api/" in where else 20), where
         assert set(rule["Properties"]) == {"Actions", "Conditions", "ListenerArn", "Priority"}, where
     assert len(seen) == 3 * 2 * 2
 
@@ -296,6 +297,34 @@ def test_everything_critical_has_a_critical_alarm(templates: Templates) -> None:
         assert {"database", "service", "load"} <= critical
 
 
+def test_production_is_not_deleted_by_accident(templates: Templates) -> None:
+    ((_, balancer),) = of_type(templates, "AWS::ElasticLoadBalancingV2::LoadBalancer", name="production/")
+    attributes = {each["Key"]: each["Value"] for each in balancer["Properties"]["LoadBalancerAttributes"]}
+    assert attributes["deletion_protection.enabled"] == "true"
+    ((_, database),) = of_type(templates, "AWS::RDS::DBInstance", name="production/")
+    assert database["Properties"]["DeletionProtection"] is True
+
+
+def test_repositories_are_immutable_and_scanned(templates: Templates) -> None:
+    for where, repository in of_type(templates, "AWS::ECR::Repository"):
+        assert repository["Properties"]["ImageTagMutability"] == "IMMUTABLE", where
+        assert repository["Properties"]["ImageScanningConfiguration"] == {"ScanOnPush": True}, where
+
+
+def test_default_security_groups_are_closed(templates: Templates) -> None:
+    assert len(list(of_type(templates, "Custom::VpcRestrictDefaultSG"))) == len(available())
+
+
+def test_a_rotation_is_waited_for(templates: Templates) -> None:
+    rules = list(of_type(templates, "AWS::Events::Rule"))
+    assert len(rules) == len(available())
+    for where, rule in rules:
+        pattern = rule["Properties"]["EventPattern"]
+        assert pattern["source"] == ["aws.secretsmanager"], where
+        assert pattern["detail"]["eventName"] == ["RotationSucceeded"], where
+        assert "MasterUserSecret" in json.dumps(pattern["detail"]["additionalEventData"]), where
+
+
 def test_logs_and_keys_have_an_end_and_a_rotation(templates: Templates) -> None:
     for where, group in of_type(templates, "AWS::Logs::LogGroup"):
         assert group["Properties"]["RetentionInDays"] == 90, where
@@ -303,9 +332,18 @@ def test_logs_and_keys_have_an_end_and_a_rotation(templates: Templates) -> None:
         assert key["Properties"]["EnableKeyRotation"] is True, where
 
 
-def test_only_alarms_of_cloudwatch_reach_the_topics_key(templates: Templates) -> None:
-    for where, key in of_type(templates, "AWS::KMS::Key"):
+def test_cloudwatch_may_use_the_topics_key(templates: Templates) -> None:
+    """With the key that SNS has by default an alarm goes off and nobody hears of it."""
+    for name in available():
+        ((where, key),) = of_type(templates, "AWS::KMS::Key", name=f"{name}/Platform")
+        publishers = {}
         for statement in key["Properties"]["KeyPolicy"]["Statement"]:
             if "Service" in statement["Principal"]:
+                services = statement["Principal"]["Service"]
+                for service in [services] if isinstance(services, str) else services:
+                    publishers[service] = set(statement["Action"])
                 assert statement["Condition"]["StringEquals"]["aws:SourceAccount"].isdigit(), where
-                assert "kms:GenerateDataKey*" in statement["Action"], where
+        needed = {"kms:Decrypt", "kms:GenerateDataKey*"}
+        assert publishers == {"cloudwatch.amazonaws.com": needed, "events.amazonaws.com": needed}, where
+        for _, topic in of_type(templates, "AWS::SNS::Topic", name=f"{name}/Platform"):
+            assert topic["Properties"]["KmsMasterKeyId"]["Fn::GetAtt"][0] == where.rpartition("/")[2]
