@@ -24,7 +24,8 @@ class Problem:
 
     def __str__(self) -> str:
         found = "" if self.found is None else f" = {self.found}"
-        lines = [f"{self.file}:{self.line}: {self.key}{found}", f"  expected: {self.expected}"]
+        key = self.key.encode("unicode_escape").decode()  # TOML lets a quoted key hold a line break
+        lines = [f"{self.file}:{self.line}: {key}{found}", f"  expected: {self.expected}"]
         if self.hint:
             lines.append(f"  {self.hint}")
         return "\n".join(lines)

@@ -1,11 +1,13 @@
 """The whole life of one environment: deploy, read back, no-op, update, failing update, refused destroy, destroy."""
 
 import json
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from config import ENVIRONMENTS, Environment
+from config.positions import line_of_keys
 from rehearsal.account import Account
 from rehearsal.cdk_cli import CdkCli, CdkFailed
 from rehearsal.emulator_process import ROOT, Emulator, emulator
@@ -67,7 +69,7 @@ class _Rehearsal:
         self.progress.table(findings)
         with self.progress.scene("deploy again, nothing changed"):
             self._nothing_changes()
-        with self.progress.scene("update: one task more for the API"), self.progress.stacks(self.account):
+        with self.progress.scene("update: another bake time for the API"), self.progress.stacks(self.account):
             self._update()
         with self.progress.scene("an update that fails"), self.progress.stacks(self.account):
             self._failing_update()
@@ -101,39 +103,35 @@ class _Rehearsal:
             events[name] = max(str(event["Timestamp"]) for event in newest)
         return events
 
-    def _api_maximum(self) -> int:
-        targets = self.account.client("application-autoscaling").describe_scalable_targets(ServiceNamespace="ecs")
-        service = dict(self.account.services())["Api"]["serviceName"]
-        return next(
-            int(target["MaxCapacity"])
-            for target in targets["ScalableTargets"]
-            if target["ResourceId"].endswith(f"/{service}")
-        )
+    def _bake_minutes(self) -> int:
+        deployment = dict(self.account.services())["Api"]["deploymentConfiguration"]
+        return int(deployment["bakeTimeInMinutes"])
 
-    def _changed(self, label: str, old: str, new: str) -> Path:
+    def _with_bake_minutes(self, minutes: int) -> Path:
         """An assembly of the same environment with one line of its file changed, as an operator would."""
         workspace = self.account.cdk.workspace
-        edited = workspace / f"environments-{label}"
+        edited = workspace / f"environments-bake-{minutes}"
         shutil.copytree(ENVIRONMENTS, edited)
         file = edited / f"{self.account.name}.toml"
-        text = file.read_text()
-        assert old in text, f"{old!r} is not in {file}"
-        file.write_text(text.replace(old, new, 1))
+        lines = file.read_text().splitlines(keepends=True)
+        at = line_of_keys("".join(lines))["api.bake_minutes"] - 1
+        lines[at] = re.sub(r"bake_minutes\s*=\s*\d+", f"bake_minutes = {minutes}", lines[at])
+        file.write_text("".join(lines))
         offline = CdkCli(self.account.cdk.account, self.account.cdk.region, workspace)
         # What is validated is what is deployed for good: these differ from it in one number.
-        return _synthesize(offline, self.account.name, edited, workspace / f"cdk.out-{label}", validated=False)
+        return _synthesize(offline, self.account.name, edited, workspace / f"cdk.out-bake-{minutes}", validated=False)
 
     def _update(self) -> None:
-        maximum = self.account.environment.api.max_tasks
-        assembly = self._changed("update", f"max_tasks = {maximum}", f"max_tasks = {maximum + 1}")
-        self._deploy(assembly, "Api", "--exclusively")
-        found = self._api_maximum()
-        self.progress.check("Update", found == maximum + 1, f"the API now scales to {found} tasks, from {maximum}")
+        before = self._bake_minutes()
+        # A value that is always allowed, whatever the environment says: config lets it be 5 to 1440.
+        after = before + 1 if before < 1440 else before - 1
+        self._deploy(self._with_bake_minutes(after), "Api", "--exclusively")
+        found = self._bake_minutes()
+        self.progress.check("Update", found == after, f"the API now bakes {found} minutes, {before} before")
 
     def _failing_update(self) -> None:
-        memory = self.account.environment.api.memory_mib
-        definition = dict(self.account.services())["Api"]["taskDefinition"]
-        assembly = self._changed("failing", f"memory_mib = {memory}", f"memory_mib = {memory * 2}")
+        before = self._bake_minutes()
+        assembly = self._with_bake_minutes(self.account.environment.api.bake_minutes)
         self.emulator.faults.write_text(json.dumps({"AWS::ECS::Service": _REASON_TO_FAIL}))
         try:
             self._deploy(assembly, "Api", "--exclusively")
@@ -144,12 +142,9 @@ class _Rehearsal:
             )
         else:
             self.progress.check("A failing update is told", False, "cdk deploy said that all was well")
-        status = self.account.stacks()[self.account.stack_name("Api")]
-        service = dict(self.account.services())["Api"]
-        whole = status == "UPDATE_ROLLBACK_COMPLETE" and service["taskDefinition"] == definition
-        self.progress.check(
-            "It rolls back", whole, f"{status}; runs {service['taskDefinition'].rpartition('/')[2]} as before"
-        )
+        status, found = self.account.stacks()[self.account.stack_name("Api")], self._bake_minutes()
+        whole = status == "UPDATE_ROLLBACK_COMPLETE" and found == before
+        self.progress.check("It rolls back", whole, f"{status}; the API bakes {found} minutes, {before} before")
 
     def _destroy(self) -> None:
         if self.account.environment.protection.data == "keep":

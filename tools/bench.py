@@ -24,9 +24,19 @@ _REPEATS = 5
 
 
 def seconds(command: Sequence[str], environment: Mapping[str, str] | None = None, *, cwd: Path = ROOT) -> float:
-    """Wall-clock time of one command. Raises `CalledProcessError` when it fails: a failure is no measurement."""
+    """Wall-clock time of one command. Ends the program when it fails: a failure is no measurement."""
     started = time.perf_counter()
-    subprocess.run(command, cwd=cwd, env={**os.environ, **(environment or {})}, check=True, capture_output=True)
+    done = subprocess.run(
+        command,
+        cwd=cwd,
+        env={**os.environ, **(environment or {})},
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stdout}")
     return time.perf_counter() - started
 
 

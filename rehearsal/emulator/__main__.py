@@ -16,12 +16,12 @@ def main() -> None:
     from ministack import app
 
     from rehearsal.emulator import faults, patience, types
-    from rehearsal.emulator.resource_type import call_back_allowed
+    from rehearsal.emulator.resource_type import run_beside_the_loop
 
     types.install()
     faults.install()
     patience.install()
-    call_back_allowed()
+    run_beside_the_loop()
     sys.argv = sys.argv[:1]
     app.main()
 

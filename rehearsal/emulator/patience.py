@@ -8,6 +8,8 @@ from urllib.parse import parse_qs
 
 from ministack import app
 
+from rehearsal.emulator.resource_type import remember_the_loop
+
 _PATIENT = {"DescribeStacks", "DescribeChangeSet"}
 # A stack in review has only a change set, and waits for nobody but whoever asks.
 _BUSY = re.compile(rb"(?<!REVIEW)_IN_PROGRESS</(Stack)?Status>|_PENDING</Status>")
@@ -18,6 +20,7 @@ def install() -> None:
     own = app.SERVICE_HANDLERS["cloudformation"]
 
     async def handle(method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]) -> Any:
+        remember_the_loop()
         answer = await own(method, path, headers, body, query)
         request = parse_qs(body.decode(errors="replace"))
         # Whoever says that it only watches (the rehearsal's own progress) is answered at once.

@@ -1,7 +1,8 @@
 """What a CloudFormation resource type has to be able to do, and how MiniStack is told about it."""
 
+import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -10,6 +11,9 @@ from ministack.core.responses import get_account_id, get_region
 from ministack.services.cloudformation import provisioners, stacks
 
 Properties = Mapping[str, Any]
+
+_calling_back: set[str] = set()
+_loop: list[asyncio.AbstractEventLoop] = []
 
 
 @dataclass(frozen=True)
@@ -78,15 +82,35 @@ def register(resource_type: ResourceType) -> None:
         "update": update,
         "delete": resource_type.delete,
     }
+    _calling_back.add(resource_type.name)
 
 
 def extend(name: str, **replacements: Any) -> Mapping[str, Any]:
     """Replaces some of the functions MiniStack has for a type; returns the original ones, to call from these."""
     own = dict(provisioners._RESOURCE_HANDLERS[name])
     provisioners._RESOURCE_HANDLERS[name] = {**own, **replacements}
-    return own
+    _calling_back.add(name)
+    return {key: _on_the_loop(function) if callable(function) else function for key, function in own.items()}
 
 
-def call_back_allowed() -> None:
-    """Runs every type on a thread of its own: ours call the emulator back, and would wait for themselves otherwise."""
-    stacks._runs_on_worker_thread = lambda resource_type: True
+def run_beside_the_loop() -> None:
+    """Runs our types on threads of their own: they call the emulator back, and would wait for themselves otherwise.
+
+    MiniStack's own types stay on its event loop, one after the other, as they are not made for threads.
+    """
+    own = stacks._runs_on_worker_thread
+    stacks._runs_on_worker_thread = lambda name: name in _calling_back or own(name)
+
+
+def remember_the_loop() -> None:
+    """To be called on MiniStack's event loop, before any stack is deployed."""
+    _loop[:] = [asyncio.get_running_loop()]
+
+
+def _on_the_loop(function: Callable[..., Any]) -> Callable[..., Any]:
+    """One of MiniStack's own functions, to be called from one of our threads, in the account and region of that."""
+
+    async def run(*arguments: Any) -> Any:
+        return function(*arguments)
+
+    return lambda *arguments: asyncio.run_coroutine_threadsafe(run(*arguments), _loop[-1]).result()

@@ -43,7 +43,7 @@ def test_production_lives_its_whole_life(validated: Path) -> None:
     assert output.count("CREATE_COMPLETE") == 8
     for told in (
         "No-op deploy: touched nothing",
-        "the API now scales to 25 tasks, from 24",
+        "the API now bakes 16 minutes, 15 before",
         "UPDATE_ROLLBACK_COMPLETE",
         "A destroy is refused",
         "no stack is left",
