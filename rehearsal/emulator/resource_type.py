@@ -59,12 +59,13 @@ def tags_of(kind: str, properties: Properties) -> list[dict[str, Any]]:
     return [{"ResourceType": kind, "Tags": list(tags)}] if tags else []
 
 
-def changed(old: Properties, new: Properties, *, but: tuple[str, ...] = ("Tags",)) -> bool:
-    return any(old.get(key) != new.get(key) for key in {*old, *new} - set(but))
+def changed(old: Properties, new: Properties) -> bool:
+    """Whether anything but the tags is another."""
+    return any(old.get(key) != new.get(key) for key in {*old, *new} - {"Tags"})
 
 
 def register(resource_type: ResourceType) -> None:
-    """Makes MiniStack use the type, in place of its own if it has one."""
+    """Makes MiniStack use the type. Raises when MiniStack has one of its own."""
 
     def create(logical_id: str, properties: Properties, stack_name: str) -> tuple[str, dict[str, Any]]:
         made = resource_type.create(properties)
