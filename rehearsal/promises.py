@@ -7,6 +7,7 @@ listed in docs/unverified-on-live.md with the command that shows it.
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rehearsal.account import Account
 
@@ -159,11 +160,15 @@ def _database_protection(account: Account) -> str:
     return "deletion protection on" if is_protected else "disposable, as the environment says"
 
 
-def _redis(account: Account) -> str:
+def _replication_group(account: Account) -> dict[str, Any]:
     identity = account.resource("Data", "AWS::ElastiCache::ReplicationGroup")
-    group = account.client("elasticache").describe_replication_groups(ReplicationGroupId=identity)["ReplicationGroups"][
-        0
-    ]
+    answer = account.client("elasticache").describe_replication_groups(ReplicationGroupId=identity)
+    found: dict[str, Any] = answer["ReplicationGroups"][0]
+    return found
+
+
+def _redis(account: Account) -> str:
+    group = _replication_group(account)
     survives = account.environment.redis.replicas > 0
     _require(group["MultiAZ"] == ("enabled" if survives else "disabled"), f"Multi-AZ is {group['MultiAZ']}")
     _require(group["AutomaticFailover"] == ("enabled" if survives else "disabled"), group["AutomaticFailover"])
@@ -182,10 +187,7 @@ def _redis_url(account: Account) -> str:
     secrets = {each["name"]: each["valueFrom"] for each in account.container(service)["secrets"]}
     _require("REDIS_URL" in secrets, f"secrets: {', '.join(secrets)}")
     url = account.client("secretsmanager").get_secret_value(SecretId=secrets["REDIS_URL"])["SecretString"]
-    identity = account.resource("Data", "AWS::ElastiCache::ReplicationGroup")
-    group = account.client("elasticache").describe_replication_groups(ReplicationGroupId=identity)["ReplicationGroups"][
-        0
-    ]
+    group = _replication_group(account)
     host = group["NodeGroups"][0]["PrimaryEndpoint"]["Address"]
     _require(url.startswith("rediss://:"), "not rediss:// with a password")
     _require("{{resolve" not in url and "${" not in url, "a reference in it was never resolved")

@@ -58,8 +58,9 @@ class Progress:
                 if status.endswith("_IN_PROGRESS"):
                     began.setdefault(name, looked)
                 elif status != before.get(name):
+                    count = self._count(account, name) if name in now else ""
                     seconds = time.monotonic() - began.pop(name, looked)
-                    self.said(f"    {name:40} {status:25} {self._count(account, name):>14} [dim]{seconds:4.1f} s[/]")
+                    self.said(f"    {name:40} {status:25} {count:>14} [dim]{seconds:4.1f} s[/]")
             before, looked = now, time.monotonic()
             if last_look:
                 return
@@ -67,8 +68,6 @@ class Progress:
 
     @staticmethod
     def _count(account: Account, name: str) -> str:
-        if name not in account.stacks():
-            return ""
         pages = account.watching.get_paginator("list_stack_resources").paginate(StackName=name)
         return f"{sum(len(page['StackResourceSummaries']) for page in pages)} resources"
 
