@@ -2,9 +2,12 @@
 
 import json
 import logging
+import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from traceback import format_exc
 from typing import Any, Literal
 
 logger = logging.getLogger(__name__)
@@ -12,6 +15,8 @@ logger.setLevel(logging.INFO)
 
 # CloudFormation refuses an answer of more than 4096 bytes, and then waits an hour for another.
 _LONGEST_ANSWER = 4096
+# Seconds. Without an answer CloudFormation waits for an hour.
+_ANSWER_WAITS = (0.5, 1, 2, 4)
 
 
 @dataclass(frozen=True)
@@ -32,14 +37,28 @@ class Result:
     attributes: Mapping[str, str] = field(default_factory=dict)
 
 
+class HalfDone(Exception):
+    """A create that failed after it may have made something: the Delete that follows is to look for it."""
+
+    def __init__(self, physical_id: str, cause: Exception) -> None:
+        super().__init__(f"{type(cause).__name__}: {cause}")
+        self.physical_id = physical_id
+
+
 Send = Callable[[str, bytes], None]
 
 
-def serve(event: Mapping[str, Any], handle: Callable[[Request], Result], *, send: Send | None = None) -> None:
-    """Runs `handle` and tells CloudFormation how it went.
+def serve(
+    event: Mapping[str, Any],
+    handle: Callable[[Request], Result],
+    *,
+    send: Send | None = None,
+    redact: Callable[[str], str] = str,
+) -> None:
+    """Runs `handle` and tells CloudFormation how it went. What it tells and logs goes through `redact`.
 
     A failed Create answers with a physical id that `handle` never returns, so the Delete that follows is recognised
-    here and touches nothing: `handle` must leave nothing behind when it raises during Create.
+    here and touches nothing: `handle` must leave nothing behind when it raises during Create, or raise `HalfDone`.
 
     Raises only when the answer itself cannot be delivered.
     """
@@ -55,9 +74,10 @@ def serve(event: Mapping[str, Any], handle: Callable[[Request], Result], *, send
                 Request(kind=event["RequestType"], properties=event["ResourceProperties"], physical_id=physical_id)
             )
     except Exception as error:  # The one place where everything is caught: silence would block the stack for an hour.
-        logger.exception("%s of %s failed", event["RequestType"], event["LogicalResourceId"])
-        reason = f"{type(error).__name__}: {error}"
-        answer |= {"Status": "FAILED", "Reason": reason, "PhysicalResourceId": physical_id or never_created}
+        logger.error("%s of %s failed: %s", event["RequestType"], event["LogicalResourceId"], redact(format_exc()))
+        reason = redact(str(error) if isinstance(error, HalfDone) else f"{type(error).__name__}: {error}")
+        made = error.physical_id if isinstance(error, HalfDone) else never_created
+        answer |= {"Status": "FAILED", "Reason": reason, "PhysicalResourceId": physical_id or made}
     else:
         answer |= {"Status": "SUCCESS", "PhysicalResourceId": result.physical_id, "Data": dict(result.attributes)}
     send(event["ResponseURL"], _fitting(answer))
@@ -79,5 +99,12 @@ def _fitting(answer: dict[str, Any]) -> bytes:
 def _put(url: str, body: bytes) -> None:
     # The URL is signed without a content type: urllib's own would break the signature.
     request = urllib.request.Request(url, data=body, method="PUT", headers={"Content-Type": ""})
-    with urllib.request.urlopen(request, timeout=10):
-        pass
+    for wait in (*_ANSWER_WAITS, None):
+        try:
+            with urllib.request.urlopen(request, timeout=10):
+                return
+        except OSError as error:
+            refused = isinstance(error, urllib.error.HTTPError) and error.code < 500
+            if wait is None or refused:
+                raise
+            time.sleep(wait)

@@ -1,0 +1,57 @@
+"""What each Cloudflare plan can do, as far as we use it.
+
+From Cloudflare's own table behind its documentation's plan tables (cloudflare-docs, src/content/plans/index.json, and
+the partial "rate-limiting-availability-by-plan"; read 2026-11). The API's OpenAPI document contradicts it in places.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+PlanName = Literal["free", "pro", "business", "enterprise"]
+
+CACHE = "http_request_cache_settings"
+MANAGED_WAF = "http_request_firewall_managed"
+CUSTOM_WAF = "http_request_firewall_custom"
+RATE_LIMIT = "http_ratelimit"
+DDOS = "ddos_l7"
+LATE_TRANSFORM = "http_request_late_transform"
+
+
+@dataclass(frozen=True)
+class Plan:
+    name: PlanName
+    rules: Mapping[str, int]
+    """How many rules a zone may have, by phase."""
+    connectors: int
+    least_edge_ttl: int
+    """Seconds."""
+    managed_waf: bool
+    """Cloudflare Managed Ruleset and OWASP Core Ruleset."""
+    super_bot_fight_mode: bool
+    acts_on_likely_bots: bool
+    rate_limit_by_host: bool
+    """The host may be part of a rate limit's expression; without, a limit is the whole zone's."""
+    longest_rate_period: int
+    """Seconds."""
+    longest_mitigation: int
+    """Seconds."""
+
+
+def _rules(cache: int, managed: int, custom: int, rate: int, ddos: int) -> Mapping[str, int]:
+    # Transform rules of every kind have the limit of the cache rules.
+    return MappingProxyType(
+        {CACHE: cache, MANAGED_WAF: managed, CUSTOM_WAF: custom, RATE_LIMIT: rate, DDOS: ddos, LATE_TRANSFORM: cache}
+    )
+
+
+PLANS: Mapping[PlanName, Plan] = MappingProxyType(
+    {
+        "free": Plan("free", _rules(10, 0, 5, 1, 1), 10, 7200, False, False, False, False, 10, 10),
+        # No count is published for deployments of managed rulesets: two, of which both are ours, are enough to be told.
+        "pro": Plan("pro", _rules(25, 10, 20, 2, 1), 25, 3600, True, True, False, True, 60, 3600),
+        "business": Plan("business", _rules(50, 10, 100, 5, 1), 50, 1, True, True, True, True, 600, 86400),
+        "enterprise": Plan("enterprise", _rules(300, 100, 1000, 5, 1), 300, 1, True, True, True, True, 65535, 86400),
+    }
+)

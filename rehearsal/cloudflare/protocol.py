@@ -1,0 +1,44 @@
+"""The envelope of Cloudflare's API."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Call:
+    method: str
+    path: str
+    """Without the base, like /zones/…"""
+    query: Mapping[str, str] = field(default_factory=dict)
+    body: Any = None
+    token: str = ""
+
+    @property
+    def is_write(self) -> bool:
+        return self.method != "GET"
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    body: dict[str, Any]
+
+
+class Problem(Exception):
+    """What Cloudflare says no with."""
+
+    def __init__(self, status: int, code: int, message: str, *, pointer: str = "") -> None:
+        super().__init__(message)
+        self.status, self.code, self.pointer = status, code, pointer
+
+
+def ok(result: Any, **more: Any) -> Answer:
+    return Answer(200, {"success": True, "errors": [], "messages": [], "result": result, **more})
+
+
+def problem(refused: Problem) -> Answer:
+    error: dict[str, Any] = {"code": refused.code, "message": str(refused)}
+    if refused.pointer:
+        error["source"] = {"pointer": refused.pointer}
+    return Answer(refused.status, {"success": False, "errors": [error], "messages": [], "result": None})

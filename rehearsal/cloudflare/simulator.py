@@ -1,0 +1,266 @@
+"""Cloudflare's API with a memory: what it is told is there afterwards, and what Cloudflare refuses it refuses.
+
+Behaviour is from shared facts and Cloudflare's documentation; what nobody could verify without an account is on
+docs/unverified-on-live.md. Every request is checked against the contract of the SDK first.
+"""
+
+import copy
+import re
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rehearsal.cloudflare import dns, rulesets, settings
+from rehearsal.cloudflare.contract import Contract
+from rehearsal.cloudflare.origin_pulls import Certificates
+from rehearsal.cloudflare.protocol import Answer, Call, Problem, ok, problem
+from rehearsal.cloudflare.world import World, Zone, identity
+
+Handler = Callable[..., Any]
+_ROUTES: list[tuple[str, re.Pattern[str], Handler]] = []
+_LONGEST_PAGE = 1000
+
+
+def route(method: str, pattern: str) -> Callable[[Handler], Handler]:
+    """Names in braces become arguments; `zone` arrives as the zone."""
+
+    def add(handler: Handler) -> Handler:
+        _ROUTES.append((method, re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", pattern)), handler))
+        return handler
+
+    return add
+
+
+@dataclass
+class Simulator:
+    """One user's Cloudflare. Thread-safe: one request at a time."""
+
+    world: World
+    contract: Contract = field(default_factory=Contract)
+    calls: list[Call] = field(default_factory=list)
+    violations: list[str] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def answer(self, call: Call) -> Answer:
+        with self._lock:
+            self.calls.append(call)
+            try:
+                return self._handled(call)
+            except Problem as refused:
+                return problem(refused)
+
+    def _handled(self, call: Call) -> Answer:
+        self._authorize(call)
+        if wrong := self.contract.violations(call.method, call.path, call.query, call.body):
+            self.violations += [f"{call.method} {call.path}: {each}" for each in wrong]
+            raise Problem(400, 10400, f"not in the contract: {'; '.join(wrong)}")
+        for method, pattern, handler in _ROUTES:
+            if method == call.method and (found := pattern.fullmatch(call.path)):
+                arguments: dict[str, Any] = found.groupdict()
+                if "zone" in arguments:
+                    arguments["zone"] = self._zone(arguments["zone"])
+                return self._paged(handler(self.world, call, **arguments), call.query)
+        raise Problem(404, 7003, f"Could not route to {call.path}, perhaps your object identifier is invalid?")
+
+    def _authorize(self, call: Call) -> None:
+        if call.path == "/ips":
+            return
+        status = self.world.tokens.get(call.token)
+        if status is None:
+            raise Problem(401, 1000, "Invalid API Token")
+        if status != "active" and "verify" not in call.path:
+            raise Problem(403, 9109, f"Unauthorized to access requested resource; the token {call.token} is {status}")
+
+    def _zone(self, zone_id: str) -> Zone:
+        for zone in self.world.zones:
+            if zone.id == zone_id:
+                return zone
+        raise Problem(404, 1001, "Invalid zone identifier")
+
+    @staticmethod
+    def _paged(result: Any, query: Mapping[str, str]) -> Answer:
+        if not isinstance(result, list) or "page" not in query:
+            return ok(copy.deepcopy(result))
+        page, size = int(query["page"]), min(int(query.get("per_page", "100")), _LONGEST_PAGE)
+        pages = max(1, -(-len(result) // size))
+        information = {
+            "page": page,
+            "per_page": size,
+            "count": len(result[(page - 1) * size : page * size]),
+            "total_count": len(result),
+            "total_pages": pages,
+        }
+        return ok(copy.deepcopy(result[(page - 1) * size : page * size]), result_info=information)
+
+
+@route("GET", "/user/tokens/verify")
+def _verify(world: World, call: Call) -> Any:
+    return {"id": identity(), "status": world.tokens[call.token]}
+
+
+@route("GET", "/ips")
+def _ips(world: World, call: Call) -> Any:
+    return {"ipv4_cidrs": world.ipv4, "ipv6_cidrs": ["2a06:98c0::/29"], "etag": str(hash(tuple(world.ipv4)))}
+
+
+@route("GET", "/zones")
+def _zones(world: World, call: Call) -> Any:
+    return [each.described() for each in world.zones if call.query.get("name", each.name) == each.name]
+
+
+@route("GET", "/zones/{zone}")
+def _one_zone(world: World, call: Call, zone: Zone) -> Any:
+    return zone.described()
+
+
+@route("GET", "/zones/{zone}/dns_records")
+def _records(world: World, call: Call, zone: Zone) -> Any:
+    return list(zone.records.values())
+
+
+@route("POST", "/zones/{zone}/dns_records")
+def _create_record(world: World, call: Call, zone: Zone) -> Any:
+    return dns.create(zone, call.body)
+
+
+@route("PATCH", "/zones/{zone}/dns_records/{record}")
+def _edit_record(world: World, call: Call, zone: Zone, record: str) -> Any:
+    return dns.edit(zone, record, call.body)
+
+
+@route("DELETE", "/zones/{zone}/dns_records/{record}")
+def _delete_record(world: World, call: Call, zone: Zone, record: str) -> Any:
+    return dns.delete(zone, record)
+
+
+@route("GET", "/zones/{zone}/rulesets/phases/{phase}/entrypoint")
+def _entrypoint(world: World, call: Call, zone: Zone, phase: str) -> Any:
+    return rulesets.entrypoint(zone, phase)
+
+
+@route("PUT", "/zones/{zone}/rulesets/phases/{phase}/entrypoint")
+def _replace_entrypoint(world: World, call: Call, zone: Zone, phase: str) -> Any:
+    return rulesets.replace(zone, phase, call.body["rules"])
+
+
+@route("POST", "/zones/{zone}/rulesets")
+def _create_ruleset(world: World, call: Call, zone: Zone) -> Any:
+    return rulesets.create(zone, call.body)
+
+
+@route("POST", "/zones/{zone}/rulesets/{ruleset}/rules")
+def _create_rule(world: World, call: Call, zone: Zone, ruleset: str) -> Any:
+    return rulesets.create_rule(zone, ruleset, call.body)
+
+
+@route("PATCH", "/zones/{zone}/rulesets/{ruleset}/rules/{rule}")
+def _edit_rule(world: World, call: Call, zone: Zone, ruleset: str, rule: str) -> Any:
+    return rulesets.edit_rule(zone, ruleset, rule, call.body)
+
+
+@route("DELETE", "/zones/{zone}/rulesets/{ruleset}/rules/{rule}")
+def _delete_rule(world: World, call: Call, zone: Zone, ruleset: str, rule: str) -> Any:
+    return rulesets.delete_rule(zone, ruleset, rule)
+
+
+@route("GET", "/zones/{zone}/settings/{setting}")
+def _setting(world: World, call: Call, zone: Zone, setting: str) -> Any:
+    return settings.read(zone, setting)
+
+
+@route("PATCH", "/zones/{zone}/settings/{setting}")
+def _set(world: World, call: Call, zone: Zone, setting: str) -> Any:
+    return settings.write(zone, setting, call.body["value"])
+
+
+@route("GET", "/zones/{zone}/argo/tiered_caching")
+def _tiered(world: World, call: Call, zone: Zone) -> Any:
+    return settings.read(zone, "tiered_caching")
+
+
+@route("PATCH", "/zones/{zone}/argo/tiered_caching")
+def _set_tiered(world: World, call: Call, zone: Zone) -> Any:
+    return settings.write(zone, "tiered_caching", call.body["value"])
+
+
+@route("GET", "/zones/{zone}/cache/tiered_cache_smart_topology_enable")
+def _smart(world: World, call: Call, zone: Zone) -> Any:
+    return settings.read(zone, "tiered_cache_smart_topology_enable")
+
+
+@route("PATCH", "/zones/{zone}/cache/tiered_cache_smart_topology_enable")
+def _set_smart(world: World, call: Call, zone: Zone) -> Any:
+    return settings.write(zone, "tiered_cache_smart_topology_enable", call.body["value"])
+
+
+@route("GET", "/zones/{zone}/bot_management")
+def _bots(world: World, call: Call, zone: Zone) -> Any:
+    return zone.bots
+
+
+@route("PUT", "/zones/{zone}/bot_management")
+def _set_bots(world: World, call: Call, zone: Zone) -> Any:
+    return settings.write_bots(zone, call.body)
+
+
+@route("GET", "/zones/{zone}/cloud_connector/rules")
+def _connectors(world: World, call: Call, zone: Zone) -> Any:
+    return zone.connectors
+
+
+@route("PUT", "/zones/{zone}/cloud_connector/rules")
+def _replace_connectors(world: World, call: Call, zone: Zone) -> Any:
+    return settings.write_connectors(zone, call.body)
+
+
+@route("GET", "/zones/{zone}/origin_tls_client_auth/hostnames/certificates")
+def _client_certificates(world: World, call: Call, zone: Zone) -> Any:
+    return Certificates(zone).listed()
+
+
+@route("POST", "/zones/{zone}/origin_tls_client_auth/hostnames/certificates")
+def _upload(world: World, call: Call, zone: Zone) -> Any:
+    return Certificates(zone).upload(call.body)
+
+
+@route("DELETE", "/zones/{zone}/origin_tls_client_auth/hostnames/certificates/{certificate}")
+def _delete_certificate(world: World, call: Call, zone: Zone, certificate: str) -> Any:
+    return Certificates(zone).delete(certificate)
+
+
+@route("GET", "/zones/{zone}/origin_tls_client_auth/hostnames/{hostname}")
+def _association(world: World, call: Call, zone: Zone, hostname: str) -> Any:
+    return Certificates(zone).association(hostname)
+
+
+@route("PUT", "/zones/{zone}/origin_tls_client_auth/hostnames")
+def _associate(world: World, call: Call, zone: Zone) -> Any:
+    return Certificates(zone).associate(call.body["config"])
+
+
+@route("GET", "/accounts/{account}/alerting/v3/policies")
+def _policies(world: World, call: Call, account: str) -> Any:
+    return list(world.policies.values())
+
+
+@route("POST", "/accounts/{account}/alerting/v3/policies")
+def _create_policy(world: World, call: Call, account: str) -> Any:
+    made = {"id": identity(), "alert_interval": "", "filters": {}, "created": "2026-11-01T00:00:00Z", **call.body}
+    world.policies[made["id"]] = made
+    return {"id": made["id"]}
+
+
+@route("PUT", "/accounts/{account}/alerting/v3/policies/{policy}")
+def _replace_policy(world: World, call: Call, account: str, policy: str) -> Any:
+    if policy not in world.policies:
+        raise Problem(404, 17103, "policy not found")
+    world.policies[policy] |= call.body
+    return {"id": policy}
+
+
+@route("DELETE", "/accounts/{account}/alerting/v3/policies/{policy}")
+def _delete_policy(world: World, call: Call, account: str, policy: str) -> Any:
+    if world.policies.pop(policy, None) is None:
+        raise Problem(404, 17103, "policy not found")
+    return None

@@ -1,0 +1,85 @@
+"""Everything that can be known to go wrong, asked before the first write, and told at once."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from infra_runtime.cloudflare.api import Api, CloudflareError, NotFound, Refused
+from infra_runtime.cloudflare.converge import Declared
+from infra_runtime.cloudflare.zone import Zone
+
+PLANS = ("free", "pro", "business", "enterprise")
+
+
+class NotReady(Exception):
+    """Every reason, one after the other."""
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """`declared`: owner, plan, settings (those that must be editable), rules (by phase: ours, and the limit)."""
+
+    api: Api
+    zone: Zone
+    declared: Declared
+
+    def check(self) -> None:
+        """Raises `NotReady`. Only reads."""
+        if problems := [*self._token(), *self._plan(), *self._settings(), *self._rules()]:
+            raise NotReady(f"{self.zone.name}: " + "; ".join(problems))
+
+    def _token(self) -> list[str]:
+        try:
+            status = self.api.get("/user/tokens/verify")["status"]
+        except Refused:
+            # A token that belongs to the account, not to a person, is verified there.
+            try:
+                status = self.api.get(f"/accounts/{self.zone.account}/tokens/verify")["status"]
+            except Refused as error:
+                return [f"the token cannot be verified ({error})"]
+        return [] if status == "active" else [f"the token is {status}"]
+
+    def _plan(self) -> list[str]:
+        wanted, found = self.declared["plan"], self.zone.plan
+        # A plan that we do not know by name is left to the checks below, which ask for what it can do.
+        if found in PLANS and PLANS.index(found) < PLANS.index(wanted):
+            return [f"the zone is on the plan {found}, cloudflare.plan says {wanted}"]
+        return []
+
+    def _settings(self) -> list[str]:
+        problems = []
+        for name in self.declared["settings"]:
+            found = self._ask(f"/zones/{self.zone.id}/settings/{name}")
+            if isinstance(found, str):
+                problems.append(f"the setting {name} cannot be read ({found})")
+            elif not found.get("editable", True):
+                problems.append(f"the setting {name} cannot be changed on this plan")
+        return problems
+
+    def _rules(self) -> list[str]:
+        problems = []
+        for phase, rules in self.declared["rules"].items():
+            found = self._ask(f"/zones/{self.zone.id}/rulesets/phases/{phase}/entrypoint")
+            if isinstance(found, str):
+                problems.append(f"the rules of {phase} cannot be read ({found})")
+                continue
+            theirs = [
+                rule
+                for rule in found.get("rules") or []
+                if not str(rule.get("ref", "")).startswith(f"{self.declared['owner']}.")
+            ]
+            if len(theirs) + rules["ours"] > rules["limit"]:
+                names = ", ".join(str(rule.get("description") or rule["id"]) for rule in theirs)
+                problems.append(
+                    f"{phase}: {rules['ours']} rules of ours and {len(theirs)} that are there already ({names}) "
+                    f"are more than the {rules['limit']} of the plan {self.declared['plan']}"
+                )
+        return problems
+
+    def _ask(self, path: str) -> Any:
+        """The answer; {} where there is none yet; the reason, a string, when it is refused."""
+        try:
+            return self.api.get(path)
+        except NotFound:
+            return {}
+        except CloudflareError as error:
+            return str(error)

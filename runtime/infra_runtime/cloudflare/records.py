@@ -1,0 +1,118 @@
+"""DNS records: ours by their comment, which is their marker and nothing else."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from infra_runtime.cloudflare.api import Api, NotFound
+from infra_runtime.cloudflare.converge import Change, Conflict, Declared, Seen
+
+_COMPARED = ("type", "name", "content", "proxied", "ttl")
+# A name answers to one of these only.
+_ADDRESSES = frozenset({"A", "AAAA", "CNAME"})
+
+
+@dataclass(frozen=True)
+class Records:
+    """`declared`: owner, adopt, and records with name (the marker's), host, type, content, proxied.
+
+    A record that is not proxied and that somebody else has made just so is as good as ours: certificates of several
+    environments are validated by the very same record.
+    """
+
+    api: Api
+    zone: str
+    declared: Declared
+
+    @property
+    def _path(self) -> str:
+        return f"/zones/{self.zone}/dns_records"
+
+    def _marker(self, name: str) -> str:
+        return f"{self.declared['owner']}.{name}"
+
+    def _is_ours(self, record: Mapping[str, Any]) -> bool:
+        return str(record.get("comment") or "").startswith(f"{self.declared['owner']}.")
+
+    def _body(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "type": record["type"],
+            "name": record["host"],
+            "content": record["content"],
+            "proxied": record["proxied"],
+            "ttl": 1,  # automatic, the only one that proxied records can have
+            "comment": self._marker(record["name"]),
+        }
+
+    def seen(self) -> list[Seen]:
+        hosts = {record["host"] for record in self.declared["records"]}
+        return [
+            Seen(_what(each), self._is_ours(each), comparable(each))
+            for each in self.api.pages(self._path)
+            if self._is_ours(each) or each["name"] in hosts
+        ]
+
+    def changes(self, *, present: bool) -> list[Change]:
+        wanted = {self._marker(each["name"]): self._body(each) for each in self.declared["records"]} if present else {}
+        found = self.api.pages(self._path)
+        changes, kept = [], set()
+        for marker, body in wanted.items():
+            mine = [each for each in found if each.get("comment") == marker]
+            if mine:
+                best = next((each for each in mine if comparable(each) == comparable(body)), mine[0])
+                kept.add(best["id"])
+                if comparable(best) != comparable(body):
+                    changes.append(self._update(best, body))
+            else:
+                changes += self._missing(body, found)
+        extra = [each for each in found if self._is_ours(each) and each["id"] not in kept]
+        # First of all: a name may be wanted for another kind of record.
+        return [self._delete(each) for each in extra] + changes
+
+    def _missing(self, body: dict[str, Any], found: list[dict[str, Any]]) -> list[Change]:
+        in_the_way = [
+            each
+            for each in found
+            if each["name"] == body["name"] and each["type"] in _ADDRESSES and not self._is_ours(each)
+        ]
+        if not body["proxied"] and any(comparable(each) == comparable(body) for each in in_the_way):
+            return []
+        if not in_the_way:
+            create = lambda: self.api.write("POST", self._path, body)  # noqa: E731
+            return [Change("create", _what(body), create, after=comparable(body))]
+        theirs = ", ".join(f"{each['type']} {each['content']} (id {each['id']})" for each in in_the_way)
+        if not self.declared.get("adopt"):
+            raise Conflict(
+                f"{_what(body)}: {body['name']} has a record of somebody else's: {theirs}; "
+                "remove it, or set cloudflare.adopt to take it over"
+            )
+        if len(in_the_way) > 1:
+            raise Conflict(f"{_what(body)}: which of these records shall be taken over? {theirs}; leave one of them")
+        return [self._update(in_the_way[0], body)]
+
+    def _update(self, record: dict[str, Any], body: dict[str, Any]) -> Change:
+        path = f"{self._path}/{record['id']}"
+        return Change(
+            "update",
+            _what(body),
+            lambda: self.api.write("PATCH", path, body),
+            before=comparable(record),
+            after=comparable(body),
+        )
+
+    def _delete(self, record: dict[str, Any]) -> Change:
+        def apply() -> None:
+            try:
+                self.api.write("DELETE", f"{self._path}/{record['id']}")
+            except NotFound:
+                return
+
+        return Change("delete", _what(record), apply, before=comparable(record))
+
+
+def comparable(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: record.get(key) for key in _COMPARED}
+
+
+def _what(record: Mapping[str, Any]) -> str:
+    return f"record {record.get('comment') or record['id']} ({record['type']} {record['name']})"

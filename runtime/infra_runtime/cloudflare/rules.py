@@ -1,0 +1,209 @@
+"""Rules of one phase: ours by `ref`, written one at a time, in our order, among the rules of others.
+
+The entrypoint itself is never replaced and never deleted: PUT on it, as Terraform and others do, would replace
+everybody's rules.
+"""
+
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from infra_runtime.cloudflare.api import Api, NotFound
+from infra_runtime.cloudflare.converge import Change, Conflict, Declared, Seen
+
+# What the API adds by itself: not ours to compare.
+_ADDED = frozenset({"id", "version", "last_updated", "categories", "ref"})
+_DEFAULTS: Mapping[str, Any] = {"enabled": True, "logging": {"enabled": True}, "description": ""}
+
+
+@dataclass(frozen=True)
+class Rules:
+    """`declared`: phase, owner, adopt, and rules with name, description, expression, action and its parameters."""
+
+    api: Api
+    zone: str
+    declared: Declared
+
+    @property
+    def _path(self) -> str:
+        return f"/zones/{self.zone}/rulesets"
+
+    def _entrypoint(self) -> dict[str, Any] | None:
+        """None in a phase that was never used."""
+        try:
+            found: dict[str, Any] = self.api.get(f"{self._path}/phases/{self.declared['phase']}/entrypoint")
+        except NotFound:
+            return None
+        return found
+
+    def _wanted(self) -> dict[str, dict[str, Any]]:
+        """Bodies by `ref`, in order."""
+        return {
+            f"{self.declared['owner']}.{rule['name']}": {key: value for key, value in rule.items() if key != "name"}
+            | {"ref": f"{self.declared['owner']}.{rule['name']}", "enabled": rule.get("enabled", True)}
+            for rule in self.declared["rules"]
+        }
+
+    def _is_ours(self, rule: Mapping[str, Any]) -> bool:
+        return str(rule.get("ref", "")).startswith(f"{self.declared['owner']}.")
+
+    def _what(self, ref: str) -> str:
+        return f"rule {ref} ({self.declared['phase']})"
+
+    def seen(self) -> list[Seen]:
+        return [
+            Seen(self._what(each.get("ref", each["id"])), self._is_ours(each), comparable(each))
+            for each in (self._entrypoint() or {}).get("rules") or []
+        ]
+
+    def changes(self, *, present: bool) -> list[Change]:
+        wanted = self._wanted() if present else {}
+        entrypoint = self._entrypoint()
+        if entrypoint is None:
+            return [self._first_of_phase(wanted)] if wanted else []
+        found = entrypoint.get("rules") or []
+        rules = f"{self._path}/{entrypoint['id']}/rules"
+        ours = {rule["ref"]: rule for rule in found if self._is_ours(rule)}
+        changes = [
+            # First of all: a rule that is to come may need the room that the plan gives.
+            self._change("delete", ref, "DELETE", f"{rules}/{rule['id']}", before=rule)
+            for ref, rule in ours.items()
+            if ref not in wanted
+        ]
+        order = list(wanted)
+        moving = _out_of_place([ref for ref in ours if ref in wanted], order)
+        for ref in [ref for ref in order if ref in ours and ref not in moving]:
+            if comparable(ours[ref]) != comparable(wanted[ref]):
+                path = f"{rules}/{ours[ref]['id']}"
+                changes.append(self._change("update", ref, "PATCH", path, body=wanted[ref], before=ours[ref]))
+        for ref in moving:
+            path = f"{rules}/{ours[ref]['id']}"
+            body = wanted[ref] | {"position": _position(ref, order, ours)}
+            changes.append(self._change("move", ref, "PATCH", path, body=body, before=ours[ref], look_again=True))
+        foreign = [rule for rule in found if not self._is_ours(rule)]
+        for ref in wanted:
+            if ref not in ours:
+                changes.append(self._missing(ref, wanted[ref], foreign, rules, _position(ref, order, ours)))
+        return changes
+
+    def _first_of_phase(self, wanted: Mapping[str, dict[str, Any]]) -> Change:
+        # POST and not PUT: when somebody uses the phase in the meantime, this is refused instead of replacing theirs.
+        body = {
+            "name": "default",
+            "kind": "zone",
+            "phase": self.declared["phase"],
+            "rules": list(wanted.values()),
+        }
+        what = ", ".join(wanted)
+        return Change(
+            "create", self._what(what), lambda: self.api.write("POST", self._path, body), after=list(wanted.values())
+        )
+
+    def _missing(
+        self,
+        ref: str,
+        body: dict[str, Any],
+        foreign: Sequence[dict[str, Any]],
+        rules: str,
+        position: dict[str, str] | None,
+    ) -> Change:
+        in_the_way = [rule for rule in foreign if _does(rule) == _does(body)]
+        if in_the_way and not self.declared.get("adopt"):
+            theirs = in_the_way[0]
+            raise Conflict(
+                f"{self._what(ref)}: a rule of somebody else's does the same: {theirs['id']} "
+                f"({theirs.get('description') or 'no description'}); remove it, or set cloudflare.adopt to take it over"
+            )
+        if len(in_the_way) > 1:
+            ids = ", ".join(rule["id"] for rule in in_the_way)
+            raise Conflict(f"{self._what(ref)}: {len(in_the_way)} rules could be taken over ({ids}); leave one of them")
+        body = body | ({"position": position} if position else {})
+        if in_the_way:
+            path = f"{rules}/{in_the_way[0]['id']}"
+            return self._change("update", ref, "PATCH", path, body=body, before=in_the_way[0], look_again=True)
+        return self._change("create", ref, "POST", rules, body=body, look_again=True)
+
+    def _change(
+        self,
+        action: Any,
+        ref: str,
+        method: str,
+        path: str,
+        *,
+        body: dict[str, Any] | None = None,
+        before: Mapping[str, Any] | None = None,
+        look_again: bool = False,
+    ) -> Change:
+        def apply() -> None:
+            try:
+                self.api.write(method, path, body)
+            except NotFound:
+                # Somebody else deleted it in the meantime: for a delete that is all that was asked for.
+                if method != "DELETE":
+                    raise
+
+        return Change(
+            action,
+            self._what(ref),
+            apply,
+            before=comparable(before) if before else None,
+            after=comparable(body) if body else None,
+            look_again=look_again,
+        )
+
+
+def comparable(rule: Mapping[str, Any]) -> dict[str, Any]:
+    """A rule without what the API adds to it, so that two that do the same are equal."""
+    kept = {key: value for key, value in rule.items() if key not in _ADDED | {"position"}}
+    for key, value in _DEFAULTS.items():
+        if kept.get(key) == value:
+            del kept[key]
+    if isinstance(kept.get("action_parameters"), dict):
+        parameters = dict(kept["action_parameters"])
+        if parameters.get("version") == "latest":
+            del parameters["version"]
+        kept["action_parameters"] = parameters
+    if not kept.get("action_parameters", True):
+        del kept["action_parameters"]
+    return kept
+
+
+def _does(rule: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What two rules must not both do: the same to the same requests, or to run the same managed ruleset."""
+    if rule["action"] == "execute":
+        return ("execute", rule["action_parameters"]["id"])
+    return (rule["action"], rule["expression"])
+
+
+def _position(ref: str, order: Sequence[str], ours: Mapping[str, Mapping[str, Any]]) -> dict[str, str] | None:
+    """Behind the nearest of ours that comes before it, else before the first of ours, else at the end of them all."""
+    at = order.index(ref)
+    for before in reversed(order[:at]):
+        if before in ours:
+            return {"after": ours[before]["id"]}
+    for behind in order[at + 1 :]:
+        if behind in ours:
+            return {"before": ours[behind]["id"]}
+    return None
+
+
+def _out_of_place(found: Sequence[str], order: Sequence[str]) -> list[str]:
+    """The fewest that have to move: all but a longest run that is in order already."""
+    ranks = [order.index(ref) for ref in found]
+    tails: list[int] = []
+    ends: list[int] = []
+    back: list[int | None] = []
+    for at, rank in enumerate(ranks):
+        place = bisect_left(tails, rank)
+        back.append(ends[place - 1] if place else None)
+        if place == len(tails):
+            tails.append(rank)
+            ends.append(at)
+        else:
+            tails[place], ends[place] = rank, at
+    staying, at_now = set(), ends[-1] if ends else None
+    while at_now is not None:
+        staying.add(found[at_now])
+        at_now = back[at_now]
+    return [ref for ref in order if ref in found and ref not in staying]

@@ -1,0 +1,100 @@
+"""What a zone has exactly one of. What was there before us comes back when we go, unless somebody has changed it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from infra_runtime.cloudflare.api import Api
+from infra_runtime.cloudflare.converge import Change, Declared, Seen
+from infra_runtime.cloudflare.memory import Memory
+
+
+@dataclass(frozen=True)
+class _Place:
+    path: str
+    method: str = "PATCH"
+    is_value: bool = True
+    """The setting is the `value` of its answer; otherwise it is the answer itself, of which only a part is ours."""
+
+
+_ELSEWHERE = {
+    "tiered_caching": _Place("/argo/tiered_caching"),
+    "smart_tiered_cache": _Place("/cache/tiered_cache_smart_topology_enable"),
+    "bot_management": _Place("/bot_management", "PUT", is_value=False),
+}
+
+
+def _place(name: str) -> _Place:
+    return _ELSEWHERE.get(name) or _Place(f"/settings/{name}")
+
+
+@dataclass(frozen=True)
+class Singletons:
+    """`declared`: owner, name, and values: what each setting shall be."""
+
+    api: Api
+    zone: str
+    declared: Declared
+    memory: Memory
+
+    @property
+    def _key(self) -> str:
+        return f"before/{self.declared['name']}"
+
+    def _read(self, name: str) -> Any:
+        place = _place(name)
+        answer = self.api.get(f"/zones/{self.zone}{place.path}")
+        return answer.get("value") if place.is_value else answer
+
+    def _write(self, name: str, value: Any) -> None:
+        place = _place(name)
+        body = {"value": value} if place.is_value else value
+        self.api.write(place.method, f"/zones/{self.zone}{place.path}", body)
+
+    def seen(self) -> list[Seen]:
+        return [
+            Seen(f"setting {name}", True, _ours_of(self._read(name), value))
+            for name, value in self.declared["values"].items()
+        ]
+
+    def changes(self, *, present: bool) -> list[Change]:
+        wanted: Mapping[str, Any] = self.declared["values"] if present else {}
+        before: dict[str, Any] = self.memory.get(self._key) or {}
+        changes = []
+        for name, value in wanted.items():
+            found = _ours_of(self._read(name), value)
+            if found != value:
+                changes.append(self._set(name, found, value))
+        for name, remembered in before.items():
+            if name not in wanted:
+                changes.append(self._restore(name, remembered))
+        return changes
+
+    def _set(self, name: str, found: Any, value: Any) -> Change:
+        def apply() -> None:
+            # Written down first: what we have overwritten cannot be read any more. What is written down stays.
+            before = self.memory.get(self._key) or {}
+            if name not in before:
+                self.memory.put(self._key, before | {name: {"before": found, "ours": value}})
+            elif before[name]["ours"] != value:
+                self.memory.put(self._key, before | {name: before[name] | {"ours": value}})
+            self._write(name, value)
+
+        return Change("update", f"setting {name}", apply, before=found, after=value)
+
+    def _restore(self, name: str, remembered: Mapping[str, Any]) -> Change:
+        def apply() -> None:
+            ours = remembered["ours"]
+            if _ours_of(self._read(name), ours) == ours:
+                self._write(name, remembered["before"])
+            left = {key: value for key, value in (self.memory.get(self._key) or {}).items() if key != name}
+            self.memory.put(self._key, left)
+
+        return Change("restore", f"setting {name}", apply, before=remembered["ours"], after=remembered["before"])
+
+
+def _ours_of(found: Any, declared: Any) -> Any:
+    """The part of a setting that we declare something about."""
+    if isinstance(found, Mapping) and isinstance(declared, Mapping):
+        return {key: _ours_of(found.get(key), value) for key, value in declared.items()}
+    return found

@@ -1,0 +1,35 @@
+"""The zone that a name stands for."""
+
+from dataclasses import dataclass
+
+from infra_runtime.cloudflare.api import Api
+
+
+class NoZone(Exception):
+    """There is not exactly one such zone that works; the message says what there is."""
+
+
+@dataclass(frozen=True)
+class Zone:
+    id: str
+    name: str
+    account: str
+    plan: str
+    """Cloudflare's `legacy_id` of it, like "pro"."""
+
+
+def find(api: Api, name: str) -> Zone:
+    """Raises `NoZone` when it is missing, in several accounts, waiting for its name servers, or paused."""
+    found = [each for each in api.pages("/zones", name=name) if each["name"] == name]
+    if not found:
+        raise NoZone(f"{name}: no such zone that the token can see (it needs Zone Read, for this zone)")
+    if len(found) > 1:
+        accounts = ", ".join(each["account"]["id"] for each in found)
+        raise NoZone(f"{name}: {len(found)} zones of that name, in the accounts {accounts}; use a token of one of them")
+    zone = found[0]
+    if zone["status"] != "active":
+        servers = ", ".join(zone.get("name_servers") or [])
+        raise NoZone(f"{name}: the zone is {zone['status']}, not active; its name servers must be {servers}")
+    if zone.get("paused"):
+        raise NoZone(f"{name}: the zone is paused in Cloudflare")
+    return Zone(zone["id"], name, zone["account"]["id"], zone.get("plan", {}).get("legacy_id", "free"))

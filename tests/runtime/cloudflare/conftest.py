@@ -1,0 +1,110 @@
+"""The provider's own code against the simulator, with a clock that does not wait."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import pytest
+
+from infra_runtime.cloudflare.api import Api, Clock, Pace
+from infra_runtime.cloudflare.credentials import Secrets
+from infra_runtime.cloudflare.memory import InMemory
+from infra_runtime.cloudflare.provider import provide
+from infra_runtime.custom_resource import Request, Result
+from rehearsal.cloudflare.contract import Contract
+from rehearsal.cloudflare.foreign import foreign_objects, settle
+from rehearsal.cloudflare.server import in_process
+from rehearsal.cloudflare.simulator import Simulator
+from rehearsal.cloudflare.world import World, Zone
+
+TOKEN = "t0ken-that-nobody-may-ever-see-0123456789"
+_CONTRACT = Contract()
+
+
+class Time:
+    """Passes only when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.seconds = 1_800_000_000.0
+        self.slept: list[float] = []
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.seconds += seconds
+
+    @property
+    def clock(self) -> Clock:
+        return Clock(lambda: self.seconds, self.sleep)
+
+
+class FakeSecretsManager:
+    class exceptions:  # noqa: N801  (as boto3 has it)
+        class ResourceNotFoundException(Exception):
+            pass
+
+    def __init__(self, values: dict[str, str]) -> None:
+        self.values = values
+
+    def get_secret_value(self, SecretId: str) -> dict[str, str]:  # noqa: N803
+        if SecretId not in self.values:
+            raise self.exceptions.ResourceNotFoundException(SecretId)
+        return {"SecretString": self.values[SecretId]}
+
+
+@dataclass
+class Edge:
+    """One zone in which others live already, and the provider that is let loose on it."""
+
+    world: World
+    simulator: Simulator
+    http: httpx.Client
+    time: Time = field(default_factory=Time)
+    memory: InMemory = field(default_factory=InMemory)
+    secrets: dict[str, str] = field(default_factory=dict)
+    lambda_seconds: float = 600
+    base_url: str = "https://api.test/client/v4"
+
+    @property
+    def zone(self) -> Zone:
+        return self.world.zones[0]
+
+    def api(self) -> Api:
+        return Api(
+            TOKEN,
+            deadline=self.time.seconds + self.lambda_seconds,
+            base_url=self.base_url,
+            clock=self.time.clock,
+            http=self.http,
+            pace=Pace(self.time.clock),
+            redact=Secrets(FakeSecretsManager({}), {TOKEN}).redact,
+        )
+
+    def ask(self, kind: Any, document: dict[str, Any], physical_id: str | None = None) -> Result:
+        secrets = Secrets(FakeSecretsManager(self.secrets), {TOKEN})
+        request = Request(kind=kind, properties={"Document": json.dumps(document)}, physical_id=physical_id)
+        return provide(request, api=self.api(), secrets=secrets, memory=self.memory)
+
+    def writes(self, job: Callable[[], object]) -> list[str]:
+        """The writes that a piece of work has made."""
+        before = len(self.simulator.calls)
+        job()
+        return [f"{call.method} {call.path}" for call in self.simulator.calls[before:] if call.is_write]
+
+    def foreign(self) -> dict[str, Any]:
+        return foreign_objects(self.world, owner="production")
+
+
+def new_edge(http: Callable[[Simulator], httpx.Client] = in_process, **zone: Any) -> Edge:
+    world = World([Zone("example.com", **zone)], tokens={TOKEN: "active"})
+    settle(world)
+    simulator = Simulator(world, contract=_CONTRACT)
+    return Edge(world, simulator, http(simulator))
+
+
+@pytest.fixture
+def edge() -> Iterator[Edge]:
+    made = new_edge()
+    yield made
+    assert made.simulator.violations == []

@@ -1,0 +1,179 @@
+"""Whatever happens, in any order, under any faults: in the end the zone is what is declared, and what is theirs.
+
+CI runs a sample; `make soak` runs two thousand histories.
+"""
+
+import os
+from typing import Any
+
+import httpx
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from infra_runtime.cloudflare.rules import comparable
+from rehearsal.cloudflare.server import in_process
+from rehearsal.cloudflare.simulator import Simulator
+from tests.runtime.cloudflare.conftest import TOKEN, Edge, new_edge
+from tests.runtime.cloudflare.test_ownership import CACHE, cache_rule, connector, policy, records, rules, singletons
+
+HISTORIES = int(os.environ.get("HISTORIES", "120"))
+FAULTS = (
+    "refused connection", "silence", "lost answer", "429 now", "429 in 300 s", "429 garbage", "500 before", "500 after",
+    "502 page", "cut off", "no result",
+)  # fmt: skip
+
+
+class Faulty:
+    """Spoils the requests that a list says, in the way it says, and lets the others pass."""
+
+    def __init__(self) -> None:
+        self.planned: list[str | None] = []
+
+    def around(self, simulator: Simulator) -> httpx.Client:
+        honest = in_process(simulator)
+
+        def respond(request: httpx.Request) -> httpx.Response:
+            fault = self.planned.pop(0) if self.planned else None
+            if fault == "refused connection":
+                raise httpx.ConnectError(fault, request=request)
+            if fault == "silence":
+                raise httpx.ReadTimeout(fault, request=request)
+            if fault is not None and fault.startswith("429"):
+                wait = {"429 now": "1", "429 in 300 s": "300"}.get(fault, "soon")
+                return httpx.Response(429, json={"success": False, "errors": [{"code": 971, "message": "Please wait"}]},
+                                      headers={"Retry-After": wait})  # fmt: skip
+            if fault in ("500 before", "502 page"):
+                return httpx.Response(int(fault[:3]), text="<html>")
+            answer = honest.request(request.method, request.url, content=request.content, headers=request.headers)
+            if fault == "lost answer":
+                raise httpx.RemoteProtocolError(fault, request=request)
+            if fault == "500 after":
+                return httpx.Response(500, json={"success": False, "errors": []})
+            if fault == "cut off":
+                return httpx.Response(200, content=answer.content[: len(answer.content) // 2])
+            if fault == "no result":
+                return httpx.Response(200, json={"success": True, "errors": [], "messages": [], "result": None})
+            return answer
+
+        return httpx.Client(transport=httpx.MockTransport(respond))
+
+
+faults = st.lists(st.one_of(st.none(), st.none(), st.sampled_from(FAULTS)), max_size=14)
+names = st.lists(st.sampled_from("abcde"), unique=True, max_size=5)
+ttls = st.sampled_from([3600, 7200])
+documents = st.one_of(
+    st.builds(lambda each, ttl: rules(*(cache_rule(name, ttl) for name in each)), names, ttls),
+    st.builds(
+        lambda each: rules(
+            *({"name": n, "description": "", "expression": f'(ip.src eq 192.0.2.{ord(n)})', "action": "block"}
+              for n in each), phase="http_request_firewall_custom"), names),
+    st.builds(lambda each, to: records(**{name: str(to) for name in each}), names,
+              st.sampled_from(["x.example.net", "y.net"])),
+    st.builds(lambda each: connector(*each), names),
+    st.builds(lambda ssl, tls: singletons(ssl=ssl, min_tls_version=tls), st.sampled_from(["strict", "full"]),
+              st.sampled_from(["1.2", "1.3"])),
+    st.builds(policy, st.sampled_from(["a@example.com", "b@example.com"])),
+)  # fmt: skip
+
+
+class Histories(RuleBasedStateMachine):
+    """CloudFormation, its stack, and a network that cannot be trusted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.faulty = Faulty()
+        self.edge: Edge = new_edge(self.faulty.around)
+        self.before = self.edge.foreign()
+        self.settings = dict(self.edge.zone.settings)
+        self.declared: dict[str, tuple[str, dict[str, Any]]] = {}
+        """What the stack has, by kind and name: physical id and document."""
+
+    def _ask(self, kind: str, document: dict[str, Any], physical_id: str | None = None) -> Any:
+        """As CloudFormation would: what cannot be done is said, and whatever was begun is rolled back."""
+        try:
+            return self.edge.ask(kind, document, physical_id)
+        except Exception as error:
+            assert TOKEN not in str(error)
+            return error
+
+    @rule(document=documents, planned=faults)
+    def deploy(self, document: dict[str, Any], planned: list[str | None]) -> None:
+        key = f"{document['kind']}/{document['name']}"
+        self.faulty.planned = list(planned)
+        had = self.declared.get(key)
+        result = self._ask("Update" if had else "Create", document, had[0] if had else None)
+        self.faulty.planned.clear()
+        if not isinstance(result, Exception):
+            self.declared[key] = (result.physical_id, document)
+        elif had:
+            self.edge.ask("Update", had[1], had[0])
+        elif physical_id := getattr(result, "physical_id", None):
+            self.edge.ask("Delete", document, physical_id)
+
+    @precondition(lambda self: self.declared)
+    @rule(data=st.data(), planned=faults)
+    def destroy(self, data: st.DataObject, planned: list[str | None]) -> None:
+        key = data.draw(st.sampled_from(sorted(self.declared)))
+        physical_id, document = self.declared.pop(key)
+        self.faulty.planned = list(planned)
+        failed = isinstance(self._ask("Delete", document, physical_id), Exception)
+        self.faulty.planned.clear()
+        if failed:
+            self.edge.ask("Delete", document, physical_id)
+
+    @precondition(lambda self: self.declared)
+    @rule(data=st.data())
+    def meddle(self, data: st.DataObject) -> None:
+        """Somebody changes or deletes something of ours by hand; the next deployment of it puts it right."""
+        key = data.draw(st.sampled_from(sorted(self.declared)))
+        zone = self.edge.zone
+        mine = [r for s in zone.rulesets.values() for r in s["rules"] if r["ref"].startswith("production.")]
+        if mine:
+            mine[0]["expression"] = "false"
+            mine[0].pop("action_parameters", None)
+        for record in [each for each in zone.records.values() if str(each["comment"]).startswith("production.")][:1]:
+            del zone.records[record["id"]]
+        for physical_id, document in self.declared.values():
+            self.edge.ask("Update", document, physical_id)
+        assert key in self.declared
+
+    @rule()
+    def repeat(self) -> None:
+        """An event that Lambda delivers a second time, and a deployment that changes nothing."""
+        for physical_id, document in self.declared.values():
+            assert self.edge.writes(lambda p=physical_id, d=document: self.edge.ask("Update", d, p)) == []  # type: ignore[misc]
+
+    @invariant()
+    def theirs_is_untouched(self) -> None:
+        assert self.edge.foreign() == self.before
+
+    @invariant()
+    def ours_is_what_is_declared(self) -> None:
+        zone, edge = self.edge.zone, self.edge
+        assert edge.simulator.violations == []
+        of = {key: document for key, (_, document) in self.declared.items()}
+        for phase in (CACHE, "http_request_firewall_custom"):
+            found = [r for r in zone.rulesets[phase]["rules"] if r["ref"].startswith("production.")]
+            wanted = of.get(f"rules/{phase}", {"rules": []})["rules"]
+            assert [r["ref"] for r in found] == [f"production.{r['name']}" for r in wanted]
+            plain = [{key: value for key, value in r.items() if key != "name"} for r in wanted]
+            assert [comparable(r) for r in found] == [comparable(r) for r in plain]
+        found_records = {
+            each["comment"]: each["content"]
+            for each in zone.records.values()
+            if str(each["comment"]).startswith("production.dns.")
+        }
+        wanted_records = of.get("records/dns", {"records": []})["records"]
+        assert found_records == {f"production.dns.{each['name']}": each["content"] for each in wanted_records}
+        entries = [each["description"] for each in zone.connectors if each["description"].startswith("production.")]
+        wanted_entries = of.get("connector/media", {"entries": []})["entries"]
+        assert entries == [f"production.{each['name']}" for each in wanted_entries]
+        values = of.get("singletons/zone", {"values": {}})["values"]
+        assert zone.settings == self.settings | values
+
+
+Histories.TestCase.settings = settings(
+    max_examples=HISTORIES, stateful_step_count=12, deadline=None, suppress_health_check=list(HealthCheck)
+)
+TestHistories = Histories.TestCase
