@@ -21,6 +21,7 @@ from infra_constructs import findings
 from stacks.api import ApiStack
 from stacks.data import DataStack
 from stacks.delivery import DeliveryStack
+from stacks.edge import EdgeStack
 from stacks.frontend import FrontendStack
 from stacks.network import NetworkStack
 from stacks.observability import ObservabilityStack
@@ -54,6 +55,7 @@ class EnvironmentStage(cdk.Stage):
             registry=registry.exports,
             platform=platform.exports,
         )
+        edge = EdgeStack(self, "Edge", environment=environment, data=data.exports, platform=platform.exports)
         services = {"api": api.exports} | ({"frontend": frontend.exports} if frontend.exports else {})
         ObservabilityStack(
             self,
@@ -63,6 +65,7 @@ class EnvironmentStage(cdk.Stage):
             data=data.exports,
             platform=platform.exports,
             services=services,
+            edge=edge.exports,
         )
         DeliveryStack(self, "Delivery", environment=environment)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Annotated, Any, cast, get_args
+from typing import Annotated, Any, cast, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
@@ -133,6 +133,8 @@ class _File:
                     self.problems.append(self._problem(dotted, f"this key; it is missing ({_allowed(schema, key)})"))
                 else:
                     setattr(good, key, info.default)
+            elif (named := _named_tables(info)) is not None and isinstance(raw[key], Mapping):
+                setattr(good, key, self._check_named_tables(*named, raw[key], dotted))
             elif table is not None:
                 if isinstance(raw[key], Mapping):
                     setattr(good, key, self._check_table(table, raw[key], dotted + "."))
@@ -140,6 +142,25 @@ class _File:
                     self.problems.append(self._problem(dotted, f"a table, [{dotted}]"))
             else:
                 self._check_value(good, info, schema, dotted, raw[key])
+        return good
+
+    def _check_named_tables(
+        self, name_type: Any, model: type[BaseModel], raw: Mapping[str, Any], dotted: str
+    ) -> dict[str, SimpleNamespace]:
+        """Tables whose names the file makes up."""
+        adapter: TypeAdapter[Any] = TypeAdapter(name_type)
+        good = {}
+        for name, each in raw.items():
+            where = f"{dotted}.{name}"
+            try:
+                adapter.validate_python(name)
+            except ValidationError:
+                self.problems.append(self._problem(where, f"a name that is {_in_words(adapter.json_schema())}"))
+                continue
+            if isinstance(each, Mapping):
+                good[name] = self._check_table(model, each, where + ".")
+            else:
+                self.problems.append(self._problem(where, f"a table, [{where}]"))
         return good
 
     def _check_value(
@@ -165,6 +186,14 @@ def _table_model(info: FieldInfo) -> type[BaseModel] | None:
         if isinstance(candidate, type) and issubclass(candidate, BaseModel):
             return candidate
     return None
+
+
+def _named_tables(info: FieldInfo) -> tuple[Any, type[BaseModel]] | None:
+    """(type of the names, model of each) of a field that is tables by name."""
+    if get_origin(info.annotation) is not dict:
+        return None
+    name_type, model = get_args(info.annotation)
+    return name_type, model
 
 
 def _allowed(schema: Mapping[str, Any], key: str) -> str:

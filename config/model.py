@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
+from config.plans import PlanName
+
 
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -43,6 +45,7 @@ Cidr = Annotated[str, AfterValidator(_canonical_cidr), WithJsonSchema({"type": "
 EmailAddress = Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+\.[a-z]{2,63}$", examples=["oncall@example.com"])]
 ZoneName = Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d[a-z]$", examples=["eu-central-1a"])]
 GitHubRepository = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+/[A-Za-z0-9._-]+$", examples=["example/backend"])]
+RuleName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$", examples=["sign-in"])]
 Reason = Annotated[str, Field(min_length=20, description="Why, in words that a stranger can check.")]
 
 # Tasks are offered by Fargate in these pairs only: vCPU units → MiB
@@ -70,6 +73,51 @@ class Domains(Section):
     site: Hostname = Field(description="The Next.js frontend.")
     api: Hostname = Field(description="The API.")
     media: Hostname = Field(description="Media from the bucket, cached at the edge.")
+
+
+class Owasp(Section):
+    """OWASP Core Ruleset: how suspicious it is, and what it does then."""
+
+    paranoia: Literal[1, 2, 3, 4] = Field(description="Higher levels find more, and are wrong more often.")
+    threshold: Literal[25, 40, 60] = Field(
+        description="Score from which a request counts as an attack; lower is stricter (Cloudflare: 25 is high)."
+    )
+    action: Literal["managed_challenge", "block"] = "managed_challenge"
+
+
+class Zone(Section):
+    """What a Cloudflare zone has once, whoever shares it: the environment with this table decides, for all."""
+
+    owasp: Owasp | None = Field(default=None, description="Needs the plan pro or better; required there.")
+    ddos_sensitivity: Literal["default", "medium", "low", "eoff"] = Field(
+        default="default", description="Of the HTTP DDoS protection, which is always on; eoff is essentially off."
+    )
+
+
+class RateLimit(Section):
+    """How often one address may ask for one part of the API."""
+
+    path: str = Field(pattern=r"^/[A-Za-z0-9/_.-]*$", description="Begins the path.", examples=["/api/auth/"])
+    requests: int = Field(ge=1, le=1_000_000, description="In a period; counted in each of Cloudflare's locations.")
+    period_seconds: Literal[10, 60, 120, 300, 600, 3600]
+    block_seconds: Literal[10, 60, 120, 300, 600, 3600, 86400]
+
+
+class Cloudflare(Section):
+    """The zone in front of everything."""
+
+    plan: PlanName = Field(description="The zone's; what it cannot do is refused here, before anything is deployed.")
+    token_secret: str = Field(
+        pattern=r"^[A-Za-z0-9/_+=.@-]{1,512}$",
+        description="Name of the Secrets Manager secret that holds the API token (docs/cloudflare-token.md); "
+        "never the token itself.",
+    )
+    adopt: bool = Field(
+        default=False,
+        description="Take over records and rules of others that stand where ours should, instead of stopping there.",
+    )
+    rate_limits: dict[RuleName, RateLimit] = Field(default={}, description="By name.")
+    zone: Zone | None = Field(default=None, description="In exactly one environment of each zone.")
 
 
 class Network(Section):
@@ -208,6 +256,7 @@ class Environment(Section):
     protection: Protection
     aws: Aws
     domains: Domains
+    cloudflare: Cloudflare
     network: Network
     database: Database
     redis: Redis

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 
 from config.model import FARGATE_MEMORY, Environment, Service
+from config.plans import CACHE, CUSTOM_WAF, DDOS, LATE_TRANSFORM, MANAGED_WAF, PLANS, RATE_LIMIT
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,61 @@ def hostnames_are_in_the_zone(environment: Environment) -> Iterator[Contradictio
     for name, other in (("api", "site"), ("media", "site"), ("media", "api")):
         if getattr(domains, name) == getattr(domains, other):
             yield Contradiction(f"domains.{name}", f"a name of its own; domains.{other} is the same")
+
+
+def hostnames_have_an_edge_certificate(environment: Environment) -> Iterator[Contradiction]:
+    zone = environment.domains.zone
+    for name in ("site", "api", "media"):
+        host: str = getattr(environment.domains, name)
+        if host.endswith(f".{zone}") and "." in host.removesuffix(f".{zone}"):
+            yield Contradiction(
+                f"domains.{name}",
+                f"{zone} or one label before it, like {host.removesuffix(f'.{zone}').replace('.', '-')}.{zone}",
+                "Cloudflare's universal certificate covers one level only; browsers would refuse this name",
+            )
+
+
+def rules_by_phase(environment: Environment) -> dict[str, int]:
+    """How many rules of an environment stand in each phase of its zone."""
+    plan = PLANS[environment.cloudflare.plan]
+    owns_zone = environment.cloudflare.zone is not None
+    return {
+        CACHE: 1,
+        LATE_TRANSFORM: 1,
+        CUSTOM_WAF: 3 if plan.super_bot_fight_mode else 2,
+        RATE_LIMIT: len(environment.cloudflare.rate_limits),
+        MANAGED_WAF: 2 if owns_zone and plan.managed_waf else 0,
+        DDOS: 1 if owns_zone else 0,
+    }
+
+
+def plan_can_do_it(environment: Environment) -> Iterator[Contradiction]:
+    settings, plan = environment.cloudflare, PLANS[environment.cloudflare.plan]
+    cost = f"the plan {plan.name} has"
+    for phase, count in rules_by_phase(environment).items():
+        if count > plan.rules[phase] and phase == RATE_LIMIT:
+            yield Contradiction("cloudflare.rate_limits", f"at most {plan.rules[phase]} rules: {cost} no more")
+    for name, limit in settings.rate_limits.items():
+        if limit.period_seconds > plan.longest_rate_period:
+            key = f"cloudflare.rate_limits.{name}.period_seconds"
+            yield Contradiction(key, f"at most {plan.longest_rate_period}: {cost} no longer period")
+        if limit.block_seconds > plan.longest_mitigation:
+            key = f"cloudflare.rate_limits.{name}.block_seconds"
+            yield Contradiction(key, f"at most {plan.longest_mitigation}: {cost} no longer block")
+    if settings.rate_limits and not plan.rate_limit_by_host and settings.zone is None:
+        yield Contradiction(
+            "cloudflare.rate_limits",
+            f"none without the table [cloudflare.zone]: on the plan {plan.name} a limit cannot name a host",
+            "it would count the requests of every environment in the zone",
+        )
+    if settings.zone is not None and settings.zone.owasp is not None and not plan.managed_waf:
+        yield Contradiction(
+            "cloudflare.zone.owasp", "nothing, or the plan pro: OWASP and Cloudflare's managed rules begin there"
+        )
+    if settings.zone is not None and settings.zone.owasp is None and plan.managed_waf:
+        yield Contradiction(
+            "cloudflare.zone.owasp", f"a table [cloudflare.zone.owasp]: {cost} it, and its settings are your decision"
+        )
 
 
 def storage_can_grow(environment: Environment) -> Iterator[Contradiction]:
@@ -161,6 +217,8 @@ RULES: tuple[Rule, ...] = (
     network_has_room,
     endpoints_come_in_working_sets,
     hostnames_are_in_the_zone,
+    hostnames_have_an_edge_certificate,
+    plan_can_do_it,
     storage_can_grow,
     bucket_name_is_one_that_s3_takes,
     tasks_are_a_range,
@@ -202,4 +260,42 @@ def each_account_has_one_oidc_provider(environments: _Named) -> Iterator[tuple[s
             yield (owners or names)[-1], Contradiction(key, expected, f"true for: {', '.join(owners) or 'none'}")
 
 
-BETWEEN_ENVIRONMENTS = (nothing_is_claimed_twice, each_account_has_one_oidc_provider)
+def _by_zone(environments: _Named) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name, environment in sorted(environments.items()):
+        found.setdefault(environment.domains.zone, []).append(name)
+    return found
+
+
+def each_zone_has_one_owner_and_one_plan(environments: _Named) -> Iterator[tuple[str, Contradiction]]:
+    for zone, names in _by_zone(environments).items():
+        owners = [name for name in names if environments[name].cloudflare.zone is not None]
+        if len(owners) != 1:
+            expected = f"the table [cloudflare.zone] in exactly one environment of {zone}"
+            found = f"found in: {', '.join(owners) or 'none'}"
+            yield (owners or names)[-1], Contradiction("cloudflare.zone", expected, found)
+        plans = {name: environments[name].cloudflare.plan for name in names}
+        for name in names[1:]:
+            if plans[name] != plans[names[0]]:
+                expected = f'"{plans[names[0]]}", as in {names[0]}: they share the zone {zone}'
+                yield name, Contradiction("cloudflare.plan", expected)
+
+
+def rules_of_a_zone_fit_its_plan(environments: _Named) -> Iterator[tuple[str, Contradiction]]:
+    for zone, names in _by_zone(environments).items():
+        plan = PLANS[environments[names[0]].cloudflare.plan]
+        for phase, most in plan.rules.items():
+            each = {name: rules_by_phase(environments[name])[phase] for name in names}
+            if sum(each.values()) > most and len(names) > 1:
+                key = "cloudflare.rate_limits" if phase == RATE_LIMIT else "cloudflare.plan"
+                told = ", ".join(f"{name} {count}" for name, count in each.items())
+                expected = f"at most {most} rules of {phase} in {zone}: that is all of the plan {plan.name}"
+                yield names[-1], Contradiction(key, expected, told)
+
+
+BETWEEN_ENVIRONMENTS = (
+    nothing_is_claimed_twice,
+    each_account_has_one_oidc_provider,
+    each_zone_has_one_owner_and_one_plan,
+    rules_of_a_zone_fit_its_plan,
+)

@@ -9,6 +9,18 @@ import boto3
 
 from config import Environment
 from rehearsal.cdk_cli import CdkCli
+from rehearsal.cloudflare.foreign import settle
+from rehearsal.cloudflare.simulator import Simulator
+from rehearsal.cloudflare.world import World, Zone
+
+TOKEN = "what-stands-for-a-cloudflare-token-here"  # noqa: S105
+
+
+def cloudflare_for(environment: Environment) -> Simulator:
+    """A zone that others live in already, on the plan that the environment says."""
+    world = World([Zone(environment.domains.zone, environment.cloudflare.plan)], tokens={TOKEN: "active"})
+    settle(world)
+    return Simulator(world)
 
 
 @dataclass(frozen=True)
@@ -17,6 +29,18 @@ class Account:
     """Of the environment."""
     environment: Environment
     cdk: CdkCli
+    cloudflare: Simulator
+
+    def prepare(self) -> None:
+        """What a person puts into the account before the first deployment (README.md)."""
+        secrets = self.client("secretsmanager")
+        secrets.create_secret(Name=self.environment.cloudflare.token_secret, SecretString=TOKEN)
+        if amplify := self.environment.frontend.amplify:
+            secrets.create_secret(Name=amplify.access_token_secret, SecretString="what stands for a GitHub token here")
+
+    @property
+    def zone(self) -> Zone:
+        return self.cloudflare.world.zones[0]
 
     @cached_property
     def _session(self) -> boto3.Session:

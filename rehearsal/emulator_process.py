@@ -31,8 +31,11 @@ class Emulator:
 
 
 @contextmanager
-def emulator(workspace: Path) -> Iterator[Emulator]:
-    """An emulator with nothing in it, on a free port of 127.0.0.1. All of its state ends with the block."""
+def emulator(workspace: Path, *, cloudflare: str) -> Iterator[Emulator]:
+    """An emulator with nothing in it, on a free port of 127.0.0.1. All of its state ends with the block.
+
+    `cloudflare` is the base URL of the API that our Lambda functions speak to, and that ACM looks names up by.
+    """
     port = _free_port()
     temporary = workspace / "tmp"
     temporary.mkdir(parents=True, exist_ok=True)
@@ -45,6 +48,8 @@ def emulator(workspace: Path) -> Iterator[Emulator]:
         "NODE_PATH": str(ROOT / "node_modules"),
         "TMPDIR": str(temporary),
         FAULTS: str(running.faults),
+        # In the process that runs the functions, not in any template.
+        "CLOUDFLARE_BASE_URL": cloudflare,
     }
     with log_path.open("wb") as log:
         process = subprocess.Popen(

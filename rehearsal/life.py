@@ -8,8 +8,10 @@ from pathlib import Path
 
 from config import ENVIRONMENTS, Environment
 from config.positions import line_of_keys
-from rehearsal.account import Account
+from rehearsal.account import Account, cloudflare_for
 from rehearsal.cdk_cli import CdkCli, CdkFailed
+from rehearsal.cloudflare.foreign import inventory
+from rehearsal.cloudflare.server import served
 from rehearsal.emulator_process import ROOT, Emulator, emulator
 from rehearsal.lint import Lint
 from rehearsal.promises import Finding, read_back
@@ -37,12 +39,13 @@ def live(name: str, environment: Environment, progress: Progress) -> Outcome:
         assembly = _synthesize(offline, name, ENVIRONMENTS, workspace / "cdk.out")
     linting = Lint(assembly, region=environment.aws.region)
     try:
-        with emulator(workspace) as running:
+        cloudflare = cloudflare_for(environment)
+        with served(cloudflare) as base_url, emulator(workspace, cloudflare=base_url) as running:
             cdk = CdkCli(environment.aws.account, environment.aws.region, workspace, running.url)
             with progress.scene("lint the templates, and bootstrap the account"):
                 cdk.run("bootstrap", f"aws://{cdk.account}/{cdk.region}", "--app", str(assembly))
                 linting.result()
-            findings = _Rehearsal(Account(name, environment, cdk), assembly, running, progress).play()
+            findings = _Rehearsal(Account(name, environment, cdk, cloudflare), assembly, running, progress).play()
     finally:
         shutil.rmtree(workspace / "tmp", ignore_errors=True)
     return Outcome(findings, progress.broken)
@@ -62,7 +65,8 @@ class _Rehearsal:
     progress: Progress
 
     def play(self) -> list[Finding]:
-        self._prepare()
+        self.account.prepare()
+        before = inventory(self.account.cloudflare.world)
         with self.progress.scene("deploy every stack"), self.progress.stacks(self.account):
             self._deploy(self.assembly)
         findings = list(read_back(self.account))
@@ -75,14 +79,8 @@ class _Rehearsal:
             self._failing_update()
         with self.progress.scene("destroy"), self.progress.stacks(self.account):
             self._destroy()
+        self._zone_is_as_before(before)
         return findings
-
-    def _prepare(self) -> None:
-        """What a person puts into the account before the first deployment (README.md)."""
-        if amplify := self.account.environment.frontend.amplify:
-            self.account.client("secretsmanager").create_secret(
-                Name=amplify.access_token_secret, SecretString="what stands for a GitHub token here"
-            )
 
     def _deploy(self, assembly: Path, stacks: str = "*", *options: str) -> str:
         return self.account.cdk.run(
@@ -91,9 +89,10 @@ class _Rehearsal:
         )  # fmt: skip
 
     def _nothing_changes(self) -> None:
-        before = self._last_changes()
+        before, asked = self._last_changes(), len(self.account.cloudflare.calls)
         self._deploy(self.assembly)
         touched = [name for name, when in self._last_changes().items() if when != before[name]]
+        touched += [f"{call.method} {call.path}" for call in self.account.cloudflare.calls[asked:] if call.is_write]
         self.progress.check("No-op deploy", not touched, f"touched {', '.join(touched) or 'nothing'}")
 
     def _last_changes(self) -> dict[str, str]:
@@ -197,4 +196,21 @@ class _Rehearsal:
             f"Database snapshot and media bucket {expectation}",
             (has_snapshot, has_bucket) == (is_kept, is_kept),
             found,
+        )
+
+    def _zone_is_as_before(self, before: dict[str, object]) -> None:
+        """Rules, records and lists of others, and every setting that we have overwritten."""
+        after = inventory(self.account.cloudflare.world)
+        changed = [name for name in {*before, *after} if before.get(name) != after.get(name)]
+        found = (
+            f"changed: {', '.join(changed)}" if changed else f"{len(before)} kinds of objects and settings, as found"
+        )
+        self.progress.check("The Cloudflare zone is as it was before us", not changed, found)
+        violations = self.account.cloudflare.violations
+        self.progress.check(
+            "Every request to Cloudflare kept to its contract",
+            not violations,
+            violations[0]
+            if violations
+            else f"{len(self.account.cloudflare.calls)} requests, checked against the SDK's types",
         )

@@ -4,6 +4,7 @@ import aws_cdk as cdk
 import jsii
 
 from config import Environment
+from infra_constructs.cloudflare.provider import EdgeMemory
 
 
 class EnvironmentStack(cdk.Stack):
@@ -27,6 +28,11 @@ class EnvironmentStack(cdk.Stack):
             # Of the stack, from where CloudFormation hands them on to every resource that can have tags.
             tags={"product": self.product, "environment": self.environment_name},
         )
+
+    @property
+    def edge_memory(self) -> EdgeMemory:
+        """What the functions of several stacks remember about the zone."""
+        return EdgeMemory(product=self.product, environment=self.environment_name)
 
     @property
     @jsii.member(jsii_name="availabilityZones")

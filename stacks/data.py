@@ -10,6 +10,7 @@ from config import Environment
 from infra_constructs.data_key import DataKey
 from infra_constructs.database import Database, DatabaseProps
 from infra_constructs.media import Media, MediaProps
+from infra_constructs.media_access import MediaAccess
 from infra_constructs.redis import Redis, RedisProps
 from stacks.base import EnvironmentStack
 from stacks.network import NetworkExports
@@ -23,6 +24,7 @@ class DataExports:
     database: Database
     redis: Redis
     media: s3.IBucket
+    media_access: MediaAccess
 
 
 class DataStack(EnvironmentStack):
@@ -66,6 +68,7 @@ class DataStack(EnvironmentStack):
         media = Media(
             self,
             "Media",
+            memory=self.edge_memory,
             props=MediaProps(bucket_name=environment.media.bucket, adopt=environment.media.adopt, retention=retention),
         )
-        self.exports = DataExports(database=database, redis=redis, media=media.bucket)
+        self.exports = DataExports(database=database, redis=redis, media=media.bucket, media_access=media.access)

@@ -6,6 +6,7 @@ import aws_cdk as cdk
 from aws_cdk import aws_ec2 as ec2
 
 from config import Environment
+from infra_constructs.function import RuntimeFunction
 from infra_constructs.network import Network, NetworkProps
 from infra_constructs.origin import OriginAccess
 from infra_constructs.service_access import ServiceAccess
@@ -20,6 +21,8 @@ class NetworkExports:
     load_balancer_access: ec2.ISecurityGroup
     api_access: ec2.ISecurityGroup
     frontend_access: ec2.ISecurityGroup
+    cloudflare_ranges: RuntimeFunction
+    """What keeps the list of Cloudflare's addresses."""
     nat_gateways: list[str]
     """Ids of the managed gateways; empty when NAT is an instance."""
 
@@ -42,7 +45,9 @@ class NetworkStack(EnvironmentStack):
                 interface_endpoints=settings.interface_endpoints,
             ),
         )
-        origin = OriginAccess(self, "Origin", vpc=network.vpc)
+        origin = OriginAccess(
+            self, "Origin", vpc=network.vpc, memory=self.edge_memory, environment=self.environment_name
+        )
         api = ServiceAccess(self, "ApiAccess", vpc=network.vpc)
         frontend = ServiceAccess(self, "FrontendAccess", vpc=network.vpc)
         api.allow_from_load_balancer(origin.security_group, port=environment.api.port)
@@ -53,5 +58,6 @@ class NetworkStack(EnvironmentStack):
             load_balancer_access=origin.security_group,
             api_access=api.security_group,
             frontend_access=frontend.security_group,
+            cloudflare_ranges=origin.refresher,
             nat_gateways=network.nat_gateways,
         )

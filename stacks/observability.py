@@ -4,11 +4,13 @@ import aws_cdk as cdk
 
 from config import Environment
 from infra_constructs.watch.database import DatabaseAlarms
+from infra_constructs.watch.edge import EdgeAlarms
 from infra_constructs.watch.entrance import LoadBalancerAlarms, NatAlarms
 from infra_constructs.watch.redis import RedisAlarms
 from infra_constructs.watch.services import ServiceAlarms
 from stacks.base import EnvironmentStack
 from stacks.data import DataExports
+from stacks.edge import EdgeExports
 from stacks.network import NetworkExports
 from stacks.platform import PlatformExports
 from stacks.service import ServiceExports
@@ -27,6 +29,7 @@ class ObservabilityStack(EnvironmentStack):
         data: DataExports,
         platform: PlatformExports,
         services: dict[str, ServiceExports],
+        edge: EdgeExports,
     ) -> None:
         super().__init__(scope, id_, environment=environment, description="Alarms")
         topics = platform.topics
@@ -41,6 +44,19 @@ class ObservabilityStack(EnvironmentStack):
         RedisAlarms(self, "Redis", group=data.redis.group, nodes=1 + environment.redis.replicas, topics=topics)
         LoadBalancerAlarms(self, "LoadBalancer", balancer=platform.load_balancer.balancer, topics=topics)
         NatAlarms(self, "Nat", gateways=network.nat_gateways, topics=topics)
+        EdgeAlarms(
+            self,
+            "Edge",
+            environment=self.environment_name,
+            functions={
+                "edge-ranges": network.cloudflare_ranges.function,
+                "edge-media-access": data.media_access.handler.function,
+                "edge-origin-lock": platform.origin_lock.handler.function,
+                "edge-user-agent": edge.rotation.function,
+                "edge-drift": edge.drift.function,
+            },
+            topics=topics,
+        )
         for name, service in services.items():
             ServiceAlarms(
                 self,

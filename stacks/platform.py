@@ -6,9 +6,16 @@ import aws_cdk as cdk
 from aws_cdk import aws_ecs as ecs
 
 from config import Environment
+from config.plans import PLANS
+from config.rules import rules_by_phase
 from infra_constructs.alarms import Severity, Topics
+from infra_constructs.certificate import ValidatedCertificate
+from infra_constructs.cloudflare import zone_settings
+from infra_constructs.cloudflare.preflight import Preflight
+from infra_constructs.cloudflare.provider import CloudflareProvider, CloudflareToken
 from infra_constructs.cluster import Cluster
 from infra_constructs.load_balancer import LoadBalancer
+from infra_constructs.origin_lock import OriginLock
 from infra_constructs.topics import AlarmTopics
 from stacks.base import EnvironmentStack
 from stacks.network import NetworkExports
@@ -21,26 +28,68 @@ class PlatformExports:
 
     cluster: ecs.ICluster
     load_balancer: LoadBalancer
+    origin_lock: OriginLock
+    cloudflare: CloudflareProvider
     topics: Topics
 
 
 class PlatformStack(EnvironmentStack):
-    """Cluster, load balancer, and the topics that alarms of every later stack go to."""
+    """Cluster, load balancer and its lock, and the topics that alarms of every later stack go to."""
 
     def __init__(self, scope: cdk.Stage, id_: str, *, environment: Environment, network: NetworkExports) -> None:
         super().__init__(
-            scope, id_, environment=environment, description="Cluster, load balancer and alarm topics", protected=True
+            scope,
+            id_,
+            environment=environment,
+            description="Cluster, load balancer, its lock, and alarm topics",
+            protected=True,
         )
         hosts = [environment.domains.api]
         if environment.frontend.ecs is not None:
             hosts.append(environment.domains.site)
+        settings, zone = environment.cloudflare, environment.domains.zone
+        token = CloudflareToken(self, name=settings.token_secret)
+        cloudflare = CloudflareProvider(
+            self, "Cloudflare", token=token, memory=self.edge_memory, owner=self.environment_name, zone=zone
+        )
+        limits = PLANS[settings.plan].rules
+        preflight = Preflight(
+            self,
+            "Preflight",
+            provider=cloudflare,
+            plan=settings.plan,
+            rules={phase: (ours, limits[phase]) for phase, ours in rules_by_phase(environment).items()},
+            settings=list(zone_settings.TLS) if settings.zone is not None else [],
+        )
+        certificate = ValidatedCertificate(
+            self,
+            "Certificate",
+            token=token,
+            owner=self.environment_name,
+            zone=zone,
+            hosts=hosts,
+            adopt=settings.adopt,
+        )
+        lock = OriginLock(
+            self,
+            "OriginLock",
+            token=token,
+            owner=self.environment_name,
+            zone=zone,
+            hosts=hosts,
+            adopt=settings.adopt,
+        )
+        certificate.resource.node.add_dependency(preflight.resource)
+        # After it and not beside it, as both write into the zone.
+        lock.resource.node.add_dependency(certificate.resource)
         cluster = Cluster(self, "Cluster", vpc=network.vpc)
         balancer = LoadBalancer(
             self,
             "LoadBalancer",
             vpc=network.vpc,
             security_group=network.load_balancer_access,
-            hosts=hosts,
+            certificate=certificate.certificate,
+            trust_store=lock.trust_store,
             retention=retention_of(environment),
         )
         topics = AlarmTopics(
@@ -52,4 +101,10 @@ class PlatformStack(EnvironmentStack):
                 Severity.INFO: environment.alarms.info,
             },
         )
-        self.exports = PlatformExports(cluster=cluster.cluster, load_balancer=balancer, topics=topics.by_severity)
+        self.exports = PlatformExports(
+            cluster=cluster.cluster,
+            load_balancer=balancer,
+            origin_lock=lock,
+            cloudflare=cloudflare,
+            topics=topics.by_severity,
+        )

@@ -22,7 +22,7 @@ command -v npm >/dev/null || die "no npm found; it comes with Node"
 # A stamp holds the lock file's checksum once everything in it is installed, so a second run costs milliseconds.
 is_current() { [ -f "$1" ] && [ "$(cat "$1")" = "$2" ]; }
 
-wanted=$("$python" --version; sha256sum requirements.txt | cut -d' ' -f1)
+wanted=$("$python" --version; sha256sum requirements.txt runtime/requirements.txt | cut -d' ' -f1)
 if ! is_current .venv/.installed "$wanted"; then
   say "Python packages into .venv"
   if ! "$python" -c 'import ensurepip' 2>/dev/null; then
@@ -36,6 +36,9 @@ if ! is_current .venv/.installed "$wanted"; then
   sed -n '/^uv==/,/^[^ ]/{/^uv==/p;/^ *--hash/p}' requirements.txt >.venv/uv.txt
   .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r .venv/uv.txt
   .venv/bin/uv pip sync --quiet --require-hashes --compile-bytecode --python .venv/bin/python requirements.txt
+  # What Lambda functions bring along, as they will find it: for ARM, whatever this machine is.
+  .venv/bin/uv pip install --quiet --target .venv/lambda/python --python-platform aarch64-manylinux2014 \
+    --python-version 3.14 --no-build --no-deps --require-hashes -r runtime/requirements.txt
   # One synthesis now, for what would make the first one slow: the bytecode that `python -O` reads, also where the
   # environment forbids to write any later, and jsii's cache of the unpacked libraries.
   env -u PYTHONDONTWRITEBYTECODE CDK_VALIDATION=false CDK_OUTDIR=.venv/warm .venv/bin/python -O app.py

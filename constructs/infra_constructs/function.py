@@ -1,5 +1,6 @@
 """A Lambda function from `runtime/`, the one bundle of everything that runs there."""
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,7 +11,12 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 # Absolute: jsii resolves a relative path against the directory its kernel was started in.
-_RUNTIME = Path(__file__).resolve().parents[2] / "runtime"
+_ROOT = Path(__file__).resolve().parents[2]
+_RUNTIME = _ROOT / "runtime"
+_LOCK = _RUNTIME / "requirements.txt"
+# Installed by tools/setup.sh, so that nothing at synthesis needs a network.
+_LIBRARIES = _ROOT / ".venv" / "lambda"
+_PYTHON = lambda_.Runtime.PYTHON_3_14
 
 
 class RuntimeFunction(Construct):
@@ -25,6 +31,7 @@ class RuntimeFunction(Construct):
         description: str,
         timeout: cdk.Duration,
         environment: Mapping[str, str] | None = None,
+        uses_libraries: bool = False,
     ) -> None:
         super().__init__(scope, id_)
         log_group = logs.LogGroup(
@@ -33,14 +40,19 @@ class RuntimeFunction(Construct):
         # Not CDK's default role: that one may write to every log group of the account.
         self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
         log_group.grant_write(self.role)
+        policy = self.role.node.find_child("DefaultPolicy")
+        assert isinstance(policy, iam.Policy)
+        # What a custom resource has to wait for: without it, its function would be called before it may do anything.
+        self.policy = policy
         self.function = lambda_.Function(
             self,
             "Function",
             description=description,
-            runtime=lambda_.Runtime.PYTHON_3_14,
+            runtime=_PYTHON,
             architecture=lambda_.Architecture.ARM_64,
             handler=f"infra_runtime.{module}.handler",
-            code=lambda_.Code.from_asset(str(_RUNTIME), exclude=["**/__pycache__", "**/*.pyc"]),
+            code=lambda_.Code.from_asset(str(_RUNTIME), exclude=["**/__pycache__", "**/*.pyc", "requirements.*"]),
+            layers=[_libraries(cdk.Stack.of(self))] if uses_libraries else None,
             role=self.role,
             timeout=timeout,
             memory_size=256,
@@ -48,3 +60,23 @@ class RuntimeFunction(Construct):
             log_group=log_group,
             logging_format=lambda_.LoggingFormat.JSON,
         )
+
+
+def _libraries(stack: cdk.Stack) -> lambda_.LayerVersion:
+    """What the functions of a stack import besides the standard library and boto3: one layer for all of them."""
+    found = stack.node.try_find_child("Libraries")
+    if isinstance(found, lambda_.LayerVersion):
+        return found
+    return lambda_.LayerVersion(
+        stack,
+        "Libraries",
+        description="runtime/requirements.txt",
+        code=lambda_.Code.from_asset(
+            str(_LIBRARIES),
+            # Of the lock and not of the files: installers leave traces of the machine in them.
+            asset_hash=hashlib.sha256(_LOCK.read_bytes()).hexdigest(),
+            asset_hash_type=cdk.AssetHashType.CUSTOM,
+        ),
+        compatible_runtimes=[_PYTHON],
+        compatible_architectures=[lambda_.Architecture.ARM_64],
+    )

@@ -1,7 +1,5 @@
 """The one way in: an Application Load Balancer that speaks HTTPS to Cloudflare and answers only to known hosts."""
 
-from collections.abc import Sequence
-
 import aws_cdk as cdk
 from aws_cdk import aws_certificatemanager as acm
 from aws_cdk import aws_ec2 as ec2
@@ -27,7 +25,8 @@ class LoadBalancer(Construct):
         *,
         vpc: ec2.IVpc,
         security_group: ec2.ISecurityGroup,
-        hosts: Sequence[str],
+        certificate: acm.ICertificate,
+        trust_store: elbv2.ITrustStore,
         retention: Retention,
     ) -> None:
         super().__init__(scope, id_)
@@ -58,23 +57,31 @@ class LoadBalancer(Construct):
             deletion_protection=retention.is_kept,
         )
         self.balancer.log_access_logs(self.logs, prefix="alb")
-        # Cloudflare connects by TLS only ("strict"), so there is no port 80 at all, not even to redirect from.
-        self.certificate = acm.Certificate(
-            self,
-            "Certificate",
-            domain_name=hosts[0],
-            subject_alternative_names=list(hosts[1:]) or None,
-            validation=acm.CertificateValidation.from_dns(),
+        self._certificate = certificate
+        # Cloudflare connects by TLS only ("strict"), so there is no port 80 at all, not even to redirect from; and it
+        # shows a certificate of our own CA, which no other customer of Cloudflare's can.
+        self.production = self._listener(
+            "Production",
+            443,
+            elbv2.MutualAuthentication(
+                mutual_authentication_mode=elbv2.MutualAuthenticationMode.VERIFY,
+                trust_store=trust_store,
+                # Expired means that the renewal has failed for months: an alarm tells that, and not an outage.
+                ignore_client_certificate_expiry=True,
+            ),
         )
-        self.production = self._listener("Production", 443)
+        # Reached from inside the VPC only, by the checks of a release.
         self.test = self._listener("Test", TEST_PORT)
 
-    def _listener(self, id_: str, port: int) -> elbv2.ApplicationListener:
+    def _listener(
+        self, id_: str, port: int, mutual: elbv2.MutualAuthentication | None = None
+    ) -> elbv2.ApplicationListener:
         return self.balancer.add_listener(
             id_,
             port=port,
             protocol=elbv2.ApplicationProtocol.HTTPS,
-            certificates=[self.certificate],
+            certificates=[self._certificate],
+            mutual_authentication=mutual,
             ssl_policy=elbv2.SslPolicy.RECOMMENDED_TLS,
             # The default, True, opens the port to the whole internet, whatever the security group was meant to be.
             open=False,

@@ -7,7 +7,9 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
+from infra_constructs.cloudflare.provider import EdgeMemory
 from infra_constructs.findings import acknowledge, allows_on
+from infra_constructs.media_access import MediaAccess
 from infra_constructs.retention import Retention
 
 
@@ -23,16 +25,22 @@ class MediaProps:
 class Media(Construct):
     """Stateful. The bucket's name is the application's contract, hence physical."""
 
-    def __init__(self, scope: Construct, id_: str, *, props: MediaProps) -> None:
+    def __init__(self, scope: Construct, id_: str, *, memory: EdgeMemory, props: MediaProps) -> None:
         super().__init__(scope, id_)
-        if props.adopt:
-            self._secure_adopted(props)
-        else:
-            self._create(props)
+        created = None if props.adopt else self._create(props)
         # By its name, which is known: later stacks then depend on no export, and their policies can be read.
         self.bucket = s3.Bucket.from_bucket_name(self, "ByName", props.bucket_name)
+        self.access = MediaAccess(
+            self,
+            "Access",
+            bucket=self.bucket,
+            memory=memory,
+            is_disposable=not (props.adopt or props.retention.is_kept),
+        )
+        if created is not None:
+            self.access.resource.node.add_dependency(created)
 
-    def _create(self, props: MediaProps) -> None:
+    def _create(self, props: MediaProps) -> s3.Bucket:
         bucket = s3.Bucket(
             self,
             "Bucket",
@@ -41,8 +49,6 @@ class Media(Construct):
             object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
             # Not KMS: Cloudflare fetches without an AWS identity, and such requests cannot use a key.
             encryption=s3.BucketEncryption.S3_MANAGED,
-            enforce_ssl=True,
-            minimum_tls_version=1.2,
             versioned=True,
             lifecycle_rules=[
                 s3.LifecycleRule(
@@ -53,34 +59,18 @@ class Media(Construct):
                 )
             ],
             removal_policy=props.retention.objects,
-            auto_delete_objects=not props.retention.is_kept,
+        )
+        acknowledge(
+            bucket,
+            "AwsSolutions-S10",
+            reason="Its policy, plain HTTP denied first of all, has one writer at run time: media_access.py.",
         )
         acknowledge(
             bucket,
             "AwsSolutions-S1",
             reason="Readers are Cloudflare's caches, whose requests Cloudflare counts; S3 would log only its misses.",
         )
-
-    def _secure_adopted(self, props: MediaProps) -> None:
-        """A bucket that somebody else made keeps its settings, except that nobody reads it in the clear."""
-        bucket = s3.Bucket.from_bucket_name(self, "Bucket", props.bucket_name)
-        policy = s3.CfnBucketPolicy(
-            self,
-            "Policy",
-            bucket=props.bucket_name,
-            policy_document=iam.PolicyDocument(
-                statements=[
-                    iam.PolicyStatement(
-                        effect=iam.Effect.DENY,
-                        principals=[iam.AnyPrincipal()],
-                        actions=["s3:*"],
-                        resources=[bucket.bucket_arn, bucket.arn_for_objects("*")],
-                        conditions={"Bool": {"aws:SecureTransport": "false"}},
-                    )
-                ]
-            ),
-        )
-        policy.apply_removal_policy(cdk.RemovalPolicy.RETAIN)
+        return bucket
 
 
 def grant_application(bucket: s3.IBucket, role: iam.IRole) -> None:

@@ -1,42 +1,33 @@
 """Who may open a connection to the load balancer: Cloudflare's network, and nobody else."""
 
+import aws_cdk as cdk
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-# Published by Cloudflare at /ips; the fifteen IPv4 ranges in force in 2026-11. The load balancer has no IPv6.
-CLOUDFLARE_IPV4 = (
-    "103.21.244.0/22",
-    "103.22.200.0/22",
-    "103.31.4.0/22",
-    "104.16.0.0/13",
-    "104.24.0.0/14",
-    "108.162.192.0/18",
-    "131.0.72.0/22",
-    "141.101.64.0/18",
-    "162.158.0.0/15",
-    "172.64.0.0/13",
-    "173.245.48.0/20",
-    "188.114.96.0/20",
-    "190.93.240.0/20",
-    "197.234.240.0/22",
-    "198.41.128.0/17",
-)
+from infra_constructs.cloudflare.provider import EdgeMemory
+from infra_constructs.findings import acknowledge, allows_on
+from infra_constructs.function import RuntimeFunction
+
 # Each entry that the list may ever hold counts against the sixty rules of a security group.
-_ROOM_FOR_RANGES = 25
+_ROOM_FOR_RANGES = 40
 
 
 class OriginAccess(Construct):
     """The load balancer's security group. It lives with the network, as the services' groups name it."""
 
-    def __init__(self, scope: Construct, id_: str, *, vpc: ec2.IVpc) -> None:
+    def __init__(self, scope: Construct, id_: str, *, vpc: ec2.IVpc, memory: EdgeMemory, environment: str) -> None:
         super().__init__(scope, id_)
         ranges = ec2.PrefixList(
-            self,
-            "CloudflareIpv4",
-            address_family=ec2.AddressFamily.IP_V4,
-            max_entries=_ROOM_FOR_RANGES,
-            entries=[ec2.CfnPrefixList.EntryProperty(cidr=cidr, description="Cloudflare") for cidr in CLOUDFLARE_IPV4],
+            self, "CloudflareIpv4", address_family=ec2.AddressFamily.IP_V4, max_entries=_ROOM_FOR_RANGES
         )
+        # A function keeps the entries. CDK writes an empty list, and the next change of anything else would restore it.
+        resource = ranges.node.default_child
+        assert isinstance(resource, ec2.CfnPrefixList)
+        resource.add_property_deletion_override("Entries")
+        self.refresher = self._refresher(ranges, memory, environment)
         self.security_group = ec2.SecurityGroup(
             self,
             "LoadBalancer",
@@ -47,3 +38,45 @@ class OriginAccess(Construct):
         self.security_group.add_ingress_rule(
             ec2.Peer.prefix_list(ranges.prefix_list_id), ec2.Port.tcp(443), "HTTPS from Cloudflare"
         )
+
+    def _refresher(self, ranges: ec2.PrefixList, memory: EdgeMemory, environment: str) -> RuntimeFunction:
+        handler = RuntimeFunction(
+            self,
+            "Refresher",
+            module="cloudflare_ranges",
+            description="Keeps the prefix list of Cloudflare's addresses",
+            timeout=cdk.Duration.minutes(1),
+            environment={"MEMORY": memory.prefix, "ENVIRONMENT": environment},
+            uses_libraries=True,
+        )
+        memory.grant(handler, writes=True)
+        handler.role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["ec2:GetManagedPrefixListEntries", "ec2:ModifyManagedPrefixList"],
+                resources=[ranges.prefix_list_arn],
+            )
+        )
+        handler.role.add_to_policy(
+            iam.PolicyStatement(actions=["ec2:DescribeManagedPrefixLists"], resources=["*"])
+        )  # fmt: skip
+        acknowledge(handler.policy, allows_on("*"), reason="Describing prefix lists is not granted one by one.")
+        resource = cdk.CustomResource(
+            self,
+            "Ranges",
+            resource_type="Custom::CloudflareRanges",
+            service_token=handler.function.function_arn,
+            properties={"PrefixList": ranges.prefix_list_id},
+        )
+        resource.node.add_dependency(handler.policy)
+        events.Rule(
+            self,
+            "Hourly",
+            description="Cloudflare publishes a new range before it is used",
+            schedule=events.Schedule.rate(cdk.Duration.hours(1)),
+            targets=[
+                targets.LambdaFunction(
+                    handler.function, event=events.RuleTargetInput.from_object({"PrefixList": ranges.prefix_list_id})
+                )
+            ],
+        )
+        return handler

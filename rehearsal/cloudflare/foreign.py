@@ -64,5 +64,15 @@ def foreign_objects(world: World, *, owner: str) -> dict[str, Any]:
     )  # fmt: skip
 
 
-def count(objects: dict[str, Any]) -> int:
-    return sum(len(each) for each in objects.values())
+def inventory(world: World) -> dict[str, Any]:
+    """Everything in the zone. A phase that was opened and is empty again is as good as one never opened."""
+    zone = world.zones[0]
+    rules = {phase: ruleset["rules"] for phase, ruleset in zone.rulesets.items() if ruleset["rules"]}
+    entries = [{key: value for key, value in each.items() if key != "id"} for each in zone.connectors]
+    return copy.deepcopy(
+        {
+            "records": zone.records, **rules, "settings": zone.settings, "bots": zone.bots, "connectors": entries,
+            "client certificates": zone.client_certificates, "associations": zone.associations,
+            "policies": world.policies,
+        }
+    )  # fmt: skip

@@ -12,6 +12,7 @@ import httpx
 
 from rehearsal.cloudflare.protocol import Call
 from rehearsal.cloudflare.simulator import Simulator
+from rehearsal.cloudflare.world import World
 
 _BASE = "/client/v4"
 Intercept = Callable[[BaseHTTPRequestHandler, Call], bool]
@@ -39,6 +40,9 @@ def served(simulator: Simulator, *, intercept: Intercept | None = None) -> Itera
         def _respond(self) -> None:
             content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             call = _call(self.command, self.path, self.headers, content)
+            if call.path == "/dns-query":
+                send(self, 200, json.dumps(resolve(simulator.world, call.query["name"])).encode())
+                return
             if intercept is not None and intercept(self, call):
                 return
             answer = simulator.answer(call)
@@ -58,6 +62,17 @@ def served(simulator: Simulator, *, intercept: Intercept | None = None) -> Itera
     finally:
         server.shutdown()
         server.server_close()
+
+
+def resolve(world: World, name: str) -> dict[str, Any]:
+    """What the world's name servers say, in the form of DNS over HTTPS. A proxied record shows nobody its content."""
+    found = [
+        {"name": name, "type": 5, "data": record["content"]}
+        for zone in world.zones
+        for record in zone.records.values()
+        if record["name"] == name and record["type"] == "CNAME" and not record["proxied"]
+    ]
+    return {"Status": 0 if found else 3, "Answer": found}
 
 
 def send(handler: BaseHTTPRequestHandler, status: int, body: bytes, **headers: str) -> None:

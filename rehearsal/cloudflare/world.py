@@ -36,6 +36,15 @@ _SETTINGS: dict[str, Any] = {
     "tiered_caching": "off",
     "tiered_cache_smart_topology_enable": "off",
 }
+_BOTS = {"enable_js": False, "fight_mode": False}
+_SUPER_BOTS = {
+    "enable_js": False,
+    "optimize_wordpress": False,
+    "sbfm_definitely_automated": "allow",
+    "sbfm_likely_automated": "allow",
+    "sbfm_static_resource_protection": False,
+    "sbfm_verified_bots": "allow",
+}
 
 
 @dataclass
@@ -52,10 +61,14 @@ class Zone:
     settings: dict[str, Any] = field(default_factory=lambda: copy.deepcopy(_SETTINGS))
     locked: set[str] = field(default_factory=set)
     """Settings that the plan does not let anybody change."""
-    bots: dict[str, Any] = field(default_factory=lambda: {"fight_mode": False, "enable_js": False})
+    bots: dict[str, Any] = field(default_factory=dict)
     connectors: list[dict[str, Any]] = field(default_factory=list)
     client_certificates: dict[str, dict[str, Any]] = field(default_factory=dict)
     associations: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.bots:
+            self.bots = dict(_SUPER_BOTS if self.plan.super_bot_fight_mode else _BOTS)
 
     @property
     def plan(self) -> Plan:

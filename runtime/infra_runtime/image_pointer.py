@@ -8,13 +8,12 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any
 
-import boto3
-
+from infra_runtime.aws import client
 from infra_runtime.custom_resource import Request, Result, serve
 
 
 def handler(event: Mapping[str, Any], context: object) -> None:
-    ssm = boto3.client("ssm")
+    ssm = client("ssm")
     serve(event, lambda request: converge(request, ssm))
 
 

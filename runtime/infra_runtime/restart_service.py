@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-import boto3
+from infra_runtime.aws import client
 
 logger = logging.getLogger(__name__)
 logger.setLevel(logging.INFO)
@@ -21,7 +21,7 @@ class DeploymentUnderWay(Exception):
 
 def handler(event: Mapping[str, Any], context: object) -> None:
     """For EventBridge's "RotationSucceeded" of Secrets Manager, which the rule has matched already."""
-    restart(boto3.client("ecs"), cluster=os.environ["CLUSTER"], service=os.environ["SERVICE"])
+    restart(client("ecs"), cluster=os.environ["CLUSTER"], service=os.environ["SERVICE"])
 
 
 def restart(ecs: Any, *, cluster: str, service: str) -> None:

@@ -9,6 +9,7 @@ import aws_cdk as cdk
 import pytest
 from aws_cdk import assertions
 
+from infra_constructs.cloudflare.provider import EdgeMemory
 from infra_constructs.media import Media, MediaProps
 from infra_constructs.retention import Retention
 
@@ -58,14 +59,24 @@ def test_amplifys_token_is_a_reference(amplified: dict[str, dict[str, Any]]) -> 
 
 def media(template_of: TemplateOf, *, adopt: bool, retention: Retention) -> assertions.Template:
     props = MediaProps(bucket_name="daadaar-media-frkia", adopt=adopt, retention=retention)
-    return template_of(lambda stack: Media(stack, "Media", props=props))
+    memory = EdgeMemory(product="daadaar", environment="test")
+    return template_of(lambda stack: Media(stack, "Media", memory=memory, props=props))
 
 
-def test_an_adopted_bucket_is_not_created_but_refuses_plain_http(template_of: TemplateOf) -> None:
-    template = media(template_of, adopt=True, retention=Retention.kept())
-    template.resource_count_is("AWS::S3::Bucket", 0)
-    template.has_resource("AWS::S3::BucketPolicy", {"DeletionPolicy": "Retain"})
-    assert "aws:SecureTransport" in json.dumps(template.to_json())
+@pytest.mark.parametrize(("adopt", "retention", "disposable"), [
+    (True, Retention.kept(), "false"),
+    (True, Retention.disposable(reason="only the tests look at it, and briefly"), "false"),
+    (False, Retention.kept(), "false"),
+    (False, Retention.disposable(reason="only the tests look at it, and briefly"), "true"),
+])  # fmt: skip
+def test_the_policy_has_one_writer_and_only_our_own_disposable_bucket_is_emptied(
+    adopt: bool, retention: Retention, disposable: str, template_of: TemplateOf
+) -> None:
+    template = media(template_of, adopt=adopt, retention=retention)
+    template.resource_count_is("AWS::S3::Bucket", 0 if adopt else 1)
+    template.resource_count_is("AWS::S3::BucketPolicy", 0)
+    template.has_resource_properties("Custom::MediaAccess", {"Bucket": "daadaar-media-frkia", "Disposable": disposable})
+    assert ("s3:DeleteObjectVersion" in json.dumps(template.to_json())) == (disposable == "true")
 
 
 def test_a_bucket_of_our_own_is_private_versioned_and_kept(template_of: TemplateOf) -> None:

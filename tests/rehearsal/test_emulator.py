@@ -14,7 +14,8 @@ Refusal = Callable[[dict[str, Any]], str]
 
 @pytest.fixture(scope="module")
 def cloudformation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    with emulator(tmp_path_factory.mktemp("emulator")) as running:
+    nowhere = "http://127.0.0.1:9"
+    with emulator(tmp_path_factory.mktemp("emulator"), cloudflare=nowhere) as running:
         yield boto3.client(
             "cloudformation",
             endpoint_url=running.url,

@@ -40,7 +40,7 @@ def test_production_lives_its_whole_life(validated: Path) -> None:
     assert process.returncode == 0, output
     assert "BROKEN" not in output
     assert output.count(" kept ") >= 20
-    assert output.count("CREATE_COMPLETE") == 8
+    assert output.count("CREATE_COMPLETE") == 9
     for told in (
         "No-op deploy: touched nothing",
         "the API now bakes 16 minutes, 15 before",
@@ -48,6 +48,8 @@ def test_production_lives_its_whole_life(validated: Path) -> None:
         "A destroy is refused",
         "no stack is left",
         "snapshot is there, bucket is there",
+        "The Cloudflare zone is as it was before us",
+        "Every request to Cloudflare kept to its contract",
         "not shown here: the emulator has no restore",
     ):
         assert told in output, output

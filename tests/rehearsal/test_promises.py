@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from config import load
-from rehearsal.account import Account
+from rehearsal.account import Account, cloudflare_for
 from rehearsal.cdk_cli import CdkCli
+from rehearsal.cloudflare.server import served
 from rehearsal.emulator_process import emulator
 from rehearsal.promises import PROMISES, Promise, read_back
 
@@ -20,11 +21,14 @@ def production(assembly: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     os.environ.pop("AWS_PROFILE", None)
     workspace = tmp_path_factory.mktemp("rehearsal")
     environment = load(["production"])["production"]
-    with emulator(workspace) as running:
+    cloudflare = cloudflare_for(environment)
+    with served(cloudflare) as base_url, emulator(workspace, cloudflare=base_url) as running:
         cdk = CdkCli(environment.aws.account, environment.aws.region, workspace, running.url)
         cdk.run("bootstrap", f"aws://{cdk.account}/{cdk.region}", "--app", str(assembly))
+        account = Account("production", environment, cdk, cloudflare)
+        account.prepare()
         cdk.run("deploy", "production/*", "--app", str(assembly), "--require-approval", "never", "--concurrency", "4")
-        yield Account("production", environment, cdk)
+        yield account
 
 
 def is_kept(account: Account, promise: str) -> bool:

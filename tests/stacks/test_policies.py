@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from config import available, load
+from config.rules import rules_by_phase
 
 Templates = dict[str, dict[str, Any]]
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,10 +54,84 @@ def test_the_load_balancer_is_open_to_cloudflare_only(templates: Templates) -> N
     by_prefix_list = [(where, rule) for where, rule in ingress(templates) if "SourcePrefixListId" in rule]
     assert {where.partition("/")[0] for where, _ in by_prefix_list} == set(available())
     assert {(rule["FromPort"], rule["ToPort"]) for _, rule in by_prefix_list} == {(443, 443)}
-    for _, prefixes in of_type(templates, "AWS::EC2::PrefixList"):
-        ranges = [entry["Cidr"] for entry in prefixes["Properties"]["Entries"]]
-        assert len(ranges) == len(set(ranges)) == 15
-        assert all(int(each.partition("/")[2]) >= 12 for each in ranges)
+    # A function keeps the entries: a deployment that had them would put old ones back.
+    for where, prefixes in of_type(templates, "AWS::EC2::PrefixList"):
+        assert "Entries" not in prefixes["Properties"], where
+    assert len(list(of_type(templates, "Custom::CloudflareRanges"))) == len(available())
+
+
+def test_what_users_reach_asks_for_our_zones_certificate(templates: Templates) -> None:
+    for where, listener in of_type(templates, "AWS::ElasticLoadBalancingV2::Listener"):
+        mutual = listener["Properties"].get("MutualAuthentication")
+        if listener["Properties"]["Port"] == 443:
+            assert mutual["Mode"] == "verify", where
+        else:
+            assert mutual is None, where
+
+
+def test_the_lock_closes_only_when_cloudflare_has_the_key(templates: Templates) -> None:
+    """Created before the trust store that the listener waits for, and so deleted after the listener."""
+    for where, store in of_type(templates, "AWS::ElasticLoadBalancingV2::TrustStore"):
+        template = templates[where.rpartition("/")[0]]["Resources"]
+        (lock,) = [logical_id for logical_id, each in template.items() if each["Type"] == "Custom::OriginLock"]
+        assert lock in store["DependsOn"], where
+        stores = {
+            listener["Properties"]["MutualAuthentication"]["TrustStoreArn"]["Fn::GetAtt"][0]
+            for listener in template.values()
+            if listener["Type"] == "AWS::ElasticLoadBalancingV2::Listener"
+            and "MutualAuthentication" in listener["Properties"]
+        }
+        assert stores == {where.rpartition("/")[2]}
+
+
+def declarations(templates: Templates, name: str, *, stack: str = "Edge") -> dict[str, dict[str, Any]]:
+    """Each declaration in the zone, by kind and name; what only AWS knows stands as ? in it."""
+    found = {}
+    for _, each in of_type(templates, "Custom::Cloudflare", name=f"{name}/{stack}"):
+        document = each["Properties"]["Document"]
+        if isinstance(document, dict):
+            document = "".join(part if isinstance(part, str) else "?" for part in document["Fn::Join"][1])
+        declared = json.loads(document)
+        found[f"{declared['kind']}/{declared['name']}"] = declared
+    return found
+
+
+@pytest.mark.parametrize("name", available())
+def test_the_zone_is_asked_for_as_many_rules_as_were_counted(name: str, templates: Templates) -> None:
+    """Counted by the configuration, to refuse what the plan cannot hold; and by the preflight."""
+    declared = declarations(templates, name)
+    counted = {phase: count for phase, count in rules_by_phase(load([name])[name]).items() if count}
+    assert {each["phase"]: len(each["rules"]) for each in declared.values() if each["kind"] == "rules"} == counted
+    (preflight,) = declarations(templates, name, stack="Platform").values()
+    assert {phase: each["ours"] for phase, each in preflight["rules"].items()} == counted
+
+
+def test_only_the_owner_of_a_zone_declares_what_there_is_once(templates: Templates) -> None:
+    once = {"singletons/zone", "rules/http_request_firewall_managed", "rules/ddos_l7", "notifications/all"}
+    assert once <= set(declarations(templates, "production"))
+    for name in ("dev", "staging"):
+        assert once.isdisjoint(declarations(templates, name))
+
+
+@pytest.mark.parametrize("name", available())
+def test_rules_are_there_before_names_and_one_after_the_other(name: str, templates: Templates) -> None:
+    resources = templates[f"{name}/Edge"]["Resources"]
+    ours = {logical_id: each for logical_id, each in resources.items() if each["Type"] == "Custom::Cloudflare"}
+    order = [
+        logical_id for logical_id, each in ours.items() if not set(each.get("DependsOn", [])) & set(ours)
+    ]  # fmt: skip
+    assert len(order) == 1
+    while behind := [key for key, each in ours.items() if order[-1] in each.get("DependsOn", []) and key not in order]:
+        assert len(behind) == 1
+        order += behind
+    assert len(order) == len(ours) > 4
+    assert order[-1].startswith("Names")
+
+
+def test_no_template_holds_the_token_or_the_user_agent(templates: Templates) -> None:
+    for name in available():
+        secrets = json.dumps(declarations(templates, name)["rules/http_request_late_transform"])
+        assert '"User-Agent": {"operation": "set", "value": {"$secret": "?"}}' in secrets
 
 
 def test_every_listener_speaks_tls_and_knows_its_hosts(templates: Templates) -> None:
@@ -316,7 +391,7 @@ def test_default_security_groups_are_closed(templates: Templates) -> None:
 
 
 def test_a_rotation_is_waited_for(templates: Templates) -> None:
-    rules = list(of_type(templates, "AWS::Events::Rule"))
+    rules = [each for each in of_type(templates, "AWS::Events::Rule") if "/Api/" in each[0]]
     assert len(rules) == len(available())
     for where, rule in rules:
         pattern = rule["Properties"]["EventPattern"]

@@ -1,13 +1,18 @@
 """The token, and other values that no template may hold, from Secrets Manager at run time."""
 
-import json
+import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from infra_runtime.cloudflare.api import BASE_URL, Api, Pace
+from infra_runtime.cloudflare.api import BASE_URL, Api, Clock, Pace
 
 REFERENCE = "$secret"
+# For the answer to CloudFormation, when everything else took too long.
+_RESERVE_SECONDS = 15
+# One for all invocations of this process: a warm function must not begin each with a new burst.
+_pace = Pace(Clock())
 
 
 @dataclass(frozen=True)
@@ -48,17 +53,20 @@ class BadToken(Exception):
     """The secret is not what docs/cloudflare-token.md says; its value is not told."""
 
 
-def api_from(secrets: Secrets, identity: str, *, deadline: float, pace: Pace) -> Api:
-    """The secret is the token, or {"token": …, "api": …}, where `api` is another address, as in a rehearsal."""
-    text = secrets.read(identity).strip()
-    token, address = text, BASE_URL
-    if text.startswith("{"):
-        try:
-            content = json.loads(text)
-            token, address = content["token"], content.get("api", BASE_URL)
-        except (ValueError, KeyError) as error:
-            raise BadToken(f'the secret {identity} must be a token, or {{"token": "…"}}') from error
-    if not token or not token.isascii() or any(character.isspace() for character in token):
+def base_url() -> str:
+    """Of the API. The variable is the one that Cloudflare's own SDK reads; a rehearsal sets it, and no template."""
+    return os.environ.get("CLOUDFLARE_BASE_URL", BASE_URL).rstrip("/")
+
+
+def deadline_of(context: Any) -> float:
+    """Seconds since 1970 until which a Lambda invocation may work, so that it can still answer."""
+    return time.time() + float(context.get_remaining_time_in_millis()) / 1000 - _RESERVE_SECONDS
+
+
+def api_from(secrets: Secrets, identity: str, *, deadline: float) -> Api:
+    """Speaks with the token that the secret holds, and nothing else."""
+    token = secrets.read(identity).strip()
+    if not token or not token.isascii() or not token.replace("-", "").replace("_", "").isalnum():
         raise BadToken(f"the secret {identity} holds no token: letters, digits, - and _ are what a token is made of")
     secrets.known.add(token)
-    return Api(token, deadline=deadline, base_url=address.rstrip("/"), pace=pace, redact=secrets.redact)
+    return Api(token, deadline=deadline, base_url=base_url(), pace=_pace, redact=secrets.redact)

@@ -7,17 +7,15 @@ before anything is written, so a create that fails half-way is cleaned up by the
 
 import json
 import os
-import time
 from collections.abc import Mapping
 from typing import Any
 
-import boto3
-
+from infra_runtime.aws import client
 from infra_runtime.cloudflare import zone as zones
-from infra_runtime.cloudflare.api import Api, Clock, NotFound, Pace
+from infra_runtime.cloudflare.api import Api, NotFound
 from infra_runtime.cloudflare.connector import Connector
 from infra_runtime.cloudflare.converge import Subject, converge
-from infra_runtime.cloudflare.credentials import Secrets, api_from
+from infra_runtime.cloudflare.credentials import Secrets, api_from, deadline_of
 from infra_runtime.cloudflare.memory import Memory, SsmMemory
 from infra_runtime.cloudflare.notifications import Notifications
 from infra_runtime.cloudflare.preflight import Preflight
@@ -27,18 +25,14 @@ from infra_runtime.cloudflare.singletons import Singletons
 from infra_runtime.cloudflare.zone import Zone
 from infra_runtime.custom_resource import HalfDone, Request, Result, serve
 
-# For the answer to CloudFormation, when everything else took too long.
-_RESERVE_SECONDS = 15
-_pace = Pace(Clock())
-
 
 def handler(event: Mapping[str, Any], context: Any) -> None:
-    deadline = time.time() + context.get_remaining_time_in_millis() / 1000 - _RESERVE_SECONDS
-    secrets = Secrets(boto3.client("secretsmanager"))
-    memory = SsmMemory(boto3.client("ssm"), os.environ["MEMORY"])
+    deadline = deadline_of(context)
+    secrets = Secrets(client("secretsmanager"))
+    memory = SsmMemory(client("ssm"), os.environ["MEMORY"])
 
     def handle(request: Request) -> Result:
-        api = api_from(secrets, os.environ["TOKEN_SECRET"], deadline=deadline, pace=_pace)
+        api = api_from(secrets, os.environ["TOKEN_SECRET"], deadline=deadline)
         return provide(request, api=api, secrets=secrets, memory=memory)
 
     serve(event, handle, redact=secrets.redact)

@@ -86,11 +86,18 @@ class Singletons:
         def apply() -> None:
             ours = remembered["ours"]
             if _ours_of(self._read(name), ours) == ours:
-                self._write(name, remembered["before"])
+                self._write(name, _told(remembered["before"]))
             left = {key: value for key, value in (self.memory.get(self._key) or {}).items() if key != name}
             self.memory.put(self._key, left)
 
         return Change("restore", f"setting {name}", apply, before=remembered["ours"], after=remembered["before"])
+
+
+def _told(before: Any) -> Any:
+    """Without the parts that Cloudflare did not tell: they cannot be put back."""
+    if isinstance(before, Mapping):
+        return {key: _told(value) for key, value in before.items() if value is not None}
+    return before
 
 
 def _ours_of(found: Any, declared: Any) -> Any:

@@ -1,6 +1,8 @@
 """The zone that a name stands for."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from infra_runtime.cloudflare.api import Api
 
@@ -18,6 +20,12 @@ class Zone:
     """Cloudflare's `legacy_id` of it, like "pro"."""
 
 
+def named(api: Api, name: str) -> list[Zone]:
+    """Every zone of that name that the token can see, in whatever state."""
+    found = api.pages("/zones", name=name)
+    return [_zone(each) for each in found if each["name"] == name]
+
+
 def find(api: Api, name: str) -> Zone:
     """Raises `NoZone` when it is missing, in several accounts, waiting for its name servers, or paused."""
     found = [each for each in api.pages("/zones", name=name) if each["name"] == name]
@@ -32,4 +40,8 @@ def find(api: Api, name: str) -> Zone:
         raise NoZone(f"{name}: the zone is {zone['status']}, not active; its name servers must be {servers}")
     if zone.get("paused"):
         raise NoZone(f"{name}: the zone is paused in Cloudflare")
-    return Zone(zone["id"], name, zone["account"]["id"], zone.get("plan", {}).get("legacy_id", "free"))
+    return _zone(zone)
+
+
+def _zone(found: Mapping[str, Any]) -> Zone:
+    return Zone(found["id"], found["name"], found["account"]["id"], found.get("plan", {}).get("legacy_id", "free"))

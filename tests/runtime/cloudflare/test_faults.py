@@ -371,6 +371,6 @@ def test_the_answer_is_delivered_though_its_receiver_stumbles(monkeypatch: pytes
 
 def test_no_more_than_four_requests_a_second_in_the_long_run(edge: Edge) -> None:
     api, started = edge.api(), edge.time.seconds
-    for _ in range(200):
+    for _ in range(2000):
         api.get("/zones")
-    assert 200 / (edge.time.seconds - started) <= 4.2
+    assert 2000 / (edge.time.seconds - started) <= 4

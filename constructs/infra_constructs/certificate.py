@@ -1,0 +1,71 @@
+"""The load balancer's certificate, validated through the Cloudflare zone while it waits."""
+
+from collections.abc import Sequence
+
+import aws_cdk as cdk
+from aws_cdk import aws_certificatemanager as acm
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+
+from infra_constructs.cloudflare.provider import CloudflareToken
+from infra_constructs.findings import acknowledge, allows_on
+from infra_constructs.function import RuntimeFunction
+
+
+class ValidatedCertificate(Construct):
+    """Other hosts are another certificate: the old one goes when the listener has the new one."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        token: CloudflareToken,
+        owner: str,
+        zone: str,
+        hosts: Sequence[str],
+        adopt: bool,
+    ) -> None:
+        super().__init__(scope, id_)
+        handler = RuntimeFunction(
+            self,
+            "Handler",
+            module="validated_certificate",
+            description="Requests the load balancer's certificate and writes its validation records",
+            # ACM takes a few minutes to find the records.
+            timeout=cdk.Duration.minutes(15),
+            environment={"TOKEN_SECRET": token.name},
+            uses_libraries=True,
+        )
+        token.grant_read(handler)
+        stack = cdk.Stack.of(self)
+        certificates = f"arn:aws:acm:{stack.region}:{stack.account}:certificate/*"
+        handler.role.add_to_policy(
+            iam.PolicyStatement(actions=["acm:RequestCertificate", "acm:ListCertificates"], resources=["*"])
+        )
+        handler.role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["acm:DescribeCertificate", "acm:DeleteCertificate", "acm:AddTagsToCertificate"],
+                resources=[certificates],
+            )
+        )
+        for where in ("*", certificates):
+            acknowledge(
+                handler.policy,
+                allows_on(where),
+                reason="A certificate has no name before it is requested, only a number.",
+            )
+        resource = cdk.CustomResource(
+            self,
+            "Resource",
+            resource_type="Custom::ValidatedCertificate",
+            service_token=handler.function.function_arn,
+            properties={
+                "Document": stack.to_json_string(
+                    {"owner": f"{owner}.certificate", "zone": zone, "hosts": list(hosts), "adopt": adopt}
+                )
+            },
+        )
+        resource.node.add_dependency(handler.policy)
+        self.resource = resource
+        self.certificate = acm.Certificate.from_certificate_arn(self, "Issued", resource.ref)

@@ -1,0 +1,1 @@
+"""Cloudflare's zone: typed declarations, each brought about by one custom resource."""

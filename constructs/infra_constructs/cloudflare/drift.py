@@ -1,0 +1,46 @@
+"""Whether the zone is still as declared, asked four times a day."""
+
+import aws_cdk as cdk
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_secretsmanager as secretsmanager
+from constructs import Construct
+
+from infra_constructs.cloudflare.provider import CloudflareToken, EdgeMemory
+from infra_constructs.function import RuntimeFunction
+
+
+class DriftCheck(Construct):
+    """Reads only. Publishes DriftedRules, MissingRules and ForeignRules."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        token: CloudflareToken,
+        memory: EdgeMemory,
+        environment: str,
+        secrets: list[secretsmanager.ISecret],
+    ) -> None:
+        super().__init__(scope, id_)
+        self.handler = RuntimeFunction(
+            self,
+            "Handler",
+            module="edge_drift",
+            description="Compares the Cloudflare zone with what was declared",
+            timeout=cdk.Duration.minutes(5),
+            environment={"TOKEN_SECRET": token.name, "MEMORY": memory.prefix, "ENVIRONMENT": environment},
+            uses_libraries=True,
+        )
+        token.grant_read(self.handler)
+        memory.grant(self.handler, writes=False)
+        for secret in secrets:
+            secret.grant_read(self.handler.role)
+        events.Rule(
+            self,
+            "Schedule",
+            description="Compares the Cloudflare zone with what was declared",
+            schedule=events.Schedule.rate(cdk.Duration.hours(6)),
+            targets=[targets.LambdaFunction(self.handler.function)],
+        )

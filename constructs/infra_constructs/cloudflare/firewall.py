@@ -1,0 +1,104 @@
+"""What no user of this product ever asks for, and how often anybody may ask."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from constructs import Construct
+
+from infra_constructs.cloudflare.provider import CloudflareProvider
+from infra_constructs.cloudflare.rules import PhaseRules, Rule, host_is
+
+CUSTOM_PHASE = "http_request_firewall_custom"
+RATE_PHASE = "http_ratelimit"
+# Nothing here is PHP, and nobody fetches configuration by URL: these are asked for by scanners only.
+_PROBED = ("/.git", "/.env", "/.aws", "/wp-admin", "/wp-login", "/phpmyadmin", "/xmlrpc.php", "/etc/passwd")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RateLimit:
+    """At most `requests` of one address in `period_seconds`, then none for `block_seconds`."""
+
+    path: str
+    requests: int
+    period_seconds: int
+    block_seconds: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class FirewallProps:
+    """What an environment may choose, and what its plan can do."""
+
+    site: str
+    api: str
+    media: str
+    rate_limits: Mapping[str, RateLimit]
+    """By name."""
+    rate_limits_name_the_host: bool
+    bots_are_challenged: bool
+    """Super Bot Fight Mode is on, which must not meet programs that use the API."""
+
+
+class Firewall(Construct):
+    """Custom rules, first to last: blocked ones first, then who is let off the bots' challenge."""
+
+    def __init__(
+        self, scope: Construct, id_: str, *, provider: CloudflareProvider, adopt: bool, props: FirewallProps
+    ) -> None:
+        super().__init__(scope, id_)
+        PhaseRules(self, "Custom", provider=provider, phase=CUSTOM_PHASE, adopt=adopt, rules=_custom(props))
+        if props.rate_limits:
+            PhaseRules(
+                self,
+                "RateLimits",
+                provider=provider,
+                phase=RATE_PHASE,
+                adopt=adopt,
+                rules=[_limit(name, each, props) for name, each in props.rate_limits.items()],
+            )
+
+
+def _custom(props: FirewallProps) -> Sequence[Rule]:
+    ours = f'http.host in {{"{props.site}" "{props.api}" "{props.media}"}}'
+    probed = " or ".join(f'lower(http.request.uri.path) contains "{each}"' for each in _PROBED)
+    rules = [
+        Rule(
+            name="scanners",
+            description="Paths that only scanners ask for",
+            expression=f"({ours}) and ({probed})",
+            action="block",
+        ),
+        Rule(
+            name="media-is-read-only",
+            description="Media is read, never written, through this name",
+            expression=f'({host_is(props.media)}) and not (http.request.method in {{"GET" "HEAD" "OPTIONS"}})',
+            action="block",
+        ),
+    ]
+    if props.bots_are_challenged:
+        rules.append(
+            Rule(
+                name="api-is-for-programs",
+                description="Whoever uses the API is a program: no challenge, but every other rule",
+                expression=host_is(props.api),
+                action="skip",
+                parameters={"phases": ["http_request_sbfm"]},
+            )
+        )
+    return rules
+
+
+def _limit(name: str, limit: RateLimit, props: FirewallProps) -> Rule:
+    path = f'starts_with(http.request.uri.path, "{limit.path}")'
+    return Rule(
+        name=name,
+        description=f"{limit.requests} requests in {limit.period_seconds} s to {limit.path}",
+        expression=f"({host_is(props.api)}) and {path}" if props.rate_limits_name_the_host else path,
+        action="block",
+        rate_limit={
+            # Cloudflare counts in each of its locations, and wants to be told that one knows.
+            "characteristics": ["ip.src", "cf.colo.id"],
+            "period": limit.period_seconds,
+            "requests_per_period": limit.requests,
+            "mitigation_timeout": limit.block_seconds,
+        },
+    )

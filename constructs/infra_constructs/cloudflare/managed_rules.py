@@ -1,0 +1,90 @@
+"""Cloudflare's own rules: the managed ruleset, OWASP's, and the protection against floods."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from constructs import Construct
+
+from infra_constructs.cloudflare.provider import CloudflareProvider
+from infra_constructs.cloudflare.rules import PhaseRules, Rule
+
+WAF_PHASE = "http_request_firewall_managed"
+DDOS_PHASE = "ddos_l7"
+# Ids that are the same in every zone (Cloudflare documentation, "Managed rulesets" and "OWASP: configure by API").
+MANAGED = "efb7b8c949ac4650a09736fc376e9aee"
+OWASP = "4814384a9e5d4991b9815dcfc25d2f1f"
+_OWASP_SCORE_RULE = "6179ae15870a4bb7b2d480d4843b323c"
+_DDOS = "4d21379b4f9f4bb088e0729962c8b3cf"
+_HIGHEST_PARANOIA = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwaspProps:
+    """What an environment may choose."""
+
+    paranoia: int
+    threshold: int
+    """Score from which a request is acted upon."""
+    action: Literal["managed_challenge", "block"]
+
+
+class ManagedRules(Construct):
+    """For the whole zone. With `owasp` None (a plan without managed rules), the flood protection alone."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        provider: CloudflareProvider,
+        adopt: bool,
+        owasp: OwaspProps | None,
+        ddos_sensitivity: Literal["default", "medium", "low", "eoff"],
+    ) -> None:
+        super().__init__(scope, id_)
+        if owasp is not None:
+            PhaseRules(self, "Waf", provider=provider, phase=WAF_PHASE, adopt=adopt, rules=_waf(owasp))
+        PhaseRules(
+            self,
+            "Ddos",
+            provider=provider,
+            phase=DDOS_PHASE,
+            adopt=adopt,
+            rules=[
+                Rule(
+                    name="ddos",
+                    description=f"HTTP DDoS protection, sensitivity {ddos_sensitivity}",
+                    expression="true",
+                    action="execute",
+                    parameters={"id": _DDOS, "overrides": {"sensitivity_level": ddos_sensitivity}},
+                )
+            ],
+        )
+
+
+def _waf(owasp: OwaspProps) -> list[Rule]:
+    too_paranoid = range(owasp.paranoia + 1, _HIGHEST_PARANOIA + 1)
+    overrides = {
+        **(
+            {"categories": [{"category": f"paranoia-level-{level}", "enabled": False} for level in too_paranoid]}
+            if too_paranoid
+            else {}
+        ),
+        "rules": [{"id": _OWASP_SCORE_RULE, "score_threshold": owasp.threshold, "action": owasp.action}],
+    }
+    return [
+        Rule(
+            name="waf-managed",
+            description="Cloudflare Managed Ruleset",
+            expression="true",
+            action="execute",
+            parameters={"id": MANAGED},
+        ),
+        Rule(
+            name="waf-owasp",
+            description=f"OWASP Core Ruleset, paranoia {owasp.paranoia}, from a score of {owasp.threshold}",
+            expression="true",
+            action="execute",
+            parameters={"id": OWASP, "overrides": overrides},
+        ),
+    ]

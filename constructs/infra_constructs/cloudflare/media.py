@@ -1,0 +1,95 @@
+"""Media from a private bucket, kept for a month at the edge and for a week in browsers."""
+
+from dataclasses import dataclass
+
+from aws_cdk import aws_secretsmanager as secretsmanager
+from constructs import Construct
+
+from infra_constructs.cloudflare.provider import SECRET, CloudflareProvider
+from infra_constructs.cloudflare.rules import PhaseRules, Rule, host_is
+
+CACHE_PHASE = "http_request_cache_settings"
+HEADER_PHASE = "http_request_late_transform"
+EDGE_SECONDS = 30 * 24 * 3600
+BROWSER_SECONDS = 7 * 24 * 3600
+
+
+@dataclass(frozen=True, kw_only=True)
+class MediaProps:
+    """What an environment may choose."""
+
+    host: str
+    bucket: str
+    region: str
+
+    @property
+    def origin(self) -> str:
+        """The standard endpoint: the dual-stack one would be asked over IPv6, which the bucket's policy cannot name."""
+        return f"{self.bucket}.s3.{self.region}.amazonaws.com"
+
+
+class MediaEdge(Construct):
+    """Cloud Connector to S3, the secret user agent that the bucket asks for, and the cache."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        provider: CloudflareProvider,
+        user_agent: secretsmanager.ISecret,
+        adopt: bool,
+        props: MediaProps,
+    ) -> None:
+        super().__init__(scope, id_)
+        user_agent.grant_read(provider.handler.role)
+        self.user_agent_rule = PhaseRules(
+            self,
+            "UserAgent",
+            provider=provider,
+            phase=HEADER_PHASE,
+            adopt=adopt,
+            rules=[
+                Rule(
+                    name="media-user-agent",
+                    description="The secret without which the media bucket answers nobody",
+                    expression=host_is(props.host),
+                    action="rewrite",
+                    parameters={
+                        "headers": {"User-Agent": {"operation": "set", "value": {SECRET: user_agent.secret_arn}}}
+                    },
+                )
+            ],
+        ).resource
+        PhaseRules(
+            self,
+            "Cache",
+            provider=provider,
+            phase=CACHE_PHASE,
+            adopt=adopt,
+            rules=[
+                Rule(
+                    name="media-cache",
+                    description="Media: a month at the edge, a week in browsers",
+                    expression=host_is(props.host),
+                    action="set_cache_settings",
+                    parameters={
+                        # AVIF is cached by default, but by its suffix: media without one would not be.
+                        "cache": True,
+                        # S3 sends no Cache-Control of its own.
+                        "edge_ttl": {"mode": "override_origin", "default": EDGE_SECONDS},
+                        "browser_ttl": {"mode": "override_origin", "default": BROWSER_SECONDS},
+                        "cache_key": {"ignore_query_strings_order": True, "cache_deception_armor": True},
+                    },
+                )
+            ],
+        )
+        # Last: from here on requests reach the bucket.
+        provider.declare(
+            self,
+            "Connector",
+            kind="connector",
+            name="media",
+            adopt=adopt,
+            entries=[{"name": "media", "expression": host_is(props.host), "host": props.origin}],
+        )

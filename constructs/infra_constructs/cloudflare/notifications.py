@@ -1,0 +1,51 @@
+"""What Cloudflare itself has to tell: floods, an origin that does not answer, certificates that will end."""
+
+from collections.abc import Sequence
+
+from constructs import Construct
+
+from infra_constructs.cloudflare.provider import CloudflareProvider
+
+
+class Notifications(Construct):
+    """By e-mail, to those who are woken by critical alarms."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        provider: CloudflareProvider,
+        emails: Sequence[str],
+        zone: str,
+        counts_origin_errors: bool,
+    ) -> None:
+        super().__init__(scope, id_)
+        # The rate of origin errors is for Enterprise; an origin that cannot be reached at all is told on every plan.
+        origin = "http_alert_origin_error" if counts_origin_errors else "real_origin_monitoring"
+        kinds = {
+            "ddos": ("Flood of requests", "dos_attack_l7", False),
+            "origin": ("The origin does not answer", origin, True),
+            "edge-certificate": ("Edge certificate", "universal_ssl_event_type", False),
+            "origin-certificate": (
+                "Client certificate for the origin",
+                "hostname_aop_custom_certificate_expiration_type",
+                False,
+            ),
+        }
+        provider.declare(
+            self,
+            "Resource",
+            kind="notifications",
+            name="all",
+            policies=[
+                {
+                    "name": name,
+                    "title": f"{zone}: {title}",
+                    "alert_type": alert_type,
+                    "emails": list(emails),
+                    "of_zone": of_zone,
+                }
+                for name, (title, alert_type, of_zone) in kinds.items()
+            ],
+        )

@@ -1,0 +1,90 @@
+"""The one custom-resource provider behind every declaration in the zone."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_secretsmanager as secretsmanager
+from constructs import Construct, IConstruct
+
+from infra_constructs.findings import acknowledge, allows_on
+from infra_constructs.function import RuntimeFunction
+
+SECRET = "$secret"  # noqa: S105  (the key of a reference, not a secret)
+
+
+class CloudflareToken:
+    """The API token: a secret that a person has put there, known by its name (docs/cloudflare-token.md)."""
+
+    def __init__(self, scope: Construct, *, name: str) -> None:
+        self.name = name
+        self._secret = secretsmanager.Secret.from_secret_name_v2(scope, "Token", name)
+
+    def grant_read(self, handler: RuntimeFunction) -> None:
+        self._secret.grant_read(handler.role)
+
+
+class EdgeMemory:
+    """What is remembered about the zone between deployments: parameters below one name."""
+
+    def __init__(self, *, product: str, environment: str) -> None:
+        self.prefix = f"/{product}/{environment}/cloudflare"
+
+    def grant(self, handler: RuntimeFunction, *, writes: bool) -> None:
+        stack = cdk.Stack.of(handler)
+        arn = f"arn:aws:ssm:{stack.region}:{stack.account}:parameter{self.prefix}/*"
+        actions = ["ssm:GetParameter", "ssm:GetParametersByPath"]
+        actions += ["ssm:PutParameter", "ssm:DeleteParameter"] if writes else []
+        handler.role.add_to_policy(iam.PolicyStatement(actions=actions, resources=[arn]))
+        acknowledge(handler.policy, allows_on(arn), reason="One name for each declaration; all of them are ours.")
+
+
+class CloudflareProvider(Construct):
+    """Declarations of one owner in one zone. Those of one stack come one after the other, and go in reverse."""
+
+    def __init__(
+        self, scope: Construct, id_: str, *, token: CloudflareToken, memory: EdgeMemory, owner: str, zone: str
+    ) -> None:
+        super().__init__(scope, id_)
+        self._owner, self._zone = owner, zone
+        self._last: dict[IConstruct, cdk.CustomResource] = {}
+        self.handler = RuntimeFunction(
+            self,
+            "Handler",
+            module="cloudflare.provider",
+            description="Converges what is declared in the Cloudflare zone, object by object",
+            timeout=cdk.Duration.minutes(10),
+            environment={"TOKEN_SECRET": token.name, "MEMORY": memory.prefix},
+            uses_libraries=True,
+        )
+        token.grant_read(self.handler)
+        memory.grant(self.handler, writes=True)
+
+    def declare(
+        self, scope: Construct, id_: str, *, kind: str, name: str, part: str | None = None, **declared: Any
+    ) -> cdk.CustomResource:
+        """One custom resource. `part` tells the records of two declarations apart."""
+        document: Mapping[str, Any] = {
+            "kind": kind,
+            "name": name,
+            "owner": f"{self._owner}.{part}" if part else self._owner,
+            "zone": self._zone,
+            **declared,
+        }
+        stack = cdk.Stack.of(scope)
+        resource = cdk.CustomResource(
+            scope,
+            id_,
+            resource_type="Custom::Cloudflare",
+            service_token=self.handler.function.function_arn,
+            # One string: of a structure, CloudFormation would make strings of all numbers and booleans.
+            properties={"Document": stack.to_json_string(document)},
+        )
+        # One at a time: Cloudflare counts all requests of the token together, and nobody has to share a phase.
+        if before := self._last.get(stack):
+            resource.node.add_dependency(before)
+        elif stack is cdk.Stack.of(self):
+            resource.node.add_dependency(self.handler.policy)
+        self._last[stack] = resource
+        return resource

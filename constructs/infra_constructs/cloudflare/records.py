@@ -1,0 +1,39 @@
+"""Names under which users reach the product."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from constructs import Construct
+
+from infra_constructs.cloudflare.provider import CloudflareProvider
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProxiedName:
+    """A name that answers with Cloudflare's addresses; Cloudflare asks `origin`."""
+
+    name: str
+    """Of the record among ours; the same name is the same record."""
+    host: str
+    origin: str
+
+
+class ProxiedNames(Construct):
+    """CNAME records, every one behind Cloudflare."""
+
+    def __init__(
+        self, scope: Construct, id_: str, *, provider: CloudflareProvider, names: Sequence[ProxiedName], adopt: bool
+    ) -> None:
+        super().__init__(scope, id_)
+        provider.declare(
+            self,
+            "Resource",
+            kind="records",
+            name="dns",
+            part="dns",
+            adopt=adopt,
+            records=[
+                {"name": each.name, "host": each.host, "type": "CNAME", "content": each.origin, "proxied": True}
+                for each in names
+            ],
+        )

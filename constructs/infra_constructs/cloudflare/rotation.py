@@ -1,0 +1,61 @@
+"""The secret user agent, another one every month."""
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_secretsmanager as secretsmanager
+from constructs import Construct
+
+from infra_constructs.cloudflare.media import HEADER_PHASE
+from infra_constructs.cloudflare.provider import CloudflareToken, EdgeMemory
+from infra_constructs.findings import acknowledge, allows_on
+from infra_constructs.function import RuntimeFunction
+from infra_constructs.media_access import grant_policy_writing
+
+
+class UserAgentRotation(Construct):
+    """Secrets Manager calls it; the bucket accepts old and new while the zone changes over."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        token: CloudflareToken,
+        memory: EdgeMemory,
+        user_agent: secretsmanager.ISecret,
+        bucket: s3.IBucket,
+        rule: cdk.CustomResource,
+    ) -> None:
+        super().__init__(scope, id_)
+        self.handler = RuntimeFunction(
+            self,
+            "Handler",
+            module="rotate_user_agent",
+            description="Rotates the user agent that the media bucket asks for",
+            timeout=cdk.Duration.minutes(5),
+            environment={
+                "TOKEN_SECRET": token.name,
+                "MEMORY": memory.prefix,
+                "BUCKET": bucket.bucket_name,
+                "RULE": HEADER_PHASE,
+            },
+            uses_libraries=True,
+        )
+        token.grant_read(self.handler)
+        memory.grant(self.handler, writes=False)
+        grant_policy_writing(self.handler, bucket=bucket, user_agent=user_agent)
+        self.handler.role.add_to_policy(
+            iam.PolicyStatement(actions=["secretsmanager:GetRandomPassword"], resources=["*"])
+        )
+        acknowledge(self.handler.policy, allows_on("*"), reason="A random password belongs to nothing yet.")
+        schedule = secretsmanager.RotationSchedule(
+            self,
+            "Monthly",
+            secret=user_agent,
+            rotation_lambda=self.handler.function,
+            automatically_after=cdk.Duration.days(30),
+            # At a deployment nothing is settled yet; a month later it is.
+            rotate_immediately_on_update=False,
+        )
+        schedule.node.add_dependency(rule)

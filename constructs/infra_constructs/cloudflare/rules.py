@@ -1,0 +1,61 @@
+"""Rules of one phase, in their order."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from constructs import Construct
+
+from infra_constructs.cloudflare.provider import CloudflareProvider
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """One rule of the ruleset engine, as its API has it."""
+
+    name: str
+    """Ours are known by owner and name: another name is another rule."""
+    description: str
+    expression: str
+    action: str
+    parameters: Mapping[str, Any] | None = None
+    rate_limit: Mapping[str, Any] | None = None
+
+    def declared(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "description": self.description,
+            "expression": self.expression,
+            "action": self.action,
+            **({"action_parameters": self.parameters} if self.parameters is not None else {}),
+            **({"ratelimit": self.rate_limit} if self.rate_limit is not None else {}),
+        }
+
+
+class PhaseRules(Construct):
+    """Ours in this phase, all of them: those that are not named here any more are deleted."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        provider: CloudflareProvider,
+        phase: str,
+        rules: Sequence[Rule],
+        adopt: bool,
+    ) -> None:
+        super().__init__(scope, id_)
+        self.resource = provider.declare(
+            self,
+            "Resource",
+            kind="rules",
+            name=phase,
+            phase=phase,
+            adopt=adopt,
+            rules=[each.declared() for each in rules],
+        )
+
+
+def host_is(host: str) -> str:
+    return f'http.host eq "{host}"'

@@ -1,0 +1,64 @@
+"""How the whole zone speaks TLS, caches, and meets bots. One environment declares it for all that share the zone."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from constructs import Construct
+
+from infra_constructs.cloudflare.provider import CloudflareProvider
+
+# Not a choice: with less, Cloudflare would speak to the load balancer in the clear, or with anybody.
+TLS: Mapping[str, Any] = {
+    "ssl": "strict",
+    "min_tls_version": "1.2",
+    "tls_1_3": "on",
+    "always_use_https": "on",
+    "security_header": {
+        "strict_transport_security": {
+            "enabled": True,
+            "max_age": 31536000,
+            # Names that Cloudflare proxies send the header themselves; for the others we can promise nothing.
+            "include_subdomains": False,
+            "preload": False,
+            "nosniff": True,
+        }
+    },
+}
+# One upper tier near the bucket: without it each of Cloudflare's locations would fetch every object for itself.
+CACHE: Mapping[str, Any] = {"tiered_caching": "on", "smart_tiered_cache": "on"}
+
+
+class ZoneSettings(Construct):
+    """Settings that are there once. What they were before is written down, and comes back on delete."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        provider: CloudflareProvider,
+        super_bot_fight_mode: bool,
+        acts_on_likely_bots: bool,
+    ) -> None:
+        super().__init__(scope, id_)
+        provider.declare(
+            self,
+            "Resource",
+            kind="singletons",
+            name="zone",
+            values={**TLS, **CACHE, "bot_management": _bots(super_bot_fight_mode, acts_on_likely_bots)},
+        )
+
+
+def _bots(super_bot_fight_mode: bool, acts_on_likely_bots: bool) -> dict[str, Any]:
+    if not super_bot_fight_mode:
+        return {"fight_mode": True, "enable_js": True}
+    return {
+        "enable_js": True,
+        "sbfm_definitely_automated": "managed_challenge",
+        **({"sbfm_likely_automated": "managed_challenge"} if acts_on_likely_bots else {}),
+        # Search engines.
+        "sbfm_verified_bots": "allow",
+        # Images are loaded by mail programs and previews, which are bots and welcome.
+        "sbfm_static_resource_protection": False,
+    }

@@ -1,0 +1,93 @@
+"""Who may read the media bucket: our Cloudflare zone, by its addresses and a secret that only it sends."""
+
+import aws_cdk as cdk
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_secretsmanager as secretsmanager
+from constructs import Construct
+
+from infra_constructs.cloudflare.provider import EdgeMemory
+from infra_constructs.findings import acknowledge, allows_on
+from infra_constructs.function import RuntimeFunction
+
+_LETTERS = 48
+
+
+class MediaAccess(Construct):
+    """The only writer of the bucket's policy. CloudFormation's would put an old user agent, or none, back."""
+
+    def __init__(
+        self, scope: Construct, id_: str, *, bucket: s3.IBucket, memory: EdgeMemory, is_disposable: bool
+    ) -> None:
+        super().__init__(scope, id_)
+        self.user_agent = secretsmanager.Secret(
+            self,
+            "UserAgent",
+            description="The User-Agent that our Cloudflare zone sends to the media bucket",
+            generate_secret_string=secretsmanager.SecretStringGenerator(
+                password_length=_LETTERS, exclude_punctuation=True
+            ),
+        )
+        acknowledge(
+            self.user_agent,
+            "AwsSolutions-SMG4",
+            reason="It is rotated by a schedule in the stack Edge, where the rule that sends it is.",
+        )
+        self.handler = RuntimeFunction(
+            self,
+            "Handler",
+            module="media_access",
+            description="Writes the policy of the media bucket",
+            timeout=cdk.Duration.minutes(15 if is_disposable else 1),  # emptying a bucket takes its time
+            environment={"MEMORY": memory.prefix},
+            uses_libraries=True,
+        )
+        memory.grant(self.handler, writes=False)
+        grant_policy_writing(self.handler, bucket=bucket, user_agent=self.user_agent)
+        if is_disposable:
+            self._grant_emptying(bucket)
+        properties = {"Bucket": bucket.bucket_name, "Secret": self.user_agent.secret_arn}
+        self.resource = cdk.CustomResource(
+            self,
+            "Resource",
+            resource_type="Custom::MediaAccess",
+            service_token=self.handler.function.function_arn,
+            properties={**properties, "Disposable": str(is_disposable).lower()},
+        )
+        self.resource.node.add_dependency(self.handler.policy)
+        events.Rule(
+            self,
+            "Often",
+            description="New ranges are let in, user agents of yesterday are not",
+            schedule=events.Schedule.rate(cdk.Duration.minutes(10)),
+            targets=[
+                targets.LambdaFunction(self.handler.function, event=events.RuleTargetInput.from_object(properties))
+            ],
+        )
+
+    def _grant_emptying(self, bucket: s3.IBucket) -> None:
+        objects = bucket.arn_for_objects("*")
+        self.handler.role.add_to_policy(
+            iam.PolicyStatement(actions=["s3:ListBucketVersions"], resources=[bucket.bucket_arn])
+        )
+        self.handler.role.add_to_policy(iam.PolicyStatement(actions=["s3:DeleteObjectVersion"], resources=[objects]))
+        acknowledge(
+            self.handler.policy,
+            allows_on(f"arn:aws:s3:::{bucket.bucket_name}/*"),
+            reason="The environment says that its media may be lost; the bucket is emptied when it goes.",
+        )
+
+
+def grant_policy_writing(handler: RuntimeFunction, *, bucket: s3.IBucket, user_agent: secretsmanager.ISecret) -> None:
+    """What `infra_runtime.media_access.converge` needs."""
+    handler.role.add_to_policy(
+        iam.PolicyStatement(actions=["s3:GetBucketPolicy", "s3:PutBucketPolicy"], resources=[bucket.bucket_arn])
+    )
+    handler.role.add_to_policy(
+        iam.PolicyStatement(
+            actions=["secretsmanager:GetSecretValue", "secretsmanager:ListSecretVersionIds"],
+            resources=[user_agent.secret_arn],
+        )
+    )

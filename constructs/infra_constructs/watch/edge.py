@@ -1,0 +1,79 @@
+"""What is watched of the edge: the functions that keep it, and whether the zone is still as declared."""
+
+from collections.abc import Mapping
+
+import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_lambda as lambda_
+from constructs import Construct
+
+from infra_constructs.alarms import AlarmSpec, Missing, Severity, Threshold, Topics, add_alarm
+
+# As infra_runtime.metrics publishes them.
+_NAMESPACE = "Infra/Edge"
+_FAILS = {
+    "edge-ranges": "Cloudflare's addresses are not kept; a new one of them would be turned away.",
+    "edge-media-access": "The media bucket's policy is not kept; after a change of addresses media would be refused.",
+    "edge-origin-lock": "Cloudflare's client certificate is not renewed; in some months the site would be cut off.",
+    "edge-user-agent": "The media bucket's secret was not rotated; the old one goes on.",
+    "edge-drift": "Nobody knows whether the Cloudflare zone is as declared.",
+}
+
+
+class EdgeAlarms(Construct):
+    """`functions` by the runbook that tells what to do when they fail."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        environment: str,
+        functions: Mapping[str, lambda_.IFunction],
+        topics: Topics,
+    ) -> None:
+        super().__init__(scope, id_)
+        for runbook, function in functions.items():
+            spec = AlarmSpec(
+                runbook=runbook,
+                means=_FAILS[runbook],
+                severity=Severity.WARNING,
+                metric=function.metric_errors(period=cdk.Duration.hours(1), statistic="Sum"),
+                # Lambda itself has tried three times by then.
+                threshold=Threshold(value=2, unit="failed runs an hour", breaches=1, periods=1),
+                missing=Missing.IS_GOOD,
+            )
+            add_alarm(self, "".join(part.capitalize() for part in runbook.split("-")), topics=topics, spec=spec)
+
+        def published(name: str, hours: int) -> cloudwatch.Metric:
+            return cloudwatch.Metric(
+                namespace=_NAMESPACE,
+                metric_name=name,
+                dimensions_map={"Environment": environment},
+                period=cdk.Duration.hours(hours),
+                statistic="Maximum",
+            )
+
+        changes = {
+            "Drifted": ("DriftedRules", "What Cloudflare does is not what was declared: somebody has changed it."),
+            "Missing": ("MissingRules", "Something that was declared is not at Cloudflare any more."),
+        }
+        for id_of_alarm, (metric, means) in changes.items():
+            spec = AlarmSpec(
+                runbook="edge-drift",
+                means=means,
+                severity=Severity.WARNING,
+                metric=published(metric, 6),
+                threshold=Threshold(value=0, unit="objects", breaches=1, periods=1),
+                missing=Missing.IS_IGNORED,
+            )
+            add_alarm(self, id_of_alarm, topics=topics, spec=spec)
+        spec = AlarmSpec(
+            runbook="edge-ranges-changed",
+            means="Cloudflare connects from new addresses; they were let in.",
+            severity=Severity.INFO,
+            metric=published("RangesAdded", 1),
+            threshold=Threshold(value=0, unit="ranges", breaches=1, periods=1),
+            missing=Missing.IS_GOOD,
+        )
+        add_alarm(self, "RangesChanged", topics=topics, spec=spec)

@@ -1,0 +1,37 @@
+"""AWS::SecretsManager::RotationSchedule: remembered and shown; nothing rotates by itself here."""
+
+from typing import Any
+
+from ministack.services import secretsmanager
+
+from rehearsal.emulator.resource_type import Properties, Provisioned, Refused, register
+
+
+class RotationSchedule:
+    name = "AWS::SecretsManager::RotationSchedule"
+
+    def create(self, properties: Properties) -> Provisioned:
+        secret = self._secret(properties["SecretId"])
+        secret["RotationEnabled"] = True
+        secret["RotationLambdaARN"] = properties["RotationLambdaARN"]
+        secret["RotationRules"] = dict(properties["RotationRules"])
+        return Provisioned(properties["SecretId"])
+
+    def update(self, physical_id: str, old: Properties, new: Properties) -> Provisioned:
+        return self.create(new)
+
+    def delete(self, physical_id: str, properties: Properties) -> None:
+        _, secret = secretsmanager._resolve(properties["SecretId"])
+        if secret:
+            secret["RotationEnabled"] = False
+
+    @staticmethod
+    def _secret(identity: str) -> Any:
+        _, secret = secretsmanager._resolve(identity)
+        if not secret:
+            raise Refused("Secrets Manager can't find the specified secret.")
+        return secret
+
+
+def install() -> None:
+    register(RotationSchedule())

@@ -1,0 +1,69 @@
+"""Scheduled: compares what was declared with what is in the zone, and says so in numbers. Changes nothing."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from infra_runtime.aws import client
+from infra_runtime.cloudflare import zone as zones
+from infra_runtime.cloudflare.api import Api
+from infra_runtime.cloudflare.converge import Change, Conflict, Seen
+from infra_runtime.cloudflare.credentials import Secrets, api_from, deadline_of
+from infra_runtime.cloudflare.memory import SsmMemory
+from infra_runtime.cloudflare.provider import subject
+from infra_runtime.metrics import emit
+
+
+@dataclass(frozen=True)
+class Drift:
+    """Of one declaration."""
+
+    name: str
+    changes: list[Change]
+    """What a deployment would have to do."""
+    seen: list[Seen]
+    conflict: str | None = None
+
+    @property
+    def missing(self) -> int:
+        return sum(each.action == "create" for each in self.changes) + (self.conflict is not None)
+
+    @property
+    def drifted(self) -> int:
+        return sum(each.action != "create" for each in self.changes)
+
+    @property
+    def foreign(self) -> int:
+        return sum(not each.is_ours for each in self.seen)
+
+
+def handler(event: Mapping[str, Any], context: Any) -> None:
+    secrets = Secrets(client("secretsmanager"))
+    api = api_from(secrets, os.environ["TOKEN_SECRET"], deadline=deadline_of(context))
+    memory = SsmMemory(client("ssm"), os.environ["MEMORY"])
+    found = look(api, secrets, memory)
+    emit(
+        os.environ["ENVIRONMENT"],
+        MissingRules=sum(each.missing for each in found),
+        DriftedRules=sum(each.drifted for each in found),
+        ForeignRules=sum(each.foreign for each in found),
+    )
+    for each in found:
+        for change in each.changes:
+            print(json.dumps({"drift": each.name, "would": change.action, "what": change.what}))  # noqa: T201
+
+
+def look(api: Api, secrets: Secrets, memory: SsmMemory) -> list[Drift]:
+    """Every declaration of the environment, compared with its zone."""
+    found = []
+    for name, document in sorted(memory.all("declared").items()):
+        zone = zones.find(api, document["zone"])
+        declared = subject(secrets.resolve(document), api=api, zone=zone, memory=memory)
+        try:
+            changes, conflict = declared.changes(present=True), None
+        except Conflict as error:
+            changes, conflict = [], str(error)
+        found.append(Drift(name, changes, declared.seen(), conflict))
+    return found

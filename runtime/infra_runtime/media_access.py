@@ -1,0 +1,147 @@
+"""Custom resource and schedule: who may read the media bucket, the only writer of its policy.
+
+Statements of ours have ids of ours; others', in a bucket that was there before us, stay as they are. Readers come from
+Cloudflare's addresses *and* know the secret user agent that our zone sets: all four Block Public Access flags stay on.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from infra_runtime.aws import client
+from infra_runtime.cloudflare.memory import Memory, SsmMemory
+from infra_runtime.cloudflare_ranges import KEY
+from infra_runtime.custom_resource import Request, Result, serve
+
+_PREFIX = "Infra"
+# After a rotation, for Cloudflare's machines that have not heard of it yet.
+_OVERLAP = timedelta(hours=1)
+_ROUNDS = 5
+
+
+class StillMoving(Exception):
+    """The secret was rotated again and again while the policy was written."""
+
+
+def handler(event: Mapping[str, Any], context: Any) -> None:
+    """For CloudFormation, and for EventBridge, whose event has the same properties."""
+    access = Access(
+        client("s3"),
+        client("secretsmanager"),
+        SsmMemory(client("ssm"), os.environ["MEMORY"]),
+        datetime.now(UTC),
+    )
+    if "RequestType" in event:
+        serve(event, lambda request: provide(request, access))
+    else:
+        converge(event["Bucket"], event["Secret"], access)
+
+
+@dataclass(frozen=True)
+class Access:
+    s3: Any
+    secrets_manager: Any
+    memory: Memory
+    now: datetime
+
+
+def provide(request: Request, access: Access) -> Result:
+    """On Delete nobody may read any more; and a bucket that may go is emptied, so that it can."""
+    bucket, secret = request.properties["Bucket"], request.properties["Secret"]
+    if request.kind != "Delete":
+        converge(bucket, secret, access)
+        return Result(bucket)
+    try:
+        _write(bucket, [*_statements(bucket), *_foreign(_read(bucket, access.s3))], access.s3)
+        if request.properties["Disposable"] == "true":
+            _empty(bucket, access.s3)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "NoSuchBucket":
+            raise
+    return Result(str(request.physical_id))
+
+
+def converge(bucket: str, secret: str, access: Access) -> None:
+    """Writes only what differs, and looks at the secret again afterwards: it may have been rotated meanwhile."""
+    for _ in range(_ROUNDS):
+        agents = accepted_user_agents(secret, access)
+        ranges = sorted(access.memory.get(KEY) or {})
+        found = _read(bucket, access.s3)
+        wanted = [*_statements(bucket, agents, ranges), *_foreign(found)]
+        if found == wanted:
+            return
+        _write(bucket, wanted, access.s3)
+    raise StillMoving(bucket)
+
+
+def accepted_user_agents(secret: str, access: Access) -> list[str]:
+    """What our zone sends now, is about to send, and sent until an hour ago."""
+    versions = access.secrets_manager.list_secret_version_ids(SecretId=secret)["Versions"]
+    current = next(each for each in versions if "AWSCURRENT" in each["VersionStages"])
+    stages = ["AWSCURRENT"]
+    if any("AWSPENDING" in each["VersionStages"] and each is not current for each in versions):
+        stages.append("AWSPENDING")
+    if access.now - current["CreatedDate"] < _OVERLAP and any("AWSPREVIOUS" in v["VersionStages"] for v in versions):
+        stages.append("AWSPREVIOUS")
+    values = {
+        access.secrets_manager.get_secret_value(SecretId=secret, VersionStage=stage)["SecretString"]
+        for stage in stages
+    }  # fmt: skip
+    return sorted(values)
+
+
+def _statements(bucket: str, agents: list[str] | None = None, ranges: list[str] | None = None) -> list[dict[str, Any]]:
+    objects = f"arn:aws:s3:::{bucket}/*"
+    everything = {"Principal": "*", "Action": "s3:*", "Resource": [f"arn:aws:s3:::{bucket}", objects]}
+    statements: list[dict[str, Any]] = [
+        {"Sid": f"{_PREFIX}DenyPlainHttp", "Effect": "Deny", **everything,
+         "Condition": {"Bool": {"aws:SecureTransport": "false"}}},
+        {"Sid": f"{_PREFIX}DenyOldTls", "Effect": "Deny", **everything,
+         "Condition": {"NumericLessThan": {"s3:TlsVersion": "1.2"}}},
+    ]  # fmt: skip
+    if agents and ranges:
+        statements.append(
+            {
+                "Sid": f"{_PREFIX}CloudflareReads",
+                "Effect": "Allow",
+                "Principal": "*",
+                "Action": "s3:GetObject",
+                "Resource": objects,
+                # IPv4 only: Cloudflare's IPv6 ranges are so wide that S3 would call the policy public, and refuse it.
+                "Condition": {"IpAddress": {"aws:SourceIp": ranges}, "StringEquals": {"aws:UserAgent": agents}},
+            }
+        )
+    return statements
+
+
+def _foreign(statements: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [each for each in statements if not str(each.get("Sid", "")).startswith(_PREFIX)]
+
+
+def _read(bucket: str, s3: Any) -> list[dict[str, Any]]:
+    try:
+        found: list[dict[str, Any]] = json.loads(s3.get_bucket_policy(Bucket=bucket)["Policy"])["Statement"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "NoSuchBucketPolicy":
+            raise
+        return []
+    return found
+
+
+def _write(bucket: str, statements: list[dict[str, Any]], s3: Any) -> None:
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": statements}))
+
+
+def _empty(bucket: str, s3: Any) -> None:
+    for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
+        found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+        if found:
+            s3.delete_objects(
+                Bucket=bucket,
+                Delete={"Objects": [{"Key": each["Key"], "VersionId": each["VersionId"]} for each in found]},
+            )

@@ -1,0 +1,154 @@
+"""Custom resource: a certificate of ACM, and its validation records, written into the Cloudflare zone meanwhile.
+
+CloudFormation's own certificate waits for records that nobody can write before its name is known.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from infra_runtime.aws import client
+from infra_runtime.cloudflare import zone as zones
+from infra_runtime.cloudflare.api import Api, Clock
+from infra_runtime.cloudflare.converge import converge
+from infra_runtime.cloudflare.credentials import Secrets, api_from, deadline_of
+from infra_runtime.cloudflare.records import Records
+from infra_runtime.custom_resource import Request, Result, serve
+
+_POLL_SECONDS = 3
+_ALIVE = ("PENDING_VALIDATION", "ISSUED")
+
+
+class NotIssued(Exception):
+    """ACM said no, or nothing in the time there was."""
+
+
+def handler(event: Mapping[str, Any], context: Any) -> None:
+    deadline = deadline_of(context)
+    secrets = Secrets(client("secretsmanager"))
+
+    def handle(request: Request) -> Result:
+        api = api_from(secrets, os.environ["TOKEN_SECRET"], deadline=deadline)
+        return provide(request, Certificates(client("acm"), api))
+
+    serve(event, handle, redact=secrets.redact)
+
+
+@dataclass(frozen=True)
+class Certificates:
+    acm: Any
+    api: Api
+    clock: Clock = field(default_factory=Clock)
+
+    def of(self, arn: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.acm.describe_certificate(CertificateArn=arn)["Certificate"]
+        return found
+
+    def request(self, hosts: Sequence[str], owner: str) -> str:
+        wanted = hashlib.sha256(json.dumps([owner, *hosts]).encode()).hexdigest()[:32]
+        more = {"SubjectAlternativeNames": list(hosts[1:])} if hosts[1:] else {}
+        arn: str = self.acm.request_certificate(
+            DomainName=hosts[0],
+            ValidationMethod="DNS",
+            # The same event delivered twice within the hour gets the same certificate.
+            IdempotencyToken=wanted,
+            Tags=[{"Key": "owner", "Value": owner}],
+            **more,
+        )["CertificateArn"]
+        return arn
+
+    def validation(self, arn: str) -> dict[str, dict[str, str]]:
+        """The record for each host. ACM takes some seconds to make them up."""
+        while True:
+            options = self.of(arn).get("DomainValidationOptions") or []
+            if options and all("ResourceRecord" in each for each in options):
+                return {each["DomainName"]: each["ResourceRecord"] for each in options}
+            self.api.wait(_POLL_SECONDS, "ACM has not said yet which records it wants")
+
+    def wait_until_issued(self, arn: str) -> None:
+        """Raises `NotIssued`, or `Unavailable` when the time is up."""
+        while (found := self.of(arn))["Status"] != "ISSUED":
+            if found["Status"] != "PENDING_VALIDATION":
+                raise NotIssued(f"{found['DomainName']}: {found['Status']} {found.get('FailureReason', '')}".strip())
+            self.api.wait(_POLL_SECONDS, f"{found['DomainName']}: ACM has not found the validation records yet")
+
+    def still_needed(self, besides: str) -> dict[str, dict[str, str]]:
+        """The records that other certificates of the account are renewed by: the same for the same host."""
+        pages = self.acm.get_paginator("list_certificates").paginate(CertificateStatuses=list(_ALIVE))
+        arns = [each["CertificateArn"] for page in pages for each in page["CertificateSummaryList"]]
+        return {
+            option["DomainName"]: option["ResourceRecord"]
+            for arn in arns
+            if arn != besides
+            for option in self.of(arn).get("DomainValidationOptions") or []
+            if "ResourceRecord" in option
+        }
+
+    def delete(self, arn: str) -> None:
+        """Waits for the load balancer to have let go of it."""
+        while True:
+            try:
+                self.acm.delete_certificate(CertificateArn=arn)
+            except self.acm.exceptions.ResourceNotFoundException:
+                return
+            except self.acm.exceptions.ResourceInUseException:
+                self.api.wait(_POLL_SECONDS, f"{arn} is still in use")
+            else:
+                return
+
+
+def provide(request: Request, certificates: Certificates) -> Result:
+    """The physical id is the certificate's ARN: other hosts are another certificate."""
+    document = json.loads(request.properties["Document"])
+    if request.kind == "Delete":
+        return _delete(document, str(request.physical_id), certificates)
+    zone = zones.find(certificates.api, document["zone"])
+    arn = request.physical_id
+    is_new = arn is None or set(certificates.of(arn)["SubjectAlternativeNames"]) != set(document["hosts"])
+    if is_new:
+        arn = certificates.request(document["hosts"], document["owner"])
+    assert arn is not None  # noqa: S101
+    try:
+        _write_records(document, zone.id, certificates.validation(arn), certificates.api)
+        certificates.wait_until_issued(arn)
+    except Exception:
+        if is_new:
+            # CloudFormation never learns of it.
+            _delete(document, arn, certificates)
+        raise
+    return Result(arn, {"Arn": arn})
+
+
+def _delete(document: Mapping[str, Any], arn: str, certificates: Certificates) -> Result:
+    certificates.delete(arn)
+    keep = certificates.still_needed(besides=arn)
+    for zone in zones.named(certificates.api, document["zone"]):
+        ours = {
+            str(each["comment"]).removeprefix(f"{document['owner']}.")
+            for each in certificates.api.pages(f"/zones/{zone.id}/dns_records")
+            if str(each.get("comment") or "").startswith(f"{document['owner']}.")
+        }
+        kept = {host: record for host, record in keep.items() if host in ours}
+        _write_records(document, zone.id, kept, certificates.api)
+    return Result(arn)
+
+
+def _write_records(
+    document: Mapping[str, Any], zone: str, validation: Mapping[str, Mapping[str, str]], api: Api
+) -> None:
+    records = [
+        {
+            "name": host,
+            "host": record["Name"].rstrip("."),
+            "type": record["Type"],
+            "content": record["Value"].rstrip("."),
+            # Proxied, it would answer with Cloudflare's addresses, and ACM would never see it.
+            "proxied": False,
+        }
+        for host, record in validation.items()
+    ]
+    declared = {"owner": document["owner"], "adopt": document.get("adopt"), "records": records}
+    converge(api, Records(api, zone, declared), present=True)

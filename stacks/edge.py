@@ -1,0 +1,137 @@
+"""The edge of the product: what Cloudflare does for it."""
+
+from dataclasses import dataclass
+
+import aws_cdk as cdk
+
+from config import Environment
+from config.plans import PLANS
+from infra_constructs.cloudflare.drift import DriftCheck
+from infra_constructs.cloudflare.firewall import Firewall, FirewallProps, RateLimit
+from infra_constructs.cloudflare.managed_rules import ManagedRules, OwaspProps
+from infra_constructs.cloudflare.media import MediaEdge, MediaProps
+from infra_constructs.cloudflare.notifications import Notifications
+from infra_constructs.cloudflare.provider import CloudflareProvider, CloudflareToken
+from infra_constructs.cloudflare.records import ProxiedName, ProxiedNames
+from infra_constructs.cloudflare.rotation import UserAgentRotation
+from infra_constructs.cloudflare.zone_settings import ZoneSettings
+from infra_constructs.function import RuntimeFunction
+from stacks.base import EnvironmentStack
+from stacks.data import DataExports
+from stacks.platform import PlatformExports
+
+
+@dataclass(frozen=True, kw_only=True)
+class EdgeExports:
+    """What later stacks take from this one."""
+
+    drift: RuntimeFunction
+    rotation: RuntimeFunction
+
+
+class EdgeStack(EnvironmentStack):
+    """Rules before names: whoever can reach the product meets its protection."""
+
+    def __init__(
+        self,
+        scope: cdk.Stage,
+        id_: str,
+        *,
+        environment: Environment,
+        data: DataExports,
+        platform: PlatformExports,
+    ) -> None:
+        super().__init__(scope, id_, environment=environment, description="DNS, cache, WAF and bots at Cloudflare")
+        settings, domains, provider = environment.cloudflare, environment.domains, platform.cloudflare
+        plan = PLANS[settings.plan]
+        if settings.zone is not None:
+            self._zone(environment, provider)
+        Firewall(
+            self,
+            "Firewall",
+            provider=provider,
+            adopt=settings.adopt,
+            props=FirewallProps(
+                site=domains.site,
+                api=domains.api,
+                media=domains.media,
+                rate_limits={
+                    name: RateLimit(
+                        path=each.path,
+                        requests=each.requests,
+                        period_seconds=each.period_seconds,
+                        block_seconds=each.block_seconds,
+                    )
+                    for name, each in settings.rate_limits.items()
+                },
+                rate_limits_name_the_host=plan.rate_limit_by_host,
+                bots_are_challenged=plan.super_bot_fight_mode,
+            ),
+        )
+        media = MediaProps(host=domains.media, bucket=environment.media.bucket, region=environment.aws.region)
+        edge = MediaEdge(
+            self,
+            "Media",
+            provider=provider,
+            user_agent=data.media_access.user_agent,
+            adopt=settings.adopt,
+            props=media,
+        )
+        balancer = platform.load_balancer.balancer.load_balancer_dns_name
+        names = [
+            ProxiedName(name="media", host=domains.media, origin=media.origin),
+            ProxiedName(name="api", host=domains.api, origin=balancer),
+        ]
+        if environment.frontend.ecs is not None:
+            names.append(ProxiedName(name="site", host=domains.site, origin=balancer))
+        ProxiedNames(self, "Names", provider=provider, names=names, adopt=settings.adopt)
+        token = CloudflareToken(self, name=settings.token_secret)
+        rotation = UserAgentRotation(
+            self,
+            "UserAgentRotation",
+            token=token,
+            memory=self.edge_memory,
+            user_agent=data.media_access.user_agent,
+            bucket=data.media,
+            rule=edge.user_agent_rule,
+        )
+        drift = DriftCheck(
+            self,
+            "Drift",
+            token=token,
+            memory=self.edge_memory,
+            environment=self.environment_name,
+            secrets=[data.media_access.user_agent],
+        )
+        self.exports = EdgeExports(drift=drift.handler, rotation=rotation.handler)
+
+    def _zone(self, environment: Environment, provider: CloudflareProvider) -> None:
+        """What there is once in a zone; this environment decides it for all that share the zone."""
+        settings = environment.cloudflare
+        assert settings.zone is not None
+        plan, owasp = PLANS[settings.plan], settings.zone.owasp
+        ZoneSettings(
+            self,
+            "Zone",
+            provider=provider,
+            super_bot_fight_mode=plan.super_bot_fight_mode,
+            acts_on_likely_bots=plan.acts_on_likely_bots,
+        )
+        ManagedRules(
+            self,
+            "ManagedRules",
+            provider=provider,
+            adopt=settings.adopt,
+            owasp=None
+            if owasp is None
+            else OwaspProps(paranoia=owasp.paranoia, threshold=owasp.threshold, action=owasp.action),
+            ddos_sensitivity=settings.zone.ddos_sensitivity,
+        )
+        Notifications(
+            self,
+            "Notifications",
+            provider=provider,
+            emails=environment.alarms.critical,
+            zone=environment.domains.zone,
+            counts_origin_errors=plan.name == "enterprise",
+        )
