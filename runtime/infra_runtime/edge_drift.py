@@ -39,20 +39,22 @@ class Drift:
         return sum(not each.is_ours for each in self.seen)
 
 
-def handler(event: Mapping[str, Any], context: Any) -> None:
+def handler(event: Mapping[str, Any], context: Any) -> dict[str, int]:
+    """Answers with the numbers that it publishes."""
     secrets = Secrets(client("secretsmanager"))
     api = api_from(secrets, os.environ["TOKEN_SECRET"], deadline=deadline_of(context))
     memory = SsmMemory(client("ssm"), os.environ["MEMORY"])
     found = look(api, secrets, memory)
-    emit(
-        os.environ["ENVIRONMENT"],
-        MissingRules=sum(each.missing for each in found),
-        DriftedRules=sum(each.drifted for each in found),
-        ForeignRules=sum(each.foreign for each in found),
-    )
+    numbers = {
+        "MissingRules": sum(each.missing for each in found),
+        "DriftedRules": sum(each.drifted for each in found),
+        "ForeignRules": sum(each.foreign for each in found),
+    }
+    emit(os.environ["ENVIRONMENT"], **numbers)
     for each in found:
         for change in each.changes:
             print(json.dumps({"drift": each.name, "would": change.action, "what": change.what}))  # noqa: T201
+    return numbers
 
 
 def look(api: Api, secrets: Secrets, memory: SsmMemory) -> list[Drift]:

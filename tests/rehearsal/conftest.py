@@ -16,7 +16,7 @@ def rehearse(environment: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [sys.executable, "-m", "rehearsal", environment],
         cwd=ROOT,
-        env=clean,
+        env=clean | {"PYTHONPATH": f"{ROOT / 'runtime'}:{ROOT}"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

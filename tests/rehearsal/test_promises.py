@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -91,8 +92,51 @@ def _trust_everyone(account: Account) -> None:
     account.client("iam").update_assume_role_policy(RoleName=role, PolicyDocument=json.dumps(document))
 
 
+def _rule(account: Account, phase: str, name: str) -> dict[str, Any]:
+    found: dict[str, Any]
+    (found,) = [each for each in account.zone.rulesets[phase]["rules"] if each["ref"] == f"production.{name}"]
+    return found
+
+
+def _cache_briefly(account: Account) -> None:
+    _rule(account, "http_request_cache_settings", "media-cache")["action_parameters"]["browser_ttl"]["default"] = 60
+
+
+def _send_another_user_agent(account: Account) -> None:
+    rule = _rule(account, "http_request_late_transform", "media-user-agent")
+    rule["action_parameters"]["headers"]["User-Agent"]["value"] = "Mozilla/5.0 (compatible; nobody's zone at all)"
+
+
+def _show_the_origin(account: Account) -> None:
+    for record in account.zone.records.values():
+        record["proxied"] = record["proxied"] and record["name"] != account.environment.domains.api
+
+
+def _hide_a_validation_record(account: Account) -> None:
+    for record in account.zone.records.values():
+        record["proxied"] = record["proxied"] or record["name"].startswith("_")
+
+
+def _show_no_certificate(account: Account) -> None:
+    account.zone.associations[account.environment.domains.api]["enabled"] = False
+
+
+def _drop_owasp(account: Account) -> None:
+    rules = account.zone.rulesets["http_request_firewall_managed"]["rules"]
+    rules.remove(_rule(account, "http_request_firewall_managed", "waf-owasp"))
+
+
+def _challenge_programs(account: Account) -> None:
+    _rule(account, "http_request_firewall_custom", "api-is-for-programs")["enabled"] = False
+
+
+def _speak_plainly(account: Account) -> None:
+    account.zone.settings["ssl"] = "flexible"
+
+
 SABOTAGE: list[tuple[Callable[[Account], None], str]] = [
     (_open_a_port, "Only Cloudflare can connect"),
+    (_send_another_user_agent, "The media bucket answers our zone only"),
     (_open_the_bucket, "The bucket is private"),
     (_shorten_backups, "Automated daily backups and point-in-time recovery"),
     (_lift_protection, "Not deleted by accident"),
@@ -100,6 +144,13 @@ SABOTAGE: list[tuple[Callable[[Account], None], str]] = [
     (_spoil_the_url, "REDIS_URL reaches the tasks, as a secret"),
     (_release, "ECR with immutable tags and scans"),
     (_trust_everyone, "GitHub deploys without a stored key"),
+    (_cache_briefly, "Media cached a month at the edge, a week in browsers"),
+    (_hide_a_validation_record, "A certificate without manual steps"),
+    (_show_the_origin, "Every name leads through Cloudflare"),
+    (_show_no_certificate, "Only our own Cloudflare zone is let in"),
+    (_drop_owasp, "WAF managed and OWASP"),
+    (_challenge_programs, "Bots and floods are held off"),
+    (_speak_plainly, "TLS is strict from end to end"),
 ]
 
 

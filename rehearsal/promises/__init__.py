@@ -1,0 +1,96 @@
+"""What REQUIREMENTS.md promises, read back from what was really deployed.
+
+Each promise says what was found, or raises `Broken`. What an emulator cannot show is said to be not shown: it is
+listed in docs/unverified-on-live.md with the command that shows it.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from rehearsal.account import Account
+from rehearsal.promises import data, edge, network, services
+from rehearsal.promises.found import Broken
+
+
+@dataclass(frozen=True)
+class Promise:
+    about: str
+    promises: str
+    read_back: Callable[[Account], str]
+
+
+@dataclass(frozen=True)
+class NotShown:
+    about: str
+    promises: str
+    why: str
+
+
+PROMISES: tuple[Promise | NotShown, ...] = (
+    Promise("Network", "Every tier in every zone of the environment", network.network_zones),
+    Promise("Network", "A way out of every private subnet, by its own zone where chosen", network.nat),
+    Promise("Network", "The default security group lets nothing through", network.default_group),
+    Promise("Network", "Refused connections are logged", network.flow_logs),
+    Promise("Database", "RDS PostgreSQL, private, encrypted, growing by itself", data.database),
+    Promise("Database", "Automated daily backups and point-in-time recovery", data.backups),
+    Promise("Database", "TLS is forced", data.database_tls),
+    Promise("Database", "Nobody knows the password", data.database_password),
+    Promise("Database", "A rotated password reaches the API's tasks", data.rotation),
+    Promise("Database", "Not deleted by accident", data.database_protection),
+    NotShown("Database", "Restore to a point in time", "the emulator has no restore to a point in time"),
+    Promise("Redis", "ElastiCache with TLS and AUTH, Multi-AZ", data.redis),
+    Promise("Redis", "REDIS_URL reaches the tasks, as a secret", data.redis_url),
+    NotShown("Redis", "Failover within seconds", "the emulator runs no Redis"),
+    Promise("Media", "The bucket is private", data.media),
+    Promise("Media", "Old versions expire, current ones never", data.media_lifecycle),
+    Promise("Services", "Fargate behind one load balancer", services.services),
+    Promise("Services", "Scaling on CPU and memory", services.autoscaling),
+    Promise("Services", "Next.js is hosted", services.frontend),
+    Promise("Services", "Blue/green with bake time and alarms", services.blue_green),
+    NotShown("Services", "Traffic moves without a lost request", "the emulator does not carry out blue/green"),
+    Promise("Entrance", "Only Cloudflare can connect", network.entrance),
+    Promise("Entrance", "Only our own Cloudflare zone is let in", edge.origin_lock),
+    Promise("Entrance", "Cloudflare's addresses are followed", edge.ranges_follow),
+    Promise("Entrance", "Only known hosts are served", network.hosts),
+    Promise("Edge", "Every name leads through Cloudflare", edge.names),
+    Promise("Edge", "A certificate without manual steps", edge.certificate),
+    Promise("Edge", "Media cached a month at the edge, a week in browsers", edge.media_cache),
+    Promise("Edge", "The media bucket answers our zone only", edge.media_origin),
+    Promise("Edge", "Its secret rotates without a refused request", edge.user_agent_rotation),
+    Promise("Edge", "WAF managed and OWASP", edge.waf),
+    Promise("Edge", "Bots and floods are held off", edge.bots_and_floods),
+    Promise("Edge", "TLS is strict from end to end", edge.tls),
+    Promise("Edge", "What somebody changes by hand is noticed", edge.drift),
+    NotShown("Edge", "A flood is held off", "nobody floods this machine"),
+    NotShown("Edge", "S3 sees the User-Agent that the rule sets", "the simulator serves no users"),
+    Promise("Images", "ECR with immutable tags and scans", services.images),
+    Promise("Alarms", "Alarms exist and point at topics", services.alarms),
+    Promise("Alarms", "Three severities, each with its own listeners", services.subscribers),
+    NotShown("Alarms", "An alarm reaches a person", "no e-mail leaves this machine"),
+    Promise("Delivery", "GitHub deploys without a stored key", services.deploy_role),
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`kept` is None where nothing was shown."""
+
+    about: str
+    promises: str
+    kept: bool | None
+    found: str
+
+
+def read_back(account: Account, promises: Sequence[Promise | NotShown] = PROMISES) -> Iterator[Finding]:
+    """The promises, one after the other; whatever goes wrong while reading is a promise not kept."""
+    for promise in promises:
+        if isinstance(promise, NotShown):
+            yield Finding(promise.about, promise.promises, None, f"not shown here: {promise.why}")
+            continue
+        try:
+            found, kept = promise.read_back(account), True
+        except Broken as broken:
+            found, kept = str(broken), False
+        except Exception as error:  # A read that fails shows nothing, least of all that the promise is kept.
+            found, kept = f"{type(error).__name__}: {error}", False
+        yield Finding(promise.about, promise.promises, kept, found)

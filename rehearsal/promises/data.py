@@ -1,0 +1,131 @@
+"""What holds state."""
+
+import json
+from typing import Any
+
+from rehearsal.account import Account
+from rehearsal.promises.found import require
+
+
+def database(account: Account) -> str:
+    found = _instance(account)
+    wanted = account.environment.database
+    require(found["Engine"] == "postgres", f"engine {found['Engine']}")
+    require(found["MultiAZ"] == wanted.multi_az, f"MultiAZ is {found['MultiAZ']}")
+    require(found["StorageEncrypted"], "storage is not encrypted")
+    require(not found["PubliclyAccessible"], "publicly accessible")
+    require(found["MaxAllocatedStorage"] == wanted.max_storage_gib, f"grows to {found['MaxAllocatedStorage']}")
+    multi = "Multi-AZ" if wanted.multi_az else "one zone, as chosen"
+    return f"PostgreSQL {found['EngineVersion']}, {multi}, encrypted, to {wanted.max_storage_gib} GiB"
+
+
+def _instance(account: Account) -> dict[str, object]:
+    identity = account.resource("Data", "AWS::RDS::DBInstance")
+    found: dict[str, object] = account.client("rds").describe_db_instances(DBInstanceIdentifier=identity)[
+        "DBInstances"
+    ][0]
+    return found
+
+
+def backups(account: Account) -> str:
+    days = _instance(account)["BackupRetentionPeriod"]
+    require(days == account.environment.database.pitr_days, f"{days} days")
+    return f"daily backups and log archive, {days} days back"
+
+
+def database_tls(account: Account) -> str:
+    group = account.resource("Data", "AWS::RDS::DBParameterGroup")
+    pages = account.client("rds").get_paginator("describe_db_parameters").paginate(DBParameterGroupName=group)
+    found = {each["ParameterName"]: each.get("ParameterValue") for page in pages for each in page["Parameters"]}
+    require(found.get("rds.force_ssl") == "1", f"rds.force_ssl is {found.get('rds.force_ssl')}")
+    return "rds.force_ssl = 1"
+
+
+def database_password(account: Account) -> str:
+    secret = _instance(account).get("MasterUserSecret")
+    require(isinstance(secret, dict) and secret.get("SecretArn"), "no managed secret")
+    assert isinstance(secret, dict)
+    value = account.client("secretsmanager").get_secret_value(SecretId=secret["SecretArn"])["SecretString"]
+    require(set(json.loads(value)) >= {"username", "password"}, "the secret has other keys")
+    return "kept and rotated by RDS, in Secrets Manager"
+
+
+def rotation(account: Account) -> str:
+    """The rule waits for this very secret; its function is run, as the rule would, and has an effect."""
+    secret = _instance(account)["MasterUserSecret"]
+    assert isinstance(secret, dict)
+    events = account.client("events")
+    (rule,) = account.resources("Api", "AWS::Events::Rule")
+    pattern = json.loads(events.describe_rule(Name=rule.rpartition("/")[2])["EventPattern"])
+    require(pattern["detail"]["additionalEventData"]["SecretId"] == [secret["SecretArn"]], "waits for another secret")
+    (target,) = events.list_targets_by_rule(Rule=rule.rpartition("/")[2])["Targets"]
+    before = {each["id"] for each in dict(account.services())["Api"]["deployments"]}
+    answer = account.client("lambda").invoke(FunctionName=target["Arn"], Payload=b"{}")
+    require("FunctionError" not in answer, answer["Payload"].read().decode()[:200])
+    after = {each["id"] for each in dict(account.services())["Api"]["deployments"]}
+    require(after - before, "the function ran, and no deployment was started")
+    return "the function ran, and the API was deployed anew"
+
+
+def database_protection(account: Account) -> str:
+    is_protected = bool(_instance(account)["DeletionProtection"])
+    is_kept = account.environment.protection.data == "keep"
+    require(is_protected == is_kept, f"deletion protection is {is_protected}")
+    return "deletion protection on" if is_protected else "disposable, as the environment says"
+
+
+def _replication_group(account: Account) -> dict[str, Any]:
+    identity = account.resource("Data", "AWS::ElastiCache::ReplicationGroup")
+    answer = account.client("elasticache").describe_replication_groups(ReplicationGroupId=identity)
+    found: dict[str, Any] = answer["ReplicationGroups"][0]
+    return found
+
+
+def redis(account: Account) -> str:
+    group = _replication_group(account)
+    survives = account.environment.redis.replicas > 0
+    require(group["MultiAZ"] == ("enabled" if survives else "disabled"), f"Multi-AZ is {group['MultiAZ']}")
+    require(group["AutomaticFailover"] == ("enabled" if survives else "disabled"), group["AutomaticFailover"])
+    require(group["TransitEncryptionEnabled"] and group["AtRestEncryptionEnabled"], "not encrypted")
+    require(group["AuthTokenEnabled"], "no AUTH")
+    require(group["SnapshotRetentionLimit"] == account.environment.redis.snapshot_days, "snapshots")
+    nodes = len(group["MemberClusters"])
+    require(nodes == 1 + account.environment.redis.replicas, f"{nodes} nodes")
+    multi = "Multi-AZ, automatic failover" if survives else "one node, as chosen"
+    return f"{nodes} nodes, {multi}, TLS, AUTH, snapshots {group['SnapshotRetentionLimit']} d"
+
+
+def redis_url(account: Account) -> str:
+    """The secret that the API's task really refers to holds a URL of the contract, to this very group."""
+    service = dict(account.services())["Api"]
+    secrets = {each["name"]: each["valueFrom"] for each in account.container(service)["secrets"]}
+    require("REDIS_URL" in secrets, f"secrets: {', '.join(secrets)}")
+    url = account.client("secretsmanager").get_secret_value(SecretId=secrets["REDIS_URL"])["SecretString"]
+    group = _replication_group(account)
+    host = group["NodeGroups"][0]["PrimaryEndpoint"]["Address"]
+    require(url.startswith("rediss://:"), "not rediss:// with a password")
+    require("{{resolve" not in url and "${" not in url, "a reference in it was never resolved")
+    require(url.endswith(f"@{host}:6379/0"), "not this group's primary")
+    return "rediss://:********@primary:6379/0, as a secret of the task"
+
+
+def media(account: Account) -> str:
+    s3, bucket = account.client("s3"), account.environment.media.bucket
+    block = s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]
+    require(all(block.values()) and len(block) == 4, f"Block Public Access: {block}")
+    require(s3.get_bucket_versioning(Bucket=bucket).get("Status") == "Enabled", "not versioned")
+    policy = json.loads(s3.get_bucket_policy(Bucket=bucket)["Policy"])
+    denies = [
+        each
+        for each in policy["Statement"]
+        if each["Effect"] == "Deny" and each.get("Condition", {}).get("Bool", {}).get("aws:SecureTransport") == "false"
+    ]
+    require(denies, "plain HTTP is not denied")
+    return f"{bucket}: private (4 of 4), versioned, TLS only"
+
+
+def media_lifecycle(account: Account) -> str:
+    found = account.client("s3").get_bucket_lifecycle_configuration(Bucket=account.environment.media.bucket)["Rules"]
+    require([rule["Status"] for rule in found] == ["Enabled"], f"{len(found)} rules")
+    require("Days" not in found[0].get("Expiration", {}), "it expires objects that are in use")
+    return f"old versions after {found[0]['NoncurrentVersionExpiration']['NoncurrentDays']} days"

@@ -1,0 +1,118 @@
+"""What serves users, who watches it, and who may deploy it."""
+
+import json
+
+from rehearsal.account import Account
+from rehearsal.promises.found import require
+
+
+def services(account: Account) -> str:
+    found = []
+    for stack, service in account.services():
+        network = service["networkConfiguration"]["awsvpcConfiguration"]
+        require(network["assignPublicIp"] == "DISABLED", f"{stack} has public addresses")
+        providers = [each["capacityProvider"] for each in service.get("capacityProviderStrategy", [])]
+        require(providers and set(providers) <= {"FARGATE", "FARGATE_SPOT"}, f"{stack} runs on {providers}")
+        container = account.container(service)
+        require(container["readonlyRootFilesystem"], f"{stack} can write its root filesystem")
+        require(container["linuxParameters"]["capabilities"]["drop"] == ["ALL"], f"{stack} keeps capabilities")
+        require(service["loadBalancers"], f"{stack} is behind no load balancer")
+        found.append(f"{stack.lower()} on {providers[0]}")
+    return ", ".join(found) + "; private, read-only, behind the ALB"
+
+
+def blue_green(account: Account) -> str:
+    minutes = []
+    for stack, service in account.services():
+        deployment = service["deploymentConfiguration"]
+        require(deployment.get("strategy") == "BLUE_GREEN", f"{stack}: strategy {deployment.get('strategy')}")
+        require(deployment["minimumHealthyPercent"] == 100, f"{stack}: {deployment['minimumHealthyPercent']} %")
+        alarms = deployment["alarms"]
+        require(alarms["enable"] and alarms["rollback"] and alarms["alarmNames"], f"{stack}: alarms {alarms}")
+        known = account.client("cloudwatch").describe_alarms(AlarmNames=alarms["alarmNames"])["MetricAlarms"]
+        require(len(known) == len(alarms["alarmNames"]), f"{stack}: an alarm that gates releases does not exist")
+        minutes.append(f"{stack.lower()} bakes {deployment['bakeTimeInMinutes']} min")
+    return ", ".join(minutes) + "; alarms roll back"
+
+
+def autoscaling(account: Account) -> str:
+    scaling = account.client("application-autoscaling")
+    targets = scaling.describe_scalable_targets(ServiceNamespace="ecs")["ScalableTargets"]
+    policies = scaling.describe_scaling_policies(ServiceNamespace="ecs")["ScalingPolicies"]
+    found = []
+    for stack, service in account.services():
+        cluster = service["clusterArn"].rpartition("/")[2]
+        identity = f"service/{cluster}/{service['serviceName']}"
+        mine = [each for each in targets if each["ResourceId"] == identity]
+        require(len(mine) == 1, f"{stack}: {len(mine)} scalable targets")
+        metrics = {
+            each["TargetTrackingScalingPolicyConfiguration"]["PredefinedMetricSpecification"]["PredefinedMetricType"]
+            for each in policies
+            if each["ResourceId"] == identity
+        }
+        require(
+            metrics == {"ECSServiceAverageCPUUtilization", "ECSServiceAverageMemoryUtilization"}, f"{stack}: {metrics}"
+        )
+        found.append(f"{stack.lower()} {mine[0]['MinCapacity']}-{mine[0]['MaxCapacity']}")
+    return ", ".join(found) + " tasks, on CPU and memory"
+
+
+def frontend(account: Account) -> str:
+    if account.environment.frontend.ecs is not None:
+        require("Frontend" in dict(account.services()), "no frontend service")
+        return f"ECS, host {account.environment.domains.site}"
+    return f"Amplify, app {account.resource('Frontend', 'AWS::Amplify::App')}"
+
+
+def images(account: Account) -> str:
+    ecr = account.client("ecr")
+    names = account.resources("Registry", "AWS::ECR::Repository")
+    for each in ecr.describe_repositories(repositoryNames=names)["repositories"]:
+        require(each["imageTagMutability"] == "IMMUTABLE", f"{each['repositoryName']}: tags can move")
+        require(each["imageScanningConfiguration"]["scanOnPush"], f"{each['repositoryName']}: not scanned")
+    pointers = account.resources("Registry", "Custom::ImagePointer")
+    values = {account.client("ssm").get_parameter(Name=name)["Parameter"]["Value"] for name in pointers}
+    require(values == {account.environment.bootstrap_image}, f"pointers say {values}")
+    return f"{len(names)} repositories, immutable, scanned; pointers seeded by Lambda"
+
+
+def alarms(account: Account) -> str:
+    topics = set(account.resources("Platform", "AWS::SNS::Topic"))
+    found = [
+        alarm
+        for page in account.client("cloudwatch").get_paginator("describe_alarms").paginate()
+        for alarm in page["MetricAlarms"]
+    ]
+    require(len(found) >= 12, f"only {len(found)} alarms")
+    for alarm in found:
+        for kind in ("AlarmActions", "OKActions"):
+            require(alarm[kind] and set(alarm[kind]) <= topics, f"{alarm['AlarmName']}: {kind} {alarm[kind]}")
+        require("docs/runbooks/" in alarm["AlarmDescription"], f"{alarm['AlarmName']} names no runbook")
+    used = {action for alarm in found for action in alarm["AlarmActions"]}
+    return f"{len(found)} alarms, each with alarm and OK action, over {len(used)} severities"
+
+
+def subscribers(account: Account) -> str:
+    sns, counts = account.client("sns"), []
+    for topic in account.resources("Platform", "AWS::SNS::Topic"):
+        require(
+            sns.get_topic_attributes(TopicArn=topic)["Attributes"].get("KmsMasterKeyId"), f"{topic} is not encrypted"
+        )
+        counts.append(len(sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]))
+    alarms = account.environment.alarms
+    require(sorted(counts) == sorted(map(len, (alarms.critical, alarms.warning, alarms.info))), f"{counts}")
+    return f"3 topics, encrypted, {sum(counts)} addresses"
+
+
+def deploy_role(account: Account) -> str:
+    delivery = account.environment.delivery
+    role = account.client("iam").get_role(RoleName=account.resource("Delivery", "AWS::IAM::Role"))["Role"]
+    document = role["AssumeRolePolicyDocument"]
+    trust = json.loads(document) if isinstance(document, str) else document
+    require(len(trust["Statement"]) == 1, "more than one way in")
+    condition = trust["Statement"][0]["Condition"]
+    subject = f"repo:{delivery.repository}:environment:{delivery.environment}"
+    require(set(condition) == {"StringEquals"}, f"conditions {set(condition)}")
+    require(subject in condition["StringEquals"].values(), f"{condition}")
+    require("sts.amazonaws.com" in condition["StringEquals"].values(), "no audience")
+    return f"only {subject}"
