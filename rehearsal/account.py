@@ -30,6 +30,8 @@ class Account:
     environment: Environment
     cdk: CdkCli
     cloudflare: Simulator
+    cloudflare_url: str
+    """Base URL of its API."""
 
     def prepare(self) -> None:
         """What a person puts into the account before the first deployment (README.md)."""

@@ -45,7 +45,9 @@ def live(name: str, environment: Environment, progress: Progress) -> Outcome:
             with progress.scene("lint the templates, and bootstrap the account"):
                 cdk.run("bootstrap", f"aws://{cdk.account}/{cdk.region}", "--app", str(assembly))
                 linting.result()
-            findings = _Rehearsal(Account(name, environment, cdk, cloudflare), assembly, running, progress).play()
+            findings = _Rehearsal(
+                Account(name, environment, cdk, cloudflare, base_url), assembly, running, progress
+            ).play()
     finally:
         shutil.rmtree(workspace / "tmp", ignore_errors=True)
     return Outcome(findings, progress.broken)

@@ -4,10 +4,14 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from rehearsal.account import Account
 
 os.environ["JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION"] = "20"
 # CDK's own validation costs three seconds a process; tests/stacks/test_validation.py runs it once, in full.
@@ -82,3 +86,25 @@ def environments(tmp_path: Path) -> Path:
     copy = tmp_path / "environments"
     shutil.copytree(ROOT / "environments", copy)
     return copy
+
+
+@pytest.fixture(scope="session")
+def production(assembly: Path, tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Account]":
+    """Production, deployed from the assembly of the other tests into an emulator and a zone of its own."""
+    from config import load
+    from rehearsal.account import Account, cloudflare_for
+    from rehearsal.cdk_cli import CdkCli
+    from rehearsal.cloudflare.server import served
+    from rehearsal.emulator_process import emulator
+
+    os.environ.pop("AWS_PROFILE", None)
+    workspace = tmp_path_factory.mktemp("rehearsal")
+    environment = load(["production"])["production"]
+    cloudflare = cloudflare_for(environment)
+    with served(cloudflare) as base_url, emulator(workspace, cloudflare=base_url) as running:
+        cdk = CdkCli(environment.aws.account, environment.aws.region, workspace, running.url)
+        cdk.run("bootstrap", f"aws://{cdk.account}/{cdk.region}", "--app", str(assembly))
+        account = Account("production", environment, cdk, cloudflare, base_url)
+        account.prepare()
+        cdk.run("deploy", "production/*", "--app", str(assembly), "--require-approval", "never", "--concurrency", "4")
+        yield account

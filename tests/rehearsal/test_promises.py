@@ -1,35 +1,13 @@
 """A promise that cannot be broken proves nothing: each is broken here, and has to be found out."""
 
 import json
-import os
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from config import load
-from rehearsal.account import Account, cloudflare_for
-from rehearsal.cdk_cli import CdkCli
-from rehearsal.cloudflare.server import served
-from rehearsal.emulator_process import emulator
+from rehearsal.account import Account
 from rehearsal.promises import PROMISES, Promise, read_back
-
-
-@pytest.fixture(scope="module")
-def production(assembly: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
-    """Production, deployed from the assembly of the other tests into an emulator of its own."""
-    os.environ.pop("AWS_PROFILE", None)
-    workspace = tmp_path_factory.mktemp("rehearsal")
-    environment = load(["production"])["production"]
-    cloudflare = cloudflare_for(environment)
-    with served(cloudflare) as base_url, emulator(workspace, cloudflare=base_url) as running:
-        cdk = CdkCli(environment.aws.account, environment.aws.region, workspace, running.url)
-        cdk.run("bootstrap", f"aws://{cdk.account}/{cdk.region}", "--app", str(assembly))
-        account = Account("production", environment, cdk, cloudflare)
-        account.prepare()
-        cdk.run("deploy", "production/*", "--app", str(assembly), "--require-approval", "never", "--concurrency", "4")
-        yield account
 
 
 def is_kept(account: Account, promise: str) -> bool:

@@ -1,0 +1,158 @@
+"""The four questions, each answered as a table for people or as JSON for programs."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from config.model import Environment
+from infra_runtime.cloudflare.converge import Change, Conflict, Seen, converge
+from ops.edge.synthesized import declarations
+from ops.edge.zone import EXPLAINED, EdgeOf, explained, open_edge
+from ops.errors import OperatorError
+
+_STYLE = {"create": "green", "update": "yellow", "move": "yellow", "restore": "yellow", "delete": "red"}
+SOMETHING = 3
+"""Exit code for "there is something", as `cdk diff --fail` and `git diff --exit-code` have theirs."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """About one declaration."""
+
+    declaration: str
+    changes: list[Change]
+    problem: str | None = None
+
+
+@contextmanager
+def _of(name: str, environment: Environment) -> Iterator[EdgeOf]:
+    try:
+        yield open_edge(name, environment)
+    except EXPLAINED as error:
+        raise explained(error, name, environment) from None
+
+
+def plan(name: str, environment: Environment, console: Console, *, as_json: bool) -> None:
+    """Also what goes: declarations that are deployed and not in the code any more."""
+    with _of(name, environment) as edge:
+        wanted = dict(declarations(name, edge.session))
+        deployed = edge.memory.all("declared")
+        findings = [
+            _compare(edge, key, document, present=True)
+            if document is not None
+            else Finding(key, [], "waits for something that is not deployed yet")
+            for key, document in wanted.items()
+        ]
+        gone = {key: each for key, each in deployed.items() if key not in wanted}
+        findings += [_compare(edge, key, each, present=False) for key, each in gone.items()]
+    _report(edge, findings, console, "would change", as_json=as_json)
+
+
+def drift(name: str, environment: Environment, console: Console, *, as_json: bool) -> None:
+    with _of(name, environment) as edge:
+        findings = [_compare(edge, key, each, present=True) for key, each in edge.deployed().items()]
+    _report(edge, findings, console, "has drifted", as_json=as_json)
+
+
+def show(name: str, environment: Environment, console: Console, *, as_json: bool) -> None:
+    with _of(name, environment) as edge:
+        seen = {key: edge.subject(document).seen() for key, document in edge.deployed().items()}
+    if as_json:
+        document = {key: [_seen(edge, each) for each in found] for key, found in seen.items()}
+        print(json.dumps(document, indent=2))  # noqa: T201
+        return
+    table = Table(title=f"{environment.domains.zone}, as {name} sees it", title_justify="left")
+    for heading in ("declaration", "whose", "object", "what it is"):
+        table.add_column(heading, overflow="fold")
+    for key, found in seen.items():
+        for at, each in enumerate(found):
+            whose = "[green]ours[/]" if each.is_ours else "[dim]others'[/]"
+            table.add_row(key if at == 0 else "", whose, each.what, edge.secrets.redact(_short(each.value)))
+    console.print(table)
+
+
+def apply(name: str, environment: Environment, console: Console) -> None:
+    with _of(name, environment) as edge:
+        for key, document in edge.deployed().items():
+            try:
+                written = converge(edge.api, edge.subject(document), present=True)
+            except Conflict as conflict:
+                raise OperatorError(f"{key}: {conflict}") from None
+            console.print(f"{key}: {f'{written} changes written' if written else 'as declared'}", highlight=False)
+
+
+def _compare(edge: EdgeOf, key: str, document: Mapping[str, Any], *, present: bool) -> Finding:
+    try:
+        return Finding(key, edge.subject(document).changes(present=present))
+    except Conflict as conflict:
+        return Finding(key, [], str(conflict))
+
+
+def _report(edge: EdgeOf, findings: list[Finding], console: Console, what: str, *, as_json: bool) -> None:
+    found = [each for each in findings if each.changes or each.problem]
+    if as_json:
+        document = {
+            each.declaration: {"problem": each.problem, "changes": [_change(edge, one) for one in each.changes]}
+            for each in findings
+        }
+        print(json.dumps(document, indent=2))  # noqa: T201
+    elif not found:
+        console.print(f"{edge.name}: nothing {what}; {len(findings)} declarations compared", highlight=False)
+    else:
+        console.print(_table(edge, found, what))
+    if found:
+        raise typer.Exit(SOMETHING)
+
+
+def _table(edge: EdgeOf, findings: list[Finding], what: str) -> Table:
+    table = Table(title=f"{edge.name}: what {what} in {edge.environment.domains.zone}", title_justify="left")
+    for heading in ("declaration", "", "object", "now", "then"):
+        table.add_column(heading, overflow="fold")
+    for finding in findings:
+        if finding.problem:
+            table.add_row(finding.declaration, "[red]stops[/]", finding.problem, "", "")
+        for change in finding.changes:
+            before, after = _differing(change.before, change.after)
+            table.add_row(
+                finding.declaration,
+                f"[{_STYLE[change.action]}]{change.action}[/]",
+                change.what,
+                edge.secrets.redact(_short(before)),
+                edge.secrets.redact(_short(after)),
+            )
+    return table
+
+
+def _differing(before: Any, after: Any) -> tuple[Any, Any]:
+    """Of two things alike, the parts in which they differ."""
+    if not isinstance(before, Mapping) or not isinstance(after, Mapping):
+        return before, after
+    different = [key for key in {**before, **after} if before.get(key) != after.get(key)]
+    pairs = {key: _differing(before.get(key), after.get(key)) for key in different}
+    return {key: pair[0] for key, pair in pairs.items()}, {key: pair[1] for key, pair in pairs.items()}
+
+
+def _short(value: Any) -> str:
+    return "" if value is None else value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+
+
+def _change(edge: EdgeOf, change: Change) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(
+        edge.secrets.redact(
+            json.dumps({"action": change.action, "what": change.what, "before": change.before, "after": change.after})
+        )
+    )
+    return told
+
+
+def _seen(edge: EdgeOf, seen: Seen) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(
+        edge.secrets.redact(json.dumps({"what": seen.what, "ours": seen.is_ours, "value": seen.value}))
+    )
+    return told

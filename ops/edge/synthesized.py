@@ -1,0 +1,109 @@
+"""Declarations as the code here would make them, with what only AWS knows filled in from the deployed stacks."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+from ops.errors import OperatorError
+
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+class NotDeployedYet(Exception):
+    """A reference to something that the last deployment has not made."""
+
+
+def declarations(name: str, session: boto3.Session) -> Iterator[tuple[str, dict[str, Any] | None]]:
+    """(kind/name, document) of each; None where it refers to what is not deployed yet."""
+    for stack, template in _templates(name):
+        known = _Known(session, stack, template)
+        for resource in template["Resources"].values():
+            if resource["Type"] != "Custom::Cloudflare":
+                continue
+            raw = resource["Properties"]["Document"]
+            try:
+                document = json.loads(known.resolve(raw))
+            except NotDeployedYet:
+                # What it is can be read all the same: only a name or two inside are open.
+                open_document = json.loads(
+                    "".join(part if isinstance(part, str) else "?" for part in raw["Fn::Join"][1])
+                )
+                yield f"{open_document['kind']}/{open_document['name']}", None
+                continue
+            if document["kind"] != "preflight":
+                yield f"{document['kind']}/{document['name']}", document
+
+
+def _templates(name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(name of the stack, template) of the environment, in order of deployment. Raises `OperatorError`."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-O", "app.py"]
+        context = json.loads((_ROOT / "cdk.json").read_text())["context"] | {"env": name}
+        done = subprocess.run(
+            command,
+            cwd=_ROOT,
+            env={
+                **os.environ,
+                "CDK_VALIDATION": "false",
+                "CDK_OUTDIR": folder,
+                "CDK_CONTEXT_JSON": json.dumps(context),
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise OperatorError(f"{name} cannot be synthesized:\n{done.stdout}{done.stderr}".strip())
+        assembly = Path(folder) / f"assembly-{name}"
+        manifest = json.loads((assembly / "manifest.json").read_text())
+        for artifact in manifest["artifacts"].values():
+            if artifact["type"] == "aws:cloudformation:stack":
+                properties = artifact["properties"]
+                yield properties["stackName"], json.loads((assembly / properties["templateFile"]).read_text())
+
+
+class _Known:
+    """Resolves the few intrinsic functions that a declaration has in it."""
+
+    def __init__(self, session: boto3.Session, stack: str, template: Mapping[str, Any]) -> None:
+        self._cloudformation = session.client("cloudformation")
+        self._stack, self._template = stack, template
+        self._exports: dict[str, str] | None = None
+
+    def resolve(self, node: Any) -> str:
+        match node:
+            case str():
+                return node
+            case {"Fn::Join": [separator, parts]}:
+                return str(separator).join(self.resolve(part) for part in parts)
+            case {"Fn::ImportValue": export}:
+                return self._export(export)
+            case {"Ref": "AWS::Partition"}:
+                return "aws"
+            case {"Ref": logical_id}:
+                return self._physical_id(logical_id)
+            case _:
+                raise NotDeployedYet(str(node))
+
+    def _export(self, name: str) -> str:
+        if self._exports is None:
+            pages = self._cloudformation.get_paginator("list_exports").paginate()
+            self._exports = {each["Name"]: each["Value"] for page in pages for each in page["Exports"]}
+        if name not in self._exports:
+            raise NotDeployedYet(name)
+        return self._exports[name]
+
+    def _physical_id(self, logical_id: str) -> str:
+        try:
+            found = self._cloudformation.describe_stack_resource(StackName=self._stack, LogicalResourceId=logical_id)
+        except self._cloudformation.exceptions.ClientError as error:
+            raise NotDeployedYet(logical_id) from error
+        physical_id: str = found["StackResourceDetail"]["PhysicalResourceId"]
+        return physical_id

@@ -1,0 +1,79 @@
+"""An environment's zone, reached with the operator's AWS credentials and the environment's own token."""
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from config.model import Environment
+from infra_runtime.cloudflare import zone as zones
+from infra_runtime.cloudflare.api import Api, CloudflareError
+from infra_runtime.cloudflare.converge import Subject
+from infra_runtime.cloudflare.credentials import BadToken, Secrets, api_from
+from infra_runtime.cloudflare.memory import SsmMemory
+from infra_runtime.cloudflare.provider import subject
+from infra_runtime.cloudflare.zone import NoZone
+from ops.errors import OperatorError
+
+_PATIENCE_SECONDS = 300
+EXPLAINED = (BotoCoreError, ClientError, CloudflareError, NoZone, BadToken)
+
+
+@dataclass(frozen=True)
+class EdgeOf:
+    """Of one environment."""
+
+    name: str
+    environment: Environment
+    session: boto3.Session
+    api: Api
+    secrets: Secrets
+    memory: SsmMemory
+
+    def deployed(self) -> dict[str, dict[str, Any]]:
+        """Declarations by kind and name, as deployed last. Raises `OperatorError` when there are none."""
+        found = self.memory.all("declared")
+        if not found:
+            raise OperatorError(
+                f"{self.name}: nothing is declared in account {self.environment.aws.account}, {self.memory.prefix}; "
+                f"deploy it first: make deploy ENV={self.name}"
+            )
+        return dict(sorted(found.items()))
+
+    def subject(self, document: Mapping[str, Any]) -> Subject:
+        zone = zones.find(self.api, document["zone"])
+        return subject(self.secrets.resolve(document), api=self.api, zone=zone, memory=self.memory)
+
+
+def open_edge(name: str, environment: Environment) -> EdgeOf:
+    """Raises `OperatorError`: no credentials, those of another account, no token."""
+    session = boto3.Session(region_name=environment.aws.region)
+    try:
+        account = session.client("sts").get_caller_identity()["Account"]
+        if account != environment.aws.account:
+            raise OperatorError(
+                f"{name} is in the AWS account {environment.aws.account}; your credentials are of {account}"
+            )
+        secrets = Secrets(session.client("secretsmanager"))
+        api = api_from(secrets, environment.cloudflare.token_secret, deadline=time.time() + _PATIENCE_SECONDS)
+    except EXPLAINED as error:
+        raise explained(error, name, environment) from None
+    prefix = f"/{environment.product}/{name}/cloudflare"
+    return EdgeOf(name, environment, session, api, secrets, SsmMemory(session.client("ssm"), prefix))
+
+
+def explained(error: Exception, name: str, environment: Environment) -> OperatorError:
+    where = f"{name}: AWS account {environment.aws.account}, zone {environment.domains.zone}"
+    if isinstance(error, ClientError) and error.response["Error"]["Code"] == "ResourceNotFoundException":
+        hint = f"; is the token in the secret {environment.cloudflare.token_secret}? (docs/cloudflare-token.md)"
+    elif isinstance(error, BotoCoreError) and "credentials" in str(error).lower():
+        hint = (
+            f"; {'AWS_PROFILE is ' + os.environ['AWS_PROFILE'] if 'AWS_PROFILE' in os.environ else 'set AWS_PROFILE'}"
+        )
+    else:
+        hint = ""
+    return OperatorError(f"{where}: {error}{hint}")

@@ -1,0 +1,118 @@
+"""`./infra edge …`, as an operator types it, against an account that was really deployed to."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rehearsal.account import TOKEN, Account
+from rehearsal.cloudflare.foreign import foreign_objects
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Operator:
+    def __init__(self, account: Account) -> None:
+        self.account = account
+
+    def asks(self, *words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+        """No answer holds the token, or the secret that the zone sends to the bucket."""
+        cdk = self.account.cdk
+        clean = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
+        addresses = {"AWS_ENDPOINT_URL": cdk.endpoint or "", "CLOUDFLARE_BASE_URL": self.account.cloudflare_url}
+        done = subprocess.run(
+            [ROOT / "infra", "edge", *words],
+            env={**clean, **cdk.credentials, **addresses, "COLUMNS": "180", **environment},
+            cwd="/",
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        told = done.stdout + done.stderr
+        assert "Traceback" not in told
+        assert TOKEN not in told
+        assert user_agent(self.account)["value"] not in told
+        return done
+
+
+def rule(account: Account, phase: str, name: str) -> dict[str, Any]:
+    found: dict[str, Any]
+    (found,) = [each for each in account.zone.rulesets[phase]["rules"] if each["ref"] == f"production.{name}"]
+    return found
+
+
+def user_agent(account: Account) -> dict[str, str]:
+    found = rule(account, "http_request_late_transform", "media-user-agent")
+    header: dict[str, str] = found["action_parameters"]["headers"]["User-Agent"]
+    return header
+
+
+@pytest.fixture
+def operator(production: Account) -> Iterator[Operator]:
+    """Whatever a test breaks is whole again afterwards."""
+    operator = Operator(production)
+    yield operator
+    assert operator.asks("apply", "production").returncode == 0
+    assert production.cloudflare.violations == []
+
+
+def test_nothing_has_drifted_after_a_deployment(operator: Operator) -> None:
+    for question in ("drift", "plan"):
+        answer = operator.asks(question, "production")
+        assert (answer.returncode, "nothing" in answer.stdout) == (0, True), answer.stdout + answer.stderr
+        assert "10 declarations compared" in answer.stdout
+
+
+def test_what_was_changed_by_hand_is_shown_and_put_right(operator: Operator) -> None:
+    account = operator.account
+    before = foreign_objects(account.cloudflare.world, owner="production")
+    rule(account, "http_request_cache_settings", "media-cache")["action_parameters"]["browser_ttl"]["default"] = 60
+    user_agent(account)["value"] = "somebody else's"
+    api = account.environment.domains.api
+    (record,) = [key for key, each in account.zone.records.items() if each["name"] == api]
+    del account.zone.records[record]
+
+    answer = operator.asks("drift", "production")
+    assert answer.returncode == 3
+    assert "604800" in answer.stdout
+    assert "production.dns.api" in answer.stdout
+    assert "********" in answer.stdout
+
+    told = json.loads(operator.asks("drift", "production", "--json").stdout)
+    (change,) = told["rules/http_request_cache_settings"]["changes"]
+    assert change["before"]["action_parameters"]["browser_ttl"]["default"] == 60
+    assert [each["action"] for each in told["records/dns"]["changes"]] == ["create"]
+    assert operator.asks("plan", "production").returncode == 3
+
+    applied = operator.asks("apply", "production")
+    assert "records/dns: 1 changes written" in applied.stdout
+    assert operator.asks("drift", "production").returncode == 0
+    assert foreign_objects(account.cloudflare.world, owner="production") == before
+
+
+def test_everything_is_shown_with_whose_it_is(operator: Operator) -> None:
+    shown = json.loads(operator.asks("show", "production", "--json").stdout)
+    cache = shown["rules/http_request_cache_settings"]
+    assert [each["ours"] for each in cache] == [False, False, True]
+    table = operator.asks("show", "production").stdout
+    assert "others'" in table
+    assert "by hand, 0" in table
+
+
+def test_what_is_missing_is_said_with_what_to_do(operator: Operator) -> None:
+    elsewhere = operator.asks("drift", "production", AWS_ACCESS_KEY_ID="999988887777")
+    assert elsewhere.returncode == 1
+    assert "is in the AWS account 111122223333; your credentials are of 999988887777" in elsewhere.stderr
+    not_deployed = operator.asks("drift", "staging", AWS_ACCESS_KEY_ID="444455556666")
+    assert not_deployed.returncode == 1
+    assert "daadaar/cloudflare-token" in not_deployed.stderr
+    unknown = operator.asks("drift", "prod")
+    assert unknown.returncode == 2
+    assert "one of dev, production, staging" in unknown.stderr
+    unreachable = operator.asks("drift", "production", CLOUDFLARE_BASE_URL="http://127.0.0.1:9", TIMEOUT="1")
+    assert unreachable.returncode == 1
+    assert "ConnectError" in unreachable.stderr
