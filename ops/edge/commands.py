@@ -17,6 +17,7 @@ from ops.edge.zone import EXPLAINED, EdgeOf, explained, open_edge
 from ops.errors import OperatorError
 
 _STYLE = {"create": "green", "update": "yellow", "move": "yellow", "restore": "yellow", "delete": "red"}
+_GLANCE = 100
 SOMETHING = 3
 """Exit code for "there is something", as `cdk diff --fail` and `git diff --exit-code` have theirs."""
 
@@ -73,7 +74,7 @@ def show(name: str, environment: Environment, console: Console, *, as_json: bool
     for key, found in seen.items():
         for at, each in enumerate(found):
             whose = "[green]ours[/]" if each.is_ours else "[dim]others'[/]"
-            table.add_row(key if at == 0 else "", whose, each.what, edge.secrets.redact(_short(each.value)))
+            table.add_row(key if at == 0 else "", whose, each.what, _glance(_short(_redacted(edge, each.value))))
     console.print(table)
 
 
@@ -123,8 +124,8 @@ def _table(edge: EdgeOf, findings: list[Finding], what: str) -> Table:
                 finding.declaration,
                 f"[{_STYLE[change.action]}]{change.action}[/]",
                 change.what,
-                edge.secrets.redact(_short(before)),
-                edge.secrets.redact(_short(after)),
+                _short(_redacted(edge, before)),
+                _short(_redacted(edge, after)),
             )
     return table
 
@@ -142,17 +143,28 @@ def _short(value: Any) -> str:
     return "" if value is None else value if isinstance(value, str) else json.dumps(value, sort_keys=True)
 
 
+def _glance(text: str) -> str:
+    """All of it is in --json."""
+    return text if len(text) <= _GLANCE else f"{text[: _GLANCE - 1]}…"
+
+
 def _change(edge: EdgeOf, change: Change) -> dict[str, Any]:
-    told: dict[str, Any] = json.loads(
-        edge.secrets.redact(
-            json.dumps({"action": change.action, "what": change.what, "before": change.before, "after": change.after})
-        )
-    )
-    return told
+    told = {"action": change.action, "what": change.what, "before": change.before, "after": change.after}
+    return {key: _redacted(edge, value) for key, value in told.items()}
 
 
 def _seen(edge: EdgeOf, seen: Seen) -> dict[str, Any]:
-    told: dict[str, Any] = json.loads(
-        edge.secrets.redact(json.dumps({"what": seen.what, "ours": seen.is_ours, "value": seen.value}))
-    )
-    return told
+    return {"what": seen.what, "ours": seen.is_ours, "value": _redacted(edge, seen.value)}
+
+
+def _redacted(edge: EdgeOf, node: Any) -> Any:
+    """Text by text and not as one document: a secret may hold what JSON writes otherwise."""
+    match node:
+        case str():
+            return edge.secrets.redact(node)
+        case Mapping():
+            return {key: _redacted(edge, value) for key, value in node.items()}
+        case list() | tuple():
+            return [_redacted(edge, each) for each in node]
+        case _:
+            return node

@@ -19,6 +19,7 @@ from infra_runtime.cloudflare.records import Records
 from infra_runtime.custom_resource import Request, Result, serve
 
 _POLL_SECONDS = 3
+_CLEAN_UP_SECONDS = 60
 _ALIVE = ("PENDING_VALIDATION", "ISSUED")
 
 
@@ -69,11 +70,14 @@ class Certificates:
             self.api.wait(_POLL_SECONDS, "ACM has not said yet which records it wants")
 
     def wait_until_issued(self, arn: str) -> None:
-        """Raises `NotIssued`, or `Unavailable` when the time is up."""
+        """Raises `NotIssued`, in good time to take back what was begun."""
         while (found := self.of(arn))["Status"] != "ISSUED":
             if found["Status"] != "PENDING_VALIDATION":
                 raise NotIssued(f"{found['DomainName']}: {found['Status']} {found.get('FailureReason', '')}".strip())
-            self.api.wait(_POLL_SECONDS, f"{found['DomainName']}: ACM has not found the validation records yet")
+            why = f"{found['DomainName']}: ACM has not found the validation records yet"
+            if self.api.deadline - self.clock.now() < _CLEAN_UP_SECONDS:
+                raise NotIssued(why)
+            self.api.wait(_POLL_SECONDS, why)
 
     def still_needed(self, besides: str) -> dict[str, dict[str, str]]:
         """The records that other certificates of the account are renewed by: the same for the same host."""
@@ -114,10 +118,13 @@ def provide(request: Request, certificates: Certificates) -> Result:
     try:
         _write_records(document, zone.id, certificates.validation(arn), certificates.api)
         certificates.wait_until_issued(arn)
-    except Exception:
+    except Exception as error:
         if is_new:
             # CloudFormation never learns of it.
-            _delete(document, arn, certificates)
+            try:
+                _delete(document, arn, certificates)
+            except Exception as another:
+                raise type(error)(f"{error}; and {arn} could not be deleted: {another}") from error
         raise
     return Result(arn, {"Arn": arn})
 

@@ -21,8 +21,8 @@ from rehearsal.cloudflare import dns
 from rehearsal.cloudflare.protocol import Call
 from rehearsal.cloudflare.server import send, served
 from rehearsal.cloudflare.world import Zone
-from tests.runtime.cloudflare.conftest import TOKEN, Edge, new_edge
 from tests.runtime.cloudflare.test_ownership import CACHE, cache_rule, connector, ours, policy, records, rules
+from tests.runtime.conftest import TOKEN, Edge, new_edge
 
 Http = BaseHTTPRequestHandler
 Spoil = Callable[["Line", Http, Call], None]

@@ -14,8 +14,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from infra_runtime.cloudflare.rules import comparable
 from rehearsal.cloudflare.server import in_process
 from rehearsal.cloudflare.simulator import Simulator
-from tests.runtime.cloudflare.conftest import TOKEN, Edge, new_edge
 from tests.runtime.cloudflare.test_ownership import CACHE, cache_rule, connector, policy, records, rules, singletons
+from tests.runtime.conftest import TOKEN, Edge, new_edge
 
 HISTORIES = int(os.environ.get("HISTORIES", "120"))
 FAULTS = (

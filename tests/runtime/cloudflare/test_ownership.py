@@ -7,7 +7,7 @@ import pytest
 from infra_runtime.custom_resource import HalfDone
 from rehearsal.cloudflare import dns, rulesets
 from rehearsal.cloudflare.world import identity
-from tests.runtime.cloudflare.conftest import Edge, new_edge
+from tests.runtime.conftest import Edge, new_edge
 
 CACHE = "http_request_cache_settings"
 

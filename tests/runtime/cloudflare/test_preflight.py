@@ -1,0 +1,58 @@
+"""Everything that is not as declared, before the first write, and all of it at once."""
+
+from typing import Any
+
+from infra_runtime.cloudflare.api import Refused
+from infra_runtime.custom_resource import HalfDone
+from tests.runtime.conftest import Edge, new_edge
+
+CUSTOM = "http_request_firewall_custom"
+DOCUMENT: dict[str, Any] = {
+    "kind": "preflight", "owner": "production", "name": "preflight", "zone": "example.com", "plan": "pro",
+    "settings": ["ssl", "min_tls_version"], "rules": {CUSTOM: {"ours": 3, "limit": 20}},
+}  # fmt: skip
+
+
+def told(edge: Edge, **changed: Any) -> str:
+    """What it says; nothing when all is well. It writes nothing either way."""
+    try:
+        edge.ask("Create", DOCUMENT | changed)
+    except (HalfDone, Refused) as error:
+        return str(error)
+    finally:
+        assert not any(call.is_write for call in edge.simulator.calls)
+    return ""
+
+
+def test_a_zone_as_declared_passes(edge: Edge) -> None:
+    assert told(edge) == ""
+    assert edge.ask("Delete", DOCUMENT, f"{edge.zone.id}/x").physical_id == f"{edge.zone.id}/x"
+
+
+def test_a_lower_plan_is_named() -> None:
+    assert "the zone is on the plan free, cloudflare.plan says pro" in told(new_edge(plan_name="free"))
+
+
+def test_a_higher_plan_will_do() -> None:
+    assert told(new_edge(plan_name="business")) == ""
+
+
+def test_rules_of_others_that_leave_no_room_are_named(edge: Edge) -> None:
+    found = told(edge, rules={CUSTOM: {"ours": 3, "limit": 3}})
+    assert "3 rules of ours and 1 that are there already (by hand, 0) are more than the 3 of the plan pro" in found
+
+
+def test_a_setting_that_the_plan_locks_is_named(edge: Edge) -> None:
+    edge.zone.locked.add("min_tls_version")
+    assert "min_tls_version cannot be changed on this plan" in told(edge)
+
+
+def test_everything_is_told_at_once(edge: Edge) -> None:
+    edge.zone.locked.add("ssl")
+    found = told(edge, plan="enterprise", settings=["ssl", "no_such"], rules={CUSTOM: {"ours": 3, "limit": 1}})
+    assert found.count(";") == 3, found
+
+
+def test_a_token_that_is_no_more(edge: Edge) -> None:
+    edge.world.tokens.clear()
+    assert "Invalid API Token" in told(edge)

@@ -1,0 +1,221 @@
+"""AWS services in memory: as much of them as our functions ask for, with state."""
+
+import io
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+
+
+class _Pages:
+    def __init__(self, *pages: dict[str, Any]) -> None:
+        self._pages = pages
+
+    def paginate(self, **_: Any) -> Iterator[dict[str, Any]]:
+        yield from self._pages
+
+
+class Ec2:
+    """One prefix list, in pages of two entries."""
+
+    def __init__(self, *cidrs: str) -> None:
+        self.cidrs, self.version, self.writes = set(cidrs), 1, 0
+
+    def get_paginator(self, _: str) -> _Pages:
+        listed = sorted(self.cidrs)
+        pages = [{"Entries": [{"Cidr": each} for each in listed[at : at + 2]]} for at in range(0, len(listed), 2)]
+        return _Pages(*pages)
+
+    def describe_managed_prefix_lists(self, **_: Any) -> dict[str, Any]:
+        return {"PrefixLists": [{"Version": self.version}]}
+
+    def modify_managed_prefix_list(
+        self,
+        *,
+        PrefixListId: str,  # noqa: N803
+        CurrentVersion: int,  # noqa: N803
+        AddEntries: list[dict[str, str]],  # noqa: N803
+        RemoveEntries: list[dict[str, str]],  # noqa: N803
+    ) -> None:
+        assert CurrentVersion == self.version
+        self.cidrs |= {each["Cidr"] for each in AddEntries}
+        self.cidrs -= {each["Cidr"] for each in RemoveEntries}
+        self.version, self.writes = self.version + 1, self.writes + 1
+
+
+class S3:
+    """Buckets with a policy and objects."""
+
+    def __init__(self, *buckets: str) -> None:
+        self.policies: dict[str, str | None] = dict.fromkeys(buckets)
+        self.objects: dict[tuple[str, str], bytes] = {}
+        self.policy_writes = 0
+
+    def _check(self, bucket: str) -> None:
+        if bucket not in self.policies:
+            raise ClientError({"Error": {"Code": "NoSuchBucket", "Message": bucket}}, "S3")
+
+    def get_bucket_policy(self, Bucket: str) -> dict[str, str]:  # noqa: N803
+        self._check(Bucket)
+        if (policy := self.policies[Bucket]) is None:
+            raise ClientError({"Error": {"Code": "NoSuchBucketPolicy", "Message": ""}}, "GetBucketPolicy")
+        return {"Policy": policy}
+
+    def put_bucket_policy(self, Bucket: str, Policy: str) -> None:  # noqa: N803
+        self._check(Bucket)
+        self.policies[Bucket], self.policy_writes = Policy, self.policy_writes + 1
+
+    def statements(self, bucket: str) -> dict[str, dict[str, Any]]:
+        return {each["Sid"]: each for each in json.loads(self.policies[bucket] or '{"Statement": []}')["Statement"]}
+
+    def put_object(self, Bucket: str, Key: str, Body: bytes, **_: Any) -> None:  # noqa: N803
+        self.objects[Bucket, Key] = Body
+
+    def get_object(self, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803
+        return {"Body": io.BytesIO(self.objects[Bucket, Key])}
+
+    def list_objects_v2(self, Bucket: str, Prefix: str) -> dict[str, Any]:  # noqa: N803
+        found = [{"Key": key} for bucket, key in self.objects if bucket == Bucket and key.startswith(Prefix)]
+        return {"Contents": found} if found else {}
+
+    def get_paginator(self, _: str) -> _Pages:
+        return _Pages(
+            {"Versions": [{"Key": key, "VersionId": "1"} for _, key in self.objects]},
+            {"DeleteMarkers": [{"Key": "gone.avif", "VersionId": "2"}]},
+        )
+
+    def delete_objects(self, Bucket: str, Delete: dict[str, Any]) -> None:  # noqa: N803
+        for each in Delete["Objects"]:
+            self.objects.pop((Bucket, each["Key"]), None)
+
+
+class SecretsManager:
+    """One secret with versions and stages."""
+
+    class exceptions:  # noqa: N801  (as boto3 has it)
+        class ResourceNotFoundException(Exception):
+            pass
+
+    def __init__(self, value: str, *, created: datetime = NOW - timedelta(days=30)) -> None:
+        self.values = {"first": value}
+        self.stages = {"AWSCURRENT": "first"}
+        self.created = {"first": created}
+        self.now = NOW
+
+    def list_secret_version_ids(self, SecretId: str) -> dict[str, Any]:  # noqa: N803
+        versions = [
+            {
+                "VersionId": version,
+                "VersionStages": [stage for stage, holder in self.stages.items() if holder == version],
+                "CreatedDate": self.created[version],
+            }
+            for version in self.values
+        ]
+        return {"Versions": [each for each in versions if each["VersionStages"]]}
+
+    def get_secret_value(
+        self,
+        SecretId: str,  # noqa: N803
+        VersionStage: str = "AWSCURRENT",  # noqa: N803
+        VersionId: str | None = None,  # noqa: N803
+    ) -> dict[str, str]:
+        holder = self.stages.get(VersionStage)
+        if holder is None or (VersionId is not None and holder != VersionId):
+            raise self.exceptions.ResourceNotFoundException(VersionStage)
+        return {"SecretString": self.values[holder]}
+
+    def put_secret_value(
+        self,
+        *,
+        SecretId: str,  # noqa: N803
+        SecretString: str,  # noqa: N803
+        ClientRequestToken: str = "next",  # noqa: N803
+        VersionStages: tuple[str, ...] = ("AWSCURRENT",),  # noqa: N803
+    ) -> None:
+        self.values[ClientRequestToken], self.created[ClientRequestToken] = SecretString, self.now
+        for stage in VersionStages:
+            self.stages[stage] = ClientRequestToken
+
+    def get_random_password(self, **_: Any) -> dict[str, str]:
+        return {"RandomPassword": f"password-{len(self.values)}"}
+
+    def update_secret_version_stage(
+        self,
+        *,
+        SecretId: str,  # noqa: N803
+        VersionStage: str,  # noqa: N803
+        MoveToVersionId: str,  # noqa: N803
+        RemoveFromVersionId: str,  # noqa: N803
+    ) -> None:
+        assert self.stages[VersionStage] == RemoveFromVersionId
+        self.stages |= {VersionStage: MoveToVersionId, "AWSPREVIOUS": RemoveFromVersionId}
+        if self.stages.get("AWSPENDING") == MoveToVersionId:
+            del self.stages["AWSPENDING"]
+
+
+class Acm:
+    """Certificates that are issued when `published` says that their records are found."""
+
+    class exceptions:  # noqa: N801
+        class ResourceNotFoundException(Exception):
+            pass
+
+        class ResourceInUseException(Exception):
+            pass
+
+    def __init__(self, published: Any) -> None:
+        self._published = published
+        self.certificates: dict[str, dict[str, Any]] = {}
+        self.in_use: list[str] = []
+        self.refused = False
+        self._count = 0
+
+    def request_certificate(
+        self,
+        *,
+        DomainName: str,  # noqa: N803
+        SubjectAlternativeNames: tuple[str, ...] = (),  # noqa: N803
+        **_: Any,
+    ) -> dict[str, str]:
+        self._count += 1
+        arn = f"arn:{self._count}"
+        names = [DomainName, *SubjectAlternativeNames]
+        self.certificates[arn] = {
+            "DomainName": DomainName,
+            "SubjectAlternativeNames": names,
+            "Status": "PENDING_VALIDATION",
+            "DomainValidationOptions": [
+                {
+                    "DomainName": each,
+                    "ResourceRecord": {"Name": f"_v.{each}.", "Type": "CNAME", "Value": f"_{each}.aws."},
+                }
+                for each in names
+            ],
+        }
+        return {"CertificateArn": arn}
+
+    def describe_certificate(self, CertificateArn: str) -> dict[str, Any]:  # noqa: N803
+        found = self.certificates[CertificateArn]
+        if found["Status"] != "PENDING_VALIDATION":
+            return {"Certificate": found}
+        if self.refused:
+            found |= {"Status": "FAILED", "FailureReason": "CAA_ERROR"}
+        elif all(
+            self._published(each["ResourceRecord"]["Name"].rstrip(".")) for each in found["DomainValidationOptions"]
+        ):
+            found["Status"] = "ISSUED"
+        return {"Certificate": found}
+
+    def get_paginator(self, _: str) -> _Pages:
+        return _Pages({"CertificateSummaryList": [{"CertificateArn": arn} for arn in self.certificates]})
+
+    def delete_certificate(self, CertificateArn: str) -> None:  # noqa: N803
+        if self.in_use:
+            self.in_use.pop()
+            raise self.exceptions.ResourceInUseException
+        if self.certificates.pop(CertificateArn, None) is None:
+            raise self.exceptions.ResourceNotFoundException

@@ -1,0 +1,147 @@
+"""The bucket's policy: ours by id, others' left alone, and at no moment without what the zone sends."""
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from infra_runtime.cloudflare.memory import InMemory
+from infra_runtime.cloudflare_ranges import KEY
+from infra_runtime.custom_resource import Request
+from infra_runtime.media_access import Access, StillMoving, accepted_user_agents, converge, provide
+from infra_runtime.rotate_user_agent import NotInPlace, Rotation
+from tests.runtime.conftest import Edge
+from tests.runtime.fakes import NOW, S3, SecretsManager
+
+THEIRS = {"Sid": "Theirs", "Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Resource": "*"}
+READS = "InfraCloudflareReads"
+
+
+def access(s3: S3, secrets: SecretsManager, ranges: tuple[str, ...] = ("104.16.0.0/13",)) -> Access:
+    return Access(s3, secrets, InMemory({KEY: dict.fromkeys(ranges, NOW.isoformat())}), NOW)
+
+
+def properties(**more: str) -> dict[str, str]:
+    return {"Bucket": "media", "Secret": "ua", "Disposable": "false", **more}
+
+
+def test_readers_need_an_address_of_cloudflares_and_the_secret() -> None:
+    s3, secrets = S3("media"), SecretsManager("agent-1")
+    provide(Request("Create", properties(), None), access(s3, secrets))
+    assert s3.statements("media")[READS]["Condition"] == {
+        "IpAddress": {"aws:SourceIp": ["104.16.0.0/13"]},
+        "StringEquals": {"aws:UserAgent": ["agent-1"]},
+    }
+    assert {"InfraDenyPlainHttp", "InfraDenyOldTls"} < set(s3.statements("media"))
+    provide(Request("Update", properties(), "media"), access(s3, secrets))
+    assert s3.policy_writes == 1
+
+
+def test_before_the_ranges_are_known_nobody_reads() -> None:
+    s3 = S3("media")
+    converge("media", "ua", access(s3, SecretsManager("agent-1"), ranges=()))
+    assert READS not in s3.statements("media")
+
+
+def test_statements_of_others_stay_and_ours_go_on_delete() -> None:
+    s3, secrets = S3("media"), SecretsManager("agent-1")
+    s3.policies["media"] = json.dumps({"Statement": [THEIRS]})
+    converge("media", "ua", access(s3, secrets))
+    assert s3.statements("media")["Theirs"] == THEIRS
+    provide(Request("Delete", properties(), "media"), access(s3, secrets))
+    assert set(s3.statements("media")) == {"Theirs", "InfraDenyPlainHttp", "InfraDenyOldTls"}
+
+
+def test_only_what_may_be_lost_is_emptied() -> None:
+    s3, secrets = S3("media"), SecretsManager("agent-1")
+    s3.put_object("media", "a.avif", b"a")
+    provide(Request("Delete", properties(), "media"), access(s3, secrets))
+    assert s3.objects
+    provide(Request("Delete", properties(Disposable="true"), "media"), access(s3, secrets))
+    assert not s3.objects
+
+
+def test_a_bucket_that_is_gone_is_no_reason_to_fail_a_delete() -> None:
+    provide(Request("Delete", properties(), "media"), access(S3(), SecretsManager("agent-1")))
+
+
+def test_yesterdays_user_agent_is_refused_an_hour_after_the_rotation() -> None:
+    secrets = SecretsManager("agent-1")
+    secrets.put_secret_value(SecretId="ua", SecretString="agent-2", ClientRequestToken="v2")
+    secrets.stages["AWSPREVIOUS"] = "first"
+    early = access(S3("media"), secrets)
+    assert accepted_user_agents("ua", early) == ["agent-1", "agent-2"]
+    assert accepted_user_agents("ua", replace(early, now=NOW + timedelta(hours=2))) == ["agent-2"]
+
+
+def test_a_rotation_in_the_middle_of_the_write_is_noticed() -> None:
+    """The other writer has put its policy; ours, older, must not be what stays."""
+    secrets = SecretsManager("agent-1")
+
+    class Overtaken(S3):
+        def put_bucket_policy(self, Bucket: str, Policy: str) -> None:  # noqa: N803
+            if self.policy_writes == 0:
+                secrets.put_secret_value(
+                    SecretId="ua", SecretString="agent-2", ClientRequestToken="v2", VersionStages=("AWSPENDING",)
+                )
+            super().put_bucket_policy(Bucket, Policy)
+
+    s3 = Overtaken("media")
+    converge("media", "ua", access(s3, secrets))
+    assert s3.statements("media")[READS]["Condition"]["StringEquals"]["aws:UserAgent"] == ["agent-1", "agent-2"]
+
+
+def test_a_policy_that_never_comes_to_rest_is_an_error() -> None:
+    class Forgetful(S3):
+        def put_bucket_policy(self, Bucket: str, Policy: str) -> None:  # noqa: N803
+            return
+
+    with pytest.raises(StillMoving):
+        converge("media", "ua", access(Forgetful("media"), SecretsManager("agent-1")))
+
+
+PHASE = "http_request_late_transform"
+RULE: dict[str, Any] = {
+    "kind": "rules", "owner": "production", "name": PHASE, "zone": "example.com", "phase": PHASE,
+    "rules": [{"name": "ua", "description": "", "expression": "true", "action": "rewrite", "action_parameters": {
+        "headers": {"User-Agent": {"operation": "set", "value": {"$secret": "ua"}}}}}],
+}  # fmt: skip
+
+
+@pytest.fixture
+def rotating(edge: Edge) -> tuple[Edge, S3, SecretsManager, Rotation]:
+    s3, secrets = S3("media"), SecretsManager("agent-1")
+    edge.secrets["ua"] = "agent-1"
+    edge.ask("Create", RULE)
+    edge.memory.put(KEY, {"104.16.0.0/13": NOW.isoformat()})
+    doors = Access(s3, secrets, edge.memory, NOW)
+    converge("media", "ua", doors)
+    rotation = Rotation(edge.api(), doors, edge.memory, bucket="media", rule=PHASE, secret="ua", version="v2")
+    return edge, s3, secrets, rotation
+
+
+def sent(edge: Edge) -> str:
+    (rule,) = edge.zone.rulesets[PHASE]["rules"]
+    return str(rule["action_parameters"]["headers"]["User-Agent"]["value"])
+
+
+def test_each_step_leaves_the_doors_open_and_may_be_repeated(
+    rotating: tuple[Edge, S3, SecretsManager, Rotation],
+) -> None:
+    edge, s3, secrets, rotation = rotating
+    for step in ("createSecret", "setSecret", "testSecret", "finishSecret"):
+        for _ in range(2):
+            rotation.step(step)
+            assert sent(edge) in s3.statements("media")[READS]["Condition"]["StringEquals"]["aws:UserAgent"]
+    assert sent(edge) == secrets.get_secret_value("ua")["SecretString"] == "password-1"
+
+
+def test_a_rotation_that_is_not_in_place_does_not_count(rotating: tuple[Edge, S3, SecretsManager, Rotation]) -> None:
+    edge, _, secrets, rotation = rotating
+    rotation.step("createSecret")
+    with pytest.raises(NotInPlace, match="Cloudflare does not send it"):
+        rotation.step("testSecret")
+    assert secrets.stages["AWSCURRENT"] == "first"
+    assert sent(edge) == "agent-1"
