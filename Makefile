@@ -1,5 +1,5 @@
 # The words of this repository. `make rehearse` and `make test` need nothing done before them.
-.PHONY: setup rehearse test check format bench synth diff deploy snapshots schema lock clean
+.PHONY: setup rehearse test soak check format bench synth diff deploy snapshots schema lock clean
 ENV ?= production
 SHELL := /bin/bash
 VENV := .venv/bin
@@ -14,6 +14,9 @@ rehearse: setup  ## deploy ENV (or all) into the emulator, read it back, update,
 
 test: setup  ## everything, offline
 	@$(VENV)/pytest $(ARGS)
+
+soak: setup  ## two thousand histories of the Cloudflare provider under faults; CI runs a sample
+	@HISTORIES=2000 $(VENV)/pytest tests/runtime/cloudflare/test_histories.py $(ARGS)
 
 check: setup  ## format, lint, types, layers
 	@$(VENV)/ruff format --check --quiet . || { echo 'not formatted: make format'; exit 1; }

@@ -91,6 +91,12 @@ def hostnames_have_an_edge_certificate(environment: Environment) -> Iterator[Con
             )
 
 
+def whoever_owns_the_zone_is_told(environment: Environment) -> Iterator[Contradiction]:
+    if environment.cloudflare.zone is not None and not environment.alarms.critical:
+        expected = "at least one address where the table [cloudflare.zone] is: Cloudflare's own notifications go there"
+        yield Contradiction("alarms.critical", expected)
+
+
 def rules_by_phase(environment: Environment) -> dict[str, int]:
     """How many rules of an environment stand in each phase of its zone."""
     plan = PLANS[environment.cloudflare.plan]
@@ -219,6 +225,7 @@ RULES: tuple[Rule, ...] = (
     hostnames_are_in_the_zone,
     hostnames_have_an_edge_certificate,
     plan_can_do_it,
+    whoever_owns_the_zone_is_told,
     storage_can_grow,
     bucket_name_is_one_that_s3_takes,
     tasks_are_a_range,

@@ -15,6 +15,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tools import bench_edge
+
 ROOT = Path(__file__).resolve().parent.parent
 OUTPUT = ROOT / "build" / "bench.json"
 _EMPTY = "import aws_cdk\napp = aws_cdk.App()\napp.synth()\n"
@@ -93,6 +95,7 @@ def main() -> None:
         "three environments / production (at most 1.5)": median["three environments, not validated"]
         / median["production, not validated"],
     }
+    edge = bench_edge.measure(ROOT / "build" / "rehearsal" / "production" / "cdk.out")
     result = {
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
         + subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip(),
@@ -100,10 +103,11 @@ def main() -> None:
         "seconds": figures,
         "seconds, measured once": once,
         "ratios": ratios,
+        "edge": edge,
     }
     OUTPUT.parent.mkdir(exist_ok=True)
     OUTPUT.write_text(json.dumps(result, indent=2) + "\n")
-    print(json.dumps({"median seconds": median, "once": once, "ratios": ratios}, indent=2))
+    print(json.dumps({"median seconds": median, "once": once, "ratios": ratios, "edge": edge}, indent=2))
 
 
 def _from_a_bare_clone() -> float:

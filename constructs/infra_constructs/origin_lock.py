@@ -37,7 +37,11 @@ class OriginLock(Construct):
     ) -> None:
         super().__init__(scope, id_)
         authority = secretsmanager.Secret(
-            self, "Authority", description="CA of the client certificates that Cloudflare shows; made by a function"
+            self,
+            "Authority",
+            description="CA of the client certificates that Cloudflare shows; made by a function",
+            # Until then something that cannot be taken for the JSON of a CA.
+            generate_secret_string=secretsmanager.SecretStringGenerator(exclude_punctuation=True),
         )
         acknowledge(
             authority,

@@ -71,6 +71,22 @@ MALFORMED = [
     ("staging's bucket", "daadaar-media-frkia", "daadaar-media-staging-frkia", "", "no other environment uses"),
     ("no provider in the account", "owns_oidc_provider = true", "owns_oidc_provider = false",
      "delivery.owns_oidc_provider", "exactly one environment of account"),
+    ("no certificate at the edge", 'api = "api.daadaar.com"', 'api = "api.eu.daadaar.com"', "domains.api", "one level only"),
+    ("another plan than the others", 'plan = "pro"', 'plan = "business"', "", "they share the zone"),
+    ("a plan of one's own", 'plan = "pro"', 'plan = "plus"', "cloudflare.plan", '"business"'),
+    ("a third limit of two", "[cloudflare.zone.owasp]", "[cloudflare.rate_limits.more]\npath = \"/x\"\nrequests = 1\n"
+     "period_seconds = 10\nblock_seconds = 10\n[cloudflare.zone.owasp]", "", "that is all of the plan pro"),
+    ("a period too long", "period_seconds = 60", "period_seconds = 600", "cloudflare.rate_limits.sign-in.period_seconds",
+     "at most 60"),
+    ("a block too long", "block_seconds = 600", "block_seconds = 86400", "cloudflare.rate_limits.sign-in.block_seconds",
+     "at most 3600"),
+    ("a limit without a path", 'path = "/api/auth/"\n', "", "cloudflare.rate_limits.sign-in.path", "it is missing"),
+    ("a limit with a bad name", "rate_limits.sign-in", "rate_limits.Sign_In", "cloudflare.rate_limits.Sign_In", "a name"),
+    ("a limit that is a number", "[cloudflare.rate_limits.sign-in]", "[cloudflare.rate_limits]\nother = 3\n"
+     "[cloudflare.rate_limits.sign-in]", "cloudflare.rate_limits.other", "a table"),
+    ("managed rules undecided", "[cloudflare.zone.owasp]\n", "[cloudflare.zone]\n[cloudflare.zone.unknown]\n",
+     "cloudflare.zone.owasp", "your decision"),
+    ("a token in the file", 'token_secret = "', f'token = "{SECRET}"\ntoken_secret = "', "cloudflare.token", "********"),
     ("broken TOML", "[database]", "[database", "file", "valid TOML"),
     ("a secret where it should not be", "[redis]", f'[redis]\npassword = "{SECRET}"', "redis.password", "********"),
     ("a secret inside of a URL", "[redis]", f'[redis]\nurl = "rediss://u:{SECRET}@h:6379"', "redis.url", "********"),
@@ -147,6 +163,41 @@ def test_a_network_too_small_for_its_tasks_is_refused(environments: Path) -> Non
     told = problems(environments)
     assert "room for 516 tasks (blue and green at max_tasks) in 2 of 3 zones" in told[0]
     assert "a /22 gives 123 addresses in each zone's private subnet" in told[0]
+
+
+def free(directory: Path) -> None:
+    """All three environments on the free plan."""
+    for file in directory.glob("*.toml"):
+        text = re.sub(r"\[cloudflare.rate_limits[^\[]*", "", file.read_text().replace('plan = "pro"', 'plan = "free"'))
+        file.write_text(re.sub(r"\[cloudflare.zone.owasp\][^\[]*", "[cloudflare.zone]\n\n", text))
+
+
+def test_what_the_free_plan_cannot_do_is_refused_and_what_it_can_is_not(environments: Path) -> None:
+    free(environments)
+    (told,) = problems(environments)
+    assert "at most 5 rules of http_request_firewall_custom in daadaar.com: that is all of the plan free" in told
+    (environments / "dev.toml").unlink()
+    assert set(load(directory=environments)) == {"staging", "production"}
+
+
+@pytest.mark.parametrize(("addition", "words"), [
+    ("[cloudflare.zone.owasp]\nparanoia = 1\nthreshold = 60\n", "OWASP and Cloudflare's managed rules begin there"),
+    ("[cloudflare.rate_limits.a]\npath = \"/\"\nrequests = 9\nperiod_seconds = 60\nblock_seconds = 10\n", "at most 10"),
+])  # fmt: skip
+def test_the_free_plan_says_what_it_costs(addition: str, words: str, environments: Path) -> None:
+    free(environments)
+    (environments / "dev.toml").unlink()
+    spoil(environments, "[network]", f"{addition}\n[network]")
+    assert words in "".join(problems(environments))
+
+
+def test_a_zone_has_one_owner(environments: Path) -> None:
+    file = environments / "staging.toml"
+    owasp = "[cloudflare.zone.owasp]\nparanoia = 1\nthreshold = 60\n\n[network]"
+    file.write_text(file.read_text().replace("[network]", owasp, 1))
+    told = problems(environments)
+    assert any("in exactly one environment of daadaar.com" in each for each in told)
+    assert any("found in: production, staging" in each for each in told)
 
 
 def run(*command: str, context: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:

@@ -10,11 +10,11 @@ import pytest
 
 from infra_runtime.cloudflare.api import Api, Clock, Pace
 from infra_runtime.cloudflare.credentials import Secrets
-from infra_runtime.cloudflare.memory import InMemory
 from infra_runtime.cloudflare.provider import provide
 from infra_runtime.custom_resource import Request, Result
 from rehearsal.cloudflare.contract import Contract
 from rehearsal.cloudflare.foreign import foreign_objects, settle
+from rehearsal.cloudflare.memory import InMemory
 from rehearsal.cloudflare.server import in_process
 from rehearsal.cloudflare.simulator import Simulator
 from rehearsal.cloudflare.world import World, Zone

@@ -100,8 +100,6 @@ class Api:
 
     def __post_init__(self) -> None:
         self._not_before = 0.0
-        self.calls = 0
-        self.writes = 0
 
     def get(self, path: str, **query: str | int) -> Any:
         """The result. Raises `NotFound`, `Refused`, `Unavailable`."""
@@ -120,7 +118,6 @@ class Api:
 
     def write(self, method: str, path: str, body: Any = None) -> Any:
         """What Cloudflare says it did, which may be None. Raises `Unsure` besides what `get` raises."""
-        self.writes += 1
         return self._ask(method, path, body=body)["result"]
 
     def wait(self, seconds: float, why: str) -> None:
@@ -138,7 +135,6 @@ class Api:
             if self.clock.now() >= self.deadline:
                 raise Unavailable(f"{what}: no time is left")
             self.pace.take()
-            self.calls += 1
             trouble, was_sent, wait = None, True, None
             try:
                 response = self.http.request(

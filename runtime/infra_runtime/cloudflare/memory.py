@@ -1,7 +1,7 @@
 """What has to be remembered between two deployments, in Systems Manager parameters."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 
@@ -51,18 +51,3 @@ class SsmMemory:
         return {
             each["Name"].removeprefix(path): json.loads(each["Value"]) for page in pages for each in page["Parameters"]
         }
-
-
-@dataclass
-class InMemory:
-    """For those who only look: nothing was there before, and nothing is kept."""
-
-    values: dict[str, Any] = field(default_factory=dict)
-
-    def get(self, key: str) -> Any:
-        return self.values.get(key)
-
-    def put(self, key: str, value: Any) -> None:
-        self.values.pop(key, None)
-        if value:
-            self.values[key] = value

@@ -95,10 +95,8 @@ class Rules:
             "phase": self.declared["phase"],
             "rules": list(wanted.values()),
         }
-        what = ", ".join(wanted)
-        return Change(
-            "create", self._what(what), lambda: self.api.write("POST", self._path, body), after=list(wanted.values())
-        )
+        what = f"phase {self.declared['phase']}, with {', '.join(wanted)}"
+        return Change("create", what, lambda: self.api.write("POST", self._path, body), after=list(wanted.values()))
 
     def _missing(
         self,

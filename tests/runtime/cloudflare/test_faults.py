@@ -374,3 +374,33 @@ def test_no_more_than_four_requests_a_second_in_the_long_run(edge: Edge) -> None
     for _ in range(2000):
         api.get("/zones")
     assert 2000 / (edge.time.seconds - started) <= 4
+
+
+def test_another_environment_writes_into_the_phase_at_the_same_time(stage: Stage, http: httpx.Client) -> None:
+    """Between our look and our write, staging opens the phase, or adds a rule behind which ours was to stand."""
+    staging = new_edge(lambda _: http)
+    staging.base_url, staging.time = stage.edge.base_url, stage.edge.time
+    phase = "http_ratelimit"
+    limit = {"characteristics": ["ip.src"], "period": 10, "requests_per_period": 5, "mitigation_timeout": 10}
+    rule = {"description": "", "action": "block", "ratelimit": limit}
+    theirs = rules(rule | {"name": "theirs", "expression": 'http.host eq "s"'}, phase=phase, owner="staging")
+
+    def overtaken(line: Line, handler: Http, call: Call) -> None:
+        staging.ask("Create", theirs)
+        send(handler, 400, line.carry_out(call))
+
+    stage.line.spoiled = [("POST", overtaken)]
+    ours_too = rules(rule | {"name": "ours", "expression": 'http.host eq "p"'}, phase=phase)
+    answer = stage.ask("Create", ours_too)
+    assert answer.status == "SUCCESS", answer.reason
+    assert [each["ref"] for each in stage.edge.zone.rulesets[phase]["rules"]] == ["staging.theirs", "production.ours"]
+
+
+def test_a_delete_of_what_somebody_has_changed_or_deleted(stage: Stage) -> None:
+    before = stage.edge.foreign()
+    made = stage.ask("Create", rules(cache_rule("a"), cache_rule("b")))
+    found = [each for each in stage.edge.zone.rulesets[CACHE]["rules"] if each["ref"].startswith("production.")]
+    found[0]["expression"] = "true"
+    stage.edge.zone.rulesets[CACHE]["rules"].remove(found[1])
+    assert stage.ask("Delete", rules(cache_rule("a"), cache_rule("b")), made.physical_id).status == "SUCCESS"
+    assert (ours(stage.edge), stage.edge.foreign()) == ([], before)
