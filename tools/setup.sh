@@ -39,6 +39,8 @@ if ! is_current .venv/.installed "$wanted"; then
   # What Lambda functions bring along, as they will find it: for ARM, whatever this machine is.
   .venv/bin/uv pip install --quiet --target .venv/lambda/python --python-platform aarch64-manylinux2014 \
     --python-version 3.14 --no-build --no-deps --require-hashes -r runtime/requirements.txt
+  # One file, as every synthesis copies it.
+  .venv/bin/python -m zipfile -c .venv/lambda.zip .venv/lambda/python
   # One synthesis now, for what would make the first one slow: the bytecode that `python -O` reads, also where the
   # environment forbids to write any later, and jsii's cache of the unpacked libraries.
   env -u PYTHONDONTWRITEBYTECODE CDK_VALIDATION=false CDK_OUTDIR=.venv/warm .venv/bin/python -O app.py

@@ -15,7 +15,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 _RUNTIME = _ROOT / "runtime"
 _LOCK = _RUNTIME / "requirements.txt"
 # Installed by tools/setup.sh, so that nothing at synthesis needs a network.
-_LIBRARIES = _ROOT / ".venv" / "lambda"
+_LIBRARIES = _ROOT / ".venv" / "lambda.zip"
 _PYTHON = lambda_.Runtime.PYTHON_3_14
 
 
