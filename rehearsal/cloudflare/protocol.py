@@ -23,6 +23,7 @@ class Call:
 class Answer:
     status: int
     body: dict[str, Any]
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class Problem(Exception):

@@ -22,7 +22,7 @@ Intercept = Callable[[BaseHTTPRequestHandler, Call], bool]
 def in_process(simulator: Simulator) -> httpx.Client:
     def respond(request: httpx.Request) -> httpx.Response:
         answer = simulator.answer(_call(request.method, str(request.url), request.headers, request.content))
-        return httpx.Response(answer.status, json=answer.body)
+        return httpx.Response(answer.status, json=answer.body, headers=dict(answer.headers))
 
     return httpx.Client(transport=httpx.MockTransport(respond))
 
@@ -46,7 +46,7 @@ def served(simulator: Simulator, *, intercept: Intercept | None = None) -> Itera
             if intercept is not None and intercept(self, call):
                 return
             answer = simulator.answer(call)
-            send(self, answer.status, json.dumps(answer.body).encode())
+            send(self, answer.status, json.dumps(answer.body).encode(), **answer.headers)
 
         do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _respond  # noqa: N815
 

@@ -5,8 +5,11 @@ docs/unverified-on-live.md. Every request is checked against the contract of the
 """
 
 import copy
+import math
 import re
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +23,8 @@ from rehearsal.cloudflare.world import World, Zone, identity
 Handler = Callable[..., Any]
 _ROUTES: list[tuple[str, re.Pattern[str], Handler]] = []
 _LONGEST_PAGE = 1000
+# Of each user, whatever the token, in any five minutes.
+_REQUESTS, _WINDOW_SECONDS = 1200, 300
 
 
 def route(method: str, pattern: str) -> Callable[[Handler], Handler]:
@@ -40,15 +45,30 @@ class Simulator:
     contract: Contract = field(default_factory=Contract)
     calls: list[Call] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
+    now: Callable[[], float] = time.monotonic
+    _recent: deque[float] = field(default_factory=deque)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def answer(self, call: Call) -> Answer:
         with self._lock:
             self.calls.append(call)
+            if (wait := self._over_the_limit()) > 0:
+                refused = problem(Problem(429, 971, "Please wait and consider throttling your request speed"))
+                return Answer(429, refused.body, {"Retry-After": str(math.ceil(wait))})
             try:
                 return self._handled(call)
             except Problem as refused:
                 return problem(refused)
+
+    def _over_the_limit(self) -> float:
+        """Seconds until another request is allowed; 0 when this one is, which is then counted."""
+        now = self.now()
+        while self._recent and self._recent[0] <= now - _WINDOW_SECONDS:
+            self._recent.popleft()
+        if len(self._recent) >= _REQUESTS:
+            return self._recent[0] + _WINDOW_SECONDS - now
+        self._recent.append(now)
+        return 0
 
     def _handled(self, call: Call) -> Answer:
         self._authorize(call)

@@ -99,8 +99,9 @@ class Edge:
 def new_edge(http: Callable[[Simulator], httpx.Client] = in_process, **zone: Any) -> Edge:
     world = World([Zone("example.com", **zone)], tokens={TOKEN: "active"})
     settle(world)
-    simulator = Simulator(world, contract=_CONTRACT)
-    return Edge(world, simulator, http(simulator))
+    passing = Time()
+    simulator = Simulator(world, contract=_CONTRACT, now=lambda: passing.seconds)
+    return Edge(world, simulator, http(simulator), passing)
 
 
 @pytest.fixture
