@@ -15,6 +15,7 @@ from infra_runtime.cloudflare import zone as zones
 from infra_runtime.cloudflare.api import BASE_URL, Api, Clock, Pace
 from infra_runtime.cloudflare.converge import converge
 from infra_runtime.cloudflare.provider import subject
+from ops.edge.synthesized import text_of
 from rehearsal.account import TOKEN, cloudflare_for
 from rehearsal.cloudflare.memory import InMemory
 from rehearsal.cloudflare.server import in_process
@@ -123,11 +124,8 @@ def _declarations(assembly: Path) -> Iterator[dict[str, Any]]:
     (template,) = (assembly / "assembly-production").glob("productionEdge*.template.json")
     for each in json.loads(template.read_text())["Resources"].values():
         if each["Type"] == "Custom::Cloudflare":
-            document = each["Properties"]["Document"]
-            if isinstance(document, dict):
-                parts = document["Fn::Join"][1]
-                document = "".join(part if isinstance(part, str) else "known-to-aws.example.net" for part in parts)
-            yield json.loads(document, object_hook=_without_references)
+            text = text_of(each["Properties"]["Document"], unknown="known-to-aws.example.net")
+            yield json.loads(text, object_hook=_without_references)
 
 
 def _without_references(node: dict[str, Any]) -> Any:

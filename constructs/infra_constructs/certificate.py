@@ -55,17 +55,11 @@ class ValidatedCertificate(Construct):
                 allows_on(where),
                 reason="A certificate has no name before it is requested, only a number.",
             )
-        resource = cdk.CustomResource(
+        document = {"owner": f"{owner}.certificate", "zone": zone, "hosts": list(hosts), "adopt": adopt}
+        self.resource = handler.resource(
             self,
             "Resource",
-            resource_type="Custom::ValidatedCertificate",
-            service_token=handler.function.function_arn,
-            properties={
-                "Document": stack.to_json_string(
-                    {"owner": f"{owner}.certificate", "zone": zone, "hosts": list(hosts), "adopt": adopt}
-                )
-            },
+            kind="Custom::ValidatedCertificate",
+            properties={"Document": stack.to_json_string(document)},
         )
-        resource.node.add_dependency(handler.policy)
-        self.resource = resource
-        self.certificate = acm.Certificate.from_certificate_arn(self, "Issued", resource.ref)
+        self.certificate = acm.Certificate.from_certificate_arn(self, "Issued", self.resource.ref)

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import aws_cdk as cdk
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
@@ -59,6 +61,27 @@ class RuntimeFunction(Construct):
             environment=dict(environment or {}),
             log_group=log_group,
             logging_format=lambda_.LoggingFormat.JSON,
+        )
+
+    def resource(self, scope: Construct, id_: str, *, kind: str, properties: Mapping[str, str]) -> cdk.CustomResource:
+        """A custom resource that this function brings about, once it may do what it has to."""
+        made = cdk.CustomResource(
+            scope, id_, resource_type=kind, service_token=self.function.function_arn, properties=properties
+        )
+        made.node.add_dependency(self.policy)
+        return made
+
+    def run_every(
+        self, interval: cdk.Duration, scope: Construct, id_: str, *, description: str, event: object = None
+    ) -> None:
+        """A schedule; `event` is what the function is given, EventBridge's own when None."""
+        given = None if event is None else events.RuleTargetInput.from_object(event)
+        events.Rule(
+            scope,
+            id_,
+            description=description,
+            schedule=events.Schedule.rate(interval),
+            targets=[targets.LambdaFunction(self.function, event=given)],
         )
 
 

@@ -28,7 +28,7 @@ class ImageSeeder(Construct):
         """A custom resource and not `AWS::SSM::Parameter`: every release changes the value, which CloudFormation
         would call drift and, the next time that the bootstrap image changes, undo.
         """
-        grant = self._handler.role.add_to_principal_policy(
+        self._handler.role.add_to_policy(
             iam.PolicyStatement(
                 actions=["ssm:GetParameter", "ssm:PutParameter", "ssm:DeleteParameter"],
                 resources=[
@@ -38,16 +38,9 @@ class ImageSeeder(Construct):
                 ],
             )
         )
-        pointer = cdk.CustomResource(
-            scope,
-            id_,
-            resource_type="Custom::ImagePointer",
-            service_token=self._handler.function.function_arn,
-            properties={"Parameter": parameter_name, "Seed": image},
+        return self._handler.resource(
+            scope, id_, kind="Custom::ImagePointer", properties={"Parameter": parameter_name, "Seed": image}
         )
-        if grant.policy_dependable is not None:
-            pointer.node.add_dependency(grant.policy_dependable)
-        return pointer
 
 
 class ServiceImages(Construct):

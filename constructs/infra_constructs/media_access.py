@@ -1,8 +1,6 @@
 """Who may read the media bucket: our Cloudflare zone, by its addresses and a secret that only it sends."""
 
 import aws_cdk as cdk
-from aws_cdk import aws_events as events
-from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_secretsmanager as secretsmanager
@@ -49,22 +47,18 @@ class MediaAccess(Construct):
         if is_disposable:
             self._grant_emptying(bucket)
         properties = {"Bucket": bucket.bucket_name, "Secret": self.user_agent.secret_arn}
-        self.resource = cdk.CustomResource(
+        self.resource = self.handler.resource(
             self,
             "Resource",
-            resource_type="Custom::MediaAccess",
-            service_token=self.handler.function.function_arn,
+            kind="Custom::MediaAccess",
             properties={**properties, "Disposable": str(is_disposable).lower()},
         )
-        self.resource.node.add_dependency(self.handler.policy)
-        events.Rule(
+        self.handler.run_every(
+            cdk.Duration.minutes(10),
             self,
             "Often",
             description="New ranges are let in, user agents of yesterday are not",
-            schedule=events.Schedule.rate(cdk.Duration.minutes(10)),
-            targets=[
-                targets.LambdaFunction(self.handler.function, event=events.RuleTargetInput.from_object(properties))
-            ],
+            event=properties,
         )
 
     def _grant_emptying(self, bucket: s3.IBucket) -> None:

@@ -2,8 +2,6 @@
 
 import aws_cdk as cdk
 from aws_cdk import aws_ec2 as ec2
-from aws_cdk import aws_events as events
-from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
@@ -60,23 +58,13 @@ class OriginAccess(Construct):
             iam.PolicyStatement(actions=["ec2:DescribeManagedPrefixLists"], resources=["*"])
         )  # fmt: skip
         acknowledge(handler.policy, allows_on("*"), reason="Describing prefix lists is not granted one by one.")
-        resource = cdk.CustomResource(
-            self,
-            "Ranges",
-            resource_type="Custom::CloudflareRanges",
-            service_token=handler.function.function_arn,
-            properties={"PrefixList": ranges.prefix_list_id},
-        )
-        resource.node.add_dependency(handler.policy)
-        events.Rule(
+        properties = {"PrefixList": ranges.prefix_list_id}
+        handler.resource(self, "Ranges", kind="Custom::CloudflareRanges", properties=properties)
+        handler.run_every(
+            cdk.Duration.hours(1),
             self,
             "Hourly",
             description="Cloudflare publishes a new range before it is used",
-            schedule=events.Schedule.rate(cdk.Duration.hours(1)),
-            targets=[
-                targets.LambdaFunction(
-                    handler.function, event=events.RuleTargetInput.from_object({"PrefixList": ranges.prefix_list_id})
-                )
-            ],
+            event=properties,
         )
         return handler

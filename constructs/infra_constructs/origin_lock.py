@@ -4,8 +4,6 @@ from collections.abc import Sequence
 
 import aws_cdk as cdk
 from aws_cdk import aws_elasticloadbalancingv2 as elbv2
-from aws_cdk import aws_events as events
-from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_secretsmanager as secretsmanager
@@ -87,21 +85,15 @@ class OriginLock(Construct):
             "bucket": bucket.bucket_name,
             "key": _KEY,
         }
-        resource = cdk.CustomResource(
-            self,
-            "Resource",
-            resource_type="Custom::OriginLock",
-            service_token=self.handler.function.function_arn,
-            properties={"Document": stack.to_json_string(document)},
+        self.resource = self.handler.resource(
+            self, "Resource", kind="Custom::OriginLock", properties={"Document": stack.to_json_string(document)}
         )
-        resource.node.add_dependency(self.handler.policy)
-        self.resource = resource
         self.trust_store = elbv2.TrustStore(self, "TrustStore", bucket=bucket, key=_KEY)
-        self.trust_store.node.add_dependency(resource)
-        events.Rule(
+        self.trust_store.node.add_dependency(self.resource)
+        self.handler.run_every(
+            cdk.Duration.days(1),
             self,
             "Daily",
             description="Renews Cloudflare's client certificate in time",
-            schedule=events.Schedule.rate(cdk.Duration.days(1)),
-            targets=[targets.LambdaFunction(self.handler.function, event=events.RuleTargetInput.from_object(document))],
+            event=document,
         )

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ class NotDeployedYet(Exception):
 def declarations(name: str, session: boto3.Session) -> Iterator[tuple[str, dict[str, Any] | None]]:
     """(kind/name, document) of each; None where it refers to what is not deployed yet."""
     for stack, template in _templates(name):
-        known = _Known(session, stack, template)
+        known = _Known(session, stack)
         for resource in template["Resources"].values():
             if resource["Type"] != "Custom::Cloudflare":
                 continue
@@ -32,13 +32,17 @@ def declarations(name: str, session: boto3.Session) -> Iterator[tuple[str, dict[
                 document = json.loads(known.resolve(raw))
             except NotDeployedYet:
                 # What it is can be read all the same: only a name or two inside are open.
-                open_document = json.loads(
-                    "".join(part if isinstance(part, str) else "?" for part in raw["Fn::Join"][1])
-                )
+                open_document = json.loads(text_of(raw, unknown="?"))
                 yield f"{open_document['kind']}/{open_document['name']}", None
                 continue
             if document["kind"] != "preflight":
                 yield f"{document['kind']}/{document['name']}", document
+
+
+def text_of(document: Any, *, unknown: str) -> str:
+    """A declaration as it stands in a template, with `unknown` for what only AWS knows."""
+    parts = document["Fn::Join"][1] if isinstance(document, dict) else [document]
+    return "".join(part if isinstance(part, str) else unknown for part in parts)
 
 
 def _templates(name: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -72,9 +76,9 @@ def _templates(name: str) -> Iterator[tuple[str, dict[str, Any]]]:
 class _Known:
     """Resolves the few intrinsic functions that a declaration has in it."""
 
-    def __init__(self, session: boto3.Session, stack: str, template: Mapping[str, Any]) -> None:
+    def __init__(self, session: boto3.Session, stack: str) -> None:
         self._cloudformation = session.client("cloudformation")
-        self._stack, self._template = stack, template
+        self._stack = stack
         self._exports: dict[str, str] | None = None
 
     def resolve(self, node: Any) -> str:

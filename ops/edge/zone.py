@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import boto3
@@ -45,8 +46,11 @@ class EdgeOf:
         return dict(sorted(found.items()))
 
     def subject(self, document: Mapping[str, Any]) -> Subject:
-        zone = zones.find(self.api, document["zone"])
-        return subject(self.secrets.resolve(document), api=self.api, zone=zone, memory=self.memory)
+        return subject(self.secrets.resolve(document), api=self.api, zone=self._zone, memory=self.memory)
+
+    @cached_property
+    def _zone(self) -> zones.Zone:
+        return zones.find(self.api, self.environment.domains.zone)
 
 
 def open_edge(name: str, environment: Environment) -> EdgeOf:

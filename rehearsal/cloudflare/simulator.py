@@ -184,34 +184,18 @@ def _delete_rule(world: World, call: Call, zone: Zone, ruleset: str, rule: str) 
     return rulesets.delete_rule(zone, ruleset, rule)
 
 
-@route("GET", "/zones/{zone}/settings/{setting}")
+# Two of the settings stand elsewhere, under the last part of their path.
+_SETTING = "/zones/{zone}/(?:settings|argo|cache)/{setting}"
+
+
+@route("GET", _SETTING)
 def _setting(world: World, call: Call, zone: Zone, setting: str) -> Any:
     return settings.read(zone, setting)
 
 
-@route("PATCH", "/zones/{zone}/settings/{setting}")
+@route("PATCH", _SETTING)
 def _set(world: World, call: Call, zone: Zone, setting: str) -> Any:
     return settings.write(zone, setting, call.body["value"])
-
-
-@route("GET", "/zones/{zone}/argo/tiered_caching")
-def _tiered(world: World, call: Call, zone: Zone) -> Any:
-    return settings.read(zone, "tiered_caching")
-
-
-@route("PATCH", "/zones/{zone}/argo/tiered_caching")
-def _set_tiered(world: World, call: Call, zone: Zone) -> Any:
-    return settings.write(zone, "tiered_caching", call.body["value"])
-
-
-@route("GET", "/zones/{zone}/cache/tiered_cache_smart_topology_enable")
-def _smart(world: World, call: Call, zone: Zone) -> Any:
-    return settings.read(zone, "tiered_cache_smart_topology_enable")
-
-
-@route("PATCH", "/zones/{zone}/cache/tiered_cache_smart_topology_enable")
-def _set_smart(world: World, call: Call, zone: Zone) -> Any:
-    return settings.write(zone, "tiered_cache_smart_topology_enable", call.body["value"])
 
 
 @route("GET", "/zones/{zone}/bot_management")

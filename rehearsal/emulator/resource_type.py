@@ -94,6 +94,22 @@ def extend(name: str, **replacements: Any) -> Mapping[str, Any]:
     return {key: _on_the_loop(function) if callable(function) else function for key, function in own.items()}
 
 
+def complete(name: str, afterwards: Callable[[str, dict[str, Any]], None]) -> None:
+    """Calls `afterwards(physical_id, properties)` when MiniStack has created or updated a resource of the type."""
+
+    def create(logical_id: str, properties: dict[str, Any], stack_name: str) -> tuple[str, dict[str, Any]]:
+        physical_id, attributes = own["create"](logical_id, properties, stack_name)
+        afterwards(physical_id, properties)
+        return physical_id, attributes
+
+    def update(physical_id: str, old: dict[str, Any], new: dict[str, Any], *rest: Any) -> tuple[str, dict[str, Any]]:
+        physical_id, attributes = own["update"](physical_id, old, new, *rest)
+        afterwards(physical_id, new)
+        return physical_id, attributes
+
+    own = extend(name, create=create, update=update)
+
+
 def run_beside_the_loop() -> None:
     """Runs our types on threads of their own: they call the emulator back, and would wait for themselves otherwise.
 

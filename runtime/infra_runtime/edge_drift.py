@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from infra_runtime.aws import client
@@ -60,9 +61,9 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, int]:
 def look(api: Api, secrets: Secrets, memory: SsmMemory) -> list[Drift]:
     """Every declaration of the environment, compared with its zone."""
     found = []
+    zone_of = cache(lambda name: zones.find(api, name))
     for name, document in sorted(memory.all("declared").items()):
-        zone = zones.find(api, document["zone"])
-        declared = subject(secrets.resolve(document), api=api, zone=zone, memory=memory)
+        declared = subject(secrets.resolve(document), api=api, zone=zone_of(document["zone"]), memory=memory)
         try:
             changes, conflict = declared.changes(present=True), None
         except Conflict as error:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ops.edge.synthesized import text_of
 from rehearsal.cloudflare.contract import Contract
 from rehearsal.cloudflare.protocol import Answer, Call
 from rehearsal.cloudflare.server import resolve
@@ -24,9 +25,7 @@ def recorded(templates: dict[str, dict[str, Any]]) -> list[Call]:
     edge = new_edge()
     for resource in templates["production/Edge"]["Resources"].values():
         if resource["Type"] == "Custom::Cloudflare":
-            raw = resource["Properties"]["Document"]
-            parts = raw["Fn::Join"][1] if isinstance(raw, dict) else [raw]
-            text = "".join(part if isinstance(part, str) else "x.example.net" for part in parts)
+            text = text_of(resource["Properties"]["Document"], unknown="x.example.net")
             document = json.loads(text.replace("daadaar.com", "example.com"))
             edge.secrets["x.example.net"] = "agent"
             made = edge.ask("Create", document)

@@ -13,6 +13,7 @@ import pytest
 
 from config import available, load
 from config.rules import rules_by_phase
+from ops.edge.synthesized import text_of
 
 Templates = dict[str, dict[str, Any]]
 ROOT = Path(__file__).resolve().parents[2]
@@ -88,10 +89,7 @@ def declarations(templates: Templates, name: str, *, stack: str = "Edge") -> dic
     """Each declaration in the zone, by kind and name; what only AWS knows stands as ? in it."""
     found = {}
     for _, each in of_type(templates, "Custom::Cloudflare", name=f"{name}/{stack}"):
-        document = each["Properties"]["Document"]
-        if isinstance(document, dict):
-            document = "".join(part if isinstance(part, str) else "?" for part in document["Fn::Join"][1])
-        declared = json.loads(document)
+        declared = json.loads(text_of(each["Properties"]["Document"], unknown="?"))
         found[f"{declared['kind']}/{declared['name']}"] = declared
     return found
 

@@ -1,8 +1,6 @@
 """Whether the zone is still as declared, asked four times a day."""
 
 import aws_cdk as cdk
-from aws_cdk import aws_events as events
-from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
@@ -37,10 +35,6 @@ class DriftCheck(Construct):
         memory.grant(self.handler, writes=False)
         for secret in secrets:
             secret.grant_read(self.handler.role)
-        events.Rule(
-            self,
-            "Schedule",
-            description="Compares the Cloudflare zone with what was declared",
-            schedule=events.Schedule.rate(cdk.Duration.hours(6)),
-            targets=[targets.LambdaFunction(self.handler.function)],
+        self.handler.run_every(
+            cdk.Duration.hours(6), self, "Schedule", description="Compares the Cloudflare zone with what was declared"
         )

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from rehearsal.emulator.resource_type import Properties, Refused, client, extend
+from rehearsal.emulator.resource_type import Properties, Refused, client, complete
 
 
 def _rule(rule: Properties) -> dict[str, Any]:
@@ -37,14 +37,4 @@ def _complete(bucket: str, properties: Properties) -> None:
 
 
 def install() -> None:
-    def create(logical_id: str, properties: dict[str, Any], stack_name: str) -> tuple[str, dict[str, Any]]:
-        bucket, attributes = own["create"](logical_id, properties, stack_name)
-        _complete(bucket, properties)
-        return bucket, attributes
-
-    def update(physical_id: str, old: dict[str, Any], new: dict[str, Any], *rest: Any) -> tuple[str, dict[str, Any]]:
-        bucket, attributes = own["update"](physical_id, old, new, *rest)
-        _complete(bucket, new)
-        return bucket, attributes
-
-    own = extend("AWS::S3::Bucket", create=create, update=update)
+    complete("AWS::S3::Bucket", _complete)

@@ -7,7 +7,7 @@ from cryptography import x509
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import alb
 
-from rehearsal.emulator.resource_type import Properties, Provisioned, Refused, client, extend, register
+from rehearsal.emulator.resource_type import Properties, Provisioned, Refused, client, complete, register
 
 _stores: dict[str, int] = {}
 """CA certificates by ARN."""
@@ -67,17 +67,7 @@ def install() -> None:
             raise Refused(f"Trust store '{mutual.get('TrustStoreArn')}' not found")
         alb._listeners[physical_id]["MutualAuthentication"] = mutual or {"Mode": "off"}
 
-    def create(logical_id: str, properties: dict[str, Any], stack_name: str) -> tuple[str, dict[str, Any]]:
-        physical_id, attributes = own["create"](logical_id, properties, stack_name)
-        with_mutual(physical_id, properties)
-        return physical_id, attributes
-
-    def update(physical_id: str, old: dict[str, Any], new: dict[str, Any], *rest: Any) -> tuple[str, dict[str, Any]]:
-        physical_id, attributes = own["update"](physical_id, old, new, *rest)
-        with_mutual(physical_id, new)
-        return physical_id, attributes
-
-    own = extend("AWS::ElasticLoadBalancingV2::Listener", create=create, update=update)
+    complete("AWS::ElasticLoadBalancingV2::Listener", with_mutual)
     own_answer = alb._listener_xml
 
     def answer(listener: dict[str, Any]) -> str:

@@ -30,12 +30,7 @@ class CloudflareError(Exception):
 
 
 class Refused(CloudflareError):
-    """A definite no. `codes` are Cloudflare's own."""
-
-    def __init__(self, message: str, *, status: int, codes: tuple[int, ...] = ()) -> None:
-        super().__init__(message)
-        self.status = status
-        self.codes = codes
+    """A definite no."""
 
 
 class NotFound(Refused):
@@ -120,6 +115,13 @@ class Api:
         """What Cloudflare says it did, which may be None. Raises `Unsure` besides what `get` raises."""
         return self._ask(method, path, body=body)["result"]
 
+    def delete(self, path: str) -> None:
+        """What is not there any more, as somebody else has deleted it, or a lost answer has, is deleted."""
+        try:
+            self.write("DELETE", path)
+        except NotFound:
+            return
+
     def wait(self, seconds: float, why: str) -> None:
         """Raises `Unavailable` rather than go on beyond the deadline."""
         left = self.deadline - self.clock.now()
@@ -167,10 +169,9 @@ class Api:
             return envelope
         errors = [each for each in envelope.get("errors") or [] if isinstance(each, dict)]
         told = "; ".join(_told(each) for each in errors) or "no reason given"
-        codes = tuple(int(each["code"]) for each in errors if str(each.get("code", "")).lstrip("-").isdigit())
         hint = " (is the token still valid, and does it have the permission?)" if status in (401, 403) else ""
         kind = NotFound if status == 404 else Refused
-        raise kind(self.redact(f"{what}: HTTP {status}: {told}{hint}"), status=status, codes=codes)
+        raise kind(self.redact(f"{what}: HTTP {status}: {told}{hint}"))
 
 
 def _envelope(response: httpx.Response, *, is_read: bool) -> dict[str, Any] | None:

@@ -105,10 +105,5 @@ class ClientCertificates:
         )
 
     def _delete(self, identity: str) -> Change:
-        def apply() -> None:
-            try:
-                self.api.write("DELETE", f"{self._path}/certificates/{identity}")
-            except NotFound:
-                return
-
-        return Change("delete", f"client certificate {identity}", apply)
+        path = f"{self._path}/certificates/{identity}"
+        return Change("delete", f"client certificate {identity}", lambda: self.api.delete(path))

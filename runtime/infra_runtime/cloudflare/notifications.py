@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from infra_runtime.cloudflare.api import Api, NotFound
+from infra_runtime.cloudflare.api import Api
 from infra_runtime.cloudflare.converge import Change, Declared, Seen
 
 _COMPARED = ("name", "description", "alert_type", "enabled", "mechanisms", "filters")
@@ -58,13 +58,8 @@ class Notifications:
         return [self._delete(each) for each in extra] + changes
 
     def _delete(self, policy: dict[str, Any]) -> Change:
-        def apply() -> None:
-            try:
-                self.api.write("DELETE", f"{self._path}/{policy['id']}")
-            except NotFound:
-                return
-
-        return Change("delete", _what(policy), apply, before=comparable(policy))
+        path = f"{self._path}/{policy['id']}"
+        return Change("delete", _what(policy), lambda: self.api.delete(path), before=comparable(policy))
 
 
 def comparable(policy: Mapping[str, Any]) -> dict[str, Any]:

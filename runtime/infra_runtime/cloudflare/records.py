@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from infra_runtime.cloudflare.api import Api, NotFound
+from infra_runtime.cloudflare.api import Api
 from infra_runtime.cloudflare.converge import Change, Conflict, Declared, Seen
 
 _COMPARED = ("type", "name", "content", "proxied", "ttl")
@@ -101,13 +101,8 @@ class Records:
         )
 
     def _delete(self, record: dict[str, Any]) -> Change:
-        def apply() -> None:
-            try:
-                self.api.write("DELETE", f"{self._path}/{record['id']}")
-            except NotFound:
-                return
-
-        return Change("delete", _what(record), apply, before=comparable(record))
+        path = f"{self._path}/{record['id']}"
+        return Change("delete", _what(record), lambda: self.api.delete(path), before=comparable(record))
 
 
 def comparable(record: Mapping[str, Any]) -> dict[str, Any]:

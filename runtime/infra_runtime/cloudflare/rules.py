@@ -133,18 +133,10 @@ class Rules:
         before: Mapping[str, Any] | None = None,
         look_again: bool = False,
     ) -> Change:
-        def apply() -> None:
-            try:
-                self.api.write(method, path, body)
-            except NotFound:
-                # Somebody else deleted it in the meantime: for a delete that is all that was asked for.
-                if method != "DELETE":
-                    raise
-
         return Change(
             action,
             self._what(ref),
-            apply,
+            (lambda: self.api.delete(path)) if method == "DELETE" else (lambda: self.api.write(method, path, body)),
             before=comparable(before) if before else None,
             after=comparable(body) if body else None,
             look_again=look_again,
