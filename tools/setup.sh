@@ -19,6 +19,13 @@ command -v node >/dev/null || die "no node found; Node 20 or newer is needed (24
   die "node is $(node --version); Node 20 or newer is needed (24 recommended, see .node-version)"
 command -v npm >/dev/null || die "no npm found; it comes with Node"
 
+# The rehearsal's Redis is a real one. Debian starts what it installs; ours are started by whoever needs one.
+if ! command -v redis-server >/dev/null; then
+  [ "$(id -u)" = 0 ] || die "redis-server is missing (Debian: apt-get install redis-server)"
+  say "redis-server is missing: installing it from Debian"
+  apt-get update -qq && RUNLEVEL=1 apt-get install -y -qq redis-server >/dev/null
+fi
+
 # A stamp holds the lock file's checksum once everything in it is installed, so a second run costs milliseconds.
 is_current() { [ -f "$1" ] && [ "$(cat "$1")" = "$2" ]; }
 

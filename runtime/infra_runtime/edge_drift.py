@@ -14,7 +14,7 @@ from infra_runtime.cloudflare.converge import Change, Conflict, Seen
 from infra_runtime.cloudflare.credentials import Secrets, api_from, deadline_of
 from infra_runtime.cloudflare.memory import SsmMemory
 from infra_runtime.cloudflare.provider import subject
-from infra_runtime.metrics import emit
+from infra_runtime.metrics import EDGE, emit
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, int]:
         "DriftedRules": sum(each.drifted for each in found),
         "ForeignRules": sum(each.foreign for each in found),
     }
-    emit(os.environ["ENVIRONMENT"], **numbers)
+    emit(EDGE, {"Environment": os.environ["ENVIRONMENT"]}, numbers)
     for each in found:
         for change in each.changes:
             print(json.dumps({"drift": each.name, "would": change.action, "what": change.what}))  # noqa: T201

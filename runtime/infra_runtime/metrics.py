@@ -2,12 +2,16 @@
 
 import json
 import time
+from collections.abc import Mapping
+from typing import Any
 
-NAMESPACE = "Infra/Edge"
+EDGE, REDIS = "Infra/Edge", "Infra/Redis"
+# By the end of a metric's name, as CloudWatch calls it; whatever ends otherwise is counted.
+_UNITS = {"Milliseconds": "Milliseconds", "Percent": "Percent", "Bytes": "Bytes"}
 
 
-def emit(environment: str, **values: float) -> None:
-    """One data point for each name, now, under the dimension Environment."""
+def emit(namespace: str, dimensions: Mapping[str, str], values: Mapping[str, float], **told: Any) -> None:
+    """One data point for each name, now. What is `told` besides is in the log only, for whoever reads it."""
     print(  # noqa: T201  (standard output is where CloudWatch looks for it)
         json.dumps(
             {
@@ -15,14 +19,20 @@ def emit(environment: str, **values: float) -> None:
                     "Timestamp": int(time.time() * 1000),
                     "CloudWatchMetrics": [
                         {
-                            "Namespace": NAMESPACE,
-                            "Dimensions": [["Environment"]],
-                            "Metrics": [{"Name": name, "Unit": "Count"} for name in values],
+                            "Namespace": namespace,
+                            "Dimensions": [list(dimensions)],
+                            "Metrics": [{"Name": name, "Unit": _unit(name)} for name in values],
                         }
                     ],
                 },
-                "Environment": environment,
+                **told,
+                **dimensions,
                 **values,
             }
-        )
+        ),
+        flush=True,
     )
+
+
+def _unit(name: str) -> str:
+    return next((unit for end, unit in _UNITS.items() if name.endswith(end)), "Count")

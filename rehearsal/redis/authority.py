@@ -1,0 +1,49 @@
+"""A certificate authority of the rehearsal's own, and certificates that are right, or wrong in one way."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import trustme
+
+
+@dataclass(frozen=True)
+class Files:
+    chain: Path
+    key: Path
+    authority: Path
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """With its key, and the authority that stands behind it."""
+
+    leaf: trustme.LeafCert
+    authority: "Authority"
+
+    def write(self, directory: Path) -> Files:
+        files = Files(directory / "chain.pem", directory / "key.pem", directory / "authority.pem")
+        files.chain.write_bytes(b"".join(pem.bytes() for pem in self.leaf.cert_chain_pems))
+        files.key.write_bytes(self.leaf.private_key_pem.bytes())
+        self.authority.write(files.authority)
+        return files
+
+
+@dataclass(frozen=True)
+class Authority:
+    _ca: trustme.CA = field(default_factory=trustme.CA)
+
+    def write(self, file: Path) -> Path:
+        """For clients that are to trust it."""
+        file.write_bytes(self._ca.cert_pem.bytes())
+        return file
+
+    def certificate(self, *names: str, expired: bool = False) -> Certificate:
+        """For hostnames and addresses."""
+        now = datetime.now(UTC)
+        leaf = (
+            self._ca.issue_cert(*names, not_before=now - timedelta(days=9), not_after=now - timedelta(days=1))
+            if expired
+            else self._ca.issue_cert(*names)
+        )
+        return Certificate(leaf, self)

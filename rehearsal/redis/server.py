@@ -1,0 +1,272 @@
+"""redis-server as a child of ours, in each of the shapes that `REDIS_URL` can name."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from rehearsal.redis.authority import Certificate
+
+_START_SECONDS = 20
+_LOOPBACK = "127.0.0.1"
+
+
+class RedisMissing(Exception):
+    """There is no redis-server on this machine."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "redis-server is missing: make setup installs it as root (Debian: apt-get install redis-server)"
+        )
+
+
+def free_port(address: str = _LOOPBACK) -> int:
+    with socket.socket() as probe:
+        probe.bind((address, 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Server:
+    """One process. `password` is that of the user `default`; None lets everybody in."""
+
+    directory: Path
+    address: str = _LOOPBACK
+    port: int = 0
+    password: str | None = None
+    certificate: Certificate | None = None
+    """With one, the port speaks TLS and nothing else."""
+    options: Sequence[str] = ()
+    sentinel: bool = False
+    _process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        self.port = self.port or free_port(self.address)
+
+    def start(self, *, wait: bool = True) -> "Server":
+        binary = shutil.which("redis-server")
+        if binary is None:
+            raise RedisMissing
+        self.directory.mkdir(parents=True, exist_ok=True)
+        configuration = self.directory / "redis.conf"
+        if not configuration.exists():  # A Sentinel writes what it learns into its own.
+            configuration.write_text("\n".join(self._configuration()) + "\n")
+        with (self.directory / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [binary, configuration, *(["--sentinel"] if self.sentinel else [])],
+                cwd=self.directory,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        if wait:
+            self._wait()
+        return self
+
+    def _configuration(self) -> list[str]:
+        lines = [
+            f"bind {self.address}",
+            "protected-mode no",
+            'save ""',
+            "enable-debug-command yes",
+            "repl-diskless-sync-delay 0",
+        ]
+        if self.certificate is None:
+            lines.append(f"port {self.port}")
+        else:
+            files = self.certificate.write(self.directory)
+            lines += [f"port 0\ntls-port {self.port}", "tls-auth-clients no", "tls-replication yes"]
+            lines += [
+                f"tls-cert-file {files.chain}",
+                f"tls-key-file {files.key}",
+                f"tls-ca-cert-file {files.authority}",
+            ]
+        if self.password is not None:
+            lines += [f"requirepass {self.password}", *([] if self.sentinel else [f"masterauth {self.password}"])]
+        return [*lines, *self.options]
+
+    def _wait(self) -> None:
+        give_up = time.monotonic() + _START_SECONDS
+        while time.monotonic() < give_up:
+            assert self._process is not None
+            if self._process.poll() is not None:
+                break
+            try:
+                with self.client() as client:
+                    client.ping()
+                    return
+            except redis.AuthenticationError:
+                return
+            except redis.RedisError:
+                time.sleep(0.02)
+        raise RuntimeError(f"redis-server did not start; its log: {(self.directory / 'log').read_text()[-2000:]}")
+
+    def client(self) -> Any:
+        """For whoever arranges a test; not how the application or the probe speaks."""
+        return redis.Redis(
+            host=self.address,
+            port=self.port,
+            password=self.password,
+            ssl=self.certificate is not None,
+            # Servers with a certificate that is wrong in some way are what it is there for.
+            ssl_cert_reqs="none",
+            ssl_check_hostname=False,
+            decode_responses=True,
+            socket_timeout=5,
+            socket_connect_timeout=5,
+        )
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        os.kill(self._process.pid, number)
+
+    def freeze(self) -> None:
+        """Its socket still accepts; nothing is ever answered."""
+        self.signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self.signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """At once, without a word to anybody: as a machine that is lost."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
+
+@contextmanager
+def running(*servers: Server) -> Iterator[None]:
+    """Started in order, and gone with the block."""
+    with ExitStack() as stack:
+        for server in servers:
+            stack.callback(server.kill)
+            server.start()
+        yield
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="redis-") as directory:
+        yield Path(directory)
+
+
+@dataclass
+class Sentinels:
+    """A master, its replicas, and three Sentinels that agree by two."""
+
+    data: list[Server]
+    sentinels: list[Server]
+    master: str = "mymaster"
+
+    @property
+    def primary(self) -> Server:
+        """The data node that is the master now."""
+        return next(each for each in self.data if _role(each) == "master")
+
+
+@contextmanager
+def sentinels(
+    directory: Path, *, replicas: int = 1, password: str | None = None, certificate: Certificate | None = None
+) -> Iterator[Sentinels]:
+    first = Server(directory / "data-0", password=password, certificate=certificate)
+    others = [
+        Server(
+            directory / f"data-{number}",
+            password=password,
+            certificate=certificate,
+            options=[f"replicaof {first.address} {first.port}"],
+        )
+        for number in range(1, 1 + replicas)
+    ]
+    lines = [f"sentinel monitor mymaster {first.address} {first.port} 2"]
+    if password is not None:
+        lines.append(f"sentinel auth-pass mymaster {password}")
+    lines += ["sentinel down-after-milliseconds mymaster 1000", "sentinel failover-timeout mymaster 6000"]
+    watchers = [
+        Server(directory / f"sentinel-{number}", certificate=certificate, options=lines, sentinel=True)
+        for number in range(3)
+    ]
+    with running(first, *others, *watchers):
+        _until(lambda: all(_knows(each, replicas) for each in watchers), "the Sentinels know each other")
+        _until(lambda: all(_in_sync(each) for each in others), "the replicas are in sync")
+        yield Sentinels([first, *others], watchers)
+
+
+@contextmanager
+def cluster(
+    directory: Path, *, password: str | None = None, certificate: Certificate | None = None
+) -> Iterator[list[Server]]:
+    """Three primaries and a replica of each, complete and in sync; primaries first."""
+    nodes = []
+    for number in range(6):
+        port = free_port()
+        options = ["cluster-enabled yes", f"cluster-port {free_port()}", "cluster-node-timeout 2000"]
+        options += ["cluster-require-full-coverage no"]
+        if certificate is not None:
+            options.append("tls-cluster yes")
+        nodes.append(
+            Server(directory / f"node-{number}", port=port, password=password, certificate=certificate, options=options)
+        )
+    with running(*nodes):
+        _join(nodes)
+        yield nodes
+
+
+def _join(nodes: Sequence[Server]) -> None:
+    clients = [node.client() for node in nodes]
+    primaries, replicas = nodes[:3], nodes[3:]
+    for number, client in enumerate(clients):
+        client.execute_command("CLUSTER SET-CONFIG-EPOCH", number + 1)
+        if number < 3:
+            client.execute_command("CLUSTER ADDSLOTSRANGE", 16384 * number // 3, 16384 * (number + 1) // 3 - 1)
+        bus = next(each.split()[1] for each in nodes[number].options if each.startswith("cluster-port"))
+        clients[0].execute_command("CLUSTER MEET", nodes[number].address, nodes[number].port, bus)
+    _until(lambda: all(_cluster(each)["cluster_known_nodes"] == "6" for each in clients), "the nodes know each other")
+    for primary, client in zip(primaries, clients[3:], strict=True):
+        client.execute_command("CLUSTER REPLICATE", primary.client().execute_command("CLUSTER MYID"))
+    _until(lambda: all(_cluster(each)["cluster_state"] == "ok" for each in clients), "the cluster is whole")
+    _until(lambda: all(_in_sync(each) for each in replicas), "the replicas are in sync")
+
+
+def _cluster(client: Any) -> dict[str, str]:
+    found: dict[str, str] = client.execute_command("CLUSTER INFO")
+    return {key: str(value) for key, value in found.items()}
+
+
+def _role(server: Server) -> str | None:
+    try:
+        return str(server.client().info("replication")["role"])
+    except redis.RedisError:
+        return None
+
+
+def _in_sync(replica: Server) -> bool:
+    found = replica.client().info("replication")
+    return (found["role"], found.get("master_link_status")) == ("slave", "up")
+
+
+def _knows(sentinel: Server, replicas: int) -> bool:
+    found = sentinel.client().sentinel_master("mymaster")
+    return (found["num-other-sentinels"], found["num-slaves"]) == (2, replicas)
+
+
+def _until(holds: Callable[[], bool], what: str) -> None:
+    give_up = time.monotonic() + _START_SECONDS
+    while time.monotonic() < give_up:
+        try:
+            if holds():
+                return
+        except redis.RedisError:
+            pass
+        time.sleep(0.05)
+    raise RuntimeError(f"not within {_START_SECONDS} s: {what}")

@@ -1,0 +1,88 @@
+"""Clients with every option spelled out, and no wait that is not bounded."""
+
+import socket
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from infra_runtime.redis.reasons import Reason, Unusable
+from infra_runtime.redis.url import Node, Target
+
+# A ping that takes longer than a second is as good as none: the application's own limit is 100 ms.
+COMMAND_SECONDS = 1.0
+CONNECT_SECONDS = 1.0
+RESOLVE_SECONDS = 2.0
+
+_T = TypeVar("_T")
+
+
+def within(seconds: float, work: Callable[[], _T]) -> _T:
+    """What `work` returns or raises. Raises `TimeoutError` when it is not done in time; it is then left alone.
+
+    The one bound on what has none of its own: a name server that does not answer.
+    """
+    done: list[tuple[_T | None, BaseException | None]] = []
+
+    def run() -> None:
+        try:
+            done.append((work(), None))
+        except BaseException as error:  # It belongs to the thread that waits.
+            done.append((None, error))
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if not done:
+        raise TimeoutError(f"not done within {seconds:g} s")
+    result, error = done[0]
+    if error is not None:
+        raise error
+    return result  # type: ignore[return-value]
+
+
+def resolve(node: Node) -> None:
+    """Raises `Unusable`: a name server may take longer to say no than a round has."""
+    try:
+        within(RESOLVE_SECONDS, lambda: socket.getaddrinfo(node.host, node.port, type=socket.SOCK_STREAM))
+    except (OSError, UnicodeError) as error:
+        raise Unusable(Reason.DNS) from error
+
+
+def _options(target: Target) -> dict[str, Any]:
+    return {
+        "socket_timeout": COMMAND_SECONDS,
+        "socket_connect_timeout": CONNECT_SECONDS,
+        "decode_responses": True,
+        # One attempt: what fails is to be counted and not to be hidden.
+        "retry": Retry(NoBackoff(), 0),
+        "protocol": 2,
+        # Trusts what the system trusts: SSL_CERT_FILE names another authority, as for every program.
+        **({"ssl": True, "ssl_cert_reqs": "required", "ssl_check_hostname": True} if target.tls else {}),
+    }
+
+
+def data_node(target: Target, node: Node) -> Any:
+    """A `redis.Redis`, whose own types mix up waiting and not waiting. Nothing is sent before the first command."""
+    return redis.Redis(
+        host=node.host,
+        port=node.port,
+        db=target.database,
+        username=target.username,
+        password=target.password,
+        **_options(target),
+    )
+
+
+def sentinel_node(target: Target, node: Node) -> Any:
+    """As `data_node`, with the Sentinels' own login."""
+    return redis.Redis(
+        host=node.host,
+        port=node.port,
+        username=target.sentinel_username,
+        password=target.sentinel_password,
+        **_options(target),
+    )

@@ -1,0 +1,136 @@
+"""Looks at one Redis, twice a minute, from inside the VPC, and says how it is in metrics.
+
+Also the gate before the tasks: the custom resource of the instance whose URL they get succeeds only when that URL is
+one of the contract and what is behind it takes a ping and a write.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import httpx
+
+from infra_runtime.aws import client
+from infra_runtime.custom_resource import Request, Result, serve
+from infra_runtime.metrics import REDIS, emit
+from infra_runtime.redis import health, inventory
+from infra_runtime.redis.probe import Report, probe
+from infra_runtime.redis.reasons import ERRORS, TOLD, Reason, told
+from infra_runtime.redis.url import InvalidRedisUrl, Target, parse, require_deployable
+
+logger = logging.getLogger(__name__)
+logger.setLevel(logging.INFO)
+
+ROUNDS = 2
+SECONDS_BETWEEN = 30.0
+# Of Secrets Manager, once for connecting and once for the answer.
+_SECRET_SECONDS = 2
+# A new server's name takes a while to be known; the answer to CloudFormation needs some time, too.
+_RETRY_SECONDS, _RESERVE_SECONDS = 5.0, 20.0
+_last: dict[str, str] = {}
+
+
+def handler(event: Mapping[str, Any], context: Any) -> Any:
+    if "RequestType" in event:
+        deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - _RESERVE_SECONDS
+        return serve(event, lambda request: verify(request, deadline=deadline))
+    if event.get("report"):
+        return _round()[0].document()
+    if event.get("inventory"):
+        return _inventory()
+    for number in range(ROUNDS):
+        started = time.monotonic()
+        _watch()
+        if number < ROUNDS - 1:
+            time.sleep(max(0.0, SECONDS_BETWEEN - (time.monotonic() - started)))
+    return None
+
+
+def verify(request: Request, *, deadline: float) -> Result:
+    """Raises `Unverified` with the last reason when nothing has answered well until the deadline."""
+    identity = f"redis/{os.environ['INSTANCE']}"
+    if request.kind == "Delete":
+        return Result(request.physical_id or identity)
+    target = _target()
+    require_deployable(target)
+    while not (report := probe(target)).usable:
+        if time.monotonic() + _RETRY_SECONDS > deadline:
+            raise Unverified(os.environ["INSTANCE"], report.reason or Reason.UNKNOWN)
+        time.sleep(_RETRY_SECONDS)
+    return Result(identity)
+
+
+class Unverified(Exception):
+    """Tasks that were given this URL would have no Redis."""
+
+    def __init__(self, instance: str, reason: Reason) -> None:
+        super().__init__(f"{instance}: {TOLD[reason]} [{reason}]; see docs/runbooks/redis-connection-failure.md")
+
+
+def _dimensions() -> dict[str, str]:
+    return {"Environment": os.environ["ENVIRONMENT"], "Instance": os.environ["INSTANCE"]}
+
+
+def _target() -> Target:
+    """The secret as it is now, or as it was when it could last be read. Raises `InvalidRedisUrl`."""
+    identity = os.environ["URL_SECRET"]
+    try:
+        manager = client("secretsmanager", seconds=_SECRET_SECONDS)
+        _last[identity] = manager.get_secret_value(SecretId=identity)["SecretString"]
+    except Exception as error:
+        logger.warning("the secret cannot be read: %s", type(error).__name__)
+        if identity not in _last:
+            raise
+    return parse(_last[identity])
+
+
+def _round() -> tuple[Report, health.Health]:
+    try:
+        report = probe(_target())
+    except InvalidRedisUrl as error:
+        logger.error("%s", error)
+        report = Report(connected=False, reason=Reason.BAD_URL, tried=1, failed=1)
+    except Exception:  # Of AWS: whatever keeps us from the URL keeps us from knowing.
+        report = Report(connected=False, reason=Reason.NO_SECRET, tried=1, failed=1)
+    url = os.environ.get("HEALTH_URL")
+    return report, health.ask(url, _http()) if url else health.Health(None, "not asked")
+
+
+def _watch() -> None:
+    report, service = _round()
+    reason = report.reason
+    if reason is None and service.connected is False:
+        reason = Reason.SERVICE_DISCONNECTED
+    values: dict[str, float] = {
+        # What the alarm is about: whoever of the two has no Redis, rate limiting is off.
+        "Unusable": int(not report.usable or service.connected is False),
+        "ConnectionFailure": int(not report.connected),
+        "ErrorRatePercent": report.failed / report.tried * 100,
+    }
+    if report.latency_ms is not None:
+        values["PingMilliseconds"] = report.latency_ms
+    if report.writable is not None:
+        values["WriteOk"] = int(report.writable)
+    if service.connected is not None:
+        values["ServiceConnectionFailure"] = int(not service.connected)
+    emit(REDIS, _dimensions(), values, **report.document() | {"reason": reason, "service": service.found})
+
+
+def _inventory() -> dict[str, float] | None:
+    try:
+        found = inventory.take(_target()).metrics()
+    except (*ERRORS, InvalidRedisUrl) as error:
+        # Whether Redis can be used at all is the rounds' business.
+        reason = Reason.BAD_URL if isinstance(error, InvalidRedisUrl) else told(error)
+        logger.warning("no inventory: %s", TOLD[reason])
+        return None
+    emit(REDIS, _dimensions(), found)
+    return found
+
+
+@cache
+def _http() -> httpx.Client:
+    return httpx.Client()

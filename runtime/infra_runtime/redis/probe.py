@@ -1,0 +1,296 @@
+"""Whether Redis can be used, asked as the application uses it: a ping, and a write that is read again.
+
+A ping alone proves little: it succeeds on a server that is out of memory, on a replica that takes no writes, and from
+a plain client on one node of a cluster. And only warm pings say how far away Redis is: the first one of a connection
+costs several round trips.
+"""
+
+import contextlib
+import secrets
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from redis.crc import key_slot
+
+from infra_runtime.redis.connections import data_node, resolve, sentinel_node, within
+from infra_runtime.redis.reasons import ERRORS, TOLD, Reason, Unusable, look_closer, told
+from infra_runtime.redis.url import Node, Target
+
+ROUND_SECONDS = 12.0
+HIGH_LATENCY_MS = 100.0
+_WARM_PINGS = 5
+_SLOTS = 16384
+# Long enough to be read again in the same round, and gone before anybody counts it twice.
+_KEY_SECONDS = 60
+
+
+@dataclass
+class _Operations:
+    """What was tried, and how much of it failed."""
+
+    tried: int = 0
+    failed: int = 0
+
+    @contextlib.contextmanager
+    def one(self) -> Iterator[None]:
+        self.tried += 1
+        try:
+            yield
+        except ERRORS:
+            self.failed += 1
+            raise
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """One round. `connected`, `latencyMs` and `error` are the application's own `checkRedisConnection()`."""
+
+    connected: bool
+    latency_ms: float | None = None
+    """Median of the warm pings; of a cluster, that of its slowest primary."""
+    reason: Reason | None = None
+    """None when all is well."""
+    writable: bool | None = None
+    """None when nobody could ask."""
+    mode: str | None = None
+    """standalone, cluster or sentinel, as the server says; None when it does not."""
+    role: str | None = None
+    tried: int = 0
+    failed: int = 0
+
+    @property
+    def usable(self) -> bool:
+        return self.connected and self.writable is True
+
+    @property
+    def level(self) -> str:
+        """As the alarms see it."""
+        if not self.usable:
+            return "critical"
+        return "warning" if self.latency_ms is not None and self.latency_ms > HIGH_LATENCY_MS else "ok"
+
+    def document(self) -> dict[str, Any]:
+        found: dict[str, Any] = {"connected": self.connected}
+        if self.latency_ms is not None:
+            found["latencyMs"] = round(self.latency_ms, 2)
+        if self.reason is not None:
+            found["error"] = TOLD[self.reason]
+        return {
+            **found,
+            "level": self.level,
+            "reason": self.reason,
+            "writable": self.writable,
+            "mode": self.mode,
+            "role": self.role,
+        }
+
+
+def probe(target: Target, *, seconds: float = ROUND_SECONDS) -> Report:
+    """One round; never raises for what Redis or the network does, and never takes longer than `seconds`."""
+    operations = _Operations()
+    ask = {"single": _single, "sentinel": _sentinel, "cluster": _cluster}[target.form]
+
+    def run() -> Report:
+        try:
+            return ask(target, operations)
+        except ERRORS as error:
+            return Report(connected=False, reason=told(error))
+
+    try:
+        found = within(seconds, run)
+    except TimeoutError:
+        found = Report(connected=False, reason=Reason.OUT_OF_TIME)
+    counted = {"tried": max(operations.tried, 1), "failed": operations.failed}
+    return Report(**{**vars(found), **counted})
+
+
+def primaries(target: Target) -> list[Node]:
+    """The servers that hold the data now, each once. Raises one of `ERRORS`."""
+    match target.form:
+        case "single":
+            return list(target.nodes)
+        case "sentinel":
+            return [_master(target, _Operations())]
+        case "cluster":
+            return sorted({node for node, _, _ in _shards(target, _Operations()) or []}, key=str)
+
+
+def _single(target: Target, operations: _Operations) -> Report:
+    return _server(target, target.nodes[0], operations)
+
+
+@dataclass
+class _Known:
+    """What a server says of itself, as far as the user may ask."""
+
+    mode: str | None = None
+    role: str | None = None
+    latencies: list[float] = field(default_factory=list)
+
+
+def _server(target: Target, node: Node, operations: _Operations, keys: Sequence[str] | None = None) -> Report:
+    """One server; `keys` are what it is asked to keep, a few of ours when None."""
+    known = _Known()
+    try:
+        with _closing(data_node(target, node)) as client:
+            with operations.one():
+                resolve(node)
+                client.ping()
+            _ping_warm(client, known, operations)
+            _introduce(client, known)
+            chosen = keys or _keys(known.mode)
+            try:
+                for key in chosen:
+                    with operations.one():
+                        _write(client, key)
+            except ERRORS as error:
+                return _report(known, told(error), connected=True)
+    except ERRORS as error:
+        reason = look_closer(told(error), host=node.host, port=node.port, tls=target.tls)
+        return _report(known, reason, connected=False)
+    return _report(known, None, connected=True)
+
+
+def _report(known: _Known, reason: Reason | None, *, connected: bool) -> Report:
+    return Report(
+        connected=connected,
+        latency_ms=statistics.median(known.latencies) if known.latencies else None,
+        reason=reason,
+        writable=(reason is None) if connected else None,
+        mode=known.mode,
+        role=known.role,
+    )
+
+
+@contextlib.contextmanager
+def _closing(client: Any) -> Iterator[Any]:
+    try:
+        yield client
+    finally:
+        with contextlib.suppress(*ERRORS):
+            client.close()
+
+
+def _ping_warm(client: Any, known: _Known, operations: _Operations) -> None:
+    """A single one that fails is counted; two, and nobody would call it connected."""
+    lost: list[Exception] = []
+    for _ in range(_WARM_PINGS):
+        started = time.perf_counter()
+        try:
+            with operations.one():
+                client.ping()
+        except ERRORS as error:
+            lost.append(error)
+            if len(lost) > 1:
+                raise
+        else:
+            known.latencies.append((time.perf_counter() - started) * 1000)
+
+
+def _introduce(client: Any, known: _Known) -> None:
+    """Nice to know; a user that may not ask is no fault, and neither is a service without these commands."""
+    with contextlib.suppress(*ERRORS, KeyError, TypeError):
+        known.mode = str(client.info("server")["redis_mode"])
+    with contextlib.suppress(*ERRORS, KeyError, TypeError, IndexError):
+        answer: Any = client.execute_command("ROLE")
+        known.role = str(answer[0])
+
+
+def _keys(mode: str | None) -> list[str]:
+    """One key; for a node of a cluster, one in each eighth of the slots: it will not have all of them."""
+    return [key_in(slot) for slot in range(0, _SLOTS, _SLOTS // 8)] if mode == "cluster" else [key_in(0, _SLOTS - 1)]
+
+
+def key_in(first: int, last: int | None = None) -> str:
+    """A key of the probe's own, `probe:…`, whose slot is between the two."""
+    last = first if last is None else last
+    number = 0
+    while not first <= key_slot(f"probe:{number}".encode()) <= last:
+        number += 1
+    return f"probe:{number}"
+
+
+def _write(client: Any, key: str) -> None:
+    """Raises `Unusable` when what was written is not what is read."""
+    value = secrets.token_hex(8)
+    client.set(key, value, ex=_KEY_SECONDS)
+    if client.get(key) != value:
+        raise Unusable(Reason.WRITE_REFUSED)
+
+
+def _sentinel(target: Target, operations: _Operations) -> Report:
+    return _server(target, _master(target, operations), operations)
+
+
+def _master(target: Target, operations: _Operations) -> Node:
+    """As the first Sentinel that answers says; the others are asked whether they are there at all."""
+    address: tuple[str, int] | None = None
+    answered = False
+    for node in target.nodes:
+        try:
+            with operations.one(), _closing(sentinel_node(target, node)) as client:
+                resolve(node)
+                found: Any = client.sentinel_get_master_addr_by_name(target.master)
+        except ERRORS:
+            continue
+        answered = True
+        address = address or found
+    if address is None:
+        raise Unusable(Reason.UNKNOWN_MASTER if answered else Reason.NO_SENTINEL)
+    return Node(str(address[0]), int(address[1]))
+
+
+def _cluster(target: Target, operations: _Operations) -> Report:
+    """Every primary is asked to keep a key of its own slots: losing one of them loses a part of all rate limits."""
+    shards = _shards(target, operations)
+    if shards is None:
+        raise Unusable(Reason.CLUSTER_INCOMPLETE)
+    reports = [_server(target, node, operations, [key_in(first, last)]) for node, first, last in shards]
+    missing = _SLOTS - sum(last - first + 1 for _, first, last in shards)
+    worst = next((each for each in reports if not each.connected), None)
+    worst = worst or next((each for each in reports if not each.usable), None)
+    slowest = max(reports, key=lambda each: each.latency_ms or 0.0, default=None)
+    latency = slowest.latency_ms if slowest else None
+    if missing or (worst is not None and not worst.connected):
+        return Report(connected=False, latency_ms=latency, reason=Reason.CLUSTER_INCOMPLETE, mode="cluster")
+    if worst is not None:
+        return Report(**{**vars(worst), "latency_ms": latency, "mode": "cluster"})
+    return Report(connected=True, latency_ms=latency, writable=True, mode="cluster", role="master")
+
+
+def _shards(target: Target, operations: _Operations) -> list[tuple[Node, int, int]] | None:
+    """(primary, first slot, last slot) of each range, as the first node that can say it says. Raises what kept the
+    first one from it, when none can; None when the nodes are no whole cluster."""
+    found: Any = None
+    first_error: Unusable | None = None
+    for node in target.nodes:
+        try:
+            with operations.one(), _closing(data_node(target, node)) as client:
+                resolve(node)
+                found = client.execute_command("CLUSTER SLOTS")
+            break
+        except ERRORS as error:
+            closer = look_closer(told(error), host=node.host, port=node.port, tls=target.tls)
+            first_error = first_error or Unusable(closer)
+    if found is None and first_error is not None:
+        raise first_error
+    if not found:
+        return None
+    return [
+        # An empty hostname: the address that was asked.
+        (Node(primary[0] or node.host, int(primary[1])), first, last)
+        for first, last, primary in _ranges(found)
+    ]
+
+
+def _ranges(found: Any) -> Iterator[tuple[int, int, Sequence[Any]]]:
+    """redis-py turns the answer into a dictionary by ranges; a raw answer is a list."""
+    if isinstance(found, dict):
+        for (first, last), each in found.items():
+            yield first, last, each["primary"]
+    else:
+        for each in found:
+            yield each[0], each[1], each[2]

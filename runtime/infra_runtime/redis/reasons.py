@@ -1,0 +1,192 @@
+"""Why Redis cannot be used, told from what the client library raises and from what the server does."""
+
+import socket
+import ssl
+from collections.abc import Iterator
+from enum import StrEnum
+
+import redis
+from redis import exceptions
+
+
+class Reason(StrEnum):
+    """Each has a row in docs/runbooks/redis-connection-failure.md."""
+
+    BAD_URL = "bad-url"
+    NO_SECRET = "no-secret"  # noqa: S105
+    DNS = "dns"
+    REFUSED = "refused"
+    UNREACHABLE = "unreachable"
+    SILENT = "silent"
+    CLOSED = "closed"
+    NOT_REDIS = "not-redis"
+    TLS_UNTRUSTED = "tls-untrusted"
+    TLS_WRONG_HOST = "tls-wrong-host"
+    TLS_EXPIRED = "tls-expired"
+    TLS_FAILED = "tls-failed"
+    PLAIN_SERVER = "server-has-no-tls"
+    TLS_SERVER = "server-wants-tls"
+    WRONG_CREDENTIALS = "wrong-credentials"
+    NO_PERMISSION = "no-permission"
+    TOO_MANY_CLIENTS = "too-many-clients"
+    LOADING = "loading"
+    MASTER_DOWN = "master-down"
+    READ_ONLY = "read-only"
+    OUT_OF_MEMORY = "out-of-memory"
+    WRITE_REFUSED = "write-refused"
+    IS_A_CLUSTER = "is-a-cluster"
+    NOT_A_CLUSTER = "not-a-cluster"
+    CLUSTER_INCOMPLETE = "cluster-incomplete"
+    NO_SENTINEL = "no-sentinel"
+    UNKNOWN_MASTER = "unknown-master"
+    OUT_OF_TIME = "out-of-time"
+    SERVICE_DISCONNECTED = "service-disconnected"
+    UNKNOWN = "unknown"
+
+
+TOLD: dict[Reason, str] = {
+    Reason.BAD_URL: "REDIS_URL is not a URL of the contract",
+    Reason.NO_SECRET: "the secret with REDIS_URL cannot be read",
+    Reason.DNS: "the hostname does not resolve",
+    Reason.REFUSED: "nothing listens on the port",
+    Reason.UNREACHABLE: "no connection within the time",
+    Reason.SILENT: "it accepts connections and does not answer",
+    Reason.CLOSED: "it closes the connection",
+    Reason.NOT_REDIS: "what answers is not Redis",
+    Reason.TLS_UNTRUSTED: "its certificate is signed by nobody we trust",
+    Reason.TLS_WRONG_HOST: "its certificate is for another hostname",
+    Reason.TLS_EXPIRED: "its certificate has expired",
+    Reason.TLS_FAILED: "TLS could not be agreed on",
+    Reason.PLAIN_SERVER: "REDIS_URL asks for TLS, the server has none",
+    Reason.TLS_SERVER: "the server wants TLS, REDIS_URL does not",
+    Reason.WRONG_CREDENTIALS: "username or password is wrong",
+    Reason.NO_PERMISSION: "the user may not do this",
+    Reason.TOO_MANY_CLIENTS: "its limit of connections is reached",
+    Reason.LOADING: "it is loading its data",
+    Reason.MASTER_DOWN: "a replica that has lost its master",
+    Reason.READ_ONLY: "a replica: it takes no writes",
+    Reason.OUT_OF_MEMORY: "its memory is full and nothing may be evicted",
+    Reason.WRITE_REFUSED: "a write was not kept",
+    Reason.IS_A_CLUSTER: "a node of a cluster, and REDIS_URL names no cluster",
+    Reason.NOT_A_CLUSTER: "REDIS_URL names a cluster, the server is none",
+    Reason.CLUSTER_INCOMPLETE: "a part of the cluster has no primary that answers",
+    Reason.NO_SENTINEL: "no Sentinel answers",
+    Reason.UNKNOWN_MASTER: "the Sentinels know no master of that name",
+    Reason.OUT_OF_TIME: "no result within the round's time",
+    Reason.SERVICE_DISCONNECTED: "the service says that it is not connected",
+    Reason.UNKNOWN: "an error of a kind that is not known here",
+}
+
+# OpenSSL's X509_V_ERR_*: what a handshake says about a certificate.
+_EXPIRED = frozenset({10})
+_WRONG_HOST = frozenset({62, 64})
+_DIAGNOSIS_SECONDS = 1.0
+# The more special before what it is derived from.
+_BY_TYPE: tuple[tuple[type[exceptions.RedisError], Reason], ...] = (
+    (exceptions.NoPermissionError, Reason.NO_PERMISSION),
+    (exceptions.AuthenticationError, Reason.WRONG_CREDENTIALS),
+    (exceptions.InvalidResponse, Reason.NOT_REDIS),
+    (exceptions.BusyLoadingError, Reason.LOADING),
+    (exceptions.MasterDownError, Reason.MASTER_DOWN),
+    (exceptions.ReadOnlyError, Reason.READ_ONLY),
+    (exceptions.OutOfMemoryError, Reason.OUT_OF_MEMORY),
+    (exceptions.ClusterDownError, Reason.CLUSTER_INCOMPLETE),
+    (exceptions.MovedError, Reason.IS_A_CLUSTER),
+    (exceptions.AskError, Reason.IS_A_CLUSTER),
+)
+_BY_TEXT = (
+    ("max number of clients", Reason.TOO_MANY_CLIENTS),
+    ("cluster support disabled", Reason.NOT_A_CLUSTER),
+    ("WRONGPASS", Reason.WRONG_CREDENTIALS),
+    ("invalid username-password", Reason.WRONG_CREDENTIALS),
+)
+
+
+def reason_of(error: BaseException) -> Reason:
+    """From the most to the least telling: the library wraps an operating system's error in its own."""
+    for each in _chain(error):
+        match each:
+            case ssl.SSLCertVerificationError():
+                if each.verify_code in _EXPIRED:
+                    return Reason.TLS_EXPIRED
+                return Reason.TLS_WRONG_HOST if each.verify_code in _WRONG_HOST else Reason.TLS_UNTRUSTED
+            case socket.gaierror():
+                return Reason.DNS
+            case ConnectionRefusedError():
+                return Reason.REFUSED
+            case _ if (found := _told_by_server(each)) is not None:
+                return found
+    for each in _chain(error):
+        match each:
+            case exceptions.TimeoutError() | TimeoutError():
+                return Reason.UNREACHABLE if "connecting" in str(error) else Reason.SILENT
+            case ssl.SSLError():
+                return Reason.TLS_FAILED
+            case exceptions.ConnectionError() | ConnectionError():
+                return Reason.CLOSED
+            case OSError():
+                return Reason.UNREACHABLE
+    return Reason.UNKNOWN
+
+
+def _told_by_server(error: BaseException) -> Reason | None:
+    if not isinstance(error, exceptions.RedisError):
+        return None
+    by_type = next((reason for kind, reason in _BY_TYPE if isinstance(error, kind)), None)
+    if by_type is not None:
+        return by_type
+    by_text = next((reason for words, reason in _BY_TEXT if words in str(error)), None)
+    return by_text or (Reason.WRITE_REFUSED if isinstance(error, exceptions.ResponseError) else None)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def look_closer(found: Reason, *, host: str, port: int, tls: bool) -> Reason:
+    """TLS on one side only looks like silence or a closed connection; asked in the other way, the server tells."""
+    if tls and found in (Reason.SILENT, Reason.UNREACHABLE, Reason.CLOSED, Reason.TLS_FAILED):
+        return Reason.PLAIN_SERVER if _answers_in_plain(host, port) else found
+    if not tls and found in (Reason.SILENT, Reason.CLOSED, Reason.NOT_REDIS):
+        return Reason.TLS_SERVER if _shakes_hands(host, port) else found
+    return found
+
+
+def _answers_in_plain(host: str, port: int) -> bool:
+    try:
+        with socket.create_connection((host, port), timeout=_DIAGNOSIS_SECONDS) as plain:
+            plain.sendall(b"PING\r\n")
+            return plain.recv(16).startswith((b"+PONG", b"-NOAUTH", b"-NOPERM", b"-LOADING", b"-DENIED"))
+    except OSError:
+        return False
+
+
+def _shakes_hands(host: str, port: int) -> bool:
+    context = ssl.create_default_context()
+    # Nothing is sent over it: only whether there is TLS is asked, whoever it is.
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        with (
+            socket.create_connection((host, port), timeout=_DIAGNOSIS_SECONDS) as plain,
+            context.wrap_socket(plain, server_hostname=host),
+        ):
+            return True
+    except OSError:
+        return False
+
+
+class Unusable(Exception):
+    """A reason that no exception of the library stands for."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(TOLD[reason])
+        self.reason = reason
+
+
+def told(error: BaseException) -> Reason:
+    return error.reason if isinstance(error, Unusable) else reason_of(error)
+
+
+ERRORS = (redis.RedisError, OSError, Unusable)
