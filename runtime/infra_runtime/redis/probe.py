@@ -239,7 +239,8 @@ def _master(target: Target, operations: _Operations) -> Node:
         answered = True
         address = address or found
     if address is None:
-        raise Unusable(Reason.UNKNOWN_MASTER if answered else Reason.NO_SENTINEL)
+        with operations.one():
+            raise Unusable(Reason.UNKNOWN_MASTER if answered else Reason.NO_SENTINEL)
     return Node(str(address[0]), int(address[1]))
 
 

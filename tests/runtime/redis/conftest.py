@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rehearsal.redis.authority import Authority
-from rehearsal.redis.server import Server, Sentinels, cluster, running, sentinels
+from rehearsal.redis.server import Sentinels, Server, cluster, running, sentinels
 
 ROOT = Path(__file__).resolve().parents[3]
 PASSWORD = "s3cret-of-the-tests"

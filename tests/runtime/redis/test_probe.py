@@ -1,0 +1,364 @@
+"""Every fault on real servers: the right metrics, level and reason, and an end within the round's time."""
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from infra_runtime.redis import monitor
+from infra_runtime.redis.probe import ROUND_SECONDS, probe
+from infra_runtime.redis.reasons import TOLD, Reason
+from infra_runtime.redis.url import parse
+from rehearsal.redis import proxy
+from rehearsal.redis.authority import Authority
+from rehearsal.redis.server import Sentinels, Server, running
+
+PASSWORD = "s3cret-of-the-tests"
+# Looking closer at what was silent takes a little more than the round itself.
+_MOST_SECONDS = ROUND_SECONDS + 2
+
+
+@dataclass
+class Round:
+    """What one round has put into the log, as CloudWatch reads it."""
+
+    metrics: dict[str, float]
+    told: dict[str, Any]
+    seconds: float
+
+
+Look = Callable[[str], Round]
+
+
+class Manager:
+    """Secrets Manager, as far as the probe asks it."""
+
+    def __init__(self) -> None:
+        self.url: str | None = None
+
+    def get_secret_value(self, **asked: str) -> dict[str, str]:
+        if self.url is None:
+            raise ConnectionError(asked)
+        return {"SecretString": self.url}
+
+
+@pytest.fixture
+def manager(monkeypatch: pytest.MonkeyPatch) -> Manager:
+    found = Manager()
+    monkeypatch.setattr(monitor, "client", lambda service, *, seconds: found)
+    monkeypatch.setattr(monitor, "_last", {})
+    for name, value in {"URL_SECRET": "url", "ENVIRONMENT": "test", "INSTANCE": "main"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("HEALTH_URL", raising=False)
+    return found
+
+
+@pytest.fixture
+def look(manager: Manager, capsys: pytest.CaptureFixture[str]) -> Look:
+    def once(url: str) -> Round:
+        manager.url = url
+        started = time.perf_counter()
+        monitor._watch()
+        seconds = time.perf_counter() - started
+        document = json.loads(capsys.readouterr().out)
+        (declared,) = document["_aws"]["CloudWatchMetrics"]
+        assert declared["Namespace"] == "Infra/Redis"
+        assert declared["Dimensions"] == [["Environment", "Instance"]]
+        assert (document["Environment"], document["Instance"]) == ("test", "main")
+        assert PASSWORD not in json.dumps(document)
+        assert seconds < _MOST_SECONDS
+        names = [each["Name"] for each in declared["Metrics"]]
+        return Round({name: document.pop(name) for name in names}, document, seconds)
+
+    return once
+
+
+def _is(found: Round, reason: Reason, *, connected: bool = False) -> None:
+    assert found.told["reason"] == reason
+    assert found.told["error"] == TOLD[reason]
+    assert found.told["level"] == "critical"
+    assert found.told["connected"] is connected
+    assert found.metrics["Unusable"] == 1
+    assert found.metrics["ConnectionFailure"] == int(not connected)
+    # Where nobody could ask there is no data point, rather than a second alarm about the same outage.
+    assert found.metrics.get("WriteOk") == (0 if connected else None)
+    assert found.metrics["ErrorRatePercent"] > 0
+
+
+def _is_well(found: Round) -> None:
+    assert (found.told["reason"], found.told["level"]) == (None, "ok")
+    assert "error" not in found.told
+    assert found.metrics["Unusable"] == 0
+    assert found.metrics["ConnectionFailure"] == 0
+    assert found.metrics["WriteOk"] == 1
+    assert found.metrics["ErrorRatePercent"] == 0
+    assert 0 < found.metrics["PingMilliseconds"] == pytest.approx(found.told["latencyMs"], abs=0.01)
+
+
+def url_of(server: Server, password: str = PASSWORD, user: str = "") -> str:
+    scheme = "rediss" if server.certificate else "redis"
+    return f"{scheme}://{user}:{password}@{server.address}:{server.port}"
+
+
+def test_a_server_that_is_well(server: Server, look: Look) -> None:
+    found = look(url_of(server))
+    _is_well(found)
+    assert (found.told["mode"], found.told["role"]) == ("standalone", "master")
+
+
+def test_a_server_that_is_well_over_tls(authority: Authority, tmp_path: Path, look: Look) -> None:
+    server = Server(tmp_path / "tls", password=PASSWORD, certificate=authority.certificate("127.0.0.1"))
+    with running(server):
+        _is_well(look(url_of(server)))
+
+
+def test_server_down(server: Server, look: Look) -> None:
+    server.kill()
+    _is(look(url_of(server)), Reason.REFUSED)
+
+
+def test_server_frozen(server: Server, look: Look) -> None:
+    server.freeze()
+    _is(look(url_of(server)), Reason.SILENT)
+    server.thaw()
+    _is_well(look(url_of(server)))
+
+
+def test_not_redis_at_all(look: Look) -> None:
+    with proxy.web_server() as port:
+        _is(look(f"redis://127.0.0.1:{port}"), Reason.NOT_REDIS)
+
+
+def test_a_listener_that_says_nothing(look: Look) -> None:
+    with proxy.silent() as port:
+        _is(look(f"redis://127.0.0.1:{port}"), Reason.SILENT)
+
+
+def test_a_name_that_does_not_resolve(look: Look) -> None:
+    _is(look("redis://nowhere.invalid"), Reason.DNS)
+
+
+def test_a_name_server_that_does_not_answer(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: time.sleep(60))
+    _is(look("redis://slow.example.com"), Reason.DNS)
+
+
+def test_wrong_password_and_wrong_user(server: Server, look: Look) -> None:
+    _is(look(url_of(server, "another")), Reason.WRONG_CREDENTIALS)
+    _is(look(url_of(server, PASSWORD, "nobody")), Reason.WRONG_CREDENTIALS)
+    _is(look(f"redis://127.0.0.1:{server.port}"), Reason.WRONG_CREDENTIALS)
+
+
+def test_a_user_who_may_not_ping_or_may_not_write(server: Server, look: Look) -> None:
+    client = server.client()
+    client.execute_command("ACL", "SETUSER", "mute", "on", f">{PASSWORD}", "~*", "+@all", "-ping")
+    client.execute_command("ACL", "SETUSER", "reader", "on", f">{PASSWORD}", "~*", "+@read", "+ping")
+    _is(look(url_of(server, user="mute")), Reason.NO_PERMISSION)
+    _is(look(url_of(server, user="reader")), Reason.NO_PERMISSION, connected=True)
+
+
+def test_a_user_who_may_do_no_more_than_needed_is_well(server: Server, look: Look) -> None:
+    server.client().execute_command(
+        "ACL", "SETUSER", "least", "on", f">{PASSWORD}", "~probe:*", "+ping", "+set", "+get"
+    )
+    found = look(url_of(server, user="least"))
+    _is_well(found)
+    assert (found.told["mode"], found.told["role"]) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("reason", "certificate"),
+    [
+        (Reason.TLS_EXPIRED, lambda authority: authority.certificate("127.0.0.1", expired=True)),
+        (Reason.TLS_WRONG_HOST, lambda authority: authority.certificate("127.0.0.2", "localhost")),
+        (Reason.TLS_UNTRUSTED, lambda authority: Authority().certificate("127.0.0.1")),
+    ],
+    ids=str,
+)
+def test_a_certificate_that_is_wrong(
+    reason: Reason, certificate: Callable[[Authority], Any], authority: Authority, tmp_path: Path, look: Look
+) -> None:
+    server = Server(tmp_path / "tls", password=PASSWORD, certificate=certificate(authority))
+    with running(server):
+        _is(look(url_of(server)), reason)
+
+
+def test_tls_on_one_side_only(authority: Authority, server: Server, tmp_path: Path, look: Look) -> None:
+    _is(look(url_of(server).replace("redis://", "rediss://")), Reason.PLAIN_SERVER)
+    secure = Server(tmp_path / "tls", password=PASSWORD, certificate=authority.certificate("127.0.0.1"))
+    with running(secure):
+        _is(look(url_of(secure).replace("rediss://", "redis://")), Reason.TLS_SERVER)
+
+
+@pytest.mark.parametrize(("milliseconds", "level"), [(99, "ok"), (101, "warning")])
+def test_the_threshold_of_latency_is_a_hundred_milliseconds(
+    milliseconds: int, level: str, server: Server, look: Look
+) -> None:
+    with proxy.delaying(server.port, milliseconds) as port:
+        # A machine that is busy adds to a delay and never takes from it: the least of a few rounds is the delay.
+        rounds = [look(f"redis://:{PASSWORD}@127.0.0.1:{port}") for _ in range(3 if level == "ok" else 1)]
+        found = min(rounds, key=lambda each: each.metrics["PingMilliseconds"])
+    assert found.metrics["PingMilliseconds"] == pytest.approx(milliseconds, abs=10)
+    assert found.metrics["PingMilliseconds"] >= milliseconds
+    assert (found.told["level"], found.metrics["Unusable"]) == (level, 0)
+
+
+def test_slow_commands_of_others_are_latency_and_no_failure(server: Server, look: Look) -> None:
+    over = threading.Event()
+
+    def keep_it_busy() -> None:
+        client = server.client()
+        while not over.is_set():
+            client.execute_command("DEBUG", "SLEEP", "0.25")
+
+    busy = threading.Thread(target=keep_it_busy)
+    busy.start()
+    try:
+        time.sleep(0.1)
+        found = look(url_of(server))
+    finally:
+        over.set()
+        busy.join()
+    assert (found.told["level"], found.told["reason"]) == ("warning", None)
+    assert found.metrics["PingMilliseconds"] > 100
+
+
+def test_no_connection_is_left(server: Server, look: Look) -> None:
+    server.client().config_set("maxclients", 1)
+    with server.client() as first:
+        first.ping()
+        _is(look(url_of(server)), Reason.TOO_MANY_CLIENTS)
+
+
+def test_out_of_memory(server: Server, look: Look) -> None:
+    client = server.client()
+    client.config_set("maxmemory-policy", "noeviction")
+    client.config_set("maxmemory", "1mb")
+    assert client.ping()
+    _is(look(url_of(server)), Reason.OUT_OF_MEMORY, connected=True)
+
+
+def test_a_read_only_replica_and_one_that_lost_its_master(server: Server, tmp_path: Path, look: Look) -> None:
+    options = [f"replicaof 127.0.0.1 {server.port}", "replica-serve-stale-data no"]
+    replica = Server(tmp_path / "replica", password=PASSWORD, options=options)
+    with running(replica):
+        client = replica.client()
+        give_up = time.monotonic() + 10
+        while client.info("replication")["master_link_status"] != "up" and time.monotonic() < give_up:
+            time.sleep(0.05)
+        found = look(url_of(replica))
+        _is(found, Reason.READ_ONLY, connected=True)
+        assert found.told["role"] == "slave"
+        server.kill()
+        while client.info("replication")["master_link_status"] == "up":
+            time.sleep(0.05)
+        _is(look(url_of(replica)), Reason.MASTER_DOWN)
+
+
+def test_loading(server: Server, look: Look) -> None:
+    client = server.client()
+    client.execute_command("DEBUG", "POPULATE", "200000")
+    client.save()
+    server.kill()
+    configuration = server.directory / "redis.conf"
+    configuration.write_text(
+        configuration.read_text() + "key-load-delay 200\nloading-process-events-interval-bytes 1024\n"
+    )
+    server.start(wait=False)
+    give_up = time.monotonic() + 20
+    while (found := look(url_of(server))).told["reason"] != Reason.LOADING and time.monotonic() < give_up:
+        time.sleep(0.05)
+    _is(found, Reason.LOADING)
+
+
+def test_a_connection_killed_while_idle_is_no_outage(server: Server, look: Look) -> None:
+    """The next round has a connection of its own; one that is killed in the middle of a round is counted."""
+    look(url_of(server))
+    server.client().execute_command("CLIENT", "KILL", "TYPE", "normal")
+    _is_well(look(url_of(server)))
+
+
+def unavailable(**_: str) -> dict[str, str]:
+    raise ConnectionError
+
+
+def test_a_url_that_is_none_and_a_secret_that_cannot_be_read(manager: Manager, look: Look, server: Server) -> None:
+    _is(look("redis://h/1/2"), Reason.BAD_URL)
+    _is(look(f"redis://:{PASSWORD}@h@h"), Reason.BAD_URL)
+    _is_well(look(url_of(server)))
+    well, manager.get_secret_value = url_of(server), unavailable  # type: ignore[method-assign]
+    # What was read last goes on: Secrets Manager's outage is not Redis'.
+    _is_well(look(well))
+    monitor._last.clear()
+    _is(look(well), Reason.NO_SECRET)
+
+
+def sentinel_url(found: Sentinels, master: str = "mymaster") -> str:
+    nodes = ",".join(f"127.0.0.1:{each.port}" for each in found.sentinels)
+    return f"redis-sentinel://:{PASSWORD}@{nodes}/{master}"
+
+
+def _until_well(look: Look, url: str, seconds: float) -> Round:
+    started = time.monotonic()
+    while (found := look(url)).metrics["Unusable"] and time.monotonic() - started < seconds:
+        time.sleep(0.1)
+    return found
+
+
+def test_sentinels_that_are_well_fail_over_and_go(three_sentinels: Sentinels, look: Look) -> None:
+    url = sentinel_url(three_sentinels)
+    _is_well(look(url))
+    _is(look(sentinel_url(three_sentinels, "another")), Reason.UNKNOWN_MASTER)
+    three_sentinels.sentinels[0].kill()
+    found = look(url)
+    assert (found.told["level"], found.told["reason"]) == ("ok", None)
+    assert found.metrics["ErrorRatePercent"] > 0, "a Sentinel is missing, and nobody could know"
+    three_sentinels.sentinels[0].start()
+    time.sleep(2)  # until the others count it again
+    three_sentinels.primary.kill()
+    assert look(url).metrics["Unusable"] == 1
+    _is_well(_until_well(look, url, 5))
+    for each in three_sentinels.sentinels:
+        each.kill()
+    _is(look(url), Reason.NO_SENTINEL)
+
+
+def test_a_cluster_that_is_well_and_loses_a_primary(six_nodes: list[Server], look: Look) -> None:
+    nodes = ",".join(f"127.0.0.1:{each.port}" for each in six_nodes)
+    whole = f"redis://:{PASSWORD}@{nodes}"
+    _is_well(look(whole))
+    _is_well(look(f"{url_of(six_nodes[2])}?cluster=true"))
+    plain = look(url_of(six_nodes[0]))
+    _is(plain, Reason.IS_A_CLUSTER, connected=True)
+    assert plain.told["mode"] == "cluster"
+    six_nodes[1].kill()
+    _is(look(whole), Reason.CLUSTER_INCOMPLETE)
+    _is_well(_until_well(look, whole, 7))
+
+
+def test_a_cluster_url_to_a_server_that_is_none(server: Server, look: Look) -> None:
+    _is(look(f"{url_of(server)}?cluster=true"), Reason.NOT_A_CLUSTER)
+
+
+def test_every_node_of_a_list_is_tried(six_nodes: list[Server], look: Look) -> None:
+    alive = six_nodes[0]
+    found = look(f"redis://:{PASSWORD}@127.0.0.1:1,127.0.0.1:{alive.port}")
+    assert (found.told["level"], found.metrics["Unusable"]) == ("ok", 0)
+    assert found.metrics["ErrorRatePercent"] > 0
+
+
+def test_a_ping_alone_would_have_said_that_all_is_well(server: Server) -> None:
+    """The control of what is written above: the faults that only a write finds."""
+    client = server.client()
+    client.config_set("maxmemory-policy", "noeviction")
+    client.config_set("maxmemory", "1mb")
+    assert client.ping() is True
+    assert not probe(parse(url_of(server))).usable
+    with pytest.raises(redis.exceptions.OutOfMemoryError):
+        client.set("a", "b")
