@@ -26,6 +26,7 @@ from stacks.frontend import FrontendStack
 from stacks.network import NetworkStack
 from stacks.observability import ObservabilityStack
 from stacks.platform import PlatformStack
+from stacks.redis import RedisStack
 from stacks.registry import RegistryStack
 
 
@@ -38,15 +39,26 @@ class EnvironmentStage(cdk.Stage):
         data = DataStack(self, "Data", environment=environment, network=network.exports)
         registry = RegistryStack(self, "Registry", environment=environment)
         platform = PlatformStack(self, "Platform", environment=environment, network=network.exports)
+        redis = RedisStack(
+            self,
+            "Redis",
+            environment=environment,
+            network=network.exports,
+            data=data.exports,
+            platform=platform.exports,
+        )
         api = ApiStack(
             self,
             "Api",
             environment=environment,
             network=network.exports,
             data=data.exports,
+            redis=redis.exports,
             registry=registry.exports,
             platform=platform.exports,
         )
+        # Not only when it takes an export: the gate comes before the tasks.
+        api.add_stack_dependency(redis)
         frontend = FrontendStack(
             self,
             "Frontend",

@@ -161,17 +161,72 @@ class Database(Section):
     )
 
 
-class Redis(Section):
-    """The required cache. Its data may be lost; that it is down may not go unnoticed."""
+class ElastiCache(Section):
+    """A replication group in the VPC: TLS, AUTH, automatic failover."""
 
     node: str = Field(
         pattern=r"^cache\.(t4g\.(micro|small|medium)|[mr]7g\.(large|(2|4|8|12|16)?xlarge))$",
         examples=["cache.t4g.small", "cache.r7g.large"],
     )
     replicas: int = Field(
-        ge=0, le=5, description="Copies beside the primary; from one on: Multi-AZ with automatic failover."
+        ge=0,
+        le=5,
+        description="Copies beside the primary, of each shard; from one on: Multi-AZ with automatic failover.",
+    )
+    shards: int | None = Field(
+        default=None, ge=3, le=90, description="Cluster mode, for more writes than one node can take."
+    )
+    engine: Literal["valkey-7.2", "valkey-8.0", "valkey-8.1"] = Field(
+        default="valkey-8.1", description="Upgraded in place, node after node; there is no way back."
     )
     snapshot_days: int = Field(default=1, ge=1, le=35, description="Daily snapshots are kept this long.")
+
+
+AwsRegion = Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$", examples=["eu-central-1"])]
+
+
+class Upstash(Section):
+    """A database that is made through Upstash's API: TLS, several regions, paid by request."""
+
+    credentials_secret: str = Field(
+        pattern=r"^[A-Za-z0-9/_+=.@-]{1,512}$",
+        description="Name of the Secrets Manager secret that holds the e-mail address and the API key "
+        "(docs/redis-upstash.md); never these themselves.",
+    )
+    region: AwsRegion = Field(description="Where it is written. Another one is another instance.")
+    read_regions: Annotated[tuple[AwsRegion, ...], AfterValidator(_no_repetition)] = Field(
+        default=(), description="Where it is read besides."
+    )
+
+
+class External(Section):
+    """Redis that somebody else runs: Sentinel, Cluster, Redis Cloud, servers of your own."""
+
+    url_secret: str = Field(
+        pattern=r"^[A-Za-z0-9/_+=.@-]{1,512}$",
+        description="Name of the Secrets Manager secret that holds the REDIS_URL, with TLS and a password; "
+        "never the URL itself. It is checked before the tasks get it.",
+    )
+    ports: Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], AfterValidator(_no_repetition)] = Field(
+        min_length=1, max_length=5, description="Where the servers listen; the tasks reach no others."
+    )
+
+
+class RedisInstance(Section):
+    """One Redis, in one of three ways: exactly one of the tables is present."""
+
+    elasticache: ElastiCache | None = None
+    upstash: Upstash | None = None
+    external: External | None = None
+
+
+class Redis(Section):
+    """The required cache. Its data may be lost; that it is down may not go unnoticed."""
+
+    serves: str = Field(description="Name of the instance whose URL the API gets.")
+    instances: dict[RuleName, RedisInstance] = Field(
+        min_length=1, description="By name; the others are there before a migration, or still there after one."
+    )
 
 
 class Media(Section):

@@ -181,6 +181,34 @@ def frontend_is_hosted_one_way(environment: Environment) -> Iterator[Contradicti
         yield Contradiction("frontend", "exactly one of the tables [frontend.ecs] and [frontend.amplify]")
 
 
+def redis_is_one_of_three(environment: Environment) -> Iterator[Contradiction]:
+    """Each instance in exactly one way, and one of the instances serves."""
+    redis = environment.redis
+    if redis.serves not in redis.instances:
+        yield Contradiction("redis.serves", f"the name of an instance: {', '.join(redis.instances)}")
+    for name, instance in redis.instances.items():
+        ways = [way for way in ("elasticache", "upstash", "external") if getattr(instance, way) is not None]
+        where = f"redis.instances.{name}"
+        if len(ways) != 1:
+            tables = f"exactly one of the tables [{where}.elasticache], [{where}.upstash], [{where}.external]"
+            yield Contradiction(where, tables)
+
+
+def redis_shards_have_replicas(environment: Environment) -> Iterator[Contradiction]:
+    """ElastiCache's own rule: with cluster mode goes automatic failover, and for that there has to be a replica."""
+    for name, instance in environment.redis.instances.items():
+        cache = instance.elasticache
+        if cache is not None and cache.shards is not None and cache.replicas < 1:
+            yield Contradiction(f"redis.instances.{name}.elasticache.replicas", "1 to 5, as there are shards")
+
+
+def upstash_reads_elsewhere(environment: Environment) -> Iterator[Contradiction]:
+    for name, instance in environment.redis.instances.items():
+        if instance.upstash is not None and instance.upstash.region in instance.upstash.read_regions:
+            where = f"redis.instances.{name}.upstash.read_regions"
+            yield Contradiction(where, "regions other than the one that is written, which is read anyway")
+
+
 def disposable_data_has_a_reason(environment: Environment) -> Iterator[Contradiction]:
     if environment.protection.data == "disposable" and environment.protection.reason is None:
         yield Contradiction("protection.reason", "why this data may be lost, in twenty characters or more")
@@ -202,8 +230,10 @@ def kept_data_survives_a_zone(environment: Environment) -> Iterator[Contradictio
         yield Contradiction("network.nat", f'"per-az" {because}')
     if not environment.database.multi_az:
         yield Contradiction("database.multi_az", f"true {because}")
-    if environment.redis.replicas < 1:
-        yield Contradiction("redis.replicas", f"1 to 5 {because}")
+    redis = environment.redis
+    serving = redis.instances[redis.serves].elasticache if redis.serves in redis.instances else None
+    if serving is not None and serving.replicas < 1:
+        yield Contradiction(f"redis.instances.{redis.serves}.elasticache.replicas", f"1 to 5 {because}")
     for key, service in _services(environment):
         if service.min_tasks < 2:
             yield Contradiction(f"{key}.min_tasks", f"2 or more {because}")
@@ -231,6 +261,9 @@ RULES: tuple[Rule, ...] = (
     tasks_are_a_range,
     memory_fits_the_cpu,
     frontend_is_hosted_one_way,
+    redis_is_one_of_three,
+    redis_shards_have_replicas,
+    upstash_reads_elsewhere,
     disposable_data_has_a_reason,
     kept_data_can_be_recovered,
     kept_data_survives_a_zone,

@@ -1,8 +1,10 @@
 """The rehearsed account, looked at through boto3 as its owner would."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -10,8 +12,11 @@ import boto3
 from config import Environment
 from rehearsal.cdk_cli import CdkCli
 from rehearsal.cloudflare.foreign import settle
+from rehearsal.cloudflare.server import served
 from rehearsal.cloudflare.simulator import Simulator
 from rehearsal.cloudflare.world import World, Zone
+from rehearsal.emulator_process import Emulator, emulator
+from rehearsal.redis.authority import Authority
 
 TOKEN = "what-stands-for-a-cloudflare-token-here"  # noqa: S105
 
@@ -23,6 +28,18 @@ def cloudflare_for(environment: Environment) -> Simulator:
     return Simulator(world)
 
 
+@contextmanager
+def opened(name: str, environment: Environment, workspace: Path) -> "Iterator[Account]":
+    """An empty account, and everybody outside of AWS that a deployment speaks to. All end with the block."""
+    cloudflare, authority = cloudflare_for(environment), Authority()
+    with (
+        served(cloudflare) as base_url,
+        emulator(workspace, cloudflare=base_url, authority=authority) as running,
+    ):
+        cdk = CdkCli(environment.aws.account, environment.aws.region, workspace, running.url)
+        yield Account(name, environment, cdk, cloudflare, base_url, running)
+
+
 @dataclass(frozen=True)
 class Account:
     name: str
@@ -32,6 +49,7 @@ class Account:
     cloudflare: Simulator
     cloudflare_url: str
     """Base URL of its API."""
+    emulator: Emulator
 
     def prepare(self) -> None:
         """What a person puts into the account before the first deployment (README.md)."""

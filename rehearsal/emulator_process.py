@@ -13,7 +13,8 @@ from pathlib import Path
 
 import psutil
 
-from rehearsal.emulator import FAULTS
+from rehearsal.emulator import AUTHORITY, FAULTS
+from rehearsal.redis.authority import Authority
 
 ROOT = Path(__file__).resolve().parent.parent
 _START_SECONDS = 60
@@ -31,15 +32,18 @@ class Emulator:
 
 
 @contextmanager
-def emulator(workspace: Path, *, cloudflare: str) -> Iterator[Emulator]:
+def emulator(workspace: Path, *, cloudflare: str, authority: Authority) -> Iterator[Emulator]:
     """An emulator with nothing in it, on a free port of 127.0.0.1. All of its state ends with the block.
 
     `cloudflare` is the base URL of the API that our Lambda functions speak to, and that ACM looks names up by.
+    `authority` is who they trust, and who signs the certificates of the Redis servers in the account.
     """
     port = _free_port()
     temporary = workspace / "tmp"
     temporary.mkdir(parents=True, exist_ok=True)
     log_path = workspace / "emulator.log"
+    certificates = workspace / "authority"
+    trusted = authority.save(certificates)
     running = Emulator(url=f"http://127.0.0.1:{port}", faults=workspace / "faults.json")
     environment = {
         **os.environ,
@@ -50,6 +54,8 @@ def emulator(workspace: Path, *, cloudflare: str) -> Iterator[Emulator]:
         FAULTS: str(running.faults),
         # In the process that runs the functions, not in any template.
         "CLOUDFLARE_BASE_URL": cloudflare,
+        "SSL_CERT_FILE": str(trusted),
+        AUTHORITY: str(certificates),
     }
     with log_path.open("wb") as log:
         process = subprocess.Popen(

@@ -8,11 +8,10 @@ from pathlib import Path
 
 from config import ENVIRONMENTS, Environment
 from config.positions import line_of_keys
-from rehearsal.account import Account, cloudflare_for
+from rehearsal.account import Account, opened
 from rehearsal.cdk_cli import CdkCli, CdkFailed
 from rehearsal.cloudflare.foreign import inventory
-from rehearsal.cloudflare.server import served
-from rehearsal.emulator_process import ROOT, Emulator, emulator
+from rehearsal.emulator_process import ROOT
 from rehearsal.lint import Lint
 from rehearsal.promises import Finding, read_back
 from rehearsal.stage import Progress
@@ -39,15 +38,12 @@ def live(name: str, environment: Environment, progress: Progress) -> Outcome:
         assembly = _synthesize(offline, name, ENVIRONMENTS, workspace / "cdk.out")
     linting = Lint(assembly, region=environment.aws.region)
     try:
-        cloudflare = cloudflare_for(environment)
-        with served(cloudflare) as base_url, emulator(workspace, cloudflare=base_url) as running:
-            cdk = CdkCli(environment.aws.account, environment.aws.region, workspace, running.url)
+        with opened(name, environment, workspace) as account:
+            cdk = account.cdk
             with progress.scene("lint the templates, and bootstrap the account"):
                 cdk.run("bootstrap", f"aws://{cdk.account}/{cdk.region}", "--app", str(assembly))
                 linting.result()
-            findings = _Rehearsal(
-                Account(name, environment, cdk, cloudflare, base_url), assembly, running, progress
-            ).play()
+            findings = _Rehearsal(account, assembly, progress).play()
     finally:
         shutil.rmtree(workspace / "tmp", ignore_errors=True)
     return Outcome(findings, progress.broken)
@@ -63,7 +59,6 @@ def _synthesize(cdk: CdkCli, name: str, environments: Path, output: Path, *, val
 class _Rehearsal:
     account: Account
     assembly: Path
-    emulator: Emulator
     progress: Progress
 
     def play(self) -> list[Finding]:
@@ -133,7 +128,7 @@ class _Rehearsal:
     def _failing_update(self) -> None:
         before = self._bake_minutes()
         assembly = self._with_bake_minutes(self.account.environment.api.bake_minutes)
-        self.emulator.faults.write_text(json.dumps({"AWS::ECS::Service": _REASON_TO_FAIL}))
+        self.account.emulator.faults.write_text(json.dumps({"AWS::ECS::Service": _REASON_TO_FAIL}))
         try:
             self._deploy(assembly, "Api", "--exclusively")
         except CdkFailed as failed:

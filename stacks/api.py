@@ -11,6 +11,7 @@ from stacks.base import EnvironmentStack
 from stacks.data import DataExports
 from stacks.network import NetworkExports
 from stacks.platform import PlatformExports
+from stacks.redis import RedisExports
 from stacks.registry import RegistryExports
 from stacks.service import add_service
 
@@ -26,11 +27,12 @@ class ApiStack(EnvironmentStack):
         environment: Environment,
         network: NetworkExports,
         data: DataExports,
+        redis: RedisExports,
         registry: RegistryExports,
         platform: PlatformExports,
     ) -> None:
         super().__init__(scope, id_, environment=environment, description="The API: one blue/green Fargate service")
-        database, redis = data.database, data.redis
+        database = data.database
         self.exports = add_service(
             self,
             service=environment.api,

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import aws_cdk as cdk
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 
 from config import Environment
@@ -11,7 +12,6 @@ from infra_constructs.data_key import DataKey
 from infra_constructs.database import Database, DatabaseProps
 from infra_constructs.media import Media, MediaProps
 from infra_constructs.media_access import MediaAccess
-from infra_constructs.redis import Redis, RedisProps
 from stacks.base import EnvironmentStack
 from stacks.network import NetworkExports
 from stacks.retention import retention_of
@@ -21,8 +21,9 @@ from stacks.retention import retention_of
 class DataExports:
     """What later stacks take from this one."""
 
+    key: kms.IKey
+    """Of everything that is stored, in later stacks as well."""
     database: Database
-    redis: Redis
     media: s3.IBucket
     media_access: MediaAccess
 
@@ -32,7 +33,7 @@ class DataStack(EnvironmentStack):
 
     def __init__(self, scope: cdk.Stage, id_: str, *, environment: Environment, network: NetworkExports) -> None:
         super().__init__(
-            scope, id_, environment=environment, description="PostgreSQL, Redis and the media bucket", protected=True
+            scope, id_, environment=environment, description="PostgreSQL and the media bucket", protected=True
         )
         retention = retention_of(environment)
         key = DataKey(self, "Key", retention=retention).key
@@ -52,23 +53,10 @@ class DataStack(EnvironmentStack):
                 retention=retention,
             ),
         )
-        redis = Redis(
-            self,
-            "Redis",
-            vpc=network.vpc,
-            key=key,
-            clients=[network.api_access],
-            props=RedisProps(
-                node_type=environment.redis.node,
-                replicas=environment.redis.replicas,
-                snapshot_days=environment.redis.snapshot_days,
-                retention=retention,
-            ),
-        )
         media = Media(
             self,
             "Media",
             memory=self.edge_memory,
             props=MediaProps(bucket_name=environment.media.bucket, adopt=environment.media.adopt, retention=retention),
         )
-        self.exports = DataExports(database=database, redis=redis, media=media.bucket, media_access=media.access)
+        self.exports = DataExports(key=key, database=database, media=media.bucket, media_access=media.access)

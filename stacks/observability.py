@@ -6,7 +6,6 @@ from config import Environment
 from infra_constructs.watch.database import DatabaseAlarms
 from infra_constructs.watch.edge import EdgeAlarms
 from infra_constructs.watch.entrance import LoadBalancerAlarms, NatAlarms
-from infra_constructs.watch.redis import RedisAlarms
 from infra_constructs.watch.services import ServiceAlarms
 from stacks.base import EnvironmentStack
 from stacks.data import DataExports
@@ -41,7 +40,6 @@ class ObservabilityStack(EnvironmentStack):
             storage_gib=environment.database.storage_gib,
             topics=topics,
         )
-        RedisAlarms(self, "Redis", group=data.redis.group, nodes=1 + environment.redis.replicas, topics=topics)
         LoadBalancerAlarms(self, "LoadBalancer", balancer=platform.load_balancer.balancer, topics=topics)
         NatAlarms(self, "Nat", gateways=network.nat_gateways, topics=topics)
         EdgeAlarms(

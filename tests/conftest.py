@@ -92,19 +92,13 @@ def environments(tmp_path: Path) -> Path:
 def production(assembly: Path, tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Account]":
     """Production, deployed from the assembly of the other tests into an emulator and a zone of its own."""
     from config import load
-    from rehearsal.account import Account, cloudflare_for
-    from rehearsal.cdk_cli import CdkCli
-    from rehearsal.cloudflare.server import served
-    from rehearsal.emulator_process import emulator
+    from rehearsal.account import opened
 
     os.environ.pop("AWS_PROFILE", None)
-    workspace = tmp_path_factory.mktemp("rehearsal")
     environment = load(["production"])["production"]
-    cloudflare = cloudflare_for(environment)
-    with served(cloudflare) as base_url, emulator(workspace, cloudflare=base_url) as running:
-        cdk = CdkCli(environment.aws.account, environment.aws.region, workspace, running.url)
+    with opened("production", environment, tmp_path_factory.mktemp("rehearsal")) as account:
+        cdk = account.cdk
         cdk.run("bootstrap", f"aws://{cdk.account}/{cdk.region}", "--app", str(assembly))
-        account = Account("production", environment, cdk, cloudflare, base_url)
         account.prepare()
         cdk.run("deploy", "production/*", "--app", str(assembly), "--require-approval", "never", "--concurrency", "4")
         yield account

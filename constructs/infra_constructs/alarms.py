@@ -68,12 +68,14 @@ class AlarmSpec:
     metric: cloudwatch.IMetric
     threshold: Threshold
     missing: Missing
+    recovery: Severity | None = None
+    """Who hears that it is over; None is whoever heard that it began."""
 
 
 def add_alarm(
     scope: Construct, id_: str, *, topics: Topics, spec: AlarmSpec, physical_name: str | None = None
 ) -> cloudwatch.Alarm:
-    """An alarm that tells its topic when it goes off and when it is over.
+    """An alarm that tells its topic when it goes off, and when it is over.
 
     `physical_name` is for the alarms that gate a release only: ECS knows them by name.
     """
@@ -93,7 +95,6 @@ def add_alarm(
         datapoints_to_alarm=threshold.breaches,
         treat_missing_data=_TREAT[spec.missing],
     )
-    action = actions.SnsAction(topics[spec.severity])
-    alarm.add_alarm_action(action)
-    alarm.add_ok_action(action)
+    alarm.add_alarm_action(actions.SnsAction(topics[spec.severity]))
+    alarm.add_ok_action(actions.SnsAction(topics[spec.recovery or spec.severity]))
     return alarm

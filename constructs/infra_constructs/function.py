@@ -2,15 +2,19 @@
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import aws_cdk as cdk
+from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
+
+from infra_constructs.findings import acknowledge, allows_on
 
 # Absolute: jsii resolves a relative path against the directory its kernel was started in.
 _ROOT = Path(__file__).resolve().parents[2]
@@ -19,6 +23,25 @@ _LOCK = _RUNTIME / "requirements.txt"
 # Installed by tools/setup.sh, so that nothing at synthesis needs a network.
 _LIBRARIES = _ROOT / ".venv" / "lambda.zip"
 _PYTHON = lambda_.Runtime.PYTHON_3_14
+
+
+# What Lambda does in the function's name, in every VPC; none of these actions knows a narrower resource at creation.
+_INTERFACES = (
+    "ec2:CreateNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:DeleteNetworkInterface",
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:UnassignPrivateIpAddresses",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InVpc:
+    """In the private subnets, which have a way out."""
+
+    vpc: ec2.IVpc
+    security_group: ec2.ISecurityGroup
 
 
 class RuntimeFunction(Construct):
@@ -34,6 +57,7 @@ class RuntimeFunction(Construct):
         timeout: cdk.Duration,
         environment: Mapping[str, str] | None = None,
         uses_libraries: bool = False,
+        place: InVpc | None = None,
     ) -> None:
         super().__init__(scope, id_)
         log_group = logs.LogGroup(
@@ -46,6 +70,9 @@ class RuntimeFunction(Construct):
         assert isinstance(policy, iam.Policy)
         # What a custom resource has to wait for: without it, its function would be called before it may do anything.
         self.policy = policy
+        if place is not None:
+            self.role.add_to_policy(iam.PolicyStatement(actions=list(_INTERFACES), resources=["*"]))
+            acknowledge(policy, allows_on("*"), reason="Lambda's own network interfaces; they have no ARN beforehand.")
         self.function = lambda_.Function(
             self,
             "Function",
@@ -61,7 +88,13 @@ class RuntimeFunction(Construct):
             environment=dict(environment or {}),
             log_group=log_group,
             logging_format=lambda_.LoggingFormat.JSON,
+            vpc=place.vpc if place else None,
+            vpc_subnets=ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_WITH_EGRESS) if place else None,
+            security_groups=[place.security_group] if place else None,
         )
+        if place is not None:
+            # Lambda makes the interfaces when it makes the function.
+            self.function.node.add_dependency(policy)
 
     def resource(self, scope: Construct, id_: str, *, kind: str, properties: Mapping[str, str]) -> cdk.CustomResource:
         """A custom resource that this function brings about, once it may do what it has to."""

@@ -11,7 +11,7 @@ from constructs import Construct
 
 from infra_constructs.alarms import Severity
 
-_PUBLISHERS = ("cloudwatch.amazonaws.com", "events.amazonaws.com")
+_PUBLISHERS = ("cloudwatch.amazonaws.com", "events.amazonaws.com", "elasticache.amazonaws.com")
 
 
 class AlarmTopics(Construct):

@@ -5,3 +5,5 @@ This package is the only place that touches MiniStack's private names; its versi
 
 FAULTS = "REHEARSAL_FAULTS"
 """Environment variable that names the file of `rehearsal.emulator.faults`."""
+AUTHORITY = "REHEARSAL_AUTHORITY"
+"""Environment variable that names the folder of the authority that signs for the account's Redis servers."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from rehearsal.account import Account
-from rehearsal.promises import data, edge, network, services
+from rehearsal.promises import data, edge, network, redis, services
 from rehearsal.promises.found import Broken
 
 
@@ -38,9 +38,12 @@ PROMISES: tuple[Promise | NotShown, ...] = (
     Promise("Database", "A rotated password reaches the API's tasks", data.rotation),
     Promise("Database", "Not deleted by accident", data.database_protection),
     NotShown("Database", "Restore to a point in time", "the emulator has no restore to a point in time"),
-    Promise("Redis", "ElastiCache with TLS and AUTH, Multi-AZ", data.redis),
-    Promise("Redis", "REDIS_URL reaches the tasks, as a secret", data.redis_url),
-    NotShown("Redis", "Failover within seconds", "the emulator runs no Redis"),
+    Promise("Redis", "It is what the environment says", redis.instance),
+    Promise("Redis", "REDIS_URL reaches the tasks, as a secret", redis.url),
+    Promise("Redis", "It can be pinged and written to, over that URL", redis.is_used),
+    Promise("Redis", "That it is down is noticed, and why", redis.outage),
+    Promise("Redis", "Critical when it fails, info when it is back", redis.alarm),
+    NotShown("Redis", "ElastiCache fails over within seconds", "the emulated group has no replicas that run"),
     Promise("Media", "The bucket is private", data.media),
     Promise("Media", "Old versions expire, current ones never", data.media_lifecycle),
     Promise("Services", "Fargate behind one load balancer", services.services),

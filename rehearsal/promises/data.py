@@ -1,7 +1,6 @@
 """What holds state."""
 
 import json
-from typing import Any
 
 from rehearsal.account import Account
 from rehearsal.promises.found import require
@@ -72,41 +71,6 @@ def database_protection(account: Account) -> str:
     is_kept = account.environment.protection.data == "keep"
     require(is_protected == is_kept, f"deletion protection is {is_protected}")
     return "deletion protection on" if is_protected else "disposable, as the environment says"
-
-
-def _replication_group(account: Account) -> dict[str, Any]:
-    identity = account.resource("Data", "AWS::ElastiCache::ReplicationGroup")
-    answer = account.client("elasticache").describe_replication_groups(ReplicationGroupId=identity)
-    found: dict[str, Any] = answer["ReplicationGroups"][0]
-    return found
-
-
-def redis(account: Account) -> str:
-    group = _replication_group(account)
-    survives = account.environment.redis.replicas > 0
-    require(group["MultiAZ"] == ("enabled" if survives else "disabled"), f"Multi-AZ is {group['MultiAZ']}")
-    require(group["AutomaticFailover"] == ("enabled" if survives else "disabled"), group["AutomaticFailover"])
-    require(group["TransitEncryptionEnabled"] and group["AtRestEncryptionEnabled"], "not encrypted")
-    require(group["AuthTokenEnabled"], "no AUTH")
-    require(group["SnapshotRetentionLimit"] == account.environment.redis.snapshot_days, "snapshots")
-    nodes = len(group["MemberClusters"])
-    require(nodes == 1 + account.environment.redis.replicas, f"{nodes} nodes")
-    multi = "Multi-AZ, automatic failover" if survives else "one node, as chosen"
-    return f"{nodes} nodes, {multi}, TLS, AUTH, snapshots {group['SnapshotRetentionLimit']} d"
-
-
-def redis_url(account: Account) -> str:
-    """The secret that the API's task really refers to holds a URL of the contract, to this very group."""
-    service = dict(account.services())["Api"]
-    secrets = {each["name"]: each["valueFrom"] for each in account.container(service)["secrets"]}
-    require("REDIS_URL" in secrets, f"secrets: {', '.join(secrets)}")
-    url = account.client("secretsmanager").get_secret_value(SecretId=secrets["REDIS_URL"])["SecretString"]
-    group = _replication_group(account)
-    host = group["NodeGroups"][0]["PrimaryEndpoint"]["Address"]
-    require(url.startswith("rediss://:"), "not rediss:// with a password")
-    require("{{resolve" not in url and "${" not in url, "a reference in it was never resolved")
-    require(url.endswith(f"@{host}:6379/0"), "not this group's primary")
-    return "rediss://:********@primary:6379/0, as a secret of the task"
 
 
 def media(account: Account) -> str:

@@ -33,6 +33,17 @@ class Certificate:
 class Authority:
     _ca: trustme.CA = field(default_factory=trustme.CA)
 
+    @classmethod
+    def load(cls, directory: Path) -> "Authority":
+        """What `save` has left there, for another process."""
+        return cls(trustme.CA.from_pem((directory / "ca.pem").read_bytes(), (directory / "ca.key").read_bytes()))
+
+    def save(self, directory: Path) -> Path:
+        """Returns the file with its certificate, for clients that are to trust it."""
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "ca.key").write_bytes(self._ca.private_key_pem.bytes())
+        return self.write(directory / "ca.pem")
+
     def write(self, file: Path) -> Path:
         """For clients that are to trust it."""
         file.write_bytes(self._ca.cert_pem.bytes())

@@ -1,11 +1,11 @@
 """redis-server as a child of ours, in each of the shapes that `REDIS_URL` can name."""
 
 import os
+import random
 import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -19,6 +19,7 @@ from rehearsal.redis.authority import Certificate
 
 _START_SECONDS = 20
 _LOOPBACK = "127.0.0.1"
+_SLOTS = 16384
 
 
 class RedisMissing(Exception):
@@ -34,6 +35,18 @@ def free_port(address: str = _LOOPBACK) -> int:
     with socket.socket() as probe:
         probe.bind((address, 0))
         return int(probe.getsockname()[1])
+
+
+def own_address(port: int) -> str:
+    """An address of this machine's loopback network on which nobody has the port: a host of its own, so to speak."""
+    while True:
+        address = f"127.{random.randint(1, 254)}.{random.randint(0, 255)}.{random.randint(1, 254)}"
+        with socket.socket() as probe:
+            try:
+                probe.bind((address, port))
+            except OSError:
+                continue
+            return address
 
 
 @dataclass
@@ -85,7 +98,8 @@ class Server:
             lines.append(f"port {self.port}")
         else:
             files = self.certificate.write(self.directory)
-            lines += [f"port 0\ntls-port {self.port}", "tls-auth-clients no", "tls-replication yes"]
+            lines += ["port 0", f"tls-port {self.port}", "tls-auth-clients no", "tls-replication yes"]
+            lines += [] if self.sentinel else ["tls-cluster yes"]
             lines += [
                 f"tls-cert-file {files.chain}",
                 f"tls-key-file {files.key}",
@@ -154,12 +168,6 @@ def running(*servers: Server) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def scratch() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="redis-") as directory:
-        yield Path(directory)
-
-
 @dataclass
 class Sentinels:
     """A master, its replicas, and three Sentinels that agree by two."""
@@ -207,32 +215,38 @@ def cluster(
     directory: Path, *, password: str | None = None, certificate: Certificate | None = None
 ) -> Iterator[list[Server]]:
     """Three primaries and a replica of each, complete and in sync; primaries first."""
-    nodes = []
-    for number in range(6):
-        port = free_port()
-        options = ["cluster-enabled yes", f"cluster-port {free_port()}", "cluster-node-timeout 2000"]
-        options += ["cluster-require-full-coverage no"]
-        if certificate is not None:
-            options.append("tls-cluster yes")
-        nodes.append(
-            Server(directory / f"node-{number}", port=port, password=password, certificate=certificate, options=options)
-        )
+    nodes = [
+        Server(directory / f"node-{number}", password=password, certificate=certificate, options=in_cluster())
+        for number in range(6)
+    ]
     with running(*nodes):
-        _join(nodes)
+        join(nodes[:3], nodes[3:])
         yield nodes
 
 
-def _join(nodes: Sequence[Server]) -> None:
-    clients = [node.client() for node in nodes]
-    primaries, replicas = nodes[:3], nodes[3:]
-    for number, client in enumerate(clients):
+def in_cluster() -> list[str]:
+    """Options of one node of a cluster. Its bus has a port of its own."""
+    return [
+        "cluster-enabled yes",
+        f"cluster-port {free_port()}",
+        "cluster-node-timeout 2000",
+        "cluster-require-full-coverage no",
+    ]
+
+
+def join(primaries: Sequence[Server], replicas: Sequence[Server] = ()) -> None:
+    """Makes one cluster of running nodes, and returns when it is whole; each replica follows its namesake."""
+    clients = [node.client() for node in (*primaries, *replicas)]
+    share = _SLOTS / len(primaries)
+    for number, (node, client) in enumerate(zip((*primaries, *replicas), clients, strict=True)):
         client.execute_command("CLUSTER SET-CONFIG-EPOCH", number + 1)
-        if number < 3:
-            client.execute_command("CLUSTER ADDSLOTSRANGE", 16384 * number // 3, 16384 * (number + 1) // 3 - 1)
-        bus = next(each.split()[1] for each in nodes[number].options if each.startswith("cluster-port"))
-        clients[0].execute_command("CLUSTER MEET", nodes[number].address, nodes[number].port, bus)
-    _until(lambda: all(_cluster(each)["cluster_known_nodes"] == "6" for each in clients), "the nodes know each other")
-    for primary, client in zip(primaries, clients[3:], strict=True):
+        if number < len(primaries):
+            client.execute_command("CLUSTER ADDSLOTSRANGE", int(share * number), int(share * (number + 1)) - 1)
+        bus = next(each.split()[1] for each in node.options if each.startswith("cluster-port"))
+        clients[0].execute_command("CLUSTER MEET", node.address, node.port, bus)
+    everybody = str(len(clients))
+    _until(lambda: all(_cluster(each)["cluster_known_nodes"] == everybody for each in clients), "they know each other")
+    for primary, client in zip(primaries, clients[len(primaries) :], strict=False):
         client.execute_command("CLUSTER REPLICATE", primary.client().execute_command("CLUSTER MYID"))
     _until(lambda: all(_cluster(each)["cluster_state"] == "ok" for each in clients), "the cluster is whole")
     _until(lambda: all(_in_sync(each) for each in replicas), "the replicas are in sync")

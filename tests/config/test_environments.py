@@ -142,7 +142,13 @@ def test_everything_is_told_in_one_run(environments: Path) -> None:
     dev = environments / "dev.toml"
     dev.write_text(dev.read_text().replace("replicas = 0", "replicas = 9"))
     told = "\n".join(problems(environments))
-    for key in ("database.pitr_days", "network.nat", "api.min_tasks", "domains.api", "redis.replicas"):
+    for key in (
+        "database.pitr_days",
+        "network.nat",
+        "api.min_tasks",
+        "domains.api",
+        "redis.instances.main.elasticache.replicas",
+    ):
         assert f": {key}" in told
 
 

@@ -1,73 +1,108 @@
-"""What is watched of ElastiCache itself. Whether the application can reach it is the probe's business."""
+"""What the probe sees of the Redis that serves, whoever runs it."""
 
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
-from aws_cdk import aws_elasticache as elasticache
 from constructs import Construct
 
 from infra_constructs.alarms import AlarmSpec, Missing, Severity, Threshold, Topics, add_alarm
 
-_PERIOD = cdk.Duration.minutes(1)
+# As infra_runtime.redis.monitor publishes them: twice a minute, and every five minutes for what is in it.
+_NAMESPACE = "Infra/Redis"
+_ROUNDS, _INVENTORY = cdk.Duration.minutes(1), cdk.Duration.minutes(5)
 
 
 class RedisAlarms(Construct):
-    """For each node: CPU of the engine's one thread, memory, evictions, replication lag."""
+    """Critical when Redis cannot be used, warning when it is slow, info when it is back: once for each outage."""
 
     def __init__(
-        self, scope: Construct, id_: str, *, group: elasticache.CfnReplicationGroup, nodes: int, topics: Topics
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        environment: str,
+        instance: str,
+        tells_memory_itself: bool,
+        topics: Topics,
     ) -> None:
+        """`tells_memory_itself`: the service behind it has metrics of its own for memory and connections."""
         super().__init__(scope, id_)
+        dimensions = {"Environment": environment, "Instance": instance}
+
+        def metric(name: str, statistic: str, period: cdk.Duration = _ROUNDS) -> cloudwatch.Metric:
+            return cloudwatch.Metric(
+                namespace=_NAMESPACE,
+                metric_name=name,
+                dimensions_map=dimensions,
+                period=period,
+                statistic=statistic,
+            )
+
         specs = {
-            "Cpu": AlarmSpec(
-                runbook="redis-cpu",
-                means="Redis answers late; rate limiting starts to fail open.",
-                severity=Severity.WARNING,
-                metric=_worst(group, nodes, "EngineCPUUtilization", "Average"),
-                threshold=Threshold(value=80, unit="% of one core", breaches=5, periods=5),
-                missing=Missing.IS_IGNORED,
-            ),
-            "Memory": AlarmSpec(
-                runbook="redis-memory",
-                means="Redis is nearly full; soon it evicts rate limits that should still count.",
-                severity=Severity.WARNING,
-                metric=_worst(group, nodes, "DatabaseMemoryUsagePercentage", "Maximum"),
-                threshold=Threshold(value=80, unit="% of memory", breaches=5, periods=5),
+            "ConnectionFailure": AlarmSpec(
+                runbook="redis-connection-failure",
+                means="Rate limiting is off: the service goes on without Redis.",
+                severity=Severity.CRITICAL,
+                recovery=Severity.INFO,
+                metric=metric("Unusable", "Maximum"),
+                # One bad minute is a failover, which takes seconds. Two of five are an outage, and it is over when four
+                # of five were good: a Redis that comes and goes is one outage and not many.
+                threshold=Threshold(value=0, unit="failed looks", breaches=2, periods=5),
+                # Nobody looks: then nobody knows.
                 missing=Missing.IS_BAD,
             ),
-            "Evictions": AlarmSpec(
-                runbook="redis-evictions",
-                means="Rate limits are forgotten before their time.",
+            "Latency": AlarmSpec(
+                runbook="redis-latency",
+                means="Every request that is rate limited waits longer for it.",
                 severity=Severity.WARNING,
-                metric=_worst(group, nodes, "Evictions", "Sum"),
-                threshold=Threshold(value=0, unit="keys a minute", breaches=3, periods=5),
+                recovery=Severity.INFO,
+                metric=metric("PingMilliseconds", "Average"),
+                threshold=Threshold(value=100, unit="ms for a ping", breaches=3, periods=5),
+                # It was not reached, which is the other alarm's business.
                 missing=Missing.IS_GOOD,
             ),
-        }
-        if nodes > 1:
-            specs["Lag"] = AlarmSpec(
-                runbook="redis-replication-lag",
-                means="A failover now would lose the last seconds of rate limits.",
+            "Errors": AlarmSpec(
+                runbook="redis-errors",
+                means="Redis is used, but with errors: the next fault may be an outage.",
                 severity=Severity.WARNING,
-                metric=_worst(group, nodes, "ReplicationLag", "Maximum"),
-                threshold=Threshold(value=5, unit="seconds", breaches=5, periods=5),
+                metric=cloudwatch.MathExpression(
+                    expression="IF(unusable == 0, errors, 0)",
+                    using_metrics={
+                        "unusable": metric("Unusable", "Maximum"),
+                        "errors": metric("ErrorRatePercent", "Average"),
+                    },
+                    label="errors while usable",
+                    period=_ROUNDS,
+                ),
+                threshold=Threshold(value=5, unit="% of the probe's commands", breaches=5, periods=5),
                 missing=Missing.IS_GOOD,
-            )
+            ),
+            "KeysWithoutExpiry": AlarmSpec(
+                runbook="redis-memory",
+                means="Keys that never go away fill the memory until rate limits give way.",
+                severity=Severity.WARNING,
+                metric=metric("KeysWithoutExpiry", "Maximum", _INVENTORY),
+                threshold=Threshold(value=1000, unit="keys", breaches=3, periods=3),
+                missing=Missing.IS_IGNORED,
+            ),
+        }
+        if not tells_memory_itself:
+            specs |= {
+                "Memory": AlarmSpec(
+                    runbook="redis-memory",
+                    means="Redis is nearly full; soon it evicts rate limits that should still count.",
+                    severity=Severity.WARNING,
+                    metric=metric("MemoryUsedPercent", "Maximum", _INVENTORY),
+                    threshold=Threshold(value=80, unit="% of memory", breaches=2, periods=3),
+                    missing=Missing.IS_IGNORED,
+                ),
+                "Connections": AlarmSpec(
+                    runbook="redis-connections",
+                    means="New tasks will soon find no connection to Redis, and not limit rates.",
+                    severity=Severity.WARNING,
+                    metric=metric("ConnectionsPercent", "Maximum", _INVENTORY),
+                    threshold=Threshold(value=80, unit="% of all connections", breaches=2, periods=3),
+                    missing=Missing.IS_IGNORED,
+                ),
+            }
         for name, spec in specs.items():
             add_alarm(self, name, topics=topics, spec=spec)
-
-
-def _worst(group: elasticache.CfnReplicationGroup, nodes: int, name: str, statistic: str) -> cloudwatch.MathExpression:
-    """The highest of all nodes; ElastiCache publishes these by node, and names the nodes group-001, group-002, …"""
-    metrics: dict[str, cloudwatch.IMetric] = {
-        f"n{number}": cloudwatch.Metric(
-            namespace="AWS/ElastiCache",
-            metric_name=name,
-            dimensions_map={"CacheClusterId": f"{group.ref}-{number:03d}"},
-            period=_PERIOD,
-            statistic=statistic,
-        )
-        for number in range(1, nodes + 1)
-    }
-    return cloudwatch.MathExpression(
-        expression=f"MAX([{', '.join(metrics)}])", using_metrics=metrics, label=name, period=_PERIOD
-    )

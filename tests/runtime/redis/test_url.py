@@ -255,7 +255,8 @@ def test_both_clients_read_the_same(ioredis_reads: Read, target: Target) -> None
 _PIECES = [
     "redis://", "rediss://", "redis-sentinel://", "rediss-sentinel://", "REDIS://", "http://", "://", ":", "/", "//",
     "@", ",", "?", "#", "&", "=", "%", "%40", "%2", "%ff", "%00", "[", "]", "[::1]", "h", "host.example.com",
-    "10.0.0.1", "localhost", "6379", "0", "15", "16", "65536", "-1", "db=3", "cluster=true", "sentinelPassword=", "default", "${X}",
+    "10.0.0.1", "localhost", "6379", "0", "15", "16", "65536", "-1", "db=3", "cluster=true",
+    "sentinelPassword=", "default", "${X}",
     " ", "\n", "\x00", "é", "٣", "\ud800", "+", "..", "_", "-", "mymaster", "family=6", "{{", "'", '"', "\\", ";", "~",
 ]  # fmt: skip
 

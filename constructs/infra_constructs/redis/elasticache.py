@@ -1,36 +1,47 @@
 """ElastiCache as the required Redis: TLS, authenticated, and back by itself after losing a node."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import aws_cdk as cdk
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_elasticache as elasticache
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_secretsmanager as secretsmanager
+from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from infra_constructs.findings import acknowledge
+from infra_constructs.redis.instance import RedisInstance
 from infra_constructs.retention import Retention
+
+# Engine and version → family of its parameters.
+_FAMILIES: Mapping[tuple[str, str], str] = MappingProxyType(
+    {("valkey", "7.2"): "valkey7", ("valkey", "8.0"): "valkey8", ("valkey", "8.1"): "valkey8"}
+)
 
 
 @dataclass(frozen=True, kw_only=True)
-class RedisProps:
+class ElastiCacheProps:
     """What an environment may choose."""
 
+    engine: str
+    """As `valkey-8.1`."""
     node_type: str
     replicas: int
+    """Of the primary; in cluster mode, of each shard's."""
+    shards: int | None
+    """Cluster mode with so many; None is one primary with everything."""
     snapshot_days: int
     retention: Retention
 
 
-class Redis(Construct):
-    """Stateful in form only: its data may be lost (rate limits start again), its address may not change by accident.
-
-    `url` is a secret whose whole value is the `REDIS_URL` of the application's contract.
-    """
+class ElastiCache(RedisInstance):
+    """A replication group of its own, in isolated subnets."""
 
     port = 6379
+    is_ours = True
 
     def __init__(
         self,
@@ -39,18 +50,18 @@ class Redis(Construct):
         *,
         vpc: ec2.IVpc,
         key: kms.IKey,
-        clients: Sequence[ec2.ISecurityGroup],
-        props: RedisProps,
+        events: sns.ITopic,
+        props: ElastiCacheProps,
     ) -> None:
         super().__init__(scope, id_)
-        survives_a_node = props.replicas > 0
+        self.props = props
+        survives_a_node, is_cluster = props.replicas > 0, props.shards is not None
+        engine, _, version = props.engine.partition("-")
         self.security_group = ec2.SecurityGroup(
             self, "SecurityGroup", vpc=vpc, description="Redis from the services", allow_all_outbound=False
         )
-        for client in clients:
-            self.security_group.connections.allow_from(client, ec2.Port.tcp(self.port))
         # Letters and digits only, so that the token means the same inside a URL and outside of one.
-        self.auth_token = secretsmanager.Secret(
+        auth_token = secretsmanager.Secret(
             self,
             "AuthToken",
             description="ElastiCache AUTH token; part of the URL beside it",
@@ -64,22 +75,27 @@ class Redis(Construct):
             description="Isolated subnets",
             subnet_ids=vpc.select_subnets(subnet_type=ec2.SubnetType.PRIVATE_ISOLATED).subnet_ids,
         )
+        family = _FAMILIES[engine, version]
         parameters = elasticache.CfnParameterGroup(
             self,
-            "Parameters",
-            cache_parameter_group_family="valkey8",
+            # A new version may need other parameters: then both groups are there while the nodes are upgraded.
+            f"Parameters{family.capitalize()}" + ("Cluster" if is_cluster else ""),
+            cache_parameter_group_family=family,
             description="Old rate limits give way to new ones when memory is full",
-            # Every key expires; the ones nearest to expiry go first rather than refusing writes.
-            properties={"maxmemory-policy": "volatile-ttl"},
+            properties={
+                # Every key expires; the ones nearest to expiry go first rather than refusing writes.
+                "maxmemory-policy": "volatile-ttl",
+                **({"cluster-enabled": "yes"} if is_cluster else {}),
+            },
         )
         self.group = elasticache.CfnReplicationGroup(
             self,
             "Group",
             replication_group_description="Rate limits and distributed state",
-            engine="valkey",
-            engine_version="8.1",
+            engine=engine,
+            engine_version=version,
             cache_node_type=props.node_type,
-            num_cache_clusters=1 + props.replicas,
+            cluster_mode="enabled" if is_cluster else None,
             automatic_failover_enabled=survives_a_node,
             multi_az_enabled=survives_a_node,
             cache_subnet_group_name=subnets.ref,
@@ -90,21 +106,30 @@ class Redis(Construct):
             kms_key_id=key.key_arn,
             transit_encryption_enabled=True,
             transit_encryption_mode="required",
-            auth_token=self.auth_token.secret_value.unsafe_unwrap(),
+            auth_token=auth_token.secret_value.unsafe_unwrap(),
+            # Failovers and replaced nodes, in ElastiCache's own words.
+            notification_topic_arn=events.topic_arn,
             snapshot_retention_limit=props.snapshot_days,
             snapshot_window="00:30-01:30",
             preferred_maintenance_window="sun:02:00-sun:03:00",
             auto_minor_version_upgrade=True,
+            num_cache_clusters=None if is_cluster else 1 + props.replicas,
+            num_node_groups=props.shards,
+            replicas_per_node_group=props.replicas if is_cluster else None,
         )
+        # Shards are added and taken away while it serves; without this, the whole group would be replaced.
+        self.group.cfn_options.update_policy = cdk.CfnUpdatePolicy(use_online_resharding=True)
         self.group.apply_removal_policy(props.retention.snapshots)
-        endpoint = self.group.attr_primary_end_point_address
+        endpoint = (
+            self.group.attr_configuration_end_point_address if is_cluster else self.group.attr_primary_end_point_address
+        )
+        token = auth_token.secret_value.unsafe_unwrap()
+        path = "/0?cluster=true" if is_cluster else "/0"
         self.url = secretsmanager.Secret(
             self,
             "Url",
             description="REDIS_URL",
-            secret_string_value=cdk.SecretValue.unsafe_plain_text(
-                f"rediss://:{self.auth_token.secret_value.unsafe_unwrap()}@{endpoint}:{self.port}/0"
-            ),
+            secret_string_value=cdk.SecretValue.unsafe_plain_text(f"rediss://:{token}@{endpoint}:{self.port}{path}"),
         )
         if not survives_a_node:
             acknowledge(
@@ -112,9 +137,23 @@ class Redis(Construct):
                 "AwsSolutions-AEC4",
                 reason="The environment chose one node: losing it means lost rate limits and nothing more.",
             )
-        for secret in (self.auth_token, self.url):
+        for secret in (auth_token, self.url):
             acknowledge(
                 secret,
                 "AwsSolutions-SMG4",
                 reason="ElastiCache takes a new token by a two-step update: docs/runbooks/redis-rotate-token.md.",
             )
+
+    def admit(self, client: ec2.ISecurityGroup, *, as_: str) -> None:
+        self.security_group.connections.allow_from(client, ec2.Port.tcp(self.port), f"Redis from {as_}")
+
+    def nodes(self) -> dict[str, list[str]]:
+        """Ids of all nodes, by the name of their shard, which is empty when there are none."""
+        shards, group = self.props.shards, self.group.ref
+        members = range(1, 2 + self.props.replicas)
+        if shards is None:
+            return {"": [f"{group}-{member:03d}" for member in members]}
+        return {
+            f"Shard{shard}": [f"{group}-{shard:04d}-{member:03d}" for member in members]
+            for shard in range(1, 1 + shards)
+        }

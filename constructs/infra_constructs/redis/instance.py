@@ -1,0 +1,41 @@
+"""What every way of having Redis comes down to, for those who use it."""
+
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_secretsmanager as secretsmanager
+from constructs import Construct
+
+
+class RedisInstance(Construct):
+    """Stateful in form only: its data may be lost (rate limits start again), that it is down may not go unnoticed.
+
+    `url` is a secret whose whole value is the `REDIS_URL` of the application's contract.
+    """
+
+    url: secretsmanager.ISecret
+    is_ours: bool
+    """The secret belongs to this stack; otherwise a person has put it there."""
+
+    @property
+    def url_id(self) -> str:
+        """By which the secret's value can be asked for."""
+        return self.url.secret_arn if self.is_ours else self.url.secret_name
+
+    def admit(self, client: ec2.ISecurityGroup, *, as_: str) -> None:
+        """Opens the network's way from a client to Redis. `as_` names the client."""
+        raise NotImplementedError
+
+
+def open_way_out(scope: Construct, id_: str, *, client: ec2.ISecurityGroup, ports: list[int]) -> None:
+    """To servers with addresses that nobody tells us; who may use them is decided by TLS and password."""
+    for port in ports:
+        # A rule of its own: in the group itself it would belong to the stack of the group.
+        ec2.CfnSecurityGroupEgress(
+            scope,
+            f"{id_}{port}",
+            group_id=client.security_group_id,
+            ip_protocol="tcp",
+            from_port=port,
+            to_port=port,
+            cidr_ip="0.0.0.0/0",
+            description="Redis outside of the VPC",
+        )

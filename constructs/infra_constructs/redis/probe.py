@@ -1,0 +1,62 @@
+"""A function in the VPC that looks at one Redis as the tasks do, twice a minute."""
+
+import aws_cdk as cdk
+from aws_cdk import aws_ec2 as ec2
+from constructs import Construct
+
+from infra_constructs.function import InVpc, RuntimeFunction
+from infra_constructs.redis.instance import RedisInstance
+from infra_constructs.service_access import ServiceAccess
+
+
+class RedisProbe(Construct):
+    """Publishes what it sees as metrics of the instance's name (infra_runtime.redis.monitor)."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        vpc: ec2.IVpc,
+        instance: RedisInstance,
+        environment: str,
+        name: str,
+        health_url: str | None,
+    ) -> None:
+        super().__init__(scope, id_)
+        self._instance = instance
+        # As the tasks': what they cannot reach, the probe is not to reach either.
+        access = ServiceAccess(self, "Access", vpc=vpc).security_group
+        instance.admit(access, as_="Probe")
+        variables = {"URL_SECRET": instance.url_id, "ENVIRONMENT": environment, "INSTANCE": name}
+        self.handler = RuntimeFunction(
+            self,
+            "Handler",
+            module="redis.monitor",
+            description="Pings Redis and writes to it, as the tasks do, and says how it went",
+            # Two rounds take less than a minute; a deployment waits longer for a new server to answer.
+            timeout=cdk.Duration.minutes(3),
+            environment=variables | ({"HEALTH_URL": health_url} if health_url else {}),
+            uses_libraries=True,
+            place=InVpc(vpc=vpc, security_group=access),
+        )
+        instance.url.grant_read(self.handler.role)
+        # Old news is none: a round that could not be run in its minute is not run later.
+        self.handler.function.configure_async_invoke(max_event_age=cdk.Duration.minutes(1), retry_attempts=0)
+        self.handler.run_every(
+            cdk.Duration.minutes(1), self, "EveryMinute", description="Two looks at Redis, half a minute apart"
+        )
+        self.handler.run_every(
+            cdk.Duration.minutes(5),
+            self,
+            "Inventory",
+            description="Keys and memory of Redis",
+            event={"inventory": True},
+        )
+
+    def gate(self, scope: Construct, id_: str) -> cdk.CustomResource:
+        """Comes about only when the URL is one of the contract and what is behind it takes a ping and a write."""
+        gate = self.handler.resource(scope, id_, kind="Custom::RedisGate", properties={"Url": self._instance.url_id})
+        # Rules of the network included.
+        gate.node.add_dependency(self._instance, self)
+        return gate

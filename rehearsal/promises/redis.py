@@ -1,0 +1,125 @@
+"""Redis, as the tasks have it: the promises that the probe in the account can show."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psutil
+
+from infra_runtime.redis.url import Target, parse, require_deployable
+from rehearsal.account import Account
+from rehearsal.promises.found import require
+
+
+def instance(account: Account) -> str:
+    """What serves is what the environment says, with nobody in it who has no password."""
+    settings = account.environment.redis
+    serving = settings.instances[settings.serves]
+    if serving.elasticache is None:
+        return "somebody else runs it"
+    wanted = serving.elasticache
+    identity = account.resource("Redis", "AWS::ElastiCache::ReplicationGroup")
+    answer = account.client("elasticache").describe_replication_groups(ReplicationGroupId=identity)
+    group = answer["ReplicationGroups"][0]
+    survives = wanted.replicas > 0
+    require(group["MultiAZ"] == ("enabled" if survives else "disabled"), f"Multi-AZ is {group['MultiAZ']}")
+    require(group["AutomaticFailover"] == ("enabled" if survives else "disabled"), group["AutomaticFailover"])
+    require(group["TransitEncryptionEnabled"] and group["AtRestEncryptionEnabled"], "not encrypted")
+    require(group["AuthTokenEnabled"], "no AUTH")
+    require(group["SnapshotRetentionLimit"] == wanted.snapshot_days, "snapshots")
+    nodes = len(group["MemberClusters"])
+    require(nodes == (wanted.shards or 1) * (1 + wanted.replicas), f"{nodes} nodes")
+    multi = "Multi-AZ, automatic failover" if survives else "one node, as chosen"
+    return f"{nodes} nodes, {multi}, TLS, AUTH, snapshots {group['SnapshotRetentionLimit']} d"
+
+
+def url(account: Account) -> str:
+    """The secret that the API's task really refers to holds a URL of the contract."""
+    target = _target(account)
+    require_deployable(target)
+    told = target.told()
+    return f"{told['form']} of {len(target.nodes)}, TLS, password; a secret of the task"
+
+
+def is_used(account: Account) -> str:
+    """By the probe, from where the tasks are, over the URL that they have."""
+    report = _look(account)
+    require(report["connected"], f"not connected: {report.get('error')} [{report['reason']}]")
+    require(report["writable"], f"not writable: {report.get('error')} [{report['reason']}]")
+    return f"ping {report['latencyMs']} ms, a write read back, {report['mode']}"
+
+
+def outage(account: Account) -> str:
+    """The server is stopped in its tracks; the probe says so, and why, and sees it come back."""
+    with _stopped(_target(account)):
+        report = _look(account)
+    require(report["level"] == "critical", f"level {report['level']} while Redis was stopped")
+    after = _look(account)
+    require(after["level"] == "ok", f"level {after['level']} after it went on")
+    return f"critical: {report['error']} [{report['reason']}]; then ok"
+
+
+def alarm(account: Account) -> str:
+    """One critical alarm about what the probe publishes, whose end is an info."""
+    topics = {arn.rpartition("-")[0]: arn for arn in account.resources("Platform", "AWS::SNS::Topic")}
+    found = [
+        each
+        for page in account.client("cloudwatch").get_paginator("describe_alarms").paginate()
+        for each in page["MetricAlarms"]
+        if each.get("MetricName") == "Unusable"
+    ]
+    require(len(found) == 1, f"{len(found)} alarms about Redis, one was expected")
+    (one,) = found
+    dimensions = {each["Name"]: each["Value"] for each in one["Dimensions"]}
+    require(dimensions == _dimensions(account), f"it is about {dimensions}")
+    names = {arn: arn.rpartition(":")[2].lower() for arn in topics.values()}
+    (begins,), (ends,) = one["AlarmActions"], one["OKActions"]
+    require("critical" in names.get(begins, ""), f"it tells {begins}")
+    require("info" in names.get(ends, ""), f"its end tells {ends}")
+    require(one["TreatMissingData"] == "breaching", "no data would be good news")
+    return "critical when it begins, info when it is over"
+
+
+def _dimensions(account: Account) -> dict[str, str]:
+    return {"Environment": account.name, "Instance": account.environment.redis.serves}
+
+
+def _target(account: Account) -> Target:
+    service = dict(account.services())["Api"]
+    secrets = {each["name"]: each["valueFrom"] for each in account.container(service)["secrets"]}
+    require("REDIS_URL" in secrets, f"secrets: {', '.join(secrets)}")
+    found = account.client("secretsmanager").get_secret_value(SecretId=secrets["REDIS_URL"])["SecretString"]
+    return parse(found)
+
+
+def _look(account: Account) -> dict[str, Any]:
+    functions = account.client("lambda")
+    for name in account.resources("Redis", "AWS::Lambda::Function"):
+        variables = functions.get_function_configuration(FunctionName=name).get("Environment", {}).get("Variables", {})
+        if variables.get("INSTANCE") == account.environment.redis.serves:
+            answer = functions.invoke(FunctionName=name, Payload=b'{"report": true}')
+            payload = answer["Payload"].read().decode()
+            require("FunctionError" not in answer, payload[:200])
+            report: dict[str, Any] = json.loads(payload)
+            return report
+    raise LookupError("no probe of the instance that serves")
+
+
+@contextmanager
+def _stopped(target: Target) -> Iterator[None]:
+    """Every server of the target that runs on this machine."""
+    ours = {(node.host, str(node.port)) for node in target.nodes}
+    frozen = []
+    for process in psutil.process_iter(["name"]):
+        if process.info["name"] == "redis-server":
+            listening = {(each.laddr.ip, str(each.laddr.port)) for each in process.net_connections("tcp")}
+            if listening & ours:
+                process.suspend()
+                frozen.append(process)
+    require(frozen, "no server of it runs on this machine")
+    try:
+        yield
+    finally:
+        for process in frozen:
+            process.resume()

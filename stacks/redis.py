@@ -1,0 +1,107 @@
+"""Redis: what the environment has of it, which of it serves, and who looks after it."""
+
+from dataclasses import dataclass
+
+import aws_cdk as cdk
+from aws_cdk import aws_secretsmanager as secretsmanager
+
+from config import Environment
+from config.model import RedisInstance as Settings
+from infra_constructs.alarms import Severity
+from infra_constructs.redis.elasticache import ElastiCache, ElastiCacheProps
+from infra_constructs.redis.external import ExternalRedis
+from infra_constructs.redis.instance import RedisInstance
+from infra_constructs.redis.probe import RedisProbe
+from infra_constructs.watch.elasticache import ElastiCacheAlarms
+from infra_constructs.watch.redis import RedisAlarms
+from stacks.base import EnvironmentStack
+from stacks.data import DataExports
+from stacks.network import NetworkExports
+from stacks.platform import PlatformExports
+from stacks.retention import retention_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class RedisExports:
+    """What later stacks take from this one."""
+
+    url: secretsmanager.ISecret
+    """REDIS_URL of the instance that serves."""
+
+
+class RedisStack(EnvironmentStack):
+    """Instances come, take over and go in three deployments: docs/runbooks/redis-migrate.md."""
+
+    def __init__(
+        self,
+        scope: cdk.Stage,
+        id_: str,
+        *,
+        environment: Environment,
+        network: NetworkExports,
+        data: DataExports,
+        platform: PlatformExports,
+    ) -> None:
+        super().__init__(scope, id_, environment=environment, description="Redis, and the probe that looks at it")
+        self._environment, self._network, self._data, self._platform = environment, network, data, platform
+        instances = {name: self._add(name, each) for name, each in environment.redis.instances.items()}
+        self.exports = RedisExports(url=instances[environment.redis.serves].url)
+
+    def _add(self, name: str, settings: Settings) -> RedisInstance:
+        network, topics = self._network, self._platform.topics
+        id_ = "".join(part.capitalize() for part in name.split("-"))
+        instance = self._instance(id_, settings)
+        instance.admit(network.api_access, as_="Api")
+        serves = name == self._environment.redis.serves
+        probe = RedisProbe(
+            self,
+            f"{id_}Probe",
+            vpc=network.vpc,
+            instance=instance,
+            environment=self.environment_name,
+            name=name,
+            # The service knows the one that serves.
+            health_url=f"https://{self._environment.domains.api}/api/health/redis" if serves else None,
+        )
+        if instance.is_ours:
+            # Exported as long as it is there, used or not: the API changes from one to another without a dead end.
+            self.export_value(instance.url.secret_arn)
+        if serves:
+            probe.gate(self, f"{id_}Serves")
+            RedisAlarms(
+                self,
+                f"{id_}Alarms",
+                environment=self.environment_name,
+                instance=name,
+                tells_memory_itself=isinstance(instance, ElastiCache),
+                topics=topics,
+            )
+        if isinstance(instance, ElastiCache):
+            ElastiCacheAlarms(
+                self,
+                f"{id_}Nodes",
+                nodes=instance.nodes(),
+                node_type=instance.props.node_type,
+                topics=topics,
+            )
+        return instance
+
+    def _instance(self, id_: str, settings: Settings) -> RedisInstance:
+        if (cache := settings.elasticache) is not None:
+            return ElastiCache(
+                self,
+                id_,
+                vpc=self._network.vpc,
+                key=self._data.key,
+                events=self._platform.topics[Severity.INFO],
+                props=ElastiCacheProps(
+                    engine=cache.engine,
+                    node_type=cache.node,
+                    replicas=cache.replicas,
+                    shards=cache.shards,
+                    snapshot_days=cache.snapshot_days,
+                    retention=retention_of(self._environment),
+                ),
+            )
+        assert settings.external is not None
+        return ExternalRedis(self, id_, url_secret=settings.external.url_secret, ports=list(settings.external.ports))
