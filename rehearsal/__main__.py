@@ -3,7 +3,9 @@
 import os
 import signal
 import sys
+import tempfile
 import time
+from pathlib import Path
 from typing import Annotated
 
 # jsii and the CLI would otherwise print about the age of Node 20 in every process.
@@ -12,16 +14,20 @@ os.environ.setdefault("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", "20")
 import typer
 from rich.console import Console
 
-from config import InvalidEnvironments, available, load
+from config import ENVIRONMENTS, InvalidEnvironments, available, load
 from rehearsal.cdk_cli import CdkFailed
 from rehearsal.emulator_process import EmulatorError
 from rehearsal.life import WORKSPACES, live
 from rehearsal.lint import LintFailed
 from rehearsal.stage import Progress
+from rehearsal.variants import WAYS_OF_REDIS, with_redis
 
 
 def main(
     environment: Annotated[str, typer.Argument(help=f"{', '.join(available())}, or all")] = "production",
+    redis: Annotated[
+        str, typer.Option(help=f"Redis in another way than the file says: {', '.join(WAYS_OF_REDIS)}")
+    ] = "",
 ) -> None:
     """Deploy an environment into an embedded emulator, read back what was promised, update, roll back, destroy."""
     console = Console(width=None if sys.stdout.isatty() else 140)
@@ -30,10 +36,14 @@ def main(
     except InvalidEnvironments as invalid:
         print(invalid, file=sys.stderr)
         raise typer.Exit(2) from None
+    if redis and redis not in WAYS_OF_REDIS:
+        print(f"--redis {redis!r}: expected one of {', '.join(WAYS_OF_REDIS)}", file=sys.stderr)
+        raise typer.Exit(2)
     started, broken = time.monotonic(), []
-    for name, each in environments.items():
+    for name in environments:
         try:
-            outcome = live(name, each, Progress(console))
+            with tempfile.TemporaryDirectory() as edited:
+                outcome = live(name, Progress(console), environments=_environments(name, redis, Path(edited)))
         except (CdkFailed, EmulatorError, LintFailed) as failed:
             console.print(f"[red]{name} failed:[/] {failed}", highlight=False, markup=True)
             raise typer.Exit(1) from None
@@ -43,6 +53,12 @@ def main(
     for line in broken:
         console.print(f"[red]BROKEN[/] {line}", highlight=False)
     raise typer.Exit(1 if broken else 0)
+
+
+def _environments(name: str, redis: str, edited: Path) -> Path:
+    if not redis:
+        return ENVIRONMENTS
+    return with_redis(ENVIRONMENTS, name, {"main": redis}, serves="main", into=edited / "environments")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """The rehearsed account, looked at through boto3 as its owner would."""
 
+import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import boto3
 
 from config import Environment
+from infra_runtime.redis.url import Node, Target
 from rehearsal.cdk_cli import CdkCli
 from rehearsal.cloudflare.foreign import settle
 from rehearsal.cloudflare.server import served
@@ -17,8 +19,13 @@ from rehearsal.cloudflare.simulator import Simulator
 from rehearsal.cloudflare.world import World, Zone
 from rehearsal.emulator_process import Emulator, emulator
 from rehearsal.redis.authority import Authority
+from rehearsal.redis.server import sentinels
+from rehearsal.upstash import server as upstash_server
+from rehearsal.upstash.simulator import API_KEY, EMAIL
+from rehearsal.upstash.simulator import Simulator as UpstashSimulator
 
 TOKEN = "what-stands-for-a-cloudflare-token-here"  # noqa: S105
+_PASSWORD = "what-stands-for-a-password-here"  # noqa: S105
 
 
 def cloudflare_for(environment: Environment) -> Simulator:
@@ -32,15 +39,39 @@ def cloudflare_for(environment: Environment) -> Simulator:
 def opened(name: str, environment: Environment, workspace: Path) -> "Iterator[Account]":
     """An empty account, and everybody outside of AWS that a deployment speaks to. All end with the block."""
     cloudflare, authority = cloudflare_for(environment), Authority()
-    with (
-        served(cloudflare) as base_url,
-        emulator(workspace, cloudflare=base_url, authority=authority) as running,
-    ):
+    instances = environment.redis.instances.values()
+    with ExitStack() as stack:
+        base_url = stack.enter_context(served(cloudflare))
+        upstash = stack.enter_context(upstash_server.served(authority, workspace / "upstash"))
+        external = None
+        if any(each.external is not None for each in instances):
+            external = stack.enter_context(_redis_of_others(authority, workspace / "external"))
+        running = stack.enter_context(
+            emulator(workspace, cloudflare=base_url, upstash=upstash.url, authority=authority)
+        )
         cdk = CdkCli(environment.aws.account, environment.aws.region, workspace, running.url)
-        yield Account(name, environment, cdk, cloudflare, base_url, running)
+        yield Account(
+            name=name,
+            environment=environment,
+            cdk=cdk,
+            cloudflare=cloudflare,
+            cloudflare_url=base_url,
+            emulator=running,
+            upstash=upstash.simulator,
+            external_redis=external,
+        )
 
 
-@dataclass(frozen=True)
+@contextmanager
+def _redis_of_others(authority: Authority, directory: Path) -> Iterator[str]:
+    """The URL of what somebody runs by himself: the form that asks most of a client, Sentinels, with TLS."""
+    certificate = authority.certificate("127.0.0.1")
+    with sentinels(directory, password=_PASSWORD, certificate=certificate) as found:
+        nodes = tuple(Node(each.address, each.port) for each in found.sentinels)
+        yield Target(form="sentinel", nodes=nodes, tls=True, password=_PASSWORD, master=found.master).url()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Account:
     name: str
     """Of the environment."""
@@ -50,11 +81,20 @@ class Account:
     cloudflare_url: str
     """Base URL of its API."""
     emulator: Emulator
+    upstash: UpstashSimulator
+    external_redis: str | None
+    """REDIS_URL of what a person has set up outside of the account, where the environment uses such."""
 
     def prepare(self) -> None:
         """What a person puts into the account before the first deployment (README.md)."""
         secrets = self.client("secretsmanager")
         secrets.create_secret(Name=self.environment.cloudflare.token_secret, SecretString=TOKEN)
+        for instance in self.environment.redis.instances.values():
+            if instance.upstash is not None:
+                credentials = json.dumps({"email": EMAIL, "api_key": API_KEY})
+                secrets.create_secret(Name=instance.upstash.credentials_secret, SecretString=credentials)
+            if instance.external is not None:
+                secrets.create_secret(Name=instance.external.url_secret, SecretString=self.external_redis)
         if amplify := self.environment.frontend.amplify:
             secrets.create_secret(Name=amplify.access_token_secret, SecretString="what stands for a GitHub token here")
 

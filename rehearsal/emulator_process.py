@@ -32,11 +32,12 @@ class Emulator:
 
 
 @contextmanager
-def emulator(workspace: Path, *, cloudflare: str, authority: Authority) -> Iterator[Emulator]:
+def emulator(workspace: Path, *, cloudflare: str, upstash: str, authority: Authority) -> Iterator[Emulator]:
     """An emulator with nothing in it, on a free port of 127.0.0.1. All of its state ends with the block.
 
-    `cloudflare` is the base URL of the API that our Lambda functions speak to, and that ACM looks names up by.
-    `authority` is who they trust, and who signs the certificates of the Redis servers in the account.
+    `cloudflare` is the base URL of the API that our Lambda functions speak to, and that ACM looks names up by;
+    `upstash` is the same of Upstash's. `authority` is who they trust, and who signs the certificates of the Redis
+    servers in the account.
     """
     port = _free_port()
     temporary = workspace / "tmp"
@@ -54,6 +55,7 @@ def emulator(workspace: Path, *, cloudflare: str, authority: Authority) -> Itera
         FAULTS: str(running.faults),
         # In the process that runs the functions, not in any template.
         "CLOUDFLARE_BASE_URL": cloudflare,
+        "UPSTASH_BASE_URL": upstash,
         "SSL_CERT_FILE": str(trusted),
         AUTHORITY: str(certificates),
     }

@@ -1,13 +1,11 @@
 """The whole life of one environment: deploy, read back, no-op, update, failing update, refused destroy, destroy."""
 
 import json
-import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from config import ENVIRONMENTS, Environment
-from config.positions import line_of_keys
+from config import ENVIRONMENTS, load
 from rehearsal.account import Account, opened
 from rehearsal.cdk_cli import CdkCli, CdkFailed
 from rehearsal.cloudflare.foreign import inventory
@@ -15,6 +13,8 @@ from rehearsal.emulator_process import ROOT
 from rehearsal.lint import Lint
 from rehearsal.promises import Finding, read_back
 from rehearsal.stage import Progress
+from rehearsal.upstash.simulator import somebody_elses
+from rehearsal.variants import with_bake_minutes
 
 WORKSPACES = ROOT / "build" / "rehearsal"
 _CONCURRENCY = "4"
@@ -27,15 +27,16 @@ class Outcome:
     broken: list[str]
 
 
-def live(name: str, environment: Environment, progress: Progress) -> Outcome:
+def live(name: str, progress: Progress, *, environments: Path = ENVIRONMENTS) -> Outcome:
     """Plays it all. Leaves logs and the cloud assembly in build/rehearsal/NAME, and no process."""
+    environment = load([name], directory=environments)[name]
     workspace = WORKSPACES / name
     shutil.rmtree(workspace, ignore_errors=True)
     workspace.mkdir(parents=True)
     progress.title(f"{name}: account {environment.aws.account}, {environment.aws.region}")
     offline = CdkCli(environment.aws.account, environment.aws.region, workspace)
     with progress.scene("synthesize, with CDK's strict validation and cdk-nag"):
-        assembly = _synthesize(offline, name, ENVIRONMENTS, workspace / "cdk.out")
+        assembly = _synthesize(offline, name, environments, workspace / "cdk.out")
     linting = Lint(assembly, region=environment.aws.region)
     try:
         with opened(name, environment, workspace) as account:
@@ -43,7 +44,7 @@ def live(name: str, environment: Environment, progress: Progress) -> Outcome:
             with progress.scene("lint the templates, and bootstrap the account"):
                 cdk.run("bootstrap", f"aws://{cdk.account}/{cdk.region}", "--app", str(assembly))
                 linting.result()
-            findings = _Rehearsal(account, assembly, progress).play()
+            findings = _Rehearsal(account, assembly, environments, progress).play()
     finally:
         shutil.rmtree(workspace / "tmp", ignore_errors=True)
     return Outcome(findings, progress.broken)
@@ -59,6 +60,7 @@ def _synthesize(cdk: CdkCli, name: str, environments: Path, output: Path, *, val
 class _Rehearsal:
     account: Account
     assembly: Path
+    environments: Path
     progress: Progress
 
     def play(self) -> list[Finding]:
@@ -77,6 +79,8 @@ class _Rehearsal:
         with self.progress.scene("destroy"), self.progress.stacks(self.account):
             self._destroy()
         self._zone_is_as_before(before)
+        if self.account.upstash.calls:
+            self._upstash_is_as_before()
         return findings
 
     def _deploy(self, assembly: Path, stacks: str = "*", *options: str) -> str:
@@ -106,13 +110,9 @@ class _Rehearsal:
     def _with_bake_minutes(self, minutes: int) -> Path:
         """An assembly of the same environment with one line of its file changed, as an operator would."""
         workspace = self.account.cdk.workspace
-        edited = workspace / f"environments-bake-{minutes}"
-        shutil.copytree(ENVIRONMENTS, edited)
-        file = edited / f"{self.account.name}.toml"
-        lines = file.read_text().splitlines(keepends=True)
-        at = line_of_keys("".join(lines))["api.bake_minutes"] - 1
-        lines[at] = re.sub(r"bake_minutes\s*=\s*\d+", f"bake_minutes = {minutes}", lines[at])
-        file.write_text("".join(lines))
+        edited = with_bake_minutes(
+            self.environments, self.account.name, minutes, into=workspace / f"environments-bake-{minutes}"
+        )
         offline = CdkCli(self.account.cdk.account, self.account.cdk.region, workspace)
         # What is validated is what is deployed for good: these differ from it in one number.
         return _synthesize(offline, self.account.name, edited, workspace / f"cdk.out-bake-{minutes}", validated=False)
@@ -193,6 +193,14 @@ class _Rehearsal:
             f"Database snapshot and media bucket {expectation}",
             (has_snapshot, has_bucket) == (is_kept, is_kept),
             found,
+        )
+
+    def _upstash_is_as_before(self) -> None:
+        left = list(self.account.upstash.databases.values())
+        self.progress.check(
+            "The account at Upstash is as it was before us",
+            left == [somebody_elses()],
+            f"{len(self.account.upstash.calls)} requests; left: {', '.join(each['database_name'] for each in left)}",
         )
 
     def _zone_is_as_before(self, before: dict[str, object]) -> None:

@@ -4,7 +4,7 @@ import aws_cdk as cdk
 import jsii
 
 from config import Environment
-from infra_constructs.cloudflare.provider import EdgeMemory
+from infra_constructs.memory import Memory
 
 
 class EnvironmentStack(cdk.Stack):
@@ -30,9 +30,14 @@ class EnvironmentStack(cdk.Stack):
         )
 
     @property
-    def edge_memory(self) -> EdgeMemory:
+    def edge_memory(self) -> Memory:
         """What the functions of several stacks remember about the zone."""
-        return EdgeMemory(product=self.product, environment=self.environment_name)
+        return Memory(product=self.product, environment=self.environment_name, about="cloudflare")
+
+    @property
+    def redis_memory(self) -> Memory:
+        """What is remembered about databases at Upstash."""
+        return Memory(product=self.product, environment=self.environment_name, about="redis")
 
     @property
     @jsii.member(jsii_name="availabilityZones")

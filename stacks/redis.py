@@ -12,6 +12,7 @@ from infra_constructs.redis.elasticache import ElastiCache, ElastiCacheProps
 from infra_constructs.redis.external import ExternalRedis
 from infra_constructs.redis.instance import RedisInstance
 from infra_constructs.redis.probe import RedisProbe
+from infra_constructs.redis.upstash import UpstashProps, UpstashRedis
 from infra_constructs.watch.elasticache import ElastiCacheAlarms
 from infra_constructs.watch.redis import RedisAlarms
 from stacks.base import EnvironmentStack
@@ -50,7 +51,7 @@ class RedisStack(EnvironmentStack):
     def _add(self, name: str, settings: Settings) -> RedisInstance:
         network, topics = self._network, self._platform.topics
         id_ = "".join(part.capitalize() for part in name.split("-"))
-        instance = self._instance(id_, settings)
+        instance = self._instance(id_, name, settings)
         instance.admit(network.api_access, as_="Api")
         serves = name == self._environment.redis.serves
         probe = RedisProbe(
@@ -86,7 +87,7 @@ class RedisStack(EnvironmentStack):
             )
         return instance
 
-    def _instance(self, id_: str, settings: Settings) -> RedisInstance:
+    def _instance(self, id_: str, name: str, settings: Settings) -> RedisInstance:
         if (cache := settings.elasticache) is not None:
             return ElastiCache(
                 self,
@@ -101,6 +102,18 @@ class RedisStack(EnvironmentStack):
                     shards=cache.shards,
                     snapshot_days=cache.snapshot_days,
                     retention=retention_of(self._environment),
+                ),
+            )
+        if (upstash := settings.upstash) is not None:
+            return UpstashRedis(
+                self,
+                id_,
+                credentials_secret=upstash.credentials_secret,
+                memory=self.redis_memory,
+                props=UpstashProps(
+                    name=f"{self.product}-{self.environment_name}-{name}",
+                    region=upstash.region,
+                    read_regions=upstash.read_regions,
                 ),
             )
         assert settings.external is not None

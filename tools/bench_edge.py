@@ -12,14 +12,15 @@ import httpx
 
 from config import load
 from infra_runtime.cloudflare import zone as zones
-from infra_runtime.cloudflare.api import BASE_URL, Api, Clock, Pace
+from infra_runtime.cloudflare.api import BASE_URL, Api, new_pace
 from infra_runtime.cloudflare.converge import converge
 from infra_runtime.cloudflare.provider import subject
+from infra_runtime.vendor_api import Clock
 from ops.edge.synthesized import text_of
 from rehearsal.account import TOKEN, cloudflare_for
-from rehearsal.cloudflare.memory import InMemory
 from rehearsal.cloudflare.server import in_process
 from rehearsal.cloudflare.simulator import Simulator
+from rehearsal.memory import InMemory
 
 ROOT = Path(__file__).resolve().parent.parent
 _LOADING = """
@@ -50,7 +51,7 @@ class _Counted:
     def api(self) -> Api:
         clock = Clock(lambda: self.seconds, self._sleep)
         client: httpx.Client = in_process(self._simulator)
-        return Api(TOKEN, deadline=1e9, base_url=BASE_URL, clock=clock, http=client, pace=Pace(clock))
+        return Api(token=TOKEN, deadline=1e9, base_url=BASE_URL, clock=clock, http=client, pace=new_pace(clock))
 
     def _sleep(self, seconds: float) -> None:
         self.seconds += seconds
@@ -85,7 +86,7 @@ def pace() -> dict[str, float]:
     def sleep(seconds: float) -> None:
         now[0] += seconds
 
-    pace, times = Pace(Clock(lambda: now[0], sleep)), []
+    pace, times = new_pace(Clock(lambda: now[0], sleep)), []
     while now[0] < 600:
         pace.take()
         times.append(now[0])

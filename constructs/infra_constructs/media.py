@@ -7,9 +7,9 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from infra_constructs.cloudflare.provider import EdgeMemory
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.media_access import MediaAccess
+from infra_constructs.memory import Memory
 from infra_constructs.retention import Retention
 
 
@@ -25,7 +25,7 @@ class MediaProps:
 class Media(Construct):
     """Stateful. The bucket's name is the application's contract, hence physical."""
 
-    def __init__(self, scope: Construct, id_: str, *, memory: EdgeMemory, props: MediaProps) -> None:
+    def __init__(self, scope: Construct, id_: str, *, memory: Memory, props: MediaProps) -> None:
         super().__init__(scope, id_)
         created = None if props.adopt else self._create(props)
         # By its name, which is known: later stacks then depend on no export, and their policies can be read.

@@ -6,9 +6,9 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
-from infra_constructs.cloudflare.provider import EdgeMemory
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.function import RuntimeFunction
+from infra_constructs.memory import Memory
 
 _LETTERS = 48
 
@@ -16,9 +16,7 @@ _LETTERS = 48
 class MediaAccess(Construct):
     """The only writer of the bucket's policy. CloudFormation's would put an old user agent, or none, back."""
 
-    def __init__(
-        self, scope: Construct, id_: str, *, bucket: s3.IBucket, memory: EdgeMemory, is_disposable: bool
-    ) -> None:
+    def __init__(self, scope: Construct, id_: str, *, bucket: s3.IBucket, memory: Memory, is_disposable: bool) -> None:
         super().__init__(scope, id_)
         self.user_agent = secretsmanager.Secret(
             self,

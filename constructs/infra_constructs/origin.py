@@ -5,9 +5,9 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from infra_constructs.cloudflare.provider import EdgeMemory
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.function import RuntimeFunction
+from infra_constructs.memory import Memory
 
 # Each entry that the list may ever hold counts against the sixty rules of a security group.
 _ROOM_FOR_RANGES = 40
@@ -16,7 +16,7 @@ _ROOM_FOR_RANGES = 40
 class OriginAccess(Construct):
     """The load balancer's security group. It lives with the network, as the services' groups name it."""
 
-    def __init__(self, scope: Construct, id_: str, *, vpc: ec2.IVpc, memory: EdgeMemory, environment: str) -> None:
+    def __init__(self, scope: Construct, id_: str, *, vpc: ec2.IVpc, memory: Memory, environment: str) -> None:
         super().__init__(scope, id_)
         ranges = ec2.PrefixList(
             self, "CloudflareIpv4", address_family=ec2.AddressFamily.IP_V4, max_entries=_ROOM_FOR_RANGES
@@ -37,7 +37,7 @@ class OriginAccess(Construct):
             ec2.Peer.prefix_list(ranges.prefix_list_id), ec2.Port.tcp(443), "HTTPS from Cloudflare"
         )
 
-    def _refresher(self, ranges: ec2.PrefixList, memory: EdgeMemory, environment: str) -> RuntimeFunction:
+    def _refresher(self, ranges: ec2.PrefixList, memory: Memory, environment: str) -> RuntimeFunction:
         handler = RuntimeFunction(
             self,
             "Refresher",

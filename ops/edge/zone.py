@@ -12,16 +12,18 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from config.model import Environment
 from infra_runtime.cloudflare import zone as zones
-from infra_runtime.cloudflare.api import Api, CloudflareError
+from infra_runtime.cloudflare.api import Api
 from infra_runtime.cloudflare.converge import Subject
-from infra_runtime.cloudflare.credentials import BadToken, Secrets, api_from
-from infra_runtime.cloudflare.memory import SsmMemory
+from infra_runtime.cloudflare.credentials import BadToken, api_from
 from infra_runtime.cloudflare.provider import subject
 from infra_runtime.cloudflare.zone import NoZone
+from infra_runtime.memory import SsmMemory
+from infra_runtime.secret_values import Secrets
+from infra_runtime.vendor_api import VendorError
 from ops.errors import OperatorError
 
 _PATIENCE_SECONDS = 300
-EXPLAINED = (BotoCoreError, ClientError, CloudflareError, NoZone, BadToken)
+EXPLAINED = (BotoCoreError, ClientError, VendorError, NoZone, BadToken)
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,15 @@ def instance(account: Account) -> str:
     """What serves is what the environment says, with nobody in it who has no password."""
     settings = account.environment.redis
     serving = settings.instances[settings.serves]
+    if (upstash := serving.upstash) is not None:
+        name = f"{account.environment.product}-{account.name}-{settings.serves}"
+        (database,) = [each for each in account.upstash.databases.values() if each["database_name"] == name]
+        require(database["primary_region"] == upstash.region, f"in {database['primary_region']}")
+        require(sorted(database["read_regions"]) == sorted(upstash.read_regions), f"read in {database['read_regions']}")
+        require(database["tls"] and database["eviction"], "TLS or eviction is off")
+        return f"Upstash, {upstash.region}, read in {', '.join(upstash.read_regions) or 'no other'}; TLS, eviction"
     if serving.elasticache is None:
-        return "somebody else runs it"
+        return f"a secret of others, {account.resource('Redis', 'Custom::RedisGate')} has verified it"
     wanted = serving.elasticache
     identity = account.resource("Redis", "AWS::ElastiCache::ReplicationGroup")
     answer = account.client("elasticache").describe_replication_groups(ReplicationGroupId=identity)
@@ -45,8 +52,8 @@ def url(account: Account) -> str:
 def is_used(account: Account) -> str:
     """By the probe, from where the tasks are, over the URL that they have."""
     report = _look(account)
-    require(report["connected"], f"not connected: {report.get('error')} [{report['reason']}]")
-    require(report["writable"], f"not writable: {report.get('error')} [{report['reason']}]")
+    require(report["connected"], f"not connected: {report.get('error')} ({report['reason']})")
+    require(report["writable"], f"not writable: {report.get('error')} ({report['reason']})")
     return f"ping {report['latencyMs']} ms, a write read back, {report['mode']}"
 
 
@@ -57,7 +64,7 @@ def outage(account: Account) -> str:
     require(report["level"] == "critical", f"level {report['level']} while Redis was stopped")
     after = _look(account)
     require(after["level"] == "ok", f"level {after['level']} after it went on")
-    return f"critical: {report['error']} [{report['reason']}]; then ok"
+    return f"critical: {report['error']} ({report['reason']}); then ok"
 
 
 def alarm(account: Account) -> str:

@@ -16,8 +16,8 @@ import httpx
 
 from infra_runtime.aws import client
 from infra_runtime.cloudflare.credentials import base_url
-from infra_runtime.cloudflare.memory import Memory, SsmMemory
 from infra_runtime.custom_resource import Request, Result, serve
+from infra_runtime.memory import Memory, SsmMemory
 from infra_runtime.metrics import EDGE, emit
 
 KEY = "ranges"

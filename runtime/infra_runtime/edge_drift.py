@@ -11,10 +11,11 @@ from infra_runtime.aws import client
 from infra_runtime.cloudflare import zone as zones
 from infra_runtime.cloudflare.api import Api
 from infra_runtime.cloudflare.converge import Change, Conflict, Seen
-from infra_runtime.cloudflare.credentials import Secrets, api_from, deadline_of
-from infra_runtime.cloudflare.memory import SsmMemory
+from infra_runtime.cloudflare.credentials import api_from
 from infra_runtime.cloudflare.provider import subject
+from infra_runtime.memory import SsmMemory
 from infra_runtime.metrics import EDGE, emit
+from infra_runtime.secret_values import Secrets, deadline_of
 
 
 @dataclass(frozen=True)

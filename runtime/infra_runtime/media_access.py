@@ -14,9 +14,9 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from infra_runtime.aws import client
-from infra_runtime.cloudflare.memory import Memory, SsmMemory
 from infra_runtime.cloudflare_ranges import KEY
 from infra_runtime.custom_resource import Request, Result, serve
+from infra_runtime.memory import Memory, SsmMemory
 
 _PREFIX = "Infra"
 # After a rotation, for Cloudflare's machines that have not heard of it yet.

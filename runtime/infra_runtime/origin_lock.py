@@ -17,8 +17,9 @@ from infra_runtime.cloudflare import zone as zones
 from infra_runtime.cloudflare.api import Api
 from infra_runtime.cloudflare.client_certificates import ClientCertificates
 from infra_runtime.cloudflare.converge import converge
-from infra_runtime.cloudflare.credentials import Secrets, api_from, deadline_of
+from infra_runtime.cloudflare.credentials import api_from
 from infra_runtime.custom_resource import HalfDone, Request, Result, serve
+from infra_runtime.secret_values import Secrets, deadline_of
 
 
 def handler(event: Mapping[str, Any], context: Any) -> None:

@@ -12,11 +12,13 @@ from typing import Any
 
 from infra_runtime.aws import client
 from infra_runtime.cloudflare import zone as zones
-from infra_runtime.cloudflare.api import Api, Clock
+from infra_runtime.cloudflare.api import Api
 from infra_runtime.cloudflare.converge import converge
-from infra_runtime.cloudflare.credentials import Secrets, api_from, deadline_of
+from infra_runtime.cloudflare.credentials import api_from
 from infra_runtime.cloudflare.records import Records
 from infra_runtime.custom_resource import Request, Result, serve
+from infra_runtime.secret_values import Secrets, deadline_of
+from infra_runtime.vendor_api import Clock
 
 _POLL_SECONDS = 3
 _CLEAN_UP_SECONDS = 60

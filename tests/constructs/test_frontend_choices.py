@@ -9,8 +9,8 @@ import aws_cdk as cdk
 import pytest
 from aws_cdk import assertions
 
-from infra_constructs.cloudflare.provider import EdgeMemory
 from infra_constructs.media import Media, MediaProps
+from infra_constructs.memory import Memory
 from infra_constructs.retention import Retention
 
 TemplateOf = Callable[[Callable[[cdk.Stack], object]], assertions.Template]
@@ -59,7 +59,7 @@ def test_amplifys_token_is_a_reference(amplified: dict[str, dict[str, Any]]) -> 
 
 def media(template_of: TemplateOf, *, adopt: bool, retention: Retention) -> assertions.Template:
     props = MediaProps(bucket_name="daadaar-media-frkia", adopt=adopt, retention=retention)
-    memory = EdgeMemory(product="daadaar", environment="test")
+    memory = Memory(product="daadaar", environment="test", about="cloudflare")
     return template_of(lambda stack: Media(stack, "Media", memory=memory, props=props))
 
 

@@ -16,7 +16,9 @@ Refusal = Callable[[dict[str, Any]], str]
 @pytest.fixture(scope="module")
 def cloudformation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     nowhere = "http://127.0.0.1:9"
-    with emulator(tmp_path_factory.mktemp("emulator"), cloudflare=nowhere, authority=Authority()) as running:
+    with emulator(
+        tmp_path_factory.mktemp("emulator"), cloudflare=nowhere, upstash=nowhere, authority=Authority()
+    ) as running:
         yield boto3.client(
             "cloudformation",
             endpoint_url=running.url,

@@ -8,16 +8,17 @@ from typing import Any
 import httpx
 import pytest
 
-from infra_runtime.cloudflare.api import Api, Clock, Pace
-from infra_runtime.cloudflare.credentials import Secrets
+from infra_runtime.cloudflare.api import Api, new_pace
 from infra_runtime.cloudflare.provider import provide
 from infra_runtime.custom_resource import Request, Result
+from infra_runtime.secret_values import Secrets
+from infra_runtime.vendor_api import Clock
 from rehearsal.cloudflare.contract import Contract
 from rehearsal.cloudflare.foreign import foreign_objects, settle
-from rehearsal.cloudflare.memory import InMemory
 from rehearsal.cloudflare.server import in_process
 from rehearsal.cloudflare.simulator import Simulator
 from rehearsal.cloudflare.world import World, Zone
+from rehearsal.memory import InMemory
 
 TOKEN = "t0ken-that-nobody-may-ever-see-0123456789"
 _CONTRACT = Contract()
@@ -72,12 +73,12 @@ class Edge:
 
     def api(self) -> Api:
         return Api(
-            TOKEN,
+            token=TOKEN,
             deadline=self.time.seconds + self.lambda_seconds,
             base_url=self.base_url,
             clock=self.time.clock,
             http=self.http,
-            pace=Pace(self.time.clock),
+            pace=new_pace(self.time.clock),
             redact=Secrets(FakeSecretsManager({}), {TOKEN}).redact,
         )
 

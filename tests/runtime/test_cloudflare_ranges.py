@@ -6,7 +6,7 @@ import pytest
 
 from infra_runtime.cloudflare_ranges import KEY, Ranges, Suspicious, provide, refresh
 from infra_runtime.custom_resource import Request
-from rehearsal.cloudflare.memory import InMemory
+from rehearsal.memory import InMemory
 from tests.runtime.fakes import NOW, Ec2
 
 FIVE = ["103.21.244.0/22", "104.16.0.0/13", "162.158.0.0/15", "172.64.0.0/13", "198.41.128.0/17"]

@@ -11,7 +11,7 @@ from infra_runtime.cloudflare_ranges import KEY
 from infra_runtime.custom_resource import Request
 from infra_runtime.media_access import Access, StillMoving, accepted_user_agents, converge, provide
 from infra_runtime.rotate_user_agent import NotInPlace, Rotation
-from rehearsal.cloudflare.memory import InMemory
+from rehearsal.memory import InMemory
 from tests.runtime.conftest import Edge
 from tests.runtime.fakes import NOW, S3, SecretsManager
 

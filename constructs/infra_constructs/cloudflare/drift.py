@@ -4,8 +4,9 @@ import aws_cdk as cdk
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
-from infra_constructs.cloudflare.provider import CloudflareToken, EdgeMemory
+from infra_constructs.cloudflare.provider import CloudflareToken
 from infra_constructs.function import RuntimeFunction
+from infra_constructs.memory import Memory
 
 
 class DriftCheck(Construct):
@@ -17,7 +18,7 @@ class DriftCheck(Construct):
         id_: str,
         *,
         token: CloudflareToken,
-        memory: EdgeMemory,
+        memory: Memory,
         environment: str,
         secrets: list[secretsmanager.ISecret],
     ) -> None:

@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import aws_cdk as cdk
-from aws_cdk import aws_iam as iam
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct, IConstruct
 
-from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.function import RuntimeFunction
+from infra_constructs.memory import Memory
 
 SECRET = "$secret"  # noqa: S105  (the key of a reference, not a secret)
 
@@ -25,26 +24,11 @@ class CloudflareToken:
         self._secret.grant_read(handler.role)
 
 
-class EdgeMemory:
-    """What is remembered about the zone between deployments: parameters below one name."""
-
-    def __init__(self, *, product: str, environment: str) -> None:
-        self.prefix = f"/{product}/{environment}/cloudflare"
-
-    def grant(self, handler: RuntimeFunction, *, writes: bool) -> None:
-        stack = cdk.Stack.of(handler)
-        arn = f"arn:aws:ssm:{stack.region}:{stack.account}:parameter{self.prefix}/*"
-        actions = ["ssm:GetParameter", "ssm:GetParametersByPath"]
-        actions += ["ssm:PutParameter", "ssm:DeleteParameter"] if writes else []
-        handler.role.add_to_policy(iam.PolicyStatement(actions=actions, resources=[arn]))
-        acknowledge(handler.policy, allows_on(arn), reason="One name for each declaration; all of them are ours.")
-
-
 class CloudflareProvider(Construct):
     """Declarations of one owner in one zone. Those of one stack come one after the other, and go in reverse."""
 
     def __init__(
-        self, scope: Construct, id_: str, *, token: CloudflareToken, memory: EdgeMemory, owner: str, zone: str
+        self, scope: Construct, id_: str, *, token: CloudflareToken, memory: Memory, owner: str, zone: str
     ) -> None:
         super().__init__(scope, id_)
         self._owner, self._zone = owner, zone

@@ -7,10 +7,11 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from infra_constructs.cloudflare.media import HEADER_PHASE
-from infra_constructs.cloudflare.provider import CloudflareToken, EdgeMemory
+from infra_constructs.cloudflare.provider import CloudflareToken
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.function import RuntimeFunction
 from infra_constructs.media_access import grant_policy_writing
+from infra_constructs.memory import Memory
 
 
 class UserAgentRotation(Construct):
@@ -22,7 +23,7 @@ class UserAgentRotation(Construct):
         id_: str,
         *,
         token: CloudflareToken,
-        memory: EdgeMemory,
+        memory: Memory,
         user_agent: secretsmanager.ISecret,
         bucket: s3.IBucket,
         rule: cdk.CustomResource,

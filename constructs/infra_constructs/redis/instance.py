@@ -1,5 +1,7 @@
 """What every way of having Redis comes down to, for those who use it."""
 
+from collections.abc import Sequence
+
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
@@ -25,7 +27,7 @@ class RedisInstance(Construct):
         raise NotImplementedError
 
 
-def open_way_out(scope: Construct, id_: str, *, client: ec2.ISecurityGroup, ports: list[int]) -> None:
+def open_way_out(scope: Construct, id_: str, *, client: ec2.ISecurityGroup, ports: Sequence[int]) -> None:
     """To servers with addresses that nobody tells us; who may use them is decided by TLS and password."""
     for port in ports:
         # A rule of its own: in the group itself it would belong to the stack of the group.

@@ -9,8 +9,9 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
 from infra_runtime.authority import Authority
-from infra_runtime.cloudflare.api import Api, NotFound
+from infra_runtime.cloudflare.api import Api
 from infra_runtime.cloudflare.converge import Change, Conflict, Declared, Seen
+from infra_runtime.vendor_api import NotFound
 
 # A third of a year before its end there is time for two people to be on holiday.
 _RENEW_BEFORE = timedelta(days=120)

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from infra_runtime.cloudflare.api import Api, NotFound
+from infra_runtime.cloudflare.api import Api
 from infra_runtime.cloudflare.converge import Change, Conflict, Declared, Seen
+from infra_runtime.vendor_api import NotFound
 
 _COMPARED = ("provider", "expression", "description", "enabled", "parameters")
 

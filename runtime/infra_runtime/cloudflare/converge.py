@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from infra_runtime.cloudflare.api import Api, Refused, Unsure
+from infra_runtime.cloudflare.api import Api
+from infra_runtime.vendor_api import Refused, Unsure
 
 Declared = Mapping[str, Any]
 

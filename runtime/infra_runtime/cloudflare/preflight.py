@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
-from infra_runtime.cloudflare.api import Api, CloudflareError, NotFound, Refused
+from infra_runtime.cloudflare.api import Api
 from infra_runtime.cloudflare.converge import Declared
 from infra_runtime.cloudflare.zone import Zone
+from infra_runtime.vendor_api import NotFound, Refused, VendorError
 
 PLANS = ("free", "pro", "business", "enterprise")
 
@@ -81,5 +82,5 @@ class Preflight:
             return self.api.get(path)
         except NotFound:
             return {}
-        except CloudflareError as error:
+        except VendorError as error:
             return str(error)

@@ -12,11 +12,10 @@ from typing import Any
 
 from infra_runtime.aws import client
 from infra_runtime.cloudflare import zone as zones
-from infra_runtime.cloudflare.api import Api, NotFound
+from infra_runtime.cloudflare.api import Api
 from infra_runtime.cloudflare.connector import Connector
 from infra_runtime.cloudflare.converge import Subject, converge
-from infra_runtime.cloudflare.credentials import Secrets, api_from, deadline_of
-from infra_runtime.cloudflare.memory import Memory, SsmMemory
+from infra_runtime.cloudflare.credentials import api_from
 from infra_runtime.cloudflare.notifications import Notifications
 from infra_runtime.cloudflare.preflight import Preflight
 from infra_runtime.cloudflare.records import Records
@@ -24,6 +23,9 @@ from infra_runtime.cloudflare.rules import Rules
 from infra_runtime.cloudflare.singletons import Singletons
 from infra_runtime.cloudflare.zone import Zone
 from infra_runtime.custom_resource import HalfDone, Request, Result, serve
+from infra_runtime.memory import Memory, SsmMemory
+from infra_runtime.secret_values import Secrets, deadline_of
+from infra_runtime.vendor_api import NotFound
 
 
 def handler(event: Mapping[str, Any], context: Any) -> None:

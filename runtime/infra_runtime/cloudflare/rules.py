@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from infra_runtime.cloudflare.api import Api, NotFound
+from infra_runtime.cloudflare.api import Api
 from infra_runtime.cloudflare.converge import Change, Conflict, Declared, Seen
+from infra_runtime.vendor_api import NotFound
 
 # What the API adds by itself: not ours to compare.
 _ADDED = frozenset({"id", "version", "last_updated", "categories", "ref"})

@@ -6,7 +6,7 @@ from typing import Any
 
 from infra_runtime.cloudflare.api import Api
 from infra_runtime.cloudflare.converge import Change, Declared, Seen
-from infra_runtime.cloudflare.memory import Memory
+from infra_runtime.memory import Memory
 
 
 @dataclass(frozen=True)

@@ -81,6 +81,7 @@ TOLD: dict[Reason, str] = {
 _EXPIRED = frozenset({10})
 _WRONG_HOST = frozenset({62, 64})
 _DIAGNOSIS_SECONDS = 1.0
+_PLAIN_ANSWERS = (b"+PONG", b"-NOAUTH", b"-NOPERM", b"-LOADING", b"-DENIED")
 # The more special before what it is derived from.
 _BY_TYPE: tuple[tuple[type[exceptions.RedisError], Reason], ...] = (
     (exceptions.NoPermissionError, Reason.NO_PERMISSION),
@@ -148,19 +149,28 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 def look_closer(found: Reason, *, host: str, port: int, tls: bool) -> Reason:
     """TLS on one side only looks like silence or a closed connection; asked in the other way, the server tells."""
     if tls and found in (Reason.SILENT, Reason.UNREACHABLE, Reason.CLOSED, Reason.TLS_FAILED):
-        return Reason.PLAIN_SERVER if _answers_in_plain(host, port) else found
+        plain = _answer_in_plain(host, port)
+        if plain is None:
+            return found
+        # It took the connection, and not the handshake.
+        silent = Reason.SILENT if found is Reason.UNREACHABLE else found
+        return Reason.PLAIN_SERVER if plain.startswith(_PLAIN_ANSWERS) else silent
     if not tls and found in (Reason.SILENT, Reason.CLOSED, Reason.NOT_REDIS):
         return Reason.TLS_SERVER if _shakes_hands(host, port) else found
     return found
 
 
-def _answers_in_plain(host: str, port: int) -> bool:
+def _answer_in_plain(host: str, port: int) -> bytes | None:
+    """None when there is no connection; empty when there is one and nothing comes."""
     try:
         with socket.create_connection((host, port), timeout=_DIAGNOSIS_SECONDS) as plain:
-            plain.sendall(b"PING\r\n")
-            return plain.recv(16).startswith((b"+PONG", b"-NOAUTH", b"-NOPERM", b"-LOADING", b"-DENIED"))
+            try:
+                plain.sendall(b"PING\r\n")
+                return plain.recv(16)
+            except OSError:
+                return b""
     except OSError:
-        return False
+        return None
 
 
 def _shakes_hands(host: str, port: int) -> bool:

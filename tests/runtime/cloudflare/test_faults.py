@@ -19,8 +19,9 @@ import pytest
 from infra_runtime.custom_resource import serve
 from rehearsal.cloudflare import dns
 from rehearsal.cloudflare.protocol import Call
-from rehearsal.cloudflare.server import send, served
+from rehearsal.cloudflare.server import served
 from rehearsal.cloudflare.world import Zone
+from rehearsal.http_server import send
 from tests.runtime.cloudflare.test_ownership import CACHE, cache_rule, connector, ours, policy, records, rules
 from tests.runtime.conftest import TOKEN, Edge, new_edge
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from infra_runtime.cloudflare.api import Refused
 from infra_runtime.custom_resource import HalfDone
+from infra_runtime.vendor_api import Refused
 from tests.runtime.conftest import Edge, new_edge
 
 CUSTOM = "http_request_firewall_custom"

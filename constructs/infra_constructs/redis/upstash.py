@@ -1,0 +1,68 @@
+"""A database at Upstash, made, changed and deleted with the stack that declares it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import aws_cdk as cdk
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_secretsmanager as secretsmanager
+from constructs import Construct
+
+from infra_constructs.findings import acknowledge
+from infra_constructs.function import RuntimeFunction
+from infra_constructs.memory import Memory
+from infra_constructs.redis.instance import RedisInstance, open_way_out
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpstashProps:
+    """What an environment may choose."""
+
+    name: str
+    """Of the database; its owner's alone in the whole account."""
+    region: str
+    read_regions: Sequence[str]
+
+
+class UpstashRedis(RedisInstance):
+    """The URL is written into `url` by the provider: no template and no attribute ever holds the password."""
+
+    is_ours = True
+    # As infra_runtime.redis.upstash, which refuses a database that listens elsewhere.
+    ports = (6379, 6380)
+
+    def __init__(
+        self, scope: Construct, id_: str, *, credentials_secret: str, memory: Memory, props: UpstashProps
+    ) -> None:
+        super().__init__(scope, id_)
+        # Without a value until the provider has written one.
+        secret = secretsmanager.CfnSecret(self, "Url", description="REDIS_URL")
+        acknowledge(
+            secret,
+            "AwsSolutions-SMG4",
+            reason="Upstash draws a new password when somebody asks it to: docs/runbooks/redis-rotate-token.md.",
+        )
+        self.url = secretsmanager.Secret.from_secret_complete_arn(self, "UrlOfDatabase", secret.ref)
+        provider = RuntimeFunction(
+            self,
+            "Provider",
+            module="redis.upstash",
+            description="Converges a database at Upstash, and writes its URL into a secret",
+            timeout=cdk.Duration.minutes(10),
+            environment={"CREDENTIALS_SECRET": credentials_secret, "MEMORY": memory.prefix},
+            uses_libraries=True,
+        )
+        credentials = secretsmanager.Secret.from_secret_name_v2(self, "Credentials", credentials_secret)
+        credentials.grant_read(provider.role)
+        self.url.grant_write(provider.role)
+        memory.grant(provider, writes=True)
+        document = {"name": props.name, "region": props.region, "read_regions": list(props.read_regions)}
+        provider.resource(
+            self,
+            "Database",
+            kind="Custom::UpstashDatabase",
+            properties={"Document": cdk.Stack.of(self).to_json_string(document), "UrlSecret": secret.ref},
+        )
+
+    def admit(self, client: ec2.ISecurityGroup, *, as_: str) -> None:
+        open_way_out(self, as_, client=client, ports=self.ports)

@@ -1,0 +1,36 @@
+"""An environment with one thing otherwise, as an operator would edit its file."""
+
+import re
+import shutil
+from pathlib import Path
+
+from config.positions import line_of_keys
+
+WAYS_OF_REDIS = {
+    "elasticache": 'elasticache]\nnode = "cache.t4g.small"\nreplicas = 1\n',
+    "cluster": 'elasticache]\nnode = "cache.m7g.large"\nreplicas = 1\nshards = 3\n',
+    "upstash": 'upstash]\ncredentials_secret = "daadaar/upstash"\nregion = "eu-central-1"\n'
+    'read_regions = ["us-east-1"]\n',
+    "external": 'external]\nurl_secret = "daadaar/redis-url"\nports = [6380, 26379]\n',
+}
+
+
+def with_redis(environments: Path, name: str, instances: dict[str, str], *, serves: str, into: Path) -> Path:
+    """A copy of the folder in which the environment has these instances, each in one of `WAYS_OF_REDIS`."""
+    shutil.copytree(environments, into)
+    file = into / f"{name}.toml"
+    kept = re.sub(r"(?ms)^\[redis[.\]].*?(?=^\[(?!redis))", "", file.read_text())
+    tables = [f"[redis.instances.{instance}.{WAYS_OF_REDIS[way]}" for instance, way in instances.items()]
+    file.write_text(kept + f'\n[redis]\nserves = "{serves}"\n\n' + "\n".join(tables))
+    return into
+
+
+def with_bake_minutes(environments: Path, name: str, minutes: int, *, into: Path) -> Path:
+    """A copy of the folder in which the environment's API bakes as long."""
+    shutil.copytree(environments, into)
+    file = into / f"{name}.toml"
+    lines = file.read_text().splitlines(keepends=True)
+    at = line_of_keys("".join(lines))["api.bake_minutes"] - 1
+    lines[at] = re.sub(r"bake_minutes\s*=\s*\d+", f"bake_minutes = {minutes}", lines[at])
+    file.write_text("".join(lines))
+    return into

@@ -1,0 +1,145 @@
+"""The custom resource behind a database at Upstash.
+
+Upstash knows a database by an id that it draws, and takes any name twice. So the name is ours, what was begun is
+remembered before it is begun, and a database of that name that nobody remembers is somebody else's.
+
+The URL goes into a secret of ours and into no attribute: a template, and whoever may read one, never sees it.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from infra_runtime.aws import client
+from infra_runtime.custom_resource import HalfDone, Request, Result, serve
+from infra_runtime.memory import Memory, SsmMemory
+from infra_runtime.redis.upstash_api import Upstash, upstash_from
+from infra_runtime.redis.url import Node, Target
+from infra_runtime.secret_values import Secrets, deadline_of
+from infra_runtime.vendor_api import NotFound, Refused, Unsure
+
+# What the network lets the tasks reach (infra_constructs.redis.upstash).
+PORTS = (6379, 6380)
+_POLL_SECONDS = 2.0
+_ACTIVE = "active"
+
+
+def handler(event: Mapping[str, Any], context: Any) -> None:
+    deadline = deadline_of(context)
+    secrets = Secrets(client("secretsmanager"))
+    memory = SsmMemory(client("ssm"), os.environ["MEMORY"])
+
+    def handle(request: Request) -> Result:
+        api = upstash_from(secrets, os.environ["CREDENTIALS_SECRET"], deadline=deadline)
+        return provide(request, api=api, secrets=secrets, memory=memory)
+
+    serve(event, handle, redact=secrets.redact)
+
+
+def provide(request: Request, *, api: Upstash, secrets: Secrets, memory: Memory) -> Result:
+    """Makes it so that there is exactly this database, and that the secret says where it is."""
+    declared = json.loads(request.properties["Document"])
+    database = _Database(api, memory, declared["name"], declared["region"], sorted(declared["read_regions"]))
+    physical_id = f"upstash/{database.name}"
+    if request.kind == "Delete":
+        _Database(api, memory, str(request.physical_id).partition("/")[2], "", []).delete()
+        return Result(str(request.physical_id))
+    if request.kind == "Update":
+        if request.physical_id != physical_id:
+            raise Refused(f"{request.physical_id}: a database keeps its name; add another instance instead")
+        database.same_region()
+    elif not database.is_free():
+        raise Refused(f"Upstash has a database {database.name} already, and it is not ours: delete or rename that one")
+    try:
+        found = database.converge()
+        secrets.known.add(found["password"])
+        secrets.manager.put_secret_value(SecretId=request.properties["UrlSecret"], SecretString=_url(found))
+    except Exception as error:
+        raise HalfDone(physical_id, error) from error
+    return Result(physical_id)
+
+
+@dataclass(frozen=True)
+class _Database:
+    api: Upstash
+    memory: Memory
+    name: str
+    region: str
+    read_regions: list[str]
+
+    @property
+    def _key(self) -> str:
+        return f"upstash/{self.name}"
+
+    def is_free(self) -> bool:
+        """Whether the name is nobody's, or ours already: CloudFormation may ask for the same thing twice."""
+        return self.memory.get(self._key) is not None or self._named() is None
+
+    def same_region(self) -> None:
+        remembered = self.memory.get(self._key) or {}
+        if remembered.get("region", self.region) != self.region:
+            raise Refused(
+                f"{self.name} is in {remembered['region']}: a database does not move; add another instance, change "
+                "over to it and remove this one (docs/runbooks/redis-migrate.md)"
+            )
+
+    def converge(self) -> dict[str, Any]:
+        """The database as Upstash has it in the end, with its password."""
+        found = self._ours() or self._create()
+        identity = found["database_id"]
+        self.memory.put(self._key, {"id": identity, "region": self.region})
+        found = self._until_active(identity)
+        if sorted(found.get("read_regions") or []) != self.read_regions:
+            self.api.set_read_regions(identity, self.read_regions)
+        # Old rate limits give way to new ones when it is full; TLS is on by itself in what is made today.
+        for what in ("eviction", "tls"):
+            if not found.get(what):
+                self.api.enable(what, identity)
+        return self._until_active(identity)
+
+    def delete(self) -> None:
+        if found := self._ours():
+            self.api.delete(found["database_id"])
+        self.memory.put(self._key, None)
+
+    def _ours(self) -> dict[str, Any] | None:
+        """None when we never made it, or somebody has deleted it."""
+        remembered = self.memory.get(self._key)
+        if remembered is None:
+            return None
+        if "id" not in remembered:
+            return self._named()
+        try:
+            return self.api.database(remembered["id"])
+        except NotFound:
+            return None
+
+    def _named(self) -> dict[str, Any] | None:
+        return next((each for each in self.api.databases() if each["database_name"] == self.name), None)
+
+    def _create(self) -> dict[str, Any]:
+        # Before it: were it made and everything else lost, the delete that follows would still know whose it is.
+        self.memory.put(self._key, {"region": self.region})
+        try:
+            return self.api.create(name=self.name, region=self.region, read_regions=self.read_regions)
+        except Unsure:
+            if found := self._named():
+                return found
+            raise
+
+    def _until_active(self, identity: str) -> dict[str, Any]:
+        while (found := self.api.database(identity)).get("state", _ACTIVE) != _ACTIVE:
+            self.api.wait(_POLL_SECONDS, f"the database {self.name} is {found['state']}")
+        return found
+
+
+def _url(found: Mapping[str, Any]) -> str:
+    """Raises `Refused` for what the tasks could not reach, or not safely."""
+    if not found.get("tls"):
+        raise Refused("Upstash made a database without TLS")
+    if found["port"] not in PORTS:
+        raise Refused(f"the database listens on port {found['port']}; tasks can reach {PORTS}")
+    node = Node(found["endpoint"], found["port"])
+    return Target(form="single", nodes=(node,), tls=True, username="default", password=found["password"]).url()
