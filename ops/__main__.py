@@ -1,5 +1,6 @@
 """`infra`: what a person asks of a running environment."""
 
+import os
 import sys
 from typing import Annotated
 
@@ -9,13 +10,16 @@ from rich.console import Console
 from config import InvalidEnvironments, available, load
 from config.model import Environment
 from ops.edge import commands
-from ops.errors import OperatorError
+from ops.errors import InputError, OperatorError
+from ops.redis import commands as redis_commands
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 edge = typer.Typer(
     no_args_is_help=True, help="The Cloudflare zone: what would change, what has drifted, what is there."
 )
 app.add_typer(edge, name="edge")
+redis = typer.Typer(no_args_is_help=True, help="REDIS_URL: how it is read, and whether Redis can be used.")
+app.add_typer(redis, name="redis")
 
 Name = Annotated[str, typer.Argument(help=f"One of {', '.join(available())}.", metavar="ENV")]
 AsJson = Annotated[bool, typer.Option("--json", help="For programs: one JSON document on standard output.")]
@@ -50,6 +54,28 @@ def apply(environment: Name) -> None:
     commands.apply(environment, _environment(environment), Console())
 
 
+@redis.command()
+def url(as_json: AsJson = False) -> None:
+    """How REDIS_URL, REDIS_PASSWORD, REDIS_TLS and REDIS_DB of this shell are read together. Shows no secret."""
+    redis_commands.url(os.environ, Console(), as_json=as_json)
+
+
+@redis.command()
+def check(
+    environment: Annotated[
+        str | None, typer.Argument(help="Looks from inside the VPC; without it, from here at REDIS_URL.", metavar="ENV")
+    ] = None,
+    instance: Annotated[str | None, typer.Option(help="Of ENV; without it, the one that serves.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """One look, as the probe takes it: pings and a write. Exit code 3 unless Redis can be used, and soon enough."""
+    if environment is None:
+        redis_commands.check_here(os.environ, Console(), as_json=as_json)
+    else:
+        found = _environment(environment)
+        redis_commands.check_there(environment, found, Console(), instance=instance, as_json=as_json)
+
+
 def _environment(name: str) -> Environment:
     return load([name])[name]
 
@@ -58,7 +84,7 @@ def main() -> None:
     """Exit codes: 2 for wrong input, 1 for what AWS or Cloudflare refuse, 3 for "there is something"."""
     try:
         app(prog_name="infra")
-    except InvalidEnvironments as invalid:
+    except (InvalidEnvironments, InputError) as invalid:
         print(invalid, file=sys.stderr)
         sys.exit(2)
     except OperatorError as error:

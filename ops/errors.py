@@ -1,5 +1,12 @@
-"""What an operator is told instead of a traceback."""
+"""What an operator is told instead of a traceback, and how a program is told that there is something."""
+
+SOMETHING = 3
+"""Exit code for "there is something", as `cdk diff --fail` and `git diff --exit-code` have theirs."""
 
 
 class OperatorError(Exception):
     """Says what was asked of whom, what came back, and what to do."""
+
+
+class InputError(Exception):
+    """Says which option or variable is wrong, and what is allowed there."""

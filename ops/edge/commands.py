@@ -13,13 +13,11 @@ from rich.table import Table
 from config.model import Environment
 from infra_runtime.cloudflare.converge import Change, Conflict, Seen, converge
 from ops.edge.synthesized import declarations
-from ops.edge.zone import EXPLAINED, EdgeOf, explained, open_edge
-from ops.errors import OperatorError
+from ops.edge.zone import EXPLAINED, EdgeOf, open_edge, zone_explained
+from ops.errors import SOMETHING, OperatorError
 
 _STYLE = {"create": "green", "update": "yellow", "move": "yellow", "restore": "yellow", "delete": "red"}
 _GLANCE = 100
-SOMETHING = 3
-"""Exit code for "there is something", as `cdk diff --fail` and `git diff --exit-code` have theirs."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,7 @@ def _of(name: str, environment: Environment) -> Iterator[EdgeOf]:
     try:
         yield open_edge(name, environment)
     except EXPLAINED as error:
-        raise explained(error, name, environment) from None
+        raise zone_explained(error, name, environment) from None
 
 
 def plan(name: str, environment: Environment, console: Console, *, as_json: bool) -> None:

@@ -1,6 +1,5 @@
 """An environment's zone, reached with the operator's AWS credentials and the environment's own token."""
 
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from infra_runtime.cloudflare.zone import NoZone
 from infra_runtime.memory import SsmMemory
 from infra_runtime.secret_values import Secrets
 from infra_runtime.vendor_api import VendorError
+from ops.account import explained, session_of
 from ops.errors import OperatorError
 
 _PATIENCE_SECONDS = 300
@@ -57,29 +57,16 @@ class EdgeOf:
 
 def open_edge(name: str, environment: Environment) -> EdgeOf:
     """Raises `OperatorError`: no credentials, those of another account, no token."""
-    session = boto3.Session(region_name=environment.aws.region)
     try:
-        account = session.client("sts").get_caller_identity()["Account"]
-        if account != environment.aws.account:
-            raise OperatorError(
-                f"{name} is in the AWS account {environment.aws.account}; your credentials are of {account}"
-            )
+        session = session_of(name, environment)
         secrets = Secrets(session.client("secretsmanager"))
         api = api_from(secrets, environment.cloudflare.token_secret, deadline=time.time() + _PATIENCE_SECONDS)
     except EXPLAINED as error:
-        raise explained(error, name, environment) from None
+        raise zone_explained(error, name, environment) from None
     prefix = f"/{environment.product}/{name}/cloudflare"
     return EdgeOf(name, environment, session, api, secrets, SsmMemory(session.client("ssm"), prefix))
 
 
-def explained(error: Exception, name: str, environment: Environment) -> OperatorError:
-    where = f"{name}: AWS account {environment.aws.account}, zone {environment.domains.zone}"
-    if isinstance(error, ClientError) and error.response["Error"]["Code"] == "ResourceNotFoundException":
-        hint = f"; is the token in the secret {environment.cloudflare.token_secret}? (docs/cloudflare-token.md)"
-    elif isinstance(error, BotoCoreError) and "credentials" in str(error).lower():
-        hint = (
-            f"; {'AWS_PROFILE is ' + os.environ['AWS_PROFILE'] if 'AWS_PROFILE' in os.environ else 'set AWS_PROFILE'}"
-        )
-    else:
-        hint = ""
-    return OperatorError(f"{where}: {error}{hint}")
+def zone_explained(error: Exception, name: str, environment: Environment) -> OperatorError:
+    missing = f"is the token in the secret {environment.cloudflare.token_secret}? (docs/cloudflare-token.md)"
+    return explained(error, name, environment, missing=missing)

@@ -89,6 +89,8 @@ class Server:
     def _configuration(self) -> list[str]:
         lines = [
             f"bind {self.address}",
+            # Nodes of a cluster learn each other's addresses from where connections come from.
+            f"bind-source-addr {self.address}",
             "protected-mode no",
             'save ""',
             "enable-debug-command yes",
@@ -242,8 +244,9 @@ def join(primaries: Sequence[Server], replicas: Sequence[Server] = ()) -> None:
         client.execute_command("CLUSTER SET-CONFIG-EPOCH", number + 1)
         if number < len(primaries):
             client.execute_command("CLUSTER ADDSLOTSRANGE", int(share * number), int(share * (number + 1)) - 1)
-        bus = next(each.split()[1] for each in node.options if each.startswith("cluster-port"))
-        clients[0].execute_command("CLUSTER MEET", node.address, node.port, bus)
+        if number > 0:
+            bus = next(each.split()[1] for each in node.options if each.startswith("cluster-port"))
+            clients[0].execute_command("CLUSTER MEET", node.address, node.port, bus)
     everybody = str(len(clients))
     _until(lambda: all(_cluster(each)["cluster_known_nodes"] == everybody for each in clients), "they know each other")
     for primary, client in zip(primaries, clients[len(primaries) :], strict=False):

@@ -1,0 +1,95 @@
+"""Read the URL as the probe reads it, and look at Redis as the probe does: from here, or from inside the VPC."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import typer
+from botocore.exceptions import BotoCoreError, ClientError
+from rich.console import Console
+from rich.table import Table
+
+from config.model import Environment
+from infra_runtime.redis.probe import probe
+from infra_runtime.redis.url import InvalidRedisUrl, Target, from_environment
+from ops.account import explained, session_of
+from ops.errors import SOMETHING, InputError, OperatorError
+
+_STYLE = {"ok": "green", "warning": "yellow", "critical": "red"}
+
+
+def url(variables: Mapping[str, str], console: Console, *, as_json: bool) -> None:
+    told = _target(variables).told()
+    if as_json:
+        print(json.dumps(told, indent=2))  # noqa: T201
+        return
+    console.print(_table("REDIS_URL is read as", told))
+
+
+def check_here(variables: Mapping[str, str], console: Console, *, as_json: bool) -> None:
+    """Exit code 3 unless it can be used, and soon enough."""
+    _report(probe(_target(variables)).document(), "from this machine", console, as_json=as_json)
+
+
+def check_there(name: str, environment: Environment, console: Console, *, instance: str | None, as_json: bool) -> None:
+    """By the probe in the account: the VPC's Redis is reached from nowhere else."""
+    redis = environment.redis
+    asked = instance or redis.serves
+    if asked not in redis.instances:
+        known = ", ".join(redis.instances)
+        raise InputError(f"--instance {asked!r}: expected one of {known}, the instances of {name}")
+    try:
+        session = session_of(name, environment)
+        function = _probe_of(session, f"{environment.product}-{name}-redis", asked)
+        answer = session.client("lambda").invoke(FunctionName=function, Payload=b'{"report": true}')
+        payload = answer["Payload"].read().decode()
+    except (BotoCoreError, ClientError) as error:
+        raise explained(error, name, environment) from None
+    if "FunctionError" in answer:
+        raise OperatorError(
+            f"{name}: the probe {function} failed; its log says why: aws logs tail /aws/lambda/{function}"
+        )
+    _report(json.loads(payload), f"{name}, {asked}, from inside its VPC", console, as_json=as_json)
+
+
+def _probe_of(session: Any, stack: str, instance: str) -> str:
+    functions = session.client("lambda")
+    pages = session.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack)
+    for page in pages:
+        for each in page["StackResourceSummaries"]:
+            if each["ResourceType"] == "AWS::Lambda::Function":
+                name: str = each["PhysicalResourceId"]
+                found = functions.get_function_configuration(FunctionName=name)
+                if found.get("Environment", {}).get("Variables", {}).get("INSTANCE") == instance:
+                    return name
+    raise OperatorError(f"{stack}: there is no probe of {instance} in it; deploy it first")
+
+
+def _target(variables: Mapping[str, str]) -> Target:
+    try:
+        found = from_environment(variables)
+    except InvalidRedisUrl as error:
+        raise InputError(str(error)) from None
+    if found is None:
+        raise InputError("REDIS_URL: expected in the environment, as REDIS_URL=redis://localhost:6379; it is not set")
+    return found
+
+
+def _report(document: Mapping[str, Any], where: str, console: Console, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(document, indent=2))  # noqa: T201
+    else:
+        level = document["level"]
+        shown = {key: str(value) for key, value in document.items() if value is not None and key != "level"}
+        console.print(_table(f"Redis, {where}: [{_STYLE[level]}]{level}[/]", shown))
+        if document["reason"] is not None:
+            console.print("What to do: docs/runbooks/redis-connection-failure.md", highlight=False)
+    if document["level"] != "ok":
+        raise typer.Exit(SOMETHING)
+
+
+def _table(title: str, rows: Mapping[str, str]) -> Table:
+    table = Table(title=title, title_justify="left", show_header=False)
+    for key, value in rows.items():
+        table.add_row(key, value)
+    return table

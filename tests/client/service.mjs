@@ -1,0 +1,27 @@
+// A service as small as can be, with the published client in it: what its users see while Redis is broken.
+import http from "node:http";
+import { createRedis } from "../../docs/redis-client.mjs";
+
+const redis = createRedis();
+const server = http.createServer(async (request, response) => {
+  const url = new URL(request.url, "http://localhost");
+  const answer = (status, body) => {
+    response.writeHead(status, { "content-type": "application/json" });
+    response.end(JSON.stringify(body));
+  };
+  try {
+    if (url.pathname === "/api/health/redis") {
+      const health = await redis.checkRedisConnection();
+      answer(health.connected ? 200 : 503, health);
+    } else {
+      const limit = Number(url.searchParams.get("limit"));
+      const result = await redis.rateLimit(url.searchParams.get("key"), { limit, windowSeconds: 600 });
+      answer(result.allowed ? 200 : 429, { ...result, isOpen: redis.breaker.isOpen });
+    }
+  } catch (error) {
+    answer(500, { error: String(error) });
+  }
+});
+server.keepAliveTimeout = 60_000;
+server.listen(0, "127.0.0.1", () => console.log(server.address().port));
+process.stdin.on("end", () => process.exit(0)).resume();

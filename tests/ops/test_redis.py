@@ -1,0 +1,93 @@
+"""`./infra redis …`, as a person types it: with a Redis on this machine, and with an account that was deployed to."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rehearsal.account import Account
+from rehearsal.redis.server import Server, running
+
+ROOT = Path(__file__).resolve().parents[2]
+PASSWORD = "s3cret-of-the-tests"
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    one = Server(tmp_path / "server", password=PASSWORD)
+    with running(one):
+        yield one
+
+
+def asks(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    clean = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "REDIS_"))}
+    done = subprocess.run(
+        [ROOT / "infra", "redis", *words],
+        env={**clean, "COLUMNS": "160", **environment},
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Traceback" not in done.stdout + done.stderr
+    assert PASSWORD not in done.stdout + done.stderr
+    return done
+
+
+def test_url_shows_how_it_is_read_and_no_secret() -> None:
+    done = asks("url", "--json", REDIS_URL=f"rediss://u:{PASSWORD}@cache.example.com:6379", REDIS_DB="3")
+    assert done.returncode == 0
+    assert json.loads(done.stdout) == {
+        "form": "single",
+        "nodes": "cache.example.com:6379",
+        "tls": "on",
+        "username": "u",
+        "password": "********",
+        "database": "3",
+    }
+    assert "cache.example.com:6379" in asks("url", REDIS_URL="redis://cache.example.com").stdout
+
+
+@pytest.mark.parametrize(
+    ("environment", "told"),
+    [
+        ({}, "REDIS_URL: expected in the environment"),
+        ({"REDIS_URL": f"redis://:{PASSWORD}@h@h"}, "REDIS_URL: expected one @ at most"),
+        ({"REDIS_URL": "redis://h/1", "REDIS_DB": "2"}, "REDIS_DB: expected the database that REDIS_URL names"),
+        ({"REDIS_PASSWORD": PASSWORD}, "REDIS_PASSWORD: expected REDIS_URL beside it"),
+    ],
+)
+def test_what_cannot_be_read_is_said_in_one_line(environment: dict[str, str], told: str) -> None:
+    for word in ("url", "check"):
+        done = asks(word, **environment)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith(told)
+
+
+def test_check_from_here(server: Server) -> None:
+    variables = {"REDIS_URL": f"redis://127.0.0.1:{server.port}", "REDIS_PASSWORD": PASSWORD}
+    done = asks("check", "--json", **variables)
+    assert (done.returncode, json.loads(done.stdout)["level"]) == (0, "ok")
+    server.kill()
+    done = asks("check", **variables)
+    assert done.returncode == 3
+    assert "nothing listens on the port" in done.stdout
+    assert "docs/runbooks/redis-connection-failure.md" in done.stdout
+
+
+def test_check_from_inside_the_vpc(production: Account) -> None:
+    reach = {**production.cdk.credentials, "AWS_ENDPOINT_URL": production.cdk.endpoint or ""}
+    done = asks("check", "production", "--json", **reach)
+    assert (done.returncode, json.loads(done.stdout)["level"]) == (0, "ok"), done.stderr
+    done = asks("check", "production", "--instance", "mian", **reach)
+    assert (done.returncode, done.stderr) == (
+        2,
+        "--instance 'mian': expected one of main, the instances of production\n",
+    )
+    other = {**reach, "AWS_ACCESS_KEY_ID": "999988887777"}
+    done = asks("check", "production", **other)
+    assert done.returncode == 1
+    assert "your credentials are of 999988887777" in done.stderr
