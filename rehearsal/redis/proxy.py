@@ -1,10 +1,12 @@
 """What stands between a client and Redis, or in Redis' place."""
 
+import contextlib
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 _LOOPBACK = "127.0.0.1"
 
@@ -34,29 +36,48 @@ def _listener(serve: Callable[[socket.socket], None]) -> Iterator[int]:
         thread.join()
 
 
-@contextmanager
-def delaying(port: int, milliseconds: float) -> Iterator[int]:
-    """In front of a server: every answer comes later by as much."""
+@dataclass
+class Gate:
+    """In front of a server, and whole until told otherwise."""
 
-    def serve(near: socket.socket) -> None:
-        with near, socket.create_connection((_LOOPBACK, port)) as far:
-            far.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            threading.Thread(target=_pump, args=(near, far, 0.0), daemon=True).start()
-            _pump(far, near, milliseconds / 1000)
+    port: int = 0
+    delay_ms: float = 0.0
+    """Every answer comes later by as much."""
+    drops: bool = False
+    """Connections are taken and closed, those that are there as well."""
 
-    with _listener(serve) as own:
-        yield own
+    def open(self) -> None:
+        self.delay_ms, self.drops = 0.0, False
 
+    @classmethod
+    @contextmanager
+    def before(cls, server: int, *, delay_ms: float = 0.0) -> Iterator["Gate"]:
+        gate = cls(delay_ms=delay_ms)
 
-def _pump(source: socket.socket, sink: socket.socket, seconds: float) -> None:
-    try:
-        while data := source.recv(65536):
-            if seconds:
-                _wait(seconds)
-            sink.sendall(data)
-        sink.shutdown(socket.SHUT_WR)
-    except OSError:
-        return
+        def serve(near: socket.socket) -> None:
+            with near, contextlib.ExitStack() as stack:
+                try:
+                    far = stack.enter_context(socket.create_connection((_LOOPBACK, server)))
+                except OSError:  # As a load balancer in front of nobody.
+                    return
+                far.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                threading.Thread(target=gate._pump, args=(near, far), daemon=True).start()
+                gate._pump(far, near, delays=True)
+
+        with _listener(serve) as gate.port:
+            yield gate
+
+    def _pump(self, source: socket.socket, sink: socket.socket, *, delays: bool = False) -> None:
+        try:
+            while not self.drops and (data := source.recv(65536)) and not self.drops:
+                if delays and self.delay_ms:
+                    _wait(self.delay_ms / 1000)
+                sink.sendall(data)
+        except OSError:
+            pass
+        for end in (source, sink):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
 
 
 def _wait(seconds: float) -> None:

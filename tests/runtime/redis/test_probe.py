@@ -200,9 +200,9 @@ def test_tls_on_one_side_only(authority: Authority, server: Server, tmp_path: Pa
 def test_the_threshold_of_latency_is_a_hundred_milliseconds(
     milliseconds: int, level: str, server: Server, look: Look
 ) -> None:
-    with proxy.delaying(server.port, milliseconds) as port:
+    with proxy.Gate.before(server.port, delay_ms=milliseconds) as gate:
         # A machine that is busy adds to a delay and never takes from it: the least of a few rounds is the delay.
-        rounds = [look(f"redis://:{PASSWORD}@127.0.0.1:{port}") for _ in range(3 if level == "ok" else 1)]
+        rounds = [look(f"redis://:{PASSWORD}@127.0.0.1:{gate.port}") for _ in range(3 if level == "ok" else 1)]
         found = min(rounds, key=lambda each: each.metrics["PingMilliseconds"])
     assert found.metrics["PingMilliseconds"] == pytest.approx(milliseconds, abs=10)
     assert found.metrics["PingMilliseconds"] >= milliseconds

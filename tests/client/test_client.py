@@ -1,0 +1,215 @@
+"""What docs/redis-client.md promises of docs/redis-client.mjs, with ioredis itself against real servers.
+
+How long things take is measured by `make bench`; here is what has to be so however slow the machine is.
+"""
+
+import json
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given, settings
+
+from infra_runtime.redis import health
+from infra_runtime.redis.url import Target
+from rehearsal.redis import proxy
+from rehearsal.redis.authority import Authority
+from rehearsal.redis.server import Server, cluster, running, sentinels
+from tests.runtime.redis.test_url import TAKEN, targets
+from tools.fail_open import FAULTS, Figures, ask, measure, service, stand
+
+ROOT = Path(__file__).resolve().parents[2]
+PASSWORD = "s3cret-of-the-tests"
+_READER = """
+import { readUrl } from './docs/redis-client.mjs';
+import { createInterface } from 'node:readline';
+createInterface({ input: process.stdin }).on('line', (line) => {
+  let read;
+  try { read = readUrl(JSON.parse(line)); } catch (error) { read = { error: String(error) }; }
+  process.stdout.write(JSON.stringify(read) + '\\n');
+});
+"""
+Read = Callable[[dict[str, str]], dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def read_by_client() -> Iterator[Read]:
+    with subprocess.Popen(
+        ["node", "--input-type=module", "-e", _READER],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        bufsize=1,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        to, back = process.stdin, process.stdout
+
+        def read(environment: dict[str, str]) -> dict[str, Any]:
+            to.write(json.dumps(environment) + "\n")
+            found: dict[str, Any] = json.loads(back.readline())
+            return found
+
+        yield read
+        to.close()
+
+
+def _as_client(target: Target) -> dict[str, Any]:
+    whole = {
+        "form": target.form,
+        "nodes": [{"host": node.host, "port": node.port} for node in target.nodes],
+        "tls": target.tls,
+        "username": target.username,
+        "password": target.password,
+        "database": target.database,
+        "master": target.master,
+        "sentinelUsername": target.sentinel_username,
+        "sentinelPassword": target.sentinel_password,
+    }
+    return {key: value for key, value in whole.items() if value is not None}
+
+
+def test_the_client_reads_urls_as_the_infrastructure_does(read_by_client: Read) -> None:
+    for url, target in TAKEN.items():
+        if "[" not in url:  # IPv6 has more than one spelling.
+            assert read_by_client({"REDIS_URL": url}) == _as_client(target), url
+    overridden = {"REDIS_URL": "redis://u@h", "REDIS_PASSWORD": "p%40", "REDIS_TLS": "true", "REDIS_DB": "3"}
+    found = read_by_client(overridden)
+    assert (found["password"], found["tls"], found["database"], found["nodes"][0]["port"]) == ("p%40", True, 3, 6380)
+
+
+@settings(max_examples=300, deadline=None)
+@given(targets())
+def test_the_client_reads_every_url_that_is_composed(read_by_client: Read, target: Target) -> None:
+    assert read_by_client({"REDIS_URL": target.url()}) == _as_client(target)
+
+
+@pytest.mark.parametrize("url", ["", "http://h", "redis://h/16", "redis://h/1/2", "redis://:p@a@h", "redis://", "h:1"])
+def test_what_is_no_url_of_the_contract_stops_the_service_at_its_start(url: str, read_by_client: Read) -> None:
+    assert "REDIS_URL" in read_by_client({"REDIS_URL": url})["error"]
+
+
+@pytest.fixture(scope="module")
+def figures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Figures]:
+    """All faults at the same time, each with a service and a Redis of its own."""
+
+    def one(name: str) -> Figures:
+        return measure(FAULTS[name], directory=tmp_path_factory.mktemp("fault"), requests=100)
+
+    with ThreadPoolExecutor(len(FAULTS)) as pool:
+        return dict(zip(FAULTS, pool.map(one, FAULTS), strict=True))
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_no_fault_of_redis_is_an_error_of_the_service(fault: str, figures: dict[str, Figures]) -> None:
+    """The fault is one: rates were not limited while it lasted. Afterwards they were, or `measure` had raised."""
+    found = figures[fault]
+    assert (found.requests, found.server_errors) == (100, 0)
+    assert found.not_enforced > 50
+
+
+def test_limits_are_counted_and_every_key_goes_away(tmp_path: Path) -> None:
+    with stand(tmp_path) as found, service(found.url) as port:
+        _until(lambda: ask(port, "/limited?key=warm&limit=9")[1]["enforced"])
+        answers = [ask(port, "/limited?key=user:1:reports&limit=3") for _ in range(5)]
+        assert [status for status, _ in answers] == [200, 200, 200, 429, 429]
+        assert [body["remaining"] for _, body in answers] == [2, 1, 0, 0, 0]
+        client = found.server.client()
+        keys = set(client.scan_iter())
+        assert keys == {"ratelimit:warm", "ratelimit:user:1:reports"}
+        assert all(0 < client.ttl(key) <= 600 for key in keys)
+
+
+def test_once_the_breaker_is_open_nobody_asks_redis(tmp_path: Path) -> None:
+    with stand(tmp_path) as found, service(found.url) as port:
+        _until(lambda: ask(port, "/limited?key=a&limit=9")[1]["enforced"])
+        client = found.server.client()
+        client.execute_command("REPLICAOF", "127.0.0.1", "1")
+        _until(lambda: ask(port, "/limited?key=a&limit=9")[1]["isOpen"])
+        before = client.info("commandstats").get("cmdstat_multi", {}).get("calls", 0)
+        answers = [ask(port, "/limited?key=a&limit=1") for _ in range(20)]
+        assert {status for status, _ in answers} == {200}
+        # One in five seconds tries; twenty do not.
+        assert client.info("commandstats").get("cmdstat_multi", {}).get("calls", 0) - before <= 1
+
+
+def test_health_is_what_the_probe_understands(tmp_path: Path) -> None:
+    with stand(tmp_path) as found, service(found.url) as port, httpx.Client() as http:
+        url = f"http://127.0.0.1:{port}/api/health/redis"
+        _until(lambda: health.ask(url, http).connected is True)
+        status, body = ask(port, "/api/health/redis")
+        assert (status, body["connected"]) == (200, True)
+        assert body["latencyMs"] > 0
+        found.server.freeze()
+        assert health.ask(url, http).connected is False
+        status, body = ask(port, "/api/health/redis")
+        assert (status, set(body)) == (503, {"connected", "error"})
+        found.server.thaw()
+        _until(lambda: health.ask(url, http).connected is True)
+        assert health.ask(f"http://127.0.0.1:{port}/limited?key=a&limit=1", http).connected is None
+    assert health.ask(url, httpx.Client()).connected is None
+
+
+def test_a_connection_killed_while_idle_is_made_anew(tmp_path: Path) -> None:
+    with stand(tmp_path) as found, service(found.url) as port:
+        _until(lambda: ask(port, "/limited?key=a&limit=9999")[1]["enforced"])
+        found.server.client().execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        assert ask(port, "/limited?key=a&limit=9999")[0] == 200
+        _until(lambda: ask(port, "/limited?key=a&limit=9999")[1]["enforced"])
+
+
+def test_a_silent_server_holds_nobody_up(tmp_path: Path) -> None:
+    with proxy.silent() as silent, service(f"redis://127.0.0.1:{silent}") as port:
+        status, body = ask(port, "/limited?key=a&limit=1")
+        assert (status, body["enforced"]) == (200, False)
+
+
+def test_certificates_are_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trusted = Authority()
+    extra = {"NODE_EXTRA_CA_CERTS": str(trusted.write(tmp_path / "ca.pem"))}
+    for authority, well in ((trusted, True), (Authority(), False)):
+        server = Server(tmp_path / str(well), password=PASSWORD, certificate=authority.certificate("127.0.0.1"))
+        with running(server), service(f"rediss://:{PASSWORD}@127.0.0.1:{server.port}", **extra) as port:
+            if well:
+                _until(lambda: ask(port, "/limited?key=a&limit=9")[1]["enforced"])
+            else:
+                time.sleep(1)
+                assert ask(port, "/limited?key=a&limit=9")[1]["enforced"] is False
+                assert ask(port, "/api/health/redis")[0] == 503
+
+
+def test_it_follows_the_sentinels_to_another_master(tmp_path: Path) -> None:
+    with sentinels(tmp_path, password=PASSWORD) as found:
+        nodes = ",".join(f"127.0.0.1:{each.port}" for each in found.sentinels)
+        with service(f"redis-sentinel://:{PASSWORD}@{nodes}/mymaster") as port:
+            _until(lambda: ask(port, "/limited?key=a&limit=9999")[1]["enforced"])
+            found.primary.kill()
+            assert ask(port, "/limited?key=a&limit=9999")[0] == 200
+            _until(lambda: ask(port, "/limited?key=a&limit=9999")[1]["enforced"])
+
+
+def test_it_follows_a_cluster_that_loses_a_primary(tmp_path: Path) -> None:
+    with cluster(tmp_path, password=PASSWORD) as nodes:
+        url = f"redis://:{PASSWORD}@" + ",".join(f"127.0.0.1:{each.port}" for each in nodes)
+        with service(url) as port:
+
+            def all_slots() -> bool:
+                return all(ask(port, f"/limited?key=user{key}&limit=9999")[1]["enforced"] for key in range(12))
+
+            _until(all_slots)
+            nodes[0].kill()
+            assert {ask(port, f"/limited?key=user{key}&limit=9999")[0] for key in range(12)} == {200}
+            _until(all_slots)
+
+
+def _until(holds: Callable[[], bool], seconds: float = 30) -> None:
+    give_up = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < give_up, f"not within {seconds} s"
+        time.sleep(0.1)
