@@ -149,11 +149,18 @@ class Account:
 
     def services(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """(stack, service as ECS describes it) for each of the environment's services."""
-        ecs = self.client("ecs")
-        cluster = self.resource("Platform", "AWS::ECS::Cluster")
         for stack in ("Api", "Frontend"):
             for arn in self.resources(stack, "AWS::ECS::Service"):
-                yield stack, ecs.describe_services(cluster=cluster, services=[arn])["services"][0]
+                yield stack, self._service(arn)
+
+    def service(self, stack: str) -> dict[str, Any]:
+        """The one of this stack. Raises `LookupError`."""
+        return self._service(self.resource(stack, "AWS::ECS::Service"))
+
+    def _service(self, arn: str) -> dict[str, Any]:
+        cluster = self.resource("Platform", "AWS::ECS::Cluster")
+        found: dict[str, Any] = self.client("ecs").describe_services(cluster=cluster, services=[arn])["services"][0]
+        return found
 
     def container(self, service: dict[str, Any]) -> dict[str, Any]:
         """The container definition that the service runs."""

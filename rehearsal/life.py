@@ -104,7 +104,7 @@ class _Rehearsal:
         return events
 
     def _bake_minutes(self) -> int:
-        deployment = dict(self.account.services())["Api"]["deploymentConfiguration"]
+        deployment = self.account.service("Api")["deploymentConfiguration"]
         return int(deployment["bakeTimeInMinutes"])
 
     def _with_bake_minutes(self, minutes: int) -> Path:

@@ -58,10 +58,10 @@ def rotation(account: Account) -> str:
     pattern = json.loads(events.describe_rule(Name=rule.rpartition("/")[2])["EventPattern"])
     require(pattern["detail"]["additionalEventData"]["SecretId"] == [secret["SecretArn"]], "waits for another secret")
     (target,) = events.list_targets_by_rule(Rule=rule.rpartition("/")[2])["Targets"]
-    before = {each["id"] for each in dict(account.services())["Api"]["deployments"]}
+    before = {each["id"] for each in account.service("Api")["deployments"]}
     answer = account.client("lambda").invoke(FunctionName=target["Arn"], Payload=b"{}")
     require("FunctionError" not in answer, answer["Payload"].read().decode()[:200])
-    after = {each["id"] for each in dict(account.services())["Api"]["deployments"]}
+    after = {each["id"] for each in account.service("Api")["deployments"]}
     require(after - before, "the function ran, and no deployment was started")
     return "the function ran, and the API was deployed anew"
 

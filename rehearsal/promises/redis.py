@@ -93,7 +93,7 @@ def _dimensions(account: Account) -> dict[str, str]:
 
 
 def _target(account: Account) -> Target:
-    service = dict(account.services())["Api"]
+    service = account.service("Api")
     secrets = {each["name"]: each["valueFrom"] for each in account.container(service)["secrets"]}
     require("REDIS_URL" in secrets, f"secrets: {', '.join(secrets)}")
     found = account.client("secretsmanager").get_secret_value(SecretId=secrets["REDIS_URL"])["SecretString"]

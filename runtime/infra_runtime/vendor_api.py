@@ -103,7 +103,7 @@ class VendorApi:
     def wait(self, seconds: float, why: str) -> None:
         """Raises `Unavailable` rather than go on beyond the deadline."""
         left = self.deadline - self.clock.now()
-        if seconds > left:
+        if seconds >= left:
             raise Unavailable(f"{why}; a wait of {seconds:.0f} s is due and {max(left, 0):.0f} s are left")
         self.clock.sleep(seconds)
 

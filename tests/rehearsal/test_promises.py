@@ -53,7 +53,7 @@ def _silence_an_alarm(account: Account) -> None:
 
 
 def _spoil_the_url(account: Account) -> None:
-    service = dict(account.services())["Api"]
+    service = account.service("Api")
     secrets = {each["name"]: each["valueFrom"] for each in account.container(service)["secrets"]}
     account.client("secretsmanager").put_secret_value(SecretId=secrets["REDIS_URL"], SecretString="redis://:x@h:6379/0")
 

@@ -12,7 +12,7 @@ from syrupy.extensions.json import JSONSnapshotExtension
 
 from config import available
 
-STACKS = ("Network", "Data", "Registry", "Platform", "Api", "Frontend", "Edge", "Observability", "Delivery")
+STACKS = ("Network", "Data", "Registry", "Platform", "Redis", "Api", "Frontend", "Edge", "Observability", "Delivery")
 # CDK's own: not ours to review, and different with every release of it.
 _NOT_OURS = ("CDKMetadata", "CDKMetadataAvailable", "BootstrapVersion", "CheckBootstrapVersion")
 _ASSET = re.compile(r"\b[0-9a-f]{64}\b")

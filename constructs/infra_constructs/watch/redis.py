@@ -44,9 +44,9 @@ class RedisAlarms(Construct):
                 severity=Severity.CRITICAL,
                 recovery=Severity.INFO,
                 metric=metric("Unusable", "Maximum"),
-                # One bad minute is a failover, which takes seconds. Two of five are an outage, and it is over when four
-                # of five were good: a Redis that comes and goes is one outage and not many.
-                threshold=Threshold(value=0, unit="failed looks", breaches=2, periods=5),
+                # One bad minute is a failover, which takes seconds: nobody is woken for it. And a Redis that comes and
+                # goes is one outage and not many: it is over when nine of ten minutes were good.
+                threshold=Threshold(value=0, unit="failed looks", breaches=2, periods=10),
                 # Nobody looks: then nobody knows.
                 missing=Missing.IS_BAD,
             ),

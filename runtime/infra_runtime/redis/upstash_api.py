@@ -70,15 +70,17 @@ class Upstash(VendorApi):
     def _understood(self, response: httpx.Response, *, is_read: bool) -> Any:
         try:
             answer = response.json()
-            return answer if isinstance(answer, dict | list) or not is_read else None
         except ValueError:
-            # Its refusals are sometimes plain text; a success never is.
-            return {"error": response.text[:200]} if 400 <= response.status_code < 500 else None
+            answer = None
+        if 400 <= response.status_code < 500:
+            # Its refusals are sometimes plain text.
+            return answer if isinstance(answer, dict) else {"error": answer or response.text[:200]}
+        return answer if isinstance(answer, dict | list) or not is_read else None
 
     def _definite(self, what: str, status: int, answer: Any) -> Any:
         if status < 400:
             return answer
-        told = answer.get("error") or answer.get("message") if isinstance(answer, dict) else answer
+        told = answer.get("error") or answer.get("message")
         hint = " (are e-mail address and API key right, and of the right team?)" if status in (401, 403) else ""
         kind = NotFound if status == 404 else Refused
         raise kind(self.redact(f"{what}: HTTP {status}: {told or 'no reason given'}{hint}"))
