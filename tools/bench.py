@@ -15,7 +15,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tools import bench_edge
+from tools import bench_edge, bench_redis
 
 ROOT = Path(__file__).resolve().parent.parent
 OUTPUT = ROOT / "build" / "bench.json"
@@ -96,6 +96,7 @@ def main() -> None:
         / median["production, not validated"],
     }
     edge = bench_edge.measure(ROOT / "build" / "rehearsal" / "production" / "cdk.out")
+    redis = bench_redis.measured()
     result = {
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
         + subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip(),
@@ -104,10 +105,13 @@ def main() -> None:
         "seconds, measured once": once,
         "ratios": ratios,
         "edge": edge,
+        "redis": redis,
     }
     OUTPUT.parent.mkdir(exist_ok=True)
     OUTPUT.write_text(json.dumps(result, indent=2) + "\n")
-    print(json.dumps({"median seconds": median, "once": once, "ratios": ratios, "edge": edge}, indent=2))
+    print(
+        json.dumps({"median seconds": median, "once": once, "ratios": ratios, "edge": edge, "redis": redis}, indent=2)
+    )
 
 
 def _from_a_bare_clone() -> float:

@@ -99,8 +99,10 @@ def test_what_is_no_url_of_the_contract_stops_the_service_at_its_start(url: str,
 def figures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Figures]:
     """All faults at the same time, each with a service and a Redis of its own."""
 
+    folder = tmp_path_factory.mktemp("faults")
+
     def one(name: str) -> Figures:
-        return measure(FAULTS[name], directory=tmp_path_factory.mktemp("fault"), requests=100)
+        return measure(FAULTS[name], directory=folder / name.replace(" ", "-"), requests=100)
 
     with ThreadPoolExecutor(len(FAULTS)) as pool:
         return dict(zip(FAULTS, pool.map(one, FAULTS), strict=True))

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import constructs
 import pytest
+import yaml
+
+from rehearsal.redis.server import Server, running
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -59,3 +62,26 @@ def test_the_cli_is_pinned_exactly() -> None:
     """npm's newest is an accidental publish of 2025 that cannot read our assembly."""
     assert '"aws-cdk": "2.1148.1"' in (ROOT / "package.json").read_text()
     assert '"node_modules/aws-cdk": {\n      "version": "2.1148.1"' in (ROOT / "package-lock.json").read_text()
+
+
+def test_local_development_has_redis_and_postgresql() -> None:
+    """REQUIREMENTS: redis://localhost:6379 without auth, `redis-cli ping` every 10 s."""
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    assert set(services) == {"redis", "postgres"}
+    health = services["redis"]["healthcheck"]
+    assert (health["test"], health["interval"]) == (["CMD", "redis-cli", "ping"], "10s")
+    assert not [word for word in services["redis"]["command"] if "pass" in word]
+    # On this machine only: there is no password.
+    assert services["redis"]["ports"] == ["127.0.0.1:6379:6379"]
+    assert all(port.startswith("127.0.0.1:") for each in services.values() for port in each["ports"])
+
+
+def test_redis_of_local_development_takes_its_command(tmp_path: Path) -> None:
+    """The arguments are redis-server's own, given to a real one."""
+    program, *arguments = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["redis"]["command"]
+    assert program == "redis-server"
+    pairs = zip(arguments[::2], arguments[1::2], strict=True)
+    options = [name.removeprefix("--") + " " + (value or '""') for name, value in pairs]
+    server = Server(tmp_path, options=options)
+    with running(server):
+        assert server.client().config_get("maxmemory-policy") == {"maxmemory-policy": "volatile-ttl"}

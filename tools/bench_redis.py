@@ -1,0 +1,68 @@
+"""What is promised of Redis, in figures: fail-open under eight faults, and how long a failover takes to be followed."""
+
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from infra_runtime.redis.probe import probe
+from infra_runtime.redis.url import parse
+from rehearsal.redis.server import cluster, sentinels
+from tools.fail_open import FAULTS, ask, measure, service
+
+_REQUESTS = 2000
+_PASSWORD = "what-stands-for-a-password"  # noqa: S105
+_KEYS = 12
+
+
+def measured() -> dict[str, dict[str, dict[str, float]]]:
+    """Milliseconds for requests, seconds for failovers."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        faults = {
+            name: measure(fault, directory=root / name.replace(" ", "-"), requests=_REQUESTS).document()
+            for name, fault in FAULTS.items()
+        }
+        failover = {"Sentinel": _sentinel(root / "sentinels"), "cluster": _cluster(root / "cluster")}
+    return {"fail open": faults, "seconds to follow a failover": failover}
+
+
+def _sentinel(directory: Path) -> dict[str, float]:
+    with sentinels(directory, password=_PASSWORD) as found:
+        nodes = ",".join(f"127.0.0.1:{each.port}" for each in found.sentinels)
+        return _after(f"redis-sentinel://:{_PASSWORD}@{nodes}/mymaster", found.primary.kill)
+
+
+def _cluster(directory: Path) -> dict[str, float]:
+    with cluster(directory, password=_PASSWORD) as nodes:
+        addresses = ",".join(f"127.0.0.1:{each.port}" for each in nodes)
+        return _after(f"redis://:{_PASSWORD}@{addresses}", nodes[0].kill)
+
+
+def _after(url: str, fail: Callable[[], None]) -> dict[str, float]:
+    target = parse(url)
+    with service(url) as port:
+
+        def enforced() -> bool:
+            return all(ask(port, f"/limited?key=user{key}&limit=9999")[1]["enforced"] for key in range(_KEYS))
+
+        _until(enforced)
+        started = time.monotonic()
+        fail()
+        _until(lambda: probe(target).usable)
+        writes = time.monotonic() - started
+        _until(enforced)
+        return {"writes are back": writes, "the service limits rates again": time.monotonic() - started}
+
+
+def _until(holds: Callable[[], bool]) -> None:
+    give_up = time.monotonic() + 60
+    while not holds():
+        if time.monotonic() > give_up:
+            raise RuntimeError("not within a minute")
+        time.sleep(0.05)
+
+
+if __name__ == "__main__":
+    print(json.dumps(measured(), indent=2))
