@@ -15,6 +15,7 @@ from infra_constructs.redis.probe import RedisProbe
 from infra_constructs.redis.upstash import UpstashProps, UpstashRedis
 from infra_constructs.watch.elasticache import ElastiCacheAlarms
 from infra_constructs.watch.redis import RedisAlarms
+from infra_constructs.watch.upstash import UpstashAlarms
 from stacks.base import EnvironmentStack
 from stacks.data import DataExports
 from stacks.network import NetworkExports
@@ -85,6 +86,15 @@ class RedisStack(EnvironmentStack):
                 node_type=instance.props.node_type,
                 topics=topics,
             )
+        if isinstance(instance, UpstashRedis):
+            UpstashAlarms(
+                self,
+                f"{id_}Limits",
+                environment=self.environment_name,
+                instance=name,
+                usage=instance.usage,
+                topics=topics,
+            )
         return instance
 
     def _instance(self, id_: str, name: str, settings: Settings) -> RedisInstance:
@@ -111,7 +121,9 @@ class RedisStack(EnvironmentStack):
                 credentials_secret=upstash.credentials_secret,
                 memory=self.redis_memory,
                 props=UpstashProps(
-                    name=f"{self.product}-{self.environment_name}-{name}",
+                    environment=self.environment_name,
+                    instance=name,
+                    database=f"{self.product}-{self.environment_name}-{name}",
                     region=upstash.region,
                     read_regions=upstash.read_regions,
                 ),

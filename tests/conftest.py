@@ -43,6 +43,10 @@ def assembly(context: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture(scope="session")
 def templates(assembly: Path) -> dict[str, dict[str, Any]]:
     """Every template, by "environment/Stack"."""
+    return _templates(assembly)
+
+
+def _templates(assembly: Path) -> dict[str, dict[str, Any]]:
     found = {}
     for nested in sorted(assembly.glob("assembly-*")):
         manifest = json.loads((nested / "manifest.json").read_text())
@@ -63,14 +67,29 @@ def validated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return output
 
 
-def _synth(output: Path) -> subprocess.CompletedProcess[str]:
+@pytest.fixture(scope="session")
+def every_redis(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """Templates of an environment that has Redis in every way at once; validated as all others are."""
+    from config import ENVIRONMENTS
+    from rehearsal.variants import with_redis
+
+    folder = tmp_path_factory.mktemp("every-redis")
+    ways = {"main": "cluster", "next": "upstash", "last": "external"}
+    environments = with_redis(ENVIRONMENTS, "dev", ways, serves="next", into=folder / "environments")
+    output = folder / "cdk.out"
+    done = _synth(output, "--context", "env=dev", "--context", f"environments={environments}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return _templates(output)
+
+
+def _synth(output: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """Validated, with nothing of AWS in the environment and nobody to ask: a proxy that is not there."""
     clean = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
     clean.pop("CDK_VALIDATION")
     clean.pop("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION")
     nowhere = "http://127.0.0.1:9"
     return subprocess.run(
-        [ROOT / "node_modules" / ".bin" / "cdk", "synth", "--quiet", "--no-notices", "-o", output],
+        [ROOT / "node_modules" / ".bin" / "cdk", "synth", "--quiet", "--no-notices", "-o", output, *options],
         cwd=ROOT,
         env={**clean, "HTTPS_PROXY": nowhere, "HTTP_PROXY": nowhere, "AWS_EC2_METADATA_DISABLED": "true",
              "HOME": str(output.parent), "XDG_CACHE_HOME": str(Path.home() / ".cache")},

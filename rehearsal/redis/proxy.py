@@ -102,13 +102,13 @@ def silent() -> Iterator[int]:
 
 
 @contextmanager
-def web_server() -> Iterator[int]:
-    """Something that listens where Redis was expected."""
+def says(answer: bytes) -> Iterator[int]:
+    """Answers whatever it is asked with the same."""
 
     def serve(connection: socket.socket) -> None:
-        with connection:
-            connection.recv(4096)
-            connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+        with connection, contextlib.suppress(OSError):
+            while connection.recv(4096):
+                connection.sendall(answer)
 
     with _listener(serve) as port:
         yield port

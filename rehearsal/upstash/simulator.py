@@ -60,6 +60,8 @@ class Simulator:
     databases: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By id. What is put here beforehand is somebody else's."""
     polls_until_active: int = 1
+    statistics: dict[str, Any] = field(default_factory=dict)
+    """Series that are otherwise than empty."""
 
     def answer(self, method: str, path: str, headers: Mapping[str, str], content: bytes) -> Answer:
         body = json.loads(content) if content else None
@@ -72,6 +74,7 @@ class Simulator:
             ("POST", r"/v2/redis/database", self._create),
             ("GET", r"/v2/redis/database/([^/?]+)", self._get),
             ("DELETE", r"/v2/redis/database/([^/?]+)", self._delete),
+            ("GET", r"/v2/redis/stats/([^/?]+)", self._stats),
             ("POST", r"/v2/redis/update-regions/([^/?]+)", self._regions),
             ("POST", r"/v2/redis/enable-(tls|eviction)/([^/?]+)", self._enable),
         )
@@ -106,6 +109,8 @@ class Simulator:
             "primary_region": body["primary_region"],
             "read_regions": list(body.get("read_regions") or []),
             "eviction": False,
+            "db_disk_threshold": 100 * 2**30,
+            "db_daily_bandwidth_limit": -1,
             "_polls": self.polls_until_active,
         }
         return Answer(200, _public(self.databases[identity]))
@@ -126,6 +131,12 @@ class Simulator:
             return Answer(404, "database not found")
         self.stop(found["database_name"])
         return Answer(200, "OK")
+
+    def _stats(self, identity: str) -> Answer:
+        if identity not in self.databases:
+            return Answer(404, "database not found")
+        points = [{"x": "2026-11-22 23:00:00", "y": 0}, {"x": "2026-11-23 00:00:00", "y": None}]
+        return Answer(200, dict.fromkeys(("diskusage", "bandwidths", "dailyrequests"), points) | self.statistics)
 
     def _regions(self, identity: str, body: Mapping[str, Any]) -> Answer:
         found = self.databases.get(identity)

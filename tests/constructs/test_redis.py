@@ -142,7 +142,13 @@ def instances(stack: cdk.Stack, network: ec2.IVpc) -> list[RedisInstance]:
             "Upstash",
             credentials_secret="example/upstash",
             memory=Memory(product="example", environment="test", about="redis"),
-            props=UpstashProps(name="example-test-main", region="eu-central-1", read_regions=["us-east-1"]),
+            props=UpstashProps(
+                environment="test",
+                instance="main",
+                database="example-test-main",
+                region="eu-central-1",
+                read_regions=["us-east-1"],
+            ),
         ),
         ExternalRedis(stack, "External", url_secret="example/redis-url", ports=[7000, 26379]),
     ]

@@ -357,10 +357,39 @@ def test_every_alarm_tells_and_takes_back(templates: Templates) -> None:
         assert severity.capitalize() in json.dumps(alarm["AlarmActions"]), where
 
 
-def test_every_alarm_has_a_runbook_and_every_runbook_an_alarm(templates: Templates) -> None:
-    named = {re.search(r"docs/runbooks/([a-z-]+)\.md", alarm["AlarmDescription"])[1] for _, alarm in alarms(templates)}  # type: ignore[index]
+def test_every_alarm_has_a_runbook_and_every_runbook_an_alarm(templates: Templates, every_redis: Templates) -> None:
+    every = [*alarms(templates), *alarms(every_redis)]
+    named = {re.search(r"docs/runbooks/([a-z-]+)\.md", alarm["AlarmDescription"])[1] for _, alarm in every}  # type: ignore[index]
     written = {path.stem for path in RUNBOOKS.glob("*.md") if path.read_text().startswith("# Alarm: ")}
     assert named == written
+
+
+def test_whichever_way_serves_is_watched_and_gated_and_the_others_stay_within_reach(every_redis: Templates) -> None:
+    resources = every_redis["dev/Redis"]["Resources"]
+    about = {
+        dimension["Value"]
+        for where, alarm in alarms(every_redis)
+        if "/Redis/" in where and alarm.get("Namespace") == "Infra/Redis"
+        for dimension in alarm["Dimensions"]
+        if dimension["Name"] == "Instance"
+    }
+    assert about == {"next"}, "only the one that serves wakes anybody"
+    (gate,) = [each for each in resources.values() if each["Type"] == "Custom::RedisGate"]
+    assert "NextUrl" in json.dumps(gate["Properties"]["Url"])
+    probes = {
+        each["Properties"]["Environment"]["Variables"]["INSTANCE"]
+        for each in resources.values()
+        if each["Type"] == "AWS::Lambda::Function"
+        and each["Properties"]["Handler"] == "infra_runtime.redis.monitor.handler"
+    }
+    assert probes == {"main", "next", "last"}
+    # What the API has imported is exported as long as it is there: changing over is no dead end.
+    exported = json.dumps(every_redis["dev/Redis"]["Outputs"])
+    assert "MainUrl" in exported
+    assert "NextUrl" in exported
+    (task,) = [each for _, each in of_type(every_redis, "AWS::ECS::TaskDefinition", name="dev/Api")]
+    secrets = {each["Name"]: each["ValueFrom"] for each in task["Properties"]["ContainerDefinitions"][0]["Secrets"]}
+    assert "NextUrl" in json.dumps(secrets["REDIS_URL"])
 
 
 def test_everything_critical_has_a_critical_alarm(templates: Templates) -> None:

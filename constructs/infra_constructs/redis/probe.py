@@ -6,7 +6,6 @@ from constructs import Construct
 
 from infra_constructs.function import InVpc, RuntimeFunction
 from infra_constructs.redis.instance import RedisInstance
-from infra_constructs.service_access import ServiceAccess
 
 
 class RedisProbe(Construct):
@@ -26,7 +25,10 @@ class RedisProbe(Construct):
         super().__init__(scope, id_)
         self._instance = instance
         # As the tasks': what they cannot reach, the probe is not to reach either.
-        access = ServiceAccess(self, "Access", vpc=vpc).security_group
+        access = ec2.SecurityGroup(
+            self, "SecurityGroup", vpc=vpc, description="The probe of Redis", allow_all_outbound=False
+        )
+        access.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.tcp(443), "Secrets Manager, and the API's public name")
         instance.admit(access, as_="Probe")
         variables = {"URL_SECRET": instance.url_id, "ENVIRONMENT": environment, "INSTANCE": name}
         self.handler = RuntimeFunction(

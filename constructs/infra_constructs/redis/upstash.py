@@ -18,8 +18,10 @@ from infra_constructs.redis.instance import RedisInstance, open_way_out
 class UpstashProps:
     """What an environment may choose."""
 
-    name: str
-    """Of the database; its owner's alone in the whole account."""
+    environment: str
+    instance: str
+    database: str
+    """Its name; its owner's alone in the whole account."""
     region: str
     read_regions: Sequence[str]
 
@@ -43,20 +45,38 @@ class UpstashRedis(RedisInstance):
             reason="Upstash draws a new password when somebody asks it to: docs/runbooks/redis-rotate-token.md.",
         )
         self.url = secretsmanager.Secret.from_secret_complete_arn(self, "UrlOfDatabase", secret.ref)
+        known = {"CREDENTIALS_SECRET": credentials_secret, "MEMORY": memory.prefix}
         provider = RuntimeFunction(
             self,
             "Provider",
             module="redis.upstash",
             description="Converges a database at Upstash, and writes its URL into a secret",
             timeout=cdk.Duration.minutes(10),
-            environment={"CREDENTIALS_SECRET": credentials_secret, "MEMORY": memory.prefix},
+            environment=known,
             uses_libraries=True,
         )
+        self.usage = RuntimeFunction(
+            self,
+            "Usage",
+            module="redis.upstash_usage",
+            description="Measures how much of its limits the database at Upstash uses",
+            timeout=cdk.Duration.minutes(2),
+            environment={
+                **known,
+                "DATABASE": props.database,
+                "ENVIRONMENT": props.environment,
+                "INSTANCE": props.instance,
+            },
+            uses_libraries=True,
+        )
+        self.usage.run_every(cdk.Duration.hours(1), self, "Hourly", description="Measures the database's use")
+        memory.grant(self.usage, writes=False)
         credentials = secretsmanager.Secret.from_secret_name_v2(self, "Credentials", credentials_secret)
-        credentials.grant_read(provider.role)
+        for each in (provider, self.usage):
+            credentials.grant_read(each.role)
         self.url.grant_write(provider.role)
         memory.grant(provider, writes=True)
-        document = {"name": props.name, "region": props.region, "read_regions": list(props.read_regions)}
+        document = {"name": props.database, "region": props.region, "read_regions": list(props.read_regions)}
         provider.resource(
             self,
             "Database",

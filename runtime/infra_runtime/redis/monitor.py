@@ -38,7 +38,8 @@ def handler(event: Mapping[str, Any], context: Any) -> Any:
         deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - _RESERVE_SECONDS
         return serve(event, lambda request: verify(request, deadline=deadline))
     if event.get("report"):
-        return _round()[0].document()
+        report, service = _round()
+        return report.document() | {"service": service.found}
     if event.get("inventory"):
         return _inventory()
     for number in range(ROUNDS):
@@ -89,12 +90,14 @@ def _target() -> Target:
 
 def _round() -> tuple[Report, health.Health]:
     try:
-        report = probe(_target())
+        target = _target()
     except InvalidRedisUrl as error:
         logger.error("%s", error)
         report = Report(connected=False, reason=Reason.BAD_URL, tried=1, failed=1)
     except Exception:  # Of AWS: whatever keeps us from the URL keeps us from knowing.
         report = Report(connected=False, reason=Reason.NO_SECRET, tried=1, failed=1)
+    else:
+        report = probe(target)
     url = os.environ.get("HEALTH_URL")
     return report, health.ask(url, _http()) if url else health.Health(None, "not asked")
 

@@ -6,6 +6,7 @@ costs several round trips.
 """
 
 import contextlib
+import logging
 import secrets
 import statistics
 import time
@@ -18,6 +19,8 @@ from redis.crc import key_slot
 from infra_runtime.redis.connections import data_node, resolve, sentinel_node, within
 from infra_runtime.redis.reasons import ERRORS, TOLD, Reason, Unusable, look_closer, told
 from infra_runtime.redis.url import Node, Target
+
+logger = logging.getLogger(__name__)
 
 ROUND_SECONDS = 12.0
 HIGH_LATENCY_MS = 100.0
@@ -98,12 +101,16 @@ def probe(target: Target, *, seconds: float = ROUND_SECONDS) -> Report:
             return ask(target, operations)
         except ERRORS as error:
             return Report(connected=False, reason=told(error))
+        except Exception:  # An answer that no version of Redis gives is not to be silence here.
+            logger.exception("an answer that is not understood")
+            return Report(connected=False, reason=Reason.UNKNOWN)
 
     try:
         found = within(seconds, run)
     except TimeoutError:
         found = Report(connected=False, reason=Reason.OUT_OF_TIME)
-    counted = {"tried": max(operations.tried, 1), "failed": operations.failed}
+    tried = max(operations.tried, 1)
+    counted = {"tried": tried, "failed": operations.failed if found.connected else max(operations.failed, 1)}
     return Report(**{**vars(found), **counted})
 
 
@@ -239,8 +246,7 @@ def _master(target: Target, operations: _Operations) -> Node:
         answered = True
         address = address or found
     if address is None:
-        with operations.one():
-            raise Unusable(Reason.UNKNOWN_MASTER if answered else Reason.NO_SENTINEL)
+        raise Unusable(Reason.UNKNOWN_MASTER if answered else Reason.NO_SENTINEL)
     return Node(str(address[0]), int(address[1]))
 
 

@@ -29,6 +29,7 @@ class Reason(StrEnum):
     WRONG_CREDENTIALS = "wrong-credentials"
     NO_PERMISSION = "no-permission"
     TOO_MANY_CLIENTS = "too-many-clients"
+    QUOTA = "quota"
     LOADING = "loading"
     MASTER_DOWN = "master-down"
     READ_ONLY = "read-only"
@@ -62,6 +63,7 @@ TOLD: dict[Reason, str] = {
     Reason.WRONG_CREDENTIALS: "username or password is wrong",
     Reason.NO_PERMISSION: "the user may not do this",
     Reason.TOO_MANY_CLIENTS: "its limit of connections is reached",
+    Reason.QUOTA: "its plan's limit of requests or bandwidth is reached",
     Reason.LOADING: "it is loading its data",
     Reason.MASTER_DOWN: "a replica that has lost its master",
     Reason.READ_ONLY: "a replica: it takes no writes",
@@ -96,6 +98,12 @@ _BY_TYPE: tuple[tuple[type[exceptions.RedisError], Reason], ...] = (
     (exceptions.AskError, Reason.IS_A_CLUSTER),
 )
 _BY_TEXT = (
+    # Upstash's own ("Troubleshooting" in its documentation).
+    ("requests limit exceeded", Reason.QUOTA),
+    ("request limit exceeded", Reason.QUOTA),
+    ("bandwidth limit exceeded", Reason.QUOTA),
+    ("max concurrent connections exceeded", Reason.TOO_MANY_CLIENTS),
+    ("max database size exceeded", Reason.OUT_OF_MEMORY),
     ("max number of clients", Reason.TOO_MANY_CLIENTS),
     ("cluster support disabled", Reason.NOT_A_CLUSTER),
     ("WRONGPASS", Reason.WRONG_CREDENTIALS),

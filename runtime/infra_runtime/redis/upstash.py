@@ -61,6 +61,11 @@ def provide(request: Request, *, api: Upstash, secrets: Secrets, memory: Memory)
     return Result(physical_id)
 
 
+def key_of(name: str) -> str:
+    """Under which a database is remembered."""
+    return f"upstash/{name}"
+
+
 @dataclass(frozen=True)
 class _Database:
     api: Upstash
@@ -69,16 +74,12 @@ class _Database:
     region: str
     read_regions: list[str]
 
-    @property
-    def _key(self) -> str:
-        return f"upstash/{self.name}"
-
     def is_free(self) -> bool:
         """Whether the name is nobody's, or ours already: CloudFormation may ask for the same thing twice."""
-        return self.memory.get(self._key) is not None or self._named() is None
+        return self.memory.get(key_of(self.name)) is not None or self._named() is None
 
     def same_region(self) -> None:
-        remembered = self.memory.get(self._key) or {}
+        remembered = self.memory.get(key_of(self.name)) or {}
         if remembered.get("region", self.region) != self.region:
             raise Refused(
                 f"{self.name} is in {remembered['region']}: a database does not move; add another instance, change "
@@ -89,7 +90,7 @@ class _Database:
         """The database as Upstash has it in the end, with its password."""
         found = self._ours() or self._create()
         identity = found["database_id"]
-        self.memory.put(self._key, {"id": identity, "region": self.region})
+        self.memory.put(key_of(self.name), {"id": identity, "region": self.region})
         found = self._until_active(identity)
         if sorted(found.get("read_regions") or []) != self.read_regions:
             self.api.set_read_regions(identity, self.read_regions)
@@ -102,11 +103,11 @@ class _Database:
     def delete(self) -> None:
         if found := self._ours():
             self.api.delete(found["database_id"])
-        self.memory.put(self._key, None)
+        self.memory.put(key_of(self.name), None)
 
     def _ours(self) -> dict[str, Any] | None:
         """None when we never made it, or somebody has deleted it."""
-        remembered = self.memory.get(self._key)
+        remembered = self.memory.get(key_of(self.name))
         if remembered is None:
             return None
         if "id" not in remembered:
@@ -121,7 +122,7 @@ class _Database:
 
     def _create(self) -> dict[str, Any]:
         # Before it: were it made and everything else lost, the delete that follows would still know whose it is.
-        self.memory.put(self._key, {"region": self.region})
+        self.memory.put(key_of(self.name), {"region": self.region})
         try:
             return self.api.create(name=self.name, region=self.region, read_regions=self.read_regions)
         except Unsure:

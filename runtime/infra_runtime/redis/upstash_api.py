@@ -39,6 +39,11 @@ class Upstash(VendorApi):
         found: dict[str, Any] = self._ask("GET", f"/v2/redis/database/{identity}")
         return found
 
+    def statistics(self, identity: str) -> dict[str, Any]:
+        """Series of points, by name."""
+        found: dict[str, Any] = self._ask("GET", f"/v2/redis/stats/{identity}")
+        return found
+
     def create(self, *, name: str, region: str, read_regions: list[str]) -> dict[str, Any]:
         """Raises `Unsure` when it may have been made."""
         body = {

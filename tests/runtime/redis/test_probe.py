@@ -131,7 +131,7 @@ def test_server_frozen(server: Server, look: Look) -> None:
 
 
 def test_not_redis_at_all(look: Look) -> None:
-    with proxy.web_server() as port:
+    with proxy.says(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n") as port:
         _is(look(f"redis://127.0.0.1:{port}"), Reason.NOT_REDIS)
 
 
@@ -285,6 +285,28 @@ def test_a_connection_killed_while_idle_is_no_outage(server: Server, look: Look)
     look(url_of(server))
     server.client().execute_command("CLIENT", "KILL", "TYPE", "normal")
     _is_well(look(url_of(server)))
+
+
+@pytest.mark.parametrize(
+    ("says", "reason"),
+    [
+        (b"-ERR max daily request limit exceeded. Limit: 10000, Usage: 10000.\r\n", Reason.QUOTA),
+        (b"-ERR max requests limit exceeded. Limit: 500000, Usage: 500000.\r\n", Reason.QUOTA),
+        (b"-ERR max concurrent connections exceeded.\r\n", Reason.TOO_MANY_CLIENTS),
+        (b"-ERR max database size exceeded.\r\n", Reason.OUT_OF_MEMORY),
+        (b"*3\r\n:1\r\n", Reason.SILENT),
+        (b"%1\r\n", Reason.NOT_REDIS),
+    ],
+)
+def test_what_upstash_refuses_by_and_what_nobody_says(says: bytes, reason: Reason, look: Look) -> None:
+    with proxy.says(says) as port:
+        _is(look(f"redis://127.0.0.1:{port}"), reason)
+
+
+def test_no_round_is_longer_than_its_time() -> None:
+    with proxy.silent() as port:
+        found = probe(parse(f"redis://127.0.0.1:{port}"), seconds=0.1)
+    assert (found.reason, found.failed) == (Reason.OUT_OF_TIME, 1)
 
 
 def unavailable(**_: str) -> dict[str, str]:

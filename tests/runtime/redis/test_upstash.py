@@ -16,6 +16,7 @@ import pytest
 from infra_runtime.custom_resource import HalfDone, Request, serve
 from infra_runtime.redis.upstash import provide
 from infra_runtime.redis.upstash_api import BadCredentials, Upstash, upstash_from
+from infra_runtime.redis.upstash_usage import usage
 from infra_runtime.redis.url import parse, require_deployable
 from infra_runtime.secret_values import Secrets
 from infra_runtime.vendor_api import Clock, Pace, Refused, Unavailable
@@ -255,6 +256,22 @@ def test_no_answer_to_cloudformation_holds_a_password(world: World) -> None:
     assert API_KEY not in answer.decode()
 
 
+def test_what_is_used_is_told_in_percent_of_what_may_be(world: World) -> None:
+    world.asks("Create")
+    world.ours[0].update(db_disk_threshold=200, db_daily_bandwidth_limit=1000)
+    world.simulator.statistics = {
+        "diskusage": [{"x": "1", "y": 10}, {"x": "2", "y": 50}, {"x": "3", "y": None}],
+        "bandwidths": [{"x": "1", "y": 990}],
+    }
+    assert usage(world.api, world.memory, NAME) == {"StorageUsedPercent": 25.0, "BandwidthUsedPercent": 99.0}
+    world.ours[0].update(db_disk_threshold=-1, db_daily_bandwidth_limit=None)
+    assert usage(world.api, world.memory, NAME) == {}
+    world.simulator.statistics = {"diskusage": None, "bandwidths": []}
+    assert usage(world.api, world.memory, NAME) == {}
+    with pytest.raises(LookupError, match="somebody-elses"):
+        usage(world.api, world.memory, "somebody-elses")
+
+
 _REDIRECT = """
 const own = fetch;
 globalThis.fetch = (url, options) => own(String(url).replace(/^https:..[^/]*/, process.env.TO), options);
@@ -289,6 +306,7 @@ def test_every_request_of_ours_is_one_that_the_vendors_command_line_makes(world:
         ["update-regions", "--read-regions", "us-west-1"],
         ["enable-tls"],
         ["enable-eviction"],
+        ["stats"],
         ["delete"],
     ):
         vendor(world, "redis", words[0], "--db-id", identity, *words[1:])
@@ -297,6 +315,7 @@ def test_every_request_of_ours_is_one_that_the_vendors_command_line_makes(world:
     ours = world.asks("Create", read_regions=["us-east-1"])
     world.ours[0]["tls"] = False
     world.asks("Update", ours, read_regions=["us-west-1"])
+    usage(world.api, world.memory, NAME)
     world.asks("Delete", ours)
     made = {_shape(call) for call in world.simulator.calls}
     assert made <= theirs

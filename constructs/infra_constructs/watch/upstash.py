@@ -1,0 +1,54 @@
+"""What is watched of a database at Upstash: the limits that it has and a server of one's own has not."""
+
+import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch as cloudwatch
+from constructs import Construct
+
+from infra_constructs.alarms import AlarmSpec, Missing, Severity, Threshold, Topics, add_alarm
+from infra_constructs.function import RuntimeFunction
+
+_HOUR = cdk.Duration.hours(1)
+
+
+class UpstashAlarms(Construct):
+    """Storage and the day's bandwidth, as infra_runtime.redis.upstash_usage publishes them; and that it does."""
+
+    def __init__(
+        self, scope: Construct, id_: str, *, environment: str, instance: str, usage: RuntimeFunction, topics: Topics
+    ) -> None:
+        super().__init__(scope, id_)
+
+        def used(name: str) -> cloudwatch.Metric:
+            return cloudwatch.Metric(
+                namespace="Infra/Redis",
+                metric_name=name,
+                dimensions_map={"Environment": environment, "Instance": instance},
+                period=_HOUR,
+                statistic="Maximum",
+            )
+
+        means = {
+            "Storage": ("StorageUsedPercent", "The database is nearly full; rate limits give way before their time."),
+            "Bandwidth": ("BandwidthUsedPercent", "The day's bandwidth is nearly used up; then Upstash refuses."),
+        }
+        for name, (metric, sentence) in means.items():
+            spec = AlarmSpec(
+                runbook="redis-upstash-limits",
+                means=sentence,
+                severity=Severity.WARNING,
+                metric=used(metric),
+                threshold=Threshold(value=80, unit="% of the limit", breaches=1, periods=1),
+                # There may be no such limit.
+                missing=Missing.IS_GOOD,
+            )
+            add_alarm(self, name, topics=topics, spec=spec)
+        spec = AlarmSpec(
+            runbook="redis-upstash-limits",
+            means="Nobody knows how much of Upstash's limits is left.",
+            severity=Severity.WARNING,
+            metric=usage.function.metric_errors(period=_HOUR, statistic="Sum"),
+            # Lambda tries a scheduled run three times.
+            threshold=Threshold(value=2, unit="failed runs an hour", breaches=3, periods=3),
+            missing=Missing.IS_GOOD,
+        )
+        add_alarm(self, "Usage", topics=topics, spec=spec)
