@@ -6,8 +6,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-# `constructs/` is a source root: as a package it would hide the library of the same name (docs/adr/0001).
-sys.path.insert(0, str(Path(__file__).resolve().parent / "constructs"))
+# Source roots: as a package, `constructs/` would hide the library of the same name (docs/adr/0001).
+sys.path[:0] = [str(Path(__file__).resolve().parent / root) for root in ("constructs", "runtime")]
 # Node 20 works and stays allowed; without this, jsii prints eleven lines about its age in every process.
 os.environ.setdefault("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", "20")
 # CDK writes JavaScript stack traces into the assembly, with the name of a temporary folder in them: two syntheses would

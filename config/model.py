@@ -7,9 +7,10 @@ What one value may be is said here; what several values must be to each other is
 from ipaddress import IPv4Network
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from config.plans import PlanName
+from infra_runtime.redis.url import InvalidRedisUrl, parse
 
 
 class Section(BaseModel):
@@ -35,6 +36,17 @@ def _no_repetition(values: tuple[str, ...]) -> tuple[str, ...]:
 def _not_latest(value: str) -> str:
     if value.endswith(":latest"):
         raise ValueError("a digest, or a tag other than latest")
+    return value
+
+
+def _not_the_url_itself(value: object) -> object:
+    if isinstance(value, str) and "://" in value:
+        try:
+            parse(value)
+            found = "it would be read"
+        except InvalidRedisUrl as error:
+            found = str(error)
+        raise ValueError(f"the name of a secret, and in that secret the URL (as it stands here: {found})")
     return value
 
 
@@ -202,7 +214,7 @@ class Upstash(Section):
 class External(Section):
     """Redis that somebody else runs: Sentinel, Cluster, Redis Cloud, servers of your own."""
 
-    url_secret: str = Field(
+    url_secret: Annotated[str, BeforeValidator(_not_the_url_itself)] = Field(
         pattern=r"^[A-Za-z0-9/_+=.@-]{1,512}$",
         description="Name of the Secrets Manager secret that holds the REDIS_URL, with TLS and a password; "
         "never the URL itself. It is checked before the tasks get it.",

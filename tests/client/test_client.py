@@ -172,6 +172,43 @@ def test_a_silent_server_holds_nobody_up(tmp_path: Path) -> None:
         assert (status, body["enforced"]) == (200, False)
 
 
+_SETTLES = """
+import { Redis } from 'ioredis';
+const [port, options, patience] = process.argv.slice(1).map((each) => JSON.parse(each));
+const client = new Redis({ port, host: '127.0.0.1', retryStrategy: () => 100, ...options });
+client.on('error', () => {});
+const late = new Promise((resolve) => setTimeout(resolve, patience, 'still waiting'));
+console.log(await Promise.race([client.ping().catch((error) => error.message), late]));
+process.exit(0);
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "answer"),
+    [
+        # On a server that accepts and does not answer, these two bound nothing; this one does.
+        ({"connectTimeout": 100, "maxRetriesPerRequest": 0}, "still waiting"),
+        ({"connectTimeout": 100, "maxRetriesPerRequest": 0, "commandTimeout": 100}, "Command timed out"),
+        # Not connected: to wait for it is the default.
+        ({"lazyConnect": True}, "still waiting"),
+        (
+            {"lazyConnect": True, "enableOfflineQueue": False},
+            "Stream isn't writeable and enableOfflineQueue options is false",
+        ),
+    ],
+)
+def test_what_the_settings_are_for(options: dict[str, object], answer: str) -> None:
+    with proxy.silent() as port:
+        done = subprocess.run(
+            ["node", "--input-type=module", "-e", _SETTLES, str(port), json.dumps(options), "1500"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    assert done.stdout.strip() == answer
+
+
 def test_certificates_are_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trusted = Authority()
     extra = {"NODE_EXTRA_CA_CERTS": str(trusted.write(tmp_path / "ca.pem"))}

@@ -88,6 +88,20 @@ MALFORMED = [
      "cloudflare.zone.owasp", "your decision"),
     ("a token in the file", 'token_secret = "', f'token = "{SECRET}"\ntoken_secret = "', "cloudflare.token", "********"),
     ("broken TOML", "[database]", "[database", "file", "valid TOML"),
+    ("an instance that is none", 'serves = "main"', 'serves = "mian"', "redis.serves", "the name of an instance: main"),
+    ("an instance in two ways", "[redis.instances.main.elasticache]", "[redis.instances.main.external]\nurl_secret = 'x'\n"
+     "ports = [6379]\n[redis.instances.main.elasticache]", "redis.instances.main", "exactly one of the tables"),
+    ("an instance in no way", "[media]", "[redis.instances.next]\n[media]", "redis.instances.next", "exactly one of"),
+    ("an engine that is none", "replicas = 2 #", 'engine = "redis-7"\nreplicas = 2 #',
+     "redis.instances.main.elasticache.engine", '"valkey-8.1"'),
+    ("shards without replicas", "replicas = 2 #", "shards = 3\nreplicas = 0 #",
+     "redis.instances.main.elasticache.replicas", "as there are shards"),
+    ("reading where it is written", "[media]", "[redis.instances.next.upstash]\ncredentials_secret = 'x'\n"
+     "region = 'eu-west-1'\nread_regions = ['eu-west-1']\n[media]", "redis.instances.next.upstash.read_regions", "other than"),
+    ("a URL for the name of its secret", "[media]", f"[redis.instances.next.external]\nports = [6379]\n"
+     f"url_secret = 'rediss://u:{SECRET}@h:6379'\n[media]", "redis.instances.next.external.url_secret", "it would be read"),
+    ("a bad URL for the name of its secret", "[media]", f"[redis.instances.next.external]\nports = [6379]\n"
+     f"url_secret = 'rediss://u:{SECRET}@h@h:6379'\n[media]", "redis.instances.next.external.url_secret", "one @ at most"),
     ("a secret where it should not be", "[redis]", f'[redis]\npassword = "{SECRET}"', "redis.password", "********"),
     ("a secret inside of a URL", "[redis]", f'[redis]\nurl = "rediss://u:{SECRET}@h:6379"', "redis.url", "********"),
 ]  # fmt: skip
