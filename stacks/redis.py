@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import aws_cdk as cdk
 from aws_cdk import aws_secretsmanager as secretsmanager
+from constructs import Construct
 
 from config import Environment
 from config.model import RedisInstance as Settings
@@ -46,18 +47,20 @@ class RedisStack(EnvironmentStack):
     ) -> None:
         super().__init__(scope, id_, environment=environment, description="Redis, and the probe that looks at it")
         self._environment, self._network, self._data, self._platform = environment, network, data, platform
+        # A branch of the tree for each kind, so that the names in it are the environment's own.
+        kinds = ("Instances", "Probes", "Gate", "Alarms", "Nodes", "Limits")
+        self._of = {kind: Construct(self, kind) for kind in kinds}
         instances = {name: self._add(name, each) for name, each in environment.redis.instances.items()}
         self.exports = RedisExports(url=instances[environment.redis.serves].url)
 
     def _add(self, name: str, settings: Settings) -> RedisInstance:
         network, topics = self._network, self._platform.topics
-        id_ = "".join(part.capitalize() for part in name.split("-"))
-        instance = self._instance(id_, name, settings)
+        instance = self._instance(name, settings)
         instance.admit(network.api_access, as_="Api")
         serves = name == self._environment.redis.serves
         probe = RedisProbe(
-            self,
-            f"{id_}Probe",
+            self._of["Probes"],
+            name,
             vpc=network.vpc,
             instance=instance,
             environment=self.environment_name,
@@ -69,10 +72,10 @@ class RedisStack(EnvironmentStack):
             # Exported as long as it is there, used or not: the API changes from one to another without a dead end.
             self.export_value(instance.url.secret_arn)
         if serves:
-            probe.gate(self, f"{id_}Serves")
+            probe.gate(self._of["Gate"], name)
             RedisAlarms(
-                self,
-                f"{id_}Alarms",
+                self._of["Alarms"],
+                name,
                 environment=self.environment_name,
                 instance=name,
                 tells_memory_itself=isinstance(instance, ElastiCache),
@@ -80,16 +83,16 @@ class RedisStack(EnvironmentStack):
             )
         if isinstance(instance, ElastiCache):
             ElastiCacheAlarms(
-                self,
-                f"{id_}Nodes",
+                self._of["Nodes"],
+                name,
                 nodes=instance.nodes(),
                 node_type=instance.props.node_type,
                 topics=topics,
             )
         if isinstance(instance, UpstashRedis):
             UpstashAlarms(
-                self,
-                f"{id_}Limits",
+                self._of["Limits"],
+                name,
                 environment=self.environment_name,
                 instance=name,
                 usage=instance.usage,
@@ -97,11 +100,11 @@ class RedisStack(EnvironmentStack):
             )
         return instance
 
-    def _instance(self, id_: str, name: str, settings: Settings) -> RedisInstance:
+    def _instance(self, name: str, settings: Settings) -> RedisInstance:
         if (cache := settings.elasticache) is not None:
             return ElastiCache(
-                self,
-                id_,
+                self._of["Instances"],
+                name,
                 vpc=self._network.vpc,
                 key=self._data.key,
                 events=self._platform.topics[Severity.INFO],
@@ -116,8 +119,8 @@ class RedisStack(EnvironmentStack):
             )
         if (upstash := settings.upstash) is not None:
             return UpstashRedis(
-                self,
-                id_,
+                self._of["Instances"],
+                name,
                 credentials_secret=upstash.credentials_secret,
                 memory=self.redis_memory,
                 props=UpstashProps(
@@ -129,4 +132,6 @@ class RedisStack(EnvironmentStack):
                 ),
             )
         assert settings.external is not None
-        return ExternalRedis(self, id_, url_secret=settings.external.url_secret, ports=list(settings.external.ports))
+        return ExternalRedis(
+            self._of["Instances"], name, url_secret=settings.external.url_secret, ports=list(settings.external.ports)
+        )

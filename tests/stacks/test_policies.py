@@ -328,7 +328,7 @@ STATEFUL = {
         "AWS::S3::Bucket": {"MediaBucket4022EBBF"},
     },
     # Its data may be lost, its address may not: another id is another server.
-    "Redis": {"AWS::ElastiCache::ReplicationGroup": {"MainGroup288166AF"}},
+    "Redis": {"AWS::ElastiCache::ReplicationGroup": {"InstancesmainGroup4D7BDE34"}},
     "Registry": {"AWS::ECR::Repository": {"ApiRepositoryAADF3F12", "FrontendRepository8FE916EE"}},
 }
 
@@ -375,7 +375,7 @@ def test_whichever_way_serves_is_watched_and_gated_and_the_others_stay_within_re
     }
     assert about == {"next"}, "only the one that serves wakes anybody"
     (gate,) = [each for each in resources.values() if each["Type"] == "Custom::RedisGate"]
-    assert "NextUrl" in json.dumps(gate["Properties"]["Url"])
+    assert "InstancesnextUrl" in json.dumps(gate["Properties"]["Url"])
     probes = {
         each["Properties"]["Environment"]["Variables"]["INSTANCE"]
         for each in resources.values()
@@ -385,11 +385,11 @@ def test_whichever_way_serves_is_watched_and_gated_and_the_others_stay_within_re
     assert probes == {"main", "next", "last"}
     # What the API has imported is exported as long as it is there: changing over is no dead end.
     exported = json.dumps(every_redis["dev/Redis"]["Outputs"])
-    assert "MainUrl" in exported
-    assert "NextUrl" in exported
+    assert "InstancesmainUrl" in exported
+    assert "InstancesnextUrl" in exported
     (task,) = [each for _, each in of_type(every_redis, "AWS::ECS::TaskDefinition", name="dev/Api")]
     secrets = {each["Name"]: each["ValueFrom"] for each in task["Properties"]["ContainerDefinitions"][0]["Secrets"]}
-    assert "NextUrl" in json.dumps(secrets["REDIS_URL"])
+    assert "InstancesnextUrl" in json.dumps(secrets["REDIS_URL"])
 
 
 def test_everything_critical_has_a_critical_alarm(templates: Templates) -> None:
