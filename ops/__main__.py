@@ -76,6 +76,19 @@ def check(
         redis_commands.check_there(environment, found, Console(), instance=instance, as_json=as_json)
 
 
+@redis.command(context_settings={"ignore_unknown_options": True})
+def ask(
+    environment: Name,
+    command: Annotated[
+        list[str], typer.Argument(help="As redis-cli takes it: info memory, slowlog get 20, client list.")
+    ],
+    instance: Annotated[str | None, typer.Option(help="Of ENV; without it, the one that serves.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """What Redis replies to a command that only reads, asked from inside the VPC; each primary's reply."""
+    redis_commands.ask(environment, _environment(environment), command, Console(), instance=instance, as_json=as_json)
+
+
 def _environment(name: str) -> Environment:
     return load([name])[name]
 

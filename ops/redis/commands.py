@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from config.model import Environment
+from infra_runtime.redis import questions
 from infra_runtime.redis.probe import probe
 from infra_runtime.redis.url import InvalidRedisUrl, Target, from_environment
 from ops.account import explained, session_of
@@ -33,23 +34,50 @@ def check_here(variables: Mapping[str, str], console: Console, *, as_json: bool)
 
 def check_there(name: str, environment: Environment, console: Console, *, instance: str | None, as_json: bool) -> None:
     """By the probe in the account: the VPC's Redis is reached from nowhere else."""
-    redis = environment.redis
-    asked = instance or redis.serves
-    if asked not in redis.instances:
-        known = ", ".join(redis.instances)
+    asked = _instance(name, environment, instance)
+    document = _invoke(name, environment, asked, {"report": True})
+    _report(document, f"{name}, {asked}, from inside its VPC", console, as_json=as_json)
+
+
+def ask(
+    name: str, environment: Environment, words: list[str], console: Console, *, instance: str | None, as_json: bool
+) -> None:
+    """What each primary replies; by the probe, too."""
+    try:
+        questions.check(words)
+    except questions.NotAllowed as error:
+        raise InputError(f"{' '.join(words)!r}: {error}") from None
+    replies = _invoke(name, environment, _instance(name, environment, instance), {"ask": words})
+    if as_json:
+        print(json.dumps(replies, indent=2))  # noqa: T201
+        return
+    for node, reply in replies.items():
+        console.rule(node, align="left")
+        console.print(reply if isinstance(reply, str) else json.dumps(reply, indent=2), highlight=False, markup=False)
+
+
+def _instance(name: str, environment: Environment, chosen: str | None) -> str:
+    asked = chosen or environment.redis.serves
+    if asked not in environment.redis.instances:
+        known = ", ".join(environment.redis.instances)
         raise InputError(f"--instance {asked!r}: expected one of {known}, the instances of {name}")
+    return asked
+
+
+def _invoke(name: str, environment: Environment, instance: str, event: Mapping[str, Any]) -> dict[str, Any]:
     try:
         session = session_of(name, environment)
-        function = _probe_of(session, f"{environment.product}-{name}-redis", asked)
-        answer = session.client("lambda").invoke(FunctionName=function, Payload=b'{"report": true}')
+        function = _probe_of(session, f"{environment.product}-{name}-redis", instance)
+        answer = session.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event).encode())
         payload = answer["Payload"].read().decode()
     except (BotoCoreError, ClientError) as error:
         raise explained(error, name, environment) from None
     if "FunctionError" in answer:
-        raise OperatorError(
-            f"{name}: the probe {function} failed; its log says why: aws logs tail /aws/lambda/{function}"
-        )
-    _report(json.loads(payload), f"{name}, {asked}, from inside its VPC", console, as_json=as_json)
+        # Of the function's own making, so without a secret in it; its log has the rest.
+        told = json.loads(payload).get("errorMessage", "")
+        raise OperatorError(f"{name}: the probe failed: {told}; its log: aws logs tail /aws/lambda/{function}")
+    document: dict[str, Any] = json.loads(payload)
+    return document
 
 
 def _probe_of(session: Any, stack: str, instance: str) -> str:

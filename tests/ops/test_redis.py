@@ -2,12 +2,15 @@
 
 import json
 import os
+import re
+import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from infra_runtime.redis import questions
 from rehearsal.account import Account
 from rehearsal.redis.server import Server, running
 
@@ -91,3 +94,24 @@ def test_check_from_inside_the_vpc(production: Account) -> None:
     done = asks("check", "production", **other)
     assert done.returncode == 1
     assert "your credentials are of 999988887777" in done.stderr
+
+
+def test_ask_from_inside_the_vpc(production: Account) -> None:
+    reach = {**production.cdk.credentials, "AWS_ENDPOINT_URL": production.cdk.endpoint or ""}
+    done = asks("ask", "production", "info", "memory", **reach)
+    assert done.returncode == 0, done.stderr
+    assert "used_memory_human:" in done.stdout
+    done = asks("ask", "production", "--json", "config", "get", "*", **reach)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("'config get *': expected one of INFO, DBSIZE")
+
+
+def test_what_runbooks_ask_is_allowed() -> None:
+    asked = [
+        shlex.split(words.partition("|")[0])
+        for path in (ROOT / "docs").rglob("*.md")
+        for words in re.findall(r"`\./infra redis ask production ([^`]+)`", path.read_text())
+    ]
+    assert len(asked) > 5
+    for words in asked:
+        questions.check(words)

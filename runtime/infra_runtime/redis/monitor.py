@@ -16,7 +16,7 @@ import httpx
 from infra_runtime.aws import client
 from infra_runtime.custom_resource import Request, Result, serve
 from infra_runtime.metrics import REDIS, emit
-from infra_runtime.redis import health, inventory
+from infra_runtime.redis import health, inventory, questions
 from infra_runtime.redis.probe import Report, probe
 from infra_runtime.redis.reasons import ERRORS, TOLD, Reason, told
 from infra_runtime.redis.url import InvalidRedisUrl, Target, parse, require_deployable
@@ -40,6 +40,8 @@ def handler(event: Mapping[str, Any], context: Any) -> Any:
     if event.get("report"):
         report, service = _round()
         return report.document() | {"service": service.found}
+    if "ask" in event:
+        return questions.ask(_target(), event["ask"])
     if event.get("inventory"):
         return _inventory()
     for number in range(ROUNDS):
