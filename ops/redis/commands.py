@@ -16,6 +16,7 @@ from infra_runtime.redis.url import InvalidRedisUrl, Target, from_environment
 from ops.account import explained, session_of
 from ops.errors import SOMETHING, InputError, OperatorError
 
+PROBE = "infra_runtime.redis.monitor.handler"
 _STYLE = {"ok": "green", "warning": "yellow", "critical": "red"}
 
 
@@ -88,7 +89,8 @@ def _probe_of(session: Any, stack: str, instance: str) -> str:
             if each["ResourceType"] == "AWS::Lambda::Function":
                 name: str = each["PhysicalResourceId"]
                 found = functions.get_function_configuration(FunctionName=name)
-                if found.get("Environment", {}).get("Variables", {}).get("INSTANCE") == instance:
+                variables = found.get("Environment", {}).get("Variables", {})
+                if found["Handler"] == PROBE and variables.get("INSTANCE") == instance:
                     return name
     raise OperatorError(f"{stack}: there is no probe of {instance} in it; deploy it first")
 

@@ -8,6 +8,7 @@ from typing import Any
 import psutil
 
 from infra_runtime.redis.url import Target, parse, require_deployable
+from ops.redis.commands import PROBE
 from rehearsal.account import Account
 from rehearsal.promises.found import require
 
@@ -103,8 +104,9 @@ def _target(account: Account) -> Target:
 def _look(account: Account) -> dict[str, Any]:
     functions = account.client("lambda")
     for name in account.resources("Redis", "AWS::Lambda::Function"):
-        variables = functions.get_function_configuration(FunctionName=name).get("Environment", {}).get("Variables", {})
-        if variables.get("INSTANCE") == account.environment.redis.serves:
+        found = functions.get_function_configuration(FunctionName=name)
+        variables = found.get("Environment", {}).get("Variables", {})
+        if found["Handler"] == PROBE and variables.get("INSTANCE") == account.environment.redis.serves:
             answer = functions.invoke(FunctionName=name, Payload=b'{"report": true}')
             payload = answer["Payload"].read().decode()
             require("FunctionError" not in answer, payload[:200])

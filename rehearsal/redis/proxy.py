@@ -40,6 +40,8 @@ def _listener(serve: Callable[[socket.socket], None]) -> Iterator[int]:
 class Gate:
     """In front of a server, and whole until told otherwise."""
 
+    server: int
+    """Port of the server that new connections are led to; those that are there stay where they are."""
     port: int = 0
     delay_ms: float = 0.0
     """Every answer comes later by as much."""
@@ -52,12 +54,12 @@ class Gate:
     @classmethod
     @contextmanager
     def before(cls, server: int, *, delay_ms: float = 0.0) -> Iterator["Gate"]:
-        gate = cls(delay_ms=delay_ms)
+        gate = cls(server=server, delay_ms=delay_ms)
 
         def serve(near: socket.socket) -> None:
             with near, contextlib.ExitStack() as stack:
                 try:
-                    far = stack.enter_context(socket.create_connection((_LOOPBACK, server)))
+                    far = stack.enter_context(socket.create_connection((_LOOPBACK, gate.server)))
                 except OSError:  # As a load balancer in front of nobody.
                     return
                 far.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -96,6 +98,18 @@ def silent() -> Iterator[int]:
         with connection:
             while connection.recv(4096):
                 pass
+
+    with _listener(serve) as port:
+        yield port
+
+
+@contextmanager
+def hangs_up() -> Iterator[int]:
+    """Takes a connection, and closes it at the first word."""
+
+    def serve(connection: socket.socket) -> None:
+        with connection:
+            connection.recv(4096)
 
     with _listener(serve) as port:
         yield port

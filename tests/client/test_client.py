@@ -132,13 +132,27 @@ def test_once_the_breaker_is_open_nobody_asks_redis(tmp_path: Path) -> None:
     with stand(tmp_path) as found, service(found.url) as port:
         _until(lambda: ask(port, "/limited?key=a&limit=9")[1]["enforced"])
         client = found.server.client()
-        client.execute_command("REPLICAOF", "127.0.0.1", "1")
+        # A fault that leaves the connection: Redis could be asked, again and again.
+        client.config_set("maxmemory", "1mb")
         _until(lambda: ask(port, "/limited?key=a&limit=9")[1]["isOpen"])
-        before = client.info("commandstats").get("cmdstat_multi", {}).get("calls", 0)
+        before = client.info("commandstats")["cmdstat_multi"]["calls"]
         answers = [ask(port, "/limited?key=a&limit=1") for _ in range(20)]
         assert {status for status, _ in answers} == {200}
         # One in five seconds tries; twenty do not.
-        assert client.info("commandstats").get("cmdstat_multi", {}).get("calls", 0) - before <= 1
+        assert client.info("commandstats")["cmdstat_multi"]["calls"] - before <= 2
+
+
+def test_it_leaves_a_server_that_takes_no_writes_any_more(tmp_path: Path) -> None:
+    """ElastiCache's failover: the name leads to another server, the old one goes on as a replica, connections stay."""
+    with stand(tmp_path / "old") as found, service(found.url) as port:
+        new = Server(tmp_path / "new", password=found.server.password)
+        with running(new):
+            _until(lambda: ask(port, "/limited?key=a&limit=9999")[1]["enforced"])
+            found.gate.server = new.port
+            found.server.client().execute_command("REPLICAOF", new.address, new.port)
+            assert ask(port, "/limited?key=a&limit=9999")[0] == 200
+            _until(lambda: ask(port, "/limited?key=a&limit=9999")[1]["enforced"])
+            assert new.client().exists("ratelimit:a")
 
 
 def test_health_is_what_the_probe_understands(tmp_path: Path) -> None:
@@ -199,14 +213,26 @@ process.exit(0);
 )
 def test_what_the_settings_are_for(options: dict[str, object], answer: str) -> None:
     with proxy.silent() as port:
-        done = subprocess.run(
-            ["node", "--input-type=module", "-e", _SETTLES, str(port), json.dumps(options), "1500"],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=True,
+        assert _settles(port, options) == answer
+
+
+def test_a_lost_connection_is_an_answer_at_once_only_without_retries() -> None:
+    with proxy.hangs_up() as port:
+        assert _settles(port, {"enableReadyCheck": False}) == "still waiting"
+        assert _settles(port, {"enableReadyCheck": False, "maxRetriesPerRequest": 0}).startswith(
+            "Reached the max retries"
         )
-    assert done.stdout.strip() == answer
+
+
+def _settles(port: int, options: dict[str, object]) -> str:
+    done = subprocess.run(
+        ["node", "--input-type=module", "-e", _SETTLES, str(port), json.dumps(options), "1500"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip()
 
 
 def test_certificates_are_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

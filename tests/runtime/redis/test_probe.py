@@ -110,6 +110,10 @@ def test_a_server_that_is_well(server: Server, look: Look) -> None:
     found = look(url_of(server))
     _is_well(found)
     assert (found.told["mode"], found.told["role"]) == ("standalone", "master")
+    client = server.client()
+    (key,) = client.scan_iter()
+    assert key.startswith("probe:")
+    assert 0 < client.ttl(key) <= 60, "what the probe leaves goes away"
 
 
 def test_a_server_that_is_well_over_tls(authority: Authority, tmp_path: Path, look: Look) -> None:
@@ -360,9 +364,15 @@ def test_a_cluster_that_is_well_and_loses_a_primary(six_nodes: list[Server], loo
     whole = f"redis://:{PASSWORD}@{nodes}"
     _is_well(look(whole))
     _is_well(look(f"{url_of(six_nodes[2])}?cluster=true"))
-    plain = look(url_of(six_nodes[0]))
-    _is(plain, Reason.IS_A_CLUSTER, connected=True)
-    assert plain.told["mode"] == "cluster"
+    for primary in six_nodes[:3]:  # whichever of them has the slot of one key or another
+        plain = look(url_of(primary))
+        _is(plain, Reason.IS_A_CLUSTER, connected=True)
+        assert plain.told["mode"] == "cluster"
+    client = six_nodes[2].client()
+    client.execute_command("CLUSTER", "DELSLOTSRANGE", "16000", "16010")
+    _is(look(url_of(six_nodes[2]) + "?cluster=true"), Reason.CLUSTER_INCOMPLETE)
+    client.execute_command("CLUSTER", "ADDSLOTSRANGE", "16000", "16010")
+    _is_well(_until_well(look, whole, 5))
     six_nodes[1].kill()
     _is(look(whole), Reason.CLUSTER_INCOMPLETE)
     _is_well(_until_well(look, whole, 7))

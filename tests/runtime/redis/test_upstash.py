@@ -153,6 +153,24 @@ def test_an_answer_that_is_lost_makes_no_second_one(world: World) -> None:
     assert len(lost) == len(world.ours) == 1
 
 
+def test_one_that_may_have_been_made_is_looked_for_when_it_goes(world: World) -> None:
+    """The answer is lost, and then Upstash is away: whose the database is, was remembered before it was asked for."""
+
+    def lose_it_and_everything_after(handler: BaseHTTPRequestHandler, answer: Answer) -> bool:
+        if not world.ours:
+            return False
+        handler.close_connection = True
+        return True
+
+    world.spoil = lose_it_and_everything_after
+    with pytest.raises(HalfDone) as failed:
+        world.asks("Create")
+    assert len(world.ours) == 1
+    world.spoil = None
+    world.asks("Delete", failed.value.physical_id)
+    assert world.ours == []
+
+
 def test_a_create_that_fails_half_way_leaves_nothing(world: World) -> None:
     world.manager.broken = True
     with pytest.raises(HalfDone) as failed:
