@@ -25,7 +25,7 @@ def url(variables: Mapping[str, str], console: Console, *, as_json: bool) -> Non
     if as_json:
         print(json.dumps(told, indent=2))  # noqa: T201
         return
-    console.print(_table("REDIS_URL is read as", told))
+    console.print("REDIS_URL is read as", _table(told), sep="\n")
 
 
 def check_here(variables: Mapping[str, str], console: Console, *, as_json: bool) -> None:
@@ -111,15 +111,15 @@ def _report(document: Mapping[str, Any], where: str, console: Console, *, as_jso
     else:
         level = document["level"]
         shown = {key: str(value) for key, value in document.items() if value is not None and key != "level"}
-        console.print(_table(f"Redis, {where}: [{_STYLE[level]}]{level}[/]", shown))
+        console.print(f"Redis, {where}: [{_STYLE[level]}]{level}[/]", _table(shown), sep="\n")
         if document["reason"] is not None:
             console.print("What to do: docs/runbooks/redis-connection-failure.md", highlight=False)
     if document["level"] != "ok":
         raise typer.Exit(SOMETHING)
 
 
-def _table(title: str, rows: Mapping[str, str]) -> Table:
-    table = Table(title=title, title_justify="left", show_header=False)
+def _table(rows: Mapping[str, str]) -> Table:
+    table = Table(show_header=False)
     for key, value in rows.items():
         table.add_row(key, value)
     return table
