@@ -55,8 +55,10 @@ _HOSTNAME = r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$"
 Hostname = Annotated[str, Field(pattern=_HOSTNAME, max_length=253, examples=["api.example.com"])]
 Cidr = Annotated[str, AfterValidator(_canonical_cidr), WithJsonSchema({"type": "string", "examples": ["10.20.0.0/16"]})]
 EmailAddress = Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+\.[a-z]{2,63}$", examples=["oncall@example.com"])]
+AwsRegion = Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$", examples=["eu-central-1"])]
 ZoneName = Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d[a-z]$", examples=["eu-central-1a"])]
 GitHubRepository = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+/[A-Za-z0-9._-]+$", examples=["example/backend"])]
+SecretName = Annotated[str, Field(pattern=r"^[A-Za-z0-9/_+=.@-]{1,512}$")]
 RuleName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$", examples=["sign-in"])]
 Reason = Annotated[str, Field(min_length=20, description="Why, in words that a stranger can check.")]
 
@@ -75,7 +77,7 @@ class Aws(Section):
     """Where the environment lives."""
 
     account: str = Field(pattern=r"^\d{12}$", description="The AWS account's twelve digits.", examples=["111122223333"])
-    region: str = Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$", examples=["eu-central-1"])
+    region: AwsRegion
 
 
 class Domains(Section):
@@ -119,8 +121,7 @@ class Cloudflare(Section):
     """The zone in front of everything."""
 
     plan: PlanName = Field(description="The zone's; what it cannot do is refused here, before anything is deployed.")
-    token_secret: str = Field(
-        pattern=r"^[A-Za-z0-9/_+=.@-]{1,512}$",
+    token_secret: SecretName = Field(
         description="Name of the Secrets Manager secret that holds the API token (docs/cloudflare-token.md); "
         "never the token itself.",
     )
@@ -194,14 +195,10 @@ class ElastiCache(Section):
     snapshot_days: int = Field(default=1, ge=1, le=35, description="Daily snapshots are kept this long.")
 
 
-AwsRegion = Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$", examples=["eu-central-1"])]
-
-
 class Upstash(Section):
     """A database that is made through Upstash's API: TLS, several regions, paid by request."""
 
-    credentials_secret: str = Field(
-        pattern=r"^[A-Za-z0-9/_+=.@-]{1,512}$",
+    credentials_secret: SecretName = Field(
         description="Name of the Secrets Manager secret that holds the e-mail address and the API key "
         "(docs/redis-upstash.md); never these themselves.",
     )
@@ -214,8 +211,7 @@ class Upstash(Section):
 class External(Section):
     """Redis that somebody else runs: Sentinel, Cluster, Redis Cloud, servers of your own."""
 
-    url_secret: Annotated[str, BeforeValidator(_not_the_url_itself)] = Field(
-        pattern=r"^[A-Za-z0-9/_+=.@-]{1,512}$",
+    url_secret: Annotated[SecretName, BeforeValidator(_not_the_url_itself)] = Field(
         description="Name of the Secrets Manager secret that holds the REDIS_URL, with TLS and a password; "
         "never the URL itself. It is checked before the tasks get it.",
     )
@@ -277,8 +273,7 @@ class Amplify(Section):
 
     repository: GitHubRepository
     branch: str = Field(min_length=1, max_length=255)
-    access_token_secret: str = Field(
-        pattern=r"^[A-Za-z0-9/_+=.@-]{1,512}$",
+    access_token_secret: SecretName = Field(
         description="Name of the Secrets Manager secret that holds a GitHub token; never the token itself.",
     )
 

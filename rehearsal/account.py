@@ -87,16 +87,16 @@ class Account:
 
     def prepare(self) -> None:
         """What a person puts into the account before the first deployment (README.md)."""
-        secrets = self.client("secretsmanager")
-        secrets.create_secret(Name=self.environment.cloudflare.token_secret, SecretString=TOKEN)
+        secrets = {self.environment.cloudflare.token_secret: TOKEN}
         for instance in self.environment.redis.instances.values():
             if instance.upstash is not None:
-                credentials = json.dumps({"email": EMAIL, "api_key": API_KEY})
-                secrets.create_secret(Name=instance.upstash.credentials_secret, SecretString=credentials)
-            if instance.external is not None:
-                secrets.create_secret(Name=instance.external.url_secret, SecretString=self.external_redis)
+                secrets[instance.upstash.credentials_secret] = json.dumps({"email": EMAIL, "api_key": API_KEY})
+            if instance.external is not None and self.external_redis is not None:
+                secrets[instance.external.url_secret] = self.external_redis
         if amplify := self.environment.frontend.amplify:
-            secrets.create_secret(Name=amplify.access_token_secret, SecretString="what stands for a GitHub token here")
+            secrets[amplify.access_token_secret] = "what stands for a GitHub token here"
+        for name, value in secrets.items():
+            self.client("secretsmanager").create_secret(Name=name, SecretString=value)
 
     @property
     def zone(self) -> Zone:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from infra_runtime.redis.probe import probe
 from infra_runtime.redis.url import parse
-from rehearsal.redis.server import cluster, sentinels
+from rehearsal.redis.server import cluster, sentinels, until
 from tools.fail_open import FAULTS, ask, measure, service
 
 _REQUESTS = 2000
@@ -47,21 +47,13 @@ def _after(url: str, fail: Callable[[], None]) -> dict[str, float]:
         def enforced() -> bool:
             return all(ask(port, f"/limited?key=user{key}&limit=9999")[1]["enforced"] for key in range(_KEYS))
 
-        _until(enforced)
+        until(enforced, "rates are limited", seconds=60)
         started = time.monotonic()
         fail()
-        _until(lambda: probe(target).usable)
+        until(lambda: probe(target).usable, "writes are back", seconds=60)
         writes = time.monotonic() - started
-        _until(enforced)
+        until(enforced, "rates are limited", seconds=60)
         return {"writes are back": writes, "the service limits rates again": time.monotonic() - started}
-
-
-def _until(holds: Callable[[], bool]) -> None:
-    give_up = time.monotonic() + 60
-    while not holds():
-        if time.monotonic() > give_up:
-            raise RuntimeError("not within a minute")
-        time.sleep(0.05)
 
 
 if __name__ == "__main__":

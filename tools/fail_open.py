@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from rehearsal.redis.proxy import Gate
-from rehearsal.redis.server import Server, running
+from rehearsal.redis.server import Server, running, until
 
 _ROOT = Path(__file__).resolve().parent.parent
 _CLIENT = _ROOT / "tests" / "client"
@@ -199,12 +199,10 @@ def measure(fault: Fault, *, directory: Path, requests: int) -> Figures:
 
 
 def _until_enforced(port: int) -> None:
-    give_up = time.monotonic() + _RECOVERS_WITHIN_SECONDS
-    while time.monotonic() < give_up:
-        if ask(port, "/limited?key=looking&limit=1000000")[1].get("enforced"):
-            return
-        time.sleep(0.1)
-    raise RuntimeError(f"rates are not limited again after {_RECOVERS_WITHIN_SECONDS} s")
+    def enforced() -> bool:
+        return bool(ask(port, "/limited?key=looking&limit=1000000")[1].get("enforced"))
+
+    until(enforced, "rates are limited again", seconds=_RECOVERS_WITHIN_SECONDS)
 
 
 def _p99(outcomes: list[dict[str, Any]]) -> float:

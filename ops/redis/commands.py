@@ -14,9 +14,9 @@ from infra_runtime.redis import questions
 from infra_runtime.redis.probe import probe
 from infra_runtime.redis.url import InvalidRedisUrl, Target, from_environment
 from ops.account import explained, session_of
-from ops.errors import SOMETHING, InputError, OperatorError
+from ops.errors import SOMETHING, InputError
+from ops.redis.probe import ask_probe
 
-PROBE = "infra_runtime.redis.monitor.handler"
 _STYLE = {"ok": "green", "warning": "yellow", "critical": "red"}
 
 
@@ -68,31 +68,9 @@ def _instance(name: str, environment: Environment, chosen: str | None) -> str:
 def _invoke(name: str, environment: Environment, instance: str, event: Mapping[str, Any]) -> dict[str, Any]:
     try:
         session = session_of(name, environment)
-        function = _probe_of(session, f"{environment.product}-{name}-redis", instance)
-        answer = session.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event).encode())
-        payload = answer["Payload"].read().decode()
+        return ask_probe(session, f"{environment.product}-{name}-redis", instance, event)
     except (BotoCoreError, ClientError) as error:
         raise explained(error, name, environment) from None
-    if "FunctionError" in answer:
-        # Of the function's own making, so without a secret in it; its log has the rest.
-        told = json.loads(payload).get("errorMessage", "")
-        raise OperatorError(f"{name}: the probe failed: {told}; its log: aws logs tail /aws/lambda/{function}")
-    document: dict[str, Any] = json.loads(payload)
-    return document
-
-
-def _probe_of(session: Any, stack: str, instance: str) -> str:
-    functions = session.client("lambda")
-    pages = session.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack)
-    for page in pages:
-        for each in page["StackResourceSummaries"]:
-            if each["ResourceType"] == "AWS::Lambda::Function":
-                name: str = each["PhysicalResourceId"]
-                found = functions.get_function_configuration(FunctionName=name)
-                variables = found.get("Environment", {}).get("Variables", {})
-                if found["Handler"] == PROBE and variables.get("INSTANCE") == instance:
-                    return name
-    raise OperatorError(f"{stack}: there is no probe of {instance} in it; deploy it first")
 
 
 def _target(variables: Mapping[str, str]) -> Target:

@@ -1,6 +1,5 @@
 """Redis, as the tasks have it: the promises that the probe in the account can show."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import psutil
 
 from infra_runtime.redis.url import Target, parse, require_deployable
-from ops.redis.commands import PROBE
+from ops.redis.probe import ask_probe
 from rehearsal.account import Account
 from rehearsal.promises.found import require
 
@@ -70,7 +69,7 @@ def outage(account: Account) -> str:
 
 def alarm(account: Account) -> str:
     """One critical alarm about what the probe publishes, whose end is an info."""
-    topics = {arn.rpartition("-")[0]: arn for arn in account.resources("Platform", "AWS::SNS::Topic")}
+    topics = {arn: arn.rpartition(":")[2].lower() for arn in account.resources("Platform", "AWS::SNS::Topic")}
     found = [
         each
         for page in account.client("cloudwatch").get_paginator("describe_alarms").paginate()
@@ -80,39 +79,29 @@ def alarm(account: Account) -> str:
     require(len(found) == 1, f"{len(found)} alarms about Redis, one was expected")
     (one,) = found
     dimensions = {each["Name"]: each["Value"] for each in one["Dimensions"]}
-    require(dimensions == _dimensions(account), f"it is about {dimensions}")
-    names = {arn: arn.rpartition(":")[2].lower() for arn in topics.values()}
+    about = {"Environment": account.name, "Instance": account.environment.redis.serves}
+    require(dimensions == about, f"it is about {dimensions}")
     (begins,), (ends,) = one["AlarmActions"], one["OKActions"]
-    require("critical" in names.get(begins, ""), f"it tells {begins}")
-    require("info" in names.get(ends, ""), f"its end tells {ends}")
+    require("critical" in topics.get(begins, ""), f"it tells {begins}")
+    require("info" in topics.get(ends, ""), f"its end tells {ends}")
     require(one["TreatMissingData"] == "breaching", "no data would be good news")
     return "critical when it begins, info when it is over"
 
 
-def _dimensions(account: Account) -> dict[str, str]:
-    return {"Environment": account.name, "Instance": account.environment.redis.serves}
+def url_of_the_tasks(account: Account) -> str:
+    """What the API's task definition really refers to holds."""
+    secrets = {each["name"]: each["valueFrom"] for each in account.container(account.service("Api"))["secrets"]}
+    require("REDIS_URL" in secrets, f"secrets: {', '.join(secrets)}")
+    value: str = account.client("secretsmanager").get_secret_value(SecretId=secrets["REDIS_URL"])["SecretString"]
+    return value
 
 
 def _target(account: Account) -> Target:
-    service = account.service("Api")
-    secrets = {each["name"]: each["valueFrom"] for each in account.container(service)["secrets"]}
-    require("REDIS_URL" in secrets, f"secrets: {', '.join(secrets)}")
-    found = account.client("secretsmanager").get_secret_value(SecretId=secrets["REDIS_URL"])["SecretString"]
-    return parse(found)
+    return parse(url_of_the_tasks(account))
 
 
 def _look(account: Account) -> dict[str, Any]:
-    functions = account.client("lambda")
-    for name in account.resources("Redis", "AWS::Lambda::Function"):
-        found = functions.get_function_configuration(FunctionName=name)
-        variables = found.get("Environment", {}).get("Variables", {})
-        if found["Handler"] == PROBE and variables.get("INSTANCE") == account.environment.redis.serves:
-            answer = functions.invoke(FunctionName=name, Payload=b'{"report": true}')
-            payload = answer["Payload"].read().decode()
-            require("FunctionError" not in answer, payload[:200])
-            report: dict[str, Any] = json.loads(payload)
-            return report
-    raise LookupError("no probe of the instance that serves")
+    return ask_probe(account, account.stack_name("Redis"), account.environment.redis.serves, {"report": True})
 
 
 @contextmanager

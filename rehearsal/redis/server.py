@@ -207,8 +207,8 @@ def sentinels(
         for number in range(3)
     ]
     with running(first, *others, *watchers):
-        _until(lambda: all(_knows(each, replicas) for each in watchers), "the Sentinels know each other")
-        _until(lambda: all(_in_sync(each) for each in others), "the replicas are in sync")
+        until(lambda: all(_knows(each, replicas) for each in watchers), "the Sentinels know each other")
+        until(lambda: all(_in_sync(each) for each in others), "the replicas are in sync")
         yield Sentinels([first, *others], watchers)
 
 
@@ -248,11 +248,11 @@ def join(primaries: Sequence[Server], replicas: Sequence[Server] = ()) -> None:
             bus = next(each.split()[1] for each in node.options if each.startswith("cluster-port"))
             clients[0].execute_command("CLUSTER MEET", node.address, node.port, bus)
     everybody = str(len(clients))
-    _until(lambda: all(_cluster(each)["cluster_known_nodes"] == everybody for each in clients), "they know each other")
+    until(lambda: all(_cluster(each)["cluster_known_nodes"] == everybody for each in clients), "they know each other")
     for primary, client in zip(primaries, clients[len(primaries) :], strict=False):
         client.execute_command("CLUSTER REPLICATE", primary.client().execute_command("CLUSTER MYID"))
-    _until(lambda: all(_cluster(each)["cluster_state"] == "ok" for each in clients), "the cluster is whole")
-    _until(lambda: all(_in_sync(each) for each in replicas), "the replicas are in sync")
+    until(lambda: all(_cluster(each)["cluster_state"] == "ok" for each in clients), "the cluster is whole")
+    until(lambda: all(_in_sync(each) for each in replicas), "the replicas are in sync")
 
 
 def _cluster(client: Any) -> dict[str, str]:
@@ -277,8 +277,9 @@ def _knows(sentinel: Server, replicas: int) -> bool:
     return (found["num-other-sentinels"], found["num-slaves"]) == (2, replicas)
 
 
-def _until(holds: Callable[[], bool], what: str) -> None:
-    give_up = time.monotonic() + _START_SECONDS
+def until(holds: Callable[[], bool], what: str, *, seconds: float = _START_SECONDS) -> None:
+    """Returns when it holds. Raises `RuntimeError`; that Redis does not answer is no answer yet."""
+    give_up = time.monotonic() + seconds
     while time.monotonic() < give_up:
         try:
             if holds():
@@ -286,4 +287,4 @@ def _until(holds: Callable[[], bool], what: str) -> None:
         except redis.RedisError:
             pass
         time.sleep(0.05)
-    raise RuntimeError(f"not within {_START_SECONDS} s: {what}")
+    raise RuntimeError(f"not within {seconds:g} s: {what}")

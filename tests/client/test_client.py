@@ -19,45 +19,19 @@ from infra_runtime.redis import health
 from infra_runtime.redis.url import Target
 from rehearsal.redis import proxy
 from rehearsal.redis.authority import Authority
-from rehearsal.redis.server import Server, cluster, running, sentinels
+from rehearsal.redis.server import Server, cluster, running, sentinels, until
+from tests.node_reader import Read, reader
 from tests.runtime.redis.test_url import TAKEN, targets
 from tools.fail_open import FAULTS, Figures, ask, measure, service, stand
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = "s3cret-of-the-tests"
-_READER = """
-import { readUrl } from './docs/redis-client.mjs';
-import { createInterface } from 'node:readline';
-createInterface({ input: process.stdin }).on('line', (line) => {
-  let read;
-  try { read = readUrl(JSON.parse(line)); } catch (error) { read = { error: String(error) }; }
-  process.stdout.write(JSON.stringify(read) + '\\n');
-});
-"""
-Read = Callable[[dict[str, str]], dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
 def read_by_client() -> Iterator[Read]:
-    with subprocess.Popen(
-        ["node", "--input-type=module", "-e", _READER],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        bufsize=1,
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        to, back = process.stdin, process.stdout
-
-        def read(environment: dict[str, str]) -> dict[str, Any]:
-            to.write(json.dumps(environment) + "\n")
-            found: dict[str, Any] = json.loads(back.readline())
-            return found
-
+    with reader("import { readUrl as read } from './docs/redis-client.mjs';") as read:
         yield read
-        to.close()
 
 
 def _as_client(target: Target) -> dict[str, Any]:
@@ -273,8 +247,5 @@ def test_it_follows_a_cluster_that_loses_a_primary(tmp_path: Path) -> None:
             _until(all_slots)
 
 
-def _until(holds: Callable[[], bool], seconds: float = 30) -> None:
-    give_up = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < give_up, f"not within {seconds} s"
-        time.sleep(0.1)
+def _until(holds: Callable[[], bool]) -> None:
+    until(holds, "what is waited for", seconds=30)

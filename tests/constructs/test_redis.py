@@ -135,7 +135,7 @@ def test_nodes_are_watched_under_the_names_that_elasticache_gives_them(template_
     assert [each["Properties"]["Threshold"] for key, each in alarms.items() if "Connections" in key] == [16000] * 3
 
 
-def instances(stack: cdk.Stack, network: ec2.IVpc) -> list[RedisInstance]:
+def instances(stack: cdk.Stack) -> list[RedisInstance]:
     return [
         UpstashRedis(
             stack,
@@ -158,7 +158,7 @@ def test_whoever_is_outside_of_the_vpc_is_reached_on_its_ports_only(template_of:
     def make(stack: cdk.Stack) -> None:
         network = vpc(stack)
         client = ec2.SecurityGroup(stack, "Client", vpc=network, allow_all_outbound=False)
-        for instance in instances(stack, network):
+        for instance in instances(stack):
             instance.admit(client, as_="Api")
 
     rules = template_of(make).find_resources(EGRESS).values()
@@ -166,8 +166,8 @@ def test_whoever_is_outside_of_the_vpc_is_reached_on_its_ports_only(template_of:
     assert all(rule["Properties"]["FromPort"] == rule["Properties"]["ToPort"] for rule in rules)
 
 
-def test_what_upstash_is_asked_for_holds_no_secret(template_of: TemplateOf, vpc: Vpc) -> None:
-    template = template_of(lambda stack: instances(stack, vpc(stack)))
+def test_what_upstash_is_asked_for_holds_no_secret(template_of: TemplateOf) -> None:
+    template = template_of(instances)
     (database,) = template.find_resources("Custom::UpstashDatabase").values()
     document = json.loads(database["Properties"]["Document"])
     assert document == {"name": "example-test-main", "region": "eu-central-1", "read_regions": ["us-east-1"]}

@@ -48,10 +48,7 @@ class Operator:
 
     @property
     def url_of_the_tasks(self) -> str:
-        container = self.account.container(self.account.service("Api"))
-        (secret,) = [each["valueFrom"] for each in container["secrets"] if each["name"] == "REDIS_URL"]
-        value: str = self.account.client("secretsmanager").get_secret_value(SecretId=secret)["SecretString"]
-        return value
+        return redis.url_of_the_tasks(self.account)
 
     def groups(self) -> list[str]:
         return self.account.resources("Redis", GROUP)

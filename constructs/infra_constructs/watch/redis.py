@@ -11,6 +11,17 @@ _NAMESPACE = "Infra/Redis"
 _ROUNDS, _INVENTORY = cdk.Duration.minutes(1), cdk.Duration.minutes(5)
 
 
+def metric_of(environment: str, instance: str, name: str, statistic: str, period: cdk.Duration) -> cloudwatch.Metric:
+    """One of an instance's."""
+    return cloudwatch.Metric(
+        namespace=_NAMESPACE,
+        metric_name=name,
+        dimensions_map={"Environment": environment, "Instance": instance},
+        period=period,
+        statistic=statistic,
+    )
+
+
 class RedisAlarms(Construct):
     """Critical when Redis cannot be used, warning when it is slow, info when it is back: once for each outage."""
 
@@ -26,16 +37,9 @@ class RedisAlarms(Construct):
     ) -> None:
         """`tells_memory_itself`: the service behind it has metrics of its own for memory and connections."""
         super().__init__(scope, id_)
-        dimensions = {"Environment": environment, "Instance": instance}
 
         def metric(name: str, statistic: str, period: cdk.Duration = _ROUNDS) -> cloudwatch.Metric:
-            return cloudwatch.Metric(
-                namespace=_NAMESPACE,
-                metric_name=name,
-                dimensions_map=dimensions,
-                period=period,
-                statistic=statistic,
-            )
+            return metric_of(environment, instance, name, statistic, period)
 
         specs = {
             "ConnectionFailure": AlarmSpec(

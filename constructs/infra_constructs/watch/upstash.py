@@ -1,11 +1,11 @@
 """What is watched of a database at Upstash: the limits that it has and a server of one's own has not."""
 
 import aws_cdk as cdk
-from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 
 from infra_constructs.alarms import AlarmSpec, Missing, Severity, Threshold, Topics, add_alarm
 from infra_constructs.function import RuntimeFunction
+from infra_constructs.watch.redis import metric_of
 
 _HOUR = cdk.Duration.hours(1)
 
@@ -17,16 +17,6 @@ class UpstashAlarms(Construct):
         self, scope: Construct, id_: str, *, environment: str, instance: str, usage: RuntimeFunction, topics: Topics
     ) -> None:
         super().__init__(scope, id_)
-
-        def used(name: str) -> cloudwatch.Metric:
-            return cloudwatch.Metric(
-                namespace="Infra/Redis",
-                metric_name=name,
-                dimensions_map={"Environment": environment, "Instance": instance},
-                period=_HOUR,
-                statistic="Maximum",
-            )
-
         means = {
             "Storage": ("StorageUsedPercent", "The database is nearly full; rate limits give way before their time."),
             "Bandwidth": ("BandwidthUsedPercent", "The day's bandwidth is nearly used up; then Upstash refuses."),
@@ -36,7 +26,7 @@ class UpstashAlarms(Construct):
                 runbook="redis-upstash-limits",
                 means=sentence,
                 severity=Severity.WARNING,
-                metric=used(metric),
+                metric=metric_of(environment, instance, metric, "Maximum", _HOUR),
                 threshold=Threshold(value=80, unit="% of the limit", breaches=1, periods=1),
                 # There may be no such limit.
                 missing=Missing.IS_GOOD,

@@ -242,24 +242,18 @@ def _node(text: str, default_port: int) -> Node:
 
 
 def _host(text: str) -> str:
-    if text.startswith("["):
-        try:
-            return IPv6Address(text[1:-1]).compressed if "%" not in text else _no_host()
-        except AddressValueError:
-            return _no_host()
     labels = text.split(".")
-    if len(text) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
-        return _no_host()
-    # 10.1 and 0x7f.1 are addresses for some readers and names for others.
-    if re.fullmatch(r"[0-9]+|0[xX][0-9a-fA-F]*", labels[-1]):
-        try:
+    try:
+        if text.startswith("["):
+            if "%" not in text:
+                return IPv6Address(text[1:-1]).compressed
+        # 10.1 and 0x7f.1 are addresses for some readers and names for others.
+        elif re.fullmatch(r"[0-9]+|0[xX][0-9a-fA-F]*", labels[-1]):
             return str(IPv4Address(text))
-        except AddressValueError:
-            return _no_host()
-    return text.lower()
-
-
-def _no_host() -> str:
+        elif len(text) <= 253 and all(_LABEL.fullmatch(label) for label in labels):
+            return text.lower()
+    except AddressValueError:
+        pass
     raise _wrong("a hostname, an IPv4 address, or an IPv6 address in brackets")
 
 

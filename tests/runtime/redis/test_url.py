@@ -3,7 +3,6 @@
 import random
 import re
 import string
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,8 +11,8 @@ from hypothesis import strategies as st
 from redis.connection import SSLConnection, parse_url
 
 from infra_runtime.redis.url import InvalidRedisUrl, Node, Target, from_environment, parse, require_deployable
+from tests.node_reader import Read
 
-Read = Callable[[str], dict[str, Any]]
 FUZZED = 100_000
 
 TAKEN = {
