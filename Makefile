@@ -49,7 +49,7 @@ schema: setup  ## the JSON Schema of environments/*.toml, from the model
 lock: setup  ## requirements.txt from requirements.in
 	@$(VENV)/uv pip compile requirements.in --universal --python-version 3.11 --generate-hashes --quiet \
 		--custom-compile-command 'make lock' --output-file requirements.txt
-	@$(VENV)/uv pip compile runtime/requirements.in --constraints requirements.txt --python-platform aarch64-manylinux2014 \
+	@$(VENV)/uv pip compile runtime/requirements.in --constraints requirements.txt --python-platform aarch64-manylinux_2_28 \
 		--python-version 3.14 --generate-hashes --quiet --custom-compile-command 'make lock' --output-file runtime/requirements.txt
 
 clean:

@@ -261,11 +261,35 @@ class Service(Section):
         description="Liveness: must answer 200 without touching Redis or the database.",
         examples=["/api/health/live"],
     )
+    release_path: str = Field(
+        pattern=r"^/[A-Za-z0-9/_.-]*$",
+        description="Asked of each new task before users reach it: 200 with the version and what it depends on "
+        "(docs/application-contract.md).",
+        examples=["/api/health/release"],
+    )
     # At least five: the alarms that can roll a release back need three minutes to see a fault.
     bake_minutes: int = Field(
         ge=5, le=1440, description="How long the old version stays ready after all traffic has moved to the new one."
     )
     spot: bool = Field(default=False, description="Fargate Spot: up to 70 % cheaper, tasks end on two minutes' notice.")
+
+
+class Migrations(Section):
+    """How the database follows the code: a task of the new image, before anything of it serves."""
+
+    command: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)] = Field(
+        default=("npx", "drizzle-kit", "migrate"), description="Ends with 0 when there is nothing left to do."
+    )
+    minutes: int = Field(default=30, ge=1, le=240, description="Longest that waiting and running take together.")
+
+
+class Api(Service):
+    """The service that has the database."""
+
+    database_connections: int = Field(
+        ge=1, le=200, description="Each task's pool is at most this large; the application reads it as PG_POOL_MAX."
+    )
+    migrations: Migrations = Migrations()
 
 
 class Amplify(Section):
@@ -323,7 +347,7 @@ class Environment(Section):
     database: Database
     redis: Redis
     media: Media
-    api: Service
+    api: Api
     frontend: Frontend
     bootstrap_image: Annotated[str, AfterValidator(_not_latest)] = Field(
         pattern=r"^[a-z0-9.-]+(/[a-z0-9._-]+)+(:[A-Za-z0-9._-]+|@sha256:[0-9a-f]{64})$",

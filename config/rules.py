@@ -176,6 +176,41 @@ def memory_fits_the_cpu(environment: Environment) -> Iterator[Contradiction]:
             )
 
 
+# GiB of memory of an RDS instance class: by size, times what the family has for each vCPU (AWS, "DB instance classes").
+_T4G_GIB = {"micro": 1, "small": 2, "medium": 4, "large": 8, "xlarge": 16, "2xlarge": 32}
+_GIB_OF_LARGE = {"m": 8, "r": 16}
+# RDS' own default for max_connections, DBInstanceClassMemory / 9531392, of which about a tenth is the host's.
+_BYTES_EACH = 9_531_392
+_MOST_CONNECTIONS = 5000
+# The superuser's, RDS' own, migrations, rotation, and a person who looks.
+_RESERVED_CONNECTIONS = 15
+
+
+def connections_of(instance: str) -> int:
+    """How many an RDS PostgreSQL of this class lets in, carefully estimated."""
+    family, size = instance.split(".")
+    if family == "t4g":
+        gib = _T4G_GIB[size]
+    else:
+        large = _GIB_OF_LARGE[family[0]]
+        gib = large if size == "large" else large * 2 * int(size.removesuffix("xlarge") or 1)
+    return min(int(gib * 2**30 * 0.9) // _BYTES_EACH, _MOST_CONNECTIONS)
+
+
+def database_has_connections_for_a_release(environment: Environment) -> Iterator[Contradiction]:
+    """During a release blue and green both run, and both may be at their most."""
+    api = environment.api
+    needed = 2 * api.max_tasks * api.database_connections + _RESERVED_CONNECTIONS
+    there = connections_of(environment.database.instance)
+    if needed > there:
+        yield Contradiction(
+            "api.database_connections",
+            f"at most {max((there - _RESERVED_CONNECTIONS) // (2 * api.max_tasks), 1)}: blue and green at "
+            f"api.max_tasks would open {needed} connections, db.{environment.database.instance} has about {there}",
+            "or a larger database.instance, or fewer api.max_tasks",
+        )
+
+
 def frontend_is_hosted_one_way(environment: Environment) -> Iterator[Contradiction]:
     if (environment.frontend.ecs is None) == (environment.frontend.amplify is None):
         yield Contradiction("frontend", "exactly one of the tables [frontend.ecs] and [frontend.amplify]")
@@ -260,6 +295,7 @@ RULES: tuple[Rule, ...] = (
     bucket_name_is_one_that_s3_takes,
     tasks_are_a_range,
     memory_fits_the_cpu,
+    database_has_connections_for_a_release,
     frontend_is_hosted_one_way,
     redis_is_one_of_three,
     redis_shards_have_replicas,

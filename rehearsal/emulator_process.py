@@ -13,11 +13,13 @@ from pathlib import Path
 
 import psutil
 
-from rehearsal.emulator import AUTHORITY, FAULTS
+from rehearsal.emulator import AUTHORITY, BALANCER, FAULTS, IMAGES, MINUTE
 from rehearsal.redis.authority import Authority
 
 ROOT = Path(__file__).resolve().parent.parent
 _START_SECONDS = 60
+# Of ECS's bake time, which is a quarter of an hour in production.
+_MINUTE_SECONDS = 0.1
 
 
 class EmulatorError(Exception):
@@ -29,6 +31,10 @@ class Emulator:
     url: str
     faults: Path
     """Resource types written here fail at their next update; see `rehearsal.emulator.faults`."""
+    images: Path
+    """What was pushed; see `rehearsal.emulator.ecs`."""
+    balancer: Path
+    """Where the load balancer listens, as JSON: address, production, test."""
 
 
 @contextmanager
@@ -45,7 +51,12 @@ def emulator(workspace: Path, *, cloudflare: str, upstash: str, authority: Autho
     log_path = workspace / "emulator.log"
     certificates = workspace / "authority"
     trusted = authority.save(certificates)
-    running = Emulator(url=f"http://127.0.0.1:{port}", faults=workspace / "faults.json")
+    running = Emulator(
+        url=f"http://127.0.0.1:{port}",
+        faults=workspace / "faults.json",
+        images=workspace / "images",
+        balancer=workspace / "balancer.json",
+    )
     environment = {
         **os.environ,
         "PYTHONPATH": str(ROOT),
@@ -58,6 +69,9 @@ def emulator(workspace: Path, *, cloudflare: str, upstash: str, authority: Autho
         "UPSTASH_BASE_URL": upstash,
         "SSL_CERT_FILE": str(trusted),
         AUTHORITY: str(certificates),
+        IMAGES: str(running.images),
+        BALANCER: str(running.balancer),
+        MINUTE: str(_MINUTE_SECONDS),
     }
     with log_path.open("wb") as log:
         process = subprocess.Popen(

@@ -10,6 +10,7 @@ from aws_cdk import aws_s3 as s3
 from config import Environment
 from infra_constructs.data_key import DataKey
 from infra_constructs.database import Database, DatabaseProps
+from infra_constructs.database_logins import DatabaseLogins
 from infra_constructs.media import Media, MediaProps
 from infra_constructs.media_access import MediaAccess
 from stacks.base import EnvironmentStack
@@ -24,6 +25,7 @@ class DataExports:
     key: kms.IKey
     """Of everything that is stored, in later stacks as well."""
     database: Database
+    logins: DatabaseLogins
     media: s3.IBucket
     media_access: MediaAccess
 
@@ -53,10 +55,19 @@ class DataStack(EnvironmentStack):
                 retention=retention,
             ),
         )
+        logins = DatabaseLogins(
+            self,
+            "DatabaseLogins",
+            vpc=network.vpc,
+            database=database,
+            longest_statement=cdk.Duration.minutes(environment.api.migrations.minutes),
+        )
         media = Media(
             self,
             "Media",
             memory=self.edge_memory,
             props=MediaProps(bucket_name=environment.media.bucket, adopt=environment.media.adopt, retention=retention),
         )
-        self.exports = DataExports(key=key, database=database, media=media.bucket, media_access=media.access)
+        self.exports = DataExports(
+            key=key, database=database, logins=logins, media=media.bucket, media_access=media.access
+        )

@@ -4,7 +4,8 @@ import aws_cdk as cdk
 
 from config import Environment
 from infra_constructs.amplify import AmplifyFrontend, AmplifyProps
-from infra_constructs.service import Routing, Settings
+from infra_constructs.container_task import Settings
+from infra_constructs.service import Routing
 from stacks.base import EnvironmentStack
 from stacks.network import NetworkExports
 from stacks.platform import PlatformExports
@@ -37,16 +38,18 @@ class FrontendStack(EnvironmentStack):
             "NEXT_PUBLIC_SITE_URL": f"https://{environment.domains.site}",
         }
         frontend = environment.frontend
-        if frontend.ecs is not None and registry.frontend is not None:
+        if frontend.ecs is not None:
             self.exports = add_service(
                 self,
+                name="frontend",
                 service=frontend.ecs,
+                network=network,
                 platform=platform,
+                registry=registry,
                 access=network.frontend_access,
                 routing=Routing(host=environment.domains.site, priority=20),
-                images=registry.frontend,
-                bootstrap_image=environment.bootstrap_image,
                 settings=Settings(values=variables),
+                checks=[],
             )
         elif frontend.amplify is not None:
             AmplifyFrontend(

@@ -21,6 +21,8 @@ class NetworkExports:
     load_balancer_access: ec2.ISecurityGroup
     api_access: ec2.ISecurityGroup
     frontend_access: ec2.ISecurityGroup
+    release_checks_access: ec2.ISecurityGroup
+    """Of what asks new tasks whether they can serve."""
     cloudflare_ranges: RuntimeFunction
     """What keeps the list of Cloudflare's addresses."""
     nat_gateways: list[str]
@@ -53,11 +55,16 @@ class NetworkStack(EnvironmentStack):
         api.allow_from_load_balancer(origin.security_group, port=environment.api.port)
         if environment.frontend.ecs is not None:
             frontend.allow_from_load_balancer(origin.security_group, port=environment.frontend.ecs.port)
+        checks = ServiceAccess(self, "ReleaseChecksAccess", vpc=network.vpc, description="The checks of a release")
+        api.allow_from(checks, port=environment.api.port, as_="From the checks of a release")
+        if environment.frontend.ecs is not None:
+            frontend.allow_from(checks, port=environment.frontend.ecs.port, as_="From the checks of a release")
         self.exports = NetworkExports(
             vpc=network.vpc,
             load_balancer_access=origin.security_group,
             api_access=api.security_group,
             frontend_access=frontend.security_group,
+            release_checks_access=checks.security_group,
             cloudflare_ranges=origin.refresher,
             nat_gateways=network.nat_gateways,
         )

@@ -1,4 +1,4 @@
-"""Where the images are."""
+"""Where the images are, and the ledger of their releases."""
 
 from dataclasses import dataclass
 
@@ -6,6 +6,7 @@ import aws_cdk as cdk
 
 from config import Environment
 from infra_constructs.images import ImageSeeder, ServiceImages
+from infra_constructs.release.ledger import ReleaseLedger
 from stacks.base import EnvironmentStack
 from stacks.retention import retention_of
 
@@ -14,9 +15,9 @@ from stacks.retention import retention_of
 class RegistryExports:
     """What later stacks take from this one."""
 
-    api: ServiceImages
-    frontend: ServiceImages | None
-    """None where Amplify hosts the frontend."""
+    images: dict[str, ServiceImages]
+    """By service: `api`, and `frontend` unless Amplify hosts it."""
+    ledger: ReleaseLedger
 
 
 class RegistryStack(EnvironmentStack):
@@ -24,7 +25,11 @@ class RegistryStack(EnvironmentStack):
 
     def __init__(self, scope: cdk.Stage, id_: str, *, environment: Environment) -> None:
         super().__init__(
-            scope, id_, environment=environment, description="Container images of the services", protected=True
+            scope,
+            id_,
+            environment=environment,
+            description="Container images of the services, and their releases",
+            protected=True,
         )
         seeder = ImageSeeder(self, "Seeder")
         services = ["api"] + (["frontend"] if environment.frontend.ecs is not None else [])
@@ -40,4 +45,5 @@ class RegistryStack(EnvironmentStack):
             )
             for service in services
         }
-        self.exports = RegistryExports(api=images["api"], frontend=images.get("frontend"))
+        ledger = ReleaseLedger(self, "Releases", retention=retention_of(environment))
+        self.exports = RegistryExports(images=images, ledger=ledger)

@@ -9,12 +9,25 @@ from aws_cdk import aws_elasticloadbalancingv2 as elbv2
 from aws_cdk import aws_iam as iam
 
 from config.model import Service
-from infra_constructs import release_alarms
-from infra_constructs.images import ServiceImages
-from infra_constructs.release_alarms import ReleaseAlarms
-from infra_constructs.service import BlueGreenService, Routing, ServiceProps, Settings
+from infra_constructs.container_task import Settings
+from infra_constructs.release import alarms
+from infra_constructs.release.alarms import ReleaseAlarms
+from infra_constructs.release.hooks import migrate_hook, verify_hook
+from infra_constructs.release.image import ReleasedImage
+from infra_constructs.release.migration import MigrationProps, MigrationTask
+from infra_constructs.service import BlueGreenService, Routing, ServiceProps
 from stacks.base import EnvironmentStack
+from stacks.network import NetworkExports
 from stacks.platform import PlatformExports
+from stacks.registry import RegistryExports
+
+
+@dataclass(frozen=True, kw_only=True)
+class Migrations:
+    """Of the service that has a database."""
+
+    settings: Settings
+    props: MigrationProps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,15 +42,31 @@ class ServiceExports:
 def add_service(
     stack: EnvironmentStack,
     *,
+    name: str,
     service: Service,
+    network: NetworkExports,
     platform: PlatformExports,
+    registry: RegistryExports,
     access: ec2.ISecurityGroup,
     routing: Routing,
-    images: ServiceImages,
-    bootstrap_image: str,
     settings: Settings,
+    checks: list[str],
+    migrations: Migrations | None = None,
 ) -> ServiceExports:
-    """A service and the alarms that send its releases back, alarms first: ECS refuses to deploy without them."""
+    """A service, and all that may send its releases back: migrations, checks, and alarms."""
+    images = registry.images[name]
+    image = ReleasedImage(
+        stack,
+        "Release",
+        repository=images.repository,
+        parameter_name=images.parameter_name,
+        bootstrap=images.bootstrap_image,
+    )
+    migration = (
+        MigrationTask(stack, "Migration", image=image, settings=migrations.settings, props=migrations.props)
+        if migrations
+        else None
+    )
     prefix = f"{stack.stack_name}-release"
     built = BlueGreenService(
         stack,
@@ -46,11 +75,10 @@ def add_service(
         security_group=access,
         load_balancer=platform.load_balancer,
         routing=routing,
-        repository=images.repository,
-        image_parameter=images.parameter_name,
-        bootstrap_image=bootstrap_image,
+        image=image,
         settings=settings,
-        deployment_alarms=release_alarms.names(prefix),
+        labels=migration.labels if migration else {},
+        deployment_alarms=alarms.names(prefix),
         props=ServiceProps(
             cpu=service.cpu,
             memory_mib=service.memory_mib,
@@ -62,10 +90,35 @@ def add_service(
             spot=service.spot,
         ),
     )
-    alarms = ReleaseAlarms(
+    if migration is not None:
+        hook = migrate_hook(
+            stack,
+            "Migrate",
+            service=name,
+            migration=migration,
+            cluster=platform.cluster,
+            ledger=registry.ledger,
+            bootstrap=image.bootstrap,
+        )
+        built.ask_before(hook)
+    built.ask_before(
+        verify_hook(
+            stack,
+            "Verify",
+            vpc=network.vpc,
+            security_group=network.release_checks_access,
+            cluster=platform.cluster,
+            path=service.release_path,
+            port=service.port,
+            checks=checks,
+            bootstrap=image.bootstrap,
+        )
+    )
+    # Alarms first: ECS refuses to deploy without them.
+    gates = ReleaseAlarms(
         stack, "ReleaseAlarms", name_prefix=prefix, target_groups=[built.blue, built.green], topics=platform.topics
     )
-    built.service.node.add_dependency(alarms)
+    built.service.node.add_dependency(gates)
     return ServiceExports(
         service=built.service,
         task_role=built.task_definition.task_role,

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import pytest
 
 if TYPE_CHECKING:
     from rehearsal.account import Account
+    from tests.databases import Database
 
 os.environ["JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION"] = "20"
 # CDK's own validation costs three seconds a process; tests/stacks/test_validation.py runs it once, in full.
@@ -121,3 +122,22 @@ def production(assembly: Path, tmp_path_factory: pytest.TempPathFactory) -> "Ite
         account.prepare()
         cdk.run("deploy", "production/*", "--app", str(assembly), "--require-approval", "never", "--concurrency", "4")
         yield account
+
+
+@pytest.fixture(scope="session")
+def databases(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Callable[..., Database]]":
+    """Makes databases in one real PostgreSQL, which speaks TLS."""
+    from rehearsal.postgres import Postgres, running
+    from rehearsal.redis.authority import Authority
+    from tests.databases import make
+
+    authority = Authority()
+    trusted = authority.write(tmp_path_factory.mktemp("postgres") / "authority.pem")
+    with running(Postgres(certificate=authority.certificate("127.0.0.1", "localhost"))) as server:
+        yield lambda **options: make(server, str(trusted), **options)
+
+
+@pytest.fixture
+def database(databases: "Callable[..., Database]") -> "Database":
+    """With the roles that production has."""
+    return databases()

@@ -19,11 +19,15 @@ command -v node >/dev/null || die "no node found; Node 20 or newer is needed (24
   die "node is $(node --version); Node 20 or newer is needed (24 recommended, see .node-version)"
 command -v npm >/dev/null || die "no npm found; it comes with Node"
 
-# The rehearsal's Redis is a real one. Debian starts what it installs; ours are started by whoever needs one.
-if ! command -v redis-server >/dev/null; then
-  [ "$(id -u)" = 0 ] || die "redis-server is missing (Debian: apt-get install redis-server)"
-  say "redis-server is missing: installing it from Debian"
-  apt-get update -qq && RUNLEVEL=1 apt-get install -y -qq redis-server >/dev/null
+# The rehearsal's servers are real ones. Debian starts what it installs; ours are started by whoever needs one.
+missing=()
+command -v redis-server >/dev/null || missing+=(redis-server)
+command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || missing+=(nginx-light)
+command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
+if [ ${#missing[@]} -gt 0 ]; then
+  [ "$(id -u)" = 0 ] || die "missing: ${missing[*]} (Debian: apt-get install ${missing[*]})"
+  say "installing from Debian: ${missing[*]}"
+  apt-get update -qq && RUNLEVEL=1 apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 fi
 
 # A stamp holds the lock file's checksum once everything in it is installed, so a second run costs milliseconds.
@@ -44,7 +48,7 @@ if ! is_current .venv/.installed "$wanted"; then
   .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r .venv/uv.txt
   .venv/bin/uv pip sync --quiet --require-hashes --compile-bytecode --python .venv/bin/python requirements.txt
   # What Lambda functions bring along, as they will find it: for ARM, whatever this machine is.
-  .venv/bin/uv pip install --quiet --target .venv/lambda/python --python-platform aarch64-manylinux2014 \
+  .venv/bin/uv pip install --quiet --target .venv/lambda/python --python-platform aarch64-manylinux_2_28 \
     --python-version 3.14 --no-build --no-deps --require-hashes -r runtime/requirements.txt
   # One file, as every synthesis copies it.
   .venv/bin/python -m zipfile -c .venv/lambda.zip .venv/lambda/python

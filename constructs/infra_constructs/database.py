@@ -66,7 +66,7 @@ class Database(Construct):
             self, "SecurityGroup", vpc=vpc, description="PostgreSQL from the services", allow_all_outbound=False
         )
         for client in clients:
-            self.security_group.connections.allow_from(client, ec2.Port.tcp(self.port))
+            self.admit(client)
         self.instance = rds.DatabaseInstance(
             self,
             "Instance",
@@ -116,6 +116,9 @@ class Database(Construct):
         assert login is not None, "RDS manages the password, so there is a secret"
         self.login = login
         self._acknowledge(props)
+
+    def admit(self, client: ec2.ISecurityGroup) -> None:
+        self.security_group.connections.allow_from(client, ec2.Port.tcp(self.port))
 
     def _acknowledge(self, props: DatabaseProps) -> None:
         monitoring = self.instance.node.find_child("MonitoringRole")

@@ -58,6 +58,7 @@ class ServiceImages(Construct):
     ) -> None:
         super().__init__(scope, id_)
         self.parameter_name = parameter_name
+        self.bootstrap_image = bootstrap_image
         self.repository = ecr.Repository(
             self,
             "Repository",

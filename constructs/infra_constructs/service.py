@@ -1,24 +1,22 @@
 """One Fargate service behind the load balancer, released blue/green."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import aws_cdk as cdk
 from aws_cdk import aws_ec2 as ec2
-from aws_cdk import aws_ecr as ecr
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_elasticloadbalancingv2 as elbv2
-from aws_cdk import aws_iam as iam
-from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from infra_constructs.findings import acknowledge, allows_on, uses_managed_policy
+from infra_constructs.container_task import ContainerTask, Settings
+from infra_constructs.findings import acknowledge, uses_managed_policy
 from infra_constructs.load_balancer import LoadBalancer
+from infra_constructs.release.hooks import ReleaseHook
+from infra_constructs.release.image import ReleasedImage
 
-# Draining ends before the container is told to stop being patient: no request is cut.
+# Shorter than the time that a container is given to stop: no request is cut.
 _DRAIN = cdk.Duration.seconds(30)
-_STOP_TIMEOUT = cdk.Duration.seconds(60)
-_USER = "1000:1000"  # `node` in the official Node.js images
 _CPU_TARGET_PERCENT = 60
 _MEMORY_TARGET_PERCENT = 70
 
@@ -45,14 +43,6 @@ class Routing:
     priority: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """What the application reads from its environment. Secrets arrive by reference and never stand in a template."""
-
-    values: Mapping[str, str] = field(default_factory=dict)
-    secrets: Mapping[str, ecs.Secret] = field(default_factory=dict)
-
-
 class BlueGreenService(Construct):
     """Two target groups; ECS moves all traffic from one to the other, waits, and goes back on an alarm.
 
@@ -68,26 +58,35 @@ class BlueGreenService(Construct):
         security_group: ec2.ISecurityGroup,
         load_balancer: LoadBalancer,
         routing: Routing,
-        repository: ecr.IRepository,
-        image_parameter: str,
-        bootstrap_image: str,
+        image: ReleasedImage,
         settings: Settings,
+        labels: Mapping[str, str],
         deployment_alarms: list[str],
         props: ServiceProps,
     ) -> None:
         super().__init__(scope, id_)
         self._props = props
-        image = cdk.CfnParameter(
+        task = ContainerTask(
             self,
-            "Image",
-            type="AWS::SSM::Parameter::Value<String>",
-            default=image_parameter,
-            description="The image to run, by digest; released with `infra release`",
+            "Task",
+            name="app",
+            image=image,
+            settings=Settings(values={"PORT": str(props.port), **settings.values}, secrets=settings.secrets),
+            cpu=props.cpu,
+            memory_mib=props.memory_mib,
+            port=props.port,
+            labels=labels,
+            # The image is Node.js, and a slim one has neither curl nor wget.
+            health_check=ecs.HealthCheck(
+                command=["CMD", "node", "-e", _alive(props.port, props.health_path)],
+                interval=cdk.Duration.seconds(10),
+                timeout=cdk.Duration.seconds(5),
+                retries=3,
+                start_period=cdk.Duration.seconds(60),
+            ),
         )
-        is_bootstrap = cdk.CfnCondition(
-            self, "IsBootstrap", expression=cdk.Fn.condition_equals(image.value_as_string, bootstrap_image)
-        )
-        self.task_definition = self._task_definition(image.value_as_string, is_bootstrap, repository, settings)
+        self.task_definition = task.definition
+        self._answer_until_released(image)
         self.blue = self._target_group("Blue", cluster.vpc)
         self.green = self._target_group("Green", cluster.vpc)
         production = self._rule("ProductionRule", load_balancer.production, routing)
@@ -137,78 +136,18 @@ class BlueGreenService(Construct):
         )
         self._scale()
 
-    def _task_definition(
-        self, image: str, is_bootstrap: cdk.CfnCondition, repository: ecr.IRepository, settings: Settings
-    ) -> ecs.FargateTaskDefinition:
-        props = self._props
-        task = ecs.FargateTaskDefinition(
-            self,
-            "Task",
-            cpu=props.cpu,
-            memory_limit_mib=props.memory_mib,
-            runtime_platform=ecs.RuntimePlatform(
-                cpu_architecture=ecs.CpuArchitecture.ARM64, operating_system_family=ecs.OperatingSystemFamily.LINUX
-            ),
-            volumes=[ecs.Volume(name="tmp")],
-        )
-        log_group = logs.LogGroup(
-            self, "Logs", retention=logs.RetentionDays.THREE_MONTHS, removal_policy=cdk.RemovalPolicy.DESTROY
-        )
-        isolation = ecs.LinuxParameters(self, "Isolation", init_process_enabled=True)
-        isolation.drop_capabilities(ecs.Capability.ALL)
-        container = task.add_container(
-            "app",
-            image=ecs.ContainerImage.from_registry(image),
-            essential=True,
-            user=_USER,
-            readonly_root_filesystem=True,
-            linux_parameters=isolation,
-            port_mappings=[ecs.PortMapping(container_port=props.port)],
-            environment={"NODE_ENV": "production", "PORT": str(props.port), **settings.values},
-            secrets=dict(settings.secrets),
-            stop_timeout=_STOP_TIMEOUT,
-            # The image is Node.js, and a slim one has neither curl nor wget.
-            health_check=ecs.HealthCheck(
-                command=["CMD", "node", "-e", _alive(props.port, props.health_path)],
-                interval=cdk.Duration.seconds(10),
-                timeout=cdk.Duration.seconds(5),
-                retries=3,
-                start_period=cdk.Duration.seconds(60),
-            ),
-            # Losing log lines is better than a service that waits for its log.
-            logging=ecs.LogDriver.aws_logs(
-                stream_prefix="app",
-                log_group=log_group,
-                mode=ecs.AwsLogDriverMode.NON_BLOCKING,
-                max_buffer_size=cdk.Size.mebibytes(25),
-            ),
-        )
-        container.add_mount_points(ecs.MountPoint(source_volume="tmp", container_path="/tmp", read_only=False))  # noqa: S108
-        self._answer_until_released(task, is_bootstrap)
-        self._allow_pulling(task, repository)
-        acknowledge(
-            task,
-            "AwsSolutions-ECS2",
-            reason="Only names and numbers stand in the environment; every secret arrives by reference.",
-        )
-        return task
+    def ask_before(self, hook: ReleaseHook) -> None:
+        """A release goes on at the hook's stage when the hook says so, and goes back when it does not."""
+        self.service.add_lifecycle_hook(hook.target)
 
-    def _answer_until_released(self, task: ecs.FargateTaskDefinition, is_bootstrap: cdk.CfnCondition) -> None:
+    def _answer_until_released(self, image: ReleasedImage) -> None:
         """A plain Node.js image would end at once; until the first release it answers every path with 200."""
         command = cdk.Fn.condition_if(
-            is_bootstrap.logical_id, ["node", "-e", _placeholder(self._props.port)], cdk.Aws.NO_VALUE
+            image.is_bootstrap.logical_id, ["node", "-e", _placeholder(self._props.port)], cdk.Aws.NO_VALUE
         )
-        definition = task.node.default_child
+        definition = self.task_definition.node.default_child
         assert isinstance(definition, ecs.CfnTaskDefinition)
         definition.add_property_override("ContainerDefinitions.0.Command", command)
-
-    def _allow_pulling(self, task: ecs.FargateTaskDefinition, repository: ecr.IRepository) -> None:
-        """CDK cannot see which repository the image comes from: it is only a parameter to it."""
-        role = task.obtain_execution_role()
-        repository.grant_pull(role)
-        policy = role.node.find_child("DefaultPolicy")
-        assert isinstance(policy, iam.Policy)
-        acknowledge(policy, allows_on("*"), reason="ecr:GetAuthorizationToken cannot be limited to a repository.")
 
     def _target_group(self, id_: str, vpc: ec2.IVpc) -> elbv2.ApplicationTargetGroup:
         return elbv2.ApplicationTargetGroup(

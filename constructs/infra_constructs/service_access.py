@@ -7,13 +7,17 @@ from constructs import Construct
 class ServiceAccess(Construct):
     """Lets nobody in until told, and out only by HTTPS and to what it is connected to."""
 
-    def __init__(self, scope: Construct, id_: str, *, vpc: ec2.IVpc) -> None:
+    def __init__(self, scope: Construct, id_: str, *, vpc: ec2.IVpc, description: str = "Tasks of one service") -> None:
         super().__init__(scope, id_)
         self.security_group = ec2.SecurityGroup(
-            self, "SecurityGroup", vpc=vpc, description="Tasks of one service", allow_all_outbound=False
+            self, "SecurityGroup", vpc=vpc, description=description, allow_all_outbound=False
         )
         # AWS's own services, Sentry, PostHog: all HTTPS, none with fixed addresses.
         self.security_group.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.tcp(443), "HTTPS out")
+
+    def allow_from(self, other: "ServiceAccess", *, port: int, as_: str) -> None:
+        self.security_group.add_ingress_rule(other.security_group, ec2.Port.tcp(port), as_)
+        other.security_group.add_egress_rule(self.security_group, ec2.Port.tcp(port), "To the service")
 
     def allow_from_load_balancer(self, balancer: ec2.ISecurityGroup, *, port: int) -> None:
         self.security_group.add_ingress_rule(balancer, ec2.Port.tcp(port), "From the load balancer")

@@ -15,12 +15,13 @@ def main() -> None:
     # Read at import, so only now.
     from ministack import app
 
-    from rehearsal.emulator import faults, patience, types
+    from rehearsal.emulator import faults, news, patience, types
     from rehearsal.emulator.resource_type import run_beside_the_loop
 
     types.install()
     faults.install()
     patience.install()
+    news.install()
     run_beside_the_loop()
     sys.argv = sys.argv[:1]
     app.main()

@@ -94,7 +94,7 @@ class S3:
 
 
 class SecretsManager:
-    """One secret with versions and stages."""
+    """One secret with versions and stages, and `others` that are just there."""
 
     class exceptions:  # noqa: N801  (as boto3 has it)
         class ResourceNotFoundException(Exception):
@@ -105,6 +105,7 @@ class SecretsManager:
         self.stages = {"AWSCURRENT": "first"}
         self.created = {"first": created}
         self.now = NOW
+        self.others: dict[str, str] = {}
 
     def list_secret_version_ids(self, SecretId: str) -> dict[str, Any]:  # noqa: N803
         versions = [
@@ -123,6 +124,8 @@ class SecretsManager:
         VersionStage: str = "AWSCURRENT",  # noqa: N803
         VersionId: str | None = None,  # noqa: N803
     ) -> dict[str, str]:
+        if SecretId in self.others:
+            return {"SecretString": self.others[SecretId]}
         holder = self.stages.get(VersionStage)
         if holder is None or (VersionId is not None and holder != VersionId):
             raise self.exceptions.ResourceNotFoundException(VersionStage)

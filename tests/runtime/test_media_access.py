@@ -10,7 +10,8 @@ import pytest
 from infra_runtime.cloudflare_ranges import KEY
 from infra_runtime.custom_resource import Request
 from infra_runtime.media_access import Access, StillMoving, accepted_user_agents, converge, provide
-from infra_runtime.rotate_user_agent import NotInPlace, Rotation
+from infra_runtime.rotate_user_agent import UserAgent
+from infra_runtime.secret_rotation import NotInPlace
 from rehearsal.memory import InMemory
 from tests.runtime.conftest import Edge
 from tests.runtime.fakes import NOW, S3, SecretsManager
@@ -111,14 +112,14 @@ RULE: dict[str, Any] = {
 
 
 @pytest.fixture
-def rotating(edge: Edge) -> tuple[Edge, S3, SecretsManager, Rotation]:
+def rotating(edge: Edge) -> tuple[Edge, S3, SecretsManager, UserAgent]:
     s3, secrets = S3("media"), SecretsManager("agent-1")
     edge.secrets["ua"] = "agent-1"
     edge.ask("Create", RULE)
     edge.memory.put(KEY, {"104.16.0.0/13": NOW.isoformat()})
     doors = Access(s3, secrets, edge.memory, NOW)
     converge("media", "ua", doors)
-    rotation = Rotation(edge.api(), doors, edge.memory, bucket="media", rule=PHASE, secret="ua", version="v2")
+    rotation = UserAgent(edge.api(), doors, edge.memory, bucket="media", rule=PHASE, secret="ua", version="v2")
     return edge, s3, secrets, rotation
 
 
@@ -128,7 +129,7 @@ def sent(edge: Edge) -> str:
 
 
 def test_each_step_leaves_the_doors_open_and_may_be_repeated(
-    rotating: tuple[Edge, S3, SecretsManager, Rotation],
+    rotating: tuple[Edge, S3, SecretsManager, UserAgent],
 ) -> None:
     edge, s3, secrets, rotation = rotating
     for step in ("createSecret", "setSecret", "testSecret", "finishSecret"):
@@ -138,7 +139,7 @@ def test_each_step_leaves_the_doors_open_and_may_be_repeated(
     assert sent(edge) == secrets.get_secret_value("ua")["SecretString"] == "password-1"
 
 
-def test_a_rotation_that_is_not_in_place_does_not_count(rotating: tuple[Edge, S3, SecretsManager, Rotation]) -> None:
+def test_a_rotation_that_is_not_in_place_does_not_count(rotating: tuple[Edge, S3, SecretsManager, UserAgent]) -> None:
     edge, _, secrets, rotation = rotating
     rotation.step("createSecret")
     with pytest.raises(NotInPlace, match="Cloudflare does not send it"):

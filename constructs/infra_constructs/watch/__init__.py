@@ -1,1 +1,1 @@
-"""What is watched, one file for each thing that can hurt users. Alarms that gate a release: `release_alarms`."""
+"""What is watched, one file for each thing that can hurt users. Alarms that gate a release: `release.alarms`."""

@@ -1,12 +1,40 @@
-"""AWS::RDS::DBInstance: MiniStack makes no managed password, and deletes what is protected from deletion."""
+"""AWS::RDS::DBInstance: MiniStack's has no PostgreSQL in it, makes no managed password, and goes although protected."""
 
 import json
+import os
 import secrets
+from pathlib import Path
 from typing import Any
 
 from ministack.services import rds
 
+from rehearsal.emulator import AUTHORITY
 from rehearsal.emulator.resource_type import Refused, client, extend
+from rehearsal.postgres import Postgres
+from rehearsal.redis.authority import Authority
+from rehearsal.redis.server import own_address
+
+_PORT = 5432
+_SECRET = "MasterUserSecret.SecretArn"
+_servers: dict[str, Postgres] = {}
+
+
+def _start(physical_id: str, properties: dict[str, Any], secret: str) -> dict[str, Any]:
+    """One server: the standby is a record only. What it is, in the words of `Fn::GetAtt`."""
+    login = json.loads(client("secretsmanager").get_secret_value(SecretId=secret)["SecretString"])
+    address = own_address(_PORT)
+    server = Postgres(
+        user=login["username"],
+        password=login["password"],
+        database=properties["DBName"],
+        address=address,
+        port=_PORT,
+        certificate=Authority.load(Path(os.environ[AUTHORITY])).certificate(address),
+    )
+    _servers[physical_id] = server
+    server.start()
+    rds._instances[physical_id]["Endpoint"] |= {"Address": address, "Port": _PORT}
+    return {"Endpoint.Address": address, "Endpoint.Port": str(_PORT)}
 
 
 def _manage_password(physical_id: str, properties: dict[str, Any]) -> str:
@@ -26,11 +54,12 @@ def install() -> None:
     def with_secret(physical_id: str, attributes: dict[str, Any], properties: dict[str, Any]) -> dict[str, Any]:
         if str(properties.get("ManageMasterUserPassword", "")).lower() != "true":
             return attributes
-        return {**attributes, "MasterUserSecret.SecretArn": _manage_password(physical_id, properties)}
+        return {**attributes, _SECRET: _manage_password(physical_id, properties)}
 
     def create(logical_id: str, properties: dict[str, Any], stack_name: str) -> tuple[str, dict[str, Any]]:
         physical_id, attributes = own["create"](logical_id, properties, stack_name)
-        return physical_id, with_secret(physical_id, attributes, properties)
+        attributes = with_secret(physical_id, attributes, properties)
+        return physical_id, {**attributes, **_start(physical_id, properties, attributes[_SECRET])}
 
     def update(
         physical_id: str, old: dict[str, Any], new: dict[str, Any], stack_name: str, logical_id: str | None = None
@@ -44,6 +73,8 @@ def install() -> None:
             raise Refused("Cannot delete protected DB Instance, please disable deletion protection and try again.")
         secret = (instance.get("MasterUserSecret") or {}).get("SecretArn")
         own["delete"](physical_id, properties)
+        if (server := _servers.pop(physical_id, None)) is not None:
+            server.remove()
         if secret:
             client("secretsmanager").delete_secret(SecretId=secret, ForceDeleteWithoutRecovery=True)
 

@@ -1,15 +1,22 @@
-"""AWS::ElasticLoadBalancingV2::LoadBalancer: MiniStack deletes what is protected from deletion."""
+"""AWS::ElasticLoadBalancingV2::LoadBalancer: MiniStack's carries no traffic, and goes although it is protected."""
 
 from typing import Any
 
+from rehearsal.emulator.ecs import balancer
 from rehearsal.emulator.resource_type import Refused, client, extend
 
 
 def install() -> None:
+    def create(logical_id: str, properties: dict[str, Any], stack_name: str) -> tuple[str, dict[str, Any]]:
+        arn, attributes = own["create"](logical_id, properties, stack_name)
+        balancer.open_for(arn)
+        return arn, attributes
+
     def delete(physical_id: str, properties: dict[str, Any]) -> None:
         attributes = client("elbv2").describe_load_balancer_attributes(LoadBalancerArn=physical_id)["Attributes"]
         if {"Key": "deletion_protection.enabled", "Value": "true"} in attributes:
             raise Refused(f"Load balancer '{physical_id}' cannot be deleted because deletion protection is enabled")
         own["delete"](physical_id, properties)
+        balancer.close(physical_id)
 
-    own = extend("AWS::ElasticLoadBalancingV2::LoadBalancer", delete=delete)
+    own = extend("AWS::ElasticLoadBalancingV2::LoadBalancer", create=create, delete=delete)

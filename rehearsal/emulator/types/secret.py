@@ -1,19 +1,38 @@
-"""AWS::SecretsManager::Secret: MiniStack puts punctuation into what was to be generated without."""
+"""AWS::SecretsManager::Secret: MiniStack's `Ref` is the name, and punctuation is in what was to be without."""
 
 import string
 from typing import Any
 
+from ministack.services import secretsmanager
 from ministack.services.cloudformation import provisioners
+
+from rehearsal.emulator.resource_type import extend
 
 
 def install() -> None:
-    own = provisioners._sm_secret_string
+    own_string = provisioners._sm_secret_string
 
     def generated(properties: dict[str, Any]) -> Any:
         wanted = properties.get("GenerateSecretString")
         if wanted and str(wanted.get("ExcludePunctuation", "")).lower() == "true":
             excluded = wanted.get("ExcludeCharacters", "") + string.punctuation
             properties = {**properties, "GenerateSecretString": {**wanted, "ExcludeCharacters": excluded}}
-        return own(properties)
+        return own_string(properties)
+
+    def name_of(arn: str) -> str:
+        name, _ = secretsmanager._resolve(arn)
+        return str(name)
+
+    def create(logical_id: str, properties: dict[str, Any], stack_name: str) -> tuple[str, dict[str, Any]]:
+        _, attributes = own["create"](logical_id, properties, stack_name)
+        return attributes["Arn"], attributes
+
+    def update(physical_id: str, old: dict[str, Any], new: dict[str, Any], *rest: Any) -> tuple[str, dict[str, Any]]:
+        name, attributes = own["update"](name_of(physical_id), old, new, *rest)
+        return secretsmanager._secrets[name]["ARN"], attributes
+
+    def delete(physical_id: str, properties: dict[str, Any]) -> None:
+        own["delete"](name_of(physical_id), properties)
 
     provisioners._sm_secret_string = generated
+    own = extend("AWS::SecretsManager::Secret", create=create, update=update, delete=delete)

@@ -1,0 +1,104 @@
+"""Logins of the database: the owner's, for migrations, and the application's; each in a secret, and rotated."""
+
+import json
+
+import aws_cdk as cdk
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_secretsmanager as secretsmanager
+from constructs import Construct
+
+from infra_constructs.database import Database
+from infra_constructs.function import InVpc, RuntimeFunction
+from infra_runtime.database.names import OWNER, USER, first_login
+
+# Readers queue behind whoever waits for an exclusive lock: no longer than this.
+_LOCK_WAIT = cdk.Duration.seconds(2)
+_ROTATION = cdk.Duration.days(30)
+
+
+class DatabaseLogins(Construct):
+    """Stateful, as its secrets are. Two logins take turns behind each secret (docs/adr/0013)."""
+
+    def __init__(
+        self, scope: Construct, id_: str, *, vpc: ec2.IVpc, database: Database, longest_statement: cdk.Duration
+    ) -> None:
+        super().__init__(scope, id_)
+        self._vpc, self._database = vpc, database
+        self._access = ec2.SecurityGroup(
+            self,
+            "SecurityGroup",
+            vpc=vpc,
+            description="Functions that make and rotate logins of the database",
+            allow_all_outbound=False,
+        )
+        self._access.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.tcp(443), "Secrets Manager")
+        database.admit(self._access)
+        self.owner = self._secret("Owner", OWNER)
+        self.user = self._secret("User", USER)
+        maker = self._function("Maker", "database.logins", "Makes the roles and logins of the database")
+        for secret in (self.owner, self.user):
+            secret.grant_read(maker.role)
+        declared = {
+            "master": database.login.secret_arn,
+            "logins": [self.owner.secret_arn, self.user.secret_arn],
+            "limits": {
+                "lock_ms": int(_LOCK_WAIT.to_milliseconds()),
+                "statement_ms": int(longest_statement.to_milliseconds()),
+            },
+        }
+        made = maker.resource(
+            self,
+            "Roles",
+            kind="Custom::DatabaseLogins",
+            properties={"Declared": cdk.Stack.of(self).to_json_string(declared)},
+        )
+        made.node.add_dependency(database, self._access)
+        self.rotation = self._function("Rotation", "database.rotation", "Rotates the logins of the database")
+        self.rotation.role.add_to_policy(
+            iam.PolicyStatement(actions=["secretsmanager:GetRandomPassword"], resources=["*"])
+        )
+        for id_, secret in (("OwnerMonthly", self.owner), ("UserMonthly", self.user)):
+            schedule = secretsmanager.RotationSchedule(
+                self,
+                id_,
+                secret=secret,
+                rotation_lambda=self.rotation.function,
+                automatically_after=_ROTATION,
+                # At a deployment nothing is settled yet; a month later it is.
+                rotate_immediately_on_update=False,
+            )
+            schedule.node.add_dependency(made)
+
+    def _secret(self, id_: str, group: str) -> secretsmanager.Secret:
+        return secretsmanager.Secret(
+            self,
+            id_,
+            description=f"Login of the database, in the group {group}",
+            generate_secret_string=secretsmanager.SecretStringGenerator(
+                secret_string_template=json.dumps({"username": first_login(group)}),
+                generate_string_key="password",
+                password_length=40,
+                exclude_punctuation=True,
+            ),
+        )
+
+    def _function(self, id_: str, module: str, description: str) -> RuntimeFunction:
+        database = self._database
+        function = RuntimeFunction(
+            self,
+            id_,
+            module=module,
+            description=description,
+            timeout=cdk.Duration.minutes(2),
+            environment={
+                "PGHOST": database.instance.db_instance_endpoint_address,
+                "PGPORT": str(database.port),
+                "PGDATABASE": database.name,
+                "MASTER_SECRET": database.login.secret_arn,
+            },
+            uses_libraries=True,
+            place=InVpc(vpc=self._vpc, security_group=self._access),
+        )
+        database.login.grant_read(function.role)
+        return function

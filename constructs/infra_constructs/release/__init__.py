@@ -1,0 +1,1 @@
+"""How a new version comes to serve, and how it goes away again."""

@@ -1,0 +1,129 @@
+"""What ECS asks during a release, and what may send it back."""
+
+import aws_cdk as cdk
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_ecs as ecs
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+
+from infra_constructs.findings import acknowledge, allows_on
+from infra_constructs.function import InVpc, RuntimeFunction
+from infra_constructs.release.ledger import ReleaseLedger
+from infra_constructs.release.migration import MigrationTask
+
+
+class ReleaseHook(Construct):
+    """A function that ECS calls at one stage, again and again until it has an answer (infra_runtime.release)."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        handler: RuntimeFunction,
+        stage: ecs.DeploymentLifecycleStage,
+        cluster: ecs.ICluster,
+    ) -> None:
+        super().__init__(scope, id_)
+        self.handler = handler
+        # Not CDK's own role: that one may call every version of the function.
+        caller = iam.Role(self, "Caller", assumed_by=iam.ServicePrincipal("ecs.amazonaws.com"))
+        caller.add_to_policy(
+            iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[handler.function.function_arn])
+        )
+        self.target = ecs.DeploymentLifecycleLambdaTarget(
+            handler.function, id_, lifecycle_stages=[stage], role=caller.without_policy_updates()
+        )
+        stack = cdk.Stack.of(self)
+        revisions = f"arn:aws:ecs:{stack.region}:{stack.account}:service-revision/*"
+        reads = {
+            revisions: ["ecs:DescribeServiceRevisions"],
+            "*": ["ecs:DescribeTaskDefinition"],  # knows neither resources nor clusters
+        }
+        for resource, actions in reads.items():
+            handler.role.add_to_policy(iam.PolicyStatement(actions=actions, resources=[resource]))
+            acknowledge(
+                handler.policy, allows_on(resource), reason="Reads only, and of revisions that come with each release."
+            )
+        handler.role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["ecs:ListTasks", "ecs:DescribeTasks"],
+                resources=["*"],
+                conditions={"ArnEquals": {"ecs:cluster": cluster.cluster_arn}},
+            )
+        )
+
+
+def migrate_hook(
+    scope: Construct,
+    id_: str,
+    *,
+    service: str,
+    migration: MigrationTask,
+    cluster: ecs.ICluster,
+    ledger: ReleaseLedger,
+    bootstrap: str,
+) -> ReleaseHook:
+    """Before anything of the new version starts."""
+    handler = RuntimeFunction(
+        scope,
+        f"{id_}Handler",
+        module="release.migrate",
+        description="Runs the migrations of a new version, before it starts",
+        timeout=cdk.Duration.minutes(1),
+        environment={"SERVICE": service, "LEDGER": ledger.table.table_name, "BOOTSTRAP_IMAGE": bootstrap},
+    )
+    definition, stack = migration.task.definition, cdk.Stack.of(scope)
+    every_revision = f"arn:aws:ecs:{stack.region}:{stack.account}:task-definition/{definition.family}:*"
+    handler.role.add_to_policy(
+        iam.PolicyStatement(
+            actions=["ecs:RunTask"],
+            resources=[every_revision],
+            conditions={"ArnEquals": {"ecs:cluster": cluster.cluster_arn}},
+        )
+    )
+    acknowledge(
+        handler.policy, allows_on(every_revision), reason="Each release has a revision of its own to migrate with."
+    )
+    handler.role.add_to_policy(
+        iam.PolicyStatement(
+            actions=["iam:PassRole"],
+            resources=[definition.task_role.role_arn, definition.obtain_execution_role().role_arn],
+            conditions={"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
+        )
+    )
+    migration.task.logs.grant_read(handler.role)
+    ledger.grant_writing(handler)
+    return ReleaseHook(scope, id_, handler=handler, stage=ecs.DeploymentLifecycleStage.PRE_SCALE_UP, cluster=cluster)
+
+
+def verify_hook(
+    scope: Construct,
+    id_: str,
+    *,
+    vpc: ec2.IVpc,
+    security_group: ec2.ISecurityGroup,
+    cluster: ecs.ICluster,
+    path: str,
+    port: int,
+    checks: list[str],
+    bootstrap: str,
+) -> ReleaseHook:
+    """When the new version runs and nobody uses it yet: each of its tasks is asked, by its own address."""
+    handler = RuntimeFunction(
+        scope,
+        f"{id_}Handler",
+        module="release.verify",
+        description="Asks each task of a new version whether it can serve, before users do",
+        timeout=cdk.Duration.minutes(2),
+        environment={
+            "RELEASE_PATH": path,
+            "PORT": str(port),
+            "CHECKS": ",".join(checks),
+            "BOOTSTRAP_IMAGE": bootstrap,
+        },
+        place=InVpc(vpc=vpc, security_group=security_group),
+    )
+    return ReleaseHook(
+        scope, id_, handler=handler, stage=ecs.DeploymentLifecycleStage.POST_TEST_TRAFFIC_SHIFT, cluster=cluster
+    )

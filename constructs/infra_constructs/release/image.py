@@ -1,0 +1,40 @@
+"""The image that a service runs, and that its migrations run from: a parameter, so that a release needs no synth."""
+
+import aws_cdk as cdk
+from aws_cdk import aws_ecr as ecr
+from aws_cdk import aws_ecs as ecs
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+
+from infra_constructs.findings import acknowledge, allows_on
+
+
+class ReleasedImage(Construct):
+    """Read from an SSM parameter when the stack is deployed (docs/adr/0003)."""
+
+    def __init__(
+        self, scope: Construct, id_: str, *, repository: ecr.IRepository, parameter_name: str, bootstrap: str
+    ) -> None:
+        super().__init__(scope, id_)
+        self._repository = repository
+        self.bootstrap = bootstrap
+        self.parameter_name = parameter_name
+        parameter = cdk.CfnParameter(
+            self,
+            "Image",
+            type="AWS::SSM::Parameter::Value<String>",
+            default=parameter_name,
+            description="The image to run, by digest; released with `infra release`",
+        )
+        self.uri = parameter.value_as_string
+        self.is_bootstrap = cdk.CfnCondition(
+            self, "IsBootstrap", expression=cdk.Fn.condition_equals(self.uri, bootstrap)
+        )
+
+    def allow_pulling(self, task: ecs.FargateTaskDefinition) -> None:
+        """CDK cannot see which repository the image comes from: it is only a parameter to it."""
+        role = task.obtain_execution_role()
+        self._repository.grant_pull(role)
+        policy = role.node.find_child("DefaultPolicy")
+        assert isinstance(policy, iam.Policy)
+        acknowledge(policy, allows_on("*"), reason="ecr:GetAuthorizationToken cannot be limited to a repository.")

@@ -1,0 +1,109 @@
+"""What MiniStack's ECS and ECR answer with nothing: deployments, revisions, scans, and tasks that run."""
+
+import contextvars
+import json
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from ministack.services import ecr, ecs
+
+from rehearsal.emulator.ecs import deployment, task
+
+_SUMMARY = (
+    "serviceDeploymentArn", "serviceArn", "clusterArn", "startedAt", "createdAt", "finishedAt", "status",
+    "statusReason",
+)  # fmt: skip
+_own_describe_images = ecr._describe_images
+_own_update_service = ecs._update_service
+_own_reconcile = ecs._reconcile_service_tasks
+
+
+def _answer(document: Mapping[str, Any]) -> Any:
+    return 200, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps(document).encode()
+
+
+def _described(request: Mapping[str, Any]) -> Any:
+    found = [deployment.deployments[arn] for arn in request["serviceDeploymentArns"] if arn in deployment.deployments]
+    return _answer({"serviceDeployments": found, "failures": []})
+
+
+def _listed(request: Mapping[str, Any]) -> Any:
+    wanted = request["service"].rpartition("/")[2]
+    found = [
+        {key: each[key] for key in _SUMMARY if key in each}
+        | {"targetServiceRevisionArn": each["targetServiceRevision"]["arn"]}
+        for each in reversed(deployment.deployments.values())
+        if each["serviceArn"].rpartition("/")[2] == wanted
+        and ("status" not in request or each["status"] in request["status"])
+    ]
+    return _answer({"serviceDeployments": found})
+
+
+def _revisions(request: Mapping[str, Any]) -> Any:
+    known = deployment.revisions
+    arns = request["serviceRevisionArns"]
+    return _answer(
+        {
+            "serviceRevisions": [known[arn] for arn in arns if arn in known],
+            "failures": [{"arn": arn, "reason": "MISSING"} for arn in arns if arn not in known],
+        }
+    )
+
+
+def _stop_deployment(request: Mapping[str, Any]) -> Any:
+    deployment.deployments[request["serviceDeploymentArn"]]["stop"] = True
+    return _answer({"serviceDeploymentArn": request["serviceDeploymentArn"]})
+
+
+def _stop_task(request: Mapping[str, Any]) -> Any:
+    found = ecs._resolve_task(request["task"], ecs._resolve_cluster_name(request.get("cluster", "default")))
+    task.stop(found["taskArn"], request.get("reason", "Task stopped by user"))
+    return _answer({"task": ecs._sanitize(found)})
+
+
+def _update_service(request: Mapping[str, Any]) -> Any:
+    """As somebody asks who is not CloudFormation: answered at once, deployed afterwards."""
+    answered = _own_update_service(request)
+    if answered[0] == 200 and (request.get("forceNewDeployment") or "taskDefinition" in request):
+        told = json.loads(answered[2])["service"]
+        new = deployment.Deployment(told["serviceArn"], told["taskDefinition"])
+        context = contextvars.copy_context()
+        threading.Thread(target=context.run, args=(new.run,), daemon=True).start()
+    return answered
+
+
+def _reconcile(cluster: str, key: str) -> None:
+    if ecs._services[key]["deploymentConfiguration"].get("strategy") != "BLUE_GREEN":
+        _own_reconcile(cluster, key)
+
+
+def _images(request: Mapping[str, Any]) -> Any:
+    """With the result of the scan, which the manifest of a rehearsal's image brings along."""
+    answered = _own_describe_images(request)
+    if answered[0] != 200:
+        return answered
+    told = json.loads(answered[2])
+    if request.get("imageIds") and not told["imageDetails"]:
+        wrong = {"__type": "ImageNotFoundException", "message": "The image does not exist in the repository"}
+        return 400, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps(wrong).encode()
+    for each in told["imageDetails"]:
+        manifest = ecr._find_image(each["repositoryName"], {"imageDigest": each["imageDigest"]})["imageManifest"]
+        scan = json.loads(manifest).get("annotations", {})
+        each["imageScanStatus"] = {"status": scan.get("scan", "COMPLETE")}
+        each["imageScanFindingsSummary"] = {"findingSeverityCounts": {"CRITICAL": int(scan.get("critical", 0))}}
+    return _answer(told)
+
+
+def install() -> None:
+    ecs._ACTION_MAP |= {
+        "DescribeServiceDeployments": _described,
+        "ListServiceDeployments": _listed,
+        "DescribeServiceRevisions": _revisions,
+        "StopServiceDeployment": _stop_deployment,
+        "RunTask": task.run,
+        "StopTask": _stop_task,
+        "UpdateService": _update_service,
+    }
+    ecs._reconcile_service_tasks = _reconcile
+    ecr._describe_images = _images

@@ -1,0 +1,105 @@
+"""Tasks: MiniStack's records, and behind each a process."""
+
+import contextvars
+import json
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from ministack.services import ecs
+
+from rehearsal.emulator.ecs.container import CannotPull, Container
+from rehearsal.redis.server import own_address
+
+# A request in this rehearsal lasts a second at most, in production a minute.
+STOP_SECONDS = 5.0
+_own_run_task, _own_mark_stopped = ecs._run_task, ecs._mark_task_stopped
+_containers: dict[str, Container] = {}
+_tokens: dict[str, str] = {}
+
+
+def run(request: Mapping[str, Any]) -> Any:
+    """RunTask: the same client token is the same task."""
+    token = request.get("clientToken")
+    if token in _tokens:
+        known = ecs._tasks[_tokens[token]]
+        return 200, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps(
+            {"tasks": [ecs._sanitize(known)], "failures": []}, default=str
+        ).encode()
+    answered = _own_run_task({**request, "count": request.get("count", 1)})
+    if answered[0] != 200:
+        return answered
+    for told in json.loads(answered[2])["tasks"]:
+        if token:
+            _tokens[token] = told["taskArn"]
+        _start(ecs._tasks[told["taskArn"]], request.get("overrides", {}))
+    return answered
+
+
+def _start(task: dict[str, Any], overrides: Mapping[str, Any]) -> None:
+    definition = ecs._task_defs[ecs._resolve_td_key(task["taskDefinitionArn"])]
+    (one,) = definition["containerDefinitions"]
+    port = next((each["containerPort"] for each in one.get("portMappings", [])), 1)
+    address = own_address(int(port))
+    task["attachments"] = [
+        {"type": "ElasticNetworkInterface", "details": [{"name": "privateIPv4Address", "value": address}]}
+    ]
+    override = next((each for each in overrides.get("containerOverrides", []) if each["name"] == one["name"]), {})
+    arn = task["taskArn"]
+    try:
+        container = Container(
+            one,
+            address,
+            ecs._resolve_container_secrets(one),
+            arn.rpartition("/")[2],
+            command=override.get("command"),
+            variables={each["name"]: each["value"] for each in override.get("environment", [])},
+        )
+        _containers[arn] = container
+        # The process ends on a thread that knows neither account nor region.
+        context = contextvars.copy_context()
+        container.start(lambda code: context.run(_ended, arn, code))
+    except (CannotPull, ecs._SecretResolutionError) as error:
+        _own_mark_stopped(arn, task, str(error), "TaskFailedToStart")
+
+
+def _ended(arn: str, code: int) -> None:
+    _own_mark_stopped(arn, ecs._tasks[arn], "Essential container in task exited", "EssentialContainerExited", code)
+
+
+def stop(arn: str, reason: str) -> None:
+    """As ECS ends a task of a service: it may finish what is running."""
+    task = ecs._tasks[arn]
+    if task["lastStatus"] == "STOPPED":
+        return
+    task["desiredStatus"] = "STOPPED"
+    task["stoppedReason"] = reason
+    if (container := _containers.get(arn)) is not None:
+        container.stop(STOP_SECONDS)
+    _own_mark_stopped(arn, task, reason, "ServiceSchedulerInitiated")
+
+
+def stop_all_beside(arns: list[str], reason: str) -> None:
+    """At once, as they would be."""
+    threads = [
+        threading.Thread(target=contextvars.copy_context().run, args=(stop, arn, reason), daemon=True) for arn in arns
+    ]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+
+
+def address_of(arn: str) -> str:
+    details = ecs._tasks[arn]["attachments"][0]["details"]
+    return str(next(each["value"] for each in details if each["name"] == "privateIPv4Address"))
+
+
+def is_running(arn: str) -> bool:
+    return bool(ecs._tasks[arn]["lastStatus"] == "RUNNING")
+
+
+def why_stopped(arn: str) -> str:
+    task = ecs._tasks[arn]
+    codes = [each.get("exitCode") for each in task["containers"]]
+    return f"{task['stoppedReason']} (exit code {codes[0]})"

@@ -1,0 +1,48 @@
+"""`docker push`, as far as anybody notices afterwards: an image in ECR, and a folder for whoever runs it."""
+
+import json
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+
+from rehearsal.account import Account
+from rehearsal.product import FIRST, build
+
+
+def push(
+    account: Account,
+    service: str,
+    version: str,
+    migrations: Sequence[str] = (FIRST,),
+    *,
+    scan: str = "COMPLETE",
+    critical: int = 0,
+    without: Sequence[str] = (),
+) -> str:
+    """Returns its reference, by digest. `without` names files that this image lacks."""
+    content = json.dumps([version, list(migrations), list(without)])
+    manifest = json.dumps(
+        {
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "annotations": {"scan": scan, "critical": str(critical), "content": sha256(content.encode()).hexdigest()},
+        }
+    )
+    ecr = account.client("ecr")
+    repository = repository_of(account, service)
+    pushed = ecr.put_image(
+        repositoryName=repository.partition("/")[2], imageManifest=manifest, imageTag=version
+    )["image"]["imageId"]["imageDigest"]
+    folder: Path = account.emulator.images / pushed.removeprefix("sha256:")
+    if not folder.exists():
+        build(folder, migrations)
+        for name in without:
+            (folder / name).unlink()
+    return f"{repository}@{pushed}"
+
+
+def repository_of(account: Account, service: str) -> str:
+    """URI."""
+    found = account.client("ecr").describe_repositories()["repositories"]
+    (one,) = [each["repositoryUri"] for each in found if f"-{service}" in each["repositoryName"].lower()]
+    return str(one)

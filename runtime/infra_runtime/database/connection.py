@@ -1,0 +1,47 @@
+"""A connection with the login that a secret holds."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+_CONNECT_SECONDS = 10
+# Amazon's own authorities for RDS, one for each region (tools/rds_authorities.mjs).
+_AUTHORITIES = Path(__file__).parent / "rds-authorities.pem"
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class Login:
+    username: str
+    password: str = field(repr=False)
+
+    @classmethod
+    def of(cls, secret: str) -> "Login":
+        """From a secret's value. Raises `ValueError` when it is none."""
+        try:
+            values = json.loads(secret)
+            return cls(values["username"], values["password"])
+        except (ValueError, KeyError, TypeError):
+            raise ValueError("the secret holds no JSON with username and password") from None
+
+
+def connect(login: Login, variables: Mapping[str, str] = os.environ) -> Connection:
+    """To the database that PGHOST, PGPORT and PGDATABASE name, over TLS that is verified. Every statement commits."""
+    return psycopg.connect(
+        host=variables["PGHOST"],
+        port=variables["PGPORT"],
+        dbname=variables["PGDATABASE"],
+        user=login.username,
+        password=login.password,
+        sslmode="verify-full",
+        sslrootcert=variables.get("SSL_CERT_FILE", str(_AUTHORITIES)),
+        connect_timeout=_CONNECT_SECONDS,
+        application_name="infra",
+        autocommit=True,
+    )

@@ -1,0 +1,28 @@
+"""Custom resource: the roles of the database, and the logins that the secrets hold."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from infra_runtime.aws import client
+from infra_runtime.custom_resource import Request, Result, serve
+from infra_runtime.database.connection import Login, connect
+from infra_runtime.database.roles import Limits, prepare, set_password
+from infra_runtime.secret_values import Secrets
+
+
+def handler(event: Mapping[str, Any], context: object) -> None:
+    secrets = Secrets(client("secretsmanager"))
+    serve(event, lambda request: converge(request, secrets), redact=secrets.redact)
+
+
+def converge(request: Request, secrets: Secrets) -> Result:
+    """Deletes nothing: roles go with the database, and are needed as long as it is there."""
+    declared = json.loads(request.properties["Declared"])
+    if request.kind != "Delete":
+        with connect(Login.of(secrets.read(declared["master"]))) as connection:
+            prepare(connection, Limits(**declared["limits"]))
+            for secret in declared["logins"]:
+                # As it is now, which after a rotation is not what it was at first.
+                set_password(connection, Login.of(secrets.read(secret)))
+    return Result(physical_id=request.physical_id or "database-logins")

@@ -1,0 +1,24 @@
+"""Names of the groups, and of the two logins in each, which are used by turns.
+
+Two, so that a password can change while the old one still opens connections (docs/adr/0013).
+"""
+
+OWNER, USER = "app_owner", "app_user"
+_TURNS = ("a", "b")
+
+
+def logins_of(group: str) -> tuple[str, ...]:
+    return tuple(f"{group}_{turn}" for turn in _TURNS)
+
+
+def first_login(group: str) -> str:
+    return logins_of(group)[0]
+
+
+def other_login(username: str) -> str:
+    """The one whose turn is next. Raises `ValueError` for a login that is not ours."""
+    for group in (OWNER, USER):
+        first, second = logins_of(group)
+        if username in (first, second):
+            return second if username == first else first
+    raise ValueError(f"{username!r} is no login of {OWNER} or {USER}")

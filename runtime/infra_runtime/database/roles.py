@@ -1,0 +1,74 @@
+"""Who may do what: a group that owns the tables, a group that uses them, and two logins in each."""
+
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from infra_runtime.database.connection import Connection, Login
+from infra_runtime.database.names import OWNER, USER, logins_of
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What no migration may exceed, whatever it says itself: milliseconds."""
+
+    lock_ms: int
+    """Readers queue behind whoever waits for an exclusive lock: this long at most."""
+    statement_ms: int
+
+
+def prepare(connection: Connection, limits: Limits) -> None:
+    """As the master login: both groups and what they may do. May be repeated; gives what the master owns to the owner.
+
+    What the product had before, made with the master login, belongs to the owner from then on.
+    """
+    for group in (OWNER, USER):
+        _create(connection, group, "nologin")
+        for login in logins_of(group):
+            _create(connection, login, "login inherit")
+            _run(connection, "grant {} to {}", group, login)
+    for login in logins_of(OWNER):
+        # What a migration makes belongs to the group: the other login has to be able to change it.
+        _run(connection, "alter role {} set role to {}", login, OWNER)
+        for setting, value in (
+            ("lock_timeout", limits.lock_ms),
+            ("statement_timeout", limits.statement_ms),
+            ("idle_in_transaction_session_timeout", limits.statement_ms),
+        ):
+            statement = sql.SQL("alter role {} set {} to {}")
+            connection.execute(
+                statement.format(sql.Identifier(login), sql.Identifier(setting), sql.Literal(str(value)))
+            )
+    _run(connection, "grant {} to current_user", OWNER)
+    _run(connection, "reassign owned by current_user to {}", OWNER)
+    database = connection.info.dbname
+    _run(connection, "revoke all on database {} from public", database)
+    _run(connection, "grant connect, temporary on database {} to {}", database, USER)
+    _run(connection, "grant usage on schema public to {}", USER)
+    for what, rights in (("tables", "select, insert, update, delete"), ("sequences", "usage, select")):
+        _run(connection, f"grant {rights} on all {what} in schema public to {{}}", USER)
+        _run(
+            connection,
+            f"alter default privileges for role {{}} in schema public grant {rights} on {what} to {{}}",
+            OWNER,
+            USER,
+        )
+
+
+def set_password(connection: Connection, login: Login) -> None:
+    """As the master login. The server, and its log, see a verifier and never the password."""
+    verifier = connection.pgconn.encrypt_password(
+        login.password.encode(), login.username.encode(), b"scram-sha-256"
+    ).decode()
+    connection.execute(
+        sql.SQL("alter role {} password {}").format(sql.Identifier(login.username), sql.Literal(verifier))
+    )
+
+
+def _create(connection: Connection, name: str, options: str) -> None:
+    if not connection.execute("select 1 from pg_roles where rolname = %s", [name]).fetchone():
+        _run(connection, f"create role {{}} {options}", name)
+
+
+def _run(connection: Connection, statement: str, *names: str) -> None:
+    connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))  # type: ignore[arg-type]

@@ -1,0 +1,147 @@
+"""Begins releases, and writes down how they end. The only thing that a pipeline's role may call.
+
+CloudFormation would let whoever may update a stack give it another template, and with it everything that its own role
+may do. So nobody but this function updates it, and it changes nothing but one parameter.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import boto3
+from botocore.exceptions import ClientError
+
+from infra_runtime.release.ledger import Ledger, Outcome, Release, new_id
+from infra_runtime.release.preflight import Preflight, Problem, Service, service_of, stack_of
+
+logger = logging.getLogger(__name__)
+logger.setLevel(logging.INFO)
+
+_LONGEST_NOTE = 1000
+
+
+def handler(event: Mapping[str, Any], context: object) -> Any:
+    """From `infra release` or a pipeline: {"action": "check" | "start", …}; or CloudFormation's change of status."""
+    services = {name: Service(name, **each) for name, each in json.loads(os.environ["SERVICES"]).items()}
+    control = Control(boto3, Ledger(boto3.client("dynamodb"), os.environ["LEDGER"]), services)
+    if "detail" in event:
+        return control.settle(event["detail"])
+    return control.asked(event)
+
+
+@dataclass(frozen=True)
+class Control:
+    clients: Any
+    ledger: Ledger
+    services: Mapping[str, Service]
+
+    def asked(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """{"problems": …} and, when there are none and it was begun, {"id": …}."""
+        service = self.services[event["service"]]
+        kind = event.get("kind", "release")
+        problems = [*self._busy(service), *Preflight(self.clients, service).problems(event["image"], kind)]
+        answer: dict[str, Any] = {"problems": [asdict(each) for each in problems]}
+        if problems or event["action"] == "check":
+            return answer
+        release = self._begun(service, event, kind)
+        try:
+            self._update(service, release)
+        except ClientError as error:
+            self._end(service, release, "failed", f"CloudFormation did not begin: {error}")
+            problem = Problem("stack", str(error), "nothing was changed")
+            return {"problems": [asdict(problem)]}
+        return {**answer, "id": release.id}
+
+    def settle(self, detail: Mapping[str, Any]) -> None:
+        """CloudFormation's news of a stack. Whatever is not the end of a release of ours is none of our business."""
+        token = detail.get("client-request-token")
+        stack = detail["stack-id"].split("/")[1]
+        service = next((each for each in self.services.values() if each.stack == stack), None)
+        if service is None or not token:
+            return
+        release = next((each for each in self.ledger.releases(service.name) if each.id == token), None)
+        if release is not None and release.outcome == "running":
+            self._settle(service, release, detail["status-details"]["status"])
+
+    def _settle(self, service: Service, release: Release, status: str) -> None:
+        if status == "UPDATE_COMPLETE":
+            self._end(service, release, "succeeded", None)
+        elif status.endswith("_FAILED") or status == "UPDATE_ROLLBACK_COMPLETE":
+            self._end(service, release, "failed", self._why(service) or status)
+
+    def _busy(self, service: Service) -> list[Problem]:
+        newest = self.ledger.newest(service.name)
+        if newest is None or newest.outcome != "running":
+            return []
+        status = stack_of(self.clients, service.stack)["StackStatus"]
+        if status.endswith("_IN_PROGRESS"):
+            return [Problem("release", f"{newest.id} by {newest.who} is under way", f"infra status, then wait for it")]
+        # The news of its end never came.
+        self._settle(service, newest, status)
+        return []
+
+    def _begun(self, service: Service, event: Mapping[str, Any], kind: Any) -> Release:
+        ssm, cloudformation = self.clients.client("ssm"), self.clients.client("cloudformation")
+        now = datetime.now(UTC)
+        body = cloudformation.get_template(StackName=service.stack)["TemplateBody"]
+        text = body if isinstance(body, str) else json.dumps(body, sort_keys=True)
+        release = Release(
+            service=service.name,
+            id=new_id(now, secrets.token_hex(3)),
+            kind=kind,
+            image=event["image"],
+            previous=ssm.get_parameter(Name=service.parameter)["Parameter"]["Value"],
+            who=str(event["who"])[:200],
+            began=now.isoformat(timespec="seconds"),
+            template=hashlib.sha256(text.encode()).hexdigest()[:16],
+            note=str(event["note"])[:_LONGEST_NOTE] if event.get("note") else None,
+        )
+        self.ledger.begin(release)
+        return release
+
+    def _update(self, service: Service, release: Release) -> None:
+        self._point(service, release.image)
+        stack = stack_of(self.clients, service.stack)
+        self.clients.client("cloudformation").update_stack(
+            StackName=service.stack,
+            UsePreviousTemplate=True,
+            Parameters=[
+                {"ParameterKey": each["ParameterKey"], "UsePreviousValue": True} for each in stack["Parameters"]
+            ],
+            Capabilities=stack.get("Capabilities", []),
+            ClientRequestToken=release.id,
+        )
+        logger.info("%s: %s begins, %s", service.name, release.id, release.image)
+
+    def _end(self, service: Service, release: Release, outcome: Outcome, reason: str | None) -> None:
+        """A release that failed leaves the parameter as it was: the next deployment is not to try it again."""
+        if outcome == "failed":
+            self._point(service, release.previous)
+        when = datetime.now(UTC).isoformat(timespec="seconds")
+        self.ledger.end(service.name, release.id, outcome=outcome, when=when, reason=reason)
+        logger.info("%s: %s %s %s", service.name, release.id, outcome, reason or "")
+
+    def _point(self, service: Service, image: str) -> None:
+        self.clients.client("ssm").put_parameter(Name=service.parameter, Value=image, Overwrite=True)
+
+    def _why(self, service: Service) -> str | None:
+        """In ECS's own words, of the newest deployment."""
+        found = service_of(self.clients, service.stack)
+        ecs = self.clients.client("ecs")
+        listed = ecs.list_service_deployments(cluster=found["clusterArn"], service=found["serviceArn"])
+        arns = [each["serviceDeploymentArn"] for each in listed["serviceDeployments"]][:10]
+        if not arns:
+            return None
+        told = ecs.describe_service_deployments(serviceDeploymentArns=arns)["serviceDeployments"]
+        rolled = [each for each in told if each["status"].startswith(("ROLLBACK", "STOPPED"))]
+        newest = max(rolled, key=lambda each: each["createdAt"], default=None)
+        if newest is None:
+            return None
+        reason: str | None = newest.get("rollback", {}).get("reason") or newest.get("statusReason")
+        return reason

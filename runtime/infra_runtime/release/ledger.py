@@ -1,0 +1,112 @@
+"""The ledger of releases, in one DynamoDB table: an item for each, by service and then by time."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+Outcome = Literal["running", "succeeded", "failed"]
+_MOST = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class Release:
+    """What was to run, and what became of it. Times are ISO 8601 in UTC."""
+
+    service: str
+    id: str
+    """Sorts by time; also the token of the stack's update, by which events are told apart."""
+    kind: Literal["release", "rollback"]
+    image: str
+    previous: str
+    """The image that ran before."""
+    who: str
+    began: str
+    template: str
+    """Digest of the stack's template at that time."""
+    outcome: Outcome = "running"
+    ended: str | None = None
+    reason: str | None = None
+    note: str | None = None
+    migration: Mapping[str, Any] = field(default_factory=dict)
+    """What the runner told: `before` and `after` are digests of the schema, `breaks` what became impossible."""
+
+    @property
+    def breaks(self) -> list[str]:
+        return list(self.migration.get("breaks", []))
+
+
+def new_id(now: datetime, random: str) -> str:
+    """Of letters that CloudFormation allows in a token."""
+    return f"r{now:%Y%m%d-%H%M%S}-{random}"
+
+
+@dataclass(frozen=True)
+class Ledger:
+    dynamodb: Any
+    table: str
+
+    def begin(self, release: Release) -> None:
+        self.dynamodb.put_item(
+            TableName=self.table, Item=_item(release), ConditionExpression="attribute_not_exists(id)"
+        )
+
+    def end(self, service: str, identity: str, *, outcome: Outcome, when: str, reason: str | None) -> bool:
+        """False when it had ended before, which then stays as it is."""
+        names = {"#o": "outcome", "#e": "ended", "#r": "reason"}
+        values = {":o": outcome, ":e": when, ":r": reason, ":running": "running"}
+        try:
+            self.dynamodb.update_item(
+                TableName=self.table,
+                Key={"service": {"S": service}, "id": {"S": identity}},
+                UpdateExpression="SET #o = :o, #e = :e, #r = :r",
+                ConditionExpression="#o = :running",
+                ExpressionAttributeNames=names,
+                ExpressionAttributeValues={key: _value(value) for key, value in values.items()},
+            )
+        except self.dynamodb.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+    def migrated(self, service: str, migration: Mapping[str, Any]) -> None:
+        """Of the release that is under way; a deployment that is none (a rotation, `cdk deploy`) has no entry."""
+        newest = self.newest(service)
+        if newest is None or newest.outcome != "running":
+            return
+        self.dynamodb.update_item(
+            TableName=self.table,
+            Key={"service": {"S": service}, "id": {"S": newest.id}},
+            UpdateExpression="SET migration = :m",
+            ExpressionAttributeValues={":m": _value(json.dumps(migration))},
+        )
+
+    def newest(self, service: str) -> Release | None:
+        found = self.releases(service, most=1)
+        return found[0] if found else None
+
+    def releases(self, service: str, *, most: int = _MOST) -> list[Release]:
+        """The newest first."""
+        items = self.dynamodb.query(
+            TableName=self.table,
+            KeyConditionExpression="service = :s",
+            ExpressionAttributeValues={":s": {"S": service}},
+            ScanIndexForward=False,
+            ConsistentRead=True,
+            Limit=most,
+        )["Items"]
+        return [_release(each) for each in items]
+
+
+def _value(value: str | None) -> dict[str, Any]:
+    return {"NULL": True} if value is None else {"S": value}
+
+
+def _item(release: Release) -> dict[str, Any]:
+    plain = {**vars(release), "migration": json.dumps(release.migration)}
+    return {key: _value(value) for key, value in plain.items()}
+
+
+def _release(item: Mapping[str, Any]) -> Release:
+    plain = {key: value.get("S") for key, value in item.items() if key in Release.__dataclass_fields__}
+    return Release(**{**plain, "migration": json.loads(plain.get("migration") or "{}")})

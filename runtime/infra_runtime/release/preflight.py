@@ -1,0 +1,142 @@
+"""What is looked at before a release, because afterwards it would be too late, or nobody would notice."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_UNDER_WAY = ["PENDING", "IN_PROGRESS", "STOP_REQUESTED", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS"]
+
+
+@dataclass(frozen=True)
+class Service:
+    """Where a service's release is to be done."""
+
+    name: str
+    stack: str
+    parameter: str
+    """Name of the SSM parameter that holds its image."""
+    repository: str
+    """URI, without tag or digest."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why not now: what, and what to do."""
+
+    check: str
+    what: str
+    todo: str
+
+
+Kind = Literal["release", "rollback"]
+
+
+@dataclass(frozen=True)
+class Preflight:
+    clients: Any
+    """`client(service)` as boto3's sessions have it."""
+    service: Service
+
+    def problems(self, image: str, kind: Kind) -> list[Problem]:
+        """Everything that is wrong, at once.
+
+        A rollback may begin under alarms, which are why it begins, and to an image in which a hole was found since.
+        """
+        found = list(self._image(image, scanned=kind == "release"))
+        found += self._stack()
+        found += self._running(image, alarms=kind == "release")
+        return found
+
+    def _image(self, image: str, *, scanned: bool) -> Iterator[Problem]:
+        repository, _, digest = image.partition("@")
+        if repository != self.service.repository or not _DIGEST.fullmatch(digest):
+            yield Problem("image", f"{image} is not one of {self.service.name}", f"{self.service.repository}@sha256:…")
+            return
+        ecr = self.clients.client("ecr")
+        name = repository.partition("/")[2]
+        try:
+            (found,) = ecr.describe_images(repositoryName=name, imageIds=[{"imageDigest": digest}])["imageDetails"]
+        except ecr.exceptions.ImageNotFoundException:
+            yield Problem("image", f"{digest} is not in {name}", "push it first")
+            return
+        if not scanned:
+            return
+        status = found.get("imageScanStatus", {}).get("status", "never begun")
+        # ACTIVE is enhanced scanning, which goes on for ever.
+        if status not in ("COMPLETE", "ACTIVE"):
+            yield Problem("scan", f"the scan of {digest[:19]}… is {status}", "wait for it, or start one")
+        critical = found.get("imageScanFindingsSummary", {}).get("findingSeverityCounts", {}).get("CRITICAL", 0)
+        if critical:
+            yield Problem("scan", f"{critical} critical vulnerabilities in {digest[:19]}…", "build it on a newer base")
+
+    def _stack(self) -> Iterator[Problem]:
+        stack = stack_of(self.clients, self.service.stack)
+        status = stack["StackStatus"]
+        if status not in ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"):
+            yield Problem("stack", f"{self.service.stack} is {status}", "wait, or see docs/runbooks/release-failed.md")
+
+    def _running(self, image: str, *, alarms: bool) -> Iterator[Problem]:
+        service = service_of(self.clients, self.service.stack)
+        ecs = self.clients.client("ecs")
+        busy = ecs.list_service_deployments(
+            cluster=service["clusterArn"], service=service["serviceArn"], status=_UNDER_WAY
+        )["serviceDeployments"]
+        if busy:
+            yield Problem("deployment", f"{busy[0]['serviceDeploymentArn']} is {busy[0]['status']}", "wait for it")
+        if image == self.clients.client("ssm").get_parameter(Name=self.service.parameter)["Parameter"]["Value"]:
+            yield Problem("image", f"{image} runs already", "nothing")
+        if alarms:
+            yield from self._alarms(service)
+        yield from self._weights(service)
+
+    def _alarms(self, service: Mapping[str, Any]) -> Iterator[Problem]:
+        """ECS ignores an alarm that is on when a deployment starts: it would gate nothing."""
+        names = service["deploymentConfiguration"]["alarms"]["alarmNames"]
+        alarms = self.clients.client("cloudwatch").describe_alarms(AlarmNames=names)["MetricAlarms"]
+        for alarm in alarms:
+            if alarm["StateValue"] == "ALARM":
+                yield Problem("alarm", f"{alarm['AlarmName']} is on, and would send nothing back", "wait until it is off")
+        for name in sorted(set(names) - {each["AlarmName"] for each in alarms}):
+            yield Problem("alarm", f"{name} does not exist", f"deploy {self.service.stack}")
+
+    def _weights(self, service: Mapping[str, Any]) -> Iterator[Problem]:
+        weights = live_weights(self.clients, service)
+        serving = [group for group, weight in weights.items() if weight > 0]
+        if len(serving) != 1:
+            told = ", ".join(f"{group.split('/')[-2]} {weight}" for group, weight in weights.items())
+            yield Problem("traffic", f"production is divided: {told}", "see docs/runbooks/release-failed.md")
+            return
+        health = self.clients.client("elbv2").describe_target_health(TargetGroupArn=serving[0])
+        states = [each["TargetHealth"]["State"] for each in health["TargetHealthDescriptions"]]
+        if "healthy" not in states:
+            yield Problem(
+                "traffic", "production points at a target group without a healthy target", "docs/runbooks/service-down.md"
+            )
+
+
+def stack_of(clients: Any, name: str) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = clients.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
+    return found
+
+
+def service_of(clients: Any, stack: str) -> Mapping[str, Any]:
+    """The one ECS service of a stack, as ECS describes it. Raises `LookupError` when there is none."""
+    pages = clients.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack)
+    for page in pages:
+        for each in page["StackResourceSummaries"]:
+            if each["ResourceType"] == "AWS::ECS::Service":
+                arn: str = each["PhysicalResourceId"]
+                cluster = arn.split("/")[1]
+                (found,) = clients.client("ecs").describe_services(cluster=cluster, services=[arn])["services"]
+                return dict(found)
+    raise LookupError(f"{stack} has no service")
+
+
+def live_weights(clients: Any, service: Mapping[str, Any]) -> dict[str, int]:
+    """Weight of each target group in the rule that production comes by, as it is now."""
+    advanced = service["loadBalancers"][0]["advancedConfiguration"]
+    (rule,) = clients.client("elbv2").describe_rules(RuleArns=[advanced["productionListenerRule"]])["Rules"]
+    (forward,) = [action for action in rule["Actions"] if action["Type"] == "forward"]
+    return {each["TargetGroupArn"]: int(each["Weight"]) for each in forward["ForwardConfig"]["TargetGroups"]}

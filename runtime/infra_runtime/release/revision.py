@@ -1,0 +1,74 @@
+"""The revision that a deployment is about, as ECS's lifecycle hooks name it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+APP = "app"
+"""Name of the service's container."""
+
+
+@dataclass(frozen=True)
+class Revision:
+    cluster: str
+    service: str
+    """ARN."""
+    task_definition: str
+    container: Mapping[str, Any]
+    """Definition of the container `app`."""
+    network: Mapping[str, Any]
+    """As RunTask takes it: subnets and security groups of the service."""
+
+    @property
+    def image(self) -> str:
+        found: str = self.container["image"]
+        return found
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One question of ECS."""
+
+    stage: str
+    deployment: str
+    """ARN of the service deployment: the same each time that ECS asks again."""
+    target: str
+    """ARN of the service revision that is to serve."""
+
+    @classmethod
+    def of(cls, event: Mapping[str, Any]) -> "Asked":
+        """Raises `KeyError` when the event is none of a lifecycle hook."""
+        # AWS's documents show it bare, and in one place inside of `event`.
+        told = event.get("event", event)
+        return cls(told["lifecycleStage"], told["resourceArn"], told["executionDetails"]["targetServiceRevisionArn"])
+
+
+def revision_of(ecs: Any, asked: Asked) -> Revision:
+    """Raises `LookupError` when ECS does not know it."""
+    found = ecs.describe_service_revisions(serviceRevisionArns=[asked.target])
+    if not found["serviceRevisions"]:
+        raise LookupError(f"{asked.target}: {found.get('failures')}")
+    (revision,) = found["serviceRevisions"]
+    containers = containers_of(ecs, revision["taskDefinition"])
+    return Revision(
+        cluster=revision["clusterArn"],
+        service=revision["serviceArn"],
+        task_definition=revision["taskDefinition"],
+        container=next(each for each in containers if each["name"] == APP),
+        network=revision["networkConfiguration"],
+    )
+
+
+def containers_of(ecs: Any, task_definition: str) -> Sequence[Mapping[str, Any]]:
+    found: Sequence[Mapping[str, Any]] = ecs.describe_task_definition(taskDefinition=task_definition)[
+        "taskDefinition"
+    ]["containerDefinitions"]
+    return found
+
+
+Answer = Mapping[str, Any]
+
+
+def answer(status: Literal["SUCCEEDED", "FAILED", "IN_PROGRESS"], *, ask_again_in: int | None = None) -> Answer:
+    """As ECS understands it; `ask_again_in` is in seconds."""
+    return {"hookStatus": status} | ({"callBackDelay": ask_again_in} if ask_again_in else {})

@@ -1,0 +1,87 @@
+"""Secrets Manager's rotation in four steps, as far as it is the same for every secret."""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+
+class NotInPlace(Exception):
+    """The new value is not where it has to be before it may count; the old one goes on."""
+
+
+class Rotation(ABC):
+    """One rotation of one secret: `version` is the one that is to become the current one."""
+
+    def __init__(self, manager: Any, *, secret: str, version: str) -> None:
+        self._manager, self._secret, self._version = manager, secret, version
+
+    @abstractmethod
+    def new_value(self) -> str:
+        """What the secret is to be."""
+
+    @abstractmethod
+    def set(self, pending: str) -> None:
+        """Makes the new value valid beside the old one."""
+
+    @abstractmethod
+    def test(self, pending: str) -> None:
+        """Raises `NotInPlace`, or whatever the use of the new value raises."""
+
+    def step(self, name: str) -> None:
+        """Each may be repeated. Raises when what it is to bring about is not there in the end."""
+        if name == "createSecret":
+            self._create()
+        elif name == "setSecret":
+            self.set(self._pending())
+        elif name == "testSecret":
+            self.test(self._pending())
+        elif name == "finishSecret":
+            self._finish()
+        else:
+            raise ValueError(f"{name!r} is no step of a rotation")
+
+    def current(self) -> str:
+        found: str = self._manager.get_secret_value(SecretId=self._secret)["SecretString"]
+        return found
+
+    def random(self, letters: int) -> str:
+        found: str = self._manager.get_random_password(PasswordLength=letters, ExcludePunctuation=True)[
+            "RandomPassword"
+        ]
+        return found
+
+    def _stages(self) -> dict[str, str]:
+        """Version by stage."""
+        versions = self._manager.list_secret_version_ids(SecretId=self._secret)["Versions"]
+        return {stage: each["VersionId"] for each in versions for stage in each["VersionStages"]}
+
+    def _create(self) -> None:
+        if self._stages().get("AWSPENDING") == self._version and self._has_value():
+            return
+        self._manager.put_secret_value(
+            SecretId=self._secret,
+            ClientRequestToken=self._version,
+            SecretString=self.new_value(),
+            VersionStages=["AWSPENDING"],
+        )
+
+    def _has_value(self) -> bool:
+        try:
+            return bool(self._pending())
+        except self._manager.exceptions.ResourceNotFoundException:
+            return False
+
+    def _pending(self) -> str:
+        found: str = self._manager.get_secret_value(
+            SecretId=self._secret, VersionId=self._version, VersionStage="AWSPENDING"
+        )["SecretString"]
+        return found
+
+    def _finish(self) -> None:
+        current = self._stages()["AWSCURRENT"]
+        if current != self._version:
+            self._manager.update_secret_version_stage(
+                SecretId=self._secret,
+                VersionStage="AWSCURRENT",
+                MoveToVersionId=self._version,
+                RemoveFromVersionId=current,
+            )

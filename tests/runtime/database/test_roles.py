@@ -1,0 +1,150 @@
+"""Who may do what, on a real PostgreSQL, and how a password changes under those who use it."""
+
+import json
+from collections.abc import Callable
+
+import psycopg
+import pytest
+from psycopg import errors
+
+from infra_runtime.custom_resource import Request
+from infra_runtime.database import logins
+from infra_runtime.database.connection import Login
+from infra_runtime.database.names import OWNER, USER, other_login
+from infra_runtime.database.roles import Limits, prepare
+from infra_runtime.database.rotation import LoginRotation
+from infra_runtime.secret_values import Secrets
+from tests.databases import LOCK_MS, Database
+from tests.runtime.fakes import SecretsManager
+
+
+def test_the_owner_makes_what_the_user_reads_and_writes(database: Database) -> None:
+    with database.as_(database.owner) as owner:
+        owner.execute("create table visitors (id serial primary key, name text)")
+        owner.execute("create schema drizzle")
+    with database.as_(database.user) as user:
+        user.execute("insert into visitors (name) values ('Ada')")
+        assert user.execute("select id, name from visitors").fetchall() == [(1, "Ada")]
+        for forbidden in ("create table more (id int)", "drop table visitors", "alter table visitors add x int",
+                          "create schema mine", "truncate visitors"):  # fmt: skip
+            with pytest.raises(errors.InsufficientPrivilege):
+                user.execute(forbidden)
+
+
+def test_the_other_login_of_the_owner_changes_what_the_first_has_made(database: Database) -> None:
+    other = Login(other_login(database.owner.username), "another password")
+    with database.as_(database.master) as master:
+        logins.set_password(master, other)
+    with database.as_(database.owner) as first, database.as_(other) as second:
+        first.execute("create table t (id int)")
+        second.execute("alter table t add name text")
+        assert second.execute("select tableowner from pg_tables where tablename = 't'").fetchone() == (OWNER,)
+
+
+def test_a_migration_waits_for_no_lock_longer_than_readers_can(database: Database) -> None:
+    with database.as_(database.owner) as owner:
+        for setting, value in (("lock_timeout", f"{LOCK_MS}ms"), ("statement_timeout", "20s")):
+            assert owner.execute(f"show {setting}").fetchone() == (value,)
+
+
+def test_what_the_master_made_before_belongs_to_the_owner(databases: Callable[..., Database]) -> None:
+    """A product that is taken over, and used one login for everything."""
+    database = databases(prepared=False)
+    with database.as_(database.master) as master:
+        master.execute("create table old (id int)")
+        for _ in range(2):
+            prepare(master, Limits(lock_ms=200, statement_ms=20_000))
+        for login in (database.owner, database.user):
+            logins.set_password(master, login)
+    with database.as_(database.owner) as owner:
+        owner.execute("alter table old add name text")
+    with database.as_(database.user) as user:
+        user.execute("insert into old values (1, 'Ada')")
+
+
+def test_nobody_else_connects(database: Database) -> None:
+    with database.server.inside("postgres") as root:
+        root.execute("drop role if exists stranger")
+        root.execute("create role stranger login password 'x'")
+    with pytest.raises(psycopg.OperationalError, match="permission denied"):
+        database.as_(Login("stranger", "x"))
+
+
+def test_the_password_never_reaches_the_server(database: Database) -> None:
+    with database.server.inside("postgres") as root:
+        root.execute("alter system set log_statement = 'all'")
+        root.execute("select pg_reload_conf()")
+    try:
+        with database.as_(database.master) as master:
+            logins.set_password(master, Login(database.user.username, "a-password-to-look-for"))
+            logins.set_password(master, database.user)
+    finally:
+        with database.server.inside("postgres") as root:
+            root.execute("alter system reset log_statement")
+            root.execute("select pg_reload_conf()")
+    log = database.server.log()
+    assert "alter role" in log.lower()
+    assert "a-password-to-look-for" not in log
+
+
+@pytest.fixture
+def rotation(database: Database, monkeypatch: pytest.MonkeyPatch) -> tuple[LoginRotation, SecretsManager]:
+    for key, value in database.variables(database.master).items():
+        monkeypatch.setenv(key, value)
+    manager = SecretsManager(_secret(database.user))
+    manager.others["master"] = _secret(database.master)
+    return LoginRotation(manager, master="master", secret="user", version="v2"), manager
+
+
+def _secret(login: Login) -> str:
+    return json.dumps({"username": login.username, "password": login.password})
+
+
+def test_a_rotation_leaves_no_moment_without_a_login(
+    database: Database, rotation: tuple[LoginRotation, SecretsManager]
+) -> None:
+    rotating, manager = rotation
+    before = database.user
+    for step in ("createSecret", "setSecret", "testSecret", "finishSecret"):
+        for _ in range(2):
+            rotating.step(step)
+            # What a task has read at its start, and what it would read now.
+            for login in (before, Login.of(manager.get_secret_value("user")["SecretString"])):
+                with database.as_(login) as connection:
+                    assert connection.execute("select current_user").fetchone() == (login.username,)
+    after = Login.of(manager.get_secret_value("user")["SecretString"])
+    assert (after.username, after.password) == (f"{USER}_b", "password-1")
+
+
+def test_a_password_that_does_not_work_does_not_count(
+    database: Database, rotation: tuple[LoginRotation, SecretsManager]
+) -> None:
+    rotating, manager = rotation
+    with database.as_(database.master) as master:
+        logins.set_password(master, Login(other_login(database.user.username), "not the new one"))
+    rotating.step("createSecret")
+    with pytest.raises(psycopg.OperationalError):
+        rotating.step("testSecret")
+    assert manager.stages["AWSCURRENT"] == "first"
+
+
+def test_only_our_logins_are_rotated() -> None:
+    for name in ("postgres", f"{USER}_c", "someone_a", USER):
+        with pytest.raises(ValueError, match="no login"):
+            other_login(name)
+
+
+def test_the_custom_resource_gives_each_secret_its_login(
+    database: Database, rotation: tuple[LoginRotation, SecretsManager]
+) -> None:
+    _, manager = rotation
+    wanted = Login(database.user.username, "as the secret says now")
+    manager.others["user"] = _secret(wanted)
+    declared = {"master": "master", "logins": ["user"], "limits": {"lock_ms": 200, "statement_ms": 20_000}}
+    request = Request(kind="Update", properties={"Declared": json.dumps(declared)}, physical_id="x")
+    assert logins.converge(request, Secrets(manager)).physical_id == "x"
+    with database.as_(wanted):
+        pass
+    logins.converge(Request(kind="Delete", properties=request.properties, physical_id="x"), Secrets(manager))
+    with database.as_(wanted):
+        pass
