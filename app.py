@@ -79,9 +79,7 @@ class EnvironmentStage(cdk.Stage):
             services=services,
             edge=edge.exports,
         )
-        DeliveryStack(
-            self, "Delivery", environment=environment, registry=registry.exports, services=services
-        )
+        DeliveryStack(self, "Delivery", environment=environment, registry=registry.exports, services=services)
 
 
 def build(app: cdk.App, environments: Mapping[str, Environment]) -> dict[str, EnvironmentStage]:

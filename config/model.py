@@ -318,10 +318,14 @@ class Alarms(Section):
 
 
 class Delivery(Section):
-    """Who may deploy: workflows of one GitHub repository, running in one GitHub environment."""
+    """Who may deploy and release: workflows of these GitHub repositories, running in one GitHub environment of each."""
 
-    repository: GitHubRepository
-    environment: str = Field(pattern=r"^[A-Za-z0-9_-]{1,255}$")
+    repository: GitHubRepository = Field(description="Of this infrastructure; it deploys every stack.")
+    backend: GitHubRepository = Field(description="Of the API; it releases the API, and nothing else.")
+    frontend: GitHubRepository | None = Field(
+        default=None, description="Of the site; it releases the site, and nothing else. Required with [frontend.ecs]."
+    )
+    environment: str = Field(pattern=r"^[A-Za-z0-9_-]{1,255}$", description="GitHub's, under this name in each.")
     # IAM knows one provider per URL and account; a second environment in the same account must not bring another.
     owns_oidc_provider: bool = Field(description="True for exactly one environment of each AWS account.")
 

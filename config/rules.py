@@ -216,6 +216,20 @@ def frontend_is_hosted_one_way(environment: Environment) -> Iterator[Contradicti
         yield Contradiction("frontend", "exactly one of the tables [frontend.ecs] and [frontend.amplify]")
 
 
+def whoever_releases_the_site_is_known(environment: Environment) -> Iterator[Contradiction]:
+    if environment.frontend.ecs is not None and environment.delivery.frontend is None:
+        yield Contradiction("delivery.frontend", "the repository of the site, as [frontend.ecs] is released from there")
+
+
+def repositories_are_different(environment: Environment) -> Iterator[Contradiction]:
+    """Their tokens differ in the repository only: one that had two roles could do what both may."""
+    delivery = environment.delivery
+    repositories = [delivery.repository, delivery.backend, *([delivery.frontend] if delivery.frontend else [])]
+    if len(set(repositories)) != len(repositories):
+        expected = "repositories that are all different: a role each, which may do what that one has to"
+        yield Contradiction("delivery.repository", expected)
+
+
 def redis_is_one_of_three(environment: Environment) -> Iterator[Contradiction]:
     """Each instance in exactly one way, and one of the instances serves."""
     redis = environment.redis
@@ -297,6 +311,8 @@ RULES: tuple[Rule, ...] = (
     memory_fits_the_cpu,
     database_has_connections_for_a_release,
     frontend_is_hosted_one_way,
+    whoever_releases_the_site_is_known,
+    repositories_are_different,
     redis_is_one_of_three,
     redis_shards_have_replicas,
     upstash_reads_elsewhere,

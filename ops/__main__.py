@@ -2,16 +2,22 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
+from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
 from config import InvalidEnvironments, available, load
 from config.model import Environment
+from ops.account import explained, session_of
 from ops.edge import commands
 from ops.errors import InputError, OperatorError
 from ops.redis import commands as redis_commands
+from ops.releases import commands as releases_
+from ops.releases.place import Place
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 edge = typer.Typer(
@@ -22,12 +28,59 @@ redis = typer.Typer(no_args_is_help=True, help="REDIS_URL: how it is read, and w
 app.add_typer(redis, name="redis")
 
 Name = Annotated[str, typer.Argument(help=f"One of {', '.join(available())}.", metavar="ENV")]
+Service = Annotated[str, typer.Option(help="api or frontend.")]
+Note = Annotated[str | None, typer.Option(help="For the ledger: why, or of what commit.")]
 AsJson = Annotated[bool, typer.Option("--json", help="For programs: one JSON document on standard output.")]
 
 
 @app.callback()
 def infra() -> None:
     """What a person asks of a running environment."""
+
+
+@app.command()
+def release(
+    environment: Name,
+    image: Annotated[str, typer.Option(help="By digest: REPOSITORY@sha256:…, of this environment's own registry.")],
+    service: Service = "api",
+    note: Note = None,
+    check: Annotated[bool, typer.Option("--check", help="Only says whether it could begin.")] = False,
+) -> None:
+    """Has a service run another image, blue/green, and tells what happens until it is over."""
+    with _place(environment, service) as place:
+        releases_.release(place, image, Console(), note=note, check_only=check)
+
+
+@app.command()
+def releases(environment: Name, service: Service = "api", as_json: AsJson = False) -> None:
+    """What was released, by whom, and what became of it."""
+    with _place(environment, service) as place:
+        releases_.show(place, Console(), as_json=as_json)
+
+
+@app.command()
+def rollback(
+    environment: Name,
+    release: Annotated[
+        str | None,
+        typer.Argument(help="Id of a release that succeeded; without it, the one before.", metavar="RELEASE"),
+    ] = None,
+    service: Service = "api",
+    accept_schema: Annotated[
+        bool, typer.Option("--accept-schema", help="Also where the schema has lost what that version relies on.")
+    ] = False,
+    note: Note = None,
+) -> None:
+    """Has a service run what it ran before, in the same way as any release."""
+    with _place(environment, service) as place:
+        releases_.rollback(place, release, Console(), accept_schema=accept_schema, note=note)
+
+
+@app.command()
+def status(environment: Name, service: Service = "api", as_json: AsJson = False) -> None:
+    """What runs, and whether anything moves or rings."""
+    with _place(environment, service) as place:
+        releases_.status(place, Console(), as_json=as_json)
 
 
 @edge.command()
@@ -87,6 +140,16 @@ def ask(
 ) -> None:
     """What Redis replies to a command that only reads, asked from inside the VPC; each primary's reply."""
     redis_commands.ask(environment, _environment(environment), command, Console(), instance=instance, as_json=as_json)
+
+
+@contextmanager
+def _place(name: str, service: str) -> Iterator[Place]:
+    """With AWS's own refusals in words."""
+    environment = _environment(name)
+    try:
+        yield Place(name, environment, service, session_of(name, environment))
+    except (BotoCoreError, ClientError) as error:
+        raise explained(error, name, environment) from None
 
 
 def _environment(name: str) -> Environment:

@@ -114,25 +114,22 @@ class Account:
     def client(self, service: str) -> Any:
         return self._session.client(service, endpoint_url=self.cdk.endpoint)
 
-    @cached_property
-    def watching(self) -> Any:
-        """A CloudFormation client that is answered at once (see `rehearsal.emulator.patience`)."""
-        client = self.client("cloudformation")
-        client.meta.events.register("before-call", lambda params, **_: params["headers"].update({"x-watching": "yes"}))
-        return client
-
     def stack_name(self, stack: str) -> str:
         return f"{self.environment.product}-{self.name}-{stack.lower()}"
 
     def stacks(self) -> dict[str, str]:
         """Status of each of the environment's stacks that exists, by name."""
         prefix = f"{self.environment.product}-{self.name}-"
-        found = self.watching.describe_stacks()["Stacks"]
+        found = self.client("cloudformation").describe_stacks()["Stacks"]
         return {each["StackName"]: each["StackStatus"] for each in found if each["StackName"].startswith(prefix)}
 
     def resources(self, stack: str, kind: str) -> list[str]:
         """Physical ids of the stack's resources of one type. Raises when the stack does not exist."""
-        pages = self.watching.get_paginator("list_stack_resources").paginate(StackName=self.stack_name(stack))
+        pages = (
+            self.client("cloudformation")
+            .get_paginator("list_stack_resources")
+            .paginate(StackName=self.stack_name(stack))
+        )
         return [
             resource["PhysicalResourceId"]
             for page in pages

@@ -99,7 +99,7 @@ class _Rehearsal:
     def _last_changes(self) -> dict[str, str]:
         events = {}
         for name in self.account.stacks():
-            newest = self.account.watching.describe_stack_events(StackName=name)["StackEvents"]
+            newest = self.account.client("cloudformation").describe_stack_events(StackName=name)["StackEvents"]
             events[name] = max(str(event["Timestamp"]) for event in newest)
         return events
 

@@ -1,4 +1,4 @@
-"""PostgreSQL as a child of ours, set up as RDS sets up its own: a superuser that nobody has, and a master that is none."""
+"""PostgreSQL as a child of ours, set up as RDS sets up its own: with a master who is no superuser."""
 
 import os
 import shutil
@@ -6,10 +6,11 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -73,8 +74,11 @@ class Postgres:
             shutil.chown(home, _OWNER, _OWNER)
         data = home / "data"
         subprocess.run(
-            [binaries() / "initdb", "-D", data, "-U", "rdsadmin", "--no-sync", "--auth", "scram-sha-256"]
-            + ["--auth-local", "trust", "--encoding", "UTF8", "--locale", "C.UTF-8"],
+            [
+                binaries() / "initdb",
+                *("-D", data, "-U", "rdsadmin", "--no-sync", "--encoding", "UTF8", "--locale", "C.UTF-8"),
+                *("--auth", "scram-sha-256", "--auth-local", "trust"),
+            ],
             check=True,
             capture_output=True,
             cwd=home,
@@ -87,6 +91,9 @@ class Postgres:
             "fsync": "off",
             "full_page_writes": "off",
             "max_connections": 200,
+            # As RDS has it.
+            "log_line_prefix": "%t:%r:%u@%d:[%p]:",
+            "log_lock_waits": "on",
         }
         if self.certificate is not None:
             files = self.certificate.write(home)
@@ -137,9 +144,13 @@ class Postgres:
             "PGPASSWORD": password or self.password,
         }
 
-    def log(self) -> str:
-        assert self._home is not None
-        return (self._home / "log").read_text(errors="replace")
+    def log(self, after: int = 0) -> str:
+        """What it has written, from that byte on."""
+        if self._home is None:
+            return ""
+        with (self._home / "log").open("rb") as file:
+            file.seek(after)
+            return file.read().decode(errors="replace")
 
     def kill(self) -> None:
         if self._process is not None:
@@ -162,8 +173,5 @@ def running(server: Postgres) -> Iterator[Postgres]:
         server.remove()
 
 
-def _as_owner() -> Mapping[str, object]:
-    if os.getuid() != 0:
-        return {}
-    groups: Sequence[str] = []
-    return {"user": _OWNER, "group": _OWNER, "extra_groups": groups}
+def _as_owner() -> dict[str, Any]:
+    return {"user": _OWNER, "group": _OWNER, "extra_groups": []} if os.getuid() == 0 else {}

@@ -1,7 +1,7 @@
 """`docker push`, as far as anybody notices afterwards: an image in ECR, and a folder for whoever runs it."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -17,10 +17,10 @@ def push(
     *,
     scan: str = "COMPLETE",
     critical: int = 0,
-    without: Sequence[str] = (),
+    fault: Callable[[Path], None] | None = None,
 ) -> str:
-    """Returns its reference, by digest. `without` names files that this image lacks."""
-    content = json.dumps([version, list(migrations), list(without)])
+    """Returns its reference, by digest. `fault` spoils what is in the image; `version` has to be another one then."""
+    content = json.dumps([version, list(migrations)])
     manifest = json.dumps(
         {
             "schemaVersion": 2,
@@ -30,14 +30,14 @@ def push(
     )
     ecr = account.client("ecr")
     repository = repository_of(account, service)
-    pushed = ecr.put_image(
-        repositoryName=repository.partition("/")[2], imageManifest=manifest, imageTag=version
-    )["image"]["imageId"]["imageDigest"]
+    pushed = ecr.put_image(repositoryName=repository.partition("/")[2], imageManifest=manifest, imageTag=version)[
+        "image"
+    ]["imageId"]["imageDigest"]
     folder: Path = account.emulator.images / pushed.removeprefix("sha256:")
     if not folder.exists():
         build(folder, migrations)
-        for name in without:
-            (folder / name).unlink()
+        if fault is not None:
+            fault(folder)
     return f"{repository}@{pushed}"
 
 

@@ -68,7 +68,7 @@ class Progress:
 
     @staticmethod
     def _count(account: Account, name: str) -> str:
-        pages = account.watching.get_paginator("list_stack_resources").paginate(StackName=name)
+        pages = account.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=name)
         return f"{sum(len(page['StackResourceSummaries']) for page in pages)} resources"
 
     def table(self, findings: list[Finding]) -> None:

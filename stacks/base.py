@@ -22,12 +22,16 @@ class EnvironmentStack(cdk.Stack):
             id_,
             env=cdk.Environment(account=environment.aws.account, region=environment.aws.region),
             # Named by contract: what is deployed stays found when the code is rearranged.
-            stack_name=f"{self.product}-{self.environment_name}-{id_.lower()}",
+            stack_name=self.stack_called(id_.lower()),
             description=description,
             termination_protection=protected,
             # Of the stack, from where CloudFormation hands them on to every resource that can have tags.
             tags={"product": self.product, "environment": self.environment_name},
         )
+
+    def stack_called(self, name: str) -> str:
+        """Name of one of the environment's stacks, as CloudFormation has it."""
+        return f"{self.product}-{self.environment_name}-{name}"
 
     @property
     def edge_memory(self) -> Memory:

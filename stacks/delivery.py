@@ -3,8 +3,8 @@
 import aws_cdk as cdk
 
 from config import Environment
-from infra_constructs.github import GitHubDeployRole, GitHubProps
-from infra_constructs.release.control import Released, ReleaseControl
+from infra_constructs.github import GitHubProvider, Workflows, deploy_role, release_role
+from infra_constructs.release.control import ReleaseControl, Released
 from stacks.base import EnvironmentStack
 from stacks.registry import RegistryExports
 from stacks.service import ServiceExports
@@ -24,26 +24,39 @@ class DeliveryStack(EnvironmentStack):
     ) -> None:
         super().__init__(scope, id_, environment=environment, description="Who may deploy and release, from GitHub")
         delivery = environment.delivery
-        GitHubDeployRole(
+        provider = GitHubProvider(self, "GitHub", is_ours=delivery.owns_oidc_provider)
+        where = delivery.environment
+        deploy_role(
             self,
             "Deploy",
-            props=GitHubProps(
-                repository=delivery.repository,
-                environment=delivery.environment,
-                owns_provider=delivery.owns_oidc_provider,
-            ),
+            provider=provider,
+            workflows=Workflows(repository=delivery.repository, environment=where),
         )
-        ReleaseControl(
-            self,
-            "Releases",
-            services={
-                name: Released(
-                    stack=f"{self.product}-{self.environment_name}-{name}",
-                    parameter=registry.images[name].parameter_name,
-                    repository=registry.images[name].repository,
-                    service=each.service,
-                )
-                for name, each in services.items()
-            },
-            ledger=registry.ledger,
-        )
+        repositories = {"api": delivery.backend, "frontend": delivery.frontend}
+        for name, service in services.items():
+            images, stack = registry.images[name], self.stack_called(name)
+            control = ReleaseControl(
+                self,
+                f"{name.capitalize()}Releases",
+                released=Released(
+                    name=name,
+                    stack=stack,
+                    parameter=images.parameter_name,
+                    repository=images.repository,
+                    service=service.service,
+                ),
+                ledger=registry.ledger,
+            )
+            repository = repositories[name]
+            assert repository is not None, "the configuration has seen to it"
+            release_role(
+                self,
+                f"{name.capitalize()}Release",
+                provider=provider,
+                workflows=Workflows(repository=repository, environment=where),
+                service=name,
+                stacks=[stack, *(self.stack_called(each) for each in ("registry", "delivery", "data"))],
+                repository=images.repository,
+                control=control,
+                ledger=registry.ledger,
+            )

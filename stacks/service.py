@@ -105,6 +105,8 @@ def add_service(
         verify_hook(
             stack,
             "Verify",
+            service=name,
+            ledger=registry.ledger,
             vpc=network.vpc,
             security_group=network.release_checks_access,
             cluster=platform.cluster,

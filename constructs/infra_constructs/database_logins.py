@@ -58,10 +58,10 @@ class DatabaseLogins(Construct):
         self.rotation.role.add_to_policy(
             iam.PolicyStatement(actions=["secretsmanager:GetRandomPassword"], resources=["*"])
         )
-        for id_, secret in (("OwnerMonthly", self.owner), ("UserMonthly", self.user)):
+        for name, secret in (("OwnerMonthly", self.owner), ("UserMonthly", self.user)):
             schedule = secretsmanager.RotationSchedule(
                 self,
-                id_,
+                name,
                 secret=secret,
                 rotation_lambda=self.rotation.function,
                 automatically_after=_ROTATION,

@@ -1,10 +1,16 @@
-"""Deployments from GitHub Actions without a long-lived key."""
+"""What GitHub's workflows may do in the account, without a long-lived key."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import aws_cdk as cdk
+from aws_cdk import aws_ecr as ecr
 from aws_cdk import aws_iam as iam
 from constructs import Construct
+
+from infra_constructs.findings import acknowledge, allows_on
+from infra_constructs.release.control import ReleaseControl
+from infra_constructs.release.ledger import ReleaseLedger
 
 _ISSUER = "token.actions.githubusercontent.com"
 _CDK_ROLES = ("deploy-role", "file-publishing-role", "lookup-role")
@@ -12,25 +18,28 @@ _CDK_QUALIFIER = "hnb659fds"
 
 
 @dataclass(frozen=True, kw_only=True)
-class GitHubProps:
-    """What an environment may choose."""
+class Workflows:
+    """Of one repository, running in one of its environments, whose protection rules say who approves."""
 
     repository: str
     """owner/name"""
     environment: str
-    """The GitHub environment, whose protection rules say who approves."""
-    owns_provider: bool
-    """IAM has one provider per URL and account: true for one environment of each account."""
+
+    @property
+    def subject(self) -> str:
+        """As GitHub puts it into the token's `sub`."""
+        return f"repo:{self.repository}:environment:{self.environment}"
 
 
-class GitHubDeployRole(Construct):
-    """A role for workflows of one repository *and* one environment of it; it may become CDK's own roles, no more."""
+class GitHubProvider(Construct):
+    """GitHub as an identity provider; IAM has one for each URL and account."""
 
-    def __init__(self, scope: Construct, id_: str, *, props: GitHubProps) -> None:
+    def __init__(self, scope: Construct, id_: str, *, is_ours: bool) -> None:
         super().__init__(scope, id_)
-        stack = cdk.Stack.of(self)
-        provider_arn = stack.format_arn(service="iam", region="", resource="oidc-provider", resource_name=_ISSUER)
-        if props.owns_provider:
+        self.arn = cdk.Stack.of(self).format_arn(
+            service="iam", region="", resource="oidc-provider", resource_name=_ISSUER
+        )
+        if is_ours:
             provider = iam.OidcProviderNative(
                 self,
                 "Provider",
@@ -39,33 +48,137 @@ class GitHubDeployRole(Construct):
                 # Kept: other environments of the account rely on it.
                 removal_policy=cdk.RemovalPolicy.RETAIN,
             )
-            provider_arn = provider.oidc_provider_arn
+            self.arn = provider.oidc_provider_arn
+
+
+class GitHubRole(Construct):
+    """For an hour at most, and never more than these statements: they are its boundary, too.
+
+    Whoever attaches another policy to the role later gives it nothing.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        provider: GitHubProvider,
+        workflows: Workflows,
+        description: str,
+        statements: Sequence[iam.PolicyStatement],
+    ) -> None:
+        super().__init__(scope, id_)
         self.role = iam.Role(
             self,
             "Role",
-            description=f"cdk deploy from {props.repository}, environment {props.environment}",
+            description=f"{description}, from {workflows.repository}, environment {workflows.environment}",
             max_session_duration=cdk.Duration.hours(1),
             assumed_by=iam.WebIdentityPrincipal(
-                provider_arn,
+                provider.arn,
                 conditions={
-                    "StringEquals": {
-                        f"{_ISSUER}:aud": "sts.amazonaws.com",
-                        f"{_ISSUER}:sub": f"repo:{props.repository}:environment:{props.environment}",
-                    }
+                    "StringEquals": {f"{_ISSUER}:aud": "sts.amazonaws.com", f"{_ISSUER}:sub": workflows.subject}
                 },
             ),
         )
-        self.role.add_to_policy(
-            iam.PolicyStatement(
-                actions=["sts:AssumeRole"],
-                resources=[
-                    stack.format_arn(
-                        service="iam",
-                        region="",
-                        resource="role",
-                        resource_name=f"cdk-{_CDK_QUALIFIER}-{role}-{stack.account}-{stack.region}",
-                    )
-                    for role in _CDK_ROLES
-                ],
-            )
+        self.policy = iam.ManagedPolicy(self, "Policy", statements=list(statements))
+        self.role.add_managed_policy(self.policy)
+        iam.PermissionsBoundary.of(self.role).apply(self.policy)
+        cdk.CfnOutput(self, "Arn", value=self.role.role_arn, description=f"For {workflows.subject}")
+
+
+def deploy_role(scope: Construct, id_: str, *, provider: GitHubProvider, workflows: Workflows) -> GitHubRole:
+    """For `cdk deploy`: it may become CDK's own roles, no more."""
+    stack = cdk.Stack.of(scope)
+    roles = [
+        stack.format_arn(
+            service="iam",
+            region="",
+            resource="role",
+            resource_name=f"cdk-{_CDK_QUALIFIER}-{role}-{stack.account}-{stack.region}",
         )
+        for role in _CDK_ROLES
+    ]
+    return GitHubRole(
+        scope,
+        id_,
+        provider=provider,
+        workflows=workflows,
+        description="cdk deploy",
+        statements=[iam.PolicyStatement(actions=["sts:AssumeRole"], resources=roles)],
+    )
+
+
+def release_role(
+    scope: Construct,
+    id_: str,
+    *,
+    provider: GitHubProvider,
+    workflows: Workflows,
+    service: str,
+    stacks: Sequence[str],
+    repository: ecr.IRepository,
+    control: ReleaseControl,
+    ledger: ReleaseLedger,
+) -> GitHubRole:
+    """For a service's own pipeline: it pushes images, has one released, and follows how that goes.
+
+    `stacks` are those that `infra release` looks things up in.
+    """
+    stack = cdk.Stack.of(scope)
+
+    def arn(service: str, resource: str) -> str:
+        return f"arn:aws:{service}:{stack.region}:{stack.account}:{resource}"
+
+    looked_up = [arn("cloudformation", f"stack/{name}/*") for name in stacks]
+    functions = [arn("lambda", f"function:{name}-*") for name in stacks]
+    logs = [arn("logs", f"log-group:/aws/cloudformation/{name}/*") for name in stacks]
+    logs.append(arn("logs", "log-group:/aws/rds/instance/*"))
+    role = GitHubRole(
+        scope,
+        id_,
+        provider=provider,
+        workflows=workflows,
+        description=f"Releases of {service}",
+        statements=[
+            iam.PolicyStatement(
+                actions=[
+                    "ecr:BatchCheckLayerAvailability",
+                    "ecr:BatchGetImage",
+                    "ecr:CompleteLayerUpload",
+                    "ecr:DescribeImages",
+                    "ecr:DescribeImageScanFindings",
+                    "ecr:GetDownloadUrlForLayer",
+                    "ecr:InitiateLayerUpload",
+                    "ecr:PutImage",
+                    "ecr:UploadLayerPart",
+                ],
+                resources=[repository.repository_arn],
+            ),
+            iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[control.handler.function.function_arn]),
+            iam.PolicyStatement(actions=["dynamodb:Query"], resources=[ledger.table.table_arn]),
+            iam.PolicyStatement(actions=["ssm:GetParameter"], resources=[control.parameter_arn]),
+            iam.PolicyStatement(
+                actions=["cloudformation:DescribeStacks", "cloudformation:ListStackResources"], resources=looked_up
+            ),
+            iam.PolicyStatement(actions=["lambda:GetFunctionConfiguration"], resources=functions),
+            iam.PolicyStatement(actions=["logs:GetLogEvents", "logs:FilterLogEvents"], resources=logs),
+            # None of these knows a narrower resource beforehand, and none shows or changes data.
+            iam.PolicyStatement(
+                actions=[
+                    "ecr:GetAuthorizationToken",
+                    "ecs:DescribeServices",
+                    "ecs:DescribeTasks",
+                    "ecs:DescribeTaskDefinition",
+                    "ecs:DescribeServiceDeployments",
+                    "ecs:ListServiceDeployments",
+                    "ecs:ListTasks",
+                    "cloudwatch:DescribeAlarms",
+                    "elasticloadbalancing:DescribeRules",
+                ],
+                resources=["*"],
+            ),
+        ],
+    )
+    for each in (*looked_up, *functions, *logs, "*"):
+        acknowledge(role.policy, allows_on(each), reason="It only looks, at what has no name before it exists.")
+    return role

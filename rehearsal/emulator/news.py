@@ -12,11 +12,11 @@ _STACK = "AWS::CloudFormation::Stack"
 def install() -> None:
     own = stacks._add_event
 
-    def add(stack_id: str, stack_name: str, logical_id: str, kind: str, status: str, reason: str = "",
-            *rest: Any, **options: Any) -> None:  # fmt: skip
-        own(stack_id, stack_name, logical_id, kind, status, reason, *rest, **options)
+    def add(stack_id: str, stack_name: str, logical_id: str, kind: str, *told: Any, **options: Any) -> None:
+        own(stack_id, stack_name, logical_id, kind, *told, **options)
         if kind != _STACK or logical_id != stack_name:
             return
+        status, reason = (*told, "")[:2]
         detail = {
             "stack-id": stack_id,
             "status-details": {"status": status, "status-reason": reason},

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from rehearsal.account import Account
-from rehearsal.promises import data, edge, network, redis, services
+from rehearsal.promises import data, edge, network, redis, releases, services
 from rehearsal.promises.found import Broken
 
 
@@ -50,7 +50,6 @@ PROMISES: tuple[Promise | NotShown, ...] = (
     Promise("Services", "Scaling on CPU and memory", services.autoscaling),
     Promise("Services", "Next.js is hosted", services.frontend),
     Promise("Services", "Blue/green with bake time and alarms", services.blue_green),
-    NotShown("Services", "Traffic moves without a lost request", "the emulator does not carry out blue/green"),
     Promise("Entrance", "Only Cloudflare can connect", network.entrance),
     Promise("Entrance", "Only our own Cloudflare zone is let in", edge.origin_lock),
     Promise("Entrance", "Cloudflare's addresses are followed", edge.ranges_follow),
@@ -67,6 +66,10 @@ PROMISES: tuple[Promise | NotShown, ...] = (
     NotShown("Edge", "A flood is held off", "nobody floods this machine"),
     NotShown("Edge", "S3 sees the User-Agent that the rule sets", "the simulator serves no users"),
     Promise("Images", "ECR with immutable tags and scans", services.images),
+    Promise("Releases", "Traffic moves without a lost request", releases.without_a_lost_request),
+    Promise("Releases", "Migrations come first, and stop what they cannot serve", releases.migrations_come_first),
+    Promise("Releases", "Back in one command", releases.back_in_one_command),
+    NotShown("Releases", "ECS keeps to the stages as they are documented", "deployments are carried out by a stand-in"),
     Promise("Alarms", "Alarms exist and point at topics", services.alarms),
     Promise("Alarms", "Three severities, each with its own listeners", services.subscribers),
     NotShown("Alarms", "An alarm reaches a person", "no e-mail leaves this machine"),

@@ -1,4 +1,4 @@
-"""The runner of migrations on a real PostgreSQL: with Drizzle, with many at once, and with everything that goes wrong."""
+"""The runner of migrations on a real PostgreSQL: with Drizzle, with many at once, with everything that goes wrong."""
 
 import json
 import os
@@ -140,7 +140,8 @@ def test_killed_at_any_moment_the_schema_is_before_or_after(
 FAULTS: dict[str, tuple[Sequence[str], int, str]] = {
     "the SQL is wrong": (("creat table a (id int)",), 1, "syntax error"),
     "the data does not fit": (
-        ("create table a (id int)", "insert into a values (1), (1)", "create unique index on a (id)"), 1, "could not create unique index"),
+        ("create table a (id int)", "insert into a values (1), (1)", "create unique index on a (id)"),
+        1, "could not create unique index"),
     "it may not": (("create role somebody",), 1, "permission denied"),
     "the table is not there": (("alter table nobody add x int",), 1, "does not exist"),
     "it is there already": (("create table a (id int)", "create table a (id int)"), 1, "already exists"),
@@ -166,23 +167,27 @@ def test_what_goes_wrong_in_the_database_leaves_it_as_it_was(
 
 
 @pytest.mark.parametrize(
-    ("command", "variables", "code", "told"),
+    ("command", "variables", "expected"),
     [
-        (("nobody-has-this",), {}, 127, "ENOENT"),
-        (("sh", "-c", "exit 7"), {}, 7, ""),
-        (("sh", "-c", "kill -9 $$"), {}, 137, ""),
-        (("sleep", "60"), {"MIGRATION_SECONDS": "1"}, 124, "took too long"),
-        (DRIZZLE, {"PGPORT": "9"}, 69, "ECONNREFUSED"),
-        (DRIZZLE, {"PGPASSWORD": "wrong"}, 69, "password authentication failed"),
-        (DRIZZLE, {"NODE_EXTRA_CA_CERTS": ""}, 69, "certificate"),
-        ((), {}, 64, "usage"),
-        (DRIZZLE, {"MIGRATION_SECONDS": "soon"}, 64, "usage"),
+        (("nobody-has-this",), {}, (127, "ENOENT")),
+        (("sh", "-c", "exit 7"), {}, (7, "")),
+        (("sh", "-c", "kill -9 $$"), {}, (137, "")),
+        (("sleep", "60"), {"MIGRATION_SECONDS": "1"}, (124, "took too long")),
+        (DRIZZLE, {"PGPORT": "9"}, (69, "ECONNREFUSED")),
+        (DRIZZLE, {"PGPASSWORD": "wrong"}, (69, "password authentication failed")),
+        (DRIZZLE, {"NODE_EXTRA_CA_CERTS": ""}, (69, "certificate")),
+        ((), {}, (64, "usage")),
+        (DRIZZLE, {"MIGRATION_SECONDS": "soon"}, (64, "usage")),
     ],
 )
 def test_what_goes_wrong_around_it_has_an_exit_code_of_its_own(
-    command: Sequence[str], variables: dict[str, str], code: int, told: str,
-    database: Database, image: Callable[..., Path],
-) -> None:  # fmt: skip
+    command: Sequence[str],
+    variables: dict[str, str],
+    expected: tuple[int, str],
+    database: Database,
+    image: Callable[..., Path],
+) -> None:
+    code, told = expected
     done = run(database, image(), command, **variables)
     assert (done.code, done.told["exit"]) == (code, code), done.output
     assert told in done.output

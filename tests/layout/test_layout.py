@@ -40,7 +40,7 @@ def test_importing_the_composition_root_does_nothing() -> None:
 def test_every_direct_dependency_says_why() -> None:
     lines = [line for line in (ROOT / "requirements.in").read_text().splitlines() if line and not line.startswith("#")]
     assert len(lines) > 10
-    assert [line for line in lines if not re.match(r"[a-z0-9-]+(==\S+)?\s+# \S+ \S+", line)] == []
+    assert [line for line in lines if not re.match(r"[a-z0-9-]+(\[\w+\])?(==\S+)?\s+# \S+ \S+", line)] == []
 
 
 def test_every_locked_requirement_is_pinned_and_hashed() -> None:

@@ -1,6 +1,7 @@
 """What AWS refuses, the emulator refuses: small templates with one fault each."""
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -35,7 +36,10 @@ def refusal(cloudformation: Any, request: pytest.FixtureRequest) -> Refusal:
     def of(resources: dict[str, Any]) -> str:
         name = f"s{abs(hash(request.node.name))}"
         cloudformation.create_stack(StackName=name, TemplateBody=json.dumps({"Resources": resources}))
-        stack = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
+        while (stack := cloudformation.describe_stacks(StackName=name)["Stacks"][0])["StackStatus"].endswith(
+            "PROGRESS"
+        ):
+            time.sleep(0.05)
         events = cloudformation.describe_stack_events(StackName=name)["StackEvents"]
         failures = [
             each.get("ResourceStatusReason", "") for each in events if each["ResourceStatus"] == "CREATE_FAILED"

@@ -266,7 +266,8 @@ def test_containers_are_confined(templates: Templates) -> None:
             assert container["User"] == "1000:1000", where
             assert container["LinuxParameters"]["Capabilities"] == {"Drop": ["ALL"]}, where
             assert container.get("Privileged", False) is False, where
-            assert container["LogConfiguration"]["Options"]["mode"] == "non-blocking", where
+            mode = "blocking" if container["Name"] == "migrate" else "non-blocking"
+            assert container["LogConfiguration"]["Options"]["mode"] == mode, where
 
 
 def test_images_come_from_a_parameter(templates: Templates) -> None:
@@ -286,7 +287,12 @@ def test_the_api_gets_redis_and_database_as_secrets(templates: Templates) -> Non
         names = {secret["Name"] for secret in container.get("Secrets", [])}
         plain = {variable["Name"] for variable in container["Environment"]}
         if "/Api/" in where:
-            assert names == {"REDIS_URL", "PGUSER", "PGPASSWORD"}, where
+            is_migration = container["Name"] == "migrate"
+            assert names == {"PGUSER", "PGPASSWORD"} | (set() if is_migration else {"REDIS_URL"}), where
+            login = "Owner" if is_migration else "User"
+            for secret in container["Secrets"]:
+                if secret["Name"].startswith("PG"):
+                    assert f"DatabaseLogins{login}" in json.dumps(secret["ValueFrom"]), where
             assert {"PGHOST", "PGDATABASE", "PGSSLMODE"} <= plain, where
         secretive = re.compile("PASSWORD|SECRET|TOKEN|KEY|DSN|(REDIS|DATABASE)_URL")
         assert [name for name in plain if secretive.search(name)] == [], where
@@ -387,7 +393,9 @@ def test_whichever_way_serves_is_watched_and_gated_and_the_others_stay_within_re
     exported = json.dumps(every_redis["dev/Redis"]["Outputs"])
     assert "InstancesmainUrl" in exported
     assert "InstancesnextUrl" in exported
-    (task,) = [each for _, each in of_type(every_redis, "AWS::ECS::TaskDefinition", name="dev/Api")]
+    (task,) = [
+        each for where, each in of_type(every_redis, "AWS::ECS::TaskDefinition", name="dev/Api") if "Service" in where
+    ]
     secrets = {each["Name"]: each["ValueFrom"] for each in task["Properties"]["ContainerDefinitions"][0]["Secrets"]}
     assert "InstancesnextUrl" in json.dumps(secrets["REDIS_URL"])
 
@@ -427,7 +435,7 @@ def test_a_rotation_is_waited_for(templates: Templates) -> None:
         pattern = rule["Properties"]["EventPattern"]
         assert pattern["source"] == ["aws.secretsmanager"], where
         assert pattern["detail"]["eventName"] == ["RotationSucceeded"], where
-        assert "MasterUserSecret" in json.dumps(pattern["detail"]["additionalEventData"]), where
+        assert "DatabaseLoginsUser" in json.dumps(pattern["detail"]["additionalEventData"]), where
 
 
 def test_logs_and_keys_have_an_end_and_a_rotation(templates: Templates) -> None:

@@ -1,6 +1,5 @@
 """The one function that begins releases and writes down how they end."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import aws_cdk as cdk
@@ -20,8 +19,9 @@ _ENDS = ("UPDATE_COMPLETE", "UPDATE_FAILED", "UPDATE_ROLLBACK_COMPLETE", "UPDATE
 
 @dataclass(frozen=True, kw_only=True)
 class Released:
-    """A service whose releases are controlled."""
+    """The service whose releases are controlled."""
 
+    name: str
     stack: str
     """Name of its stack."""
     parameter: str
@@ -30,39 +30,38 @@ class Released:
 
 
 class ReleaseControl(Construct):
-    """Whoever may call it can release, and nothing else (infra_runtime.release.control)."""
+    """Whoever may call it can release this one service, and nothing else (infra_runtime.release.control)."""
 
-    def __init__(
-        self, scope: Construct, id_: str, *, services: Mapping[str, Released], ledger: ReleaseLedger
-    ) -> None:
+    def __init__(self, scope: Construct, id_: str, *, released: Released, ledger: ReleaseLedger) -> None:
         super().__init__(scope, id_)
         stack = cdk.Stack.of(self)
-        declared = {
-            name: {"stack": each.stack, "parameter": each.parameter, "repository": each.repository.repository_uri}
-            for name, each in services.items()
-        }
+        self.parameter_arn = f"arn:aws:ssm:{stack.region}:{stack.account}:parameter{released.parameter}"
         self.handler = RuntimeFunction(
             self,
             "Handler",
             module="release.control",
-            description="Begins releases, and writes down how they end",
+            description=f"Begins releases of {released.name}, and writes down how they end",
             timeout=cdk.Duration.minutes(1),
-            environment={"SERVICES": stack.to_json_string(declared), "LEDGER": ledger.table.table_name},
+            environment={
+                "SERVICE": released.name,
+                "STACK": released.stack,
+                "PARAMETER": released.parameter,
+                "REPOSITORY": released.repository.repository_uri,
+                "LEDGER": ledger.table.table_name,
+            },
         )
         ledger.grant_writing(self.handler)
-        for each in services.values():
-            self._grant(each)
+        self._grant(released)
         self._grant_looking()
-        prefixes = [self._stack_arn(each.stack) for each in services.values()]
         events.Rule(
             self,
             "Ended",
-            description="A service's stack has come to an end, this way or that",
+            description="The service's stack has come to an end, this way or that",
             event_pattern=events.EventPattern(
                 source=["aws.cloudformation"],
                 detail_type=["CloudFormation Stack Status Change"],
                 detail={
-                    "stack-id": [{"prefix": each} for each in prefixes],
+                    "stack-id": [{"prefix": self._stack_arn(released.stack)}],
                     "status-details": {"status": list(_ENDS)},
                 },
             ),
@@ -74,7 +73,6 @@ class ReleaseControl(Construct):
         return f"arn:aws:cloudformation:{stack.region}:{stack.account}:stack/{name}/"
 
     def _grant(self, released: Released) -> None:
-        stack = cdk.Stack.of(self)
         of_stack = f"{self._stack_arn(released.stack)}*"
         # Its template stays: the function gives none, and the stack's own role does the work.
         self._allow(
@@ -85,8 +83,7 @@ class ReleaseControl(Construct):
             on=of_stack,
         )
         acknowledge(self.handler.policy, allows_on(of_stack), reason="CloudFormation ends a stack's ARN with an id.")
-        parameter = f"arn:aws:ssm:{stack.region}:{stack.account}:parameter{released.parameter}"
-        self._allow("ssm:GetParameter", "ssm:GetParameters", "ssm:PutParameter", on=parameter)
+        self._allow("ssm:GetParameter", "ssm:GetParameters", "ssm:PutParameter", on=self.parameter_arn)
         self._allow("ecr:DescribeImages", on=released.repository.repository_arn)
         self._allow("ecs:DescribeServices", "ecs:ListServiceDeployments", on=released.service.service_arn)
 

@@ -101,6 +101,8 @@ def verify_hook(
     scope: Construct,
     id_: str,
     *,
+    service: str,
+    ledger: ReleaseLedger,
     vpc: ec2.IVpc,
     security_group: ec2.ISecurityGroup,
     cluster: ecs.ICluster,
@@ -117,6 +119,8 @@ def verify_hook(
         description="Asks each task of a new version whether it can serve, before users do",
         timeout=cdk.Duration.minutes(2),
         environment={
+            "SERVICE": service,
+            "LEDGER": ledger.table.table_name,
             "RELEASE_PATH": path,
             "PORT": str(port),
             "CHECKS": ",".join(checks),
@@ -124,6 +128,7 @@ def verify_hook(
         },
         place=InVpc(vpc=vpc, security_group=security_group),
     )
+    ledger.grant_writing(handler)
     return ReleaseHook(
         scope, id_, handler=handler, stage=ecs.DeploymentLifecycleStage.POST_TEST_TRAFFIC_SHIFT, cluster=cluster
     )

@@ -16,6 +16,8 @@ _SUMMARY = (
 )  # fmt: skip
 _own_describe_images = ecr._describe_images
 _own_update_service = ecs._update_service
+_own_task_failed = ecs._record_service_task_failure
+_own_sync_targets = ecs._sync_service_targets
 _own_reconcile = ecs._reconcile_service_tasks
 
 
@@ -78,6 +80,20 @@ def _reconcile(cluster: str, key: str) -> None:
         _own_reconcile(cluster, key)
 
 
+def _sync_targets(cluster: str, service: Mapping[str, Any]) -> None:
+    """Which tasks are in which of the two groups is the deployment's business."""
+    if service["deploymentConfiguration"].get("strategy") != "BLUE_GREEN":
+        _own_sync_targets(cluster, service)
+
+
+def _task_failed(failed: dict[str, Any], **options: Any) -> None:
+    """A deployment of ours has noticed already, and MiniStack would start tasks of its own."""
+    key = f"{failed['clusterArn'].rpartition('/')[2]}/{failed.get('group', '').removeprefix('service:')}"
+    known = ecs._services.get(key, {}).get("deploymentConfiguration", {})
+    if known.get("strategy") != "BLUE_GREEN":
+        _own_task_failed(failed, **options)
+
+
 def _images(request: Mapping[str, Any]) -> Any:
     """With the result of the scan, which the manifest of a rehearsal's image brings along."""
     answered = _own_describe_images(request)
@@ -106,4 +122,6 @@ def install() -> None:
         "UpdateService": _update_service,
     }
     ecs._reconcile_service_tasks = _reconcile
+    ecs._sync_service_targets = _sync_targets
+    ecs._record_service_task_failure = _task_failed
     ecr._describe_images = _images

@@ -22,7 +22,7 @@ _POLL_SECONDS = 0.1
 # The circuit breaker of small services: this many tasks that ended by themselves.
 _FAILED_TASKS = 3
 # A hook that asks for 30 seconds would be a long rehearsal: a second of ECS takes this long.
-_HOOK_SECOND = 0.05
+_HOOK_SECOND = 0.02
 
 deployments: dict[str, dict[str, Any]] = {}
 """By ARN, as DescribeServiceDeployments tells them."""
@@ -166,7 +166,12 @@ class Deployment:
                 healthy.discard(arn)
                 failed += 1
                 self._service["events"].insert(
-                    0, {"id": str(uuid.uuid4()), "createdAt": time.time(), "message": f"task {arn}: {task.why_stopped(arn)}"}
+                    0,
+                    {
+                        "id": str(uuid.uuid4()),
+                        "createdAt": time.time(),
+                        "message": f"task {arn}: {task.why_stopped(arn)}",
+                    },
                 )
                 if failed >= _FAILED_TASKS:
                     raise _Failed(f"tasks failed to start: {task.why_stopped(arn)}")

@@ -23,9 +23,11 @@ def run(request: Mapping[str, Any]) -> Any:
     token = request.get("clientToken")
     if token in _tokens:
         known = ecs._tasks[_tokens[token]]
-        return 200, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps(
-            {"tasks": [ecs._sanitize(known)], "failures": []}, default=str
-        ).encode()
+        return (
+            200,
+            {"Content-Type": "application/x-amz-json-1.1"},
+            json.dumps({"tasks": [ecs._sanitize(known)], "failures": []}, default=str).encode(),
+        )
     answered = _own_run_task({**request, "count": request.get("count", 1)})
     if answered[0] != 200:
         return answered
@@ -44,7 +46,9 @@ def _start(task: dict[str, Any], overrides: Mapping[str, Any]) -> None:
     task["attachments"] = [
         {"type": "ElasticNetworkInterface", "details": [{"name": "privateIPv4Address", "value": address}]}
     ]
-    override = next((each for each in overrides.get("containerOverrides", []) if each["name"] == one["name"]), {})
+    override: Mapping[str, Any] = next(
+        (each for each in overrides.get("containerOverrides", []) if each["name"] == one["name"]), {}
+    )
     arn = task["taskArn"]
     try:
         container = Container(

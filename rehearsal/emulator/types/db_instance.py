@@ -1,8 +1,11 @@
 """AWS::RDS::DBInstance: MiniStack's has no PostgreSQL in it, makes no managed password, and goes although protected."""
 
+import contextlib
 import json
 import os
 import secrets
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,7 @@ from rehearsal.redis.authority import Authority
 from rehearsal.redis.server import own_address
 
 _PORT = 5432
-_SECRET = "MasterUserSecret.SecretArn"
+_LOGIN = "MasterUserSecret.SecretArn"
 _servers: dict[str, Postgres] = {}
 
 
@@ -33,8 +36,25 @@ def _start(physical_id: str, properties: dict[str, Any], secret: str) -> dict[st
     )
     _servers[physical_id] = server
     server.start()
+    group = f"/aws/rds/instance/{physical_id}/postgresql"
+    threading.Thread(target=_export_log, args=(physical_id, group, client("logs")), daemon=True).start()
     rds._instances[physical_id]["Endpoint"] |= {"Address": address, "Port": _PORT}
     return {"Endpoint.Address": address, "Endpoint.Port": str(_PORT)}
+
+
+def _export_log(physical_id: str, group: str, logs: Any) -> None:
+    """As RDS does: to a log group that it makes itself. Ends with the server."""
+    with contextlib.suppress(logs.exceptions.ResourceAlreadyExistsException):
+        logs.create_log_group(logGroupName=group)
+    where, told = {"logGroupName": group, "logStreamName": f"{physical_id}.0"}, 0
+    logs.create_log_stream(**where)
+    while (server := _servers.get(physical_id)) is not None:
+        whole, _, _ = server.log(told).rpartition("\n")
+        if whole:
+            told += len(whole.encode()) + 1
+            now = int(time.time() * 1000)
+            logs.put_log_events(**where, logEvents=[{"timestamp": now, "message": line} for line in whole.split("\n")])
+        time.sleep(0.3)
 
 
 def _manage_password(physical_id: str, properties: dict[str, Any]) -> str:
@@ -54,12 +74,12 @@ def install() -> None:
     def with_secret(physical_id: str, attributes: dict[str, Any], properties: dict[str, Any]) -> dict[str, Any]:
         if str(properties.get("ManageMasterUserPassword", "")).lower() != "true":
             return attributes
-        return {**attributes, _SECRET: _manage_password(physical_id, properties)}
+        return {**attributes, _LOGIN: _manage_password(physical_id, properties)}
 
     def create(logical_id: str, properties: dict[str, Any], stack_name: str) -> tuple[str, dict[str, Any]]:
         physical_id, attributes = own["create"](logical_id, properties, stack_name)
         attributes = with_secret(physical_id, attributes, properties)
-        return physical_id, {**attributes, **_start(physical_id, properties, attributes[_SECRET])}
+        return physical_id, {**attributes, **_start(physical_id, properties, attributes[_LOGIN])}
 
     def update(
         physical_id: str, old: dict[str, Any], new: dict[str, Any], stack_name: str, logical_id: str | None = None

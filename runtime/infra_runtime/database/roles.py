@@ -71,4 +71,4 @@ def _create(connection: Connection, name: str, options: str) -> None:
 
 
 def _run(connection: Connection, statement: str, *names: str) -> None:
-    connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))  # type: ignore[arg-type]
+    connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))

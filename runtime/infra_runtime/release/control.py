@@ -28,8 +28,9 @@ _LONGEST_NOTE = 1000
 
 def handler(event: Mapping[str, Any], context: object) -> Any:
     """From `infra release` or a pipeline: {"action": "check" | "start", …}; or CloudFormation's change of status."""
-    services = {name: Service(name, **each) for name, each in json.loads(os.environ["SERVICES"]).items()}
-    control = Control(boto3, Ledger(boto3.client("dynamodb"), os.environ["LEDGER"]), services)
+    names = ("SERVICE", "STACK", "PARAMETER", "REPOSITORY")
+    service = Service(*(os.environ[name] for name in names))
+    control = Control(boto3, Ledger(boto3.client("dynamodb"), os.environ["LEDGER"]), service)
     if "detail" in event:
         return control.settle(event["detail"])
     return control.asked(event)
@@ -38,22 +39,22 @@ def handler(event: Mapping[str, Any], context: object) -> Any:
 @dataclass(frozen=True)
 class Control:
     clients: Any
+    """`client(service)` as boto3 has it."""
     ledger: Ledger
-    services: Mapping[str, Service]
+    service: Service
 
     def asked(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """{"problems": …} and, when there are none and it was begun, {"id": …}."""
-        service = self.services[event["service"]]
         kind = event.get("kind", "release")
-        problems = [*self._busy(service), *Preflight(self.clients, service).problems(event["image"], kind)]
+        problems = [*self._busy(), *Preflight(self.clients, self.service).problems(event["image"], kind)]
         answer: dict[str, Any] = {"problems": [asdict(each) for each in problems]}
         if problems or event["action"] == "check":
             return answer
-        release = self._begun(service, event, kind)
+        release = self._begun(event, kind)
         try:
-            self._update(service, release)
+            self._update(release)
         except ClientError as error:
-            self._end(service, release, "failed", f"CloudFormation did not begin: {error}")
+            self._end(release, "failed", f"CloudFormation did not begin: {error}")
             problem = Problem("stack", str(error), "nothing was changed")
             return {"problems": [asdict(problem)]}
         return {**answer, "id": release.id}
@@ -61,42 +62,38 @@ class Control:
     def settle(self, detail: Mapping[str, Any]) -> None:
         """CloudFormation's news of a stack. Whatever is not the end of a release of ours is none of our business."""
         token = detail.get("client-request-token")
-        stack = detail["stack-id"].split("/")[1]
-        service = next((each for each in self.services.values() if each.stack == stack), None)
-        if service is None or not token:
-            return
-        release = next((each for each in self.ledger.releases(service.name) if each.id == token), None)
+        release = next((each for each in self.ledger.releases(self.service.name) if each.id == token), None)
         if release is not None and release.outcome == "running":
-            self._settle(service, release, detail["status-details"]["status"])
+            self._settle(release, detail["status-details"]["status"])
 
-    def _settle(self, service: Service, release: Release, status: str) -> None:
+    def _settle(self, release: Release, status: str) -> None:
         if status == "UPDATE_COMPLETE":
-            self._end(service, release, "succeeded", None)
+            self._end(release, "succeeded", None)
         elif status.endswith("_FAILED") or status == "UPDATE_ROLLBACK_COMPLETE":
-            self._end(service, release, "failed", self._why(service) or status)
+            self._end(release, "failed", self._why() or status)
 
-    def _busy(self, service: Service) -> list[Problem]:
-        newest = self.ledger.newest(service.name)
+    def _busy(self) -> list[Problem]:
+        newest = self.ledger.newest(self.service.name)
         if newest is None or newest.outcome != "running":
             return []
-        status = stack_of(self.clients, service.stack)["StackStatus"]
+        status = stack_of(self.clients, self.service.stack)["StackStatus"]
         if status.endswith("_IN_PROGRESS"):
-            return [Problem("release", f"{newest.id} by {newest.who} is under way", f"infra status, then wait for it")]
+            return [Problem("release", f"{newest.id} by {newest.who} is under way", "infra status, then wait for it")]
         # The news of its end never came.
-        self._settle(service, newest, status)
+        self._settle(newest, status)
         return []
 
-    def _begun(self, service: Service, event: Mapping[str, Any], kind: Any) -> Release:
+    def _begun(self, event: Mapping[str, Any], kind: Any) -> Release:
         ssm, cloudformation = self.clients.client("ssm"), self.clients.client("cloudformation")
         now = datetime.now(UTC)
-        body = cloudformation.get_template(StackName=service.stack)["TemplateBody"]
+        body = cloudformation.get_template(StackName=self.service.stack)["TemplateBody"]
         text = body if isinstance(body, str) else json.dumps(body, sort_keys=True)
         release = Release(
-            service=service.name,
+            service=self.service.name,
             id=new_id(now, secrets.token_hex(3)),
             kind=kind,
             image=event["image"],
-            previous=ssm.get_parameter(Name=service.parameter)["Parameter"]["Value"],
+            previous=ssm.get_parameter(Name=self.service.parameter)["Parameter"]["Value"],
             who=str(event["who"])[:200],
             began=now.isoformat(timespec="seconds"),
             template=hashlib.sha256(text.encode()).hexdigest()[:16],
@@ -105,11 +102,11 @@ class Control:
         self.ledger.begin(release)
         return release
 
-    def _update(self, service: Service, release: Release) -> None:
-        self._point(service, release.image)
-        stack = stack_of(self.clients, service.stack)
+    def _update(self, release: Release) -> None:
+        self._point(release.image)
+        stack = stack_of(self.clients, self.service.stack)
         self.clients.client("cloudformation").update_stack(
-            StackName=service.stack,
+            StackName=self.service.stack,
             UsePreviousTemplate=True,
             Parameters=[
                 {"ParameterKey": each["ParameterKey"], "UsePreviousValue": True} for each in stack["Parameters"]
@@ -117,22 +114,22 @@ class Control:
             Capabilities=stack.get("Capabilities", []),
             ClientRequestToken=release.id,
         )
-        logger.info("%s: %s begins, %s", service.name, release.id, release.image)
+        logger.info("%s: %s begins, %s", self.service.name, release.id, release.image)
 
-    def _end(self, service: Service, release: Release, outcome: Outcome, reason: str | None) -> None:
+    def _end(self, release: Release, outcome: Outcome, reason: str | None) -> None:
         """A release that failed leaves the parameter as it was: the next deployment is not to try it again."""
         if outcome == "failed":
-            self._point(service, release.previous)
+            self._point(release.previous)
         when = datetime.now(UTC).isoformat(timespec="seconds")
-        self.ledger.end(service.name, release.id, outcome=outcome, when=when, reason=reason)
-        logger.info("%s: %s %s %s", service.name, release.id, outcome, reason or "")
+        self.ledger.end(self.service.name, release.id, outcome=outcome, when=when, reason=reason)
+        logger.info("%s: %s %s %s", self.service.name, release.id, outcome, reason or "")
 
-    def _point(self, service: Service, image: str) -> None:
-        self.clients.client("ssm").put_parameter(Name=service.parameter, Value=image, Overwrite=True)
+    def _point(self, image: str) -> None:
+        self.clients.client("ssm").put_parameter(Name=self.service.parameter, Value=image, Overwrite=True)
 
-    def _why(self, service: Service) -> str | None:
+    def _why(self) -> str | None:
         """In ECS's own words, of the newest deployment."""
-        found = service_of(self.clients, service.stack)
+        found = service_of(self.clients, self.service.stack)
         ecs = self.clients.client("ecs")
         listed = ecs.list_service_deployments(cluster=found["clusterArn"], service=found["serviceArn"])
         arns = [each["serviceDeploymentArn"] for each in listed["serviceDeployments"]][:10]

@@ -1,13 +1,14 @@
 """The ledger of releases, in one DynamoDB table: an item for each, by service and then by time."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
 Outcome = Literal["running", "succeeded", "failed"]
 _MOST = 200
+_DOCUMENTS = ("migration", "complaints")  # kept as JSON
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +32,8 @@ class Release:
     note: str | None = None
     migration: Mapping[str, Any] = field(default_factory=dict)
     """What the runner told: `before` and `after` are digests of the schema, `breaks` what became impossible."""
+    complaints: Sequence[str] = ()
+    """What the checks of the new tasks had against them."""
 
     @property
     def breaks(self) -> list[str]:
@@ -69,7 +72,7 @@ class Ledger:
             return False
         return True
 
-    def migrated(self, service: str, migration: Mapping[str, Any]) -> None:
+    def note(self, service: str, what: Literal["migration", "complaints"], found: object) -> None:
         """Of the release that is under way; a deployment that is none (a rotation, `cdk deploy`) has no entry."""
         newest = self.newest(service)
         if newest is None or newest.outcome != "running":
@@ -77,8 +80,9 @@ class Ledger:
         self.dynamodb.update_item(
             TableName=self.table,
             Key={"service": {"S": service}, "id": {"S": newest.id}},
-            UpdateExpression="SET migration = :m",
-            ExpressionAttributeValues={":m": _value(json.dumps(migration))},
+            UpdateExpression="SET #w = :w",
+            ExpressionAttributeNames={"#w": what},
+            ExpressionAttributeValues={":w": _value(json.dumps(found))},
         )
 
     def newest(self, service: str) -> Release | None:
@@ -103,10 +107,10 @@ def _value(value: str | None) -> dict[str, Any]:
 
 
 def _item(release: Release) -> dict[str, Any]:
-    plain = {**vars(release), "migration": json.dumps(release.migration)}
+    plain = {**vars(release), **{each: json.dumps(getattr(release, each)) for each in _DOCUMENTS}}
     return {key: _value(value) for key, value in plain.items()}
 
 
 def _release(item: Mapping[str, Any]) -> Release:
     plain = {key: value.get("S") for key, value in item.items() if key in Release.__dataclass_fields__}
-    return Release(**{**plain, "migration": json.loads(plain.get("migration") or "{}")})
+    return Release(**{**plain, **{each: json.loads(plain[each]) for each in _DOCUMENTS}})

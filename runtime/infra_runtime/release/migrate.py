@@ -103,8 +103,9 @@ class Migrate:
             lines = self._lines(task["taskArn"], definition)
         told = _told(lines)
         reason = told.get("error") or container.get("reason") or task.get("stoppedReason") or ""
-        self.ledger.migrated(
+        self.ledger.note(
             self.service,
+            "migration",
             {**told, "exit": code, "task": task["taskArn"]}
             | ({} if code == 0 else {"reason": reason, "lines": lines[-_LINES_TOLD:]}),
         )

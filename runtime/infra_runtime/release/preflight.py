@@ -97,7 +97,9 @@ class Preflight:
         alarms = self.clients.client("cloudwatch").describe_alarms(AlarmNames=names)["MetricAlarms"]
         for alarm in alarms:
             if alarm["StateValue"] == "ALARM":
-                yield Problem("alarm", f"{alarm['AlarmName']} is on, and would send nothing back", "wait until it is off")
+                yield Problem(
+                    "alarm", f"{alarm['AlarmName']} is on, and would send nothing back", "wait until it is off"
+                )
         for name in sorted(set(names) - {each["AlarmName"] for each in alarms}):
             yield Problem("alarm", f"{name} does not exist", f"deploy {self.service.stack}")
 
@@ -112,7 +114,9 @@ class Preflight:
         states = [each["TargetHealth"]["State"] for each in health["TargetHealthDescriptions"]]
         if "healthy" not in states:
             yield Problem(
-                "traffic", "production points at a target group without a healthy target", "docs/runbooks/service-down.md"
+                "traffic",
+                "production points at a target group without a healthy target",
+                "docs/runbooks/service-down.md",
             )
 
 

@@ -60,9 +60,9 @@ def revision_of(ecs: Any, asked: Asked) -> Revision:
 
 
 def containers_of(ecs: Any, task_definition: str) -> Sequence[Mapping[str, Any]]:
-    found: Sequence[Mapping[str, Any]] = ecs.describe_task_definition(taskDefinition=task_definition)[
-        "taskDefinition"
-    ]["containerDefinitions"]
+    found: Sequence[Mapping[str, Any]] = ecs.describe_task_definition(taskDefinition=task_definition)["taskDefinition"][
+        "containerDefinitions"
+    ]
     return found
 
 

@@ -10,10 +10,12 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from infra_runtime.aws import client
+from infra_runtime.release.ledger import Ledger
 from infra_runtime.release.revision import Answer, Asked, Revision, answer, revision_of
 
 logger = logging.getLogger(__name__)
@@ -24,6 +26,8 @@ _ATTEMPTS = 3
 _PAUSE_SECONDS = 5
 _PATIENCE_SECONDS = 5
 _MOST_BYTES = 65_536
+_AT_ONCE = 32
+_MOST_TOLD = 10
 
 
 def handler(event: Mapping[str, Any], context: object) -> Answer:
@@ -33,8 +37,14 @@ def handler(event: Mapping[str, Any], context: object) -> Answer:
         port=int(os.environ["PORT"]),
         checks=[each for each in os.environ["CHECKS"].split(",") if each],
         bootstrap=os.environ["BOOTSTRAP_IMAGE"],
+        ledger=Ledger(client("dynamodb"), os.environ["LEDGER"]),
+        service=os.environ["SERVICE"],
     )
     return hook.answer(Asked.of(event))
+
+
+class _Final(Exception):
+    """What no patience mends."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +55,8 @@ class Verify:
     checks: Sequence[str]
     """What every answer has to call `ok`."""
     bootstrap: str
+    ledger: Ledger
+    service: str
     sleep: Callable[[float], None] = time.sleep
 
     def answer(self, asked: Asked) -> Answer:
@@ -56,12 +68,13 @@ class Verify:
         if not addresses:
             logger.error("no task of %s runs", revision.task_definition)
             return answer("FAILED")
-        failed = False
-        for address in addresses:
-            if wrong := self._ask(address, revision.image):
-                logger.error("the new task at %s cannot serve: %s", address, wrong)
-                failed = True
-        if failed:
+        # At once: one after the other, a large service would take longer than a function may.
+        with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
+            wrongs = list(pool.map(lambda address: self._ask(address, revision.image), addresses))
+        complaints = [f"{address}: {wrong}" for address, wrong in zip(addresses, wrongs, strict=True) if wrong]
+        if complaints:
+            logger.error("new tasks cannot serve: %s", "; ".join(complaints))
+            self.ledger.note(self.service, "complaints", complaints[:_MOST_TOLD])
             return answer("FAILED")
         logger.info("%d tasks of %s can serve", len(addresses), revision.image)
         return answer("SUCCEEDED")
@@ -89,7 +102,10 @@ class Verify:
         for attempt in range(_ATTEMPTS):
             if attempt:
                 self.sleep(_PAUSE_SECONDS)
-            wrong = self._look(f"http://{address}:{self.port}{self.path}", version)
+            try:
+                wrong = self._look(f"http://{address}:{self.port}{self.path}", version)
+            except _Final as error:
+                return str(error)
             if wrong is None:
                 return None
         return wrong
@@ -99,12 +115,14 @@ class Verify:
             with urllib.request.urlopen(url, timeout=_PATIENCE_SECONDS) as response:
                 document = json.loads(response.read(_MOST_BYTES))
         except urllib.error.HTTPError as error:
+            if error.code == 404:
+                raise _Final(f"{self.path} answers 404; see docs/application-contract.md") from None
             return f"{self.path} answers {error.code}"
         except (OSError, ValueError) as error:
             return f"{self.path}: {error}"
         if not isinstance(document, Mapping) or document.get("version") != version:
             told = document.get("version") if isinstance(document, Mapping) else document
-            return f"{self.path}: version is {str(told)[:100]!r}, RELEASE was {version!r}"
+            raise _Final(f"{self.path}: version is {str(told)[:100]!r}, RELEASE was {version!r}")
         checks = document.get("checks", {})
         for name in (*self.checks, *(set(checks) - set(self.checks))):
             if (told := checks.get(name)) != "ok":

@@ -11,7 +11,7 @@ from infra_runtime.custom_resource import Request
 from infra_runtime.database import logins
 from infra_runtime.database.connection import Login
 from infra_runtime.database.names import OWNER, USER, other_login
-from infra_runtime.database.roles import Limits, prepare
+from infra_runtime.database.roles import Limits, prepare, set_password
 from infra_runtime.database.rotation import LoginRotation
 from infra_runtime.secret_values import Secrets
 from tests.databases import LOCK_MS, Database
@@ -34,7 +34,7 @@ def test_the_owner_makes_what_the_user_reads_and_writes(database: Database) -> N
 def test_the_other_login_of_the_owner_changes_what_the_first_has_made(database: Database) -> None:
     other = Login(other_login(database.owner.username), "another password")
     with database.as_(database.master) as master:
-        logins.set_password(master, other)
+        set_password(master, other)
     with database.as_(database.owner) as first, database.as_(other) as second:
         first.execute("create table t (id int)")
         second.execute("alter table t add name text")
@@ -55,7 +55,7 @@ def test_what_the_master_made_before_belongs_to_the_owner(databases: Callable[..
         for _ in range(2):
             prepare(master, Limits(lock_ms=200, statement_ms=20_000))
         for login in (database.owner, database.user):
-            logins.set_password(master, login)
+            set_password(master, login)
     with database.as_(database.owner) as owner:
         owner.execute("alter table old add name text")
     with database.as_(database.user) as user:
@@ -76,8 +76,8 @@ def test_the_password_never_reaches_the_server(database: Database) -> None:
         root.execute("select pg_reload_conf()")
     try:
         with database.as_(database.master) as master:
-            logins.set_password(master, Login(database.user.username, "a-password-to-look-for"))
-            logins.set_password(master, database.user)
+            set_password(master, Login(database.user.username, "a-password-to-look-for"))
+            set_password(master, database.user)
     finally:
         with database.server.inside("postgres") as root:
             root.execute("alter system reset log_statement")
@@ -121,7 +121,7 @@ def test_a_password_that_does_not_work_does_not_count(
 ) -> None:
     rotating, manager = rotation
     with database.as_(database.master) as master:
-        logins.set_password(master, Login(other_login(database.user.username), "not the new one"))
+        set_password(master, Login(other_login(database.user.username), "not the new one"))
     rotating.step("createSecret")
     with pytest.raises(psycopg.OperationalError):
         rotating.step("testSecret")

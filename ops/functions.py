@@ -1,0 +1,46 @@
+"""Functions of ours in an account: found in their stack, and asked."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from ops.errors import OperatorError
+
+
+class Clients(Protocol):
+    """As boto3's session makes them."""
+
+    def client(self, service: str, /) -> Any: ...
+
+
+def resources(clients: Clients, stack: str, kind: str) -> list[str]:
+    """Physical ids of the stack's resources of one type; what boto3 raises when there is no such stack."""
+    pages = clients.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack)
+    return [
+        each["PhysicalResourceId"]
+        for page in pages
+        for each in page["StackResourceSummaries"]
+        if each["ResourceType"] == kind
+    ]
+
+
+def find(clients: Clients, stack: str, module: str, variables: Mapping[str, str], *, what: str) -> str:
+    """Name of the function that runs `infra_runtime.<module>` with these variables. Raises `OperatorError`."""
+    functions = clients.client("lambda")
+    for name in resources(clients, stack, "AWS::Lambda::Function"):
+        found = functions.get_function_configuration(FunctionName=name)
+        has = found.get("Environment", {}).get("Variables", {})
+        if found["Handler"] == f"infra_runtime.{module}.handler" and variables.items() <= has.items():
+            return name
+    raise OperatorError(f"{stack}: there is no {what} in it; deploy it first")
+
+
+def ask(clients: Clients, function: str, event: Mapping[str, Any], *, what: str) -> Any:
+    """What it answers. Raises `OperatorError` when it fails, and what boto3 raises."""
+    answer = clients.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event).encode())
+    document = json.loads(answer["Payload"].read().decode())
+    if "FunctionError" in answer:
+        # Of the function's own making, so without a secret in it; its log has the rest.
+        told = document.get("errorMessage", "")
+        raise OperatorError(f"{what} failed: {told}; its log: aws logs tail /aws/lambda/{function}")
+    return document

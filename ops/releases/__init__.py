@@ -1,0 +1,1 @@
+"""Releases: begun, followed, looked up and taken back."""

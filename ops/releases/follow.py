@@ -1,0 +1,181 @@
+"""A deployment, told line by line while it happens; and why, when it does not."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console
+
+from infra_runtime.database.names import OWNER
+from infra_runtime.release.ledger import Release
+from infra_runtime.release.migrate import started_by
+from infra_runtime.release.preflight import stack_of
+from infra_runtime.release.revision import APP, containers_of
+from ops.functions import resources
+from ops.releases.place import Place
+
+_EVERY_SECONDS = 1.0
+_LEDGER_SECONDS = 60.0
+_LINES = 20
+_STAGES = {
+    "RECONCILE_SERVICE": "ECS looks at what runs",
+    "PRE_SCALE_UP": "migrations, before anything new starts",
+    "SCALE_UP": "the new tasks start, beside the old ones",
+    "POST_SCALE_UP": "the new tasks run; nobody uses them",
+    "TEST_TRAFFIC_SHIFT": "test traffic moves to the new tasks",
+    "POST_TEST_TRAFFIC_SHIFT": "each new task is asked whether it can serve",
+    "PRODUCTION_TRAFFIC_SHIFT": "users move to the new tasks",
+    "POST_PRODUCTION_TRAFFIC_SHIFT": "users are on the new tasks",
+    "BAKE_TIME": "the old tasks stay ready, should an alarm go off",
+    "CLEAN_UP": "the old tasks end",
+}
+
+
+class Follower:
+    """Prints what is new at each look; the last look is the one after which the stack is at rest."""
+
+    def __init__(self, place: Place, release: Release, console: Console) -> None:
+        self._place, self._release, self._console = place, release, console
+        self._began = datetime.fromisoformat(release.began)
+        self._since = int(self._began.timestamp() * 1000)
+        self._said: set[str] = set()
+        self._log_token: str | None = None
+        self._deployment: Mapping[str, Any] | None = None
+        self._bake_began: datetime | None = None
+
+    def follow(self, *, every: float = _EVERY_SECONDS, sleep: Callable[[float], None] = time.sleep) -> Release:
+        """Until it is over. Returns the release as the ledger has it then."""
+        while True:
+            resting = not stack_of(self._place.clients, self._place.stack)["StackStatus"].endswith("_IN_PROGRESS")
+            self._look()
+            if resting:
+                return self._ended(sleep)
+            sleep(every)
+
+    def _say(self, text: str, *, once: bool = True) -> None:
+        if once and text in self._said:
+            return
+        self._said.add(text)
+        self._console.print(f"  {datetime.now(UTC):%H:%M:%S}  {text}", highlight=False, markup=False)
+
+    def _look(self) -> None:
+        self._deployment = self._newest() or self._deployment
+        if (deployment := self._deployment) is None:
+            self._say("CloudFormation prepares the new revision")
+            return
+        stage = deployment.get("lifecycleStage", "PENDING")
+        self._say(f"{stage}: {_STAGES.get(stage, '')}")
+        self._migration_log(deployment["serviceDeploymentArn"])
+        target = deployment["targetServiceRevision"]
+        if wanted := target.get("requestedTaskCount"):
+            self._say(f"{target.get('runningTaskCount', 0)} of {wanted} new tasks are healthy")
+        if stage == "BAKE_TIME":
+            self._baking(int(deployment["deploymentConfiguration"].get("bakeTimeInMinutes", 0)))
+        if "rollback" in deployment:
+            self._say(f"it goes back: {deployment['rollback'].get('reason', '')}")
+
+    def _newest(self) -> Mapping[str, Any] | None:
+        service, ecs = self._place.described(), self._place.clients.client("ecs")
+        listed = ecs.list_service_deployments(cluster=service["clusterArn"], service=service["serviceArn"])
+        mine = [each for each in listed["serviceDeployments"] if each["createdAt"] >= self._began]
+        if not mine:
+            return None
+        # The first one: a rollback of the stack that follows is not the release.
+        arn = min(mine, key=lambda each: each["createdAt"])["serviceDeploymentArn"]
+        found: Mapping[str, Any] = ecs.describe_service_deployments(serviceDeploymentArns=[arn])["serviceDeployments"][
+            0
+        ]
+        return found
+
+    def _baking(self, minutes: int) -> None:
+        self._bake_began = self._bake_began or datetime.now(UTC)
+        left = minutes - int((datetime.now(UTC) - self._bake_began).total_seconds() // 60)
+        self._say(f"about {max(left, 0)} of {minutes} minutes to go")
+
+    def _migration_log(self, deployment: str) -> None:
+        service, ecs = self._place.described(), self._place.clients.client("ecs")
+        tasks = [
+            arn
+            for status in ("RUNNING", "STOPPED")
+            for arn in ecs.list_tasks(
+                cluster=service["clusterArn"], startedBy=started_by(deployment), desiredStatus=status
+            )["taskArns"]
+        ]
+        if not tasks:
+            return
+        (task,) = ecs.describe_tasks(cluster=service["clusterArn"], tasks=tasks[:1])["tasks"]
+        (container,) = containers_of(ecs, task["taskDefinitionArn"])
+        for line in self._new_lines(container, tasks[0]):
+            self._say(f"  | {line}", once=False)
+
+    def _new_lines(self, container: Mapping[str, Any], task: str) -> Iterator[str]:
+        logs = self._place.clients.client("logs")
+        after = {"nextToken": self._log_token} if self._log_token else {}
+        try:
+            found = logs.get_log_events(**_stream(container, task), startFromHead=True, **after)
+        except logs.exceptions.ResourceNotFoundException:
+            return
+        self._log_token = found["nextForwardToken"]
+        yield from (each["message"].rstrip() for each in found["events"] if each["message"].strip())
+
+    def _ended(self, sleep: Callable[[float], None]) -> Release:
+        give_up = time.monotonic() + _LEDGER_SECONDS
+        while True:
+            found = next(
+                each for each in self._place.ledger.releases(self._release.service) if each.id == self._release.id
+            )
+            if found.outcome != "running" or time.monotonic() > give_up:
+                return found
+            sleep(0.5)
+
+    def reasons(self) -> Iterator[str]:
+        """Why it failed, as far as AWS knows: stopped tasks and their last lines, what PostgreSQL refused."""
+        yield from self._stopped_tasks()
+        yield from self._database_errors()
+
+    def _database_errors(self) -> Iterator[str]:
+        """What PostgreSQL has refused to a migration: drizzle-kit ends with 1 and does not say why."""
+        databases = resources(self._place.clients, self._place.stack_called("data"), "AWS::RDS::DBInstance")
+        logs = self._place.clients.client("logs")
+        for each in databases:
+            try:
+                events = logs.filter_log_events(
+                    logGroupName=f"/aws/rds/instance/{each}/postgresql", startTime=self._since, filterPattern="ERROR"
+                )["events"]
+            except logs.exceptions.ResourceNotFoundException:
+                continue
+            told = [each["message"] for each in events if f":{OWNER}_" in each["message"]]
+            yield from (f"PostgreSQL: {line.partition('ERROR:')[2].strip()}" for line in told[-_LINES:])
+
+    def _stopped_tasks(self) -> Iterator[str]:
+        service, ecs = self._place.described(), self._place.clients.client("ecs")
+        arns = ecs.list_tasks(
+            cluster=service["clusterArn"], serviceName=service["serviceName"], desiredStatus="STOPPED"
+        )["taskArns"]
+        tasks = ecs.describe_tasks(cluster=service["clusterArn"], tasks=arns[:10])["tasks"] if arns else []
+        for task in tasks:
+            by_itself = task.get("stopCode") in ("EssentialContainerExited", "TaskFailedToStart")
+            if task["createdAt"] < self._began or not by_itself:
+                continue
+            (one,) = task["containers"]
+            yield f"task {task['taskArn'].rpartition('/')[2]}: {task['stoppedReason']}, exit code {one.get('exitCode')}"
+            (container,) = [each for each in containers_of(ecs, task["taskDefinitionArn"]) if each["name"] == APP]
+            yield from (f"  | {line}" for line in self._last_lines(_stream(container, task["taskArn"])))
+            return  # the others say the same
+
+    def _last_lines(self, stream: Mapping[str, str]) -> Iterator[str]:
+        logs = self._place.clients.client("logs")
+        try:
+            events = logs.get_log_events(**stream, startFromHead=False, limit=_LINES)["events"]
+        except logs.exceptions.ResourceNotFoundException:
+            return
+        yield from (each["message"].rstrip() for each in events)
+
+
+def _stream(container: Mapping[str, Any], task: str) -> dict[str, str]:
+    options = container["logConfiguration"]["options"]
+    return {
+        "logGroupName": options["awslogs-group"],
+        "logStreamName": f"{options['awslogs-stream-prefix']}/{container['name']}/{task.rpartition('/')[2]}",
+    }

@@ -1,0 +1,100 @@
+"""A release, as its user sees it: nothing. And what becomes of one that should not have been."""
+
+import io
+
+from rich.console import Console
+
+from ops.errors import OperatorError
+from ops.releases import commands
+from ops.releases.place import Place
+from rehearsal.account import Account
+from rehearsal.product import FIRST
+from rehearsal.promises.found import require
+from rehearsal.push import push
+from rehearsal.traffic import Traffic, traffic
+
+SECOND = "alter table visitors add email text"
+
+
+def place_of(account: Account) -> Place:
+    return Place(account.name, account.environment, "api", account)
+
+
+def release(account: Account, image: str) -> str:
+    """What `infra release` says. Raises `OperatorError`, with what it has said before in its notes."""
+    told = io.StringIO()
+    try:
+        commands.release(place_of(account), image, Console(file=told, width=200), note=None, check_only=False)
+    except OperatorError as error:
+        error.add_note(told.getvalue())
+        raise
+    return told.getvalue()
+
+
+def first_release(account: Account) -> str:
+    """Something to go on from; returns the image that runs."""
+    place = place_of(account)
+    if place.image() == account.environment.bootstrap_image:
+        release(account, push(account, "api", "first"))
+    return place.image()
+
+
+def without_a_lost_request(account: Account) -> str:
+    before = first_release(account)
+    after = push(account, "api", "second", (FIRST, SECOND))
+    with traffic(account).flowing() as users:
+        told = release(account, after)
+    require("succeeded" in told, told)
+    require(not users.failures, f"{len(users.failures)} requests failed: {users.failures[:3]}")
+    require(set(users.versions) == {before, after}, f"versions seen: {len(users.versions)}")
+    return f"{users.requests} requests while it happened, none lost; {_tasks(account)}"
+
+
+def _tasks(account: Account) -> str:
+    service = account.service("Api")
+    return f"{service['runningCount']} tasks were replaced, by way of a real nginx"
+
+
+def _refused(account: Account, image: str, users: Traffic) -> tuple[str, str]:
+    """(what was told, how far the deployment came) of a release that has to fail, with nobody noticing."""
+    before = place_of(account).image()
+    try:
+        told = release(account, image)
+    except OperatorError as error:
+        told = "\n".join([str(error), *error.__notes__])
+    else:
+        require(False, f"it was released: {told}")
+    require(place_of(account).image() == before, "the parameter still says the failed image")
+    require(users.ask("/")["version"] == before, "something else serves")
+    service = account.service("Api")
+    deployments = account.client("ecs").list_service_deployments(
+        cluster=service["clusterArn"], service=service["serviceArn"]
+    )["serviceDeployments"]
+    (newest,) = account.client("ecs").describe_service_deployments(
+        serviceDeploymentArns=[deployments[0]["serviceDeploymentArn"]]
+    )["serviceDeployments"]
+    require(newest["status"] == "ROLLBACK_SUCCESSFUL", newest["status"])
+    return told, newest["lifecycleStage"]
+
+
+def migrations_come_first(account: Account) -> str:
+    first_release(account)
+    spoiled = push(account, "api", "spoiled", (FIRST, SECOND, "alter table nobody add x int"))
+    with traffic(account).flowing() as users:
+        told, stage = _refused(account, spoiled, users)
+    require(stage == "PRE_SCALE_UP", f"it came as far as {stage}")
+    require('relation "nobody" does not exist' in told, f"the reason is not told: {told}")
+    require(not users.failures, f"{len(users.failures)} requests failed: {users.failures[:3]}")
+    return f"drizzle-kit on PostgreSQL; a failing one ended it at {stage}, {users.requests} requests, none lost"
+
+
+def back_in_one_command(account: Account) -> str:
+    place = place_of(account)
+    running = place.image()
+    with traffic(account).flowing() as users:
+        commands.rollback(place, None, Console(file=io.StringIO()), accept_schema=False, note=None)
+    require(place.image() != running, "the same image runs")
+    require(users.ask("/")["version"] == place.image(), "something else serves")
+    require(not users.failures, f"{len(users.failures)} requests failed: {users.failures[:3]}")
+    release(account, running)
+    return f"to the digest before, and forward again; {users.requests} requests, none lost"

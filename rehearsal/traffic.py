@@ -1,0 +1,74 @@
+"""Users, as many as a test needs: requests without a pause, and what became of each."""
+
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.client import HTTPConnection
+from typing import Any
+
+from rehearsal.account import Account
+
+# One quick path that asks the database, and one that is under way while tasks come and go.
+_PATHS = ("/", "/", "/", "/slow")
+_USERS = 3
+_PATIENCE_SECONDS = 10.0
+
+
+@dataclass
+class Traffic:
+    """`failures` are answers other than 200 and requests that had none."""
+
+    host: str
+    address: str
+    port: int
+    versions: Counter[str] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+    _over: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def requests(self) -> int:
+        return sum(self.versions.values()) + len(self.failures)
+
+    def ask(self, path: str) -> Any:
+        """One request. Raises `OSError` and `ValueError`."""
+        connection = HTTPConnection(self.address, self.port, timeout=_PATIENCE_SECONDS)
+        try:
+            connection.request("GET", path, headers={"Host": self.host})
+            answer = connection.getresponse()
+            body = answer.read()
+            if answer.status != 200:
+                raise ValueError(f"{path}: {answer.status} {body[:200]!r}")
+            return json.loads(body)
+        finally:
+            connection.close()
+
+    def _user(self, number: int) -> None:
+        while not self._over.is_set():
+            for path in (*_PATHS[number:], *_PATHS[:number]):
+                try:
+                    self.versions[self.ask(path)["version"]] += 1
+                except (OSError, ValueError, KeyError) as error:
+                    self.failures.append(f"{time.strftime('%H:%M:%S')} {path}: {error}")
+                time.sleep(0.02)
+
+    @contextmanager
+    def flowing(self) -> Iterator["Traffic"]:
+        users = [threading.Thread(target=self._user, args=(number,), daemon=True) for number in range(_USERS)]
+        for each in users:
+            each.start()
+        try:
+            yield self
+        finally:
+            self._over.set()
+            for each in users:
+                each.join(_PATIENCE_SECONDS)
+
+
+def traffic(account: Account, *, to: str = "production") -> Traffic:
+    """To the API, by the load balancer's listener of that name."""
+    where = json.loads(account.emulator.balancer.read_text())
+    return Traffic(account.environment.domains.api, where["address"], where[to])

@@ -1,0 +1,307 @@
+"""The whole way of a release in a deployed account: what goes well, what goes wrong at each stage, and back."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra_runtime.database.connection import Connection, Login, connect
+from infra_runtime.release.ledger import Release
+from infra_runtime.release.migrate import LABEL
+from infra_runtime.release.preflight import live_weights
+from ops.errors import OperatorError
+from ops.releases import commands
+from ops.releases.place import Place
+from rehearsal.account import Account
+from rehearsal.product import FIRST
+from rehearsal.promises.releases import first_release, place_of, release
+from rehearsal.push import push
+from rehearsal.traffic import Traffic, traffic
+
+STAGES = (
+    "RECONCILE_SERVICE", "PRE_SCALE_UP", "SCALE_UP", "POST_SCALE_UP", "TEST_TRAFFIC_SHIFT", "POST_TEST_TRAFFIC_SHIFT",
+    "PRODUCTION_TRAFFIC_SHIFT", "POST_PRODUCTION_TRAFFIC_SHIFT", "BAKE_TIME", "CLEAN_UP",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def place(production: Account) -> Place:
+    first_release(production)
+    return place_of(production)
+
+
+def newest_deployment(account: Account) -> dict[str, Any]:
+    service, ecs = account.service("Api"), account.client("ecs")
+    listed = ecs.list_service_deployments(cluster=service["clusterArn"], service=service["serviceArn"])
+    arn = listed["serviceDeployments"][0]["serviceDeploymentArn"]
+    (found,) = ecs.describe_service_deployments(serviceDeploymentArns=[arn])["serviceDeployments"]
+    return dict(found)
+
+
+class Attempt:
+    """A release that has to fail, with users all the while."""
+
+    def __init__(self, account: Account) -> None:
+        self.account, self.place = account, place_of(account)
+        self.before = self.place.image()
+
+    def __call__(self, image: str) -> tuple[str, Release]:
+        """(what was told, the ledger's entry). The old version serves on, and nobody has noticed."""
+        with traffic(self.account).flowing() as users:
+            with pytest.raises(OperatorError) as told:
+                release(self.account, image)
+            self.served_by_the_old_one(users)
+        assert users.failures == []
+        assert set(users.versions) <= {self.before, image}
+        entry = self.place.ledger.newest("api")
+        assert entry is not None
+        assert (entry.image, entry.outcome, entry.previous) == (image, "failed", self.before)
+        return "\n".join([str(told.value), *told.value.__notes__]), entry
+
+    def served_by_the_old_one(self, users: Traffic) -> None:
+        assert users.ask("/")["version"] == self.before
+        assert self.place.image() == self.before, "the next deployment would try it again"
+        weights = live_weights(self.account, self.place.described())
+        assert sorted(weights.values()) == [0, 100]
+
+
+@pytest.fixture
+def attempt(place: Place, production: Account) -> Attempt:
+    return Attempt(production)
+
+
+def test_a_release_is_followed_from_stage_to_stage(place: Place, production: Account) -> None:
+    image = push(production, "api", "followed", (FIRST, "alter table visitors add email text"))
+    before = place.image()
+    with traffic(production).flowing() as users:
+        told = release(production, image)
+    assert users.failures == []
+    assert set(users.versions) == {before, image}
+    for expected in ("PRE_SCALE_UP", "migrations applied", "3 of 3 new tasks are healthy", "succeeded"):
+        assert expected in told, told
+    entry = place.ledger.newest("api")
+    assert entry is not None
+    assert (entry.kind, entry.image, entry.previous, entry.outcome) == ("release", image, before, "succeeded")
+    assert entry.migration["exit"] == 0
+    assert entry.breaks == []
+    assert newest_deployment(production)["lifecycleStage"] == "CLEAN_UP"
+    # Each task that serves now was asked by its own address.
+    assert users.ask("/api/health/release") == {"version": image, "checks": {"database": "ok", "redis": "ok"}}
+
+
+def _edit(old: str, new: str, file: str = "server.mjs") -> Callable[[Path], None]:
+    def fault(folder: Path) -> None:
+        path = folder / file
+        assert old in path.read_text()
+        path.write_text(path.read_text().replace(old, new))
+
+    return fault
+
+
+def test_tasks_that_do_not_start_end_it_at_scale_up(attempt: Attempt, production: Account) -> None:
+    image = push(
+        production, "api", "crashing", fault=_edit("const pool", "throw new Error('no such thing')\nconst pool")
+    )
+    told, entry = attempt(image)
+    assert "Error: no such thing" in told, "the last lines of the log say why"
+    assert newest_deployment(production)["lifecycleStage"] == "SCALE_UP"
+    assert "tasks failed to start" in str(entry.reason)
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (_edit("process.env.RELEASE, checks", "'another', checks"), "version is 'another'"),
+        (_edit("redis: await checked(redis.ping())", "redis: 'refused'"), "redis is 'refused'"),
+        (_edit("'/api/health/release'", "'/api/health/other'"), "answers 404"),
+    ],
+    ids=["another version", "without Redis", "no such path"],
+)
+def test_a_version_that_cannot_serve_is_never_used(
+    fault: Callable[[Path], None], told: str, attempt: Attempt, production: Account, request: pytest.FixtureRequest
+) -> None:
+    image = push(production, "api", request.node.callspec.id.replace(" ", "-"), fault=fault)
+    output, _ = attempt(image)
+    assert told in output
+    assert newest_deployment(production)["lifecycleStage"] == "POST_TEST_TRAFFIC_SHIFT"
+    with traffic(production).flowing() as users:
+        time.sleep(0.2)
+    assert set(users.versions) == {attempt.before}
+
+
+def test_an_alarm_during_the_bake_sends_it_back(attempt: Attempt, production: Account) -> None:
+    cloudwatch = production.client("cloudwatch")
+    alarm = production.service("Api")["deploymentConfiguration"]["alarms"]["alarmNames"][0]
+
+    def ring() -> None:
+        while newest_deployment(production)["lifecycleStage"] != "BAKE_TIME":
+            time.sleep(0.05)
+        cloudwatch.set_alarm_state(AlarmName=alarm, StateValue="ALARM", StateReason="too many errors")
+
+    image = push(production, "api", "burning", (FIRST, "alter table visitors add email text", "select 1"))
+    ringing = threading.Thread(target=_once_begun(production, ring), daemon=True)
+    ringing.start()
+    try:
+        _, entry = attempt(image)
+    finally:
+        cloudwatch.set_alarm_state(AlarmName=alarm, StateValue="OK", StateReason="over")
+    assert alarm in str(entry.reason)
+    assert newest_deployment(production)["lifecycleStage"] == "BAKE_TIME"
+
+
+def _once_begun(account: Account, then: Callable[[], None]) -> Callable[[], None]:
+    before = newest_deployment(account)["serviceDeploymentArn"]
+
+    def wait() -> None:
+        while newest_deployment(account)["serviceDeploymentArn"] == before:
+            time.sleep(0.05)
+        then()
+
+    return wait
+
+
+def test_a_hook_that_breaks_is_no_consent(attempt: Attempt, production: Account) -> None:
+    """As when its role has lost a permission: ECS takes what is raised for a no."""
+    hooks = production.service("Api")["deploymentConfiguration"]["lifecycleHooks"]
+    (verify,) = [each["hookTargetArn"] for each in hooks if "POST_TEST_TRAFFIC_SHIFT" in each["lifecycleStages"]]
+    functions = production.client("lambda")
+    variables = functions.get_function_configuration(FunctionName=verify)["Environment"]["Variables"]
+    broken = {key: value for key, value in variables.items() if key != "PORT"}
+    functions.update_function_configuration(FunctionName=verify, Environment={"Variables": broken})
+    try:
+        _, entry = attempt(push(production, "api", "unasked", (FIRST, "select 2")))
+    finally:
+        functions.update_function_configuration(FunctionName=verify, Environment={"Variables": variables})
+    assert "POST_TEST_TRAFFIC_SHIFT" in str(entry.reason)
+
+
+FAILING: dict[str, Any] = {
+    "wrong SQL": ("creat table a (id int)", None, "syntax error"),
+    "no such table": ("alter table nobody add x int", None, "does not exist"),
+    "data that does not fit": ("insert into visitors (name) values (null)", None, "null value"),
+    "not allowed": ("create role somebody", None, "permission denied"),
+    "a lock that is held": ("alter table visitors add held int", None, "lock timeout"),
+    "no migrations in the image": (None, _edit("./migrations", "./nowhere", "drizzle.config.json"), '"exit":1'),
+    "no configuration": (None, lambda folder: (folder / "drizzle.config.json").unlink(), "drizzle.config.json"),
+    "no driver": (None, lambda folder: (folder / "node_modules").unlink(), "neither the package pg nor postgres"),
+    "out of memory": (None, lambda folder: _replace_tool(folder, "kill -9 $$"), '"exit":137'),
+    "it says no": (None, lambda folder: _replace_tool(folder, "echo no >&2; exit 3"), '"exit":3'),
+}
+
+
+def _replace_tool(folder: Path, script: str) -> None:
+    modules = folder / "node_modules"
+    real = modules.resolve()
+    modules.unlink()
+    (modules / ".bin").mkdir(parents=True)
+    for name in ("pg", "pg-connection-string", "pg-pool", "pg-protocol", "pg-types", "pgpass"):
+        (modules / name).symlink_to(real / name)
+    tool = modules / ".bin" / "drizzle-kit"
+    tool.write_text(f"#!/bin/sh\n{script}\n")
+    tool.chmod(0o755)
+
+
+@contextmanager
+def database(account: Account, task_definition: str) -> Iterator[Connection]:
+    """With the login that this task has."""
+    found = account.client("ecs").describe_task_definition(taskDefinition=task_definition)["taskDefinition"]
+    (container,) = found["containerDefinitions"]
+    variables = {each["name"]: each["value"] for each in container["environment"]}
+    arn = next(each["valueFrom"] for each in container["secrets"] if each["name"] == "PGUSER")
+    secret = account.client("secretsmanager").get_secret_value(SecretId=":".join(arn.split(":")[:7]))
+    authority = str(account.cdk.workspace / "authority" / "ca.pem")
+    with connect(Login.of(secret["SecretString"]), {**variables, "SSL_CERT_FILE": authority}) as connection:
+        yield connection
+
+
+def steps(account: Account, *new: str) -> tuple[str, ...]:
+    """Migrations of which those before `new` were all applied already: Drizzle looks at their times only."""
+    labels = account.container(account.service("Api"))["dockerLabels"]
+    with database(account, labels[LABEL]) as connection:
+        row = connection.execute("select count(*) from drizzle.__drizzle_migrations").fetchone()
+    assert row is not None
+    return (*(["select 1"] * int(row[0])), *new)
+
+
+@pytest.fixture
+def held(production: Account) -> Iterator[None]:
+    """Somebody's long transaction, which has read the table."""
+    with database(production, production.service("Api")["taskDefinition"]) as connection, connection.transaction():
+        connection.execute("select 1 from visitors limit 1")
+        yield
+
+
+@pytest.mark.parametrize("how", FAILING)
+def test_a_migration_that_fails_moves_no_traffic(how: str, attempt: Attempt, production: Account, held: None) -> None:
+    statement, fault, told = FAILING[how]
+    wanted = steps(production, statement or "select 1")
+    image = push(production, "api", how.replace(" ", "-"), wanted, fault=fault)
+    output, entry = attempt(image)
+    assert told in output, output
+    assert entry.migration["exit"] != 0
+    assert entry.breaks == []
+    assert newest_deployment(production)["lifecycleStage"] == "PRE_SCALE_UP"
+
+
+def test_nothing_begins_where_something_stands_against_it(place: Place, production: Account) -> None:
+    cloudwatch = production.client("cloudwatch")
+    good = push(production, "api", "good", (FIRST, "select 3"))
+    alarm = production.service("Api")["deploymentConfiguration"]["alarms"]["alarmNames"][1]
+    refused = {
+        push(production, "api", "holes", (FIRST, "select 4"), critical=2): "2 critical vulnerabilities",
+        push(production, "api", "unscanned", (FIRST, "select 5"), scan="IN_PROGRESS"): "is IN_PROGRESS",
+        push(production, "frontend", "the-site"): "is not one of api",
+        good.partition("@")[0] + ":latest": "is not one of api",
+        good[:-8] + "00000000": "is not in",
+        place.image(): "runs already",
+    }
+    before = len(place.ledger.releases("api"))
+    for image, told in refused.items():
+        with pytest.raises(OperatorError, match="not begun, nothing was changed") as error:
+            release(production, image)
+        assert told in str(error.value)
+    cloudwatch.set_alarm_state(AlarmName=alarm, StateValue="ALARM", StateReason="slow")
+    try:
+        with pytest.raises(OperatorError, match="is on, and would send nothing back"):
+            release(production, good)
+    finally:
+        cloudwatch.set_alarm_state(AlarmName=alarm, StateValue="OK", StateReason="over")
+    assert len(place.ledger.releases("api")) == before
+
+
+def test_back_to_the_digest_before_and_not_past_the_schema(place: Place, production: Account, capsys: Any) -> None:
+    from rich.console import Console
+
+    added = steps(production, "alter table visitors add phone text")
+    first, second = (push(production, "api", name, added) for name in ("with-phone", "with-phone-too"))
+    release(production, first)
+    release(production, second)
+    commands.rollback(place, None, Console(), accept_schema=False, note=None)
+    assert "not undone: schema and data of the database" in capsys.readouterr().out
+    assert place.image() == first
+    entry = place.ledger.newest("api")
+    assert entry is not None
+    assert (entry.kind, entry.outcome, entry.previous) == ("rollback", "succeeded", second)
+    release(production, push(production, "api", "without-phone", (*added, "alter table visitors drop phone")))
+    with pytest.raises(OperatorError, match=r"gone: column public\.visitors\.phone of type text"):
+        commands.rollback(place, None, Console(), accept_schema=False, note=None)
+    commands.rollback(place, None, Console(), accept_schema=True, note="nobody reads it")
+    assert place.image() == first
+
+
+def test_the_ledger_is_for_people_and_programs(place: Place, capsys: Any) -> None:
+    from rich.console import Console
+
+    commands.show(place, Console(), as_json=True)
+    releases = json.loads(capsys.readouterr().out)
+    assert releases == sorted(releases, key=lambda each: each["id"], reverse=True)
+    assert {each["outcome"] for each in releases} == {"succeeded", "failed"}
+    assert all(each["who"] and each["template"] and each["ended"] for each in releases)
+    commands.status(place, Console(), as_json=True)
+    told = json.loads(capsys.readouterr().out)
+    assert (told["image"], told["tasks"]) == (place.image(), "3 of 3")

@@ -1,0 +1,135 @@
+"""Who may become which role from GitHub: of every environment, with every token that is nearly right."""
+
+import copy
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from config import available, load
+from tests.trust import ISSUER, admits, subjects
+
+Templates = dict[str, dict[str, Any]]
+AUDIENCE = "sts.amazonaws.com"
+
+
+def roles(templates: Templates, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(repository, role) of each that GitHub's tokens lead to."""
+    delivery = load([name])[name].delivery
+    for stack, template in templates.items():
+        for role in template["Resources"].values():
+            if not stack.startswith(f"{name}/") or role["Type"] != "AWS::IAM::Role":
+                continue
+            for statement in role["Properties"]["AssumeRolePolicyDocument"]["Statement"]:
+                if "Federated" in statement.get("Principal", {}):
+                    description = role["Properties"]["Description"]
+                    (repository,) = [
+                        each
+                        for each in (delivery.repository, delivery.backend, delivery.frontend)
+                        if each and f"from {each}," in description
+                    ]
+                    yield repository, role["Properties"]
+
+
+@pytest.mark.parametrize("name", available())
+def test_each_role_trusts_one_repository_in_one_environment(name: str, templates: Templates) -> None:
+    delivery, found = load([name])[name].delivery, list(roles(templates, name))
+    assert {repository for repository, _ in found} == {delivery.repository, delivery.backend, delivery.frontend}
+    for repository, role in found:
+        policy = role["AssumeRolePolicyDocument"]
+        intended = f"repo:{repository}:environment:{delivery.environment}"
+        assert admits(policy, {"aud": AUDIENCE, "sub": intended}), repository
+        wrong = list(subjects(repository, delivery.environment))
+        wrong += [f"repo:{other}:environment:{delivery.environment}" for other, _ in found if other != repository]
+        wrong += [
+            f"repo:{repository}:environment:{load([other])[other].delivery.environment}"
+            for other in available()
+            if other != name
+        ]
+        assert len(set(wrong)) >= 24
+        assert [each for each in wrong if admits(policy, {"aud": AUDIENCE, "sub": each})] == [], repository
+        for audience in ("https://github.com/daadaar", "STS.amazonaws.com", "sts.amazonaws.com.evil.example", ""):
+            assert not admits(policy, {"aud": audience, "sub": intended}), audience
+        assert not admits(policy, {"sub": intended})
+        assert not admits(policy, {"aud": AUDIENCE})
+
+
+LOOSENED: dict[str, Callable[[dict[str, Any]], None]] = {
+    "any environment": lambda c: c.update(StringLike={f"{ISSUER}:sub": "repo:daadaar/backend:*"}),
+    "no subject": lambda c: c["StringEquals"].pop(f"{ISSUER}:sub"),
+    "no audience": lambda c: c["StringEquals"].pop(f"{ISSUER}:aud"),
+    "a prefix": lambda c: c.update(StringLike={f"{ISSUER}:sub": "repo:daadaar/backend*:environment:production"}),
+    "any case": lambda c: c.update(
+        StringEqualsIgnoreCase={f"{ISSUER}:sub": "repo:daadaar/backend:environment:production"}
+    ),
+    "if there is one": lambda c: c.update(
+        StringEqualsIfExists={f"{ISSUER}:sub": "repo:daadaar/backend:environment:production"}
+    ),
+}
+
+
+@pytest.mark.parametrize("how", LOOSENED)
+def test_a_looser_trust_would_be_seen(how: str, templates: Templates) -> None:
+    role = next(role for repository, role in roles(templates, "production") if repository == "daadaar/backend")
+    policy = copy.deepcopy(role["AssumeRolePolicyDocument"])
+    condition = policy["Statement"][0]["Condition"]
+    LOOSENED[how](condition)
+    for operator in ("StringLike", "StringEqualsIgnoreCase", "StringEqualsIfExists"):
+        if operator in condition:
+            del condition["StringEquals"][f"{ISSUER}:sub"]
+    tokens = [{"aud": AUDIENCE, "sub": each} for each in subjects("daadaar/backend", "production")]
+    tokens += [{"aud": "x", "sub": "repo:daadaar/backend:environment:production"}, {"aud": AUDIENCE}]
+    assert [token for token in tokens if admits(policy, token)]
+
+
+def test_roles_last_an_hour_and_are_bounded_by_what_they_may(templates: Templates) -> None:
+    for name in available():
+        for repository, role in roles(templates, name):
+            assert role["MaxSessionDuration"] == 3600, repository
+            assert "Ref" in role["PermissionsBoundary"], repository
+            assert role["ManagedPolicyArns"] == [role["PermissionsBoundary"]], repository
+            assert "Policies" not in role, repository
+
+
+def statements(templates: Templates, name: str, repository: str) -> list[dict[str, Any]]:
+    resources = templates[f"{name}/Delivery"]["Resources"]
+    role = next(role for of, role in roles(templates, name) if of == repository)
+    policy = resources[role["PermissionsBoundary"]["Ref"]]["Properties"]
+    found: list[dict[str, Any]] = policy["PolicyDocument"]["Statement"]
+    return found
+
+
+def _actions(statement: dict[str, Any]) -> list[str]:
+    return [statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"]
+
+
+@pytest.mark.parametrize("name", available())
+def test_a_pipeline_releases_its_own_service_and_nothing_else(name: str, templates: Templates) -> None:
+    delivery = load([name])[name].delivery
+    for service, repository in (("api", delivery.backend), ("frontend", delivery.frontend)):
+        assert repository is not None
+        found = statements(templates, name, repository)
+        looks = ("Describe", "List", "Get", "BatchGet", "BatchCheck", "Filter")
+        every = {action for each in found for action in _actions(each)}
+        changes = {action for action in every if not action.split(":")[1].startswith(looks)}
+        assert changes == {
+            "ecr:CompleteLayerUpload", "ecr:InitiateLayerUpload", "ecr:PutImage", "ecr:UploadLayerPart",
+            "lambda:InvokeFunction", "dynamodb:Query",
+        }  # fmt: skip
+        assert not [each for each in found if each["Effect"] != "Allow"]
+        (invoke,) = [each for each in found if "lambda:InvokeFunction" in _actions(each)]
+        control = templates[f"{name}/Delivery"]["Resources"][invoke["Resource"]["Fn::GetAtt"][0]]["Properties"]
+        assert control["Handler"] == "infra_runtime.release.control.handler"
+        assert control["Environment"]["Variables"]["SERVICE"] == service
+        for each in found:
+            if any(action in changes for action in _actions(each)):
+                assert each["Resource"] != "*", each
+        secretive = {"secretsmanager:GetSecretValue", "kms:Decrypt", "s3:GetObject", "iam:PassRole", "sts:AssumeRole"}
+        assert not secretive & every
+
+
+@pytest.mark.parametrize("name", available())
+def test_this_repository_becomes_only_cdks_roles(name: str, templates: Templates) -> None:
+    (statement,) = statements(templates, name, load([name])[name].delivery.repository)
+    assert statement["Action"] == "sts:AssumeRole"
+    assert all(":role/cdk-hnb659fds-" in str(each) and "*" not in str(each) for each in statement["Resource"])
