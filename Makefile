@@ -13,7 +13,7 @@ rehearse: setup  ## deploy ENV (or all) into the emulator, read it back, update,
 	@$(VENV)/python -m rehearsal $(ENV) $(if $(REDIS),--redis $(REDIS))
 
 test: setup  ## everything, offline
-	@$(VENV)/pytest $(ARGS)
+	@$(VENV)/python -m tools.suite $(ARGS)
 
 soak: setup  ## two thousand histories of the Cloudflare provider under faults; CI runs a sample
 	@HISTORIES=2000 $(VENV)/pytest tests/runtime/cloudflare/test_histories.py $(ARGS)

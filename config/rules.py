@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 
+from config.instances import connections
 from config.model import FARGATE_MEMORY, Environment, Service
 from config.plans import CACHE, CUSTOM_WAF, DDOS, LATE_TRANSFORM, MANAGED_WAF, PLANS, RATE_LIMIT
 
@@ -176,32 +177,15 @@ def memory_fits_the_cpu(environment: Environment) -> Iterator[Contradiction]:
             )
 
 
-# GiB of memory of an RDS instance class: by size, times what the family has for each vCPU (AWS, "DB instance classes").
-_T4G_GIB = {"micro": 1, "small": 2, "medium": 4, "large": 8, "xlarge": 16, "2xlarge": 32}
-_GIB_OF_LARGE = {"m": 8, "r": 16}
-# RDS' own default for max_connections, DBInstanceClassMemory / 9531392, of which about a tenth is the host's.
-_BYTES_EACH = 9_531_392
-_MOST_CONNECTIONS = 5000
 # The superuser's, RDS' own, migrations, rotation, and a person who looks.
 _RESERVED_CONNECTIONS = 15
-
-
-def connections_of(instance: str) -> int:
-    """How many an RDS PostgreSQL of this class lets in, carefully estimated."""
-    family, size = instance.split(".")
-    if family == "t4g":
-        gib = _T4G_GIB[size]
-    else:
-        large = _GIB_OF_LARGE[family[0]]
-        gib = large if size == "large" else large * 2 * int(size.removesuffix("xlarge") or 1)
-    return min(int(gib * 2**30 * 0.9) // _BYTES_EACH, _MOST_CONNECTIONS)
 
 
 def database_has_connections_for_a_release(environment: Environment) -> Iterator[Contradiction]:
     """During a release blue and green both run, and both may be at their most."""
     api = environment.api
     needed = 2 * api.max_tasks * api.database_connections + _RESERVED_CONNECTIONS
-    there = connections_of(environment.database.instance)
+    there = connections(environment.database.instance)
     if needed > there:
         yield Contradiction(
             "api.database_connections",

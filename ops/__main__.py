@@ -12,11 +12,13 @@ from rich.console import Console
 
 from config import InvalidEnvironments, available, load
 from config.model import Environment
+from ops import doctor, drift
 from ops.account import explained, session_of
 from ops.edge import commands
 from ops.errors import InputError, OperatorError
 from ops.redis import commands as redis_commands
 from ops.releases import commands as releases_
+from ops.releases import one_off
 from ops.releases.place import Place
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -83,14 +85,54 @@ def status(environment: Name, service: Service = "api", as_json: AsJson = False)
         releases_.status(place, Console(), as_json=as_json)
 
 
+@app.command(name="drift")
+def drift_(environment: Name, as_json: AsJson = False) -> None:
+    """What is in AWS and not as it was deployed. Exit code 3 when there is anything."""
+    found = _environment(environment)
+    with _explained(environment, found):
+        drift.drift(environment, found, session_of(environment, found), Console(), as_json=as_json)
+
+
+@app.command(context_settings={"ignore_unknown_options": True})
+def run(
+    environment: Name,
+    command: Annotated[list[str], typer.Argument(help="After --, as the image knows it: -- node scripts/fix.mjs")],
+    service: Service = "api",
+) -> None:
+    """Runs one command in a task of its own, with the service's image and settings. Its exit code is this one's."""
+    with _place(environment, service) as place:
+        code = one_off.run(place, command, Console())
+    raise typer.Exit(code)
+
+
+@app.command(name="exec")
+def exec_(
+    environment: Name,
+    command: Annotated[str, typer.Option(help="What to run in the terminal.")] = "sh",
+    service: Service = "api",
+) -> None:
+    """A terminal in a task of its own, with the service's image and settings; nobody enters one that serves."""
+    with _place(environment, service) as place:
+        code = one_off.shell(place, command, Console())
+    raise typer.Exit(code)
+
+
+@app.command(name="doctor")
+def doctor_(environment: Name, as_json: AsJson = False) -> None:
+    """What stands against deploying it now. Exit code 3 when there is anything."""
+    found = _environment(environment)
+    with _explained(environment, found):
+        doctor.doctor(environment, found, session_of(environment, found), Console(), as_json=as_json)
+
+
 @edge.command()
 def plan(environment: Name, as_json: AsJson = False) -> None:
     """What the zone lacks to be as the code here says. Exit code 3 when there is anything."""
     commands.plan(environment, _environment(environment), Console(), as_json=as_json)
 
 
-@edge.command()
-def drift(environment: Name, as_json: AsJson = False) -> None:
+@edge.command(name="drift")
+def edge_drift(environment: Name, as_json: AsJson = False) -> None:
     """What is in the zone and not as it was deployed. Exit code 3 when there is anything."""
     commands.drift(environment, _environment(environment), Console(), as_json=as_json)
 
@@ -144,10 +186,16 @@ def ask(
 
 @contextmanager
 def _place(name: str, service: str) -> Iterator[Place]:
-    """With AWS's own refusals in words."""
     environment = _environment(name)
-    try:
+    with _explained(name, environment):
         yield Place(name, environment, service, session_of(name, environment))
+
+
+@contextmanager
+def _explained(name: str, environment: Environment) -> Iterator[None]:
+    """AWS's own refusals, in words."""
+    try:
+        yield
     except (BotoCoreError, ClientError) as error:
         raise explained(error, name, environment) from None
 

@@ -70,7 +70,8 @@ class ApiStack(EnvironmentStack):
                 ),
             ),
         )
-        grant_application(data.media, self.exports.task_role)
+        for role in self.exports.task_roles:
+            grant_application(data.media, role)
         RestartOnRotation(
             self,
             "RestartOnRotation",

@@ -3,7 +3,7 @@
 import aws_cdk as cdk
 
 from config import Environment
-from infra_constructs.github import GitHubProvider, Workflows, deploy_role, release_role
+from infra_constructs.github import GitHubProvider, Workflows, deploy_role, drift_role, release_role
 from infra_constructs.release.control import ReleaseControl, Released
 from stacks.base import EnvironmentStack
 from stacks.registry import RegistryExports
@@ -31,6 +31,12 @@ class DeliveryStack(EnvironmentStack):
             "Deploy",
             provider=provider,
             workflows=Workflows(repository=delivery.repository, environment=where),
+        )
+        drift_role(
+            self,
+            "Drift",
+            provider=provider,
+            workflows=Workflows(repository=delivery.repository, environment=f"{where}-drift"),
         )
         repositories = {"api": delivery.backend, "frontend": delivery.frontend}
         for name, service in services.items():

@@ -3,6 +3,7 @@
 import aws_cdk as cdk
 
 from config import Environment
+from config.instances import connections, memory_gib
 from infra_constructs.watch.database import DatabaseAlarms
 from infra_constructs.watch.edge import EdgeAlarms
 from infra_constructs.watch.entrance import LoadBalancerAlarms, NatAlarms
@@ -36,8 +37,10 @@ class ObservabilityStack(EnvironmentStack):
             self,
             "Database",
             database=data.database.instance,
-            instance_class=environment.database.instance,
+            memory_gib=memory_gib(environment.database.instance),
+            connections=connections(environment.database.instance),
             storage_gib=environment.database.storage_gib,
+            rotation=data.logins.rotation.function,
             topics=topics,
         )
         LoadBalancerAlarms(self, "LoadBalancer", balancer=platform.load_balancer.balancer, topics=topics)

@@ -15,6 +15,7 @@ from infra_constructs.release.alarms import ReleaseAlarms
 from infra_constructs.release.hooks import migrate_hook, verify_hook
 from infra_constructs.release.image import ReleasedImage
 from infra_constructs.release.migration import MigrationProps, MigrationTask
+from infra_constructs.release.one_off import OneOffTask
 from infra_constructs.service import BlueGreenService, Routing, ServiceProps
 from stacks.base import EnvironmentStack
 from stacks.network import NetworkExports
@@ -35,7 +36,8 @@ class ServiceExports:
     """What later stacks take from a service's stack."""
 
     service: ecs.FargateService
-    task_role: iam.IRole
+    task_roles: list[iam.IRole]
+    """Of all that runs the application's own code with its settings."""
     target_groups: list[elbv2.ApplicationTargetGroup]
 
 
@@ -90,6 +92,9 @@ def add_service(
             spot=service.spot,
         ),
     )
+    one_off = OneOffTask(
+        stack, "OneOff", image=image, settings=settings, cpu=service.cpu, memory_mib=service.memory_mib
+    )
     if migration is not None:
         hook = migrate_hook(
             stack,
@@ -123,6 +128,6 @@ def add_service(
     built.service.node.add_dependency(gates)
     return ServiceExports(
         service=built.service,
-        task_role=built.task_definition.task_role,
+        task_roles=[built.task_definition.task_role, one_off.task.definition.task_role],
         target_groups=[built.blue, built.green],
     )

@@ -12,6 +12,7 @@ from infra_constructs.findings import acknowledge
 from infra_constructs.release.image import ReleasedImage
 
 _USER = "1000:1000"  # `node` in the official Node.js images
+_TMP = "/tmp"  # noqa: S108
 _STOP_TIMEOUT = cdk.Duration.seconds(60)
 
 
@@ -24,7 +25,7 @@ class Settings:
 
 
 class ContainerTask(Construct):
-    """A task definition: nothing but /tmp can be written, no capability is left, and nobody is root."""
+    """A task definition: nothing but /tmp and `writable` can be written, no capability is left, and nobody is root."""
 
     def __init__(
         self,
@@ -40,6 +41,7 @@ class ContainerTask(Construct):
         port: int | None = None,
         health_check: ecs.HealthCheck | None = None,
         labels: Mapping[str, str] | None = None,
+        writable: Sequence[str] = (),
         keeps_every_line: bool = False,
     ) -> None:
         super().__init__(scope, id_)
@@ -51,7 +53,7 @@ class ContainerTask(Construct):
             runtime_platform=ecs.RuntimePlatform(
                 cpu_architecture=ecs.CpuArchitecture.ARM64, operating_system_family=ecs.OperatingSystemFamily.LINUX
             ),
-            volumes=[ecs.Volume(name="tmp")],
+            volumes=[ecs.Volume(name=_volume(path)) for path in (_TMP, *writable)],
         )
         self.logs = logs.LogGroup(
             self, "Logs", retention=logs.RetentionDays.THREE_MONTHS, removal_policy=cdk.RemovalPolicy.DESTROY
@@ -80,10 +82,16 @@ class ContainerTask(Construct):
                 max_buffer_size=None if keeps_every_line else cdk.Size.mebibytes(25),
             ),
         )
-        container.add_mount_points(ecs.MountPoint(source_volume="tmp", container_path="/tmp", read_only=False))  # noqa: S108
+        for path in (_TMP, *writable):
+            mount = ecs.MountPoint(source_volume=_volume(path), container_path=path, read_only=False)
+            container.add_mount_points(mount)
         image.allow_pulling(self.definition)
         acknowledge(
             self.definition,
             "AwsSolutions-ECS2",
             reason="Only names and numbers stand in the environment; every secret arrives by reference.",
         )
+
+
+def _volume(path: str) -> str:
+    return path.strip("/").replace("/", "-")

@@ -108,6 +108,87 @@ def deploy_role(scope: Construct, id_: str, *, provider: GitHubProvider, workflo
     )
 
 
+# What CloudFormation reads, with the asker's access, to compare what is there with its templates: settings, no data.
+_SETTINGS = (
+    "application-autoscaling:Describe*",
+    "cloudwatch:Describe*",
+    "dynamodb:Describe*",
+    "dynamodb:ListTagsOfResource",
+    "ec2:Describe*",
+    "ecr:Describe*",
+    "ecr:GetLifecyclePolicy",
+    "ecr:GetRepositoryPolicy",
+    "ecr:ListTagsForResource",
+    "ecs:Describe*",
+    "elasticache:Describe*",
+    "elasticache:ListTagsForResource",
+    "elasticloadbalancing:Describe*",
+    "events:Describe*",
+    "events:List*",
+    "iam:Get*",
+    "iam:List*",
+    "kms:Describe*",
+    "kms:GetKeyPolicy",
+    "kms:GetKeyRotationStatus",
+    "kms:List*",
+    "lambda:GetFunction",
+    "lambda:GetFunctionCodeSigningConfig",
+    "lambda:GetFunctionConfiguration",
+    "lambda:GetPolicy",
+    "lambda:GetRuntimeManagementConfig",
+    "lambda:List*",
+    "logs:Describe*",
+    "logs:List*",
+    "rds:Describe*",
+    "rds:ListTagsForResource",
+    "s3:GetBucket*",
+    "s3:GetEncryptionConfiguration",
+    "s3:GetLifecycleConfiguration",
+    "s3:GetAccelerateConfiguration",
+    "s3:GetAnalyticsConfiguration",
+    "s3:GetIntelligentTieringConfiguration",
+    "s3:GetInventoryConfiguration",
+    "s3:GetMetricsConfiguration",
+    "s3:GetReplicationConfiguration",
+    "secretsmanager:DescribeSecret",
+    "secretsmanager:GetResourcePolicy",
+    "sns:Get*",
+    "sns:List*",
+)
+
+
+def drift_role(scope: Construct, id_: str, *, provider: GitHubProvider, workflows: Workflows) -> GitHubRole:
+    """For the daily look: settings only. In an environment without approval, as nobody is there at night."""
+    stack = cdk.Stack.of(scope)
+    stacks = f"arn:aws:cloudformation:{stack.region}:{stack.account}:stack/*"
+    role = GitHubRole(
+        scope,
+        id_,
+        provider=provider,
+        workflows=workflows,
+        description="Drift",
+        statements=[
+            iam.PolicyStatement(
+                actions=[
+                    "cloudformation:DescribeStacks",
+                    "cloudformation:DescribeStackResources",
+                    "cloudformation:DescribeStackResourceDrifts",
+                    "cloudformation:DetectStackDrift",
+                    "cloudformation:DetectStackResourceDrift",
+                ],
+                resources=[stacks],
+            ),
+            iam.PolicyStatement(
+                actions=["cloudformation:DescribeStackDriftDetectionStatus", *_SETTINGS], resources=["*"]
+            ),
+        ],
+    )
+    for each in (stacks, "*", *(f"Action::{action}" for action in _SETTINGS if "*" in action)):
+        finding = f"AwsSolutions-IAM5[{each}]" if each.startswith("Action::") else allows_on(each)
+        acknowledge(role.policy, finding, reason="It reads the settings of whatever the stacks have, and no data.")
+    return role
+
+
 def release_role(
     scope: Construct,
     id_: str,

@@ -13,7 +13,7 @@ from infra_constructs.function import RuntimeFunction
 
 
 class RestartOnRotation(Construct):
-    """Until the new tasks serve, a few minutes, connections that old tasks open anew fail (docs/adr/0006)."""
+    """What old tasks have read stays valid until the next rotation: nothing fails meanwhile (docs/adr/0013)."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class RestartOnRotation(Construct):
         events.Rule(
             self,
             "Rotated",
-            description="Secrets Manager has rotated the database's password",
+            description="Secrets Manager has rotated the login of the database",
             event_pattern=events.EventPattern(
                 source=["aws.secretsmanager"],
                 detail={
@@ -58,8 +58,8 @@ class RestartOnRotation(Construct):
             topics=topics,
             spec=AlarmSpec(
                 runbook="rotation-restart",
-                means="The database's password was rotated and the tasks were not started anew; connections will fail.",
-                severity=Severity.CRITICAL,
+                means="The database's login was rotated and the tasks still use the one before, for a month at most.",
+                severity=Severity.WARNING,
                 metric=handler.function.metric_errors(period=cdk.Duration.minutes(5), statistic="Sum"),
                 threshold=Threshold(value=0, unit="failed attempts", breaches=1, periods=1),
                 missing=Missing.IS_GOOD,

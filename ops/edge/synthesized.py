@@ -1,19 +1,12 @@
 """Declarations as the code here would make them, with what only AWS knows filled in from the deployed stacks."""
 
 import json
-import os
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import boto3
 
-from ops.errors import OperatorError
-
-_ROOT = Path(__file__).resolve().parents[2]
+from ops.templates import synthesized
 
 
 class NotDeployedYet(Exception):
@@ -22,7 +15,7 @@ class NotDeployedYet(Exception):
 
 def declarations(name: str, session: boto3.Session) -> Iterator[tuple[str, dict[str, Any] | None]]:
     """(kind/name, document) of each; None where it refers to what is not deployed yet."""
-    for stack, template in _templates(name):
+    for stack, template in synthesized(name):
         known = _Known(session, stack)
         for resource in template["Resources"].values():
             if resource["Type"] != "Custom::Cloudflare":
@@ -43,34 +36,6 @@ def text_of(document: Any, *, unknown: str) -> str:
     """A declaration as it stands in a template, with `unknown` for what only AWS knows."""
     parts = document["Fn::Join"][1] if isinstance(document, dict) else [document]
     return "".join(part if isinstance(part, str) else unknown for part in parts)
-
-
-def _templates(name: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(name of the stack, template) of the environment, in order of deployment. Raises `OperatorError`."""
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-O", "app.py"]
-        context = json.loads((_ROOT / "cdk.json").read_text())["context"] | {"env": name}
-        done = subprocess.run(
-            command,
-            cwd=_ROOT,
-            env={
-                **os.environ,
-                "CDK_VALIDATION": "false",
-                "CDK_OUTDIR": folder,
-                "CDK_CONTEXT_JSON": json.dumps(context),
-            },
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode != 0:
-            raise OperatorError(f"{name} cannot be synthesized:\n{done.stdout}{done.stderr}".strip())
-        assembly = Path(folder) / f"assembly-{name}"
-        manifest = json.loads((assembly / "manifest.json").read_text())
-        for artifact in manifest["artifacts"].values():
-            if artifact["type"] == "aws:cloudformation:stack":
-                properties = artifact["properties"]
-                yield properties["stackName"], json.loads((assembly / properties["templateFile"]).read_text())
 
 
 class _Known:

@@ -12,7 +12,7 @@ from infra_runtime.release.ledger import Release
 from infra_runtime.release.migrate import started_by
 from infra_runtime.release.preflight import stack_of
 from infra_runtime.release.revision import APP, containers_of
-from ops.functions import resources
+from ops.functions import Clients, resources
 from ops.releases.place import Place
 
 _EVERY_SECONDS = 1.0
@@ -40,7 +40,7 @@ class Follower:
         self._began = datetime.fromisoformat(release.began)
         self._since = int(self._began.timestamp() * 1000)
         self._said: set[str] = set()
-        self._log_token: str | None = None
+        self._reader: LogReader | None = None
         self._deployment: Mapping[str, Any] | None = None
         self._bake_began: datetime | None = None
 
@@ -94,30 +94,23 @@ class Follower:
         self._say(f"about {max(left, 0)} of {minutes} minutes to go")
 
     def _migration_log(self, deployment: str) -> None:
+        if self._reader is None:
+            self._reader = self._migration(deployment)
+        if self._reader is not None:
+            for line in self._reader.new():
+                self._say(f"  | {line}", once=False)
+
+    def _migration(self, deployment: str) -> "LogReader | None":
         service, ecs = self._place.described(), self._place.clients.client("ecs")
-        tasks = [
-            arn
-            for status in ("RUNNING", "STOPPED")
-            for arn in ecs.list_tasks(
+        for status in ("RUNNING", "STOPPED"):
+            tasks = ecs.list_tasks(
                 cluster=service["clusterArn"], startedBy=started_by(deployment), desiredStatus=status
             )["taskArns"]
-        ]
-        if not tasks:
-            return
-        (task,) = ecs.describe_tasks(cluster=service["clusterArn"], tasks=tasks[:1])["tasks"]
-        (container,) = containers_of(ecs, task["taskDefinitionArn"])
-        for line in self._new_lines(container, tasks[0]):
-            self._say(f"  | {line}", once=False)
-
-    def _new_lines(self, container: Mapping[str, Any], task: str) -> Iterator[str]:
-        logs = self._place.clients.client("logs")
-        after = {"nextToken": self._log_token} if self._log_token else {}
-        try:
-            found = logs.get_log_events(**_stream(container, task), startFromHead=True, **after)
-        except logs.exceptions.ResourceNotFoundException:
-            return
-        self._log_token = found["nextForwardToken"]
-        yield from (each["message"].rstrip() for each in found["events"] if each["message"].strip())
+            if tasks:
+                (task,) = ecs.describe_tasks(cluster=service["clusterArn"], tasks=tasks[:1])["tasks"]
+                (container,) = containers_of(ecs, task["taskDefinitionArn"])
+                return LogReader(self._place.clients, container, tasks[0])
+        return None
 
     def _ended(self, sleep: Callable[[float], None]) -> Release:
         give_up = time.monotonic() + _LEDGER_SECONDS
@@ -161,16 +154,27 @@ class Follower:
             (one,) = task["containers"]
             yield f"task {task['taskArn'].rpartition('/')[2]}: {task['stoppedReason']}, exit code {one.get('exitCode')}"
             (container,) = [each for each in containers_of(ecs, task["taskDefinitionArn"]) if each["name"] == APP]
-            yield from (f"  | {line}" for line in self._last_lines(_stream(container, task["taskArn"])))
+            reader = LogReader(self._place.clients, container, task["taskArn"])
+            yield from (f"  | {line}" for line in list(reader.new())[-_LINES:])
             return  # the others say the same
 
-    def _last_lines(self, stream: Mapping[str, str]) -> Iterator[str]:
-        logs = self._place.clients.client("logs")
+
+class LogReader:
+    """The log of one container of a task, from its beginning."""
+
+    def __init__(self, clients: Clients, container: Mapping[str, Any], task: str) -> None:
+        self._logs, self._stream = clients.client("logs"), _stream(container, task)
+        self._token: str | None = None
+
+    def new(self) -> Iterator[str]:
+        """Lines since the last time; none while there is no log yet."""
+        after = {"nextToken": self._token} if self._token else {}
         try:
-            events = logs.get_log_events(**stream, startFromHead=False, limit=_LINES)["events"]
-        except logs.exceptions.ResourceNotFoundException:
+            found = self._logs.get_log_events(**self._stream, startFromHead=True, **after)
+        except self._logs.exceptions.ResourceNotFoundException:
             return
-        yield from (each["message"].rstrip() for each in events)
+        self._token = found["nextForwardToken"]
+        yield from (each["message"].rstrip() for each in found["events"] if each["message"].strip())
 
 
 def _stream(container: Mapping[str, Any], task: str) -> dict[str, str]:

@@ -35,7 +35,7 @@ PROMISES: tuple[Promise | NotShown, ...] = (
     Promise("Database", "Automated daily backups and point-in-time recovery", data.backups),
     Promise("Database", "TLS is forced", data.database_tls),
     Promise("Database", "Nobody knows the password", data.database_password),
-    Promise("Database", "A rotated password reaches the API's tasks", data.rotation),
+    Promise("Database", "The API's login rotates, and nothing fails meanwhile", data.rotation),
     Promise("Database", "Not deleted by accident", data.database_protection),
     NotShown("Database", "Restore to a point in time", "the emulator has no restore to a point in time"),
     Promise("Redis", "It is what the environment says", redis.instance),
@@ -73,7 +73,7 @@ PROMISES: tuple[Promise | NotShown, ...] = (
     Promise("Alarms", "Alarms exist and point at topics", services.alarms),
     Promise("Alarms", "Three severities, each with its own listeners", services.subscribers),
     NotShown("Alarms", "An alarm reaches a person", "no e-mail leaves this machine"),
-    Promise("Delivery", "GitHub deploys without a stored key", services.deploy_role),
+    Promise("Delivery", "GitHub deploys without a stored key", services.github_roles),
 )
 
 

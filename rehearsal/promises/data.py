@@ -1,9 +1,15 @@
 """What holds state."""
 
 import json
+import time
+import uuid
+from collections.abc import Mapping
 
+from infra_runtime.database.connection import Login, connect
 from rehearsal.account import Account
 from rehearsal.promises.found import require
+
+_DEPLOYED_SECONDS = 60.0
 
 
 def database(account: Account) -> str:
@@ -50,20 +56,51 @@ def database_password(account: Account) -> str:
 
 
 def rotation(account: Account) -> str:
+    """Secrets Manager's four steps on the very secret of the API's tasks; what those have read stays valid."""
+    container = account.container(account.service("Api"))
+    variables = {each["name"]: each["value"] for each in container["environment"]}
+    reference = next(each["valueFrom"] for each in container["secrets"] if each["name"] == "PGPASSWORD")
+    secret = ":".join(reference.split(":")[:7])
+    trusted = {**variables, "SSL_CERT_FILE": str(account.cdk.workspace / "authority" / "ca.pem")}
+    before, version = _login(account, secret), str(uuid.uuid4())
+    schedule = account.client("secretsmanager").describe_secret(SecretId=secret)
+    for step in ("createSecret", "setSecret", "testSecret", "finishSecret"):
+        _ask(account, schedule["RotationLambdaARN"], {"SecretId": secret, "ClientRequestToken": version, "Step": step})
+        for login in (before, _login(account, secret)):
+            with connect(login, trusted) as connection:
+                connection.execute("select 1")
+    after = _login(account, secret)
+    require(after.username != before.username and after.password != before.password, "nothing has changed")
+    return f"four steps, {before.username} → {after.username}, both let in at every moment; {_restart(account, secret)}"
+
+
+def _login(account: Account, secret: str) -> Login:
+    return Login.of(account.client("secretsmanager").get_secret_value(SecretId=secret)["SecretString"])
+
+
+def _ask(account: Account, function: str, event: Mapping[str, str]) -> None:
+    answer = account.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event).encode())
+    require("FunctionError" not in answer, answer["Payload"].read().decode()[:300])
+
+
+def _restart(account: Account, secret: str) -> str:
     """The rule waits for this very secret; its function is run, as the rule would, and has an effect."""
-    secret = _instance(account)["MasterUserSecret"]
-    assert isinstance(secret, dict)
-    events = account.client("events")
+    events, ecs, service = account.client("events"), account.client("ecs"), account.service("Api")
     (rule,) = account.resources("Api", "AWS::Events::Rule")
     pattern = json.loads(events.describe_rule(Name=rule.rpartition("/")[2])["EventPattern"])
-    require(pattern["detail"]["additionalEventData"]["SecretId"] == [secret["SecretArn"]], "waits for another secret")
+    require(pattern["detail"]["additionalEventData"]["SecretId"] == [secret], "the rule waits for another secret")
     (target,) = events.list_targets_by_rule(Rule=rule.rpartition("/")[2])["Targets"]
-    before = {each["id"] for each in account.service("Api")["deployments"]}
-    answer = account.client("lambda").invoke(FunctionName=target["Arn"], Payload=b"{}")
-    require("FunctionError" not in answer, answer["Payload"].read().decode()[:200])
-    after = {each["id"] for each in account.service("Api")["deployments"]}
-    require(after - before, "the function ran, and no deployment was started")
-    return "the function ran, and the API was deployed anew"
+    where = {"cluster": service["clusterArn"], "service": service["serviceArn"]}
+    before = len(ecs.list_service_deployments(**where)["serviceDeployments"])
+    _ask(account, target["Arn"], {})
+    give_up = time.monotonic() + _DEPLOYED_SECONDS
+    while True:
+        deployments = ecs.list_service_deployments(**where)["serviceDeployments"]
+        newest = deployments[0]["status"] if len(deployments) > before else "never begun"
+        if newest == "SUCCESSFUL":
+            return "the API's tasks were replaced"
+        require(newest in ("never begun", "PENDING", "IN_PROGRESS") and time.monotonic() < give_up, newest)
+        time.sleep(0.2)
 
 
 def database_protection(account: Account) -> str:

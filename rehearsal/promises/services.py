@@ -106,15 +106,26 @@ def subscribers(account: Account) -> str:
     return f"3 topics, encrypted, {sum(counts)} addresses"
 
 
-def deploy_role(account: Account) -> str:
-    delivery = account.environment.delivery
-    role = account.client("iam").get_role(RoleName=account.resource("Delivery", "AWS::IAM::Role"))["Role"]
-    document = role["AssumeRolePolicyDocument"]
-    trust = json.loads(document) if isinstance(document, str) else document
-    require(len(trust["Statement"]) == 1, "more than one way in")
-    condition = trust["Statement"][0]["Condition"]
-    subject = f"repo:{delivery.repository}:environment:{delivery.environment}"
-    require(set(condition) == {"StringEquals"}, f"conditions {set(condition)}")
-    require(subject in condition["StringEquals"].values(), f"{condition}")
-    require("sts.amazonaws.com" in condition["StringEquals"].values(), "no audience")
-    return f"only {subject}"
+def github_roles(account: Account) -> str:
+    delivery, iam = account.environment.delivery, account.client("iam")
+    trusted = []
+    for name in account.resources("Delivery", "AWS::IAM::Role"):
+        role = iam.get_role(RoleName=name)["Role"]
+        document = role["AssumeRolePolicyDocument"]
+        trust = json.loads(document) if isinstance(document, str) else document
+        require(len(trust["Statement"]) == 1, f"{name}: more than one way in")
+        (statement,) = trust["Statement"]
+        if "Service" in statement["Principal"]:
+            continue
+        condition = statement.get("Condition", {})
+        require(set(condition) == {"StringEquals"}, f"{name}: conditions {set(condition)}")
+        subject = next(value for key, value in condition["StringEquals"].items() if key.endswith(":sub"))
+        require("sts.amazonaws.com" in condition["StringEquals"].values(), f"{name}: no audience")
+        trusted.append(subject)
+    wanted = [
+        f"repo:{delivery.repository}:environment:{delivery.environment}",
+        f"repo:{delivery.repository}:environment:{delivery.environment}-drift",
+        *(f"repo:{each}:environment:{delivery.environment}" for each in (delivery.backend, delivery.frontend) if each),
+    ]
+    require(sorted(trusted) == sorted(wanted), f"{trusted}")
+    return f"{len(trusted)} roles, each for one repository and environment"

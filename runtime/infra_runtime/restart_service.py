@@ -1,7 +1,7 @@
 """Starts a service's tasks anew when a secret that they read at start has been rotated.
 
-RDS rotates the password of its master login by itself. Open connections go on, but a task that opens a new one still
-uses the old password, so new tasks have to take over: a blue/green deployment of the same task definition.
+Tasks read the login of the database when they start, and use that one until they end. It stays valid until the next
+rotation; by then new tasks have to have taken over: a blue/green deployment of the same task definition.
 """
 
 import logging

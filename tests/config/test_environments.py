@@ -66,6 +66,13 @@ MALFORMED = [
     ("kept and unwatched", 'critical = ["oncall@daadaar.com"]', "critical = []", "alarms.critical", "at least one"),
     ("disposable without a reason", 'data = "keep"', 'data = "disposable"', "protection.reason", "why this data"),
     ("a reason that is none", 'data = "keep"', 'data = "disposable"\nreason = "because"', "protection.reason", "20 char"),
+    ("more connections than the database has", "database_connections = 10", "database_connections = 40",
+     "api.database_connections", "at most 33"),
+    ("a site without a repository", 'frontend = "daadaar/frontend"\n', "", "delivery.frontend", "the repository of the site"),
+    ("one repository for two", 'backend = "daadaar/backend"', 'backend = "daadaar/infrastructure"', "delivery.repository",
+     "all different"),
+    ("no command to migrate with", "[frontend.ecs]", "[api.migrations]\ncommand = []\n[frontend.ecs]",
+     "api.migrations.command", "at least 1"),
     ("two ways to host", "[alarms]", '[frontend.amplify]\nrepository = "a/b"\nbranch = "main"\n'
      'access_token_secret = "gh"\n[alarms]', "frontend", "exactly one"),
     ("staging's bucket", "daadaar-media-frkia", "daadaar-media-staging-frkia", "", "no other environment uses"),

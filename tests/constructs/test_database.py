@@ -6,9 +6,9 @@ from aws_cdk import assertions
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_kms as kms
 
+from config.instances import connections, memory_gib
 from infra_constructs.database import Database, DatabaseProps
 from infra_constructs.retention import Retention
-from infra_constructs.watch.database import memory_gib
 
 INSTANCE = "AWS::RDS::DBInstance"
 KEPT = Retention.kept()
@@ -120,3 +120,10 @@ def test_only_its_clients_reach_it_and_it_reaches_nobody(database: Callable[...,
 def test_memory_of_a_class_is_amazons(instance_class: str, gib: float) -> None:
     """Figures of AWS's instance type pages."""
     assert memory_gib(instance_class) == gib
+
+
+@pytest.mark.parametrize(
+    ("instance_class", "count"), [("t4g.micro", 101), ("t4g.medium", 405), ("r8g.large", 1622), ("r8g.48xlarge", 5000)]
+)
+def test_connections_follow_the_class(instance_class: str, count: int) -> None:
+    assert connections(instance_class) == count

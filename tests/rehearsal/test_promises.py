@@ -64,7 +64,7 @@ def _release(account: Account) -> None:
 
 
 def _trust_everyone(account: Account) -> None:
-    role = account.resource("Delivery", "AWS::IAM::Role")
+    role = next(each for each in account.resources("Delivery", "AWS::IAM::Role") if "Deploy" in each)
     document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "sts:*",
                 "Condition": {"StringLike": {"sub": "repo:*"}}}]}  # fmt: skip
     account.client("iam").update_assume_role_policy(RoleName=role, PolicyDocument=json.dumps(document))

@@ -197,6 +197,44 @@ def test_releases_are_blue_green_and_can_go_back(templates: Templates) -> None:
         )
 
 
+def test_a_release_is_asked_about_before_it_starts_and_before_it_serves(templates: Templates) -> None:
+    """Migrations where there is a database; and in every service each new task, from inside of the VPC."""
+    for where, service in services(templates):
+        resources = templates["/".join(where.split("/")[:2])]["Resources"]
+        hooks = {}
+        for hook in service["DeploymentConfiguration"]["LifecycleHooks"]:
+            function = resources[hook["HookTargetArn"]["Fn::GetAtt"][0]]["Properties"]
+            (stage,) = hook["LifecycleStages"]
+            hooks[stage] = (function["Handler"], "VpcConfig" in function)
+        wanted = {"POST_TEST_TRAFFIC_SHIFT": ("infra_runtime.release.verify.handler", True)}
+        if "/Api/" in where:
+            wanted["PRE_SCALE_UP"] = ("infra_runtime.release.migrate.handler", False)
+        assert hooks == wanted, where
+
+
+def test_a_revision_names_the_migration_that_belongs_to_it(templates: Templates) -> None:
+    for name in available():
+        tasks = {
+            where.rpartition("/")[2]: task["Properties"]["ContainerDefinitions"][0]
+            for where, task in of_type(templates, "AWS::ECS::TaskDefinition", name=f"{name}/Api")
+        }
+        (app,) = [each for each in tasks.values() if each["Name"] == "app"]
+        migration = tasks[app["DockerLabels"]["infra.migration"]["Ref"]]
+        assert migration["Image"] == app["Image"]
+        assert migration["Command"][-3:] == ["npx", "drizzle-kit", "migrate"]
+
+
+def test_no_container_that_serves_can_be_entered(templates: Templates) -> None:
+    """`infra exec` starts a task of its own."""
+    for where, service in services(templates):
+        assert service.get("EnableExecuteCommand", False) is False, where
+    roles = set()
+    for where, policy in of_type(templates, "AWS::IAM::Policy"):
+        if "ssmmessages" in json.dumps(policy):
+            roles.add(where.rpartition("/")[2].partition("Task")[0])
+    assert roles == {"OneOff"}
+
+
 def test_an_autoscaled_service_has_no_count(templates: Templates) -> None:
     """A count in the template would undo, at each deployment, what autoscaling decided."""
     scaled = list(of_type(templates, "AWS::ApplicationAutoScaling::ScalableTarget"))
@@ -266,7 +304,7 @@ def test_containers_are_confined(templates: Templates) -> None:
             assert container["User"] == "1000:1000", where
             assert container["LinuxParameters"]["Capabilities"] == {"Drop": ["ALL"]}, where
             assert container.get("Privileged", False) is False, where
-            mode = "blocking" if container["Name"] == "migrate" else "non-blocking"
+            mode = "non-blocking" if container["Name"] == "app" else "blocking"
             assert container["LogConfiguration"]["Options"]["mode"] == mode, where
 
 

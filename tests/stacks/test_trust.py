@@ -1,7 +1,9 @@
 """Who may become which role from GitHub: of every environment, with every token that is nearly right."""
 
 import copy
+import re
 from collections.abc import Callable, Iterator
+from fnmatch import fnmatch
 from typing import Any
 
 import pytest
@@ -13,40 +15,42 @@ Templates = dict[str, dict[str, Any]]
 AUDIENCE = "sts.amazonaws.com"
 
 
-def roles(templates: Templates, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(repository, role) of each that GitHub's tokens lead to."""
-    delivery = load([name])[name].delivery
+def roles(templates: Templates, name: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """(repository, GitHub's environment, role) of each that GitHub's tokens lead to."""
     for stack, template in templates.items():
         for role in template["Resources"].values():
             if not stack.startswith(f"{name}/") or role["Type"] != "AWS::IAM::Role":
                 continue
             for statement in role["Properties"]["AssumeRolePolicyDocument"]["Statement"]:
                 if "Federated" in statement.get("Principal", {}):
-                    description = role["Properties"]["Description"]
-                    (repository,) = [
-                        each
-                        for each in (delivery.repository, delivery.backend, delivery.frontend)
-                        if each and f"from {each}," in description
-                    ]
-                    yield repository, role["Properties"]
+                    told = re.search(r"from (\S+), environment (\S+)$", role["Properties"]["Description"])
+                    assert told is not None
+                    yield told[1], told[2], role["Properties"]
 
 
 @pytest.mark.parametrize("name", available())
 def test_each_role_trusts_one_repository_in_one_environment(name: str, templates: Templates) -> None:
     delivery, found = load([name])[name].delivery, list(roles(templates, name))
-    assert {repository for repository, _ in found} == {delivery.repository, delivery.backend, delivery.frontend}
-    for repository, role in found:
+    assert sorted((repository, environment) for repository, environment, _ in found) == sorted(
+        [
+            (delivery.repository, delivery.environment),
+            (delivery.repository, f"{delivery.environment}-drift"),
+            (delivery.backend, delivery.environment),
+            (str(delivery.frontend), delivery.environment),
+        ]
+    )
+    every = {f"repo:{repository}:environment:{environment}" for repository, environment, _ in found}
+    for repository, environment, role in found:
         policy = role["AssumeRolePolicyDocument"]
-        intended = f"repo:{repository}:environment:{delivery.environment}"
+        intended = f"repo:{repository}:environment:{environment}"
         assert admits(policy, {"aud": AUDIENCE, "sub": intended}), repository
-        wrong = list(subjects(repository, delivery.environment))
-        wrong += [f"repo:{other}:environment:{delivery.environment}" for other, _ in found if other != repository]
-        wrong += [
+        wrong = {*subjects(repository, environment), *every} - {intended}
+        wrong |= {
             f"repo:{repository}:environment:{load([other])[other].delivery.environment}"
             for other in available()
             if other != name
-        ]
-        assert len(set(wrong)) >= 24
+        }
+        assert len(wrong) >= 24
         assert [each for each in wrong if admits(policy, {"aud": AUDIENCE, "sub": each})] == [], repository
         for audience in ("https://github.com/daadaar", "STS.amazonaws.com", "sts.amazonaws.com.evil.example", ""):
             assert not admits(policy, {"aud": audience, "sub": intended}), audience
@@ -70,7 +74,7 @@ LOOSENED: dict[str, Callable[[dict[str, Any]], None]] = {
 
 @pytest.mark.parametrize("how", LOOSENED)
 def test_a_looser_trust_would_be_seen(how: str, templates: Templates) -> None:
-    role = next(role for repository, role in roles(templates, "production") if repository == "daadaar/backend")
+    role = next(role for repository, _, role in roles(templates, "production") if repository == "daadaar/backend")
     policy = copy.deepcopy(role["AssumeRolePolicyDocument"])
     condition = policy["Statement"][0]["Condition"]
     LOOSENED[how](condition)
@@ -84,16 +88,17 @@ def test_a_looser_trust_would_be_seen(how: str, templates: Templates) -> None:
 
 def test_roles_last_an_hour_and_are_bounded_by_what_they_may(templates: Templates) -> None:
     for name in available():
-        for repository, role in roles(templates, name):
+        for repository, _, role in roles(templates, name):
             assert role["MaxSessionDuration"] == 3600, repository
             assert "Ref" in role["PermissionsBoundary"], repository
             assert role["ManagedPolicyArns"] == [role["PermissionsBoundary"]], repository
             assert "Policies" not in role, repository
 
 
-def statements(templates: Templates, name: str, repository: str) -> list[dict[str, Any]]:
+def statements(templates: Templates, name: str, repository: str, *, suffix: str = "") -> list[dict[str, Any]]:
     resources = templates[f"{name}/Delivery"]["Resources"]
-    role = next(role for of, role in roles(templates, name) if of == repository)
+    wanted = (repository, load([name])[name].delivery.environment + suffix)
+    role = next(role for of, environment, role in roles(templates, name) if (of, environment) == wanted)
     policy = resources[role["PermissionsBoundary"]["Ref"]]["Properties"]
     found: list[dict[str, Any]] = policy["PolicyDocument"]["Statement"]
     return found
@@ -133,3 +138,15 @@ def test_this_repository_becomes_only_cdks_roles(name: str, templates: Templates
     (statement,) = statements(templates, name, load([name])[name].delivery.repository)
     assert statement["Action"] == "sts:AssumeRole"
     assert all(":role/cdk-hnb659fds-" in str(each) and "*" not in str(each) for each in statement["Resource"])
+
+
+@pytest.mark.parametrize("name", available())
+def test_whoever_looks_for_drift_sees_settings_and_no_data(name: str, templates: Templates) -> None:
+    found = statements(templates, name, load([name])[name].delivery.repository, suffix="-drift")
+    actions = {action for each in found for action in _actions(each)}
+    looks = re.compile(r"[a-z0-9-]+:(Describe|Get|List|Detect)[A-Za-z]*\*?")
+    assert [each for each in actions if not looks.fullmatch(each)] == []
+    data = ("s3:GetObject", "secretsmanager:GetSecretValue", "ssm:GetParameter", "logs:GetLogEvents", "kms:Decrypt",
+            "dynamodb:GetItem", "lambda:InvokeFunction")  # fmt: skip
+    granted = [action for action in data for each in actions if fnmatch(action, each)]
+    assert granted == []

@@ -1,0 +1,50 @@
+"""A task for a person: the service's image and settings, for one command."""
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+
+from infra_constructs.container_task import ContainerTask, Settings
+from infra_constructs.findings import acknowledge, allows_on
+from infra_constructs.release.image import ReleasedImage
+
+CONTAINER = "one-off"
+# Where the agent of ECS Exec writes; a container without these cannot be entered.
+_AGENT = ("/var/lib/amazon", "/var/log/amazon")
+
+
+class OneOffTask(Construct):
+    """Not the service's own definition: nobody enters a container that serves users (`infra run`, `infra exec`)."""
+
+    def __init__(
+        self, scope: Construct, id_: str, *, image: ReleasedImage, settings: Settings, cpu: int, memory_mib: int
+    ) -> None:
+        super().__init__(scope, id_)
+        self.task = ContainerTask(
+            self,
+            "Task",
+            name=CONTAINER,
+            image=image,
+            settings=settings,
+            cpu=cpu,
+            memory_mib=memory_mib,
+            # Until somebody enters, and ended after a working day whoever has forgotten it.
+            command=["sleep", str(cdk.Duration.hours(8).to_seconds())],
+            writable=_AGENT,
+            keeps_every_line=True,
+        )
+        role = self.task.definition.task_role
+        role.add_to_principal_policy(
+            iam.PolicyStatement(
+                actions=[
+                    "ssmmessages:CreateControlChannel",
+                    "ssmmessages:CreateDataChannel",
+                    "ssmmessages:OpenControlChannel",
+                    "ssmmessages:OpenDataChannel",
+                ],
+                resources=["*"],
+            )
+        )
+        policy = role.node.find_child("DefaultPolicy")
+        assert isinstance(policy, Construct)
+        acknowledge(policy, allows_on("*"), reason="Channels of ECS Exec have no ARN; the actions know no resource.")

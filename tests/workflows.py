@@ -1,0 +1,117 @@
+"""What has to hold in every GitHub workflow of ours, asked of it as data."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+_PINNED = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40}")
+_KEY = re.compile(r"AKIA|aws-access-key|aws-secret|AWS_SECRET|AWS_ACCESS_KEY", re.IGNORECASE)
+_LOGIN = "aws-actions/configure-aws-credentials@"
+Workflow = Mapping[str, Any]
+
+
+def read(folder: Path) -> dict[str, Workflow]:
+    """By file name. `on` is a truth to YAML 1.1, and is put right."""
+    found: dict[str, Workflow] = {}
+    for path in sorted(folder.glob("*.yml")):
+        loaded = yaml.safe_load(path.read_text())
+        found[path.name] = {("on" if key is True else key): value for key, value in loaded.items()}
+    return found
+
+
+def complaints(workflows: Mapping[str, Workflow]) -> list[str]:
+    return [
+        f"{name}: {what}" for name, workflow in workflows.items() for what in (*_whole(workflow), *_jobs(workflow))
+    ] + [*_order(workflows)]
+
+
+def _changes_something(workflow: Workflow) -> bool:
+    return any(
+        re.search(r"cdk deploy|infra release|uses: \S*deploy", str(step.get("run", "")))
+        for job in workflow["jobs"].values()
+        for step in job.get("steps", [])
+    ) or any("deploy-environment" in job.get("uses", "") for job in workflow["jobs"].values())
+
+
+def _whole(workflow: Workflow) -> Iterator[str]:
+    if workflow.get("permissions") != {}:
+        yield "permissions of the whole have to be none: each job asks for its own"
+    if _changes_something(workflow):
+        groups = [workflow.get("concurrency"), *(job.get("concurrency") for job in workflow["jobs"].values())]
+        said = [each for each in groups if each is not None]
+        called = "workflow_call" in workflow["on"]
+        if not said and not called:
+            yield "it changes something, so there has to be one at a time"
+        if any(each.get("cancel-in-progress") is not False for each in said):
+            yield "what changes something is never cancelled half-way"
+    if _KEY.search(str(workflow)):
+        yield "a key of AWS's: only OIDC"
+
+
+def _jobs(workflow: Workflow) -> Iterator[str]:
+    for name, job in workflow["jobs"].items():
+        if "steps" not in job:
+            if not str(job.get("uses", "")).startswith("./") and not _PINNED.fullmatch(str(job.get("uses", ""))):
+                yield f"{name}: {job.get('uses')} is not pinned"
+            continue
+        if not isinstance(job.get("timeout-minutes"), int):
+            yield f"{name}: no time-out"
+        if "permissions" not in job:
+            yield f"{name}: no permissions of its own"
+        if any(value == "write" for key, value in job.get("permissions", {}).items() if key == "contents"):
+            yield f"{name}: it may write to the repository"
+        yield from (f"{name}: {what}" for what in _access(job))
+        for step in job["steps"]:
+            yield from (f"{name}: {what}" for what in _step(step))
+
+
+def _access(job: Workflow) -> Iterator[str]:
+    logins = [step for step in job["steps"] if str(step.get("uses", "")).startswith(_LOGIN)]
+    has_token = job.get("permissions", {}).get("id-token") == "write"
+    if has_token and not logins:
+        yield "a token that nobody needs"
+    if not logins:
+        return
+    if not has_token:
+        yield "no token to log in with"
+    if not job.get("environment"):
+        yield "no environment: the role trusts none but an environment's token"
+    for login in logins:
+        given = login.get("with", {})
+        if not re.fullmatch(r"\$\{\{ vars\.[A-Z_]+ \}\}", str(given.get("role-to-assume"))):
+            yield "the role comes from the environment's variables"
+        if int(given.get("role-duration-seconds", 3600)) > 3600:
+            yield "longer than an hour"
+
+
+def _step(step: Workflow) -> Iterator[str]:
+    uses = step.get("uses")
+    if uses is not None and not _PINNED.fullmatch(uses):
+        yield f"{uses} is not pinned by its commit"
+    if str(uses).startswith("actions/checkout@") and (step.get("with") or {}).get("persist-credentials") is not False:
+        yield "the checkout leaves its token behind"
+    if "${{" in str(step.get("run", "")):
+        yield "an expression inside of a script: by way of `env`"
+
+
+def _order(workflows: Mapping[str, Workflow]) -> Iterator[str]:
+    """dev → staging → production; build → release; tests before anything is called good."""
+    wanted = {
+        ("deploy.yml", "staging"): "dev",
+        ("deploy.yml", "production"): "staging",
+        ("service-release.yml", "release"): "build",
+    }
+    for (file, job), before in wanted.items():
+        needs = workflows[file]["jobs"][job].get("needs")
+        if needs != before:
+            yield f"{file}: {job} has to wait for {before}, and waits for {needs}"
+    if "pull_request" not in workflows["check.yml"]["on"]:
+        yield "check.yml: not on pull requests"
+    if "schedule" not in workflows["drift.yml"]["on"]:
+        yield "drift.yml: not by itself"
+    for file, workflow in workflows.items():
+        if "pull_request_target" in workflow["on"]:
+            yield f"{file}: a stranger's code with our access"
