@@ -1,9 +1,12 @@
 """Starts the emulator as a process of its own and ends it, with everything that it started, whatever happens."""
 
+import contextlib
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -13,13 +16,13 @@ from pathlib import Path
 
 import psutil
 
-from rehearsal.emulator import AUTHORITY, BALANCER, FAULTS, IMAGES, MINUTE
+from rehearsal.emulator import AUTHORITY, BALANCER, FAULTS, HOMES, IMAGES, MINUTE
 from rehearsal.redis.authority import Authority
 
 ROOT = Path(__file__).resolve().parent.parent
 _START_SECONDS = 60
 # Of ECS's bake time, which is a quarter of an hour in production.
-_MINUTE_SECONDS = 0.1
+_MINUTE_SECONDS = 0.05
 
 
 class EmulatorError(Exception):
@@ -57,8 +60,12 @@ def emulator(workspace: Path, *, cloudflare: str, upstash: str, authority: Autho
         images=workspace / "images",
         balancer=workspace / "balancer.json",
     )
+    # PostgreSQL's user may not enter where others' files are.
+    homes = Path(tempfile.mkdtemp(prefix="rehearsal-"))
+    homes.chmod(0o711)
     environment = {
         **os.environ,
+        HOMES: str(homes),
         "PYTHONPATH": str(ROOT),
         # Where CDK's own Node.js handlers find the AWS SDK that the real runtime brings along.
         "NODE_PATH": str(ROOT / "node_modules"),
@@ -89,6 +96,7 @@ def emulator(workspace: Path, *, cloudflare: str, upstash: str, authority: Autho
             yield running
         finally:
             _end(process)
+            shutil.rmtree(homes)
 
 
 def _free_port() -> int:
@@ -115,8 +123,10 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     except psutil.NoSuchProcess:
         return
     for member in tree:
-        member.terminate()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.terminate()
     _, alive = psutil.wait_procs(tree, timeout=5)
     for member in alive:
-        member.kill()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.kill()
     process.wait()

@@ -50,6 +50,8 @@ class Postgres:
     port: int = 0
     certificate: Certificate | None = None
     """With one, it speaks TLS, and nothing else over the network."""
+    below: Path | None = None
+    """Where its files lie; a folder that its own user may enter."""
     _process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
     _home: Path | None = field(default=None, repr=False)
 
@@ -59,7 +61,7 @@ class Postgres:
     def start(self) -> "Postgres":
         """Returns once it answers. Its files lie where its own user reaches them, and go with `remove`."""
         if self._home is None:
-            self._home = Path(tempfile.mkdtemp(prefix="postgres-", dir="/tmp"))
+            self._home = Path(tempfile.mkdtemp(prefix="postgres-", dir=self.below))
             self._initialize(self._home)
         data = self._home / "data"
         with (self._home / "log").open("ab") as log:

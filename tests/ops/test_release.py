@@ -12,14 +12,13 @@ import pytest
 
 from infra_runtime.database.connection import Connection, Login, connect
 from infra_runtime.release.ledger import Release
-from infra_runtime.release.migrate import LABEL
 from infra_runtime.release.preflight import live_weights
 from ops.errors import OperatorError
 from ops.releases import commands
 from ops.releases.place import Place
 from rehearsal.account import Account
 from rehearsal.product import FIRST
-from rehearsal.promises.releases import first_release, place_of, release
+from rehearsal.promises.releases import SECOND, first_release, place_of, release
 from rehearsal.push import push
 from rehearsal.traffic import Traffic, traffic
 
@@ -76,7 +75,7 @@ def attempt(place: Place, production: Account) -> Attempt:
 
 
 def test_a_release_is_followed_from_stage_to_stage(place: Place, production: Account) -> None:
-    image = push(production, "api", "followed", (FIRST, "alter table visitors add email text"))
+    image = push(production, "api", "followed", (FIRST, SECOND))
     before = place.image()
     with traffic(production).flowing() as users:
         told = release(production, image)
@@ -143,7 +142,7 @@ def test_an_alarm_during_the_bake_sends_it_back(attempt: Attempt, production: Ac
             time.sleep(0.05)
         cloudwatch.set_alarm_state(AlarmName=alarm, StateValue="ALARM", StateReason="too many errors")
 
-    image = push(production, "api", "burning", (FIRST, "alter table visitors add email text", "select 1"))
+    image = push(production, "api", "burning", (FIRST, SECOND, "select 1"))
     ringing = threading.Thread(target=_once_begun(production, ring), daemon=True)
     ringing.start()
     try:
@@ -174,7 +173,7 @@ def test_a_hook_that_breaks_is_no_consent(attempt: Attempt, production: Account)
     broken = {key: value for key, value in variables.items() if key != "PORT"}
     functions.update_function_configuration(FunctionName=verify, Environment={"Variables": broken})
     try:
-        _, entry = attempt(push(production, "api", "unasked", (FIRST, "select 2")))
+        _, entry = attempt(push(production, "api", "unasked", (FIRST, SECOND, "select 2")))
     finally:
         functions.update_function_configuration(FunctionName=verify, Environment={"Variables": variables})
     assert "POST_TEST_TRAFFIC_SHIFT" in str(entry.reason)
@@ -219,15 +218,6 @@ def database(account: Account, task_definition: str) -> Iterator[Connection]:
         yield connection
 
 
-def steps(account: Account, *new: str) -> tuple[str, ...]:
-    """Migrations of which those before `new` were all applied already: Drizzle looks at their times only."""
-    labels = account.container(account.service("Api"))["dockerLabels"]
-    with database(account, labels[LABEL]) as connection:
-        row = connection.execute("select count(*) from drizzle.__drizzle_migrations").fetchone()
-    assert row is not None
-    return (*(["select 1"] * int(row[0])), *new)
-
-
 @pytest.fixture
 def held(production: Account) -> Iterator[None]:
     """Somebody's long transaction, which has read the table."""
@@ -239,7 +229,7 @@ def held(production: Account) -> Iterator[None]:
 @pytest.mark.parametrize("how", FAILING)
 def test_a_migration_that_fails_moves_no_traffic(how: str, attempt: Attempt, production: Account, held: None) -> None:
     statement, fault, told = FAILING[how]
-    wanted = steps(production, statement or "select 1")
+    wanted = (FIRST, SECOND, statement or "select 'nothing'")
     image = push(production, "api", how.replace(" ", "-"), wanted, fault=fault)
     output, entry = attempt(image)
     assert told in output, output
@@ -250,11 +240,11 @@ def test_a_migration_that_fails_moves_no_traffic(how: str, attempt: Attempt, pro
 
 def test_nothing_begins_where_something_stands_against_it(place: Place, production: Account) -> None:
     cloudwatch = production.client("cloudwatch")
-    good = push(production, "api", "good", (FIRST, "select 3"))
+    good = push(production, "api", "good", (FIRST, SECOND, "select 3"))
     alarm = production.service("Api")["deploymentConfiguration"]["alarms"]["alarmNames"][1]
     refused = {
-        push(production, "api", "holes", (FIRST, "select 4"), critical=2): "2 critical vulnerabilities",
-        push(production, "api", "unscanned", (FIRST, "select 5"), scan="IN_PROGRESS"): "is IN_PROGRESS",
+        push(production, "api", "holes", (FIRST, SECOND, "select 4"), critical=2): "2 critical vulnerabilities",
+        push(production, "api", "unscanned", (FIRST, SECOND, "select 5"), scan="IN_PROGRESS"): "is IN_PROGRESS",
         push(production, "frontend", "the-site"): "is not one of api",
         good.partition("@")[0] + ":latest": "is not one of api",
         good[:-8] + "00000000": "is not in",
@@ -277,7 +267,7 @@ def test_nothing_begins_where_something_stands_against_it(place: Place, producti
 def test_back_to_the_digest_before_and_not_past_the_schema(place: Place, production: Account, capsys: Any) -> None:
     from rich.console import Console
 
-    added = steps(production, "alter table visitors add phone text")
+    added = (FIRST, SECOND, "alter table visitors add phone text")
     first, second = (push(production, "api", name, added) for name in ("with-phone", "with-phone-too"))
     release(production, first)
     release(production, second)

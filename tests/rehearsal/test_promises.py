@@ -133,7 +133,8 @@ SABOTAGE: list[tuple[Callable[[Account], None], str]] = [
 
 
 def test_every_promise_is_kept_at_first(production: Account) -> None:
-    findings = list(read_back(production))
+    # Releases have tests of their own, in this very account.
+    findings = list(read_back(production, [each for each in PROMISES if each.about != "Releases"]))
     assert [finding for finding in findings if finding.kept is False] == []
     assert sum(finding.kept is True for finding in findings) == sum(isinstance(each, Promise) for each in PROMISES)
 
