@@ -12,7 +12,7 @@ from rich.console import Console
 
 from config import InvalidEnvironments, available, load
 from config.model import Environment
-from ops import doctor, drift
+from ops import doctor, drift, review
 from ops.account import explained, session_of
 from ops.edge import commands
 from ops.errors import InputError, OperatorError
@@ -83,6 +83,14 @@ def status(environment: Name, service: Service = "api", as_json: AsJson = False)
     """What runs, and whether anything moves or rings."""
     with _place(environment, service) as place:
         releases_.status(place, Console(), as_json=as_json)
+
+
+@app.command(name="review")
+def review_(
+    base: Annotated[str, typer.Argument(help="A commit: what is compared with.", metavar="BASE")],
+) -> None:
+    """What the code here would do to each environment that BASE's does not; as Markdown, without an account."""
+    print(review.review(base))
 
 
 @app.command(name="drift")

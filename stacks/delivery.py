@@ -31,6 +31,7 @@ class DeliveryStack(EnvironmentStack):
             "Deploy",
             provider=provider,
             workflows=Workflows(repository=delivery.repository, environment=where),
+            ledger=registry.ledger,
         )
         drift_role(
             self,

@@ -86,8 +86,21 @@ class GitHubRole(Construct):
         cdk.CfnOutput(self, "Arn", value=self.role.role_arn, description=f"For {workflows.subject}")
 
 
-def deploy_role(scope: Construct, id_: str, *, provider: GitHubProvider, workflows: Workflows) -> GitHubRole:
-    """For `cdk deploy`: it may become CDK's own roles, no more."""
+# What `infra doctor` looks at; none of these shows or changes data.
+_LOOKS = (
+    "cloudformation:DescribeStacks",
+    "cloudformation:GetTemplate",
+    "cloudformation:ListImports",
+    "cloudformation:ListStackResources",
+    "cloudwatch:DescribeAlarms",
+    "ecs:DescribeServices",
+)
+
+
+def deploy_role(
+    scope: Construct, id_: str, *, provider: GitHubProvider, workflows: Workflows, ledger: ReleaseLedger
+) -> GitHubRole:
+    """For `cdk deploy`, which may become CDK's own roles, and for the look that `infra doctor` takes before."""
     stack = cdk.Stack.of(scope)
     roles = [
         stack.format_arn(
@@ -98,14 +111,20 @@ def deploy_role(scope: Construct, id_: str, *, provider: GitHubProvider, workflo
         )
         for role in _CDK_ROLES
     ]
-    return GitHubRole(
+    role = GitHubRole(
         scope,
         id_,
         provider=provider,
         workflows=workflows,
         description="cdk deploy",
-        statements=[iam.PolicyStatement(actions=["sts:AssumeRole"], resources=roles)],
+        statements=[
+            iam.PolicyStatement(actions=["sts:AssumeRole"], resources=roles),
+            iam.PolicyStatement(actions=["dynamodb:Query"], resources=[ledger.table.table_arn]),
+            iam.PolicyStatement(actions=list(_LOOKS), resources=["*"]),
+        ],
     )
+    acknowledge(role.policy, allows_on("*"), reason="It only looks, at whatever this account's stacks are.")
+    return role
 
 
 # What CloudFormation reads, with the asker's access, to compare what is there with its templates: settings, no data.
@@ -212,7 +231,7 @@ def release_role(
 
     looked_up = [arn("cloudformation", f"stack/{name}/*") for name in stacks]
     functions = [arn("lambda", f"function:{name}-*") for name in stacks]
-    logs = [arn("logs", f"log-group:/aws/cloudformation/{name}/*") for name in stacks]
+    logs = [arn("logs", f"log-group:{name}-*") for name in stacks]
     logs.append(arn("logs", "log-group:/aws/rds/instance/*"))
     role = GitHubRole(
         scope,

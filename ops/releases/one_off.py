@@ -15,7 +15,7 @@ from ops.functions import resources
 from ops.releases.follow import LogReader
 from ops.releases.place import Place, who
 
-_CONTAINER = "one-off"
+CONTAINER = "one-off"
 _EVERY_SECONDS = 1.0
 _START_SECONDS = 300.0
 
@@ -53,7 +53,7 @@ def shell(place: Place, command: str, console: Console) -> int:
         return subprocess.run(
             [
                 *("aws", "ecs", "execute-command", "--interactive", "--region", place.environment.aws.region),
-                *("--cluster", task.cluster, "--task", task.arn, "--container", _CONTAINER, "--command", command),
+                *("--cluster", task.cluster, "--task", task.arn, "--container", CONTAINER, "--command", command),
             ],
             check=False,
         ).returncode
@@ -90,7 +90,7 @@ def _started(place: Place, *, command: Sequence[str] | None = None, entered: boo
     """Ends with the block, whatever happens in it."""
     ecs, service = place.clients.client("ecs"), place.described()
     definitions = resources(place.clients, place.stack, "AWS::ECS::TaskDefinition")
-    definition = next((each for each in definitions if containers_of(ecs, each)[0]["name"] == _CONTAINER), None)
+    definition = next((each for each in definitions if containers_of(ecs, each)[0]["name"] == CONTAINER), None)
     if definition is None:
         raise OperatorError(f"{place.stack} has no task for one command; deploy it first")
     answered = ecs.run_task(
@@ -102,7 +102,7 @@ def _started(place: Place, *, command: Sequence[str] | None = None, entered: boo
         startedBy="infra",
         # Who it was, for CloudTrail's readers and for the bill.
         tags=[{"key": "by", "value": _tag(who(place.clients))}],
-        overrides={"containerOverrides": [{"name": _CONTAINER, "command": list(command)}]} if command else {},
+        overrides={"containerOverrides": [{"name": CONTAINER, "command": list(command)}]} if command else {},
     )
     if failures := answered["failures"]:
         raise OperatorError(f"ECS started no task: {failures[0].get('reason')}")

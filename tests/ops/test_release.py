@@ -1,6 +1,7 @@
 """The whole way of a release in a deployed account: what goes well, what goes wrong at each stage, and back."""
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from infra_runtime.database.connection import Connection, Login, connect
 from infra_runtime.release.ledger import Release
 from infra_runtime.release.preflight import live_weights
 from ops.errors import OperatorError
-from ops.releases import commands
+from ops.releases import commands, one_off
 from ops.releases.place import Place
 from rehearsal.account import Account
 from rehearsal.product import FIRST
@@ -295,3 +296,40 @@ def test_the_ledger_is_for_people_and_programs(place: Place, capsys: Any) -> Non
     commands.status(place, Console(), as_json=True)
     told = json.loads(capsys.readouterr().out)
     assert (told["image"], told["tasks"]) == (place.image(), "3 of 3")
+
+
+def test_one_command_in_a_task_of_its_own(place: Place, capsys: Any) -> None:
+    """With the application's login and settings; its output, and its exit code."""
+    from rich.console import Console
+
+    script = (
+        "const { Client } = require('pg'); const c = new Client(); c.connect()"
+        ".then(() => c.query('select current_user as who'))"
+        ".then((found) => console.log(found.rows[0].who, process.env.SITE_URL)).then(() => process.exit(7))"
+    )
+    assert one_off.run(place, ["node", "-e", script], Console(width=200)) == 7
+    assert re.search(r"app_user_[ab] https://daadaar\.com", capsys.readouterr().out)
+    with pytest.raises(OperatorError, match=r"missing on this machine: .*session-manager-plugin"):
+        one_off.shell(place, "sh", Console())
+
+
+def test_a_task_that_cannot_start_says_why(place: Place, production: Account) -> None:
+    from rich.console import Console
+
+    ecs = production.client("ecs")
+    definition = next(
+        each
+        for each in production.resources("Api", "AWS::ECS::TaskDefinition")
+        if ecs.describe_task_definition(taskDefinition=each)["taskDefinition"]["containerDefinitions"][0]["name"]
+        == one_off.CONTAINER
+    )
+    image = ecs.describe_task_definition(taskDefinition=definition)["taskDefinition"]["containerDefinitions"][0][
+        "image"
+    ]
+    folder = production.emulator.images / image.partition("@sha256:")[2]
+    folder.rename(folder.with_suffix(".away"))
+    try:
+        with pytest.raises(OperatorError, match="CannotPullContainerError"):
+            one_off.run(place, ["true"], Console())
+    finally:
+        folder.with_suffix(".away").rename(folder)

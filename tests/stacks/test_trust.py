@@ -135,9 +135,14 @@ def test_a_pipeline_releases_its_own_service_and_nothing_else(name: str, templat
 
 @pytest.mark.parametrize("name", available())
 def test_this_repository_becomes_only_cdks_roles(name: str, templates: Templates) -> None:
-    (statement,) = statements(templates, name, load([name])[name].delivery.repository)
-    assert statement["Action"] == "sts:AssumeRole"
-    assert all(":role/cdk-hnb659fds-" in str(each) and "*" not in str(each) for each in statement["Resource"])
+    become, *looks = statements(templates, name, load([name])[name].delivery.repository)
+    assert become["Action"] == "sts:AssumeRole"
+    assert all(":role/cdk-hnb659fds-" in str(each) and "*" not in str(each) for each in become["Resource"])
+    actions = {action.partition(":")[2] for each in looks for action in _actions(each)}
+    assert actions == {
+        "DescribeStacks", "GetTemplate", "ListImports", "ListStackResources",
+        "DescribeAlarms", "DescribeServices", "Query",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", available())
