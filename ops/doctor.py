@@ -2,19 +2,17 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-import typer
 from botocore.exceptions import ClientError
 from rich.console import Console
-from rich.table import Table
 
 from config.model import Environment
 from infra_runtime.release.preflight import service_of
-from ops.errors import SOMETHING
 from ops.functions import Clients
 from ops.releases.place import Place, services_of
+from ops.report import report
 from ops.templates import synthesized
 
 _RULE = "AWS::ElasticLoadBalancingV2::ListenerRule"
@@ -126,17 +124,5 @@ def _service(place: Place) -> Iterator[Problem]:
 
 def doctor(name: str, environment: Environment, clients: Clients, console: Console, *, as_json: bool) -> None:
     """Exit code 3 when there is anything."""
-    problems = list(examine(name, environment, clients))
-    if as_json:
-        print(json.dumps([asdict(each) for each in problems], indent=2))  # noqa: T201
-    elif not problems:
-        console.print(f"Nothing stands against deploying {name}.")
-    else:
-        table = Table()
-        for heading in ("where", "what", "what to do"):
-            table.add_column(heading, overflow="fold")
-        for each in problems:
-            table.add_row(each.where, each.what, each.todo)
-        console.print(table)
-    if problems:
-        raise typer.Exit(SOMETHING)
+    found = list(examine(name, environment, clients))
+    report(found, f"Nothing stands against deploying {name}.", console, as_json=as_json)

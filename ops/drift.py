@@ -1,17 +1,15 @@
 """What is not as CloudFormation has made it, in every stack of an environment."""
 
-import json
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
-import typer
 from rich.console import Console
-from rich.table import Table
 
 from config.model import Environment
-from ops.errors import SOMETHING, OperatorError
+from ops.errors import OperatorError
 from ops.functions import Clients
+from ops.report import report
 
 _LONGEST_SECONDS = 900.0
 _RULE = "AWS::ElasticLoadBalancingV2::ListenerRule"
@@ -65,17 +63,5 @@ def _of_stack(clients: Clients, stack: str) -> Iterator[Drift]:
 
 def drift(name: str, environment: Environment, clients: Clients, console: Console, *, as_json: bool) -> None:
     """Exit code 3 when there is anything."""
-    found = list(drifts(name, environment, clients))
-    if as_json:
-        print(json.dumps([asdict(each) for each in found], indent=2))  # noqa: T201
-    elif not found:
-        console.print(f"Every stack of {name} is as it was deployed. Cloudflare: infra edge drift {name}")
-    else:
-        table = Table()
-        for heading in ("stack", "resource", "type", "what"):
-            table.add_column(heading, overflow="fold")
-        for each in found:
-            table.add_row(each.stack, each.resource, each.type, each.what)
-        console.print(table)
-    if found:
-        raise typer.Exit(SOMETHING)
+    nothing = f"Every stack of {name} is as it was deployed. Cloudflare: infra edge drift {name}"
+    report(list(drifts(name, environment, clients)), nothing, console, as_json=as_json)

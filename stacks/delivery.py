@@ -3,6 +3,7 @@
 import aws_cdk as cdk
 
 from config import Environment
+from infra_constructs.cloudflare.media import STATIC
 from infra_constructs.github import GitHubProvider, Workflows, deploy_role, drift_role, release_role
 from infra_constructs.release.control import ReleaseControl, Released
 from stacks.base import EnvironmentStack
@@ -66,4 +67,5 @@ class DeliveryStack(EnvironmentStack):
                 repository=images.repository,
                 control=control,
                 ledger=registry.ledger,
+                uploads=f"arn:aws:s3:::{environment.media.bucket}/{STATIC}*" if name == "frontend" else None,
             )

@@ -68,7 +68,12 @@ class EdgeStack(EnvironmentStack):
                 bots_are_challenged=plan.super_bot_fight_mode,
             ),
         )
-        media = MediaProps(host=domains.media, bucket=environment.media.bucket, region=environment.aws.region)
+        media = MediaProps(
+            host=domains.media,
+            site=domains.site if environment.frontend.ecs is not None else None,
+            bucket=environment.media.bucket,
+            region=environment.aws.region,
+        )
         edge = MediaEdge(
             self,
             "Media",

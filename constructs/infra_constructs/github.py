@@ -219,10 +219,11 @@ def release_role(
     repository: ecr.IRepository,
     control: ReleaseControl,
     ledger: ReleaseLedger,
+    uploads: str | None = None,
 ) -> GitHubRole:
     """For a service's own pipeline: it pushes images, has one released, and follows how that goes.
 
-    `stacks` are those that `infra release` looks things up in.
+    `stacks` are those that `infra release` looks things up in; `uploads` is the ARN of the objects that it may add.
     """
     stack = cdk.Stack.of(scope)
 
@@ -279,6 +280,9 @@ def release_role(
             ),
         ],
     )
+    if uploads is not None:
+        role.policy.add_statements(iam.PolicyStatement(actions=["s3:PutObject"], resources=[uploads]))
+        acknowledge(role.policy, allows_on(uploads), reason="Static files of the site: one for each name it thinks of.")
     for each in (*looked_up, *functions, *logs, "*"):
         acknowledge(role.policy, allows_on(each), reason="It only looks, at what has no name before it exists.")
     return role

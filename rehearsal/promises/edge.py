@@ -117,6 +117,10 @@ def media_origin(account: Account) -> str:
     ours = [each for each in account.zone.connectors if each["description"] == f"{account.name}.media"]
     host = f"{account.environment.media.bucket}.s3.{account.environment.aws.region}.amazonaws.com"
     require([each["parameters"]["host"] for each in ours] == [host], f"connectors {ours}")
+    static = [each for each in account.zone.connectors if each["description"] == f"{account.name}.static"]
+    if account.environment.frontend.ecs is not None:
+        require([each["parameters"]["host"] for each in static] == [host], f"connectors {static}")
+        require(account.environment.domains.site in static[0]["expression"], static[0]["expression"])
     return f"Cloud Connector; {len(ranges)} IPv4 ranges and a secret User-Agent; Block Public Access 4 of 4"
 
 

@@ -1,4 +1,4 @@
-"""Media from a private bucket, kept for a month at the edge and for a week in browsers."""
+"""Media from a private bucket, kept for a month at the edge and for a week in browsers; and the site's static files."""
 
 from dataclasses import dataclass
 
@@ -12,6 +12,8 @@ CACHE_PHASE = "http_request_cache_settings"
 HEADER_PHASE = "http_request_late_transform"
 EDGE_SECONDS = 30 * 24 * 3600
 BROWSER_SECONDS = 7 * 24 * 3600
+# Where Next.js looks for them, and so their prefix in the bucket. They say themselves how long they may be kept.
+STATIC = "_next/static/"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +21,8 @@ class MediaProps:
     """What an environment may choose."""
 
     host: str
+    site: str | None
+    """Host of the site whose static files are in the bucket, too; None when somebody else serves them."""
     bucket: str
     region: str
 
@@ -26,6 +30,17 @@ class MediaProps:
     def origin(self) -> str:
         """The standard endpoint: the dual-stack one would be asked over IPv6, which the bucket's policy cannot name."""
         return f"{self.bucket}.s3.{self.region}.amazonaws.com"
+
+    @property
+    def static(self) -> str | None:
+        """What matches requests for them: files of every release, so that a page of the old one still finds its own."""
+        if self.site is None:
+            return None
+        return f'{host_is(self.site)} and starts_with(http.request.uri.path, "/{STATIC}")'
+
+    @property
+    def from_bucket(self) -> str:
+        return host_is(self.host) if self.static is None else f"({host_is(self.host)}) or ({self.static})"
 
 
 class MediaEdge(Construct):
@@ -53,7 +68,7 @@ class MediaEdge(Construct):
                 Rule(
                     name="media-user-agent",
                     description="The secret without which the media bucket answers nobody",
-                    expression=host_is(props.host),
+                    expression=props.from_bucket,
                     action="rewrite",
                     parameters={
                         "headers": {"User-Agent": {"operation": "set", "value": {SECRET: user_agent.secret_arn}}}
@@ -91,5 +106,8 @@ class MediaEdge(Construct):
             kind="connector",
             name="media",
             adopt=adopt,
-            entries=[{"name": "media", "expression": host_is(props.host), "host": props.origin}],
+            entries=[
+                {"name": "media", "expression": host_is(props.host), "host": props.origin},
+                *([{"name": "static", "expression": props.static, "host": props.origin}] if props.static else []),
+            ],
         )

@@ -1,0 +1,33 @@
+"""What was found, as a table for people or as JSON for programs, and as an exit code for both."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from ops.errors import SOMETHING
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+
+def report(found: "Sequence[DataclassInstance]", nothing: str, console: Console, *, as_json: bool) -> None:
+    """Columns are the fields' names. Raises `typer.Exit` with 3 when there is anything."""
+    rows = [asdict(each) for each in found]
+    if as_json:
+        print(json.dumps(rows, indent=2))  # noqa: T201
+    elif not rows:
+        console.print(nothing, highlight=False)
+    else:
+        table = Table()
+        for heading in rows[0]:
+            table.add_column(heading, overflow="fold")
+        for row in rows:
+            table.add_row(*map(str, row.values()))
+        console.print(table)
+    if rows:
+        raise typer.Exit(SOMETHING)
