@@ -66,7 +66,12 @@ class Postgres:
         data = self._home / "data"
         with (self._home / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [binaries() / "postgres", "-D", data, "-k", self._home], stdout=log, stderr=log, **_as_owner()
+                [binaries() / "postgres", "-D", data, "-k", self._home],
+                # Where its user may be: this process's own folder can be anybody's.
+                cwd=self._home,
+                stdout=log,
+                stderr=log,
+                **_as_owner(),
             )
         self._wait()
         return self
