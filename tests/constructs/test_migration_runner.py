@@ -245,9 +245,12 @@ def test_readers_wait_no_longer_than_the_lock_time_out(database: Database, image
             each.join()
     assert done.code == 1
     assert "lock timeout" in done.output
-    assert max(waits) > LOCK_MS / 1000 / 2, "nobody ever waited: this shows nothing"
+    blocked = [each for each in waits if each > LOCK_MS / 1000 / 2]
+    assert blocked, "nobody ever waited: this shows nothing"
+    # The server ends the wait after 200 ms; 50 ms more are allowed for everything else (on a quiet machine it is 3).
+    # The median, as a busy machine may keep any single reader longer.
+    assert statistics.median(blocked) <= (LOCK_MS + 50) / 1000, f"{max(blocked) * 1000:.0f} ms at most"
     p99 = statistics.quantiles(waits, n=100)[98]
-    # The server ends the wait after 200 ms; 50 ms more are allowed for everything else (on an idle machine it is 2).
     assert p99 <= (LOCK_MS + 50) / 1000, f"p99 {p99 * 1000:.0f} ms of {len(waits)}"
 
 
