@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 from rich.console import Console
 
 from config.model import Environment
-from infra_runtime.release.preflight import service_of
+from infra_runtime.release.preflight import release_alarms, service_of
 from ops.functions import Clients
 from ops.releases.place import Place, services_of
 from ops.report import report
@@ -112,13 +112,10 @@ def _service(place: Place) -> Iterator[Problem]:
     newest = place.ledger.newest(place.service)
     if newest is not None and newest.outcome == "running":
         yield Problem(place.stack, f"{newest.id} by {newest.who} is under way", "wait for it: infra status")
-    names = service["deploymentConfiguration"]["alarms"]["alarmNames"]
-    for alarm in place.clients.client("cloudwatch").describe_alarms(AlarmNames=names)["MetricAlarms"]:
-        if alarm["StateValue"] == "ALARM":
+    for alarm, state in release_alarms(place.clients, service).items():
+        if state == "ALARM":
             yield Problem(
-                place.stack,
-                f"{alarm['AlarmName']} is on: ECS would ignore it for the whole deployment",
-                "wait, or mend it",
+                place.stack, f"{alarm} is on: ECS would ignore it for the whole deployment", "wait, or mend it"
             )
 
 

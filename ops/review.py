@@ -167,11 +167,10 @@ def billed(templates: Templates) -> Counter[str]:
                 case "AWS::ApplicationAutoScaling::ScalableTarget":
                     (task,) = [each for name, each in tasks.items() if name.startswith("Service")]
                     least = int(properties["MinCapacity"])
-                    found["vCPU of Fargate at least"] += least * int(task["Cpu"]) // 256
+                    # Quarters of a vCPU are what Fargate sells.
+                    found["vCPU of Fargate at least (quarters)"] += least * int(task["Cpu"]) // 256
                     found["MiB of Fargate at least"] += least * int(task["Memory"])
-    # Quarters of a vCPU are what Fargate sells.
-    found["vCPU of Fargate at least (quarters)"] = found.pop("vCPU of Fargate at least", 0)
-    return +found
+    return found
 
 
 def markdown(environment: str, before: Templates, after: Templates) -> str:

@@ -14,6 +14,7 @@ from infra_constructs.findings import acknowledge, uses_managed_policy
 from infra_constructs.load_balancer import LoadBalancer
 from infra_constructs.release.hooks import ReleaseHook
 from infra_constructs.release.image import ReleasedImage
+from infra_runtime.release.revision import APP
 
 # Shorter than the time that a container is given to stop: no request is cut.
 _DRAIN = cdk.Duration.seconds(30)
@@ -69,7 +70,7 @@ class BlueGreenService(Construct):
         task = ContainerTask(
             self,
             "Task",
-            name="app",
+            name=APP,
             image=image,
             settings=Settings(values={"PORT": str(props.port), **settings.values}, secrets=settings.secrets),
             cpu=props.cpu,
@@ -118,7 +119,7 @@ class BlueGreenService(Construct):
             propagate_tags=ecs.PropagatedTagSource.SERVICE,
         )
         self.service.load_balancer_target(
-            container_name="app",
+            container_name=APP,
             container_port=props.port,
             alternate_target=ecs.AlternateTarget(
                 "Green",

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from infra_runtime.release.ledger import Release
-from infra_runtime.release.preflight import live_weights, stack_of
+from infra_runtime.release.preflight import live_weights, release_alarms, stack_of
 from ops.errors import InputError, OperatorError
 from ops.releases.follow import Follower
 from ops.releases.place import Place, who
@@ -84,7 +84,8 @@ def _begin(place: Place, image: str, console: Console, *, kind: str, note: str |
     asked = {"action": "start", "image": image, "kind": kind, "who": who(place.clients), "note": note}
     answer = place.ask(asked)
     _refuse(answer["problems"])
-    begun = next(each for each in place.ledger.releases(place.service) if each.id == answer["id"])
+    begun = place.ledger.find(place.service, answer["id"])
+    assert begun is not None, "what the control has answered is in the ledger"  # noqa: S101
     console.print(f"{begun.id}: {place.name}, {place.service}, {_short(image)}", highlight=False)
     follower = Follower(place, begun, console)
     try:
@@ -135,11 +136,6 @@ def show(place: Place, console: Console, *, as_json: bool) -> None:
 def status(place: Place, console: Console, *, as_json: bool) -> None:
     """What runs, and whether anything moves or rings."""
     service, clients = place.described(), place.clients
-    alarms = service["deploymentConfiguration"]["alarms"]["alarmNames"]
-    states = {
-        each["AlarmName"]: each["StateValue"]
-        for each in clients.client("cloudwatch").describe_alarms(AlarmNames=alarms)["MetricAlarms"]
-    }
     deployments = clients.client("ecs").list_service_deployments(
         cluster=service["clusterArn"], service=service["serviceArn"]
     )["serviceDeployments"]
@@ -153,7 +149,9 @@ def status(place: Place, console: Console, *, as_json: bool) -> None:
         "traffic": ", ".join(
             f"{group.split('/')[-2]} {weight}" for group, weight in live_weights(clients, service).items()
         ),
-        "alarms": ", ".join(f"{name} {state}" for name, state in states.items()),
+        "alarms": ", ".join(
+            f"{name} {state}" for name, state in release_alarms(clients, service).items() if state is not None
+        ),
     }
     if as_json:
         print(json.dumps(found, indent=2))  # noqa: T201

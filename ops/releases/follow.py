@@ -9,9 +9,9 @@ from rich.console import Console
 
 from infra_runtime.database.names import OWNER
 from infra_runtime.release.ledger import Release
-from infra_runtime.release.migrate import started_by
+from infra_runtime.release.migrate import task_of
 from infra_runtime.release.preflight import stack_of
-from infra_runtime.release.revision import APP, containers_of
+from infra_runtime.release.revision import APP, containers_of, log_of
 from ops.functions import Clients, resources
 from ops.releases.place import Place
 
@@ -37,6 +37,8 @@ class Follower:
 
     def __init__(self, place: Place, release: Release, console: Console) -> None:
         self._place, self._release, self._console = place, release, console
+        # Which service it is does not change while it is followed, and finding it takes several requests.
+        self._service = place.described()
         self._began = datetime.fromisoformat(release.began)
         self._since = int(self._began.timestamp() * 1000)
         self._said: set[str] = set()
@@ -76,7 +78,7 @@ class Follower:
             self._say(f"it goes back: {deployment['rollback'].get('reason', '')}")
 
     def _newest(self) -> Mapping[str, Any] | None:
-        service, ecs = self._place.described(), self._place.clients.client("ecs")
+        service, ecs = self._service, self._place.clients.client("ecs")
         listed = ecs.list_service_deployments(cluster=service["clusterArn"], service=service["serviceArn"])
         mine = [each for each in listed["serviceDeployments"] if each["createdAt"] >= self._began]
         if not mine:
@@ -101,23 +103,17 @@ class Follower:
                 self._say(f"  | {line}", once=False)
 
     def _migration(self, deployment: str) -> "LogReader | None":
-        service, ecs = self._place.described(), self._place.clients.client("ecs")
-        for status in ("RUNNING", "STOPPED"):
-            tasks = ecs.list_tasks(
-                cluster=service["clusterArn"], startedBy=started_by(deployment), desiredStatus=status
-            )["taskArns"]
-            if tasks:
-                (task,) = ecs.describe_tasks(cluster=service["clusterArn"], tasks=tasks[:1])["tasks"]
-                (container,) = containers_of(ecs, task["taskDefinitionArn"])
-                return LogReader(self._place.clients, container, tasks[0])
-        return None
+        ecs = self._place.clients.client("ecs")
+        task = task_of(ecs, self._service["clusterArn"], deployment)
+        if task is None:
+            return None
+        (container,) = containers_of(ecs, task["taskDefinitionArn"])
+        return LogReader(self._place.clients, container, task["taskArn"])
 
     def _ended(self, sleep: Callable[[float], None]) -> Release:
         give_up = time.monotonic() + _LEDGER_SECONDS
         while True:
-            found = next(
-                each for each in self._place.ledger.releases(self._release.service) if each.id == self._release.id
-            )
+            found = self._place.ledger.find(self._release.service, self._release.id) or self._release
             if found.outcome != "running" or time.monotonic() > give_up:
                 return found
             sleep(0.5)
@@ -142,7 +138,7 @@ class Follower:
             yield from (f"PostgreSQL: {line.partition('ERROR:')[2].strip()}" for line in told[-_LINES:])
 
     def _stopped_tasks(self) -> Iterator[str]:
-        service, ecs = self._place.described(), self._place.clients.client("ecs")
+        service, ecs = self._service, self._place.clients.client("ecs")
         arns = ecs.list_tasks(
             cluster=service["clusterArn"], serviceName=service["serviceName"], desiredStatus="STOPPED"
         )["taskArns"]
@@ -163,7 +159,7 @@ class LogReader:
     """The log of one container of a task, from its beginning."""
 
     def __init__(self, clients: Clients, container: Mapping[str, Any], task: str) -> None:
-        self._logs, self._stream = clients.client("logs"), _stream(container, task)
+        self._logs, self._stream = clients.client("logs"), log_of(container, task)
         self._token: str | None = None
 
     def new(self) -> Iterator[str]:
@@ -175,11 +171,3 @@ class LogReader:
             return
         self._token = found["nextForwardToken"]
         yield from (each["message"].rstrip() for each in found["events"] if each["message"].strip())
-
-
-def _stream(container: Mapping[str, Any], task: str) -> dict[str, str]:
-    options = container["logConfiguration"]["options"]
-    return {
-        "logGroupName": options["awslogs-group"],
-        "logStreamName": f"{options['awslogs-stream-prefix']}/{container['name']}/{task.rpartition('/')[2]}",
-    }

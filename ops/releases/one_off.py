@@ -9,13 +9,12 @@ from typing import Any
 
 from rich.console import Console
 
-from infra_runtime.release.revision import containers_of
+from infra_runtime.release.revision import ONE_OFF, containers_of
 from ops.errors import OperatorError
 from ops.functions import resources
 from ops.releases.follow import LogReader
 from ops.releases.place import Place, who
 
-CONTAINER = "one-off"
 _EVERY_SECONDS = 1.0
 _START_SECONDS = 300.0
 
@@ -53,7 +52,7 @@ def shell(place: Place, command: str, console: Console) -> int:
         return subprocess.run(
             [
                 *("aws", "ecs", "execute-command", "--interactive", "--region", place.environment.aws.region),
-                *("--cluster", task.cluster, "--task", task.arn, "--container", CONTAINER, "--command", command),
+                *("--cluster", task.cluster, "--task", task.arn, "--container", ONE_OFF, "--command", command),
             ],
             check=False,
         ).returncode
@@ -90,7 +89,7 @@ def _started(place: Place, *, command: Sequence[str] | None = None, entered: boo
     """Ends with the block, whatever happens in it."""
     ecs, service = place.clients.client("ecs"), place.described()
     definitions = resources(place.clients, place.stack, "AWS::ECS::TaskDefinition")
-    definition = next((each for each in definitions if containers_of(ecs, each)[0]["name"] == CONTAINER), None)
+    definition = next((each for each in definitions if containers_of(ecs, each)[0]["name"] == ONE_OFF), None)
     if definition is None:
         raise OperatorError(f"{place.stack} has no task for one command; deploy it first")
     answered = ecs.run_task(
@@ -102,7 +101,7 @@ def _started(place: Place, *, command: Sequence[str] | None = None, entered: boo
         startedBy="infra",
         # Who it was, for CloudTrail's readers and for the bill.
         tags=[{"key": "by", "value": _tag(who(place.clients))}],
-        overrides={"containerOverrides": [{"name": CONTAINER, "command": list(command)}]} if command else {},
+        overrides={"containerOverrides": [{"name": ONE_OFF, "command": list(command)}]} if command else {},
     )
     if failures := answered["failures"]:
         raise OperatorError(f"ECS started no task: {failures[0].get('reason')}")

@@ -14,6 +14,7 @@ import pytest
 from infra_runtime.database.connection import Connection, Login, connect
 from infra_runtime.release.ledger import Release
 from infra_runtime.release.preflight import live_weights
+from infra_runtime.release.revision import ONE_OFF
 from ops.errors import OperatorError
 from ops.releases import commands, one_off
 from ops.releases.place import Place
@@ -321,7 +322,7 @@ def test_a_task_that_cannot_start_says_why(place: Place, production: Account) ->
         each
         for each in production.resources("Api", "AWS::ECS::TaskDefinition")
         if ecs.describe_task_definition(taskDefinition=each)["taskDefinition"]["containerDefinitions"][0]["name"]
-        == one_off.CONTAINER
+        == ONE_OFF
     )
     image = ecs.describe_task_definition(taskDefinition=definition)["taskDefinition"]["containerDefinitions"][0][
         "image"

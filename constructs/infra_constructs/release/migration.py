@@ -9,12 +9,10 @@ from constructs import Construct
 
 from infra_constructs.container_task import ContainerTask, Settings
 from infra_constructs.release.image import ReleasedImage
+from infra_runtime.release.revision import MIGRATE, MIGRATION_LABEL
 
 # In the task's definition and not in the image: an application need not know it.
 RUNNER = (Path(__file__).parent / "migration_runner.mjs").read_text()
-CONTAINER = "migrate"
-LABEL = "infra.migration"
-"""Of the service's container: the definition of the task that migrates for this very revision of the service."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +40,7 @@ class MigrationTask(Construct):
         self.task = ContainerTask(
             self,
             "Task",
-            name=CONTAINER,
+            name=MIGRATE,
             image=image,
             settings=Settings(values={**settings.values, **own}, secrets=settings.secrets),
             cpu=512,
@@ -54,4 +52,4 @@ class MigrationTask(Construct):
 
     @property
     def labels(self) -> dict[str, str]:
-        return {LABEL: self.task.definition.task_definition_arn}
+        return {MIGRATION_LABEL: self.task.definition.task_definition_arn}

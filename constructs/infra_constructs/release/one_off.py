@@ -7,8 +7,8 @@ from constructs import Construct
 from infra_constructs.container_task import ContainerTask, Settings
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.release.image import ReleasedImage
+from infra_runtime.release.revision import ONE_OFF
 
-CONTAINER = "one-off"
 # Where the agent of ECS Exec writes; a container without these cannot be entered.
 _AGENT = ("/var/lib/amazon", "/var/log/amazon")
 
@@ -23,7 +23,7 @@ class OneOffTask(Construct):
         self.task = ContainerTask(
             self,
             "Task",
-            name=CONTAINER,
+            name=ONE_OFF,
             image=image,
             settings=settings,
             cpu=cpu,

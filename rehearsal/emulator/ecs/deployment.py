@@ -196,7 +196,7 @@ class Deployment:
         return str(json.loads(body)["tasks"][0]["taskArn"])
 
     def _is_healthy(self, arn: str) -> bool:
-        group = alb._tgs[self._group()]
+        group = alb._tgs[self._group]
         url = f"http://{task.address_of(arn)}:{self._port}{group.get('HealthCheckPath', '/')}"
         try:
             with urllib.request.urlopen(url, timeout=2) as answer:
@@ -213,16 +213,12 @@ class Deployment:
         forward = alb._rules[self._advanced["productionListenerRule"]]["Actions"][0]["ForwardConfig"]
         return {each["TargetGroupArn"]: each["Weight"] for each in forward["TargetGroups"]}
 
-    def _group(self) -> str:
+    def _free_group(self) -> str:
         """Where the new tasks are to be: where nobody's requests go yet; at first, where they go to."""
         own = self._service["loadBalancers"][0]["targetGroupArn"]
         if self._source is None:
             return str(own)
-        if self._shifted is not None:
-            return self._shifted
         return next(arn for arn, weight in self._groups().items() if weight == 0)
-
-    _shifted: str | None = None
 
     def _shift(self, rule: str, group: str) -> None:
         forward = alb._rules[self._advanced[rule]]["Actions"][0]["ForwardConfig"]
@@ -239,7 +235,7 @@ class Deployment:
     def run(self) -> None:
         with _busy.setdefault(self._arn, threading.Lock()):
             self.record["status"] = "IN_PROGRESS"
-            group = self._group()
+            group = self._group = self._free_group()
             before = next((arn for arn, weight in self._groups().items() if weight > 0), group)
             try:
                 self._forward(group)
@@ -259,7 +255,6 @@ class Deployment:
         self._shift("testListenerRule", group)
         self._stage("TEST_TRAFFIC_SHIFT")
         self._stage("POST_TEST_TRAFFIC_SHIFT")
-        self._shifted = group
         self._shift("productionListenerRule", group)
         self._stage("PRODUCTION_TRAFFIC_SHIFT")
         self._stage("POST_PRODUCTION_TRAFFIC_SHIFT")

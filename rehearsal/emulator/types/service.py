@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from ministack.services import ecs
-
 from rehearsal.emulator.ecs import api, deployment
 from rehearsal.emulator.resource_type import Refused, extend
 
@@ -16,16 +14,15 @@ def install() -> None:
 
     def create(logical_id: str, properties: dict[str, Any], stack_name: str) -> tuple[str, dict[str, Any]]:
         arn, attributes = own["create"](logical_id, properties, stack_name)
-        _deploy(arn, source=None)
+        _deploy(arn)
         return arn, attributes
 
     def update(physical_id: str, old: dict[str, Any], new: dict[str, Any], *rest: Any) -> tuple[str, dict[str, Any]]:
-        before = deployment.service(physical_id)["taskDefinition"]
         arn, attributes = own["update"](physical_id, old, new, *rest)
         needed = any(old.get(key) != new.get(key) for key in _NEEDS_TASKS)
         # A rollback to what ECS has gone back to by itself changes nothing.
         if needed and deployment.service(arn)["taskDefinition"] != deployment.serving(arn):
-            _deploy(arn, source=before)
+            _deploy(arn)
         return arn, attributes
 
     def delete(physical_id: str, properties: dict[str, Any]) -> None:
@@ -35,8 +32,8 @@ def install() -> None:
     own = extend("AWS::ECS::Service", create=create, update=update, delete=delete)
 
 
-def _deploy(arn: str, source: str | None) -> None:
-    done = deployment.Deployment(arn, ecs._services[deployment.key_of(arn)]["taskDefinition"])
+def _deploy(arn: str) -> None:
+    done = deployment.Deployment(arn, deployment.service(arn)["taskDefinition"])
     done.run()
     if done.failure is not None:
         raise Refused(

@@ -62,7 +62,7 @@ class Control:
     def settle(self, detail: Mapping[str, Any]) -> None:
         """CloudFormation's news of a stack. Whatever is not the end of a release of ours is none of our business."""
         token = detail.get("client-request-token")
-        release = next((each for each in self.ledger.releases(self.service.name) if each.id == token), None)
+        release = self.ledger.find(self.service.name, token) if token else None
         if release is not None and release.outcome == "running":
             self._settle(release, detail["status-details"]["status"])
 

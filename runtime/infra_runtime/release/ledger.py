@@ -89,6 +89,9 @@ class Ledger:
         found = self.releases(service, most=1)
         return found[0] if found else None
 
+    def find(self, service: str, identity: str) -> Release | None:
+        return next((each for each in self.releases(service) if each.id == identity), None)
+
     def releases(self, service: str, *, most: int = _MOST) -> list[Release]:
         """The newest first."""
         items = self.dynamodb.query(

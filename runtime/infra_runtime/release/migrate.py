@@ -15,13 +15,20 @@ from typing import Any
 
 from infra_runtime.aws import client
 from infra_runtime.release.ledger import Ledger
-from infra_runtime.release.revision import Answer, Asked, Revision, answer, containers_of, revision_of
+from infra_runtime.release.revision import (
+    MIGRATION_LABEL,
+    Answer,
+    Asked,
+    Revision,
+    answer,
+    containers_of,
+    log_of,
+    revision_of,
+)
 
 logger = logging.getLogger(__name__)
 logger.setLevel(logging.INFO)
 
-LABEL = "infra.migration"
-_CONTAINER = "migrate"
 _ASK_AGAIN_SECONDS = 5
 _LINES_TOLD = 20
 _LOG_WAITS = 10
@@ -36,6 +43,16 @@ def handler(event: Mapping[str, Any], context: object) -> Answer:
 def started_by(deployment: str) -> str:
     """What a deployment's task is found by, and its client token: of 64 letters at most."""
     return f"migrate-{hashlib.sha256(deployment.encode()).hexdigest()[:28]}"
+
+
+def task_of(ecs: Any, cluster: str, deployment: str) -> Mapping[str, Any] | None:
+    """The task that migrates for a deployment, as ECS describes it; None when there is none yet."""
+    for status in ("RUNNING", "STOPPED"):
+        arns = ecs.list_tasks(cluster=cluster, startedBy=started_by(deployment), desiredStatus=status)["taskArns"]
+        if arns:
+            found: Mapping[str, Any] = ecs.describe_tasks(cluster=cluster, tasks=arns)["tasks"][0]
+            return found
+    return None
 
 
 @dataclass(frozen=True)
@@ -53,24 +70,14 @@ class Migrate:
         if revision.image == self.bootstrap:
             logger.info("%s: nothing was released yet, so there is nothing to migrate", self.service)
             return answer("SUCCEEDED")
-        definition = revision.container["dockerLabels"][LABEL]
-        task = self._task(revision, asked)
+        definition = revision.container["dockerLabels"][MIGRATION_LABEL]
+        task = task_of(self.ecs, revision.cluster, asked.deployment)
         if task is None:
             self._start(revision, asked, definition)
             return answer("IN_PROGRESS", ask_again_in=_ASK_AGAIN_SECONDS)
         if task["lastStatus"] != "STOPPED":
             return answer("IN_PROGRESS", ask_again_in=_ASK_AGAIN_SECONDS)
         return self._ended(task, definition)
-
-    def _task(self, revision: Revision, asked: Asked) -> Mapping[str, Any] | None:
-        for status in ("RUNNING", "STOPPED"):
-            arns = self.ecs.list_tasks(
-                cluster=revision.cluster, startedBy=started_by(asked.deployment), desiredStatus=status
-            )["taskArns"]
-            if arns:
-                found: Mapping[str, Any] = self.ecs.describe_tasks(cluster=revision.cluster, tasks=arns)["tasks"][0]
-                return found
-        return None
 
     def _start(self, revision: Revision, asked: Asked, definition: str) -> None:
         (migration,) = containers_of(self.ecs, definition)
@@ -117,12 +124,9 @@ class Migrate:
 
     def _lines(self, task: str, definition: str) -> list[str]:
         """Of the task's log, the last ones; none when it never came to run."""
-        options = containers_of(self.ecs, definition)[0]["logConfiguration"]["options"]
-        stream = f"{options['awslogs-stream-prefix']}/{_CONTAINER}/{task.rpartition('/')[2]}"
+        (container,) = containers_of(self.ecs, definition)
         try:
-            events = self.logs.get_log_events(
-                logGroupName=options["awslogs-group"], logStreamName=stream, startFromHead=False, limit=100
-            )["events"]
+            events = self.logs.get_log_events(**log_of(container, task), startFromHead=False, limit=100)["events"]
         except self.logs.exceptions.ResourceNotFoundException:
             return []
         return [str(each["message"]) for each in events]

@@ -93,15 +93,12 @@ class Preflight:
 
     def _alarms(self, service: Mapping[str, Any]) -> Iterator[Problem]:
         """ECS ignores an alarm that is on when a deployment starts: it would gate nothing."""
-        names = service["deploymentConfiguration"]["alarms"]["alarmNames"]
-        alarms = self.clients.client("cloudwatch").describe_alarms(AlarmNames=names)["MetricAlarms"]
-        for alarm in alarms:
-            if alarm["StateValue"] == "ALARM":
-                yield Problem(
-                    "alarm", f"{alarm['AlarmName']} is on, and would send nothing back", "wait until it is off"
-                )
-        for name in sorted(set(names) - {each["AlarmName"] for each in alarms}):
-            yield Problem("alarm", f"{name} does not exist", f"deploy {self.service.stack}")
+        states = release_alarms(self.clients, service)
+        for name, state in states.items():
+            if state == "ALARM":
+                yield Problem("alarm", f"{name} is on, and would send nothing back", "wait until it is off")
+            elif state is None:
+                yield Problem("alarm", f"{name} does not exist", f"deploy {self.service.stack}")
 
     def _weights(self, service: Mapping[str, Any]) -> Iterator[Problem]:
         weights = live_weights(self.clients, service)
@@ -144,3 +141,10 @@ def live_weights(clients: Any, service: Mapping[str, Any]) -> dict[str, int]:
     (rule,) = clients.client("elbv2").describe_rules(RuleArns=[advanced["productionListenerRule"]])["Rules"]
     (forward,) = [action for action in rule["Actions"] if action["Type"] == "forward"]
     return {each["TargetGroupArn"]: int(each["Weight"]) for each in forward["ForwardConfig"]["TargetGroups"]}
+
+
+def release_alarms(clients: Any, service: Mapping[str, Any]) -> dict[str, str | None]:
+    """State of each alarm that may send a release back, by name; None where there is no such alarm."""
+    names: list[str] = service["deploymentConfiguration"]["alarms"]["alarmNames"]
+    alarms = clients.client("cloudwatch").describe_alarms(AlarmNames=names)["MetricAlarms"]
+    return dict.fromkeys(names) | {each["AlarmName"]: each["StateValue"] for each in alarms}

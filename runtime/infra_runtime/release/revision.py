@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-APP = "app"
-"""Name of the service's container."""
+APP, MIGRATE, ONE_OFF = "app", "migrate", "one-off"
+"""Names of the containers: the service's, its migrations', and a person's."""
+MIGRATION_LABEL = "infra.migration"
+"""Of the service's container: the definition of the task that migrates for this very revision of the service."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,15 @@ def containers_of(ecs: Any, task_definition: str) -> Sequence[Mapping[str, Any]]
         "containerDefinitions"
     ]
     return found
+
+
+def log_of(container: Mapping[str, Any], task: str) -> dict[str, str]:
+    """Where a container of a task writes, as CloudWatch Logs takes it; `task` is an ARN."""
+    options = container["logConfiguration"]["options"]
+    return {
+        "logGroupName": options["awslogs-group"],
+        "logStreamName": f"{options['awslogs-stream-prefix']}/{container['name']}/{task.rpartition('/')[2]}",
+    }
 
 
 Answer = Mapping[str, Any]
