@@ -330,6 +330,17 @@ class Delivery(Section):
     owns_oidc_provider: bool = Field(description="True for exactly one environment of each AWS account.")
 
 
+class Previews(Section):
+    """Both services as a pull request would have them, with a database of its own, for a while."""
+
+    slots: int = Field(
+        ge=1,
+        le=4,  # two names each, and a certificate holds ten
+        description="As many at once. One that is free costs nothing but its share of an hour's deployment.",
+    )
+    hours: int = Field(ge=1, le=336, description="Ends this long after the last push, whatever else happens.")
+
+
 class Protection(Section):
     """What happens to data when its stack is destroyed."""
 
@@ -360,3 +371,4 @@ class Environment(Section):
     )
     alarms: Alarms
     delivery: Delivery
+    previews: Previews | None = Field(default=None, description="Only where the data is disposable.")

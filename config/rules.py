@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 
+from config import previews
 from config.instances import connections
 from config.model import FARGATE_MEMORY, Environment, Service
 from config.plans import CACHE, CUSTOM_WAF, DDOS, LATE_TRANSFORM, MANAGED_WAF, PLANS, RATE_LIMIT
@@ -54,7 +55,7 @@ def network_has_room(environment: Environment) -> Iterator[Contradiction]:
     per_zone = 2 ** (32 - prefix - PRIVATE_SUBNET_BITS) - _RESERVED_ADDRESSES
     zones = len(environment.network.availability_zones)
     # During a release blue and green both run, and one zone may be away.
-    needed = 2 * sum(service.max_tasks for _, service in _services(environment))
+    needed = 2 * sum(service.max_tasks + len(previews.slots(environment)) for _, service in _services(environment))
     if needed > per_zone * (zones - 1):
         yield Contradiction(
             "network.cidr",
@@ -177,6 +178,8 @@ def memory_fits_the_cpu(environment: Environment) -> Iterator[Contradiction]:
             )
 
 
+_LONGEST_LABEL = 63
+
 # The superuser's, RDS' own, migrations, rotation, and a person who looks.
 _RESERVED_CONNECTIONS = 15
 
@@ -184,15 +187,34 @@ _RESERVED_CONNECTIONS = 15
 def database_has_connections_for_a_release(environment: Environment) -> Iterator[Contradiction]:
     """During a release blue and green both run, and both may be at their most."""
     api = environment.api
-    needed = 2 * api.max_tasks * api.database_connections + _RESERVED_CONNECTIONS
+    tasks = 2 * (api.max_tasks + len(previews.slots(environment)))
+    needed = tasks * api.database_connections + _RESERVED_CONNECTIONS
     there = connections(environment.database.instance)
     if needed > there:
         yield Contradiction(
             "api.database_connections",
-            f"at most {max((there - _RESERVED_CONNECTIONS) // (2 * api.max_tasks), 1)}: blue and green at "
+            f"at most {max((there - _RESERVED_CONNECTIONS) // tasks, 1)}: blue and green at "
             f"api.max_tasks would open {needed} connections, db.{environment.database.instance} has about {there}",
             "or a larger database.instance, or fewer api.max_tasks",
         )
+
+
+def previews_have_only_what_may_be_lost(environment: Environment) -> Iterator[Contradiction]:
+    """They run code that nobody has reviewed, on copies of the environment's own data."""
+    if environment.previews is not None and environment.protection.data != "disposable":
+        yield Contradiction("previews", "nothing, or protection.data = disposable: pull requests run on its data")
+
+
+def previews_have_names(environment: Environment) -> Iterator[Contradiction]:
+    zone = environment.domains.zone
+    for slot in previews.slots(environment):
+        for service, host in previews.hosts(environment, slot).items():
+            key = "domains.site" if service == "frontend" else f"domains.{service}"
+            label = host.removesuffix(f".{zone}")
+            if getattr(environment.domains, key.removeprefix("domains.")) == zone:
+                yield Contradiction(key, f"a label before {zone}: its previews are found beside it")
+            elif len(label) > _LONGEST_LABEL:
+                yield Contradiction(key, f"a name short enough for {host}: {_LONGEST_LABEL} letters before {zone}")
 
 
 def frontend_is_hosted_one_way(environment: Environment) -> Iterator[Contradiction]:
@@ -294,6 +316,8 @@ RULES: tuple[Rule, ...] = (
     tasks_are_a_range,
     memory_fits_the_cpu,
     database_has_connections_for_a_release,
+    previews_have_only_what_may_be_lost,
+    previews_have_names,
     frontend_is_hosted_one_way,
     whoever_releases_the_site_is_known,
     repositories_are_different,
@@ -311,15 +335,21 @@ def nothing_is_claimed_twice(environments: _Named) -> Iterator[tuple[str, Contra
     """Yields (name of the environment, contradiction); the first environment by name keeps what it claims."""
     claimed: dict[tuple[str, str], str] = {}
     for name, environment in sorted(environments.items()):
-        claims = {
-            "media.bucket": environment.media.bucket,
-            "domains.site": environment.domains.site,
-            "domains.api": environment.domains.api,
-            "domains.media": environment.domains.media,
-            "delivery.environment": f"{environment.delivery.repository} {environment.delivery.environment}",
-        }
-        for key, value in claims.items():
-            holder = claimed.setdefault(("domains" if key.startswith("domains.") else key, value), name)
+        claims = [
+            ("media.bucket", environment.media.bucket),
+            ("domains.site", environment.domains.site),
+            ("domains.api", environment.domains.api),
+            ("domains.media", environment.domains.media),
+            *(
+                ("previews", host)
+                for slot in previews.slots(environment)
+                for host in previews.hosts(environment, slot).values()
+            ),
+            ("delivery.environment", f"{environment.delivery.repository} {environment.delivery.environment}"),
+        ]
+        for key, value in claims:
+            of = "host" if key == "previews" or key.startswith("domains.") else key
+            holder = claimed.setdefault((of, value), name)
             if holder != name:
                 yield name, Contradiction(key, "something that no other environment uses", f"{holder} has it already")
 

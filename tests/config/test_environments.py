@@ -109,6 +109,11 @@ MALFORMED = [
      f"url_secret = 'rediss://u:{SECRET}@h:6379'\n[media]", "redis.instances.next.external.url_secret", "it would be read"),
     ("a bad URL for the name of its secret", "[media]", f"[redis.instances.next.external]\nports = [6379]\n"
      f"url_secret = 'rediss://u:{SECRET}@h@h:6379'\n[media]", "redis.instances.next.external.url_secret", "one @ at most"),
+    ("previews of what is kept", "[alarms]", "[previews]\nslots = 1\nhours = 1\n[alarms]", "previews", "disposable"),
+    ("previews beside an apex", "[alarms]", "[previews]\nslots = 1\nhours = 1\n[alarms]", "domains.site", "a label before"),
+    ("a name that is a preview's", 'api = "api.daadaar.com"', 'api = "dev-preview-1.daadaar.com"', "domains.api",
+     "dev has it already"),
+    ("a preview that stays", "[alarms]", "[previews]\nslots = 1\nhours = 400\n[alarms]", "previews.hours", "to 336"),
     ("a secret where it should not be", "[redis]", f'[redis]\npassword = "{SECRET}"', "redis.password", "********"),
     ("a secret inside of a URL", "[redis]", f'[redis]\nurl = "rediss://u:{SECRET}@h:6379"', "redis.url", "********"),
 ]  # fmt: skip

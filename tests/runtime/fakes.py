@@ -139,6 +139,9 @@ class SecretsManager:
         ClientRequestToken: str = "next",  # noqa: N803
         VersionStages: tuple[str, ...] = ("AWSCURRENT",),  # noqa: N803
     ) -> None:
+        if SecretId in self.others:
+            self.others[SecretId] = SecretString
+            return
         self.values[ClientRequestToken], self.created[ClientRequestToken] = SecretString, self.now
         for stage in VersionStages:
             self.stages[stage] = ClientRequestToken

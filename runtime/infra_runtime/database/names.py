@@ -3,6 +3,8 @@
 Two, so that a password can change while the old one still opens connections (docs/adr/0013).
 """
 
+from dataclasses import dataclass
+
 OWNER, USER = "app_owner", "app_user"
 _TURNS = ("a", "b")
 
@@ -22,3 +24,15 @@ def other_login(username: str) -> str:
         if username in (first, second):
             return second if username == first else first
     raise ValueError(f"{username!r} is no login of {OWNER} or {USER}")
+
+
+@dataclass(frozen=True)
+class PreviewNames:
+    database: str
+    owner: str
+    user: str
+
+
+def preview_names(slot: int) -> PreviewNames:
+    """Of a preview's database and its two logins, which take no turns: their password is new each time."""
+    return PreviewNames(f"preview_{slot}", f"preview_{slot}_owner", f"preview_{slot}_user")

@@ -23,13 +23,13 @@ def prepare(connection: Connection, limits: Limits) -> None:
     What the product had before, made with the master login, belongs to the owner from then on.
     """
     for group in (OWNER, USER):
-        _create(connection, group, "nologin")
+        create_role(connection, group, "nologin")
         for login in logins_of(group):
-            _create(connection, login, "login inherit")
-            _run(connection, "grant {} to {}", group, login)
+            create_role(connection, login, "login inherit")
+            run(connection, "grant {} to {}", group, login)
     for login in logins_of(OWNER):
         # What a migration makes belongs to the group: the other login has to be able to change it.
-        _run(connection, "alter role {} set role to {}", login, OWNER)
+        run(connection, "alter role {} set role to {}", login, OWNER)
         for setting, value in (
             ("lock_timeout", limits.lock_ms),
             ("statement_timeout", limits.statement_ms),
@@ -39,19 +39,29 @@ def prepare(connection: Connection, limits: Limits) -> None:
             connection.execute(
                 statement.format(sql.Identifier(login), sql.Identifier(setting), sql.Literal(str(value)))
             )
-    _run(connection, "grant {} to current_user", OWNER)
-    _run(connection, "reassign owned by current_user to {}", OWNER)
-    database = connection.info.dbname
-    _run(connection, "revoke all on database {} from public", database)
-    _run(connection, "grant connect, temporary on database {} to {}", database, USER)
-    _run(connection, "grant usage on schema public to {}", USER)
+    run(connection, "grant {} to current_user", OWNER)
+    run(connection, "reassign owned by current_user to {}", OWNER)
+    admit(connection, connection.info.dbname, OWNER, USER)
+
+
+def admit(connection: Connection, database: str, owner: str, user: str) -> None:
+    """Makes `owner` the one who changes the schema of this connection's database, and `user` the one who uses it.
+
+    The database itself stays the master's: whoever owned it could hand it on with everything else it owns.
+    """
+    run(connection, "alter database {} owner to current_user", database)
+    run(connection, "revoke all on database {} from public", database)
+    run(connection, "grant connect, temporary, create on database {} to {}", database, owner)
+    run(connection, "grant connect, temporary on database {} to {}", database, user)
+    run(connection, "grant usage, create on schema public to {}", owner)
+    run(connection, "grant usage on schema public to {}", user)
     for what, rights in (("tables", "select, insert, update, delete"), ("sequences", "usage, select")):
-        _run(connection, f"grant {rights} on all {what} in schema public to {{}}", USER)
-        _run(
+        run(connection, f"grant {rights} on all {what} in schema public to {{}}", user)
+        run(
             connection,
             f"alter default privileges for role {{}} in schema public grant {rights} on {what} to {{}}",
-            OWNER,
-            USER,
+            owner,
+            user,
         )
 
 
@@ -65,10 +75,12 @@ def set_password(connection: Connection, login: Login) -> None:
     )
 
 
-def _create(connection: Connection, name: str, options: str) -> None:
+def create_role(connection: Connection, name: str, options: str) -> None:
+    """Unless it is there."""
     if not connection.execute("select 1 from pg_roles where rolname = %s", [name]).fetchone():
-        _run(connection, f"create role {{}} {options}", name)
+        run(connection, f"create role {{}} {options}", name)
 
 
-def _run(connection: Connection, statement: str, *names: str) -> None:
+def run(connection: Connection, statement: str, *names: str) -> None:
+    """A statement with names in it, quoted."""
     connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))

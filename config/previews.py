@@ -1,0 +1,16 @@
+"""Slots for previews, and the names under which users find them."""
+
+from config.model import Environment
+
+
+def slots(environment: Environment) -> range:
+    """Numbers of the slots; none where there are no previews."""
+    return range(1, (environment.previews.slots if environment.previews else 0) + 1)
+
+
+def hosts(environment: Environment, slot: int) -> dict[str, str]:
+    """By service. Beside the environment's own names, as Cloudflare's universal certificate covers one level only."""
+    names = {"api": environment.domains.api}
+    if environment.frontend.ecs is not None:
+        names["frontend"] = environment.domains.site
+    return {service: host.replace(".", f"-preview-{slot}.", 1) for service, host in names.items()}

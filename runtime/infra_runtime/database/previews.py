@@ -1,0 +1,113 @@
+"""Databases of previews: copies of the environment's own, each with logins that open nothing else.
+
+A copy is made from a template, which is itself a copy of the night before: PostgreSQL copies only what nobody is
+connected to, so that copying the database itself ends every connection to it (docs/adr/0015).
+"""
+
+import json
+import os
+import secrets
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from infra_runtime.aws import client
+from infra_runtime.database.connection import Connection, Login, connect
+from infra_runtime.database.names import OWNER, preview_names
+from infra_runtime.database.roles import admit, create_role, run, set_password
+
+_TEMPLATE, _NEXT_TEMPLATE = "preview_template", "preview_template_next"
+_MAINTENANCE = "postgres"
+_ENDED_EVERY_SECONDS = 0.05
+# The function has two minutes more.
+_LONGEST_COPY_SECONDS = 480
+
+
+def handler(event: Mapping[str, Any], context: object) -> None:
+    """{"action": "make" | "drop", "slot": N}; {"action": "refresh"} by the clock. May be repeated."""
+    manager = client("secretsmanager")
+    master = Login.of(manager.get_secret_value(SecretId=os.environ["MASTER_SECRET"])["SecretString"])
+    databases = Databases(master, os.environ["PGDATABASE"], os.environ)
+    match event["action"]:
+        case "make":
+            password = secrets.token_urlsafe(30)
+            secret = json.loads(os.environ["SLOT_SECRETS"])[str(event["slot"])]
+            manager.put_secret_value(SecretId=secret, SecretString=json.dumps({"password": password}))
+            databases.make(event["slot"], password)
+        case "drop":
+            databases.drop(event["slot"])
+        case "refresh":
+            databases.refresh()
+
+
+@dataclass(frozen=True)
+class Databases:
+    master: Login
+    source: str
+    variables: Mapping[str, str]
+    """PGHOST and PGPORT, as libpq has them."""
+
+    def make(self, slot: int, password: str) -> None:
+        """A fresh copy, whatever there was in the slot before."""
+        names = preview_names(slot)
+        with self._to(_MAINTENANCE) as server:
+            if not _exists(server, _TEMPLATE):
+                self.refresh()
+            self.drop(slot)
+            for role in (names.owner, names.user):
+                create_role(server, role, "login inherit")
+                set_password(server, Login(role, password))
+            run(server, "grant {} to current_user", names.owner)
+            run(server, "create database {} template {}", names.database, _TEMPLATE)
+        with self._to(names.database) as copy:
+            # Databases are the master's, so that this hands on what is in this one and nothing else.
+            run(copy, "reassign owned by {} to {}", OWNER, names.owner)
+            admit(copy, names.database, names.owner, names.user)
+
+    def drop(self, slot: int) -> None:
+        with self._to(_MAINTENANCE) as server:
+            run(server, "drop database if exists {} with (force)", preview_names(slot).database)
+
+    def refresh(self) -> None:
+        """Ends every connection to the source once; those that come meanwhile wait until it is copied."""
+        with self._to(_MAINTENANCE) as server:
+            run(server, "drop database if exists {} with (force)", _NEXT_TEMPLATE)
+            server.execute(f"set statement_timeout to '{_LONGEST_COPY_SECONDS}s'")
+            with self._nobody_in_it():
+                run(server, "create database {} template {}", _NEXT_TEMPLATE, self.source)
+            # The copy has the source's rights in it, and none on it: nobody connects to a template.
+            run(server, "revoke all on database {} from public", _NEXT_TEMPLATE)
+            run(server, "drop database if exists {} with (force)", _TEMPLATE)
+            run(server, "alter database {} rename to {}", _NEXT_TEMPLATE, _TEMPLATE)
+
+    @contextmanager
+    def _nobody_in_it(self) -> Iterator[None]:
+        """PostgreSQL's own lock keeps new connections waiting and fails when old ones are left after five seconds."""
+        over = threading.Event()
+
+        def end_connections() -> None:
+            with self._to(_MAINTENANCE) as server:
+                while not over.wait(_ENDED_EVERY_SECONDS):
+                    server.execute(
+                        # Workers of the server itself have no user, and leave by themselves.
+                        "select pg_terminate_backend(pid) from pg_stat_activity"
+                        " where datname = %s and usesysid is not null",
+                        [self.source],
+                    )
+
+        ending = threading.Thread(target=end_connections)
+        ending.start()
+        try:
+            yield
+        finally:
+            over.set()
+            ending.join()
+
+    def _to(self, database: str) -> Connection:
+        return connect(self.master, {**self.variables, "PGDATABASE": database})
+
+
+def _exists(server: Connection, database: str) -> bool:
+    return bool(server.execute("select 1 from pg_database where datname = %s", [database]).fetchone())
