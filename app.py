@@ -17,6 +17,7 @@ os.environ["NODE_OPTIONS"] = f"{os.environ.get('NODE_OPTIONS', '')} --stack-trac
 import aws_cdk as cdk
 
 from config import ENVIRONMENTS, Environment, InvalidEnvironments, load
+from config.previews import slots
 from infra_constructs import findings
 from stacks.api import ApiStack
 from stacks.data import DataStack
@@ -26,8 +27,10 @@ from stacks.frontend import FrontendStack
 from stacks.network import NetworkStack
 from stacks.observability import ObservabilityStack
 from stacks.platform import PlatformStack
+from stacks.preview import PreviewStack
 from stacks.redis import RedisStack
 from stacks.registry import RegistryStack
+from stacks.service import Around
 
 
 class EnvironmentStage(cdk.Stage):
@@ -47,26 +50,21 @@ class EnvironmentStage(cdk.Stage):
             data=data.exports,
             platform=platform.exports,
         )
-        api = ApiStack(
-            self,
-            "Api",
-            environment=environment,
-            network=network.exports,
-            data=data.exports,
-            redis=redis.exports,
-            registry=registry.exports,
-            platform=platform.exports,
-        )
+        around = Around(network=network.exports, platform=platform.exports, registry=registry.exports)
+        api = ApiStack(self, "Api", environment=environment, around=around, data=data.exports, redis=redis.exports)
         # Not only when it takes an export: the gate comes before the tasks.
         api.add_stack_dependency(redis)
-        frontend = FrontendStack(
-            self,
-            "Frontend",
-            environment=environment,
-            network=network.exports,
-            registry=registry.exports,
-            platform=platform.exports,
-        )
+        frontend = FrontendStack(self, "Frontend", environment=environment, around=around)
+        for slot in slots(environment):
+            PreviewStack(
+                self,
+                f"Preview{slot}",
+                environment=environment,
+                slot=slot,
+                around=around,
+                data=data.exports,
+                redis=redis.exports,
+            ).add_stack_dependency(redis)
         edge = EdgeStack(self, "Edge", environment=environment, data=data.exports, platform=platform.exports)
         services = {"api": api.exports} | ({"frontend": frontend.exports} if frontend.exports else {})
         ObservabilityStack(
@@ -79,7 +77,14 @@ class EnvironmentStage(cdk.Stage):
             services=services,
             edge=edge.exports,
         )
-        DeliveryStack(self, "Delivery", environment=environment, registry=registry.exports, services=services)
+        DeliveryStack(
+            self,
+            "Delivery",
+            environment=environment,
+            data=data.exports,
+            registry=registry.exports,
+            services=services,
+        )
 
 
 def build(app: cdk.App, environments: Mapping[str, Environment]) -> dict[str, EnvironmentStage]:

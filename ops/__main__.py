@@ -16,6 +16,8 @@ from ops import doctor, drift, review
 from ops.account import explained, session_of
 from ops.edge import commands
 from ops.errors import InputError, OperatorError
+from ops.previews import commands as preview_commands
+from ops.previews.commands import Previews
 from ops.redis import commands as redis_commands
 from ops.releases import commands as releases_
 from ops.releases import one_off
@@ -28,6 +30,8 @@ edge = typer.Typer(
 app.add_typer(edge, name="edge")
 redis = typer.Typer(no_args_is_help=True, help="REDIS_URL: how it is read, and whether Redis can be used.")
 app.add_typer(redis, name="redis")
+preview = typer.Typer(no_args_is_help=True, help="Pull requests, each with its own database, for a while.")
+app.add_typer(preview, name="preview")
 
 Name = Annotated[str, typer.Argument(help=f"One of {', '.join(available())}.", metavar="ENV")]
 Service = Annotated[str, typer.Option(help="api or frontend.")]
@@ -133,6 +137,49 @@ def doctor_(environment: Name, as_json: AsJson = False) -> None:
         doctor.doctor(environment, found, session_of(environment, found), Console(), as_json=as_json)
 
 
+PreviewName = Annotated[
+    str, typer.Argument(help="Of the preview: the branch, so that both repositories share one.", metavar="NAME")
+]
+
+
+@preview.command(name="list")
+def preview_list(environment: Name, as_json: AsJson = False) -> None:
+    """Who has which slot, until when, and how far it has come."""
+    with _previews(environment) as previews:
+        preview_commands.show(previews, Console(), as_json=as_json)
+
+
+@preview.command()
+def take(environment: Name, name: PreviewName, as_json: AsJson = False) -> None:
+    """A slot, and its addresses, which a build of the site has to know before there is anything to run."""
+    with _previews(environment) as previews:
+        preview_commands.take(previews, name, Console(), as_json=as_json)
+
+
+@preview.command()
+def start(
+    environment: Name,
+    name: PreviewName,
+    image: Annotated[str, typer.Option(help="By digest: REPOSITORY@sha256:…, of this environment's own registry.")],
+    service: Service = "api",
+    as_json: AsJson = False,
+) -> None:
+    """Runs an image beside the environment, on a copy of its database, and tells where once it does."""
+    with _previews(environment) as previews:
+        preview_commands.start(previews, name, service, image, Console(), as_json=as_json)
+
+
+@preview.command()
+def end(
+    environment: Name,
+    name: PreviewName,
+    wait: Annotated[bool, typer.Option("--wait", help="Until nothing is left of it.")] = False,
+) -> None:
+    """Takes the slot back, with its database. The clock does so, too."""
+    with _previews(environment) as previews:
+        preview_commands.end(previews, name, Console(), wait=wait)
+
+
 @edge.command()
 def plan(environment: Name, as_json: AsJson = False) -> None:
     """What the zone lacks to be as the code here says. Exit code 3 when there is anything."""
@@ -197,6 +244,13 @@ def _place(name: str, service: str) -> Iterator[Place]:
     environment = _environment(name)
     with _explained(name, environment):
         yield Place(name, environment, service, session_of(name, environment))
+
+
+@contextmanager
+def _previews(name: str) -> Iterator[Previews]:
+    environment = _environment(name)
+    with _explained(name, environment):
+        yield Previews(name, environment, session_of(name, environment))
 
 
 @contextmanager

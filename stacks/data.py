@@ -6,13 +6,17 @@ import aws_cdk as cdk
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_secretsmanager as secretsmanager
 
 from config import Environment
+from config.previews import slots
 from infra_constructs.data_key import DataKey
 from infra_constructs.database import Database, DatabaseProps
 from infra_constructs.database_logins import DatabaseLogins
+from infra_constructs.function import RuntimeFunction
 from infra_constructs.media import Media, MediaProps
 from infra_constructs.media_access import MediaAccess
+from infra_constructs.previews.databases import PreviewDatabases
 from stacks.base import EnvironmentStack
 from stacks.network import NetworkExports
 from stacks.retention import retention_of
@@ -28,6 +32,10 @@ class DataExports:
     logins: DatabaseLogins
     media: s3.IBucket
     media_access: MediaAccess
+    preview_passwords: dict[int, secretsmanager.ISecret]
+    """By slot; none where there are no previews."""
+    preview_databases: RuntimeFunction | None
+    """What makes and drops the databases of previews."""
 
 
 class DataStack(EnvironmentStack):
@@ -62,6 +70,11 @@ class DataStack(EnvironmentStack):
             database=database,
             longest_statement=cdk.Duration.minutes(environment.api.migrations.minutes),
         )
+        copies = (
+            PreviewDatabases(self, "PreviewDatabases", logins=logins, slots=slots(environment))
+            if environment.previews
+            else None
+        )
         media = Media(
             self,
             "Media",
@@ -69,5 +82,11 @@ class DataStack(EnvironmentStack):
             props=MediaProps(bucket_name=environment.media.bucket, adopt=environment.media.adopt, retention=retention),
         )
         self.exports = DataExports(
-            key=key, database=database, logins=logins, media=media.bucket, media_access=media.access
+            key=key,
+            database=database,
+            logins=logins,
+            media=media.bucket,
+            media_access=media.access,
+            preview_passwords=dict(copies.passwords) if copies else {},
+            preview_databases=copies.handler if copies else None,
         )

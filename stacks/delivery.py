@@ -2,11 +2,13 @@
 
 import aws_cdk as cdk
 
-from config import Environment
+from config import Environment, previews
 from infra_constructs.cloudflare.media import STATIC
-from infra_constructs.github import GitHubProvider, Workflows, deploy_role, drift_role, release_role
+from infra_constructs.github import GitHubProvider, Workflows, deploy_role, drift_role, preview_role, release_role
+from infra_constructs.previews.control import PreviewControl, PreviewSlot
 from infra_constructs.release.control import ReleaseControl, Released
 from stacks.base import EnvironmentStack
+from stacks.data import DataExports
 from stacks.registry import RegistryExports
 from stacks.service import ServiceExports
 
@@ -20,6 +22,7 @@ class DeliveryStack(EnvironmentStack):
         id_: str,
         *,
         environment: Environment,
+        data: DataExports,
         registry: RegistryExports,
         services: dict[str, ServiceExports],
     ) -> None:
@@ -68,4 +71,41 @@ class DeliveryStack(EnvironmentStack):
                 control=control,
                 ledger=registry.ledger,
                 uploads=f"arn:aws:s3:::{environment.media.bucket}/{STATIC}*" if name == "frontend" else None,
+            )
+        if environment.previews is not None:
+            self._previews(environment, provider, data=data, registry=registry)
+
+    def _previews(
+        self, environment: Environment, provider: GitHubProvider, *, data: DataExports, registry: RegistryExports
+    ) -> None:
+        delivery = environment.delivery
+        assert environment.previews is not None
+        assert data.preview_databases is not None
+        control = PreviewControl(
+            self,
+            "Previews",
+            slots=[
+                PreviewSlot(
+                    number=slot, stack=self.stack_called(f"preview{slot}"), hosts=previews.hosts(environment, slot)
+                )
+                for slot in previews.slots(environment)
+            ],
+            images=registry.images,
+            databases=data.preview_databases,
+            ledger=registry.ledger,
+            lifetime=cdk.Duration.hours(environment.previews.hours),
+        )
+        repositories = {"api": delivery.backend, "frontend": delivery.frontend}
+        for name, images in registry.images.items():
+            repository = repositories[name]
+            assert repository is not None, "the configuration has seen to it"
+            preview_role(
+                self,
+                f"{name.capitalize()}Preview",
+                provider=provider,
+                # Not the environment of the releases: nobody approves what a pull request does here.
+                workflows=Workflows(repository=repository, environment=f"{delivery.environment}-preview"),
+                service=name,
+                repository=images.repository,
+                control=control,
             )

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import aws_cdk as cdk
 
-from config import Environment
+from config import Environment, previews
 from config.plans import PLANS
 from infra_constructs.cloudflare.drift import DriftCheck
 from infra_constructs.cloudflare.firewall import Firewall, FirewallProps, RateLimit
@@ -89,6 +89,11 @@ class EdgeStack(EnvironmentStack):
         ]
         if environment.frontend.ecs is not None:
             names.append(ProxiedName(name="site", host=domains.site, origin=balancer))
+        names += [
+            ProxiedName(name=f"preview-{slot}-{service}", host=host, origin=balancer)
+            for slot in previews.slots(environment)
+            for service, host in previews.hosts(environment, slot).items()
+        ]
         ProxiedNames(self, "Names", provider=provider, names=names, adopt=settings.adopt)
         token = CloudflareToken(self, name=settings.token_secret)
         rotation = UserAgentRotation(

@@ -7,6 +7,8 @@ from aws_cdk import aws_ecs as ecs
 
 from config import Environment
 from config.plans import PLANS
+from config.previews import hosts as hosts_of
+from config.previews import slots
 from config.rules import rules_by_phase
 from infra_constructs.alarms import Severity, Topics
 from infra_constructs.certificate import ValidatedCertificate
@@ -47,6 +49,7 @@ class PlatformStack(EnvironmentStack):
         hosts = [environment.domains.api]
         if environment.frontend.ecs is not None:
             hosts.append(environment.domains.site)
+        hosts += [host for slot in slots(environment) for host in hosts_of(environment, slot).values()]
         settings, zone = environment.cloudflare, environment.domains.zone
         token = CloudflareToken(self, name=settings.token_secret)
         cloudflare = CloudflareProvider(

@@ -1,4 +1,4 @@
-"""What the stacks of the two services have in common."""
+"""What the stacks of services have in common, those of previews included."""
 
 from dataclasses import dataclass
 
@@ -7,6 +7,7 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_elasticloadbalancingv2 as elbv2
 from aws_cdk import aws_iam as iam
+from constructs import Construct
 
 from config.model import Service
 from infra_constructs.container_task import Settings
@@ -16,7 +17,7 @@ from infra_constructs.release.hooks import migrate_hook, verify_hook
 from infra_constructs.release.image import ReleasedImage
 from infra_constructs.release.migration import MigrationProps, MigrationTask
 from infra_constructs.release.one_off import OneOffTask
-from infra_constructs.service import BlueGreenService, Routing, ServiceProps
+from infra_constructs.service import Autoscaled, BlueGreenService, Routing, ServiceProps
 from stacks.base import EnvironmentStack
 from stacks.network import NetworkExports
 from stacks.platform import PlatformExports
@@ -32,6 +33,27 @@ class Migrations:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Application:
+    """What runs: the same for users and in a preview, but for its settings."""
+
+    name: str
+    service: Service
+    access: ec2.ISecurityGroup
+    settings: Settings
+    checks: list[str]
+    migrations: Migrations | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Around:
+    """What it runs in, of earlier stacks."""
+
+    network: NetworkExports
+    platform: PlatformExports
+    registry: RegistryExports
+
+
+@dataclass(frozen=True, kw_only=True)
 class ServiceExports:
     """What later stacks take from a service's stack."""
 
@@ -42,88 +64,44 @@ class ServiceExports:
 
 
 def add_service(
-    stack: EnvironmentStack,
-    *,
-    name: str,
-    service: Service,
-    network: NetworkExports,
-    platform: PlatformExports,
-    registry: RegistryExports,
-    access: ec2.ISecurityGroup,
-    routing: Routing,
-    settings: Settings,
-    checks: list[str],
-    migrations: Migrations | None = None,
+    stack: EnvironmentStack, *, application: Application, around: Around, routing: Routing
 ) -> ServiceExports:
     """A service, and all that may send its releases back: migrations, checks, and alarms."""
-    images = registry.images[name]
-    image = ReleasedImage(
+    service, images = application.service, around.registry.images[application.name]
+    image = ReleasedImage.released(
         stack,
         "Release",
         repository=images.repository,
         parameter_name=images.parameter_name,
         bootstrap=images.bootstrap_image,
     )
-    migration = (
-        MigrationTask(stack, "Migration", image=image, settings=migrations.settings, props=migrations.props)
-        if migrations
-        else None
-    )
     prefix = f"{stack.stack_name}-release"
-    built = BlueGreenService(
+    built = build_service(
         stack,
-        "Service",
-        cluster=platform.cluster,
-        security_group=access,
-        load_balancer=platform.load_balancer,
+        application=application,
+        around=around,
         routing=routing,
         image=image,
-        settings=settings,
-        labels=migration.labels if migration else {},
+        tasks=Autoscaled(min_tasks=service.min_tasks, max_tasks=service.max_tasks),
+        bake_time=cdk.Duration.minutes(service.bake_minutes),
         deployment_alarms=alarms.names(prefix),
-        props=ServiceProps(
-            cpu=service.cpu,
-            memory_mib=service.memory_mib,
-            min_tasks=service.min_tasks,
-            max_tasks=service.max_tasks,
-            port=service.port,
-            health_path=service.health_path,
-            bake_time=cdk.Duration.minutes(service.bake_minutes),
-            spot=service.spot,
-        ),
+        in_ledger=application.name,
     )
     one_off = OneOffTask(
-        stack, "OneOff", image=image, settings=settings, cpu=service.cpu, memory_mib=service.memory_mib
-    )
-    if migration is not None:
-        hook = migrate_hook(
-            stack,
-            "Migrate",
-            service=name,
-            migration=migration,
-            cluster=platform.cluster,
-            ledger=registry.ledger,
-            bootstrap=image.bootstrap,
-        )
-        built.ask_before(hook)
-    built.ask_before(
-        verify_hook(
-            stack,
-            "Verify",
-            service=name,
-            ledger=registry.ledger,
-            vpc=network.vpc,
-            security_group=network.release_checks_access,
-            cluster=platform.cluster,
-            path=service.release_path,
-            port=service.port,
-            checks=checks,
-            bootstrap=image.bootstrap,
-        )
+        stack,
+        "OneOff",
+        image=image,
+        settings=application.settings,
+        cpu=service.cpu,
+        memory_mib=service.memory_mib,
     )
     # Alarms first: ECS refuses to deploy without them.
     gates = ReleaseAlarms(
-        stack, "ReleaseAlarms", name_prefix=prefix, target_groups=[built.blue, built.green], topics=platform.topics
+        stack,
+        "ReleaseAlarms",
+        name_prefix=prefix,
+        target_groups=[built.blue, built.green],
+        topics=around.platform.topics,
     )
     built.service.node.add_dependency(gates)
     return ServiceExports(
@@ -131,3 +109,73 @@ def add_service(
         task_roles=[built.task_definition.task_role, one_off.task.definition.task_role],
         target_groups=[built.blue, built.green],
     )
+
+
+def build_service(
+    scope: Construct,
+    *,
+    application: Application,
+    around: Around,
+    routing: Routing,
+    image: ReleasedImage,
+    tasks: Autoscaled | cdk.CfnParameter,
+    bake_time: cdk.Duration,
+    deployment_alarms: list[str],
+    in_ledger: str,
+) -> BlueGreenService:
+    """The service itself, with the migrations and checks of its deployments, which write into the ledger."""
+    service, platform, network = application.service, around.platform, around.network
+    migrations, ledger = application.migrations, around.registry.ledger
+    migration = (
+        MigrationTask(scope, "Migration", image=image, settings=migrations.settings, props=migrations.props)
+        if migrations
+        else None
+    )
+    built = BlueGreenService(
+        scope,
+        "Service",
+        cluster=platform.cluster,
+        security_group=application.access,
+        load_balancer=platform.load_balancer,
+        routing=routing,
+        image=image,
+        settings=application.settings,
+        labels=migration.labels if migration else {},
+        deployment_alarms=deployment_alarms,
+        props=ServiceProps(
+            cpu=service.cpu,
+            memory_mib=service.memory_mib,
+            tasks=tasks,
+            port=service.port,
+            health_path=service.health_path,
+            bake_time=bake_time,
+            spot=service.spot,
+        ),
+    )
+    if migration is not None:
+        hook = migrate_hook(
+            scope,
+            "Migrate",
+            service=in_ledger,
+            migration=migration,
+            cluster=platform.cluster,
+            ledger=ledger,
+            bootstrap=image.bootstrap,
+        )
+        built.ask_before(hook)
+    built.ask_before(
+        verify_hook(
+            scope,
+            "Verify",
+            service=in_ledger,
+            ledger=ledger,
+            vpc=network.vpc,
+            security_group=network.release_checks_access,
+            cluster=platform.cluster,
+            path=service.release_path,
+            port=service.port,
+            checks=application.checks,
+            bootstrap=image.bootstrap,
+        )
+    )
+    return built

@@ -1,6 +1,7 @@
 """Logins of the database: the owner's, for migrations, and the application's; each in a secret, and rotated."""
 
 import json
+from collections.abc import Mapping
 
 import aws_cdk as cdk
 from aws_cdk import aws_ec2 as ec2
@@ -15,6 +16,7 @@ from infra_runtime.database.names import OWNER, USER, first_login
 # Readers queue behind whoever waits for an exclusive lock: no longer than this.
 _LOCK_WAIT = cdk.Duration.seconds(2)
 _ROTATION = cdk.Duration.days(30)
+_SOON = cdk.Duration.minutes(2)
 
 
 class DatabaseLogins(Construct):
@@ -36,7 +38,7 @@ class DatabaseLogins(Construct):
         database.admit(self._access)
         self.owner = self._secret("Owner", OWNER)
         self.user = self._secret("User", USER)
-        maker = self._function("Maker", "database.logins", "Makes the roles and logins of the database")
+        maker = self.function(self, "Maker", "database.logins", "Makes the roles and logins of the database")
         for secret in (self.owner, self.user):
             secret.grant_read(maker.role)
         declared = {
@@ -54,7 +56,7 @@ class DatabaseLogins(Construct):
             properties={"Declared": cdk.Stack.of(self).to_json_string(declared)},
         )
         made.node.add_dependency(database, self._access)
-        self.rotation = self._function("Rotation", "database.rotation", "Rotates the logins of the database")
+        self.rotation = self.function(self, "Rotation", "database.rotation", "Rotates the logins of the database")
         self.rotation.role.add_to_policy(
             iam.PolicyStatement(actions=["secretsmanager:GetRandomPassword"], resources=["*"])
         )
@@ -83,19 +85,30 @@ class DatabaseLogins(Construct):
             ),
         )
 
-    def _function(self, id_: str, module: str, description: str) -> RuntimeFunction:
+    def function(
+        self,
+        scope: Construct,
+        id_: str,
+        module: str,
+        description: str,
+        *,
+        timeout: cdk.Duration = _SOON,
+        environment: Mapping[str, str] | None = None,
+    ) -> RuntimeFunction:
+        """One that may use the master login."""
         database = self._database
         function = RuntimeFunction(
-            self,
+            scope,
             id_,
             module=module,
             description=description,
-            timeout=cdk.Duration.minutes(2),
+            timeout=timeout,
             environment={
                 "PGHOST": database.instance.db_instance_endpoint_address,
                 "PGPORT": str(database.port),
                 "PGDATABASE": database.name,
                 "MASTER_SECRET": database.login.secret_arn,
+                **(environment or {}),
             },
             uses_libraries=True,
             place=InVpc(vpc=self._vpc, security_group=self._access),

@@ -9,6 +9,7 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from infra_constructs.findings import acknowledge, allows_on
+from infra_constructs.previews.control import PreviewControl
 from infra_constructs.release.control import ReleaseControl
 from infra_constructs.release.ledger import ReleaseLedger
 
@@ -208,6 +209,19 @@ def drift_role(scope: Construct, id_: str, *, provider: GitHubProvider, workflow
     return role
 
 
+_PUSHING = (
+    "ecr:BatchCheckLayerAvailability",
+    "ecr:BatchGetImage",
+    "ecr:CompleteLayerUpload",
+    "ecr:DescribeImages",
+    "ecr:DescribeImageScanFindings",
+    "ecr:GetDownloadUrlForLayer",
+    "ecr:InitiateLayerUpload",
+    "ecr:PutImage",
+    "ecr:UploadLayerPart",
+)
+
+
 def release_role(
     scope: Construct,
     id_: str,
@@ -241,20 +255,7 @@ def release_role(
         workflows=workflows,
         description=f"Releases of {service}",
         statements=[
-            iam.PolicyStatement(
-                actions=[
-                    "ecr:BatchCheckLayerAvailability",
-                    "ecr:BatchGetImage",
-                    "ecr:CompleteLayerUpload",
-                    "ecr:DescribeImages",
-                    "ecr:DescribeImageScanFindings",
-                    "ecr:GetDownloadUrlForLayer",
-                    "ecr:InitiateLayerUpload",
-                    "ecr:PutImage",
-                    "ecr:UploadLayerPart",
-                ],
-                resources=[repository.repository_arn],
-            ),
+            iam.PolicyStatement(actions=list(_PUSHING), resources=[repository.repository_arn]),
             iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[control.handler.function.function_arn]),
             iam.PolicyStatement(actions=["dynamodb:Query"], resources=[ledger.table.table_arn]),
             iam.PolicyStatement(actions=["ssm:GetParameter"], resources=[control.parameter_arn]),
@@ -284,5 +285,38 @@ def release_role(
         role.policy.add_statements(iam.PolicyStatement(actions=["s3:PutObject"], resources=[uploads]))
         acknowledge(role.policy, allows_on(uploads), reason="Static files of the site: one for each name it thinks of.")
     for each in (*looked_up, *functions, *logs, "*"):
+        acknowledge(role.policy, allows_on(each), reason="It only looks, at what has no name before it exists.")
+    return role
+
+
+def preview_role(
+    scope: Construct,
+    id_: str,
+    *,
+    provider: GitHubProvider,
+    workflows: Workflows,
+    service: str,
+    repository: ecr.IRepository,
+    control: PreviewControl,
+) -> GitHubRole:
+    """For pull requests, whose code nobody has reviewed: it pushes images and has them previewed."""
+    stack = cdk.Stack.of(scope)
+    looked_up = f"arn:aws:cloudformation:{stack.region}:{stack.account}:stack/{stack.stack_name}/*"
+    functions = f"arn:aws:lambda:{stack.region}:{stack.account}:function:{stack.stack_name}-*"
+    role = GitHubRole(
+        scope,
+        id_,
+        provider=provider,
+        workflows=workflows,
+        description=f"Previews of {service}",
+        statements=[
+            iam.PolicyStatement(actions=list(_PUSHING), resources=[repository.repository_arn]),
+            iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[control.handler.function.function_arn]),
+            iam.PolicyStatement(actions=["cloudformation:ListStackResources"], resources=[looked_up]),
+            iam.PolicyStatement(actions=["lambda:GetFunctionConfiguration"], resources=[functions]),
+            iam.PolicyStatement(actions=["ecr:GetAuthorizationToken"], resources=["*"]),
+        ],
+    )
+    for each in (looked_up, functions, "*"):
         acknowledge(role.policy, allows_on(each), reason="It only looks, at what has no name before it exists.")
     return role

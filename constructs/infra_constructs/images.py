@@ -9,6 +9,8 @@ from infra_constructs.function import RuntimeFunction
 from infra_constructs.retention import Retention
 
 _IMAGES_KEPT = 50
+PREVIEW_TAG = "preview-"
+"""Begins the tags of what pull requests push (.github/workflows/service-preview.yml)."""
 
 
 class ImageSeeder(Construct):
@@ -74,6 +76,12 @@ class ServiceImages(Construct):
                 ),
                 ecr.LifecycleRule(
                     rule_priority=2,
+                    description="Previews, which are over by then; they take no place among the releases",
+                    tag_prefix_list=[PREVIEW_TAG],
+                    max_image_age=cdk.Duration.days(21),
+                ),
+                ecr.LifecycleRule(
+                    rule_priority=3,
                     description="Enough releases to roll back to",
                     tag_status=ecr.TagStatus.ANY,
                     max_image_count=_IMAGES_KEPT,

@@ -23,13 +23,21 @@ _MEMORY_TARGET_PERCENT = 70
 
 
 @dataclass(frozen=True, kw_only=True)
+class Autoscaled:
+    """As many tasks as CPU and memory ask for."""
+
+    min_tasks: int
+    max_tasks: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class ServiceProps:
     """What an environment may choose."""
 
     cpu: int
     memory_mib: int
-    min_tasks: int
-    max_tasks: int
+    tasks: Autoscaled | cdk.CfnParameter
+    """A parameter of the stack is for what runs by turns: a preview."""
     port: int
     health_path: str
     bake_time: cdk.Duration
@@ -101,7 +109,8 @@ class BlueGreenService(Construct):
             security_groups=[security_group],
             vpc_subnets=ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_WITH_EGRESS),
             assign_public_ip=False,
-            # No desired_count: each deployment would set the autoscaled number back to it.
+            # With autoscaling, each deployment would set its number back.
+            desired_count=None if isinstance(props.tasks, Autoscaled) else props.tasks.value_as_number,
             min_healthy_percent=100,
             max_healthy_percent=200,
             capacity_provider_strategies=[
@@ -115,7 +124,9 @@ class BlueGreenService(Construct):
             # By name: a reference would be circular, as the alarms watch these very target groups.
             deployment_alarms=ecs.DeploymentAlarmConfig(
                 alarm_names=deployment_alarms, behavior=ecs.AlarmBehavior.ROLLBACK_ON_ALARM
-            ),
+            )
+            if deployment_alarms
+            else None,
             propagate_tags=ecs.PropagatedTagSource.SERVICE,
         )
         self.service.load_balancer_target(
@@ -135,7 +146,8 @@ class BlueGreenService(Construct):
             uses_managed_policy("AmazonECSInfrastructureRolePolicyForLoadBalancers"),
             reason="The policy that ECS documents for moving traffic; AWS extends it together with the feature.",
         )
-        self._scale()
+        if isinstance(props.tasks, Autoscaled):
+            self._scale(props.tasks)
 
     def ask_before(self, hook: ReleaseHook) -> None:
         """A release goes on at the hook's stage when the hook says so, and goes back when it does not."""
@@ -186,10 +198,8 @@ class BlueGreenService(Construct):
             ),
         )
 
-    def _scale(self) -> None:
-        scaling = self.service.auto_scale_task_count(
-            min_capacity=self._props.min_tasks, max_capacity=self._props.max_tasks
-        )
+    def _scale(self, tasks: Autoscaled) -> None:
+        scaling = self.service.auto_scale_task_count(min_capacity=tasks.min_tasks, max_capacity=tasks.max_tasks)
         # Quick to grow, slow to shrink.
         out, in_ = cdk.Duration.seconds(60), cdk.Duration.minutes(5)
         scaling.scale_on_cpu_utilization(

@@ -6,7 +6,11 @@ import pg from 'pg'
 
 const pool = new pg.Pool({ max: Number(process.env.PG_POOL_MAX ?? 2) })
 pool.on('error', () => {})
-const redis = new Redis(process.env.REDIS_URL, { maxRetriesPerRequest: 1, commandTimeout: 1000 })
+const redis = new Redis(process.env.REDIS_URL, {
+  maxRetriesPerRequest: 1,
+  commandTimeout: 1000,
+  keyPrefix: process.env.REDIS_KEY_PREFIX,
+})
 redis.on('error', () => {})
 
 const checked = (promise) => promise.then(() => 'ok', (error) => String(error.message))
@@ -23,6 +27,7 @@ const paths = {
   '/api/health/live': async () => ({ alive: true }),
   '/api/health/release': release,
   '/api/health/redis': async () => ({ connected: (await checked(redis.ping())) === 'ok' }),
+  '/count': async () => ({ count: await redis.incr('count') }),
   '/slow': () => new Promise((resolve) => setTimeout(() => resolve({ version: process.env.RELEASE }), 300)),
   '/': async () => {
     const { rows } = await pool.query('select count(*)::int as count from visitors')

@@ -1,5 +1,7 @@
 """The image that a service runs, and that its migrations run from: a parameter, so that a release needs no synth."""
 
+from typing import Self
+
 import aws_cdk as cdk
 from aws_cdk import aws_ecr as ecr
 from aws_cdk import aws_ecs as ecs
@@ -10,26 +12,41 @@ from infra_constructs.findings import acknowledge, allows_on
 
 
 class ReleasedImage(Construct):
-    """Read from an SSM parameter when the stack is deployed (docs/adr/0003)."""
+    """A parameter of the stack; see `released` and `previewed`."""
 
     def __init__(
-        self, scope: Construct, id_: str, *, repository: ecr.IRepository, parameter_name: str, bootstrap: str
+        self, scope: Construct, id_: str, *, repository: ecr.IRepository, parameter: cdk.CfnParameter, bootstrap: str
     ) -> None:
         super().__init__(scope, id_)
         self._repository = repository
         self.bootstrap = bootstrap
-        self.parameter_name = parameter_name
-        parameter = cdk.CfnParameter(
-            self,
-            "Image",
-            type="AWS::SSM::Parameter::Value<String>",
-            default=parameter_name,
-            description="The image to run, by digest; released with `infra release`",
-        )
         self.uri = parameter.value_as_string
         self.is_bootstrap = cdk.CfnCondition(
             self, "IsBootstrap", expression=cdk.Fn.condition_equals(self.uri, bootstrap)
         )
+
+    @classmethod
+    def released(
+        cls, scope: Construct, id_: str, *, repository: ecr.IRepository, parameter_name: str, bootstrap: str
+    ) -> Self:
+        """Read from an SSM parameter whenever the stack is deployed (docs/adr/0003)."""
+        parameter = cdk.CfnParameter(
+            scope,
+            f"{id_}Image",
+            type="AWS::SSM::Parameter::Value<String>",
+            default=parameter_name,
+            description="The image to run, by digest; released with `infra release`",
+        )
+        return cls(scope, id_, repository=repository, parameter=parameter, bootstrap=bootstrap)
+
+    @classmethod
+    def previewed(cls, scope: Construct, id_: str, *, name: str, repository: ecr.IRepository, bootstrap: str) -> Self:
+        """The parameter itself holds the image: a deployment of the template leaves it as it is (docs/adr/0015)."""
+        parameter = cdk.CfnParameter(
+            scope, name, default=bootstrap, description="The image to run, by digest; begun with `infra preview start`"
+        )
+        parameter.override_logical_id(name)
+        return cls(scope, id_, repository=repository, parameter=parameter, bootstrap=bootstrap)
 
     def allow_pulling(self, task: ecs.FargateTaskDefinition) -> None:
         """CDK cannot see which repository the image comes from: it is only a parameter to it."""

@@ -150,7 +150,8 @@ class Deployment:
         targets = client("application-autoscaling").describe_scalable_targets(
             ServiceNamespace="ecs", ResourceIds=[resource]
         )["ScalableTargets"]
-        return max([int(self._service["desiredCount"] or 1), *(int(each["MinCapacity"]) for each in targets)])
+        declared = self._service["desiredCount"]
+        return max([1 if declared is None else int(declared), *(int(each["MinCapacity"]) for each in targets)])
 
     def _launch(self) -> None:
         """Starts as many as there are to be, and waits until each is healthy for the load balancer."""

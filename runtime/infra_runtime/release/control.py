@@ -18,7 +18,7 @@ import boto3
 from botocore.exceptions import ClientError
 
 from infra_runtime.release.ledger import Ledger, Outcome, Release, new_id
-from infra_runtime.release.preflight import Preflight, Problem, Service, service_of, stack_of
+from infra_runtime.release.preflight import Preflight, Problem, Service, stack_of, why_it_went_back
 
 logger = logging.getLogger(__name__)
 logger.setLevel(logging.INFO)
@@ -70,7 +70,7 @@ class Control:
         if status == "UPDATE_COMPLETE":
             self._end(release, "succeeded", None)
         elif status.endswith("_FAILED") or status == "UPDATE_ROLLBACK_COMPLETE":
-            self._end(release, "failed", self._why() or status)
+            self._end(release, "failed", why_it_went_back(self.clients, self.service.stack) or status)
 
     def _busy(self) -> list[Problem]:
         newest = self.ledger.newest(self.service.name)
@@ -126,19 +126,3 @@ class Control:
 
     def _point(self, image: str) -> None:
         self.clients.client("ssm").put_parameter(Name=self.service.parameter, Value=image, Overwrite=True)
-
-    def _why(self) -> str | None:
-        """In ECS's own words, of the newest deployment."""
-        found = service_of(self.clients, self.service.stack)
-        ecs = self.clients.client("ecs")
-        listed = ecs.list_service_deployments(cluster=found["clusterArn"], service=found["serviceArn"])
-        arns = [each["serviceDeploymentArn"] for each in listed["serviceDeployments"]][:10]
-        if not arns:
-            return None
-        told = ecs.describe_service_deployments(serviceDeploymentArns=arns)["serviceDeployments"]
-        rolled = [each for each in told if each["status"].startswith(("ROLLBACK", "STOPPED"))]
-        newest = max(rolled, key=lambda each: each["createdAt"], default=None)
-        if newest is None:
-            return None
-        reason: str | None = newest.get("rollback", {}).get("reason") or newest.get("statusReason")
-        return reason

@@ -50,20 +50,13 @@ class Preflight:
         return found
 
     def _image(self, image: str, *, scanned: bool) -> Iterator[Problem]:
-        repository, _, digest = image.partition("@")
-        if repository != self.service.repository or not _DIGEST.fullmatch(digest):
-            yield Problem("image", f"{image} is not one of {self.service.name}", f"{self.service.repository}@sha256:…")
-            return
-        ecr = self.clients.client("ecr")
-        name = repository.partition("/")[2]
-        try:
-            (found,) = ecr.describe_images(repositoryName=name, imageIds=[{"imageDigest": digest}])["imageDetails"]
-        except ecr.exceptions.ImageNotFoundException:
-            yield Problem("image", f"{digest} is not in {name}", "push it first")
+        found = image_in(self.clients, self.service.name, self.service.repository, image)
+        if isinstance(found, Problem):
+            yield found
             return
         if not scanned:
             return
-        status = found.get("imageScanStatus", {}).get("status", "never begun")
+        digest, status = image.partition("@")[2], found.get("imageScanStatus", {}).get("status", "never begun")
         # ACTIVE is enhanced scanning, which goes on for ever.
         if status not in ("COMPLETE", "ACTIVE"):
             yield Problem("scan", f"the scan of {digest[:19]}… is {status}", "wait for it, or start one")
@@ -117,6 +110,19 @@ class Preflight:
             )
 
 
+def image_in(clients: Any, service: str, repository: str, image: str) -> Mapping[str, Any] | Problem:
+    """The image, as ECR describes it; `repository` is a URI."""
+    uri, _, digest = image.partition("@")
+    if uri != repository or not _DIGEST.fullmatch(digest):
+        return Problem("image", f"{image} is not one of {service}", f"{repository}@sha256:…")
+    ecr, name = clients.client("ecr"), repository.partition("/")[2]
+    try:
+        (found,) = ecr.describe_images(repositoryName=name, imageIds=[{"imageDigest": digest}])["imageDetails"]
+    except ecr.exceptions.ImageNotFoundException:
+        return Problem("image", f"{digest} is not in {name}", "push it first")
+    return dict(found)
+
+
 def stack_of(clients: Any, name: str) -> Mapping[str, Any]:
     found: Mapping[str, Any] = clients.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
     return found
@@ -124,6 +130,13 @@ def stack_of(clients: Any, name: str) -> Mapping[str, Any]:
 
 def service_of(clients: Any, stack: str) -> Mapping[str, Any]:
     """The one ECS service of a stack, as ECS describes it. Raises `LookupError` when there is none."""
+    for found in services_of(clients, stack):
+        return found
+    raise LookupError(f"{stack} has no service")
+
+
+def services_of(clients: Any, stack: str) -> Iterator[Mapping[str, Any]]:
+    """The ECS services of a stack, as ECS describes them."""
     pages = clients.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack)
     for page in pages:
         for each in page["StackResourceSummaries"]:
@@ -131,8 +144,22 @@ def service_of(clients: Any, stack: str) -> Mapping[str, Any]:
                 arn: str = each["PhysicalResourceId"]
                 cluster = arn.split("/")[1]
                 (found,) = clients.client("ecs").describe_services(cluster=cluster, services=[arn])["services"]
-                return dict(found)
-    raise LookupError(f"{stack} has no service")
+                yield dict(found)
+
+
+def why_it_went_back(clients: Any, stack: str) -> str | None:
+    """In ECS's own words, of the newest deployment in the stack that did."""
+    ecs, rolled = clients.client("ecs"), []
+    for service in services_of(clients, stack):
+        listed = ecs.list_service_deployments(cluster=service["clusterArn"], service=service["serviceArn"])
+        arns = [each["serviceDeploymentArn"] for each in listed["serviceDeployments"]][:10]
+        told = ecs.describe_service_deployments(serviceDeploymentArns=arns)["serviceDeployments"] if arns else []
+        rolled += [each for each in told if each["status"].startswith(("ROLLBACK", "STOPPED"))]
+    newest = max(rolled, key=lambda each: each["createdAt"], default=None)
+    if newest is None:
+        return None
+    reason: str | None = newest.get("rollback", {}).get("reason") or newest.get("statusReason")
+    return reason
 
 
 def live_weights(clients: Any, service: Mapping[str, Any]) -> dict[str, int]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from infra_runtime.release import control as control_module
 from infra_runtime.release.control import Control
 from infra_runtime.release.ledger import Ledger, new_id
 from infra_runtime.release.preflight import Preflight, Problem, Service
@@ -32,7 +33,7 @@ def problems(monkeypatch: pytest.MonkeyPatch) -> list[Problem]:
     """What the preflight finds; of that there are tests of its own, in a deployed account."""
     found: list[Problem] = []
     monkeypatch.setattr(Preflight, "problems", lambda self, image, kind: list(found))
-    monkeypatch.setattr(Control, "_why", lambda self: "ECS has its reasons")
+    monkeypatch.setattr(control_module, "why_it_went_back", lambda clients, stack: "ECS has its reasons")
     return found
 
 

@@ -1,0 +1,102 @@
+"""The one function that gives slots to previews and takes them back."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+
+from infra_constructs.findings import acknowledge, allows_on
+from infra_constructs.function import RuntimeFunction
+from infra_constructs.images import ServiceImages
+from infra_constructs.release.ledger import ReleaseLedger
+
+_TENDED_EVERY = cdk.Duration.minutes(15)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreviewSlot:
+    number: int
+    stack: str
+    """Name of its stack."""
+    hosts: Mapping[str, str]
+    """By service."""
+
+
+class PreviewControl(Construct):
+    """Whoever may call it can run any image of the repositories in a slot, and nothing anywhere else."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        slots: Sequence[PreviewSlot],
+        images: Mapping[str, ServiceImages],
+        databases: RuntimeFunction,
+        ledger: ReleaseLedger,
+        lifetime: cdk.Duration,
+    ) -> None:
+        super().__init__(scope, id_)
+        stack = cdk.Stack.of(self)
+        services = {
+            name: {
+                "repository": each.repository.repository_uri,
+                "pointer": each.parameter_name,
+                "bootstrap": each.bootstrap_image,
+            }
+            for name, each in images.items()
+        }
+        described = [
+            {
+                "number": each.number,
+                "stack": each.stack,
+                "urls": {name: f"https://{host}" for name, host in each.hosts.items()},
+            }
+            for each in slots
+        ]
+        self.handler = RuntimeFunction(
+            self,
+            "Handler",
+            module="previews.control",
+            description="Gives slots to previews of pull requests, and takes them back",
+            # Nobody waits for it: it asks itself, and a copy of a database may take minutes.
+            timeout=cdk.Duration.minutes(12),
+            environment={
+                "LEDGER": ledger.table.table_name,
+                "SLOTS": json.dumps(described),
+                "SERVICES": stack.to_json_string(services),
+                "HOURS": str(int(lifetime.to_hours())),
+                "DATABASES": databases.function.function_name,
+            },
+        )
+        ledger.grant_writing(self.handler)
+        self._allow("dynamodb:DeleteItem", on=ledger.table.table_arn)
+        self._allow("lambda:InvokeFunction", on=databases.function.function_arn)
+        # Of its own, by a name that is known before it exists: a reference to it would be circular.
+        itself = f"arn:aws:lambda:{stack.region}:{stack.account}:function:{stack.stack_name}-{id_}*"
+        self._allow("lambda:InvokeFunction", on=itself)
+        self._acknowledge(itself, "Lambda ends the names of functions with something of its own.")
+        for each in slots:
+            of_stack = f"arn:aws:cloudformation:{stack.region}:{stack.account}:stack/{each.stack}/*"
+            # Its template stays: the function gives none, and the stack's own role does the work.
+            actions = ("DescribeStacks", "ListStackResources", "UpdateStack")
+            self._allow(*(f"cloudformation:{action}" for action in actions), on=of_stack)
+            self._acknowledge(of_stack, "CloudFormation ends a stack's ARN with an id.")
+        for image in images.values():
+            parameter = f"arn:aws:ssm:{stack.region}:{stack.account}:parameter{image.parameter_name}"
+            self._allow("ssm:GetParameter", on=parameter)
+            self._allow("ecr:DescribeImages", on=image.repository.repository_arn)
+        self._allow("ecs:DescribeServices", "ecs:ListServiceDeployments", "ecs:DescribeServiceDeployments", on="*")
+        self._acknowledge("*", "It only looks, at what has no name before it exists.")
+        self.handler.run_every(
+            _TENDED_EVERY, self, "Tended", description="Previews end by the clock, whoever forgot to end them"
+        )
+
+    def _allow(self, *actions: str, on: str) -> None:
+        self.handler.role.add_to_policy(iam.PolicyStatement(actions=list(actions), resources=[on]))
+
+    def _acknowledge(self, resource: str, reason: str) -> None:
+        acknowledge(self.handler.policy, allows_on(resource), reason=reason)

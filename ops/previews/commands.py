@@ -1,0 +1,138 @@
+"""`infra preview list`, `take`, `start` and `end`."""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from config.model import Environment
+from infra_runtime.previews.control import BUSY
+from ops.errors import InputError, OperatorError
+from ops.functions import Clients, ask, find
+from ops.releases.place import who
+
+_STYLE = {"runs": "green", "failed": "red", "ending": "dim"}
+_UNDER_WAY = {
+    "taken": "waiting for its turn",
+    "copying": "its database is copied",
+    "deploying": "migrations, then tasks",
+}
+_EVERY_SECONDS = 2.0
+_PATIENCE_SECONDS = 1800.0
+
+
+@dataclass(frozen=True)
+class Previews:
+    """Those of one environment. Raises `InputError` where the environment has none."""
+
+    name: str
+    environment: Environment
+    clients: Clients
+    sleep: Callable[[float], None] = time.sleep
+
+    def __post_init__(self) -> None:
+        if self.environment.previews is None:
+            raise InputError(f"ENV {self.name!r}: expected an environment with the table [previews]")
+
+    def ask(self, action: str, **more: Any) -> dict[str, Any]:
+        """What the control answers. Raises `OperatorError` when it fails; its refusals are in the answer."""
+        stack = f"{self.environment.product}-{self.name}-delivery"
+        function = find(self.clients, stack, "previews.control", {}, what="control of previews")
+        answer: dict[str, Any] = ask(
+            self.clients, function, {"action": action, **more}, what=f"{stack}: the control of previews"
+        )
+        return answer
+
+    def all(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.ask("list")["previews"]
+        return found
+
+    def one(self, name: str) -> dict[str, Any] | None:
+        return next((each for each in self.all() if each["name"] == name), None)
+
+
+def show(previews: Previews, console: Console, *, as_json: bool) -> None:
+    found = previews.all()
+    if as_json:
+        print(json.dumps(found, indent=2))  # noqa: T201
+        return
+    table = Table(title=f"Previews in {previews.name}", title_justify="left")
+    for heading in ("slot", "preview", "", "until", "by", "where"):
+        table.add_column(heading, overflow="fold")
+    for each in found:
+        state = f"[{_STYLE.get(each['state'], 'cyan')}]{each['state']}[/]"
+        until = each["until"].removesuffix("+00:00").replace("T", " ")
+        table.add_row(str(each["slot"]), each["name"], state, until, each["who"], "\n".join(each["urls"].values()))
+    console.print(table)
+
+
+def take(previews: Previews, name: str, console: Console, *, as_json: bool) -> None:
+    """A slot for it, and where it will be found: a build of the site has to know. Raises `OperatorError`."""
+    answer = previews.ask("take", name=name, who=who(previews.clients))
+    _refuse(answer["problems"])
+    _print(answer["preview"], console, as_json=as_json)
+
+
+def start(previews: Previews, name: str, service: str, image: str, console: Console, *, as_json: bool) -> None:
+    """Returns when it runs. Raises `OperatorError` when it may not begin, and when it fails."""
+    give_up = time.monotonic() + _PATIENCE_SECONDS
+    asked = {"name": name, "service": service, "image": image, "who": who(previews.clients)}
+    while True:
+        answer = previews.ask("start", **asked)
+        # The push before this one is still under way.
+        if not any(each["check"] == BUSY for each in answer["problems"]) or time.monotonic() > give_up:
+            break
+        previews.sleep(_EVERY_SECONDS)
+    _refuse(answer["problems"])
+    _print(_followed(previews, name, console, give_up, quiet=as_json), console, as_json=as_json)
+
+
+def end(previews: Previews, name: str, console: Console, *, wait: bool) -> None:
+    """Raises `OperatorError` when there is no such preview."""
+    answer = previews.ask("end", name=name)
+    _refuse(answer["problems"])
+    while wait and previews.one(name) is not None:
+        previews.sleep(_EVERY_SECONDS)
+        # Nobody has to wait for the clock.
+        previews.ask("tend")
+    console.print(f"{name} has ended" if wait else f"{name} ends", highlight=False)
+
+
+def _followed(previews: Previews, name: str, console: Console, give_up: float, *, quiet: bool) -> Mapping[str, Any]:
+    last = None
+    while True:
+        found = previews.one(name)
+        if found is None or found["state"] == "ending":
+            raise OperatorError(f"{name} was ended while it began")
+        if found["state"] != last and not quiet:
+            told = _UNDER_WAY.get(found["state"], "")
+            console.print(f"  {datetime.now(UTC):%H:%M:%S}  {found['state']}: {told}".rstrip(": "), highlight=False)
+        last = found["state"]
+        if last == "failed":
+            lines = [*(f"  | {each}" for each in found["lines"]), *(f"  {each}" for each in found["complaints"])]
+            raise OperatorError("\n".join([f"{name} failed: {found['reason']}", *lines]))
+        if last == "runs":
+            return found
+        if time.monotonic() > give_up:
+            raise OperatorError(f"{name} is still {last}; infra preview list {previews.name} tells how it goes on")
+        previews.sleep(_EVERY_SECONDS)
+
+
+def _print(found: Mapping[str, Any], console: Console, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(found, indent=2))  # noqa: T201
+        return
+    console.print(f"{found['name']}: slot {found['slot']}, until {found['until']}", highlight=False)
+    for service, url in found["urls"].items():
+        console.print(f"  {service}: {url}", highlight=False)
+
+
+def _refuse(problems: list[dict[str, Any]]) -> None:
+    if problems:
+        lines = "\n".join(f"  {each['check']}: {each['what']} → {each['todo']}" for each in problems)
+        raise OperatorError(f"nothing was changed:\n{lines}")

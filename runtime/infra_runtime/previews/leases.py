@@ -1,0 +1,89 @@
+"""Who has which slot: items of the ledger's table, beside the releases in the slots."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+_OURS = "previews"
+
+Phase = Literal["taken", "making", "deployed", "ending"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lease:
+    """A slot that somebody has. Times are ISO 8601 in UTC."""
+
+    slot: int
+    id: str
+    """Another one for each tenancy, so that nothing of an earlier one is taken for this one's."""
+    name: str
+    """Of the preview: a branch, so that pull requests of both repositories for one branch share it."""
+    who: str
+    until: str
+    phase: Phase = "taken"
+    images: Mapping[str, str] = field(default_factory=dict)
+    """By service, what was pushed for it; the other one runs what the environment runs."""
+    asked: str | None = None
+    """When something was last pushed for it."""
+    has_database: bool = False
+    release: str | None = None
+    """Id of the newest deployment into the slot, in the ledger under `ledger_name`."""
+
+    def with_(self, **changes: Any) -> "Lease":
+        return replace(self, **changes)
+
+
+def ledger_name(slot: int) -> str:
+    """What the ledger of releases calls a slot."""
+    return f"preview-{slot}"
+
+
+class Taken(Exception):
+    """Somebody else has changed it meanwhile."""
+
+
+@dataclass(frozen=True)
+class Leases:
+    dynamodb: Any
+    table: str
+
+    def all(self) -> list[Lease]:
+        """By slot."""
+        items = self.dynamodb.query(
+            TableName=self.table,
+            KeyConditionExpression="service = :s",
+            ExpressionAttributeValues={":s": {"S": _OURS}},
+            ConsistentRead=True,
+            Limit=100,
+        )["Items"]
+        return sorted((Lease(**json.loads(each["lease"]["S"])) for each in items), key=lambda lease: lease.slot)
+
+    def take(self, lease: Lease) -> None:
+        """Raises `Taken` when the slot is no longer free."""
+        self._put(lease, "attribute_not_exists(id)", {})
+
+    def change(self, before: Lease, after: Lease) -> Lease:
+        """Raises `Taken` unless it is as it was."""
+        self._put(after, "#lease = :before", {":before": {"S": _text(before)}})
+        return after
+
+    def give_back(self, lease: Lease) -> None:
+        self.dynamodb.delete_item(TableName=self.table, Key=_key(lease))
+
+    def _put(self, lease: Lease, condition: str, values: Mapping[str, Any]) -> None:
+        given: dict[str, Any] = {"ConditionExpression": condition}
+        if values:
+            given |= {"ExpressionAttributeNames": {"#lease": "lease"}, "ExpressionAttributeValues": values}
+        try:
+            self.dynamodb.put_item(TableName=self.table, Item={**_key(lease), "lease": {"S": _text(lease)}}, **given)
+        except self.dynamodb.exceptions.ConditionalCheckFailedException:
+            raise Taken from None
+
+
+def _key(lease: Lease) -> dict[str, Any]:
+    return {"service": {"S": _OURS}, "id": {"S": f"slot-{lease.slot}"}}
+
+
+def _text(lease: Lease) -> str:
+    return json.dumps(asdict(lease), sort_keys=True)

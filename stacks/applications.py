@@ -1,0 +1,97 @@
+"""The two applications: what each is told about its surroundings, for users and in a preview."""
+
+from dataclasses import dataclass
+
+import aws_cdk as cdk
+from aws_cdk import aws_ecs as ecs
+from aws_cdk import aws_secretsmanager as secretsmanager
+
+from config import Environment
+from infra_constructs.container_task import Settings
+from infra_constructs.release.migration import MigrationProps
+from stacks.data import DataExports
+from stacks.network import NetworkExports
+from stacks.redis import RedisExports
+from stacks.service import Application, Migrations
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tenancy:
+    """Where users find it, and what of database and Redis is its own."""
+
+    site: str
+    """Host."""
+    api: str
+    """Host."""
+    database: str
+    user: Settings
+    """PGUSER and PGPASSWORD."""
+    owner: Settings
+    """The same, for migrations."""
+    key_prefix: str | None = None
+    """Begins every key in Redis."""
+
+
+def login(secret: secretsmanager.ISecret) -> Settings:
+    """A login that takes turns with another, so that the secret holds its name, too."""
+    fields = {"PGUSER": "username", "PGPASSWORD": "password"}
+    return Settings(secrets={name: ecs.Secret.from_secrets_manager(secret, field) for name, field in fields.items()})
+
+
+def api(
+    environment: Environment, *, network: NetworkExports, data: DataExports, redis: RedisExports, tenancy: Tenancy
+) -> Application:
+    database, service = data.database, environment.api
+    # PG*: the names that libpq and node-postgres read by themselves.
+    place = {
+        "PGHOST": database.instance.db_instance_endpoint_address,
+        "PGPORT": str(database.port),
+        "PGDATABASE": tenancy.database,
+        "PGSSLMODE": "verify-full",
+    }
+    return Application(
+        name="api",
+        service=service,
+        access=network.api_access,
+        settings=Settings(
+            values={
+                **place,
+                **tenancy.user.values,
+                "PG_POOL_MAX": str(service.database_connections),
+                "MEDIA_BUCKET": data.media.bucket_name,
+                "MEDIA_URL": f"https://{environment.domains.media}",
+                "SITE_URL": f"https://{tenancy.site}",
+                **({"REDIS_KEY_PREFIX": tenancy.key_prefix} if tenancy.key_prefix else {}),
+            },
+            secrets={**tenancy.user.secrets, "REDIS_URL": ecs.Secret.from_secrets_manager(redis.url)},
+        ),
+        checks=["database", "redis"],
+        migrations=Migrations(
+            settings=Settings(values={**place, **tenancy.owner.values}, secrets=tenancy.owner.secrets),
+            props=MigrationProps(
+                command=service.migrations.command, longest=cdk.Duration.minutes(service.migrations.minutes)
+            ),
+        ),
+    )
+
+
+def frontend_variables(environment: Environment, *, site: str, api: str) -> dict[str, str]:
+    """By the names under which Next.js puts them into the browser's code at a build, too."""
+    return {
+        "NEXT_PUBLIC_API_URL": f"https://{api}",
+        "NEXT_PUBLIC_MEDIA_URL": f"https://{environment.domains.media}",
+        "NEXT_PUBLIC_SITE_URL": f"https://{site}",
+    }
+
+
+def frontend(environment: Environment, *, network: NetworkExports, site: str, api: str) -> Application:
+    """Of an environment whose site is on ECS."""
+    service = environment.frontend.ecs
+    assert service is not None
+    return Application(
+        name="frontend",
+        service=service,
+        access=network.frontend_access,
+        settings=Settings(values=frontend_variables(environment, site=site, api=api)),
+        checks=[],
+    )
