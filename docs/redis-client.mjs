@@ -37,6 +37,7 @@ export function readUrl(env = process.env) {
     username: (login && decodeURIComponent(colon < 0 ? login : login.slice(0, colon))) || undefined,
     password: colon < 0 ? env.REDIS_PASSWORD : decodeURIComponent(login.slice(colon + 1)),
     database: Number(database),
+    keyPrefix: env.REDIS_KEY_PREFIX, // Of a preview, which shares its Redis with others.
     master: isSentinel ? master : undefined,
     sentinelUsername: options.sentinelUsername,
     sentinelPassword: options.sentinelPassword,
@@ -50,6 +51,7 @@ export function createClient(target) {
     username: target.username,
     password: target.password,
     db: target.database,
+    keyPrefix: target.keyPrefix,
     tls,
     protocol: 2,
     connectTimeout: 1_000,

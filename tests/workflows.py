@@ -30,7 +30,7 @@ def complaints(workflows: Mapping[str, Workflow]) -> list[str]:
 
 def _changes_something(workflow: Workflow) -> bool:
     return any(
-        re.search(r"cdk deploy|infra release|uses: \S*deploy", str(step.get("run", "")))
+        re.search(r"cdk deploy|infra (release|preview)|uses: \S*deploy", str(step.get("run", "")))
         for job in workflow["jobs"].values()
         for step in job.get("steps", [])
     ) or any("deploy-environment" in job.get("uses", "") for job in workflow["jobs"].values())
@@ -110,6 +110,9 @@ def _order(workflows: Mapping[str, Workflow]) -> Iterator[str]:
             yield f"{file}: {job} has to wait for {before}, and waits for {needs}"
     if "pull_request" not in workflows["check.yml"]["on"]:
         yield "check.yml: not on pull requests"
+    for name, job in workflows["service-preview.yml"]["jobs"].items():
+        if not str(job.get("environment")).endswith("-preview"):
+            yield f"service-preview.yml: {name} runs code that nobody has reviewed, in an environment of releases"
     if "schedule" not in workflows["drift.yml"]["on"]:
         yield "drift.yml: not by itself"
     for file, workflow in workflows.items():

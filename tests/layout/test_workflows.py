@@ -80,6 +80,13 @@ MUTANTS = {
     "strangers with our access": ("check.yml", "on:\n  pull_request:\n", "on:\n  pull_request_target:\n"),
     "released before it is built": ("service-release.yml", "    needs: build\n", ""),
     "drift nobody looks for": ("drift.yml", '  schedule:\n    - cron: "17 4 * * *"\n', ""),
+    "a pull request among releases": (
+        "service-preview.yml", "    environment: ${{ inputs.environment }}-preview\n",
+        "    environment: ${{ inputs.environment }}\n"),
+    "a preview that is cut off": ("service-preview.yml", "cancel-in-progress: false", "cancel-in-progress: true"),
+    "a branch's name that is run": (
+        "service-preview.yml", 'run: ./infra preview start "$ENVIRONMENT" "$BRANCH"',
+        'run: ./infra preview start "$ENVIRONMENT" "${{ github.head_ref }}"'),
     "a job that does not exist": ("deploy.yml", "    needs: dev\n", "    needs: develop\n"),
     "an output that does not exist": (
         "service-release.yml", "needs.build.outputs.image", "needs.build.outputs.picture"),

@@ -19,7 +19,7 @@ def test_all_environments_pass_strict_validation(validated: Path) -> None:
     assert {plugin["pluginName"]: plugin["conclusion"] for plugin in report["pluginReports"]}[
         "AwsSolutions"
     ] == "success"
-    assert len(list(validated.glob("assembly-*/*.template.json"))) == 30
+    assert len(list(validated.glob("assembly-*/*.template.json"))) == 32
 
 
 def test_the_assembly_holds_no_dummy_no_lookup_and_no_secret(validated: Path) -> None:

@@ -31,14 +31,17 @@ def roles(templates: Templates, name: str) -> Iterator[tuple[str, str, dict[str,
 @pytest.mark.parametrize("name", available())
 def test_each_role_trusts_one_repository_in_one_environment(name: str, templates: Templates) -> None:
     delivery, found = load([name])[name].delivery, list(roles(templates, name))
-    assert sorted((repository, environment) for repository, environment, _ in found) == sorted(
-        [
-            (delivery.repository, delivery.environment),
-            (delivery.repository, f"{delivery.environment}-drift"),
-            (delivery.backend, delivery.environment),
-            (str(delivery.frontend), delivery.environment),
-        ]
-    )
+    wanted = {
+        (delivery.repository, delivery.environment),
+        (delivery.repository, f"{delivery.environment}-drift"),
+        (delivery.backend, delivery.environment),
+        (str(delivery.frontend), delivery.environment),
+    }
+    if load([name])[name].previews is not None:
+        previews = f"{delivery.environment}-preview"
+        wanted |= {(delivery.backend, previews), (str(delivery.frontend), previews)}
+    assert len(found) == len(wanted)
+    assert {(repository, environment) for repository, environment, _ in found} == wanted
     every = {f"repo:{repository}:environment:{environment}" for repository, environment, _ in found}
     for repository, environment, role in found:
         policy = role["AssumeRolePolicyDocument"]
@@ -159,3 +162,20 @@ def test_whoever_looks_for_drift_sees_settings_and_no_data(name: str, templates:
             "dynamodb:GetItem", "lambda:InvokeFunction")  # fmt: skip
     granted = [action for action in data for each in actions if fnmatch(action, each)]
     assert granted == []
+
+
+def test_a_pull_request_pushes_and_asks_for_a_preview_and_nothing_else(templates: Templates) -> None:
+    delivery = load(["dev"])["dev"].delivery
+    for repository in (delivery.backend, delivery.frontend):
+        assert repository is not None
+        found = statements(templates, "dev", repository, suffix="-preview")
+        looks = ("Describe", "List", "Get", "BatchGet", "BatchCheck")
+        every = {action for each in found for action in _actions(each)}
+        assert {action for action in every if not action.split(":")[1].startswith(looks)} == {
+            "ecr:CompleteLayerUpload", "ecr:InitiateLayerUpload", "ecr:PutImage", "ecr:UploadLayerPart",
+            "lambda:InvokeFunction",
+        }  # fmt: skip
+        (invoke,) = [each for each in found if "lambda:InvokeFunction" in _actions(each)]
+        control = templates["dev/Delivery"]["Resources"][invoke["Resource"]["Fn::GetAtt"][0]]["Properties"]
+        assert control["Handler"] == "infra_runtime.previews.control.handler"
+        assert not {"ssm:GetParameter", "logs:GetLogEvents", "secretsmanager:GetSecretValue"} & every

@@ -19,11 +19,18 @@ class Dynamo:
     def __init__(self) -> None:
         self.items: dict[tuple[str, str], dict[str, Any]] = {}
 
-    def put_item(self, *, TableName: str, Item: dict[str, Any], ConditionExpression: str) -> None:  # noqa: N803
+    def put_item(self, *, TableName: str, Item: dict[str, Any], ConditionExpression: str, **given: Any) -> None:  # noqa: N803
         key = (Item["service"]["S"], Item["id"]["S"])
-        if key in self.items:
+        if ConditionExpression == "#lease = :before":
+            wanted = given["ExpressionAttributeValues"][":before"]
+            if self.items.get(key, {}).get("lease") != wanted:
+                raise self.exceptions.ConditionalCheckFailedException
+        elif key in self.items:
             raise self.exceptions.ConditionalCheckFailedException
         self.items[key] = Item
+
+    def delete_item(self, *, TableName: str, Key: dict[str, Any]) -> None:  # noqa: N803
+        self.items.pop((Key["service"]["S"], Key["id"]["S"]), None)
 
     def update_item(self, *, Key: dict[str, Any], UpdateExpression: str, **given: Any) -> None:  # noqa: N803
         item = self.items[Key["service"]["S"], Key["id"]["S"]]

@@ -1,0 +1,158 @@
+"""Previews in a deployed dev: a pull request's code on a copy of its database, seen by nobody else, and then gone."""
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from config import load
+from config.previews import hosts
+from infra_runtime.database.connection import Connection, Login, connect
+from ops.errors import OperatorError
+from ops.functions import resources
+from ops.previews import commands
+from ops.previews.commands import Previews
+from rehearsal.account import Account, opened
+from rehearsal.product import FIRST
+from rehearsal.promises.releases import SECOND, first_release
+from rehearsal.push import push
+from rehearsal.traffic import Traffic, traffic
+
+
+@pytest.fixture(scope="module")
+def dev(assembly: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    """Deployed, and with a first release whose database somebody has used."""
+    environment = load(["dev"])["dev"]
+    with opened("dev", environment, tmp_path_factory.mktemp("dev")) as account:
+        cdk = account.cdk
+        cdk.run("bootstrap", f"aws://{cdk.account}/{cdk.region}", "--app", str(assembly))
+        account.prepare()
+        cdk.run("deploy", "dev/*", "--app", str(assembly), "--require-approval", "never", "--concurrency", "4")
+        first_release(account)
+        with database(account) as connection:
+            connection.execute("insert into visitors (name) values ('Ada'), ('Grace')")
+        yield account
+
+
+@pytest.fixture(scope="module")
+def previews(dev: Account) -> Previews:
+    return Previews("dev", dev.environment, dev)
+
+
+def database(account: Account) -> Connection:
+    """As the application of the environment itself."""
+    container = account.container(account.service("Api"))
+    variables = {each["name"]: each["value"] for each in container["environment"]}
+    reference = next(each["valueFrom"] for each in container["secrets"] if each["name"] == "PGPASSWORD")
+    secret = account.client("secretsmanager").get_secret_value(SecretId=":".join(reference.split(":")[:7]))
+    trusted = str(account.cdk.workspace / "authority" / "ca.pem")
+    return connect(Login.of(secret["SecretString"]), {**variables, "SSL_CERT_FILE": trusted})
+
+
+def users_of(account: Account, slot: int) -> Traffic:
+    where = json.loads(account.emulator.balancer.read_text())
+    return Traffic(hosts(account.environment, slot)["api"], where["address"], where["production"])
+
+
+def said(previews: Previews, name: str, image: str) -> str:
+    told = io.StringIO()
+    commands.start(previews, name, "api", image, Console(file=told, width=200), as_json=False)
+    return told.getvalue()
+
+
+def end(previews: Previews, name: str) -> None:
+    commands.end(previews, name, Console(file=io.StringIO()), wait=True)
+
+
+def databases(account: Account) -> set[str]:
+    with database(account) as connection:
+        found = connection.execute("select datname from pg_database where datname like 'preview%'").fetchall()
+    return {row[0] for row in found}
+
+
+def test_a_pull_request_runs_on_a_copy_with_its_own_migrations(dev: Account, previews: Previews) -> None:
+    image = push(dev, "api", "pull-request", (FIRST, SECOND))
+    told = said(previews, "add-email", image)
+    assert "copying: its database is copied" in told
+    assert "https://api-dev-preview-1.daadaar.com" in told
+    preview, users = users_of(dev, 1), traffic(dev)
+    assert preview.ask("/") == {"version": image, "visitors": 2}
+    assert users.ask("/")["version"] != image
+    with database(dev) as connection:
+        columns = "select column_name from information_schema.columns where table_name = 'visitors'"
+        assert ("email",) not in connection.execute(columns).fetchall()
+    # Keys in Redis are its own.
+    assert [preview.ask("/count")["count"], preview.ask("/count")["count"]] == [1, 2]
+    assert users.ask("/count")["count"] == 1
+    # What is pushed next finds what was there.
+    again = push(dev, "api", "pull-request-2", (FIRST, SECOND, "insert into visitors (name) values ('Joan')"))
+    said(previews, "add-email", again)
+    assert preview.ask("/") == {"version": again, "visitors": 3}
+    end(previews, "add-email")
+    assert databases(dev) == {"preview_template"}
+    with pytest.raises((OSError, ValueError)):
+        preview.ask("/")
+    assert users.ask("/")["visitors"] == 2
+
+
+def test_two_pull_requests_know_nothing_of_each_other(dev: Account, previews: Previews) -> None:
+    for name in ("one", "two"):
+        said(previews, name, push(dev, "api", f"of-{name}", (FIRST, f"create table only_{name} (id int)")))
+    assert databases(dev) == {"preview_1", "preview_2", "preview_template"}
+    assert users_of(dev, 1).ask("/")["version"] != users_of(dev, 2).ask("/")["version"]
+    with pytest.raises(OperatorError, match=r"all 2 are taken: one until .*, two until"):
+        commands.take(previews, "three", Console(file=io.StringIO()), as_json=False)
+    for name in ("one", "two"):
+        end(previews, name)
+    assert previews.all() == []
+
+
+def test_why_a_migration_failed_is_told_where_it_was_asked_for(dev: Account, previews: Previews) -> None:
+    with pytest.raises(OperatorError) as told:
+        said(previews, "broken", push(dev, "api", "broken", (FIRST, "alter table nobody add x int")))
+    assert "PRE_SCALE_UP" in str(told.value)
+    assert '{"migration":{"exit":1' in str(told.value), "the last lines of its log"
+    end(previews, "broken")
+
+
+def test_the_clock_ends_what_nobody_ends(dev: Account, previews: Previews) -> None:
+    """As the schedule does it; the lease is made older than it is."""
+    said(previews, "forgotten", push(dev, "api", "forgotten"))
+    dynamodb = dev.client("dynamodb")
+    (table,) = resources(dev, "daadaar-dev-registry", "AWS::DynamoDB::Table")
+    key = {"service": {"S": "previews"}, "id": {"S": "slot-1"}}
+    lease = json.loads(dynamodb.get_item(TableName=table, Key=key)["Item"]["lease"]["S"])
+    lease["until"] = "2026-01-01T00:00:00+00:00"
+    dynamodb.put_item(TableName=table, Item={**key, "lease": {"S": json.dumps(lease, sort_keys=True)}})
+    rules = dev.client("events")
+    (rule,) = [each for each in rules.list_rules()["Rules"] if each.get("Description", "").startswith("Previews end")]
+    (target,) = rules.list_targets_by_rule(Rule=rule["Name"])["Targets"]
+    assert (rule["State"], rule["ScheduleExpression"]) == ("ENABLED", "rate(15 minutes)")
+    for _ in range(20):
+        dev.client("lambda").invoke(FunctionName=target["Arn"], Payload=b'{"source": "aws.events"}')
+        if not previews.all():
+            break
+        previews.sleep(0.5)
+    assert previews.all() == []
+    assert databases(dev) == {"preview_template"}
+    (count,) = [
+        each["ParameterValue"]
+        for each in dev.client("cloudformation").describe_stacks(StackName="daadaar-dev-preview1")["Stacks"][0][
+            "Parameters"
+        ]
+        if each["ParameterKey"] == "Count"
+    ]
+    assert count == "0"
+
+
+def test_a_deployment_leaves_a_preview_as_it_is(dev: Account, previews: Previews, assembly: Path) -> None:
+    image = push(dev, "api", "stays")
+    said(previews, "stays", image)
+    dev.cdk.run(
+        "deploy", "dev/Preview1", "--app", str(assembly), "--require-approval", "never", "--exclusively", "--force"
+    )
+    assert users_of(dev, 1).ask("/")["version"] == image
+    end(previews, "stays")

@@ -1,0 +1,307 @@
+"""Slots: who gets one, what happens in it, and that each of them is taken back, whoever forgets it."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from io import BytesIO
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from infra_runtime.previews import control as control_module
+from infra_runtime.previews.control import BUSY, Control, Slot
+from infra_runtime.previews.leases import Lease, Leases, Taken
+from infra_runtime.release.ledger import Ledger
+from tests.runtime.release.aws import IMAGE, OLD, REPOSITORY, Dynamo, Ssm
+
+BOOTSTRAP = "registry.example.com/node:24"
+SERVICES = {
+    "api": {"repository": REPOSITORY, "pointer": "/p/dev/api/image", "bootstrap": BOOTSTRAP},
+    "frontend": {"repository": "elsewhere/frontend", "pointer": "/p/dev/frontend/image", "bootstrap": BOOTSTRAP},
+}
+REST = {"Count": "0", "Lease": "none", "ApiImage": BOOTSTRAP, "FrontendImage": BOOTSTRAP, "Other": "kept"}
+
+
+class Stacks:
+    """CloudFormation: an update is under way until a test ends it."""
+
+    def __init__(self) -> None:
+        self.values = {"slot1": dict(REST), "slot2": dict(REST)}
+        self.before = {name: dict(REST) for name in self.values}
+        self.status = dict.fromkeys(self.values, "CREATE_COMPLETE")
+        self.refuses: set[str] = set()
+
+    def describe_stacks(self, StackName: str) -> dict[str, Any]:  # noqa: N803
+        parameters = [{"ParameterKey": key, "ParameterValue": value} for key, value in self.values[StackName].items()]
+        return {"Stacks": [{"StackStatus": self.status[StackName], "Parameters": parameters}]}
+
+    def update_stack(self, *, StackName: str, Parameters: list[dict[str, Any]], **request: Any) -> None:  # noqa: N803
+        if StackName in self.refuses or self.status[StackName].endswith("_IN_PROGRESS"):
+            raise ClientError({"Error": {"Code": "ValidationError", "Message": "not now"}}, "UpdateStack")
+        assert request["UsePreviousTemplate"] is True
+        assert {each["ParameterKey"] for each in Parameters} == set(REST), "each parameter has to be named"
+        self.before[StackName] = dict(self.values[StackName])
+        self.values[StackName] |= {
+            each["ParameterKey"]: each["ParameterValue"] for each in Parameters if "ParameterValue" in each
+        }
+        self.status[StackName] = "UPDATE_IN_PROGRESS"
+
+    def end(self, name: str, *, well: bool = True) -> None:
+        self.status[name] = "UPDATE_COMPLETE" if well else "UPDATE_ROLLBACK_COMPLETE"
+        if not well:
+            self.values[name] = self.before[name]
+
+
+class Lambda:
+    """Runs what is asked for in its own time: what nobody waits for, when a test says so."""
+
+    def __init__(self) -> None:
+        self.databases: list[tuple[str, int]] = []
+        self.later: list[dict[str, Any]] = []
+        self.wrong: str | None = None
+
+    def invoke(self, *, FunctionName: str, InvocationType: str, Payload: bytes) -> dict[str, Any]:  # noqa: N803
+        event = json.loads(Payload)
+        if InvocationType == "Event":
+            self.later.append(event)
+            return {}
+        assert FunctionName == "databases"
+        if self.wrong:
+            return {"FunctionError": "Unhandled", "Payload": BytesIO(json.dumps({"errorMessage": self.wrong}).encode())}
+        self.databases.append((event["action"], event["slot"]))
+        return {"Payload": BytesIO(b"null")}
+
+
+class Ecr:
+    class exceptions:  # noqa: N801
+        class ImageNotFoundException(Exception):
+            pass
+
+    def describe_images(self, *, repositoryName: str, imageIds: Any) -> dict[str, Any]:  # noqa: N803
+        return {"imageDetails": [{"repositoryName": repositoryName}]}
+
+
+class Aws:
+    def __init__(self) -> None:
+        self.stacks, self.functions = Stacks(), Lambda()
+        self._clients = {"cloudformation": self.stacks, "lambda": self.functions, "ssm": Ssm(OLD), "ecr": Ecr()}
+
+    def client(self, service: str, **_: Any) -> Any:
+        return self._clients[service]
+
+
+@pytest.fixture
+def aws() -> Aws:
+    return Aws()
+
+
+@pytest.fixture
+def control(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Control:
+    monkeypatch.setattr(control_module, "why_it_went_back", lambda clients, stack: "the migration failed")
+    dynamodb = Dynamo()
+    slots = [Slot(number=number, stack=f"slot{number}", urls={"api": f"https://{number}"}) for number in (1, 2)]
+    return Control(
+        aws, Leases(dynamodb, "t"), Ledger(dynamodb, "t"), slots, services=SERVICES,
+        lifetime=timedelta(hours=2), databases="databases", itself="itself",
+    )  # fmt: skip
+
+
+def ask(control: Control, action: str, name: str = "x", **more: Any) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = control.asked({"action": action, "name": name, "who": "somebody", **more})
+    return found
+
+
+def start(control: Control, aws: Aws, name: str = "x", image: str = IMAGE, service: str = "api") -> Mapping[str, Any]:
+    """Asked for, and as far as the stack's update."""
+    answer = ask(control, "start", name, service=service, image=image)
+    while aws.functions.later:
+        control.asked(aws.functions.later.pop(0))
+    return answer
+
+
+def states(control: Control) -> dict[str, str]:
+    return {each["name"]: each["state"] for each in ask(control, "list")["previews"]}
+
+
+def hours_pass(control: Control) -> None:
+    for lease in control.leases.all():
+        control.leases.change(lease, lease.with_(until=(datetime.now(UTC) - timedelta(minutes=1)).isoformat()))
+
+
+def test_a_preview_gets_a_database_and_then_its_image(control: Control, aws: Aws) -> None:
+    answer = ask(control, "start", service="api", image=IMAGE)
+    assert (answer["problems"], answer["preview"]["state"]) == ([], "copying")
+    start(control, aws, "y")
+    assert states(control) == {"x": "deploying", "y": "deploying"}
+    assert aws.functions.databases == [("make", 1), ("make", 2)]
+    lease = control.leases.all()[0]
+    assert aws.stacks.values["slot1"] == {
+        "Count": "1", "Lease": lease.id, "ApiImage": IMAGE, "FrontendImage": OLD, "Other": "kept",
+    }  # fmt: skip
+    aws.stacks.end("slot1")
+    assert states(control) == {"x": "runs", "y": "deploying"}
+
+
+def test_pushed_again_it_keeps_its_slot_and_its_data_and_lasts_longer(control: Control, aws: Aws) -> None:
+    start(control, aws)
+    aws.stacks.end("slot1")
+    before = control.leases.all()[0]
+    control.leases.change(before, before.with_(until="2026-01-01T00:00:00+00:00"))
+    start(control, aws, image=OLD)
+    aws.stacks.end("slot1")
+    (lease,) = control.leases.all()
+    assert (lease.id, lease.slot) == (before.id, 1)
+    assert datetime.fromisoformat(lease.until) > datetime.now(UTC) + timedelta(hours=1)
+    assert aws.functions.databases == [("make", 1)]
+    assert aws.stacks.values["slot1"]["ApiImage"] == OLD
+    assert states(control) == {"x": "runs"}
+
+
+def test_both_repositories_share_a_preview_of_one_name(control: Control, aws: Aws) -> None:
+    start(control, aws)
+    aws.stacks.end("slot1")
+    site = f"elsewhere/frontend@sha256:{'c' * 64}"
+    start(control, aws, service="frontend", image=site)
+    assert (aws.stacks.values["slot1"]["ApiImage"], aws.stacks.values["slot1"]["FrontendImage"]) == (IMAGE, site)
+
+
+def test_when_all_are_taken_it_says_by_whom(control: Control) -> None:
+    assert {ask(control, "take", name)["preview"]["slot"] for name in ("x", "y")} == {1, 2}
+    (problem,) = ask(control, "take", "z")["problems"]
+    assert "all 2 are taken: x until" in problem["what"]
+    assert ask(control, "take", "y")["preview"]["slot"] == 2
+
+
+def test_two_at_once_for_the_last_slot(control: Control, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second sees a slot as free that the first has taken meanwhile."""
+    ask(control, "take", "x")
+    ask(control, "take", "y")
+    seen = iter([[], control.leases.all()])
+    monkeypatch.setattr(Leases, "all", lambda self: next(seen))
+    (problem,) = ask(control, "take", "z")["problems"]
+    assert problem["check"] == "slot"
+
+
+def test_a_lease_that_has_changed_is_not_overwritten(control: Control) -> None:
+    ask(control, "take")
+    (before,) = control.leases.all()
+    control.leases.change(before, before.with_(phase="ending"))
+    with pytest.raises(Taken):
+        control.leases.change(before, before.with_(phase="making"))
+
+
+def test_while_one_push_is_deployed_the_next_has_to_wait(control: Control, aws: Aws) -> None:
+    ask(control, "start", service="api", image=IMAGE)
+    for _ in range(2):
+        (problem,) = ask(control, "start", service="api", image=OLD)["problems"]
+        assert problem["check"] == BUSY
+        # First its database is made, then its stack is updated.
+        start(control, aws, "y")
+    aws.stacks.end("slot1")
+    assert ask(control, "start", service="api", image=OLD)["problems"] == []
+
+
+@pytest.mark.parametrize(
+    ("service", "image"),
+    [("web", IMAGE), ("api", "evil.example.com/api@sha256:" + "a" * 64), ("api", f"{REPOSITORY}:latest")],
+)
+def test_what_is_none_of_ours_takes_no_slot(service: str, image: str, control: Control) -> None:
+    assert ask(control, "start", service=service, image=image)["problems"]
+    assert control.leases.all() == []
+
+
+def test_why_it_failed_is_told_and_it_may_be_tried_again(control: Control, aws: Aws) -> None:
+    start(control, aws)
+    control.ledger.note("preview-1", "migration", {"lines": ["relation does not exist"]})
+    aws.stacks.end("slot1", well=False)
+    (told,) = ask(control, "list")["previews"]
+    assert (told["state"], told["reason"]) == ("failed", "the migration failed")
+    assert told["lines"] == ["relation does not exist"]
+    start(control, aws, image=OLD)
+    aws.stacks.end("slot1")
+    assert states(control) == {"x": "runs"}
+
+
+def test_a_database_that_cannot_be_made_ends_it_there(control: Control, aws: Aws) -> None:
+    aws.functions.wrong = "no space left"
+    start(control, aws)
+    (told,) = ask(control, "list")["previews"]
+    assert (told["state"], told["reason"]) == (
+        "failed", "its database could not be made: databases: no space left",
+    )  # fmt: skip
+    assert aws.stacks.values["slot1"] == REST
+    aws.functions.wrong = None
+    start(control, aws)
+    assert aws.functions.databases == [("make", 1)]
+
+
+def test_what_cloudformation_refuses_is_told(control: Control, aws: Aws) -> None:
+    aws.stacks.refuses = {"slot1"}
+    start(control, aws)
+    (told,) = ask(control, "list")["previews"]
+    assert told["state"] == "failed"
+    assert "not now" in told["reason"]
+
+
+def test_the_clock_takes_a_slot_back_with_all_that_was_in_it(control: Control, aws: Aws) -> None:
+    """Nobody ever says that the pull request was closed."""
+    start(control, aws)
+    aws.stacks.end("slot1")
+    control.asked({"source": "aws.events"})
+    assert states(control) == {"x": "runs"}
+    hours_pass(control)
+    control.asked({"source": "aws.events"})
+    assert states(control) == {"x": "ending"}
+    assert aws.functions.databases == [("make", 1)], "tasks still use it"
+    control.asked({"source": "aws.events"})
+    assert aws.functions.databases == [("make", 1)]
+    aws.stacks.end("slot1")
+    control.asked({"source": "aws.events"})
+    assert aws.stacks.values["slot1"] == REST
+    assert aws.functions.databases == [("make", 1), ("drop", 1)]
+    assert control.leases.all() == []
+    assert ask(control, "take", "z")["preview"]["slot"] == 1
+
+
+def test_it_also_ends_in_the_middle_of_a_deployment(control: Control, aws: Aws) -> None:
+    start(control, aws)
+    assert ask(control, "end")["preview"]["state"] == "ending"
+    assert aws.stacks.values["slot1"]["Count"] == "1", "CloudFormation takes no second update"
+    aws.stacks.end("slot1")
+    control.asked({})
+    aws.stacks.end("slot1")
+    control.asked({})
+    assert (aws.stacks.values["slot1"], control.leases.all()) == (REST, [])
+
+
+def test_it_also_ends_while_its_database_is_made(control: Control, aws: Aws) -> None:
+    ask(control, "start", service="api", image=IMAGE)
+    ask(control, "end")
+    for event in aws.functions.later:
+        control.asked(event)
+    assert aws.stacks.values["slot1"] == REST
+    assert control.leases.all() == []
+
+
+def test_one_slot_that_cannot_be_taken_back_is_told_and_keeps_no_other_from_it(control: Control, aws: Aws) -> None:
+    for name in ("x", "y"):
+        start(control, aws, name)
+    for stack in ("slot1", "slot2"):
+        aws.stacks.end(stack)
+    hours_pass(control)
+    aws.stacks.refuses = {"slot1"}
+    with pytest.raises(RuntimeError, match=r"slot 1: .*not now"):
+        control.asked({})
+    assert aws.stacks.values["slot2"]["Count"] == "0"
+
+
+def test_there_is_nothing_to_end_under_a_name_that_nobody_has(control: Control) -> None:
+    (problem,) = ask(control, "end", "nobody")["problems"]
+    assert "nobody" in problem["what"]
+
+
+def test_a_lease_is_read_as_it_was_written(control: Control) -> None:
+    lease = Lease(slot=1, id="a", name="x", who="w", until="2026-01-01T00:00:00+00:00", images={"api": IMAGE})
+    control.leases.take(lease)
+    assert control.leases.all() == [lease]
