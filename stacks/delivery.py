@@ -92,6 +92,7 @@ class DeliveryStack(EnvironmentStack):
             ],
             images=registry.images,
             databases=data.preview_databases,
+            database=data.database.instance,
             ledger=registry.ledger,
             lifetime=cdk.Duration.hours(environment.previews.hours),
         )

@@ -11,6 +11,7 @@ from infra_runtime.database.names import OWNER
 from infra_runtime.release.ledger import Release
 from infra_runtime.release.migrate import task_of
 from infra_runtime.release.preflight import stack_of
+from infra_runtime.release.refusals import log_group, refusals
 from infra_runtime.release.revision import APP, containers_of, log_of
 from ops.functions import Clients, resources
 from ops.releases.place import Place
@@ -40,7 +41,6 @@ class Follower:
         # Which service it is does not change while it is followed, and finding it takes several requests.
         self._service = place.described()
         self._began = datetime.fromisoformat(release.began)
-        self._since = int(self._began.timestamp() * 1000)
         self._said: set[str] = set()
         self._reader: LogReader | None = None
         self._deployment: Mapping[str, Any] | None = None
@@ -124,18 +124,9 @@ class Follower:
         yield from self._database_errors()
 
     def _database_errors(self) -> Iterator[str]:
-        """What PostgreSQL has refused to a migration: drizzle-kit ends with 1 and does not say why."""
-        databases = resources(self._place.clients, self._place.stack_called("data"), "AWS::RDS::DBInstance")
         logs = self._place.clients.client("logs")
-        for each in databases:
-            try:
-                events = logs.filter_log_events(
-                    logGroupName=f"/aws/rds/instance/{each}/postgresql", startTime=self._since, filterPattern="ERROR"
-                )["events"]
-            except logs.exceptions.ResourceNotFoundException:
-                continue
-            told = [each["message"] for each in events if f":{OWNER}_" in each["message"]]
-            yield from (f"PostgreSQL: {line.partition('ERROR:')[2].strip()}" for line in told[-_LINES:])
+        for each in resources(self._place.clients, self._place.stack_called("data"), "AWS::RDS::DBInstance"):
+            yield from refusals(logs, log_group(each), since=self._began, login=f"{OWNER}_")
 
     def _stopped_tasks(self) -> Iterator[str]:
         service, ecs = self._service, self._place.clients.client("ecs")

@@ -9,7 +9,6 @@ import pytest
 from rich.console import Console
 
 from config import load
-from config.previews import hosts
 from infra_runtime.database.connection import Connection, Login, connect
 from ops.errors import OperatorError
 from ops.functions import resources
@@ -17,9 +16,10 @@ from ops.previews import commands
 from ops.previews.commands import Previews
 from rehearsal.account import Account, opened
 from rehearsal.product import FIRST
+from rehearsal.promises.previews import users_of
 from rehearsal.promises.releases import SECOND, first_release
 from rehearsal.push import push
-from rehearsal.traffic import Traffic, traffic
+from rehearsal.traffic import traffic
 
 
 @pytest.fixture(scope="module")
@@ -50,11 +50,6 @@ def database(account: Account) -> Connection:
     secret = account.client("secretsmanager").get_secret_value(SecretId=":".join(reference.split(":")[:7]))
     trusted = str(account.cdk.workspace / "authority" / "ca.pem")
     return connect(Login.of(secret["SecretString"]), {**variables, "SSL_CERT_FILE": trusted})
-
-
-def users_of(account: Account, slot: int) -> Traffic:
-    where = json.loads(account.emulator.balancer.read_text())
-    return Traffic(hosts(account.environment, slot)["api"], where["address"], where["production"])
 
 
 def said(previews: Previews, name: str, image: str) -> str:
@@ -115,6 +110,7 @@ def test_why_a_migration_failed_is_told_where_it_was_asked_for(dev: Account, pre
         said(previews, "broken", push(dev, "api", "broken", (FIRST, "alter table nobody add x int")))
     assert "PRE_SCALE_UP" in str(told.value)
     assert '{"migration":{"exit":1' in str(told.value), "the last lines of its log"
+    assert 'PostgreSQL: relation "nobody" does not exist' in str(told.value)
     end(previews, "broken")
 
 

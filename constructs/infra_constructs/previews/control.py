@@ -6,12 +6,14 @@ from dataclasses import dataclass
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_rds as rds
 from constructs import Construct
 
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.function import RuntimeFunction
 from infra_constructs.images import ServiceImages
 from infra_constructs.release.ledger import ReleaseLedger
+from infra_runtime.release.refusals import log_group
 
 _TENDED_EVERY = cdk.Duration.minutes(15)
 
@@ -36,11 +38,14 @@ class PreviewControl(Construct):
         slots: Sequence[PreviewSlot],
         images: Mapping[str, ServiceImages],
         databases: RuntimeFunction,
+        database: rds.IDatabaseInstance,
         ledger: ReleaseLedger,
         lifetime: cdk.Duration,
     ) -> None:
         super().__init__(scope, id_)
         stack = cdk.Stack.of(self)
+        # RDS makes the group itself.
+        log = log_group(database.instance_identifier)
         services = {
             name: {
                 "repository": each.repository.repository_uri,
@@ -70,11 +75,15 @@ class PreviewControl(Construct):
                 "SERVICES": stack.to_json_string(services),
                 "HOURS": str(int(lifetime.to_hours())),
                 "DATABASES": databases.function.function_name,
+                "DATABASE_LOG": log,
             },
         )
         ledger.grant_writing(self.handler)
         self._allow("dynamodb:DeleteItem", on=ledger.table.table_arn)
         self._allow("lambda:InvokeFunction", on=databases.function.function_arn)
+        logs = f"arn:aws:logs:{stack.region}:{stack.account}:log-group:/aws/rds/instance/*"
+        self._allow("logs:FilterLogEvents", on=logs)
+        self._acknowledge(logs, "RDS names the log group after the instance, which CloudFormation names.")
         # Of its own, by a name that is known before it exists: a reference to it would be circular.
         itself = f"arn:aws:lambda:{stack.region}:{stack.account}:function:{stack.stack_name}-{id_}*"
         self._allow("lambda:InvokeFunction", on=itself)

@@ -17,9 +17,11 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from infra_runtime.database.names import preview_names
 from infra_runtime.previews.leases import Lease, Leases, Taken, ledger_name
 from infra_runtime.release.ledger import Ledger, Release, new_id
 from infra_runtime.release.preflight import Problem, image_in, stack_of, why_it_went_back
+from infra_runtime.release.refusals import refusals
 
 logger = logging.getLogger(__name__)
 logger.setLevel(logging.INFO)
@@ -44,6 +46,7 @@ def handler(event: Mapping[str, Any], context: Any) -> Any:
         services=json.loads(os.environ["SERVICES"]),
         lifetime=timedelta(hours=int(os.environ["HOURS"])),
         databases=os.environ["DATABASES"],
+        database_log=os.environ["DATABASE_LOG"],
         itself=os.environ["AWS_LAMBDA_FUNCTION_NAME"],
     )
     return control.asked(event)
@@ -70,6 +73,8 @@ class Control:
     lifetime: timedelta
     databases: str
     """Name of the function that makes and drops databases."""
+    database_log: str
+    """Name of the log group of PostgreSQL's own log."""
     itself: str
 
     def asked(self, event: Mapping[str, Any]) -> Any:
@@ -158,7 +163,13 @@ class Control:
         told: dict[str, Any] = {**asdict(lease), "urls": dict(slot.urls), "state": state}
         if release is not None and release.outcome == "failed":
             told |= {"reason": release.reason, "complaints": list(release.complaints)}
-            told |= {"lines": release.migration.get("lines", [])}
+            refused = refusals(
+                self.clients.client("logs"),
+                self.database_log,
+                since=datetime.fromisoformat(release.began),
+                login=preview_names(lease.slot).owner,
+            )
+            told |= {"lines": [*release.migration.get("lines", []), *refused]}
         return told
 
     # -- what is done for it

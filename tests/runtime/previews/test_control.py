@@ -82,10 +82,25 @@ class Ecr:
         return {"imageDetails": [{"repositoryName": repositoryName}]}
 
 
+class DatabaseLog:
+    """Of one error each of two logins."""
+
+    def filter_log_events(self, **request: Any) -> dict[str, Any]:
+        assert request["logGroupName"] == "log"
+        logins = ("preview_1_owner", "app_owner_a")
+        return {"events": [{"message": f"2026:10.0.0.1:{login}@x:[1]:ERROR:  of {login}"} for login in logins]}
+
+
 class Aws:
     def __init__(self) -> None:
         self.stacks, self.functions = Stacks(), Lambda()
-        self._clients = {"cloudformation": self.stacks, "lambda": self.functions, "ssm": Ssm(OLD), "ecr": Ecr()}
+        self._clients = {
+            "cloudformation": self.stacks,
+            "lambda": self.functions,
+            "ssm": Ssm(OLD),
+            "ecr": Ecr(),
+            "logs": DatabaseLog(),
+        }
 
     def client(self, service: str, **_: Any) -> Any:
         return self._clients[service]
@@ -103,7 +118,7 @@ def control(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Control:
     slots = [Slot(number=number, stack=f"slot{number}", urls={"api": f"https://{number}"}) for number in (1, 2)]
     return Control(
         aws, Leases(dynamodb, "t"), Ledger(dynamodb, "t"), slots, services=SERVICES,
-        lifetime=timedelta(hours=2), databases="databases", itself="itself",
+        lifetime=timedelta(hours=2), databases="databases", database_log="log", itself="itself",
     )  # fmt: skip
 
 
@@ -217,7 +232,7 @@ def test_why_it_failed_is_told_and_it_may_be_tried_again(control: Control, aws: 
     aws.stacks.end("slot1", well=False)
     (told,) = ask(control, "list")["previews"]
     assert (told["state"], told["reason"]) == ("failed", "the migration failed")
-    assert told["lines"] == ["relation does not exist"]
+    assert told["lines"] == ["relation does not exist", "PostgreSQL: of preview_1_owner"]
     start(control, aws, image=OLD)
     aws.stacks.end("slot1")
     assert states(control) == {"x": "runs"}
