@@ -10,9 +10,12 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.json import JSONSnapshotExtension
 
-from config import available
+from config import available, load
+from config.previews import slots
 
 STACKS = ("Network", "Data", "Registry", "Platform", "Redis", "Api", "Frontend", "Edge", "Observability", "Delivery")
+# One of them: they differ in their number.
+SLOT = "dev/Preview1"
 # CDK's own: not ours to review, and different with every release of it.
 _NOT_OURS = ("CDKMetadata", "CDKMetadataAvailable", "BootstrapVersion", "CheckBootstrapVersion")
 _ASSET = re.compile(r"\b[0-9a-f]{64}\b")
@@ -32,5 +35,11 @@ def test_template(name: str, stack: str, templates: dict[str, Any], snapshot: Sn
     assert masked(templates[f"{name}/{stack}"]) == snapshot(extension_class=JSONSnapshotExtension)
 
 
+def test_template_of_a_slot(templates: dict[str, Any], snapshot: SnapshotAssertion) -> None:
+    assert masked(templates[SLOT]) == snapshot(extension_class=JSONSnapshotExtension)
+
+
 def test_every_stack_has_a_snapshot(templates: dict[str, Any]) -> None:
-    assert set(templates) == {f"{name}/{stack}" for name in available() for stack in STACKS}
+    slots_of = {f"{name}/Preview{slot}" for name, each in load().items() for slot in slots(each)}
+    assert SLOT in slots_of
+    assert set(templates) == {f"{name}/{stack}" for name in available() for stack in STACKS} | slots_of
