@@ -60,6 +60,7 @@ ZoneName = Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d[a-z]$", example
 GitHubRepository = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+/[A-Za-z0-9._-]+$", examples=["example/backend"])]
 SecretName = Annotated[str, Field(pattern=r"^[A-Za-z0-9/_+=.@-]{1,512}$")]
 RuleName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$", examples=["sign-in"])]
+Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,99}$", examples=["daadaar-api"])]
 Reason = Annotated[str, Field(min_length=20, description="Why, in words that a stranger can check.")]
 
 # Tasks are offered by Fargate in these pairs only: vCPU units → MiB
@@ -330,6 +331,29 @@ class Delivery(Section):
     owns_oidc_provider: bool = Field(description="True for exactly one environment of each AWS account.")
 
 
+class SentryProject(Section):
+    """Where a service's errors go."""
+
+    project: Slug
+    dsn: str = Field(
+        pattern=r"^https://[0-9a-f]+@[a-z0-9.-]+/\d+$",
+        description="What errors are sent to. No secret: the site shows it to every browser.",
+        examples=["https://0123456789abcdef0123456789abcdef@o1.ingest.de.sentry.io/1"],
+    )
+
+
+class Sentry(Section):
+    """Errors of both services, each with the release that it came with."""
+
+    organization: Slug
+    token_secret: SecretName = Field(
+        description="Name of the Secrets Manager secret with the token that releases are told by (docs/sentry.md); "
+        "never the token itself.",
+    )
+    api: SentryProject
+    frontend: SentryProject
+
+
 class Previews(Section):
     """Both services as a pull request would have them, with a database of its own, for a while."""
 
@@ -371,4 +395,5 @@ class Environment(Section):
     )
     alarms: Alarms
     delivery: Delivery
+    sentry: Sentry | None = Field(default=None, description="Without it, errors are in the logs only.")
     previews: Previews | None = Field(default=None, description="Only where the data is disposable.")

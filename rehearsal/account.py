@@ -20,6 +20,9 @@ from rehearsal.cloudflare.world import World, Zone
 from rehearsal.emulator_process import Emulator, emulator
 from rehearsal.redis.authority import Authority
 from rehearsal.redis.server import sentinels
+from rehearsal.sentry import TOKEN as SENTRY_TOKEN
+from rehearsal.sentry import Sentry
+from rehearsal.sentry import served as sentry_served
 from rehearsal.upstash import server as upstash_server
 from rehearsal.upstash.simulator import API_KEY, EMAIL
 from rehearsal.upstash.simulator import Simulator as UpstashSimulator
@@ -43,6 +46,8 @@ def opened(name: str, environment: Environment, workspace: Path) -> "Iterator[Ac
     with ExitStack() as stack:
         base_url = stack.enter_context(served(cloudflare))
         upstash = stack.enter_context(upstash_server.served(authority, workspace / "upstash"))
+        sentry = Sentry()
+        sentry_url = stack.enter_context(sentry_served(sentry))
         external = None
         if any(each.external is not None for each in instances):
             external = stack.enter_context(_redis_of_others(authority, workspace / "external"))
@@ -59,6 +64,8 @@ def opened(name: str, environment: Environment, workspace: Path) -> "Iterator[Ac
             emulator=running,
             upstash=upstash.simulator,
             external_redis=external,
+            sentry=sentry,
+            sentry_url=sentry_url,
         )
 
 
@@ -84,6 +91,8 @@ class Account:
     upstash: UpstashSimulator
     external_redis: str | None
     """REDIS_URL of what a person has set up outside of the account, where the environment uses such."""
+    sentry: Sentry
+    sentry_url: str
 
     def prepare(self) -> None:
         """What a person puts into the account before the first deployment (README.md)."""
@@ -93,6 +102,8 @@ class Account:
                 secrets[instance.upstash.credentials_secret] = json.dumps({"email": EMAIL, "api_key": API_KEY})
             if instance.external is not None and self.external_redis is not None:
                 secrets[instance.external.url_secret] = self.external_redis
+        if sentry := self.environment.sentry:
+            secrets[sentry.token_secret] = json.dumps({"token": SENTRY_TOKEN, "url": self.sentry_url})
         if amplify := self.environment.frontend.amplify:
             secrets[amplify.access_token_secret] = "what stands for a GitHub token here"
         for name, value in secrets.items():

@@ -66,6 +66,7 @@ def api(
             secrets={**tenancy.user.secrets, "REDIS_URL": ecs.Secret.from_secrets_manager(redis.url)},
         ),
         checks=["database", "redis"],
+        sentry_dsn=environment.sentry.api.dsn if environment.sentry else None,
         migrations=Migrations(
             settings=Settings(values={**place, **tenancy.owner.values}, secrets=tenancy.owner.secrets),
             props=MigrationProps(
@@ -94,4 +95,5 @@ def frontend(environment: Environment, *, network: NetworkExports, site: str, ap
         access=network.frontend_access,
         settings=Settings(values=frontend_variables(environment, site=site, api=api)),
         checks=[],
+        sentry_dsn=environment.sentry.frontend.dsn if environment.sentry else None,
     )

@@ -6,7 +6,7 @@ from config import Environment, previews
 from infra_constructs.cloudflare.media import STATIC
 from infra_constructs.github import GitHubProvider, Workflows, deploy_role, drift_role, preview_role, release_role
 from infra_constructs.previews.control import PreviewControl, PreviewSlot
-from infra_constructs.release.control import ReleaseControl, Released
+from infra_constructs.release.control import ReleaseControl, Released, SentryProps
 from stacks.base import EnvironmentStack
 from stacks.data import DataExports
 from stacks.registry import RegistryExports
@@ -57,6 +57,7 @@ class DeliveryStack(EnvironmentStack):
                     service=service.service,
                 ),
                 ledger=registry.ledger,
+                sentry=self._sentry(environment, name),
             )
             repository = repositories[name]
             assert repository is not None, "the configuration has seen to it"
@@ -74,6 +75,17 @@ class DeliveryStack(EnvironmentStack):
             )
         if environment.previews is not None:
             self._previews(environment, provider, data=data, registry=registry)
+
+    def _sentry(self, environment: Environment, service: str) -> SentryProps | None:
+        if (sentry := environment.sentry) is None:
+            return None
+        project = {"api": sentry.api, "frontend": sentry.frontend}[service].project
+        return SentryProps(
+            organization=sentry.organization,
+            project=project,
+            environment=self.environment_name,
+            token_secret=sentry.token_secret,
+        )
 
     def _previews(
         self, environment: Environment, provider: GitHubProvider, *, data: DataExports, registry: RegistryExports

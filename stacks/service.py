@@ -42,6 +42,7 @@ class Application:
     settings: Settings
     checks: list[str]
     migrations: Migrations | None = None
+    sentry_dsn: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,12 +87,13 @@ def add_service(
         bake_time=cdk.Duration.minutes(service.bake_minutes),
         deployment_alarms=alarms.names(prefix),
         in_ledger=application.name,
+        settings=_with_sentry(application, image, stack.environment_name),
     )
     one_off = OneOffTask(
         stack,
         "OneOff",
         image=image,
-        settings=application.settings,
+        settings=_with_sentry(application, image, stack.environment_name),
         cpu=service.cpu,
         memory_mib=service.memory_mib,
     )
@@ -122,6 +124,7 @@ def build_service(
     bake_time: cdk.Duration,
     deployment_alarms: list[str],
     in_ledger: str,
+    settings: Settings | None = None,
 ) -> BlueGreenService:
     """The service itself, with the migrations and checks of its deployments, which write into the ledger."""
     service, platform, network = application.service, around.platform, around.network
@@ -139,7 +142,7 @@ def build_service(
         load_balancer=platform.load_balancer,
         routing=routing,
         image=image,
-        settings=application.settings,
+        settings=settings or application.settings,
         labels=migration.labels if migration else {},
         deployment_alarms=deployment_alarms,
         props=ServiceProps(
@@ -179,3 +182,15 @@ def build_service(
         )
     )
     return built
+
+
+def _with_sentry(application: Application, image: ReleasedImage, environment: str) -> Settings:
+    """By the names that Sentry's SDKs read themselves; a release is told by the name that `infra_runtime` tells it."""
+    if application.sentry_dsn is None:
+        return application.settings
+    values = {
+        "SENTRY_DSN": application.sentry_dsn,
+        "SENTRY_ENVIRONMENT": environment,
+        "SENTRY_RELEASE": f"{application.name}@{image.digest}",
+    }
+    return Settings(values={**application.settings.values, **values}, secrets=application.settings.secrets)

@@ -1,6 +1,7 @@
 """A release, as its user sees it: nothing. And what becomes of one that should not have been."""
 
 import io
+import time
 
 from rich.console import Console
 
@@ -13,6 +14,7 @@ from rehearsal.promises.found import require
 from rehearsal.push import push
 from rehearsal.traffic import Traffic, traffic
 
+_TOLD_SECONDS = 10.0
 SECOND = "alter table visitors add email text"
 
 
@@ -98,3 +100,26 @@ def back_in_one_command(account: Account) -> str:
     require(not users.failures, f"{len(users.failures)} requests failed: {users.failures[:3]}")
     release(account, running)
     return f"to the digest before, and forward again; {users.requests} requests, none lost"
+
+
+def sentry_knows(account: Account) -> str:
+    """What runs, by the very name that its tasks give their errors."""
+    if account.environment.sentry is None:
+        return "none here, as the environment says"
+    first_release(account)
+    container = account.container(account.service("Api"))
+    variables = {each["name"]: each["value"] for each in container["environment"]}
+    give_up = time.monotonic() + _TOLD_SECONDS
+    while not _is_told(account, variables["SENTRY_RELEASE"]) and time.monotonic() < give_up:
+        time.sleep(0.2)
+    require(account.sentry.deploys, "Sentry was told nothing")
+    newest = account.sentry.deploys[-1]
+    require(newest["version"] == variables["SENTRY_RELEASE"], f"{newest['version']} was the last one told")
+    require(newest["environment"] == account.name == variables["SENTRY_ENVIRONMENT"], str(newest))
+    require(variables["SENTRY_DSN"] == account.environment.sentry.api.dsn, "errors go elsewhere")
+    return f"{len(account.sentry.deploys)} deployments of {len(account.sentry.releases)} releases, as its tasks say"
+
+
+def _is_told(account: Account, version: str) -> bool:
+    """By the function that writes down the end of a release, a moment after it has."""
+    return bool(account.sentry.deploys) and account.sentry.deploys[-1]["version"] == version

@@ -1,6 +1,7 @@
 """The one function that begins releases and writes down how they end."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 
 import aws_cdk as cdk
 from aws_cdk import aws_ecr as ecr
@@ -8,6 +9,7 @@ from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from infra_constructs.findings import acknowledge, allows_on
@@ -29,10 +31,23 @@ class Released:
     service: ecs.IBaseService
 
 
+@dataclass(frozen=True, kw_only=True)
+class SentryProps:
+    """Where Sentry is told of a service's releases."""
+
+    organization: str
+    project: str
+    environment: str
+    token_secret: str
+    """Name of the secret with the token."""
+
+
 class ReleaseControl(Construct):
     """Whoever may call it can release this one service, and nothing else (infra_runtime.release.control)."""
 
-    def __init__(self, scope: Construct, id_: str, *, released: Released, ledger: ReleaseLedger) -> None:
+    def __init__(
+        self, scope: Construct, id_: str, *, released: Released, ledger: ReleaseLedger, sentry: SentryProps | None
+    ) -> None:
         super().__init__(scope, id_)
         stack = cdk.Stack.of(self)
         self.parameter_arn = f"arn:aws:ssm:{stack.region}:{stack.account}:parameter{released.parameter}"
@@ -48,8 +63,14 @@ class ReleaseControl(Construct):
                 "PARAMETER": released.parameter,
                 "REPOSITORY": released.repository.repository_uri,
                 "LEDGER": ledger.table.table_name,
+                **({"SENTRY": json.dumps(asdict(sentry))} if sentry else {}),
             },
+            uses_libraries=True,
         )
+        if sentry is not None:
+            secretsmanager.Secret.from_secret_name_v2(self, "SentryToken", sentry.token_secret).grant_read(
+                self.handler.role
+            )
         ledger.grant_writing(self.handler)
         self._grant(released)
         self._grant_looking()

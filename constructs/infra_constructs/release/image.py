@@ -25,6 +25,12 @@ class ReleasedImage(Construct):
             self, "IsBootstrap", expression=cdk.Fn.condition_equals(self.uri, bootstrap)
         )
 
+    @property
+    def digest(self) -> str:
+        """Without its algorithm, or `bootstrap` as long as nothing was released. Known at deployment."""
+        # A second piece for the image that has no digest: Fn::Select does not know a piece that is not there.
+        return cdk.Fn.select(1, cdk.Fn.split("@sha256:", f"{self.uri}@sha256:bootstrap"))
+
     @classmethod
     def released(
         cls, scope: Construct, id_: str, *, repository: ecr.IRepository, parameter_name: str, bootstrap: str

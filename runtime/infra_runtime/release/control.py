@@ -19,6 +19,8 @@ from botocore.exceptions import ClientError
 
 from infra_runtime.release.ledger import Ledger, Outcome, Release, new_id
 from infra_runtime.release.preflight import Preflight, Problem, Service, stack_of, why_it_went_back
+from infra_runtime.release.sentry import sentry_from
+from infra_runtime.secret_values import deadline_of
 
 logger = logging.getLogger(__name__)
 logger.setLevel(logging.INFO)
@@ -26,14 +28,29 @@ logger.setLevel(logging.INFO)
 _LONGEST_NOTE = 1000
 
 
-def handler(event: Mapping[str, Any], context: object) -> Any:
+def handler(event: Mapping[str, Any], context: Any) -> Any:
     """From `infra release` or a pipeline: {"action": "check" | "start", …}; or CloudFormation's change of status."""
     names = ("SERVICE", "STACK", "PARAMETER", "REPOSITORY")
     service = Service(*(os.environ[name] for name in names))
     control = Control(boto3, Ledger(boto3.client("dynamodb"), os.environ["LEDGER"]), service)
     if "detail" in event:
-        return control.settle(event["detail"])
+        ended = control.settle(event["detail"])
+        if ended is not None and ended.outcome == "succeeded" and "SENTRY" in os.environ:
+            _tell_sentry(ended, deadline_of(context))
+        return None
     return control.asked(event)
+
+
+def _tell_sentry(release: Release, deadline: float) -> None:
+    """Never what a release fails by: it has ended, and well."""
+    told = json.loads(os.environ["SENTRY"])
+    try:
+        secret = boto3.client("secretsmanager").get_secret_value(SecretId=told["token_secret"])["SecretString"]
+        sentry = sentry_from(secret, organization=told["organization"], deadline=deadline)
+        sentry.deployed(release, project=told["project"], environment=told["environment"])
+        logger.info("%s: Sentry knows of %s", release.service, release.id)
+    except Exception:  # whatever it is, it is Sentry's
+        logger.exception("%s: Sentry was not told of %s", release.service, release.id)
 
 
 @dataclass(frozen=True)
@@ -59,12 +76,14 @@ class Control:
             return {"problems": [asdict(problem)]}
         return {**answer, "id": release.id}
 
-    def settle(self, detail: Mapping[str, Any]) -> None:
-        """CloudFormation's news of a stack. Whatever is not the end of a release of ours is none of our business."""
+    def settle(self, detail: Mapping[str, Any]) -> Release | None:
+        """CloudFormation's news of a stack; the release that has ended by it, if one has."""
         token = detail.get("client-request-token")
         release = self.ledger.find(self.service.name, token) if token else None
-        if release is not None and release.outcome == "running":
-            self._settle(release, detail["status-details"]["status"])
+        if release is None or release.outcome != "running":
+            return None
+        self._settle(release, detail["status-details"]["status"])
+        return self.ledger.find(self.service.name, release.id)
 
     def _settle(self, release: Release, status: str) -> None:
         if status == "UPDATE_COMPLETE":

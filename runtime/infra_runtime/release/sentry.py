@@ -1,0 +1,75 @@
+"""Sentry is told what was released where, so that an error is known by the release that brought it.
+
+Paths, methods and bodies are those of the vendor's own command line (npm, @sentry/cli 3.8.0), which the tests run
+against the same simulator.
+"""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from infra_runtime.release.ledger import Release
+from infra_runtime.vendor_api import Clock, NotFound, Pace, Refused, VendorApi
+
+_BASE_URL = "https://sentry.io"
+
+
+class BadToken(Exception):
+    """The secret is not what docs/sentry.md says; its value is not told."""
+
+
+def version_of(service: str, image: str) -> str:
+    """What a release is called: SENTRY_RELEASE of its tasks. A version may hold no slash, which an image does."""
+    return f"{service}@{image.partition('@sha256:')[2]}"
+
+
+@dataclass(kw_only=True)
+class Sentry(VendorApi):
+    token: str = field(repr=False)
+    organization: str
+    base_url: str = _BASE_URL
+    pace: Pace = field(default_factory=lambda: Pace(Clock(), rate=2, burst=10), repr=False)
+
+    def deployed(self, release: Release, *, project: str, environment: str) -> None:
+        """Of a release that has ended. May be told twice. Raises what `VendorApi` raises."""
+        version = version_of(release.service, release.image)
+        at = f"/api/0/organizations/{self.organization}/releases/"
+        self._ask("POST", at, body={"version": version, "projects": [project], "dateStarted": release.began})
+        self._ask("PUT", f"{at}{version}/", body={"projects": [project], "dateReleased": release.ended})
+        deploy = {"environment": environment, "name": release.id}
+        dates = {"dateStarted": release.began, "dateFinished": release.ended}
+        self._ask("POST", f"{at}{version}/deploys/", body=deploy | dates)
+
+    def _authorization(self) -> str:
+        return f"Bearer {self.token}"
+
+    def _understood(self, response: httpx.Response, *, is_read: bool) -> Any:  # noqa: ARG002  (nothing is read)
+        try:
+            return response.json()
+        except ValueError:
+            return None
+
+    def _definite(self, what: str, status: int, answer: Any) -> Any:
+        if status < 400:
+            return answer
+        told = answer.get("detail", answer) if isinstance(answer, dict) else answer
+        hint = " (may the token release, in this organization?)" if status in (401, 403) else ""
+        raise (NotFound if status == 404 else Refused)(f"{what}: HTTP {status}: {str(told)[:200]}{hint}")
+
+
+def sentry_from(secret: str, *, organization: str, deadline: float) -> Sentry:
+    """`secret` is the value of the secret: JSON with `token`, and `url` unless it is sentry.io. Raises `BadToken`."""
+    try:
+        found = json.loads(secret)
+        token, url = found["token"], found.get("url", _BASE_URL)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise BadToken("the secret for Sentry holds no JSON with token; see docs/sentry.md") from None
+    return Sentry(
+        token=token,
+        organization=organization,
+        base_url=str(url).rstrip("/"),
+        deadline=deadline,
+        redact=lambda text: text.replace(token, "********"),
+    )

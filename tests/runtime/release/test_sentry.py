@@ -1,0 +1,163 @@
+"""What Sentry is told, held against the vendor's own command line; and what happens when it does not listen."""
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from infra_runtime.release import control
+from infra_runtime.release.ledger import Release
+from infra_runtime.release.sentry import BadToken, Sentry, sentry_from, version_of
+from infra_runtime.vendor_api import Clock, Refused, VendorError
+from rehearsal.http_server import send, serving
+from rehearsal.sentry import TOKEN, Call, served
+from rehearsal.sentry import Sentry as Simulator
+from tests.runtime.release.aws import IMAGE
+
+ROOT = Path(__file__).resolve().parents[3]
+RELEASE = Release(
+    service="api", id="r20261123-100000-abc", kind="release", image=IMAGE, previous="", who="somebody",
+    began="2026-11-23T10:00:00+00:00", ended="2026-11-23T10:10:00+00:00", template="t", outcome="succeeded",
+)  # fmt: skip
+VERSION = "api@" + "a" * 64
+
+
+@dataclass
+class World:
+    simulator: Simulator
+    url: str
+
+    def api(self, **changes: str) -> Sentry:
+        secret = json.dumps({"token": TOKEN, "url": self.url, **changes})
+        return sentry_from(secret, organization="daadaar", deadline=time.time() + 5)
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    simulator = Simulator()
+    with served(simulator) as url:
+        yield World(simulator, url)
+
+
+def vendor(world: World, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [ROOT / "node_modules/.bin/sentry-cli", *words],
+        env={"PATH": os.environ["PATH"], "SENTRY_URL": world.url, "SENTRY_AUTH_TOKEN": TOKEN,
+             "SENTRY_ORG": "daadaar", "SENTRY_PROJECT": "daadaar-api"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )  # fmt: skip
+
+
+def test_every_request_of_ours_is_one_that_the_vendors_command_line_makes(world: World) -> None:
+    for words in (
+        ["releases", "new", VERSION],
+        ["releases", "finalize", VERSION],
+        ["deploys", "new", "--release", VERSION, "--env", "production", "--name", RELEASE.id,
+         "--started", "1700000000", "--finished", "1700000100"],
+    ):  # fmt: skip
+        done = vendor(world, *words)
+        assert done.returncode == 0, done.stderr
+    theirs = [shape(call) for call in world.simulator.calls]
+    world.simulator.calls.clear()
+    world.api().deployed(RELEASE, project="daadaar-api", environment="production")
+    assert [shape(call) for call in world.simulator.calls] == theirs
+
+
+def shape(call: Call) -> tuple[str, str, tuple[str, ...]]:
+    return call.method, call.path, tuple(sorted(key for key, value in call.body.items() if value is not None))
+
+
+def test_the_vendor_refuses_an_image_for_a_version_and_takes_ours(world: World) -> None:
+    assert "Slashes" in vendor(world, "releases", "new", f"api@{IMAGE}").stderr
+    assert version_of("api", IMAGE) == VERSION
+
+
+def test_what_was_told_is_what_happened(world: World) -> None:
+    for _ in range(2):
+        world.api().deployed(RELEASE, project="daadaar-api", environment="production")
+    assert set(world.simulator.releases) == {VERSION}
+    assert world.simulator.releases[VERSION]["dateReleased"] == RELEASE.ended
+    assert world.simulator.deploys[-1] == {
+        "version": VERSION, "environment": "production", "name": RELEASE.id,
+        "dateStarted": RELEASE.began, "dateFinished": RELEASE.ended,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("secret", ["", "sntrys_x", "[]", "{}", '{"url": "https://sentry.io"}'])
+def test_a_secret_that_is_none_is_told_without_its_value(secret: str) -> None:
+    with pytest.raises(BadToken) as told:
+        sentry_from(secret, organization="daadaar", deadline=0)
+    assert "docs/sentry.md" in str(told.value)
+    assert not secret or secret not in str(told.value)
+
+
+def test_a_token_that_may_not_is_told_and_not_shown(world: World) -> None:
+    with pytest.raises(Refused, match="may the token release") as told:
+        world.api(token="not-the-token").deployed(RELEASE, project="p", environment="e")
+    assert "not-the-token" not in str(told.value)
+
+
+def test_a_failing_answer_that_quotes_the_token_does_not_show_it() -> None:
+    def respond(handler: BaseHTTPRequestHandler, content: bytes) -> None:
+        send(handler, 500, json.dumps({"detail": TOKEN}).encode())
+
+    with serving(respond) as url, pytest.raises(VendorError) as told:
+        World(Simulator(), url).api().deployed(RELEASE, project="p", environment="e")
+    assert TOKEN not in str(told.value)
+
+
+@pytest.fixture
+def ended(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The function, given the news of a release's end; its own work is other tests' business."""
+    found: dict[str, Any] = {"release": RELEASE, "secret": ""}
+    manager = SimpleNamespace(get_secret_value=lambda SecretId: {"SecretString": found["secret"]})  # noqa: N803
+    monkeypatch.setattr(control.Control, "settle", lambda self, detail: found["release"])
+    monkeypatch.setattr(control, "boto3", SimpleNamespace(client=lambda name: manager))
+    for name in ("SERVICE", "STACK", "PARAMETER", "REPOSITORY", "LEDGER"):
+        monkeypatch.setenv(name, "x")
+    told = {"organization": "daadaar", "project": "p", "environment": "production", "token_secret": "s"}
+    monkeypatch.setenv("SENTRY", json.dumps(told))
+    return found
+
+
+def news() -> None:
+    control.handler({"detail": {}}, SimpleNamespace(get_remaining_time_in_millis=lambda: 20_000))
+
+
+def test_it_is_told_of_what_succeeded_only(world: World, ended: dict[str, Any]) -> None:
+    ended["secret"] = json.dumps({"token": TOKEN, "url": world.url})
+    for release in (None, replace(RELEASE, outcome="failed")):
+        ended["release"] = release
+        news()
+    assert world.simulator.calls == []
+    ended["release"] = RELEASE
+    news()
+    assert [each["version"] for each in world.simulator.deploys] == [VERSION]
+
+
+def test_no_release_fails_by_it(ended: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+    for secret in ("none", json.dumps({"token": TOKEN, "url": "http://127.0.0.1:9"})):
+        ended["secret"] = secret
+        news()
+    assert caplog.text.count("Sentry was not told of r20261123-100000-abc") == 2
+    assert TOKEN not in caplog.text
+
+
+def test_time_is_asked_for_and_not_waited_for() -> None:
+    """With nobody there, it gives up when its time is over."""
+    api = sentry_from(json.dumps({"token": TOKEN, "url": "http://127.0.0.1:9"}), organization="o", deadline=100.0)
+    now = [0.0]
+    api.clock = Clock(now=lambda: now[0], sleep=lambda seconds: now.__setitem__(0, now[0] + seconds))
+    with pytest.raises(VendorError):
+        api.deployed(RELEASE, project="p", environment="e")
+    assert now[0] <= 100.0
