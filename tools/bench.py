@@ -15,7 +15,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tools import bench_edge, bench_redis
+from tools import bench_edge, bench_redis, bench_releases
 
 ROOT = Path(__file__).resolve().parent.parent
 OUTPUT = ROOT / "build" / "bench.json"
@@ -96,7 +96,7 @@ def main() -> None:
         / median["production, not validated"],
     }
     edge = bench_edge.measure(ROOT / "build" / "rehearsal" / "production" / "cdk.out")
-    redis = bench_redis.measured()
+    redis, releases = bench_redis.measured(), bench_releases.measured()
     result = {
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
         + subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip(),
@@ -106,12 +106,12 @@ def main() -> None:
         "ratios": ratios,
         "edge": edge,
         "redis": redis,
+        "releases": releases,
     }
     OUTPUT.parent.mkdir(exist_ok=True)
     OUTPUT.write_text(json.dumps(result, indent=2) + "\n")
-    print(
-        json.dumps({"median seconds": median, "once": once, "ratios": ratios, "edge": edge, "redis": redis}, indent=2)
-    )
+    told = {"median seconds": median, "once": once, "ratios": ratios}
+    print(json.dumps({**told, "edge": edge, "redis": redis, "releases": releases}, indent=2))
 
 
 def _from_a_bare_clone() -> float:
