@@ -55,6 +55,8 @@ class EdgeStack(EnvironmentStack):
                 site=domains.site,
                 api=domains.api,
                 media=domains.media,
+                previewed_sites=_previewed(environment, "frontend"),
+                previewed_apis=_previewed(environment, "api"),
                 rate_limits={
                     name: RateLimit(
                         path=each.path,
@@ -145,3 +147,9 @@ class EdgeStack(EnvironmentStack):
             zone=environment.domains.zone,
             counts_origin_errors=plan.name == "enterprise",
         )
+
+
+def _previewed(environment: Environment, service: str) -> list[str]:
+    """Hosts of the service's previews."""
+    hosts = [previews.hosts(environment, slot) for slot in previews.slots(environment)]
+    return [each[service] for each in hosts if service in each]

@@ -70,6 +70,17 @@ def test_each_name_is_in_dns_and_in_the_certificate(templates: Templates) -> Non
         assert [host for host in sorted(wanted) if host not in text] == [], stack
 
 
+def test_their_names_have_the_protection_of_the_others(templates: Templates) -> None:
+    """An API that is previewed is asked by programs, too: bots' challenge would be all that they get."""
+    text = json.dumps(templates["dev/Edge"]).replace("\\", "")
+    apis = [DEV.domains.api, *(hosts(DEV, slot)["api"] for slot in slots(DEV))]
+    names = " ".join(f'"{each}"' for each in apis)
+    assert f'"http.host in {{{names}}}"' in text
+    scanners = text[text.index("Paths that only scanners") :]
+    for slot in slots(DEV):
+        assert [host for host in hosts(DEV, slot).values() if f'"{host}"' not in scanners] == []
+
+
 def test_where_data_is_kept_there_are_no_previews(templates: Templates) -> None:
     assert "dev/Preview1" in templates
     assert [name for name in templates if "/Preview" in name and not name.startswith("dev/")] == []

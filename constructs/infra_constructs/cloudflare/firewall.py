@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from constructs import Construct
 
 from infra_constructs.cloudflare.provider import CloudflareProvider
-from infra_constructs.cloudflare.rules import PhaseRules, Rule, host_is
+from infra_constructs.cloudflare.rules import PhaseRules, Rule, host_is, hosts_are
 
 CUSTOM_PHASE = "http_request_firewall_custom"
 RATE_PHASE = "http_ratelimit"
@@ -31,6 +31,8 @@ class FirewallProps:
     site: str
     api: str
     media: str
+    previewed_sites: Sequence[str]
+    previewed_apis: Sequence[str]
     rate_limits: Mapping[str, RateLimit]
     """By name."""
     rate_limits_name_the_host: bool
@@ -58,7 +60,8 @@ class Firewall(Construct):
 
 
 def _custom(props: FirewallProps) -> Sequence[Rule]:
-    ours = f'http.host in {{"{props.site}" "{props.api}" "{props.media}"}}'
+    apis = [props.api, *props.previewed_apis]
+    ours = hosts_are([props.site, *apis, props.media, *props.previewed_sites])
     probed = " or ".join(f'lower(http.request.uri.path) contains "{each}"' for each in _PROBED)
     rules = [
         Rule(
@@ -79,7 +82,7 @@ def _custom(props: FirewallProps) -> Sequence[Rule]:
             Rule(
                 name="api-is-for-programs",
                 description="Whoever uses the API is a program: no challenge, but every other rule",
-                expression=host_is(props.api),
+                expression=hosts_are(apis),
                 action="skip",
                 parameters={"phases": ["http_request_sbfm"]},
             )

@@ -59,3 +59,9 @@ class PhaseRules(Construct):
 
 def host_is(host: str) -> str:
     return f'http.host eq "{host}"'
+
+
+def hosts_are(hosts: Sequence[str]) -> str:
+    """One of several."""
+    names = " ".join(f'"{each}"' for each in hosts)
+    return host_is(hosts[0]) if len(hosts) == 1 else f"http.host in {{{names}}}"
