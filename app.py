@@ -82,6 +82,7 @@ class EnvironmentStage(cdk.Stage):
             "Delivery",
             environment=environment,
             data=data.exports,
+            platform=platform.exports,
             registry=registry.exports,
             services=services,
         )

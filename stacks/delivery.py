@@ -3,12 +3,15 @@
 import aws_cdk as cdk
 
 from config import Environment, previews
+from infra_constructs.alarms import Topics
 from infra_constructs.cloudflare.media import STATIC
 from infra_constructs.github import GitHubProvider, Workflows, deploy_role, drift_role, preview_role, release_role
 from infra_constructs.previews.control import PreviewControl, PreviewSlot
 from infra_constructs.release.control import ReleaseControl, Released, SentryProps
+from infra_constructs.watch.previews import PreviewAlarms
 from stacks.base import EnvironmentStack
 from stacks.data import DataExports
+from stacks.platform import PlatformExports
 from stacks.registry import RegistryExports
 from stacks.service import ServiceExports
 
@@ -23,6 +26,7 @@ class DeliveryStack(EnvironmentStack):
         *,
         environment: Environment,
         data: DataExports,
+        platform: PlatformExports,
         registry: RegistryExports,
         services: dict[str, ServiceExports],
     ) -> None:
@@ -74,7 +78,7 @@ class DeliveryStack(EnvironmentStack):
                 uploads=f"arn:aws:s3:::{environment.media.bucket}/{STATIC}*" if name == "frontend" else None,
             )
         if environment.previews is not None:
-            self._previews(environment, provider, data=data, registry=registry)
+            self._previews(environment, provider, data=data, registry=registry, topics=platform.topics)
 
     def _sentry(self, environment: Environment, service: str) -> SentryProps | None:
         if (sentry := environment.sentry) is None:
@@ -88,7 +92,13 @@ class DeliveryStack(EnvironmentStack):
         )
 
     def _previews(
-        self, environment: Environment, provider: GitHubProvider, *, data: DataExports, registry: RegistryExports
+        self,
+        environment: Environment,
+        provider: GitHubProvider,
+        *,
+        data: DataExports,
+        registry: RegistryExports,
+        topics: Topics,
     ) -> None:
         delivery = environment.delivery
         assert environment.previews is not None
@@ -108,6 +118,7 @@ class DeliveryStack(EnvironmentStack):
             ledger=registry.ledger,
             lifetime=cdk.Duration.hours(environment.previews.hours),
         )
+        PreviewAlarms(self, "PreviewAlarms", control=control.handler, databases=data.preview_databases, topics=topics)
         repositories = {"api": delivery.backend, "frontend": delivery.frontend}
         for name, images in registry.images.items():
             repository = repositories[name]
