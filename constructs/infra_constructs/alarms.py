@@ -9,6 +9,8 @@ from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
+from infra_constructs.metrics import objections
+
 
 class Severity(StrEnum):
     """How soon somebody looks."""
@@ -72,14 +74,23 @@ class AlarmSpec:
     """Who hears that it is over; None is whoever heard that it began."""
 
 
+class ImplausibleAlarm(Exception):
+    """It would never go off, or never be over; says why."""
+
+
 def add_alarm(
     scope: Construct, id_: str, *, topics: Topics, spec: AlarmSpec, physical_name: str | None = None
 ) -> cloudwatch.Alarm:
     """An alarm that tells its topic when it goes off, and when it is over.
 
-    `physical_name` is for the alarms that gate a release only: ECS knows them by name.
+    `physical_name` is for the alarms that gate a release only: ECS knows them by name. Raises `ImplausibleAlarm`.
     """
     threshold = spec.threshold
+    wrong = objections(spec.metric, value=threshold.value, unit=threshold.unit)
+    if not 1 <= threshold.breaches <= threshold.periods:
+        wrong.append(f"{threshold.breaches} of {threshold.periods} periods never comes about")
+    if wrong:
+        raise ImplausibleAlarm(f"{scope.node.path}/{id_}: {'; '.join(wrong)}")
     operator = cloudwatch.ComparisonOperator
     alarm = cloudwatch.Alarm(
         scope,

@@ -18,7 +18,7 @@ from infra_runtime.aws import client
 from infra_runtime.cloudflare.credentials import base_url
 from infra_runtime.custom_resource import Request, Result, serve
 from infra_runtime.memory import Memory, SsmMemory
-from infra_runtime.metrics import EDGE, emit
+from infra_runtime.metrics import EDGE, Edge, emit
 
 KEY = "ranges"
 _KEPT_FOR = timedelta(days=30)
@@ -79,7 +79,7 @@ def refresh(ranges: Ranges, prefix_list: str) -> None:
     added, removed = _write(ranges.ec2, prefix_list, sorted(kept))
     # After the list: the bucket's policy follows this, and may follow later.
     ranges.memory.put(KEY, kept)
-    numbers = {"RangesAdded": len(added) if known else 0, "RangesRemoved": len(removed)}
+    numbers: dict[str, float] = {Edge.RANGES_ADDED: len(added) if known else 0, Edge.RANGES_REMOVED: len(removed)}
     emit(EDGE, {"Environment": os.environ["ENVIRONMENT"]}, numbers)
     if added or removed:
         print(json.dumps({"added": added, "removed": removed}))  # noqa: T201

@@ -14,7 +14,7 @@ from infra_runtime.cloudflare.converge import Change, Conflict, Seen
 from infra_runtime.cloudflare.credentials import api_from
 from infra_runtime.cloudflare.provider import subject
 from infra_runtime.memory import SsmMemory
-from infra_runtime.metrics import EDGE, emit
+from infra_runtime.metrics import EDGE, Edge, emit
 from infra_runtime.secret_values import Secrets, deadline_of
 
 
@@ -47,10 +47,10 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, int]:
     api = api_from(secrets, os.environ["TOKEN_SECRET"], deadline=deadline_of(context))
     memory = SsmMemory(client("ssm"), os.environ["MEMORY"])
     found = look(api, secrets, memory)
-    numbers = {
-        "MissingRules": sum(each.missing for each in found),
-        "DriftedRules": sum(each.drifted for each in found),
-        "ForeignRules": sum(each.foreign for each in found),
+    numbers: dict[str, int] = {
+        Edge.MISSING_RULES: sum(each.missing for each in found),
+        Edge.DRIFTED_RULES: sum(each.drifted for each in found),
+        Edge.FOREIGN_RULES: sum(each.foreign for each in found),
     }
     emit(EDGE, {"Environment": os.environ["ENVIRONMENT"]}, numbers)
     for each in found:

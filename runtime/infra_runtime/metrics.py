@@ -3,9 +3,39 @@
 import json
 import time
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Any
 
 EDGE, REDIS = "Infra/Edge", "Infra/Redis"
+
+
+class Edge(StrEnum):
+    """Of the edge, by Environment. Alarms take the names from here: one that nobody publishes never goes off."""
+
+    DRIFTED_RULES = "DriftedRules"
+    MISSING_RULES = "MissingRules"
+    FOREIGN_RULES = "ForeignRules"
+    RANGES_ADDED = "RangesAdded"
+    RANGES_REMOVED = "RangesRemoved"
+
+
+class Redis(StrEnum):
+    """Of one Redis, by Environment and Instance."""
+
+    UNUSABLE = "Unusable"
+    CONNECTION_FAILURE = "ConnectionFailure"
+    SERVICE_CONNECTION_FAILURE = "ServiceConnectionFailure"
+    WRITE_OK = "WriteOk"
+    PING = "PingMilliseconds"
+    ERROR_RATE = "ErrorRatePercent"
+    KEYS_WITHOUT_EXPIRY = "KeysWithoutExpiry"
+    MEMORY_USED_BYTES = "MemoryUsedBytes"
+    MEMORY_USED = "MemoryUsedPercent"
+    CONNECTIONS = "ConnectionsPercent"
+    STORAGE_USED = "StorageUsedPercent"
+    BANDWIDTH_USED = "BandwidthUsedPercent"
+
+
 # By the end of a metric's name, as CloudWatch calls it; whatever ends otherwise is counted.
 _UNITS = {"Milliseconds": "Milliseconds", "Percent": "Percent", "Bytes": "Bytes"}
 
@@ -21,7 +51,7 @@ def emit(namespace: str, dimensions: Mapping[str, str], values: Mapping[str, flo
                         {
                             "Namespace": namespace,
                             "Dimensions": [list(dimensions)],
-                            "Metrics": [{"Name": name, "Unit": _unit(name)} for name in values],
+                            "Metrics": [{"Name": name, "Unit": unit_of(name)} for name in values],
                         }
                     ],
                 },
@@ -34,5 +64,6 @@ def emit(namespace: str, dimensions: Mapping[str, str], values: Mapping[str, flo
     )
 
 
-def _unit(name: str) -> str:
+def unit_of(name: str) -> str:
+    """As CloudWatch calls it."""
     return next((unit for end, unit in _UNITS.items() if name.endswith(end)), "Count")

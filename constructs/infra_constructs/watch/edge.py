@@ -8,9 +8,8 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from infra_constructs.alarms import AlarmSpec, Missing, Severity, Threshold, Topics, add_alarm
+from infra_runtime.metrics import EDGE, Edge
 
-# As infra_runtime.metrics publishes them.
-_NAMESPACE = "Infra/Edge"
 _FAILS = {
     "edge-ranges": "Cloudflare's addresses are not kept; a new one of them would be turned away.",
     "edge-media-access": "The media bucket's policy is not kept; after a change of addresses media would be refused.",
@@ -46,18 +45,18 @@ class EdgeAlarms(Construct):
             )
             add_alarm(self, "".join(part.capitalize() for part in runbook.split("-")), topics=topics, spec=spec)
 
-        def published(name: str, hours: int) -> cloudwatch.Metric:
+        def published(name: Edge, hours: int) -> cloudwatch.Metric:
             return cloudwatch.Metric(
-                namespace=_NAMESPACE,
-                metric_name=name,
+                namespace=EDGE,
+                metric_name=name.value,
                 dimensions_map={"Environment": environment},
                 period=cdk.Duration.hours(hours),
                 statistic="Maximum",
             )
 
         changes = {
-            "Drifted": ("DriftedRules", "What Cloudflare does is not what was declared: somebody has changed it."),
-            "Missing": ("MissingRules", "Something that was declared is not at Cloudflare any more."),
+            "Drifted": (Edge.DRIFTED_RULES, "What Cloudflare does is not what was declared: somebody has changed it."),
+            "Missing": (Edge.MISSING_RULES, "Something that was declared is not at Cloudflare any more."),
         }
         for id_of_alarm, (metric, means) in changes.items():
             spec = AlarmSpec(
@@ -73,7 +72,7 @@ class EdgeAlarms(Construct):
             runbook="edge-ranges-changed",
             means="Cloudflare connects from new addresses; they were let in.",
             severity=Severity.INFO,
-            metric=published("RangesAdded", 1),
+            metric=published(Edge.RANGES_ADDED, 1),
             threshold=Threshold(value=0, unit="ranges", breaches=1, periods=1),
             missing=Missing.IS_GOOD,
         )

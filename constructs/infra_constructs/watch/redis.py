@@ -5,17 +5,17 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 
 from infra_constructs.alarms import AlarmSpec, Missing, Severity, Threshold, Topics, add_alarm
+from infra_runtime.metrics import REDIS, Redis
 
 # As infra_runtime.redis.monitor publishes them: twice a minute, and every five minutes for what is in it.
-_NAMESPACE = "Infra/Redis"
 _ROUNDS, _INVENTORY = cdk.Duration.minutes(1), cdk.Duration.minutes(5)
 
 
-def metric_of(environment: str, instance: str, name: str, statistic: str, period: cdk.Duration) -> cloudwatch.Metric:
+def metric_of(environment: str, instance: str, name: Redis, statistic: str, period: cdk.Duration) -> cloudwatch.Metric:
     """One of an instance's."""
     return cloudwatch.Metric(
-        namespace=_NAMESPACE,
-        metric_name=name,
+        namespace=REDIS,
+        metric_name=name.value,
         dimensions_map={"Environment": environment, "Instance": instance},
         period=period,
         statistic=statistic,
@@ -38,7 +38,7 @@ class RedisAlarms(Construct):
         """`tells_memory_itself`: the service behind it has metrics of its own for memory and connections."""
         super().__init__(scope, id_)
 
-        def metric(name: str, statistic: str, period: cdk.Duration = _ROUNDS) -> cloudwatch.Metric:
+        def metric(name: Redis, statistic: str, period: cdk.Duration = _ROUNDS) -> cloudwatch.Metric:
             return metric_of(environment, instance, name, statistic, period)
 
         specs = {
@@ -47,7 +47,7 @@ class RedisAlarms(Construct):
                 means="Rate limiting is off: the service goes on without Redis.",
                 severity=Severity.CRITICAL,
                 recovery=Severity.INFO,
-                metric=metric("Unusable", "Maximum"),
+                metric=metric(Redis.UNUSABLE, "Maximum"),
                 # One bad minute is a failover, which takes seconds: nobody is woken for it. And a Redis that comes and
                 # goes is one outage and not many: it is over when nine of ten minutes were good.
                 threshold=Threshold(value=0, unit="failed looks", breaches=2, periods=10),
@@ -59,7 +59,7 @@ class RedisAlarms(Construct):
                 means="Every request that is rate limited waits longer for it.",
                 severity=Severity.WARNING,
                 recovery=Severity.INFO,
-                metric=metric("PingMilliseconds", "Average"),
+                metric=metric(Redis.PING, "Average"),
                 threshold=Threshold(value=100, unit="ms for a ping", breaches=3, periods=5),
                 # It was not reached, which is the other alarm's business.
                 missing=Missing.IS_GOOD,
@@ -71,8 +71,8 @@ class RedisAlarms(Construct):
                 metric=cloudwatch.MathExpression(
                     expression="IF(unusable == 0, errors, 0)",
                     using_metrics={
-                        "unusable": metric("Unusable", "Maximum"),
-                        "errors": metric("ErrorRatePercent", "Average"),
+                        "unusable": metric(Redis.UNUSABLE, "Maximum"),
+                        "errors": metric(Redis.ERROR_RATE, "Average"),
                     },
                     label="errors while usable",
                     period=_ROUNDS,
@@ -84,7 +84,7 @@ class RedisAlarms(Construct):
                 runbook="redis-memory",
                 means="Keys that never go away fill the memory until rate limits give way.",
                 severity=Severity.WARNING,
-                metric=metric("KeysWithoutExpiry", "Maximum", _INVENTORY),
+                metric=metric(Redis.KEYS_WITHOUT_EXPIRY, "Maximum", _INVENTORY),
                 threshold=Threshold(value=1000, unit="keys", breaches=3, periods=3),
                 missing=Missing.IS_IGNORED,
             ),
@@ -95,7 +95,7 @@ class RedisAlarms(Construct):
                     runbook="redis-memory",
                     means="Redis is nearly full; soon it evicts rate limits that should still count.",
                     severity=Severity.WARNING,
-                    metric=metric("MemoryUsedPercent", "Maximum", _INVENTORY),
+                    metric=metric(Redis.MEMORY_USED, "Maximum", _INVENTORY),
                     threshold=Threshold(value=80, unit="% of memory", breaches=2, periods=3),
                     missing=Missing.IS_IGNORED,
                 ),
@@ -103,7 +103,7 @@ class RedisAlarms(Construct):
                     runbook="redis-connections",
                     means="New tasks will soon find no connection to Redis, and not limit rates.",
                     severity=Severity.WARNING,
-                    metric=metric("ConnectionsPercent", "Maximum", _INVENTORY),
+                    metric=metric(Redis.CONNECTIONS, "Maximum", _INVENTORY),
                     threshold=Threshold(value=80, unit="% of all connections", breaches=2, periods=3),
                     missing=Missing.IS_IGNORED,
                 ),

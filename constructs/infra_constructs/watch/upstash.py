@@ -6,6 +6,7 @@ from constructs import Construct
 from infra_constructs.alarms import AlarmSpec, Missing, Severity, Threshold, Topics, add_alarm
 from infra_constructs.function import RuntimeFunction
 from infra_constructs.watch.redis import metric_of
+from infra_runtime.metrics import Redis
 
 _HOUR = cdk.Duration.hours(1)
 
@@ -18,8 +19,8 @@ class UpstashAlarms(Construct):
     ) -> None:
         super().__init__(scope, id_)
         means = {
-            "Storage": ("StorageUsedPercent", "The database is nearly full; rate limits give way before their time."),
-            "Bandwidth": ("BandwidthUsedPercent", "The day's bandwidth is nearly used up; then Upstash refuses."),
+            "Storage": (Redis.STORAGE_USED, "The database is nearly full; rate limits give way before their time."),
+            "Bandwidth": (Redis.BANDWIDTH_USED, "The day's bandwidth is nearly used up; then Upstash refuses."),
         }
         for name, (metric, sentence) in means.items():
             spec = AlarmSpec(

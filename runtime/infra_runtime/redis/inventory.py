@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from infra_runtime.metrics import Redis
 from infra_runtime.redis.connections import data_node, resolve, within
 from infra_runtime.redis.probe import primaries
 from infra_runtime.redis.url import Node, Target
@@ -32,11 +33,11 @@ class Inventory:
 
     def metrics(self) -> dict[str, float]:
         found: dict[str, float] = {f"Keys{_camel(prefix)}": count for prefix, count in self.keys.items()}
-        found |= {"KeysWithoutExpiry": self.without_expiry, "MemoryUsedBytes": self.memory_bytes}
+        found |= {Redis.KEYS_WITHOUT_EXPIRY: self.without_expiry, Redis.MEMORY_USED_BYTES: self.memory_bytes}
         if self.memory_percent is not None:
-            found["MemoryUsedPercent"] = self.memory_percent
+            found[Redis.MEMORY_USED] = self.memory_percent
         if self.connections_percent is not None:
-            found["ConnectionsPercent"] = self.connections_percent
+            found[Redis.CONNECTIONS] = self.connections_percent
         return found
 
 

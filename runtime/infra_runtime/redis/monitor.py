@@ -15,7 +15,7 @@ import httpx
 
 from infra_runtime.aws import client
 from infra_runtime.custom_resource import Request, Result, serve
-from infra_runtime.metrics import REDIS, emit
+from infra_runtime.metrics import REDIS, Redis, emit
 from infra_runtime.redis import health, inventory, questions
 from infra_runtime.redis.probe import Report, probe
 from infra_runtime.redis.reasons import ERRORS, TOLD, Reason, told
@@ -111,16 +111,16 @@ def _watch() -> None:
         reason = Reason.SERVICE_DISCONNECTED
     values: dict[str, float] = {
         # What the alarm is about: whoever of the two has no Redis, rate limiting is off.
-        "Unusable": int(not report.usable or service.connected is False),
-        "ConnectionFailure": int(not report.connected),
-        "ErrorRatePercent": report.failed / report.tried * 100,
+        Redis.UNUSABLE: int(not report.usable or service.connected is False),
+        Redis.CONNECTION_FAILURE: int(not report.connected),
+        Redis.ERROR_RATE: report.failed / report.tried * 100,
     }
     if report.latency_ms is not None:
-        values["PingMilliseconds"] = report.latency_ms
+        values[Redis.PING] = report.latency_ms
     if report.writable is not None:
-        values["WriteOk"] = int(report.writable)
+        values[Redis.WRITE_OK] = int(report.writable)
     if service.connected is not None:
-        values["ServiceConnectionFailure"] = int(not service.connected)
+        values[Redis.SERVICE_CONNECTION_FAILURE] = int(not service.connected)
     emit(REDIS, _dimensions(), values, **report.document() | {"reason": reason, "service": service.found})
 
 

@@ -11,15 +11,15 @@ from typing import Any
 
 from infra_runtime.aws import client
 from infra_runtime.memory import Memory, SsmMemory
-from infra_runtime.metrics import REDIS, emit
+from infra_runtime.metrics import REDIS, Redis, emit
 from infra_runtime.redis.upstash import key_of
 from infra_runtime.redis.upstash_api import Upstash, upstash_from
 from infra_runtime.secret_values import Secrets, deadline_of
 
 # Metric → (series of the statistics, limit in the description). Bytes; bandwidth is of the day.
 _LIMITS = {
-    "StorageUsedPercent": ("diskusage", "db_disk_threshold"),
-    "BandwidthUsedPercent": ("bandwidths", "db_daily_bandwidth_limit"),
+    Redis.STORAGE_USED: ("diskusage", "db_disk_threshold"),
+    Redis.BANDWIDTH_USED: ("bandwidths", "db_daily_bandwidth_limit"),
 }
 
 
@@ -39,7 +39,7 @@ def usage(api: Upstash, memory: Memory, name: str) -> dict[str, float]:
     if "id" not in remembered:
         raise LookupError(f"no database {name} is remembered")
     limits, statistics = api.database(remembered["id"]), api.statistics(remembered["id"])
-    found = {}
+    found: dict[str, float] = {}
     for metric, (series, limit) in _LIMITS.items():
         most, used = limits.get(limit) or 0, _last(statistics.get(series))
         # None or a negative number is Upstash's way of saying that there is no limit.

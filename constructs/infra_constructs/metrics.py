@@ -1,0 +1,111 @@
+"""What is known of the metrics that alarms look at: in which unit they come, and what may be asked of them.
+
+An alarm at 100 on a latency that comes in seconds is made without complaint by everybody, and never goes off.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from aws_cdk import aws_cloudwatch as cloudwatch
+
+from infra_runtime.metrics import EDGE, REDIS, Edge, Redis, unit_of
+
+
+class Unit(StrEnum):
+    """As the first word of a threshold's unit has it; everything else is counted."""
+
+    PERCENT = "%"
+    SECONDS = "seconds"
+    MILLISECONDS = "ms"
+    BYTES = "bytes"
+    COUNT = "count"
+
+
+# What somebody could mean: beyond it, it is another unit that is meant.
+_PLAUSIBLE = {
+    Unit.PERCENT: (0.0, 100.0),
+    Unit.SECONDS: (0.05, 60.0),
+    Unit.MILLISECONDS: (1.0, 60_000.0),
+    Unit.BYTES: (float(2**20), float(2**50)),
+    Unit.COUNT: (0.0, 1e6),
+}
+_OWN_UNITS = {"Milliseconds": Unit.MILLISECONDS, "Percent": Unit.PERCENT, "Bytes": Unit.BYTES, "Count": Unit.COUNT}
+_LEVELS = frozenset({"Average", "Minimum", "Maximum"})
+_ANY = _LEVELS | {"Sum"}
+_PERCENTILE = re.compile(r"p\d{1,2}(\.\d)?")
+
+
+@dataclass(frozen=True)
+class Known:
+    unit: Unit
+    statistics: frozenset[str] = _LEVELS
+    percentiles: bool = False
+
+    def takes(self, statistic: str) -> bool:
+        return statistic in self.statistics or (self.percentiles and bool(_PERCENTILE.fullmatch(statistic)))
+
+
+_SUM = frozenset({"Sum"})
+# AWS documentation, the page of each service's metrics; read 2026-11.
+_AWS = {
+    ("AWS/ApplicationELB", "TargetResponseTime"): Known(Unit.SECONDS, percentiles=True),
+    ("AWS/ApplicationELB", "HTTPCode_Target_5XX_Count"): Known(Unit.COUNT, _SUM),
+    ("AWS/ApplicationELB", "HTTPCode_ELB_5XX_Count"): Known(Unit.COUNT, _SUM),
+    ("AWS/ApplicationELB", "RequestCount"): Known(Unit.COUNT, _SUM),
+    ("AWS/ApplicationELB", "RejectedConnectionCount"): Known(Unit.COUNT, _SUM),
+    ("AWS/ApplicationELB", "HealthyHostCount"): Known(Unit.COUNT),
+    ("AWS/ECS", "CPUUtilization"): Known(Unit.PERCENT),
+    ("AWS/ECS", "MemoryUtilization"): Known(Unit.PERCENT),
+    ("ECS/ContainerInsights", "DesiredTaskCount"): Known(Unit.COUNT),
+    ("ECS/ContainerInsights", "RunningTaskCount"): Known(Unit.COUNT),
+    ("AWS/RDS", "CPUUtilization"): Known(Unit.PERCENT),
+    ("AWS/RDS", "FreeableMemory"): Known(Unit.BYTES),
+    ("AWS/RDS", "FreeStorageSpace"): Known(Unit.BYTES),
+    ("AWS/RDS", "DatabaseConnections"): Known(Unit.COUNT),
+    ("AWS/ElastiCache", "EngineCPUUtilization"): Known(Unit.PERCENT),
+    ("AWS/ElastiCache", "DatabaseMemoryUsagePercentage"): Known(Unit.PERCENT),
+    ("AWS/ElastiCache", "Evictions"): Known(Unit.COUNT, _SUM),
+    ("AWS/ElastiCache", "CurrConnections"): Known(Unit.COUNT),
+    ("AWS/ElastiCache", "ReplicationLag"): Known(Unit.SECONDS),
+    ("AWS/NATGateway", "ErrorPortAllocation"): Known(Unit.COUNT, _SUM),
+    ("AWS/Lambda", "Errors"): Known(Unit.COUNT, _SUM),
+}
+_OWN = {
+    (namespace, name.value): Known(_OWN_UNITS[unit_of(name)], _ANY)
+    for namespace, names in ((EDGE, Edge), (REDIS, Redis))
+    for name in names
+}
+KNOWN = _AWS | _OWN
+
+
+def objections(metric: cloudwatch.IMetric, *, value: float, unit: str) -> list[str]:
+    """Why an alarm at `value` `unit` of this metric would never go off, or always be on; empty when it is plausible."""
+    kind = next((each for each in Unit if unit.split(" ", maxsplit=1)[0] == each), Unit.COUNT)
+    least, most = _PLAUSIBLE[kind]
+    found = [] if least <= value <= most else [f"{value:g} {unit}: expected {least:g} to {most:g}"]
+    parts = _parts(metric)
+    for namespace, name, statistic in parts:
+        known = KNOWN.get((namespace, name))
+        if known is None:
+            found.append(f"{namespace} {name}: no metric that is known here")
+        elif not known.takes(statistic):
+            allowed = [*sorted(known.statistics), *(["p50 to p99.9"] if known.percentiles else [])]
+            found.append(f"{namespace} {name}: {statistic} says nothing; expected one of {', '.join(allowed)}")
+        elif _keeps_its_unit(metric) and known.unit != kind:
+            found.append(f"{namespace} {name} comes in {known.unit}, the threshold is in {unit}")
+    return found
+
+
+def _parts(metric: cloudwatch.IMetric) -> list[tuple[str, str, str]]:
+    """(namespace, name, statistic) of everything that goes into it."""
+    if isinstance(metric, cloudwatch.MathExpression):
+        return [part for each in (metric.using_metrics or {}).values() for part in _parts(each)]
+    if isinstance(metric, cloudwatch.Metric):
+        return [(metric.namespace, metric.metric_name, metric.statistic)]
+    raise TypeError(f"{type(metric).__name__}: alarms here are on metrics and on expressions of them")
+
+
+def _keeps_its_unit(metric: cloudwatch.IMetric) -> bool:
+    """A sum, a difference or the highest of what comes in one unit comes in that unit; a share does not."""
+    return not isinstance(metric, cloudwatch.MathExpression) or not re.search(r"[/*]|IF\(", metric.expression)

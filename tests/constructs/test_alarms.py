@@ -1,0 +1,87 @@
+"""Alarms that would never go off are refused when they are made."""
+
+from dataclasses import replace
+
+import aws_cdk as cdk
+import pytest
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_sns as sns
+
+from infra_constructs.alarms import AlarmSpec, ImplausibleAlarm, Missing, Severity, Threshold, add_alarm
+from infra_runtime.metrics import EDGE, REDIS, Edge, Redis
+
+LATENCY = ("AWS/ApplicationELB", "TargetResponseTime", "p95")
+GOOD = Threshold(value=2, unit="seconds (p95)", breaches=2, periods=3)
+
+
+def metric(namespace: str, name: str, statistic: str) -> cloudwatch.Metric:
+    return cloudwatch.Metric(namespace=namespace, metric_name=name, statistic=statistic)
+
+
+def add(what: cloudwatch.IMetric, threshold: Threshold) -> None:
+    stack = cdk.Stack(cdk.App(), "Stack")
+    topics = {severity: sns.Topic(stack, severity.capitalize()) for severity in Severity}
+    spec = AlarmSpec(
+        runbook="a", means="b", severity=Severity.INFO, metric=what, threshold=threshold, missing=Missing.IS_GOOD
+    )
+    add_alarm(stack, "Alarm", topics=topics, spec=spec)
+
+
+@pytest.mark.parametrize(
+    ("of", "changes"),
+    [
+        (LATENCY, {}),
+        (("AWS/RDS", "FreeStorageSpace", "Minimum"), {"value": 5 * 2**30, "unit": "bytes free"}),
+        (("AWS/RDS", "CPUUtilization", "Average"), {"value": 80, "unit": "% CPU"}),
+        ((REDIS, Redis.PING.value, "Average"), {"value": 100, "unit": "ms for a ping"}),
+        ((EDGE, Edge.DRIFTED_RULES.value, "Maximum"), {"value": 0, "unit": "objects"}),
+    ],
+)
+def test_what_can_go_off_is_made(of: tuple[str, str, str], changes: dict[str, float]) -> None:
+    add(metric(*of), replace(GOOD, **changes))  # type: ignore[arg-type]
+
+
+REFUSED = {
+    "100 seconds": (LATENCY, {"value": 100}, "100 seconds .p95.: expected 0.05 to 60"),
+    "milliseconds of what comes in seconds": (LATENCY, {"value": 2000, "unit": "ms"}, "comes in seconds"),
+    "seconds of what comes in milliseconds": ((REDIS, "PingMilliseconds", "Average"), {}, "comes in ms"),
+    "a share above one hundred": (
+        ("AWS/RDS", "CPUUtilization", "Average"),
+        {"value": 800, "unit": "% CPU"},
+        "0 to 100",
+    ),
+    "gigabytes for bytes": (("AWS/RDS", "FreeableMemory", "Minimum"), {"value": 4, "unit": "bytes free"}, "expected"),
+    "a sum of shares": (("AWS/ECS", "CPUUtilization", "Sum"), {"value": 80, "unit": "% CPU"}, "Sum says nothing"),
+    "an average of errors": (
+        ("AWS/Lambda", "Errors", "Average"),
+        {"value": 1, "unit": "errors"},
+        "expected one of Sum",
+    ),
+    "a percentile of what has none": (("AWS/RDS", "CPUUtilization", "p95"), {"value": 80, "unit": "%"}, "p95 says"),
+    "a statistic that is none": (("AWS/ApplicationELB", "TargetResponseTime", "p955"), {}, "p955 says nothing"),
+    "a name that nobody publishes": ((EDGE, "DriftedRule", "Maximum"), {"value": 0, "unit": "objects"}, "no metric"),
+    "a namespace misspelt": (("AWS/ApplicationElb", "RequestCount", "Sum"), {"unit": "requests"}, "no metric"),
+    "more breaches than periods": (LATENCY, {"breaches": 4}, "4 of 3 periods"),
+    "no breach": (LATENCY, {"breaches": 0}, "0 of 3 periods"),
+}
+
+
+@pytest.mark.parametrize("why", REFUSED)
+def test_what_cannot_is_refused(why: str) -> None:
+    of, changes, told = REFUSED[why]
+    with pytest.raises(ImplausibleAlarm, match=told) as refused:
+        add(metric(*of), replace(GOOD, **changes))  # type: ignore[arg-type]
+    assert "Stack/Alarm" in str(refused.value)
+
+
+def test_an_expression_is_looked_through() -> None:
+    slow, cpu = metric(*LATENCY), metric("AWS/ECS", "CPUUtilization", "Average")
+    highest = cloudwatch.MathExpression(expression="MAX([a])", using_metrics={"a": slow})
+    add(highest, GOOD)
+    with pytest.raises(ImplausibleAlarm, match="comes in seconds"):
+        add(highest, replace(GOOD, value=90, unit="% slow"))
+    share = cloudwatch.MathExpression(expression="100 * a / b", using_metrics={"a": slow, "b": cpu})
+    add(share, replace(GOOD, value=90, unit="% slow"))
+    unknown = cloudwatch.MathExpression(expression="100 * a", using_metrics={"a": metric("AWS/ECS", "Cpu", "Average")})
+    with pytest.raises(ImplausibleAlarm, match="AWS/ECS Cpu: no metric"):
+        add(unknown, GOOD)
