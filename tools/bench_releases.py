@@ -70,19 +70,19 @@ def _deployed(root: Path) -> dict[str, float]:
             "rollback": back,
             "requests meanwhile": users.requests,
             "requests lost": len(users.failures),
-            **_preview(account, images[0], quiet),
+            **_preview(account, images, quiet),
         }
 
 
-def _preview(account: Account, image: str, quiet: Console) -> dict[str, float]:
+def _preview(account: Account, images: list[str], quiet: Console) -> dict[str, float]:
     place = previews.Previews(account.name, account.environment, account)
 
-    def start() -> None:
+    def start(image: str) -> None:
         previews.start(place, "bench", "api", image, quiet, as_json=False)
 
     return {
-        "preview, the first, with its template": _timed(start),
-        "preview, pushed again": _timed(start),
+        "preview, the first, with its template": _timed(lambda: start(images[0])),
+        "preview, pushed again": _timed(lambda: start(images[1])),
         "preview, ended": _timed(lambda: previews.end(place, "bench", quiet, wait=True)),
     }
 

@@ -28,6 +28,8 @@ logger.setLevel(logging.INFO)
 
 BUSY = "busy"
 """The check of a problem that goes away by itself."""
+# CloudFormation's words for an update to what is there already.
+_NOTHING_TO_DO = "No updates are to be performed"
 _NAME_LENGTH = 200
 _LONGEST_COPY = timedelta(minutes=15)
 # A copy takes as long as it takes; the function itself has no longer.
@@ -194,6 +196,9 @@ class Control:
             try:
                 self._update(slot, images=images, count=1, lease=lease.id, token=release.id)
             except ClientError as error:
+                if _NOTHING_TO_DO in str(error):
+                    self._finish(release, "succeeded", None)
+                    return
                 wrong = f"CloudFormation did not begin: {error}"
         if wrong is not None:
             self._finish(release, "failed", wrong)

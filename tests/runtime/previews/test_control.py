@@ -41,10 +41,12 @@ class Stacks:
             raise ClientError({"Error": {"Code": "ValidationError", "Message": "not now"}}, "UpdateStack")
         assert request["UsePreviousTemplate"] is True
         assert {each["ParameterKey"] for each in Parameters} == set(REST), "each parameter has to be named"
+        new = {each["ParameterKey"]: each["ParameterValue"] for each in Parameters if "ParameterValue" in each}
+        if self.values[StackName] == self.values[StackName] | new:
+            told = "No updates are to be performed."
+            raise ClientError({"Error": {"Code": "ValidationError", "Message": told}}, "UpdateStack")
         self.before[StackName] = dict(self.values[StackName])
-        self.values[StackName] |= {
-            each["ParameterKey"]: each["ParameterValue"] for each in Parameters if "ParameterValue" in each
-        }
+        self.values[StackName] |= new
         self.status[StackName] = "UPDATE_IN_PROGRESS"
 
     def end(self, name: str, *, well: bool = True) -> None:
@@ -170,6 +172,14 @@ def test_pushed_again_it_keeps_its_slot_and_its_data_and_lasts_longer(control: C
     assert datetime.fromisoformat(lease.until) > datetime.now(UTC) + timedelta(hours=1)
     assert aws.functions.databases == [("make", 1)]
     assert aws.stacks.values["slot1"]["ApiImage"] == OLD
+    assert states(control) == {"x": "runs"}
+
+
+def test_the_same_image_again_runs_on(control: Control, aws: Aws) -> None:
+    """A workflow that is run once more."""
+    start(control, aws)
+    aws.stacks.end("slot1")
+    start(control, aws)
     assert states(control) == {"x": "runs"}
 
 
