@@ -1,0 +1,1 @@
+"""How much of the media's traffic never reaches the bucket."""

@@ -1,0 +1,99 @@
+"""`infra egress model`."""
+
+import json
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+
+import pygal
+from rich.console import Console
+from rich.table import Table
+
+from ops.egress.model import TARGET_PERCENT, Edge, Traffic, requests, saving
+from ops.errors import InputError
+
+REQUESTS = (1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0)
+"""For each object in 30 days."""
+_BEYOND = (100.0, 200.0)
+
+EDGES: Mapping[str, Edge] = {
+    "tiered, kept 30 days": Edge(kept_days=30, tiered=True),
+    "tiered, kept 7 days": Edge(kept_days=7, tiered=True),
+    "tiered, kept 1 day": Edge(kept_days=1, tiered=True),
+    "not tiered, kept 30 days": Edge(kept_days=30, tiered=False),
+    "not tiered, kept 7 days": Edge(kept_days=7, tiered=False),
+    "not tiered, kept 1 day": Edge(kept_days=1, tiered=False),
+}
+
+
+def model(traffic: Traffic, console: Console, *, plot: Path | None, as_json: bool) -> None:
+    """The saving by how often an object is asked for; `traffic`'s own number of requests is not looked at."""
+    if plot is not None and plot.suffix != ".svg":
+        raise InputError(f"--plot {str(plot)!r}: expected a file that ends in .svg")
+    found: dict[str, dict[float, float]] = {name: {} for name in EDGES}
+    for each in (*REQUESTS, *_BEYOND):
+        asked = Traffic(**{**vars(traffic), "requests_per_object": each})
+        trace = requests(asked)
+        for name, edge in EDGES.items():
+            found[name][each] = saving(asked, edge, trace).percent
+    enough = {name: _enough(row) for name, row in found.items()}
+    if plot is not None:
+        try:
+            plot.write_bytes(_picture(found))
+        except OSError as error:
+            raise InputError(f"--plot {str(plot)!r}: {error.strerror}") from None
+    if as_json:
+        print(json.dumps({"saving percent": found, "requests per object for the target": enough}, indent=2))  # noqa: T201
+        return
+    table = Table(
+        title=f"Media bytes that do not leave the bucket, %, by requests per object and month; "
+        f"{traffic.objects} objects, Zipf {traffic.alpha:g}, {traffic.bypass_percent:g} % past every cache",
+        title_justify="left",
+    )
+    table.add_column("at the edge")
+    for each in REQUESTS:
+        table.add_column(f"{each:g}", justify="right")
+    table.add_column(f"{TARGET_PERCENT:g} % from", justify="right")
+    for name, row in found.items():
+        shown = [row[each] for each in REQUESTS]
+        cells = [f"[green]{value:.0f}[/]" if value >= TARGET_PERCENT else f"{value:.0f}" for value in shown]
+        needed = enough[name]
+        table.add_row(name, *cells, f"> {_BEYOND[-1]:g}" if needed is None else f"{needed:.1f}")
+    console.print(table)
+    console.print(
+        "A model: independent requests, every object cacheable, nothing purged. What is measured is on the dashboard.",
+        highlight=False,
+    )
+
+
+def _enough(row: Mapping[float, float]) -> float | None:
+    """Requests per object and month from which on the target is met; None beyond what was looked at."""
+    points = sorted(row.items())
+    if points[0][1] >= TARGET_PERCENT:
+        return points[0][0]
+    for (before, low), (after, high) in pairwise(points):
+        if low < TARGET_PERCENT <= high:
+            share = (TARGET_PERCENT - low) / (high - low)
+            return float(before * (after / before) ** share)
+    return None
+
+
+def _picture(found: Mapping[str, Mapping[float, float]]) -> bytes:
+    chart = pygal.XY(
+        title="Media bytes that do not leave the bucket",
+        x_title="requests per object in 30 days",
+        y_title="%",
+        range=(0, 100),
+        logarithmic=False,
+        js=(),
+        stroke_style={"width": 2},
+        legend_at_bottom=True,
+        width=900,
+        height=560,
+    )
+    for name, row in found.items():
+        chart.add(name, [(each, row[each]) for each in REQUESTS])
+    ends = (REQUESTS[0], REQUESTS[-1])
+    chart.add(f"the target, {TARGET_PERCENT:g} %", [(each, TARGET_PERCENT) for each in ends], show_dots=False)
+    rendered: bytes = chart.render()
+    return rendered

@@ -1,0 +1,141 @@
+"""The model of egress, held against a simulator of caches that somebody else wrote, and against common sense."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from xml.etree import ElementTree
+
+import libcachesim
+import numpy as np
+import pytest
+
+from ops.egress.model import Edge, Saving, Trace, Traffic, misses, requests, saving
+
+ROOT = Path(__file__).resolve().parents[2]
+OBJECTS = 2_000
+
+
+def traffic(**changes: float) -> Traffic:
+    return Traffic(**{"requests_per_object": 10.0, "objects": OBJECTS, **changes})  # type: ignore[arg-type]
+
+
+def of(edge: Edge, **changes: float) -> Saving:
+    asked = traffic(**changes)
+    return saving(asked, edge, requests(asked))
+
+
+def resident(trace: Trace, kept_days: float) -> int:
+    """How many objects a cache holds that keeps each so long after it was last asked for: the mean of many moments."""
+    counts = []
+    for moment in np.linspace(30, 60, 40):
+        recent = (trace.when <= moment) & (trace.when > moment - kept_days)
+        counts.append(len(np.unique(trace.what[recent])))
+    return round(float(np.mean(counts)))
+
+
+def least_recently_used(what: Sequence[int], size: int) -> np.ndarray:
+    """Misses of a cache for `size` objects, by libCacheSim; each object is of one size."""
+    cache = libcachesim.LRU(cache_size=size, hashpower=16)
+    return np.array([not cache.get(libcachesim.Request(obj_size=1, obj_id=int(each))) for each in what])
+
+
+@pytest.mark.parametrize("alpha", [0.7, 0.9, 1.1])
+@pytest.mark.parametrize("kept_days", [1.0, 7.0])
+def test_keeping_for_a_time_is_what_a_full_cache_does(alpha: float, kept_days: float) -> None:
+    """The approximation that the model stands on, within one point."""
+    trace = requests(traffic(alpha=alpha))
+    counted = trace.when >= 30
+    ours = misses(trace.when, trace.what, kept_days)[counted].mean()
+    theirs = least_recently_used(trace.what, resident(trace, kept_days))[counted].mean()
+    assert abs(ours - theirs) * 100 < 1, f"ours {ours:.4f}, theirs {theirs:.4f}"
+
+
+def test_two_tiers_are_two_caches_one_behind_the_other() -> None:
+    """Every location and the one above them, each by libCacheSim; within one point."""
+    edge, asked = Edge(kept_days=3, tiered=True, locations=5), traffic()
+    trace = requests(asked)
+    ours = saving(asked, edge, trace, seed=7)
+    where = np.random.default_rng(7).integers(edge.locations, size=len(trace.when))
+    missed = np.zeros(len(trace.when), dtype=bool)
+    for location in range(edge.locations):
+        here = where == location
+        part = Trace(when=trace.when[here], what=trace.what[here])
+        missed[here] = least_recently_used(part.what, resident(part, edge.kept_days))
+    upper = Trace(when=trace.when[missed], what=trace.what[missed])
+    missed[missed] = least_recently_used(upper.what, resident(upper, edge.kept_days))
+    counted = trace.when >= 30
+    theirs = 100 * (1 - missed[counted].mean())
+    assert abs(ours.percent - theirs) < 1, f"ours {ours.percent:.2f}, theirs {theirs:.2f}"
+
+
+def test_a_cache_that_is_too_small_would_be_noticed() -> None:
+    """The comparison above can fail."""
+    trace = requests(traffic())
+    counted = trace.when >= 30
+    ours = misses(trace.when, trace.what, 7.0)[counted].mean()
+    theirs = least_recently_used(trace.what, resident(trace, 7.0) // 2)[counted].mean()
+    assert abs(ours - theirs) * 100 > 1
+
+
+def test_more_requests_a_tier_and_a_longer_memory_save_more() -> None:
+    tiered, alone = Edge(kept_days=7, tiered=True), Edge(kept_days=7, tiered=False)
+    rising = [of(tiered, requests_per_object=each).percent for each in (1.0, 3.0, 10.0, 30.0)]
+    assert rising == sorted(rising)
+    assert of(tiered).percent > of(alone).percent + 10
+    assert of(Edge(kept_days=30, tiered=True)).percent > of(tiered).percent > of(Edge(kept_days=1, tiered=True)).percent
+
+
+def test_what_no_cache_answers_is_lost() -> None:
+    edge = Edge(kept_days=7, tiered=True)
+    lost = of(edge).percent - of(edge, bypass_percent=10).percent
+    assert 7 < lost < 10, "ten per cent of what would otherwise mostly be hits"
+
+
+def test_browsers_save_bytes_and_lower_what_is_measured() -> None:
+    """So that the share alone is no measure of success."""
+    edge = Edge(kept_days=7, tiered=True)
+    without, with_ = of(edge), of(edge, repeated_percent=40)
+    assert without.percent == without.percent_with_browsers
+    assert with_.percent < without.percent
+    assert with_.percent_with_browsers > without.percent_with_browsers
+    assert with_.bucket <= without.bucket
+    assert of(Edge(kept_days=7, tiered=True, browser_days=0), repeated_percent=40).edge == without.edge
+
+
+def infra(*words: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "ops", "egress", "model", "--objects", "200", *words],
+        cwd=cwd, capture_output=True, text=True, check=False,
+        env={"PYTHONPATH": f"{ROOT / 'runtime'}:{ROOT}", "PATH": "/usr/bin:/bin", "COLUMNS": "160"},
+    )  # fmt: skip
+
+
+def test_it_is_asked_on_the_command_line(tmp_path: Path) -> None:
+    done = infra("--plot", str(tmp_path / "egress.svg"))
+    assert done.returncode == 0, done.stderr
+    assert "78 % from" in done.stdout
+    picture = ElementTree.parse(tmp_path / "egress.svg")  # noqa: S314  (our own)
+    text = "".join(picture.getroot().itertext())
+    assert "tiered, kept 7 days" in text
+    assert "the target, 78 %" in text
+    found = json.loads(infra("--json").stdout)
+    assert found["saving percent"]["tiered, kept 7 days"]["10.0"] > 78
+    assert found["requests per object for the target"]["tiered, kept 30 days"] <= 2
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--plot", "picture.png"], ".svg"),
+        (["--plot", "/nowhere/picture.svg"], "No such file"),
+        (["--alpha", "9"], "--alpha"),
+        (["--bypass", "100"], "--bypass"),
+    ],
+)
+def test_what_is_asked_wrongly_ends_with_2(words: list[str], told: str) -> None:
+    done = infra(*words)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
