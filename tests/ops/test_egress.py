@@ -3,15 +3,15 @@
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
 import libcachesim
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from ops.egress.model import Edge, Saving, Trace, Traffic, misses, requests, saving
+from ops.egress.model import Edge, Ids, Saving, Trace, Traffic, misses, requests, saving
 
 ROOT = Path(__file__).resolve().parents[2]
 OBJECTS = 2_000
@@ -35,7 +35,7 @@ def resident(trace: Trace, kept_days: float) -> int:
     return round(float(np.mean(counts)))
 
 
-def least_recently_used(what: Sequence[int], size: int) -> np.ndarray:
+def least_recently_used(what: Ids, size: int) -> NDArray[np.bool_]:
     """Misses of a cache for `size` objects, by libCacheSim; each object is of one size."""
     cache = libcachesim.LRU(cache_size=size, hashpower=16)
     return np.array([not cache.get(libcachesim.Request(obj_size=1, obj_id=int(each))) for each in what])
