@@ -110,17 +110,9 @@ def environments(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def production(assembly: Path, tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Account]":
-    """Production, deployed from the assembly of the other tests into an emulator and a zone of its own."""
-    from config import load
-    from rehearsal.account import opened
+    from tests.deployed import deployed
 
-    os.environ.pop("AWS_PROFILE", None)
-    environment = load(["production"])["production"]
-    with opened("production", environment, tmp_path_factory.mktemp("rehearsal")) as account:
-        cdk = account.cdk
-        cdk.run("bootstrap", f"aws://{cdk.account}/{cdk.region}", "--app", str(assembly))
-        account.prepare()
-        cdk.run("deploy", "production/*", "--app", str(assembly), "--require-approval", "never", "--concurrency", "4")
+    with deployed("production", assembly, tmp_path_factory.mktemp("rehearsal")) as account:
         yield account
 
 

@@ -10,27 +10,23 @@ from rich.console import Console
 
 from config import load
 from infra_runtime.database.connection import Connection, Login, connect
-from ops.errors import OperatorError
+from ops.errors import InputError, OperatorError
 from ops.functions import resources
 from ops.previews import commands
 from ops.previews.commands import Previews
-from rehearsal.account import Account, opened
+from rehearsal.account import Account
 from rehearsal.product import FIRST
 from rehearsal.promises.previews import users_of
 from rehearsal.promises.releases import SECOND, first_release
 from rehearsal.push import push
 from rehearsal.traffic import traffic
+from tests.deployed import deployed
 
 
 @pytest.fixture(scope="module")
 def dev(assembly: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
     """Deployed, and with a first release whose database somebody has used."""
-    environment = load(["dev"])["dev"]
-    with opened("dev", environment, tmp_path_factory.mktemp("dev")) as account:
-        cdk = account.cdk
-        cdk.run("bootstrap", f"aws://{cdk.account}/{cdk.region}", "--app", str(assembly))
-        account.prepare()
-        cdk.run("deploy", "dev/*", "--app", str(assembly), "--require-approval", "never", "--concurrency", "4")
+    with deployed("dev", assembly, tmp_path_factory.mktemp("dev")) as account:
         first_release(account)
         with database(account) as connection:
             connection.execute("insert into visitors (name) values ('Ada'), ('Grace')")
@@ -66,6 +62,11 @@ def databases(account: Account) -> set[str]:
     with database(account) as connection:
         found = connection.execute("select datname from pg_database where datname like 'preview%'").fetchall()
     return {row[0] for row in found}
+
+
+def test_an_environment_without_previews_says_so(dev: Account) -> None:
+    with pytest.raises(InputError, match="table .previews."):
+        Previews("production", load(["production"])["production"], dev)
 
 
 def test_a_pull_request_runs_on_a_copy_with_its_own_migrations(dev: Account, previews: Previews) -> None:
