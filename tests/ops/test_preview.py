@@ -65,7 +65,7 @@ def databases(account: Account) -> set[str]:
 
 
 def test_an_environment_without_previews_says_so(dev: Account) -> None:
-    with pytest.raises(InputError, match="table .previews."):
+    with pytest.raises(InputError, match=r"table \[previews\]"):
         Previews("production", load(["production"])["production"], dev)
 
 
