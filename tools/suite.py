@@ -1,32 +1,47 @@
-"""`make test`: the suite in two processes at once, as deployments mostly wait and the rest mostly computes."""
+"""`make test`: the suite in three processes at once, as deployments mostly wait and the rest mostly computes."""
 
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import TextIO
 
 ROOT = Path(__file__).resolve().parent.parent
-# Together about half of the time: what needs the one account that is deployed for all of them, and its own kind.
-_FIRST = ("ops", "rehearsal")
-# Deploys an account of its own, wherever it runs.
-_ELSEWHERE = "test_redis_migration.py"
+# Whatever needs the one account that is deployed for all of these.
+_IN_THE_ACCOUNT = ("ops", "rehearsal")
+# Each deploys accounts of its own.
+_WITH_THEIR_OWN = ("test_life.py", "test_preview.py", "test_redis_migration.py")
 
 
 def main(options: list[str]) -> int:
-    """Exit code of a half that failed, if any did. With options of pytest's, one process: a half might be empty."""
+    """Exit code of a part that failed, if any did. With options of pytest's, one process: a part might be empty."""
     pytest = [sys.executable, "-m", "pytest"]
     if options:
         return subprocess.run([*pytest, *options], cwd=ROOT, check=False).returncode
+    here, *beside = parts()
+    with tempfile.TemporaryDirectory() as folder:
+        outputs = [(Path(folder) / f"{number}").open("w+") for number in range(len(beside))]
+        running = [_begun([*pytest, *part], output) for part, output in zip(beside, outputs, strict=True)]
+        codes = [subprocess.run([*pytest, *here], cwd=ROOT, check=False).returncode]
+        for process, output in zip(running, outputs, strict=True):
+            codes.append(process.wait())
+            output.seek(0)
+            print(output.read())
+            output.close()
+    return next((code for code in codes if code), 0)
+
+
+def parts() -> list[list[str]]:
+    """Every test file, once."""
     tests = sorted((ROOT / "tests").rglob("test_*.py"))
-    first = [path for path in tests if path.relative_to(ROOT).parts[1] in _FIRST and path.name != _ELSEWHERE]
-    halves = [list(map(str, first)), [str(path) for path in tests if path not in first]]
-    with tempfile.TemporaryFile("w+") as output:
-        beside = subprocess.Popen([*pytest, *halves[0]], cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
-        here = subprocess.run([*pytest, *halves[1], "-p", "no:cacheprovider"], cwd=ROOT, check=False)
-        code = beside.wait()
-        output.seek(0)
-        print(output.read())
-    return here.returncode or code
+    own = [path for path in tests if path.name in _WITH_THEIR_OWN]
+    account = [path for path in tests if path.relative_to(ROOT).parts[1] in _IN_THE_ACCOUNT and path not in own]
+    rest = [path for path in tests if path not in own and path not in account]
+    return [[str(path) for path in part] for part in (rest, account, own)]
+
+
+def _begun(command: list[str], output: TextIO) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen([*command, "-p", "no:cacheprovider"], cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
 
 
 if __name__ == "__main__":
