@@ -42,7 +42,7 @@ class PreviewStack(EnvironmentStack):
     ) -> None:
         super().__init__(scope, id_, environment=environment, description=f"Slot {slot} for previews")
         self._around, self._slot = around, slot
-        self._count = cdk.CfnParameter(self, "Count", type="Number", default=0, allowed_values=["0", "1"])
+        self._count = cdk.CfnParameter(self, "Count", type="Number", default=0, min_value=0, max_value=1)
         lease = cdk.CfnParameter(self, "Lease", default="none", description="Whose keys in Redis are its own")
         hosts, names = previews.hosts(environment, slot), preview_names(slot)
         site, host = hosts.get("frontend", environment.domains.site), hosts["api"]

@@ -11,6 +11,8 @@ from typing import Any
 import aws_cdk as cdk
 import pytest
 
+from rehearsal.lint import Lint
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -20,6 +22,10 @@ def test_all_environments_pass_strict_validation(validated: Path) -> None:
         "AwsSolutions"
     ] == "success"
     assert len(list(validated.glob("assembly-*/*.template.json"))) == 32
+
+
+def test_the_linter_has_nothing_to_say_of_any_environment(validated: Path) -> None:
+    Lint(validated, region="eu-central-1").result()
 
 
 def test_the_assembly_holds_no_dummy_no_lookup_and_no_secret(validated: Path) -> None:
