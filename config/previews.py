@@ -1,4 +1,4 @@
-"""Slots for previews, and the names under which users find them."""
+"""Slots for previews, and the names under which users find what is behind the load balancer."""
 
 from config.model import Environment
 
@@ -14,3 +14,9 @@ def hosts(environment: Environment, slot: int) -> dict[str, str]:
     if environment.frontend.ecs is not None:
         names["frontend"] = environment.domains.site
     return {service: host.replace(".", f"-preview-{slot}.", 1) for service, host in names.items()}
+
+
+def every_host(environment: Environment) -> list[str]:
+    """All names that lead to the load balancer, those of previews included."""
+    own = [environment.domains.api] + ([environment.domains.site] if environment.frontend.ecs is not None else [])
+    return own + [host for slot in slots(environment) for host in hosts(environment, slot).values()]

@@ -7,8 +7,7 @@ from aws_cdk import aws_ecs as ecs
 
 from config import Environment
 from config.plans import PLANS
-from config.previews import hosts as hosts_of
-from config.previews import slots
+from config.previews import every_host
 from config.rules import rules_by_phase
 from infra_constructs.alarms import Severity, Topics
 from infra_constructs.certificate import ValidatedCertificate
@@ -46,10 +45,7 @@ class PlatformStack(EnvironmentStack):
             description="Cluster, load balancer, its lock, and alarm topics",
             protected=True,
         )
-        hosts = [environment.domains.api]
-        if environment.frontend.ecs is not None:
-            hosts.append(environment.domains.site)
-        hosts += [host for slot in slots(environment) for host in hosts_of(environment, slot).values()]
+        hosts = every_host(environment)
         settings, zone = environment.cloudflare, environment.domains.zone
         token = CloudflareToken(self, name=settings.token_secret)
         cloudflare = CloudflareProvider(

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from config.previews import every_host
 from rehearsal.account import Account
 from rehearsal.promises.found import require
 
@@ -57,8 +58,7 @@ def names(account: Account) -> str:
     elb = account.client("elbv2")
     arn = account.resource("Platform", "AWS::ElasticLoadBalancingV2::LoadBalancer")
     balancer = elb.describe_load_balancers(LoadBalancerArns=[arn])["LoadBalancers"][0]["DNSName"]
-    domains = account.environment.domains
-    hosts = [domains.api] + ([domains.site] if account.environment.frontend.ecs is not None else [])
+    domains, hosts = account.environment.domains, every_host(account.environment)
     for host in [*hosts, domains.media]:
         record = _record(account, host)
         require(record["proxied"], f"{host} shows its origin to everybody")

@@ -1,5 +1,6 @@
 """The ground, and the way in."""
 
+from config.previews import every_host
 from rehearsal.account import Account
 from rehearsal.promises.found import require
 
@@ -91,7 +92,5 @@ def hosts(account: Account) -> str:
         for condition in rule["Conditions"]
         for host in condition.get("HostHeaderConfig", {}).get("Values", []) or condition.get("Values", [])
     )
-    domains = account.environment.domains
-    wanted = [domains.api] + ([domains.site] if account.environment.frontend.ecs is not None else [])
-    require(hosts == sorted(wanted), f"hosts {hosts}")
+    require(hosts == sorted(every_host(account.environment)), f"hosts {hosts}")
     return f"{', '.join(hosts)}; any other host gets 404"

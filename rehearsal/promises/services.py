@@ -125,7 +125,9 @@ def github_roles(account: Account) -> str:
     wanted = [
         f"repo:{delivery.repository}:environment:{delivery.environment}",
         f"repo:{delivery.repository}:environment:{delivery.environment}-drift",
-        *(f"repo:{each}:environment:{delivery.environment}" for each in (delivery.backend, delivery.frontend) if each),
     ]
+    services = [each for each in (delivery.backend, delivery.frontend) if each]
+    for environment in [""] + (["-preview"] if account.environment.previews else []):
+        wanted += [f"repo:{each}:environment:{delivery.environment}{environment}" for each in services]
     require(sorted(trusted) == sorted(wanted), f"{trusted}")
     return f"{len(trusted)} roles, each for one repository and environment"
