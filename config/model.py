@@ -310,12 +310,34 @@ class Frontend(Section):
     amplify: Amplify | None = None
 
 
-class Alarms(Section):
-    """Who hears of an alarm, by severity. Each address confirms by e-mail once."""
+class Route(Section):
+    """How one severity reaches people; {} is nobody."""
 
-    critical: tuple[EmailAddress, ...] = Field(description="Wakes somebody up.")
-    warning: tuple[EmailAddress, ...] = Field(description="Is looked at on the next working day.")
-    info: tuple[EmailAddress, ...] = Field(default=(), description="Is there to be looked up.")
+    email: Annotated[tuple[EmailAddress, ...], AfterValidator(_no_repetition)] = Field(
+        default=(), description="Each address confirms once, by a link that AWS sends it."
+    )
+    slack_channel: str | None = Field(
+        default=None, pattern=r"^[CG][A-Z0-9]{8,20}$", description="Its id, not its name.", examples=["C0123ABCDEF"]
+    )
+    webhook_secret: SecretName | None = Field(
+        default=None,
+        description="Name of the Secrets Manager secret that holds an HTTPS URL, which is told as SNS tells: "
+        "PagerDuty's integration for CloudWatch, for instance; never the URL itself.",
+    )
+
+
+class Alarms(Section):
+    """Who hears of an alarm, by severity."""
+
+    critical: Route = Field(description="Wakes somebody up.")
+    warning: Route = Field(description="Is looked at on the next working day.")
+    info: Route = Field(default=Route(), description="Is there to be looked up.")
+    slack_workspace: str | None = Field(
+        default=None,
+        pattern=r"^T[A-Z0-9]{8,20}$",
+        description="Its id; somebody lets AWS into it once (Amazon Q Developer in chat applications).",
+        examples=["T0123ABCDEF"],
+    )
 
 
 class Delivery(Section):

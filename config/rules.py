@@ -10,7 +10,7 @@ from ipaddress import IPv4Network
 
 from config import previews
 from config.instances import connections
-from config.model import FARGATE_MEMORY, Environment, Service
+from config.model import FARGATE_MEMORY, Environment, Route, Service
 from config.plans import CACHE, CUSTOM_WAF, DDOS, LATE_TRANSFORM, MANAGED_WAF, PLANS, RATE_LIMIT
 
 
@@ -94,9 +94,9 @@ def hostnames_have_an_edge_certificate(environment: Environment) -> Iterator[Con
 
 
 def whoever_owns_the_zone_is_told(environment: Environment) -> Iterator[Contradiction]:
-    if environment.cloudflare.zone is not None and not environment.alarms.critical:
+    if environment.cloudflare.zone is not None and not environment.alarms.critical.email:
         expected = "at least one address where the table [cloudflare.zone] is: Cloudflare's own notifications go there"
-        yield Contradiction("alarms.critical", expected)
+        yield Contradiction("alarms.critical.email", expected)
 
 
 def rules_by_phase(environment: Environment) -> dict[str, int]:
@@ -299,12 +299,21 @@ def kept_data_survives_a_zone(environment: Environment) -> Iterator[Contradictio
 def kept_data_is_watched(environment: Environment) -> Iterator[Contradiction]:
     if environment.protection.data == "keep":
         for severity in ("critical", "warning"):
-            if not getattr(environment.alarms, severity):
-                yield Contradiction(f"alarms.{severity}", "at least one address while protection.data is keep")
+            route: Route = getattr(environment.alarms, severity)
+            if not (route.email or route.slack_channel or route.webhook_secret):
+                yield Contradiction(f"alarms.{severity}", "at least one way to people while protection.data is keep")
+
+
+def slack_is_let_in(environment: Environment) -> Iterator[Contradiction]:
+    alarms = environment.alarms
+    channels = [route.slack_channel for route in (alarms.critical, alarms.warning, alarms.info)]
+    if any(channels) and alarms.slack_workspace is None:
+        yield Contradiction("alarms.slack_workspace", "the id of the workspace whose channels are told")
 
 
 RULES: tuple[Rule, ...] = (
     zones_belong_to_the_region,
+    slack_is_let_in,
     network_has_room,
     endpoints_come_in_working_sets,
     hostnames_are_in_the_zone,

@@ -28,6 +28,7 @@ from rehearsal.upstash.simulator import API_KEY, EMAIL
 from rehearsal.upstash.simulator import Simulator as UpstashSimulator
 
 TOKEN = "what-stands-for-a-cloudflare-token-here"  # noqa: S105
+WEBHOOK = "https://127.0.0.1:9/what-stands-for-a-webhook-here"
 _PASSWORD = "what-stands-for-a-password-here"  # noqa: S105
 
 
@@ -104,6 +105,9 @@ class Account:
                 secrets[instance.external.url_secret] = self.external_redis
         if sentry := self.environment.sentry:
             secrets[sentry.token_secret] = json.dumps({"token": SENTRY_TOKEN, "url": self.sentry_url})
+        for route in (alarms := self.environment.alarms).critical, alarms.warning, alarms.info:
+            if route.webhook_secret is not None:
+                secrets[route.webhook_secret] = WEBHOOK
         if amplify := self.environment.frontend.amplify:
             secrets[amplify.access_token_secret] = "what stands for a GitHub token here"
         for name, value in secrets.items():

@@ -143,7 +143,7 @@ class EdgeStack(EnvironmentStack):
             self,
             "Notifications",
             provider=provider,
-            emails=environment.alarms.critical,
+            emails=environment.alarms.critical.email,
             zone=environment.domains.zone,
             counts_origin_errors=plan.name == "enterprise",
         )

@@ -17,7 +17,7 @@ from infra_constructs.cloudflare.provider import CloudflareProvider, CloudflareT
 from infra_constructs.cluster import Cluster
 from infra_constructs.load_balancer import LoadBalancer
 from infra_constructs.origin_lock import OriginLock
-from infra_constructs.topics import AlarmTopics
+from infra_constructs.topics import AlarmTopics, Route
 from stacks.base import EnvironmentStack
 from stacks.network import NetworkExports
 from stacks.retention import retention_of
@@ -94,11 +94,17 @@ class PlatformStack(EnvironmentStack):
         topics = AlarmTopics(
             self,
             "Alarms",
-            subscribers={
-                Severity.CRITICAL: environment.alarms.critical,
-                Severity.WARNING: environment.alarms.warning,
-                Severity.INFO: environment.alarms.info,
+            routes={
+                severity: Route(
+                    email=route.email, slack_channel=route.slack_channel, webhook_secret=route.webhook_secret
+                )
+                for severity, route in {
+                    Severity.CRITICAL: environment.alarms.critical,
+                    Severity.WARNING: environment.alarms.warning,
+                    Severity.INFO: environment.alarms.info,
+                }.items()
             },
+            slack_workspace=environment.alarms.slack_workspace,
         )
         self.exports = PlatformExports(
             cluster=cluster.cluster,

@@ -1,8 +1,11 @@
-"""Three topics, one for each severity, that CloudWatch may really publish to."""
+"""Three topics, one for each severity, that CloudWatch may really publish to; and the ways from there to people."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import aws_cdk as cdk
+from aws_cdk import aws_chatbot as chatbot
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sns as sns
@@ -11,13 +14,32 @@ from constructs import Construct
 
 from infra_constructs.alarms import Severity
 
-_PUBLISHERS = ("cloudwatch.amazonaws.com", "events.amazonaws.com", "elasticache.amazonaws.com")
+_PUBLISHERS = (
+    "cloudwatch.amazonaws.com",
+    "events.amazonaws.com",
+    "elasticache.amazonaws.com",
+    "budgets.amazonaws.com",
+    "costalerts.amazonaws.com",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """How one severity reaches people."""
+
+    email: Sequence[str]
+    slack_channel: str | None
+    """Id."""
+    webhook_secret: str | None
+    """Name of the secret with the HTTPS URL."""
 
 
 class AlarmTopics(Construct):
     """`by_severity` is where alarms go. E-mail subscribers confirm once, by a link that AWS sends them."""
 
-    def __init__(self, scope: Construct, id_: str, *, subscribers: Mapping[Severity, Sequence[str]]) -> None:
+    def __init__(
+        self, scope: Construct, id_: str, *, routes: Mapping[Severity, Route], slack_workspace: str | None
+    ) -> None:
         super().__init__(scope, id_)
         # The AWS-managed key of SNS refuses CloudWatch, silently: the alarm goes off and nobody hears of it.
         key = kms.Key(
@@ -31,7 +53,8 @@ class AlarmTopics(Construct):
         own_account = {"StringEquals": {"aws:SourceAccount": cdk.Stack.of(self).account}}
         publishers = [iam.ServicePrincipal(name, conditions=own_account) for name in _PUBLISHERS]
         self.by_severity: dict[Severity, sns.Topic] = {}
-        for severity in Severity:
+        in_channel: defaultdict[str, list[sns.ITopic]] = defaultdict(list)
+        for severity, route in routes.items():
             topic = sns.Topic(
                 self,
                 severity.value.capitalize(),
@@ -42,6 +65,24 @@ class AlarmTopics(Construct):
             for publisher in publishers:
                 # Of the topic and, as it is encrypted, of its key.
                 topic.grant_publish(publisher)
-            for address in subscribers[severity]:
+            for address in route.email:
                 topic.add_subscription(subscriptions.EmailSubscription(address))
+            if route.webhook_secret is not None:
+                # Whoever has the URL may page: CloudFormation reads it, no template holds it.
+                url = cdk.SecretValue.secrets_manager(route.webhook_secret).unsafe_unwrap()
+                topic.add_subscription(subscriptions.UrlSubscription(url, protocol=sns.SubscriptionProtocol.HTTPS))
+            if route.slack_channel is not None:
+                in_channel[route.slack_channel].append(topic)
             self.by_severity[severity] = topic
+        for channel, topics in in_channel.items():
+            assert slack_workspace is not None, "the configuration has seen to it"
+            chatbot.SlackChannelConfiguration(
+                self,
+                f"Slack{channel}",
+                slack_channel_configuration_name=f"{cdk.Stack.of(self).stack_name}-{channel}",
+                slack_workspace_id=slack_workspace,
+                slack_channel_id=channel,
+                notification_topics=topics,
+                # Whatever the channel's members may ask for: graphs, and nothing else.
+                guardrail_policies=[iam.ManagedPolicy.from_aws_managed_policy_name("CloudWatchReadOnlyAccess")],
+            )

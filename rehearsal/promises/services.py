@@ -102,8 +102,10 @@ def subscribers(account: Account) -> str:
         )
         counts.append(len(sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]))
     alarms = account.environment.alarms
-    require(sorted(counts) == sorted(map(len, (alarms.critical, alarms.warning, alarms.info))), f"{counts}")
-    return f"3 topics, encrypted, {sum(counts)} addresses"
+    routes = (alarms.critical, alarms.warning, alarms.info)
+    wanted = [len(route.email) + (route.webhook_secret is not None) for route in routes]
+    require(sorted(counts) == sorted(wanted), f"{counts}")
+    return f"3 topics, encrypted, {sum(counts)} subscriptions"
 
 
 def github_roles(account: Account) -> str:
