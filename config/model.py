@@ -387,6 +387,16 @@ class Previews(Section):
     hours: int = Field(ge=1, le=336, description="Ends this long after the last push, whatever else happens.")
 
 
+class Costs(Section):
+    """What the environment may cost, by the tag that all of its resources have."""
+
+    monthly_usd: int = Field(
+        ge=1,
+        le=1_000_000,
+        description="Of AWS. Told when a month will end above it, and when one day is unlike others.",
+    )
+
+
 class Protection(Section):
     """What happens to data when its stack is destroyed."""
 
@@ -416,6 +426,7 @@ class Environment(Section):
         examples=["registry.example.com/library/node:24-alpine"],
     )
     alarms: Alarms
+    costs: Costs
     delivery: Delivery
     sentry: Sentry | None = Field(default=None, description="Without it, errors are in the logs only.")
     previews: Previews | None = Field(default=None, description="Only where the data is disposable.")

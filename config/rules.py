@@ -106,7 +106,7 @@ def rules_by_phase(environment: Environment) -> dict[str, int]:
     return {
         CACHE: 1,
         LATE_TRANSFORM: 1,
-        CUSTOM_WAF: 3 if plan.super_bot_fight_mode else 2,
+        CUSTOM_WAF: 4 if plan.super_bot_fight_mode else 2,
         RATE_LIMIT: len(environment.cloudflare.rate_limits),
         MANAGED_WAF: 2 if owns_zone and plan.managed_waf else 0,
         DDOS: 1 if owns_zone else 0,

@@ -50,6 +50,7 @@ class EdgeStack(EnvironmentStack):
             self,
             "Firewall",
             provider=provider,
+            check_pass=platform.check_pass,
             adopt=settings.adopt,
             props=FirewallProps(
                 site=domains.site,
@@ -113,7 +114,7 @@ class EdgeStack(EnvironmentStack):
             token=token,
             memory=self.edge_memory,
             environment=self.environment_name,
-            secrets=[data.media_access.user_agent],
+            secrets=[data.media_access.user_agent, platform.check_pass],
         )
         self.exports = EdgeExports(drift=drift.handler, rotation=rotation.handler)
 

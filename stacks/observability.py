@@ -1,13 +1,24 @@
 """What is watched, and who hears of it."""
 
 import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch as cloudwatch
 
 from config import Environment
 from config.instances import connections, memory_gib
+from infra_constructs.alarms import Severity
+from infra_constructs.checks import Checks
+from infra_constructs.database_backups import BackupWatch
+from infra_constructs.incident import Incident
+from infra_constructs.watch.checks import CheckAlarms
+from infra_constructs.watch.costs import Costs
 from infra_constructs.watch.database import DatabaseAlarms
 from infra_constructs.watch.edge import EdgeAlarms
 from infra_constructs.watch.entrance import LoadBalancerAlarms, NatAlarms
+from infra_constructs.watch.events import CrashedTasks, DatabaseEvents, DeploymentEvents
+from infra_constructs.watch.functions import FunctionAlarms
+from infra_constructs.watch.media import MediaAlarms
 from infra_constructs.watch.services import ServiceAlarms
+from infra_runtime.checks import Target
 from stacks.base import EnvironmentStack
 from stacks.data import DataExports
 from stacks.edge import EdgeExports
@@ -31,9 +42,19 @@ class ObservabilityStack(EnvironmentStack):
         services: dict[str, ServiceExports],
         edge: EdgeExports,
     ) -> None:
-        super().__init__(scope, id_, environment=environment, description="Alarms")
+        super().__init__(scope, id_, environment=environment, description="Alarms, checks from outside, dashboard")
         topics = platform.topics
-        DatabaseAlarms(
+        backups = BackupWatch(self, "Backups", environment=self.environment_name, database=data.database.instance)
+        checks = Checks(
+            self,
+            "Checks",
+            environment=self.environment_name,
+            targets=_targets(environment),
+            media=environment.domains.media,
+            bucket=data.media,
+            check_pass=platform.check_pass,
+        )
+        database = DatabaseAlarms(
             self,
             "Database",
             database=data.database.instance,
@@ -41,29 +62,72 @@ class ObservabilityStack(EnvironmentStack):
             connections=connections(environment.database.instance),
             storage_gib=environment.database.storage_gib,
             rotation=data.logins.rotation.function,
-            topics=topics,
-        )
-        LoadBalancerAlarms(self, "LoadBalancer", balancer=platform.load_balancer.balancer, topics=topics)
-        NatAlarms(self, "Nat", gateways=network.nat_gateways, topics=topics)
-        EdgeAlarms(
-            self,
-            "Edge",
             environment=self.environment_name,
-            functions={
-                "edge-ranges": network.cloudflare_ranges.function,
-                "edge-media-access": data.media_access.handler.function,
-                "edge-origin-lock": platform.origin_lock.handler.function,
-                "edge-user-agent": edge.rotation.function,
-                "edge-drift": edge.drift.function,
-            },
             topics=topics,
         )
+        entrance = LoadBalancerAlarms(self, "LoadBalancer", balancer=platform.load_balancer.balancer, topics=topics)
+        NatAlarms(self, "Nat", gateways=network.nat_gateways, topics=topics)
+        keepers = {
+            "edge-ranges": network.cloudflare_ranges.function,
+            "edge-media-access": data.media_access.handler.function,
+            "edge-origin-lock": platform.origin_lock.handler.function,
+            "edge-user-agent": edge.rotation.function,
+            "edge-drift": edge.drift.function,
+        }
+        EdgeAlarms(self, "Edge", environment=self.environment_name, functions=keepers, topics=topics)
+        seen = CheckAlarms(
+            self,
+            "CheckAlarms",
+            environment=self.environment_name,
+            checks=[each.name for each in checks.targets],
+            topics=topics,
+        )
+        MediaAlarms(self, "Media", bucket=environment.media.bucket, topics=topics)
+        FunctionAlarms(
+            self,
+            "Functions",
+            functions=[
+                *keepers.values(),
+                data.logins.rotation.function,
+                backups.handler.function,
+                checks.handler.function,
+            ],
+            topics=topics,
+        )
+        DatabaseEvents(self, "DatabaseEvents", database=data.database.instance, topics=topics)
+        DeploymentEvents(self, "DeploymentEvents", stacks=self.stack_called(""), topics=topics)
+        CrashedTasks(self, "CrashedTasks", cluster=platform.cluster, topics=topics)
+        Costs(
+            self,
+            "Costs",
+            environment=self.environment_name,
+            monthly_usd=environment.costs.monthly_usd,
+            topic=topics[Severity.WARNING],
+        )
+        symptoms: list[cloudwatch.IAlarm] = [*seen.failed.values(), *entrance.alarms.values()]
         for name, service in services.items():
-            ServiceAlarms(
+            alarms = ServiceAlarms(
                 self,
                 name.capitalize(),
                 cluster=platform.cluster,
                 service_name=service.service.service_name,
                 target_groups=service.target_groups,
                 topics=topics,
-            )
+            ).alarms
+            symptoms += [alarms["Down"], alarms["TasksMissing"], self._known_by_name(name, service.errors_alarm)]
+        causes = [database.alarms["Storage"], database.alarms["Connections"]]
+        Incident(self, "Incident", symptoms=symptoms, causes=causes, topics=topics)
+
+    def _known_by_name(self, service: str, alarm: str) -> cloudwatch.IAlarm:
+        """An alarm of an earlier stack, without an export."""
+        arn = f"arn:aws:cloudwatch:{self.region}:{self.account}:alarm:{alarm}"
+        return cloudwatch.Alarm.from_alarm_arn(self, f"{service.capitalize()}Errors", arn)
+
+
+def _targets(environment: Environment) -> list[Target]:
+    """What users ask for, besides media. The site's first page, whoever serves it."""
+    domains = environment.domains
+    return [
+        Target("site", f"https://{domains.site}/", needs_pass=True),
+        Target("api", f"https://{domains.api}{environment.api.health_path}"),
+    ]

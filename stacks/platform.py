@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import aws_cdk as cdk
 from aws_cdk import aws_ecs as ecs
+from aws_cdk import aws_secretsmanager as secretsmanager
 
 from config import Environment
 from config.plans import PLANS
@@ -11,6 +12,7 @@ from config.previews import every_host
 from config.rules import rules_by_phase
 from infra_constructs.alarms import Severity, Topics
 from infra_constructs.certificate import ValidatedCertificate
+from infra_constructs.checks import CheckPass
 from infra_constructs.cloudflare import zone_settings
 from infra_constructs.cloudflare.preflight import Preflight
 from infra_constructs.cloudflare.provider import CloudflareProvider, CloudflareToken
@@ -18,6 +20,7 @@ from infra_constructs.cluster import Cluster
 from infra_constructs.load_balancer import LoadBalancer
 from infra_constructs.origin_lock import OriginLock
 from infra_constructs.topics import AlarmTopics, Route
+from infra_constructs.watch.certificates import CertificateAlarms
 from stacks.base import EnvironmentStack
 from stacks.network import NetworkExports
 from stacks.retention import retention_of
@@ -32,6 +35,8 @@ class PlatformExports:
     origin_lock: OriginLock
     cloudflare: CloudflareProvider
     topics: Topics
+    check_pass: secretsmanager.ISecret
+    """What lets our own checks past the challenge of bots."""
 
 
 class PlatformStack(EnvironmentStack):
@@ -106,10 +111,12 @@ class PlatformStack(EnvironmentStack):
             },
             slack_workspace=environment.alarms.slack_workspace,
         )
+        CertificateAlarms(self, "CertificateAlarms", certificate=certificate.certificate, topics=topics.by_severity)
         self.exports = PlatformExports(
             cluster=cluster.cluster,
             load_balancer=balancer,
             origin_lock=lock,
             cloudflare=cloudflare,
             topics=topics.by_severity,
+            check_pass=CheckPass(self, "CheckPass").secret,
         )

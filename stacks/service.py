@@ -62,6 +62,8 @@ class ServiceExports:
     task_roles: list[iam.IRole]
     """Of all that runs the application's own code with its settings."""
     target_groups: list[elbv2.ApplicationTargetGroup]
+    errors_alarm: str
+    """Name of the alarm about its errors."""
 
 
 def add_service(
@@ -110,6 +112,7 @@ def add_service(
         service=built.service,
         task_roles=[built.task_definition.task_role, one_off.task.definition.task_role],
         target_groups=[built.blue, built.green],
+        errors_alarm=alarms.names(prefix)[0],
     )
 
 

@@ -72,6 +72,12 @@ class AlarmSpec:
     missing: Missing
     recovery: Severity | None = None
     """Who hears that it is over; None is whoever heard that it began."""
+    in_incident: bool = False
+    """`infra_constructs.incident` pages, once for all of its alarms; this one is then told as info."""
+
+    @property
+    def told_as(self) -> Severity:
+        return Severity.INFO if self.in_incident else self.severity
 
 
 class ImplausibleAlarm(Exception):
@@ -96,9 +102,7 @@ def add_alarm(
         scope,
         id_,
         alarm_name=physical_name,
-        alarm_description=(
-            f"{spec.severity.upper()}: {spec.means} Threshold: {threshold}. Runbook: docs/runbooks/{spec.runbook}.md"
-        ),
+        alarm_description=description(spec.severity, f"{spec.means} Threshold: {threshold}.", runbook=spec.runbook),
         metric=spec.metric,
         threshold=threshold.value,
         comparison_operator=operator.LESS_THAN_THRESHOLD if threshold.below else operator.GREATER_THAN_THRESHOLD,
@@ -106,6 +110,21 @@ def add_alarm(
         datapoints_to_alarm=threshold.breaches,
         treat_missing_data=_TREAT[spec.missing],
     )
-    alarm.add_alarm_action(actions.SnsAction(topics[spec.severity]))
-    alarm.add_ok_action(actions.SnsAction(topics[spec.recovery or spec.severity]))
+    tell(alarm, topics, spec.told_as, recovery=spec.recovery)
     return alarm
+
+
+def add_alarms(scope: Construct, specs: Mapping[str, AlarmSpec], *, topics: Topics) -> dict[str, cloudwatch.Alarm]:
+    """By the same names, which are their ids. Raises `ImplausibleAlarm`."""
+    return {name: add_alarm(scope, name, topics=topics, spec=spec) for name, spec in specs.items()}
+
+
+def description(severity: Severity, means: str, *, runbook: str) -> str:
+    """What stands in the message."""
+    return f"{severity.upper()}: {means} Runbook: docs/runbooks/{runbook}.md"
+
+
+def tell(alarm: cloudwatch.AlarmBase, topics: Topics, severity: Severity, *, recovery: Severity | None = None) -> None:
+    """When it goes off, and when it is over."""
+    alarm.add_alarm_action(actions.SnsAction(topics[severity]))
+    alarm.add_ok_action(actions.SnsAction(topics[recovery or severity]))

@@ -12,6 +12,9 @@ from infra_constructs.media_access import MediaAccess
 from infra_constructs.memory import Memory
 from infra_constructs.retention import Retention
 
+# Name of the filter over all objects; without it, S3 counts neither requests nor bytes.
+REQUEST_METRICS = "EntireBucket"
+
 
 @dataclass(frozen=True, kw_only=True)
 class MediaProps:
@@ -36,6 +39,7 @@ class Media(Construct):
             bucket=self.bucket,
             memory=memory,
             is_disposable=not (props.adopt or props.retention.is_kept),
+            request_metrics=REQUEST_METRICS if props.adopt else None,
         )
         if created is not None:
             self.access.resource.node.add_dependency(created)
@@ -59,6 +63,7 @@ class Media(Construct):
                 )
             ],
             removal_policy=props.retention.objects,
+            metrics=[s3.BucketMetrics(id=REQUEST_METRICS)],
         )
         acknowledge(
             bucket,

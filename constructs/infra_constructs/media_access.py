@@ -16,7 +16,17 @@ _LETTERS = 48
 class MediaAccess(Construct):
     """The only writer of the bucket's policy. CloudFormation's would put an old user agent, or none, back."""
 
-    def __init__(self, scope: Construct, id_: str, *, bucket: s3.IBucket, memory: Memory, is_disposable: bool) -> None:
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        bucket: s3.IBucket,
+        memory: Memory,
+        is_disposable: bool,
+        request_metrics: str | None,
+    ) -> None:
+        """`request_metrics` is the filter to set up, on a bucket that CloudFormation has not made."""
         super().__init__(scope, id_)
         self.user_agent = secretsmanager.Secret(
             self,
@@ -44,12 +54,20 @@ class MediaAccess(Construct):
         grant_policy_writing(self.handler, bucket=bucket, user_agent=self.user_agent)
         if is_disposable:
             self._grant_emptying(bucket)
+        if request_metrics is not None:
+            self.handler.role.add_to_policy(
+                iam.PolicyStatement(actions=["s3:PutMetricsConfiguration"], resources=[bucket.bucket_arn])
+            )
         properties = {"Bucket": bucket.bucket_name, "Secret": self.user_agent.secret_arn}
         self.resource = self.handler.resource(
             self,
             "Resource",
             kind="Custom::MediaAccess",
-            properties={**properties, "Disposable": str(is_disposable).lower()},
+            properties={
+                **properties,
+                "Disposable": str(is_disposable).lower(),
+                **({"RequestMetrics": request_metrics} if request_metrics else {}),
+            },
         )
         self.handler.run_every(
             cdk.Duration.minutes(10),

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from aws_cdk import aws_cloudwatch as cloudwatch
 
-from infra_runtime.metrics import EDGE, REDIS, Edge, Redis, unit_of
+from infra_runtime.metrics import CHECKS, DATABASE, EDGE, REDIS, Check, Database, Edge, Redis
 
 
 class Unit(StrEnum):
@@ -19,6 +19,9 @@ class Unit(StrEnum):
     SECONDS = "seconds"
     MILLISECONDS = "ms"
     BYTES = "bytes"
+    MINUTES = "minutes"
+    HOURS = "hours"
+    DAYS = "days"
     COUNT = "count"
 
 
@@ -28,9 +31,16 @@ _PLAUSIBLE = {
     Unit.SECONDS: (0.05, 60.0),
     Unit.MILLISECONDS: (1.0, 60_000.0),
     Unit.BYTES: (float(2**20), float(2**50)),
+    Unit.MINUTES: (1.0, 24 * 60.0),
+    Unit.HOURS: (1.0, 7 * 24.0),
+    Unit.DAYS: (1.0, 366.0),
     Unit.COUNT: (0.0, 1e6),
 }
-_OWN_UNITS = {"Milliseconds": Unit.MILLISECONDS, "Percent": Unit.PERCENT, "Bytes": Unit.BYTES, "Count": Unit.COUNT}
+# By the end of a name of our own, as CloudWatch's units know no minutes, hours or days.
+_OWN_UNITS = {
+    each.name.capitalize(): each for each in (Unit.MINUTES, Unit.HOURS, Unit.DAYS, Unit.MILLISECONDS, Unit.BYTES)
+}
+_OWN_UNITS |= {"Percent": Unit.PERCENT}
 _LEVELS = frozenset({"Average", "Minimum", "Maximum"})
 _ANY = _LEVELS | {"Sum"}
 _PERCENTILE = re.compile(r"p\d{1,2}(\.\d)?")
@@ -69,11 +79,22 @@ _AWS = {
     ("AWS/ElastiCache", "CurrConnections"): Known(Unit.COUNT),
     ("AWS/ElastiCache", "ReplicationLag"): Known(Unit.SECONDS),
     ("AWS/NATGateway", "ErrorPortAllocation"): Known(Unit.COUNT, _SUM),
+    ("AWS/RDS", "OldestReplicationSlotLag"): Known(Unit.BYTES),
     ("AWS/Lambda", "Errors"): Known(Unit.COUNT, _SUM),
+    ("AWS/Lambda", "Throttles"): Known(Unit.COUNT, _SUM),
+    ("AWS/Lambda", "Duration"): Known(Unit.MILLISECONDS, percentiles=True),
+    ("AWS/Events", "MatchedEvents"): Known(Unit.COUNT, _SUM),
+    ("AWS/CertificateManager", "DaysToExpiry"): Known(Unit.DAYS),
+    ("AWS/S3", "AllRequests"): Known(Unit.COUNT, _SUM),
+    ("AWS/S3", "4xxErrors"): Known(Unit.COUNT, _SUM),
+    ("AWS/S3", "5xxErrors"): Known(Unit.COUNT, _SUM),
+    ("AWS/S3", "BytesDownloaded"): Known(Unit.BYTES, _SUM),
 }
 _OWN = {
-    (namespace, name.value): Known(_OWN_UNITS[unit_of(name)], _ANY)
-    for namespace, names in ((EDGE, Edge), (REDIS, Redis))
+    (namespace, name.value): Known(
+        next((unit for end, unit in _OWN_UNITS.items() if name.value.endswith(end)), Unit.COUNT), _ANY
+    )
+    for namespace, names in ((EDGE, Edge), (REDIS, Redis), (CHECKS, Check), (DATABASE, Database))
     for name in names
 }
 KNOWN = _AWS | _OWN

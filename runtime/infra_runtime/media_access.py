@@ -55,6 +55,8 @@ def provide(request: Request, access: Access) -> Result:
     bucket, secret = request.properties["Bucket"], request.properties["Secret"]
     if request.kind != "Delete":
         converge(bucket, secret, access)
+        if metrics := request.properties.get("RequestMetrics"):
+            access.s3.put_bucket_metrics_configuration(Bucket=bucket, Id=metrics, MetricsConfiguration={"Id": metrics})
         return Result(bucket)
     try:
         _write(bucket, [*_statements(bucket), *_foreign(_read(bucket, access.s3))], access.s3)

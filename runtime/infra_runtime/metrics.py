@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
-EDGE, REDIS = "Infra/Edge", "Infra/Redis"
+EDGE, REDIS, CHECKS, DATABASE = "Infra/Edge", "Infra/Redis", "Infra/Checks", "Infra/Database"
 
 
 class Edge(StrEnum):
@@ -17,6 +17,7 @@ class Edge(StrEnum):
     FOREIGN_RULES = "ForeignRules"
     RANGES_ADDED = "RangesAdded"
     RANGES_REMOVED = "RangesRemoved"
+    CLIENT_CERTIFICATE_LEFT = "ClientCertificateDays"
 
 
 class Redis(StrEnum):
@@ -34,6 +35,21 @@ class Redis(StrEnum):
     CONNECTIONS = "ConnectionsPercent"
     STORAGE_USED = "StorageUsedPercent"
     BANDWIDTH_USED = "BandwidthUsedPercent"
+
+
+class Check(StrEnum):
+    """Of what users ask for, by Environment and Check."""
+
+    FAILED = "CheckFailed"
+    TIME = "CheckMilliseconds"
+
+
+class Database(StrEnum):
+    """Of the database, by Environment; deadlocks without, as a filter of its log counts them."""
+
+    RESTORE_POINT_AGE = "RestorePointMinutes"
+    SNAPSHOT_AGE = "SnapshotHours"
+    DEADLOCKS = "Deadlocks"
 
 
 # By the end of a metric's name, as CloudWatch calls it; whatever ends otherwise is counted.

@@ -19,6 +19,7 @@ from infra_runtime.cloudflare.client_certificates import ClientCertificates
 from infra_runtime.cloudflare.converge import converge
 from infra_runtime.cloudflare.credentials import api_from
 from infra_runtime.custom_resource import HalfDone, Request, Result, serve
+from infra_runtime.metrics import EDGE, Edge, emit
 from infra_runtime.secret_values import Secrets, deadline_of
 
 
@@ -70,7 +71,11 @@ def close(document: Mapping[str, Any], lock: Lock) -> None:
         authority = Authority.create(document["owner"], now=lock.now)
         lock.secrets_manager.put_secret_value(SecretId=document["secret"], SecretString=authority.dump())
     _publish(document, authority, lock)
-    converge(lock.api, ClientCertificates(lock.api, zone.id, document, authority, lock.now), present=True)
+    certificates = ClientCertificates(lock.api, zone.id, document, authority, lock.now)
+    converge(lock.api, certificates, present=True)
+    if (until := certificates.until()) is not None:
+        left = {Edge.CLIENT_CERTIFICATE_LEFT.value: float((until - lock.now).days)}
+        emit(EDGE, {"Environment": document["owner"]}, left)
 
 
 def _authority(document: Mapping[str, Any], lock: Lock) -> Authority | None:

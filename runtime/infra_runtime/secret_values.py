@@ -5,14 +5,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-REFERENCE = "$secret"
+REFERENCE, TEXT = "$secret", "$text"
 # For the answer to CloudFormation, when everything else took too long.
 _RESERVE_SECONDS = 15
 
 
 @dataclass(frozen=True)
 class Secrets:
-    """A reference in a declaration is {"$secret": id of the secret}; in its place comes the secret's current value."""
+    """A reference in a declaration is {"$secret": id of the secret}; in its place comes the secret's current value.
+
+    Within a text: {"$text": [part, reference, part]}.
+    """
 
     manager: Any
     known: set[str] = field(default_factory=set, repr=False)
@@ -38,6 +41,9 @@ class Secrets:
                     if missing_is_fine:
                         return None
                     raise
+            if set(node) == {TEXT}:
+                parts = [self.resolve(part, missing_is_fine=missing_is_fine) for part in node[TEXT]]
+                return None if None in parts else "".join(parts)
             return {key: self.resolve(value, missing_is_fine=missing_is_fine) for key, value in node.items()}
         if isinstance(node, list):
             return [self.resolve(each, missing_is_fine=missing_is_fine) for each in node]

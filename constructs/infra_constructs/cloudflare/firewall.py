@@ -3,10 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
-from infra_constructs.cloudflare.provider import CloudflareProvider
+from infra_constructs.cloudflare.provider import SECRET, TEXT, CloudflareProvider
 from infra_constructs.cloudflare.rules import PhaseRules, Rule, host_is, hosts_are
+from infra_runtime.checks import PASS_HEADER
 
 CUSTOM_PHASE = "http_request_firewall_custom"
 RATE_PHASE = "http_ratelimit"
@@ -44,10 +46,19 @@ class Firewall(Construct):
     """Custom rules, first to last: blocked ones first, then who is let off the bots' challenge."""
 
     def __init__(
-        self, scope: Construct, id_: str, *, provider: CloudflareProvider, adopt: bool, props: FirewallProps
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        provider: CloudflareProvider,
+        check_pass: secretsmanager.ISecret,
+        adopt: bool,
+        props: FirewallProps,
     ) -> None:
         super().__init__(scope, id_)
-        PhaseRules(self, "Custom", provider=provider, phase=CUSTOM_PHASE, adopt=adopt, rules=_custom(props))
+        check_pass.grant_read(provider.handler.role)
+        rules = _custom(props, check_pass=check_pass)
+        PhaseRules(self, "Custom", provider=provider, phase=CUSTOM_PHASE, adopt=adopt, rules=rules)
         if props.rate_limits:
             PhaseRules(
                 self,
@@ -59,7 +70,7 @@ class Firewall(Construct):
             )
 
 
-def _custom(props: FirewallProps) -> Sequence[Rule]:
+def _custom(props: FirewallProps, *, check_pass: secretsmanager.ISecret) -> Sequence[Rule]:
     apis = [props.api, *props.previewed_apis]
     ours = hosts_are([props.site, *apis, props.media, *props.previewed_sites])
     probed = " or ".join(f'lower(http.request.uri.path) contains "{each}"' for each in _PROBED)
@@ -78,15 +89,23 @@ def _custom(props: FirewallProps) -> Sequence[Rule]:
         ),
     ]
     if props.bots_are_challenged:
-        rules.append(
+        shown = f'any(http.request.headers["{PASS_HEADER}"][*] eq "'
+        rules += [
             Rule(
                 name="api-is-for-programs",
                 description="Whoever uses the API is a program: no challenge, but every other rule",
                 expression=hosts_are(apis),
                 action="skip",
                 parameters={"phases": ["http_request_sbfm"]},
-            )
-        )
+            ),
+            Rule(
+                name="own-checks",
+                description="Our own look at the site, each minute, is a program, too",
+                expression={TEXT: [f"({host_is(props.site)}) and {shown}", {SECRET: check_pass.secret_arn}, '")']},
+                action="skip",
+                parameters={"phases": ["http_request_sbfm"]},
+            ),
+        ]
     return rules
 
 

@@ -10,7 +10,8 @@ from constructs import Construct, IConstruct
 from infra_constructs.function import RuntimeFunction
 from infra_constructs.memory import Memory
 
-SECRET = "$secret"  # noqa: S105  (the key of a reference, not a secret)
+# Keys of references to a secret, as infra_runtime.secret_values reads them.
+SECRET, TEXT = "$secret", "$text"
 
 
 class CloudflareToken:

@@ -16,7 +16,8 @@ class Rule:
     name: str
     """Ours are known by owner and name: another name is another rule."""
     description: str
-    expression: str
+    expression: str | Mapping[str, Any]
+    """Text, or a reference to one with a secret in it."""
     action: str
     parameters: Mapping[str, Any] | None = None
     rate_limit: Mapping[str, Any] | None = None

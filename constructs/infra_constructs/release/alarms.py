@@ -40,6 +40,7 @@ class ReleaseAlarms(Construct):
                 runbook="service-errors",
                 means="More than one request in twenty fails with a 5xx from the service.",
                 severity=Severity.CRITICAL,
+                in_incident=True,
                 metric=_error_percentage(target_groups),
                 threshold=Threshold(value=5, unit="% of requests", breaches=2, periods=3),
                 missing=Missing.IS_GOOD,

@@ -3,13 +3,15 @@
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
 from aws_cdk import aws_rds as rds
 from constructs import Construct
 
-from infra_constructs.alarms import AlarmSpec, Missing, Severity, Threshold, Topics, add_alarm
+from infra_constructs.alarms import AlarmSpec, Missing, Severity, Threshold, Topics, add_alarms
+from infra_runtime.metrics import DATABASE, Database
 
 _GIB = 2**30
-_PERIOD = cdk.Duration.minutes(5)
+_PERIOD, _MINUTE = cdk.Duration.minutes(5), cdk.Duration.minutes(1)
 _CONNECTIONS_SHARE = 0.7
 
 
@@ -26,14 +28,27 @@ class DatabaseAlarms(Construct):
         connections: int,
         storage_gib: int,
         rotation: lambda_.IFunction,
+        environment: str,
         topics: Topics,
     ) -> None:
         super().__init__(scope, id_)
+        deadlocks = logs.MetricFilter(
+            self,
+            "DeadlocksInLog",
+            # RDS has no metric of it for PostgreSQL; PostgreSQL itself writes a line for each.
+            log_group=logs.LogGroup.from_log_group_name(
+                self, "Log", f"/aws/rds/instance/{database.instance_identifier}/postgresql"
+            ),
+            filter_pattern=logs.FilterPattern.literal('"deadlock detected"'),
+            metric_namespace=DATABASE,
+            metric_name=Database.DEADLOCKS.value,
+        )
         specs = {
             "Storage": AlarmSpec(
                 runbook="database-storage",
                 means="The database is about to run out of storage and then accepts no more writes.",
                 severity=Severity.CRITICAL,
+                in_incident=True,
                 metric=_metric(database, "FreeStorageSpace", "Minimum"),
                 # RDS enlarges the storage itself at ten per cent left; below five it has not managed to.
                 threshold=Threshold(
@@ -63,10 +78,48 @@ class DatabaseAlarms(Construct):
                 runbook="database-connections",
                 means="New requests will soon find no database connection.",
                 severity=Severity.CRITICAL,
-                metric=_metric(database, "DatabaseConnections", "Maximum"),
+                in_incident=True,
+                metric=_metric(database, "DatabaseConnections", "Maximum", _MINUTE),
                 threshold=Threshold(
-                    value=float(int(connections * _CONNECTIONS_SHARE)), unit="connections", breaches=2, periods=3
+                    value=float(int(connections * _CONNECTIONS_SHARE)), unit="connections", breaches=3, periods=5
                 ),
+                missing=Missing.IS_BAD,
+            ),
+        }
+        specs |= {
+            "Deadlocks": AlarmSpec(
+                runbook="database-deadlocks",
+                means="The database ends transactions that wait for each other; users see errors.",
+                severity=Severity.WARNING,
+                metric=deadlocks.metric(period=_PERIOD, statistic="Sum"),
+                threshold=Threshold(value=1, unit="deadlocks in 5 minutes", breaches=3, periods=6),
+                missing=Missing.IS_GOOD,
+            ),
+            "ReplicationSlot": AlarmSpec(
+                runbook="database-replication-lag",
+                means="A reader of the database's changes has stopped; what it has not read fills the storage.",
+                severity=Severity.WARNING,
+                metric=_metric(database, "OldestReplicationSlotLag", "Maximum"),
+                threshold=Threshold(value=storage_gib * _GIB * 0.1, unit="bytes behind", breaches=3, periods=3),
+                # There is none, most of the time.
+                missing=Missing.IS_GOOD,
+            ),
+            "RestorePoint": AlarmSpec(
+                runbook="database-backups",
+                means="What is written now could not be restored: the database's log is not being saved.",
+                severity=Severity.WARNING,
+                metric=_backup(environment, Database.RESTORE_POINT_AGE),
+                # RDS saves it every five minutes.
+                threshold=Threshold(value=30, unit="minutes", breaches=2, periods=3),
+                missing=Missing.IS_BAD,
+            ),
+            "Snapshot": AlarmSpec(
+                runbook="database-backups",
+                means="There was no daily backup of the database; a restore takes longer with each day.",
+                severity=Severity.WARNING,
+                metric=_backup(environment, Database.SNAPSHOT_AGE),
+                # A day, the hour of its window, and the hours that a large one takes.
+                threshold=Threshold(value=30, unit="hours", breaches=3, periods=3),
                 missing=Missing.IS_BAD,
             ),
         }
@@ -78,9 +131,20 @@ class DatabaseAlarms(Construct):
             threshold=Threshold(value=0, unit="failed steps", breaches=1, periods=1),
             missing=Missing.IS_GOOD,
         )
-        for name, spec in specs.items():
-            add_alarm(self, name, topics=topics, spec=spec)
+        self.alarms = add_alarms(self, specs, topics=topics)
 
 
-def _metric(database: rds.IDatabaseInstance, name: str, statistic: str) -> cloudwatch.Metric:
-    return database.metric(name, period=_PERIOD, statistic=statistic)
+def _metric(
+    database: rds.IDatabaseInstance, name: str, statistic: str, period: cdk.Duration = _PERIOD
+) -> cloudwatch.Metric:
+    return database.metric(name, period=period, statistic=statistic)
+
+
+def _backup(environment: str, name: Database) -> cloudwatch.Metric:
+    return cloudwatch.Metric(
+        namespace=DATABASE,
+        metric_name=name.value,
+        dimensions_map={"Environment": environment},
+        period=_PERIOD,
+        statistic="Maximum",
+    )

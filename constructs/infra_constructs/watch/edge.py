@@ -45,13 +45,13 @@ class EdgeAlarms(Construct):
             )
             add_alarm(self, "".join(part.capitalize() for part in runbook.split("-")), topics=topics, spec=spec)
 
-        def published(name: Edge, hours: int) -> cloudwatch.Metric:
+        def published(name: Edge, hours: int, statistic: str = "Maximum") -> cloudwatch.Metric:
             return cloudwatch.Metric(
                 namespace=EDGE,
                 metric_name=name.value,
                 dimensions_map={"Environment": environment},
                 period=cdk.Duration.hours(hours),
-                statistic="Maximum",
+                statistic=statistic,
             )
 
         changes = {
@@ -68,6 +68,16 @@ class EdgeAlarms(Construct):
                 missing=Missing.IS_IGNORED,
             )
             add_alarm(self, id_of_alarm, topics=topics, spec=spec)
+        spec = AlarmSpec(
+            runbook="edge-client-certificate",
+            means="Cloudflare's client certificate was not renewed; when it ends, only an exception lets it in.",
+            severity=Severity.WARNING,
+            metric=published(Edge.CLIENT_CERTIFICATE_LEFT, 24, "Minimum"),
+            threshold=Threshold(value=90, unit="days", breaches=1, periods=1, below=True),
+            # The function that renews it has an alarm of its own.
+            missing=Missing.IS_IGNORED,
+        )
+        add_alarm(self, "ClientCertificate", topics=topics, spec=spec)
         spec = AlarmSpec(
             runbook="edge-ranges-changed",
             means="Cloudflare connects from new addresses; they were let in.",

@@ -5,7 +5,7 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_elasticloadbalancingv2 as elbv2
 from constructs import Construct
 
-from infra_constructs.alarms import AlarmSpec, Missing, Severity, Threshold, Topics, add_alarm
+from infra_constructs.alarms import AlarmSpec, Missing, Severity, Threshold, Topics, add_alarm, add_alarms
 
 _PERIOD = cdk.Duration.minutes(1)
 
@@ -20,6 +20,7 @@ class LoadBalancerAlarms(Construct):
                 runbook="load-balancer-errors",
                 means="Requests fail before they reach a service.",
                 severity=Severity.CRITICAL,
+                in_incident=True,
                 metric=balancer.metrics.http_code_elb(elbv2.HttpCodeElb.ELB_5XX_COUNT, period=_PERIOD, statistic="Sum"),
                 threshold=Threshold(value=20, unit="responses a minute", breaches=3, periods=5),
                 missing=Missing.IS_GOOD,
@@ -28,13 +29,13 @@ class LoadBalancerAlarms(Construct):
                 runbook="load-balancer-rejects",
                 means="The load balancer is at its connection limit and turns users away.",
                 severity=Severity.CRITICAL,
+                in_incident=True,
                 metric=balancer.metrics.rejected_connection_count(period=_PERIOD, statistic="Sum"),
                 threshold=Threshold(value=0, unit="connections a minute", breaches=2, periods=5),
                 missing=Missing.IS_GOOD,
             ),
         }
-        for name, spec in specs.items():
-            add_alarm(self, name, topics=topics, spec=spec)
+        self.alarms = add_alarms(self, specs, topics=topics)
 
 
 class NatAlarms(Construct):

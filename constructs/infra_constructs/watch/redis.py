@@ -4,7 +4,7 @@ import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 
-from infra_constructs.alarms import AlarmSpec, Missing, Severity, Threshold, Topics, add_alarm
+from infra_constructs.alarms import AlarmSpec, Missing, Severity, Threshold, Topics, add_alarms
 from infra_runtime.metrics import REDIS, Redis
 
 # As infra_runtime.redis.monitor publishes them: twice a minute, and every five minutes for what is in it.
@@ -108,5 +108,4 @@ class RedisAlarms(Construct):
                     missing=Missing.IS_IGNORED,
                 ),
             }
-        for name, spec in specs.items():
-            add_alarm(self, name, topics=topics, spec=spec)
+        self.alarms = add_alarms(self, specs, topics=topics)

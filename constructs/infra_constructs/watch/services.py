@@ -6,7 +6,7 @@ from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_elasticloadbalancingv2 as elbv2
 from constructs import Construct
 
-from infra_constructs.alarms import AlarmSpec, Missing, Severity, Threshold, Topics, add_alarm
+from infra_constructs.alarms import AlarmSpec, Missing, Severity, Threshold, Topics, add_alarms
 
 _PERIOD = cdk.Duration.minutes(1)
 
@@ -31,6 +31,7 @@ class ServiceAlarms(Construct):
                 runbook="service-down",
                 means="No healthy task: every request fails.",
                 severity=Severity.CRITICAL,
+                in_incident=True,
                 metric=_healthy(target_groups),
                 threshold=Threshold(value=1, unit="healthy tasks", breaches=2, periods=2, below=True),
                 missing=Missing.IS_BAD,
@@ -39,6 +40,7 @@ class ServiceAlarms(Construct):
                 runbook="service-tasks-missing",
                 means="Fewer tasks run than should: they crash, cannot be placed or cannot be pulled.",
                 severity=Severity.CRITICAL,
+                in_incident=True,
                 metric=cloudwatch.MathExpression(
                     expression="desired - running",
                     using_metrics={
@@ -68,8 +70,7 @@ class ServiceAlarms(Construct):
                 missing=Missing.IS_IGNORED,
             ),
         }
-        for name, spec in specs.items():
-            add_alarm(self, name, topics=topics, spec=spec)
+        self.alarms = add_alarms(self, specs, topics=topics)
 
 
 def _healthy(groups: list[elbv2.ApplicationTargetGroup]) -> cloudwatch.MathExpression:

@@ -46,6 +46,10 @@ class ClientCertificates:
                 found[each["id"]] = certificate
         return dict(sorted(found.items(), key=lambda each: each[1].not_valid_after_utc, reverse=True))
 
+    def until(self) -> datetime | None:
+        """When the longest lasting of ours ends."""
+        return next((each.not_valid_after_utc for each in self._ours().values()), None)
+
     def _associations(self) -> dict[str, dict[str, Any]]:
         found = {}
         for host in self.declared["hosts"]:

@@ -1,0 +1,36 @@
+"""How far back the newest backup is, published as metrics."""
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_rds as rds
+from constructs import Construct
+
+from infra_constructs.findings import acknowledge, allows_on
+from infra_constructs.function import RuntimeFunction
+
+
+class BackupWatch(Construct):
+    """Asks RDS every five minutes (infra_runtime.database.backups)."""
+
+    def __init__(self, scope: Construct, id_: str, *, environment: str, database: rds.IDatabaseInstance) -> None:
+        super().__init__(scope, id_)
+        self.handler = RuntimeFunction(
+            self,
+            "Handler",
+            module="database.backups",
+            description="How old the newest backup of the database is",
+            timeout=cdk.Duration.seconds(30),
+            environment={"ENVIRONMENT": environment, "DATABASE": database.instance_identifier},
+        )
+        stack = cdk.Stack.of(self)
+        snapshots = f"arn:aws:rds:{stack.region}:{stack.account}:snapshot:*"
+        for actions, resource in (
+            (["rds:DescribeDBInstances"], database.instance_arn),
+            (["rds:DescribeDBSnapshots"], database.instance_arn),
+            (["rds:DescribeDBSnapshots"], snapshots),
+        ):
+            self.handler.role.add_to_policy(iam.PolicyStatement(actions=actions, resources=[resource]))
+        acknowledge(self.handler.policy, allows_on(snapshots), reason="It only looks; RDS names its own snapshots.")
+        self.handler.run_every(
+            cdk.Duration.minutes(5), self, "Often", description="How old the newest backup of the database is"
+        )

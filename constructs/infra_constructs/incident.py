@@ -1,0 +1,58 @@
+"""One incident is one page, however many alarms it sets off."""
+
+from collections.abc import Sequence
+
+import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch as cloudwatch
+from constructs import Construct
+
+from infra_constructs.alarms import Severity, Topics, description, tell
+
+# A cause is seen later than what it does to users: a symptom that comes within this time has paged already.
+_FOR_A_SYMPTOM = cdk.Duration.minutes(5)
+# Users are well again, and the cause should be gone soon, too; if it is not, it pages after all.
+_FOR_AN_END = cdk.Duration.minutes(10)
+
+
+class Incident(Construct):
+    """Symptoms page at once. Causes page when users have not felt them yet, and not beside the symptoms' page.
+
+    Never the other way round: a cause that lasts for hours must not silence what users feel (docs/adr/0016).
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        symptoms: Sequence[cloudwatch.IAlarm],
+        causes: Sequence[cloudwatch.IAlarm],
+        topics: Topics,
+    ) -> None:
+        super().__init__(scope, id_)
+        users = cloudwatch.CompositeAlarm(
+            self,
+            "Users",
+            alarm_description=description(
+                Severity.CRITICAL, "Users are hurt: errors, slowness or no answer.", runbook="incident"
+            ),
+            alarm_rule=_any(symptoms),
+        )
+        tell(users, topics, Severity.CRITICAL)
+        looming = cloudwatch.CompositeAlarm(
+            self,
+            "Looming",
+            alarm_description=description(
+                Severity.CRITICAL, "Users will soon be hurt: something they need is at its end.", runbook="incident"
+            ),
+            alarm_rule=_any(causes),
+            actions_suppressor=users,
+            actions_suppressor_wait_period=_FOR_A_SYMPTOM,
+            actions_suppressor_extension_period=_FOR_AN_END,
+        )
+        tell(looming, topics, Severity.CRITICAL)
+
+
+def _any(alarms: Sequence[cloudwatch.IAlarm]) -> cloudwatch.IAlarmRule:
+    state = cloudwatch.AlarmState.ALARM
+    return cloudwatch.AlarmRule.any_of(*(cloudwatch.AlarmRule.from_alarm(each, state) for each in alarms))

@@ -1,0 +1,158 @@
+"""What AWS tells once, as an event: forwarded in words, with the runbook, as an alarm would be."""
+
+from collections.abc import Sequence
+
+import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_ecs as ecs
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_rds as rds
+from constructs import Construct
+
+from infra_constructs.alarms import (
+    AlarmSpec,
+    Missing,
+    Severity,
+    Threshold,
+    Topics,
+    add_alarm,
+    description,
+)
+
+_WENT_BACK = ("UPDATE_ROLLBACK_COMPLETE", "UPDATE_ROLLBACK_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED")
+# Ends of a task that nobody asked for.
+_CRASHES = ("EssentialContainerExited", "TaskFailedToStart")
+
+
+class DatabaseEvents(Construct):
+    """A failover takes a minute or two, and no metric says that there was one."""
+
+    def __init__(self, scope: Construct, id_: str, *, database: rds.IDatabaseInstance, topics: Topics) -> None:
+        super().__init__(scope, id_)
+        _forward(
+            self,
+            "Failover",
+            means="The database has failed over, or failed: for a minute or two nothing could be read or written.",
+            runbook="database-failover",
+            pattern=events.EventPattern(
+                source=["aws.rds"],
+                detail_type=["RDS DB Instance Event"],
+                detail={
+                    "SourceIdentifier": [database.instance_identifier],
+                    "EventCategories": ["failover", "failure"],
+                },
+            ),
+            told="$.detail.Message",
+            topics=topics,
+        )
+
+
+class DeploymentEvents(Construct):
+    """Of the environment's stacks, releases of services among them."""
+
+    def __init__(self, scope: Construct, id_: str, *, stacks: str, topics: Topics) -> None:
+        """`stacks` is how all of their names begin."""
+        super().__init__(scope, id_)
+        stack = cdk.Stack.of(self)
+        _forward(
+            self,
+            "WentBack",
+            means="A release or a deployment has failed and gone back: what ran before runs on.",
+            runbook="release-failed",
+            pattern=events.EventPattern(
+                source=["aws.cloudformation"],
+                detail_type=["CloudFormation Stack Status Change"],
+                detail={
+                    "stack-id": [{"prefix": f"arn:aws:cloudformation:{stack.region}:{stack.account}:stack/{stacks}"}],
+                    "status-details": {"status": list(_WENT_BACK)},
+                },
+            ),
+            told="$.detail.stack-id",
+            topics=topics,
+        )
+
+
+class CrashedTasks(Construct):
+    """ECS forgets a stopped task within the hour, and with it why: the log here does not."""
+
+    def __init__(self, scope: Construct, id_: str, *, cluster: ecs.ICluster, topics: Topics) -> None:
+        super().__init__(scope, id_)
+        stack = cdk.Stack.of(self)
+        self.log = logs.LogGroup(
+            self,
+            "Log",
+            # EventBridge writes into groups of this name only.
+            log_group_name=f"/aws/events/{stack.stack_name}-crashed-tasks",
+            retention=logs.RetentionDays.THREE_MONTHS,
+            removal_policy=cdk.RemovalPolicy.DESTROY,
+        )
+        arn = stack.format_arn(
+            service="logs",
+            resource="log-group",
+            resource_name=f"/aws/events/{stack.stack_name}-crashed-tasks",
+            arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
+        )
+        self.log.add_to_resource_policy(
+            iam.PolicyStatement(
+                principals=[
+                    iam.ServicePrincipal("events.amazonaws.com"),
+                    iam.ServicePrincipal("delivery.logs.amazonaws.com"),
+                ],
+                actions=["logs:CreateLogStream", "logs:PutLogEvents"],
+                resources=[f"{arn}:*"],
+            )
+        )
+        rule = events.CfnRule(
+            self,
+            "Rule",
+            description="A task of a service has ended by itself",
+            event_pattern={
+                "source": ["aws.ecs"],
+                "detail-type": ["ECS Task State Change"],
+                "detail": {
+                    "clusterArn": [cluster.cluster_arn],
+                    "lastStatus": ["STOPPED"],
+                    "stopCode": list(_CRASHES),
+                    # Not migrations and commands, which are to end.
+                    "group": [{"prefix": "service:"}],
+                },
+            },
+            # An L1: the L2's target brings a function of CDK's own for the log's policy.
+            targets=[events.CfnRule.TargetProperty(id="Log", arn=arn)],
+        )
+        rule.node.add_dependency(self.log)
+        spec = AlarmSpec(
+            runbook="service-crash-loop",
+            means="Tasks of a service crash again and again; new ones take their place, until they do not.",
+            severity=Severity.WARNING,
+            metric=cloudwatch.Metric(
+                namespace="AWS/Events",
+                metric_name="MatchedEvents",
+                dimensions_map={"RuleName": rule.ref},
+                period=cdk.Duration.minutes(15),
+                statistic="Sum",
+            ),
+            threshold=Threshold(value=3, unit="crashes in 15 minutes", breaches=1, periods=1),
+            missing=Missing.IS_GOOD,
+        )
+        self.alarms: Sequence[cloudwatch.Alarm] = [add_alarm(self, "Loop", topics=topics, spec=spec)]
+
+
+def _forward(
+    scope: Construct,
+    id_: str,
+    *,
+    means: str,
+    runbook: str,
+    pattern: events.EventPattern,
+    told: str,
+    topics: Topics,
+) -> None:
+    """`told` is the path of what is worth reading in the event."""
+    text = description(Severity.WARNING, means, runbook=runbook)
+    message = events.RuleTargetInput.from_text(f"{text} {events.EventField.from_path(told)}")
+    target = targets.SnsTopic(topics[Severity.WARNING], message=message)
+    events.Rule(scope, id_, description=text, event_pattern=pattern, targets=[target])

@@ -1,0 +1,122 @@
+"""Scheduled: asks for what users ask for, by its public name, from outside of everything, and says how it went.
+
+Each target is asked for once a minute, all of them at the same time. A failure is asked about again before it counts:
+one lost packet is nobody's incident.
+"""
+
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import httpx
+
+from infra_runtime.aws import client
+from infra_runtime.metrics import CHECKS, Check, emit
+
+PASS_HEADER = "x-infra-check"  # noqa: S105  (the name of the header)
+# From Cloudflare's cache, or on the way into it; DYNAMIC and BYPASS would be S3's bill for every view.
+_CACHEABLE = frozenset({"HIT", "MISS", "EXPIRED", "REVALIDATED", "STALE", "UPDATING"})
+_SECONDS = 8.0
+_REDIRECTS = 3
+_AGAIN_AFTER_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Target:
+    name: str
+    url: str
+    needs_pass: bool = False
+    """Challenged as a bot otherwise."""
+    browser_seconds: int | None = None
+    """How long browsers are to keep it; None when it is nothing to keep."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    milliseconds: float
+    trouble: str | None
+    status: int | None = None
+
+
+def handler(event: Mapping[str, Any], context: Any) -> None:
+    """Publishes CheckFailed and CheckMilliseconds for each target."""
+    targets = [Target(**each) for each in json.loads(os.environ["TARGETS"])]
+    _put_the_object()
+    for target, seen in zip(targets, _all(targets), strict=True):
+        values = {Check.FAILED.value: float(seen.trouble is not None), Check.TIME.value: seen.milliseconds}
+        dimensions = {"Environment": os.environ["ENVIRONMENT"], "Check": target.name}
+        emit(CHECKS, dimensions, values, url=target.url, trouble=seen.trouble, status=seen.status)
+
+
+@cache
+def _put_the_object() -> None:
+    """What is asked for of media, once for each start of the function; there already is as good."""
+    where = {"Bucket": os.environ["MEDIA_BUCKET"], "Key": os.environ["MEDIA_KEY"]}
+    s3 = client("s3", seconds=5)
+    try:
+        s3.put_object(**where, Body=b"as it should be\n", ContentType="text/plain", IfNoneMatch="*")
+    except s3.exceptions.ClientError as error:
+        if error.response["ResponseMetadata"]["HTTPStatusCode"] != 412:
+            print(json.dumps({"trouble": f"the media object cannot be put: {error}"}))  # noqa: T201
+
+
+@cache
+def _pass() -> str:
+    found: str = client("secretsmanager", seconds=5).get_secret_value(SecretId=os.environ["PASS_SECRET"])[
+        "SecretString"
+    ]
+    return found
+
+
+def _all(targets: Sequence[Target]) -> list[Seen]:
+    with ThreadPoolExecutor(len(targets)) as pool:
+        return list(pool.map(_twice, targets))
+
+
+def _twice(target: Target) -> Seen:
+    first = look(target)
+    if first.trouble is None:
+        return first
+    time.sleep(_AGAIN_AFTER_SECONDS)
+    return look(target)
+
+
+def look(target: Target) -> Seen:
+    """As a user's browser would: a new connection, redirects followed on the same host only."""
+    began = time.monotonic()
+    # Cloudflare turns clients without any away.
+    headers = {"User-Agent": "infra-check/1"} | ({PASS_HEADER: _pass()} if target.needs_pass else {})
+    try:
+        with httpx.Client(timeout=_SECONDS, headers=headers) as http:
+            response, url = http.get(target.url), target.url
+            for _ in range(_REDIRECTS):
+                if not response.is_redirect:
+                    break
+                url = urljoin(url, response.headers["location"])
+                if urlsplit(url).netloc != urlsplit(target.url).netloc:
+                    break
+                response = http.get(url)
+    except httpx.HTTPError as error:
+        return Seen((time.monotonic() - began) * 1000, f"{type(error).__name__}: {error}")
+    elapsed = (time.monotonic() - began) * 1000
+    return Seen(elapsed, _trouble(target, response), response.status_code)
+
+
+def _trouble(target: Target, response: httpx.Response) -> str | None:
+    if response.status_code != 200:
+        challenged = " (a challenge)" if response.headers.get("cf-mitigated") == "challenge" else ""
+        return f"HTTP {response.status_code}{challenged}"
+    if target.browser_seconds is None:
+        return None
+    kept = response.headers.get("cache-control", "")
+    if f"max-age={target.browser_seconds}" not in kept.replace(" ", "").split(","):
+        return f"cache-control is {kept!r}, without max-age={target.browser_seconds}"
+    if (status := response.headers.get("cf-cache-status")) not in _CACHEABLE:
+        return f"cf-cache-status is {status}: the edge does not keep it"
+    return None

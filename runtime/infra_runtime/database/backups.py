@@ -1,0 +1,37 @@
+"""Scheduled: how old the newest point is that the database could be restored to, and how old its newest snapshot.
+
+RDS says that a backup was not made by not making one: no event and no metric of its own tells it.
+"""
+
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from infra_runtime.aws import client
+from infra_runtime.metrics import DATABASE, Database, emit
+
+
+def handler(event: Mapping[str, Any], context: Any) -> dict[str, float]:
+    """Answers with the numbers that it publishes; what RDS does not tell is left out, and the alarm takes it as bad."""
+    found = ages(client("rds"), os.environ["DATABASE"], now=datetime.now(UTC))
+    emit(DATABASE, {"Environment": os.environ["ENVIRONMENT"]}, found)
+    return found
+
+
+def ages(rds: Any, database: str, *, now: datetime) -> dict[str, float]:
+    """By metric."""
+    (instance,) = rds.describe_db_instances(DBInstanceIdentifier=database)["DBInstances"]
+    pages = rds.get_paginator("describe_db_snapshots").paginate(DBInstanceIdentifier=database, SnapshotType="automated")
+    taken = [
+        each["SnapshotCreateTime"]
+        for page in pages
+        for each in page["DBSnapshots"]
+        if each["Status"] == "available" and "SnapshotCreateTime" in each
+    ]
+    found: dict[str, float] = {}
+    if (latest := instance.get("LatestRestorableTime")) is not None:
+        found[Database.RESTORE_POINT_AGE.value] = (now - latest).total_seconds() / 60
+    if taken:
+        found[Database.SNAPSHOT_AGE.value] = (now - max(taken)).total_seconds() / 3600
+    return found
