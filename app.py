@@ -73,6 +73,7 @@ class EnvironmentStage(cdk.Stage):
             environment=environment,
             network=network.exports,
             data=data.exports,
+            registry=registry.exports,
             platform=platform.exports,
             services=services,
             edge=edge.exports,

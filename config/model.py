@@ -247,6 +247,13 @@ class Media(Section):
         examples=["example-media-a1b2c3"],
     )
     adopt: bool = Field(default=False, description="The bucket exists already: use it, neither create nor delete it.")
+    egress_saving_percent: int = Field(
+        default=78,
+        ge=1,
+        le=99,
+        description="Of what users get from the bucket, so much is to come from the edge; a week below is told. Which "
+        "traffic can have that: docs/egress.md.",
+    )
 
 
 class Service(Section):

@@ -7,7 +7,9 @@ from config import Environment
 from config.instances import connections, memory_gib
 from infra_constructs.alarms import Severity
 from infra_constructs.checks import Checks
+from infra_constructs.cloudflare.provider import CloudflareToken
 from infra_constructs.database_backups import BackupWatch
+from infra_constructs.edge_traffic import EdgeTraffic
 from infra_constructs.incident import Incident
 from infra_constructs.watch.checks import CheckAlarms
 from infra_constructs.watch.costs import Costs
@@ -18,12 +20,14 @@ from infra_constructs.watch.events import CrashedTasks, DatabaseEvents, Deployme
 from infra_constructs.watch.functions import FunctionAlarms
 from infra_constructs.watch.media import MediaAlarms
 from infra_constructs.watch.services import ServiceAlarms
+from infra_constructs.watch.traffic import TrafficAlarms
 from infra_runtime.checks import Target
 from stacks.base import EnvironmentStack
 from stacks.data import DataExports
 from stacks.edge import EdgeExports
 from stacks.network import NetworkExports
 from stacks.platform import PlatformExports
+from stacks.registry import RegistryExports
 from stacks.service import ServiceExports
 
 
@@ -38,6 +42,7 @@ class ObservabilityStack(EnvironmentStack):
         environment: Environment,
         network: NetworkExports,
         data: DataExports,
+        registry: RegistryExports,
         platform: PlatformExports,
         services: dict[str, ServiceExports],
         edge: EdgeExports,
@@ -82,6 +87,29 @@ class ObservabilityStack(EnvironmentStack):
             checks=[each.name for each in checks.targets],
             topics=topics,
         )
+        domains = environment.domains
+        hosts = {"site": domains.site, "api": domains.api, "media": domains.media}
+        traffic = EdgeTraffic(
+            self,
+            "EdgeTraffic",
+            environment=self.environment_name,
+            token=CloudflareToken(self, name=environment.cloudflare.token_secret),
+            zone=domains.zone,
+            hosts=list(hosts.values()),
+            media=domains.media,
+            site_static=domains.site if environment.frontend.ecs is not None else None,
+            ledger=registry.ledger,
+        )
+        at_edge = TrafficAlarms(
+            self,
+            "TrafficAlarms",
+            environment=self.environment_name,
+            hosts=list(hosts.items()),
+            bucket=environment.media.bucket,
+            saving_percent=environment.media.egress_saving_percent,
+            bridge=traffic.handler,
+            topics=topics,
+        )
         MediaAlarms(self, "Media", bucket=environment.media.bucket, topics=topics)
         FunctionAlarms(
             self,
@@ -91,6 +119,7 @@ class ObservabilityStack(EnvironmentStack):
                 data.logins.rotation.function,
                 backups.handler.function,
                 checks.handler.function,
+                traffic.handler.function,
             ],
             topics=topics,
         )
@@ -104,7 +133,11 @@ class ObservabilityStack(EnvironmentStack):
             monthly_usd=environment.costs.monthly_usd,
             topic=topics[Severity.WARNING],
         )
-        symptoms: list[cloudwatch.IAlarm] = [*seen.failed.values(), *entrance.alarms.values()]
+        symptoms: list[cloudwatch.IAlarm] = [
+            *seen.failed.values(),
+            *at_edge.errors.values(),
+            *entrance.alarms.values(),
+        ]
         for name, service in services.items():
             alarms = ServiceAlarms(
                 self,

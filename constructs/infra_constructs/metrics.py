@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from aws_cdk import aws_cloudwatch as cloudwatch
 
-from infra_runtime.metrics import CHECKS, DATABASE, EDGE, REDIS, Check, Database, Edge, Redis
+from infra_runtime.metrics import CHECKS, DATABASE, EDGE, REDIS, Check, Database, Edge, Redis, Traffic
 
 
 class Unit(StrEnum):
@@ -94,7 +94,7 @@ _OWN = {
     (namespace, name.value): Known(
         next((unit for end, unit in _OWN_UNITS.items() if name.value.endswith(end)), Unit.COUNT), _ANY
     )
-    for namespace, names in ((EDGE, Edge), (REDIS, Redis), (CHECKS, Check), (DATABASE, Database))
+    for namespace, names in ((EDGE, Edge), (EDGE, Traffic), (REDIS, Redis), (CHECKS, Check), (DATABASE, Database))
     for name in names
 }
 KNOWN = _AWS | _OWN
@@ -107,7 +107,8 @@ def objections(metric: cloudwatch.IMetric, *, value: float, unit: str) -> list[s
     found = [] if least <= value <= most else [f"{value:g} {unit}: expected {least:g} to {most:g}"]
     parts = _parts(metric)
     for namespace, name, statistic in parts:
-        known = KNOWN.get((namespace, name))
+        # An environment may have a namespace of its own below that of its kind.
+        known = KNOWN.get((namespace, name)) or KNOWN.get((namespace.rpartition("/")[0], name))
         if known is None:
             found.append(f"{namespace} {name}: no metric that is known here")
         elif not known.takes(statistic):

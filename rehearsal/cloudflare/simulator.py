@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rehearsal.cloudflare import dns, rulesets, settings
+from rehearsal.cloudflare import analytics, dns, rulesets, settings
 from rehearsal.cloudflare.contract import Contract
 from rehearsal.cloudflare.origin_pulls import Certificates
 from rehearsal.cloudflare.protocol import Answer, Call, Problem, ok, problem
@@ -72,6 +72,9 @@ class Simulator:
 
     def _handled(self, call: Call) -> Answer:
         self._authorize(call)
+        if call.path == "/graphql":
+            zones = {zone.id: zone.traffic for zone in self.world.zones}
+            return Answer(200, analytics.answer(zones, call.body["query"], call.body.get("variables") or {}))
         if wrong := self.contract.violations(call.method, call.path, call.query, call.body):
             self.violations += [f"{call.method} {call.path}: {each}" for each in wrong]
             raise Problem(400, 10400, f"not in the contract: {'; '.join(wrong)}")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from config.plans import PLANS, Plan, PlanName
+from rehearsal.cloudflare.analytics import Traffic
 
 
 def identity() -> str:
@@ -62,6 +63,8 @@ class Zone:
     locked: set[str] = field(default_factory=set)
     """Settings that the plan does not let anybody change."""
     bots: dict[str, Any] = field(default_factory=dict)
+    traffic: Traffic = field(default_factory=Traffic)
+    """What the edge has seen."""
     connectors: list[dict[str, Any]] = field(default_factory=list)
     client_certificates: dict[str, dict[str, Any]] = field(default_factory=dict)
     associations: dict[str, dict[str, Any]] = field(default_factory=dict)

@@ -43,6 +43,8 @@ class Asked:
     statistic: str
     dimensions: str
     """As they stand in the template, names of other stacks and of resources included."""
+    where: str
+    """The alarm that asks: stack/logical id."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,8 @@ def alarms_of(templates: Templates, environment: str, kind: str = "AWS::CloudWat
 def messages(templates: Templates, environment: str, trace: Trace, *, minutes: int) -> list[Message]:
     """Everything that is told, in order. All alarms are OK before the first minute."""
     plain = list(alarms_of(templates, environment))
-    states = {alarm.where: in_alarm(alarm.properties, trace, minutes=minutes) for alarm in plain}
-    found = [message for alarm in plain for message in _told(alarm, states[alarm.where], states[alarm.where])]
+    states = {alarm.where: in_alarm(alarm, trace, minutes=minutes) for alarm in plain}
+    found = [message for alarm in plain for message in told(alarm, states[alarm.where])]
     known = {name: states[alarm.where] for alarm in plain for name in alarm.names}
     composites = list(alarms_of(templates, environment, "AWS::CloudWatch::CompositeAlarm"))
     while composites:
@@ -89,14 +91,15 @@ def messages(templates: Templates, environment: str, trace: Trace, *, minutes: i
             composites.remove(composite)
             state = _rule(_text(composite.properties["AlarmRule"]), known)
             known |= dict.fromkeys(composite.names, state)
-            found += _told(composite, state, _unsuppressed(composite.properties, state, known))
+            found += told(composite, _unsuppressed(composite.properties, state, known))
     return sorted(found, key=lambda each: (each.minute, each.alarm))
 
 
-def in_alarm(properties: Mapping[str, Any], trace: Trace, *, minutes: int) -> States:
+def in_alarm(alarm: Alarm, trace: Trace, *, minutes: int) -> States:
     """Of one metric alarm."""
+    properties = alarm.properties
     length, needed = int(properties["EvaluationPeriods"]), int(properties["DatapointsToAlarm"])
-    period, values = _measured(properties, trace, minutes)
+    period, values = _measured(alarm, trace, minutes)
     beyond = _COMPARE[properties["ComparisonOperator"]](values, float(properties["Threshold"]))
     missing = np.isnan(values)
     existing = np.zeros(minutes, dtype=int)
@@ -108,7 +111,7 @@ def in_alarm(properties: Mapping[str, Any], trace: Trace, *, minutes: int) -> St
     filled = length - existing
     match properties["TreatMissingData"]:
         case "breaching":
-            return breaching + filled >= needed
+            return np.greater_equal(breaching + filled, needed)
         case "notBreaching":
             return breaching >= needed
         case "ignore":
@@ -117,10 +120,11 @@ def in_alarm(properties: Mapping[str, Any], trace: Trace, *, minutes: int) -> St
             raise NotImplementedError(f"missing data is {treatment}")
 
 
-def _measured(properties: Mapping[str, Any], trace: Trace, minutes: int) -> tuple[int, Series]:
+def _measured(alarm: Alarm, trace: Trace, minutes: int) -> tuple[int, Series]:
     """Minutes of a period, and at each minute the value of the period that ends with it."""
+    properties = alarm.properties
     if "MetricName" in properties:
-        return _read(properties, trace, minutes)
+        return _read(properties, alarm.where, trace, minutes)
     known: dict[str, Series] = {}
     periods = set()
     expressions = [each for each in properties["Metrics"] if "Expression" in each]
@@ -128,17 +132,17 @@ def _measured(properties: Mapping[str, Any], trace: Trace, minutes: int) -> tupl
         if "MetricStat" in each:
             stat = each["MetricStat"]
             given = {**stat["Metric"], "Period": stat["Period"], "Statistic": stat["Stat"]}
-            period, known[each["Id"]] = _read(given, trace, minutes)
+            period, known[each["Id"]] = _read(given, alarm.where, trace, minutes)
             periods.add(period)
     (expression,) = expressions
     (period,) = periods
     return period, evaluate(expression["Expression"], known)
 
 
-def _read(given: Mapping[str, Any], trace: Trace, minutes: int) -> tuple[int, Series]:
+def _read(given: Mapping[str, Any], where: str, trace: Trace, minutes: int) -> tuple[int, Series]:
     statistic = given.get("Statistic") or given["ExtendedStatistic"]
     dimensions = json.dumps(given.get("Dimensions", []), sort_keys=True)
-    values = trace(Asked(given["Namespace"], given["MetricName"], statistic, dimensions))
+    values = trace(Asked(given["Namespace"], given["MetricName"], statistic, dimensions, where))
     period = int(given["Period"]) // 60
     if values is None:
         return period, np.full(minutes, np.nan)
@@ -174,11 +178,10 @@ def _kept(states: States, *, undecided: NDArray[np.bool_]) -> States:
     return found
 
 
-def _told(alarm: Alarm, state: States, telling: States) -> Iterator[Message]:
-    """`telling` is the state as far as actions are taken."""
-    changes = np.flatnonzero(np.diff(np.concatenate([[False], telling])))
-    for minute in changes:
-        is_over = not telling[minute]
+def told(alarm: Alarm, state: States) -> Iterator[Message]:
+    """What it sends, having been OK before."""
+    for minute in np.flatnonzero(np.diff(np.concatenate([[False], state]))):
+        is_over = not state[minute]
         key = "OKActions" if is_over else "AlarmActions"
         for topic in alarm.properties.get(key, []):
             yield Message(int(minute), alarm.where, is_over, severity_of(topic))

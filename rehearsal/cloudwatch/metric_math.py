@@ -48,7 +48,7 @@ def _value(node: ast.expr, known: Mapping[str, Series], length: int) -> Series:
             # A division by nothing gives no data point.
             return np.where(np.isfinite(result), result, np.nan)
         case ast.UnaryOp(ast.USub(), operand):
-            return cast("Series", -_value(operand, known, length))
+            return -_value(operand, known, length)
         case ast.Compare(left, [operator], [right]):
             both = _value(left, known, length), _value(right, known, length)
             missing = np.isnan(both[0]) | np.isnan(both[1])

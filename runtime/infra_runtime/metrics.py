@@ -20,6 +20,30 @@ class Edge(StrEnum):
     CLIENT_CERTIFICATE_LEFT = "ClientCertificateDays"
 
 
+class Traffic(StrEnum):
+    """What Cloudflare has counted, five minutes at a time, under the edge's namespace: the data point of each window is
+    written once. By Environment and Host, but for the last five, which are by Environment."""
+
+    REQUESTS = "Requests"
+    """By CacheStatus, too."""
+    BYTES = "EdgeBytes"
+    HITS = "CachedRequests"
+    HIT_BYTES = "CachedBytes"
+    SERVER_ERRORS = "ServerErrors"
+    """What users got as 5xx, Cloudflare's own 52x included."""
+    REQUEST_HIT_RATIO = "RequestHitPercent"
+    BYTE_HIT_RATIO = "ByteHitPercent"
+    SECURITY_EVENTS = "SecurityEvents"
+    """By Action and Source, too."""
+    DDOS_EVENTS = "DdosEvents"
+    BUCKET_BYTES = "BucketEdgeBytes"
+    """To users, of everything that comes from the bucket."""
+    SAMPLE_INTERVAL = "SampleInterval"
+    """One request in so many was looked at; 1 is all."""
+    WINDOWS = "Windows"
+    """1 for each window that was published."""
+
+
 class Redis(StrEnum):
     """Of one Redis, by Environment and Instance."""
 

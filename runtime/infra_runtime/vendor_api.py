@@ -107,8 +107,18 @@ class VendorApi:
             raise Unavailable(f"{why}; a wait of {seconds:.0f} s is due and {max(left, 0):.0f} s are left")
         self.clock.sleep(seconds)
 
-    def _ask(self, method: str, path: str, *, query: Mapping[str, Any] | None = None, body: Any = None) -> Any:
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        body: Any = None,
+        is_read: bool | None = None,
+    ) -> Any:
+        """`is_read`: a POST that changes nothing; None goes by the method."""
         what = f"{method} {path}"
+        is_read = method == "GET" if is_read is None else is_read
         for attempt in range(1, _ATTEMPTS + 1):
             if (held := self._not_before - self.clock.now()) > 0:
                 self.wait(held, what)
@@ -127,7 +137,7 @@ class VendorApi:
             except httpx.TransportError as error:
                 trouble, was_sent = type(error).__name__, not isinstance(error, _NEVER_SENT)
             else:
-                answer = self._understood(response, is_read=method == "GET")
+                answer = self._understood(response, is_read=is_read)
                 if response.status_code not in _TRANSIENT and answer is not None:
                     return self._definite(what, response.status_code, answer)
                 trouble = f"HTTP {response.status_code}" + ("" if answer is not None else ", not an answer of the API")
@@ -136,7 +146,7 @@ class VendorApi:
             if wait is None:
                 wait = min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** (attempt - 1)) * random.uniform(0.5, 1)
             self._not_before = self.clock.now() + wait
-            if method == "POST" and was_sent:
+            if method == "POST" and was_sent and not is_read:
                 raise Unsure(self.redact(f"{what}: {trouble}; it may have been done"))
         raise Unavailable(self.redact(f"{what}: {trouble}, {_ATTEMPTS} times"))
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rehearsal.cloudwatch.alarms import Asked, Message, in_alarm, messages
+from rehearsal.cloudwatch.alarms import Alarm, Asked, Message, in_alarm, messages
 from rehearsal.cloudwatch.metric_math import evaluate
 
 NAN = float("nan")
@@ -50,7 +50,7 @@ def at_the_end(points: str, *, before: bool = False, **changes: Any) -> bool:
     """Whether it is in ALARM after these, having been well, or not, until then."""
     text = ("X" if before else "0") * 6 + points
     # What came before is too old to be asked again.
-    state = in_alarm(alarm(**changes), lambda _: series(text), minutes=len(text))
+    state = in_alarm(Alarm("s/A", alarm(**changes)), lambda _: series(text), minutes=len(text))
     return bool(state[-1])
 
 
@@ -74,11 +74,8 @@ def test_missing_data_as_documented(needed: int, row: tuple[str, bool, bool, boo
 def test_windows_slide_with_every_minute() -> None:
     """A period of five minutes is full five minutes after its first point, wherever the clock's own five begin."""
     minutes = np.array([0.0] * 7 + [1.0] * 5 + [0.0] * 8)
-    state = in_alarm(
-        alarm(Period=300, Statistic="Sum", Threshold=4.5, EvaluationPeriods=1, DatapointsToAlarm=1),
-        lambda _: minutes,
-        minutes=len(minutes),
-    )
+    five = alarm(Period=300, Statistic="Sum", Threshold=4.5, EvaluationPeriods=1, DatapointsToAlarm=1)
+    state = in_alarm(Alarm("s/A", five), lambda _: minutes, minutes=len(minutes))
     assert np.flatnonzero(state).tolist() == [11]
 
 

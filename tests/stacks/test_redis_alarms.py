@@ -1,53 +1,40 @@
 """How many messages an outage of Redis is worth: one when it begins, one when it is over, none in between."""
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from config import available
+from infra_runtime.metrics import Redis
 from infra_runtime.redis.probe import HIGH_LATENCY_MS
 from infra_runtime.redis.reasons import TOLD, Reason
+from rehearsal.cloudwatch.alarms import Asked, alarms_of, in_alarm, severity_of, told
+from rehearsal.cloudwatch.metric_math import Series
 
 Templates = dict[str, dict[str, Any]]
 RUNBOOKS = Path(__file__).resolve().parents[2] / "docs" / "runbooks"
-_SILENCE = object()
 GOOD, BAD = [0.0] * 30, 1.0
 
 
-def alarm_of(templates: Templates, name: str, metric: str) -> dict[str, Any]:
-    (found,) = [
-        each["Properties"]
-        for each in templates[f"{name}/Redis"]["Resources"].values()
-        if each["Type"] == "AWS::CloudWatch::Alarm" and each["Properties"].get("MetricName") == metric
+def messages(templates: Templates, name: str, metric: str, minutes: Sequence[float | None]) -> list[str]:
+    """What CloudWatch would send of the alarms about one metric, minute after minute. None is a minute without data."""
+    values = np.array([np.nan if each is None else each for each in minutes])
+    quiet = np.zeros(len(values))
+
+    def trace(asked: Asked) -> Series:
+        return values if asked.name == metric else quiet
+
+    found = [
+        message
+        for alarm in alarms_of(templates, name)
+        if alarm.where.startswith(f"{name}/Redis") and alarm.properties.get("MetricName") == metric
+        for message in told(alarm, in_alarm(alarm, trace, minutes=len(values)))
     ]
-    properties: dict[str, Any] = found
-    return properties
-
-
-def messages(alarm: dict[str, Any], minutes: Sequence[float | None]) -> list[str]:
-    """What CloudWatch would send, minute after minute: M of the last N ("Configuring how CloudWatch alarms treat
-    missing data"; read 2026-11). None is a minute without data."""
-    assert alarm["Period"] == 60
-    assert alarm["ComparisonOperator"] == "GreaterThanThreshold"
-    treated = {"breaching": True, "notBreaching": False}[alarm["TreatMissingData"]]
-    bad = [treated if each is None else each > alarm["Threshold"] for each in minutes]
-    state, sent = "OK", []
-    for end in range(alarm["EvaluationPeriods"], len(bad) + 1):
-        window = bad[end - alarm["EvaluationPeriods"] : end]
-        now = "ALARM" if sum(window) >= alarm["DatapointsToAlarm"] else "OK"
-        if now != state:
-            (topic,) = alarm["AlarmActions" if now == "ALARM" else "OKActions"]
-            sent.append(_severity(topic))
-        state = now
-    return sent
-
-
-def _severity(topic: Any) -> str:
-    return next(each for each in ("critical", "warning", "info") if each.capitalize() in json.dumps(topic))
+    return [each.severity for each in found]
 
 
 ONCE = ["critical", "info"]
@@ -69,18 +56,17 @@ OUTAGES: dict[str, tuple[list[float | None], list[str]]] = {
 @pytest.mark.parametrize("name", available())
 def test_an_outage_is_one_critical_message_and_one_info(name: str, what: str, templates: Templates) -> None:
     minutes, expected = OUTAGES[what]
-    assert messages(alarm_of(templates, name, "Unusable"), [*GOOD, *minutes, *GOOD]) == expected
+    assert messages(templates, name, "Unusable", [*GOOD, *minutes, *GOOD]) == expected
 
 
 @pytest.mark.parametrize(("ping", "expected"), [(99.0, []), (100.0, []), (101.0, ["warning", "info"])])
 def test_latency_is_a_warning_above_a_hundred_milliseconds(
     ping: float, expected: list[str], templates: Templates
 ) -> None:
-    alarm = alarm_of(templates, "production", "PingMilliseconds")
-    assert alarm["Threshold"] == HIGH_LATENCY_MS
-    assert messages(alarm, [*GOOD, *[ping] * 10, *GOOD]) == expected
+    assert HIGH_LATENCY_MS == 100
+    assert messages(templates, "production", Redis.PING, [*GOOD, *[ping] * 10, *GOOD]) == expected
     # Not reached at all is the other alarm's.
-    assert messages(alarm, [*GOOD, *[None] * 10, *GOOD]) == []
+    assert messages(templates, "production", Redis.PING, [*GOOD, *[None] * 10, *GOOD]) == []
 
 
 @pytest.mark.parametrize("name", available())
@@ -88,7 +74,7 @@ def test_only_the_connection_is_critical(name: str, templates: Templates) -> Non
     critical = [
         each["Properties"].get("MetricName")
         for each in templates[f"{name}/Redis"]["Resources"].values()
-        if each["Type"] == "AWS::CloudWatch::Alarm" and _severity(each["Properties"]["AlarmActions"]) == "critical"
+        if each["Type"] == "AWS::CloudWatch::Alarm" and severity_of(each["Properties"]["AlarmActions"]) == "critical"
     ]
     assert critical == ["Unusable"]
 

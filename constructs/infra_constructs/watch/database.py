@@ -40,7 +40,8 @@ class DatabaseAlarms(Construct):
                 self, "Log", f"/aws/rds/instance/{database.instance_identifier}/postgresql"
             ),
             filter_pattern=logs.FilterPattern.literal('"deadlock detected"'),
-            metric_namespace=DATABASE,
+            # A filter has no dimensions of its own, and environments may share an account.
+            metric_namespace=f"{DATABASE}/{environment}",
             metric_name=Database.DEADLOCKS.value,
         )
         specs = {

@@ -132,10 +132,11 @@ class CrashedTasks(Construct):
                 namespace="AWS/Events",
                 metric_name="MatchedEvents",
                 dimensions_map={"RuleName": rule.ref},
-                period=cdk.Duration.minutes(15),
+                period=cdk.Duration.minutes(5),
                 statistic="Sum",
             ),
-            threshold=Threshold(value=3, unit="crashes in 15 minutes", breaches=1, periods=1),
+            # A loop goes on; a burst, as of a node that is lost, does not.
+            threshold=Threshold(value=0, unit="crashes in 5 minutes", breaches=3, periods=6),
             missing=Missing.IS_GOOD,
         )
         self.alarms: Sequence[cloudwatch.Alarm] = [add_alarm(self, "Loop", topics=topics, spec=spec)]

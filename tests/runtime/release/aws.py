@@ -21,13 +21,21 @@ class Dynamo:
 
     def put_item(self, *, TableName: str, Item: dict[str, Any], ConditionExpression: str, **given: Any) -> None:  # noqa: N803
         key = (Item["service"]["S"], Item["id"]["S"])
-        if ConditionExpression == "#lease = :before":
-            wanted = given["ExpressionAttributeValues"][":before"]
-            if self.items.get(key, {}).get("lease") != wanted:
+        there = self.items.get(key, {})
+        for condition in ConditionExpression.split(" AND "):
+            if condition.startswith("attribute_not_exists("):
+                holds = condition[len("attribute_not_exists(") : -1] not in there
+            else:
+                name, value = condition.split(" = ")
+                name = given.get("ExpressionAttributeNames", {}).get(name, name)
+                holds = there.get(name) == given["ExpressionAttributeValues"][value]
+            if not holds:
                 raise self.exceptions.ConditionalCheckFailedException
-        elif key in self.items:
-            raise self.exceptions.ConditionalCheckFailedException
         self.items[key] = Item
+
+    def get_item(self, *, TableName: str, Key: dict[str, Any], ConsistentRead: bool) -> dict[str, Any]:  # noqa: N803
+        found = self.items.get((Key["service"]["S"], Key["id"]["S"]))
+        return {"Item": found} if found else {}
 
     def delete_item(self, *, TableName: str, Key: dict[str, Any]) -> None:  # noqa: N803
         self.items.pop((Key["service"]["S"], Key["id"]["S"]), None)

@@ -1,0 +1,138 @@
+"""What is watched of the traffic at the edge, as infra_runtime.edge_traffic publishes it: five to ten minutes late."""
+
+from collections.abc import Sequence
+
+import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch as cloudwatch
+from constructs import Construct
+
+from infra_constructs.alarms import AlarmSpec, Missing, Severity, Threshold, Topics, add_alarms
+from infra_constructs.function import RuntimeFunction
+from infra_constructs.watch import media
+from infra_runtime.metrics import EDGE, Traffic
+
+_PERIOD, _DAY = cdk.Duration.minutes(5), cdk.Duration.days(1)
+# Below this many requests in five minutes a few errors would be a rate.
+_ENOUGH_REQUESTS = 100
+# Below this many bytes a day there is nothing worth saving, and a handful of new objects is half of it.
+_ENOUGH_BYTES = 2**30
+# An attack that Cloudflare holds off is no incident; users who are challenged by mistake are.
+_MANY_EVENTS = 5000
+
+
+def metric_of(
+    environment: str, name: Traffic, *, period: cdk.Duration = _PERIOD, statistic: str = "Sum", **dimensions: str
+) -> cloudwatch.Metric:
+    """`dimensions` besides the environment: Host, or Action and Source."""
+    return cloudwatch.Metric(
+        namespace=EDGE,
+        metric_name=name.value,
+        dimensions_map={"Environment": environment, **dimensions},
+        period=period,
+        statistic=statistic,
+    )
+
+
+def egress_saving(environment: str, *, bucket: str) -> cloudwatch.MathExpression:
+    """Per cent of a day's bytes from the bucket to users that S3 did not send; 100 on a day with next to none.
+
+    The application's own reads of the bucket count as if users had caused them: the real saving is a little higher.
+    """
+    return cloudwatch.MathExpression(
+        expression=f"IF(edge >= {_ENOUGH_BYTES}, 100 * (1 - s3 / edge), 100)",
+        using_metrics={
+            "s3": media.metric_of(bucket, "BytesDownloaded", _DAY),
+            "edge": metric_of(environment, Traffic.BUCKET_BYTES, period=_DAY),
+        },
+        label="egress saved, %",
+        period=_DAY,
+    )
+
+
+class TrafficAlarms(Construct):
+    """Errors that the load balancer never sees, attacks, what the cache saves, and that there are numbers at all."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        environment: str,
+        hosts: Sequence[tuple[str, str]],
+        bucket: str,
+        saving_percent: int,
+        bridge: RuntimeFunction,
+        topics: Topics,
+    ) -> None:
+        """`hosts` are (what it is, host)."""
+        super().__init__(scope, id_)
+        errors = {
+            f"{kind.capitalize()}Errors": AlarmSpec(
+                runbook="edge-errors",
+                means=f"One request in twenty to {host} ends in a 5xx, Cloudflare's own (52x) included.",
+                severity=Severity.CRITICAL,
+                in_incident=True,
+                metric=_error_percentage(environment, host),
+                threshold=Threshold(value=5, unit="% of requests", breaches=2, periods=3),
+                missing=Missing.IS_GOOD,
+            )
+            for kind, host in hosts
+        }
+        specs = {
+            "Attack": AlarmSpec(
+                runbook="edge-security-events",
+                means="Cloudflare blocks or challenges far more than usual: an attack, or a rule that hurts users.",
+                severity=Severity.WARNING,
+                metric=metric_of(environment, Traffic.SECURITY_EVENTS),
+                threshold=Threshold(value=_MANY_EVENTS, unit="events in 5 minutes", breaches=3, periods=4),
+                missing=Missing.IS_GOOD,
+            ),
+            "Ddos": AlarmSpec(
+                runbook="edge-security-events",
+                means="Cloudflare holds off a DDoS attack on HTTP.",
+                severity=Severity.WARNING,
+                metric=metric_of(environment, Traffic.DDOS_EVENTS),
+                threshold=Threshold(value=_MANY_EVENTS / 5, unit="events in 5 minutes", breaches=2, periods=3),
+                missing=Missing.IS_GOOD,
+            ),
+            "EgressSaving": AlarmSpec(
+                runbook="edge-egress-saving",
+                means="Cloudflare keeps less of the media than it should: S3's traffic is billed instead.",
+                severity=Severity.WARNING,
+                metric=egress_saving(environment, bucket=bucket),
+                threshold=Threshold(value=saving_percent, unit="% of bytes", breaches=7, periods=7, below=True),
+                missing=Missing.IS_GOOD,
+            ),
+            "NoNumbers": AlarmSpec(
+                runbook="edge-traffic",
+                means="Cloudflare's numbers do not come in: whatever is wrong at the edge is not seen.",
+                severity=Severity.WARNING,
+                metric=metric_of(environment, Traffic.WINDOWS),
+                # Each comes late, and in time for an hour.
+                threshold=Threshold(value=1, unit="windows in 5 minutes", breaches=12, periods=12, below=True),
+                missing=Missing.IS_BAD,
+            ),
+            "Failing": AlarmSpec(
+                runbook="edge-traffic",
+                means="Cloudflare's numbers are not fetched; later runs make up for it, for a while.",
+                severity=Severity.WARNING,
+                metric=bridge.function.metric_errors(period=_PERIOD, statistic="Sum"),
+                threshold=Threshold(value=0, unit="failed runs", breaches=6, periods=12),
+                missing=Missing.IS_GOOD,
+            ),
+        }
+        self.errors = add_alarms(self, errors, topics=topics)
+        self.alarms = self.errors | add_alarms(self, specs, topics=topics)
+
+
+def _error_percentage(environment: str, host: str) -> cloudwatch.MathExpression:
+    """Per cent of requests, 0 while there are too few to tell."""
+    return cloudwatch.MathExpression(
+        expression=f"IF(requests >= {_ENOUGH_REQUESTS}, 100 * errors / requests, 0)",
+        using_metrics={
+            "errors": metric_of(environment, Traffic.SERVER_ERRORS, Host=host),
+            "requests": metric_of(environment, Traffic.REQUESTS, Host=host),
+        },
+        label="5xx at the edge, % of requests",
+        period=_PERIOD,
+    )

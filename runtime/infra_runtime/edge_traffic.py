@@ -1,0 +1,201 @@
+"""Scheduled: carries Cloudflare's numbers into CloudWatch, each closed window once.
+
+CloudWatch adds up whatever it is given twice. So a window is claimed before it is published and ticked off afterwards,
+in the ledger's table; whoever finds a claim that its owner did not live to tick off asks CloudWatch what is there.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from infra_runtime.aws import client
+from infra_runtime.cloudflare import zone as zones
+from infra_runtime.cloudflare.analytics import WINDOW, Analytics, Bridge, Window, closed
+from infra_runtime.cloudflare.credentials import api_from
+from infra_runtime.metrics import EDGE, Traffic, unit_of
+from infra_runtime.secret_values import Secrets, deadline_of
+
+_KEY = {"service": {"S": "edge-traffic"}, "id": {"S": "cursor"}}
+# Longer than any run takes: a claim of this age is of one that has died. By then CloudWatch shows what it was given.
+_DEAD = timedelta(minutes=10)
+# CloudWatch takes data of the last two weeks.
+_OLDEST = timedelta(days=13)
+# Asked for at once, after a time without: more would be more than a run's time.
+_AT_ONCE = timedelta(hours=3)
+_BATCH = 500
+
+
+class AlreadyUnderway(Exception):
+    """Another run has the window."""
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """How far it has come: an item of the ledger's table."""
+
+    dynamodb: Any
+    table: str
+
+    def read(self) -> tuple[datetime | None, datetime | None]:
+        """(published until, since when the next window is claimed by a run); None: never, by none."""
+        found = self.dynamodb.get_item(TableName=self.table, Key=_KEY, ConsistentRead=True).get("Item", {})
+        return tuple(
+            datetime.fromisoformat(found[name]["S"]) if name in found else None for name in ("until", "claimed")
+        )  # type: ignore[return-value]
+
+    def begin(self, at: datetime) -> None:
+        """The very first time."""
+        self._put({"until": {"S": at.isoformat()}}, "attribute_not_exists(id)", {})
+
+    def claim(self, until: datetime, *, now: datetime, dead: datetime | None) -> None:
+        """`dead` is the claim to take over. Raises `AlreadyUnderway`."""
+        condition = "#until = :until AND " + ("claimed = :dead" if dead else "attribute_not_exists(claimed)")
+        values = {":until": {"S": until.isoformat()}} | ({":dead": {"S": dead.isoformat()}} if dead else {})
+        self._put({"until": {"S": until.isoformat()}, "claimed": {"S": now.isoformat()}}, condition, values)
+
+    def advance(self, to: datetime, *, claimed: datetime) -> None:
+        """Raises `AlreadyUnderway` when the claim was taken over meanwhile."""
+        self._put({"until": {"S": to.isoformat()}}, "claimed = :mine", {":mine": {"S": claimed.isoformat()}})
+
+    def _put(self, item: Mapping[str, Any], condition: str, values: Mapping[str, Any]) -> None:
+        given: dict[str, Any] = {"ConditionExpression": condition}
+        if values:
+            given["ExpressionAttributeValues"] = values
+        if "#until" in condition:
+            given["ExpressionAttributeNames"] = {"#until": "until"}
+        try:
+            self.dynamodb.put_item(TableName=self.table, Item={**_KEY, **item}, **given)
+        except self.dynamodb.exceptions.ConditionalCheckFailedException as error:
+            raise AlreadyUnderway from error
+
+
+@dataclass(frozen=True)
+class Publisher:
+    cloudwatch: Any
+    environment: str
+    hosts: Sequence[str]
+    media: str
+    """Host of what comes from the bucket."""
+
+    def publish(self, window: Window) -> None:
+        data = list(self._data(window))
+        for first in range(0, len(data), _BATCH):
+            self.cloudwatch.put_metric_data(Namespace=EDGE, MetricData=data[first : first + _BATCH])
+
+    def has(self, start: datetime) -> bool:
+        """Whether the window is there. The mark is the last of its data."""
+        found = self.cloudwatch.get_metric_statistics(
+            Namespace=EDGE,
+            MetricName=Traffic.WINDOWS.value,
+            Dimensions=[{"Name": "Environment", "Value": self.environment}],
+            StartTime=start,
+            EndTime=start + WINDOW,
+            Period=int(WINDOW.total_seconds()),
+            Statistics=["SampleCount"],
+        )["Datapoints"]
+        return any(each["SampleCount"] > 0 for each in found)
+
+    def _data(self, window: Window) -> Iterator[dict[str, Any]]:
+        for host in self.hosts:
+            requests, sent = window.total(window.requests, host), window.total(window.sent, host)
+            hits, hit_bytes = window.hits(host)
+            values = {
+                Traffic.REQUESTS: requests,
+                Traffic.BYTES: sent,
+                Traffic.HITS: hits,
+                Traffic.HIT_BYTES: hit_bytes,
+                Traffic.SERVER_ERRORS: window.server_errors[host],
+                **({Traffic.REQUEST_HIT_RATIO: 100 * hits / requests} if requests else {}),
+                **({Traffic.BYTE_HIT_RATIO: 100 * hit_bytes / sent} if sent else {}),
+            }
+            for name, value in values.items():
+                yield self._datum(window, name, value, Host=host)
+        for (host, status), count in window.requests.items():
+            yield self._datum(window, Traffic.REQUESTS, count, Host=host, CacheStatus=status)
+        for (action, source), count in window.events.items():
+            yield self._datum(window, Traffic.SECURITY_EVENTS, count, Action=action, Source=source)
+        of_bucket = window.total(window.sent, self.media) + window.static_bytes
+        yield self._datum(window, Traffic.SECURITY_EVENTS, sum(window.events.values()))
+        yield self._datum(window, Traffic.DDOS_EVENTS, window.ddos)
+        yield self._datum(window, Traffic.BUCKET_BYTES, of_bucket)
+        yield self._datum(window, Traffic.SAMPLE_INTERVAL, window.sample_interval)
+        yield self._datum(window, Traffic.WINDOWS, 1)
+
+    def _datum(self, window: Window, name: Traffic, value: float, **dimensions: str) -> dict[str, Any]:
+        named = {"Environment": self.environment, **dimensions}
+        return {
+            "MetricName": name.value,
+            "Dimensions": [{"Name": key, "Value": of} for key, of in named.items()],
+            "Timestamp": window.start,
+            "Value": float(value),
+            "Unit": unit_of(name.value),
+        }
+
+
+def handler(event: Mapping[str, Any], context: Any) -> None:
+    """Publishes every window that is closed and not yet published, oldest first."""
+    declared = json.loads(os.environ["DECLARED"])
+    secrets = Secrets(client("secretsmanager"))
+    deadline = deadline_of(context)
+    api = api_from(secrets, os.environ["TOKEN_SECRET"], deadline=deadline)
+    analytics = Analytics(
+        token=api.token, deadline=deadline, base_url=api.base_url, pace=api.pace, redact=secrets.redact
+    )
+    hosts = declared["hosts"]
+    static = (declared["static"]["host"], declared["static"]["path"]) if declared["static"] else None
+    carry(
+        Bridge(analytics, zones.find(api, declared["zone"]).id, hosts, static),
+        Publisher(client("cloudwatch"), os.environ["ENVIRONMENT"], hosts, declared["media"]),
+        Cursor(client("dynamodb"), os.environ["LEDGER"]),
+        now=lambda: datetime.now(UTC),
+        deadline=deadline,
+    )
+
+
+def carry(bridge: Bridge, publisher: Publisher, cursor: Cursor, *, now: Callable[[], datetime], deadline: float) -> int:
+    """How many windows were published. `now` tells the time, in UTC; `deadline` is in seconds since 1970."""
+    published = 0
+    try:
+        for _ in _carried(bridge, publisher, cursor, now=now, deadline=deadline):
+            published += 1
+    except AlreadyUnderway:
+        print(json.dumps({"ended": "another run is at it"}))  # noqa: T201
+    return published
+
+
+def _carried(
+    bridge: Bridge, publisher: Publisher, cursor: Cursor, *, now: Callable[[], datetime], deadline: float
+) -> Iterator[datetime]:
+    """Each window that was published. Raises `AlreadyUnderway`."""
+    end = closed(now())
+    until, dead = cursor.read()
+    if until is None:
+        until = end - WINDOW
+        cursor.begin(until)
+    if dead is not None:
+        if now() - dead < _DEAD:
+            raise AlreadyUnderway
+        if publisher.has(until):
+            cursor.advance(until + WINDOW, claimed=dead)
+            until, dead = until + WINDOW, None
+    limits = bridge.limits()
+    oldest = now() - min([_OLDEST, *(each.oldest for each in limits.values() if each.enabled)]) + WINDOW
+    if until < oldest:
+        skipped = oldest - (oldest - until) % WINDOW
+        print(json.dumps({"skipped": "too old to be asked for", "from": str(until), "until": str(skipped)}))  # noqa: T201
+        claimed = now()
+        cursor.claim(until, now=claimed, dead=dead)
+        cursor.advance(skipped, claimed=claimed)
+        until, dead = skipped, None
+    while until < end and now().timestamp() < deadline:
+        for window in bridge.windows(until, min(end, until + _AT_ONCE), limits):
+            claimed = now()
+            cursor.claim(window.start, now=claimed, dead=dead)
+            dead = None
+            publisher.publish(window)
+            until = window.start + WINDOW
+            cursor.advance(until, claimed=claimed)
+            yield window.start

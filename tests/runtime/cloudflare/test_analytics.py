@@ -1,0 +1,429 @@
+"""Cloudflare's numbers in CloudWatch: each window once and whole, whatever happens to the runs that carry it."""
+
+import random
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from infra_runtime.cloudflare.analytics import LAG, WINDOW, Analytics, Bridge, TooManyGroups
+from infra_runtime.edge_traffic import Cursor, Publisher, carry
+from infra_runtime.vendor_api import Clock, Pace, Refused, Unavailable
+from rehearsal.cloudflare.analytics import Event, Request, Traffic
+from rehearsal.cloudflare.server import in_process
+from rehearsal.cloudflare.simulator import Simulator
+from rehearsal.cloudflare.world import World, Zone
+from tests.runtime.conftest import TOKEN
+from tests.runtime.release.aws import Dynamo
+
+START = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+SITE, MEDIA = "example.com", "media.example.com"
+MINUTE = timedelta(minutes=1)
+Key = tuple[str, frozenset[tuple[str, str]], datetime]
+
+
+class Died(Exception):
+    """A run that was killed in the middle."""
+
+
+@dataclass
+class CloudWatch:
+    """Adds up what it is given twice, as CloudWatch does."""
+
+    points: dict[Key, list[float]] = field(default_factory=lambda: defaultdict(list))
+    dies: str | None = None
+    """`before` or `after` the next data are taken."""
+
+    def put_metric_data(self, *, Namespace: str, MetricData: list[dict[str, Any]]) -> None:  # noqa: N803
+        assert Namespace == "Infra/Edge"
+        assert len(MetricData) <= 1000
+        dies, self.dies = self.dies, None
+        if dies == "before":
+            raise Died
+        for each in MetricData:
+            dimensions = frozenset((of["Name"], of["Value"]) for of in each["Dimensions"])
+            self.points[each["MetricName"], dimensions, each["Timestamp"]].append(each["Value"])
+        if dies == "after":
+            raise Died
+
+    def get_metric_statistics(
+        self,
+        *,
+        MetricName: str,  # noqa: N803
+        Dimensions: list[dict[str, str]],  # noqa: N803
+        StartTime: datetime,  # noqa: N803
+        **_: Any,
+    ) -> dict[str, Any]:
+        dimensions = frozenset((of["Name"], of["Value"]) for of in Dimensions)
+        found = self.points.get((MetricName, dimensions, StartTime), [])
+        return {"Datapoints": [{"SampleCount": float(len(found))}] if found else []}
+
+    def sum(self, name: str, **dimensions: str) -> float:
+        wanted = frozenset({"Environment": "test", **dimensions}.items())
+        return sum(sum(found) for (of, at, _), found in self.points.items() if (of, at) == (name, wanted))
+
+    @property
+    def windows(self) -> list[datetime]:
+        """Each as often as it was published."""
+        return [at for (name, _, at), found in self.points.items() if name == "Windows" for _ in found]
+
+
+@dataclass
+class Setting:
+    traffic: Traffic
+    bridge: Bridge
+    cursor: Cursor
+    cloudwatch: CloudWatch
+    passed: timedelta = timedelta(0)
+    slept: list[float] = field(default_factory=list)
+
+    def now(self) -> datetime:
+        return START + self.passed
+
+    def run(self, *, at: timedelta | None = None, seconds: float = 600) -> int:
+        if at is not None:
+            self.passed = at
+        publisher = Publisher(self.cloudwatch, "test", [SITE, MEDIA], MEDIA)
+        return carry(self.bridge, publisher, self.cursor, now=self.now, deadline=self.now().timestamp() + seconds)
+
+    def run_every(self, step: timedelta, until: timedelta) -> None:
+        while self.passed < until:
+            self.run()
+            self.passed += step
+
+
+Spoil = Callable[[httpx.Request], httpx.Response | None]
+
+
+def setting(spoil: Spoil | None = None) -> Setting:
+    traffic = Traffic()
+    zone = Zone(SITE, traffic=traffic)
+    real = in_process(Simulator(World([zone], tokens={TOKEN: "active"})))
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        spoiled = spoil(request) if spoil else None
+        if spoiled is not None:
+            return spoiled
+        return real.request(request.method, request.url, headers=request.headers, content=request.content)
+
+    made = Setting(traffic, None, Cursor(Dynamo(), "table"), CloudWatch())  # type: ignore[arg-type]
+
+    def sleep(seconds: float) -> None:
+        made.slept.append(seconds)
+        made.passed += timedelta(seconds=seconds)
+
+    clock = Clock(lambda: made.now().timestamp(), sleep)
+    analytics = Analytics(
+        token=TOKEN,
+        deadline=START.timestamp() + 10**9,
+        base_url="https://api.test/client/v4",
+        clock=clock,
+        pace=Pace(clock, rate=100, burst=100),
+        http=httpx.Client(transport=httpx.MockTransport(respond)),
+        redact=lambda text: text.replace(TOKEN, "********"),
+    )
+    made.bridge = Bridge(analytics, zone.id, [SITE, MEDIA], (SITE, "/_next/static/%"))
+    traffic.now = made.now
+    return made
+
+
+@pytest.fixture
+def it() -> Iterator[Setting]:
+    yield setting()
+
+
+def some(count: int, seed: int = 1, *, within: timedelta = timedelta(hours=1)) -> list[Request]:
+    """From the first minute on."""
+    rolled = random.Random(seed)
+    return [
+        Request(
+            at=START + rolled.random() * within,
+            host=rolled.choice([SITE, MEDIA, "other.example.com"]),
+            cache_status=rolled.choice(["hit", "miss", "dynamic", "revalidated", "expired"]),
+            size=rolled.randrange(100, 100_000),
+            status=rolled.choice([200, 200, 200, 304, 404, 503]),
+            path=rolled.choice(["/", "/_next/static/a.js", "/a.avif"]),
+            source=rolled.choice(["eyeball", "eyeball", "edgeWorkerFetch"]),
+        )
+        for _ in range(count)
+    ]
+
+
+def of_users(found: list[Request], *hosts: str) -> list[Request]:
+    return [each for each in found if each.host in hosts and each.source == "eyeball"]
+
+
+HIT = {"hit", "revalidated", "stale", "updating"}
+
+
+def is_exact(it: Setting, since: datetime = START) -> None:
+    """Every total is what the edge has seen, and no window is there twice, or left out."""
+    assert sorted(it.cloudwatch.windows) == sorted(set(it.cloudwatch.windows))
+    first, last = min(it.cloudwatch.windows), max(it.cloudwatch.windows)
+    assert len(it.cloudwatch.windows) == (last - first) // WINDOW + 1
+    assert first <= since
+    seen = [each for each in it.traffic.requests if first <= each.at < last + WINDOW]
+    for host in (SITE, MEDIA):
+        own = of_users(seen, host)
+        assert it.cloudwatch.sum("Requests", Host=host) == len(own)
+        assert it.cloudwatch.sum("EdgeBytes", Host=host) == sum(each.size for each in own)
+        assert it.cloudwatch.sum("CachedRequests", Host=host) == sum(each.cache_status in HIT for each in own)
+        assert it.cloudwatch.sum("ServerErrors", Host=host) == sum(each.status >= 500 for each in own)
+        for status in {each.cache_status for each in own}:
+            counted = sum(each.cache_status == status for each in own)
+            assert it.cloudwatch.sum("Requests", Host=host, CacheStatus=status) == counted
+    static = [each for each in of_users(seen, SITE) if each.path.startswith("/_next/static/")]
+    from_bucket = sum(each.size for each in [*of_users(seen, MEDIA), *static])
+    assert it.cloudwatch.sum("BucketEdgeBytes") == from_bucket
+
+
+def test_an_hour_is_published_as_it_was(it: Setting) -> None:
+    it.traffic.requests = some(500)
+    it.run(at=LAG + WINDOW)
+    it.run_every(WINDOW, timedelta(hours=1) + 2 * LAG)
+    is_exact(it)
+    assert len(it.cloudwatch.windows) >= 12
+
+
+def test_security_events_are_told_by_action_and_source(it: Setting) -> None:
+    kinds = [("block", "firewallManaged"), ("managed_challenge", "bic"), ("block", "l7ddos"), ("block", "l7ddos")]
+    it.traffic.events = [Event(START + MINUTE, SITE, action, source) for action, source in kinds]
+    it.traffic.events.append(Event(START + MINUTE, "other.example.com", "block", "l7ddos"))
+    it.run(at=LAG + WINDOW)
+    assert it.cloudwatch.sum("SecurityEvents") == 4
+    assert it.cloudwatch.sum("SecurityEvents", Action="block", Source="l7ddos") == 2
+    assert it.cloudwatch.sum("SecurityEvents", Action="managed_challenge", Source="bic") == 1
+    assert it.cloudwatch.sum("DdosEvents") == 2
+
+
+def test_a_window_without_traffic_is_published_as_such(it: Setting) -> None:
+    it.run(at=LAG + WINDOW)
+    assert it.cloudwatch.windows == [START]
+    assert it.cloudwatch.sum("Requests", Host=SITE) == 0
+    assert not any(name.endswith("Percent") for name, _, _ in it.cloudwatch.points), "nothing of nothing is no share"
+
+
+def test_ratios_are_by_host(it: Setting) -> None:
+    it.traffic.requests = [
+        Request(START, MEDIA, "hit", 300),
+        Request(START, MEDIA, "miss", 100),
+        Request(START, SITE, "dynamic", 50),
+    ]
+    it.run(at=LAG + WINDOW)
+    assert it.cloudwatch.sum("RequestHitPercent", Host=MEDIA) == 50
+    assert it.cloudwatch.sum("ByteHitPercent", Host=MEDIA) == 75
+    assert it.cloudwatch.sum("ByteHitPercent", Host=SITE) == 0
+
+
+def test_what_comes_in_late_is_waited_for(it: Setting) -> None:
+    """Up to the lag; nothing is asked for before it has passed."""
+    late = LAG - timedelta(seconds=1)
+    it.traffic.requests = [Request(START + WINDOW - timedelta(seconds=1), SITE, late=late)] * 3
+    it.passed = timedelta(0)
+    it.run_every(MINUTE, timedelta(minutes=20))
+    is_exact(it)
+    assert it.cloudwatch.sum("Requests", Host=SITE) == 3
+
+
+def test_sampled_numbers_are_taken_as_the_estimates_that_they_are(it: Setting) -> None:
+    it.traffic.requests = [Request(START + each * timedelta(seconds=0.1), SITE, "hit", 10) for each in range(1000)]
+    it.traffic.every = 10
+    it.run(at=LAG + WINDOW)
+    assert it.cloudwatch.sum("Requests", Host=SITE) == 1000, "scaled up by Cloudflare, and not once more"
+    assert it.cloudwatch.sum("EdgeBytes", Host=SITE) == 10_000
+    assert it.cloudwatch.sum("SampleInterval") == 10
+
+
+def test_a_gap_is_made_up_for(it: Setting) -> None:
+    """Nobody ran for five hours."""
+    it.traffic.requests = some(800, within=timedelta(hours=5))
+    it.run(at=LAG + WINDOW)
+    it.run(at=timedelta(hours=5, minutes=11))
+    is_exact(it)
+    assert len(it.cloudwatch.windows) == 61
+
+
+def test_what_is_too_old_for_the_plan_is_left_out_and_the_rest_is_not(
+    it: Setting, capsys: pytest.CaptureFixture[str]
+) -> None:
+    it.run(at=LAG + WINDOW)
+    it.traffic.of_requests.oldest = it.traffic.of_events.oldest = timedelta(hours=2)
+    it.traffic.requests = some(300, within=timedelta(hours=10))
+    it.run(at=timedelta(hours=10))
+    assert "too old" in capsys.readouterr().out
+    recent = [at for at in it.cloudwatch.windows if at > START]
+    assert timedelta(hours=1, minutes=50) <= START + timedelta(hours=10) - min(recent) <= timedelta(hours=2)
+    assert len(recent) == len(set(recent)) == (max(recent) - min(recent)) // WINDOW + 1
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_run_that_dies_leaves_no_window_out_and_none_twice(it: Setting, when: str) -> None:
+    it.traffic.requests = some(400)
+    it.run(at=LAG + WINDOW)
+    it.cloudwatch.dies = when
+    it.passed = timedelta(minutes=25)
+    with pytest.raises(Died):
+        it.run()
+    it.passed += MINUTE
+    assert it.run() == 0, "its claim may be of one that is still at work"
+    it.run_every(WINDOW, timedelta(hours=1, minutes=15))
+    is_exact(it)
+
+
+def test_a_second_run_at_the_same_time_publishes_nothing(it: Setting) -> None:
+    """EventBridge delivers a schedule at least once."""
+    it.traffic.requests = some(400)
+    it.run(at=LAG + WINDOW)
+    it.passed = timedelta(minutes=40)
+    claim = it.cursor.claim
+    others: list[int] = []
+
+    def claimed(until: datetime, *, now: datetime, dead: datetime | None) -> None:
+        claim(until, now=now, dead=dead)
+        if not others:
+            others.append(it.run())
+
+    object.__setattr__(it.cursor, "claim", claimed)
+    it.run()
+    assert others == [0]
+    is_exact(it)
+
+
+def test_whoever_reads_before_another_claims_is_told_so(it: Setting) -> None:
+    it.run(at=LAG + WINDOW)
+    it.passed = timedelta(minutes=30)
+    windows = it.bridge.windows
+    others: list[int] = []
+
+    def slow(*given: Any) -> Any:
+        if not others:
+            others.append(-1)
+            others.append(it.run())
+        return windows(*given)
+
+    object.__setattr__(it.bridge, "windows", slow)
+    assert it.run() == 0
+    assert others[1] > 0
+    is_exact(it)
+
+
+def test_again_and_again_changes_nothing(it: Setting) -> None:
+    it.traffic.requests = some(100)
+    it.run(at=timedelta(minutes=30))
+    before = {key: list(found) for key, found in it.cloudwatch.points.items()}
+    for _ in range(5):
+        assert it.run() == 0
+    assert before == it.cloudwatch.points
+
+
+def test_a_page_that_may_not_be_all_is_asked_for_in_parts(it: Setting) -> None:
+    it.traffic.requests = some(400)
+    it.run(at=LAG + WINDOW)
+    it.traffic.of_requests.page = it.traffic.of_events.page = 60
+    it.run(at=timedelta(hours=1, minutes=11))
+    is_exact(it)
+
+
+def test_more_kinds_than_a_page_in_one_window_is_an_error_and_no_lie(it: Setting) -> None:
+    it.traffic.requests = [Request(START, SITE, "hit", status=200 + each) for each in range(20)]
+    it.traffic.of_requests.page = 10
+    with pytest.raises(TooManyGroups, match="10 groups"):
+        it.run(at=LAG + WINDOW)
+    assert it.cloudwatch.windows == []
+
+
+def test_a_plan_that_gives_less_time_at_once_is_asked_in_steps(it: Setting) -> None:
+    it.traffic.requests = some(400)
+    it.run(at=LAG + WINDOW)
+    it.traffic.of_requests.longest = it.traffic.of_events.longest = timedelta(minutes=10)
+    it.run(at=timedelta(hours=1, minutes=11))
+    is_exact(it)
+
+
+def test_a_plan_without_a_dataset_is_published_without(it: Setting) -> None:
+    it.traffic.requests = some(100)
+    it.traffic.events = [Event(START, SITE)]
+    it.traffic.of_events.enabled = False
+    it.run(at=LAG + WINDOW)
+    it.run(at=timedelta(hours=1, minutes=11))
+    is_exact(it)
+    assert it.cloudwatch.sum("SecurityEvents") == 0
+
+
+def test_the_time_of_a_run_is_kept_to(it: Setting) -> None:
+    """What does not fit into one run is the next one's."""
+    it.run(at=LAG + WINDOW)
+    it.passed = timedelta(hours=1)
+    assert it.run(seconds=0) == 0
+    assert it.run() > 0
+    is_exact(it)
+
+
+FAULTS: dict[str, httpx.Response | Exception] = {
+    "HTTP 502": httpx.Response(502, text="<html>"),
+    "too many requests": httpx.Response(429, json={"errors": [{"message": "slow down"}]}, headers={"Retry-After": "3"}),
+    "half an answer": httpx.Response(200, text='{"data": {"view'),
+    "nothing in it": httpx.Response(200, json={"data": None, "errors": None}),
+    "cut off": httpx.ReadError("reset"),
+    "no answer": httpx.ReadTimeout("timed out"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("which", [0, 1, 3])
+def test_a_fault_of_the_network_is_nothing_that_is_seen(fault: str, which: int) -> None:
+    """A question changes nothing: it is asked again, whatever became of it."""
+    asked: list[httpx.Request] = []
+
+    def spoil(request: httpx.Request) -> httpx.Response | None:
+        asked.append(request)
+        if len(asked) - 1 != which:
+            return None
+        if isinstance(found := FAULTS[fault], Exception):
+            raise found
+        return httpx.Response(found.status_code, content=found.content, headers=found.headers)
+
+    it = setting(spoil)
+    it.traffic.requests = some(200, within=timedelta(minutes=5))
+    it.run(at=LAG + WINDOW)
+    assert len(asked) > which
+    is_exact(it)
+    assert it.slept, "not at once"
+
+
+def test_a_refusal_is_told_without_the_token() -> None:
+    def spoil(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(403, json={"errors": [{"message": f"not authorized: {TOKEN}"}]})
+
+    it = setting(spoil)
+    with pytest.raises(Refused, match="not authorized") as refused:
+        it.run(at=LAG + WINDOW)
+    assert TOKEN not in str(refused.value)
+    assert it.cloudwatch.windows == []
+
+
+def test_errors_in_the_answer_publish_nothing_and_the_next_run_does() -> None:
+    answers = [httpx.Response(200, json={"data": None, "errors": [{"message": "rate limiter budget depleted"}]})]
+    it = setting(lambda _: answers.pop() if answers else None)
+    with pytest.raises(Refused, match="budget depleted"):
+        it.run(at=LAG + WINDOW)
+    it.traffic.requests = some(50)
+    it.run_every(WINDOW, timedelta(minutes=30))
+    is_exact(it)
+
+
+def test_cloudflare_that_is_away_is_given_up_in_time() -> None:
+    it = setting(lambda _: httpx.Response(503, text="away"))
+    with pytest.raises(Unavailable):
+        it.run(at=LAG + WINDOW)
+    assert it.cloudwatch.windows == []
+
+
+def test_a_zone_that_the_token_may_not_read_is_named(it: Setting) -> None:
+    stranger = Bridge(it.bridge.api, "0" * 32, [SITE])
+    with pytest.raises(Refused, match="Zone Analytics Read"):
+        stranger.limits()

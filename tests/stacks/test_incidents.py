@@ -1,0 +1,155 @@
+"""What people would have heard of outages: one page for an incident, its end, and nothing in a noisy week."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from config import load
+from config.instances import connections
+from rehearsal.cloudwatch.alarms import Message, alarms_of, messages
+from rehearsal.cloudwatch.metric_math import Series
+from tests.stacks.traces import OUTAGES, recorded, trace
+from tools.record_outages import BEGINS, ENDS, MINUTES, SCENARIOS
+
+Templates = dict[str, dict[str, Any]]
+NAME = "production"
+# Within so many minutes of its beginning somebody is woken.
+SOON = 6
+# Calm before and after, so that whatever is to end can.
+CALM = 45
+PAGED = {"service-gone", "database-gone", "connections-leak", "table-locked", "redis-gone"}
+
+
+def heard(templates: Templates, changed: dict[str, Series], minutes: int) -> list[Message]:
+    return messages(templates, NAME, trace(minutes, changed), minutes=minutes)
+
+
+def outage(name: str) -> tuple[dict[str, Series], int]:
+    """The recorded one, with calm around it: its first minutes are calm, and so they are repeated."""
+    series = recorded(name, connections=connections(load([NAME])[NAME].database.instance))
+    calm = {key: np.resize(values[: BEGINS - 2], CALM) for key, values in series.items()}
+    return {key: np.concatenate([calm[key], values, calm[key]]) for key, values in series.items()}, MINUTES + 2 * CALM
+
+
+def pages(found: list[Message]) -> list[Message]:
+    return [each for each in found if each.severity == "critical" and not each.is_over]
+
+
+@pytest.mark.parametrize("name", sorted(PAGED))
+def test_an_outage_is_one_page_soon_and_its_end_is_told(name: str, templates: Templates) -> None:
+    found = heard(templates, *outage(name))
+    (page,) = pages(found)
+    assert 0 <= page.minute - CALM - BEGINS <= (SOON if name != "connections-leak" else ENDS - BEGINS), page
+    ends = [each for each in found if each.is_over and each.alarm == page.alarm]
+    assert [each.minute > CALM + ENDS for each in ends] == [True], "once, and after it was over"
+    # Whoever looks finds every alarm that took part, in the order in which they went off.
+    took_part = {each.alarm for each in found if each.severity == "info"}
+    assert took_part or name == "redis-gone", "the alarms behind the page are told as info"
+    assert all(_is_over(each, found) for each in found), "everything that began has ended"
+
+
+def _is_over(message: Message, found: list[Message]) -> bool:
+    same = [each for each in found if each.alarm == message.alarm]
+    return same[-1].is_over
+
+
+def test_what_users_do_not_feel_wakes_nobody(templates: Templates) -> None:
+    for name in ("nothing", "one-task-dies"):
+        assert pages(heard(templates, *outage(name))) == [], name
+
+
+def test_tasks_that_crash_again_and_again_are_told(templates: Templates) -> None:
+    found = heard(templates, *outage("crash-loop"))
+    told = [(each.severity, each.is_over) for each in found if "CrashedTasks" in each.alarm]
+    assert told == [("warning", False), ("warning", True)]
+
+
+def test_every_scenario_is_recorded_and_looked_at() -> None:
+    assert {path.stem for path in Path(OUTAGES).glob("*.json")} == set(SCENARIOS)
+    assert PAGED | {"nothing", "one-task-dies", "crash-loop"} == set(SCENARIOS)
+
+
+def test_a_noisy_week_is_silent(templates: Templates) -> None:
+    """Traffic with its days and nights, single errors, single lost looks, slow minutes, quick failovers, a deployment
+    each day: nothing of it is anybody's business."""
+    minutes = 7 * 24 * 60
+    random = np.random.default_rng(20261123)
+    day = 1 + 0.8 * np.sin(np.arange(minutes) / 1440 * 2 * np.pi)
+    requests = random.poisson(300 * day).astype(float)
+    quiet_nights = random.poisson(4 * day).astype(float)
+    errors = random.binomial(requests.astype(int), 0.002).astype(float)
+    # At night one error of three requests is a third; it is still one error.
+    night_errors = random.binomial(quiet_nights.astype(int), 0.03).astype(float)
+
+    def now_and_then(share: float, value: float, base: float = 0.0) -> Series:
+        """Single minutes, never two of them within a quarter of an hour."""
+        series = np.full(minutes, base)
+        at = 0
+        while (at := at + 15 + int(random.exponential(1 / share))) < minutes:
+            series[at] = value
+        return series
+
+    running = np.full(minutes, 3.0)
+    for start in range(600, minutes, 1440):
+        running[start : start + 6] = 2.0  # a deployment, or autoscaling: tasks come and go
+    changed: dict[str, Series] = {
+        "RequestCount api": requests,
+        "RequestCount frontend": quiet_nights,
+        "HTTPCode_Target_5XX_Count api": errors,
+        "HTTPCode_Target_5XX_Count frontend": night_errors,
+        "HTTPCode_ELB_5XX_Count": random.poisson(0.5, minutes).astype(float),
+        "TargetResponseTime": np.exp(random.normal(np.log(0.3), 0.5, minutes)),
+        "CheckFailed site": now_and_then(0.002, 1.0),
+        "CheckFailed api": now_and_then(0.002, 1.0),
+        "CheckMilliseconds": np.exp(random.normal(np.log(400), 0.6, minutes)),
+        "Unusable": now_and_then(0.0005, 1.0),
+        "PingMilliseconds": np.exp(random.normal(np.log(1.5), 0.8, minutes)),
+        "CPUUtilization": 45 + 15 * np.sin(np.arange(minutes) / 90) + random.normal(0, 8, minutes),
+        "RunningTaskCount": running,
+        "DatabaseConnections": random.poisson(60 * day).astype(float),
+        "MatchedEvents": now_and_then(0.001, 1.0),
+        "4xxErrors": random.poisson(12, minutes).astype(float),
+    }
+    assert heard(templates, changed, minutes) == []
+
+
+@pytest.mark.parametrize("metric", ["CheckFailed site", "CheckFailed api", "CheckFailed media"])
+def test_nobody_looking_is_as_bad_as_seeing_nothing(metric: str, templates: Templates) -> None:
+    minutes = 120
+    series = np.zeros(minutes)
+    series[60:80] = np.nan
+    assert len(pages(heard(templates, {metric: series}, minutes))) == 1
+
+
+def test_two_incidents_are_two_pages(templates: Templates) -> None:
+    minutes = 240
+    site, media = np.zeros(minutes), np.zeros(minutes)
+    site[60:90], media[150:180] = 1.0, 1.0
+    found = heard(templates, {"CheckFailed site": site, "CheckFailed media": media}, minutes)
+    assert [each.minute for each in pages(found)] == [61, 151]
+
+
+def test_a_cause_that_nobody_feels_yet_wakes_somebody(templates: Templates) -> None:
+    minutes = 240
+    storage = np.full(minutes, 60.0 * 2**30)
+    storage[60:120] = 2.0**30
+    (page,) = pages(heard(templates, {"FreeStorageSpace": storage}, minutes))
+    assert "Looming" in page.alarm
+
+
+def test_an_outage_is_heard_beside_a_cause_that_lasts(templates: Templates) -> None:
+    """The reason why causes never silence symptoms: a nearly full disk may be nearly full for days."""
+    minutes = 400
+    storage, site = np.full(minutes, 2.0**30), np.zeros(minutes)
+    storage[:30] = 60.0 * 2**30
+    site[200:230] = 1.0
+    found = pages(heard(templates, {"FreeStorageSpace": storage, "CheckFailed site": site}, minutes))
+    assert ["Looming" in each.alarm for each in found] == [True, False]
+
+
+def test_every_alarm_of_every_environment_can_be_evaluated(templates: Templates) -> None:
+    for name in load():
+        assert len(list(alarms_of(templates, name))) > 30
+        assert messages(templates, name, trace(60), minutes=60) == []
