@@ -256,6 +256,14 @@ class Media(Section):
     )
 
 
+class Objective(Section):
+    """What users may expect of a service in any thirty days; told when its budget of errors burns too fast."""
+
+    availability_percent: float = Field(ge=90, le=99.99, description="Of requests that end in no 5xx.")
+    fast_percent: float = Field(ge=50, le=99.9, description="Of requests that are answered within fast_seconds.")
+    fast_seconds: float = Field(ge=0.05, le=30)
+
+
 class Service(Section):
     """One Fargate service behind the load balancer."""
 
@@ -279,6 +287,7 @@ class Service(Section):
     bake_minutes: int = Field(
         ge=5, le=1440, description="How long the old version stays ready after all traffic has moved to the new one."
     )
+    objective: Objective | None = Field(default=None, description="Without it, only outages are told.")
     spot: bool = Field(default=False, description="Fargate Spot: up to 70 % cheaper, tasks end on two minutes' notice.")
 
 

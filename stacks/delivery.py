@@ -9,6 +9,7 @@ from infra_constructs.github import GitHubProvider, Workflows, deploy_role, drif
 from infra_constructs.previews.control import PreviewControl, PreviewSlot
 from infra_constructs.release.control import ReleaseControl, Released, SentryProps
 from infra_constructs.watch.previews import PreviewAlarms
+from infra_constructs.watch.releases import ReleaseControlAlarms
 from stacks.base import EnvironmentStack
 from stacks.data import DataExports
 from stacks.platform import PlatformExports
@@ -62,6 +63,9 @@ class DeliveryStack(EnvironmentStack):
                 ),
                 ledger=registry.ledger,
                 sentry=self._sentry(environment, name),
+            )
+            ReleaseControlAlarms(
+                self, f"{name.capitalize()}ReleaseAlarms", control=control.handler, topics=platform.topics
             )
             repository = repositories[name]
             assert repository is not None, "the configuration has seen to it"

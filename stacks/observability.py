@@ -5,7 +5,7 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 
 from config import Environment
 from config.instances import connections, memory_gib
-from infra_constructs.alarms import Severity
+from infra_constructs.alarms import Severity, Topics
 from infra_constructs.checks import Checks
 from infra_constructs.cloudflare.provider import CloudflareToken
 from infra_constructs.database_backups import BackupWatch
@@ -19,6 +19,7 @@ from infra_constructs.watch.entrance import LoadBalancerAlarms, NatAlarms
 from infra_constructs.watch.events import CrashedTasks, DatabaseEvents, DeploymentEvents
 from infra_constructs.watch.functions import FunctionAlarms
 from infra_constructs.watch.media import MediaAlarms
+from infra_constructs.watch.objectives import ObjectiveAlarms, ObjectiveProps
 from infra_constructs.watch.services import ServiceAlarms
 from infra_constructs.watch.traffic import TrafficAlarms
 from infra_runtime.checks import Target
@@ -29,6 +30,8 @@ from stacks.network import NetworkExports
 from stacks.platform import PlatformExports
 from stacks.registry import RegistryExports
 from stacks.service import ServiceExports
+
+_HOST_OF = {"api": "api", "frontend": "site"}
 
 
 class ObservabilityStack(EnvironmentStack):
@@ -147,9 +150,31 @@ class ObservabilityStack(EnvironmentStack):
                 target_groups=service.target_groups,
                 topics=topics,
             ).alarms
+            symptoms += self._objectives(name, environment, service, host=hosts[_HOST_OF[name]], topics=topics)
             symptoms += [alarms["Down"], alarms["TasksMissing"], self._known_by_name(name, service.errors_alarm)]
         causes = [database.alarms["Storage"], database.alarms["Connections"]]
         Incident(self, "Incident", symptoms=symptoms, causes=causes, topics=topics)
+
+    def _objectives(
+        self, name: str, environment: Environment, service: ServiceExports, *, host: str, topics: Topics
+    ) -> list[cloudwatch.IAlarm]:
+        """Those that are symptoms."""
+        objective = (environment.api if name == "api" else environment.frontend.ecs or environment.api).objective
+        if objective is None:
+            return []
+        return ObjectiveAlarms(
+            self,
+            f"{name.capitalize()}Objective",
+            environment=self.environment_name,
+            host=host,
+            target_groups=service.target_groups,
+            props=ObjectiveProps(
+                availability_percent=objective.availability_percent,
+                fast_percent=objective.fast_percent,
+                fast_seconds=objective.fast_seconds,
+            ),
+            topics=topics,
+        ).critical
 
     def _known_by_name(self, service: str, alarm: str) -> cloudwatch.IAlarm:
         """An alarm of an earlier stack, without an export."""

@@ -85,9 +85,9 @@ class ImplausibleAlarm(Exception):
 
 
 def add_alarm(
-    scope: Construct, id_: str, *, topics: Topics, spec: AlarmSpec, physical_name: str | None = None
+    scope: Construct, id_: str, *, topics: Topics | None, spec: AlarmSpec, physical_name: str | None = None
 ) -> cloudwatch.Alarm:
-    """An alarm that tells its topic when it goes off, and when it is over.
+    """An alarm that tells its topic when it goes off, and when it is over. Without topics, a composite tells for it.
 
     `physical_name` is for the alarms that gate a release only: ECS knows them by name. Raises `ImplausibleAlarm`.
     """
@@ -110,7 +110,8 @@ def add_alarm(
         datapoints_to_alarm=threshold.breaches,
         treat_missing_data=_TREAT[spec.missing],
     )
-    tell(alarm, topics, spec.told_as, recovery=spec.recovery)
+    if topics is not None:
+        tell(alarm, topics, spec.told_as, recovery=spec.recovery)
     return alarm
 
 

@@ -43,7 +43,8 @@ _OWN_UNITS = {
 _OWN_UNITS |= {"Percent": Unit.PERCENT}
 _LEVELS = frozenset({"Average", "Minimum", "Maximum"})
 _ANY = _LEVELS | {"Sum"}
-_PERCENTILE = re.compile(r"p\d{1,2}(\.\d)?")
+# A percentile, or the share of what lies below a value.
+_PERCENTILE = re.compile(r"p\d{1,2}(\.\d)?|PR\(:\d+(\.\d+)?\)")
 
 
 @dataclass(frozen=True)

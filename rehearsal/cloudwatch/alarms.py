@@ -102,8 +102,8 @@ def in_alarm(alarm: Alarm, trace: Trace, *, minutes: int) -> States:
     period, values = _measured(alarm, trace, minutes)
     beyond = _COMPARE[properties["ComparisonOperator"]](values, float(properties["Threshold"]))
     missing = np.isnan(values)
-    existing = np.zeros(minutes, dtype=int)
-    breaching = np.zeros(minutes, dtype=int)
+    existing: NDArray[np.int_] = np.zeros(minutes, dtype=np.int_)
+    breaching: NDArray[np.int_] = np.zeros(minutes, dtype=np.int_)
     for back in range(length + _FURTHER):
         there = ~_earlier(missing, back * period, fill=True) & (existing < length)
         existing += there
@@ -113,7 +113,7 @@ def in_alarm(alarm: Alarm, trace: Trace, *, minutes: int) -> States:
         case "breaching":
             return np.greater_equal(breaching + filled, needed)
         case "notBreaching":
-            return breaching >= needed
+            return np.greater_equal(breaching, needed)
         case "ignore":
             return _kept(breaching >= needed, undecided=(breaching < needed) & (breaching + filled >= needed))
         case treatment:
@@ -155,7 +155,7 @@ def _read(given: Mapping[str, Any], where: str, trace: Trace, minutes: int) -> t
             result = np.nansum(windows, axis=1)
         case "Minimum":
             result = np.fmin.reduce(windows, axis=1)
-        case "Average":
+        case each if each == "Average" or each.startswith("PR("):
             count = np.maximum(np.sum(~np.isnan(windows), axis=1), 1)
             result = np.nansum(windows, axis=1) / count
         case _:  # the highest of the minutes' percentiles, too: a trace holds no single requests

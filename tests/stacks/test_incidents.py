@@ -153,3 +153,37 @@ def test_every_alarm_of_every_environment_can_be_evaluated(templates: Templates)
     for name in load():
         assert len(list(alarms_of(templates, name))) > 30
         assert messages(templates, name, trace(60), minutes=60) == []
+
+
+MONTH_SHARE = {"a tenth of a per cent, the budget itself": (0.1, []), "half a per cent": (0.5, ["warning"])}
+
+
+@pytest.mark.parametrize("what", MONTH_SHARE)
+def test_a_budget_that_burns_slowly_is_told_by_day(what: str, templates: Templates) -> None:
+    share, expected = MONTH_SHARE[what]
+    minutes = 3 * 1440
+    errors = np.full(minutes, 3000 * 0.0001)
+    errors[1440:] = 3000 * share / 100
+    found = heard(templates, {"ServerErrors": errors}, minutes)
+    assert {each.severity for each in found} == set(expected)
+    assert all("Objective" in each.alarm for each in found)
+
+
+def test_a_budget_that_burns_fast_wakes_somebody_once(templates: Templates) -> None:
+    """Two per cent of the requests: too few for the alarm about errors, and the month's budget in a day and a half."""
+    minutes = 600
+    errors = np.full(minutes, 0.3)
+    errors[200:400] = 60.0
+    found = heard(templates, {"ServerErrors": errors}, minutes)
+    (page,) = pages(found)
+    assert 200 < page.minute < 260
+    (end,) = [each for each in found if each.is_over and each.alarm == page.alarm]
+    # The short window ends it, long before the long one has forgotten.
+    assert 400 <= end.minute < 410
+
+
+def test_slowness_burns_a_budget_too(templates: Templates) -> None:
+    minutes = 600
+    fast = np.full(minutes, 99.8)
+    fast[200:400] = 70.0
+    assert len(pages(heard(templates, {"Fast": fast}, minutes))) == 1

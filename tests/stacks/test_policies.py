@@ -404,22 +404,63 @@ def alarms(templates: Templates) -> Iterator[tuple[str, dict[str, Any]]]:
         yield where, alarm["Properties"]
 
 
+def composites(templates: Templates) -> Iterator[tuple[str, dict[str, Any]]]:
+    for where, alarm in of_type(templates, "AWS::CloudWatch::CompositeAlarm"):
+        yield where, alarm["Properties"]
+
+
+def is_part(where: str, alarm: dict[str, Any], templates: Templates) -> bool:
+    """Whether a composite of its environment asks for it."""
+    environment, _, _ = where.partition("/")
+    names = {where.rpartition("/")[2], alarm.get("AlarmName", "no name")}
+    rules = [json.dumps(each["AlarmRule"]) for at, each in composites(templates) if at.startswith(f"{environment}/")]
+    return any(re.search(rf"[\":]{re.escape(name)}\b", rule) for name in names for rule in rules)
+
+
 def test_every_alarm_tells_and_takes_back(templates: Templates) -> None:
-    for where, alarm in alarms(templates):
-        assert alarm["AlarmActions"], where
+    told_itself = told_by_a_composite = 0
+    for where, alarm in [*alarms(templates), *composites(templates)]:
+        severity = alarm["AlarmDescription"].partition(":")[0].lower()
+        if alarm.get("TreatMissingData", "ignore") not in {"breaching", "notBreaching", "ignore"}:
+            pytest.fail(f"{where}: nobody has said what no data means")
+        assert alarm.get("ActionsEnabled", True) is True, where
+        if not alarm.get("AlarmActions"):
+            assert is_part(where, alarm, templates), f"{where} tells nobody"
+            assert not alarm.get("OKActions"), where
+            continue
         if "/Redis/" not in where:  # Redis' recovery is an info, as the requirements have it.
             assert alarm["OKActions"] == alarm["AlarmActions"], where
-        assert alarm.get("ActionsEnabled", True) is True, where
-        assert alarm["TreatMissingData"] in {"breaching", "notBreaching", "ignore"}, where
-        severity = alarm["AlarmDescription"].partition(":")[0].lower()
-        assert severity.capitalize() in json.dumps(alarm["AlarmActions"]), where
+        if severity.capitalize() in json.dumps(alarm["AlarmActions"]):
+            told_itself += 1
+        else:
+            # The composite pages, this one is told as info.
+            assert "Info" in json.dumps(alarm["AlarmActions"]), where
+            assert severity == "critical", where
+            assert is_part(where, alarm, templates), where
+            told_by_a_composite += 1
+    assert told_itself > 100
+    assert told_by_a_composite > 20
+
+
+def test_a_composite_asks_for_no_more_than_it_may(templates: Templates) -> None:
+    for where, composite in composites(templates):
+        assert 1 <= json.dumps(composite["AlarmRule"]).count("ALARM(") <= 100, where
+
+
+def runbooks(templates: Templates) -> set[str]:
+    """Of everything that tells somebody something: alarms, composites, forwarded events, budgets."""
+    told = [each["AlarmDescription"] for _, each in [*alarms(templates), *composites(templates)]]
+    told += [each["Properties"].get("Description", "") for _, each in of_type(templates, "AWS::Events::Rule")]
+    for kind in ("AWS::Budgets::Budget", "AWS::CE::AnomalySubscription"):
+        told += [each["Metadata"]["runbook"] for _, each in of_type(templates, kind)]
+    return {found[1] for text in told if (found := re.search(r"docs/runbooks/([a-z-]+)\.md", text))}
 
 
 def test_every_alarm_has_a_runbook_and_every_runbook_an_alarm(templates: Templates, every_redis: Templates) -> None:
-    every = [*alarms(templates), *alarms(every_redis)]
-    named = {re.search(r"docs/runbooks/([a-z-]+)\.md", alarm["AlarmDescription"])[1] for _, alarm in every}  # type: ignore[index]
     written = {path.stem for path in RUNBOOKS.glob("*.md") if path.read_text().startswith("# Alarm: ")}
-    assert named == written
+    assert runbooks(templates) | runbooks(every_redis) == written
+    for where, alarm in [*alarms(templates), *composites(templates)]:
+        assert re.search(r"Runbook: docs/runbooks/[a-z-]+\.md", alarm["AlarmDescription"]), where
 
 
 def test_whichever_way_serves_is_watched_and_gated_and_the_others_stay_within_reach(every_redis: Templates) -> None:
@@ -452,14 +493,54 @@ def test_whichever_way_serves_is_watched_and_gated_and_the_others_stay_within_re
     assert "InstancesnextUrl" in json.dumps(secrets["REDIS_URL"])
 
 
-def test_everything_critical_has_a_critical_alarm(templates: Templates) -> None:
+# What users need, and the runbooks of the critical alarms that say when it fails them.
+CRITICAL = {
+    "AWS::ElasticLoadBalancingV2::LoadBalancer": {"load-balancer-errors", "load-balancer-rejects"},
+    "AWS::ECS::Service": {"service-down", "service-tasks-missing", "service-errors"},
+    "AWS::RDS::DBInstance": {"database-storage", "database-connections"},
+    "AWS::S3::Bucket": {"check-failed"},
+    "Custom::Cloudflare": {"check-failed", "edge-errors"},
+    "Custom::ValidatedCertificate": {"certificate-expiry"},
+    "Custom::RedisGate": {"redis-connection-failure"},
+}
+
+
+@pytest.mark.parametrize("name", available())
+def test_everything_critical_has_a_critical_alarm(name: str, templates: Templates) -> None:
+    critical = {
+        re.search(r"docs/runbooks/([a-z-]+)", alarm["AlarmDescription"])[1]  # type: ignore[index]
+        for where, alarm in alarms(templates)
+        if where.startswith(f"{name}/") and alarm["AlarmDescription"].startswith("CRITICAL")
+    }
+    for kind, expected in CRITICAL.items():
+        assert list(of_type(templates, kind, name=f"{name}/"))
+        assert expected <= critical, kind
+
+
+def test_every_function_that_runs_by_itself_is_watched(templates: Templates) -> None:
+    """A schedule, an event or a rotation has nobody who waits for an answer: its failure is an alarm, or no data is."""
+    # Whose silence is an alarm, as it publishes what is bad when it is missing.
+    by_silence = {"checks", "redis.monitor", "database.backups", "edge_traffic"}
     for name in available():
-        critical = {
-            re.search(r"docs/runbooks/([a-z]+)", alarm["AlarmDescription"])[1]  # type: ignore[index]
-            for where, alarm in alarms(templates)
-            if where.startswith(f"{name}/") and alarm["AlarmDescription"].startswith("CRITICAL")
-        }
-        assert {"database", "service", "load", "redis"} <= critical
+        own = {stack: template for stack, template in templates.items() if stack.startswith(f"{name}/")}
+        watched = json.dumps([each for _, each in alarms(own) if "Errors" in json.dumps(each)])
+        found = 0
+        for stack, template in own.items():
+            resources = template["Resources"]
+            invoked = json.dumps(
+                [
+                    each["Properties"]
+                    for each in resources.values()
+                    if each["Type"] in ("AWS::Events::Rule", "AWS::SecretsManager::RotationSchedule")
+                ]
+            )
+            for logical_id, each in resources.items():
+                if each["Type"] != "AWS::Lambda::Function" or f'"{logical_id}"' not in invoked:
+                    continue
+                module = each["Properties"]["Handler"].removeprefix("infra_runtime.").removesuffix(".handler")
+                found += 1
+                assert module in by_silence or logical_id in watched, f"{stack}: {module} may fail unseen"
+        assert found > 8
 
 
 def test_production_is_not_deleted_by_accident(templates: Templates) -> None:
@@ -509,8 +590,7 @@ def test_cloudwatch_may_use_the_topics_key(templates: Templates) -> None:
                     publishers[service] = set(statement["Action"])
                 assert statement["Condition"]["StringEquals"]["aws:SourceAccount"].isdigit(), where
         needed = {"kms:Decrypt", "kms:GenerateDataKey*"}
-        assert publishers == dict.fromkeys(
-            ("cloudwatch.amazonaws.com", "events.amazonaws.com", "elasticache.amazonaws.com"), needed
-        ), where
+        expected = ("cloudwatch", "events", "elasticache", "budgets", "costalerts")
+        assert publishers == {f"{each}.amazonaws.com": needed for each in expected}, where
         for _, topic in of_type(templates, "AWS::SNS::Topic", name=f"{name}/Platform"):
             assert topic["Properties"]["KmsMasterKeyId"]["Fn::GetAtt"][0] == where.rpartition("/")[2]

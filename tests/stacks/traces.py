@@ -19,6 +19,8 @@ _QUIET: dict[str, float | None] = {
     "HTTPCode_Target_5XX_Count": None,
     "HTTPCode_ELB_5XX_Count": None,
     "TargetResponseTime": 0.12,
+    # Per cent of requests that are answered in time.
+    "Fast": 99.8,
     "RejectedConnectionCount": None,
     "HealthyHostCount": 3,
     "DesiredTaskCount": 3,
@@ -76,10 +78,11 @@ def trace(minutes: int, changed: Mapping[str, Series] | None = None) -> Trace:
         # Blue serves; of green there is nothing.
         if "Green" in asked.dimensions:
             return None
-        for key in (f"{asked.name} {_subject(asked)}", asked.name):
+        name = "Fast" if asked.statistic.startswith("PR(") else asked.name
+        for key in (f"{name} {_subject(asked)}", name):
             if key in known:
                 return known[key]
-        if (value := _QUIET[asked.name]) is None:
+        if (value := _QUIET[name]) is None:
             return None
         return np.full(minutes, float(value))
 

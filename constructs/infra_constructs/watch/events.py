@@ -1,12 +1,13 @@
 """What AWS tells once, as an event: forwarded in words, with the runbook, as an alarm would be."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_events as events
-from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_rds as rds
@@ -37,14 +38,14 @@ class DatabaseEvents(Construct):
             "Failover",
             means="The database has failed over, or failed: for a minute or two nothing could be read or written.",
             runbook="database-failover",
-            pattern=events.EventPattern(
-                source=["aws.rds"],
-                detail_type=["RDS DB Instance Event"],
-                detail={
+            pattern={
+                "source": ["aws.rds"],
+                "detail-type": ["RDS DB Instance Event"],
+                "detail": {
                     "SourceIdentifier": [database.instance_identifier],
                     "EventCategories": ["failover", "failure"],
                 },
-            ),
+            },
             told="$.detail.Message",
             topics=topics,
         )
@@ -62,14 +63,14 @@ class DeploymentEvents(Construct):
             "WentBack",
             means="A release or a deployment has failed and gone back: what ran before runs on.",
             runbook="release-failed",
-            pattern=events.EventPattern(
-                source=["aws.cloudformation"],
-                detail_type=["CloudFormation Stack Status Change"],
-                detail={
+            pattern={
+                "source": ["aws.cloudformation"],
+                "detail-type": ["CloudFormation Stack Status Change"],
+                "detail": {
                     "stack-id": [{"prefix": f"arn:aws:cloudformation:{stack.region}:{stack.account}:stack/{stacks}"}],
                     "status-details": {"status": list(_WENT_BACK)},
                 },
-            ),
+            },
             told="$.detail.stack-id",
             topics=topics,
         )
@@ -148,12 +149,17 @@ def _forward(
     *,
     means: str,
     runbook: str,
-    pattern: events.EventPattern,
+    pattern: Mapping[str, Any],
     told: str,
     topics: Topics,
 ) -> None:
     """`told` is the path of what is worth reading in the event."""
     text = description(Severity.WARNING, means, runbook=runbook)
-    message = events.RuleTargetInput.from_text(f"{text} {events.EventField.from_path(told)}")
-    target = targets.SnsTopic(topics[Severity.WARNING], message=message)
-    events.Rule(scope, id_, description=text, event_pattern=pattern, targets=[target])
+    # An L1: the L2's target opens the topic and its key to EventBridge of every account.
+    transformer = events.CfnRule.InputTransformerProperty(
+        input_paths_map={"told": told}, input_template=json.dumps(f"{text} <told>")
+    )
+    target = events.CfnRule.TargetProperty(
+        id="Topic", arn=topics[Severity.WARNING].topic_arn, input_transformer=transformer
+    )
+    events.CfnRule(scope, id_, description=text, event_pattern=pattern, targets=[target])
