@@ -1,5 +1,5 @@
 # The words of this repository. `make rehearse` and `make test` need nothing done before them.
-.PHONY: setup rehearse test soak check format bench synth diff deploy snapshots schema lock clean
+.PHONY: setup rehearse test soak check format bench synth diff deploy snapshots dashboard schema lock clean
 ENV ?= production
 SHELL := /bin/bash
 VENV := .venv/bin
@@ -42,6 +42,9 @@ deploy: setup  ## for real, with your credentials
 
 snapshots: setup  ## accept the templates as they are now; read the diff before you commit it
 	@$(VENV)/pytest tests/stacks --snapshot-update --quiet
+
+dashboard: setup  ## the picture in the docs, from the synthesized definition
+	@$(VENV)/python -m tools.dashboard_picture
 
 schema: setup  ## the JSON Schema of environments/*.toml, from the model
 	@$(VENV)/python -m config.schema

@@ -54,6 +54,7 @@ class DeliveryStack(EnvironmentStack):
             control = ReleaseControl(
                 self,
                 f"{name.capitalize()}Releases",
+                environment=self.environment_name,
                 released=Released(
                     name=name,
                     stack=stack,

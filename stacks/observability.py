@@ -8,6 +8,8 @@ from config.instances import connections, memory_gib
 from infra_constructs.alarms import Severity, Topics
 from infra_constructs.checks import Checks
 from infra_constructs.cloudflare.provider import CloudflareToken
+from infra_constructs.dashboard.page import Dashboard
+from infra_constructs.dashboard.rows import WatchedService
 from infra_constructs.database_backups import BackupWatch
 from infra_constructs.edge_traffic import EdgeTraffic
 from infra_constructs.incident import Incident
@@ -128,7 +130,7 @@ class ObservabilityStack(EnvironmentStack):
         )
         DatabaseEvents(self, "DatabaseEvents", database=data.database.instance, topics=topics)
         DeploymentEvents(self, "DeploymentEvents", stacks=self.stack_called(""), topics=topics)
-        CrashedTasks(self, "CrashedTasks", cluster=platform.cluster, topics=topics)
+        crashed = CrashedTasks(self, "CrashedTasks", cluster=platform.cluster, topics=topics)
         Costs(
             self,
             "Costs",
@@ -136,6 +138,7 @@ class ObservabilityStack(EnvironmentStack):
             monthly_usd=environment.costs.monthly_usd,
             topic=topics[Severity.WARNING],
         )
+        watched: list[WatchedService] = []
         symptoms: list[cloudwatch.IAlarm] = [
             *seen.failed.values(),
             *at_edge.errors.values(),
@@ -150,18 +153,45 @@ class ObservabilityStack(EnvironmentStack):
                 target_groups=service.target_groups,
                 topics=topics,
             ).alarms
-            symptoms += self._objectives(name, environment, service, host=hosts[_HOST_OF[name]], topics=topics)
+            objective = self._objective(name, environment, service, host=hosts[_HOST_OF[name]], topics=topics)
+            symptoms += objective.critical if objective else []
+            watched.append(
+                WatchedService(
+                    name=name,
+                    service_name=service.service.service_name,
+                    target_groups=service.target_groups,
+                    paces=objective.paces if objective else {},
+                )
+            )
             symptoms += [alarms["Down"], alarms["TasksMissing"], self._known_by_name(name, service.errors_alarm)]
         causes = [database.alarms["Storage"], database.alarms["Connections"]]
-        Incident(self, "Incident", symptoms=symptoms, causes=causes, topics=topics)
+        incident = Incident(self, "Incident", symptoms=symptoms, causes=causes, topics=topics)
+        Dashboard(
+            self,
+            "Dashboard",
+            name=f"{self.product}-{self.environment_name}",
+            environment=self.environment_name,
+            text=_words(environment),
+            hosts=hosts,
+            checked=[each.name for each in checks.targets],
+            incident=incident.pages,
+            alarms=[*symptoms, *database.alarms.values()],
+            balancer=platform.load_balancer.balancer,
+            cluster=platform.cluster,
+            services=watched,
+            database=data.database.instance,
+            redis_instance=environment.redis.serves,
+            bucket=environment.media.bucket,
+            saving_percent=environment.media.egress_saving_percent,
+            crashes=crashed.log,
+        )
 
-    def _objectives(
+    def _objective(
         self, name: str, environment: Environment, service: ServiceExports, *, host: str, topics: Topics
-    ) -> list[cloudwatch.IAlarm]:
-        """Those that are symptoms."""
+    ) -> ObjectiveAlarms | None:
         objective = (environment.api if name == "api" else environment.frontend.ecs or environment.api).objective
         if objective is None:
-            return []
+            return None
         return ObjectiveAlarms(
             self,
             f"{name.capitalize()}Objective",
@@ -174,12 +204,21 @@ class ObservabilityStack(EnvironmentStack):
                 fast_seconds=objective.fast_seconds,
             ),
             topics=topics,
-        ).critical
+        )
 
     def _known_by_name(self, service: str, alarm: str) -> cloudwatch.IAlarm:
         """An alarm of an earlier stack, without an export."""
         arn = f"arn:aws:cloudwatch:{self.region}:{self.account}:alarm:{alarm}"
         return cloudwatch.Alarm.from_alarm_arn(self, f"{service.capitalize()}Errors", arn)
+
+
+def _words(environment: Environment) -> str:
+    """What stands at the top."""
+    links = ["runbooks: docs/runbooks/"]
+    if environment.sentry is not None:
+        links.append(f"errors: [Sentry](https://{environment.sentry.organization}.sentry.io/issues/)")
+    links.append(f"edge: [Cloudflare](https://dash.cloudflare.com/?to=/:account/{environment.domains.zone})")
+    return "From the top: where does it turn red first? " + " · ".join(links)
 
 
 def _targets(environment: Environment) -> list[Target]:

@@ -22,11 +22,11 @@ import psycopg
 from infra_runtime import checks
 from infra_runtime.redis import probe as redis_probe
 from infra_runtime.redis.url import parse
+from rehearsal.cloudwatch.traces import OUTAGES
 from rehearsal.postgres import Postgres, running
 from rehearsal.product import build
 from rehearsal.redis.server import Server, free_port
 
-OUTAGES = Path(__file__).resolve().parents[1] / "tests" / "stacks" / "outages"
 MINUTES, BEGINS, ENDS = 60, 15, 35
 _USERS, _TASKS = 4, 2
 _LIMIT = 40  # connections that the database takes

@@ -51,6 +51,7 @@ class Incident(Construct):
             actions_suppressor_extension_period=_FOR_AN_END,
         )
         tell(looming, topics, Severity.CRITICAL)
+        self.pages: list[cloudwatch.IAlarm] = [users, looming]
 
 
 def _any(alarms: Sequence[cloudwatch.IAlarm]) -> cloudwatch.IAlarmRule:

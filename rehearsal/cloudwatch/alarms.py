@@ -89,7 +89,7 @@ def messages(templates: Templates, environment: str, trace: Trace, *, minutes: i
             raise LookupError(f"{composites[0].where} asks for alarms that are not there, or for itself")
         for composite in ready:
             composites.remove(composite)
-            state = _rule(_text(composite.properties["AlarmRule"]), known)
+            state = _rule(text_of(composite.properties["AlarmRule"]), known)
             known |= dict.fromkeys(composite.names, state)
             found += told(composite, _unsuppressed(composite.properties, state, known))
     return sorted(found, key=lambda each: (each.minute, each.alarm))
@@ -124,7 +124,7 @@ def _measured(alarm: Alarm, trace: Trace, minutes: int) -> tuple[int, Series]:
     """Minutes of a period, and at each minute the value of the period that ends with it."""
     properties = alarm.properties
     if "MetricName" in properties:
-        return _read(properties, alarm.where, trace, minutes)
+        return read(properties, alarm.where, trace, minutes)
     known: dict[str, Series] = {}
     periods = set()
     expressions = [each for each in properties["Metrics"] if "Expression" in each]
@@ -132,14 +132,15 @@ def _measured(alarm: Alarm, trace: Trace, minutes: int) -> tuple[int, Series]:
         if "MetricStat" in each:
             stat = each["MetricStat"]
             given = {**stat["Metric"], "Period": stat["Period"], "Statistic": stat["Stat"]}
-            period, known[each["Id"]] = _read(given, alarm.where, trace, minutes)
+            period, known[each["Id"]] = read(given, alarm.where, trace, minutes)
             periods.add(period)
     (expression,) = expressions
     (period,) = periods
     return period, evaluate(expression["Expression"], known)
 
 
-def _read(given: Mapping[str, Any], where: str, trace: Trace, minutes: int) -> tuple[int, Series]:
+def read(given: Mapping[str, Any], where: str, trace: Trace, minutes: int) -> tuple[int, Series]:
+    """(minutes of a period, the metric at each minute, over the period that ends with it); as an alarm asks for it."""
     statistic = given.get("Statistic") or given["ExtendedStatistic"]
     dimensions = json.dumps(given.get("Dimensions", []), sort_keys=True)
     values = trace(Asked(given["Namespace"], given["MetricName"], statistic, dimensions, where))
@@ -192,20 +193,23 @@ def severity_of(topic: Any) -> str:
     return next(each for each in ("critical", "warning", "info") if each.capitalize() in json.dumps(topic))
 
 
-def _text(rule: Any) -> str:
-    """The rule with logical ids and names in the place of ARNs."""
+def text_of(rule: Any) -> str:
+    """A value of a template with logical ids and names in the place of ARNs and references."""
     if isinstance(rule, str):
         return re.sub(r"arn:[^\"]*?:alarm:", "", rule)
     if "Fn::Join" in rule:
-        return re.sub(r"arn:[^\"]*?:alarm:", "", "".join(_text(each) for each in rule["Fn::Join"][1]))
+        return re.sub(r"arn:[^\"]*?:alarm:", "", "".join(text_of(each) for each in rule["Fn::Join"][1]))
     if "Fn::GetAtt" in rule:
         return str(rule["Fn::GetAtt"][0])
-    return str(rule.get("Ref"))
+    if "Ref" in rule:
+        return str(rule["Ref"])
+    # Of another stack, or a part of something: whatever names are in it.
+    return " ".join(re.findall(r"[\w:./-]+", json.dumps(rule)))
 
 
 def _children(properties: Mapping[str, Any]) -> set[str]:
-    suppressor = {_text(properties["ActionsSuppressor"])} if "ActionsSuppressor" in properties else set()
-    return set(re.findall(r'ALARM\("([^"]+)"\)', _text(properties["AlarmRule"]))) | suppressor
+    suppressor = {text_of(properties["ActionsSuppressor"])} if "ActionsSuppressor" in properties else set()
+    return set(re.findall(r'ALARM\("([^"]+)"\)', text_of(properties["AlarmRule"]))) | suppressor
 
 
 def _rule(rule: str, known: Mapping[str, States]) -> States:
@@ -221,7 +225,7 @@ def _unsuppressed(properties: Mapping[str, Any], state: States, known: Mapping[s
     """The state as far as its actions are taken: not while the suppressor is on, nor until it had its time to be."""
     if "ActionsSuppressor" not in properties:
         return state
-    suppressor = known[_text(properties["ActionsSuppressor"])]
+    suppressor = known[text_of(properties["ActionsSuppressor"])]
     wait, extension = (int(properties[f"ActionsSuppressor{each}Period"]) // 60 for each in ("Wait", "Extension"))
     telling = np.zeros_like(state)
     began = ended = -(10**9)

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
-EDGE, REDIS, CHECKS, DATABASE = "Infra/Edge", "Infra/Redis", "Infra/Checks", "Infra/Database"
+EDGE, REDIS, CHECKS = "Infra/Edge", "Infra/Redis", "Infra/Checks"
+DATABASE, RELEASES = "Infra/Database", "Infra/Releases"
 
 
 class Edge(StrEnum):
@@ -74,6 +75,13 @@ class Database(StrEnum):
     RESTORE_POINT_AGE = "RestorePointMinutes"
     SNAPSHOT_AGE = "SnapshotHours"
     DEADLOCKS = "Deadlocks"
+
+
+class Releases(StrEnum):
+    """Of releases, by Environment and Service: 1 when one ends."""
+
+    SUCCEEDED = "Released"
+    FAILED = "WentBack"
 
 
 # By the end of a metric's name, as CloudWatch calls it; whatever ends otherwise is counted.

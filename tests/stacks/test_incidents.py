@@ -10,7 +10,7 @@ from config import load
 from config.instances import connections
 from rehearsal.cloudwatch.alarms import Message, alarms_of, messages
 from rehearsal.cloudwatch.metric_math import Series
-from tests.stacks.traces import OUTAGES, recorded, trace
+from rehearsal.cloudwatch.traces import OUTAGES, recorded, trace
 from tools.record_outages import BEGINS, ENDS, MINUTES, SCENARIOS
 
 Templates = dict[str, dict[str, Any]]

@@ -46,7 +46,14 @@ class ReleaseControl(Construct):
     """Whoever may call it can release this one service, and nothing else (infra_runtime.release.control)."""
 
     def __init__(
-        self, scope: Construct, id_: str, *, released: Released, ledger: ReleaseLedger, sentry: SentryProps | None
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        environment: str,
+        released: Released,
+        ledger: ReleaseLedger,
+        sentry: SentryProps | None,
     ) -> None:
         super().__init__(scope, id_)
         stack = cdk.Stack.of(self)
@@ -58,6 +65,7 @@ class ReleaseControl(Construct):
             description=f"Begins releases of {released.name}, and writes down how they end",
             timeout=cdk.Duration.minutes(1),
             environment={
+                "ENVIRONMENT": environment,
                 "SERVICE": released.name,
                 "STACK": released.stack,
                 "PARAMETER": released.parameter,

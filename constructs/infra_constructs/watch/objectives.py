@@ -25,6 +25,7 @@ from infra_constructs.alarms import (
 from infra_constructs.watch.traffic import metric_of
 from infra_runtime.metrics import Traffic
 
+_OBJECTIVES = ("Availability", "Latency")
 # In a window with fewer requests, one of them would be a pace.
 _ENOUGH_REQUESTS = 100
 _RUNBOOK = "objective"
@@ -87,12 +88,19 @@ class ObjectiveAlarms(Construct):
     ) -> None:
         super().__init__(scope, id_)
         self._environment, self._host, self._groups, self._props = environment, host, target_groups, props
+        # Begins the ids of metrics: those of two services stand in one graph.
+        self._of = id_.lower()
         self.critical: list[cloudwatch.IAlarm] = []
-        for objective in ("Availability", "Latency"):
+        for objective in _OBJECTIVES:
             for speed in _SPEEDS:
                 composite = self._add(objective, speed, topics)
                 if speed.severity is Severity.CRITICAL:
                     self.critical.append(composite)
+
+    @property
+    def paces(self) -> dict[str, cloudwatch.IMetric]:
+        """How fast each budget has burnt in the last hour, for people to look at."""
+        return {each: self.pace(each, _SPEEDS[0].long) for each in _OBJECTIVES}
 
     def pace(self, objective: str, window: cdk.Duration) -> cloudwatch.MathExpression:
         """How many times faster than it may the budget is used; 0 while there are too few requests to tell."""
@@ -130,11 +138,12 @@ class ObjectiveAlarms(Construct):
 
     def _availability(self, window: cdk.Duration) -> cloudwatch.MathExpression:
         budget = 100 - self._props.availability_percent
+        errors, requests = f"{self._of}errors", f"{self._of}requests"
         return cloudwatch.MathExpression(
-            expression=f"IF(requests >= {_ENOUGH_REQUESTS}, (100 * errors / requests) / {budget:.6g}, 0)",
+            expression=f"IF({requests} >= {_ENOUGH_REQUESTS}, (100 * {errors} / {requests}) / {budget:.6g}, 0)",
             using_metrics={
-                "errors": metric_of(self._environment, Traffic.SERVER_ERRORS, period=window, Host=self._host),
-                "requests": metric_of(self._environment, Traffic.REQUESTS, period=window, Host=self._host),
+                errors: metric_of(self._environment, Traffic.SERVER_ERRORS, period=window, Host=self._host),
+                requests: metric_of(self._environment, Traffic.REQUESTS, period=window, Host=self._host),
             },
             label=f"{self._host}: 5xx, times the budget's pace",
             period=window,
@@ -145,12 +154,13 @@ class ObjectiveAlarms(Construct):
         metrics: dict[str, cloudwatch.IMetric] = {}
         slow, requests = [], []
         for index, group in enumerate(self._groups):
-            metrics[f"r{index}"] = group.metrics.request_count(period=window, statistic="Sum")
-            metrics[f"f{index}"] = group.metrics.target_response_time(
+            count, in_time = f"{self._of}r{index}", f"{self._of}f{index}"
+            metrics[count] = group.metrics.request_count(period=window, statistic="Sum")
+            metrics[in_time] = group.metrics.target_response_time(
                 period=window, statistic=f"PR(:{self._props.fast_seconds:g})"
             )
-            requests.append(f"FILL(r{index}, 0)")
-            slow.append(f"FILL(r{index}, 0) * (100 - FILL(f{index}, 100))")
+            requests.append(f"FILL({count}, 0)")
+            slow.append(f"FILL({count}, 0) * (100 - FILL({in_time}, 100))")
         total = " + ".join(requests)
         return cloudwatch.MathExpression(
             expression=f"IF(({total}) >= {_ENOUGH_REQUESTS}, (({' + '.join(slow)}) / ({total})) / {budget:.6g}, 0)",

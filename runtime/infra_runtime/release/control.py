@@ -17,6 +17,7 @@ from typing import Any
 import boto3
 from botocore.exceptions import ClientError
 
+from infra_runtime.metrics import RELEASES, Releases, emit
 from infra_runtime.release.ledger import Ledger, Outcome, Release, new_id
 from infra_runtime.release.preflight import Preflight, Problem, Service, stack_of, why_it_went_back
 from infra_runtime.release.sentry import sentry_from
@@ -35,6 +36,10 @@ def handler(event: Mapping[str, Any], context: Any) -> Any:
     control = Control(boto3, Ledger(boto3.client("dynamodb"), os.environ["LEDGER"]), service)
     if "detail" in event:
         ended = control.settle(event["detail"])
+        if ended is not None and ended.outcome != "running":
+            name = Releases.SUCCEEDED if ended.outcome == "succeeded" else Releases.FAILED
+            dimensions = {"Environment": os.environ["ENVIRONMENT"], "Service": service.name}
+            emit(RELEASES, dimensions, {name.value: 1}, id=ended.id)
         if ended is not None and ended.outcome == "succeeded" and "SENTRY" in os.environ:
             _tell_sentry(ended, deadline_of(context))
         return None

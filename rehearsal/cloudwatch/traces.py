@@ -38,7 +38,6 @@ _QUIET: dict[str, float | None] = {
     "PingMilliseconds": 0.6,
     "ErrorRatePercent": 0,
     "KeysWithoutExpiry": 3,
-    "MemoryUsedPercent": 5,
     "ConnectionsPercent": 5,
     "EngineCPUUtilization": 2,
     "DatabaseMemoryUsagePercentage": 4,
@@ -48,6 +47,11 @@ _QUIET: dict[str, float | None] = {
     "ErrorPortAllocation": 0,
     "Errors": None,
     "Throttles": None,
+    "Released": None,
+    "WentBack": None,
+    "RequestHitPercent": 91,
+    "ByteHitPercent": 86,
+    "MemoryUsedPercent": 5,
     "Duration": 900,
     "MatchedEvents": None,
     "DriftedRules": 0,
@@ -90,7 +94,7 @@ def trace(minutes: int, changed: Mapping[str, Series] | None = None) -> Trace:
 
 
 def _subject(asked: Asked) -> str:
-    if found := re.search(r'"Name": "(?:Check|Host)", "Value": "([^"]+)"', asked.dimensions):
+    if found := re.search(r'"Name": "(?:Check|Host|Service)", "Value": "([^"]+)"', asked.dimensions):
         return found[1]
     service = re.search(r"-(api|frontend):", asked.dimensions) or re.search(r"/(Api|Frontend)/", asked.where)
     return service[1].lower() if service else ""
@@ -105,3 +109,17 @@ def recorded(outage: str, *, connections: int) -> dict[str, Series]:
     }
     series["DatabaseConnections"] = series["DatabaseConnections"] * connections
     return series
+
+
+def noisy(quiet: Trace, minutes: int, *, share: float, seed: int) -> Trace:
+    """The same, each number of it a little different, as in life."""
+    random = np.random.default_rng(seed)
+
+    def answer(asked: Asked) -> Series | None:
+        values = quiet(asked)
+        # Counts of a few things, and shares that are nearly all, do not waver.
+        if values is None or not np.any(values > 5) or asked.statistic.startswith("PR("):
+            return values
+        return values * random.normal(1, share, minutes)
+
+    return answer

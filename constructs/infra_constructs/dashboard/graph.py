@@ -1,0 +1,43 @@
+"""What a widget of the dashboard looks like."""
+
+from collections.abc import Sequence
+
+import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch as cloudwatch
+
+WIDTH, HEIGHT = 24, 6
+MINUTE, FIVE = cdk.Duration.minutes(1), cdk.Duration.minutes(5)
+
+
+def graph(
+    title: str,
+    left: Sequence[cloudwatch.IMetric],
+    *,
+    right: Sequence[cloudwatch.IMetric] = (),
+    limit: tuple[float, str] | None = None,
+) -> cloudwatch.GraphWidget:
+    annotations = [cloudwatch.HorizontalAnnotation(value=limit[0], label=limit[1])] if limit else []
+    return cloudwatch.GraphWidget(
+        title=title,
+        left=list(left),
+        right=list(right),
+        left_annotations=annotations,
+        left_y_axis=cloudwatch.YAxisProps(min=0, show_units=False),
+        right_y_axis=cloudwatch.YAxisProps(min=0, max=5, show_units=False) if right else None,
+        width=WIDTH // 4,
+        height=HEIGHT,
+    )
+
+
+def named(metric: cloudwatch.IMetric, label: str) -> cloudwatch.Metric:
+    assert isinstance(metric, cloudwatch.Metric | cloudwatch.MathExpression)
+    return metric.with_(label=label)  # type: ignore[return-value]
+
+
+def share(label: str, part: cloudwatch.Metric, whole: cloudwatch.Metric) -> cloudwatch.MathExpression:
+    return cloudwatch.MathExpression(
+        expression=f"100 * {label}part / {label}whole",
+        using_metrics={f"{label}part": part, f"{label}whole": whole},
+        label=label,
+        period=FIVE,
+    )

@@ -1,0 +1,220 @@
+"""The rows of the dashboard, four widgets each."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_ecs as ecs
+from aws_cdk import aws_elasticloadbalancingv2 as elbv2
+from aws_cdk import aws_rds as rds
+
+from infra_constructs.dashboard.graph import FIVE, MINUTE, graph, named, share
+from infra_constructs.watch import checks, traffic
+from infra_constructs.watch import redis as watch_redis
+from infra_runtime.metrics import DATABASE, EDGE, RELEASES, Check, Database, Redis, Releases, Traffic
+
+Row = list[cloudwatch.IWidget]
+_COLOURS = ("blue", "green")
+
+
+@dataclass(frozen=True, kw_only=True)
+class WatchedService:
+    """What of a service is shown."""
+
+    name: str
+    service_name: str
+    target_groups: Sequence[elbv2.ApplicationTargetGroup]
+    paces: Mapping[str, cloudwatch.IMetric]
+    """How fast budgets burn, by objective."""
+
+
+def users(
+    environment: str, hosts: Mapping[str, str], checked: Sequence[str], services: Sequence[WatchedService]
+) -> Row:
+    of = environment
+    return [
+        graph(
+            "Checks from outside: failed",
+            [named(checks.metric_of(of, each, Check.FAILED, "Maximum"), each) for each in checked],
+            right=releases(environment, services),
+        ),
+        graph(
+            "Checks from outside: ms",
+            [named(checks.metric_of(of, each, Check.TIME, "Average"), each) for each in checked],
+            limit=(3000, "slow"),
+        ),
+        graph(
+            "Requests at the edge",
+            [named(traffic.metric_of(of, Traffic.REQUESTS, Host=host), kind) for kind, host in hosts.items()],
+        ),
+        graph(
+            "5xx at the edge, %",
+            [
+                share(
+                    kind,
+                    traffic.metric_of(of, Traffic.SERVER_ERRORS, Host=host),
+                    traffic.metric_of(of, Traffic.REQUESTS, Host=host),
+                )
+                for kind, host in hosts.items()
+            ],
+            limit=(5, "alarm"),
+            right=releases(environment, services),
+        ),
+    ]
+
+
+def edge(
+    environment: str, hosts: Mapping[str, str], bucket: str, saving_percent: int, services: Sequence[WatchedService]
+) -> Row:
+    of = environment
+    ratios = (Traffic.REQUEST_HIT_RATIO, Traffic.BYTE_HIT_RATIO)
+    events = f"SEARCH('{{{EDGE},Environment,Action,Source}} Environment=\"{of}\"', 'Sum', 300)"
+    paces = [named(metric, f"{each.name} {what.lower()}") for each in services for what, metric in each.paces.items()]
+    widgets: Row = [
+        graph(
+            "Hit ratio of media, %",
+            [
+                named(traffic.metric_of(of, name, statistic="Average", Host=hosts["media"]), name.value)
+                for name in ratios
+            ],
+        ),
+        graph(
+            "Egress saved, % by day",
+            [traffic.egress_saving(of, bucket=bucket)],
+            limit=(saving_percent, "target"),
+        ),
+        graph("Security events", [cloudwatch.SearchExpression(expression=events, label="", period=FIVE)]),
+    ]
+    if paces:
+        widgets.append(
+            graph(
+                "Burn of the error budgets, times", paces, limit=(14.4, "page"), right=releases(environment, services)
+            )
+        )
+    return widgets
+
+
+def entrance(environment: str, balancer: elbv2.ApplicationLoadBalancer, services: Sequence[WatchedService]) -> Row:
+    failed = balancer.metrics.http_code_elb(elbv2.HttpCodeElb.ELB_5XX_COUNT, period=MINUTE, statistic="Sum")
+    groups = [
+        (f"{each.name} {at}", group)
+        for each in services
+        for at, group in zip(_COLOURS, each.target_groups, strict=False)
+    ]
+    return [
+        graph(
+            "Requests at the load balancer",
+            [named(group.metrics.request_count(period=MINUTE, statistic="Sum"), name) for name, group in groups],
+            right=releases(environment, services),
+        ),
+        graph(
+            "5xx",
+            [
+                named(failed, "of the load balancer"),
+                *(
+                    named(
+                        group.metrics.http_code_target(
+                            elbv2.HttpCodeTarget.TARGET_5XX_COUNT, period=MINUTE, statistic="Sum"
+                        ),
+                        name,
+                    )
+                    for name, group in groups
+                ),
+            ],
+        ),
+        graph(
+            "Latency p95, seconds",
+            [named(group.metrics.target_response_time(period=MINUTE, statistic="p95"), name) for name, group in groups],
+            limit=(2, "alarm"),
+        ),
+        graph(
+            "Healthy tasks",
+            [
+                named(group.metrics.healthy_host_count(period=MINUTE, statistic="Minimum"), name)
+                for name, group in groups
+            ],
+        ),
+    ]
+
+
+def running(environment: str, cluster: ecs.ICluster, services: Sequence[WatchedService]) -> Row:
+    def metric(namespace: str, name: str, service: WatchedService, label: str) -> cloudwatch.Metric:
+        return cloudwatch.Metric(
+            namespace=namespace,
+            metric_name=name,
+            dimensions_map={"ClusterName": cluster.cluster_name, "ServiceName": service.service_name},
+            period=MINUTE,
+            statistic="Average",
+            label=label,
+        )
+
+    insights = "ECS/ContainerInsights"
+    return [
+        graph(
+            "CPU of the tasks, %",
+            [metric("AWS/ECS", "CPUUtilization", s, s.name) for s in services],
+            limit=(85, "alarm"),
+        ),
+        graph(
+            "Memory of the tasks, %",
+            [metric("AWS/ECS", "MemoryUtilization", s, s.name) for s in services],
+            limit=(85, "alarm"),
+        ),
+        graph(
+            "Tasks",
+            [
+                metric(insights, f"{kind}TaskCount", each, f"{each.name} {kind.lower()}")
+                for each in services
+                for kind in ("Desired", "Running")
+            ],
+        ),
+        graph("Releases", releases(environment, services)),
+    ]
+
+
+def database(environment: str, database: rds.IDatabaseInstance) -> Row:
+    def metric(name: str, statistic: str) -> cloudwatch.Metric:
+        return database.metric(name, period=FIVE, statistic=statistic, label=name)
+
+    restore = cloudwatch.Metric(
+        namespace=DATABASE,
+        metric_name=Database.RESTORE_POINT_AGE.value,
+        dimensions_map={"Environment": environment},
+        period=FIVE,
+        statistic="Maximum",
+        label="newest restorable point",
+    )
+    return [
+        graph("Database: CPU, %", [metric("CPUUtilization", "Average")], limit=(80, "alarm")),
+        graph("Database: connections", [metric("DatabaseConnections", "Maximum")]),
+        graph("Database: free storage, bytes", [metric("FreeStorageSpace", "Minimum")]),
+        graph("Database: minutes that could be lost", [restore], limit=(30, "alarm")),
+    ]
+
+
+def redis(environment: str, instance: str) -> Row:
+    def metric(name: Redis, statistic: str) -> cloudwatch.Metric:
+        return named(watch_redis.metric_of(environment, instance, name, statistic, MINUTE), name.value)
+
+    return [
+        graph("Redis: cannot be used", [metric(Redis.UNUSABLE, "Maximum")]),
+        graph("Redis: ping, ms", [metric(Redis.PING, "Average")], limit=(100, "alarm")),
+        graph("Redis: memory, %", [metric(Redis.MEMORY_USED, "Maximum")], limit=(80, "alarm")),
+        graph("Redis: errors, %", [metric(Redis.ERROR_RATE, "Average")], limit=(5, "alarm")),
+    ]
+
+
+def releases(environment: str, services: Sequence[WatchedService]) -> list[cloudwatch.IMetric]:
+    """The markers of deployments."""
+    return [
+        cloudwatch.Metric(
+            namespace=RELEASES,
+            metric_name=name.value,
+            dimensions_map={"Environment": environment, "Service": each.name},
+            period=FIVE,
+            statistic="Sum",
+            label=f"{each.name} {'released' if name is Releases.SUCCEEDED else 'went back'}",
+        )
+        for each in services
+        for name in Releases
+    ]
