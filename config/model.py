@@ -390,6 +390,7 @@ class Sentry(Section):
     )
     api: SentryProject
     frontend: SentryProject
+    infrastructure: SentryProject = Field(description="Of the functions that keep everything running.")
 
 
 class Previews(Section):

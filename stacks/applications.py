@@ -7,6 +7,7 @@ from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_secretsmanager as secretsmanager
 
 from config import Environment
+from config.model import Sentry, SentryProject
 from infra_constructs.container_task import Settings
 from infra_constructs.release.migration import MigrationProps
 from stacks.data import DataExports
@@ -67,6 +68,7 @@ def api(
         ),
         checks=["database", "redis"],
         sentry_dsn=environment.sentry.api.dsn if environment.sentry else None,
+        errors_at=_issues(environment.sentry, environment.sentry.api) if environment.sentry else None,
         migrations=Migrations(
             settings=Settings(values={**place, **tenancy.owner.values}, secrets=tenancy.owner.secrets),
             props=MigrationProps(
@@ -96,4 +98,10 @@ def frontend(environment: Environment, *, network: NetworkExports, site: str, ap
         settings=Settings(values=frontend_variables(environment, site=site, api=api)),
         checks=[],
         sentry_dsn=environment.sentry.frontend.dsn if environment.sentry else None,
+        errors_at=_issues(environment.sentry, environment.sentry.frontend) if environment.sentry else None,
     )
+
+
+def _issues(sentry: Sentry, project: SentryProject) -> str:
+    number = project.dsn.rpartition("/")[2]
+    return f"https://{sentry.organization}.sentry.io/issues/?project={number}"

@@ -4,6 +4,7 @@ import aws_cdk as cdk
 import jsii
 
 from config import Environment
+from infra_constructs.function import report_errors
 from infra_constructs.memory import Memory
 
 
@@ -28,6 +29,8 @@ class EnvironmentStack(cdk.Stack):
             # Of the stack, from where CloudFormation hands them on to every resource that can have tags.
             tags={"product": self.product, "environment": self.environment_name},
         )
+        if environment.sentry is not None:
+            report_errors(self, dsn=environment.sentry.infrastructure.dsn, environment=self.environment_name)
 
     def stack_called(self, name: str) -> str:
         """Name of one of the environment's stacks, as CloudFormation has it."""

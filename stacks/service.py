@@ -43,6 +43,8 @@ class Application:
     checks: list[str]
     migrations: Migrations | None = None
     sentry_dsn: str | None = None
+    errors_at: str | None = None
+    """Where people see what it has reported."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +107,7 @@ def add_service(
         "ReleaseAlarms",
         name_prefix=prefix,
         target_groups=[built.blue, built.green],
+        errors_at=application.errors_at,
         topics=around.platform.topics,
     )
     built.service.node.add_dependency(gates)

@@ -72,6 +72,8 @@ class AlarmSpec:
     missing: Missing
     recovery: Severity | None = None
     """Who hears that it is over; None is whoever heard that it began."""
+    link: str | None = None
+    """Where else to look, an address."""
     in_incident: bool = False
     """`infra_constructs.incident` pages, once for all of its alarms; this one is then told as info."""
 
@@ -102,7 +104,9 @@ def add_alarm(
         scope,
         id_,
         alarm_name=physical_name,
-        alarm_description=description(spec.severity, f"{spec.means} Threshold: {threshold}.", runbook=spec.runbook),
+        alarm_description=description(
+            spec.severity, f"{spec.means} Threshold: {threshold}.", runbook=spec.runbook, link=spec.link
+        ),
         metric=spec.metric,
         threshold=threshold.value,
         comparison_operator=operator.LESS_THAN_THRESHOLD if threshold.below else operator.GREATER_THAN_THRESHOLD,
@@ -120,9 +124,10 @@ def add_alarms(scope: Construct, specs: Mapping[str, AlarmSpec], *, topics: Topi
     return {name: add_alarm(scope, name, topics=topics, spec=spec) for name, spec in specs.items()}
 
 
-def description(severity: Severity, means: str, *, runbook: str) -> str:
+def description(severity: Severity, means: str, *, runbook: str, link: str | None = None) -> str:
     """What stands in the message."""
-    return f"{severity.upper()}: {means} Runbook: docs/runbooks/{runbook}.md"
+    see = f" See: {link}" if link else ""
+    return f"{severity.upper()}: {means} Runbook: docs/runbooks/{runbook}.md{see}"
 
 
 def tell(alarm: cloudwatch.AlarmBase, topics: Topics, severity: Severity, *, recovery: Severity | None = None) -> None:

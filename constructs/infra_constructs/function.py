@@ -36,6 +36,14 @@ _INTERFACES = (
 )
 
 
+_ERRORS = "infra:errors"
+
+
+def report_errors(stack: cdk.Stack, *, dsn: str, environment: str) -> None:
+    """Sentry hears of the exceptions of every function that is added to the stack from now on."""
+    stack.node.set_context(_ERRORS, {"SENTRY_DSN": dsn, "SENTRY_ENVIRONMENT": environment})
+
+
 @dataclass(frozen=True, kw_only=True)
 class InVpc:
     """In the private subnets, which have a way out."""
@@ -73,6 +81,8 @@ class RuntimeFunction(Construct):
         if place is not None:
             self.role.add_to_policy(iam.PolicyStatement(actions=list(_INTERFACES), resources=["*"]))
             acknowledge(policy, allows_on("*"), reason="Lambda's own network interfaces; they have no ARN beforehand.")
+        # Where its exceptions are told (infra_runtime.reporting): the whole stack's, not each function's own business.
+        told: Mapping[str, str] | None = self.node.try_get_context(_ERRORS)
         self.function = lambda_.Function(
             self,
             "Function",
@@ -81,11 +91,11 @@ class RuntimeFunction(Construct):
             architecture=lambda_.Architecture.ARM_64,
             handler=f"infra_runtime.{module}.handler",
             code=lambda_.Code.from_asset(str(_RUNTIME), exclude=["**/__pycache__", "**/*.pyc", "requirements.*"]),
-            layers=[_libraries(cdk.Stack.of(self))] if uses_libraries else None,
+            layers=[_libraries(cdk.Stack.of(self))] if uses_libraries or told else None,
             role=self.role,
             timeout=timeout,
             memory_size=256,
-            environment=dict(environment or {}),
+            environment={**(environment or {}), **(told or {})},
             log_group=log_group,
             logging_format=lambda_.LoggingFormat.JSON,
             vpc=place.vpc if place else None,

@@ -18,6 +18,7 @@ import httpx
 
 from infra_runtime.aws import client
 from infra_runtime.metrics import CHECKS, Check, emit
+from infra_runtime.reporting import reported
 
 PASS_HEADER = "x-infra-check"  # noqa: S105  (the name of the header)
 # From Cloudflare's cache, or on the way into it; DYNAMIC and BYPASS would be S3's bill for every view.
@@ -44,6 +45,7 @@ class Seen:
     status: int | None = None
 
 
+@reported
 def handler(event: Mapping[str, Any], context: Any) -> None:
     """Publishes CheckFailed and CheckMilliseconds for each target."""
     targets = [Target(**each) for each in json.loads(os.environ["TARGETS"])]

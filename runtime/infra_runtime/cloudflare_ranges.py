@@ -19,6 +19,7 @@ from infra_runtime.cloudflare.credentials import base_url
 from infra_runtime.custom_resource import Request, Result, serve
 from infra_runtime.memory import Memory, SsmMemory
 from infra_runtime.metrics import EDGE, Edge, emit
+from infra_runtime.reporting import reported
 
 KEY = "ranges"
 _KEPT_FOR = timedelta(days=30)
@@ -30,6 +31,7 @@ class Suspicious(Exception):
     """What was published cannot be right; nothing was changed."""
 
 
+@reported
 def handler(event: Mapping[str, Any], context: Any) -> None:
     """For CloudFormation, and for EventBridge, whose event names the prefix list as well."""
     ec2, memory = client("ec2"), SsmMemory(client("ssm"), os.environ["MEMORY"])

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from traceback import format_exc
 from typing import Any, Literal
 
+from infra_runtime.reporting import report
+
 logger = logging.getLogger(__name__)
 logger.setLevel(logging.INFO)
 
@@ -65,6 +67,7 @@ def serve(
     send = send or _put
     never_created = f"never-created:{event['RequestId']}"
     physical_id = event.get("PhysicalResourceId")
+    failed: Exception | None = None
     answer: dict[str, Any] = {key: event[key] for key in ("RequestId", "StackId", "LogicalResourceId")}
     try:
         if event["RequestType"] == "Delete" and str(physical_id).startswith("never-created:"):
@@ -74,6 +77,7 @@ def serve(
                 Request(kind=event["RequestType"], properties=event["ResourceProperties"], physical_id=physical_id)
             )
     except Exception as error:  # The one place where everything is caught: silence would block the stack for an hour.
+        failed = error
         logger.error("%s of %s failed: %s", event["RequestType"], event["LogicalResourceId"], redact(format_exc()))
         reason = redact(str(error) if isinstance(error, HalfDone) else f"{type(error).__name__}: {error}")
         made = error.physical_id if isinstance(error, HalfDone) else never_created
@@ -81,6 +85,8 @@ def serve(
     else:
         answer |= {"Status": "SUCCESS", "PhysicalResourceId": result.physical_id, "Data": dict(result.attributes)}
     send(event["ResponseURL"], _fitting(answer))
+    if failed is not None:
+        report(failed, redact=redact)
 
 
 def _fitting(answer: dict[str, Any]) -> bytes:

@@ -15,6 +15,7 @@ from infra_runtime.cloudflare.credentials import api_from
 from infra_runtime.cloudflare.provider import subject
 from infra_runtime.memory import SsmMemory
 from infra_runtime.metrics import EDGE, Edge, emit
+from infra_runtime.reporting import reported
 from infra_runtime.secret_values import Secrets, deadline_of
 
 
@@ -41,6 +42,7 @@ class Drift:
         return sum(not each.is_ours for each in self.seen)
 
 
+@reported
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, int]:
     """Answers with the numbers that it publishes."""
     secrets = Secrets(client("secretsmanager"))

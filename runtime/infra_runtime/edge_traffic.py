@@ -16,6 +16,7 @@ from infra_runtime.cloudflare import zone as zones
 from infra_runtime.cloudflare.analytics import WINDOW, Analytics, Bridge, Window, closed
 from infra_runtime.cloudflare.credentials import api_from
 from infra_runtime.metrics import EDGE, Traffic, unit_of
+from infra_runtime.reporting import reported
 from infra_runtime.secret_values import Secrets, deadline_of
 
 _KEY = {"service": {"S": "edge-traffic"}, "id": {"S": "cursor"}}
@@ -135,6 +136,7 @@ class Publisher:
         }
 
 
+@reported
 def handler(event: Mapping[str, Any], context: Any) -> None:
     """Publishes every window that is closed and not yet published, oldest first."""
     declared = json.loads(os.environ["DECLARED"])

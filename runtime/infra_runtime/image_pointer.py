@@ -10,8 +10,10 @@ from typing import Any
 
 from infra_runtime.aws import client
 from infra_runtime.custom_resource import Request, Result, serve
+from infra_runtime.reporting import reported
 
 
+@reported
 def handler(event: Mapping[str, Any], context: object) -> None:
     ssm = client("ssm")
     serve(event, lambda request: converge(request, ssm))

@@ -17,6 +17,7 @@ from infra_runtime.aws import client
 from infra_runtime.cloudflare_ranges import KEY
 from infra_runtime.custom_resource import Request, Result, serve
 from infra_runtime.memory import Memory, SsmMemory
+from infra_runtime.reporting import reported
 
 _PREFIX = "Infra"
 # After a rotation, for Cloudflare's machines that have not heard of it yet.
@@ -28,6 +29,7 @@ class StillMoving(Exception):
     """The secret was rotated again and again while the policy was written."""
 
 
+@reported
 def handler(event: Mapping[str, Any], context: Any) -> None:
     """For CloudFormation, and for EventBridge, whose event has the same properties."""
     access = Access(

@@ -20,9 +20,11 @@ from infra_runtime.cloudflare.converge import converge
 from infra_runtime.cloudflare.credentials import api_from
 from infra_runtime.custom_resource import HalfDone, Request, Result, serve
 from infra_runtime.metrics import EDGE, Edge, emit
+from infra_runtime.reporting import reported
 from infra_runtime.secret_values import Secrets, deadline_of
 
 
+@reported
 def handler(event: Mapping[str, Any], context: Any) -> None:
     """For CloudFormation; and for EventBridge, whose event is the document itself."""
     deadline = deadline_of(context)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from infra_runtime.aws import client
+from infra_runtime.reporting import reported
 
 logger = logging.getLogger(__name__)
 logger.setLevel(logging.INFO)
@@ -19,6 +20,7 @@ class DeploymentUnderWay(Exception):
     """Starting another now would stop it. Lambda tries this event again; if it stays so, an alarm tells a person."""
 
 
+@reported
 def handler(event: Mapping[str, Any], context: object) -> None:
     """For EventBridge's "RotationSucceeded" of Secrets Manager, which the rule has matched already."""
     restart(client("ecs"), cluster=os.environ["CLUSTER"], service=os.environ["SERVICE"])

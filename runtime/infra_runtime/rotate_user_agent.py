@@ -18,6 +18,7 @@ from infra_runtime.cloudflare.credentials import api_from
 from infra_runtime.cloudflare.rules import Rules
 from infra_runtime.media_access import Access
 from infra_runtime.memory import Memory, SsmMemory
+from infra_runtime.reporting import reported
 from infra_runtime.secret_rotation import NotInPlace, Rotation
 from infra_runtime.secret_values import REFERENCE, Secrets, deadline_of
 
@@ -25,6 +26,7 @@ from infra_runtime.secret_values import REFERENCE, Secrets, deadline_of
 _LETTERS = 48
 
 
+@reported
 def handler(event: Mapping[str, Any], context: Any) -> None:
     """For Secrets Manager: one step of a rotation."""
     manager = client("secretsmanager")

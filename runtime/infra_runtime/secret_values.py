@@ -1,11 +1,13 @@
 """Values that no template may hold, from Secrets Manager at run time."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 REFERENCE, TEXT = "$secret", "$text"
+# Of this process, whoever has read it.
+_READ: set[str] = set()
 # For the answer to CloudFormation, when everything else took too long.
 _RESERVE_SECONDS = 15
 
@@ -24,12 +26,11 @@ class Secrets:
     def read(self, identity: str) -> str:
         found: str = self.manager.get_secret_value(SecretId=identity)["SecretString"]
         self.known.add(found)
+        _READ.add(found)
         return found
 
     def redact(self, text: str) -> str:
-        for secret in sorted(self.known, key=len, reverse=True):
-            text = text.replace(secret, "********")
-        return text
+        return _without(self.known, text)
 
     def resolve(self, node: Any, *, missing_is_fine: bool = False) -> Any:
         """The declaration with its secrets in it."""
@@ -48,6 +49,17 @@ class Secrets:
         if isinstance(node, list):
             return [self.resolve(each, missing_is_fine=missing_is_fine) for each in node]
         return node
+
+
+def redact(text: str) -> str:
+    """Without any secret that this process has read."""
+    return _without(_READ, text)
+
+
+def _without(secrets: Iterable[str], text: str) -> str:
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+        text = text.replace(secret, "********")
+    return text
 
 
 def deadline_of(context: Any) -> float:

@@ -17,6 +17,7 @@ from infra_runtime.cloudflare.converge import converge
 from infra_runtime.cloudflare.credentials import api_from
 from infra_runtime.cloudflare.records import Records
 from infra_runtime.custom_resource import Request, Result, serve
+from infra_runtime.reporting import reported
 from infra_runtime.secret_values import Secrets, deadline_of
 from infra_runtime.vendor_api import Clock
 
@@ -29,6 +30,7 @@ class NotIssued(Exception):
     """ACM said no, or nothing in the time there was."""
 
 
+@reported
 def handler(event: Mapping[str, Any], context: Any) -> None:
     deadline = deadline_of(context)
     secrets = Secrets(client("secretsmanager"))

@@ -27,8 +27,10 @@ class ReleaseAlarms(Construct):
         *,
         name_prefix: str,
         target_groups: list[elbv2.ApplicationTargetGroup],
+        errors_at: str | None,
         topics: Topics,
     ) -> None:
+        """`errors_at` is the address of the errors that the service reports itself."""
         super().__init__(scope, id_)
         errors_name, latency_name = names(name_prefix)
         self.errors = add_alarm(
@@ -39,6 +41,7 @@ class ReleaseAlarms(Construct):
             spec=AlarmSpec(
                 runbook="service-errors",
                 means="More than one request in twenty fails with a 5xx from the service.",
+                link=errors_at,
                 severity=Severity.CRITICAL,
                 in_incident=True,
                 metric=_error_percentage(target_groups),
@@ -54,6 +57,7 @@ class ReleaseAlarms(Construct):
             spec=AlarmSpec(
                 runbook="service-latency",
                 means="One request in twenty takes longer than two seconds.",
+                link=errors_at,
                 severity=Severity.WARNING,
                 metric=_slowest(target_groups),
                 threshold=Threshold(value=2, unit="seconds (p95)", breaches=3, periods=3),

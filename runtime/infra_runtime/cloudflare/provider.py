@@ -24,10 +24,12 @@ from infra_runtime.cloudflare.singletons import Singletons
 from infra_runtime.cloudflare.zone import Zone
 from infra_runtime.custom_resource import HalfDone, Request, Result, serve
 from infra_runtime.memory import Memory, SsmMemory
+from infra_runtime.reporting import reported
 from infra_runtime.secret_values import Secrets, deadline_of
 from infra_runtime.vendor_api import NotFound
 
 
+@reported
 def handler(event: Mapping[str, Any], context: Any) -> None:
     deadline = deadline_of(context)
     secrets = Secrets(client("secretsmanager"))

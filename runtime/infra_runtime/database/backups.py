@@ -10,8 +10,10 @@ from typing import Any
 
 from infra_runtime.aws import client
 from infra_runtime.metrics import DATABASE, Database, emit
+from infra_runtime.reporting import reported
 
 
+@reported
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, float]:
     """Answers with the numbers that it publishes; what RDS does not tell is left out, and the alarm takes it as bad."""
     found = ages(client("rds"), os.environ["DATABASE"], now=datetime.now(UTC))

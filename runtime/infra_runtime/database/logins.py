@@ -8,9 +8,11 @@ from infra_runtime.aws import client
 from infra_runtime.custom_resource import Request, Result, serve
 from infra_runtime.database.connection import Login, connect
 from infra_runtime.database.roles import Limits, prepare, set_password
+from infra_runtime.reporting import reported
 from infra_runtime.secret_values import Secrets
 
 
+@reported
 def handler(event: Mapping[str, Any], context: object) -> None:
     secrets = Secrets(client("secretsmanager"))
     serve(event, lambda request: converge(request, secrets), redact=secrets.redact)

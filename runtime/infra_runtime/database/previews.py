@@ -17,6 +17,7 @@ from infra_runtime.aws import client
 from infra_runtime.database.connection import Connection, Login, connect
 from infra_runtime.database.names import OWNER, preview_names
 from infra_runtime.database.roles import admit, create_role, run, set_password
+from infra_runtime.reporting import reported
 
 _TEMPLATE, _NEXT_TEMPLATE = "preview_template", "preview_template_next"
 _MAINTENANCE = "postgres"
@@ -25,6 +26,7 @@ _ENDED_EVERY_SECONDS = 0.05
 _LONGEST_COPY_SECONDS = 480
 
 
+@reported
 def handler(event: Mapping[str, Any], context: object) -> None:
     """{"action": "make" | "drop", "slot": N}; {"action": "refresh"} by the clock. May be repeated."""
     manager = client("secretsmanager")

@@ -12,11 +12,13 @@ from infra_runtime.aws import client
 from infra_runtime.database.connection import Login, connect
 from infra_runtime.database.names import other_login
 from infra_runtime.database.roles import set_password
+from infra_runtime.reporting import reported
 from infra_runtime.secret_rotation import Rotation
 
 _LETTERS = 40
 
 
+@reported
 def handler(event: Mapping[str, Any], context: object) -> None:
     """For Secrets Manager: one step of a rotation."""
     rotation = LoginRotation(

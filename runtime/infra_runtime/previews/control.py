@@ -22,6 +22,7 @@ from infra_runtime.previews.leases import Lease, Leases, Taken, ledger_name
 from infra_runtime.release.ledger import Ledger, Release, new_id
 from infra_runtime.release.preflight import Problem, image_in, stack_of, why_it_went_back
 from infra_runtime.release.refusals import refusals
+from infra_runtime.reporting import reported
 
 logger = logging.getLogger(__name__)
 logger.setLevel(logging.INFO)
@@ -36,6 +37,7 @@ _LONGEST_COPY = timedelta(minutes=15)
 _PATIENCE = Config(read_timeout=900, retries={"total_max_attempts": 1})
 
 
+@reported
 def handler(event: Mapping[str, Any], context: Any) -> Any:
     """{"action": "list" | "take" | "start" | "end", …}; "deploy" comes from itself, and anything else by the clock."""
     table = os.environ["LEDGER"]

@@ -20,6 +20,7 @@ from infra_runtime.redis import health, inventory, questions
 from infra_runtime.redis.probe import Report, probe
 from infra_runtime.redis.reasons import ERRORS, TOLD, Reason, told
 from infra_runtime.redis.url import InvalidRedisUrl, Target, parse, require_deployable
+from infra_runtime.reporting import reported
 
 logger = logging.getLogger(__name__)
 logger.setLevel(logging.INFO)
@@ -33,6 +34,7 @@ _RETRY_SECONDS, _RESERVE_SECONDS = 5.0, 20.0
 _last: dict[str, str] = {}
 
 
+@reported
 def handler(event: Mapping[str, Any], context: Any) -> Any:
     if "RequestType" in event:
         deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - _RESERVE_SECONDS

@@ -17,6 +17,7 @@ from infra_runtime.custom_resource import HalfDone, Request, Result, serve
 from infra_runtime.memory import Memory, SsmMemory
 from infra_runtime.redis.upstash_api import Upstash, upstash_from
 from infra_runtime.redis.url import Node, Target
+from infra_runtime.reporting import reported
 from infra_runtime.secret_values import Secrets, deadline_of
 from infra_runtime.vendor_api import NotFound, Refused, Unsure
 
@@ -26,6 +27,7 @@ _POLL_SECONDS = 2.0
 _ACTIVE = "active"
 
 
+@reported
 def handler(event: Mapping[str, Any], context: Any) -> None:
     deadline = deadline_of(context)
     secrets = Secrets(client("secretsmanager"))

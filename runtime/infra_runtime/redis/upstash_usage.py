@@ -14,6 +14,7 @@ from infra_runtime.memory import Memory, SsmMemory
 from infra_runtime.metrics import REDIS, Redis, emit
 from infra_runtime.redis.upstash import key_of
 from infra_runtime.redis.upstash_api import Upstash, upstash_from
+from infra_runtime.reporting import reported
 from infra_runtime.secret_values import Secrets, deadline_of
 
 # Metric → (series of the statistics, limit in the description). Bytes; bandwidth is of the day.
@@ -23,6 +24,7 @@ _LIMITS = {
 }
 
 
+@reported
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, float]:
     """Raises what Upstash and AWS raise: a run that fails is counted as one."""
     secrets = Secrets(client("secretsmanager"))

@@ -21,6 +21,7 @@ from infra_runtime.metrics import RELEASES, Releases, emit
 from infra_runtime.release.ledger import Ledger, Outcome, Release, new_id
 from infra_runtime.release.preflight import Preflight, Problem, Service, stack_of, why_it_went_back
 from infra_runtime.release.sentry import sentry_from
+from infra_runtime.reporting import reported
 from infra_runtime.secret_values import deadline_of
 
 logger = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ logger.setLevel(logging.INFO)
 _LONGEST_NOTE = 1000
 
 
+@reported
 def handler(event: Mapping[str, Any], context: Any) -> Any:
     """From `infra release` or a pipeline: {"action": "check" | "start", …}; or CloudFormation's change of status."""
     names = ("SERVICE", "STACK", "PARAMETER", "REPOSITORY")

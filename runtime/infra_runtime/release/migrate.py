@@ -25,6 +25,7 @@ from infra_runtime.release.revision import (
     log_of,
     revision_of,
 )
+from infra_runtime.reporting import reported
 
 logger = logging.getLogger(__name__)
 logger.setLevel(logging.INFO)
@@ -34,6 +35,7 @@ _LINES_TOLD = 20
 _LOG_WAITS = 10
 
 
+@reported
 def handler(event: Mapping[str, Any], context: object) -> Answer:
     ledger = Ledger(client("dynamodb"), os.environ["LEDGER"])
     hook = Migrate(client("ecs"), client("logs"), ledger, os.environ["SERVICE"], os.environ["BOOTSTRAP_IMAGE"])

@@ -17,6 +17,7 @@ from typing import Any
 from infra_runtime.aws import client
 from infra_runtime.release.ledger import Ledger
 from infra_runtime.release.revision import Answer, Asked, Revision, answer, revision_of
+from infra_runtime.reporting import reported
 
 logger = logging.getLogger(__name__)
 logger.setLevel(logging.INFO)
@@ -30,6 +31,7 @@ _AT_ONCE = 32
 _MOST_TOLD = 10
 
 
+@reported
 def handler(event: Mapping[str, Any], context: object) -> Answer:
     hook = Verify(
         client("ecs"),
