@@ -57,7 +57,7 @@ def breaks(event: Any, context: Any) -> None:
 
 def test_an_exception_arrives_and_goes_on(events: Events) -> None:
     with pytest.raises(RuntimeError, match="no answer"):
-        breaks({"host": "db.internal", "body": "of a user"}, None)
+        breaks({"host": "db.internal"}, None)
     (event,) = events
     (exception,) = event["exception"]["values"]
     assert exception["type"] == "RuntimeError"
