@@ -393,6 +393,17 @@ class Sentry(Section):
     infrastructure: SentryProject = Field(description="Of the functions that keep everything running.")
 
 
+class PostHog(Section):
+    """Product analytics, by a path of the site's own (docs/posthog.md)."""
+
+    project_key: str = Field(
+        pattern=r"^phc_[A-Za-z0-9]{20,100}$",
+        description="Of the project. No secret: every browser gets it.",
+        examples=["phc_0123456789abcdefghijABCDEFGHIJ"],
+    )
+    region: Literal["eu", "us"] = Field(description="Where PostHog keeps the data.")
+
+
 class Previews(Section):
     """Both services as a pull request would have them, with a database of its own, for a while."""
 
@@ -446,4 +457,5 @@ class Environment(Section):
     costs: Costs
     delivery: Delivery
     sentry: Sentry | None = Field(default=None, description="Without it, errors are in the logs only.")
+    posthog: PostHog | None = Field(default=None, description="Without it, nobody counts what users do.")
     previews: Previews | None = Field(default=None, description="Only where the data is disposable.")

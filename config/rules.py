@@ -222,6 +222,13 @@ def frontend_is_hosted_one_way(environment: Environment) -> Iterator[Contradicti
         yield Contradiction("frontend", "exactly one of the tables [frontend.ecs] and [frontend.amplify]")
 
 
+def analytics_have_a_path(environment: Environment) -> Iterator[Contradiction]:
+    if environment.frontend.ecs is None and environment.posthog is not None:
+        yield Contradiction(
+            "posthog", "the table [frontend.ecs]", "events take a path of the site; Amplify has its own"
+        )
+
+
 def whoever_releases_the_site_is_known(environment: Environment) -> Iterator[Contradiction]:
     if environment.frontend.ecs is not None and environment.delivery.frontend is None:
         yield Contradiction("delivery.frontend", "the repository of the site, as [frontend.ecs] is released from there")
@@ -328,6 +335,7 @@ RULES: tuple[Rule, ...] = (
     previews_have_only_what_may_be_lost,
     previews_have_names,
     frontend_is_hosted_one_way,
+    analytics_have_a_path,
     whoever_releases_the_site_is_known,
     repositories_are_different,
     redis_is_one_of_three,

@@ -8,6 +8,7 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 
 from config import Environment
 from config.model import Sentry, SentryProject
+from infra_constructs.cloudflare.analytics_proxy import ANALYTICS_PATH
 from infra_constructs.container_task import Settings
 from infra_constructs.release.migration import MigrationProps
 from stacks.data import DataExports
@@ -84,6 +85,19 @@ def frontend_variables(environment: Environment, *, site: str, api: str) -> dict
         "NEXT_PUBLIC_API_URL": f"https://{api}",
         "NEXT_PUBLIC_MEDIA_URL": f"https://{environment.domains.media}",
         "NEXT_PUBLIC_SITE_URL": f"https://{site}",
+        **_posthog(environment, site),
+    }
+
+
+def _posthog(environment: Environment, site: str) -> dict[str, str]:
+    """Of what users do; what is tried in a preview is not counted."""
+    if environment.posthog is None or site != environment.domains.site:
+        return {}
+    return {
+        "NEXT_PUBLIC_POSTHOG_KEY": environment.posthog.project_key,
+        "NEXT_PUBLIC_POSTHOG_HOST": f"https://{site}{ANALYTICS_PATH}",
+        # Where people look at it; links of the toolbar go there.
+        "NEXT_PUBLIC_POSTHOG_UI_HOST": f"https://{environment.posthog.region}.posthog.com",
     }
 
 

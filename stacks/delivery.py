@@ -10,6 +10,7 @@ from infra_constructs.previews.control import PreviewControl, PreviewSlot
 from infra_constructs.release.control import ReleaseControl, Released, SentryProps
 from infra_constructs.watch.previews import PreviewAlarms
 from infra_constructs.watch.releases import ReleaseControlAlarms
+from stacks import applications
 from stacks.base import EnvironmentStack
 from stacks.data import DataExports
 from stacks.platform import PlatformExports
@@ -82,6 +83,12 @@ class DeliveryStack(EnvironmentStack):
                 ledger=registry.ledger,
                 uploads=f"arn:aws:s3:::{environment.media.bucket}/{STATIC}*" if name == "frontend" else None,
             )
+        cdk.CfnOutput(
+            self,
+            "FrontendBuildArgs",
+            value=" ".join(f"{key}={value}" for key, value in _baked_in(environment).items()),
+            description="BUILD_ARGS in the GitHub environment of the site: what Next.js bakes into the browser's code",
+        )
         if environment.previews is not None:
             self._previews(environment, provider, data=data, registry=registry, topics=platform.topics)
 
@@ -138,3 +145,8 @@ class DeliveryStack(EnvironmentStack):
                 repository=images.repository,
                 control=control,
             )
+
+
+def _baked_in(environment: Environment) -> dict[str, str]:
+    domains = environment.domains
+    return applications.frontend_variables(environment, site=domains.site, api=domains.api)

@@ -6,6 +6,7 @@ import aws_cdk as cdk
 
 from config import Environment, previews
 from config.plans import PLANS
+from infra_constructs.cloudflare.analytics_proxy import AnalyticsProxy
 from infra_constructs.cloudflare.drift import DriftCheck
 from infra_constructs.cloudflare.firewall import Firewall, FirewallProps, RateLimit
 from infra_constructs.cloudflare.managed_rules import ManagedRules, OwaspProps
@@ -85,6 +86,15 @@ class EdgeStack(EnvironmentStack):
             adopt=settings.adopt,
             props=media,
         )
+        if environment.posthog is not None:
+            AnalyticsProxy(
+                self,
+                "AnalyticsProxy",
+                provider=provider,
+                site=domains.site,
+                region=environment.posthog.region,
+                adopt=settings.adopt,
+            )
         balancer = platform.load_balancer.balancer.load_balancer_dns_name
         names = [
             ProxiedName(name="media", host=domains.media, origin=media.origin),

@@ -114,7 +114,11 @@ def _schema_of(operation: _Operation) -> tuple[set[str], Any]:
     if body is None:
         return aliases | query, None
     definitions: dict[str, Any] = {}
-    if isinstance(body, str):  # the body is one parameter, not an object of them
+    if isinstance(body, str) and body not in _hints(declared):
+        # A form: what is in it is named by its type alone; files are files.
+        inside = {name for name in _hints(declared) if not name.endswith("_id")} - query - {"files"}
+        schemas = [_object(declared, definitions, only=inside)]
+    elif isinstance(body, str):  # the body is one parameter, not an object of them
         schemas = [_schema(_hints(declared)[body], definitions)]
     else:
         schemas = [_object(each, definitions, only=body) for each in _variants(declared)]

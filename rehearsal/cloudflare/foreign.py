@@ -73,6 +73,6 @@ def inventory(world: World) -> dict[str, Any]:
         {
             "records": zone.records, **rules, "settings": zone.settings, "bots": zone.bots, "connectors": entries,
             "client certificates": zone.client_certificates, "associations": zone.associations,
-            "policies": world.policies,
+            "policies": world.policies, "workers": world.scripts, "routes": zone.routes,
         }
     )  # fmt: skip

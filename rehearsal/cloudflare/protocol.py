@@ -13,6 +13,8 @@ class Call:
     query: Mapping[str, str] = field(default_factory=dict)
     body: Any = None
     token: str = ""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Of a form, by name."""
 
     @property
     def is_write(self) -> bool:

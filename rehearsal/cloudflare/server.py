@@ -1,5 +1,6 @@
 """The simulator behind a real HTTP server, on 127.0.0.1; and in process, where a test has no use for sockets."""
 
+import email
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -58,10 +59,30 @@ def resolve(world: World, name: str) -> dict[str, Any]:
 
 def _call(method: str, url: str, headers: Any, content: bytes) -> Call:
     parts = urlsplit(url)
+    body, files = _form(headers["Content-Type"], content) if _is_form(headers) else (None, {})
     return Call(
         method,
         parts.path.removeprefix(_BASE),
         dict(parse_qsl(parts.query)),
-        json.loads(content) if content else None,
+        body or (json.loads(content) if content else None),
         headers.get("Authorization", "").removeprefix("Bearer "),
+        files,
     )
+
+
+def _is_form(headers: Any) -> bool:
+    return str(headers.get("Content-Type", "")).startswith("multipart/form-data")
+
+
+def _form(content_type: str, content: bytes) -> tuple[dict[str, Any], dict[str, str]]:
+    """(its parts of JSON, its files) by name."""
+    message = email.message_from_bytes(f"Content-Type: {content_type}\r\n\r\n".encode() + content)
+    body, files = {}, {}
+    for part in message.get_payload():
+        name = part.get_param("name", header="content-disposition")  # type: ignore[union-attr]
+        text = part.get_payload(decode=True).decode()  # type: ignore[union-attr]
+        if part.get_content_type() == "application/json":  # type: ignore[union-attr]
+            body[str(name)] = json.loads(text)
+        else:
+            files[str(name)] = text
+    return body, files

@@ -246,6 +246,58 @@ def _associate(world: World, call: Call, zone: Zone) -> Any:
     return Certificates(zone).associate(call.body["config"])
 
 
+@route("GET", "/accounts/{account}/workers/scripts")
+def _scripts(world: World, call: Call, account: str) -> Any:
+    return [{"id": name, "tags": each["tags"]} for name, each in world.scripts.items()]
+
+
+@route("PUT", "/accounts/{account}/workers/scripts/{script}")
+def _put_script(world: World, call: Call, account: str, script: str) -> Any:
+    metadata = call.body["metadata"]
+    if metadata.get("main_module") not in call.files:
+        raise Problem(400, 10021, f"No such module: {metadata.get('main_module')}")
+    world.scripts[script] = {**metadata, "source": call.files[metadata["main_module"]]}
+    return {"id": script, "tags": metadata.get("tags", [])}
+
+
+@route("DELETE", "/accounts/{account}/workers/scripts/{script}")
+def _delete_script(world: World, call: Call, account: str, script: str) -> Any:
+    if world.scripts.pop(script, None) is None:
+        raise Problem(404, 10007, "This Worker does not exist on your account.")
+    return None
+
+
+@route("GET", "/zones/{zone}/workers/routes")
+def _worker_routes(world: World, call: Call, zone: Zone) -> Any:
+    return list(zone.routes.values())
+
+
+@route("POST", "/zones/{zone}/workers/routes")
+def _create_worker_route(world: World, call: Call, zone: Zone) -> Any:
+    if any(each["pattern"] == call.body["pattern"] for each in zone.routes.values()):
+        raise Problem(409, 10020, "A route with the same pattern already exists.")
+    return _kept_route(world, zone, identity(), call.body)
+
+
+@route("PUT", "/zones/{zone}/workers/routes/{which}")
+def _edit_worker_route(world: World, call: Call, zone: Zone, which: str) -> Any:
+    return _kept_route(world, zone, which, call.body)
+
+
+@route("DELETE", "/zones/{zone}/workers/routes/{which}")
+def _delete_worker_route(world: World, call: Call, zone: Zone, which: str) -> Any:
+    if zone.routes.pop(which, None) is None:
+        raise Problem(404, 10008, "route not found")
+    return {"id": which}
+
+
+def _kept_route(world: World, zone: Zone, which: str, body: dict[str, Any]) -> dict[str, Any]:
+    if body.get("script") and body["script"] not in world.scripts:
+        raise Problem(400, 10019, f"workers.api.error.script_not_found: {body['script']}")
+    zone.routes[which] = {"id": which, **body}
+    return zone.routes[which]
+
+
 @route("GET", "/accounts/{account}/alerting/v3/policies")
 def _policies(world: World, call: Call, account: str) -> Any:
     return list(world.policies.values())

@@ -63,6 +63,8 @@ class Zone:
     locked: set[str] = field(default_factory=set)
     """Settings that the plan does not let anybody change."""
     bots: dict[str, Any] = field(default_factory=dict)
+    routes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """To Workers, by id."""
     traffic: Traffic = field(default_factory=Traffic)
     """What the edge has seen."""
     connectors: list[dict[str, Any]] = field(default_factory=list)
@@ -94,5 +96,7 @@ class World:
     zones: list[Zone]
     tokens: dict[str, str] = field(default_factory=dict)
     """Status by token."""
+    scripts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Workers, by name."""
     policies: dict[str, dict[str, Any]] = field(default_factory=dict)
     ipv4: list[str] = field(default_factory=_IPV4.split)

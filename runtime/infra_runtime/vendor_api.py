@@ -114,9 +114,11 @@ class VendorApi:
         *,
         query: Mapping[str, Any] | None = None,
         body: Any = None,
+        files: Mapping[str, Any] | None = None,
         is_read: bool | None = None,
     ) -> Any:
-        """`is_read`: a POST that changes nothing; None goes by the method."""
+        """`files` are the parts of a form, as httpx has them. `is_read`: a POST that changes nothing; None goes by the
+        method."""
         what = f"{method} {path}"
         is_read = method == "GET" if is_read is None else is_read
         for attempt in range(1, _ATTEMPTS + 1):
@@ -132,6 +134,7 @@ class VendorApi:
                     self.base_url + path,
                     params=query,
                     json=body,
+                    files=files,
                     headers={"Authorization": self._authorization(), "User-Agent": "infra/1"},
                 )
             except httpx.TransportError as error:

@@ -48,6 +48,10 @@ class Api(VendorApi):
         """What Cloudflare says it did, which may be None. Raises `Unsure` besides what `get` raises."""
         return self._ask(method, path, body=body)["result"]
 
+    def upload(self, method: str, path: str, files: Mapping[str, Any]) -> Any:
+        """As `write`, of a form with parts."""
+        return self._ask(method, path, files=files)["result"]
+
     def delete(self, path: str) -> None:
         """What is not there any more, as somebody else has deleted it, or a lost answer has, is deleted."""
         try:

@@ -21,6 +21,7 @@ from infra_runtime.cloudflare.preflight import Preflight
 from infra_runtime.cloudflare.records import Records
 from infra_runtime.cloudflare.rules import Rules
 from infra_runtime.cloudflare.singletons import Singletons
+from infra_runtime.cloudflare.workers import Worker
 from infra_runtime.cloudflare.zone import Zone
 from infra_runtime.custom_resource import HalfDone, Request, Result, serve
 from infra_runtime.memory import Memory, SsmMemory
@@ -75,6 +76,8 @@ def subject(declared: Mapping[str, Any], *, api: Api, zone: Zone, memory: Memory
             return Connector(api, zone.id, declared)
         case "notifications":
             return Notifications(api, zone.id, zone.account, declared)
+        case "worker":
+            return Worker(api, zone.id, zone.name, zone.account, declared)
         case other:
             raise ValueError(f"no such kind: {other}")
 

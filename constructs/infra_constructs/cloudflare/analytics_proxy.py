@@ -1,0 +1,44 @@
+"""A path of the site that leads to PostHog: a Worker, and the route to it."""
+
+from pathlib import Path
+from typing import Literal
+
+from constructs import Construct
+
+from infra_constructs.cloudflare.provider import CloudflareProvider
+
+ANALYTICS_PATH = "/ingest"
+_SCRIPT = Path(__file__).with_name("analytics_proxy.mjs")
+# Semantics of the Workers' runtime on this day, whenever it is deployed.
+_COMPATIBLE_WITH = "2026-11-01"
+
+
+class AnalyticsProxy(Construct):
+    """What users do goes to PostHog by the site's own name (docs/posthog.md)."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        provider: CloudflareProvider,
+        site: str,
+        region: Literal["eu", "us"],
+        adopt: bool,
+    ) -> None:
+        super().__init__(scope, id_)
+        provider.declare(
+            self,
+            "Worker",
+            kind="worker",
+            name="analytics-proxy",
+            adopt=adopt,
+            script=_SCRIPT.read_text(),
+            compatibility_date=_COMPATIBLE_WITH,
+            variables={
+                "PREFIX": ANALYTICS_PATH,
+                "EVENTS": f"https://{region}.i.posthog.com",
+                "ASSETS": f"https://{region}-assets.i.posthog.com",
+            },
+            pattern=f"{site}{ANALYTICS_PATH}/*",
+        )
