@@ -213,6 +213,8 @@ def _in_words(part: Mapping[str, Any]) -> str:
             words = f"an integer from {least} to {most}"
         case {"type": "boolean"}:
             words = "true or false"
+        case {"type": "number", "minimum": least, "maximum": most}:
+            words = f"a number from {least:g} to {most:g}"
         case {"type": "array", "items": items, "minItems": least, "maxItems": most}:
             words = f"an array of {least} to {most} items, each {_in_words(items)}"
         case {"type": "array", "items": items}:

@@ -224,9 +224,7 @@ def frontend_is_hosted_one_way(environment: Environment) -> Iterator[Contradicti
 
 def analytics_have_a_path(environment: Environment) -> Iterator[Contradiction]:
     if environment.frontend.ecs is None and environment.posthog is not None:
-        yield Contradiction(
-            "posthog", "the table [frontend.ecs]", "events take a path of the site; Amplify has its own"
-        )
+        yield Contradiction("posthog", "[frontend.ecs] beside it", "events take a path of the site, not Amplify's")
 
 
 def whoever_releases_the_site_is_known(environment: Environment) -> Iterator[Contradiction]:

@@ -108,14 +108,15 @@ def in_alarm(alarm: Alarm, trace: Trace, *, minutes: int) -> States:
         there = ~_earlier(missing, back * period, fill=True) & (existing < length)
         existing += there
         breaching += there & _earlier(beyond, back * period, fill=False)
-    filled = length - existing
+    surely: States = np.asarray(breaching >= needed)
+    perhaps: States = np.asarray(breaching + length - existing >= needed)
     match properties["TreatMissingData"]:
         case "breaching":
-            return np.greater_equal(breaching + filled, needed)
+            return perhaps
         case "notBreaching":
-            return np.greater_equal(breaching, needed)
+            return surely
         case "ignore":
-            return _kept(breaching >= needed, undecided=(breaching < needed) & (breaching + filled >= needed))
+            return _kept(surely, undecided=perhaps & ~surely)
         case treatment:
             raise NotImplementedError(f"missing data is {treatment}")
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from rehearsal.account import Account
-from rehearsal.promises import data, edge, network, previews, redis, releases, services
+from rehearsal.promises import data, edge, network, observability, previews, redis, releases, services
 from rehearsal.promises.found import Broken
 
 
@@ -72,8 +72,12 @@ PROMISES: tuple[Promise | NotShown, ...] = (
     Promise("Releases", "Sentry knows which release an error came with", releases.sentry_knows),
     Promise("Releases", "A pull request runs on a copy, and ends", previews.beside),
     NotShown("Releases", "ECS keeps to the stages as they are documented", "deployments are carried out by a stand-in"),
-    Promise("Alarms", "Alarms exist and point at topics", services.alarms),
-    Promise("Alarms", "Three severities, each with its own listeners", services.subscribers),
+    Promise("Alarms", "Alarms exist and point at topics", observability.alarms),
+    Promise("Alarms", "Three severities, each with its own listeners", observability.subscribers),
+    Promise("Alarms", "Cloudflare's numbers arrive, each once", observability.numbers_of_the_edge),
+    Promise("Alarms", "Our own checks are let past the bots' challenge", observability.checks),
+    Promise("Alarms", "The age of the backups is known", observability.backups),
+    NotShown("Alarms", "A user's page is measured", "the product's names lead nowhere here"),
     NotShown("Alarms", "An alarm reaches a person", "no e-mail leaves this machine"),
     Promise("Delivery", "GitHub deploys without a stored key", services.github_roles),
 )

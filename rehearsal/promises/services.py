@@ -78,36 +78,6 @@ def images(account: Account) -> str:
     return f"{len(names)} repositories, immutable, scanned; pointers seeded by Lambda"
 
 
-def alarms(account: Account) -> str:
-    topics = set(account.resources("Platform", "AWS::SNS::Topic"))
-    found = [
-        alarm
-        for page in account.client("cloudwatch").get_paginator("describe_alarms").paginate()
-        for alarm in page["MetricAlarms"]
-    ]
-    require(len(found) >= 12, f"only {len(found)} alarms")
-    for alarm in found:
-        for kind in ("AlarmActions", "OKActions"):
-            require(alarm[kind] and set(alarm[kind]) <= topics, f"{alarm['AlarmName']}: {kind} {alarm[kind]}")
-        require("docs/runbooks/" in alarm["AlarmDescription"], f"{alarm['AlarmName']} names no runbook")
-    used = {action for alarm in found for action in alarm["AlarmActions"]}
-    return f"{len(found)} alarms, each with alarm and OK action, over {len(used)} severities"
-
-
-def subscribers(account: Account) -> str:
-    sns, counts = account.client("sns"), []
-    for topic in account.resources("Platform", "AWS::SNS::Topic"):
-        require(
-            sns.get_topic_attributes(TopicArn=topic)["Attributes"].get("KmsMasterKeyId"), f"{topic} is not encrypted"
-        )
-        counts.append(len(sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]))
-    alarms = account.environment.alarms
-    routes = (alarms.critical, alarms.warning, alarms.info)
-    wanted = [len(route.email) + (route.webhook_secret is not None) for route in routes]
-    require(sorted(counts) == sorted(wanted), f"{counts}")
-    return f"3 topics, encrypted, {sum(counts)} subscriptions"
-
-
 def github_roles(account: Account) -> str:
     delivery, iam = account.environment.delivery, account.client("iam")
     trusted = []

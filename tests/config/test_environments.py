@@ -115,9 +115,9 @@ MALFORMED = [
      f"url_secret = 'rediss://u:{SECRET}@h:6379'\n[media]", "redis.instances.next.external.url_secret", "it would be read"),
     ("a bad URL for the name of its secret", "[media]", f"[redis.instances.next.external]\nports = [6379]\n"
      f"url_secret = 'rediss://u:{SECRET}@h@h:6379'\n[media]", "redis.instances.next.external.url_secret", "one @ at most"),
-    ("a key that is none", '"phc_0123456789abcdefghijABCDEFGHIJ"', '"phx_secret"', "posthog.project_key", "matches"),
+    ("a key that is none", '"phc_0123456789abcdefghijABCDEFGHIJ"', '"phx_secret"', "posthog.project_key", "a string like"),
     ("an objective beyond the possible", "availability_percent = 99.9 # three", "availability_percent = 100.0 # three",
-     "api.objective.availability_percent", "99.99"),
+     "api.objective.availability_percent", "a number from 90 to 99.99"),
     ("a month for nothing", "monthly_usd = 1500", "monthly_usd = 0", "costs.monthly_usd", "from 1"),
     ("previews of what is kept", "[alarms]", "[previews]\nslots = 1\nhours = 1\n[alarms]", "previews", "disposable"),
     ("previews beside an apex", "[alarms]", "[previews]\nslots = 1\nhours = 1\n[alarms]", "domains.site", "a label before"),

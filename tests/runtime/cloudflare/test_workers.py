@@ -27,7 +27,7 @@ def others(edge: Edge) -> dict[str, Any]:
 
 
 def are_untouched(edge: Edge, others: dict[str, Any]) -> bool:
-    return edge.world.scripts["theirs"] == others["script"] and edge.zone.routes["r1"] == others["route"]
+    return (edge.world.scripts["theirs"], edge.zone.routes["r1"]) == (others["script"], others["route"])
 
 
 def test_it_comes_changes_and_goes(edge: Edge, others: dict[str, Any]) -> None:

@@ -123,7 +123,7 @@ def ended(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     manager = SimpleNamespace(get_secret_value=lambda SecretId: {"SecretString": found["secret"]})  # noqa: N803
     monkeypatch.setattr(control.Control, "settle", lambda self, detail: found["release"])
     monkeypatch.setattr(control, "boto3", SimpleNamespace(client=lambda name: manager))
-    for name in ("SERVICE", "STACK", "PARAMETER", "REPOSITORY", "LEDGER"):
+    for name in ("SERVICE", "STACK", "PARAMETER", "REPOSITORY", "LEDGER", "ENVIRONMENT"):
         monkeypatch.setenv(name, "x")
     told = {"organization": "daadaar", "project": "p", "environment": "production", "token_secret": "s"}
     monkeypatch.setenv("SENTRY", json.dumps(told))
