@@ -1,5 +1,5 @@
 # The words of this repository. `make rehearse` and `make test` need nothing done before them.
-.PHONY: setup rehearse test soak check format bench synth diff deploy snapshots dashboard schema lock clean
+.PHONY: setup rehearse test soak check format bench synth diff deploy snapshots dashboard alarms schema lock clean
 ENV ?= production
 SHELL := /bin/bash
 VENV := .venv/bin
@@ -21,7 +21,7 @@ soak: setup  ## two thousand histories of the Cloudflare provider under faults; 
 check: setup  ## format, lint, types, layers
 	@$(VENV)/ruff format --check --quiet . || { echo 'not formatted: make format'; exit 1; }
 	@$(VENV)/ruff check --quiet .
-	@$(VENV)/mypy
+	@$(VENV)/mypy --num-workers 2
 	@$(VENV)/lint-imports --no-logo
 
 format: setup
@@ -45,6 +45,9 @@ snapshots: setup  ## accept the templates as they are now; read the diff before 
 
 dashboard: setup  ## the picture in the docs, from the synthesized definition
 	@$(VENV)/python -m tools.dashboard_picture
+
+alarms: setup  ## docs/alarms.md, from the synthesized templates
+	@$(VENV)/python -m tools.alarms_doc
 
 schema: setup  ## the JSON Schema of environments/*.toml, from the model
 	@$(VENV)/python -m config.schema

@@ -1,0 +1,77 @@
+"""Runbooks: the same five headings in each, and commands that exist."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from ops.__main__ import app
+from tools.alarms_doc import PAGE, page
+
+ROOT = Path(__file__).resolve().parents[1]
+RUNBOOKS = sorted((ROOT / "docs" / "runbooks").glob("*.md"))
+ALARMS = [path for path in RUNBOOKS if path.read_text().startswith("# Alarm: ")]
+# The AWS CLI's own, which no service has as an operation.
+CUSTOM = {("logs", "tail"), ("s3", "cp"), ("s3", "ls"), ("s3", "sync")}
+_CODE = re.compile(r"`([^`]+)`|^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def code(path: Path) -> list[str]:
+    return [line for found in _CODE.finditer(path.read_text()) for line in (found[1] or found[2]).splitlines()]
+
+
+def commands_of(group: Any) -> set[tuple[str, ...]]:
+    found: set[tuple[str, ...]] = set()
+    for name, command in typer.main.get_group(group).commands.items():
+        inner = getattr(command, "commands", None)
+        found |= {(name, each) for each in inner} if inner else {(name,)}
+    return found
+
+
+@pytest.mark.parametrize("path", ALARMS, ids=lambda path: path.stem)
+def test_a_runbook_of_an_alarm_has_its_headings_in_order(path: Path) -> None:
+    text = path.read_text()
+    assert "**Meaning.**" in text
+    headings = [line for line in text.splitlines() if line.startswith("## ")]
+    assert headings == ["## Check", "## Act", "## When not to", "## Roll back"]
+    assert all(text.split(heading)[1].strip() for heading in headings), "said and left empty"
+
+
+@pytest.mark.parametrize("path", RUNBOOKS, ids=lambda path: path.stem)
+def test_commands_in_runbooks_exist(path: Path) -> None:
+    # Not before numpy: a hook of botocore's makes its import a warning.
+    import botocore.session
+    from botocore import xform_name
+
+    ours, makefile = commands_of(app), (ROOT / "Makefile").read_text()
+    session = botocore.session.get_session()
+    services = set(session.get_available_services())
+    for line in code(path):
+        for first, second in re.findall(r"(?:^|\s|\./)infra ([a-z]+)(?: ([a-z]+))?", line):
+            assert (first,) in ours or (first, second) in ours, f"infra {first} {second}"
+        for word in re.findall(r"(?:^|\s)make ([a-z]+)", line):
+            assert f"\n{word}:" in makefile, f"make {word}"
+        for service, operation in re.findall(r"(?:^|\s)aws ([a-z0-9-]+) ([a-z0-9-]+)", line):
+            service = service.removesuffix("api") if service == "s3api" else service  # noqa: PLW2901
+            if (service, operation) in CUSTOM:
+                continue
+            assert service in services, f"aws {service}"
+            known = session.get_service_model(service).operation_names
+            names = {xform_name(each, "-") for each in known}
+            waits = operation == "wait"
+            assert waits or operation in names, f"aws {service} {operation}"
+
+
+def test_it_is_seen_that_a_command_does_not_exist(tmp_path: Path) -> None:
+    for line in ("infra relaese ENV", "make deploi", "aws rds describe-db-instancez"):
+        wrong = tmp_path / "wrong.md"
+        wrong.write_text(f"Run `{line}`.\n")
+        with pytest.raises(AssertionError):
+            test_commands_in_runbooks_exist(wrong)
+
+
+def test_the_page_of_alarms_is_current(templates: dict[str, dict[str, Any]]) -> None:
+    """Otherwise: make alarms."""
+    assert PAGE.read_text() == page(templates)

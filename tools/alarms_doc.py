@@ -1,0 +1,63 @@
+"""Writes docs/alarms.md from the synthesized templates: `make alarms`. Which alarms there are, and what they say."""
+
+import json
+import os
+import re
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "alarms.md"
+_ENVIRONMENT = "production"
+_ORDER = ("CRITICAL", "WARNING", "INFO")
+_SAYS = re.compile(r"(CRITICAL|WARNING|INFO): (.+?)(?: Threshold: (.+?)\.)? Runbook: docs/runbooks/([a-z-]+)\.md")
+_HEAD = f"""# Alarms
+
+Written by `make alarms` from the templates of {_ENVIRONMENT}; a test holds it to them. Criticals that are told by the
+incident ([adr/0016](adr/0016-one-incident-one-page.md)) are marked; every line's runbook says what to do.
+
+| severity | what users notice | when | runbook |
+| --- | --- | --- | --- |
+"""
+
+
+def page(templates: Mapping[str, Mapping[str, Any]]) -> str:
+    """`templates` by "environment/Stack"."""
+    lines = set()
+    for stack, template in templates.items():
+        if not stack.startswith(f"{_ENVIRONMENT}/"):
+            continue
+        for resource in template["Resources"].values():
+            properties = resource.get("Properties", {})
+            text = properties.get("AlarmDescription") or properties.get("Description")
+            # Those without are windows of an objective, for which a composite speaks.
+            tells = bool(properties.get("AlarmActions")) or "AlarmDescription" not in properties
+            if tells and isinstance(text, str) and (says := _SAYS.match(text)):
+                lines.add((_ORDER.index(says[1]), says[4], _line(resource["Type"], properties, says)))
+    return _HEAD + "".join(line for _, _, line in sorted(lines))
+
+
+def _line(kind: str, properties: Mapping[str, Any], says: re.Match[str]) -> str:
+    when = says[3] or {"AWS::CloudWatch::CompositeAlarm": "any of its alarms"}.get(kind, "when AWS says so")
+    told = ""
+    if says[1] == "CRITICAL" and "Info" in json.dumps(properties.get("AlarmActions", [])):
+        told = ", by the incident"
+    return f"| {says[1].lower()}{told} | {says[2]} | {when} | [{says[4]}](runbooks/{says[4]}.md) |\n"
+
+
+def main() -> None:
+    os.environ["CDK_VALIDATION"] = "false"
+    with tempfile.TemporaryDirectory() as folder:
+        command = ["npx", "cdk", "synth", "--quiet", "--no-notices", "--output", folder]
+        subprocess.run([*command, "--context", f"env={_ENVIRONMENT}"], check=True, cwd=PAGE.parents[1])
+        templates = {
+            f"{_ENVIRONMENT}/{path.name.removesuffix('.template.json')}": json.loads(path.read_text())
+            for path in Path(folder).glob("**/*.template.json")
+        }
+    PAGE.write_text(page(templates))
+
+
+if __name__ == "__main__":
+    main()
