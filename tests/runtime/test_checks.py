@@ -1,0 +1,182 @@
+"""What a check from outside sees, of real servers on real HTTP."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from infra_runtime import checks
+from infra_runtime.checks import PASS_HEADER, Target, look
+from rehearsal.http_server import send, serving
+from rehearsal.redis.server import free_port
+
+PASS = "what-stands-for-the-secret"
+WEEK = 604800
+KEPT = {"Cache-Control": f"public, max-age={WEEK}", "Cf-Cache-Status": "HIT"}
+
+
+@dataclass
+class Site:
+    url: str = ""
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    asked: list[BaseHTTPRequestHandler] = field(default_factory=list)
+    fails: int = 0
+    """So many answers are 503 first."""
+
+    def target(self, path: str = "/", **more: Any) -> Target:
+        return Target("site", f"{self.url}{path}", **more)
+
+
+@pytest.fixture
+def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    made = Site()
+    monkeypatch.setattr(checks, "_AGAIN_AFTER_SECONDS", 0.0)
+    monkeypatch.setattr(checks, "_SECONDS", 0.5)
+    checks._pass.cache_clear()
+    checks._put_the_object.cache_clear()
+
+    def respond(handler: BaseHTTPRequestHandler, _: bytes) -> None:
+        made.asked.append(handler)
+        if handler.path == "/moved":
+            send(handler, 307, b"", Location="/")
+        elif handler.path == "/away":
+            send(handler, 302, b"", Location="http://127.0.0.1:9/")
+        elif handler.path == "/round":
+            send(handler, 302, b"", Location="/round")
+        elif made.fails > 0:
+            made.fails -= 1
+            send(handler, 503, b"")
+        else:
+            send(handler, made.status, b"page", **made.headers)
+
+    with serving(respond) as url:
+        made.url = url
+        yield made
+    checks._pass.cache_clear()
+    checks._put_the_object.cache_clear()
+
+
+def test_an_answer_is_measured(site: Site) -> None:
+    seen = look(site.target())
+    assert (seen.trouble, seen.status) == (None, 200)
+    assert 0 < seen.milliseconds < 500
+
+
+@pytest.mark.parametrize("status", [204, 404, 500, 503, 526])
+def test_anything_but_200_is_trouble(site: Site, status: int) -> None:
+    site.status = status
+    assert look(site.target()).trouble == f"HTTP {status}"
+
+
+def test_a_challenge_is_told_as_one(site: Site) -> None:
+    site.status, site.headers = 403, {"Cf-Mitigated": "challenge"}
+    assert look(site.target()).trouble == "HTTP 403 (a challenge)"
+
+
+def test_a_redirect_of_the_site_is_followed_and_others_are_not(site: Site) -> None:
+    assert look(site.target("/moved")).trouble is None
+    assert look(site.target("/away")).trouble == "HTTP 302"
+    assert look(site.target("/round")).trouble == "HTTP 302"
+
+
+def test_nobody_there_is_trouble(site: Site) -> None:
+    assert "ConnectError" in str(look(Target("site", f"http://127.0.0.1:{free_port()}/")).trouble)
+
+
+def test_the_secret_is_shown_to_the_site_alone(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    manager = SimpleNamespace(get_secret_value=lambda SecretId: {"SecretString": PASS})  # noqa: N803
+    monkeypatch.setattr(checks, "client", lambda service, *, seconds: manager)
+    monkeypatch.setenv("PASS_SECRET", "s")
+    look(site.target(needs_pass=True))
+    look(site.target())
+    assert [each.headers.get(PASS_HEADER) for each in site.asked] == [PASS, None]
+
+
+MEDIA: dict[str, tuple[dict[str, str], str | None]] = {
+    "as it should be": (KEPT, None),
+    "on its way into the cache": (KEPT | {"Cf-Cache-Status": "MISS"}, None),
+    "not cached": (KEPT | {"Cf-Cache-Status": "DYNAMIC"}, "cf-cache-status is DYNAMIC"),
+    "not by Cloudflare": ({"Cache-Control": KEPT["Cache-Control"]}, "cf-cache-status is None"),
+    "for a day": (KEPT | {"Cache-Control": "max-age=86400"}, "without max-age=604800"),
+    "for ten times as long": (KEPT | {"Cache-Control": f"max-age={WEEK}0"}, "without max-age=604800"),
+    "without a word": ({"Cf-Cache-Status": "HIT"}, "cache-control is ''"),
+}
+
+
+@pytest.mark.parametrize("what", MEDIA)
+def test_media_has_the_headers_that_were_promised(site: Site, what: str) -> None:
+    site.headers, told = MEDIA[what]
+    found = look(site.target(browser_seconds=WEEK)).trouble
+    assert found is None if told is None else told in str(found)
+
+
+@dataclass
+class Bucket:
+    puts: list[dict[str, Any]] = field(default_factory=list)
+    status: int = 200
+    exceptions: Any = field(default_factory=lambda: SimpleNamespace(ClientError=ClientError))
+
+    def put_object(self, **given: Any) -> None:
+        self.puts.append(given)
+        if self.status != 200:
+            answer = {"Error": {"Code": "No"}, "ResponseMetadata": {"HTTPStatusCode": self.status}}
+            raise ClientError(answer, "PutObject")  # type: ignore[arg-type]
+
+
+Run = Callable[[], list[dict[str, Any]]]
+
+
+@pytest.fixture
+def bucket() -> Bucket:
+    return Bucket()
+
+
+@pytest.fixture
+def run(site: Site, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    targets = [{"name": "site", "url": f"{site.url}/"}, {"name": "api", "url": f"{site.url}/api"}]
+    given = {"TARGETS": json.dumps(targets), "ENVIRONMENT": "test", "MEDIA_BUCKET": "b", "MEDIA_KEY": "infra/check.txt"}
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(checks, "client", lambda service, *, seconds: bucket)
+
+    def once() -> list[dict[str, Any]]:
+        checks.handler({}, None)
+        return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+    return once
+
+
+def test_each_target_is_published_as_what_users_see(site: Site, run: Run) -> None:
+    found = {each["Check"]: each for each in run()}
+    assert set(found) == {"site", "api"}
+    assert all(each["CheckFailed"] == 0 and each["CheckMilliseconds"] > 0 for each in found.values())
+    site.status = 500
+    assert all(each["CheckFailed"] == 1 and each["trouble"] == "HTTP 500" for each in run())
+
+
+def test_one_failure_is_asked_about_again(site: Site, run: Run) -> None:
+    site.fails = 2
+    assert [each["CheckFailed"] for each in run()] == [0, 0]
+    assert len(site.asked) == 4
+
+
+@pytest.mark.parametrize("status", [200, 412])
+def test_the_media_object_is_put_once_and_never_written_over(bucket: Bucket, run: Run, status: int) -> None:
+    bucket.status = status
+    assert [each.get("CheckFailed") for each in run()] == [0, 0]
+    run()
+    (put,) = bucket.puts
+    assert (put["Key"], put["IfNoneMatch"]) == ("infra/check.txt", "*")
+
+
+def test_a_bucket_that_does_not_take_it_is_told_and_the_checks_go_on(bucket: Bucket, run: Run) -> None:
+    bucket.status = 403
+    told, *found = run()
+    assert "cannot be put" in told["trouble"]
+    assert len(found) == 2
