@@ -1,11 +1,14 @@
 """What is watched, and who hears of it."""
 
+from collections.abc import Sequence
+
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_lambda as lambda_
 
 from config import Environment
 from config.instances import connections, memory_gib
-from infra_constructs.alarms import Severity, Topics
+from infra_constructs.alarms import Severity
 from infra_constructs.checks import Checks
 from infra_constructs.cloudflare.provider import CloudflareToken
 from infra_constructs.dashboard.page import Dashboard
@@ -53,129 +56,42 @@ class ObservabilityStack(EnvironmentStack):
         edge: EdgeExports,
     ) -> None:
         super().__init__(scope, id_, environment=environment, description="Alarms, checks from outside, dashboard")
-        topics = platform.topics
-        backups = BackupWatch(self, "Backups", environment=self.environment_name, database=data.database.instance)
-        checks = Checks(
-            self,
-            "Checks",
-            environment=self.environment_name,
-            targets=_targets(environment),
-            media=environment.domains.media,
-            bucket=data.media,
-            check_pass=platform.check_pass,
-        )
-        database = DatabaseAlarms(
-            self,
-            "Database",
-            database=data.database.instance,
-            memory_gib=memory_gib(environment.database.instance),
-            connections=connections(environment.database.instance),
-            storage_gib=environment.database.storage_gib,
-            rotation=data.logins.rotation.function,
-            environment=self.environment_name,
-            topics=topics,
-        )
-        entrance = LoadBalancerAlarms(self, "LoadBalancer", balancer=platform.load_balancer.balancer, topics=topics)
-        NatAlarms(self, "Nat", gateways=network.nat_gateways, topics=topics)
-        keepers = {
-            "edge-ranges": network.cloudflare_ranges.function,
-            "edge-media-access": data.media_access.handler.function,
-            "edge-origin-lock": platform.origin_lock.handler.function,
-            "edge-user-agent": edge.rotation.function,
-            "edge-drift": edge.drift.function,
-        }
-        EdgeAlarms(self, "Edge", environment=self.environment_name, functions=keepers, topics=topics)
-        seen = CheckAlarms(
-            self,
-            "CheckAlarms",
-            environment=self.environment_name,
-            checks=[each.name for each in checks.targets],
-            topics=topics,
-        )
+        self._environment, self._topics = environment, platform.topics
         domains = environment.domains
-        hosts = {"site": domains.site, "api": domains.api, "media": domains.media}
-        traffic = EdgeTraffic(
-            self,
-            "EdgeTraffic",
-            environment=self.environment_name,
-            token=CloudflareToken(self, name=environment.cloudflare.token_secret),
-            zone=domains.zone,
-            hosts=list(hosts.values()),
-            media=domains.media,
-            site_static=domains.site if environment.frontend.ecs is not None else None,
-            ledger=registry.ledger,
-        )
-        at_edge = TrafficAlarms(
-            self,
-            "TrafficAlarms",
-            environment=self.environment_name,
-            hosts=list(hosts.items()),
-            bucket=environment.media.bucket,
-            saving_percent=environment.media.egress_saving_percent,
-            bridge=traffic.handler,
-            topics=topics,
-        )
-        MediaAlarms(self, "Media", bucket=environment.media.bucket, topics=topics)
-        FunctionAlarms(
-            self,
-            "Functions",
-            functions=[
-                *keepers.values(),
-                data.logins.rotation.function,
-                backups.handler.function,
-                checks.handler.function,
-                traffic.handler.function,
-            ],
-            topics=topics,
-        )
-        DatabaseEvents(self, "DatabaseEvents", database=data.database.instance, topics=topics)
-        DeploymentEvents(self, "DeploymentEvents", stacks=self.stack_called(""), topics=topics)
-        crashed = CrashedTasks(self, "CrashedTasks", cluster=platform.cluster, topics=topics)
+        self._hosts = {"site": domains.site, "api": domains.api, "media": domains.media}
+        self._functions: list[lambda_.Function] = []
+        self._watch_edge(network, data, platform, edge)
+        symptoms: list[cloudwatch.IAlarm] = [
+            *self._watch_what_users_see(data, platform),
+            *self._watch_traffic(registry),
+            *self._watch_entrance(network, platform),
+        ]
+        database = self._watch_database(data)
+        watched, of_services = self._watch_services(platform, services)
+        symptoms += of_services
+        FunctionAlarms(self, "Functions", functions=self._functions, topics=self._topics)
+        DeploymentEvents(self, "DeploymentEvents", stacks=self.stack_called(""), topics=self._topics)
+        crashed = CrashedTasks(self, "CrashedTasks", cluster=platform.cluster, topics=self._topics)
         Costs(
             self,
             "Costs",
             environment=self.environment_name,
             monthly_usd=environment.costs.monthly_usd,
-            topic=topics[Severity.WARNING],
+            topic=self._topics[Severity.WARNING],
         )
-        watched: list[WatchedService] = []
-        symptoms: list[cloudwatch.IAlarm] = [
-            *seen.failed.values(),
-            *at_edge.errors.values(),
-            *entrance.alarms.values(),
-        ]
-        for name, service in services.items():
-            alarms = ServiceAlarms(
-                self,
-                name.capitalize(),
-                cluster=platform.cluster,
-                service_name=service.service.service_name,
-                target_groups=service.target_groups,
-                topics=topics,
-            ).alarms
-            objective = self._objective(name, environment, service, host=hosts[_HOST_OF[name]], topics=topics)
-            symptoms += objective.critical if objective else []
-            watched.append(
-                WatchedService(
-                    name=name,
-                    service_name=service.service.service_name,
-                    target_groups=service.target_groups,
-                    paces=objective.paces if objective else {},
-                )
-            )
-            symptoms += [alarms["Down"], alarms["TasksMissing"], self._known_by_name(name, service.errors_alarm)]
-        causes = [database.alarms["Storage"], database.alarms["Connections"]]
-        incident = Incident(self, "Incident", symptoms=symptoms, causes=causes, topics=topics)
+        causes = [database["Storage"], database["Connections"]]
+        incident = Incident(self, "Incident", symptoms=symptoms, causes=causes, topics=self._topics)
         Dashboard(
             self,
             "Dashboard",
             name=f"{self.product}-{self.environment_name}",
             environment=self.environment_name,
             text=_words(environment),
-            hosts=hosts,
-            checked=[each.name for each in checks.targets],
+            hosts=self._hosts,
+            # Each is asked for by its public name.
+            checked=list(self._hosts),
             incident=incident.pages,
-            alarms=[*symptoms, *database.alarms.values()],
+            alarms=[*symptoms, *database.values()],
             balancer=platform.load_balancer.balancer,
             cluster=platform.cluster,
             services=watched,
@@ -186,24 +102,133 @@ class ObservabilityStack(EnvironmentStack):
             crashes=crashed.log,
         )
 
-    def _objective(
-        self, name: str, environment: Environment, service: ServiceExports, *, host: str, topics: Topics
-    ) -> ObjectiveAlarms | None:
-        objective = (environment.api if name == "api" else environment.frontend.ecs or environment.api).objective
-        if objective is None:
+    def _watch_what_users_see(self, data: DataExports, platform: PlatformExports) -> Sequence[cloudwatch.IAlarm]:
+        checks = Checks(
+            self,
+            "Checks",
+            environment=self.environment_name,
+            targets=_targets(self._environment),
+            media=self._environment.domains.media,
+            bucket=data.media,
+            check_pass=platform.check_pass,
+        )
+        self._functions.append(checks.handler.function)
+        alarms = CheckAlarms(
+            self,
+            "CheckAlarms",
+            environment=self.environment_name,
+            checks=[each.name for each in checks.targets],
+            topics=self._topics,
+        )
+        return list(alarms.failed.values())
+
+    def _watch_edge(
+        self, network: NetworkExports, data: DataExports, platform: PlatformExports, edge: EdgeExports
+    ) -> None:
+        keepers = {
+            "edge-ranges": network.cloudflare_ranges.function,
+            "edge-media-access": data.media_access.handler.function,
+            "edge-origin-lock": platform.origin_lock.handler.function,
+            "edge-user-agent": edge.rotation.function,
+            "edge-drift": edge.drift.function,
+        }
+        self._functions += keepers.values()
+        EdgeAlarms(self, "Edge", environment=self.environment_name, functions=keepers, topics=self._topics)
+        MediaAlarms(self, "Media", bucket=self._environment.media.bucket, topics=self._topics)
+
+    def _watch_traffic(self, registry: RegistryExports) -> Sequence[cloudwatch.IAlarm]:
+        environment = self._environment
+        traffic = EdgeTraffic(
+            self,
+            "EdgeTraffic",
+            environment=self.environment_name,
+            token=CloudflareToken(self, name=environment.cloudflare.token_secret),
+            zone=environment.domains.zone,
+            hosts=list(self._hosts.values()),
+            media=environment.domains.media,
+            site_static=environment.domains.site if environment.frontend.ecs is not None else None,
+            ledger=registry.ledger,
+        )
+        self._functions.append(traffic.handler.function)
+        alarms = TrafficAlarms(
+            self,
+            "TrafficAlarms",
+            environment=self.environment_name,
+            hosts=list(self._hosts.items()),
+            bucket=environment.media.bucket,
+            saving_percent=environment.media.egress_saving_percent,
+            bridge=traffic.handler,
+            topics=self._topics,
+        )
+        return list(alarms.errors.values())
+
+    def _watch_entrance(self, network: NetworkExports, platform: PlatformExports) -> Sequence[cloudwatch.IAlarm]:
+        NatAlarms(self, "Nat", gateways=network.nat_gateways, topics=self._topics)
+        balancer = platform.load_balancer.balancer
+        return list(LoadBalancerAlarms(self, "LoadBalancer", balancer=balancer, topics=self._topics).alarms.values())
+
+    def _watch_database(self, data: DataExports) -> dict[str, cloudwatch.Alarm]:
+        settings, instance = self._environment.database, data.database.instance
+        rotation = data.logins.rotation.function
+        backups = BackupWatch(self, "Backups", environment=self.environment_name, database=instance)
+        self._functions += [rotation, backups.handler.function]
+        DatabaseEvents(self, "DatabaseEvents", database=instance, topics=self._topics)
+        return DatabaseAlarms(
+            self,
+            "Database",
+            database=instance,
+            memory_gib=memory_gib(settings.instance),
+            connections=connections(settings.instance),
+            storage_gib=settings.storage_gib,
+            rotation=rotation,
+            environment=self.environment_name,
+            topics=self._topics,
+        ).alarms
+
+    def _watch_services(
+        self, platform: PlatformExports, services: dict[str, ServiceExports]
+    ) -> tuple[list[WatchedService], list[cloudwatch.IAlarm]]:
+        """(what the dashboard shows, what users feel)."""
+        watched: list[WatchedService] = []
+        symptoms: list[cloudwatch.IAlarm] = []
+        for name, service in services.items():
+            alarms = ServiceAlarms(
+                self,
+                name.capitalize(),
+                cluster=platform.cluster,
+                service_name=service.service.service_name,
+                target_groups=service.target_groups,
+                topics=self._topics,
+            ).alarms
+            objective = self._objective(name, service)
+            symptoms += objective.critical if objective else []
+            symptoms += [alarms["Down"], alarms["TasksMissing"], self._known_by_name(name, service.errors_alarm)]
+            watched.append(
+                WatchedService(
+                    name=name,
+                    service_name=service.service.service_name,
+                    target_groups=service.target_groups,
+                    paces=objective.paces if objective else {},
+                )
+            )
+        return watched, symptoms
+
+    def _objective(self, name: str, service: ServiceExports) -> ObjectiveAlarms | None:
+        settings = {"api": self._environment.api, "frontend": self._environment.frontend.ecs}[name]
+        if settings is None or (objective := settings.objective) is None:
             return None
         return ObjectiveAlarms(
             self,
             f"{name.capitalize()}Objective",
             environment=self.environment_name,
-            host=host,
+            host=self._hosts[_HOST_OF[name]],
             target_groups=service.target_groups,
             props=ObjectiveProps(
                 availability_percent=objective.availability_percent,
                 fast_percent=objective.fast_percent,
                 fast_seconds=objective.fast_seconds,
             ),
-            topics=topics,
+            topics=self._topics,
         )
 
     def _known_by_name(self, service: str, alarm: str) -> cloudwatch.IAlarm:

@@ -596,3 +596,50 @@ def test_cloudwatch_may_use_the_topics_key(templates: Templates) -> None:
         assert publishers == {f"{each}.amazonaws.com": needed for each in expected}, where
         for _, topic in of_type(templates, "AWS::SNS::Topic", name=f"{name}/Platform"):
             assert topic["Properties"]["KmsMasterKeyId"]["Fn::GetAtt"][0] == where.rpartition("/")[2]
+
+
+def test_each_severity_has_its_ways_to_people(templates: Templates) -> None:
+    """As environments/production.toml says; a URL that may page is in no template."""
+    alarms_ = load(["production"])["production"].alarms
+    ways: dict[str, list[str]] = {}
+    for _, subscription in of_type(templates, "AWS::SNS::Subscription", name="production/Platform"):
+        properties = subscription["Properties"]
+        (severity,) = re.findall("Critical|Warning|Info", properties["TopicArn"]["Ref"])
+        ways.setdefault(severity.lower(), []).append(properties["Protocol"])
+        if properties["Protocol"] == "https":
+            assert properties["Endpoint"].startswith("{{resolve:secretsmanager:daadaar/pagerduty-url:")
+    assert {severity: sorted(found) for severity, found in ways.items()} == {
+        "critical": ["email", "https"],
+        "warning": ["email"],
+    }
+    channels = {}
+    for _, slack in of_type(templates, "AWS::Chatbot::SlackChannelConfiguration", name="production/Platform"):
+        properties = slack["Properties"]
+        channels[properties["SlackChannelId"]] = len(properties["SnsTopicArns"])
+        assert "CloudWatchReadOnlyAccess" in json.dumps(properties["GuardrailPolicies"])
+        assert len(properties["GuardrailPolicies"]) == 1, "without one, its members may do everything"
+    assert channels == {alarms_.critical.slack_channel: 2, alarms_.info.slack_channel: 1}
+
+
+def test_an_alarm_names_where_its_errors_are(templates: Templates) -> None:
+    linked = [each for where, each in alarms(templates) if where.startswith("production/") and "sentry.io" in str(each)]
+    assert {re.search(r"runbooks/([a-z-]+)", each["AlarmDescription"])[1] for each in linked} == {  # type: ignore[index]
+        "service-errors",
+        "service-latency",
+    }
+
+
+def test_analytics_go_by_the_site_and_are_not_in_previews(templates: Templates) -> None:
+    ((_, task),) = [
+        (where, each)
+        for where, each in of_type(templates, "AWS::ECS::TaskDefinition", name="production/Frontend")
+        if "Service" in where
+    ]
+    (container,) = task["Properties"]["ContainerDefinitions"]
+    plain = {each["Name"]: each["Value"] for each in container["Environment"]}
+    assert plain["NEXT_PUBLIC_POSTHOG_HOST"] == "https://daadaar.com/ingest"
+    workers = [text for text in map(json.dumps, templates["production/Edge"]["Resources"].values()) if "worker" in text]
+    assert any("daadaar.com/ingest/*" in text for text in workers)
+    output = templates["production/Delivery"]["Outputs"]["FrontendBuildArgs"]["Value"]
+    assert set(output.split()) == {f"{key}={value}" for key, value in plain.items() if key.startswith("NEXT_PUBLIC_")}
+    assert "POSTHOG" not in json.dumps(templates["dev/Preview1"])
