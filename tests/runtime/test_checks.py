@@ -126,7 +126,7 @@ class Bucket:
         self.puts.append(given)
         if self.status != 200:
             answer = {"Error": {"Code": "No"}, "ResponseMetadata": {"HTTPStatusCode": self.status}}
-            raise ClientError(answer, "PutObject")  # type: ignore[arg-type]
+            raise ClientError(answer, "PutObject")
 
 
 Run = Callable[[], list[dict[str, Any]]]
