@@ -9,6 +9,8 @@ from typing import TextIO
 ROOT = Path(__file__).resolve().parent.parent
 # Whatever needs the one account that is deployed for all of these.
 _IN_THE_ACCOUNT = ("ops", "rehearsal")
+# Beside them, as theirs is the shortest part: syntheses of its own, which nothing else has a use for.
+_BESIDE_THEM = ("test_synthesis.py",)
 # Each deploys accounts of its own.
 _WITH_THEIR_OWN = ("test_life.py", "test_preview.py", "test_redis_migration.py")
 
@@ -35,7 +37,11 @@ def parts() -> list[list[str]]:
     """Every test file, once."""
     tests = sorted((ROOT / "tests").rglob("test_*.py"))
     own = [path for path in tests if path.name in _WITH_THEIR_OWN]
-    account = [path for path in tests if path.relative_to(ROOT).parts[1] in _IN_THE_ACCOUNT and path not in own]
+    account = [
+        path
+        for path in tests
+        if (path.relative_to(ROOT).parts[1] in _IN_THE_ACCOUNT or path.name in _BESIDE_THEM) and path not in own
+    ]
     rest = [path for path in tests if path not in own and path not in account]
     return [[str(path) for path in part] for part in (rest, account, own)]
 

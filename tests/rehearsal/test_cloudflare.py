@@ -83,6 +83,8 @@ def test_every_operation_is_covered_by_the_permissions_that_the_token_is_told_to
         r"/zones/[^/]+/cloud_connector/rules": "Cloud Connector Write",
         r"/zones/[^/]+/origin_tls_client_auth/.*": "SSL and Certificates Write",
         r"/accounts/[^/]+/alerting/.*": "Notifications Write",
+        r"/accounts/[^/]+/workers/scripts.*": "Workers Scripts Write",
+        r"/zones/[^/]+/workers/routes.*": "Workers Routes Write",
         r".*phases/http_request_cache_settings/.*": "Cache Settings Write",
         r".*phases/(http_request_firewall_custom|http_request_firewall_managed|http_ratelimit)/.*": "Zone WAF Write",
         r".*phases/ddos_l7/.*": "HTTP DDoS Managed Ruleset Write",
@@ -94,7 +96,13 @@ def test_every_operation_is_covered_by_the_permissions_that_the_token_is_told_to
         (permission,) = [name for pattern, name in needed.items() if re.fullmatch(pattern, call.path)]
         assert permission in named, call.path
         used.add(permission)
-    assert {"DNS Write", "Zone WAF Write", "Notifications Write", "Bot Management Write"} < used
+    assert {
+        "DNS Write",
+        "Zone WAF Write",
+        "Notifications Write",
+        "Bot Management Write",
+        "Workers Scripts Write",
+    } < used
 
 
 def asked(simulator: Simulator, method: str, path: str, body: Any = None) -> Answer:
