@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import boto3
 from config import Environment
 from infra_runtime.redis.url import Node, Target
 from rehearsal.cdk_cli import CdkCli
+from rehearsal.cloudflare.analytics import Request
 from rehearsal.cloudflare.foreign import settle
 from rehearsal.cloudflare.server import served
 from rehearsal.cloudflare.simulator import Simulator
@@ -33,10 +35,18 @@ _PASSWORD = "what-stands-for-a-password-here"  # noqa: S105
 
 
 def cloudflare_for(environment: Environment) -> Simulator:
-    """A zone that others live in already, on the plan that the environment says."""
+    """A zone that others live in already, on the plan that the environment says, and that is visited."""
     world = World([Zone(environment.domains.zone, environment.cloudflare.plan)], tokens={TOKEN: "active"})
     settle(world)
+    world.zones[0].traffic.requests += _visits(environment.domains.media)
     return Simulator(world)
+
+
+def _visits(host: str) -> Iterator[Request]:
+    """One every seven seconds, three of four answered by the edge, as long as an account may be looked at."""
+    opened_at = datetime.now(UTC).replace(microsecond=0)
+    for second in range(-3600, 4 * 3600, 7):
+        yield Request(opened_at + timedelta(seconds=second), host, "hit" if second % 4 else "miss")
 
 
 @contextmanager

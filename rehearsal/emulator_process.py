@@ -3,7 +3,6 @@
 import contextlib
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from pathlib import Path
 import psutil
 
 from rehearsal.emulator import AUTHORITY, BALANCER, FAULTS, HOMES, IMAGES, MINUTE
+from rehearsal.ports import free_port
 from rehearsal.redis.authority import Authority
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -48,7 +48,7 @@ def emulator(workspace: Path, *, cloudflare: str, upstash: str, authority: Autho
     `upstash` is the same of Upstash's. `authority` is who they trust, and who signs the certificates of the Redis
     servers in the account.
     """
-    port = _free_port()
+    port = free_port()
     temporary = workspace / "tmp"
     temporary.mkdir(parents=True, exist_ok=True)
     log_path = workspace / "emulator.log"
@@ -97,12 +97,6 @@ def emulator(workspace: Path, *, cloudflare: str, upstash: str, authority: Autho
         finally:
             _end(process)
             shutil.rmtree(homes)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -14,10 +14,9 @@ from typing import Any
 
 import psycopg
 
+from rehearsal.ports import LOOPBACK, free_port
 from rehearsal.redis.authority import Certificate
-from rehearsal.redis.server import free_port
 
-_LOOPBACK = "127.0.0.1"
 _START_SECONDS = 30
 _OWNER = "postgres"  # Debian's user for it: PostgreSQL refuses to run as root
 
@@ -46,7 +45,7 @@ class Postgres:
     user: str = "postgres"
     password: str = "what-stands-for-a-password-here"  # noqa: S105
     database: str = "app"
-    address: str = _LOOPBACK
+    address: str = LOOPBACK
     port: int = 0
     certificate: Certificate | None = None
     """With one, it speaks TLS, and nothing else over the network."""

@@ -27,7 +27,7 @@ from infra_constructs.watch.media import MediaAlarms
 from infra_constructs.watch.objectives import ObjectiveAlarms, ObjectiveProps
 from infra_constructs.watch.services import ServiceAlarms
 from infra_constructs.watch.traffic import TrafficAlarms
-from infra_runtime.checks import Target
+from infra_runtime.check_targets import Target
 from stacks.base import EnvironmentStack
 from stacks.data import DataExports
 from stacks.edge import EdgeExports

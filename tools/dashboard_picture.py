@@ -5,10 +5,7 @@ What is drawn is the definition in the template, widget by widget and metric by 
 
 import hashlib
 import json
-import os
 import re
-import subprocess
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
+from ops.templates import synthesized
 from rehearsal.cloudwatch.alarms import Trace, read, text_of
 from rehearsal.cloudwatch.metric_math import Series, evaluate
 from rehearsal.cloudwatch.traces import noisy, recorded, trace
@@ -156,12 +154,8 @@ def _series(properties: Mapping[str, Any], numbers: Trace) -> Iterator[tuple[str
 
 
 def main() -> None:
-    os.environ["CDK_VALIDATION"] = "false"
-    with tempfile.TemporaryDirectory() as folder:
-        command = ["npx", "cdk", "synth", "--quiet", "--no-notices", "--output", folder, "--context", "env=production"]
-        subprocess.run(command, check=True, cwd=PICTURE.parents[1])
-        (template,) = Path(folder).glob("**/*Observability*.template.json")
-        draw(definition(json.loads(template.read_text())), PICTURE)
+    (template,) = [template for stack, template in synthesized("production") if stack.endswith("-observability")]
+    draw(definition(template), PICTURE)
 
 
 if __name__ == "__main__":

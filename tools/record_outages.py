@@ -20,12 +20,14 @@ from pathlib import Path
 import psycopg
 
 from infra_runtime import checks
+from infra_runtime.check_targets import Target
 from infra_runtime.redis import probe as redis_probe
 from infra_runtime.redis.url import parse
 from rehearsal.cloudwatch.traces import OUTAGES
+from rehearsal.ports import free_port
 from rehearsal.postgres import Postgres, running
 from rehearsal.product import build
-from rehearsal.redis.server import Server, free_port
+from rehearsal.redis.server import Server
 
 MINUTES, BEGINS, ENDS = 60, 15, 35
 _USERS, _TASKS = 4, 2
@@ -296,7 +298,7 @@ def _looked(world: World) -> dict[str, float | None]:
 
 
 def _check(world: World, path: str) -> bool:
-    return checks.look(checks.Target("it", f"http://127.0.0.1:{world.port}{path}")).trouble is not None
+    return checks.look(Target("it", f"http://127.0.0.1:{world.port}{path}")).trouble is not None
 
 
 def _connections(postgres: Postgres) -> float | None:

@@ -13,7 +13,7 @@ from constructs import Construct
 from infra_constructs.cloudflare.media import BROWSER_SECONDS
 from infra_constructs.findings import acknowledge
 from infra_constructs.function import RuntimeFunction
-from infra_runtime.checks import Target
+from infra_runtime.check_targets import Target
 
 _MEDIA_KEY = "infra/check.txt"
 

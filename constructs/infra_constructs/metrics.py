@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
 
 from infra_runtime.metrics import CHECKS, DATABASE, EDGE, REDIS, Check, Database, Edge, Redis, Traffic
@@ -91,14 +92,40 @@ _AWS = {
     ("AWS/S3", "5xxErrors"): Known(Unit.COUNT, _SUM),
     ("AWS/S3", "BytesDownloaded"): Known(Unit.BYTES, _SUM),
 }
+_NAMESPACES: dict[type[StrEnum], str] = {Edge: EDGE, Traffic: EDGE, Redis: REDIS, Check: CHECKS, Database: DATABASE}
 _OWN = {
     (namespace, name.value): Known(
         next((unit for end, unit in _OWN_UNITS.items() if name.value.endswith(end)), Unit.COUNT), _ANY
     )
-    for namespace, names in ((EDGE, Edge), (EDGE, Traffic), (REDIS, Redis), (CHECKS, Check), (DATABASE, Database))
+    for names, namespace in _NAMESPACES.items()
     for name in names
 }
 KNOWN = _AWS | _OWN
+
+
+def own_metric(
+    environment: str, name: StrEnum, *, statistic: str, period: cdk.Duration, **dimensions: str
+) -> cloudwatch.Metric:
+    """One that a function of ours publishes; `dimensions` besides the environment."""
+    return cloudwatch.Metric(
+        namespace=_NAMESPACES[type(name)],
+        metric_name=name.value,
+        dimensions_map={"Environment": environment, **dimensions},
+        period=period,
+        statistic=statistic,
+    )
+
+
+def error_percentage(
+    errors: cloudwatch.Metric, requests: cloudwatch.Metric, *, enough: int, label: str, period: cdk.Duration
+) -> cloudwatch.MathExpression:
+    """Per cent of requests, 0 while there are fewer than `enough` to tell."""
+    return cloudwatch.MathExpression(
+        expression=f"IF(requests >= {enough}, 100 * errors / requests, 0)",
+        using_metrics={"errors": errors, "requests": requests},
+        label=label,
+        period=period,
+    )
 
 
 def objections(metric: cloudwatch.IMetric, *, value: float, unit: str) -> list[str]:

@@ -3,9 +3,9 @@
 import json
 import time
 import uuid
-from collections.abc import Mapping
 
 from infra_runtime.database.connection import Login, connect
+from ops import functions
 from rehearsal.account import Account
 from rehearsal.promises.found import require
 
@@ -65,7 +65,8 @@ def rotation(account: Account) -> str:
     before, version = _login(account, secret), str(uuid.uuid4())
     schedule = account.client("secretsmanager").describe_secret(SecretId=secret)
     for step in ("createSecret", "setSecret", "testSecret", "finishSecret"):
-        _ask(account, schedule["RotationLambdaARN"], {"SecretId": secret, "ClientRequestToken": version, "Step": step})
+        event = {"SecretId": secret, "ClientRequestToken": version, "Step": step}
+        functions.ask(account, schedule["RotationLambdaARN"], event, what=step)
         for login in (before, _login(account, secret)):
             with connect(login, trusted) as connection:
                 connection.execute("select 1")
@@ -78,11 +79,6 @@ def _login(account: Account, secret: str) -> Login:
     return Login.of(account.client("secretsmanager").get_secret_value(SecretId=secret)["SecretString"])
 
 
-def _ask(account: Account, function: str, event: Mapping[str, str]) -> None:
-    answer = account.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event).encode())
-    require("FunctionError" not in answer, answer["Payload"].read().decode()[:300])
-
-
 def _restart(account: Account, secret: str) -> str:
     """The rule waits for this very secret; its function is run, as the rule would, and has an effect."""
     events, ecs, service = account.client("events"), account.client("ecs"), account.service("Api")
@@ -92,7 +88,7 @@ def _restart(account: Account, secret: str) -> str:
     (target,) = events.list_targets_by_rule(Rule=rule.rpartition("/")[2])["Targets"]
     where = {"cluster": service["clusterArn"], "service": service["serviceArn"]}
     before = len(ecs.list_service_deployments(**where)["serviceDeployments"])
-    _ask(account, target["Arn"], {})
+    functions.ask(account, target["Arn"], {}, what="the restart")
     give_up = time.monotonic() + _DEPLOYED_SECONDS
     while True:
         deployments = ecs.list_service_deployments(**where)["serviceDeployments"]

@@ -17,7 +17,7 @@ from rehearsal.promises.found import require
 _DAY = 24 * 3600
 
 
-def _rules(account: Account, phase: str) -> dict[str, dict[str, Any]]:
+def rules(account: Account, phase: str) -> dict[str, dict[str, Any]]:
     """Of this environment, by name, in their order."""
     owner = f"{account.name}."
     found = account.zone.rulesets.get(phase, {"rules": []})["rules"]
@@ -78,7 +78,7 @@ def certificate(account: Account) -> str:
 
 
 def media_cache(account: Account) -> str:
-    rule = _rules(account, "http_request_cache_settings")["media-cache"]
+    rule = rules(account, "http_request_cache_settings")["media-cache"]
     require(rule["expression"] == f'http.host eq "{account.environment.domains.media}"', rule["expression"])
     settings = rule["action_parameters"]
     require(settings["cache"] is True, "not cached unless the suffix says so")
@@ -101,7 +101,7 @@ def _reads(account: Account) -> dict[str, Any]:
 
 
 def _sent_user_agent(account: Account) -> str:
-    rule = _rules(account, "http_request_late_transform")["media-user-agent"]
+    rule = rules(account, "http_request_late_transform")["media-user-agent"]
     return str(rule["action_parameters"]["headers"]["User-Agent"]["value"])
 
 
@@ -125,15 +125,15 @@ def media_origin(account: Account) -> str:
 
 
 def waf(account: Account) -> str:
-    custom = list(_rules(account, "http_request_firewall_custom"))
+    custom = list(rules(account, "http_request_firewall_custom"))
     require(custom[:2] == ["scanners", "media-is-read-only"], f"custom rules {custom}")
-    limits = list(_rules(account, "http_ratelimit"))
+    limits = list(rules(account, "http_ratelimit"))
     require(limits == list(account.environment.cloudflare.rate_limits), f"rate limits {limits}")
     own = f"{len(custom)} rules of our own, {len(limits)} rate limits"
     settings = account.environment.cloudflare.zone
     if settings is None or settings.owasp is None:
         return f"{own}; managed rules: {_NOT_THE_OWNER if settings is None else 'not on this plan'}"
-    managed = _rules(account, "http_request_firewall_managed")
+    managed = rules(account, "http_request_firewall_managed")
     require(list(managed) == ["waf-managed", "waf-owasp"], f"managed rules {list(managed)}")
     owasp = managed["waf-owasp"]["action_parameters"]["overrides"]
     off = sorted(int(each["category"][-1]) for each in owasp.get("categories", []) if not each["enabled"])
@@ -145,7 +145,7 @@ def waf(account: Account) -> str:
 def bots_and_floods(account: Account) -> str:
     if account.environment.cloudflare.zone is None:
         return _NOT_THE_OWNER
-    (flood,) = _rules(account, "ddos_l7").values()
+    (flood,) = rules(account, "ddos_l7").values()
     level = flood["action_parameters"]["overrides"]["sensitivity_level"]
     require(level == account.environment.cloudflare.zone.ddos_sensitivity, f"sensitivity {level}")
     bots = account.zone.bots
@@ -153,7 +153,7 @@ def bots_and_floods(account: Account) -> str:
         require(bots["fight_mode"], "Bot Fight Mode is off")
         return f"Bot Fight Mode; floods: {level}"
     require(bots["sbfm_definitely_automated"] == "managed_challenge", f"bots {bots}")
-    skip = _rules(account, "http_request_firewall_custom")["api-is-for-programs"]
+    skip = rules(account, "http_request_firewall_custom")["api-is-for-programs"]
     require(skip["action_parameters"] == {"phases": ["http_request_sbfm"]}, "programs are challenged at the API")
     return f"Super Bot Fight Mode, not in the API's way; floods: {level}"
 
@@ -292,7 +292,7 @@ def drift(account: Account) -> str:
     """Somebody changes a rule of ours by hand."""
     as_declared = json.loads(_run(account, "Edge", "DriftHandler", {}))
     require((as_declared["DriftedRules"], as_declared["MissingRules"]) == (0, 0), f"at first {as_declared}")
-    rule = _rules(account, "http_request_cache_settings")["media-cache"]
+    rule = rules(account, "http_request_cache_settings")["media-cache"]
     seconds = rule["action_parameters"]["edge_ttl"]
     try:
         seconds["default"] += 1

@@ -15,10 +15,10 @@ from typing import Any
 
 import redis
 
+from rehearsal.ports import LOOPBACK, free_port
 from rehearsal.redis.authority import Certificate
 
 _START_SECONDS = 20
-_LOOPBACK = "127.0.0.1"
 _SLOTS = 16384
 
 
@@ -29,12 +29,6 @@ class RedisMissing(Exception):
         super().__init__(
             "redis-server is missing: make setup installs it as root (Debian: apt-get install redis-server)"
         )
-
-
-def free_port(address: str = _LOOPBACK) -> int:
-    with socket.socket() as probe:
-        probe.bind((address, 0))
-        return int(probe.getsockname()[1])
 
 
 def own_address(port: int) -> str:
@@ -54,7 +48,7 @@ class Server:
     """One process. `password` is that of the user `default`; None lets everybody in."""
 
     directory: Path
-    address: str = _LOOPBACK
+    address: str = LOOPBACK
     port: int = 0
     password: str | None = None
     certificate: Certificate | None = None

@@ -17,25 +17,15 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 
 from infra_runtime.aws import client
+from infra_runtime.check_targets import PASS_HEADER, Target
 from infra_runtime.metrics import CHECKS, Check, emit
 from infra_runtime.reporting import reported
 
-PASS_HEADER = "x-infra-check"  # noqa: S105  (the name of the header)
 # From Cloudflare's cache, or on the way into it; DYNAMIC and BYPASS would be S3's bill for every view.
 _CACHEABLE = frozenset({"HIT", "MISS", "EXPIRED", "REVALIDATED", "STALE", "UPDATING"})
 _SECONDS = 8.0
 _REDIRECTS = 3
 _AGAIN_AFTER_SECONDS = 2.0
-
-
-@dataclass(frozen=True)
-class Target:
-    name: str
-    url: str
-    needs_pass: bool = False
-    """Challenged as a bot otherwise."""
-    browser_seconds: int | None = None
-    """How long browsers are to keep it; None when it is nothing to keep."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import pytest
 from infra_constructs.cloudflare import analytics_proxy
 from infra_constructs.cloudflare.analytics_proxy import ANALYTICS_PATH
 from rehearsal.http_server import send, serving
-from rehearsal.redis.server import free_port
+from rehearsal.ports import free_port
 
 HERE = Path(__file__).parent
 SCRIPT = Path(analytics_proxy.__file__).with_name("analytics_proxy.mjs")

@@ -11,9 +11,10 @@ import pytest
 from botocore.exceptions import ClientError
 
 from infra_runtime import checks
-from infra_runtime.checks import PASS_HEADER, Target, look
+from infra_runtime.check_targets import PASS_HEADER, Target
+from infra_runtime.checks import look
 from rehearsal.http_server import send, serving
-from rehearsal.redis.server import free_port
+from rehearsal.ports import free_port
 
 PASS = "what-stands-for-the-secret"
 WEEK = 604800

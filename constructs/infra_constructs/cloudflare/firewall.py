@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
-from infra_constructs.cloudflare.provider import SECRET, TEXT, CloudflareProvider
+from infra_constructs.cloudflare.provider import CloudflareProvider
 from infra_constructs.cloudflare.rules import PhaseRules, Rule, host_is, hosts_are
-from infra_runtime.checks import PASS_HEADER
+from infra_runtime.check_targets import PASS_HEADER
+from infra_runtime.secret_values import REFERENCE, TEXT
 
 CUSTOM_PHASE = "http_request_firewall_custom"
 RATE_PHASE = "http_ratelimit"
@@ -101,7 +102,7 @@ def _custom(props: FirewallProps, *, check_pass: secretsmanager.ISecret) -> Sequ
             Rule(
                 name="own-checks",
                 description="Our own look at the site, each minute, is a program, too",
-                expression={TEXT: [f"({host_is(props.site)}) and {shown}", {SECRET: check_pass.secret_arn}, '")']},
+                expression={TEXT: [f"({host_is(props.site)}) and {shown}", {REFERENCE: check_pass.secret_arn}, '")']},
                 action="skip",
                 parameters={"phases": ["http_request_sbfm"]},
             ),

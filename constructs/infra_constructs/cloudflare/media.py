@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
-from infra_constructs.cloudflare.provider import SECRET, CloudflareProvider
+from infra_constructs.cloudflare.provider import CloudflareProvider
 from infra_constructs.cloudflare.rules import PhaseRules, Rule, host_is
+from infra_runtime.secret_values import REFERENCE
 
 CACHE_PHASE = "http_request_cache_settings"
 HEADER_PHASE = "http_request_late_transform"
@@ -71,7 +72,7 @@ class MediaEdge(Construct):
                     expression=props.from_bucket,
                     action="rewrite",
                     parameters={
-                        "headers": {"User-Agent": {"operation": "set", "value": {SECRET: user_agent.secret_arn}}}
+                        "headers": {"User-Agent": {"operation": "set", "value": {REFERENCE: user_agent.secret_arn}}}
                     },
                 )
             ],

@@ -10,9 +10,6 @@ from constructs import Construct, IConstruct
 from infra_constructs.function import RuntimeFunction
 from infra_constructs.memory import Memory
 
-# Keys of references to a secret, as infra_runtime.secret_values reads them.
-SECRET, TEXT = "$secret", "$text"
-
 
 class CloudflareToken:
     """The API token: a secret that a person has put there, known by its name (docs/cloudflare-token.md)."""

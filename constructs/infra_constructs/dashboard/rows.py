@@ -11,7 +11,9 @@ from aws_cdk import aws_rds as rds
 from infra_constructs.dashboard.graph import FIVE, MINUTE, graph, named, share
 from infra_constructs.watch import checks, traffic
 from infra_constructs.watch import redis as watch_redis
-from infra_runtime.metrics import DATABASE, EDGE, RELEASES, Check, Database, Redis, Releases, Traffic
+from infra_constructs.watch.database import backup_metric
+from infra_constructs.watch.services import insight, utilization
+from infra_runtime.metrics import EDGE, RELEASES, Check, Database, Redis, Releases, Traffic
 
 Row = list[cloudwatch.IWidget]
 _COLOURS = ("blue", "green")
@@ -138,33 +140,23 @@ def entrance(environment: str, balancer: elbv2.ApplicationLoadBalancer, services
 
 
 def running(environment: str, cluster: ecs.ICluster, services: Sequence[WatchedService]) -> Row:
-    def metric(namespace: str, name: str, service: WatchedService, label: str) -> cloudwatch.Metric:
-        return cloudwatch.Metric(
-            namespace=namespace,
-            metric_name=name,
-            dimensions_map={"ClusterName": cluster.cluster_name, "ServiceName": service.service_name},
-            period=MINUTE,
-            statistic="Average",
-            label=label,
-        )
-
-    insights = "ECS/ContainerInsights"
+    of = {each.name: {"ClusterName": cluster.cluster_name, "ServiceName": each.service_name} for each in services}
     return [
         graph(
             "CPU of the tasks, %",
-            [metric("AWS/ECS", "CPUUtilization", s, s.name) for s in services],
+            [named(utilization("CPUUtilization", each), name) for name, each in of.items()],
             limit=(85, "alarm"),
         ),
         graph(
             "Memory of the tasks, %",
-            [metric("AWS/ECS", "MemoryUtilization", s, s.name) for s in services],
+            [named(utilization("MemoryUtilization", each), name) for name, each in of.items()],
             limit=(85, "alarm"),
         ),
         graph(
             "Tasks",
             [
-                metric(insights, f"{kind}TaskCount", each, f"{each.name} {kind.lower()}")
-                for each in services
+                named(insight(f"{kind}TaskCount", each), f"{name} {kind.lower()}")
+                for name, each in of.items()
                 for kind in ("Desired", "Running")
             ],
         ),
@@ -176,14 +168,7 @@ def database(environment: str, database: rds.IDatabaseInstance) -> Row:
     def metric(name: str, statistic: str) -> cloudwatch.Metric:
         return database.metric(name, period=FIVE, statistic=statistic, label=name)
 
-    restore = cloudwatch.Metric(
-        namespace=DATABASE,
-        metric_name=Database.RESTORE_POINT_AGE.value,
-        dimensions_map={"Environment": environment},
-        period=FIVE,
-        statistic="Maximum",
-        label="newest restorable point",
-    )
+    restore = named(backup_metric(environment, Database.RESTORE_POINT_AGE), "newest restorable point")
     return [
         graph("Database: CPU, %", [metric("CPUUtilization", "Average")], limit=(80, "alarm")),
         graph("Database: connections", [metric("DatabaseConnections", "Maximum")]),

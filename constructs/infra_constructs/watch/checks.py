@@ -7,20 +7,15 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 
 from infra_constructs.alarms import AlarmSpec, Missing, Severity, Threshold, Topics, add_alarms
-from infra_runtime.metrics import CHECKS, Check
+from infra_constructs.metrics import own_metric
+from infra_runtime.metrics import Check
 
 _MINUTE = cdk.Duration.minutes(1)
 
 
 def metric_of(environment: str, check: str, name: Check, statistic: str) -> cloudwatch.Metric:
     """One of a check's."""
-    return cloudwatch.Metric(
-        namespace=CHECKS,
-        metric_name=name.value,
-        dimensions_map={"Environment": environment, "Check": check},
-        period=_MINUTE,
-        statistic=statistic,
-    )
+    return own_metric(environment, name, statistic=statistic, period=_MINUTE, Check=check)
 
 
 class CheckAlarms(Construct):

@@ -8,6 +8,7 @@ from aws_cdk import aws_rds as rds
 from constructs import Construct
 
 from infra_constructs.alarms import AlarmSpec, Missing, Severity, Threshold, Topics, add_alarms
+from infra_constructs.metrics import own_metric
 from infra_runtime.metrics import DATABASE, Database
 
 _GIB = 2**30
@@ -109,7 +110,7 @@ class DatabaseAlarms(Construct):
                 runbook="database-backups",
                 means="What is written now could not be restored: the database's log is not being saved.",
                 severity=Severity.WARNING,
-                metric=_backup(environment, Database.RESTORE_POINT_AGE),
+                metric=backup_metric(environment, Database.RESTORE_POINT_AGE),
                 # RDS saves it every five minutes.
                 threshold=Threshold(value=30, unit="minutes", breaches=2, periods=3),
                 missing=Missing.IS_BAD,
@@ -118,7 +119,7 @@ class DatabaseAlarms(Construct):
                 runbook="database-backups",
                 means="There was no daily backup of the database; a restore takes longer with each day.",
                 severity=Severity.WARNING,
-                metric=_backup(environment, Database.SNAPSHOT_AGE),
+                metric=backup_metric(environment, Database.SNAPSHOT_AGE),
                 # A day, the hour of its window, and the hours that a large one takes.
                 threshold=Threshold(value=30, unit="hours", breaches=3, periods=3),
                 missing=Missing.IS_BAD,
@@ -141,11 +142,6 @@ def _metric(
     return database.metric(name, period=period, statistic=statistic)
 
 
-def _backup(environment: str, name: Database) -> cloudwatch.Metric:
-    return cloudwatch.Metric(
-        namespace=DATABASE,
-        metric_name=name.value,
-        dimensions_map={"Environment": environment},
-        period=_PERIOD,
-        statistic="Maximum",
-    )
+def backup_metric(environment: str, name: Database) -> cloudwatch.Metric:
+    """An age, as infra_runtime.database.backups publishes it every five minutes."""
+    return own_metric(environment, name, statistic="Maximum", period=_PERIOD)

@@ -8,7 +8,8 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from infra_constructs.alarms import AlarmSpec, Missing, Severity, Threshold, Topics, add_alarm
-from infra_runtime.metrics import EDGE, Edge
+from infra_constructs.metrics import own_metric
+from infra_runtime.metrics import Edge
 
 _FAILS = {
     "edge-ranges": "Cloudflare's addresses are not kept; a new one of them would be turned away.",
@@ -46,13 +47,7 @@ class EdgeAlarms(Construct):
             add_alarm(self, "".join(part.capitalize() for part in runbook.split("-")), topics=topics, spec=spec)
 
         def published(name: Edge, hours: int, statistic: str = "Maximum") -> cloudwatch.Metric:
-            return cloudwatch.Metric(
-                namespace=EDGE,
-                metric_name=name.value,
-                dimensions_map={"Environment": environment},
-                period=cdk.Duration.hours(hours),
-                statistic=statistic,
-            )
+            return own_metric(environment, name, statistic=statistic, period=cdk.Duration.hours(hours))
 
         changes = {
             "Drifted": (Edge.DRIFTED_RULES, "What Cloudflare does is not what was declared: somebody has changed it."),

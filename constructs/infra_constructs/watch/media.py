@@ -6,6 +6,7 @@ from constructs import Construct
 
 from infra_constructs.alarms import AlarmSpec, Missing, Severity, Threshold, Topics, add_alarms
 from infra_constructs.media import REQUEST_METRICS
+from infra_constructs.metrics import error_percentage
 
 _PERIOD = cdk.Duration.minutes(5)
 # Below this many requests in a period a few misspelt names would be a rate.
@@ -50,10 +51,10 @@ class MediaAlarms(Construct):
 
 
 def _share(bucket: str, name: str) -> cloudwatch.MathExpression:
-    """Per cent of requests, 0 while there are too few to tell."""
-    return cloudwatch.MathExpression(
-        expression=f"IF(requests >= {_ENOUGH_REQUESTS}, 100 * errors / requests, 0)",
-        using_metrics={"errors": metric_of(bucket, name), "requests": metric_of(bucket, "AllRequests")},
+    return error_percentage(
+        metric_of(bucket, name),
+        metric_of(bucket, "AllRequests"),
+        enough=_ENOUGH_REQUESTS,
         label=f"{name}, % of requests",
         period=_PERIOD,
     )

@@ -5,7 +5,8 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 
 from infra_constructs.alarms import AlarmSpec, Missing, Severity, Threshold, Topics, add_alarms
-from infra_runtime.metrics import REDIS, Redis
+from infra_constructs.metrics import own_metric
+from infra_runtime.metrics import Redis
 
 # As infra_runtime.redis.monitor publishes them: twice a minute, and every five minutes for what is in it.
 _ROUNDS, _INVENTORY = cdk.Duration.minutes(1), cdk.Duration.minutes(5)
@@ -13,13 +14,7 @@ _ROUNDS, _INVENTORY = cdk.Duration.minutes(1), cdk.Duration.minutes(5)
 
 def metric_of(environment: str, instance: str, name: Redis, statistic: str, period: cdk.Duration) -> cloudwatch.Metric:
     """One of an instance's."""
-    return cloudwatch.Metric(
-        namespace=REDIS,
-        metric_name=name.value,
-        dimensions_map={"Environment": environment, "Instance": instance},
-        period=period,
-        statistic=statistic,
-    )
+    return own_metric(environment, name, statistic=statistic, period=period, Instance=instance)
 
 
 class RedisAlarms(Construct):

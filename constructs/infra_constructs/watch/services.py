@@ -44,8 +44,8 @@ class ServiceAlarms(Construct):
                 metric=cloudwatch.MathExpression(
                     expression="desired - running",
                     using_metrics={
-                        "desired": _insight("DesiredTaskCount", dimensions),
-                        "running": _insight("RunningTaskCount", dimensions),
+                        "desired": insight("DesiredTaskCount", dimensions),
+                        "running": insight("RunningTaskCount", dimensions),
                     },
                     label="missing tasks",
                     period=_PERIOD,
@@ -57,7 +57,7 @@ class ServiceAlarms(Construct):
                 runbook="service-cpu",
                 means="Answers get slow; autoscaling is at its limit or too late.",
                 severity=Severity.WARNING,
-                metric=_service("CPUUtilization", dimensions),
+                metric=utilization("CPUUtilization", dimensions),
                 threshold=Threshold(value=85, unit="% CPU", breaches=10, periods=10),
                 missing=Missing.IS_IGNORED,
             ),
@@ -65,7 +65,7 @@ class ServiceAlarms(Construct):
                 runbook="service-memory",
                 means="Tasks will be killed for memory, and their requests with them.",
                 severity=Severity.WARNING,
-                metric=_service("MemoryUtilization", dimensions),
+                metric=utilization("MemoryUtilization", dimensions),
                 threshold=Threshold(value=85, unit="% memory", breaches=5, periods=5),
                 missing=Missing.IS_IGNORED,
             ),
@@ -87,7 +87,7 @@ def _healthy(groups: list[elbv2.ApplicationTargetGroup]) -> cloudwatch.MathExpre
     )
 
 
-def _insight(name: str, dimensions: dict[str, str]) -> cloudwatch.Metric:
+def insight(name: str, dimensions: dict[str, str]) -> cloudwatch.Metric:
     return cloudwatch.Metric(
         namespace="ECS/ContainerInsights",
         metric_name=name,
@@ -97,7 +97,7 @@ def _insight(name: str, dimensions: dict[str, str]) -> cloudwatch.Metric:
     )
 
 
-def _service(name: str, dimensions: dict[str, str]) -> cloudwatch.Metric:
+def utilization(name: str, dimensions: dict[str, str]) -> cloudwatch.Metric:
     return cloudwatch.Metric(
         namespace="AWS/ECS", metric_name=name, dimensions_map=dimensions, period=_PERIOD, statistic="Average"
     )

@@ -8,8 +8,9 @@ from constructs import Construct
 
 from infra_constructs.alarms import AlarmSpec, Missing, Severity, Threshold, Topics, add_alarms
 from infra_constructs.function import RuntimeFunction
+from infra_constructs.metrics import error_percentage, own_metric
 from infra_constructs.watch import media
-from infra_runtime.metrics import EDGE, Traffic
+from infra_runtime.metrics import Traffic
 
 _PERIOD, _DAY = cdk.Duration.minutes(5), cdk.Duration.days(1)
 # Below this many requests in five minutes a few errors would be a rate.
@@ -24,13 +25,7 @@ def metric_of(
     environment: str, name: Traffic, *, period: cdk.Duration = _PERIOD, statistic: str = "Sum", **dimensions: str
 ) -> cloudwatch.Metric:
     """`dimensions` besides the environment: Host, or Action and Source."""
-    return cloudwatch.Metric(
-        namespace=EDGE,
-        metric_name=name.value,
-        dimensions_map={"Environment": environment, **dimensions},
-        period=period,
-        statistic=statistic,
-    )
+    return own_metric(environment, name, statistic=statistic, period=period, **dimensions)
 
 
 def egress_saving(environment: str, *, bucket: str) -> cloudwatch.MathExpression:
@@ -126,13 +121,10 @@ class TrafficAlarms(Construct):
 
 
 def _error_percentage(environment: str, host: str) -> cloudwatch.MathExpression:
-    """Per cent of requests, 0 while there are too few to tell."""
-    return cloudwatch.MathExpression(
-        expression=f"IF(requests >= {_ENOUGH_REQUESTS}, 100 * errors / requests, 0)",
-        using_metrics={
-            "errors": metric_of(environment, Traffic.SERVER_ERRORS, Host=host),
-            "requests": metric_of(environment, Traffic.REQUESTS, Host=host),
-        },
+    return error_percentage(
+        metric_of(environment, Traffic.SERVER_ERRORS, Host=host),
+        metric_of(environment, Traffic.REQUESTS, Host=host),
+        enough=_ENOUGH_REQUESTS,
         label="5xx at the edge, % of requests",
         period=_PERIOD,
     )
