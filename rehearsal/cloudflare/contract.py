@@ -176,7 +176,7 @@ def _alias(name: str, hint: Any) -> str:
         inner, *notes = te.get_args(hint)
         for note in notes:
             if isinstance(note, PropertyInfo) and note.alias:
-                return note.alias
+                return str(note.alias)
         return _alias(name, inner)
     if te.get_origin(hint) in (te.Required, te.NotRequired):
         return _alias(name, te.get_args(hint)[0])

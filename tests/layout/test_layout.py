@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import constructs
@@ -35,6 +36,17 @@ def test_importing_the_composition_root_does_nothing() -> None:
     probe = "import app, pathlib; assert not hasattr(app, 'environments'); print('imported')"
     done = subprocess.run([sys.executable, "-c", probe], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "imported\n", "")
+
+
+def test_types_of_every_service_in_use_are_checked() -> None:
+    """Those of a module that pyproject.toml does not list are anything at all to mypy."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mypy"]["overrides"]
+    (followed,) = [each["module"] for each in settings if each.get("follow_imports") == "normal"]
+    code = "\n".join(path.read_text() for path in tracked() if path.suffix == ".py")
+    used = {f"aws_cdk.{name}" for name in re.findall(r"^ *from aws_cdk import (\w+)", code, re.MULTILINE)}
+    assert {"aws_cdk.aws_s3", "aws_cdk.assertions"} < used
+    assert {each for each in followed if re.search(r"aws_cdk\.(aws_|assertions)", each)} == used
+    assert not re.search(r"^ *(from aws_cdk\.|import aws_cdk\.)", code, re.MULTILINE)
 
 
 def test_every_direct_dependency_says_why() -> None:
