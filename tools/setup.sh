@@ -33,6 +33,15 @@ fi
 # A stamp holds the lock file's checksum once everything in it is installed, so a second run costs milliseconds.
 is_current() { [ -f "$1" ] && [ "$(cat "$1")" = "$2" ]; }
 
+# Both at once: one waits for the network while the other computes.
+trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
+wanted=$(node --version; sha256sum package-lock.json | cut -d' ' -f1)
+if ! is_current node_modules/.installed "$wanted"; then
+  say "the CDK CLI into node_modules"
+  { npm ci --silent --no-audit --no-fund && printf '%s' "$wanted" >node_modules/.installed; } &
+  npm=$!
+fi
+
 wanted=$("$python" --version; sha256sum requirements.txt runtime/requirements.txt | cut -d' ' -f1)
 if ! is_current .venv/.installed "$wanted"; then
   say "Python packages into .venv"
@@ -43,25 +52,27 @@ if ! is_current .venv/.installed "$wanted"; then
   fi
   rm -rf .venv
   "$python" -m venv .venv
-  # uv comes first, by its own locked hashes; it then installs the rest in parallel and compiles it once for all runs.
+  # uv comes first, by its own locked hashes; it then installs the rest in parallel.
   sed -n '/^uv==/,/^[^ ]/{/^uv==/p;/^ *--hash/p}' requirements.txt >.venv/uv.txt
   .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r .venv/uv.txt
-  .venv/bin/uv pip sync --quiet --require-hashes --compile-bytecode --python .venv/bin/python requirements.txt
+  .venv/bin/uv pip sync --quiet --require-hashes --python .venv/bin/python requirements.txt
   # What Lambda functions bring along, as they will find it: for ARM, whatever this machine is.
   .venv/bin/uv pip install --quiet --target .venv/lambda/python --python-platform aarch64-manylinux_2_28 \
     --python-version 3.14 --no-build --no-deps --require-hashes -r runtime/requirements.txt
   # One file, as every synthesis copies it.
   .venv/bin/python -m zipfile -c .venv/lambda.zip .venv/lambda/python
-  # One synthesis now, for what would make the first one slow: the bytecode that `python -O` reads, also where the
-  # environment forbids to write any later, and jsii's cache of the unpacked libraries.
-  env -u PYTHONDONTWRITEBYTECODE CDK_VALIDATION=false CDK_OUTDIR=.venv/warm .venv/bin/python -O app.py
+  # Whatever is imported is compiled now, a tenth of what is installed, also where the environment forbids to write
+  # bytecode any later: by one synthesis, which reads that of `python -O` and fills jsii's cache too, and by the tests.
+  unset PYTHONDONTWRITEBYTECODE
+  export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=20 PYTHONPATH=constructs:runtime:.
+  CDK_VALIDATION=false CDK_OUTDIR=.venv/warm .venv/bin/python -O app.py &
+  synthesis=$!
+  .venv/bin/python -m pytest --collect-only -q -p no:cacheprovider >/dev/null || true # A broken test says so itself.
+  .venv/bin/cfn-lint --list-rules >/dev/null
+  .venv/bin/python -m compileall -q .venv/lib/python3*/site-packages/{ministack,hypercorn} # A process of its own.
+  wait "$synthesis"
   rm -rf .venv/warm
   printf '%s' "$wanted" >.venv/.installed
 fi
 
-wanted=$(node --version; sha256sum package-lock.json | cut -d' ' -f1)
-if ! is_current node_modules/.installed "$wanted"; then
-  say "the CDK CLI into node_modules"
-  npm ci --silent --no-audit --no-fund
-  printf '%s' "$wanted" >node_modules/.installed
-fi
+[ -z "${npm:-}" ] || wait "$npm" || die "npm ci failed"
