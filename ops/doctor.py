@@ -38,7 +38,7 @@ class Problem:
 
 def examine(name: str, environment: Environment, clients: Clients) -> Iterator[Problem]:
     """Raises what boto3 raises, and `OperatorError` when the code cannot be synthesized."""
-    wanted = dict(synthesized(name))
+    wanted = synthesized(name)
     deployed = {stack: found for stack in wanted if (found := _deployed(clients, stack)) is not None}
     for stack, (status, template) in deployed.items():
         if status not in _AT_REST:

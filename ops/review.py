@@ -6,14 +6,14 @@ import subprocess
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from config import available
 from ops.errors import InputError
-from ops.templates import ROOT, synthesized
+from ops.templates import ROOT, synthesized_in
 
 Template = Mapping[str, Any]
 Templates = Mapping[str, Template]
@@ -211,14 +211,12 @@ def _cost(before: Counter[str], after: Counter[str]) -> Iterator[str]:
 
 def review(base: str) -> str:
     """Of everything between the commit `base` and this working tree. Raises `InputError`, `OperatorError`."""
-    with _tree(base) as tree:
-        parts = [f"# What this would do, compared with {base[:12]}", ""]
-        there = {path.stem for path in (tree / "environments").glob("*.toml")}
-        for name in available():
-            before = dict(synthesized(name, tree)) if name in there else {}
-            parts.append(markdown(name, before, dict(synthesized(name))))
-        gone = sorted(there - set(available()))
-        parts += [f"## {name}\n\n**The environment goes from the code; its stacks stay.**\n" for name in gone]
+    with _tree(base) as tree, ThreadPoolExecutor() as both:
+        before, after = both.map(synthesized_in, (tree, ROOT))
+    parts = [f"# What this would do, compared with {base[:12]}", ""]
+    parts += [markdown(name, before.get(name, {}), templates) for name, templates in after.items()]
+    gone = sorted(before.keys() - after.keys())
+    parts += [f"## {name}\n\n**The environment goes from the code; its stacks stay.**\n" for name in gone]
     return "\n".join(parts)
 
 

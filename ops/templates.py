@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,22 @@ from ops.errors import OperatorError
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def synthesized(name: str, tree: Path = ROOT) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(name of the stack, template) of the environment, in order of deployment. Raises `OperatorError`."""
+Templates = dict[str, dict[str, Any]]
+"""By the name of the stack, in order of deployment."""
+
+
+def synthesized(name: str) -> Templates:
+    """Those of one environment, as this working tree makes them. Raises `OperatorError`."""
+    return _synthesized(ROOT, {"env": name})[name]
+
+
+def synthesized_in(tree: Path) -> dict[str, Templates]:
+    """Those of every environment that another working tree has. Raises `OperatorError`."""
+    return _synthesized(tree, {})
+
+
+def _synthesized(tree: Path, context: Mapping[str, str]) -> dict[str, Templates]:
     with tempfile.TemporaryDirectory() as folder:
-        context = json.loads((tree / "cdk.json").read_text())["context"] | {"env": name}
         done = subprocess.run(
             [sys.executable, "-O", "app.py"],
             cwd=tree,
@@ -25,17 +37,23 @@ def synthesized(name: str, tree: Path = ROOT) -> Iterator[tuple[str, dict[str, A
                 **os.environ,
                 "CDK_VALIDATION": "false",
                 "CDK_OUTDIR": folder,
-                "CDK_CONTEXT_JSON": json.dumps(context),
+                "CDK_CONTEXT_JSON": json.dumps({**json.loads((tree / "cdk.json").read_text())["context"], **context}),
             },
             capture_output=True,
             text=True,
             check=False,
         )
         if done.returncode != 0:
-            raise OperatorError(f"{name} cannot be synthesized:\n{done.stdout}{done.stderr}".strip())
-        assembly = Path(folder) / f"assembly-{name}"
-        manifest = json.loads((assembly / "manifest.json").read_text())
-        for artifact in manifest["artifacts"].values():
-            if artifact["type"] == "aws:cloudformation:stack":
-                properties = artifact["properties"]
-                yield properties["stackName"], json.loads((assembly / properties["templateFile"]).read_text())
+            raise OperatorError(
+                f"{context.get('env', tree)} cannot be synthesized:\n{done.stdout}{done.stderr}".strip()
+            )
+        found = sorted(Path(folder).glob("assembly-*"))
+        return {assembly.name.removeprefix("assembly-"): dict(_of(assembly)) for assembly in found}
+
+
+def _of(assembly: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    manifest = json.loads((assembly / "manifest.json").read_text())
+    for artifact in manifest["artifacts"].values():
+        if artifact["type"] == "aws:cloudformation:stack":
+            properties = artifact["properties"]
+            yield properties["stackName"], json.loads((assembly / properties["templateFile"]).read_text())

@@ -1,5 +1,6 @@
 """Set before the first import of aws_cdk, and shared by all tests: one App for all environments."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from tools.suite import SHARED
 
 if TYPE_CHECKING:
     from rehearsal.account import Account
@@ -30,15 +33,22 @@ def context() -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def assembly(context: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All environments, synthesized in this process, without validation."""
+    """All environments, synthesized in this process, without validation; once for the processes of `tools.suite`."""
     import aws_cdk as cdk
 
     import app
     from config import load
 
-    root = cdk.App(context=context, outdir=str(tmp_path_factory.mktemp("assembly")))
-    app.build(root, load())
-    return Path(root.synth().directory)
+    folder = Path(os.environ.get(SHARED) or tmp_path_factory.mktemp("assembly"))
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        found = folder / "cdk.out"
+        if not (folder / "whole").exists():
+            root = cdk.App(context=context, outdir=str(found))
+            app.build(root, load())
+            root.synth()
+            (folder / "whole").touch()
+    return found
 
 
 @pytest.fixture(scope="session")

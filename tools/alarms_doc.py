@@ -47,7 +47,9 @@ def _line(kind: str, properties: Mapping[str, Any], says: re.Match[str]) -> str:
 
 
 def main() -> None:
-    PAGE.write_text(page({f"{_ENVIRONMENT}/{stack}": template for stack, template in synthesized(_ENVIRONMENT)}))
+    PAGE.write_text(
+        page({f"{_ENVIRONMENT}/{stack}": template for stack, template in synthesized(_ENVIRONMENT).items()})
+    )
 
 
 if __name__ == "__main__":

@@ -154,7 +154,9 @@ def _series(properties: Mapping[str, Any], numbers: Trace) -> Iterator[tuple[str
 
 
 def main() -> None:
-    (template,) = [template for stack, template in synthesized("production") if stack.endswith("-observability")]
+    (template,) = [
+        template for stack, template in synthesized("production").items() if stack.endswith("-observability")
+    ]
     draw(definition(template), PICTURE)
 
 

@@ -1,11 +1,14 @@
 """`make test`: the suite in three processes at once, as deployments mostly wait and the rest mostly computes."""
 
+import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import TextIO
 
+SHARED = "SUITE_SHARED"
+"""Environment variable: the folder in which the parts find what one of them has made."""
 ROOT = Path(__file__).resolve().parent.parent
 # Whatever needs the one account that is deployed for all of these.
 _IN_THE_ACCOUNT = ("ops", "rehearsal")
@@ -22,6 +25,7 @@ def main(options: list[str]) -> int:
         return subprocess.run([*pytest, *options], cwd=ROOT, check=False).returncode
     here, *beside = parts()
     with tempfile.TemporaryDirectory() as folder:
+        os.environ[SHARED] = folder
         outputs = [(Path(folder) / f"{number}").open("w+") for number in range(len(beside))]
         running = [_begun([*pytest, *part], output) for part, output in zip(beside, outputs, strict=True)]
         codes = [subprocess.run([*pytest, *here], cwd=ROOT, check=False).returncode]

@@ -15,7 +15,7 @@ class NotDeployedYet(Exception):
 
 def declarations(name: str, session: boto3.Session) -> Iterator[tuple[str, dict[str, Any] | None]]:
     """(kind/name, document) of each; None where it refers to what is not deployed yet."""
-    for stack, template in synthesized(name):
+    for stack, template in synthesized(name).items():
         known = _Known(session, stack)
         for resource in template["Resources"].values():
             if resource["Type"] != "Custom::Cloudflare":
