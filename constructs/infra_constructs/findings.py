@@ -4,25 +4,12 @@ cdk-nag accepts acknowledgements without a reason, for rules that do not exist, 
 """
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import aws_cdk as cdk
 from constructs import IConstruct
 
 _FEWEST_WORDS = 5
-
-
-@dataclass(frozen=True)
-class Acknowledged:
-    """One finding that stays, where and why; kept so that a test can tell the stale ones."""
-
-    path: str
-    finding: str
-    reason: str
-
-
-_METADATA = "infra:acknowledged"
 
 
 def gate(app: cdk.App) -> None:
@@ -66,7 +53,6 @@ def acknowledge(scope: IConstruct, finding: str, *, reason: str) -> None:
         raise ValueError(f"{where}: the reason {reason!r} must say in a few words why this finding is right to stay")
     pack = finding.partition("-")[0]
     cdk.Validations.of(own).acknowledge(cdk.Acknowledgment(id=f"{pack}::{finding}", reason=reason))
-    own.node.add_metadata(_METADATA, {"finding": finding, "reason": reason})
 
 
 def uses_managed_policy(name: str) -> str:
@@ -77,13 +63,3 @@ def uses_managed_policy(name: str) -> str:
 def allows_on(arn_or_wildcard: str) -> str:
     """The finding that cdk-nag reports for a statement on resources that a wildcard names."""
     return f"AwsSolutions-IAM5[Resource::{arn_or_wildcard}]"
-
-
-def acknowledged(root: IConstruct) -> list[Acknowledged]:
-    """Every acknowledgement below `root`."""
-    return [
-        Acknowledged(path=construct.node.path, finding=entry.data["finding"], reason=entry.data["reason"])
-        for construct in root.node.find_all()
-        for entry in construct.node.metadata
-        if entry.type == _METADATA
-    ]
