@@ -39,16 +39,24 @@ def assembly(context: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) 
     import app
     from config import load
 
-    folder = Path(os.environ.get(SHARED) or tmp_path_factory.mktemp("assembly"))
+    def make(output: Path) -> None:
+        root = cdk.App(context=context, outdir=str(output))
+        app.build(root, load())
+        root.synth()
+
+    return _once("assembly", make, tmp_path_factory)
+
+
+def _once(name: str, make: Callable[[Path], None], temporary: pytest.TempPathFactory) -> Path:
+    """What `make` puts into the folder that it is given, made by the first of the suite's processes that asks."""
+    folder = Path(os.environ.get(SHARED) or temporary.mktemp("made")) / name
+    folder.mkdir(exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        found = folder / "cdk.out"
         if not (folder / "whole").exists():
-            root = cdk.App(context=context, outdir=str(found))
-            app.build(root, load())
-            root.synth()
+            make(folder / "cdk.out")
             (folder / "whole").touch()
-    return found
+    return folder / "cdk.out"
 
 
 @pytest.fixture(scope="session")
@@ -71,11 +79,13 @@ def _templates(assembly: Path) -> dict[str, dict[str, Any]]:
 @pytest.fixture(scope="session")
 def validated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All environments, by the CDK CLI, strictly validated: CDK's rules as errors, and cdk-nag."""
-    output = tmp_path_factory.mktemp("validated") / "cdk.out"
-    done = _synth(output)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "end-of-life" not in done.stderr, "eleven lines of banner"
-    return output
+
+    def make(output: Path) -> None:
+        done = _synth(output)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "end-of-life" not in done.stderr, "eleven lines of banner"
+
+    return _once("validated", make, tmp_path_factory)
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ def wanted(templates: Templates, monkeypatch: pytest.MonkeyPatch) -> Templates:
         for name, each in templates.items()
         if name.startswith("production/")
     }
-    monkeypatch.setattr(doctor, "synthesized", lambda name: mine.items())
+    monkeypatch.setattr(doctor, "synthesized", lambda name: mine)
     return mine
 
 
