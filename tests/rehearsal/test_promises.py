@@ -2,10 +2,13 @@
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from infra_runtime.cloudflare.analytics import WINDOW, closed
+from infra_runtime.metrics import EDGE, Traffic
 from rehearsal.account import Account
 from rehearsal.promises import PROMISES, Promise, read_back
 
@@ -112,6 +115,20 @@ def _speak_plainly(account: Account) -> None:
     account.zone.settings["ssl"] = "flexible"
 
 
+def _count_again(account: Account) -> None:
+    account.client("cloudwatch").put_metric_data(
+        Namespace=EDGE,
+        MetricData=[
+            {
+                "MetricName": Traffic.WINDOWS.value,
+                "Dimensions": [{"Name": "Environment", "Value": account.name}],
+                "Timestamp": closed(datetime.now(UTC)) - WINDOW,
+                "Value": 1,
+            }
+        ],
+    )
+
+
 SABOTAGE: list[tuple[Callable[[Account], None], str]] = [
     (_open_a_port, "Only Cloudflare can connect"),
     (_send_another_user_agent, "The media bucket answers our zone only"),
@@ -129,6 +146,7 @@ SABOTAGE: list[tuple[Callable[[Account], None], str]] = [
     (_drop_owasp, "WAF managed and OWASP"),
     (_challenge_programs, "Bots and floods are held off"),
     (_speak_plainly, "TLS is strict from end to end"),
+    (_count_again, "Cloudflare's numbers arrive, each once"),
 ]
 
 
