@@ -12,8 +12,6 @@ from typing import Any
 from ops.errors import OperatorError
 
 ROOT = Path(__file__).resolve().parents[1]
-
-
 Templates = dict[str, dict[str, Any]]
 """By the name of the stack, in order of deployment."""
 
@@ -24,7 +22,7 @@ def synthesized(name: str) -> Templates:
 
 
 def synthesized_in(tree: Path) -> dict[str, Templates]:
-    """Those of every environment that another working tree has. Raises `OperatorError`."""
+    """Those of every environment that a working tree has, by its name. Raises `OperatorError`."""
     return _synthesized(tree, {})
 
 

@@ -64,7 +64,6 @@ if ! is_current .venv/.installed "$wanted"; then
   # Whatever is imported is compiled now, a tenth of what is installed, also where the environment forbids to write
   # bytecode any later: by one synthesis, which reads that of `python -O` and fills jsii's cache too, and by the tests.
   unset PYTHONDONTWRITEBYTECODE
-  export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=20 PYTHONPATH=constructs:runtime:.
   CDK_VALIDATION=false CDK_OUTDIR=.venv/warm .venv/bin/python -O app.py &
   synthesis=$!
   .venv/bin/python -m pytest --collect-only -q -p no:cacheprovider >/dev/null || true # A broken test says so itself.

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-_LOOPBACK = "127.0.0.1"
+from rehearsal.ports import LOOPBACK
 
 
 @contextmanager
 def _listener(serve: Callable[[socket.socket], None]) -> Iterator[int]:
     """Gives each connection to `serve`, on a thread of its own. Yields the port."""
-    server = socket.create_server((_LOOPBACK, 0))
+    server = socket.create_server((LOOPBACK, 0))
 
     def accept() -> None:
         while True:
@@ -59,7 +59,7 @@ class Gate:
         def serve(near: socket.socket) -> None:
             with near, contextlib.ExitStack() as stack:
                 try:
-                    far = stack.enter_context(socket.create_connection((_LOOPBACK, gate.server)))
+                    far = stack.enter_context(socket.create_connection((LOOPBACK, gate.server)))
                 except OSError:  # As a load balancer in front of nobody.
                     return
                 far.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
