@@ -9,8 +9,8 @@ export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
 setup:
 	@tools/setup.sh
 
-rehearse: setup  ## deploy ENV (or all) into the emulator, read it back, update, roll back, destroy; REDIS=upstash or another way
-	@$(VENV)/python -m rehearsal $(ENV) $(if $(REDIS),--redis $(REDIS))
+rehearse: setup  ## deploy ENV (or all) into the emulator, read it back, update, roll back, destroy; REDIS=upstash or another way; WITHOUT=sidecars turns off a condition of real accounts
+	@$(VENV)/python -m rehearsal $(ENV) $(if $(REDIS),--redis $(REDIS)) $(if $(WITHOUT),--without $(WITHOUT))
 
 test: setup  ## everything, offline
 	@$(VENV)/python -m tools.suite $(ARGS)

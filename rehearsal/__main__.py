@@ -16,6 +16,7 @@ from rich.console import Console
 
 from config import ENVIRONMENTS, InvalidEnvironments, available, load
 from rehearsal.cdk_cli import CdkFailed
+from rehearsal.emulator import conditions
 from rehearsal.emulator_process import EmulatorError
 from rehearsal.life import WORKSPACES, live
 from rehearsal.lint import LintFailed
@@ -28,6 +29,10 @@ def main(
     redis: Annotated[
         str, typer.Option(help=f"Redis in another way than the file says: {', '.join(WAYS_OF_REDIS)}")
     ] = "",
+    without: Annotated[
+        str,
+        typer.Option(help=f"Conditions of a real account to turn off: {', '.join(conditions.Condition) or 'none yet'}"),
+    ] = "",
 ) -> None:
     """Deploy an environment into an embedded emulator, read back what was promised, update, roll back, destroy."""
     console = Console(width=None if sys.stdout.isatty() else 140)
@@ -39,11 +44,17 @@ def main(
     if redis and redis not in WAYS_OF_REDIS:
         print(f"--redis {redis!r}: expected one of {', '.join(WAYS_OF_REDIS)}", file=sys.stderr)
         raise typer.Exit(2)
+    try:
+        turned_off = conditions.parse(without.split(",") if without else [])
+    except ValueError as unknown:
+        print(f"--without: {unknown}", file=sys.stderr)
+        raise typer.Exit(2) from None
     started, broken = time.monotonic(), []
     for name in environments:
         try:
             with tempfile.TemporaryDirectory() as edited:
-                outcome = live(name, Progress(console), environments=_environments(name, redis, Path(edited)))
+                edited_files = _environments(name, redis, Path(edited))
+                outcome = live(name, Progress(console), environments=edited_files, without=turned_off)
         except (CdkFailed, EmulatorError, LintFailed) as failed:
             console.print(f"[red]{name} failed:[/] {failed}", highlight=False, markup=True)
             raise typer.Exit(1) from None

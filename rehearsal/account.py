@@ -1,7 +1,7 @@
 """The rehearsed account, looked at through boto3 as its owner would."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,6 +19,7 @@ from rehearsal.cloudflare.foreign import settle
 from rehearsal.cloudflare.server import served
 from rehearsal.cloudflare.simulator import Simulator
 from rehearsal.cloudflare.world import World, Zone
+from rehearsal.emulator.conditions import Condition
 from rehearsal.emulator_process import Emulator, emulator
 from rehearsal.redis.authority import Authority
 from rehearsal.redis.server import sentinels
@@ -50,7 +51,9 @@ def _visits(host: str) -> Iterator[Request]:
 
 
 @contextmanager
-def opened(name: str, environment: Environment, workspace: Path) -> "Iterator[Account]":
+def opened(
+    name: str, environment: Environment, workspace: Path, *, without: Collection[Condition] = ()
+) -> "Iterator[Account]":
     """An empty account, and everybody outside of AWS that a deployment speaks to. All end with the block."""
     cloudflare, authority = cloudflare_for(environment), Authority()
     instances = environment.redis.instances.values()
@@ -63,7 +66,7 @@ def opened(name: str, environment: Environment, workspace: Path) -> "Iterator[Ac
         if any(each.external is not None for each in instances):
             external = stack.enter_context(_redis_of_others(authority, workspace / "external"))
         running = stack.enter_context(
-            emulator(workspace, cloudflare=base_url, upstash=upstash.url, authority=authority)
+            emulator(workspace, cloudflare=base_url, upstash=upstash.url, authority=authority, without=without)
         )
         cdk = CdkCli(environment.aws.account, environment.aws.region, workspace, running.url)
         yield Account(

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 
 from rehearsal.emulator import AUTHORITY, BALANCER, FAULTS, HOMES, IMAGES, MINUTE
+from rehearsal.emulator.conditions import WITHOUT, Condition
 from rehearsal.ports import free_port
 from rehearsal.redis.authority import Authority
 
@@ -41,12 +42,14 @@ class Emulator:
 
 
 @contextmanager
-def emulator(workspace: Path, *, cloudflare: str, upstash: str, authority: Authority) -> Iterator[Emulator]:
+def emulator(
+    workspace: Path, *, cloudflare: str, upstash: str, authority: Authority, without: Collection[Condition] = ()
+) -> Iterator[Emulator]:
     """An emulator with nothing in it, on a free port of 127.0.0.1. All of its state ends with the block.
 
     `cloudflare` is the base URL of the API that our Lambda functions speak to, and that ACM looks names up by;
     `upstash` is the same of Upstash's. `authority` is who they trust, and who signs the certificates of the Redis
-    servers in the account.
+    servers in the account. Every condition of a real account holds but those in `without`.
     """
     port = free_port()
     temporary = workspace / "tmp"
@@ -79,6 +82,7 @@ def emulator(workspace: Path, *, cloudflare: str, upstash: str, authority: Autho
         IMAGES: str(running.images),
         BALANCER: str(running.balancer),
         MINUTE: str(_MINUTE_SECONDS),
+        WITHOUT: ",".join(without),
     }
     with log_path.open("wb") as log:
         process = subprocess.Popen(

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from config import ENVIRONMENTS, load
 from rehearsal.account import Account, opened
 from rehearsal.cdk_cli import CdkCli, CdkFailed
 from rehearsal.cloudflare.foreign import inventory
+from rehearsal.emulator.conditions import Condition
 from rehearsal.emulator_process import ROOT
 from rehearsal.lint import Lint
 from rehearsal.promises import Finding, read_back
@@ -27,7 +29,9 @@ class Outcome:
     broken: list[str]
 
 
-def live(name: str, progress: Progress, *, environments: Path = ENVIRONMENTS) -> Outcome:
+def live(
+    name: str, progress: Progress, *, environments: Path = ENVIRONMENTS, without: Collection[Condition] = ()
+) -> Outcome:
     """Plays it all. Leaves logs and the cloud assembly in build/rehearsal/NAME, and no process."""
     environment = load([name], directory=environments)[name]
     workspace = WORKSPACES / name
@@ -39,7 +43,7 @@ def live(name: str, progress: Progress, *, environments: Path = ENVIRONMENTS) ->
         assembly = _synthesize(offline, name, environments, workspace / "cdk.out")
     linting = Lint(assembly, region=environment.aws.region)
     try:
-        with opened(name, environment, workspace) as account:
+        with opened(name, environment, workspace, without=without) as account:
             cdk = account.cdk
             with progress.scene("lint the templates, and bootstrap the account"):
                 cdk.run("bootstrap", f"aws://{cdk.account}/{cdk.region}", "--app", str(assembly))

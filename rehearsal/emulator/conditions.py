@@ -1,0 +1,28 @@
+"""What real accounts have and a bare emulator lacks: each a named switch, on unless a rehearsal turns it off.
+
+A condition is added here together with the code that simulates it and the source that says how AWS behaves.
+"""
+
+import os
+from collections.abc import Collection
+from enum import StrEnum
+
+WITHOUT = "REHEARSAL_WITHOUT"
+"""Environment variable of the emulator: the conditions that are off, separated by commas."""
+
+
+class Condition(StrEnum):
+    """The value is the switch's name on the command line."""
+
+
+def is_on(condition: Condition) -> bool:
+    return condition not in os.environ.get(WITHOUT, "").split(",")
+
+
+def parse(names: Collection[str]) -> frozenset[Condition]:
+    """Raises `ValueError`, naming the unknown one and all that exist."""
+    known = {each.value for each in Condition}
+    for name in names:
+        if name not in known:
+            raise ValueError(f"{name!r}: expected one of {', '.join(sorted(known)) or 'none yet'}")
+    return frozenset(Condition(name) for name in names)
