@@ -149,13 +149,14 @@ def test_a_full_version_would_ask_for_a_downgrade_and_rds_refuses_it(deploy: Cal
     assert "Cannot find upgrade path from 17.10 to 17.9." in deploy(Database={**DATABASE, "Properties": older})
 
 
+DELETED = [
+    {"LogicalResourceId": name, "ResourceType": "AWS::Logs::LogGroup", "StackResourceDriftStatus": "DELETED"}
+    for name in ("First", "Second")
+]
+
+
 class Pages:
     """A CloudFormation with two drifted resources, which gives one a page; and a second stack that is being updated."""
-
-    _drifts = [
-        {"LogicalResourceId": name, "ResourceType": "AWS::Logs::LogGroup", "StackResourceDriftStatus": "DELETED"}
-        for name in ("First", "Second")
-    ]
 
     def client(self, service: str, /) -> "Pages":
         return self
@@ -169,16 +170,17 @@ class Pages:
             {"Stacks": [{"StackName": "daadaar-dev-data", "StackStatus": "UPDATE_COMPLETE"}]},
         ]
 
-    def detect_stack_drift(self, *, StackName: str) -> dict[str, str]:
-        assert StackName == "daadaar-dev-data", "AWS refuses to compare a stack that is being updated"
+    def detect_stack_drift(self, **request: str) -> dict[str, str]:
+        assert request == {"StackName": "daadaar-dev-data"}, "AWS refuses to compare a stack that is being updated"
         return {"StackDriftDetectionId": "d"}
 
-    def describe_stack_drift_detection_status(self, *, StackDriftDetectionId: str) -> dict[str, str]:
+    def describe_stack_drift_detection_status(self, **_: str) -> dict[str, str]:
         return {"DetectionStatus": "DETECTION_COMPLETE"}
 
-    def describe_stack_resource_drifts(self, *, NextToken: str = "0", **_: object) -> dict[str, Any]:
-        page = {"StackResourceDrifts": [self._drifts[int(NextToken)]]}
-        return {**page, "NextToken": "1"} if NextToken == "0" else page
+    def describe_stack_resource_drifts(self, **request: Any) -> dict[str, Any]:
+        token = request.get("NextToken", "0")
+        page = {"StackResourceDrifts": [DELETED[int(token)]]}
+        return {**page, "NextToken": "1"} if token == "0" else page
 
 
 def test_every_page_is_read_and_a_stack_that_moves_is_named(dev: Environment) -> None:
