@@ -347,7 +347,7 @@ RULES: tuple[Rule, ...] = (
 
 
 def nothing_is_claimed_twice(environments: _Named) -> Iterator[tuple[str, Contradiction]]:
-    """Yields (name of the environment, contradiction), for every environment of a clash: none of them is to be deployed."""
+    """Yields (name of the environment, contradiction) for every environment of a clash: none is to be deployed."""
     claimed: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for name, environment in sorted(environments.items()):
         claims = [
