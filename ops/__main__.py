@@ -287,7 +287,7 @@ def _explained(name: str, environment: Environment) -> Iterator[None]:
 
 
 def _environment(name: str) -> Environment:
-    return load([name])[name]
+    return load([name], is_deployed=True)[name]
 
 
 def main() -> None:
