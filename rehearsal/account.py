@@ -13,6 +13,7 @@ import boto3
 
 from config import Environment
 from infra_runtime.redis.url import Node, Target
+from infra_runtime.release.revision import APP, named
 from rehearsal.cdk_cli import CdkCli
 from rehearsal.cloudflare.analytics import Request
 from rehearsal.cloudflare.foreign import settle
@@ -190,5 +191,4 @@ class Account:
     def container(self, service: dict[str, Any]) -> dict[str, Any]:
         """The container definition that the service runs."""
         definition = self.client("ecs").describe_task_definition(taskDefinition=service["taskDefinition"])
-        found: dict[str, Any] = definition["taskDefinition"]["containerDefinitions"][0]
-        return found
+        return dict(named(definition["taskDefinition"]["containerDefinitions"], APP))
