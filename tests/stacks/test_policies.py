@@ -526,7 +526,7 @@ def test_everything_critical_has_a_critical_alarm(name: str, templates: Template
 def test_every_function_that_runs_by_itself_is_watched(templates: Templates) -> None:
     """A schedule, an event or a rotation has nobody who waits for an answer: its failure is an alarm, or no data is."""
     # Whose silence is an alarm, as it publishes what is bad when it is missing.
-    by_silence = {"checks", "redis.monitor", "database.backups", "edge_traffic"}
+    by_silence = {"checks", "redis.monitor", "database.backups", "edge_traffic", "restart_service"}
     for name in available():
         own = {stack: template for stack, template in templates.items() if stack.startswith(f"{name}/")}
         watched = json.dumps([each for _, each in alarms(own) if "Errors" in json.dumps(each)])
@@ -568,13 +568,29 @@ def test_default_security_groups_are_closed(templates: Templates) -> None:
 
 
 def test_a_rotation_is_waited_for(templates: Templates) -> None:
-    rules = [each for each in of_type(templates, "AWS::Events::Rule") if "/Api/" in each[0]]
+    rules = [
+        (where, rule["Properties"])
+        for where, rule in of_type(templates, "AWS::Events::Rule")
+        if "/Api/" in where and "EventPattern" in rule["Properties"]
+    ]
     assert len(rules) == len(available())
     for where, rule in rules:
-        pattern = rule["Properties"]["EventPattern"]
+        pattern = rule["EventPattern"]
         assert pattern["source"] == ["aws.secretsmanager"], where
-        assert pattern["detail"]["eventName"] == ["RotationSucceeded"], where
-        assert "DatabaseLoginsUser" in json.dumps(pattern["detail"]["additionalEventData"]), where
+        assert pattern["detail-type"] == ["Secret Label Updated"], where
+        assert pattern["detail"] == {"labelUpdated": ["AWSCURRENT"]}, where
+        assert "DatabaseLoginsUser" in json.dumps(pattern["resources"]), where
+
+
+def test_nothing_waits_for_a_trail(templates: Templates) -> None:
+    """EventBridge has events "via CloudTrail" only where a trail logs; no stack here makes one."""
+    patterns = [
+        (where, json.dumps(rule["Properties"]["EventPattern"]))
+        for where, rule in of_type(templates, "AWS::Events::Rule")
+        if "EventPattern" in rule["Properties"]
+    ]
+    assert all("detail-type" in pattern for _, pattern in patterns)
+    assert [where for where, pattern in patterns if "CloudTrail" in pattern or "eventName" in pattern] == []
 
 
 def test_logs_and_keys_have_an_end_and_a_rotation(templates: Templates) -> None:
