@@ -61,6 +61,13 @@ def load(
     return {name: valid[name] for name in wanted}
 
 
+def neighbours(name: str, *, directory: Path = ENVIRONMENTS) -> list[Environment]:
+    """The other environments in the account and region of this one, which share its quotas; those that are valid."""
+    files = {each: _File(directory / f"{each}.toml").environment for each in available(directory)}
+    own = files.pop(name)
+    return [each for each in files.values() if own is not None and each is not None and each.aws == own.aws]
+
+
 @dataclass
 class _File:
     """One environment file: its environment when it is valid, otherwise its problems."""
