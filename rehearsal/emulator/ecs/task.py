@@ -9,7 +9,7 @@ from typing import Any
 from ministack.services import ecs
 
 from rehearsal.emulator.ecs.container import CannotPull, Container
-from rehearsal.redis.server import own_address
+from rehearsal.ports import own_address
 
 # A request in this rehearsal lasts a second at most, in production a minute.
 STOP_SECONDS = 5.0
@@ -41,7 +41,7 @@ def run(request: Mapping[str, Any]) -> Any:
 def _start(task: dict[str, Any], overrides: Mapping[str, Any]) -> None:
     definition = ecs._task_defs[ecs._resolve_td_key(task["taskDefinitionArn"])]
     (one,) = definition["containerDefinitions"]
-    port = next((each["containerPort"] for each in one.get("portMappings", [])), 1)
+    port = next((each["containerPort"] for each in one.get("portMappings", [])), 0)
     address = own_address(int(port))
     task["attachments"] = [
         {"type": "ElasticNetworkInterface", "details": [{"name": "privateIPv4Address", "value": address}]}

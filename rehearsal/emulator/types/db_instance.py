@@ -13,9 +13,9 @@ from ministack.services import rds
 
 from rehearsal.emulator import AUTHORITY, HOMES
 from rehearsal.emulator.resource_type import Refused, client, extend
+from rehearsal.ports import own_address
 from rehearsal.postgres import Postgres
 from rehearsal.redis.authority import Authority
-from rehearsal.redis.server import own_address
 
 _PORT = 5432
 _LOGIN = "MasterUserSecret.SecretArn"
