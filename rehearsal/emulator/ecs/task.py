@@ -11,7 +11,7 @@ from ministack.services import ecs
 
 from rehearsal.emulator.conditions import Condition, is_on
 from rehearsal.emulator.ecs.container import CannotPull, Container
-from rehearsal.redis.server import own_address
+from rehearsal.ports import own_address
 
 # A request in this rehearsal lasts a second at most, in production a minute.
 STOP_SECONDS = 5.0
@@ -48,7 +48,7 @@ def _start(task: dict[str, Any], overrides: Mapping[str, Any]) -> None:
     (one,) = definition["containerDefinitions"]
     if is_on(Condition.SIDECARS):
         _add_agent(task)
-    port = next((each["containerPort"] for each in one.get("portMappings", [])), 1)
+    port = next((each["containerPort"] for each in one.get("portMappings", [])), 0)
     address = own_address(int(port))
     task["attachments"] = [
         {"type": "ElasticNetworkInterface", "details": [{"name": "privateIPv4Address", "value": address}]}

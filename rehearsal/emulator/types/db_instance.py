@@ -14,9 +14,9 @@ from ministack.services.cloudformation import drift
 
 from rehearsal.emulator import AUTHORITY, HOMES
 from rehearsal.emulator.resource_type import Refused, client, extend
+from rehearsal.ports import own_address
 from rehearsal.postgres import Postgres
 from rehearsal.redis.authority import Authority
-from rehearsal.redis.server import own_address
 
 _PORT = 5432
 # What RDS makes of a major version alone: its default minor version of the day.
