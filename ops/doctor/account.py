@@ -10,8 +10,8 @@ from config.model import Environment
 from ops.doctor.finding import Finding
 from ops.functions import Clients
 
-# The first resource of a service makes the role, and may fail because IAM is not yet consistent: so do the first cluster
-# (cloudformation-coverage-roadmap #818) and the first database (eks-workshop-v2 #1609).
+# The first resource of a service makes the role, and may fail because IAM is not yet consistent: the first cluster
+# (cloudformation-coverage-roadmap #818) and the first database (eks-workshop-v2 #1609) did.
 _SERVICES = (
     "ecs.amazonaws.com",
     "rds.amazonaws.com",
