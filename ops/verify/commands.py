@@ -1,0 +1,99 @@
+"""Runs the checks one after the other, says what each saw, and writes down what the vendors answered."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import httpx
+import typer
+from botocore.exceptions import BotoCoreError, ClientError
+from rich.console import Console
+from rich.table import Table
+
+from infra_runtime.vendor_api import VendorError
+from ops.edge.zone import EdgeOf
+from ops.errors import SOMETHING, InputError, OperatorError
+from ops.verify.checks import CHECKS, Check
+from ops.verify.live import Internet, Live, NotHere, Refuted, Visitor, identity
+from ops.verify.recording import Recording, dump, public_names
+
+Verdict = Literal["held", "refuted", "not here"]
+_STYLE = {"held": "green", "refuted": "red", "not here": "dim"}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    check: str
+    verdict: Verdict
+    seen: str
+
+
+def chosen(names: Sequence[str]) -> list[Check]:
+    """Raises `InputError`."""
+    known = {each.name: each for each in CHECKS}
+    for name in names:
+        if name not in known:
+            raise InputError(f"--only {name!r}: expected one of {', '.join(known)}")
+    return [known[name] for name in names] if names else list(CHECKS)
+
+
+def explain(console: Console) -> None:
+    """What would be tried."""
+    table = Table(title="infra verify ENV --live tries, in a deployed environment:", title_justify="left")
+    for heading in ("check", "assumption", "if it is wrong"):
+        table.add_column(heading, overflow="fold")
+    for each in CHECKS:
+        table.add_row(each.name, each.assumption, each.if_wrong)
+    console.print(table)
+
+
+def verify(
+    edge: EdgeOf, console: Console, *, checks: Sequence[Check], into: Path, visitor: Visitor | None = None
+) -> list[Outcome]:
+    """Writes `into`/DATE-ENVIRONMENT.json. Raises `typer.Exit` with 3 when anything was refuted."""
+    began, outcomes = datetime.now(UTC), []
+    recording = Recording(public_names(edge.environment.aws.account, edge.environment.domains.zone, *_ids(edge)))
+    recording.follow(edge.session)
+    edge.api.http.event_hooks["response"].append(recording.cloudflare)
+    records = []
+    for check in checks:
+        recording.answers = []
+        outcome = _tried(check, edge, visitor or Internet(recording))
+        outcomes.append(outcome)
+        records.append(
+            {"check": check.name, "verdict": outcome.verdict, "seen": outcome.seen, "answers": recording.answers}
+        )
+        console.print(
+            f"[{_STYLE[outcome.verdict]}]{outcome.verdict:>8}[/]  {check.name}: {outcome.seen}", highlight=False
+        )
+    into.mkdir(parents=True, exist_ok=True)
+    file = into / f"{began:%Y-%m-%d}-{edge.name}.json"
+    document = {"began": began.isoformat(timespec="seconds"), "region": edge.environment.aws.region, "checks": records}
+    file.write_text(dump(document))
+    console.print(f"What AWS and Cloudflare answered: {file}", highlight=False)
+    if any(each.verdict == "refuted" for each in outcomes):
+        raise typer.Exit(SOMETHING)
+    return outcomes
+
+
+def _ids(edge: EdgeOf) -> tuple[str, ...]:
+    """Of the zone and of its account."""
+    from infra_runtime.cloudflare import zone as zones  # noqa: PLC0415
+
+    zone = zones.find(edge.api, edge.environment.domains.zone)
+    return zone.id, zone.account
+
+
+def _tried(check: Check, edge: EdgeOf, visitor: Visitor) -> Outcome:
+    """A vendor that refuses or does not answer refutes, too: the check was to show that it does."""
+    try:
+        with ExitStack() as cleanup:
+            live = Live(edge.name, edge.environment, edge.session, edge, visitor, identity(), cleanup)
+            return Outcome(check.name, "held", check.try_it(live))
+    except NotHere as reason:
+        return Outcome(check.name, "not here", str(reason))
+    except (Refuted, OperatorError, BotoCoreError, ClientError, VendorError, httpx.HTTPError) as error:
+        return Outcome(check.name, "refuted", " ".join(str(error).split())[:500])
