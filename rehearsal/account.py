@@ -3,7 +3,7 @@
 import json
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -32,6 +32,7 @@ from rehearsal.upstash.simulator import Simulator as UpstashSimulator
 
 TOKEN = "what-stands-for-a-cloudflare-token-here"  # noqa: S105
 WEBHOOK = "https://127.0.0.1:9/what-stands-for-a-webhook-here"
+_PERSON = "operator"
 _PASSWORD = "what-stands-for-a-password-here"  # noqa: S105
 
 
@@ -69,6 +70,8 @@ def opened(
             emulator(workspace, cloudflare=base_url, upstash=upstash.url, authority=authority, without=without)
         )
         cdk = CdkCli(environment.aws.account, environment.aws.region, workspace, running.url)
+        if Condition.IAM not in without:
+            cdk = replace(cdk, access_key=_administrator(cdk))
         yield Account(
             name=name,
             environment=environment,
@@ -81,6 +84,24 @@ def opened(
             sentry=sentry,
             sentry_url=sentry_url,
         )
+
+
+def _administrator(root: CdkCli) -> tuple[str, str]:
+    """A person who may do everything that policies of resources do not forbid."""
+    iam = boto3.client("iam", endpoint_url=root.endpoint, **_session_keys(root))
+    iam.create_user(UserName=_PERSON)
+    iam.attach_user_policy(UserName=_PERSON, PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess")
+    made = iam.create_access_key(UserName=_PERSON)["AccessKey"]
+    return made["AccessKeyId"], made["SecretAccessKey"]
+
+
+def _session_keys(cdk: CdkCli) -> dict[str, str]:
+    keys = cdk.credentials
+    return {
+        "aws_access_key_id": keys["AWS_ACCESS_KEY_ID"],
+        "aws_secret_access_key": keys["AWS_SECRET_ACCESS_KEY"],
+        "region_name": keys["AWS_REGION"],
+    }
 
 
 @contextmanager
@@ -132,12 +153,7 @@ class Account:
 
     @cached_property
     def _session(self) -> boto3.Session:
-        keys = self.cdk.credentials
-        return boto3.Session(
-            aws_access_key_id=keys["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=keys["AWS_SECRET_ACCESS_KEY"],
-            region_name=keys["AWS_REGION"],
-        )
+        return boto3.Session(**_session_keys(self.cdk))
 
     def client(self, service: str) -> Any:
         return self._session.client(service, endpoint_url=self.cdk.endpoint)

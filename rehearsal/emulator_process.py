@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from rehearsal.emulator import AUTHORITY, BALANCER, FAULTS, HOMES, IMAGES, MINUTE
+from rehearsal.emulator import AUTHORITY, BALANCER, CALLS, FAULTS, HOMES, IMAGES, MINUTE
 from rehearsal.emulator.conditions import WITHOUT, Condition
 from rehearsal.ports import free_port
 from rehearsal.redis.authority import Authority
@@ -81,6 +81,7 @@ def emulator(
         AUTHORITY: str(certificates),
         IMAGES: str(running.images),
         BALANCER: str(running.balancer),
+        CALLS: str(workspace / "calls.jsonl"),
         MINUTE: str(_MINUTE_SECONDS),
         WITHOUT: ",".join(without),
     }

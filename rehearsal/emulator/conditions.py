@@ -14,6 +14,9 @@ WITHOUT = "REHEARSAL_WITHOUT"
 class Condition(StrEnum):
     """The value is the switch's name on the command line."""
 
+    IAM = "iam"
+    """Every call is authorized against the policies of the account (AWS, "Policy evaluation logic")."""
+
 
 def is_on(condition: Condition) -> bool:
     return condition not in os.environ.get(WITHOUT, "").split(",")

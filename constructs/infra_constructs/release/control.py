@@ -13,7 +13,7 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from infra_constructs.findings import acknowledge, allows_on
-from infra_constructs.function import RuntimeFunction
+from infra_constructs.function import RuntimeFunction, bootstrap_version_arn
 from infra_constructs.release.ledger import ReleaseLedger
 
 _ENDS = ("UPDATE_COMPLETE", "UPDATE_FAILED", "UPDATE_ROLLBACK_COMPLETE", "UPDATE_ROLLBACK_FAILED")
@@ -113,8 +113,11 @@ class ReleaseControl(Construct):
         )
         acknowledge(self.handler.policy, allows_on(of_stack), reason="CloudFormation ends a stack's ARN with an id.")
         self._allow("ssm:GetParameter", "ssm:GetParameters", "ssm:PutParameter", on=self.parameter_arn)
+        self._allow("ssm:GetParameters", on=bootstrap_version_arn(self))
         self._allow("ecr:DescribeImages", on=released.repository.repository_arn)
-        self._allow("ecs:DescribeServices", "ecs:ListServiceDeployments", on=released.service.service_arn)
+        # A deployment is read only by someone who may read its service, too (AWS's Service Authorization Reference).
+        reads = ("ecs:DescribeServices", "ecs:ListServiceDeployments", "ecs:DescribeServiceDeployments")
+        self._allow(*reads, on=released.service.service_arn)
 
     def _grant_looking(self) -> None:
         stack = cdk.Stack.of(self)
