@@ -247,6 +247,12 @@ class Media(Section):
         examples=["example-media-a1b2c3"],
     )
     adopt: bool = Field(default=False, description="The bucket exists already: use it, neither create nor delete it.")
+    origin: Literal["connector", "worker"] = Field(
+        default="connector",
+        description="How Cloudflare reads the private bucket. connector: Cloud Connector and a secret User-Agent, "
+        "without charge; no public evidence yet that Cloudflare sends that header on. worker: a Worker that signs each "
+        "request (SigV4), charged by the request, cached ones included (docs/adr/0017).",
+    )
     egress_saving_percent: int = Field(
         default=78,
         ge=1,

@@ -1,6 +1,7 @@
 """The rehearsed account, looked at through boto3 as its owner would."""
 
 import json
+import time
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -13,6 +14,10 @@ import boto3
 
 from config import Environment
 from infra_runtime.redis.url import Node, Target
+from infra_runtime.release.revision import APP, named
+from ops.doctor.account import service_linked_roles
+from ops.doctor.finding import Finding
+from ops.doctor.quotas import quotas
 from rehearsal.cdk_cli import CdkCli
 from rehearsal.cloudflare.analytics import Request
 from rehearsal.cloudflare.foreign import settle
@@ -33,6 +38,7 @@ from rehearsal.upstash.simulator import Simulator as UpstashSimulator
 TOKEN = "what-stands-for-a-cloudflare-token-here"  # noqa: S105
 WEBHOOK = "https://127.0.0.1:9/what-stands-for-a-webhook-here"
 _PERSON = "operator"
+_GRANT_SECONDS = 30.0
 _PASSWORD = "what-stands-for-a-password-here"  # noqa: S105
 
 
@@ -146,6 +152,21 @@ class Account:
             secrets[amplify.access_token_secret] = "what stands for a GitHub token here"
         for name, value in secrets.items():
             self.client("secretsmanager").create_secret(Name=name, SecretString=value)
+        self._ask_for_what_a_new_account_lacks()
+
+    def _ask_for_what_a_new_account_lacks(self) -> None:
+        """`infra doctor ENV --fix`, and a look whether AWS has granted the quotas."""
+        for finding in self._lacks():
+            if finding.repair is not None:
+                finding.repair()
+        give_up = time.monotonic() + _GRANT_SECONDS
+        while (lacks := self._lacks()) and time.monotonic() < give_up:
+            time.sleep(0.1)
+        if lacks:
+            raise LookupError(f"after doctor --fix, the account still lacks: {'; '.join(each.what for each in lacks)}")
+
+    def _lacks(self) -> list[Finding]:
+        return [*service_linked_roles(self.environment, self), *quotas(self.environment, (), self)]
 
     @property
     def zone(self) -> Zone:
@@ -206,5 +227,4 @@ class Account:
     def container(self, service: dict[str, Any]) -> dict[str, Any]:
         """The container definition that the service runs."""
         definition = self.client("ecs").describe_task_definition(taskDefinition=service["taskDefinition"])
-        found: dict[str, Any] = definition["taskDefinition"]["containerDefinitions"][0]
-        return found
+        return dict(named(definition["taskDefinition"]["containerDefinitions"], APP))

@@ -14,13 +14,9 @@ from constructs import Construct
 
 from infra_constructs.alarms import Severity
 
-_PUBLISHERS = (
-    "cloudwatch.amazonaws.com",
-    "events.amazonaws.com",
-    "elasticache.amazonaws.com",
-    "budgets.amazonaws.com",
-    "costalerts.amazonaws.com",
-)
+# Each sends `aws:SourceAccount` along; EventBridge may not.
+_PUBLISHERS = ("cloudwatch.amazonaws.com", "budgets.amazonaws.com", "costalerts.amazonaws.com")
+_RULES = "events.amazonaws.com"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +46,16 @@ class AlarmTopics(Construct):
             removal_policy=cdk.RemovalPolicy.DESTROY,
             pending_window=cdk.Duration.days(7),
         )
-        own_account = {"StringEquals": {"aws:SourceAccount": cdk.Stack.of(self).account}}
-        publishers = [iam.ServicePrincipal(name, conditions=own_account) for name in _PUBLISHERS]
+        own_account = {"aws:SourceAccount": cdk.Stack.of(self).account}
+        publishers = [iam.ServicePrincipal(name, conditions={"StringEquals": own_account}) for name in _PUBLISHERS]
+        # No condition on the source in a key's policy works for EventBridge (SNS developer guide, "Key management").
+        key.add_to_resource_policy(
+            iam.PolicyStatement(
+                principals=[iam.ServicePrincipal(_RULES)],
+                actions=["kms:Decrypt", "kms:GenerateDataKey*"],
+                resources=["*"],
+            )
+        )
         self.by_severity: dict[Severity, sns.Topic] = {}
         in_channel: defaultdict[str, list[sns.ITopic]] = defaultdict(list)
         for severity, route in routes.items():
@@ -65,6 +69,14 @@ class AlarmTopics(Construct):
             for publisher in publishers:
                 # Of the topic and, as it is encrypted, of its key.
                 topic.grant_publish(publisher)
+            topic.add_to_resource_policy(
+                iam.PolicyStatement(
+                    # Sources differ on whether EventBridge sends the account to a topic; if it does, it has to be ours.
+                    principals=[iam.ServicePrincipal(_RULES, conditions={"StringEqualsIfExists": own_account})],
+                    actions=["sns:Publish"],
+                    resources=[topic.topic_arn],
+                )
+            )
             for address in route.email:
                 topic.add_subscription(subscriptions.EmailSubscription(address))
             if route.webhook_secret is not None:

@@ -19,10 +19,12 @@ def main() -> None:
     # Read at import, so only now.
     from ministack import app
 
-    from rehearsal.emulator import authorization, faults, news, patience, types
+    from rehearsal.emulator import authorization, faults, news, patience, quotas, service_linked_roles, types
     from rehearsal.emulator.resource_type import run_beside_the_loop
 
     types.install()
+    quotas.install()
+    service_linked_roles.install()
     faults.install()
     patience.install()
     news.install()

@@ -1,10 +1,8 @@
 """redis-server as a child of ours, in each of the shapes that `REDIS_URL` can name."""
 
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -29,18 +27,6 @@ class RedisMissing(Exception):
         super().__init__(
             "redis-server is missing: make setup installs it as root (Debian: apt-get install redis-server)"
         )
-
-
-def own_address(port: int) -> str:
-    """An address of this machine's loopback network on which nobody has the port: a host of its own, so to speak."""
-    while True:
-        address = f"127.{random.randint(1, 254)}.{random.randint(0, 255)}.{random.randint(1, 254)}"
-        with socket.socket() as probe:
-            try:
-                probe.bind((address, port))
-            except OSError:
-                continue
-            return address
 
 
 @dataclass

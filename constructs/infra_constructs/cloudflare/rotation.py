@@ -10,7 +10,7 @@ from infra_constructs.cloudflare.media import HEADER_PHASE
 from infra_constructs.cloudflare.provider import CloudflareToken
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.function import RuntimeFunction
-from infra_constructs.media_access import grant_policy_writing
+from infra_constructs.media_access import grant_policy_writing, grant_user_agents
 from infra_constructs.memory import Memory
 
 
@@ -45,7 +45,8 @@ class UserAgentRotation(Construct):
         )
         token.grant_read(self.handler)
         memory.grant(self.handler, writes=False)
-        grant_policy_writing(self.handler, bucket=bucket, user_agent=user_agent)
+        grant_policy_writing(self.handler, bucket=bucket)
+        grant_user_agents(self.handler, user_agent)
         self.handler.role.add_to_policy(
             iam.PolicyStatement(actions=["secretsmanager:GetRandomPassword"], resources=["*"])
         )

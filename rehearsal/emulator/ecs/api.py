@@ -38,6 +38,7 @@ def _listed(request: Mapping[str, Any]) -> Any:
         for each in reversed(deployment.deployments.values())
         if each["serviceArn"].rpartition("/")[2] == wanted
         and ("status" not in request or each["status"] in request["status"])
+        and each["createdAt"] > request.get("createdAt", {}).get("after", 0)
     ]
     return _answer({"serviceDeployments": found})
 

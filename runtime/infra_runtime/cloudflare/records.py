@@ -10,6 +10,9 @@ from infra_runtime.cloudflare.converge import Change, Conflict, Declared, Seen
 _COMPARED = ("type", "name", "content", "proxied", "ttl")
 # A name answers to one of these only.
 _ADDRESSES = frozenset({"A", "AAAA", "CNAME"})
+# Their content is a host name. Cloudflare keeps names in lower case and without the dot at the end (external-dns #1906,
+# pulumi-cloudflare #335); a load balancer that CloudFormation names has capitals.
+_NAMES_A_HOST = frozenset({"CNAME", "MX", "NS", "PTR", "SRV"})
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Records:
     def _body(self, record: Mapping[str, Any]) -> dict[str, Any]:
         return {
             "type": record["type"],
-            "name": record["host"],
+            "name": _host(record["host"]),
             "content": record["content"],
             "proxied": record["proxied"],
             "ttl": 1,  # automatic, the only one that proxied records can have
@@ -45,11 +48,11 @@ class Records:
         }
 
     def seen(self) -> list[Seen]:
-        hosts = {record["host"] for record in self.declared["records"]}
+        hosts = {_host(record["host"]) for record in self.declared["records"]}
         return [
             Seen(_what(each), self._is_ours(each), comparable(each))
             for each in self.api.pages(self._path)
-            if self._is_ours(each) or each["name"] in hosts
+            if self._is_ours(each) or _host(each["name"]) in hosts
         ]
 
     def changes(self, *, present: bool) -> list[Change]:
@@ -73,7 +76,7 @@ class Records:
         in_the_way = [
             each
             for each in found
-            if each["name"] == body["name"] and each["type"] in _ADDRESSES and not self._is_ours(each)
+            if _host(each["name"]) == body["name"] and each["type"] in _ADDRESSES and not self._is_ours(each)
         ]
         if not body["proxied"] and any(comparable(each) == comparable(body) for each in in_the_way):
             return []
@@ -106,7 +109,14 @@ class Records:
 
 
 def comparable(record: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: record.get(key) for key in _COMPARED}
+    found = {key: record.get(key) for key in _COMPARED}
+    if record["type"] in _NAMES_A_HOST:
+        found["content"] = _host(record["content"])
+    return found | {"name": _host(record["name"])}
+
+
+def _host(name: str) -> str:
+    return name.lower().rstrip(".")
 
 
 def _what(record: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-_UNDER_WAY = ["PENDING", "IN_PROGRESS", "STOP_REQUESTED", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS"]
+UNDER_WAY = ["PENDING", "IN_PROGRESS", "STOP_REQUESTED", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS"]
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Preflight:
         service = service_of(self.clients, self.service.stack)
         ecs = self.clients.client("ecs")
         busy = ecs.list_service_deployments(
-            cluster=service["clusterArn"], service=service["serviceArn"], status=_UNDER_WAY
+            cluster=service["clusterArn"], service=service["serviceArn"], status=UNDER_WAY
         )["serviceDeployments"]
         if busy:
             yield Problem("deployment", f"{busy[0]['serviceDeploymentArn']} is {busy[0]['status']}", "wait for it")

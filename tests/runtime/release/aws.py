@@ -93,7 +93,8 @@ class Ecs:
                 "startedBy": request["startedBy"],
                 "lastStatus": "PROVISIONING",
                 "desiredStatus": "RUNNING",
-                "containers": [{"name": "migrate"}],
+                # GuardDuty Runtime Monitoring adds the first one (aws-cdk #32877).
+                "containers": [{"name": "aws-guardduty-agent-mfjGLB", "exitCode": 137}, {"name": "migrate"}],
             },
         )
         return {"tasks": [self.tasks[arn]], "failures": []}
@@ -109,7 +110,7 @@ class Ecs:
         for each in self.tasks.values():
             each |= {"lastStatus": "STOPPED", "desiredStatus": "STOPPED", "stoppedReason": reason}
             if code is not None:
-                each["containers"][0]["exitCode"] = code
+                each["containers"][1]["exitCode"] = code
 
 
 class Logs:
