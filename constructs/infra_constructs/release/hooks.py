@@ -31,6 +31,10 @@ class ReleaseHook(Construct):
         caller.add_to_policy(
             iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[handler.function.function_arn])
         )
+        policy = caller.node.find_child("DefaultPolicy")
+        assert isinstance(policy, iam.Policy)
+        self.policies = (policy, handler.policy)
+        """Without these ECS cannot ask, or the function cannot answer."""
         self.target = ecs.DeploymentLifecycleLambdaTarget(
             handler.function, id_, lifecycle_stages=[stage], role=caller.without_policy_updates()
         )
