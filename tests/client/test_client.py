@@ -154,6 +154,15 @@ def test_a_connection_killed_while_idle_is_made_anew(tmp_path: Path) -> None:
         _until(lambda: ask(port, "/limited?key=a&limit=9999")[1]["enforced"])
 
 
+def test_limits_hold_where_redis_is_far_away_but_accepted(tmp_path: Path) -> None:
+    """130 ms is a warning of the probe and no more; with a commandTimeout of 100 ms ioredis would never connect."""
+    with stand(tmp_path) as found, service(found.url) as port:
+        found.gate.delay_ms = 130
+        found.server.client().execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        _until(lambda: ask(port, "/limited?key=a&limit=9")[1]["enforced"])
+        assert [ask(port, "/limited?key=b&limit=1")[0] for _ in range(2)] == [200, 429]
+
+
 def test_a_silent_server_holds_nobody_up(tmp_path: Path) -> None:
     with proxy.silent() as silent, service(f"redis://127.0.0.1:{silent}") as port:
         status, body = ask(port, "/limited?key=a&limit=1")
