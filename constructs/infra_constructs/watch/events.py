@@ -171,7 +171,7 @@ def _forward(
     events.CfnRule(
         scope,
         id_,
-        description=description(severity, means, runbook=runbook),
+        description=description(severity, f"{title}. {means}", runbook=runbook),
         event_pattern=pattern,
         targets=[target],
     )
