@@ -26,6 +26,8 @@ from rehearsal.cloudflare.simulator import Simulator
 from rehearsal.cloudflare.world import World, Zone
 from rehearsal.emulator.conditions import Condition
 from rehearsal.emulator_process import Emulator, emulator
+from rehearsal.pagerduty import ROUTING_KEY, PagerDuty
+from rehearsal.pagerduty import served as pagerduty_served
 from rehearsal.redis.authority import Authority
 from rehearsal.redis.server import sentinels
 from rehearsal.sentry import TOKEN as SENTRY_TOKEN
@@ -36,7 +38,6 @@ from rehearsal.upstash.simulator import API_KEY, EMAIL
 from rehearsal.upstash.simulator import Simulator as UpstashSimulator
 
 TOKEN = "what-stands-for-a-cloudflare-token-here"  # noqa: S105
-WEBHOOK = "https://127.0.0.1:9/what-stands-for-a-webhook-here"
 _PERSON = "operator"
 _GRANT_SECONDS = 30.0
 _PASSWORD = "what-stands-for-a-password-here"  # noqa: S105
@@ -67,6 +68,8 @@ def opened(
     with ExitStack() as stack:
         base_url = stack.enter_context(served(cloudflare))
         upstash = stack.enter_context(upstash_server.served(authority, workspace / "upstash"))
+        pagerduty = PagerDuty()
+        pagerduty_url = stack.enter_context(pagerduty_served(pagerduty))
         sentry = Sentry()
         sentry_url = stack.enter_context(sentry_served(sentry))
         external = None
@@ -87,6 +90,8 @@ def opened(
             emulator=running,
             upstash=upstash.simulator,
             external_redis=external,
+            pagerduty=pagerduty,
+            pagerduty_url=pagerduty_url,
             sentry=sentry,
             sentry_url=sentry_url,
         )
@@ -132,6 +137,8 @@ class Account:
     upstash: UpstashSimulator
     external_redis: str | None
     """REDIS_URL of what a person has set up outside of the account, where the environment uses such."""
+    pagerduty: PagerDuty
+    pagerduty_url: str
     sentry: Sentry
     sentry_url: str
 
@@ -147,7 +154,7 @@ class Account:
             secrets[sentry.token_secret] = json.dumps({"token": SENTRY_TOKEN, "url": self.sentry_url})
         for route in (alarms := self.environment.alarms).critical, alarms.warning, alarms.info:
             if route.webhook_secret is not None:
-                secrets[route.webhook_secret] = WEBHOOK
+                secrets[route.webhook_secret] = json.dumps({"routing_key": ROUTING_KEY, "url": self.pagerduty_url})
         if amplify := self.environment.frontend.amplify:
             secrets[amplify.access_token_secret] = "what stands for a GitHub token here"
         for name, value in secrets.items():
