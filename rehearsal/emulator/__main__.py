@@ -15,7 +15,7 @@ def main() -> None:
     # Read at import, so only now.
     from ministack import app
 
-    from rehearsal.emulator import faults, news, patience, quotas, service_linked_roles, types
+    from rehearsal.emulator import faults, lists, news, patience, quotas, service_linked_roles, throttling, types
     from rehearsal.emulator.resource_type import run_beside_the_loop
 
     types.install()
@@ -24,6 +24,8 @@ def main() -> None:
     faults.install()
     patience.install()
     news.install()
+    lists.install()
+    throttling.install()
     run_beside_the_loop()
     sys.argv = sys.argv[:1]
     app.main()
