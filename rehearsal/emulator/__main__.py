@@ -19,7 +19,17 @@ def main() -> None:
     # Read at import, so only now.
     from ministack import app
 
-    from rehearsal.emulator import authorization, faults, news, patience, quotas, service_linked_roles, types
+    from rehearsal.emulator import (
+        authorization,
+        faults,
+        lists,
+        news,
+        patience,
+        quotas,
+        service_linked_roles,
+        throttling,
+        types,
+    )
     from rehearsal.emulator.resource_type import run_beside_the_loop
 
     types.install()
@@ -30,6 +40,8 @@ def main() -> None:
     news.install()
     if is_on(Condition.IAM):
         authorization.install()
+    lists.install()
+    throttling.install()
     run_beside_the_loop()
     sys.argv = sys.argv[:1]
     app.main()
