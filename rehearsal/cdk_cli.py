@@ -42,13 +42,10 @@ class CdkCli:
 
     def run(self, *arguments: str, validated: bool = True) -> str:
         """What the CLI printed. Raises `CdkFailed`."""
-        home = self.workspace / "home"
-        home.mkdir(parents=True, exist_ok=True)
-        clean = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
         environment = {
-            **clean,
-            # Its cache of "which account is this key?" must not be mixed up with the real one.
-            "CDK_HOME": str(home),
+            **os.environ,
+            # Its cache of "which account is this key?" must not be mixed up with that of another emulator.
+            "CDK_HOME": str(self.workspace / "home"),
             "NODE_NO_WARNINGS": "1",
             "CI": "true",
             "CDK_VALIDATION": str(validated).lower(),
