@@ -343,8 +343,8 @@ class Route(Section):
     )
     webhook_secret: SecretName | None = Field(
         default=None,
-        description="Name of the Secrets Manager secret that holds an HTTPS URL, which is told as SNS tells: "
-        "PagerDuty's integration for CloudWatch, for instance; never the URL itself.",
+        description='Name of the Secrets Manager secret that holds {"routing_key": the integration key of PagerDuty\'s '
+        "Events API v2}, or the https URL of another webhook; never the value itself.",
     )
 
 

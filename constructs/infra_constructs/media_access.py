@@ -94,7 +94,9 @@ class MediaAccess(Construct):
         self.handler.role.add_to_policy(
             iam.PolicyStatement(actions=["s3:ListBucketVersions"], resources=[bucket.bucket_arn])
         )
-        self.handler.role.add_to_policy(iam.PolicyStatement(actions=["s3:DeleteObjectVersion"], resources=[objects]))
+        # DeleteObjects asks for the first one even where every version is named (S3 API reference, "DeleteObjects").
+        deletes = ["s3:DeleteObject", "s3:DeleteObjectVersion"]
+        self.handler.role.add_to_policy(iam.PolicyStatement(actions=deletes, resources=[objects]))
         acknowledge(
             self.handler.policy,
             allows_on(f"arn:aws:s3:::{bucket.bucket_name}/*"),

@@ -12,7 +12,8 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
-from infra_constructs.alarms import Severity
+from infra_constructs.alarms import Severity, add_alarm
+from infra_constructs.webhook import Webhook
 
 # Each sends `aws:SourceAccount` along; EventBridge may not.
 _PUBLISHERS = ("cloudwatch.amazonaws.com", "budgets.amazonaws.com", "costalerts.amazonaws.com")
@@ -27,7 +28,7 @@ class Route:
     slack_channel: str | None
     """Id."""
     webhook_secret: str | None
-    """Name of the secret with the HTTPS URL."""
+    """Name of the secret with PagerDuty's key or a webhook's URL (infra_runtime.webhook)."""
 
 
 class AlarmTopics(Construct):
@@ -57,6 +58,7 @@ class AlarmTopics(Construct):
             )
         )
         self.by_severity: dict[Severity, sns.Topic] = {}
+        self.webhooks: dict[Severity, Webhook] = {}
         in_channel: defaultdict[str, list[sns.ITopic]] = defaultdict(list)
         for severity, route in routes.items():
             topic = sns.Topic(
@@ -80,12 +82,20 @@ class AlarmTopics(Construct):
             for address in route.email:
                 topic.add_subscription(subscriptions.EmailSubscription(address))
             if route.webhook_secret is not None:
-                # Whoever has the URL may page: CloudFormation reads it, no template holds it.
-                url = cdk.SecretValue.secrets_manager(route.webhook_secret).unsafe_unwrap()
-                topic.add_subscription(subscriptions.UrlSubscription(url, protocol=sns.SubscriptionProtocol.HTTPS))
+                self.webhooks[severity] = Webhook(
+                    self,
+                    f"{severity.value.capitalize()}Webhook",
+                    topic=topic,
+                    severity=severity,
+                    secret=route.webhook_secret,
+                )
             if route.slack_channel is not None:
                 in_channel[route.slack_channel].append(topic)
             self.by_severity[severity] = topic
+        for severity, webhook in self.webhooks.items():
+            add_alarm(
+                self, f"{severity.value.capitalize()}WebhookFailed", topics=self.by_severity, spec=webhook.failed()
+            )
         for channel, topics in in_channel.items():
             assert slack_workspace is not None, "the configuration has seen to it"
             chatbot.SlackChannelConfiguration(

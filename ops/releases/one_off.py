@@ -11,9 +11,9 @@ from rich.console import Console
 
 from infra_runtime.release.revision import ONE_OFF, containers_of, named
 from ops.errors import OperatorError
-from ops.functions import resources
+from ops.functions import actor, resources
 from ops.releases.follow import LogReader
-from ops.releases.place import Place, who
+from ops.releases.place import Place
 
 _EVERY_SECONDS = 1.0
 _START_SECONDS = 300.0
@@ -102,7 +102,7 @@ def _started(place: Place, *, command: Sequence[str] | None = None, entered: boo
         enableExecuteCommand=entered,
         startedBy="infra",
         # Who it was, for CloudTrail's readers and for the bill.
-        tags=[{"key": "by", "value": _tag(who(place.clients))}],
+        tags=[{"key": "by", "value": _tag(actor() or place.clients.client("sts").get_caller_identity()["Arn"])}],
         overrides={"containerOverrides": [{"name": ONE_OFF, "command": list(command)}]} if command else {},
     )
     if failures := answered["failures"]:

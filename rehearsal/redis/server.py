@@ -56,7 +56,7 @@ class Server:
             configuration.write_text("\n".join(self._configuration()) + "\n")
         with (self.directory / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [binary, configuration, *(["--sentinel"] if self.sentinel else [])],
+                [binary, configuration.name, *(["--sentinel"] if self.sentinel else [])],
                 cwd=self.directory,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -83,9 +83,10 @@ class Server:
             lines += ["port 0", f"tls-port {self.port}", "tls-auth-clients no", "tls-replication yes"]
             lines += [] if self.sentinel else ["tls-cluster yes"]
             lines += [
-                f"tls-cert-file {files.chain}",
-                f"tls-key-file {files.key}",
-                f"tls-ca-cert-file {files.authority}",
+                # By name, as it runs in its folder: the path may have anything in it.
+                f"tls-cert-file {files.chain.name}",
+                f"tls-key-file {files.key.name}",
+                f"tls-ca-cert-file {files.authority.name}",
             ]
         if self.password is not None:
             lines += [f"requirepass {self.password}", *([] if self.sentinel else [f"masterauth {self.password}"])]

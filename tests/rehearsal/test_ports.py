@@ -61,7 +61,7 @@ def test_the_search_for_a_port_that_is_taken_everywhere_ends_and_names_it(taken_
 
 def test_an_address_that_the_machine_lacks_is_named() -> None:
     """On macOS, every one but 127.0.0.1; here, one of a network reserved for documentation."""
-    with pytest.raises(NothingFree, match=r"no address 192.0.2.1"):
+    with pytest.raises(NothingFree, match=r"no address 192\.0\.2\.1"):
         free_port("192.0.2.1")
 
 

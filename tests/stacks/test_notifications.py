@@ -1,5 +1,6 @@
 """Messages arrive: topic and key let each publisher of each template through, and no stranger."""
 
+import json
 from typing import Any
 
 import pytest
@@ -47,3 +48,13 @@ def test_the_four_kinds_of_publishers_are_there(templates: Templates) -> None:
     """The test above would say nothing of a publisher that it does not find."""
     found = {service for _, service, _ in environment(templates, "production").publishers()}
     assert found == set(SERVICES.values())
+
+
+@pytest.mark.parametrize("name", available())
+def test_costs_are_found_by_the_tag_of_the_stacks(name: str, templates: Templates) -> None:
+    """Cost Anomaly takes the plain key (CreateAnomalyMonitor), Budgets `user:` before it."""
+    resources = {each["Type"]: each["Properties"] for each in templates[f"{name}/Observability"]["Resources"].values()}
+    monitored = json.loads(resources["AWS::CE::AnomalyMonitor"]["MonitorSpecification"])
+    assert monitored == {"Tags": {"Key": "environment", "Values": [name]}}
+    filters = resources["AWS::Budgets::Budget"]["Budget"]["CostFilters"]
+    assert filters == {"TagKeyValue": [f"user:environment${name}"]}

@@ -610,19 +610,18 @@ def test_topics_of_alarms_are_encrypted_with_a_key_of_their_own(templates: Templ
 
 
 def test_each_severity_has_its_ways_to_people(templates: Templates) -> None:
-    """As environments/production.toml says; a URL that may page is in no template."""
+    """As environments/production.toml says; the key that may page is in no template."""
     alarms_ = load(["production"])["production"].alarms
     ways: dict[str, list[str]] = {}
     for _, subscription in of_type(templates, "AWS::SNS::Subscription", name="production/Platform"):
         properties = subscription["Properties"]
         (severity,) = re.findall("Critical|Warning|Info", properties["TopicArn"]["Ref"])
         ways.setdefault(severity.lower(), []).append(properties["Protocol"])
-        if properties["Protocol"] == "https":
-            assert properties["Endpoint"].startswith("{{resolve:secretsmanager:daadaar/pagerduty-url:")
     assert {severity: sorted(found) for severity, found in ways.items()} == {
-        "critical": ["email", "https"],
+        "critical": ["email", "lambda"],
         "warning": ["email"],
     }
+    assert "{{resolve:secretsmanager:daadaar/pagerduty" not in json.dumps(templates["production/Platform"])
     channels = {}
     for _, slack in of_type(templates, "AWS::Chatbot::SlackChannelConfiguration", name="production/Platform"):
         properties = slack["Properties"]

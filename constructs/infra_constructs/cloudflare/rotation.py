@@ -51,13 +51,5 @@ class UserAgentRotation(Construct):
             iam.PolicyStatement(actions=["secretsmanager:GetRandomPassword"], resources=["*"])
         )
         acknowledge(self.handler.policy, allows_on("*"), reason="A random password belongs to nothing yet.")
-        schedule = secretsmanager.RotationSchedule(
-            self,
-            "Monthly",
-            secret=user_agent,
-            rotation_lambda=self.handler.function,
-            automatically_after=cdk.Duration.days(30),
-            # At a deployment nothing is settled yet; a month later it is.
-            rotate_immediately_on_update=False,
-        )
+        schedule = self.handler.rotate(user_agent, self, "Monthly", every=cdk.Duration.days(30))
         schedule.node.add_dependency(rule)

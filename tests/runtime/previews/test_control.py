@@ -85,12 +85,17 @@ class Ecr:
 
 
 class DatabaseLog:
-    """Of one error each of two logins."""
+    """Of one error each of two logins; the first page is empty, as CloudWatch's may be."""
 
-    def filter_log_events(self, **request: Any) -> dict[str, Any]:
+    def get_paginator(self, operation: str) -> "DatabaseLog":
+        assert operation == "filter_log_events"
+        return self
+
+    def paginate(self, **request: Any) -> list[dict[str, Any]]:
         assert request["logGroupName"] == "log"
         logins = ("preview_1_owner", "app_owner_a")
-        return {"events": [{"message": f"2026:10.0.0.1:{login}@x:[1]:ERROR:  of {login}"} for login in logins]}
+        told = [{"message": f"2026:10.0.0.1:{login}@x:[1]:ERROR:  of {login}"} for login in logins]
+        return [{"events": []}, {"events": told}]
 
 
 class Aws:
