@@ -16,6 +16,7 @@ from config.model import Environment
 from ops import doctor, drift, review
 from ops.account import explained, session_of
 from ops.edge import commands
+from ops.edge.zone import open_edge
 from ops.egress import commands as egress_commands
 from ops.egress.model import Traffic
 from ops.errors import InputError, OperatorError
@@ -25,6 +26,7 @@ from ops.redis import commands as redis_commands
 from ops.releases import commands as releases_
 from ops.releases import one_off
 from ops.releases.place import Place
+from ops.verify import commands as verification
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 edge = typer.Typer(
@@ -155,6 +157,25 @@ def doctor_(
     with _explained(environment, found):
         session, others = session_of(environment, found), neighbours(environment)
         doctor.doctor(environment, found, session, Console(), others=others, fix=fix, as_json=as_json)
+
+
+@app.command(name="verify")
+def verify_(
+    environment: Name,
+    live: Annotated[bool, typer.Option("--live", help="Try them now, in the deployed environment.")] = False,
+    only: Annotated[list[str] | None, typer.Option(help="One check by its name; may be repeated.")] = None,
+    into: Annotated[Path, typer.Option(help="Folder of the file with the vendors' answers.")] = Path("evidence"),
+) -> None:
+    """The assumptions about AWS and Cloudflare that would cost most if they were wrong. Exit code 3 if one is.
+
+    Without --live, only lists them. With it, takes up to an hour, makes what it needs, and deletes that again.
+    """
+    found, checks = _environment(environment), verification.chosen(only or [])
+    if not live:
+        verification.explain(Console())
+        return
+    with _explained(environment, found):
+        verification.verify(open_edge(environment, found), Console(), checks=checks, into=into)
 
 
 PreviewName = Annotated[

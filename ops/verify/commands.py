@@ -13,7 +13,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.table import Table
 
-from infra_runtime.vendor_api import VendorError
+from infra_runtime.cloudflare import zone as zones
+from infra_runtime.vendor_api import Clock, VendorError
 from ops.edge.zone import EdgeOf
 from ops.errors import SOMETHING, InputError, OperatorError
 from ops.verify.checks import CHECKS, Check
@@ -51,7 +52,13 @@ def explain(console: Console) -> None:
 
 
 def verify(
-    edge: EdgeOf, console: Console, *, checks: Sequence[Check], into: Path, visitor: Visitor | None = None
+    edge: EdgeOf,
+    console: Console,
+    *,
+    checks: Sequence[Check],
+    into: Path,
+    visitor: Visitor | None = None,
+    clock: Clock | None = None,
 ) -> list[Outcome]:
     """Writes `into`/DATE-ENVIRONMENT.json. Raises `typer.Exit` with 3 when anything was refuted."""
     began, outcomes = datetime.now(UTC), []
@@ -61,7 +68,7 @@ def verify(
     records = []
     for check in checks:
         recording.answers = []
-        outcome = _tried(check, edge, visitor or Internet(recording))
+        outcome = _tried(check, edge, visitor or Internet(recording), clock or Clock())
         outcomes.append(outcome)
         records.append(
             {"check": check.name, "verdict": outcome.verdict, "seen": outcome.seen, "answers": recording.answers}
@@ -81,17 +88,15 @@ def verify(
 
 def _ids(edge: EdgeOf) -> tuple[str, ...]:
     """Of the zone and of its account."""
-    from infra_runtime.cloudflare import zone as zones  # noqa: PLC0415
-
     zone = zones.find(edge.api, edge.environment.domains.zone)
     return zone.id, zone.account
 
 
-def _tried(check: Check, edge: EdgeOf, visitor: Visitor) -> Outcome:
+def _tried(check: Check, edge: EdgeOf, visitor: Visitor, clock: Clock) -> Outcome:
     """A vendor that refuses or does not answer refutes, too: the check was to show that it does."""
     try:
         with ExitStack() as cleanup:
-            live = Live(edge.name, edge.environment, edge.session, edge, visitor, identity(), cleanup)
+            live = Live(edge.name, edge.environment, edge.session, edge, visitor, identity(), cleanup, clock)
             return Outcome(check.name, "held", check.try_it(live))
     except NotHere as reason:
         return Outcome(check.name, "not here", str(reason))

@@ -59,7 +59,7 @@ def is_used(account: Account) -> str:
 
 def outage(account: Account) -> str:
     """The server is stopped in its tracks; the probe says so, and why, and sees it come back."""
-    with _stopped(_target(account)):
+    with stopped(account):
         report = _look(account)
     require(report["level"] == "critical", f"level {report['level']} while Redis was stopped")
     after = _look(account)
@@ -105,9 +105,9 @@ def _look(account: Account) -> dict[str, Any]:
 
 
 @contextmanager
-def _stopped(target: Target) -> Iterator[None]:
-    """Every server of the target that runs on this machine."""
-    ours = {(node.host, str(node.port)) for node in target.nodes}
+def stopped(account: Account) -> Iterator[None]:
+    """Every server that serves the account's API and runs on this machine."""
+    ours = {(node.host, str(node.port)) for node in _target(account).nodes}
     frozen = []
     # Below this process only: somebody else's redis-server is not to be looked at.
     for process in psutil.Process().children(recursive=True):

@@ -1,0 +1,97 @@
+"""Anybody on the internet, before the rehearsed names: Cloudflare, S3 and the load balancer's port."""
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import httpx
+
+from rehearsal.account import Account
+from rehearsal.cloudflare import worker
+
+# Of a network reserved for documentation: nobody's rules name it.
+_ADDRESS = "203.0.113.7"
+# What Cloudflare says when the origin does not accept the connection.
+_ORIGIN_IS_DOWN = 521
+
+
+@dataclass
+class Visitor:
+    """Cloud Connector and Workers are carried out as declared in the simulated zone."""
+
+    account: Account
+    cached: set[str] = field(default_factory=set)
+
+    def get(self, url: str) -> httpx.Response:
+        parts, environment = urlsplit(url), self.account.environment
+        if parts.netloc.endswith(".amazonaws.com"):
+            return httpx.get(f"{self.account.emulator.url}{parts.path}", headers={"Host": parts.netloc})
+        if parts.netloc == environment.domains.media:
+            return self._media(parts.netloc, parts.path)
+        where = json.loads(self.account.emulator.balancer.read_text())
+        try:
+            return httpx.get(
+                f"http://{where['address']}:{where['production']}{parts.path}", headers={"Host": parts.netloc}
+            )
+        except httpx.ConnectError:
+            return httpx.Response(_ORIGIN_IS_DOWN)
+
+    def connects(self, host: str, port: int) -> bool:
+        """As the load balancer's security groups say."""
+        elb, ec2 = self.account.client("elbv2"), self.account.client("ec2")
+        (balancer,) = [each for each in elb.describe_load_balancers()["LoadBalancers"] if each["DNSName"] == host]
+        groups = ec2.describe_security_groups(GroupIds=balancer["SecurityGroups"])["SecurityGroups"]
+        return any(
+            rule.get("FromPort", 0) <= port <= rule.get("ToPort", 65535) and self._names_us(rule)
+            for group in groups
+            for rule in group["IpPermissions"]
+        )
+
+    def _names_us(self, rule: Mapping[str, Any]) -> bool:
+        ranges = [each["CidrIp"] for each in rule.get("IpRanges", [])]
+        for each in rule.get("PrefixListIds", []):
+            entries = self.account.client("ec2").get_managed_prefix_list_entries(PrefixListId=each["PrefixListId"])
+            ranges += [entry["Cidr"] for entry in entries["Entries"]]
+        return any(ip_address(_ADDRESS) in ip_network(each) for each in ranges)
+
+    def _media(self, host: str, path: str) -> httpx.Response:
+        pattern = f"{host}/*"
+        route = next((each for each in self.account.zone.routes.values() if each["pattern"] == pattern), None)
+        answer = self._by_connector(host, path) if route is None else self._by_worker(route["script"], path)
+        if answer.status_code == 200:
+            state = "HIT" if path in self.cached else "MISS"
+            self.cached.add(path)
+            answer.headers["cf-cache-status"] = state
+        return answer
+
+    def _by_worker(self, name: str, path: str) -> httpx.Response:
+        script = self.account.cloudflare.world.scripts[name]
+        bindings = {each["name"]: each["text"] for each in script["bindings"]}
+        with tempfile.TemporaryDirectory() as folder:
+            module = Path(folder) / "worker.mjs"
+            module.write_text(script["source"])
+            upstreams = {f"https://{bindings['BUCKET_HOST']}": self.account.emulator.url}
+            with worker.running(module, env=bindings, upstreams=upstreams) as url:
+                return httpx.get(f"{url}{path}")
+
+    def _by_connector(self, host: str, path: str) -> httpx.Response:
+        """The bucket's policy, with the user agent that the zone sets and an address of Cloudflare's."""
+        rules = self.account.zone.rulesets.get("http_request_late_transform", {"rules": []})["rules"]
+        sent = [
+            each["action_parameters"]["headers"]["User-Agent"]["value"] for each in rules if host in each["expression"]
+        ]
+        s3, bucket = self.account.client("s3"), self.account.environment.media.bucket
+        policy = json.loads(s3.get_bucket_policy(Bucket=bucket)["Policy"])
+        address = ip_address(self.account.cloudflare.world.ipv4[0].partition("/")[0])
+        for statement in [each for each in policy["Statement"] if each["Effect"] == "Allow"]:
+            agents = statement["Condition"]["StringEquals"]["aws:UserAgent"]
+            known = any(address in ip_network(each) for each in statement["Condition"]["IpAddress"]["aws:SourceIp"])
+            if known and set(sent) & set(agents if isinstance(agents, list) else [agents]):
+                body = s3.get_object(Bucket=bucket, Key=unquote(path).removeprefix("/"))["Body"].read()
+                return httpx.Response(200, content=body)
+        return httpx.Response(403)

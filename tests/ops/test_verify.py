@@ -1,0 +1,219 @@
+"""`infra verify --live` in a deployed environment: every check holds; a vendor who answers otherwise refutes it."""
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from rich.console import Console
+
+from infra_runtime.vendor_api import Clock
+from ops.edge.zone import open_edge
+from ops.errors import InputError
+from ops.verify.checks import CHECKS
+from ops.verify.commands import Outcome, chosen, verify
+from ops.verify.live import Live
+from rehearsal.account import TOKEN, Account
+from rehearsal.cloudflare import dns
+from rehearsal.cloudflare.foreign import inventory
+from rehearsal.promises.redis import stopped
+from rehearsal.visitor import Visitor
+
+NAMES = [each.name for each in CHECKS]
+Verify = Callable[..., list[Outcome]]
+
+
+class Hurried:
+    """Ten minutes pass in a tenth of a second: what has not come by then does not come."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def sleep(self, seconds: float) -> None:
+        self.seconds += seconds * 100
+
+
+@pytest.fixture
+def into(tmp_path: Path) -> Path:
+    return tmp_path / "evidence"
+
+
+@pytest.fixture
+def run(production: Account, into: Path, monkeypatch: pytest.MonkeyPatch) -> Verify:
+    variables = {"AWS_ENDPOINT_URL": production.cdk.endpoint or "", "CLOUDFLARE_BASE_URL": production.cloudflare_url}
+    for name, value in (production.cdk.credentials | variables).items():
+        monkeypatch.setenv(name, value)
+
+    def verified(*only: str, clock: Clock | None = None) -> list[Outcome]:
+        edge = open_edge("production", production.environment)
+        told = Console(file=io.StringIO())
+        try:
+            return verify(edge, told, checks=chosen(only), into=into, visitor=Visitor(production), clock=clock)
+        finally:
+            edge.api.http.event_hooks["response"].clear()
+
+    return verified
+
+
+def test_everything_holds_and_nothing_is_left(production: Account, run: Verify, into: Path) -> None:
+    before = inventory(production.cloudflare.world), _made_by_checks(production)
+    outcomes = {each.check: each for each in run()}
+    assert list(outcomes) == NAMES
+    assert {each.check: each.seen for each in outcomes.values() if each.verdict == "refuted"} == {}
+    assert (inventory(production.cloudflare.world), _made_by_checks(production)) == before
+    (file,) = into.iterdir()
+    document = json.loads(file.read_text())
+    assert [each["check"] for each in document["checks"]] == NAMES
+    assert all(each["answers"] for each in document["checks"])
+    for private in (TOKEN, production.environment.aws.account, production.environment.domains.zone):
+        assert private not in file.read_text()
+
+
+def _made_by_checks(account: Account) -> dict[str, list[str]]:
+    queues = account.client("sqs").list_queues().get("QueueUrls", [])
+    rules = [each["Name"] for each in account.client("events").list_rules()["Rules"] if "verify" in each["Name"]]
+    alarms = account.client("cloudwatch").describe_alarms(AlarmNamePrefix="verify")["MetricAlarms"]
+    return {"queues": queues, "rules": rules, "alarms": [each["AlarmName"] for each in alarms]}
+
+
+# -- Vendors who are otherwise
+
+
+@contextmanager
+def another_user_agent(account: Account, _: pytest.MonkeyPatch) -> Iterator[None]:
+    (rule,) = [
+        each
+        for each in account.zone.rulesets["http_request_late_transform"]["rules"]
+        if each["ref"] == "production.media-user-agent"
+    ]
+    header = rule["action_parameters"]["headers"]["User-Agent"]
+    before, header["value"] = header["value"], "what Cloud Connector sends instead"
+    yield
+    header["value"] = before
+
+
+@contextmanager
+def an_open_balancer(account: Account, _: pytest.MonkeyPatch) -> Iterator[None]:
+    balancer = account.client("elbv2").describe_load_balancers()["LoadBalancers"][0]
+    rule = {"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
+    where = {"GroupId": balancer["SecurityGroups"][0], "IpPermissions": [rule]}
+    account.client("ec2").authorize_security_group_ingress(**where)
+    yield
+    account.client("ec2").revoke_security_group_ingress(**where)
+
+
+@contextmanager
+def names_as_they_were_written(_: Account, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as patched:
+        patched.setattr(dns, "_host", str)
+        yield
+
+
+@contextmanager
+def a_value_of_its_own(account: Account, _: pytest.MonkeyPatch) -> Iterator[None]:
+    rule = account.zone.rulesets["http_request_cache_settings"]["rules"][0]
+    before, rule["expression"] = rule["expression"], "true"
+    yield
+    rule["expression"] = before
+
+
+@contextmanager
+def a_token_that_does_not_reach(account: Account, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    own = account.cloudflare.answer
+
+    def answer(call: Any) -> Any:
+        if call.method == "GET" and call.path.endswith("/bot_management"):
+            call = type(call)(call.method, call.path, call.query, call.body, "a token without it", call.files)
+        return own(call)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(account.cloudflare, "answer", answer)
+        yield
+
+
+@contextmanager
+def weights_of_the_template(account: Account, _: pytest.MonkeyPatch) -> Iterator[None]:
+    elb = account.client("elbv2")
+    arn = account.service("Api")["loadBalancers"][0]["advancedConfiguration"]["productionListenerRule"]
+    before = elb.describe_rules(RuleArns=[arn])["Rules"][0]["Actions"]
+    groups = before[0]["ForwardConfig"]["TargetGroups"]
+    swapped = [{**each, "Weight": 100 - each["Weight"]} for each in groups]
+    elb.modify_rule(RuleArn=arn, Actions=[{"Type": "forward", "ForwardConfig": {"TargetGroups": swapped}}])
+    yield
+    elb.modify_rule(RuleArn=arn, Actions=[{"Type": "forward", "ForwardConfig": {"TargetGroups": groups}}])
+
+
+@contextmanager
+def no_redis(account: Account, _: pytest.MonkeyPatch) -> Iterator[None]:
+    with stopped(account):
+        yield
+
+
+def answering(service: str, operation: str, change: Callable[[Any], Any]) -> Any:
+    """A service that answers one operation otherwise. `change` is given the request and asks the service itself."""
+
+    class Otherwise:
+        def __init__(self, client: Any) -> None:
+            self._client = client
+
+        def __getattr__(self, name: str) -> Any:
+            own = getattr(self._client, name)
+            return (lambda **request: change(lambda: own(**request))) if name == operation else own
+
+    @contextmanager
+    def otherwise(_: Account, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        own = Live.client
+        with monkeypatch.context() as patched:
+            patched.setattr(
+                Live,
+                "client",
+                lambda live, name: Otherwise(own(live, name)) if name == service else own(live, name),
+            )
+            yield
+
+    return otherwise
+
+
+OTHERWISE = {
+    "media-origin": (another_user_agent, "answers 403"),
+    "origin-closed": (an_open_balancer, "accepts a connection"),
+    "host-names": (names_as_they_were_written, "is kept as"),
+    "declarations": (a_value_of_its_own, "a second deployment would write"),
+    "token": (a_token_that_does_not_reach, "bot_management"),
+    "weights": (weights_of_the_template, "has targets"),
+    "revision": (
+        answering("ecs", "describe_service_revisions", lambda _: {"serviceRevisions": [{"taskDefinition": "t"}]}),
+        "no networkConfiguration",
+    ),
+    "events": (answering("events", "put_events", lambda _: {}), "EventBridge's event"),
+    "alarms": (answering("cloudwatch", "set_alarm_state", lambda _: {}), "CloudWatch's alarm"),
+    "redis": (no_redis, "the probe in the VPC says critical"),
+    "rotation": (answering("secretsmanager", "rotate_secret", lambda _: {}), "the rotation: not within"),
+}
+
+
+def test_every_check_has_a_vendor_who_refutes_it() -> None:
+    assert set(OTHERWISE) == set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_vendor_who_is_otherwise_is_found_out(
+    name: str, production: Account, run: Verify, into: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vendor, seen = OTHERWISE[name]
+    hurried = Hurried()
+    with vendor(production, monkeypatch), pytest.raises(typer.Exit):
+        run(name, clock=Clock(lambda: hurried.seconds, hurried.sleep))
+    (file,) = into.iterdir()
+    (record,) = json.loads(file.read_text())["checks"]
+    assert record["verdict"] == "refuted"
+    assert seen in record["seen"]
+
+
+def test_an_unknown_check_is_refused_by_name() -> None:
+    with pytest.raises(InputError, match="--only 'x': expected one of media-origin"):
+        chosen(["x"])
