@@ -9,6 +9,7 @@ from rich.console import Console
 
 from infra_runtime.database.names import OWNER
 from infra_runtime.release.ledger import Release
+from infra_runtime.release.log_text import plain
 from infra_runtime.release.migrate import task_of
 from infra_runtime.release.preflight import stack_of
 from infra_runtime.release.refusals import log_group, refusals
@@ -161,4 +162,4 @@ class LogReader:
         except self._logs.exceptions.ResourceNotFoundException:
             return
         self._token = found["nextForwardToken"]
-        yield from (each["message"].rstrip() for each in found["events"] if each["message"].strip())
+        yield from filter(None, (plain(each["message"]) for each in found["events"]))

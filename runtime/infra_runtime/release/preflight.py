@@ -8,9 +8,6 @@ from typing import Any, Literal
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 UNDER_WAY = ["PENDING", "IN_PROGRESS", "STOP_REQUESTED", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS"]
 
-ENDS = ("UPDATE_COMPLETE", "UPDATE_FAILED", "UPDATE_ROLLBACK_COMPLETE", "UPDATE_ROLLBACK_FAILED")
-"""Statuses of a stack whose update is over."""
-
 
 @dataclass(frozen=True)
 class Service:
