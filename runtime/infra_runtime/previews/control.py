@@ -265,7 +265,7 @@ class Control:
         if status == "UPDATE_COMPLETE":
             self._finish(release, "succeeded", None)
         else:
-            self._finish(release, "failed", why_it_went_back(self.clients, slot.stack) or status)
+            self._finish(release, "failed", why_it_went_back(self.clients, slot.stack, since=began) or status)
         return self.ledger.find(name, release.id)
 
     # -- how

@@ -159,7 +159,8 @@ class Control:
             return f"migration: {'; '.join(words)}"
         if release.complaints:
             return "; ".join(release.complaints)
-        return why_it_went_back(self.clients, self.service.stack)
+        began = datetime.fromisoformat(release.began)
+        return why_it_went_back(self.clients, self.service.stack, since=began)
 
     def _refused_by_the_database(self, release: Release) -> list[str]:
         if self.database_log is None:

@@ -132,7 +132,7 @@ def aws() -> Aws:
 
 @pytest.fixture
 def control(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Control:
-    monkeypatch.setattr(control_module, "why_it_went_back", lambda clients, stack: "the migration failed")
+    monkeypatch.setattr(control_module, "why_it_went_back", lambda clients, stack, since: "the migration failed")
     dynamodb = Dynamo()
     slots = [Slot(number=number, stack=f"slot{number}", urls={"api": f"https://{number}"}) for number in (1, 2)]
     return Control(
