@@ -16,8 +16,8 @@ from constructs import Construct
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.function import RuntimeFunction, bootstrap_version_arn
 from infra_constructs.release.ledger import ReleaseLedger
-from infra_runtime.release.preflight import ENDS
 from infra_runtime.release.refusals import log_group
+from infra_runtime.release.stack_update import ENDS
 
 
 @dataclass(frozen=True, kw_only=True)
