@@ -7,7 +7,7 @@ import contextlib
 import json
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,7 +105,7 @@ class Drawn:
     def url(self, port: int) -> str:
         return f"redis://{self.user or ''}:{PASSWORD}@127.0.0.1:{port}/{self.database}"
 
-    def refuses(self, words: "list[bytes]") -> bytes | None:
+    def refuses(self, words: Sequence[bytes]) -> bytes | None:
         command = words[0].lower().decode()
         if self.lacks == "users" and command in ("auth", "hello", "acl") and len(words) != 2:
             return b"ERR wrong number of arguments for 'auth' command"
@@ -167,7 +167,7 @@ def _agree(drawn: Drawn, port: int, client: Client) -> None:
     wanted = not drawn.reasons
     found = _seen(drawn.url(port), drawn.prefix, wanted=wanted)
     assert found.usable is wanted, f"the probe says {found.reason}, wrong is {drawn.reasons}"
-    assert found.reason in (drawn.reasons or {None})
+    assert found.reason is None if wanted else found.reason in drawn.reasons
     variables = {"REDIS_KEY_PREFIX": drawn.prefix} if drawn.prefix else {}
     seconds = 20 if wanted else 0.5 + 12 * drawn.delay_ms / 1000
     assert client.can_use(drawn.url(port), seconds=seconds, **variables) is wanted, "the client says otherwise"

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 ROUND_SECONDS = 12.0
 HIGH_LATENCY_MS = 100.0
-# Beyond it, requests give up before Redis has answered (BUDGET in docs/redis-client.mjs, 250 ms, less some jitter).
+# Beyond it, requests give up before Redis has answered: MOST_BUDGET in docs/redis-client.mjs is 250, jitter included.
 USABLE_LATENCY_MS = 200.0
 _WARM_PINGS = 5
 _SLOTS = 16384
