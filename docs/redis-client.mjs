@@ -147,7 +147,7 @@ export function createClient(target, onLost) {
             failoverDetector: true,
           })
         : new Redis({ ...common, ...target.nodes[0] });
-  // ioredis would go on in database 0, with the keys of others.
+  // Or ioredis would go on in database 0, with the keys of others.
   client.on("error", (error) => error.command?.name === "select" && client.disconnect(true));
   return client;
 }
@@ -269,7 +269,10 @@ export function createRedis(env = process.env, { onFault = (error) => console.er
   let lastError;
   const lost = () => breaker.failed(lastError ?? new Error("no connection"));
   const client = createClient(readUrl(env), lost);
-  client.on("error", (error) => (lastError = error.lastNodeError ?? error));
+  client.on("error", (error) => {
+    const isCause = !error.message.startsWith("Stream isn't writeable"); // What follows a refused SELECT.
+    if (isCause) lastError = error.lastNodeError ?? error;
+  });
   client.on("node error", (error) => (lastError = error)); // Of a cluster.
   client.on("ready", () => (lastError = undefined));
 

@@ -149,6 +149,16 @@ def test_what_the_application_is_told_names_the_cause_and_no_secret(tmp_path: Pa
         }
 
 
+def test_a_refused_database_is_an_outage_and_never_database_0(tmp_path: Path) -> None:
+    server = Server(tmp_path / "server", password=PASSWORD, options=["databases 4"])
+    with running(server), service(f"redis://:{PASSWORD}@127.0.0.1:{server.port}/9") as port:
+        _until(lambda: bool(ask(port, "/reported")[1]["faults"]))
+        assert ask(port, "/reported")[1]["faults"][0]["message"] == "ERR DB index is out of range"
+        assert {ask(port, "/limited?key=a&limit=9")[1]["enforced"] for _ in range(50)} == {False}
+        assert ask(port, "/api/health/redis")[0] == 503
+        assert server.client().dbsize() == 0
+
+
 @pytest.mark.parametrize("seed", range(int(os.environ.get("REDIS_CALLERS", "3"))))
 def test_no_mistake_of_a_caller_leaves_a_key_or_harms_another(seed: int, tmp_path: Path) -> None:
     with stand(tmp_path) as found:
