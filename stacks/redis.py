@@ -68,6 +68,8 @@ class RedisStack(EnvironmentStack):
             name=name,
             # The service knows the one that serves.
             health_url=f"https://{self._environment.domains.api}/api/health/redis" if serves else None,
+            # As stacks/preview.py has it, with a lease that nobody gets.
+            preview_key_prefix="preview-probe:" if serves and self._environment.previews else None,
         )
         if instance.is_ours:
             # Exported as long as it is there, used or not: the API changes from one to another without a dead end.
