@@ -15,13 +15,14 @@ def main() -> None:
     # Read at import, so only now.
     from ministack import app
 
-    from rehearsal.emulator import faults, news, patience, types
+    from rehearsal.emulator import alarm_messages, faults, news, patience, types
     from rehearsal.emulator.resource_type import run_beside_the_loop
 
     types.install()
     faults.install()
     patience.install()
     news.install()
+    alarm_messages.install()
     run_beside_the_loop()
     sys.argv = sys.argv[:1]
     app.main()
