@@ -74,12 +74,11 @@ PROMISES: tuple[Promise | NotShown, ...] = (
     NotShown("Releases", "ECS keeps to the stages as they are documented", "deployments are carried out by a stand-in"),
     Promise("Alarms", "Alarms exist and point at topics", observability.alarms),
     Promise("Alarms", "Three severities, each with its own listeners", observability.subscribers),
-    Promise("Alarms", "Pages and their ends are shown by Slack and PagerDuty", observability.pages),
     Promise("Alarms", "Cloudflare's numbers arrive, each once", observability.numbers_of_the_edge),
     Promise("Alarms", "Our own checks are let past the bots' challenge", observability.checks),
     Promise("Alarms", "The age of the backups is known", observability.backups),
     NotShown("Alarms", "A user's page is measured", "the product's names lead nowhere here"),
-    NotShown("Alarms", "An e-mail arrives", "no e-mail leaves this machine"),
+    NotShown("Alarms", "An alarm reaches a person", "no e-mail leaves this machine"),
     Promise("Delivery", "GitHub deploys without a stored key", services.github_roles),
 )
 

@@ -1,24 +1,16 @@
 """Alarms, and the numbers that they and the dashboard are made of."""
 
-import json
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
 
 from config.plans import CUSTOM_WAF
 from infra_runtime.cloudflare.analytics import WINDOW, closed
 from infra_runtime.metrics import EDGE, Database, Traffic
 from ops import functions
 from rehearsal.account import Account
-from rehearsal.amazon_q import objection
 from rehearsal.promises.edge import rules
 from rehearsal.promises.found import require
-
-# From a message of a topic to the function's answer.
-_DELIVERY_SECONDS = 30
 
 
 def alarms(account: Account) -> str:
@@ -54,63 +46,6 @@ def subscribers(account: Account) -> str:
     wanted = [len(route.email) + (route.webhook_secret is not None) for route in routes]
     require(sorted(counts) == sorted(wanted), f"{counts}")
     return f"3 topics, encrypted, {sum(counts)} subscriptions"
-
-
-def pages(account: Account) -> str:
-    """The composite of each incident, set off and over: what its topic says, and what PagerDuty makes of it."""
-    alarms = account.environment.alarms
-    told = []
-    for composite in _composites(account):
-        (topic,) = composite["AlarmActions"]
-        with _subscribed(account, topic) as messages:
-            for state in ("ALARM", "OK"):
-                account.client("cloudwatch").set_alarm_state(
-                    AlarmName=composite["AlarmName"], StateValue=state, StateReason="rehearsed"
-                )
-        shown = [json.loads(each)["NewStateValue"] for each in messages if objection(each) is None]
-        require(shown == ["ALARM", "OK"], f"{composite['AlarmName']}: Slack shows {shown} of {messages}")
-        told.append(composite["AlarmArn"])
-    if alarms.critical.webhook_secret is None:
-        return f"{len(told)} composites and their ends, as Slack shows them; no webhook here"
-    latest = time.monotonic() + _DELIVERY_SECONDS
-    while not all(_is_resolved(account, each) for each in told) and time.monotonic() < latest:
-        time.sleep(0.2)
-    require(all(_is_resolved(account, each) for each in told), f"PagerDuty has {account.pagerduty.incidents}")
-    return f"{len(told)} composites and their ends, as Slack shows them and PagerDuty resolves them"
-
-
-def _composites(account: Account) -> list[Any]:
-    found = account.client("cloudwatch").describe_alarms(AlarmTypes=["CompositeAlarm"])["CompositeAlarms"]
-    mine = [each for each in found if each["AlarmActions"]]
-    require(mine, "no composite tells anybody")
-    return mine
-
-
-def _is_resolved(account: Account, key: str) -> bool:
-    incidents = account.pagerduty.incidents.get(key, [])
-    return bool(incidents) and incidents[-1].is_resolved
-
-
-@contextmanager
-def _subscribed(account: Account, topic: str) -> Iterator[list[str]]:
-    """What the topic says during the block, for two messages at most; filled at its end."""
-    sqs, sns = account.client("sqs"), account.client("sns")
-    queue = sqs.create_queue(QueueName=f"heard-{uuid4().hex}")["QueueUrl"]
-    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    publishes = {"Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage"}
-    policy = {"Version": "2012-10-17", "Statement": [{**publishes, "Resource": arn}]}
-    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": json.dumps(policy)})
-    subscription = sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)["SubscriptionArn"]
-    heard: list[str] = []
-    try:
-        yield heard
-        for _ in range(2):
-            for each in sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=5).get("Messages", []):
-                heard.append(json.loads(each["Body"])["Message"])
-                sqs.delete_message(QueueUrl=queue, ReceiptHandle=each["ReceiptHandle"])
-    finally:
-        sns.unsubscribe(SubscriptionArn=subscription)
-        sqs.delete_queue(QueueUrl=queue)
 
 
 def numbers_of_the_edge(account: Account) -> str:

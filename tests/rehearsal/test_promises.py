@@ -129,15 +129,6 @@ def _count_again(account: Account) -> None:
     )
 
 
-def _cut_off_the_webhook(account: Account) -> None:
-    sns = account.client("sns")
-    for topic in account.resources("Platform", "AWS::SNS::Topic"):
-        for each in sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]:
-            if each["Protocol"] == "lambda":
-                sns.unsubscribe(SubscriptionArn=each["SubscriptionArn"])
-    account.pagerduty.incidents.clear()
-
-
 SABOTAGE: list[tuple[Callable[[Account], None], str]] = [
     (_open_a_port, "Only Cloudflare can connect"),
     (_send_another_user_agent, "The media bucket answers our zone only"),
@@ -145,7 +136,6 @@ SABOTAGE: list[tuple[Callable[[Account], None], str]] = [
     (_shorten_backups, "Automated daily backups and point-in-time recovery"),
     (_lift_protection, "Not deleted by accident"),
     (_silence_an_alarm, "Alarms exist and point at topics"),
-    (_cut_off_the_webhook, "Pages and their ends are shown by Slack and PagerDuty"),
     (_spoil_the_url, "REDIS_URL reaches the tasks, as a secret"),
     (_release, "ECR with immutable tags and scans"),
     (_trust_everyone, "GitHub deploys without a stored key"),
