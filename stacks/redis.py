@@ -8,7 +8,6 @@ from constructs import Construct
 
 from config import Environment
 from config.model import RedisInstance as Settings
-from infra_constructs.alarms import Severity
 from infra_constructs.redis.elasticache import ElastiCache, ElastiCacheProps
 from infra_constructs.redis.events import ElastiCacheEvents
 from infra_constructs.redis.external import ExternalRedis
@@ -110,7 +109,7 @@ class RedisStack(EnvironmentStack):
                 name,
                 vpc=self._network.vpc,
                 key=self._data.key,
-                events=ElastiCacheEvents(self._of["Events"], name, to=self._platform.topics[Severity.INFO]).topic,
+                events=ElastiCacheEvents(self._of["Events"], name, topics=self._platform.topics).topic,
                 props=ElastiCacheProps(
                     engine=cache.engine,
                     node_type=cache.node,
