@@ -20,6 +20,7 @@ def main() -> None:
     from ministack import app
 
     from rehearsal.emulator import (
+        alarm_messages,
         authorization,
         faults,
         lists,
@@ -44,6 +45,7 @@ def main() -> None:
         authorization.install()
     lists.install()
     throttling.install()
+    alarm_messages.install()
     run_beside_the_loop()
     sys.argv = sys.argv[:1]
     app.main()

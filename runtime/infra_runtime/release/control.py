@@ -11,7 +11,7 @@ import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import boto3
@@ -22,7 +22,6 @@ from infra_runtime.database.names import OWNER
 from infra_runtime.metrics import RELEASES, Releases, emit
 from infra_runtime.release.ledger import Ledger, Outcome, Release, new_id
 from infra_runtime.release.preflight import (
-    ENDS,
     Kind,
     Preflight,
     Problem,
@@ -35,6 +34,7 @@ from infra_runtime.release.preflight import (
 from infra_runtime.release.refusals import refusals
 from infra_runtime.release.rollback import CannotGoBack, choose, lost_since
 from infra_runtime.release.sentry import sentry_from
+from infra_runtime.release.stack_update import ENDS, NEVER_BEGUN, end_of
 from infra_runtime.reporting import reported
 from infra_runtime.secret_values import deadline_of
 
@@ -43,11 +43,6 @@ logger.setLevel(logging.INFO)
 
 _LONGEST_NOTE = 1000
 _MOST_REFUSALS = 3
-_STACK = "AWS::CloudFormation::Stack"
-# An update shows its beginning within seconds; this function ends within a minute.
-_BEGINS_WITHIN = timedelta(minutes=5)
-_NEVER_BEGUN = "CloudFormation never began it"
-_CLOCKS_DIFFER = timedelta(minutes=1)
 _LOST = "repair it by a migration and release forward, or say --accept-schema when it does not matter"
 
 
@@ -135,13 +130,14 @@ class Control:
         newest = self.ledger.newest(self.service.name)
         if newest is None or newest.outcome != "running":
             return None
-        status = self._ended(newest)
+        began = datetime.fromisoformat(newest.began)
+        status = end_of(self.clients, self.service.stack, token=newest.id, began=began)
         if status is None:
             return None
         if status == "UPDATE_COMPLETE":
             is_first = self._end(newest, "succeeded", None)
         else:
-            reason = status if status == _NEVER_BEGUN else self._why(newest) or status
+            reason = status if status == NEVER_BEGUN else self._why(newest) or status
             is_first = self._end(newest, "failed", reason)
         return self.ledger.find(self.service.name, newest.id) if is_first else None
 
@@ -154,32 +150,6 @@ class Control:
         if detail.get("client-request-token") in (None, "", newest.id):
             raise NotYet(f"{newest.id}: {self.service.stack} does not show its end yet")
 
-    def _ended(self, release: Release) -> str | None:
-        """How the update of the stack that carries the release's id has ended; None while it goes on.
-
-        Only its beginning has to carry the id. Whatever ends it is the next end in the stack's events.
-        """
-        began, end = datetime.fromisoformat(release.began), None
-        events = self.clients.client("cloudformation").get_paginator("describe_stack_events")
-        for page in events.paginate(StackName=self.service.stack):
-            for event in page["StackEvents"]:  # newest first
-                if event["Timestamp"] < began - _CLOCKS_DIFFER:
-                    return self._never_begun(began)
-                if event["ResourceType"] != _STACK or event["LogicalResourceId"] != self.service.stack:
-                    continue
-                status = event["ResourceStatus"]
-                if status == "UPDATE_IN_PROGRESS":
-                    if event.get("ClientRequestToken") == release.id:
-                        return end
-                    end = None  # that was the end of another, later update
-                elif status in ENDS:
-                    end = status
-        return self._never_begun(began)
-
-    @staticmethod
-    def _never_begun(began: datetime) -> str | None:
-        return _NEVER_BEGUN if datetime.now(UTC) - began > _BEGINS_WITHIN else None
-
     def _why(self, release: Release) -> str | None:
         """What the next person needs to know, from whoever knows it best."""
         if release.stopped is not None:
@@ -189,7 +159,8 @@ class Control:
             return f"migration: {'; '.join(words)}"
         if release.complaints:
             return "; ".join(release.complaints)
-        return why_it_went_back(self.clients, self.service.stack)
+        began = datetime.fromisoformat(release.began)
+        return why_it_went_back(self.clients, self.service.stack, since=began)
 
     def _refused_by_the_database(self, release: Release) -> list[str]:
         if self.database_log is None:

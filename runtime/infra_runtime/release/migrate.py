@@ -15,6 +15,7 @@ from typing import Any
 
 from infra_runtime.aws import client
 from infra_runtime.release.ledger import Ledger
+from infra_runtime.release.log_text import plain
 from infra_runtime.release.revision import (
     MIGRATE,
     MIGRATION_LABEL,
@@ -133,7 +134,7 @@ class Migrate:
             events = self.logs.get_log_events(**log_of(container, task), startFromHead=False, limit=100)["events"]
         except self.logs.exceptions.ResourceNotFoundException:
             return []
-        return [str(each["message"]) for each in events]
+        return [plain(each["message"]) for each in events]
 
 
 def _told(lines: Sequence[str]) -> dict[str, Any]:

@@ -3,13 +3,11 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 UNDER_WAY = ["PENDING", "IN_PROGRESS", "STOP_REQUESTED", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS"]
-
-ENDS = ("UPDATE_COMPLETE", "UPDATE_FAILED", "UPDATE_ROLLBACK_COMPLETE", "UPDATE_ROLLBACK_FAILED")
-"""Statuses of a stack whose update is over."""
 
 
 @dataclass(frozen=True)
@@ -146,22 +144,32 @@ def services_of(clients: Any, stack: str) -> Iterator[Mapping[str, Any]]:
                 yield dict(found)
 
 
+def deployments(clients: Any, service: Mapping[str, Any], **filters: Any) -> Iterator[Mapping[str, Any]]:
+    """Of a service, all of them, in no order; `filters` are ListServiceDeployments', which boto3 does not paginate."""
+    ecs, page = clients.client("ecs"), dict(filters)
+    while True:
+        listed = ecs.list_service_deployments(cluster=service["clusterArn"], service=service["serviceArn"], **page)
+        yield from listed["serviceDeployments"]
+        if not (token := listed.get("nextToken")):
+            return
+        page["nextToken"] = token
+
+
 def under_way(clients: Any, service: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Deployments of a service that have not ended; ECS has one at a time."""
-    found: list[Mapping[str, Any]] = clients.client("ecs").list_service_deployments(
-        cluster=service["clusterArn"], service=service["serviceArn"], status=UNDER_WAY
-    )["serviceDeployments"]
-    return found
+    return list(deployments(clients, service, status=UNDER_WAY))
 
 
-def why_it_went_back(clients: Any, stack: str) -> str | None:
+def why_it_went_back(clients: Any, stack: str, *, since: datetime) -> str | None:
     """In ECS's own words, of the newest deployment in the stack that did."""
-    ecs, rolled = clients.client("ecs"), []
+    rolled: list[Mapping[str, Any]] = []
     for service in services_of(clients, stack):
-        listed = ecs.list_service_deployments(cluster=service["clusterArn"], service=service["serviceArn"])
-        arns = [each["serviceDeploymentArn"] for each in listed["serviceDeployments"]][:10]
-        told = ecs.describe_service_deployments(serviceDeploymentArns=arns)["serviceDeployments"] if arns else []
-        rolled += [each for each in told if each["status"].startswith(("ROLLBACK", "STOPPED"))]
+        arns = [each["serviceDeploymentArn"] for each in deployments(clients, service, createdAt={"after": since})]
+        ecs = clients.client("ecs")
+        # DescribeServiceDeployments takes twenty.
+        for at in range(0, len(arns), 20):
+            told = ecs.describe_service_deployments(serviceDeploymentArns=arns[at : at + 20])["serviceDeployments"]
+            rolled += [each for each in told if each["status"].startswith(("ROLLBACK", "STOPPED"))]
     newest = max(rolled, key=lambda each: each["createdAt"], default=None)
     if newest is None:
         return None
