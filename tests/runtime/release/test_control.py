@@ -210,6 +210,19 @@ def test_two_at_once_are_one(control: Control, aws: Aws) -> None:
     assert len(aws.cloudformation.updates) == 1
 
 
+def test_two_at_the_same_moment_do_not_share_the_parameter(
+    control: Control, aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither has seen the other before both were in the ledger."""
+    first = start(control)["id"]
+    monkeypatch.setattr(Control, "_busy", lambda self: [])
+    assert f"{first} by somebody is under way" in told(start(control, OLDER, who="somebody else"))
+    assert (aws.ssm.value, len(aws.cloudformation.updates)) == (IMAGE, 1)
+    aws.cloudformation.end("UPDATE_COMPLETE")
+    control.settle()
+    assert {each.id: each.outcome for each in control.ledger.releases("api")}[first] == "succeeded"
+
+
 def test_postgresqls_own_words_are_the_reason_of_a_failed_migration(control: Control, aws: Aws) -> None:
     start(control)
     control.ledger.note("api", "migration", {"exit": 1, "reason": "Essential container in task exited"})
