@@ -223,8 +223,11 @@ class Control:
         if event.get("release") is not None:
             what = f"{arn} is {deployment['status']}"
             return self._answer([Problem("deployment", what, "without RELEASE, infra rollback ENV ends it")])
-        if deployment["status"] not in ("PENDING", "IN_PROGRESS"):
-            return self._answer([Problem("deployment", f"{arn} is {deployment['status']}", "it is going back already")])
+        stack = stack_of(self.clients, self.service.stack)["StackStatus"]
+        # CloudFormation may deploy once more, to go back itself.
+        if deployment["status"] not in ("PENDING", "IN_PROGRESS") or "ROLLBACK_IN_PROGRESS" in stack:
+            what = f"{arn} is {deployment['status']}, {self.service.stack} is {stack}"
+            return self._answer([Problem("deployment", what, "it is going back already")])
         if release is not None and release.kind == "rollback":
             # Whoever asks twice wants to go back, and not to what they came from.
             return self._answer(self._busy())
@@ -234,6 +237,8 @@ class Control:
         try:
             self.clients.client("ecs").stop_service_deployment(serviceDeploymentArn=arn, stopType="ROLLBACK")
         except ClientError as error:
+            if release is not None:
+                self.ledger.stop(release, None)
             return self._answer([Problem("deployment", str(error), "infra status ENV")])
         logger.info("%s: %s stopped by %s%s", self.service.name, arn, event["who"], note)
         return self._answer([], stopped=arn, id=release.id if release else None)

@@ -76,8 +76,8 @@ class Ledger:
             return False
         return True
 
-    def stop(self, release: Release, reason: str) -> None:
-        """Before it is: what sees the end has to know why."""
+    def stop(self, release: Release, reason: str | None) -> None:
+        """To be called before it is stopped: what records the end has to know why. None takes it back."""
         self.dynamodb.update_item(
             TableName=self.table,
             Key={"service": {"S": release.service}, "id": {"S": release.id}},

@@ -296,6 +296,9 @@ def test_asked_twice_it_does_not_go_back_to_what_it_came_from(control: Control, 
     assert "under way" in told(rollback(control))
     aws.under_way[0]["status"] = "ROLLBACK_IN_PROGRESS"
     assert "is ROLLBACK_IN_PROGRESS" in told(rollback(control))
+    aws.under_way[0]["status"] = "IN_PROGRESS"
+    aws.cloudformation.status = "UPDATE_ROLLBACK_IN_PROGRESS"
+    assert "is UPDATE_ROLLBACK_IN_PROGRESS" in told(rollback(control))
     assert aws.stopped == []
 
 
@@ -311,6 +314,7 @@ def test_what_is_over_cannot_be_stopped(control: Control, aws: Aws) -> None:
     assert "is under way" in told(rollback(control)), "ECS has not begun yet"
     aws.under_way, aws.is_over = [{"serviceDeploymentArn": DEPLOYMENT, "status": "IN_PROGRESS"}], True
     assert "it is over" in told(rollback(control))
+    assert newest(control).stopped is None
     aws.cloudformation.end("UPDATE_COMPLETE")
     control.settle()
     assert newest(control).outcome == "succeeded"
