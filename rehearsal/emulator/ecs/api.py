@@ -16,6 +16,7 @@ _SUMMARY = (
 )  # fmt: skip
 _STOPPABLE = ("PENDING", "IN_PROGRESS", "STOP_REQUESTED", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS")
 _own_describe_images = ecr._describe_images
+_own_list_tasks = ecs._list_tasks
 _own_update_service = ecs._update_service
 _own_task_failed = ecs._record_service_task_failure
 _own_sync_targets = ecs._sync_service_targets
@@ -72,6 +73,14 @@ def _stop_deployment(request: Mapping[str, Any]) -> Any:
 def _refused(kind: str, message: str) -> Any:
     body = json.dumps({"__type": kind, "message": message}).encode()
     return 400, {"Content-Type": "application/x-amz-json-1.1"}, body
+
+
+def _tasks_listed(request: Mapping[str, Any]) -> Any:
+    """Amazon ECS API Reference, ListTasks: `startedBy` must be the only filter. Assumed: that it is held to that."""
+    filters = {"containerInstance", "desiredStatus", "family", "launchType", "serviceName"} & set(request)
+    if "startedBy" in request and filters:
+        return _refused("InvalidParameterException", f"startedBy must be the only filter; {sorted(filters)} was given.")
+    return _own_list_tasks(request)
 
 
 def _stop_task(request: Mapping[str, Any]) -> Any:
@@ -132,6 +141,7 @@ def install() -> None:
         "ListServiceDeployments": _listed,
         "DescribeServiceRevisions": _revisions,
         "StopServiceDeployment": _stop_deployment,
+        "ListTasks": _tasks_listed,
         "RunTask": task.run,
         "StopTask": _stop_task,
         "UpdateService": _update_service,
