@@ -103,9 +103,10 @@ def rules_by_phase(environment: Environment) -> dict[str, int]:
     """How many rules of an environment stand in each phase of its zone."""
     plan = PLANS[environment.cloudflare.plan]
     owns_zone = environment.cloudflare.zone is not None
+    of_connector = 1 if environment.media.origin == "connector" else 0
     return {
-        CACHE: 1,
-        LATE_TRANSFORM: 1,
+        CACHE: of_connector,
+        LATE_TRANSFORM: of_connector,
         CUSTOM_WAF: 4 if plan.super_bot_fight_mode else 2,
         RATE_LIMIT: len(environment.cloudflare.rate_limits),
         MANAGED_WAF: 2 if owns_zone and plan.managed_waf else 0,

@@ -88,10 +88,18 @@ def rollback(
 
 
 @app.command()
-def status(environment: Name, service: Service = "api", as_json: AsJson = False) -> None:
+def status(
+    environment: Name,
+    service: Service = "api",
+    as_json: AsJson = False,
+    follow: Annotated[bool, typer.Option("--follow", help="The release that is under way, until it is over.")] = False,
+) -> None:
     """What runs, and whether anything moves or rings."""
     with _place(environment, service) as place:
-        releases_.status(place, Console(), as_json=as_json)
+        if follow:
+            releases_.follow(place, Console())
+        else:
+            releases_.status(place, Console(), as_json=as_json)
 
 
 @app.command(name="review")

@@ -1,25 +1,24 @@
 """`make rehearse`: the whole production on this machine, with no account and no network."""
 
-import os
-import signal
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
-
-# jsii and the CLI would otherwise print about the age of Node 20 in every process.
-os.environ.setdefault("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", "20")
 
 import typer
 from rich.console import Console
 
 from config import ENVIRONMENTS, InvalidEnvironments, available, load
+from rehearsal import clean_environment
 from rehearsal.cdk_cli import CdkFailed
 from rehearsal.emulator import conditions
 from rehearsal.emulator_process import EmulatorError
+from rehearsal.guardian import guarded
 from rehearsal.life import WORKSPACES, live
 from rehearsal.lint import LintFailed
+from rehearsal.lock import AlreadyRunning, locked
 from rehearsal.stage import Progress
 from rehearsal.variants import WAYS_OF_REDIS, with_redis
 
@@ -50,15 +49,22 @@ def main(
         print(f"--without: {unknown}", file=sys.stderr)
         raise typer.Exit(2) from None
     started, broken = time.monotonic(), []
-    for name in environments:
+    with ExitStack() as locks:
         try:
-            with tempfile.TemporaryDirectory() as edited:
-                edited_files = _environments(name, redis, Path(edited))
-                outcome = live(name, Progress(console), environments=edited_files, without=turned_off)
-        except (CdkFailed, EmulatorError, LintFailed) as failed:
-            console.print(f"[red]{name} failed:[/] {failed}", highlight=False, markup=True)
-            raise typer.Exit(1) from None
-        broken += [f"{name}: {line}" for line in outcome.broken]
+            for name in environments:
+                locks.enter_context(locked(name, folder=WORKSPACES))
+        except AlreadyRunning as running:
+            print(running, file=sys.stderr)
+            raise typer.Exit(2) from None
+        for name in environments:
+            try:
+                with tempfile.TemporaryDirectory() as edited:
+                    edited_files = _environments(name, redis, Path(edited))
+                    outcome = live(name, Progress(console), environments=edited_files, without=turned_off)
+            except (CdkFailed, EmulatorError, LintFailed) as failed:
+                console.print(f"[red]{name} failed:[/] {failed}", highlight=False, markup=True)
+                raise typer.Exit(1) from None
+            broken += [f"{name}: {line}" for line in outcome.broken]
     kept = "every promise that can be shown here was kept" if not broken else f"{len(broken)} broken"
     console.print(f"\n{', '.join(environments)}: {kept}; {time.monotonic() - started:.0f} s. Logs: {WORKSPACES}")
     for line in broken:
@@ -72,7 +78,11 @@ def _environments(name: str, redis: str, edited: Path) -> Path:
     return with_redis(ENVIRONMENTS, name, {"main": redis}, serves="main", into=edited / "environments")
 
 
-if __name__ == "__main__":
-    # A TERM ends like a Ctrl-C: by way of every `finally`, so that no emulator is left behind.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+def _run() -> int:
+    clean_environment.enter()
     typer.run(main)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(_run))

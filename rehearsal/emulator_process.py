@@ -1,8 +1,6 @@
 """Starts the emulator as a process of its own and ends it, with everything that it started, whatever happens."""
 
-import contextlib
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,10 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
-from rehearsal.emulator import AUTHORITY, BALANCER, FAULTS, HOMES, IMAGES, MINUTE
+from rehearsal.emulator import AUTHORITY, BALANCER, CALLS, FAULTS, IMAGES, MINUTE
 from rehearsal.emulator.conditions import WITHOUT, Condition
+from rehearsal.guardian import end_tree
 from rehearsal.ports import free_port
 from rehearsal.redis.authority import Authority
 
@@ -52,8 +49,6 @@ def emulator(
     servers in the account. Every condition of a real account holds but those in `without`.
     """
     port = free_port()
-    temporary = workspace / "tmp"
-    temporary.mkdir(parents=True, exist_ok=True)
     log_path = workspace / "emulator.log"
     certificates = workspace / "authority"
     trusted = authority.save(certificates)
@@ -63,16 +58,11 @@ def emulator(
         images=workspace / "images",
         balancer=workspace / "balancer.json",
     )
-    # PostgreSQL's user may not enter where others' files are.
-    homes = Path(tempfile.mkdtemp(prefix="rehearsal-"))
-    homes.chmod(0o711)
     environment = {
         **os.environ,
-        HOMES: str(homes),
         "PYTHONPATH": str(ROOT),
         # Where CDK's own Node.js handlers find the AWS SDK that the real runtime brings along.
         "NODE_PATH": str(ROOT / "node_modules"),
-        "TMPDIR": str(temporary),
         FAULTS: str(running.faults),
         # In the process that runs the functions, not in any template.
         "CLOUDFLARE_BASE_URL": cloudflare,
@@ -81,14 +71,20 @@ def emulator(
         AUTHORITY: str(certificates),
         IMAGES: str(running.images),
         BALANCER: str(running.balancer),
+        CALLS: str(workspace / "calls.jsonl"),
         MINUTE: str(_MINUTE_SECONDS),
         WITHOUT: ",".join(without),
     }
-    with log_path.open("wb") as log:
+    # Not in the workspace: PostgreSQL's socket needs a short path that its own user may enter.
+    with (
+        tempfile.TemporaryDirectory(prefix="emulator-", ignore_cleanup_errors=True) as temporary,
+        log_path.open("wb") as log,
+    ):
+        Path(temporary).chmod(0o711)
         process = subprocess.Popen(
             [sys.executable, "-m", "rehearsal.emulator", str(port)],
             cwd=ROOT,
-            env=environment,
+            env=environment | {"TMPDIR": temporary},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -99,8 +95,9 @@ def emulator(
             _wait_until_ready(running.url, process, log_path)
             yield running
         finally:
-            _end(process)
-            shutil.rmtree(homes)
+            # Lambda handlers, tasks and servers run as children of the emulator.
+            end_tree(process.pid)
+            process.wait()
 
 
 def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -112,19 +109,3 @@ def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> 
         except OSError:
             time.sleep(0.1)
     raise EmulatorError(f"the emulator did not start within {_START_SECONDS} s; its log: {log}")
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """The whole process tree: Lambda handlers run as children of the emulator."""
-    try:
-        tree = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
-    except psutil.NoSuchProcess:
-        return
-    for member in tree:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            member.terminate()
-    _, alive = psutil.wait_procs(tree, timeout=5)
-    for member in alive:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            member.kill()
-    process.wait()

@@ -43,18 +43,15 @@ def live(
     with progress.scene("synthesize, with CDK's strict validation and cdk-nag"):
         assembly = _synthesize(offline, name, environments, workspace / "cdk.out")
     linting = Lint(assembly, region=environment.aws.region)
-    try:
-        with opened(name, environment, workspace, without=without) as account:
-            cdk, first_day = account.cdk, FirstDay(account, assembly, progress)
-            first_day.gaps_are_told()
-            with progress.scene("lint the templates, and bootstrap the account"):
-                cdk.run("bootstrap", f"aws://{cdk.account}/{cdk.region}", "--app", str(assembly))
-                linting.result()
-            account.prepare()
-            first_day.nothing_is_left()
-            findings = _Rehearsal(account, assembly, environments, progress).play()
-    finally:
-        shutil.rmtree(workspace / "tmp", ignore_errors=True)
+    with opened(name, environment, workspace, without=without) as account:
+        cdk, first_day = account.cdk, FirstDay(account, assembly, progress)
+        first_day.gaps_are_told()
+        with progress.scene("lint the templates, and bootstrap the account"):
+            cdk.run("bootstrap", f"aws://{cdk.account}/{cdk.region}", "--app", str(assembly))
+            linting.result()
+        account.prepare()
+        first_day.nothing_is_left()
+        findings = _Rehearsal(account, assembly, environments, progress).play()
     return Outcome(findings, progress.broken)
 
 

@@ -1,5 +1,6 @@
-"""Ports for the servers that we start."""
+"""Addresses and ports for the servers that we start."""
 
+import errno
 import random
 import socket
 
@@ -7,19 +8,49 @@ LOOPBACK = "127.0.0.1"
 # Below those that the kernel gives to connections (net.ipv4.ip_local_port_range): a port of those may be somebody's
 # between the moment it was found free and the moment the server binds it.
 _OURS = range(10_000, 32_000)
+_TRIES = 100
 _given: set[tuple[str, int]] = set()
 
 
+class NothingFree(Exception):
+    """No server can listen here; the message says why."""
+
+
 def free_port(address: str = LOOPBACK) -> int:
-    """One that nobody listens at, and that this process has not been given before."""
-    while True:
+    """A port on which nobody listens and that this process has not been given before. Raises `NothingFree`."""
+    for _ in range(_TRIES):
         port = random.choice(_OURS)
-        if (address, port) in _given:
-            continue
-        with socket.socket() as probe:
-            try:
-                probe.bind((address, port))
-            except OSError:
-                continue
-        _given.add((address, port))
-        return port
+        if (address, port) not in _given and _can_bind(address, port):
+            _given.add((address, port))
+            return port
+    raise NothingFree(f"{address}: none of {_TRIES} ports between {_OURS.start} and {_OURS.stop} is free")
+
+
+def own_address(port: int = 0) -> str:
+    """An address in 127.0.0.0/8 where nobody has this TCP port: a host of its own, so to speak.
+
+    Without a port, the address is for a process that listens nowhere. Raises `NothingFree`.
+    """
+    for _ in range(_TRIES):
+        address = f"127.{random.randint(1, 254)}.{random.randint(0, 255)}.{random.randint(1, 254)}"
+        if _can_bind(address, port):
+            return address
+    raise NothingFree(f"port {port} is taken on each of {_TRIES} addresses in 127.0.0.0/8")
+
+
+def _can_bind(address: str, port: int) -> bool:
+    """Whether the port is free. Raises `NothingFree` where no other address or port would help."""
+    with socket.socket() as probe:
+        try:
+            probe.bind((address, port))
+        except PermissionError:
+            raise NothingFree(
+                f"port {port} is privileged: only root may listen below net.ipv4.ip_unprivileged_port_start"
+            ) from None
+        except OSError as error:
+            if error.errno == errno.EADDRNOTAVAIL:
+                raise NothingFree(
+                    f"this machine has no address {address}: Linux has all of 127.0.0.0/8, macOS only 127.0.0.1"
+                ) from None
+            return False
+        return True

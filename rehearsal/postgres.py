@@ -49,8 +49,6 @@ class Postgres:
     port: int = 0
     certificate: Certificate | None = None
     """With one, it speaks TLS, and nothing else over the network."""
-    below: Path | None = None
-    """Where its files lie; a folder that its own user may enter."""
     _process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
     _home: Path | None = field(default=None, repr=False)
 
@@ -60,7 +58,7 @@ class Postgres:
     def start(self) -> "Postgres":
         """Returns once it answers. Its files lie where its own user reaches them, and go with `remove`."""
         if self._home is None:
-            self._home = Path(tempfile.mkdtemp(prefix="postgres-", dir=self.below))
+            self._home = Path(tempfile.mkdtemp(prefix="postgres-"))
             self._initialize(self._home)
         data = self._home / "data"
         with (self._home / "log").open("ab") as log:
@@ -97,6 +95,8 @@ class Postgres:
             "fsync": "off",
             "full_page_writes": "off",
             "max_connections": 200,
+            # In its folder, not in /dev/shm, where it would remain if the server is killed.
+            "dynamic_shared_memory_type": "mmap",
             # As RDS has it.
             "log_line_prefix": "%t:%r:%u@%d:[%p]:",
             "log_lock_waits": "on",
@@ -105,7 +105,8 @@ class Postgres:
             files = self.certificate.write(home)
             files.key.chmod(0o600)
             if os.getuid() == 0:
-                shutil.chown(files.key, _OWNER, _OWNER)
+                for each in (files.chain, files.key):
+                    shutil.chown(each, _OWNER, _OWNER)
             settings |= {"ssl": "on", "ssl_cert_file": files.chain, "ssl_key_file": files.key}
         with (data / "postgresql.conf").open("a") as file:
             file.writelines(f"{key} = '{value}'\n" for key, value in settings.items())

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from rehearsal import clean_environment
 from tools.suite import SHARED
 
 if TYPE_CHECKING:
     from rehearsal.account import Account
     from tests.databases import Database
 
-os.environ["JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION"] = "20"
+clean_environment.enter()
 # CDK's own validation costs three seconds a process; tests/stacks/test_validation.py runs it once, in full.
 os.environ["CDK_VALIDATION"] = "false"
 
@@ -104,16 +105,14 @@ def every_redis(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str,
 
 
 def _synth(output: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    """Validated, with nothing of AWS in the environment and nobody to ask: a proxy that is not there."""
-    clean = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
-    clean.pop("CDK_VALIDATION")
+    """Validated, with nobody to ask: a proxy that is not there."""
+    clean = {key: value for key, value in os.environ.items() if key != "CDK_VALIDATION"}
     clean.pop("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION")
     nowhere = "http://127.0.0.1:9"
     return subprocess.run(
         [ROOT / "node_modules" / ".bin" / "cdk", "synth", "--quiet", "--no-notices", "-o", output, *options],
         cwd=ROOT,
-        env={**clean, "HTTPS_PROXY": nowhere, "HTTP_PROXY": nowhere, "AWS_EC2_METADATA_DISABLED": "true",
-             "HOME": str(output.parent), "XDG_CACHE_HOME": str(Path.home() / ".cache")},
+        env={**clean, "HTTPS_PROXY": nowhere, "HTTP_PROXY": nowhere, "HOME": str(output.parent)},
         capture_output=True,
         text=True,
         check=False,

@@ -1,6 +1,5 @@
 """An environment, deployed from the assembly of the other tests into an emulator and a zone of its own."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +10,6 @@ from rehearsal.account import Account, opened
 
 @contextmanager
 def deployed(name: str, assembly: Path, folder: Path) -> Iterator[Account]:
-    os.environ.pop("AWS_PROFILE", None)
     with opened(name, load([name])[name], folder) as account:
         cdk = account.cdk
         cdk.run("bootstrap", f"aws://{cdk.account}/{cdk.region}", "--app", str(assembly))

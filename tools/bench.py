@@ -15,6 +15,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from rehearsal import clean_environment
 from tools import bench_edge, bench_redis, bench_releases
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -126,4 +127,5 @@ def _from_a_bare_clone() -> float:
 
 
 if __name__ == "__main__":
+    clean_environment.enter()
     main()

@@ -180,9 +180,8 @@ def main() -> None:
 
 @contextmanager
 def _world(root: Path) -> Iterator[World]:
-    root.chmod(0o755)
     with ExitStack() as stack:
-        postgres = stack.enter_context(running(Postgres(below=root)))
+        postgres = stack.enter_context(running(Postgres()))
         with postgres.inside() as connection:
             connection.execute(f"alter system set max_connections = {_LIMIT}")
             connection.execute("create table visitors (id bigint)")

@@ -7,6 +7,8 @@ import tempfile
 from pathlib import Path
 from typing import TextIO
 
+from rehearsal.guardian import guarded
+
 SHARED = "SUITE_SHARED"
 """Environment variable: the folder in which the parts find what one of them has made."""
 ROOT = Path(__file__).resolve().parent.parent
@@ -55,4 +57,4 @@ def _begun(command: list[str], output: TextIO) -> "subprocess.Popen[bytes]":
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(guarded(lambda: main(sys.argv[1:])))

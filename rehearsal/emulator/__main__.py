@@ -3,6 +3,8 @@
 import os
 import sys
 
+from rehearsal.emulator.conditions import Condition, is_on
+
 
 def main() -> None:
     port = sys.argv[1]
@@ -12,10 +14,22 @@ def main() -> None:
         "MINISTACK_HOST": "127.0.0.1",
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
     }
+    if is_on(Condition.IAM):
+        os.environ["AUTH"] = "true"
     # Read at import, so only now.
     from ministack import app
 
-    from rehearsal.emulator import faults, lists, news, patience, quotas, service_linked_roles, throttling, types
+    from rehearsal.emulator import (
+        authorization,
+        faults,
+        lists,
+        news,
+        patience,
+        quotas,
+        service_linked_roles,
+        throttling,
+        types,
+    )
     from rehearsal.emulator.resource_type import run_beside_the_loop
 
     types.install()
@@ -24,6 +38,8 @@ def main() -> None:
     faults.install()
     patience.install()
     news.install()
+    if is_on(Condition.IAM):
+        authorization.install()
     lists.install()
     throttling.install()
     run_beside_the_loop()

@@ -14,6 +14,13 @@ WITHOUT = "REHEARSAL_WITHOUT"
 class Condition(StrEnum):
     """The value is the switch's name on the command line."""
 
+    IAM = "iam"
+    """Every call is authorized against the policies of the account (AWS, "Policy evaluation logic")."""
+    SIDECARS = "sidecars"
+    """Each Fargate task has a container that nobody asked for, as with GuardDuty Runtime Monitoring (aws-cdk #32877).
+
+    Assumed: its place in the list, and the exit code that it ends with.
+    """
     PAGINATION = "pagination"
     """Lists come in small pages: "fewer results than the maximum" is each service's right (their API references)."""
     REORDERING = "reordering"

@@ -109,8 +109,9 @@ def _stopped(target: Target) -> Iterator[None]:
     """Every server of the target that runs on this machine."""
     ours = {(node.host, str(node.port)) for node in target.nodes}
     frozen = []
-    for process in psutil.process_iter(["name"]):
-        if process.info["name"] == "redis-server":
+    # Below this process only: somebody else's redis-server is not to be looked at.
+    for process in psutil.Process().children(recursive=True):
+        if process.name() == "redis-server":
             listening = {(each.laddr.ip, str(each.laddr.port)) for each in process.net_connections("tcp")}
             if listening & ours:
                 process.suspend()

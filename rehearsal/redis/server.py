@@ -1,10 +1,8 @@
 """redis-server as a child of ours, in each of the shapes that `REDIS_URL` can name."""
 
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -29,18 +27,6 @@ class RedisMissing(Exception):
         super().__init__(
             "redis-server is missing: make setup installs it as root (Debian: apt-get install redis-server)"
         )
-
-
-def own_address(port: int) -> str:
-    """An address of this machine's loopback network on which nobody has the port: a host of its own, so to speak."""
-    while True:
-        address = f"127.{random.randint(1, 254)}.{random.randint(0, 255)}.{random.randint(1, 254)}"
-        with socket.socket() as probe:
-            try:
-                probe.bind((address, port))
-            except OSError:
-                continue
-            return address
 
 
 @dataclass
@@ -70,7 +56,7 @@ class Server:
             configuration.write_text("\n".join(self._configuration()) + "\n")
         with (self.directory / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [binary, configuration, *(["--sentinel"] if self.sentinel else [])],
+                [binary, configuration.name, *(["--sentinel"] if self.sentinel else [])],
                 cwd=self.directory,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -97,9 +83,10 @@ class Server:
             lines += ["port 0", f"tls-port {self.port}", "tls-auth-clients no", "tls-replication yes"]
             lines += [] if self.sentinel else ["tls-cluster yes"]
             lines += [
-                f"tls-cert-file {files.chain}",
-                f"tls-key-file {files.key}",
-                f"tls-ca-cert-file {files.authority}",
+                # By name, as it runs in its folder: the path may have anything in it.
+                f"tls-cert-file {files.chain.name}",
+                f"tls-key-file {files.key.name}",
+                f"tls-ca-cert-file {files.authority.name}",
             ]
         if self.password is not None:
             lines += [f"requirepass {self.password}", *([] if self.sentinel else [f"masterauth {self.password}"])]

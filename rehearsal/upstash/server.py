@@ -8,8 +8,9 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 from rehearsal.http_server import send, serving
+from rehearsal.ports import own_address
 from rehearsal.redis.authority import Authority
-from rehearsal.redis.server import Server, own_address
+from rehearsal.redis.server import Server
 from rehearsal.upstash.simulator import Simulator, somebody_elses
 
 _PORT = 6379

@@ -68,7 +68,7 @@ MALFORMED = [
     ("a zone's owner without an address", 'email = ["oncall@daadaar.com"]\n', "", "alarms.critical.email", "[cloudflare.zone]"),
     ("Slack without its workspace", 'slack_workspace = "T0123ABCDEF"\n', "", "alarms.slack_workspace", "the id"),
     ("a channel by its name", '"C0456ABCDEF"', '"#alarms"', "alarms.info.slack_channel", "matches"),
-    ("a webhook by its URL", '"daadaar/pagerduty-url"', '"https://events.example.com/x"', "alarms.critical.webhook_secret",
+    ("a webhook by its URL", '"daadaar/pagerduty-key"', '"https://events.example.com/x"', "alarms.critical.webhook_secret",
      "matches"),
     ("disposable without a reason", 'data = "keep"', 'data = "disposable"', "protection.reason", "why this data"),
     ("a reason that is none", 'data = "keep"', 'data = "disposable"\nreason = "because"', "protection.reason", "20 char"),

@@ -24,11 +24,10 @@ class Operator:
     def asks(self, *words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
         """No answer holds the token, or the secret that the zone sends to the bucket."""
         cdk = self.account.cdk
-        clean = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
         addresses = {"AWS_ENDPOINT_URL": cdk.endpoint or "", "CLOUDFLARE_BASE_URL": self.account.cloudflare_url}
         done = subprocess.run(
             [ROOT / "infra", "edge", *words],
-            env={**clean, **cdk.credentials, **addresses, "COLUMNS": "180", **environment},
+            env={**os.environ, **cdk.credentials, **addresses, "COLUMNS": "180", **environment},
             cwd="/",
             capture_output=True,
             text=True,

@@ -1,5 +1,6 @@
 """Rehearsals as processes of their own, as their users start them."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -12,11 +13,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def rehearse(environment: str) -> "subprocess.Popen[str]":
     """`make rehearse ENV=…`, validated as for its user, in a process group of its own."""
-    clean = {key: value for key, value in os.environ.items() if key != "CDK_VALIDATION"}
     return subprocess.Popen(
         [sys.executable, "-m", "rehearsal", environment],
         cwd=ROOT,
-        env=clean | {"PYTHONPATH": f"{ROOT / 'runtime'}:{ROOT}"},
+        env={key: value for key, value in os.environ.items() if key != "CDK_VALIDATION"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -24,10 +24,10 @@ def rehearse(environment: str) -> "subprocess.Popen[str]":
     )
 
 
-def emulators(process: "subprocess.Popen[str]") -> list[psutil.Process]:
-    """The emulators that this rehearsal has started."""
-    return [
-        each
-        for each in psutil.process_iter(["ppid", "cmdline"])
-        if each.info["ppid"] == process.pid and "rehearsal.emulator" in (each.info["cmdline"] or [])
-    ]
+def below(process: "subprocess.Popen[str]") -> dict[psutil.Process, str]:
+    """Every process that this rehearsal has started and that still runs, with its name."""
+    found = {}
+    for each in psutil.Process(process.pid).children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found[each] = each.name()
+    return found

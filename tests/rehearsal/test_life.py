@@ -5,7 +5,9 @@ import signal
 import time
 from pathlib import Path
 
-from tests.rehearsal.conftest import emulators, rehearse
+import psutil
+
+from tests.rehearsal.conftest import below, rehearse
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -14,20 +16,34 @@ def files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.glob("*") if path.is_file()}
 
 
-def test_an_interrupted_rehearsal_leaves_nothing_behind() -> None:
+def guardians_folder(worker: psutil.Process) -> Path:
+    (emulator,) = [each for each in worker.children() if "rehearsal.emulator" in each.cmdline()]
+    return Path(emulator.environ()["TMPDIR"]).parent
+
+
+def test_a_second_rehearsal_stays_away_and_an_interrupted_one_leaves_nothing_behind() -> None:
+    """In the middle of a deployment: functions, tasks, servers and the CDK CLI run."""
     process = rehearse("dev")
-    give_up = time.monotonic() + 120
-    while not (started := emulators(process)):
-        assert time.monotonic() < give_up, "no emulator was started"
+    give_up = time.monotonic() + 300
+    wanted = {"postgres", "redis-server", "nginx", "node"}
+    while not wanted <= set((running := below(process)).values()):
+        assert time.monotonic() < give_up, f"only {set(running.values())} run"
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.2)
-    time.sleep(1)
-    os.killpg(process.pid, signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode != 0
+    second = rehearse("dev")
+    refused, _ = second.communicate(timeout=60)
+    assert (second.returncode, "Traceback" in refused) == (2, False)
+    (worker,) = psutil.Process(process.pid).children()
+    assert f"dev is being rehearsed in this clone by process {worker.pid}" in refused
+    folder = guardians_folder(worker)
+    assert folder.exists()
+    running = below(process)
+    os.killpg(process.pid, signal.SIGTERM)
+    output, _ = process.communicate(timeout=5)
+    assert process.returncode == 128 + signal.SIGTERM
     assert "Traceback" not in output
-    assert [each for each in started if each.is_running()] == []
-    assert not (ROOT / "build" / "rehearsal" / "dev" / "tmp").exists()
+    assert [name for each, name in running.items() if each.is_running()] == []
+    assert not folder.exists()
 
 
 def test_production_lives_its_whole_life(validated: Path) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 from ministack.services import alb
 
 from rehearsal.emulator import BALANCER
-from rehearsal.redis.server import own_address
+from rehearsal.ports import own_address
 
 _PORTS = {443: 8080, 8443: 8081}
 _APPLIED_SECONDS = 10.0

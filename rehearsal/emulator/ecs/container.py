@@ -60,7 +60,7 @@ class Container:
                 # In the image, elsewhere: what the application trusts, and where psql looks for it.
                 "NODE_EXTRA_CA_CERTS": os.environ["SSL_CERT_FILE"],
                 "PGSSLROOTCERT": os.environ["SSL_CERT_FILE"],
-                "NODE_OPTIONS": f"--import={_OWN_ADDRESS}",
+                "NODE_OPTIONS": f"--import={_OWN_ADDRESS.as_uri()}",
                 "TASK_ADDRESS": self.address,
                 **environment,
                 "HOME": str(home),

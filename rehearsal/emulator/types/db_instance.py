@@ -12,11 +12,11 @@ from typing import Any
 from ministack.services import rds
 from ministack.services.cloudformation import drift
 
-from rehearsal.emulator import AUTHORITY, HOMES
+from rehearsal.emulator import AUTHORITY
 from rehearsal.emulator.resource_type import Refused, client, extend
+from rehearsal.ports import own_address
 from rehearsal.postgres import Postgres
 from rehearsal.redis.authority import Authority
-from rehearsal.redis.server import own_address
 
 _PORT = 5432
 # What RDS makes of a major version alone: its default minor version of the day.
@@ -46,7 +46,6 @@ def _start(physical_id: str, properties: dict[str, Any], secret: str) -> dict[st
         database=properties["DBName"],
         address=address,
         port=_PORT,
-        below=Path(os.environ[HOMES]),
         certificate=Authority.load(Path(os.environ[AUTHORITY])).certificate(address),
     )
     _servers[physical_id] = server

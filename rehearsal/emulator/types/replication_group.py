@@ -12,8 +12,9 @@ from ministack.services.cloudformation import provisioners
 
 from rehearsal.emulator import AUTHORITY
 from rehearsal.emulator.resource_type import extend
+from rehearsal.ports import own_address
 from rehearsal.redis.authority import Authority
-from rehearsal.redis.server import Server, in_cluster, join, own_address
+from rehearsal.redis.server import Server, in_cluster, join
 
 _servers: dict[str, list[Server]] = {}
 

@@ -1,0 +1,53 @@
+"""The environment variables that a rehearsal and the tests run with, whatever the person's shell has set."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+# Everything else goes: credentials, profiles and endpoints of AWS, proxies, certificates, PG*, REDIS_URL, options of
+# Node and Python, and the hundred common words that MiniStack reads as its settings (AUTH, DEBUG, SERVICES).
+_KEPT = {
+    *("PATH", "LD_LIBRARY_PATH", "TMPDIR", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ"),
+    *("TERM", "COLORTERM", "COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "CI"),
+    *("PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX"),
+    # What the Makefile and tools/suite.py hand to tests.
+    *("HISTORIES", "RUNNERS", "SUITE_SHARED"),
+}
+_KEPT_PREFIXES = ("LC_", "PYTEST_")
+
+
+def clean(environment: Mapping[str, str]) -> dict[str, str]:
+    """Of these variables, the harmless ones, and those that this repository needs."""
+    kept = {name: value for name, value in environment.items() if name in _KEPT or name.startswith(_KEPT_PREFIXES)}
+    home = ROOT / "build" / "home"
+    home.mkdir(parents=True, exist_ok=True)
+    return {
+        **kept,
+        # Without ~/.aws, ~/.cdk.json, ~/.npmrc, ~/.netrc, ~/.pgpass; and it can be written to.
+        "HOME": str(home),
+        "JSII_RUNTIME_PACKAGE_CACHE_ROOT": str(_jsii_cache(environment)),
+        # jsii and the CLI would otherwise print about the age of Node 20 in every process.
+        "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "20",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "PYTHONPATH": os.pathsep.join(str(ROOT / each) for each in ("constructs", "runtime", ".")),
+    }
+
+
+def _jsii_cache(environment: Mapping[str, str]) -> Path:
+    """Where set-up has unpacked CDK, on Linux; if nobody may write there, in this clone."""
+    shared = Path(environment.get("HOME") or "/nonexistent") / ".cache" / "aws" / "jsii" / "package-cache"
+    if name := environment.get("JSII_RUNTIME_PACKAGE_CACHE_ROOT"):
+        shared = Path(name)
+    try:
+        shared.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return ROOT / "build" / "jsii"
+    return shared if os.access(shared, os.W_OK) else ROOT / "build" / "jsii"
+
+
+def enter() -> None:
+    """Makes this process's environment clean, and so that of every process that it starts."""
+    cleaned = clean(os.environ)
+    os.environ.clear()
+    os.environ.update(cleaned)
