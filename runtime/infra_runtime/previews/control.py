@@ -4,6 +4,7 @@ What ends a preview is the clock: that a pull request was closed is only a reaso
 be repeated, by whoever asks next: a lease says what is wanted, and `tend` does what is left to be done for it.
 """
 
+import contextlib
 import json
 import logging
 import os
@@ -200,18 +201,23 @@ class Control:
             if (lease := self._making(identity)) is None:
                 return
         release = self._begun(lease, slot)
-        self.leases.change(lease, lease.with_(has_database=wrong is None, phase="deployed", release=release.id))
+        lease = self.leases.change(lease, lease.with_(has_database=wrong is None, release=release.id))
+        outcome = "failed" if wrong is not None else None
         if wrong is None:
             images = {name: lease.images.get(name) or self._released(name) for name in self.services}
             try:
                 self._update(slot, images=images, count=1, lease=lease.id, token=release.id)
             except ClientError as error:
                 if _NOTHING_TO_DO in str(error):
-                    self._finish(release, "succeeded", None)
-                    return
-                wrong = f"CloudFormation did not begin: {error}"
-        if wrong is not None:
-            self._finish(release, "failed", wrong)
+                    outcome = "succeeded"
+                else:
+                    outcome, wrong = "failed", f"CloudFormation did not begin: {error}"
+        if outcome is not None:
+            self._finish(release, outcome, wrong)
+        # Only now: before, the stack's last status would be taken for the end of this deployment. What was ended
+        # meanwhile is taken back by the clock.
+        with contextlib.suppress(Taken):
+            self.leases.change(lease, lease.with_(phase="deployed"))
 
     def _making(self, identity: str) -> Lease | None:
         return next((each for each in self.leases.all() if each.id == identity and each.phase == "making"), None)
@@ -254,7 +260,9 @@ class Control:
         """The newest deployment into the slot; its end is written down once CloudFormation has come to it."""
         name = ledger_name(lease.slot)
         release = self.ledger.find(name, lease.release) if lease.release else None
-        if release is None or release.outcome != "running" or self._busy(slot := self._slot(lease)):
+        if release is None or release.outcome != "running" or lease.phase == "making":
+            return release
+        if self._busy(slot := self._slot(lease)):
             return release
         status = stack_of(self.clients, slot.stack)["StackStatus"]
         if status == "UPDATE_COMPLETE":

@@ -165,6 +165,21 @@ def test_a_preview_gets_a_database_and_then_its_image(control: Control, aws: Aws
     assert states(control) == {"x": "runs", "y": "deploying"}
 
 
+def test_no_end_is_told_while_cloudformation_is_asked(
+    control: Control, aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may take its time, and be asked again, before the stack shows that anything is under way."""
+    update, seen = aws.stacks.update_stack, []
+
+    def slow(**request: Any) -> None:
+        seen.append(states(control))
+        update(**request)
+
+    monkeypatch.setattr(aws.stacks, "update_stack", slow)
+    start(control, aws)
+    assert (seen, states(control)) == ([{"x": "copying"}], {"x": "deploying"})
+
+
 def test_pushed_again_it_keeps_its_slot_and_its_data_and_lasts_longer(control: Control, aws: Aws) -> None:
     start(control, aws)
     aws.stacks.end("slot1")
