@@ -26,6 +26,7 @@ def main() -> None:
         news,
         patience,
         quotas,
+        scanning,
         service_linked_roles,
         throttling,
         types,
@@ -34,6 +35,7 @@ def main() -> None:
 
     types.install()
     quotas.install()
+    scanning.install()
     service_linked_roles.install()
     faults.install()
     patience.install()

@@ -31,6 +31,10 @@ class Condition(StrEnum):
     """A share of all calls is answered "Rate exceeded", or by S3 with 503, once (each API's "Common errors")."""
     AMI_CHANGES = "ami-changes"
     """The parameter of the newest Amazon Linux has another value at each read; AWS changes it every week or two."""
+    ENHANCED_SCANNING = "enhanced-scanning"
+    """Inspector scans images: DescribeImages says nothing of it (containers-roadmap #1662), the status of the findings is
+    ACTIVE (aws-cli #6759).
+    """
     QUOTAS = "quotas"
     """The quotas of a new account, until AWS grants a request (AWS General Reference, "Service endpoints and quotas";
     for Lambda: awslabs/fhir-works-on-aws-deployment #691).
