@@ -21,6 +21,7 @@ def main() -> None:
 
     from rehearsal.emulator import (
         authorization,
+        consistency,
         faults,
         lists,
         news,
@@ -36,6 +37,7 @@ def main() -> None:
     types.install()
     quotas.install()
     scanning.install()
+    consistency.install()
     service_linked_roles.install()
     faults.install()
     patience.install()

@@ -32,9 +32,11 @@ class Condition(StrEnum):
     AMI_CHANGES = "ami-changes"
     """The parameter of the newest Amazon Linux has another value at each read; AWS changes it every week or two."""
     ENHANCED_SCANNING = "enhanced-scanning"
-    """Inspector scans images: DescribeImages says nothing of it (containers-roadmap #1662), the status of the findings is
-    ACTIVE (aws-cli #6759).
+    """Inspector scans images: DescribeImages says nothing of it (containers-roadmap #1662), and the findings are ACTIVE
+    for ever (aws-cli #6759).
     """
+    EVENTUAL_CONSISTENCY = "eventual-consistency"
+    """A read of DynamoDB misses the last write unless it asks otherwise (its guide, "DynamoDB read consistency")."""
     QUOTAS = "quotas"
     """The quotas of a new account, until AWS grants a request (AWS General Reference, "Service endpoints and quotas";
     for Lambda: awslabs/fhir-works-on-aws-deployment #691).

@@ -215,3 +215,17 @@ def test_an_account_with_enhanced_scanning_says_so_only_where_findings_are(clien
 
     assert told(client) == (False, "ACTIVE", 2)
     assert told(kind) == (True, "COMPLETE", 2)
+
+
+def test_a_read_that_does_not_ask_to_be_consistent_may_miss_the_last_write(client: Client, kind: Client) -> None:
+    def found(client: Client, *, consistent: bool) -> bool:
+        dynamodb, key = client("dynamodb"), {"k": {"S": f"new-{consistent}"}}
+        dynamodb.put_item(TableName="things", Item=key)
+        try:
+            return "Item" in dynamodb.get_item(TableName="things", Key=key, ConsistentRead=consistent)
+        finally:
+            dynamodb.delete_item(TableName="things", Key=key)
+
+    assert found(client, consistent=True)
+    assert not found(client, consistent=False)
+    assert found(kind, consistent=False)
