@@ -22,11 +22,13 @@ def main() -> None:
     from rehearsal.emulator import (
         alarm_messages,
         authorization,
+        consistency,
         faults,
         lists,
         news,
         patience,
         quotas,
+        scanning,
         service_linked_roles,
         throttling,
         types,
@@ -35,6 +37,8 @@ def main() -> None:
 
     types.install()
     quotas.install()
+    scanning.install()
+    consistency.install()
     service_linked_roles.install()
     faults.install()
     patience.install()

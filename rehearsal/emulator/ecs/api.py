@@ -120,7 +120,7 @@ def _task_failed(failed: dict[str, Any], **options: Any) -> None:
 
 
 def _images(request: Mapping[str, Any]) -> Any:
-    """With the result of the scan, which the manifest of a rehearsal's image brings along."""
+    """With the result of a basic scan; see `rehearsal.emulator.scanning`."""
     answered = _own_describe_images(request)
     if answered[0] != 200:
         return answered

@@ -39,8 +39,12 @@ class Aws:
         assert stopType == "ROLLBACK"
         self.stopped.append(serviceDeploymentArn)
 
-    def filter_log_events(self, **_: Any) -> dict[str, Any]:
-        return {"events": [{"message": each} for each in self.postgres]}
+    def get_paginator(self, operation: str) -> "Aws":
+        assert operation == "filter_log_events"
+        return self
+
+    def paginate(self, **_: Any) -> list[dict[str, Any]]:
+        return [{"events": []}, {"events": [{"message": each} for each in self.postgres]}]
 
 
 @pytest.fixture
