@@ -208,7 +208,7 @@ def test_the_gate_accepts_what_the_client_can_use_and_nothing_else(
         Drawn(lacks="multi"),
         Drawn(lacks="client"),
     ],
-    ids=str,
+    ids=lambda drawn: str({name: value for name, value in vars(drawn).items() if value != getattr(Drawn, name)}),
 )
 def test_each_single_trait(drawn: Drawn, server: Server, client: Client) -> None:
     with _set_up(server, drawn) as port:
