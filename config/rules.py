@@ -4,6 +4,7 @@ A rule reads only what it needs. It yields nothing when all is well, and it is s
 itself invalid: that has been reported already.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network
@@ -236,7 +237,9 @@ def repositories_are_different(environment: Environment) -> Iterator[Contradicti
     """Their tokens differ in the repository only: one that had two roles could do what both may."""
     delivery = environment.delivery
     repositories = [delivery.repository, delivery.backend, *([delivery.frontend] if delivery.frontend else [])]
-    if len(set(repositories)) != len(repositories):
+    names = {re.sub(r"@\d+", "", each).lower() for each in repositories}  # GitHub's names do not differ by case
+    ids = [each.rpartition("@")[2] for each in repositories if "@" in each]
+    if len(names) != len(repositories) or len(set(ids)) != len(ids):
         expected = "repositories that are all different: a role each, which may do what that one has to"
         yield Contradiction("delivery.repository", expected)
 

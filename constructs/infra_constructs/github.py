@@ -23,7 +23,11 @@ class Workflows:
     """Of one repository, running in one of its environments, whose protection rules say who approves."""
 
     repository: str
-    """owner/name"""
+    """OWNER/NAME, or OWNER@OWNER_ID/NAME@REPOSITORY_ID, as GitHub writes it into this repository's tokens.
+
+    One of the two, never both: a role that trusts the ids gains nothing from trusting the name as well, except whoever
+    can get a token in that name after a repository was renamed or deleted.
+    """
     environment: str
 
     @property
