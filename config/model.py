@@ -383,7 +383,7 @@ class Alarms(Section):
 class Delivery(Section):
     """Who may deploy and release: workflows of these GitHub repositories, running in one GitHub environment of each.
 
-    OWNER/NAME for a repository whose tokens name it so, OWNER@OWNER_ID/NAME@REPOSITORY_ID for one whose tokens carry ids:
+    OWNER/NAME for a repository whose tokens have its name only, OWNER@OWNER_ID/NAME@REPOSITORY_ID where they have ids:
     `gh api repos/OWNER/NAME/actions/oidc/customization/sub --jq .sub_claim_prefix` says which.
     """
 

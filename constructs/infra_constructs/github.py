@@ -56,8 +56,13 @@ class GitHubProvider(Construct):
             self.arn = provider.oidc_provider_arn
 
 
+# GitHub ends a job on its own runners after six hours, and a job gets no second session when the first one ends: what
+# waits for a deployment needs credentials for all of it (configure-aws-credentials #359).
+_WHOLE_JOB = cdk.Duration.hours(6)
+
+
 class GitHubRole(Construct):
-    """For an hour at most, and never more than these statements: they are its boundary, too.
+    """For the length of one job, and never more than these statements: they are its boundary, too.
 
     Whoever attaches another policy to the role later gives it nothing.
     """
@@ -71,13 +76,14 @@ class GitHubRole(Construct):
         workflows: Workflows,
         description: str,
         statements: Sequence[iam.PolicyStatement],
+        session: cdk.Duration | None = None,
     ) -> None:
         super().__init__(scope, id_)
         self.role = iam.Role(
             self,
             "Role",
             description=f"{description}, from {workflows.repository}, environment {workflows.environment}",
-            max_session_duration=cdk.Duration.hours(1),
+            max_session_duration=session or cdk.Duration.hours(1),
             assumed_by=iam.WebIdentityPrincipal(
                 provider.arn,
                 conditions={
@@ -122,6 +128,7 @@ def deploy_role(
         provider=provider,
         workflows=workflows,
         description="cdk deploy",
+        session=_WHOLE_JOB,
         statements=[
             iam.PolicyStatement(actions=["sts:AssumeRole"], resources=roles),
             iam.PolicyStatement(actions=["dynamodb:Query"], resources=[ledger.table.table_arn]),
@@ -258,6 +265,7 @@ def release_role(
         provider=provider,
         workflows=workflows,
         description=f"Releases of {service}",
+        session=_WHOLE_JOB,
         statements=[
             iam.PolicyStatement(actions=list(_PUSHING), resources=[repository.repository_arn]),
             iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[control.handler.function.function_arn]),

@@ -87,6 +87,10 @@ MALFORMED = [
      "delivery.environment", "dev-preview would be the preview environment of dev"),
     ("the environment that looks for drift", 'environment = "production"', 'environment = "Staging-Drift"',
      "delivery.environment", "Staging-Drift would be the drift environment of Staging"),
+    ("a bake that outlasts the job", "bake_minutes = 15\n\n[api.obj", "bake_minutes = 200\n\n[api.obj", "api.bake_minutes",
+     "at most 90 for each service"),
+    ("migrations that outlast the job", "[frontend.ecs]\n", "[api.migrations]\nminutes = 240\n[frontend.ecs]\n",
+     "api.migrations.minutes", "at most 200"),
     ("no command to migrate with", "[frontend.ecs]", "[api.migrations]\ncommand = []\n[frontend.ecs]",
      "api.migrations.command", "at least 1"),
     ("two ways to host", "[alarms]", '[frontend.amplify]\nrepository = "a/b"\nbranch = "main"\n'

@@ -13,9 +13,12 @@ import pytest
 import app
 from config import ENVIRONMENTS, available, load
 from config.model import Delivery
+from config.rules import DEPLOYMENT_MINUTES
 from tests.trust import ISSUER, admits, subjects
+from tests.workflows import read
 
 Templates = dict[str, dict[str, Any]]
+ROOT = ENVIRONMENTS.parent
 AUDIENCE = "sts.amazonaws.com"
 # As repositories send them that were created, renamed or transferred since 2026-07-15.
 WITH_IDS = {
@@ -127,10 +130,22 @@ def test_a_looser_trust_would_be_seen(how: str, templates: Templates) -> None:
     assert [token for token in tokens if admits(policy, token)]
 
 
-def test_roles_last_an_hour_and_are_bounded_by_what_they_may(templates: Templates) -> None:
+def test_roles_last_as_long_as_their_job_and_are_bounded_by_what_they_may(templates: Templates) -> None:
+    workflows = read(ROOT / ".github" / "workflows")
+    jobs = {"cdk deploy": ("deploy-environment.yml", "deploy"), "Releases": ("service-release.yml", "release"),
+            "Drift": ("drift.yml", "drift"), "Previews": ("service-preview.yml", "preview")}  # fmt: skip
     for name in available():
         for repository, _, role in roles(templates, name):
-            assert role["MaxSessionDuration"] == 3600, repository
+            file, job = next(job for what, job in jobs.items() if role["Description"].startswith(what))
+            steps = workflows[file]["jobs"][job]["steps"]
+            (asked,) = [
+                each["with"]["role-duration-seconds"] for each in steps if "role-to-assume" in each.get("with", {})
+            ]
+            assert role["MaxSessionDuration"] == asked, repository
+            minutes = workflows[file]["jobs"][job]["timeout-minutes"]
+            assert 60 * minutes <= asked, repository
+            if asked > 3600:
+                assert DEPLOYMENT_MINUTES + 20 <= minutes <= 360, repository
             assert "Ref" in role["PermissionsBoundary"], repository
             assert role["ManagedPolicyArns"] == [role["PermissionsBoundary"]], repository
             assert "Policies" not in role, repository
