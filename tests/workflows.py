@@ -108,7 +108,7 @@ def _access(job: Workflow) -> Iterator[str]:
 
 # Steps after which a job may say no, and the condition or the shell would make that a yes.
 _GATES = re.compile(
-    r"infra (doctor|release|drift)|make (check|test)|ecr describe-images|squawk|npm test|npx --no-install"
+    r"infra (doctor|release|drift)|make (check|test)|ecr describe-image-scan-findings|squawk|npm test|npx --no-install"
 )
 
 

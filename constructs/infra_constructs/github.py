@@ -94,7 +94,9 @@ class GitHubRole(Construct):
         self.policy = iam.ManagedPolicy(self, "Policy", statements=list(statements))
         self.role.add_managed_policy(self.policy)
         iam.PermissionsBoundary.of(self.role).apply(self.policy)
-        cdk.CfnOutput(self, "Arn", value=self.role.role_arn, description=f"For {workflows.subject}")
+        output = cdk.CfnOutput(self, "Arn", value=self.role.role_arn, description=f"For {workflows.subject}")
+        # People and `infra github` look it up by this name.
+        output.override_logical_id(f"{id_}Role")
 
 
 # What `infra doctor` looks at; none of these shows or changes data.
