@@ -25,10 +25,14 @@ def available(directory: Path = ENVIRONMENTS) -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in directory.glob("*.toml")))
 
 
-def load(names: Sequence[str] = (), *, directory: Path = ENVIRONMENTS) -> dict[str, Environment]:
+def load(
+    names: Sequence[str] = (), *, directory: Path = ENVIRONMENTS, is_deployed: bool = False
+) -> dict[str, Environment]:
     """The environments with these names, or all of them when no name is given.
 
-    Others are read too, for what must hold between environments, but a fault in them alone does not count.
+    Others are read too, for what must hold between environments, but a fault in them alone does not count. What
+    `is_deployed` is operated as it is: a clash with another environment's file, which may be a draft, is left to the
+    next deployment.
 
     Raises `InvalidEnvironments` with every problem of every file asked for.
     """
@@ -48,13 +52,20 @@ def load(names: Sequence[str] = (), *, directory: Path = ENVIRONMENTS) -> dict[s
     for name in wanted:
         problems += files[name].problems if name in files else []
     valid = {name: file.environment for name, file in files.items() if file.environment is not None}
-    for rule in BETWEEN_ENVIRONMENTS:
+    for rule in () if is_deployed else BETWEEN_ENVIRONMENTS:
         for name, contradiction in rule(valid):
             if name in wanted:
                 problems.append(files[name].problem(contradiction))
     if problems:
         raise InvalidEnvironments(problems)
     return {name: valid[name] for name in wanted}
+
+
+def neighbours(name: str, *, directory: Path = ENVIRONMENTS) -> list[Environment]:
+    """The other environments in the account and region of this one, which share its quotas; those that are valid."""
+    files = {each: _File(directory / f"{each}.toml").environment for each in available(directory)}
+    own = files.pop(name)
+    return [each for each in files.values() if own is not None and each is not None and each.aws == own.aws]
 
 
 @dataclass

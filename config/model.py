@@ -247,6 +247,12 @@ class Media(Section):
         examples=["example-media-a1b2c3"],
     )
     adopt: bool = Field(default=False, description="The bucket exists already: use it, neither create nor delete it.")
+    origin: Literal["connector", "worker"] = Field(
+        default="connector",
+        description="How Cloudflare reads the private bucket. connector: Cloud Connector and a secret User-Agent, "
+        "without charge; no public evidence yet that Cloudflare sends that header on. worker: a Worker that signs each "
+        "request (SigV4), charged by the request, cached ones included (docs/adr/0017).",
+    )
     egress_saving_percent: int = Field(
         default=78,
         ge=1,
@@ -337,8 +343,8 @@ class Route(Section):
     )
     webhook_secret: SecretName | None = Field(
         default=None,
-        description="Name of the Secrets Manager secret that holds an HTTPS URL, which is told as SNS tells: "
-        "PagerDuty's integration for CloudWatch, for instance; never the URL itself.",
+        description='Name of the Secrets Manager secret that holds {"routing_key": the integration key of PagerDuty\'s '
+        "Events API v2}, or the https URL of another webhook; never the value itself.",
     )
 
 

@@ -103,9 +103,10 @@ def rules_by_phase(environment: Environment) -> dict[str, int]:
     """How many rules of an environment stand in each phase of its zone."""
     plan = PLANS[environment.cloudflare.plan]
     owns_zone = environment.cloudflare.zone is not None
+    of_connector = 1 if environment.media.origin == "connector" else 0
     return {
-        CACHE: 1,
-        LATE_TRANSFORM: 1,
+        CACHE: of_connector,
+        LATE_TRANSFORM: of_connector,
         CUSTOM_WAF: 4 if plan.super_bot_fight_mode else 2,
         RATE_LIMIT: len(environment.cloudflare.rate_limits),
         MANAGED_WAF: 2 if owns_zone and plan.managed_waf else 0,
@@ -347,8 +348,8 @@ RULES: tuple[Rule, ...] = (
 
 
 def nothing_is_claimed_twice(environments: _Named) -> Iterator[tuple[str, Contradiction]]:
-    """Yields (name of the environment, contradiction); the first environment by name keeps what it claims."""
-    claimed: dict[tuple[str, str], str] = {}
+    """Yields (name of the environment, contradiction) for every environment of a clash: none is to be deployed."""
+    claimed: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for name, environment in sorted(environments.items()):
         claims = [
             ("media.bucket", environment.media.bucket),
@@ -364,9 +365,13 @@ def nothing_is_claimed_twice(environments: _Named) -> Iterator[tuple[str, Contra
         ]
         for key, value in claims:
             of = "host" if key == "previews" or key.startswith("domains.") else key
-            holder = claimed.setdefault((of, value), name)
-            if holder != name:
-                yield name, Contradiction(key, "something that no other environment uses", f"{holder} has it already")
+            claimed.setdefault((of, value), []).append((name, key))
+    for holders in claimed.values():
+        for name, key in holders:
+            others = sorted({other for other, _ in holders} - {name})
+            if others:
+                expected = "something that no other environment uses"
+                yield name, Contradiction(key, expected, f"{', '.join(others)} has it already")
 
 
 def each_account_has_one_oidc_provider(environments: _Named) -> Iterator[tuple[str, Contradiction]]:
@@ -376,9 +381,12 @@ def each_account_has_one_oidc_provider(environments: _Named) -> Iterator[tuple[s
     for account, names in by_account.items():
         owners = [name for name in names if environments[name].delivery.owns_oidc_provider]
         if len(owners) != 1:
-            key = "delivery.owns_oidc_provider"
             expected = f"true for exactly one environment of account {account}"
-            yield (owners or names)[-1], Contradiction(key, expected, f"true for: {', '.join(owners) or 'none'}")
+            for name in owners or names:
+                yield (
+                    name,
+                    Contradiction("delivery.owns_oidc_provider", expected, f"true for: {', '.join(owners) or 'none'}"),
+                )
 
 
 def _by_zone(environments: _Named) -> dict[str, list[str]]:
@@ -394,11 +402,12 @@ def each_zone_has_one_owner_and_one_plan(environments: _Named) -> Iterator[tuple
         if len(owners) != 1:
             expected = f"the table [cloudflare.zone] in exactly one environment of {zone}"
             found = f"found in: {', '.join(owners) or 'none'}"
-            yield (owners or names)[-1], Contradiction("cloudflare.zone", expected, found)
+            for name in owners or names:
+                yield name, Contradiction("cloudflare.zone", expected, found)
         plans = {name: environments[name].cloudflare.plan for name in names}
-        for name in names[1:]:
-            if plans[name] != plans[names[0]]:
-                expected = f'"{plans[names[0]]}", as in {names[0]}: they share the zone {zone}'
+        for name in names:
+            if other := next((each for each in names if plans[each] != plans[name]), None):
+                expected = f'"{plans[other]}", as in {other}: they share the zone {zone}'
                 yield name, Contradiction("cloudflare.plan", expected)
 
 
@@ -411,7 +420,8 @@ def rules_of_a_zone_fit_its_plan(environments: _Named) -> Iterator[tuple[str, Co
                 key = "cloudflare.rate_limits" if phase == RATE_LIMIT else "cloudflare.plan"
                 told = ", ".join(f"{name} {count}" for name, count in each.items())
                 expected = f"at most {most} rules of {phase} in {zone}: that is all of the plan {plan.name}"
-                yield names[-1], Contradiction(key, expected, told)
+                for name in names:
+                    yield name, Contradiction(key, expected, told)
 
 
 BETWEEN_ENVIRONMENTS = (

@@ -1,67 +1,120 @@
-// How the API speaks to Redis without ever depending on it. Copy it to backend/src/lib/redis.ts: it is valid TypeScript
-// but for its types. Every figure in docs/redis-client.md was measured with this file and ioredis 6 (tests/client).
+// How the API uses Redis without depending on it. Copy it to backend/src/lib/redis.ts: it is valid TypeScript but for
+// its types. Every figure in docs/redis-client.md was measured with this file and ioredis 6 (tests/client).
+import { isIPv4, isIPv6 } from "node:net";
 import { Cluster, Redis } from "ioredis";
 
-/** Milliseconds. A request waits for Redis this long and no longer. */
-export const DEADLINE = 100;
+/** Milliseconds that a request waits for Redis. The deployment gate refuses a Redis whose pings take more than 200. */
+export const BUDGET = 250;
 /** Failures in a row that open the breaker, and milliseconds until one request tries again. */
 export const FAILURES = 3;
 export const OPEN_FOR = 5_000;
+/** The longest window, in seconds: 31 days. An hour in milliseconds is longer, and refused. */
+export const LONGEST_WINDOW = 2_678_400;
+const LONGEST_KEY = 512;
 
-const URL_FORM = /^(rediss?)(-sentinel)?:\/\/(?:([^@/?#]+)@)?([^@/?#]+)(?:\/([^@?#]*))?(?:\?([^@#]+))?$/i;
-const NODE_FORM = /^(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::([1-9]\d{0,4}))?$/i;
-const DATABASE = /^(\d|1[0-5])$/;
-
-/** REDIS_URL and its overrides, as the infrastructure reads them. Throws; a message never holds a value. */
+/** REDIS_URL and its overrides, as runtime/infra_runtime/redis/url.py reads them. Throws; no message holds a value. */
 export function readUrl(env = process.env) {
-  const parts = URL_FORM.exec(env.REDIS_URL ?? "");
-  if (!parts) throw new Error("REDIS_URL: not a URL of the contract; ask: infra redis url");
-  const [, scheme, isSentinel, login, hosts, path = "", query = ""] = parts;
-  const tls = scheme.toLowerCase() === "rediss" || env.REDIS_TLS === "true";
-  const colon = login?.indexOf(":") ?? -1;
-  const options = Object.fromEntries(query.split("&").filter(Boolean).map((each) => each.split("=").map(decodeURIComponent)));
-  const defaultPort = isSentinel ? 26379 : tls ? 6380 : 6379;
+  const url = env.REDIS_URL ?? "";
+  const check = (holds, what) => {
+    if (!holds) throw new Error(`${what} cannot be used; ./infra redis url says why`);
+  };
+  const isPlain = /^(?!["'])[!-~]{1,4096}$/.test(url) && !/[#<]|\$\{|\{\{/.test(url);
+  const [, scheme, isSentinel, rest] = (isPlain && /^(rediss?)(-sentinel)?:\/\/(.*)$/i.exec(url)) || [];
+  check(scheme, "REDIS_URL");
+  const [, authority, path = "", query] = /^([^/?]*)(?:\/([^?]*))?(?:\?(.*))?$/.exec(rest);
+  const [, login, hosts] = /^(?:([^@]*)@)?([^@]*)$/.exec(authority) ?? [];
+  check(hosts && !/@/.test(path + (query ?? "")), "REDIS_URL: an @ or the host");
+
+  const decode = (text, allowed) => {
+    check(allowed.test(text), "REDIS_URL: its encoding");
+    try {
+      text = decodeURIComponent(text);
+    } catch {
+      check(false, "REDIS_URL: its encoding");
+    }
+    check(!/[\0-\x1f\x7f]/.test(text), "REDIS_URL: a control character");
+    return text;
+  };
+  const byScheme = scheme.toLowerCase() === "rediss";
+  check([undefined, "true", byScheme ? "true" : "false"].includes(env.REDIS_TLS), "REDIS_TLS");
+  const tls = byScheme || env.REDIS_TLS === "true";
+
+  const [, user, own] = /^([^:]*)(?::(.*))?$/.exec(login ?? "");
+  check(login === undefined || (own === undefined ? user : own), "REDIS_URL: its login");
+  const [username, ownPassword] = [user || undefined, own].map(
+    (each) => each && decode(each, /^(?:[\w.~!$&'()*+,;=:-]|%[\da-f]{2})+$/i),
+  );
+  const password = env.REDIS_PASSWORD ?? ownPassword;
+  check(password !== "" && (ownPassword ?? password) === password, "REDIS_PASSWORD");
+  check(!username || password, "REDIS_URL: a username without a password");
+
   const nodes = hosts.split(",").map((each) => {
-    const node = NODE_FORM.exec(each);
-    if (!node) throw new Error("REDIS_URL: a host in it cannot be read");
-    return { host: node[1].replace(/^\[|\]$/g, "").toLowerCase(), port: Number(node[2] ?? defaultPort) };
+    const [, bracketed, name = "", digits] = /^(?:\[([^[\]%]*)\]|([^:[\]]*))(?::([1-9]\d{0,4}))?$/.exec(each) ?? [];
+    const isNumeric = /(^|\.)(\d+|0x[\da-f]*)$/i.test(name);
+    const isName = name.length <= 253 && /^(?:\w(?:[\w-]{0,61}\w)?(?:\.(?!$)|$))+$/.test(name);
+    check(bracketed ? isIPv6(bracketed) : isNumeric ? isIPv4(name) : isName, "REDIS_URL: a host");
+    const port = Number(digits ?? (isSentinel ? 26379 : tls ? 6380 : 6379));
+    check(port <= 65535, "REDIS_URL: a port");
+    return { host: bracketed ? new URL(`http://[${bracketed}]`).hostname.slice(1, -1) : name.toLowerCase(), port };
   });
-  const [master, masterDatabase] = path.split("/");
-  const database = (isSentinel ? masterDatabase : path) || env.REDIS_DB || "0";
-  if (!DATABASE.test(database)) throw new Error("REDIS_URL: its database is none from 0 to 15");
-  const form = isSentinel ? "sentinel" : nodes.length > 1 || options.cluster === "true" ? "cluster" : "single";
+  check(new Set(nodes.map(({ host, port }) => `${host} ${port}`)).size === nodes.length, "REDIS_URL: a host twice");
+
+  const options = {};
+  for (const each of query === undefined ? [] : query.split("&")) {
+    const [, name, value] = /^(cluster|sentinelUsername|sentinelPassword)=(.+)$/.exec(each) ?? [];
+    check(name && !(name in options) && (name !== "cluster" || value === "true"), "REDIS_URL: an option");
+    check((name === "cluster") !== Boolean(isSentinel), "REDIS_URL: an option");
+    options[name] = decode(value, /^(?:[\w.~-]|%[\da-f]{2})+$/i);
+  }
+  check(!options.sentinelUsername || options.sentinelPassword, "REDIS_URL: sentinelUsername without a password");
+
+  const form = isSentinel ? "sentinel" : nodes.length > 1 || options.cluster ? "cluster" : "single";
+  const at = (isSentinel ? /^([\w.-]+)(?:\/(\d|1[0-5]))?$/ : /^()(\d|1[0-5])?$/).exec(path);
+  check(at, isSentinel ? "REDIS_URL: the master's name" : "REDIS_URL: its database");
+  const [, master, ownDatabase] = at;
+  const database = env.REDIS_DB ?? ownDatabase ?? "0";
+  check(/^(\d|1[0-5])$/.test(database) && (ownDatabase ?? database) === database, "REDIS_DB");
+  check(form !== "cluster" || database === "0", "REDIS_DB: a cluster has database 0 only; it");
   return {
     form,
     nodes,
     tls,
-    username: (login && decodeURIComponent(colon < 0 ? login : login.slice(0, colon))) || undefined,
-    password: colon < 0 ? env.REDIS_PASSWORD : decodeURIComponent(login.slice(colon + 1)),
+    username,
+    password,
     database: Number(database),
     keyPrefix: env.REDIS_KEY_PREFIX, // Of a preview, which shares its Redis with others.
-    master: isSentinel ? master : undefined,
+    master: master || undefined,
     sentinelUsername: options.sentinelUsername,
     sentinelPassword: options.sentinelPassword,
   };
 }
 
-/** An ioredis client that connects by itself, again and again, and whose commands never wait for that. */
-export function createClient(target) {
+/**
+ * An ioredis client that connects by itself, again and again, and whose commands never wait for that. `onLost` is called
+ * for each connection that is lost or cannot be made.
+ */
+export function createClient(target, onLost) {
+  const again = (first, most) => (times) => {
+    onLost();
+    return Math.min(first * 2 ** Math.min(times, 7), most) * (1 + Math.random() / 5);
+  };
   const tls = target.tls ? {} : undefined; // Verified against the system's authorities: never rejectUnauthorized: false.
   const common = {
-    username: target.username,
+    // Redis before 6 knows no users: for it, and for later ones, the password alone means the user "default".
+    username: target.username === "default" ? undefined : target.username,
     password: target.password,
     db: target.database,
     keyPrefix: target.keyPrefix,
     tls,
     protocol: 2,
-    connectTimeout: 1_000,
-    commandTimeout: DEADLINE, // Bounds a server that accepts and does not answer; connectTimeout does not.
+    // No commandTimeout: it would bound the handshake, too, and a server 130 ms away would never be connected to.
+    connectTimeout: 2_000,
     socketTimeout: 3_000, // Gives up a connection on which nothing comes back, and makes a new one.
     maxRetriesPerRequest: 0,
     enableOfflineQueue: false, // Not connected is an answer: at once, not when it is connected again.
     autoResendUnfulfilledCommands: false, // An INCR that was sent may have been counted.
     // At once after a lost connection, at most a second apart while there is nobody; not all tasks at the same time.
-    retryStrategy: (times) => Math.min(10 * 2 ** Math.min(times, 7), 1_000) * (1 + Math.random() / 5),
+    retryStrategy: again(10, 1_000),
     // A failover leaves connections to what is a replica now, or is loading: make a new one.
     reconnectOnError: (error) => (/^(READONLY|LOADING|MASTERDOWN)/.test(error.message) ? 1 : false),
   };
@@ -70,7 +123,7 @@ export function createClient(target) {
       ? new Cluster(target.nodes, {
           redisOptions: { ...common, db: 0 },
           enableOfflineQueue: false,
-          slotsRefreshTimeout: 1_000,
+          slotsRefreshTimeout: 3_000,
           slotsRefreshInterval: 5_000,
           clusterRetryStrategy: common.retryStrategy,
           // Certificates are for names: what CLUSTER SLOTS says is connected to as it is said.
@@ -85,68 +138,159 @@ export function createClient(target) {
             sentinelPassword: target.sentinelPassword,
             sentinelTLS: tls,
             enableTLSForSentinelMode: target.tls,
-            sentinelCommandTimeout: 1_000,
-            sentinelRetryStrategy: (times) => Math.min(50 * times, 1_000),
+            sentinelCommandTimeout: 3_000,
+            sentinelRetryStrategy: again(50, 1_000),
             failoverDetector: true,
           })
         : new Redis({ ...common, ...target.nodes[0] });
-  client.on("error", () => {}); // Counted by the breaker, and told by checkRedisConnection.
+  // ioredis would go on in database 0, with the keys of others.
+  client.on("error", (error) => error.command?.name === "select" && client.disconnect(true));
   return client;
 }
+
+/** Rejects when `promise` takes longer. */
+async function within(milliseconds, promise) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    const expire = () => reject(new Error(`no reply within ${milliseconds} ms`));
+    // Replies that came while the process was busy are read first: it is not Redis that was late.
+    timer = setTimeout(() => setImmediate(expire), milliseconds);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Safe to log and to send to Sentry: ioredis' errors carry commands with their arguments, passwords among them. */
+function withoutArguments(error) {
+  const safe = new Error(error.message.split(", with args")[0]);
+  return Object.assign(safe, { name: "RedisError" }, error.code && { code: error.code });
+}
+
+/** These are about the value of one key; every other error is an outage. */
+const ABOUT_ONE_KEY = /^(WRONGTYPE|ERR value is not an integer|ERR increment or decrement)/;
 
 /** Lets nobody wait for what has just failed: opens after FAILURES in a row, then one request in OPEN_FOR tries. */
 export class Breaker {
   #failures = 0;
   #retryAt = 0;
+  #onFault;
+  #onRecovery;
 
-  get isOpen() {
-    return this.#failures >= FAILURES && Date.now() < this.#retryAt;
+  constructor({ onFault, onRecovery }) {
+    this.#onFault = onFault;
+    this.#onRecovery = onRecovery;
   }
 
-  /** What `operation` resolves to, or `fallback` when it fails, takes longer than DEADLINE, or is not tried. */
+  get isOpen() {
+    return this.#failures >= FAILURES && performance.now() < this.#retryAt;
+  }
+
+  /** What `operation` resolves to, or `fallback` when it fails, takes longer than BUDGET, or is not tried. */
   async run(operation, fallback) {
     if (this.isOpen) return fallback;
-    if (this.#failures >= FAILURES) this.#retryAt = Date.now() + OPEN_FOR; // This one tries; the others do not.
-    let timer;
+    if (this.#failures >= FAILURES) this.#openAgain(); // This one tries; the others do not.
     try {
-      const late = new Promise((_, reject) => {
-        timer = setTimeout(() => reject(new Error("deadline")), DEADLINE);
-      });
-      const result = await Promise.race([operation(), late]);
-      this.#failures = 0;
+      const result = await within(BUDGET, operation());
+      this.#succeeded();
       return result;
-    } catch {
-      this.#failures += 1;
-      if (this.#failures >= FAILURES) this.#retryAt = Date.now() + OPEN_FOR;
+    } catch (error) {
+      if (ABOUT_ONE_KEY.test(error.message)) {
+        this.#succeeded(); // Redis is well.
+        throw withoutArguments(error);
+      }
+      this.failed(error);
+      if (this.#failures >= FAILURES) this.#openAgain();
       return fallback;
-    } finally {
-      clearTimeout(timer);
+    }
+  }
+
+  #openAgain() {
+    this.#retryAt = performance.now() + OPEN_FOR;
+  }
+
+  /** For failures outside of `run`, too: a connection that is lost or cannot be made. */
+  failed(error) {
+    this.#failures += 1;
+    if (this.#failures === FAILURES) this.#tell(this.#onFault, withoutArguments(error));
+  }
+
+  #succeeded() {
+    const wasOutage = this.#failures >= FAILURES;
+    this.#failures = 0;
+    if (wasOutage) this.#tell(this.#onRecovery);
+  }
+
+  /** What a callback does wrong is not the request's fault. */
+  async #tell(callback, ...about) {
+    try {
+      await callback?.(...about);
+    } catch (error) {
+      console.error(error);
     }
   }
 }
 
-/** One for each process, made once. */
-export function createRedis(env = process.env) {
-  const client = createClient(readUrl(env));
-  const breaker = new Breaker();
+const isCount = (value, most) => Number.isSafeInteger(value) && value >= 1 && value <= most;
+
+/** Throws: a mistake of the caller is not sent to Redis. */
+function checkArguments(key, limit, windowSeconds) {
+  // Two keys with different lone surrogates would be one key in Redis.
+  if (typeof key !== "string" || /\p{Surrogate}/u.test(key)) throw new TypeError("key: expected a string of whole characters");
+  if (key === "" || key.length > LONGEST_KEY) throw new RangeError(`key: expected 1 to ${LONGEST_KEY} characters`);
+  for (const [name, value] of Object.entries({ limit, windowSeconds })) {
+    if (typeof value !== "number") throw new TypeError(`${name}: expected a number, found ${typeof value}`);
+  }
+  if (!isCount(limit, Number.MAX_SAFE_INTEGER)) throw new RangeError(`limit: expected an integer from 1, found ${limit}`);
+  if (!isCount(windowSeconds, LONGEST_WINDOW)) {
+    throw new RangeError(`windowSeconds: expected an integer from 1 to ${LONGEST_WINDOW}, found ${windowSeconds}`);
+  }
+}
+
+/**
+ * One for each process, made once. An outage is FAILURES in a row, of uses or of attempts to connect: `onFault(error)` is
+ * called once when it begins, and `onRecovery()` once when a use has been counted again.
+ */
+export function createRedis(env = process.env, { onFault = (error) => console.error(error), onRecovery } = {}) {
+  const breaker = new Breaker({ onFault, onRecovery });
+  let lastError;
+  const lost = () => breaker.failed(lastError ?? new Error("no connection"));
+  const client = createClient(readUrl(env), lost);
+  client.on("error", (error) => (lastError = error.lastNodeError ?? error));
+  client.on("node error", (error) => (lastError = error)); // Of a cluster.
+  client.on("ready", () => (lastError = undefined));
+
   return {
     client,
     breaker,
 
-    /** Counts one use of `key`. `enforced` is false when nobody could count: then it is allowed. */
-    async rateLimit(key, { limit, windowSeconds }) {
+    /**
+     * Counts one use of `key`. `enforced` is false when nobody could count: then it is allowed. Rejects with a TypeError
+     * or RangeError for arguments that are wrong, and with Redis' error where `key` holds something that is no number.
+     */
+    async rateLimit(key, { limit, windowSeconds } = {}) {
+      checkArguments(key, limit, windowSeconds);
+      const nobodyCounts = { allowed: true, enforced: false };
+      if (client.status !== "ready") return nobodyCounts; // Costs nothing, and says nothing new.
       const name = `ratelimit:${key}`;
       const used = await breaker.run(async () => {
         // The window begins with the first use. Both commands or none: a key without an expiry would stay for ever.
-        const [[error], [countError, count]] = await client
+        const replies = await client
           .multi()
           .set(name, 0, "EX", windowSeconds, "NX")
           .incr(name)
-          .exec();
+          .exec()
+          .catch((error) => {
+            // EXECABORT says that a command was refused, and the first refusal says why.
+            throw error.previousErrors?.[0] ?? error;
+          });
+        const [[error], [countError, count]] = replies;
         if (error || countError) throw error ?? countError;
         return count;
       }, null);
-      if (used === null) return { allowed: true, enforced: false };
+      if (used === null) return nobodyCounts;
       return { allowed: used <= limit, enforced: true, remaining: Math.max(0, limit - used) };
     },
 
@@ -154,11 +298,11 @@ export function createRedis(env = process.env) {
     async checkRedisConnection() {
       const started = performance.now();
       try {
-        await client.ping();
+        await within(1_000, client.ping());
         return { connected: true, latencyMs: performance.now() - started };
       } catch (error) {
-        // Of what Redis itself says, the first word; the rest may quote a command.
-        return { connected: false, error: error.command ? error.message.split(" ")[0] : error.message };
+        const isExplained = error.command || client.status === "ready";
+        return { connected: false, error: withoutArguments(isExplained ? error : (lastError ?? error)).message };
       }
     },
 

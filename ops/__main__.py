@@ -11,7 +11,7 @@ import typer
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
-from config import InvalidEnvironments, available, load
+from config import InvalidEnvironments, available, load, neighbours
 from config.model import Environment
 from ops import doctor, drift, review
 from ops.account import explained, session_of
@@ -88,10 +88,18 @@ def rollback(
 
 
 @app.command()
-def status(environment: Name, service: Service = "api", as_json: AsJson = False) -> None:
+def status(
+    environment: Name,
+    service: Service = "api",
+    as_json: AsJson = False,
+    follow: Annotated[bool, typer.Option("--follow", help="The release that is under way, until it is over.")] = False,
+) -> None:
     """What runs, and whether anything moves or rings."""
     with _place(environment, service) as place:
-        releases_.status(place, Console(), as_json=as_json)
+        if follow:
+            releases_.follow(place, Console())
+        else:
+            releases_.status(place, Console(), as_json=as_json)
 
 
 @app.command(name="review")
@@ -135,11 +143,18 @@ def exec_(
 
 
 @app.command(name="doctor")
-def doctor_(environment: Name, as_json: AsJson = False) -> None:
-    """What stands against deploying it now. Exit code 3 when there is anything."""
+def doctor_(
+    environment: Name,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Creates service-linked roles and asks AWS for quotas; nothing else.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """What stops a deployment now, the first one included. Exit code 3 when there is anything."""
     found = _environment(environment)
     with _explained(environment, found):
-        doctor.doctor(environment, found, session_of(environment, found), Console(), as_json=as_json)
+        session, others = session_of(environment, found), neighbours(environment)
+        doctor.doctor(environment, found, session, Console(), others=others, fix=fix, as_json=as_json)
 
 
 PreviewName = Annotated[
@@ -287,7 +302,7 @@ def _explained(name: str, environment: Environment) -> Iterator[None]:
 
 
 def _environment(name: str) -> Environment:
-    return load([name])[name]
+    return load([name], is_deployed=True)[name]
 
 
 def main() -> None:

@@ -1,9 +1,11 @@
 """Functions of ours in an account: found in their stack, and asked."""
 
 import json
+import os
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from infra_runtime.caller import prove
 from ops.errors import OperatorError
 
 
@@ -33,6 +35,20 @@ def find(clients: Clients, stack: str, module: str, variables: Mapping[str, str]
         if found["Handler"] == f"infra_runtime.{module}.handler" and variables.items() <= has.items():
             return name
     raise OperatorError(f"{stack}: there is no {what} in it; deploy it first")
+
+
+def ask_as_myself(clients: Clients, function: str, event: Mapping[str, Any], *, what: str) -> Any:
+    """As `ask`, with proof of whose credentials these are; a person behind a workflow is named besides."""
+    proven = {**event, "caller": prove(clients.client("sts"), function), "acts_for": actor()}
+    return ask(clients, function, proven, what=what)
+
+
+def actor() -> str | None:
+    """The person behind a workflow of GitHub's, and its run; None elsewhere."""
+    if (name := os.environ.get("GITHUB_ACTOR")) is None:
+        return None
+    server, repository, run = (os.environ.get(f"GITHUB_{each}", "") for each in ("SERVER_URL", "REPOSITORY", "RUN_ID"))
+    return f"{name} ({server}/{repository}/actions/runs/{run})"
 
 
 def ask(clients: Clients, function: str, event: Mapping[str, Any], *, what: str) -> Any:

@@ -46,10 +46,11 @@ def _synthesized(tree: Path, context: Mapping[str, str]) -> dict[str, Templates]
                 f"{context.get('env', tree)} cannot be synthesized:\n{done.stdout}{done.stderr}".strip()
             )
         found = sorted(Path(folder).glob("assembly-*"))
-        return {assembly.name.removeprefix("assembly-"): dict(_of(assembly)) for assembly in found}
+        return {assembly.name.removeprefix("assembly-"): dict(read(assembly)) for assembly in found}
 
 
-def _of(assembly: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def read(assembly: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(name, template) of each stack in a cloud assembly of one environment."""
     manifest = json.loads((assembly / "manifest.json").read_text())
     for artifact in manifest["artifacts"].values():
         if artifact["type"] == "aws:cloudformation:stack":

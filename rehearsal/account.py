@@ -1,9 +1,10 @@
 """The rehearsed account, looked at through boto3 as its owner would."""
 
 import json
+import time
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,10 @@ import boto3
 
 from config import Environment
 from infra_runtime.redis.url import Node, Target
+from infra_runtime.release.revision import APP, named
+from ops.doctor.account import service_linked_roles
+from ops.doctor.finding import Finding
+from ops.doctor.quotas import quotas
 from rehearsal.cdk_cli import CdkCli
 from rehearsal.cloudflare.analytics import Request
 from rehearsal.cloudflare.foreign import settle
@@ -21,6 +26,8 @@ from rehearsal.cloudflare.simulator import Simulator
 from rehearsal.cloudflare.world import World, Zone
 from rehearsal.emulator.conditions import Condition
 from rehearsal.emulator_process import Emulator, emulator
+from rehearsal.pagerduty import ROUTING_KEY, PagerDuty
+from rehearsal.pagerduty import served as pagerduty_served
 from rehearsal.redis.authority import Authority
 from rehearsal.redis.server import sentinels
 from rehearsal.sentry import TOKEN as SENTRY_TOKEN
@@ -31,7 +38,8 @@ from rehearsal.upstash.simulator import API_KEY, EMAIL
 from rehearsal.upstash.simulator import Simulator as UpstashSimulator
 
 TOKEN = "what-stands-for-a-cloudflare-token-here"  # noqa: S105
-WEBHOOK = "https://127.0.0.1:9/what-stands-for-a-webhook-here"
+_PERSON = "operator"
+_GRANT_SECONDS = 30.0
 _PASSWORD = "what-stands-for-a-password-here"  # noqa: S105
 
 
@@ -60,6 +68,8 @@ def opened(
     with ExitStack() as stack:
         base_url = stack.enter_context(served(cloudflare))
         upstash = stack.enter_context(upstash_server.served(authority, workspace / "upstash"))
+        pagerduty = PagerDuty()
+        pagerduty_url = stack.enter_context(pagerduty_served(pagerduty))
         sentry = Sentry()
         sentry_url = stack.enter_context(sentry_served(sentry))
         external = None
@@ -69,6 +79,8 @@ def opened(
             emulator(workspace, cloudflare=base_url, upstash=upstash.url, authority=authority, without=without)
         )
         cdk = CdkCli(environment.aws.account, environment.aws.region, workspace, running.url)
+        if Condition.IAM not in without:
+            cdk = replace(cdk, access_key=_administrator(cdk))
         yield Account(
             name=name,
             environment=environment,
@@ -78,9 +90,29 @@ def opened(
             emulator=running,
             upstash=upstash.simulator,
             external_redis=external,
+            pagerduty=pagerduty,
+            pagerduty_url=pagerduty_url,
             sentry=sentry,
             sentry_url=sentry_url,
         )
+
+
+def _administrator(root: CdkCli) -> tuple[str, str]:
+    """A person who may do everything that policies of resources do not forbid."""
+    iam = boto3.client("iam", endpoint_url=root.endpoint, **_session_keys(root))
+    iam.create_user(UserName=_PERSON)
+    iam.attach_user_policy(UserName=_PERSON, PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess")
+    made = iam.create_access_key(UserName=_PERSON)["AccessKey"]
+    return made["AccessKeyId"], made["SecretAccessKey"]
+
+
+def _session_keys(cdk: CdkCli) -> dict[str, str]:
+    keys = cdk.credentials
+    return {
+        "aws_access_key_id": keys["AWS_ACCESS_KEY_ID"],
+        "aws_secret_access_key": keys["AWS_SECRET_ACCESS_KEY"],
+        "region_name": keys["AWS_REGION"],
+    }
 
 
 @contextmanager
@@ -105,6 +137,8 @@ class Account:
     upstash: UpstashSimulator
     external_redis: str | None
     """REDIS_URL of what a person has set up outside of the account, where the environment uses such."""
+    pagerduty: PagerDuty
+    pagerduty_url: str
     sentry: Sentry
     sentry_url: str
 
@@ -120,11 +154,26 @@ class Account:
             secrets[sentry.token_secret] = json.dumps({"token": SENTRY_TOKEN, "url": self.sentry_url})
         for route in (alarms := self.environment.alarms).critical, alarms.warning, alarms.info:
             if route.webhook_secret is not None:
-                secrets[route.webhook_secret] = WEBHOOK
+                secrets[route.webhook_secret] = json.dumps({"routing_key": ROUTING_KEY, "url": self.pagerduty_url})
         if amplify := self.environment.frontend.amplify:
             secrets[amplify.access_token_secret] = "what stands for a GitHub token here"
         for name, value in secrets.items():
             self.client("secretsmanager").create_secret(Name=name, SecretString=value)
+        self._ask_for_what_a_new_account_lacks()
+
+    def _ask_for_what_a_new_account_lacks(self) -> None:
+        """`infra doctor ENV --fix`, and a look whether AWS has granted the quotas."""
+        for finding in self._lacks():
+            if finding.repair is not None:
+                finding.repair()
+        give_up = time.monotonic() + _GRANT_SECONDS
+        while (lacks := self._lacks()) and time.monotonic() < give_up:
+            time.sleep(0.1)
+        if lacks:
+            raise LookupError(f"after doctor --fix, the account still lacks: {'; '.join(each.what for each in lacks)}")
+
+    def _lacks(self) -> list[Finding]:
+        return [*service_linked_roles(self.environment, self), *quotas(self.environment, (), self)]
 
     @property
     def zone(self) -> Zone:
@@ -132,12 +181,7 @@ class Account:
 
     @cached_property
     def _session(self) -> boto3.Session:
-        keys = self.cdk.credentials
-        return boto3.Session(
-            aws_access_key_id=keys["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=keys["AWS_SECRET_ACCESS_KEY"],
-            region_name=keys["AWS_REGION"],
-        )
+        return boto3.Session(**_session_keys(self.cdk))
 
     def client(self, service: str) -> Any:
         return self._session.client(service, endpoint_url=self.cdk.endpoint)
@@ -190,5 +234,4 @@ class Account:
     def container(self, service: dict[str, Any]) -> dict[str, Any]:
         """The container definition that the service runs."""
         definition = self.client("ecs").describe_task_definition(taskDefinition=service["taskDefinition"])
-        found: dict[str, Any] = definition["taskDefinition"]["containerDefinitions"][0]
-        return found
+        return dict(named(definition["taskDefinition"]["containerDefinitions"], APP))

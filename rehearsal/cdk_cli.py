@@ -31,11 +31,14 @@ class CdkCli:
     workspace: Path
     endpoint: str | None = None
     """None for what needs no AWS at all."""
+    access_key: tuple[str, str] | None = None
+    """Id and secret of the person who runs it; None for the root of the account."""
 
     @property
     def credentials(self) -> dict[str, str]:
-        # The emulator takes a twelve-digit access key for the number of the account.
-        return {"AWS_ACCESS_KEY_ID": self.account, "AWS_SECRET_ACCESS_KEY": "rehearsal", "AWS_REGION": self.region}
+        # The emulator takes a twelve-digit access key for the root of that account.
+        key, secret = self.access_key or (self.account, "rehearsal")
+        return {"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret, "AWS_REGION": self.region}
 
     def run(self, *arguments: str, validated: bool = True) -> str:
         """What the CLI printed. Raises `CdkFailed`."""

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from rehearsal.emulator import AUTHORITY, BALANCER, FAULTS, IMAGES, MINUTE
+from rehearsal.emulator import AUTHORITY, BALANCER, CALLS, FAULTS, IMAGES, MINUTE
 from rehearsal.emulator.conditions import WITHOUT, Condition
 from rehearsal.guardian import end_tree
 from rehearsal.ports import free_port
@@ -71,6 +71,7 @@ def emulator(
         AUTHORITY: str(certificates),
         IMAGES: str(running.images),
         BALANCER: str(running.balancer),
+        CALLS: str(workspace / "calls.jsonl"),
         MINUTE: str(_MINUTE_SECONDS),
         WITHOUT: ",".join(without),
     }

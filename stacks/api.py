@@ -47,6 +47,7 @@ class ApiStack(EnvironmentStack):
         RestartOnRotation(
             self,
             "RestartOnRotation",
+            environment=self.environment_name,
             secret=logins.user,
             cluster=around.platform.cluster,
             service=self.exports.service,

@@ -79,7 +79,12 @@ class DataStack(EnvironmentStack):
             self,
             "Media",
             memory=self.edge_memory,
-            props=MediaProps(bucket_name=environment.media.bucket, adopt=environment.media.adopt, retention=retention),
+            props=MediaProps(
+                bucket_name=environment.media.bucket,
+                adopt=environment.media.adopt,
+                cloudflare_reads=environment.media.origin == "connector",
+                retention=retention,
+            ),
         )
         self.exports = DataExports(
             key=key,

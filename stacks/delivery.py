@@ -62,6 +62,7 @@ class DeliveryStack(EnvironmentStack):
                     parameter=images.parameter_name,
                     repository=images.repository,
                     service=service.service,
+                    database=data.database.instance if name == "api" else None,
                 ),
                 ledger=registry.ledger,
                 sentry=self._sentry(environment, name),

@@ -11,6 +11,7 @@ from infra_constructs.cloudflare.drift import DriftCheck
 from infra_constructs.cloudflare.firewall import Firewall, FirewallProps, RateLimit
 from infra_constructs.cloudflare.managed_rules import ManagedRules, OwaspProps
 from infra_constructs.cloudflare.media import MediaEdge, MediaProps
+from infra_constructs.cloudflare.media_worker import MediaWorker
 from infra_constructs.cloudflare.notifications import Notifications
 from infra_constructs.cloudflare.provider import CloudflareProvider, CloudflareToken
 from infra_constructs.cloudflare.records import ProxiedName, ProxiedNames
@@ -78,14 +79,31 @@ class EdgeStack(EnvironmentStack):
             bucket=environment.media.bucket,
             region=environment.aws.region,
         )
-        edge = MediaEdge(
-            self,
-            "Media",
-            provider=provider,
-            user_agent=data.media_access.user_agent,
-            adopt=settings.adopt,
-            props=media,
-        )
+        token = CloudflareToken(self, name=settings.token_secret)
+        secret = data.media_access.secret
+        if environment.media.origin == "worker":
+            rotation = MediaWorker(
+                self,
+                "MediaWorker",
+                provider=provider,
+                token=token,
+                memory=self.edge_memory,
+                bucket=data.media,
+                key=secret,
+                adopt=settings.adopt,
+                props=media,
+            ).rotation
+        else:
+            edge = MediaEdge(self, "Media", provider=provider, user_agent=secret, adopt=settings.adopt, props=media)
+            rotation = UserAgentRotation(
+                self,
+                "UserAgentRotation",
+                token=token,
+                memory=self.edge_memory,
+                user_agent=secret,
+                bucket=data.media,
+                rule=edge.user_agent_rule,
+            ).handler
         if environment.posthog is not None:
             AnalyticsProxy(
                 self,
@@ -108,25 +126,15 @@ class EdgeStack(EnvironmentStack):
             for service, host in previews.hosts(environment, slot).items()
         ]
         ProxiedNames(self, "Names", provider=provider, names=names, adopt=settings.adopt)
-        token = CloudflareToken(self, name=settings.token_secret)
-        rotation = UserAgentRotation(
-            self,
-            "UserAgentRotation",
-            token=token,
-            memory=self.edge_memory,
-            user_agent=data.media_access.user_agent,
-            bucket=data.media,
-            rule=edge.user_agent_rule,
-        )
         drift = DriftCheck(
             self,
             "Drift",
             token=token,
             memory=self.edge_memory,
             environment=self.environment_name,
-            secrets=[data.media_access.user_agent, platform.check_pass],
+            secrets=[secret, platform.check_pass],
         )
-        self.exports = EdgeExports(drift=drift.handler, rotation=rotation.handler)
+        self.exports = EdgeExports(drift=drift.handler, rotation=rotation)
 
     def _zone(self, environment: Environment, provider: CloudflareProvider) -> None:
         """What there is once in a zone; this environment decides it for all that share the zone."""

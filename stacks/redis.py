@@ -10,6 +10,7 @@ from config import Environment
 from config.model import RedisInstance as Settings
 from infra_constructs.alarms import Severity
 from infra_constructs.redis.elasticache import ElastiCache, ElastiCacheProps
+from infra_constructs.redis.events import ElastiCacheEvents
 from infra_constructs.redis.external import ExternalRedis
 from infra_constructs.redis.instance import RedisInstance
 from infra_constructs.redis.probe import RedisProbe
@@ -48,7 +49,7 @@ class RedisStack(EnvironmentStack):
         super().__init__(scope, id_, environment=environment, description="Redis, and the probe that looks at it")
         self._environment, self._network, self._data, self._platform = environment, network, data, platform
         # A branch of the tree for each kind, so that the names in it are the environment's own.
-        kinds = ("Instances", "Probes", "Gate", "Alarms", "Nodes", "Limits")
+        kinds = ("Instances", "Events", "Probes", "Gate", "Alarms", "Nodes", "Limits")
         self._of = {kind: Construct(self, kind) for kind in kinds}
         instances = {name: self._add(name, each) for name, each in environment.redis.instances.items()}
         self.exports = RedisExports(url=instances[environment.redis.serves].url)
@@ -107,7 +108,7 @@ class RedisStack(EnvironmentStack):
                 name,
                 vpc=self._network.vpc,
                 key=self._data.key,
-                events=self._platform.topics[Severity.INFO],
+                events=ElastiCacheEvents(self._of["Events"], name, to=self._platform.topics[Severity.INFO]).topic,
                 props=ElastiCacheProps(
                     engine=cache.engine,
                     node_type=cache.node,

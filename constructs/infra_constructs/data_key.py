@@ -15,7 +15,7 @@ class DataKey(Construct):
         self.key = kms.Key(
             self,
             "Key",
-            description="Data at rest: database, Redis, their secrets and snapshots",
+            description="Data at rest: database, Redis, and their snapshots",
             enable_key_rotation=True,
             # A deleted key can be saved for thirty days; nobody needs that long to miss disposable data.
             pending_window=None if retention.is_kept else cdk.Duration.days(7),

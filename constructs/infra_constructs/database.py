@@ -14,8 +14,9 @@ from constructs import Construct
 from infra_constructs.findings import acknowledge, allows_on, uses_managed_policy
 from infra_constructs.retention import Retention
 
-# Not a prop: a version that only production runs has never been tried.
-_ENGINE = rds.DatabaseInstanceEngine.postgres(version=rds.PostgresEngineVersion.VER_17_9)
+# Not a prop: a version that only production runs has never been tried. The major version alone: AWS upgrades the minor
+# one in the maintenance window, and RDS refuses the downgrade that a full version would then ask for.
+_ENGINE = rds.DatabaseInstanceEngine.postgres(version=rds.PostgresEngineVersion.VER_17)
 _PARAMETERS = {
     "rds.force_ssl": "1",
     # A release must never wait for ever behind a lock, nor make readers wait behind itself.

@@ -61,16 +61,7 @@ class DatabaseLogins(Construct):
             iam.PolicyStatement(actions=["secretsmanager:GetRandomPassword"], resources=["*"])
         )
         for name, secret in (("OwnerMonthly", self.owner), ("UserMonthly", self.user)):
-            schedule = secretsmanager.RotationSchedule(
-                self,
-                name,
-                secret=secret,
-                rotation_lambda=self.rotation.function,
-                automatically_after=_ROTATION,
-                # At a deployment nothing is settled yet; a month later it is.
-                rotate_immediately_on_update=False,
-            )
-            schedule.node.add_dependency(made)
+            self.rotation.rotate(secret, self, name, every=_ROTATION).node.add_dependency(made)
 
     def _secret(self, id_: str, group: str) -> secretsmanager.Secret:
         return secretsmanager.Secret(

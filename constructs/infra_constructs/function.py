@@ -12,6 +12,7 @@ from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
+from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from infra_constructs.findings import acknowledge, allows_on
@@ -42,6 +43,17 @@ _ERRORS = "infra:errors"
 def report_errors(stack: cdk.Stack, *, dsn: str, environment: str) -> None:
     """Sentry hears of the exceptions of every function that is added to the stack from now on."""
     stack.node.set_context(_ERRORS, {"SENTRY_DSN": dsn, "SENTRY_ENVIRONMENT": environment})
+
+
+def bootstrap_version_arn(scope: Construct) -> str:
+    """The SSM parameter that every template of ours refers to, to check the account's bootstrap.
+
+    CloudFormation reads it when a stack is created or updated; by some reports with the caller's permissions
+    (aws-cdk #10083, #20959, and the comment in CDK's own bootstrap template).
+    """
+    stack = cdk.Stack.of(scope)
+    qualifier = stack.synthesizer.bootstrap_qualifier or cdk.DefaultStackSynthesizer.DEFAULT_QUALIFIER
+    return f"arn:aws:ssm:{stack.region}:{stack.account}:parameter/cdk-bootstrap/{qualifier}/version"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +124,26 @@ class RuntimeFunction(Construct):
             scope, id_, resource_type=kind, service_token=self.function.function_arn, properties=properties
         )
         made.node.add_dependency(self.policy)
+        return made
+
+    def rotate(
+        self, secret: secretsmanager.ISecret, scope: Construct, id_: str, *, every: cdk.Duration
+    ) -> secretsmanager.RotationSchedule:
+        """A rotation schedule with this function. The first rotation is one interval after the deployment."""
+        made = secretsmanager.RotationSchedule(
+            scope,
+            id_,
+            secret=secret,
+            rotation_lambda=self.function,
+            automatically_after=every,
+            # At a deployment nothing is settled yet.
+            rotate_immediately_on_update=False,
+        )
+        # CDK lets the service in for any account; Secrets Manager says which one it comes for (its guide, "Rotation
+        # function permissions").
+        for each in self.function.node.find_all():
+            if isinstance(each, lambda_.CfnPermission) and each.principal == "secretsmanager.amazonaws.com":
+                each.source_account = cdk.Stack.of(self).account
         return made
 
     def run_every(

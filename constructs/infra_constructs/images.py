@@ -8,7 +8,9 @@ from constructs import Construct
 from infra_constructs.function import RuntimeFunction
 from infra_constructs.retention import Retention
 
-_IMAGES_KEPT = 50
+_RELEASES_KEPT = 50
+RELEASE_TAG = "release-"
+"""Begins the tags of what may be released (.github/workflows/service-release.yml)."""
 PREVIEW_TAG = "preview-"
 """Begins the tags of what pull requests push (.github/workflows/service-preview.yml)."""
 
@@ -76,15 +78,17 @@ class ServiceImages(Construct):
                 ),
                 ecr.LifecycleRule(
                     rule_priority=2,
-                    description="Previews, which are over by then; they take no place among the releases",
+                    description="Previews, which are over by then",
                     tag_prefix_list=[PREVIEW_TAG],
                     max_image_age=cdk.Duration.days(21),
                 ),
+                # By a prefix of its own: a rule for any image counts previews and layers, too, and would expire the
+                # release that runs (ECR User Guide, "Lifecycle policy evaluation rules"). Other tags stay for ever.
                 ecr.LifecycleRule(
                     rule_priority=3,
                     description="Enough releases to roll back to",
-                    tag_status=ecr.TagStatus.ANY,
-                    max_image_count=_IMAGES_KEPT,
+                    tag_prefix_list=[RELEASE_TAG],
+                    max_image_count=_RELEASES_KEPT,
                 ),
             ],
             removal_policy=retention.objects,

@@ -22,6 +22,8 @@ class MediaProps:
 
     bucket_name: str
     adopt: bool
+    cloudflare_reads: bool
+    """Without an identity, by its addresses and the secret user agent. False where a Worker signs its requests."""
     retention: Retention
 
 
@@ -38,6 +40,7 @@ class Media(Construct):
             "Access",
             bucket=self.bucket,
             memory=memory,
+            cloudflare_reads=props.cloudflare_reads,
             is_disposable=not (props.adopt or props.retention.is_kept),
             request_metrics=REQUEST_METRICS if props.adopt else None,
         )

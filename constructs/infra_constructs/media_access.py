@@ -1,4 +1,4 @@
-"""Who may read the media bucket: our Cloudflare zone, by its addresses and a secret that only it sends."""
+"""Who may read the media bucket: our Cloudflare zone, by a secret that only it knows."""
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
@@ -23,23 +23,28 @@ class MediaAccess(Construct):
         *,
         bucket: s3.IBucket,
         memory: Memory,
+        cloudflare_reads: bool,
         is_disposable: bool,
         request_metrics: str | None,
     ) -> None:
-        """`request_metrics` is the filter to set up, on a bucket that CloudFormation has not made."""
+        """With `cloudflare_reads` the bucket lets in who has an address of Cloudflare's and sends the secret.
+
+        `request_metrics` is the filter to set up, on a bucket that CloudFormation has not made.
+        """
         super().__init__(scope, id_)
-        self.user_agent = secretsmanager.Secret(
+        # The same in both ways, so that one may follow the other: exports in use cannot be taken away.
+        self.secret = secretsmanager.Secret(
             self,
-            "UserAgent",
-            description="The User-Agent that our Cloudflare zone sends to the media bucket",
+            "Secret",
+            description="What Cloudflare shows to the media bucket: a User-Agent, or the access key that a Worker has",
             generate_secret_string=secretsmanager.SecretStringGenerator(
                 password_length=_LETTERS, exclude_punctuation=True
             ),
         )
         acknowledge(
-            self.user_agent,
+            self.secret,
             "AwsSolutions-SMG4",
-            reason="It is rotated by a schedule in the stack Edge, where the rule that sends it is.",
+            reason="It is rotated by a schedule in the stack Edge, where the rule or the Worker that sends it is.",
         )
         self.handler = RuntimeFunction(
             self,
@@ -51,14 +56,21 @@ class MediaAccess(Construct):
             uses_libraries=True,
         )
         memory.grant(self.handler, writes=False)
-        grant_policy_writing(self.handler, bucket=bucket, user_agent=self.user_agent)
+        grant_policy_writing(self.handler, bucket=bucket)
+        if cloudflare_reads:
+            grant_user_agents(self.handler, self.secret)
+            # An access key of before, as nobody may send that in a header.
+            self.secret.grant_write(self.handler.role)
         if is_disposable:
             self._grant_emptying(bucket)
         if request_metrics is not None:
             self.handler.role.add_to_policy(
                 iam.PolicyStatement(actions=["s3:PutMetricsConfiguration"], resources=[bucket.bucket_arn])
             )
-        properties = {"Bucket": bucket.bucket_name, "Secret": self.user_agent.secret_arn}
+        properties = {
+            "Bucket": bucket.bucket_name,
+            **({"Secret": self.secret.secret_arn} if cloudflare_reads else {}),
+        }
         self.resource = self.handler.resource(
             self,
             "Resource",
@@ -82,7 +94,9 @@ class MediaAccess(Construct):
         self.handler.role.add_to_policy(
             iam.PolicyStatement(actions=["s3:ListBucketVersions"], resources=[bucket.bucket_arn])
         )
-        self.handler.role.add_to_policy(iam.PolicyStatement(actions=["s3:DeleteObjectVersion"], resources=[objects]))
+        # DeleteObjects asks for the first one even where every version is named (S3 API reference, "DeleteObjects").
+        deletes = ["s3:DeleteObject", "s3:DeleteObjectVersion"]
+        self.handler.role.add_to_policy(iam.PolicyStatement(actions=deletes, resources=[objects]))
         acknowledge(
             self.handler.policy,
             allows_on(f"arn:aws:s3:::{bucket.bucket_name}/*"),
@@ -90,11 +104,15 @@ class MediaAccess(Construct):
         )
 
 
-def grant_policy_writing(handler: RuntimeFunction, *, bucket: s3.IBucket, user_agent: secretsmanager.ISecret) -> None:
+def grant_policy_writing(handler: RuntimeFunction, *, bucket: s3.IBucket) -> None:
     """What `infra_runtime.media_access.converge` needs."""
     handler.role.add_to_policy(
         iam.PolicyStatement(actions=["s3:GetBucketPolicy", "s3:PutBucketPolicy"], resources=[bucket.bucket_arn])
     )
+
+
+def grant_user_agents(handler: RuntimeFunction, user_agent: secretsmanager.ISecret) -> None:
+    """What `infra_runtime.media_access.accepted_user_agents` needs."""
     handler.role.add_to_policy(
         iam.PolicyStatement(
             actions=["secretsmanager:GetSecretValue", "secretsmanager:ListSecretVersionIds"],

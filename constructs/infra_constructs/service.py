@@ -152,6 +152,8 @@ class BlueGreenService(Construct):
     def ask_before(self, hook: ReleaseHook) -> None:
         """A release goes on at the hook's stage when the hook says so, and goes back when it does not."""
         self.service.add_lifecycle_hook(hook.target)
+        # CDK lets the service wait for the roles, and not for what they may do.
+        self.service.node.add_dependency(*hook.policies)
 
     def _answer_until_released(self, image: ReleasedImage) -> None:
         """A plain Node.js image would end at once; until the first release it answers every path with 200."""

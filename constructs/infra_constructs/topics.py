@@ -12,15 +12,12 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
-from infra_constructs.alarms import Severity
+from infra_constructs.alarms import Severity, add_alarm
+from infra_constructs.webhook import Webhook
 
-_PUBLISHERS = (
-    "cloudwatch.amazonaws.com",
-    "events.amazonaws.com",
-    "elasticache.amazonaws.com",
-    "budgets.amazonaws.com",
-    "costalerts.amazonaws.com",
-)
+# Each sends `aws:SourceAccount` along; EventBridge may not.
+_PUBLISHERS = ("cloudwatch.amazonaws.com", "budgets.amazonaws.com", "costalerts.amazonaws.com")
+_RULES = "events.amazonaws.com"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +28,7 @@ class Route:
     slack_channel: str | None
     """Id."""
     webhook_secret: str | None
-    """Name of the secret with the HTTPS URL."""
+    """Name of the secret with PagerDuty's key or a webhook's URL (infra_runtime.webhook)."""
 
 
 class AlarmTopics(Construct):
@@ -50,9 +47,18 @@ class AlarmTopics(Construct):
             removal_policy=cdk.RemovalPolicy.DESTROY,
             pending_window=cdk.Duration.days(7),
         )
-        own_account = {"StringEquals": {"aws:SourceAccount": cdk.Stack.of(self).account}}
-        publishers = [iam.ServicePrincipal(name, conditions=own_account) for name in _PUBLISHERS]
+        own_account = {"aws:SourceAccount": cdk.Stack.of(self).account}
+        publishers = [iam.ServicePrincipal(name, conditions={"StringEquals": own_account}) for name in _PUBLISHERS]
+        # No condition on the source in a key's policy works for EventBridge (SNS developer guide, "Key management").
+        key.add_to_resource_policy(
+            iam.PolicyStatement(
+                principals=[iam.ServicePrincipal(_RULES)],
+                actions=["kms:Decrypt", "kms:GenerateDataKey*"],
+                resources=["*"],
+            )
+        )
         self.by_severity: dict[Severity, sns.Topic] = {}
+        self.webhooks: dict[Severity, Webhook] = {}
         in_channel: defaultdict[str, list[sns.ITopic]] = defaultdict(list)
         for severity, route in routes.items():
             topic = sns.Topic(
@@ -65,15 +71,31 @@ class AlarmTopics(Construct):
             for publisher in publishers:
                 # Of the topic and, as it is encrypted, of its key.
                 topic.grant_publish(publisher)
+            topic.add_to_resource_policy(
+                iam.PolicyStatement(
+                    # Sources differ on whether EventBridge sends the account to a topic; if it does, it has to be ours.
+                    principals=[iam.ServicePrincipal(_RULES, conditions={"StringEqualsIfExists": own_account})],
+                    actions=["sns:Publish"],
+                    resources=[topic.topic_arn],
+                )
+            )
             for address in route.email:
                 topic.add_subscription(subscriptions.EmailSubscription(address))
             if route.webhook_secret is not None:
-                # Whoever has the URL may page: CloudFormation reads it, no template holds it.
-                url = cdk.SecretValue.secrets_manager(route.webhook_secret).unsafe_unwrap()
-                topic.add_subscription(subscriptions.UrlSubscription(url, protocol=sns.SubscriptionProtocol.HTTPS))
+                self.webhooks[severity] = Webhook(
+                    self,
+                    f"{severity.value.capitalize()}Webhook",
+                    topic=topic,
+                    severity=severity,
+                    secret=route.webhook_secret,
+                )
             if route.slack_channel is not None:
                 in_channel[route.slack_channel].append(topic)
             self.by_severity[severity] = topic
+        for severity, webhook in self.webhooks.items():
+            add_alarm(
+                self, f"{severity.value.capitalize()}WebhookFailed", topics=self.by_severity, spec=webhook.failed()
+            )
         for channel, topics in in_channel.items():
             assert slack_workspace is not None, "the configuration has seen to it"
             chatbot.SlackChannelConfiguration(

@@ -13,8 +13,7 @@ from rich.table import Table
 from config.model import Environment
 from infra_runtime.previews.control import BUSY
 from ops.errors import InputError, OperatorError
-from ops.functions import Clients, ask, find
-from ops.releases.place import who
+from ops.functions import Clients, ask_as_myself, find
 
 _STYLE = {"runs": "green", "failed": "red", "ending": "dim"}
 _UNDER_WAY = {
@@ -43,7 +42,7 @@ class Previews:
         """What the control answers. Raises `OperatorError` when it fails; its refusals are in the answer."""
         stack = f"{self.environment.product}-{self.name}-delivery"
         function = find(self.clients, stack, "previews.control", {}, what="control of previews")
-        answer: dict[str, Any] = ask(
+        answer: dict[str, Any] = ask_as_myself(
             self.clients, function, {"action": action, **more}, what=f"{stack}: the control of previews"
         )
         return answer
@@ -73,7 +72,7 @@ def show(previews: Previews, console: Console, *, as_json: bool) -> None:
 
 def take(previews: Previews, name: str, console: Console, *, as_json: bool) -> None:
     """A slot for it, and where it will be found: a build of the site has to know. Raises `OperatorError`."""
-    answer = previews.ask("take", name=name, who=who(previews.clients))
+    answer = previews.ask("take", name=name)
     _refuse(answer["problems"])
     _print(answer["preview"], console, as_json=as_json)
 
@@ -81,7 +80,7 @@ def take(previews: Previews, name: str, console: Console, *, as_json: bool) -> N
 def start(previews: Previews, name: str, service: str, image: str, console: Console, *, as_json: bool) -> None:
     """Returns when it runs. Raises `OperatorError` when it may not begin, and when it fails."""
     give_up = time.monotonic() + _PATIENCE_SECONDS
-    asked = {"name": name, "service": service, "image": image, "who": who(previews.clients)}
+    asked = {"name": name, "service": service, "image": image}
     while True:
         answer = previews.ask("start", **asked)
         # The push before this one is still under way.

@@ -1,7 +1,7 @@
 """`infra release`, `releases`, `rollback` and `status`."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -9,10 +9,10 @@ from rich.console import Console
 from rich.table import Table
 
 from infra_runtime.release.ledger import Release
-from infra_runtime.release.preflight import live_weights, release_alarms, stack_of
-from ops.errors import InputError, OperatorError
+from ops.errors import OperatorError
 from ops.releases.follow import Follower
-from ops.releases.place import Place, who
+from ops.releases.look import place_status
+from ops.releases.place import Place
 
 _STYLE = {"succeeded": "green", "failed": "red", "running": "cyan"}
 
@@ -23,84 +23,75 @@ def release(place: Place, image: str, console: Console, *, note: str | None, che
         _refuse(place.ask({"action": "check", "image": image})["problems"])
         console.print("Nothing stands against it.")
         return
-    _begin(place, image, console, kind="release", note=note)
+    answer = place.ask({"action": "release", "image": image, "note": note})
+    _refuse(answer["problems"])
+    _succeed(place, answer["id"], console)
 
 
 def rollback(place: Place, wanted: str | None, console: Console, *, accept_schema: bool, note: str | None) -> None:
-    """To the release before the one that runs, or to `wanted`. Raises `OperatorError`, `InputError`."""
-    releases = place.ledger.releases(place.service)
-    current, target = choose(releases, wanted, place.image())
-    lost = lost_since(releases, target)
-    console.print(f"Back from {current.id} to {target.id}: {_short(target.image)}", highlight=False)
+    """Ends a release that is under way; otherwise to the release before the one that runs, or to `wanted`.
+
+    Raises `OperatorError`.
+    """
+    answer = place.ask({"action": "rollback", "release": wanted, "accept_schema": accept_schema, "note": note})
+    _refuse(answer["problems"])
+    if "stopped" in answer:
+        console.print(f"ECS goes back to the tasks that ran before: {answer['stopped']}", highlight=False)
+        console.print("  not undone: migrations that have run", highlight=False)
+        if answer["id"] is None:
+            console.print("  it was no release; to go back to the release before, say it again", highlight=False)
+            return
+        ended = _followed(place, answer["id"], console)
+        # A release that was over before ECS could stop it has succeeded.
+        if ended.outcome != "failed":
+            raise OperatorError(f"{ended.id} {ended.outcome}, as it could not be stopped any more: say it again")
+        console.print(f"{ended.id} was stopped; {_short(ended.previous)} serves", highlight=False)
+        return
+    console.print(f"Back from {answer['back_from']} to {answer['back_to']}", highlight=False)
     console.print("  undone: the code of the service", highlight=False)
     console.print(
         "  not undone: schema and data of the database, Redis, media, Cloudflare, the settings in the stack's template"
-        + ("" if current.template == target.template else ", which has changed since"),
+        + (", which has changed since" if answer["template_changed"] else ""),
         highlight=False,
     )
-    if lost and not accept_schema:
-        told = "\n".join(f"  {each}" for each in lost)
-        raise OperatorError(
-            f"the schema has moved past what {target.id} relies on:\n{told}\n"
-            "repair it by a migration and release forward, or say --accept-schema when you know that it does not matter"
-        )
-    _begin(place, target.image, console, kind="rollback", note=note or f"to {target.id}")
+    _succeed(place, answer["id"], console)
 
 
-def choose(releases: Sequence[Release], wanted: str | None, running: str) -> tuple[Release, Release]:
-    """(the one that runs, the one to go back to); `releases` begins with the newest."""
-    done = [each for each in releases if each.outcome == "succeeded"]
-    current = next((each for each in done if each.image == running), None)
-    if current is None:
-        raise OperatorError("nothing that runs was released through the ledger, so there is nothing to go back to")
-    if wanted is not None:
-        target = next((each for each in done if each.id == wanted), None)
-        if target is None:
-            known = ", ".join(each.id for each in done[:5])
-            raise InputError(f"RELEASE {wanted!r}: expected one that succeeded: {known}")
-        if target.image == running:
-            raise InputError(f"RELEASE {wanted!r}: expected another image than the one that runs")
-        return current, target
-    earlier = [each for each in done[done.index(current) + 1 :] if each.image != running]
-    if not earlier:
-        raise OperatorError(f"{current.id} is the first release; there is nothing before it")
-    # Back from a rollback is not forward again: to what ran before the release that was rolled back.
-    if current.kind == "rollback":
-        first = next(each for each in reversed(done) if each.image == running)
-        before = [each for each in earlier if each.id < first.id]
-        if not before:
-            raise OperatorError(f"{first.id} is the first release; there is nothing before it")
-        return current, before[0]
-    return current, earlier[0]
+def follow(place: Place, console: Console) -> None:
+    """The release that is under way, to its end. Raises `OperatorError` when it fails, or when there is none."""
+    newest = place.ledger.newest(place.service)
+    if newest is None or newest.outcome != "running":
+        raise OperatorError(f"no release of {place.service} is under way; the last ones: infra releases {place.name}")
+    _succeed(place, newest.id, console)
 
 
-def lost_since(releases: Sequence[Release], target: Release) -> list[str]:
-    """What migrations after the target's own have made impossible, those of failed releases included."""
-    first = min(each.id for each in releases if each.image == target.image)
-    return [f"{each.id}: {what}" for each in reversed(releases) if each.id > first for what in each.breaks]
-
-
-def _begin(place: Place, image: str, console: Console, *, kind: str, note: str | None) -> None:
-    asked = {"action": "start", "image": image, "kind": kind, "who": who(place.clients), "note": note}
-    answer = place.ask(asked)
-    _refuse(answer["problems"])
-    begun = place.ledger.find(place.service, answer["id"])
-    assert begun is not None, "what the control has answered is in the ledger"  # noqa: S101
-    console.print(f"{begun.id}: {place.name}, {place.service}, {_short(image)}", highlight=False)
-    follower = Follower(place, begun, console)
-    try:
-        ended = follower.follow()
-    except KeyboardInterrupt:
-        raise OperatorError(
-            f"no longer followed, and not stopped: infra status {place.name} --service {place.service}"
-        ) from None
+def _succeed(place: Place, identity: str, console: Console) -> None:
+    """Follows it. Raises `OperatorError` when it fails."""
+    ended = _followed(place, identity, console)
     if ended.outcome != "succeeded":
-        for line in (*ended.complaints, *follower.reasons()):
-            console.print(f"  {line}", highlight=False, markup=False)
         raise OperatorError(f"{ended.id} {ended.outcome}: {ended.reason}; {_short(ended.previous)} serves on")
     for each in ended.breaks:
         console.print(f"  the schema has left the version before behind: {each}", highlight=False)
     console.print(f"{ended.id} succeeded", highlight=False)
+
+
+def _followed(place: Place, identity: str, console: Console) -> Release:
+    """Until it is over; says why, when it failed without anybody's wish."""
+    begun = place.ledger.find(place.service, identity)
+    assert begun is not None, "what the control has answered is in the ledger"  # noqa: S101
+    console.print(f"{begun.id}: {place.name}, {place.service}, {_short(begun.image)}", highlight=False)
+    follower = Follower(place, begun, console)
+    try:
+        ended = follower.follow()
+    except KeyboardInterrupt:
+        again = f"{place.name} --service {place.service}"
+        raise OperatorError(
+            f"no longer followed, and not stopped: infra status {again} --follow; to stop it: infra rollback {again}"
+        ) from None
+    if ended.outcome != "succeeded" and ended.stopped is None:
+        for line in (*ended.complaints, *follower.reasons()):
+            console.print(f"  {line}", highlight=False, markup=False)
+    return ended
 
 
 def _refuse(problems: Sequence[dict[str, Any]]) -> None:
@@ -126,7 +117,7 @@ def show(place: Place, console: Console, *, as_json: bool) -> None:
             _short(each.image) + (" (runs)" if each.image == running else ""),
             outcome,
             each.began.removesuffix("+00:00").replace("T", " "),
-            each.who.rpartition("/")[2] if each.who.startswith("arn:") else each.who,
+            _by(each.who),
             str(each.migration.get("after", "")),
             each.reason or "; ".join(each.breaks) or each.note or "",
         )
@@ -134,34 +125,45 @@ def show(place: Place, console: Console, *, as_json: bool) -> None:
 
 
 def status(place: Place, console: Console, *, as_json: bool) -> None:
-    """What runs, and whether anything moves or rings."""
-    service, clients = place.described(), place.clients
-    deployments = clients.client("ecs").list_service_deployments(
-        cluster=service["clusterArn"], service=service["serviceArn"]
-    )["serviceDeployments"]
-    newest = place.ledger.newest(place.service)
-    found = {
-        "image": place.image(),
-        "tasks": f"{service['runningCount']} of {service['desiredCount']}",
-        "stack": stack_of(clients, place.stack)["StackStatus"],
-        "deployment": deployments[0]["status"] if deployments else "none yet",
-        "release": f"{newest.id} {newest.outcome}" if newest else "none yet",
-        "traffic": ", ".join(
-            f"{group.split('/')[-2]} {weight}" for group, weight in live_weights(clients, service).items()
-        ),
-        "alarms": ", ".join(
-            f"{name} {state}" for name, state in release_alarms(clients, service).items() if state is not None
-        ),
-    }
+    """What runs, what moves and since when, and which alarms ring."""
+    found = place_status(place)
     if as_json:
         print(json.dumps(found, indent=2))  # noqa: T201
         return
+    deployment, release = found["deployment"], found["release"]
+    rows = {
+        "image": _short(found["image"]),
+        "tasks": f"{found['tasks']['running']} of {found['tasks']['desired']}",
+        "stack": found["stack"],
+        "deployment": _told(deployment) if deployment else "none yet",
+        "release": f"{release['id']} {release['outcome']} by {_by(release['who'])}" if release else "none yet",
+        "traffic": ", ".join(f"{name} {weight}" for name, weight in found["traffic"].items()),
+        "alarms": ", ".join(f"{name} {state}" for name, state in found["alarms"].items()),
+    }
     table = Table(show_header=False)
     table.add_column()
     table.add_column(overflow="fold")
-    for key, value in found.items():
+    for key, value in rows.items():
         table.add_row(key, value)
     console.print(f"{place.service} in {place.name}", table, sep="\n", highlight=False)
+    if deployment and deployment["under_way"]:
+        again = f"{place.name} --service {place.service}"
+        console.print(
+            f"to follow it: infra status {again} --follow; to go back: infra rollback {again}", highlight=False
+        )
+
+
+def _told(deployment: Mapping[str, Any]) -> str:
+    text = f"{deployment['status']} {deployment['stage'] or ''}, {deployment['minutes']} minutes old"
+    if deployment["under_way"]:
+        text += f", from {_short(deployment['from_image'] or 'nothing')} to {_short(deployment['to_image'])}"
+    return f"{text}, {deployment['arn']}"
+
+
+def _by(who: str) -> str:
+    """The name of the session, and for whom it says that it acts."""
+    arn, _, claimed = who.partition(" for ")
+    return f"{arn.rpartition('/')[2]} for {claimed}" if claimed else arn.rpartition("/")[2]
 
 
 def _short(image: str) -> str:

@@ -12,7 +12,7 @@ from infra_runtime.release.ledger import Release
 from infra_runtime.release.migrate import task_of
 from infra_runtime.release.preflight import stack_of
 from infra_runtime.release.refusals import log_group, refusals
-from infra_runtime.release.revision import APP, containers_of, log_of
+from infra_runtime.release.revision import APP, MIGRATE, containers_of, log_of, named
 from ops.functions import Clients, resources
 from ops.releases.place import Place
 
@@ -107,7 +107,7 @@ class Follower:
         task = task_of(ecs, self._service["clusterArn"], deployment)
         if task is None:
             return None
-        (container,) = containers_of(ecs, task["taskDefinitionArn"])
+        container = named(containers_of(ecs, task["taskDefinitionArn"]), MIGRATE)
         return LogReader(self._place.clients, container, task["taskArn"])
 
     def _ended(self, sleep: Callable[[float], None]) -> Release:
@@ -138,9 +138,9 @@ class Follower:
             by_itself = task.get("stopCode") in ("EssentialContainerExited", "TaskFailedToStart")
             if task["createdAt"] < self._began or not by_itself:
                 continue
-            (one,) = task["containers"]
+            one = named(task["containers"], APP)
             yield f"task {task['taskArn'].rpartition('/')[2]}: {task['stoppedReason']}, exit code {one.get('exitCode')}"
-            (container,) = [each for each in containers_of(ecs, task["taskDefinitionArn"]) if each["name"] == APP]
+            container = named(containers_of(ecs, task["taskDefinitionArn"]), APP)
             reader = LogReader(self._place.clients, container, task["taskArn"])
             yield from (f"  | {line}" for line in list(reader.new())[-_LINES:])
             return  # the others say the same

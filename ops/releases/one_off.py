@@ -9,11 +9,11 @@ from typing import Any
 
 from rich.console import Console
 
-from infra_runtime.release.revision import ONE_OFF, containers_of
+from infra_runtime.release.revision import ONE_OFF, containers_of, named
 from ops.errors import OperatorError
-from ops.functions import resources
+from ops.functions import actor, resources
 from ops.releases.follow import LogReader
-from ops.releases.place import Place, who
+from ops.releases.place import Place
 
 _EVERY_SECONDS = 1.0
 _START_SECONDS = 300.0
@@ -22,7 +22,8 @@ _START_SECONDS = 300.0
 def run(place: Place, command: Sequence[str], console: Console) -> int:
     """The command's own exit code; its output line by line. Raises `OperatorError` when it never came to run."""
     with _started(place, command=command) as task:
-        reader = LogReader(place.clients, containers_of(place.clients.client("ecs"), task.definition)[0], task.arn)
+        container = named(containers_of(place.clients.client("ecs"), task.definition), ONE_OFF)
+        reader = LogReader(place.clients, container, task.arn)
         while True:
             state = task.described()
             for line in reader.new():
@@ -30,14 +31,14 @@ def run(place: Place, command: Sequence[str], console: Console) -> int:
             if state["lastStatus"] == "STOPPED":
                 break
             time.sleep(_EVERY_SECONDS)
-        (container,) = state["containers"]
-        if container.get("exitCode") is None:
-            raise OperatorError(f"the task never ran: {state.get('stoppedReason')} {container.get('reason', '')}")
+        ended = named(state["containers"], ONE_OFF)
+        if ended.get("exitCode") is None:
+            raise OperatorError(f"the task never ran: {state.get('stoppedReason')} {ended.get('reason', '')}")
         # A log arrives a little later than the news of the end.
         time.sleep(_EVERY_SECONDS)
         for line in reader.new():
             console.print(line, highlight=False, markup=False)
-        return int(container["exitCode"])
+        return int(ended["exitCode"])
 
 
 def shell(place: Place, command: str, console: Console) -> int:
@@ -59,10 +60,9 @@ def shell(place: Place, command: str, console: Console) -> int:
 
 
 def _agent_runs(state: dict[str, Any]) -> bool:
-    (container,) = state["containers"]
     return any(
         agent["name"] == "ExecuteCommandAgent" and agent["lastStatus"] == "RUNNING"
-        for agent in container.get("managedAgents", [])
+        for agent in named(state["containers"], ONE_OFF).get("managedAgents", [])
     )
 
 
@@ -89,7 +89,9 @@ def _started(place: Place, *, command: Sequence[str] | None = None, entered: boo
     """Ends with the block, whatever happens in it."""
     ecs, service = place.clients.client("ecs"), place.described()
     definitions = resources(place.clients, place.stack, "AWS::ECS::TaskDefinition")
-    definition = next((each for each in definitions if containers_of(ecs, each)[0]["name"] == ONE_OFF), None)
+    definition = next(
+        (arn for arn in definitions if any(each["name"] == ONE_OFF for each in containers_of(ecs, arn))), None
+    )
     if definition is None:
         raise OperatorError(f"{place.stack} has no task for one command; deploy it first")
     answered = ecs.run_task(
@@ -100,7 +102,7 @@ def _started(place: Place, *, command: Sequence[str] | None = None, entered: boo
         enableExecuteCommand=entered,
         startedBy="infra",
         # Who it was, for CloudTrail's readers and for the bill.
-        tags=[{"key": "by", "value": _tag(who(place.clients))}],
+        tags=[{"key": "by", "value": _tag(actor() or place.clients.client("sts").get_caller_identity()["Arn"])}],
         overrides={"containerOverrides": [{"name": ONE_OFF, "command": list(command)}]} if command else {},
     )
     if failures := answered["failures"]:

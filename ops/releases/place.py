@@ -1,6 +1,5 @@
 """Where the releases of one service of one environment happen."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +9,7 @@ from config.model import Environment
 from infra_runtime.release.ledger import Ledger
 from infra_runtime.release.preflight import service_of
 from ops.errors import InputError
-from ops.functions import Clients, ask, find, resources
+from ops.functions import Clients, ask_as_myself, find, resources
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Place:
         stack = self.stack_called("delivery")
         what = f"control of releases of {self.service}"
         function = find(self.clients, stack, "release.control", {"SERVICE": self.service}, what=what)
-        answer: dict[str, Any] = ask(self.clients, function, event, what=f"{stack}: the {what}")
+        answer: dict[str, Any] = ask_as_myself(self.clients, function, event, what=f"{stack}: the {what}")
         return answer
 
     def described(self) -> Mapping[str, Any]:
@@ -59,14 +58,3 @@ class Place:
 
 def services_of(environment: Environment) -> list[str]:
     return ["api"] + (["frontend"] if environment.frontend.ecs is not None else [])
-
-
-def who(clients: Clients) -> str:
-    """Whoever is answerable for it: the person behind a workflow, or the one whose credentials these are."""
-    if actor := os.environ.get("GITHUB_ACTOR"):
-        server, repository, run = (
-            os.environ.get(f"GITHUB_{each}", "") for each in ("SERVER_URL", "REPOSITORY", "RUN_ID")
-        )
-        return f"{actor} ({server}/{repository}/actions/runs/{run})"
-    arn: str = clients.client("sts").get_caller_identity()["Arn"]
-    return arn

@@ -6,6 +6,9 @@ from rehearsal.cloudflare.protocol import Problem
 from rehearsal.cloudflare.world import Zone, identity
 
 _ADDRESSES = {"A", "AAAA", "CNAME"}
+# Their content is a name, which Cloudflare keeps in lower case and without the dot at its end (external-dns #1906,
+# pulumi-cloudflare #335, the acceptance test dns_record_cname_case of its Terraform provider).
+_NAMES_A_HOST = {"CNAME", "MX", "NS", "PTR", "SRV"}
 _LONGEST_COMMENT = {"free": 100, "pro": 500, "business": 500, "enterprise": 500}
 
 
@@ -32,7 +35,14 @@ def delete(zone: Zone, record_id: str) -> dict[str, Any]:
 
 
 def _completed(record: dict[str, Any]) -> dict[str, Any]:
-    return record | {"proxiable": record["type"] in _ADDRESSES, "name": record["name"].lower().rstrip(".")}
+    completed = record | {"proxiable": record["type"] in _ADDRESSES, "name": _host(record["name"])}
+    if record["type"] in _NAMES_A_HOST:
+        completed["content"] = _host(record["content"])
+    return completed
+
+
+def _host(name: str) -> str:
+    return name.lower().rstrip(".")
 
 
 def _check(zone: Zone, record: dict[str, Any]) -> None:

@@ -3,6 +3,8 @@
 import os
 import sys
 
+from rehearsal.emulator.conditions import Condition, is_on
+
 
 def main() -> None:
     port = sys.argv[1]
@@ -12,16 +14,22 @@ def main() -> None:
         "MINISTACK_HOST": "127.0.0.1",
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
     }
+    if is_on(Condition.IAM):
+        os.environ["AUTH"] = "true"
     # Read at import, so only now.
     from ministack import app
 
-    from rehearsal.emulator import faults, news, patience, types
+    from rehearsal.emulator import authorization, faults, news, patience, quotas, service_linked_roles, types
     from rehearsal.emulator.resource_type import run_beside_the_loop
 
     types.install()
+    quotas.install()
+    service_linked_roles.install()
     faults.install()
     patience.install()
     news.install()
+    if is_on(Condition.IAM):
+        authorization.install()
     run_beside_the_loop()
     sys.argv = sys.argv[:1]
     app.main()

@@ -12,6 +12,7 @@ from typing import Any
 
 from config.previews import every_host
 from rehearsal.account import Account
+from rehearsal.promises import media_worker
 from rehearsal.promises.found import require
 
 _DAY = 24 * 3600
@@ -77,7 +78,13 @@ def certificate(account: Account) -> str:
     return f"issued for {', '.join(found['SubjectAlternativeNames'])}; validation records in the zone, not proxied"
 
 
+def _has_worker(account: Account) -> bool:
+    return account.environment.media.origin == "worker"
+
+
 def media_cache(account: Account) -> str:
+    if _has_worker(account):
+        return media_worker.cache(account)
     rule = rules(account, "http_request_cache_settings")["media-cache"]
     require(rule["expression"] == f'http.host eq "{account.environment.domains.media}"', rule["expression"])
     settings = rule["action_parameters"]
@@ -107,6 +114,8 @@ def _sent_user_agent(account: Account) -> str:
 
 def media_origin(account: Account) -> str:
     """The bucket answers our zone, and nobody else: addresses of Cloudflare's and a secret that only our zone sends."""
+    if _has_worker(account):
+        return media_worker.origin(account)
     condition = _reads(account)
     agents, ranges = condition["StringEquals"]["aws:UserAgent"], condition["IpAddress"]["aws:SourceIp"]
     require(_sent_user_agent(account) in agents, "the zone sends a user agent that the bucket does not accept")
@@ -239,7 +248,9 @@ def _handshake(authority: str, shown: dict[str, Any] | None) -> bool:
 
 def user_agent_rotation(account: Account) -> str:
     """Secrets Manager's four steps; after each, what the zone sends is what the bucket accepts."""
-    (secret,) = [each for each in account.resources("Data", "AWS::SecretsManager::Secret") if "UserAgent" in each]
+    if _has_worker(account):
+        return media_worker.rotation(account)
+    secret = _media_secret(account)
     before, version = _sent_user_agent(account), str(uuid.uuid4())
     for step in ("createSecret", "setSecret", "testSecret", "finishSecret"):
         event = {"SecretId": secret, "ClientRequestToken": version, "Step": step}
@@ -260,8 +271,11 @@ def ranges_follow(account: Account) -> str:
     try:
         world.ipv4 = [*published[1:], new]
         _run(account, "Network", "Refresher", {"PrefixList": prefix_list})
-        _run_media_access(account)
-        let_in = {"load balancer": _prefixes(account, prefix_list), "bucket": _bucket_ranges(account)}
+        let_in = {"load balancer": _prefixes(account, prefix_list)}
+        # A Worker's signature is good from anywhere.
+        if not _has_worker(account):
+            _run_media_access(account)
+            let_in["bucket"] = _bucket_ranges(account)
         for door, found in let_in.items():
             require(new in found, f"the {door} turns the new range away")
             require(published[0] in found, f"the {door} has forgotten a range that was used until now")
@@ -274,9 +288,14 @@ def ranges_follow(account: Account) -> str:
     return "a new range is let in at once, an old one stays, a list of two is refused"
 
 
+def _media_secret(account: Account) -> str:
+    (secret,) = [each for each in account.resources("Data", "AWS::SecretsManager::Secret") if "MediaAccess" in each]
+    return secret
+
+
 def _run_media_access(account: Account) -> None:
-    (secret,) = [each for each in account.resources("Data", "AWS::SecretsManager::Secret") if "UserAgent" in each]
-    _run(account, "Data", "MediaAccess", {"Bucket": account.environment.media.bucket, "Secret": secret})
+    event = {"Bucket": account.environment.media.bucket, "Secret": _media_secret(account)}
+    _run(account, "Data", "MediaAccess", event)
 
 
 def _prefixes(account: Account, prefix_list: str) -> set[str]:
@@ -292,12 +311,12 @@ def drift(account: Account) -> str:
     """Somebody changes a rule of ours by hand."""
     as_declared = json.loads(_run(account, "Edge", "DriftHandler", {}))
     require((as_declared["DriftedRules"], as_declared["MissingRules"]) == (0, 0), f"at first {as_declared}")
-    rule = rules(account, "http_request_cache_settings")["media-cache"]
-    seconds = rule["action_parameters"]["edge_ttl"]
+    rule = rules(account, "http_request_firewall_custom")["media-is-read-only"]
+    expression = rule["expression"]
     try:
-        seconds["default"] += 1
+        rule["expression"] = f"({expression}) and ip.src ne 192.0.2.1"
         found = json.loads(_run(account, "Edge", "DriftHandler", {}))
     finally:
-        seconds["default"] -= 1
+        rule["expression"] = expression
     require(found["DriftedRules"] == 1, f"somebody changed a rule, and it says {found}")
     return f"one changed rule is found out; {as_declared['ForeignRules']} objects of others are counted, not touched"

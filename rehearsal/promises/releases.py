@@ -1,12 +1,17 @@
 """A release, as its user sees it: nothing. And what becomes of one that should not have been."""
 
 import io
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from rich.console import Console
 
+from infra_runtime.release.preflight import stack_of
 from ops.errors import OperatorError
 from ops.releases import commands
+from ops.releases.look import place_status
 from ops.releases.place import Place
 from rehearsal.account import Account
 from rehearsal.product import FIRST
@@ -14,7 +19,8 @@ from rehearsal.promises.found import require
 from rehearsal.push import push
 from rehearsal.traffic import Traffic, traffic
 
-_TOLD_SECONDS = 10.0
+_TOLD_SECONDS = 30.0
+_BAKES_WITHIN_SECONDS = 120.0
 SECOND = "alter table visitors add email text"
 
 
@@ -100,6 +106,66 @@ def back_in_one_command(account: Account) -> str:
     require(not users.failures, f"{len(users.failures)} requests failed: {users.failures[:3]}")
     release(account, running)
     return f"to the digest before, and forward again; {users.requests} requests, none lost"
+
+
+def back_during_the_bake(account: Account) -> str:
+    """Users are on a bad version that no alarm notices; the old tasks are still warm."""
+    place, before = place_of(account), first_release(account)
+    bad = push(account, "api", "bad", (FIRST, SECOND, "select 'bad'"))
+    told: list[str] = []
+
+    def releasing() -> None:
+        try:
+            told.append(release(account, bad))
+        except OperatorError as error:
+            told.append(str(error))
+
+    with _longer_bake(account), traffic(account).flowing() as users:
+        thread = threading.Thread(target=releasing, daemon=True)
+        thread.start()
+        _wait(lambda: _stage(place) == "BAKE_TIME", "the release never baked")
+        seen = place_status(place)
+        require(users.ask("/")["version"] == bad, "users are not on the new version yet")
+        require(seen["deployment"]["from_image"] == before, f"status says {seen['deployment']}")
+        require(seen["deployment"]["to_image"] == bad, f"status says {seen['deployment']}")
+        commands.rollback(place, None, Console(file=io.StringIO()), accept_schema=False, note="it looks wrong")
+        require(users.ask("/")["version"] == before, "something else serves")
+        thread.join(_TOLD_SECONDS)
+    entry = place.ledger.newest("api")
+    require(entry is not None and entry.outcome == "failed", f"the ledger says {entry}")
+    assert entry is not None
+    require("stopped by arn:" in str(entry.reason) and "it looks wrong" in str(entry.reason), f"reason: {entry.reason}")
+    require(len(told) == 1 and "it looks wrong" in told[0], f"whoever released it was told {told}")
+    require(place.image() == before, "the parameter still says the stopped image")
+    status = stack_of(account, place.stack)["StackStatus"]
+    require(status == "UPDATE_ROLLBACK_COMPLETE", f"the stack is {status}")
+    require(not users.failures, f"{len(users.failures)} requests failed: {users.failures[:3]}")
+    return f"stopped at BAKE_TIME, {users.requests} requests, none lost; the ledger says by whom and why"
+
+
+def _stage(place: Place) -> str | None:
+    deployment = place_status(place)["deployment"]
+    return str(deployment["stage"]) if deployment["under_way"] else None
+
+
+def _wait(holds: Callable[[], bool], otherwise: str) -> None:
+    give_up = time.monotonic() + _BAKES_WITHIN_SECONDS
+    while not holds():
+        require(time.monotonic() < give_up, otherwise)
+        time.sleep(0.1)
+
+
+@contextmanager
+def _longer_bake(account: Account) -> Iterator[None]:
+    """Long enough for whatever a slow machine does meanwhile; changes the service, and puts it back."""
+    service, ecs = account.service("Api"), account.client("ecs")
+    of = {"cluster": service["clusterArn"], "service": service["serviceArn"]}
+    own = service["deploymentConfiguration"]
+    ecs.update_service(**of, deploymentConfiguration={**own, "bakeTimeInMinutes": 1000})
+    try:
+        yield
+    finally:
+        ecs.update_service(**of, deploymentConfiguration=own)
 
 
 def sentry_knows(account: Account) -> str:

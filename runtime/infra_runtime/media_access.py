@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from secrets import token_hex
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -23,6 +24,7 @@ _PREFIX = "Infra"
 # After a rotation, for Cloudflare's machines that have not heard of it yet.
 _OVERLAP = timedelta(hours=1)
 _ROUNDS = 5
+_BYTES = 24
 
 
 class StillMoving(Exception):
@@ -41,7 +43,7 @@ def handler(event: Mapping[str, Any], context: Any) -> None:
     if "RequestType" in event:
         serve(event, lambda request: provide(request, access))
     else:
-        converge(event["Bucket"], event["Secret"], access)
+        converge(event["Bucket"], event.get("Secret"), access)
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,10 @@ class Access:
 
 def provide(request: Request, access: Access) -> Result:
     """On Delete nobody may read any more; and a bucket that may go is emptied, so that it can."""
-    bucket, secret = request.properties["Bucket"], request.properties["Secret"]
+    bucket, secret = request.properties["Bucket"], request.properties.get("Secret")
     if request.kind != "Delete":
+        if secret:
+            _forget_access_key(secret, access)
         converge(bucket, secret, access)
         if metrics := request.properties.get("RequestMetrics"):
             access.s3.put_bucket_metrics_configuration(Bucket=bucket, Id=metrics, MetricsConfiguration={"Id": metrics})
@@ -70,10 +74,19 @@ def provide(request: Request, access: Access) -> Result:
     return Result(str(request.physical_id))
 
 
-def converge(bucket: str, secret: str, access: Access) -> None:
-    """Writes only what differs, and looks at the secret again afterwards: it may have been rotated meanwhile."""
+def _forget_access_key(secret: str, access: Access) -> None:
+    """A Worker has signed with it until now ("ID:SECRET"): another user agent, as nobody may send that in a header."""
+    if ":" in access.secrets_manager.get_secret_value(SecretId=secret)["SecretString"]:
+        access.secrets_manager.put_secret_value(SecretId=secret, SecretString=token_hex(_BYTES))
+
+
+def converge(bucket: str, secret: str | None, access: Access) -> None:
+    """Writes only what differs, and looks at the secret again afterwards: it may have been rotated meanwhile.
+
+    Without a secret nobody reads without an identity: a Worker of ours signs its requests.
+    """
     for _ in range(_ROUNDS):
-        agents = accepted_user_agents(secret, access)
+        agents = accepted_user_agents(secret, access) if secret else []
         ranges = sorted(access.memory.get(KEY) or {})
         found = _read(bucket, access.s3)
         wanted = [*_statements(bucket, agents, ranges), *_foreign(found)]

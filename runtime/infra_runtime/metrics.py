@@ -75,6 +75,8 @@ class Database(StrEnum):
     RESTORE_POINT_AGE = "RestorePointMinutes"
     SNAPSHOT_AGE = "SnapshotHours"
     DEADLOCKS = "Deadlocks"
+    LOGIN_BEHIND = "TasksBehindLoginHours"
+    """How long tasks have been older than the login that they read at start; 0 when none is."""
 
 
 class Releases(StrEnum):

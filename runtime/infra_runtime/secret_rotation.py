@@ -51,8 +51,9 @@ class Rotation(ABC):
 
     def _stages(self) -> dict[str, str]:
         """Version by stage."""
-        versions = self._manager.list_secret_version_ids(SecretId=self._secret)["Versions"]
-        return {stage: each["VersionId"] for each in versions for stage in each["VersionStages"]}
+        # CDK lets a rotation function describe its secret, and not list its versions.
+        versions = self._manager.describe_secret(SecretId=self._secret)["VersionIdsToStages"]
+        return {stage: version for version, stages in versions.items() for stage in stages}
 
     def _create(self) -> None:
         if self._stages().get("AWSPENDING") == self._version and self._has_value():

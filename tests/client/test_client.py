@@ -4,6 +4,8 @@ How long things take is measured by `make bench`; here is what has to be so howe
 """
 
 import json
+import os
+import random
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -16,12 +18,12 @@ import pytest
 from hypothesis import given, settings
 
 from infra_runtime.redis import health
-from infra_runtime.redis.url import Target
+from infra_runtime.redis.url import InvalidRedisUrl, Target, from_environment
 from rehearsal.redis import proxy
 from rehearsal.redis.authority import Authority
 from rehearsal.redis.server import Server, cluster, running, sentinels, until
 from tests.node_reader import Read, reader
-from tests.runtime.redis.test_url import TAKEN, targets
+from tests.runtime.redis.test_url import REFUSED, TAKEN, fuzzed, targets
 from tools.fail_open import FAULTS, Figures, ask, measure, service, stand
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,13 +51,44 @@ def _as_client(target: Target) -> dict[str, Any]:
     return {key: value for key, value in whole.items() if value is not None}
 
 
-def test_the_client_reads_urls_as_the_infrastructure_does(read_by_client: Read) -> None:
-    for url, target in TAKEN.items():
-        if "[" not in url:  # IPv6 has more than one spelling.
-            assert read_by_client({"REDIS_URL": url}) == _as_client(target), url
-    overridden = {"REDIS_URL": "redis://u@h", "REDIS_PASSWORD": "p%40", "REDIS_TLS": "true", "REDIS_DB": "3"}
-    found = read_by_client(overridden)
-    assert (found["password"], found["tls"], found["database"], found["nodes"][0]["port"]) == ("p%40", True, 3, 6380)
+def _reads_the_same(read_by_client: Read, variables: dict[str, str]) -> bool:
+    """Both refuse it, or both read the same from it. Returns whether it is a URL."""
+    found = read_by_client(variables)
+    try:
+        target = from_environment(variables)
+    except InvalidRedisUrl:
+        target = None
+    if target is None:
+        assert found.keys() == {"error"}, f"the client reads {variables}: {found}"
+        assert "REDIS_" in found["error"]
+        return False
+    assert found == _as_client(target), variables
+    return True
+
+
+@pytest.mark.parametrize("url", TAKEN, ids=str)
+def test_the_client_takes_what_the_infrastructure_takes(url: str, read_by_client: Read) -> None:
+    assert _reads_the_same(read_by_client, {"REDIS_URL": url})
+
+
+@pytest.mark.parametrize("url", REFUSED, ids=lambda url: repr(url)[:40])
+def test_the_client_refuses_what_the_infrastructure_refuses(url: str, read_by_client: Read) -> None:
+    """At the start of the service, rather than going without TLS or with the keys of others."""
+    assert not _reads_the_same(read_by_client, {"REDIS_URL": url})
+
+
+_OVERRIDES = {
+    "REDIS_PASSWORD": ["", "a", "p%40", "é", "s3cret"],
+    "REDIS_TLS": ["", "true", "false", "yes", "TRUE", "1"],
+    "REDIS_DB": ["", "0", "3", "15", "16", "-1", "03", "1\n", "١", "x"],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name in _OVERRIDES for value in _OVERRIDES[name]])
+def test_both_read_the_overrides_alike(name: str, value: str, read_by_client: Read) -> None:
+    for url in (*TAKEN, "redis://u@h", "redis://u:a@h/3", "rediss://h,i", "redis-sentinel://u@s/m"):
+        _reads_the_same(read_by_client, {"REDIS_URL": url, name: value})
+    assert not _reads_the_same(read_by_client, {name: value})
 
 
 @settings(max_examples=300, deadline=None)
@@ -64,9 +97,17 @@ def test_the_client_reads_every_url_that_is_composed(read_by_client: Read, targe
     assert read_by_client({"REDIS_URL": target.url()}) == _as_client(target)
 
 
-@pytest.mark.parametrize("url", ["", "http://h", "redis://h/16", "redis://h/1/2", "redis://:p@a@h", "redis://", "h:1"])
-def test_what_is_no_url_of_the_contract_stops_the_service_at_its_start(url: str, read_by_client: Read) -> None:
-    assert "REDIS_URL" in read_by_client({"REDIS_URL": url})["error"]
+def test_both_decide_alike_about_whatever_is_written_there(read_by_client: Read) -> None:
+    chance = random.Random(20261126)
+    taken = sum(
+        _reads_the_same(read_by_client, variables)
+        for variables in (
+            {"REDIS_URL": url}
+            | {name: chance.choice(values) for name, values in _OVERRIDES.items() if chance.random() < 0.1}
+            for url in fuzzed(chance, int(os.environ.get("REDIS_URLS", "10000")))
+        )
+    )
+    assert taken > 100, "the fuzzer has lost its way"
 
 
 @pytest.fixture(scope="module")
@@ -152,6 +193,15 @@ def test_a_connection_killed_while_idle_is_made_anew(tmp_path: Path) -> None:
         found.server.client().execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
         assert ask(port, "/limited?key=a&limit=9999")[0] == 200
         _until(lambda: ask(port, "/limited?key=a&limit=9999")[1]["enforced"])
+
+
+def test_limits_hold_where_redis_is_far_away_but_accepted(tmp_path: Path) -> None:
+    """130 ms is a warning of the probe and no more; with a commandTimeout of 100 ms ioredis would never connect."""
+    with stand(tmp_path) as found, service(found.url) as port:
+        found.gate.delay_ms = 130
+        found.server.client().execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        _until(lambda: ask(port, "/limited?key=a&limit=9")[1]["enforced"])
+        assert [ask(port, "/limited?key=b&limit=1")[0] for _ in range(2)] == [200, 429]
 
 
 def test_a_silent_server_holds_nobody_up(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ MALFORMED = [
     ("a zone's owner without an address", 'email = ["oncall@daadaar.com"]\n', "", "alarms.critical.email", "[cloudflare.zone]"),
     ("Slack without its workspace", 'slack_workspace = "T0123ABCDEF"\n', "", "alarms.slack_workspace", "the id"),
     ("a channel by its name", '"C0456ABCDEF"', '"#alarms"', "alarms.info.slack_channel", "matches"),
-    ("a webhook by its URL", '"daadaar/pagerduty-url"', '"https://events.example.com/x"', "alarms.critical.webhook_secret",
+    ("a webhook by its URL", '"daadaar/pagerduty-key"', '"https://events.example.com/x"', "alarms.critical.webhook_secret",
      "matches"),
     ("disposable without a reason", 'data = "keep"', 'data = "disposable"', "protection.reason", "why this data"),
     ("a reason that is none", 'data = "keep"', 'data = "disposable"\nreason = "because"', "protection.reason", "20 char"),
@@ -154,7 +154,7 @@ def test_a_malformed_environment_is_refused(old: str, new: str, key: str, words:
     told = problems(environments)
     assert any(words in each for each in told), told
     about = next(each for each in told if words in each)
-    assert re.match(rf"\S+/(production|staging)\.toml:\d+: {re.escape(key)}", about)
+    assert re.match(rf"\S+/(dev|production|staging)\.toml:\d+: {re.escape(key)}", about)
     assert len(about.splitlines()) <= 3
     assert SECRET not in "".join(told)
 
@@ -193,6 +193,33 @@ def test_a_fault_elsewhere_does_not_stop_this_environment(environments: Path) ->
     assert set(load(["production"], directory=environments)) == {"production"}
 
 
+def copy_of_production(environments: Path) -> None:
+    """As somebody begins a new environment: by copying, with the old names still in it."""
+    (environments / "canary.toml").write_text((environments / "production.toml").read_text())
+
+
+@pytest.mark.parametrize(("name", "other"), [("canary", "production"), ("production", "canary")])
+def test_a_clash_is_told_to_both(name: str, other: str, environments: Path) -> None:
+    copy_of_production(environments)
+    with pytest.raises(InvalidEnvironments) as invalid:
+        load([name], directory=environments)
+    told = str(invalid.value)
+    for key in (
+        "media.bucket",
+        "domains.api",
+        "delivery.environment",
+        "delivery.owns_oidc_provider",
+        "cloudflare.zone",
+    ):
+        assert f": {key}" in told
+    assert f"{other} has it already" in told
+
+
+def test_a_deployed_environment_can_be_operated_beside_the_draft_of_another(environments: Path) -> None:
+    copy_of_production(environments)
+    assert set(load(["production"], directory=environments, is_deployed=True)) == {"production"}
+
+
 def test_an_unknown_environment_is_told_with_the_nearest() -> None:
     with pytest.raises(InvalidEnvironments) as invalid:
         load(["prodution"])
@@ -216,7 +243,8 @@ def free(directory: Path) -> None:
 
 def test_what_the_free_plan_cannot_do_is_refused_and_what_it_can_is_not(environments: Path) -> None:
     free(environments)
-    (told,) = problems(environments)
+    told, *others = problems(environments)
+    assert len(others) == 2, "all that share the zone"
     assert "at most 5 rules of http_request_firewall_custom in daadaar.com: that is all of the plan free" in told
     (environments / "dev.toml").unlink()
     assert set(load(directory=environments)) == {"staging", "production"}

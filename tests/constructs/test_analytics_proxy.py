@@ -1,7 +1,6 @@
 """The Worker's own code, run by Node.js, in front of two servers that stand for PostHog's."""
 
 import json
-import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -13,10 +12,9 @@ import pytest
 
 from infra_constructs.cloudflare import analytics_proxy
 from infra_constructs.cloudflare.analytics_proxy import ANALYTICS_PATH
+from rehearsal.cloudflare import worker
 from rehearsal.http_server import send, serving
-from rehearsal.ports import free_port
 
-HERE = Path(__file__).parent
 SCRIPT = Path(analytics_proxy.__file__).with_name("analytics_proxy.mjs")
 
 
@@ -55,20 +53,8 @@ def running() -> Iterator[World]:
     with ExitStack() as stack:
         events = stack.enter_context(serving(posthog("events")))  # type: ignore[arg-type]
         assets = stack.enter_context(serving(posthog("assets")))  # type: ignore[arg-type]
-        port = free_port()
-        command = subprocess.Popen(
-            ["node", HERE / "worker_server.mjs", SCRIPT.as_uri(), str(port)],
-            env={
-                "PATH": "/usr/local/bin:/usr/bin:/bin",
-                "WORKER_ENV": json.dumps({"PREFIX": ANALYTICS_PATH, "EVENTS": events, "ASSETS": assets}),
-            },
-            stdout=subprocess.PIPE,
-        )
-        process = stack.enter_context(command)
-        stack.callback(process.kill)
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"listening\n"
-        world.url = f"http://127.0.0.1:{port}"
+        bindings = {"PREFIX": ANALYTICS_PATH, "EVENTS": events, "ASSETS": assets}
+        world.url = stack.enter_context(worker.running(SCRIPT, env=bindings))
         yield world
 
 

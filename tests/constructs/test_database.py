@@ -63,6 +63,14 @@ def test_is_encrypted_and_private_however_short_its_life(
     )
 
 
+def test_aws_may_upgrade_the_minor_version_and_nobody_asks_it_back(
+    database: Callable[..., assertions.Template],
+) -> None:
+    database().has_resource_properties(
+        INSTANCE, {"EngineVersion": "17", "AutoMinorVersionUpgrade": True, "AllowMajorVersionUpgrade": False}
+    )
+
+
 def test_forces_tls(database: Callable[..., assertions.Template]) -> None:
     database().has_resource_properties("AWS::RDS::DBParameterGroup", {"Parameters": {"rds.force_ssl": "1"}})
 

@@ -118,6 +118,10 @@ class SecretsManager:
         ]
         return {"Versions": [each for each in versions if each["VersionStages"]]}
 
+    def describe_secret(self, SecretId: str) -> dict[str, Any]:  # noqa: N803
+        staged = self.list_secret_version_ids(SecretId)["Versions"]
+        return {"VersionIdsToStages": {each["VersionId"]: each["VersionStages"] for each in staged}}
+
     def get_secret_value(
         self,
         SecretId: str,  # noqa: N803

@@ -103,6 +103,21 @@ def test_a_policy_that_never_comes_to_rest_is_an_error() -> None:
         converge("media", "ua", access(Forgetful("media"), SecretsManager("agent-1")))
 
 
+def test_without_a_secret_nobody_reads_without_an_identity() -> None:
+    s3, secrets = S3("media"), SecretsManager("AKIA1:secret")
+    without = {key: value for key, value in properties().items() if key != "Secret"}
+    provide(Request("Create", without, None), access(s3, secrets))
+    assert set(s3.statements("media")) == {"InfraDenyPlainHttp", "InfraDenyOldTls"}
+
+
+def test_an_access_key_of_before_becomes_no_user_agent() -> None:
+    s3, secrets = S3("media"), SecretsManager("AKIA1:secret")
+    provide(Request("Update", properties(), "media"), access(s3, secrets))
+    (agent,) = s3.statements("media")[READS]["Condition"]["StringEquals"]["aws:UserAgent"]
+    assert "AKIA" not in agent
+    assert len(agent) == 48
+
+
 PHASE = "http_request_late_transform"
 RULE: dict[str, Any] = {
     "kind": "rules", "owner": "production", "name": PHASE, "zone": "example.com", "phase": PHASE,

@@ -122,14 +122,18 @@ def test_rules_are_there_before_names_and_one_after_the_other(name: str, templat
     while behind := [key for key, each in ours.items() if order[-1] in each.get("DependsOn", []) and key not in order]:
         assert len(behind) == 1
         order += behind
-    assert len(order) == len(ours) > 4
+    assert len(order) == len(ours) > 2
     assert order[-1].startswith("Names")
 
 
 def test_no_template_holds_the_token_or_the_user_agent(templates: Templates) -> None:
-    for name in available():
-        secrets = json.dumps(declarations(templates, name)["rules/http_request_late_transform"])
-        assert '"User-Agent": {"operation": "set", "value": {"$secret": "?"}}' in secrets
+    for name, environment in load().items():
+        declared = declarations(templates, name)
+        if environment.media.origin == "worker":
+            assert declared["worker/media-origin"]["secrets"] == {"SIGNING_KEY": {"$secret": "?"}}
+        else:
+            secrets = json.dumps(declared["rules/http_request_late_transform"])
+            assert '"User-Agent": {"operation": "set", "value": {"$secret": "?"}}' in secrets
 
 
 def test_every_listener_speaks_tls_and_knows_its_hosts(templates: Templates) -> None:
@@ -522,7 +526,7 @@ def test_everything_critical_has_a_critical_alarm(name: str, templates: Template
 def test_every_function_that_runs_by_itself_is_watched(templates: Templates) -> None:
     """A schedule, an event or a rotation has nobody who waits for an answer: its failure is an alarm, or no data is."""
     # Whose silence is an alarm, as it publishes what is bad when it is missing.
-    by_silence = {"checks", "redis.monitor", "database.backups", "edge_traffic"}
+    by_silence = {"checks", "redis.monitor", "database.backups", "edge_traffic", "restart_service"}
     for name in available():
         own = {stack: template for stack, template in templates.items() if stack.startswith(f"{name}/")}
         watched = json.dumps([each for _, each in alarms(own) if "Errors" in json.dumps(each)])
@@ -564,13 +568,29 @@ def test_default_security_groups_are_closed(templates: Templates) -> None:
 
 
 def test_a_rotation_is_waited_for(templates: Templates) -> None:
-    rules = [each for each in of_type(templates, "AWS::Events::Rule") if "/Api/" in each[0]]
+    rules = [
+        (where, rule["Properties"])
+        for where, rule in of_type(templates, "AWS::Events::Rule")
+        if "/Api/" in where and "EventPattern" in rule["Properties"]
+    ]
     assert len(rules) == len(available())
     for where, rule in rules:
-        pattern = rule["Properties"]["EventPattern"]
+        pattern = rule["EventPattern"]
         assert pattern["source"] == ["aws.secretsmanager"], where
-        assert pattern["detail"]["eventName"] == ["RotationSucceeded"], where
-        assert "DatabaseLoginsUser" in json.dumps(pattern["detail"]["additionalEventData"]), where
+        assert pattern["detail-type"] == ["Secret Label Updated"], where
+        assert pattern["detail"] == {"labelUpdated": ["AWSCURRENT"]}, where
+        assert "DatabaseLoginsUser" in json.dumps(pattern["resources"]), where
+
+
+def test_nothing_waits_for_a_trail(templates: Templates) -> None:
+    """EventBridge has events "via CloudTrail" only where a trail logs; no stack here makes one."""
+    patterns = [
+        (where, json.dumps(rule["Properties"]["EventPattern"]))
+        for where, rule in of_type(templates, "AWS::Events::Rule")
+        if "EventPattern" in rule["Properties"]
+    ]
+    assert all("detail-type" in pattern for _, pattern in patterns)
+    assert [where for where, pattern in patterns if "CloudTrail" in pattern or "eventName" in pattern] == []
 
 
 def test_logs_and_keys_have_an_end_and_a_rotation(templates: Templates) -> None:
@@ -580,38 +600,28 @@ def test_logs_and_keys_have_an_end_and_a_rotation(templates: Templates) -> None:
         assert key["Properties"]["EnableKeyRotation"] is True, where
 
 
-def test_cloudwatch_may_use_the_topics_key(templates: Templates) -> None:
-    """With the key that SNS has by default an alarm goes off and nobody hears of it."""
+def test_topics_of_alarms_are_encrypted_with_a_key_of_their_own(templates: Templates) -> None:
+    """With the key that SNS has by default an alarm goes off and nobody hears of it: tests/stacks/test_notifications.py
+    has who may use this one."""
     for name in available():
-        ((where, key),) = of_type(templates, "AWS::KMS::Key", name=f"{name}/Platform")
-        publishers = {}
-        for statement in key["Properties"]["KeyPolicy"]["Statement"]:
-            if "Service" in statement["Principal"]:
-                services = statement["Principal"]["Service"]
-                for service in [services] if isinstance(services, str) else services:
-                    publishers[service] = set(statement["Action"])
-                assert statement["Condition"]["StringEquals"]["aws:SourceAccount"].isdigit(), where
-        needed = {"kms:Decrypt", "kms:GenerateDataKey*"}
-        expected = ("cloudwatch", "events", "elasticache", "budgets", "costalerts")
-        assert publishers == {f"{each}.amazonaws.com": needed for each in expected}, where
+        ((where, _),) = of_type(templates, "AWS::KMS::Key", name=f"{name}/Platform")
         for _, topic in of_type(templates, "AWS::SNS::Topic", name=f"{name}/Platform"):
             assert topic["Properties"]["KmsMasterKeyId"]["Fn::GetAtt"][0] == where.rpartition("/")[2]
 
 
 def test_each_severity_has_its_ways_to_people(templates: Templates) -> None:
-    """As environments/production.toml says; a URL that may page is in no template."""
+    """As environments/production.toml says; the key that may page is in no template."""
     alarms_ = load(["production"])["production"].alarms
     ways: dict[str, list[str]] = {}
     for _, subscription in of_type(templates, "AWS::SNS::Subscription", name="production/Platform"):
         properties = subscription["Properties"]
         (severity,) = re.findall("Critical|Warning|Info", properties["TopicArn"]["Ref"])
         ways.setdefault(severity.lower(), []).append(properties["Protocol"])
-        if properties["Protocol"] == "https":
-            assert properties["Endpoint"].startswith("{{resolve:secretsmanager:daadaar/pagerduty-url:")
     assert {severity: sorted(found) for severity, found in ways.items()} == {
-        "critical": ["email", "https"],
+        "critical": ["email", "lambda"],
         "warning": ["email"],
     }
+    assert "{{resolve:secretsmanager:daadaar/pagerduty" not in json.dumps(templates["production/Platform"])
     channels = {}
     for _, slack in of_type(templates, "AWS::Chatbot::SlackChannelConfiguration", name="production/Platform"):
         properties = slack["Properties"]

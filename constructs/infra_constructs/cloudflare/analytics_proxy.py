@@ -40,5 +40,5 @@ class AnalyticsProxy(Construct):
                 "EVENTS": f"https://{region}.i.posthog.com",
                 "ASSETS": f"https://{region}-assets.i.posthog.com",
             },
-            pattern=f"{site}{ANALYTICS_PATH}/*",
+            patterns=[f"{site}{ANALYTICS_PATH}/*"],
         )

@@ -10,7 +10,7 @@ from infra_constructs.cloudflare.media import HEADER_PHASE
 from infra_constructs.cloudflare.provider import CloudflareToken
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.function import RuntimeFunction
-from infra_constructs.media_access import grant_policy_writing
+from infra_constructs.media_access import grant_policy_writing, grant_user_agents
 from infra_constructs.memory import Memory
 
 
@@ -45,18 +45,11 @@ class UserAgentRotation(Construct):
         )
         token.grant_read(self.handler)
         memory.grant(self.handler, writes=False)
-        grant_policy_writing(self.handler, bucket=bucket, user_agent=user_agent)
+        grant_policy_writing(self.handler, bucket=bucket)
+        grant_user_agents(self.handler, user_agent)
         self.handler.role.add_to_policy(
             iam.PolicyStatement(actions=["secretsmanager:GetRandomPassword"], resources=["*"])
         )
         acknowledge(self.handler.policy, allows_on("*"), reason="A random password belongs to nothing yet.")
-        schedule = secretsmanager.RotationSchedule(
-            self,
-            "Monthly",
-            secret=user_agent,
-            rotation_lambda=self.handler.function,
-            automatically_after=cdk.Duration.days(30),
-            # At a deployment nothing is settled yet; a month later it is.
-            rotate_immediately_on_update=False,
-        )
+        schedule = self.handler.rotate(user_agent, self, "Monthly", every=cdk.Duration.days(30))
         schedule.node.add_dependency(rule)

@@ -10,7 +10,7 @@ from aws_cdk import aws_rds as rds
 from constructs import Construct
 
 from infra_constructs.findings import acknowledge, allows_on
-from infra_constructs.function import RuntimeFunction
+from infra_constructs.function import RuntimeFunction, bootstrap_version_arn
 from infra_constructs.images import ServiceImages
 from infra_constructs.release.ledger import ReleaseLedger
 from infra_runtime.release.refusals import log_group
@@ -94,6 +94,7 @@ class PreviewControl(Construct):
             actions = ("DescribeStacks", "ListStackResources", "UpdateStack")
             self._allow(*(f"cloudformation:{action}" for action in actions), on=of_stack)
             self._acknowledge(of_stack, "CloudFormation ends a stack's ARN with an id.")
+        self._allow("ssm:GetParameters", on=bootstrap_version_arn(self))
         for image in images.values():
             parameter = f"arn:aws:ssm:{stack.region}:{stack.account}:parameter{image.parameter_name}"
             self._allow("ssm:GetParameter", on=parameter)

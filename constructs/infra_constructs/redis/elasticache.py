@@ -107,7 +107,6 @@ class ElastiCache(RedisInstance):
             transit_encryption_enabled=True,
             transit_encryption_mode="required",
             auth_token=auth_token.secret_value.unsafe_unwrap(),
-            # Failovers and replaced nodes, in ElastiCache's own words.
             notification_topic_arn=events.topic_arn,
             snapshot_retention_limit=props.snapshot_days,
             snapshot_window="00:30-01:30",

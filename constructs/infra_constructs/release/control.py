@@ -9,14 +9,15 @@ from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_rds as rds
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from infra_constructs.findings import acknowledge, allows_on
-from infra_constructs.function import RuntimeFunction
+from infra_constructs.function import RuntimeFunction, bootstrap_version_arn
 from infra_constructs.release.ledger import ReleaseLedger
-
-_ENDS = ("UPDATE_COMPLETE", "UPDATE_FAILED", "UPDATE_ROLLBACK_COMPLETE", "UPDATE_ROLLBACK_FAILED")
+from infra_runtime.release.preflight import ENDS
+from infra_runtime.release.refusals import log_group
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +30,8 @@ class Released:
     parameter: str
     repository: ecr.IRepository
     service: ecs.IBaseService
+    database: rds.IDatabaseInstance | None
+    """What its migrations change."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +74,7 @@ class ReleaseControl(Construct):
                 "PARAMETER": released.parameter,
                 "REPOSITORY": released.repository.repository_uri,
                 "LEDGER": ledger.table.table_name,
+                **({"DATABASE_LOG": log_group(released.database.instance_identifier)} if released.database else {}),
                 **({"SENTRY": json.dumps(asdict(sentry))} if sentry else {}),
             },
             uses_libraries=True,
@@ -82,6 +86,7 @@ class ReleaseControl(Construct):
         ledger.grant_writing(self.handler)
         self._grant(released)
         self._grant_looking()
+        self._grant_going_back(released)
         events.Rule(
             self,
             "Ended",
@@ -91,7 +96,7 @@ class ReleaseControl(Construct):
                 detail_type=["CloudFormation Stack Status Change"],
                 detail={
                     "stack-id": [{"prefix": self._stack_arn(released.stack)}],
-                    "status-details": {"status": list(_ENDS)},
+                    "status-details": {"status": list(ENDS)},
                 },
             ),
             targets=[targets.LambdaFunction(self.handler.function)],
@@ -105,6 +110,7 @@ class ReleaseControl(Construct):
         of_stack = f"{self._stack_arn(released.stack)}*"
         # Its template stays: the function gives none, and the stack's own role does the work.
         self._allow(
+            "cloudformation:DescribeStackEvents",
             "cloudformation:DescribeStacks",
             "cloudformation:ListStackResources",
             "cloudformation:GetTemplate",
@@ -113,8 +119,24 @@ class ReleaseControl(Construct):
         )
         acknowledge(self.handler.policy, allows_on(of_stack), reason="CloudFormation ends a stack's ARN with an id.")
         self._allow("ssm:GetParameter", "ssm:GetParameters", "ssm:PutParameter", on=self.parameter_arn)
+        self._allow("ssm:GetParameters", on=bootstrap_version_arn(self))
         self._allow("ecr:DescribeImages", on=released.repository.repository_arn)
-        self._allow("ecs:DescribeServices", "ecs:ListServiceDeployments", on=released.service.service_arn)
+        # A deployment is read only by someone who may read its service, too (AWS's Service Authorization Reference).
+        reads = ("ecs:DescribeServices", "ecs:ListServiceDeployments", "ecs:DescribeServiceDeployments")
+        self._allow(*reads, on=released.service.service_arn)
+
+    def _grant_going_back(self, released: Released) -> None:
+        stack = cdk.Stack.of(self)
+        # CloudFormation begins the service's name with that of its stack.
+        own = f"arn:aws:ecs:{stack.region}:{stack.account}:service-deployment/*/{released.stack}-*/*"
+        self._allow("ecs:StopServiceDeployment", on=own)
+        acknowledge(self.handler.policy, allows_on(own), reason="Deployments of this service, which ECS numbers.")
+        if released.database is not None:
+            logs = f"arn:aws:logs:{stack.region}:{stack.account}:log-group:/aws/rds/instance/*"
+            self._allow("logs:FilterLogEvents", on=logs)
+            acknowledge(
+                self.handler.policy, allows_on(logs), reason="RDS names the log group after the instance it makes."
+            )
 
     def _grant_looking(self) -> None:
         stack = cdk.Stack.of(self)

@@ -31,20 +31,25 @@ class ReleaseHook(Construct):
         caller.add_to_policy(
             iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[handler.function.function_arn])
         )
+        policy = caller.node.find_child("DefaultPolicy")
+        assert isinstance(policy, iam.Policy)
+        self.policies = (policy, handler.policy)
+        """Without these ECS cannot ask, or the function cannot answer."""
         self.target = ecs.DeploymentLifecycleLambdaTarget(
             handler.function, id_, lifecycle_stages=[stage], role=caller.without_policy_updates()
         )
         stack = cdk.Stack.of(self)
-        revisions = f"arn:aws:ecs:{stack.region}:{stack.account}:service-revision/*"
+        arn = f"arn:aws:ecs:{stack.region}:{stack.account}"
+        # A revision is read only by someone who may read its service, too (AWS's Service Authorization Reference).
+        revisions = [f"{arn}:{kind}/*" for kind in ("service", "service-revision")]
         reads = {
-            revisions: ["ecs:DescribeServiceRevisions"],
-            "*": ["ecs:DescribeTaskDefinition"],  # knows neither resources nor clusters
+            "ecs:DescribeServiceRevisions": revisions,
+            "ecs:DescribeTaskDefinition": ["*"],  # knows neither resources nor clusters
         }
-        for resource, actions in reads.items():
-            handler.role.add_to_policy(iam.PolicyStatement(actions=actions, resources=[resource]))
-            acknowledge(
-                handler.policy, allows_on(resource), reason="Reads only, and of revisions that come with each release."
-            )
+        for action, resources in reads.items():
+            handler.role.add_to_policy(iam.PolicyStatement(actions=[action], resources=resources))
+            for each in resources:
+                acknowledge(handler.policy, allows_on(each), reason="Reads only; each release brings a new revision.")
         handler.role.add_to_policy(
             iam.PolicyStatement(
                 actions=["ecs:ListTasks", "ecs:DescribeTasks"],
@@ -92,7 +97,7 @@ def migrate_hook(
             conditions={"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
         )
     )
-    migration.task.logs.grant_read(handler.role)
+    migration.task.logs.grant(handler.role, "logs:GetLogEvents")
     ledger.grant_writing(handler)
     return ReleaseHook(scope, id_, handler=handler, stage=ecs.DeploymentLifecycleStage.PRE_SCALE_UP, cluster=cluster)
 

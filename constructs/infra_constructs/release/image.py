@@ -10,6 +10,11 @@ from constructs import Construct
 
 from infra_constructs.findings import acknowledge, allows_on
 
+# GuardDuty Runtime Monitoring adds a container to every Fargate task and pulls its image with the task's execution role
+# (GuardDuty User Guide, "Prerequisites for Fargate support"). The account that owns the repository differs by region.
+_PULLS = ("ecr:BatchCheckLayerAvailability", "ecr:GetDownloadUrlForLayer", "ecr:BatchGetImage")
+_GUARDDUTY_AGENT = "aws-guardduty-agent-fargate"
+
 
 class ReleasedImage(Construct):
     """A parameter of the stack; see `released` and `previewed`."""
@@ -56,8 +61,11 @@ class ReleasedImage(Construct):
 
     def allow_pulling(self, task: ecs.FargateTaskDefinition) -> None:
         """CDK cannot see which repository the image comes from: it is only a parameter to it."""
-        role = task.obtain_execution_role()
+        role, stack = task.obtain_execution_role(), cdk.Stack.of(self)
         self._repository.grant_pull(role)
+        agent = f"arn:aws:ecr:{stack.region}:*:repository/{_GUARDDUTY_AGENT}"
+        role.add_to_principal_policy(iam.PolicyStatement(actions=list(_PULLS), resources=[agent]))
         policy = role.node.find_child("DefaultPolicy")
         assert isinstance(policy, iam.Policy)
         acknowledge(policy, allows_on("*"), reason="ecr:GetAuthorizationToken cannot be limited to a repository.")
+        acknowledge(policy, allows_on(agent), reason="AWS keeps the agent's repository in another account per region.")

@@ -9,8 +9,9 @@ from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.release.image import ReleasedImage
 from infra_runtime.release.revision import ONE_OFF
 
-# Where the agent of ECS Exec writes; a container without these cannot be entered.
-_AGENT = ("/var/lib/amazon", "/var/log/amazon")
+# Where the agent of ECS Exec writes. AWS documents that it needs a writable root filesystem; with these three paths
+# others enter containers that have none (aws/containers-roadmap #1359, #2824; amazon-ecs-exec-checker #71).
+_AGENT = ("/managed-agents", "/var/lib/amazon/ssm", "/var/log/amazon/ssm")
 
 
 class OneOffTask(Construct):

@@ -50,7 +50,8 @@ class Costs(Construct):
             "Monitor",
             monitor_name=name,
             monitor_type="CUSTOM",
-            monitor_specification=json.dumps({"Tags": {"Key": f"user:{_TAG}", "Values": [environment]}}),
+            # The plain key; `user:` is Budgets' form alone (API_GetTags and CreateAnomalyMonitor of Cost Explorer).
+            monitor_specification=json.dumps({"Tags": {"Key": _TAG, "Values": [environment]}}),
         )
         subscription = ce.CfnAnomalySubscription(
             self,

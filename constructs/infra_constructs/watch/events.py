@@ -1,4 +1,4 @@
-"""What AWS tells once, as an event: forwarded in words, with the runbook, as an alarm would be."""
+"""Events that AWS sends once: passed on as notifications with a runbook, as an alarm would be."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -22,6 +22,7 @@ from infra_constructs.alarms import (
     add_alarm,
     description,
 )
+from infra_runtime.notification import custom
 
 _WENT_BACK = ("UPDATE_ROLLBACK_COMPLETE", "UPDATE_ROLLBACK_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED")
 # Ends of a task that nobody asked for.
@@ -36,17 +37,19 @@ class DatabaseEvents(Construct):
         _forward(
             self,
             "Failover",
-            means="The database has failed over, or failed: for a minute or two nothing could be read or written.",
+            title="Database failover or failure",
+            means="For a minute or two nothing could be read or written.",
             runbook="database-failover",
             pattern={
                 "source": ["aws.rds"],
                 "detail-type": ["RDS DB Instance Event"],
                 "detail": {
-                    "SourceIdentifier": [database.instance_identifier],
+                    # Not SourceIdentifier: RDS documents it as `rds:` and the identifier, and people see it without.
+                    "SourceArn": [database.instance_arn],
                     "EventCategories": ["failover", "failure"],
                 },
             },
-            told="$.detail.Message",
+            quote="$.detail.Message",
             topics=topics,
         )
 
@@ -61,7 +64,8 @@ class DeploymentEvents(Construct):
         _forward(
             self,
             "WentBack",
-            means="A release or a deployment has failed and gone back: what ran before runs on.",
+            title="Deployment rolled back",
+            means="A release or a deployment failed; the previous version keeps running.",
             runbook="release-failed",
             pattern={
                 "source": ["aws.cloudformation"],
@@ -71,7 +75,7 @@ class DeploymentEvents(Construct):
                     "status-details": {"status": list(_WENT_BACK)},
                 },
             },
-            told="$.detail.stack-id",
+            quote="$.detail.stack-id",
             topics=topics,
         )
 
@@ -147,19 +151,27 @@ def _forward(
     scope: Construct,
     id_: str,
     *,
+    title: str,
     means: str,
     runbook: str,
     pattern: Mapping[str, Any],
-    told: str,
+    quote: str,
     topics: Topics,
 ) -> None:
-    """`told` is the path of what is worth reading in the event."""
-    text = description(Severity.WARNING, means, runbook=runbook)
+    """`quote` is the path of what is worth reading in the event."""
+    severity = Severity.WARNING
+    message = custom(
+        f"{severity.upper()}: {title}", f"{means} <quote>", next_steps=[f"Runbook: docs/runbooks/{runbook}.md"]
+    )
     # An L1: the L2's target opens the topic and its key to EventBridge of every account.
     transformer = events.CfnRule.InputTransformerProperty(
-        input_paths_map={"told": told}, input_template=json.dumps(f"{text} <told>")
+        input_paths_map={"quote": quote}, input_template=json.dumps(message)
     )
-    target = events.CfnRule.TargetProperty(
-        id="Topic", arn=topics[Severity.WARNING].topic_arn, input_transformer=transformer
+    target = events.CfnRule.TargetProperty(id="Topic", arn=topics[severity].topic_arn, input_transformer=transformer)
+    events.CfnRule(
+        scope,
+        id_,
+        description=description(severity, f"{title}. {means}", runbook=runbook),
+        event_pattern=pattern,
+        targets=[target],
     )
-    events.CfnRule(scope, id_, description=text, event_pattern=pattern, targets=[target])

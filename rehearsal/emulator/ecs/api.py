@@ -14,6 +14,7 @@ _SUMMARY = (
     "serviceDeploymentArn", "serviceArn", "clusterArn", "startedAt", "createdAt", "finishedAt", "status",
     "statusReason",
 )  # fmt: skip
+_STOPPABLE = ("PENDING", "IN_PROGRESS", "STOP_REQUESTED", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS")
 _own_describe_images = ecr._describe_images
 _own_update_service = ecs._update_service
 _own_task_failed = ecs._record_service_task_failure
@@ -38,6 +39,7 @@ def _listed(request: Mapping[str, Any]) -> Any:
         for each in reversed(deployment.deployments.values())
         if each["serviceArn"].rpartition("/")[2] == wanted
         and ("status" not in request or each["status"] in request["status"])
+        and each["createdAt"] > request.get("createdAt", {}).get("after", 0)
     ]
     return _answer({"serviceDeployments": found})
 
@@ -54,8 +56,22 @@ def _revisions(request: Mapping[str, Any]) -> Any:
 
 
 def _stop_deployment(request: Mapping[str, Any]) -> Any:
-    deployment.deployments[request["serviceDeploymentArn"]]["stop"] = True
-    return _answer({"serviceDeploymentArn": request["serviceDeploymentArn"]})
+    """Amazon ECS Developer Guide, "Stopping Amazon ECS service deployments"; errors by the API Reference."""
+    arn = request["serviceDeploymentArn"]
+    if (found := deployment.deployments.get(arn)) is None:
+        return _refused("ServiceDeploymentNotFoundException", f"There is no service deployment {arn}.")
+    if request.get("stopType", "ROLLBACK") != "ROLLBACK":
+        return _refused("InvalidParameterException", "The valid values are ROLLBACK.")
+    if found["status"] not in _STOPPABLE:
+        return _refused("ConflictException", f"The service deployment is {found['status']} and cannot be stopped.")
+    if found["status"] in ("PENDING", "IN_PROGRESS"):
+        found["status"] = "ROLLBACK_REQUESTED"
+    return _answer({"serviceDeploymentArn": arn})
+
+
+def _refused(kind: str, message: str) -> Any:
+    body = json.dumps({"__type": kind, "message": message}).encode()
+    return 400, {"Content-Type": "application/x-amz-json-1.1"}, body
 
 
 def _stop_task(request: Mapping[str, Any]) -> Any:
@@ -101,8 +117,7 @@ def _images(request: Mapping[str, Any]) -> Any:
         return answered
     told = json.loads(answered[2])
     if request.get("imageIds") and not told["imageDetails"]:
-        wrong = {"__type": "ImageNotFoundException", "message": "The image does not exist in the repository"}
-        return 400, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps(wrong).encode()
+        return _refused("ImageNotFoundException", "The image does not exist in the repository")
     for each in told["imageDetails"]:
         manifest = ecr._find_image(each["repositoryName"], {"imageDigest": each["imageDigest"]})["imageManifest"]
         scan = json.loads(manifest).get("annotations", {})

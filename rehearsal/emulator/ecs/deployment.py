@@ -111,8 +111,8 @@ class Deployment:
         if new := self._ringing() - self._ignored:
             self.record["alarms"] = {"status": "TRIGGERED", "triggeredAlarmNames": sorted(new)}
             raise _Failed(f"alarm detected: {', '.join(sorted(new))}")
-        if self.record.get("stop"):
-            raise _Failed("the deployment was stopped")
+        if self.record["status"] == "ROLLBACK_REQUESTED":
+            raise _Failed("the deployment was stopped by a user")
 
     def _stage(self, name: str) -> None:
         self.record["lifecycleStage"] = name
@@ -235,7 +235,8 @@ class Deployment:
 
     def run(self) -> None:
         with _busy.setdefault(self._arn, threading.Lock()):
-            self.record["status"] = "IN_PROGRESS"
+            if self.record["status"] == "PENDING":
+                self.record["status"] = "IN_PROGRESS"
             group = self._group = self._free_group()
             before = next((arn for arn, weight in self._groups().items() if weight > 0), group)
             try:

@@ -1,6 +1,7 @@
 """Tasks: MiniStack's records, and behind each a process."""
 
 import contextvars
+import itertools
 import json
 import threading
 from collections.abc import Mapping
@@ -8,6 +9,7 @@ from typing import Any
 
 from ministack.services import ecs
 
+from rehearsal.emulator.conditions import Condition, is_on
 from rehearsal.emulator.ecs.container import CannotPull, Container
 from rehearsal.ports import own_address
 
@@ -16,6 +18,9 @@ STOP_SECONDS = 5.0
 _own_run_task, _own_mark_stopped = ecs._run_task, ecs._mark_task_stopped
 _containers: dict[str, Container] = {}
 _tokens: dict[str, str] = {}
+_AGENT = "aws-guardduty-agent-"
+_AGENT_EXIT_CODE = 137
+_numbers = itertools.count()
 
 
 def run(request: Mapping[str, Any]) -> Any:
@@ -41,6 +46,8 @@ def run(request: Mapping[str, Any]) -> Any:
 def _start(task: dict[str, Any], overrides: Mapping[str, Any]) -> None:
     definition = ecs._task_defs[ecs._resolve_td_key(task["taskDefinitionArn"])]
     (one,) = definition["containerDefinitions"]
+    if is_on(Condition.SIDECARS):
+        _add_agent(task)
     port = next((each["containerPort"] for each in one.get("portMappings", [])), 0)
     address = own_address(int(port))
     task["attachments"] = [
@@ -64,11 +71,30 @@ def _start(task: dict[str, Any], overrides: Mapping[str, Any]) -> None:
         context = contextvars.copy_context()
         container.start(lambda code: context.run(_ended, arn, code))
     except (CannotPull, ecs._SecretResolutionError) as error:
-        _own_mark_stopped(arn, task, str(error), "TaskFailedToStart")
+        _mark_stopped(arn, str(error), "TaskFailedToStart")
+
+
+def _add_agent(task: dict[str, Any]) -> None:
+    """First in every other task: no document promises an order."""
+    number = next(_numbers)
+    name = f"{_AGENT}{number:06d}"
+    arn = f"{task['taskArn'].replace(':task/', ':container/')}/{name}"
+    agent = {"containerArn": arn, "taskArn": task["taskArn"], "name": name, "lastStatus": "RUNNING"}
+    task["containers"].insert(len(task["containers"]) * (number % 2), agent)
+
+
+def _is_agent(container: Mapping[str, Any]) -> bool:
+    return str(container["name"]).startswith(_AGENT)
+
+
+def _mark_stopped(arn: str, reason: str, stop_code: str, code: int | None = None) -> None:
+    for each in filter(_is_agent, ecs._tasks[arn]["containers"]):
+        each["exitCode"] = _AGENT_EXIT_CODE
+    _own_mark_stopped(arn, ecs._tasks[arn], reason, stop_code, code)
 
 
 def _ended(arn: str, code: int) -> None:
-    _own_mark_stopped(arn, ecs._tasks[arn], "Essential container in task exited", "EssentialContainerExited", code)
+    _mark_stopped(arn, "Essential container in task exited", "EssentialContainerExited", code)
 
 
 def stop(arn: str, reason: str) -> None:
@@ -80,7 +106,7 @@ def stop(arn: str, reason: str) -> None:
     task["stoppedReason"] = reason
     if (container := _containers.get(arn)) is not None:
         container.stop(STOP_SECONDS)
-    _own_mark_stopped(arn, task, reason, "ServiceSchedulerInitiated")
+    _mark_stopped(arn, reason, "ServiceSchedulerInitiated")
 
 
 def stop_all_beside(arns: list[str], reason: str) -> None:
@@ -105,5 +131,5 @@ def is_running(arn: str) -> bool:
 
 def why_stopped(arn: str) -> str:
     task = ecs._tasks[arn]
-    codes = [each.get("exitCode") for each in task["containers"]]
+    codes = [each.get("exitCode") for each in task["containers"] if not _is_agent(each)]
     return f"{task['stoppedReason']} (exit code {codes[0]})"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ministack.services import rds
+from ministack.services.cloudformation import drift
 
 from rehearsal.emulator import AUTHORITY
 from rehearsal.emulator.resource_type import Refused, client, extend
@@ -18,7 +19,20 @@ from rehearsal.postgres import Postgres
 from rehearsal.redis.authority import Authority
 
 _PORT = 5432
+# What RDS makes of a major version alone: its default minor version of the day.
+_NEWEST_MINOR = {"17": "17.9"}
 _LOGIN = "MasterUserSecret.SecretArn"
+_COMPARED = frozenset(
+    {
+        "AllocatedStorage",
+        "BackupRetentionPeriod",
+        "DBInstanceClass",
+        "DeletionProtection",
+        "EngineVersion",
+        "MaxAllocatedStorage",
+        "MultiAZ",
+    }
+)
 _servers: dict[str, Postgres] = {}
 
 
@@ -70,6 +84,31 @@ def _manage_password(physical_id: str, properties: dict[str, Any]) -> str:
     return str(arn)
 
 
+def _full(version: str) -> str:
+    return _NEWEST_MINOR.get(version, version)
+
+
+def _names(declared: str, actual: str) -> bool:
+    """A major version alone names whichever minor version runs."""
+    return f"{actual}.".startswith(f"{declared}.")
+
+
+def _is_downgrade(current: str, wanted: str) -> bool:
+    numbers = [[int(part) for part in version.split(".")] for version in (wanted, current)]
+    return not _names(wanted, current) and numbers[0] < numbers[1]
+
+
+def _read(physical_id: str, properties: dict[str, Any]) -> dict[str, Any] | None:
+    """What drift detection compares. The version in a template is a prefix of the actual one
+    (aws-cloudformation-resource-providers-rds #390); storage that has grown by itself differs (#598 there).
+    """
+    instance = rds._instances.get(physical_id)
+    if instance is None:
+        return None
+    declared, actual = str(properties.get("EngineVersion", "")), instance["EngineVersion"]
+    return {**instance, "EngineVersion": declared if _names(declared, actual) else actual}
+
+
 def install() -> None:
     def with_secret(physical_id: str, attributes: dict[str, Any], properties: dict[str, Any]) -> dict[str, Any]:
         if str(properties.get("ManageMasterUserPassword", "")).lower() != "true":
@@ -78,13 +117,20 @@ def install() -> None:
 
     def create(logical_id: str, properties: dict[str, Any], stack_name: str) -> tuple[str, dict[str, Any]]:
         physical_id, attributes = own["create"](logical_id, properties, stack_name)
+        rds._instances[physical_id]["EngineVersion"] = _full(rds._instances[physical_id]["EngineVersion"])
         attributes = with_secret(physical_id, attributes, properties)
         return physical_id, {**attributes, **_start(physical_id, properties, attributes[_LOGIN])}
 
     def update(
         physical_id: str, old: dict[str, Any], new: dict[str, Any], stack_name: str, logical_id: str | None = None
     ) -> tuple[str, dict[str, Any]]:
+        instance = rds._instances[physical_id]
+        current, wanted = instance["EngineVersion"], str(new.get("EngineVersion", ""))
+        if old.get("EngineVersion") != new.get("EngineVersion") and _is_downgrade(current, wanted):
+            # RDS's own words, as CloudFormation passes them on (cloud-gov/aws-broker #566).
+            raise Refused(f"Cannot find upgrade path from {current} to {wanted}.")
         physical_id, attributes = own["update"](physical_id, old, new, stack_name, logical_id)
+        rds._instances[physical_id]["EngineVersion"] = current if _names(wanted, current) else _full(wanted)
         return physical_id, with_secret(physical_id, attributes, new)
 
     def delete(physical_id: str, properties: dict[str, Any]) -> None:
@@ -107,6 +153,7 @@ def install() -> None:
             else ""
         )
 
+    drift._DRIFT_READERS["AWS::RDS::DBInstance"] = (_read, _COMPARED)
     own_description = rds._instance_xml
     rds._instance_xml = described
     own = extend("AWS::RDS::DBInstance", create=create, update=update, delete=delete)

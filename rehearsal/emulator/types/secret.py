@@ -4,7 +4,7 @@ import string
 from typing import Any
 
 from ministack.services import secretsmanager
-from ministack.services.cloudformation import provisioners
+from ministack.services.cloudformation import drift, provisioners
 
 from rehearsal.emulator.resource_type import extend
 
@@ -34,5 +34,7 @@ def install() -> None:
     def delete(physical_id: str, properties: dict[str, Any]) -> None:
         own["delete"](name_of(physical_id), properties)
 
+    own_reader, compared = drift._DRIFT_READERS["AWS::SecretsManager::Secret"]
+    drift._DRIFT_READERS["AWS::SecretsManager::Secret"] = (lambda arn, given: own_reader(name_of(arn), given), compared)
     provisioners._sm_secret_string = generated
     own = extend("AWS::SecretsManager::Secret", create=create, update=update, delete=delete)

@@ -6,6 +6,7 @@ from typing import Any
 
 from infra_runtime.cloudflare.api import Api
 from infra_runtime.cloudflare.converge import Change, Conflict, Declared, Seen
+from infra_runtime.cloudflare.normal import host, is_as_declared
 from infra_runtime.vendor_api import NotFound
 
 _COMPARED = ("provider", "expression", "description", "enabled", "parameters")
@@ -48,7 +49,8 @@ class Connector:
         ]
         found = self._found()
         ours = [comparable(each) for each in found if self._is_ours(each)]
-        if ours == wanted:
+        # The first entry that matches a request serves it: here the order counts.
+        if len(ours) == len(wanted) and all(map(is_as_declared, wanted, ours)):
             return []
         theirs = [each for each in found if not self._is_ours(each)]
         for entry in wanted:
@@ -77,7 +79,8 @@ class Connector:
 
 
 def comparable(entry: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: entry.get(key) for key in _COMPARED}
+    found = {"enabled": True} | {key: entry[key] for key in _COMPARED if key in entry}
+    return found | {"parameters": entry["parameters"] | {"host": host(entry["parameters"]["host"])}}
 
 
 def _what(entry: Mapping[str, Any]) -> str:

@@ -39,6 +39,8 @@ class Seen:
     what: str
     is_ours: bool
     value: Any
+    beyond: Sequence[str] = ()
+    """What Cloudflare, or a person, has set in one of ours without our having declared it."""
 
 
 class Subject(Protocol):
@@ -53,16 +55,24 @@ class Subject(Protocol):
         ...
 
 
+# For so long a read may still show what was there before a write. Nothing is promised; a minute is what is seen.
+SETTLING_SECONDS = 60.0
+_LONGEST_LOOK = 10.0
+
+
 def converge(api: Api, subject: Subject, *, present: bool) -> int:
     """Makes the changes; returns how many. With nothing to change, nothing is written.
 
     A create whose answer was lost and a refusal that came of somebody else's change at the same time end in another
-    look, not in a guess. Raises `NotConverged`, `Conflict` and whatever `Api` raises.
+    look, not in a guess. A read that is older than our own write is waited for, not written over. Raises
+    `NotConverged`, `Conflict` and whatever `Api` raises.
     """
     applied, rounds = 0, 0
     changes = subject.changes(present=present)
     most = 3 * len(changes) + 6
     refused: Refused | None = None
+    sent: dict[str, float] = {}
+    """When each change was made last."""
     while changes:
         rounds += 1
         if rounds > most:
@@ -72,7 +82,9 @@ def converge(api: Api, subject: Subject, *, present: bool) -> int:
             try:
                 change.apply()
                 applied += 1
+                sent[_named(change)] = api.clock.now()
             except Unsure:
+                sent[_named(change)] = api.clock.now()
                 break
             except Refused as error:
                 # The same refusal of the same plan is final; another look may show another plan.
@@ -84,11 +96,27 @@ def converge(api: Api, subject: Subject, *, present: bool) -> int:
                 break
         else:
             refused = None
-        changes = subject.changes(present=present)
+        changes = _settled(api, subject, present=present, sent=sent)
         if refused is not None and changes and _listed(changes) == planned:
             raise refused
     return applied
 
 
+def _settled(api: Api, subject: Subject, *, present: bool, sent: Mapping[str, float]) -> list[Change]:
+    """What is left to do, once none of it is what was done a moment ago."""
+    wait = 1.0
+    while True:
+        changes = subject.changes(present=present)
+        done = [sent[name] for name in map(_named, changes) if name in sent]
+        if all(api.clock.now() - at >= SETTLING_SECONDS for at in done):
+            return changes
+        api.wait(wait, f"what was written does not show yet: {_listed(changes)}")
+        wait = min(_LONGEST_LOOK, 2 * wait)
+
+
 def _listed(changes: Sequence[Change]) -> str:
-    return ", ".join(f"{each.action} {each.what}" for each in changes)
+    return ", ".join(map(_named, changes))
+
+
+def _named(change: Change) -> str:
+    return f"{change.action} {change.what}"

@@ -6,6 +6,7 @@ from typing import Any
 
 from infra_runtime.cloudflare.api import Api
 from infra_runtime.cloudflare.converge import Change, Declared, Seen
+from infra_runtime.cloudflare.normal import is_as_declared
 
 _COMPARED = ("name", "description", "alert_type", "enabled", "mechanisms", "filters")
 
@@ -50,7 +51,7 @@ class Notifications:
                 changes.append(Change("create", _what(body), create, after=body))
                 continue
             kept.add(mine[0]["id"])
-            if comparable(mine[0]) != body:
+            if not is_as_declared(body, comparable(mine[0])):
                 path = f"{self._path}/{mine[0]['id']}"
                 update = lambda path=path, body=body: self.api.write("PUT", path, body)  # noqa: E731
                 changes.append(Change("update", _what(body), update, before=comparable(mine[0]), after=body))
@@ -63,8 +64,7 @@ class Notifications:
 
 
 def comparable(policy: Mapping[str, Any]) -> dict[str, Any]:
-    found = {key: policy.get(key) for key in _COMPARED}
-    return found | {"filters": found["filters"] or {}}
+    return {"enabled": True} | {key: policy[key] for key in _COMPARED if key in policy}
 
 
 def _what(policy: Mapping[str, Any]) -> str:

@@ -6,10 +6,14 @@ from typing import Any
 
 from infra_runtime.cloudflare.api import Api
 from infra_runtime.cloudflare.converge import Change, Conflict, Declared, Seen
+from infra_runtime.cloudflare.normal import host, is_as_declared
 
 _COMPARED = ("type", "name", "content", "proxied", "ttl")
+_DEFAULTS = {"proxied": False, "ttl": 1}
 # A name answers to one of these only.
 _ADDRESSES = frozenset({"A", "AAAA", "CNAME"})
+# Their content is a host name; a load balancer that CloudFormation names has capitals.
+_NAMES_A_HOST = frozenset({"CNAME", "MX", "NS", "PTR", "SRV"})
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class Records:
     def _body(self, record: Mapping[str, Any]) -> dict[str, Any]:
         return {
             "type": record["type"],
-            "name": record["host"],
+            "name": host(record["host"]),
             "content": record["content"],
             "proxied": record["proxied"],
             "ttl": 1,  # automatic, the only one that proxied records can have
@@ -45,11 +49,11 @@ class Records:
         }
 
     def seen(self) -> list[Seen]:
-        hosts = {record["host"] for record in self.declared["records"]}
+        hosts = {host(record["host"]) for record in self.declared["records"]}
         return [
             Seen(_what(each), self._is_ours(each), comparable(each))
             for each in self.api.pages(self._path)
-            if self._is_ours(each) or each["name"] in hosts
+            if self._is_ours(each) or host(each["name"]) in hosts
         ]
 
     def changes(self, *, present: bool) -> list[Change]:
@@ -59,9 +63,9 @@ class Records:
         for marker, body in wanted.items():
             mine = [each for each in found if each.get("comment") == marker]
             if mine:
-                best = next((each for each in mine if comparable(each) == comparable(body)), mine[0])
+                best = next((each for each in mine if _are_alike(body, each)), mine[0])
                 kept.add(best["id"])
-                if comparable(best) != comparable(body):
+                if not _are_alike(body, best):
                     changes.append(self._update(best, body))
             else:
                 changes += self._missing(body, found)
@@ -73,9 +77,9 @@ class Records:
         in_the_way = [
             each
             for each in found
-            if each["name"] == body["name"] and each["type"] in _ADDRESSES and not self._is_ours(each)
+            if host(each["name"]) == body["name"] and each["type"] in _ADDRESSES and not self._is_ours(each)
         ]
-        if not body["proxied"] and any(comparable(each) == comparable(body) for each in in_the_way):
+        if not body["proxied"] and any(_are_alike(body, each) for each in in_the_way):
             return []
         if not in_the_way:
             create = lambda: self.api.write("POST", self._path, body)  # noqa: E731
@@ -105,8 +109,15 @@ class Records:
         return Change("delete", _what(record), lambda: self.api.delete(path), before=comparable(record))
 
 
+def _are_alike(declared: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
+    return is_as_declared(comparable(declared), comparable(found))
+
+
 def comparable(record: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: record.get(key) for key in _COMPARED}
+    found = {key: record.get(key, _DEFAULTS.get(key)) for key in _COMPARED}
+    if record["type"] in _NAMES_A_HOST:
+        found["content"] = host(record["content"])
+    return found | {"name": host(record["name"])}
 
 
 def _what(record: Mapping[str, Any]) -> str:

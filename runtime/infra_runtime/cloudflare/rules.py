@@ -11,11 +11,12 @@ from typing import Any
 
 from infra_runtime.cloudflare.api import Api
 from infra_runtime.cloudflare.converge import Change, Conflict, Declared, Seen
+from infra_runtime.cloudflare.normal import beyond, is_as_declared
 from infra_runtime.vendor_api import NotFound
 
 # What the API adds by itself: not ours to compare.
 _ADDED = frozenset({"id", "version", "last_updated", "categories", "ref"})
-_DEFAULTS: Mapping[str, Any] = {"enabled": True, "logging": {"enabled": True}, "description": ""}
+_DEFAULTS: Mapping[str, Any] = {"enabled": True, "logging": {"enabled": True}}
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,14 @@ class Rules:
         return f"rule {ref} ({self.declared['phase']})"
 
     def seen(self) -> list[Seen]:
+        wanted = self._wanted()
         return [
-            Seen(self._what(each.get("ref", each["id"])), self._is_ours(each), comparable(each))
+            Seen(
+                self._what(each.get("ref", each["id"])),
+                self._is_ours(each),
+                comparable(each),
+                beyond=beyond(wanted[each["ref"]], comparable(each)) if each.get("ref") in wanted else (),
+            )
             for each in (self._entrypoint() or {}).get("rules") or []
         ]
 
@@ -75,7 +82,7 @@ class Rules:
         order = list(wanted)
         moving = _out_of_place([ref for ref in ours if ref in wanted], order)
         for ref in [ref for ref in order if ref in ours and ref not in moving]:
-            if comparable(ours[ref]) != comparable(wanted[ref]):
+            if not is_as_declared(comparable(wanted[ref]), comparable(ours[ref])):
                 path = f"{rules}/{ours[ref]['id']}"
                 changes.append(self._change("update", ref, "PATCH", path, body=wanted[ref], before=ours[ref]))
         for ref in moving:
@@ -145,19 +152,11 @@ class Rules:
 
 
 def comparable(rule: Mapping[str, Any]) -> dict[str, Any]:
-    """A rule without what the API adds to it, so that two that do the same are equal."""
+    """A rule with the defaults written down and without what the API numbers and dates it with."""
     kept = {key: value for key, value in rule.items() if key not in _ADDED | {"position"}}
-    for key, value in _DEFAULTS.items():
-        if kept.get(key) == value:
-            del kept[key]
-    if isinstance(kept.get("action_parameters"), dict):
-        parameters = dict(kept["action_parameters"])
-        if parameters.get("version") == "latest":
-            del parameters["version"]
-        kept["action_parameters"] = parameters
-    if not kept.get("action_parameters", True):
-        del kept["action_parameters"]
-    return kept
+    if isinstance(parameters := kept.get("action_parameters"), Mapping):
+        kept["action_parameters"] = {key: value for key, value in parameters.items() if key != "version"}
+    return {**_DEFAULTS, **kept}
 
 
 def _does(rule: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""One Worker and its route. A script is ours by a tag with its owner; another tag says what it was made of."""
+"""One Worker and its routes. A script is ours by a tag with its owner; another tag says what it was made of."""
 
 import hashlib
 import json
@@ -14,7 +14,8 @@ _MODULE = "worker.mjs"
 
 @dataclass(frozen=True)
 class Worker:
-    """`declared`: owner, name, adopt, script, compatibility_date, variables, pattern."""
+    """`declared`: owner, name, adopt, script, compatibility_date, variables, patterns (of routes), and optionally
+    secrets (by name; nobody can read them back) and cache (true: Workers Cache in front of the script)."""
 
     api: Api
     zone: str
@@ -37,7 +38,7 @@ class Worker:
 
     @property
     def _tags(self) -> list[str]:
-        made_of = [self.declared[key] for key in ("script", "compatibility_date", "variables")]
+        made_of = [self.declared.get(key) for key in ("script", "compatibility_date", "variables", "secrets", "cache")]
         digest = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
         return [f"owner:{self.declared['owner']}", f"made-of:{digest[:32]}"]
 
@@ -60,29 +61,28 @@ class Worker:
         if not scripts or scripts[0].get("tags") != self._tags:
             action: Any = "update" if scripts else "create"
             changes.append(Change(action, f"worker {self._name}", self._upload, after=self._tags))
-        body = {"pattern": self.declared["pattern"], "script": self._name}
-        for route in routes:
-            if route.get("script") != self._name:
-                self._conflict(f"route {route['pattern']}: it leads to {route.get('script') or 'no Worker'}")
-                change = lambda route=route: self.api.write("PUT", f"{self._routes}/{route['id']}", body)  # noqa: E731
-                changes.append(Change("update", f"route {route['pattern']}", change, before=route, after=body))
-        if not routes:
-            create = lambda: self.api.write("POST", self._routes, body)  # noqa: E731
-            changes.append(Change("create", f"route {body['pattern']}", create, after=body))
-        return changes
+        found = {each["pattern"]: each for each in routes}
+        for pattern in self.declared["patterns"]:
+            changes += self._wanted_route(found.pop(pattern, None), {"pattern": pattern, "script": self._name})
+        return changes + [self._without(each) for each in found.values()]
+
+    def _wanted_route(self, found: dict[str, Any] | None, body: dict[str, str]) -> list[Change]:
+        what = f"route {body['pattern']}"
+        if found is None:
+            return [Change("create", what, lambda: self.api.write("POST", self._routes, body), after=body)]
+        if found.get("script") == self._name:
+            return []
+        self._conflict(f"{what}: it leads to {found.get('script') or 'no Worker'}")
+        replace = lambda: self.api.write("PUT", f"{self._routes}/{found['id']}", body)  # noqa: E731
+        return [Change("update", what, replace, before=found, after=body)]
+
+    def _without(self, route: dict[str, Any]) -> Change:
+        delete = lambda: self.api.delete(f"{self._routes}/{route['id']}")  # noqa: E731
+        return Change("delete", f"route {route['pattern']}", delete, before=route)
 
     def _removal(self, scripts: list[dict[str, Any]], routes: list[dict[str, Any]]) -> list[Change]:
         # Routes first: one that leads to nothing answers with an error.
-        changes = [
-            Change(
-                "delete",
-                f"route {each['pattern']}",
-                lambda each=each: self.api.delete(f"{self._routes}/{each['id']}"),  # type: ignore[misc]
-                before=each,
-            )
-            for each in routes
-            if each.get("script") == self._name
-        ]
+        changes = [self._without(each) for each in routes if each.get("script") == self._name]
         if any(self._is_ours(each) for each in scripts):
             changes.append(Change("delete", f"worker {self._name}", lambda: self.api.delete(self._script)))
         return changes
@@ -92,9 +92,13 @@ class Worker:
             "main_module": _MODULE,
             "compatibility_date": self.declared["compatibility_date"],
             "bindings": [
-                {"type": "plain_text", "name": name, "text": text} for name, text in self.declared["variables"].items()
+                {"type": kind, "name": name, "text": text}
+                for kind, texts in (("plain_text", "variables"), ("secret_text", "secrets"))
+                for name, text in self.declared.get(texts, {}).items()
             ],
             "tags": self._tags,
+            # An upload replaces the whole script: another secret alone must not empty the cache of every reader.
+            **({"cache_options": {"enabled": True, "cross_version_cache": True}} if self.declared.get("cache") else {}),
         }
         files = {
             "metadata": (None, json.dumps(metadata), "application/json"),
@@ -115,4 +119,5 @@ class Worker:
 
     def _found_routes(self) -> list[dict[str, Any]]:
         listed: list[dict[str, Any]] = self.api.get(self._routes)
-        return [each for each in listed if each["pattern"] == self.declared["pattern"]]
+        mine = self.declared["patterns"]
+        return [each for each in listed if each["pattern"] in mine or each.get("script") == self._name]

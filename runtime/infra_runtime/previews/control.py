@@ -17,6 +17,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from infra_runtime.caller import NotProven, who
 from infra_runtime.database.names import preview_names
 from infra_runtime.previews.leases import Lease, Leases, Taken, ledger_name
 from infra_runtime.release.ledger import Ledger, Release, new_id
@@ -40,6 +41,13 @@ _PATIENCE = Config(read_timeout=900, retries={"total_max_attempts": 1})
 @reported
 def handler(event: Mapping[str, Any], context: Any) -> Any:
     """{"action": "list" | "take" | "start" | "end", …}; "deploy" comes from itself, and anything else by the clock."""
+    if event.get("action") in ("take", "start"):
+        try:
+            event = {**event, "who": who(event, sts=boto3.client("sts"), function=context.function_name)}
+        except NotProven as error:
+            return {
+                "problems": [asdict(Problem("caller", str(error), "use `infra`, with credentials of this account"))]
+            }
     table = os.environ["LEDGER"]
     dynamodb = boto3.client("dynamodb")
     control = Control(

@@ -71,7 +71,8 @@ def data_node(target: Target, node: Node) -> Any:
         host=node.host,
         port=node.port,
         db=target.database,
-        username=target.username,
+        # As docs/redis-client.mjs has it.
+        username=None if target.username == "default" else target.username,
         password=target.password,
         **_options(target),
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 from infra_runtime.metrics import Redis
 from infra_runtime.redis.connections import data_node, resolve, within
-from infra_runtime.redis.probe import primaries
+from infra_runtime.redis.probe import PROBE_PREFIX, primaries
 from infra_runtime.redis.url import Node, Target
 
 # As the application's contract has them (docs/redis-client.md).
@@ -84,7 +84,7 @@ def _count(client: Any) -> dict[str, float]:
         answer: Any = client.scan(cursor=cursor, count=_SCAN_STEP)
         cursor, keys = answer
         for key in keys:
-            if not key.startswith("probe:"):
+            if not key.startswith(PROBE_PREFIX):
                 found[next((prefix for prefix in PREFIXES if key.startswith(prefix)), "other:")] += 1
         if cursor == 0 or time.monotonic() > give_up:
             break

@@ -1,4 +1,4 @@
-"""Whether Redis can be used, asked as the application uses it: a ping, and a write that is read again.
+"""Whether the application can limit rates with this Redis: the commands of docs/redis-client.mjs, with its user.
 
 A ping alone proves little: it succeeds on a server that is out of memory, on a replica that takes no writes, and from
 a plain client on one node of a cluster. And only warm pings say how far away Redis is: the first one of a connection
@@ -7,7 +7,6 @@ costs several round trips.
 
 import contextlib
 import logging
-import secrets
 import statistics
 import time
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from redis.crc import key_slot
+from redis.exceptions import NoPermissionError
 
 from infra_runtime.redis.connections import data_node, resolve, sentinel_node, within
 from infra_runtime.redis.reasons import ERRORS, TOLD, Reason, Unusable, look_closer, told
@@ -24,10 +24,14 @@ logger = logging.getLogger(__name__)
 
 ROUND_SECONDS = 12.0
 HIGH_LATENCY_MS = 100.0
+# Beyond it, requests give up before Redis has answered (BUDGET in docs/redis-client.mjs, 250 ms, less some jitter).
+USABLE_LATENCY_MS = 200.0
 _WARM_PINGS = 5
 _SLOTS = 16384
-# Long enough to be read again in the same round, and gone before anybody counts it twice.
+# Long enough to be counted twice in the same round, and soon gone.
 _KEY_SECONDS = 60
+# A rate limit as the application's, so that a user who may only use those is enough. Never one of a real user's.
+PROBE_PREFIX = "ratelimit:probe:"
 
 
 @dataclass
@@ -66,7 +70,8 @@ class Report:
 
     @property
     def usable(self) -> bool:
-        return self.connected and self.writable is True
+        """What this accepts, the published client can enforce limits with (tests/client/test_gate.py)."""
+        return self.connected and self.writable is True and self.reason is None
 
     @property
     def level(self) -> str:
@@ -139,7 +144,7 @@ class _Known:
 
 
 def _server(target: Target, node: Node, operations: _Operations, keys: Sequence[str] | None = None) -> Report:
-    """One server; `keys` are what it is asked to keep, a few of ours when None."""
+    """One server; `keys` are the ones that it is asked to count, a few of ours when None."""
     known = _Known()
     try:
         with _closing(data_node(target, node)) as client:
@@ -147,12 +152,13 @@ def _server(target: Target, node: Node, operations: _Operations, keys: Sequence[
                 resolve(node)
                 client.ping()
             _ping_warm(client, known, operations)
-            _introduce(client, known)
-            chosen = keys or _keys(known.mode)
             try:
-                for key in chosen:
+                with operations.one():
+                    _authenticate(client, target)
+                    _introduce(client, known)
+                for key in keys or _keys(known.mode):
                     with operations.one():
-                        _write(client, key)
+                        _count(client, key)
             except ERRORS as error:
                 return _report(known, told(error), connected=True)
     except ERRORS as error:
@@ -162,10 +168,12 @@ def _server(target: Target, node: Node, operations: _Operations, keys: Sequence[
 
 
 def _report(known: _Known, reason: Reason | None, *, connected: bool) -> Report:
+    latency = statistics.median(known.latencies) if known.latencies else None
+    is_slow = reason is None and latency is not None and latency > USABLE_LATENCY_MS
     return Report(
         connected=connected,
-        latency_ms=statistics.median(known.latencies) if known.latencies else None,
-        reason=reason,
+        latency_ms=latency,
+        reason=Reason.TOO_SLOW if is_slow else reason,
         writable=(reason is None) if connected else None,
         mode=known.mode,
         role=known.role,
@@ -197,9 +205,15 @@ def _ping_warm(client: Any, known: _Known, operations: _Operations) -> None:
             known.latencies.append((time.perf_counter() - started) * 1000)
 
 
+def _authenticate(client: Any, target: Target) -> None:
+    """As ioredis does it. redis-py leaves the user out where Redis before 6 does not know any."""
+    if target.username not in (None, "default"):
+        client.execute_command("AUTH", target.username, target.password)
+
+
 def _introduce(client: Any, known: _Known) -> None:
-    """Nice to know; a user that may not ask is no fault, and neither is a service without these commands."""
-    with contextlib.suppress(*ERRORS, KeyError, TypeError):
+    """A user that may not ask is no fault. That there is no INFO is one: ioredis would wait for it for ever."""
+    with contextlib.suppress(NoPermissionError, KeyError, TypeError):
         known.mode = str(client.info("server")["redis_mode"])
     with contextlib.suppress(*ERRORS, KeyError, TypeError, IndexError):
         answer: Any = client.execute_command("ROLE")
@@ -212,19 +226,31 @@ def _keys(mode: str | None) -> list[str]:
 
 
 def key_in(first: int, last: int | None = None) -> str:
-    """A key of the probe's own, `probe:…`, whose slot is between the two."""
+    """A key of the probe's own, `ratelimit:probe:…`, whose slot is between the two."""
     last = first if last is None else last
     number = 0
-    while not first <= key_slot(f"probe:{number}".encode()) <= last:
+    while not first <= key_slot(f"{PROBE_PREFIX}{number}".encode()) <= last:
         number += 1
-    return f"probe:{number}"
+    return f"{PROBE_PREFIX}{number}"
 
 
-def _write(client: Any, key: str) -> None:
-    """Raises `Unusable` when what was written is not what is read."""
-    value = secrets.token_hex(8)
-    client.set(key, value, ex=_KEY_SECONDS)
-    if client.get(key) != value:
+def _count(client: Any, key: str) -> None:
+    """As the application does it, twice. Raises `Unusable` when the first use is forgotten: evicted, or never kept."""
+    counts = []
+    for _ in range(2):
+        pipeline = client.pipeline(transaction=False)
+        pipeline.response_callbacks = {}
+        pipeline.execute_command("MULTI")
+        pipeline.execute_command("SET", key, 0, "EX", _KEY_SECONDS, "NX")
+        pipeline.execute_command("INCR", key)
+        pipeline.execute_command("EXEC")
+        replies: list[Any] = pipeline.execute(raise_on_error=False)
+        *queued, counted = replies
+        for reply in (*queued, *(counted if isinstance(counted, list) else [counted])):
+            if isinstance(reply, Exception):
+                raise reply
+        counts.append(counted[-1])
+    if counts[0] >= counts[1]:
         raise Unusable(Reason.WRITE_REFUSED)
 
 

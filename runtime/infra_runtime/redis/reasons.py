@@ -35,7 +35,11 @@ class Reason(StrEnum):
     READ_ONLY = "read-only"
     OUT_OF_MEMORY = "out-of-memory"
     WRITE_REFUSED = "write-refused"
+    NO_DATABASE = "no-database"
+    UNSUPPORTED = "unsupported-server"
+    TOO_SLOW = "too-slow"
     IS_A_CLUSTER = "is-a-cluster"
+    CLUSTER_HIDDEN = "cluster-hidden"
     NOT_A_CLUSTER = "not-a-cluster"
     CLUSTER_INCOMPLETE = "cluster-incomplete"
     NO_SENTINEL = "no-sentinel"
@@ -69,7 +73,11 @@ TOLD: dict[Reason, str] = {
     Reason.READ_ONLY: "a replica: it takes no writes",
     Reason.OUT_OF_MEMORY: "its memory is full and nothing may be evicted",
     Reason.WRITE_REFUSED: "a write was not kept",
+    Reason.NO_DATABASE: "the server has no database with the number in REDIS_URL or REDIS_DB",
+    Reason.UNSUPPORTED: "the server lacks a command that the application needs; Redis 6 and later have them all",
+    Reason.TOO_SLOW: "a ping takes more than 200 ms: requests give up before Redis has counted them",
     Reason.IS_A_CLUSTER: "a node of a cluster, and REDIS_URL names no cluster",
+    Reason.CLUSTER_HIDDEN: "the cluster announces no addresses that a client could connect to",
     Reason.NOT_A_CLUSTER: "REDIS_URL names a cluster, the server is none",
     Reason.CLUSTER_INCOMPLETE: "a part of the cluster has no primary that answers",
     Reason.NO_SENTINEL: "no Sentinel answers",
@@ -106,6 +114,14 @@ _BY_TEXT = (
     ("max database size exceeded", Reason.OUT_OF_MEMORY),
     ("max number of clients", Reason.TOO_MANY_CLIENTS),
     ("cluster support disabled", Reason.NOT_A_CLUSTER),
+    # Redis 5 and later, Redis before, and Upstash, which has database 0 only.
+    ("DB index is out of range", Reason.NO_DATABASE),
+    ("invalid DB index", Reason.NO_DATABASE),
+    ("Only 0th database is supported", Reason.NO_DATABASE),
+    ("SELECT is not allowed in cluster mode", Reason.IS_A_CLUSTER),
+    ("unknown command", Reason.UNSUPPORTED),
+    ("wrong number of arguments", Reason.UNSUPPORTED),
+    ("syntax error", Reason.UNSUPPORTED),
     ("WRONGPASS", Reason.WRONG_CREDENTIALS),
     ("invalid username-password", Reason.WRONG_CREDENTIALS),
 )

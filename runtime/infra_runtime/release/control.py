@@ -11,15 +11,29 @@ import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
 from botocore.exceptions import ClientError
 
+from infra_runtime.caller import NotProven, who
+from infra_runtime.database.names import OWNER
 from infra_runtime.metrics import RELEASES, Releases, emit
 from infra_runtime.release.ledger import Ledger, Outcome, Release, new_id
-from infra_runtime.release.preflight import Preflight, Problem, Service, stack_of, why_it_went_back
+from infra_runtime.release.preflight import (
+    ENDS,
+    Kind,
+    Preflight,
+    Problem,
+    Service,
+    service_of,
+    stack_of,
+    under_way,
+    why_it_went_back,
+)
+from infra_runtime.release.refusals import refusals
+from infra_runtime.release.rollback import CannotGoBack, choose, lost_since
 from infra_runtime.release.sentry import sentry_from
 from infra_runtime.reporting import reported
 from infra_runtime.secret_values import deadline_of
@@ -28,24 +42,46 @@ logger = logging.getLogger(__name__)
 logger.setLevel(logging.INFO)
 
 _LONGEST_NOTE = 1000
+_MOST_REFUSALS = 3
+_STACK = "AWS::CloudFormation::Stack"
+# An update shows its beginning within seconds; this function ends within a minute.
+_BEGINS_WITHIN = timedelta(minutes=5)
+_NEVER_BEGUN = "CloudFormation never began it"
+_CLOCKS_DIFFER = timedelta(minutes=1)
+_LOST = "repair it by a migration and release forward, or say --accept-schema when it does not matter"
 
 
 @reported
 def handler(event: Mapping[str, Any], context: Any) -> Any:
-    """From `infra release` or a pipeline: {"action": "check" | "start", …}; or CloudFormation's change of status."""
+    """{"action": "check" | "release" | "rollback", …} of `infra` or a pipeline; or CloudFormation's change of status.
+
+    Such a change says only that it is time to look: whoever may invoke this function could have made it up. How a
+    release has ended is read from CloudFormation.
+    """
     names = ("SERVICE", "STACK", "PARAMETER", "REPOSITORY")
     service = Service(*(os.environ[name] for name in names))
-    control = Control(boto3, Ledger(boto3.client("dynamodb"), os.environ["LEDGER"]), service)
+    ledger = Ledger(boto3.client("dynamodb"), os.environ["LEDGER"])
+    control = Control(boto3, ledger, service, database_log=os.environ.get("DATABASE_LOG"))
+    if (ended := control.settle()) is not None:
+        _report(ended, context)
     if "detail" in event:
-        ended = control.settle(event["detail"])
-        if ended is not None and ended.outcome != "running":
-            name = Releases.SUCCEEDED if ended.outcome == "succeeded" else Releases.FAILED
-            dimensions = {"Environment": os.environ["ENVIRONMENT"], "Service": service.name}
-            emit(RELEASES, dimensions, {name.value: 1}, id=ended.id)
-        if ended is not None and ended.outcome == "succeeded" and "SENTRY" in os.environ:
-            _tell_sentry(ended, deadline_of(context))
+        control.expect(event["detail"])
         return None
-    return control.asked(event)
+    if event.get("action") == "check":
+        return control.asked(event)
+    try:
+        found = who(event, sts=boto3.client("sts"), function=context.function_name)
+    except NotProven as error:
+        return {"problems": [asdict(Problem("caller", str(error), "use `infra`, with credentials of this account"))]}
+    return control.asked({**event, "who": found})
+
+
+def _report(ended: Release, context: Any) -> None:
+    name = Releases.SUCCEEDED if ended.outcome == "succeeded" else Releases.FAILED
+    dimensions = {"Environment": os.environ["ENVIRONMENT"], "Service": ended.service}
+    emit(RELEASES, dimensions, {name.value: 1}, id=ended.id)
+    if ended.outcome == "succeeded" and "SENTRY" in os.environ:
+        _tell_sentry(ended, deadline_of(context))
 
 
 def _tell_sentry(release: Release, deadline: float) -> None:
@@ -60,57 +96,178 @@ def _tell_sentry(release: Release, deadline: float) -> None:
         logger.exception("%s: Sentry was not told of %s", release.service, release.id)
 
 
+class NotYet(Exception):
+    """CloudFormation announced the end of an update that it does not show yet. Lambda tries this event again."""
+
+
 @dataclass(frozen=True)
 class Control:
+    """Every rule of a release is decided here: what only the caller checks holds for nobody else."""
+
     clients: Any
     """`client(service)` as boto3 has it."""
     ledger: Ledger
     service: Service
+    database_log: str | None = None
+    """Name of the log group of PostgreSQL's own log; None for a service without a database."""
 
     def asked(self, event: Mapping[str, Any]) -> dict[str, Any]:
-        """{"problems": …} and, when there are none and it was begun, {"id": …}."""
-        kind = event.get("kind", "release")
-        problems = [*self._busy(), *Preflight(self.clients, self.service).problems(event["image"], kind)]
-        answer: dict[str, Any] = {"problems": [asdict(each) for each in problems]}
-        if problems or event["action"] == "check":
-            return answer
-        release = self._begun(event, kind)
-        try:
-            self._update(release)
-        except ClientError as error:
-            self._end(release, "failed", f"CloudFormation did not begin: {error}")
-            problem = Problem("stack", str(error), "nothing was changed")
-            return {"problems": [asdict(problem)]}
-        return {**answer, "id": release.id}
+        """{"problems": …}, and when there are none {"id": …} of what was begun or stopped. Raises `ValueError`."""
+        match event.get("action"):
+            case "check":
+                return self._answer(self._objections(event["image"]))
+            case "release":
+                problems = self._objections(event["image"])
+                return self._answer(problems) if problems else self._start(event, event["image"], "release")
+            case "rollback":
+                return self._rollback(event)
+            case action:
+                raise ValueError(f"action {action!r}: expected check, release or rollback")
 
-    def settle(self, detail: Mapping[str, Any]) -> Release | None:
-        """CloudFormation's news of a stack; the release that has ended by it, if one has."""
-        token = detail.get("client-request-token")
-        release = self.ledger.find(self.service.name, token) if token else None
-        if release is None or release.outcome != "running":
+    @staticmethod
+    def _answer(problems: list[Problem], **more: Any) -> dict[str, Any]:
+        return {"problems": [asdict(each) for each in problems], **more}
+
+    # -- how a release ends
+
+    def settle(self) -> Release | None:
+        """The release that has ended since anybody looked last, as the ledger has it then."""
+        newest = self.ledger.newest(self.service.name)
+        if newest is None or newest.outcome != "running":
             return None
-        self._settle(release, detail["status-details"]["status"])
-        return self.ledger.find(self.service.name, release.id)
-
-    def _settle(self, release: Release, status: str) -> None:
+        status = self._ended(newest)
+        if status is None:
+            return None
         if status == "UPDATE_COMPLETE":
-            self._end(release, "succeeded", None)
-        elif status.endswith("_FAILED") or status == "UPDATE_ROLLBACK_COMPLETE":
-            self._end(release, "failed", why_it_went_back(self.clients, self.service.stack) or status)
+            is_first = self._end(newest, "succeeded", None)
+        else:
+            reason = status if status == _NEVER_BEGUN else self._why(newest) or status
+            is_first = self._end(newest, "failed", reason)
+        return self.ledger.find(self.service.name, newest.id) if is_first else None
+
+    def expect(self, detail: Mapping[str, Any]) -> None:
+        """Raises `NotYet` when the end of the release's update is announced and CloudFormation does not show it."""
+        newest = self.ledger.newest(self.service.name)
+        if newest is None or newest.outcome != "running" or detail["status-details"]["status"] not in ENDS:
+            return
+        # After a failure the announcement may lack the token; one with another token is of an earlier update.
+        if detail.get("client-request-token") in (None, "", newest.id):
+            raise NotYet(f"{newest.id}: {self.service.stack} does not show its end yet")
+
+    def _ended(self, release: Release) -> str | None:
+        """How the update of the stack that carries the release's id has ended; None while it goes on.
+
+        Only its beginning has to carry the id. Whatever ends it is the next end in the stack's events.
+        """
+        began, end = datetime.fromisoformat(release.began), None
+        events = self.clients.client("cloudformation").get_paginator("describe_stack_events")
+        for page in events.paginate(StackName=self.service.stack):
+            for event in page["StackEvents"]:  # newest first
+                if event["Timestamp"] < began - _CLOCKS_DIFFER:
+                    return self._never_begun(began)
+                if event["ResourceType"] != _STACK or event["LogicalResourceId"] != self.service.stack:
+                    continue
+                status = event["ResourceStatus"]
+                if status == "UPDATE_IN_PROGRESS":
+                    if event.get("ClientRequestToken") == release.id:
+                        return end
+                    end = None  # that was the end of another, later update
+                elif status in ENDS:
+                    end = status
+        return self._never_begun(began)
+
+    @staticmethod
+    def _never_begun(began: datetime) -> str | None:
+        return _NEVER_BEGUN if datetime.now(UTC) - began > _BEGINS_WITHIN else None
+
+    def _why(self, release: Release) -> str | None:
+        """What the next person needs to know, from whoever knows it best."""
+        if release.stopped is not None:
+            return release.stopped
+        if "reason" in release.migration:
+            words = self._refused_by_the_database(release) or [str(release.migration["reason"])]
+            return f"migration: {'; '.join(words)}"
+        if release.complaints:
+            return "; ".join(release.complaints)
+        return why_it_went_back(self.clients, self.service.stack)
+
+    def _refused_by_the_database(self, release: Release) -> list[str]:
+        if self.database_log is None:
+            return []
+        logs, began = self.clients.client("logs"), datetime.fromisoformat(release.began)
+        return refusals(logs, self.database_log, since=began, login=f"{OWNER}_")[-_MOST_REFUSALS:]
+
+    # -- how one begins
+
+    def _objections(self, image: str) -> list[Problem]:
+        return [*self._busy(), *Preflight(self.clients, self.service).problems(image, "release")]
 
     def _busy(self) -> list[Problem]:
         newest = self.ledger.newest(self.service.name)
         if newest is None or newest.outcome != "running":
             return []
-        status = stack_of(self.clients, self.service.stack)["StackStatus"]
-        if status.endswith("_IN_PROGRESS"):
-            return [Problem("release", f"{newest.id} by {newest.who} is under way", "infra status, then wait for it")]
-        # The news of its end never came.
-        self._settle(newest, status)
-        return []
+        return [Problem("release", f"{newest.id} by {newest.who} is under way", "infra status ENV --follow")]
 
-    def _begun(self, event: Mapping[str, Any], kind: Any) -> Release:
-        ssm, cloudformation = self.clients.client("ssm"), self.clients.client("cloudformation")
+    def _start(self, event: Mapping[str, Any], image: str, kind: Kind, **more: Any) -> dict[str, Any]:
+        release = self._begun(event, image, kind)
+        try:
+            self._update(release)
+        except ClientError as error:
+            self._end(release, "failed", f"CloudFormation did not begin: {error}")
+            return self._answer([Problem("stack", str(error), "nothing was changed")])
+        return self._answer([], id=release.id, **more)
+
+    # -- the way back
+
+    def _rollback(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Ends the deployment that is under way; or releases what succeeded before. Never another image."""
+        deployment = next(iter(under_way(self.clients, service_of(self.clients, self.service.stack))), None)
+        if deployment is not None:
+            return self._stop(event, deployment)
+        if problems := self._busy():
+            return self._answer(problems)
+        releases, wanted = self.ledger.releases(self.service.name), event.get("release")
+        try:
+            current, target = choose(releases, wanted, self._image())
+        except CannotGoBack as error:
+            return self._answer([Problem("release", str(error), "infra releases ENV")])
+        lost = [] if event.get("accept_schema") is True else lost_since(releases, target)
+        problems = [Problem("schema", f"{target.id} relies on {each}", _LOST) for each in lost]
+        problems += Preflight(self.clients, self.service).problems(target.image, "rollback")
+        if problems:
+            return self._answer(problems)
+        more = {"back_from": current.id, "back_to": target.id, "template_changed": current.template != target.template}
+        noted = {**event, "note": event.get("note") or f"to {target.id}"}
+        return self._start(noted, target.image, "rollback", **more)
+
+    def _stop(self, event: Mapping[str, Any], deployment: Mapping[str, Any]) -> dict[str, Any]:
+        newest = self.ledger.newest(self.service.name)
+        release = newest if newest is not None and newest.outcome == "running" else None
+        arn = deployment["serviceDeploymentArn"]
+        if event.get("release") is not None:
+            what = f"{arn} is {deployment['status']}"
+            return self._answer([Problem("deployment", what, "without RELEASE, infra rollback ENV ends it")])
+        if deployment["status"] not in ("PENDING", "IN_PROGRESS"):
+            return self._answer([Problem("deployment", f"{arn} is {deployment['status']}", "it is going back already")])
+        if release is not None and release.kind == "rollback":
+            # Whoever asks twice wants to go back, and not to what they came from.
+            return self._answer(self._busy())
+        note = f": {event['note']}" if event.get("note") else ""
+        if release is not None:
+            self.ledger.stop(release, f"stopped by {event['who']}{note}"[:_LONGEST_NOTE])
+        try:
+            self.clients.client("ecs").stop_service_deployment(serviceDeploymentArn=arn, stopType="ROLLBACK")
+        except ClientError as error:
+            return self._answer([Problem("deployment", str(error), "infra status ENV")])
+        logger.info("%s: %s stopped by %s%s", self.service.name, arn, event["who"], note)
+        return self._answer([], stopped=arn, id=release.id if release else None)
+
+    def _image(self) -> str:
+        found: str = self.clients.client("ssm").get_parameter(Name=self.service.parameter)["Parameter"]["Value"]
+        return found
+
+    def _begun(self, event: Mapping[str, Any], image: str, kind: Kind) -> Release:
+        cloudformation = self.clients.client("cloudformation")
         now = datetime.now(UTC)
         body = cloudformation.get_template(StackName=self.service.stack)["TemplateBody"]
         text = body if isinstance(body, str) else json.dumps(body, sort_keys=True)
@@ -118,9 +275,9 @@ class Control:
             service=self.service.name,
             id=new_id(now, secrets.token_hex(3)),
             kind=kind,
-            image=event["image"],
-            previous=ssm.get_parameter(Name=self.service.parameter)["Parameter"]["Value"],
-            who=str(event["who"])[:200],
+            image=image,
+            previous=self._image(),
+            who=str(event["who"]),
             began=now.isoformat(timespec="seconds"),
             template=hashlib.sha256(text.encode()).hexdigest()[:16],
             note=str(event["note"])[:_LONGEST_NOTE] if event.get("note") else None,
@@ -142,13 +299,16 @@ class Control:
         )
         logger.info("%s: %s begins, %s", self.service.name, release.id, release.image)
 
-    def _end(self, release: Release, outcome: Outcome, reason: str | None) -> None:
-        """A release that failed leaves the parameter as it was: the next deployment is not to try it again."""
-        if outcome == "failed":
+    def _end(self, release: Release, outcome: Outcome, reason: str | None) -> bool:
+        """False when it was written down before. A failed release leaves the parameter as it was before it: the next
+        deployment must not try it again.
+        """
+        if outcome == "failed" and self._image() == release.image:
             self._point(release.previous)
         when = datetime.now(UTC).isoformat(timespec="seconds")
-        self.ledger.end(self.service.name, release.id, outcome=outcome, when=when, reason=reason)
+        is_first = self.ledger.end(self.service.name, release.id, outcome=outcome, when=when, reason=reason)
         logger.info("%s: %s %s %s", self.service.name, release.id, outcome, reason or "")
+        return is_first
 
     def _point(self, image: str) -> None:
         self.clients.client("ssm").put_parameter(Name=self.service.parameter, Value=image, Overwrite=True)

@@ -23,6 +23,7 @@ class Release:
     previous: str
     """The image that ran before."""
     who: str
+    """ARN, by the caller's own credentials, and perhaps for whom by the caller's words (infra_runtime.caller)."""
     began: str
     template: str
     """Digest of the stack's template at that time."""
@@ -34,6 +35,8 @@ class Release:
     """What the runner told: `before` and `after` are digests of the schema, `breaks` what became impossible."""
     complaints: Sequence[str] = ()
     """What the checks of the new tasks had against them."""
+    stopped: str | None = None
+    """By whom, and why, when somebody ended it."""
 
     @property
     def breaks(self) -> list[str]:
@@ -71,6 +74,16 @@ class Ledger:
         except self.dynamodb.exceptions.ConditionalCheckFailedException:
             return False
         return True
+
+    def stop(self, release: Release, reason: str) -> None:
+        """Before it is: what sees the end has to know why."""
+        self.dynamodb.update_item(
+            TableName=self.table,
+            Key={"service": {"S": release.service}, "id": {"S": release.id}},
+            UpdateExpression="SET #s = :s",
+            ExpressionAttributeNames={"#s": "stopped"},
+            ExpressionAttributeValues={":s": _value(reason)},
+        )
 
     def note(self, service: str, what: Literal["migration", "complaints"], found: object) -> None:
         """Of the release that is under way; a deployment that is none (a rotation, `cdk deploy`) has no entry."""

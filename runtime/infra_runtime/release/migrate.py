@@ -16,6 +16,7 @@ from typing import Any
 from infra_runtime.aws import client
 from infra_runtime.release.ledger import Ledger
 from infra_runtime.release.revision import (
+    MIGRATE,
     MIGRATION_LABEL,
     Answer,
     Asked,
@@ -23,6 +24,7 @@ from infra_runtime.release.revision import (
     answer,
     containers_of,
     log_of,
+    named,
     revision_of,
 )
 from infra_runtime.reporting import reported
@@ -82,7 +84,7 @@ class Migrate:
         return self._ended(task, definition)
 
     def _start(self, revision: Revision, asked: Asked, definition: str) -> None:
-        (migration,) = containers_of(self.ecs, definition)
+        migration = named(containers_of(self.ecs, definition), MIGRATE)
         if migration["image"] != revision.image:
             raise ValueError(f"{definition} would migrate for {migration['image']}, not for {revision.image}")
         name = started_by(asked.deployment)
@@ -101,7 +103,7 @@ class Migrate:
         logger.info("%s: migrating for %s in %s", self.service, revision.image, answered["tasks"][0]["taskArn"])
 
     def _ended(self, task: Mapping[str, Any], definition: str) -> Answer:
-        (container,) = task["containers"]
+        container = named(task["containers"], MIGRATE)
         code = container.get("exitCode")
         lines = self._lines(task["taskArn"], definition)
         for _ in range(_LOG_WAITS if code == 0 else 0):
@@ -126,7 +128,7 @@ class Migrate:
 
     def _lines(self, task: str, definition: str) -> list[str]:
         """Of the task's log, the last ones; none when it never came to run."""
-        (container,) = containers_of(self.ecs, definition)
+        container = named(containers_of(self.ecs, definition), MIGRATE)
         try:
             events = self.logs.get_log_events(**log_of(container, task), startFromHead=False, limit=100)["events"]
         except self.logs.exceptions.ResourceNotFoundException:

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-_UNDER_WAY = ["PENDING", "IN_PROGRESS", "STOP_REQUESTED", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS"]
+UNDER_WAY = ["PENDING", "IN_PROGRESS", "STOP_REQUESTED", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS"]
+
+ENDS = ("UPDATE_COMPLETE", "UPDATE_FAILED", "UPDATE_ROLLBACK_COMPLETE", "UPDATE_ROLLBACK_FAILED")
+"""Statuses of a stack whose update is over."""
 
 
 @dataclass(frozen=True)
@@ -72,12 +75,8 @@ class Preflight:
 
     def _running(self, image: str, *, alarms: bool) -> Iterator[Problem]:
         service = service_of(self.clients, self.service.stack)
-        ecs = self.clients.client("ecs")
-        busy = ecs.list_service_deployments(
-            cluster=service["clusterArn"], service=service["serviceArn"], status=_UNDER_WAY
-        )["serviceDeployments"]
-        if busy:
-            yield Problem("deployment", f"{busy[0]['serviceDeploymentArn']} is {busy[0]['status']}", "wait for it")
+        for each in under_way(self.clients, service):
+            yield Problem("deployment", f"{each['serviceDeploymentArn']} is {each['status']}", "wait for it")
         if image == self.clients.client("ssm").get_parameter(Name=self.service.parameter)["Parameter"]["Value"]:
             yield Problem("image", f"{image} runs already", "nothing")
         if alarms:
@@ -145,6 +144,14 @@ def services_of(clients: Any, stack: str) -> Iterator[Mapping[str, Any]]:
                 cluster = arn.split("/")[1]
                 (found,) = clients.client("ecs").describe_services(cluster=cluster, services=[arn])["services"]
                 yield dict(found)
+
+
+def under_way(clients: Any, service: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Deployments of a service that have not ended; ECS has one at a time."""
+    found: list[Mapping[str, Any]] = clients.client("ecs").list_service_deployments(
+        cluster=service["clusterArn"], service=service["serviceArn"], status=UNDER_WAY
+    )["serviceDeployments"]
+    return found
 
 
 def why_it_went_back(clients: Any, stack: str) -> str | None:

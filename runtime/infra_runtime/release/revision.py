@@ -56,9 +56,20 @@ def revision_of(ecs: Any, asked: Asked) -> Revision:
         cluster=revision["clusterArn"],
         service=revision["serviceArn"],
         task_definition=revision["taskDefinition"],
-        container=next(each for each in containers if each["name"] == APP),
+        container=named(containers, APP),
         network=revision["networkConfiguration"],
     )
+
+
+def named(containers: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any]:
+    """One container of a task or a definition. AWS adds containers of its own, in any place: GuardDuty's agent.
+
+    Raises `LookupError` when there is none of that name.
+    """
+    for each in containers:
+        if each["name"] == name:
+            return each
+    raise LookupError(f"no container {name!r} among {[each['name'] for each in containers]}")
 
 
 def containers_of(ecs: Any, task_definition: str) -> Sequence[Mapping[str, Any]]:

@@ -252,3 +252,11 @@ def test_a_record_may_get_another_name_of_ours(edge: Edge) -> None:
     edge.ask("Update", renamed, made.physical_id)
     found = [each["comment"] for each in edge.zone.records.values() if each["name"] == "api.example.com"]
     assert found == ["production.dns.interface"]
+
+
+def test_a_load_balancer_s_name_converges_however_cloudflare_spells_it(edge: Edge) -> None:
+    wanted = records(api="Product-Alb16C2F182-VaLV77.eu-central-1.elb.amazonaws.com.")
+    made = edge.ask("Create", wanted)
+    (record,) = [each for each in edge.zone.records.values() if each["name"] == "api.example.com"]
+    assert record["content"] == "product-alb16c2f182-valv77.eu-central-1.elb.amazonaws.com"
+    assert edge.writes(lambda: edge.ask("Update", wanted, made.physical_id)) == []

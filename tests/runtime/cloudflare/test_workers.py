@@ -15,7 +15,7 @@ PATTERN = "example.com/ingest/*"
 def worker(script: str = "export default {}", **more: Any) -> dict[str, Any]:
     return {
         "kind": "worker", "owner": "production", "name": "analytics-proxy", "zone": "example.com", "script": script,
-        "compatibility_date": "2026-11-01", "variables": {"PREFIX": "/ingest"}, "pattern": PATTERN, **more,
+        "compatibility_date": "2026-11-01", "variables": {"PREFIX": "/ingest"}, "patterns": [PATTERN], **more,
     }  # fmt: skip
 
 
@@ -86,3 +86,15 @@ def test_what_somebody_has_changed_by_hand_comes_back(edge: Edge) -> None:
     edge.ask("Update", worker(adopt=True), made.physical_id)
     assert edge.world.scripts[NAME]["source"] == "export default {}"
     assert next(iter(edge.zone.routes.values()))["script"] == NAME
+
+
+def test_routes_follow_the_declaration(edge: Edge, others: dict[str, Any]) -> None:
+    made = edge.ask("Create", worker(patterns=["media.example.com/*", PATTERN]))
+    edge.ask("Update", worker(patterns=["media.example.com/*"]), made.physical_id)
+    assert {each["pattern"] for each in edge.zone.routes.values()} == {"media.example.com/*", "example.com/theirs/*"}
+    assert are_untouched(edge, others)
+
+
+def test_a_cached_worker_says_so_and_keeps_its_cache_over_versions(edge: Edge) -> None:
+    edge.ask("Create", worker(cache=True))
+    assert edge.world.scripts[NAME]["cache_options"] == {"enabled": True, "cross_version_cache": True}

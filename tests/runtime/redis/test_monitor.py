@@ -78,7 +78,7 @@ def test_what_is_in_redis_is_counted_by_prefix(
     for prefix, count, seconds in (("ratelimit:", 7, 60), ("csrf:", 3, 86400), ("session:", 2, 60), ("stray", 4, None)):
         for number in range(count):
             client.set(f"{prefix}{number}", "x", ex=seconds)
-    client.set("probe:1", "x", ex=60)
+    client.set("ratelimit:probe:1", "x", ex=60)
     url(of(server))
     monitor.handler({"inventory": True}, None)
     (found,) = documents()

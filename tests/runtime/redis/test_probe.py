@@ -112,7 +112,7 @@ def test_a_server_that_is_well(server: Server, look: Look) -> None:
     assert (found.told["mode"], found.told["role"]) == ("standalone", "master")
     client = server.client()
     (key,) = client.scan_iter()
-    assert key.startswith("probe:")
+    assert key.startswith("ratelimit:probe:")
     assert 0 < client.ttl(key) <= 60, "what the probe leaves goes away"
 
 
@@ -169,7 +169,7 @@ def test_a_user_who_may_not_ping_or_may_not_write(server: Server, look: Look) ->
 
 def test_a_user_who_may_do_no_more_than_needed_is_well(server: Server, look: Look) -> None:
     server.client().execute_command(
-        "ACL", "SETUSER", "least", "on", f">{PASSWORD}", "~probe:*", "+ping", "+set", "+get"
+        "ACL", "SETUSER", "least", "on", f">{PASSWORD}", "~ratelimit:*", "+ping", "+multi", "+set", "+incr", "+exec"
     )
     found = look(url_of(server, user="least"))
     _is_well(found)
@@ -214,13 +214,27 @@ def test_the_threshold_of_latency_is_a_hundred_milliseconds(
     assert (found.told["level"], found.metrics["Unusable"]) == (level, 0)
 
 
+def test_a_server_that_answers_after_requests_have_given_up_cannot_be_used(server: Server, look: Look) -> None:
+    with proxy.Gate.before(server.port, delay_ms=230) as gate:
+        found = look(f"redis://:{PASSWORD}@127.0.0.1:{gate.port}")
+    assert (found.told["reason"], found.told["level"]) == (Reason.TOO_SLOW, "critical")
+    assert (found.metrics["Unusable"], found.metrics["ConnectionFailure"], found.metrics["WriteOk"]) == (1, 0, 1)
+
+
+def test_a_database_that_the_server_does_not_have(tmp_path: Path, look: Look) -> None:
+    few = Server(tmp_path / "few", password=PASSWORD, options=["databases 4"])
+    with running(few):
+        _is_well(look(f"{url_of(few)}/3"))
+        _is(look(f"{url_of(few)}/4"), Reason.NO_DATABASE)
+
+
 def test_slow_commands_of_others_are_latency_and_no_failure(server: Server, look: Look) -> None:
     over = threading.Event()
 
     def keep_it_busy() -> None:
         client = server.client()
         while not over.is_set():
-            client.execute_command("DEBUG", "SLEEP", "0.25")
+            client.execute_command("DEBUG", "SLEEP", "0.08")
 
     # Two of them: while one is told that its command is done, the other's is running.
     busy = [threading.Thread(target=keep_it_busy) for _ in range(2)]

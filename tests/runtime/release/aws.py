@@ -1,5 +1,6 @@
 """As much of ECS, CloudFormation and DynamoDB as a release asks for, in memory, refusing what AWS refuses."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -93,7 +94,8 @@ class Ecs:
                 "startedBy": request["startedBy"],
                 "lastStatus": "PROVISIONING",
                 "desiredStatus": "RUNNING",
-                "containers": [{"name": "migrate"}],
+                # GuardDuty Runtime Monitoring adds the first one (aws-cdk #32877).
+                "containers": [{"name": "aws-guardduty-agent-mfjGLB", "exitCode": 137}, {"name": "migrate"}],
             },
         )
         return {"tasks": [self.tasks[arn]], "failures": []}
@@ -109,7 +111,7 @@ class Ecs:
         for each in self.tasks.values():
             each |= {"lastStatus": "STOPPED", "desiredStatus": "STOPPED", "stoppedReason": reason}
             if code is not None:
-                each["containers"][0]["exitCode"] = code
+                each["containers"][1]["exitCode"] = code
 
 
 class Logs:
@@ -128,8 +130,38 @@ class Logs:
 
 
 class CloudFormation:
+    """One stack and its events."""
+
     def __init__(self, status: str = "UPDATE_COMPLETE") -> None:
         self.status, self.updates, self.refuses = status, [], ""  # type: ignore[var-annotated]
+        self.events: list[dict[str, Any]] = []
+        self.loses_tokens = False
+        """Of every event but the first one of an update."""
+
+    def get_paginator(self, name: str) -> "CloudFormation":
+        assert name == "describe_stack_events"
+        return self
+
+    def paginate(self, StackName: str) -> list[dict[str, Any]]:  # noqa: N803
+        """The newest first, in pages of two."""
+        newest = [{"LogicalResourceId": StackName, **each} for each in reversed(self.events)]
+        return [{"StackEvents": newest[at : at + 2]} for at in range(0, len(newest), 2)]
+
+    def happens(self, status: str, token: str | None, *, kind: str = "AWS::CloudFormation::Stack") -> None:
+        event = {"ResourceType": kind, "ResourceStatus": status, "Timestamp": datetime.now(UTC)}
+        if kind == "AWS::CloudFormation::Stack":
+            self.status = status
+        else:
+            event["LogicalResourceId"] = "Service"
+        self.events.append(event | ({"ClientRequestToken": token} if token else {}))
+
+    def end(self, status: str) -> None:
+        """The update that goes on."""
+        token = None if self.loses_tokens else self.updates[-1]["ClientRequestToken"]
+        self.happens("UPDATE_FAILED" if "ROLLBACK" in status else "UPDATE_COMPLETE", token, kind="AWS::ECS::Service")
+        if "ROLLBACK" in status:
+            self.happens("UPDATE_ROLLBACK_IN_PROGRESS", token)
+        self.happens(status, token)
 
     def describe_stacks(self, StackName: str) -> dict[str, Any]:  # noqa: N803
         return {"Stacks": [{"StackStatus": self.status, "Parameters": [{"ParameterKey": "Image"}],
@@ -142,7 +174,7 @@ class CloudFormation:
         if self.refuses:
             raise ClientError({"Error": {"Code": "ValidationError", "Message": self.refuses}}, "UpdateStack")
         self.updates.append(request)
-        self.status = "UPDATE_IN_PROGRESS"
+        self.happens("UPDATE_IN_PROGRESS", request["ClientRequestToken"])
 
 
 class Ssm:

@@ -1,26 +1,46 @@
-"""Beginning a release and ending it, when AWS says no, says it twice, or never says anything."""
+"""Beginning a release and ending it, when AWS says no, says it twice, or never says anything; and going back."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
+from infra_runtime.caller import NotProven
 from infra_runtime.release import control as control_module
-from infra_runtime.release.control import Control
-from infra_runtime.release.ledger import Ledger, new_id
+from infra_runtime.release.control import Control, NotYet
+from infra_runtime.release.ledger import Ledger, Release, new_id
 from infra_runtime.release.preflight import Preflight, Problem, Service
 from tests.runtime.release.aws import IMAGE, OLD, REPOSITORY, CloudFormation, Dynamo, Ssm
 
 STACK = "arn:aws:cloudformation:eu-central-1:111122223333:stack/daadaar-production-api/1"
+OLDER = f"{REPOSITORY}@sha256:{'c' * 64}"
+DEPLOYMENT = "arn:aws:ecs:eu-central-1:111122223333:service-deployment/cluster/api/1"
 
 
 class Aws:
     def __init__(self) -> None:
         self.cloudformation, self.ssm = CloudFormation(), Ssm(OLD)
+        self.under_way: list[dict[str, Any]] = []
+        self.stopped: list[str] = []
+        self.is_over = False
+        self.postgres: list[str] = []
 
     def client(self, service: str) -> Any:
-        return {"cloudformation": self.cloudformation, "ssm": self.ssm}[service]
+        return {"cloudformation": self.cloudformation, "ssm": self.ssm, "ecs": self, "logs": self}[service]
+
+    def stop_service_deployment(self, *, serviceDeploymentArn: str, stopType: str) -> None:  # noqa: N803
+        if self.is_over:
+            raise ClientError(
+                {"Error": {"Code": "ConflictException", "Message": "it is over"}}, "StopServiceDeployment"
+            )
+        assert stopType == "ROLLBACK"
+        self.stopped.append(serviceDeploymentArn)
+
+    def filter_log_events(self, **_: Any) -> dict[str, Any]:
+        return {"events": [{"message": each} for each in self.postgres]}
 
 
 @pytest.fixture
@@ -30,25 +50,52 @@ def aws() -> Aws:
 
 @pytest.fixture
 def problems(monkeypatch: pytest.MonkeyPatch) -> list[Problem]:
-    """What the preflight finds; of that there are tests of its own, in a deployed account."""
+    """What the preflight of a release finds; of that there are tests of its own, in a deployed account."""
     found: list[Problem] = []
-    monkeypatch.setattr(Preflight, "problems", lambda self, image, kind: list(found))
+    monkeypatch.setattr(Preflight, "problems", lambda self, image, kind: list(found) if kind == "release" else [])
     monkeypatch.setattr(control_module, "why_it_went_back", lambda clients, stack: "ECS has its reasons")
+    monkeypatch.setattr(control_module, "service_of", lambda clients, stack: {})
+    monkeypatch.setattr(control_module, "under_way", lambda clients, service: clients.under_way)
     return found
 
 
 @pytest.fixture
 def control(aws: Aws, problems: list[Problem]) -> Control:
     service = Service("api", "daadaar-production-api", "/daadaar/production/api/image", REPOSITORY)
-    return Control(aws, Ledger(Dynamo(), "releases"), service)
+    return Control(aws, Ledger(Dynamo(), "releases"), service, database_log="/aws/rds/instance/db/postgresql")
 
 
-def start(control: Control, **more: Any) -> dict[str, Any]:
-    return control.asked({"action": "start", "image": IMAGE, "who": "somebody", **more})
+def start(control: Control, image: str = IMAGE, **more: Any) -> dict[str, Any]:
+    return control.asked({"action": "release", "image": image, "who": "somebody", **more})
 
 
-def news(control: Control, status: str, token: str) -> None:
-    control.settle({"stack-id": STACK, "status-details": {"status": status}, "client-request-token": token})
+def rollback(control: Control, **more: Any) -> dict[str, Any]:
+    return control.asked({"action": "rollback", "who": "operator", **more})
+
+
+def released(control: Control, aws: Aws, image: str, *, breaks: tuple[str, ...] = ()) -> str:
+    """Id of a release that has succeeded."""
+    identity: str = start(control, image)["id"]
+    if breaks:
+        control.ledger.note("api", "migration", {"breaks": list(breaks)})
+    aws.cloudformation.end("UPDATE_COMPLETE")
+    control.settle()
+    # Ids sort by time; these tests are quicker than a second.
+    dynamo = control.ledger.dynamodb
+    item = dynamo.items.pop(("api", identity))
+    named = f"r{len(dynamo.items):08}-{identity[-6:]}"
+    dynamo.items["api", named] = {**item, "id": {"S": named}}
+    return named
+
+
+def newest(control: Control) -> Release:
+    found = control.ledger.newest("api")
+    assert found is not None
+    return found
+
+
+def told(answer: dict[str, Any]) -> str:
+    return "\n".join(f"{each['check']}: {each['what']}" for each in answer["problems"])
 
 
 def test_the_stack_is_updated_with_the_template_that_is_there(control: Control, aws: Aws) -> None:
@@ -65,7 +112,7 @@ def test_the_stack_is_updated_with_the_template_that_is_there(control: Control, 
 
 
 def test_looking_changes_nothing(control: Control, aws: Aws) -> None:
-    assert control.asked({"action": "check", "image": IMAGE, "who": "somebody"}) == {"problems": []}
+    assert control.asked({"action": "check", "image": IMAGE}) == {"problems": []}
     assert (aws.ssm.value, aws.cloudformation.updates, control.ledger.releases("api")) == (OLD, [], [])
 
 
@@ -77,59 +124,205 @@ def test_what_stands_against_it_stops_it(control: Control, aws: Aws, problems: l
 
 def test_what_cloudformation_refuses_leaves_everything_as_it_was(control: Control, aws: Aws) -> None:
     aws.cloudformation.refuses = "No updates are to be performed."
-    (problem,) = start(control)["problems"]
-    assert "No updates" in problem["what"]
+    assert "No updates" in told(start(control))
     assert aws.ssm.value == OLD
-    (entry,) = control.ledger.releases("api")
-    assert entry.outcome == "failed"
+    assert newest(control).outcome == "failed"
 
 
+@pytest.mark.parametrize("loses_tokens", [False, True], ids=["each event has the token", "only the first one has"])
 @pytest.mark.parametrize(
-    ("status", "outcome", "runs"),
+    ("status", "outcome_and_image"),
     [
-        ("UPDATE_COMPLETE", "succeeded", IMAGE),
-        ("UPDATE_ROLLBACK_COMPLETE", "failed", OLD),
-        ("UPDATE_ROLLBACK_FAILED", "failed", OLD),
-        ("UPDATE_FAILED", "failed", OLD),
-        ("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "running", IMAGE),
+        ("UPDATE_COMPLETE", ("succeeded", IMAGE)),
+        ("UPDATE_ROLLBACK_COMPLETE", ("failed", OLD)),
+        ("UPDATE_ROLLBACK_FAILED", ("failed", OLD)),
+        ("UPDATE_FAILED", ("failed", OLD)),
+        ("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", ("running", IMAGE)),
     ],
 )
-def test_how_it_ends_is_written_down_once(status: str, outcome: str, runs: str, control: Control, aws: Aws) -> None:
-    identity = start(control)["id"]
-    for _ in range(2):  # EventBridge delivers at least once
-        news(control, status, identity)
-    (entry,) = control.ledger.releases("api")
-    assert (entry.outcome, aws.ssm.value) == (outcome, runs)
-    if outcome == "failed":
-        assert entry.reason == "ECS has its reasons"
-        # A late second piece of news is no second end.
-        aws.ssm.value = "what was released since"
-        news(control, status, identity)
-        assert aws.ssm.value == "what was released since"
-
-
-def test_news_of_somebody_elses_update_is_none_of_ours(control: Control, aws: Aws) -> None:
+def test_how_it_ends_is_written_down_once(
+    status: str, outcome_and_image: tuple[str, str], loses_tokens: bool, control: Control, aws: Aws
+) -> None:
     start(control)
-    for token in ("", "cdk-deploy-change-set", "r20200101-000000-abcdef"):
-        news(control, "UPDATE_COMPLETE", token)
-    assert control.ledger.releases("api")[0].outcome == "running"
+    aws.cloudformation.loses_tokens = loses_tokens
+    aws.cloudformation.end(status)
+    ended = control.settle()
+    assert control.settle() is None, "EventBridge delivers at least once"
+    entry = newest(control)
+    assert (entry.outcome, aws.ssm.value) == outcome_and_image
+    assert ended == (None if entry.outcome == "running" else entry)
+    if entry.outcome == "failed":
+        assert entry.reason == "ECS has its reasons"
+
+
+def test_a_failed_release_puts_back_its_own_image_only(control: Control, aws: Aws) -> None:
+    start(control)
+    aws.ssm.value = "what somebody wrote since"
+    aws.cloudformation.end("UPDATE_ROLLBACK_COMPLETE")
+    control.settle()
+    assert aws.ssm.value == "what somebody wrote since"
+
+
+def test_an_announced_end_counts_when_cloudformation_shows_it(control: Control, aws: Aws) -> None:
+    """Whoever may invoke the function can forge such an event: it neither ends a release nor moves an image."""
+    identity = start(control)["id"]
+    for status in ("UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"):
+        for token in (identity, None):
+            assert control.settle() is None
+            with pytest.raises(NotYet, match="does not show its end yet"):
+                control.expect({"stack-id": STACK, "status-details": {"status": status}, "client-request-token": token})
+    assert (newest(control).outcome, aws.ssm.value) == ("running", IMAGE)
+
+
+def test_updates_of_others_end_no_release(control: Control, aws: Aws) -> None:
+    cloudformation = aws.cloudformation
+    cloudformation.happens("UPDATE_IN_PROGRESS", "cdk-deploy-1")
+    cloudformation.happens("UPDATE_COMPLETE", "cdk-deploy-1")
+    identity = start(control)["id"]
+    assert control.settle() is None
+    control.expect({"status-details": {"status": "UPDATE_COMPLETE"}, "client-request-token": "cdk-deploy-1"})
+    # Its own end was missed, and somebody has deployed since.
+    cloudformation.end("UPDATE_ROLLBACK_COMPLETE")
+    cloudformation.happens("UPDATE_IN_PROGRESS", "cdk-deploy-2")
+    cloudformation.happens("UPDATE_COMPLETE", "cdk-deploy-2")
+    assert control.settle() is not None
+    assert (newest(control).id, newest(control).outcome) == (identity, "failed")
+
+
+def test_what_cloudformation_never_began_has_failed(control: Control, aws: Aws) -> None:
+    """The function ended between the ledger and the update."""
+    now = datetime.now(UTC)
+    for began, outcome in ((now - timedelta(minutes=2), "running"), (now - timedelta(minutes=20), "failed")):
+        release = Release(
+            service="api", id=new_id(began, outcome), kind="release", image=IMAGE, previous=OLD, who="somebody",
+            began=began.isoformat(), template="t",
+        )  # fmt: skip
+        control.ledger.dynamodb.items.clear()
+        control.ledger.begin(release)
+        control.settle()
+        assert newest(control).outcome == outcome
+    assert newest(control).reason == "CloudFormation never began it"
 
 
 def test_two_at_once_are_one(control: Control, aws: Aws) -> None:
     start(control)
-    (problem,) = start(control, who="somebody else")["problems"]
-    assert problem["check"] == "release"
-    assert "by somebody is under way" in problem["what"]
+    assert "by somebody is under way" in told(start(control, who="somebody else"))
     assert len(aws.cloudformation.updates) == 1
 
 
-def test_news_that_never_came_are_made_up_for(control: Control, aws: Aws) -> None:
-    first = start(control)["id"]
-    aws.cloudformation.status = "UPDATE_ROLLBACK_COMPLETE"
-    assert "id" in start(control)
-    outcomes = {each.id: each.outcome for each in control.ledger.releases("api")}
-    assert outcomes.pop(first) == "failed"
-    assert list(outcomes.values()) == ["running"]
+def test_postgresqls_own_words_are_the_reason_of_a_failed_migration(control: Control, aws: Aws) -> None:
+    start(control)
+    control.ledger.note("api", "migration", {"exit": 1, "reason": "Essential container in task exited"})
+    aws.cloudformation.end("UPDATE_ROLLBACK_COMPLETE")
+    aws.postgres = ['2026-11-26 12:00:00 UTC:10.0.0.1(1):app_owner_a@app:[7]:ERROR:  relation "nobody" does not exist']
+    control.settle()
+    assert newest(control).reason == 'migration: PostgreSQL: relation "nobody" does not exist'
+
+
+def test_a_check_that_says_no_is_the_reason(control: Control, aws: Aws) -> None:
+    start(control)
+    control.ledger.note("api", "complaints", ["10.0.0.1: redis is 'refused', not 'ok'"])
+    aws.cloudformation.end("UPDATE_ROLLBACK_COMPLETE")
+    control.settle()
+    assert newest(control).reason == "10.0.0.1: redis is 'refused', not 'ok'"
+
+
+# -- back
+
+
+def test_back_is_what_succeeded_before_and_nothing_else(control: Control, aws: Aws, problems: list[Problem]) -> None:
+    for image in (OLDER, OLD, IMAGE):
+        last = released(control, aws, image)
+    problems.append(Problem("alarm", "rings", "why it goes back"))
+    answer = rollback(control, image="whatever the caller wants")
+    assert answer["problems"] == []
+    assert answer["back_from"] == last
+    entry = newest(control)
+    assert (entry.kind, entry.image, entry.previous, entry.who) == ("rollback", OLD, IMAGE, "operator")
+
+
+def test_an_image_that_never_succeeded_is_no_way_back(control: Control, aws: Aws) -> None:
+    first = released(control, aws, OLD)
+    released(control, aws, IMAGE)
+    failed = start(control, OLDER)["id"]
+    aws.cloudformation.end("UPDATE_ROLLBACK_COMPLETE")
+    control.settle()
+    for wanted in (failed, "r20200101-000000-abcdef", OLDER):
+        assert "expected one that succeeded" in told(rollback(control, release=wanted))
+    with pytest.raises(ValueError, match="expected check, release or rollback"):
+        control.asked({"action": "start", "kind": "rollback", "image": OLDER, "who": "a pipeline"})
+    assert aws.ssm.value == IMAGE
+    assert rollback(control, release=first)["back_to"] == first
+
+
+def test_not_past_the_schema_unless_somebody_says_so(control: Control, aws: Aws) -> None:
+    released(control, aws, OLD)
+    released(control, aws, IMAGE, breaks=("gone: column a.b",))
+    for said in ({}, {"accept_schema": "yes"}):
+        assert "gone: column a.b" in told(rollback(control, **said))
+    assert aws.ssm.value == IMAGE
+    assert "id" in rollback(control, accept_schema=True)
+
+
+def test_during_a_release_back_is_its_end(control: Control, aws: Aws) -> None:
+    identity = start(control)["id"]
+    aws.under_way = [{"serviceDeploymentArn": DEPLOYMENT, "status": "IN_PROGRESS"}]
+    assert rollback(control, note="errors everywhere") == {"problems": [], "stopped": DEPLOYMENT, "id": identity}
+    assert aws.stopped == [DEPLOYMENT]
+    aws.cloudformation.end("UPDATE_ROLLBACK_COMPLETE")
+    control.settle()
+    entry = newest(control)
+    assert (entry.outcome, entry.reason, aws.ssm.value) == ("failed", "stopped by operator: errors everywhere", OLD)
+
+
+def test_asked_twice_it_does_not_go_back_to_what_it_came_from(control: Control, aws: Aws) -> None:
+    released(control, aws, OLD)
+    released(control, aws, IMAGE)
+    rollback(control)
+    aws.under_way = [{"serviceDeploymentArn": DEPLOYMENT, "status": "IN_PROGRESS"}]
+    assert "under way" in told(rollback(control))
+    aws.under_way[0]["status"] = "ROLLBACK_IN_PROGRESS"
+    assert "is ROLLBACK_IN_PROGRESS" in told(rollback(control))
+    assert aws.stopped == []
+
+
+def test_a_deployment_that_is_no_release_is_stopped_too(control: Control, aws: Aws) -> None:
+    """A restart, or `cdk deploy`."""
+    released(control, aws, OLD)
+    aws.under_way = [{"serviceDeploymentArn": DEPLOYMENT, "status": "IN_PROGRESS"}]
+    assert rollback(control) == {"problems": [], "stopped": DEPLOYMENT, "id": None}
+
+
+def test_what_is_over_cannot_be_stopped(control: Control, aws: Aws) -> None:
+    start(control)
+    assert "is under way" in told(rollback(control)), "ECS has not begun yet"
+    aws.under_way, aws.is_over = [{"serviceDeploymentArn": DEPLOYMENT, "status": "IN_PROGRESS"}], True
+    assert "it is over" in told(rollback(control))
+    aws.cloudformation.end("UPDATE_COMPLETE")
+    control.settle()
+    assert newest(control).outcome == "succeeded"
+
+
+# -- whoever asks
+
+
+def test_who_asks_is_taken_from_their_credentials(control: Control, monkeypatch: pytest.MonkeyPatch, aws: Aws) -> None:
+    def proven(event: dict[str, Any], *, sts: Any, function: str) -> str:
+        if event.get("caller") != f"signed for {function}":
+            raise NotProven("STS refuses the proof")
+        return "arn:aws:sts::1:assumed-role/Release/run-7"
+
+    for name in ("SERVICE", "STACK", "PARAMETER", "REPOSITORY", "LEDGER", "ENVIRONMENT"):
+        monkeypatch.setenv(name, "x")
+    monkeypatch.setattr(control_module, "boto3", SimpleNamespace(client=lambda name: None))
+    monkeypatch.setattr(control_module, "Control", lambda *_, **__: control)
+    monkeypatch.setattr(control_module, "who", proven)
+    context = SimpleNamespace(function_name="control")
+    forged = {"action": "release", "image": IMAGE, "who": "the CEO"}
+    assert told(control_module.handler(forged, context)) == "caller: STS refuses the proof"
+    assert aws.cloudformation.updates == []
+    control_module.handler({**forged, "caller": "signed for control"}, context)
+    assert newest(control).who == "arn:aws:sts::1:assumed-role/Release/run-7"
 
 
 def test_ids_sort_by_time_and_are_tokens() -> None:

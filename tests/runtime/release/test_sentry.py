@@ -121,7 +121,8 @@ def ended(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """The function, given the news of a release's end; its own work is other tests' business."""
     found: dict[str, Any] = {"release": RELEASE, "secret": ""}
     manager = SimpleNamespace(get_secret_value=lambda SecretId: {"SecretString": found["secret"]})  # noqa: N803
-    monkeypatch.setattr(control.Control, "settle", lambda self, detail: found["release"])
+    monkeypatch.setattr(control.Control, "settle", lambda self: found["release"])
+    monkeypatch.setattr(control.Control, "expect", lambda self, detail: None)
     monkeypatch.setattr(control, "boto3", SimpleNamespace(client=lambda name: manager))
     for name in ("SERVICE", "STACK", "PARAMETER", "REPOSITORY", "LEDGER", "ENVIRONMENT"):
         monkeypatch.setenv(name, "x")

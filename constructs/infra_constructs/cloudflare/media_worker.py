@@ -1,0 +1,124 @@
+"""Media from a private bucket by a Worker that signs its requests to S3: the other way is `media.MediaEdge`."""
+
+from pathlib import Path
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_secretsmanager as secretsmanager
+from constructs import Construct
+
+from infra_constructs.cloudflare.media import BROWSER_SECONDS, EDGE_SECONDS, STATIC, MediaProps
+from infra_constructs.cloudflare.provider import CloudflareProvider, CloudflareToken
+from infra_constructs.findings import acknowledge, allows_on
+from infra_constructs.function import RuntimeFunction
+from infra_constructs.memory import Memory
+from infra_runtime.secret_values import REFERENCE
+
+_SCRIPT = Path(__file__).with_suffix(".mjs")
+# Workers Cache came in July 2026; semantics of the runtime on this day.
+_COMPATIBLE_WITH = "2026-11-01"
+_NAME = "media-origin"
+
+
+class MediaWorker(Construct):
+    """The Worker, the one IAM user that may read the bucket, and its access key, another one every month."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        provider: CloudflareProvider,
+        token: CloudflareToken,
+        memory: Memory,
+        bucket: s3.IBucket,
+        key: secretsmanager.ISecret,
+        adopt: bool,
+        props: MediaProps,
+    ) -> None:
+        """`key` is a secret that holds nothing else; its value becomes ACCESS_KEY_ID:SECRET_ACCESS_KEY."""
+        super().__init__(scope, id_)
+        self._bucket, self._key = bucket, key
+        self._user = iam.User(self, "Reader")
+        self._user.add_to_policy(iam.PolicyStatement(actions=["s3:GetObject"], resources=[bucket.arn_for_objects("*")]))
+        # Without it, S3 answers 403 for what is not there, as it does when the key is refused.
+        self._user.add_to_policy(iam.PolicyStatement(actions=["s3:ListBucket"], resources=[bucket.bucket_arn]))
+        policy = self._user.node.find_child("DefaultPolicy")
+        assert isinstance(policy, iam.Policy)
+        acknowledge(
+            policy,
+            allows_on(f"arn:aws:s3:::{bucket.bucket_name}/*"),
+            reason="The edge serves every object of this one bucket, and reads nothing else.",
+        )
+        key.grant_read(provider.handler.role)
+        self.rotation = self._rotation(token, memory)
+        first = self.rotation.resource(
+            self,
+            "FirstKey",
+            kind="Custom::SigningKey",
+            properties={"User": self._user.user_name, "Secret": key.secret_arn},
+        )
+        worker = provider.declare(
+            self,
+            "Worker",
+            kind="worker",
+            name=_NAME,
+            adopt=adopt,
+            script=_SCRIPT.read_text(),
+            compatibility_date=_COMPATIBLE_WITH,
+            cache=True,
+            variables={
+                "BUCKET_HOST": props.origin,
+                "REGION": props.region,
+                "STATIC_PATH": f"/{STATIC}",
+                "EDGE_SECONDS": str(EDGE_SECONDS),
+                "BROWSER_SECONDS": str(BROWSER_SECONDS),
+            },
+            secrets={"SIGNING_KEY": {REFERENCE: key.secret_arn}},
+            patterns=[f"{props.host}/*", *([f"{props.site}/{STATIC}*"] if props.site else [])],
+        )
+        worker.node.add_dependency(policy, first)
+        schedule = secretsmanager.RotationSchedule(
+            self,
+            "Monthly",
+            secret=key,
+            rotation_lambda=self.rotation.function,
+            automatically_after=cdk.Duration.days(30),
+            # At a deployment nothing is settled yet; a month later it is.
+            rotate_immediately_on_update=False,
+        )
+        schedule.node.add_dependency(worker)
+
+    def _rotation(self, token: CloudflareToken, memory: Memory) -> RuntimeFunction:
+        handler = RuntimeFunction(
+            self,
+            "Rotation",
+            module="rotate_signing_key",
+            description="Rotates the access key that the media Worker signs with",
+            timeout=cdk.Duration.minutes(5),
+            environment={
+                "TOKEN_SECRET": token.name,
+                "MEMORY": memory.prefix,
+                "BUCKET": self._bucket.bucket_name,
+                "USER_NAME": self._user.user_name,
+                "WORKER": _NAME,
+            },
+            uses_libraries=True,
+        )
+        token.grant_read(handler)
+        memory.grant(handler, writes=False)
+        handler.role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["iam:ListAccessKeys", "iam:CreateAccessKey", "iam:DeleteAccessKey"],
+                resources=[self._user.user_arn],
+            )
+        )
+        self._key.grant_read(handler.role)
+        self._key.grant_write(handler.role)
+        acknowledge(
+            handler.policy,
+            allows_on("*"),
+            reason="CDK lets every rotation ask for a random password, which belongs to nothing yet.",
+        )
+        return handler

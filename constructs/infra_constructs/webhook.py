@@ -1,0 +1,44 @@
+"""A topic's way to PagerDuty or another webhook."""
+
+import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_secretsmanager as secretsmanager
+from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sns_subscriptions as subscriptions
+from constructs import Construct
+
+from infra_constructs.alarms import AlarmSpec, Missing, Severity, Threshold
+from infra_constructs.function import RuntimeFunction
+
+_PERIOD = cdk.Duration.minutes(5)
+
+
+class Webhook(Construct):
+    """`infra_runtime.webhook` sends each message on. The secret is read at each one: no template holds it."""
+
+    def __init__(self, scope: Construct, id_: str, *, topic: sns.ITopic, severity: Severity, secret: str) -> None:
+        super().__init__(scope, id_)
+        self.handler = RuntimeFunction(
+            self,
+            "Handler",
+            module="webhook",
+            description=f"Sends {severity.value} alarms to the webhook",
+            # Lambda tries three times: a quarter of an hour of an unreachable receiver loses no message.
+            timeout=cdk.Duration.minutes(5),
+            environment={"SECRET": secret, "SEVERITY": severity.value},
+            uses_libraries=True,
+        )
+        secretsmanager.Secret.from_secret_name_v2(self, "Secret", secret).grant_read(self.handler.role)
+        topic.add_subscription(subscriptions.LambdaSubscription(self.handler.function))
+
+    def failed(self) -> AlarmSpec:
+        """An alarm for its failures; e-mail and Slack do not depend on it."""
+        errors: cloudwatch.IMetric = self.handler.function.metric_errors(period=_PERIOD, statistic="Sum")
+        return AlarmSpec(
+            runbook="webhook-failed",
+            means="A page was not accepted by the webhook; it went out by e-mail and Slack only.",
+            severity=Severity.WARNING,
+            metric=errors,
+            threshold=Threshold(value=0, unit="failed attempts in 5 minutes", breaches=1, periods=1),
+            missing=Missing.IS_GOOD,
+        )

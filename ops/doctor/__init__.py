@@ -1,0 +1,56 @@
+"""What stops a deployment now, though the code is right: in an empty account, and in one that is deployed."""
+
+from collections.abc import Iterator, Sequence
+
+from rich.console import Console
+
+from config.model import Environment
+from ops.doctor import account, deployed
+from ops.doctor.finding import Finding, row
+from ops.doctor.quotas import quotas
+from ops.doctor.secrets import secrets
+from ops.doctor.zone import zone
+from ops.functions import Clients
+from ops.report import report
+from ops.templates import Templates, synthesized
+
+
+def examine(
+    name: str, environment: Environment, clients: Clients, templates: Templates, *, others: Sequence[Environment] = ()
+) -> Iterator[Finding]:
+    """`templates` are those of the code; `others` live in the same account and region. Raises what boto3 raises."""
+    is_deployed = account.is_in(clients, f"{environment.product}-{name}-delivery")
+    yield from account.bootstrap(environment, clients)
+    yield from account.service_linked_roles(environment, clients)
+    yield from account.oidc_provider(environment, clients, is_deployed=is_deployed)
+    yield from quotas(environment, others, clients)
+    yield from secrets(environment, clients)
+    yield from zone(environment, templates, clients)
+    yield from deployed.examine(name, environment, clients, templates)
+
+
+def repair(findings: Sequence[Finding], console: Console) -> None:
+    """Raises what boto3 raises."""
+    for finding in findings:
+        if finding.repair is not None:
+            console.print(f"{finding.where}: {finding.fix}", highlight=False)
+            finding.repair()
+
+
+def doctor(
+    name: str,
+    environment: Environment,
+    clients: Clients,
+    console: Console,
+    *,
+    others: Sequence[Environment],
+    fix: bool,
+    as_json: bool,
+) -> None:
+    """Exit code 3 when there is anything; with `fix`, when anything is left. Raises `OperatorError`."""
+    templates = synthesized(name)
+    found = list(examine(name, environment, clients, templates, others=others))
+    if fix:
+        repair(found, console)
+        found = list(examine(name, environment, clients, templates, others=others))
+    report([row(each) for each in found], f"Nothing stops a deployment of {name}.", console, as_json=as_json)

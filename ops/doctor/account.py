@@ -1,0 +1,101 @@
+"""What an AWS account has to have before anything of ours is in it."""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from config.model import Environment
+from ops.doctor.finding import Finding
+from ops.functions import Clients
+
+# The first resource of a service makes the role, and may fail because IAM is not yet consistent: the first cluster
+# (cloudformation-coverage-roadmap #818) and the first database (eks-workshop-v2 #1609) did.
+_SERVICES = (
+    "ecs.amazonaws.com",
+    "rds.amazonaws.com",
+    "elasticloadbalancing.amazonaws.com",
+    "ecs.application-autoscaling.amazonaws.com",
+)
+_CACHE = "elasticache.amazonaws.com"
+# Of the assemblies that our CDK writes (`requiresBootstrapStackVersion` in their manifests).
+_BOOTSTRAP = 6
+_TOOLKIT = "CDKToolkit"
+_GITHUB = "token.actions.githubusercontent.com"
+
+
+def service_linked_roles(environment: Environment, clients: Clients) -> Iterator[Finding]:
+    iam = clients.client("iam")
+    caches = any(each.elasticache is not None for each in environment.redis.instances.values())
+    for service in (*_SERVICES, *([_CACHE] if caches else [])):
+        if not iam.list_roles(PathPrefix=f"/aws-service-role/{service}/")["Roles"]:
+            yield Finding(
+                where=f"account {environment.aws.account}",
+                what=f"there is no service-linked role of {service}",
+                why="the first resource of that service makes it, and fails if IAM is slow: the stack rolls back",
+                fix=f"aws iam create-service-linked-role --aws-service-name {service}",
+                repair=partial(iam.create_service_linked_role, AWSServiceName=service),
+            )
+
+
+def bootstrap(environment: Environment, clients: Clients) -> Iterator[Finding]:
+    where = f"account {environment.aws.account}, {environment.aws.region}"
+    command = f"npx cdk bootstrap aws://{environment.aws.account}/{environment.aws.region}"
+    try:
+        stack = clients.client("cloudformation").describe_stacks(StackName=_TOOLKIT)["Stacks"][0]
+    except ClientError as error:
+        if "does not exist" not in str(error):
+            raise
+        why = "CDK deploys through its roles, bucket and registry"
+        yield Finding(where=where, what=f"there is no stack {_TOOLKIT}", why=why, fix=command)
+        return
+    outputs = {each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", [])}
+    version = int(outputs.get("BootstrapVersion", 0))
+    if version < _BOOTSTRAP:
+        yield Finding(
+            where=where,
+            what=f"{_TOOLKIT} has version {version}, {_BOOTSTRAP} or newer is needed",
+            why="cdk deploy refuses, or its roles lack permissions",
+            fix=command,
+        )
+    given = {each["ParameterKey"]: each.get("ParameterValue", "") for each in stack.get("Parameters", [])}
+    if not given.get("CloudFormationExecutionPolicies"):
+        yield Finding(
+            where=where,
+            what="CloudFormation deploys as AdministratorAccess, the default of cdk bootstrap",
+            why="whoever may deploy may do anything in the account; a boundary on the deploy role does not reach it",
+            fix=f"{command} --cloudformation-execution-policies POLICY_ARN",
+        )
+
+
+def oidc_provider(environment: Environment, clients: Clients, *, is_deployed: bool) -> Iterator[Finding]:
+    """Whether there is one; what it lets in is another question."""
+    providers = clients.client("iam").list_open_id_connect_providers()["OpenIDConnectProviderList"]
+    arn = next((each["Arn"] for each in providers if each["Arn"].endswith(f"/{_GITHUB}")), None)
+    owns, where = environment.delivery.owns_oidc_provider, f"account {environment.aws.account}"
+    if owns and arn is not None and not is_deployed:
+        yield Finding(
+            where=where,
+            what=f"GitHub's OIDC provider is there already: {arn}",
+            why="IAM keeps one for each URL and account: the stack Delivery cannot create its own",
+            fix="set delivery.owns_oidc_provider to false",
+        )
+    if not owns and arn is None:
+        yield Finding(
+            where=where,
+            what="GitHub's OIDC provider is not there, and delivery.owns_oidc_provider is false",
+            why="the roles of the stack Delivery trust a provider that does not exist: nobody can assume them",
+            fix="deploy the environment of this account first that owns it, or set delivery.owns_oidc_provider to true",
+        )
+
+
+def is_in(clients: Clients, stack: str) -> bool:
+    cloudformation: Any = clients.client("cloudformation")
+    try:
+        status = cloudformation.describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"]
+    except ClientError as error:
+        if "does not exist" in str(error):
+            return False
+        raise
+    return status not in ("REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE")

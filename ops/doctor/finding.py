@@ -1,0 +1,31 @@
+"""What stops a deployment, or will hurt later, and who can do something about it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    where: str
+    what: str
+    why: str
+    """What happens if nobody does anything."""
+    fix: str
+    """A command, or where to click."""
+    repair: Callable[[], None] | None = None
+    """Does the same. Only where that costs nothing and widens nobody's access. Raises what boto3 raises."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """As it is reported."""
+
+    where: str
+    what: str
+    why: str
+    fix: str
+    is_fixable: bool
+
+
+def row(finding: Finding) -> Row:
+    return Row(finding.where, finding.what, finding.why, finding.fix, finding.repair is not None)

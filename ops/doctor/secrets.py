@@ -1,0 +1,94 @@
+"""The secrets that people put into Secrets Manager before the first deployment: there, and of the right form."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from botocore.exceptions import ClientError
+
+from config.model import Environment
+from infra_runtime.redis.url import InvalidRedisUrl, parse
+from ops.doctor.finding import Finding
+from ops.functions import Clients
+
+
+@dataclass(frozen=True)
+class Required:
+    key: str
+    """That names it in the environment's file."""
+    name: str
+    document: str
+    wrong: Callable[[str], str]
+    """What is wrong with a value, without telling any of it; "" when nothing is."""
+
+
+def required(environment: Environment) -> Iterator[Required]:
+    yield Required("cloudflare.token_secret", environment.cloudflare.token_secret, "docs/cloudflare-token.md", _token)
+    for name, instance in sorted(environment.redis.instances.items()):
+        key = f"redis.instances.{name}"
+        if (upstash := instance.upstash) is not None:
+            wrong = _with_keys("email", "api_key")
+            yield Required(
+                f"{key}.upstash.credentials_secret", upstash.credentials_secret, "docs/redis-upstash.md", wrong
+            )
+        if (external := instance.external) is not None:
+            yield Required(f"{key}.external.url_secret", external.url_secret, "docs/redis-client.md", _redis_url)
+    if (sentry := environment.sentry) is not None:
+        yield Required("sentry.token_secret", sentry.token_secret, "docs/sentry.md", _with_keys("token"))
+    for severity in ("critical", "warning", "info"):
+        if (name_ := getattr(environment.alarms, severity).webhook_secret) is not None:
+            yield Required(f"alarms.{severity}.webhook_secret", name_, "README.md", _https_url)
+    if (amplify := environment.frontend.amplify) is not None:
+        yield Required("frontend.amplify.access_token_secret", amplify.access_token_secret, "README.md", _token)
+
+
+def secrets(environment: Environment, clients: Clients) -> Iterator[Finding]:
+    manager = clients.client("secretsmanager")
+    for each in required(environment):
+        fix = f"aws secretsmanager {{}} {each.name} --secret-string file:///dev/stdin ({each.document})"
+        try:
+            value = manager.get_secret_value(SecretId=each.name).get("SecretString", "")
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ResourceNotFoundException":
+                raise
+            why = f"{each.key} names it, and what reads it fails"
+            yield Finding(
+                where=f"secret {each.name}", what="has no value", why=why, fix=fix.format("create-secret --name")
+            )
+            continue
+        if wrong := each.wrong(value):
+            yield Finding(
+                where=f"secret {each.name}", what=wrong, why=f"{each.key} names it, and what reads it fails",
+                fix=fix.format("put-secret-value --secret-id"),
+            )  # fmt: skip
+
+
+def _token(value: str) -> str:
+    plain = value.strip().replace("-", "").replace("_", "")
+    return "" if plain.isascii() and plain.isalnum() else "is no token: letters, digits, - and _, and nothing around it"
+
+
+def _https_url(value: str) -> str:
+    parts = urlsplit(value.strip())
+    return "" if parts.scheme == "https" and parts.hostname else "is no https:// URL"
+
+
+def _redis_url(value: str) -> str:
+    try:
+        parse(value)
+    except InvalidRedisUrl as error:
+        return f"is no REDIS_URL: {error}"
+    return ""
+
+
+def _with_keys(*keys: str) -> Callable[[str], str]:
+    def wrong(value: str) -> str:
+        expected = f"is not JSON with {' and '.join(keys)}"
+        try:
+            document = json.loads(value)
+        except ValueError:
+            return expected
+        return "" if isinstance(document, dict) and all(document.get(key) for key in keys) else expected
+
+    return wrong

@@ -1,0 +1,94 @@
+"""The Cloudflare zone and token: what the deployment's own preflight asks, and what ACM and DNS need besides."""
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from config.model import Environment
+from infra_runtime.cloudflare import zone as zones
+from infra_runtime.cloudflare.api import Api
+from infra_runtime.cloudflare.credentials import BadToken, api_from
+from infra_runtime.cloudflare.preflight import NotReady, Preflight
+from infra_runtime.cloudflare.zone import NoZone, Zone
+from infra_runtime.secret_values import Secrets
+from infra_runtime.vendor_api import Refused, VendorError
+from ops.doctor.finding import Finding
+from ops.edge.synthesized import text_of
+from ops.functions import Clients
+from ops.templates import Templates
+
+_PATIENCE_SECONDS = 20.0
+# Any one of them lets ACM issue (ACM user guide, "(Optional) Configure a CAA record").
+_AMAZON = ("amazon.com", "amazontrust.com", "awstrust.com", "amazonaws.com")
+
+
+def zone(environment: Environment, templates: Templates, clients: Clients) -> Iterator[Finding]:
+    where, secret = f"zone {environment.domains.zone}", environment.cloudflare.token_secret
+    try:
+        secrets = Secrets(clients.client("secretsmanager"))
+        api = api_from(secrets, secret, deadline=time.time() + _PATIENCE_SECONDS)
+    except (BadToken, ClientError):  # which the check of the secrets tells
+        why = "a zone that is not active, or a token without permissions, stops the stack Platform"
+        yield Finding(where=where, what="was not checked: there is no token", why=why, fix=f"first the secret {secret}")
+        return
+    try:
+        found = zones.find(api, environment.domains.zone)
+        yield from _state(api, found, where)
+        Preflight(api, found, _declared(templates)).check()
+    except (NoZone, NotReady) as error:
+        why = "the deployment's preflight stops at the same"
+        yield Finding(
+            where=where, what=str(error), why=why, fix="docs/cloudflare-token.md, or in Cloudflare's dashboard"
+        )
+    except VendorError as error:
+        why = "the deployment needs its API"
+        yield Finding(
+            where=where, what=f"Cloudflare did not answer: {error}", why=why, fix="try again; status.cloudflare.com"
+        )
+
+
+def _state(api: Api, found: Zone, where: str) -> Iterator[Finding]:
+    kind = api.get(f"/zones/{found.id}").get("type", "full")
+    if kind != "full":
+        yield Finding(
+            where=where,
+            what=f"is set up as {kind}",
+            why="its records are at another DNS provider: ours would answer nobody, and ACM would wait for ever",
+            fix="Cloudflare dashboard → DNS → Records → Convert to full setup",
+        )
+    issuers = [
+        str(each["data"]["value"])
+        for each in api.pages(f"/zones/{found.id}/dns_records", type="CAA")
+        if each["type"] == "CAA" and each["name"] == found.name and each["data"]["tag"] in ("issue", "issuewild")
+    ]
+    if issuers and not any(issuer.partition(";")[0].strip() in _AMAZON for issuer in issuers):
+        yield Finding(
+            where=where,
+            what=f"its CAA records let only {', '.join(sorted(set(issuers)))} issue certificates",
+            why="ACM's request fails with CAA_ERROR, and the stack Platform waits for it in vain",
+            fix='a CAA record for the zone: 0 issue "amazon.com" (Cloudflare dashboard → DNS → Records)',
+        )
+    try:
+        dnssec = api.get(f"/zones/{found.id}/dnssec").get("status", "disabled")
+    except Refused:  # not of the permissions that the deployment needs
+        return
+    if dnssec not in ("active", "disabled"):
+        yield Finding(
+            where=where,
+            what=f"DNSSEC is {dnssec}",
+            why="until the registrar has the DS record, or has dropped it, resolvers that validate may refuse the zone",
+            fix="Cloudflare dashboard → DNS → Settings → DNSSEC: the DS record, for the registrar",
+        )
+
+
+def _declared(templates: Templates) -> Mapping[str, Any]:
+    for template in templates.values():
+        for resource in template["Resources"].values():
+            if resource["Type"] == "Custom::Cloudflare":
+                document: dict[str, Any] = json.loads(text_of(resource["Properties"]["Document"], unknown="?"))
+                if document["kind"] == "preflight":
+                    return document
+    raise LookupError("no stack declares a preflight")

@@ -1,0 +1,34 @@
+"""A Worker's own code, run by Node.js as Cloudflare would run it."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from rehearsal.ports import free_port
+
+_SERVER = Path(__file__).with_name("worker_server.mjs")
+
+
+@contextmanager
+def running(
+    module: Path, *, env: Mapping[str, str], upstreams: Mapping[str, str] | None = None, cached: bool = False
+) -> Iterator[str]:
+    """The root URL at which it answers. `upstreams` says where an origin is to be found on this machine."""
+    port = free_port()
+    told = {"env": dict(env), "upstreams": dict(upstreams or {}), "cached": cached}
+    with subprocess.Popen(
+        ["node", _SERVER, module.as_uri(), str(port)],
+        env={"PATH": os.environ["PATH"], "WORKER": json.dumps(told)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            if process.stdout.readline() != b"listening\n":
+                raise RuntimeError(f"the Worker {module} did not start")
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.kill()

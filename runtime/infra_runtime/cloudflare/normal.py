@@ -1,0 +1,63 @@
+"""Whether what Cloudflare shows is what was declared, in whatever form it shows it.
+
+Cloudflare adds fields (`mitigation_expression`: terraform-provider-cloudflare #2722), leaves out defaults, reorders
+lists and spells numbers and host names in its own way. None of that is a difference. A value other than the declared
+one is; so is a field that was not declared and that only a person sets.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+# Cloudflare never sets these by itself. Where they are not declared they change what a rule or a notification does.
+_SET_BY_PEOPLE = frozenset(
+    {"overrides", "ratelimit", "phases", "products", "ruleset", "rulesets", "rules", "headers", "uri", "custom_key",
+     "status_code_ttl", "exposed_credential_check", "zones"}
+)  # fmt: skip
+
+
+def is_as_declared(declared: Any, found: Any) -> bool:
+    """Every declared value is there. Order in lists, and whether an empty value is written down, do not matter."""
+    if isinstance(declared, Mapping):
+        seen = found if isinstance(found, Mapping) else {}
+        return all(is_as_declared(value, seen.get(key)) for key, value in declared.items()) and not any(
+            seen[key] for key in _SET_BY_PEOPLE & (seen.keys() - declared.keys())
+        )
+    if isinstance(declared, list | tuple):
+        left = list(found or ())
+        for each in declared:
+            at = next((at for at, one in enumerate(left) if is_as_declared(each, one)), None)
+            if at is None:
+                return False
+            del left[at]
+        return not left
+    return _plain(declared) == _plain(found)
+
+
+def beyond(declared: Any, found: Any, path: str = "") -> list[str]:
+    """Paths of what is set without having been declared. Empty values are nobody's decision."""
+    if isinstance(declared, Mapping) and isinstance(found, Mapping):
+        return [
+            each
+            for key, value in sorted(found.items())
+            for each in (
+                beyond(declared[key], value, f"{path}{key}.") if key in declared else [f"{path}{key}"] * bool(value)
+            )
+        ]
+    return []
+
+
+def host(name: str) -> str:
+    """Cloudflare keeps host names in lower case and without the dot at the end (external-dns #1906)."""
+    return name.lower().rstrip(".")
+
+
+def _plain(value: Any) -> str:
+    match value:
+        case None | False | "" | "false":
+            return ""
+        case True:
+            return "true"
+        case float() if value.is_integer():
+            return str(int(value))
+        case _:
+            return str(value)

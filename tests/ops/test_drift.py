@@ -1,0 +1,187 @@
+"""`infra drift`: what somebody changed, and nothing that AWS changes by itself."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+import pytest
+
+from config import load
+from config.model import Environment
+from ops.drift import drifts
+from ops.errors import OperatorError
+from rehearsal.emulator_process import emulator
+from rehearsal.redis.authority import Authority
+
+STACK = "daadaar-dev-data"
+DATABASE = {
+    "Type": "AWS::RDS::DBInstance",
+    "Properties": {
+        "DBInstanceIdentifier": "app",
+        "DBName": "app",
+        "Engine": "postgres",
+        "EngineVersion": "17",
+        "AllocatedStorage": "100",
+        "MaxAllocatedStorage": 200,
+        "BackupRetentionPeriod": 7,
+        "MasterUsername": "postgres",
+        "ManageMasterUserPassword": True,
+    },
+}
+LOGS = {
+    "Type": "AWS::Logs::LogGroup",
+    "Properties": {"LogGroupName": "/app", "RetentionInDays": 30},
+}
+SECRET = {"Type": "AWS::SecretsManager::Secret", "Properties": {"GenerateSecretString": {}}}
+
+
+@dataclass(frozen=True)
+class Somebodys:
+    """An account at the emulator."""
+
+    url: str
+
+    def client(self, service: str, /) -> Any:
+        return boto3.client(
+            service, endpoint_url=self.url, region_name="eu-central-1", aws_access_key_id="444455556666",
+            aws_secret_access_key="test",
+        )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def dev() -> Environment:
+    return load(["dev"])["dev"]
+
+
+@pytest.fixture(scope="module")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Somebodys]:
+    nowhere = "http://127.0.0.1:9"
+    folder = tmp_path_factory.mktemp("emulator")
+    with emulator(folder, cloudflare=nowhere, upstash=nowhere, authority=Authority()) as running:
+        yield Somebodys(running.url)
+
+
+@pytest.fixture
+def deploy(account: Somebodys) -> Iterator[Callable[..., str]]:
+    """Creates or updates the stack; returns its status, and why it failed."""
+    cloudformation = account.client("cloudformation")
+
+    def run(**resources: Any) -> str:
+        body = json.dumps({"Resources": resources})
+        try:
+            cloudformation.update_stack(StackName=STACK, TemplateBody=body)
+        except cloudformation.exceptions.ClientError as error:
+            if "No updates" in str(error):
+                return "unchanged"
+            cloudformation.create_stack(StackName=STACK, TemplateBody=body)
+        while (status := cloudformation.describe_stacks(StackName=STACK)["Stacks"][0]["StackStatus"]).endswith(
+            "PROGRESS"
+        ):
+            time.sleep(0.05)
+        events = cloudformation.describe_stack_events(StackName=STACK)["StackEvents"]
+        failed = [each["ResourceStatusReason"] for each in events if each["ResourceStatus"].endswith("_FAILED")]
+        return " ".join([status, *failed[:1]])
+
+    yield run
+    cloudformation.delete_stack(StackName=STACK)
+    while any(each["StackName"] == STACK for each in cloudformation.describe_stacks()["Stacks"]):
+        time.sleep(0.05)
+
+
+def told(account: Any, dev: Environment) -> list[str]:
+    return [f"{each.resource} {each.what}" for each in drifts("dev", dev, account, every=0.01)]
+
+
+def test_an_environment_that_is_not_deployed_is_to_be_deployed_first(account: Somebodys, dev: Environment) -> None:
+    with pytest.raises(OperatorError, match="deploy it first: make deploy ENV=dev"):
+        told(account, dev)
+
+
+def test_what_was_just_deployed_has_not_drifted(
+    account: Somebodys, dev: Environment, deploy: Callable[..., str]
+) -> None:
+    assert deploy(Database=DATABASE, Logs=LOGS, Secret=SECRET) == "CREATE_COMPLETE"
+    assert told(account, dev) == []
+
+
+def test_what_aws_changes_by_itself_is_no_drift_and_stays_so_at_the_next_deployment(
+    account: Somebodys, dev: Environment, deploy: Callable[..., str]
+) -> None:
+    deploy(Database=DATABASE)
+    rds = account.client("rds")
+    rds.modify_db_instance(
+        DBInstanceIdentifier="app", EngineVersion="17.10", AllocatedStorage=150, ApplyImmediately=True
+    )
+
+    def found() -> tuple[str, int]:
+        instance = rds.describe_db_instances()["DBInstances"][0]
+        return instance["EngineVersion"], instance["AllocatedStorage"]
+
+    assert found() == ("17.10", 150)
+    assert told(account, dev) == []
+    assert deploy(Database=DATABASE) == "unchanged"
+    kept_longer = {**DATABASE["Properties"], "BackupRetentionPeriod": 8}  # type: ignore[dict-item]
+    assert deploy(Database={**DATABASE, "Properties": kept_longer}) == "UPDATE_COMPLETE"
+    assert found() == ("17.10", 150)
+
+
+def test_what_a_person_changes_is_drift(account: Somebodys, dev: Environment, deploy: Callable[..., str]) -> None:
+    deploy(Database=DATABASE, Logs=LOGS)
+    account.client("rds").modify_db_instance(
+        DBInstanceIdentifier="app", AllocatedStorage=300, BackupRetentionPeriod=1, ApplyImmediately=True
+    )
+    account.client("logs").delete_log_group(logGroupName="/app")
+    assert sorted(told(account, dev)) == [
+        "Database /AllocatedStorage: 100 → 300",
+        "Database /BackupRetentionPeriod: 7 → 1",
+        "Logs was deleted",
+    ]
+
+
+def test_a_full_version_would_ask_for_a_downgrade_and_rds_refuses_it(deploy: Callable[..., str]) -> None:
+    """Why the template has the major version only."""
+    newer = {**DATABASE["Properties"], "EngineVersion": "17.10"}  # type: ignore[dict-item]
+    older = {**newer, "EngineVersion": "17.9"}
+    assert deploy(Database={**DATABASE, "Properties": newer}) == "CREATE_COMPLETE"
+    assert "Cannot find upgrade path from 17.10 to 17.9." in deploy(Database={**DATABASE, "Properties": older})
+
+
+DELETED = [
+    {"LogicalResourceId": name, "ResourceType": "AWS::Logs::LogGroup", "StackResourceDriftStatus": "DELETED"}
+    for name in ("First", "Second")
+]
+
+
+class Pages:
+    """A CloudFormation with two drifted resources, which gives one a page; and a second stack that is being updated."""
+
+    def client(self, service: str, /) -> "Pages":
+        return self
+
+    def get_paginator(self, operation: str) -> "Pages":
+        return self
+
+    def paginate(self) -> list[dict[str, Any]]:
+        return [
+            {"Stacks": [{"StackName": "daadaar-dev-api", "StackStatus": "UPDATE_IN_PROGRESS"}]},
+            {"Stacks": [{"StackName": "daadaar-dev-data", "StackStatus": "UPDATE_COMPLETE"}]},
+        ]
+
+    def detect_stack_drift(self, **request: str) -> dict[str, str]:
+        assert request == {"StackName": "daadaar-dev-data"}, "AWS refuses to compare a stack that is being updated"
+        return {"StackDriftDetectionId": "d"}
+
+    def describe_stack_drift_detection_status(self, **_: str) -> dict[str, str]:
+        return {"DetectionStatus": "DETECTION_COMPLETE"}
+
+    def describe_stack_resource_drifts(self, **request: Any) -> dict[str, Any]:
+        token = request.get("NextToken", "0")
+        page = {"StackResourceDrifts": [DELETED[int(token)]]}
+        return {**page, "NextToken": "1"} if token == "0" else page
+
+
+def test_every_page_is_read_and_a_stack_that_moves_is_named(dev: Environment) -> None:
+    assert told(Pages(), dev) == [" not compared: it is UPDATE_IN_PROGRESS", "First was deleted", "Second was deleted"]

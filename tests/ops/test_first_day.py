@@ -1,0 +1,112 @@
+"""`infra doctor` in an account that has nothing yet: it says what is missing, `--fix` does what is safe."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from config import load
+from ops import doctor
+from ops.doctor.finding import Finding
+from ops.doctor.quotas import needs
+from ops.doctor.secrets import required
+from rehearsal.account import Account, opened
+
+Templates = dict[str, dict[str, Any]]
+NAMES = ("dev", "production")
+
+
+@pytest.fixture(params=NAMES)
+def account(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
+    name = request.param
+    with opened(name, load([name])[name], tmp_path) as found:
+        monkeypatch.setenv("CLOUDFLARE_BASE_URL", found.cloudflare_url)
+        yield found
+
+
+@pytest.fixture
+def examined(account: Account, templates: Templates) -> Callable[[], list[Finding]]:
+    own = {
+        f"daadaar-{key.lower().replace('/', '-')}": each
+        for key, each in templates.items()
+        if key.startswith(f"{account.name}/")
+    }
+    return lambda: list(doctor.examine(account.name, account.environment, account, own))
+
+
+@pytest.fixture
+def findings(examined: Callable[[], list[Finding]]) -> Callable[[], list[str]]:
+    return lambda: [f"{each.where}: {each.what}" for each in examined()]
+
+
+def starting(found: list[str], begin: str) -> list[str]:
+    return [each for each in found if each.startswith(begin)]
+
+
+def test_a_new_account_lacks_everything_and_is_told_so(account: Account, findings: Callable[[], list[str]]) -> None:
+    found = findings()
+    of_account = starting(found, f"account {account.environment.aws.account}")
+    assert any("no stack CDKToolkit" in each for each in of_account)
+    assert len([each for each in of_account if "service-linked role" in each]) == 5
+    assert starting(found, "secret daadaar/cloudflare-token: has no value")
+    assert starting(found, "zone daadaar.com: was not checked: there is no token")
+    assert starting(found, "quota lambda L-B99A9384: Concurrent executions is 10")
+    if account.name == "production":
+        (quota,) = starting(found, "quota fargate L-3032A538: Fargate On-Demand vCPU resource count is 6")
+        assert "66.5 may be needed" in quota
+        assert starting(found, "secret daadaar/pagerduty-url: has no value")
+    else:
+        assert any("OIDC provider is not there" in each for each in of_account)
+
+
+def test_what_is_safe_is_done_and_the_rest_is_left_to_a_person(
+    examined: Callable[[], list[Finding]], findings: Callable[[], list[str]]
+) -> None:
+    doctor.repair(examined(), Console(quiet=True))
+    found = findings()
+    assert not [each for each in found if "service-linked role" in each]
+    assert all("are asked for" in each for each in starting(found, "quota ")), "AWS has not granted them yet"
+    assert starting(found, "secret daadaar/cloudflare-token"), "nobody invents a token"
+    time.sleep(1.1)
+    assert not starting(findings(), "quota ")
+
+
+def test_secrets_of_the_wrong_form_are_told_without_being_shown(
+    account: Account, findings: Callable[[], list[str]]
+) -> None:
+    manager = account.client("secretsmanager")
+    for each in required(account.environment):
+        manager.create_secret(Name=each.name, SecretString="hunter2 and a space")
+    found = starting(findings(), "secret ")
+    assert len(found) == len(list(required(account.environment)))
+    assert "hunter2" not in "".join(found)
+
+
+@pytest.mark.parametrize("account", ["dev"], indirect=True)
+def test_a_zone_that_acm_cannot_use_is_told(account: Account, findings: Callable[[], list[str]]) -> None:
+    account.prepare()
+    assert not starting(findings(), "zone ")
+    account.zone.records["caa"] = {
+        "id": "caa", "type": "CAA", "name": "daadaar.com", "content": '0 issue "letsencrypt.org"', "proxied": False,
+        "ttl": 1, "data": {"flags": 0, "tag": "issue", "value": "letsencrypt.org"},
+    }  # fmt: skip
+    (told,) = starting(findings(), "zone ")
+    assert "its CAA records let only letsencrypt.org issue certificates" in told
+
+
+def test_a_release_at_rest_takes_what_the_files_say() -> None:
+    production = load(["production"])["production"]
+    (fargate,) = (each for each in needs(production) if each.service == "fargate")
+    # Three tasks of each service at one vCPU, three more of one of them, and the migration.
+    assert fargate.least == 3 + 3 + 3 + 0.5
+    assert fargate.most == 24 + 18 + 24 + 0.5
+
+
+def test_environments_of_one_account_share_its_quotas() -> None:
+    loaded = load(["dev", "staging"])
+    alone = {each.code: each.most for each in needs(loaded["staging"])}
+    together = {each.code: each.most for each in needs(loaded["staging"], [loaded["dev"]])}
+    assert together["L-36FBB829"] > alone.get("L-36FBB829", 0), "dev runs on Spot"
