@@ -19,7 +19,8 @@ from ops.edge import commands
 from ops.edge.zone import open_edge
 from ops.egress import commands as egress_commands
 from ops.egress.model import Traffic
-from ops.errors import InputError, OperatorError
+from ops.errors import SOMETHING, InputError, OperatorError
+from ops.github import commands as github_commands
 from ops.previews import commands as preview_commands
 from ops.previews.commands import Previews
 from ops.redis import commands as redis_commands
@@ -175,7 +176,17 @@ def verify_(
         verification.explain(Console())
         return
     with _explained(environment, found):
-        verification.verify(open_edge(environment, found), Console(), checks=checks, into=into)
+        outcomes = verification.verify(open_edge(environment, found), Console(), checks=checks, into=into)
+    if any(each.verdict == "refuted" for each in outcomes):
+        raise typer.Exit(SOMETHING)
+
+
+@app.command()
+def github(environment: Name, as_json: AsJson = False) -> None:
+    """What GitHub's environments need for the workflows, as commands for `gh`."""
+    found = _environment(environment)
+    with _explained(environment, found):
+        github_commands.show(environment, found, session_of(environment, found), as_json=as_json)
 
 
 PreviewName = Annotated[

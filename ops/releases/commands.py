@@ -60,10 +60,10 @@ def rollback(place: Place, wanted: str | None, console: Console, *, accept_schem
 
 def follow(place: Place, console: Console) -> None:
     """The release that is under way, to its end. Raises `OperatorError` when it fails, or when there is none."""
-    newest = place.ledger.newest(place.service)
-    if newest is None or newest.outcome != "running":
+    release = place.ledger.running(place.service)
+    if release is None:
         raise OperatorError(f"no release of {place.service} is under way; the last ones: infra releases {place.name}")
-    _succeed(place, newest.id, console)
+    _succeed(place, release.id, console)
 
 
 def _succeed(place: Place, identity: str, console: Console) -> None:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 from rich.console import Console
@@ -13,7 +14,7 @@ from infra_runtime.release.log_text import plain
 from infra_runtime.release.migrate import task_of
 from infra_runtime.release.preflight import deployments, stack_of
 from infra_runtime.release.refusals import log_group, refusals
-from infra_runtime.release.revision import APP, MIGRATE, containers_of, log_of, named
+from infra_runtime.release.revision import APP, MIGRATE, MIGRATION_LABEL, containers_of, log_of, named
 from ops.functions import Clients, resources
 from ops.releases.place import Place
 
@@ -107,6 +108,13 @@ class Follower:
         left = minutes - int((datetime.now(UTC) - self._bake_began).total_seconds() // 60)
         self._say(f"about {max(left, 0)} of {minutes} minutes to go")
 
+    @cached_property
+    def _migrations(self) -> str | None:
+        """A definition of the tasks that migrate; another release's has the same family."""
+        container = named(containers_of(self._place.clients.client("ecs"), self._service["taskDefinition"]), APP)
+        found: str | None = container.get("dockerLabels", {}).get(MIGRATION_LABEL)
+        return found
+
     def _migration_log(self, deployment: str) -> None:
         if self._reader is None:
             self._reader = self._migration(deployment)
@@ -115,9 +123,8 @@ class Follower:
                 self._say(f"  | {line}", once=False)
 
     def _migration(self, deployment: str) -> "LogReader | None":
-        ecs = self._place.clients.client("ecs")
-        task = task_of(ecs, self._service["clusterArn"], deployment)
-        if task is None:
+        ecs, definition = self._place.clients.client("ecs"), self._migrations
+        if definition is None or (task := task_of(ecs, self._service["clusterArn"], deployment, definition)) is None:
             return None
         container = named(containers_of(ecs, task["taskDefinitionArn"]), MIGRATE)
         return LogReader(self._place.clients, container, task["taskArn"])

@@ -61,7 +61,7 @@ def host_names(live: Live) -> str:
     body = {"type": "CNAME", "name": f"{live.identity}.{zone.name}", "content": written, "proxied": False, "ttl": 1}
     made = live.edge.api.write("POST", path, body)
     live.cleanup.callback(live.edge.api.delete, f"{path}/{made['id']}")
-    content = live.edge.api.get(f"{path}/{made['id']}")["content"]
+    (content,) = [each["content"] for each in live.edge.api.pages(path, name=body["name"])]
     require(content == written.lower().rstrip("."), f"{written} is kept as {content}")
     return "kept in lower case, without the dot at the end"
 

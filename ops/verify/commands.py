@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Literal
 
 import httpx
-import typer
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.table import Table
@@ -16,7 +15,7 @@ from rich.table import Table
 from infra_runtime.cloudflare import zone as zones
 from infra_runtime.vendor_api import Clock, VendorError
 from ops.edge.zone import EdgeOf
-from ops.errors import SOMETHING, InputError, OperatorError
+from ops.errors import InputError, OperatorError
 from ops.verify.checks import CHECKS, Check
 from ops.verify.live import Internet, Live, NotHere, Refuted, Visitor, identity
 from ops.verify.recording import Recording, dump, public_names
@@ -60,7 +59,7 @@ def verify(
     visitor: Visitor | None = None,
     clock: Clock | None = None,
 ) -> list[Outcome]:
-    """Writes `into`/DATE-ENVIRONMENT.json. Raises `typer.Exit` with 3 when anything was refuted."""
+    """Writes `into`/DATE-ENVIRONMENT.json."""
     began, outcomes = datetime.now(UTC), []
     recording = Recording(public_names(edge.environment.aws.account, edge.environment.domains.zone, *_ids(edge)))
     recording.follow(edge.session)
@@ -81,8 +80,6 @@ def verify(
     document = {"began": began.isoformat(timespec="seconds"), "region": edge.environment.aws.region, "checks": records}
     file.write_text(dump(document))
     console.print(f"What AWS and Cloudflare answered: {file}", highlight=False)
-    if any(each.verdict == "refuted" for each in outcomes):
-        raise typer.Exit(SOMETHING)
     return outcomes
 
 

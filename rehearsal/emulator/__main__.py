@@ -22,12 +22,14 @@ def main() -> None:
     from rehearsal.emulator import (
         alarm_messages,
         authorization,
+        consistency,
         faults,
         lists,
         news,
         patience,
         quotas,
         rotation,
+        scanning,
         service_linked_roles,
         throttling,
         types,
@@ -37,6 +39,8 @@ def main() -> None:
     types.install()
     quotas.install()
     rotation.install()
+    scanning.install()
+    consistency.install()
     service_linked_roles.install()
     faults.install()
     patience.install()

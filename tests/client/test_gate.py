@@ -208,7 +208,7 @@ def test_the_gate_accepts_what_the_client_can_use_and_nothing_else(
         Drawn(lacks="multi"),
         Drawn(lacks="client"),
     ],
-    ids=str,
+    ids=lambda drawn: str({name: value for name, value in vars(drawn).items() if value != getattr(Drawn, name)}),
 )
 def test_each_single_trait(drawn: Drawn, server: Server, client: Client) -> None:
     with _set_up(server, drawn) as port:
@@ -280,3 +280,32 @@ def _hosts(node: Server) -> list[str | None]:
     admin = node.client()
     admin.response_callbacks.clear()
     return [primary[0] for _, _, primary, *_ in admin.execute_command("CLUSTER SLOTS")]
+
+
+def test_the_url_has_to_name_the_form_of_the_server(server: Server, three_nodes: list[Server], client: Client) -> None:
+    alone = f"redis://:{PASSWORD}@127.0.0.1:{server.port}?cluster=true"
+    node = f"redis://:{PASSWORD}@127.0.0.1:{three_nodes[0].port}"
+    with _set_up(server, Drawn()):
+        for url, reason in (
+            (alone, Reason.NOT_A_CLUSTER),
+            (node, Reason.IS_A_CLUSTER),
+            (f"{node}/1", Reason.IS_A_CLUSTER),
+        ):
+            found = _seen(url, "", wanted=False)
+            assert (found.usable, found.reason) == (False, reason)
+            assert not client.can_use(url, seconds=2)
+
+
+def test_a_cluster_with_a_hole_cannot_be_used(three_nodes: list[Server], client: Client) -> None:
+    url = f"redis://:{PASSWORD}@127.0.0.1:{three_nodes[2].port}?cluster=true"
+    for node in three_nodes:
+        node.client().config_set("cluster-preferred-endpoint-type", "ip")
+    admin = three_nodes[2].client()
+    admin.execute_command("CLUSTER", "DELSLOTSRANGE", "11000", "16383")
+    try:
+        assert _seen(url, "", wanted=False).reason is Reason.CLUSTER_INCOMPLETE
+        assert not client.can_use(url, seconds=3)
+    finally:
+        admin.execute_command("CLUSTER", "ADDSLOTSRANGE", "11000", "16383")
+    assert _seen(url, "", wanted=True).usable
+    assert client.can_use(url, seconds=20)

@@ -171,7 +171,7 @@ def verifying(ledger: Ledger, status: int, *answers: object) -> Iterator[tuple[V
     """Two tasks of the new version, which give these answers in turn, and one of the old that nobody may ask."""
     ecs = Ecs()
     asked: list[str] = []
-    ecs.get_paginator = lambda _: Pages(ecs)  # type: ignore[attr-defined]
+    ecs.get_paginator = lambda name: Pages(ecs)  # type: ignore[method-assign]
 
     def respond(handler: BaseHTTPRequestHandler, _: bytes) -> None:
         asked.append(handler.path)
