@@ -58,10 +58,11 @@ def host_names(live: Live) -> str:
     zone = zones.find(live.edge.api, live.environment.domains.zone)
     path = f"/zones/{zone.id}/dns_records"
     written = f"{live.identity}.Example-LB-1A2b.elb.amazonaws.com."
-    body = {"type": "CNAME", "name": f"{live.identity}.{zone.name}", "content": written, "proxied": False, "ttl": 1}
+    name = f"{live.identity}.{zone.name}"
+    body = {"type": "CNAME", "name": name, "content": written, "proxied": False, "ttl": 1}
     made = live.edge.api.write("POST", path, body)
     live.cleanup.callback(live.edge.api.delete, f"{path}/{made['id']}")
-    (content,) = [each["content"] for each in live.edge.api.pages(path, name=body["name"])]
+    (content,) = [each["content"] for each in live.edge.api.pages(path, name=name)]
     require(content == written.lower().rstrip("."), f"{written} is kept as {content}")
     return "kept in lower case, without the dot at the end"
 
