@@ -29,7 +29,7 @@ def name_of(repository: str) -> str:
 
 
 def mismatches(environment: Environment, github: GitHub) -> Iterator[tuple[str, str, str]]:
-    """(key, what is wrong, what to do) of each repository whose tokens no role here accepts, or that could not be checked.
+    """(key, what is wrong, what to do) of each repository whose tokens no role accepts, or that could not be checked.
 
     Raises what the client raises when GitHub cannot be reached.
     """
