@@ -63,7 +63,7 @@ def names(account: Account) -> str:
     for host in [*hosts, domains.media]:
         record = _record(account, host)
         require(record["proxied"], f"{host} shows its origin to everybody")
-        require(host == domains.media or record["content"] == balancer, f"{host} leads to {record['content']}")
+        require(host == domains.media or record["content"] == balancer.lower(), f"{host} leads to {record['content']}")
     return f"{', '.join([*hosts, domains.media])}: proxied"
 
 
