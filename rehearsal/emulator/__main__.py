@@ -30,6 +30,7 @@ def main() -> None:
         quotas,
         scanning,
         service_linked_roles,
+        service_principals,
         throttling,
         types,
     )
@@ -45,6 +46,7 @@ def main() -> None:
     news.install()
     if is_on(Condition.IAM):
         authorization.install()
+        service_principals.install()
     lists.install()
     throttling.install()
     alarm_messages.install()
