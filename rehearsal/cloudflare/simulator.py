@@ -256,27 +256,27 @@ def _replace_connectors(world: World, call: Call, zone: Zone) -> Any:
 
 @route("GET", "/zones/{zone}/origin_tls_client_auth/hostnames/certificates")
 def _client_certificates(world: World, call: Call, zone: Zone) -> Any:
-    return Certificates(zone).listed()
+    return Certificates(zone, world.now()).listed()
 
 
 @route("POST", "/zones/{zone}/origin_tls_client_auth/hostnames/certificates")
 def _upload(world: World, call: Call, zone: Zone) -> Any:
-    return Certificates(zone).upload(call.body)
+    return Certificates(zone, world.now()).upload(call.body)
 
 
 @route("DELETE", "/zones/{zone}/origin_tls_client_auth/hostnames/certificates/{certificate}")
 def _delete_certificate(world: World, call: Call, zone: Zone, certificate: str) -> Any:
-    return Certificates(zone).delete(certificate)
+    return Certificates(zone, world.now()).delete(certificate)
 
 
 @route("GET", "/zones/{zone}/origin_tls_client_auth/hostnames/{hostname}")
 def _association(world: World, call: Call, zone: Zone, hostname: str) -> Any:
-    return Certificates(zone).association(hostname)
+    return Certificates(zone, world.now()).association(hostname)
 
 
 @route("PUT", "/zones/{zone}/origin_tls_client_auth/hostnames")
 def _associate(world: World, call: Call, zone: Zone) -> Any:
-    return Certificates(zone).associate(call.body["config"])
+    return Certificates(zone, world.now()).associate(call.body["config"])
 
 
 @route("GET", "/accounts/{account}/workers/scripts")

@@ -72,6 +72,8 @@ class Zone:
     connectors: list[dict[str, Any]] = field(default_factory=list)
     client_certificates: dict[str, dict[str, Any]] = field(default_factory=dict)
     associations: dict[str, dict[str, Any]] = field(default_factory=dict)
+    certificate_seconds: float = 2.0
+    """For so long a client certificate is on its way, or its last host name still shows it; minutes at Cloudflare."""
 
     def __post_init__(self) -> None:
         if not self.bots:

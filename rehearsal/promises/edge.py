@@ -159,11 +159,13 @@ def bots_and_floods(account: Account) -> str:
     require(level == account.environment.cloudflare.zone.ddos_sensitivity, f"sensitivity {level}")
     bots = account.zone.bots
     if not account.zone.plan.super_bot_fight_mode:
-        require(bots["fight_mode"], "Bot Fight Mode is off")
-        return f"Bot Fight Mode; floods: {level}"
+        require(not bots["fight_mode"], "Bot Fight Mode challenges the API's programs, and no rule lets them past it")
+        return f"floods: {level}"
     require(bots["sbfm_definitely_automated"] == "managed_challenge", f"bots {bots}")
-    skip = rules(account, "http_request_firewall_custom")["api-is-for-programs"]
+    skip = rules(account, "http_request_firewall_custom")["programs"]
     require(skip["action_parameters"] == {"phases": ["http_request_sbfm"]}, "programs are challenged at the API")
+    require(account.environment.domains.media in skip["expression"], "programs that fetch media are challenged")
+    require(skip["logging"] == {"enabled": False}, "each request of a program is a security event")
     return f"Super Bot Fight Mode, not in the API's way; floods: {level}"
 
 

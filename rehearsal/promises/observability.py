@@ -84,7 +84,7 @@ def _sums(account: Account, name: Traffic, *dimensions: Mapping[str, str]) -> di
 
 def checks(account: Account) -> str:
     _run(account, "checks")
-    found = account.client("s3").get_object(Bucket=account.environment.media.bucket, Key="infra/check.txt")
+    found = account.client("s3").get_object(Bucket=account.environment.media.bucket, Key="infra/check")
     require(found["Body"].read(), "the object that is asked for is empty")
     (secret,) = [each for each in account.resources("Platform", "AWS::SecretsManager::Secret") if "CheckPass" in each]
     value = account.client("secretsmanager").get_secret_value(SecretId=secret)["SecretString"]

@@ -108,7 +108,7 @@ def _drop_owasp(account: Account) -> None:
 
 
 def _challenge_programs(account: Account) -> None:
-    _rule(account, "http_request_firewall_custom", "api-is-for-programs")["enabled"] = False
+    _rule(account, "http_request_firewall_custom", "programs")["enabled"] = False
 
 
 def _speak_plainly(account: Account) -> None:
