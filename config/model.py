@@ -39,6 +39,21 @@ def _not_latest(value: str) -> str:
     return value
 
 
+DERIVED = ("drift", "preview")
+"""What GitHub's environments for the drift check and for pull requests add to `delivery.environment`."""
+
+
+def _not_derived(value: str) -> str:
+    for suffix in DERIVED:
+        # GitHub's names of environments do not differ by case.
+        if value.lower().endswith(f"-{suffix}"):
+            of = value[: -len(suffix) - 1] or "ENV"
+            raise ValueError(
+                f"a name that does not end in -{suffix}: {value} would be the {suffix} environment of {of}"
+            )
+    return value
+
+
 def _not_the_url_itself(value: object) -> object:
     if isinstance(value, str) and "://" in value:
         try:
@@ -58,6 +73,15 @@ EmailAddress = Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+\.[a-z]{2,63}$", e
 AwsRegion = Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$", examples=["eu-central-1"])]
 ZoneName = Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d[a-z]$", examples=["eu-central-1a"])]
 GitHubRepository = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+/[A-Za-z0-9._-]+$", examples=["example/backend"])]
+# As GitHub begins a token's `sub`, without `repo:`. Created, renamed or transferred since 2026-07-15, a repository is
+# known by its ids as well (GitHub's changelog of 2026-04-23; docs.github.com, OpenID Connect reference).
+TrustedRepository = Annotated[
+    str,
+    Field(
+        pattern=r"^([A-Za-z0-9-]+/[A-Za-z0-9._-]+|[A-Za-z0-9-]+@[1-9][0-9]*/[A-Za-z0-9._-]+@[1-9][0-9]*)$",
+        examples=["example/backend", "example@123456/backend@789012"],
+    ),
+]
 SecretName = Annotated[str, Field(pattern=r"^[A-Za-z0-9/_+=.@-]{1,512}$")]
 RuleName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$", examples=["sign-in"])]
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,99}$", examples=["daadaar-api"])]
@@ -363,14 +387,20 @@ class Alarms(Section):
 
 
 class Delivery(Section):
-    """Who may deploy and release: workflows of these GitHub repositories, running in one GitHub environment of each."""
+    """Who may deploy and release: workflows of these GitHub repositories, running in one GitHub environment of each.
 
-    repository: GitHubRepository = Field(description="Of this infrastructure; it deploys every stack.")
-    backend: GitHubRepository = Field(description="Of the API; it releases the API, and nothing else.")
-    frontend: GitHubRepository | None = Field(
+    OWNER/NAME for a repository whose tokens have its name only, OWNER@OWNER_ID/NAME@REPOSITORY_ID where they have ids:
+    `gh api repos/OWNER/NAME/actions/oidc/customization/sub --jq .sub_claim_prefix` says which.
+    """
+
+    repository: TrustedRepository = Field(description="Of this infrastructure; it deploys every stack.")
+    backend: TrustedRepository = Field(description="Of the API; it releases the API, and nothing else.")
+    frontend: TrustedRepository | None = Field(
         default=None, description="Of the site; it releases the site, and nothing else. Required with [frontend.ecs]."
     )
-    environment: str = Field(pattern=r"^[A-Za-z0-9_-]{1,255}$", description="GitHub's, under this name in each.")
+    environment: Annotated[str, AfterValidator(_not_derived)] = Field(
+        pattern=r"^[A-Za-z0-9_-]{1,247}$", description="GitHub's, under this name in each."
+    )
     # IAM knows one provider per URL and account; a second environment in the same account must not bring another.
     owns_oidc_provider: bool = Field(description="True for exactly one environment of each AWS account.")
 

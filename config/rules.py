@@ -4,6 +4,7 @@ A rule reads only what it needs. It yields nothing when all is well, and it is s
 itself invalid: that has been reported already.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network
@@ -218,6 +219,31 @@ def previews_have_names(environment: Environment) -> Iterator[Contradiction]:
                 yield Contradiction(key, f"a name short enough for {host}: {_LONGEST_LABEL} letters before {zone}")
 
 
+DEPLOYMENT_MINUTES = 330
+"""Of a job that deploys: GitHub ends one after 360 minutes, and ours have 350, twenty of them for set-up and checks."""
+_OTHER_STACKS_MINUTES = 90  # an RDS change takes an hour
+_TASKS_MINUTES = 15  # until the new tasks are healthy
+
+
+def deployment_fits_into_one_job(environment: Environment) -> Iterator[Contradiction]:
+    """Both services may change with everything else, one after the other; migrations run before the API."""
+    services = list(_services(environment))
+    rest = _OTHER_STACKS_MINUTES + environment.api.migrations.minutes + _TASKS_MINUTES * len(services)
+    most = (DEPLOYMENT_MINUTES - rest) // len(services)
+    if rest + sum(service.bake_minutes for _, service in services) <= DEPLOYMENT_MINUTES:
+        return
+    for key, service in services:
+        if service.bake_minutes > max(most, 5):
+            yield Contradiction(
+                f"{key}.bake_minutes",
+                f"at most {max(most, 5)} for each service: a job on GitHub ends after six hours",
+                f"{rest} minutes are for the other stacks, api.migrations.minutes and the start of tasks",
+            )
+    if most < 5:  # the shortest bake that the model allows
+        expected = f"at most {environment.api.migrations.minutes - len(services) * (5 - most)}"
+        yield Contradiction("api.migrations.minutes", f"{expected}: a job on GitHub ends after six hours")
+
+
 def frontend_is_hosted_one_way(environment: Environment) -> Iterator[Contradiction]:
     if (environment.frontend.ecs is None) == (environment.frontend.amplify is None):
         yield Contradiction("frontend", "exactly one of the tables [frontend.ecs] and [frontend.amplify]")
@@ -237,7 +263,9 @@ def repositories_are_different(environment: Environment) -> Iterator[Contradicti
     """Their tokens differ in the repository only: one that had two roles could do what both may."""
     delivery = environment.delivery
     repositories = [delivery.repository, delivery.backend, *([delivery.frontend] if delivery.frontend else [])]
-    if len(set(repositories)) != len(repositories):
+    names = {re.sub(r"@\d+", "", each).lower() for each in repositories}  # GitHub's names do not differ by case
+    ids = [each.rpartition("@")[2] for each in repositories if "@" in each]
+    if len(names) != len(repositories) or len(set(ids)) != len(ids):
         expected = "repositories that are all different: a role each, which may do what that one has to"
         yield Contradiction("delivery.repository", expected)
 
@@ -333,6 +361,7 @@ RULES: tuple[Rule, ...] = (
     database_has_connections_for_a_release,
     previews_have_only_what_may_be_lost,
     previews_have_names,
+    deployment_fits_into_one_job,
     frontend_is_hosted_one_way,
     analytics_have_a_path,
     whoever_releases_the_site_is_known,

@@ -3,8 +3,12 @@
 import { isIPv4, isIPv6 } from "node:net";
 import { Cluster, Redis } from "ioredis";
 
-/** Milliseconds that a request waits for Redis. The deployment gate refuses a Redis whose pings take more than 200. */
-export const BUDGET = 250;
+/**
+ * Milliseconds that a request waits for Redis: twice what the last one took, within these two. So a Redis that is near
+ * and freezes costs 100, and one that is 130 away is used. The deployment gate refuses pings of more than 200.
+ */
+export const LEAST_BUDGET = 100;
+export const MOST_BUDGET = 250;
 /** Failures in a row that open the breaker, and milliseconds until one request tries again. */
 export const FAILURES = 3;
 export const OPEN_FOR = 5_000;
@@ -143,7 +147,7 @@ export function createClient(target, onLost) {
             failoverDetector: true,
           })
         : new Redis({ ...common, ...target.nodes[0] });
-  // ioredis would go on in database 0, with the keys of others.
+  // Or ioredis would go on in database 0, with the keys of others.
   client.on("error", (error) => error.command?.name === "select" && client.disconnect(true));
   return client;
 }
@@ -176,6 +180,7 @@ const ABOUT_ONE_KEY = /^(WRONGTYPE|ERR value is not an integer|ERR increment or 
 export class Breaker {
   #failures = 0;
   #retryAt = 0;
+  #budget = MOST_BUDGET;
   #onFault;
   #onRecovery;
 
@@ -188,12 +193,16 @@ export class Breaker {
     return this.#failures >= FAILURES && performance.now() < this.#retryAt;
   }
 
-  /** What `operation` resolves to, or `fallback` when it fails, takes longer than BUDGET, or is not tried. */
+  /** What `operation` resolves to, or `fallback` when it fails, takes too long, or is not tried. */
   async run(operation, fallback) {
     if (this.isOpen) return fallback;
-    if (this.#failures >= FAILURES) this.#openAgain(); // This one tries; the others do not.
+    const isTrial = this.#failures >= FAILURES;
+    if (isTrial) this.#openAgain(); // This one tries; the others do not.
+    const started = performance.now();
     try {
-      const result = await within(BUDGET, operation());
+      // A trial finds out, too, whether Redis has only become slower.
+      const result = await within(isTrial ? MOST_BUDGET : this.#budget, operation());
+      this.#budget = Math.min(Math.max(2 * (performance.now() - started), LEAST_BUDGET), MOST_BUDGET);
       this.#succeeded();
       return result;
     } catch (error) {
@@ -238,7 +247,9 @@ const isCount = (value, most) => Number.isSafeInteger(value) && value >= 1 && va
 /** Throws: a mistake of the caller is not sent to Redis. */
 function checkArguments(key, limit, windowSeconds) {
   // Two keys with different lone surrogates would be one key in Redis.
-  if (typeof key !== "string" || /\p{Surrogate}/u.test(key)) throw new TypeError("key: expected a string of whole characters");
+  if (typeof key !== "string" || /\p{Surrogate}/u.test(key)) {
+    throw new TypeError("key: expected a string of whole characters");
+  }
   if (key === "" || key.length > LONGEST_KEY) throw new RangeError(`key: expected 1 to ${LONGEST_KEY} characters`);
   for (const [name, value] of Object.entries({ limit, windowSeconds })) {
     if (typeof value !== "number") throw new TypeError(`${name}: expected a number, found ${typeof value}`);
@@ -258,7 +269,10 @@ export function createRedis(env = process.env, { onFault = (error) => console.er
   let lastError;
   const lost = () => breaker.failed(lastError ?? new Error("no connection"));
   const client = createClient(readUrl(env), lost);
-  client.on("error", (error) => (lastError = error.lastNodeError ?? error));
+  client.on("error", (error) => {
+    const isCause = !error.message.startsWith("Stream isn't writeable"); // What follows a refused SELECT.
+    if (isCause) lastError = error.lastNodeError ?? error;
+  });
   client.on("node error", (error) => (lastError = error)); // Of a cluster.
   client.on("ready", () => (lastError = undefined));
 

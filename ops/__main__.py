@@ -19,6 +19,7 @@ from ops.edge import commands
 from ops.egress import commands as egress_commands
 from ops.egress.model import Traffic
 from ops.errors import InputError, OperatorError
+from ops.github import commands as github_commands
 from ops.previews import commands as preview_commands
 from ops.previews.commands import Previews
 from ops.redis import commands as redis_commands
@@ -154,7 +155,16 @@ def doctor_(
     found = _environment(environment)
     with _explained(environment, found):
         session, others = session_of(environment, found), neighbours(environment)
-        doctor.doctor(environment, found, session, Console(), others=others, fix=fix, as_json=as_json)
+        console = Console(stderr=as_json)
+        doctor.doctor(environment, found, session, console, others=others, fix=fix, as_json=as_json)
+
+
+@app.command()
+def github(environment: Name, as_json: AsJson = False) -> None:
+    """What GitHub's environments need for the workflows, as commands for `gh`."""
+    found = _environment(environment)
+    with _explained(environment, found):
+        github_commands.show(environment, found, session_of(environment, found), as_json=as_json)
 
 
 PreviewName = Annotated[

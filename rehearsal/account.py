@@ -159,6 +159,10 @@ class Account:
             secrets[amplify.access_token_secret] = "what stands for a GitHub token here"
         for name, value in secrets.items():
             self.client("secretsmanager").create_secret(Name=name, SecretString=value)
+        if not self.environment.delivery.owns_oidc_provider:  # another environment of the account has brought it
+            self.client("iam").create_open_id_connect_provider(
+                Url="https://token.actions.githubusercontent.com", ClientIDList=["sts.amazonaws.com"]
+            )
         self._ask_for_what_a_new_account_lacks()
 
     def _ask_for_what_a_new_account_lacks(self) -> None:
@@ -192,8 +196,9 @@ class Account:
     def stacks(self) -> dict[str, str]:
         """Status of each of the environment's stacks that exists, by name."""
         prefix = f"{self.environment.product}-{self.name}-"
-        found = self.client("cloudformation").describe_stacks()["Stacks"]
-        return {each["StackName"]: each["StackStatus"] for each in found if each["StackName"].startswith(prefix)}
+        pages = self.client("cloudformation").get_paginator("describe_stacks").paginate()
+        found = {each["StackName"]: each["StackStatus"] for page in pages for each in page["Stacks"]}
+        return {name: status for name, status in sorted(found.items()) if name.startswith(prefix)}
 
     def resources(self, stack: str, kind: str) -> list[str]:
         """Physical ids of the stack's resources of one type. Raises when the stack does not exist."""

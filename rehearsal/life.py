@@ -12,6 +12,7 @@ from rehearsal.cdk_cli import CdkCli, CdkFailed
 from rehearsal.cloudflare.foreign import inventory
 from rehearsal.emulator.conditions import Condition
 from rehearsal.emulator_process import ROOT
+from rehearsal.first_day import FirstDay
 from rehearsal.lint import Lint
 from rehearsal.promises import Finding, read_back
 from rehearsal.stage import Progress
@@ -43,10 +44,13 @@ def live(
         assembly = _synthesize(offline, name, environments, workspace / "cdk.out")
     linting = Lint(assembly, region=environment.aws.region)
     with opened(name, environment, workspace, without=without) as account:
-        cdk = account.cdk
+        cdk, first_day = account.cdk, FirstDay(account, assembly, progress)
+        first_day.gaps_are_told()
         with progress.scene("lint the templates, and bootstrap the account"):
             cdk.run("bootstrap", f"aws://{cdk.account}/{cdk.region}", "--app", str(assembly))
             linting.result()
+        account.prepare()
+        first_day.nothing_is_left()
         findings = _Rehearsal(account, assembly, environments, progress).play()
     return Outcome(findings, progress.broken)
 
@@ -65,7 +69,6 @@ class _Rehearsal:
     progress: Progress
 
     def play(self) -> list[Finding]:
-        self.account.prepare()
         before = inventory(self.account.cloudflare.world)
         with self.progress.scene("deploy every stack"), self.progress.stacks(self.account):
             self._deploy(self.assembly)

@@ -30,9 +30,9 @@ def push(
     )
     ecr = account.client("ecr")
     repository = repository_of(account, service)
-    pushed = ecr.put_image(repositoryName=repository.partition("/")[2], imageManifest=manifest, imageTag=version)[
-        "image"
-    ]["imageId"]["imageDigest"]
+    pushed = ecr.put_image(
+        repositoryName=repository.partition("/")[2], imageManifest=manifest, imageTag=f"release-{version}"
+    )["image"]["imageId"]["imageDigest"]
     folder: Path = account.emulator.images / pushed.removeprefix("sha256:")
     if not folder.exists():
         build(folder, migrations)

@@ -84,6 +84,12 @@ class DeliveryStack(EnvironmentStack):
                 ledger=registry.ledger,
                 uploads=f"arn:aws:s3:::{environment.media.bucket}/{STATIC}*" if name == "frontend" else None,
             )
+            cdk.CfnOutput(
+                self,
+                f"{name.capitalize()}Repository",
+                value=images.repository.repository_uri,
+                description=f"REPOSITORY in the GitHub environments of {repository}",
+            )
         cdk.CfnOutput(
             self,
             "FrontendBuildArgs",

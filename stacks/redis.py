@@ -8,7 +8,6 @@ from constructs import Construct
 
 from config import Environment
 from config.model import RedisInstance as Settings
-from infra_constructs.alarms import Severity
 from infra_constructs.redis.elasticache import ElastiCache, ElastiCacheProps
 from infra_constructs.redis.events import ElastiCacheEvents
 from infra_constructs.redis.external import ExternalRedis
@@ -68,6 +67,8 @@ class RedisStack(EnvironmentStack):
             name=name,
             # The service knows the one that serves.
             health_url=f"https://{self._environment.domains.api}/api/health/redis" if serves else None,
+            # As stacks/preview.py has it, with a lease that nobody gets.
+            preview_key_prefix="preview-probe:" if serves and self._environment.previews else None,
         )
         if instance.is_ours:
             # Exported as long as it is there, used or not: the API changes from one to another without a dead end.
@@ -108,7 +109,7 @@ class RedisStack(EnvironmentStack):
                 name,
                 vpc=self._network.vpc,
                 key=self._data.key,
-                events=ElastiCacheEvents(self._of["Events"], name, to=self._platform.topics[Severity.INFO]).topic,
+                events=ElastiCacheEvents(self._of["Events"], name, topics=self._platform.topics).topic,
                 props=ElastiCacheProps(
                     engine=cache.engine,
                     node_type=cache.node,

@@ -59,7 +59,10 @@ def _holds(operator: str, key: str, wanted: str | list[str], claims: Claims) -> 
 
 
 def subjects(repository: str, environment: str) -> Iterator[str]:
-    """`sub` of tokens that are not the intended one, each wrong in a way of its own."""
+    """`sub` of tokens that are not the intended one, each wrong in a way of its own.
+
+    `repository` is as the environment's file has it, in either of GitHub's formats.
+    """
     owner, name = repository.split("/")
     yield from (
         f"repo:{repository}:environment:{environment}2",
@@ -90,4 +93,28 @@ def subjects(repository: str, environment: str) -> Iterator[str]:
         f"repository_owner:{owner}:environment:{environment}",
         "",
         "*",
+    )
+    yield from (f"repo:{each}:environment:{environment}" for each in _namesakes(owner, name))
+
+
+def _namesakes(owner: str, name: str) -> Iterator[str]:
+    """Repositories that have, or had, or will have the same name, or the same ids, but not both."""
+    (login, _, owner_id), (title, _, repository_id) = owner.partition("@"), name.partition("@")
+    if not owner_id:
+        # Deleted, made again by whoever took the name, or opted in to ids: all of them send ids.
+        yield from (f"{login}@1/{title}@2", f"{login}@1/{title}", f"{login}/{title}@2", f"{login}@*/{title}@*")
+        return
+    yield from (
+        f"{login}/{title}",
+        f"{login}@{owner_id}/{title}",
+        f"{login}/{title}@{repository_id}",
+        f"{login}@{owner_id}9/{title}@{repository_id}",
+        f"{login}@{owner_id}/{title}@{repository_id}9",
+        f"{login}@{repository_id}/{title}@{owner_id}",
+        f"{login}@{owner_id}/renamed@{repository_id}",
+        f"transferred@{int(owner_id) + 1}/{title}@{repository_id}",
+        f"renamed@{owner_id}/{title}@{repository_id}",
+        f"{login}@/{title}@",
+        f"{login}@*/{title}@*",
+        f"{login}-{owner_id}/{title}-{repository_id}",
     )

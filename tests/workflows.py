@@ -42,9 +42,10 @@ def _whole(workflow: Workflow) -> Iterator[str]:
     if _changes_something(workflow):
         groups = [workflow.get("concurrency"), *(job.get("concurrency") for job in workflow["jobs"].values())]
         said = [each for each in groups if each is not None]
-        called = "workflow_call" in workflow["on"]
-        if not said and not called:
+        if not said and any("steps" in job for job in workflow["jobs"].values()):
             yield "it changes something, so there has to be one at a time"
+        if said and not any("steps" in job for job in workflow["jobs"].values()):
+            yield "the whole run is held while one environment waits for approval: a group for each environment"
         if any(each.get("cancel-in-progress") is not False for each in said):
             yield "what changes something is never cancelled half-way"
     if _KEY.search(str(workflow)):
@@ -53,12 +54,17 @@ def _whole(workflow: Workflow) -> Iterator[str]:
 
 def _jobs(workflow: Workflow) -> Iterator[str]:
     for name, job in workflow["jobs"].items():
+        if job.get("continue-on-error"):
+            yield f"{name}: it may fail unnoticed"
+        if "always()" in str(job.get("if", "")):
+            yield f"{name}: it runs whatever failed before it"
         if "steps" not in job:
             if not str(job.get("uses", "")).startswith("./") and not _PINNED.fullmatch(str(job.get("uses", ""))):
                 yield f"{name}: {job.get('uses')} is not pinned"
             continue
         if not isinstance(job.get("timeout-minutes"), int):
             yield f"{name}: no time-out"
+        yield from (f"{name}: {what}" for what in _node(job))
         if "permissions" not in job:
             yield f"{name}: no permissions of its own"
         if any(value == "write" for key, value in job.get("permissions", {}).items() if key == "contents"):
@@ -66,6 +72,16 @@ def _jobs(workflow: Workflow) -> Iterator[str]:
         yield from (f"{name}: {what}" for what in _access(job))
         for step in job["steps"]:
             yield from (f"{name}: {what}" for what in _step(step))
+
+
+def _node(job: Workflow) -> Iterator[str]:
+    """The version that .node-version has, whichever the runner brings."""
+    scripts = " ".join(str(step.get("run", "")) for step in job["steps"])
+    versions = [step for step in job["steps"] if str(step.get("uses", "")).startswith("actions/setup-node@")]
+    if re.search(r"\bmake |\bnpm |\bnpx ", scripts) and not versions:
+        yield "it runs whatever Node the runner has"
+    if any(not str(step["with"].get("node-version-file")).endswith(".node-version") for step in versions):
+        yield "a Node of its own"
 
 
 def _access(job: Workflow) -> Iterator[str]:
@@ -83,12 +99,32 @@ def _access(job: Workflow) -> Iterator[str]:
         given = login.get("with", {})
         if not re.fullmatch(r"\$\{\{ vars\.[A-Z_]+ \}\}", str(given.get("role-to-assume"))):
             yield "the role comes from the environment's variables"
-        if int(given.get("role-duration-seconds", 3600)) > 3600:
-            yield "longer than an hour"
+        session = int(given.get("role-duration-seconds", 3600))
+        if session < 60 * int(job.get("timeout-minutes", 360)) > 3600:
+            yield "its credentials end before it does"
+        if session > 3600 and session > 60 * int(job.get("timeout-minutes", 360)) + 600:
+            yield "its credentials outlive it"
+
+
+# Steps after which a job may say no, and the condition or the shell would make that a yes.
+_GATES = re.compile(
+    r"infra (doctor|release|drift)|make (check|test)|ecr describe-image-scan-findings|squawk|npm test|npx --no-install"
+)
 
 
 def _step(step: Workflow) -> Iterator[str]:
     uses = step.get("uses")
+    script = str(step.get("run", ""))
+    if step.get("continue-on-error"):
+        yield "a step that may fail unnoticed"
+    if "always()" in str(step.get("if", "")):
+        yield "a step that runs whatever failed before it"
+    if _GATES.search(script) and re.search(r"\|\|\s*(true|:|exit 0)", script):
+        yield "a check whose no is not heard"
+    if re.search(r"(curl|wget)\b[^\n]*\|\s*(sudo\s+)?(ba|z|da)?sh\b", script):
+        yield "a download that is run"
+    if re.search(r"sudo .*make", script):
+        yield "make as root leaves folders that nobody else can change, and finds another Node"
     if uses is not None and not _PINNED.fullmatch(uses):
         yield f"{uses} is not pinned by its commit"
     if str(uses).startswith("actions/checkout@") and (step.get("with") or {}).get("persist-credentials") is not False:

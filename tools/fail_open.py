@@ -153,6 +153,9 @@ class Figures:
     """Of the requests after the breaker has opened, the ones that try again among them."""
     normal_after_seconds: float
     """From the repair until rates are limited again."""
+    reported: int
+    recoveries: int
+    """How often the application was told of the outage, and of its end."""
 
     @property
     def added_p99(self) -> float:
@@ -185,6 +188,7 @@ def measure(fault: Fault, *, directory: Path, requests: int) -> Figures:
         repair()
         _until_enforced(port)
         normal = time.monotonic() - repaired
+        _, told = ask(port, "/reported")
     first = next((each["at"] for each in during if not each.get("enforced")), 0.0)
     opened = [each for each in during if each["at"] > first + _OPENS_WITHIN_MS]
     return Figures(
@@ -195,6 +199,8 @@ def measure(fault: Fault, *, directory: Path, requests: int) -> Figures:
         p99_during=_p99(during),
         p99_open=_p99(opened or during),
         normal_after_seconds=normal,
+        reported=len(told["faults"]),
+        recoveries=told["recoveries"],
     )
 
 

@@ -10,6 +10,17 @@ die() {
   exit 1
 }
 
+# As root, or by sudo on a CI machine, where it asks for no password. A person's machine is theirs to change.
+can_install() { [ "$(id -u)" = 0 ] || { [ -n "${CI:-}" ] && sudo -n true 2>/dev/null; }; }
+install() {
+  local root=()
+  [ "$(id -u)" = 0 ] || root=(sudo -n)
+  say "installing from Debian: $*"
+  "${root[@]}" apt-get update -qq
+  # Debian starts what it installs; ours are started by whoever needs one.
+  "${root[@]}" env RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
 python=$(command -v python3.11 || command -v python3 || true)
 [ -n "$python" ] || die "no python3 found; Python 3.11 or newer is needed (Debian: apt-get install python3 python3-venv)"
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
@@ -19,15 +30,14 @@ command -v node >/dev/null || die "no node found; Node 20 or newer is needed (24
   die "node is $(node --version); Node 20 or newer is needed (24 recommended, see .node-version)"
 command -v npm >/dev/null || die "no npm found; it comes with Node"
 
-# The rehearsal's servers are real ones. Debian starts what it installs; ours are started by whoever needs one.
+# The rehearsal's servers are real ones.
 missing=()
 command -v redis-server >/dev/null || missing+=(redis-server)
 command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || missing+=(nginx-light)
 command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
 if [ ${#missing[@]} -gt 0 ]; then
-  [ "$(id -u)" = 0 ] || die "missing: ${missing[*]} (Debian: apt-get install ${missing[*]})"
-  say "installing from Debian: ${missing[*]}"
-  apt-get update -qq && RUNLEVEL=1 apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+  can_install || die "missing: ${missing[*]} (Debian: apt-get install ${missing[*]})"
+  install "${missing[@]}"
 fi
 
 # A stamp holds the lock file's checksum once everything in it is installed, so a second run costs milliseconds.
@@ -38,7 +48,7 @@ trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
 wanted=$(node --version; sha256sum package-lock.json | cut -d' ' -f1)
 if ! is_current node_modules/.installed "$wanted"; then
   say "the CDK CLI into node_modules"
-  { npm ci --silent --no-audit --no-fund && printf '%s' "$wanted" >node_modules/.installed; } &
+  { npm ci --loglevel=error --no-audit --no-fund && printf '%s' "$wanted" >node_modules/.installed; } &
   npm=$!
 fi
 
@@ -46,9 +56,8 @@ wanted=$("$python" --version; sha256sum requirements.txt runtime/requirements.tx
 if ! is_current .venv/.installed "$wanted"; then
   say "Python packages into .venv"
   if ! "$python" -c 'import ensurepip' 2>/dev/null; then
-    [ "$(id -u)" = 0 ] || die "Python's venv module is missing (Debian: apt-get install python3-venv)"
-    say "python3-venv is missing: installing it from Debian"
-    apt-get update -qq && apt-get install -y -qq python3-venv >/dev/null
+    can_install || die "Python's venv module is missing (Debian: apt-get install python3-venv)"
+    install python3-venv
   fi
   rm -rf .venv
   "$python" -m venv .venv

@@ -23,7 +23,11 @@ class Workflows:
     """Of one repository, running in one of its environments, whose protection rules say who approves."""
 
     repository: str
-    """owner/name"""
+    """OWNER/NAME, or OWNER@OWNER_ID/NAME@REPOSITORY_ID, as GitHub writes it into this repository's tokens.
+
+    One of the two, never both: a role that trusts the ids gains nothing from trusting the name as well, except whoever
+    can get a token in that name after a repository was renamed or deleted.
+    """
     environment: str
 
     @property
@@ -52,8 +56,13 @@ class GitHubProvider(Construct):
             self.arn = provider.oidc_provider_arn
 
 
+# GitHub ends a job on its own runners after six hours, and a job gets no second session when the first one ends: what
+# waits for a deployment needs credentials for all of it (configure-aws-credentials #359).
+_WHOLE_JOB = cdk.Duration.hours(6)
+
+
 class GitHubRole(Construct):
-    """For an hour at most, and never more than these statements: they are its boundary, too.
+    """For the length of one job, and never more than these statements: they are its boundary, too.
 
     Whoever attaches another policy to the role later gives it nothing.
     """
@@ -67,13 +76,14 @@ class GitHubRole(Construct):
         workflows: Workflows,
         description: str,
         statements: Sequence[iam.PolicyStatement],
+        session: cdk.Duration | None = None,
     ) -> None:
         super().__init__(scope, id_)
         self.role = iam.Role(
             self,
             "Role",
             description=f"{description}, from {workflows.repository}, environment {workflows.environment}",
-            max_session_duration=cdk.Duration.hours(1),
+            max_session_duration=session or cdk.Duration.hours(1),
             assumed_by=iam.WebIdentityPrincipal(
                 provider.arn,
                 conditions={
@@ -84,7 +94,9 @@ class GitHubRole(Construct):
         self.policy = iam.ManagedPolicy(self, "Policy", statements=list(statements))
         self.role.add_managed_policy(self.policy)
         iam.PermissionsBoundary.of(self.role).apply(self.policy)
-        cdk.CfnOutput(self, "Arn", value=self.role.role_arn, description=f"For {workflows.subject}")
+        output = cdk.CfnOutput(self, "Arn", value=self.role.role_arn, description=f"For {workflows.subject}")
+        # People and `infra github` look it up by this name.
+        output.override_logical_id(f"{id_}Role")
 
 
 # What `infra doctor` looks at; none of these shows or changes data.
@@ -118,6 +130,7 @@ def deploy_role(
         provider=provider,
         workflows=workflows,
         description="cdk deploy",
+        session=_WHOLE_JOB,
         statements=[
             iam.PolicyStatement(actions=["sts:AssumeRole"], resources=roles),
             iam.PolicyStatement(actions=["dynamodb:Query"], resources=[ledger.table.table_arn]),
@@ -254,6 +267,7 @@ def release_role(
         provider=provider,
         workflows=workflows,
         description=f"Releases of {service}",
+        session=_WHOLE_JOB,
         statements=[
             iam.PolicyStatement(actions=list(_PUSHING), resources=[repository.repository_arn]),
             iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[control.handler.function.function_arn]),

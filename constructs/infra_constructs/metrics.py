@@ -85,6 +85,7 @@ _AWS = {
     ("AWS/Lambda", "Errors"): Known(Unit.COUNT, _SUM),
     ("AWS/Lambda", "Throttles"): Known(Unit.COUNT, _SUM),
     ("AWS/Lambda", "Duration"): Known(Unit.MILLISECONDS, percentiles=True),
+    ("AWS/Events", "FailedInvocations"): Known(Unit.COUNT, _SUM),
     ("AWS/Events", "MatchedEvents"): Known(Unit.COUNT, _SUM),
     ("AWS/CertificateManager", "DaysToExpiry"): Known(Unit.DAYS),
     ("AWS/S3", "AllRequests"): Known(Unit.COUNT, _SUM),

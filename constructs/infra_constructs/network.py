@@ -20,6 +20,13 @@ _TIERS = (
 )
 
 
+# EC2 looks the parameter up when an instance starts (EC2 user guide, "Create a launch template"): an image that AWS
+# publishes changes no template and replaces no instance. Another generation makes a new version of the launch template,
+# and with it a new instance of the newest image: that is how to replace one on purpose.
+_NAT_IMAGE = "resolve:ssm:/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-arm64"
+_NAT_GENERATION = "2026-11"
+
+
 @dataclass(frozen=True, kw_only=True)
 class NetworkProps:
     """What an environment may choose."""
@@ -64,6 +71,9 @@ class Network(Construct):
             nat.connections.allow_from(ec2.Peer.ipv4(props.cidr), ec2.Port.all_traffic(), "From the private subnets")
         self.nat_gateways = [child.ref for child in self.vpc.node.find_all() if isinstance(child, ec2.CfnNatGateway)]
         """Ids of the managed gateways; none when the environment chose an instance."""
+        for child in self.vpc.node.find_all():
+            if isinstance(child, ec2.CfnInstance):
+                self._keep_image(child)
         self._accept_plain_instances()
         self._log_flows()
         self._add_endpoints(props.interface_endpoints)
@@ -75,13 +85,26 @@ class Network(Construct):
             case "instance":
                 return ec2.NatProvider.instance_v2(
                     instance_type=ec2.InstanceType("t4g.nano"),
-                    machine_image=ec2.MachineImage.latest_amazon_linux2023(cpu_type=ec2.AmazonLinuxCpuType.ARM_64),
+                    # Replaced by the launch template's.
+                    machine_image=ec2.MachineImage.generic_linux({cdk.Stack.of(self).region: "ami-unused"}),
                     default_allowed_traffic=ec2.NatTrafficDirection.OUTBOUND_ONLY,
                     associate_public_ip_address=True,
                     credit_specification=ec2.CpuCredits.STANDARD,
                 )
             case _:
                 assert_never(kind)
+
+    def _keep_image(self, instance: ec2.CfnInstance) -> None:
+        template = ec2.CfnLaunchTemplate(
+            self,
+            "NatTemplate",
+            version_description=_NAT_GENERATION,
+            launch_template_data=ec2.CfnLaunchTemplate.LaunchTemplateDataProperty(image_id=_NAT_IMAGE),
+        )
+        instance.image_id = None
+        instance.launch_template = ec2.CfnInstance.LaunchTemplateSpecificationProperty(
+            launch_template_id=template.ref, version=template.attr_latest_version_number
+        )
 
     def _log_flows(self) -> None:
         group = logs.LogGroup(

@@ -35,7 +35,7 @@ class Webhook(Construct):
         """An alarm for its failures; e-mail and Slack do not depend on it."""
         errors: cloudwatch.IMetric = self.handler.function.metric_errors(period=_PERIOD, statistic="Sum")
         return AlarmSpec(
-            runbook="webhook-failed",
+            runbook="notification-failed",
             means="A page was not accepted by the webhook; it went out by e-mail and Slack only.",
             severity=Severity.WARNING,
             metric=errors,

@@ -10,8 +10,8 @@ from config.model import Environment
 from ops.doctor.finding import Finding
 from ops.functions import Clients
 
-# The first resource of a service makes the role, and may fail because IAM is not yet consistent: the first cluster
-# (cloudformation-coverage-roadmap #818) and the first database (eks-workshop-v2 #1609) did.
+# The first resource of a service makes the role, and may fail because IAM is not yet consistent: so does the first
+# cluster (cloudformation-coverage-roadmap #818), and so does the first database (eks-workshop-v2 #1609).
 _SERVICES = (
     "ecs.amazonaws.com",
     "rds.amazonaws.com",
@@ -29,7 +29,8 @@ def service_linked_roles(environment: Environment, clients: Clients) -> Iterator
     iam = clients.client("iam")
     caches = any(each.elasticache is not None for each in environment.redis.instances.values())
     for service in (*_SERVICES, *([_CACHE] if caches else [])):
-        if not iam.list_roles(PathPrefix=f"/aws-service-role/{service}/")["Roles"]:
+        pages = iam.get_paginator("list_roles").paginate(PathPrefix=f"/aws-service-role/{service}/")
+        if not any(page["Roles"] for page in pages):
             yield Finding(
                 where=f"account {environment.aws.account}",
                 what=f"there is no service-linked role of {service}",

@@ -17,6 +17,8 @@ from infra_runtime.secret_values import Secrets
 from infra_runtime.vendor_api import Refused, VendorError
 from ops.doctor.finding import Finding
 from ops.edge.synthesized import text_of
+from ops.edge.zone import require_reachable
+from ops.errors import OperatorError
 from ops.functions import Clients
 from ops.templates import Templates
 
@@ -35,6 +37,7 @@ def zone(environment: Environment, templates: Templates, clients: Clients) -> It
         yield Finding(where=where, what="was not checked: there is no token", why=why, fix=f"first the secret {secret}")
         return
     try:
+        require_reachable(api)
         found = zones.find(api, environment.domains.zone)
         yield from _state(api, found, where)
         Preflight(api, found, _declared(templates)).check()
@@ -43,11 +46,9 @@ def zone(environment: Environment, templates: Templates, clients: Clients) -> It
         yield Finding(
             where=where, what=str(error), why=why, fix="docs/cloudflare-token.md, or in Cloudflare's dashboard"
         )
-    except VendorError as error:
+    except (VendorError, OperatorError) as error:
         why = "the deployment needs its API"
-        yield Finding(
-            where=where, what=f"Cloudflare did not answer: {error}", why=why, fix="try again; status.cloudflare.com"
-        )
+        yield Finding(where=where, what=str(error), why=why, fix="try again; status.cloudflare.com")
 
 
 def _state(api: Api, found: Zone, where: str) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 import boto3
+import httpx
 from botocore.exceptions import BotoCoreError, ClientError
 
 from config.model import Environment
@@ -23,6 +24,7 @@ from ops.account import explained, session_of
 from ops.errors import OperatorError
 
 _PATIENCE_SECONDS = 300
+_ANSWER_SECONDS = 5.0
 EXPLAINED = (BotoCoreError, ClientError, VendorError, NoZone, BadToken)
 
 
@@ -63,8 +65,17 @@ def open_edge(name: str, environment: Environment) -> EdgeOf:
         api = api_from(secrets, environment.cloudflare.token_secret, deadline=time.time() + _PATIENCE_SECONDS)
     except EXPLAINED as error:
         raise zone_explained(error, name, environment) from None
+    require_reachable(api)
     prefix = f"/{environment.product}/{name}/cloudflare"
     return EdgeOf(name, environment, session, api, secrets, SsmMemory(session.client("ssm"), prefix))
+
+
+def require_reachable(api: Api) -> None:
+    """Raises `OperatorError` within seconds; the API's own patience, for functions at night, would be half a minute."""
+    try:
+        api.http.get(api.base_url, timeout=_ANSWER_SECONDS)
+    except httpx.TransportError as error:
+        raise OperatorError(f"Cloudflare cannot be reached from here: {api.base_url}: {error}") from None
 
 
 def zone_explained(error: Exception, name: str, environment: Environment) -> OperatorError:

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from infra_runtime.release.ledger import Release
@@ -59,15 +60,19 @@ def rollback(place: Place, wanted: str | None, console: Console, *, accept_schem
 
 def follow(place: Place, console: Console) -> None:
     """The release that is under way, to its end. Raises `OperatorError` when it fails, or when there is none."""
-    newest = place.ledger.newest(place.service)
-    if newest is None or newest.outcome != "running":
+    release = place.ledger.running(place.service)
+    if release is None:
         raise OperatorError(f"no release of {place.service} is under way; the last ones: infra releases {place.name}")
-    _succeed(place, newest.id, console)
+    _succeed(place, release.id, console)
 
 
 def _succeed(place: Place, identity: str, console: Console) -> None:
     """Follows it. Raises `OperatorError` when it fails."""
     ended = _followed(place, identity, console)
+    if ended.outcome == "running":
+        raise OperatorError(
+            f"{ended.id}: its stack is at rest, and its end is not recorded: infra releases {place.name}"
+        )
     if ended.outcome != "succeeded":
         raise OperatorError(f"{ended.id} {ended.outcome}: {ended.reason}; {_short(ended.previous)} serves on")
     for each in ended.breaks:
@@ -117,9 +122,9 @@ def show(place: Place, console: Console, *, as_json: bool) -> None:
             _short(each.image) + (" (runs)" if each.image == running else ""),
             outcome,
             each.began.removesuffix("+00:00").replace("T", " "),
-            _by(each.who),
+            escape(_by(each.who)),
             str(each.migration.get("after", "")),
-            each.reason or "; ".join(each.breaks) or each.note or "",
+            escape(each.reason or "; ".join(each.breaks) or each.note or ""),
         )
     console.print(table)
 

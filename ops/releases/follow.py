@@ -3,16 +3,18 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 from rich.console import Console
 
 from infra_runtime.database.names import OWNER
 from infra_runtime.release.ledger import Release
+from infra_runtime.release.log_text import plain
 from infra_runtime.release.migrate import task_of
-from infra_runtime.release.preflight import stack_of
+from infra_runtime.release.preflight import deployments, stack_of
 from infra_runtime.release.refusals import log_group, refusals
-from infra_runtime.release.revision import APP, MIGRATE, containers_of, log_of, named
+from infra_runtime.release.revision import APP, MIGRATE, MIGRATION_LABEL, containers_of, log_of, named
 from ops.functions import Clients, resources
 from ops.releases.place import Place
 
@@ -44,15 +46,23 @@ class Follower:
         self._said: set[str] = set()
         self._reader: LogReader | None = None
         self._deployment: Mapping[str, Any] | None = None
+        self._saw_it_start = False
         self._bake_began: datetime | None = None
 
     def follow(self, *, every: float = _EVERY_SECONDS, sleep: Callable[[float], None] = time.sleep) -> Release:
-        """Until it is over. Returns the release as the ledger has it then."""
+        """Until it is over. Returns the release as the ledger has it then: `running` if nobody has recorded its end."""
+        give_up = None
         while True:
             resting = not stack_of(self._place.clients, self._place.stack)["StackStatus"].endswith("_IN_PROGRESS")
             self._look()
             if resting:
-                return self._ended(sleep)
+                found = self._place.ledger.find(self._release.service, self._release.id) or self._release
+                # A stack may still look at rest just after its update began; its end is recorded a moment later.
+                give_up = give_up or time.monotonic() + _LEDGER_SECONDS
+                if found.outcome != "running" or time.monotonic() > give_up:
+                    return found
+            else:
+                give_up = None
             sleep(every)
 
     def _say(self, text: str, *, once: bool = True) -> None:
@@ -67,6 +77,7 @@ class Follower:
             self._say("CloudFormation prepares the new revision")
             return
         stage = deployment.get("lifecycleStage", "PENDING")
+        self._saw_it_start = self._saw_it_start or stage != "BAKE_TIME"
         self._say(f"{stage}: {_STAGES.get(stage, '')}")
         self._migration_log(deployment["serviceDeploymentArn"])
         target = deployment["targetServiceRevision"]
@@ -79,8 +90,7 @@ class Follower:
 
     def _newest(self) -> Mapping[str, Any] | None:
         service, ecs = self._service, self._place.clients.client("ecs")
-        listed = ecs.list_service_deployments(cluster=service["clusterArn"], service=service["serviceArn"])
-        mine = [each for each in listed["serviceDeployments"] if each["createdAt"] >= self._began]
+        mine = list(deployments(self._place.clients, service, createdAt={"after": self._began}))
         if not mine:
             return None
         # The first one: a rollback of the stack that follows is not the release.
@@ -91,9 +101,19 @@ class Follower:
         return found
 
     def _baking(self, minutes: int) -> None:
+        if not self._saw_it_start:
+            self._say(f"it bakes for {minutes} minutes in all")
+            return
         self._bake_began = self._bake_began or datetime.now(UTC)
         left = minutes - int((datetime.now(UTC) - self._bake_began).total_seconds() // 60)
         self._say(f"about {max(left, 0)} of {minutes} minutes to go")
+
+    @cached_property
+    def _migrations(self) -> str | None:
+        """A definition of the tasks that migrate; another release's has the same family."""
+        container = named(containers_of(self._place.clients.client("ecs"), self._service["taskDefinition"]), APP)
+        found: str | None = container.get("dockerLabels", {}).get(MIGRATION_LABEL)
+        return found
 
     def _migration_log(self, deployment: str) -> None:
         if self._reader is None:
@@ -103,20 +123,11 @@ class Follower:
                 self._say(f"  | {line}", once=False)
 
     def _migration(self, deployment: str) -> "LogReader | None":
-        ecs = self._place.clients.client("ecs")
-        task = task_of(ecs, self._service["clusterArn"], deployment)
-        if task is None:
+        ecs, definition = self._place.clients.client("ecs"), self._migrations
+        if definition is None or (task := task_of(ecs, self._service["clusterArn"], deployment, definition)) is None:
             return None
         container = named(containers_of(ecs, task["taskDefinitionArn"]), MIGRATE)
         return LogReader(self._place.clients, container, task["taskArn"])
-
-    def _ended(self, sleep: Callable[[float], None]) -> Release:
-        give_up = time.monotonic() + _LEDGER_SECONDS
-        while True:
-            found = self._place.ledger.find(self._release.service, self._release.id) or self._release
-            if found.outcome != "running" or time.monotonic() > give_up:
-                return found
-            sleep(0.5)
 
     def reasons(self) -> Iterator[str]:
         """Why it failed, as far as AWS knows: stopped tasks and their last lines, what PostgreSQL refused."""
@@ -161,4 +172,4 @@ class LogReader:
         except self._logs.exceptions.ResourceNotFoundException:
             return
         self._token = found["nextForwardToken"]
-        yield from (each["message"].rstrip() for each in found["events"] if each["message"].strip())
+        yield from filter(None, (plain(each["message"]) for each in found["events"]))

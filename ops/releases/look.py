@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from infra_runtime.release.preflight import UNDER_WAY, live_weights, release_alarms, stack_of
+from infra_runtime.release.preflight import UNDER_WAY, deployments, live_weights, release_alarms, stack_of
 from infra_runtime.release.revision import APP, containers_of, named
 from ops.releases.place import Place
 
@@ -27,8 +27,7 @@ def place_status(place: Place) -> dict[str, Any]:
 
 def _newest_deployment(place: Place, service: Mapping[str, Any]) -> dict[str, Any] | None:
     ecs = place.clients.client("ecs")
-    listed = ecs.list_service_deployments(cluster=service["clusterArn"], service=service["serviceArn"])
-    newest = max(listed["serviceDeployments"], key=lambda each: each["createdAt"], default=None)
+    newest = max(deployments(place.clients, service), key=lambda each: each["createdAt"], default=None)
     if newest is None:
         return None
     arn = newest["serviceDeploymentArn"]

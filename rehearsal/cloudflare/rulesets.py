@@ -116,8 +116,13 @@ def _checked(zone: Zone, ruleset: dict[str, Any], body: dict[str, Any]) -> dict[
     made: dict[str, Any] = {"id": identity(), "version": "1", "last_updated": "2026-11-01T00:00:00Z", **body}
     made["ref"] = body.get("ref") or made["id"]
     made.setdefault("enabled", True)
-    if made["action"] in ("block", "execute", "log"):
+    if made["action"] == "skip":
         made.setdefault("logging", {"enabled": True})
+    elif "logging" in made:
+        raise Problem(400, 20018, "logging options only allowed in the skip action")
+    if limit := made.get("ratelimit"):
+        added = {"requests_to_origin": False, "mitigation_expression": ""}
+        made["ratelimit"] = added | limit | {"characteristics": sorted(limit["characteristics"])}
     if any(rule["ref"] == made["ref"] for rule in rules):
         raise Problem(400, 20046, f"a rule with the ref {made['ref']} exists already", pointer="/rules/0/ref")
     if made["action"] not in _ACTIONS.get(phase, set()):

@@ -15,14 +15,30 @@ _VALUES = {
 }
 
 
+SMART_TIERED_CACHE = "tiered_cache_smart_topology_enable"
+
+
 def read(zone: Zone, name: str) -> dict[str, Any]:
+    if name == SMART_TIERED_CACHE and name not in zone.settings:
+        raise Problem(404, 1142, "Unable to retrieve tiered_cache_smart_topology_enable setting value")
     if name not in zone.settings:
         raise Problem(400, 1006, f"Undefined zone setting: {name}")
-    return {"id": name, "value": zone.settings[name], "editable": name not in zone.locked, "modified_on": None}
+    value = zone.settings[name]
+    if (name, value, zone.settings["0rtt"]) == ("tls_1_3", "on", "on"):
+        value = "zrt"
+    return {"id": name, "value": value, "editable": name not in zone.locked, "modified_on": None}
+
+
+def delete(zone: Zone, name: str) -> dict[str, Any]:
+    """Back to never set. Only settings of the cache can be deleted."""
+    read(zone, name)
+    del zone.settings[name]
+    return {"id": name, "editable": True}
 
 
 def write(zone: Zone, name: str, value: Any) -> dict[str, Any]:
-    read(zone, name)
+    if name != SMART_TIERED_CACHE:
+        read(zone, name)
     if name in zone.locked:
         raise Problem(403, 1015, f"Not allowed to edit setting for {name}")
     if name in _VALUES and value not in _VALUES[name]:

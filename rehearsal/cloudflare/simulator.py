@@ -10,7 +10,7 @@ import re
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +22,10 @@ from rehearsal.cloudflare.world import World, Zone, identity
 
 Handler = Callable[..., Any]
 _ROUTES: list[tuple[str, re.Pattern[str], Handler]] = []
-_LONGEST_PAGE = 1000
+# By the last part of the path ("List Zones" and "List DNS Records" in the API's reference; read 2026-11).
+_LONGEST_PAGES = {"zones": 50, "dns_records": 5_000_000}
+# The order of other lists means nothing, and is another each time.
+_IN_ORDER = ("/cloud_connector/rules",)
 # Of each user, whatever the token, in any five minutes.
 _REQUESTS, _WINDOW_SECONDS = 1200, 300
 
@@ -46,8 +49,15 @@ class Simulator:
     calls: list[Call] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
     now: Callable[[], float] = time.monotonic
+    lag: float = 0.0
+    """Seconds for which a read still shows what was there before a write."""
+    _before: list[tuple[float, World]] = field(default_factory=list)
+    """What the world was until a write, and when that was; the oldest first."""
     _recent: deque[float] = field(default_factory=deque)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self.world.now = self.now
 
     def answer(self, call: Call) -> Answer:
         with self._lock:
@@ -78,13 +88,24 @@ class Simulator:
         if wrong := self.contract.violations(call.method, call.path, call.query, call.body):
             self.violations += [f"{call.method} {call.path}: {each}" for each in wrong]
             raise Problem(400, 10400, f"not in the contract: {'; '.join(wrong)}")
+        world = self._world_for(call)
         for method, pattern, handler in _ROUTES:
             if method == call.method and (found := pattern.fullmatch(call.path)):
                 arguments: dict[str, Any] = found.groupdict()
                 if "zone" in arguments:
-                    arguments["zone"] = self._zone(arguments["zone"])
-                return self._paged(handler(self.world, call, **arguments), call.query)
+                    arguments["zone"] = self._zone(world, arguments["zone"])
+                return self._paged(handler(world, call, **arguments), call)
         raise Problem(404, 7003, f"Could not route to {call.path}, perhaps your object identifier is invalid?")
+
+    def _world_for(self, call: Call) -> World:
+        """The world itself for a write; for a read, as it was `lag` seconds ago."""
+        if not self.lag:
+            return self.world
+        if call.is_write:
+            self._before.append((self.now(), copy.deepcopy(self.world)))
+            return self.world
+        self._before = [each for each in self._before if each[0] > self.now() - self.lag]
+        return self._before[0][1] if self._before else self.world
 
     def _authorize(self, call: Call) -> None:
         if call.path == "/ips":
@@ -95,17 +116,24 @@ class Simulator:
         if status != "active" and "verify" not in call.path:
             raise Problem(403, 9109, f"Unauthorized to access requested resource; the token {call.token} is {status}")
 
-    def _zone(self, zone_id: str) -> Zone:
-        for zone in self.world.zones:
+    @staticmethod
+    def _zone(world: World, zone_id: str) -> Zone:
+        for zone in world.zones:
             if zone.id == zone_id:
                 return zone
         raise Problem(404, 1001, "Invalid zone identifier")
 
     @staticmethod
-    def _paged(result: Any, query: Mapping[str, str]) -> Answer:
+    def _paged(result: Any, call: Call) -> Answer:
+        query = call.query
+        if isinstance(result, list) and not call.path.endswith(_IN_ORDER):
+            result = sorted(result, key=lambda each: str(each.get("id")))
         if not isinstance(result, list) or "page" not in query:
             return ok(copy.deepcopy(result))
-        page, size = int(query["page"]), min(int(query.get("per_page", "100")), _LONGEST_PAGE)
+        longest = _LONGEST_PAGES.get(call.path.rpartition("/")[2], 100)
+        page, size = int(query["page"]), int(query.get("per_page", "20"))
+        if size > longest:
+            raise Problem(400, 6003, f"per_page must be at most {longest}")
         pages = max(1, -(-len(result) // size))
         information = {
             "page": page,
@@ -199,6 +227,11 @@ def _setting(world: World, call: Call, zone: Zone, setting: str) -> Any:
 @route("PATCH", _SETTING)
 def _set(world: World, call: Call, zone: Zone, setting: str) -> Any:
     return settings.write(zone, setting, call.body["value"])
+
+
+@route("DELETE", "/zones/{zone}/cache/{setting}")
+def _unset(world: World, call: Call, zone: Zone, setting: str) -> Any:
+    return settings.delete(zone, setting)
 
 
 @route("GET", "/zones/{zone}/bot_management")

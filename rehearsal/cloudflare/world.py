@@ -1,7 +1,9 @@
 """Everything that one Cloudflare user can see."""
 
 import copy
+import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,7 +37,7 @@ _SETTINGS: dict[str, Any] = {
         }
     },
     "tiered_caching": "off",
-    "tiered_cache_smart_topology_enable": "off",
+    "0rtt": "off",
 }
 _BOTS = {"enable_js": False, "fight_mode": False}
 _SUPER_BOTS = {
@@ -96,6 +98,10 @@ class World:
     zones: list[Zone]
     tokens: dict[str, str] = field(default_factory=dict)
     """Status by token."""
+    account_owned: set[str] = field(default_factory=set)
+    """Those of `tokens` that belong to the account and not to a person."""
+    now: Callable[[], float] = time.monotonic
+    """Seconds."""
     scripts: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Workers, by name."""
     policies: dict[str, dict[str, Any]] = field(default_factory=dict)

@@ -53,6 +53,7 @@ _QUIET: dict[str, float | None] = {
     "ByteHitPercent": 86,
     "MemoryUsedPercent": 5,
     "Duration": 900,
+    "FailedInvocations": None,
     "MatchedEvents": None,
     "DriftedRules": 0,
     "MissingRules": 0,

@@ -19,17 +19,35 @@ def main() -> None:
     # Read at import, so only now.
     from ministack import app
 
-    from rehearsal.emulator import authorization, faults, news, patience, quotas, service_linked_roles, types
+    from rehearsal.emulator import (
+        alarm_messages,
+        authorization,
+        consistency,
+        faults,
+        lists,
+        news,
+        patience,
+        quotas,
+        scanning,
+        service_linked_roles,
+        throttling,
+        types,
+    )
     from rehearsal.emulator.resource_type import run_beside_the_loop
 
     types.install()
     quotas.install()
+    scanning.install()
+    consistency.install()
     service_linked_roles.install()
     faults.install()
     patience.install()
     news.install()
     if is_on(Condition.IAM):
         authorization.install()
+    lists.install()
+    throttling.install()
+    alarm_messages.install()
     run_beside_the_loop()
     sys.argv = sys.argv[:1]
     app.main()

@@ -21,6 +21,22 @@ class Condition(StrEnum):
 
     Assumed: its place in the list, and the exit code that it ends with.
     """
+    PAGINATION = "pagination"
+    """Lists come in small pages: "fewer results than the maximum" is each service's right (their API references)."""
+    REORDERING = "reordering"
+    """Lists come in another order each time, where the API reference promises none."""
+    MIXED_CASE_NAMES = "mixed-case-names"
+    """A load balancer that CloudFormation names has capitals in its DNS name (external-dns #1906)."""
+    THROTTLING = "throttling"
+    """A share of all calls is answered "Rate exceeded", or by S3 with 503, once (each API's "Common errors")."""
+    AMI_CHANGES = "ami-changes"
+    """The parameter of the newest Amazon Linux has another value at each read; AWS changes it every week or two."""
+    ENHANCED_SCANNING = "enhanced-scanning"
+    """Inspector scans images: DescribeImages says nothing of it (containers-roadmap #1662), and the findings are ACTIVE
+    for ever (aws-cli #6759).
+    """
+    EVENTUAL_CONSISTENCY = "eventual-consistency"
+    """A read of DynamoDB misses the last write unless it asks otherwise (its guide, "DynamoDB read consistency")."""
     QUOTAS = "quotas"
     """The quotas of a new account, until AWS grants a request (AWS General Reference, "Service endpoints and quotas";
     for Lambda: awslabs/fhir-works-on-aws-deployment #691).

@@ -7,10 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import boto3
+from botocore.config import Config
 from ministack.core.responses import get_account_id, get_region
 from ministack.services.cloudformation import provisioners, stacks
 
 Properties = Mapping[str, Any]
+OWN = "emulated-cloudformation"
+"""In the user agent of the calls that AWS itself makes: it copes with its own pages, throttles and delays."""
 
 _calling_back: set[str] = set()
 _loop: list[asyncio.AbstractEventLoop] = []
@@ -50,6 +53,7 @@ def client(service: str) -> Any:
         region_name=get_region(),
         aws_access_key_id=get_account_id(),
         aws_secret_access_key="rehearsal",
+        config=Config(user_agent_extra=OWN),
     )
 
 

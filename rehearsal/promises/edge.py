@@ -63,7 +63,7 @@ def names(account: Account) -> str:
     for host in [*hosts, domains.media]:
         record = _record(account, host)
         require(record["proxied"], f"{host} shows its origin to everybody")
-        require(host == domains.media or record["content"] == balancer, f"{host} leads to {record['content']}")
+        require(host == domains.media or record["content"] == balancer.lower(), f"{host} leads to {record['content']}")
     return f"{', '.join([*hosts, domains.media])}: proxied"
 
 
@@ -92,7 +92,7 @@ def media_cache(account: Account) -> str:
     edge, browser = settings["edge_ttl"], settings["browser_ttl"]
     require((edge["mode"], edge["default"]) == ("override_origin", 30 * _DAY), f"edge {edge}")
     require((browser["mode"], browser["default"]) == ("override_origin", 7 * _DAY), f"browser {browser}")
-    tiers = {name: account.zone.settings[name] for name in ("tiered_caching", "tiered_cache_smart_topology_enable")}
+    tiers = {name: account.zone.settings.get(name) for name in ("tiered_caching", "tiered_cache_smart_topology_enable")}
     require(not _owns_zone(account) or set(tiers.values()) == {"on"}, f"tiers {tiers}")
     return f"{account.environment.domains.media}: 30 days at the edge, 7 days in browsers" + (
         ", one upper tier" if _owns_zone(account) else ""

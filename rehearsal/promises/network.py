@@ -85,7 +85,8 @@ def hosts(account: Account) -> str:
     arn = account.resource("Platform", "AWS::ElasticLoadBalancingV2::LoadBalancer")
     production = [each for each in elb.describe_listeners(LoadBalancerArn=arn)["Listeners"] if each["Port"] == 443]
     require(production[0]["DefaultActions"][0]["Type"] == "fixed-response", "an unknown host reaches a service")
-    rules = elb.describe_rules(ListenerArn=production[0]["ListenerArn"])["Rules"]
+    pages = elb.get_paginator("describe_rules").paginate(ListenerArn=production[0]["ListenerArn"])
+    rules = [each for page in pages for each in page["Rules"]]
     hosts = sorted(
         host
         for rule in rules

@@ -40,7 +40,8 @@ def subscribers(account: Account) -> str:
         require(
             sns.get_topic_attributes(TopicArn=topic)["Attributes"].get("KmsMasterKeyId"), f"{topic} is not encrypted"
         )
-        counts.append(len(sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]))
+        pages = sns.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic)
+        counts.append(sum(len(page["Subscriptions"]) for page in pages))
     alarms_ = account.environment.alarms
     routes = (alarms_.critical, alarms_.warning, alarms_.info)
     wanted = [len(route.email) + (route.webhook_secret is not None) for route in routes]

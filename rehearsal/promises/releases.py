@@ -120,22 +120,33 @@ def back_during_the_bake(account: Account) -> str:
         except OperatorError as error:
             told.append(str(error))
 
+    def following() -> None:
+        console = Console(file=io.StringIO())
+        try:
+            commands.follow(place_of(account), console)
+        except OperatorError as error:
+            told.append(str(error))
+
     with _longer_bake(account), traffic(account).flowing() as users:
-        thread = threading.Thread(target=releasing, daemon=True)
-        thread.start()
+        threads = [threading.Thread(target=each, daemon=True) for each in (releasing, following)]
+        threads[0].start()
         _wait(lambda: _stage(place) == "BAKE_TIME", "the release never baked")
+        # Somebody else, who has only heard of it.
+        threads[1].start()
         seen = place_status(place)
         require(users.ask("/")["version"] == bad, "users are not on the new version yet")
         require(seen["deployment"]["from_image"] == before, f"status says {seen['deployment']}")
         require(seen["deployment"]["to_image"] == bad, f"status says {seen['deployment']}")
         commands.rollback(place, None, Console(file=io.StringIO()), accept_schema=False, note="it looks wrong")
         require(users.ask("/")["version"] == before, "something else serves")
-        thread.join(_TOLD_SECONDS)
+        for each in threads:
+            each.join(_TOLD_SECONDS)
     entry = place.ledger.newest("api")
     require(entry is not None and entry.outcome == "failed", f"the ledger says {entry}")
     assert entry is not None
     require("stopped by arn:" in str(entry.reason) and "it looks wrong" in str(entry.reason), f"reason: {entry.reason}")
-    require(len(told) == 1 and "it looks wrong" in told[0], f"whoever released it was told {told}")
+    require(len(told) == 2, f"of those who follow it, {len(told)} saw its end")
+    require(all("it looks wrong" in each for each in told), f"those who follow it were told {told}")
     require(place.image() == before, "the parameter still says the stopped image")
     status = stack_of(account, place.stack)["StackStatus"]
     require(status == "UPDATE_ROLLBACK_COMPLETE", f"the stack is {status}")

@@ -37,8 +37,10 @@ def blue_green(account: Account) -> str:
 
 def autoscaling(account: Account) -> str:
     scaling = account.client("application-autoscaling")
-    targets = scaling.describe_scalable_targets(ServiceNamespace="ecs")["ScalableTargets"]
-    policies = scaling.describe_scaling_policies(ServiceNamespace="ecs")["ScalingPolicies"]
+    pages = scaling.get_paginator("describe_scalable_targets").paginate(ServiceNamespace="ecs")
+    targets = [each for page in pages for each in page["ScalableTargets"]]
+    pages = scaling.get_paginator("describe_scaling_policies").paginate(ServiceNamespace="ecs")
+    policies = [each for page in pages for each in page["ScalingPolicies"]]
     found = []
     for stack, service in account.services():
         cluster = service["clusterArn"].rpartition("/")[2]

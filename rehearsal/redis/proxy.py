@@ -1,12 +1,14 @@
 """What stands between a client and Redis, or in Redis' place."""
 
 import contextlib
+import queue
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import BinaryIO
 
 from rehearsal.ports import LOOPBACK
 
@@ -70,24 +72,67 @@ class Gate:
             yield gate
 
     def _pump(self, source: socket.socket, sink: socket.socket, *, delays: bool = False) -> None:
-        try:
-            while not self.drops and (data := source.recv(65536)) and not self.drops:
-                if delays and self.delay_ms:
-                    _wait(self.delay_ms / 1000)
-                sink.sendall(data)
-        except OSError:
-            pass
+        """Delays are of a long way, and not of a narrow one: what comes together arrives together."""
+        under_way: queue.SimpleQueue[tuple[float, bytes]] = queue.SimpleQueue()
+
+        def receive() -> None:
+            with contextlib.suppress(OSError):
+                while not self.drops and (data := source.recv(65536)) and not self.drops:
+                    under_way.put((time.perf_counter() + (self.delay_ms / 1000 if delays else 0.0), data))
+            under_way.put((0.0, b""))
+
+        threading.Thread(target=receive, daemon=True).start()
+        with contextlib.suppress(OSError):
+            while (arrival := under_way.get())[1]:
+                _wait_until(arrival[0])
+                sink.sendall(arrival[1])
         for end in (source, sink):
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
 
 
-def _wait(seconds: float) -> None:
+def _wait_until(due: float) -> None:
     """Sleeping alone is late by up to a millisecond, which is what 99 and 100 are apart."""
-    due = time.perf_counter() + seconds
-    time.sleep(max(0.0, seconds - 0.003))
+    time.sleep(max(0.0, due - time.perf_counter() - 0.003))
     while time.perf_counter() < due:
         pass
+
+
+Refuses = Callable[[Sequence[bytes]], bytes | None]
+"""The error that a command gets, in RESP and without its dash and line break; None where the server may answer."""
+
+
+@contextmanager
+def lacking(server: int, refuses: Refuses) -> Iterator[int]:
+    """In front of a server, as an older one, or a proxy that does not know every command: one command at a time."""
+
+    def serve(near: socket.socket) -> None:
+        with near, contextlib.suppress(OSError), socket.create_connection((LOOPBACK, server)) as far:
+            requests, replies = near.makefile("rb"), far.makefile("rb")
+            while header := requests.readline():
+                words = [_bulk(requests) for _ in range(int(header[1:]))]
+                if (error := refuses(words)) is not None:
+                    near.sendall(b"-" + error + b"\r\n")
+                    continue
+                request = b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)
+                far.sendall(b"*%d\r\n%s" % (len(words), request))
+                near.sendall(_reply(replies))
+
+    with _listener(serve) as port:
+        yield port
+
+
+def _bulk(source: BinaryIO) -> bytes:
+    return source.read(int(source.readline()[1:]) + 2)[:-2]
+
+
+def _reply(source: BinaryIO) -> bytes:
+    """One reply of RESP2, whole."""
+    line = source.readline()
+    length = int(line[1:]) if line[:1] in b"$*" else -1
+    if line.startswith(b"*"):
+        return line + b"".join(_reply(source) for _ in range(length))
+    return line + (source.read(length + 2) if length >= 0 else b"")
 
 
 @contextmanager

@@ -66,5 +66,5 @@ def identify(proof: str, *, function: str, endpoint: str) -> str:
 def who(event: Mapping[str, Any], *, sts: Any, function: str) -> str:
     """The caller's ARN, followed by whom the caller says it acts for, which nobody has checked. Raises `NotProven`."""
     arn = identify(str(event.get("caller", "")), function=function, endpoint=sts.meta.endpoint_url)
-    claim = str(event.get("acts_for") or "")[:_LONGEST_CLAIM]
+    claim = "".join(filter(str.isprintable, str(event.get("acts_for") or "")))[:_LONGEST_CLAIM]
     return f"{arn} for {claim}" if claim else arn

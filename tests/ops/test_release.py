@@ -311,7 +311,9 @@ def test_the_ledger_is_for_people_and_programs(place: Place, capsys: Any) -> Non
     assert all(each["who"] and each["template"] and each["ended"] for each in releases)
     commands.status(place, Console(), as_json=True)
     told = json.loads(capsys.readouterr().out)
-    assert (told["image"], told["tasks"]) == (place.image(), "3 of 3")
+    assert (told["image"], told["tasks"]) == (place.image(), {"running": 3, "desired": 3})
+    assert sorted(told["traffic"].values()) == [0, 100]
+    assert (told["deployment"]["to_image"], told["deployment"]["under_way"]) == (place.image(), False)
 
 
 def test_one_command_in_a_task_of_its_own(place: Place, capsys: Any) -> None:

@@ -2,17 +2,46 @@
 
 import copy
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
 from typing import Any
 
+import aws_cdk as cdk
 import pytest
 
-from config import available, load
+import app
+from config import ENVIRONMENTS, available, load
+from config.model import Delivery
+from config.rules import DEPLOYMENT_MINUTES
 from tests.trust import ISSUER, admits, subjects
+from tests.workflows import read
 
 Templates = dict[str, dict[str, Any]]
+ROOT = ENVIRONMENTS.parent
 AUDIENCE = "sts.amazonaws.com"
+# As repositories send them that were created, renamed or transferred since 2026-07-15.
+WITH_IDS = {
+    "daadaar/infrastructure": "daadaar@70001/infrastructure@9000001",
+    "daadaar/backend": "daadaar@70001/backend@9000002",
+    "daadaar/frontend": "daadaar@70001/frontend@9000003",
+}
+
+
+@pytest.fixture(scope="module")
+def forked(context: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> tuple[Delivery, Templates]:
+    """dev, which has a role of each kind, with repositories whose subjects have ids."""
+    environments = tmp_path_factory.mktemp("forked") / "environments"
+    shutil.copytree(ENVIRONMENTS, environments)
+    text = (environments / "dev.toml").read_text()
+    for name, with_ids in WITH_IDS.items():
+        text = text.replace(f'"{name}"', f'"{with_ids}"')
+    (environments / "dev.toml").write_text(text)
+    found = load(["dev"], directory=environments)
+    root = cdk.App(context=context)
+    app.build(root, found)
+    nested = root.synth().get_nested_assembly("assembly-dev")
+    return found["dev"].delivery, {stack.display_name: stack.template for stack in nested.stacks}
 
 
 def roles(templates: Templates, name: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -30,16 +59,32 @@ def roles(templates: Templates, name: str) -> Iterator[tuple[str, str, dict[str,
 
 @pytest.mark.parametrize("name", available())
 def test_each_role_trusts_one_repository_in_one_environment(name: str, templates: Templates) -> None:
-    delivery, found = load([name])[name].delivery, list(roles(templates, name))
+    environment = load([name])[name]
+    others = {load([other])[other].delivery.environment for other in available() if other != name}
+    _trusts_nobody_else(environment.delivery, templates, name, others, previews=environment.previews is not None)
+
+
+def test_each_role_trusts_a_repository_by_its_ids_where_they_are_written_down(
+    forked: tuple[Delivery, Templates],
+) -> None:
+    delivery, templates = forked
+    assert {delivery.repository, delivery.backend, delivery.frontend} == set(WITH_IDS.values())
+    _trusts_nobody_else(delivery, templates, "dev", {"staging", "production"}, previews=True)
+
+
+def _trusts_nobody_else(
+    delivery: Delivery, templates: Templates, name: str, others: set[str], *, previews: bool
+) -> None:
+    found = list(roles(templates, name))
     wanted = {
         (delivery.repository, delivery.environment),
         (delivery.repository, f"{delivery.environment}-drift"),
         (delivery.backend, delivery.environment),
         (str(delivery.frontend), delivery.environment),
     }
-    if load([name])[name].previews is not None:
-        previews = f"{delivery.environment}-preview"
-        wanted |= {(delivery.backend, previews), (str(delivery.frontend), previews)}
+    if previews:
+        of_previews = f"{delivery.environment}-preview"
+        wanted |= {(delivery.backend, of_previews), (str(delivery.frontend), of_previews)}
     assert len(found) == len(wanted)
     assert {(repository, environment) for repository, environment, _ in found} == wanted
     every = {f"repo:{repository}:environment:{environment}" for repository, environment, _ in found}
@@ -48,11 +93,7 @@ def test_each_role_trusts_one_repository_in_one_environment(name: str, templates
         intended = f"repo:{repository}:environment:{environment}"
         assert admits(policy, {"aud": AUDIENCE, "sub": intended}), repository
         wrong = {*subjects(repository, environment), *every} - {intended}
-        wrong |= {
-            f"repo:{repository}:environment:{load([other])[other].delivery.environment}"
-            for other in available()
-            if other != name
-        }
+        wrong |= {f"repo:{repository}:environment:{other}" for other in others}
         assert len(wrong) >= 24
         assert [each for each in wrong if admits(policy, {"aud": AUDIENCE, "sub": each})] == [], repository
         for audience in ("https://github.com/daadaar", "STS.amazonaws.com", "sts.amazonaws.com.evil.example", ""):
@@ -89,10 +130,22 @@ def test_a_looser_trust_would_be_seen(how: str, templates: Templates) -> None:
     assert [token for token in tokens if admits(policy, token)]
 
 
-def test_roles_last_an_hour_and_are_bounded_by_what_they_may(templates: Templates) -> None:
+def test_roles_last_as_long_as_their_job_and_are_bounded_by_what_they_may(templates: Templates) -> None:
+    workflows = read(ROOT / ".github" / "workflows")
+    jobs = {"cdk deploy": ("deploy-environment.yml", "deploy"), "Releases": ("service-release.yml", "release"),
+            "Drift": ("drift.yml", "drift"), "Previews": ("service-preview.yml", "preview")}  # fmt: skip
     for name in available():
         for repository, _, role in roles(templates, name):
-            assert role["MaxSessionDuration"] == 3600, repository
+            file, job = next(job for what, job in jobs.items() if role["Description"].startswith(what))
+            steps = workflows[file]["jobs"][job]["steps"]
+            (asked,) = [
+                each["with"]["role-duration-seconds"] for each in steps if "role-to-assume" in each.get("with", {})
+            ]
+            assert role["MaxSessionDuration"] == asked, repository
+            minutes = workflows[file]["jobs"][job]["timeout-minutes"]
+            assert 60 * minutes <= asked, repository
+            if asked > 3600:
+                assert DEPLOYMENT_MINUTES + 20 <= minutes <= 360, repository
             assert "Ref" in role["PermissionsBoundary"], repository
             assert role["ManagedPolicyArns"] == [role["PermissionsBoundary"]], repository
             assert "Policies" not in role, repository

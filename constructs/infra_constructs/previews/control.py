@@ -91,7 +91,7 @@ class PreviewControl(Construct):
         for each in slots:
             of_stack = f"arn:aws:cloudformation:{stack.region}:{stack.account}:stack/{each.stack}/*"
             # Its template stays: the function gives none, and the stack's own role does the work.
-            actions = ("DescribeStacks", "ListStackResources", "UpdateStack")
+            actions = ("DescribeStackEvents", "DescribeStacks", "ListStackResources", "UpdateStack")
             self._allow(*(f"cloudformation:{action}" for action in actions), on=of_stack)
             self._acknowledge(of_stack, "CloudFormation ends a stack's ARN with an id.")
         self._allow("ssm:GetParameters", on=bootstrap_version_arn(self))

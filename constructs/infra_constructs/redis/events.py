@@ -6,14 +6,16 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
+from infra_constructs.alarms import AlarmSpec, Missing, Severity, Threshold, Topics, add_alarm
 from infra_constructs.function import RuntimeFunction
 
 
 class ElastiCacheEvents(Construct):
     """`topic` is for ElastiCache; `handler` passes its messages on (infra_runtime.redis.events)."""
 
-    def __init__(self, scope: Construct, id_: str, *, to: sns.ITopic) -> None:
+    def __init__(self, scope: Construct, id_: str, *, topics: Topics) -> None:
         super().__init__(scope, id_)
+        to = topics[Severity.INFO]
         # ElastiCache publishes to no encrypted topic (ElastiCache guide, "Event Notifications and Amazon SNS"). Its
         # messages hold an event's name and a node's.
         self.topic = sns.Topic(self, "Topic", display_name="Events of ElastiCache", enforce_ssl=True)
@@ -39,3 +41,12 @@ class ElastiCacheEvents(Construct):
         assert to.master_key is not None, "topics for people are encrypted"
         to.master_key.grant(self.handler.role, "kms:Decrypt", "kms:GenerateDataKey")
         self.topic.add_subscription(subscriptions.LambdaSubscription(self.handler.function))
+        spec = AlarmSpec(
+            runbook="notification-failed",
+            means="An event of ElastiCache, as a failover, was not passed on.",
+            severity=Severity.WARNING,
+            metric=self.handler.function.metric_errors(period=cdk.Duration.minutes(5), statistic="Sum"),
+            threshold=Threshold(value=0, unit="failed attempts in 5 minutes", breaches=1, periods=1),
+            missing=Missing.IS_GOOD,
+        )
+        add_alarm(self, "EventsFailed", topics=topics, spec=spec)

@@ -21,7 +21,9 @@ class RedisProbe(Construct):
         environment: str,
         name: str,
         health_url: str | None,
+        preview_key_prefix: str | None = None,
     ) -> None:
+        """`preview_key_prefix`: also count keys that begin with it, as previews do."""
         super().__init__(scope, id_)
         self._instance = instance
         # As the tasks': what they cannot reach, the probe is not to reach either.
@@ -38,7 +40,9 @@ class RedisProbe(Construct):
             description="Pings Redis and writes to it, as the tasks do, and says how it went",
             # Two rounds take less than a minute; a deployment waits longer for a new server to answer.
             timeout=cdk.Duration.minutes(3),
-            environment=variables | ({"HEALTH_URL": health_url} if health_url else {}),
+            environment=variables
+            | ({"HEALTH_URL": health_url} if health_url else {})
+            | ({"PREVIEW_KEY_PREFIX": preview_key_prefix} if preview_key_prefix else {}),
             uses_libraries=True,
             place=InVpc(vpc=vpc, security_group=access),
         )
@@ -57,7 +61,7 @@ class RedisProbe(Construct):
         )
 
     def gate(self, scope: Construct, id_: str) -> cdk.CustomResource:
-        """Comes about only when the URL is one of the contract and what is behind it takes a ping and a write."""
+        """A custom resource that succeeds only if REDIS_URL is valid and the published client can enforce limits."""
         gate = self.handler.resource(scope, id_, kind="Custom::RedisGate", properties={"Url": self._instance.url_id})
         # Rules of the network included.
         gate.node.add_dependency(self._instance, self)

@@ -16,8 +16,8 @@ from constructs import Construct
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.function import RuntimeFunction, bootstrap_version_arn
 from infra_constructs.release.ledger import ReleaseLedger
-from infra_runtime.release.preflight import ENDS
 from infra_runtime.release.refusals import log_group
+from infra_runtime.release.stack_update import ENDS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +120,7 @@ class ReleaseControl(Construct):
         acknowledge(self.handler.policy, allows_on(of_stack), reason="CloudFormation ends a stack's ARN with an id.")
         self._allow("ssm:GetParameter", "ssm:GetParameters", "ssm:PutParameter", on=self.parameter_arn)
         self._allow("ssm:GetParameters", on=bootstrap_version_arn(self))
-        self._allow("ecr:DescribeImages", on=released.repository.repository_arn)
+        self._allow("ecr:DescribeImages", "ecr:DescribeImageScanFindings", on=released.repository.repository_arn)
         # A deployment is read only by someone who may read its service, too (AWS's Service Authorization Reference).
         reads = ("ecs:DescribeServices", "ecs:ListServiceDeployments", "ecs:DescribeServiceDeployments")
         self._allow(*reads, on=released.service.service_arn)
@@ -129,7 +129,9 @@ class ReleaseControl(Construct):
         stack = cdk.Stack.of(self)
         # CloudFormation begins the service's name with that of its stack.
         own = f"arn:aws:ecs:{stack.region}:{stack.account}:service-deployment/*/{released.stack}-*/*"
-        self._allow("ecs:StopServiceDeployment", on=own)
+        # Of a deployment, and of the service that it is of (AWS's Service Authorization Reference).
+        for deployment_or_service in (own, released.service.service_arn):
+            self._allow("ecs:StopServiceDeployment", on=deployment_or_service)
         acknowledge(self.handler.policy, allows_on(own), reason="Deployments of this service, which ECS numbers.")
         if released.database is not None:
             logs = f"arn:aws:logs:{stack.region}:{stack.account}:log-group:/aws/rds/instance/*"

@@ -168,10 +168,26 @@ def _forward(
         input_paths_map={"quote": quote}, input_template=json.dumps(message)
     )
     target = events.CfnRule.TargetProperty(id="Topic", arn=topics[severity].topic_arn, input_transformer=transformer)
-    events.CfnRule(
+    rule = events.CfnRule(
         scope,
         id_,
         description=description(severity, f"{title}. {means}", runbook=runbook),
         event_pattern=pattern,
         targets=[target],
     )
+    # EventBridge tells nobody that a topic refuses it.
+    spec = AlarmSpec(
+        runbook="notification-failed",
+        means=f"A notification was lost: {title.lower()}.",
+        severity=severity,
+        metric=cloudwatch.Metric(
+            namespace="AWS/Events",
+            metric_name="FailedInvocations",
+            dimensions_map={"RuleName": rule.ref},
+            period=cdk.Duration.minutes(5),
+            statistic="Sum",
+        ),
+        threshold=Threshold(value=0, unit="lost messages in 5 minutes", breaches=1, periods=1),
+        missing=Missing.IS_GOOD,
+    )
+    add_alarm(scope, f"{id_}NotSent", topics=topics, spec=spec)

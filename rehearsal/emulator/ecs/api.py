@@ -16,6 +16,7 @@ _SUMMARY = (
 )  # fmt: skip
 _STOPPABLE = ("PENDING", "IN_PROGRESS", "STOP_REQUESTED", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS")
 _own_describe_images = ecr._describe_images
+_own_list_tasks = ecs._list_tasks
 _own_update_service = ecs._update_service
 _own_task_failed = ecs._record_service_task_failure
 _own_sync_targets = ecs._sync_service_targets
@@ -74,6 +75,14 @@ def _refused(kind: str, message: str) -> Any:
     return 400, {"Content-Type": "application/x-amz-json-1.1"}, body
 
 
+def _tasks_listed(request: Mapping[str, Any]) -> Any:
+    """Amazon ECS API Reference, ListTasks: `startedBy` must be the only filter. Assumed: that it is held to that."""
+    filters = {"containerInstance", "desiredStatus", "family", "launchType", "serviceName"} & set(request)
+    if "startedBy" in request and filters:
+        return _refused("InvalidParameterException", f"startedBy must be the only filter; {sorted(filters)} was given.")
+    return _own_list_tasks(request)
+
+
 def _stop_task(request: Mapping[str, Any]) -> Any:
     found = ecs._resolve_task(request["task"], ecs._resolve_cluster_name(request.get("cluster", "default")))
     task.stop(found["taskArn"], request.get("reason", "Task stopped by user"))
@@ -111,7 +120,7 @@ def _task_failed(failed: dict[str, Any], **options: Any) -> None:
 
 
 def _images(request: Mapping[str, Any]) -> Any:
-    """With the result of the scan, which the manifest of a rehearsal's image brings along."""
+    """With the result of a basic scan; see `rehearsal.emulator.scanning`."""
     answered = _own_describe_images(request)
     if answered[0] != 200:
         return answered
@@ -132,6 +141,7 @@ def install() -> None:
         "ListServiceDeployments": _listed,
         "DescribeServiceRevisions": _revisions,
         "StopServiceDeployment": _stop_deployment,
+        "ListTasks": _tasks_listed,
         "RunTask": task.run,
         "StopTask": _stop_task,
         "UpdateService": _update_service,

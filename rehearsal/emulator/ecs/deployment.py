@@ -215,10 +215,11 @@ class Deployment:
         return {each["TargetGroupArn"]: each["Weight"] for each in forward["TargetGroups"]}
 
     def _free_group(self) -> str:
-        """Where the new tasks are to be: where nobody's requests go yet; at first, where they go to."""
-        own = self._service["loadBalancers"][0]["targetGroupArn"]
-        if self._source is None:
-            return str(own)
+        """Where the new tasks are to be: where nobody's requests go yet.
+
+        At the first deployment, too: it leaves the alternate group with all weight (cdk-real-drift #1730), while the
+        template goes on to say the opposite.
+        """
         return next(arn for arn, weight in self._groups().items() if weight == 0)
 
     def _shift(self, rule: str, group: str) -> None:

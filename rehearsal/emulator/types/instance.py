@@ -4,6 +4,22 @@ from ministack.services import ec2 as ec2_service
 
 from rehearsal.emulator.resource_type import Properties, Provisioned, changed, client, register, tags_of
 
+_PARAMETER = "resolve:ssm:"
+
+
+def _image(properties: Properties) -> str:
+    """EC2 looks a launch template's parameter up when the instance starts (its guide, "Create a launch template")."""
+    if "ImageId" in properties:
+        return str(properties["ImageId"])
+    wanted = properties["LaunchTemplate"]
+    versions = ec2_service._launch_templates[wanted["LaunchTemplateId"]]["Versions"]
+    version = next(each for each in versions if str(each["VersionNumber"]) == str(wanted["Version"]))
+    image = str(version["LaunchTemplateData"]["ImageId"])
+    if not image.startswith(_PARAMETER):
+        return image
+    found = client("ssm").get_parameter(Name=image.removeprefix(_PARAMETER))
+    return str(found["Parameter"]["Value"])
+
 
 class Instance:
     name = "AWS::EC2::Instance"
@@ -12,7 +28,7 @@ class Instance:
         # Either the subnet and groups stand at the top, or inside the first network interface, never both.
         interface = (properties.get("NetworkInterfaces") or [{}])[0]
         made = client("ec2").run_instances(
-            ImageId=properties["ImageId"],
+            ImageId=_image(properties),
             InstanceType=properties["InstanceType"],
             SubnetId=properties.get("SubnetId") or interface["SubnetId"],
             SecurityGroupIds=properties.get("SecurityGroupIds") or interface.get("GroupSet", []),

@@ -1,7 +1,12 @@
 """AWS::ElasticLoadBalancingV2::LoadBalancer: MiniStack's carries no traffic, and goes although it is protected."""
 
+import uuid
 from typing import Any
 
+from ministack.core.responses import get_region
+from ministack.services import alb
+
+from rehearsal.emulator.conditions import Condition, is_on
 from rehearsal.emulator.ecs import balancer
 from rehearsal.emulator.resource_type import Refused, client, extend
 
@@ -9,6 +14,11 @@ from rehearsal.emulator.resource_type import Refused, client, extend
 def install() -> None:
     def create(logical_id: str, properties: dict[str, Any], stack_name: str) -> tuple[str, dict[str, Any]]:
         arn, attributes = own["create"](logical_id, properties, stack_name)
+        if is_on(Condition.MIXED_CASE_NAMES) and "Name" not in properties:
+            # CloudFormation begins a name with parts of the stack's and the logical id, as they are written.
+            name = f"{stack_name[:5]}-{logical_id[:5]}-{uuid.uuid4().hex[:12].upper()}"
+            dns = f"{name}-{uuid.uuid4().int % 10**9}.{get_region()}.elb.amazonaws.com"
+            alb._lbs[arn]["DNSName"] = attributes["DNSName"] = dns
         balancer.open_for(arn)
         return arn, attributes
 

@@ -14,7 +14,8 @@ BASE_URL = "https://api.cloudflare.com/client/v4"
 # a burst and five minutes of the sustained rate are 1,150.
 REQUESTS_PER_SECOND = 3.5
 _BURST = 100
-_PAGE = 500
+# Zones come in pages of at most 50.
+_PAGE = 50
 
 
 def new_pace(clock: Clock | None = None) -> Pace:

@@ -80,7 +80,7 @@ class Connector:
 
 def comparable(entry: Mapping[str, Any]) -> dict[str, Any]:
     found = {"enabled": True} | {key: entry[key] for key in _COMPARED if key in entry}
-    return found | {"parameters": entry["parameters"] | {"host": host(entry["parameters"]["host"])}}
+    return found | {"parameters": {"host": host(entry["parameters"]["host"])}}
 
 
 def _what(entry: Mapping[str, Any]) -> str:

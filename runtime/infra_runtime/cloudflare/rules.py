@@ -90,9 +90,11 @@ class Rules:
             body = wanted[ref] | {"position": _position(ref, order, ours)}
             changes.append(self._change("move", ref, "PATCH", path, body=body, before=ours[ref], look_again=True))
         foreign = [rule for rule in found if not self._is_ours(rule)]
-        for ref in wanted:
-            if ref not in ours:
-                changes.append(self._missing(ref, wanted[ref], foreign, rules, _position(ref, order, ours)))
+        missing = {ref: _position(ref, order, ours) for ref in order if ref not in ours}
+        # Each takes the place next to one that is there already: of those behind the same one, the last comes first.
+        behind = [ref for ref, position in missing.items() if position and "after" in position]
+        for ref in [*reversed(behind), *(ref for ref in missing if ref not in behind)]:
+            changes.append(self._missing(ref, wanted[ref], foreign, rules, missing[ref]))
         return changes
 
     def _first_of_phase(self, wanted: Mapping[str, dict[str, Any]]) -> Change:
@@ -127,8 +129,8 @@ class Rules:
         body = body | ({"position": position} if position else {})
         if in_the_way:
             path = f"{rules}/{in_the_way[0]['id']}"
-            return self._change("update", ref, "PATCH", path, body=body, before=in_the_way[0], look_again=True)
-        return self._change("create", ref, "POST", rules, body=body, look_again=True)
+            return self._change("update", ref, "PATCH", path, body=body, before=in_the_way[0])
+        return self._change("create", ref, "POST", rules, body=body)
 
     def _change(
         self,

@@ -23,6 +23,7 @@ from infra_runtime.previews.leases import Lease, Leases, Taken, ledger_name
 from infra_runtime.release.ledger import Ledger, Release, new_id
 from infra_runtime.release.preflight import Problem, image_in, stack_of, why_it_went_back
 from infra_runtime.release.refusals import refusals
+from infra_runtime.release.stack_update import end_of
 from infra_runtime.reporting import reported
 
 logger = logging.getLogger(__name__)
@@ -254,13 +255,17 @@ class Control:
         """The newest deployment into the slot; its end is written down once CloudFormation has come to it."""
         name = ledger_name(lease.slot)
         release = self.ledger.find(name, lease.release) if lease.release else None
-        if release is None or release.outcome != "running" or self._busy(slot := self._slot(lease)):
+        if release is None or release.outcome != "running":
             return release
-        status = stack_of(self.clients, slot.stack)["StackStatus"]
+        slot, began = self._slot(lease), datetime.fromisoformat(release.began)
+        # Its status alone does not say so: the update may not have begun yet.
+        status = end_of(self.clients, slot.stack, token=release.id, began=began)
+        if status is None:
+            return release
         if status == "UPDATE_COMPLETE":
             self._finish(release, "succeeded", None)
         else:
-            self._finish(release, "failed", why_it_went_back(self.clients, slot.stack) or status)
+            self._finish(release, "failed", why_it_went_back(self.clients, slot.stack, since=began) or status)
         return self.ledger.find(name, release.id)
 
     # -- how

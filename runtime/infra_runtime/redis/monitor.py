@@ -1,7 +1,7 @@
 """Looks at one Redis, twice a minute, from inside the VPC, and says how it is in metrics.
 
 Also the gate before the tasks: the custom resource of the instance whose URL they get succeeds only when that URL is
-one of the contract and what is behind it takes a ping and a write.
+one of the contract and the published client can enforce limits with what is behind it.
 """
 
 import logging
@@ -61,7 +61,7 @@ def verify(request: Request, *, deadline: float) -> Result:
         return Result(request.physical_id or identity)
     target = _target()
     require_deployable(target)
-    while not (report := probe(target)).usable:
+    while not (report := _probe(target)).usable:
         if time.monotonic() + _RETRY_SECONDS > deadline:
             raise Unverified(os.environ["INSTANCE"], report.reason or Reason.UNKNOWN)
         time.sleep(_RETRY_SECONDS)
@@ -92,6 +92,11 @@ def _target() -> Target:
     return parse(_last[identity])
 
 
+def _probe(target: Target) -> Report:
+    previews = os.environ.get("PREVIEW_KEY_PREFIX")
+    return probe(target, key_prefixes=("", previews) if previews else ("",))
+
+
 def _round() -> tuple[Report, health.Health]:
     try:
         target = _target()
@@ -101,7 +106,7 @@ def _round() -> tuple[Report, health.Health]:
     except Exception:  # Of AWS: whatever keeps us from the URL keeps us from knowing.
         report = Report(connected=False, reason=Reason.NO_SECRET, tried=1, failed=1)
     else:
-        report = probe(target)
+        report = _probe(target)
     url = os.environ.get("HEALTH_URL")
     return report, health.ask(url, _http()) if url else health.Health(None, "not asked")
 

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 ROUND_SECONDS = 12.0
 HIGH_LATENCY_MS = 100.0
-# Beyond it, requests give up before Redis has answered (BUDGET in docs/redis-client.mjs, 250 ms, less some jitter).
+# Beyond it, requests give up before Redis has answered: MOST_BUDGET in docs/redis-client.mjs is 250, jitter included.
 USABLE_LATENCY_MS = 200.0
 _WARM_PINGS = 5
 _SLOTS = 16384
@@ -35,9 +35,10 @@ PROBE_PREFIX = "ratelimit:probe:"
 
 
 @dataclass
-class _Operations:
+class _Round:
     """What was tried, and how much of it failed."""
 
+    key_prefixes: Sequence[str] = ("",)
     tried: int = 0
     failed: int = 0
 
@@ -96,14 +97,17 @@ class Report:
         }
 
 
-def probe(target: Target, *, seconds: float = ROUND_SECONDS) -> Report:
-    """One round; never raises for what Redis or the network does, and never takes longer than `seconds`."""
-    operations = _Operations()
+def probe(target: Target, *, key_prefixes: Sequence[str] = ("",), seconds: float = ROUND_SECONDS) -> Report:
+    """One round; never raises for what Redis or the network does, and never takes longer than `seconds`.
+
+    `key_prefixes` are each application's `REDIS_KEY_PREFIX`: its user has to be allowed keys with all of them.
+    """
+    round_ = _Round(key_prefixes)
     ask = {"single": _single, "sentinel": _sentinel, "cluster": _cluster}[target.form]
 
     def run() -> Report:
         try:
-            return ask(target, operations)
+            return ask(target, round_)
         except ERRORS as error:
             return Report(connected=False, reason=told(error))
         except Exception:  # An answer that no version of Redis gives is not to be silence here.
@@ -114,8 +118,8 @@ def probe(target: Target, *, seconds: float = ROUND_SECONDS) -> Report:
         found = within(seconds, run)
     except TimeoutError:
         found = Report(connected=False, reason=Reason.OUT_OF_TIME)
-    tried = max(operations.tried, 1)
-    counted = {"tried": tried, "failed": operations.failed if found.connected else max(operations.failed, 1)}
+    tried = max(round_.tried, 1)
+    counted = {"tried": tried, "failed": round_.failed if found.connected else max(round_.failed, 1)}
     return Report(**{**vars(found), **counted})
 
 
@@ -125,13 +129,13 @@ def primaries(target: Target) -> list[Node]:
         case "single":
             return list(target.nodes)
         case "sentinel":
-            return [_master(target, _Operations())]
+            return [_master(target, _Round())]
         case "cluster":
-            return sorted({node for node, _, _ in _shards(target, _Operations()) or []}, key=str)
+            return sorted({node for node, _, _ in _shards(target, _Round()) or []}, key=str)
 
 
-def _single(target: Target, operations: _Operations) -> Report:
-    return _server(target, target.nodes[0], operations)
+def _single(target: Target, round_: _Round) -> Report:
+    return _server(target, target.nodes[0], round_)
 
 
 @dataclass
@@ -143,22 +147,23 @@ class _Known:
     latencies: list[float] = field(default_factory=list)
 
 
-def _server(target: Target, node: Node, operations: _Operations, keys: Sequence[str] | None = None) -> Report:
-    """One server; `keys` are the ones that it is asked to count, a few of ours when None."""
+def _server(target: Target, node: Node, round_: _Round, slots: tuple[int, int] | None = None) -> Report:
+    """One server; `slots` are those of a cluster's primary."""
     known = _Known()
     try:
         with _closing(data_node(target, node)) as client:
-            with operations.one():
+            with round_.one():
                 resolve(node)
                 client.ping()
-            _ping_warm(client, known, operations)
+            _ping_warm(client, known, round_)
             try:
-                with operations.one():
+                with round_.one():
                     _authenticate(client, target)
                     _introduce(client, known)
-                for key in keys or _keys(known.mode):
-                    with operations.one():
-                        _count(client, key)
+                for first, last in [slots] if slots else _slots(known.mode):
+                    for prefix in round_.key_prefixes:
+                        with round_.one():
+                            _count(client, key_in(first, last, prefix))
             except ERRORS as error:
                 return _report(known, told(error), connected=True)
     except ERRORS as error:
@@ -189,13 +194,13 @@ def _closing(client: Any) -> Iterator[Any]:
             client.close()
 
 
-def _ping_warm(client: Any, known: _Known, operations: _Operations) -> None:
+def _ping_warm(client: Any, known: _Known, round_: _Round) -> None:
     """A single one that fails is counted; two, and nobody would call it connected."""
     lost: list[Exception] = []
     for _ in range(_WARM_PINGS):
         started = time.perf_counter()
         try:
-            with operations.one():
+            with round_.one():
                 client.ping()
         except ERRORS as error:
             lost.append(error)
@@ -220,18 +225,17 @@ def _introduce(client: Any, known: _Known) -> None:
         known.role = str(answer[0])
 
 
-def _keys(mode: str | None) -> list[str]:
-    """One key; for a node of a cluster, one in each eighth of the slots: it will not have all of them."""
-    return [key_in(slot) for slot in range(0, _SLOTS, _SLOTS // 8)] if mode == "cluster" else [key_in(0, _SLOTS - 1)]
+def _slots(mode: str | None) -> list[tuple[int, int]]:
+    """All of them; of a node of a cluster one in each eighth, as it will not have all."""
+    return [(slot, slot) for slot in range(0, _SLOTS, _SLOTS // 8)] if mode == "cluster" else [(0, _SLOTS - 1)]
 
 
-def key_in(first: int, last: int | None = None) -> str:
-    """A key of the probe's own, `ratelimit:probe:…`, whose slot is between the two."""
-    last = first if last is None else last
+def key_in(first: int, last: int, prefix: str) -> str:
+    """A key of the probe's own, `ratelimit:probe:…` after the prefix, whose slot is between the two."""
     number = 0
-    while not first <= key_slot(f"{PROBE_PREFIX}{number}".encode()) <= last:
+    while not first <= key_slot(f"{prefix}{PROBE_PREFIX}{number}".encode()) <= last:
         number += 1
-    return f"{PROBE_PREFIX}{number}"
+    return f"{prefix}{PROBE_PREFIX}{number}"
 
 
 def _count(client: Any, key: str) -> None:
@@ -254,17 +258,17 @@ def _count(client: Any, key: str) -> None:
         raise Unusable(Reason.WRITE_REFUSED)
 
 
-def _sentinel(target: Target, operations: _Operations) -> Report:
-    return _server(target, _master(target, operations), operations)
+def _sentinel(target: Target, round_: _Round) -> Report:
+    return _server(target, _master(target, round_), round_)
 
 
-def _master(target: Target, operations: _Operations) -> Node:
+def _master(target: Target, round_: _Round) -> Node:
     """As the first Sentinel that answers says; the others are asked whether they are there at all."""
     address: tuple[str, int] | None = None
     answered = False
     for node in target.nodes:
         try:
-            with operations.one(), _closing(sentinel_node(target, node)) as client:
+            with round_.one(), _closing(sentinel_node(target, node)) as client:
                 resolve(node)
                 found: Any = client.sentinel_get_master_addr_by_name(target.master)
         except ERRORS:
@@ -276,12 +280,12 @@ def _master(target: Target, operations: _Operations) -> Node:
     return Node(str(address[0]), int(address[1]))
 
 
-def _cluster(target: Target, operations: _Operations) -> Report:
+def _cluster(target: Target, round_: _Round) -> Report:
     """Every primary is asked to keep a key of its own slots: losing one of them loses a part of all rate limits."""
-    shards = _shards(target, operations)
+    shards = _shards(target, round_)
     if shards is None:
         raise Unusable(Reason.CLUSTER_INCOMPLETE)
-    reports = [_server(target, node, operations, [key_in(first, last)]) for node, first, last in shards]
+    reports = [_server(target, node, round_, (first, last)) for node, first, last in shards]
     missing = _SLOTS - sum(last - first + 1 for _, first, last in shards)
     worst = next((each for each in reports if not each.connected), None)
     worst = worst or next((each for each in reports if not each.usable), None)
@@ -294,36 +298,28 @@ def _cluster(target: Target, operations: _Operations) -> Report:
     return Report(connected=True, latency_ms=latency, writable=True, mode="cluster", role="master")
 
 
-def _shards(target: Target, operations: _Operations) -> list[tuple[Node, int, int]] | None:
+def _shards(target: Target, round_: _Round) -> list[tuple[Node, int, int]] | None:
     """(primary, first slot, last slot) of each range, as the first node that can say it says. Raises what kept the
     first one from it, when none can; None when the nodes are no whole cluster."""
-    found: Any = None
     first_error: Unusable | None = None
     for node in target.nodes:
         try:
-            with operations.one(), _closing(data_node(target, node)) as client:
+            with round_.one(), _closing(data_node(target, node)) as client:
                 resolve(node)
-                found = client.execute_command("CLUSTER SLOTS")
+                client.response_callbacks.clear()  # as the server says it
+                ranges: Any = client.execute_command("CLUSTER SLOTS")
+                # ioredis asks for it, and uses no cluster that says "fail".
+                state: str = client.execute_command("CLUSTER INFO")
             break
         except ERRORS as error:
             closer = look_closer(told(error), host=node.host, port=node.port, tls=target.tls)
             first_error = first_error or Unusable(closer)
-    if found is None and first_error is not None:
-        raise first_error
-    if not found:
-        return None
-    return [
-        # An empty hostname: the address that was asked.
-        (Node(primary[0] or node.host, int(primary[1])), first, last)
-        for first, last, primary in _ranges(found)
-    ]
-
-
-def _ranges(found: Any) -> Iterator[tuple[int, int, Sequence[Any]]]:
-    """redis-py turns the answer into a dictionary by ranges; a raw answer is a list."""
-    if isinstance(found, dict):
-        for (first, last), each in found.items():
-            yield first, last, each["primary"]
     else:
-        for each in found:
-            yield each[0], each[1], each[2]
+        raise first_error or Unusable(Reason.CLUSTER_INCOMPLETE)
+    if not ranges or "cluster_state:fail" in state:
+        return None
+    # None is cluster-preferred-endpoint-type unknown-endpoint. Redis means the address that was asked; ioredis leaves
+    # such nodes out. "?" is a hostname that was never set.
+    if any(primary[0] in (None, "", "?") for _, _, primary, *_ in ranges):
+        raise Unusable(Reason.CLUSTER_HIDDEN)
+    return [(Node(primary[0], primary[1]), first, last) for first, last, primary, *_ in ranges]

@@ -122,6 +122,7 @@ _BY_TEXT = (
     ("unknown command", Reason.UNSUPPORTED),
     ("wrong number of arguments", Reason.UNSUPPORTED),
     ("syntax error", Reason.UNSUPPORTED),
+    ("discarded because of: NOPERM", Reason.NO_PERMISSION),
     ("WRONGPASS", Reason.WRONG_CREDENTIALS),
     ("invalid username-password", Reason.WRONG_CREDENTIALS),
 )

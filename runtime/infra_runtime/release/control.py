@@ -11,7 +11,7 @@ import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import boto3
@@ -22,7 +22,6 @@ from infra_runtime.database.names import OWNER
 from infra_runtime.metrics import RELEASES, Releases, emit
 from infra_runtime.release.ledger import Ledger, Outcome, Release, new_id
 from infra_runtime.release.preflight import (
-    ENDS,
     Kind,
     Preflight,
     Problem,
@@ -35,6 +34,7 @@ from infra_runtime.release.preflight import (
 from infra_runtime.release.refusals import refusals
 from infra_runtime.release.rollback import CannotGoBack, choose, lost_since
 from infra_runtime.release.sentry import sentry_from
+from infra_runtime.release.stack_update import ENDS, NEVER_BEGUN, end_of
 from infra_runtime.reporting import reported
 from infra_runtime.secret_values import deadline_of
 
@@ -43,11 +43,6 @@ logger.setLevel(logging.INFO)
 
 _LONGEST_NOTE = 1000
 _MOST_REFUSALS = 3
-_STACK = "AWS::CloudFormation::Stack"
-# An update shows its beginning within seconds; this function ends within a minute.
-_BEGINS_WITHIN = timedelta(minutes=5)
-_NEVER_BEGUN = "CloudFormation never began it"
-_CLOCKS_DIFFER = timedelta(minutes=1)
 _LOST = "repair it by a migration and release forward, or say --accept-schema when it does not matter"
 
 
@@ -132,53 +127,27 @@ class Control:
 
     def settle(self) -> Release | None:
         """The release that has ended since anybody looked last, as the ledger has it then."""
-        newest = self.ledger.newest(self.service.name)
-        if newest is None or newest.outcome != "running":
+        if (release := self.ledger.running(self.service.name)) is None:
             return None
-        status = self._ended(newest)
+        began = datetime.fromisoformat(release.began)
+        status = end_of(self.clients, self.service.stack, token=release.id, began=began)
         if status is None:
             return None
         if status == "UPDATE_COMPLETE":
-            is_first = self._end(newest, "succeeded", None)
+            is_first = self._end(release, "succeeded", None)
         else:
-            reason = status if status == _NEVER_BEGUN else self._why(newest) or status
-            is_first = self._end(newest, "failed", reason)
-        return self.ledger.find(self.service.name, newest.id) if is_first else None
+            reason = status if status == NEVER_BEGUN else self._why(release) or status
+            is_first = self._end(release, "failed", reason)
+        return self.ledger.find(self.service.name, release.id) if is_first else None
 
     def expect(self, detail: Mapping[str, Any]) -> None:
         """Raises `NotYet` when the end of the release's update is announced and CloudFormation does not show it."""
-        newest = self.ledger.newest(self.service.name)
-        if newest is None or newest.outcome != "running" or detail["status-details"]["status"] not in ENDS:
+        release = self.ledger.running(self.service.name)
+        if release is None or detail["status-details"]["status"] not in ENDS:
             return
         # After a failure the announcement may lack the token; one with another token is of an earlier update.
-        if detail.get("client-request-token") in (None, "", newest.id):
-            raise NotYet(f"{newest.id}: {self.service.stack} does not show its end yet")
-
-    def _ended(self, release: Release) -> str | None:
-        """How the update of the stack that carries the release's id has ended; None while it goes on.
-
-        Only its beginning has to carry the id. Whatever ends it is the next end in the stack's events.
-        """
-        began, end = datetime.fromisoformat(release.began), None
-        events = self.clients.client("cloudformation").get_paginator("describe_stack_events")
-        for page in events.paginate(StackName=self.service.stack):
-            for event in page["StackEvents"]:  # newest first
-                if event["Timestamp"] < began - _CLOCKS_DIFFER:
-                    return self._never_begun(began)
-                if event["ResourceType"] != _STACK or event["LogicalResourceId"] != self.service.stack:
-                    continue
-                status = event["ResourceStatus"]
-                if status == "UPDATE_IN_PROGRESS":
-                    if event.get("ClientRequestToken") == release.id:
-                        return end
-                    end = None  # that was the end of another, later update
-                elif status in ENDS:
-                    end = status
-        return self._never_begun(began)
-
-    @staticmethod
-    def _never_begun(began: datetime) -> str | None:
-        return _NEVER_BEGUN if datetime.now(UTC) - began > _BEGINS_WITHIN else None
+        if detail.get("client-request-token") in (None, "", release.id):
+            raise NotYet(f"{release.id}: {self.service.stack} does not show its end yet")
 
     def _why(self, release: Release) -> str | None:
         """What the next person needs to know, from whoever knows it best."""
@@ -189,7 +158,8 @@ class Control:
             return f"migration: {'; '.join(words)}"
         if release.complaints:
             return "; ".join(release.complaints)
-        return why_it_went_back(self.clients, self.service.stack)
+        began = datetime.fromisoformat(release.began)
+        return why_it_went_back(self.clients, self.service.stack, since=began)
 
     def _refused_by_the_database(self, release: Release) -> list[str]:
         if self.database_log is None:
@@ -203,13 +173,20 @@ class Control:
         return [*self._busy(), *Preflight(self.clients, self.service).problems(image, "release")]
 
     def _busy(self) -> list[Problem]:
-        newest = self.ledger.newest(self.service.name)
-        if newest is None or newest.outcome != "running":
-            return []
-        return [Problem("release", f"{newest.id} by {newest.who} is under way", "infra status ENV --follow")]
+        release = self.ledger.running(self.service.name)
+        return [] if release is None else [self._under_way(release)]
+
+    @staticmethod
+    def _under_way(release: Release) -> Problem:
+        return Problem("release", f"{release.id} by {release.who} is under way", "infra status ENV --follow")
 
     def _start(self, event: Mapping[str, Any], image: str, kind: Kind, **more: Any) -> dict[str, Any]:
         release = self._begun(event, image, kind)
+        # Both were let in at one moment: nobody knows which image CloudFormation would read from the parameter.
+        if (other := self.ledger.running(self.service.name, beside=release.id)) is not None:
+            when, reason = datetime.now(UTC).isoformat(timespec="seconds"), f"{other.id} began at the same moment"
+            self.ledger.end(self.service.name, release.id, outcome="failed", when=when, reason=reason)
+            return self._answer([self._under_way(other)])
         try:
             self._update(release)
         except ClientError as error:
@@ -241,14 +218,16 @@ class Control:
         return self._start(noted, target.image, "rollback", **more)
 
     def _stop(self, event: Mapping[str, Any], deployment: Mapping[str, Any]) -> dict[str, Any]:
-        newest = self.ledger.newest(self.service.name)
-        release = newest if newest is not None and newest.outcome == "running" else None
+        release = self.ledger.running(self.service.name)
         arn = deployment["serviceDeploymentArn"]
         if event.get("release") is not None:
             what = f"{arn} is {deployment['status']}"
             return self._answer([Problem("deployment", what, "without RELEASE, infra rollback ENV ends it")])
-        if deployment["status"] not in ("PENDING", "IN_PROGRESS"):
-            return self._answer([Problem("deployment", f"{arn} is {deployment['status']}", "it is going back already")])
+        stack = stack_of(self.clients, self.service.stack)["StackStatus"]
+        # CloudFormation may deploy once more, to go back itself.
+        if deployment["status"] not in ("PENDING", "IN_PROGRESS") or "ROLLBACK_IN_PROGRESS" in stack:
+            what = f"{arn} is {deployment['status']}, {self.service.stack} is {stack}"
+            return self._answer([Problem("deployment", what, "it is going back already")])
         if release is not None and release.kind == "rollback":
             # Whoever asks twice wants to go back, and not to what they came from.
             return self._answer(self._busy())
@@ -258,6 +237,8 @@ class Control:
         try:
             self.clients.client("ecs").stop_service_deployment(serviceDeploymentArn=arn, stopType="ROLLBACK")
         except ClientError as error:
+            if release is not None:
+                self.ledger.stop(release, None)
             return self._answer([Problem("deployment", str(error), "infra status ENV")])
         logger.info("%s: %s stopped by %s%s", self.service.name, arn, event["who"], note)
         return self._answer([], stopped=arn, id=release.id if release else None)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 Outcome = Literal["running", "succeeded", "failed"]
 _MOST = 200
+_RECENT = 10
 _DOCUMENTS = ("migration", "complaints")  # kept as JSON
 
 
@@ -75,8 +76,8 @@ class Ledger:
             return False
         return True
 
-    def stop(self, release: Release, reason: str) -> None:
-        """Before it is: what sees the end has to know why."""
+    def stop(self, release: Release, reason: str | None) -> None:
+        """To be called before it is stopped: what records the end has to know why. None takes it back."""
         self.dynamodb.update_item(
             TableName=self.table,
             Key={"service": {"S": release.service}, "id": {"S": release.id}},
@@ -87,12 +88,12 @@ class Ledger:
 
     def note(self, service: str, what: Literal["migration", "complaints"], found: object) -> None:
         """Of the release that is under way; a deployment that is none (a rotation, `cdk deploy`) has no entry."""
-        newest = self.newest(service)
-        if newest is None or newest.outcome != "running":
+        release = self.running(service)
+        if release is None:
             return
         self.dynamodb.update_item(
             TableName=self.table,
-            Key={"service": {"S": service}, "id": {"S": newest.id}},
+            Key={"service": {"S": service}, "id": {"S": release.id}},
             UpdateExpression="SET #w = :w",
             ExpressionAttributeNames={"#w": what},
             ExpressionAttributeValues={":w": _value(json.dumps(found))},
@@ -101,6 +102,11 @@ class Ledger:
     def newest(self, service: str) -> Release | None:
         found = self.releases(service, most=1)
         return found[0] if found else None
+
+    def running(self, service: str, *, beside: str | None = None) -> Release | None:
+        """The one that is under way; `beside` is the id of one that does not count."""
+        found = self.releases(service, most=_RECENT)
+        return next((each for each in found if each.outcome == "running" and each.id != beside), None)
 
     def find(self, service: str, identity: str) -> Release | None:
         return next((each for each in self.releases(service) if each.id == identity), None)

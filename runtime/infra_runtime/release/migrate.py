@@ -15,6 +15,7 @@ from typing import Any
 
 from infra_runtime.aws import client
 from infra_runtime.release.ledger import Ledger
+from infra_runtime.release.log_text import plain
 from infra_runtime.release.revision import (
     MIGRATE,
     MIGRATION_LABEL,
@@ -49,13 +50,24 @@ def started_by(deployment: str) -> str:
     return f"migrate-{hashlib.sha256(deployment.encode()).hexdigest()[:28]}"
 
 
-def task_of(ecs: Any, cluster: str, deployment: str) -> Mapping[str, Any] | None:
-    """The task that migrates for a deployment, as ECS describes it; None when there is none yet."""
-    for status in ("RUNNING", "STOPPED"):
-        arns = ecs.list_tasks(cluster=cluster, startedBy=started_by(deployment), desiredStatus=status)["taskArns"]
-        if arns:
-            found: Mapping[str, Any] = ecs.describe_tasks(cluster=cluster, tasks=arns)["tasks"][0]
-            return found
+def task_of(ecs: Any, cluster: str, deployment: str, definition: str) -> Mapping[str, Any] | None:
+    """The task that migrates for a deployment, as ECS describes it; None when there is none yet.
+
+    `definition` is the ARN of its task definition.
+    """
+    name = started_by(deployment)
+    arns = ecs.list_tasks(cluster=cluster, startedBy=name)["taskArns"]
+    if arns:
+        found: Mapping[str, Any] = ecs.describe_tasks(cluster=cluster, tasks=arns)["tasks"][0]
+        return found
+    # One that is to stop is not listed above, and ListTasks takes `startedBy` as the only filter or not at all.
+    family = definition.rpartition("/")[2].partition(":")[0]
+    pages = ecs.get_paginator("list_tasks").paginate(cluster=cluster, family=family, desiredStatus="STOPPED")
+    for page in pages:
+        if arns := page["taskArns"]:
+            for task in ecs.describe_tasks(cluster=cluster, tasks=arns)["tasks"]:
+                if task.get("startedBy") == name:
+                    return dict(task)
     return None
 
 
@@ -75,7 +87,7 @@ class Migrate:
             logger.info("%s: nothing was released yet, so there is nothing to migrate", self.service)
             return answer("SUCCEEDED")
         definition = revision.container["dockerLabels"][MIGRATION_LABEL]
-        task = task_of(self.ecs, revision.cluster, asked.deployment)
+        task = task_of(self.ecs, revision.cluster, asked.deployment, definition)
         if task is None:
             self._start(revision, asked, definition)
             return answer("IN_PROGRESS", ask_again_in=_ASK_AGAIN_SECONDS)
@@ -133,7 +145,7 @@ class Migrate:
             events = self.logs.get_log_events(**log_of(container, task), startFromHead=False, limit=100)["events"]
         except self.logs.exceptions.ResourceNotFoundException:
             return []
-        return [str(each["message"]) for each in events]
+        return [plain(each["message"]) for each in events]
 
 
 def _told(lines: Sequence[str]) -> dict[str, Any]:

@@ -3,13 +3,11 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 UNDER_WAY = ["PENDING", "IN_PROGRESS", "STOP_REQUESTED", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS"]
-
-ENDS = ("UPDATE_COMPLETE", "UPDATE_FAILED", "UPDATE_ROLLBACK_COMPLETE", "UPDATE_ROLLBACK_FAILED")
-"""Statuses of a stack whose update is over."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +55,21 @@ class Preflight:
         if isinstance(found, Problem):
             yield found
             return
-        if not scanned:
-            return
-        digest, status = image.partition("@")[2], found.get("imageScanStatus", {}).get("status", "never begun")
+        if scanned:
+            yield from self._scan(image.partition("@")[2])
+
+    def _scan(self, digest: str) -> Iterator[Problem]:
+        """Not as DescribeImages has it: that says nothing of enhanced scanning (containers-roadmap #1662)."""
+        ecr, name = self.clients.client("ecr"), self.service.repository.partition("/")[2]
+        try:
+            found = ecr.describe_image_scan_findings(repositoryName=name, imageId={"imageDigest": digest}, maxResults=1)
+        except ecr.exceptions.ScanNotFoundException:
+            found = {"imageScanStatus": {"status": "never begun"}}
+        status = found["imageScanStatus"]["status"]
         # ACTIVE is enhanced scanning, which goes on for ever.
         if status not in ("COMPLETE", "ACTIVE"):
             yield Problem("scan", f"the scan of {digest[:19]}… is {status}", "wait for it, or start one")
-        critical = found.get("imageScanFindingsSummary", {}).get("findingSeverityCounts", {}).get("CRITICAL", 0)
+        critical = found.get("imageScanFindings", {}).get("findingSeverityCounts", {}).get("CRITICAL", 0)
         if critical:
             yield Problem("scan", f"{critical} critical vulnerabilities in {digest[:19]}…", "build it on a newer base")
 
@@ -146,22 +152,32 @@ def services_of(clients: Any, stack: str) -> Iterator[Mapping[str, Any]]:
                 yield dict(found)
 
 
+def deployments(clients: Any, service: Mapping[str, Any], **filters: Any) -> Iterator[Mapping[str, Any]]:
+    """Of a service, all of them, in no order; `filters` are ListServiceDeployments', which boto3 does not paginate."""
+    ecs, page = clients.client("ecs"), dict(filters)
+    while True:
+        listed = ecs.list_service_deployments(cluster=service["clusterArn"], service=service["serviceArn"], **page)
+        yield from listed["serviceDeployments"]
+        if not (token := listed.get("nextToken")):
+            return
+        page["nextToken"] = token
+
+
 def under_way(clients: Any, service: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Deployments of a service that have not ended; ECS has one at a time."""
-    found: list[Mapping[str, Any]] = clients.client("ecs").list_service_deployments(
-        cluster=service["clusterArn"], service=service["serviceArn"], status=UNDER_WAY
-    )["serviceDeployments"]
-    return found
+    return list(deployments(clients, service, status=UNDER_WAY))
 
 
-def why_it_went_back(clients: Any, stack: str) -> str | None:
+def why_it_went_back(clients: Any, stack: str, *, since: datetime) -> str | None:
     """In ECS's own words, of the newest deployment in the stack that did."""
-    ecs, rolled = clients.client("ecs"), []
+    rolled: list[Mapping[str, Any]] = []
     for service in services_of(clients, stack):
-        listed = ecs.list_service_deployments(cluster=service["clusterArn"], service=service["serviceArn"])
-        arns = [each["serviceDeploymentArn"] for each in listed["serviceDeployments"]][:10]
-        told = ecs.describe_service_deployments(serviceDeploymentArns=arns)["serviceDeployments"] if arns else []
-        rolled += [each for each in told if each["status"].startswith(("ROLLBACK", "STOPPED"))]
+        arns = [each["serviceDeploymentArn"] for each in deployments(clients, service, createdAt={"after": since})]
+        ecs = clients.client("ecs")
+        # DescribeServiceDeployments takes twenty.
+        for at in range(0, len(arns), 20):
+            told = ecs.describe_service_deployments(serviceDeploymentArns=arns[at : at + 20])["serviceDeployments"]
+            rolled += [each for each in told if each["status"].startswith(("ROLLBACK", "STOPPED"))]
     newest = max(rolled, key=lambda each: each["createdAt"], default=None)
     if newest is None:
         return None

@@ -14,9 +14,11 @@ def log_group(instance: str) -> str:
 def refusals(logs: Any, group: str, *, since: datetime, login: str) -> list[str]:
     """The newest errors of logins that begin so; they arrive a minute late. None where there is no such log."""
     try:
-        events = logs.filter_log_events(
+        # A page may be empty, and the newest are on the last one.
+        pages = logs.get_paginator("filter_log_events").paginate(
             logGroupName=group, startTime=int(since.timestamp() * 1000), filterPattern="ERROR"
-        )["events"]
+        )
+        events = [each for page in pages for each in page["events"]]
     except logs.exceptions.ResourceNotFoundException:
         return []
     told = [each["message"] for each in events if f":{login}" in each["message"]]

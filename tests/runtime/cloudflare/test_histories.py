@@ -3,14 +3,20 @@
 CI runs a sample; `make soak` runs two thousand histories.
 """
 
+import json
 import os
+import random
+from collections.abc import Callable
 from typing import Any
 
 import httpx
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from infra_runtime.cloudflare import zone as zones
+from infra_runtime.cloudflare.normal import host, is_as_declared
+from infra_runtime.cloudflare.provider import subject
 from infra_runtime.cloudflare.rules import comparable
 from rehearsal.cloudflare.server import in_process
 from rehearsal.cloudflare.simulator import Simulator
@@ -24,11 +30,64 @@ FAULTS = (
 )  # fmt: skip
 
 
+_DEFAULTS = {
+    "enabled": True,
+    "ttl": 1,
+    "proxied": False,
+    "description": "",
+    "filters": {},
+    "logging": {"enabled": True},
+}
+
+
+class Spelling:
+    """Shows each object in another form that means the same."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)
+
+    def shown(self, path: str, result: Any) -> Any:
+        if isinstance(result, list):
+            each = [self._object(one) for one in result]
+            return each if path.endswith("/cloud_connector/rules") else self._random.sample(each, len(each))
+        if isinstance(result, dict) and "rules" in result:
+            return self._object({**result, "rules": [self._object(one) for one in result["rules"]]})
+        return result
+
+    def _object(self, one: dict[str, Any]) -> dict[str, Any]:
+        left = {key: value for key, value in one.items() if _DEFAULTS.get(key, one) != value or self._chance()}
+        for name in ("action_parameters", "ratelimit", "mechanisms"):
+            if name in left:
+                left[name] = self._part(left[name])
+        if "type" in left and "content" in left:
+            left["name"] = self._host(left["name"])
+            if left["type"] in ("CNAME", "MX"):
+                left["content"] = self._host(left["content"])
+        return left | {"added_by_cloudflare": self._random.choice([True, "2026-11-26", {"of": 1}, []])}
+
+    def _part(self, part: Any) -> Any:
+        match part:
+            case dict():
+                return {key: self._part(value) for key, value in part.items()} | {"added_by_cloudflare": "auto"}
+            case list():
+                return [self._part(each) for each in self._random.sample(part, len(part))]
+            case bool() | int() if self._chance():
+                return str(part).lower()
+        return part
+
+    def _host(self, name: str) -> str:
+        return self._random.choice([str.upper, str.title, str.lower])(name) + self._random.choice(["", "."])
+
+    def _chance(self) -> bool:
+        return self._random.random() < 0.5
+
+
 class Faulty:
     """Spoils the requests that a list says, in the way it says, and lets the others pass."""
 
     def __init__(self) -> None:
         self.planned: list[str | None] = []
+        self.shown: Callable[[str, Any], Any] = lambda _, result: result
 
     def around(self, simulator: Simulator) -> httpx.Client:
         honest = in_process(simulator)
@@ -46,6 +105,9 @@ class Faulty:
             if fault in ("500 before", "502 page"):
                 return httpx.Response(int(fault[:3]), text="<html>")
             answer = honest.request(request.method, request.url, content=request.content, headers=request.headers)
+            if request.method == "GET" and (told := answer.json()).get("result"):
+                told["result"] = self.shown(request.url.path, told["result"])
+                answer = httpx.Response(answer.status_code, content=json.dumps(told))
             if fault == "lost answer":
                 raise httpx.RemoteProtocolError(fault, request=request)
             if fault == "500 after":
@@ -69,7 +131,19 @@ documents = st.one_of(
             *({"name": n, "description": "", "expression": f'(ip.src eq 192.0.2.{ord(n)})', "action": "block"}
               for n in each), phase="http_request_firewall_custom"), names),
     st.builds(lambda each, to: records(**{name: str(to) for name in each}), names,
-              st.sampled_from(["x.example.net", "y.net"])),
+              st.sampled_from(["Alb-1.Elb.example.net", "y.net."])),
+    st.builds(
+        lambda each, requests: rules(
+            *({"name": n, "description": "", "expression": f'(http.host eq "{n}.example.com")', "action": "block",
+               "ratelimit": {"characteristics": ["ip.src", "cf.colo.id"], "period": 10, "mitigation_timeout": 10,
+                             "requests_per_period": requests}} for n in each[:2]), phase="http_ratelimit"),
+        names, st.sampled_from([10, 20])),
+    st.builds(
+        lambda each, logs: rules(
+            *({"name": n, "description": "", "expression": f'(http.host eq "{n}.example.com")', "action": "skip",
+               "logging": {"enabled": logs},
+               "action_parameters": {"phases": ["http_ratelimit", "http_request_sbfm"]}} for n in each),
+            phase="http_request_firewall_managed"), names, st.booleans()),
     st.builds(lambda each: connector(*each), names),
     st.builds(lambda ssl, tls: singletons(ssl=ssl, min_tls_version=tls), st.sampled_from(["strict", "full"]),
               st.sampled_from(["1.2", "1.3"])),
@@ -89,12 +163,19 @@ class Histories(RuleBasedStateMachine):
         self.declared: dict[str, tuple[str, dict[str, Any]]] = {}
         """What the stack has, by kind and name: physical id and document."""
 
+    @initialize(seed=st.integers(0, 2**16), lag=st.sampled_from([0.0, 0.0, 5.0, 60.0]))
+    def spell(self, seed: int, lag: float) -> None:
+        self.faulty.shown = Spelling(seed).shown
+        self.edge.simulator.lag = lag
+
     def _ask(self, kind: str, document: dict[str, Any], physical_id: str | None = None) -> Any:
         """As CloudFormation would: what cannot be done is said, and whatever was begun is rolled back."""
         try:
             return self.edge.ask(kind, document, physical_id)
         except Exception as error:
             assert TOKEN not in str(error)
+            # What was written last may not show yet. CloudFormation is not back before it does.
+            self.edge.time.sleep(self.edge.simulator.lag)
             return error
 
     @rule(document=documents, planned=faults)
@@ -134,6 +215,7 @@ class Histories(RuleBasedStateMachine):
             mine[0].pop("action_parameters", None)
         for record in [each for each in zone.records.values() if str(each["comment"]).startswith("production.")][:1]:
             del zone.records[record["id"]]
+        self.edge.time.sleep(self.edge.simulator.lag)
         for physical_id, document in self.declared.values():
             self.edge.ask("Update", document, physical_id)
         assert key in self.declared
@@ -143,6 +225,10 @@ class Histories(RuleBasedStateMachine):
         """An event that Lambda delivers a second time, and a deployment that changes nothing."""
         for physical_id, document in self.declared.values():
             assert self.edge.writes(lambda p=physical_id, d=document: self.edge.ask("Update", d, p)) == []  # type: ignore[misc]
+        api, memory = self.edge.api(), self.edge.memory
+        zone = zones.find(api, "example.com")
+        for _, document in self.declared.values():
+            assert subject(document, api=api, zone=zone, memory=memory).changes(present=True) == []  # nothing drifted
 
     @invariant()
     def theirs_is_untouched(self) -> None:
@@ -153,19 +239,19 @@ class Histories(RuleBasedStateMachine):
         zone, edge = self.edge.zone, self.edge
         assert edge.simulator.violations == []
         of = {key: document for key, (_, document) in self.declared.items()}
-        for phase in (CACHE, "http_request_firewall_custom"):
-            found = [r for r in zone.rulesets[phase]["rules"] if r["ref"].startswith("production.")]
+        for phase in (CACHE, "http_request_firewall_custom", "http_request_firewall_managed", "http_ratelimit"):
+            found = [r for r in zone.rulesets.get(phase, {"rules": []})["rules"] if r["ref"].startswith("production.")]
             wanted = of.get(f"rules/{phase}", {"rules": []})["rules"]
             assert [r["ref"] for r in found] == [f"production.{r['name']}" for r in wanted]
             plain = [{key: value for key, value in r.items() if key != "name"} for r in wanted]
-            assert [comparable(r) for r in found] == [comparable(r) for r in plain]
+            assert all(is_as_declared(comparable(p), comparable(r)) for p, r in zip(plain, found, strict=True))
         found_records = {
             each["comment"]: each["content"]
             for each in zone.records.values()
             if str(each["comment"]).startswith("production.dns.")
         }
         wanted_records = of.get("records/dns", {"records": []})["records"]
-        assert found_records == {f"production.dns.{each['name']}": each["content"] for each in wanted_records}
+        assert found_records == {f"production.dns.{each['name']}": host(each["content"]) for each in wanted_records}
         entries = [each["description"] for each in zone.connectors if each["description"].startswith("production.")]
         wanted_entries = of.get("connector/media", {"entries": []})["entries"]
         assert entries == [f"production.{each['name']}" for each in wanted_entries]

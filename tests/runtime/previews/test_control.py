@@ -1,7 +1,7 @@
 """Slots: who gets one, what happens in it, and that each of them is taken back, whoever forgets it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from typing import Any
@@ -31,12 +31,29 @@ class Stacks:
         self.before = {name: dict(REST) for name in self.values}
         self.status = dict.fromkeys(self.values, "CREATE_COMPLETE")
         self.refuses: set[str] = set()
+        self.events: list[dict[str, Any]] = []
+        self.meanwhile: Callable[[], object] = lambda: None
+        """Happens after an update was asked for, and before it begins."""
+
+    def get_paginator(self, name: str) -> "Stacks":
+        assert name == "describe_stack_events"
+        return self
+
+    def paginate(self, StackName: str) -> list[dict[str, Any]]:  # noqa: N803
+        newest = [each for each in reversed(self.events) if each["LogicalResourceId"] == StackName]
+        return [{"StackEvents": newest}]
+
+    def _happens(self, name: str, status: str, token: str) -> None:
+        self.status[name] = status
+        event = {"LogicalResourceId": name, "ResourceType": "AWS::CloudFormation::Stack", "ResourceStatus": status}
+        self.events.append({**event, "ClientRequestToken": token, "Timestamp": datetime.now(UTC)})
 
     def describe_stacks(self, StackName: str) -> dict[str, Any]:  # noqa: N803
         parameters = [{"ParameterKey": key, "ParameterValue": value} for key, value in self.values[StackName].items()]
         return {"Stacks": [{"StackStatus": self.status[StackName], "Parameters": parameters}]}
 
     def update_stack(self, *, StackName: str, Parameters: list[dict[str, Any]], **request: Any) -> None:  # noqa: N803
+        self.meanwhile()
         if StackName in self.refuses or self.status[StackName].endswith("_IN_PROGRESS"):
             raise ClientError({"Error": {"Code": "ValidationError", "Message": "not now"}}, "UpdateStack")
         assert request["UsePreviousTemplate"] is True
@@ -47,10 +64,10 @@ class Stacks:
             raise ClientError({"Error": {"Code": "ValidationError", "Message": told}}, "UpdateStack")
         self.before[StackName] = dict(self.values[StackName])
         self.values[StackName] |= new
-        self.status[StackName] = "UPDATE_IN_PROGRESS"
+        self._happens(StackName, "UPDATE_IN_PROGRESS", request["ClientRequestToken"])
 
     def end(self, name: str, *, well: bool = True) -> None:
-        self.status[name] = "UPDATE_COMPLETE" if well else "UPDATE_ROLLBACK_COMPLETE"
+        self._happens(name, "UPDATE_COMPLETE" if well else "UPDATE_ROLLBACK_COMPLETE", "")
         if not well:
             self.values[name] = self.before[name]
 
@@ -85,12 +102,17 @@ class Ecr:
 
 
 class DatabaseLog:
-    """Of one error each of two logins."""
+    """Of one error each of two logins; the first page is empty, as CloudWatch's may be."""
 
-    def filter_log_events(self, **request: Any) -> dict[str, Any]:
+    def get_paginator(self, operation: str) -> "DatabaseLog":
+        assert operation == "filter_log_events"
+        return self
+
+    def paginate(self, **request: Any) -> list[dict[str, Any]]:
         assert request["logGroupName"] == "log"
         logins = ("preview_1_owner", "app_owner_a")
-        return {"events": [{"message": f"2026:10.0.0.1:{login}@x:[1]:ERROR:  of {login}"} for login in logins]}
+        told = [{"message": f"2026:10.0.0.1:{login}@x:[1]:ERROR:  of {login}"} for login in logins]
+        return [{"events": []}, {"events": told}]
 
 
 class Aws:
@@ -115,7 +137,7 @@ def aws() -> Aws:
 
 @pytest.fixture
 def control(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Control:
-    monkeypatch.setattr(control_module, "why_it_went_back", lambda clients, stack: "the migration failed")
+    monkeypatch.setattr(control_module, "why_it_went_back", lambda clients, stack, since: "the migration failed")
     dynamodb = Dynamo()
     slots = [Slot(number=number, stack=f"slot{number}", urls={"api": f"https://{number}"}) for number in (1, 2)]
     return Control(
@@ -158,6 +180,13 @@ def test_a_preview_gets_a_database_and_then_its_image(control: Control, aws: Aws
     }  # fmt: skip
     aws.stacks.end("slot1")
     assert states(control) == {"x": "runs", "y": "deploying"}
+
+
+def test_a_look_before_the_update_begins_is_no_failure(control: Control, aws: Aws) -> None:
+    seen: list[dict[str, str]] = []
+    aws.stacks.meanwhile = lambda: seen.append(states(control))
+    start(control, aws)
+    assert (seen, states(control)) == ([{"x": "deploying"}], {"x": "deploying"})
 
 
 def test_pushed_again_it_keeps_its_slot_and_its_data_and_lasts_longer(control: Control, aws: Aws) -> None:

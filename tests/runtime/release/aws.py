@@ -100,9 +100,20 @@ class Ecs:
         )
         return {"tasks": [self.tasks[arn]], "failures": []}
 
-    def list_tasks(self, *, startedBy: str, desiredStatus: str, cluster: str) -> dict[str, Any]:  # noqa: N803
-        return {"taskArns": [arn for arn, each in self.tasks.items()
-                             if (each["startedBy"], each["desiredStatus"]) == (startedBy, desiredStatus)]}  # fmt: skip
+    def list_tasks(self, *, cluster: str, **filters: str) -> dict[str, Any]:
+        """`startedBy` must be the only filter (API Reference); without a status, those that are to run."""
+        assert len(filters) == 1 or "startedBy" not in filters, "InvalidParameterException"
+        wanted = {"desiredStatus": "RUNNING", **filters}
+        assert wanted.pop("family", "migration") == "migration"
+        found = [arn for arn, each in self.tasks.items() if wanted.items() <= each.items()]
+        return {"taskArns": found}
+
+    def get_paginator(self, name: str) -> Any:
+        assert name == "list_tasks"
+        return self
+
+    def paginate(self, **request: str) -> list[dict[str, Any]]:
+        return [{"taskArns": []}, self.list_tasks(**request)]
 
     def describe_tasks(self, *, cluster: str, tasks: list[str]) -> dict[str, Any]:
         return {"tasks": [self.tasks[each] for each in tasks]}

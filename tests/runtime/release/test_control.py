@@ -39,8 +39,12 @@ class Aws:
         assert stopType == "ROLLBACK"
         self.stopped.append(serviceDeploymentArn)
 
-    def filter_log_events(self, **_: Any) -> dict[str, Any]:
-        return {"events": [{"message": each} for each in self.postgres]}
+    def get_paginator(self, operation: str) -> "Aws":
+        assert operation == "filter_log_events"
+        return self
+
+    def paginate(self, **_: Any) -> list[dict[str, Any]]:
+        return [{"events": []}, {"events": [{"message": each} for each in self.postgres]}]
 
 
 @pytest.fixture
@@ -53,7 +57,7 @@ def problems(monkeypatch: pytest.MonkeyPatch) -> list[Problem]:
     """What the preflight of a release finds; of that there are tests of its own, in a deployed account."""
     found: list[Problem] = []
     monkeypatch.setattr(Preflight, "problems", lambda self, image, kind: list(found) if kind == "release" else [])
-    monkeypatch.setattr(control_module, "why_it_went_back", lambda clients, stack: "ECS has its reasons")
+    monkeypatch.setattr(control_module, "why_it_went_back", lambda clients, stack, since: "ECS has its reasons")
     monkeypatch.setattr(control_module, "service_of", lambda clients, stack: {})
     monkeypatch.setattr(control_module, "under_way", lambda clients, service: clients.under_way)
     return found
@@ -210,6 +214,19 @@ def test_two_at_once_are_one(control: Control, aws: Aws) -> None:
     assert len(aws.cloudformation.updates) == 1
 
 
+def test_two_at_the_same_moment_do_not_share_the_parameter(
+    control: Control, aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither has seen the other before both were in the ledger."""
+    first = start(control)["id"]
+    monkeypatch.setattr(Control, "_busy", lambda self: [])
+    assert f"{first} by somebody is under way" in told(start(control, OLDER, who="somebody else"))
+    assert (aws.ssm.value, len(aws.cloudformation.updates)) == (IMAGE, 1)
+    aws.cloudformation.end("UPDATE_COMPLETE")
+    control.settle()
+    assert {each.id: each.outcome for each in control.ledger.releases("api")}[first] == "succeeded"
+
+
 def test_postgresqls_own_words_are_the_reason_of_a_failed_migration(control: Control, aws: Aws) -> None:
     start(control)
     control.ledger.note("api", "migration", {"exit": 1, "reason": "Essential container in task exited"})
@@ -283,6 +300,9 @@ def test_asked_twice_it_does_not_go_back_to_what_it_came_from(control: Control, 
     assert "under way" in told(rollback(control))
     aws.under_way[0]["status"] = "ROLLBACK_IN_PROGRESS"
     assert "is ROLLBACK_IN_PROGRESS" in told(rollback(control))
+    aws.under_way[0]["status"] = "IN_PROGRESS"
+    aws.cloudformation.status = "UPDATE_ROLLBACK_IN_PROGRESS"
+    assert "is UPDATE_ROLLBACK_IN_PROGRESS" in told(rollback(control))
     assert aws.stopped == []
 
 
@@ -298,6 +318,7 @@ def test_what_is_over_cannot_be_stopped(control: Control, aws: Aws) -> None:
     assert "is under way" in told(rollback(control)), "ECS has not begun yet"
     aws.under_way, aws.is_over = [{"serviceDeploymentArn": DEPLOYMENT, "status": "IN_PROGRESS"}], True
     assert "it is over" in told(rollback(control))
+    assert newest(control).stopped is None
     aws.cloudformation.end("UPDATE_COMPLETE")
     control.settle()
     assert newest(control).outcome == "succeeded"

@@ -1,0 +1,98 @@
+"""What the workflows read from GitHub's environments, with the values of a deployed environment."""
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from config.model import Environment
+from ops.errors import OperatorError
+from ops.functions import Clients
+from ops.github.subjects import name_of
+
+BRANCH = "main"
+
+
+@dataclass(frozen=True, kw_only=True)
+class GitHubEnvironment:
+    """One environment of one repository, as the workflows need it."""
+
+    repository: str
+    """OWNER/NAME"""
+    name: str
+    workflow: str
+    """File name of the workflow whose jobs run in it."""
+    variables: Mapping[str, str]
+    secrets: Sequence[str] = ()
+    """Names of those that somebody has to set; their values are nowhere in AWS."""
+    only_main: bool = True
+    """Whether only what is on the main branch may be deployed to it. Otherwise any branch gets its roles."""
+
+
+def outputs_of(clients: Clients, stack: str) -> dict[str, str]:
+    """Raises `OperatorError` where an output is missing, and what boto3 raises when there is no such stack."""
+    (found,) = clients.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+    return {each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", [])}
+
+
+def settings(environment: Environment, outputs: Mapping[str, str]) -> Iterator[GitHubEnvironment]:
+    """`outputs` are those of the stack Delivery. Raises `OperatorError` where one is missing."""
+    delivery, region = environment.delivery, {"AWS_REGION": environment.aws.region}
+
+    def output(name: str) -> str:
+        if name not in outputs:
+            raise OperatorError(f"the stack Delivery has no output {name}; deploy it again")
+        return outputs[name]
+
+    infrastructure, where = name_of(delivery.repository), delivery.environment
+    yield GitHubEnvironment(
+        repository=infrastructure,
+        name=where,
+        workflow="deploy-environment.yml",
+        variables={**region, "DEPLOY_ROLE": output("DeployRole")},
+    )
+    yield GitHubEnvironment(
+        repository=infrastructure,
+        name=f"{where}-drift",
+        workflow="drift.yml",
+        variables={**region, "DRIFT_ROLE": output("DriftRole")},
+    )
+    services = {"Api": delivery.backend}
+    if environment.frontend.ecs is not None and delivery.frontend is not None:
+        services["Frontend"] = delivery.frontend
+    for service, repository in services.items():
+        common = {**region, "REPOSITORY": output(f"{service}Repository")}
+        is_site = service == "Frontend"
+        site = {"BUCKET": environment.media.bucket, "BUILD_ARGS": output("FrontendBuildArgs")} if is_site else {}
+        sentry = ["SENTRY_AUTH_TOKEN"] if environment.sentry is not None else []
+        yield GitHubEnvironment(
+            repository=name_of(repository),
+            name=where,
+            workflow="service-release.yml",
+            variables={**common, "RELEASE_ROLE": output(f"{service}ReleaseRole"), **site},
+            secrets=["SERVER_ACTIONS_KEY", *sentry] if is_site else [],
+        )
+        if environment.previews is not None:
+            yield GitHubEnvironment(
+                repository=name_of(repository),
+                name=f"{where}-preview",
+                workflow="service-preview.yml",
+                variables={**common, "PREVIEW_ROLE": output(f"{service}PreviewRole")},
+                secrets=["SERVER_ACTIONS_KEY"] if is_site else [],
+                only_main=False,  # Pull requests come from other branches.
+            )
+
+
+def commands(needed: GitHubEnvironment) -> Iterator[str]:
+    """For a shell with GitHub's own `gh`, which is logged in."""
+    where = f"repos/{needed.repository}/environments/{needed.name}"
+    if needed.only_main:
+        policy = '{"deployment_branch_policy": {"protected_branches": false, "custom_branch_policies": true}}'
+        yield f"gh api --method PUT {where} --input - <<<{shlex.quote(policy)}"
+        yield f"gh api --method POST {where}/deployment-branch-policies --field name={BRANCH}"
+    else:
+        yield f"gh api --method PUT {where}"
+    options = f"--repo {needed.repository} --env {needed.name}"
+    for name, value in sorted(needed.variables.items()):
+        yield f"gh variable set {name} {options} --body {shlex.quote(value)}"
+    for name in needed.secrets:
+        yield f"gh secret set {name} {options}"

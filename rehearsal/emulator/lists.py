@@ -1,0 +1,239 @@
+"""Lists as AWS answers them: a page at a time, and in no order that anybody could rely on.
+
+What is a list is known from botocore's paginators and service models. CloudFormation's own resource types are AWS's,
+and read all pages: their calls are answered whole.
+"""
+
+import json
+import random
+import re
+import uuid
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs
+from xml.etree import ElementTree
+
+import botocore.session
+from botocore.exceptions import UnknownServiceError
+from ministack import app
+
+from rehearsal.emulator.conditions import Condition, is_on
+from rehearsal.emulator.resource_type import OWN
+
+# MiniStack's name of a service, and botocore's.
+_SERVICES = {
+    "application-autoscaling": "application-autoscaling",
+    "cloudformation": "cloudformation",
+    "ecr": "ecr",
+    "ecs": "ecs",
+    "elasticache": "elasticache",
+    "elasticloadbalancing": "elbv2",
+    "iam": "iam",
+    "lambda": "lambda",
+    "logs": "logs",
+    "rds": "rds",
+    "secretsmanager": "secretsmanager",
+    "servicequotas": "service-quotas",
+    "sns": "sns",
+    "ssm": "ssm",
+}
+# AWS promises: the newest event first, log events by time, parameters and definitions by version.
+_ORDERED = {
+    "DescribeStackEvents", "FilterLogEvents", "GetLogEvents", "DescribeLogStreams", "GetParameterHistory",
+    "ListTaskDefinitions", "DescribeScalingActivities", "ListSecretVersionIds",
+}  # fmt: skip
+# AWS's are larger, and so are its accounts. Progress is followed by events and resources, hundreds of them.
+_PAGE, _LONG_PAGE = 4, 40
+_LONG = {"DescribeStackEvents", "ListStackResources", "FilterLogEvents", "GetLogEvents", "ListExports"}
+_KEPT = 2000
+_shuffle = random.Random(14)
+_rests: OrderedDict[str, Any] = OrderedDict()
+"""What is left of a list, by its token."""
+
+
+@dataclass(frozen=True)
+class _List:
+    operation: str
+    asks: str
+    """Name of the token in a request."""
+    tells: str
+    """Name of the token in an answer."""
+    items: str
+    wire_tells: str
+    wire_items: str
+    path: str
+    """Of a request, where the protocol is REST."""
+
+
+def _lists(service: str) -> dict[str, _List]:
+    session = botocore.session.get_session()
+    model = session.get_service_model(service)
+    try:
+        pages = session.get_component("data_loader").load_service_model(service, "paginators-1")["pagination"]
+    except UnknownServiceError:
+        return {}
+    found = {}
+    for operation, page in pages.items():
+        shape = model.operation_model(operation).output_shape
+        asks, tells, items = page["input_token"], page["output_token"], page["result_key"]
+        if not all(isinstance(each, str) for each in (asks, tells, items)) or items not in shape.members:
+            continue
+        if shape.members[items].type_name != "list" or tells not in shape.members:
+            continue
+        found[operation] = _List(
+            operation, asks, tells, items, _wire(shape, tells), _wire(shape, items),
+            model.operation_model(operation).http["requestUri"].rstrip("/"),
+        )  # fmt: skip
+    return found
+
+
+def _wire(shape: Any, member: str) -> str:
+    return str(shape.members[member].serialization.get("name", member))
+
+
+def install() -> None:
+    """To be called after every other handler is in its place."""
+    if not (is_on(Condition.PAGINATION) or is_on(Condition.REORDERING)):
+        return
+    for name, service in _SERVICES.items():
+        app.SERVICE_HANDLERS[name] = _paged(app.SERVICE_HANDLERS[name], _lists(service))
+    if is_on(Condition.PAGINATION):
+        app.SERVICE_HANDLERS["s3"] = _with_query(app.SERVICE_HANDLERS["s3"])
+        app.SERVICE_HANDLERS["dynamodb"] = _with_limit(app.SERVICE_HANDLERS["dynamodb"])
+
+
+def _paged(own: Any, lists: Mapping[str, _List]) -> Any:
+    async def handle(method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]) -> Any:
+        if OWN in headers.get("user-agent", ""):
+            return await own(method, path, headers, body, query)
+        request, which = _request(_Call(method, path, headers, body, query), lists)
+        if which is None:
+            return await own(method, path, headers, body, query)
+        token = str(request.get(which.asks))
+        if token in _rests:
+            status, answer_headers, document, rest = _rests[token]
+        else:
+            status, answer_headers, document = await own(method, path, headers, body, query)
+            if status != 200:
+                return status, answer_headers, document
+            rest = None
+        return status, dict(answer_headers), _cut(which, status, answer_headers, document, rest)
+
+    return handle
+
+
+@dataclass(frozen=True)
+class _Call:
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+    query: Mapping[str, Any]
+
+
+def _request(call: _Call, lists: Mapping[str, _List]) -> tuple[dict[str, Any], _List | None]:
+    """What is asked, and of which list; of none when the operation has no pages."""
+    if target := call.headers.get("x-amz-target"):
+        return json.loads(call.body or b"{}"), lists.get(target.rpartition(".")[2])
+    form = parse_qs(call.body.decode(errors="replace")) or call.query
+    plain = {key: value[0] if isinstance(value, list) else value for key, value in form.items()}
+    if "Action" in plain:
+        return plain, lists.get(plain["Action"])
+    rest = call.path.rstrip("/") if call.method == "GET" else None
+    return plain, next((each for each in lists.values() if each.path and each.path == rest), None)
+
+
+def _cut(which: _List, status: int, headers: Mapping[str, str], document: bytes, rest: list[Any] | None) -> bytes:
+    """The answer with the first page of the list, or of what is left of it."""
+    size = _LONG_PAGE if which.operation in _LONG else _PAGE
+    shown = _Json(which, document) if document.lstrip()[:1] == b"{" else _Xml(which, document)
+    items = shown.items() if rest is None else rest
+    if items is None or (shown.has_token() and rest is None):
+        return document
+    if rest is None and is_on(Condition.REORDERING) and which.operation not in _ORDERED:
+        _shuffle.shuffle(items)
+    if not is_on(Condition.PAGINATION) or len(items) <= size:
+        return shown.with_items(items, None)
+    token = uuid.uuid4().hex
+    _rests[token] = (status, headers, document, items[size:])
+    while len(_rests) > _KEPT:
+        _rests.popitem(last=False)
+    return shown.with_items(items[:size], token)
+
+
+class _Json:
+    def __init__(self, which: _List, document: bytes) -> None:
+        self._which, self._whole = which, json.loads(document)
+
+    def items(self) -> list[Any] | None:
+        found = self._whole.get(self._which.wire_items)
+        return list(found) if isinstance(found, list) else None
+
+    def has_token(self) -> bool:
+        return bool(self._whole.get(self._which.wire_tells))
+
+    def with_items(self, items: list[Any], token: str | None) -> bytes:
+        whole = {**self._whole, self._which.wire_items: items}
+        return json.dumps(whole | ({self._which.wire_tells: token} if token else {})).encode()
+
+
+class _Xml:
+    def __init__(self, which: _List, document: bytes) -> None:
+        self._which, self._root = which, ElementTree.fromstring(document)  # noqa: S314
+        self._namespace = match[0] if (match := re.match(r"\{.*\}", self._root.tag)) else ""
+        if self._namespace:
+            ElementTree.register_namespace("", self._namespace[1:-1])
+        self._result = next((each for each in self._root if each.tag.endswith("Result")), self._root)
+
+    def _element(self, name: str) -> Any:
+        return self._result.find(f"{self._namespace}{name}")
+
+    def items(self) -> list[Any] | None:
+        found = self._element(self._which.wire_items)
+        return None if found is None else list(found)
+
+    def has_token(self) -> bool:
+        found = self._element(self._which.wire_tells)
+        return found is not None and bool(found.text)
+
+    def with_items(self, items: list[Any], token: str | None) -> bytes:
+        element = self._element(self._which.wire_items)
+        element[:] = items
+        if token:
+            told = self._element(self._which.wire_tells)
+            if told is None:
+                told = ElementTree.SubElement(self._result, f"{self._namespace}{self._which.wire_tells}")
+            told.text = token
+            # IAM says so besides, and its clients believe that alone.
+            truncated = self._element("IsTruncated")
+            if truncated is not None:
+                truncated.text = "true"
+        return bytes(ElementTree.tostring(self._root, encoding="utf-8", xml_declaration=True))
+
+
+def _with_query(own: Any) -> Any:
+    """S3 counts by itself, and lists in alphabetical order."""
+
+    async def handle(method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]) -> Any:
+        is_list = method == "GET" and ("list-type" in query or "versions" in query)
+        if is_list and "max-keys" not in query and OWN not in headers.get("user-agent", ""):
+            query = {**query, "max-keys": [str(_PAGE)]}
+        return await own(method, path, headers, body, query)
+
+    return handle
+
+
+def _with_limit(own: Any) -> Any:
+    """A page of DynamoDB's is a megabyte: as many items as that may be few."""
+
+    async def handle(method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]) -> Any:
+        operation = headers.get("x-amz-target", "").rpartition(".")[2]
+        if operation in ("Query", "Scan"):
+            request = json.loads(body)
+            if "Limit" not in request:
+                body = json.dumps({**request, "Limit": _PAGE}).encode()
+        return await own(method, path, headers, body, query)
+
+    return handle

@@ -1,0 +1,40 @@
+"""The first day in a new AWS account, as `infra doctor` and `infra doctor --fix` lead through it."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from ops import doctor
+from ops.doctor.finding import Finding
+from ops.templates import read
+from rehearsal.account import Account
+from rehearsal.stage import Progress
+
+# Left to the owner: what it takes to limit it depends on the organization.
+_ACCEPTED = "CloudFormation deploys as AdministratorAccess, the default of cdk bootstrap"
+
+
+@dataclass(frozen=True)
+class FirstDay:
+    account: Account
+    assembly: Path
+    progress: Progress
+
+    def gaps_are_told(self) -> None:
+        """Before anybody has done anything."""
+        found = self._examine()
+        fixable = [each for each in found if each.repair is not None]
+        told = f"{len(found)} findings before the first deployment, {len(fixable)} of them for doctor --fix"
+        about = {each.where.partition(" ")[0] for each in found}
+        self.progress.check("A new account's gaps are told", {"account", "secret"} <= about, told)
+
+    def nothing_is_left(self) -> None:
+        """After `cdk bootstrap`, `doctor --fix`, and what README.md asks of a person."""
+        left = [each for each in self._examine() if each.what != _ACCEPTED]
+        told = "; ".join(f"{each.where}: {each.what}" for each in left) or "nothing is missing any more"
+        self.progress.check("Doctor's own fixes and README.md are enough", not left, told)
+
+    def _examine(self) -> list[Finding]:
+        os.environ["CLOUDFLARE_BASE_URL"] = self.account.cloudflare_url
+        templates = dict(read(self.assembly / f"assembly-{self.account.name}"))
+        return list(doctor.examine(self.account.name, self.account.environment, self.account, templates))

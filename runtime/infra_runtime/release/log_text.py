@@ -1,0 +1,11 @@
+"""What programs write for a terminal, for those who read it elsewhere."""
+
+import re
+
+# ECMA-48: control sequences, other escapes, and single control characters but the tabulator.
+_CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[@-_]?|[\x00-\x08\x0a-\x1f\x7f]")
+
+
+def plain(line: str) -> str:
+    """Without colours, and without what moves a cursor."""
+    return _CONTROL.sub("", line).rstrip()
