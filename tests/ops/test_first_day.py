@@ -107,7 +107,7 @@ def test_the_command_ends_with_3_and_says_for_each_finding_what_to_do(account: A
     addresses = {"AWS_ENDPOINT_URL": account.cdk.endpoint or "", **account.cdk.credentials}
 
     def doctor_says(*options: str) -> list[dict[str, Any]]:
-        command = [ROOT / "infra", "doctor", "dev", "--json", *options]
+        command = [str(ROOT / "infra"), "doctor", "dev", "--json", *options]
         done = subprocess.run(command, env={**clean, **addresses}, capture_output=True, text=True, check=False)
         assert done.returncode == 3, done.stderr
         found: list[dict[str, Any]] = json.loads(done.stdout)

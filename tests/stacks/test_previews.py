@@ -75,7 +75,7 @@ def test_their_names_have_the_protection_of_the_others(templates: Templates) -> 
     text = json.dumps(templates["dev/Edge"]).replace("\\", "")
     apis = [DEV.domains.api, *(hosts(DEV, slot)["api"] for slot in slots(DEV))]
     names = " ".join(f'"{each}"' for each in apis)
-    assert f'"http.host in {{{names}}}"' in text
+    assert f"(http.host in {{{names}}})" in text
     scanners = text[text.index("Paths that only scanners") :]
     for slot in slots(DEV):
         assert [host for host in hosts(DEV, slot).values() if f'"{host}"' not in scanners] == []
