@@ -4,18 +4,21 @@ import copy
 import json
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from infra_runtime.authority import Authority
 from ops.edge.synthesized import text_of
 from rehearsal.cloudflare.contract import Contract
 from rehearsal.cloudflare.protocol import Answer, Call
 from rehearsal.cloudflare.server import resolve
+from rehearsal.cloudflare.shapes import SHAPES, strangers
 from rehearsal.cloudflare.simulator import Simulator
 from rehearsal.cloudflare.world import World, Zone
-from tests.runtime.conftest import new_edge
+from tests.runtime.conftest import TOKEN, new_edge
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -195,3 +198,41 @@ def test_every_error_code_was_observed_or_is_listed_as_unobserved() -> None:
     assert answered - observed <= set(UNOBSERVED), answered - observed - set(UNOBSERVED)
     assert set(UNOBSERVED) <= answered, set(UNOBSERVED) - answered
     assert len(answered & observed) > 5
+
+
+def test_no_object_has_a_field_that_no_recorded_answer_has() -> None:
+    edge = new_edge()
+    leaf = Authority.create("us", now=datetime(2026, 11, 1, tzinfo=UTC)).issue(
+        "us", now=datetime(2026, 11, 1, tzinfo=UTC)
+    )
+    zone = f"/zones/{edge.zone.id}"
+
+    def asked_of(path: str, method: str = "GET", body: Any = None) -> Any:
+        answer = edge.simulator.answer(Call(method, path, {}, body, TOKEN))
+        assert answer.status == 200, answer.body
+        return answer.body["result"]
+
+    certificates = f"{zone}/origin_tls_client_auth/hostnames"
+    made = asked_of(f"{certificates}/certificates", "POST", leaf)
+    host = "api.example.com"
+    asked_of(certificates, "PUT", {"config": [{"hostname": host, "cert_id": made["id"], "enabled": True}]})
+    limit = {"characteristics": ["ip.src"], "period": 10, "requests_per_period": 1, "mitigation_timeout": 10}
+    rules = [{"action": "block", "expression": "true", "ratelimit": limit}]
+    made = asked_of(
+        f"{zone}/rulesets", "POST", {"name": "default", "kind": "zone", "phase": "http_ratelimit", "rules": rules}
+    )
+    shown = [
+        ("zone", asked_of(zone)),
+        *(("record", each) for each in asked_of(f"{zone}/dns_records")),
+        ("ruleset", made),
+        *(("rule", each) for each in made["rules"]),
+        ("ratelimit", made["rules"][0]["ratelimit"]),
+        ("setting", asked_of(f"{zone}/settings/ssl")),
+        ("setting", asked_of(f"{zone}/argo/tiered_caching")),
+        ("bots", asked_of(f"{zone}/bot_management")),
+        *(("certificate", each) for each in asked_of(f"{certificates}/certificates")),
+        ("association", asked_of(f"{certificates}/{host}")),
+        *(("policy", each) for each in asked_of(f"/accounts/{edge.zone.account}/alerting/v3/policies")),
+    ]
+    assert {kind for kind, _ in shown} == set(SHAPES)
+    assert [each for kind, one in shown for each in strangers(kind, one)] == []
