@@ -56,6 +56,8 @@ class Zone:
     plan_name: PlanName = "pro"
     status: str = "active"
     paused: bool = False
+    kind: str = "full"
+    """Or "partial": its name servers are elsewhere."""
     account: str = field(default_factory=identity)
     id: str = field(default_factory=identity)
     records: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -89,6 +91,7 @@ class Zone:
             "name": self.name,
             "status": self.status,
             "paused": self.paused,
+            "type": self.kind,
             "name_servers": ["ada.ns.cloudflare.com", "bob.ns.cloudflare.com"],
             "account": {"id": self.account, "name": "the product's account"},
             "plan": {"id": identity(), "name": f"{self.plan_name} website", "legacy_id": self.plan_name},
