@@ -1,5 +1,5 @@
 # The words of this repository. `make rehearse` and `make test` need nothing done before them.
-.PHONY: setup rehearse test soak check format bench synth diff deploy snapshots dashboard alarms schema lock clean
+.PHONY: setup rehearse permissions test soak check format bench synth diff deploy snapshots dashboard alarms schema lock clean
 ENV ?= production
 SHELL := /bin/bash
 VENV := .venv/bin
@@ -11,6 +11,9 @@ setup:
 
 rehearse: setup  ## deploy ENV (or all) into the emulator, read it back, update, roll back, destroy; REDIS=upstash or another way; WITHOUT=sidecars turns off a condition of real accounts
 	@$(VENV)/python -m rehearsal $(ENV) $(if $(REDIS),--redis $(REDIS)) $(if $(WITHOUT),--without $(WITHOUT))
+
+permissions: setup  ## of the last rehearsal of ENV: takes each used grant away in turn, and sees a call fail
+	@$(VENV)/python -m rehearsal.permissions $(ENV)
 
 test: setup  ## everything, offline
 	@$(VENV)/python -m tools.suite $(ARGS)

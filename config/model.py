@@ -114,6 +114,16 @@ class Domains(Section):
     media: Hostname = Field(description="Media from the bucket, cached at the edge.")
 
 
+class OwaspException(Section):
+    """Requests of which the OWASP ruleset is wrong."""
+
+    host: Hostname = Field(description="Of any environment that shares the zone.")
+    path: str = Field(default="/", pattern=r"^/[A-Za-z0-9/_.-]*$", description="Begins the path.")
+    rules: list[Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]] = Field(
+        default=[], description="Ids of the rules that are wrong (Security → Events says which); none: all of them."
+    )
+
+
 class Owasp(Section):
     """OWASP Core Ruleset: how suspicious it is, and what it does then."""
 
@@ -121,7 +131,12 @@ class Owasp(Section):
     threshold: Literal[25, 40, 60] = Field(
         description="Score from which a request counts as an attack; lower is stricter (Cloudflare: 25 is high)."
     )
-    action: Literal["managed_challenge", "block"] = "managed_challenge"
+    action: Literal["managed_challenge", "block", "log"] = Field(
+        default="managed_challenge",
+        description="log only observes. A challenge cannot be solved by programs: with managed_challenge, OWASP does "
+        "not see this environment's API and analytics path; Cloudflare's managed ruleset does. block is for them, too.",
+    )
+    exceptions: dict[RuleName, OwaspException] = Field(default={}, description="By name.")
 
 
 class Zone(Section):

@@ -157,7 +157,8 @@ def doctor_(
     found = _environment(environment)
     with _explained(environment, found):
         session, others = session_of(environment, found), neighbours(environment)
-        doctor.doctor(environment, found, session, Console(), others=others, fix=fix, as_json=as_json)
+        console = Console(stderr=as_json)
+        doctor.doctor(environment, found, session, console, others=others, fix=fix, as_json=as_json)
 
 
 @app.command(name="verify")

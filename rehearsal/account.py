@@ -70,7 +70,7 @@ def opened(
         upstash = stack.enter_context(upstash_server.served(authority, workspace / "upstash"))
         pagerduty = PagerDuty()
         pagerduty_url = stack.enter_context(pagerduty_served(pagerduty))
-        sentry = Sentry()
+        sentry = Sentry(environment.sentry.organization) if environment.sentry else Sentry()
         sentry_url = stack.enter_context(sentry_served(sentry))
         external = None
         if any(each.external is not None for each in instances):

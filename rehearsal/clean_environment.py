@@ -12,7 +12,7 @@ _KEPT = {
     *("TERM", "COLORTERM", "COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "CI"),
     *("PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX"),
     # What the Makefile and tools/suite.py hand to tests.
-    *("HISTORIES", "RUNNERS", "SUITE_SHARED"),
+    *("HISTORIES", "REDIS_CALLERS", "REDIS_SERVERS", "REDIS_URLS", "RUNNERS", "SUITE_SHARED"),
 }
 _KEPT_PREFIXES = ("LC_", "PYTEST_")
 

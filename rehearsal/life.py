@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from config import ENVIRONMENTS, load
+from rehearsal import permissions
 from rehearsal.account import Account, opened
 from rehearsal.cdk_cli import CdkCli, CdkFailed
 from rehearsal.cloudflare.foreign import inventory
@@ -80,6 +81,8 @@ class _Rehearsal:
             self._update()
         with self.progress.scene("an update that fails"), self.progress.stacks(self.account):
             self._failing_update()
+        if self.account.cdk.access_key is not None:  # Without IAM, nobody is anybody.
+            self._permissions()
         with self.progress.scene("destroy"), self.progress.stacks(self.account):
             self._destroy()
         self._zone_is_as_before(before)
@@ -145,6 +148,13 @@ class _Rehearsal:
         status, found = self.account.stacks()[self.account.stack_name("Api")], self._bake_minutes()
         whole = status == "UPDATE_ROLLBACK_COMPLETE" and found == before
         self.progress.check("It rolls back", whole, f"{status}; the API bakes {found} minutes, {before} before")
+
+    def _permissions(self) -> None:
+        self.progress.said(permissions.report(self.account))
+        denied = permissions.denied_services(self.account.cdk.workspace)
+        self.progress.check(
+            "AWS's services reach topics, keys and functions", not denied, denied[0] if denied else "none was denied"
+        )
 
     def _destroy(self) -> None:
         if self.account.environment.protection.data == "keep":

@@ -23,7 +23,7 @@ class Call:
 
 @dataclass
 class Sentry:
-    organization: str = "daadaar"
+    organization: str = "acme"
     releases: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By version."""
     deploys: list[dict[str, Any]] = field(default_factory=list)

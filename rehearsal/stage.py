@@ -9,9 +9,14 @@ from rich.console import Console
 from rich.table import Table
 
 from rehearsal.account import Account
-from rehearsal.promises import Finding
+from rehearsal.promises import Finding, Status
 
-_MARK = {True: "[green]kept[/]", False: "[red]BROKEN[/]", None: "[yellow]not shown[/]"}
+_COLOURS = {
+    Status.KEPT: "green",
+    Status.BROKEN: "red",
+    Status.NOT_SHOWN: "yellow",
+    Status.NOT_ON_THIS_PLAN: "dim",
+}
 _POLL_SECONDS = 0.3
 
 
@@ -76,8 +81,10 @@ class Progress:
         for heading in ("about", "promise", "", "found"):
             table.add_column(heading, overflow="fold")
         for finding in findings:
-            table.add_row(finding.about, finding.promises, _MARK[finding.kept], finding.found)
-            if finding.kept is False:
+            table.add_row(
+                finding.about, finding.promises, f"[{_COLOURS[finding.status]}]{finding.status}[/]", finding.found
+            )
+            if finding.status is Status.BROKEN:
                 self.broken.append(f"{finding.about}: {finding.promises}: {finding.found}")
         self._console.print(table)
 

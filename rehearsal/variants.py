@@ -2,16 +2,17 @@
 
 import re
 import shutil
+import tomllib
 from pathlib import Path
+from string import Template
 
 from config.positions import line_of_keys
 
 WAYS_OF_REDIS = {
     "elasticache": 'elasticache]\nnode = "cache.t4g.small"\nreplicas = 1\n',
     "cluster": 'elasticache]\nnode = "cache.m7g.large"\nreplicas = 1\nshards = 3\n',
-    "upstash": 'upstash]\ncredentials_secret = "daadaar/upstash"\nregion = "eu-central-1"\n'
-    'read_regions = ["us-east-1"]\n',
-    "external": 'external]\nurl_secret = "daadaar/redis-url"\nports = [6380, 26379]\n',
+    "upstash": 'upstash]\ncredentials_secret = "$product/upstash"\nregion = "$region"\nread_regions = ["us-west-2"]\n',
+    "external": 'external]\nurl_secret = "$product/redis-url"\nports = [6380, 26379]\n',
 }
 
 
@@ -19,8 +20,13 @@ def with_redis(environments: Path, name: str, instances: dict[str, str], *, serv
     """A copy of the folder in which the environment has these instances, each in one of `WAYS_OF_REDIS`."""
     shutil.copytree(environments, into)
     file = into / f"{name}.toml"
+    settings = tomllib.loads(file.read_text())
+    own = {"product": settings["product"], "region": settings["aws"]["region"]}
     kept = re.sub(r"(?ms)^\[redis[.\]].*?(?=^\[(?!redis))", "", file.read_text())
-    tables = [f"[redis.instances.{instance}.{WAYS_OF_REDIS[way]}" for instance, way in instances.items()]
+    tables = [
+        f"[redis.instances.{instance}.{Template(WAYS_OF_REDIS[way]).substitute(own)}"
+        for instance, way in instances.items()
+    ]
     file.write_text(kept + f'\n[redis]\nserves = "{serves}"\n\n' + "\n".join(tables))
     return into
 

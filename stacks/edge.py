@@ -5,11 +5,12 @@ from dataclasses import dataclass
 import aws_cdk as cdk
 
 from config import Environment, previews
+from config.model import Owasp
 from config.plans import PLANS
-from infra_constructs.cloudflare.analytics_proxy import AnalyticsProxy
+from infra_constructs.cloudflare.analytics_proxy import ANALYTICS_PATH, AnalyticsProxy
 from infra_constructs.cloudflare.drift import DriftCheck
 from infra_constructs.cloudflare.firewall import Firewall, FirewallProps, RateLimit
-from infra_constructs.cloudflare.managed_rules import ManagedRules, OwaspProps
+from infra_constructs.cloudflare.managed_rules import ManagedRules, OwaspException, OwaspProps
 from infra_constructs.cloudflare.media import MediaEdge, MediaProps
 from infra_constructs.cloudflare.media_worker import MediaWorker
 from infra_constructs.cloudflare.notifications import Notifications
@@ -60,6 +61,7 @@ class EdgeStack(EnvironmentStack):
                 media=domains.media,
                 previewed_sites=_previewed(environment, "frontend"),
                 previewed_apis=_previewed(environment, "api"),
+                analytics_path=ANALYTICS_PATH if environment.posthog is not None else None,
                 rate_limits={
                     name: RateLimit(
                         path=each.path,
@@ -155,7 +157,12 @@ class EdgeStack(EnvironmentStack):
             adopt=settings.adopt,
             owasp=None
             if owasp is None
-            else OwaspProps(paranoia=owasp.paranoia, threshold=owasp.threshold, action=owasp.action),
+            else OwaspProps(
+                paranoia=owasp.paranoia,
+                threshold=owasp.threshold,
+                action=owasp.action,
+                exceptions=_exceptions(environment, owasp),
+            ),
             ddos_sensitivity=settings.zone.ddos_sensitivity,
         )
         Notifications(
@@ -166,6 +173,20 @@ class EdgeStack(EnvironmentStack):
             zone=environment.domains.zone,
             counts_origin_errors=plan.name == "enterprise",
         )
+
+
+def _exceptions(environment: Environment, owasp: Owasp) -> dict[str, OwaspException]:
+    """Those that are configured, before them what must not meet a challenge."""
+    domains, programs = environment.domains, {}
+    if owasp.action == "managed_challenge":
+        programs["api"] = OwaspException(host=domains.api, path="/")
+        if environment.posthog is not None:
+            programs["analytics"] = OwaspException(host=domains.site, path=f"{ANALYTICS_PATH}/")
+    chosen = {
+        f"chosen-{name}": OwaspException(host=each.host, path=each.path, rules=each.rules)
+        for name, each in owasp.exceptions.items()
+    }
+    return programs | chosen
 
 
 def _previewed(environment: Environment, service: str) -> list[str]:

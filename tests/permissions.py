@@ -22,6 +22,7 @@ _NO_SLASH = "\1"
 # AWS, "AWS global condition context keys": present whatever the action, unlike those about tags.
 _GLOBAL = {
     "aws:SecureTransport", "aws:SourceAccount", "aws:SourceArn", "aws:SourceIp", "aws:SourceOrgID", "aws:SourceVpce",
+    "aws:SourceOwner",  # deprecated, and what ElastiCache still sends to SNS (SNS developer guide, "access control")
     "aws:PrincipalAccount", "aws:PrincipalArn", "aws:PrincipalServiceName", "aws:ResourceAccount", "aws:ViaAWSService",
 }  # fmt: skip
 # ARN of what a template makes, where `Ref` gives the name. Of everything else, `Ref` or `Arn` is the ARN.
@@ -37,6 +38,7 @@ _ARNS = {
     "AWS::ElastiCache::ReplicationGroup": "arn:aws:elasticache:x:x:replicationgroup:x",
     "AWS::IAM::OIDCProvider": "arn:aws:iam::x:oidc-provider/x",
     "AWS::IAM::Role": "arn:aws:iam::x:role/x",
+    "AWS::IAM::User": "arn:aws:iam::x:user/x",
     "AWS::KMS::Key": "arn:aws:kms:x:x:key/x",
     "AWS::Lambda::Function": "arn:aws:lambda:x:x:function:x",
     "AWS::Logs::LogGroup": "arn:aws:logs:x:x:log-group:x:*",

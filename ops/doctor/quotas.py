@@ -15,7 +15,7 @@ _VCPU = 1024
 _MIGRATION_CPU = 512
 # What our own functions need at the same time: each stack's custom resources, hooks of both services, the schedules.
 _LAMBDA_CONCURRENCY = 50
-# A request below AWS's default is not taken by the Service Quotas API.
+# AWS's default, which a new account gets with time; assumed: the API takes no request for less.
 _LAMBDA_DEFAULT = 1000
 _OPEN = ("PENDING", "CASE_OPENED")
 

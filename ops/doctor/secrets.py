@@ -38,7 +38,7 @@ def required(environment: Environment) -> Iterator[Required]:
         yield Required("sentry.token_secret", sentry.token_secret, "docs/sentry.md", _with_keys("token"))
     for severity in ("critical", "warning", "info"):
         if (name_ := getattr(environment.alarms, severity).webhook_secret) is not None:
-            yield Required(f"alarms.{severity}.webhook_secret", name_, "README.md", _https_url)
+            yield Required(f"alarms.{severity}.webhook_secret", name_, "README.md", _webhook)
     if (amplify := environment.frontend.amplify) is not None:
         yield Required("frontend.amplify.access_token_secret", amplify.access_token_secret, "README.md", _token)
 
@@ -69,9 +69,14 @@ def _token(value: str) -> str:
     return "" if plain.isascii() and plain.isalnum() else "is no token: letters, digits, - and _, and nothing around it"
 
 
-def _https_url(value: str) -> str:
-    parts = urlsplit(value.strip())
-    return "" if parts.scheme == "https" and parts.hostname else "is no https:// URL"
+def _webhook(value: str) -> str:
+    """As infra_runtime.webhook reads it."""
+    if not _with_keys("routing_key")(value):
+        return ""
+    url = urlsplit(value.strip())
+    if url.scheme == "https" and url.hostname and not url.hostname.endswith("pagerduty.com"):
+        return ""
+    return 'is neither {"routing_key": …} of PagerDuty nor the https URL of another webhook'
 
 
 def _redis_url(value: str) -> str:

@@ -83,14 +83,16 @@ def settings(environment: Environment, outputs: Mapping[str, str]) -> Iterator[G
 
 
 def commands(needed: GitHubEnvironment) -> Iterator[str]:
-    """For a shell with GitHub's own `gh`, which is logged in."""
+    """For bash, with GitHub's own `gh`, which is logged in."""
     where = f"repos/{needed.repository}/environments/{needed.name}"
+    # An environment that exists is left alone: PUT states its reviewers anew, and these are not known here.
+    create = [f"gh api --method PUT {where} --silent"]
     if needed.only_main:
         policy = '{"deployment_branch_policy": {"protected_branches": false, "custom_branch_policies": true}}'
-        yield f"gh api --method PUT {where} --input - <<<{shlex.quote(policy)}"
-        yield f"gh api --method POST {where}/deployment-branch-policies --field name={BRANCH}"
-    else:
-        yield f"gh api --method PUT {where}"
+        create[0] += f" --input - <<<{shlex.quote(policy)}"
+        create.append(f"gh api --method POST {where}/deployment-branch-policies --silent --field name={BRANCH}")
+        yield f"# If it exists already, limit it to {BRANCH} by hand: any other branch would get its role."
+    yield f"gh api {where} --silent 2>/dev/null || {{ {' && '.join(create)}; }}"
     options = f"--repo {needed.repository} --env {needed.name}"
     for name, value in sorted(needed.variables.items()):
         yield f"gh variable set {name} {options} --body {shlex.quote(value)}"

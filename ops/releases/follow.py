@@ -90,7 +90,7 @@ class Follower:
 
     def _newest(self) -> Mapping[str, Any] | None:
         service, ecs = self._service, self._place.clients.client("ecs")
-        mine = list(deployments(self._place.clients, service, createdAt={"after": self._began}))
+        mine = list(deployments(ecs, service, createdAt={"after": self._began}))
         if not mine:
             return None
         # The first one: a rollback of the stack that follows is not the release.

@@ -27,7 +27,7 @@ def place_status(place: Place) -> dict[str, Any]:
 
 def _newest_deployment(place: Place, service: Mapping[str, Any]) -> dict[str, Any] | None:
     ecs = place.clients.client("ecs")
-    newest = max(deployments(place.clients, service), key=lambda each: each["createdAt"], default=None)
+    newest = max(deployments(ecs, service), key=lambda each: each["createdAt"], default=None)
     if newest is None:
         return None
     arn = newest["serviceDeploymentArn"]

@@ -24,6 +24,9 @@ Handler = Callable[..., Any]
 _ROUTES: list[tuple[str, re.Pattern[str], Handler]] = []
 # By the last part of the path ("List Zones" and "List DNS Records" in the API's reference; read 2026-11).
 _LONGEST_PAGES = {"zones": 50, "dns_records": 5_000_000}
+# By an undated copy of Cloudflare's matrix; code and words as of page rules (cloudflare-docs #23256). A newer matrix
+# may not list them any more.
+_NOT_FOR_ACCOUNTS = re.compile(r"/(tiered_caching|tiered_cache_smart_topology_enable|bot_management)$")
 # The order of other lists means nothing, and is another each time.
 _IN_ORDER = ("/cloud_connector/rules",)
 # Of each user, whatever the token, in any five minutes.
@@ -88,6 +91,8 @@ class Simulator:
         if wrong := self.contract.violations(call.method, call.path, call.query, call.body):
             self.violations += [f"{call.method} {call.path}: {each}" for each in wrong]
             raise Problem(400, 10400, f"not in the contract: {'; '.join(wrong)}")
+        if call.token in self.world.account_owned and (what := _NOT_FOR_ACCOUNTS.search(call.path)):
+            raise Problem(400, 1011, f"{what.group(1)} endpoint does not support account owned tokens.")
         world = self._world_for(call)
         for method, pattern, handler in _ROUTES:
             if method == call.method and (found := pattern.fullmatch(call.path)):
@@ -145,8 +150,15 @@ class Simulator:
         return ok(copy.deepcopy(result[(page - 1) * size : page * size]), result_info=information)
 
 
+@route("GET", "/accounts/{account}/tokens/verify")
+def _verify_of_account(world: World, call: Call, account: str) -> Any:
+    return {"id": identity(), "status": world.tokens[call.token]}
+
+
 @route("GET", "/user/tokens/verify")
 def _verify(world: World, call: Call) -> Any:
+    if call.token in world.account_owned:
+        raise Problem(401, 1000, "Invalid API Token")
     return {"id": identity(), "status": world.tokens[call.token]}
 
 
@@ -167,7 +179,7 @@ def _one_zone(world: World, call: Call, zone: Zone) -> Any:
 
 @route("GET", "/zones/{zone}/dns_records")
 def _records(world: World, call: Call, zone: Zone) -> Any:
-    return list(zone.records.values())
+    return [each for each in zone.records.values() if call.query.get("type", each["type"]) == each["type"]]
 
 
 @route("POST", "/zones/{zone}/dns_records")
@@ -256,27 +268,27 @@ def _replace_connectors(world: World, call: Call, zone: Zone) -> Any:
 
 @route("GET", "/zones/{zone}/origin_tls_client_auth/hostnames/certificates")
 def _client_certificates(world: World, call: Call, zone: Zone) -> Any:
-    return Certificates(zone).listed()
+    return Certificates(zone, world.now()).listed()
 
 
 @route("POST", "/zones/{zone}/origin_tls_client_auth/hostnames/certificates")
 def _upload(world: World, call: Call, zone: Zone) -> Any:
-    return Certificates(zone).upload(call.body)
+    return Certificates(zone, world.now()).upload(call.body)
 
 
 @route("DELETE", "/zones/{zone}/origin_tls_client_auth/hostnames/certificates/{certificate}")
 def _delete_certificate(world: World, call: Call, zone: Zone, certificate: str) -> Any:
-    return Certificates(zone).delete(certificate)
+    return Certificates(zone, world.now()).delete(certificate)
 
 
 @route("GET", "/zones/{zone}/origin_tls_client_auth/hostnames/{hostname}")
 def _association(world: World, call: Call, zone: Zone, hostname: str) -> Any:
-    return Certificates(zone).association(hostname)
+    return Certificates(zone, world.now()).association(hostname)
 
 
 @route("PUT", "/zones/{zone}/origin_tls_client_auth/hostnames")
 def _associate(world: World, call: Call, zone: Zone) -> Any:
-    return Certificates(zone).associate(call.body["config"])
+    return Certificates(zone, world.now()).associate(call.body["config"])
 
 
 @route("GET", "/accounts/{account}/workers/scripts")

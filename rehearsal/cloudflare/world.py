@@ -56,6 +56,8 @@ class Zone:
     plan_name: PlanName = "pro"
     status: str = "active"
     paused: bool = False
+    kind: str = "full"
+    """Or "partial": its name servers are elsewhere."""
     account: str = field(default_factory=identity)
     id: str = field(default_factory=identity)
     records: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -72,6 +74,8 @@ class Zone:
     connectors: list[dict[str, Any]] = field(default_factory=list)
     client_certificates: dict[str, dict[str, Any]] = field(default_factory=dict)
     associations: dict[str, dict[str, Any]] = field(default_factory=dict)
+    certificate_seconds: float = 2.0
+    """For so long a client certificate is on its way, or its last host name still shows it; minutes at Cloudflare."""
 
     def __post_init__(self) -> None:
         if not self.bots:
@@ -87,6 +91,7 @@ class Zone:
             "name": self.name,
             "status": self.status,
             "paused": self.paused,
+            "type": self.kind,
             "name_servers": ["ada.ns.cloudflare.com", "bob.ns.cloudflare.com"],
             "account": {"id": self.account, "name": "the product's account"},
             "plan": {"id": identity(), "name": f"{self.plan_name} website", "legacy_id": self.plan_name},

@@ -31,6 +31,7 @@ def main() -> None:
         rotation,
         scanning,
         service_linked_roles,
+        service_principals,
         throttling,
         types,
     )
@@ -47,6 +48,7 @@ def main() -> None:
     news.install()
     if is_on(Condition.IAM):
         authorization.install()
+        service_principals.install()
     lists.install()
     throttling.install()
     alarm_messages.install()

@@ -264,10 +264,15 @@ _recording = threading.Lock()
 
 def _record(key: str, need: Need, context: Mapping[str, Any], denied: Any) -> None:
     known = iam_evaluator.resolve_caller_identity(key)
-    if not known or known["userArn"].endswith(":root"):
-        return  # CloudFormation, and AWS's own services
-    call = {"caller": known["userArn"], "action": need.action, "resource": need.resource, "context": context}
-    line = json.dumps({**call, "denied": bool(denied)}, default=str)
+    # Root is CloudFormation here, and AWS's services.
+    if known and not known["userArn"].endswith(":root"):
+        record(known["userArn"], need.action, need.resource, context, denied=bool(denied))
+
+
+def record(caller: str, action: str, resource: str, context: Mapping[str, Any], *, denied: bool) -> None:
+    """Writes down each different call once."""
+    call = {"caller": caller, "action": action, "resource": resource, "context": context, "denied": denied}
+    line = json.dumps(call, default=str, sort_keys=True)
     with _recording:
         if line not in _recorded:
             _recorded.add(line)

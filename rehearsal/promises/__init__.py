@@ -6,10 +6,11 @@ listed in docs/unverified-on-live.md with the command that shows it.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from rehearsal.account import Account
 from rehearsal.promises import data, edge, network, observability, previews, redis, releases, services
-from rehearsal.promises.found import Broken
+from rehearsal.promises.found import Broken, Excluded
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class NotShown:
     about: str
     promises: str
     why: str
+    excluded: Callable[[Account], str | None] = lambda _: None
+    """The choice of the environment that leaves it without an object, if there is one."""
 
 
 PROMISES: tuple[Promise | NotShown, ...] = (
@@ -43,7 +46,12 @@ PROMISES: tuple[Promise | NotShown, ...] = (
     Promise("Redis", "It can be pinged and written to, over that URL", redis.is_used),
     Promise("Redis", "That it is down is noticed, and why", redis.outage),
     Promise("Redis", "Critical when it fails, info when it is back", redis.alarm),
-    NotShown("Redis", "ElastiCache fails over within seconds", "the emulated group has no replicas that run"),
+    NotShown(
+        "Redis",
+        "ElastiCache fails over within seconds",
+        "the emulated group has no replicas that run",
+        redis.no_failover,
+    ),
     Promise("Media", "The bucket is private", data.media),
     Promise("Media", "Old versions expire, current ones never", data.media_lifecycle),
     Promise("Services", "Fargate behind one load balancer", services.services),
@@ -84,13 +92,20 @@ PROMISES: tuple[Promise | NotShown, ...] = (
 )
 
 
+class Status(StrEnum):
+    """The value is what the table shows."""
+
+    KEPT = "kept"
+    BROKEN = "BROKEN"
+    NOT_SHOWN = "not shown"
+    NOT_ON_THIS_PLAN = "not on this plan"
+
+
 @dataclass(frozen=True)
 class Finding:
-    """`kept` is None where nothing was shown."""
-
     about: str
     promises: str
-    kept: bool | None
+    status: Status
     found: str
 
 
@@ -98,12 +113,17 @@ def read_back(account: Account, promises: Sequence[Promise | NotShown] = PROMISE
     """The promises, one after the other; whatever goes wrong while reading is a promise not kept."""
     for promise in promises:
         if isinstance(promise, NotShown):
-            yield Finding(promise.about, promise.promises, None, f"not shown here: {promise.why}")
+            if because := promise.excluded(account):
+                yield Finding(promise.about, promise.promises, Status.NOT_ON_THIS_PLAN, because)
+            else:
+                yield Finding(promise.about, promise.promises, Status.NOT_SHOWN, f"not shown here: {promise.why}")
             continue
         try:
-            found, kept = promise.read_back(account), True
+            found, status = promise.read_back(account), Status.KEPT
+        except Excluded as excluded:
+            found, status = str(excluded), Status.NOT_ON_THIS_PLAN
         except Broken as broken:
-            found, kept = str(broken), False
+            found, status = str(broken), Status.BROKEN
         except Exception as error:  # A read that fails shows nothing, least of all that the promise is kept.
-            found, kept = f"{type(error).__name__}: {error}", False
-        yield Finding(promise.about, promise.promises, kept, found)
+            found, status = f"{type(error).__name__}: {error}", Status.BROKEN
+        yield Finding(promise.about, promise.promises, status, found)

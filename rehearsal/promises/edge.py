@@ -13,7 +13,7 @@ from typing import Any
 from config.previews import every_host
 from rehearsal.account import Account
 from rehearsal.promises import media_worker
-from rehearsal.promises.found import require
+from rehearsal.promises.found import not_on_this_plan, require
 
 _DAY = 24 * 3600
 
@@ -140,8 +140,10 @@ def waf(account: Account) -> str:
     require(limits == list(account.environment.cloudflare.rate_limits), f"rate limits {limits}")
     own = f"{len(custom)} rules of our own, {len(limits)} rate limits"
     settings = account.environment.cloudflare.zone
+    if not account.zone.plan.managed_waf:
+        not_on_this_plan(f"managed rules begin with plan pro; {own} are as declared")
     if settings is None or settings.owasp is None:
-        return f"{own}; managed rules: {_NOT_THE_OWNER if settings is None else 'not on this plan'}"
+        not_on_this_plan(f"{_NOT_THE_OWNER if settings is None else 'switched off'}; {own} are as declared")
     managed = rules(account, "http_request_firewall_managed")
     require(list(managed) == ["waf-managed", "waf-owasp"], f"managed rules {list(managed)}")
     owasp = managed["waf-owasp"]["action_parameters"]["overrides"]
@@ -153,23 +155,25 @@ def waf(account: Account) -> str:
 
 def bots_and_floods(account: Account) -> str:
     if account.environment.cloudflare.zone is None:
-        return _NOT_THE_OWNER
+        not_on_this_plan(_NOT_THE_OWNER)
     (flood,) = rules(account, "ddos_l7").values()
     level = flood["action_parameters"]["overrides"]["sensitivity_level"]
     require(level == account.environment.cloudflare.zone.ddos_sensitivity, f"sensitivity {level}")
     bots = account.zone.bots
     if not account.zone.plan.super_bot_fight_mode:
-        require(bots["fight_mode"], "Bot Fight Mode is off")
-        return f"Bot Fight Mode; floods: {level}"
+        require(not bots["fight_mode"], "Bot Fight Mode challenges the API's programs, and no rule lets them past it")
+        return f"floods: {level}"
     require(bots["sbfm_definitely_automated"] == "managed_challenge", f"bots {bots}")
-    skip = rules(account, "http_request_firewall_custom")["api-is-for-programs"]
+    skip = rules(account, "http_request_firewall_custom")["programs"]
     require(skip["action_parameters"] == {"phases": ["http_request_sbfm"]}, "programs are challenged at the API")
+    require(account.environment.domains.media in skip["expression"], "programs that fetch media are challenged")
+    require(skip["logging"] == {"enabled": False}, "each request of a program is a security event")
     return f"Super Bot Fight Mode, not in the API's way; floods: {level}"
 
 
 def tls(account: Account) -> str:
     if not _owns_zone(account):
-        return _NOT_THE_OWNER
+        not_on_this_plan(_NOT_THE_OWNER)
     found = account.zone.settings
     require(found["ssl"] == "strict", f"ssl {found['ssl']}")
     require(found["min_tls_version"] == "1.2", f"TLS {found['min_tls_version']}")

@@ -10,7 +10,7 @@ from infra_runtime.metrics import EDGE, Database, Traffic
 from ops import functions
 from rehearsal.account import Account
 from rehearsal.promises.edge import rules
-from rehearsal.promises.found import require
+from rehearsal.promises.found import not_on_this_plan, require
 
 
 def alarms(account: Account) -> str:
@@ -84,8 +84,10 @@ def _sums(account: Account, name: Traffic, *dimensions: Mapping[str, str]) -> di
 
 def checks(account: Account) -> str:
     _run(account, "checks")
-    found = account.client("s3").get_object(Bucket=account.environment.media.bucket, Key="infra/check.txt")
+    found = account.client("s3").get_object(Bucket=account.environment.media.bucket, Key="infra/check")
     require(found["Body"].read(), "the object that is asked for is empty")
+    if not account.zone.plan.super_bot_fight_mode:
+        not_on_this_plan("no rule can skip Bot Fight Mode: our own checks may be challenged; the media object is there")
     (secret,) = [each for each in account.resources("Platform", "AWS::SecretsManager::Secret") if "CheckPass" in each]
     value = account.client("secretsmanager").get_secret_value(SecretId=secret)["SecretString"]
     rule = rules(account, CUSTOM_WAF).get("own-checks")

@@ -10,7 +10,7 @@ from ops.previews import commands
 from ops.previews.commands import Previews
 from rehearsal.account import Account
 from rehearsal.product import FIRST
-from rehearsal.promises.found import require
+from rehearsal.promises.found import not_on_this_plan, require
 from rehearsal.promises.releases import SECOND, first_release
 from rehearsal.push import push
 from rehearsal.traffic import Traffic, traffic
@@ -26,7 +26,7 @@ def users_of(account: Account, slot: int) -> Traffic:
 
 def beside(account: Account) -> str:
     if account.environment.previews is None:
-        return "none here, as the environment says"
+        not_on_this_plan("the environment has no previews")
     running = first_release(account)
     previews, quiet = Previews(account.name, account.environment, account), Console(file=io.StringIO())
     image = push(account, "api", _NAME, (FIRST, SECOND))

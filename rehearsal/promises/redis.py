@@ -41,6 +41,14 @@ def instance(account: Account) -> str:
     return f"{nodes} nodes, {multi}, TLS, AUTH, snapshots {group['SnapshotRetentionLimit']} d"
 
 
+def no_failover(account: Account) -> str | None:
+    """Why the environment's Redis is none whose failover AWS promises."""
+    settings = account.environment.redis
+    if (elasticache := settings.instances[settings.serves].elasticache) is None:
+        return "Redis is not ElastiCache"
+    return None if elasticache.replicas else "one node without a replica"
+
+
 def url(account: Account) -> str:
     """The secret that the API's task really refers to holds a URL of the contract."""
     target = _target(account)

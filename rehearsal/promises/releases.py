@@ -15,7 +15,7 @@ from ops.releases.look import place_status
 from ops.releases.place import Place
 from rehearsal.account import Account
 from rehearsal.product import FIRST
-from rehearsal.promises.found import require
+from rehearsal.promises.found import not_on_this_plan, require
 from rehearsal.push import push
 from rehearsal.traffic import Traffic, traffic
 
@@ -182,7 +182,7 @@ def _longer_bake(account: Account) -> Iterator[None]:
 def sentry_knows(account: Account) -> str:
     """What runs, by the very name that its tasks give their errors."""
     if account.environment.sentry is None:
-        return "none here, as the environment says"
+        not_on_this_plan("the environment has no Sentry")
     first_release(account)
     container = account.container(account.service("Api"))
     variables = {each["name"]: each["value"] for each in container["environment"]}

@@ -119,7 +119,7 @@ class Publisher:
         for (action, source), count in window.events.items():
             yield self._datum(window, Traffic.SECURITY_EVENTS, count, Action=action, Source=source)
         of_bucket = window.total(window.sent, self.media) + window.static_bytes
-        yield self._datum(window, Traffic.SECURITY_EVENTS, sum(window.events.values()))
+        yield self._datum(window, Traffic.SECURITY_EVENTS, window.mitigated)
         yield self._datum(window, Traffic.DDOS_EVENTS, window.ddos)
         yield self._datum(window, Traffic.BUCKET_BYTES, of_bucket)
         yield self._datum(window, Traffic.SAMPLE_INTERVAL, window.sample_interval)

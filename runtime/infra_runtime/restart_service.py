@@ -15,7 +15,7 @@ from typing import Any
 
 from infra_runtime.aws import client
 from infra_runtime.metrics import DATABASE, Database, emit
-from infra_runtime.release.preflight import UNDER_WAY
+from infra_runtime.release.preflight import UNDER_WAY, deployments
 from infra_runtime.reporting import reported
 
 logger = logging.getLogger(__name__)
@@ -45,14 +45,16 @@ def reconcile(ecs: Any, manager: Any, *, cluster: str, service: str, login: str,
     changed: datetime = manager.describe_secret(SecretId=login)["LastChangedDate"]
     if all(created >= changed for created in _created(ecs, cluster, service)):
         return 0.0
-    where = {"cluster": cluster, "service": service}
-    busy = ecs.list_service_deployments(**where, status=UNDER_WAY)["serviceDeployments"]
-    tried = ecs.list_service_deployments(**where, createdAt={"after": max(changed, now - _RETRY)})["serviceDeployments"]
-    if busy or tried:
-        (first, *_) = busy or tried
+    where = {"clusterArn": cluster, "serviceArn": service}
+    busy = [
+        *deployments(ecs, where, status=UNDER_WAY),
+        *deployments(ecs, where, createdAt={"after": max(changed, now - _RETRY)}),
+    ]
+    if busy:
+        first = busy[0]
         logger.info("%s: waits, because of %s (%s)", service, first["serviceDeploymentArn"], first["status"])
     else:
-        ecs.update_service(**where, forceNewDeployment=True)
+        ecs.update_service(cluster=cluster, service=service, forceNewDeployment=True)
         logger.info("%s: new tasks take over with the rotated login", service)
     return (now - changed).total_seconds() / 3600
 

@@ -3,7 +3,7 @@
 import email.utils
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -24,6 +24,11 @@ class VendorError(Exception):
 
 class Refused(VendorError):
     """A definite no."""
+
+    def __init__(self, message: str, *, codes: Collection[int] = ()) -> None:
+        super().__init__(message)
+        self.codes = frozenset(codes)
+        """The vendor's own, where it has some."""
 
 
 class NotFound(Refused):

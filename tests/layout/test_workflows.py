@@ -120,3 +120,50 @@ def test_a_broken_workflow_is_noticed(mutant: str, tmp_path: Path) -> None:
     (folder / file).write_text(broken)
     # Ours first, as it is by far the quickest.
     assert complaints(read(folder)) or actionlint(folder) or zizmor(folder)
+
+
+SCAN = "Wait for the scan of the image"
+AWS = """#!/bin/sh
+# One answer for each call, the last one for ever.
+answer=$(head -n 1 answers)
+[ "$(wc -l <answers)" -le 1 ] || sed -i 1d answers
+[ "$answer" != ScanNotFoundException ] || exit 254
+echo "$answer"
+"""
+
+
+@pytest.mark.parametrize(("answers", "code"), [
+    (["ScanNotFoundException", "PENDING", "IN_PROGRESS", "COMPLETE"], 0),
+    (["PENDING", "ACTIVE"], 0),
+    (["IN_PROGRESS", "FAILED"], 1),
+    (["UNSUPPORTED_IMAGE"], 1),
+    (["PENDING"], 1),
+])  # fmt: skip
+def test_the_wait_for_a_scan_ends_whatever_ecr_answers(answers: list[str], code: int, tmp_path: Path) -> None:
+    steps = read(WORKFLOWS)["service-release.yml"]["jobs"]["build"]["steps"]
+    (script,) = [step["run"] for step in steps if step.get("name") == SCAN]
+    (tmp_path / "answers").write_text("\n".join(answers) + "\n")
+    for name, body in (("aws", AWS), ("sleep", "#!/bin/sh\n")):
+        (tmp_path / name).write_text(body)
+        (tmp_path / name).chmod(0o755)
+    done = subprocess.run(
+        ["bash", "-e", "-c", script],
+        cwd=tmp_path,
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin", "IMAGE": "1.dkr.ecr.eu-central-1.amazonaws.com/api@sha256:0"},
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == code, done.stdout
+    assert code == 0 or answers[-1] in done.stdout
+
+
+def test_the_site_is_not_built_without_its_key(tmp_path: Path) -> None:
+    for file, job in (("service-release.yml", "build"), ("service-preview.yml", "preview")):
+        (push,) = [each for each in read(WORKFLOWS)[file]["jobs"][job]["steps"] if each.get("id") == "push"]
+        done = subprocess.run(
+            ["bash", "-e", "-c", push["run"]],
+            cwd=tmp_path,
+            env={"PATH": "/usr/bin:/bin", "SERVICE": "frontend", "SERVER_ACTIONS_KEY": "", "ENVIRONMENT": "staging"},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 1
+        assert "SERVER_ACTIONS_KEY is empty" in done.stdout, file

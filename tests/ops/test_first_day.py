@@ -1,5 +1,8 @@
 """`infra doctor` in an account that has nothing yet: it says what is missing, `--fix` does what is safe."""
 
+import json
+import os
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +20,7 @@ from rehearsal.account import Account, opened
 
 Templates = dict[str, dict[str, Any]]
 NAMES = ("dev", "production")
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(params=NAMES)
@@ -57,7 +61,7 @@ def test_a_new_account_lacks_everything_and_is_told_so(account: Account, finding
     if account.name == "production":
         (quota,) = starting(found, "quota fargate L-3032A538: Fargate On-Demand vCPU resource count is 6")
         assert "66.5 may be needed" in quota
-        assert starting(found, "secret daadaar/pagerduty-url: has no value")
+        assert starting(found, "secret daadaar/pagerduty-key: has no value")
     else:
         assert any("OIDC provider is not there" in each for each in of_account)
 
@@ -97,6 +101,24 @@ def test_a_zone_that_acm_cannot_use_is_told(account: Account, findings: Callable
     assert "its CAA records let only letsencrypt.org issue certificates" in told
 
 
+@pytest.mark.parametrize("account", ["dev"], indirect=True)
+def test_the_command_ends_with_3_and_says_for_each_finding_what_to_do(account: Account) -> None:
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
+    addresses = {"AWS_ENDPOINT_URL": account.cdk.endpoint or "", **account.cdk.credentials}
+
+    def doctor_says(*options: str) -> list[dict[str, Any]]:
+        command = [str(ROOT / "infra"), "doctor", "dev", "--json", *options]
+        done = subprocess.run(command, env={**clean, **addresses}, capture_output=True, text=True, check=False)
+        assert done.returncode == 3, done.stderr
+        found: list[dict[str, Any]] = json.loads(done.stdout)
+        return found
+
+    before = doctor_says()
+    assert all(each["where"] and each["what"] and each["why"] and each["fix"] for each in before)
+    assert any(each["is_fixable"] for each in before)
+    assert not any(each["is_fixable"] for each in doctor_says("--fix"))
+
+
 def test_a_release_at_rest_takes_what_the_files_say() -> None:
     production = load(["production"])["production"]
     (fargate,) = (each for each in needs(production) if each.service == "fargate")
@@ -110,3 +132,18 @@ def test_environments_of_one_account_share_its_quotas() -> None:
     alone = {each.code: each.most for each in needs(loaded["staging"])}
     together = {each.code: each.most for each in needs(loaded["staging"], [loaded["dev"]])}
     assert together["L-36FBB829"] > alone.get("L-36FBB829", 0), "dev runs on Spot"
+
+
+@pytest.mark.parametrize(
+    ("value", "is_right"),
+    [
+        ('{"routing_key": "abc"}', True),
+        ("https://hooks.example.com/x\n", True),
+        ("https://events.pagerduty.com/integration/abc/enqueue", False),
+        ("http://hooks.example.com/x", False),
+        ('{"key": "abc"}', False),
+    ],
+)
+def test_a_webhook_is_a_key_of_pagerduty_or_the_url_of_another(value: str, is_right: bool) -> None:
+    (critical,) = (each for each in required(load(["production"])["production"]) if "critical" in each.key)
+    assert (critical.wrong(value) == "") == is_right

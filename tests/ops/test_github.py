@@ -1,6 +1,7 @@
 """What GitHub's environments need, held together with what the workflows read; and how GitHub names a repository."""
 
 import re
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,16 +42,35 @@ def test_every_variable_that_a_workflow_reads_is_there_and_no_other(name: str, t
 
 def test_only_pull_requests_get_an_environment_that_other_branches_reach(templates: Templates) -> None:
     for each in settings(load(["dev"])["dev"], outputs(templates, "dev")):
-        limits = [command for command in commands(each) if "deployment-branch-policies --field name=main" in command]
+        limits = [
+            command for command in commands(each) if "deployment-branch-policies --silent --field name=main" in command
+        ]
         assert bool(limits) != each.name.endswith("-preview"), each
 
 
-def test_a_value_is_quoted_for_the_shell(templates: Templates) -> None:
-    found = list(settings(load(["production"])["production"], outputs(templates, "production")))
-    script = "\n".join(command for each in found for command in commands(each))
-    assert (
-        "gh variable set DEPLOY_ROLE --repo daadaar/infrastructure --env production --body 'the DeployRole'" in script
-    )
+GH = """#!/bin/bash
+printf '%s\\n' "$*" >>called
+[[ "$*" != *"--method PUT"* ]] || touch "$(basename "$4")"
+[[ "$2" != repos/* || -e "$(basename "$2")" ]]
+"""
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_shell_runs_the_commands_and_keeps_an_environment_that_exists(
+    *, exists: bool, templates: Templates, tmp_path: Path
+) -> None:
+    needed = next(settings(load(["production"])["production"], outputs(templates, "production")))
+    (tmp_path / "gh").write_text(GH)
+    (tmp_path / "gh").chmod(0o755)
+    if exists:
+        (tmp_path / needed.name).touch()
+    script = "\n".join(["set -e", *commands(needed)])
+    subprocess.run(["bash", "-c", script], cwd=tmp_path, env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, check=True)
+    called = (tmp_path / "called").read_text().splitlines()
+    assert "variable set DEPLOY_ROLE --repo daadaar/infrastructure --env production --body the DeployRole" in called
+    changes = [each for each in called if "--method" in each]
+    assert len(changes) == (0 if exists else 2)
+    assert exists or "production/deployment-branch-policies --silent --field name=main" in changes[1]
 
 
 def test_a_stack_from_before_says_to_deploy_it_again() -> None:

@@ -256,3 +256,54 @@ def test_without_the_condition_everything_is_allowed(tmp_path_factory: pytest.Te
     ) as running:
         made_up = {"AccessKeyId": "AKIAMADEUP", "SecretAccessKey": "x"}
         assert denial(client(running.url, "ecs", made_up).list_clusters) == ""
+
+
+_OWN_ACCOUNT = {"StringEquals": {"aws:SourceAccount": ACCOUNT}}
+
+
+def _topic(url: str, name: str, service: str, condition: dict[str, Any]) -> tuple[str, str]:
+    """An encrypted topic that the service may publish to, under the condition in the key's policy; and its queue."""
+    lets_in = {"Effect": "Allow", "Principal": {"Service": service}, "Resource": "*"}
+    on_key = {**lets_in, "Action": ["kms:GenerateDataKey*", "kms:Decrypt"], "Condition": condition}
+    key = client(url, "kms").create_key(Policy=json.dumps({"Statement": [on_key]}))["KeyMetadata"]["Arn"]
+    on_topic = {**lets_in, "Action": "sns:Publish"}
+    attributes = {"KmsMasterKeyId": key, "Policy": json.dumps({"Statement": [on_topic]})}
+    topic = client(url, "sns").create_topic(Name=name, Attributes=attributes)["TopicArn"]
+    endpoint = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}"
+    takes = {"Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage"}
+    policy = json.dumps({"Statement": [{**takes, "Resource": endpoint}]})
+    queue = client(url, "sqs").create_queue(QueueName=name, Attributes={"Policy": policy})["QueueUrl"]
+    client(url, "sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=endpoint)
+    return topic, queue
+
+
+def _arrives(url: str, queue: str) -> bool:
+    return bool(client(url, "sqs").receive_message(QueueUrl=queue, WaitTimeSeconds=0).get("Messages"))
+
+
+@pytest.mark.parametrize(("condition", "arrives"), [({}, True), (_OWN_ACCOUNT, False)], ids=["free", "own account"])
+def test_eventbridge_tells_a_key_nothing_of_its_account(condition: dict[str, Any], arrives: bool, url: str) -> None:
+    name = f"events-{arrives}"
+    topic, queue = _topic(url, name, "events.amazonaws.com", condition)
+    events = client(url, "events")
+    events.put_rule(Name=name, EventPattern=json.dumps({"source": [name]}))
+    events.put_targets(Rule=name, Targets=[{"Id": "topic", "Arn": topic}])
+    events.put_events(Entries=[{"Source": name, "DetailType": "test", "Detail": "{}"}])
+    assert _arrives(url, queue) is arrives
+
+
+@pytest.mark.parametrize(
+    ("condition", "arrives"),
+    [(_OWN_ACCOUNT, True), ({"StringEquals": {"aws:SourceAccount": "444455556666"}}, False)],
+    ids=["own account", "another account"],
+)
+def test_an_alarm_tells_its_account(condition: dict[str, Any], arrives: bool, url: str) -> None:
+    name = f"alarm-{arrives}"
+    topic, queue = _topic(url, name, "cloudwatch.amazonaws.com", condition)
+    cloudwatch = client(url, "cloudwatch")
+    cloudwatch.put_metric_alarm(
+        AlarmName=name, AlarmActions=[topic], MetricName="m", Namespace="n", Period=60, EvaluationPeriods=1,
+        Threshold=1, ComparisonOperator="GreaterThanThreshold", Statistic="Sum",
+    )  # fmt: skip
+    cloudwatch.set_alarm_state(AlarmName=name, StateValue="ALARM", StateReason="test")
+    assert _arrives(url, queue) is arrives

@@ -122,3 +122,10 @@ def test_a_signal_that_is_ignored_stays_ignored() -> None:
     process.terminate()
     assert process.wait(5) == 128 + signal.SIGTERM
     process.communicate()
+
+
+def test_a_command_that_fails_ends() -> None:
+    """By itself: the worker is forked before anything starts a thread that its end would wait for."""
+    command = [sys.executable, "-m", "rehearsal", "dev", "--redis", "unknown"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, "expected one of" in done.stderr) == (2, True), done.stderr

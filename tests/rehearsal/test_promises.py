@@ -10,12 +10,12 @@ import pytest
 from infra_runtime.cloudflare.analytics import WINDOW, closed
 from infra_runtime.metrics import EDGE, Traffic
 from rehearsal.account import Account
-from rehearsal.promises import PROMISES, Promise, read_back
+from rehearsal.promises import PROMISES, Promise, Status, read_back
 
 
 def is_kept(account: Account, promise: str) -> bool:
     (found,) = read_back(account, [each for each in PROMISES if each.promises == promise])
-    return bool(found.kept)
+    return found.status is Status.KEPT
 
 
 def _open_a_port(account: Account) -> None:
@@ -108,7 +108,7 @@ def _drop_owasp(account: Account) -> None:
 
 
 def _challenge_programs(account: Account) -> None:
-    _rule(account, "http_request_firewall_custom", "api-is-for-programs")["enabled"] = False
+    _rule(account, "http_request_firewall_custom", "programs")["enabled"] = False
 
 
 def _speak_plainly(account: Account) -> None:
@@ -154,8 +154,10 @@ def test_every_promise_is_kept_at_first(production: Account) -> None:
     # Releases have tests of their own, in this very account.
     promises = [each for each in PROMISES if each.about != "Releases"]
     findings = list(read_back(production, promises))
-    assert [finding for finding in findings if finding.kept is False] == []
-    assert sum(finding.kept is True for finding in findings) == sum(isinstance(each, Promise) for each in promises)
+    assert [finding for finding in findings if finding.status is Status.BROKEN] == []
+    assert sum(finding.status is Status.KEPT for finding in findings) == sum(
+        isinstance(each, Promise) for each in promises
+    )
 
 
 @pytest.mark.parametrize(("sabotage", "promise"), SABOTAGE, ids=[each[0].__name__.strip("_") for each in SABOTAGE])

@@ -140,7 +140,7 @@ def bucket() -> Bucket:
 @pytest.fixture
 def run(site: Site, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     targets = [{"name": "site", "url": f"{site.url}/"}, {"name": "api", "url": f"{site.url}/api"}]
-    given = {"TARGETS": json.dumps(targets), "ENVIRONMENT": "test", "MEDIA_BUCKET": "b", "MEDIA_KEY": "infra/check.txt"}
+    given = {"TARGETS": json.dumps(targets), "ENVIRONMENT": "test", "MEDIA_BUCKET": "b", "MEDIA_KEY": "infra/check"}
     for name, value in given.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(checks, "client", lambda service, *, seconds: bucket)
@@ -172,7 +172,7 @@ def test_the_media_object_is_put_once_and_never_written_over(bucket: Bucket, run
     assert [each.get("CheckFailed") for each in run()] == [0, 0]
     run()
     (put,) = bucket.puts
-    assert (put["Key"], put["IfNoneMatch"]) == ("infra/check.txt", "*")
+    assert (put["Key"], put["IfNoneMatch"]) == ("infra/check", "*")
 
 
 def test_a_bucket_that_does_not_take_it_is_told_and_the_checks_go_on(bucket: Bucket, run: Run) -> None:

@@ -60,8 +60,12 @@ def test_it_is_renewed_four_months_before_its_end_and_the_old_one_goes_a_day_lat
 
 
 def test_certificates_of_others_stay(edge: Edge, lock: Lock) -> None:
-    theirs = Certificates(edge.zone).upload(Authority.create("theirs", now=NOW).issue("them", now=NOW))
-    Certificates(edge.zone).associate([{"hostname": "shop.example.com", "cert_id": theirs["id"], "enabled": True}])
+    theirs = Certificates(edge.zone, edge.time.seconds).upload(
+        Authority.create("theirs", now=NOW).issue("them", now=NOW)
+    )
+    Certificates(edge.zone, edge.time.seconds).associate(
+        [{"hostname": "shop.example.com", "cert_id": theirs["id"], "enabled": True}]
+    )
     made = provide(Request("Create", {"Document": json.dumps(DOCUMENT)}, None), lock)
     provide(Request("Delete", {"Document": json.dumps(DOCUMENT)}, made.physical_id), after(lock, edge, days=1))
     assert set(edge.zone.associations) == {"shop.example.com"}
@@ -69,8 +73,12 @@ def test_certificates_of_others_stay(edge: Edge, lock: Lock) -> None:
 
 
 def test_one_of_others_in_our_way_is_named(edge: Edge, lock: Lock) -> None:
-    theirs = Certificates(edge.zone).upload(Authority.create("theirs", now=NOW).issue("them", now=NOW))
-    Certificates(edge.zone).associate([{"hostname": HOSTS[0], "cert_id": theirs["id"], "enabled": True}])
+    theirs = Certificates(edge.zone, edge.time.seconds).upload(
+        Authority.create("theirs", now=NOW).issue("them", now=NOW)
+    )
+    Certificates(edge.zone, edge.time.seconds).associate(
+        [{"hostname": HOSTS[0], "cert_id": theirs["id"], "enabled": True}]
+    )
     with pytest.raises(HalfDone, match=f"somebody else's is associated already.*{theirs['id']}"):
         provide(Request("Create", {"Document": json.dumps(DOCUMENT)}, None), lock)
     provide(Request("Create", {"Document": json.dumps(DOCUMENT | {"adopt": True})}, None), after(lock, edge))
@@ -93,3 +101,11 @@ def test_the_private_key_is_nowhere_but_at_cloudflare(edge: Edge, lock: Lock) ->
     kept = json.dumps([lock.secrets_manager.values, str(lock.s3.objects), edge.memory.values])
     assert "PRIVATE KEY" in kept  # the CA's own
     assert key.splitlines()[1] not in kept
+
+
+def test_a_certificate_that_is_still_being_deployed_or_still_in_use_is_waited_for(edge: Edge, lock: Lock) -> None:
+    edge.zone.certificate_seconds = 60
+    made = provide(Request("Create", {"Document": json.dumps(DOCUMENT)}, None), lock)
+    provide(Request("Delete", {"Document": json.dumps(DOCUMENT)}, made.physical_id), after(lock, edge))
+    assert edge.zone.client_certificates == {}
+    assert 60 <= sum(edge.time.slept) < 120

@@ -85,3 +85,30 @@ def test_an_action_without_resources_is_allowed_by_the_star_only(templates: Temp
 )
 def test_patterns_overlap_where_an_arn_fits_both(one: str, other: str, expected: bool) -> None:
     assert overlap(one, other) is overlap(other, one) is expected
+
+
+def _open_invitations(templates: Templates) -> list[str]:
+    """Permissions of functions that a service may use for anybody's account."""
+    return [
+        f"{stack}/{logical_id}"
+        for stack, template in templates.items()
+        for logical_id, resource in template["Resources"].items()
+        if resource["Type"] == "AWS::Lambda::Permission"
+        and not {"SourceArn", "SourceAccount"} & set(resource["Properties"])
+    ]
+
+
+def test_services_call_functions_for_this_account_only(templates: Templates, every_redis: Templates) -> None:
+    assert _open_invitations(templates) + _open_invitations(every_redis) == []
+    rotations = [
+        resource["Properties"]
+        for template in templates.values()
+        for resource in template["Resources"].values()
+        if resource["Type"] == "AWS::Lambda::Permission"
+        and resource["Properties"]["Principal"] == "secretsmanager.amazonaws.com"
+    ]
+    assert rotations
+    for each in rotations:
+        forgotten = {key: value for key, value in each.items() if key != "SourceAccount"}
+        resources = {"Rotation": {"Type": "AWS::Lambda::Permission", "Properties": forgotten}}
+        assert _open_invitations({"dev/Data": {"Resources": resources}}) == ["dev/Data/Rotation"]

@@ -74,8 +74,8 @@ def test_their_names_have_the_protection_of_the_others(templates: Templates) -> 
     """An API that is previewed is asked by programs, too: bots' challenge would be all that they get."""
     text = json.dumps(templates["dev/Edge"]).replace("\\", "")
     apis = [DEV.domains.api, *(hosts(DEV, slot)["api"] for slot in slots(DEV))]
-    names = " ".join(f'"{each}"' for each in apis)
-    assert f'"http.host in {{{names}}}"' in text
+    names = " ".join(f'"{each}"' for each in [*apis, DEV.domains.media])
+    assert f"(http.host in {{{names}}})" in text
     scanners = text[text.index("Paths that only scanners") :]
     for slot in slots(DEV):
         assert [host for host in hosts(DEV, slot).values() if f'"{host}"' not in scanners] == []

@@ -36,11 +36,13 @@ class FirewallProps:
     media: str
     previewed_sites: Sequence[str]
     previewed_apis: Sequence[str]
+    analytics_path: str | None
+    """Under which the site takes what browsers tell its analytics; None when it takes nothing."""
     rate_limits: Mapping[str, RateLimit]
     """By name."""
     rate_limits_name_the_host: bool
     bots_are_challenged: bool
-    """Super Bot Fight Mode is on, which must not meet programs that use the API."""
+    """Super Bot Fight Mode is on, which must not meet programs that use the API or fetch media."""
 
 
 class Firewall(Construct):
@@ -90,14 +92,21 @@ def _custom(props: FirewallProps, *, check_pass: secretsmanager.ISecret) -> Sequ
         ),
     ]
     if props.bots_are_challenged:
+        # Super Bot Fight Mode spares static files by their suffix only: `avif`, `mp4` and `webm` are not on its list
+        # (Cloudflare's documentation, "Static resource protection"), nor are names without one.
+        unseen = [f"({hosts_are([*apis, props.media])})"]
+        if props.analytics_path is not None:
+            unseen.append(f'({host_is(props.site)} and starts_with(http.request.uri.path, "{props.analytics_path}/"))')
         shown = f'any(http.request.headers["{PASS_HEADER}"][*] eq "'
         rules += [
             Rule(
-                name="api-is-for-programs",
-                description="Whoever uses the API is a program: no challenge, but every other rule",
-                expression=hosts_are(apis),
+                name="programs",
+                description="No page to solve a challenge on: the API, media, analytics. All other rules apply",
+                expression=" or ".join(unseen),
                 action="skip",
                 parameters={"phases": ["http_request_sbfm"]},
+                # Else each request of theirs would count as a security event.
+                logs=False,
             ),
             Rule(
                 name="own-checks",
@@ -105,6 +114,7 @@ def _custom(props: FirewallProps, *, check_pass: secretsmanager.ISecret) -> Sequ
                 expression={TEXT: [f"({host_is(props.site)}) and {shown}", {REFERENCE: check_pass.secret_arn}, '")']},
                 action="skip",
                 parameters={"phases": ["http_request_sbfm"]},
+                logs=False,
             ),
         ]
     return rules

@@ -1,12 +1,13 @@
 """Cloudflare's own rules: the managed ruleset, OWASP's, and the protection against floods."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from constructs import Construct
 
 from infra_constructs.cloudflare.provider import CloudflareProvider
-from infra_constructs.cloudflare.rules import PhaseRules, Rule
+from infra_constructs.cloudflare.rules import PhaseRules, Rule, host_is
 
 WAF_PHASE = "http_request_firewall_managed"
 DDOS_PHASE = "ddos_l7"
@@ -19,13 +20,26 @@ _HIGHEST_PARANOIA = 4
 
 
 @dataclass(frozen=True, kw_only=True)
+class OwaspException:
+    """Requests that the ruleset does not see, or of which it ignores some rules."""
+
+    host: str
+    path: str
+    """Begins the path."""
+    rules: Sequence[str] = ()
+    """Their ids; none is the whole ruleset."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class OwaspProps:
     """What an environment may choose."""
 
     paranoia: int
     threshold: int
     """Score from which a request is acted upon."""
-    action: Literal["managed_challenge", "block"]
+    action: Literal["managed_challenge", "block", "log"]
+    exceptions: Mapping[str, "OwaspException"]
+    """By name."""
 
 
 class ManagedRules(Construct):
@@ -72,7 +86,20 @@ def _waf(owasp: OwaspProps) -> list[Rule]:
         ),
         "rules": [{"id": _OWASP_SCORE_RULE, "score_threshold": owasp.threshold, "action": owasp.action}],
     }
+    exceptions = [
+        Rule(
+            name=f"except-{name}",
+            description=f"OWASP does not see {each.host}{each.path}" if not each.rules else f"OWASP at {each.host}",
+            expression=f'{host_is(each.host)} and starts_with(http.request.uri.path, "{each.path}")',
+            action="skip",
+            parameters={"rules": {OWASP: list(each.rules)}} if each.rules else {"rulesets": [OWASP]},
+            logs=False,
+        )
+        for name, each in owasp.exceptions.items()
+    ]
     return [
+        # They hold for rulesets that are executed after them.
+        *exceptions,
         Rule(
             name="waf-managed",
             description="Cloudflare Managed Ruleset",

@@ -79,15 +79,7 @@ class MediaWorker(Construct):
             patterns=[f"{props.host}/*", *([f"{props.site}/{STATIC}*"] if props.site else [])],
         )
         worker.node.add_dependency(policy, first)
-        schedule = secretsmanager.RotationSchedule(
-            self,
-            "Monthly",
-            secret=key,
-            rotation_lambda=self.rotation.function,
-            automatically_after=cdk.Duration.days(30),
-            # At a deployment nothing is settled yet; a month later it is.
-            rotate_immediately_on_update=False,
-        )
+        schedule = self.rotation.rotate(key, self, "Monthly", every=cdk.Duration.days(30))
         schedule.node.add_dependency(worker)
 
     def _rotation(self, token: CloudflareToken, memory: Memory) -> RuntimeFunction:

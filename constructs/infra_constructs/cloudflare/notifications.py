@@ -21,11 +21,12 @@ class Notifications(Construct):
         counts_origin_errors: bool,
     ) -> None:
         super().__init__(scope, id_)
-        # The rate of origin errors is for Enterprise; an origin that cannot be reached at all is told on every plan.
+        # The rate of origin errors is for Enterprise. `real_origin_monitoring`, on every plan, tells of 521 only: a
+        # refused connection, which a load balancer hardly ever answers with. Our own checks see 502 to 504 and 522.
         origin = "http_alert_origin_error" if counts_origin_errors else "real_origin_monitoring"
         kinds = {
             "ddos": ("Flood of requests", "dos_attack_l7", False),
-            "origin": ("The origin does not answer", origin, True),
+            "origin": ("The origin refuses connections", origin, True),
             "edge-certificate": ("Edge certificate", "universal_ssl_event_type", False),
             "origin-certificate": (
                 "Client certificate for the origin",

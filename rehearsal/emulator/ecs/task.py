@@ -9,6 +9,7 @@ from typing import Any
 
 from ministack.services import ecs
 
+from rehearsal.emulator.authorization import Need, denial_of
 from rehearsal.emulator.conditions import Condition, is_on
 from rehearsal.emulator.ecs.container import CannotPull, Container
 from rehearsal.ports import own_address
@@ -58,6 +59,7 @@ def _start(task: dict[str, Any], overrides: Mapping[str, Any]) -> None:
     )
     arn = task["taskArn"]
     try:
+        _ask_for_execution(definition, one, arn)
         container = Container(
             one,
             address,
@@ -72,6 +74,35 @@ def _start(task: dict[str, Any], overrides: Mapping[str, Any]) -> None:
         container.start(lambda code: context.run(_ended, arn, code))
     except (CannotPull, ecs._SecretResolutionError) as error:
         _mark_stopped(arn, str(error), "TaskFailedToStart")
+
+
+def _ask_for_execution(definition: Mapping[str, Any], container: Mapping[str, Any], arn: str) -> None:
+    """What the agent does as the execution role before a container starts (ECS guide, "Task execution IAM role").
+
+    Raises `ecs._SecretResolutionError` with what the task then stops with, `CannotPull` where an image is denied.
+    """
+    role = definition.get("executionRoleArn")
+    if role is None:
+        return
+    name, repository = arn.rpartition("/")[2], container["image"].partition("@")[0].partition(":")[0]
+    registry, _, repository = repository.partition("/")
+    region = arn.split(":")[3]
+    if ".dkr.ecr." in registry:
+        ecr = f"arn:aws:ecr:{region}:{registry.partition('.')[0]}:repository/{repository}"
+        pulls = [Need(f"ecr:{each}", ecr) for each in ("BatchGetImage", "GetDownloadUrlForLayer")]
+        if denied := denial_of(role, name, Need("ecr:GetAuthorizationToken", "*"), *pulls):
+            raise CannotPull(f"CannotPullContainerError: {denied}")
+    needs = [
+        Need("secretsmanager:GetSecretValue", ":".join(each["valueFrom"].split(":")[:7]))
+        for each in container.get("secrets", [])
+        if ":secretsmanager:" in each["valueFrom"]
+    ]
+    if log := container.get("logConfiguration", {}).get("options"):
+        group = f"arn:aws:logs:{region}:{role.split(':')[4]}:log-group:{log['awslogs-group']}:log-stream:"
+        stream = f"{group}{log['awslogs-stream-prefix']}/{container['name']}/{name}"
+        needs += [Need(f"logs:{each}", stream) for each in ("CreateLogStream", "PutLogEvents")]
+    if denied := denial_of(role, name, *needs):
+        raise ecs._SecretResolutionError(f"ResourceInitializationError: {denied}")
 
 
 def _add_agent(task: dict[str, Any]) -> None:

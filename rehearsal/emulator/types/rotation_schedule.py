@@ -1,10 +1,12 @@
-"""AWS::SecretsManager::RotationSchedule: remembered and shown; nothing rotates by itself here."""
+"""AWS::SecretsManager::RotationSchedule: remembered, and refused where Secrets Manager may not call the function."""
 
 from typing import Any
 
 from ministack.services import secretsmanager
 
+from rehearsal.emulator.conditions import Condition, is_on
 from rehearsal.emulator.resource_type import Properties, Provisioned, Refused, register
+from rehearsal.emulator.service_principals import may_rotate
 
 
 class RotationSchedule:
@@ -12,6 +14,8 @@ class RotationSchedule:
 
     def create(self, properties: Properties) -> Provisioned:
         secret = self._secret(properties["SecretId"])
+        if is_on(Condition.IAM) and (refusal := may_rotate(properties["RotationLambdaARN"])):
+            raise Refused(refusal)
         secret["RotationEnabled"] = True
         secret["RotationLambdaARN"] = properties["RotationLambdaARN"]
         secret["RotationRules"] = dict(properties["RotationRules"])

@@ -22,6 +22,11 @@ _TRAFFIC, _SECURITY = "httpRequestsAdaptiveGroups", "firewallEventsAdaptiveGroup
 # Served by the edge without the origin's bytes ("Cache status"; read 2026-11): revalidated ones cost a 304.
 _HITS = frozenset({"hit", "stale", "updating", "revalidated"})
 _DDOS = frozenset({"l7ddos"})
+# Actions that kept a request from the origin, or made it wait. Others (`skip`, `log`, `allow`, challenges that were
+# solved) are of ordinary traffic. GraphQL writes `managed_challenge`, the logs `managedChallenge`: compared without _.
+_MITIGATES = frozenset(
+    {"block", "challenge", "jschallenge", "managedchallenge", "connectionclose", "forceconnectionclose"}
+)
 
 _SETTINGS = """query ($zone: string!) { viewer { zones(filter: {zoneTag: $zone}) { settings {
   httpRequestsAdaptiveGroups { enabled maxDuration maxPageSize notOlderThan }
@@ -132,6 +137,11 @@ class Window:
 
     def total(self, counted: Mapping[tuple[str, str], float], host: str) -> float:
         return sum(value for (of, _), value in counted.items() if of == host)
+
+    @property
+    def mitigated(self) -> float:
+        """Events of requests that were blocked or challenged."""
+        return sum(value for (action, _), value in self.events.items() if action.replace("_", "").lower() in _MITIGATES)
 
     @property
     def ddos(self) -> float:

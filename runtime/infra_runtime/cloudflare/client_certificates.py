@@ -11,12 +11,18 @@ from cryptography.exceptions import InvalidSignature
 from infra_runtime.authority import Authority
 from infra_runtime.cloudflare.api import Api
 from infra_runtime.cloudflare.converge import Change, Conflict, Declared, Seen
-from infra_runtime.vendor_api import NotFound
+from infra_runtime.vendor_api import NotFound, Refused
 
 # A third of a year before its end there is time for two people to be on holiday.
 _RENEW_BEFORE = timedelta(days=120)
 # Until every one of Cloudflare's machines shows the new one.
 _OVERLAP = timedelta(days=1)
+# Codes of alchemy's live tests (@distilled.cloud/cloudflare). For seconds after its last host name is taken away a
+# certificate is still in use; for minutes after its upload it is being deployed.
+_NOT_YET = frozenset({1433, 1434})
+_PENDING_DELETION = frozenset({1414})
+_WHILE_IN_USE = (2, 4, 8, 15, 30, 30, 30, 30, 30, 30)
+"""Seconds between two attempts."""
 
 
 @dataclass(frozen=True)
@@ -111,4 +117,19 @@ class ClientCertificates:
 
     def _delete(self, identity: str) -> Change:
         path = f"{self._path}/certificates/{identity}"
-        return Change("delete", f"client certificate {identity}", lambda: self.api.delete(path))
+
+        def apply() -> None:
+            for wait in _WHILE_IN_USE:
+                try:
+                    self.api.delete(path)
+                except Refused as error:
+                    if error.codes & _PENDING_DELETION:
+                        return
+                    if not error.codes & _NOT_YET:
+                        raise
+                    self.api.wait(wait, str(error))
+                else:
+                    return
+            self.api.delete(path)
+
+        return Change("delete", f"client certificate {identity}", apply)

@@ -74,7 +74,7 @@ class Connector:
 
     def _replace(self, seen: list[dict[str, Any]], entries: list[dict[str, Any]]) -> None:
         """The API can neither write one entry nor take a condition: so a last look, and no write after a change."""
-        if self._found() == seen:
+        if [comparable(each) for each in self._found()] == [comparable(each) for each in seen]:
             self.api.write("PUT", self._path, entries)
 
 

@@ -8,6 +8,13 @@ from infra_runtime.cloudflare.converge import Declared
 from infra_runtime.cloudflare.zone import Zone
 from infra_runtime.vendor_api import NotFound, Refused, VendorError
 
+_REACHED = {
+    "Tiered Cache": "/argo/tiered_caching",
+    "Smart Tiered Cache": "/cache/tiered_cache_smart_topology_enable",
+    "Bot Management": "/bot_management",
+}
+# Any one of them will do.
+_AMAZON = frozenset({"amazon.com", "amazontrust.com", "awstrust.com", "amazonaws.com"})
 PLANS = ("free", "pro", "business", "enterprise")
 
 
@@ -25,7 +32,7 @@ class Preflight:
 
     def check(self) -> None:
         """Raises `NotReady`. Only reads."""
-        if problems := [*self._token(), *self._plan(), *self._settings(), *self._rules()]:
+        if problems := [*self._token(), *self._plan(), *self._settings(), *self._reach(), *self._caa(), *self._rules()]:
             raise NotReady(f"{self.zone.name}: " + "; ".join(problems))
 
     def _token(self) -> list[str]:
@@ -55,6 +62,31 @@ class Preflight:
             elif not found.get("editable", True):
                 problems.append(f"the setting {name} cannot be changed on this plan")
         return problems
+
+    def _reach(self) -> list[str]:
+        """Some of Cloudflare's APIs do not take tokens that belong to an account."""
+        hint = "a token of the account may not reach it, one of a user does: docs/cloudflare-token.md"
+        return [
+            f"{what} cannot be read ({found}); {hint}"
+            for what, path in _REACHED.items()
+            if self.declared["settings"]  # of whoever declares what the zone has once
+            and isinstance(found := self._ask(f"/zones/{self.zone.id}{path}"), str)
+        ]
+
+    def _caa(self) -> list[str]:
+        """ACM issues our certificates; CAA records may forbid it to (ACM User Guide, "CAA record")."""
+        try:
+            found = self.api.pages(f"/zones/{self.zone.id}/dns_records", type="CAA")
+        except VendorError as error:
+            return [f"the DNS records cannot be read ({error})"]
+        issuers = {
+            str((each.get("data") or {}).get("value"))
+            for each in found
+            if each["name"] == self.zone.name and (each.get("data") or {}).get("tag") == "issue"
+        }
+        if not issuers or issuers & _AMAZON:
+            return []
+        return [f"the CAA records let only {', '.join(sorted(issuers))} issue certificates; add 'issue amazon.com'"]
 
     def _rules(self) -> list[str]:
         problems = []

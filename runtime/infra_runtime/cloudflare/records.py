@@ -84,7 +84,7 @@ class Records:
         if not in_the_way:
             create = lambda: self.api.write("POST", self._path, body)  # noqa: E731
             return [Change("create", _what(body), create, after=comparable(body))]
-        theirs = ", ".join(f"{each['type']} {each['content']} (id {each['id']})" for each in in_the_way)
+        theirs = ", ".join(sorted(f"{each['type']} {each['content']} (id {each['id']})" for each in in_the_way))
         if not self.declared.get("adopt"):
             raise Conflict(
                 f"{_what(body)}: {body['name']} has a record of somebody else's: {theirs}; "

@@ -22,13 +22,12 @@ class Zone:
 
 def named(api: Api, name: str) -> list[Zone]:
     """Every zone of that name that the token can see, in whatever state."""
-    found = api.pages("/zones", name=name)
-    return [_zone(each) for each in found if each["name"] == name]
+    return [_zone(each) for each in _listed(api, name)]
 
 
 def find(api: Api, name: str) -> Zone:
     """Raises `NoZone` when it is missing, in several accounts, waiting for its name servers, or paused."""
-    found = [each for each in api.pages("/zones", name=name) if each["name"] == name]
+    found = _listed(api, name)
     if not found:
         raise NoZone(f"{name}: no such zone that the token can see (it needs Zone Read, for this zone)")
     if len(found) > 1:
@@ -38,9 +37,20 @@ def find(api: Api, name: str) -> Zone:
     if zone["status"] != "active":
         servers = ", ".join(zone.get("name_servers") or [])
         raise NoZone(f"{name}: the zone is {zone['status']}, not active; its name servers must be {servers}")
+    if zone.get("type", "full") != "full":
+        raise NoZone(
+            f"{name}: the zone is set up as {zone['type']}, not full: its DNS is elsewhere, and records made here show "
+            "nowhere; move its name servers to Cloudflare"
+        )
     if zone.get("paused"):
         raise NoZone(f"{name}: the zone is paused in Cloudflare")
     return _zone(zone)
+
+
+def _listed(api: Api, name: str) -> list[dict[str, Any]]:
+    """Cloudflare lists a zone whose name is Punycode under its Unicode name."""
+    names = dict.fromkeys([name, name.encode().decode("idna")])
+    return [each for one in names for each in api.pages("/zones", name=one) if each["name"] == one]
 
 
 def _zone(found: Mapping[str, Any]) -> Zone:

@@ -56,18 +56,14 @@ def task_of(ecs: Any, cluster: str, deployment: str, definition: str) -> Mapping
     `definition` is the ARN of its task definition.
     """
     name = started_by(deployment)
-    arns = ecs.list_tasks(cluster=cluster, startedBy=name)["taskArns"]
-    if arns:
-        found: Mapping[str, Any] = ecs.describe_tasks(cluster=cluster, tasks=arns)["tasks"][0]
-        return found
-    # One that is to stop is not listed above, and ListTasks takes `startedBy` as the only filter or not at all.
+    # The first lists those that are to run. ListTasks takes `startedBy` as the only filter or not at all.
     family = definition.rpartition("/")[2].partition(":")[0]
-    pages = ecs.get_paginator("list_tasks").paginate(cluster=cluster, family=family, desiredStatus="STOPPED")
-    for page in pages:
-        if arns := page["taskArns"]:
-            for task in ecs.describe_tasks(cluster=cluster, tasks=arns)["tasks"]:
-                if task.get("startedBy") == name:
-                    return dict(task)
+    for filters in ({"startedBy": name}, {"family": family, "desiredStatus": "STOPPED"}):
+        for page in ecs.get_paginator("list_tasks").paginate(cluster=cluster, **filters):
+            if arns := page["taskArns"]:
+                for task in ecs.describe_tasks(cluster=cluster, tasks=arns)["tasks"]:
+                    if task.get("startedBy") == name:
+                        return dict(task)
     return None
 
 

@@ -152,9 +152,9 @@ def services_of(clients: Any, stack: str) -> Iterator[Mapping[str, Any]]:
                 yield dict(found)
 
 
-def deployments(clients: Any, service: Mapping[str, Any], **filters: Any) -> Iterator[Mapping[str, Any]]:
+def deployments(ecs: Any, service: Mapping[str, Any], **filters: Any) -> Iterator[Mapping[str, Any]]:
     """Of a service, all of them, in no order; `filters` are ListServiceDeployments', which boto3 does not paginate."""
-    ecs, page = clients.client("ecs"), dict(filters)
+    page = dict(filters)
     while True:
         listed = ecs.list_service_deployments(cluster=service["clusterArn"], service=service["serviceArn"], **page)
         yield from listed["serviceDeployments"]
@@ -165,15 +165,15 @@ def deployments(clients: Any, service: Mapping[str, Any], **filters: Any) -> Ite
 
 def under_way(clients: Any, service: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Deployments of a service that have not ended; ECS has one at a time."""
-    return list(deployments(clients, service, status=UNDER_WAY))
+    return list(deployments(clients.client("ecs"), service, status=UNDER_WAY))
 
 
 def why_it_went_back(clients: Any, stack: str, *, since: datetime) -> str | None:
     """In ECS's own words, of the newest deployment in the stack that did."""
     rolled: list[Mapping[str, Any]] = []
     for service in services_of(clients, stack):
-        arns = [each["serviceDeploymentArn"] for each in deployments(clients, service, createdAt={"after": since})]
         ecs = clients.client("ecs")
+        arns = [each["serviceDeploymentArn"] for each in deployments(ecs, service, createdAt={"after": since})]
         # DescribeServiceDeployments takes twenty.
         for at in range(0, len(arns), 20):
             told = ecs.describe_service_deployments(serviceDeploymentArns=arns[at : at + 20])["serviceDeployments"]

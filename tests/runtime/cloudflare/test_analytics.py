@@ -200,6 +200,15 @@ def test_security_events_are_told_by_action_and_source(it: Setting) -> None:
     assert it.cloudwatch.sum("DdosEvents") == 2
 
 
+def test_ordinary_requests_that_a_rule_skips_or_logs_are_no_security_events(it: Setting) -> None:
+    kinds = ["skip"] * 6000 + ["log", "allow", "challengeSolved", "managedChallengeBypassed"]
+    it.traffic.events = [Event(START + MINUTE, SITE, action, "firewallCustom") for action in kinds]
+    it.traffic.events.append(Event(START + MINUTE, SITE, "jschallenge", "firewallCustom"))
+    it.run(at=LAG + WINDOW)
+    assert it.cloudwatch.sum("SecurityEvents") == 1
+    assert it.cloudwatch.sum("SecurityEvents", Action="skip", Source="firewallCustom") == 6000
+
+
 def test_a_window_without_traffic_is_published_as_such(it: Setting) -> None:
     it.run(at=LAG + WINDOW)
     assert it.cloudwatch.windows == [START]

@@ -191,6 +191,7 @@ class Histories(RuleBasedStateMachine):
             self.edge.ask("Update", had[1], had[0])
         elif physical_id := getattr(result, "physical_id", None):
             self.edge.ask("Delete", document, physical_id)
+            self.edge.time.sleep(self.edge.simulator.lag)
 
     @precondition(lambda self: self.declared)
     @rule(data=st.data(), planned=faults)
@@ -202,6 +203,8 @@ class Histories(RuleBasedStateMachine):
         self.faulty.planned.clear()
         if failed:
             self.edge.ask("Delete", document, physical_id)
+        # Settings that were put back may not show yet: nobody declares them again within the minute.
+        self.edge.time.sleep(self.edge.simulator.lag)
 
     @precondition(lambda self: self.declared)
     @rule(data=st.data())

@@ -2,9 +2,13 @@
 
 from typing import Any
 
+import pytest
+
+from infra_runtime.cloudflare.zone import NoZone
 from infra_runtime.custom_resource import HalfDone
 from infra_runtime.vendor_api import Refused
-from tests.runtime.conftest import Edge, new_edge
+from rehearsal.cloudflare import dns
+from tests.runtime.conftest import TOKEN, Edge, new_edge
 
 CUSTOM = "http_request_firewall_custom"
 DOCUMENT: dict[str, Any] = {
@@ -56,3 +60,31 @@ def test_everything_is_told_at_once(edge: Edge) -> None:
 def test_a_token_that_is_no_more(edge: Edge) -> None:
     edge.world.tokens.clear()
     assert "Invalid API Token" in told(edge)
+
+
+def test_a_zone_whose_dns_is_elsewhere_is_named() -> None:
+    with pytest.raises(NoZone, match="set up as partial, not full"):
+        told(new_edge(kind="partial"))
+
+
+def test_caa_records_that_keep_amazon_from_issuing_are_named(edge: Edge) -> None:
+    def caa(value: str) -> None:
+        data = {"flags": 0, "tag": "issue", "value": value}
+        dns.create(edge.zone, {"type": "CAA", "name": "example.com", "content": f'0 issue "{value}"', "data": data})
+
+    caa("letsencrypt.org")
+    assert "only letsencrypt.org issue certificates; add 'issue amazon.com'" in told(edge)
+    caa("amazon.com")
+    assert told(edge) == ""
+
+
+def test_what_a_token_of_the_account_does_not_reach_is_named(edge: Edge) -> None:
+    edge.world.account_owned.add(TOKEN)
+    found = told(edge)
+    assert all(f"{what} cannot be read" in found for what in ("Tiered Cache", "Smart Tiered Cache", "Bot Management"))
+    assert "one of a user does" in found
+
+
+def test_a_zone_with_an_international_name_is_found_by_its_punycode(edge: Edge) -> None:
+    edge.zone.name = "bücher.example"
+    assert told(edge, zone="xn--bcher-kva.example") == ""

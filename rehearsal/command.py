@@ -1,0 +1,76 @@
+"""`make rehearse`: the whole production on this machine, with no account and no network."""
+
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from config import ENVIRONMENTS, InvalidEnvironments, available, load
+from rehearsal.cdk_cli import CdkFailed
+from rehearsal.emulator import conditions
+from rehearsal.emulator_process import EmulatorError
+from rehearsal.life import WORKSPACES, live
+from rehearsal.lint import LintFailed
+from rehearsal.lock import AlreadyRunning, locked
+from rehearsal.stage import Progress
+from rehearsal.variants import WAYS_OF_REDIS, with_redis
+
+
+def main(
+    environment: Annotated[str, typer.Argument(help=f"{', '.join(available())}, or all")] = "production",
+    redis: Annotated[
+        str, typer.Option(help=f"Redis in another way than the file says: {', '.join(WAYS_OF_REDIS)}")
+    ] = "",
+    without: Annotated[
+        str,
+        typer.Option(help=f"Conditions of a real account to turn off: {', '.join(conditions.Condition) or 'none yet'}"),
+    ] = "",
+) -> None:
+    """Deploy an environment into an embedded emulator, read back what was promised, update, roll back, destroy."""
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    try:
+        environments = load([] if environment == "all" else [environment])
+    except InvalidEnvironments as invalid:
+        print(invalid, file=sys.stderr)
+        raise typer.Exit(2) from None
+    if redis and redis not in WAYS_OF_REDIS:
+        print(f"--redis {redis!r}: expected one of {', '.join(WAYS_OF_REDIS)}", file=sys.stderr)
+        raise typer.Exit(2)
+    try:
+        turned_off = conditions.parse(without.split(",") if without else [])
+    except ValueError as unknown:
+        print(f"--without: {unknown}", file=sys.stderr)
+        raise typer.Exit(2) from None
+    started, broken = time.monotonic(), []
+    with ExitStack() as locks:
+        try:
+            for name in environments:
+                locks.enter_context(locked(name, folder=WORKSPACES))
+        except AlreadyRunning as running:
+            print(running, file=sys.stderr)
+            raise typer.Exit(2) from None
+        for name in environments:
+            try:
+                with tempfile.TemporaryDirectory() as edited:
+                    edited_files = _environments(name, redis, Path(edited))
+                    outcome = live(name, Progress(console), environments=edited_files, without=turned_off)
+            except (CdkFailed, EmulatorError, LintFailed) as failed:
+                console.print(f"[red]{name} failed:[/] {failed}", highlight=False, markup=True)
+                raise typer.Exit(1) from None
+            broken += [f"{name}: {line}" for line in outcome.broken]
+    kept = "every promise that can be shown here was kept" if not broken else f"{len(broken)} broken"
+    console.print(f"\n{', '.join(environments)}: {kept}; {time.monotonic() - started:.0f} s. Logs: {WORKSPACES}")
+    for line in broken:
+        console.print(f"[red]BROKEN[/] {line}", highlight=False)
+    raise typer.Exit(1 if broken else 0)
+
+
+def _environments(name: str, redis: str, edited: Path) -> Path:
+    if not redis:
+        return ENVIRONMENTS
+    return with_redis(ENVIRONMENTS, name, {"main": redis}, serves="main", into=edited / "environments")

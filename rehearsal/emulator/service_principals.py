@@ -1,0 +1,179 @@
+"""What AWS's services may do to each other: their calls are tried against the policies of topics, keys and functions.
+
+Nobody sees such a call denied: the message is lost. So the emulator drops it, too, and records the denial. Which
+condition keys a service sends is documented with the service; the sources are in `_CONTEXTS`.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ministack.core import iam_evaluator
+from ministack.core.responses import get_account_id, get_region
+from ministack.services import cloudwatch, eventbridge, kms, lambda_svc, sns
+from ministack.services.cloudformation import handlers, stacks
+
+from rehearsal.emulator.authorization import record
+
+Context = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class _Service:
+    """A service that publishes: what it says about the source to a topic, and to the key of an encrypted one."""
+
+    principal: str
+    to_topic: Callable[[str], Context]
+    """By the ARN of the rule, alarm or budget."""
+    to_key: Callable[[str], Context] | None
+    """None if the service cannot use encrypted topics at all."""
+
+
+def _account_and_arn(source: str) -> Context:
+    return {"aws:sourceaccount": get_account_id(), "aws:sourcearn": source}
+
+
+def _nothing(_: str) -> Context:
+    return {}
+
+
+def _owner(_: str) -> Context:
+    return {"aws:sourceowner": get_account_id()}
+
+
+# SNS developer guide, "Key management": no condition on the source works for EventBridge and encrypted topics.
+# Whether EventBridge sends the account to the topic itself is not settled: here it does not.
+_EVENTS = _Service("events.amazonaws.com", _nothing, _nothing)
+# SNS developer guide, "Key management", example policies.
+_CLOUDWATCH = _Service("cloudwatch.amazonaws.com", _account_and_arn, _account_and_arn)
+# By the type that names a topic.
+_PUBLISHERS = {
+    "AWS::Events::Rule": _EVENTS,
+    "AWS::CloudWatch::Alarm": _CLOUDWATCH,
+    "AWS::CloudWatch::CompositeAlarm": _CLOUDWATCH,
+    # ElastiCache user guide, "Managing ElastiCache Amazon SNS notifications".
+    "AWS::ElastiCache::ReplicationGroup": _Service("elasticache.amazonaws.com", _owner, None),
+    # Cost Management user guide, "Creating an Amazon SNS topic for budget notifications".
+    "AWS::Budgets::Budget": _Service("budgets.amazonaws.com", _account_and_arn, _account_and_arn),
+    # Cost Management user guide, "Creating an Amazon SNS topic for anomaly notifications".
+    "AWS::CE::AnomalySubscription": _Service("costalerts.amazonaws.com", _account_and_arn, _account_and_arn),
+}
+_ROTATION_REFUSED = (
+    "Secrets Manager cannot invoke the specified Lambda function. Ensure that the function policy grants access to the "
+    "principal secretsmanager.amazonaws.com."
+)
+
+
+def _may(principal: str, action: str, resource: str, policy: Any, context: Context) -> bool:
+    request = iam_evaluator.EvalContext(
+        principal_arn="",
+        principal_type="Service",
+        principal_account="",
+        action=action,
+        resource_arn=resource,
+        region=get_region(),
+        secure_transport=True,
+        service_context=dict(context),
+    )
+    allowed: bool = iam_evaluator.evaluate_resource_policy(policy, request, service=principal).decision == "Allow"
+    record(principal, action, resource, context, denied=not allowed)
+    return allowed
+
+
+def _publishes(service: _Service, topic: str, source: str) -> bool:
+    """Whether a message arrives. A topic that does not exist is not a matter of permissions."""
+    found = sns.topic_policy_for_arn(topic)
+    if found is None:
+        return True
+    if not _may(service.principal, "sns:Publish", topic, found[0], service.to_topic(source)):
+        return False
+    key = kms._resolve_key(sns._topic_by_arn_any_scope(topic)["attributes"].get("KmsMasterKeyId"))
+    if key is None:
+        return True
+    actions = ("kms:GenerateDataKey", "kms:Decrypt")
+    if service.to_key is None:
+        for action in actions:
+            record(service.principal, action, key["Arn"], {}, denied=True)
+        return False
+    return all(_may(service.principal, each, key["Arn"], key["Policy"], service.to_key(source)) for each in actions)
+
+
+def may_rotate(function: str) -> str | None:
+    """What Secrets Manager answers when it may not call a rotation function (its guide, "Rotation permissions")."""
+    policy = lambda_svc.function_policy_for_arn(function)
+    context = {"aws:sourceaccount": get_account_id()}
+    if policy and _may("secretsmanager.amazonaws.com", "lambda:InvokeFunction", function, policy[0], context):
+        return None
+    return _ROTATION_REFUSED
+
+
+def _calls(kind: str, source: str, properties: Mapping[str, Any]) -> Iterator[bool]:
+    """Tries what a resource will once make its service do."""
+    account = f":{get_account_id()}:"
+    for each in _texts(properties):
+        if each.startswith("arn:aws:sns:") and account in each and kind in _PUBLISHERS:
+            yield _publishes(_PUBLISHERS[kind], each, source)
+        if each.startswith("arn:aws:lambda:") and kind == "AWS::Events::Rule":
+            policy = lambda_svc.function_policy_for_arn(each)
+            if policy is not None:
+                context = {"aws:sourcearn": source}
+                yield _may(_EVENTS.principal, "lambda:InvokeFunction", each, policy[0], context)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _texts(each)
+
+
+_SOURCES = {
+    "AWS::Events::Rule": "arn:aws:events:{region}:{account}:rule/{name}",
+    "AWS::CloudWatch::Alarm": "arn:aws:cloudwatch:{region}:{account}:alarm:{name}",
+    "AWS::CloudWatch::CompositeAlarm": "arn:aws:cloudwatch:{region}:{account}:alarm:{name}",
+    "AWS::Budgets::Budget": "arn:aws:budgets::{account}:budget/{name}",
+}
+
+
+def _source(kind: str, physical_id: str) -> str:
+    if physical_id.startswith("arn:"):
+        return physical_id
+    return _SOURCES.get(kind, "{name}").format(region=get_region(), account=get_account_id(), name=physical_id)
+
+
+def _try_all(stack_id: str) -> None:
+    stack = handlers._resolve_stack(stack_id)
+    for resource in stack["_resources"].values() if stack else []:
+        kind = resource["ResourceType"]
+        if kind in _PUBLISHERS:
+            list(_calls(kind, _source(kind, resource["PhysicalResourceId"]), resource["Properties"]))
+
+
+def install() -> None:
+    own_sns, own_actions, own_event = (
+        eventbridge._dispatch_to_sns,
+        cloudwatch._dispatch_alarm_actions,
+        stacks._add_event,
+    )
+
+    def dispatch(arn: str, payload: str) -> None:
+        if _publishes(_EVENTS, arn, ""):
+            own_sns(arn, payload)
+
+    def fire(alarm: dict[str, Any], *state: Any) -> None:
+        source = alarm.get("AlarmArn", "")
+        reached = {
+            field: [each for each in alarm.get(field) or [] if _publishes(_CLOUDWATCH, each, source)]
+            for field in ("AlarmActions", "OKActions", "InsufficientDataActions")
+        }
+        own_actions({**alarm, **reached}, *state)
+
+    def add(
+        stack_id: str, stack_name: str, logical_id: str, kind: str, status: str, *rest: Any, **options: Any
+    ) -> None:
+        own_event(stack_id, stack_name, logical_id, kind, status, *rest, **options)
+        if logical_id == stack_name and status in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
+            _try_all(stack_id)
+
+    eventbridge._dispatch_to_sns, cloudwatch._dispatch_alarm_actions, stacks._add_event = dispatch, fire, add

@@ -1,0 +1,162 @@
+"""Used and granted permissions of an account: which roles were entered, and which grants a call depended on.
+
+`python -m rehearsal.permissions ENV`, after a rehearsal of ENV, takes each used grant away in turn and replays what the
+role called. A grant that nothing depends on is one too many; it is named, and the exit code is 1.
+"""
+
+import copy
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rehearsal.account import Account
+from rehearsal.emulator.replay import is_allowed
+from rehearsal.emulator_process import ROOT
+
+_FILE, _CALLS = "permissions.json", "calls.jsonl"
+Policies = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Role:
+    policies: Policies
+    calls: list[dict[str, Any]]
+    """Each different one that was allowed."""
+
+    def grants(self) -> Iterator[tuple[int, int, str]]:
+        """(policy, statement, action) of everything that is allowed."""
+        for number, policy in enumerate(self.policies):
+            for index, statement in enumerate(policy["Statement"]):
+                if statement["Effect"] == "Allow":
+                    for action in statement["Action"]:
+                        yield number, index, action
+
+    def uses(self, number: int, index: int, action: str) -> bool:
+        """Whether this grant alone would have allowed one of the calls."""
+        alone = [{"Statement": [{**self.policies[number]["Statement"][index], "Action": [action]}]}]
+        return any(is_allowed(call, alone) for call in self.calls)
+
+    def without(self, number: int, index: int, action: str) -> Policies:
+        found = copy.deepcopy(self.policies)
+        statement = found[number]["Statement"][index]
+        statement["Action"].remove(action)
+        if not statement["Action"]:
+            found[number]["Statement"].remove(statement)
+        return found
+
+
+def denied_services(workspace: Path) -> list[str]:
+    """Calls of AWS's own services that a policy denied, which nobody would have seen: one sentence each."""
+    return [
+        f"{call['caller']} may not {call['action']} {call['resource']}"
+        for call in _calls(workspace)
+        if call["denied"] and not call["caller"].startswith("arn:")
+    ]
+
+
+def report(account: Account) -> str:
+    """Writes permissions.json into the workspace, and returns it in one line. To be called before the roles go."""
+    pages = list(account.client("iam").get_paginator("get_account_authorization_details").paginate())
+    managed = {
+        policy["Arn"]: version["Document"]
+        for page in pages
+        for policy in page["Policies"]
+        for version in policy["PolicyVersionList"]
+        if version["IsDefaultVersion"] and ":iam::aws:" not in policy["Arn"]
+    }
+    calls = _calls_by_role(account.cdk.workspace)
+    roles = {
+        each["RoleName"]: Role(_documents(each, managed), calls[each["RoleName"]])
+        for page in pages
+        for each in page["RoleDetailList"]
+        if not each["RoleName"].startswith(("cdk-", "AWSServiceRole"))
+    }
+    document = {
+        name: {
+            "granted": sorted({action for *_, action in role.grants()}),
+            "used": sorted({call["action"] for call in role.calls}),
+            "unused": sorted({grant[2] for grant in role.grants() if not role.uses(*grant)}),
+            "policies": role.policies,
+        }
+        for name, role in sorted(roles.items())
+    }
+    (account.cdk.workspace / _FILE).write_text(json.dumps(document, indent=2))
+    entered = sum(bool(role.calls) for role in roles.values())
+    used = sum(role.uses(*grant) for role in roles.values() for grant in role.grants())
+    granted = sum(1 for role in roles.values() for _ in role.grants())
+    found, tried = surplus(account.cdk.workspace)
+    return (
+        f"{entered} of {len(roles)} roles made calls; {used} of {granted} grants were used; "
+        f"{tried - len(found)} of {tried} are missed when taken away ({_FILE})"
+    )
+
+
+def surplus(workspace: Path) -> tuple[list[str], int]:
+    """(used grants that no recorded call depends on, one sentence each; how many were tried)."""
+    found, tried, calls = [], 0, _calls_by_role(workspace)
+    for name, written in json.loads((workspace / _FILE).read_text()).items():
+        # What a policy of the resource allows does not depend on the role's own.
+        role = Role(written["policies"], [call for call in calls[name] if is_allowed(call, written["policies"])])
+        for number, index, action in role.grants():
+            if role.uses(number, index, action):
+                tried += 1
+                left = role.without(number, index, action)
+                if all(is_allowed(call, left) for call in role.calls):
+                    found.append(f"{name}: {action} on {role.policies[number]['Statement'][index]['Resource']}")
+    return found, tried
+
+
+def _calls(workspace: Path) -> list[dict[str, Any]]:
+    file = workspace / _CALLS
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def _calls_by_role(workspace: Path) -> Mapping[str, list[dict[str, Any]]]:
+    """Those that were allowed, by the name of the role."""
+    found = defaultdict(list)
+    for call in _calls(workspace):
+        if not call["denied"] and ":assumed-role/" in call["caller"]:
+            found[call["caller"].split("/")[1]].append(call)
+    return found
+
+
+def _documents(role: Mapping[str, Any], managed: Mapping[str, Any]) -> Policies:
+    """Of its own, and attached ones that are the account's."""
+    attached = [each["PolicyArn"] for each in role["AttachedManagedPolicies"]]
+    own = [each["PolicyDocument"] for each in role["RolePolicyList"]]
+    return [_listed(each) for each in (*own, *(managed[arn] for arn in attached if arn in managed))]
+
+
+def _listed(document: Mapping[str, Any]) -> dict[str, Any]:
+    """With lists in the place of single statements and actions."""
+    return {
+        "Statement": [
+            {**each, "Action": _list(each["Action"]), "Resource": _list(each["Resource"])}
+            for each in _list(document["Statement"])
+        ]
+    }
+
+
+def _list(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def main() -> None:
+    workspace = ROOT / "build" / "rehearsal" / (sys.argv[1] if len(sys.argv) > 1 else "production")
+    if not (workspace / _FILE).exists():
+        sys.stderr.write(f"{workspace / _FILE} does not exist: run `make rehearse ENV={workspace.name}` first\n")
+        raise SystemExit(2)
+    found, tried = surplus(workspace)
+    for each in found:
+        sys.stdout.write(f"nothing depends on {each}\n")
+    failed = tried - len(found)
+    sys.stdout.write(f"{workspace.name}: {tried} used grants taken away one by one, {failed} made a call fail\n")
+    raise SystemExit(1 if found else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""Another product, region, plan and hosting: every check of a rehearsal follows the configuration."""
+
+import shutil
+from pathlib import Path
+
+from config import load
+from rehearsal.account import opened
+from rehearsal.cdk_cli import CdkCli
+from rehearsal.promises import PROMISES, Status, read_back
+
+NAME = "trial"
+ORCHARD = Path(__file__).with_name("orchard.toml")
+
+
+def test_every_promise_is_kept_or_says_what_excludes_it(tmp_path: Path) -> None:
+    """Plan free, Amplify, Upstash, two zones of us-east-1; no previews and no Sentry."""
+    environments = tmp_path / "environments"
+    environments.mkdir()
+    shutil.copy(ORCHARD, environments / f"{NAME}.toml")
+    environment = load([NAME], directory=environments)[NAME]
+    assembly = tmp_path / "cdk.out"
+    options = ("--context", f"env={NAME}", "--context", f"environments={environments}", "--output", str(assembly))
+    CdkCli(environment.aws.account, environment.aws.region, tmp_path).run("synth", "--quiet", *options, validated=False)
+    with opened(NAME, environment, tmp_path) as account:
+        cdk = account.cdk
+        cdk.run("bootstrap", f"aws://{cdk.account}/{cdk.region}", "--app", str(assembly))
+        account.prepare()
+        words = ("--app", str(assembly), "--require-approval", "never", "--concurrency", "4")
+        cdk.run("deploy", f"{NAME}/*", *words)
+        findings = list(read_back(account))
+    assert [(each.about, each.promises) for each in findings] == [(each.about, each.promises) for each in PROMISES]
+    assert [each for each in findings if each.status is Status.BROKEN] == []
+    excluded = {each.promises: each.found for each in findings if each.status is Status.NOT_ON_THIS_PLAN}
+    assert excluded.keys() == {
+        "ElastiCache fails over within seconds",
+        "WAF managed and OWASP",
+        "Sentry knows which release an error came with",
+        "A pull request runs on a copy, and ends",
+        "Our own checks are let past the bots' challenge",
+    }
+    assert "plan pro" in excluded["WAF managed and OWASP"]
