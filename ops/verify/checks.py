@@ -62,7 +62,7 @@ def host_names(live: Live) -> str:
     body = {"type": "CNAME", "name": name, "content": written, "proxied": False, "ttl": 1}
     made = live.edge.api.write("POST", path, body)
     live.cleanup.callback(live.edge.api.delete, f"{path}/{made['id']}")
-    (content,) = [each["content"] for each in live.edge.api.pages(path, name=name)]
+    (content,) = [each["content"] for each in live.edge.api.pages(path) if each["id"] == made["id"]]
     require(content == written.lower().rstrip("."), f"{written} is kept as {content}")
     return "kept in lower case, without the dot at the end"
 
@@ -84,7 +84,8 @@ def declarations(live: Live) -> str:
 def token_reach(live: Live) -> str:
     """Account-owned tokens are said not to reach all of these."""
     zone = zones.find(live.edge.api, live.environment.domains.zone)
-    for path in ("bot_management", "argo/tiered_caching", "cache/tiered_cache_smart_topology_enable", "rulesets"):
+    entrypoint = "rulesets/phases/http_request_firewall_custom/entrypoint"
+    for path in ("bot_management", "argo/tiered_caching", "cache/tiered_cache_smart_topology_enable", entrypoint):
         try:
             live.edge.api.get(f"/zones/{zone.id}/{path}")
         except VendorError as refused:

@@ -139,18 +139,6 @@ def a_token_that_does_not_reach(account: Account, monkeypatch: pytest.MonkeyPatc
 
 
 @contextmanager
-def weights_of_the_template(account: Account, _: pytest.MonkeyPatch) -> Iterator[None]:
-    elb = account.client("elbv2")
-    arn = account.service("Api")["loadBalancers"][0]["advancedConfiguration"]["productionListenerRule"]
-    before = elb.describe_rules(RuleArns=[arn])["Rules"][0]["Actions"]
-    groups = before[0]["ForwardConfig"]["TargetGroups"]
-    swapped = [{**each, "Weight": 100 - each["Weight"]} for each in groups]
-    elb.modify_rule(RuleArn=arn, Actions=[{"Type": "forward", "ForwardConfig": {"TargetGroups": swapped}}])
-    yield
-    elb.modify_rule(RuleArn=arn, Actions=[{"Type": "forward", "ForwardConfig": {"TargetGroups": groups}}])
-
-
-@contextmanager
 def no_redis(account: Account, _: pytest.MonkeyPatch) -> Iterator[None]:
     with stopped(account):
         yield
@@ -181,13 +169,20 @@ def answering(service: str, operation: str, change: Callable[[Any], Any]) -> Any
     return otherwise
 
 
+def weights_of_the_template(ask: Callable[[], Any]) -> Any:
+    answer = ask()
+    for group in answer["Rules"][0]["Actions"][0]["ForwardConfig"]["TargetGroups"]:
+        group["Weight"] = 100 - group["Weight"]
+    return answer
+
+
 OTHERWISE = {
     "media-origin": (another_user_agent, "answers 403"),
     "origin-closed": (an_open_balancer, "accepts a connection"),
     "host-names": (names_as_they_were_written, "is kept as"),
     "declarations": (a_value_of_its_own, "a second deployment would write"),
     "token": (a_token_that_does_not_reach, "bot_management"),
-    "weights": (weights_of_the_template, "has targets"),
+    "weights": (answering("elbv2", "describe_rules", weights_of_the_template), "has targets"),
     "revision": (
         answering("ecs", "describe_service_revisions", lambda _: {"serviceRevisions": [{"taskDefinition": "t"}]}),
         "no networkConfiguration",

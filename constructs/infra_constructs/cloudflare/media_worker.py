@@ -106,8 +106,6 @@ class MediaWorker(Construct):
                 resources=[self._user.user_arn],
             )
         )
-        self._key.grant_read(handler.role)
-        self._key.grant_write(handler.role)
         acknowledge(
             handler.policy,
             allows_on("*"),
