@@ -69,9 +69,8 @@ def verify(
         recording.answers = []
         outcome = _tried(check, edge, visitor or Internet(recording), clock or Clock())
         outcomes.append(outcome)
-        records.append(
-            {"check": check.name, "verdict": outcome.verdict, "seen": outcome.seen, "answers": recording.answers}
-        )
+        seen = recording.plain(outcome.seen)
+        records.append({"check": check.name, "verdict": outcome.verdict, "seen": seen, "answers": recording.answers})
         console.print(
             f"[{_STYLE[outcome.verdict]}]{outcome.verdict:>8}[/]  {check.name}: {outcome.seen}", highlight=False
         )

@@ -47,14 +47,15 @@ class Recording:
         self._add("visitor", f"{method} {url}", response.status_code, dict(response.headers))
 
     def _add(self, vendor: str, call: str, status: int, body: Any) -> None:
-        self.answers.append({"vendor": vendor, "call": self._plain(call), "status": status, "body": self._plain(body)})
+        self.answers.append({"vendor": vendor, "call": self.plain(call), "status": status, "body": self.plain(body)})
 
-    def _plain(self, node: Any, key: str = "") -> Any:
+    def plain(self, node: Any, key: str = "") -> Any:
+        """With public names and without secrets, as JSON can hold it; lists are cut after twenty."""
         match node:
             case Mapping():
-                return {str(name): self._plain(each, str(name)) for name, each in node.items()}
+                return {str(name): self.plain(each, str(name)) for name, each in node.items()}
             case list() | tuple():
-                return [self._plain(each) for each in node[:_LONGEST_LIST]]
+                return [self.plain(each) for each in node[:_LONGEST_LIST]]
             case bytes():
                 return base64.b64encode(node).decode()
             case datetime() | date():
