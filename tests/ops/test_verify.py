@@ -19,6 +19,7 @@ from ops.verify.live import Live
 from rehearsal.account import TOKEN, Account
 from rehearsal.cloudflare import dns
 from rehearsal.cloudflare.foreign import inventory
+from rehearsal.evidence import EVIDENCE, differences
 from rehearsal.promises.redis import stopped
 from rehearsal.visitor import Visitor
 
@@ -70,6 +71,9 @@ def test_everything_holds_and_nothing_is_left(production: Account, run: Verify, 
     assert all(each["answers"] for each in document["checks"])
     for private in (TOKEN, production.environment.aws.account, production.environment.domains.zone):
         assert private not in file.read_text()
+    # Whatever an adopter has recorded on a live account binds the simulators.
+    for recorded in sorted(EVIDENCE.glob("*.json")):
+        assert list(differences(json.loads(recorded.read_text()), document)) == [], recorded.name
 
 
 def _made_by_checks(account: Account) -> dict[str, list[str]]:
