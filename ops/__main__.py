@@ -27,6 +27,7 @@ from ops.redis import commands as redis_commands
 from ops.releases import commands as releases_
 from ops.releases import one_off
 from ops.releases.place import Place
+from ops.templates import ROOT
 from ops.verify import commands as verification
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -166,7 +167,7 @@ def verify_(
     environment: Name,
     live: Annotated[bool, typer.Option("--live", help="Try them now, in the deployed environment.")] = False,
     only: Annotated[list[str] | None, typer.Option(help="One check by its name; may be repeated.")] = None,
-    into: Annotated[Path, typer.Option(help="Folder of the file with the vendors' answers.")] = Path("evidence"),
+    into: Annotated[Path, typer.Option(help="Folder of the file with the vendors' answers.")] = ROOT / "evidence",
 ) -> None:
     """The assumptions about AWS and Cloudflare that would cost most if they were wrong. Exit code 3 if one is.
 
