@@ -138,6 +138,8 @@ def _checked(zone: Zone, ruleset: dict[str, Any], body: dict[str, Any]) -> dict[
         raise Problem(400, 20046, f"a rule with the ref {made['ref']} exists already", pointer="/rules/0/ref")
     if made["action"] not in _ACTIONS.get(phase, set()):
         raise Problem(400, 20016, f"the action {made['action']} is not allowed in the phase {phase}")
+    if made["action"] == "skip" and phase == MANAGED_WAF:
+        _check_exception(made.get("action_parameters") or {})
     if len(rules) >= zone.plan.rules.get(phase, math.inf):
         raise Problem(400, 20217, f"exceeded maximum number of rules in the phase {phase}: {len(rules) + 1}")
     _check_plan(zone, made)
@@ -152,6 +154,16 @@ def _checked(zone: Zone, ruleset: dict[str, Any], body: dict[str, Any]) -> dict[
         if _FORBIDDEN_HEADERS.fullmatch(header):
             raise Problem(400, 20087, f"'{header}' is not a valid value for name because it cannot be modified")
     return made
+
+
+def _check_exception(parameters: dict[str, Any]) -> None:
+    """One of the three kinds of docs/ruleset-engine/managed-rulesets/create-exception.mdx. The code is assumed."""
+    if parameters.get("ruleset") == "current":
+        return
+    by_rule = parameters.get("rules") or {}
+    named = {*(parameters.get("rulesets") or ()), *by_rule}
+    if not named or named - _PAID_RULESETS or not all(by_rule.values()):
+        raise Problem(400, 20016, f"the exception must name managed rulesets, or rules of them: {parameters}")
 
 
 def _check_plan(zone: Zone, rule: dict[str, Any]) -> None:
