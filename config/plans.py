@@ -24,9 +24,6 @@ class Plan:
     name: PlanName
     rules: Mapping[str, int]
     """How many rules a zone may have, by phase."""
-    connectors: int
-    least_edge_ttl: int
-    """Seconds."""
     managed_waf: bool
     """Cloudflare Managed Ruleset and OWASP Core Ruleset."""
     super_bot_fight_mode: bool
@@ -48,10 +45,10 @@ def _rules(cache: int, managed: int, custom: int, rate: int, ddos: int) -> Mappi
 
 PLANS: Mapping[PlanName, Plan] = MappingProxyType(
     {
-        "free": Plan("free", _rules(10, 0, 5, 1, 1), 10, 7200, False, False, False, False, 10, 10),
+        "free": Plan("free", _rules(10, 0, 5, 1, 1), False, False, False, False, 10, 10),
         # No count is published for deployments of managed rulesets; ten is more than anybody has a use for.
-        "pro": Plan("pro", _rules(25, 10, 20, 2, 1), 25, 3600, True, True, False, True, 60, 3600),
-        "business": Plan("business", _rules(50, 10, 100, 5, 1), 50, 1, True, True, True, True, 600, 86400),
-        "enterprise": Plan("enterprise", _rules(300, 100, 1000, 5, 1), 300, 1, True, True, True, True, 65535, 86400),
+        "pro": Plan("pro", _rules(25, 10, 20, 2, 1), True, True, False, True, 60, 3600),
+        "business": Plan("business", _rules(50, 10, 100, 5, 1), True, True, True, True, 600, 86400),
+        "enterprise": Plan("enterprise", _rules(300, 100, 1000, 5, 1), True, True, True, True, 65535, 86400),
     }
 )

@@ -1,4 +1,4 @@
-"""The Cloudflare zone and token: what the deployment's own preflight asks, and what ACM and DNS need besides."""
+"""The Cloudflare zone and token: what the deployment's own preflight asks, and DNSSEC."""
 
 import json
 import time
@@ -23,8 +23,6 @@ from ops.functions import Clients
 from ops.templates import Templates
 
 _PATIENCE_SECONDS = 20.0
-# Any one of them lets ACM issue (ACM user guide, "(Optional) Configure a CAA record").
-_AMAZON = ("amazon.com", "amazontrust.com", "awstrust.com", "amazonaws.com")
 
 
 def zone(environment: Environment, templates: Templates, clients: Clients) -> Iterator[Finding]:
@@ -39,7 +37,7 @@ def zone(environment: Environment, templates: Templates, clients: Clients) -> It
     try:
         require_reachable(api)
         found = zones.find(api, environment.domains.zone)
-        yield from _state(api, found, where)
+        yield from _dnssec(api, found, where)
         Preflight(api, found, _declared(templates)).check()
     except (NoZone, NotReady) as error:
         why = "the deployment's preflight stops at the same"
@@ -51,27 +49,7 @@ def zone(environment: Environment, templates: Templates, clients: Clients) -> It
         yield Finding(where=where, what=str(error), why=why, fix="try again; status.cloudflare.com")
 
 
-def _state(api: Api, found: Zone, where: str) -> Iterator[Finding]:
-    kind = api.get(f"/zones/{found.id}").get("type", "full")
-    if kind != "full":
-        yield Finding(
-            where=where,
-            what=f"is set up as {kind}",
-            why="its records are at another DNS provider: ours would answer nobody, and ACM would wait for ever",
-            fix="Cloudflare dashboard → DNS → Records → Convert to full setup",
-        )
-    issuers = [
-        str(each["data"]["value"])
-        for each in api.pages(f"/zones/{found.id}/dns_records", type="CAA")
-        if each["type"] == "CAA" and each["name"] == found.name and each["data"]["tag"] in ("issue", "issuewild")
-    ]
-    if issuers and not any(issuer.partition(";")[0].strip() in _AMAZON for issuer in issuers):
-        yield Finding(
-            where=where,
-            what=f"its CAA records let only {', '.join(sorted(set(issuers)))} issue certificates",
-            why="ACM's request fails with CAA_ERROR, and the stack Platform waits for it in vain",
-            fix='a CAA record for the zone: 0 issue "amazon.com" (Cloudflare dashboard → DNS → Records)',
-        )
+def _dnssec(api: Api, found: Zone, where: str) -> Iterator[Finding]:
     try:
         dnssec = api.get(f"/zones/{found.id}/dnssec").get("status", "disabled")
     except Refused:  # not of the permissions that the deployment needs

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import typer
@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from config.model import Environment
-from infra_runtime.cloudflare.converge import Change, Conflict, Seen, converge
+from infra_runtime.cloudflare.converge import Change, Conflict, Seen, converge, undeclared_fields
 from ops.edge.synthesized import declarations
 from ops.edge.zone import EXPLAINED, EdgeOf, open_edge, zone_explained
 from ops.errors import SOMETHING, OperatorError
@@ -27,6 +27,8 @@ class Finding:
     declaration: str
     changes: list[Change]
     problem: str | None = None
+    undeclared: Mapping[str, list[str]] = field(default_factory=dict)
+    """Fields that are set but not declared, by object: information, no drift."""
 
 
 @contextmanager
@@ -50,13 +52,21 @@ def plan(name: str, environment: Environment, console: Console, *, as_json: bool
         ]
         gone = {key: each for key, each in deployed.items() if key not in wanted}
         findings += [_compare(edge, key, each, present=False) for key, each in gone.items()]
-    _report(edge, findings, console, "would change", as_json=as_json)
+    report(edge, findings, console, "would change", as_json=as_json)
 
 
 def drift(name: str, environment: Environment, console: Console, *, as_json: bool) -> None:
     with _of(name, environment) as edge:
-        findings = [_compare(edge, key, each, present=True) for key, each in edge.deployed().items()]
-    _report(edge, findings, console, "has drifted", as_json=as_json)
+        findings = list(drifts(edge))
+    report(edge, findings, console, "has drifted", as_json=as_json)
+
+
+def drifts(edge: EdgeOf) -> Iterator[Finding]:
+    """One for each deployed declaration, with or without a difference."""
+    for key, document in edge.deployed().items():
+        subject = edge.subject(document)
+        others = undeclared_fields(subject, subject.seen())
+        yield replace(_compare(edge, key, document, present=True), undeclared=others)
 
 
 def show(name: str, environment: Environment, console: Console, *, as_json: bool) -> None:
@@ -93,11 +103,16 @@ def _compare(edge: EdgeOf, key: str, document: Mapping[str, Any], *, present: bo
         return Finding(key, [], str(conflict))
 
 
-def _report(edge: EdgeOf, findings: list[Finding], console: Console, what: str, *, as_json: bool) -> None:
+def report(edge: EdgeOf, findings: list[Finding], console: Console, what: str, *, as_json: bool) -> None:
+    """Raises `typer.Exit` with `SOMETHING` when there is a change or a problem; undeclared fields are neither."""
     found = [each for each in findings if each.changes or each.problem]
     if as_json:
         document = {
-            each.declaration: {"problem": each.problem, "changes": [_change(edge, one) for one in each.changes]}
+            each.declaration: {
+                "problem": each.problem,
+                "changes": [_change(edge, one) for one in each.changes],
+                "undeclared": each.undeclared,
+            }
             for each in findings
         }
         print(json.dumps(document, indent=2))  # noqa: T201
@@ -105,6 +120,11 @@ def _report(edge: EdgeOf, findings: list[Finding], console: Console, what: str, 
         console.print(f"{edge.name}: nothing {what}; {len(findings)} declarations compared", highlight=False)
     else:
         console.print(_table(edge, found, what))
+    if not as_json:
+        for each in findings:
+            for which, fields in each.undeclared.items():
+                line = f"for information: {which} has fields that are not declared: {', '.join(fields)}"
+                console.print(line, highlight=False, markup=False)
     if found:
         raise typer.Exit(SOMETHING)
 

@@ -3,13 +3,10 @@
 from typing import Any
 
 from rehearsal.cloudflare.protocol import Problem
+from rehearsal.cloudflare.vendor import NAMES_A_HOST
 from rehearsal.cloudflare.world import Zone, identity
 
 _ADDRESSES = {"A", "AAAA", "CNAME"}
-# Their content is a name, which Cloudflare keeps in lower case and without the dot at its end (external-dns #1906,
-# pulumi-cloudflare #335, the acceptance test dns_record_cname_case of its Terraform provider).
-_NAMES_A_HOST = {"CNAME", "MX", "NS", "PTR", "SRV"}
-_LONGEST_COMMENT = {"free": 100, "pro": 500, "business": 500, "enterprise": 500}
 
 
 def create(zone: Zone, body: dict[str, Any]) -> dict[str, Any]:
@@ -36,7 +33,7 @@ def delete(zone: Zone, record_id: str) -> dict[str, Any]:
 
 def _completed(record: dict[str, Any]) -> dict[str, Any]:
     completed = record | {"proxiable": record["type"] in _ADDRESSES, "name": _host(record["name"])}
-    if record["type"] in _NAMES_A_HOST:
+    if record["type"] in NAMES_A_HOST:
         completed["content"] = _host(record["content"])
     return completed
 
@@ -51,7 +48,7 @@ def _check(zone: Zone, record: dict[str, Any]) -> None:
         raise Problem(400, 9005, f"{name} is not in the zone {zone.name}")
     if record["proxied"] and record.get("ttl", 1) != 1:
         raise Problem(400, 9021, "ttl must be set to 1 when `proxied` is true")
-    if len(record.get("comment") or "") > _LONGEST_COMMENT[zone.plan_name]:
+    if len(record.get("comment") or "") > zone.plan.longest_comment:
         raise Problem(400, 9302, "comment is too long")
     others = [each for each in zone.records.values() if each["id"] != record["id"] and each["name"] == name]
     for other in others:

@@ -1,16 +1,28 @@
 """Rulesets of a zone: one entrypoint for each phase, whose rules are known by `ref`."""
 
+import math
 import re
 from typing import Any
 
-from config.plans import CUSTOM_WAF, DDOS, MANAGED_WAF, RATE_LIMIT
 from rehearsal.cloudflare.protocol import Problem
+from rehearsal.cloudflare.vendor import (
+    CACHE,
+    CUSTOM_WAF,
+    DDOS,
+    LATE_TRANSFORM,
+    LOCATION,
+    MANAGED_WAF,
+    RATE_LIMIT,
+    RATE_LIMIT_DEFAULTS,
+    RATE_PERIODS,
+    Plan,
+)
 from rehearsal.cloudflare.world import Zone, identity
 
 _PAID_RULESETS = {"efb7b8c949ac4650a09736fc376e9aee", "4814384a9e5d4991b9815dcfc25d2f1f"}
 _ACTIONS = {
-    "http_request_cache_settings": {"set_cache_settings"},
-    "http_request_late_transform": {"rewrite"},
+    CACHE: {"set_cache_settings"},
+    LATE_TRANSFORM: {"rewrite"},
     MANAGED_WAF: {"execute", "skip"},
     DDOS: {"execute"},
     CUSTOM_WAF: {"block", "managed_challenge", "js_challenge", "challenge", "log", "skip"},
@@ -121,13 +133,14 @@ def _checked(zone: Zone, ruleset: dict[str, Any], body: dict[str, Any]) -> dict[
     elif "logging" in made:
         raise Problem(400, 20018, "logging options only allowed in the skip action")
     if limit := made.get("ratelimit"):
-        added = {"requests_to_origin": False, "mitigation_expression": ""}
-        made["ratelimit"] = added | limit | {"characteristics": sorted(limit["characteristics"])}
+        made["ratelimit"] = dict(RATE_LIMIT_DEFAULTS) | limit | {"characteristics": sorted(limit["characteristics"])}
     if any(rule["ref"] == made["ref"] for rule in rules):
         raise Problem(400, 20046, f"a rule with the ref {made['ref']} exists already", pointer="/rules/0/ref")
     if made["action"] not in _ACTIONS.get(phase, set()):
         raise Problem(400, 20016, f"the action {made['action']} is not allowed in the phase {phase}")
-    if len(rules) >= zone.plan.rules[phase]:
+    if made["action"] == "skip" and phase == MANAGED_WAF:
+        _check_exception(made.get("action_parameters") or {})
+    if len(rules) >= zone.plan.rules.get(phase, math.inf):
         raise Problem(400, 20217, f"exceeded maximum number of rules in the phase {phase}: {len(rules) + 1}")
     _check_plan(zone, made)
     if made["action"] == "execute":
@@ -143,20 +156,41 @@ def _checked(zone: Zone, ruleset: dict[str, Any], body: dict[str, Any]) -> dict[
     return made
 
 
+def _check_exception(parameters: dict[str, Any]) -> None:
+    """One of the three kinds of docs/ruleset-engine/managed-rulesets/create-exception.mdx. The code is assumed."""
+    if parameters.get("ruleset") == "current":
+        return
+    by_rule = parameters.get("rules") or {}
+    named = {*(parameters.get("rulesets") or ()), *by_rule}
+    if not named or named - _PAID_RULESETS or not all(by_rule.values()):
+        raise Problem(400, 20016, f"the exception must name managed rulesets, or rules of them: {parameters}")
+
+
 def _check_plan(zone: Zone, rule: dict[str, Any]) -> None:
     plan, parameters = zone.plan, rule.get("action_parameters") or {}
     if rule["action"] == "execute" and parameters["id"] in _PAID_RULESETS and not plan.managed_waf:
         raise Problem(400, 20120, "not entitled to execute the managed ruleset")
-    if rule["action"] == "log" and plan.name != "enterprise":
+    if rule["action"] == "log" and not plan.log_action:
         raise Problem(400, 20120, "not entitled to use the log action")
-    if " matches " in rule["expression"] and plan.name not in ("business", "enterprise"):
+    if " matches " in rule["expression"] and not plan.regex:
         raise Problem(400, 20127, "not entitled to use the matches operator")
     ttl = parameters.get("edge_ttl", {}).get("default")
     if ttl is not None and ttl < plan.least_edge_ttl:
         raise Problem(400, 20120, f"edge_ttl must be at least {plan.least_edge_ttl}")
     if limit := rule.get("ratelimit"):
-        if limit["period"] > plan.longest_rate_period or limit["mitigation_timeout"] > plan.longest_mitigation:
-            raise Problem(400, 20155, f"not entitled to a period of {limit['period']} or that mitigation timeout")
-        fields = set(_FIELD.findall(rule["expression"]))
-        if not plan.rate_limit_by_host and fields - {"http.request.uri.path", "cf.client.bot"}:
-            raise Problem(400, 20156, f"not entitled to use {', '.join(sorted(fields))} in a rate limit")
+        _check_rate_limit(plan, rule["expression"], limit)
+
+
+def _check_rate_limit(plan: Plan, expression: str, limit: dict[str, Any]) -> None:
+    period, timeout = limit["period"], limit["mitigation_timeout"]
+    # Enterprise may choose another timeout (the page of RATE_PERIODS, note 4); a challenge has none.
+    if period not in RATE_PERIODS or (timeout and timeout not in RATE_PERIODS and plan.name != "enterprise"):
+        raise Problem(400, 20155, f"no supported period: {period}, or mitigation timeout: {timeout}")
+    if period > plan.longest_rate_period or timeout > plan.longest_mitigation:
+        raise Problem(400, 20155, f"not entitled to a period of {period} or a mitigation timeout of {timeout}")
+    if LOCATION not in limit["characteristics"]:
+        raise Problem(400, 20156, f"{LOCATION} is mandatory")
+    if unknown := set(limit["characteristics"]) - plan.counted_by:
+        raise Problem(400, 20156, f"not entitled to count by {', '.join(sorted(unknown))}")
+    if plan.rate_limit_fields is not None and (unknown := set(_FIELD.findall(expression)) - plan.rate_limit_fields):
+        raise Problem(400, 20156, f"not entitled to use {', '.join(sorted(unknown))} in a rate limit")

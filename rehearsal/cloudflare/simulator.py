@@ -18,19 +18,13 @@ from rehearsal.cloudflare import analytics, dns, rulesets, settings
 from rehearsal.cloudflare.contract import Contract
 from rehearsal.cloudflare.origin_pulls import Certificates
 from rehearsal.cloudflare.protocol import Answer, Call, Problem, ok, problem
+from rehearsal.cloudflare.vendor import LONGEST_PAGES, NOT_FOR_ACCOUNTS, REQUESTS, WINDOW_SECONDS
 from rehearsal.cloudflare.world import World, Zone, identity
 
 Handler = Callable[..., Any]
 _ROUTES: list[tuple[str, re.Pattern[str], Handler]] = []
-# By the last part of the path ("List Zones" and "List DNS Records" in the API's reference; read 2026-11).
-_LONGEST_PAGES = {"zones": 50, "dns_records": 5_000_000}
-# By an undated copy of Cloudflare's matrix; code and words as of page rules (cloudflare-docs #23256). A newer matrix
-# may not list them any more.
-_NOT_FOR_ACCOUNTS = re.compile(r"/(tiered_caching|tiered_cache_smart_topology_enable|bot_management)$")
 # The order of other lists means nothing, and is another each time.
 _IN_ORDER = ("/cloud_connector/rules",)
-# Of each user, whatever the token, in any five minutes.
-_REQUESTS, _WINDOW_SECONDS = 1200, 300
 
 
 def route(method: str, pattern: str) -> Callable[[Handler], Handler]:
@@ -76,10 +70,10 @@ class Simulator:
     def _over_the_limit(self) -> float:
         """Seconds until another request is allowed; 0 when this one is, which is then counted."""
         now = self.now()
-        while self._recent and self._recent[0] <= now - _WINDOW_SECONDS:
+        while self._recent and self._recent[0] <= now - WINDOW_SECONDS:
             self._recent.popleft()
-        if len(self._recent) >= _REQUESTS:
-            return self._recent[0] + _WINDOW_SECONDS - now
+        if len(self._recent) >= REQUESTS:
+            return self._recent[0] + WINDOW_SECONDS - now
         self._recent.append(now)
         return 0
 
@@ -91,7 +85,7 @@ class Simulator:
         if wrong := self.contract.violations(call.method, call.path, call.query, call.body):
             self.violations += [f"{call.method} {call.path}: {each}" for each in wrong]
             raise Problem(400, 10400, f"not in the contract: {'; '.join(wrong)}")
-        if call.token in self.world.account_owned and (what := _NOT_FOR_ACCOUNTS.search(call.path)):
+        if call.token in self.world.account_owned and (what := NOT_FOR_ACCOUNTS.search(call.path)):
             raise Problem(400, 1011, f"{what.group(1)} endpoint does not support account owned tokens.")
         world = self._world_for(call)
         for method, pattern, handler in _ROUTES:
@@ -135,7 +129,7 @@ class Simulator:
             result = sorted(result, key=lambda each: str(each.get("id")))
         if not isinstance(result, list) or "page" not in query:
             return ok(copy.deepcopy(result))
-        longest = _LONGEST_PAGES.get(call.path.rpartition("/")[2], 100)
+        longest = LONGEST_PAGES.get(call.path.rpartition("/")[2], 100)
         page, size = int(query["page"]), int(query.get("per_page", "20"))
         if size > longest:
             raise Problem(400, 6003, f"per_page must be at most {longest}")

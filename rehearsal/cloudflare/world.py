@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from config.plans import PLANS, Plan, PlanName
 from rehearsal.cloudflare.analytics import Traffic
+from rehearsal.cloudflare.vendor import PLANS, Plan, PlanName
 
 
 def identity() -> str:

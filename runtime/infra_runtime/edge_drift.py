@@ -2,15 +2,15 @@
 
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 from infra_runtime.aws import client
 from infra_runtime.cloudflare import zone as zones
 from infra_runtime.cloudflare.api import Api
-from infra_runtime.cloudflare.converge import Change, Conflict, Seen
+from infra_runtime.cloudflare.converge import Change, Conflict, Seen, undeclared_fields
 from infra_runtime.cloudflare.credentials import api_from
 from infra_runtime.cloudflare.provider import subject
 from infra_runtime.memory import SsmMemory
@@ -28,6 +28,8 @@ class Drift:
     """What a deployment would have to do."""
     seen: list[Seen]
     conflict: str | None = None
+    undeclared: Mapping[str, list[str]] = field(default_factory=dict)
+    """Fields that are set but not declared, by object: information, no drift."""
 
     @property
     def missing(self) -> int:
@@ -55,10 +57,18 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, int]:
         Edge.FOREIGN_RULES: sum(each.foreign for each in found),
     }
     emit(EDGE, {"Environment": os.environ["ENVIRONMENT"]}, numbers)
+    for line in log_lines(found):
+        print(json.dumps(line))  # noqa: T201
+    return numbers
+
+
+def log_lines(found: list[Drift]) -> Iterator[dict[str, Any]]:
+    """One for each change that a deployment would make, and one for each object with fields that are not declared."""
     for each in found:
         for change in each.changes:
-            print(json.dumps({"drift": each.name, "would": change.action, "what": change.what}))  # noqa: T201
-    return numbers
+            yield {"drift": each.name, "would": change.action, "what": change.what}
+        for what, fields in each.undeclared.items():
+            yield {"information": each.name, "what": what, "undeclared": fields}
 
 
 def look(api: Api, secrets: Secrets, memory: SsmMemory) -> list[Drift]:
@@ -71,5 +81,6 @@ def look(api: Api, secrets: Secrets, memory: SsmMemory) -> list[Drift]:
             changes, conflict = declared.changes(present=True), None
         except Conflict as error:
             changes, conflict = [], str(error)
-        found.append(Drift(name, changes, declared.seen(), conflict))
+        seen = declared.seen()
+        found.append(Drift(name, changes, seen, conflict, undeclared_fields(declared, seen)))
     return found

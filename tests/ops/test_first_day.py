@@ -98,7 +98,7 @@ def test_a_zone_that_acm_cannot_use_is_told(account: Account, findings: Callable
         "ttl": 1, "data": {"flags": 0, "tag": "issue", "value": "letsencrypt.org"},
     }  # fmt: skip
     (told,) = starting(findings(), "zone ")
-    assert "its CAA records let only letsencrypt.org issue certificates" in told
+    assert "the CAA records let only letsencrypt.org issue certificates" in told
 
 
 @pytest.mark.parametrize("account", ["dev"], indirect=True)

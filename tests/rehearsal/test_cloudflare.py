@@ -17,6 +17,7 @@ from rehearsal.cloudflare.protocol import Answer, Call
 from rehearsal.cloudflare.server import resolve
 from rehearsal.cloudflare.shapes import SHAPES, strangers
 from rehearsal.cloudflare.simulator import Simulator
+from rehearsal.cloudflare.vendor import UNOBSERVED_CODES
 from rehearsal.cloudflare.world import World, Zone
 from tests.runtime.conftest import TOKEN, new_edge
 
@@ -119,7 +120,7 @@ def free() -> Simulator:
 
 @pytest.mark.parametrize(("body", "message"), [
     ({"phase": "http_request_firewall_managed", "rules": [{"action": "execute", "expression": "true",
-      "action_parameters": {"id": "4814384a9e5d4991b9815dcfc25d2f1f"}}]}, "exceeded maximum number"),
+      "action_parameters": {"id": "4814384a9e5d4991b9815dcfc25d2f1f"}}]}, "not entitled to execute"),
     ({"phase": "http_request_firewall_custom", "rules": [{"action": "log", "expression": "true"}]}, "log action"),
     ({"phase": "http_request_firewall_custom", "rules": [{"action": "block", "expression": 'http.host matches "x"'}]},
      "matches operator"),
@@ -128,7 +129,16 @@ def free() -> Simulator:
     ({"phase": "http_request_firewall_custom",
       "rules": [{"action": "block", "expression": "true", "ref": "same"}] * 2}, "exists already"),
     ({"phase": "http_ratelimit", "rules": [{"action": "block", "expression": 'http.host eq "a"', "ratelimit": {
-      "characteristics": ["ip.src"], "period": 10, "requests_per_period": 1, "mitigation_timeout": 10}}]}, "http.host"),
+      "characteristics": ["ip.src", "cf.colo.id"], "period": 10, "requests_per_period": 1,
+      "mitigation_timeout": 10}}]}, "http.host"),
+    ({"phase": "http_ratelimit", "rules": [{"action": "block", "expression": "true", "ratelimit": {
+      "characteristics": ["ip.src"], "period": 10, "requests_per_period": 1, "mitigation_timeout": 10}}]}, "mandatory"),
+    ({"phase": "http_ratelimit", "rules": [{"action": "block", "expression": "true", "ratelimit": {
+      "characteristics": ["ip.src", "cf.colo.id"], "period": 11, "requests_per_period": 1,
+      "mitigation_timeout": 10}}]}, "no supported period"),
+    ({"phase": "http_ratelimit", "rules": [{"action": "block", "expression": "true", "ratelimit": {
+      "characteristics": ["ip.src", "cf.colo.id"], "period": 60, "requests_per_period": 1,
+      "mitigation_timeout": 10}}]}, "not entitled to a period"),
     ({"phase": "http_request_cache_settings", "rules": [{"action": "set_cache_settings", "expression": "true",
       "action_parameters": {"edge_ttl": {"mode": "override_origin", "default": 60}}}]}, "at least 7200"),
     ({"phase": "http_request_late_transform", "rules": [{"action": "rewrite", "expression": "true",
@@ -172,19 +182,6 @@ def test_who_has_no_token_gets_nothing(free: Simulator) -> None:
     assert asked(free, "GET", "/zones").status == 403
 
 
-# Codes of the simulator that no live test of @distilled.cloud/cloudflare has met, and where they are from.
-UNOBSERVED = {
-    971: "documentation, API rate limits", 6003: "assumed: a page that is too long", 10400: "ours: not in the contract",
-    1000: "reported: an invalid token", 1001: "reported", 1006: "reported", 1007: "assumed",
-    1011: "reported: account-owned tokens, cloudflare-docs #23256", 1142: "reported: shared facts 30",
-    1431: "assumed: a key of another certificate", 9005: "assumed", 9021: "assumed", 9302: "assumed",
-    81044: "reported", 81053: "reported", 10002: "assumed", 10008: "assumed", 10010: "assumed", 10011: "assumed",
-    10020: "reported", 20016: "assumed", 20018: "reported: terraform-provider-cloudflare #7377", 20046: "assumed",
-    20087: "reported", 20119: "assumed", 20120: "reported", 20127: "assumed", 20155: "assumed", 20156: "assumed",
-    20217: "reported",
-}  # fmt: skip
-
-
 def test_every_error_code_was_observed_or_is_listed_as_unobserved() -> None:
     answered = {
         int(code)
@@ -195,8 +192,8 @@ def test_every_error_code_was_observed_or_is_listed_as_unobserved() -> None:
     observed = {int(code) for file in services.glob("*.ts") for code in re.findall(r"code: (\d+)", file.read_text())}
     certificates = (services / "origin-tls-client-auth.ts").read_text()
     assert all(f"code: {code}" in certificates for code in answered if 1400 <= code < 1600 and code != 1431)
-    assert answered - observed <= set(UNOBSERVED), answered - observed - set(UNOBSERVED)
-    assert set(UNOBSERVED) <= answered, set(UNOBSERVED) - answered
+    assert answered - observed <= set(UNOBSERVED_CODES), answered - observed - set(UNOBSERVED_CODES)
+    assert set(UNOBSERVED_CODES) <= answered, set(UNOBSERVED_CODES) - answered
     assert len(answered & observed) > 5
 
 
@@ -216,7 +213,12 @@ def test_no_object_has_a_field_that_no_recorded_answer_has() -> None:
     made = asked_of(f"{certificates}/certificates", "POST", leaf)
     host = "api.example.com"
     asked_of(certificates, "PUT", {"config": [{"hostname": host, "cert_id": made["id"], "enabled": True}]})
-    limit = {"characteristics": ["ip.src"], "period": 10, "requests_per_period": 1, "mitigation_timeout": 10}
+    limit = {
+        "characteristics": ["ip.src", "cf.colo.id"],
+        "period": 10,
+        "requests_per_period": 1,
+        "mitigation_timeout": 10,
+    }
     rules = [{"action": "block", "expression": "true", "ratelimit": limit}]
     made = asked_of(
         f"{zone}/rulesets", "POST", {"name": "default", "kind": "zone", "phase": "http_ratelimit", "rules": rules}

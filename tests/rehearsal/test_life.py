@@ -17,8 +17,14 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def guardians_folder(worker: psutil.Process) -> Path:
-    (emulator,) = [each for each in worker.children() if "rehearsal.emulator" in each.cmdline()]
+    # What the worker has adopted and not yet waited for has no command line any more.
+    alive = [each for each in worker.children() if is_alive(each)]
+    (emulator,) = [each for each in alive if "rehearsal.emulator" in each.cmdline()]
     return Path(emulator.environ()["TMPDIR"]).parent
+
+
+def is_alive(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 
 
 def test_a_second_rehearsal_stays_away_and_an_interrupted_one_leaves_nothing_behind() -> None:
@@ -42,7 +48,7 @@ def test_a_second_rehearsal_stays_away_and_an_interrupted_one_leaves_nothing_beh
     output, _ = process.communicate(timeout=5)
     assert process.returncode == 128 + signal.SIGTERM
     assert "Traceback" not in output
-    assert [name for each, name in running.items() if each.is_running()] == []
+    assert [name for each, name in running.items() if is_alive(each)] == []
     assert not folder.exists()
 
 

@@ -84,7 +84,7 @@ def _ask_for_execution(definition: Mapping[str, Any], container: Mapping[str, An
     Raises `ecs._SecretResolutionError` with what the task then stops with, `CannotPull` where an image is denied.
     """
     role = definition.get("executionRoleArn")
-    if role is None:
+    if not role:
         return
     name, repository = arn.rpartition("/")[2], container["image"].partition("@")[0].partition(":")[0]
     registry, _, repository = repository.partition("/")

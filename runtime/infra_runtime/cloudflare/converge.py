@@ -39,8 +39,8 @@ class Seen:
     what: str
     is_ours: bool
     value: Any
-    beyond: Sequence[str] = ()
-    """What Cloudflare, or a person, has set in one of ours without our having declared it."""
+    undeclared: Sequence[str] = ()
+    """Fields of one of ours that Cloudflare, or a person, has set. Paths with dots."""
 
 
 class Subject(Protocol):
@@ -53,6 +53,19 @@ class Subject(Protocol):
     def seen(self) -> list[Seen]:
         """All objects in the same places, ours and others'."""
         ...
+
+
+def undeclared_fields(subject: Subject, seen: Sequence[Seen]) -> dict[str, list[str]]:
+    """Fields of our objects that are set but not declared, by object. Information: a deployment leaves them alone.
+
+    Only what a second read shows as well as `seen`: one read may fall between two writes.
+    """
+    first = {each.what: each.undeclared for each in seen if each.undeclared}
+    if not first:
+        return {}
+    second = {each.what: each.undeclared for each in subject.seen()}
+    stable = {what: [path for path in paths if path in second.get(what, ())] for what, paths in first.items()}
+    return {what: paths for what, paths in stable.items() if paths}
 
 
 # For so long a read may still show what was there before a write. Nothing is promised; a minute is what is seen.

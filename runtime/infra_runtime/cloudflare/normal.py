@@ -33,22 +33,26 @@ def is_as_declared(declared: Any, found: Any) -> bool:
     return _plain(declared) == _plain(found)
 
 
-def beyond(declared: Any, found: Any, path: str = "") -> list[str]:
-    """Paths of what is set without having been declared. Empty values are nobody's decision."""
-    if isinstance(declared, Mapping) and isinstance(found, Mapping):
-        return [
-            each
-            for key, value in sorted(found.items())
-            for each in (
-                beyond(declared[key], value, f"{path}{key}.") if key in declared else [f"{path}{key}"] * bool(value)
-            )
-        ]
-    return []
+def undeclared(declared: Any, found: Any, path: str = "") -> list[str]:
+    """Paths of fields that are set although the declaration does not name them. An empty value counts as not set."""
+    if not isinstance(declared, Mapping) or not isinstance(found, Mapping):
+        return []
+    paths = []
+    for key, value in sorted(found.items()):
+        if key in declared:
+            paths += undeclared(declared[key], value, f"{path}{key}.")
+        elif _is_set(value):
+            paths.append(f"{path}{key}")
+    return paths
 
 
 def host(name: str) -> str:
     """Cloudflare keeps host names in lower case and without the dot at the end (external-dns #1906)."""
     return name.lower().rstrip(".")
+
+
+def _is_set(value: Any) -> bool:
+    return any(map(_is_set, value.values())) if isinstance(value, Mapping) else bool(value)
 
 
 def _plain(value: Any) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from infra_runtime.cloudflare.api import Api
 from infra_runtime.cloudflare.converge import Change, Declared, Seen
-from infra_runtime.cloudflare.normal import is_as_declared
+from infra_runtime.cloudflare.normal import is_as_declared, undeclared
 
 _COMPARED = ("name", "description", "alert_type", "enabled", "mechanisms", "filters")
 
@@ -27,11 +27,9 @@ class Notifications:
     def _is_ours(self, policy: Mapping[str, Any]) -> bool:
         return str(policy.get("description", "")).startswith(f"{self.declared['owner']}.")
 
-    def seen(self) -> list[Seen]:
-        return [Seen(_what(each), self._is_ours(each), comparable(each)) for each in self.api.get(self._path)]
-
-    def changes(self, *, present: bool) -> list[Change]:
-        wanted = {
+    def _wanted(self) -> dict[str, dict[str, Any]]:
+        """Bodies by description."""
+        return {
             f"{self.declared['owner']}.{policy['name']}": {
                 "name": policy["title"],
                 "description": f"{self.declared['owner']}.{policy['name']}",
@@ -40,8 +38,23 @@ class Notifications:
                 "mechanisms": {"email": [{"id": address} for address in policy["emails"]]},
                 "filters": {"zones": [self.zone]} if policy["of_zone"] else {},
             }
-            for policy in (self.declared["policies"] if present else [])
+            for policy in self.declared["policies"]
         }
+
+    def seen(self) -> list[Seen]:
+        wanted = self._wanted()
+        return [
+            Seen(
+                _what(each),
+                self._is_ours(each),
+                comparable(each),
+                undeclared=undeclared(wanted.get(each.get("description", "")), comparable(each)),
+            )
+            for each in self.api.get(self._path)
+        ]
+
+    def changes(self, *, present: bool) -> list[Change]:
+        wanted = self._wanted() if present else {}
         changes, kept = [], set()
         found = self.api.get(self._path)
         for marker, body in wanted.items():

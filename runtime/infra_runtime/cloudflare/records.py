@@ -6,9 +6,11 @@ from typing import Any
 
 from infra_runtime.cloudflare.api import Api
 from infra_runtime.cloudflare.converge import Change, Conflict, Declared, Seen
-from infra_runtime.cloudflare.normal import host, is_as_declared
+from infra_runtime.cloudflare.normal import host, is_as_declared, undeclared
 
 _COMPARED = ("type", "name", "content", "proxied", "ttl")
+# A person may set these; a deployment leaves them alone.
+_OTHERS = ("settings", "tags")
 _DEFAULTS = {"proxied": False, "ttl": 1}
 # A name answers to one of these only.
 _ADDRESSES = frozenset({"A", "AAAA", "CNAME"})
@@ -51,7 +53,12 @@ class Records:
     def seen(self) -> list[Seen]:
         hosts = {host(record["host"]) for record in self.declared["records"]}
         return [
-            Seen(_what(each), self._is_ours(each), comparable(each))
+            Seen(
+                _what(each),
+                self._is_ours(each),
+                comparable(each),
+                undeclared=undeclared({}, {key: each.get(key) for key in _OTHERS}) if self._is_ours(each) else (),
+            )
             for each in self.api.pages(self._path)
             if self._is_ours(each) or host(each["name"]) in hosts
         ]

@@ -11,7 +11,7 @@ from typing import Any
 
 from infra_runtime.cloudflare.api import Api
 from infra_runtime.cloudflare.converge import Change, Conflict, Declared, Seen
-from infra_runtime.cloudflare.normal import beyond, is_as_declared
+from infra_runtime.cloudflare.normal import is_as_declared, undeclared
 from infra_runtime.vendor_api import NotFound
 
 # What the API adds by itself: not ours to compare.
@@ -60,7 +60,9 @@ class Rules:
                 self._what(each.get("ref", each["id"])),
                 self._is_ours(each),
                 comparable(each),
-                beyond=beyond(wanted[each["ref"]], comparable(each)) if each.get("ref") in wanted else (),
+                undeclared=undeclared(comparable(wanted[each["ref"]]), comparable(each))
+                if each.get("ref") in wanted
+                else (),
             )
             for each in (self._entrypoint() or {}).get("rules") or []
         ]

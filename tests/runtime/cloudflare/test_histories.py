@@ -24,6 +24,7 @@ from tests.runtime.cloudflare.test_ownership import CACHE, cache_rule, connector
 from tests.runtime.conftest import TOKEN, Edge, new_edge
 
 HISTORIES = int(os.environ.get("HISTORIES", "120"))
+OWASP = "4814384a9e5d4991b9815dcfc25d2f1f"
 FAULTS = (
     "refused connection", "silence", "lost answer", "429 now", "429 in 300 s", "429 garbage", "500 before", "500 after",
     "502 page", "cut off", "no result",
@@ -142,7 +143,7 @@ documents = st.one_of(
         lambda each, logs: rules(
             *({"name": n, "description": "", "expression": f'(http.host eq "{n}.example.com")', "action": "skip",
                "logging": {"enabled": logs},
-               "action_parameters": {"phases": ["http_ratelimit", "http_request_sbfm"]}} for n in each),
+               "action_parameters": {"rules": {OWASP: ["a" * 32, "b" * 32]}}} for n in each),
             phase="http_request_firewall_managed"), names, st.booleans()),
     st.builds(lambda each: connector(*each), names),
     st.builds(lambda ssl, tls: singletons(ssl=ssl, min_tls_version=tls), st.sampled_from(["strict", "full"]),

@@ -42,7 +42,7 @@ class World:
 
 @pytest.fixture
 def world() -> Iterator[World]:
-    simulator = Simulator()
+    simulator = Simulator("daadaar")
     with served(simulator) as url:
         yield World(simulator, url)
 
@@ -112,7 +112,7 @@ def test_a_failing_answer_that_quotes_the_token_does_not_show_it() -> None:
         send(handler, 500, json.dumps({"detail": TOKEN}).encode())
 
     with serving(respond) as url, pytest.raises(VendorError) as told:
-        World(Simulator(), url).api().deployed(RELEASE, project="p", environment="e")
+        World(Simulator("daadaar"), url).api().deployed(RELEASE, project="p", environment="e")
     assert TOKEN not in str(told.value)
 
 

@@ -1,0 +1,124 @@
+"""Fields that Cloudflare, or a person, has added to objects of ours: reported, never drift, never written over."""
+
+import io
+import json
+from typing import Any
+
+import boto3
+import pytest
+from rich.console import Console
+
+from config import load
+from infra_runtime.cloudflare.converge import Change, Seen, undeclared_fields
+from infra_runtime.edge_drift import log_lines, look
+from infra_runtime.memory import SsmMemory
+from infra_runtime.secret_values import Secrets
+from ops.edge.commands import drifts, report
+from ops.edge.zone import EdgeOf
+from tests.runtime.cloudflare.test_ownership import CACHE, cache_rule, policy, records, rules
+from tests.runtime.conftest import Edge, FakeSecretsManager
+
+
+class Parameters:
+    """Systems Manager, as far as declarations are read from it."""
+
+    def __init__(self, edge: Edge) -> None:
+        self._values = edge.memory.values
+
+    def get_paginator(self, _: str) -> "Parameters":
+        return self
+
+    def paginate(self, *, Path: str, **_: Any) -> list[dict[str, Any]]:  # noqa: N803  (as boto3 has it)
+        found = {f"/memory/{key}": value for key, value in self._values.items()}
+        under = {name: value for name, value in found.items() if name.startswith(Path)}
+        return [{"Parameters": [{"Name": name, "Value": json.dumps(value)} for name, value in under.items()]}]
+
+
+def lines(edge: Edge) -> list[dict[str, Any]]:
+    memory = SsmMemory(Parameters(edge), "/memory")
+    return list(log_lines(look(edge.api(), Secrets(FakeSecretsManager({})), memory)))
+
+
+@pytest.fixture
+def deployed(edge: Edge) -> Edge:
+    """A rule, a record and a notification, to each of which somebody has added something."""
+    for document in (rules(cache_rule("a")), records(api="alb.example.net"), policy("a@example.com")):
+        edge.ask("Create", document)
+    assert lines(edge) == []
+    (rule,) = [each for each in edge.zone.rulesets[CACHE]["rules"] if each["ref"] == "production.a"]
+    rule["action_parameters"]["edge_ttl"]["respect_strong_etags"] = True
+    (record,) = [each for each in edge.zone.records.values() if each["name"] == "api.example.com"]
+    record |= {"tags": ["team:web"], "settings": {"flatten_cname": False, "ipv4_only": False}}
+    (mine,) = [each for each in edge.world.policies.values() if each["description"] == "production.ddos"]
+    mine["mechanisms"]["pagerduty"] = [{"id": "p"}]
+    return edge
+
+
+RULE = f"rule production.a ({CACHE})"
+UNDECLARED = {
+    RULE: ["action_parameters.edge_ttl.respect_strong_etags"],
+    "record production.dns.api (CNAME api.example.com)": ["tags"],
+    "notification production.ddos": ["mechanisms.pagerduty"],
+}
+
+
+def test_the_function_logs_one_line_for_each_object_and_no_drift(deployed: Edge) -> None:
+    told = lines(deployed)
+    assert {each["what"]: each["undeclared"] for each in told} == UNDECLARED
+    assert len(told) == len(UNDECLARED)
+    assert not any("drift" in each for each in told)
+
+
+def test_a_deployment_leaves_them_alone(deployed: Edge) -> None:
+    physical_id = f"{deployed.zone.id}/production/rules/{CACHE}"
+    assert deployed.writes(lambda: deployed.ask("Update", rules(cache_rule("a")), physical_id)) == []
+
+
+class Reads:
+    """A subject that shows what it is given, read by read."""
+
+    def __init__(self, *reads: list[str]) -> None:
+        self._reads = iter(reads)
+
+    def changes(self, *, present: bool) -> list[Change]:
+        return []
+
+    def seen(self) -> list[Seen]:
+        return [Seen("rule a", is_ours=True, value={}, undeclared=next(self._reads))]
+
+
+def test_only_what_two_reads_show_is_reported() -> None:
+    changing = Reads(["kept", "gone"], ["kept", "new"])
+    assert undeclared_fields(changing, changing.seen()) == {"rule a": ["kept"]}
+    fleeting = Reads(["gone"], [])
+    assert undeclared_fields(fleeting, fleeting.seen()) == {}
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_the_operator_reads_one_line_for_each_object_and_exit_code_0(
+    deployed: Edge, capsys: pytest.CaptureFixture[str], as_json: bool
+) -> None:
+    environment = load()["production"]
+    domains = environment.domains.model_copy(update={"zone": "example.com"})
+    edge = EdgeOf(
+        name="production",
+        environment=environment.model_copy(update={"domains": domains}),
+        session=boto3.Session(region_name="eu-central-1"),
+        api=deployed.api(),
+        secrets=Secrets(FakeSecretsManager({})),
+        memory=SsmMemory(Parameters(deployed), "/memory"),
+    )
+    shown = io.StringIO()
+    console = Console(file=shown, width=200)
+    report(edge, list(drifts(edge)), console, "has drifted", as_json=as_json)  # raises nothing
+    if as_json:
+        told = json.loads(capsys.readouterr().out)
+        assert {what: paths for each in told.values() for what, paths in each["undeclared"].items()} == UNDECLARED
+        assert [each["changes"] for each in told.values()] == [[], [], []]
+    else:
+        first, *others = shown.getvalue().splitlines()
+        assert "nothing has drifted" in first
+        assert sorted(others) == sorted(
+            f"for information: {what} has fields that are not declared: {', '.join(paths)}"
+            for what, paths in UNDECLARED.items()
+        )
