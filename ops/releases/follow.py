@@ -12,7 +12,7 @@ from infra_runtime.database.names import OWNER
 from infra_runtime.release.ledger import Release
 from infra_runtime.release.log_text import plain
 from infra_runtime.release.migrate import task_of
-from infra_runtime.release.preflight import deployments, stack_of
+from infra_runtime.release.preflight import deployments, stack_of, tasks_of
 from infra_runtime.release.refusals import log_group, refusals
 from infra_runtime.release.revision import APP, MIGRATE, MIGRATION_LABEL, containers_of, log_of, named
 from ops.functions import Clients, resources
@@ -141,11 +141,7 @@ class Follower:
 
     def _stopped_tasks(self) -> Iterator[str]:
         service, ecs = self._service, self._place.clients.client("ecs")
-        arns = ecs.list_tasks(
-            cluster=service["clusterArn"], serviceName=service["serviceName"], desiredStatus="STOPPED"
-        )["taskArns"]
-        tasks = ecs.describe_tasks(cluster=service["clusterArn"], tasks=arns[:10])["tasks"] if arns else []
-        for task in tasks:
+        for task in tasks_of(ecs, service, desiredStatus="STOPPED"):
             by_itself = task.get("stopCode") in ("EssentialContainerExited", "TaskFailedToStart")
             if task["createdAt"] < self._began or not by_itself:
                 continue

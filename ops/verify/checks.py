@@ -3,10 +3,10 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from infra_runtime.cloudflare import zone as zones
 from infra_runtime.cloudflare.converge import Conflict
+from infra_runtime.release.preflight import deployments, tasks_of
 from infra_runtime.vendor_api import VendorError
 from ops.verify.live import Live, NotHere, require
 
@@ -173,19 +173,14 @@ def _production_weights(live: Live) -> Mapping[str, int]:
 
 def service_revision(live: Live) -> str:
     """The fields that the release hooks read, and what else is in a task that nobody declared."""
-    ecs, where = live.client("ecs"), {"cluster": live.service["clusterArn"], "service": live.service["serviceArn"]}
-    deployments = ecs.list_service_deployments(**where)["serviceDeployments"]
-    require(deployments, "ECS lists no deployment of the service")
-    arn = deployments[0]["targetServiceRevisionArn"]
+    ecs = live.client("ecs")
+    newest = max(deployments(ecs, live.service), key=lambda each: each["createdAt"], default=None)
+    require(newest, "ECS lists no deployment of the service")
+    arn = newest["targetServiceRevisionArn"]
     (revision,) = ecs.describe_service_revisions(serviceRevisionArns=[arn])["serviceRevisions"]
     missing = [each for each in _REVISION_FIELDS if not revision.get(each)]
     require(not missing, f"a service revision has no {', '.join(missing)}")
-    tasks = ecs.list_tasks(cluster=where["cluster"], serviceName=live.service["serviceName"])["taskArns"]
-    names = {
-        each["name"]
-        for task in (ecs.describe_tasks(cluster=where["cluster"], tasks=tasks)["tasks"] if tasks else [])
-        for each in task["containers"]
-    }
+    names = {each["name"] for task in tasks_of(ecs, live.service) for each in task["containers"]}
     require("app" in names, f"tasks have the containers {', '.join(sorted(names)) or 'none'}, and no app")
     return f"task definition and network are told; containers: {', '.join(sorted(names))}"
 
@@ -194,10 +189,10 @@ def rotation(live: Live) -> str:
     """Secrets Manager rotates the API's login, and tasks with the new one take over."""
     secret = _login(live)
     manager, before = live.client("secretsmanager"), _current(live, secret)
-    deployments = len(_deployments(live))
+    deployed = _count(live)
     manager.rotate_secret(SecretId=secret)
     live.wait_for("the rotation", _ROTATES_SECONDS, lambda: _current(live, secret) != before)
-    live.wait_for("a deployment after it", _RESTARTS_SECONDS, lambda: len(_deployments(live)) > deployments)
+    live.wait_for("a deployment after it", _RESTARTS_SECONDS, lambda: _count(live) > deployed)
     return "rotated, and a deployment of the API began"
 
 
@@ -213,11 +208,8 @@ def _current(live: Live, secret: str) -> str:
     return str(next(version for version, stages in versions.items() if "AWSCURRENT" in stages))
 
 
-def _deployments(live: Live) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = live.client("ecs").list_service_deployments(
-        cluster=live.service["clusterArn"], service=live.service["serviceArn"]
-    )["serviceDeployments"]
-    return found
+def _count(live: Live) -> int:
+    return sum(1 for _ in deployments(live.client("ecs"), live.service))
 
 
 def redis_reached(live: Live) -> str:

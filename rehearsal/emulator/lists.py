@@ -1,7 +1,7 @@
 """Lists as AWS answers them: a page at a time, and in no order that anybody could rely on.
 
-What is a list is known from botocore's paginators and service models. CloudFormation's own resource types are AWS's,
-and read all pages: their calls are answered whole.
+What is a list is known from botocore's paginators, and from its service models where it has none. CloudFormation's own
+resource types are AWS's, and read all pages: their calls are answered whole.
 """
 
 import json
@@ -75,8 +75,11 @@ def _lists(service: str) -> dict[str, _List]:
     except UnknownServiceError:
         return {}
     found = {}
-    for operation, page in pages.items():
+    for operation in model.operation_names:
         shape = model.operation_model(operation).output_shape
+        page = pages.get(operation) or _unknown_to_paginators(model.operation_model(operation))
+        if page is None:
+            continue
         asks, tells, items = page["input_token"], page["output_token"], page["result_key"]
         if not all(isinstance(each, str) for each in (asks, tells, items)) or items not in shape.members:
             continue
@@ -87,6 +90,18 @@ def _lists(service: str) -> dict[str, _List]:
             model.operation_model(operation).http["requestUri"].rstrip("/"),
         )  # fmt: skip
     return found
+
+
+def _unknown_to_paginators(operation: Any) -> dict[str, str] | None:
+    """What a paginator would know of a list that has pages all the same, such as ECS's ListServiceDeployments."""
+    asked, told = operation.input_shape, operation.output_shape
+    if asked is None or told is None:
+        return None
+    tokens = [each for each in told.members if each.lower() == "nexttoken" and each in asked.members]
+    lists = [name for name, shape in told.members.items() if shape.type_name == "list"]
+    if len(tokens) != 1 or len(lists) != 1:
+        return None
+    return {"input_token": tokens[0], "output_token": tokens[0], "result_key": lists[0]}
 
 
 def _wire(shape: Any, member: str) -> str:

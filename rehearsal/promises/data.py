@@ -3,10 +3,11 @@
 import json
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from infra_runtime.database.connection import Login, connect
+from infra_runtime.release.preflight import deployments
 from ops import functions
 from rehearsal.account import Account
 from rehearsal.promises.found import require
@@ -83,21 +84,18 @@ def _login(account: Account, secret: str) -> Login:
     return Login.of(account.client("secretsmanager").get_secret_value(SecretId=secret)["SecretString"])
 
 
-def _deployments(account: Account) -> Sequence[dict[str, Any]]:
+def _deployments(account: Account) -> Sequence[Mapping[str, Any]]:
     """Of the API, the newest first."""
-    service = account.service("Api")
-    found: Sequence[dict[str, Any]] = account.client("ecs").list_service_deployments(
-        cluster=service["clusterArn"], service=service["serviceArn"]
-    )["serviceDeployments"]
-    return found
+    found = deployments(account.client("ecs"), account.service("Api"))
+    return sorted(found, key=lambda each: each["createdAt"], reverse=True)
 
 
 def _restarted(account: Account, before: int) -> None:
     """By nobody's call, and in an account without a trail: Secrets Manager's own event is enough."""
     give_up = time.monotonic() + _DEPLOYED_SECONDS
     while True:
-        deployments = _deployments(account)
-        newest = deployments[0]["status"] if len(deployments) > before else "never begun"
+        found = _deployments(account)
+        newest = found[0]["status"] if len(found) > before else "never begun"
         if newest == "SUCCESSFUL":
             return
         require(newest in ("never begun", "PENDING", "IN_PROGRESS") and time.monotonic() < give_up, newest)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from rich.console import Console
 
-from infra_runtime.release.preflight import stack_of
+from infra_runtime.release.preflight import deployments, stack_of
 from ops.errors import OperatorError
 from ops.releases import commands
 from ops.releases.look import place_status
@@ -74,13 +74,11 @@ def _refused(account: Account, image: str, users: Traffic) -> tuple[str, str]:
         require(False, f"it was released: {told}")
     require(place_of(account).image() == before, "the parameter still says the failed image")
     require(users.ask("/")["version"] == before, "something else serves")
-    service = account.service("Api")
-    deployments = account.client("ecs").list_service_deployments(
-        cluster=service["clusterArn"], service=service["serviceArn"]
-    )["serviceDeployments"]
-    (newest,) = account.client("ecs").describe_service_deployments(
-        serviceDeploymentArns=[deployments[0]["serviceDeploymentArn"]]
-    )["serviceDeployments"]
+    ecs = account.client("ecs")
+    listed = max(deployments(ecs, account.service("Api")), key=lambda each: each["createdAt"])
+    (newest,) = ecs.describe_service_deployments(serviceDeploymentArns=[listed["serviceDeploymentArn"]])[
+        "serviceDeployments"
+    ]
     require(newest["status"] == "ROLLBACK_SUCCESSFUL", newest["status"])
     return told, newest["lifecycleStage"]
 

@@ -13,7 +13,7 @@ import pytest
 
 from infra_runtime.database.connection import Connection, Login, connect
 from infra_runtime.release.ledger import Release
-from infra_runtime.release.preflight import live_weights
+from infra_runtime.release.preflight import deployments, live_weights
 from infra_runtime.release.revision import ONE_OFF
 from ops.errors import OperatorError
 from ops.releases import commands, one_off
@@ -37,9 +37,9 @@ def place(production: Account) -> Place:
 
 
 def newest_deployment(account: Account) -> dict[str, Any]:
-    service, ecs = account.service("Api"), account.client("ecs")
-    listed = ecs.list_service_deployments(cluster=service["clusterArn"], service=service["serviceArn"])
-    arn = listed["serviceDeployments"][0]["serviceDeploymentArn"]
+    ecs = account.client("ecs")
+    listed = max(deployments(ecs, account.service("Api")), key=lambda each: each["createdAt"])
+    arn = listed["serviceDeploymentArn"]
     (found,) = ecs.describe_service_deployments(serviceDeploymentArns=[arn])["serviceDeployments"]
     return dict(found)
 
@@ -118,7 +118,7 @@ def test_tasks_that_do_not_start_end_it_at_scale_up(attempt: Attempt, production
     ("fault", "told"),
     [
         (_edit("process.env.RELEASE, checks", "'another', checks"), "version is 'another'"),
-        (_edit("redis: await checked(redis.ping())", "redis: 'refused'"), "redis is 'refused'"),
+        (_edit("redis: await checked(usable())", "redis: 'refused'"), "redis is 'refused'"),
         (_edit("'/api/health/release'", "'/api/health/other'"), "answers 404"),
     ],
     ids=["another version", "without Redis", "no such path"],

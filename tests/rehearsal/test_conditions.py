@@ -96,6 +96,20 @@ def test_a_list_comes_in_pages_and_whole_to_whoever_reads_all(listing: Listing, 
     assert sorted(first(kind)) == NAMES
 
 
+def test_a_list_that_boto3_does_not_paginate_has_pages_too(client: Client, kind: Client) -> None:
+    """As ListServiceDeployments has; here it is the versions of a secret."""
+
+    def first(client: Client) -> dict[str, Any]:
+        for number in range(6):
+            client("secretsmanager").put_secret_value(
+                SecretId=NAMES[0], SecretString=str(number), VersionStages=[f"stage-{number}"]
+            )
+        return dict(client("secretsmanager").list_secret_version_ids(SecretId=NAMES[0]))
+
+    assert len(first(client)["Versions"]) < 6 and first(client)["NextToken"]
+    assert len(first(kind)["Versions"]) >= 6 and "NextToken" not in first(kind)
+
+
 def test_a_list_without_a_promised_order_has_none(client: Client, kind: Client) -> None:
     def orders(client: Client) -> set[tuple[str, ...]]:
         pages = [client("ecr").get_paginator("describe_repositories").paginate() for _ in range(4)]

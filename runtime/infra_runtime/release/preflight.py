@@ -163,6 +163,14 @@ def deployments(ecs: Any, service: Mapping[str, Any], **filters: Any) -> Iterato
         page["nextToken"] = token
 
 
+def tasks_of(ecs: Any, service: Mapping[str, Any], **filters: Any) -> Iterator[Mapping[str, Any]]:
+    """Of a service, all of them, in no order; `filters` are ListTasks'. One that ECS has forgotten is left out."""
+    of, cluster = {"serviceName": service["serviceName"], **filters}, service["clusterArn"]
+    for page in ecs.get_paginator("list_tasks").paginate(cluster=cluster, **of):
+        if page["taskArns"]:  # DescribeTasks takes a hundred, and a page has no more.
+            yield from ecs.describe_tasks(cluster=cluster, tasks=page["taskArns"])["tasks"]
+
+
 def under_way(clients: Any, service: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Deployments of a service that have not ended; ECS has one at a time."""
     return list(deployments(clients.client("ecs"), service, status=UNDER_WAY))
