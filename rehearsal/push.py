@@ -43,6 +43,7 @@ def push(
 
 def repository_of(account: Account, service: str) -> str:
     """URI."""
-    found = account.client("ecr").describe_repositories()["repositories"]
+    pages = account.client("ecr").get_paginator("describe_repositories").paginate()
+    found = [each for page in pages for each in page["repositories"]]
     (one,) = [each["repositoryUri"] for each in found if f"-{service}" in each["repositoryName"].lower()]
     return str(one)

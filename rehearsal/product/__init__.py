@@ -19,6 +19,7 @@ FIRST = "create table visitors (id bigint generated always as identity primary k
 def build(folder: Path, migrations: Sequence[str] = (FIRST,)) -> Path:
     """What an image has in its working directory, with these migrations in Drizzle's own form, in this order."""
     shutil.copytree(HERE, folder, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    shutil.copy(_ROOT / "docs" / "redis-client.mjs", folder)
     (folder / "node_modules").symlink_to(_ROOT / "node_modules")
     meta = folder / "migrations" / "meta"
     meta.mkdir(parents=True, exist_ok=True)

@@ -1,24 +1,25 @@
 // What stands for the product's API in the rehearsal: as small as an application can be that keeps to
 // docs/application-contract.md, with a database, Redis and requests that take a moment.
 import http from 'node:http'
-import Redis from 'ioredis'
+import { setTimeout } from 'node:timers/promises'
 import pg from 'pg'
+import { createRedis } from './redis-client.mjs' // docs/redis-client.mjs, as its first line says
 
 const pool = new pg.Pool({ max: Number(process.env.PG_POOL_MAX ?? 2) })
 pool.on('error', () => {})
-const redis = new Redis(process.env.REDIS_URL, {
-  maxRetriesPerRequest: 1,
-  commandTimeout: 1000,
-  keyPrefix: process.env.REDIS_KEY_PREFIX,
-})
-redis.on('error', () => {})
+const redis = createRedis()
 
 const checked = (promise) => promise.then(() => 'ok', (error) => String(error.message))
+
+async function usable() {
+  const { connected, error } = await redis.checkRedisConnection()
+  if (!connected) throw new Error(error)
+}
 
 async function release() {
   const checks = {
     database: await checked(pool.query('select name from visitors limit 1')),
-    redis: await checked(redis.ping()),
+    redis: await checked(usable()),
   }
   return { version: process.env.RELEASE, checks }
 }
@@ -26,9 +27,9 @@ async function release() {
 const paths = {
   '/api/health/live': async () => ({ alive: true }),
   '/api/health/release': release,
-  '/api/health/redis': async () => ({ connected: (await checked(redis.ping())) === 'ok' }),
-  '/count': async () => ({ count: await redis.incr('count') }),
-  '/slow': () => new Promise((resolve) => setTimeout(() => resolve({ version: process.env.RELEASE }), 300)),
+  '/api/health/redis': () => redis.checkRedisConnection(),
+  '/count': async () => ({ count: await redis.client.incr('count') }),
+  '/slow': () => setTimeout(300, { version: process.env.RELEASE }),
   '/': async () => {
     const { rows } = await pool.query('select count(*)::int as count from visitors')
     return { version: process.env.RELEASE, visitors: rows[0].count }
@@ -39,11 +40,14 @@ const server = http.createServer(async (request, response) => {
   const found = paths[new URL(request.url, 'http://product').pathname]
   try {
     const body = found ? await found() : { error: 'no such path' }
-    response.writeHead(found ? 200 : 404, { 'content-type': 'application/json' }).end(JSON.stringify(body))
+    const status = !found ? 404 : body.connected === false ? 503 : 200
+    response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
   } catch (error) {
     response.writeHead(500, { 'content-type': 'application/json' }).end(JSON.stringify({ error: error.message }))
   }
 })
+// Whoever asks first finds a connection, if there can be one.
+await Promise.race([new Promise((ready) => redis.client.once('ready', ready)), setTimeout(1_000)])
 server.keepAliveTimeout = 65_000
 server.listen(Number(process.env.PORT), () => console.log('listening'))
 process.on('SIGTERM', () => {
