@@ -174,9 +174,9 @@ def _production_weights(live: Live) -> Mapping[str, int]:
 def service_revision(live: Live) -> str:
     """The fields that the release hooks read, and what else is in a task that nobody declared."""
     ecs = live.client("ecs")
-    newest = max(deployments(ecs, live.service), key=lambda each: each["createdAt"], default=None)
-    require(newest, "ECS lists no deployment of the service")
-    arn = newest["targetServiceRevisionArn"]
+    listed = list(deployments(ecs, live.service))
+    require(listed, "ECS lists no deployment of the service")
+    arn = max(listed, key=lambda each: each["createdAt"])["targetServiceRevisionArn"]
     (revision,) = ecs.describe_service_revisions(serviceRevisionArns=[arn])["serviceRevisions"]
     missing = [each for each in _REVISION_FIELDS if not revision.get(each)]
     require(not missing, f"a service revision has no {', '.join(missing)}")
