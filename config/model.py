@@ -4,6 +4,7 @@ Every model is frozen and strict: a key that is not here is an error, and so is 
 What one value may be is said here; what several values must be to each other is said in `config.rules`.
 """
 
+import re
 from ipaddress import IPv4Network
 from typing import Annotated, Literal
 
@@ -63,6 +64,14 @@ def _not_the_url_itself(value: object) -> object:
             found = str(error)
         raise ValueError(f"the name of a secret, and in that secret the URL (as it stands here: {found})")
     return value
+
+
+def _not_like_a_whole_arn(name: str) -> str:
+    # A task definition knows the secret by its name alone, and Secrets Manager takes such a name for one with the
+    # suffix that it appends itself: the tasks are denied it (API reference, GetSecretValue; aws-cdk #18555).
+    if re.search(r"-[A-Za-z0-9]{6}$", name):
+        raise ValueError("a name that does not end with a hyphen and six characters: ECS could not find the secret")
+    return name
 
 
 _HOSTNAME = r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$"
@@ -251,9 +260,11 @@ class Upstash(Section):
 class External(Section):
     """Redis that somebody else runs: Sentinel, Cluster, Redis Cloud, servers of your own."""
 
-    url_secret: Annotated[SecretName, BeforeValidator(_not_the_url_itself)] = Field(
-        description="Name of the Secrets Manager secret that holds the REDIS_URL, with TLS and a password; "
-        "never the URL itself. It is checked before the tasks get it.",
+    url_secret: Annotated[SecretName, BeforeValidator(_not_the_url_itself), AfterValidator(_not_like_a_whole_arn)] = (
+        Field(
+            description="Name of the Secrets Manager secret that holds the REDIS_URL, with TLS and a password; "
+            "never the URL itself. It is checked before the tasks get it.",
+        )
     )
     ports: Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], AfterValidator(_no_repetition)] = Field(
         min_length=1, max_length=5, description="Where the servers listen; the tasks reach no others."

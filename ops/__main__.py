@@ -9,12 +9,12 @@ from typing import Annotated
 
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
-from rich.console import Console
 
 from config import InvalidEnvironments, available, load, neighbours
 from config.model import Environment
 from ops import doctor, drift, review
 from ops.account import explained, session_of
+from ops.console import Console
 from ops.edge import commands
 from ops.edge.zone import open_edge
 from ops.egress import commands as egress_commands

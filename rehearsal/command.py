@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
+from rich.markup import escape
 
 from config import ENVIRONMENTS, InvalidEnvironments, available, load
+from ops.console import Console
 from rehearsal.cdk_cli import CdkFailed
 from rehearsal.emulator import conditions
 from rehearsal.emulator_process import EmulatorError
@@ -60,13 +61,13 @@ def main(
                     edited_files = _environments(name, redis, Path(edited))
                     outcome = live(name, Progress(console), environments=edited_files, without=turned_off)
             except (CdkFailed, EmulatorError, LintFailed) as failed:
-                console.print(f"[red]{name} failed:[/] {failed}", highlight=False, markup=True)
+                console.print(f"[red]{name} failed:[/] {escape(str(failed))}", highlight=False, markup=True)
                 raise typer.Exit(1) from None
             broken += [f"{name}: {line}" for line in outcome.broken]
     kept = "every promise that can be shown here was kept" if not broken else f"{len(broken)} broken"
     console.print(f"\n{', '.join(environments)}: {kept}; {time.monotonic() - started:.0f} s. Logs: {WORKSPACES}")
     for line in broken:
-        console.print(f"[red]BROKEN[/] {line}", highlight=False)
+        console.print(f"[red]BROKEN[/] {escape(line)}", highlight=False)
     raise typer.Exit(1 if broken else 0)
 
 

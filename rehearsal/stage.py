@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from rehearsal.account import Account
@@ -82,7 +83,10 @@ class Progress:
             table.add_column(heading, overflow="fold")
         for finding in findings:
             table.add_row(
-                finding.about, finding.promises, f"[{_COLOURS[finding.status]}]{finding.status}[/]", finding.found
+                finding.about,
+                finding.promises,
+                f"[{_COLOURS[finding.status]}]{finding.status}[/]",
+                escape(finding.found),
             )
             if finding.status is Status.BROKEN:
                 self.broken.append(f"{finding.about}: {finding.promises}: {finding.found}")
@@ -91,6 +95,6 @@ class Progress:
     def check(self, what: str, holds: bool, found: str) -> None:
         """One line of the life's story; a false one makes the rehearsal fail, at the end."""
         mark = "[green]✓[/]" if holds else "[red]✗ BROKEN[/]"
-        self._console.print(f"  {mark} {what}: {found}", highlight=False)
+        self._console.print(f"  {mark} {what}: {escape(found)}", highlight=False)
         if not holds:
             self.broken.append(f"{what}: {found}")

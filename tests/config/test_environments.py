@@ -129,6 +129,8 @@ MALFORMED = [
      f"url_secret = 'rediss://u:{SECRET}@h:6379'\n[media]", "redis.instances.next.external.url_secret", "it would be read"),
     ("a bad URL for the name of its secret", "[media]", f"[redis.instances.next.external]\nports = [6379]\n"
      f"url_secret = 'rediss://u:{SECRET}@h@h:6379'\n[media]", "redis.instances.next.external.url_secret", "one @ at most"),
+    ("a name that ECS takes for a whole ARN", "[media]", "[redis.instances.next.external]\nports = [6379]\n"
+     "url_secret = 'daadaar/redis-secret'\n[media]", "redis.instances.next.external.url_secret", "six characters"),
     ("a key that is none", '"phc_0123456789abcdefghijABCDEFGHIJ"', '"phx_secret"', "posthog.project_key", "a string like"),
     ("an objective beyond the possible", "availability_percent = 99.9 # three", "availability_percent = 100.0 # three",
      "api.objective.availability_percent", "a number from 90 to 99.99"),

@@ -192,6 +192,26 @@ def test_running_a_task_needs_to_pass_its_roles(url: str, role: Client) -> None:
     assert denial(right.run_task, cluster="main", taskDefinition=definition) == ""
 
 
+@pytest.mark.parametrize(("name", "is_denied"), [("app/redis-url", False), ("app/redis-secret", True)])
+def test_a_task_finds_a_secret_without_its_suffix_unless_the_name_looks_like_one(
+    name: str, is_denied: bool, url: str
+) -> None:
+    client(url, "secretsmanager").create_secret(Name=name, SecretString="x")
+    secret, role = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{name}", name.replace("/", "-")
+    trust = {"Statement": [{"Effect": "Allow", "Principal": {"Service": "ecs-tasks.amazonaws.com"}}]}
+    iam = client(url, "iam")
+    made = iam.create_role(RoleName=role, AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+    read = {"Statement": [allow("secretsmanager:GetSecretValue", on=f"{secret}-??????")]}
+    iam.put_role_policy(RoleName=role, PolicyName="read", PolicyDocument=json.dumps(read))
+    ecs = client(url, "ecs")
+    container = {"name": "a", "image": "public/a", "secrets": [{"name": "URL", "valueFrom": secret}]}
+    ecs.register_task_definition(family=role, executionRoleArn=made, containerDefinitions=[container], cpu="256")
+    task = ecs.run_task(cluster="main", taskDefinition=role)["tasks"][0]["taskArn"]
+    stopped = ecs.describe_tasks(cluster="main", tasks=[task])["tasks"][0]
+    assert stopped["lastStatus"] == "STOPPED"  # There is no such image.
+    assert (f"secretsmanager:GetSecretValue on resource: {secret} " in stopped["stoppedReason"]) is is_denied
+
+
 def test_who_updates_a_stack_reads_the_bootstrap_version(url: str, role: Client) -> None:
     """Not settled (aws-cdk #10083, #20959); the emulator takes the answer that needs more."""
     client(url, "ssm").put_parameter(Name="/cdk-bootstrap/q/version", Value="30", Type="String")

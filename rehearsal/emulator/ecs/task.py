@@ -3,11 +3,12 @@
 import contextvars
 import itertools
 import json
+import re
 import threading
 from collections.abc import Mapping
 from typing import Any
 
-from ministack.services import ecs
+from ministack.services import ecs, secretsmanager
 
 from rehearsal.emulator.authorization import Need, denial_of
 from rehearsal.emulator.conditions import Condition, is_on
@@ -21,6 +22,7 @@ _containers: dict[str, Container] = {}
 _tokens: dict[str, str] = {}
 _AGENT = "aws-guardduty-agent-"
 _AGENT_EXIT_CODE = 137
+_ENDS_LIKE_A_WHOLE_ARN = re.compile(r"-[A-Za-z0-9]{6}$")
 _numbers = itertools.count()
 
 
@@ -93,7 +95,7 @@ def _ask_for_execution(definition: Mapping[str, Any], container: Mapping[str, An
         if denied := denial_of(role, name, Need("ecr:GetAuthorizationToken", "*"), *pulls):
             raise CannotPull(f"CannotPullContainerError: {denied}")
     needs = [
-        Need("secretsmanager:GetSecretValue", ":".join(each["valueFrom"].split(":")[:7]))
+        Need("secretsmanager:GetSecretValue", _secret(":".join(each["valueFrom"].split(":")[:7])))
         for each in container.get("secrets", [])
         if ":secretsmanager:" in each["valueFrom"]
     ]
@@ -103,6 +105,17 @@ def _ask_for_execution(definition: Mapping[str, Any], container: Mapping[str, An
         needs += [Need(f"logs:{each}", stream) for each in ("CreateLogStream", "PutLogEvents")]
     if denied := denial_of(role, name, *needs):
         raise ecs._SecretResolutionError(f"ResourceInitializationError: {denied}")
+
+
+def _secret(arn: str) -> str:
+    """What IAM is asked about: the whole ARN, of which a task definition may leave out the last seven characters.
+
+    Where the name itself ends as such seven do, Secrets Manager takes the ARN for whole (its API, "GetSecretValue";
+    what a task then says: aws-samples/dify-self-hosted-on-aws #35).
+    """
+    if _ENDS_LIKE_A_WHOLE_ARN.search(arn):
+        return arn
+    return next((known["ARN"] for _, known in secretsmanager._secrets.items() if known["ARN"][:-7] == arn), arn)
 
 
 def _add_agent(task: dict[str, Any]) -> None:
