@@ -17,7 +17,8 @@ class Found:
 
 @pytest.mark.parametrize("what", ["arn:aws:secretsmanager:eu-central-1:111122223333:secret:a-b", "ports[main]", "[/a]"])
 def test_a_table_shows_values_as_they_are(what: str) -> None:
-    console = Console(file=io.StringIO(), width=100)
+    printed = io.StringIO()
+    console = Console(file=printed, width=100)
     with pytest.raises(typer.Exit):
         report([Found(what)], "nothing", console, as_json=False)
-    assert what in console.file.getvalue()
+    assert what in printed.getvalue()

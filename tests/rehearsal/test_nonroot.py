@@ -14,7 +14,9 @@ from rehearsal.redis.authority import Authority
 
 def test_a_task_without_a_port_runs_to_its_end(tmp_path: Path) -> None:
     nowhere, account = "http://127.0.0.1:9", "444455556666"
-    with emulator(tmp_path, cloudflare=nowhere, upstash=nowhere, authority=Authority(), without=Condition) as running:
+    with emulator(
+        tmp_path, cloudflare=nowhere, upstash=nowhere, authority=Authority(), without=tuple(Condition)
+    ) as running:
         keys = {"aws_access_key_id": account, "aws_secret_access_key": "rehearsal", "region_name": "eu-central-1"}
         ecs = boto3.client("ecs", endpoint_url=running.url, **keys)
         boto3.client("logs", endpoint_url=running.url, **keys).create_log_group(logGroupName="tasks")

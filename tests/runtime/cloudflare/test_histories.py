@@ -186,6 +186,9 @@ class Histories(RuleBasedStateMachine):
         had = self.declared.get(key)
         result = self._ask("Update" if had else "Create", document, had[0] if had else None)
         self.faulty.planned.clear()
+        # Without a fault nothing may fail: it would be a deployment that never converges.
+        if isinstance(result, Exception) and not any(planned):
+            raise result
         if not isinstance(result, Exception):
             self.declared[key] = (result.physical_id, document)
         elif had:
