@@ -151,9 +151,10 @@ class _Rehearsal:
 
     def _permissions(self) -> None:
         self.progress.said(permissions.report(self.account))
-        denied = permissions.denied_services(self.account.cdk.workspace)
+        # Only now: a stack that is being deleted loses policies before the functions that still run.
+        denied = permissions.denied(self.account.cdk.workspace)
         self.progress.check(
-            "AWS's services reach topics, keys and functions", not denied, denied[0] if denied else "none was denied"
+            "Roles and AWS's services may do what they do", not denied, denied[0] if denied else "none was denied"
         )
 
     def _destroy(self) -> None:

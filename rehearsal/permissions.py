@@ -49,12 +49,10 @@ class Role:
         return found
 
 
-def denied_services(workspace: Path) -> list[str]:
-    """Calls of AWS's own services that a policy denied, which nobody would have seen: one sentence each."""
+def denied(workspace: Path) -> list[str]:
+    """Calls of roles and of AWS's own services that a policy denied, whether anybody saw it or not: a sentence each."""
     return [
-        f"{call['caller']} may not {call['action']} {call['resource']}"
-        for call in _calls(workspace)
-        if call["denied"] and not call["caller"].startswith("arn:")
+        f"{call['caller']} may not {call['action']} {call['resource']}" for call in _calls(workspace) if call["denied"]
     ]
 
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from rehearsal.permissions import denied_services, surplus
+from rehearsal.permissions import denied, surplus
 
 ROLE = "arn:aws:sts::111122223333:assumed-role/reader/session"
 TOPIC = "arn:aws:sns:eu-central-1:111122223333:critical"
@@ -49,9 +49,13 @@ def test_conditions_are_replayed(tmp_path: Path) -> None:
     assert surplus(_workspace(tmp_path, [call], *grants)) == ([], 1)
 
 
-def test_only_denials_of_services_are_told(tmp_path: Path) -> None:
-    denied = [
+def test_denials_are_told_of_services_and_of_roles(tmp_path: Path) -> None:
+    calls = [
         _call("sns:Publish", TOPIC, "events.amazonaws.com", denied=True),
         _call("sns:Publish", TOPIC, denied=True),
+        _call("sns:Publish", TOPIC),
     ]
-    assert denied_services(_workspace(tmp_path, denied)) == [f"events.amazonaws.com may not sns:Publish {TOPIC}"]
+    assert denied(_workspace(tmp_path, calls)) == [
+        f"events.amazonaws.com may not sns:Publish {TOPIC}",
+        f"{ROLE} may not sns:Publish {TOPIC}",
+    ]
