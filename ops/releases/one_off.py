@@ -3,7 +3,7 @@
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -59,7 +59,7 @@ def shell(place: Place, command: str, console: Console) -> int:
         ).returncode
 
 
-def _agent_runs(state: dict[str, Any]) -> bool:
+def _agent_runs(state: Mapping[str, Any]) -> bool:
     return any(
         agent["name"] == "ExecuteCommandAgent" and agent["lastStatus"] == "RUNNING"
         for agent in named(state["containers"], ONE_OFF).get("managedAgents", [])
@@ -67,14 +67,17 @@ def _agent_runs(state: dict[str, Any]) -> bool:
 
 
 class _Task:
-    def __init__(self, place: Place, cluster: str, definition: str, arn: str) -> None:
-        self._ecs = place.clients.client("ecs")
-        self.cluster, self.definition, self.arn = cluster, definition, arn
+    def __init__(self, ecs: Any, begun: Mapping[str, Any]) -> None:
+        """`begun` is RunTask's answer."""
+        self._ecs, self._last = ecs, begun
+        self.cluster, self.definition, self.arn = begun["clusterArn"], begun["taskDefinitionArn"], begun["taskArn"]
 
-    def described(self) -> dict[str, Any]:
-        return dict(self._ecs.describe_tasks(cluster=self.cluster, tasks=[self.arn])["tasks"][0])
+    def described(self) -> Mapping[str, Any]:
+        """As it was last seen: ECS may not know it yet when it has just begun (API reference, RunTask)."""
+        (self._last,) = self._ecs.describe_tasks(cluster=self.cluster, tasks=[self.arn])["tasks"] or [self._last]
+        return self._last
 
-    def wait(self, holds: Callable[[dict[str, Any]], bool]) -> None:
+    def wait(self, holds: Callable[[Mapping[str, Any]], bool]) -> None:
         give_up = time.monotonic() + _START_SECONDS
         while not holds(state := self.described()):
             if state["lastStatus"] == "STOPPED" or time.monotonic() > give_up:
@@ -107,7 +110,7 @@ def _started(place: Place, *, command: Sequence[str] | None = None, entered: boo
     )
     if failures := answered["failures"]:
         raise OperatorError(f"ECS started no task: {failures[0].get('reason')}")
-    task = _Task(place, service["clusterArn"], definition, answered["tasks"][0]["taskArn"])
+    task = _Task(ecs, answered["tasks"][0])
     try:
         yield task
     finally:

@@ -36,7 +36,9 @@ class Condition(StrEnum):
     for ever (aws-cli #6759).
     """
     EVENTUAL_CONSISTENCY = "eventual-consistency"
-    """A read of DynamoDB misses the last write unless it asks otherwise (its guide, "DynamoDB read consistency")."""
+    """A read of DynamoDB misses the last write unless it asks otherwise (its guide, "DynamoDB read consistency"), and
+    ECS describes no task that has just begun (API reference, "RunTask").
+    """
     QUOTAS = "quotas"
     """The quotas of a new account, until AWS grants a request (AWS General Reference, "Service endpoints and quotas";
     for Lambda: awslabs/fhir-works-on-aws-deployment #691).

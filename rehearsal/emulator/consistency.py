@@ -1,4 +1,4 @@
-"""DynamoDB's reads that did not ask to be consistent: they answer as if the last write had not been yet."""
+"""Reads that do not see the last write: DynamoDB's that did not ask to, and ECS's of a task that has just begun."""
 
 import copy
 import json
@@ -17,9 +17,12 @@ _BEHIND_SECONDS = 0.3
 
 
 def install() -> None:
-    if not is_on(Condition.EVENTUAL_CONSISTENCY):
-        return
-    own = app.SERVICE_HANDLERS["dynamodb"]
+    if is_on(Condition.EVENTUAL_CONSISTENCY):
+        app.SERVICE_HANDLERS["dynamodb"] = _dynamodb(app.SERVICE_HANDLERS["dynamodb"])
+        app.SERVICE_HANDLERS["ecs"] = _ecs(app.SERVICE_HANDLERS["ecs"])
+
+
+def _dynamodb(own: Any) -> Any:
     before: dict[str, tuple[float, Any]] = {}
 
     async def handle(method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]) -> Any:
@@ -40,4 +43,28 @@ def install() -> None:
         finally:
             table["items"] = now
 
-    app.SERVICE_HANDLERS["dynamodb"] = handle
+    return handle
+
+
+def _ecs(own: Any) -> Any:
+    """A task is MISSING for a moment after RunTask (API reference, "RunTask")."""
+    began: dict[str, float] = {}
+
+    async def handle(method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]) -> Any:
+        status, answered, document = await own(method, path, headers, body, query)
+        operation = headers.get("x-amz-target", "").rpartition(".")[2]
+        if status != 200 or operation not in ("RunTask", "DescribeTasks"):
+            return status, answered, document
+        told = json.loads(document)
+        if operation == "RunTask":
+            for each in told["tasks"]:
+                began.setdefault(each["taskArn"], time.monotonic())
+            return status, answered, document
+        unseen = [
+            e["taskArn"] for e in told["tasks"] if time.monotonic() - began.get(e["taskArn"], 0) < _BEHIND_SECONDS
+        ]
+        told["tasks"] = [each for each in told["tasks"] if each["taskArn"] not in unseen]
+        told["failures"] = [*told.get("failures", []), *({"arn": each, "reason": "MISSING"} for each in unseen)]
+        return status, answered, json.dumps(told).encode()
+
+    return handle

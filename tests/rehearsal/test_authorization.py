@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -207,7 +208,9 @@ def test_a_task_finds_a_secret_without_its_suffix_unless_the_name_looks_like_one
     container = {"name": "a", "image": "public/a", "secrets": [{"name": "URL", "valueFrom": secret}]}
     ecs.register_task_definition(family=role, executionRoleArn=made, containerDefinitions=[container], cpu="256")
     task = ecs.run_task(cluster="main", taskDefinition=role)["tasks"][0]["taskArn"]
-    stopped = ecs.describe_tasks(cluster="main", tasks=[task])["tasks"][0]
+    while not (found := ecs.describe_tasks(cluster="main", tasks=[task])["tasks"]):
+        time.sleep(0.05)
+    (stopped,) = found
     assert stopped["lastStatus"] == "STOPPED"  # There is no such image.
     assert (f"secretsmanager:GetSecretValue on resource: {secret} " in stopped["stoppedReason"]) is is_denied
 

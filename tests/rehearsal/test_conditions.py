@@ -243,3 +243,19 @@ def test_a_read_that_does_not_ask_to_be_consistent_may_miss_the_last_write(clien
     assert found(client, consistent=True)
     assert not found(client, consistent=False)
     assert found(kind, consistent=False)
+
+
+def test_a_task_that_has_just_begun_is_missing_for_a_moment(client: Client, kind: Client) -> None:
+    def seen(client: Client) -> list[int]:
+        ecs = client("ecs")
+        ecs.register_task_definition(
+            family="once", containerDefinitions=[{"name": "a", "image": "public/a"}], cpu="256"
+        )
+        arn = ecs.run_task(cluster=NAMES[0], taskDefinition="once")["tasks"][0]["taskArn"]
+        first = ecs.describe_tasks(cluster=NAMES[0], tasks=[arn])
+        assert len(first["tasks"]) + len(first["failures"]) == 1
+        time.sleep(0.5)
+        return [len(first["tasks"]), len(ecs.describe_tasks(cluster=NAMES[0], tasks=[arn])["tasks"])]
+
+    assert seen(client) == [0, 1]
+    assert seen(kind) == [1, 1]
