@@ -8,6 +8,7 @@ from ministack.services import ecr
 
 from rehearsal.emulator.conditions import Condition, is_on
 
+# Copied for each answer: MiniStack adds its length.
 _CONTENT = {"Content-Type": "application/x-amz-json-1.1"}
 
 
@@ -35,7 +36,7 @@ def _findings(request: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
     image = ecr._find_image(request["repositoryName"], request["imageId"])
     if not image:
         wrong = {"__type": "ImageNotFoundException", "message": "The image does not exist in the repository"}
-        return 400, _CONTENT, json.dumps(wrong).encode()
+        return 400, dict(_CONTENT), json.dumps(wrong).encode()
     scan = json.loads(image["imageManifest"]).get("annotations", {})
     status = scan.get("scan", "COMPLETE")
     is_enhanced = is_on(Condition.ENHANCED_SCANNING)
@@ -46,4 +47,4 @@ def _findings(request: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
         "imageScanStatus": {"status": "ACTIVE" if is_enhanced and status == "COMPLETE" else status},
         "imageScanFindings": {"findingSeverityCounts": counts, "enhancedFindings" if is_enhanced else "findings": []},
     }
-    return 200, _CONTENT, json.dumps(told).encode()
+    return 200, dict(_CONTENT), json.dumps(told).encode()

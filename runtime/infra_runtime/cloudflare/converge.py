@@ -56,7 +56,7 @@ class Subject(Protocol):
 
 
 def undeclared_fields(subject: Subject, seen: Sequence[Seen]) -> dict[str, list[str]]:
-    """Fields of our objects that are set but not declared, by object. Information: a deployment leaves them alone.
+    """Fields of our objects that are set but not declared, by object. Information: no reason for a deployment to write.
 
     Only what a second read shows as well as `seen`: one read may fall between two writes.
     """

@@ -34,14 +34,17 @@ def is_as_declared(declared: Any, found: Any) -> bool:
 
 
 def undeclared(declared: Any, found: Any, path: str = "") -> list[str]:
-    """Paths of fields that are set although the declaration does not name them. An empty value counts as not set."""
+    """Paths of fields that are set although the declaration does not name them, and that are no difference.
+
+    An empty value counts as not set.
+    """
     if not isinstance(declared, Mapping) or not isinstance(found, Mapping):
         return []
     paths = []
     for key, value in sorted(found.items()):
         if key in declared:
             paths += undeclared(declared[key], value, f"{path}{key}.")
-        elif _is_set(value):
+        elif key not in _SET_BY_PEOPLE and _is_set(value):
             paths.append(f"{path}{key}")
     return paths
 

@@ -9,7 +9,7 @@ from infra_runtime.cloudflare.converge import Change, Conflict, Declared, Seen
 from infra_runtime.cloudflare.normal import host, is_as_declared, undeclared
 
 _COMPARED = ("type", "name", "content", "proxied", "ttl")
-# A person may set these; a deployment leaves them alone.
+# A person may set these; a deployment never writes them.
 _OTHERS = ("settings", "tags")
 _DEFAULTS = {"proxied": False, "ttl": 1}
 # A name answers to one of these only.

@@ -385,7 +385,12 @@ def test_another_environment_writes_into_the_phase_at_the_same_time(stage: Stage
     staging = new_edge(lambda _: http)
     staging.base_url, staging.time = stage.edge.base_url, stage.edge.time
     phase = "http_ratelimit"
-    limit = {"characteristics": ["ip.src"], "period": 10, "requests_per_period": 5, "mitigation_timeout": 10}
+    limit = {
+        "characteristics": ["ip.src", "cf.colo.id"],
+        "period": 10,
+        "requests_per_period": 5,
+        "mitigation_timeout": 10,
+    }
     rule = {"description": "", "action": "block", "ratelimit": limit}
     theirs = rules(rule | {"name": "theirs", "expression": 'http.host eq "s"'}, phase=phase, owner="staging")
 

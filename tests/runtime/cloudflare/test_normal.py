@@ -78,3 +78,9 @@ def test_undeclared_fields_are_named_by_their_path_and_empty_ones_are_not() -> N
     found: dict[str, Any] = {"a": {"b": 1, "c": 2, "d": {"e": False}}, "f": [], "g": None, "h": {"i": {"j": 1}}}
     assert undeclared({"a": {"b": 1}}, found) == ["a.c", "h"]
     assert undeclared(found, found) == []
+
+
+def test_what_is_a_difference_is_not_reported_as_information_too() -> None:
+    found: dict[str, Any] = {"id": "x", "overrides": {"action": "log"}}
+    assert not is_as_declared({"id": "x"}, found)
+    assert undeclared({"id": "x"}, found) == []
