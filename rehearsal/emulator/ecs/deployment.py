@@ -13,6 +13,7 @@ from typing import Any
 from ministack.services import alb, ecs
 
 from rehearsal.emulator import MINUTE
+from rehearsal.emulator.authorization import Need, denial_of
 from rehearsal.emulator.ecs import balancer, task
 from rehearsal.emulator.resource_type import client
 
@@ -133,16 +134,20 @@ class Deployment:
             "lifecycleStage": stage,
             "resourceArn": self.arn,
         }
+        function = hook["hookTargetArn"]
+        # ECS calls as the hook's role (ECS guide, "Lifecycle hooks for Amazon ECS service deployments").
+        if denied := denial_of(hook["roleArn"], self.arn[-19:], Need("lambda:InvokeFunction", function)):
+            raise _Failed(f"lifecycle hook {function} at {stage}: {denied}")
         while True:
             self._watch()
-            answered = client("lambda").invoke(FunctionName=hook["hookTargetArn"], Payload=json.dumps(event).encode())
+            answered = client("lambda").invoke(FunctionName=function, Payload=json.dumps(event).encode())
             body = answered["Payload"].read().decode()
             told = json.loads(body) if "FunctionError" not in answered else {}
             status = told.get("hookStatus") if isinstance(told, dict) else None
             if status == "SUCCEEDED":
                 return
             if status != "IN_PROGRESS":
-                raise _Failed(f"lifecycle hook {hook['hookTargetArn']} at {stage} answered {body[:300]}")
+                raise _Failed(f"lifecycle hook {function} at {stage} answered {body[:300]}")
             time.sleep(float(told.get("callBackDelay", 30)) * _HOOK_SECOND)
 
     def _count(self) -> int:
