@@ -9,8 +9,12 @@ from botocore.config import Config
 
 @cache
 def client(service: str, *, seconds: int | None = None) -> Any:
-    """With `seconds`, of patience: one attempt, and no longer than that for connecting and for each answer."""
+    """With `seconds`: no longer than that for connecting and for each answer, three times at most.
+
+    AWS throttles anybody's call at times, and answers that at once: a call that is never repeated fails a deployment.
+    """
     if seconds is None:
         return boto3.client(service)
-    hasty = Config(connect_timeout=seconds, read_timeout=seconds, retries={"total_max_attempts": 1})
+    retries: Any = {"total_max_attempts": 3, "mode": "standard"}
+    hasty = Config(connect_timeout=seconds, read_timeout=seconds, retries=retries)
     return boto3.client(service, config=hasty)
