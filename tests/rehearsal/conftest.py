@@ -24,6 +24,14 @@ def rehearse(environment: str) -> "subprocess.Popen[str]":
     )
 
 
+def is_alive(process: psutil.Process) -> bool:
+    """A zombie is not: it only waits for its parent to read how it ended."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:  # it ended between the two
+        return False
+
+
 def below(process: "subprocess.Popen[str]") -> dict[psutil.Process, str]:
     """Every process that this rehearsal has started and that still runs, with its name."""
     found = {}

@@ -11,6 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.rehearsal.conftest import is_alive
+
 ROOT = Path(__file__).resolve().parents[2]
 # A server, one that is frozen, and a process that has left its session and its parent and hears no SIGTERM.
 PROGRAM = """
@@ -97,7 +99,7 @@ def test_nothing_is_left_after(end: Callable[["subprocess.Popen[str]"], None], r
 
 
 def gone(processes: list[psutil.Process]) -> list[psutil.Process]:
-    return [each for each in processes if not each.is_running() or each.status() == psutil.STATUS_ZOMBIE]
+    return [each for each in processes if not is_alive(each)]
 
 
 def test_what_the_work_has_left_running_ends_with_it_and_its_code_is_ours() -> None:

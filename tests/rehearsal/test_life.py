@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.rehearsal.conftest import below, rehearse
+from tests.rehearsal.conftest import below, is_alive, rehearse
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -21,10 +21,6 @@ def guardians_folder(worker: psutil.Process) -> Path:
     alive = [each for each in worker.children() if is_alive(each)]
     (emulator,) = [each for each in alive if "rehearsal.emulator" in each.cmdline()]
     return Path(emulator.environ()["TMPDIR"]).parent
-
-
-def is_alive(process: psutil.Process) -> bool:
-    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 
 
 def test_a_second_rehearsal_stays_away_and_an_interrupted_one_leaves_nothing_behind() -> None:
