@@ -29,7 +29,7 @@ def main(
     ] = "",
     without: Annotated[
         str,
-        typer.Option(help=f"Conditions of a real account to turn off: {', '.join(conditions.Condition) or 'none yet'}"),
+        typer.Option(help=f"Conditions of a real account to turn off: {', '.join(conditions.Condition)}"),
     ] = "",
 ) -> None:
     """Deploy an environment into an embedded emulator, read back what was promised, update, roll back, destroy."""

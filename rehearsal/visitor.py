@@ -1,11 +1,9 @@
 """Anybody on the internet, before the rehearsed names: Cloudflare, S3 and the load balancer's port."""
 
 import json
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -71,13 +69,8 @@ class Visitor:
 
     def _by_worker(self, name: str, path: str) -> httpx.Response:
         script = self.account.cloudflare.world.scripts[name]
-        bindings = {each["name"]: each["text"] for each in script["bindings"]}
-        with tempfile.TemporaryDirectory() as folder:
-            module = Path(folder) / "worker.mjs"
-            module.write_text(script["source"])
-            upstreams = {f"https://{bindings['BUCKET_HOST']}": self.account.emulator.url}
-            with worker.running(module, env=bindings, upstreams=upstreams) as url:
-                return httpx.get(f"{url}{path}")
+        with worker.deployed(script, s3=self.account.emulator.url, cached=False) as url:
+            return httpx.get(f"{url}{path}")
 
     def _by_connector(self, host: str, path: str) -> httpx.Response:
         """The bucket's policy, with the user agent that the zone sets and an address of Cloudflare's."""

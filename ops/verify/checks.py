@@ -1,12 +1,13 @@
 """The assumptions whose error would cost most, each with a way to try it (all: docs/unverified-on-live.md)."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from infra_runtime.cloudflare import zone as zones
 from infra_runtime.cloudflare.converge import Conflict
-from infra_runtime.release.preflight import deployments, tasks_of
+from infra_runtime.release.preflight import deployments, live_weights, tasks_of
+from infra_runtime.release.revision import APP, containers_of, named
 from infra_runtime.vendor_api import VendorError
 from ops.verify.live import Live, NotHere, require
 
@@ -148,27 +149,16 @@ def _received(live: Live, queue: str, mark: str, what: str) -> None:
     live.wait_for(f"{what} at the queue behind the topic", _ARRIVES_SECONDS, look, every=2.0)
 
 
-def live_weights(live: Live) -> str:
+def weights(live: Live) -> str:
     """ECS moves the weights of the production rule: the group that has them is the one with healthy targets."""
     elb = live.client("elbv2")
-    groups = _production_weights(live)
+    groups = live_weights(live, live.service)
     serving = [arn for arn, weight in groups.items() if weight == 100]
     require(len(serving) == 1 and set(groups.values()) == {0, 100}, f"weights {sorted(groups.values())}")
     states = [each["TargetHealth"]["State"] for each in elb.describe_target_health(TargetGroupArn=serving[0])[
         "TargetHealthDescriptions"]]  # fmt: skip
     require("healthy" in states, f"the group with all of the traffic has targets {states or 'none'}")
     return f"100 to the group with {states.count('healthy')} healthy targets, 0 to the other"
-
-
-def _production_weights(live: Live) -> Mapping[str, int]:
-    (arn, *_) = (
-        each["advancedConfiguration"]["productionListenerRule"]
-        for each in live.service["loadBalancers"]
-        if "advancedConfiguration" in each
-    )
-    (rule,) = live.client("elbv2").describe_rules(RuleArns=[arn])["Rules"]
-    (action,) = [each for each in rule["Actions"] if each["Type"] == "forward"]
-    return {each["TargetGroupArn"]: each["Weight"] for each in action["ForwardConfig"]["TargetGroups"]}
 
 
 def service_revision(live: Live) -> str:
@@ -181,7 +171,7 @@ def service_revision(live: Live) -> str:
     missing = [each for each in _REVISION_FIELDS if not revision.get(each)]
     require(not missing, f"a service revision has no {', '.join(missing)}")
     names = {each["name"] for task in tasks_of(ecs, live.service) for each in task["containers"]}
-    require("app" in names, f"tasks have the containers {', '.join(sorted(names)) or 'none'}, and no app")
+    require(APP in names, f"tasks have the containers {', '.join(sorted(names)) or 'none'}, and no {APP}")
     return f"task definition and network are told; containers: {', '.join(sorted(names))}"
 
 
@@ -197,8 +187,7 @@ def rotation(live: Live) -> str:
 
 
 def _login(live: Live) -> str:
-    task = live.client("ecs").describe_task_definition(taskDefinition=live.service["taskDefinition"])["taskDefinition"]
-    (container,) = [each for each in task["containerDefinitions"] if each["name"] == "app"]
+    container = named(containers_of(live.client("ecs"), live.service["taskDefinition"]), APP)
     reference: str = next(each["valueFrom"] for each in container["secrets"] if each["name"] == "PGPASSWORD")
     return ":".join(reference.split(":")[:7])
 
@@ -234,7 +223,7 @@ CHECKS = (
     Check("token", "The token reaches bot management, tiered caching and rulesets",
           "the stack Edge rolls back at one of them", token_reach),
     Check("weights", "After a deployment the weights of the production rule are with the healthy targets",
-          "a template that is asserted again is an outage", live_weights),
+          "a template that is asserted again is an outage", weights),
     Check("revision", "ECS tells what the release hooks read, whatever else is in a task",
           "every release rolls back", service_revision),
     Check("events", "EventBridge reaches people through the encrypted topics",

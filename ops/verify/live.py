@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import httpx
 
 from config.model import Environment
+from infra_runtime.release.preflight import service_of
 from infra_runtime.vendor_api import Clock
 from ops.edge.zone import EdgeOf
 from ops.functions import Clients, resources
@@ -88,12 +89,9 @@ class Live:
         return resources(self.session, self.stack(stack), kind)
 
     @cached_property
-    def service(self) -> dict[str, Any]:
+    def service(self) -> Mapping[str, Any]:
         """The API, as ECS describes it."""
-        (cluster,) = self.resources("platform", "AWS::ECS::Cluster")
-        (arn,) = self.resources("api", "AWS::ECS::Service")
-        found: dict[str, Any] = self.client("ecs").describe_services(cluster=cluster, services=[arn])["services"][0]
-        return found
+        return service_of(self, self.stack("api"))
 
     def wait_for(self, what: str, seconds: float, look: Callable[[], Any], *, every: float = 5.0) -> Any:
         """The first true answer of `look`. Raises `Refuted` after that many seconds."""

@@ -3,9 +3,11 @@
 import json
 import os
 import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from rehearsal.ports import free_port
 
@@ -32,3 +34,15 @@ def running(
             yield f"http://127.0.0.1:{port}"
         finally:
             process.kill()
+
+
+@contextmanager
+def deployed(script: Mapping[str, Any], *, s3: str, cached: bool) -> Iterator[str]:
+    """As `running`: a script that was uploaded to the simulator, with its bindings, before the S3 at this URL."""
+    bindings = {each["name"]: each["text"] for each in script["bindings"]}
+    with tempfile.TemporaryDirectory() as folder:
+        module = Path(folder) / "worker.mjs"
+        module.write_text(script["source"])
+        upstreams = {f"https://{bindings['BUCKET_HOST']}": s3}
+        with running(module, env=bindings, upstreams=upstreams, cached=cached) as url:
+            yield url

@@ -58,5 +58,5 @@ def parse(names: Collection[str]) -> frozenset[Condition]:
     known = {each.value for each in Condition}
     for name in names:
         if name not in known:
-            raise ValueError(f"{name!r}: expected one of {', '.join(sorted(known)) or 'none yet'}")
+            raise ValueError(f"{name!r}: expected one of {', '.join(sorted(known))}")
     return frozenset(Condition(name) for name in names)

@@ -253,9 +253,9 @@ def _handshake(authority: str, shown: dict[str, Any] | None) -> bool:
 
 def user_agent_rotation(account: Account) -> str:
     """Secrets Manager's four steps; after each, what the zone sends is what the bucket accepts."""
-    if _has_worker(account):
-        return media_worker.rotation(account)
     secret = _media_secret(account)
+    if _has_worker(account):
+        return media_worker.rotation(account, secret)
     before, version = _sent_user_agent(account), str(uuid.uuid4())
     for step in ("createSecret", "setSecret", "testSecret", "finishSecret"):
         event = {"SecretId": secret, "ClientRequestToken": version, "Step": step}

@@ -1,16 +1,15 @@
 """What the media Worker promises: its deployed code and bindings are run before the emulated bucket."""
 
 import json
-import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import httpx
 
 from infra_constructs.cloudflare.media import BROWSER_SECONDS, STATIC
+from ops import functions
 from rehearsal.account import Account
 from rehearsal.cloudflare import worker
 from rehearsal.promises.found import require
@@ -25,19 +24,10 @@ def _script(account: Account) -> dict[str, Any]:
     return found[0]
 
 
-@contextmanager
-def _running(account: Account) -> Iterator[str]:
+def _running(account: Account) -> AbstractContextManager[str]:
     """The Worker as it is deployed now, before the bucket."""
     script = _script(account)
-    bindings = {each["name"]: each["text"] for each in script["bindings"]}
-    with tempfile.TemporaryDirectory() as folder:
-        module = Path(folder) / "worker.mjs"
-        module.write_text(script["source"])
-        upstreams = {f"https://{bindings['BUCKET_HOST']}": account.emulator.url}
-        with worker.running(
-            module, env=bindings, upstreams=upstreams, cached=script["cache_options"]["enabled"]
-        ) as url:
-            yield url
+    return worker.deployed(script, s3=account.emulator.url, cached=script["cache_options"]["enabled"])
 
 
 def cache(account: Account) -> str:
@@ -70,16 +60,15 @@ def origin(account: Account) -> str:
     return "a Worker that signs each request; the bucket's policy lets in nobody; Block Public Access 4 of 4"
 
 
-def rotation(account: Account) -> str:
+def rotation(account: Account, secret: str) -> str:
     """Secrets Manager's four steps; after each, the Worker's key opens the bucket."""
-    (secret,) = [each for each in account.resources("Data", "AWS::SecretsManager::Secret") if "MediaAccess" in each]
-    (function,) = [each for each in account.resources("Edge", "AWS::Lambda::Function") if "MediaWorkerRotation" in each]
+    what = "rotation of the Worker's key"
+    function = functions.find(account, account.stack_name("Edge"), "rotate_signing_key", {}, what=what)
     before, version = _key(account), str(uuid.uuid4())
     with _put(account):
         for step in ("createSecret", "setSecret", "testSecret", "finishSecret"):
             event = {"SecretId": secret, "ClientRequestToken": version, "Step": step}
-            answer = account.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event).encode())
-            require("FunctionError" not in answer, answer["Payload"].read().decode()[:300])
+            functions.ask(account, function, event, what=what)
             with _running(account) as url:
                 require(httpx.get(url + _PATH).status_code == 200, f"media is refused after {step}")
     require(_key(account) != before, "the Worker still has the old key")

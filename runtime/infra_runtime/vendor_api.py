@@ -13,7 +13,7 @@ import httpx
 _ATTEMPTS = 8
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0
 _TIMEOUT = httpx.Timeout(20.0, connect=5.0)
-_TRANSIENT = frozenset({408, 425, 429, *range(500, 600)})
+TRANSIENT = frozenset({408, 425, 429, *range(500, 600)})
 # The request never left, or was turned away unread: even a create may be tried again.
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
@@ -146,7 +146,7 @@ class VendorApi:
                 trouble, was_sent = type(error).__name__, not isinstance(error, _NEVER_SENT)
             else:
                 answer = self._understood(response, is_read=is_read)
-                if response.status_code not in _TRANSIENT and answer is not None:
+                if response.status_code not in TRANSIENT and answer is not None:
                     return self._definite(what, response.status_code, answer)
                 trouble = f"HTTP {response.status_code}" + ("" if answer is not None else ", not an answer of the API")
                 was_sent = response.status_code != 429

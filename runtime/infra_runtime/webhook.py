@@ -17,12 +17,11 @@ import httpx
 from infra_runtime.aws import client
 from infra_runtime.reporting import reported
 from infra_runtime.secret_values import Secrets, deadline_of
-from infra_runtime.vendor_api import Clock, Refused, Unavailable, connection
+from infra_runtime.vendor_api import TRANSIENT, Clock, Refused, Unavailable, connection
 
 _PAGERDUTY = "https://events.pagerduty.com/v2/enqueue"
-# PagerDuty's documentation of the Events API v2: longer summaries are cut off, further requests are worth a try.
+# PagerDuty's documentation of the Events API v2: longer summaries are cut off.
 _SUMMARY_LETTERS = 1024
-_TRANSIENT = frozenset({408, 425, 429, *range(500, 600)})
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 30.0
 
 
@@ -109,7 +108,7 @@ def deliver(
             if 200 <= status < 300:
                 return
             trouble = f"HTTP {status}"
-            if status not in _TRANSIENT:
+            if status not in TRANSIENT:
                 raise Refused(f"{what.title}: the webhook answered {trouble}")
         if clock.now() + wait >= deadline:
             raise Unavailable(f"{what.title}: {trouble}, and no time is left")
