@@ -281,7 +281,7 @@ export function createRedis(env = process.env, { onFault = (error) => console.er
     breaker,
 
     /**
-     * Counts one use of `key`. `enforced` is false when nobody could count: then it is allowed. Rejects with a TypeError
+     * Counts one use of `key`. `enforced` is false when Redis could not count: then the use is allowed. Rejects with a TypeError
      * or RangeError for arguments that are wrong, and with Redis' error where `key` holds something that is no number.
      */
     async rateLimit(key, { limit, windowSeconds } = {}) {

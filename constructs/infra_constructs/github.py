@@ -25,8 +25,8 @@ class Workflows:
     repository: str
     """OWNER/NAME, or OWNER@OWNER_ID/NAME@REPOSITORY_ID, as GitHub writes it into this repository's tokens.
 
-    One of the two, never both: a role that trusts the ids gains nothing from trusting the name as well, except whoever
-    can get a token in that name after a repository was renamed or deleted.
+    One of the two, never both: a role that also trusted the name would let in a stranger who takes that name after the
+    repository was renamed or deleted.
     """
     environment: str
 

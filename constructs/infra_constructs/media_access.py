@@ -59,7 +59,7 @@ class MediaAccess(Construct):
         grant_policy_writing(self.handler, bucket=bucket)
         if cloudflare_reads:
             grant_user_agents(self.handler, self.secret)
-            # An access key of before, as nobody may send that in a header.
+            # Replaces an access key that a Worker has used: a header must never carry it.
             self.secret.grant_write(self.handler.role)
         if is_disposable:
             self._grant_emptying(bucket)

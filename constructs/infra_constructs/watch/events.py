@@ -175,7 +175,7 @@ def _forward(
         event_pattern=pattern,
         targets=[target],
     )
-    # EventBridge tells nobody that a topic refuses it.
+    # EventBridge does not report that a topic refused its message; this metric does.
     spec = AlarmSpec(
         runbook="notification-failed",
         means=f"A notification was lost: {title.lower()}.",
