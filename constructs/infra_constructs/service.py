@@ -1,6 +1,6 @@
 """One Fargate service behind the load balancer, released blue/green."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import aws_cdk as cdk
@@ -34,6 +34,8 @@ class Autoscaled:
 class ServiceProps:
     """What an environment may choose."""
 
+    command: Sequence[str] | None
+    """Instead of the image's own."""
     cpu: int
     memory_mib: int
     tasks: Autoscaled | cdk.CfnParameter
@@ -158,7 +160,9 @@ class BlueGreenService(Construct):
     def _answer_until_released(self, image: ReleasedImage) -> None:
         """A plain Node.js image would end at once; until the first release it answers every path with 200."""
         command = cdk.Fn.condition_if(
-            image.is_bootstrap.logical_id, ["node", "-e", _placeholder(self._props.port)], cdk.Aws.NO_VALUE
+            image.is_bootstrap.logical_id,
+            ["node", "-e", _placeholder(self._props.port)],
+            list(self._props.command) if self._props.command else cdk.Aws.NO_VALUE,
         )
         definition = self.task_definition.node.default_child
         assert isinstance(definition, ecs.CfnTaskDefinition)
