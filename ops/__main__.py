@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
 
-from config import InvalidEnvironments, available, load, neighbours
+from config import InvalidEnvironments, available, load, neighbours, services
 from config.model import Environment
 from ops import doctor, drift, review
 from ops.account import explained, session_of
@@ -43,7 +43,7 @@ egress = typer.Typer(no_args_is_help=True, help="How much of the media's traffic
 app.add_typer(egress, name="egress")
 
 Name = Annotated[str, typer.Argument(help=f"One of {', '.join(available())}.", metavar="ENV")]
-Service = Annotated[str, typer.Option(help="api or frontend.")]
+Service = Annotated[str | None, typer.Option(help="Its name in the environment's file; not needed for the only one.")]
 Note = Annotated[str | None, typer.Option(help="For the ledger: why, or of what commit.")]
 AsJson = Annotated[bool, typer.Option("--json", help="For programs: one JSON document on standard output.")]
 
@@ -57,7 +57,7 @@ def infra() -> None:
 def release(
     environment: Name,
     image: Annotated[str, typer.Option(help="By digest: REPOSITORY@sha256:…, of this environment's own registry.")],
-    service: Service = "api",
+    service: Service = None,
     note: Note = None,
     check: Annotated[bool, typer.Option("--check", help="Only says whether it could begin.")] = False,
 ) -> None:
@@ -67,7 +67,7 @@ def release(
 
 
 @app.command()
-def releases(environment: Name, service: Service = "api", as_json: AsJson = False) -> None:
+def releases(environment: Name, service: Service = None, as_json: AsJson = False) -> None:
     """What was released, by whom, and what became of it."""
     with _place(environment, service) as place:
         releases_.show(place, Console(), as_json=as_json)
@@ -80,7 +80,7 @@ def rollback(
         str | None,
         typer.Argument(help="Id of a release that succeeded; without it, the one before.", metavar="RELEASE"),
     ] = None,
-    service: Service = "api",
+    service: Service = None,
     accept_schema: Annotated[
         bool, typer.Option("--accept-schema", help="Also where the schema has lost what that version relies on.")
     ] = False,
@@ -94,7 +94,7 @@ def rollback(
 @app.command()
 def status(
     environment: Name,
-    service: Service = "api",
+    service: Service = None,
     as_json: AsJson = False,
     follow: Annotated[bool, typer.Option("--follow", help="The release that is under way, until it is over.")] = False,
 ) -> None:
@@ -126,7 +126,7 @@ def drift_(environment: Name, as_json: AsJson = False) -> None:
 def run(
     environment: Name,
     command: Annotated[list[str], typer.Argument(help="After --, as the image knows it: -- node scripts/fix.mjs")],
-    service: Service = "api",
+    service: Service = None,
 ) -> None:
     """Runs one command in a task of its own, with the service's image and settings. Its exit code is this one's."""
     with _place(environment, service) as place:
@@ -138,7 +138,7 @@ def run(
 def exec_(
     environment: Name,
     command: Annotated[str, typer.Option(help="What to run in the terminal.")] = "sh",
-    service: Service = "api",
+    service: Service = None,
 ) -> None:
     """A terminal in a task of its own, with the service's image and settings; nobody enters one that serves."""
     with _place(environment, service) as place:
@@ -215,12 +215,13 @@ def start(
     environment: Name,
     name: PreviewName,
     image: Annotated[str, typer.Option(help="By digest: REPOSITORY@sha256:…, of this environment's own registry.")],
-    service: Service = "api",
+    service: Service = None,
     as_json: AsJson = False,
 ) -> None:
     """Runs an image beside the environment, on a copy of its database, and tells where once it does."""
     with _previews(environment) as previews:
-        preview_commands.start(previews, name, service, image, Console(), as_json=as_json)
+        chosen = _one_of(previews.environment, service)
+        preview_commands.start(previews, name, chosen, image, Console(), as_json=as_json)
 
 
 @preview.command()
@@ -313,10 +314,18 @@ def ask(
 
 
 @contextmanager
-def _place(name: str, service: str) -> Iterator[Place]:
+def _place(name: str, service: str | None) -> Iterator[Place]:
     environment = _environment(name)
     with _explained(name, environment):
-        yield Place(name, environment, service, session_of(name, environment))
+        yield Place(name, environment, _one_of(environment, service), session_of(name, environment))
+
+
+def _one_of(environment: Environment, service: str | None) -> str:
+    """The service that was named, or the only one. Raises `InputError`."""
+    known = list(services.released(environment))
+    if service is None and len(known) != 1:
+        raise InputError(f"--service is missing: expected one of {', '.join(known)}")
+    return service or known[0]
 
 
 @contextmanager

@@ -180,7 +180,13 @@ def test_the_probe_is_in_the_vpc_and_looks_every_minute(template_of: TemplateOf,
         network = vpc(stack)
         group = cache(stack, network)
         probe = RedisProbe(
-            stack, "Probe", vpc=network, instance=group, environment="test", name="main", health_url="https://x/health"
+            stack,
+            "Probe",
+            vpc=network,
+            instance=group,
+            environment="test",
+            name="main",
+            health_urls=["https://x/health"],
         )
         probe.gate(stack, "Gate")
 

@@ -183,8 +183,20 @@ def verifying(ledger: Ledger, status: int, *answers: object) -> Iterator[tuple[V
         for number in range(2):
             ecs.tasks[f"new-{number}"] = _task("app:3", host)
         ecs.tasks["old"] = _task("app:2", "192.0.2.1")
-        checks = ["database", "redis"]
-        yield Verify(ecs, "/release", int(port), checks, "bootstrap", ledger, "api", sleep=lambda _: None), asked
+        yield (
+            Verify(
+                ecs,
+                path="/release",
+                port=int(port),
+                version_field="version",
+                expect={"checks.database": "ok", "checks.redis": "ok"},
+                bootstrap="bootstrap",
+                ledger=ledger,
+                service="api",
+                sleep=lambda _: None,
+            ),
+            asked,
+        )
 
 
 def _task(definition: str, address: str) -> dict[str, Any]:
