@@ -196,7 +196,7 @@ def test_the_probe_is_in_the_vpc_and_looks_every_minute(template_of: TemplateOf,
         {
             "Handler": "infra_runtime.redis.monitor.handler",
             "VpcConfig": {"SubnetIds": ["subnet-a2", "subnet-b2", "subnet-c2"]},
-            "Environment": {"Variables": {"INSTANCE": "main", "HEALTH_URL": "https://x/health"}},
+            "Environment": {"Variables": {"INSTANCE": "main", "HEALTH_URLS": "https://x/health"}},
         },
     )
     template.has_resource_properties("AWS::Lambda::EventInvokeConfig", {"MaximumRetryAttempts": 0})

@@ -86,13 +86,13 @@ def _trusts_nobody_else(environment: Environment, templates: Templates, name: st
         of_previews = f"{delivery.environment}-preview"
         wanted |= {(str(each.repository), of_previews) for each in released(environment).values()}
     assert len(found) == len(wanted)
-    assert {(repository, environment) for repository, environment, _ in found} == wanted
-    every = {f"repo:{repository}:environment:{environment}" for repository, environment, _ in found}
-    for repository, environment, role in found:
+    assert {(repository, where) for repository, where, _ in found} == wanted
+    every = {f"repo:{repository}:environment:{where}" for repository, where, _ in found}
+    for repository, where, role in found:
         policy = role["AssumeRolePolicyDocument"]
-        intended = f"repo:{repository}:environment:{environment}"
+        intended = f"repo:{repository}:environment:{where}"
         assert admits(policy, {"aud": AUDIENCE, "sub": intended}), repository
-        wrong = {*subjects(repository, environment), *every} - {intended}
+        wrong = {*subjects(repository, where), *every} - {intended}
         wrong |= {f"repo:{repository}:environment:{other}" for other in others}
         assert len(wrong) >= 24
         assert [each for each in wrong if admits(policy, {"aud": AUDIENCE, "sub": each})] == [], repository
