@@ -126,7 +126,7 @@ def test_repositories_that_are_named_as_written_are_no_finding() -> None:
 def test_a_repository_that_is_named_otherwise_is_told_with_the_line_to_write(written: str, sent: str) -> None:
     ((key, what, todo),) = mismatches(dev(written), Repositories({**NAMES, "daadaar/backend": by_name(sent)}))
     assert (key, sent in what) == ("services.api.repository", True)
-    assert f'delivery.backend = "{sent}"' in todo
+    assert f'services.api.repository = "{sent}"' in todo
 
 
 def test_subjects_of_ones_own_making_are_told() -> None:
