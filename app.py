@@ -60,13 +60,15 @@ class EnvironmentStage(cdk.Stage):
         services: dict[str, ServiceExports] = {}
         for service, own in environment.services.items():
             id_ = words(service)
+            if own.runs is not None:
+                continue  # in the stack of the service whose image it runs
             if own.amplify is not None:
                 AmplifySiteStack(self, id_, environment=environment, service=service)
                 continue
             stack = ServiceStack(self, id_, environment=environment, service=service, around=around)
             # Not only when it takes an export: the gate comes before the tasks.
             stack.add_stack_dependency(redis)
-            services[service] = stack.exports
+            services |= stack.exports
         for slot in slots(environment):
             PreviewStack(
                 self, f"Preview{slot}", environment=environment, slot=slot, around=around

@@ -51,7 +51,6 @@ class DeliveryStack(EnvironmentStack):
             workflows=Workflows(repository=delivery.repository, environment=f"{where}-drift"),
         )
         for name, own in services_.released(environment).items():
-            service = services[name]
             id_, repository = services_.words(name), own.repository
             assert repository is not None, "the configuration has seen to it"
             images, stack = registry.images[name], self.stack_called(name)
@@ -64,7 +63,7 @@ class DeliveryStack(EnvironmentStack):
                     stack=stack,
                     parameter=images.parameter_name,
                     repository=images.repository,
-                    service=service.service,
+                    services=[services[each].service for each in services_.same_image(environment, name)],
                     database=data.database.instance if "database" in own.needs else None,
                 ),
                 ledger=registry.ledger,

@@ -200,7 +200,8 @@ class ObservabilityStack(EnvironmentStack):
             ).alarms
             objective = self._objective(name, service)
             symptoms += objective.critical if objective else []
-            symptoms += [alarms["Down"], alarms["TasksMissing"], self._known_by_name(name, service.errors_alarm)]
+            if service.errors_alarm is not None:
+                symptoms += [alarms["Down"], alarms["TasksMissing"], self._known_by_name(name, service.errors_alarm)]
             watched.append(
                 WatchedService(
                     name=name,

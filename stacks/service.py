@@ -17,6 +17,8 @@ from infra_constructs.release.migration import MigrationProps, MigrationTask
 from infra_constructs.release.one_off import OneOffTask
 from infra_constructs.rotation import RestartOnRotation
 from infra_constructs.service import Autoscaled, BlueGreenService, Routing, ServiceProps
+from infra_constructs.worker import Worker, WorkerProps
+from infra_runtime.release.revision import SERVICE
 from stacks.base import EnvironmentStack
 from stacks.data import DataExports
 from stacks.network import NetworkExports
@@ -43,8 +45,9 @@ class ServiceExports:
 
     service: ecs.FargateService
     target_groups: list[elbv2.ApplicationTargetGroup]
-    errors_alarm: str
-    """Name of the alarm about its errors."""
+    """None of a worker."""
+    errors_alarm: str | None
+    """Name of the alarm about its errors, as far as the load balancer sees any."""
 
 
 class ServiceStack(EnvironmentStack):
@@ -52,7 +55,7 @@ class ServiceStack(EnvironmentStack):
 
     def __init__(self, scope: cdk.Stage, id_: str, *, environment: Environment, service: str, around: Around) -> None:
         super().__init__(
-            scope, id_, environment=environment, description=f"{service}: a blue/green Fargate service", called=service
+            scope, id_, environment=environment, description=f"{service}, and what runs its image", called=service
         )
         own, images, topics = environment.services[service], around.registry.images[service], around.platform.topics
         image = ReleasedImage.released(
@@ -69,18 +72,36 @@ class ServiceStack(EnvironmentStack):
             redis=around.redis,
             tenancy=for_users(around.data),
         )
-        prefix = f"{self.stack_name}-release"
-        built = build_service(
-            self,
-            service=service,
-            sources=sources,
-            around=around,
-            image=image,
-            tasks=Autoscaled(min_tasks=own.min_tasks, max_tasks=own.max_tasks),
-            bake_time=cdk.Duration.minutes(own.bake_minutes),
-            deployment_alarms=alarms.names(prefix),
-            in_ledger=service,
-        )
+        self.exports: dict[str, ServiceExports] = {}
+        """By service: the one of this stack, and those that run its image."""
+        own_service: ecs.FargateService | None = None
+        for name, each in services.same_image(environment, service).items():
+            # What the stack is about has the plain ids; releases find its service by the logical one.
+            place: Construct = self if name == service else Construct(self, services.words(name))
+            made = (
+                self._worker(place, name, sources, around, image)
+                if each.host is None
+                else self._balanced(place, name, sources, around, image)
+            )
+            if own_service is None:
+                own_service = made.service
+                resource = own_service.node.default_child
+                assert isinstance(resource, cdk.CfnElement)
+                resource.override_logical_id(SERVICE)
+            else:
+                # After its migrations, and when it serves: the new image is known to work then.
+                made.service.node.add_dependency(own_service)
+            if "database" in each.needs:
+                RestartOnRotation(
+                    place,
+                    "RestartOnRotation",
+                    environment=self.environment_name,
+                    secret=around.data.logins.user,
+                    cluster=around.platform.cluster,
+                    service=made.service,
+                    topics=topics,
+                )
+            self.exports[name] = made
         one_off = OneOffTask(
             self,
             "OneOff",
@@ -91,31 +112,61 @@ class ServiceStack(EnvironmentStack):
         )
         if "media" in own.needs:
             grant_application(around.data.media, one_off.task.definition.task_role)
+
+    def _balanced(
+        self, scope: Construct, name: str, sources: Sources, around: Around, image: ReleasedImage
+    ) -> ServiceExports:
+        own = sources.environment.services[name]
+        prefix = f"{self.stack_called(name)}-release"
+        built = build_service(
+            scope,
+            service=name,
+            sources=sources,
+            around=around,
+            image=image,
+            tasks=Autoscaled(min_tasks=own.min_tasks, max_tasks=own.max_tasks),
+            bake_time=cdk.Duration.minutes(own.bake_minutes),
+            deployment_alarms=alarms.names(prefix),
+            in_ledger=name,
+        )
         # Alarms first: ECS refuses to deploy without them.
         gates = ReleaseAlarms(
-            self,
+            scope,
             "ReleaseAlarms",
             name_prefix=prefix,
             target_groups=[built.blue, built.green],
-            errors_at=_issues(environment, service),
-            topics=topics,
+            errors_at=_issues(sources.environment, name),
+            topics=around.platform.topics,
         )
         built.service.node.add_dependency(gates)
-        if "database" in own.needs:
-            RestartOnRotation(
-                self,
-                "RestartOnRotation",
-                environment=self.environment_name,
-                secret=around.data.logins.user,
-                cluster=around.platform.cluster,
-                service=built.service,
-                topics=topics,
-            )
-        self.exports = ServiceExports(
+        return ServiceExports(
             service=built.service,
             target_groups=[built.blue, built.green],
             errors_alarm=alarms.names(prefix)[0],
         )
+
+    def _worker(
+        self, scope: Construct, name: str, sources: Sources, around: Around, image: ReleasedImage
+    ) -> ServiceExports:
+        own = sources.environment.services[name]
+        built = Worker(
+            scope,
+            "Service",
+            cluster=around.platform.cluster,
+            security_group=around.network.access[name],
+            image=image,
+            settings=sources.service(Construct(scope, "Settings"), name, image=image),
+            props=WorkerProps(
+                command=own.command,
+                cpu=own.cpu,
+                memory_mib=own.memory_mib,
+                tasks=Autoscaled(min_tasks=own.min_tasks, max_tasks=own.max_tasks),
+                spot=own.spot,
+            ),
+        )
+        if "media" in own.needs:
+            grant_application(around.data.media, built.task_definition.task_role)
+        return ServiceExports(service=built.service, target_groups=[], errors_alarm=None)
 
 
 def build_service(

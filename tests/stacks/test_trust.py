@@ -13,8 +13,8 @@ import pytest
 import app
 from config import ENVIRONMENTS, available, load
 from config.model import Environment
-from config.services import released
 from config.rules import DEPLOYMENT_MINUTES
+from config.services import released
 from tests.trust import ISSUER, admits, subjects
 from tests.workflows import read
 

@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 APP, MIGRATE, ONE_OFF = "app", "migrate", "one-off"
 """Names of the containers: the service's, its migrations', and a person's."""
+SERVICE = "Service"
+"""Logical id of the ECS service that a stack is about; workers that run its image have others."""
 MIGRATION_LABEL = "infra.migration"
 """Of the service's container: the definition of the task that migrates for this very revision of the service."""
 

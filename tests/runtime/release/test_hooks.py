@@ -1,9 +1,9 @@
 """ECS's questions and our answers, again and again, as ECS asks; and the ledger's part in it."""
 
 import json
-from dataclasses import replace
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
