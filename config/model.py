@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from config.plans import PlanName
+from config.schedules import NoSchedule, longest_gap
 from infra_runtime.redis.url import InvalidRedisUrl, parse
 
 
@@ -32,6 +33,14 @@ def _no_repetition(values: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(values)) != len(values):
         raise ValueError("values that are all different")
     return values
+
+
+def _a_schedule(value: str) -> str:
+    try:
+        longest_gap(value)
+    except NoSchedule as error:
+        raise ValueError(str(error)) from None
+    return value
 
 
 def _not_latest(value: str) -> str:
@@ -451,6 +460,28 @@ class Service(Section):
     )
 
 
+class Job(Section):
+    """A command of a service's image that runs by the clock, one at a time."""
+
+    runs: ServiceName = Field(description="The service whose image, variables, secrets and access it has.")
+    schedule: Annotated[str, AfterValidator(_a_schedule)] = Field(
+        description="In UTC: rate(15 minutes) or cron(30 3 * * ? *).",
+        examples=["rate(15 minutes)", "cron(30 3 * * ? *)"],
+    )
+    command: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
+    cpu: Literal[256, 512, 1024, 2048, 4096] = Field(default=256, description="1024 is one vCPU.")
+    memory_mib: int = Field(default=512, ge=512, le=30720)
+    minutes: int = Field(default=30, ge=1, le=1440, description="Longest that an attempt may take; then it is stopped.")
+    retries: int = Field(default=0, ge=0, le=5, description="Attempts after one that failed.")
+    overdue_hours: int | None = Field(
+        default=None,
+        ge=1,
+        le=10_000,
+        description="Told when the last success is older. Without it: one and a half times the longest pause of the "
+        "schedule, and the time of all attempts.",
+    )
+
+
 class Route(Section):
     """How one severity reaches people; {} is nobody."""
 
@@ -561,6 +592,7 @@ class Environment(Section):
     redis: Redis
     media: Media
     services: dict[ServiceName, Service] = Field(min_length=1, description="By name.")
+    jobs: dict[ServiceName, Job] = Field(default={}, description="By name.")
     bootstrap_image: Annotated[str, AfterValidator(_not_latest)] = Field(
         pattern=r"^[a-z0-9.-]+(/[a-z0-9._-]+)+(:[A-Za-z0-9._-]+|@sha256:[0-9a-f]{64})$",
         description="A public Node.js image that stands in until the first release of a service.",

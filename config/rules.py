@@ -172,6 +172,17 @@ def _runs_an_image_that_there_is(environment: Environment, name: str, service: S
     yield from _nothing_but(key, service, ("repository", "migrations"), expected)
 
 
+def jobs_run_a_service(environment: Environment) -> Iterator[Contradiction]:
+    known = services.on_ecs(environment)
+    for name, job in environment.jobs.items():
+        if job.runs not in known:
+            yield Contradiction(f"jobs.{name}.runs", f"a service on ECS: {', '.join(known)}")
+        if name in environment.services:
+            yield Contradiction(f"jobs.{name}", f"another name: services.{name} has it already")
+        if job.memory_mib not in FARGATE_MEMORY[job.cpu]:
+            yield Contradiction(f"jobs.{name}.memory_mib", _offered(job.cpu))
+
+
 def databases_are_asked_for(environment: Environment) -> Iterator[Contradiction]:
     for key, service in _on_ecs(environment):
         needs_it = "database" in service.needs
@@ -316,12 +327,13 @@ def tasks_are_a_range(environment: Environment) -> Iterator[Contradiction]:
 
 def memory_fits_the_cpu(environment: Environment) -> Iterator[Contradiction]:
     for key, service in _on_ecs(environment):
-        allowed = FARGATE_MEMORY[service.cpu]
-        if service.memory_mib not in allowed:
-            yield Contradiction(
-                f"{key}.memory_mib",
-                f"{allowed.start} to {allowed[-1]} in steps of {allowed.step}: Fargate's offer for cpu = {service.cpu}",
-            )
+        if service.memory_mib not in FARGATE_MEMORY[service.cpu]:
+            yield Contradiction(f"{key}.memory_mib", _offered(service.cpu))
+
+
+def _offered(cpu: int) -> str:
+    allowed = FARGATE_MEMORY[cpu]
+    return f"{allowed.start} to {allowed[-1]} in steps of {allowed.step}: Fargate's offer for cpu = {cpu}"
 
 
 _LONGEST_LABEL = 63
@@ -510,6 +522,7 @@ RULES: tuple[Rule, ...] = (
     hostnames_fit_into_one_certificate,
     services_are_whole,
     databases_are_asked_for,
+    jobs_run_a_service,
     variables_have_one_source,
     priorities_are_different,
     rate_limits_are_of_a_service,

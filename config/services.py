@@ -2,7 +2,8 @@
 
 from zlib import crc32
 
-from config.model import Environment, Service
+from config.model import Environment, Job, Service
+from config.schedules import longest_gap
 
 RESERVED = ("network", "data", "registry", "platform", "redis", "edge", "observability", "delivery", "media", "preview")
 """Names of stacks, and of what is counted beside the services."""
@@ -41,6 +42,19 @@ def sites(environment: Environment) -> dict[str, Service]:
 def hosts(environment: Environment) -> dict[str, str]:
     """Public name of each service that has one, by service."""
     return {name: each.host for name, each in environment.services.items() if each.host is not None}
+
+
+def runs_job(environment: Environment, job: str) -> str:
+    """The service with an image of its own that a job runs."""
+    service = environment.jobs[job].runs
+    return environment.services[service].runs or service
+
+
+def overdue_minutes(job: Job) -> int:
+    """So long after its last success a job counts as not run."""
+    if job.overdue_hours is not None:
+        return job.overdue_hours * 60
+    return longest_gap(job.schedule) * 3 // 2 + job.minutes * (job.retries + 1)
 
 
 def priority(name: str, slot: int | None = None) -> int:

@@ -21,6 +21,8 @@ from ops.egress import commands as egress_commands
 from ops.egress.model import Traffic
 from ops.errors import SOMETHING, InputError, OperatorError
 from ops.github import commands as github_commands
+from ops.jobs import commands as job_commands
+from ops.jobs.commands import JobPlace
 from ops.previews import commands as preview_commands
 from ops.previews.commands import Previews
 from ops.redis import commands as redis_commands
@@ -41,6 +43,9 @@ preview = typer.Typer(no_args_is_help=True, help="Pull requests, each with its o
 app.add_typer(preview, name="preview")
 egress = typer.Typer(no_args_is_help=True, help="How much of the media's traffic never reaches the bucket.")
 app.add_typer(egress, name="egress")
+
+job = typer.Typer(no_args_is_help=True, help="Jobs: commands of a service's image that run by the clock.")
+app.add_typer(job, name="job")
 
 Name = Annotated[str, typer.Argument(help=f"One of {', '.join(available())}.", metavar="ENV")]
 Service = Annotated[str | None, typer.Option(help="Its name in the environment's file; not needed for the only one.")]
@@ -235,6 +240,20 @@ def end(
         preview_commands.end(previews, name, Console(), wait=wait)
 
 
+@job.command(name="list")
+def job_list(environment: Name, as_json: AsJson = False) -> None:
+    """Each job, and how its last runs ended."""
+    with _jobs(environment) as jobs:
+        job_commands.show(jobs, Console(), as_json=as_json)
+
+
+@job.command(name="run")
+def job_run(environment: Name, name: Annotated[str, typer.Argument(metavar="JOB")]) -> None:
+    """Runs a job now, and waits for its end. Exit code 1 when its last attempt fails."""
+    with _jobs(environment) as jobs:
+        job_commands.run(jobs, name, Console())
+
+
 @edge.command()
 def plan(environment: Name, as_json: AsJson = False) -> None:
     """What the zone lacks to be as the code here says. Exit code 3 when there is anything."""
@@ -326,6 +345,13 @@ def _one_of(environment: Environment, service: str | None) -> str:
     if service is None and len(known) != 1:
         raise InputError(f"--service is missing: expected one of {', '.join(known)}")
     return service or known[0]
+
+
+@contextmanager
+def _jobs(name: str) -> Iterator[JobPlace]:
+    environment = _environment(name)
+    with _explained(name, environment):
+        yield JobPlace(name, environment, session_of(name, environment))
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from aws_cdk import aws_elasticloadbalancingv2 as elbv2
 from constructs import Construct
 
 from config import Environment, services
+from infra_constructs.jobs import JobProps, Jobs
 from infra_constructs.media import grant_application
 from infra_constructs.release import alarms
 from infra_constructs.release.alarms import ReleaseAlarms
@@ -102,6 +103,7 @@ class ServiceStack(EnvironmentStack):
                     topics=topics,
                 )
             self.exports[name] = made
+        self._jobs(service, sources, around, image)
         one_off = OneOffTask(
             self,
             "OneOff",
@@ -112,6 +114,42 @@ class ServiceStack(EnvironmentStack):
         )
         if "media" in own.needs:
             grant_application(around.data.media, one_off.task.definition.task_role)
+
+    def _jobs(self, service: str, sources: Sources, around: Around, image: ReleasedImage) -> None:
+        """Those of each service that runs this image, with that service's variables and access."""
+        environment = sources.environment
+        for name in services.same_image(environment, service):
+            of_service = {job: each for job, each in environment.jobs.items() if each.runs == name}
+            if not of_service:
+                continue
+            scope = Construct(self, "Jobs" if name == service else f"JobsOf{services.words(name)}")
+            jobs = Jobs(
+                scope,
+                "Jobs",
+                environment=self.environment_name,
+                service=name,
+                cluster=around.platform.cluster,
+                security_group=around.network.access[name],
+                image=image,
+                settings=sources.service(Construct(scope, "Settings"), name, image=image),
+                ledger=around.registry.ledger,
+                topics=around.platform.topics,
+                jobs={
+                    job: JobProps(
+                        schedule=each.schedule,
+                        command=each.command,
+                        cpu=each.cpu,
+                        memory_mib=each.memory_mib,
+                        minutes=each.minutes,
+                        retries=each.retries,
+                        overdue_minutes=services.overdue_minutes(each),
+                    )
+                    for job, each in of_service.items()
+                },
+            )
+            if "media" in environment.services[name].needs:
+                for role in jobs.task_roles:
+                    grant_application(around.data.media, role)
 
     def _balanced(
         self, scope: Construct, name: str, sources: Sources, around: Around, image: ReleasedImage
