@@ -10,7 +10,7 @@ from config.plans import PLANS
 from infra_constructs.cloudflare.analytics_proxy import ANALYTICS_PATH, AnalyticsProxy
 from infra_constructs.cloudflare.drift import DriftCheck
 from infra_constructs.cloudflare.firewall import Firewall, FirewallProps, RateLimit
-from infra_constructs.cloudflare.managed_rules import ManagedRules, OwaspException, OwaspProps
+from infra_constructs.cloudflare.managed_rules import ManagedRules, OwaspException, OwaspExceptions, OwaspProps
 from infra_constructs.cloudflare.media import MediaEdge, MediaProps
 from infra_constructs.cloudflare.media_worker import MediaWorker
 from infra_constructs.cloudflare.notifications import Notifications
@@ -49,6 +49,10 @@ class EdgeStack(EnvironmentStack):
         plan = PLANS[settings.plan]
         if settings.zone is not None:
             self._zone(environment, provider)
+        elif plan.managed_waf:
+            OwaspExceptions(
+                self, "OwaspExceptions", provider=provider, adopt=settings.adopt, exceptions=_programs(environment)
+            )
         Firewall(
             self,
             "Firewall",
@@ -177,16 +181,21 @@ class EdgeStack(EnvironmentStack):
 
 def _exceptions(environment: Environment, owasp: Owasp) -> dict[str, OwaspException]:
     """Those that are configured, before them what must not meet a challenge."""
-    domains, programs = environment.domains, {}
-    if owasp.action == "managed_challenge":
-        programs["api"] = OwaspException(host=domains.api, path="/")
-        if environment.posthog is not None:
-            programs["analytics"] = OwaspException(host=domains.site, path=f"{ANALYTICS_PATH}/")
+    programs = _programs(environment) if owasp.action == "managed_challenge" else {}
     chosen = {
-        f"chosen-{name}": OwaspException(host=each.host, path=each.path, rules=each.rules)
+        f"chosen-{name}": OwaspException(hosts=[each.host], path=each.path, rules=each.rules)
         for name, each in owasp.exceptions.items()
     }
     return programs | chosen
+
+
+def _programs(environment: Environment) -> dict[str, OwaspException]:
+    """What programs ask for, which cannot solve a challenge: the API, its previews, the analytics path."""
+    domains = environment.domains
+    found = {"api": OwaspException(hosts=[domains.api, *_previewed(environment, "api")], path="/")}
+    if environment.posthog is not None:
+        found["analytics"] = OwaspException(hosts=[domains.site], path=f"{ANALYTICS_PATH}/")
+    return found
 
 
 def _previewed(environment: Environment, service: str) -> list[str]:
