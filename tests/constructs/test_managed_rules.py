@@ -1,6 +1,7 @@
 """Exceptions from OWASP ([cloudflare.zone.owasp.exceptions.NAME]), as declared and as Cloudflare takes them."""
 
 import json
+from functools import partial
 from typing import Any
 
 import aws_cdk as cdk
@@ -97,7 +98,7 @@ def test_exceptions_of_another_environment_stand_before_the_owners_owasp(templat
     ours, managed, owasp = ["dev.except-uploads", "dev.except-search"], "production.waf-managed", "production.waf-owasp"
     assert refs(edge) == ([managed, *ours, owasp] if first == "production" else [*ours, managed, owasp])
     for name, each in made.items():
-        assert edge.writes(lambda name=name, id_=each.physical_id: edge.ask("Update", wanted[name], id_)) == []
+        assert edge.writes(partial(edge.ask, "Update", wanted[name], each.physical_id)) == []
 
     rules = edge.zone.rulesets[WAF_PHASE]["rules"]
     rules.sort(key=lambda rule: str(rule["ref"]), reverse=True)  # somebody moves them to the end
