@@ -15,6 +15,8 @@ from rehearsal.promises.found import not_on_this_plan, require
 # The webhook's function starts and reads its secret meanwhile.
 _DELIVERY_SECONDS = 20.0
 _POLL_SECONDS = 0.1
+# What is really wrong in the account may set the alarm off again, later.
+_BOTH = ["ALARM", "OK"]
 
 
 def mailed(account: Account) -> str:
@@ -30,7 +32,7 @@ def mailed(account: Account) -> str:
             for address in route.email:
                 mails = [each for each in sent if (each.topic, each.to) == (topic, address)]
                 subjects = [each.subject.partition(":")[0] for each in mails]
-                require(subjects == ["ALARM", "OK"], f"{alarm['AlarmName']}: {address} got {subjects}")
+                require(subjects[:2] == _BOTH, f"{alarm['AlarmName']}: {address} got {subjects}")
                 require(all("docs/runbooks/" in each.text for each in mails), f"no runbook: {mails[0].text}")
             alarms += 1
     return f"{alarms} alarms and their ends, to {confirmed} addresses after they confirmed"
@@ -50,7 +52,7 @@ def in_slack(account: Account) -> str:
                 for each in _shown(sent)
                 if (each.topic, each.to) == (topic, route.slack_channel)
             ]
-            require(shown == ["ALARM", "OK"], f"{alarm['AlarmName']}: {route.slack_channel} shows {shown}")
+            require(shown[:2] == _BOTH, f"{alarm['AlarmName']}: {route.slack_channel} shows {shown}")
             messages += len(shown)
         if route is account.environment.alarms.warning:
             before = len(read(account.emulator.deliveries))
@@ -71,12 +73,13 @@ def at_pagerduty(account: Account) -> str:
     alarms = [each for topic in topics for each in _telling(account, topic)]
     require(alarms, "no alarm pages")
     _set(account, alarms, "OK")
-    _wait(account, alarms, is_open=False)
+    _wait(alarms, lambda key: not _is_open(account, key), "were open at PagerDuty, and stay so")
+    ended = {each["AlarmArn"]: _resolved(account, each["AlarmArn"]) for each in alarms}
     _set(account, alarms, "ALARM")
     # Not both at once: SNS and Lambda keep no order, and an incident resolved before it is opened stays open.
-    _wait(account, alarms, is_open=True)
+    _wait(alarms, lambda key: _is_open(account, key), "open no incident at PagerDuty")
     _set(account, alarms, "OK")
-    _wait(account, alarms, is_open=False)
+    _wait(alarms, lambda key: _resolved(account, key) > ended[key], "leave theirs open at PagerDuty")
     for each in alarms:
         summary = account.pagerduty.incidents[each["AlarmArn"]][-1].summary
         require("docs/runbooks/" in summary, f"no runbook: {summary}")
@@ -133,13 +136,16 @@ def _shown(sent: list[Delivery]) -> Iterator[Delivery]:
     return (each for each in sent if each.dropped is None)
 
 
-def _wait(account: Account, alarms: list[dict[str, Any]], *, is_open: bool) -> None:
-    """Raises `Broken` when PagerDuty has not heard of all of them in time."""
+def _wait(alarms: list[dict[str, Any]], holds: Callable[[str], bool], otherwise: str) -> None:
+    """Until it holds for the ARN of each. Raises `Broken` when that takes too long."""
     give_up = time.monotonic() + _DELIVERY_SECONDS
-    while left := [each["AlarmName"] for each in alarms if _is_open(account, each["AlarmArn"]) != is_open]:
-        waiting = "open no incident" if is_open else "leave theirs open"
-        require(time.monotonic() < give_up, f"{', '.join(left)} {waiting} at PagerDuty")
+    while left := [each["AlarmName"] for each in alarms if not holds(each["AlarmArn"])]:
+        require(time.monotonic() < give_up, f"{', '.join(left)} {otherwise}")
         time.sleep(_POLL_SECONDS)
+
+
+def _resolved(account: Account, key: str) -> int:
+    return sum(each.is_resolved for each in account.pagerduty.incidents.get(key, []))
 
 
 def _is_open(account: Account, key: str) -> bool:

@@ -77,7 +77,7 @@ class ManagedRules(Construct):
 
 
 class OwaspExceptions(Construct):
-    """Of an environment whose zone is decided by another, which runs OWASP once for all.
+    """For an environment in another's zone, where that one runs OWASP for all.
 
     `infra_runtime.cloudflare.rules` puts them before the other's OWASP: behind it they would skip nothing.
     """
