@@ -171,7 +171,8 @@ class Owasp(Section):
     action: Literal["managed_challenge", "block", "log"] = Field(
         default="managed_challenge",
         description="log only observes. A challenge cannot be solved by programs: with managed_challenge, OWASP does "
-        "not see this environment's API and analytics path; Cloudflare's managed ruleset does. block is for them, too.",
+        "not see this environment's API and analytics path; Cloudflare's managed ruleset does. block is for them, too. "
+        "OWASP never sees those of the zone's other environments.",
     )
     exceptions: dict[RuleName, OwaspException] = Field(default={}, description="By name.")
 

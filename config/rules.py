@@ -253,21 +253,22 @@ def rules_by_phase(environment: Environment) -> dict[str, int]:
     return {
         CACHE: of_connector,
         LATE_TRANSFORM: of_connector,
-        CUSTOM_WAF: 4 if plan.super_bot_fight_mode else 2,
+        CUSTOM_WAF: 3 + bool(services.sites(environment)) if plan.super_bot_fight_mode else 2,
         RATE_LIMIT: len(environment.cloudflare.rate_limits),
-        MANAGED_WAF: 2 + _exceptions(environment) if owns_zone and plan.managed_waf else 0,
+        MANAGED_WAF: _managed_waf(environment) if plan.managed_waf else 0,
         DDOS: 1 if owns_zone else 0,
     }
 
 
-def _exceptions(environment: Environment) -> int:
-    """Rules that keep requests from OWASP: one for each that is configured, and for what no challenge may meet."""
-    zone = environment.cloudflare.zone
-    if zone is None or zone.owasp is None:
-        return 0
-    sites = len(services.sites(environment))
-    programs = len(services.balanced(environment)) - sites + (sites if environment.posthog is not None else 0)
-    return len(zone.owasp.exceptions) + (programs if zone.owasp.action == "managed_challenge" else 0)
+def _managed_waf(environment: Environment) -> int:
+    """Cloudflare's two rulesets once in a zone, and exceptions from OWASP: those configured, and for programs."""
+    apis = [each for each in services.balanced(environment).values() if not each.site]
+    zone, programs = environment.cloudflare.zone, bool(apis) + (environment.posthog is not None)
+    if zone is None:
+        return programs
+    if zone.owasp is None:
+        return 2
+    return 2 + len(zone.owasp.exceptions) + (programs if zone.owasp.action == "managed_challenge" else 0)
 
 
 def plan_can_do_it(environment: Environment) -> Iterator[Contradiction]:

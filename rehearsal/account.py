@@ -20,7 +20,7 @@ from ops.doctor.finding import Finding
 from ops.doctor.quotas import quotas
 from rehearsal.cdk_cli import CdkCli
 from rehearsal.cloudflare.analytics import Request
-from rehearsal.cloudflare.foreign import settle
+from rehearsal.cloudflare.foreign import run_owasp, settle
 from rehearsal.cloudflare.server import served
 from rehearsal.cloudflare.simulator import Simulator
 from rehearsal.cloudflare.world import World, Zone
@@ -47,6 +47,8 @@ def cloudflare_for(environment: Environment) -> Simulator:
     """A zone that others live in already, on the plan that the environment says, and that is visited."""
     world = World([Zone(environment.domains.zone, environment.cloudflare.plan)], tokens={TOKEN: "active"})
     settle(world)
+    if environment.cloudflare.zone is None and world.zones[0].plan.managed_waf:
+        run_owasp(world.zones[0])
     world.zones[0].traffic.requests += _visits(environment.domains.media)
     return Simulator(world)
 

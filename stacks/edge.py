@@ -10,7 +10,7 @@ from config.plans import PLANS
 from infra_constructs.cloudflare.analytics_proxy import ANALYTICS_PATH, AnalyticsProxy
 from infra_constructs.cloudflare.drift import DriftCheck
 from infra_constructs.cloudflare.firewall import Firewall, FirewallProps, RateLimit
-from infra_constructs.cloudflare.managed_rules import ManagedRules, OwaspException, OwaspProps
+from infra_constructs.cloudflare.managed_rules import ManagedRules, OwaspException, OwaspExceptions, OwaspProps
 from infra_constructs.cloudflare.media import MediaEdge, MediaProps
 from infra_constructs.cloudflare.media_worker import MediaWorker
 from infra_constructs.cloudflare.notifications import Notifications
@@ -49,6 +49,10 @@ class EdgeStack(EnvironmentStack):
         plan = PLANS[settings.plan]
         if settings.zone is not None:
             self._zone(environment, provider)
+        elif plan.managed_waf:
+            OwaspExceptions(
+                self, "OwaspExceptions", provider=provider, adopt=settings.adopt, exceptions=_programs(environment)
+            )
         Firewall(
             self,
             "Firewall",
@@ -179,19 +183,22 @@ class EdgeStack(EnvironmentStack):
 
 def _exceptions(environment: Environment, owasp: Owasp) -> dict[str, OwaspException]:
     """Those that are configured, before them what must not meet a challenge."""
-    programs = {}
-    if owasp.action == "managed_challenge":
-        for name, each in services.balanced(environment).items():
-            assert each.host is not None
-            if not each.site:
-                programs[name] = OwaspException(host=each.host, path="/")
-            elif environment.posthog is not None:
-                programs[f"{name}-analytics"] = OwaspException(host=each.host, path=f"{ANALYTICS_PATH}/")
+    programs = _programs(environment) if owasp.action == "managed_challenge" else {}
     chosen = {
-        f"chosen-{name}": OwaspException(host=each.host, path=each.path, rules=each.rules)
+        f"chosen-{name}": OwaspException(hosts=[each.host], path=each.path, rules=each.rules)
         for name, each in owasp.exceptions.items()
     }
     return programs | chosen
+
+
+def _programs(environment: Environment) -> dict[str, OwaspException]:
+    """What programs ask for, which cannot solve a challenge: APIs, their previews, the analytics path of sites."""
+    found = {}
+    if apis := _hosts(environment, sites=False):
+        found["api"] = OwaspException(hosts=[*apis, *_previewed(environment, sites=False)], path="/")
+    if environment.posthog is not None:
+        found["analytics"] = OwaspException(hosts=_hosts(environment, sites=True), path=f"{ANALYTICS_PATH}/")
+    return found
 
 
 def _hosts(environment: Environment, *, sites: bool) -> list[str]:

@@ -28,6 +28,7 @@ def main() -> None:
         news,
         patience,
         quotas,
+        recipients,
         rotation,
         scanning,
         service_linked_roles,
@@ -51,7 +52,8 @@ def main() -> None:
         service_principals.install()
     lists.install()
     throttling.install()
-    alarm_messages.install()
+    recipients.install()
+    alarm_messages.install()  # Around it: people get the complete message.
     run_beside_the_loop()
     sys.argv = sys.argv[:1]
     app.main()

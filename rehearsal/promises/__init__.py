@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from rehearsal.account import Account
-from rehearsal.promises import data, edge, network, observability, previews, redis, releases, services
+from rehearsal.promises import data, edge, network, observability, pages, previews, redis, releases, services
 from rehearsal.promises.found import Broken, Excluded
 
 
@@ -83,11 +83,14 @@ PROMISES: tuple[Promise | NotShown, ...] = (
     NotShown("Releases", "ECS keeps to the stages as they are documented", "deployments are carried out by a stand-in"),
     Promise("Alarms", "Alarms exist and point at topics", observability.alarms),
     Promise("Alarms", "Three severities, each with its own listeners", observability.subscribers),
+    Promise("Alarms", "Each page and its end are mailed", pages.mailed),
+    Promise("Alarms", "Slack shows each page, its end, and costs", pages.in_slack),
+    Promise("Alarms", "PagerDuty opens an incident for each page, and resolves it", pages.at_pagerduty),
     Promise("Alarms", "Cloudflare's numbers arrive, each once", observability.numbers_of_the_edge),
     Promise("Alarms", "Our own checks are let past the bots' challenge", observability.checks),
     Promise("Alarms", "The age of the backups is known", observability.backups),
     NotShown("Alarms", "A user's page is measured", "the product's names lead nowhere here"),
-    NotShown("Alarms", "An alarm reaches a person", "no e-mail leaves this machine"),
+    NotShown("Alarms", "A message reaches a person", "e-mail, Slack and PagerDuty are stand-ins"),
     Promise("Delivery", "GitHub deploys without a stored key", services.github_roles),
 )
 

@@ -145,8 +145,11 @@ def waf(account: Account) -> str:
     settings = account.environment.cloudflare.zone
     if not account.zone.plan.managed_waf:
         not_on_this_plan(f"managed rules begin with plan pro; {own} are as declared")
-    if settings is None or settings.owasp is None:
-        not_on_this_plan(f"{_NOT_THE_OWNER if settings is None else 'switched off'}; {own} are as declared")
+    if settings is None:
+        _require_exception(account)
+        not_on_this_plan(f"{_NOT_THE_OWNER}; its OWASP does not see our API; {own} are as declared")
+    if settings.owasp is None:
+        not_on_this_plan(f"switched off; {own} are as declared")
     managed = rules(account, "http_request_firewall_managed")
     deployed = [name for name in managed if not name.startswith("except-")]
     require(deployed == ["waf-managed", "waf-owasp"], f"managed rules {list(managed)}")
@@ -155,6 +158,14 @@ def waf(account: Account) -> str:
     require(off == list(range(settings.owasp.paranoia + 1, 5)), f"paranoia levels that are off: {off}")
     require(owasp["rules"][0]["score_threshold"] == settings.owasp.threshold, f"threshold {owasp['rules']}")
     return f"Cloudflare managed and OWASP (paranoia {settings.owasp.paranoia}); {own}"
+
+
+def _require_exception(account: Account) -> None:
+    """From the OWASP of the zone's owner, which it has to stand before."""
+    found = account.zone.rulesets["http_request_firewall_managed"]["rules"]
+    (owasp,) = [at for at, each in enumerate(found) if each["action"] == "execute"]
+    hosts = [each["expression"] for each in found[:owasp] if each["ref"] == f"{account.name}.except-api"]
+    require(hosts and f'"{account.environment.domains.api}"' in hosts[0], f"before OWASP: {found[:owasp]}")
 
 
 def bots_and_floods(account: Account) -> str:

@@ -129,6 +129,36 @@ def _count_again(account: Account) -> None:
     )
 
 
+def _unsubscribe_addresses(account: Account) -> None:
+    sns = account.client("sns")
+    for topic in _topics(account):
+        for page in sns.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic):
+            for each in page["Subscriptions"]:
+                if each["Protocol"] == "email":
+                    sns.unsubscribe(SubscriptionArn=each["SubscriptionArn"])
+
+
+def _silence_infos(account: Account) -> None:
+    """Nobody but a Slack channel is told infos."""
+    cloudwatch = account.client("cloudwatch")
+    (info,) = [each for each in _topics(account) if "Info" in each]
+    for page in cloudwatch.get_paginator("describe_alarms").paginate():
+        for each in page["MetricAlarms"]:
+            if info in each["AlarmActions"]:
+                cloudwatch.disable_alarm_actions(AlarmNames=[each["AlarmName"]])
+
+
+def _keep_an_end_to_itself(account: Account) -> None:
+    cloudwatch = account.client("cloudwatch")
+    alarm = cloudwatch.describe_alarms(AlarmTypes=["CompositeAlarm"])["CompositeAlarms"][0]
+    given = {key: alarm[key] for key in ("AlarmName", "AlarmRule", "AlarmDescription", "AlarmActions")}
+    cloudwatch.put_composite_alarm(**given, OKActions=[])
+
+
+def _topics(account: Account) -> list[str]:
+    return account.resources("Platform", "AWS::SNS::Topic")
+
+
 SABOTAGE: list[tuple[Callable[[Account], None], str]] = [
     (_open_a_port, "Only Cloudflare can connect"),
     (_send_another_user_agent, "The media bucket answers our zone only"),
@@ -147,6 +177,9 @@ SABOTAGE: list[tuple[Callable[[Account], None], str]] = [
     (_challenge_programs, "Bots and floods are held off"),
     (_speak_plainly, "TLS is strict from end to end"),
     (_count_again, "Cloudflare's numbers arrive, each once"),
+    (_unsubscribe_addresses, "Each page and its end are mailed"),
+    (_silence_infos, "Slack shows each page, its end, and costs"),
+    (_keep_an_end_to_itself, "PagerDuty opens an incident for each page, and resolves it"),
 ]
 
 
