@@ -272,7 +272,7 @@ def ranges_follow(account: Account) -> str:
     """Cloudflare publishes another range, then a list that cannot be right."""
     world = account.cloudflare.world
     published, new = list(world.ipv4), "198.51.0.0/16"
-    prefix_list = account.resource("Network", "AWS::EC2::PrefixList")
+    prefix_list = account.resource("Network", "Custom::CloudflareRanges")
     try:
         world.ipv4 = [*published[1:], new]
         _run(account, "Network", "Refresher", {"PrefixList": prefix_list})
