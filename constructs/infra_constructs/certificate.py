@@ -32,7 +32,7 @@ class ValidatedCertificate(Construct):
             "Handler",
             module="validated_certificate",
             description="Requests the load balancer's certificate and writes its validation records",
-            # ACM takes a few minutes to find the records.
+            # Lambda's longest. ACM usually takes a few minutes; the function asks itself to go on for up to an hour.
             timeout=cdk.Duration.minutes(15),
             environment={"TOKEN_SECRET": token.name},
             uses_libraries=True,
@@ -48,6 +48,9 @@ class ValidatedCertificate(Construct):
                 actions=["acm:DescribeCertificate", "acm:DeleteCertificate", "acm:AddTagsToCertificate"],
                 resources=[certificates],
             )
+        )
+        handler.role.add_to_policy(
+            iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[handler.function.function_arn])
         )
         for where in ("*", certificates):
             acknowledge(
