@@ -67,7 +67,7 @@ class _List:
     """Of a request, where the protocol is REST."""
 
 
-def _lists(service: str) -> dict[str, _List]:
+def lists_of(service: str) -> dict[str, _List]:
     session = botocore.session.get_session()
     model = session.get_service_model(service)
     try:
@@ -113,7 +113,7 @@ def install() -> None:
     if not (is_on(Condition.PAGINATION) or is_on(Condition.REORDERING)):
         return
     for name, service in _SERVICES.items():
-        app.SERVICE_HANDLERS[name] = _paged(app.SERVICE_HANDLERS[name], _lists(service))
+        app.SERVICE_HANDLERS[name] = _paged(app.SERVICE_HANDLERS[name], lists_of(service))
     if is_on(Condition.PAGINATION):
         app.SERVICE_HANDLERS["s3"] = _with_query(app.SERVICE_HANDLERS["s3"])
         app.SERVICE_HANDLERS["dynamodb"] = _with_limit(app.SERVICE_HANDLERS["dynamodb"])
