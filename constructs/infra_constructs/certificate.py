@@ -49,9 +49,6 @@ class ValidatedCertificate(Construct):
                 resources=[certificates],
             )
         )
-        handler.role.add_to_policy(
-            iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[handler.function.function_arn])
-        )
         for where in ("*", certificates):
             acknowledge(
                 handler.policy,
@@ -65,4 +62,7 @@ class ValidatedCertificate(Construct):
             kind="Custom::ValidatedCertificate",
             properties={"Document": stack.to_json_string(document)},
         )
+        # A policy of its own: the function waits for its role's.
+        itself = iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[handler.function.function_arn])
+        self.resource.node.add_dependency(iam.Policy(self, "Itself", roles=[handler.role], statements=[itself]))
         self.certificate = acm.Certificate.from_certificate_arn(self, "Issued", self.resource.ref)
