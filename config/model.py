@@ -121,6 +121,9 @@ class Domains(Section):
     site: Hostname = Field(description="The Next.js frontend.")
     api: Hostname = Field(description="The API.")
     media: Hostname = Field(description="Media from the bucket, cached at the edge.")
+    redirects: list[Hostname] = Field(
+        default=[], description="Other names of the site: Cloudflare redirects them to it, with path and query."
+    )
 
 
 class OwaspException(Section):

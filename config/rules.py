@@ -12,7 +12,7 @@ from ipaddress import IPv4Network
 from config import previews
 from config.instances import connections
 from config.model import FARGATE_MEMORY, Environment, Route, Service
-from config.plans import CACHE, CUSTOM_WAF, DDOS, LATE_TRANSFORM, MANAGED_WAF, PLANS, RATE_LIMIT
+from config.plans import CACHE, CUSTOM_WAF, DDOS, LATE_TRANSFORM, MANAGED_WAF, PLANS, RATE_LIMIT, REDIRECT
 
 
 @dataclass(frozen=True)
@@ -71,10 +71,22 @@ def endpoints_come_in_working_sets(environment: Environment) -> Iterator[Contrad
         yield Contradiction("network.interface_endpoints", "both ecr.api and ecr.dkr, or neither: a pull needs both")
 
 
+def _hosts(environment: Environment) -> list[tuple[str, str]]:
+    """(key below `domains`, host)."""
+    domains = environment.domains
+    own = [("site", domains.site), ("api", domains.api), ("media", domains.media)]
+    return own + [("redirects", each) for each in domains.redirects]
+
+
+def redirected_names_are_of_nothing_else(environment: Environment) -> Iterator[Contradiction]:
+    found = [host for _, host in _hosts(environment)]
+    for host in sorted({each for each in environment.domains.redirects if found.count(each) > 1}):
+        yield Contradiction("domains.redirects", f"names of their own; {host} is used already")
+
+
 def hostnames_are_in_the_zone(environment: Environment) -> Iterator[Contradiction]:
     domains = environment.domains
-    for name in ("site", "api", "media"):
-        host: str = getattr(domains, name)
+    for name, host in _hosts(environment):
         if host != domains.zone and not host.endswith("." + domains.zone):
             yield Contradiction(f"domains.{name}", f"{domains.zone} or a name that ends in .{domains.zone}")
     for name, other in (("api", "site"), ("media", "site"), ("media", "api")):
@@ -84,8 +96,7 @@ def hostnames_are_in_the_zone(environment: Environment) -> Iterator[Contradictio
 
 def hostnames_have_an_edge_certificate(environment: Environment) -> Iterator[Contradiction]:
     zone = environment.domains.zone
-    for name in ("site", "api", "media"):
-        host: str = getattr(environment.domains, name)
+    for name, host in _hosts(environment):
         if host.endswith(f".{zone}") and "." in host.removesuffix(f".{zone}"):
             yield Contradiction(
                 f"domains.{name}",
@@ -108,6 +119,7 @@ def rules_by_phase(environment: Environment) -> dict[str, int]:
     return {
         CACHE: of_connector,
         LATE_TRANSFORM: of_connector,
+        REDIRECT: 1 if environment.domains.redirects else 0,
         CUSTOM_WAF: 4 if plan.super_bot_fight_mode else 2,
         RATE_LIMIT: len(environment.cloudflare.rate_limits),
         MANAGED_WAF: 2 + _exceptions(environment) if owns_zone and plan.managed_waf else 0,
@@ -360,6 +372,7 @@ RULES: tuple[Rule, ...] = (
     network_has_room,
     endpoints_come_in_working_sets,
     hostnames_are_in_the_zone,
+    redirected_names_are_of_nothing_else,
     hostnames_have_an_edge_certificate,
     plan_can_do_it,
     whoever_owns_the_zone_is_told,
@@ -391,9 +404,7 @@ def nothing_is_claimed_twice(environments: _Named) -> Iterator[tuple[str, Contra
     for name, environment in sorted(environments.items()):
         claims = [
             ("media.bucket", environment.media.bucket),
-            ("domains.site", environment.domains.site),
-            ("domains.api", environment.domains.api),
-            ("domains.media", environment.domains.media),
+            *((f"domains.{key}", host) for key, host in _hosts(environment)),
             *(
                 ("previews", host)
                 for slot in previews.slots(environment)

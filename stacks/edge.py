@@ -16,6 +16,7 @@ from infra_constructs.cloudflare.media_worker import MediaWorker
 from infra_constructs.cloudflare.notifications import Notifications
 from infra_constructs.cloudflare.provider import CloudflareProvider, CloudflareToken
 from infra_constructs.cloudflare.records import ProxiedName, ProxiedNames
+from infra_constructs.cloudflare.redirects import SiteRedirects
 from infra_constructs.cloudflare.rotation import UserAgentRotation
 from infra_constructs.cloudflare.zone_settings import ZoneSettings
 from infra_constructs.function import RuntimeFunction
@@ -115,6 +116,15 @@ class EdgeStack(EnvironmentStack):
                 region=environment.posthog.region,
                 adopt=settings.adopt,
             )
+        if domains.redirects:
+            SiteRedirects(
+                self,
+                "Redirects",
+                provider=provider,
+                site=domains.site,
+                hosts=domains.redirects,
+                adopt=settings.adopt,
+            )
         balancer = platform.load_balancer.balancer.load_balancer_dns_name
         names = [
             ProxiedName(name="media", host=domains.media, origin=media.origin),
@@ -127,6 +137,7 @@ class EdgeStack(EnvironmentStack):
             for slot in previews.slots(environment)
             for service, host in previews.hosts(environment, slot).items()
         ]
+        names += [ProxiedName(name=f"redirect-{host}", host=host, origin=domains.site) for host in domains.redirects]
         ProxiedNames(self, "Names", provider=provider, names=names, adopt=settings.adopt)
         drift = DriftCheck(
             self,

@@ -14,6 +14,7 @@ from config.previews import every_host
 from rehearsal.account import Account
 from rehearsal.promises import media_worker
 from rehearsal.promises.found import not_on_this_plan, require
+from rehearsal.visitor import Visitor
 
 _DAY = 24 * 3600
 
@@ -65,6 +66,18 @@ def names(account: Account) -> str:
         require(record["proxied"], f"{host} shows its origin to everybody")
         require(host == domains.media or record["content"] == balancer.lower(), f"{host} leads to {record['content']}")
     return f"{', '.join([*hosts, domains.media])}: proxied"
+
+
+def redirects(account: Account) -> str:
+    """Other names of the site lead to it, and nothing is asked of the load balancer for them."""
+    domains = account.environment.domains
+    if not domains.redirects:
+        not_on_this_plan("domains.redirects names none")
+    for host in domains.redirects:
+        require(_record(account, host)["proxied"], f"{host} does not lead through Cloudflare")
+        led_to = Visitor(account).get(f"https://{host}/a/b?c=d").headers.get("Location")
+        require(led_to == f"https://{domains.site}/a/b?c=d", f"{host} leads to {led_to}")
+    return f"{', '.join(domains.redirects)} → {domains.site}"
 
 
 def certificate(account: Account) -> str:
@@ -304,8 +317,8 @@ def _run_media_access(account: Account) -> None:
 
 
 def _prefixes(account: Account, prefix_list: str) -> set[str]:
-    entries = account.client("ec2").get_managed_prefix_list_entries(PrefixListId=prefix_list)["Entries"]
-    return {each["Cidr"] for each in entries}
+    pages = account.client("ec2").get_paginator("get_managed_prefix_list_entries").paginate(PrefixListId=prefix_list)
+    return {each["Cidr"] for page in pages for each in page["Entries"]}
 
 
 def _bucket_ranges(account: Account) -> set[str]:

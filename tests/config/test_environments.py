@@ -56,6 +56,8 @@ MALFORMED = [
     ("zones of another region", '"eu-central-1a",', '"eu-west-1a",', "network.availability_zones", "zones of eu-central-1"),
     ("CIDR too small for its subnets", '"10.20.0.0/16"', '"10.20.0.0/23"', "network.cidr", "from /16 to /22"),
     ("host outside of the zone", 'api = "api.daadaar.com"', 'api = "api.example.com"', "domains.api", "ends in .daadaar.com"),
+    ("a redirect from outside", 'redirects = ["www.', 'redirects = ["www.not-', "domains.redirects", "ends in .daadaar.com"),
+    ("a redirect of the site to itself", 'redirects = ["www.', 'redirects = ["', "domains.redirects", "names of their own"),
     ("one host for two", 'api = "api.daadaar.com"', 'api = "daadaar.com"', "domains.api", "a name of its own"),
     ("storage that cannot grow", "max_storage_gib = 1000", "max_storage_gib = 101", "database.max_storage_gib", "at least 110"),
     ("half a pair of endpoints", '"ecr.dkr", ', "", "network.interface_endpoints", "a pull needs both"),
