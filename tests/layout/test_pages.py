@@ -15,7 +15,6 @@ from rehearsal.emulator.lists import lists_of
 _ROOT = Path(__file__).resolve().parents[2]
 # The parameter by which a call says what it wants, so that a page has room for all of it.
 _BOUNDED_BY = {
-    "describe_alarms": "AlarmNames",
     "describe_db_instances": "DBInstanceIdentifier",
     "describe_images": "imageIds",
     "describe_load_balancers": "LoadBalancerArns",
