@@ -129,8 +129,7 @@ def _write(ranges: Ranges, prefix_list: str, wanted: list[str]) -> tuple[list[st
             AddEntries=[{"Cidr": cidr, "Description": "Cloudflare"} for cidr in added],
             RemoveEntries=[{"Cidr": cidr} for cidr in removed],
         )
-        # A change may fail after the call was accepted.
-        _settled(ranges, prefix_list)
+        _carried_out(ranges, prefix_list)
     return added, removed
 
 
@@ -156,15 +155,22 @@ def _resize(ranges: Ranges, prefix_list: str, room: int) -> None:
     """EC2 changes either the size or the entries in one call."""
     if _settled(ranges, prefix_list)["MaxEntries"] != room:
         ranges.ec2.modify_managed_prefix_list(PrefixListId=prefix_list, MaxEntries=room)
-        _settled(ranges, prefix_list)
+        _carried_out(ranges, prefix_list)
+
+
+def _carried_out(ranges: Ranges, prefix_list: str) -> None:
+    """A change may fail after EC2 has accepted it. Raises `Unsettled`."""
+    found = _settled(ranges, prefix_list)
+    if found["State"].endswith("-failed"):
+        raise Unsettled(f"{prefix_list}: {found['State']} {found.get('StateMessage', '')}".strip())
 
 
 def _settled(ranges: Ranges, prefix_list: str) -> Mapping[str, Any]:
     """The list once no change of it is in progress: until then EC2 refuses another. Raises `Unsettled`."""
     deadline = ranges.clock.now() + _SETTLES_WITHIN
-    while not (found := _described(ranges.ec2, prefix_list))["State"].endswith("-complete"):
-        if found["State"].endswith("-failed") or ranges.clock.now() > deadline:
-            raise Unsettled(f"{prefix_list}: {found['State']} {found.get('StateMessage', '')}".strip())
+    while not (found := _described(ranges.ec2, prefix_list))["State"].endswith(("-complete", "-failed")):
+        if ranges.clock.now() > deadline:
+            raise Unsettled(f"{prefix_list}: still {found['State']}")
         ranges.clock.sleep(_POLL_SECONDS)
     return found
 

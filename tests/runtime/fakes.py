@@ -63,7 +63,7 @@ class Ec2:
         MaxEntries: int | None = None,  # noqa: N803
     ) -> None:
         found = self.lists[PrefixListId]
-        assert found["State"].endswith("complete"), "IncorrectState"
+        assert not found["State"].endswith("in-progress"), "IncorrectState"
         if MaxEntries is not None:
             assert AddEntries is None and RemoveEntries is None, "InvalidParameterCombination"
             found["MaxEntries"] = MaxEntries

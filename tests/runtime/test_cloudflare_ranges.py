@@ -125,3 +125,11 @@ def test_a_change_that_ec2_fails_to_carry_out_is_told_and_not_remembered() -> No
     with pytest.raises(Unsettled, match="modify-failed sg-1 has no room"):
         refresh(ranges(ec2, memory, [*FIVE, NEW]), "pl-1")
     assert memory.values == before
+
+
+def test_a_change_that_failed_does_not_stop_the_next_one() -> None:
+    ec2, memory = Ec2(), InMemory()
+    refresh(ranges(ec2, memory, FIVE), "pl-1")
+    ec2.lists["pl-1"]["State"] = "modify-failed"
+    refresh(ranges(ec2, memory, [*FIVE, NEW]), "pl-1")
+    assert NEW in ec2.cidrs

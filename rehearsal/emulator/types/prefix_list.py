@@ -44,7 +44,7 @@ def install() -> None:
         if found is None:
             return own["Modify"](request)
         if found["State"].endswith("in-progress"):
-            # Reported in terraform-provider-aws #21835.
+            # AWS's published provider waits for the end of a change before another. The code is assumed.
             reason = f"The request cannot be completed when the prefix list ({name}) is in state {found['State']}."
             return ec2._error("IncorrectState", reason, 400)
         added, removed = _entries(request, "AddEntry"), _entries(request, "RemoveEntry")
@@ -67,7 +67,7 @@ def install() -> None:
         name = ec2._p(request, "PrefixListId")
         rules = (rule for group in ec2._security_groups.values() for key in _RULE_KEYS for rule in group[key])
         if any(each["PrefixListId"] == name for rule in rules for each in rule["PrefixListIds"]):
-            # VPC guide, "Delete prefix list": references must be gone first.
+            # VPC guide, "Delete prefix list": references must be gone first. The code is assumed.
             return ec2._error("ResourceInUse", f"The prefix list {name} is in use.", 400)
         return own["Delete"](request)
 
