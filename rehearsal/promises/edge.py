@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from config import services
 from config.previews import every_host
 from rehearsal.account import Account
 from rehearsal.promises import media_worker
@@ -69,15 +70,15 @@ def names(account: Account) -> str:
 
 
 def redirects(account: Account) -> str:
-    """Other names of the site lead to it, and nothing is asked of the load balancer for them."""
-    domains = account.environment.domains
-    if not domains.redirects:
+    """Other names of a service lead to its host, and nothing is asked of the load balancer for them."""
+    wanted, hosts = account.environment.domains.redirects, services.hosts(account.environment)
+    if not wanted:
         not_on_this_plan("domains.redirects names none")
-    for host in domains.redirects:
+    for host, service in wanted.items():
         require(_record(account, host)["proxied"], f"{host} does not lead through Cloudflare")
         led_to = Visitor(account).get(f"https://{host}/a/b?c=d").headers.get("Location")
-        require(led_to == f"https://{domains.site}/a/b?c=d", f"{host} leads to {led_to}")
-    return f"{', '.join(domains.redirects)} → {domains.site}"
+        require(led_to == f"https://{hosts[service]}/a/b?c=d", f"{host} leads to {led_to}")
+    return ", ".join(f"{host} → {hosts[service]}" for host, service in wanted.items())
 
 
 def certificate(account: Account) -> str:
@@ -140,9 +141,11 @@ def media_origin(account: Account) -> str:
     host = f"{account.environment.media.bucket}.s3.{account.environment.aws.region}.amazonaws.com"
     require([each["parameters"]["host"] for each in ours] == [host], f"connectors {ours}")
     static = [each for each in account.zone.connectors if each["description"] == f"{account.name}.static"]
-    if account.environment.frontend.ecs is not None:
+    sites = services.sites(account.environment).values()
+    if sites:
         require([each["parameters"]["host"] for each in static] == [host], f"connectors {static}")
-        require(account.environment.domains.site in static[0]["expression"], static[0]["expression"])
+        expression = static[0]["expression"]
+        require(all(str(each.host) in expression for each in sites), expression)
     return f"Cloud Connector; {len(ranges)} IPv4 ranges and a secret User-Agent; Block Public Access 4 of 4"
 
 
@@ -205,8 +208,7 @@ def origin_lock(account: Account) -> str:
     mutual = production["MutualAuthentication"]
     require(mutual["Mode"] == "verify", f"mutual TLS is {mutual['Mode']}")
     authority = _authority(account)
-    domains = account.environment.domains
-    hosts = [domains.api] + ([domains.site] if account.environment.frontend.ecs is not None else [])
+    hosts = [str(each.host) for each in services.balanced(account.environment).values()]
     for host in hosts:
         association = account.zone.associations.get(host) or {}
         require(association.get("enabled"), f"Cloudflare shows no certificate for {host}")

@@ -46,10 +46,12 @@ def test_every_task_may_pull_guarddutys_agent(templates: Templates) -> None:
 
 
 DAY = 24 * 60
+Image = tuple[int, *tuple[str, ...]]
+"""Its age in minutes, and its tags."""
 
 
-def expired(rules: Sequence[dict[str, Any]], images: Sequence[tuple[int, *tuple[str, ...]]]) -> set[int]:
-    """Places of the images, given as (age in minutes, tag, …), that ECR's lifecycle policy takes away.
+def expired(rules: Sequence[dict[str, Any]], images: Sequence[Image]) -> set[int]:
+    """Places of the images that ECR's lifecycle policy takes away.
 
     ECR User Guide, "Lifecycle policy evaluation rules": every rule looks at all images, also at those that another one
     has expired; an image that fits the tags of a rule is never expired by a rule of a higher number.
@@ -88,7 +90,7 @@ def test_pull_requests_and_builds_take_no_place_among_the_releases(templates: Te
         by_hand = (400 * DAY, "somebody-pushed-it")
         previews = [(minute, f"preview-{minute}") for minute in range(60)]
         layers = [(8 * DAY,), (1,)]
-        images = [running, by_hand, *previews, (22 * DAY, "preview-old"), *layers]
+        images: list[Image] = [running, by_hand, *previews, (22 * DAY, "preview-old"), *layers]
         gone = expired(rules, images)
         assert {images[number] for number in gone} == {(22 * DAY, "preview-old"), (8 * DAY,)}, stack
         releases = [(minute, f"release-{minute}") for minute in range(60)]

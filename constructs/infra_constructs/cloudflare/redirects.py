@@ -1,6 +1,6 @@
-"""Other names of the site, which lead to it."""
+"""Other names of a service, which lead to its host."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from constructs import Construct
 
@@ -10,31 +10,30 @@ from infra_constructs.cloudflare.rules import PhaseRules, Rule, hosts_are
 REDIRECT_PHASE = "http_request_dynamic_redirect"
 
 
-class SiteRedirects(Construct):
-    """Cloudflare answers for these names itself; no request of theirs comes to the load balancer."""
+class Redirects(Construct):
+    """Cloudflare answers for these names itself; no request of theirs comes to the load balancer.
+
+    `redirects` has the host that each name leads to.
+    """
 
     def __init__(
-        self,
-        scope: Construct,
-        id_: str,
-        *,
-        provider: CloudflareProvider,
-        site: str,
-        hosts: Sequence[str],
-        adopt: bool,
+        self, scope: Construct, id_: str, *, provider: CloudflareProvider, redirects: Mapping[str, str], adopt: bool
     ) -> None:
         super().__init__(scope, id_)
-        rule = Rule(
-            name="redirect-to-site",
-            description=f"Other names lead to {site}",
-            expression=hosts_are(hosts),
-            action="redirect",
-            parameters={
-                "from_value": {
-                    "status_code": 301,
-                    "target_url": {"expression": f'concat("https://{site}", http.request.uri.path)'},
-                    "preserve_query_string": True,
-                }
-            },
-        )
-        PhaseRules(self, "Rules", provider=provider, phase=REDIRECT_PHASE, adopt=adopt, rules=[rule])
+        rules = [
+            Rule(
+                name=f"redirect-to-{target}",
+                description=f"Other names lead to {target}",
+                expression=hosts_are([name for name, to in redirects.items() if to == target]),
+                action="redirect",
+                parameters={
+                    "from_value": {
+                        "status_code": 301,
+                        "target_url": {"expression": f'concat("https://{target}", http.request.uri.path)'},
+                        "preserve_query_string": True,
+                    }
+                },
+            )
+            for target in sorted(set(redirects.values()))
+        ]
+        PhaseRules(self, "Rules", provider=provider, phase=REDIRECT_PHASE, adopt=adopt, rules=rules)
