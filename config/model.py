@@ -149,6 +149,9 @@ class Domains(Section):
 
     zone: Hostname
     media: Hostname = Field(description="Media from the bucket, cached at the edge.")
+    redirects: dict[Hostname, str] = Field(
+        default={}, description="Other names of a service, which Cloudflare redirects to its host, with path and query."
+    )
 
 
 class OwaspException(Section):

@@ -6,10 +6,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from ops.console import Console
 from ops.errors import SOMETHING
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ def report(found: "Sequence[DataclassInstance]", nothing: str, console: Console,
         for heading in rows[0]:
             table.add_column(heading, overflow="fold")
         for row in rows:
-            table.add_row(*(escape(str(value)) for value in row.values()))
+            table.add_row(*(str(value) for value in row.values()))
         console.print(table)
     if rows:
         raise typer.Exit(SOMETHING)

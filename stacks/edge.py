@@ -16,6 +16,7 @@ from infra_constructs.cloudflare.media_worker import MediaWorker
 from infra_constructs.cloudflare.notifications import Notifications
 from infra_constructs.cloudflare.provider import CloudflareProvider, CloudflareToken
 from infra_constructs.cloudflare.records import ProxiedName, ProxiedNames
+from infra_constructs.cloudflare.redirects import Redirects
 from infra_constructs.cloudflare.rotation import UserAgentRotation
 from infra_constructs.cloudflare.zone_settings import ZoneSettings
 from infra_constructs.function import RuntimeFunction
@@ -119,6 +120,10 @@ class EdgeStack(EnvironmentStack):
                 region=environment.posthog.region,
                 adopt=settings.adopt,
             )
+        hosts = services.hosts(environment)
+        redirects = {host: hosts[service] for host, service in domains.redirects.items()}
+        if redirects:
+            Redirects(self, "Redirects", provider=provider, redirects=redirects, adopt=settings.adopt)
         balancer = platform.load_balancer.balancer.load_balancer_dns_name
         names = [
             ProxiedName(name="media", host=domains.media, origin=media.origin),
@@ -133,6 +138,7 @@ class EdgeStack(EnvironmentStack):
             for slot in previews.slots(environment)
             for service, host in previews.hosts(environment, slot).items()
         ]
+        names += [ProxiedName(name=f"redirect-{host}", host=host, origin=to) for host, to in redirects.items()]
         ProxiedNames(self, "Names", provider=provider, names=names, adopt=settings.adopt)
         drift = DriftCheck(
             self,

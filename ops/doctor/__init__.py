@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from rich.console import Console
-
 from config.model import Environment
+from ops.console import Console
 from ops.doctor import account, deployed
 from ops.doctor.finding import Finding, row
 from ops.doctor.quotas import quotas

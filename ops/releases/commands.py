@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from infra_runtime.release.ledger import Release
+from ops.console import Console
 from ops.errors import OperatorError
 from ops.releases.follow import Follower
 from ops.releases.look import place_status
@@ -95,7 +95,7 @@ def _followed(place: Place, identity: str, console: Console) -> Release:
         ) from None
     if ended.outcome != "succeeded" and ended.stopped is None:
         for line in (*ended.complaints, *follower.reasons()):
-            console.print(f"  {line}", highlight=False, markup=False)
+            console.print(f"  {line}", highlight=False)
     return ended
 
 
@@ -116,15 +116,15 @@ def show(place: Place, console: Console, *, as_json: bool) -> None:
         table.add_column(heading, overflow="fold")
     running = place.image()
     for each in releases:
-        outcome = f"[{_STYLE[each.outcome]}]{each.outcome}[/]"
+        outcome = Text(each.outcome, _STYLE[each.outcome])
         table.add_row(
             each.id + (" ←" if each.kind == "rollback" else ""),
             _short(each.image) + (" (runs)" if each.image == running else ""),
             outcome,
             each.began.removesuffix("+00:00").replace("T", " "),
-            escape(_by(each.who)),
+            _by(each.who),
             str(each.migration.get("after", "")),
-            escape(each.reason or "; ".join(each.breaks) or each.note or ""),
+            each.reason or "; ".join(each.breaks) or each.note or "",
         )
     console.print(table)
 

@@ -63,6 +63,7 @@ PROMISES: tuple[Promise | NotShown, ...] = (
     Promise("Entrance", "Cloudflare's addresses are followed", edge.ranges_follow),
     Promise("Entrance", "Only known hosts are served", network.hosts),
     Promise("Edge", "Every name leads through Cloudflare", edge.names),
+    Promise("Edge", "Other names of a service lead to it", edge.redirects),
     Promise("Edge", "A certificate without manual steps", edge.certificate),
     Promise("Edge", "Media cached a month at the edge, a week in browsers", edge.media_cache),
     Promise("Edge", "The media bucket answers our zone only", edge.media_origin),

@@ -15,6 +15,7 @@ from config.previews import every_host
 from rehearsal.account import Account
 from rehearsal.promises import media_worker
 from rehearsal.promises.found import not_on_this_plan, require
+from rehearsal.visitor import Visitor
 
 _DAY = 24 * 3600
 
@@ -66,6 +67,18 @@ def names(account: Account) -> str:
         require(record["proxied"], f"{host} shows its origin to everybody")
         require(host == domains.media or record["content"] == balancer.lower(), f"{host} leads to {record['content']}")
     return f"{', '.join([*hosts, domains.media])}: proxied"
+
+
+def redirects(account: Account) -> str:
+    """Other names of a service lead to its host, and nothing is asked of the load balancer for them."""
+    wanted, hosts = account.environment.domains.redirects, services.hosts(account.environment)
+    if not wanted:
+        not_on_this_plan("domains.redirects names none")
+    for host, service in wanted.items():
+        require(_record(account, host)["proxied"], f"{host} does not lead through Cloudflare")
+        led_to = Visitor(account).get(f"https://{host}/a/b?c=d").headers.get("Location")
+        require(led_to == f"https://{hosts[service]}/a/b?c=d", f"{host} leads to {led_to}")
+    return ", ".join(f"{host} → {hosts[service]}" for host, service in wanted.items())
 
 
 def certificate(account: Account) -> str:
@@ -285,7 +298,7 @@ def ranges_follow(account: Account) -> str:
     """Cloudflare publishes another range, then a list that cannot be right."""
     world = account.cloudflare.world
     published, new = list(world.ipv4), "198.51.0.0/16"
-    prefix_list = account.resource("Network", "AWS::EC2::PrefixList")
+    prefix_list = account.resource("Network", "Custom::CloudflareRanges")
     try:
         world.ipv4 = [*published[1:], new]
         _run(account, "Network", "Refresher", {"PrefixList": prefix_list})
@@ -317,8 +330,8 @@ def _run_media_access(account: Account) -> None:
 
 
 def _prefixes(account: Account, prefix_list: str) -> set[str]:
-    entries = account.client("ec2").get_managed_prefix_list_entries(PrefixListId=prefix_list)["Entries"]
-    return {each["Cidr"] for each in entries}
+    pages = account.client("ec2").get_paginator("get_managed_prefix_list_entries").paginate(PrefixListId=prefix_list)
+    return {each["Cidr"] for page in pages for each in page["Entries"]}
 
 
 def _bucket_ranges(account: Account) -> set[str]:

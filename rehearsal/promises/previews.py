@@ -3,9 +3,8 @@
 import io
 import json
 
-from rich.console import Console
-
 from config.previews import hosts
+from ops.console import Console
 from ops.previews import commands
 from ops.previews.commands import Previews
 from rehearsal.account import Account

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from config import load
 from ops import doctor
+from ops.console import Console
 from ops.doctor.finding import Finding
 from ops.doctor.quotas import needs
 from ops.doctor.secrets import required

@@ -282,7 +282,7 @@ def test_nothing_begins_where_something_stands_against_it(place: Place, producti
 
 
 def test_back_to_the_digest_before_and_not_past_the_schema(place: Place, production: Account, capsys: Any) -> None:
-    from rich.console import Console
+    from ops.console import Console
 
     added = (FIRST, SECOND, "alter table visitors add phone text")
     first, second = (push(production, "api", name, added) for name in ("with-phone", "with-phone-too"))
@@ -302,7 +302,7 @@ def test_back_to_the_digest_before_and_not_past_the_schema(place: Place, product
 
 
 def test_the_ledger_is_for_people_and_programs(place: Place, capsys: Any) -> None:
-    from rich.console import Console
+    from ops.console import Console
 
     commands.show(place, Console(), as_json=True)
     releases = json.loads(capsys.readouterr().out)
@@ -318,7 +318,7 @@ def test_the_ledger_is_for_people_and_programs(place: Place, capsys: Any) -> Non
 
 def test_one_command_in_a_task_of_its_own(place: Place, capsys: Any) -> None:
     """With the application's login and settings; its output, and its exit code."""
-    from rich.console import Console
+    from ops.console import Console
 
     script = (
         "const { Client } = require('pg'); const c = new Client(); c.connect()"
@@ -332,7 +332,7 @@ def test_one_command_in_a_task_of_its_own(place: Place, capsys: Any) -> None:
 
 
 def test_a_task_that_cannot_start_says_why(place: Place, production: Account) -> None:
-    from rich.console import Console
+    from ops.console import Console
 
     ecs = production.client("ecs")
     definition = next(

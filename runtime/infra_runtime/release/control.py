@@ -20,7 +20,7 @@ from botocore.exceptions import ClientError
 from infra_runtime.caller import NotProven, who
 from infra_runtime.database.names import OWNER
 from infra_runtime.metrics import RELEASES, Releases, emit
-from infra_runtime.release.ledger import Ledger, Outcome, Release, new_id
+from infra_runtime.release.ledger import RELEASED_TAG, Ledger, Outcome, Release, new_id
 from infra_runtime.release.preflight import (
     Kind,
     Preflight,
@@ -43,6 +43,16 @@ logger.setLevel(logging.INFO)
 
 _LONGEST_NOTE = 1000
 _MOST_REFUSALS = 3
+# What docker and buildx push: an image, or an index of several.
+_MANIFESTS = [
+    f"application/vnd.{kind}+json"
+    for kind in (
+        "oci.image.manifest.v1",
+        "oci.image.index.v1",
+        "docker.distribution.manifest.v2",
+        "docker.distribution.manifest.list.v2",
+    )
+]
 _LOST = "repair it by a migration and release forward, or say --accept-schema when it does not matter"
 
 
@@ -267,7 +277,20 @@ class Control:
         self.ledger.begin(release)
         return release
 
+    def _keep_image(self, release: Release) -> None:
+        """From now on no push of another image lets ECR expire it (infra_constructs.images)."""
+        ecr, name = self.clients.client("ecr"), self.service.repository.partition("/")[2]
+        wanted = [{"imageDigest": release.image.partition("@")[2]}]
+        (found,) = ecr.batch_get_image(repositoryName=name, imageIds=wanted, acceptedMediaTypes=_MANIFESTS)["images"]
+        ecr.put_image(
+            repositoryName=name,
+            imageManifest=found["imageManifest"],
+            imageManifestMediaType=found["imageManifestMediaType"],
+            imageTag=f"{RELEASED_TAG}{release.id}",
+        )
+
     def _update(self, release: Release) -> None:
+        self._keep_image(release)
         self._point(release.image)
         stack = stack_of(self.clients, self.service.stack)
         self.clients.client("cloudformation").update_stack(

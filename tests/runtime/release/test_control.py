@@ -11,9 +11,9 @@ from botocore.exceptions import ClientError
 from infra_runtime.caller import NotProven
 from infra_runtime.release import control as control_module
 from infra_runtime.release.control import Control, NotYet
-from infra_runtime.release.ledger import Ledger, Release, new_id
+from infra_runtime.release.ledger import RELEASED_TAG, Ledger, Release, new_id
 from infra_runtime.release.preflight import Preflight, Problem, Service
-from tests.runtime.release.aws import IMAGE, OLD, REPOSITORY, CloudFormation, Dynamo, Ssm
+from tests.runtime.release.aws import IMAGE, OLD, REPOSITORY, CloudFormation, Dynamo, Ecr, Ssm
 
 STACK = "arn:aws:cloudformation:eu-central-1:111122223333:stack/daadaar-production-api/1"
 OLDER = f"{REPOSITORY}@sha256:{'c' * 64}"
@@ -22,14 +22,16 @@ DEPLOYMENT = "arn:aws:ecs:eu-central-1:111122223333:service-deployment/cluster/a
 
 class Aws:
     def __init__(self) -> None:
-        self.cloudformation, self.ssm = CloudFormation(), Ssm(OLD)
+        self.cloudformation, self.ssm, self.ecr = CloudFormation(), Ssm(OLD), Ecr(IMAGE, OLD, OLDER)
         self.under_way: list[dict[str, Any]] = []
         self.stopped: list[str] = []
         self.is_over = False
         self.postgres: list[str] = []
 
     def client(self, service: str) -> Any:
-        return {"cloudformation": self.cloudformation, "ssm": self.ssm, "ecs": self, "logs": self}[service]
+        return {
+            "cloudformation": self.cloudformation, "ssm": self.ssm, "ecr": self.ecr, "ecs": self, "logs": self,
+        }[service]  # fmt: skip
 
     def stop_service_deployment(self, *, serviceDeploymentArn: str, stopType: str) -> None:  # noqa: N803
         if self.is_over:
@@ -113,6 +115,16 @@ def test_the_stack_is_updated_with_the_template_that_is_there(control: Control, 
         "ClientRequestToken": identity,
     }
     assert aws.ssm.value == IMAGE
+
+
+def test_an_image_is_kept_from_the_moment_it_is_released(control: Control, aws: Aws) -> None:
+    aws.cloudformation.refuses = "not now"
+    start(control)
+    digest = IMAGE.partition("@")[2]
+    assert aws.ecr.tags[digest] == {f"{RELEASED_TAG}{newest(control).id}"}
+    aws.cloudformation.refuses = ""
+    released(control, aws, IMAGE)
+    assert len(aws.ecr.tags[digest]) == 2
 
 
 def test_looking_changes_nothing(control: Control, aws: Aws) -> None:
