@@ -4,16 +4,18 @@ Nobody sees such a call denied: the message is lost. So the emulator drops it, t
 condition keys a service sends is documented with the service; the sources are in `_CONTEXTS`.
 """
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ministack.core import iam_evaluator
 from ministack.core.responses import get_account_id, get_region
-from ministack.services import cloudwatch, eventbridge, kms, lambda_svc, sns
+from ministack.services import cloudwatch, eventbridge, iam, kms, lambda_svc, sns
 from ministack.services.cloudformation import handlers, stacks
 
 from rehearsal.emulator.authorization import record
+from rehearsal.emulator.conditions import Condition, is_on
 
 Context = Mapping[str, str]
 
@@ -96,6 +98,18 @@ def _publishes(service: _Service, topic: str, source: str) -> bool:
             record(service.principal, action, key["Arn"], {}, denied=True)
         return False
     return all(_may(service.principal, each, key["Arn"], key["Policy"], service.to_key(source)) for each in actions)
+
+
+def can_enter(service: str, role_arn: str) -> bool:
+    """Whether a role trusts the service that is to act as it; always, without enforcement."""
+    if not is_on(Condition.IAM):
+        return True
+    role = iam._roles.get(role_arn.rpartition("/")[2])
+    trust = role["AssumeRolePolicyDocument"] if role else {"Statement": []}
+    statements = (json.loads(trust) if isinstance(trust, str) else trust)["Statement"]
+    # A trust policy names no resource: it is its role.
+    policy = {"Statement": [{**each, "Resource": "*"} for each in statements]}
+    return _may(service, "sts:AssumeRole", role_arn, policy, {"aws:sourceaccount": get_account_id()})
 
 
 def may_rotate(function: str) -> str | None:

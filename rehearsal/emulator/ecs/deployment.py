@@ -190,7 +190,7 @@ class Deployment:
             time.sleep(_POLL_SECONDS)
 
     def _run_one(self) -> str:
-        _, _, body = task.run(
+        status, _, body = task.run(
             {
                 "cluster": self._service["clusterArn"],
                 "taskDefinition": revisions[self.target]["taskDefinition"],
@@ -199,6 +199,9 @@ class Deployment:
                 "launchType": "FARGATE",
             }
         )
+        if status != 200:
+            told = json.loads(body)["message"]
+            raise _Failed(f"service {self._service['serviceName']} failed to launch a task with (error {told}).")
         return str(json.loads(body)["tasks"][0]["taskArn"])
 
     def _is_healthy(self, arn: str) -> bool:
