@@ -81,7 +81,7 @@ class Container:
         threading.Thread(target=self._watch, args=arguments, daemon=True).start()
 
     def _aws(self) -> Mapping[str, str]:
-        """What ECS sets (its guide, "Amazon ECS environment variables"), and the emulator in the place of AWS's names."""
+        """What ECS sets (its guide, "Amazon ECS environment variables"), and where the emulator stands for AWS."""
         found = {"AWS_REGION": self.region, "AWS_DEFAULT_REGION": self.region, "AWS_EXECUTION_ENV": "AWS_ECS_FARGATE"}
         if self.credentials is not None:
             found["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = self.credentials
