@@ -263,3 +263,43 @@ def test_flow_logs_that_cannot_be_written_are_recorded(running: Emulator) -> Non
     # AWS creates it, and says "Access error" afterwards.
     assert failures(running, "flow", resources) == []
     assert ("flow", "logs:PutLogEvents") in denials(running)
+
+
+@pytest.mark.parametrize(
+    ("trusted", "told"),
+    [
+        ("ec2.amazonaws.com", "The role defined for the function cannot be assumed by Lambda."),
+        (
+            "lambda.amazonaws.com",
+            "The provided execution role does not have permissions to call CreateNetworkInterface on EC2",
+        ),
+    ],
+)
+def test_a_function_in_a_network_needs_a_role_that_lambda_can_use_there(
+    trusted: str, told: str, running: Emulator
+) -> None:
+    name = f"f-{trusted.partition('.')[0]}"
+    properties = {
+        "Role": role(running, name, trusted),
+        "Runtime": "python3.14",
+        "Handler": "index.handler",
+        "Code": {"ZipFile": "def handler(*_): return 1"},
+        "VpcConfig": {"SubnetIds": ["subnet-1"], "SecurityGroupIds": ["sg-1"]},
+    }
+    function = {"Type": "AWS::Lambda::Function", "Properties": properties}
+    assert told in failures(running, name, {"Function": function})[0]
+
+
+def test_a_log_of_a_function_that_may_not_write_it_never_arrives(running: Emulator) -> None:
+    properties = {
+        "FunctionName": "silent",
+        "Role": role(running, "silent", "lambda.amazonaws.com"),
+        "Runtime": "python3.14",
+        "Handler": "index.handler",
+        "Code": {"ZipFile": "def handler(*_): return 1"},
+    }
+    assert failures(running, "silent", {"Function": {"Type": "AWS::Lambda::Function", "Properties": properties}}) == []
+    client(running, "lambda").invoke(FunctionName="silent")
+    assert ("silent", "logs:CreateLogStream") in denials(running)
+    groups = client(running, "logs").describe_log_groups(logGroupNamePrefix="/aws/lambda/silent")["logGroups"]
+    assert groups == []
