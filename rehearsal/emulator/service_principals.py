@@ -14,7 +14,7 @@ from ministack.core.responses import get_account_id, get_region
 from ministack.services import cloudwatch, cloudwatch_logs, eventbridge, iam, kms, lambda_svc, s3, sns
 from ministack.services.cloudformation import handlers, stacks
 
-from rehearsal.emulator.authorization import record
+from rehearsal.emulator.authorization import Need, denial_of, record
 from rehearsal.emulator.conditions import Condition, is_on
 
 Context = Mapping[str, str]
@@ -203,6 +203,19 @@ def _stores(group: str) -> Iterator[bool]:
             yield _may(principal, action, stream, policy, {})
 
 
+def _log_flows(flow_log: str, properties: Mapping[str, Any]) -> None:
+    """What VPC does for the first records (its guide, "IAM role for publishing flow logs to CloudWatch Logs").
+
+    A denial shows in the flow log's `DeliverLogsErrorMessage` only, as "Access error".
+    """
+    role = properties.get("DeliverLogsPermissionArn")
+    if role and can_enter("vpc-flow-logs.amazonaws.com", role):
+        name = properties.get("LogGroupName") or properties["LogDestination"].split(":log-group:")[1].removesuffix(":*")
+        group = f"arn:aws:logs:{get_region()}:{get_account_id()}:log-group:{name}"
+        actions = ("logs:DescribeLogStreams", "logs:CreateLogStream", "logs:PutLogEvents")
+        denial_of(role, flow_log, *(Need(each, f"{group}:log-stream:{flow_log}") for each in actions))
+
+
 def _texts(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
@@ -231,6 +244,8 @@ def _try_all(stack_id: str) -> None:
         kind = resource["ResourceType"]
         if kind in _PUBLISHERS:
             list(_calls(kind, _source(kind, resource["PhysicalResourceId"]), resource["Properties"]))
+        if kind == "AWS::EC2::FlowLog":
+            _log_flows(resource["PhysicalResourceId"], resource["Properties"])
 
 
 def install() -> None:

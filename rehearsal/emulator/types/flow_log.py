@@ -1,10 +1,6 @@
 """AWS::EC2::FlowLog."""
 
-from ministack.core.responses import get_region
-
-from rehearsal.emulator.authorization import Need, denial_of
 from rehearsal.emulator.resource_type import Properties, Provisioned, Refused, changed, client, register
-from rehearsal.emulator.service_principals import can_enter
 
 
 class FlowLog:
@@ -27,8 +23,6 @@ class FlowLog:
             MaxAggregationInterval=int(properties.get("MaxAggregationInterval", 600)),
             **destination,
         )["FlowLogIds"][0]
-        if role := properties.get("DeliverLogsPermissionArn"):
-            _deliver(role, properties["LogGroupName"], made)
         return Provisioned(made, {"Id": made})
 
     def update(self, physical_id: str, old: Properties, new: Properties) -> Provisioned:
@@ -36,18 +30,6 @@ class FlowLog:
 
     def delete(self, physical_id: str, properties: Properties) -> None:
         client("ec2").delete_flow_logs(FlowLogIds=[physical_id])
-
-
-def _deliver(role: str, group: str, flow_log: str) -> None:
-    """What VPC does for the first records (its guide, "IAM role for publishing flow logs to CloudWatch Logs").
-
-    A denial shows in the flow log's `DeliverLogsErrorMessage` only; here it is recorded.
-    """
-    account, region = role.split(":")[4], get_region()
-    stream = f"arn:aws:logs:{region}:{account}:log-group:{group}:log-stream:{flow_log}"
-    if can_enter("vpc-flow-logs.amazonaws.com", role):
-        actions = ("logs:DescribeLogStreams", "logs:CreateLogStream", "logs:PutLogEvents")
-        denial_of(role, flow_log, *(Need(each, stream) for each in actions))
 
 
 def install() -> None:
