@@ -1,7 +1,8 @@
-"""What AWS's services may do to each other: their calls are tried against the policies of topics, keys and functions.
+"""What AWS's services may do: their calls are tried against policies of topics, keys, functions, buckets and log groups,
+and against the trust policies of the roles that they act as.
 
-Nobody sees such a call denied: the message is lost. So the emulator drops it, too, and records the denial. Which
-condition keys a service sends is documented with the service; the sources are in `_CONTEXTS`.
+Nobody sees most of these calls denied: the message is lost. So the emulator drops it, too, and records the denial.
+Which condition keys a service sends is documented with the service; the sources are at `_PUBLISHERS`.
 """
 
 import json
