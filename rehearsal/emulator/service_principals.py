@@ -1,5 +1,5 @@
-"""What AWS's services may do: their calls are tried against policies of topics, keys, functions, buckets and log groups,
-and against the trust policies of the roles that they act as.
+"""What AWS's services may do: their calls are tried against the policies of topics, keys, functions, buckets and log
+groups, and against the trust policies of the roles that they act as.
 
 Nobody sees most of these calls denied: the message is lost. So the emulator drops it, too, and records the denial.
 Which condition keys a service sends is documented with the service; the sources are at `_PUBLISHERS`.
