@@ -6,7 +6,7 @@ Lambda acts as the function's role for what the function never asks for itself: 
 from collections.abc import Mapping
 from typing import Any
 
-from ministack.services import lambda_svc
+from ministack.services import cloudwatch_logs, lambda_svc
 
 from rehearsal.emulator.authorization import Need, denial_of
 from rehearsal.emulator.resource_type import Refused, extend
@@ -38,8 +38,10 @@ def _can_log(function: Mapping[str, Any]) -> bool:
     if (arn, role) not in _writes:
         name = function["FunctionName"]
         group = function.get("LoggingConfig", {}).get("LogGroup") or f"/aws/lambda/{name}"
-        stream = f"{':'.join(arn.split(':')[:5]).replace(':lambda:', ':logs:')}:log-group:{group}:log-stream:first"
-        needs = (Need(f"logs:{each}", stream) for each in ("CreateLogStream", "PutLogEvents"))
+        group_arn = f"{':'.join(arn.split(':')[:5]).replace(':lambda:', ':logs:')}:log-group:{group}"
+        needs = [Need(f"logs:{each}", f"{group_arn}:log-stream:first") for each in ("CreateLogStream", "PutLogEvents")]
+        if group not in cloudwatch_logs._log_groups:
+            needs.insert(0, Need("logs:CreateLogGroup", group_arn))
         _writes[arn, role] = denial_of(role, name, *needs) is None
     return _writes[arn, role]
 

@@ -1,4 +1,4 @@
-"""What runs in ECS acts as its roles: containers as the task role."""
+"""AWS's services act as the roles that they are given, and containers as their task role."""
 
 import json
 import time
@@ -300,6 +300,6 @@ def test_a_log_of_a_function_that_may_not_write_it_never_arrives(running: Emulat
     }
     assert failures(running, "silent", {"Function": {"Type": "AWS::Lambda::Function", "Properties": properties}}) == []
     client(running, "lambda").invoke(FunctionName="silent")
-    assert ("silent", "logs:CreateLogStream") in denials(running)
+    assert ("silent", "logs:CreateLogGroup") in denials(running)
     groups = client(running, "logs").describe_log_groups(logGroupNamePrefix="/aws/lambda/silent")["logGroups"]
     assert groups == []
