@@ -38,8 +38,8 @@ def run(request: Mapping[str, Any]) -> Any:
             {"Content-Type": "application/x-amz-json-1.1"},
             json.dumps({"tasks": [ecs._sanitize(known)], "failures": []}, default=str).encode(),
         )
-    if refused := _refusal(request["taskDefinition"]):
-        return refused
+    if refusal := _refusal(request["taskDefinition"]):
+        return refusal
     answered = _own_run_task({**request, "count": request.get("count", 1)})
     if answered[0] != 200:
         return answered
@@ -61,9 +61,14 @@ def _refusal(task_definition: str) -> Any:
                 "role being passed has the proper trust relationship and permissions and that your IAM user has "
                 "permissions to pass this role."
             )
-            body = json.dumps({"__type": "ClientException", "message": told}).encode()
-            return 400, {"Content-Type": "application/x-amz-json-1.1"}, body
+            return refused("ClientException", told)
     return None
+
+
+def refused(kind: str, message: str) -> Any:
+    """An error as ECS and ECR answer it."""
+    body = json.dumps({"__type": kind, "message": message}).encode()
+    return 400, {"Content-Type": "application/x-amz-json-1.1"}, body
 
 
 def _start(task: dict[str, Any], overrides: Mapping[str, Any]) -> None:
