@@ -40,12 +40,11 @@ class Container:
     secrets: Mapping[str, str]
     stream: str
     """Id of the task, the last part of the log stream's name."""
-    region: str
     command: Sequence[str] | None = None
     """Instead of the definition's."""
     variables: Mapping[str, str] = field(default_factory=dict)
-    credentials: str | None = None
-    """URL of the task role's credentials; None without a task role."""
+    aws: Mapping[str, str] = field(default_factory=dict)
+    """Variables that ECS sets; the definition's own come before them."""
     _process: "subprocess.Popen[bytes] | None" = None
     _lines: list[tuple[int, str]] = field(default_factory=list)
 
@@ -65,7 +64,7 @@ class Container:
                 "PGSSLROOTCERT": os.environ["SSL_CERT_FILE"],
                 "NODE_OPTIONS": f"--import={_OWN_ADDRESS.as_uri()}",
                 "TASK_ADDRESS": self.address,
-                **self._aws(),
+                **self.aws,
                 **environment,
                 "HOME": str(home),
                 **self.secrets,
@@ -79,13 +78,6 @@ class Container:
         # Made here, where account and region are known.
         arguments = (self._process, client("logs"), ended)
         threading.Thread(target=self._watch, args=arguments, daemon=True).start()
-
-    def _aws(self) -> Mapping[str, str]:
-        """What ECS sets (its guide, "Amazon ECS environment variables"), and where the emulator stands for AWS."""
-        found = {"AWS_REGION": self.region, "AWS_DEFAULT_REGION": self.region, "AWS_EXECUTION_ENV": "AWS_ECS_FARGATE"}
-        if self.credentials is not None:
-            found["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = self.credentials
-        return {**found, "AWS_ENDPOINT_URL": os.environ["AWS_ENDPOINT_URL"]}
 
     def _watch(self, process: "subprocess.Popen[bytes]", logs: Any, ended: Callable[[int], None]) -> None:
         assert process.stdout is not None

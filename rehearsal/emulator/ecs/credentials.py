@@ -6,7 +6,9 @@ Guide, "Container credential provider"; ECS guide, "Task IAM role").
 """
 
 import json
+import os
 import uuid
+from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -21,8 +23,17 @@ _offered: dict[str, bytes] = {}
 """Answers by path."""
 
 
-def offer(role_arn: str, task: str) -> str:
-    """URL at which an SDK finds credentials of the role; the session is named by the task's id, as in AWS."""
+def variables(role_arn: str | None, task_arn: str) -> Mapping[str, str]:
+    """What ECS sets in a container (its guide, "Amazon ECS environment variables"), and where the emulator is."""
+    region, task = task_arn.split(":")[3], task_arn.rpartition("/")[2]
+    found = {"AWS_REGION": region, "AWS_DEFAULT_REGION": region, "AWS_EXECUTION_ENV": "AWS_ECS_FARGATE"}
+    if role_arn is not None:
+        found["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = _offer(role_arn, task)
+    return {**found, "AWS_ENDPOINT_URL": os.environ["AWS_ENDPOINT_URL"]}
+
+
+def _offer(role_arn: str, task: str) -> str:
+    """URL of credentials of the role, in a session that is named by the task's id."""
     keys = session(role_arn, task)
     document = {
         "RoleArn": role_arn,

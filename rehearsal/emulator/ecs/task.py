@@ -12,8 +12,8 @@ from ministack.services import ecs, secretsmanager
 
 from rehearsal.emulator.authorization import Need, denial_of
 from rehearsal.emulator.conditions import Condition, is_on
+from rehearsal.emulator.ecs import credentials
 from rehearsal.emulator.ecs.container import CannotPull, Container
-from rehearsal.emulator.ecs.credentials import offer
 from rehearsal.emulator.service_principals import can_enter
 from rehearsal.ports import own_address
 
@@ -92,12 +92,9 @@ def _start(task: dict[str, Any], overrides: Mapping[str, Any]) -> None:
             address,
             ecs._resolve_container_secrets(one),
             arn.rpartition("/")[2],
-            arn.split(":")[3],
-            credentials=offer(definition["taskRoleArn"], arn.rpartition("/")[2])
-            if definition.get("taskRoleArn")
-            else None,
             command=override.get("command"),
             variables={each["name"]: each["value"] for each in override.get("environment", [])},
+            aws=credentials.variables(definition.get("taskRoleArn"), arn),
         )
         _containers[arn] = container
         # The process ends on a thread that knows neither account nor region.
