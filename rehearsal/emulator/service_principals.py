@@ -147,18 +147,16 @@ def can_enter(service: str, role_arn: str) -> bool:
 
 
 def may_log_access(bucket: str, prefix: str) -> bool:
-    """Whether a load balancer may write its test file, as it does when logging is turned on.
+    """Whether a load balancer may write the test file with which it turns logging on.
 
-    It writes as its account of the region, where there is one, or as a service (Application Load Balancers guide,
-    "Enable access logs").
+    It writes as Elastic Load Balancing's account of the region, where there is one, or as a service (Application Load
+    Balancers guide, "Enable access logs").
     """
     if not is_on(Condition.IAM):
         return True
     path = "/".join(filter(None, (prefix, "AWSLogs", get_account_id(), "ELBAccessLogTestFile")))
-    resource, (policy, _) = (
-        f"arn:aws:s3:::{bucket}/{path}",
-        s3.bucket_policy_for_arn(f"arn:aws:s3:::{bucket}") or ("", ""),
-    )
+    resource = f"arn:aws:s3:::{bucket}/{path}"
+    policy, _ = s3.bucket_policy_for_arn(resource) or ("", "")
     writers = [_LOG_DELIVERY]
     if account := _BALANCING_ACCOUNTS.get(get_region()):
         writers.insert(0, f"arn:aws:iam::{account}:root")

@@ -1,4 +1,4 @@
-"""What a deployed account used of its grants is missed when it is taken away: all on paper, a few in the account."""
+"""Every grant that a deployed account used is missed without it: all replayed from the record, a few in the account."""
 
 import json
 import os
@@ -32,7 +32,7 @@ def test_every_used_grant_is_missed(roles: dict[str, Role], production: Account)
 
 
 def test_what_is_taken_away_in_the_account_is_denied_there(roles: dict[str, Role], production: Account) -> None:
-    """Drawn anew each time; SEED repeats a draw. IAM's own simulation knows no context: grants without conditions."""
+    """A new sample each time; SEED repeats one. Without grants that have conditions, which the simulation lacks."""
     iam = production.client("iam")
     for role, action, call in random.Random(SEED).sample(list(_used(iam, roles)), _SAMPLE):
         drawn = f"SEED={SEED}: {role}, {action}, for {call['resource']}"
@@ -49,7 +49,7 @@ def _decision(iam: Any, asked: dict[str, Any]) -> str:
 
 
 def _used(iam: Any, roles: dict[str, Role]) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """(role, action, a call that depends on it) of roles that have policies of their own only."""
+    """(role, action, a call that depends on it) of roles that have inline policies only."""
     for name, role in sorted(roles.items()):
         attached = iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"]
         if any(":iam::aws:" not in each["PolicyArn"] for each in attached):
@@ -63,7 +63,7 @@ def _used(iam: Any, roles: dict[str, Role]) -> Iterator[tuple[str, str, dict[str
 
 @contextmanager
 def _without(iam: Any, role: str, action: str) -> Iterator[None]:
-    """Takes the action out of the role's own policies, as somebody who deletes a line of a template; and back."""
+    """Removes the action from the role's inline policies, and puts it back."""
     pages = iam.get_paginator("list_role_policies").paginate(RoleName=role)
     documents = {
         name: iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]

@@ -222,14 +222,14 @@ class Deployment:
         return int(self._service["loadBalancers"][0]["containerPort"])
 
     def _balance(self, *actions: str, on: str = "*") -> None:
-        """The infrastructure role does this (ECS guide, "Amazon ECS infrastructure IAM role for load balancers")."""
+        """As the infrastructure role (ECS guide, "Amazon ECS infrastructure IAM role for load balancers")."""
         needs = (Need(f"elasticloadbalancing:{each}", on) for each in actions)
         if denied := denial_of(self._advanced["roleArn"], "ecs-service-scheduler", *needs):
             raise _Failed(denied)
 
     def _check_balancer(self) -> None:
-        """Assumed: that all of it is looked at first, and that a blue/green service's words are those of any other
-        service's role (Shippable/support #3027).
+        """Assumed: ECS reads all of it first, and refuses a role in the words that it has for a service's own role
+        (Shippable/support #3027).
         """
         if not can_enter(_ECS, self._advanced["roleArn"]):
             raise _Failed(

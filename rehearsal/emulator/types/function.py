@@ -1,6 +1,6 @@
 """AWS::Lambda::Function: without its layers, which hold libraries for ARM; here the same are installed beside us.
 
-Lambda acts as the function's role for what the function never asks for itself: its network interfaces and its log.
+Lambda acts as the function's role when it makes network interfaces and writes the log.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ _NETWORK = (
     "AssignPrivateIpAddresses", "UnassignPrivateIpAddresses",
 )  # fmt: skip
 _writes: dict[tuple[str, str], bool] = {}
-"""Whether the log of a function with this role arrives, by both ARNs."""
+"""Whether a function's log arrives, by the ARNs of function and role."""
 
 
 def _check_role(properties: Mapping[str, Any]) -> None:
@@ -33,7 +33,7 @@ def _check_role(properties: Mapping[str, Any]) -> None:
 
 
 def _can_log(function: Mapping[str, Any]) -> bool:
-    """Asked for the first stream; nobody is told of a log that never arrives (Lambda's guide, "Sending logs")."""
+    """Checked for the first stream. A denial shows nowhere: the log is missing (Lambda's guide, "Sending logs")."""
     arn, role = function["FunctionArn"], function["Role"]
     if (arn, role) not in _writes:
         name = function["FunctionName"]
