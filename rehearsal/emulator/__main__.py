@@ -25,6 +25,7 @@ def main() -> None:
         consistency,
         faults,
         lists,
+        managed_policies,
         news,
         patience,
         quotas,
@@ -38,6 +39,7 @@ def main() -> None:
     )
     from rehearsal.emulator.resource_type import run_beside_the_loop
 
+    managed_policies.install()
     types.install()
     quotas.install()
     rotation.install()

@@ -317,11 +317,14 @@ def test_the_ledger_is_for_people_and_programs(place: Place, capsys: Any) -> Non
 
 
 def test_one_command_in_a_task_of_its_own(place: Place, capsys: Any) -> None:
-    """With the application's login and settings; its output, and its exit code."""
+    """With the application's login, settings and role; its output, and its exit code."""
     from ops.console import Console
 
     script = (
+        "const { PutObjectCommand, S3Client } = require('@aws-sdk/client-s3');"
+        "const media = { Bucket: process.env.MEDIA_BUCKET, Key: 'once', Body: 'a' };"
         "const { Client } = require('pg'); const c = new Client(); c.connect()"
+        ".then(() => new S3Client({}).send(new PutObjectCommand(media)))"
         ".then(() => c.query('select current_user as who'))"
         ".then((found) => console.log(found.rows[0].who, process.env.SITE_URL)).then(() => process.exit(7))"
     )

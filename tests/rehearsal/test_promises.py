@@ -31,6 +31,14 @@ def _open_the_bucket(account: Account) -> None:
     account.client("s3").delete_public_access_block(Bucket=account.environment.media.bucket)
 
 
+def _take_the_grant_of_media(account: Account) -> None:
+    definition = account.client("ecs").describe_task_definition(taskDefinition=account.service("Api")["taskDefinition"])
+    role = definition["taskDefinition"]["taskRoleArn"].rpartition("/")[2]
+    iam = account.client("iam")
+    for name in iam.list_role_policies(RoleName=role)["PolicyNames"]:
+        iam.delete_role_policy(RoleName=role, PolicyName=name)
+
+
 def _shorten_backups(account: Account) -> None:
     account.client("rds").modify_db_instance(
         DBInstanceIdentifier=account.resource("Data", "AWS::RDS::DBInstance"),
@@ -163,6 +171,7 @@ SABOTAGE: list[tuple[Callable[[Account], None], str]] = [
     (_open_a_port, "Only Cloudflare can connect"),
     (_send_another_user_agent, "The media bucket answers our zone only"),
     (_open_the_bucket, "The bucket is private"),
+    (_take_the_grant_of_media, "The API writes, reads and deletes it"),
     (_shorten_backups, "Automated daily backups and point-in-time recovery"),
     (_lift_protection, "Not deleted by accident"),
     (_silence_an_alarm, "Alarms exist and point at topics"),
