@@ -187,8 +187,15 @@ class Account:
     def _session(self) -> boto3.Session:
         return boto3.Session(**_session_keys(self.cdk))
 
+    @cached_property
+    def _clients(self) -> dict[str, Any]:
+        return {}
+
     def client(self, service: str) -> Any:
-        return self._session.client(service, endpoint_url=self.cdk.endpoint)
+        # Making a client takes ten times as long as a call.
+        if service not in self._clients:
+            self._clients[service] = self._session.client(service, endpoint_url=self.cdk.endpoint)
+        return self._clients[service]
 
     def stack_name(self, stack: str) -> str:
         return f"{self.environment.product}-{self.name}-{stack.lower()}"

@@ -14,6 +14,8 @@ def main() -> None:
         "MINISTACK_HOST": "127.0.0.1",
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
     }
+    # Functions share their bytecode, in a folder that ends with the emulator (`unpacking`).
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if is_on(Condition.IAM):
         os.environ["AUTH"] = "true"
     # Read at import, so only now.
@@ -34,6 +36,7 @@ def main() -> None:
         service_principals,
         throttling,
         types,
+        unpacking,
     )
     from rehearsal.emulator.resource_type import run_beside_the_loop
 
@@ -52,6 +55,7 @@ def main() -> None:
     lists.install()
     throttling.install()
     alarm_messages.install()
+    unpacking.install()
     run_beside_the_loop()
     sys.argv = sys.argv[:1]
     app.main()
