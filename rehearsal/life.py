@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Collection
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,19 +41,21 @@ def live(
     shutil.rmtree(workspace, ignore_errors=True)
     workspace.mkdir(parents=True)
     progress.title(f"{name}: account {environment.aws.account}, {environment.aws.region}")
-    offline = CdkCli(environment.aws.account, environment.aws.region, workspace)
-    with progress.scene("synthesize, with CDK's strict validation and cdk-nag"):
-        assembly = _synthesize(offline, name, environments, workspace / "cdk.out")
-    linting = Lint(assembly, region=environment.aws.region)
-    with opened(name, environment, workspace, without=without) as account:
-        cdk, first_day = account.cdk, FirstDay(account, assembly, progress)
-        first_day.gaps_are_told()
-        with progress.scene("lint the templates, and bootstrap the account"):
-            cdk.run("bootstrap", f"aws://{cdk.account}/{cdk.region}", "--app", str(assembly))
-            linting.result()
-        account.prepare()
-        first_day.nothing_is_left()
-        findings = _Rehearsal(account, assembly, environments, progress).play()
+    # What needs no account runs beside what does: one after the other, they leave a second processor idle.
+    with ThreadPoolExecutor() as beside:
+        offline = CdkCli(environment.aws.account, environment.aws.region, workspace)
+        synthesis = beside.submit(_synthesize, offline, name, environments, workspace / "cdk.out")
+        with opened(name, environment, workspace, without=without) as account:
+            with progress.scene("synthesize, with CDK's strict validation and cdk-nag"):
+                assembly = synthesis.result()
+            linting = Lint(assembly, region=environment.aws.region)
+            cdk, first_day = account.cdk, FirstDay(account, assembly, progress)
+            first_day.gaps_are_told()
+            with progress.scene("bootstrap the account"):
+                cdk.run("bootstrap", f"aws://{cdk.account}/{cdk.region}", "--app", str(assembly))
+            account.prepare()
+            first_day.nothing_is_left()
+            findings = _Rehearsal(account, assembly, environments, progress, linting, beside).play()
     return Outcome(findings, progress.broken)
 
 
@@ -68,17 +71,21 @@ class _Rehearsal:
     assembly: Path
     environments: Path
     progress: Progress
+    linting: Lint
+    beside: Executor
 
     def play(self) -> list[Finding]:
         before = inventory(self.account.cloudflare.world)
-        with self.progress.scene("deploy every stack"), self.progress.stacks(self.account):
+        edited = self.beside.submit(self._edited)
+        with self.progress.scene("deploy every stack, and lint the templates"), self.progress.stacks(self.account):
             self._deploy(self.assembly)
+            self.linting.result()
         findings = list(read_back(self.account))
         self.progress.table(findings)
         with self.progress.scene("deploy again, nothing changed"):
             self._nothing_changes()
         with self.progress.scene("update: another bake time for the API"), self.progress.stacks(self.account):
-            self._update()
+            self._update(edited.result())
         with self.progress.scene("an update that fails"), self.progress.stacks(self.account):
             self._failing_update()
         if self.account.cdk.access_key is not None:  # Without IAM, nobody is anybody.
@@ -114,30 +121,35 @@ class _Rehearsal:
         deployment = self.account.service("Api")["deploymentConfiguration"]
         return int(deployment["bakeTimeInMinutes"])
 
-    def _with_bake_minutes(self, minutes: int) -> Path:
+    @property
+    def _edited_minutes(self) -> int:
+        """Another value that is always allowed: config lets it be 5 to 1440."""
+        own = self.account.environment.api.bake_minutes
+        return own + 1 if own < 1440 else own - 1
+
+    def _edited(self) -> Path:
         """An assembly of the same environment with one line of its file changed, as an operator would."""
         workspace = self.account.cdk.workspace
         edited = with_bake_minutes(
-            self.environments, self.account.name, minutes, into=workspace / f"environments-bake-{minutes}"
+            self.environments, self.account.name, self._edited_minutes, into=workspace / "environments-edited"
         )
         offline = CdkCli(self.account.cdk.account, self.account.cdk.region, workspace)
-        # What is validated is what is deployed for good: these differ from it in one number.
-        return _synthesize(offline, self.account.name, edited, workspace / f"cdk.out-bake-{minutes}", validated=False)
+        # What is validated is what is deployed for good: this differs from it in one number.
+        return _synthesize(offline, self.account.name, edited, workspace / "cdk.out-edited", validated=False)
 
-    def _update(self) -> None:
+    def _update(self, edited: Path) -> None:
         before = self._bake_minutes()
-        # A value that is always allowed, whatever the environment says: config lets it be 5 to 1440.
-        after = before + 1 if before < 1440 else before - 1
-        self._deploy(self._with_bake_minutes(after), "Api", "--exclusively")
+        self._deploy(edited, "Api", "--exclusively")
         found = self._bake_minutes()
-        self.progress.check("Update", found == after, f"the API now bakes {found} minutes, {before} before")
+        self.progress.check(
+            "Update", found == self._edited_minutes != before, f"the API now bakes {found} minutes, {before} before"
+        )
 
     def _failing_update(self) -> None:
         before = self._bake_minutes()
-        assembly = self._with_bake_minutes(self.account.environment.api.bake_minutes)
         self.account.emulator.faults.write_text(json.dumps({"AWS::ECS::Service": _REASON_TO_FAIL}))
         try:
-            self._deploy(assembly, "Api", "--exclusively")
+            self._deploy(self.assembly, "Api", "--exclusively")  # The file as it was before the edit.
         except CdkFailed as failed:
             told = _REASON_TO_FAIL in failed.output
             self.progress.check(
