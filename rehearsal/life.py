@@ -3,11 +3,11 @@
 import json
 import shutil
 from collections.abc import Collection
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from config import ENVIRONMENTS, load
+from config import ENVIRONMENTS, Environment, load
 from rehearsal import permissions
 from rehearsal.account import Account, opened
 from rehearsal.cdk_cli import CdkCli, CdkFailed
@@ -45,6 +45,10 @@ def live(
     with ThreadPoolExecutor() as beside:
         offline = CdkCli(environment.aws.account, environment.aws.region, workspace)
         synthesis = beside.submit(_synthesize, offline, name, environments, workspace / "cdk.out")
+        minutes = _other_minutes(environment)
+        files = with_bake_minutes(environments, name, minutes, into=workspace / "environments-edited")
+        # What is validated is what is deployed for good: this differs from it in one number.
+        edited = beside.submit(_synthesize, offline, name, files, workspace / "cdk.out-edited", validated=False)
         with opened(name, environment, workspace, without=without) as account:
             with progress.scene("synthesize, with CDK's strict validation and cdk-nag"):
                 assembly = synthesis.result()
@@ -55,7 +59,7 @@ def live(
                 cdk.run("bootstrap", f"aws://{cdk.account}/{cdk.region}", "--app", str(assembly))
             account.prepare()
             first_day.nothing_is_left()
-            findings = _Rehearsal(account, assembly, environments, progress, linting, beside).play()
+            findings = _Rehearsal(account, assembly, edited, progress, linting).play()
     return Outcome(findings, progress.broken)
 
 
@@ -65,18 +69,23 @@ def _synthesize(cdk: CdkCli, name: str, environments: Path, output: Path, *, val
     return output
 
 
+def _other_minutes(environment: Environment) -> int:
+    """For the API to bake: a value that is always allowed, as config lets it be 5 to 1440."""
+    own = environment.api.bake_minutes
+    return own + 1 if own < 1440 else own - 1
+
+
 @dataclass(frozen=True)
 class _Rehearsal:
     account: Account
     assembly: Path
-    environments: Path
+    edited: Future[Path]
+    """An assembly of the same environment with one line of its file changed, as an operator would."""
     progress: Progress
     linting: Lint
-    beside: Executor
 
     def play(self) -> list[Finding]:
         before = inventory(self.account.cloudflare.world)
-        edited = self.beside.submit(self._edited)
         with self.progress.scene("deploy every stack, and lint the templates"), self.progress.stacks(self.account):
             self._deploy(self.assembly)
             self.linting.result()
@@ -85,7 +94,7 @@ class _Rehearsal:
         with self.progress.scene("deploy again, nothing changed"):
             self._nothing_changes()
         with self.progress.scene("update: another bake time for the API"), self.progress.stacks(self.account):
-            self._update(edited.result())
+            self._update()
         with self.progress.scene("an update that fails"), self.progress.stacks(self.account):
             self._failing_update()
         if self.account.cdk.access_key is not None:  # Without IAM, nobody is anybody.
@@ -121,29 +130,11 @@ class _Rehearsal:
         deployment = self.account.service("Api")["deploymentConfiguration"]
         return int(deployment["bakeTimeInMinutes"])
 
-    @property
-    def _edited_minutes(self) -> int:
-        """Another value that is always allowed: config lets it be 5 to 1440."""
-        own = self.account.environment.api.bake_minutes
-        return own + 1 if own < 1440 else own - 1
-
-    def _edited(self) -> Path:
-        """An assembly of the same environment with one line of its file changed, as an operator would."""
-        workspace = self.account.cdk.workspace
-        edited = with_bake_minutes(
-            self.environments, self.account.name, self._edited_minutes, into=workspace / "environments-edited"
-        )
-        offline = CdkCli(self.account.cdk.account, self.account.cdk.region, workspace)
-        # What is validated is what is deployed for good: this differs from it in one number.
-        return _synthesize(offline, self.account.name, edited, workspace / "cdk.out-edited", validated=False)
-
-    def _update(self, edited: Path) -> None:
-        before = self._bake_minutes()
-        self._deploy(edited, "Api", "--exclusively")
+    def _update(self) -> None:
+        before, wanted = self._bake_minutes(), _other_minutes(self.account.environment)
+        self._deploy(self.edited.result(), "Api", "--exclusively")
         found = self._bake_minutes()
-        self.progress.check(
-            "Update", found == self._edited_minutes != before, f"the API now bakes {found} minutes, {before} before"
-        )
+        self.progress.check("Update", found == wanted != before, f"the API now bakes {found} minutes, {before} before")
 
     def _failing_update(self) -> None:
         before = self._bake_minutes()
