@@ -14,7 +14,7 @@ def main() -> None:
         "MINISTACK_HOST": "127.0.0.1",
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
     }
-    # Functions share their bytecode, in a folder that ends with the emulator (`unpacking`).
+    # Workers of a function share its bytecode, in a folder that is removed with the emulator (`unpacking`).
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if is_on(Condition.IAM):
         os.environ["AUTH"] = "true"

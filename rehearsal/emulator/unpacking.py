@@ -15,7 +15,7 @@ _unpacking = threading.Lock()
 
 
 class _UnpackedOnce(zipfile.ZipFile):
-    """All workers see one folder, and share the bytecode that Python writes there. In Lambda it is read-only."""
+    """All workers share one folder, read-only in Lambda, and the bytecode that Python writes there."""
 
     def extractall(self, path: Any = None, members: Any = None, pwd: bytes | None = None) -> None:
         target = Path(path)
