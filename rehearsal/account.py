@@ -60,6 +60,11 @@ def _visits(host: str) -> Iterator[Request]:
         yield Request(opened_at + timedelta(seconds=second), host, "hit" if second % 4 else "miss")
 
 
+def main_service(environment: Environment) -> str:
+    """The service that the story is about: it has an image, a host and the database."""
+    return next(name for name, each in services.previewed(environment).items() if "database" in each.needs)
+
+
 @contextmanager
 def opened(
     name: str, environment: Environment, workspace: Path, *, without: Collection[Condition] = ()
@@ -192,8 +197,15 @@ class Account:
     def _session(self) -> boto3.Session:
         return boto3.Session(**_session_keys(self.cdk))
 
+    @cached_property
+    def _clients(self) -> dict[str, Any]:
+        return {}
+
     def client(self, service: str) -> Any:
-        return self._session.client(service, endpoint_url=self.cdk.endpoint)
+        # Making a client takes ten times as long as a call.
+        if service not in self._clients:
+            self._clients[service] = self._session.client(service, endpoint_url=self.cdk.endpoint)
+        return self._clients[service]
 
     def stack_name(self, stack: str) -> str:
         return f"{self.environment.product}-{self.name}-{stack.lower()}"
@@ -240,8 +252,7 @@ class Account:
 
     @property
     def main(self) -> str:
-        """The service that the story is about: it has the database."""
-        return next(name for name, each in services.previewed(self.environment).items() if "database" in each.needs)
+        return main_service(self.environment)
 
     def service(self, stack: str) -> dict[str, Any]:
         """The one of this stack. Raises `LookupError`."""

@@ -5,6 +5,7 @@ listed in docs/unverified-on-live.md with the command that shows it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -97,6 +98,10 @@ PROMISES: tuple[Promise | NotShown, ...] = (
 )
 
 
+_INDEPENDENT = {"Network", "Media", "Entrance", "Edge"}
+"""Areas that neither read nor change what a release or an outage moves."""
+
+
 class Status(StrEnum):
     """The value is what the table shows."""
 
@@ -115,20 +120,30 @@ class Finding:
 
 
 def read_back(account: Account, promises: Sequence[Promise | NotShown] = PROMISES) -> Iterator[Finding]:
-    """The promises, one after the other; whatever goes wrong while reading is a promise not kept."""
-    for promise in promises:
-        if isinstance(promise, NotShown):
-            if because := promise.excluded(account):
-                yield Finding(promise.about, promise.promises, Status.NOT_ON_THIS_PLAN, because)
-            else:
-                yield Finding(promise.about, promise.promises, Status.NOT_SHOWN, f"not shown here: {promise.why}")
-            continue
-        try:
-            found, status = promise.read_back(account), Status.KEPT
-        except Excluded as excluded:
-            found, status = str(excluded), Status.NOT_ON_THIS_PLAN
-        except Broken as broken:
-            found, status = str(broken), Status.BROKEN
-        except Exception as error:  # A read that fails shows nothing, least of all that the promise is kept.
-            found, status = f"{type(error).__name__}: {error}", Status.BROKEN
-        yield Finding(promise.about, promise.promises, status, found)
+    """In the order of the promises. Those of independent areas are read beside the others; both take turns."""
+
+    def read(those: Sequence[Promise | NotShown]) -> dict[Promise | NotShown, Finding]:
+        return {each: _finding(account, each) for each in those}
+
+    independent = [each for each in promises if each.about in _INDEPENDENT]
+    with ThreadPoolExecutor(1) as beside:
+        found_beside = beside.submit(read, independent)
+        found = read([each for each in promises if each not in independent]) | found_beside.result()
+    yield from (found[each] for each in promises)
+
+
+def _finding(account: Account, promise: Promise | NotShown) -> Finding:
+    """Whatever goes wrong while reading is a promise not kept."""
+    if isinstance(promise, NotShown):
+        if because := promise.excluded(account):
+            return Finding(promise.about, promise.promises, Status.NOT_ON_THIS_PLAN, because)
+        return Finding(promise.about, promise.promises, Status.NOT_SHOWN, f"not shown here: {promise.why}")
+    try:
+        found, status = promise.read_back(account), Status.KEPT
+    except Excluded as excluded:
+        found, status = str(excluded), Status.NOT_ON_THIS_PLAN
+    except Broken as broken:
+        found, status = str(broken), Status.BROKEN
+    except Exception as error:  # A read that fails shows nothing, least of all that the promise is kept.
+        found, status = f"{type(error).__name__}: {error}", Status.BROKEN
+    return Finding(promise.about, promise.promises, status, found)

@@ -178,7 +178,9 @@ def _require_exception(account: Account) -> None:
     found = account.zone.rulesets["http_request_firewall_managed"]["rules"]
     (owasp,) = [at for at, each in enumerate(found) if each["action"] == "execute"]
     hosts = [each["expression"] for each in found[:owasp] if each["ref"] == f"{account.name}.except-api"]
-    require(hosts and f'"{account.environment.domains.api}"' in hosts[0], f"before OWASP: {found[:owasp]}")
+    require(
+        hosts and f'"{account.environment.services[account.main].host}"' in hosts[0], f"before OWASP: {found[:owasp]}"
+    )
 
 
 def bots_and_floods(account: Account) -> str:

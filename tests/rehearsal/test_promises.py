@@ -1,9 +1,11 @@
 """A promise that cannot be broken proves nothing: each is broken here, and has to be found out."""
 
 import json
+import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -11,11 +13,42 @@ from infra_runtime.cloudflare.analytics import WINDOW, closed
 from infra_runtime.metrics import EDGE, Traffic
 from rehearsal.account import Account
 from rehearsal.promises import PROMISES, Promise, Status, read_back
+from rehearsal.promises.found import Broken
 
 
 def is_kept(account: Account, promise: str) -> bool:
     (found,) = read_back(account, [each for each in PROMISES if each.promises == promise])
     return found.status is Status.KEPT
+
+
+def test_promises_take_turns_but_those_of_independent_areas_are_read_beside_them() -> None:
+    """Each of the first two waits for the other; one after the other, both would be broken."""
+    both, turn = threading.Barrier(2), threading.Lock()
+
+    def meet(_: Account) -> str:
+        both.wait(10)
+        return "met"
+
+    def move(_: Account) -> str:
+        if not turn.acquire(blocking=False):
+            raise Broken("another one moves the tasks")
+        try:
+            time.sleep(0.05)
+            return "moved"
+        finally:
+            turn.release()
+
+    promises = [
+        Promise("Tasks", "meet", meet),
+        Promise("Edge", "meet", meet),
+        *(Promise("Tasks", f"move {number}", move) for number in range(3)),
+    ]
+    found = [(each.about, each.promises, each.found) for each in read_back(cast(Account, None), promises)]
+    assert found == [
+        ("Tasks", "meet", "met"),
+        ("Edge", "meet", "met"),
+        *(("Tasks", f"move {number}", "moved") for number in range(3)),
+    ]
 
 
 def _open_a_port(account: Account) -> None:
