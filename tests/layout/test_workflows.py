@@ -1,5 +1,6 @@
 """The workflows: clean for three linters of different minds, and each fault that matters turns one of them red."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -8,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from config import available
-from tests.workflows import complaints, read
+from config import available, load
+from tests.workflows import complaints, read, undeployed
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = ROOT / ".github" / "workflows"
@@ -44,11 +45,48 @@ def test_nobody_complains() -> None:
     assert actionlint(WORKFLOWS) == ""
 
 
-def test_every_environment_is_deployed_and_looked_at() -> None:
+def test_every_environment_is_deployed() -> None:
+    assert not undeployed(read(WORKFLOWS)["deploy.yml"], available())
+
+
+def test_a_new_environment_says_which_workflow_deploys_it() -> None:
+    deploy = read(WORKFLOWS)["deploy.yml"]
+    (told,) = undeployed(deploy, [*available(), "canary"])
+    assert "environments/canary.toml" in told
+    assert ".github/workflows/deploy.yml" in told
+    assert undeployed(deploy, [each for each in available() if each != "staging"]) == [
+        "environments/staging.toml does not exist: remove its job from .github/workflows/deploy.yml"
+    ]
+
+
+def test_production_is_never_before_what_tries_it() -> None:
     workflows = read(WORKFLOWS)
-    deployed = {job["with"]["environment"] for job in workflows["deploy.yml"]["jobs"].values()}
-    looked_at = set(workflows["drift.yml"]["jobs"]["drift"]["strategy"]["matrix"]["environment"])
-    assert deployed == looked_at == set(available())
+    jobs = workflows["deploy.yml"]["jobs"]
+    names = ["dev", "production", "staging"]
+    swapped = {name: {**jobs[name], "needs": before} for name, before in zip(names, [None, *names], strict=False)}
+    (told,) = complaints({**workflows, "deploy.yml": {**workflows["deploy.yml"], "jobs": swapped}})
+    assert told == "deploy.yml: the order has to be dev → staging → production"
+
+
+def test_the_workflows_find_each_environment_at_github_under_its_files_name() -> None:
+    for name, environment in load().items():
+        told = f"environments/{name}.toml: delivery.environment has to be {name!r}, as deploy.yml and drift.yml have it"
+        assert environment.delivery.environment == name, told
+
+
+def test_drift_is_looked_for_in_a_new_environment_without_an_edit(tmp_path: Path) -> None:
+    jobs = read(WORKFLOWS)["drift.yml"]["jobs"]
+    expression = "${{ fromJSON(needs.environments.outputs.names) }}"
+    assert (jobs["drift"]["needs"], jobs["drift"]["strategy"]["matrix"]["environment"]) == ("environments", expression)
+    shutil.copytree(ROOT / "environments", tmp_path / "environments")
+    (tmp_path / "environments" / "canary.toml").touch()
+    (step,) = (each for each in jobs["environments"]["steps"] if each.get("id") == "names")
+    output = tmp_path / "output"
+    subprocess.run(
+        ["bash", "-e", "-c", step["run"]], cwd=tmp_path, check=True,
+        env={"PATH": "/usr/local/bin:/usr/bin:/bin", "GITHUB_OUTPUT": str(output)},
+    )  # fmt: skip
+    assert output.read_text() == f"names={json.dumps(sorted((*available(), 'canary')))}\n"
 
 
 CHECKOUT = "actions/checkout@11bd71901bbe5b1630ceea73d27597364c9af683"
