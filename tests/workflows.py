@@ -159,6 +159,9 @@ def _order(workflows: Mapping[str, Workflow]) -> Iterator[str]:
     ours = [each for each in deployed if each in _ORDER]
     if ours != sorted(ours, key=_ORDER.index):
         yield f"deploy.yml: the order has to be {' → '.join(_ORDER)}"
+    steps = workflows["deploy-environment.yml"]["jobs"]["deploy"]["steps"]
+    if not any("run_attempt" in str(step.get("if")) and "commits/main" in str(step.get("run")) for step in steps):
+        yield "deploy-environment.yml: an old run that is run again puts old code over newer"
     if "pull_request" not in workflows["check.yml"]["on"]:
         yield "check.yml: not on pull requests"
     for name, job in workflows["service-preview.yml"]["jobs"].items():

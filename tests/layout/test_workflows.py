@@ -105,6 +105,8 @@ MUTANTS: dict[str, tuple[str, str | re.Pattern[str], str]] = {
         "service-release.yml", re.compile(r" *- uses: actions/setup-node@.*\n *with:\n *node-version-file: .*\n"), ""),
     "a doctor nobody hears": (
         "deploy-environment.yml", 'run: ./infra doctor "$ENVIRONMENT"', 'run: ./infra doctor "$ENVIRONMENT" || true'),
+    "an old commit again": (
+        "deploy-environment.yml", re.compile(r"      - name: Not older than main\n(        .*\n)*"), ""),
     "a test that may fail": (
         "check.yml", "      - run: make test\n", "      - run: make test\n        continue-on-error: true\n"),
     "deployed whatever the doctor says": (
@@ -192,6 +194,25 @@ def test_the_wait_for_a_scan_ends_whatever_ecr_answers(answers: list[str], code:
     )  # fmt: skip
     assert done.returncode == code, done.stdout
     assert code == 0 or answers[-1] in done.stdout
+
+
+GH = """#!/bin/sh
+[ "$*" = "api repos/daadaar/infrastructure/commits/main --jq .sha" ] && echo newest
+"""
+
+
+@pytest.mark.parametrize(("commit", "code"), [("newest", 0), ("older", 1)])
+def test_an_old_deployment_that_is_run_again_stops(commit: str, code: int, tmp_path: Path) -> None:
+    steps = read(WORKFLOWS)["deploy-environment.yml"]["jobs"]["deploy"]["steps"]
+    (step,) = (each for each in steps if each.get("name") == "Not older than main")
+    assert step["if"] == "github.run_attempt > 1"
+    (tmp_path / "gh").write_text(GH)
+    (tmp_path / "gh").chmod(0o755)
+    done = subprocess.run(
+        ["bash", "-e", "-c", step["run"]], cwd=tmp_path, capture_output=True, text=True, check=False,
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin", "REPOSITORY": "daadaar/infrastructure", "COMMIT": commit},
+    )  # fmt: skip
+    assert (done.returncode, "main is at newest" in done.stdout) == (code, code == 1)
 
 
 def test_the_site_is_not_built_without_its_key(tmp_path: Path) -> None:
