@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from itertools import count
 from typing import Any
 
 import httpx
@@ -11,6 +12,8 @@ from ops.errors import InputError, OperatorError
 
 _API = "https://api.github.com"
 _PATIENCE_SECONDS = 5.0
+# The most that GitHub has on a page of variables; of everything else it may be a hundred.
+_PAGE = 30
 _AGAIN = "what was written stays: run it again"
 _PERMISSIONS = "it needs Administration and Environments (write) and Actions (read), or the classic scope repo"
 
@@ -58,11 +61,12 @@ def ask(github: httpx.Client, method: str, path: str, body: Mapping[str, Any] | 
 
 
 def pages(github: httpx.Client, path: str, key: str) -> Iterator[Mapping[str, Any]]:
-    """All items of a list, thirty at a time, the most that GitHub has on a page of variables. Raises as `ask`."""
-    number = 1
-    while page := (ask(github, "GET", f"{path}?per_page=30&page={number}") or {}).get(key):
+    """All items of a list. Raises as `ask`."""
+    for number in count(1):
+        page = (ask(github, "GET", f"{path}?per_page={_PAGE}&page={number}") or {}).get(key, [])
         yield from page
-        number += 1
+        if len(page) < _PAGE:
+            return
 
 
 def _refused(what: str, answer: httpx.Response) -> Exception:

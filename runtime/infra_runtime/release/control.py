@@ -171,9 +171,9 @@ class Control:
     # -- how one begins
 
     def _objections(self, event: Mapping[str, Any]) -> list[Problem]:
-        image = event["image"]
-        preflight = Preflight(self.clients, self.service).problems(image, "release")
-        return [*self._busy(), *self._older(image, run_of(event.get("run"))), *preflight]
+        image, run = event["image"], run_of(event.get("run"))
+        preflight = Preflight(self.clients, self.service)
+        return [*self._busy(), *self._older(image, run), *preflight.problems(image, "release")]
 
     def _older(self, image: str, run: str | None) -> list[Problem]:
         found = why_older(self.ledger.releases(self.service.name), image, run, self._image())

@@ -1,7 +1,8 @@
 """Which of two releases is of the older commit, by what GitHub and the ledger know of them.
 
-Not by when an image was pushed: of two pushes in quick succession the second may be built first, and who runs an old
-workflow again pushes a new image of old code.
+Not by when an image was pushed: of two pushes in quick succession the second may be built first, and running an old
+workflow again pushes a new image of old code. A person who releases by hand knows what they do: only what the ledger
+has is compared then.
 """
 
 import re
