@@ -1,12 +1,13 @@
 """`infra github ENV --set`: what the workflows read is set, once, and no protection is lost."""
 
+import io
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from typing import Any
 
-import click
 import httpx
 import pytest
+import typer
 from rich.console import Console
 
 from config import load
@@ -186,10 +187,10 @@ def test_without_a_network_it_is_told_in_a_line() -> None:
 
 def test_a_deployed_environment_is_set_up(production: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     def put() -> tuple[int, str]:
-        console = Console(record=True, width=200, quiet=True)
+        console = Console(record=True, width=200, file=io.StringIO())
         try:
             commands.put("production", production.environment, production, console)
-        except click.exceptions.Exit as ended:
+        except typer.Exit as ended:
             return ended.exit_code, console.export_text()
         return 0, console.export_text()
 
