@@ -11,6 +11,7 @@ from rich.text import Text
 from infra_runtime.release.ledger import Release
 from ops.console import Console
 from ops.errors import OperatorError
+from ops.functions import run
 from ops.releases.follow import Follower
 from ops.releases.look import place_status
 from ops.releases.place import Place
@@ -20,11 +21,12 @@ _STYLE = {"succeeded": "green", "failed": "red", "running": "cyan"}
 
 def release(place: Place, image: str, console: Console, *, note: str | None, check_only: bool) -> None:
     """Raises `OperatorError` when it may not begin, and when it fails."""
+    event = {"image": image, "note": note, "run": run()}
     if check_only:
-        _refuse(place.ask({"action": "check", "image": image})["problems"])
+        _refuse(place.ask({"action": "check", **event})["problems"])
         console.print("Nothing stands against it.")
         return
-    answer = place.ask({"action": "release", "image": image, "note": note})
+    answer = place.ask({"action": "release", **event})
     _refuse(answer["problems"])
     _succeed(place, answer["id"], console)
 

@@ -281,13 +281,23 @@ def test_nothing_begins_where_something_stands_against_it(place: Place, producti
     assert len(place.ledger.releases("api")) == before
 
 
-def test_back_to_the_digest_before_and_not_past_the_schema(place: Place, production: Account, capsys: Any) -> None:
+def test_back_to_the_digest_before_and_not_past_the_schema(
+    place: Place, production: Account, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from ops.console import Console
 
     added = (FIRST, SECOND, "alter table visitors add phone text")
     first, second = (push(production, "api", name, added) for name in ("with-phone", "with-phone-too"))
-    release(production, first)
-    release(production, second)
+    monkeypatch.setenv("GITHUB_WORKFLOW_REF", "daadaar/backend/.github/workflows/release.yml@refs/heads/main")
+    for number, image in enumerate((first, second), 8):
+        monkeypatch.setenv("GITHUB_RUN_NUMBER", str(number))
+        release(production, image)
+    monkeypatch.setenv("GITHUB_RUN_NUMBER", "8")
+    with pytest.raises(OperatorError, match=r"release\.yml#8 is older than #9, .* → infra rollback ENV goes back"):
+        release(production, push(production, "api", "built-late", added))
+    monkeypatch.undo()
+    with pytest.raises(OperatorError, match=r"has released it before .* → infra rollback ENV r"):
+        release(production, first)
     commands.rollback(place, None, Console(), accept_schema=False, note=None)
     assert "not undone: schema and data of the database" in capsys.readouterr().out
     assert place.image() == first

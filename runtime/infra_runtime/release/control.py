@@ -21,6 +21,7 @@ from infra_runtime.caller import NotProven, who
 from infra_runtime.database.names import OWNER
 from infra_runtime.metrics import RELEASES, Releases, emit
 from infra_runtime.release.ledger import RELEASED_TAG, Ledger, Outcome, Release, new_id
+from infra_runtime.release.order import run_of, why_older
 from infra_runtime.release.preflight import (
     Kind,
     Preflight,
@@ -120,9 +121,9 @@ class Control:
         """{"problems": …}, and when there are none {"id": …} of what was begun or stopped. Raises `ValueError`."""
         match event.get("action"):
             case "check":
-                return self._answer(self._objections(event["image"]))
+                return self._answer(self._objections(event))
             case "release":
-                problems = self._objections(event["image"])
+                problems = self._objections(event)
                 return self._answer(problems) if problems else self._start(event, event["image"], "release")
             case "rollback":
                 return self._rollback(event)
@@ -179,8 +180,14 @@ class Control:
 
     # -- how one begins
 
-    def _objections(self, image: str) -> list[Problem]:
-        return [*self._busy(), *Preflight(self.clients, self.service).problems(image, "release")]
+    def _objections(self, event: Mapping[str, Any]) -> list[Problem]:
+        image, run = event["image"], run_of(event.get("run"))
+        preflight = Preflight(self.clients, self.service)
+        return [*self._busy(), *self._older(image, run), *preflight.problems(image, "release")]
+
+    def _older(self, image: str, run: str | None) -> list[Problem]:
+        found = why_older(self.ledger.releases(self.service.name), image, run, self._image())
+        return [] if found is None else [Problem("order", *found)]
 
     def _busy(self) -> list[Problem]:
         release = self.ledger.running(self.service.name)
@@ -273,6 +280,7 @@ class Control:
             began=now.isoformat(timespec="seconds"),
             template=hashlib.sha256(text.encode()).hexdigest()[:16],
             note=str(event["note"])[:_LONGEST_NOTE] if event.get("note") else None,
+            run=event.get("run") if kind == "release" else None,
         )
         self.ledger.begin(release)
         return release

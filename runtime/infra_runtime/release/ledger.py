@@ -35,6 +35,8 @@ class Release:
     ended: str | None = None
     reason: str | None = None
     note: str | None = None
+    run: str | None = None
+    """Of the workflow that released it, as WORKFLOW#NUMBER; None for a person, and in entries from before."""
     migration: Mapping[str, Any] = field(default_factory=dict)
     """What the runner told: `before` and `after` are digests of the schema, `breaks` what became impossible."""
     complaints: Sequence[str] = ()

@@ -79,9 +79,12 @@ def rollback(control: Control, **more: Any) -> dict[str, Any]:
     return control.asked({"action": "rollback", "who": "operator", **more})
 
 
-def released(control: Control, aws: Aws, image: str, *, breaks: tuple[str, ...] = ()) -> str:
+def released(control: Control, aws: Aws, image: str, *, breaks: tuple[str, ...] = (), run: str | None = None) -> str:
     """Id of a release that has succeeded."""
-    identity: str = start(control, image)["id"]
+    return succeeded(control, aws, start(control, image, run=run)["id"], breaks=breaks)
+
+
+def succeeded(control: Control, aws: Aws, identity: str, *, breaks: tuple[str, ...] = ()) -> str:
     if breaks:
         control.ledger.note("api", "migration", {"breaks": list(breaks)})
     aws.cloudformation.end("UPDATE_COMPLETE")
@@ -254,6 +257,79 @@ def test_a_check_that_says_no_is_the_reason(control: Control, aws: Aws) -> None:
     aws.cloudformation.end("UPDATE_ROLLBACK_COMPLETE")
     control.settle()
     assert newest(control).reason == "10.0.0.1: redis is 'refused', not 'ok'"
+
+
+# -- forward
+
+
+RUN = "daadaar/backend/.github/workflows/release.yml#{}"
+
+
+def test_an_older_run_is_not_released_over_a_newer_one_whichever_was_built_first(control: Control, aws: Aws) -> None:
+    released(control, aws, OLD, run=RUN.format(9))
+    last = released(control, aws, IMAGE, run=RUN.format(11))
+    for ask in ("check", "release"):
+        answer = control.asked({"action": ask, "image": OLDER, "who": "a pipeline", "run": RUN.format(10)})
+        assert "release.yml#10 is older than" in told(answer)
+        assert "infra rollback ENV" in answer["problems"][0]["todo"]
+    assert (aws.ssm.value, newest(control).id) == (IMAGE, last)
+
+
+@pytest.mark.parametrize("run", [
+    RUN.format(11),  # The same commit, built again.
+    RUN.format(12),
+    "daadaar/backend/.github/workflows/renamed.yml#1",  # GitHub counts each workflow from 1.
+    None,  # A person.
+])  # fmt: skip
+def test_a_new_image_of_the_same_commit_or_a_later_one_is_released(run: str | None, control: Control, aws: Aws) -> None:
+    released(control, aws, IMAGE, run=RUN.format(11))
+    assert start(control, OLDER, run=run)["problems"] == []
+
+
+def test_what_ran_before_comes_back_by_a_rollback_only(control: Control, aws: Aws) -> None:
+    first = released(control, aws, OLD, run=RUN.format(10))
+    released(control, aws, IMAGE, run=RUN.format(11))
+    for run in (RUN.format(10), None):
+        answer = start(control, OLD, run=run)
+        assert [each["check"] for each in answer["problems"]] == ["order"]
+    assert answer["problems"][0]["todo"].startswith(f"infra rollback ENV {first}")
+
+
+def test_after_a_rollback_only_what_is_older_than_its_target_stays_behind(control: Control, aws: Aws) -> None:
+    released(control, aws, OLD, run=RUN.format(10))
+    released(control, aws, IMAGE, run=RUN.format(11))
+    succeeded(control, aws, rollback(control)["id"])
+    assert "#9 is older than" in told(start(control, OLDER, run=RUN.format(9)))
+    assert start(control, IMAGE, run=RUN.format(11))["problems"] == []
+
+
+def test_a_failed_release_stands_in_nobodys_way(control: Control, aws: Aws) -> None:
+    released(control, aws, OLD, run=RUN.format(9))
+    start(control, IMAGE, run=RUN.format(11))
+    aws.cloudformation.end("UPDATE_ROLLBACK_COMPLETE")
+    control.settle()
+    assert start(control, OLDER, run=RUN.format(10))["problems"] == []
+
+
+def test_a_reverted_version_that_builds_to_the_same_image_is_released(control: Control, aws: Aws) -> None:
+    released(control, aws, OLD, run=RUN.format(10))
+    released(control, aws, IMAGE, run=RUN.format(11))
+    assert start(control, OLD, run=RUN.format(12))["problems"] == []
+
+
+def test_releases_from_before_runs_were_written_down_are_read(control: Control, aws: Aws) -> None:
+    identity = released(control, aws, IMAGE)
+    del control.ledger.dynamodb.items["api", identity]["run"]
+    assert newest(control).run is None
+    assert start(control, OLDER, run=RUN.format(1))["problems"] == []
+
+
+@pytest.mark.parametrize(
+    "run", ["", "release.yml", "release.yml#", "release.yml#x", "#1", 7, "a\nb#1", "x#1" + "0" * 300]
+)
+def test_a_malformed_run_is_refused(run: object, control: Control) -> None:
+    with pytest.raises(ValueError, match="expected WORKFLOW#NUMBER"):
+        start(control, run=run)
 
 
 # -- back
