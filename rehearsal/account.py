@@ -106,11 +106,12 @@ def _administrator(root: CdkCli) -> tuple[str, str]:
     return made["AccessKeyId"], made["SecretAccessKey"]
 
 
-def _session_keys(cdk: CdkCli) -> dict[str, str]:
+def _session_keys(cdk: CdkCli) -> dict[str, str | None]:
     keys = cdk.credentials
     return {
         "aws_access_key_id": keys["AWS_ACCESS_KEY_ID"],
         "aws_secret_access_key": keys["AWS_SECRET_ACCESS_KEY"],
+        "aws_session_token": keys.get("AWS_SESSION_TOKEN"),
         "region_name": keys["AWS_REGION"],
     }
 

@@ -203,7 +203,6 @@ def drift_role(scope: Construct, id_: str, *, provider: GitHubProvider, workflow
         statements=[
             iam.PolicyStatement(
                 actions=[
-                    "cloudformation:DescribeStacks",
                     "cloudformation:DescribeStackResources",
                     "cloudformation:DescribeStackResourceDrifts",
                     "cloudformation:DetectStackDrift",
@@ -212,7 +211,14 @@ def drift_role(scope: Construct, id_: str, *, provider: GitHubProvider, workflow
                 resources=[stacks],
             ),
             iam.PolicyStatement(
-                actions=["cloudformation:DescribeStackDriftDetectionStatus", *_SETTINGS], resources=["*"]
+                actions=[
+                    # To describe every stack takes both, and neither for less than all of them.
+                    "cloudformation:DescribeStacks",
+                    "cloudformation:ListStacks",
+                    "cloudformation:DescribeStackDriftDetectionStatus",
+                    *_SETTINGS,
+                ],
+                resources=["*"],
             ),
         ],
     )

@@ -34,6 +34,7 @@ def main() -> None:
         service_principals,
         throttling,
         types,
+        web_identity,
     )
     from rehearsal.emulator.resource_type import run_beside_the_loop
 
@@ -49,6 +50,7 @@ def main() -> None:
     if is_on(Condition.IAM):
         authorization.install()
         service_principals.install()
+        web_identity.install()
     lists.install()
     throttling.install()
     alarm_messages.install()

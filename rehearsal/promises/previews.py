@@ -9,6 +9,7 @@ from config.previews import hosts
 from ops.previews import commands
 from ops.previews.commands import Previews
 from rehearsal.account import Account
+from rehearsal.pipeline import PREVIEW, Pipeline
 from rehearsal.product import FIRST
 from rehearsal.promises.found import not_on_this_plan, require
 from rehearsal.promises.releases import SECOND, first_release
@@ -28,8 +29,10 @@ def beside(account: Account) -> str:
     if account.environment.previews is None:
         not_on_this_plan("the environment has no previews")
     running = first_release(account)
-    previews, quiet = Previews(account.name, account.environment, account), Console(file=io.StringIO())
-    image = push(account, "api", _NAME, (FIRST, SECOND))
+    workflow = Pipeline(account).runs(PREVIEW, "api")
+    previews, quiet = Previews(account.name, account.environment, workflow), Console(file=io.StringIO())
+    commands.take(previews, _NAME, quiet, as_json=False)
+    image = push(account, "api", _NAME, (FIRST, SECOND), workflow=PREVIEW)
     commands.start(previews, _NAME, "api", image, quiet, as_json=False)
     slot = next(each["slot"] for each in previews.all())
     require(users_of(account, slot).ask("/")["version"] == image, "something else runs in its slot")

@@ -1,9 +1,8 @@
 """What serves users, who watches it, and who may deploy it."""
 
-import json
-
 from rehearsal.account import Account
-from rehearsal.promises.found import require
+from rehearsal.pipeline import Pipeline
+from rehearsal.promises.found import not_on_this_plan, require
 
 
 def services(account: Account) -> str:
@@ -81,27 +80,14 @@ def images(account: Account) -> str:
 
 
 def github_roles(account: Account) -> str:
-    delivery, iam = account.environment.delivery, account.client("iam")
-    trusted = []
-    for name in account.resources("Delivery", "AWS::IAM::Role"):
-        role = iam.get_role(RoleName=name)["Role"]
-        document = role["AssumeRolePolicyDocument"]
-        trust = json.loads(document) if isinstance(document, str) else document
-        require(len(trust["Statement"]) == 1, f"{name}: more than one way in")
-        (statement,) = trust["Statement"]
-        if "Service" in statement["Principal"]:
-            continue
-        condition = statement.get("Condition", {})
-        require(set(condition) == {"StringEquals"}, f"{name}: conditions {set(condition)}")
-        subject = next(value for key, value in condition["StringEquals"].items() if key.endswith(":sub"))
-        require("sts.amazonaws.com" in condition["StringEquals"].values(), f"{name}: no audience")
-        trusted.append(subject)
-    wanted = [
-        f"repo:{delivery.repository}:environment:{delivery.environment}",
-        f"repo:{delivery.repository}:environment:{delivery.environment}-drift",
-    ]
-    services = [each for each in (delivery.backend, delivery.frontend) if each]
-    for environment in [""] + (["-preview"] if account.environment.previews else []):
-        wanted += [f"repo:{each}:environment:{delivery.environment}{environment}" for each in services]
-    require(sorted(trusted) == sorted(wanted), f"{trusted}")
-    return f"{len(trusted)} roles, each for one repository and environment"
+    if account.cdk.access_key is None:
+        not_on_this_plan("IAM is turned off, and refuses nobody")
+    pipeline = Pipeline(account)
+    for job in pipeline.jobs:
+        caller = pipeline.enter(job).client("sts").get_caller_identity()["Arn"]
+        require(f":assumed-role/{job.role.rpartition('/')[2]}/" in caller, f"{job.subject} is {caller}")
+    intruders = list(pipeline.intruders())
+    require(not intruders, f"{len(intruders)} wrong tokens are accepted: {intruders[:1]}")
+    return (
+        f"{len(pipeline.jobs)} roles, each entered by the token of its own repository and environment, and by no other"
+    )

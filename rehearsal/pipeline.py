@@ -1,0 +1,148 @@
+"""The jobs of GitHub's workflows: they reach AWS with a token of GitHub's, and have no other credentials."""
+
+import base64
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from ops.github.settings import outputs_of, settings
+from ops.github.subjects import name_of
+from rehearsal.account import Account
+from rehearsal.emulator_process import ROOT
+
+DEPLOY, DRIFT = "deploy-environment.yml", "drift.yml"
+RELEASE, PREVIEW = "service-release.yml", "service-preview.yml"
+
+_ISSUER = "https://token.actions.githubusercontent.com"
+# What aws-actions/configure-aws-credentials asks for, and what GitHub gives to those who ask for nothing else
+# (GitHub Docs, "OpenID Connect reference").
+_AUDIENCE, _DEFAULT_AUDIENCE = "sts.amazonaws.com", "https://github.com"
+_REFUSALS = {"AccessDenied", "InvalidIdentityToken"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    workflow: str
+    """File name."""
+    repository: str
+    """As GitHub names it in this repository's tokens: OWNER/NAME, or OWNER@OWNER_ID/NAME@REPOSITORY_ID."""
+    environment: str
+    """Of GitHub."""
+    role: str
+    """ARN, from the variable that the workflow reads."""
+    seconds: int
+    """For which the workflow asks."""
+
+    @property
+    def subject(self) -> str:
+        return f"repo:{self.repository}:environment:{self.environment}"
+
+    def wrong_subjects(self) -> Iterator[str]:
+        """Of tokens that GitHub gives to others, or to this repository for something else."""
+        owner, name = self.repository.split("/")
+        login, title = owner.partition("@")[0], name.partition("@")[0]
+        yield f"repo:{self.repository}:pull_request"
+        yield f"repo:{self.repository}:ref:refs/heads/main"
+        yield f"repo:{self.repository}:environment:somewhere-else"
+        yield f"repo:{owner}/another:environment:{self.environment}"
+        yield f"repo:someone-else/{name}:environment:{self.environment}"
+        # The other format: of somebody who has taken the name since, or will.
+        other = f"{login}/{title}" if "@" in self.repository else f"{login}@1/{title}@2"
+        yield f"repo:{other}:environment:{self.environment}"
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Of an account whose stack Delivery is deployed."""
+
+    account: Account
+
+    @cached_property
+    def jobs(self) -> tuple[Job, ...]:
+        """One for each role, with the variables that `infra github` sets in GitHub's environments."""
+        delivery = self.account.environment.delivery
+        in_tokens = {name_of(each): each for each in (delivery.repository, delivery.backend, delivery.frontend) if each}
+        outputs = outputs_of(self.account, self.account.stack_name("Delivery"))
+        return tuple(
+            Job(
+                workflow=each.workflow,
+                repository=in_tokens[each.repository],
+                environment=each.name,
+                role=next(value for name, value in each.variables.items() if name.endswith("_ROLE")),
+                seconds=_seconds(each.workflow),
+            )
+            for each in settings(self.account.environment, outputs)
+        )
+
+    @cached_property
+    def _sts(self) -> Any:
+        return self.account.client("sts")
+
+    def enter(self, job: Job) -> Account:
+        """The account, with the credentials of the job's role. Raises `ClientError` where AWS refuses the token."""
+        keys = self._keys(job.role, job.subject, _AUDIENCE, job.seconds)
+        pair = keys["AccessKeyId"], keys["SecretAccessKey"]
+        return replace(self.account, cdk=replace(self.account.cdk, access_key=pair, session_token=keys["SessionToken"]))
+
+    def runs(self, workflow: str, service: str | None = None) -> Account:
+        """The account as this workflow reaches it; `service` is api or frontend, for the workflows of a service."""
+        delivery = self.account.environment.delivery
+        repository = {None: delivery.repository, "api": delivery.backend, "frontend": delivery.frontend}[service]
+        (job,) = [each for each in self.jobs if (each.workflow, each.repository) == (workflow, repository)]
+        return self.enter(job)
+
+    def is_refused(self, role: str, subject: str, audience: str = _AUDIENCE) -> bool:
+        """Whether AWS turns such a token away. Raises `ClientError` for every other error."""
+        try:
+            self._keys(role, subject, audience, 3600)
+        except ClientError as error:
+            if error.response["Error"]["Code"] in _REFUSALS:
+                return True
+            raise
+        return False
+
+    def intruders(self) -> Iterator[str]:
+        """Tokens of GitHub's that enter a role of the stack Delivery and should not: a sentence each."""
+        for job in self.jobs:
+            name = job.role.rpartition("/")[2]
+            for subject in job.wrong_subjects():
+                if not self.is_refused(job.role, subject):
+                    yield f"{subject} enters {name}"
+            audience = f"{_DEFAULT_AUDIENCE}/{job.repository.partition('/')[0].partition('@')[0]}"
+            if not self.is_refused(job.role, job.subject, audience):
+                yield f"a token for {audience} enters {name}"
+        roles = self.account.resources("Delivery", "AWS::IAM::Role")
+        arns = [f"arn:aws:iam::{self.account.environment.aws.account}:role/{each}" for each in roles]
+        yield from (
+            f"{job.subject} enters {arn.rpartition('/')[2]}"
+            for arn in arns
+            for job in self.jobs
+            if arn != job.role and not self.is_refused(arn, job.subject)
+        )
+
+    def _keys(self, role: str, subject: str, audience: str, seconds: int) -> dict[str, Any]:
+        found: dict[str, Any] = self._sts.assume_role_with_web_identity(
+            RoleArn=role,
+            RoleSessionName="GitHubActions",
+            WebIdentityToken=_token(iss=_ISSUER, sub=subject, aud=audience),
+            DurationSeconds=seconds,
+        )["Credentials"]
+        return found
+
+
+def _seconds(workflow: str) -> int:
+    """The longest that one of its jobs asks for."""
+    text = (ROOT / ".github" / "workflows" / workflow).read_text()
+    return max(int(each) for each in re.findall(r"role-duration-seconds: (\d+)", text))
+
+
+def _token(**claims: str) -> str:
+    """A JSON Web Token, except for the signature, at which the emulator does not look."""
+    parts = ({"alg": "RS256", "typ": "JWT"}, claims)
+    encoded = [base64.urlsafe_b64encode(json.dumps(each).encode()).decode().rstrip("=") for each in parts]
+    return ".".join([*encoded, "signature"])
