@@ -154,7 +154,7 @@ def doctor_(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """What stops a deployment now, the first one included. Exit code 3 when there is anything."""
+    """What stops a deployment now, the first one included. Exit code 3 when anything does."""
     found = _environment(environment)
     with _explained(environment, found):
         session, others = session_of(environment, found), neighbours(environment)

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 
-def report(found: "Sequence[DataclassInstance]", nothing: str, console: Console, *, as_json: bool) -> None:
-    """Columns are the fields' names. Raises `typer.Exit` with 3 when there is anything."""
+def report(
+    found: "Sequence[DataclassInstance]", nothing: str, console: Console, *, as_json: bool, fails: bool = True
+) -> None:
+    """Columns are the fields' names. Raises `typer.Exit` with 3 when there is anything that `fails`."""
     rows = [asdict(each) for each in found]
     if as_json:
         print(json.dumps(rows, indent=2))  # noqa: T201
@@ -30,5 +32,5 @@ def report(found: "Sequence[DataclassInstance]", nothing: str, console: Console,
         for row in rows:
             table.add_row(*(escape(str(value)) for value in row.values()))
         console.print(table)
-    if rows:
+    if rows and fails:
         raise typer.Exit(SOMETHING)

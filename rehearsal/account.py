@@ -18,6 +18,7 @@ from infra_runtime.release.revision import APP, named
 from ops.doctor.account import service_linked_roles
 from ops.doctor.finding import Finding
 from ops.doctor.quotas import quotas
+from ops.github.subjects import name_of
 from rehearsal.cdk_cli import CdkCli
 from rehearsal.cloudflare.analytics import Request
 from rehearsal.cloudflare.foreign import settle
@@ -26,6 +27,8 @@ from rehearsal.cloudflare.simulator import Simulator
 from rehearsal.cloudflare.world import World, Zone
 from rehearsal.emulator.conditions import Condition
 from rehearsal.emulator_process import Emulator, emulator
+from rehearsal.github.simulator import GitHub, Repository
+from rehearsal.github.simulator import served as github_served
 from rehearsal.pagerduty import ROUTING_KEY, PagerDuty
 from rehearsal.pagerduty import served as pagerduty_served
 from rehearsal.redis.authority import Authority
@@ -51,6 +54,13 @@ def cloudflare_for(environment: Environment) -> Simulator:
     return Simulator(world)
 
 
+def github_for(environment: Environment) -> GitHub:
+    """The repositories, whose tokens are as the environment's file says."""
+    delivery = environment.delivery
+    named_there = (delivery.repository, delivery.backend, delivery.frontend)
+    return GitHub({name_of(each): Repository(each) for each in named_there if each is not None})
+
+
 def _visits(host: str) -> Iterator[Request]:
     """One every seven seconds, three of four answered by the edge, as long as an account may be looked at."""
     opened_at = datetime.now(UTC).replace(microsecond=0)
@@ -72,6 +82,8 @@ def opened(
         pagerduty_url = stack.enter_context(pagerduty_served(pagerduty))
         sentry = Sentry(environment.sentry.organization) if environment.sentry else Sentry()
         sentry_url = stack.enter_context(sentry_served(sentry))
+        github = github_for(environment)
+        github_url = stack.enter_context(github_served(github))
         external = None
         if any(each.external is not None for each in instances):
             external = stack.enter_context(_redis_of_others(authority, workspace / "external"))
@@ -94,6 +106,8 @@ def opened(
             pagerduty_url=pagerduty_url,
             sentry=sentry,
             sentry_url=sentry_url,
+            github=github,
+            github_url=github_url,
         )
 
 
@@ -142,6 +156,9 @@ class Account:
     pagerduty_url: str
     sentry: Sentry
     sentry_url: str
+    github: GitHub
+    github_url: str
+    """Base URL of its API."""
 
     def prepare(self) -> None:
         """What a person puts into the account before the first deployment (README.md)."""

@@ -36,5 +36,6 @@ class FirstDay:
 
     def _examine(self) -> list[Finding]:
         os.environ["CLOUDFLARE_BASE_URL"] = self.account.cloudflare_url
+        os.environ["GITHUB_API_URL"] = self.account.github_url
         templates = dict(read(self.assembly / f"assembly-{self.account.name}"))
         return list(doctor.examine(self.account.name, self.account.environment, self.account, templates))

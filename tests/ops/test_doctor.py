@@ -23,6 +23,7 @@ def wanted(templates: Templates, production: Account, monkeypatch: pytest.Monkey
         if name.startswith("production/")
     }
     monkeypatch.setenv("CLOUDFLARE_BASE_URL", production.cloudflare_url)
+    monkeypatch.setenv("GITHUB_API_URL", production.github_url)
     return mine
 
 
