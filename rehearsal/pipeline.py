@@ -4,6 +4,7 @@ import base64
 import json
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -22,6 +23,7 @@ _ISSUER = "https://token.actions.githubusercontent.com"
 # What aws-actions/configure-aws-credentials asks for, and what GitHub gives to those who ask for nothing else
 # (GitHub Docs, "OpenID Connect reference").
 _AUDIENCE, _DEFAULT_AUDIENCE = "sts.amazonaws.com", "https://github.com"
+_AT_ONCE = 8
 _REFUSALS = {"AccessDenied", "InvalidIdentityToken"}
 
 
@@ -97,7 +99,7 @@ class Pipeline:
         return self.enter(job)
 
     def is_refused(self, role: str, subject: str, audience: str = _AUDIENCE) -> bool:
-        """Whether AWS turns such a token away. Raises `ClientError` for every other error."""
+        """Whether AWS does not let such a token in. Raises `ClientError` for every other error."""
         try:
             self._keys(role, subject, audience, 3600)
         except ClientError as error:
@@ -106,24 +108,29 @@ class Pipeline:
             raise
         return False
 
-    def intruders(self) -> Iterator[str]:
+    def intruders(self) -> list[str]:
         """Tokens of GitHub's that enter a role of the stack Delivery and should not: a sentence each."""
+        tokens = list(self._wrong_tokens())
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            refused = list(pool.map(lambda token: self.is_refused(*token), tokens))
+        return [
+            f"a token of {subject} for {audience} enters {role.rpartition('/')[2]}"
+            for (role, subject, audience), is_refused in zip(tokens, refused, strict=True)
+            if not is_refused
+        ]
+
+    def _wrong_tokens(self) -> Iterator[tuple[str, str, str]]:
+        """(ARN of a role, subject, audience)."""
         for job in self.jobs:
-            name = job.role.rpartition("/")[2]
-            for subject in job.wrong_subjects():
-                if not self.is_refused(job.role, subject):
-                    yield f"{subject} enters {name}"
-            audience = f"{_DEFAULT_AUDIENCE}/{job.repository.partition('/')[0].partition('@')[0]}"
-            if not self.is_refused(job.role, job.subject, audience):
-                yield f"a token for {audience} enters {name}"
-        roles = self.account.resources("Delivery", "AWS::IAM::Role")
-        arns = [f"arn:aws:iam::{self.account.environment.aws.account}:role/{each}" for each in roles]
-        yield from (
-            f"{job.subject} enters {arn.rpartition('/')[2]}"
-            for arn in arns
-            for job in self.jobs
-            if arn != job.role and not self.is_refused(arn, job.subject)
-        )
+            wrong = {*job.wrong_subjects(), *(other.subject for other in self.jobs)} - {job.subject}
+            yield from ((job.role, subject, _AUDIENCE) for subject in wrong)
+            owner = job.repository.partition("/")[0].partition("@")[0]
+            yield job.role, job.subject, f"{_DEFAULT_AUDIENCE}/{owner}"
+        ours = {job.role for job in self.jobs}
+        for name in self.account.resources("Delivery", "AWS::IAM::Role"):
+            arn = f"arn:aws:iam::{self.account.environment.aws.account}:role/{name}"
+            if arn not in ours:
+                yield arn, self.jobs[0].subject, _AUDIENCE
 
     def _keys(self, role: str, subject: str, audience: str, seconds: int) -> dict[str, Any]:
         found: dict[str, Any] = self._sts.assume_role_with_web_identity(

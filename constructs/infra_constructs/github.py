@@ -107,6 +107,11 @@ _LOOKS = (
     "cloudformation:ListStackResources",
     "cloudwatch:DescribeAlarms",
     "ecs:DescribeServices",
+    "iam:ListOpenIDConnectProviders",
+    "iam:ListRoles",
+    "servicequotas:GetAWSDefaultServiceQuota",
+    "servicequotas:GetServiceQuota",
+    "servicequotas:ListRequestedServiceQuotaChangeHistoryByQuota",
 )
 
 

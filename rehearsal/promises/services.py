@@ -1,7 +1,8 @@
 """What serves users, who watches it, and who may deploy it."""
 
+from ops.drift import drifts
 from rehearsal.account import Account
-from rehearsal.pipeline import Pipeline
+from rehearsal.pipeline import DRIFT, Pipeline
 from rehearsal.promises.found import not_on_this_plan, require
 
 
@@ -86,8 +87,15 @@ def github_roles(account: Account) -> str:
     for job in pipeline.jobs:
         caller = pipeline.enter(job).client("sts").get_caller_identity()["Arn"]
         require(f":assumed-role/{job.role.rpartition('/')[2]}/" in caller, f"{job.subject} is {caller}")
-    intruders = list(pipeline.intruders())
-    require(not intruders, f"{len(intruders)} wrong tokens are accepted: {intruders[:1]}")
+    intruders = pipeline.intruders()
+    require(not intruders, "; ".join(intruders[:3]))
     return (
         f"{len(pipeline.jobs)} roles, each entered by the token of its own repository and environment, and by no other"
     )
+
+
+def nightly_look(account: Account) -> str:
+    """As `infra drift` in its workflow, which nobody approves."""
+    found = list(drifts(account.name, account.environment, Pipeline(account).runs(DRIFT)))
+    require(not found, "; ".join(f"{each.stack} {each.resource}: {each.what}" for each in found[:3]))
+    return f"{len(account.stacks())} stacks compared, no drift"

@@ -2,7 +2,6 @@
 
 import copy
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
 from typing import Any
@@ -14,29 +13,19 @@ import app
 from config import ENVIRONMENTS, available, load
 from config.model import Delivery
 from config.rules import DEPLOYMENT_MINUTES
+from rehearsal.variants import forked_today
 from tests.trust import ISSUER, admits, subjects
 from tests.workflows import read
 
 Templates = dict[str, dict[str, Any]]
 ROOT = ENVIRONMENTS.parent
 AUDIENCE = "sts.amazonaws.com"
-# As repositories send them that were created, renamed or transferred since 2026-07-15.
-WITH_IDS = {
-    "daadaar/infrastructure": "daadaar@70001/infrastructure@9000001",
-    "daadaar/backend": "daadaar@70001/backend@9000002",
-    "daadaar/frontend": "daadaar@70001/frontend@9000003",
-}
 
 
 @pytest.fixture(scope="module")
 def forked(context: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> tuple[Delivery, Templates]:
     """dev, which has a role of each kind, with repositories whose subjects have ids."""
-    environments = tmp_path_factory.mktemp("forked") / "environments"
-    shutil.copytree(ENVIRONMENTS, environments)
-    text = (environments / "dev.toml").read_text()
-    for name, with_ids in WITH_IDS.items():
-        text = text.replace(f'"{name}"', f'"{with_ids}"')
-    (environments / "dev.toml").write_text(text)
+    environments = forked_today(ENVIRONMENTS, "dev", into=tmp_path_factory.mktemp("forked") / "environments")
     found = load(["dev"], directory=environments)
     root = cdk.App(context=context)
     app.build(root, found)
@@ -68,7 +57,11 @@ def test_each_role_trusts_a_repository_by_its_ids_where_they_are_written_down(
     forked: tuple[Delivery, Templates],
 ) -> None:
     delivery, templates = forked
-    assert {delivery.repository, delivery.backend, delivery.frontend} == set(WITH_IDS.values())
+    assert (delivery.repository, delivery.backend, delivery.frontend) == (
+        "daadaar@70001/infrastructure@9000001",
+        "daadaar@70001/backend@9000002",
+        "daadaar@70001/frontend@9000003",
+    )
     _trusts_nobody_else(delivery, templates, "dev", {"staging", "production"}, previews=True)
 
 
@@ -201,7 +194,8 @@ def test_this_repository_becomes_only_cdks_roles(name: str, templates: Templates
     actions = {action.partition(":")[2] for each in looks for action in _actions(each)}
     assert actions == {
         "DescribeStacks", "GetTemplate", "ListImports", "ListStackResources",
-        "DescribeAlarms", "DescribeServices", "Query",
+        "DescribeAlarms", "DescribeServices", "Query", "ListOpenIDConnectProviders", "ListRoles",
+        "GetAWSDefaultServiceQuota", "GetServiceQuota", "ListRequestedServiceQuotaChangeHistoryByQuota",
     }  # fmt: skip
 
 
