@@ -29,9 +29,13 @@ def beside(account: Account) -> str:
     if account.environment.previews is None:
         not_on_this_plan("the environment has no previews")
     running = first_release(account)
-    workflow = Pipeline(account).runs(PREVIEW, "api")
-    previews, quiet = Previews(account.name, account.environment, workflow), Console(file=io.StringIO())
+    pipeline, quiet = Pipeline(account), Console(file=io.StringIO())
+    previews = Previews(account.name, account.environment, pipeline.runs(PREVIEW, "api"))
     commands.take(previews, _NAME, quiet, as_json=False)
+    if account.environment.frontend.ecs is not None:  # the same branch, in the other repository
+        site = pipeline.runs(PREVIEW, "frontend")
+        commands.take(Previews(account.name, account.environment, site), _NAME, quiet, as_json=False)
+        push(account, "frontend", _NAME, workflow=PREVIEW)
     image = push(account, "api", _NAME, (FIRST, SECOND), workflow=PREVIEW)
     commands.start(previews, _NAME, "api", image, quiet, as_json=False)
     slot = next(each["slot"] for each in previews.all())

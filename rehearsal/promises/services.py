@@ -2,8 +2,9 @@
 
 from ops.drift import drifts
 from rehearsal.account import Account
-from rehearsal.pipeline import DRIFT, Pipeline
+from rehearsal.pipeline import DRIFT, RELEASE, Pipeline
 from rehearsal.promises.found import not_on_this_plan, require
+from rehearsal.push import push
 
 
 def services(account: Account) -> str:
@@ -99,3 +100,20 @@ def nightly_look(account: Account) -> str:
     found = list(drifts(account.name, account.environment, Pipeline(account).runs(DRIFT)))
     require(not found, "; ".join(f"{each.stack} {each.resource}: {each.what}" for each in found[:3]))
     return f"{len(account.stacks())} stacks compared, no drift"
+
+
+def site_is_pushed(account: Account) -> str:
+    """As in the first job of the site's release."""
+    if account.environment.frontend.ecs is None:
+        not_on_this_plan("Amplify builds the site")
+    image = push(account, "frontend", "a-site")
+    workflow = Pipeline(account).runs(RELEASE, "frontend")
+    repository, _, digest = image.partition("@")
+    scan = workflow.client("ecr").describe_image_scan_findings(
+        repositoryName=repository.partition("/")[2], imageId={"imageDigest": digest}
+    )["imageScanStatus"]["status"]
+    require(scan in ("COMPLETE", "ACTIVE"), f"the scan is {scan}")
+    file = {"Bucket": account.environment.media.bucket, "Key": "_next/static/chunks/a.js"}
+    workflow.client("s3").put_object(**file, Body=b"1")
+    account.client("s3").delete_object(**file)
+    return "image pushed and scanned, static files uploaded, by the role of its release"
