@@ -29,12 +29,13 @@ _REFUSALS = {"AccessDenied", "InvalidIdentityToken"}
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
+    """Of a workflow, in one of GitHub's environments."""
+
     workflow: str
     """File name."""
     repository: str
     """As GitHub names it in this repository's tokens: OWNER/NAME, or OWNER@OWNER_ID/NAME@REPOSITORY_ID."""
     environment: str
-    """Of GitHub."""
     role: str
     """ARN, from the variable that the workflow reads."""
     seconds: int
@@ -87,6 +88,8 @@ class Pipeline:
 
     def enter(self, job: Job) -> Account:
         """The account, with the credentials of the job's role. Raises `ClientError` where AWS refuses the token."""
+        if self.account.cdk.access_key is None:
+            return self.account  # Without IAM, the emulator knows no account of temporary credentials.
         keys = self._keys(job.role, job.subject, _AUDIENCE, job.seconds)
         pair = keys["AccessKeyId"], keys["SecretAccessKey"]
         return replace(self.account, cdk=replace(self.account.cdk, access_key=pair, session_token=keys["SessionToken"]))
