@@ -6,6 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from rehearsal.account import Account
+from rehearsal.pipeline import PREVIEW, RELEASE, Pipeline
 from rehearsal.product import FIRST, build
 
 
@@ -18,8 +19,12 @@ def push(
     scan: str = "COMPLETE",
     critical: int = 0,
     fault: Callable[[Path], None] | None = None,
+    workflow: str = RELEASE,
 ) -> str:
-    """Returns its reference, by digest. `fault` spoils what is in the image; `version` has to be another one then."""
+    """Returns its reference, by digest. `fault` spoils what is in the image; `version` has to be another one then.
+
+    `workflow` is the one that pushes it.
+    """
     content = json.dumps([version, list(migrations)])
     manifest = json.dumps(
         {
@@ -28,11 +33,12 @@ def push(
             "annotations": {"scan": scan, "critical": str(critical), "content": sha256(content.encode()).hexdigest()},
         }
     )
-    ecr = account.client("ecr")
     repository = repository_of(account, service)
-    pushed = ecr.put_image(
-        repositoryName=repository.partition("/")[2], imageManifest=manifest, imageTag=f"release-{version}"
-    )["image"]["imageId"]["imageDigest"]
+    tag = f"{'preview' if workflow == PREVIEW else 'release'}-{version}"
+    ecr = Pipeline(account).runs(workflow, service).client("ecr")
+    pushed = ecr.put_image(repositoryName=repository.partition("/")[2], imageManifest=manifest, imageTag=tag)["image"][
+        "imageId"
+    ]["imageDigest"]
     folder: Path = account.emulator.images / pushed.removeprefix("sha256:")
     if not folder.exists():
         build(folder, migrations)
