@@ -1,6 +1,7 @@
 """`docker push`, as far as anybody notices afterwards: an image in ECR, and a folder for whoever runs it."""
 
 import json
+import urllib.request
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -17,19 +18,26 @@ def push(
     *,
     scan: str = "COMPLETE",
     critical: int = 0,
+    architecture: str = "arm64",
     fault: Callable[[Path], None] | None = None,
 ) -> str:
     """Returns its reference, by digest. `fault` spoils what is in the image; `version` has to be another one then."""
     content = json.dumps([version, list(migrations)])
+    repository = repository_of(account, service)
+    configuration = json.dumps({"os": "linux", "architecture": architecture}).encode()
     manifest = json.dumps(
         {
             "schemaVersion": 2,
             "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "config": {
+                "mediaType": "application/vnd.oci.image.config.v1+json",
+                "digest": _push_blob(account, repository, configuration),
+                "size": len(configuration),
+            },
             "annotations": {"scan": scan, "critical": str(critical), "content": sha256(content.encode()).hexdigest()},
         }
     )
     ecr = account.client("ecr")
-    repository = repository_of(account, service)
     pushed = ecr.put_image(
         repositoryName=repository.partition("/")[2], imageManifest=manifest, imageTag=f"release-{version}"
     )["image"]["imageId"]["imageDigest"]
@@ -39,6 +47,15 @@ def push(
         if fault is not None:
             fault(folder)
     return f"{repository}@{pushed}"
+
+
+def _push_blob(account: Account, repository: str, content: bytes) -> str:
+    """Returns its digest."""
+    digest = f"sha256:{sha256(content).hexdigest()}"
+    registry, _, name = repository.partition("/")
+    url = f"{account.emulator.url}/v2/{name}/blobs/uploads/?ns={registry}&digest={digest}"
+    with urllib.request.urlopen(urllib.request.Request(url, data=content, method="POST"), timeout=10):
+        return digest
 
 
 def repository_of(account: Account, service: str) -> str:

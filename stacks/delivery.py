@@ -61,6 +61,7 @@ class DeliveryStack(EnvironmentStack):
                     stack=stack,
                     parameter=images.parameter_name,
                     repository=images.repository,
+                    architecture=images.architecture,
                     service=service.service,
                     database=data.database.instance if name == "api" else None,
                 ),

@@ -70,7 +70,12 @@ class PreviewStack(EnvironmentStack):
             around=self._around,
             routing=Routing(host=host, priority=_FIRST_PRIORITY + 10 * self._slot + at),
             image=ReleasedImage.previewed(
-                scope, "Image", name=f"{id_}Image", repository=images.repository, bootstrap=images.bootstrap_image
+                scope,
+                "Image",
+                name=f"{id_}Image",
+                repository=images.repository,
+                bootstrap=images.bootstrap_image,
+                architecture=images.architecture,
             ),
             tasks=self._count,
             # Nobody is sent here who would mind.

@@ -79,6 +79,7 @@ def add_service(
         repository=images.repository,
         parameter_name=images.parameter_name,
         bootstrap=images.bootstrap_image,
+        architecture=images.architecture,
     )
     prefix = f"{stack.stack_name}-release"
     built = build_service(

@@ -15,6 +15,7 @@ from constructs import Construct
 
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.function import RuntimeFunction, bootstrap_version_arn
+from infra_constructs.release.image import PLATFORMS, READS_PLATFORM, Architecture
 from infra_constructs.release.ledger import ReleaseLedger
 from infra_runtime.release.refusals import log_group
 from infra_runtime.release.stack_update import ENDS
@@ -29,6 +30,7 @@ class Released:
     """Name of its stack."""
     parameter: str
     repository: ecr.IRepository
+    architecture: Architecture
     service: ecs.IBaseService
     database: rds.IDatabaseInstance | None
     """What its migrations change."""
@@ -73,6 +75,7 @@ class ReleaseControl(Construct):
                 "STACK": released.stack,
                 "PARAMETER": released.parameter,
                 "REPOSITORY": released.repository.repository_uri,
+                "PLATFORM": PLATFORMS[released.architecture],
                 "LEDGER": ledger.table.table_name,
                 **({"DATABASE_LOG": log_group(released.database.instance_identifier)} if released.database else {}),
                 **({"SENTRY": json.dumps(asdict(sentry))} if sentry else {}),
@@ -120,7 +123,8 @@ class ReleaseControl(Construct):
         acknowledge(self.handler.policy, allows_on(of_stack), reason="CloudFormation ends a stack's ARN with an id.")
         self._allow("ssm:GetParameter", "ssm:GetParameters", "ssm:PutParameter", on=self.parameter_arn)
         self._allow("ssm:GetParameters", on=bootstrap_version_arn(self))
-        self._allow("ecr:DescribeImages", "ecr:DescribeImageScanFindings", on=released.repository.repository_arn)
+        images = ("ecr:DescribeImages", "ecr:DescribeImageScanFindings", *READS_PLATFORM)
+        self._allow(*images, on=released.repository.repository_arn)
         # A deployment is read only by someone who may read its service, too (AWS's Service Authorization Reference).
         reads = ("ecs:DescribeServices", "ecs:ListServiceDeployments", "ecs:DescribeServiceDeployments")
         self._allow(*reads, on=released.service.service_arn)
