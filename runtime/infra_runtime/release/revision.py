@@ -6,6 +6,10 @@ from typing import Any, Literal
 
 APP, MIGRATE, ONE_OFF = "app", "migrate", "one-off"
 """Names of the containers: the service's, its migrations', and a person's."""
+SHARED = "/infra"
+"""Where every container finds what the container `prepare` has left for it. It cannot write there."""
+BUSYBOX = f"{SHARED}/busybox"
+"""Static, so that it runs in an image that has neither a shell nor a libc."""
 MIGRATION_LABEL = "infra.migration"
 """Of the service's container: the definition of the task that migrates for this very revision of the service."""
 

@@ -1,0 +1,56 @@
+"""An image as a folder: of one that was pushed the working directory, of a public one what this machine has."""
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rehearsal.emulator import IMAGES
+
+_HELPER = Path(__file__).parent / "helper"
+_DEFAULT_COMMAND = ("node", "server.mjs")
+
+
+class CannotPull(Exception):
+    """As ECS says it."""
+
+
+class CannotStart(Exception):
+    """As ECS says it."""
+
+
+@dataclass(frozen=True)
+class Image:
+    folder: Path
+    path: str
+    """PATH in it: where its programs are."""
+    command: Sequence[str]
+    has_root: bool = False
+    """Whether `folder` is all there is, from / on. Of others the rest is this machine's."""
+
+    def program(self, word: str) -> str:
+        """Where the first word of a command is. Raises `CannotStart`."""
+        inside = self.folder / word.lstrip("/") if self.has_root and word.startswith("/") else None
+        if found := shutil.which(inside if inside and inside.exists() else word, path=self.path):
+            return found
+        raise CannotStart(
+            "CannotStartContainerError: ResourceInitializationError: failed to create new container runtime task: "
+            "failed to create shim task: OCI runtime create failed: runc create failed: unable to start container "
+            f'process: exec: "{word}": executable file not found in $PATH: unknown'
+        )
+
+
+def image_of(reference: str) -> Image:
+    """Raises `CannotPull`."""
+    name, _, digest = reference.partition("@sha256:")
+    if ".dkr.ecr." not in name:
+        return Image(Path(os.environ["TMPDIR"]), f"{_HELPER}{os.pathsep}{os.environ['PATH']}", ("sh",))
+    folder = Path(os.environ[IMAGES]) / digest
+    if not digest or not folder.exists():
+        raise CannotPull(f"CannotPullContainerError: failed to resolve ref {reference}: not found")
+    configuration = folder.with_suffix(".json")
+    if not configuration.exists():
+        return Image(folder, os.environ["PATH"], _DEFAULT_COMMAND)
+    return Image(folder, str(folder), json.loads(configuration.read_text())["command"], has_root=True)
