@@ -1,6 +1,7 @@
 """`docker push`, as far as anybody notices afterwards: an image in ECR, and a folder for whoever runs it."""
 
 import json
+import sys
 import urllib.request
 from collections.abc import Callable, Sequence
 from hashlib import sha256
@@ -20,8 +21,12 @@ def push(
     critical: int = 0,
     architecture: str = "arm64",
     fault: Callable[[Path], None] | None = None,
+    program: Path | None = None,
 ) -> str:
-    """Returns its reference, by digest. `fault` spoils what is in the image; `version` has to be another one then."""
+    """Returns its reference, by digest. `fault` spoils what is in the image; `version` has to be another one then.
+
+    With `program`, a Python file, the image has that one executable and nothing else.
+    """
     content = json.dumps([version, list(migrations)])
     repository = repository_of(account, service)
     configuration = json.dumps({"os": "linux", "architecture": architecture}).encode()
@@ -43,10 +48,20 @@ def push(
     )["image"]["imageId"]["imageDigest"]
     folder: Path = account.emulator.images / pushed.removeprefix("sha256:")
     if not folder.exists():
-        build(folder, migrations)
+        if program is None:
+            build(folder, migrations)
+        else:
+            _build_of(program, folder)
         if fault is not None:
             fault(folder)
     return f"{repository}@{pushed}"
+
+
+def _build_of(program: Path, folder: Path) -> None:
+    folder.mkdir(parents=True)
+    (folder / "server").write_text(f"#!{sys.executable}\n{program.read_text()}")
+    (folder / "server").chmod(0o755)
+    folder.with_suffix(".json").write_text(json.dumps({"command": ["/server"]}))
 
 
 def _push_blob(account: Account, repository: str, content: bytes) -> str:

@@ -76,6 +76,7 @@ class PreviewStack(EnvironmentStack):
                 repository=images.repository,
                 bootstrap=images.bootstrap_image,
                 architecture=images.architecture,
+                helper=self._around.registry.helper,
             ),
             tasks=self._count,
             # Nobody is sent here who would mind.

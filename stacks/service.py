@@ -80,6 +80,7 @@ def add_service(
         parameter_name=images.parameter_name,
         bootstrap=images.bootstrap_image,
         architecture=images.architecture,
+        helper=around.registry.helper,
     )
     prefix = f"{stack.stack_name}-release"
     built = build_service(

@@ -104,6 +104,7 @@ class ContainerTask(Construct):
         )
         prepare(
             container,
+            helper=image.helper,
             writable=(_TMP, *writable),
             log=ecs.LogDriver.aws_logs(stream_prefix=name, log_group=self.logs, mode=ecs.AwsLogDriverMode.BLOCKING),
         )

@@ -9,13 +9,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 import infra_runtime.database
+from infra_constructs.helper_image import HelperImage
 from infra_runtime.release.revision import BUSYBOX, SHARED
 
 AUTHORITY = f"{SHARED}/rds-authority.pem"
 """The authority that signs RDS's certificates in the region."""
 
-# busybox:1.37.0-musl, for arm64 and x86_64.
-_IMAGE = "public.ecr.aws/docker/library/busybox@sha256:5cec3fc171c87218698e85a52af7087de727372aae264a787b8112901a5b0092"
 _NAME = "prepare"
 _SCRIPT = """set -eu
 umask 022
@@ -35,7 +34,9 @@ _DROPPED = (
 )
 
 
-def prepare(container: ecs.ContainerDefinition, *, writable: Sequence[str], log: ecs.LogDriver) -> None:
+def prepare(
+    container: ecs.ContainerDefinition, *, helper: HelperImage, writable: Sequence[str], log: ecs.LogDriver
+) -> None:
     """Adds a container to the task that ends before `container` starts; when it fails, the task does.
 
     Everyone may write to the paths in `writable`: an empty volume of Fargate is root's, with mode 0755 (ECS Developer
@@ -46,7 +47,7 @@ def prepare(container: ecs.ContainerDefinition, *, writable: Sequence[str], log:
     isolation.drop_capabilities(*_DROPPED)
     preparation = task.add_container(
         _NAME,
-        image=ecs.ContainerImage.from_registry(_IMAGE),
+        image=ecs.ContainerImage.from_registry(helper.uri),
         essential=False,
         user="0:0",
         readonly_root_filesystem=True,
@@ -61,6 +62,7 @@ def prepare(container: ecs.ContainerDefinition, *, writable: Sequence[str], log:
         mount = ecs.MountPoint(source_volume=volume, container_path=path, read_only=False)
         preparation.add_mount_points(mount)
         container.add_mount_points(ecs.MountPoint(source_volume=volume, container_path=path, read_only=path == SHARED))
+    helper.allow_pulling(task.obtain_execution_role())
     container.add_container_dependencies(
         ecs.ContainerDependency(container=preparation, condition=ecs.ContainerDependencyCondition.SUCCESS)
     )

@@ -14,7 +14,7 @@ from ops.releases import commands
 from ops.releases.look import place_status
 from ops.releases.place import Place
 from rehearsal.account import Account
-from rehearsal.product import FIRST
+from rehearsal.product import FIRST, HERE
 from rehearsal.promises.found import not_on_this_plan, require
 from rehearsal.push import push
 from rehearsal.traffic import Traffic, traffic
@@ -24,15 +24,15 @@ _BAKES_WITHIN_SECONDS = 120.0
 SECOND = "alter table visitors add email text"
 
 
-def place_of(account: Account) -> Place:
-    return Place(account.name, account.environment, "api", account)
+def place_of(account: Account, service: str = "api") -> Place:
+    return Place(account.name, account.environment, service, account)
 
 
-def release(account: Account, image: str) -> str:
+def release(account: Account, image: str, service: str = "api") -> str:
     """What `infra release` says. Raises `OperatorError`, with what it has said before in its notes."""
     told = io.StringIO()
     try:
-        commands.release(place_of(account), image, Console(file=told, width=200), note=None, check_only=False)
+        commands.release(place_of(account, service), image, Console(file=told, width=200), note=None, check_only=False)
     except OperatorError as error:
         error.add_note(told.getvalue())
         raise
@@ -56,6 +56,21 @@ def without_a_lost_request(account: Account) -> str:
     require(not users.failures, f"{len(users.failures)} requests failed: {users.failures[:3]}")
     require(set(users.versions) == {before, after}, f"versions seen: {len(users.versions)}")
     return f"{users.requests} requests while it happened, none lost; {_tasks(account)}"
+
+
+def any_image(account: Account) -> str:
+    if account.environment.frontend.ecs is None:
+        not_on_this_plan("Amplify builds the site")
+    intel = push(account, "frontend", "lone-amd64", program=HERE / "lone.py", architecture="amd64")
+    try:
+        told = release(account, intel, "frontend")
+    except OperatorError as error:
+        told = "\n".join([str(error), *error.__notes__])
+    require("is for linux/amd64; frontend runs on linux/arm64" in told, told)
+    image = push(account, "frontend", "lone", program=HERE / "lone.py")
+    told = release(account, image, "frontend")
+    require("succeeded" in told, told)
+    return "one of a single program, without shell, Node.js or curl; one for another platform was refused"
 
 
 def _tasks(account: Account) -> str:

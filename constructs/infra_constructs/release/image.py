@@ -9,6 +9,7 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from infra_constructs.findings import acknowledge, allows_on
+from infra_constructs.helper_image import HelperImage
 
 Architecture = Literal["arm64", "x86_64"]
 PLATFORMS: dict[Architecture, str] = {"arm64": "linux/arm64", "x86_64": "linux/amd64"}
@@ -34,10 +35,12 @@ class ReleasedImage(Construct):
         parameter: cdk.CfnParameter,
         bootstrap: str,
         architecture: Architecture,
+        helper: HelperImage,
     ) -> None:
         super().__init__(scope, id_)
         self._repository = repository
         self.architecture = architecture
+        self.helper = helper
         self.bootstrap = bootstrap
         self.uri = parameter.value_as_string
         self.is_bootstrap = cdk.CfnCondition(
@@ -60,6 +63,7 @@ class ReleasedImage(Construct):
         parameter_name: str,
         bootstrap: str,
         architecture: Architecture,
+        helper: HelperImage,
     ) -> Self:
         """Read from an SSM parameter whenever the stack is deployed (docs/adr/0003)."""
         parameter = cdk.CfnParameter(
@@ -70,7 +74,13 @@ class ReleasedImage(Construct):
             description="The image to run, by digest; released with `infra release`",
         )
         return cls(
-            scope, id_, repository=repository, parameter=parameter, bootstrap=bootstrap, architecture=architecture
+            scope,
+            id_,
+            repository=repository,
+            parameter=parameter,
+            bootstrap=bootstrap,
+            architecture=architecture,
+            helper=helper,
         )
 
     @classmethod
@@ -83,6 +93,7 @@ class ReleasedImage(Construct):
         repository: ecr.IRepository,
         bootstrap: str,
         architecture: Architecture,
+        helper: HelperImage,
     ) -> Self:
         """The parameter itself holds the image: a deployment of the template leaves it as it is (docs/adr/0015)."""
         parameter = cdk.CfnParameter(
@@ -90,7 +101,13 @@ class ReleasedImage(Construct):
         )
         parameter.override_logical_id(name)
         return cls(
-            scope, id_, repository=repository, parameter=parameter, bootstrap=bootstrap, architecture=architecture
+            scope,
+            id_,
+            repository=repository,
+            parameter=parameter,
+            bootstrap=bootstrap,
+            architecture=architecture,
+            helper=helper,
         )
 
     def allow_pulling(self, task: ecs.FargateTaskDefinition) -> None:

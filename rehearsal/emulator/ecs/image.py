@@ -11,6 +11,8 @@ from rehearsal.emulator import IMAGES
 
 _HELPER = Path(__file__).parent / "helper"
 _DEFAULT_COMMAND = ("node", "server.mjs")
+cached: dict[str, str] = {}
+"""Upstream registry by prefix: the account's pull through cache rules."""
 
 
 class CannotPull(Exception):
@@ -42,10 +44,20 @@ class Image:
         )
 
 
+def is_public(reference: str) -> bool:
+    """Of a public registry, or of the account's cache of one."""
+    registry, _, name = reference.partition("/")
+    return ".dkr.ecr." not in registry or is_cached(name)
+
+
+def is_cached(repository: str) -> bool:
+    return any(repository.startswith(f"{prefix}/") for prefix in cached)
+
+
 def image_of(reference: str) -> Image:
     """Raises `CannotPull`."""
-    name, _, digest = reference.partition("@sha256:")
-    if ".dkr.ecr." not in name:
+    digest = reference.partition("@sha256:")[2]
+    if is_public(reference):
         return Image(Path(os.environ["TMPDIR"]), f"{_HELPER}{os.pathsep}{os.environ['PATH']}", ("sh",))
     folder = Path(os.environ[IMAGES]) / digest
     if not digest or not folder.exists():

@@ -8,12 +8,12 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from ministack.services import ecs, secretsmanager
+from ministack.services import ecr, ecs, secretsmanager
 
 from rehearsal.emulator.authorization import Need, denial_of
 from rehearsal.emulator.conditions import Condition, is_on
 from rehearsal.emulator.ecs.container import Container
-from rehearsal.emulator.ecs.image import CannotPull, CannotStart
+from rehearsal.emulator.ecs.image import CannotPull, CannotStart, is_cached
 from rehearsal.emulator.ecs.volumes import Volumes
 from rehearsal.ports import own_address
 
@@ -146,8 +146,14 @@ def _ask_for_execution(definition: Mapping[str, Any], container: Mapping[str, An
     registry, _, repository = repository.partition("/")
     region = arn.split(":")[3]
     if ".dkr.ecr." in registry:
-        ecr = f"arn:aws:ecr:{region}:{registry.partition('.')[0]}:repository/{repository}"
-        pulls = [Need(f"ecr:{each}", ecr) for each in ("BatchGetImage", "GetDownloadUrlForLayer")]
+        arn_of_repository = f"arn:aws:ecr:{region}:{registry.partition('.')[0]}:repository/{repository}"
+        actions = ["BatchGetImage", "GetDownloadUrlForLayer"]
+        if is_cached(repository):
+            # The first pull imports; here each may be the first (ECR User Guide, "IAM permissions required to sync …").
+            actions.append("BatchImportUpstreamImage")
+            if repository not in ecr._repositories:
+                actions.append("CreateRepository")
+        pulls = [Need(f"ecr:{each}", arn_of_repository) for each in actions]
         if denied := denial_of(role, name, Need("ecr:GetAuthorizationToken", "*"), *pulls):
             raise CannotPull(f"CannotPullContainerError: {denied}")
     needs = [
