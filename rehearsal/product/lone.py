@@ -8,7 +8,7 @@ import os
 class Site(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         body = json.dumps({"version": os.environ["RELEASE"]}).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
