@@ -49,6 +49,12 @@ def test_an_image_for_another_platform_is_refused_and_both_are_named() -> None:
     assert image_in(clients, "api", REPOSITORY, IMAGE, platform="linux/amd64") == {"repositoryName": "api"}
 
 
+def test_an_image_that_does_not_say_what_it_is_for_is_not_refused() -> None:
+    for manifests in ({}, {DIGEST: {"manifests": [{"platform": {}}]}}, {DIGEST: {"schemaVersion": 1}}):
+        found = image_in(Clients(Ecr(manifests)), "api", REPOSITORY, IMAGE, platform="linux/arm64")
+        assert found == {"repositoryName": "api"}
+
+
 class Clients:
     def __init__(self, ecr: Ecr) -> None:
         self.ecr = ecr
