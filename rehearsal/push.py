@@ -59,7 +59,8 @@ def push(
 
 def _build_of(program: Path, folder: Path) -> None:
     folder.mkdir(parents=True)
-    (folder / "server").write_text(f"#!{sys.executable}\n{program.read_text()}")
+    # Not Python in the first line: there may be a space in its path.
+    (folder / "server").write_text(f'#!/bin/sh\nexec "{sys.executable}" "{program}"\n')
     (folder / "server").chmod(0o755)
     folder.with_suffix(".json").write_text(json.dumps({"command": ["/server"]}))
 

@@ -1,7 +1,6 @@
 """A task in the emulator has what its definition gives, and nothing more."""
 
 import json
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -135,7 +134,7 @@ def pushed(running: Emulator, program: str) -> str:
     return f"111122223333.dkr.ecr.eu-central-1.amazonaws.com/api@sha256:{digest}"
 
 
-ALONE = f"#!{sys.executable}\nprint('here I am')\n"
+ALONE = "#!/bin/sh\necho here I am\n"
 
 
 def test_an_image_of_one_program_has_no_shell_and_no_node(run: Run, running: Emulator) -> None:

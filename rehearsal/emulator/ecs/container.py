@@ -13,7 +13,7 @@ from typing import Any
 
 from cryptography import x509
 
-from rehearsal.emulator.ecs.image import image_of
+from rehearsal.emulator.ecs.image import CannotStart, image_of
 from rehearsal.emulator.ecs.volumes import Volumes, here
 from rehearsal.emulator.resource_type import client
 
@@ -48,25 +48,28 @@ class Container:
             )
         ]
         variables = {each["name"]: str(each["value"]) for each in self.definition.get("environment", [])}
-        self._process = subprocess.Popen(
-            [*self._confinement(), image.program(program), *arguments],
-            cwd=image.folder,
-            env={
-                "PATH": image.path,
-                "HOME": str(image.folder),
-                # Where programs write that would write to /tmp.
-                **({"TMPDIR": str(mounts["/tmp"])} if "/tmp" in mounts else {}),  # noqa: S108
-                "NODE_OPTIONS": f"--import={_OWN_ADDRESS.as_uri()}",
-                "TASK_ADDRESS": self.address,
-                **{name: self._on_this_machine(value, mounts) for name, value in variables.items()},
-                **self.secrets,
-                **self.variables,
-            },
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        try:
+            self._process = subprocess.Popen(
+                [*self._confinement(), image.program(program), *arguments],
+                cwd=image.folder,
+                env={
+                    "PATH": image.path,
+                    "HOME": str(image.folder),
+                    # Where programs write that would write to /tmp.
+                    **({"TMPDIR": str(mounts["/tmp"])} if "/tmp" in mounts else {}),  # noqa: S108
+                    "NODE_OPTIONS": f"--import={_OWN_ADDRESS.as_uri()}",
+                    "TASK_ADDRESS": self.address,
+                    **{name: self._on_this_machine(value, mounts) for name, value in variables.items()},
+                    **self.secrets,
+                    **self.variables,
+                },
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise CannotStart(str(error)) from error
         # Made here, where account and region are known.
         watched = (self._process, client("logs"), ended)
         threading.Thread(target=self._watch, args=watched, daemon=True).start()

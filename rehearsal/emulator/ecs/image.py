@@ -20,7 +20,14 @@ class CannotPull(Exception):
 
 
 class CannotStart(Exception):
-    """As ECS says it."""
+    """As ECS says it, of Fargate's platform 1.4."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            "CannotStartContainerError: ResourceInitializationError: failed to create new container runtime task: "
+            "failed to create shim task: OCI runtime create failed: runc create failed: unable to start container "
+            f"process: {why}"
+        )
 
 
 @dataclass(frozen=True)
@@ -37,11 +44,7 @@ class Image:
         inside = self.folder / word.lstrip("/") if self.has_root and word.startswith("/") else None
         if found := shutil.which(inside if inside and inside.exists() else word, path=self.path):
             return found
-        raise CannotStart(
-            "CannotStartContainerError: ResourceInitializationError: failed to create new container runtime task: "
-            "failed to create shim task: OCI runtime create failed: runc create failed: unable to start container "
-            f'process: exec: "{word}": executable file not found in $PATH: unknown'
-        )
+        raise CannotStart(f'exec: "{word}": executable file not found in $PATH: unknown')
 
 
 def is_public(reference: str) -> bool:
