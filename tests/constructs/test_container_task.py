@@ -4,8 +4,8 @@ from typing import Any
 
 import aws_cdk as cdk
 import pytest
+from aws_cdk import assertions
 from aws_cdk import aws_ecr as ecr
-from aws_cdk.assertions import Template
 
 from infra_constructs.container_task import ContainerTask, Settings
 from infra_constructs.helper_image import HelperImage
@@ -26,7 +26,7 @@ def task(architecture: Architecture = "arm64", **props: Any) -> dict[str, Any]:
         helper=HelperImage(stack, "Helper", name="product-of-a-long-name-production"),
     )
     ContainerTask(stack, "Task", name="app", image=image, cpu=256, memory_mib=512, **{"settings": Settings(), **props})
-    found = Template.from_stack(stack).to_json()["Resources"].values()
+    found = assertions.Template.from_stack(stack).to_json()["Resources"].values()
     (definition,) = [each["Properties"] for each in found if each["Type"] == "AWS::ECS::TaskDefinition"]
     return dict(definition)
 
