@@ -2,31 +2,17 @@
 
 from typing import Any
 
-import aws_cdk as cdk
 import pytest
-from aws_cdk import assertions
-from aws_cdk import aws_ecr as ecr
 
-from infra_constructs.container_task import ContainerTask, Settings
-from infra_constructs.helper_image import HelperImage
-from infra_constructs.release.image import Architecture, ReleasedImage
+from infra_constructs.container_task import Settings
+from infra_constructs.release.image import Architecture
 from infra_constructs.task_preparation import authority_of
+from tests.tasks import template
 
 
 def task(architecture: Architecture = "arm64", **props: Any) -> dict[str, Any]:
     """The task definition."""
-    stack = cdk.Stack(cdk.App(), "Stack", env=cdk.Environment(account="111122223333", region="eu-central-1"))
-    image = ReleasedImage.released(
-        stack,
-        "Release",
-        repository=ecr.Repository(stack, "Repository"),
-        parameter_name="/image",
-        bootstrap="public/node",
-        architecture=architecture,
-        helper=HelperImage(stack, "Helper", name="product-of-a-long-name-production"),
-    )
-    ContainerTask(stack, "Task", name="app", image=image, cpu=256, memory_mib=512, **{"settings": Settings(), **props})
-    found = assertions.Template.from_stack(stack).to_json()["Resources"].values()
+    found = template(architecture, **props)["Resources"].values()
     (definition,) = [each["Properties"] for each in found if each["Type"] == "AWS::ECS::TaskDefinition"]
     return dict(definition)
 

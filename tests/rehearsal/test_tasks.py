@@ -12,6 +12,7 @@ from infra_constructs.task_preparation import authority_of
 from rehearsal.emulator.conditions import Condition
 from rehearsal.emulator_process import Emulator, emulator
 from rehearsal.redis.authority import Authority
+from tests.tasks import template
 
 KEYS = {"region_name": "eu-central-1", "aws_access_key_id": "111122223333", "aws_secret_access_key": "test"}
 LOG = {"awslogs-group": "tasks", "awslogs-stream-prefix": "t", "awslogs-region": "eu-central-1"}
@@ -35,29 +36,34 @@ def run(running: Emulator, request: pytest.FixtureRequest) -> Run:
     """Runs a task of these containers to its end; what ECS says of it, and the lines of each container."""
 
     def to_its_end(*containers: dict[str, Any], volumes: Sequence[str] = ()) -> Mapping[str, Any]:
-        ecs = boto3.client("ecs", endpoint_url=running.url, **KEYS)
         log = {"logDriver": "awslogs", "options": LOG}
         family = request.node.name
-        ecs.register_task_definition(
+        boto3.client("ecs", endpoint_url=running.url, **KEYS).register_task_definition(
             family=family,
             cpu="256",
             memory="512",
             volumes=[{"name": each} for each in volumes],
             containerDefinitions=[{"image": PUBLIC, "logConfiguration": log, **each} for each in containers],
         )
-        arn = ecs.run_task(cluster="one", taskDefinition=family)["tasks"][0]["taskArn"]
-        give_up = time.monotonic() + 30
-        while (task := ecs.describe_tasks(cluster="one", tasks=[arn])["tasks"][0])["lastStatus"] != "STOPPED":
-            assert time.monotonic() < give_up, task
-            time.sleep(0.05)
-        return {**task, "said": _said(running, arn), **{each["name"]: each for each in task["containers"]}}
+        return _ended(running, family, "tasks")
 
     return to_its_end
 
 
-def _said(running: Emulator, task: str) -> str:
+def _ended(running: Emulator, definition: str, log_group: str) -> Mapping[str, Any]:
+    ecs = boto3.client("ecs", endpoint_url=running.url, **KEYS)
+    arn = ecs.run_task(cluster="one", taskDefinition=definition)["tasks"][0]["taskArn"]
+    give_up = time.monotonic() + 30
+    while (task := ecs.describe_tasks(cluster="one", tasks=[arn])["tasks"][0])["lastStatus"] != "STOPPED":
+        assert time.monotonic() < give_up, task
+        time.sleep(0.05)
+    said = _said(running, log_group, arn)
+    return {**task, "said": said, **{each["name"]: each for each in task["containers"]}}
+
+
+def _said(running: Emulator, log_group: str, task: str) -> str:
     logs = boto3.client("logs", endpoint_url=running.url, **KEYS)
-    events = logs.filter_log_events(logGroupName="tasks")["events"]
+    events = logs.filter_log_events(logGroupName=log_group)["events"]
     return "\n".join(each["message"] for each in events if task.rpartition("/")[2] in each["logStreamName"])
 
 
@@ -152,3 +158,25 @@ def test_a_shell_that_was_brought_along_runs_in_it(run: Run, running: Emulator) 
     app = {"name": "app", "image": image, "entryPoint": ["/infra/busybox", "env"], "mountPoints": where,
            "command": ["/infra/busybox", "echo", "waits"], **PREPARED}  # fmt: skip
     assert run(app, prepare, volumes=["shared"])["said"] == "waits"
+
+
+# Builtins of a shell only: there is no other program in its image.
+LOOKS_AROUND = """#!/bin/sh
+echo written > "$HOME/file" && read -r line < "$HOME/file" && echo "$line"
+read -r line < "$NODE_EXTRA_CA_CERTS" && echo "$line"
+(echo x > "$PGSSLROOTCERT") 2> "$HOME/errors" || echo "cannot be written"
+"${PGSSLROOTCERT%/*}/busybox" echo "a shell"
+"""
+
+
+def test_a_task_of_ours_has_all_that_its_image_lacks(running: Emulator) -> None:
+    ssm = boto3.client("ssm", endpoint_url=running.url, **KEYS)
+    ssm.put_parameter(Name="/image", Value=pushed(running, LOOKS_AROUND), Type="String")
+    cloudformation = boto3.client("cloudformation", endpoint_url=running.url, **KEYS)
+    cloudformation.create_stack(StackName="ours", TemplateBody=json.dumps(template(command=["/server"])))
+    cloudformation.get_waiter("stack_create_complete").wait(StackName="ours", WaiterConfig={"Delay": 1})
+    made = cloudformation.list_stack_resources(StackName="ours")["StackResourceSummaries"]
+    ids = {each["ResourceType"]: each["PhysicalResourceId"] for each in made}
+    found = _ended(running, ids["AWS::ECS::TaskDefinition"], ids["AWS::Logs::LogGroup"])
+    assert (found["prepare"]["exitCode"], found["app"]["exitCode"]) == (0, 0), found
+    assert found["said"].splitlines() == ["written", "-----BEGIN CERTIFICATE-----", "cannot be written", "a shell"]

@@ -29,13 +29,16 @@ class Volumes:
         for each in container.get("mountPoints", []):
             volume = self.folder / each["sourceVolume"]
             is_root = str(container.get("user", "0")).partition(":")[0] in ("0", "root")
-            if not is_root and (each.get("readOnly") or not volume.stat().st_mode & stat.S_IWOTH):
+            if each.get("readOnly"):
+                for path in (volume, *volume.rglob("*")):
+                    path.chmod(path.stat().st_mode & _NOBODY_WRITES)
+            elif not is_root and not volume.stat().st_mode & stat.S_IWOTH:
                 volume.chmod(_NOBODY_WRITES)
             found[each["containerPath"]] = volume
         return found
 
     def remove(self) -> None:
-        for each in self.folder.glob("*"):
+        for each in [path for path in self.folder.rglob("*") if path.is_dir() and not path.is_symlink()]:
             each.chmod(0o755)
         shutil.rmtree(self.folder, ignore_errors=True)
 

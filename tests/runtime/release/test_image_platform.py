@@ -50,7 +50,12 @@ def test_an_image_for_another_platform_is_refused_and_both_are_named() -> None:
 
 
 def test_an_image_that_does_not_say_what_it_is_for_is_not_refused() -> None:
-    for manifests in ({}, {DIGEST: {"manifests": [{"platform": {}}]}}, {DIGEST: {"schemaVersion": 1}}):
+    unreadable: list[dict[str, Any]] = [
+        {},
+        {DIGEST: {"manifests": [{"platform": {}}]}},
+        {DIGEST: {"schemaVersion": 1}},
+    ]
+    for manifests in unreadable:
         found = image_in(Clients(Ecr(manifests)), "api", REPOSITORY, IMAGE, platform="linux/arm64")
         assert found == {"repositoryName": "api"}
 
