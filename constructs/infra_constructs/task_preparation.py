@@ -16,13 +16,15 @@ AUTHORITY = f"{SHARED}/rds-authority.pem"
 """The authority that signs RDS's certificates in the region."""
 
 _NAME = "prepare"
+# By its path: a shell that prefers its own applets may answer `command -v busybox` without one.
+_OWN_BUSYBOX = "/bin/busybox"
 _SCRIPT = """set -eu
 umask 022
-authority=$1 busybox=$2
-shift 2
+authority=$1 from=$2 to=$3
+shift 3
 chmod 1777 "$@"
 printf '%s\\n' "$RDS_AUTHORITY" > "$authority"
-cp "$(command -v busybox)" "$busybox"
+cp "$from" "$to"
 """
 # What Fargate gives (aws/containers-roadmap #409), but FOWNER: an image may have given a volume another owner. Dropping
 # all and adding one is not possible: Fargate adds SYS_PTRACE only (ECS API reference, KernelCapabilities).
@@ -52,7 +54,7 @@ def prepare(
         user="0:0",
         readonly_root_filesystem=True,
         linux_parameters=isolation,
-        command=["sh", "-c", _SCRIPT, _NAME, AUTHORITY, BUSYBOX, *writable],
+        command=["sh", "-c", _SCRIPT, _NAME, AUTHORITY, _OWN_BUSYBOX, BUSYBOX, *writable],
         environment={"RDS_AUTHORITY": authority_of(cdk.Stack.of(task).region)},
         logging=log,
     )

@@ -41,7 +41,7 @@ class Container:
         image = image_of(self.definition["image"])
         mounts = self.volumes.mounted(self.definition)
         program, *arguments = [
-            here(each, mounts)
+            here(each, {**image.paths, **mounts})
             for each in (
                 *self.definition.get("entryPoint", []),
                 *(self.command or self.definition.get("command") or image.command),

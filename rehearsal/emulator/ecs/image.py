@@ -3,13 +3,13 @@
 import json
 import os
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rehearsal.emulator import IMAGES
 
-_HELPER = Path(__file__).parent / "helper"
+_HELPER_PATHS = {"/bin/busybox": Path(__file__).parent / "helper" / "busybox"}
 _DEFAULT_COMMAND = ("node", "server.mjs")
 cached: dict[str, str] = {}
 """Upstream registry by prefix: the account's pull through cache rules."""
@@ -36,6 +36,8 @@ class Image:
     path: str
     """PATH in it: where its programs are."""
     command: Sequence[str]
+    paths: Mapping[str, Path] = field(default_factory=dict)
+    """What is elsewhere on this machine."""
     has_root: bool = False
     """Whether `folder` is all there is, from / on. Of others the rest is this machine's."""
 
@@ -61,7 +63,7 @@ def image_of(reference: str) -> Image:
     """Raises `CannotPull`."""
     digest = reference.partition("@sha256:")[2]
     if is_public(reference):
-        return Image(Path(os.environ["TMPDIR"]), f"{_HELPER}{os.pathsep}{os.environ['PATH']}", ("sh",))
+        return Image(Path(os.environ["TMPDIR"]), os.environ["PATH"], ("sh",), _HELPER_PATHS)
     folder = Path(os.environ[IMAGES]) / digest
     if not digest or not folder.exists():
         raise CannotPull(f"CannotPullContainerError: failed to resolve ref {reference}: not found")
