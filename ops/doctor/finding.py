@@ -12,6 +12,8 @@ class Finding:
     """What happens if nobody does anything."""
     fix: str
     """A command, or where to click."""
+    stops: bool = True
+    """Whether a deployment has to wait for it. Otherwise it is only reported."""
     repair: Callable[[], None] | None = None
     """Does the same. Only where that costs nothing and widens nobody's access. Raises what boto3 raises."""
 
@@ -24,8 +26,9 @@ class Row:
     what: str
     why: str
     fix: str
+    stops: bool
     is_fixable: bool
 
 
 def row(finding: Finding) -> Row:
-    return Row(finding.where, finding.what, finding.why, finding.fix, finding.repair is not None)
+    return Row(finding.where, finding.what, finding.why, finding.fix, finding.stops, finding.repair is not None)

@@ -2,10 +2,10 @@
 
 import io
 import json
-
-from rich.console import Console
+import time
 
 from config.previews import hosts
+from ops.console import Console
 from ops.previews import commands
 from ops.previews.commands import Previews
 from rehearsal.account import Account
@@ -28,7 +28,8 @@ def beside(account: Account) -> str:
     if account.environment.previews is None:
         not_on_this_plan("the environment has no previews")
     running = first_release(account)
-    previews, quiet = Previews(account.name, account.environment, account), Console(file=io.StringIO())
+    previews = Previews(account.name, account.environment, account, sleep=lambda seconds: time.sleep(seconds / 10))
+    quiet = Console(file=io.StringIO())
     image = push(account, account.main, _NAME, (FIRST, SECOND))
     commands.start(previews, _NAME, account.main, image, quiet, as_json=False)
     slot = next(each["slot"] for each in previews.all())

@@ -6,10 +6,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
-
 from config import services
 from infra_runtime.release.preflight import deployments, stack_of
+from ops.console import Console
 from ops.errors import OperatorError
 from ops.releases import commands
 from ops.releases.look import place_status

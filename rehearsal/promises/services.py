@@ -30,7 +30,8 @@ def blue_green(account: Account) -> str:
         require(deployment["minimumHealthyPercent"] == 100, f"{stack}: {deployment['minimumHealthyPercent']} %")
         alarms = deployment["alarms"]
         require(alarms["enable"] and alarms["rollback"] and alarms["alarmNames"], f"{stack}: alarms {alarms}")
-        known = account.client("cloudwatch").describe_alarms(AlarmNames=alarms["alarmNames"])["MetricAlarms"]
+        pages = account.client("cloudwatch").get_paginator("describe_alarms").paginate(AlarmNames=alarms["alarmNames"])
+        known = pages.build_full_result()["MetricAlarms"]
         require(len(known) == len(alarms["alarmNames"]), f"{stack}: an alarm that gates releases does not exist")
         minutes.append(f"{stack.lower()} bakes {deployment['bakeTimeInMinutes']} min")
     return ", ".join(minutes) + "; alarms roll back"

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from config import load
 from ops import doctor
+from ops.console import Console
 from ops.doctor.finding import Finding
 from ops.doctor.quotas import needs
 from ops.doctor.secrets import required
@@ -28,6 +28,7 @@ def account(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
     name = request.param
     with opened(name, load([name])[name], tmp_path) as found:
         monkeypatch.setenv("CLOUDFLARE_BASE_URL", found.cloudflare_url)
+        monkeypatch.setenv("GITHUB_API_URL", found.github_url)
         yield found
 
 
@@ -76,6 +77,15 @@ def test_what_is_safe_is_done_and_the_rest_is_left_to_a_person(
     assert starting(found, "secret daadaar/cloudflare-token"), "nobody invents a token"
     time.sleep(1.1)
     assert not starting(findings(), "quota ")
+
+
+def test_a_repository_made_since_july_is_told_with_the_line_to_write(
+    account: Account, findings: Callable[[], list[str]]
+) -> None:
+    assert not starting(findings(), "GitHub")
+    account.github.repositories["daadaar/backend"].subject = "daadaar@70001/backend@9000002"
+    told = "GitHub, delivery.backend: is daadaar/backend; GitHub's tokens name daadaar@70001/backend@9000002"
+    assert starting(findings(), "GitHub") == [told]
 
 
 def test_secrets_of_the_wrong_form_are_told_without_being_shown(

@@ -36,6 +36,8 @@ def test_every_promise_is_kept_or_says_what_excludes_it(tmp_path: Path) -> None:
         "WAF managed and OWASP",
         "Sentry knows which release an error came with",
         "A pull request runs on a copy, and ends",
+        "Slack shows each page, its end, and costs",
+        "PagerDuty opens an incident for each page, and resolves it",
         "Our own checks are let past the bots' challenge",
     }
     assert "plan pro" in excluded["WAF managed and OWASP"]

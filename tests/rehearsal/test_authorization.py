@@ -155,6 +155,26 @@ def test_a_call_needs_exactly_its_resource(
     )
 
 
+def test_a_prefix_list_is_told_from_others_by_its_tag(role: Client) -> None:
+    lists = f"arn:aws:ec2:{REGION}:{ACCOUNT}:prefix-list/*"
+    asked, tagged = ({"StringEquals": {f"aws:{where}Tag/owner": "us"}} for where in ("Request", "Resource"))
+    creates = allow("ec2:CreateManagedPrefixList", on=lists, **asked)
+    may_tag = allow("ec2:CreateTags", on=lists, StringEquals={"ec2:CreateAction": "CreateManagedPrefixList"})
+    ours = role("ec2", creates, may_tag, allow("ec2:DeleteManagedPrefixList", on=lists, **tagged))
+    others = role("ec2", allow("ec2:CreateManagedPrefixList", "ec2:CreateTags", on=lists))
+    assert "ec2:CreateManagedPrefixList on resource" in denial(ours.create_managed_prefix_list, **_prefix_list("them"))
+    assert "ec2:CreateTags on resource" in denial(role("ec2", creates).create_managed_prefix_list, **_prefix_list("us"))
+    theirs = others.create_managed_prefix_list(**_prefix_list("them"))["PrefixList"]["PrefixListId"]
+    assert "ec2:DeleteManagedPrefixList" in denial(ours.delete_managed_prefix_list, PrefixListId=theirs)
+    own = ours.create_managed_prefix_list(**_prefix_list("us"))["PrefixList"]["PrefixListId"]
+    assert denial(ours.delete_managed_prefix_list, PrefixListId=own) == ""
+
+
+def _prefix_list(owner: str) -> dict[str, Any]:
+    tags = [{"ResourceType": "prefix-list", "Tags": [{"Key": "owner", "Value": owner}]}]
+    return {"PrefixListName": "p", "AddressFamily": "IPv4", "MaxEntries": 1, "TagSpecifications": tags}
+
+
 def test_an_action_that_knows_no_resource_is_allowed_by_the_star_only(role: Client) -> None:
     action, request = "ecs:DescribeTaskDefinition", {"taskDefinition": "api:1"}
     assert denial(role("ecs", allow(action, on=f"{ARN}:task-definition/*")).describe_task_definition, **request)

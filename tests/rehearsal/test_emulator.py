@@ -7,6 +7,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from rehearsal.emulator_process import emulator
 from rehearsal.redis.authority import Authority
@@ -50,22 +51,68 @@ def refusal(cloudformation: Any, request: pytest.FixtureRequest) -> Refusal:
     return of
 
 
-def prefixes(count: int, family: str = "IPv4") -> dict[str, Any]:
-    entries = [{"Cidr": f"10.{number}.0.0/16"} for number in range(count)]
-    properties = {"PrefixListName": "p", "AddressFamily": family, "MaxEntries": 3, "Entries": entries}
-    return {"List": {"Type": "AWS::EC2::PrefixList", "Properties": properties}}
+class _PrefixLists:
+    def __init__(self, ec2: Any) -> None:
+        self.ec2 = ec2
+
+    def make(self, count: int, family: str = "IPv4") -> str:
+        entries = [{"Cidr": f"10.{number}.0.0/16"} for number in range(count)]
+        made = self.ec2.create_managed_prefix_list(
+            PrefixListName="p", AddressFamily=family, MaxEntries=3, Entries=entries
+        )
+        return str(made["PrefixList"]["PrefixListId"])
+
+    def change(self, name: str, **change: Any) -> str:
+        """The error's code; "" when EC2 has accepted the change."""
+        try:
+            self.ec2.modify_managed_prefix_list(PrefixListId=name, **change)
+        except ClientError as error:
+            return str(error.response["Error"]["Code"])
+        return ""
+
+    def settle(self, name: str) -> None:
+        listed = {"PrefixListIds": [name]}
+        while self.ec2.describe_managed_prefix_lists(**listed)["PrefixLists"][0]["State"].endswith("progress"):
+            time.sleep(0.05)
 
 
-def test_a_prefix_list_has_room(refusal: Refusal) -> None:
-    assert refusal(prefixes(3)) == ""
+@pytest.fixture
+def prefix_lists(cloudformation: Any) -> _PrefixLists:
+    return _PrefixLists(client_beside(cloudformation, "ec2"))
 
 
-def test_a_prefix_list_that_is_too_long_is_refused(refusal: Refusal) -> None:
-    assert "maximum number of entries" in refusal(prefixes(4))
+def client_beside(cloudformation: Any, service: str) -> Any:
+    return boto3.client(
+        service,
+        endpoint_url=cloudformation.meta.endpoint_url,
+        region_name="eu-central-1",
+        aws_access_key_id="111122223333",
+        aws_secret_access_key="test",
+    )
 
 
-def test_a_prefix_list_of_the_other_family_is_refused(refusal: Refusal) -> None:
-    assert "address family" in refusal(prefixes(1, "IPv6"))
+def test_a_prefix_list_has_room_and_no_more(prefix_lists: _PrefixLists) -> None:
+    name = prefix_lists.make(2)
+    prefix_lists.settle(name)
+    two = [{"Cidr": "10.8.0.0/16"}, {"Cidr": "10.9.0.0/16"}]
+    assert prefix_lists.change(name, CurrentVersion=1, AddEntries=two) == "PrefixListMaxEntriesExceeded"
+    assert prefix_lists.change(name, CurrentVersion=1, AddEntries=two[:1]) == ""
+    with pytest.raises(ClientError, match="maximum number of entries"):
+        prefix_lists.make(4)
+
+
+def test_a_prefix_list_of_the_other_family_is_refused(prefix_lists: _PrefixLists) -> None:
+    with pytest.raises(ClientError, match="address family"):
+        prefix_lists.make(1, "IPv6")
+
+
+def test_a_prefix_list_takes_one_change_at_a_time_and_of_its_newest_version(prefix_lists: _PrefixLists) -> None:
+    name, one = prefix_lists.make(1), [{"Cidr": "10.8.0.0/16"}]
+    assert prefix_lists.change(name, CurrentVersion=1, AddEntries=one) == "IncorrectState"
+    prefix_lists.settle(name)
+    assert prefix_lists.change(name, CurrentVersion=7, AddEntries=one) == "PrefixListVersionMismatch"
+    assert prefix_lists.change(name, CurrentVersion=1, AddEntries=one, MaxEntries=9) == "InvalidParameterCombination"
+    assert prefix_lists.change(name, MaxEntries=9) == ""
 
 
 def test_a_second_oidc_provider_in_an_account_is_refused(refusal: Refusal) -> None:

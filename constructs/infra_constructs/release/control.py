@@ -125,7 +125,8 @@ class ReleaseControl(Construct):
         acknowledge(self.handler.policy, allows_on(of_stack), reason="CloudFormation ends a stack's ARN with an id.")
         self._allow("ssm:GetParameter", "ssm:GetParameters", "ssm:PutParameter", on=self.parameter_arn)
         self._allow("ssm:GetParameters", on=bootstrap_version_arn(self))
-        images = ("ecr:DescribeImages", "ecr:DescribeImageScanFindings", *READS_PLATFORM)
+        # It gives an image that is released another tag.
+        images = ("ecr:DescribeImages", "ecr:DescribeImageScanFindings", "ecr:PutImage", *READS_PLATFORM)
         self._allow(*images, on=released.repository.repository_arn)
         # A deployment is read only by someone who may read its service, too (AWS's Service Authorization Reference).
         reads = ("ecs:DescribeServices", "ecs:ListServiceDeployments", "ecs:DescribeServiceDeployments")

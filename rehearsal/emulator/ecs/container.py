@@ -33,6 +33,8 @@ class Container:
     command: Sequence[str] | None = None
     """Instead of the definition's."""
     variables: Mapping[str, str] = field(default_factory=dict)
+    aws: Mapping[str, str] = field(default_factory=dict)
+    """Variables that ECS sets; the definition's own come before them."""
     _process: "subprocess.Popen[bytes] | None" = None
     _lines: list[tuple[int, str]] = field(default_factory=list)
 
@@ -59,6 +61,7 @@ class Container:
                     **({"TMPDIR": str(mounts["/tmp"])} if "/tmp" in mounts else {}),  # noqa: S108
                     "NODE_OPTIONS": f"--import={_OWN_ADDRESS.as_uri()}",
                     "TASK_ADDRESS": self.address,
+                    **self.aws,
                     **{name: self._on_this_machine(value, mounts) for name, value in variables.items()},
                     **self.secrets,
                     **self.variables,

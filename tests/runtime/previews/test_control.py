@@ -13,7 +13,7 @@ from infra_runtime.previews import control as control_module
 from infra_runtime.previews.control import BUSY, Control, Slot
 from infra_runtime.previews.leases import Lease, Leases, Taken
 from infra_runtime.release.ledger import Ledger
-from tests.runtime.release.aws import IMAGE, OLD, REPOSITORY, Dynamo, Ecr, Ssm
+from tests.runtime.release.aws import IMAGE, OLD, REPOSITORY, Dynamo, Manifests, Ssm
 
 ANY = {"manifests": [{"platform": {"os": "linux", "architecture": "arm64"}}]}
 BOOTSTRAP = "registry.example.com/node:24"
@@ -119,7 +119,7 @@ class Aws:
             "cloudformation": self.stacks,
             "lambda": self.functions,
             "ssm": Ssm(OLD),
-            "ecr": Ecr({f"sha256:{letter * 64}": ANY for letter in "abc"}),
+            "ecr": Manifests({f"sha256:{letter * 64}": ANY for letter in "abc"}),
             "logs": DatabaseLog(),
         }
 

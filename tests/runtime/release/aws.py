@@ -15,8 +15,8 @@ MIGRATION = "arn:aws:ecs:eu-central-1:111122223333:task-definition/migration:7"
 SERVICE = "arn:aws:ecs:eu-central-1:111122223333:service/cluster/api"
 
 
-class Ecr:
-    """Manifests and blobs by digest. A blob's address holds it."""
+class Manifests:
+    """ECR, of manifests and blobs by digest. A blob's address holds it."""
 
     class exceptions:  # noqa: N801
         class ImageNotFoundException(Exception):
@@ -164,6 +164,37 @@ class Logs:
             self.late -= 1
             raise self.exceptions.ResourceNotFoundException
         return {"events": [{"message": line} for line in self.lines]}
+
+
+class Ecr:
+    """One repository. A tag belongs to one image for good."""
+
+    def __init__(self, *references: str) -> None:
+        self.tags: dict[str, set[str]] = {each.partition("@")[2]: set() for each in references}
+
+    def batch_get_image(
+        self,
+        *,
+        repositoryName: str,  # noqa: N803
+        imageIds: list[dict[str, str]],  # noqa: N803
+        acceptedMediaTypes: list[str],  # noqa: N803
+    ) -> dict[str, Any]:
+        kind = "application/vnd.oci.image.index.v1+json"
+        assert kind in acceptedMediaTypes
+        found = [each["imageDigest"] for each in imageIds if each["imageDigest"] in self.tags]
+        # The manifest stands for what its digest is made of.
+        return {"images": [{"imageManifest": each, "imageManifestMediaType": kind} for each in found]}
+
+    def put_image(
+        self,
+        *,
+        repositoryName: str,  # noqa: N803
+        imageManifest: str,  # noqa: N803
+        imageManifestMediaType: str,  # noqa: N803
+        imageTag: str,  # noqa: N803
+    ) -> None:
+        assert not any(imageTag in tags for tags in self.tags.values()), "ImageTagAlreadyExistsException"
+        self.tags[imageManifest].add(imageTag)
 
 
 class CloudFormation:

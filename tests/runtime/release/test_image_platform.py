@@ -6,7 +6,7 @@ import pytest
 
 from infra_runtime.release.image_platform import platforms_in
 from infra_runtime.release.preflight import Problem, image_in
-from tests.runtime.release.aws import IMAGE, REPOSITORY, Ecr
+from tests.runtime.release.aws import IMAGE, REPOSITORY, Manifests
 
 DIGEST = IMAGE.partition("@")[2]
 ARM = {"os": "linux", "architecture": "arm64", "variant": "v8"}
@@ -22,26 +22,29 @@ def index(*platforms: dict[str, str] | None) -> dict[str, Any]:
 
 
 def test_an_index_names_them_and_attestations_are_none() -> None:
-    assert platforms_in(Ecr({DIGEST: index(ARM, INTEL, ATTESTATION)}), "api", DIGEST) == {"linux/arm64", "linux/amd64"}
+    assert platforms_in(Manifests({DIGEST: index(ARM, INTEL, ATTESTATION)}), "api", DIGEST) == {
+        "linux/arm64",
+        "linux/amd64",
+    }
 
 
 def test_a_manifest_has_it_in_its_configuration() -> None:
-    ecr = Ecr({DIGEST: {"schemaVersion": 2, "config": {"digest": "sha256:c"}}}, {"sha256:c": INTEL})
+    ecr = Manifests({DIGEST: {"schemaVersion": 2, "config": {"digest": "sha256:c"}}}, {"sha256:c": INTEL})
     assert platforms_in(ecr, "api", DIGEST) == {"linux/amd64"}
 
 
 def test_an_index_need_not_name_them() -> None:
     manifests = {DIGEST: index(None, ATTESTATION), "sha256:0": {"config": {"digest": "sha256:c"}}}
-    assert platforms_in(Ecr(manifests, {"sha256:c": ARM}), "api", DIGEST) == {"linux/arm64"}
+    assert platforms_in(Manifests(manifests, {"sha256:c": ARM}), "api", DIGEST) == {"linux/arm64"}
 
 
 def test_what_ecr_does_not_have_is_told() -> None:
     with pytest.raises(ValueError, match=f"no manifest of {DIGEST}"):
-        platforms_in(Ecr({}), "api", DIGEST)
+        platforms_in(Manifests({}), "api", DIGEST)
 
 
 def test_an_image_for_another_platform_is_refused_and_both_are_named() -> None:
-    clients = Clients(Ecr({DIGEST: index(INTEL, ATTESTATION)}))
+    clients = Clients(Manifests({DIGEST: index(INTEL, ATTESTATION)}))
     found = image_in(clients, "api", REPOSITORY, IMAGE, platform="linux/arm64")
     assert isinstance(found, Problem)
     assert found.what == f"{DIGEST[:19]}… is for linux/amd64; api runs on linux/arm64"
@@ -56,14 +59,14 @@ def test_an_image_that_does_not_say_what_it_is_for_is_not_refused() -> None:
         {DIGEST: {"schemaVersion": 1}},
     ]
     for manifests in unreadable:
-        found = image_in(Clients(Ecr(manifests)), "api", REPOSITORY, IMAGE, platform="linux/arm64")
+        found = image_in(Clients(Manifests(manifests)), "api", REPOSITORY, IMAGE, platform="linux/arm64")
         assert found == {"repositoryName": "api"}
 
 
 class Clients:
-    def __init__(self, ecr: Ecr) -> None:
+    def __init__(self, ecr: Manifests) -> None:
         self.ecr = ecr
 
-    def client(self, service: str) -> Ecr:
+    def client(self, service: str) -> Manifests:
         assert service == "ecr"
         return self.ecr
