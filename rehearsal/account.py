@@ -58,9 +58,7 @@ def cloudflare_for(environment: Environment) -> Simulator:
 
 def github_for(environment: Environment) -> GitHub:
     """The repositories, whose tokens are as the environment's file says."""
-    delivery = environment.delivery
-    named_there = (delivery.repository, delivery.backend, delivery.frontend)
-    return GitHub({name_of(each): Repository(each) for each in named_there if each is not None})
+    return GitHub({name_of(each): Repository(each) for each in services.repositories(environment).values()})
 
 
 def _visits(host: str) -> Iterator[Request]:
@@ -127,11 +125,12 @@ def _administrator(root: CdkCli) -> tuple[str, str]:
     return made["AccessKeyId"], made["SecretAccessKey"]
 
 
-def _session_keys(cdk: CdkCli) -> dict[str, str]:
+def _session_keys(cdk: CdkCli) -> dict[str, str | None]:
     keys = cdk.credentials
     return {
         "aws_access_key_id": keys["AWS_ACCESS_KEY_ID"],
         "aws_secret_access_key": keys["AWS_SECRET_ACCESS_KEY"],
+        "aws_session_token": keys.get("AWS_SESSION_TOKEN"),
         "region_name": keys["AWS_REGION"],
     }
 

@@ -31,6 +31,11 @@ class FirstDay:
         told = "; ".join(f"{each.where}: {each.what}" for each in left) or "nothing is missing any more"
         self.progress.check("Doctor's own fixes and README.md are enough", not left, told)
 
+    def nothing_stops_the_pipeline(self) -> None:
+        """Later, for an account with the credentials of the deploy role."""
+        stopping = [f"{each.where}: {each.what}" for each in self._examine() if each.stops]
+        self.progress.check("Doctor lets the pipeline deploy", not stopping, "; ".join(stopping) or "nothing stops it")
+
     def _examine(self) -> list[Finding]:
         os.environ["CLOUDFLARE_BASE_URL"] = self.account.cloudflare_url
         os.environ["GITHUB_API_URL"] = self.account.github_url

@@ -8,6 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from rehearsal.account import Account
+from rehearsal.pipeline import PREVIEW, RELEASE, Pipeline
 from rehearsal.product import FIRST, build
 
 
@@ -21,11 +22,12 @@ def push(
     critical: int = 0,
     architecture: str = "arm64",
     fault: Callable[[Path], None] | None = None,
+    workflow: str = RELEASE,
     program: Path | None = None,
 ) -> str:
     """Returns its reference, by digest. `fault` spoils what is in the image; `version` has to be another one then.
 
-    With `program`, a Python file, the image has that one executable and nothing else.
+    `workflow` is the one that pushes it. With `program`, a Python file, the image has that one executable only.
     """
     content = json.dumps([version, list(migrations)])
     repository = repository_of(account, service)
@@ -42,10 +44,11 @@ def push(
             "annotations": {"scan": scan, "critical": str(critical), "content": sha256(content.encode()).hexdigest()},
         }
     )
-    ecr = account.client("ecr")
-    pushed = ecr.put_image(
-        repositoryName=repository.partition("/")[2], imageManifest=manifest, imageTag=f"release-{version}"
-    )["image"]["imageId"]["imageDigest"]
+    tag = f"{'preview' if workflow == PREVIEW else 'release'}-{version}"
+    ecr = Pipeline(account).runs(workflow, service).client("ecr")
+    pushed = ecr.put_image(repositoryName=repository.partition("/")[2], imageManifest=manifest, imageTag=tag)["image"][
+        "imageId"
+    ]["imageDigest"]
     folder: Path = account.emulator.images / pushed.removeprefix("sha256:")
     if not folder.exists():
         if program is None:

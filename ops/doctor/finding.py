@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from botocore.exceptions import ClientError
+
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
@@ -32,3 +34,11 @@ class Row:
 
 def row(finding: Finding) -> Row:
     return Row(finding.where, finding.what, finding.why, finding.fix, finding.stops, finding.repair is not None)
+
+
+def is_denied(error: Exception) -> bool:
+    """Whether AWS lets these credentials not even look."""
+    return isinstance(error, ClientError) and error.response["Error"]["Code"] in {
+        "AccessDenied",
+        "AccessDeniedException",
+    }

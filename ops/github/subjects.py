@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 
 from config.model import Environment
+from config.services import repositories
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,11 +29,8 @@ def name_of(repository: str) -> str:
 
 def mismatches(environment: Environment, github: httpx.Client) -> Iterator[Mismatch]:
     """Repositories that could not be checked come last, as one. Never raises: GitHub may be out of reach."""
-    repositories = {"delivery.repository": environment.delivery.repository} | {
-        f"services.{name}.repository": each.repository for name, each in environment.services.items() if each.repository
-    }
     unchecked: dict[str, str] = {}
-    for key, repository in repositories.items():
+    for key, repository in repositories(environment).items():
         if name_of(repository) in unchecked:
             continue
         try:

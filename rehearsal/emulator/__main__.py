@@ -39,6 +39,7 @@ def main() -> None:
         throttling,
         types,
         unpacking,
+        web_identity,
     )
     from rehearsal.emulator.resource_type import run_beside_the_loop
 
@@ -55,6 +56,7 @@ def main() -> None:
     if is_on(Condition.IAM):
         authorization.install()
         service_principals.install()
+        web_identity.install()
     lists.install()
     throttling.install()
     recipients.install()

@@ -163,7 +163,15 @@ def _update_stack(action: str, request: Mapping[str, Any]) -> Iterator[Need]:
             yield Need("ssm:GetParameters", _arn("ssm", f"parameter{each['Default']}"))
 
 
+def _describe_stacks(action: str, request: Mapping[str, Any]) -> Iterator[Need]:
+    """Without a name, also ListStacks (Service Authorization Reference, "DescribeStacks")."""
+    if "StackName" not in request:
+        yield Need(action, "*")
+        yield Need("cloudformation:ListStacks", "*")
+
+
 _NEEDS: Mapping[str, Callable[[str, Mapping[str, Any]], Iterator[Need]]] = {
+    "cloudformation:DescribeStacks": _describe_stacks,
     "cloudformation:UpdateStack": _update_stack,
     "ecs:DescribeServices": _of_cluster("service", "services"),
     "ecs:UpdateService": _of_cluster("service", "service"),

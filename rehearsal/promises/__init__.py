@@ -96,6 +96,8 @@ PROMISES: tuple[Promise | NotShown, ...] = (
     NotShown("Alarms", "A user's page is measured", "the product's names lead nowhere here"),
     NotShown("Alarms", "A message reaches a person", "e-mail, Slack and PagerDuty are stand-ins"),
     Promise("Delivery", "GitHub deploys without a stored key", services.github_roles),
+    Promise("Delivery", "The site's pipeline pushes it", services.site_is_pushed),
+    Promise("Delivery", "The nightly drift check reads every stack", services.nightly_look),
 )
 
 

@@ -14,6 +14,7 @@ from ops.releases import commands
 from ops.releases.look import place_status
 from ops.releases.place import Place
 from rehearsal.account import Account
+from rehearsal.pipeline import RELEASE, Pipeline
 from rehearsal.product import FIRST, HERE
 from rehearsal.promises.found import not_on_this_plan, require
 from rehearsal.push import push
@@ -29,10 +30,11 @@ def place_of(account: Account, service: str | None = None) -> Place:
 
 
 def release(account: Account, image: str, service: str | None = None) -> str:
-    """What `infra release` says. Raises `OperatorError`, with what it has said before in its notes."""
-    told = io.StringIO()
+    """What `infra release` says in the service's workflow. Raises `OperatorError`, with what it has said before."""
+    name = service or account.main
+    told, place = io.StringIO(), place_of(Pipeline(account).runs(RELEASE, name), name)
     try:
-        commands.release(place_of(account, service), image, Console(file=told, width=200), note=None, check_only=False)
+        commands.release(place, image, Console(file=told, width=200), note=None, check_only=False)
     except OperatorError as error:
         error.add_note(told.getvalue())
         raise

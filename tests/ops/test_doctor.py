@@ -5,10 +5,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from config import load
 from ops import doctor
+from ops.console import Console
 from ops.releases.place import Place
 from rehearsal.account import Account
 

@@ -160,3 +160,20 @@ def test_an_alarm_has_one_result(refusal: Refusal) -> None:
 
 def test_an_alarm_on_a_formula_names_no_metric(refusal: Refusal) -> None:
     assert "must not be set together" in refusal(alarm(MetricName="m"))
+
+
+def test_a_log_group_without_a_name_begins_with_its_stack_and_keeps_its_name(cloudformation: Any) -> None:
+    """Policies name log groups by the stack (provider aws-logs-loggroup, pull request 32)."""
+
+    def deploy(call: Callable[..., Any], days: int) -> str:
+        group = {"Type": "AWS::Logs::LogGroup", "Properties": {"RetentionInDays": days}}
+        call(StackName="logs", TemplateBody=json.dumps({"Resources": {"Group": group}}))
+        while (stack := cloudformation.describe_stacks(StackName="logs")["Stacks"][0])["StackStatus"].endswith("GRESS"):
+            time.sleep(0.05)
+        assert stack["StackStatus"].endswith("E_COMPLETE")
+        (found,) = cloudformation.describe_stack_resources(StackName="logs")["StackResources"]
+        return str(found["PhysicalResourceId"])
+
+    name = deploy(cloudformation.create_stack, 30)
+    assert name.startswith("logs-Group-")
+    assert deploy(cloudformation.update_stack, 60) == name

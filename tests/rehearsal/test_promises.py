@@ -107,11 +107,15 @@ def _release(account: Account) -> None:
     account.client("ssm").put_parameter(Name=name, Value="elsewhere", Overwrite=True)
 
 
-def _trust_everyone(account: Account) -> None:
-    role = next(each for each in account.resources("Delivery", "AWS::IAM::Role") if "Deploy" in each)
-    document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "sts:*",
-                "Condition": {"StringLike": {"sub": "repo:*"}}}]}  # fmt: skip
-    account.client("iam").update_assume_role_policy(RoleName=role, PolicyDocument=json.dumps(document))
+def _trust_any_environment(account: Account) -> None:
+    """Who is meant still gets in."""
+    issuer, iam = "token.actions.githubusercontent.com", account.client("iam")
+    role = next(each for each in account.resources("Delivery", "AWS::IAM::Role") if "DeployRole" in each)
+    document = iam.get_role(RoleName=role)["Role"]["AssumeRolePolicyDocument"]
+    (statement,) = document["Statement"]
+    del statement["Condition"]["StringEquals"][f"{issuer}:sub"]
+    statement["Condition"]["StringLike"] = {f"{issuer}:sub": "repo:daadaar/infrastructure:*"}
+    iam.update_assume_role_policy(RoleName=role, PolicyDocument=json.dumps(document))
 
 
 def _rule(account: Account, phase: str, name: str) -> dict[str, Any]:
@@ -210,7 +214,7 @@ SABOTAGE: list[tuple[Callable[[Account], None], str]] = [
     (_silence_an_alarm, "Alarms exist and point at topics"),
     (_spoil_the_url, "REDIS_URL reaches the tasks, as a secret"),
     (_release, "ECR with immutable tags and scans"),
-    (_trust_everyone, "GitHub deploys without a stored key"),
+    (_trust_any_environment, "GitHub deploys without a stored key"),
     (_cache_briefly, "Media cached a month at the edge, a week in browsers"),
     (_hide_a_validation_record, "A certificate without manual steps"),
     (_show_the_origin, "Every name leads through Cloudflare"),

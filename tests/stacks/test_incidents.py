@@ -101,7 +101,7 @@ def test_a_noisy_week_is_silent(templates: Templates) -> None:
         "HTTPCode_Target_5XX_Count frontend": night_errors,
         "HTTPCode_ELB_5XX_Count": random.poisson(0.5, minutes).astype(float),
         "TargetResponseTime": np.exp(random.normal(np.log(0.3), 0.5, minutes)),
-        "CheckFailed site": now_and_then(0.002, 1.0),
+        "CheckFailed frontend": now_and_then(0.002, 1.0),
         "CheckFailed api": now_and_then(0.002, 1.0),
         "CheckMilliseconds": np.exp(random.normal(np.log(400), 0.6, minutes)),
         "Unusable": now_and_then(0.0005, 1.0),
@@ -115,7 +115,7 @@ def test_a_noisy_week_is_silent(templates: Templates) -> None:
     assert heard(templates, changed, minutes) == []
 
 
-@pytest.mark.parametrize("metric", ["CheckFailed site", "CheckFailed api", "CheckFailed media"])
+@pytest.mark.parametrize("metric", ["CheckFailed frontend", "CheckFailed api", "CheckFailed media"])
 def test_nobody_looking_is_as_bad_as_seeing_nothing(metric: str, templates: Templates) -> None:
     minutes = 120
     series = np.zeros(minutes)
@@ -127,7 +127,7 @@ def test_two_incidents_are_two_pages(templates: Templates) -> None:
     minutes = 240
     site, media = np.zeros(minutes), np.zeros(minutes)
     site[60:90], media[150:180] = 1.0, 1.0
-    found = heard(templates, {"CheckFailed site": site, "CheckFailed media": media}, minutes)
+    found = heard(templates, {"CheckFailed frontend": site, "CheckFailed media": media}, minutes)
     assert [each.minute for each in pages(found)] == [61, 151]
 
 
@@ -145,7 +145,7 @@ def test_an_outage_is_heard_beside_a_cause_that_lasts(templates: Templates) -> N
     storage, site = np.full(minutes, 2.0**30), np.zeros(minutes)
     storage[:30] = 60.0 * 2**30
     site[200:230] = 1.0
-    found = pages(heard(templates, {"FreeStorageSpace": storage, "CheckFailed site": site}, minutes))
+    found = pages(heard(templates, {"FreeStorageSpace": storage, "CheckFailed frontend": site}, minutes))
     assert ["Looming" in each.alarm for each in found] == [True, False]
 
 

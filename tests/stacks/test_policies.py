@@ -127,7 +127,7 @@ def test_owasp_challenges_no_program_of_any_environment_in_the_zone(name: str, t
     """It is deployed once in a zone, for all; its action is a challenge, which no program solves."""
     environment = load([name])[name]
     apis = [
-        environment.domains.api,
+        environment.services["api"].host,
         *(previews.hosts(environment, each)["api"] for each in previews.slots(environment)),
     ]
     rules = declarations(templates, name)["rules/http_request_firewall_managed"]["rules"]
@@ -326,10 +326,11 @@ def test_production_rules_are_frozen(templates: Templates) -> None:
         (condition,) = rule["Properties"]["Conditions"]
         assert condition["Field"] == "host-header", where
         slot = re.search(r"/Preview(\d)/", where)
-        if slot:
-            assert rule["Properties"]["Priority"] == 100 + 10 * int(slot[1]) + ("/Frontend" in where), where
-        else:
-            assert rule["Properties"]["Priority"] == (10 if "/Api/" in where else 20), where
+        service = "api" if "/Api/" in where else "frontend"
+        assert rule["Properties"]["Priority"] == {
+            ("api", None): 36724, ("api", "1"): 30643, ("api", "2"): 12121,
+            ("frontend", None): 27164, ("frontend", "1"): 46827, ("frontend", "2"): 35745,
+        }[service, slot[1] if slot else None], where  # fmt: skip
         assert set(rule["Properties"]) == {"Actions", "Conditions", "ListenerArn", "Priority"}, where
     assert len(seen) == 3 * 2 * 2 + 2 * 2 * 2
 
@@ -419,7 +420,7 @@ def test_the_api_gets_redis_and_database_as_secrets(templates: Templates) -> Non
         plain = {variable["Name"] for variable in container["Environment"]}
         if "/Api/" in where:
             is_migration = container["Name"] == "migrate"
-            assert names == {"PGUSER", "PGPASSWORD"} | (set() if is_migration else {"REDIS_URL"}), where
+            assert names == {"PGUSER", "PGPASSWORD", "REDIS_URL"}, where
             login = "Owner" if is_migration else "User"
             for secret in container["Secrets"]:
                 if secret["Name"].startswith("PG"):
