@@ -12,6 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from config import InvalidEnvironments, available, load, neighbours, services
 from config.model import Environment
+from infra_runtime.release.revision import BUSYBOX
 from ops import doctor, drift, review
 from ops.account import explained, session_of
 from ops.console import Console
@@ -142,7 +143,7 @@ def run(
 @app.command(name="exec")
 def exec_(
     environment: Name,
-    command: Annotated[str, typer.Option(help="What to run in the terminal.")] = "sh",
+    command: Annotated[str, typer.Option(help="What to run in the terminal.")] = f"{BUSYBOX} sh",
     service: Service = None,
 ) -> None:
     """A terminal in a task of its own, with the service's image and settings; nobody enters one that serves."""

@@ -63,6 +63,7 @@ class DeliveryStack(EnvironmentStack):
                     stack=stack,
                     parameter=images.parameter_name,
                     repository=images.repository,
+                    architecture=images.architecture,
                     services=[services[each].service for each in services_.same_image(environment, name)],
                     database=data.database.instance if "database" in own.needs else None,
                 ),

@@ -57,7 +57,13 @@ class PreviewStack(EnvironmentStack):
             sources=sources,
             around=self._around,
             image=ReleasedImage.previewed(
-                scope, "Image", name=f"{id_}Image", repository=images.repository, bootstrap=images.bootstrap_image
+                scope,
+                "Image",
+                name=f"{id_}Image",
+                repository=images.repository,
+                bootstrap=images.bootstrap_image,
+                architecture=images.architecture,
+                helper=self._around.registry.helper,
             ),
             tasks=self._count,
             # Nobody is sent here who would mind.

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import aws_cdk as cdk
 
 from config import Environment, services
+from infra_constructs.helper_image import HelperImage
 from infra_constructs.images import ImageSeeder, ServiceImages
 from infra_constructs.release.ledger import ReleaseLedger
 from stacks.base import EnvironmentStack
@@ -18,6 +19,7 @@ class RegistryExports:
     images: dict[str, ServiceImages]
     """By service, of those with an image of their own."""
     ledger: ReleaseLedger
+    helper: HelperImage
 
 
 class RegistryStack(EnvironmentStack):
@@ -45,4 +47,5 @@ class RegistryStack(EnvironmentStack):
             for service in services.released(environment)
         }
         ledger = ReleaseLedger(self, "Releases", retention=retention_of(environment))
-        self.exports = RegistryExports(images=images, ledger=ledger)
+        helper = HelperImage(self, "Helper", name=f"{self.product}-{self.environment_name}")
+        self.exports = RegistryExports(images=images, ledger=ledger, helper=helper)

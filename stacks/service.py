@@ -65,6 +65,8 @@ class ServiceStack(EnvironmentStack):
             repository=images.repository,
             parameter_name=images.parameter_name,
             bootstrap=images.bootstrap_image,
+            architecture=images.architecture,
+            helper=around.registry.helper,
         )
         sources = Sources(
             environment=environment,

@@ -24,4 +24,4 @@ as_nobody() {
     setpriv "${user[@]}" ${reads[@]+"${reads[@]}"} bash -c 'umask 077; exec "$@"' as_nobody "$@"
 }
 as_nobody .venv/bin/python -m pytest -p no:cacheprovider tests/rehearsal/test_ports.py \
-  tests/rehearsal/test_clean_environment.py tests/rehearsal/test_guardian.py tests/rehearsal/test_nonroot.py
+  tests/rehearsal/test_clean_environment.py tests/rehearsal/test_guardian.py tests/rehearsal/test_nonroot.py tests/rehearsal/test_tasks.py

@@ -10,10 +10,25 @@ from constructs import Construct
 
 from infra_constructs.findings import acknowledge
 from infra_constructs.release.image import ReleasedImage
+from infra_constructs.task_preparation import AUTHORITY, prepare
 
-_USER = "1000:1000"  # `node` in the official Node.js images
+_USER = "1000:1000"  # `node` and `bun` in the official images; any other image need not know it
 _TMP = "/tmp"  # noqa: S108
+_ARCHITECTURES = {"arm64": ecs.CpuArchitecture.ARM64, "x86_64": ecs.CpuArchitecture.X86_64}
 _STOP_TIMEOUT = cdk.Duration.seconds(60)
+_ENVIRONMENT = {
+    "NODE_ENV": "production",
+    # The user has no home in most images, and npm, bun and others write into it.
+    "HOME": _TMP,
+    # ECS names the task's own address here, and Next.js listens on that alone. Others do not read it: Node's
+    # os.hostname(), Python's socket.gethostname() and Go's os.Hostname() ask the kernel.
+    "HOSTNAME": "0.0.0.0",  # noqa: S104
+    # Beside the authorities that Node.js and Bun bring along. SSL_CERT_FILE would replace them.
+    "NODE_EXTRA_CA_CERTS": AUTHORITY,
+    # libpq's, and so psycopg's.
+    "PGSSLROOTCERT": AUTHORITY,
+}
+"""What every container has, unless its own settings say otherwise."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +40,10 @@ class Settings:
 
 
 class ContainerTask(Construct):
-    """A task definition: nothing but /tmp and `writable` can be written, no capability is left, and nobody is root."""
+    """A task definition: nothing but /tmp and `writable` can be written, no capability is left, and nobody is root.
+
+    The image need have nothing but the program (infra_constructs.task_preparation).
+    """
 
     def __init__(
         self,
@@ -38,8 +56,9 @@ class ContainerTask(Construct):
         cpu: int,
         memory_mib: int,
         command: Sequence[str] | None = None,
+        entry_point: Sequence[str] | None = None,
         port: int | None = None,
-        health_check: ecs.HealthCheck | None = None,
+        health_command: Sequence[str] | None = None,
         labels: Mapping[str, str] | None = None,
         writable: Sequence[str] = (),
         keeps_every_line: bool = False,
@@ -51,9 +70,9 @@ class ContainerTask(Construct):
             cpu=cpu,
             memory_limit_mib=memory_mib,
             runtime_platform=ecs.RuntimePlatform(
-                cpu_architecture=ecs.CpuArchitecture.ARM64, operating_system_family=ecs.OperatingSystemFamily.LINUX
+                cpu_architecture=_ARCHITECTURES[image.architecture],
+                operating_system_family=ecs.OperatingSystemFamily.LINUX,
             ),
-            volumes=[ecs.Volume(name=_volume(path)) for path in (_TMP, *writable)],
         )
         self.logs = logs.LogGroup(
             self, "Logs", retention=logs.RetentionDays.THREE_MONTHS, removal_policy=cdk.RemovalPolicy.DESTROY
@@ -67,12 +86,13 @@ class ContainerTask(Construct):
             user=_USER,
             readonly_root_filesystem=True,
             linux_parameters=isolation,
+            entry_point=list(entry_point) if entry_point else None,
             command=list(command) if command else None,
             port_mappings=[ecs.PortMapping(container_port=port)] if port else None,
-            environment={"NODE_ENV": "production", "RELEASE": image.uri, **settings.values},
+            environment={**_ENVIRONMENT, "RELEASE": image.uri, **settings.values},
             secrets=dict(settings.secrets),
             stop_timeout=_STOP_TIMEOUT,
-            health_check=health_check,
+            health_check=_health_check(health_command) if health_command else None,
             docker_labels=dict(labels) if labels else None,
             logging=ecs.LogDriver.aws_logs(
                 stream_prefix=name,
@@ -82,9 +102,12 @@ class ContainerTask(Construct):
                 max_buffer_size=None if keeps_every_line else cdk.Size.mebibytes(25),
             ),
         )
-        for path in (_TMP, *writable):
-            mount = ecs.MountPoint(source_volume=_volume(path), container_path=path, read_only=False)
-            container.add_mount_points(mount)
+        prepare(
+            container,
+            helper=image.helper,
+            writable=(_TMP, *writable),
+            log=ecs.LogDriver.aws_logs(stream_prefix=name, log_group=self.logs, mode=ecs.AwsLogDriverMode.BLOCKING),
+        )
         image.allow_pulling(self.definition)
         acknowledge(
             self.definition,
@@ -93,5 +116,12 @@ class ContainerTask(Construct):
         )
 
 
-def _volume(path: str) -> str:
-    return path.strip("/").replace("/", "-")
+def _health_check(command: Sequence[str]) -> ecs.HealthCheck:
+    """For what no load balancer asks."""
+    return ecs.HealthCheck(
+        command=["CMD", *command],
+        interval=cdk.Duration.seconds(10),
+        timeout=cdk.Duration.seconds(5),
+        retries=3,
+        start_period=cdk.Duration.seconds(60),
+    )

@@ -41,7 +41,11 @@ class DatabaseLogins(Construct):
         maker = self.function(self, "Maker", "database.logins", "Makes the roles and logins of the database")
         for secret in (self.owner, self.user):
             secret.grant_read(maker.role)
+            secret.grant_write(maker.role)
+        instance = database.instance
         declared = {
+            # A database at another address gives the secrets another URL.
+            "address": f"{instance.db_instance_endpoint_address}:{database.port}/{database.name}",
             "master": database.login.secret_arn,
             "logins": [self.owner.secret_arn, self.user.secret_arn],
             "limits": {

@@ -6,6 +6,7 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from infra_constructs.function import RuntimeFunction
+from infra_constructs.release.image import Architecture
 from infra_constructs.retention import Retention
 from infra_runtime.release.ledger import LISTED, RELEASED_TAG
 
@@ -61,11 +62,14 @@ class ServiceImages(Construct):
         seeder: ImageSeeder,
         parameter_name: str,
         bootstrap_image: str,
+        architecture: Architecture = "arm64",
         retention: Retention,
     ) -> None:
         super().__init__(scope, id_)
         self.parameter_name = parameter_name
         self.bootstrap_image = bootstrap_image
+        self.architecture = architecture
+        """Of the service's tasks."""
         self.repository = ecr.Repository(
             self,
             "Repository",

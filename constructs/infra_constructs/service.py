@@ -44,6 +44,8 @@ class ServiceProps:
     health_path: str
     bake_time: cdk.Duration
     spot: bool
+    writable: Sequence[str] = ()
+    """Paths that the application writes to besides /tmp: its caches. What the image has there is hidden."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,14 +89,7 @@ class BlueGreenService(Construct):
             memory_mib=props.memory_mib,
             port=props.port,
             labels=labels,
-            # The image is Node.js, and a slim one has neither curl nor wget.
-            health_check=ecs.HealthCheck(
-                command=["CMD", "node", "-e", _alive(props.port, props.health_path)],
-                interval=cdk.Duration.seconds(10),
-                timeout=cdk.Duration.seconds(5),
-                retries=3,
-                start_period=cdk.Duration.seconds(60),
-            ),
+            writable=props.writable,
         )
         self.task_definition = task.definition
         # Until the first release it answers every path with 200.
@@ -219,10 +214,6 @@ def scale(service: ecs.FargateService, tasks: Autoscaled) -> None:
     scaling.scale_on_memory_utilization(
         "Memory", target_utilization_percent=_MEMORY_TARGET_PERCENT, scale_out_cooldown=out, scale_in_cooldown=in_
     )
-
-
-def _alive(port: int, path: str) -> str:
-    return f"fetch('http://127.0.0.1:{port}{path}').then(r=>process.exit(r.ok?0:1),()=>process.exit(1))"
 
 
 def _placeholder(port: int) -> str:

@@ -26,6 +26,8 @@ class WorkerProps:
     memory_mib: int
     tasks: Autoscaled
     spot: bool
+    health_command: Sequence[str] | None = None
+    """Run in the container: 0 is healthy. None: a worker is healthy as long as it runs."""
 
 
 class Worker(Construct):
@@ -54,6 +56,7 @@ class Worker(Construct):
             settings=settings,
             cpu=props.cpu,
             memory_mib=props.memory_mib,
+            health_command=props.health_command,
         )
         self.task_definition = task.definition
         run_until_released(task.definition, image, ["node", "-e", _IDLE], props.command)

@@ -37,6 +37,8 @@ def run(place: Place, command: Sequence[str], console: Console) -> int:
         time.sleep(_EVERY_SECONDS)
         for line in reader.new():
             console.print(line, highlight=False)
+        if reason := ended.get("reason"):
+            console.print(reason, highlight=False)
         return int(ended["exitCode"])
 
 

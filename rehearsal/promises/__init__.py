@@ -81,6 +81,7 @@ PROMISES: tuple[Promise | NotShown, ...] = (
     Promise("Releases", "Migrations come first, and stop what they cannot serve", releases.migrations_come_first),
     Promise("Releases", "Back in one command", releases.back_in_one_command),
     Promise("Releases", "Back while a release bakes", releases.back_during_the_bake),
+    Promise("Releases", "An image of one program runs, on the platform that it is for", releases.any_image),
     Promise("Releases", "Sentry knows which release an error came with", releases.sentry_knows),
     Promise("Releases", "A pull request runs on a copy, and ends", previews.beside),
     NotShown("Releases", "ECS keeps to the stages as they are documented", "deployments are carried out by a stand-in"),

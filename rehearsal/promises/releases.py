@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from config import services
 from infra_runtime.release.preflight import deployments, stack_of
 from ops.console import Console
 from ops.errors import OperatorError
@@ -14,7 +15,7 @@ from ops.releases.look import place_status
 from ops.releases.place import Place
 from rehearsal.account import Account
 from rehearsal.pipeline import RELEASE, Pipeline
-from rehearsal.product import FIRST
+from rehearsal.product import FIRST, HERE
 from rehearsal.promises.found import not_on_this_plan, require
 from rehearsal.push import push
 from rehearsal.traffic import Traffic, traffic
@@ -24,13 +25,14 @@ _BAKES_WITHIN_SECONDS = 120.0
 SECOND = "alter table visitors add email text"
 
 
-def place_of(account: Account) -> Place:
-    return Place(account.name, account.environment, account.main, account)
+def place_of(account: Account, service: str | None = None) -> Place:
+    return Place(account.name, account.environment, service or account.main, account)
 
 
-def release(account: Account, image: str) -> str:
+def release(account: Account, image: str, service: str | None = None) -> str:
     """What `infra release` says in the service's workflow. Raises `OperatorError`, with what it has said before."""
-    told, place = io.StringIO(), place_of(Pipeline(account).runs(RELEASE, account.main))
+    name = service or account.main
+    told, place = io.StringIO(), place_of(Pipeline(account).runs(RELEASE, name), name)
     try:
         commands.release(place, image, Console(file=told, width=200), note=None, check_only=False)
     except OperatorError as error:
@@ -56,6 +58,22 @@ def without_a_lost_request(account: Account) -> str:
     require(not users.failures, f"{len(users.failures)} requests failed: {users.failures[:3]}")
     require(set(users.versions) == {before, after}, f"versions seen: {len(users.versions)}")
     return f"{users.requests} requests while it happened, none lost; {_tasks(account)}"
+
+
+def any_image(account: Account) -> str:
+    others = services.previewed(account.environment).items()
+    name = next((name for name, each in others if "database" not in each.needs), None)
+    if name is None:
+        not_on_this_plan("every service on ECS has migrations, which are Node.js here")
+    intel = push(account, name, "lone-amd64", program=HERE / "lone.py", architecture="amd64")
+    try:
+        told = release(account, intel, name)
+    except OperatorError as error:
+        told = "\n".join([str(error), *error.__notes__])
+    require(f"is for linux/amd64; {name} runs on linux/arm64" in told, told)
+    told = release(account, push(account, name, "lone", program=HERE / "lone.py"), name)
+    require("succeeded" in told, told)
+    return "one of a single program, without shell, Node.js or curl; one for another platform was refused"
 
 
 def _tasks(account: Account) -> str:

@@ -49,9 +49,9 @@ def test_amplify_takes_the_place_of_the_service(amplified: dict[str, dict[str, A
     assert "AWS::Amplify::App" in kinds
     assert "AWS::ECS::Service" not in kinds
     repositories = [
-        each for each in amplified["Registry"]["Resources"].values() if each["Type"] == "AWS::ECR::Repository"
+        key for key, each in amplified["Registry"]["Resources"].items() if each["Type"] == "AWS::ECR::Repository"
     ]
-    assert len(repositories) == 1
+    assert [each for each in repositories if not each.startswith("Helper")] == ["ApiRepositoryAADF3F12"]
 
 
 def test_amplifys_token_is_a_reference(amplified: dict[str, dict[str, Any]]) -> None:

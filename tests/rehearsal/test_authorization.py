@@ -235,6 +235,46 @@ def test_a_task_finds_a_secret_without_its_suffix_unless_the_name_looks_like_one
     assert (f"secretsmanager:GetSecretValue on resource: {secret} " in stopped["stoppedReason"]) is is_denied
 
 
+def test_a_cached_public_image_is_pulled_by_who_may_import_it(url: str) -> None:
+    rule = {"EcrRepositoryPrefix": "cache", "UpstreamRegistryUrl": "public.ecr.aws"}
+    template = {"Resources": {"Rule": {"Type": "AWS::ECR::PullThroughCacheRule", "Properties": rule}}}
+    cloudformation = client(url, "cloudformation")
+    cloudformation.create_stack(StackName="cache", TemplateBody=json.dumps(template))
+    cloudformation.get_waiter("stack_create_complete").wait(StackName="cache", WaiterConfig={"Delay": 1})
+    name = "cache/docker/library/busybox"
+    repository = f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/{name}"
+    image = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{name}@sha256:{'0' * 64}"
+    pull = ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+    imports = [*pull, "ecr:BatchImportUpstreamImage"]
+    assert f"ecr:BatchImportUpstreamImage on resource: {repository}" in _why_it_stopped(
+        url, "pulls", image, repository, pull
+    )
+    assert f"ecr:CreateRepository on resource: {repository}" in _why_it_stopped(
+        url, "imports", image, repository, imports
+    )
+    client(url, "ecr").create_repository(repositoryName=name)
+    assert "CannotPull" not in _why_it_stopped(url, "imports-again", image, repository, imports)
+
+
+def _why_it_stopped(url: str, name: str, image: str, repository: str, actions: list[str]) -> str:
+    """Of a task whose execution role has these permissions."""
+    trust = {"Statement": [{"Effect": "Allow", "Principal": {"Service": "ecs-tasks.amazonaws.com"}}]}
+    iam, ecs = client(url, "iam"), client(url, "ecs")
+    made = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+    granted = {"Statement": [allow("ecr:GetAuthorizationToken", on="*"), allow(*actions, on=repository)]}
+    iam.put_role_policy(RoleName=name, PolicyName="pull", PolicyDocument=json.dumps(granted))
+    container = {"name": "a", "image": image, "command": ["true"]}
+    ecs.register_task_definition(family=name, executionRoleArn=made, containerDefinitions=[container], cpu="256")
+    task = ecs.run_task(cluster="main", taskDefinition=name)["tasks"][0]["taskArn"]
+    give_up = time.monotonic() + 30
+    while (
+        not (found := ecs.describe_tasks(cluster="main", tasks=[task])["tasks"]) or found[0]["lastStatus"] != "STOPPED"
+    ):
+        assert time.monotonic() < give_up, found
+        time.sleep(0.05)
+    return str(found[0]["stoppedReason"])
+
+
 def test_who_updates_a_stack_reads_the_bootstrap_version(url: str, role: Client) -> None:
     """Not settled (aws-cdk #10083, #20959); the emulator takes the answer that needs more."""
     client(url, "ssm").put_parameter(Name="/cdk-bootstrap/q/version", Value="30", Type="String")

@@ -335,13 +335,26 @@ def test_production_rules_are_frozen(templates: Templates) -> None:
     assert len(seen) == 3 * 2 * 2 + 2 * 2 * 2
 
 
+def main_container(task: dict[str, Any]) -> dict[str, Any]:
+    """Not the one that prepares its volumes."""
+    (found,) = [each for each in task["Properties"]["ContainerDefinitions"] if each["Name"] != "prepare"]
+    return dict(found)
+
+
 def test_health_is_exact_and_draining_ends_before_the_stop(templates: Templates) -> None:
     for where, group in of_type(templates, "AWS::ElasticLoadBalancingV2::TargetGroup"):
         assert group["Properties"]["Matcher"] == {"HttpCode": "200"}, where
         attributes = {each["Key"]: each["Value"] for each in group["Properties"]["TargetGroupAttributes"]}
         assert attributes["deregistration_delay.timeout_seconds"] == "30", where
     for where, task in of_type(templates, "AWS::ECS::TaskDefinition"):
-        assert [container["StopTimeout"] for container in task["Properties"]["ContainerDefinitions"]] == [60], where
+        assert main_container(task)["StopTimeout"] == 60, where
+
+
+# What Docker, and so Fargate, gives a container (aws/containers-roadmap #409).
+DEFAULT_CAPABILITIES = {
+    *("AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "NET_RAW"),
+    *("SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT"),
+}
 
 
 def test_containers_are_confined(templates: Templates) -> None:
@@ -349,27 +362,60 @@ def test_containers_are_confined(templates: Templates) -> None:
         assert task["Properties"]["RuntimePlatform"]["CpuArchitecture"] == "ARM64", where
         for container in task["Properties"]["ContainerDefinitions"]:
             assert container["ReadonlyRootFilesystem"] is True, where
-            assert container["User"] == "1000:1000", where
-            assert container["LinuxParameters"]["Capabilities"] == {"Drop": ["ALL"]}, where
             assert container.get("Privileged", False) is False, where
             mode = "non-blocking" if container["Name"] == "app" else "blocking"
             assert container["LogConfiguration"]["Options"]["mode"] == mode, where
+            capabilities = container["LinuxParameters"]["Capabilities"]
+            if container["Name"] == "prepare":
+                assert container["User"] == "0:0", where
+                assert set(capabilities) == {"Drop"}, where
+                assert DEFAULT_CAPABILITIES - set(capabilities["Drop"]) == {"FOWNER"}, where
+            else:
+                assert container["User"] == "1000:1000", where
+                assert capabilities == {"Drop": ["ALL"]}, where
+
+
+def test_a_container_starts_when_its_volumes_are_prepared_and_asks_nothing_of_its_image(templates: Templates) -> None:
+    for where, task in of_type(templates, "AWS::ECS::TaskDefinition"):
+        (prepare,) = [each for each in task["Properties"]["ContainerDefinitions"] if each["Name"] == "prepare"]
+        container = main_container(task)
+        assert container["DependsOn"] == [{"ContainerName": "prepare", "Condition": "SUCCESS"}], where
+        # ECS registers no task definition in which what ends is essential.
+        assert (prepare["Essential"], container["Essential"]) == (False, True), where
+        assert "HealthCheck" not in container, where
+        prepared = {each["ContainerPath"]: each["SourceVolume"] for each in prepare["MountPoints"]}
+        mounted = {each["ContainerPath"]: each["SourceVolume"] for each in container["MountPoints"]}
+        assert mounted == prepared, where
+        assert set(mounted.values()) == {each["Name"] for each in task["Properties"]["Volumes"]}, where
+        assert [each["ContainerPath"] for each in container["MountPoints"] if each["ReadOnly"]] == ["/infra"], where
+        writable = [each["ContainerPath"] for each in container["MountPoints"] if not each["ReadOnly"]]
+        assert prepare["Command"][-len(writable) :] == writable, where
+        plain = {each["Name"]: each["Value"] for each in container["Environment"]}
+        assert plain["NODE_EXTRA_CA_CERTS"] == plain["PGSSLROOTCERT"] == "/infra/rds-authority.pem", where
+        assert (plain["HOSTNAME"], plain["HOME"]) == ("0.0.0.0", "/tmp"), where  # noqa: S104, S108
+        # It would take the place of the authorities that the image knows.
+        assert "SSL_CERT_FILE" not in plain, where
+
+
+def test_a_task_definition_is_no_larger_than_ecs_takes(templates: Templates) -> None:
+    """64 KiB (ECS service quotas, "Task definition size limit"). References are short names for a little more."""
+    for where, task in of_type(templates, "AWS::ECS::TaskDefinition"):
+        assert len(json.dumps(task["Properties"]).encode()) < 32 * 1024, where
 
 
 def test_images_come_from_a_parameter(templates: Templates) -> None:
     """No image stands in a template: releasing one must change none."""
     for where, task in of_type(users_own(templates), "AWS::ECS::TaskDefinition"):
         stack = "/".join(where.split("/")[:2])
-        for container in task["Properties"]["ContainerDefinitions"]:
-            parameter = templates[stack]["Parameters"][container["Image"]["Ref"]]
-            assert parameter["Type"] == "AWS::SSM::Parameter::Value<String>"
-            name, service = stack.split("/")
-            assert parameter["Default"] == f"/daadaar/{name}/{service.lower()}/image"
+        parameter = templates[stack]["Parameters"][main_container(task)["Image"]["Ref"]]
+        assert parameter["Type"] == "AWS::SSM::Parameter::Value<String>"
+        name, service = stack.split("/")
+        assert parameter["Default"] == f"/daadaar/{name}/{service.lower()}/image"
 
 
 def test_the_api_gets_redis_and_database_as_secrets(templates: Templates) -> None:
     for where, task in of_type(users_own(templates), "AWS::ECS::TaskDefinition"):
-        (container,) = task["Properties"]["ContainerDefinitions"]
+        container = main_container(task)
         names = {secret["Name"] for secret in container.get("Secrets", [])}
         plain = {variable["Name"] for variable in container["Environment"]}
         if "/Api/" in where:
@@ -425,6 +471,8 @@ STATEFUL = {
     "Redis": {"AWS::ElastiCache::ReplicationGroup": {"InstancesmainGroup4D7BDE34"}},
     "Registry": {"AWS::ECR::Repository": {"ApiRepositoryAADF3F12", "FrontendRepository8FE916EE"}},
 }
+# Of an image that ECR fetches again.
+CACHE = "HelperRepository"
 
 
 @pytest.mark.parametrize("name", available())
@@ -432,7 +480,7 @@ def test_ids_of_what_holds_state_never_change(name: str, templates: Templates) -
     for stack, kinds in STATEFUL.items():
         resources = templates[f"{name}/{stack}"]["Resources"]
         for kind, ids in kinds.items():
-            assert {key for key, each in resources.items() if each["Type"] == kind} == ids
+            assert {key for key, each in resources.items() if each["Type"] == kind and not key.startswith(CACHE)} == ids
 
 
 def alarms(templates: Templates) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -676,7 +724,7 @@ def test_analytics_go_by_the_site_and_are_not_in_previews(templates: Templates) 
         for where, each in of_type(templates, "AWS::ECS::TaskDefinition", name="production/Frontend")
         if "Service" in where
     ]
-    (container,) = task["Properties"]["ContainerDefinitions"]
+    container = main_container(task)
     plain = {each["Name"]: each["Value"] for each in container["Environment"]}
     assert plain["NEXT_PUBLIC_POSTHOG_HOST"] == "https://daadaar.com/ingest"
     workers = [text for text in map(json.dumps, templates["production/Edge"]["Resources"].values()) if "worker" in text]

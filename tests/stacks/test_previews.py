@@ -19,6 +19,7 @@ def containers(templates: Templates, slot: int) -> dict[str, dict[str, Any]]:
         for logical_id, each in templates[f"dev/Preview{slot}"]["Resources"].items()
         if each["Type"] == "AWS::ECS::TaskDefinition"
         for container in each["Properties"]["ContainerDefinitions"]
+        if container["Name"] != "prepare"
     }
 
 

@@ -85,6 +85,9 @@ def _fits(selection: dict[str, Any], tags: Sequence[str]) -> bool:
 
 def test_pull_requests_and_builds_take_no_place_among_the_releases(templates: Templates) -> None:
     for stack, repository in of_type(templates, "AWS::ECR::Repository"):
+        if "LifecyclePolicy" not in repository["Properties"]:
+            assert repository["Properties"]["RepositoryName"].endswith("/docker/library/busybox")
+            continue
         rules = json.loads(repository["Properties"]["LifecyclePolicy"]["LifecyclePolicyText"])["rules"]
         running = (30 * DAY, "release-1f3a")
         by_hand = (400 * DAY, "somebody-pushed-it")

@@ -16,6 +16,7 @@ from constructs import Construct
 
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.function import RuntimeFunction, bootstrap_version_arn
+from infra_constructs.release.image import PLATFORMS, READS_PLATFORM, Architecture
 from infra_constructs.release.ledger import ReleaseLedger
 from infra_runtime.release.refusals import log_group
 from infra_runtime.release.stack_update import ENDS
@@ -30,6 +31,7 @@ class Released:
     """Name of its stack."""
     parameter: str
     repository: ecr.IRepository
+    architecture: Architecture
     services: Sequence[ecs.IBaseService]
     """All that run its image."""
     database: rds.IDatabaseInstance | None
@@ -75,6 +77,7 @@ class ReleaseControl(Construct):
                 "STACK": released.stack,
                 "PARAMETER": released.parameter,
                 "REPOSITORY": released.repository.repository_uri,
+                "PLATFORM": PLATFORMS[released.architecture],
                 "LEDGER": ledger.table.table_name,
                 **({"DATABASE_LOG": log_group(released.database.instance_identifier)} if released.database else {}),
                 **({"SENTRY": json.dumps(asdict(sentry))} if sentry else {}),
@@ -123,8 +126,8 @@ class ReleaseControl(Construct):
         self._allow("ssm:GetParameter", "ssm:GetParameters", "ssm:PutParameter", on=self.parameter_arn)
         self._allow("ssm:GetParameters", on=bootstrap_version_arn(self))
         # It gives an image that is released another tag.
-        reads_and_tags = ("ecr:DescribeImages", "ecr:DescribeImageScanFindings", "ecr:BatchGetImage", "ecr:PutImage")
-        self._allow(*reads_and_tags, on=released.repository.repository_arn)
+        images = ("ecr:DescribeImages", "ecr:DescribeImageScanFindings", "ecr:PutImage", *READS_PLATFORM)
+        self._allow(*images, on=released.repository.repository_arn)
         # A deployment is read only by someone who may read its service, too (AWS's Service Authorization Reference).
         reads = ("ecs:DescribeServices", "ecs:ListServiceDeployments", "ecs:DescribeServiceDeployments")
         for each in released.services:

@@ -1,6 +1,6 @@
 """The image that a service runs, and that its migrations run from: a parameter, so that a release needs no synth."""
 
-from typing import Self
+from typing import Literal, Self
 
 import aws_cdk as cdk
 from aws_cdk import aws_ecr as ecr
@@ -9,6 +9,13 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from infra_constructs.findings import acknowledge, allows_on
+from infra_constructs.helper_image import HelperImage
+
+Architecture = Literal["arm64", "x86_64"]
+PLATFORMS: dict[Architecture, str] = {"arm64": "linux/arm64", "x86_64": "linux/amd64"}
+"""As images name them."""
+READS_PLATFORM = ("ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
+"""What finding out the platform of an image calls (infra_runtime.release.image_platform)."""
 
 # GuardDuty Runtime Monitoring adds a container to every Fargate task and pulls its image with the task's execution role
 # (GuardDuty User Guide, "Prerequisites for Fargate support"). The account that owns the repository differs by region.
@@ -20,10 +27,20 @@ class ReleasedImage(Construct):
     """A parameter of the stack; see `released` and `previewed`."""
 
     def __init__(
-        self, scope: Construct, id_: str, *, repository: ecr.IRepository, parameter: cdk.CfnParameter, bootstrap: str
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        repository: ecr.IRepository,
+        parameter: cdk.CfnParameter,
+        bootstrap: str,
+        architecture: Architecture,
+        helper: HelperImage,
     ) -> None:
         super().__init__(scope, id_)
         self._repository = repository
+        self.architecture = architecture
+        self.helper = helper
         self.bootstrap = bootstrap
         self.uri = parameter.value_as_string
         self.is_bootstrap = cdk.CfnCondition(
@@ -38,7 +55,15 @@ class ReleasedImage(Construct):
 
     @classmethod
     def released(
-        cls, scope: Construct, id_: str, *, repository: ecr.IRepository, parameter_name: str, bootstrap: str
+        cls,
+        scope: Construct,
+        id_: str,
+        *,
+        repository: ecr.IRepository,
+        parameter_name: str,
+        bootstrap: str,
+        architecture: Architecture,
+        helper: HelperImage,
     ) -> Self:
         """Read from an SSM parameter whenever the stack is deployed (docs/adr/0003)."""
         parameter = cdk.CfnParameter(
@@ -48,16 +73,42 @@ class ReleasedImage(Construct):
             default=parameter_name,
             description="The image to run, by digest; released with `infra release`",
         )
-        return cls(scope, id_, repository=repository, parameter=parameter, bootstrap=bootstrap)
+        return cls(
+            scope,
+            id_,
+            repository=repository,
+            parameter=parameter,
+            bootstrap=bootstrap,
+            architecture=architecture,
+            helper=helper,
+        )
 
     @classmethod
-    def previewed(cls, scope: Construct, id_: str, *, name: str, repository: ecr.IRepository, bootstrap: str) -> Self:
+    def previewed(
+        cls,
+        scope: Construct,
+        id_: str,
+        *,
+        name: str,
+        repository: ecr.IRepository,
+        bootstrap: str,
+        architecture: Architecture,
+        helper: HelperImage,
+    ) -> Self:
         """The parameter itself holds the image: a deployment of the template leaves it as it is (docs/adr/0015)."""
         parameter = cdk.CfnParameter(
             scope, name, default=bootstrap, description="The image to run, by digest; begun with `infra preview start`"
         )
         parameter.override_logical_id(name)
-        return cls(scope, id_, repository=repository, parameter=parameter, bootstrap=bootstrap)
+        return cls(
+            scope,
+            id_,
+            repository=repository,
+            parameter=parameter,
+            bootstrap=bootstrap,
+            architecture=architecture,
+            helper=helper,
+        )
 
     def allow_pulling(self, task: ecs.FargateTaskDefinition) -> None:
         """CDK cannot see which repository the image comes from: it is only a parameter to it."""

@@ -34,7 +34,6 @@ class MigrationTask(Construct):
         # npx writes where it is told to, and the root filesystem is not to be written.
         own = {
             "MIGRATION_SECONDS": str(int(props.longest.to_seconds())),
-            "HOME": "/tmp",  # noqa: S108
             "npm_config_cache": "/tmp/npm",  # noqa: S108
         }
         self.task = ContainerTask(

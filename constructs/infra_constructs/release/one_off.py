@@ -7,7 +7,7 @@ from constructs import Construct
 from infra_constructs.container_task import ContainerTask, Settings
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.release.image import ReleasedImage
-from infra_runtime.release.revision import ONE_OFF
+from infra_runtime.release.revision import BUSYBOX, ONE_OFF
 
 # Where the agent of ECS Exec writes. AWS documents that it needs a writable root filesystem; with these three paths
 # others enter containers that have none (aws/containers-roadmap #1359, #2824; amazon-ecs-exec-checker #71).
@@ -29,8 +29,10 @@ class OneOffTask(Construct):
             settings=settings,
             cpu=cpu,
             memory_mib=memory_mib,
-            # Until somebody enters, and ended after a working day whoever has forgotten it.
-            command=["sleep", str(cdk.Duration.hours(8).to_seconds())],
+            # Instead of the image's own, so that a command runs as it was given.
+            entry_point=[BUSYBOX, "env"],
+            # Waits for a person, and ends after a working day when they have forgotten it.
+            command=[BUSYBOX, "sleep", str(cdk.Duration.hours(8).to_seconds())],
             writable=_AGENT,
             keeps_every_line=True,
         )

@@ -2,6 +2,7 @@
 
 import contextvars
 import json
+import os
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -16,6 +17,7 @@ _SUMMARY = (
 )  # fmt: skip
 _STOPPABLE = ("PENDING", "IN_PROGRESS", "STOP_REQUESTED", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS")
 _own_describe_images = ecr._describe_images
+_own_download_url = ecr._get_download_url_for_layer
 _own_list_tasks = ecs._list_tasks
 _own_update_service = ecs._update_service
 _own_task_failed = ecs._record_service_task_failure
@@ -132,6 +134,16 @@ def _images(request: Mapping[str, Any]) -> Any:
     return _answer(told)
 
 
+def _download_url(request: Mapping[str, Any]) -> Any:
+    """Of a blob in MiniStack's own registry, which has no name that anybody could look up."""
+    answered = _own_download_url(request)
+    if answered[0] != 200:
+        return answered
+    told = json.loads(answered[2])
+    registry, path = told["downloadUrl"].removeprefix("https://").split("/", 1)
+    return _answer({**told, "downloadUrl": f"{os.environ['AWS_ENDPOINT_URL']}/{path}?ns={registry}"})
+
+
 def install() -> None:
     ecs._ACTION_MAP |= {
         "DescribeServiceDeployments": _described,
@@ -147,3 +159,4 @@ def install() -> None:
     ecs._sync_service_targets = _sync_targets
     ecs._record_service_task_failure = _task_failed
     ecr._describe_images = _images
+    ecr._get_download_url_for_layer = _download_url

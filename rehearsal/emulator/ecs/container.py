@@ -1,36 +1,25 @@
 """A container of a task definition as a process, with its secrets, its log and its end."""
 
 import os
+import shutil
 import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rehearsal.emulator import IMAGES
+from cryptography import x509
+
+from rehearsal.emulator.ecs.image import CannotStart, image_of
+from rehearsal.emulator.ecs.volumes import Volumes, here
 from rehearsal.emulator.resource_type import client
 
 _OWN_ADDRESS = Path(__file__).parent / "own_address.mjs"
 _FLUSH_SECONDS = 0.2
-_DEFAULT_COMMAND = ("node", "server.mjs")
-
-
-class CannotPull(Exception):
-    """As ECS says it."""
-
-
-def image_folder(image: str) -> Path | None:
-    """Working directory of an image that was pushed; None for one of the public registry. Raises `CannotPull`."""
-    _, _, digest = image.partition("@sha256:")
-    if not digest:
-        return None
-    folder = Path(os.environ[IMAGES]) / digest
-    if not folder.exists():
-        raise CannotPull(f"CannotPullContainerError: failed to resolve ref {image}: not found")
-    return folder
+_EVERY_ADDRESS = "0.0.0.0"  # noqa: S104
 
 
 @dataclass
@@ -40,6 +29,7 @@ class Container:
     secrets: Mapping[str, str]
     stream: str
     """Id of the task, the last part of the log stream's name."""
+    volumes: Volumes
     command: Sequence[str] | None = None
     """Instead of the definition's."""
     variables: Mapping[str, str] = field(default_factory=dict)
@@ -49,35 +39,62 @@ class Container:
     _lines: list[tuple[int, str]] = field(default_factory=list)
 
     def start(self, ended: Callable[[int], None]) -> None:
-        """Calls `ended` with the exit code, once its log is written. Raises `CannotPull`."""
-        folder = image_folder(self.definition["image"])
-        home = Path(os.environ["TMPDIR"])
-        environment = {each["name"]: str(each["value"]) for each in self.definition.get("environment", [])}
-        command = self.command or self.definition.get("command") or _DEFAULT_COMMAND
-        self._process = subprocess.Popen(
-            list(command),
-            cwd=folder or home,
-            env={
-                "PATH": os.environ["PATH"],
-                # In the image, elsewhere: what the application trusts, and where psql looks for it.
-                "NODE_EXTRA_CA_CERTS": os.environ["SSL_CERT_FILE"],
-                "PGSSLROOTCERT": os.environ["SSL_CERT_FILE"],
-                "NODE_OPTIONS": f"--import={_OWN_ADDRESS.as_uri()}",
-                "TASK_ADDRESS": self.address,
-                **self.aws,
-                **environment,
-                "HOME": str(home),
-                **self.secrets,
-                **self.variables,
-            },
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        """Calls `ended` with the exit code, once its log is written. Raises `CannotPull`, `CannotStart`."""
+        image = image_of(self.definition["image"])
+        mounts = self.volumes.mounted(self.definition)
+        program, *arguments = [
+            here(each, {**image.paths, **mounts})
+            for each in (
+                *self.definition.get("entryPoint", []),
+                *(self.command or self.definition.get("command") or image.command),
+            )
+        ]
+        variables = {each["name"]: str(each["value"]) for each in self.definition.get("environment", [])}
+        try:
+            self._process = subprocess.Popen(
+                [*self._confinement(), image.program(program), *arguments],
+                cwd=image.folder,
+                env={
+                    "PATH": image.path,
+                    "HOME": str(image.folder),
+                    # Where programs write that would write to /tmp.
+                    **({"TMPDIR": str(mounts["/tmp"])} if "/tmp" in mounts else {}),  # noqa: S108
+                    "NODE_OPTIONS": f"--import={_OWN_ADDRESS.as_uri()}",
+                    "TASK_ADDRESS": self.address,
+                    **self.aws,
+                    **{name: self._on_this_machine(value, mounts) for name, value in variables.items()},
+                    **self.secrets,
+                    **self.variables,
+                },
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise CannotStart(str(error)) from error
         # Made here, where account and region are known.
-        arguments = (self._process, client("logs"), ended)
-        threading.Thread(target=self._watch, args=arguments, daemon=True).start()
+        watched = (self._process, client("logs"), ended)
+        threading.Thread(target=self._watch, args=watched, daemon=True).start()
+
+    @property
+    def is_started(self) -> bool:
+        return self._process is not None
+
+    def _confinement(self) -> Iterator[str]:
+        """Words before the command that take capabilities away, where this machine's root has them."""
+        if os.getuid() == 0:
+            dropped = self.definition.get("linuxParameters", {}).get("capabilities", {}).get("drop", [])
+            setpriv = shutil.which("setpriv")
+            assert setpriv is not None, "util-linux has it"
+            yield from (setpriv, f"--bounding-set={','.join(f'-{each.lower()}' for each in dropped) or '+all'}")
+
+    def _on_this_machine(self, value: str, mounts: Mapping[str, Path]) -> str:
+        if value == _EVERY_ADDRESS:
+            return self.address
+        if _is_authority_of_rds(value):
+            return Path(os.environ["SSL_CERT_FILE"]).read_text()
+        return here(value, mounts)
 
     def _watch(self, process: "subprocess.Popen[bytes]", logs: Any, ended: Callable[[int], None]) -> None:
         assert process.stdout is not None
@@ -119,3 +136,11 @@ class Container:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+def _is_authority_of_rds(value: str) -> bool:
+    """Databases here have a certificate of the rehearsal's authority, which so takes the place of Amazon's."""
+    if not value.startswith("-----BEGIN CERTIFICATE-----"):
+        return False
+    subjects = [each.subject.rfc4514_string() for each in x509.load_pem_x509_certificates(value.encode())]
+    return all("OU=Amazon RDS" in each for each in subjects)

@@ -170,7 +170,7 @@ class Deployment:
         healthy: set[str] = set()
         while len(healthy) < wanted:
             self._watch()
-            alive = [arn for arn in self._started if task.is_running(arn)]
+            alive = [arn for arn in self._started if task.is_alive(arn)]
             for arn in set(self._started) - set(alive):
                 self._started.remove(arn)
                 healthy.discard(arn)

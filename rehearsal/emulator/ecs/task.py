@@ -8,22 +8,28 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from ministack.services import ecs, eventbridge, secretsmanager
+from ministack.services import ecr, ecs, eventbridge, secretsmanager
 
 from rehearsal.emulator.authorization import Need, denial_of
 from rehearsal.emulator.conditions import Condition, is_on
 from rehearsal.emulator.ecs import credentials
-from rehearsal.emulator.ecs.container import CannotPull, Container
+from rehearsal.emulator.ecs.container import Container
+from rehearsal.emulator.ecs.image import CannotPull, CannotStart, is_cached
+from rehearsal.emulator.ecs.volumes import Volumes
 from rehearsal.emulator.service_principals import can_enter
 from rehearsal.ports import own_address
 
 # A request in this rehearsal lasts a second at most, in production a minute.
 STOP_SECONDS = 5.0
 _own_run_task, _own_mark_stopped = ecs._run_task, ecs._mark_task_stopped
-_containers: dict[str, Container] = {}
+_containers: dict[str, dict[str, Container]] = {}
+"""By task and name."""
+_starting: dict[str, threading.Lock] = {}
 _tokens: dict[str, str] = {}
 _AGENT = "aws-guardduty-agent-"
 _AGENT_EXIT_CODE = 137
+# Of a container that is given up before it has started (aws/amazon-ecs-agent #3218).
+_NEVER_STARTED = 143
 _ENDS_LIKE_A_WHOLE_ARN = re.compile(r"-[A-Za-z0-9]{6}$")
 _numbers = itertools.count()
 
@@ -73,35 +79,85 @@ def refused(kind: str, message: str) -> Any:
 
 def _start(task: dict[str, Any], overrides: Mapping[str, Any]) -> None:
     definition = ecs._task_defs[ecs._resolve_td_key(task["taskDefinitionArn"])]
-    (one,) = definition["containerDefinitions"]
+    every = definition["containerDefinitions"]
     if is_on(Condition.SIDECARS):
         _add_agent(task)
-    port = next((each["containerPort"] for each in one.get("portMappings", [])), 0)
+    port = next((each["containerPort"] for one in every for each in one.get("portMappings", [])), 0)
     address = own_address(int(port))
     task["attachments"] = [
         {"type": "ElasticNetworkInterface", "details": [{"name": "privateIPv4Address", "value": address}]}
     ]
-    override: Mapping[str, Any] = next(
-        (each for each in overrides.get("containerOverrides", []) if each["name"] == one["name"]), {}
-    )
+    overridden = {each["name"]: each for each in overrides.get("containerOverrides", [])}
     arn = task["taskArn"]
+    identity = arn.rpartition("/")[2]
     try:
-        _ask_for_execution(definition, one, arn)
-        container = Container(
-            one,
-            address,
-            ecs._resolve_container_secrets(one),
-            arn.rpartition("/")[2],
-            command=override.get("command"),
-            variables={each["name"]: each["value"] for each in override.get("environment", [])},
-            aws=credentials.variables(definition.get("taskRoleArn"), arn),
-        )
-        _containers[arn] = container
-        # The process ends on a thread that knows neither account nor region.
-        context = contextvars.copy_context()
-        container.start(lambda code: context.run(_ended, arn, code))
+        volumes = Volumes.of(definition, identity)
+        _starting[arn], _containers[arn] = threading.Lock(), {}
+        for one in every:
+            _ask_for_execution(definition, one, arn)
+            override: Mapping[str, Any] = overridden.get(one["name"], {})
+            _containers[arn][one["name"]] = Container(
+                one,
+                address,
+                ecs._resolve_container_secrets(one),
+                identity,
+                volumes,
+                command=override.get("command"),
+                variables={each["name"]: each["value"] for each in override.get("environment", [])},
+                aws=credentials.variables(definition.get("taskRoleArn") or None, arn),
+            )
+        task["lastStatus"] = "PENDING"
+        _start_what_can(arn)
     except (CannotPull, ecs._SecretResolutionError) as error:
         _mark_stopped(arn, str(error), "TaskFailedToStart")
+
+
+def _start_what_can(arn: str) -> None:
+    """The containers whose dependencies are as they are to be (ECS API reference, "ContainerDependency")."""
+    containers, task = _containers[arn], ecs._tasks[arn]
+    with _starting[arn]:
+        for name, container in containers.items():
+            if container.is_started or task["lastStatus"] == "STOPPED":
+                continue
+            waits = [_dependency(arn, container, each) for each in container.definition.get("dependsOn", [])]
+            if never := [each for each in waits if isinstance(each, str)]:
+                record = _record(arn, name)
+                record |= {"reason": f"CannotStartContainerError: {never[0]}", "exitCode": _NEVER_STARTED}
+                _mark_stopped(arn, "Task failed to start", "TaskFailedToStart")
+            elif all(waits):
+                _start_container(arn, name, container)
+        if task["lastStatus"] == "PENDING" and all(each.is_started for each in containers.values()):
+            task["lastStatus"] = "RUNNING"
+
+
+def _start_container(arn: str, name: str, container: Container) -> None:
+    # The process ends on a thread that knows neither account nor region.
+    context = contextvars.copy_context()
+    try:
+        container.start(lambda code: context.run(_ended, arn, name, code))
+    except (CannotPull, CannotStart) as error:
+        _mark_stopped(arn, str(error), "TaskFailedToStart")
+
+
+def _dependency(arn: str, container: Container, wanted: Mapping[str, Any]) -> bool | str:
+    """Whether it is resolved; in ECS's words why it never will be."""
+    other, target = _containers[arn][wanted["containerName"]], container.definition
+    code = _record(arn, wanted["containerName"]).get("exitCode")
+    if wanted["condition"] == "START":
+        return other.is_started
+    if wanted["condition"] == "SUCCESS" and code not in (None, 0):
+        # As aws/amazon-ecs-agent #3218 words it. Assumed: that Fargate does, too.
+        return (
+            "dependency graph: failed to resolve container ordering dependency "
+            f"[{other.definition['name']}({other.definition['image']}) (STOPPED->RUNNING) -  Exit: {code}] for target "
+            f"[{target['name']}({target['image']}) (NONE->RUNNING)] as dependency did not exit successfully."
+        )
+    return code is not None
+
+
+def _record(arn: str, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = next(each for each in ecs._tasks[arn]["containers"] if each["name"] == name)
+    return found
 
 
 def _ask_for_execution(definition: Mapping[str, Any], container: Mapping[str, Any], arn: str) -> None:
@@ -116,8 +172,14 @@ def _ask_for_execution(definition: Mapping[str, Any], container: Mapping[str, An
     registry, _, repository = repository.partition("/")
     region = arn.split(":")[3]
     if ".dkr.ecr." in registry:
-        ecr = f"arn:aws:ecr:{region}:{registry.partition('.')[0]}:repository/{repository}"
-        pulls = [Need(f"ecr:{each}", ecr) for each in ("BatchGetImage", "GetDownloadUrlForLayer")]
+        arn_of_repository = f"arn:aws:ecr:{region}:{registry.partition('.')[0]}:repository/{repository}"
+        actions = ["BatchGetImage", "GetDownloadUrlForLayer"]
+        if is_cached(repository):
+            # The first pull imports; here each may be the first (ECR User Guide, "IAM permissions required to sync …").
+            actions.append("BatchImportUpstreamImage")
+            if repository not in ecr._repositories:
+                actions.append("CreateRepository")
+        pulls = [Need(f"ecr:{each}", arn_of_repository) for each in actions]
         if denied := denial_of(role, name, Need("ecr:GetAuthorizationToken", "*"), *pulls):
             raise CannotPull(f"CannotPullContainerError: {denied}")
     needs = [
@@ -161,6 +223,8 @@ def _mark_stopped(arn: str, reason: str, stop_code: str, code: int | None = None
     for each in filter(_is_agent, ecs._tasks[arn]["containers"]):
         each["exitCode"] = _AGENT_EXIT_CODE
     _own_mark_stopped(arn, ecs._tasks[arn], reason, stop_code, code)
+    for container in _containers.get(arn, {}).values():
+        container.volumes.remove()
     _tell(ecs._tasks[arn])
 
 
@@ -175,8 +239,12 @@ def _tell(task: Mapping[str, Any]) -> None:
     eventbridge._put_events({"Entries": [entry]}, allow_aws_source=True)
 
 
-def _ended(arn: str, code: int) -> None:
-    _mark_stopped(arn, "Essential container in task exited", "EssentialContainerExited", code)
+def _ended(arn: str, name: str, code: int) -> None:
+    _record(arn, name).update(lastStatus="STOPPED", exitCode=code)
+    if _containers[arn][name].definition.get("essential", True):
+        _mark_stopped(arn, "Essential container in task exited", "EssentialContainerExited", code)
+    else:
+        _start_what_can(arn)
 
 
 def stop(arn: str, reason: str) -> None:
@@ -186,7 +254,7 @@ def stop(arn: str, reason: str) -> None:
         return
     task["desiredStatus"] = "STOPPED"
     task["stoppedReason"] = reason
-    if (container := _containers.get(arn)) is not None:
+    for container in _containers.get(arn, {}).values():
         container.stop(STOP_SECONDS)
     _mark_stopped(arn, reason, "ServiceSchedulerInitiated")
 
@@ -207,11 +275,12 @@ def address_of(arn: str) -> str:
     return str(next(each["value"] for each in details if each["name"] == "privateIPv4Address"))
 
 
-def is_running(arn: str) -> bool:
-    return bool(ecs._tasks[arn]["lastStatus"] == "RUNNING")
+def is_alive(arn: str) -> bool:
+    return bool(ecs._tasks[arn]["lastStatus"] != "STOPPED")
 
 
 def why_stopped(arn: str) -> str:
     task = ecs._tasks[arn]
-    codes = [each.get("exitCode") for each in task["containers"] if not _is_agent(each)]
-    return f"{task['stoppedReason']} (exit code {codes[0]})"
+    one = next(each for each in task["containers"] if not _is_agent(each))
+    why = one.get("reason") or f"exit code {one.get('exitCode')}"
+    return f"{task['stoppedReason']} ({why})"

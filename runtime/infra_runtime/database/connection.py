@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import psycopg
+
+from infra_runtime.database.names import URL
 
 _CONNECT_SECONDS = 10
 # Amazon's own authorities for RDS, one for each region (tools/rds_authorities.mjs).
@@ -29,6 +32,20 @@ class Login:
             return cls(values["username"], values["password"])
         except (ValueError, KeyError, TypeError):
             raise ValueError("the secret holds no JSON with username and password") from None
+
+    def secret(self, variables: Mapping[str, str] = os.environ) -> str:
+        """What `of` reads, and the URL besides."""
+        return json.dumps({"username": self.username, "password": self.password, URL: self.url(variables)})
+
+    def url(self, variables: Mapping[str, str] = os.environ) -> str:
+        """For drivers that take all in one: to the database that PGHOST, PGPORT and PGDATABASE name."""
+        user, password, name = (
+            quote(each, safe="") for each in (self.username, self.password, variables["PGDATABASE"])
+        )
+        host, port = variables["PGHOST"], variables["PGPORT"]
+        # Without `sslrootcert`, whose file is not where this is read: libpq knows it from PGSSLROOTCERT, Node.js and
+        # Bun from NODE_EXTRA_CA_CERTS.
+        return f"postgresql://{user}:{password}@{host}:{port}/{name}?sslmode=verify-full"
 
 
 def connect(login: Login, variables: Mapping[str, str] = os.environ) -> Connection:

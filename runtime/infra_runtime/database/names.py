@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 OWNER, USER = "app_owner", "app_user"
 _TURNS = ("a", "b")
+URL, OWNER_URL = "url", "owner_url"
+"""Fields of the secrets. The second is only in a preview's, which holds the one password of both its logins."""
 
 
 def logins_of(group: str) -> tuple[str, ...]:

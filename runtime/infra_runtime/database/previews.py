@@ -15,7 +15,7 @@ from typing import Any
 
 from infra_runtime.aws import client
 from infra_runtime.database.connection import Connection, Login, connect
-from infra_runtime.database.names import OWNER, preview_names
+from infra_runtime.database.names import OWNER, OWNER_URL, URL, preview_names
 from infra_runtime.database.roles import admit, create_role, run, set_password
 from infra_runtime.reporting import reported
 
@@ -36,12 +36,19 @@ def handler(event: Mapping[str, Any], context: object) -> None:
         case "make":
             password = secrets.token_urlsafe(30)
             secret = json.loads(os.environ["SLOT_SECRETS"])[str(event["slot"])]
-            manager.put_secret_value(SecretId=secret, SecretString=json.dumps({"password": password}))
+            manager.put_secret_value(SecretId=secret, SecretString=_secret(event["slot"], password))
             databases.make(event["slot"], password)
         case "drop":
             databases.drop(event["slot"])
         case "refresh":
             databases.refresh()
+
+
+def _secret(slot: int, password: str) -> str:
+    names = preview_names(slot)
+    variables = {**os.environ, "PGDATABASE": names.database}
+    urls = {name: Login(role, password).url(variables) for name, role in ((URL, names.user), (OWNER_URL, names.owner))}
+    return json.dumps({"password": password, **urls})
 
 
 @dataclass(frozen=True)

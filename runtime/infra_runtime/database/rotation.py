@@ -3,7 +3,6 @@
 The one that was used until now stays as it is until the next rotation: a task that has read it goes on connecting.
 """
 
-import json
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -37,7 +36,7 @@ class LoginRotation(Rotation):
 
     def new_value(self) -> str:
         username = other_login(Login.of(self.current()).username)
-        return json.dumps({"username": username, "password": self.random(_LETTERS)})
+        return Login(username, self.random(_LETTERS)).secret()
 
     def set(self, pending: str) -> None:
         master = self._manager.get_secret_value(SecretId=self._master)["SecretString"]

@@ -82,7 +82,9 @@ class Control:
     ledger: Ledger
     slots: Sequence[Slot]
     services: Mapping[str, Mapping[str, str]]
-    """By name: `repository` (its URI), `pointer` (the parameter that says what the environment runs), `bootstrap`."""
+    """By name: `repository` (its URI), `pointer` (the parameter that says what the environment runs), `bootstrap`,
+    `platform` (of its tasks, like linux/arm64).
+    """
     lifetime: timedelta
     databases: str
     """Name of the function that makes and drops databases."""
@@ -132,7 +134,8 @@ class Control:
         service, image = event["service"], event["image"]
         if service not in self.services:
             return Problem("service", f"{service} is none", f"one of {', '.join(self.services)}")
-        found = image_in(self.clients, service, self.services[service]["repository"], image)
+        known = self.services[service]
+        found = image_in(self.clients, service, known["repository"], image, platform=known["platform"])
         if isinstance(found, Problem):
             return found
         lease = self._take(event)

@@ -64,7 +64,7 @@ def handler(event: Mapping[str, Any], context: Any) -> Any:
     Such a change says only that it is time to look: whoever may invoke this function could have made it up. How a
     release has ended is read from CloudFormation.
     """
-    names = ("SERVICE", "STACK", "PARAMETER", "REPOSITORY")
+    names = ("SERVICE", "STACK", "PARAMETER", "REPOSITORY", "PLATFORM")
     service = Service(*(os.environ[name] for name in names))
     ledger = Ledger(boto3.client("dynamodb"), os.environ["LEDGER"])
     control = Control(boto3, ledger, service, database_log=os.environ.get("DATABASE_LOG"))

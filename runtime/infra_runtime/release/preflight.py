@@ -1,12 +1,18 @@
 """What is looked at before a release, because afterwards it would be too late, or nobody would notice."""
 
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from botocore.exceptions import ClientError
+
+from infra_runtime.release.image_platform import platforms_in
 from infra_runtime.release.revision import SERVICE
+
+logger = logging.getLogger(__name__)
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 UNDER_WAY = ["PENDING", "IN_PROGRESS", "STOP_REQUESTED", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS"]
@@ -22,6 +28,8 @@ class Service:
     """Name of the SSM parameter that holds its image."""
     repository: str
     """URI, without tag or digest."""
+    platform: str
+    """Of its tasks, like linux/arm64."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +61,9 @@ class Preflight:
         return found
 
     def _image(self, image: str, *, scanned: bool) -> Iterator[Problem]:
-        found = image_in(self.clients, self.service.name, self.service.repository, image)
+        found = image_in(
+            self.clients, self.service.name, self.service.repository, image, platform=self.service.platform
+        )
         if isinstance(found, Problem):
             yield found
             return
@@ -121,7 +131,7 @@ class Preflight:
             )
 
 
-def image_in(clients: Any, service: str, repository: str, image: str) -> Mapping[str, Any] | Problem:
+def image_in(clients: Any, service: str, repository: str, image: str, *, platform: str) -> Mapping[str, Any] | Problem:
     """The image, as ECR describes it; `repository` is a URI."""
     uri, _, digest = image.partition("@")
     if uri != repository or not _DIGEST.fullmatch(digest):
@@ -131,6 +141,15 @@ def image_in(clients: Any, service: str, repository: str, image: str) -> Mapping
         (found,) = ecr.describe_images(repositoryName=name, imageIds=[{"imageDigest": digest}])["imageDetails"]
     except ecr.exceptions.ImageNotFoundException:
         return Problem("image", f"{digest} is not in {name}", "push it first")
+    try:
+        built_for = platforms_in(ecr, name, digest)
+    except (OSError, ValueError, KeyError, ClientError):
+        # No reason to refuse it: tasks of another platform do not start, and the release goes back.
+        logger.exception("%s: nobody knows which platform %s is for", service, digest)
+        return dict(found)
+    if platform not in built_for:
+        what = f"{digest[:19]}… is for {', '.join(sorted(built_for)) or 'none'}; {service} runs on {platform}"
+        return Problem("platform", what, f"docker buildx build --platform {platform}")
     return dict(found)
 
 

@@ -6,6 +6,10 @@ from typing import Any, Literal
 
 APP, MIGRATE, ONE_OFF, JOB = "app", "migrate", "one-off", "job"
 """Names of the containers: the service's, its migrations', a person's, and those that run by the clock."""
+SHARED = "/infra"
+"""Where every container finds what the container `prepare` has left for it. It cannot write there."""
+BUSYBOX = f"{SHARED}/busybox"
+"""Static, so that it runs in an image that has neither a shell nor a libc."""
 SERVICE = "Service"
 """Logical id of the ECS service that a stack is about; workers that run its image have others."""
 MIGRATION_LABEL = "infra.migration"

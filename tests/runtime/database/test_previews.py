@@ -11,7 +11,7 @@ from psycopg import errors
 
 from infra_runtime.database import previews
 from infra_runtime.database.connection import Connection, Login
-from infra_runtime.database.names import OWNER, preview_names
+from infra_runtime.database.names import OWNER, OWNER_URL, URL, preview_names
 from infra_runtime.database.previews import Databases
 from tests.databases import Database
 from tests.runtime.fakes import SecretsManager
@@ -177,8 +177,13 @@ def test_each_time_the_password_is_new(source: Database, copies: Databases, monk
     seen: set[str] = set()
     for _ in range(2):
         previews.handler({"action": "make", "slot": 1}, None)
-        password = json.loads(manager.get_secret_value(SecretId="slot")["SecretString"])["password"]
+        secret = json.loads(manager.get_secret_value(SecretId="slot")["SecretString"])
+        password = secret["password"]
         of_slot(source, 1).as_(Login(user(1).username, password)).close()
+        for field, name in ((URL, user(1).username), (OWNER_URL, owner(1).username)):
+            with psycopg.connect(secret[field], sslrootcert=source.authority) as connection:
+                assert connection.info.user == name
+                assert connection.info.dbname == "preview_1"
         seen.add(password)
     assert len(seen) == 2
     previews.handler({"action": "refresh"}, None)

@@ -1,7 +1,11 @@
 """Who may do what, on a real PostgreSQL, and how a password changes under those who use it."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -14,8 +18,11 @@ from infra_runtime.database.names import OWNER, USER, other_login
 from infra_runtime.database.roles import Limits, prepare, set_password
 from infra_runtime.database.rotation import LoginRotation
 from infra_runtime.secret_values import Secrets
+from rehearsal.redis.authority import Authority
 from tests.databases import LOCK_MS, Database
 from tests.runtime.fakes import SecretsManager
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_the_owner_makes_what_the_user_reads_and_writes(database: Database) -> None:
@@ -128,6 +135,69 @@ def test_a_password_that_does_not_work_does_not_count(
     assert manager.stages["AWSCURRENT"] == "first"
 
 
+def test_a_rotated_secret_holds_the_url_of_its_new_login(
+    database: Database, rotation: tuple[LoginRotation, SecretsManager]
+) -> None:
+    rotating, manager = rotation
+    for step in ("createSecret", "setSecret", "testSecret", "finishSecret"):
+        rotating.step(step)
+    url = json.loads(manager.get_secret_value("user")["SecretString"])["url"]
+    assert connected(url, database, "psycopg") == f"{USER}_b"
+
+
+def connected(url: str, database: Database, driver: str) -> str:
+    """The login that PostgreSQL sees; the driver gets what a task has (infra_constructs.container_task)."""
+    if driver == "psycopg":
+        code = "import psycopg, sys; print(psycopg.connect(sys.argv[1]).execute('select current_user').fetchone()[0])"
+        words = [sys.executable, "-c", code, url]
+    else:
+        words = ["node", "--input-type=module", "-e", DRIVERS[driver], "--", url]
+    trusted = {"NODE_EXTRA_CA_CERTS": database.authority, "PGSSLROOTCERT": database.authority}
+    done = subprocess.run(
+        words, cwd=ROOT, env={"PATH": os.environ["PATH"], **trusted}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+DRIVERS = {
+    "pg": """
+import pg from 'pg'
+const client = new pg.Client({ connectionString: process.argv[1] })
+await client.connect()
+console.log((await client.query('select current_user as name')).rows[0].name)
+await client.end()
+""",
+    "postgres": """
+import postgres from 'postgres'
+const sql = postgres(process.argv[1])
+console.log((await sql`select current_user as name`)[0].name)
+await sql.end()
+""",
+}
+
+
+@pytest.mark.parametrize("driver", ["psycopg", *DRIVERS])
+def test_drivers_take_the_url_whatever_is_in_the_password(driver: str, database: Database) -> None:
+    login = Login(database.user.username, "/?#@: %+é&=")
+    with database.as_(database.master) as master:
+        set_password(master, login)
+    try:
+        assert connected(login.url(database.variables(login)), database, driver) == login.username
+    finally:
+        with database.as_(database.master) as master:
+            set_password(master, database.user)
+
+
+@pytest.mark.parametrize("driver", ["psycopg", *DRIVERS])
+def test_drivers_refuse_a_server_whose_authority_they_do_not_know(
+    driver: str, database: Database, tmp_path: Path
+) -> None:
+    stranger = Database(database.server, database.name, str(Authority().write(tmp_path / "stranger.pem")))
+    with pytest.raises(AssertionError, match=r"certificate|verify"):
+        connected(database.user.url(database.variables(database.user)), stranger, driver)
+
+
 def test_only_our_logins_are_rotated() -> None:
     for name in ("postgres", f"{USER}_c", "someone_a", USER):
         with pytest.raises(ValueError, match="no login"):
@@ -145,6 +215,12 @@ def test_the_custom_resource_gives_each_secret_its_login(
     assert logins.converge(request, Secrets(manager)).physical_id == "x"
     with database.as_(wanted):
         pass
+    completed = manager.others["user"]
+    assert Login.of(completed) == wanted
+    assert connected(json.loads(completed)["url"], database, "psycopg") == wanted.username
+    manager.others["user"] = completed.replace("127.0.0.1", "an-earlier-address")
+    logins.converge(request, Secrets(manager))
+    assert manager.others["user"] == completed
     logins.converge(Request(kind="Delete", properties=request.properties, physical_id="x"), Secrets(manager))
     with database.as_(wanted):
         pass

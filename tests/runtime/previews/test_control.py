@@ -13,12 +13,18 @@ from infra_runtime.previews import control as control_module
 from infra_runtime.previews.control import BUSY, Control, Slot
 from infra_runtime.previews.leases import Lease, Leases, Taken
 from infra_runtime.release.ledger import Ledger
-from tests.runtime.release.aws import IMAGE, OLD, REPOSITORY, Dynamo, Ssm
+from tests.runtime.release.aws import IMAGE, OLD, REPOSITORY, Dynamo, Manifests, Ssm
 
+ANY = {"manifests": [{"platform": {"os": "linux", "architecture": "arm64"}}]}
 BOOTSTRAP = "registry.example.com/node:24"
 SERVICES = {
-    "api": {"repository": REPOSITORY, "pointer": "/p/dev/api/image", "bootstrap": BOOTSTRAP},
-    "frontend": {"repository": "elsewhere/frontend", "pointer": "/p/dev/frontend/image", "bootstrap": BOOTSTRAP},
+    "api": {"repository": REPOSITORY, "pointer": "/p/dev/api/image", "bootstrap": BOOTSTRAP, "platform": "linux/arm64"},
+    "frontend": {
+        "repository": "elsewhere/frontend",
+        "pointer": "/p/dev/frontend/image",
+        "bootstrap": BOOTSTRAP,
+        "platform": "linux/arm64",
+    },
 }
 REST = {"Count": "0", "Lease": "none", "ApiImage": BOOTSTRAP, "FrontendImage": BOOTSTRAP, "Other": "kept"}
 
@@ -92,15 +98,6 @@ class Lambda:
         return {"Payload": BytesIO(b"null")}
 
 
-class Ecr:
-    class exceptions:  # noqa: N801
-        class ImageNotFoundException(Exception):
-            pass
-
-    def describe_images(self, *, repositoryName: str, imageIds: Any) -> dict[str, Any]:  # noqa: N803
-        return {"imageDetails": [{"repositoryName": repositoryName}]}
-
-
 class DatabaseLog:
     """Of one error each of two logins; the first page is empty, as CloudWatch's may be."""
 
@@ -122,7 +119,7 @@ class Aws:
             "cloudformation": self.stacks,
             "lambda": self.functions,
             "ssm": Ssm(OLD),
-            "ecr": Ecr(),
+            "ecr": Manifests({f"sha256:{letter * 64}": ANY for letter in "abc"}),
             "logs": DatabaseLog(),
         }
 

@@ -1,5 +1,8 @@
 """As much of ECS, CloudFormation and DynamoDB as a release asks for, in memory, refusing what AWS refuses."""
 
+import base64
+import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,6 +13,29 @@ IMAGE = f"{REPOSITORY}@sha256:{'a' * 64}"
 OLD = f"{REPOSITORY}@sha256:{'b' * 64}"
 MIGRATION = "arn:aws:ecs:eu-central-1:111122223333:task-definition/migration:7"
 SERVICE = "arn:aws:ecs:eu-central-1:111122223333:service/cluster/api"
+
+
+class Manifests:
+    """ECR, of manifests and blobs by digest. A blob's address holds it."""
+
+    class exceptions:  # noqa: N801
+        class ImageNotFoundException(Exception):
+            pass
+
+    def __init__(self, manifests: Mapping[str, Any], blobs: Mapping[str, Any] | None = None) -> None:
+        self.manifests, self.blobs = manifests, blobs or {}
+
+    def describe_images(self, *, repositoryName: str, imageIds: Any) -> dict[str, Any]:  # noqa: N803
+        return {"imageDetails": [{"repositoryName": repositoryName}]}
+
+    def batch_get_image(self, *, repositoryName: str, imageIds: Any, acceptedMediaTypes: Any) -> dict[str, Any]:  # noqa: N803
+        asked = [each["imageDigest"] for each in imageIds]
+        found = [{"imageManifest": json.dumps(self.manifests[each])} for each in asked if each in self.manifests]
+        return {"images": found, "failures": [{"failureCode": "ImageNotFound"}] if not found else []}
+
+    def get_download_url_for_layer(self, *, repositoryName: str, layerDigest: str) -> dict[str, Any]:  # noqa: N803
+        blob = base64.b64encode(json.dumps(self.blobs[layerDigest]).encode()).decode()
+        return {"downloadUrl": f"data:application/json;base64,{blob}"}
 
 
 class Dynamo:

@@ -124,7 +124,7 @@ def ended(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setattr(control.Control, "settle", lambda self: found["release"])
     monkeypatch.setattr(control.Control, "expect", lambda self, detail: None)
     monkeypatch.setattr(control, "boto3", SimpleNamespace(client=lambda name: manager))
-    for name in ("SERVICE", "STACK", "PARAMETER", "REPOSITORY", "LEDGER", "ENVIRONMENT"):
+    for name in ("SERVICE", "STACK", "PARAMETER", "REPOSITORY", "PLATFORM", "LEDGER", "ENVIRONMENT"):
         monkeypatch.setenv(name, "x")
     told = {"organization": "daadaar", "project": "p", "environment": "production", "token_secret": "s"}
     monkeypatch.setenv("SENTRY", json.dumps(told))
