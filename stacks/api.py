@@ -35,6 +35,7 @@ class ApiStack(EnvironmentStack):
             database=data.database.name,
             user=applications.login(logins.user),
             owner=applications.login(logins.owner),
+            owner_login=logins.owner,
         )
         self.exports = add_service(
             self,

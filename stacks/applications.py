@@ -30,6 +30,7 @@ class Tenancy:
     """PGUSER and PGPASSWORD."""
     owner: Settings
     """The same, for migrations."""
+    owner_login: secretsmanager.ISecret
     key_prefix: str | None = None
     """Begins every key in Redis."""
 
@@ -72,6 +73,7 @@ def api(
         errors_at=_issues(environment.sentry, environment.sentry.api) if environment.sentry else None,
         migrations=Migrations(
             settings=Settings(values={**place, **tenancy.owner.values}, secrets=tenancy.owner.secrets),
+            login=tenancy.owner_login,
             props=MigrationProps(
                 command=service.migrations.command, longest=cdk.Duration.minutes(service.migrations.minutes)
             ),

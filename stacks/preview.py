@@ -53,6 +53,7 @@ class PreviewStack(EnvironmentStack):
             database=names.database,
             user=Settings(values={"PGUSER": names.user}, secrets=password),
             owner=Settings(values={"PGUSER": names.owner}, secrets=password),
+            owner_login=data.preview_passwords[slot],
             key_prefix=f"preview-{lease.value_as_string}:",
         )
         api = applications.api(environment, network=around.network, data=data, redis=redis, tenancy=tenancy)

@@ -7,6 +7,7 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_elasticloadbalancingv2 as elbv2
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from config.model import Service
@@ -29,6 +30,8 @@ class Migrations:
     """Of the service that has a database."""
 
     settings: Settings
+    login: secretsmanager.ISecret
+    """The owner's: what the hook connects with."""
     props: MigrationProps
 
 
@@ -136,7 +139,14 @@ def build_service(
     service, platform, network = application.service, around.platform, around.network
     migrations, ledger = application.migrations, around.registry.ledger
     migration = (
-        MigrationTask(scope, "Migration", image=image, settings=migrations.settings, props=migrations.props)
+        MigrationTask(
+            scope,
+            "Migration",
+            image=image,
+            settings=migrations.settings,
+            login=migrations.login,
+            props=migrations.props,
+        )
         if migrations
         else None
     )
@@ -167,6 +177,8 @@ def build_service(
             "Migrate",
             service=in_ledger,
             migration=migration,
+            vpc=network.vpc,
+            security_group=application.access,
             cluster=platform.cluster,
             ledger=ledger,
             bootstrap=image.bootstrap,

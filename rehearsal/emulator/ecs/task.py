@@ -138,19 +138,20 @@ def _mark_stopped(arn: str, reason: str, stop_code: str, code: int | None = None
 
 
 def _ended(arn: str, code: int) -> None:
-    _mark_stopped(arn, "Essential container in task exited", "EssentialContainerExited", code)
+    task = ecs._tasks[arn]
+    is_stopped = task["desiredStatus"] == "STOPPED"
+    reason = task["stoppedReason"] if is_stopped else "Essential container in task exited"
+    _mark_stopped(arn, reason, task["stopCode"] if is_stopped else "EssentialContainerExited", code)
 
 
-def stop(arn: str, reason: str) -> None:
-    """As ECS ends a task of a service: it may finish what is running."""
+def stop(arn: str, reason: str, stop_code: str = "ServiceSchedulerInitiated") -> None:
+    """As ECS ends a task: it may finish what is running. The reason stays, whatever its containers then end with."""
     task = ecs._tasks[arn]
     if task["lastStatus"] == "STOPPED":
         return
-    task["desiredStatus"] = "STOPPED"
-    task["stoppedReason"] = reason
-    if (container := _containers.get(arn)) is not None:
-        container.stop(STOP_SECONDS)
-    _mark_stopped(arn, reason, "ServiceSchedulerInitiated")
+    task |= {"desiredStatus": "STOPPED", "stoppedReason": reason, "stopCode": stop_code}
+    container = _containers.get(arn)
+    _mark_stopped(arn, reason, stop_code, container.stop(STOP_SECONDS) if container else None)
 
 
 def stop_all_beside(arns: list[str], reason: str) -> None:

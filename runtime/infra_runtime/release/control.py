@@ -155,7 +155,7 @@ class Control:
             return release.stopped
         if "reason" in release.migration:
             words = self._refused_by_the_database(release) or [str(release.migration["reason"])]
-            return f"migration: {'; '.join(words)}"
+            return f"migration: {'; '.join([*words, *(f'INVALID index: {each}' for each in release.repairs)])}"
         if release.complaints:
             return "; ".join(release.complaints)
         began = datetime.fromisoformat(release.began)
