@@ -77,6 +77,8 @@ def _succeed(place: Place, identity: str, console: Console) -> None:
         raise OperatorError(f"{ended.id} {ended.outcome}: {ended.reason}; {_short(ended.previous)} serves on")
     for each in ended.breaks:
         console.print(f"  the schema has left the version before behind: {each}", highlight=False)
+    if unchecked := ended.migration.get("unchecked"):
+        console.print(f"  not checked for skipped migrations: {unchecked}", highlight=False)
     for each in ended.repairs:
         console.print(f"  an index is INVALID and unused; as the owner: {each}", highlight=False)
     console.print(f"{ended.id} succeeded", highlight=False)

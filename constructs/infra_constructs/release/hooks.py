@@ -11,6 +11,8 @@ from infra_constructs.function import InVpc, RuntimeFunction
 from infra_constructs.release.ledger import ReleaseLedger
 from infra_constructs.release.migration import MigrationTask
 
+# Lambda gives a function of this size one vCPU (its guide, "Memory and computing power"): layers are unpacked here.
+_ONE_CPU_MIB = 1769
 # By libpq's names; PGUSER only where the secret does not name the login.
 _CONNECTION = ("PGHOST", "PGPORT", "PGDATABASE", "PGUSER")
 
@@ -81,7 +83,9 @@ def migrate_hook(
         f"{id_}Handler",
         module="release.migrate",
         description="Runs the migrations of a new version, before it starts",
-        timeout=cdk.Duration.minutes(1),
+        # At most three minutes of it for the image's layers.
+        timeout=cdk.Duration.minutes(5),
+        memory_mib=_ONE_CPU_MIB,
         environment={
             "SERVICE": service,
             "LEDGER": ledger.table.table_name,
@@ -128,6 +132,7 @@ def migrate_hook(
     for each in deployments:
         acknowledge(handler.policy, allows_on(each), reason="Reads only; whoever holds the lock may be any service.")
     migration.task.logs.grant(handler.role, "logs:GetLogEvents")
+    migration.image.allow_reading(handler.role)
     ledger.grant_writing(handler)
     ledger.table.grant(handler.role, "dynamodb:GetItem")
     return ReleaseHook(scope, id_, handler=handler, stage=ecs.DeploymentLifecycleStage.PRE_SCALE_UP, cluster=cluster)

@@ -35,7 +35,7 @@ class MigrationTask(Construct):
         props: MigrationProps,
     ) -> None:
         super().__init__(scope, id_)
-        self.settings, self.login, self.longest = settings, login, props.longest
+        self.image, self.settings, self.login, self.longest = image, settings, login, props.longest
         # npx writes where it is told to, and the root filesystem is not to be written.
         own = {"HOME": "/tmp", "npm_config_cache": "/tmp/npm"}  # noqa: S108
         self.task = ContainerTask(

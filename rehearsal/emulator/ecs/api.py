@@ -2,7 +2,9 @@
 
 import contextvars
 import json
+import os
 import threading
+import urllib.parse
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +18,7 @@ _SUMMARY = (
 )  # fmt: skip
 _STOPPABLE = ("PENDING", "IN_PROGRESS", "STOP_REQUESTED", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS")
 _own_describe_images = ecr._describe_images
+_own_layer_url = ecr._get_download_url_for_layer
 _own_list_tasks = ecs._list_tasks
 _own_update_service = ecs._update_service
 _own_task_failed = ecs._record_service_task_failure
@@ -135,6 +138,16 @@ def _images(request: Mapping[str, Any]) -> Any:
     return _answer(told)
 
 
+def _layer_url(request: Mapping[str, Any]) -> Any:
+    """Where its bytes are, for whoever has the URL (ECR API Reference, GetDownloadUrlForLayer: pre-signed, in S3)."""
+    answered = _own_layer_url(request)
+    if answered[0] != 200:
+        return answered
+    told = json.loads(answered[2])
+    url = urllib.parse.urlsplit(told["downloadUrl"])
+    return _answer({**told, "downloadUrl": f"{os.environ['AWS_ENDPOINT_URL']}{url.path}?ns={url.netloc}"})
+
+
 def install() -> None:
     ecs._ACTION_MAP |= {
         "DescribeServiceDeployments": _described,
@@ -150,3 +163,4 @@ def install() -> None:
     ecs._sync_service_targets = _sync_targets
     ecs._record_service_task_failure = _task_failed
     ecr._describe_images = _images
+    ecr._get_download_url_for_layer = _layer_url

@@ -34,7 +34,7 @@ class Release:
     note: str | None = None
     migration: Mapping[str, Any] = field(default_factory=dict)
     """What release.migrate found: `before` and `after` are digests of the schema, `breaks` what became impossible,
-    `invalid` indexes that were left unfinished."""
+    `invalid` indexes that were left unfinished, `skipped` migrations that the tool passed over."""
     complaints: Sequence[str] = ()
     """What the checks of the new tasks had against them."""
     stopped: str | None = None

@@ -14,13 +14,16 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import psycopg
+from botocore.exceptions import ClientError
 
 from infra_runtime.aws import client
 from infra_runtime.database.connection import Connection, Login, connect
 from infra_runtime.release.catalog import Fact, breaks, digest, end_sessions, facts, invalid_indexes
+from infra_runtime.release.image_layers import Unreadable
 from infra_runtime.release.ledger import Ledger
 from infra_runtime.release.log_text import plain
 from infra_runtime.release.migration_lock import Holder, MigrationLock, Taken
@@ -37,6 +40,7 @@ from infra_runtime.release.revision import (
     named,
     revision_of,
 )
+from infra_runtime.release.skipped import skipped
 from infra_runtime.reporting import reported
 
 logger = logging.getLogger(__name__)
@@ -50,6 +54,7 @@ _LONGEST_REPORT = timedelta(minutes=10)
 
 NO_DATABASE, LOCK_NOT_HAD, TOO_LONG = 69, 75, 124
 """Exit codes besides the command's own, as sysexits(3) and timeout(1) have them."""
+_DELETED = ("ClusterNotFoundException", "ServiceNotFoundException")
 _STOPPED = "infra: the migration took longer than it may"
 
 
@@ -65,6 +70,7 @@ def handler(event: Mapping[str, Any], context: object) -> Answer:
         service=os.environ["SERVICE"],
         bootstrap=os.environ["BOOTSTRAP_IMAGE"],
         longest=timedelta(minutes=int(os.environ["MINUTES"])),
+        skipped=partial(skipped, client("ecr")),
     )
     return hook.answer(Asked.of(event))
 
@@ -109,6 +115,8 @@ class Migrate:
     bootstrap: str
     longest: timedelta
     """Waiting and running, together."""
+    skipped: Callable[[str, Connection], list[str]]
+    """Of the image, the migrations that its tool has passed over. Raises `Unreadable`."""
     sleep: Callable[[float], None] = time.sleep
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
@@ -128,7 +136,7 @@ class Migrate:
         if task is None:
             self._start(revision, asked, definition)
         elif task["lastStatus"] == "STOPPED":
-            return self._ended(task, last)
+            return self._ended(task, last, revision.image)
         else:
             self._stop_if_late(task, last)
         return _later()
@@ -180,12 +188,17 @@ class Migrate:
 
     def _may_still_write(self, holder: Holder) -> bool:
         """As long as its task lives; and as long as ECS asks for it, which then tells how it ended."""
-        task = self._task_of(holder)
-        if task is not None and task["lastStatus"] != "STOPPED":
-            # Its own deployment may be gone, and nobody else would.
-            self._stop_if_late(task, holder)
-            return True
-        deployment = self._deployment(holder.deployment)
+        try:
+            task = self._task_of(holder)
+            if task is not None and task["lastStatus"] != "STOPPED":
+                # Its own deployment may be gone, and nobody else would.
+                self._stop_if_late(task, holder)
+                return True
+            deployment = self._deployment(holder.deployment)
+        except ClientError as error:
+            if error.response["Error"]["Code"] in _DELETED:
+                return False
+            raise
         return deployment is not None and deployment["status"] in UNDER_WAY
 
     def _began(self, asked: Asked) -> datetime:
@@ -236,7 +249,7 @@ class Migrate:
 
     # -- what has become of it
 
-    def _ended(self, task: Mapping[str, Any], holder: Holder) -> Answer:
+    def _ended(self, task: Mapping[str, Any], holder: Holder, image: str) -> Answer:
         container = named(task["containers"], MIGRATE)
         # ECS keeps the reason that StopTask was given (API Reference, StopTask).
         is_late = task.get("stoppedReason") == _STOPPED
@@ -244,7 +257,7 @@ class Migrate:
         ended = task.get("stoppedReason") if code is None else f"the command ended with {code}"
         reason = "the command took too long" if is_late else container.get("reason") or ended or ""
         try:
-            found = self._found(holder, was_killed=code != 0)
+            found = self._found(holder, image, is_done=code == 0)
         except psycopg.Error as error:
             if self.now() < task.get("stoppedAt", self.now()) + _LONGEST_REPORT:
                 logger.warning("%s: what was migrated cannot be read yet: %s", self.service, error)
@@ -252,31 +265,43 @@ class Migrate:
             found = {"breaks": [f"unknown: the catalog could not be read afterwards: {error}"]}
             code, reason = (NO_DATABASE, f"no database: {error}") if code == 0 else (code, reason)
         told = {**found, "exit": code, "task": task["taskArn"]}
-        if code != 0:
+        is_good = code == 0 and not found.get("skipped")
+        if not is_good:
+            if code == 0:
+                reason = f"skipped, as older than what was applied before: {', '.join(found['skipped'])}"
             lines = self._lines(task["taskArn"], holder.definition, is_expected=code is not None)
             told |= {"reason": reason, "lines": lines[-_LINES_TOLD:]}
         self.ledger.note(self.service, "migration", told)
-        self.lock.end(holder, succeeded=code == 0)
-        if code == 0:
+        self.lock.end(holder, succeeded=is_good)
+        if is_good:
             logger.info("%s: migrated, %s", self.service, json.dumps(found))
             return answer("SUCCEEDED")
         logger.error("%s: the migration ended with %s: %s", self.service, code, json.dumps(told))
         return answer("FAILED")
 
-    def _found(self, holder: Holder, *, was_killed: bool) -> dict[str, Any]:
+    def _found(self, holder: Holder, image: str, *, is_done: bool) -> dict[str, Any]:
         """As the ledger has it. Raises `psycopg.Error`."""
         before = self.lock.facts()
         with self.connect() as connection:
-            if was_killed:
+            if not is_done:
                 end_sessions(connection)
             after, invalid = facts(connection), invalid_indexes(connection)
+            skipped = self._skipped(image, connection) if is_done else {}
         if before is not None:
             broken = breaks(before, after)
         elif holder.before == digest(after):
             broken = []
         else:
             broken = ["unknown: the catalog was too large to be kept, and has changed"]
-        return {"before": holder.before, "after": digest(after), "breaks": broken, "invalid": invalid}
+        return {"before": holder.before, "after": digest(after), "breaks": broken, "invalid": invalid, **skipped}
+
+    def _skipped(self, image: str, connection: Connection) -> dict[str, Any]:
+        try:
+            return {"skipped": self.skipped(image, connection)}
+        except Unreadable as error:
+            # Nothing says that anything is wrong.
+            logger.warning("%s: not checked for skipped migrations: %s", self.service, error)
+            return {"unchecked": str(error)}
 
     def _lines(self, task: str, definition: str, *, is_expected: bool) -> list[str]:
         """Of the task's log, the last ones; none when it never came to run, or wrote nothing."""

@@ -73,8 +73,12 @@ class Ecs:
         self.began = datetime.now(UTC)
         self.over: set[str] = set()
         """ARNs of deployments that have ended; all others are under way."""
+        self.gone: set[str] = set()
+        """ARNs of deployments whose service was deleted."""
 
     def describe_service_deployments(self, serviceDeploymentArns: list[str]) -> dict[str, Any]:  # noqa: N803
+        if self.gone & set(serviceDeploymentArns):
+            raise ClientError({"Error": {"Code": "ServiceNotFoundException"}}, "DescribeServiceDeployments")
         found = [
             {"status": "ROLLBACK_SUCCESSFUL" if each in self.over else "IN_PROGRESS", "createdAt": self.began}
             for each in serviceDeploymentArns

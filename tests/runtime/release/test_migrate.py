@@ -17,6 +17,7 @@ import pytest
 
 from infra_runtime.database.connection import Connection, Login
 from infra_runtime.release import catalog, migration_lock
+from infra_runtime.release.image_layers import Unreadable
 from infra_runtime.release.ledger import Ledger
 from infra_runtime.release.migrate import Migrate
 from infra_runtime.release.migration_lock import MigrationLock
@@ -136,6 +137,7 @@ def hook(
     owner: Login | None = None,
     service: str = "api",
     seconds: float = 60,
+    skips: Callable[[str, Connection], list[str]] = lambda _, __: [],
     **variables: str,
 ) -> Migrate:
     """Of one copy of the function; `variables` are its PGHOST and so on, where they are not the database's."""
@@ -155,6 +157,7 @@ def hook(
         service=service,
         bootstrap="bootstrap",
         longest=timedelta(seconds=seconds),
+        skipped=skips,
         sleep=lambda _: None,
     )
 
@@ -343,6 +346,15 @@ def test_nobody_takes_the_lock_from_a_task_that_lives(ledger: Ledger, database: 
     assert [each["desiredStatus"] for each in ecs.tasks.values()] == ["STOPPED"]
     ecs.end(137)
     assert status(late) == "IN_PROGRESS"
+    assert len(ecs.tasks) == 2
+
+
+def test_a_holder_whose_service_was_deleted_keeps_nobody_waiting(ledger: Ledger, database: Database) -> None:
+    ecs = Ecs()
+    status(hook(ecs, ledger, database), deployment("deleted"))
+    ecs.gone.add(deployment("deleted")["resourceArn"])
+    ecs.end(0)
+    assert status(hook(ecs, ledger, database)) == "IN_PROGRESS"
     assert len(ecs.tasks) == 2
 
 
@@ -565,6 +577,24 @@ def test_readers_wait_no_longer_than_the_lock_time_out(
     assert p99 <= (LOCK_MS + 50) / 1000, f"p99 {p99 * 1000:.0f} ms of {len(waits)}"
 
 
+def test_what_the_tool_has_skipped_is_a_no_that_names_it(tasks: Tasks, database: Database) -> None:
+    def skips(image: str, connection: Connection) -> list[str]:
+        assert (image, connection.info.dbname) == (IMAGE, database.name)
+        return ["0007_late", "0008_later"]
+
+    answer, found = migrated(tasks, database, DRIZZLE, skips=skips)
+    assert (answer, found["exit"], found["skipped"]) == ("FAILED", 0, ["0007_late", "0008_later"])
+    assert found["reason"] == "skipped, as older than what was applied before: 0007_late, 0008_later"
+
+
+def test_an_image_that_cannot_be_read_is_no_reason_to_stop(tasks: Tasks, database: Database) -> None:
+    def skips(*_: object) -> list[str]:
+        raise Unreadable("no journal")
+
+    answer, found = migrated(tasks, database, DRIZZLE, skips=skips)
+    assert (answer, found["unchecked"]) == ("SUCCEEDED", "no journal")
+
+
 # -- what it has changed
 
 OLD_SCHEMA = (
@@ -634,8 +664,21 @@ def test_a_catalog_of_twenty_thousand_columns_is_kept() -> None:
     )
     lock.take(holder, facts, instead_of=None)
     assert lock.facts() == facts
-    with pytest.raises(migration_lock.Taken):
-        lock.take(holder, facts, instead_of=None)
+
+
+def test_of_two_that_take_the_lock_over_one_has_it() -> None:
+    ledger = Ledger(Dynamo(), "releases")
+    lock = MigrationLock(ledger.dynamodb, ledger.table, "app")
+    gone, *others = [
+        migration_lock.Holder(deployment=name, service="api", cluster="c", definition="t", until="", before="")
+        for name in ("gone", "first", "second")
+    ]
+    lock.take(gone, [], instead_of=None)
+    lock.take(others[0], None, instead_of=gone)
+    for last in (None, gone):
+        with pytest.raises(migration_lock.Taken):
+            lock.take(others[1], None, instead_of=last)
+    assert lock.last() == others[0]
 
 
 def test_an_index_that_was_left_half_built_is_told_with_its_repair(tasks: Tasks, database: Database) -> None:
