@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from psycopg import sql
+from psycopg.errors import InsufficientPrivilege
 
 from infra_runtime.database.connection import Connection
 from infra_runtime.release.image_layers import Unreadable, layers
@@ -36,7 +37,7 @@ class Entry:
 
     def is_in(self, applied: "Applied") -> bool:
         """By its SQL, too: whoever gives an applied one another time applies nothing."""
-        return self.when in applied or self.hash in applied
+        return self.when in applied or (self.hash is not None and self.hash in applied)
 
 
 Applied = set[str | int | None]
@@ -54,8 +55,10 @@ def skipped(ecr: Any, image: str, connection: Connection) -> list[str]:
     applied: Applied = set()
     for schema in schemas:
         query = sql.SQL("select hash, created_at from {}").format(sql.Identifier(schema, _TABLE))
-        for digest, when in connection.execute(query).fetchall():
-            applied |= {str(digest), int(when)}
+        try:
+            applied |= {value for row in connection.execute(query).fetchall() for value in row}
+        except InsufficientPrivilege as error:
+            raise Unreadable(str(error)) from error
     # The uppermost layer that has it: what is below was overwritten. Another database's journal fits nothing.
     for files in layers(ecr, image, _is_wanted):
         journals = [_entries(path, files) for path in files if path.endswith(_JOURNAL)]
@@ -75,10 +78,11 @@ def _is_wanted(path: str) -> bool:
 
 
 def _entries(path: str, files: Mapping[str, bytes]) -> list[Entry]:
+    """None where the file is something else of that name."""
     folder = path.removesuffix(_JOURNAL)
-    entries = []
-    for each in json.loads(files[path])["entries"]:
-        text = files.get(f"{folder}{each['tag']}.sql")
-        digest = None if text is None else hashlib.sha256(text).hexdigest()
-        entries.append(Entry(each["tag"], int(each["when"]), digest))
-    return entries
+    try:
+        listed = [(str(each["tag"]), int(each["when"])) for each in json.loads(files[path])["entries"]]
+    except (ValueError, KeyError, TypeError):
+        return []
+    hashes = {name: hashlib.sha256(text).hexdigest() for name, text in files.items() if name.endswith(".sql")}
+    return [Entry(tag, when, hashes.get(f"{folder}{tag}.sql")) for tag, when in listed]

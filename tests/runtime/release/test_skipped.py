@@ -175,6 +175,21 @@ def test_journals_of_others_are_passed_over(ecr: Ecr, database: Database) -> Non
     assert found(ecr, database) == ["c"]
 
 
+@pytest.mark.parametrize("text", ["no JSON", "[]", '{"entries": [{"tag": "a"}]}', '{"entries": {}}'])
+def test_what_only_has_the_name_of_a_journal_is_none(text: str, ecr: Ecr, database: Database) -> None:
+    applied(database, ("", 1), ("", 3))
+    ecr.push(layer(journal(("a", 1), ("b", 3), ("c", 2))), layer({"docs/meta/_journal.json": text}))
+    assert found(ecr, database) == ["c"]
+
+
+def test_a_list_that_the_login_may_not_read_is_said(ecr: Ecr, database: Database) -> None:
+    with database.as_(database.master) as master:
+        master.execute("create schema drizzle")
+        master.execute("create table drizzle.__drizzle_migrations (id serial, hash text, created_at bigint)")
+    with pytest.raises(Unreadable, match="permission denied"):
+        found(ecr, database)
+
+
 def test_an_image_for_several_platforms_is_read_by_its_first(ecr: Ecr, database: Database) -> None:
     applied(database, ("", 1), ("", 3))
     ecr.push(layer(journal(("a", 1), ("b", 3), ("c", 2)), packed=lambda content: content), digest="sha256:arm")
