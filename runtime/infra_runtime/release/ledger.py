@@ -100,7 +100,7 @@ class Ledger:
     def note(self, service: str, what: Literal["migration", "complaints"], found: object) -> None:
         """Of the release that is under way; a deployment that is none (a rotation, `cdk deploy`) has no entry.
 
-        The first that is told stays: CloudFormation goes back by a deployment of its own, which migrates, too.
+        The first that is told stays: CloudFormation may go back by a deployment of its own, which migrates, too.
         """
         release = self.running(service)
         if release is not None and not getattr(release, what):

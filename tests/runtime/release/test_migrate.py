@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from infra_runtime.database.connection import Connection, Login
+from infra_runtime.database.connection import Connection, Login, connect
 from infra_runtime.release import catalog, migration_lock
 from infra_runtime.release.image_layers import Unreadable
 from infra_runtime.release.ledger import Ledger
@@ -143,9 +143,7 @@ def hook(
     """Of one copy of the function; `variables` are its PGHOST and so on, where they are not the database's."""
     login = owner or database.owner
 
-    def connect() -> Connection:
-        from infra_runtime.database.connection import connect
-
+    def as_owner() -> Connection:
         return connect(login, {**database.variables(login), **variables})
 
     return Migrate(
@@ -153,7 +151,7 @@ def hook(
         logs or ecs,
         ledger,
         MigrationLock(ledger.dynamodb, ledger.table, database.name),
-        connect,
+        as_owner,
         service=service,
         bootstrap="bootstrap",
         longest=timedelta(seconds=seconds),
