@@ -27,7 +27,9 @@ def push(
 ) -> str:
     """Returns its reference, by digest. `fault` spoils what is in the image; `version` has to be another one then."""
     repository = repository_of(account, service)
-    with tempfile.TemporaryDirectory(dir=account.emulator.images) as temporary:
+    images = account.emulator.images
+    images.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=images) as temporary:
         built = build(Path(temporary) / "built", migrations)
         if fault is not None:
             fault(built)
@@ -42,7 +44,7 @@ def push(
             imageManifest=json.dumps(manifest),
             imageTag=f"release-{version}",
         )["image"]["imageId"]["imageDigest"]
-        folder: Path = account.emulator.images / pushed.removeprefix("sha256:")
+        folder = images / pushed.removeprefix("sha256:")
         if not folder.exists():
             built.rename(folder)
     return f"{repository}@{pushed}"
