@@ -18,19 +18,19 @@ import aws_cdk as cdk
 
 from config import ENVIRONMENTS, Environment, InvalidEnvironments, load
 from config.previews import slots
+from config.services import words
 from infra_constructs import findings
-from stacks.api import ApiStack
+from stacks.amplify_site import AmplifySiteStack
 from stacks.data import DataStack
 from stacks.delivery import DeliveryStack
 from stacks.edge import EdgeStack
-from stacks.frontend import FrontendStack
 from stacks.network import NetworkStack
 from stacks.observability import ObservabilityStack
 from stacks.platform import PlatformStack
 from stacks.preview import PreviewStack
 from stacks.redis import RedisStack
 from stacks.registry import RegistryStack
-from stacks.service import Around
+from stacks.service import Around, ServiceExports, ServiceStack
 
 
 class EnvironmentStage(cdk.Stage):
@@ -50,23 +50,30 @@ class EnvironmentStage(cdk.Stage):
             data=data.exports,
             platform=platform.exports,
         )
-        around = Around(network=network.exports, platform=platform.exports, registry=registry.exports)
-        api = ApiStack(self, "Api", environment=environment, around=around, data=data.exports, redis=redis.exports)
-        # Not only when it takes an export: the gate comes before the tasks.
-        api.add_stack_dependency(redis)
-        frontend = FrontendStack(self, "Frontend", environment=environment, around=around)
+        around = Around(
+            network=network.exports,
+            data=data.exports,
+            registry=registry.exports,
+            platform=platform.exports,
+            redis=redis.exports,
+        )
+        services: dict[str, ServiceExports] = {}
+        for service, own in environment.services.items():
+            id_ = words(service)
+            if own.runs is not None:
+                continue  # in the stack of the service whose image it runs
+            if own.amplify is not None:
+                AmplifySiteStack(self, id_, environment=environment, service=service)
+                continue
+            stack = ServiceStack(self, id_, environment=environment, service=service, around=around)
+            # Not only when it takes an export: the gate comes before the tasks.
+            stack.add_stack_dependency(redis)
+            services |= stack.exports
         for slot in slots(environment):
             PreviewStack(
-                self,
-                f"Preview{slot}",
-                environment=environment,
-                slot=slot,
-                around=around,
-                data=data.exports,
-                redis=redis.exports,
+                self, f"Preview{slot}", environment=environment, slot=slot, around=around
             ).add_stack_dependency(redis)
         edge = EdgeStack(self, "Edge", environment=environment, data=data.exports, platform=platform.exports)
-        services = {"api": api.exports} | ({"frontend": frontend.exports} if frontend.exports else {})
         ObservabilityStack(
             self,
             "Observability",

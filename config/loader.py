@@ -144,8 +144,16 @@ class _File:
                     self.problems.append(self._problem(dotted, f"this key; it is missing ({_allowed(schema, key)})"))
                 else:
                     setattr(good, key, info.default)
-            elif (named := _named_tables(info)) is not None and isinstance(raw[key], Mapping):
-                setattr(good, key, self._check_named_tables(*named, raw[key], dotted))
+            elif (named := _named(info)) is not None:
+                if isinstance(raw[key], Mapping) and (raw[key] or not info.is_required()):
+                    setattr(good, key, self._check_named(*named, raw[key], dotted))
+                else:
+                    self.problems.append(
+                        self._problem(
+                            dotted,
+                            f"at least one table, [{dotted}.NAME]" if _is_table(named[1]) else f"a table, [{dotted}]",
+                        )
+                    )
             elif table is not None:
                 if isinstance(raw[key], Mapping):
                     setattr(good, key, self._check_table(table, raw[key], dotted + "."))
@@ -155,12 +163,10 @@ class _File:
                 self._check_value(good, info, schema, dotted, raw[key])
         return good
 
-    def _check_named_tables(
-        self, name_type: Any, model: type[BaseModel], raw: Mapping[str, Any], dotted: str
-    ) -> dict[str, SimpleNamespace]:
-        """Tables whose names the file makes up."""
+    def _check_named(self, name_type: Any, of: Any, raw: Mapping[str, Any], dotted: str) -> dict[str, Any]:
+        """Tables, or values, whose names the file makes up."""
         adapter: TypeAdapter[Any] = TypeAdapter(name_type)
-        good = {}
+        good: dict[str, Any] = {}
         for name, each in raw.items():
             where = f"{dotted}.{name}"
             try:
@@ -168,8 +174,13 @@ class _File:
             except ValidationError:
                 self.problems.append(self._problem(where, f"a name that is {_in_words(adapter.json_schema())}"))
                 continue
-            if isinstance(each, Mapping):
-                good[name] = self._check_table(model, each, where + ".")
+            if not _is_table(of):
+                try:
+                    good[name] = TypeAdapter(of).validate_python(each, strict=True)
+                except ValidationError as error:
+                    self.problems.append(self._problem(where, _own_words(error) or "a string, in quotes"))
+            elif isinstance(each, Mapping):
+                good[name] = self._check_table(of, each, where + ".")
             else:
                 self.problems.append(self._problem(where, f"a table, [{where}]"))
         return good
@@ -186,10 +197,9 @@ class _File:
         except TypeError:
             self.problems.append(self._problem(dotted, _allowed(schema, key) + ", not a date or time"))
         except ValidationError as error:
-            own_words = [e["msg"].removeprefix("Value error, ") for e in error.errors() if e["type"] == "value_error"]
             items = sorted({str(part) for e in error.errors() for part in e["loc"][:1] if isinstance(part, int)})
             hint = f"wrong at position {', '.join(str(int(item) + 1) for item in items)}" if items else None
-            self.problems.append(self._problem(dotted, own_words[0] if own_words else _allowed(schema, key), hint))
+            self.problems.append(self._problem(dotted, _own_words(error) or _allowed(schema, key), hint))
 
 
 def _table_model(info: FieldInfo) -> type[BaseModel] | None:
@@ -199,12 +209,22 @@ def _table_model(info: FieldInfo) -> type[BaseModel] | None:
     return None
 
 
-def _named_tables(info: FieldInfo) -> tuple[Any, type[BaseModel]] | None:
-    """(type of the names, model of each) of a field that is tables by name."""
+def _named(info: FieldInfo) -> tuple[Any, Any] | None:
+    """(type of the names, type of each) of a field that is tables or values by name."""
     if get_origin(info.annotation) is not dict:
         return None
-    name_type, model = get_args(info.annotation)
-    return name_type, model
+    name_type, of = get_args(info.annotation)
+    return name_type, of
+
+
+def _is_table(of: Any) -> bool:
+    return isinstance(of, type) and issubclass(of, BaseModel)
+
+
+def _own_words(error: ValidationError) -> str | None:
+    """What a validator of ours says is expected."""
+    words = [each["msg"].removeprefix("Value error, ") for each in error.errors() if each["type"] == "value_error"]
+    return words[0] if words else None
 
 
 def _allowed(schema: Mapping[str, Any], key: str) -> str:

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from config.plans import PlanName
+from config.schedules import NoSchedule, longest_gap
 from infra_runtime.redis.url import InvalidRedisUrl, parse
 
 
@@ -32,6 +33,14 @@ def _no_repetition(values: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(values)) != len(values):
         raise ValueError("values that are all different")
     return values
+
+
+def _a_schedule(value: str) -> str:
+    try:
+        longest_gap(value)
+    except NoSchedule as error:
+        raise ValueError(str(error)) from None
+    return value
 
 
 def _not_latest(value: str) -> str:
@@ -74,6 +83,18 @@ def _not_like_a_whole_arn(name: str) -> str:
     return name
 
 
+def _a_secret_and_perhaps_a_field(value: str) -> str:
+    name, _, field = value.partition(":")
+    if not re.fullmatch(r"[A-Za-z0-9/_+=.@-]{1,512}", name):
+        raise ValueError(
+            "the name of a secret in Secrets Manager, like daadaar/jwt; for one field of its JSON, name:field"
+        )
+    if ":" in value and not re.fullmatch(r"[A-Za-z0-9_.-]+", field):
+        raise ValueError(f"the name of a secret and one field of its JSON, like {name}:password")
+    _not_like_a_whole_arn(name)
+    return value
+
+
 _HOSTNAME = r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$"
 
 Hostname = Annotated[str, Field(pattern=_HOSTNAME, max_length=253, examples=["api.example.com"])]
@@ -92,8 +113,17 @@ TrustedRepository = Annotated[
     ),
 ]
 SecretName = Annotated[str, Field(pattern=r"^[A-Za-z0-9/_+=.@-]{1,512}$")]
+ServiceName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=16, examples=["api"])]
+VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128, examples=["SITE_URL"])]
+SecretReference = Annotated[
+    str,
+    AfterValidator(_a_secret_and_perhaps_a_field),
+    WithJsonSchema({"type": "string", "examples": ["daadaar/production/jwt", "daadaar/production/mail:password"]}),
+]
 RuleName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$", examples=["sign-in"])]
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,99}$", examples=["daadaar-api"])]
+UrlPath = Annotated[str, Field(pattern=r"^/[A-Za-z0-9/_.-]*$")]
+FieldPath = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$", examples=["services.redis"])]
 Reason = Annotated[str, Field(min_length=20, description="Why, in words that a stranger can check.")]
 
 # Tasks are offered by Fargate in these pairs only: vCPU units → MiB
@@ -115,11 +145,9 @@ class Aws(Section):
 
 
 class Domains(Section):
-    """The names under which users reach the product; all of them in one Cloudflare zone."""
+    """The Cloudflare zone that holds every name, and the name of media. Each service has its own `host`."""
 
     zone: Hostname
-    site: Hostname = Field(description="The Next.js frontend.")
-    api: Hostname = Field(description="The API.")
     media: Hostname = Field(description="Media from the bucket, cached at the edge.")
 
 
@@ -158,8 +186,9 @@ class Zone(Section):
 
 
 class RateLimit(Section):
-    """How often one address may ask for one part of the API."""
+    """How often one address may ask for one part of a service."""
 
+    service: ServiceName = Field(description="Whose host; on a plan that cannot name hosts, the path of every host.")
     path: str = Field(pattern=r"^/[A-Za-z0-9/_.-]*$", description="Begins the path.", examples=["/api/auth/"])
     requests: int = Field(ge=1, le=1_000_000, description="In a period; counted in each of Cloudflare's locations.")
     period_seconds: Literal[10, 60, 120, 300, 600, 3600]
@@ -320,33 +349,6 @@ class Objective(Section):
     fast_seconds: float = Field(ge=0.05, le=30)
 
 
-class Service(Section):
-    """One Fargate service behind the load balancer."""
-
-    cpu: Literal[256, 512, 1024, 2048, 4096] = Field(description="1024 is one vCPU.")
-    memory_mib: int = Field(ge=512, le=30720)
-    min_tasks: int = Field(ge=1, le=500)
-    max_tasks: int = Field(ge=1, le=500)
-    port: int = Field(ge=1024, le=65535, description="Where the container listens; it does not run as root.")
-    health_path: str = Field(
-        pattern=r"^/[A-Za-z0-9/_.-]*$",
-        description="Liveness: must answer 200 without touching Redis or the database.",
-        examples=["/api/health/live"],
-    )
-    release_path: str = Field(
-        pattern=r"^/[A-Za-z0-9/_.-]*$",
-        description="Asked of each new task before users reach it: 200 with the version and what it depends on "
-        "(docs/application-contract.md).",
-        examples=["/api/health/release"],
-    )
-    # At least five: the alarms that can roll a release back need three minutes to see a fault.
-    bake_minutes: int = Field(
-        ge=5, le=1440, description="How long the old version stays ready after all traffic has moved to the new one."
-    )
-    objective: Objective | None = Field(default=None, description="Without it, only outages are told.")
-    spot: bool = Field(default=False, description="Fargate Spot: up to 70 % cheaper, tasks end on two minutes' notice.")
-
-
 class Migrations(Section):
     """How the database follows the code: a task of the new image, before anything of it serves."""
 
@@ -356,17 +358,20 @@ class Migrations(Section):
     minutes: int = Field(default=30, ge=1, le=240, description="Longest that waiting and running take together.")
 
 
-class Api(Service):
-    """The service that has the database."""
+class ReleaseCheck(Section):
+    """What each new task has to answer before users reach it. Without the table: 200 at `health_path`."""
 
-    database_connections: int = Field(
-        ge=1, le=200, description="Each task's pool is at most this large; the application reads it as PG_POOL_MAX."
+    path: UrlPath = Field(description="Must answer 200.", examples=["/api/health/release"])
+    version_field: FieldPath | None = Field(
+        default=None, description="Of the JSON answer: the field that repeats the variable RELEASE."
     )
-    migrations: Migrations = Migrations()
+    expect: dict[FieldPath, str] = Field(
+        default={}, description="Fields of the JSON answer, and the value of each when all is well."
+    )
 
 
 class Amplify(Section):
-    """AWS Amplify Hosting builds and serves the frontend itself, from its repository."""
+    """AWS Amplify Hosting builds and serves the site itself, from its repository."""
 
     repository: GitHubRepository
     branch: str = Field(min_length=1, max_length=255)
@@ -375,11 +380,106 @@ class Amplify(Section):
     )
 
 
-class Frontend(Section):
-    """The Next.js site, in one of two ways: exactly one of the tables is present."""
+class SentryProject(Section):
+    """Where a service's errors go."""
 
-    ecs: Service | None = None
-    amplify: Amplify | None = None
+    project: Slug
+    dsn: str = Field(
+        pattern=r"^https://[0-9a-f]+@[a-z0-9.-]+/\d+$",
+        description="What errors are sent to. No secret: a site shows it to every browser.",
+        examples=["https://0123456789abcdef0123456789abcdef@o1.ingest.de.sentry.io/1"],
+    )
+
+
+class Service(Section):
+    """One service: with a `host` it is reached through the load balancer, without one it is a worker."""
+
+    host: Hostname | None = Field(default=None, description="The name under which users reach it.")
+    site: bool = Field(
+        default=False,
+        description="Pages for people in browsers: bots are challenged, Next.js's static files come from the media "
+        "bucket, and the variables are arguments of the image's build, too. Without it: an API for programs.",
+    )
+    repository: TrustedRepository | None = Field(
+        default=None, description="Of the service's code: its workflows release the service, and nothing else."
+    )
+    runs: ServiceName | None = Field(
+        default=None,
+        description="The service whose image this one runs, and with which it is released and rolled back. Variables "
+        "and secrets are those of that service, and its own.",
+    )
+    amplify: Amplify | None = Field(default=None, description="A site that AWS Amplify hosts, instead of ECS.")
+    command: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)] | None = Field(
+        default=None, description="Instead of the image's own."
+    )
+    cpu: Literal[256, 512, 1024, 2048, 4096] = Field(default=256, description="1024 is one vCPU.")
+    memory_mib: int = Field(default=512, ge=512, le=30720)
+    min_tasks: int = Field(default=1, ge=1, le=500)
+    max_tasks: int = Field(default=1, ge=1, le=500)
+    spot: bool = Field(default=False, description="Fargate Spot: up to 70 % cheaper, tasks end on two minutes' notice.")
+    port: int | None = Field(
+        default=None, ge=1024, le=65535, description="Where the container listens; it does not run as root."
+    )
+    health_path: UrlPath | None = Field(
+        default=None,
+        description="Liveness: must answer 200 without touching Redis or the database.",
+        examples=["/api/health/live"],
+    )
+    redis_health_path: UrlPath | None = Field(
+        default=None,
+        description="Answers 200 while the service itself reaches Redis (docs/redis-client.md); the probe asks it.",
+        examples=["/api/health/redis"],
+    )
+    release_check: ReleaseCheck | None = None
+    # At least five: the alarms that can roll a release back need three minutes to see a fault.
+    bake_minutes: int = Field(
+        default=15,
+        ge=5,
+        le=1440,
+        description="How long the old version stays ready after all traffic has moved to the new one.",
+    )
+    objective: Objective | None = Field(default=None, description="Without it, only outages are told.")
+    needs: Annotated[tuple[Literal["database", "redis", "media"], ...], AfterValidator(_no_repetition)] = Field(
+        default=(), description="What it may reach, and whose addresses and logins it gets as variables."
+    )
+    database_connections: int | None = Field(
+        default=None,
+        ge=1,
+        le=200,
+        description="Each task's pool is at most this large; the application reads it as PG_POOL_MAX.",
+    )
+    migrations: Migrations | None = Field(default=None, description="Without it, a release leaves the schema alone.")
+    sentry: SentryProject | None = Field(default=None, description="Without it, errors are in the logs only.")
+    variables: dict[VariableName, str] = Field(
+        default={},
+        description="${services.NAME.url}, ${services.NAME.host}, ${media.url}, ${media.bucket}, ${environment} and "
+        "${region} are replaced, in a preview by its own; $${ is a plain ${.",
+    )
+    secrets: dict[VariableName, SecretReference] = Field(
+        default={}, description="Names of secrets in Secrets Manager, or name:field; never the values."
+    )
+
+
+class Job(Section):
+    """A command of a service's image that runs by the clock, one at a time."""
+
+    runs: ServiceName = Field(description="The service whose image, variables, secrets and access it has.")
+    schedule: Annotated[str, AfterValidator(_a_schedule)] = Field(
+        description="In UTC: rate(15 minutes) or cron(30 3 * * ? *).",
+        examples=["rate(15 minutes)", "cron(30 3 * * ? *)"],
+    )
+    command: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
+    cpu: Literal[256, 512, 1024, 2048, 4096] = Field(default=256, description="1024 is one vCPU.")
+    memory_mib: int = Field(default=512, ge=512, le=30720)
+    minutes: int = Field(default=30, ge=1, le=1440, description="Longest that an attempt may take; then it is stopped.")
+    retries: int = Field(default=0, ge=0, le=5, description="Attempts after one that failed.")
+    overdue_hours: int | None = Field(
+        default=None,
+        ge=1,
+        le=10_000,
+        description="Told when the last success is older. Without it: one and a half times the longest pause of the "
+        "schedule, and the time of all attempts.",
+    )
 
 
 class Route(Section):
@@ -413,17 +513,13 @@ class Alarms(Section):
 
 
 class Delivery(Section):
-    """Who may deploy and release: workflows of these GitHub repositories, running in one GitHub environment of each.
+    """Who may deploy: workflows of this GitHub repository, running in one GitHub environment. Services name their own.
 
     OWNER/NAME for a repository whose tokens have its name only, OWNER@OWNER_ID/NAME@REPOSITORY_ID where they have ids:
     `gh api repos/OWNER/NAME/actions/oidc/customization/sub --jq .sub_claim_prefix` says which.
     """
 
     repository: TrustedRepository = Field(description="Of this infrastructure; it deploys every stack.")
-    backend: TrustedRepository = Field(description="Of the API; it releases the API, and nothing else.")
-    frontend: TrustedRepository | None = Field(
-        default=None, description="Of the site; it releases the site, and nothing else. Required with [frontend.ecs]."
-    )
     environment: Annotated[str, AfterValidator(_not_derived)] = Field(
         pattern=r"^[A-Za-z0-9_-]{1,247}$", description="GitHub's, under this name in each."
     )
@@ -431,27 +527,14 @@ class Delivery(Section):
     owns_oidc_provider: bool = Field(description="True for exactly one environment of each AWS account.")
 
 
-class SentryProject(Section):
-    """Where a service's errors go."""
-
-    project: Slug
-    dsn: str = Field(
-        pattern=r"^https://[0-9a-f]+@[a-z0-9.-]+/\d+$",
-        description="What errors are sent to. No secret: the site shows it to every browser.",
-        examples=["https://0123456789abcdef0123456789abcdef@o1.ingest.de.sentry.io/1"],
-    )
-
-
 class Sentry(Section):
-    """Errors of both services, each with the release that it came with."""
+    """Where errors are reported, each with the release that it came with. Services name their own projects."""
 
     organization: Slug
     token_secret: SecretName = Field(
         description="Name of the Secrets Manager secret with the token that releases are told by (docs/sentry.md); "
         "never the token itself.",
     )
-    api: SentryProject
-    frontend: SentryProject
     infrastructure: SentryProject = Field(description="Of the functions that keep everything running.")
 
 
@@ -467,11 +550,11 @@ class PostHog(Section):
 
 
 class Previews(Section):
-    """Both services as a pull request would have them, with a database of its own, for a while."""
+    """Services as a pull request would have them, with a database of its own, for a while."""
 
     slots: int = Field(
         ge=1,
-        le=4,  # two names each, and a certificate holds ten
+        le=4,
         description="As many at once. One that is free costs nothing but its share of an hour's deployment.",
     )
     hours: int = Field(ge=1, le=336, description="Ends this long after the last push, whatever else happens.")
@@ -508,8 +591,8 @@ class Environment(Section):
     database: Database
     redis: Redis
     media: Media
-    api: Api
-    frontend: Frontend
+    services: dict[ServiceName, Service] = Field(min_length=1, description="By name.")
+    jobs: dict[ServiceName, Job] = Field(default={}, description="By name.")
     bootstrap_image: Annotated[str, AfterValidator(_not_latest)] = Field(
         pattern=r"^[a-z0-9.-]+(/[a-z0-9._-]+)+(:[A-Za-z0-9._-]+|@sha256:[0-9a-f]{64})$",
         description="A public Node.js image that stands in until the first release of a service.",

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 _HEADER = re.compile(r"^\s*\[\[?\s*(?P<key>[^\[\]]+?)\s*\]\]?\s*(#.*)?$")
 _ASSIGNMENT = re.compile(r"^\s*(?P<key>(?:\"[^\"]*\"|'[^']*'|[A-Za-z0-9_-]+|\s*\.\s*)+?)\s*=")
 _PART = re.compile(r"\"([^\"]*)\"|'([^']*)'|([A-Za-z0-9_-]+)")
-_INLINE_KEY = re.compile(r"[{,]\s*([A-Za-z0-9_-]+)\s*=")
+_INLINE_KEY = re.compile(r"[{,]\s*(?:\"(?P<quoted>[^\"]*)\"|(?P<bare>[A-Za-z0-9_-]+))\s*=")
 
 
 def _parts(key: str) -> list[str]:
@@ -50,6 +50,6 @@ def line_of_keys(text: str) -> dict[str, int]:
             key = [*table, *_parts(assignment["key"])]
             for depth in range(len(table) + 1, len(key) + 1):
                 lines.setdefault(".".join(key[:depth]), number)
-            for inner in _INLINE_KEY.findall(line):
-                lines.setdefault(".".join([*key, inner]), number)
+            for inner in _INLINE_KEY.finditer(line):
+                lines.setdefault(".".join([*key, inner["quoted"] or inner["bare"]]), number)
     return lines

@@ -1,6 +1,7 @@
 """Slots for previews, and the names under which users find what is behind the load balancer."""
 
 from config.model import Environment
+from config.services import balanced, previewed
 
 
 def slots(environment: Environment) -> range:
@@ -10,13 +11,14 @@ def slots(environment: Environment) -> range:
 
 def hosts(environment: Environment, slot: int) -> dict[str, str]:
     """By service. Beside the environment's own names, as Cloudflare's universal certificate covers one level only."""
-    names = {"api": environment.domains.api}
-    if environment.frontend.ecs is not None:
-        names["frontend"] = environment.domains.site
-    return {service: host.replace(".", f"-preview-{slot}.", 1) for service, host in names.items()}
+    return {
+        name: service.host.replace(".", f"-preview-{slot}.", 1)
+        for name, service in previewed(environment).items()
+        if service.host is not None
+    }
 
 
 def every_host(environment: Environment) -> list[str]:
     """All names that lead to the load balancer, those of previews included."""
-    own = [environment.domains.api] + ([environment.domains.site] if environment.frontend.ecs is not None else [])
+    own = [service.host for service in balanced(environment).values() if service.host is not None]
     return own + [host for slot in slots(environment) for host in hosts(environment, slot).values()]

@@ -39,9 +39,14 @@ class InvalidEnvironments(Exception):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
+def looks_secret(value: str) -> bool:
+    """Whether a value is, by its form, one that no file may hold."""
+    return _SECRET_VALUE.search(value) is not None
+
+
 def shown(key: str, value: object) -> str:
     """The value in TOML's spelling, shortened, or asterisks where it might be a secret."""
-    if _SECRET_KEY.search(key.rpartition(".")[2]) or _SECRET_VALUE.search(str(value)):
+    if _SECRET_KEY.search(key.rpartition(".")[2]) or looks_secret(str(value)):
         return "********"
     if isinstance(value, bool):
         text = str(value).lower()

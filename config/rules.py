@@ -4,15 +4,17 @@ A rule reads only what it needs. It yields nothing when all is well, and it is s
 itself invalid: that has been reported already.
 """
 
+import difflib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 
-from config import previews
+from config import previews, services, variables
 from config.instances import connections
 from config.model import FARGATE_MEMORY, Environment, Route, Service
 from config.plans import CACHE, CUSTOM_WAF, DDOS, LATE_TRANSFORM, MANAGED_WAF, PLANS, RATE_LIMIT
+from config.problems import looks_secret
 
 
 @dataclass(frozen=True)
@@ -34,10 +36,21 @@ _SMALLEST_SUBNET = 28
 _RESERVED_ADDRESSES = 5  # AWS keeps the first four and the last address of each subnet.
 
 
-def _services(environment: Environment) -> Iterator[tuple[str, Service]]:
-    yield "api", environment.api
-    if environment.frontend.ecs is not None:
-        yield "frontend.ecs", environment.frontend.ecs
+def _on_ecs(environment: Environment) -> Iterator[tuple[str, Service]]:
+    """(its table in the file, service)"""
+    for name, service in services.on_ecs(environment).items():
+        yield f"services.{name}", service
+
+
+def _balanced(environment: Environment) -> Iterator[tuple[str, Service]]:
+    for name, service in services.balanced(environment).items():
+        yield f"services.{name}", service
+
+
+def _with_database(environment: Environment) -> Iterator[tuple[str, Service]]:
+    for key, service in _on_ecs(environment):
+        if "database" in service.needs:
+            yield key, service
 
 
 def zones_belong_to_the_region(environment: Environment) -> Iterator[Contradiction]:
@@ -56,7 +69,8 @@ def network_has_room(environment: Environment) -> Iterator[Contradiction]:
     per_zone = 2 ** (32 - prefix - PRIVATE_SUBNET_BITS) - _RESERVED_ADDRESSES
     zones = len(environment.network.availability_zones)
     # During a release blue and green both run, and one zone may be away.
-    needed = 2 * sum(service.max_tasks + len(previews.slots(environment)) for _, service in _services(environment))
+    needed = 2 * sum(service.max_tasks for _, service in _on_ecs(environment))
+    needed += 2 * len(previews.slots(environment)) * len(services.previewed(environment))
     if needed > per_zone * (zones - 1):
         yield Contradiction(
             "network.cidr",
@@ -71,27 +85,158 @@ def endpoints_come_in_working_sets(environment: Environment) -> Iterator[Contrad
         yield Contradiction("network.interface_endpoints", "both ecr.api and ecr.dkr, or neither: a pull needs both")
 
 
+def _hosts(environment: Environment) -> dict[str, str]:
+    """Every public name, by its key in the file."""
+    of_services = {f"services.{name}.host": host for name, host in services.hosts(environment).items()}
+    return {**of_services, "domains.media": environment.domains.media}
+
+
 def hostnames_are_in_the_zone(environment: Environment) -> Iterator[Contradiction]:
-    domains = environment.domains
-    for name in ("site", "api", "media"):
-        host: str = getattr(domains, name)
-        if host != domains.zone and not host.endswith("." + domains.zone):
-            yield Contradiction(f"domains.{name}", f"{domains.zone} or a name that ends in .{domains.zone}")
-    for name, other in (("api", "site"), ("media", "site"), ("media", "api")):
-        if getattr(domains, name) == getattr(domains, other):
-            yield Contradiction(f"domains.{name}", f"a name of its own; domains.{other} is the same")
+    zone, seen = environment.domains.zone, dict[str, str]()
+    for key, host in _hosts(environment).items():
+        if host != zone and not host.endswith("." + zone):
+            yield Contradiction(key, f"{zone} or a name that ends in .{zone}")
+        if host in seen:
+            yield Contradiction(key, f"a name of its own; {seen[host]} is the same")
+        seen.setdefault(host, key)
 
 
 def hostnames_have_an_edge_certificate(environment: Environment) -> Iterator[Contradiction]:
     zone = environment.domains.zone
-    for name in ("site", "api", "media"):
-        host: str = getattr(environment.domains, name)
+    for key, host in _hosts(environment).items():
         if host.endswith(f".{zone}") and "." in host.removesuffix(f".{zone}"):
             yield Contradiction(
-                f"domains.{name}",
+                key,
                 f"{zone} or one label before it, like {host.removesuffix(f'.{zone}').replace('.', '-')}.{zone}",
                 "Cloudflare's universal certificate covers one level only; browsers would refuse this name",
             )
+
+
+_NAMES_OF_A_CERTIFICATE = 10
+"""ACM's default quota (AWS General Reference, "ACM quotas")."""
+
+
+def hostnames_fit_into_one_certificate(environment: Environment) -> Iterator[Contradiction]:
+    count = len(previews.every_host(environment))
+    if count > _NAMES_OF_A_CERTIFICATE:
+        key = "previews.slots" if environment.previews is not None else "services"
+        expected = f"at most {_NAMES_OF_A_CERTIFICATE} names behind the load balancer, previews included"
+        yield Contradiction(key, expected, f"there are {count}; the load balancer's certificate holds no more")
+
+
+def services_are_whole(environment: Environment) -> Iterator[Contradiction]:
+    """What a service has to say follows from what it is: hosted by Amplify, behind the load balancer, or a worker."""
+    for name, service in environment.services.items():
+        key = f"services.{name}"
+        if any(name == each or re.fullmatch(rf"{each}\d*", name) for each in services.RESERVED):
+            yield Contradiction(key, f"another name: {name} is that of a stack of ours")
+        if service.amplify is not None:
+            yield from _hosted_by_amplify(key, service)
+            continue
+        if service.runs is None and service.repository is None:
+            yield Contradiction(f"{key}.repository", "the repository of its code, or `runs` and another service's name")
+        if service.runs is not None:
+            yield from _runs_an_image_that_there_is(environment, name, service)
+        if service.host is not None:
+            for needed in ("port", "health_path"):
+                if getattr(service, needed) is None:
+                    yield Contradiction(f"{key}.{needed}", "this key; users reach the service by its host")
+        else:
+            yield from _nothing_but(
+                key, service, ("site", "port", "health_path", "redis_health_path", "release_check", "objective"),
+                "nothing, or a host: without one it is a worker, which nobody asks for anything",
+            )  # fmt: skip
+
+
+def _hosted_by_amplify(key: str, service: Service) -> Iterator[Contradiction]:
+    if not service.site or service.host is None:
+        yield Contradiction(f"{key}.amplify", "nothing, or site = true and a host beside it: Amplify hosts sites only")
+    others = set(Service.model_fields) - {"host", "site", "amplify", "sentry", "variables"}
+    yield from _nothing_but(key, service, sorted(others), "nothing: Amplify builds and runs this site itself")
+
+
+def _nothing_but(key: str, service: Service, fields: Sequence[str], expected: str) -> Iterator[Contradiction]:
+    for field in fields:
+        if getattr(service, field) != Service.model_fields[field].default:
+            yield Contradiction(f"{key}.{field}", expected)
+
+
+def _runs_an_image_that_there_is(environment: Environment, name: str, service: Service) -> Iterator[Contradiction]:
+    key = f"services.{name}"
+    others = [each for each in services.released(environment) if each != name]
+    if service.runs not in others:
+        yield Contradiction(
+            f"{key}.runs", f"a service with an image of its own: {', '.join(others) or 'there is none'}"
+        )
+    expected = f"nothing: that is {service.runs}'s, whose image it runs"
+    yield from _nothing_but(key, service, ("repository", "migrations"), expected)
+
+
+def jobs_run_a_service(environment: Environment) -> Iterator[Contradiction]:
+    known = services.on_ecs(environment)
+    for name, job in environment.jobs.items():
+        if job.runs not in known:
+            yield Contradiction(f"jobs.{name}.runs", f"a service on ECS: {', '.join(known)}")
+        if name in environment.services:
+            yield Contradiction(f"jobs.{name}", f"another name: services.{name} has it already")
+        if job.memory_mib not in FARGATE_MEMORY[job.cpu]:
+            yield Contradiction(f"jobs.{name}.memory_mib", _offered(job.cpu))
+
+
+def databases_are_asked_for(environment: Environment) -> Iterator[Contradiction]:
+    for key, service in _on_ecs(environment):
+        needs_it = "database" in service.needs
+        if needs_it and service.database_connections is None:
+            yield Contradiction(f"{key}.database_connections", 'this key beside needs = ["database"]')
+        if not needs_it:
+            expected = 'nothing, or needs = ["database"] beside it'
+            yield from _nothing_but(key, service, ("database_connections", "migrations"), expected)
+        if service.redis_health_path is not None and "redis" not in service.needs:
+            yield Contradiction(f"{key}.redis_health_path", 'nothing, or needs = ["redis"] beside it')
+
+
+def variables_have_one_source(environment: Environment) -> Iterator[Contradiction]:
+    """And refer to what there is. A secret among them would be in every template."""
+    known = variables.references(environment, "NAME")
+    for name, service in environment.services.items():
+        provided = variables.provided(environment, name)
+        for kind in ("variables", "secrets"):
+            for key in getattr(service, kind):
+                where = f"services.{name}.{kind}.{key}"
+                if key in provided:
+                    yield Contradiction(where, f"a name of its own: {key} is set already, by {provided[key]}")
+                elif kind == "secrets" and key in variables.declared(environment, name):
+                    yield Contradiction(where, f"a name of its own: services.{name}.variables.{key} has it already")
+        for key, value in service.variables.items():
+            where = f"services.{name}.variables.{key}"
+            if looks_secret(value):
+                yield Contradiction(where, f"no secret; name one in [services.{name}.secrets], with `infra secret set`")
+                continue
+            try:
+                variables.replaced(value, known)
+            except variables.UnknownReference as unknown:
+                nearest = difflib.get_close_matches(unknown.reference, unknown.known, n=1)
+                hint = f"did you mean ${{{nearest[0]}}}?" if nearest else None
+                yield Contradiction(where, f"references that exist: {', '.join(unknown.known)}", hint)
+        if service.secrets and service.amplify is not None:
+            yield Contradiction(f"services.{name}.secrets", "nothing: Amplify shows a site's variables in its console")
+
+
+def priorities_are_different(environment: Environment) -> Iterator[Contradiction]:
+    """Of the load balancer's rules: they follow from the names, so that no other service's rule ever moves."""
+    seen: dict[int, str] = {}
+    for name in services.balanced(environment):
+        for slot in (None, *previews.slots(environment)):
+            place = services.priority(name, slot)
+            if seen.setdefault(place, name) != name:
+                yield Contradiction(f"services.{name}", f"another name: {seen[place]} has the same number of a rule")
+
+
+def rate_limits_are_of_a_service(environment: Environment) -> Iterator[Contradiction]:
+    for name, limit in environment.cloudflare.rate_limits.items():
+        if limit.service not in services.hosts(environment):
+            expected = f"a service with a host: {', '.join(services.hosts(environment))}"
+            yield Contradiction(f"cloudflare.rate_limits.{name}.service", expected)
 
 
 def whoever_owns_the_zone_is_told(environment: Environment) -> Iterator[Contradiction]:
@@ -120,8 +265,9 @@ def _exceptions(environment: Environment) -> int:
     zone = environment.cloudflare.zone
     if zone is None or zone.owasp is None:
         return 0
-    programs = 1 + (environment.posthog is not None) if zone.owasp.action == "managed_challenge" else 0
-    return len(zone.owasp.exceptions) + programs
+    sites = len(services.sites(environment))
+    programs = len(services.balanced(environment)) - sites + (sites if environment.posthog is not None else 0)
+    return len(zone.owasp.exceptions) + (programs if zone.owasp.action == "managed_challenge" else 0)
 
 
 def plan_can_do_it(environment: Environment) -> Iterator[Contradiction]:
@@ -172,7 +318,7 @@ def bucket_name_is_one_that_s3_takes(environment: Environment) -> Iterator[Contr
 
 
 def tasks_are_a_range(environment: Environment) -> Iterator[Contradiction]:
-    for key, service in _services(environment):
+    for key, service in _on_ecs(environment):
         if service.min_tasks > service.max_tasks:
             yield Contradiction(
                 f"{key}.min_tasks", f"at most {key}.max_tasks, which is {service.max_tasks}", "or raise max_tasks"
@@ -180,13 +326,14 @@ def tasks_are_a_range(environment: Environment) -> Iterator[Contradiction]:
 
 
 def memory_fits_the_cpu(environment: Environment) -> Iterator[Contradiction]:
-    for key, service in _services(environment):
-        allowed = FARGATE_MEMORY[service.cpu]
-        if service.memory_mib not in allowed:
-            yield Contradiction(
-                f"{key}.memory_mib",
-                f"{allowed.start} to {allowed[-1]} in steps of {allowed.step}: Fargate's offer for cpu = {service.cpu}",
-            )
+    for key, service in _on_ecs(environment):
+        if service.memory_mib not in FARGATE_MEMORY[service.cpu]:
+            yield Contradiction(f"{key}.memory_mib", _offered(service.cpu))
+
+
+def _offered(cpu: int) -> str:
+    allowed = FARGATE_MEMORY[cpu]
+    return f"{allowed.start} to {allowed[-1]} in steps of {allowed.step}: Fargate's offer for cpu = {cpu}"
 
 
 _LONGEST_LABEL = 63
@@ -196,18 +343,26 @@ _RESERVED_CONNECTIONS = 15
 
 
 def database_has_connections_for_a_release(environment: Environment) -> Iterator[Contradiction]:
-    """During a release blue and green both run, and both may be at their most."""
-    api = environment.api
-    tasks = 2 * (api.max_tasks + len(previews.slots(environment)))
-    needed = tasks * api.database_connections + _RESERVED_CONNECTIONS
+    """During a release the old tasks and the new ones both run, and both may be at their most."""
+    slots = len(previews.slots(environment))
+    users = {
+        key: (
+            2 * (each.max_tasks + (slots if each.host is not None and each.runs is None else 0)),
+            each.database_connections or 1,
+        )
+        for key, each in _with_database(environment)
+    }
+    needed = sum(tasks * pool for tasks, pool in users.values()) + _RESERVED_CONNECTIONS
     there = connections(environment.database.instance)
     if needed > there:
-        yield Contradiction(
-            "api.database_connections",
-            f"at most {max((there - _RESERVED_CONNECTIONS) // tasks, 1)}: blue and green at "
-            f"api.max_tasks would open {needed} connections, db.{environment.database.instance} has about {there}",
-            "or a larger database.instance, or fewer api.max_tasks",
-        )
+        for key, (tasks, pool) in users.items():
+            left = there - (needed - tasks * pool)
+            yield Contradiction(
+                f"{key}.database_connections",
+                f"at most {max(left // tasks, 1)}: the old and the new tasks of all services at max_tasks would open "
+                f"{needed} connections, db.{environment.database.instance} has about {there}",
+                f"or a larger database.instance, or fewer {key}.max_tasks",
+            )
 
 
 def previews_have_only_what_may_be_lost(environment: Environment) -> Iterator[Contradiction]:
@@ -220,9 +375,9 @@ def previews_have_names(environment: Environment) -> Iterator[Contradiction]:
     zone = environment.domains.zone
     for slot in previews.slots(environment):
         for service, host in previews.hosts(environment, slot).items():
-            key = "domains.site" if service == "frontend" else f"domains.{service}"
+            key = f"services.{service}.host"
             label = host.removesuffix(f".{zone}")
-            if getattr(environment.domains, key.removeprefix("domains.")) == zone:
+            if environment.services[service].host == zone:
                 yield Contradiction(key, f"a label before {zone}: its previews are found beside it")
             elif len(label) > _LONGEST_LABEL:
                 yield Contradiction(key, f"a name short enough for {host}: {_LONGEST_LABEL} letters before {zone}")
@@ -235,48 +390,51 @@ _TASKS_MINUTES = 15  # until the new tasks are healthy
 
 
 def deployment_fits_into_one_job(environment: Environment) -> Iterator[Contradiction]:
-    """Both services may change with everything else, one after the other; migrations run before the API."""
-    services = list(_services(environment))
-    rest = _OTHER_STACKS_MINUTES + environment.api.migrations.minutes + _TASKS_MINUTES * len(services)
-    most = (DEPLOYMENT_MINUTES - rest) // len(services)
-    if rest + sum(service.bake_minutes for _, service in services) <= DEPLOYMENT_MINUTES:
+    """All services may change with everything else, one after the other; migrations run before what needs them."""
+    there = dict(_balanced(environment))
+    migrations = {
+        f"{key}.migrations.minutes": each.migrations.minutes for key, each in there.items() if each.migrations
+    }
+    rest = _OTHER_STACKS_MINUTES + sum(migrations.values()) + _TASKS_MINUTES * len(services.on_ecs(environment))
+    most = (DEPLOYMENT_MINUTES - rest) // max(len(there), 1)
+    if rest + sum(service.bake_minutes for service in there.values()) <= DEPLOYMENT_MINUTES:
         return
-    for key, service in services:
+    for key, service in there.items():
         if service.bake_minutes > max(most, 5):
             yield Contradiction(
                 f"{key}.bake_minutes",
                 f"at most {max(most, 5)} for each service: a job on GitHub ends after six hours",
-                f"{rest} minutes are for the other stacks, api.migrations.minutes and the start of tasks",
+                f"{rest} minutes are for the other stacks, migrations and the start of tasks",
             )
     if most < 5:  # the shortest bake that the model allows
-        expected = f"at most {environment.api.migrations.minutes - len(services) * (5 - most)}"
-        yield Contradiction("api.migrations.minutes", f"{expected}: a job on GitHub ends after six hours")
-
-
-def frontend_is_hosted_one_way(environment: Environment) -> Iterator[Contradiction]:
-    if (environment.frontend.ecs is None) == (environment.frontend.amplify is None):
-        yield Contradiction("frontend", "exactly one of the tables [frontend.ecs] and [frontend.amplify]")
+        for key, minutes in migrations.items():
+            expected = f"at most {minutes - len(there) * (5 - most)}"
+            yield Contradiction(key, f"{expected}: a job on GitHub ends after six hours")
 
 
 def analytics_have_a_path(environment: Environment) -> Iterator[Contradiction]:
-    if environment.frontend.ecs is None and environment.posthog is not None:
-        yield Contradiction("posthog", "[frontend.ecs] beside it", "events take a path of the site, not Amplify's")
+    if environment.posthog is not None and not services.sites(environment):
+        yield Contradiction("posthog", "a site on ECS beside it", "events take a path of the site, not Amplify's")
 
 
-def whoever_releases_the_site_is_known(environment: Environment) -> Iterator[Contradiction]:
-    if environment.frontend.ecs is not None and environment.delivery.frontend is None:
-        yield Contradiction("delivery.frontend", "the repository of the site, as [frontend.ecs] is released from there")
+def errors_have_an_organization(environment: Environment) -> Iterator[Contradiction]:
+    for name, service in environment.services.items():
+        if service.sentry is not None and environment.sentry is None:
+            yield Contradiction(f"services.{name}.sentry", "the table [sentry] beside it: the project's organization")
 
 
 def repositories_are_different(environment: Environment) -> Iterator[Contradiction]:
-    """Their tokens differ in the repository only: one that had two roles could do what both may."""
-    delivery = environment.delivery
-    repositories = [delivery.repository, delivery.backend, *([delivery.frontend] if delivery.frontend else [])]
-    names = {re.sub(r"@\d+", "", each).lower() for each in repositories}  # GitHub's names do not differ by case
-    ids = [each.rpartition("@")[2] for each in repositories if "@" in each]
-    if len(names) != len(repositories) or len(set(ids)) != len(ids):
-        expected = "repositories that are all different: a role each, which may do what that one has to"
-        yield Contradiction("delivery.repository", expected)
+    """Services may share one: its workflows release each. None of them is the one that deploys everything."""
+    own = environment.delivery.repository
+    for key, service in _on_ecs(environment):
+        other = service.repository
+        if other is None:
+            continue
+        same_name = re.sub(r"@\d+", "", own).lower() == re.sub(r"@\d+", "", other).lower()  # GitHub ignores case
+        same_id = "@" in own and "@" in other and own.rpartition("@")[2] == other.rpartition("@")[2]
+        if same_name or same_id:
+            expected = "a repository other than delivery.repository, whose role may change everything"
+            yield Contradiction(f"{key}.repository", expected)
 
 
 def redis_is_one_of_three(environment: Environment) -> Iterator[Contradiction]:
@@ -332,7 +490,7 @@ def kept_data_survives_a_zone(environment: Environment) -> Iterator[Contradictio
     serving = redis.instances[redis.serves].elasticache if redis.serves in redis.instances else None
     if serving is not None and serving.replicas < 1:
         yield Contradiction(f"redis.instances.{redis.serves}.elasticache.replicas", f"1 to 5 {because}")
-    for key, service in _services(environment):
+    for key, service in _balanced(environment):
         if service.min_tasks < 2:
             yield Contradiction(f"{key}.min_tasks", f"2 or more {because}")
         if service.spot:
@@ -361,6 +519,13 @@ RULES: tuple[Rule, ...] = (
     endpoints_come_in_working_sets,
     hostnames_are_in_the_zone,
     hostnames_have_an_edge_certificate,
+    hostnames_fit_into_one_certificate,
+    services_are_whole,
+    databases_are_asked_for,
+    jobs_run_a_service,
+    variables_have_one_source,
+    priorities_are_different,
+    rate_limits_are_of_a_service,
     plan_can_do_it,
     whoever_owns_the_zone_is_told,
     storage_can_grow,
@@ -371,9 +536,8 @@ RULES: tuple[Rule, ...] = (
     previews_have_only_what_may_be_lost,
     previews_have_names,
     deployment_fits_into_one_job,
-    frontend_is_hosted_one_way,
     analytics_have_a_path,
-    whoever_releases_the_site_is_known,
+    errors_have_an_organization,
     repositories_are_different,
     redis_is_one_of_three,
     redis_shards_have_replicas,
@@ -391,9 +555,7 @@ def nothing_is_claimed_twice(environments: _Named) -> Iterator[tuple[str, Contra
     for name, environment in sorted(environments.items()):
         claims = [
             ("media.bucket", environment.media.bucket),
-            ("domains.site", environment.domains.site),
-            ("domains.api", environment.domains.api),
-            ("domains.media", environment.domains.media),
+            *_hosts(environment).items(),
             *(
                 ("previews", host)
                 for slot in previews.slots(environment)
@@ -402,7 +564,7 @@ def nothing_is_claimed_twice(environments: _Named) -> Iterator[tuple[str, Contra
             ("delivery.environment", f"{environment.delivery.repository} {environment.delivery.environment}"),
         ]
         for key, value in claims:
-            of = "host" if key == "previews" or key.startswith("domains.") else key
+            of = "host" if key == "previews" or key.startswith(("domains.", "services.")) else key
             claimed.setdefault((of, value), []).append((name, key))
     for holders in claimed.values():
         for name, key in holders:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
 
-from config import InvalidEnvironments, available, load, neighbours
+from config import InvalidEnvironments, available, load, neighbours, services
 from config.model import Environment
 from ops import doctor, drift, review
 from ops.account import explained, session_of
@@ -21,6 +21,8 @@ from ops.egress import commands as egress_commands
 from ops.egress.model import Traffic
 from ops.errors import SOMETHING, InputError, OperatorError
 from ops.github import commands as github_commands
+from ops.jobs import commands as job_commands
+from ops.jobs.commands import JobPlace
 from ops.previews import commands as preview_commands
 from ops.previews.commands import Previews
 from ops.redis import commands as redis_commands
@@ -42,8 +44,11 @@ app.add_typer(preview, name="preview")
 egress = typer.Typer(no_args_is_help=True, help="How much of the media's traffic never reaches the bucket.")
 app.add_typer(egress, name="egress")
 
+job = typer.Typer(no_args_is_help=True, help="Jobs: commands of a service's image that run by the clock.")
+app.add_typer(job, name="job")
+
 Name = Annotated[str, typer.Argument(help=f"One of {', '.join(available())}.", metavar="ENV")]
-Service = Annotated[str, typer.Option(help="api or frontend.")]
+Service = Annotated[str | None, typer.Option(help="Its name in the environment's file; not needed for the only one.")]
 Note = Annotated[str | None, typer.Option(help="For the ledger: why, or of what commit.")]
 AsJson = Annotated[bool, typer.Option("--json", help="For programs: one JSON document on standard output.")]
 
@@ -57,7 +62,7 @@ def infra() -> None:
 def release(
     environment: Name,
     image: Annotated[str, typer.Option(help="By digest: REPOSITORY@sha256:…, of this environment's own registry.")],
-    service: Service = "api",
+    service: Service = None,
     note: Note = None,
     check: Annotated[bool, typer.Option("--check", help="Only says whether it could begin.")] = False,
 ) -> None:
@@ -67,7 +72,7 @@ def release(
 
 
 @app.command()
-def releases(environment: Name, service: Service = "api", as_json: AsJson = False) -> None:
+def releases(environment: Name, service: Service = None, as_json: AsJson = False) -> None:
     """What was released, by whom, and what became of it."""
     with _place(environment, service) as place:
         releases_.show(place, Console(), as_json=as_json)
@@ -80,7 +85,7 @@ def rollback(
         str | None,
         typer.Argument(help="Id of a release that succeeded; without it, the one before.", metavar="RELEASE"),
     ] = None,
-    service: Service = "api",
+    service: Service = None,
     accept_schema: Annotated[
         bool, typer.Option("--accept-schema", help="Also where the schema has lost what that version relies on.")
     ] = False,
@@ -94,7 +99,7 @@ def rollback(
 @app.command()
 def status(
     environment: Name,
-    service: Service = "api",
+    service: Service = None,
     as_json: AsJson = False,
     follow: Annotated[bool, typer.Option("--follow", help="The release that is under way, until it is over.")] = False,
 ) -> None:
@@ -126,7 +131,7 @@ def drift_(environment: Name, as_json: AsJson = False) -> None:
 def run(
     environment: Name,
     command: Annotated[list[str], typer.Argument(help="After --, as the image knows it: -- node scripts/fix.mjs")],
-    service: Service = "api",
+    service: Service = None,
 ) -> None:
     """Runs one command in a task of its own, with the service's image and settings. Its exit code is this one's."""
     with _place(environment, service) as place:
@@ -138,7 +143,7 @@ def run(
 def exec_(
     environment: Name,
     command: Annotated[str, typer.Option(help="What to run in the terminal.")] = "sh",
-    service: Service = "api",
+    service: Service = None,
 ) -> None:
     """A terminal in a task of its own, with the service's image and settings; nobody enters one that serves."""
     with _place(environment, service) as place:
@@ -215,12 +220,13 @@ def start(
     environment: Name,
     name: PreviewName,
     image: Annotated[str, typer.Option(help="By digest: REPOSITORY@sha256:…, of this environment's own registry.")],
-    service: Service = "api",
+    service: Service = None,
     as_json: AsJson = False,
 ) -> None:
     """Runs an image beside the environment, on a copy of its database, and tells where once it does."""
     with _previews(environment) as previews:
-        preview_commands.start(previews, name, service, image, Console(), as_json=as_json)
+        chosen = _one_of(previews.environment, service)
+        preview_commands.start(previews, name, chosen, image, Console(), as_json=as_json)
 
 
 @preview.command()
@@ -232,6 +238,20 @@ def end(
     """Takes the slot back, with its database. The clock does so, too."""
     with _previews(environment) as previews:
         preview_commands.end(previews, name, Console(), wait=wait)
+
+
+@job.command(name="list")
+def job_list(environment: Name, as_json: AsJson = False) -> None:
+    """Each job, and how its last runs ended."""
+    with _jobs(environment) as jobs:
+        job_commands.show(jobs, Console(), as_json=as_json)
+
+
+@job.command(name="run")
+def job_run(environment: Name, name: Annotated[str, typer.Argument(metavar="JOB")]) -> None:
+    """Runs a job now, and waits for its end. Exit code 1 when its last attempt fails."""
+    with _jobs(environment) as jobs:
+        job_commands.run(jobs, name, Console())
 
 
 @edge.command()
@@ -313,10 +333,25 @@ def ask(
 
 
 @contextmanager
-def _place(name: str, service: str) -> Iterator[Place]:
+def _place(name: str, service: str | None) -> Iterator[Place]:
     environment = _environment(name)
     with _explained(name, environment):
-        yield Place(name, environment, service, session_of(name, environment))
+        yield Place(name, environment, _one_of(environment, service), session_of(name, environment))
+
+
+def _one_of(environment: Environment, service: str | None) -> str:
+    """The service that was named, or the only one. Raises `InputError`."""
+    known = list(services.released(environment))
+    if service is None and len(known) != 1:
+        raise InputError(f"--service is missing: expected one of {', '.join(known)}")
+    return service or known[0]
+
+
+@contextmanager
+def _jobs(name: str) -> Iterator[JobPlace]:
+    environment = _environment(name)
+    with _explained(name, environment):
+        yield JobPlace(name, environment, session_of(name, environment))
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Any
 
 import boto3
 
-from config import Environment
+from config import Environment, services, variables
 from infra_runtime.redis.url import Node, Target
 from infra_runtime.release.revision import APP, named
 from ops.doctor.account import service_linked_roles
@@ -155,8 +155,11 @@ class Account:
         for route in (alarms := self.environment.alarms).critical, alarms.warning, alarms.info:
             if route.webhook_secret is not None:
                 secrets[route.webhook_secret] = json.dumps({"routing_key": ROUTING_KEY, "url": self.pagerduty_url})
-        if amplify := self.environment.frontend.amplify:
-            secrets[amplify.access_token_secret] = "what stands for a GitHub token here"
+        for service in self.environment.services:
+            if amplify := self.environment.services[service].amplify:
+                secrets[amplify.access_token_secret] = "what stands for a GitHub token here"
+            for secret, fields in self._fields_of_secrets(service).items():
+                secrets[secret] = json.dumps(dict.fromkeys(fields, "a value")) if fields else "a value"
         for name, value in secrets.items():
             self.client("secretsmanager").create_secret(Name=name, SecretString=value)
         if not self.environment.delivery.owns_oidc_provider:  # another environment of the account has brought it
@@ -223,9 +226,20 @@ class Account:
 
     def services(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """(stack, service as ECS describes it) for each of the environment's services."""
-        for stack in ("Api", "Frontend"):
+        for stack in services.released(self.environment):
             for arn in self.resources(stack, "AWS::ECS::Service"):
                 yield stack, self._service(arn)
+
+    def _fields_of_secrets(self, service: str) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for secret, field in variables.secrets(self.environment, service).values():
+            found.setdefault(secret, []).extend([field] if field else [])
+        return found
+
+    @property
+    def main(self) -> str:
+        """The service that the story is about: it has the database."""
+        return next(name for name, each in services.previewed(self.environment).items() if "database" in each.needs)
 
     def service(self, stack: str) -> dict[str, Any]:
         """The one of this stack. Raises `LookupError`."""

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from config import ENVIRONMENTS, load
+from config import ENVIRONMENTS, load, services
 from rehearsal import permissions
 from rehearsal.account import Account, opened
 from rehearsal.cdk_cli import CdkCli, CdkFailed
@@ -111,14 +111,18 @@ class _Rehearsal:
         return events
 
     def _bake_minutes(self) -> int:
-        deployment = self.account.service("Api")["deploymentConfiguration"]
+        deployment = self.account.service(self.account.main)["deploymentConfiguration"]
         return int(deployment["bakeTimeInMinutes"])
 
     def _with_bake_minutes(self, minutes: int) -> Path:
         """An assembly of the same environment with one line of its file changed, as an operator would."""
         workspace = self.account.cdk.workspace
         edited = with_bake_minutes(
-            self.environments, self.account.name, minutes, into=workspace / f"environments-bake-{minutes}"
+            self.environments,
+            self.account.name,
+            self.account.main,
+            minutes,
+            into=workspace / f"environments-bake-{minutes}",
         )
         offline = CdkCli(self.account.cdk.account, self.account.cdk.region, workspace)
         # What is validated is what is deployed for good: these differ from it in one number.
@@ -128,16 +132,16 @@ class _Rehearsal:
         before = self._bake_minutes()
         # A value that is always allowed, whatever the environment says: config lets it be 5 to 1440.
         after = before + 1 if before < 1440 else before - 1
-        self._deploy(self._with_bake_minutes(after), "Api", "--exclusively")
+        self._deploy(self._with_bake_minutes(after), services.words(self.account.main), "--exclusively")
         found = self._bake_minutes()
         self.progress.check("Update", found == after, f"the API now bakes {found} minutes, {before} before")
 
     def _failing_update(self) -> None:
         before = self._bake_minutes()
-        assembly = self._with_bake_minutes(self.account.environment.api.bake_minutes)
+        assembly = self._with_bake_minutes(self.account.environment.services[self.account.main].bake_minutes)
         self.account.emulator.faults.write_text(json.dumps({"AWS::ECS::Service": _REASON_TO_FAIL}))
         try:
-            self._deploy(assembly, "Api", "--exclusively")
+            self._deploy(assembly, services.words(self.account.main), "--exclusively")
         except CdkFailed as failed:
             told = _REASON_TO_FAIL in failed.output
             self.progress.check(
@@ -145,7 +149,7 @@ class _Rehearsal:
             )
         else:
             self.progress.check("A failing update is told", False, "cdk deploy said that all was well")
-        status, found = self.account.stacks()[self.account.stack_name("Api")], self._bake_minutes()
+        status, found = self.account.stacks()[self.account.stack_name(self.account.main)], self._bake_minutes()
         whole = status == "UPDATE_ROLLBACK_COMPLETE" and found == before
         self.progress.check("It rolls back", whole, f"{status}; the API bakes {found} minutes, {before} before")
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from typing import Any
 
+from config.services import hosts
 from rehearsal.account import Account
 
 # One quick path that asks the database, and one that is under way while tasks come and go.
@@ -69,6 +70,6 @@ class Traffic:
 
 
 def traffic(account: Account, *, to: str = "production") -> Traffic:
-    """To the API, by the load balancer's listener of that name."""
+    """To the service of the story, by the load balancer's listener of that name."""
     where = json.loads(account.emulator.balancer.read_text())
-    return Traffic(account.environment.domains.api, where["address"], where[to])
+    return Traffic(hosts(account.environment)[account.main], where["address"], where[to])

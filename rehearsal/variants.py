@@ -31,12 +31,12 @@ def with_redis(environments: Path, name: str, instances: dict[str, str], *, serv
     return into
 
 
-def with_bake_minutes(environments: Path, name: str, minutes: int, *, into: Path) -> Path:
-    """A copy of the folder in which the environment's API bakes as long."""
+def with_bake_minutes(environments: Path, name: str, service: str, minutes: int, *, into: Path) -> Path:
+    """A copy of the folder in which the environment's service bakes as long."""
     shutil.copytree(environments, into)
     file = into / f"{name}.toml"
     lines = file.read_text().splitlines(keepends=True)
-    at = line_of_keys("".join(lines))["api.bake_minutes"] - 1
+    at = line_of_keys("".join(lines))[f"services.{service}.bake_minutes"] - 1
     lines[at] = re.sub(r"bake_minutes\s*=\s*\d+", f"bake_minutes = {minutes}", lines[at])
     file.write_text("".join(lines))
     return into

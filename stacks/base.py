@@ -12,8 +12,16 @@ class EnvironmentStack(cdk.Stack):
     """A stack in the account, region and zones of its environment, found under `<product>-<environment>-<stack>`."""
 
     def __init__(
-        self, scope: cdk.Stage, id_: str, *, environment: Environment, description: str, protected: bool = False
+        self,
+        scope: cdk.Stage,
+        id_: str,
+        *,
+        environment: Environment,
+        description: str,
+        protected: bool = False,
+        called: str | None = None,
     ) -> None:
+        """`called` ends the stack's name; without it, that is the id in small letters."""
         # Before super(): the base class may ask for the zones.
         self._zones = list(environment.network.availability_zones)
         self.product = environment.product
@@ -23,7 +31,7 @@ class EnvironmentStack(cdk.Stack):
             id_,
             env=cdk.Environment(account=environment.aws.account, region=environment.aws.region),
             # Named by contract: what is deployed stays found when the code is rearranged.
-            stack_name=self.stack_called(id_.lower()),
+            stack_name=self.stack_called(called or id_.lower()),
             description=description,
             termination_protection=protected,
             # Of the stack, from where CloudFormation hands them on to every resource that can have tags.

@@ -8,7 +8,7 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_secretsmanager as secretsmanager
 
-from config import Environment
+from config import Environment, services
 from config.previews import slots
 from infra_constructs.data_key import DataKey
 from infra_constructs.database import Database, DatabaseProps
@@ -52,7 +52,9 @@ class DataStack(EnvironmentStack):
             "Database",
             vpc=network.vpc,
             key=key,
-            clients=[network.api_access],
+            clients=[
+                network.access[name] for name, each in services.on_ecs(environment).items() if "database" in each.needs
+            ],
             props=DatabaseProps(
                 instance_type=ec2.InstanceType(environment.database.instance),
                 multi_az=environment.database.multi_az,
@@ -68,7 +70,9 @@ class DataStack(EnvironmentStack):
             "DatabaseLogins",
             vpc=network.vpc,
             database=database,
-            longest_statement=cdk.Duration.minutes(environment.api.migrations.minutes),
+            longest_statement=cdk.Duration.minutes(
+                max((each.migrations.minutes for each in environment.services.values() if each.migrations), default=30)
+            ),
         )
         copies = (
             PreviewDatabases(self, "PreviewDatabases", logins=logins, slots=slots(environment))

@@ -3,6 +3,7 @@
 import aws_cdk as cdk
 
 from config import Environment, previews
+from config import services as services_
 from infra_constructs.alarms import Topics
 from infra_constructs.cloudflare.media import STATIC
 from infra_constructs.github import GitHubProvider, Workflows, deploy_role, drift_role, preview_role, release_role
@@ -10,12 +11,12 @@ from infra_constructs.previews.control import PreviewControl, PreviewSlot
 from infra_constructs.release.control import ReleaseControl, Released, SentryProps
 from infra_constructs.watch.previews import PreviewAlarms
 from infra_constructs.watch.releases import ReleaseControlAlarms
-from stacks import applications
 from stacks.base import EnvironmentStack
 from stacks.data import DataExports
 from stacks.platform import PlatformExports
 from stacks.registry import RegistryExports
 from stacks.service import ServiceExports
+from stacks.settings import site_variables
 
 
 class DeliveryStack(EnvironmentStack):
@@ -49,32 +50,29 @@ class DeliveryStack(EnvironmentStack):
             provider=provider,
             workflows=Workflows(repository=delivery.repository, environment=f"{where}-drift"),
         )
-        repositories = {"api": delivery.backend, "frontend": delivery.frontend}
-        for name, service in services.items():
+        for name, own in services_.released(environment).items():
+            id_, repository = services_.words(name), own.repository
+            assert repository is not None, "the configuration has seen to it"
             images, stack = registry.images[name], self.stack_called(name)
             control = ReleaseControl(
                 self,
-                f"{name.capitalize()}Releases",
+                f"{id_}Releases",
                 environment=self.environment_name,
                 released=Released(
                     name=name,
                     stack=stack,
                     parameter=images.parameter_name,
                     repository=images.repository,
-                    service=service.service,
-                    database=data.database.instance if name == "api" else None,
+                    services=[services[each].service for each in services_.same_image(environment, name)],
+                    database=data.database.instance if "database" in own.needs else None,
                 ),
                 ledger=registry.ledger,
                 sentry=self._sentry(environment, name),
             )
-            ReleaseControlAlarms(
-                self, f"{name.capitalize()}ReleaseAlarms", control=control.handler, topics=platform.topics
-            )
-            repository = repositories[name]
-            assert repository is not None, "the configuration has seen to it"
+            ReleaseControlAlarms(self, f"{id_}ReleaseAlarms", control=control.handler, topics=platform.topics)
             release_role(
                 self,
-                f"{name.capitalize()}Release",
+                f"{id_}Release",
                 provider=provider,
                 workflows=Workflows(repository=repository, environment=where),
                 service=name,
@@ -82,30 +80,31 @@ class DeliveryStack(EnvironmentStack):
                 repository=images.repository,
                 control=control,
                 ledger=registry.ledger,
-                uploads=f"arn:aws:s3:::{environment.media.bucket}/{STATIC}*" if name == "frontend" else None,
+                uploads=f"arn:aws:s3:::{environment.media.bucket}/{STATIC}*" if own.site else None,
             )
             cdk.CfnOutput(
                 self,
-                f"{name.capitalize()}Repository",
+                f"{id_}Repository",
                 value=images.repository.repository_uri,
                 description=f"REPOSITORY in the GitHub environments of {repository}",
             )
-        cdk.CfnOutput(
-            self,
-            "FrontendBuildArgs",
-            value=" ".join(f"{key}={value}" for key, value in _baked_in(environment).items()),
-            description="BUILD_ARGS in the GitHub environment of the site: what Next.js bakes into the browser's code",
-        )
+            if own.site:
+                cdk.CfnOutput(
+                    self,
+                    f"{id_}BuildArgs",
+                    value=_build_arguments(environment, self.environment_name, name),
+                    description=f"BUILD_ARGS in the GitHub environments of {repository}: for the browser's code",
+                )
         if environment.previews is not None:
             self._previews(environment, provider, data=data, registry=registry, topics=platform.topics)
 
     def _sentry(self, environment: Environment, service: str) -> SentryProps | None:
-        if (sentry := environment.sentry) is None:
+        sentry, own = environment.sentry, environment.services[service].sentry
+        if sentry is None or own is None:
             return None
-        project = {"api": sentry.api, "frontend": sentry.frontend}[service].project
         return SentryProps(
             organization=sentry.organization,
-            project=project,
+            project=own.project,
             environment=self.environment_name,
             token_secret=sentry.token_secret,
         )
@@ -131,20 +130,19 @@ class DeliveryStack(EnvironmentStack):
                 )
                 for slot in previews.slots(environment)
             ],
-            images=registry.images,
+            images={name: registry.images[name] for name in services_.previewed(environment)},
             databases=data.preview_databases,
             database=data.database.instance,
             ledger=registry.ledger,
             lifetime=cdk.Duration.hours(environment.previews.hours),
         )
         PreviewAlarms(self, "PreviewAlarms", control=control.handler, databases=data.preview_databases, topics=topics)
-        repositories = {"api": delivery.backend, "frontend": delivery.frontend}
-        for name, images in registry.images.items():
-            repository = repositories[name]
+        for name, own in services_.previewed(environment).items():
+            repository, images = own.repository, registry.images[name]
             assert repository is not None, "the configuration has seen to it"
             preview_role(
                 self,
-                f"{name.capitalize()}Preview",
+                f"{services_.words(name)}Preview",
                 provider=provider,
                 # Not the environment of the releases: nobody approves what a pull request does here.
                 workflows=Workflows(repository=repository, environment=f"{delivery.environment}-preview"),
@@ -154,6 +152,5 @@ class DeliveryStack(EnvironmentStack):
             )
 
 
-def _baked_in(environment: Environment) -> dict[str, str]:
-    domains = environment.domains
-    return applications.frontend_variables(environment, site=domains.site, api=domains.api)
+def _build_arguments(environment: Environment, name: str, service: str) -> str:
+    return " ".join(f"{key}={value}" for key, value in site_variables(environment, name, service).items())

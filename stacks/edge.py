@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import aws_cdk as cdk
 
-from config import Environment, previews
+from config import Environment, previews, services
 from config.model import Owasp
 from config.plans import PLANS
 from infra_constructs.cloudflare.analytics_proxy import ANALYTICS_PATH, AnalyticsProxy
@@ -56,14 +56,14 @@ class EdgeStack(EnvironmentStack):
             check_pass=platform.check_pass,
             adopt=settings.adopt,
             props=FirewallProps(
-                site=domains.site,
-                api=domains.api,
+                sites=_hosts(environment, sites=True),
+                apis=_hosts(environment, sites=False) + _previewed(environment, sites=False),
+                previewed_sites=_previewed(environment, sites=True),
                 media=domains.media,
-                previewed_sites=_previewed(environment, "frontend"),
-                previewed_apis=_previewed(environment, "api"),
                 analytics_path=ANALYTICS_PATH if environment.posthog is not None else None,
                 rate_limits={
                     name: RateLimit(
+                        host=services.hosts(environment)[each.service],
                         path=each.path,
                         requests=each.requests,
                         period_seconds=each.period_seconds,
@@ -77,7 +77,7 @@ class EdgeStack(EnvironmentStack):
         )
         media = MediaProps(
             host=domains.media,
-            site=domains.site if environment.frontend.ecs is not None else None,
+            sites=[each.host for each in services.sites(environment).values() if each.host is not None],
             bucket=environment.media.bucket,
             region=environment.aws.region,
         )
@@ -111,17 +111,19 @@ class EdgeStack(EnvironmentStack):
                 self,
                 "AnalyticsProxy",
                 provider=provider,
-                site=domains.site,
+                sites=media.sites,
                 region=environment.posthog.region,
                 adopt=settings.adopt,
             )
         balancer = platform.load_balancer.balancer.load_balancer_dns_name
         names = [
             ProxiedName(name="media", host=domains.media, origin=media.origin),
-            ProxiedName(name="api", host=domains.api, origin=balancer),
+            *(
+                ProxiedName(name=name, host=each.host, origin=balancer)
+                for name, each in services.balanced(environment).items()
+                if each.host is not None
+            ),
         ]
-        if environment.frontend.ecs is not None:
-            names.append(ProxiedName(name="site", host=domains.site, origin=balancer))
         names += [
             ProxiedName(name=f"preview-{slot}-{service}", host=host, origin=balancer)
             for slot in previews.slots(environment)
@@ -177,11 +179,14 @@ class EdgeStack(EnvironmentStack):
 
 def _exceptions(environment: Environment, owasp: Owasp) -> dict[str, OwaspException]:
     """Those that are configured, before them what must not meet a challenge."""
-    domains, programs = environment.domains, {}
+    programs = {}
     if owasp.action == "managed_challenge":
-        programs["api"] = OwaspException(host=domains.api, path="/")
-        if environment.posthog is not None:
-            programs["analytics"] = OwaspException(host=domains.site, path=f"{ANALYTICS_PATH}/")
+        for name, each in services.balanced(environment).items():
+            assert each.host is not None
+            if not each.site:
+                programs[name] = OwaspException(host=each.host, path="/")
+            elif environment.posthog is not None:
+                programs[f"{name}-analytics"] = OwaspException(host=each.host, path=f"{ANALYTICS_PATH}/")
     chosen = {
         f"chosen-{name}": OwaspException(host=each.host, path=each.path, rules=each.rules)
         for name, each in owasp.exceptions.items()
@@ -189,7 +194,11 @@ def _exceptions(environment: Environment, owasp: Owasp) -> dict[str, OwaspExcept
     return programs | chosen
 
 
-def _previewed(environment: Environment, service: str) -> list[str]:
-    """Hosts of the service's previews."""
+def _hosts(environment: Environment, *, sites: bool) -> list[str]:
+    """Of sites, or of APIs; those that Amplify hosts are not behind these rules."""
+    return [each.host for each in services.balanced(environment).values() if each.site is sites and each.host]
+
+
+def _previewed(environment: Environment, *, sites: bool) -> list[str]:
     hosts = [previews.hosts(environment, slot) for slot in previews.slots(environment)]
-    return [each[service] for each in hosts if service in each]
+    return [host for each in hosts for name, host in each.items() if environment.services[name].site is sites]

@@ -1,11 +1,12 @@
 """The ground that everything else stands on."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import aws_cdk as cdk
 from aws_cdk import aws_ec2 as ec2
 
-from config import Environment
+from config import Environment, services
 from infra_constructs.function import RuntimeFunction
 from infra_constructs.network import Network, NetworkProps
 from infra_constructs.origin import OriginAccess
@@ -19,8 +20,8 @@ class NetworkExports:
 
     vpc: ec2.IVpc
     load_balancer_access: ec2.ISecurityGroup
-    api_access: ec2.ISecurityGroup
-    frontend_access: ec2.ISecurityGroup
+    access: Mapping[str, ec2.ISecurityGroup]
+    """By service."""
     release_checks_access: ec2.ISecurityGroup
     """Of what asks new tasks whether they can serve."""
     cloudflare_ranges: RuntimeFunction
@@ -50,20 +51,19 @@ class NetworkStack(EnvironmentStack):
         origin = OriginAccess(
             self, "Origin", vpc=network.vpc, memory=self.edge_memory, environment=self.environment_name
         )
-        api = ServiceAccess(self, "ApiAccess", vpc=network.vpc)
-        frontend = ServiceAccess(self, "FrontendAccess", vpc=network.vpc)
-        api.allow_from_load_balancer(origin.security_group, port=environment.api.port)
-        if environment.frontend.ecs is not None:
-            frontend.allow_from_load_balancer(origin.security_group, port=environment.frontend.ecs.port)
+        access = {
+            name: ServiceAccess(self, f"{services.words(name)}Access", vpc=network.vpc)
+            for name in services.on_ecs(environment)
+        }
         checks = ServiceAccess(self, "ReleaseChecksAccess", vpc=network.vpc, description="The checks of a release")
-        api.allow_from(checks, port=environment.api.port, as_="From the checks of a release")
-        if environment.frontend.ecs is not None:
-            frontend.allow_from(checks, port=environment.frontend.ecs.port, as_="From the checks of a release")
+        for name, service in services.balanced(environment).items():
+            assert service.port is not None, "the configuration has seen to it"
+            access[name].allow_from_load_balancer(origin.security_group, port=service.port)
+            access[name].allow_from(checks, port=service.port, as_="From the checks of a release")
         self.exports = NetworkExports(
             vpc=network.vpc,
             load_balancer_access=origin.security_group,
-            api_access=api.security_group,
-            frontend_access=frontend.security_group,
+            access={name: each.security_group for name, each in access.items()},
             release_checks_access=checks.security_group,
             cloudflare_ranges=origin.refresher,
             nat_gateways=network.nat_gateways,

@@ -7,6 +7,7 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_lambda as lambda_
 
 from config import Environment
+from config import services as services_
 from config.instances import connections, memory_gib
 from infra_constructs.alarms import Severity
 from infra_constructs.checks import Checks
@@ -36,8 +37,6 @@ from stacks.platform import PlatformExports
 from stacks.registry import RegistryExports
 from stacks.service import ServiceExports
 
-_HOST_OF = {"api": "api", "frontend": "site"}
-
 
 class ObservabilityStack(EnvironmentStack):
     """The alarms without which nobody would go live."""
@@ -57,8 +56,7 @@ class ObservabilityStack(EnvironmentStack):
     ) -> None:
         super().__init__(scope, id_, environment=environment, description="Alarms, checks from outside, dashboard")
         self._environment, self._topics = environment, platform.topics
-        domains = environment.domains
-        self._hosts = {"site": domains.site, "api": domains.api, "media": domains.media}
+        self._hosts = {**services_.hosts(environment), "media": environment.domains.media}
         self._functions: list[lambda_.Function] = []
         self._watch_edge(network, data, platform, edge)
         symptoms: list[cloudwatch.IAlarm] = [
@@ -146,7 +144,7 @@ class ObservabilityStack(EnvironmentStack):
             zone=environment.domains.zone,
             hosts=list(self._hosts.values()),
             media=environment.domains.media,
-            site_static=environment.domains.site if environment.frontend.ecs is not None else None,
+            sites=[each.host for each in services_.sites(environment).values() if each.host is not None],
             ledger=registry.ledger,
         )
         self._functions.append(traffic.handler.function)
@@ -194,7 +192,7 @@ class ObservabilityStack(EnvironmentStack):
         for name, service in services.items():
             alarms = ServiceAlarms(
                 self,
-                name.capitalize(),
+                services_.words(name),
                 cluster=platform.cluster,
                 service_name=service.service.service_name,
                 target_groups=service.target_groups,
@@ -202,7 +200,8 @@ class ObservabilityStack(EnvironmentStack):
             ).alarms
             objective = self._objective(name, service)
             symptoms += objective.critical if objective else []
-            symptoms += [alarms["Down"], alarms["TasksMissing"], self._known_by_name(name, service.errors_alarm)]
+            if service.errors_alarm is not None:
+                symptoms += [alarms["Down"], alarms["TasksMissing"], self._known_by_name(name, service.errors_alarm)]
             watched.append(
                 WatchedService(
                     name=name,
@@ -214,14 +213,14 @@ class ObservabilityStack(EnvironmentStack):
         return watched, symptoms
 
     def _objective(self, name: str, service: ServiceExports) -> ObjectiveAlarms | None:
-        settings = {"api": self._environment.api, "frontend": self._environment.frontend.ecs}[name]
-        if settings is None or (objective := settings.objective) is None:
+        objective = self._environment.services[name].objective
+        if objective is None:
             return None
         return ObjectiveAlarms(
             self,
-            f"{name.capitalize()}Objective",
+            f"{services_.words(name)}Objective",
             environment=self.environment_name,
-            host=self._hosts[_HOST_OF[name]],
+            host=self._hosts[name],
             target_groups=service.target_groups,
             props=ObjectiveProps(
                 availability_percent=objective.availability_percent,
@@ -234,7 +233,7 @@ class ObservabilityStack(EnvironmentStack):
     def _known_by_name(self, service: str, alarm: str) -> cloudwatch.IAlarm:
         """An alarm of an earlier stack, without an export."""
         arn = f"arn:aws:cloudwatch:{self.region}:{self.account}:alarm:{alarm}"
-        return cloudwatch.Alarm.from_alarm_arn(self, f"{service.capitalize()}Errors", arn)
+        return cloudwatch.Alarm.from_alarm_arn(self, f"{services_.words(service)}Errors", arn)
 
 
 def _words(environment: Environment) -> str:
@@ -247,9 +246,9 @@ def _words(environment: Environment) -> str:
 
 
 def _targets(environment: Environment) -> list[Target]:
-    """What users ask for, besides media. The site's first page, whoever serves it."""
-    domains = environment.domains
+    """What users ask for, besides media: a site's first page, whoever serves it; of an API whether it lives."""
     return [
-        Target("site", f"https://{domains.site}/", needs_pass=True),
-        Target("api", f"https://{domains.api}{environment.api.health_path}"),
+        Target(name, f"https://{each.host}{'/' if each.site else each.health_path}", needs_pass=each.site)
+        for name, each in environment.services.items()
+        if each.host is not None
     ]

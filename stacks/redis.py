@@ -6,7 +6,7 @@ import aws_cdk as cdk
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
-from config import Environment
+from config import Environment, services
 from config.model import RedisInstance as Settings
 from infra_constructs.redis.elasticache import ElastiCache, ElastiCacheProps
 from infra_constructs.redis.events import ElastiCacheEvents
@@ -56,7 +56,9 @@ class RedisStack(EnvironmentStack):
     def _add(self, name: str, settings: Settings) -> RedisInstance:
         network, topics = self._network, self._platform.topics
         instance = self._instance(name, settings)
-        instance.admit(network.api_access, as_="Api")
+        users = {each: it for each, it in services.on_ecs(self._environment).items() if "redis" in it.needs}
+        for service in users:
+            instance.admit(network.access[service], as_=services.words(service))
         serves = name == self._environment.redis.serves
         probe = RedisProbe(
             self._of["Probes"],
@@ -65,8 +67,12 @@ class RedisStack(EnvironmentStack):
             instance=instance,
             environment=self.environment_name,
             name=name,
-            # The service knows the one that serves.
-            health_url=f"https://{self._environment.domains.api}/api/health/redis" if serves else None,
+            # Services know the one that serves.
+            health_urls=[
+                f"https://{each.host}{each.redis_health_path}" for each in users.values() if each.redis_health_path
+            ]
+            if serves
+            else [],
             # As stacks/preview.py has it, with a lease that nobody gets.
             preview_key_prefix="preview-probe:" if serves and self._environment.previews else None,
         )

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import aws_cdk as cdk
 
-from config import Environment
+from config import Environment, services
 from infra_constructs.images import ImageSeeder, ServiceImages
 from infra_constructs.release.ledger import ReleaseLedger
 from stacks.base import EnvironmentStack
@@ -16,7 +16,7 @@ class RegistryExports:
     """What later stacks take from this one."""
 
     images: dict[str, ServiceImages]
-    """By service: `api`, and `frontend` unless Amplify hosts it."""
+    """By service, of those with an image of their own."""
     ledger: ReleaseLedger
 
 
@@ -32,18 +32,17 @@ class RegistryStack(EnvironmentStack):
             protected=True,
         )
         seeder = ImageSeeder(self, "Seeder")
-        services = ["api"] + (["frontend"] if environment.frontend.ecs is not None else [])
         images = {
             service: ServiceImages(
                 self,
-                service.capitalize(),
+                services.words(service),
                 seeder=seeder,
                 # Named by contract: `infra release` and the application's pipelines write it.
                 parameter_name=f"/{self.product}/{self.environment_name}/{service}/image",
                 bootstrap_image=environment.bootstrap_image,
                 retention=retention_of(environment),
             )
-            for service in services
+            for service in services.released(environment)
         }
         ledger = ReleaseLedger(self, "Releases", retention=retention_of(environment))
         self.exports = RegistryExports(images=images, ledger=ledger)

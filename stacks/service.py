@@ -1,62 +1,43 @@
-"""What the stacks of services have in common, those of previews included."""
+"""One service: what runs it, and all that may send its releases back."""
 
 from dataclasses import dataclass
 
 import aws_cdk as cdk
-from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_elasticloadbalancingv2 as elbv2
-from aws_cdk import aws_iam as iam
-from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
-from config.model import Service
-from infra_constructs.container_task import Settings
+from config import Environment, services
+from infra_constructs.jobs import JobProps, Jobs
+from infra_constructs.media import grant_application
 from infra_constructs.release import alarms
 from infra_constructs.release.alarms import ReleaseAlarms
-from infra_constructs.release.hooks import migrate_hook, verify_hook
+from infra_constructs.release.hooks import ReleaseCheck, migrate_hook, verify_hook
 from infra_constructs.release.image import ReleasedImage
 from infra_constructs.release.migration import MigrationProps, MigrationTask
 from infra_constructs.release.one_off import OneOffTask
+from infra_constructs.rotation import RestartOnRotation
 from infra_constructs.service import Autoscaled, BlueGreenService, Routing, ServiceProps
+from infra_constructs.worker import Worker, WorkerProps
+from infra_runtime.release.revision import SERVICE
 from stacks.base import EnvironmentStack
+from stacks.data import DataExports
 from stacks.network import NetworkExports
 from stacks.platform import PlatformExports
+from stacks.redis import RedisExports
 from stacks.registry import RegistryExports
-
-
-@dataclass(frozen=True, kw_only=True)
-class Migrations:
-    """Of the service that has a database."""
-
-    settings: Settings
-    login: secretsmanager.ISecret
-    """The owner's: what the hook connects with."""
-    props: MigrationProps
-
-
-@dataclass(frozen=True, kw_only=True)
-class Application:
-    """What runs: the same for users and in a preview, but for its settings."""
-
-    name: str
-    service: Service
-    access: ec2.ISecurityGroup
-    settings: Settings
-    checks: list[str]
-    migrations: Migrations | None = None
-    sentry_dsn: str | None = None
-    errors_at: str | None = None
-    """Where people see what it has reported."""
+from stacks.settings import Sources, for_users, host_of
 
 
 @dataclass(frozen=True, kw_only=True)
 class Around:
-    """What it runs in, of earlier stacks."""
+    """What services run in, of earlier stacks."""
 
     network: NetworkExports
-    platform: PlatformExports
+    data: DataExports
     registry: RegistryExports
+    platform: PlatformExports
+    redis: RedisExports
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,113 +45,225 @@ class ServiceExports:
     """What later stacks take from a service's stack."""
 
     service: ecs.FargateService
-    task_roles: list[iam.IRole]
-    """Of all that runs the application's own code with its settings."""
     target_groups: list[elbv2.ApplicationTargetGroup]
-    errors_alarm: str
-    """Name of the alarm about its errors."""
+    """None of a worker."""
+    errors_alarm: str | None
+    """Name of the alarm about its errors, as far as the load balancer sees any."""
 
 
-def add_service(
-    stack: EnvironmentStack, *, application: Application, around: Around, routing: Routing
-) -> ServiceExports:
-    """A service, and all that may send its releases back: migrations, checks, and alarms."""
-    service, images = application.service, around.registry.images[application.name]
-    image = ReleasedImage.released(
-        stack,
-        "Release",
-        repository=images.repository,
-        parameter_name=images.parameter_name,
-        bootstrap=images.bootstrap_image,
-    )
-    prefix = f"{stack.stack_name}-release"
-    built = build_service(
-        stack,
-        application=application,
-        around=around,
-        routing=routing,
-        image=image,
-        tasks=Autoscaled(min_tasks=service.min_tasks, max_tasks=service.max_tasks),
-        bake_time=cdk.Duration.minutes(service.bake_minutes),
-        deployment_alarms=alarms.names(prefix),
-        in_ledger=application.name,
-        settings=_with_sentry(application, image, stack.environment_name),
-    )
-    one_off = OneOffTask(
-        stack,
-        "OneOff",
-        image=image,
-        settings=_with_sentry(application, image, stack.environment_name),
-        cpu=service.cpu,
-        memory_mib=service.memory_mib,
-    )
-    # Alarms first: ECS refuses to deploy without them.
-    gates = ReleaseAlarms(
-        stack,
-        "ReleaseAlarms",
-        name_prefix=prefix,
-        target_groups=[built.blue, built.green],
-        errors_at=application.errors_at,
-        topics=around.platform.topics,
-    )
-    built.service.node.add_dependency(gates)
-    return ServiceExports(
-        service=built.service,
-        task_roles=[built.task_definition.task_role, one_off.task.definition.task_role],
-        target_groups=[built.blue, built.green],
-        errors_alarm=alarms.names(prefix)[0],
-    )
+class ServiceStack(EnvironmentStack):
+    """Released often; a failed release rolls back alone, and in minutes."""
+
+    def __init__(self, scope: cdk.Stage, id_: str, *, environment: Environment, service: str, around: Around) -> None:
+        super().__init__(
+            scope, id_, environment=environment, description=f"{service}, and what runs its image", called=service
+        )
+        own, images, topics = environment.services[service], around.registry.images[service], around.platform.topics
+        image = ReleasedImage.released(
+            self,
+            "Release",
+            repository=images.repository,
+            parameter_name=images.parameter_name,
+            bootstrap=images.bootstrap_image,
+        )
+        sources = Sources(
+            environment=environment,
+            name=self.environment_name,
+            data=around.data,
+            redis=around.redis,
+            tenancy=for_users(around.data),
+        )
+        self.exports: dict[str, ServiceExports] = {}
+        """By service: the one of this stack, and those that run its image."""
+        own_service: ecs.FargateService | None = None
+        for name, each in services.same_image(environment, service).items():
+            # What the stack is about has the plain ids; releases find its service by the logical one.
+            place: Construct = self if name == service else Construct(self, services.words(name))
+            made = (
+                self._worker(place, name, sources, around, image)
+                if each.host is None
+                else self._balanced(place, name, sources, around, image)
+            )
+            if own_service is None:
+                own_service = made.service
+                resource = own_service.node.default_child
+                assert isinstance(resource, cdk.CfnElement)
+                resource.override_logical_id(SERVICE)
+            else:
+                # After its migrations, and when it serves: the new image is known to work then.
+                made.service.node.add_dependency(own_service)
+            if "database" in each.needs:
+                RestartOnRotation(
+                    place,
+                    "RestartOnRotation",
+                    environment=self.environment_name,
+                    secret=around.data.logins.user,
+                    cluster=around.platform.cluster,
+                    service=made.service,
+                    topics=topics,
+                )
+            self.exports[name] = made
+        self._jobs(service, sources, around, image)
+        one_off = OneOffTask(
+            self,
+            "OneOff",
+            image=image,
+            settings=sources.service(Construct(self, "OneOffSettings"), service, image=image),
+            cpu=own.cpu,
+            memory_mib=own.memory_mib,
+        )
+        if "media" in own.needs:
+            grant_application(around.data.media, one_off.task.definition.task_role)
+
+    def _jobs(self, service: str, sources: Sources, around: Around, image: ReleasedImage) -> None:
+        """Those of each service that runs this image, with that service's variables and access."""
+        environment = sources.environment
+        for name in services.same_image(environment, service):
+            of_service = {job: each for job, each in environment.jobs.items() if each.runs == name}
+            if not of_service:
+                continue
+            scope = Construct(self, "Jobs" if name == service else f"JobsOf{services.words(name)}")
+            jobs = Jobs(
+                scope,
+                "Jobs",
+                environment=self.environment_name,
+                service=name,
+                cluster=around.platform.cluster,
+                security_group=around.network.access[name],
+                image=image,
+                settings=sources.service(Construct(scope, "Settings"), name, image=image),
+                ledger=around.registry.ledger,
+                topics=around.platform.topics,
+                jobs={
+                    job: JobProps(
+                        schedule=each.schedule,
+                        command=each.command,
+                        cpu=each.cpu,
+                        memory_mib=each.memory_mib,
+                        minutes=each.minutes,
+                        retries=each.retries,
+                        overdue_minutes=services.overdue_minutes(each),
+                    )
+                    for job, each in of_service.items()
+                },
+            )
+            if "media" in environment.services[name].needs:
+                for role in jobs.task_roles:
+                    grant_application(around.data.media, role)
+
+    def _balanced(
+        self, scope: Construct, name: str, sources: Sources, around: Around, image: ReleasedImage
+    ) -> ServiceExports:
+        own = sources.environment.services[name]
+        prefix = f"{self.stack_called(name)}-release"
+        built = build_service(
+            scope,
+            service=name,
+            sources=sources,
+            around=around,
+            image=image,
+            tasks=Autoscaled(min_tasks=own.min_tasks, max_tasks=own.max_tasks),
+            bake_time=cdk.Duration.minutes(own.bake_minutes),
+            deployment_alarms=alarms.names(prefix),
+            in_ledger=name,
+        )
+        # Alarms first: ECS refuses to deploy without them.
+        gates = ReleaseAlarms(
+            scope,
+            "ReleaseAlarms",
+            name_prefix=prefix,
+            target_groups=[built.blue, built.green],
+            errors_at=_issues(sources.environment, name),
+            topics=around.platform.topics,
+        )
+        built.service.node.add_dependency(gates)
+        return ServiceExports(
+            service=built.service,
+            target_groups=[built.blue, built.green],
+            errors_alarm=alarms.names(prefix)[0],
+        )
+
+    def _worker(
+        self, scope: Construct, name: str, sources: Sources, around: Around, image: ReleasedImage
+    ) -> ServiceExports:
+        own = sources.environment.services[name]
+        built = Worker(
+            scope,
+            "Service",
+            cluster=around.platform.cluster,
+            security_group=around.network.access[name],
+            image=image,
+            settings=sources.service(Construct(scope, "Settings"), name, image=image),
+            props=WorkerProps(
+                command=own.command,
+                cpu=own.cpu,
+                memory_mib=own.memory_mib,
+                tasks=Autoscaled(min_tasks=own.min_tasks, max_tasks=own.max_tasks),
+                spot=own.spot,
+            ),
+        )
+        if "media" in own.needs:
+            grant_application(around.data.media, built.task_definition.task_role)
+        return ServiceExports(service=built.service, target_groups=[], errors_alarm=None)
 
 
 def build_service(
     scope: Construct,
     *,
-    application: Application,
+    service: str,
+    sources: Sources,
     around: Around,
-    routing: Routing,
     image: ReleasedImage,
     tasks: Autoscaled | cdk.CfnParameter,
     bake_time: cdk.Duration,
     deployment_alarms: list[str],
     in_ledger: str,
-    settings: Settings | None = None,
 ) -> BlueGreenService:
     """The service itself, with the migrations and checks of its deployments, which write into the ledger."""
-    service, platform, network = application.service, around.platform, around.network
-    migrations, ledger = application.migrations, around.registry.ledger
-    migration = (
-        MigrationTask(
+    own, platform, network, slot = (
+        sources.environment.services[service],
+        around.platform,
+        around.network,
+        sources.tenancy.slot,
+    )
+    assert own.port is not None and own.health_path is not None, "the configuration has seen to it"
+    ledger = around.registry.ledger
+    migration = None
+    if own.migrations is not None:
+        migration = MigrationTask(
             scope,
             "Migration",
             image=image,
-            settings=migrations.settings,
-            login=migrations.login,
-            props=migrations.props,
+            settings=sources.migrations(Construct(scope, "MigrationSettings"), service, image=image),
+            login=sources.tenancy.owner_login,
+            props=MigrationProps(command=own.migrations.command, longest=cdk.Duration.minutes(own.migrations.minutes)),
         )
-        if migrations
-        else None
-    )
     built = BlueGreenService(
         scope,
         "Service",
         cluster=platform.cluster,
-        security_group=application.access,
+        security_group=network.access[service],
         load_balancer=platform.load_balancer,
-        routing=routing,
+        routing=Routing(
+            host=host_of(sources.environment, service, slot=slot), priority=services.priority(service, slot)
+        ),
         image=image,
-        settings=settings or application.settings,
+        settings=sources.service(Construct(scope, "Settings"), service, image=image),
         labels=migration.labels if migration else {},
         deployment_alarms=deployment_alarms,
         props=ServiceProps(
-            cpu=service.cpu,
-            memory_mib=service.memory_mib,
+            command=own.command,
+            cpu=own.cpu,
+            memory_mib=own.memory_mib,
             tasks=tasks,
-            port=service.port,
-            health_path=service.health_path,
+            port=own.port,
+            health_path=own.health_path,
             bake_time=bake_time,
-            spot=service.spot,
+            spot=own.spot,
         ),
     )
+    if "media" in own.needs:
+        grant_application(around.data.media, built.task_definition.task_role)
     if migration is not None:
         hook = migrate_hook(
             scope,
@@ -178,12 +271,13 @@ def build_service(
             service=in_ledger,
             migration=migration,
             vpc=network.vpc,
-            security_group=application.access,
+            security_group=network.access[service],
             cluster=platform.cluster,
             ledger=ledger,
             bootstrap=image.bootstrap,
         )
         built.ask_before(hook)
+    check = own.release_check
     built.ask_before(
         verify_hook(
             scope,
@@ -193,22 +287,20 @@ def build_service(
             vpc=network.vpc,
             security_group=network.release_checks_access,
             cluster=platform.cluster,
-            path=service.release_path,
-            port=service.port,
-            checks=application.checks,
+            port=own.port,
+            check=ReleaseCheck(path=own.health_path)
+            if check is None
+            else ReleaseCheck(path=check.path, version_field=check.version_field, expect=check.expect),
             bootstrap=image.bootstrap,
         )
     )
     return built
 
 
-def _with_sentry(application: Application, image: ReleasedImage, environment: str) -> Settings:
-    """By the names that Sentry's SDKs read themselves; a release is told by the name that `infra_runtime` tells it."""
-    if application.sentry_dsn is None:
-        return application.settings
-    values = {
-        "SENTRY_DSN": application.sentry_dsn,
-        "SENTRY_ENVIRONMENT": environment,
-        "SENTRY_RELEASE": f"{application.name}@{image.digest}",
-    }
-    return Settings(values={**application.settings.values, **values}, secrets=application.settings.secrets)
+def _issues(environment: Environment, service: str) -> str | None:
+    """Where people see the errors that the service has reported."""
+    own = environment.services[service].sentry
+    if own is None or environment.sentry is None:
+        return None
+    number = own.dsn.rpartition("/")[2]
+    return f"https://{environment.sentry.organization}.sentry.io/issues/?project={number}"

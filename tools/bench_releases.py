@@ -59,7 +59,7 @@ def _deployed(root: Path) -> dict[str, float]:
         words = ("dev/*", "--app", assembly, "--require-approval", "never", "--concurrency", "4")
         deploy = _timed(lambda: cdk.run("deploy", *words))
         first_release(account)
-        images = [push(account, "api", f"bench-{number}", (FIRST, SECOND)) for number in range(_RELEASES)]
+        images = [push(account, account.main, f"bench-{number}", (FIRST, SECOND)) for number in range(_RELEASES)]
         with traffic(account).flowing() as users:
             runs = [_timed(lambda image=image: release(account, image)) for image in images]  # type: ignore[misc]
             back = _timed(lambda: releases.rollback(place_of(account), None, quiet, accept_schema=False, note=None))
@@ -78,7 +78,7 @@ def _preview(account: Account, images: list[str], quiet: Console) -> dict[str, f
     place = previews.Previews(account.name, account.environment, account)
 
     def start(image: str) -> None:
-        previews.start(place, "bench", "api", image, quiet, as_json=False)
+        previews.start(place, "bench", account.main, image, quiet, as_json=False)
 
     return {
         "preview, the first, with its template": _timed(lambda: start(images[0])),

@@ -1,4 +1,4 @@
-"""AWS Amplify Hosting as the frontend: it builds the Next.js application from its repository and serves it."""
+"""AWS Amplify Hosting as the host of a site: it builds the Next.js application from its repository and serves it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class AmplifyProps:
     """Name of the secret in Secrets Manager that holds a GitHub token."""
 
 
-class AmplifyFrontend(Construct):
+class AmplifySite(Construct):
     """One application, one branch. `domain` is where DNS has to send the site's visitors."""
 
     def __init__(self, scope: Construct, id_: str, *, variables: Mapping[str, str], props: AmplifyProps) -> None:

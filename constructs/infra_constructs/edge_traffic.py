@@ -28,12 +28,12 @@ class EdgeTraffic(Construct):
         zone: str,
         hosts: Sequence[str],
         media: str,
-        site_static: str | None,
+        sites: Sequence[str],
         ledger: ReleaseLedger,
     ) -> None:
-        """`site_static` is the host whose static files are in the bucket, too, if any."""
+        """`sites` are the hosts whose static files are in the bucket, too."""
         super().__init__(scope, id_)
-        static = {"host": site_static, "path": f"/{STATIC}%"} if site_static else None
+        static = {"hosts": list(sites), "path": f"/{STATIC}%"} if sites else None
         declared = {"zone": zone, "hosts": list(hosts), "media": media, "static": static}
         self.handler = RuntimeFunction(
             self,

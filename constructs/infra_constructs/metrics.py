@@ -10,7 +10,7 @@ from enum import StrEnum
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
 
-from infra_runtime.metrics import CHECKS, DATABASE, EDGE, REDIS, Check, Database, Edge, Redis, Traffic
+from infra_runtime.metrics import CHECKS, DATABASE, EDGE, JOBS, REDIS, Check, Database, Edge, Jobs, Redis, Traffic
 
 
 class Unit(StrEnum):
@@ -93,7 +93,14 @@ _AWS = {
     ("AWS/S3", "5xxErrors"): Known(Unit.COUNT, _SUM),
     ("AWS/S3", "BytesDownloaded"): Known(Unit.BYTES, _SUM),
 }
-_NAMESPACES: dict[type[StrEnum], str] = {Edge: EDGE, Traffic: EDGE, Redis: REDIS, Check: CHECKS, Database: DATABASE}
+_NAMESPACES: dict[type[StrEnum], str] = {
+    Edge: EDGE,
+    Traffic: EDGE,
+    Redis: REDIS,
+    Check: CHECKS,
+    Database: DATABASE,
+    Jobs: JOBS,
+}
 _OWN = {
     (namespace, name.value): Known(
         next((unit for end, unit in _OWN_UNITS.items() if name.value.endswith(end)), Unit.COUNT), _ANY

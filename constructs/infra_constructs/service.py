@@ -1,6 +1,6 @@
 """One Fargate service behind the load balancer, released blue/green."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import aws_cdk as cdk
@@ -34,6 +34,8 @@ class Autoscaled:
 class ServiceProps:
     """What an environment may choose."""
 
+    command: Sequence[str] | None
+    """Instead of the image's own."""
     cpu: int
     memory_mib: int
     tasks: Autoscaled | cdk.CfnParameter
@@ -95,7 +97,8 @@ class BlueGreenService(Construct):
             ),
         )
         self.task_definition = task.definition
-        self._answer_until_released(image)
+        # Until the first release it answers every path with 200.
+        run_until_released(task.definition, image, ["node", "-e", _placeholder(props.port)], props.command)
         self.blue = self._target_group("Blue", cluster.vpc)
         self.green = self._target_group("Green", cluster.vpc)
         production = self._rule("ProductionRule", load_balancer.production, routing)
@@ -147,22 +150,13 @@ class BlueGreenService(Construct):
             reason="The policy that ECS documents for moving traffic; AWS extends it together with the feature.",
         )
         if isinstance(props.tasks, Autoscaled):
-            self._scale(props.tasks)
+            scale(self.service, props.tasks)
 
     def ask_before(self, hook: ReleaseHook) -> None:
         """A release goes on at the hook's stage when the hook says so, and goes back when it does not."""
         self.service.add_lifecycle_hook(hook.target)
         # CDK lets the service wait for the roles, and not for what they may do.
         self.service.node.add_dependency(*hook.policies)
-
-    def _answer_until_released(self, image: ReleasedImage) -> None:
-        """A plain Node.js image would end at once; until the first release it answers every path with 200."""
-        command = cdk.Fn.condition_if(
-            image.is_bootstrap.logical_id, ["node", "-e", _placeholder(self._props.port)], cdk.Aws.NO_VALUE
-        )
-        definition = self.task_definition.node.default_child
-        assert isinstance(definition, ecs.CfnTaskDefinition)
-        definition.add_property_override("ContainerDefinitions.0.Command", command)
 
     def _target_group(self, id_: str, vpc: ec2.IVpc) -> elbv2.ApplicationTargetGroup:
         return elbv2.ApplicationTargetGroup(
@@ -200,16 +194,31 @@ class BlueGreenService(Construct):
             ),
         )
 
-    def _scale(self, tasks: Autoscaled) -> None:
-        scaling = self.service.auto_scale_task_count(min_capacity=tasks.min_tasks, max_capacity=tasks.max_tasks)
-        # Quick to grow, slow to shrink.
-        out, in_ = cdk.Duration.seconds(60), cdk.Duration.minutes(5)
-        scaling.scale_on_cpu_utilization(
-            "Cpu", target_utilization_percent=_CPU_TARGET_PERCENT, scale_out_cooldown=out, scale_in_cooldown=in_
-        )
-        scaling.scale_on_memory_utilization(
-            "Memory", target_utilization_percent=_MEMORY_TARGET_PERCENT, scale_out_cooldown=out, scale_in_cooldown=in_
-        )
+
+def run_until_released(
+    definition: ecs.FargateTaskDefinition,
+    image: ReleasedImage,
+    placeholder: Sequence[str],
+    command: Sequence[str] | None,
+) -> None:
+    """A plain Node.js image would end at once: until the first release it runs this, and then the image's command."""
+    own = list(command) if command else cdk.Aws.NO_VALUE
+    chosen = cdk.Fn.condition_if(image.is_bootstrap.logical_id, list(placeholder), own)
+    resource = definition.node.default_child
+    assert isinstance(resource, ecs.CfnTaskDefinition)
+    resource.add_property_override("ContainerDefinitions.0.Command", chosen)
+
+
+def scale(service: ecs.FargateService, tasks: Autoscaled) -> None:
+    """Quick to grow, slow to shrink."""
+    scaling = service.auto_scale_task_count(min_capacity=tasks.min_tasks, max_capacity=tasks.max_tasks)
+    out, in_ = cdk.Duration.seconds(60), cdk.Duration.minutes(5)
+    scaling.scale_on_cpu_utilization(
+        "Cpu", target_utilization_percent=_CPU_TARGET_PERCENT, scale_out_cooldown=out, scale_in_cooldown=in_
+    )
+    scaling.scale_on_memory_utilization(
+        "Memory", target_utilization_percent=_MEMORY_TARGET_PERCENT, scale_out_cooldown=out, scale_in_cooldown=in_
+    )
 
 
 def _alive(port: int, path: str) -> str:

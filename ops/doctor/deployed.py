@@ -7,10 +7,11 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from config.model import Environment
+from config.services import released
 from infra_runtime.release.preflight import release_alarms, service_of
 from ops.doctor.finding import Finding
 from ops.functions import Clients
-from ops.releases.place import Place, services_of
+from ops.releases.place import Place
 from ops.templates import Templates
 
 _RULE = "AWS::ElasticLoadBalancingV2::ListenerRule"
@@ -41,7 +42,7 @@ def examine(name: str, environment: Environment, clients: Clients, wanted: Templ
         yield from _frozen_rules(stack, template, wanted[stack])
         yield from _lost(stack, template, wanted[stack])
         yield from _exports(clients, stack, template, wanted[stack])
-    for service in services_of(environment):
+    for service in released(environment):
         place = Place(name, environment, service, clients)
         if place.stack in deployed:
             yield from _service(place)

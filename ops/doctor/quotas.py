@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from config.model import Environment, Service
+from config import services
+from config.model import Environment
 from ops.doctor.finding import Finding
 from ops.functions import Clients
 
@@ -64,10 +65,7 @@ def needs(environment: Environment, others: Sequence[Environment] = ()) -> Itera
 
 def _vcpus(environment: Environment, *, is_spot: bool) -> tuple[float, float]:
     """Of a release at rest, and of one at max_tasks: blue and green of one service, everything else once."""
-    services: list[Service] = [environment.api]
-    if environment.frontend.ecs is not None:
-        services.append(environment.frontend.ecs)
-    these = [each for each in services if each.spot == is_spot]
+    these = [each for each in services.on_ecs(environment).values() if each.spot == is_spot]
     least = sum(each.min_tasks * each.cpu for each in these) + max(
         (each.min_tasks * each.cpu for each in these), default=0
     )
@@ -76,7 +74,8 @@ def _vcpus(environment: Environment, *, is_spot: bool) -> tuple[float, float]:
     )
     if environment.previews is not None:
         # One task of each service, and a second while it is replaced.
-        slots = environment.previews.slots * 2 * sum(each.cpu for each in these)
+        previewed = [each.cpu for each in services.previewed(environment).values() if each.spot == is_spot]
+        slots = environment.previews.slots * 2 * sum(previewed)
         least, most = least + slots, most + slots
     if not is_spot:
         least, most = least + _MIGRATION_CPU, most + _MIGRATION_CPU

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from botocore.exceptions import ClientError
 
+from config import variables
 from config.model import Environment
 from infra_runtime.redis.url import InvalidRedisUrl, parse
 from ops.doctor.finding import Finding
@@ -39,8 +40,13 @@ def required(environment: Environment) -> Iterator[Required]:
     for severity in ("critical", "warning", "info"):
         if (name_ := getattr(environment.alarms, severity).webhook_secret) is not None:
             yield Required(f"alarms.{severity}.webhook_secret", name_, "README.md", _webhook)
-    if (amplify := environment.frontend.amplify) is not None:
-        yield Required("frontend.amplify.access_token_secret", amplify.access_token_secret, "README.md", _token)
+    for name, service in environment.services.items():
+        if (amplify := service.amplify) is not None:
+            key = f"services.{name}.amplify.access_token_secret"
+            yield Required(key, amplify.access_token_secret, "README.md", _token)
+        for variable, (secret, field) in variables.secrets(environment, name).items():
+            wrong = _with_keys(field) if field else _something
+            yield Required(f"services.{name}.secrets.{variable}", secret, "docs/application-contract.md", wrong)
 
 
 def secrets(environment: Environment, clients: Clients) -> Iterator[Finding]:
@@ -85,6 +91,10 @@ def _redis_url(value: str) -> str:
     except InvalidRedisUrl as error:
         return f"is no REDIS_URL: {error}"
     return ""
+
+
+def _something(value: str) -> str:
+    return "" if value else "is empty"
 
 
 def _with_keys(*keys: str) -> Callable[[str], str]:

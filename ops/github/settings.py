@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from config import services
 from config.model import Environment
 from ops.errors import OperatorError
 from ops.functions import Clients
@@ -56,14 +57,11 @@ def settings(environment: Environment, outputs: Mapping[str, str]) -> Iterator[G
         workflow="drift.yml",
         variables={**region, "DRIFT_ROLE": output("DriftRole")},
     )
-    services = {"Api": delivery.backend}
-    if environment.frontend.ecs is not None and delivery.frontend is not None:
-        services["Frontend"] = delivery.frontend
-    for service, repository in services.items():
+    for name, own in services.released(environment).items():
+        service, repository, is_site = services.words(name), own.repository or "", own.site
         common = {**region, "REPOSITORY": output(f"{service}Repository")}
-        is_site = service == "Frontend"
-        site = {"BUCKET": environment.media.bucket, "BUILD_ARGS": output("FrontendBuildArgs")} if is_site else {}
-        sentry = ["SENTRY_AUTH_TOKEN"] if environment.sentry is not None else []
+        site = {"BUCKET": environment.media.bucket, "BUILD_ARGS": output(f"{service}BuildArgs")} if is_site else {}
+        sentry = ["SENTRY_AUTH_TOKEN"] if own.sentry is not None else []
         yield GitHubEnvironment(
             repository=name_of(repository),
             name=where,
@@ -71,7 +69,7 @@ def settings(environment: Environment, outputs: Mapping[str, str]) -> Iterator[G
             variables={**common, "RELEASE_ROLE": output(f"{service}ReleaseRole"), **site},
             secrets=["SERVER_ACTIONS_KEY", *sentry] if is_site else [],
         )
-        if environment.previews is not None:
+        if name in services.previewed(environment) and environment.previews is not None:
             yield GitHubEnvironment(
                 repository=name_of(repository),
                 name=f"{where}-preview",

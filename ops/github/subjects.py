@@ -24,7 +24,7 @@ class GitHub(Protocol):
 
 
 def name_of(repository: str) -> str:
-    """OWNER/NAME of what `delivery.*` has, in either format."""
+    """OWNER/NAME of a repository in either format."""
     return re.sub(r"@\d+", "", repository)
 
 
@@ -33,11 +33,11 @@ def mismatches(environment: Environment, github: GitHub) -> Iterator[tuple[str, 
 
     Raises what the client raises when GitHub cannot be reached.
     """
-    delivery = environment.delivery
-    for key, repository in (("repository", delivery.repository), ("backend", delivery.backend),
-                            ("frontend", delivery.frontend)):  # fmt: skip
-        if repository is not None:
-            yield from ((f"delivery.{key}", *each) for each in _mismatch(f"delivery.{key}", repository, github))
+    repositories = {"delivery.repository": environment.delivery.repository} | {
+        f"services.{name}.repository": each.repository for name, each in environment.services.items() if each.repository
+    }
+    for key, repository in repositories.items():
+        yield from ((key, *each) for each in _mismatch(key, repository, github))
 
 
 def _mismatch(key: str, repository: str, github: GitHub) -> Iterator[tuple[str, str]]:

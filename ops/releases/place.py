@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from config import services
 from config.model import Environment
 from infra_runtime.release.ledger import Ledger
 from infra_runtime.release.preflight import service_of
@@ -21,7 +22,7 @@ class Place:
     clients: Clients
 
     def __post_init__(self) -> None:
-        known = services_of(self.environment)
+        known = services.released(self.environment)
         if self.service not in known:
             raise InputError(f"--service {self.service!r}: expected one of {', '.join(known)}, those of {self.name}")
 
@@ -54,7 +55,3 @@ class Place:
         parameter = f"/{self.environment.product}/{self.name}/{self.service}/image"
         found: str = self.clients.client("ssm").get_parameter(Name=parameter)["Parameter"]["Value"]
         return found
-
-
-def services_of(environment: Environment) -> list[str]:
-    return ["api"] + (["frontend"] if environment.frontend.ecs is not None else [])

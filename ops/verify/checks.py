@@ -47,11 +47,11 @@ def origin_closed(live: Live) -> str:
     (arn,) = live.resources("platform", "AWS::ElasticLoadBalancingV2::LoadBalancer")
     found = live.client("elbv2").describe_load_balancers(LoadBalancerArns=[arn])["LoadBalancers"][0]
     require(not live.visitor.connects(found["DNSName"], 443), f"{found['DNSName']}:443 accepts a connection from here")
-    environment = live.environment
-    answer = live.visitor.get(f"https://{environment.domains.api}{environment.api.health_path}")
+    service = live.environment.services[live.balanced]
+    answer = live.visitor.get(f"https://{service.host}{service.health_path}")
     # Cloudflare's own: the origin is down, unreachable, timed out, or TLS with it failed.
     require(not 520 <= answer.status_code <= 527, f"Cloudflare answers {answer.status_code}: it cannot get through")
-    return f"the load balancer is closed to strangers; {environment.domains.api} answers {answer.status_code}"
+    return f"the load balancer is closed to strangers; {service.host} answers {answer.status_code}"
 
 
 def host_names(live: Live) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import httpx
 
+from config import services
 from config.model import Environment
 from infra_runtime.release.preflight import service_of
 from infra_runtime.vendor_api import Clock
@@ -90,8 +91,13 @@ class Live:
 
     @cached_property
     def service(self) -> Mapping[str, Any]:
-        """The API, as ECS describes it."""
-        return service_of(self, self.stack("api"))
+        """One behind the load balancer, as ECS describes it."""
+        return service_of(self, self.stack(self.balanced))
+
+    @property
+    def balanced(self) -> str:
+        """The first service behind the load balancer that has an image of its own."""
+        return next(iter(services.previewed(self.environment)))
 
     def wait_for(self, what: str, seconds: float, look: Callable[[], Any], *, every: float = 5.0) -> Any:
         """The first true answer of `look`. Raises `Refuted` after that many seconds."""

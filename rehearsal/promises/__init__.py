@@ -56,7 +56,7 @@ PROMISES: tuple[Promise | NotShown, ...] = (
     Promise("Media", "Old versions expire, current ones never", data.media_lifecycle),
     Promise("Services", "Fargate behind one load balancer", services.services),
     Promise("Services", "Scaling on CPU and memory", services.autoscaling),
-    Promise("Services", "Next.js is hosted", services.frontend),
+    Promise("Services", "Sites are hosted", services.sites),
     Promise("Services", "Blue/green with bake time and alarms", services.blue_green),
     Promise("Entrance", "Only Cloudflare can connect", network.entrance),
     Promise("Entrance", "Only our own Cloudflare zone is let in", edge.origin_lock),

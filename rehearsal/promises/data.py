@@ -60,7 +60,7 @@ def database_password(account: Account) -> str:
 
 def rotation(account: Account) -> str:
     """Secrets Manager's four steps on the very secret of the API's tasks; what those have read stays valid."""
-    container = account.container(account.service("Api"))
+    container = account.container(account.service(account.main))
     variables = {each["name"]: each["value"] for each in container["environment"]}
     reference = next(each["valueFrom"] for each in container["secrets"] if each["name"] == "PGPASSWORD")
     secret = ":".join(reference.split(":")[:7])
@@ -86,7 +86,7 @@ def _login(account: Account, secret: str) -> Login:
 
 def _deployments(account: Account) -> Sequence[Mapping[str, Any]]:
     """Of the API, the newest first."""
-    found = deployments(account.client("ecs"), account.service("Api"))
+    found = deployments(account.client("ecs"), account.service(account.main))
     return sorted(found, key=lambda each: each["createdAt"], reverse=True)
 
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from config import services
 from config.previews import every_host
 from rehearsal.account import Account
 from rehearsal.promises import media_worker
@@ -127,9 +128,11 @@ def media_origin(account: Account) -> str:
     host = f"{account.environment.media.bucket}.s3.{account.environment.aws.region}.amazonaws.com"
     require([each["parameters"]["host"] for each in ours] == [host], f"connectors {ours}")
     static = [each for each in account.zone.connectors if each["description"] == f"{account.name}.static"]
-    if account.environment.frontend.ecs is not None:
+    sites = services.sites(account.environment).values()
+    if sites:
         require([each["parameters"]["host"] for each in static] == [host], f"connectors {static}")
-        require(account.environment.domains.site in static[0]["expression"], static[0]["expression"])
+        expression = static[0]["expression"]
+        require(all(str(each.host) in expression for each in sites), expression)
     return f"Cloud Connector; {len(ranges)} IPv4 ranges and a secret User-Agent; Block Public Access 4 of 4"
 
 
@@ -192,8 +195,7 @@ def origin_lock(account: Account) -> str:
     mutual = production["MutualAuthentication"]
     require(mutual["Mode"] == "verify", f"mutual TLS is {mutual['Mode']}")
     authority = _authority(account)
-    domains = account.environment.domains
-    hosts = [domains.api] + ([domains.site] if account.environment.frontend.ecs is not None else [])
+    hosts = [str(each.host) for each in services.balanced(account.environment).values()]
     for host in hosts:
         association = account.zone.associations.get(host) or {}
         require(association.get("enabled"), f"Cloudflare shows no certificate for {host}")

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 
+from config.services import sites
 from infra_constructs.cloudflare.media import BROWSER_SECONDS, STATIC
 from ops import functions
 from rehearsal.account import Account
@@ -51,8 +52,7 @@ def origin(account: Account) -> str:
     require(all(status["PublicAccessBlockConfiguration"].values()), "Block Public Access is not on")
     patterns = {each["pattern"] for each in account.zone.routes.values()}
     wanted = {f"{account.environment.domains.media}/*"}
-    if account.environment.frontend.ecs is not None:
-        wanted.add(f"{account.environment.domains.site}/{STATIC}*")
+    wanted |= {f"{each.host}/{STATIC}*" for each in sites(account.environment).values()}
     require(wanted <= patterns, f"routes {sorted(patterns)}")
     with _put(account), _running(account) as url:
         found, missing, listed = (httpx.get(url + path).status_code for path in (_PATH, "/missing.avif", "/"))

@@ -19,9 +19,9 @@ _NAME = "a-pull-request"
 
 
 def users_of(account: Account, slot: int) -> Traffic:
-    """Of a slot's API."""
+    """Of the story's service in a slot."""
     where = json.loads(account.emulator.balancer.read_text())
-    return Traffic(hosts(account.environment, slot)["api"], where["address"], where["production"])
+    return Traffic(hosts(account.environment, slot)[account.main], where["address"], where["production"])
 
 
 def beside(account: Account) -> str:
@@ -29,8 +29,8 @@ def beside(account: Account) -> str:
         not_on_this_plan("the environment has no previews")
     running = first_release(account)
     previews, quiet = Previews(account.name, account.environment, account), Console(file=io.StringIO())
-    image = push(account, "api", _NAME, (FIRST, SECOND))
-    commands.start(previews, _NAME, "api", image, quiet, as_json=False)
+    image = push(account, account.main, _NAME, (FIRST, SECOND))
+    commands.start(previews, _NAME, account.main, image, quiet, as_json=False)
     slot = next(each["slot"] for each in previews.all())
     require(users_of(account, slot).ask("/")["version"] == image, "something else runs in its slot")
     require(traffic(account).ask("/")["version"] == running, "users have it, too")

@@ -98,7 +98,7 @@ def alarm(account: Account) -> str:
 
 def url_of_the_tasks(account: Account) -> str:
     """What the API's task definition really refers to holds."""
-    secrets = {each["name"]: each["valueFrom"] for each in account.container(account.service("Api"))["secrets"]}
+    secrets = {each["name"]: each["valueFrom"] for each in account.container(account.service(account.main))["secrets"]}
     require("REDIS_URL" in secrets, f"secrets: {', '.join(secrets)}")
     value: str = account.client("secretsmanager").get_secret_value(SecretId=secrets["REDIS_URL"])["SecretString"]
     return value

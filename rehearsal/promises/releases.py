@@ -27,7 +27,7 @@ SECOND = "alter table visitors add email text"
 
 
 def place_of(account: Account) -> Place:
-    return Place(account.name, account.environment, "api", account)
+    return Place(account.name, account.environment, account.main, account)
 
 
 def release(account: Account, image: str) -> str:
@@ -45,13 +45,13 @@ def first_release(account: Account) -> str:
     """Something to go on from; returns the image that runs."""
     place = place_of(account)
     if place.image() == account.environment.bootstrap_image:
-        release(account, push(account, "api", "first"))
+        release(account, push(account, account.main, "first"))
     return place.image()
 
 
 def without_a_lost_request(account: Account) -> str:
     before = first_release(account)
-    after = push(account, "api", "second", (FIRST, SECOND))
+    after = push(account, account.main, "second", (FIRST, SECOND))
     with traffic(account).flowing() as users:
         told = release(account, after)
     require("succeeded" in told, told)
@@ -61,7 +61,7 @@ def without_a_lost_request(account: Account) -> str:
 
 
 def _tasks(account: Account) -> str:
-    service = account.service("Api")
+    service = account.service(account.main)
     return f"{service['runningCount']} tasks were replaced, by way of a real nginx"
 
 
@@ -77,7 +77,7 @@ def _refused(account: Account, image: str, users: Traffic) -> tuple[str, str]:
     require(place_of(account).image() == before, "the parameter still says the failed image")
     require(users.ask("/")["version"] == before, "something else serves")
     ecs = account.client("ecs")
-    listed = max(deployments(ecs, account.service("Api")), key=lambda each: each["createdAt"])
+    listed = max(deployments(ecs, account.service(account.main)), key=lambda each: each["createdAt"])
     (newest,) = ecs.describe_service_deployments(serviceDeploymentArns=[listed["serviceDeploymentArn"]])[
         "serviceDeployments"
     ]
@@ -87,7 +87,7 @@ def _refused(account: Account, image: str, users: Traffic) -> tuple[str, str]:
 
 def migrations_come_first(account: Account) -> str:
     first_release(account)
-    spoiled = push(account, "api", "spoiled", (FIRST, SECOND, "alter table nobody add x int"))
+    spoiled = push(account, account.main, "spoiled", (FIRST, SECOND, "alter table nobody add x int"))
     with traffic(account).flowing() as users:
         told, stage = _refused(account, spoiled, users)
     require(stage == "PRE_SCALE_UP", f"it came as far as {stage}")
@@ -130,7 +130,7 @@ def back_in_one_command(account: Account) -> str:
 def back_during_the_bake(account: Account) -> str:
     """Users are on a bad version that no alarm notices; the old tasks are still warm."""
     place, before = place_of(account), first_release(account)
-    bad = push(account, "api", "bad", (FIRST, SECOND, "select 'bad'"))
+    bad = push(account, account.main, "bad", (FIRST, SECOND, "select 'bad'"))
     told: list[str] = []
 
     def releasing() -> None:
@@ -160,7 +160,7 @@ def back_during_the_bake(account: Account) -> str:
         require(users.ask("/")["version"] == before, "something else serves")
         for each in threads:
             each.join(_TOLD_SECONDS)
-    entry = place.ledger.newest("api")
+    entry = place.ledger.newest(account.main)
     require(entry is not None and entry.outcome == "failed", f"the ledger says {entry}")
     assert entry is not None
     require("stopped by arn:" in str(entry.reason) and "it looks wrong" in str(entry.reason), f"reason: {entry.reason}")
@@ -188,7 +188,7 @@ def _wait(holds: Callable[[], bool], otherwise: str) -> None:
 @contextmanager
 def _longer_bake(account: Account) -> Iterator[None]:
     """Long enough for whatever a slow machine does meanwhile; changes the service, and puts it back."""
-    service, ecs = account.service("Api"), account.client("ecs")
+    service, ecs = account.service(account.main), account.client("ecs")
     of = {"cluster": service["clusterArn"], "service": service["serviceArn"]}
     own = service["deploymentConfiguration"]
     ecs.update_service(**of, deploymentConfiguration={**own, "bakeTimeInMinutes": 1000})
@@ -200,10 +200,11 @@ def _longer_bake(account: Account) -> Iterator[None]:
 
 def sentry_knows(account: Account) -> str:
     """What runs, by the very name that its tasks give their errors."""
-    if account.environment.sentry is None:
+    project = account.environment.services[account.main].sentry
+    if project is None:
         not_on_this_plan("the environment has no Sentry")
     first_release(account)
-    container = account.container(account.service("Api"))
+    container = account.container(account.service(account.main))
     variables = {each["name"]: each["value"] for each in container["environment"]}
     give_up = time.monotonic() + _TOLD_SECONDS
     while not _is_told(account, variables["SENTRY_RELEASE"]) and time.monotonic() < give_up:
@@ -212,7 +213,7 @@ def sentry_knows(account: Account) -> str:
     newest = account.sentry.deploys[-1]
     require(newest["version"] == variables["SENTRY_RELEASE"], f"{newest['version']} was the last one told")
     require(newest["environment"] == account.name == variables["SENTRY_ENVIRONMENT"], str(newest))
-    require(variables["SENTRY_DSN"] == account.environment.sentry.api.dsn, "errors go elsewhere")
+    require(variables["SENTRY_DSN"] == project.dsn, "errors go elsewhere")
     return f"{len(account.sentry.deploys)} deployments of {len(account.sentry.releases)} releases, as its tasks say"
 
 

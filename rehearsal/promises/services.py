@@ -2,8 +2,9 @@
 
 import json
 
+from config.services import released
 from rehearsal.account import Account
-from rehearsal.promises.found import require
+from rehearsal.promises.found import not_on_this_plan, require
 
 
 def services(account: Account) -> str:
@@ -59,11 +60,18 @@ def autoscaling(account: Account) -> str:
     return ", ".join(found) + " tasks, on CPU and memory"
 
 
-def frontend(account: Account) -> str:
-    if account.environment.frontend.ecs is not None:
-        require("Frontend" in dict(account.services()), "no frontend service")
-        return f"ECS, host {account.environment.domains.site}"
-    return f"Amplify, app {account.resource('Frontend', 'AWS::Amplify::App')}"
+def sites(account: Account) -> str:
+    """Each where the file says: on ECS or with Amplify."""
+    told, there = [], dict(account.services())
+    for name, each in account.environment.services.items():
+        if not each.site:
+            continue
+        if each.amplify is None:
+            require(name in there, f"no service {name}")
+        told.append(f"{each.host}: {'ECS' if each.amplify is None else account.resource(name, 'AWS::Amplify::App')}")
+    if not told:
+        not_on_this_plan("the environment has no site")
+    return ", ".join(told)
 
 
 def images(account: Account) -> str:
@@ -100,7 +108,7 @@ def github_roles(account: Account) -> str:
         f"repo:{delivery.repository}:environment:{delivery.environment}",
         f"repo:{delivery.repository}:environment:{delivery.environment}-drift",
     ]
-    services = [each for each in (delivery.backend, delivery.frontend) if each]
+    services = [each.repository for each in released(account.environment).values()]
     for environment in [""] + (["-preview"] if account.environment.previews else []):
         wanted += [f"repo:{each}:environment:{delivery.environment}{environment}" for each in services]
     require(sorted(trusted) == sorted(wanted), f"{trusted}")

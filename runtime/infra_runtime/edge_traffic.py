@@ -147,7 +147,7 @@ def handler(event: Mapping[str, Any], context: Any) -> None:
         token=api.token, deadline=deadline, base_url=api.base_url, pace=api.pace, redact=secrets.redact
     )
     hosts = declared["hosts"]
-    static = (declared["static"]["host"], declared["static"]["path"]) if declared["static"] else None
+    static = (declared["static"]["hosts"], declared["static"]["path"]) if declared["static"] else None
     carry(
         Bridge(analytics, zones.find(api, declared["zone"]).id, hosts, static),
         Publisher(client("cloudwatch"), os.environ["ENVIRONMENT"], hosts, declared["media"]),

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 EDGE, REDIS, CHECKS = "Infra/Edge", "Infra/Redis", "Infra/Checks"
-DATABASE, RELEASES = "Infra/Database", "Infra/Releases"
+DATABASE, RELEASES, JOBS = "Infra/Database", "Infra/Releases", "Infra/Jobs"
 
 
 class Edge(StrEnum):
@@ -84,6 +84,18 @@ class Releases(StrEnum):
 
     SUCCEEDED = "Released"
     FAILED = "WentBack"
+
+
+class Jobs(StrEnum):
+    """Of one job, by Environment and Job."""
+
+    SUCCEEDED = "JobSucceeded"
+    FAILED = "JobFailed"
+    """After its last attempt."""
+    SKIPPED = "JobSkipped"
+    """Not started, because the run before had not ended."""
+    OVERDUE = "JobOverdueMinutes"
+    """Since a success was due; 0 when none is."""
 
 
 # By the end of a metric's name, as CloudWatch calls it; whatever ends otherwise is counted.

@@ -21,14 +21,15 @@ SECRET = "hunter2-do-not-print"
 MALFORMED = [
     ("unknown key", "multi_az = true", "multi_az = true\nmultiaz = true", "database.multiaz", "multi_az?"),
     ("unknown table", "[redis]", "[cache]\nsize = 1\n[redis]", "cache", "a key of the file"),
-    ("unknown nested table", "[frontend.ecs]", "[frontend.vercel]", "frontend.vercel", "ecs, amplify"),
+    ("unknown nested table", "[services.frontend.objective]", "[services.frontend.vercel]", "services.frontend.vercel",
+     "amplify, command"),
     ("misspelt table", "[database]", "[databse]", "databse", "did you mean database?"),
     ("missing key", "pitr_days = 35\n", "", "database.pitr_days", "missing (an integer from 1 to 35)"),
     ("missing table", "[media]\n", "", "media", "missing"),
     ("text for a number", "storage_gib = 100", 'storage_gib = "100"', "database.storage_gib", "an integer from 20"),
     ("number for text", 'region = "eu-central-1"', "region = 1", "aws.region", "a string"),
     ("text for a truth", "multi_az = true", 'multi_az = "yes"', "database.multi_az", "true or false"),
-    ("fraction for a number", "min_tasks = 3 # one", "min_tasks = 3.5 # one", "api.min_tasks", "an integer"),
+    ("fraction for a number", "min_tasks = 3 # one", "min_tasks = 3.5 # one", "services.api.min_tasks", "an integer"),
     ("truth for a number", "pitr_days = 35", "pitr_days = true", "database.pitr_days", "an integer from 1 to 35"),
     ("date for text", 'account = "111122223333"', "account = 2026-11-22", "aws.account", "not a date"),
     ("text for a list", 'email = ["oncall@daadaar.com"]', 'email = "oncall@daadaar.com"', "alarms.critical.email", "array"),
@@ -49,20 +50,20 @@ MALFORMED = [
     ("uppercase bucket", "daadaar-media-frkia", "Daadaar-media", "media.bucket", "a string like"),
     ("bucket with dots", "daadaar-media-frkia", "media.daadaar.com", "media.bucket", "a string like"),
     ("bucket name S3 reserves", "daadaar-media-frkia", "daadaar-s3alias", "media.bucket", "reserves"),
-    ("min above max", "min_tasks = 3 # one", "min_tasks = 30 # one", "api.min_tasks", "at most api.max_tasks, which is 24"),
+    ("min above max", "min_tasks = 3 # one", "min_tasks = 30 # one", "services.api.min_tasks", "at most services.api.max_tasks, which is 24"),
     ("memory Fargate lacks", "memory_mib = 2048\nmin_tasks = 3 # one", "memory_mib = 2500\nmin_tasks = 3 # one",
-     "api.memory_mib", "steps of 1024"),
+     "services.api.memory_mib", "steps of 1024"),
     ("two zones for kept data", ', "eu-central-1c"]', "]", "network.availability_zones", "three zones"),
     ("zones of another region", '"eu-central-1a",', '"eu-west-1a",', "network.availability_zones", "zones of eu-central-1"),
     ("CIDR too small for its subnets", '"10.20.0.0/16"', '"10.20.0.0/23"', "network.cidr", "from /16 to /22"),
-    ("host outside of the zone", 'api = "api.daadaar.com"', 'api = "api.example.com"', "domains.api", "ends in .daadaar.com"),
-    ("one host for two", 'api = "api.daadaar.com"', 'api = "daadaar.com"', "domains.api", "a name of its own"),
+    ("host outside of the zone", 'host = "api.daadaar.com"', 'host = "api.example.com"', "services.api.host", "ends in .daadaar.com"),
+    ("one host for two", 'host = "api.daadaar.com"', 'host = "daadaar.com"', "services.frontend.host", "a name of its own"),
     ("storage that cannot grow", "max_storage_gib = 1000", "max_storage_gib = 101", "database.max_storage_gib", "at least 110"),
     ("half a pair of endpoints", '"ecr.dkr", ', "", "network.interface_endpoints", "a pull needs both"),
     ("kept and recoverable for a day", "pitr_days = 35", "pitr_days = 1", "database.pitr_days", "7 to 35"),
     ("kept on one instance", "multi_az = true", "multi_az = false", "database.multi_az", "one zone may be lost"),
     ("kept behind one NAT", 'nat = "per-az"', 'nat = "single"', "network.nat", "one zone may be lost"),
-    ("kept on Spot", "min_tasks = 3 # one", "spot = true\nmin_tasks = 3 # one", "api.spot", "Spot may end every task"),
+    ("kept on Spot", "min_tasks = 3 # one", "spot = true\nmin_tasks = 3 # one", "services.api.spot", "Spot may end every task"),
     ("kept and unwatched", '[alarms.warning]\nemail = ["engineering@daadaar.com"]\nslack_channel = "C0123ABCDEF"\n',
      "[alarms.warning]\n", "alarms.warning", "at least one"),
     ("a zone's owner without an address", 'email = ["oncall@daadaar.com"]\n', "", "alarms.critical.email", "[cloudflare.zone]"),
@@ -73,35 +74,36 @@ MALFORMED = [
     ("disposable without a reason", 'data = "keep"', 'data = "disposable"', "protection.reason", "why this data"),
     ("a reason that is none", 'data = "keep"', 'data = "disposable"\nreason = "because"', "protection.reason", "20 char"),
     ("more connections than the database has", "database_connections = 10", "database_connections = 40",
-     "api.database_connections", "at most 33"),
-    ("a site without a repository", 'frontend = "daadaar/frontend"\n', "", "delivery.frontend", "the repository of the site"),
-    ("one repository for two", 'backend = "daadaar/backend"', 'backend = "daadaar/infrastructure"', "delivery.repository",
-     "all different"),
-    ("one repository in two spellings", 'backend = "daadaar/backend"', 'backend = "Daadaar@1/Infrastructure@2"',
-     "delivery.repository", "all different"),
-    ("the id of another repository", 'backend = "daadaar/backend"\nfrontend = "daadaar/frontend"',
-     'backend = "daadaar@1/backend@2"\nfrontend = "daadaar@1/frontend@2"', "delivery.repository", "all different"),
-    ("an owner without an id", '"daadaar/backend"', '"daadaar/backend@2"', "delivery.backend", "example@123456/backend@789012"),
-    ("an id that is none", '"daadaar/backend"', '"daadaar@1/backend@*"', "delivery.backend", "example@123456/backend@789012"),
+     "services.api.database_connections", "at most 33"),
+    ("a site without a repository", 'repository = "daadaar/frontend"\n', "", "services.frontend.repository",
+     "the repository of its code"),
+    ("the repository that deploys", '"daadaar/backend"', '"daadaar/infrastructure"', "services.api.repository",
+     "may change everything"),
+    ("the same in another spelling", '"daadaar/backend"', '"Daadaar@1/Infrastructure@2"', "services.api.repository",
+     "may change everything"),
+    ("an owner without an id", '"daadaar/backend"', '"daadaar/backend@2"', "services.api.repository",
+     "example@123456/backend@789012"),
+    ("an id that is none", '"daadaar/backend"', '"daadaar@1/backend@*"', "services.api.repository",
+     "example@123456/backend@789012"),
     ("the environment of pull requests", 'environment = "production"', 'environment = "dev-preview"',
      "delivery.environment", "dev-preview would be the preview environment of dev"),
     ("the environment that looks for drift", 'environment = "production"', 'environment = "Staging-Drift"',
      "delivery.environment", "Staging-Drift would be the drift environment of Staging"),
-    ("a bake that outlasts the job", "bake_minutes = 15\n\n[api.obj", "bake_minutes = 200\n\n[api.obj", "api.bake_minutes",
+    ("a bake that outlasts the job", "bake_minutes = 15\nredis", "bake_minutes = 200\nredis", "services.api.bake_minutes",
      "at most 90 for each service"),
-    ("migrations that outlast the job", "[frontend.ecs]\n", "[api.migrations]\nminutes = 240\n[frontend.ecs]\n",
-     "api.migrations.minutes", "at most 200"),
-    ("no command to migrate with", "[frontend.ecs]", "[api.migrations]\ncommand = []\n[frontend.ecs]",
-     "api.migrations.command", "at least 1"),
-    ("two ways to host", "[alarms]", '[frontend.amplify]\nrepository = "a/b"\nbranch = "main"\n'
-     'access_token_secret = "gh"\n[alarms]', "frontend", "exactly one"),
+    ("migrations that outlast the job", "[services.api.migrations]\n", "[services.api.migrations]\nminutes = 240\n",
+     "services.api.migrations.minutes", "at most 200"),
+    ("no command to migrate with", 'command = ["npx", "drizzle-kit", "migrate"]', "command = []",
+     "services.api.migrations.command", "at least 1"),
+    ("two ways to host", "[services.frontend.sentry]", '[services.frontend.amplify]\nrepository = "a/b"\nbranch = "main"\n'
+     'access_token_secret = "gh"\n[services.frontend.sentry]', "services.frontend.cpu", "Amplify builds and runs"),
     ("staging's bucket", "daadaar-media-frkia", "daadaar-media-staging-frkia", "", "no other environment uses"),
     ("no provider in the account", "owns_oidc_provider = true", "owns_oidc_provider = false",
      "delivery.owns_oidc_provider", "exactly one environment of account"),
-    ("no certificate at the edge", 'api = "api.daadaar.com"', 'api = "api.eu.daadaar.com"', "domains.api", "one level only"),
+    ("no certificate at the edge", 'host = "api.daadaar.com"', 'host = "api.eu.daadaar.com"', "services.api.host", "one level only"),
     ("another plan than the others", 'plan = "pro"', 'plan = "business"', "", "they share the zone"),
     ("a plan of one's own", 'plan = "pro"', 'plan = "plus"', "cloudflare.plan", '"business"'),
-    ("a third limit of two", "[cloudflare.zone.owasp]", "[cloudflare.rate_limits.more]\npath = \"/x\"\nrequests = 1\n"
+    ("a third limit of two", "[cloudflare.zone.owasp]", "[cloudflare.rate_limits.more]\nservice = \"api\"\npath = \"/x\"\nrequests = 1\n"
      "period_seconds = 10\nblock_seconds = 10\n[cloudflare.zone.owasp]", "", "that is all of the plan pro"),
     ("a period too long", "period_seconds = 60", "period_seconds = 600", "cloudflare.rate_limits.sign-in.period_seconds",
      "at most 60"),
@@ -133,11 +135,11 @@ MALFORMED = [
      "url_secret = 'daadaar/redis-secret'\n[media]", "redis.instances.next.external.url_secret", "six characters"),
     ("a key that is none", '"phc_0123456789abcdefghijABCDEFGHIJ"', '"phx_secret"', "posthog.project_key", "a string like"),
     ("an objective beyond the possible", "availability_percent = 99.9 # three", "availability_percent = 100.0 # three",
-     "api.objective.availability_percent", "a number from 90 to 99.99"),
+     "services.api.objective.availability_percent", "a number from 90 to 99.99"),
     ("a month for nothing", "monthly_usd = 1500", "monthly_usd = 0", "costs.monthly_usd", "from 1"),
     ("previews of what is kept", "[alarms]", "[previews]\nslots = 1\nhours = 1\n[alarms]", "previews", "disposable"),
-    ("previews beside an apex", "[alarms]", "[previews]\nslots = 1\nhours = 1\n[alarms]", "domains.site", "a label before"),
-    ("a name that is a preview's", 'api = "api.daadaar.com"', 'api = "dev-preview-1.daadaar.com"', "domains.api",
+    ("previews beside an apex", "[alarms]", "[previews]\nslots = 1\nhours = 1\n[alarms]", "services.frontend.host", "a label before"),
+    ("a name that is a preview's", 'host = "api.daadaar.com"', 'host = "dev-preview-1.daadaar.com"', "services.api.host",
      "dev has it already"),
     ("a preview that stays", "[alarms]", "[previews]\nslots = 1\nhours = 400\n[alarms]", "previews.hours", "to 336"),
     ("a secret where it should not be", "[redis]", f'[redis]\npassword = "{SECRET}"', "redis.password", "********"),
@@ -190,15 +192,15 @@ def test_everything_is_told_in_one_run(environments: Path) -> None:
     spoil(environments, "pitr_days = 35", "pitr_days = 0")
     spoil(environments, 'nat = "per-az"', 'nat = "perzone"')
     spoil(environments, "min_tasks = 3 # one", "min_tasks = 30 # one")
-    spoil(environments, 'api = "api.daadaar.com"', 'api = "api.example.com"')
+    spoil(environments, 'host = "api.daadaar.com"', 'host = "api.example.com"')
     dev = environments / "dev.toml"
     dev.write_text(dev.read_text().replace("replicas = 0", "replicas = 9"))
     told = "\n".join(problems(environments))
     for key in (
         "database.pitr_days",
         "network.nat",
-        "api.min_tasks",
-        "domains.api",
+        "services.api.min_tasks",
+        "services.api.host",
         "redis.instances.main.elasticache.replicas",
     ):
         assert f": {key}" in told
@@ -222,7 +224,7 @@ def test_a_clash_is_told_to_both(name: str, other: str, environments: Path) -> N
     told = str(invalid.value)
     for key in (
         "media.bucket",
-        "domains.api",
+        "services.api.host",
         "delivery.environment",
         "delivery.owns_oidc_provider",
         "cloudflare.zone",
@@ -268,7 +270,7 @@ def test_what_the_free_plan_cannot_do_is_refused_and_what_it_can_is_not(environm
 
 @pytest.mark.parametrize(("addition", "words"), [
     ("[cloudflare.zone.owasp]\nparanoia = 1\nthreshold = 60\n", "OWASP and Cloudflare's managed rules begin there"),
-    ("[cloudflare.rate_limits.a]\npath = \"/\"\nrequests = 9\nperiod_seconds = 60\nblock_seconds = 10\n", "at most 10"),
+    ("[cloudflare.rate_limits.a]\nservice = \"api\"\npath = \"/\"\nrequests = 9\nperiod_seconds = 60\nblock_seconds = 10\n", "at most 10"),
 ])  # fmt: skip
 def test_the_free_plan_says_what_it_costs(addition: str, words: str, environments: Path) -> None:
     free(environments)

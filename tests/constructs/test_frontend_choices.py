@@ -14,7 +14,11 @@ from infra_constructs.memory import Memory
 from infra_constructs.retention import Retention
 
 TemplateOf = Callable[[Callable[[cdk.Stack], object]], assertions.Template]
-AMPLIFY = """[frontend.amplify]
+AMPLIFY = """[services.frontend]
+host = "daadaar.com"
+site = true
+
+[services.frontend.amplify]
 repository = "daadaar/frontend"
 branch = "main"
 access_token_secret = "daadaar/github-token"
@@ -29,8 +33,8 @@ def amplified(context: dict[str, Any], environments: Path, tmp_path: Path) -> di
 
     file = environments / "production.toml"
     text = file.read_text()
-    begin, end = text.index("[frontend.ecs]"), text.index("[alarms]")
-    file.write_text(text[:begin] + AMPLIFY + text[end:])
+    begin, end = text.index("[services.frontend]"), text.index("[posthog]")
+    file.write_text(text[:begin] + AMPLIFY + text[text.index("[sentry]") : end] + text[text.index("[alarms]") :])
     root = cdk.App(context=context, outdir=str(tmp_path / "out"))
     app.build(root, load(["production"], directory=environments))
     folder = Path(root.synth().directory) / "assembly-production"

@@ -180,7 +180,13 @@ def test_the_probe_is_in_the_vpc_and_looks_every_minute(template_of: TemplateOf,
         network = vpc(stack)
         group = cache(stack, network)
         probe = RedisProbe(
-            stack, "Probe", vpc=network, instance=group, environment="test", name="main", health_url="https://x/health"
+            stack,
+            "Probe",
+            vpc=network,
+            instance=group,
+            environment="test",
+            name="main",
+            health_urls=["https://x/health"],
         )
         probe.gate(stack, "Gate")
 
@@ -190,7 +196,7 @@ def test_the_probe_is_in_the_vpc_and_looks_every_minute(template_of: TemplateOf,
         {
             "Handler": "infra_runtime.redis.monitor.handler",
             "VpcConfig": {"SubnetIds": ["subnet-a2", "subnet-b2", "subnet-c2"]},
-            "Environment": {"Variables": {"INSTANCE": "main", "HEALTH_URL": "https://x/health"}},
+            "Environment": {"Variables": {"INSTANCE": "main", "HEALTH_URLS": "https://x/health"}},
         },
     )
     template.has_resource_properties("AWS::Lambda::EventInvokeConfig", {"MaximumRetryAttempts": 0})

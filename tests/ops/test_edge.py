@@ -73,7 +73,7 @@ def test_what_was_changed_by_hand_is_shown_and_put_right(operator: Operator) -> 
     before = foreign_objects(account.cloudflare.world, owner="production")
     rule(account, "http_request_cache_settings", "media-cache")["action_parameters"]["browser_ttl"]["default"] = 60
     user_agent(account)["value"] = "somebody else's"
-    api = account.environment.domains.api
+    api = account.environment.services["api"].host
     (record,) = [key for key, each in account.zone.records.items() if each["name"] == api]
     del account.zone.records[record]
 

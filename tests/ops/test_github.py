@@ -110,8 +110,8 @@ FORKED = "daadaar@70001/backend@9000002"
 
 def dev(backend: str = "daadaar/backend") -> Environment:
     environment = load(["dev"])["dev"]
-    delivery = environment.delivery.model_copy(update={"backend": backend})
-    return environment.model_copy(update={"delivery": delivery})
+    api = environment.services["api"].model_copy(update={"repository": backend})
+    return environment.model_copy(update={"services": {**environment.services, "api": api}})
 
 
 def test_repositories_that_are_named_as_written_are_no_finding() -> None:
@@ -125,8 +125,8 @@ def test_repositories_that_are_named_as_written_are_no_finding() -> None:
 ])  # fmt: skip
 def test_a_repository_that_is_named_otherwise_is_told_with_the_line_to_write(written: str, sent: str) -> None:
     ((key, what, todo),) = mismatches(dev(written), Repositories({**NAMES, "daadaar/backend": by_name(sent)}))
-    assert (key, sent in what) == ("delivery.backend", True)
-    assert f'delivery.backend = "{sent}"' in todo
+    assert (key, sent in what) == ("services.api.repository", True)
+    assert f'services.api.repository = "{sent}"' in todo
 
 
 def test_subjects_of_ones_own_making_are_told() -> None:

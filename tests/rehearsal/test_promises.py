@@ -90,7 +90,7 @@ def _send_another_user_agent(account: Account) -> None:
 
 def _show_the_origin(account: Account) -> None:
     for record in account.zone.records.values():
-        record["proxied"] = record["proxied"] and record["name"] != account.environment.domains.api
+        record["proxied"] = record["proxied"] and record["name"] != account.environment.services["api"].host
 
 
 def _hide_a_validation_record(account: Account) -> None:
@@ -99,7 +99,7 @@ def _hide_a_validation_record(account: Account) -> None:
 
 
 def _show_no_certificate(account: Account) -> None:
-    account.zone.associations[account.environment.domains.api]["enabled"] = False
+    account.zone.associations[str(account.environment.services["api"].host)]["enabled"] = False
 
 
 def _drop_owasp(account: Account) -> None:

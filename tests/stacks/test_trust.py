@@ -12,8 +12,9 @@ import pytest
 
 import app
 from config import ENVIRONMENTS, available, load
-from config.model import Delivery
+from config.model import Environment
 from config.rules import DEPLOYMENT_MINUTES
+from config.services import released
 from tests.trust import ISSUER, admits, subjects
 from tests.workflows import read
 
@@ -29,7 +30,7 @@ WITH_IDS = {
 
 
 @pytest.fixture(scope="module")
-def forked(context: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> tuple[Delivery, Templates]:
+def forked(context: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> tuple[Environment, Templates]:
     """dev, which has a role of each kind, with repositories whose subjects have ids."""
     environments = tmp_path_factory.mktemp("forked") / "environments"
     shutil.copytree(ENVIRONMENTS, environments)
@@ -41,7 +42,7 @@ def forked(context: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) ->
     root = cdk.App(context=context)
     app.build(root, found)
     nested = root.synth().get_nested_assembly("assembly-dev")
-    return found["dev"].delivery, {stack.display_name: stack.template for stack in nested.stacks}
+    return found["dev"], {stack.display_name: stack.template for stack in nested.stacks}
 
 
 def roles(templates: Templates, name: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -61,38 +62,37 @@ def roles(templates: Templates, name: str) -> Iterator[tuple[str, str, dict[str,
 def test_each_role_trusts_one_repository_in_one_environment(name: str, templates: Templates) -> None:
     environment = load([name])[name]
     others = {load([other])[other].delivery.environment for other in available() if other != name}
-    _trusts_nobody_else(environment.delivery, templates, name, others, previews=environment.previews is not None)
+    _trusts_nobody_else(environment, templates, name, others)
 
 
 def test_each_role_trusts_a_repository_by_its_ids_where_they_are_written_down(
-    forked: tuple[Delivery, Templates],
+    forked: tuple[Environment, Templates],
 ) -> None:
-    delivery, templates = forked
-    assert {delivery.repository, delivery.backend, delivery.frontend} == set(WITH_IDS.values())
-    _trusts_nobody_else(delivery, templates, "dev", {"staging", "production"}, previews=True)
+    environment, templates = forked
+    of_services = {each.repository for each in environment.services.values()}
+    assert {environment.delivery.repository, *of_services} == set(WITH_IDS.values())
+    _trusts_nobody_else(environment, templates, "dev", {"staging", "production"})
 
 
-def _trusts_nobody_else(
-    delivery: Delivery, templates: Templates, name: str, others: set[str], *, previews: bool
-) -> None:
+def _trusts_nobody_else(environment: Environment, templates: Templates, name: str, others: set[str]) -> None:
+    delivery = environment.delivery
     found = list(roles(templates, name))
     wanted = {
         (delivery.repository, delivery.environment),
         (delivery.repository, f"{delivery.environment}-drift"),
-        (delivery.backend, delivery.environment),
-        (str(delivery.frontend), delivery.environment),
+        *((str(each.repository), delivery.environment) for each in released(environment).values()),
     }
-    if previews:
+    if environment.previews is not None:
         of_previews = f"{delivery.environment}-preview"
-        wanted |= {(delivery.backend, of_previews), (str(delivery.frontend), of_previews)}
+        wanted |= {(str(each.repository), of_previews) for each in released(environment).values()}
     assert len(found) == len(wanted)
-    assert {(repository, environment) for repository, environment, _ in found} == wanted
-    every = {f"repo:{repository}:environment:{environment}" for repository, environment, _ in found}
-    for repository, environment, role in found:
+    assert {(repository, where) for repository, where, _ in found} == wanted
+    every = {f"repo:{repository}:environment:{where}" for repository, where, _ in found}
+    for repository, where, role in found:
         policy = role["AssumeRolePolicyDocument"]
-        intended = f"repo:{repository}:environment:{environment}"
+        intended = f"repo:{repository}:environment:{where}"
         assert admits(policy, {"aud": AUDIENCE, "sub": intended}), repository
-        wrong = {*subjects(repository, environment), *every} - {intended}
+        wrong = {*subjects(repository, where), *every} - {intended}
         wrong |= {f"repo:{repository}:environment:{other}" for other in others}
         assert len(wrong) >= 24
         assert [each for each in wrong if admits(policy, {"aud": AUDIENCE, "sub": each})] == [], repository
@@ -166,10 +166,8 @@ def _actions(statement: dict[str, Any]) -> list[str]:
 
 @pytest.mark.parametrize("name", available())
 def test_a_pipeline_releases_its_own_service_and_nothing_else(name: str, templates: Templates) -> None:
-    delivery = load([name])[name].delivery
-    for service, repository in (("api", delivery.backend), ("frontend", delivery.frontend)):
-        assert repository is not None
-        found = statements(templates, name, repository)
+    for service, own in released(load([name])[name]).items():
+        found = statements(templates, name, str(own.repository))
         looks = ("Describe", "List", "Get", "BatchGet", "BatchCheck", "Filter")
         every = {action for each in found for action in _actions(each)}
         changes = {action for action in every if not action.split(":")[1].startswith(looks)}
@@ -218,10 +216,8 @@ def test_whoever_looks_for_drift_sees_settings_and_no_data(name: str, templates:
 
 
 def test_a_pull_request_pushes_and_asks_for_a_preview_and_nothing_else(templates: Templates) -> None:
-    delivery = load(["dev"])["dev"].delivery
-    for repository in (delivery.backend, delivery.frontend):
-        assert repository is not None
-        found = statements(templates, "dev", repository, suffix="-preview")
+    for own in released(load(["dev"])["dev"]).values():
+        found = statements(templates, "dev", str(own.repository), suffix="-preview")
         looks = ("Describe", "List", "Get", "BatchGet", "BatchCheck")
         every = {action for each in found for action in _actions(each)}
         assert {action for action in every if not action.split(":")[1].startswith(looks)} == {

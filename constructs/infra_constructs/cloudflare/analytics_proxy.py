@@ -1,5 +1,6 @@
-"""A path of the site that leads to PostHog: a Worker, and the route to it."""
+"""A path of each site that leads to PostHog: a Worker, and the routes to it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -22,7 +23,7 @@ class AnalyticsProxy(Construct):
         id_: str,
         *,
         provider: CloudflareProvider,
-        site: str,
+        sites: Sequence[str],
         region: Literal["eu", "us"],
         adopt: bool,
     ) -> None:
@@ -40,5 +41,5 @@ class AnalyticsProxy(Construct):
                 "EVENTS": f"https://{region}.i.posthog.com",
                 "ASSETS": f"https://{region}-assets.i.posthog.com",
             },
-            patterns=[f"{site}{ANALYTICS_PATH}/*"],
+            patterns=[f"{site}{ANALYTICS_PATH}/*" for site in sites],
         )

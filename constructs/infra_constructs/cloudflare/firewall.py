@@ -21,6 +21,7 @@ _PROBED = ("/.git", "/.env", "/.aws", "/wp-admin", "/wp-login", "/phpmyadmin", "
 class RateLimit:
     """At most `requests` of one address in `period_seconds`, then none for `block_seconds`."""
 
+    host: str
     path: str
     requests: int
     period_seconds: int
@@ -31,13 +32,13 @@ class RateLimit:
 class FirewallProps:
     """What an environment may choose, and what its plan can do."""
 
-    site: str
-    api: str
-    media: str
+    sites: Sequence[str]
+    apis: Sequence[str]
+    """Those of previews included."""
     previewed_sites: Sequence[str]
-    previewed_apis: Sequence[str]
+    media: str
     analytics_path: str | None
-    """Under which the site takes what browsers tell its analytics; None when it takes nothing."""
+    """Under which each site takes what browsers send to its analytics; None when it takes nothing."""
     rate_limits: Mapping[str, RateLimit]
     """By name."""
     rate_limits_name_the_host: bool
@@ -74,8 +75,7 @@ class Firewall(Construct):
 
 
 def _custom(props: FirewallProps, *, check_pass: secretsmanager.ISecret) -> Sequence[Rule]:
-    apis = [props.api, *props.previewed_apis]
-    ours = hosts_are([props.site, *apis, props.media, *props.previewed_sites])
+    ours = hosts_are([*props.sites, *props.apis, props.media, *props.previewed_sites])
     probed = " or ".join(f'lower(http.request.uri.path) contains "{each}"' for each in _PROBED)
     rules = [
         Rule(
@@ -94,11 +94,11 @@ def _custom(props: FirewallProps, *, check_pass: secretsmanager.ISecret) -> Sequ
     if props.bots_are_challenged:
         # Super Bot Fight Mode spares static files by their suffix only: `avif`, `mp4` and `webm` are not on its list
         # (Cloudflare's documentation, "Static resource protection"), nor are names without one.
-        unseen = [f"({hosts_are([*apis, props.media])})"]
+        unseen = [f"({hosts_are([*props.apis, props.media])})"]
         if props.analytics_path is not None:
-            unseen.append(f'({host_is(props.site)} and starts_with(http.request.uri.path, "{props.analytics_path}/"))')
-        shown = f'any(http.request.headers["{PASS_HEADER}"][*] eq "'
-        rules += [
+            sites = hosts_are(props.sites)
+            unseen.append(f'({sites} and starts_with(http.request.uri.path, "{props.analytics_path}/"))')
+        rules.append(
             Rule(
                 name="programs",
                 description="No page to solve a challenge on: the API, media, analytics. All other rules apply",
@@ -107,16 +107,22 @@ def _custom(props: FirewallProps, *, check_pass: secretsmanager.ISecret) -> Sequ
                 parameters={"phases": ["http_request_sbfm"]},
                 # Else each request of theirs would count as a security event.
                 logs=False,
-            ),
+            )
+        )
+    if props.bots_are_challenged and props.sites:
+        shown = f'any(http.request.headers["{PASS_HEADER}"][*] eq "'
+        rules.append(
             Rule(
                 name="own-checks",
                 description="Our own look at the site, each minute, is a program, too",
-                expression={TEXT: [f"({host_is(props.site)}) and {shown}", {REFERENCE: check_pass.secret_arn}, '")']},
+                expression={
+                    TEXT: [f"({hosts_are(props.sites)}) and {shown}", {REFERENCE: check_pass.secret_arn}, '")']
+                },
                 action="skip",
                 parameters={"phases": ["http_request_sbfm"]},
                 logs=False,
-            ),
-        ]
+            )
+        )
     return rules
 
 
@@ -125,7 +131,7 @@ def _limit(name: str, limit: RateLimit, props: FirewallProps) -> Rule:
     return Rule(
         name=name,
         description=f"{limit.requests} requests in {limit.period_seconds} s to {limit.path}",
-        expression=f"({host_is(props.api)}) and {path}" if props.rate_limits_name_the_host else path,
+        expression=f"({host_is(limit.host)}) and {path}" if props.rate_limits_name_the_host else path,
         action="block",
         rate_limit={
             # Cloudflare counts in each of its locations, and wants to be told that one knows.

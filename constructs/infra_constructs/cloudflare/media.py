@@ -1,12 +1,13 @@
 """Media from a private bucket, kept for a month at the edge and for a week in browsers; and the site's static files."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from infra_constructs.cloudflare.provider import CloudflareProvider
-from infra_constructs.cloudflare.rules import PhaseRules, Rule, host_is
+from infra_constructs.cloudflare.rules import PhaseRules, Rule, host_is, hosts_are
 from infra_runtime.secret_values import REFERENCE
 
 CACHE_PHASE = "http_request_cache_settings"
@@ -22,8 +23,8 @@ class MediaProps:
     """What an environment may choose."""
 
     host: str
-    site: str | None
-    """Host of the site whose static files are in the bucket, too; None when somebody else serves them."""
+    sites: Sequence[str]
+    """Hosts of the sites whose static files are in the bucket, too."""
     bucket: str
     region: str
 
@@ -35,9 +36,9 @@ class MediaProps:
     @property
     def static(self) -> str | None:
         """What matches requests for them: files of every release, so that a page of the old one still finds its own."""
-        if self.site is None:
+        if not self.sites:
             return None
-        return f'{host_is(self.site)} and starts_with(http.request.uri.path, "/{STATIC}")'
+        return f'{hosts_are(self.sites)} and starts_with(http.request.uri.path, "/{STATIC}")'
 
     @property
     def from_bucket(self) -> str:

@@ -76,7 +76,7 @@ class MediaWorker(Construct):
                 "BROWSER_SECONDS": str(BROWSER_SECONDS),
             },
             secrets={"SIGNING_KEY": {REFERENCE: key.secret_arn}},
-            patterns=[f"{props.host}/*", *([f"{props.site}/{STATIC}*"] if props.site else [])],
+            patterns=[f"{props.host}/*", *(f"{site}/{STATIC}*" for site in props.sites)],
         )
         worker.node.add_dependency(policy, first)
         schedule = self.rotation.rotate(key, self, "Monthly", every=cdk.Duration.days(30))

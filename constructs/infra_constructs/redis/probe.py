@@ -1,5 +1,7 @@
 """A function in the VPC that looks at one Redis as the tasks do, twice a minute."""
 
+from collections.abc import Sequence
+
 import aws_cdk as cdk
 from aws_cdk import aws_ec2 as ec2
 from constructs import Construct
@@ -20,7 +22,7 @@ class RedisProbe(Construct):
         instance: RedisInstance,
         environment: str,
         name: str,
-        health_url: str | None,
+        health_urls: Sequence[str],
         preview_key_prefix: str | None = None,
     ) -> None:
         """`preview_key_prefix`: also count keys that begin with it, as previews do."""
@@ -30,7 +32,9 @@ class RedisProbe(Construct):
         access = ec2.SecurityGroup(
             self, "SecurityGroup", vpc=vpc, description="The probe of Redis", allow_all_outbound=False
         )
-        access.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.tcp(443), "Secrets Manager, and the API's public name")
+        access.add_egress_rule(
+            ec2.Peer.any_ipv4(), ec2.Port.tcp(443), "Secrets Manager, and the services' public names"
+        )
         instance.admit(access, as_="Probe")
         variables = {"URL_SECRET": instance.url_id, "ENVIRONMENT": environment, "INSTANCE": name}
         self.handler = RuntimeFunction(
@@ -41,7 +45,7 @@ class RedisProbe(Construct):
             # Two rounds take less than a minute; a deployment waits longer for a new server to answer.
             timeout=cdk.Duration.minutes(3),
             environment=variables
-            | ({"HEALTH_URL": health_url} if health_url else {})
+            | ({"HEALTH_URLS": ",".join(health_urls)} if health_urls else {})
             | ({"PREVIEW_KEY_PREFIX": preview_key_prefix} if preview_key_prefix else {}),
             uses_libraries=True,
             place=InVpc(vpc=vpc, security_group=access),

@@ -1,6 +1,7 @@
 """The one function that begins releases and writes down how they end."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import aws_cdk as cdk
@@ -29,7 +30,8 @@ class Released:
     """Name of its stack."""
     parameter: str
     repository: ecr.IRepository
-    service: ecs.IBaseService
+    services: Sequence[ecs.IBaseService]
+    """All that run its image."""
     database: rds.IDatabaseInstance | None
     """What its migrations change."""
 
@@ -123,14 +125,15 @@ class ReleaseControl(Construct):
         self._allow("ecr:DescribeImages", "ecr:DescribeImageScanFindings", on=released.repository.repository_arn)
         # A deployment is read only by someone who may read its service, too (AWS's Service Authorization Reference).
         reads = ("ecs:DescribeServices", "ecs:ListServiceDeployments", "ecs:DescribeServiceDeployments")
-        self._allow(*reads, on=released.service.service_arn)
+        for each in released.services:
+            self._allow(*reads, on=each.service_arn)
 
     def _grant_going_back(self, released: Released) -> None:
         stack = cdk.Stack.of(self)
         # CloudFormation begins the service's name with that of its stack.
         own = f"arn:aws:ecs:{stack.region}:{stack.account}:service-deployment/*/{released.stack}-*/*"
         # Of a deployment, and of the service that it is of (AWS's Service Authorization Reference).
-        for deployment_or_service in (own, released.service.service_arn):
+        for deployment_or_service in (own, *(each.service_arn for each in released.services)):
             self._allow("ecs:StopServiceDeployment", on=deployment_or_service)
         acknowledge(self.handler.policy, allows_on(own), reason="Deployments of this service, which ECS numbers.")
         if released.database is not None:

@@ -1,5 +1,9 @@
 """What ECS asks during a release, and what may send it back."""
 
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
 import aws_cdk as cdk
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
@@ -15,6 +19,17 @@ from infra_constructs.release.migration import MigrationTask
 _ONE_CPU_MIB = 1769
 # By libpq's names; PGUSER only where the secret does not name the login.
 _CONNECTION = ("PGHOST", "PGPORT", "PGDATABASE", "PGUSER")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleaseCheck:
+    """What each new task has to answer: 200 at the path, and what its JSON has to say, if anything."""
+
+    path: str
+    version_field: str | None = None
+    """Dotted name of the field that repeats the variable RELEASE."""
+    expect: Mapping[str, str] = field(default_factory=dict)
+    """Values of fields, by dotted name."""
 
 
 class ReleaseHook(Construct):
@@ -147,9 +162,8 @@ def verify_hook(
     vpc: ec2.IVpc,
     security_group: ec2.ISecurityGroup,
     cluster: ecs.ICluster,
-    path: str,
     port: int,
-    checks: list[str],
+    check: ReleaseCheck,
     bootstrap: str,
 ) -> ReleaseHook:
     """When the new version runs and nobody uses it yet: each of its tasks is asked, by its own address."""
@@ -162,9 +176,10 @@ def verify_hook(
         environment={
             "SERVICE": service,
             "LEDGER": ledger.table.table_name,
-            "RELEASE_PATH": path,
+            "RELEASE_PATH": check.path,
             "PORT": str(port),
-            "CHECKS": ",".join(checks),
+            **({"VERSION_FIELD": check.version_field} if check.version_field else {}),
+            **({"EXPECT": json.dumps(dict(check.expect))} if check.expect else {}),
             "BOOTSTRAP_IMAGE": bootstrap,
         },
         place=InVpc(vpc=vpc, security_group=security_group),

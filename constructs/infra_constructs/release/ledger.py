@@ -22,6 +22,7 @@ class ReleaseLedger(Construct):
                 point_in_time_recovery_enabled=True
             ),
             encryption=dynamodb.TableEncryption.AWS_MANAGED,
+            time_to_live_attribute="expires",  # of the runs of jobs; releases have none, and stay
             deletion_protection=retention.is_kept,
             removal_policy=retention.objects,
         )

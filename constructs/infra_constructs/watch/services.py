@@ -12,7 +12,7 @@ _PERIOD = cdk.Duration.minutes(1)
 
 
 class ServiceAlarms(Construct):
-    """Nobody serves, too few serve, or those who serve are at their limit."""
+    """No task runs, too few run, or those that run are at their limit. A worker has no target groups."""
 
     def __init__(
         self,
@@ -29,10 +29,10 @@ class ServiceAlarms(Construct):
         specs = {
             "Down": AlarmSpec(
                 runbook="service-down",
-                means="No healthy task: every request fails.",
+                means="No healthy task: every request fails." if target_groups else "No task runs: work waits.",
                 severity=Severity.CRITICAL,
-                in_incident=True,
-                metric=_healthy(target_groups),
+                in_incident=bool(target_groups),
+                metric=_healthy(target_groups) if target_groups else insight("RunningTaskCount", dimensions),
                 threshold=Threshold(value=1, unit="healthy tasks", breaches=2, periods=2, below=True),
                 missing=Missing.IS_BAD,
             ),
@@ -40,7 +40,7 @@ class ServiceAlarms(Construct):
                 runbook="service-tasks-missing",
                 means="Fewer tasks run than should: they crash, cannot be placed or cannot be pulled.",
                 severity=Severity.CRITICAL,
-                in_incident=True,
+                in_incident=bool(target_groups),
                 metric=cloudwatch.MathExpression(
                     expression="desired - running",
                     using_metrics={
@@ -55,7 +55,7 @@ class ServiceAlarms(Construct):
             ),
             "Cpu": AlarmSpec(
                 runbook="service-cpu",
-                means="Answers get slow; autoscaling is at its limit or too late.",
+                means="It gets slow; autoscaling is at its limit or too late.",
                 severity=Severity.WARNING,
                 metric=utilization("CPUUtilization", dimensions),
                 threshold=Threshold(value=85, unit="% CPU", breaches=10, periods=10),

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from ministack.services import ecs, secretsmanager
+from ministack.services import ecs, eventbridge, secretsmanager
 
 from rehearsal.emulator.authorization import Need, denial_of
 from rehearsal.emulator.conditions import Condition, is_on
@@ -135,6 +135,18 @@ def _mark_stopped(arn: str, reason: str, stop_code: str, code: int | None = None
     for each in filter(_is_agent, ecs._tasks[arn]["containers"]):
         each["exitCode"] = _AGENT_EXIT_CODE
     _own_mark_stopped(arn, ecs._tasks[arn], reason, stop_code, code)
+    _tell(ecs._tasks[arn])
+
+
+def _tell(task: Mapping[str, Any]) -> None:
+    """To EventBridge (Amazon ECS Developer Guide, "Amazon ECS task state change events")."""
+    entry = {
+        "Source": "aws.ecs",
+        "DetailType": "ECS Task State Change",
+        "Detail": json.dumps(ecs._sanitize(task), default=str),
+        "Resources": [task["taskArn"]],
+    }
+    eventbridge._put_events({"Entries": [entry]}, allow_aws_source=True)
 
 
 def _ended(arn: str, code: int) -> None:

@@ -43,11 +43,11 @@ _QUERIES = {
     dimensions {{ datetimeFiveMinutes clientRequestHTTPHost cacheStatus edgeResponseStatus }}
   }} }} }} }}""",
     "static": f"""query (
-    $zone: string!, $from: Time!, $until: Time!, $host: string!, $path: string!, $limit: uint64!
+    $zone: string!, $from: Time!, $until: Time!, $hosts: [string!], $path: string!, $limit: uint64!
   ) {{
   viewer {{ zones(filter: {{zoneTag: $zone}}) {{ found: httpRequestsAdaptiveGroups(
     limit: $limit,
-    filter: {{{_WHEN}, requestSource: "eyeball", clientRequestHTTPHost: $host, clientRequestPath_like: $path}}
+    filter: {{{_WHEN}, requestSource: "eyeball", clientRequestHTTPHost_in: $hosts, clientRequestPath_like: $path}}
   ) {{
     sum {{ edgeResponseBytes }} dimensions {{ datetimeFiveMinutes }}
   }} }} }} }}""",
@@ -123,7 +123,7 @@ class Window:
     server_errors: Counter[str] = field(default_factory=Counter)
     """By host."""
     static_bytes: float = 0
-    """Of the site's own files in the bucket."""
+    """Of the sites' own files in the bucket."""
     events: Counter[tuple[str, str]] = field(default_factory=Counter)
     """By action and source."""
     sample_interval: float = 1
@@ -156,8 +156,8 @@ class Bridge:
     zone: str
     """Id."""
     hosts: Sequence[str]
-    static: tuple[str, str] | None = None
-    """Host and pattern of paths, of what else comes from the bucket."""
+    static: tuple[Sequence[str], str] | None = None
+    """Hosts and pattern of paths, of what else comes from the bucket."""
 
     def limits(self) -> dict[str, Limits]:
         """By dataset."""
@@ -194,7 +194,8 @@ class Bridge:
             return
         of: dict[str, Any] = {"hosts": list(self.hosts)}
         if about == "static" and self.static is not None:
-            of = dict(zip(("host", "path"), self.static, strict=True))
+            hosts, path = self.static
+            of = {"hosts": list(hosts), "path": path}
         when = {"from": begin.strftime(_FORMAT), "until": end.strftime(_FORMAT)}
         rows = self.api.ask(_QUERIES[about], zone=self.zone, limit=limits.page, **when, **of)["found"]
         if len(rows) < limits.page:

@@ -1,5 +1,6 @@
-"""What the service itself says of Redis: `/api/health/redis`, as docs/redis-client.md describes it."""
+"""What the services themselves say of Redis, as docs/redis-client.md describes it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import httpx
@@ -29,3 +30,15 @@ def ask(url: str, client: httpx.Client) -> Health:
     if not isinstance(connected, bool):
         return Health(None, f"HTTP {response.status_code}, and no answer of the contract")
     return Health(connected, "connected" if connected else "not connected")
+
+
+def ask_all(urls: Sequence[str], client: httpx.Client) -> Health:
+    """Not connected when one service is not; connected when one says so and none says otherwise."""
+    if not urls:
+        return Health(None, "not asked")
+    answers = [ask(url, client) for url in urls]
+    for wanted in (False, True):
+        for each in answers:
+            if each.connected is wanted:
+                return each
+    return answers[0]

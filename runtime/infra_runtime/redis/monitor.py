@@ -107,8 +107,8 @@ def _round() -> tuple[Report, health.Health]:
         report = Report(connected=False, reason=Reason.NO_SECRET, tried=1, failed=1)
     else:
         report = _probe(target)
-    url = os.environ.get("HEALTH_URL")
-    return report, health.ask(url, _http()) if url else health.Health(None, "not asked")
+    urls = [each for each in os.environ.get("HEALTH_URLS", "").split(",") if each]
+    return report, health.ask_all(urls, _http())
 
 
 def _watch() -> None:

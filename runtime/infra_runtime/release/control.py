@@ -26,7 +26,7 @@ from infra_runtime.release.preflight import (
     Preflight,
     Problem,
     Service,
-    service_of,
+    services_of,
     stack_of,
     under_way,
     why_it_went_back,
@@ -198,7 +198,8 @@ class Control:
 
     def _rollback(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """Ends the deployment that is under way; or releases what succeeded before. Never another image."""
-        deployment = next(iter(under_way(self.clients, service_of(self.clients, self.service.stack))), None)
+        every = services_of(self.clients, self.service.stack)
+        deployment = next((each for service in every for each in under_way(self.clients, service)), None)
         if deployment is not None:
             return self._stop(event, deployment)
         if problems := self._busy():

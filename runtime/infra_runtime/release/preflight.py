@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from infra_runtime.release.revision import SERVICE
+
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 UNDER_WAY = ["PENDING", "IN_PROGRESS", "STOP_REQUESTED", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS"]
 
@@ -80,14 +82,18 @@ class Preflight:
             yield Problem("stack", f"{self.service.stack} is {status}", "wait, or see docs/runbooks/release-failed.md")
 
     def _running(self, image: str, *, alarms: bool) -> Iterator[Problem]:
-        service = service_of(self.clients, self.service.stack)
-        for each in under_way(self.clients, service):
-            yield Problem("deployment", f"{each['serviceDeploymentArn']} is {each['status']}", "wait for it")
+        every = list(services_of(self.clients, self.service.stack))
+        for service in every:
+            for each in under_way(self.clients, service):
+                yield Problem("deployment", f"{each['serviceDeploymentArn']} is {each['status']}", "wait for it")
         if image == self.clients.client("ssm").get_parameter(Name=self.service.parameter)["Parameter"]["Value"]:
             yield Problem("image", f"{image} runs already", "nothing")
-        if alarms:
-            yield from self._alarms(service)
-        yield from self._weights(service)
+        for service in every:
+            if not service["loadBalancers"]:
+                continue  # a worker: no traffic, and no alarm that could send its release back
+            if alarms:
+                yield from self._alarms(service)
+            yield from self._weights(service)
 
     def _alarms(self, service: Mapping[str, Any]) -> Iterator[Problem]:
         """ECS ignores an alarm that is on when a deployment starts: it would gate nothing."""
@@ -134,22 +140,31 @@ def stack_of(clients: Any, name: str) -> Mapping[str, Any]:
 
 
 def service_of(clients: Any, stack: str) -> Mapping[str, Any]:
-    """The one ECS service of a stack, as ECS describes it. Raises `LookupError` when there is none."""
-    for found in services_of(clients, stack):
-        return found
+    """The ECS service that a stack is about, as ECS describes it. Raises `LookupError` when there is none."""
+    for arn, logical_id in _service_arns(clients, stack):
+        if logical_id == SERVICE:
+            return _described(clients, arn)
     raise LookupError(f"{stack} has no service")
 
 
 def services_of(clients: Any, stack: str) -> Iterator[Mapping[str, Any]]:
-    """The ECS services of a stack, as ECS describes them."""
+    """The ECS services of a stack, workers included, as ECS describes them."""
+    for arn, _ in _service_arns(clients, stack):
+        yield _described(clients, arn)
+
+
+def _service_arns(clients: Any, stack: str) -> Iterator[tuple[str, str]]:
+    """(ARN, logical id)"""
     pages = clients.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack)
     for page in pages:
         for each in page["StackResourceSummaries"]:
             if each["ResourceType"] == "AWS::ECS::Service":
-                arn: str = each["PhysicalResourceId"]
-                cluster = arn.split("/")[1]
-                (found,) = clients.client("ecs").describe_services(cluster=cluster, services=[arn])["services"]
-                yield dict(found)
+                yield each["PhysicalResourceId"], each["LogicalResourceId"]
+
+
+def _described(clients: Any, arn: str) -> Mapping[str, Any]:
+    (found,) = clients.client("ecs").describe_services(cluster=arn.split("/")[1], services=[arn])["services"]
+    return dict(found)
 
 
 def deployments(ecs: Any, service: Mapping[str, Any], **filters: Any) -> Iterator[Mapping[str, Any]]:

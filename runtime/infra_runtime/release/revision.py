@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-APP, MIGRATE, ONE_OFF = "app", "migrate", "one-off"
-"""Names of the containers: the service's, its migrations', and a person's."""
+APP, MIGRATE, ONE_OFF, JOB = "app", "migrate", "one-off", "job"
+"""Names of the containers: the service's, its migrations', a person's, and those that run by the clock."""
+SERVICE = "Service"
+"""Logical id of the ECS service that a stack is about; workers that run its image have others."""
 MIGRATION_LABEL = "infra.migration"
 """Of the service's container: the definition of the task that migrates for this very revision of the service."""
 

@@ -9,7 +9,7 @@ import os
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -37,7 +37,8 @@ def handler(event: Mapping[str, Any], context: object) -> Answer:
         client("ecs"),
         path=os.environ["RELEASE_PATH"],
         port=int(os.environ["PORT"]),
-        checks=[each for each in os.environ["CHECKS"].split(",") if each],
+        version_field=os.environ.get("VERSION_FIELD"),
+        expect=json.loads(os.environ.get("EXPECT", "{}")),
         bootstrap=os.environ["BOOTSTRAP_IMAGE"],
         ledger=Ledger(client("dynamodb"), os.environ["LEDGER"]),
         service=os.environ["SERVICE"],
@@ -54,8 +55,10 @@ class Verify:
     ecs: Any
     path: str
     port: int
-    checks: Sequence[str]
-    """What every answer has to call `ok`."""
+    version_field: str | None
+    """Dotted name of the field that repeats the variable RELEASE, if there is one."""
+    expect: Mapping[str, str]
+    """Values of fields, by dotted name."""
     bootstrap: str
     ledger: Ledger
     service: str
@@ -115,18 +118,37 @@ class Verify:
     def _look(self, url: str, version: str) -> str | None:
         try:
             with urllib.request.urlopen(url, timeout=_PATIENCE_SECONDS) as response:
-                document = json.loads(response.read(_MOST_BYTES))
+                body = response.read(_MOST_BYTES)
+                if response.status != 200:
+                    return f"{self.path} answers {response.status}"
         except urllib.error.HTTPError as error:
             if error.code == 404:
                 raise _Final(f"{self.path} answers 404; see docs/application-contract.md") from None
             return f"{self.path} answers {error.code}"
-        except (OSError, ValueError) as error:
+        except OSError as error:
             return f"{self.path}: {error}"
-        if not isinstance(document, Mapping) or document.get("version") != version:
-            told = document.get("version") if isinstance(document, Mapping) else document
-            raise _Final(f"{self.path}: version is {str(told)[:100]!r}, RELEASE was {version!r}")
-        checks = document.get("checks", {})
-        for name in (*self.checks, *(set(checks) - set(self.checks))):
-            if (told := checks.get(name)) != "ok":
-                return f"{self.path}: {name} is {str(told)[:200]!r}, not 'ok'"
+        if self.version_field is None and not self.expect:
+            return None
+        try:
+            document = json.loads(body)
+        except ValueError as error:
+            return f"{self.path}: no JSON: {error}"
+        if self.version_field is not None and (found := _field(document, self.version_field)) != version:
+            raise _Final(f"{self.path}: {self.version_field} is {_shown(found)}, RELEASE was {version!r}")
+        for name, wanted in self.expect.items():
+            if (found := _field(document, name)) != wanted:
+                return f"{self.path}: {name} is {_shown(found)}, not {wanted!r}"
         return None
+
+
+def _field(document: Any, name: str) -> str | None:
+    """As text; None where there is no such field."""
+    for part in name.split("."):
+        if not isinstance(document, Mapping) or part not in document:
+            return None
+        document = document[part]
+    return document if isinstance(document, str) else json.dumps(document)
+
+
+def _shown(value: str | None) -> str:
+    return "missing" if value is None else repr(value[:200])

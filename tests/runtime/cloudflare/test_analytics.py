@@ -126,7 +126,7 @@ def setting(spoil: Spoil | None = None) -> Setting:
         http=httpx.Client(transport=httpx.MockTransport(respond)),
         redact=lambda text: text.replace(TOKEN, "********"),
     )
-    made.bridge = Bridge(analytics, zone.id, [SITE, MEDIA], (SITE, "/_next/static/%"))
+    made.bridge = Bridge(analytics, zone.id, [SITE, MEDIA], ([SITE], "/_next/static/%"))
     traffic.now = made.now
     return made
 

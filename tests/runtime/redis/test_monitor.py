@@ -29,7 +29,7 @@ def url(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     monkeypatch.setattr(monitor, "_last", {})
     for name, value in {"URL_SECRET": "url", "ENVIRONMENT": "test", "INSTANCE": "main"}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.delenv("HEALTH_URL", raising=False)
+    monkeypatch.delenv("HEALTH_URLS", raising=False)
     return held.append
 
 
@@ -162,7 +162,7 @@ def test_what_the_service_says_counts(
 
     url(of(server))
     with serving(respond) as root:
-        monkeypatch.setenv("HEALTH_URL", f"{root}/api/health/redis")
+        monkeypatch.setenv("HEALTH_URLS", f"{root}/api/health/redis")
         monitor._watch()
     (found,) = documents()
     assert (found["Unusable"], found["ConnectionFailure"], found["reason"]) == (unusable, 0, reason)

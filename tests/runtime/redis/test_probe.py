@@ -55,7 +55,7 @@ def manager(monkeypatch: pytest.MonkeyPatch) -> Manager:
     monkeypatch.setattr(monitor, "_last", {})
     for name, value in {"URL_SECRET": "url", "ENVIRONMENT": "test", "INSTANCE": "main"}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.delenv("HEALTH_URL", raising=False)
+    monkeypatch.delenv("HEALTH_URLS", raising=False)
     return found
 
 

@@ -58,7 +58,7 @@ def problems(monkeypatch: pytest.MonkeyPatch) -> list[Problem]:
     found: list[Problem] = []
     monkeypatch.setattr(Preflight, "problems", lambda self, image, kind: list(found) if kind == "release" else [])
     monkeypatch.setattr(control_module, "why_it_went_back", lambda clients, stack, since: "ECS has its reasons")
-    monkeypatch.setattr(control_module, "service_of", lambda clients, stack: {})
+    monkeypatch.setattr(control_module, "services_of", lambda clients, stack: [{}])
     monkeypatch.setattr(control_module, "under_way", lambda clients, service: clients.under_way)
     return found
 

@@ -1,0 +1,70 @@
+"""Which services an environment has, and what each of them is."""
+
+from zlib import crc32
+
+from config.model import Environment, Job, Service
+from config.schedules import longest_gap
+
+RESERVED = ("network", "data", "registry", "platform", "redis", "edge", "observability", "delivery", "media", "preview")
+"""Names of stacks, and of what is counted beside the services."""
+
+
+def on_ecs(environment: Environment) -> dict[str, Service]:
+    """All but the sites that Amplify hosts."""
+    return {name: each for name, each in environment.services.items() if each.amplify is None}
+
+
+def balanced(environment: Environment) -> dict[str, Service]:
+    """Those that users reach through the load balancer."""
+    return {name: each for name, each in on_ecs(environment).items() if each.host is not None}
+
+
+def released(environment: Environment) -> dict[str, Service]:
+    """Those with an image of their own: a repository, a stack and a ledger of releases for each."""
+    return {name: each for name, each in on_ecs(environment).items() if each.runs is None}
+
+
+def same_image(environment: Environment, name: str) -> dict[str, Service]:
+    """The service of this name and those that run its image, which are released together."""
+    return {other: each for other, each in on_ecs(environment).items() if name in (other, each.runs)}
+
+
+def previewed(environment: Environment) -> dict[str, Service]:
+    """Those that previews of pull requests have: each with its own image and host."""
+    return {name: each for name, each in balanced(environment).items() if each.runs is None}
+
+
+def sites(environment: Environment) -> dict[str, Service]:
+    """Sites on ECS, whose static files are in the media bucket."""
+    return {name: each for name, each in balanced(environment).items() if each.site}
+
+
+def hosts(environment: Environment) -> dict[str, str]:
+    """Public name of each service that has one, by service."""
+    return {name: each.host for name, each in environment.services.items() if each.host is not None}
+
+
+def runs_job(environment: Environment, job: str) -> str:
+    """The service with an image of its own that a job runs."""
+    service = environment.jobs[job].runs
+    return environment.services[service].runs or service
+
+
+def overdue_minutes(job: Job) -> int:
+    """So long after its last success a job counts as not run."""
+    if job.overdue_hours is not None:
+        return job.overdue_hours * 60
+    return longest_gap(job.schedule) * 3 // 2 + job.minutes * (job.retries + 1)
+
+
+def priority(name: str, slot: int | None = None) -> int:
+    """Of the service's rules of the load balancer, from 1000 to 48999. A rule never moves: ECS owns it (docs/adr/0004).
+
+    From the name, as hosts are all different, and an order in the file would move the rules of others.
+    """
+    return 1000 + crc32(f"{name} {slot or ''}".encode()) % 48_000
+
+
+def words(name: str) -> str:
+    """The name as a construct's id: `sign-up` is SignUp."""
+    return "".join(part.capitalize() for part in name.split("-"))

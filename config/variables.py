@@ -1,0 +1,97 @@
+"""The variables of a service: what its file says, what the infrastructure adds, and who else claims a name."""
+
+import re
+from collections.abc import Iterator, Mapping
+
+from config import previews
+from config.model import Environment, Service
+from config.services import hosts
+
+_REFERENCE = re.compile(r"\$(\$\{|\{([^}]*)\})")
+
+ALWAYS = ("NODE_ENV", "RELEASE")
+OF_A_PORT = ("PORT",)
+OF_NEEDS: Mapping[str, tuple[str, ...]] = {
+    "database": ("PGHOST", "PGPORT", "PGDATABASE", "PGSSLMODE", "PGUSER", "PGPASSWORD", "PG_POOL_MAX"),
+    "redis": ("REDIS_URL", "REDIS_KEY_PREFIX"),
+    "media": ("MEDIA_BUCKET", "MEDIA_URL"),
+}
+OF_SENTRY = ("SENTRY_DSN", "SENTRY_ENVIRONMENT", "SENTRY_RELEASE")
+OF_POSTHOG = ("NEXT_PUBLIC_POSTHOG_KEY", "NEXT_PUBLIC_POSTHOG_HOST", "NEXT_PUBLIC_POSTHOG_UI_HOST")
+
+
+class UnknownReference(Exception):
+    """A value names something that there is not."""
+
+    def __init__(self, reference: str, known: list[str]) -> None:
+        super().__init__(f"${{{reference}}} is none of {', '.join(f'${{{each}}}' for each in known)}")
+        self.reference, self.known = reference, known
+
+
+def resolved(environment: Environment, name: str, service: str, *, slot: int | None = None) -> dict[str, str]:
+    """The variables of a service, those of the one whose image it runs included, with every reference replaced.
+
+    `name` is the environment's; in a preview, `slot` decides which hosts are meant. Raises `UnknownReference`.
+    """
+    known = references(environment, name, slot=slot)
+    return {key: replaced(value, known) for key, value in declared(environment, service).items()}
+
+
+def declared(environment: Environment, service: str) -> dict[str, str]:
+    """As the file has them; a service's own before those of the one whose image it runs."""
+    return {key: value for each in _lineage(environment, service) for key, value in each.variables.items()}
+
+
+def secrets(environment: Environment, service: str) -> dict[str, tuple[str, str | None]]:
+    """(secret, field of its JSON or None) of each variable that comes from Secrets Manager."""
+    found = {key: value for each in _lineage(environment, service) for key, value in each.secrets.items()}
+    return {key: (value.partition(":")[0], value.partition(":")[2] or None) for key, value in found.items()}
+
+
+def _lineage(environment: Environment, service: str) -> Iterator[Service]:
+    """The service whose image it runs first."""
+    own = environment.services[service]
+    if own.runs is not None and own.runs in environment.services:
+        yield environment.services[own.runs]
+    yield own
+
+
+def references(environment: Environment, name: str, *, slot: int | None = None) -> dict[str, str]:
+    """What values may refer to."""
+    names = hosts(environment) | (previews.hosts(environment, slot) if slot is not None else {})
+    return {
+        **{f"services.{service}.host": host for service, host in names.items()},
+        **{f"services.{service}.url": f"https://{host}" for service, host in names.items()},
+        "media.url": f"https://{environment.domains.media}",
+        "media.bucket": environment.media.bucket,
+        "environment": name,
+        "region": environment.aws.region,
+    }
+
+
+def replaced(value: str, known: Mapping[str, str]) -> str:
+    """Raises `UnknownReference`."""
+
+    def one(match: re.Match[str]) -> str:
+        if match[1] == "${":
+            return "${"
+        if match[2] not in known:
+            raise UnknownReference(match[2], sorted(known))
+        return known[match[2]]
+
+    return _REFERENCE.sub(one, value)
+
+
+def provided(environment: Environment, service: str) -> dict[str, str]:
+    """Name of each variable that the infrastructure sets, and the key that asks for it."""
+    own = environment.services[service]
+    found = dict.fromkeys(ALWAYS, "the infrastructure, always")
+    if own.port is not None:
+        found |= dict.fromkeys(OF_A_PORT, f"services.{service}.port")
+    for need in own.needs:
+        found |= dict.fromkeys(OF_NEEDS[need], f'services.{service}.needs, "{need}"')
+    if own.sentry is not None:
+        found |= dict.fromkeys(OF_SENTRY, f"services.{service}.sentry")
+    if own.site and environment.posthog is not None:
+        found |= dict.fromkeys(OF_POSTHOG, "posthog")
+    return found

@@ -1,0 +1,174 @@
+"""Commands of a service's image that run by the clock."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import aws_cdk as cdk
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_ecs as ecs
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+
+from infra_constructs.alarms import Topics
+from infra_constructs.container_task import ContainerTask, Settings
+from infra_constructs.findings import acknowledge, allows_on
+from infra_constructs.function import RuntimeFunction
+from infra_constructs.release.image import ReleasedImage
+from infra_constructs.release.ledger import ReleaseLedger
+from infra_constructs.watch.jobs import JobAlarms
+from infra_runtime.release.revision import JOB
+
+_TENDED_EVERY = cdk.Duration.minutes(5)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobProps:
+    """What an environment may choose."""
+
+    schedule: str
+    """As EventBridge has it, in UTC."""
+    command: Sequence[str]
+    cpu: int
+    memory_mib: int
+    minutes: int
+    """Longest that an attempt may take."""
+    retries: int
+    overdue_minutes: int
+    """So long after its last success it counts as not run."""
+
+
+class Jobs(Construct):
+    """All of one service's: a task definition and a schedule for each, and one function that runs them.
+
+    One at a time: a job that still runs when its time comes again is not started (infra_runtime.jobs.control).
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        environment: str,
+        service: str,
+        cluster: ecs.ICluster,
+        security_group: ec2.ISecurityGroup,
+        image: ReleasedImage,
+        settings: Settings,
+        ledger: ReleaseLedger,
+        topics: Topics,
+        jobs: Mapping[str, JobProps],
+    ) -> None:
+        super().__init__(scope, id_)
+        tasks = {
+            name: ContainerTask(
+                Construct(self, f"Job {name}"),
+                "Task",
+                name=JOB,
+                image=image,
+                settings=settings,
+                cpu=each.cpu,
+                memory_mib=each.memory_mib,
+                command=each.command,
+                # Its last lines are what people read after a failure.
+                keeps_every_line=True,
+            )
+            for name, each in jobs.items()
+        }
+        self.task_roles: Sequence[iam.IRole] = [each.definition.task_role for each in tasks.values()]
+        subnets = cluster.vpc.select_subnets(subnet_type=ec2.SubnetType.PRIVATE_WITH_EGRESS).subnet_ids
+        stack = cdk.Stack.of(self)
+        network = {
+            "awsvpcConfiguration": {
+                "subnets": subnets,
+                "securityGroups": [security_group.security_group_id],
+                "assignPublicIp": "DISABLED",
+            }
+        }
+        declared = [
+            {
+                "name": name,
+                "definition": tasks[name].definition.family,
+                "minutes": each.minutes,
+                "retries": each.retries,
+                "overdue_minutes": each.overdue_minutes,
+            }
+            for name, each in jobs.items()
+        ]
+        self.handler = RuntimeFunction(
+            self,
+            "Handler",
+            module="jobs.control",
+            description=f"Runs the jobs of {service} by the clock",
+            timeout=cdk.Duration.minutes(1),
+            environment={
+                "ENVIRONMENT": environment,
+                "SERVICE": service,
+                "CLUSTER": cluster.cluster_name,
+                "NETWORK": stack.to_json_string(network),
+                "JOBS": json.dumps(declared),
+                "LEDGER": ledger.table.table_name,
+                "BOOTSTRAP_IMAGE": image.bootstrap,
+            },
+        )
+        self._grant(tasks, cluster, ledger)
+        for name, each in jobs.items():
+            event = events.RuleTargetInput.from_object({"job": name})
+            events.Rule(
+                self,
+                f"Schedule {name}",
+                description=f"Runs the job {name}",
+                schedule=events.Schedule.expression(each.schedule),
+                targets=[targets.LambdaFunction(self.handler.function, event=event)],
+            )
+            JobAlarms(self, f"Alarms {name}", environment=environment, job=name, topics=topics)
+        events.Rule(
+            self,
+            "Ended",
+            description="A job's task has stopped",
+            event_pattern=events.EventPattern(
+                source=["aws.ecs"],
+                detail_type=["ECS Task State Change"],
+                detail={
+                    "clusterArn": [cluster.cluster_arn],
+                    "lastStatus": ["STOPPED"],
+                    "startedBy": [f"job-{name}" for name in jobs],
+                },
+            ),
+            targets=[targets.LambdaFunction(self.handler.function)],
+        )
+        self.handler.run_every(
+            _TENDED_EVERY,
+            self,
+            "Tended",
+            description="Ends jobs that take too long, and says which are overdue",
+            event={"tend": True},
+        )
+
+    def _grant(self, tasks: Mapping[str, ContainerTask], cluster: ecs.ICluster, ledger: ReleaseLedger) -> None:
+        role, policy, stack = self.handler.role, self.handler.policy, cdk.Stack.of(self)
+        of_cluster = {"ArnEquals": {"ecs:cluster": cluster.cluster_arn}}
+        for task in tasks.values():
+            definition = task.definition
+            every_revision = f"arn:aws:ecs:{stack.region}:{stack.account}:task-definition/{definition.family}:*"
+            role.add_to_policy(
+                iam.PolicyStatement(actions=["ecs:RunTask"], resources=[every_revision], conditions=of_cluster)
+            )
+            acknowledge(policy, allows_on(every_revision), reason="Each release brings a revision of its own.")
+            role.add_to_policy(
+                iam.PolicyStatement(
+                    actions=["iam:PassRole"],
+                    resources=[definition.task_role.role_arn, definition.obtain_execution_role().role_arn],
+                    conditions={"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
+                )
+            )
+            task.logs.grant(role, "logs:GetLogEvents")
+        role.add_to_policy(
+            iam.PolicyStatement(actions=["ecs:DescribeTasks", "ecs:StopTask"], resources=["*"], conditions=of_cluster)
+        )
+        role.add_to_policy(iam.PolicyStatement(actions=["ecs:DescribeTaskDefinition"], resources=["*"]))
+        acknowledge(policy, allows_on("*"), reason="Tasks come and go in one cluster; the reading knows no resource.")
+        actions = ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem", "dynamodb:Query")
+        ledger.table.grant(role, *actions)

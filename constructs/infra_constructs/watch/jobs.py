@@ -1,0 +1,42 @@
+"""What is watched of one job: that it succeeds, and that it runs at all."""
+
+import aws_cdk as cdk
+from constructs import Construct
+
+from infra_constructs.alarms import AlarmSpec, Missing, Severity, Threshold, Topics, add_alarms
+from infra_constructs.metrics import own_metric
+from infra_runtime.metrics import Jobs
+
+
+class JobAlarms(Construct):
+    """A job that failed has used all of its attempts."""
+
+    def __init__(self, scope: Construct, id_: str, *, environment: str, job: str, topics: Topics) -> None:
+        super().__init__(scope, id_)
+        add_alarms(
+            self,
+            {
+                "Failed": AlarmSpec(
+                    runbook="job-failed",
+                    means=f"The job {job} has failed, and was not repeated or failed again.",
+                    severity=Severity.WARNING,
+                    metric=own_metric(
+                        environment, Jobs.FAILED, statistic="Sum", period=cdk.Duration.minutes(5), Job=job
+                    ),
+                    threshold=Threshold(value=0, unit="failed runs in 5 minutes", breaches=1, periods=1),
+                    missing=Missing.IS_GOOD,
+                ),
+                "Overdue": AlarmSpec(
+                    runbook="job-overdue",
+                    means=f"The job {job} has not succeeded when it should have.",
+                    severity=Severity.WARNING,
+                    metric=own_metric(
+                        environment, Jobs.OVERDUE, statistic="Maximum", period=cdk.Duration.minutes(15), Job=job
+                    ),
+                    threshold=Threshold(value=1, unit="minutes overdue", breaches=2, periods=2),
+                    # The function that runs jobs publishes it.
+                    missing=Missing.IS_BAD,
+                ),
+            },
+            topics=topics,
+        )

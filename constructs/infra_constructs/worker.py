@@ -1,0 +1,78 @@
+"""One Fargate service that nobody reaches from outside: it takes its work from a queue, a table or the clock."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_ecs as ecs
+from constructs import Construct
+
+from infra_constructs.container_task import ContainerTask, Settings
+from infra_constructs.release.image import ReleasedImage
+from infra_constructs.service import Autoscaled, run_until_released, scale
+from infra_runtime.release.revision import APP
+
+# Waits for its first release, as a service behind the load balancer answers until then.
+_IDLE = "setInterval(() => {}, 2 ** 30)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerProps:
+    """What an environment may choose."""
+
+    command: Sequence[str] | None
+    """Instead of the image's own."""
+    cpu: int
+    memory_mib: int
+    tasks: Autoscaled
+    spot: bool
+
+
+class Worker(Construct):
+    """A rolling deployment: new tasks start before old ones stop, and ECS goes back when new ones keep ending.
+
+    A task is told to stop by SIGTERM and has a minute to finish what it does.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        cluster: ecs.ICluster,
+        security_group: ec2.ISecurityGroup,
+        image: ReleasedImage,
+        settings: Settings,
+        props: WorkerProps,
+    ) -> None:
+        super().__init__(scope, id_)
+        task = ContainerTask(
+            self,
+            "Task",
+            name=APP,
+            image=image,
+            settings=settings,
+            cpu=props.cpu,
+            memory_mib=props.memory_mib,
+        )
+        self.task_definition = task.definition
+        run_until_released(task.definition, image, ["node", "-e", _IDLE], props.command)
+        self.service = ecs.FargateService(
+            self,
+            "Service",
+            cluster=cluster,
+            task_definition=task.definition,
+            security_groups=[security_group],
+            vpc_subnets=ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_WITH_EGRESS),
+            assign_public_ip=False,
+            desired_count=None,
+            min_healthy_percent=100,
+            max_healthy_percent=200,
+            capacity_provider_strategies=[
+                ecs.CapacityProviderStrategy(capacity_provider="FARGATE_SPOT" if props.spot else "FARGATE", weight=1)
+            ],
+            availability_zone_rebalancing=ecs.AvailabilityZoneRebalancing.ENABLED,
+            circuit_breaker=ecs.DeploymentCircuitBreaker(enable=True, rollback=True),
+            propagate_tags=ecs.PropagatedTagSource.SERVICE,
+        )
+        scale(self.service, props.tasks)

@@ -1,0 +1,1 @@
+"""Jobs of an environment: what ran, and a run by hand."""

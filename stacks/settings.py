@@ -1,0 +1,125 @@
+"""What a service reads from its environment: its own variables and secrets, and what the infrastructure adds."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from aws_cdk import aws_ecs as ecs
+from aws_cdk import aws_secretsmanager as secretsmanager
+from constructs import Construct
+
+from config import Environment, previews, variables
+from infra_constructs.cloudflare.analytics_proxy import ANALYTICS_PATH
+from infra_constructs.container_task import Settings
+from infra_constructs.release.image import ReleasedImage
+from stacks.data import DataExports
+from stacks.redis import RedisExports
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tenancy:
+    """What of database and Redis is a service's own: for users, or in one slot for previews."""
+
+    database: str
+    user: Settings
+    """PGUSER and PGPASSWORD."""
+    owner: Settings
+    """The same, for migrations."""
+    owner_login: secretsmanager.ISecret
+    slot: int | None = None
+    key_prefix: str | None = None
+    """Begins every key in Redis."""
+
+
+def for_users(data: DataExports) -> Tenancy:
+    return Tenancy(
+        database=data.database.name,
+        user=_login(data.logins.user),
+        owner=_login(data.logins.owner),
+        owner_login=data.logins.owner,
+    )
+
+
+def _login(secret: secretsmanager.ISecret) -> Settings:
+    """A login that takes turns with another, so that the secret holds its name, too."""
+    fields = {"PGUSER": "username", "PGPASSWORD": "password"}
+    return Settings(secrets={name: ecs.Secret.from_secrets_manager(secret, field) for name, field in fields.items()})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """What the variables of an environment's services are made of."""
+
+    environment: Environment
+    name: str
+    """Of the environment."""
+    data: DataExports
+    redis: RedisExports
+    tenancy: Tenancy
+
+    def service(self, scope: Construct, service: str, *, image: ReleasedImage) -> Settings:
+        """Everything that the service's containers get."""
+        return self._all(scope, service, image=image, login=self.tenancy.user)
+
+    def migrations(self, scope: Construct, service: str, *, image: ReleasedImage) -> Settings:
+        """The same with the login that owns the tables, as migrations run the service's own code."""
+        return self._all(scope, service, image=image, login=self.tenancy.owner)
+
+    def _all(self, scope: Construct, service: str, *, image: ReleasedImage, login: Settings) -> Settings:
+        environment, own = self.environment, self.environment.services[service]
+        values: dict[str, str] = {}
+        secrets: dict[str, ecs.Secret] = {}
+        if "database" in own.needs:
+            # PG*: the names that libpq and node-postgres read by themselves.
+            values |= {
+                "PGHOST": self.data.database.instance.db_instance_endpoint_address,
+                "PGPORT": str(self.data.database.port),
+                "PGDATABASE": self.tenancy.database,
+                "PGSSLMODE": "verify-full",
+                "PG_POOL_MAX": str(own.database_connections),
+                **login.values,
+            }
+            secrets |= login.secrets
+        if "redis" in own.needs:
+            secrets["REDIS_URL"] = ecs.Secret.from_secrets_manager(self.redis.url)
+            if self.tenancy.key_prefix is not None:
+                values["REDIS_KEY_PREFIX"] = self.tenancy.key_prefix
+        if "media" in own.needs:
+            values |= {
+                "MEDIA_BUCKET": self.data.media.bucket_name,
+                "MEDIA_URL": f"https://{environment.domains.media}",
+            }
+        if own.sentry is not None and self.tenancy.slot is None:
+            # By the names that Sentry's SDKs read themselves; the release by the one that infra_runtime reports.
+            released = own.runs or service
+            values |= {
+                "SENTRY_DSN": own.sentry.dsn,
+                "SENTRY_ENVIRONMENT": self.name,
+                "SENTRY_RELEASE": f"{released}@{image.digest}",
+            }
+        for key, (secret, field) in variables.secrets(environment, service).items():
+            named = secretsmanager.Secret.from_secret_name_v2(scope, f"Secret{key}", secret)
+            secrets[key] = ecs.Secret.from_secrets_manager(named, field)
+        values |= site_variables(environment, self.name, service, slot=self.tenancy.slot)
+        return Settings(values=values, secrets=secrets)
+
+
+def site_variables(environment: Environment, name: str, service: str, *, slot: int | None = None) -> Mapping[str, str]:
+    """What is known without AWS, and what Next.js therefore can put into the browser's code at a build."""
+    found = variables.resolved(environment, name, service, slot=slot)
+    own = environment.services[service]
+    # What is tried in a preview is not counted.
+    if own.site and environment.posthog is not None and slot is None:
+        found |= {
+            "NEXT_PUBLIC_POSTHOG_KEY": environment.posthog.project_key,
+            "NEXT_PUBLIC_POSTHOG_HOST": f"https://{own.host}{ANALYTICS_PATH}",
+            # Where people look at it; links of the toolbar go there.
+            "NEXT_PUBLIC_POSTHOG_UI_HOST": f"https://{environment.posthog.region}.posthog.com",
+        }
+    return found
+
+
+def host_of(environment: Environment, service: str, *, slot: int | None = None) -> str:
+    """Of a service behind the load balancer."""
+    host = environment.services[service].host if slot is None else previews.hosts(environment, slot)[service]
+    assert host is not None, "the configuration has seen to it"
+    return host

@@ -1,0 +1,171 @@
+"""The tables of services and jobs: what is refused, with file, line, key and what would be right."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from config import InvalidEnvironments, load, services, variables
+from config.previews import hosts
+
+WORKER = '[services.mailer]\nruns = "api"\ncommand = ["node", "worker.mjs"]\n'
+JOB = '[jobs.clean]\nruns = "api"\nschedule = "rate(1 day)"\ncommand = ["node", "clean.mjs"]\n'
+SHOP = """[services.shop]
+host = "shop.daadaar.com"
+repository = "daadaar/shop"
+port = 8080
+health_path = "/up"
+min_tasks = 2
+max_tasks = 4
+"""
+API = "services.api"
+
+# (what is added before [sentry], or (old, new) replaced in production's file; the key; words of what is expected)
+REFUSED: list[tuple[str | tuple[str, str], str, str]] = [
+    # names
+    ("[services.Mail]\n", "services.Mail", "a name that is"),
+    ("[services.mail_er]\n", "services.mail_er", "a name that is"),
+    ("[services.a-name-that-is-too-long]\n", "services.a-name-that-is-too-long", "a name that is"),
+    (SHOP.replace("services.shop", "services.network"), "services.network", "a stack of ours"),
+    (SHOP.replace("services.shop", "services.preview2"), "services.preview2", "a stack of ours"),
+    (SHOP.replace("services.shop", "services.media"), "services.media", "a stack of ours"),
+    # what a service has to say
+    (SHOP.replace('repository = "daadaar/shop"\n', ""), "services.shop.repository", "the repository of its code"),
+    (SHOP.replace("port = 8080\n", ""), "services.shop.port", "by its host"),
+    (SHOP.replace('health_path = "/up"\n', ""), "services.shop.health_path", "by its host"),
+    (SHOP.replace("port = 8080", "port = 80"), "services.shop.port", "from 1024 to 65535"),
+    (SHOP.replace("port = 8080", 'port = "8080"'), "services.shop.port", "an integer"),
+    (SHOP.replace('"/up"', '"up"'), "services.shop.health_path", "matches"),
+    (SHOP + "cpu = 300\n", "services.shop.cpu", "one of 256, 512"),
+    (SHOP + "memory_mib = 4096\n", "services.shop.memory_mib", "512 to 2048"),
+    (SHOP.replace("min_tasks = 2", "min_tasks = 1"), "services.shop.min_tasks", "one zone may be lost"),
+    (SHOP.replace("max_tasks = 4", "max_tasks = 1"), "services.shop.min_tasks", "at most services.shop.max_tasks"),
+    (SHOP + "spot = true\n", "services.shop.spot", "Spot may end every task"),
+    (SHOP + "command = []\n", "services.shop.command", "at least 1"),
+    (SHOP + 'command = "node server.mjs"\n', "services.shop.command", "an array"),
+    (SHOP + 'needs = ["postgres"]\n', "services.shop.needs", '"database", "redis", "media"'),
+    (SHOP + 'needs = ["redis", "redis"]\n', "services.shop.needs", "all different"),
+    (SHOP + 'needs = ["database"]\n', "services.shop.database_connections", "this key"),
+    (SHOP + "database_connections = 3\n", "services.shop.database_connections", 'needs = ["database"]'),
+    (SHOP + "[services.shop.migrations]\n", "services.shop.migrations", 'needs = ["database"]'),
+    (SHOP + 'redis_health_path = "/redis"\n', "services.shop.redis_health_path", 'needs = ["redis"]'),
+    (SHOP + 'needs = ["database"]\ndatabase_connections = 200\n', "services.shop.database_connections", "at most"),
+    (SHOP + "bake_minutes = 3\n", "services.shop.bake_minutes", "from 5 to 1440"),
+    (SHOP + "[services.shop.release_check]\n", "services.shop.release_check.path", "missing"),
+    (SHOP + '[services.shop.release_check]\npath = "/r"\nversion_field = "a..b"\n',
+     "services.shop.release_check.version_field", "a string like"),
+    (SHOP + '[services.shop.release_check]\npath = "/r"\nexpect = { "x y" = "ok" }\n',
+     "services.shop.release_check.expect.x y", "a name that is"),
+    (SHOP + '[services.shop.release_check]\npath = "/r"\nexpect = { redis = true }\n',
+     "services.shop.release_check.expect.redis", "a string, in quotes"),
+    (SHOP + '[services.shop.sentry]\nproject = "shop"\n', "services.shop.sentry.dsn", "missing"),
+    (SHOP + 'replicas = 2\n', "services.shop.replicas", "a key of services.shop"),
+    (SHOP + 'healthpath = "/up"\n', "services.shop.healthpath", "did you mean health_path?"),
+    # hosts
+    (SHOP.replace("shop.daadaar.com", "shop.example.com"), "services.shop.host", "ends in .daadaar.com"),
+    (SHOP.replace("shop.daadaar.com", "api.daadaar.com"), "services.shop.host", "services.api.host is the same"),
+    (SHOP.replace("shop.daadaar.com", "media.daadaar.com"), "domains.media", "services.shop.host is the same"),
+    (SHOP.replace("shop.daadaar.com", "a.shop.daadaar.com"), "services.shop.host", "one level only"),
+    (SHOP.replace("shop.daadaar.com", "api-staging.daadaar.com"), "services.shop.host", "staging has it already"),
+    # a worker
+    (WORKER.replace('runs = "api"', 'runs = "apii"'), "services.mailer.runs", "a service with an image of its own"),
+    (WORKER.replace('runs = "api"', 'runs = "mailer"'), "services.mailer.runs", "a service with an image of its own"),
+    (WORKER.replace('runs = "api"\n', ""), "services.mailer.repository", "the repository of its code"),
+    (WORKER + 'repository = "daadaar/mailer"\n', "services.mailer.repository", "whose image it runs"),
+    (WORKER + "port = 4000\n", "services.mailer.port", "a worker"),
+    (WORKER + 'health_path = "/up"\n', "services.mailer.health_path", "a worker"),
+    (WORKER + "site = true\n", "services.mailer.site", "a worker"),
+    (WORKER + '[services.mailer.release_check]\npath = "/r"\n', "services.mailer.release_check", "a worker"),
+    (WORKER + 'needs = ["database"]\ndatabase_connections = 2\n[services.mailer.migrations]\n',
+     "services.mailer.migrations", "whose image it runs"),
+    (WORKER + '[services.second]\nruns = "mailer"\n', "services.second.runs", "a service with an image of its own"),
+    # variables and secrets
+    (SHOP + "[services.shop.variables]\nA-B = 'x'\n", "services.shop.variables.A-B", "a name that is"),
+    (SHOP + "[services.shop.variables]\nWORKERS = 4\n", "services.shop.variables.WORKERS", "a string, in quotes"),
+    (SHOP + "[services.shop.variables]\nPORT = '1'\n", "services.shop.variables.PORT", "services.shop.port"),
+    (SHOP + "[services.shop.variables]\nRELEASE = '1'\n", "services.shop.variables.RELEASE", "always"),
+    (SHOP + 'needs = ["media"]\n[services.shop.variables]\nMEDIA_URL = "x"\n', "services.shop.variables.MEDIA_URL",
+     'services.shop.needs, "media"'),
+    (SHOP + "[services.shop.variables]\nURL = '${services.apii.url}'\n", "services.shop.variables.URL",
+     "did you mean ${services.api.url}?"),
+    (SHOP + "[services.shop.variables]\nKEY = 'postgres://u:hunter2@h/db'\n", "services.shop.variables.KEY",
+     "[services.shop.secrets]"),
+    (SHOP + "[services.shop.variables]\nKEY = 'x'\n[services.shop.secrets]\nKEY = 'daadaar/key'\n",
+     "services.shop.secrets.KEY", "services.shop.variables.KEY has it"),
+    (SHOP + "[services.shop.secrets]\nKEY = 'daadaar/key:a:b'\n", "services.shop.secrets.KEY", "one field"),
+    (SHOP + "[services.shop.secrets]\nKEY = 'arn:aws:secretsmanager:x:1:secret:y'\n", "services.shop.secrets.KEY",
+     "one field"),
+    (SHOP + "[services.shop.secrets]\nKEY = 'daadaar/redis-secret'\n", "services.shop.secrets.KEY", "six characters"),
+    (SHOP + "[services.shop.secrets]\nPORT = 'daadaar/port'\n", "services.shop.secrets.PORT", "services.shop.port"),
+    # Amplify
+    (SHOP + '[services.shop.amplify]\nrepository = "a/b"\nbranch = "main"\naccess_token_secret = "gh"\n',
+     "services.shop.amplify", "sites only"),
+    ('[services.shop]\nsite = true\nhost = "shop.daadaar.com"\ncpu = 512\n[services.shop.amplify]\nrepository = "a/b"\n'
+     'branch = "main"\naccess_token_secret = "gh"\n', "services.shop.cpu", "Amplify builds and runs"),
+    # jobs
+    (JOB.replace('"api"', '"apii"'), "jobs.clean.runs", "a service on ECS: api, frontend"),
+    (JOB.replace("rate(1 day)", "daily"), "jobs.clean.schedule", "cron(30 3 * * ? *)"),
+    (JOB.replace("rate(1 day)", "rate(1 days)"), "jobs.clean.schedule", "rate(15 minutes)"),
+    (JOB.replace('command = ["node", "clean.mjs"]\n', ""), "jobs.clean.command", "missing"),
+    (JOB + "retries = 9\n", "jobs.clean.retries", "from 0 to 5"),
+    (JOB + "minutes = 0\n", "jobs.clean.minutes", "from 1 to 1440"),
+    (JOB + "cpu = 4096\n", "jobs.clean.memory_mib", "8192 to 30720"),
+    (JOB.replace("jobs.clean", "jobs.api"), "jobs.api", "services.api has it already"),
+    # others that name a service
+    (('service = "api"\npath = "/api/auth/"', 'service = "web"\npath = "/api/auth/"'),
+     "cloudflare.rate_limits.sign-in.service", "a service with a host: api, frontend"),
+    (("[posthog]", "[posthog]\nservice = 1"), "posthog.service", "a key of posthog"),
+]  # fmt: skip
+
+
+def added(directory: Path, what: str | tuple[str, str]) -> Path:
+    file = directory / "production.toml"
+    old, new = what if isinstance(what, tuple) else ("[sentry]\n", f"{what}\n[sentry]\n")
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new, 1))
+    return directory
+
+
+@pytest.mark.parametrize(("what", "key", "words"), REFUSED, ids=[f"{at}-{each[1]}" for at, each in enumerate(REFUSED)])
+def test_a_malformed_table_is_refused(what: str | tuple[str, str], key: str, words: str, environments: Path) -> None:
+    with pytest.raises(InvalidEnvironments) as invalid:
+        load(["production"], directory=added(environments, what))
+    told = [str(each) for each in invalid.value.problems]
+    about = [each for each in told if re.match(rf"\S+/production\.toml:\d+: {re.escape(key)}( =|\n)", each)]
+    assert any(words in each for each in about), told
+    assert "hunter2" not in "".join(told)
+
+
+def test_there_are_sixty_malformed_tables() -> None:
+    assert len(REFUSED) >= 60
+
+
+@pytest.mark.parametrize(("what", "lines"), [(WORKER, 6), (JOB, 4)])
+def test_a_worker_and_a_job_take_few_lines(what: str, lines: int, environments: Path) -> None:
+    assert len(what.splitlines()) <= lines
+    assert set(load(["production"], directory=added(environments, what))) == {"production"}
+
+
+def test_a_third_service_is_configuration(environments: Path) -> None:
+    found = load(["production"], directory=added(environments, SHOP))["production"]
+    assert services.hosts(found) == {
+        "api": "api.daadaar.com", "frontend": "daadaar.com", "shop": "shop.daadaar.com",
+    }  # fmt: skip
+    assert list(services.released(found)) == ["api", "frontend", "shop"]
+
+
+def test_variables_refer_to_what_there_is_and_in_a_preview_to_its_own() -> None:
+    found = load(["dev"])["dev"]
+    assert variables.resolved(found, "dev", "api") == {"SITE_URL": "https://dev.daadaar.com"}
+    assert variables.resolved(found, "dev", "api", slot=1) == {"SITE_URL": f"https://{hosts(found, 1)['frontend']}"}
+    assert variables.replaced("$${media.url}", {}) == "${media.url}"
+    assert variables.replaced("a {b} $c", {}) == "a {b} $c"
+
+
+def test_a_worker_has_the_variables_of_the_service_whose_image_it_runs_and_its_own(environments: Path) -> None:
+    own = WORKER + "[services.mailer.variables]\nROLE = 'mailer'\n[services.mailer.secrets]\nKEY = 'daadaar/mail:key'\n"
+    found = load(["production"], directory=added(environments, own))["production"]
+    assert variables.resolved(found, "production", "mailer") == {"SITE_URL": "https://daadaar.com", "ROLE": "mailer"}
+    assert variables.secrets(found, "mailer") == {"KEY": ("daadaar/mail", "key")}
+    assert "ROLE" not in variables.resolved(found, "production", "api")
