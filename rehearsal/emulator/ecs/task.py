@@ -132,10 +132,14 @@ def _is_agent(container: Mapping[str, Any]) -> bool:
 
 
 def _mark_stopped(arn: str, reason: str, stop_code: str, code: int | None = None) -> None:
-    for each in filter(_is_agent, ecs._tasks[arn]["containers"]):
+    task = ecs._tasks[arn]
+    for each in filter(_is_agent, task["containers"]):
         each["exitCode"] = _AGENT_EXIT_CODE
-    _own_mark_stopped(arn, ecs._tasks[arn], reason, stop_code, code)
-    _tell(ecs._tasks[arn])
+    if task["lastStatus"] != "STOPPED":
+        # MiniStack would pass over what is to stop already.
+        task["desiredStatus"] = "RUNNING"
+    if _own_mark_stopped(arn, task, reason, stop_code, code):
+        _tell(task)
 
 
 def _tell(task: Mapping[str, Any]) -> None:
@@ -151,9 +155,10 @@ def _tell(task: Mapping[str, Any]) -> None:
 
 def _ended(arn: str, code: int) -> None:
     task = ecs._tasks[arn]
-    is_stopped = task["desiredStatus"] == "STOPPED"
-    reason = task["stoppedReason"] if is_stopped else "Essential container in task exited"
-    _mark_stopped(arn, reason, task["stopCode"] if is_stopped else "EssentialContainerExited", code)
+    if stop_code := task.get("stopCode"):
+        _mark_stopped(arn, task["stoppedReason"], stop_code, code)
+    else:
+        _mark_stopped(arn, "Essential container in task exited", "EssentialContainerExited", code)
 
 
 def stop(arn: str, reason: str, stop_code: str = "ServiceSchedulerInitiated") -> None:
