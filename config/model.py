@@ -149,6 +149,9 @@ class Domains(Section):
 
     zone: Hostname
     media: Hostname = Field(description="Media from the bucket, cached at the edge.")
+    redirects: dict[Hostname, str] = Field(
+        default={}, description="Other names of a service, which Cloudflare redirects to its host, with path and query."
+    )
 
 
 class OwaspException(Section):
@@ -171,7 +174,8 @@ class Owasp(Section):
     action: Literal["managed_challenge", "block", "log"] = Field(
         default="managed_challenge",
         description="log only observes. A challenge cannot be solved by programs: with managed_challenge, OWASP does "
-        "not see this environment's API and analytics path; Cloudflare's managed ruleset does. block is for them, too.",
+        "not see this environment's API and analytics path; Cloudflare's managed ruleset does. block is for them, too. "
+        "OWASP never sees those of the zone's other environments.",
     )
     exceptions: dict[RuleName, OwaspException] = Field(default={}, description="By name.")
 

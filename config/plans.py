@@ -17,6 +17,7 @@ CUSTOM_WAF = "http_request_firewall_custom"
 RATE_LIMIT = "http_ratelimit"
 DDOS = "ddos_l7"
 LATE_TRANSFORM = "http_request_late_transform"
+REDIRECT = "http_request_dynamic_redirect"
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,9 @@ class Plan:
 
 
 def _rules(cache: int, managed: int, custom: int, rate: int, ddos: int) -> Mapping[str, int]:
-    # Transform rules of every kind have the limit of the cache rules.
-    return MappingProxyType(
-        {CACHE: cache, MANAGED_WAF: managed, CUSTOM_WAF: custom, RATE_LIMIT: rate, DDOS: ddos, LATE_TRANSFORM: cache}
-    )
+    # Transform rules of every kind and single redirects have the limit of the cache rules.
+    of_cache = dict.fromkeys((CACHE, LATE_TRANSFORM, REDIRECT), cache)
+    return MappingProxyType({**of_cache, MANAGED_WAF: managed, CUSTOM_WAF: custom, RATE_LIMIT: rate, DDOS: ddos})
 
 
 PLANS: Mapping[PlanName, Plan] = MappingProxyType(

@@ -13,7 +13,7 @@ from ipaddress import IPv4Network
 from config import previews, services, variables
 from config.instances import connections
 from config.model import FARGATE_MEMORY, Environment, Route, Service
-from config.plans import CACHE, CUSTOM_WAF, DDOS, LATE_TRANSFORM, MANAGED_WAF, PLANS, RATE_LIMIT
+from config.plans import CACHE, CUSTOM_WAF, DDOS, LATE_TRANSFORM, MANAGED_WAF, PLANS, RATE_LIMIT, REDIRECT
 from config.problems import looks_secret
 
 
@@ -88,7 +88,15 @@ def endpoints_come_in_working_sets(environment: Environment) -> Iterator[Contrad
 def _hosts(environment: Environment) -> dict[str, str]:
     """Every public name, by its key in the file."""
     of_services = {f"services.{name}.host": host for name, host in services.hosts(environment).items()}
-    return {**of_services, "domains.media": environment.domains.media}
+    of_redirects = {f"domains.redirects.{host}": host for host in environment.domains.redirects}
+    return {**of_services, "domains.media": environment.domains.media, **of_redirects}
+
+
+def redirects_lead_to_a_service(environment: Environment) -> Iterator[Contradiction]:
+    known = services.hosts(environment)
+    for host, service in environment.domains.redirects.items():
+        if service not in known:
+            yield Contradiction(f"domains.redirects.{host}", f"a service with a host: {', '.join(known)}")
 
 
 def hostnames_are_in_the_zone(environment: Environment) -> Iterator[Contradiction]:
@@ -253,21 +261,23 @@ def rules_by_phase(environment: Environment) -> dict[str, int]:
     return {
         CACHE: of_connector,
         LATE_TRANSFORM: of_connector,
-        CUSTOM_WAF: 4 if plan.super_bot_fight_mode else 2,
+        REDIRECT: len(set(environment.domains.redirects.values())),
+        CUSTOM_WAF: 3 + bool(services.sites(environment)) if plan.super_bot_fight_mode else 2,
         RATE_LIMIT: len(environment.cloudflare.rate_limits),
-        MANAGED_WAF: 2 + _exceptions(environment) if owns_zone and plan.managed_waf else 0,
+        MANAGED_WAF: _managed_waf(environment) if plan.managed_waf else 0,
         DDOS: 1 if owns_zone else 0,
     }
 
 
-def _exceptions(environment: Environment) -> int:
-    """Rules that keep requests from OWASP: one for each that is configured, and for what no challenge may meet."""
-    zone = environment.cloudflare.zone
-    if zone is None or zone.owasp is None:
-        return 0
-    sites = len(services.sites(environment))
-    programs = len(services.balanced(environment)) - sites + (sites if environment.posthog is not None else 0)
-    return len(zone.owasp.exceptions) + (programs if zone.owasp.action == "managed_challenge" else 0)
+def _managed_waf(environment: Environment) -> int:
+    """Cloudflare's two rulesets once in a zone, and exceptions from OWASP: those configured, and for programs."""
+    apis = [each for each in services.balanced(environment).values() if not each.site]
+    zone, programs = environment.cloudflare.zone, bool(apis) + (environment.posthog is not None)
+    if zone is None:
+        return programs
+    if zone.owasp is None:
+        return 2
+    return 2 + len(zone.owasp.exceptions) + (programs if zone.owasp.action == "managed_challenge" else 0)
 
 
 def plan_can_do_it(environment: Environment) -> Iterator[Contradiction]:
@@ -518,6 +528,7 @@ RULES: tuple[Rule, ...] = (
     network_has_room,
     endpoints_come_in_working_sets,
     hostnames_are_in_the_zone,
+    redirects_lead_to_a_service,
     hostnames_have_an_edge_certificate,
     hostnames_fit_into_one_certificate,
     services_are_whole,

@@ -39,6 +39,14 @@ def sites(environment: Environment) -> dict[str, Service]:
     return {name: each for name, each in balanced(environment).items() if each.site}
 
 
+def repositories(environment: Environment) -> dict[str, str]:
+    """Each repository whose workflows have a role, by its key in the file."""
+    of_services = {
+        f"services.{name}.repository": each.repository for name, each in environment.services.items() if each.repository
+    }
+    return {"delivery.repository": environment.delivery.repository, **of_services}
+
+
 def hosts(environment: Environment) -> dict[str, str]:
     """Public name of each service that has one, by service."""
     return {name: each.host for name, each in environment.services.items() if each.host is not None}

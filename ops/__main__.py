@@ -159,7 +159,7 @@ def doctor_(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """What stops a deployment now, the first one included. Exit code 3 when there is anything."""
+    """What stops a deployment now, the first one included. Exit code 3 when anything does."""
     found = _environment(environment)
     with _explained(environment, found):
         session, others = session_of(environment, found), neighbours(environment)
@@ -189,11 +189,22 @@ def verify_(
 
 
 @app.command()
-def github(environment: Name, as_json: AsJson = False) -> None:
-    """What GitHub's environments need for the workflows, as commands for `gh`."""
+def github(
+    environment: Name,
+    put: Annotated[bool, typer.Option("--set", help="Sets them, with the token of GH_TOKEN or GITHUB_TOKEN.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """What GitHub's environments need for the workflows, as commands for `gh`. With --set, exit code 3 when something
+    is left to do by hand."""
+    if put and as_json:
+        raise InputError("--set and --json: expected one of them")
     found = _environment(environment)
     with _explained(environment, found):
-        github_commands.show(environment, found, session_of(environment, found), as_json=as_json)
+        session = session_of(environment, found)
+        if put:
+            github_commands.put(environment, found, session, Console())
+        else:
+            github_commands.show(environment, found, session, as_json=as_json)
 
 
 PreviewName = Annotated[

@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Console
-
 from config.model import Environment
 from ops.account import not_deployed
+from ops.console import Console
 from ops.errors import OperatorError
 from ops.functions import Clients
 from ops.report import report

@@ -51,6 +51,12 @@ def actor() -> str | None:
     return f"{name} ({server}/{repository}/actions/runs/{run})"
 
 
+def run() -> str | None:
+    """The workflow of GitHub's that this runs in and the number of its run, as WORKFLOW#NUMBER; None elsewhere."""
+    workflow, number = (os.environ.get(f"GITHUB_{each}", "") for each in ("WORKFLOW_REF", "RUN_NUMBER"))
+    return f"{workflow.partition('@')[0]}#{number}" if workflow and number else None
+
+
 def ask(clients: Clients, function: str, event: Mapping[str, Any], *, what: str) -> Any:
     """What it answers. Raises `OperatorError` when it fails, and what boto3 raises."""
     answer = clients.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event).encode())

@@ -6,7 +6,7 @@ from rehearsal.guardian import guarded
 
 
 def _run() -> int:
-    # Only here: loading CDK starts a Node.js process and threads, which a fork would break.
+    # Only here: the guardian, which forks, needs none of it.
     import typer
 
     from rehearsal import clean_environment

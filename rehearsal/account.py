@@ -18,14 +18,17 @@ from infra_runtime.release.revision import APP, named
 from ops.doctor.account import service_linked_roles
 from ops.doctor.finding import Finding
 from ops.doctor.quotas import quotas
+from ops.github.subjects import name_of
 from rehearsal.cdk_cli import CdkCli
 from rehearsal.cloudflare.analytics import Request
-from rehearsal.cloudflare.foreign import settle
+from rehearsal.cloudflare.foreign import run_owasp, settle
 from rehearsal.cloudflare.server import served
 from rehearsal.cloudflare.simulator import Simulator
 from rehearsal.cloudflare.world import World, Zone
 from rehearsal.emulator.conditions import Condition
 from rehearsal.emulator_process import Emulator, emulator
+from rehearsal.github.simulator import GitHub, Repository
+from rehearsal.github.simulator import served as github_served
 from rehearsal.pagerduty import ROUTING_KEY, PagerDuty
 from rehearsal.pagerduty import served as pagerduty_served
 from rehearsal.redis.authority import Authority
@@ -47,8 +50,15 @@ def cloudflare_for(environment: Environment) -> Simulator:
     """A zone that others live in already, on the plan that the environment says, and that is visited."""
     world = World([Zone(environment.domains.zone, environment.cloudflare.plan)], tokens={TOKEN: "active"})
     settle(world)
+    if environment.cloudflare.zone is None and world.zones[0].plan.managed_waf:
+        run_owasp(world.zones[0])
     world.zones[0].traffic.requests += _visits(environment.domains.media)
     return Simulator(world)
+
+
+def github_for(environment: Environment) -> GitHub:
+    """The repositories, whose tokens are as the environment's file says."""
+    return GitHub({name_of(each): Repository(each) for each in services.repositories(environment).values()})
 
 
 def _visits(host: str) -> Iterator[Request]:
@@ -56,6 +66,11 @@ def _visits(host: str) -> Iterator[Request]:
     opened_at = datetime.now(UTC).replace(microsecond=0)
     for second in range(-3600, 4 * 3600, 7):
         yield Request(opened_at + timedelta(seconds=second), host, "hit" if second % 4 else "miss")
+
+
+def main_service(environment: Environment) -> str:
+    """The service that the story is about: it has an image, a host and the database."""
+    return next(name for name, each in services.previewed(environment).items() if "database" in each.needs)
 
 
 @contextmanager
@@ -72,6 +87,8 @@ def opened(
         pagerduty_url = stack.enter_context(pagerduty_served(pagerduty))
         sentry = Sentry(environment.sentry.organization) if environment.sentry else Sentry()
         sentry_url = stack.enter_context(sentry_served(sentry))
+        github = github_for(environment)
+        github_url = stack.enter_context(github_served(github))
         external = None
         if any(each.external is not None for each in instances):
             external = stack.enter_context(_redis_of_others(authority, workspace / "external"))
@@ -94,6 +111,8 @@ def opened(
             pagerduty_url=pagerduty_url,
             sentry=sentry,
             sentry_url=sentry_url,
+            github=github,
+            github_url=github_url,
         )
 
 
@@ -106,11 +125,12 @@ def _administrator(root: CdkCli) -> tuple[str, str]:
     return made["AccessKeyId"], made["SecretAccessKey"]
 
 
-def _session_keys(cdk: CdkCli) -> dict[str, str]:
+def _session_keys(cdk: CdkCli) -> dict[str, str | None]:
     keys = cdk.credentials
     return {
         "aws_access_key_id": keys["AWS_ACCESS_KEY_ID"],
         "aws_secret_access_key": keys["AWS_SECRET_ACCESS_KEY"],
+        "aws_session_token": keys.get("AWS_SESSION_TOKEN"),
         "region_name": keys["AWS_REGION"],
     }
 
@@ -141,6 +161,9 @@ class Account:
     pagerduty_url: str
     sentry: Sentry
     sentry_url: str
+    github: GitHub
+    github_url: str
+    """Base URL of its API."""
 
     def prepare(self) -> None:
         """What a person puts into the account before the first deployment (README.md)."""
@@ -190,8 +213,15 @@ class Account:
     def _session(self) -> boto3.Session:
         return boto3.Session(**_session_keys(self.cdk))
 
+    @cached_property
+    def _clients(self) -> dict[str, Any]:
+        return {}
+
     def client(self, service: str) -> Any:
-        return self._session.client(service, endpoint_url=self.cdk.endpoint)
+        # Making a client takes ten times as long as a call.
+        if service not in self._clients:
+            self._clients[service] = self._session.client(service, endpoint_url=self.cdk.endpoint)
+        return self._clients[service]
 
     def stack_name(self, stack: str) -> str:
         return f"{self.environment.product}-{self.name}-{stack.lower()}"
@@ -238,8 +268,7 @@ class Account:
 
     @property
     def main(self) -> str:
-        """The service that the story is about: it has the database."""
-        return next(name for name, each in services.previewed(self.environment).items() if "database" in each.needs)
+        return main_service(self.environment)
 
     def service(self, stack: str) -> dict[str, Any]:
         """The one of this stack. Raises `LookupError`."""

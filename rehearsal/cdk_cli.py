@@ -32,13 +32,16 @@ class CdkCli:
     endpoint: str | None = None
     """None for what needs no AWS at all."""
     access_key: tuple[str, str] | None = None
-    """Id and secret of the person who runs it; None for the root of the account."""
+    """Id and secret of whoever runs it; None for the root of the account."""
+    session_token: str | None = None
+    """Beside an access key that is temporary."""
 
     @property
     def credentials(self) -> dict[str, str]:
         # The emulator takes a twelve-digit access key for the root of that account.
         key, secret = self.access_key or (self.account, "rehearsal")
-        return {"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret, "AWS_REGION": self.region}
+        temporary = {"AWS_SESSION_TOKEN": self.session_token} if self.session_token else {}
+        return {"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret, "AWS_REGION": self.region, **temporary}
 
     def run(self, *arguments: str, validated: bool = True) -> str:
         """What the CLI printed. Raises `CdkFailed`."""
@@ -48,6 +51,8 @@ class CdkCli:
             "CDK_HOME": str(self.workspace / "home"),
             "NODE_NO_WARNINGS": "1",
             "CI": "true",
+            # It would report each command to AWS, from a process of its own.
+            "CDK_DISABLE_CLI_TELEMETRY": "true",
             "CDK_VALIDATION": str(validated).lower(),
             **({"AWS_ENDPOINT_URL": self.endpoint, **self.credentials} if self.endpoint else {}),
         }

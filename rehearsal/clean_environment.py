@@ -30,6 +30,8 @@ def clean(environment: Mapping[str, str]) -> dict[str, str]:
         # jsii and the CLI would otherwise print about the age of Node 20 in every process.
         "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "20",
         "AWS_EC2_METADATA_DISABLED": "true",
+        # Nobody listens there: what needs GitHub names its simulator.
+        "GITHUB_API_URL": "http://127.0.0.1:9",
         "PYTHONPATH": os.pathsep.join(str(ROOT / each) for each in ("constructs", "runtime", ".")),
     }
 

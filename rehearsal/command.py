@@ -33,7 +33,7 @@ def main(
     ] = "",
 ) -> None:
     """Deploy an environment into an embedded emulator, read back what was promised, update, roll back, destroy."""
-    console = Console(width=None if sys.stdout.isatty() else 140)
+    console = Console(markup=True, width=None if sys.stdout.isatty() else 140)
     try:
         environments = load([] if environment == "all" else [environment])
     except InvalidEnvironments as invalid:
@@ -61,7 +61,7 @@ def main(
                     edited_files = _environments(name, redis, Path(edited))
                     outcome = live(name, Progress(console), environments=edited_files, without=turned_off)
             except (CdkFailed, EmulatorError, LintFailed) as failed:
-                console.print(f"[red]{name} failed:[/] {escape(str(failed))}", highlight=False, markup=True)
+                console.print(f"[red]{name} failed:[/] {escape(str(failed))}", highlight=False)
                 raise typer.Exit(1) from None
             broken += [f"{name}: {line}" for line in outcome.broken]
     kept = "every promise that can be shown here was kept" if not broken else f"{len(broken)} broken"

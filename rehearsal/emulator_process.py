@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from rehearsal.emulator import AUTHORITY, BALANCER, CALLS, FAULTS, IMAGES, MINUTE
+from rehearsal.emulator import AUTHORITY, BALANCER, CALLS, DELIVERIES, FAULTS, IMAGES, MINUTE
 from rehearsal.emulator.conditions import WITHOUT, Condition
 from rehearsal.guardian import end_tree
 from rehearsal.ports import free_port
@@ -36,6 +36,8 @@ class Emulator:
     """What was pushed; see `rehearsal.emulator.ecs`."""
     balancer: Path
     """Where the load balancer listens, as JSON: address, production, test."""
+    deliveries: Path
+    """E-mails and Slack messages; see `rehearsal.deliveries`."""
 
 
 @contextmanager
@@ -57,6 +59,7 @@ def emulator(
         faults=workspace / "faults.json",
         images=workspace / "images",
         balancer=workspace / "balancer.json",
+        deliveries=workspace / "deliveries.jsonl",
     )
     environment = {
         **os.environ,
@@ -72,6 +75,7 @@ def emulator(
         IMAGES: str(running.images),
         BALANCER: str(running.balancer),
         CALLS: str(workspace / "calls.jsonl"),
+        DELIVERIES: str(running.deliveries),
         MINUTE: str(_MINUTE_SECONDS),
         WITHOUT: ",".join(without),
     }

@@ -10,9 +10,6 @@ from ops.templates import read
 from rehearsal.account import Account
 from rehearsal.stage import Progress
 
-# Left to the owner: what it takes to limit it depends on the organization.
-_ACCEPTED = "CloudFormation deploys as AdministratorAccess, the default of cdk bootstrap"
-
 
 @dataclass(frozen=True)
 class FirstDay:
@@ -30,11 +27,17 @@ class FirstDay:
 
     def nothing_is_left(self) -> None:
         """After `cdk bootstrap`, `doctor --fix`, and what README.md asks of a person."""
-        left = [each for each in self._examine() if each.what != _ACCEPTED]
+        left = [each for each in self._examine() if each.stops]
         told = "; ".join(f"{each.where}: {each.what}" for each in left) or "nothing is missing any more"
         self.progress.check("Doctor's own fixes and README.md are enough", not left, told)
 
+    def nothing_stops_the_pipeline(self) -> None:
+        """Later, for an account with the credentials of the deploy role."""
+        stopping = [f"{each.where}: {each.what}" for each in self._examine() if each.stops]
+        self.progress.check("Doctor lets the pipeline deploy", not stopping, "; ".join(stopping) or "nothing stops it")
+
     def _examine(self) -> list[Finding]:
         os.environ["CLOUDFLARE_BASE_URL"] = self.account.cloudflare_url
+        os.environ["GITHUB_API_URL"] = self.account.github_url
         templates = dict(read(self.assembly / f"assembly-{self.account.name}"))
         return list(doctor.examine(self.account.name, self.account.environment, self.account, templates))

@@ -12,6 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from rehearsal.account import Account
+from rehearsal.pipeline import PREVIEW, RELEASE, Pipeline
 from rehearsal.product import FIRST, build
 
 
@@ -24,8 +25,12 @@ def push(
     scan: str = "COMPLETE",
     critical: int = 0,
     fault: Callable[[Path], None] | None = None,
+    workflow: str = RELEASE,
 ) -> str:
-    """Returns its reference, by digest. `fault` spoils what is in the image; `version` has to be another one then."""
+    """Returns its reference, by digest. `fault` spoils what is in the image; `version` has to be another one then.
+
+    `workflow` is the one that pushes it.
+    """
     repository = repository_of(account, service)
     images = account.emulator.images
     images.mkdir(parents=True, exist_ok=True)
@@ -39,11 +44,16 @@ def push(
             "layers": [upload(account.cdk.endpoint, repository, _layer(built))],
             "annotations": {"scan": scan, "critical": str(critical), "version": version},
         }
-        pushed = account.client("ecr").put_image(
-            repositoryName=repository.partition("/")[2],
-            imageManifest=json.dumps(manifest),
-            imageTag=f"release-{version}",
-        )["image"]["imageId"]["imageDigest"]
+        pushed = (
+            Pipeline(account)
+            .runs(workflow, service)
+            .client("ecr")
+            .put_image(
+                repositoryName=repository.partition("/")[2],
+                imageManifest=json.dumps(manifest),
+                imageTag=f"{'preview' if workflow == PREVIEW else 'release'}-{version}",
+            )["image"]["imageId"]["imageDigest"]
+        )
         folder = images / pushed.removeprefix("sha256:")
         if not folder.exists():
             built.rename(folder)

@@ -5,10 +5,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ops.console import Console
 from rehearsal.account import Account
 from rehearsal.promises import Finding, Status
 

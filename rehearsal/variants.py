@@ -40,3 +40,21 @@ def with_bake_minutes(environments: Path, name: str, service: str, minutes: int,
     lines[at] = re.sub(r"bake_minutes\s*=\s*\d+", f"bake_minutes = {minutes}", lines[at])
     file.write_text("".join(lines))
     return into
+
+
+def forked_today(environments: Path, name: str, *, into: Path) -> Path:
+    """A copy of the folder in which GitHub's tokens name the environment's repositories with ids.
+
+    As those of every repository that was created, renamed or transferred since 2026-07-15 (GitHub's changelog of
+    2026-04-23).
+    """
+    shutil.copytree(environments, into)
+    file = into / f"{name}.toml"
+    lines = file.read_text().splitlines(keepends=True)
+    at = line_of_keys("".join(lines))
+    keys = [key for key in at if re.fullmatch(r"delivery\.repository|services\.[^.]+\.repository", key)]
+    for number, key in enumerate(keys, start=1):
+        line = at[key] - 1
+        lines[line] = re.sub(r'"([^"/]+)/([^"/]+)"', rf'"\1@70001/\2@900000{number}"', lines[line])
+    file.write_text("".join(lines))
+    return into

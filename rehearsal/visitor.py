@@ -1,6 +1,7 @@
 """Anybody on the internet, before the rehearsed names: Cloudflare, S3 and the load balancer's port."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
@@ -14,6 +15,7 @@ from rehearsal.cloudflare import worker
 
 # Of a network reserved for documentation: nobody's rules name it.
 _ADDRESS = "203.0.113.7"
+_TARGET = re.compile(r'concat\("(https://[^"/]+)", http\.request\.uri\.path\)')
 # What Cloudflare says when the origin does not accept the connection.
 _ORIGIN_IS_DOWN = 521
 
@@ -29,6 +31,9 @@ class Visitor:
         parts, environment = urlsplit(url), self.account.environment
         if parts.netloc.endswith(".amazonaws.com"):
             return httpx.get(f"{self.account.emulator.url}{parts.path}", headers={"Host": parts.netloc})
+        if target := self._redirect(parts.netloc):
+            query = f"?{parts.query}" if parts.query else ""
+            return httpx.Response(301, headers={"Location": f"{target}{parts.path}{query}"})
         if parts.netloc == environment.domains.media:
             return self._media(parts.netloc, parts.path)
         where = json.loads(self.account.emulator.balancer.read_text())
@@ -38,6 +43,15 @@ class Visitor:
             )
         except httpx.ConnectError:
             return httpx.Response(_ORIGIN_IS_DOWN)
+
+    def _redirect(self, host: str) -> str | None:
+        """Where the zone's redirect for the host leads, for the one form of target that is understood here."""
+        for rule in self.account.zone.rulesets.get("http_request_dynamic_redirect", {"rules": []})["rules"]:
+            value = (rule.get("action_parameters") or {}).get("from_value", {})
+            target = _TARGET.fullmatch(value.get("target_url", {}).get("expression", ""))
+            if f'"{host}"' in rule["expression"] and target and value["preserve_query_string"]:
+                return target[1]
+        return None
 
     def connects(self, host: str, port: int) -> bool:
         """As the load balancer's security groups say."""
@@ -51,10 +65,11 @@ class Visitor:
         )
 
     def _names_us(self, rule: Mapping[str, Any]) -> bool:
+        ec2 = self.account.client("ec2")
         ranges = [each["CidrIp"] for each in rule.get("IpRanges", [])]
         for each in rule.get("PrefixListIds", []):
-            entries = self.account.client("ec2").get_managed_prefix_list_entries(PrefixListId=each["PrefixListId"])
-            ranges += [entry["Cidr"] for entry in entries["Entries"]]
+            pages = ec2.get_paginator("get_managed_prefix_list_entries").paginate(PrefixListId=each["PrefixListId"])
+            ranges += [entry["Cidr"] for page in pages for entry in page["Entries"]]
         return any(ip_address(_ADDRESS) in ip_network(each) for each in ranges)
 
     def _media(self, host: str, path: str) -> httpx.Response:

@@ -10,12 +10,13 @@ from config.plans import PLANS
 from infra_constructs.cloudflare.analytics_proxy import ANALYTICS_PATH, AnalyticsProxy
 from infra_constructs.cloudflare.drift import DriftCheck
 from infra_constructs.cloudflare.firewall import Firewall, FirewallProps, RateLimit
-from infra_constructs.cloudflare.managed_rules import ManagedRules, OwaspException, OwaspProps
+from infra_constructs.cloudflare.managed_rules import ManagedRules, OwaspException, OwaspExceptions, OwaspProps
 from infra_constructs.cloudflare.media import MediaEdge, MediaProps
 from infra_constructs.cloudflare.media_worker import MediaWorker
 from infra_constructs.cloudflare.notifications import Notifications
 from infra_constructs.cloudflare.provider import CloudflareProvider, CloudflareToken
 from infra_constructs.cloudflare.records import ProxiedName, ProxiedNames
+from infra_constructs.cloudflare.redirects import Redirects
 from infra_constructs.cloudflare.rotation import UserAgentRotation
 from infra_constructs.cloudflare.zone_settings import ZoneSettings
 from infra_constructs.function import RuntimeFunction
@@ -49,6 +50,10 @@ class EdgeStack(EnvironmentStack):
         plan = PLANS[settings.plan]
         if settings.zone is not None:
             self._zone(environment, provider)
+        elif plan.managed_waf:
+            OwaspExceptions(
+                self, "OwaspExceptions", provider=provider, adopt=settings.adopt, exceptions=_programs(environment)
+            )
         Firewall(
             self,
             "Firewall",
@@ -115,6 +120,10 @@ class EdgeStack(EnvironmentStack):
                 region=environment.posthog.region,
                 adopt=settings.adopt,
             )
+        hosts = services.hosts(environment)
+        redirects = {host: hosts[service] for host, service in domains.redirects.items()}
+        if redirects:
+            Redirects(self, "Redirects", provider=provider, redirects=redirects, adopt=settings.adopt)
         balancer = platform.load_balancer.balancer.load_balancer_dns_name
         names = [
             ProxiedName(name="media", host=domains.media, origin=media.origin),
@@ -129,6 +138,7 @@ class EdgeStack(EnvironmentStack):
             for slot in previews.slots(environment)
             for service, host in previews.hosts(environment, slot).items()
         ]
+        names += [ProxiedName(name=f"redirect-{host}", host=host, origin=to) for host, to in redirects.items()]
         ProxiedNames(self, "Names", provider=provider, names=names, adopt=settings.adopt)
         drift = DriftCheck(
             self,
@@ -179,19 +189,22 @@ class EdgeStack(EnvironmentStack):
 
 def _exceptions(environment: Environment, owasp: Owasp) -> dict[str, OwaspException]:
     """Those that are configured, before them what must not meet a challenge."""
-    programs = {}
-    if owasp.action == "managed_challenge":
-        for name, each in services.balanced(environment).items():
-            assert each.host is not None
-            if not each.site:
-                programs[name] = OwaspException(host=each.host, path="/")
-            elif environment.posthog is not None:
-                programs[f"{name}-analytics"] = OwaspException(host=each.host, path=f"{ANALYTICS_PATH}/")
+    programs = _programs(environment) if owasp.action == "managed_challenge" else {}
     chosen = {
-        f"chosen-{name}": OwaspException(host=each.host, path=each.path, rules=each.rules)
+        f"chosen-{name}": OwaspException(hosts=[each.host], path=each.path, rules=each.rules)
         for name, each in owasp.exceptions.items()
     }
     return programs | chosen
+
+
+def _programs(environment: Environment) -> dict[str, OwaspException]:
+    """What programs ask for, which cannot solve a challenge: APIs, their previews, the analytics path of sites."""
+    found = {}
+    if apis := _hosts(environment, sites=False):
+        found["api"] = OwaspException(hosts=[*apis, *_previewed(environment, sites=False)], path="/")
+    if environment.posthog is not None:
+        found["analytics"] = OwaspException(hosts=_hosts(environment, sites=True), path=f"{ANALYTICS_PATH}/")
+    return found
 
 
 def _hosts(environment: Environment, *, sites: bool) -> list[str]:

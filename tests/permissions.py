@@ -30,7 +30,6 @@ _ARNS = {
     "AWS::ApplicationAutoScaling::ScalableTarget": "arn:aws:application-autoscaling:x:x:scalable-target/x",
     "AWS::CloudWatch::Alarm": "arn:aws:cloudwatch:x:x:alarm:x",
     "AWS::DynamoDB::Table": "arn:aws:dynamodb:x:x:table/x",
-    "AWS::EC2::PrefixList": "arn:aws:ec2:x:x:prefix-list/x",
     "AWS::ECR::Repository": "arn:aws:ecr:x:x:repository/x",
     "AWS::ECS::Cluster": "arn:aws:ecs:x:x:cluster/x",
     "AWS::ECS::Service": "arn:aws:ecs:x:x:service/x/x",

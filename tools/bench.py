@@ -15,7 +15,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rehearsal import clean_environment
+from rehearsal import clean_environment, permissions
 from tools import bench_edge, bench_redis, bench_releases
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -96,7 +96,8 @@ def main() -> None:
         "three environments / production (at most 1.5)": median["three environments, not validated"]
         / median["production, not validated"],
     }
-    edge = bench_edge.measure(ROOT / "build" / "rehearsal" / "production" / "cdk.out")
+    rehearsed = ROOT / "build" / "rehearsal" / "production"
+    edge, granted = bench_edge.measure(rehearsed / "cdk.out"), permissions.figures(rehearsed)
     redis, releases = bench_redis.measured(), bench_releases.measured()
     result = {
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
@@ -108,11 +109,12 @@ def main() -> None:
         "edge": edge,
         "redis": redis,
         "releases": releases,
+        "permissions": granted,
     }
     OUTPUT.parent.mkdir(exist_ok=True)
     OUTPUT.write_text(json.dumps(result, indent=2) + "\n")
     told = {"median seconds": median, "once": once, "ratios": ratios}
-    print(json.dumps({**told, "edge": edge, "redis": redis, "releases": releases}, indent=2))
+    print(json.dumps({**told, "edge": edge, "redis": redis, "releases": releases, "permissions": granted}, indent=2))
 
 
 def _from_a_bare_clone() -> float:

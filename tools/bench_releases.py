@@ -10,13 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from psycopg.errors import LockNotAvailable
-from rich.console import Console
 
 from config import ENVIRONMENTS, load
 from infra_runtime.database.connection import Connection, Login, connect
 from infra_runtime.database.names import OWNER, USER, first_login
 from infra_runtime.database.previews import Databases
 from infra_runtime.database.roles import Limits, prepare, set_password
+from ops.console import Console
 from ops.previews import commands as previews
 from ops.releases import commands as releases
 from rehearsal.account import Account, opened

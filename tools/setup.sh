@@ -40,11 +40,17 @@ if [ ${#missing[@]} -gt 0 ]; then
   install "${missing[@]}"
 fi
 
+# npm, uv and jsii keep caches in HOME, and stop when they cannot.
+if [ ! -w "${HOME:-/nonexistent}" ]; then
+  home=$(mktemp -d)
+  export HOME=$home
+fi
+
 # A stamp holds the lock file's checksum once everything in it is installed, so a second run costs milliseconds.
 is_current() { [ -f "$1" ] && [ "$(cat "$1")" = "$2" ]; }
 
 # Both at once: one waits for the network while the other computes.
-trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
+trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf ${home:+"$home"}' EXIT
 wanted=$(node --version; sha256sum package-lock.json | cut -d' ' -f1)
 if ! is_current node_modules/.installed "$wanted"; then
   say "the CDK CLI into node_modules"

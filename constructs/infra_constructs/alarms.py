@@ -71,7 +71,7 @@ class AlarmSpec:
     threshold: Threshold
     missing: Missing
     recovery: Severity | None = None
-    """Who hears that it is over; None is whoever heard that it began."""
+    """Who hears of its end beside those who heard of its beginning."""
     link: str | None = None
     """Where else to look, an address."""
     in_incident: bool = False
@@ -131,6 +131,10 @@ def description(severity: Severity, means: str, *, runbook: str, link: str | Non
 
 
 def tell(alarm: cloudwatch.AlarmBase, topics: Topics, severity: Severity, *, recovery: Severity | None = None) -> None:
-    """When it goes off, and when it is over."""
+    """When it goes off, and when it is over.
+
+    Its end always goes where its beginning went: an incident at PagerDuty that no end resolves stays open.
+    """
     alarm.add_alarm_action(actions.SnsAction(topics[severity]))
-    alarm.add_ok_action(actions.SnsAction(topics[recovery or severity]))
+    for each in dict.fromkeys((severity, recovery or severity)):
+        alarm.add_ok_action(actions.SnsAction(topics[each]))

@@ -32,7 +32,7 @@ class ValidatedCertificate(Construct):
             "Handler",
             module="validated_certificate",
             description="Requests the load balancer's certificate and writes its validation records",
-            # ACM takes a few minutes to find the records.
+            # Lambda's longest. ACM usually takes a few minutes; the function asks itself to go on for up to an hour.
             timeout=cdk.Duration.minutes(15),
             environment={"TOKEN_SECRET": token.name},
             uses_libraries=True,
@@ -62,4 +62,7 @@ class ValidatedCertificate(Construct):
             kind="Custom::ValidatedCertificate",
             properties={"Document": stack.to_json_string(document)},
         )
+        # A policy of its own: the function waits for its role's.
+        itself = iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[handler.function.function_arn])
+        self.resource.node.add_dependency(iam.Policy(self, "Itself", roles=[handler.role], statements=[itself]))
         self.certificate = acm.Certificate.from_certificate_arn(self, "Issued", self.resource.ref)

@@ -107,6 +107,11 @@ _LOOKS = (
     "cloudformation:ListStackResources",
     "cloudwatch:DescribeAlarms",
     "ecs:DescribeServices",
+    "iam:ListOpenIDConnectProviders",
+    "iam:ListRoles",
+    "servicequotas:GetAWSDefaultServiceQuota",
+    "servicequotas:GetServiceQuota",
+    "servicequotas:ListRequestedServiceQuotaChangeHistoryByQuota",
 )
 
 
@@ -203,7 +208,6 @@ def drift_role(scope: Construct, id_: str, *, provider: GitHubProvider, workflow
         statements=[
             iam.PolicyStatement(
                 actions=[
-                    "cloudformation:DescribeStacks",
                     "cloudformation:DescribeStackResources",
                     "cloudformation:DescribeStackResourceDrifts",
                     "cloudformation:DetectStackDrift",
@@ -212,7 +216,14 @@ def drift_role(scope: Construct, id_: str, *, provider: GitHubProvider, workflow
                 resources=[stacks],
             ),
             iam.PolicyStatement(
-                actions=["cloudformation:DescribeStackDriftDetectionStatus", *_SETTINGS], resources=["*"]
+                actions=[
+                    # To describe every stack takes both, and neither for less than all of them.
+                    "cloudformation:DescribeStacks",
+                    "cloudformation:ListStacks",
+                    "cloudformation:DescribeStackDriftDetectionStatus",
+                    *_SETTINGS,
+                ],
+                resources=["*"],
             ),
         ],
     )

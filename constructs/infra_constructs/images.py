@@ -7,8 +7,11 @@ from constructs import Construct
 
 from infra_constructs.function import RuntimeFunction
 from infra_constructs.retention import Retention
+from infra_runtime.release.ledger import LISTED, RELEASED_TAG
 
-_RELEASES_KEPT = 50
+_PUSHES_KEPT = 50
+# More than the ledger lists, as attempts that fail count, too.
+_RELEASED_KEPT = 2 * LISTED
 RELEASE_TAG = "release-"
 """Begins the tags of what may be released (.github/workflows/service-release.yml)."""
 PREVIEW_TAG = "preview-"
@@ -70,25 +73,33 @@ class ServiceImages(Construct):
             image_scan_on_push=True,
             encryption=ecr.RepositoryEncryption.AES_256,
             lifecycle_rules=[
+                # First, as no later rule expires an image that fits this one, however many were pushed since (ECR User
+                # Guide, "Lifecycle policy evaluation rules"). The release function sets the tag.
                 ecr.LifecycleRule(
                     rule_priority=1,
+                    description="What runs, and what a rollback may name",
+                    tag_prefix_list=[RELEASED_TAG],
+                    max_image_count=_RELEASED_KEPT,
+                ),
+                ecr.LifecycleRule(
+                    rule_priority=2,
                     description="Layers of builds that were never tagged",
                     tag_status=ecr.TagStatus.UNTAGGED,
                     max_image_age=cdk.Duration.days(7),
                 ),
                 ecr.LifecycleRule(
-                    rule_priority=2,
+                    rule_priority=3,
                     description="Previews, which are over by then",
                     tag_prefix_list=[PREVIEW_TAG],
                     max_image_age=cdk.Duration.days(21),
                 ),
-                # By a prefix of its own: a rule for any image counts previews and layers, too, and would expire the
-                # release that runs (ECR User Guide, "Lifecycle policy evaluation rules"). Other tags stay for ever.
+                # By a prefix of its own: a rule for any image would count previews and layers, too. Other tags stay for
+                # ever.
                 ecr.LifecycleRule(
-                    rule_priority=3,
-                    description="Enough releases to roll back to",
+                    rule_priority=4,
+                    description="Pushed to be released",
                     tag_prefix_list=[RELEASE_TAG],
-                    max_image_count=_RELEASES_KEPT,
+                    max_image_count=_PUSHES_KEPT,
                 ),
             ],
             removal_policy=retention.objects,

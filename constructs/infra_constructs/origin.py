@@ -18,14 +18,22 @@ class OriginAccess(Construct):
 
     def __init__(self, scope: Construct, id_: str, *, vpc: ec2.IVpc, memory: Memory, environment: str) -> None:
         super().__init__(scope, id_)
-        ranges = ec2.PrefixList(
-            self, "CloudflareIpv4", address_family=ec2.AddressFamily.IP_V4, max_entries=_ROOM_FOR_RANGES
+        name = f"{cdk.Stack.of(self).stack_name}-cloudflare"
+        self.refresher = self._refresher(name, memory, environment)
+        # Not AWS::EC2::PrefixList: CloudFormation may remove entries that its template does not have (adr/0010).
+        ranges = self.refresher.resource(
+            self,
+            "Ranges",
+            kind="Custom::CloudflareRanges",
+            properties={"Name": name, "MaxEntries": str(_ROOM_FOR_RANGES)},
         )
-        # A function keeps the entries. CDK writes an empty list, and the next change of anything else would restore it.
-        resource = ranges.node.default_child
-        assert isinstance(resource, ec2.CfnPrefixList)
-        resource.add_property_deletion_override("Entries")
-        self.refresher = self._refresher(ranges, memory, environment)
+        self.refresher.run_every(
+            cdk.Duration.hours(1),
+            self,
+            "Hourly",
+            description="Cloudflare publishes a new range before it is used",
+            event={"PrefixList": ranges.ref},
+        )
         self.security_group = ec2.SecurityGroup(
             self,
             "LoadBalancer",
@@ -34,37 +42,43 @@ class OriginAccess(Construct):
             allow_all_outbound=False,
         )
         self.security_group.add_ingress_rule(
-            ec2.Peer.prefix_list(ranges.prefix_list_id), ec2.Port.tcp(443), "HTTPS from Cloudflare"
+            ec2.Peer.prefix_list(ranges.ref), ec2.Port.tcp(443), "HTTPS from Cloudflare"
         )
 
-    def _refresher(self, ranges: ec2.PrefixList, memory: Memory, environment: str) -> RuntimeFunction:
+    def _refresher(self, name: str, memory: Memory, environment: str) -> RuntimeFunction:
         handler = RuntimeFunction(
             self,
             "Refresher",
             module="cloudflare_ranges",
             description="Keeps the prefix list of Cloudflare's addresses",
-            timeout=cdk.Duration.minutes(1),
+            # EC2 carries out up to three changes, one after the other.
+            timeout=cdk.Duration.minutes(5),
             environment={"MEMORY": memory.prefix, "ENVIRONMENT": environment},
             uses_libraries=True,
         )
         memory.grant(handler, writes=True)
+        stack = cdk.Stack.of(self)
+        lists = f"arn:aws:ec2:{stack.region}:{stack.account}:prefix-list/*"
+        for whose, actions in (
+            ("aws:RequestTag/owner", ["ec2:CreateManagedPrefixList"]),
+            (
+                "aws:ResourceTag/owner",
+                ["ec2:GetManagedPrefixListEntries", "ec2:ModifyManagedPrefixList", "ec2:DeleteManagedPrefixList"],
+            ),
+        ):
+            handler.role.add_to_policy(
+                iam.PolicyStatement(actions=actions, resources=[lists], conditions={"StringEquals": {whose: name}})
+            )
         handler.role.add_to_policy(
             iam.PolicyStatement(
-                actions=["ec2:GetManagedPrefixListEntries", "ec2:ModifyManagedPrefixList"],
-                resources=[ranges.prefix_list_arn],
+                actions=["ec2:CreateTags"],
+                resources=[lists],
+                conditions={"StringEquals": {"ec2:CreateAction": "CreateManagedPrefixList"}},
             )
         )
         handler.role.add_to_policy(
             iam.PolicyStatement(actions=["ec2:DescribeManagedPrefixLists"], resources=["*"])
         )  # fmt: skip
+        acknowledge(handler.policy, allows_on(lists), reason="A list has no name before it is made, only a number.")
         acknowledge(handler.policy, allows_on("*"), reason="Describing prefix lists is not granted one by one.")
-        properties = {"PrefixList": ranges.prefix_list_id}
-        handler.resource(self, "Ranges", kind="Custom::CloudflareRanges", properties=properties)
-        handler.run_every(
-            cdk.Duration.hours(1),
-            self,
-            "Hourly",
-            description="Cloudflare publishes a new range before it is used",
-            event=properties,
-        )
         return handler

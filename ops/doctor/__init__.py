@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 
-from rich.console import Console
-
 from config.model import Environment
+from ops.console import Console
 from ops.doctor import account, deployed
 from ops.doctor.finding import Finding, row
 from ops.doctor.quotas import quotas
 from ops.doctor.secrets import secrets
+from ops.doctor.subjects import subjects
 from ops.doctor.zone import zone
 from ops.functions import Clients
 from ops.report import report
@@ -23,6 +23,7 @@ def examine(
     yield from account.bootstrap(environment, clients)
     yield from account.service_linked_roles(environment, clients)
     yield from account.oidc_provider(environment, clients, is_deployed=is_deployed)
+    yield from subjects(environment)
     yield from quotas(environment, others, clients)
     yield from secrets(environment, clients)
     yield from zone(environment, templates, clients)
@@ -47,10 +48,12 @@ def doctor(
     fix: bool,
     as_json: bool,
 ) -> None:
-    """Exit code 3 when there is anything; with `fix`, when anything is left. Raises `OperatorError`."""
+    """Exit code 3 when anything stops a deployment, with `fix` also after the fixes. Raises `OperatorError`."""
     templates = synthesized(name)
     found = list(examine(name, environment, clients, templates, others=others))
     if fix:
         repair(found, console)
         found = list(examine(name, environment, clients, templates, others=others))
-    report([row(each) for each in found], f"Nothing stops a deployment of {name}.", console, as_json=as_json)
+    stops = any(each.stops for each in found)
+    nothing = f"Nothing stops a deployment of {name}."
+    report([row(each) for each in found], nothing, console, as_json=as_json, fails=stops)

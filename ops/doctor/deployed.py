@@ -95,7 +95,8 @@ def _exports(clients: Clients, stack: str, before: Template, after: Template) ->
             continue
         export = output["Export"]["Name"]
         try:
-            importers = cloudformation.list_imports(ExportName=export)["Imports"]
+            pages = cloudformation.get_paginator("list_imports").paginate(ExportName=export)
+            importers = [each for page in pages for each in page["Imports"]]
         except ClientError:  # nobody imports it, which AWS calls an error
             continue
         if importers:

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from botocore.exceptions import ClientError
+
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
@@ -12,6 +14,8 @@ class Finding:
     """What happens if nobody does anything."""
     fix: str
     """A command, or where to click."""
+    stops: bool = True
+    """Whether a deployment has to wait for it. Otherwise it is only reported."""
     repair: Callable[[], None] | None = None
     """Does the same. Only where that costs nothing and widens nobody's access. Raises what boto3 raises."""
 
@@ -24,8 +28,17 @@ class Row:
     what: str
     why: str
     fix: str
+    stops: bool
     is_fixable: bool
 
 
 def row(finding: Finding) -> Row:
-    return Row(finding.where, finding.what, finding.why, finding.fix, finding.repair is not None)
+    return Row(finding.where, finding.what, finding.why, finding.fix, finding.stops, finding.repair is not None)
+
+
+def is_denied(error: Exception) -> bool:
+    """Whether AWS lets these credentials not even look."""
+    return isinstance(error, ClientError) and error.response["Error"]["Code"] in {
+        "AccessDenied",
+        "AccessDeniedException",
+    }

@@ -15,7 +15,7 @@ from infra_runtime.cloudflare.preflight import NotReady, Preflight
 from infra_runtime.cloudflare.zone import NoZone, Zone
 from infra_runtime.secret_values import Secrets
 from infra_runtime.vendor_api import Refused, VendorError
-from ops.doctor.finding import Finding
+from ops.doctor.finding import Finding, is_denied
 from ops.edge.synthesized import text_of
 from ops.edge.zone import require_reachable
 from ops.errors import OperatorError
@@ -30,9 +30,11 @@ def zone(environment: Environment, templates: Templates, clients: Clients) -> It
     try:
         secrets = Secrets(clients.client("secretsmanager"))
         api = api_from(secrets, secret, deadline=time.time() + _PATIENCE_SECONDS)
-    except (BadToken, ClientError):  # which the check of the secrets tells
+    except (BadToken, ClientError) as error:  # which the check of the secrets tells
         why = "a zone that is not active, or a token without permissions, stops the stack Platform"
-        yield Finding(where=where, what="was not checked: there is no token", why=why, fix=f"first the secret {secret}")
+        what = "the token may not be read" if is_denied(error) else "there is no token"
+        fix, stops = f"first the secret {secret}", not is_denied(error)
+        yield Finding(where=where, what=f"was not checked: {what}", why=why, fix=fix, stops=stops)
         return
     try:
         require_reachable(api)

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from config.model import Environment
 from infra_runtime.cloudflare.converge import Change, Conflict, Seen, converge, undeclared_fields
+from ops.console import Console
 from ops.edge.synthesized import declarations
 from ops.edge.zone import EXPLAINED, EdgeOf, open_edge, zone_explained
 from ops.errors import SOMETHING, OperatorError
@@ -81,7 +82,7 @@ def show(name: str, environment: Environment, console: Console, *, as_json: bool
         table.add_column(heading, overflow="fold")
     for key, found in seen.items():
         for at, each in enumerate(found):
-            whose = "[green]ours[/]" if each.is_ours else "[dim]others'[/]"
+            whose = Text("ours", "green") if each.is_ours else Text("others'", "dim")
             table.add_row(key if at == 0 else "", whose, each.what, _glance(_short(_redacted(edge, each.value))))
     console.print(table)
 
@@ -124,7 +125,7 @@ def report(edge: EdgeOf, findings: list[Finding], console: Console, what: str, *
         for each in findings:
             for which, fields in each.undeclared.items():
                 line = f"for information: {which} has fields that are not declared: {', '.join(fields)}"
-                console.print(line, highlight=False, markup=False)
+                console.print(line, highlight=False)
     if found:
         raise typer.Exit(SOMETHING)
 
@@ -135,12 +136,12 @@ def _table(edge: EdgeOf, findings: list[Finding], what: str) -> Table:
         table.add_column(heading, overflow="fold")
     for finding in findings:
         if finding.problem:
-            table.add_row(finding.declaration, "[red]stops[/]", finding.problem, "", "")
+            table.add_row(finding.declaration, Text("stops", "red"), finding.problem, "", "")
         for change in finding.changes:
             before, after = _differing(change.before, change.after)
             table.add_row(
                 finding.declaration,
-                f"[{_STYLE[change.action]}]{change.action}[/]",
+                Text(change.action, _STYLE[change.action]),
                 change.what,
                 _short(_redacted(edge, before)),
                 _short(_redacted(edge, after)),

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from ops.console import Console
 from ops.egress.model import TARGET_PERCENT, Edge, Traffic, requests, saving
 from ops.errors import InputError
 
@@ -56,7 +57,7 @@ def model(traffic: Traffic, console: Console, *, plot: Path | None, as_json: boo
     table.add_column(f"{TARGET_PERCENT:g} % from", justify="right")
     for name, row in found.items():
         shown = [row[each] for each in REQUESTS]
-        cells = [f"[green]{value:.0f}[/]" if value >= TARGET_PERCENT else f"{value:.0f}" for value in shown]
+        cells = [Text(f"{value:.0f}", "green" if value >= TARGET_PERCENT else "") for value in shown]
         needed = enough[name]
         table.add_row(name, *cells, f"> {_BEYOND[-1]:g}" if needed is None else f"{needed:.1f}")
     console.print(table)

@@ -1,12 +1,16 @@
-"""What `infra github` prints."""
+"""`infra github`: what GitHub needs, printed or set."""
 
 import json
 from dataclasses import asdict
 
 import typer
+from rich.console import Console
 
 from config.model import Environment
+from ops.errors import SOMETHING, InputError
 from ops.functions import Clients
+from ops.github.api import connection
+from ops.github.apply import apply
 from ops.github.settings import commands, outputs_of, settings
 
 
@@ -19,3 +23,19 @@ def show(name: str, environment: Environment, clients: Clients, *, as_json: bool
     for each in needed:
         typer.echo(f"\n# {each.repository}, environment {each.name}, for {each.workflow}")
         typer.echo("\n".join(commands(each)))
+
+
+def put(name: str, environment: Environment, clients: Clients, console: Console) -> None:
+    """Exit code 3 when something is left for a person. Raises `InputError`, `OperatorError`, and what boto3 raises."""
+    with connection() as github:
+        if "Authorization" not in github.headers:
+            raise InputError("GITHUB_TOKEN is not set: --set needs a token that may write environments (gh auth token)")
+        needed = list(settings(environment, outputs_of(clients, f"{environment.product}-{name}-delivery")))
+        written, left = 0, 0
+        for step in apply(needed, github):
+            console.print(f"{step.what} → {step.todo}" if step.todo else step.what, highlight=False, markup=False)
+            written, left = written + (not step.todo), left + bool(step.todo)
+    if not written and not left:
+        console.print("Everything was set already.", highlight=False)
+    if left:
+        raise typer.Exit(SOMETHING)

@@ -20,6 +20,8 @@ class GitHubEnvironment:
     repository: str
     """OWNER/NAME"""
     name: str
+    service: str | None = None
+    """Which its jobs release or preview; None for those of the infrastructure."""
     workflow: str
     """File name of the workflow whose jobs run in it."""
     variables: Mapping[str, str]
@@ -64,6 +66,7 @@ def settings(environment: Environment, outputs: Mapping[str, str]) -> Iterator[G
         sentry = ["SENTRY_AUTH_TOKEN"] if own.sentry is not None else []
         yield GitHubEnvironment(
             repository=name_of(repository),
+            service=name,
             name=where,
             workflow="service-release.yml",
             variables={**common, "RELEASE_ROLE": output(f"{service}ReleaseRole"), **site},
@@ -72,6 +75,7 @@ def settings(environment: Environment, outputs: Mapping[str, str]) -> Iterator[G
         if name in services.previewed(environment) and environment.previews is not None:
             yield GitHubEnvironment(
                 repository=name_of(repository),
+                service=name,
                 name=f"{where}-preview",
                 workflow="service-preview.yml",
                 variables={**common, "PREVIEW_ROLE": output(f"{service}PreviewRole")},

@@ -1,26 +1,25 @@
-"""How GitHub names a repository in a token, held against what the environment's file says."""
+"""How GitHub names a repository in a token, compared with what the environment's file says."""
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
 
 from config.model import Environment
-
-NOT_FOUND = 404
-
-
-class Answer(Protocol):
-    """As httpx answers."""
-
-    @property
-    def status_code(self) -> int: ...
-    def json(self) -> Any: ...
+from config.services import repositories
 
 
-class GitHub(Protocol):
-    """As an httpx client with GitHub's base URL and, where there is one, a token."""
+@dataclass(frozen=True, kw_only=True)
+class Mismatch:
+    """A repository whose tokens no role accepts, or repositories that could not be checked."""
 
-    def get(self, path: str, /) -> Answer: ...
+    key: str
+    """Of the environment's file."""
+    what: str
+    fix: str
+    was_checked: bool = True
 
 
 def name_of(repository: str) -> str:
@@ -28,39 +27,64 @@ def name_of(repository: str) -> str:
     return re.sub(r"@\d+", "", repository)
 
 
-def mismatches(environment: Environment, github: GitHub) -> Iterator[tuple[str, str, str]]:
-    """(key, what is wrong, what to do) of each repository whose tokens no role accepts, or that could not be checked.
+def mismatches(environment: Environment, github: httpx.Client) -> Iterator[Mismatch]:
+    """Repositories that could not be checked come last, as one. Never raises: GitHub may be out of reach."""
+    unchecked: dict[str, str] = {}
+    for key, repository in repositories(environment).items():
+        if name_of(repository) in unchecked:
+            continue
+        try:
+            told = _customization(name_of(repository), github)
+        except _NotShown as error:
+            unchecked[name_of(repository)] = str(error)
+            continue
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            what = f"not checked: GitHub's API cannot be reached from here ({type(error).__name__})"
+            yield Mismatch(key="delivery", what=what, fix=_by_hand(name_of(repository)), was_checked=False)
+            return
+        if (found := _mismatch(key, repository, told)) is not None:
+            yield found
+    if unchecked:
+        why = ", ".join(f"{name}: {each}" for name, each in unchecked.items())
+        fix = f"set GITHUB_TOKEN to a token that may read Actions there, or {_by_hand(next(iter(unchecked)))}"
+        yield Mismatch(key="delivery", what=f"not checked: {why}", fix=fix, was_checked=False)
 
-    Raises what the client raises when GitHub cannot be reached.
-    """
-    repositories = {"delivery.repository": environment.delivery.repository} | {
-        f"services.{name}.repository": each.repository for name, each in environment.services.items() if each.repository
-    }
-    for key, repository in repositories.items():
-        yield from ((key, *each) for each in _mismatch(key, repository, github))
+
+class _NotShown(Exception):
+    """GitHub does not say how tokens of a repository begin; the message says why."""
 
 
-def _mismatch(key: str, repository: str, github: GitHub) -> Iterator[tuple[str, str]]:
-    name = name_of(repository)
-    answer = github.get(f"/repos/{name}/actions/oidc/customization/sub")
+def _by_hand(name: str) -> str:
+    return f"gh api repos/{name}/actions/oidc/customization/sub"
+
+
+def _customization(name: str, github: httpx.Client) -> dict[str, Any]:
+    # GitHub redirects from a repository's former name; what it sends in tokens then is the present one.
+    answer = github.get(f"/repos/{name}/actions/oidc/customization/sub", follow_redirects=True)
+    if answer.status_code == 404:
+        raise _NotShown("does not exist, or is private")
     if answer.status_code != 200:
-        hint = "or is private" if answer.status_code == NOT_FOUND else f"answers {answer.status_code}"
-        yield (
-            f"not checked: GitHub does not show how {name} is named in tokens (it does not exist, {hint})",
-            "set GITHUB_TOKEN to a token that may read the repository's Actions",
-        )
-        return
-    found: Mapping[str, Any] = answer.json()
-    if not found.get("use_default", True):
-        yield (
-            f"{name} sends subjects of its own making: {found.get('include_claim_keys')}",
-            f"gh api --method PUT repos/{name}/actions/oidc/customization/sub --field use_default=true",
-        )
-        return
+        raise _NotShown(f"GitHub answers {answer.status_code}")
+    try:
+        found = answer.json()
+    except ValueError:
+        found = None
     # `use_immutable_subject` has been seen false beside a prefix with ids; the prefix is what tokens begin with.
-    prefix = found.get("sub_claim_prefix")
-    if prefix is None:
-        yield f"not checked: GitHub does not say how subjects of {name} begin", "compare with the log of a login"
-    elif prefix != f"repo:{repository}":
-        wanted = str(prefix).removeprefix("repo:")
-        yield f"is {repository}; GitHub's tokens name {wanted}", f'write {key} = "{wanted}", and deploy Delivery'
+    if not isinstance(found, dict) or (found.get("use_default", True) and "sub_claim_prefix" not in found):
+        raise _NotShown("GitHub does not say how its subjects begin")
+    return found
+
+
+def _mismatch(key: str, repository: str, told: dict[str, Any]) -> Mismatch | None:
+    name = name_of(repository)
+    if not told.get("use_default", True):
+        return Mismatch(
+            key=key,
+            what=f"{name} has a subject template of its own: {told.get('include_claim_keys')}",
+            fix=f"gh api --method PUT {_by_hand(name).removeprefix('gh api ')} --field use_default=true",
+        )
+    wanted = str(told["sub_claim_prefix"]).removeprefix("repo:")
+    if wanted == repository:
+        return None
+    what = f"is {repository}; GitHub's tokens name {wanted}"
+    return Mismatch(key=key, what=what, fix=f'write {key} = "{wanted}", and deploy Delivery')

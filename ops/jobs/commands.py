@@ -6,13 +6,12 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from config import services
 from config.model import Environment
 from infra_runtime.jobs.runs import Run, Runs
+from ops.console import Console
 from ops.errors import InputError, OperatorError
 from ops.functions import Clients, ask_as_myself, find, resources
 
@@ -64,11 +63,11 @@ def show(place: JobPlace, console: Console, *, as_json: bool) -> None:
     for job, runs in found.items():
         schedule = place.environment.jobs[job].schedule
         if not runs:
-            table.add_row(escape(job), schedule, "never", "", "", "", "")
+            table.add_row(job, schedule, "never", "", "", "", "")
         for each in runs[:_SHOWN]:
             reason = (each.reason or "").splitlines()
-            told = [each.began, str(each.attempt), each.outcome, escape(each.by), escape(reason[0] if reason else "")]
-            table.add_row(escape(job), schedule, *told)
+            told = [each.began, str(each.attempt), each.outcome, each.by, reason[0] if reason else ""]
+            table.add_row(job, schedule, *told)
     console.print(table)
 
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from config.model import Environment
 from infra_runtime.previews.control import BUSY
+from ops.console import Console
 from ops.errors import InputError, OperatorError
 from ops.functions import Clients, ask_as_myself, find
 
@@ -64,7 +65,7 @@ def show(previews: Previews, console: Console, *, as_json: bool) -> None:
     for heading in ("slot", "preview", "", "until", "by", "where"):
         table.add_column(heading, overflow="fold")
     for each in found:
-        state = f"[{_STYLE.get(each['state'], 'cyan')}]{each['state']}[/]"
+        state = Text(each["state"], _STYLE.get(each["state"], "cyan"))
         until = each["until"].removesuffix("+00:00").replace("T", " ")
         table.add_row(str(each["slot"]), each["name"], state, until, each["who"], "\n".join(each["urls"].values()))
     console.print(table)

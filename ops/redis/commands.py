@@ -6,14 +6,15 @@ from typing import Any
 
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from config.model import Environment
 from infra_runtime.redis import questions
 from infra_runtime.redis.probe import probe
 from infra_runtime.redis.url import InvalidRedisUrl, Target, from_environment
 from ops.account import explained, session_of
+from ops.console import Console
 from ops.errors import SOMETHING, InputError
 from ops.redis.probe import ask_probe
 
@@ -54,7 +55,7 @@ def ask(
         return
     for node, reply in replies.items():
         console.rule(node, align="left")
-        console.print(reply if isinstance(reply, str) else json.dumps(reply, indent=2), highlight=False, markup=False)
+        console.print(reply if isinstance(reply, str) else json.dumps(reply, indent=2), highlight=False)
 
 
 def _instance(name: str, environment: Environment, chosen: str | None) -> str:
@@ -89,7 +90,7 @@ def _report(document: Mapping[str, Any], where: str, console: Console, *, as_jso
     else:
         level = document["level"]
         shown = {key: str(value) for key, value in document.items() if value is not None and key != "level"}
-        console.print(f"Redis, {where}: [{_STYLE[level]}]{level}[/]", _table(shown), sep="\n")
+        console.print(Text.assemble(f"Redis, {where}: ", (level, _STYLE[level])), _table(shown), sep="\n")
         if document["reason"] is not None:
             console.print("What to do: docs/runbooks/redis-connection-failure.md", highlight=False)
     if document["level"] != "ok":

@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from infra_runtime.release.ledger import Release
+from ops.console import Console
 from ops.errors import OperatorError
+from ops.functions import run
 from ops.releases.follow import Follower
 from ops.releases.look import place_status
 from ops.releases.place import Place
@@ -20,11 +21,12 @@ _STYLE = {"succeeded": "green", "failed": "red", "running": "cyan"}
 
 def release(place: Place, image: str, console: Console, *, note: str | None, check_only: bool) -> None:
     """Raises `OperatorError` when it may not begin, and when it fails."""
+    event = {"image": image, "note": note, "run": run()}
     if check_only:
-        _refuse(place.ask({"action": "check", "image": image})["problems"])
+        _refuse(place.ask({"action": "check", **event})["problems"])
         console.print("Nothing stands against it.")
         return
-    answer = place.ask({"action": "release", "image": image, "note": note})
+    answer = place.ask({"action": "release", **event})
     _refuse(answer["problems"])
     _succeed(place, answer["id"], console)
 
@@ -99,7 +101,7 @@ def _followed(place: Place, identity: str, console: Console) -> Release:
         ) from None
     if ended.outcome != "succeeded" and ended.stopped is None:
         for line in (*ended.complaints, *follower.reasons()):
-            console.print(f"  {line}", highlight=False, markup=False)
+            console.print(f"  {line}", highlight=False)
     return ended
 
 
@@ -120,15 +122,15 @@ def show(place: Place, console: Console, *, as_json: bool) -> None:
         table.add_column(heading, overflow="fold")
     running = place.image()
     for each in releases:
-        outcome = f"[{_STYLE[each.outcome]}]{each.outcome}[/]"
+        outcome = Text(each.outcome, _STYLE[each.outcome])
         table.add_row(
             each.id + (" ←" if each.kind == "rollback" else ""),
             _short(each.image) + (" (runs)" if each.image == running else ""),
             outcome,
             each.began.removesuffix("+00:00").replace("T", " "),
-            escape(_by(each.who)),
+            _by(each.who),
             str(each.migration.get("after", "")),
-            escape(each.reason or "; ".join(each.breaks) or each.note or ""),
+            each.reason or "; ".join(each.breaks) or each.note or "",
         )
     console.print(table)
 

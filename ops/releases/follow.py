@@ -6,8 +6,6 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
-from rich.console import Console
-
 from infra_runtime.database.names import OWNER
 from infra_runtime.release.ledger import Release
 from infra_runtime.release.log_text import plain
@@ -15,6 +13,7 @@ from infra_runtime.release.migrate import task_of
 from infra_runtime.release.preflight import deployments, stack_of, tasks_of
 from infra_runtime.release.refusals import log_group, refusals
 from infra_runtime.release.revision import APP, MIGRATE, MIGRATION_LABEL, containers_of, log_of, named
+from ops.console import Console
 from ops.functions import Clients, resources
 from ops.releases.place import Place
 
@@ -69,7 +68,7 @@ class Follower:
         if once and text in self._said:
             return
         self._said.add(text)
-        self._console.print(f"  {datetime.now(UTC):%H:%M:%S}  {text}", highlight=False, markup=False)
+        self._console.print(f"  {datetime.now(UTC):%H:%M:%S}  {text}", highlight=False)
 
     def _look(self) -> None:
         self._deployment = self._newest() or self._deployment

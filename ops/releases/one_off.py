@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
-
 from infra_runtime.release.revision import ONE_OFF, containers_of, named
+from ops.console import Console
 from ops.errors import OperatorError
 from ops.functions import actor, resources
 from ops.releases.follow import LogReader
@@ -27,7 +26,7 @@ def run(place: Place, command: Sequence[str], console: Console) -> int:
         while True:
             state = task.described()
             for line in reader.new():
-                console.print(line, highlight=False, markup=False)
+                console.print(line, highlight=False)
             if state["lastStatus"] == "STOPPED":
                 break
             time.sleep(_EVERY_SECONDS)
@@ -37,7 +36,7 @@ def run(place: Place, command: Sequence[str], console: Console) -> int:
         # A log arrives a little later than the news of the end.
         time.sleep(_EVERY_SECONDS)
         for line in reader.new():
-            console.print(line, highlight=False, markup=False)
+            console.print(line, highlight=False)
         return int(ended["exitCode"])
 
 

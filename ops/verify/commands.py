@@ -9,11 +9,12 @@ from typing import Literal
 
 import httpx
 from botocore.exceptions import BotoCoreError, ClientError
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from infra_runtime.cloudflare import zone as zones
 from infra_runtime.vendor_api import Clock, VendorError
+from ops.console import Console
 from ops.edge.zone import EdgeOf
 from ops.errors import InputError, OperatorError
 from ops.verify.checks import CHECKS, Check
@@ -71,9 +72,8 @@ def verify(
         outcomes.append(outcome)
         seen = recording.plain(outcome.seen)
         records.append({"check": check.name, "verdict": outcome.verdict, "seen": seen, "answers": recording.answers})
-        console.print(
-            f"[{_STYLE[outcome.verdict]}]{outcome.verdict:>8}[/]  {check.name}: {outcome.seen}", highlight=False
-        )
+        verdict = (f"{outcome.verdict:>8}", _STYLE[outcome.verdict])
+        console.print(Text.assemble(verdict, f"  {check.name}: {outcome.seen}"))
     into.mkdir(parents=True, exist_ok=True)
     file = into / f"{began:%Y-%m-%d}-{edge.name}.json"
     document = {"began": began.isoformat(timespec="seconds"), "region": edge.environment.aws.region, "checks": records}

@@ -29,6 +29,14 @@ def settle(world: World) -> None:
     }  # fmt: skip
 
 
+def run_owasp(zone: Zone) -> None:
+    """The environment that decides for the zone does it for all."""
+    owasp = {"id": "4814384a9e5d4991b9815dcfc25d2f1f"}
+    rule = {"expression": "true", "action": "execute", "action_parameters": owasp, "description": "OWASP, for all"}
+    phase = "http_request_firewall_managed"
+    rulesets.create(zone, {"name": "default", "kind": "zone", "phase": phase, "rules": [rule]})
+
+
 def _rules(zone: Zone, phase: str, action: str, parameters: list[dict[str, Any] | None]) -> None:
     rules = [
         {

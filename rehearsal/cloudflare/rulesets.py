@@ -15,6 +15,7 @@ from rehearsal.cloudflare.vendor import (
     RATE_LIMIT,
     RATE_LIMIT_DEFAULTS,
     RATE_PERIODS,
+    REDIRECT,
     Plan,
 )
 from rehearsal.cloudflare.world import Zone, identity
@@ -23,6 +24,7 @@ _PAID_RULESETS = {"efb7b8c949ac4650a09736fc376e9aee", "4814384a9e5d4991b9815dcfc
 _ACTIONS = {
     CACHE: {"set_cache_settings"},
     LATE_TRANSFORM: {"rewrite"},
+    REDIRECT: {"redirect"},
     MANAGED_WAF: {"execute", "skip"},
     DDOS: {"execute"},
     CUSTOM_WAF: {"block", "managed_challenge", "js_challenge", "challenge", "log", "skip"},

@@ -18,6 +18,7 @@ CUSTOM_WAF = "http_request_firewall_custom"
 RATE_LIMIT = "http_ratelimit"
 DDOS = "ddos_l7"
 LATE_TRANSFORM = "http_request_late_transform"
+REDIRECT = "http_request_dynamic_redirect"
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ def _rules(*, new_limits: int, custom: int, rate: int) -> Mapping[str, int]:
         {
             CACHE: new_limits,  # [plans] cache.cache_rules.rules
             LATE_TRANSFORM: new_limits,  # [plans] rules.transform_rules.num_rules
+            REDIRECT: new_limits,  # docs/rules/url-forwarding, "Availability"
             CUSTOM_WAF: custom,  # [plans] security.waf_c_custom_rules.b_custom_rules
             RATE_LIMIT: rate,  # [plans] security.rate_limiting.rules; enterprise without add-on
             DDOS: 1,  # [plans] security.ddos.ruleset_overrides, and docs/ddos-protection/managed-rulesets/http

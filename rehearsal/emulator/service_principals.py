@@ -1,19 +1,22 @@
-"""What AWS's services may do to each other: their calls are tried against the policies of topics, keys and functions.
+"""What AWS's services may do: their calls are tried against the policies of topics, keys, functions, buckets and log
+groups, and against the trust policies of the roles that they act as.
 
-Nobody sees such a call denied: the message is lost. So the emulator drops it, too, and records the denial. Which
-condition keys a service sends is documented with the service; the sources are in `_CONTEXTS`.
+Nobody sees most of these calls denied: the message is lost. So the emulator drops it, too, and records the denial.
+Which condition keys a service sends is documented with the service; the sources are at `_PUBLISHERS`.
 """
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ministack.core import iam_evaluator
 from ministack.core.responses import get_account_id, get_region
-from ministack.services import cloudwatch, eventbridge, kms, lambda_svc, sns
+from ministack.services import cloudwatch, cloudwatch_logs, eventbridge, iam, kms, lambda_svc, s3, sns
 from ministack.services.cloudformation import handlers, stacks
 
-from rehearsal.emulator.authorization import record
+from rehearsal.emulator.authorization import Need, denial_of, record
+from rehearsal.emulator.conditions import Condition, is_on
 
 Context = Mapping[str, str]
 
@@ -58,6 +61,32 @@ _PUBLISHERS = {
     # Cost Management user guide, "Creating an Amazon SNS topic for anomaly notifications".
     "AWS::CE::AnomalySubscription": _Service("costalerts.amazonaws.com", _account_and_arn, _account_and_arn),
 }
+_LOG_DELIVERY = "logdelivery.elasticloadbalancing.amazonaws.com"
+# Elastic Load Balancing's own, in the regions of before August 2022 (Application Load Balancers guide).
+_BALANCING_ACCOUNTS = {
+    "us-east-1": "127311923021",
+    "us-east-2": "033677994240",
+    "us-west-1": "027434742980",
+    "us-west-2": "797873946194",
+    "af-south-1": "098369216593",
+    "ca-central-1": "985666609251",
+    "eu-central-1": "054676820928",
+    "eu-west-1": "156460612806",
+    "eu-west-2": "652711504416",
+    "eu-south-1": "635631232127",
+    "eu-west-3": "009996457667",
+    "eu-north-1": "897822967062",
+    "ap-east-1": "754344448648",
+    "ap-northeast-1": "582318560864",
+    "ap-northeast-2": "600734575887",
+    "ap-northeast-3": "383597477331",
+    "ap-southeast-1": "114774131450",
+    "ap-southeast-2": "783225319266",
+    "ap-southeast-3": "589379963580",
+    "ap-south-1": "718504428378",
+    "me-south-1": "076674570225",
+    "sa-east-1": "507241528517",
+}
 _ROTATION_REFUSED = (
     "Secrets Manager cannot invoke the specified Lambda function. Ensure that the function policy grants access to the "
     "principal secretsmanager.amazonaws.com."
@@ -65,9 +94,17 @@ _ROTATION_REFUSED = (
 
 
 def _may(principal: str, action: str, resource: str, policy: Any, context: Context) -> bool:
+    allowed = _allows(policy, principal, action, resource, context)
+    record(principal, action, resource, context, denied=not allowed)
+    return allowed
+
+
+def _allows(policy: Any, principal: str, action: str, resource: str, context: Context) -> bool:
+    """`principal` is a service, or the ARN of one of AWS's own accounts."""
+    is_service = not principal.startswith("arn:")
     request = iam_evaluator.EvalContext(
-        principal_arn="",
-        principal_type="Service",
+        principal_arn="" if is_service else principal,
+        principal_type="Service" if is_service else "Root",
         principal_account="",
         action=action,
         resource_arn=resource,
@@ -75,9 +112,8 @@ def _may(principal: str, action: str, resource: str, policy: Any, context: Conte
         secure_transport=True,
         service_context=dict(context),
     )
-    allowed: bool = iam_evaluator.evaluate_resource_policy(policy, request, service=principal).decision == "Allow"
-    record(principal, action, resource, context, denied=not allowed)
-    return allowed
+    service = principal if is_service else None
+    return bool(iam_evaluator.evaluate_resource_policy(policy, request, service=service).decision == "Allow")
 
 
 def _publishes(service: _Service, topic: str, source: str) -> bool:
@@ -98,6 +134,37 @@ def _publishes(service: _Service, topic: str, source: str) -> bool:
     return all(_may(service.principal, each, key["Arn"], key["Policy"], service.to_key(source)) for each in actions)
 
 
+def can_enter(service: str, role_arn: str) -> bool:
+    """Whether a role trusts the service that is to act as it; always, without enforcement."""
+    if not is_on(Condition.IAM):
+        return True
+    role = iam._roles.get(role_arn.rpartition("/")[2])
+    trust = role["AssumeRolePolicyDocument"] if role else {"Statement": []}
+    statements = (json.loads(trust) if isinstance(trust, str) else trust)["Statement"]
+    # A trust policy names no resource: it is its role.
+    policy = {"Statement": [{**each, "Resource": "*"} for each in statements]}
+    return _may(service, "sts:AssumeRole", role_arn, policy, {"aws:sourceaccount": get_account_id()})
+
+
+def may_log_access(bucket: str, prefix: str) -> bool:
+    """Whether a load balancer may write the test file with which it turns logging on.
+
+    It writes as Elastic Load Balancing's account of the region, where there is one, or as a service (Application Load
+    Balancers guide, "Enable access logs").
+    """
+    if not is_on(Condition.IAM):
+        return True
+    path = "/".join(filter(None, (prefix, "AWSLogs", get_account_id(), "ELBAccessLogTestFile")))
+    resource = f"arn:aws:s3:::{bucket}/{path}"
+    policy, _ = s3.bucket_policy_for_arn(resource) or ("", "")
+    writers = [_LOG_DELIVERY]
+    if account := _BALANCING_ACCOUNTS.get(get_region()):
+        writers.insert(0, f"arn:aws:iam::{account}:root")
+    used = next((each for each in writers if _allows(policy, each, "s3:PutObject", resource, {})), None)
+    record(used or writers[0], "s3:PutObject", resource, {}, denied=used is None)
+    return used is not None
+
+
 def may_rotate(function: str) -> str | None:
     """What Secrets Manager answers when it may not call a rotation function (its guide, "Rotation permissions")."""
     policy = lambda_svc.function_policy_for_arn(function)
@@ -113,11 +180,39 @@ def _calls(kind: str, source: str, properties: Mapping[str, Any]) -> Iterator[bo
     for each in _texts(properties):
         if each.startswith("arn:aws:sns:") and account in each and kind in _PUBLISHERS:
             yield _publishes(_PUBLISHERS[kind], each, source)
+        if each.startswith("arn:aws:logs:") and kind == "AWS::Events::Rule":
+            yield from _stores(each)
         if each.startswith("arn:aws:lambda:") and kind == "AWS::Events::Rule":
             policy = lambda_svc.function_policy_for_arn(each)
             if policy is not None:
                 context = {"aws:sourcearn": source}
                 yield _may(_EVENTS.principal, "lambda:InvokeFunction", each, policy[0], context)
+
+
+def _stores(group: str) -> Iterator[bool]:
+    """Whether events arrive in a log group: one of the account's policies of CloudWatch Logs has to allow it.
+
+    EventBridge's guide ("CloudWatch Logs permissions") grants both services; which of them writes is not documented.
+    """
+    stream = f"{group.removesuffix(':*')}:log-stream:events"
+    documents = [json.loads(each["policyDocument"]) for each in cloudwatch_logs._resource_policies.values()]
+    policy = {"Statement": [statement for each in documents for statement in each["Statement"]]}
+    for principal in (_EVENTS.principal, "delivery.logs.amazonaws.com"):
+        for action in ("logs:CreateLogStream", "logs:PutLogEvents"):
+            yield _may(principal, action, stream, policy, {})
+
+
+def _log_flows(flow_log: str, properties: Mapping[str, Any]) -> None:
+    """What VPC does for the first records (its guide, "IAM role for publishing flow logs to CloudWatch Logs").
+
+    A denial shows in the flow log's `DeliverLogsErrorMessage` only, as "Access error".
+    """
+    role = properties.get("DeliverLogsPermissionArn")
+    if role and can_enter("vpc-flow-logs.amazonaws.com", role):
+        name = properties.get("LogGroupName") or properties["LogDestination"].split(":log-group:")[1].removesuffix(":*")
+        group = f"arn:aws:logs:{get_region()}:{get_account_id()}:log-group:{name}"
+        actions = ("logs:DescribeLogStreams", "logs:CreateLogStream", "logs:PutLogEvents")
+        denial_of(role, flow_log, *(Need(each, f"{group}:log-stream:{flow_log}") for each in actions))
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -148,6 +243,8 @@ def _try_all(stack_id: str) -> None:
         kind = resource["ResourceType"]
         if kind in _PUBLISHERS:
             list(_calls(kind, _source(kind, resource["PhysicalResourceId"]), resource["Properties"]))
+        if kind == "AWS::EC2::FlowLog":
+            _log_flows(resource["PhysicalResourceId"], resource["Properties"])
 
 
 def install() -> None:

@@ -1,5 +1,5 @@
 // What stands for the product's API in the rehearsal: as small as an application can be that keeps to
-// docs/application-contract.md, with a database, Redis and requests that take a moment.
+// docs/application-contract.md, with a database, Redis, media and requests that take a moment.
 import http from 'node:http'
 import { setTimeout } from 'node:timers/promises'
 import pg from 'pg'
@@ -24,11 +24,29 @@ async function release() {
   return { version: process.env.RELEASE, checks }
 }
 
+// All that it ever does with media; the SDK finds the region and the task role's credentials by itself.
+async function media() {
+  const sdk = await import('@aws-sdk/client-s3')
+  const s3 = new sdk.S3Client({})
+  const send = (command, more) => s3.send(new command({ Bucket: process.env.MEDIA_BUCKET, Key: 'upload/check', ...more }))
+  const abort = async () => {
+    const { UploadId } = await send(sdk.CreateMultipartUploadCommand)
+    await send(sdk.AbortMultipartUploadCommand, { UploadId })
+  }
+  return {
+    write: await checked(send(sdk.PutObjectCommand, { Body: 'a' })),
+    read: await checked(send(sdk.GetObjectCommand).then(({ Body }) => Body.transformToString())),
+    delete: await checked(send(sdk.DeleteObjectCommand)),
+    abort: await checked(abort()),
+  }
+}
+
 const paths = {
   '/api/health/live': async () => ({ alive: true }),
   '/api/health/release': release,
   '/api/health/redis': () => redis.checkRedisConnection(),
   '/count': async () => ({ count: await redis.client.incr('count') }),
+  '/media': media,
   '/slow': () => setTimeout(300, { version: process.env.RELEASE }),
   '/': async () => {
     const { rows } = await pool.query('select count(*)::int as count from visitors')

@@ -5,11 +5,12 @@ listed in docs/unverified-on-live.md with the command that shows it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
 
 from rehearsal.account import Account
-from rehearsal.promises import data, edge, network, observability, previews, redis, releases, services
+from rehearsal.promises import data, edge, network, observability, pages, previews, redis, releases, services
 from rehearsal.promises.found import Broken, Excluded
 
 
@@ -53,6 +54,7 @@ PROMISES: tuple[Promise | NotShown, ...] = (
         redis.no_failover,
     ),
     Promise("Media", "The bucket is private", data.media),
+    Promise("Media", "The API writes, reads and deletes it", data.media_is_written),
     Promise("Media", "Old versions expire, current ones never", data.media_lifecycle),
     Promise("Services", "Fargate behind one load balancer", services.services),
     Promise("Services", "Scaling on CPU and memory", services.autoscaling),
@@ -63,6 +65,7 @@ PROMISES: tuple[Promise | NotShown, ...] = (
     Promise("Entrance", "Cloudflare's addresses are followed", edge.ranges_follow),
     Promise("Entrance", "Only known hosts are served", network.hosts),
     Promise("Edge", "Every name leads through Cloudflare", edge.names),
+    Promise("Edge", "Other names of a service lead to it", edge.redirects),
     Promise("Edge", "A certificate without manual steps", edge.certificate),
     Promise("Edge", "Media cached a month at the edge, a week in browsers", edge.media_cache),
     Promise("Edge", "The media bucket answers our zone only", edge.media_origin),
@@ -86,13 +89,22 @@ PROMISES: tuple[Promise | NotShown, ...] = (
     NotShown("Releases", "ECS keeps to the stages as they are documented", "deployments are carried out by a stand-in"),
     Promise("Alarms", "Alarms exist and point at topics", observability.alarms),
     Promise("Alarms", "Three severities, each with its own listeners", observability.subscribers),
+    Promise("Alarms", "Each page and its end are mailed", pages.mailed),
+    Promise("Alarms", "Slack shows each page, its end, and costs", pages.in_slack),
+    Promise("Alarms", "PagerDuty opens an incident for each page, and resolves it", pages.at_pagerduty),
     Promise("Alarms", "Cloudflare's numbers arrive, each once", observability.numbers_of_the_edge),
     Promise("Alarms", "Our own checks are let past the bots' challenge", observability.checks),
     Promise("Alarms", "The age of the backups is known", observability.backups),
     NotShown("Alarms", "A user's page is measured", "the product's names lead nowhere here"),
-    NotShown("Alarms", "An alarm reaches a person", "no e-mail leaves this machine"),
+    NotShown("Alarms", "A message reaches a person", "e-mail, Slack and PagerDuty are stand-ins"),
     Promise("Delivery", "GitHub deploys without a stored key", services.github_roles),
+    Promise("Delivery", "The site's pipeline pushes it", services.site_is_pushed),
+    Promise("Delivery", "The nightly drift check reads every stack", services.nightly_look),
 )
+
+
+_INDEPENDENT = {"Network", "Media", "Entrance", "Edge"}
+"""Areas that neither read nor change what a release or an outage moves."""
 
 
 class Status(StrEnum):
@@ -113,20 +125,30 @@ class Finding:
 
 
 def read_back(account: Account, promises: Sequence[Promise | NotShown] = PROMISES) -> Iterator[Finding]:
-    """The promises, one after the other; whatever goes wrong while reading is a promise not kept."""
-    for promise in promises:
-        if isinstance(promise, NotShown):
-            if because := promise.excluded(account):
-                yield Finding(promise.about, promise.promises, Status.NOT_ON_THIS_PLAN, because)
-            else:
-                yield Finding(promise.about, promise.promises, Status.NOT_SHOWN, f"not shown here: {promise.why}")
-            continue
-        try:
-            found, status = promise.read_back(account), Status.KEPT
-        except Excluded as excluded:
-            found, status = str(excluded), Status.NOT_ON_THIS_PLAN
-        except Broken as broken:
-            found, status = str(broken), Status.BROKEN
-        except Exception as error:  # A read that fails shows nothing, least of all that the promise is kept.
-            found, status = f"{type(error).__name__}: {error}", Status.BROKEN
-        yield Finding(promise.about, promise.promises, status, found)
+    """In the order of the promises. Those of independent areas are read beside the others; both take turns."""
+
+    def read(those: Sequence[Promise | NotShown]) -> dict[Promise | NotShown, Finding]:
+        return {each: _finding(account, each) for each in those}
+
+    independent = [each for each in promises if each.about in _INDEPENDENT]
+    with ThreadPoolExecutor(1) as beside:
+        found_beside = beside.submit(read, independent)
+        found = read([each for each in promises if each not in independent]) | found_beside.result()
+    yield from (found[each] for each in promises)
+
+
+def _finding(account: Account, promise: Promise | NotShown) -> Finding:
+    """Whatever goes wrong while reading is a promise not kept."""
+    if isinstance(promise, NotShown):
+        if because := promise.excluded(account):
+            return Finding(promise.about, promise.promises, Status.NOT_ON_THIS_PLAN, because)
+        return Finding(promise.about, promise.promises, Status.NOT_SHOWN, f"not shown here: {promise.why}")
+    try:
+        found, status = promise.read_back(account), Status.KEPT
+    except Excluded as excluded:
+        found, status = str(excluded), Status.NOT_ON_THIS_PLAN
+    except Broken as broken:
+        found, status = str(broken), Status.BROKEN
+    except Exception as error:  # A read that fails shows nothing, least of all that the promise is kept.
+        found, status = f"{type(error).__name__}: {error}", Status.BROKEN
+    return Finding(promise.about, promise.promises, status, found)

@@ -11,6 +11,8 @@ from infra_runtime.release.preflight import deployments
 from ops import functions
 from rehearsal.account import Account
 from rehearsal.promises.found import require
+from rehearsal.promises.releases import first_release
+from rehearsal.traffic import traffic
 
 _DEPLOYED_SECONDS = 60.0
 
@@ -129,3 +131,11 @@ def media_lifecycle(account: Account) -> str:
     require([rule["Status"] for rule in found] == ["Enabled"], f"{len(found)} rules")
     require("Days" not in found[0].get("Expiration", {}), "it expires objects that are in use")
     return f"old versions after {found[0]['NoncurrentVersionExpiration']['NoncurrentDays']} days"
+
+
+def media_is_written(account: Account) -> str:
+    """By the API itself, as its task role."""
+    first_release(account)
+    told = traffic(account).ask("/media")
+    require(set(told.values()) == {"ok"}, f"{told}")
+    return f"the API: {', '.join(told)}"

@@ -15,6 +15,7 @@ from config.previews import every_host
 from rehearsal.account import Account
 from rehearsal.promises import media_worker
 from rehearsal.promises.found import not_on_this_plan, require
+from rehearsal.visitor import Visitor
 
 _DAY = 24 * 3600
 
@@ -66,6 +67,18 @@ def names(account: Account) -> str:
         require(record["proxied"], f"{host} shows its origin to everybody")
         require(host == domains.media or record["content"] == balancer.lower(), f"{host} leads to {record['content']}")
     return f"{', '.join([*hosts, domains.media])}: proxied"
+
+
+def redirects(account: Account) -> str:
+    """Other names of a service lead to its host, and nothing is asked of the load balancer for them."""
+    wanted, hosts = account.environment.domains.redirects, services.hosts(account.environment)
+    if not wanted:
+        not_on_this_plan("domains.redirects names none")
+    for host, service in wanted.items():
+        require(_record(account, host)["proxied"], f"{host} does not lead through Cloudflare")
+        led_to = Visitor(account).get(f"https://{host}/a/b?c=d").headers.get("Location")
+        require(led_to == f"https://{hosts[service]}/a/b?c=d", f"{host} leads to {led_to}")
+    return ", ".join(f"{host} → {hosts[service]}" for host, service in wanted.items())
 
 
 def certificate(account: Account) -> str:
@@ -145,8 +158,11 @@ def waf(account: Account) -> str:
     settings = account.environment.cloudflare.zone
     if not account.zone.plan.managed_waf:
         not_on_this_plan(f"managed rules begin with plan pro; {own} are as declared")
-    if settings is None or settings.owasp is None:
-        not_on_this_plan(f"{_NOT_THE_OWNER if settings is None else 'switched off'}; {own} are as declared")
+    if settings is None:
+        _require_exception(account)
+        not_on_this_plan(f"{_NOT_THE_OWNER}; its OWASP does not see our API; {own} are as declared")
+    if settings.owasp is None:
+        not_on_this_plan(f"switched off; {own} are as declared")
     managed = rules(account, "http_request_firewall_managed")
     deployed = [name for name in managed if not name.startswith("except-")]
     require(deployed == ["waf-managed", "waf-owasp"], f"managed rules {list(managed)}")
@@ -155,6 +171,16 @@ def waf(account: Account) -> str:
     require(off == list(range(settings.owasp.paranoia + 1, 5)), f"paranoia levels that are off: {off}")
     require(owasp["rules"][0]["score_threshold"] == settings.owasp.threshold, f"threshold {owasp['rules']}")
     return f"Cloudflare managed and OWASP (paranoia {settings.owasp.paranoia}); {own}"
+
+
+def _require_exception(account: Account) -> None:
+    """From the OWASP of the zone's owner, which it has to stand before."""
+    found = account.zone.rulesets["http_request_firewall_managed"]["rules"]
+    (owasp,) = [at for at, each in enumerate(found) if each["action"] == "execute"]
+    hosts = [each["expression"] for each in found[:owasp] if each["ref"] == f"{account.name}.except-api"]
+    require(
+        hosts and f'"{account.environment.services[account.main].host}"' in hosts[0], f"before OWASP: {found[:owasp]}"
+    )
 
 
 def bots_and_floods(account: Account) -> str:
@@ -274,7 +300,7 @@ def ranges_follow(account: Account) -> str:
     """Cloudflare publishes another range, then a list that cannot be right."""
     world = account.cloudflare.world
     published, new = list(world.ipv4), "198.51.0.0/16"
-    prefix_list = account.resource("Network", "AWS::EC2::PrefixList")
+    prefix_list = account.resource("Network", "Custom::CloudflareRanges")
     try:
         world.ipv4 = [*published[1:], new]
         _run(account, "Network", "Refresher", {"PrefixList": prefix_list})
@@ -306,8 +332,8 @@ def _run_media_access(account: Account) -> None:
 
 
 def _prefixes(account: Account, prefix_list: str) -> set[str]:
-    entries = account.client("ec2").get_managed_prefix_list_entries(PrefixListId=prefix_list)["Entries"]
-    return {each["Cidr"] for each in entries}
+    pages = account.client("ec2").get_paginator("get_managed_prefix_list_entries").paginate(PrefixListId=prefix_list)
+    return {each["Cidr"] for page in pages for each in page["Entries"]}
 
 
 def _bucket_ranges(account: Account) -> set[str]:

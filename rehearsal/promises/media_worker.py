@@ -9,7 +9,6 @@ from typing import Any
 import httpx
 
 from config.services import sites
-from infra_constructs.cloudflare.media import BROWSER_SECONDS, STATIC
 from ops import functions
 from rehearsal.account import Account
 from rehearsal.cloudflare import worker
@@ -17,6 +16,9 @@ from rehearsal.promises.found import require
 
 _KEY = "rehearsal/a b.avif"
 _PATH = "/rehearsal/a%20b.avif"
+_WEEK = 7 * 24 * 3600
+# Where Next.js has its files.
+_STATIC = "_next/static/"
 
 
 def _script(account: Account) -> dict[str, Any]:
@@ -37,7 +39,7 @@ def cache(account: Account) -> str:
     states = first.headers.get("cf-cache-status"), second.headers.get("cf-cache-status")
     require(states == ("MISS", "HIT"), f"HTTP {first.status_code}; the cache says {states}")
     kept = second.headers["cache-control"]
-    require(kept == f"public, max-age={BROWSER_SECONDS}", f"cache-control: {kept}")
+    require(kept == f"public, max-age={_WEEK}", f"cache-control: {kept}")
     (edge,) = [each["text"] for each in _script(account)["bindings"] if each["name"] == "EDGE_SECONDS"]
     require(int(edge) == 30 * 24 * 3600, f"{edge} s at the edge")
     return f"{account.environment.domains.media}: 30 days in Workers Cache, 7 days in browsers"
@@ -52,7 +54,7 @@ def origin(account: Account) -> str:
     require(all(status["PublicAccessBlockConfiguration"].values()), "Block Public Access is not on")
     patterns = {each["pattern"] for each in account.zone.routes.values()}
     wanted = {f"{account.environment.domains.media}/*"}
-    wanted |= {f"{each.host}/{STATIC}*" for each in sites(account.environment).values()}
+    wanted |= {f"{each.host}/{_STATIC}*" for each in sites(account.environment).values()}
     require(wanted <= patterns, f"routes {sorted(patterns)}")
     with _put(account), _running(account) as url:
         found, missing, listed = (httpx.get(url + path).status_code for path in (_PATH, "/missing.avif", "/"))

@@ -8,7 +8,8 @@ from rehearsal.promises.found import require
 def network_zones(account: Account) -> str:
     ec2 = account.client("ec2")
     vpc = account.resource("Network", "AWS::EC2::VPC")
-    found = ec2.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["Subnets"]
+    pages = ec2.get_paginator("describe_subnets").paginate(Filters=[{"Name": "vpc-id", "Values": [vpc]}])
+    found = pages.build_full_result()["Subnets"]
     zones = sorted({subnet["AvailabilityZone"] for subnet in found})
     wanted = sorted(account.environment.network.availability_zones)
     require(zones == wanted, f"zones {zones}, wanted {wanted}")
@@ -20,14 +21,15 @@ def nat(account: Account) -> str:
     """Each private subnet's default route leads to a gateway in its own zone, where there is one for each."""
     ec2 = account.client("ec2")
     vpc = [{"Name": "vpc-id", "Values": [account.resource("Network", "AWS::EC2::VPC")]}]
-    zone_of = {each["SubnetId"]: each["AvailabilityZone"] for each in ec2.describe_subnets(Filters=vpc)["Subnets"]}
+    subnets = ec2.get_paginator("describe_subnets").paginate(Filters=vpc).build_full_result()["Subnets"]
+    zone_of = {each["SubnetId"]: each["AvailabilityZone"] for each in subnets}
     gateways = {
         each["NatGatewayId"]: zone_of[each["SubnetId"]]
-        for each in ec2.describe_nat_gateways()["NatGateways"]
+        for each in ec2.get_paginator("describe_nat_gateways").paginate().build_full_result()["NatGateways"]
         if each["State"] == "available" and each["SubnetId"] in zone_of
     }
     routed = 0
-    for table in ec2.describe_route_tables(Filters=vpc)["RouteTables"]:
+    for table in ec2.get_paginator("describe_route_tables").paginate(Filters=vpc).build_full_result()["RouteTables"]:
         exits = [route for route in table["Routes"] if route.get("DestinationCidrBlock") == "0.0.0.0/0"]
         for route in exits:
             gateway = route.get("NatGatewayId")
@@ -74,7 +76,8 @@ def entrance(account: Account) -> str:
     opened = [rule for rule in ingress if rule.get("IpRanges") or rule.get("Ipv6Ranges")]
     require(ingress and not opened, f"{len(opened)} rules name address ranges, {len(ingress)} rules in all")
     lists = [each["PrefixListId"] for rule in ingress for each in rule["PrefixListIds"]]
-    entries = account.client("ec2").get_managed_prefix_list_entries(PrefixListId=lists[0])["Entries"]
+    pages = account.client("ec2").get_paginator("get_managed_prefix_list_entries").paginate(PrefixListId=lists[0])
+    entries = pages.build_full_result()["Entries"]
     require(len(entries) >= 10, f"{len(entries)} ranges")
     ports = sorted({rule["FromPort"] for rule in ingress})
     return f"HTTPS on {', '.join(map(str, ports))} from Cloudflare's {len(entries)} ranges only"

@@ -2,13 +2,15 @@
 
 import io
 import json
+import time
 
-from rich.console import Console
-
+from config import services
 from config.previews import hosts
+from ops.console import Console
 from ops.previews import commands
 from ops.previews.commands import Previews
 from rehearsal.account import Account
+from rehearsal.pipeline import PREVIEW, Pipeline
 from rehearsal.product import FIRST
 from rehearsal.promises.found import not_on_this_plan, require
 from rehearsal.promises.releases import SECOND, first_release
@@ -28,8 +30,23 @@ def beside(account: Account) -> str:
     if account.environment.previews is None:
         not_on_this_plan("the environment has no previews")
     running = first_release(account)
-    previews, quiet = Previews(account.name, account.environment, account), Console(file=io.StringIO())
-    image = push(account, account.main, _NAME, (FIRST, SECOND))
+    pipeline, quiet = Pipeline(account), Console(file=io.StringIO())
+
+    def as_seen_by(service: str) -> Previews:
+        return Previews(
+            account.name,
+            account.environment,
+            pipeline.runs(PREVIEW, service),
+            sleep=lambda seconds: time.sleep(seconds / 10),
+        )
+
+    previews = as_seen_by(account.main)
+    commands.take(previews, _NAME, quiet, as_json=False)
+    for name in services.previewed(account.environment).keys() - {account.main}:
+        # The same branch, in the other repository.
+        commands.take(as_seen_by(name), _NAME, quiet, as_json=False)
+        push(account, name, _NAME, workflow=PREVIEW)
+    image = push(account, account.main, _NAME, (FIRST, SECOND), workflow=PREVIEW)
     commands.start(previews, _NAME, account.main, image, quiet, as_json=False)
     slot = next(each["slot"] for each in previews.all())
     require(users_of(account, slot).ask("/")["version"] == image, "something else runs in its slot")

@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rich.console import Console
-
 from infra_runtime.release.preflight import deployments, stack_of
+from ops.console import Console
 from ops.errors import OperatorError
 from ops.releases import commands
 from ops.releases.look import place_status
 from ops.releases.place import Place
 from rehearsal.account import Account
+from rehearsal.pipeline import RELEASE, Pipeline
 from rehearsal.product import FIRST
 from rehearsal.promises.found import not_on_this_plan, require
 from rehearsal.push import push
@@ -31,10 +31,10 @@ def place_of(account: Account) -> Place:
 
 
 def release(account: Account, image: str) -> str:
-    """What `infra release` says. Raises `OperatorError`, with what it has said before in its notes."""
-    told = io.StringIO()
+    """What `infra release` says in the service's workflow. Raises `OperatorError`, with what it has said before."""
+    told, place = io.StringIO(), place_of(Pipeline(account).runs(RELEASE, account.main))
     try:
-        commands.release(place_of(account), image, Console(file=told, width=200), note=None, check_only=False)
+        commands.release(place, image, Console(file=told, width=200), note=None, check_only=False)
     except OperatorError as error:
         error.add_note(told.getvalue())
         raise

@@ -1,10 +1,11 @@
 """What serves users, who watches it, and who may deploy it."""
 
-import json
-
-from config.services import released
+from config.services import sites as sites_of
+from ops.drift import drifts
 from rehearsal.account import Account
+from rehearsal.pipeline import DRIFT, RELEASE, Pipeline
 from rehearsal.promises.found import not_on_this_plan, require
+from rehearsal.push import push
 
 
 def services(account: Account) -> str:
@@ -30,7 +31,8 @@ def blue_green(account: Account) -> str:
         require(deployment["minimumHealthyPercent"] == 100, f"{stack}: {deployment['minimumHealthyPercent']} %")
         alarms = deployment["alarms"]
         require(alarms["enable"] and alarms["rollback"] and alarms["alarmNames"], f"{stack}: alarms {alarms}")
-        known = account.client("cloudwatch").describe_alarms(AlarmNames=alarms["alarmNames"])["MetricAlarms"]
+        pages = account.client("cloudwatch").get_paginator("describe_alarms").paginate(AlarmNames=alarms["alarmNames"])
+        known = pages.build_full_result()["MetricAlarms"]
         require(len(known) == len(alarms["alarmNames"]), f"{stack}: an alarm that gates releases does not exist")
         minutes.append(f"{stack.lower()} bakes {deployment['bakeTimeInMinutes']} min")
     return ", ".join(minutes) + "; alarms roll back"
@@ -89,27 +91,39 @@ def images(account: Account) -> str:
 
 
 def github_roles(account: Account) -> str:
-    delivery, iam = account.environment.delivery, account.client("iam")
-    trusted = []
-    for name in account.resources("Delivery", "AWS::IAM::Role"):
-        role = iam.get_role(RoleName=name)["Role"]
-        document = role["AssumeRolePolicyDocument"]
-        trust = json.loads(document) if isinstance(document, str) else document
-        require(len(trust["Statement"]) == 1, f"{name}: more than one way in")
-        (statement,) = trust["Statement"]
-        if "Service" in statement["Principal"]:
-            continue
-        condition = statement.get("Condition", {})
-        require(set(condition) == {"StringEquals"}, f"{name}: conditions {set(condition)}")
-        subject = next(value for key, value in condition["StringEquals"].items() if key.endswith(":sub"))
-        require("sts.amazonaws.com" in condition["StringEquals"].values(), f"{name}: no audience")
-        trusted.append(subject)
-    wanted = [
-        f"repo:{delivery.repository}:environment:{delivery.environment}",
-        f"repo:{delivery.repository}:environment:{delivery.environment}-drift",
-    ]
-    services = [each.repository for each in released(account.environment).values()]
-    for environment in [""] + (["-preview"] if account.environment.previews else []):
-        wanted += [f"repo:{each}:environment:{delivery.environment}{environment}" for each in services]
-    require(sorted(trusted) == sorted(wanted), f"{trusted}")
-    return f"{len(trusted)} roles, each for one repository and environment"
+    if account.cdk.access_key is None:
+        not_on_this_plan("IAM is turned off, and refuses nobody")
+    pipeline = Pipeline(account)
+    for job in pipeline.jobs:
+        caller = pipeline.enter(job).client("sts").get_caller_identity()["Arn"]
+        require(f":assumed-role/{job.role.rpartition('/')[2]}/" in caller, f"{job.subject} is {caller}")
+    intruders = pipeline.intruders()
+    require(not intruders, "; ".join(intruders[:3]))
+    return (
+        f"{len(pipeline.jobs)} roles, each entered by the token of its own repository and environment, and by no other"
+    )
+
+
+def nightly_look(account: Account) -> str:
+    """As `infra drift` in its workflow, which nobody approves."""
+    found = list(drifts(account.name, account.environment, Pipeline(account).runs(DRIFT)))
+    require(not found, "; ".join(f"{each.stack} {each.resource}: {each.what}" for each in found[:3]))
+    return f"{len(account.stacks())} stacks compared, no drift"
+
+
+def site_is_pushed(account: Account) -> str:
+    """As in the first job of the site's release."""
+    sites = list(sites_of(account.environment))
+    if not sites:
+        not_on_this_plan("no site is on ECS")
+    image = push(account, sites[0], "a-site")
+    workflow = Pipeline(account).runs(RELEASE, sites[0])
+    repository, _, digest = image.partition("@")
+    scan = workflow.client("ecr").describe_image_scan_findings(
+        repositoryName=repository.partition("/")[2], imageId={"imageDigest": digest}
+    )["imageScanStatus"]["status"]
+    require(scan in ("COMPLETE", "ACTIVE"), f"the scan is {scan}")
+    file = {"Bucket": account.environment.media.bucket, "Key": "_next/static/chunks/a.js"}
+    workflow.client("s3").put_object(**file, Body=b"1")
+    account.client("s3").delete_object(**file)
+    return "image pushed and scanned, static files uploaded, by the role of its release"

@@ -52,7 +52,7 @@ Send = Callable[[str, bytes], None]
 
 def serve(
     event: Mapping[str, Any],
-    handle: Callable[[Request], Result],
+    handle: Callable[[Request], Result | None],
     *,
     send: Send | None = None,
     redact: Callable[[str], str] = str,
@@ -61,6 +61,7 @@ def serve(
 
     A failed Create answers with a physical id that `handle` never returns, so the Delete that follows is recognised
     here and touches nothing: `handle` must leave nothing behind when it raises during Create, or raise `HalfDone`.
+    No answer is sent when `handle` returns None: it has asked another invocation to go on.
 
     Raises only when the answer itself cannot be delivered.
     """
@@ -71,7 +72,7 @@ def serve(
     answer: dict[str, Any] = {key: event[key] for key in ("RequestId", "StackId", "LogicalResourceId")}
     try:
         if event["RequestType"] == "Delete" and str(physical_id).startswith("never-created:"):
-            result = Result(physical_id=str(physical_id))
+            result: Result | None = Result(physical_id=str(physical_id))
         else:
             result = handle(
                 Request(kind=event["RequestType"], properties=event["ResourceProperties"], physical_id=physical_id)
@@ -83,6 +84,8 @@ def serve(
         made = error.physical_id if isinstance(error, HalfDone) else never_created
         answer |= {"Status": "FAILED", "Reason": reason, "PhysicalResourceId": physical_id or made}
     else:
+        if result is None:
+            return
         answer |= {"Status": "SUCCESS", "PhysicalResourceId": result.physical_id, "Data": dict(result.attributes)}
     send(event["ResponseURL"], _fitting(answer))
     if failed is not None:

@@ -6,7 +6,7 @@ Cloudflare's addresses *and* know the secret user agent that our zone sets: all 
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from secrets import token_hex
@@ -96,9 +96,20 @@ def converge(bucket: str, secret: str | None, access: Access) -> None:
     raise StillMoving(bucket)
 
 
+def _versions(manager: Any, secret: str) -> Iterator[Mapping[str, Any]]:
+    """boto3 has no paginator for this one."""
+    page: dict[str, str] = {}
+    while True:
+        listed = manager.list_secret_version_ids(SecretId=secret, **page)
+        yield from listed["Versions"]
+        if "NextToken" not in listed:
+            return
+        page["NextToken"] = listed["NextToken"]
+
+
 def accepted_user_agents(secret: str, access: Access) -> list[str]:
     """What our zone sends now, is about to send, and sent until an hour ago."""
-    versions = access.secrets_manager.list_secret_version_ids(SecretId=secret)["Versions"]
+    versions = list(_versions(access.secrets_manager, secret))
     current = next(each for each in versions if "AWSCURRENT" in each["VersionStages"])
     stages = ["AWSCURRENT"]
     if any("AWSPENDING" in each["VersionStages"] and each is not current for each in versions):

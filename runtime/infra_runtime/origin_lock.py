@@ -88,7 +88,7 @@ def _authority(document: Mapping[str, Any], lock: Lock) -> Authority | None:
 
 def _publish(document: Mapping[str, Any], authority: Authority, lock: Lock) -> None:
     where = {"Bucket": document["bucket"], "Key": document["key"]}
-    found = lock.s3.list_objects_v2(Bucket=document["bucket"], Prefix=document["key"]).get("Contents") or []
-    if found and lock.s3.get_object(**where)["Body"].read().decode() == authority.certificate_pem:
+    listed = lock.s3.list_objects_v2(Bucket=document["bucket"], Prefix=document["key"], MaxKeys=1)
+    if listed.get("Contents") and lock.s3.get_object(**where)["Body"].read().decode() == authority.certificate_pem:
         return
     lock.s3.put_object(**where, Body=authority.certificate_pem.encode(), ContentType="application/x-pem-file")

@@ -6,7 +6,8 @@ CloudFormation's own certificate waits for records that nobody can write before 
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +24,8 @@ from infra_runtime.vendor_api import Clock
 
 _POLL_SECONDS = 3
 _CLEAN_UP_SECONDS = 60
+# CloudFormation waits an hour for a custom resource, and no longer (its guide, ServiceTimeout: 3600 at most).
+_ANSWER_WITHIN = 3600 - 60
 _ALIVE = ("PENDING_VALIDATION", "ISSUED")
 
 
@@ -32,14 +35,36 @@ class NotIssued(Exception):
 
 @reported
 def handler(event: Mapping[str, Any], context: Any) -> None:
-    deadline = deadline_of(context)
+    turn = Turn.of(event, now=time.time(), deadline=deadline_of(context))
     secrets = Secrets(client("secretsmanager"))
 
-    def handle(request: Request) -> Result:
-        api = api_from(secrets, os.environ["TOKEN_SECRET"], deadline=deadline)
-        return provide(request, Certificates(client("acm"), api))
+    def handle(request: Request) -> Result | None:
+        api = api_from(secrets, os.environ["TOKEN_SECRET"], deadline=turn.deadline)
+        return provide(request, Certificates(client("acm"), api), turn, _ask_itself)
 
     serve(event, handle, redact=secrets.redact)
+
+
+def _ask_itself(event: Mapping[str, Any]) -> None:
+    itself = os.environ["AWS_LAMBDA_FUNCTION_NAME"]
+    client("lambda").invoke(FunctionName=itself, InvocationType="Event", Payload=json.dumps(event).encode())
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One invocation of several, which share the hour: Lambda allows each a quarter of it, and ACM may need more."""
+
+    following: Mapping[str, Any]
+    """The event for the next one."""
+    deadline: float
+    """Seconds since 1970."""
+    is_last: bool
+
+    @classmethod
+    def of(cls, event: Mapping[str, Any], *, now: float, deadline: float) -> "Turn":
+        began = float(event.get("Began", now))
+        end = began + _ANSWER_WITHIN
+        return cls({**event, "Began": began}, min(deadline, end), deadline >= end)
 
 
 @dataclass(frozen=True)
@@ -73,15 +98,15 @@ class Certificates:
                 return {each["DomainName"]: each["ResourceRecord"] for each in options}
             self.api.wait(_POLL_SECONDS, "ACM has not said yet which records it wants")
 
-    def wait_until_issued(self, arn: str) -> None:
-        """Raises `NotIssued`, in good time to take back what was begun."""
+    def wait_until_issued(self, arn: str) -> bool:
+        """False when time runs out, but for taking back what was begun. Raises `NotIssued` when ACM refuses."""
         while (found := self.of(arn))["Status"] != "ISSUED":
             if found["Status"] != "PENDING_VALIDATION":
                 raise NotIssued(f"{found['DomainName']}: {found['Status']} {found.get('FailureReason', '')}".strip())
-            why = f"{found['DomainName']}: ACM has not found the validation records yet"
             if self.api.deadline - self.clock.now() < _CLEAN_UP_SECONDS:
-                raise NotIssued(why)
-            self.api.wait(_POLL_SECONDS, why)
+                return False
+            self.api.wait(_POLL_SECONDS, f"{found['DomainName']} is not issued yet")
+        return True
 
     def still_needed(self, besides: str) -> dict[str, dict[str, str]]:
         """The records that other certificates of the account are renewed by: the same for the same host."""
@@ -108,8 +133,13 @@ class Certificates:
                 return
 
 
-def provide(request: Request, certificates: Certificates) -> Result:
-    """The physical id is the certificate's ARN: other hosts are another certificate."""
+def provide(
+    request: Request, certificates: Certificates, turn: Turn, ask_itself: Callable[[Mapping[str, Any]], None]
+) -> Result | None:
+    """The physical id is the certificate's ARN: other hosts are another certificate.
+
+    None when the next invocation goes on: the same event finds the same certificate, by ACM's idempotency token.
+    """
     document = json.loads(request.properties["Document"])
     if request.kind == "Delete":
         return _delete(document, str(request.physical_id), certificates)
@@ -121,7 +151,11 @@ def provide(request: Request, certificates: Certificates) -> Result:
     assert arn is not None  # noqa: S101
     try:
         _write_records(document, zone.id, certificates.validation(arn), certificates.api)
-        certificates.wait_until_issued(arn)
+        if not certificates.wait_until_issued(arn):
+            if turn.is_last:
+                raise NotIssued(f"{document['hosts'][0]}: ACM has not found the validation records yet")
+            ask_itself(turn.following)
+            return None
     except Exception as error:
         if is_new:
             # CloudFormation never learns of it.

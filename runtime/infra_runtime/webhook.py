@@ -57,8 +57,12 @@ def handler(event: Mapping[str, Any], context: Any) -> None:
 
 
 def notification(message: Mapping[str, Any]) -> Notification:
-    """Of an SNS message: an alarm's (metric or composite), a custom notification, or any other text."""
-    text, subject = message["Message"], message.get("Subject") or "Notification of AWS"
+    """Of an SNS message: an alarm's (metric or composite), a custom notification, an anomaly, or any other text.
+
+    AWS Budgets sends text. Neither it nor Cost Anomaly Detection ever says that it is over.
+    """
+    text = message["Message"]
+    subject = message.get("Subject") or text.strip().partition("\n")[0] or "Notification of AWS"
     try:
         found = json.loads(text)
     except ValueError:
@@ -79,7 +83,28 @@ def notification(message: Mapping[str, Any]) -> Notification:
         return Notification(
             key=message["MessageId"], status="firing", title=title, text="\n".join(lines), source="EventBridge"
         )
+    if isinstance(found, Mapping) and "anomalyId" in found:
+        return _anomaly(found)
     return Notification(key=message["MessageId"], status="firing", title=subject, text=text, source="AWS")
+
+
+def _anomaly(found: Mapping[str, Any]) -> Notification:
+    """By its example in AWS's Cost Management user guide, of which only the id is relied on."""
+    impact, service = found.get("impact") or {}, found.get("dimensionalValue")
+    causes = [
+        ", ".join(str(cause[key]) for key in ("service", "region", "usageType") if cause.get(key))
+        for cause in found.get("rootCauses") or []
+    ]
+    days = f"{str(found.get('anomalyStartDate'))[:10]} to {str(found.get('anomalyEndDate'))[:10]}"
+    spent = f"spent {impact.get('totalActualSpend')} USD, expected {impact.get('totalExpectedSpend')} USD"
+    return Notification(
+        key=found["anomalyId"],
+        status="firing",
+        title=f"Cost anomaly: {impact.get('totalImpact')} USD more than expected"
+        + (f" ({service})" if service else ""),
+        text="\n".join([f"{days}: {spent}.", *causes, str(found.get("anomalyDetailsLink") or "")]).strip(),
+        source="Cost Anomaly Detection",
+    )
 
 
 def deliver(

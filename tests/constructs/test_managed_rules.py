@@ -1,6 +1,7 @@
 """Exceptions from OWASP ([cloudflare.zone.owasp.exceptions.NAME]), as declared and as Cloudflare takes them."""
 
 import json
+from functools import partial
 from typing import Any
 
 import aws_cdk as cdk
@@ -12,6 +13,7 @@ from infra_constructs.cloudflare.managed_rules import (
     WAF_PHASE,
     ManagedRules,
     OwaspException,
+    OwaspExceptions,
     OwaspProps,
 )
 from infra_constructs.cloudflare.provider import CloudflareProvider, CloudflareToken
@@ -19,23 +21,26 @@ from infra_constructs.memory import Memory
 from infra_runtime.custom_resource import HalfDone
 from ops.edge.synthesized import text_of
 from tests.constructs.conftest import TemplateOf
-from tests.runtime.conftest import new_edge
+from tests.runtime.conftest import Edge, new_edge
 
 RULE_IDS = ["6179ae15870a4bb7b2d480d4843b323c", "ef21b0a932ae422790f9249d213b85e6"]
 EXCEPTIONS = {
-    "uploads": OwaspException(host="api.example.com", path="/uploads/"),
-    "search": OwaspException(host="www.example.com", path="/search", rules=RULE_IDS),
+    "uploads": OwaspException(hosts=["api.example.com"], path="/uploads/"),
+    "search": OwaspException(hosts=["www.example.com"], path="/search", rules=RULE_IDS),
 }
 
 
-def declared(template_of: TemplateOf, exceptions: dict[str, OwaspException]) -> dict[str, Any]:
-    """The declaration of the phase of managed rules."""
+def declared(
+    template_of: TemplateOf, exceptions: dict[str, OwaspException], *, owner: str = "production"
+) -> dict[str, Any]:
+    """The declaration of the phase of managed rules; production decides for the zone."""
 
     def build(stack: cdk.Stack) -> None:
         token, memory = CloudflareToken(stack, name="token"), Memory(product="p", environment="e", about="cloudflare")
-        provider = CloudflareProvider(
-            stack, "Provider", token=token, memory=memory, owner="production", zone="example.com"
-        )
+        provider = CloudflareProvider(stack, "Provider", token=token, memory=memory, owner=owner, zone="example.com")
+        if owner != "production":
+            OwaspExceptions(stack, "Rules", provider=provider, adopt=False, exceptions=exceptions)
+            return
         owasp = OwaspProps(paranoia=1, threshold=40, action="block", exceptions=exceptions)
         ManagedRules(stack, "Rules", provider=provider, adopt=False, owasp=owasp, ddos_sensitivity="default")
 
@@ -79,6 +84,31 @@ def test_cloudflare_takes_exceptions_and_keeps_them_in_their_place(template_of: 
     ]  # fmt: skip
     assert edge.writes(lambda: edge.ask("Update", wanted, made.physical_id)) == []
     assert edge.simulator.violations == []
+
+
+@pytest.mark.parametrize("first", ["production", "dev"])
+def test_exceptions_of_another_environment_stand_before_the_owners_owasp(template_of: TemplateOf, first: str) -> None:
+    """Behind it they would skip nothing (Cloudflare's documentation, "Create an exception")."""
+    edge = new_edge()
+    wanted = {
+        "production": declared(template_of, {}),
+        "dev": declared(template_of, EXCEPTIONS, owner="dev"),
+    }
+    made = {name: edge.ask("Create", wanted[name]) for name in sorted(wanted, reverse=first == "production")}
+    ours, managed, owasp = ["dev.except-uploads", "dev.except-search"], "production.waf-managed", "production.waf-owasp"
+    assert refs(edge) == ([managed, *ours, owasp] if first == "production" else [*ours, managed, owasp])
+    for name, each in made.items():
+        assert edge.writes(partial(edge.ask, "Update", wanted[name], each.physical_id)) == []
+
+    rules = edge.zone.rulesets[WAF_PHASE]["rules"]
+    rules.sort(key=lambda rule: str(rule["ref"]), reverse=True)  # somebody moves them to the end
+    edge.ask("Update", wanted["dev"], made["dev"].physical_id)
+    assert [each for each in refs(edge) if each != managed] == [*ours, owasp]
+    assert edge.simulator.violations == []
+
+
+def refs(edge: Edge) -> list[str]:
+    return [each["ref"] for each in edge.zone.rulesets[WAF_PHASE]["rules"]]
 
 
 @pytest.mark.parametrize("parameters", [{}, {"rulesets": ["0" * 32]}, {"rules": {OWASP: []}}])

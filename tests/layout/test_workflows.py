@@ -1,5 +1,6 @@
 """The workflows: clean for three linters of different minds, and each fault that matters turns one of them red."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -8,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from config import available
-from tests.workflows import complaints, read
+from config import available, load
+from tests.workflows import complaints, read, undeployed
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = ROOT / ".github" / "workflows"
@@ -44,11 +45,48 @@ def test_nobody_complains() -> None:
     assert actionlint(WORKFLOWS) == ""
 
 
-def test_every_environment_is_deployed_and_looked_at() -> None:
+def test_every_environment_is_deployed() -> None:
+    assert not undeployed(read(WORKFLOWS)["deploy.yml"], available())
+
+
+def test_a_new_environment_says_which_workflow_deploys_it() -> None:
+    deploy = read(WORKFLOWS)["deploy.yml"]
+    (told,) = undeployed(deploy, [*available(), "canary"])
+    assert "environments/canary.toml" in told
+    assert ".github/workflows/deploy.yml" in told
+    assert undeployed(deploy, [each for each in available() if each != "staging"]) == [
+        "environments/staging.toml does not exist: remove its job from .github/workflows/deploy.yml"
+    ]
+
+
+def test_production_is_never_before_what_tries_it() -> None:
     workflows = read(WORKFLOWS)
-    deployed = {job["with"]["environment"] for job in workflows["deploy.yml"]["jobs"].values()}
-    looked_at = set(workflows["drift.yml"]["jobs"]["drift"]["strategy"]["matrix"]["environment"])
-    assert deployed == looked_at == set(available())
+    jobs = workflows["deploy.yml"]["jobs"]
+    names = ["dev", "production", "staging"]
+    swapped = {name: {**jobs[name], "needs": before} for name, before in zip(names, [None, *names], strict=False)}
+    (told,) = complaints({**workflows, "deploy.yml": {**workflows["deploy.yml"], "jobs": swapped}})
+    assert told == "deploy.yml: the order has to be dev → staging → production"
+
+
+def test_the_workflows_find_each_environment_at_github_under_its_files_name() -> None:
+    for name, environment in load().items():
+        told = f"environments/{name}.toml: delivery.environment has to be {name!r}, as deploy.yml and drift.yml have it"
+        assert environment.delivery.environment == name, told
+
+
+def test_drift_is_looked_for_in_a_new_environment_without_an_edit(tmp_path: Path) -> None:
+    jobs = read(WORKFLOWS)["drift.yml"]["jobs"]
+    expression = "${{ fromJSON(needs.environments.outputs.names) }}"
+    assert (jobs["drift"]["needs"], jobs["drift"]["strategy"]["matrix"]["environment"]) == ("environments", expression)
+    shutil.copytree(ROOT / "environments", tmp_path / "environments")
+    (tmp_path / "environments" / "canary.toml").touch()
+    (step,) = (each for each in jobs["environments"]["steps"] if each.get("id") == "names")
+    output = tmp_path / "output"
+    subprocess.run(
+        ["bash", "-e", "-c", step["run"]], cwd=tmp_path, check=True,
+        env={"PATH": "/usr/local/bin:/usr/bin:/bin", "GITHUB_OUTPUT": str(output)},
+    )  # fmt: skip
+    assert output.read_text() == f"names={json.dumps(sorted((*available(), 'canary')))}\n"
 
 
 CHECKOUT = "actions/checkout@11bd71901bbe5b1630ceea73d27597364c9af683"
@@ -67,6 +105,8 @@ MUTANTS: dict[str, tuple[str, str | re.Pattern[str], str]] = {
         "service-release.yml", re.compile(r" *- uses: actions/setup-node@.*\n *with:\n *node-version-file: .*\n"), ""),
     "a doctor nobody hears": (
         "deploy-environment.yml", 'run: ./infra doctor "$ENVIRONMENT"', 'run: ./infra doctor "$ENVIRONMENT" || true'),
+    "an old commit again": (
+        "deploy-environment.yml", re.compile(r"      - name: Not older than main\n(        .*\n)*"), ""),
     "a test that may fail": (
         "check.yml", "      - run: make test\n", "      - run: make test\n        continue-on-error: true\n"),
     "deployed whatever the doctor says": (
@@ -154,6 +194,25 @@ def test_the_wait_for_a_scan_ends_whatever_ecr_answers(answers: list[str], code:
     )  # fmt: skip
     assert done.returncode == code, done.stdout
     assert code == 0 or answers[-1] in done.stdout
+
+
+GH = """#!/bin/sh
+[ "$*" = "api repos/daadaar/infrastructure/commits/main --jq .sha" ] && echo newest
+"""
+
+
+@pytest.mark.parametrize(("commit", "code"), [("newest", 0), ("older", 1)])
+def test_an_old_deployment_that_is_run_again_stops(commit: str, code: int, tmp_path: Path) -> None:
+    steps = read(WORKFLOWS)["deploy-environment.yml"]["jobs"]["deploy"]["steps"]
+    (step,) = (each for each in steps if each.get("name") == "Not older than main")
+    assert step["if"] == "github.run_attempt > 1"
+    (tmp_path / "gh").write_text(GH)
+    (tmp_path / "gh").chmod(0o755)
+    done = subprocess.run(
+        ["bash", "-e", "-c", step["run"]], cwd=tmp_path, capture_output=True, text=True, check=False,
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin", "REPOSITORY": "daadaar/infrastructure", "COMMIT": commit},
+    )  # fmt: skip
+    assert (done.returncode, "main is at newest" in done.stdout) == (code, code == 1)
 
 
 def test_the_site_is_not_built_without_its_key(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from config import load
 from ops import doctor
@@ -23,6 +24,7 @@ def wanted(templates: Templates, production: Account, monkeypatch: pytest.Monkey
         if name.startswith("production/")
     }
     monkeypatch.setenv("CLOUDFLARE_BASE_URL", production.cloudflare_url)
+    monkeypatch.setenv("GITHUB_API_URL", production.github_url)
     return mine
 
 
@@ -34,6 +36,19 @@ def problems(account: Account, wanted: Templates) -> list[str]:
 
 def test_nothing_stands_against_what_is_deployed(wanted: Templates, production: Account) -> None:
     assert problems(production, wanted) == []
+
+
+def test_what_stops_no_deployment_is_told_and_ends_well(
+    wanted: Templates, production: Account, capsys: pytest.CaptureFixture[str]
+) -> None:
+    production.github.repositories["daadaar/backend"].is_private = True
+    try:
+        doctor.doctor("production", production.environment, production, Console(), others=(), fix=False, as_json=True)
+    finally:
+        production.github.repositories["daadaar/backend"].is_private = False
+    found = json.loads(capsys.readouterr().out)
+    assert [each["stops"] for each in found] == [False] * len(found)
+    assert any(each["what"].startswith("not checked: daadaar/backend") for each in found)
 
 
 def _of_type(template: dict[str, Any], kind: str) -> tuple[str, dict[str, Any]]:

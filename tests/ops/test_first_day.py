@@ -5,17 +5,19 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from config import load
 from ops import doctor
+from ops.console import Console
 from ops.doctor.finding import Finding
 from ops.doctor.quotas import needs
-from ops.doctor.secrets import required
+from ops.doctor.secrets import required, secrets
+from ops.doctor.zone import zone
 from rehearsal.account import Account, opened
 
 Templates = dict[str, dict[str, Any]]
@@ -28,6 +30,7 @@ def account(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
     name = request.param
     with opened(name, load([name])[name], tmp_path) as found:
         monkeypatch.setenv("CLOUDFLARE_BASE_URL", found.cloudflare_url)
+        monkeypatch.setenv("GITHUB_API_URL", found.github_url)
         yield found
 
 
@@ -78,6 +81,15 @@ def test_what_is_safe_is_done_and_the_rest_is_left_to_a_person(
     assert not starting(findings(), "quota ")
 
 
+def test_a_repository_made_since_july_is_told_with_the_line_to_write(
+    account: Account, findings: Callable[[], list[str]]
+) -> None:
+    assert not starting(findings(), "GitHub")
+    account.github.repositories["daadaar/backend"].subject = "daadaar@70001/backend@9000002"
+    told = "GitHub, services.api.repository: is daadaar/backend; GitHub's tokens name daadaar@70001/backend@9000002"
+    assert starting(findings(), "GitHub") == [told]
+
+
 def test_secrets_of_the_wrong_form_are_told_without_being_shown(
     account: Account, findings: Callable[[], list[str]]
 ) -> None:
@@ -99,6 +111,28 @@ def test_a_zone_that_acm_cannot_use_is_told(account: Account, findings: Callable
     }  # fmt: skip
     (told,) = starting(findings(), "zone ")
     assert "the CAA records let only letsencrypt.org issue certificates" in told
+
+
+@pytest.mark.parametrize("account", ["dev"], indirect=True)
+def test_credentials_that_read_no_secret_are_told_what_was_not_checked_and_stopped_by_nothing(
+    account: Account, templates: Templates
+) -> None:
+    """As the pipeline's."""
+    account.prepare()
+    iam = account.client("iam")
+    iam.create_user(UserName="pipeline")
+    iam.attach_user_policy(UserName="pipeline", PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess")
+    deny = {"Effect": "Deny", "Action": "secretsmanager:GetSecretValue", "Resource": "*"}
+    iam.put_user_policy(UserName="pipeline", PolicyName="deny", PolicyDocument=json.dumps({"Statement": [deny]}))
+    key = iam.create_access_key(UserName="pipeline")["AccessKey"]
+    pipeline = replace(account, cdk=replace(account.cdk, access_key=(key["AccessKeyId"], key["SecretAccessKey"])))
+    found = list(secrets(account.environment, pipeline))
+    found += zone(account.environment, templates, pipeline)
+    assert [(each.where, each.stops) for each in found] == [
+        ("secret daadaar/cloudflare-token", False),
+        ("zone daadaar.com", False),
+    ]
+    assert all("was not checked" in each.what for each in found)
 
 
 @pytest.mark.parametrize("account", ["dev"], indirect=True)

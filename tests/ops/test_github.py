@@ -2,7 +2,7 @@
 
 import re
 import subprocess
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,10 @@ import pytest
 
 from config import available, load
 from config.model import Environment
-from ops.errors import OperatorError
+from ops.doctor.subjects import subjects
+from ops.errors import InputError, OperatorError
 from ops.github.settings import commands, settings
-from ops.github.subjects import mismatches
+from rehearsal.github.simulator import TOKEN, Answer, GitHub, Repository, served
 
 WORKFLOWS = Path(__file__).resolve().parents[2] / ".github" / "workflows"
 Templates = dict[str, dict[str, Any]]
@@ -78,34 +79,17 @@ def test_a_stack_from_before_says_to_deploy_it_again() -> None:
         list(settings(load(["dev"])["dev"], {}))
 
 
-@dataclass
-class Reply:
-    status_code: int
-    body: dict[str, Any]
-
-    def json(self) -> dict[str, Any]:
-        return self.body
-
-
-class Repositories:
-    """GitHub, which knows these subjects, by name of the repository."""
-
-    def __init__(self, subjects: dict[str, dict[str, Any]]) -> None:
-        self._subjects = subjects
-
-    def get(self, path: str, /) -> Reply:
-        told = re.fullmatch(r"/repos/([^/]+/[^/]+)/actions/oidc/customization/sub", path)
-        assert told is not None
-        found = self._subjects.get(told[1])
-        return Reply(404, {"message": "Not Found"}) if found is None else Reply(200, found)
-
-
-def by_name(repository: str) -> dict[str, Any]:
-    return {"use_default": True, "use_immutable_subject": False, "sub_claim_prefix": f"repo:{repository}"}
-
-
-NAMES = {name: by_name(name) for name in ("daadaar/infrastructure", "daadaar/backend", "daadaar/frontend")}
+NAMES = ("daadaar/infrastructure", "daadaar/backend", "daadaar/frontend")
 FORKED = "daadaar@70001/backend@9000002"
+
+
+@pytest.fixture
+def github(monkeypatch: pytest.MonkeyPatch) -> Iterator[GitHub]:
+    """Three repositories from before July 2026, and nobody logged in."""
+    github = GitHub({name: Repository(name) for name in NAMES})
+    with served(github) as url:
+        monkeypatch.setenv("GITHUB_API_URL", url)
+        yield github
 
 
 def dev(backend: str = "daadaar/backend") -> Environment:
@@ -114,29 +98,78 @@ def dev(backend: str = "daadaar/backend") -> Environment:
     return environment.model_copy(update={"services": {**environment.services, "api": api}})
 
 
-def test_repositories_that_are_named_as_written_are_no_finding() -> None:
-    assert list(mismatches(dev(), Repositories(NAMES))) == []
-    assert list(mismatches(dev(FORKED), Repositories({**NAMES, "daadaar/backend": by_name(FORKED)}))) == []
+@pytest.mark.parametrize("subject", ["daadaar/backend", FORKED])
+def test_a_repository_that_is_named_as_written_is_no_finding(subject: str, github: GitHub) -> None:
+    github.repositories["daadaar/backend"].subject = subject
+    assert list(subjects(dev(subject))) == []
 
 
 @pytest.mark.parametrize(("written", "sent"), [
     ("daadaar/backend", FORKED), (FORKED, "daadaar/backend"), (FORKED, "daadaar@70001/backend@9000003"),
     ("daadaar/backend", "Daadaar/backend"),
 ])  # fmt: skip
-def test_a_repository_that_is_named_otherwise_is_told_with_the_line_to_write(written: str, sent: str) -> None:
-    ((key, what, todo),) = mismatches(dev(written), Repositories({**NAMES, "daadaar/backend": by_name(sent)}))
-    assert (key, sent in what) == ("services.api.repository", True)
-    assert f'services.api.repository = "{sent}"' in todo
+def test_a_repository_that_is_named_otherwise_stops_a_deployment(written: str, sent: str, github: GitHub) -> None:
+    github.repositories["daadaar/backend"].subject = sent
+    (found,) = subjects(dev(written))
+    assert (found.where, found.stops, sent in found.what) == ("GitHub, services.api.repository", True, True)
+    assert f'services.api.repository = "{sent}"' in found.fix
 
 
-def test_subjects_of_ones_own_making_are_told() -> None:
-    custom = {"use_default": False, "include_claim_keys": ["repo", "job_workflow_ref"]}
-    ((_, what, todo),) = mismatches(dev(), Repositories({**NAMES, "daadaar/backend": custom}))
-    assert "job_workflow_ref" in what
-    assert "use_default=true" in todo
+def test_a_renamed_repository_is_told_with_its_new_name(github: GitHub) -> None:
+    github.repositories["daadaar/api"] = Repository("daadaar@70001/api@9000002")
+    github.moved["daadaar/backend"] = "daadaar/api"
+    (found,) = subjects(dev())
+    assert 'services.api.repository = "daadaar@70001/api@9000002"' in found.fix
 
 
-def test_what_github_does_not_show_is_told_as_not_checked() -> None:
-    found = list(mismatches(dev(), Repositories({})))
-    assert len(found) == 3
-    assert all(what.startswith("not checked") and "GITHUB_TOKEN" in todo for _, what, todo in found)
+def test_a_subject_template_of_ones_own_stops_a_deployment(github: GitHub) -> None:
+    github.repositories["daadaar/backend"].claims = ["repo", "job_workflow_ref"]
+    (found,) = subjects(dev())
+    assert (found.stops, "job_workflow_ref" in found.what) == (True, True)
+    assert "use_default=true" in found.fix
+
+
+def test_what_a_token_does_not_show_is_one_finding_that_stops_nothing(
+    github: GitHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("daadaar/backend", "daadaar/frontend"):
+        github.repositories[name].is_private = True
+    (found,) = subjects(dev())
+    assert not found.stops
+    assert all(name in found.what for name in ("not checked", "daadaar/backend", "daadaar/frontend"))
+    assert "gh api repos/daadaar/backend/actions/oidc/customization/sub" in found.fix
+    monkeypatch.setenv("GH_TOKEN", TOKEN)
+    assert list(subjects(dev())) == []
+
+
+@pytest.mark.parametrize("answer", [
+    Answer(401, {"message": "Bad credentials"}),
+    Answer(403, {"message": "API rate limit exceeded"}, {"x-ratelimit-remaining": "0"}),
+    Answer(502, "a page of a proxy"),
+    Answer(200, "a page of a proxy"),
+    Answer(200, {"use_default": True}),
+    Answer(301, {"message": "Moved Permanently"}, {"Location": "/repos/daadaar/infrastructure/round"}),
+], ids=lambda answer: str(answer.status))  # fmt: skip
+def test_whatever_github_answers_doctor_goes_on(answer: Answer, github: GitHub) -> None:
+    github.trouble = [answer] * 3
+    (found,) = subjects(dev())
+    assert (found.stops, found.what.startswith("not checked")) == (False, True)
+
+
+def test_without_a_network_doctor_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GITHUB_API_URL", "http://127.0.0.1:9")
+    (found,) = subjects(dev())
+    assert (found.stops, "cannot be reached" in found.what) == (False, True)
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    ("GITHUB_API_URL", "api.github.com"), ("GITHUB_API_URL", "http://github.example.com"), ("GH_TOKEN", "a b"),
+    ("GITHUB_TOKEN", "ghp_ü"),
+])  # fmt: skip
+def test_a_malformed_variable_is_named_and_a_token_is_not_shown(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match=f"{name} is") as raised:
+        list(subjects(dev()))
+    assert name != "GH_TOKEN" or value not in str(raised.value)

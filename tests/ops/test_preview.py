@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from config import load
 from infra_runtime.database.connection import Connection, Login, connect
+from ops.console import Console
 from ops.errors import InputError, OperatorError
 from ops.functions import resources
 from ops.previews import commands
@@ -125,7 +125,11 @@ def test_the_clock_ends_what_nobody_ends(dev: Account, previews: Previews) -> No
     lease["until"] = "2026-01-01T00:00:00+00:00"
     dynamodb.put_item(TableName=table, Item={**key, "lease": {"S": json.dumps(lease, sort_keys=True)}})
     rules = dev.client("events")
-    (rule,) = [each for each in rules.list_rules()["Rules"] if each.get("Description", "").startswith("Previews end")]
+    (rule,) = [
+        each
+        for each in rules.get_paginator("list_rules").paginate().build_full_result()["Rules"]
+        if each.get("Description", "").startswith("Previews end")
+    ]
     (target,) = rules.list_targets_by_rule(Rule=rule["Name"])["Targets"]
     assert (rule["State"], rule["ScheduleExpression"]) == ("ENABLED", "rate(15 minutes)")
     for _ in range(20):

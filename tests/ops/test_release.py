@@ -316,13 +316,23 @@ def test_nothing_begins_where_something_stands_against_it(place: Place, producti
     assert len(place.ledger.releases("api")) == before
 
 
-def test_back_to_the_digest_before_and_not_past_the_schema(place: Place, production: Account, capsys: Any) -> None:
-    from rich.console import Console
+def test_back_to_the_digest_before_and_not_past_the_schema(
+    place: Place, production: Account, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ops.console import Console
 
     added = (FIRST, SECOND, "alter table visitors add phone text")
     first, second = (push(production, "api", name, added) for name in ("with-phone", "with-phone-too"))
-    release(production, first)
-    release(production, second)
+    monkeypatch.setenv("GITHUB_WORKFLOW_REF", "daadaar/backend/.github/workflows/release.yml@refs/heads/main")
+    for number, image in enumerate((first, second), 8):
+        monkeypatch.setenv("GITHUB_RUN_NUMBER", str(number))
+        release(production, image)
+    monkeypatch.setenv("GITHUB_RUN_NUMBER", "8")
+    with pytest.raises(OperatorError, match=r"release\.yml#8 is older than #9, .* → infra rollback ENV goes back"):
+        release(production, push(production, "api", "built-late", added))
+    monkeypatch.undo()
+    with pytest.raises(OperatorError, match=r"has released it before .* → infra rollback ENV r"):
+        release(production, first)
     commands.rollback(place, None, Console(), accept_schema=False, note=None)
     assert "not undone: schema and data of the database" in capsys.readouterr().out
     assert place.image() == first
@@ -337,7 +347,7 @@ def test_back_to_the_digest_before_and_not_past_the_schema(place: Place, product
 
 
 def test_the_ledger_is_for_people_and_programs(place: Place, capsys: Any) -> None:
-    from rich.console import Console
+    from ops.console import Console
 
     commands.show(place, Console(), as_json=True)
     releases = json.loads(capsys.readouterr().out)
@@ -352,11 +362,14 @@ def test_the_ledger_is_for_people_and_programs(place: Place, capsys: Any) -> Non
 
 
 def test_one_command_in_a_task_of_its_own(place: Place, capsys: Any) -> None:
-    """With the application's login and settings; its output, and its exit code."""
-    from rich.console import Console
+    """With the application's login, settings and role; its output, and its exit code."""
+    from ops.console import Console
 
     script = (
+        "const { PutObjectCommand, S3Client } = require('@aws-sdk/client-s3');"
+        "const media = { Bucket: process.env.MEDIA_BUCKET, Key: 'once', Body: 'a' };"
         "const { Client } = require('pg'); const c = new Client(); c.connect()"
+        ".then(() => new S3Client({}).send(new PutObjectCommand(media)))"
         ".then(() => c.query('select current_user as who'))"
         ".then((found) => console.log(found.rows[0].who, process.env.SITE_URL)).then(() => process.exit(7))"
     )
@@ -367,7 +380,7 @@ def test_one_command_in_a_task_of_its_own(place: Place, capsys: Any) -> None:
 
 
 def test_a_task_that_cannot_start_says_why(place: Place, production: Account) -> None:
-    from rich.console import Console
+    from ops.console import Console
 
     ecs = production.client("ecs")
     definition = next(

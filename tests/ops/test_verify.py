@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from infra_runtime.vendor_api import Clock
+from ops.console import Console
 from ops.edge.zone import open_edge
 from ops.errors import InputError
 from ops.verify.checks import CHECKS
@@ -78,7 +78,8 @@ def test_everything_holds_and_nothing_is_left(production: Account, run: Verify, 
 
 def _made_by_checks(account: Account) -> dict[str, list[str]]:
     queues = account.client("sqs").list_queues().get("QueueUrls", [])
-    rules = [each["Name"] for each in account.client("events").list_rules()["Rules"] if "verify" in each["Name"]]
+    listed = account.client("events").get_paginator("list_rules").paginate().build_full_result()["Rules"]
+    rules = [each["Name"] for each in listed if "verify" in each["Name"]]
     alarms = account.client("cloudwatch").describe_alarms(AlarmNamePrefix="verify")["MetricAlarms"]
     return {"queues": queues, "rules": rules, "alarms": [each["AlarmName"] for each in alarms]}
 

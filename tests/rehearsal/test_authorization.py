@@ -155,6 +155,26 @@ def test_a_call_needs_exactly_its_resource(
     )
 
 
+def test_a_prefix_list_is_told_from_others_by_its_tag(role: Client) -> None:
+    lists = f"arn:aws:ec2:{REGION}:{ACCOUNT}:prefix-list/*"
+    asked, tagged = ({"StringEquals": {f"aws:{where}Tag/owner": "us"}} for where in ("Request", "Resource"))
+    creates = allow("ec2:CreateManagedPrefixList", on=lists, **asked)
+    may_tag = allow("ec2:CreateTags", on=lists, StringEquals={"ec2:CreateAction": "CreateManagedPrefixList"})
+    ours = role("ec2", creates, may_tag, allow("ec2:DeleteManagedPrefixList", on=lists, **tagged))
+    others = role("ec2", allow("ec2:CreateManagedPrefixList", "ec2:CreateTags", on=lists))
+    assert "ec2:CreateManagedPrefixList on resource" in denial(ours.create_managed_prefix_list, **_prefix_list("them"))
+    assert "ec2:CreateTags on resource" in denial(role("ec2", creates).create_managed_prefix_list, **_prefix_list("us"))
+    theirs = others.create_managed_prefix_list(**_prefix_list("them"))["PrefixList"]["PrefixListId"]
+    assert "ec2:DeleteManagedPrefixList" in denial(ours.delete_managed_prefix_list, PrefixListId=theirs)
+    own = ours.create_managed_prefix_list(**_prefix_list("us"))["PrefixList"]["PrefixListId"]
+    assert denial(ours.delete_managed_prefix_list, PrefixListId=own) == ""
+
+
+def _prefix_list(owner: str) -> dict[str, Any]:
+    tags = [{"ResourceType": "prefix-list", "Tags": [{"Key": "owner", "Value": owner}]}]
+    return {"PrefixListName": "p", "AddressFamily": "IPv4", "MaxEntries": 1, "TagSpecifications": tags}
+
+
 def test_an_action_that_knows_no_resource_is_allowed_by_the_star_only(role: Client) -> None:
     action, request = "ecs:DescribeTaskDefinition", {"taskDefinition": "api:1"}
     assert denial(role("ecs", allow(action, on=f"{ARN}:task-definition/*")).describe_task_definition, **request)
@@ -238,38 +258,68 @@ def _token(**claims: str) -> str:
     return ".".join([*encoded, "signature"])
 
 
-@pytest.mark.parametrize(
-    ("subject", "audience", "enters"),
-    [
-        ("repo:owner/app:environment:dev", "sts.amazonaws.com", True),
-        ("repo:owner/app:environment:dev-preview", "sts.amazonaws.com", False),
-        ("repo:owner/app:ref:refs/heads/main", "sts.amazonaws.com", False),
-        ("repo:owner@1/app@2:environment:dev", "sts.amazonaws.com", False),
-        ("repo:owner/app:environment:dev", "https://github.com/owner", False),
-    ],
-)
-def test_a_token_of_github_enters_the_role_that_trusts_it(
-    subject: str, audience: str, enters: bool, url: str, request: pytest.FixtureRequest
-) -> None:
+_SUBJECT = "repo:owner/app:environment:dev"
+_NOT_AUTHORIZED = "Not authorized to perform sts:AssumeRoleWithWebIdentity"
+
+
+@pytest.fixture(scope="module")
+def github_role(url: str) -> str:
+    """ARN of a role that trusts one repository's environment for an hour, in an account with GitHub's provider."""
+    iam = client(url, "iam")
+    iam.create_open_id_connect_provider(Url=f"https://{GITHUB}", ClientIDList=["sts.amazonaws.com"])
     trust = {
         "Effect": "Allow",
         "Action": "sts:AssumeRoleWithWebIdentity",
         "Principal": {"Federated": f"arn:aws:iam::{ACCOUNT}:oidc-provider/{GITHUB}"},
-        "Condition": {
-            "StringEquals": {f"{GITHUB}:aud": "sts.amazonaws.com", f"{GITHUB}:sub": "repo:owner/app:environment:dev"}
-        },
+        "Condition": {"StringEquals": {f"{GITHUB}:aud": "sts.amazonaws.com", f"{GITHUB}:sub": _SUBJECT}},
     }
-    name = f"g{abs(hash(request.node.name))}"
-    arn = client(url, "iam").create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps({"Statement": [trust]}))[
-        "Role"
-    ]["Arn"]
-    told = denial(
-        client(url, "sts").assume_role_with_web_identity,
-        RoleArn=arn,
-        RoleSessionName="github",
-        WebIdentityToken=_token(sub=subject, aud=audience),
-    )
-    assert told == ("" if enters else "Not authorized to perform sts:AssumeRoleWithWebIdentity")
+    made = iam.create_role(RoleName="github", AssumeRolePolicyDocument=json.dumps({"Statement": [trust]}))
+    return str(made["Role"]["Arn"])
+
+
+def _refusal(url: str, role: str, token: str, seconds: int = 3600) -> str:
+    """What AWS answers; "" when the token enters the role."""
+    try:
+        client(url, "sts").assume_role_with_web_identity(
+            RoleArn=role, RoleSessionName="github", WebIdentityToken=token, DurationSeconds=seconds
+        )
+    except ClientError as error:
+        return str(error.response["Error"]["Message"])
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("subject", "audience", "told"),
+    [
+        (_SUBJECT, "sts.amazonaws.com", ""),
+        (f"{_SUBJECT}-preview", "sts.amazonaws.com", _NOT_AUTHORIZED),
+        ("repo:owner/app:ref:refs/heads/main", "sts.amazonaws.com", _NOT_AUTHORIZED),
+        ("repo:owner@1/app@2:environment:dev", "sts.amazonaws.com", _NOT_AUTHORIZED),
+        (_SUBJECT, "https://github.com/owner", "Incorrect token audience"),
+    ],
+)
+def test_a_token_of_github_enters_the_role_that_trusts_it(
+    subject: str, audience: str, told: str, url: str, github_role: str
+) -> None:
+    assert _refusal(url, github_role, _token(sub=subject, aud=audience)) == told
+
+
+def test_nobody_stays_longer_than_the_role_allows(url: str, github_role: str) -> None:
+    told = _refusal(url, github_role, _token(sub=_SUBJECT, aud="sts.amazonaws.com"), seconds=3601)
+    assert told == "The requested DurationSeconds exceeds the MaxSessionDuration set for this role."
+
+
+def test_a_token_of_an_unknown_provider_enters_nothing(url: str, github_role: str) -> None:
+    elsewhere = {"iss": "https://token.actions.example.com", "sub": _SUBJECT, "aud": "sts.amazonaws.com"}
+    told = _refusal(url, github_role, _token(**elsewhere))
+    assert told == "No OpenIDConnect provider found in your account for https://token.actions.example.com"
+
+
+def test_every_stack_is_described_only_to_who_may_list_them(role: Client) -> None:
+    describe = allow("cloudformation:DescribeStacks", on="*")
+    assert "cloudformation:ListStacks on resource: *" in denial(role("cloudformation", describe).describe_stacks)
+    both = role("cloudformation", describe, allow("cloudformation:ListStacks", on="*"))
+    assert denial(both.describe_stacks) == ""
 
 
 def test_without_the_condition_everything_is_allowed(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -51,6 +51,14 @@ def fill(client: Client) -> None:
         TableName="things", BillingMode="PAY_PER_REQUEST", KeySchema=[{"AttributeName": "k", "KeyType": "HASH"}],
         AttributeDefinitions=[{"AttributeName": "k", "AttributeType": "S"}],
     )  # fmt: skip
+    # Two kinds, which share the pages of one list.
+    for name in NAMES[:3]:
+        client("cloudwatch").put_metric_alarm(
+            AlarmName=name, Namespace="n", MetricName="m", Statistic="Sum", Period=60, EvaluationPeriods=1,
+            Threshold=1, ComparisonOperator="GreaterThanThreshold",
+        )  # fmt: skip
+    for name in NAMES[3:]:
+        client("cloudwatch").put_composite_alarm(AlarmName=name, AlarmRule="TRUE")
     for name in NAMES:
         client("s3").put_object(Bucket=BUCKET, Key=name, Body=b"")
         client("dynamodb").put_item(TableName="things", Item={"k": {"S": name}})
@@ -59,6 +67,8 @@ def fill(client: Client) -> None:
         client("logs").create_log_group(logGroupName=f"/p/{name}")
         client("ecr").create_repository(repositoryName=name)
         client("ecs").create_cluster(clusterName=name)
+        client("ec2").create_security_group(GroupName=name, Description="d")
+        client("events").put_rule(Name=name, ScheduleExpression="rate(1 hour)")
         client("iam").create_role(RoleName=name, AssumeRolePolicyDocument="{}")
         client("elbv2").create_target_group(Name=name, Protocol="HTTP", Port=80, VpcId="vpc-1", TargetType="ip")
 
@@ -81,6 +91,19 @@ LISTS = [
     Listing("ecr", "describe_repositories", lambda page: [each["repositoryName"] for each in page["repositories"]]),
     Listing("ecs", "list_clusters", lambda page: [each.rpartition("/")[2] for each in page["clusterArns"]]),
     Listing("iam", "list_roles", lambda page: [each["RoleName"] for each in page["Roles"]]),
+    Listing(
+        "ec2",
+        "describe_security_groups",
+        lambda page: [each["GroupName"] for each in page["SecurityGroups"]],
+        {"Filters": [{"Name": "group-name", "Values": NAMES}]},
+    ),
+    Listing("events", "list_rules", lambda page: [each["Name"] for each in page["Rules"]]),
+    Listing(
+        "cloudwatch",
+        "describe_alarms",
+        lambda page: [each["AlarmName"] for kind in ("MetricAlarms", "CompositeAlarms") for each in page.get(kind, [])],
+        {"AlarmTypes": ["MetricAlarm", "CompositeAlarm"]},
+    ),
     Listing("elbv2", "describe_target_groups", lambda page: [e["TargetGroupName"] for e in page["TargetGroups"]]),
 ]
 
@@ -176,7 +199,7 @@ def test_a_new_image_replaces_no_instance_that_a_launch_template_describes(clien
             "Properties": {"VersionDescription": generation, "LaunchTemplateData": data},
         }
         version = {"LaunchTemplateId": {"Ref": "T"}, "Version": {"Fn::GetAtt": ["T", "LatestVersionNumber"]}}
-        subnet = client("ec2").describe_subnets()["Subnets"][0]["SubnetId"]
+        subnet = min(each["SubnetId"] for each in client("ec2").describe_subnets()["Subnets"])
         instance = {
             "Type": "AWS::EC2::Instance",
             "Properties": {"InstanceType": "t4g.nano", "LaunchTemplate": version, "SubnetId": subnet},

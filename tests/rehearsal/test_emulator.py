@@ -9,6 +9,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from infra_runtime.release.image_layers import layers
 from rehearsal.emulator_process import emulator
@@ -73,22 +74,68 @@ def test_a_layer_that_was_pushed_is_read_by_its_url(aws: Callable[[str], Any]) -
     assert list(layers(ecr, f"{repository}@{pushed}", lambda path: path == "app/empty")) == [{"app/empty": b""}]
 
 
-def prefixes(count: int, family: str = "IPv4") -> dict[str, Any]:
-    entries = [{"Cidr": f"10.{number}.0.0/16"} for number in range(count)]
-    properties = {"PrefixListName": "p", "AddressFamily": family, "MaxEntries": 3, "Entries": entries}
-    return {"List": {"Type": "AWS::EC2::PrefixList", "Properties": properties}}
+class _PrefixLists:
+    def __init__(self, ec2: Any) -> None:
+        self.ec2 = ec2
+
+    def make(self, count: int, family: str = "IPv4") -> str:
+        entries = [{"Cidr": f"10.{number}.0.0/16"} for number in range(count)]
+        made = self.ec2.create_managed_prefix_list(
+            PrefixListName="p", AddressFamily=family, MaxEntries=3, Entries=entries
+        )
+        return str(made["PrefixList"]["PrefixListId"])
+
+    def change(self, name: str, **change: Any) -> str:
+        """The error's code; "" when EC2 has accepted the change."""
+        try:
+            self.ec2.modify_managed_prefix_list(PrefixListId=name, **change)
+        except ClientError as error:
+            return str(error.response["Error"]["Code"])
+        return ""
+
+    def settle(self, name: str) -> None:
+        listed = {"PrefixListIds": [name]}
+        while self.ec2.describe_managed_prefix_lists(**listed)["PrefixLists"][0]["State"].endswith("progress"):
+            time.sleep(0.05)
 
 
-def test_a_prefix_list_has_room(refusal: Refusal) -> None:
-    assert refusal(prefixes(3)) == ""
+@pytest.fixture
+def prefix_lists(cloudformation: Any) -> _PrefixLists:
+    return _PrefixLists(client_beside(cloudformation, "ec2"))
 
 
-def test_a_prefix_list_that_is_too_long_is_refused(refusal: Refusal) -> None:
-    assert "maximum number of entries" in refusal(prefixes(4))
+def client_beside(cloudformation: Any, service: str) -> Any:
+    return boto3.client(
+        service,
+        endpoint_url=cloudformation.meta.endpoint_url,
+        region_name="eu-central-1",
+        aws_access_key_id="111122223333",
+        aws_secret_access_key="test",
+    )
 
 
-def test_a_prefix_list_of_the_other_family_is_refused(refusal: Refusal) -> None:
-    assert "address family" in refusal(prefixes(1, "IPv6"))
+def test_a_prefix_list_has_room_and_no_more(prefix_lists: _PrefixLists) -> None:
+    name = prefix_lists.make(2)
+    prefix_lists.settle(name)
+    two = [{"Cidr": "10.8.0.0/16"}, {"Cidr": "10.9.0.0/16"}]
+    assert prefix_lists.change(name, CurrentVersion=1, AddEntries=two) == "PrefixListMaxEntriesExceeded"
+    assert prefix_lists.change(name, CurrentVersion=1, AddEntries=two[:1]) == ""
+    with pytest.raises(ClientError, match="maximum number of entries"):
+        prefix_lists.make(4)
+
+
+def test_a_prefix_list_of_the_other_family_is_refused(prefix_lists: _PrefixLists) -> None:
+    with pytest.raises(ClientError, match="address family"):
+        prefix_lists.make(1, "IPv6")
+
+
+def test_a_prefix_list_takes_one_change_at_a_time_and_of_its_newest_version(prefix_lists: _PrefixLists) -> None:
+    name, one = prefix_lists.make(1), [{"Cidr": "10.8.0.0/16"}]
+    assert prefix_lists.change(name, CurrentVersion=1, AddEntries=one) == "IncorrectState"
+    prefix_lists.settle(name)
+    assert prefix_lists.change(name, CurrentVersion=7, AddEntries=one) == "PrefixListVersionMismatch"
+    assert prefix_lists.change(name, CurrentVersion=1, AddEntries=one, MaxEntries=9) == "InvalidParameterCombination"
+    assert prefix_lists.change(name, MaxEntries=9) == ""
 
 
 def test_a_second_oidc_provider_in_an_account_is_refused(refusal: Refusal) -> None:
@@ -136,3 +183,20 @@ def test_an_alarm_has_one_result(refusal: Refusal) -> None:
 
 def test_an_alarm_on_a_formula_names_no_metric(refusal: Refusal) -> None:
     assert "must not be set together" in refusal(alarm(MetricName="m"))
+
+
+def test_a_log_group_without_a_name_begins_with_its_stack_and_keeps_its_name(cloudformation: Any) -> None:
+    """Policies name log groups by the stack (provider aws-logs-loggroup, pull request 32)."""
+
+    def deploy(call: Callable[..., Any], days: int) -> str:
+        group = {"Type": "AWS::Logs::LogGroup", "Properties": {"RetentionInDays": days}}
+        call(StackName="logs", TemplateBody=json.dumps({"Resources": {"Group": group}}))
+        while (stack := cloudformation.describe_stacks(StackName="logs")["Stacks"][0])["StackStatus"].endswith("GRESS"):
+            time.sleep(0.05)
+        assert stack["StackStatus"].endswith("E_COMPLETE")
+        (found,) = cloudformation.describe_stack_resources(StackName="logs")["StackResources"]
+        return str(found["PhysicalResourceId"])
+
+    name = deploy(cloudformation.create_stack, 30)
+    assert name.startswith("logs-Group-")
+    assert deploy(cloudformation.update_stack, 60) == name

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from rehearsal.permissions import denied, surplus
+from rehearsal.permissions import denied, figures, surplus
 
 ROLE = "arn:aws:sts::111122223333:assumed-role/reader/session"
 TOPIC = "arn:aws:sns:eu-central-1:111122223333:critical"
@@ -38,6 +38,15 @@ def test_a_grant_that_another_one_covers_is_named(tmp_path: Path) -> None:
     found, tried = surplus(twice)
     assert (len(found), tried) == (2, 2)
     assert found[0] == f"reader: sns:Publish on ['{TOPIC}']"
+
+
+def test_the_figures_tell_what_was_exercised_of_what_is_granted(tmp_path: Path) -> None:
+    grants = (_allow("sns:Publish", TOPIC), _allow("ecs:ListTasks", "*"))
+    found = figures(_workspace(tmp_path, [_call("sns:Publish", TOPIC)], *grants))
+    assert found.pop("seconds of taking all away") > 0
+    assert found == {
+        "roles": 1, "roles exercised": 1, "grants": 2, "grants used": 1, "grants taken away": 1, "grants missed": 1,
+    }  # fmt: skip
 
 
 def test_conditions_are_replayed(tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 """A promise that cannot be broken proves nothing: each is broken here, and has to be found out."""
 
 import json
+import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -11,11 +13,42 @@ from infra_runtime.cloudflare.analytics import WINDOW, closed
 from infra_runtime.metrics import EDGE, Traffic
 from rehearsal.account import Account
 from rehearsal.promises import PROMISES, Promise, Status, read_back
+from rehearsal.promises.found import Broken
 
 
 def is_kept(account: Account, promise: str) -> bool:
     (found,) = read_back(account, [each for each in PROMISES if each.promises == promise])
     return found.status is Status.KEPT
+
+
+def test_promises_take_turns_but_those_of_independent_areas_are_read_beside_them() -> None:
+    """Each of the first two waits for the other; one after the other, both would be broken."""
+    both, turn = threading.Barrier(2), threading.Lock()
+
+    def meet(_: Account) -> str:
+        both.wait(10)
+        return "met"
+
+    def move(_: Account) -> str:
+        if not turn.acquire(blocking=False):
+            raise Broken("another one moves the tasks")
+        try:
+            time.sleep(0.05)
+            return "moved"
+        finally:
+            turn.release()
+
+    promises = [
+        Promise("Tasks", "meet", meet),
+        Promise("Edge", "meet", meet),
+        *(Promise("Tasks", f"move {number}", move) for number in range(3)),
+    ]
+    found = [(each.about, each.promises, each.found) for each in read_back(cast(Account, None), promises)]
+    assert found == [
+        ("Tasks", "meet", "met"),
+        ("Edge", "meet", "met"),
+        *(("Tasks", f"move {number}", "moved") for number in range(3)),
+    ]
 
 
 def _open_a_port(account: Account) -> None:
@@ -29,6 +62,14 @@ def _open_a_port(account: Account) -> None:
 
 def _open_the_bucket(account: Account) -> None:
     account.client("s3").delete_public_access_block(Bucket=account.environment.media.bucket)
+
+
+def _take_the_grant_of_media(account: Account) -> None:
+    definition = account.client("ecs").describe_task_definition(taskDefinition=account.service("Api")["taskDefinition"])
+    role = definition["taskDefinition"]["taskRoleArn"].rpartition("/")[2]
+    iam = account.client("iam")
+    for name in iam.list_role_policies(RoleName=role)["PolicyNames"]:
+        iam.delete_role_policy(RoleName=role, PolicyName=name)
 
 
 def _shorten_backups(account: Account) -> None:
@@ -66,11 +107,15 @@ def _release(account: Account) -> None:
     account.client("ssm").put_parameter(Name=name, Value="elsewhere", Overwrite=True)
 
 
-def _trust_everyone(account: Account) -> None:
-    role = next(each for each in account.resources("Delivery", "AWS::IAM::Role") if "Deploy" in each)
-    document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "sts:*",
-                "Condition": {"StringLike": {"sub": "repo:*"}}}]}  # fmt: skip
-    account.client("iam").update_assume_role_policy(RoleName=role, PolicyDocument=json.dumps(document))
+def _trust_any_environment(account: Account) -> None:
+    """Who is meant still gets in."""
+    issuer, iam = "token.actions.githubusercontent.com", account.client("iam")
+    role = next(each for each in account.resources("Delivery", "AWS::IAM::Role") if "DeployRole" in each)
+    document = iam.get_role(RoleName=role)["Role"]["AssumeRolePolicyDocument"]
+    (statement,) = document["Statement"]
+    del statement["Condition"]["StringEquals"][f"{issuer}:sub"]
+    statement["Condition"]["StringLike"] = {f"{issuer}:sub": "repo:daadaar/infrastructure:*"}
+    iam.update_assume_role_policy(RoleName=role, PolicyDocument=json.dumps(document))
 
 
 def _rule(account: Account, phase: str, name: str) -> dict[str, Any]:
@@ -129,16 +174,47 @@ def _count_again(account: Account) -> None:
     )
 
 
+def _unsubscribe_addresses(account: Account) -> None:
+    sns = account.client("sns")
+    for topic in _topics(account):
+        for page in sns.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic):
+            for each in page["Subscriptions"]:
+                if each["Protocol"] == "email":
+                    sns.unsubscribe(SubscriptionArn=each["SubscriptionArn"])
+
+
+def _silence_infos(account: Account) -> None:
+    """Nobody but a Slack channel is told infos."""
+    cloudwatch = account.client("cloudwatch")
+    (info,) = [each for each in _topics(account) if "Info" in each]
+    for page in cloudwatch.get_paginator("describe_alarms").paginate():
+        for each in page["MetricAlarms"]:
+            if info in each["AlarmActions"]:
+                cloudwatch.disable_alarm_actions(AlarmNames=[each["AlarmName"]])
+
+
+def _keep_an_end_to_itself(account: Account) -> None:
+    cloudwatch = account.client("cloudwatch")
+    alarm = cloudwatch.describe_alarms(AlarmTypes=["CompositeAlarm"])["CompositeAlarms"][0]
+    given = {key: alarm[key] for key in ("AlarmName", "AlarmRule", "AlarmDescription", "AlarmActions")}
+    cloudwatch.put_composite_alarm(**given, OKActions=[])
+
+
+def _topics(account: Account) -> list[str]:
+    return account.resources("Platform", "AWS::SNS::Topic")
+
+
 SABOTAGE: list[tuple[Callable[[Account], None], str]] = [
     (_open_a_port, "Only Cloudflare can connect"),
     (_send_another_user_agent, "The media bucket answers our zone only"),
     (_open_the_bucket, "The bucket is private"),
+    (_take_the_grant_of_media, "The API writes, reads and deletes it"),
     (_shorten_backups, "Automated daily backups and point-in-time recovery"),
     (_lift_protection, "Not deleted by accident"),
     (_silence_an_alarm, "Alarms exist and point at topics"),
     (_spoil_the_url, "REDIS_URL reaches the tasks, as a secret"),
     (_release, "ECR with immutable tags and scans"),
-    (_trust_everyone, "GitHub deploys without a stored key"),
+    (_trust_any_environment, "GitHub deploys without a stored key"),
     (_cache_briefly, "Media cached a month at the edge, a week in browsers"),
     (_hide_a_validation_record, "A certificate without manual steps"),
     (_show_the_origin, "Every name leads through Cloudflare"),
@@ -147,6 +223,9 @@ SABOTAGE: list[tuple[Callable[[Account], None], str]] = [
     (_challenge_programs, "Bots and floods are held off"),
     (_speak_plainly, "TLS is strict from end to end"),
     (_count_again, "Cloudflare's numbers arrive, each once"),
+    (_unsubscribe_addresses, "Each page and its end are mailed"),
+    (_silence_infos, "Slack shows each page, its end, and costs"),
+    (_keep_an_end_to_itself, "PagerDuty opens an incident for each page, and resolves it"),
 ]
 
 

@@ -20,31 +20,68 @@ class _Pages:
 
 
 class Ec2:
-    """One prefix list, in pages of two entries."""
+    """Managed prefix lists as EC2 keeps them: a change takes two looks, entries come in pages of two."""
 
-    def __init__(self, *cidrs: str) -> None:
-        self.cidrs, self.version, self.writes = set(cidrs), 1, 0
+    def __init__(self) -> None:
+        self.lists: dict[str, dict[str, Any]] = {}
+        self.cidrs: set[str] = set()
+        """Of all lists together: there is one."""
+        self.writes = 0
+        self.fails: str | None = None
+        """The reason why EC2 fails to carry out the next change."""
+        self._looks = 0
 
-    def get_paginator(self, _: str) -> _Pages:
+    def create_managed_prefix_list(self, **made: Any) -> dict[str, Any]:
+        name = f"pl-{len(self.lists) + 1}"
+        self.lists[name] = {**made, "PrefixListId": name, "Version": 1}
+        self._begin(name, "create")
+        return {"PrefixList": self.lists[name]}
+
+    def get_paginator(self, operation: str) -> Any:
+        if operation == "describe_managed_prefix_lists":
+            return _Pages({"PrefixLists": list(self.lists.values())})
         listed = sorted(self.cidrs)
         pages = [{"Entries": [{"Cidr": each} for each in listed[at : at + 2]]} for at in range(0, len(listed), 2)]
         return _Pages(*pages)
 
-    def describe_managed_prefix_lists(self, **_: Any) -> dict[str, Any]:
-        return {"PrefixLists": [{"Version": self.version}]}
+    def describe_managed_prefix_lists(self, *, PrefixListIds: list[str]) -> dict[str, Any]:  # noqa: N803
+        (name,) = PrefixListIds
+        found = self.lists[name]
+        before, self._looks = dict(found), self._looks + 1
+        if self._looks == 2:
+            found["State"] = found["State"].replace("in-progress", "failed" if self.fails else "complete")
+            found["StateMessage"] = self.fails
+        return {"PrefixLists": [before]}
 
     def modify_managed_prefix_list(
         self,
         *,
         PrefixListId: str,  # noqa: N803
-        CurrentVersion: int,  # noqa: N803
-        AddEntries: list[dict[str, str]],  # noqa: N803
-        RemoveEntries: list[dict[str, str]],  # noqa: N803
+        CurrentVersion: int | None = None,  # noqa: N803
+        AddEntries: list[dict[str, str]] | None = None,  # noqa: N803
+        RemoveEntries: list[dict[str, str]] | None = None,  # noqa: N803
+        MaxEntries: int | None = None,  # noqa: N803
     ) -> None:
-        assert CurrentVersion == self.version
-        self.cidrs |= {each["Cidr"] for each in AddEntries}
-        self.cidrs -= {each["Cidr"] for each in RemoveEntries}
-        self.version, self.writes = self.version + 1, self.writes + 1
+        found = self.lists[PrefixListId]
+        assert not found["State"].endswith("in-progress"), "IncorrectState"
+        if MaxEntries is not None:
+            assert AddEntries is None and RemoveEntries is None, "InvalidParameterCombination"
+            found["MaxEntries"] = MaxEntries
+        else:
+            assert CurrentVersion == found["Version"], "PrefixListVersionMismatch"
+            self.cidrs |= {each["Cidr"] for each in AddEntries or []}
+            self.cidrs -= {each["Cidr"] for each in RemoveEntries or []}
+            found["Version"] += 1
+        self.writes += 1
+        self._begin(PrefixListId, "modify")
+
+    def delete_managed_prefix_list(self, *, PrefixListId: str) -> None:  # noqa: N803
+        if self.lists.pop(PrefixListId, None) is None:
+            raise ClientError({"Error": {"Code": "InvalidPrefixListID.NotFound", "Message": ""}}, "Delete")
+
+    def _begin(self, name: str, change: str) -> None:
+        self.lists[name]["State"] = f"{change}-in-progress"
+        self._looks = 0
 
 
 class S3:
@@ -78,9 +115,9 @@ class S3:
     def get_object(self, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803
         return {"Body": io.BytesIO(self.objects[Bucket, Key])}
 
-    def list_objects_v2(self, Bucket: str, Prefix: str) -> dict[str, Any]:  # noqa: N803
+    def list_objects_v2(self, Bucket: str, Prefix: str, MaxKeys: int) -> dict[str, Any]:  # noqa: N803
         found = [{"Key": key} for bucket, key in self.objects if bucket == Bucket and key.startswith(Prefix)]
-        return {"Contents": found} if found else {}
+        return {"Contents": found[:MaxKeys]} if found else {}
 
     def get_paginator(self, _: str) -> _Pages:
         return _Pages(
@@ -182,17 +219,19 @@ class Acm:
         self.certificates: dict[str, dict[str, Any]] = {}
         self.in_use: list[str] = []
         self.refused = False
-        self._count = 0
+        self._tokens: dict[str, str] = {}
 
     def request_certificate(
         self,
         *,
         DomainName: str,  # noqa: N803
         SubjectAlternativeNames: tuple[str, ...] = (),  # noqa: N803
+        IdempotencyToken: str,  # noqa: N803
         **_: Any,
     ) -> dict[str, str]:
-        self._count += 1
-        arn = f"arn:{self._count}"
+        if (arn := self._tokens.get(IdempotencyToken)) in self.certificates:
+            return {"CertificateArn": str(arn)}
+        arn = self._tokens[IdempotencyToken] = f"arn:{len(self._tokens) + 1}"
         names = [DomainName, *SubjectAlternativeNames]
         self.certificates[arn] = {
             "DomainName": DomainName,

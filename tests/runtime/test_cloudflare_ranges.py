@@ -1,11 +1,13 @@
 """The prefix list follows Cloudflare: union first, shrink later, and never a list that cannot be right."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from infra_runtime.cloudflare_ranges import KEY, Ranges, Suspicious, provide, refresh
-from infra_runtime.custom_resource import Request
+from infra_runtime.cloudflare_ranges import KEY, Ranges, Suspicious, Unsettled, provide, refresh
+from infra_runtime.custom_resource import HalfDone, Request
+from infra_runtime.vendor_api import Clock
 from rehearsal.memory import InMemory
 from tests.runtime.fakes import NOW, Ec2
 
@@ -19,7 +21,15 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def ranges(ec2: Ec2, memory: InMemory, published: list[str], *, days: int = 0) -> Ranges:
-    return Ranges(ec2, memory, lambda: published, NOW + timedelta(days=days))
+    """Over the list `pl-1`, which is made when there is none."""
+    if not ec2.lists:
+        ec2.create_managed_prefix_list(MaxEntries=40)
+    return Ranges(ec2, memory, lambda: published, NOW + timedelta(days=days), _instant())
+
+
+def _instant() -> Clock:
+    passed = [0.0]
+    return Clock(now=lambda: passed[0], sleep=lambda seconds: passed.__setitem__(0, passed[0] + seconds))
 
 
 def test_the_first_run_fills_the_list_and_the_next_writes_nothing() -> None:
@@ -74,11 +84,52 @@ def test_a_change_is_published_but_not_the_first_filling(capsys: pytest.CaptureF
     assert '"RangesAdded": 1' in capsys.readouterr().out
 
 
-def test_the_resource_forgets_when_it_goes() -> None:
+def resource(kind: Any, ec2: Ec2, memory: InMemory, *, room: int = 40, published: list[str] = FIVE) -> str:
+    properties = {"Name": "net-cloudflare", "MaxEntries": str(room)}
+    request = Request(kind, properties, None if kind == "Create" else "pl-1")
+    return provide(request, Ranges(ec2, memory, lambda: published, NOW, _instant())).physical_id
+
+
+def test_the_list_is_full_before_anything_refers_to_it_and_gone_with_the_resource() -> None:
     ec2, memory = Ec2(), InMemory()
-    jobs: list[str] = []
-    made = provide(Request("Create", {"PrefixList": "pl-1"}, None), jobs.append, memory)
-    assert (made.physical_id, jobs) == ("pl-1", ["pl-1"])
+    assert resource("Create", ec2, memory) == "pl-1"
+    assert (ec2.cidrs, ec2.lists["pl-1"]["State"]) == (set(FIVE), "modify-complete")
+    assert ec2.lists["pl-1"]["TagSpecifications"][0]["Tags"] == [{"Key": "owner", "Value": "net-cloudflare"}]
+    resource("Delete", ec2, memory)
+    assert (ec2.lists, memory.values) == ({}, {})
+    resource("Delete", ec2, memory)
+
+
+def test_an_event_that_comes_twice_makes_one_list() -> None:
+    ec2, memory = Ec2(), InMemory()
+    assert {resource("Create", ec2, memory), resource("Create", ec2, memory)} == {"pl-1"}
+
+
+def test_more_room_takes_no_entry_away() -> None:
+    ec2, memory = Ec2(), InMemory()
+    resource("Create", ec2, memory)
+    assert resource("Update", ec2, memory, room=50) == "pl-1"
+    assert (ec2.lists["pl-1"]["MaxEntries"], ec2.cidrs) == (50, set(FIVE))
+
+
+def test_a_list_that_could_not_be_filled_is_known_to_the_delete_that_follows() -> None:
+    with pytest.raises(HalfDone) as failed:
+        resource("Create", Ec2(), InMemory(), published=[])
+    assert failed.value.physical_id == "pl-1"
+
+
+def test_a_change_that_ec2_fails_to_carry_out_is_told_and_not_remembered() -> None:
+    ec2, memory = Ec2(), InMemory()
     refresh(ranges(ec2, memory, FIVE), "pl-1")
-    provide(Request("Delete", {"PrefixList": "pl-1"}, "pl-1"), jobs.append, memory)
-    assert (memory.values, jobs) == ({}, ["pl-1"])
+    before, ec2.fails = dict(memory.values), "sg-1 has no room"
+    with pytest.raises(Unsettled, match="modify-failed sg-1 has no room"):
+        refresh(ranges(ec2, memory, [*FIVE, NEW]), "pl-1")
+    assert memory.values == before
+
+
+def test_a_change_that_failed_does_not_stop_the_next_one() -> None:
+    ec2, memory = Ec2(), InMemory()
+    refresh(ranges(ec2, memory, FIVE), "pl-1")
+    ec2.lists["pl-1"]["State"] = "modify-failed"
+    refresh(ranges(ec2, memory, [*FIVE, NEW]), "pl-1")
+    assert NEW in ec2.cidrs

@@ -49,6 +49,11 @@ def test_success_is_told_with_id_and_attributes(answers: Answers) -> None:
     assert (answers.only["PhysicalResourceId"], answers.only["Data"]) == ("a", {"Arn": "x"})
 
 
+def test_an_invocation_that_another_one_follows_says_nothing(answers: Answers) -> None:
+    serve(event("Create"), lambda _: None, send=answers)
+    assert answers.sent == []
+
+
 def fail(request: Request) -> Result:
     raise ValueError("the reason " + "é" * 5000)
 

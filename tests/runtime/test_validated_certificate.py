@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from infra_runtime.custom_resource import Request, Result
-from infra_runtime.validated_certificate import Certificates, NotIssued, provide
+from infra_runtime.validated_certificate import Certificates, NotIssued, Turn, provide
 from tests.runtime.conftest import Edge
 from tests.runtime.fakes import Acm
 
@@ -16,18 +17,31 @@ class Issuing:
     def __init__(self, edge: Edge) -> None:
         self.edge = edge
         self.is_visible = True
+        self.slow_until = 0.0
+        """Until then ACM does not look at the records."""
+        self.asked: list[Mapping[str, Any]] = []
+        """The events that the function has sent to itself."""
         self.acm = Acm(self.is_published)
 
     def is_published(self, name: str) -> bool:
-        return self.is_visible and any(each["name"] == name for each in self.records())
+        is_time = self.edge.time.seconds >= self.slow_until
+        return is_time and self.is_visible and any(each["name"] == name for each in self.records())
 
     def records(self) -> list[Mapping[str, Any]]:
         return [each for each in self.edge.zone.records.values() if each["name"].startswith("_v.")]
 
     def ask(self, kind: Any, hosts: list[str], arn: str | None = None) -> Result:
+        """As Lambda does it: one invocation after the other, as long as each one asks for the next."""
         document = {"owner": "production.certificate", "zone": "example.com", "hosts": hosts}
         request = Request(kind, {"Document": json.dumps(document)}, arn)
-        return provide(request, Certificates(self.acm, self.edge.api(), self.edge.time.clock))
+        event: Mapping[str, Any] = {}
+        while True:
+            now = self.edge.time.seconds
+            turn = Turn.of(event, now=now, deadline=now + self.edge.lambda_seconds)
+            api = replace(self.edge.api(), deadline=turn.deadline)
+            if result := provide(request, Certificates(self.acm, api, self.edge.time.clock), turn, self.asked.append):
+                return result
+            event = self.asked[-1]
 
 
 @pytest.fixture
@@ -78,6 +92,23 @@ def test_running_out_of_time_leaves_nothing_and_an_update_keeps_the_old_one(issu
     issuing.is_visible = True
     issuing.ask("Update", [API], old.physical_id)
     assert {each["name"] for each in issuing.records()} == {f"_v.{API}"}
+
+
+def test_a_certificate_that_takes_longer_than_one_invocation_is_waited_for(issuing: Issuing) -> None:
+    issuing.slow_until = issuing.edge.time.seconds + 50 * 60
+    made = issuing.ask("Create", [API, SITE])
+    assert issuing.acm.certificates[made.physical_id]["Status"] == "ISSUED"
+    assert list(issuing.acm.certificates) == [made.physical_id]
+    assert len(issuing.asked) == 5
+
+
+def test_cloudformation_gets_its_answer_within_the_hour_that_it_waits(issuing: Issuing) -> None:
+    began = issuing.edge.time.seconds
+    issuing.slow_until = began + 24 * 3600
+    with pytest.raises(NotIssued, match="has not found the validation records yet"):
+        issuing.ask("Create", [API])
+    assert 50 * 60 < issuing.edge.time.seconds - began < 60 * 60
+    assert (issuing.acm.certificates, issuing.records()) == ({}, [])
 
 
 def test_a_zone_that_is_gone_does_not_hold_a_delete_up(issuing: Issuing) -> None:

@@ -10,6 +10,7 @@ import pytest
 from infra_runtime.notification import custom
 from infra_runtime.vendor_api import Refused, Unavailable
 from infra_runtime.webhook import BadSecret, deliver, notification
+from rehearsal.cost_messages import ANOMALY, BUDGET, BUDGET_SUBJECT
 from rehearsal.pagerduty import ROUTING_KEY, PagerDuty, served
 from tests.runtime.conftest import Time
 
@@ -28,8 +29,6 @@ _ALARM: Mapping[str, Any] = {
 COMPOSITE = {**_ALARM, "AlarmRule": 'ALARM("Errors")', "TriggeringChildren": [{"Arn": "arn:…:Errors"}]}
 METRIC = {**_ALARM, "Trigger": {"MetricName": "Errors", "Namespace": "AWS/Lambda"}}
 RULE = custom("WARNING: Database failover or failure", "A failover.", next_steps=["Runbook: docs/runbooks/x.md"])
-ANOMALY = {"accountId": "111122223333", "anomalyId": "a1", "impact": {"totalImpact": 48.2}}
-BUDGET = "AWS Budget Notification\n\nBudget Name: production-monthly"
 
 
 def sns(message: object, subject: str | None = None) -> dict[str, Any]:
@@ -76,13 +75,24 @@ def test_an_alarm_opens_one_incident_and_its_end_resolves_it(
     ("message", "subject", "summary"),
     [
         (RULE, None, "WARNING: Database failover or failure"),
-        (ANOMALY, "AWS Cost Management: Cost anomaly", "AWS Cost Management: Cost anomaly"),
-        (BUDGET, "AWS Budgets: production-monthly", "AWS Budgets: production-monthly"),
-        ("Test", None, "Notification of AWS"),
-        ("x" * 5000, "y" * 100, "y" * 100),
+        (ANOMALY, None, "Cost anomaly: 1001 USD more than expected (ServiceName)"),
+        (ANOMALY.replace('"ServiceName"', "null"), None, "Cost anomaly: 1001 USD more than expected"),
+        (BUDGET, BUDGET_SUBJECT, BUDGET_SUBJECT),
+        (BUDGET, None, "AWS Budget Notification September 26, 2026"),
+        ("Test", None, "Test"),
+        ("x" * 5000, None, "x" * 1024),
         ({**METRIC, "NewStateValue": "ALARM", "AlarmDescription": "z" * 1500}, None, "z" * 1024),
     ],
-    ids=["event", "anomaly", "budget", "plain", "long", "long alarm"],
+    ids=[
+        "event",
+        "anomaly",
+        "anomaly of no service",
+        "budget",
+        "budget without a subject",
+        "plain",
+        "long",
+        "long alarm",
+    ],
 )
 def test_every_other_message_is_an_incident_of_its_own(
     message: object, subject: str | None, summary: str, pagerduty: PagerDuty, secret: str
@@ -138,3 +148,20 @@ def test_another_webhook_gets_a_plain_body() -> None:
     (body,) = bodies
     assert set(body) == {"version", "severity", "key", "status", "title", "text", "source"}
     assert (body["version"], body["status"], body["key"]) == ("1", "resolved", ARN)
+
+
+def test_costs_are_shown_as_text_that_a_person_reads() -> None:
+    budget, anomaly = (notification(sns(each)).text for each in (BUDGET, ANOMALY))
+    assert "FORECASTED Amount: $1,720.13" in budget
+    assert anomaly == (
+        "2021-05-25 to 2021-05-25: spent 1301 USD, expected 300 USD.\n"
+        "AnomalousServiceName, AnomalousRegionName, AnomalousUsageType\n"
+        "https://console.aws.amazon.com/cost-management/home#/anomaly-detection/monitors/abcdef12/anomalies/12345678"
+    )
+
+
+def test_an_anomaly_that_grows_stays_one_incident(pagerduty: PagerDuty, secret: str) -> None:
+    send(ANOMALY, secret)
+    send(ANOMALY.replace("1001", "2002"), secret)
+    ((incident,),) = pagerduty.incidents.values()
+    assert incident.triggers == 2

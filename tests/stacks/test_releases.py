@@ -4,6 +4,8 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from infra_runtime.release.ledger import LISTED, RELEASED_TAG
+
 Templates = dict[str, dict[str, Any]]
 
 
@@ -44,10 +46,12 @@ def test_every_task_may_pull_guarddutys_agent(templates: Templates) -> None:
 
 
 DAY = 24 * 60
+Image = tuple[int, *tuple[str, ...]]
+"""Its age in minutes, and its tags."""
 
 
-def expired(rules: Sequence[dict[str, Any]], images: Sequence[tuple[int, str | None]]) -> set[int]:
-    """Places of the images, given as (age in minutes, tag), that ECR's lifecycle policy takes away.
+def expired(rules: Sequence[dict[str, Any]], images: Sequence[Image]) -> set[int]:
+    """Places of the images that ECR's lifecycle policy takes away.
 
     ECR User Guide, "Lifecycle policy evaluation rules": every rule looks at all images, also at those that another one
     has expired; an image that fits the tags of a rule is never expired by a rule of a higher number.
@@ -56,7 +60,7 @@ def expired(rules: Sequence[dict[str, Any]], images: Sequence[tuple[int, str | N
     spoken_for: set[int] = set()
     for rule in sorted(rules, key=lambda each: int(each["rulePriority"])):
         selection = rule["selection"]
-        fits = [number for number, (_, tag) in enumerate(images) if _fits(selection, tag)]
+        fits = [number for number, (_, *tags) in enumerate(images) if _fits(selection, tags)]
         if selection["countType"] == "imageCountMoreThan":
             newest_first = sorted(fits, key=lambda number: images[number][0])
             marked = set(newest_first[selection["countNumber"] :])
@@ -68,14 +72,15 @@ def expired(rules: Sequence[dict[str, Any]], images: Sequence[tuple[int, str | N
     return gone
 
 
-def _fits(selection: dict[str, Any], tag: str | None) -> bool:
+def _fits(selection: dict[str, Any], tags: Sequence[str]) -> bool:
     match selection["tagStatus"]:
         case "any":
             return True
         case "untagged":
-            return tag is None
+            return not tags
         case _:
-            return tag is not None and tag.startswith(tuple(selection["tagPrefixList"]))
+            # Of several prefixes, an image has to have a tag for each.
+            return all(any(tag.startswith(prefix) for tag in tags) for prefix in selection["tagPrefixList"])
 
 
 def test_pull_requests_and_builds_take_no_place_among_the_releases(templates: Templates) -> None:
@@ -84,12 +89,23 @@ def test_pull_requests_and_builds_take_no_place_among_the_releases(templates: Te
         running = (30 * DAY, "release-1f3a")
         by_hand = (400 * DAY, "somebody-pushed-it")
         previews = [(minute, f"preview-{minute}") for minute in range(60)]
-        layers: list[tuple[int, str | None]] = [(8 * DAY, None), (1, None)]
-        images = [running, by_hand, *previews, (22 * DAY, "preview-old"), *layers]
+        layers = [(8 * DAY,), (1,)]
+        images: list[Image] = [running, by_hand, *previews, (22 * DAY, "preview-old"), *layers]
         gone = expired(rules, images)
-        assert {images[number] for number in gone} == {(22 * DAY, "preview-old"), (8 * DAY, None)}, stack
+        assert {images[number] for number in gone} == {(22 * DAY, "preview-old"), (8 * DAY,)}, stack
         releases = [(minute, f"release-{minute}") for minute in range(60)]
         assert expired(rules, [*releases, *previews]) == set(range(50, 60)), "an end to what is kept"
+
+
+def test_what_was_pushed_later_expires_no_image_that_was_released(templates: Templates) -> None:
+    for stack, repository in of_type(templates, "AWS::ECR::Repository"):
+        rules = json.loads(repository["Properties"]["LifecyclePolicy"]["LifecyclePolicyText"])["rules"]
+        pushed = [(minute, f"release-{minute}") for minute in range(400)]
+        # The ledger knows so many releases, each of which a rollback may name.
+        released = [(30 * DAY + age, f"release-of-{age}", f"{RELEASED_TAG}{age}") for age in range(LISTED)]
+        assert expired(rules, [*pushed, *released]) == set(range(50, 400)), stack
+        endless = [(age, f"{RELEASED_TAG}{age}") for age in range(3 * LISTED)]
+        assert expired(rules, endless), "an end to what is kept"
 
 
 def test_a_service_waits_until_ecs_may_call_its_hooks(templates: Templates) -> None:

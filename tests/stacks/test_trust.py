@@ -2,7 +2,6 @@
 
 import copy
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
 from typing import Any
@@ -14,30 +13,20 @@ import app
 from config import ENVIRONMENTS, available, load
 from config.model import Environment
 from config.rules import DEPLOYMENT_MINUTES
-from config.services import released
+from config.services import released, repositories
+from rehearsal.variants import forked_today
 from tests.trust import ISSUER, admits, subjects
 from tests.workflows import read
 
 Templates = dict[str, dict[str, Any]]
 ROOT = ENVIRONMENTS.parent
 AUDIENCE = "sts.amazonaws.com"
-# As repositories send them that were created, renamed or transferred since 2026-07-15.
-WITH_IDS = {
-    "daadaar/infrastructure": "daadaar@70001/infrastructure@9000001",
-    "daadaar/backend": "daadaar@70001/backend@9000002",
-    "daadaar/frontend": "daadaar@70001/frontend@9000003",
-}
 
 
 @pytest.fixture(scope="module")
 def forked(context: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> tuple[Environment, Templates]:
     """dev, which has a role of each kind, with repositories whose subjects have ids."""
-    environments = tmp_path_factory.mktemp("forked") / "environments"
-    shutil.copytree(ENVIRONMENTS, environments)
-    text = (environments / "dev.toml").read_text()
-    for name, with_ids in WITH_IDS.items():
-        text = text.replace(f'"{name}"', f'"{with_ids}"')
-    (environments / "dev.toml").write_text(text)
+    environments = forked_today(ENVIRONMENTS, "dev", into=tmp_path_factory.mktemp("forked") / "environments")
     found = load(["dev"], directory=environments)
     root = cdk.App(context=context)
     app.build(root, found)
@@ -69,8 +58,11 @@ def test_each_role_trusts_a_repository_by_its_ids_where_they_are_written_down(
     forked: tuple[Environment, Templates],
 ) -> None:
     environment, templates = forked
-    of_services = {each.repository for each in environment.services.values()}
-    assert {environment.delivery.repository, *of_services} == set(WITH_IDS.values())
+    assert list(repositories(environment).values()) == [
+        "daadaar@70001/infrastructure@9000003",
+        "daadaar@70001/backend@9000001",
+        "daadaar@70001/frontend@9000002",
+    ]
     _trusts_nobody_else(environment, templates, "dev", {"staging", "production"})
 
 
@@ -199,7 +191,8 @@ def test_this_repository_becomes_only_cdks_roles(name: str, templates: Templates
     actions = {action.partition(":")[2] for each in looks for action in _actions(each)}
     assert actions == {
         "DescribeStacks", "GetTemplate", "ListImports", "ListStackResources",
-        "DescribeAlarms", "DescribeServices", "Query",
+        "DescribeAlarms", "DescribeServices", "Query", "ListOpenIDConnectProviders", "ListRoles",
+        "GetAWSDefaultServiceQuota", "GetServiceQuota", "ListRequestedServiceQuotaChangeHistoryByQuota",
     }  # fmt: skip
 
 

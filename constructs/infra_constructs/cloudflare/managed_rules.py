@@ -7,7 +7,7 @@ from typing import Literal
 from constructs import Construct
 
 from infra_constructs.cloudflare.provider import CloudflareProvider
-from infra_constructs.cloudflare.rules import PhaseRules, Rule, host_is
+from infra_constructs.cloudflare.rules import PhaseRules, Rule, hosts_are
 
 WAF_PHASE = "http_request_firewall_managed"
 DDOS_PHASE = "ddos_l7"
@@ -23,7 +23,7 @@ _HIGHEST_PARANOIA = 4
 class OwaspException:
     """Requests that the ruleset does not see, or of which it ignores some rules."""
 
-    host: str
+    hosts: Sequence[str]
     path: str
     """Begins the path."""
     rules: Sequence[str] = ()
@@ -38,7 +38,7 @@ class OwaspProps:
     threshold: int
     """Score from which a request is acted upon."""
     action: Literal["managed_challenge", "block", "log"]
-    exceptions: Mapping[str, "OwaspException"]
+    exceptions: Mapping[str, OwaspException]
     """By name."""
 
 
@@ -76,6 +76,41 @@ class ManagedRules(Construct):
         )
 
 
+class OwaspExceptions(Construct):
+    """For an environment in another's zone, where that one runs OWASP for all.
+
+    `infra_runtime.cloudflare.rules` puts them before the other's OWASP: behind it they would skip nothing.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        provider: CloudflareProvider,
+        adopt: bool,
+        exceptions: Mapping[str, OwaspException],
+    ) -> None:
+        super().__init__(scope, id_)
+        PhaseRules(self, "Waf", provider=provider, phase=WAF_PHASE, adopt=adopt, rules=_skipping(exceptions))
+
+
+def _skipping(exceptions: Mapping[str, OwaspException]) -> list[Rule]:
+    return [
+        Rule(
+            name=f"except-{name}",
+            description=f"OWASP does not see {' '.join(each.hosts)}{each.path}"
+            if not each.rules
+            else f"OWASP at {' '.join(each.hosts)}",
+            expression=f'{hosts_are(each.hosts)} and starts_with(http.request.uri.path, "{each.path}")',
+            action="skip",
+            parameters={"rules": {OWASP: list(each.rules)}} if each.rules else {"rulesets": [OWASP]},
+            logs=False,
+        )
+        for name, each in exceptions.items()
+    ]
+
+
 def _waf(owasp: OwaspProps) -> list[Rule]:
     too_paranoid = range(owasp.paranoia + 1, _HIGHEST_PARANOIA + 1)
     overrides = {
@@ -86,20 +121,9 @@ def _waf(owasp: OwaspProps) -> list[Rule]:
         ),
         "rules": [{"id": _OWASP_SCORE_RULE, "score_threshold": owasp.threshold, "action": owasp.action}],
     }
-    exceptions = [
-        Rule(
-            name=f"except-{name}",
-            description=f"OWASP does not see {each.host}{each.path}" if not each.rules else f"OWASP at {each.host}",
-            expression=f'{host_is(each.host)} and starts_with(http.request.uri.path, "{each.path}")',
-            action="skip",
-            parameters={"rules": {OWASP: list(each.rules)}} if each.rules else {"rulesets": [OWASP]},
-            logs=False,
-        )
-        for name, each in owasp.exceptions.items()
-    ]
     return [
         # They hold for rulesets that are executed after them.
-        *exceptions,
+        *_skipping(owasp.exceptions),
         Rule(
             name="waf-managed",
             description="Cloudflare Managed Ruleset",

@@ -122,7 +122,9 @@ class ReleaseControl(Construct):
         acknowledge(self.handler.policy, allows_on(of_stack), reason="CloudFormation ends a stack's ARN with an id.")
         self._allow("ssm:GetParameter", "ssm:GetParameters", "ssm:PutParameter", on=self.parameter_arn)
         self._allow("ssm:GetParameters", on=bootstrap_version_arn(self))
-        self._allow("ecr:DescribeImages", "ecr:DescribeImageScanFindings", on=released.repository.repository_arn)
+        # It gives an image that is released another tag.
+        reads_and_tags = ("ecr:DescribeImages", "ecr:DescribeImageScanFindings", "ecr:BatchGetImage", "ecr:PutImage")
+        self._allow(*reads_and_tags, on=released.repository.repository_arn)
         # A deployment is read only by someone who may read its service, too (AWS's Service Authorization Reference).
         reads = ("ecs:DescribeServices", "ecs:ListServiceDeployments", "ecs:DescribeServiceDeployments")
         for each in released.services:

@@ -63,26 +63,23 @@ def _stop_deployment(request: Mapping[str, Any]) -> Any:
     """Amazon ECS Developer Guide, "Stopping Amazon ECS service deployments"; errors by the API Reference."""
     arn = request["serviceDeploymentArn"]
     if (found := deployment.deployments.get(arn)) is None:
-        return _refused("ServiceDeploymentNotFoundException", f"There is no service deployment {arn}.")
+        return task.refused("ServiceDeploymentNotFoundException", f"There is no service deployment {arn}.")
     if request.get("stopType", "ROLLBACK") != "ROLLBACK":
-        return _refused("InvalidParameterException", "The valid values are ROLLBACK.")
+        return task.refused("InvalidParameterException", "The valid values are ROLLBACK.")
     if found["status"] not in _STOPPABLE:
-        return _refused("ConflictException", f"The service deployment is {found['status']} and cannot be stopped.")
+        return task.refused("ConflictException", f"The service deployment is {found['status']} and cannot be stopped.")
     if found["status"] in ("PENDING", "IN_PROGRESS"):
         found["status"] = "ROLLBACK_REQUESTED"
     return _answer({"serviceDeploymentArn": arn})
-
-
-def _refused(kind: str, message: str) -> Any:
-    body = json.dumps({"__type": kind, "message": message}).encode()
-    return 400, {"Content-Type": "application/x-amz-json-1.1"}, body
 
 
 def _tasks_listed(request: Mapping[str, Any]) -> Any:
     """Amazon ECS API Reference, ListTasks: `startedBy` must be the only filter. Assumed: that it is held to that."""
     filters = {"containerInstance", "desiredStatus", "family", "launchType", "serviceName"} & set(request)
     if "startedBy" in request and filters:
-        return _refused("InvalidParameterException", f"startedBy must be the only filter; {sorted(filters)} was given.")
+        return task.refused(
+            "InvalidParameterException", f"startedBy must be the only filter; {sorted(filters)} was given."
+        )
     return _own_list_tasks(request)
 
 
@@ -129,7 +126,7 @@ def _images(request: Mapping[str, Any]) -> Any:
         return answered
     told = json.loads(answered[2])
     if request.get("imageIds") and not told["imageDetails"]:
-        return _refused("ImageNotFoundException", "The image does not exist in the repository")
+        return task.refused("ImageNotFoundException", "The image does not exist in the repository")
     for each in told["imageDetails"]:
         manifest = ecr._find_image(each["repositoryName"], {"imageDigest": each["imageDigest"]})["imageManifest"]
         scan = json.loads(manifest).get("annotations", {})

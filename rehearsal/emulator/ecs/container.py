@@ -43,6 +43,8 @@ class Container:
     command: Sequence[str] | None = None
     """Instead of the definition's."""
     variables: Mapping[str, str] = field(default_factory=dict)
+    aws: Mapping[str, str] = field(default_factory=dict)
+    """Variables that ECS sets; the definition's own come before them."""
     _process: "subprocess.Popen[bytes] | None" = None
     _lines: list[tuple[int, str]] = field(default_factory=list)
 
@@ -62,6 +64,7 @@ class Container:
                 "PGSSLROOTCERT": os.environ["SSL_CERT_FILE"],
                 "NODE_OPTIONS": f"--import={_OWN_ADDRESS.as_uri()}",
                 "TASK_ADDRESS": self.address,
+                **self.aws,
                 **environment,
                 "HOME": str(home),
                 **self.secrets,

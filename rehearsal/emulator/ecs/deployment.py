@@ -16,7 +16,9 @@ from rehearsal.emulator import MINUTE
 from rehearsal.emulator.authorization import Need, denial_of
 from rehearsal.emulator.ecs import balancer, task
 from rehearsal.emulator.resource_type import client
+from rehearsal.emulator.service_principals import can_enter
 
+_ECS = "ecs.amazonaws.com"
 # ECS waits longer; these are processes of one machine.
 _START_SECONDS = 30.0
 _POLL_SECONDS = 0.1
@@ -136,6 +138,8 @@ class Deployment:
         }
         function = hook["hookTargetArn"]
         # ECS calls as the hook's role (ECS guide, "Lifecycle hooks for Amazon ECS service deployments").
+        if not can_enter(_ECS, hook["roleArn"]):
+            raise _Failed(f"lifecycle hook {function} at {stage}: ECS was unable to assume the role {hook['roleArn']}")
         if denied := denial_of(hook["roleArn"], self.arn[-19:], Need("lambda:InvokeFunction", function)):
             raise _Failed(f"lifecycle hook {function} at {stage}: {denied}")
         while True:
@@ -190,7 +194,7 @@ class Deployment:
             time.sleep(_POLL_SECONDS)
 
     def _run_one(self) -> str:
-        _, _, body = task.run(
+        status, _, body = task.run(
             {
                 "cluster": self._service["clusterArn"],
                 "taskDefinition": revisions[self.target]["taskDefinition"],
@@ -199,6 +203,9 @@ class Deployment:
                 "launchType": "FARGATE",
             }
         )
+        if status != 200:
+            told = json.loads(body)["message"]
+            raise _Failed(f"service {self._service['serviceName']} failed to launch a task with (error {told}).")
         return str(json.loads(body)["tasks"][0]["taskArn"])
 
     def _is_healthy(self, arn: str) -> bool:
@@ -214,6 +221,23 @@ class Deployment:
     def _port(self) -> int:
         return int(self._service["loadBalancers"][0]["containerPort"])
 
+    def _balance(self, *actions: str, on: str = "*") -> None:
+        """As the infrastructure role (ECS guide, "Amazon ECS infrastructure IAM role for load balancers")."""
+        needs = (Need(f"elasticloadbalancing:{each}", on) for each in actions)
+        if denied := denial_of(self._advanced["roleArn"], "ecs-service-scheduler", *needs):
+            raise _Failed(denied)
+
+    def _check_balancer(self) -> None:
+        """Assumed: ECS reads all of it first, and refuses a role in the words that it has for a service's own role
+        (Shippable/support #3027).
+        """
+        if not can_enter(_ECS, self._advanced["roleArn"]):
+            raise _Failed(
+                "Unable to assume role and validate the specified targetGroupArn. Please verify that the ECS service "
+                "role being passed has the proper permissions."
+            )
+        self._balance("DescribeTargetGroups", "DescribeListeners", "DescribeRules")
+
     def _groups(self) -> dict[str, int]:
         """Weights in production's rule, as they are now."""
         forward = alb._rules[self._advanced["productionListenerRule"]]["Actions"][0]["ForwardConfig"]
@@ -228,6 +252,10 @@ class Deployment:
         return next(arn for arn, weight in self._groups().items() if weight == 0)
 
     def _shift(self, rule: str, group: str) -> None:
+        self._balance("ModifyRule", on=self._advanced[rule])
+        self._weigh(rule, group)
+
+    def _weigh(self, rule: str, group: str) -> None:
         forward = alb._rules[self._advanced[rule]]["Actions"][0]["ForwardConfig"]
         for each in forward["TargetGroups"]:
             each["Weight"] = 100 if each["TargetGroupArn"] == group else 0
@@ -253,12 +281,15 @@ class Deployment:
             self.record |= {"finishedAt": time.time()}
 
     def _forward(self, group: str) -> None:
+        self._check_balancer()
         if self._source is not None:
             self._stage("RECONCILE_SERVICE")
         self._stage("PRE_SCALE_UP")
         self.record["lifecycleStage"] = "SCALE_UP"
         self._launch()
+        self._balance("RegisterTargets", on=group)
         self._register(group, self._started)
+        self._balance("DescribeTargetHealth")
         self._stage("POST_SCALE_UP")
         self._shift("testListenerRule", group)
         self._stage("TEST_TRAFFIC_SHIFT")
@@ -276,7 +307,8 @@ class Deployment:
         old, _tasks[self._arn] = _tasks.get(self._arn, []), list(self._started)
         _serving[self._arn] = self.target
         for other in self._groups():
-            if other != group:
+            if other != group and alb._targets.get(other):
+                self._balance("DeregisterTargets", on=other)
                 self._register(other, [])
         task.stop_all_beside(old, "Scaling activity initiated by deployment")
         self._settle("SUCCESSFUL", len(self._started))
@@ -290,7 +322,7 @@ class Deployment:
         self.record["status"] = "ROLLBACK_IN_PROGRESS"
         if self._source is not None:
             for rule in ("testListenerRule", "productionListenerRule"):
-                self._shift(rule, before)
+                self._weigh(rule, before)
             self._register(group, [])
             self._service["taskDefinition"] = revisions[self._source]["taskDefinition"]
         task.stop_all_beside(self._started, "Scaling activity initiated by deployment")

@@ -12,7 +12,9 @@ from ministack.services import ecs, eventbridge, secretsmanager
 
 from rehearsal.emulator.authorization import Need, denial_of
 from rehearsal.emulator.conditions import Condition, is_on
+from rehearsal.emulator.ecs import credentials
 from rehearsal.emulator.ecs.container import CannotPull, Container
+from rehearsal.emulator.service_principals import can_enter
 from rehearsal.ports import own_address
 
 # A request in this rehearsal lasts a second at most, in production a minute.
@@ -36,6 +38,8 @@ def run(request: Mapping[str, Any]) -> Any:
             {"Content-Type": "application/x-amz-json-1.1"},
             json.dumps({"tasks": [ecs._sanitize(known)], "failures": []}, default=str).encode(),
         )
+    if refusal := _refusal(request["taskDefinition"]):
+        return refusal
     answered = _own_run_task({**request, "count": request.get("count", 1)})
     if answered[0] != 200:
         return answered
@@ -44,6 +48,27 @@ def run(request: Mapping[str, Any]) -> Any:
             _tokens[token] = told["taskArn"]
         _start(ecs._tasks[told["taskArn"]], request.get("overrides", {}))
     return answered
+
+
+def _refusal(task_definition: str) -> Any:
+    """What ECS answers where it cannot act as one of the task's roles (its words: boto3 #1878)."""
+    key = ecs._resolve_td_key(task_definition)
+    definition = ecs._task_defs.get(key, {})
+    for role in filter(None, map(definition.get, ("taskRoleArn", "executionRoleArn"))):
+        if not can_enter("ecs-tasks.amazonaws.com", role):
+            told = (
+                f"ECS was unable to assume the role '{role}' that was provided for this task. Please verify that the "
+                "role being passed has the proper trust relationship and permissions and that your IAM user has "
+                "permissions to pass this role."
+            )
+            return refused("ClientException", told)
+    return None
+
+
+def refused(kind: str, message: str) -> Any:
+    """An error as ECS and ECR answer it."""
+    body = json.dumps({"__type": kind, "message": message}).encode()
+    return 400, {"Content-Type": "application/x-amz-json-1.1"}, body
 
 
 def _start(task: dict[str, Any], overrides: Mapping[str, Any]) -> None:
@@ -69,6 +94,7 @@ def _start(task: dict[str, Any], overrides: Mapping[str, Any]) -> None:
             arn.rpartition("/")[2],
             command=override.get("command"),
             variables={each["name"]: each["value"] for each in override.get("environment", [])},
+            aws=credentials.variables(definition.get("taskRoleArn"), arn),
         )
         _containers[arn] = container
         # The process ends on a thread that knows neither account nor region.

@@ -1,4 +1,4 @@
-"""AWS::Chatbot::SlackChannelConfiguration, kept and told to nobody: MiniStack has no chat applications."""
+"""AWS::Chatbot::SlackChannelConfiguration: MiniStack has no chat applications."""
 
 from ministack.core.responses import AccountRegionScopedDict, get_account_id
 
@@ -29,6 +29,11 @@ class _SlackChannel:
         arn = f"arn:aws:chatbot::{get_account_id()}:chat-configuration/slack-channel/{name}"
         _configurations[arn] = dict(properties)
         return Provisioned(arn, {"Arn": arn})
+
+
+def channels(topic: str) -> list[str]:
+    """Ids of the channels that a topic is configured for."""
+    return [each["SlackChannelId"] for each in _configurations.values() if topic in each.get("SnsTopicArns", [])]
 
 
 def install() -> None:

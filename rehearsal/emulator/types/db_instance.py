@@ -9,11 +9,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+from ministack.core.responses import get_account_id, get_region
 from ministack.services import rds
 from ministack.services.cloudformation import drift
 
 from rehearsal.emulator import AUTHORITY
+from rehearsal.emulator.authorization import Need, denial_of
 from rehearsal.emulator.resource_type import Refused, client, extend
+from rehearsal.emulator.service_principals import can_enter
 from rehearsal.ports import own_address
 from rehearsal.postgres import Postgres
 from rehearsal.redis.authority import Authority
@@ -84,6 +87,23 @@ def _manage_password(physical_id: str, properties: dict[str, Any]) -> str:
     return str(arn)
 
 
+def _check_monitoring(properties: dict[str, Any]) -> None:
+    """Enhanced Monitoring writes as its role into a log group of its own (RDS guide, "Setting up Enhanced Monitoring").
+
+    In RDS's words (pulumi #5628), which it says of a role that it cannot enter, too.
+    """
+    role = properties.get("MonitoringRoleArn")
+    if not role or not int(properties.get("MonitoringInterval", 0)):
+        return
+    group = f"arn:aws:logs:{get_region()}:{get_account_id()}:log-group:RDSOSMetrics"
+    needs = [Need(f"logs:{each}", group) for each in ("CreateLogGroup", "PutRetentionPolicy")]
+    needs += [Need(f"logs:{each}", f"{group}:log-stream:db") for each in ("CreateLogStream", "PutLogEvents")]
+    if not can_enter("monitoring.rds.amazonaws.com", role) or denial_of(role, "RDSEnhancedMonitoring", *needs):
+        raise Refused(
+            "IAM role ARN value is invalid or does not include the required permissions for: ENHANCED_MONITORING"
+        )
+
+
 def _full(version: str) -> str:
     return _NEWEST_MINOR.get(version, version)
 
@@ -116,6 +136,7 @@ def install() -> None:
         return {**attributes, _LOGIN: _manage_password(physical_id, properties)}
 
     def create(logical_id: str, properties: dict[str, Any], stack_name: str) -> tuple[str, dict[str, Any]]:
+        _check_monitoring(properties)
         physical_id, attributes = own["create"](logical_id, properties, stack_name)
         rds._instances[physical_id]["EngineVersion"] = _full(rds._instances[physical_id]["EngineVersion"])
         attributes = with_secret(physical_id, attributes, properties)

@@ -9,10 +9,23 @@ from ministack.services import alb
 from rehearsal.emulator.conditions import Condition, is_on
 from rehearsal.emulator.ecs import balancer
 from rehearsal.emulator.resource_type import Refused, client, extend
+from rehearsal.emulator.service_principals import may_log_access
 
 
 def install() -> None:
+    def check_logs(properties: dict[str, Any]) -> None:
+        """In AWS's words (aws-cdk #21947)."""
+        found = {each["Key"]: each["Value"] for each in properties.get("LoadBalancerAttributes", [])}
+        bucket = found.get("access_logs.s3.bucket", "")
+        is_logged = found.get("access_logs.s3.enabled") == "true"
+        if is_logged and not may_log_access(bucket, found.get("access_logs.s3.prefix", "")):
+            raise Refused(
+                f"Access Denied for bucket: {bucket}. Please check S3bucket permission (Service: "
+                "AmazonElasticLoadBalancing; Status Code: 400; Error Code: InvalidConfigurationRequest)"
+            )
+
     def create(logical_id: str, properties: dict[str, Any], stack_name: str) -> tuple[str, dict[str, Any]]:
+        check_logs(properties)
         arn, attributes = own["create"](logical_id, properties, stack_name)
         if is_on(Condition.MIXED_CASE_NAMES) and "Name" not in properties:
             # CloudFormation begins a name with parts of the stack's and the logical id, as they are written.
@@ -22,6 +35,12 @@ def install() -> None:
         balancer.open_for(arn)
         return arn, attributes
 
+    def update(physical_id: str, old: dict[str, Any], new: dict[str, Any], *rest: Any) -> tuple[str, dict[str, Any]]:
+        if old.get("LoadBalancerAttributes") != new.get("LoadBalancerAttributes"):
+            check_logs(new)
+        found: tuple[str, dict[str, Any]] = own["update"](physical_id, old, new, *rest)
+        return found
+
     def delete(physical_id: str, properties: dict[str, Any]) -> None:
         attributes = client("elbv2").describe_load_balancer_attributes(LoadBalancerArn=physical_id)["Attributes"]
         if {"Key": "deletion_protection.enabled", "Value": "true"} in attributes:
@@ -29,4 +48,4 @@ def install() -> None:
         own["delete"](physical_id, properties)
         balancer.close(physical_id)
 
-    own = extend("AWS::ElasticLoadBalancingV2::LoadBalancer", create=create, delete=delete)
+    own = extend("AWS::ElasticLoadBalancingV2::LoadBalancer", create=create, update=update, delete=delete)

@@ -82,17 +82,26 @@ class Rules:
             if ref not in wanted
         ]
         order = list(wanted)
-        moving = _out_of_place([ref for ref in ours if ref in wanted], order)
+        foreign = [rule for rule in found if not self._is_ours(rule)]
+        skipped = {ref: rule["id"] for ref in order if (rule := _first_that_it_skips(wanted[ref], foreign)) is not None}
+        at = {rule["id"]: place for place, rule in enumerate(found)}
+        late = {ref for ref, target in skipped.items() if ref in ours and at[ours[ref]["id"]] > at[target]}
+        out_of_place = _out_of_place([ref for ref in ours if ref in wanted], order)
+        moving = [ref for ref in order if ref in late or ref in out_of_place]
         for ref in [ref for ref in order if ref in ours and ref not in moving]:
             if not is_as_declared(comparable(wanted[ref]), comparable(ours[ref])):
                 path = f"{rules}/{ours[ref]['id']}"
                 changes.append(self._change("update", ref, "PATCH", path, body=wanted[ref], before=ours[ref]))
         for ref in moving:
             path = f"{rules}/{ours[ref]['id']}"
-            body = wanted[ref] | {"position": _position(ref, order, ours)}
+            position = {"before": skipped[ref]} if ref in late else _position(ref, order, ours)
+            body = wanted[ref] | {"position": position}
             changes.append(self._change("move", ref, "PATCH", path, body=body, before=ours[ref], look_again=True))
-        foreign = [rule for rule in found if not self._is_ours(rule)]
-        missing = {ref: _position(ref, order, ours) for ref in order if ref not in ours}
+        missing = {
+            ref: _position(ref, order, ours) or ({"before": skipped[ref]} if ref in skipped else None)
+            for ref in order
+            if ref not in ours
+        }
         # Each takes the place next to one that is there already: of those behind the same one, the last comes first.
         behind = [ref for ref, position in missing.items() if position and "after" in position]
         for ref in [*reversed(behind), *(ref for ref in missing if ref not in behind)]:
@@ -168,6 +177,16 @@ def _does(rule: Mapping[str, Any]) -> tuple[Any, ...]:
     if rule["action"] == "execute":
         return ("execute", rule["action_parameters"]["id"])
     return (rule["action"], rule["expression"])
+
+
+def _first_that_it_skips(rule: Mapping[str, Any], foreign: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """Of others' rules: a skip holds for what is executed after it (docs/ruleset-engine, "Create an exception")."""
+    if rule["action"] != "skip":
+        return None
+    parameters = rule.get("action_parameters") or {}
+    rulesets = {*(parameters.get("rulesets") or ()), *(parameters.get("rules") or ())}
+    executed = (each for each in foreign if each["action"] == "execute")
+    return next((each for each in executed if each["action_parameters"]["id"] in rulesets), None)
 
 
 def _position(ref: str, order: Sequence[str], ours: Mapping[str, Mapping[str, Any]]) -> dict[str, str] | None:

@@ -20,7 +20,8 @@ from botocore.exceptions import ClientError
 from infra_runtime.caller import NotProven, who
 from infra_runtime.database.names import OWNER
 from infra_runtime.metrics import RELEASES, Releases, emit
-from infra_runtime.release.ledger import Ledger, Outcome, Release, new_id
+from infra_runtime.release.ledger import RELEASED_TAG, Ledger, Outcome, Release, new_id
+from infra_runtime.release.order import run_of, why_older
 from infra_runtime.release.preflight import (
     Kind,
     Preflight,
@@ -43,6 +44,16 @@ logger.setLevel(logging.INFO)
 
 _LONGEST_NOTE = 1000
 _MOST_REFUSALS = 3
+# What docker and buildx push: an image, or an index of several.
+_MANIFESTS = [
+    f"application/vnd.{kind}+json"
+    for kind in (
+        "oci.image.manifest.v1",
+        "oci.image.index.v1",
+        "docker.distribution.manifest.v2",
+        "docker.distribution.manifest.list.v2",
+    )
+]
 _LOST = "repair it by a migration and release forward, or say --accept-schema when it does not matter"
 
 
@@ -110,9 +121,9 @@ class Control:
         """{"problems": …}, and when there are none {"id": …} of what was begun or stopped. Raises `ValueError`."""
         match event.get("action"):
             case "check":
-                return self._answer(self._objections(event["image"]))
+                return self._answer(self._objections(event))
             case "release":
-                problems = self._objections(event["image"])
+                problems = self._objections(event)
                 return self._answer(problems) if problems else self._start(event, event["image"], "release")
             case "rollback":
                 return self._rollback(event)
@@ -169,8 +180,14 @@ class Control:
 
     # -- how one begins
 
-    def _objections(self, image: str) -> list[Problem]:
-        return [*self._busy(), *Preflight(self.clients, self.service).problems(image, "release")]
+    def _objections(self, event: Mapping[str, Any]) -> list[Problem]:
+        image, run = event["image"], run_of(event.get("run"))
+        preflight = Preflight(self.clients, self.service)
+        return [*self._busy(), *self._older(image, run), *preflight.problems(image, "release")]
+
+    def _older(self, image: str, run: str | None) -> list[Problem]:
+        found = why_older(self.ledger.releases(self.service.name), image, run, self._image())
+        return [] if found is None else [Problem("order", *found)]
 
     def _busy(self) -> list[Problem]:
         release = self.ledger.running(self.service.name)
@@ -263,11 +280,25 @@ class Control:
             began=now.isoformat(timespec="seconds"),
             template=hashlib.sha256(text.encode()).hexdigest()[:16],
             note=str(event["note"])[:_LONGEST_NOTE] if event.get("note") else None,
+            run=event.get("run") if kind == "release" else None,
         )
         self.ledger.begin(release)
         return release
 
+    def _keep_image(self, release: Release) -> None:
+        """From now on no push of another image lets ECR expire it (infra_constructs.images)."""
+        ecr, name = self.clients.client("ecr"), self.service.repository.partition("/")[2]
+        wanted = [{"imageDigest": release.image.partition("@")[2]}]
+        (found,) = ecr.batch_get_image(repositoryName=name, imageIds=wanted, acceptedMediaTypes=_MANIFESTS)["images"]
+        ecr.put_image(
+            repositoryName=name,
+            imageManifest=found["imageManifest"],
+            imageManifestMediaType=found["imageManifestMediaType"],
+            imageTag=f"{RELEASED_TAG}{release.id}",
+        )
+
     def _update(self, release: Release) -> None:
+        self._keep_image(release)
         self._point(release.image)
         stack = stack_of(self.clients, self.service.stack)
         self.clients.client("cloudformation").update_stack(

@@ -7,7 +7,10 @@ from datetime import datetime
 from typing import Any, Literal
 
 Outcome = Literal["running", "succeeded", "failed"]
-_MOST = 200
+LISTED = 200
+"""So many releases of a service are listed, and may be gone back to."""
+RELEASED_TAG = "released-"
+"""Begins the tags of images that were released: the id of the release follows."""
 _RECENT = 10
 _DOCUMENTS = ("migration", "complaints")  # kept as JSON
 
@@ -32,6 +35,8 @@ class Release:
     ended: str | None = None
     reason: str | None = None
     note: str | None = None
+    run: str | None = None
+    """Of the workflow that released it, as WORKFLOW#NUMBER; None for a person, and in entries from before."""
     migration: Mapping[str, Any] = field(default_factory=dict)
     """What release.migrate found: `before` and `after` are digests of the schema, `breaks` what became impossible,
     `invalid` indexes that were left unfinished, `skipped` migrations that the tool passed over."""
@@ -124,7 +129,7 @@ class Ledger:
     def find(self, service: str, identity: str) -> Release | None:
         return next((each for each in self.releases(service) if each.id == identity), None)
 
-    def releases(self, service: str, *, most: int = _MOST) -> list[Release]:
+    def releases(self, service: str, *, most: int = LISTED) -> list[Release]:
         """The newest first."""
         items = self.dynamodb.query(
             TableName=self.table,

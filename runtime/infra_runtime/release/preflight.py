@@ -219,5 +219,6 @@ def live_weights(clients: Any, service: Mapping[str, Any]) -> dict[str, int]:
 def release_alarms(clients: Any, service: Mapping[str, Any]) -> dict[str, str | None]:
     """State of each alarm that may send a release back, by name; None where there is no such alarm."""
     names: list[str] = service["deploymentConfiguration"]["alarms"]["alarmNames"]
-    alarms = clients.client("cloudwatch").describe_alarms(AlarmNames=names)["MetricAlarms"]
-    return dict.fromkeys(names) | {each["AlarmName"]: each["StateValue"] for each in alarms}
+    pages = clients.client("cloudwatch").get_paginator("describe_alarms").paginate(AlarmNames=names)
+    found = {each["AlarmName"]: each["StateValue"] for page in pages for each in page["MetricAlarms"]}
+    return dict.fromkeys(names) | found

@@ -6,13 +6,13 @@ from typing import Any
 
 import boto3
 import pytest
-from rich.console import Console
 
 from config import load
 from infra_runtime.cloudflare.converge import Change, Seen, undeclared_fields
 from infra_runtime.edge_drift import log_lines, look
 from infra_runtime.memory import SsmMemory
 from infra_runtime.secret_values import Secrets
+from ops.console import Console
 from ops.edge.commands import drifts, report
 from ops.edge.zone import EdgeOf
 from tests.runtime.cloudflare.test_ownership import CACHE, cache_rule, policy, records, rules

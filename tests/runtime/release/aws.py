@@ -166,6 +166,37 @@ class Logs:
         return {"events": [{"message": line} for line in self.lines]}
 
 
+class Ecr:
+    """One repository. A tag belongs to one image for good."""
+
+    def __init__(self, *references: str) -> None:
+        self.tags: dict[str, set[str]] = {each.partition("@")[2]: set() for each in references}
+
+    def batch_get_image(
+        self,
+        *,
+        repositoryName: str,  # noqa: N803
+        imageIds: list[dict[str, str]],  # noqa: N803
+        acceptedMediaTypes: list[str],  # noqa: N803
+    ) -> dict[str, Any]:
+        kind = "application/vnd.oci.image.index.v1+json"
+        assert kind in acceptedMediaTypes
+        found = [each["imageDigest"] for each in imageIds if each["imageDigest"] in self.tags]
+        # The manifest stands for what its digest is made of.
+        return {"images": [{"imageManifest": each, "imageManifestMediaType": kind} for each in found]}
+
+    def put_image(
+        self,
+        *,
+        repositoryName: str,  # noqa: N803
+        imageManifest: str,  # noqa: N803
+        imageManifestMediaType: str,  # noqa: N803
+        imageTag: str,  # noqa: N803
+    ) -> None:
+        assert not any(imageTag in tags for tags in self.tags.values()), "ImageTagAlreadyExistsException"
+        self.tags[imageManifest].add(imageTag)
+
+
 class CloudFormation:
     """One stack and its events."""
 

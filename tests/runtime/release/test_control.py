@@ -11,9 +11,9 @@ from botocore.exceptions import ClientError
 from infra_runtime.caller import NotProven
 from infra_runtime.release import control as control_module
 from infra_runtime.release.control import Control, NotYet
-from infra_runtime.release.ledger import Ledger, Release, new_id
+from infra_runtime.release.ledger import RELEASED_TAG, Ledger, Release, new_id
 from infra_runtime.release.preflight import Preflight, Problem, Service
-from tests.runtime.release.aws import IMAGE, OLD, REPOSITORY, CloudFormation, Dynamo, Ssm
+from tests.runtime.release.aws import IMAGE, OLD, REPOSITORY, CloudFormation, Dynamo, Ecr, Ssm
 
 STACK = "arn:aws:cloudformation:eu-central-1:111122223333:stack/daadaar-production-api/1"
 OLDER = f"{REPOSITORY}@sha256:{'c' * 64}"
@@ -22,14 +22,16 @@ DEPLOYMENT = "arn:aws:ecs:eu-central-1:111122223333:service-deployment/cluster/a
 
 class Aws:
     def __init__(self) -> None:
-        self.cloudformation, self.ssm = CloudFormation(), Ssm(OLD)
+        self.cloudformation, self.ssm, self.ecr = CloudFormation(), Ssm(OLD), Ecr(IMAGE, OLD, OLDER)
         self.under_way: list[dict[str, Any]] = []
         self.stopped: list[str] = []
         self.is_over = False
         self.postgres: list[str] = []
 
     def client(self, service: str) -> Any:
-        return {"cloudformation": self.cloudformation, "ssm": self.ssm, "ecs": self, "logs": self}[service]
+        return {
+            "cloudformation": self.cloudformation, "ssm": self.ssm, "ecr": self.ecr, "ecs": self, "logs": self,
+        }[service]  # fmt: skip
 
     def stop_service_deployment(self, *, serviceDeploymentArn: str, stopType: str) -> None:  # noqa: N803
         if self.is_over:
@@ -77,9 +79,12 @@ def rollback(control: Control, **more: Any) -> dict[str, Any]:
     return control.asked({"action": "rollback", "who": "operator", **more})
 
 
-def released(control: Control, aws: Aws, image: str, *, breaks: tuple[str, ...] = ()) -> str:
+def released(control: Control, aws: Aws, image: str, *, breaks: tuple[str, ...] = (), run: str | None = None) -> str:
     """Id of a release that has succeeded."""
-    identity: str = start(control, image)["id"]
+    return succeeded(control, aws, start(control, image, run=run)["id"], breaks=breaks)
+
+
+def succeeded(control: Control, aws: Aws, identity: str, *, breaks: tuple[str, ...] = ()) -> str:
     if breaks:
         control.ledger.note("api", "migration", {"breaks": list(breaks)})
     aws.cloudformation.end("UPDATE_COMPLETE")
@@ -113,6 +118,16 @@ def test_the_stack_is_updated_with_the_template_that_is_there(control: Control, 
         "ClientRequestToken": identity,
     }
     assert aws.ssm.value == IMAGE
+
+
+def test_an_image_is_kept_from_the_moment_it_is_released(control: Control, aws: Aws) -> None:
+    aws.cloudformation.refuses = "not now"
+    start(control)
+    digest = IMAGE.partition("@")[2]
+    assert aws.ecr.tags[digest] == {f"{RELEASED_TAG}{newest(control).id}"}
+    aws.cloudformation.refuses = ""
+    released(control, aws, IMAGE)
+    assert len(aws.ecr.tags[digest]) == 2
 
 
 def test_looking_changes_nothing(control: Control, aws: Aws) -> None:
@@ -247,6 +262,79 @@ def test_a_check_that_says_no_is_the_reason(control: Control, aws: Aws) -> None:
     aws.cloudformation.end("UPDATE_ROLLBACK_COMPLETE")
     control.settle()
     assert newest(control).reason == "10.0.0.1: redis is 'refused', not 'ok'"
+
+
+# -- forward
+
+
+RUN = "daadaar/backend/.github/workflows/release.yml#{}"
+
+
+def test_an_older_run_is_not_released_over_a_newer_one_whichever_was_built_first(control: Control, aws: Aws) -> None:
+    released(control, aws, OLD, run=RUN.format(9))
+    last = released(control, aws, IMAGE, run=RUN.format(11))
+    for ask in ("check", "release"):
+        answer = control.asked({"action": ask, "image": OLDER, "who": "a pipeline", "run": RUN.format(10)})
+        assert "release.yml#10 is older than" in told(answer)
+        assert "infra rollback ENV" in answer["problems"][0]["todo"]
+    assert (aws.ssm.value, newest(control).id) == (IMAGE, last)
+
+
+@pytest.mark.parametrize("run", [
+    RUN.format(11),  # The same commit, built again.
+    RUN.format(12),
+    "daadaar/backend/.github/workflows/renamed.yml#1",  # GitHub counts each workflow from 1.
+    None,  # A person.
+])  # fmt: skip
+def test_a_new_image_of_the_same_commit_or_a_later_one_is_released(run: str | None, control: Control, aws: Aws) -> None:
+    released(control, aws, IMAGE, run=RUN.format(11))
+    assert start(control, OLDER, run=run)["problems"] == []
+
+
+def test_what_ran_before_comes_back_by_a_rollback_only(control: Control, aws: Aws) -> None:
+    first = released(control, aws, OLD, run=RUN.format(10))
+    released(control, aws, IMAGE, run=RUN.format(11))
+    for run in (RUN.format(10), None):
+        answer = start(control, OLD, run=run)
+        assert [each["check"] for each in answer["problems"]] == ["order"]
+    assert answer["problems"][0]["todo"].startswith(f"infra rollback ENV {first}")
+
+
+def test_after_a_rollback_only_what_is_older_than_its_target_stays_behind(control: Control, aws: Aws) -> None:
+    released(control, aws, OLD, run=RUN.format(10))
+    released(control, aws, IMAGE, run=RUN.format(11))
+    succeeded(control, aws, rollback(control)["id"])
+    assert "#9 is older than" in told(start(control, OLDER, run=RUN.format(9)))
+    assert start(control, IMAGE, run=RUN.format(11))["problems"] == []
+
+
+def test_a_failed_release_stands_in_nobodys_way(control: Control, aws: Aws) -> None:
+    released(control, aws, OLD, run=RUN.format(9))
+    start(control, IMAGE, run=RUN.format(11))
+    aws.cloudformation.end("UPDATE_ROLLBACK_COMPLETE")
+    control.settle()
+    assert start(control, OLDER, run=RUN.format(10))["problems"] == []
+
+
+def test_a_reverted_version_that_builds_to_the_same_image_is_released(control: Control, aws: Aws) -> None:
+    released(control, aws, OLD, run=RUN.format(10))
+    released(control, aws, IMAGE, run=RUN.format(11))
+    assert start(control, OLD, run=RUN.format(12))["problems"] == []
+
+
+def test_releases_from_before_runs_were_written_down_are_read(control: Control, aws: Aws) -> None:
+    identity = released(control, aws, IMAGE)
+    del control.ledger.dynamodb.items["api", identity]["run"]
+    assert newest(control).run is None
+    assert start(control, OLDER, run=RUN.format(1))["problems"] == []
+
+
+@pytest.mark.parametrize(
+    "run", ["", "release.yml", "release.yml#", "release.yml#x", "#1", 7, "a\nb#1", "x#1" + "0" * 300]
+)
+def test_a_malformed_run_is_refused(run: object, control: Control) -> None:
+    with pytest.raises(ValueError, match="expected WORKFLOW#NUMBER"):
+        start(control, run=run)
 
 
 # -- back

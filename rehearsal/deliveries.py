@@ -1,0 +1,27 @@
+"""What people were sent through topics: e-mails, and messages in Slack channels. The emulator writes them down."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Delivery:
+    to: str
+    """An e-mail address, or the id of a Slack channel."""
+    topic: str
+    """ARN."""
+    subject: str
+    text: str
+    dropped: str | None = None
+    """Why Amazon Q shows nothing in the channel."""
+
+
+def write(file: Path, delivery: Delivery) -> None:
+    with file.open("a") as opened:
+        opened.write(json.dumps(asdict(delivery)) + "\n")
+
+
+def read(file: Path) -> list[Delivery]:
+    """All so far, the oldest first."""
+    return [Delivery(**json.loads(line)) for line in file.read_text().splitlines()] if file.exists() else []

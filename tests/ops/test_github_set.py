@@ -1,0 +1,209 @@
+"""`infra github ENV --set`: what the workflows read is set, once, and no protection is lost."""
+
+import io
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from typing import Any
+
+import httpx
+import pytest
+import typer
+from rich.console import Console
+
+from config import load
+from ops.errors import InputError, OperatorError
+from ops.github import commands
+from ops.github.api import connection
+from ops.github.apply import apply
+from ops.github.settings import GitHubEnvironment, settings
+from rehearsal.account import Account
+from rehearsal.github.simulator import TOKEN, Answer, Environment, GitHub, Repository, served
+from tests.ops.test_github import NAMES, outputs
+
+Templates = dict[str, dict[str, Any]]
+MAIN_ONLY = {"protected_branches": False, "custom_branch_policies": True}
+REVIEWERS = [{"type": "User", "id": 1}, {"type": "Team", "id": 2}]
+
+
+@pytest.fixture
+def github() -> GitHub:
+    return GitHub({name: Repository(name) for name in NAMES})
+
+
+@pytest.fixture
+def client(github: GitHub) -> Iterator[httpx.Client]:
+    with served(github) as url, connection({"GITHUB_API_URL": url, "GH_TOKEN": TOKEN}) as client:
+        yield client
+
+
+def needed(**more: Any) -> GitHubEnvironment:
+    given = {
+        "repository": "daadaar/infrastructure", "name": "production", "workflow": "deploy-environment.yml",
+        "variables": {"AWS_REGION": "eu-central-1", "DEPLOY_ROLE": "arn:aws:iam::111122223333:role/deploy"},
+    }  # fmt: skip
+    return GitHubEnvironment(**given | more)
+
+
+def production(github: GitHub) -> Environment:
+    return github.repositories["daadaar/infrastructure"].environments["production"]
+
+
+@pytest.mark.parametrize("name", ["dev", "production"])
+def test_everything_that_is_needed_is_set_and_a_second_run_writes_nothing(
+    name: str, templates: Templates, github: GitHub, client: httpx.Client
+) -> None:
+    wanted = list(settings(load([name])[name], outputs(templates, name)))
+    list(apply(wanted, client))
+    for each in wanted:
+        found = github.repositories[each.repository].environments[each.name]
+        assert found.variables == each.variables
+        assert (found.policy, found.branches) == ((MAIN_ONLY, ["main"]) if each.only_main else (None, []))
+    github.writes.clear()
+    assert [each for each in apply(wanted, client) if not each.todo] == []
+    assert github.writes == []
+
+
+@pytest.mark.parametrize("has_rules", [True, False])
+def test_an_environment_that_any_branch_reaches_is_limited_and_keeps_its_rules(
+    *, has_rules: bool, github: GitHub, client: httpx.Client
+) -> None:
+    before = Environment(variables={"AWS_REGION": "eu-west-1", "THEIRS": "kept"}, can_admins_bypass=False)
+    if has_rules:
+        before.wait_timer, before.reviewers, before.prevent_self_review = 30, list(REVIEWERS), True
+    repository = github.repositories["daadaar/infrastructure"]
+    repository.has_rules, repository.environments["production"] = has_rules, deepcopy(before)
+    steps = list(apply([needed()], client))
+    assert not any(each.todo for each in steps)
+    found = production(github)
+    assert (found.policy, found.branches) == (MAIN_ONLY, ["main"])
+    rules = ("wait_timer", "reviewers", "prevent_self_review", "can_admins_bypass")
+    assert all(getattr(found, each) == getattr(before, each) for each in rules)
+    assert found.variables == {**needed().variables, "THEIRS": "kept"}
+
+
+@pytest.mark.parametrize(("policy", "branches", "todo"), [
+    ({"protected_branches": True, "custom_branch_policies": False}, [], None),
+    (MAIN_ONLY, ["main"], None),
+    (MAIN_ONLY, ["main", "hotfix/*"], "hotfix/* may use its role"),
+    (MAIN_ONLY, ["release"], "limited to release"),
+])  # fmt: skip
+def test_a_limit_that_is_there_is_left_as_it_is(
+    policy: dict[str, bool], branches: list[str], todo: str | None, github: GitHub, client: httpx.Client
+) -> None:
+    before = Environment(policy=policy, branches=list(branches), reviewers=list(REVIEWERS))
+    before.variables = dict(needed().variables)
+    github.repositories["daadaar/infrastructure"].environments["production"] = deepcopy(before)
+    left = list(apply([needed()], client))
+    assert (production(github), github.writes) == (before, [])
+    assert [todo in each.what for each in left if todo] == [True] * (todo is not None)
+    assert all(each.todo for each in left)
+
+
+def test_a_run_that_was_cut_off_is_finished_by_the_next(github: GitHub, client: httpx.Client) -> None:
+    for cut_after in range(5):
+        github.repositories["daadaar/infrastructure"] = Repository("daadaar/infrastructure")
+        steps = apply([needed()], client)
+        for _ in range(cut_after):
+            next(steps, None)
+        list(apply([needed()], client))
+        found = production(github)
+        assert (found.policy, found.branches, found.variables) == (MAIN_ONLY, ["main"], needed().variables)
+
+
+def test_variables_beyond_the_first_page_are_seen(github: GitHub, client: httpx.Client) -> None:
+    theirs = {f"A{number}": "kept" for number in range(70)}
+    environment = Environment(policy=MAIN_ONLY, branches=["main"], variables=theirs | dict(needed().variables))
+    github.repositories["daadaar/infrastructure"].environments["production"] = environment
+    assert list(apply([needed()], client)) == []
+
+
+def test_a_secret_that_is_missing_is_left_with_its_command(github: GitHub, client: httpx.Client) -> None:
+    wanted = needed(secrets=["SERVER_ACTIONS_KEY", "SENTRY_AUTH_TOKEN"])
+    list(apply([wanted], client))
+    production(github).secrets = ["SENTRY_AUTH_TOKEN"]
+    (left,) = apply([wanted], client)
+    assert left.todo == "gh secret set SERVER_ACTIONS_KEY --repo daadaar/infrastructure --env production"
+
+
+class Forgetful(GitHub):
+    """A PUT loses the reviewers, whatever it says of them."""
+
+    def answer(self, method: str, target: str, headers: Mapping[str, str], content: bytes) -> Answer:
+        found = super().answer(method, target, headers, content)
+        if method != "PUT":
+            return found
+        production(self).reviewers.clear()
+        return super().answer("GET", target, headers, b"")
+
+
+def test_a_rule_that_github_drops_is_told() -> None:
+    forgetful = Forgetful({"daadaar/infrastructure": Repository("daadaar/infrastructure")})
+    environment = Environment(reviewers=list(REVIEWERS))
+    forgetful.repositories["daadaar/infrastructure"].environments["production"] = environment
+    with served(forgetful) as url, connection({"GITHUB_API_URL": url, "GH_TOKEN": TOKEN}) as client:
+        (told,) = (each for each in apply([needed()], client) if each.todo)
+    assert "has changed its protection" in told.what
+
+
+USED_UP = {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "1795000000"}
+
+
+@pytest.mark.parametrize(("answer", "kind", "told"), [
+    (Answer(401, {"message": "Bad credentials"}), InputError, "Bad credentials: the token is not valid"),
+    (Answer(403, {"message": "Resource not accessible"}), InputError, "the token may not do that; it needs Admin"),
+    (Answer(403, {"message": "API rate limit exceeded"}, USED_UP), InputError, r"is used up until \d\d:\d\d"),
+    (Answer(403, {"message": "secondary rate limit"}, {"Retry-After": "60"}), InputError, "is used up; what"),
+    (Answer(429, {"message": "too many"}), InputError, "rate limit is used up; what"),
+    (Answer(422, {"message": "Validation Failed"}), InputError, "Validation Failed: GitHub does not accept it"),
+    (Answer(307, {"message": "Moved"}, {"Location": "/x"}), InputError, "has another name now"),
+    (Answer(502, "a page"), OperatorError, "HTTP 502, no reason given: what was written stays: run it again"),
+    (Answer(200, "a page"), OperatorError, "what answered is not GitHub's API"),
+])  # fmt: skip
+def test_what_github_refuses_is_told_in_a_line(
+    answer: Answer, kind: type[Exception], told: str, github: GitHub, client: httpx.Client
+) -> None:
+    github.trouble = [answer]
+    with pytest.raises(kind, match=told) as raised:
+        list(apply([needed()], client))
+    assert str(raised.value).startswith("GET /repos/daadaar/infrastructure/environments/production")
+    assert TOKEN not in str(raised.value)
+
+
+def test_a_repository_that_the_token_does_not_see_is_told(github: GitHub, client: httpx.Client) -> None:
+    with pytest.raises(InputError, match=r"PUT /repos/daadaar/other/.*does not see it"):
+        list(apply([needed(repository="daadaar/other")], client))
+    github.writers, github.readers = set(), {TOKEN}
+    with pytest.raises(InputError, match="the token may not do that"):
+        list(apply([needed()], client))
+
+
+def test_without_a_network_it_is_told_in_a_line() -> None:
+    with (
+        connection({"GITHUB_API_URL": "http://127.0.0.1:9", "GH_TOKEN": TOKEN}) as client,
+        pytest.raises(OperatorError, match="GitHub cannot be reached from here"),
+    ):
+        list(apply([needed()], client))
+
+
+def test_a_deployed_environment_is_set_up(production: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    def put() -> tuple[int, str]:
+        console = Console(record=True, width=200, file=io.StringIO())
+        try:
+            commands.put("production", production.environment, production, console)
+        except typer.Exit as ended:
+            return ended.exit_code, console.export_text()
+        return 0, console.export_text()
+
+    monkeypatch.setenv("GITHUB_API_URL", production.github_url)
+    with pytest.raises(InputError, match="GITHUB_TOKEN is not set"):
+        put()
+    monkeypatch.setenv("GITHUB_TOKEN", TOKEN)
+    code, told = put()
+    assert code == 3
+    assert "→ gh secret set SERVER_ACTIONS_KEY --repo daadaar/frontend --env production" in told
+    repositories = production.github.repositories
+    assert repositories["daadaar/infrastructure"].environments["production"].variables["DEPLOY_ROLE"].startswith("arn:")
+    repositories["daadaar/frontend"].environments["production"].secrets += ["SERVER_ACTIONS_KEY", "SENTRY_AUTH_TOKEN"]
+    production.github.writes.clear()
+    assert put() == (0, "Everything was set already.\n")
+    assert production.github.writes == []
