@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from infra_runtime.database.connection import Connection, Login, connect
 from infra_runtime.release.ledger import Release
@@ -270,6 +269,8 @@ def test_a_migration_that_takes_too_long_is_stopped(attempt: Attempt, production
 
 def test_an_index_that_is_left_invalid_is_told_with_its_repair(attempt: Attempt, production: Account) -> None:
     """`create index concurrently` is run by no migration of drizzle: those are transactions."""
+    from ops.console import Console
+
     statements = ("insert into visitors (name) values ('twice'), ('twice')",
                   "create unique index concurrently twice on visitors ((name = 'twice'))")  # fmt: skip
     script = " && ".join(f'psql -qc "{each}"' for each in statements)
