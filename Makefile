@@ -19,8 +19,8 @@ test: setup  ## everything, offline
 	@$(VENV)/python -m tools.suite $(ARGS)
 
 soak: setup  ## two thousand histories of the Cloudflare provider under faults, fifty migrations at once, three hundred Redis servers; CI runs a sample
-	@HISTORIES=2000 RUNNERS=50 REDIS_SERVERS=300 REDIS_URLS=200000 REDIS_CALLERS=50 $(VENV)/pytest \
-	  tests/runtime/cloudflare/test_histories.py tests/constructs/test_migration_runner.py tests/client $(ARGS)
+	@HISTORIES=2000 MIGRATIONS=50 REDIS_SERVERS=300 REDIS_URLS=200000 REDIS_CALLERS=50 $(VENV)/pytest \
+	  tests/runtime/cloudflare/test_histories.py tests/runtime/release/test_migrate.py tests/client $(ARGS)
 
 check: setup  ## format, lint, types, layers
 	@$(VENV)/ruff format --check --quiet . || { echo 'not formatted: make format'; exit 1; }

@@ -1,7 +1,12 @@
 """`docker push`, as far as anybody notices afterwards: an image in ECR, and a folder for whoever runs it."""
 
+import gzip
+import io
 import json
 import sys
+import tarfile
+import tempfile
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Sequence
 from hashlib import sha256
@@ -10,6 +15,9 @@ from pathlib import Path
 from rehearsal.account import Account
 from rehearsal.pipeline import PREVIEW, RELEASE, Pipeline
 from rehearsal.product import FIRST, build
+
+_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
+_CONFIGURATION = "application/vnd.oci.image.config.v1+json"
 
 
 def push(
@@ -29,34 +37,40 @@ def push(
 
     `workflow` is the one that pushes it. With `program`, a Python file, the image has that one executable only.
     """
-    content = json.dumps([version, list(migrations)])
     repository = repository_of(account, service)
+    images = account.emulator.images
+    images.mkdir(parents=True, exist_ok=True)
     configuration = json.dumps({"os": "linux", "architecture": architecture}).encode()
-    manifest = json.dumps(
-        {
+    with tempfile.TemporaryDirectory(dir=images) as temporary:
+        built = Path(temporary) / "built"
+        if program is None:
+            build(built, migrations)
+        else:
+            _build_of(program, built)
+        if fault is not None:
+            fault(built)
+        manifest = {
             "schemaVersion": 2,
             "mediaType": "application/vnd.oci.image.manifest.v1+json",
-            "config": {
-                "mediaType": "application/vnd.oci.image.config.v1+json",
-                "digest": _push_blob(account, repository, configuration),
-                "size": len(configuration),
-            },
-            "annotations": {"scan": scan, "critical": str(critical), "content": sha256(content.encode()).hexdigest()},
+            "config": upload(account.cdk.endpoint, repository, configuration, kind=_CONFIGURATION),
+            "layers": [upload(account.cdk.endpoint, repository, _layer(built))],
+            "annotations": {"scan": scan, "critical": str(critical), "version": version},
         }
-    )
-    tag = f"{'preview' if workflow == PREVIEW else 'release'}-{version}"
-    ecr = Pipeline(account).runs(workflow, service).client("ecr")
-    pushed = ecr.put_image(repositoryName=repository.partition("/")[2], imageManifest=manifest, imageTag=tag)["image"][
-        "imageId"
-    ]["imageDigest"]
-    folder: Path = account.emulator.images / pushed.removeprefix("sha256:")
-    if not folder.exists():
-        if program is None:
-            build(folder, migrations)
-        else:
-            _build_of(program, folder)
-        if fault is not None:
-            fault(folder)
+        pushed = (
+            Pipeline(account)
+            .runs(workflow, service)
+            .client("ecr")
+            .put_image(
+                repositoryName=repository.partition("/")[2],
+                imageManifest=json.dumps(manifest),
+                imageTag=f"{'preview' if workflow == PREVIEW else 'release'}-{version}",
+            )["image"]["imageId"]["imageDigest"]
+        )
+        folder = images / pushed.removeprefix("sha256:")
+        if not folder.exists():
+            built.rename(folder)
+            if program is not None:
+                folder.with_suffix(".json").write_text(json.dumps({"command": ["/server"]}))
     return f"{repository}@{pushed}"
 
 
@@ -65,16 +79,26 @@ def _build_of(program: Path, folder: Path) -> None:
     # Not Python in the first line: there may be a space in its path.
     (folder / "server").write_text(f'#!/bin/sh\nexec "{sys.executable}" "{program}"\n')
     (folder / "server").chmod(0o755)
-    folder.with_suffix(".json").write_text(json.dumps({"command": ["/server"]}))
 
 
-def _push_blob(account: Account, repository: str, content: bytes) -> str:
-    """Returns its digest."""
+def _layer(folder: Path) -> bytes:
+    """What `COPY . .` brings in, but for what everybody has: the same files are the same bytes."""
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as archive:
+        for path in sorted(each for each in folder.rglob("*") if each.is_file() and "node_modules" not in each.parts):
+            text, member = path.read_bytes(), tarfile.TarInfo(f"app/{path.relative_to(folder)}")
+            member.size = len(text)
+            archive.addfile(member, io.BytesIO(text))
+    return gzip.compress(content.getvalue(), mtime=0)
+
+
+def upload(endpoint: str | None, repository: str, content: bytes, *, kind: str = _LAYER) -> dict[str, object]:
+    """Its descriptor, once it is there (OCI Distribution Specification, "Pushing a blob monolithically")."""
     digest = f"sha256:{sha256(content).hexdigest()}"
     registry, _, name = repository.partition("/")
-    url = f"{account.emulator.url}/v2/{name}/blobs/uploads/?ns={registry}&digest={digest}"
-    with urllib.request.urlopen(urllib.request.Request(url, data=content, method="POST"), timeout=10):
-        return digest
+    url = f"{endpoint}/v2/{name}/blobs/uploads/?{urllib.parse.urlencode({'digest': digest, 'ns': registry})}"
+    urllib.request.urlopen(urllib.request.Request(url, data=content, method="POST")).close()
+    return {"mediaType": kind, "digest": digest, "size": len(content)}
 
 
 def repository_of(account: Account, service: str) -> str:

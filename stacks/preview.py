@@ -39,6 +39,7 @@ class PreviewStack(EnvironmentStack):
             database=names.database,
             user=Settings(values={"PGUSER": names.user}, secrets=password),
             owner=Settings(values={"PGUSER": names.owner}, secrets=password),
+            owner_login=data.preview_passwords[slot],
             slot=slot,
             key_prefix=f"preview-{lease.value_as_string}:",
         )

@@ -237,6 +237,7 @@ def build_service(
             "Migration",
             image=image,
             settings=sources.migrations(Construct(scope, "MigrationSettings"), service, image=image),
+            login=sources.tenancy.owner_login,
             props=MigrationProps(command=own.migrations.command, longest=cdk.Duration.minutes(own.migrations.minutes)),
         )
     built = BlueGreenService(
@@ -271,6 +272,8 @@ def build_service(
             "Migrate",
             service=in_ledger,
             migration=migration,
+            vpc=network.vpc,
+            security_group=network.access[service],
             cluster=platform.cluster,
             ledger=ledger,
             bootstrap=image.bootstrap,

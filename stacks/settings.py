@@ -24,13 +24,19 @@ class Tenancy:
     """PGUSER and PGPASSWORD."""
     owner: Settings
     """The same, for migrations."""
+    owner_login: secretsmanager.ISecret
     slot: int | None = None
     key_prefix: str | None = None
     """Begins every key in Redis."""
 
 
 def for_users(data: DataExports) -> Tenancy:
-    return Tenancy(database=data.database.name, user=_login(data.logins.user), owner=_login(data.logins.owner))
+    return Tenancy(
+        database=data.database.name,
+        user=_login(data.logins.user),
+        owner=_login(data.logins.owner),
+        owner_login=data.logins.owner,
+    )
 
 
 def _login(secret: secretsmanager.ISecret) -> Settings:

@@ -78,6 +78,7 @@ class RuntimeFunction(Construct):
         environment: Mapping[str, str] | None = None,
         uses_libraries: bool = False,
         place: InVpc | None = None,
+        memory_mib: int = 256,
     ) -> None:
         super().__init__(scope, id_)
         log_group = logs.LogGroup(
@@ -106,7 +107,7 @@ class RuntimeFunction(Construct):
             layers=[_libraries(cdk.Stack.of(self))] if uses_libraries or told else None,
             role=self.role,
             timeout=timeout,
-            memory_size=256,
+            memory_size=memory_mib,
             environment={**(environment or {}), **(told or {})},
             log_group=log_group,
             logging_format=lambda_.LoggingFormat.JSON,

@@ -79,6 +79,10 @@ def _succeed(place: Place, identity: str, console: Console) -> None:
         raise OperatorError(f"{ended.id} {ended.outcome}: {ended.reason}; {_short(ended.previous)} serves on")
     for each in ended.breaks:
         console.print(f"  the schema has left the version before behind: {each}", highlight=False)
+    if unchecked := ended.migration.get("unchecked"):
+        console.print(f"  not checked for skipped migrations: {unchecked}", highlight=False)
+    for each in ended.repairs:
+        console.print(f"  an index is INVALID and unused; as the owner: {each}", highlight=False)
     console.print(f"{ended.id} succeeded", highlight=False)
 
 
@@ -147,6 +151,10 @@ def status(place: Place, console: Console, *, as_json: bool) -> None:
         "traffic": ", ".join(f"{name} {weight}" for name, weight in found["traffic"].items()),
         "alarms": ", ".join(f"{name} {state}" for name, state in found["alarms"].items()),
     }
+    if release and release["waiting"]:
+        rows["waits for"] = release["waiting"]
+    if release and release["repairs"]:
+        rows["INVALID indexes"] = " ".join(release["repairs"])
     table = Table(show_header=False)
     table.add_column()
     table.add_column(overflow="fold")

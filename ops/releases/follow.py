@@ -78,6 +78,8 @@ class Follower:
         stage = deployment.get("lifecycleStage", "PENDING")
         self._saw_it_start = self._saw_it_start or stage != "BAKE_TIME"
         self._say(f"{stage}: {_STAGES.get(stage, '')}")
+        if stage == "PRE_SCALE_UP":
+            self._waits()
         self._migration_log(deployment["serviceDeploymentArn"])
         target = deployment["targetServiceRevision"]
         if wanted := target.get("requestedTaskCount"):
@@ -86,6 +88,11 @@ class Follower:
             self._baking(int(deployment["deploymentConfiguration"].get("bakeTimeInMinutes", 0)))
         if "rollback" in deployment:
             self._say(f"it goes back: {deployment['rollback'].get('reason', '')}")
+
+    def _waits(self) -> None:
+        found = self._place.ledger.find(self._release.service, self._release.id)
+        if found is not None and found.waiting:
+            self._say(f"waits for {found.waiting}")
 
     def _newest(self) -> Mapping[str, Any] | None:
         service, ecs = self._service, self._place.clients.client("ecs")

@@ -8,6 +8,8 @@ from infra_runtime.release.preflight import UNDER_WAY, deployments, live_weights
 from infra_runtime.release.revision import APP, containers_of, named
 from ops.releases.place import Place
 
+_OF_A_RELEASE = ("id", "kind", "outcome", "who", "began", "note", "waiting", "repairs")
+
 
 def place_status(place: Place) -> dict[str, Any]:
     """For `infra status`: numbers are numbers, and what there is none of is None."""
@@ -17,9 +19,7 @@ def place_status(place: Place) -> dict[str, Any]:
         "tasks": {"running": service["runningCount"], "desired": service["desiredCount"]},
         "stack": stack_of(place.clients, place.stack)["StackStatus"],
         "deployment": _newest_deployment(place, service),
-        "release": {key: getattr(newest, key) for key in ("id", "kind", "outcome", "who", "began", "note")}
-        if newest
-        else None,
+        "release": {key: getattr(newest, key) for key in _OF_A_RELEASE} if newest else None,
         "traffic": {group.split("/")[-2]: weight for group, weight in live_weights(place.clients, service).items()},
         "alarms": {name: state for name, state in release_alarms(place.clients, service).items() if state is not None},
     }

@@ -79,6 +79,9 @@ PROMISES: tuple[Promise | NotShown, ...] = (
     Promise("Images", "ECR with immutable tags and scans", services.images),
     Promise("Releases", "Traffic moves without a lost request", releases.without_a_lost_request),
     Promise("Releases", "Migrations come first, and stop what they cannot serve", releases.migrations_come_first),
+    Promise(
+        "Releases", "A migration that its tool has skipped ends the release", releases.skipped_migrations_are_named
+    ),
     Promise("Releases", "Back in one command", releases.back_in_one_command),
     Promise("Releases", "Back while a release bakes", releases.back_during_the_bake),
     Promise("Releases", "An image of one program runs, on the platform that it is for", releases.any_image),

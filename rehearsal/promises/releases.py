@@ -1,10 +1,12 @@
 """A release, as its user sees it: nothing. And what becomes of one that should not have been."""
 
 import io
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from config import services
 from infra_runtime.release.preflight import deployments, stack_of
@@ -110,6 +112,25 @@ def migrations_come_first(account: Account) -> str:
     require('relation "nobody" does not exist' in told, f"the reason is not told: {told}")
     require(not users.failures, f"{len(users.failures)} requests failed: {users.failures[:3]}")
     return f"drizzle-kit on PostgreSQL; a failing one ended it at {stage}, {users.requests} requests, none lost"
+
+
+def skipped_migrations_are_named(account: Account) -> str:
+    """Generated before what was applied, on a branch, and merged after it."""
+    first_release(account)
+    late = push(account, "api", "late", (FIRST, SECOND, "alter table visitors add late int"), fault=_born_earlier)
+    with traffic(account).flowing() as users:
+        told, stage = _refused(account, late, users)
+    require(stage == "PRE_SCALE_UP", f"it came as far as {stage}")
+    require("migrations applied successfully" in told, f"drizzle-kit did not skip it: {told}")
+    require("0002_step" in told, f"the migration is not named: {told}")
+    return "drizzle-kit called it applied; found in the image's layers and missed in the database"
+
+
+def _born_earlier(folder: Path) -> None:
+    journal = folder / "migrations" / "meta" / "_journal.json"
+    document = json.loads(journal.read_text())
+    document["entries"][2]["when"] = document["entries"][0]["when"] - 1
+    journal.write_text(json.dumps(document))
 
 
 def back_in_one_command(account: Account) -> str:

@@ -1,5 +1,6 @@
 """The whole way of a release in a deployed account: what goes well, what goes wrong at each stage, and back."""
 
+import io
 import json
 import re
 import threading
@@ -14,7 +15,7 @@ import pytest
 from infra_runtime.database.connection import Connection, Login, connect
 from infra_runtime.release.ledger import Release
 from infra_runtime.release.preflight import deployments, live_weights
-from infra_runtime.release.revision import APP, ONE_OFF, named
+from infra_runtime.release.revision import APP, MIGRATION_LABEL, ONE_OFF, named
 from ops.errors import OperatorError
 from ops.releases import commands, one_off
 from ops.releases.place import Place
@@ -183,17 +184,23 @@ def _once_begun(account: Account, then: Callable[[], None]) -> Callable[[], None
 
 def test_a_hook_that_breaks_is_no_consent(attempt: Attempt, production: Account) -> None:
     """As when its role has lost a permission: ECS takes what is raised for a no."""
-    hooks = production.service("Api")["deploymentConfiguration"]["lifecycleHooks"]
-    (verify,) = [each["hookTargetArn"] for each in hooks if "POST_TEST_TRAFFIC_SHIFT" in each["lifecycleStages"]]
-    functions = production.client("lambda")
-    variables = functions.get_function_configuration(FunctionName=verify)["Environment"]["Variables"]
-    broken = {key: value for key, value in variables.items() if key != "PORT"}
-    functions.update_function_configuration(FunctionName=verify, Environment={"Variables": broken})
-    try:
+    with _hook_with(production, "POST_TEST_TRAFFIC_SHIFT", PORT="none"):
         _, entry = attempt(push(production, "api", "unasked", (FIRST, SECOND, "select 2")))
-    finally:
-        functions.update_function_configuration(FunctionName=verify, Environment={"Variables": variables})
     assert "POST_TEST_TRAFFIC_SHIFT" in str(entry.reason)
+
+
+@contextmanager
+def _hook_with(account: Account, stage: str, **changes: str) -> Iterator[None]:
+    """Other variables for the function that ECS asks at this stage."""
+    hooks = account.service("Api")["deploymentConfiguration"]["lifecycleHooks"]
+    (name,) = [each["hookTargetArn"] for each in hooks if stage in each["lifecycleStages"]]
+    functions = account.client("lambda")
+    own = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+    functions.update_function_configuration(FunctionName=name, Environment={"Variables": {**own, **changes}})
+    try:
+        yield
+    finally:
+        functions.update_function_configuration(FunctionName=name, Environment={"Variables": own})
 
 
 FAILING: dict[str, Any] = {
@@ -202,21 +209,17 @@ FAILING: dict[str, Any] = {
     "data that does not fit": ("insert into visitors (name) values (null)", None, "null value"),
     "not allowed": ("create role somebody", None, "permission denied"),
     "a lock that is held": ("alter table visitors add held int", None, "lock timeout"),
-    "no migrations in the image": (None, _edit("./migrations", "./nowhere", "drizzle.config.json"), '"exit":1'),
+    "no migrations in the image": (None, _edit("./migrations", "./nowhere", "drizzle.config.json"), "ended with 1"),
     "no configuration": (None, lambda folder: (folder / "drizzle.config.json").unlink(), "drizzle.config.json"),
-    "no driver": (None, lambda folder: (folder / "node_modules").unlink(), "neither the package pg nor postgres"),
-    "out of memory": (None, lambda folder: _replace_tool(folder, "kill -9 $$"), '"exit":137'),
-    "it says no": (None, lambda folder: _replace_tool(folder, "echo no >&2; exit 3"), '"exit":3'),
+    "out of memory": (None, lambda folder: _replace_tool(folder, "kill -9 $$"), "ended with 137"),
+    "it says no": (None, lambda folder: _replace_tool(folder, "echo no >&2; exit 3"), "ended with 3"),
 }
 
 
 def _replace_tool(folder: Path, script: str) -> None:
     modules = folder / "node_modules"
-    real = modules.resolve()
     modules.unlink()
     (modules / ".bin").mkdir(parents=True)
-    for name in ("pg", "pg-connection-string", "pg-pool", "pg-protocol", "pg-types", "pgpass"):
-        (modules / name).symlink_to(real / name)
     tool = modules / ".bin" / "drizzle-kit"
     tool.write_text(f"#!/bin/sh\n{script}\n")
     tool.chmod(0o755)
@@ -253,6 +256,39 @@ def test_a_migration_that_fails_moves_no_traffic(how: str, attempt: Attempt, pro
     assert entry.migration["exit"] != 0
     assert entry.breaks == []
     assert newest_deployment(production)["lifecycleStage"] == "PRE_SCALE_UP"
+
+
+def test_a_migration_that_takes_too_long_is_stopped(attempt: Attempt, production: Account) -> None:
+    image = push(production, "api", "endless", (FIRST, SECOND, "select pg_sleep(60)"))
+    with _hook_with(production, "PRE_SCALE_UP", MINUTES="0"):
+        output, entry = attempt(image)
+    assert entry.migration["exit"] == 124
+    assert "the command took too long" in output
+    assert newest_deployment(production)["lifecycleStage"] == "PRE_SCALE_UP"
+
+
+def test_an_index_that_is_left_invalid_is_told_with_its_repair(attempt: Attempt, production: Account) -> None:
+    """`create index concurrently` is run by no migration of drizzle: those are transactions."""
+    from ops.console import Console
+
+    statements = ("insert into visitors (name) values ('twice'), ('twice')",
+                  "create unique index concurrently twice on visitors ((name = 'twice'))")  # fmt: skip
+    script = " && ".join(f'psql -qc "{each}"' for each in statements)
+    image = push(
+        production, "api", "half-an-index", (FIRST, SECOND), fault=lambda folder: _replace_tool(folder, script)
+    )
+    repair = "drop index concurrently public.twice;"
+    output, entry = attempt(image)
+    assert repair in output
+    assert entry.repairs == [repair]
+    shown = io.StringIO()
+    commands.status(attempt.place, Console(file=shown, width=200), as_json=False)
+    assert repair in shown.getvalue()
+    definition = production.service("Api")["taskDefinition"]
+    found = production.client("ecs").describe_task_definition(taskDefinition=definition)["taskDefinition"]
+    labels = named(found["containerDefinitions"], APP)["dockerLabels"]
+    with database(production, labels[MIGRATION_LABEL]) as owner:
+        owner.execute(repair)
 
 
 def test_nothing_begins_where_something_stands_against_it(place: Place, production: Account) -> None:

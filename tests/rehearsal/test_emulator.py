@@ -1,6 +1,8 @@
 """What AWS refuses, the emulator refuses: small templates with one fault each."""
 
+import io
 import json
+import tarfile
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -9,25 +11,33 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from infra_runtime.release.image_layers import layers
 from rehearsal.emulator_process import emulator
+from rehearsal.push import upload
 from rehearsal.redis.authority import Authority
 
 Refusal = Callable[[dict[str, Any]], str]
 
 
 @pytest.fixture(scope="module")
-def cloudformation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Any]]:
+    """Clients, by service."""
     nowhere = "http://127.0.0.1:9"
     with emulator(
         tmp_path_factory.mktemp("emulator"), cloudflare=nowhere, upstash=nowhere, authority=Authority()
     ) as running:
-        yield boto3.client(
-            "cloudformation",
+        yield lambda service: boto3.client(
+            service,
             endpoint_url=running.url,
             region_name="eu-central-1",
             aws_access_key_id="111122223333",
             aws_secret_access_key="test",
         )
+
+
+@pytest.fixture(scope="module")
+def cloudformation(aws: Callable[[str], Any]) -> Any:
+    return aws("cloudformation")
 
 
 @pytest.fixture
@@ -49,6 +59,19 @@ def refusal(cloudformation: Any, request: pytest.FixtureRequest) -> Refusal:
         return " ".join(failures)
 
     return of
+
+
+def test_a_layer_that_was_pushed_is_read_by_its_url(aws: Callable[[str], Any]) -> None:
+    """As anybody does who has the URL, without a signature of their own."""
+    ecr = aws("ecr")
+    repository = ecr.create_repository(repositoryName="layers")["repository"]["repositoryUri"]
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w:gz") as archive:
+        archive.addfile(tarfile.TarInfo("app/empty"))
+    layer = upload(ecr.meta.endpoint_url, repository, content.getvalue())
+    manifest = json.dumps({"schemaVersion": 2, "layers": [layer]})
+    pushed = ecr.put_image(repositoryName="layers", imageManifest=manifest)["image"]["imageId"]["imageDigest"]
+    assert list(layers(ecr, f"{repository}@{pushed}", lambda path: path == "app/empty")) == [{"app/empty": b""}]
 
 
 class _PrefixLists:

@@ -240,7 +240,7 @@ def test_releases_are_blue_green_and_can_go_back(templates: Templates) -> None:
 
 
 def test_a_release_is_asked_about_before_it_starts_and_before_it_serves(templates: Templates) -> None:
-    """Migrations where there is a database; and in every service each new task, from inside of the VPC."""
+    """Migrations where there is a database; and in every service each new task. Both from inside of the VPC."""
     for where, service in services(templates):
         resources = templates["/".join(where.split("/")[:2])]["Resources"]
         hooks = {}
@@ -250,7 +250,7 @@ def test_a_release_is_asked_about_before_it_starts_and_before_it_serves(template
             hooks[stage] = (function["Handler"], "VpcConfig" in function)
         wanted = {"POST_TEST_TRAFFIC_SHIFT": ("infra_runtime.release.verify.handler", True)}
         if "/Api" in where.replace("/Preview1", "").replace("/Preview2", ""):
-            wanted["PRE_SCALE_UP"] = ("infra_runtime.release.migrate.handler", False)
+            wanted["PRE_SCALE_UP"] = ("infra_runtime.release.migrate.handler", True)
         assert hooks == wanted, where
 
 
@@ -263,7 +263,7 @@ def test_a_revision_names_the_migration_that_belongs_to_it(templates: Templates)
         (app,) = [each for each in tasks.values() if each["Name"] == "app"]
         migration = tasks[app["DockerLabels"]["infra.migration"]["Ref"]]
         assert migration["Image"] == app["Image"]
-        assert migration["Command"][-3:] == ["npx", "drizzle-kit", "migrate"]
+        assert migration["Command"] == ["npx", "drizzle-kit", "migrate"], "nothing of ours in the product's image"
 
 
 def test_no_container_that_serves_can_be_entered(templates: Templates) -> None:

@@ -15,6 +15,11 @@ from infra_constructs.function import InVpc, RuntimeFunction
 from infra_constructs.release.ledger import ReleaseLedger
 from infra_constructs.release.migration import MigrationTask
 
+# Lambda gives a function of this size one vCPU (its guide, "Memory and computing power"): layers are unpacked here.
+_ONE_CPU_MIB = 1769
+# By libpq's names; PGUSER only where the secret does not name the login.
+_CONNECTION = ("PGHOST", "PGPORT", "PGDATABASE", "PGUSER")
+
 
 @dataclass(frozen=True, kw_only=True)
 class ReleaseCheck:
@@ -80,19 +85,34 @@ def migrate_hook(
     *,
     service: str,
     migration: MigrationTask,
+    vpc: ec2.IVpc,
+    security_group: ec2.ISecurityGroup,
     cluster: ecs.ICluster,
     ledger: ReleaseLedger,
     bootstrap: str,
 ) -> ReleaseHook:
-    """Before anything of the new version starts."""
+    """Before anything of the new version starts; `security_group` reaches the database."""
+    connection = {name: value for name, value in migration.settings.values.items() if name in _CONNECTION}
     handler = RuntimeFunction(
         scope,
         f"{id_}Handler",
         module="release.migrate",
         description="Runs the migrations of a new version, before it starts",
-        timeout=cdk.Duration.minutes(1),
-        environment={"SERVICE": service, "LEDGER": ledger.table.table_name, "BOOTSTRAP_IMAGE": bootstrap},
+        # At most three minutes of it for the image's layers.
+        timeout=cdk.Duration.minutes(5),
+        memory_mib=_ONE_CPU_MIB,
+        environment={
+            "SERVICE": service,
+            "LEDGER": ledger.table.table_name,
+            "BOOTSTRAP_IMAGE": bootstrap,
+            "MINUTES": str(int(migration.longest.to_minutes())),
+            "LOGIN_SECRET": migration.login.secret_arn,
+            **connection,
+        },
+        uses_libraries=True,
+        place=InVpc(vpc=vpc, security_group=security_group),
     )
+    migration.login.grant_read(handler.role)
     definition, stack = migration.task.definition, cdk.Stack.of(scope)
     every_revision = f"arn:aws:ecs:{stack.region}:{stack.account}:task-definition/{definition.family}:*"
     handler.role.add_to_policy(
@@ -112,8 +132,24 @@ def migrate_hook(
             conditions={"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
         )
     )
+    tasks = f"arn:aws:ecs:{stack.region}:{stack.account}:task/*"
+    handler.role.add_to_policy(
+        iam.PolicyStatement(
+            actions=["ecs:StopTask"],
+            resources=[tasks],
+            conditions={"ArnEquals": {"ecs:cluster": cluster.cluster_arn}},
+        )
+    )
+    acknowledge(handler.policy, allows_on(tasks), reason="Of this cluster only; ECS makes a task's id.")
+    # A deployment is read only by someone who may read its service, too (AWS's Service Authorization Reference).
+    deployments = [f"arn:aws:ecs:{stack.region}:{stack.account}:{kind}/*" for kind in ("service", "service-deployment")]
+    handler.role.add_to_policy(iam.PolicyStatement(actions=["ecs:DescribeServiceDeployments"], resources=deployments))
+    for each in deployments:
+        acknowledge(handler.policy, allows_on(each), reason="Reads only; whoever holds the lock may be any service.")
     migration.task.logs.grant(handler.role, "logs:GetLogEvents")
+    migration.image.allow_reading(handler.role)
     ledger.grant_writing(handler)
+    ledger.table.grant(handler.role, "dynamodb:GetItem")
     return ReleaseHook(scope, id_, handler=handler, stage=ecs.DeploymentLifecycleStage.PRE_SCALE_UP, cluster=cluster)
 
 

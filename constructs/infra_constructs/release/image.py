@@ -110,6 +110,10 @@ class ReleasedImage(Construct):
             helper=helper,
         )
 
+    def allow_reading(self, role: iam.IRole) -> None:
+        """Manifest and layers, as a file system that nobody runs."""
+        self._repository.grant(role, "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
+
     def allow_pulling(self, task: ecs.FargateTaskDefinition) -> None:
         """CDK cannot see which repository the image comes from: it is only a parameter to it."""
         role, stack = task.obtain_execution_role(), cdk.Stack.of(self)

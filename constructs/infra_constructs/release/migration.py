@@ -2,17 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import aws_cdk as cdk
+from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from infra_constructs.container_task import ContainerTask, Settings
 from infra_constructs.release.image import ReleasedImage
 from infra_runtime.release.revision import MIGRATE, MIGRATION_LABEL
-
-# In the task's definition and not in the image: an application need not know it.
-RUNNER = (Path(__file__).parent / "migration_runner.mjs").read_text()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,17 +22,22 @@ class MigrationProps:
 
 
 class MigrationTask(Construct):
-    """With the owner's login, which no service has; one at a time, as the runner holds a lock in the database."""
+    """Runs the command with the owner's login, which no service has; the hook does the rest (release.hooks)."""
 
     def __init__(
-        self, scope: Construct, id_: str, *, image: ReleasedImage, settings: Settings, props: MigrationProps
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        image: ReleasedImage,
+        settings: Settings,
+        login: secretsmanager.ISecret,
+        props: MigrationProps,
     ) -> None:
         super().__init__(scope, id_)
+        self.image, self.settings, self.login, self.longest = image, settings, login, props.longest
         # npx writes where it is told to, and the root filesystem is not to be written.
-        own = {
-            "MIGRATION_SECONDS": str(int(props.longest.to_seconds())),
-            "npm_config_cache": "/tmp/npm",  # noqa: S108
-        }
+        own = {"npm_config_cache": "/tmp/npm"}  # noqa: S108
         self.task = ContainerTask(
             self,
             "Task",
@@ -44,9 +46,9 @@ class MigrationTask(Construct):
             settings=Settings(values={**settings.values, **own}, secrets=settings.secrets),
             cpu=512,
             memory_mib=1024,
-            # Its last line is what the ledger keeps.
+            # Its last lines are what the ledger keeps.
             keeps_every_line=True,
-            command=["node", "--input-type=module", "-e", RUNNER, "--", *props.command],
+            command=props.command,
         )
 
     @property

@@ -4,6 +4,7 @@ import contextvars
 import json
 import os
 import threading
+import urllib.parse
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +18,7 @@ _SUMMARY = (
 )  # fmt: skip
 _STOPPABLE = ("PENDING", "IN_PROGRESS", "STOP_REQUESTED", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS")
 _own_describe_images = ecr._describe_images
-_own_download_url = ecr._get_download_url_for_layer
+_own_layer_url = ecr._get_download_url_for_layer
 _own_list_tasks = ecs._list_tasks
 _own_update_service = ecs._update_service
 _own_task_failed = ecs._record_service_task_failure
@@ -84,7 +85,7 @@ def _tasks_listed(request: Mapping[str, Any]) -> Any:
 
 def _stop_task(request: Mapping[str, Any]) -> Any:
     found = ecs._resolve_task(request["task"], ecs._resolve_cluster_name(request.get("cluster", "default")))
-    task.stop(found["taskArn"], request.get("reason", "Task stopped by user"))
+    task.stop(found["taskArn"], request.get("reason", "Task stopped by user"), "UserInitiated")
     return _answer({"task": ecs._sanitize(found)})
 
 
@@ -134,14 +135,14 @@ def _images(request: Mapping[str, Any]) -> Any:
     return _answer(told)
 
 
-def _download_url(request: Mapping[str, Any]) -> Any:
-    """Of a blob in MiniStack's own registry, which has no name that anybody could look up."""
-    answered = _own_download_url(request)
+def _layer_url(request: Mapping[str, Any]) -> Any:
+    """Where its bytes are, for whoever has the URL (ECR API Reference, GetDownloadUrlForLayer: pre-signed, in S3)."""
+    answered = _own_layer_url(request)
     if answered[0] != 200:
         return answered
     told = json.loads(answered[2])
-    registry, path = told["downloadUrl"].removeprefix("https://").split("/", 1)
-    return _answer({**told, "downloadUrl": f"{os.environ['AWS_ENDPOINT_URL']}/{path}?ns={registry}"})
+    url = urllib.parse.urlsplit(told["downloadUrl"])
+    return _answer({**told, "downloadUrl": f"{os.environ['AWS_ENDPOINT_URL']}{url.path}?ns={url.netloc}"})
 
 
 def install() -> None:
@@ -159,4 +160,4 @@ def install() -> None:
     ecs._sync_service_targets = _sync_targets
     ecs._record_service_task_failure = _task_failed
     ecr._describe_images = _images
-    ecr._get_download_url_for_layer = _download_url
+    ecr._get_download_url_for_layer = _layer_url

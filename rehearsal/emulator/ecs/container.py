@@ -102,9 +102,9 @@ class Container:
         flusher.start()
         for line in process.stdout:
             self._lines.append((int(time.time() * 1000), line.decode(errors="replace").rstrip()))
-        code = process.wait()
+        process.wait()
         flusher.join()
-        ended(code if code >= 0 else 128 - code)
+        ended(_exit_code(process))
 
     def _flush_until(self, process: "subprocess.Popen[bytes]", logs: Any) -> None:
         options = self.definition["logConfiguration"]["options"]
@@ -125,17 +125,26 @@ class Container:
                 return
             time.sleep(_FLUSH_SECONDS)
 
-    def stop(self, patience_seconds: float) -> None:
-        """SIGTERM, and SIGKILL to whoever is still there afterwards."""
+    def stop(self, patience_seconds: float) -> int | None:
+        """SIGTERM, and SIGKILL to whoever is still there afterwards. Returns the exit code, as ECS has it."""
         process = self._process
-        if process is None or process.poll() is not None:
-            return
+        if process is None:
+            return None
+        if process.poll() is not None:
+            return _exit_code(process)
         process.send_signal(signal.SIGTERM)
         try:
             process.wait(patience_seconds)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+        return _exit_code(process)
+
+
+def _exit_code(process: "subprocess.Popen[bytes]") -> int:
+    """Of one that has ended; by a signal, 128 and its number."""
+    code = process.wait()
+    return code if code >= 0 else 128 - code
 
 
 def _is_authority_of_rds(value: str) -> bool:

@@ -220,12 +220,17 @@ def _is_agent(container: Mapping[str, Any]) -> bool:
 
 
 def _mark_stopped(arn: str, reason: str, stop_code: str, code: int | None = None) -> None:
-    for each in filter(_is_agent, ecs._tasks[arn]["containers"]):
+    task = ecs._tasks[arn]
+    for each in filter(_is_agent, task["containers"]):
         each["exitCode"] = _AGENT_EXIT_CODE
-    _own_mark_stopped(arn, ecs._tasks[arn], reason, stop_code, code)
+    if task["lastStatus"] != "STOPPED":
+        # MiniStack would pass over what is to stop already.
+        task["desiredStatus"] = "RUNNING"
+    if not _own_mark_stopped(arn, task, reason, stop_code, code):
+        return
     for container in _containers.get(arn, {}).values():
         container.volumes.remove()
-    _tell(ecs._tasks[arn])
+    _tell(task)
 
 
 def _tell(task: Mapping[str, Any]) -> None:
@@ -240,23 +245,26 @@ def _tell(task: Mapping[str, Any]) -> None:
 
 
 def _ended(arn: str, name: str, code: int) -> None:
+    task = ecs._tasks[arn]
     _record(arn, name).update(lastStatus="STOPPED", exitCode=code)
-    if _containers[arn][name].definition.get("essential", True):
-        _mark_stopped(arn, "Essential container in task exited", "EssentialContainerExited", code)
-    else:
+    if not _containers[arn][name].definition.get("essential", True):
         _start_what_can(arn)
+    elif stop_code := task.get("stopCode"):
+        _mark_stopped(arn, task["stoppedReason"], stop_code, code)
+    else:
+        _mark_stopped(arn, "Essential container in task exited", "EssentialContainerExited", code)
 
 
-def stop(arn: str, reason: str) -> None:
-    """As ECS ends a task of a service: it may finish what is running."""
+def stop(arn: str, reason: str, stop_code: str = "ServiceSchedulerInitiated") -> None:
+    """As ECS ends a task: it may finish what is running. The reason stays, whatever its containers then end with."""
     task = ecs._tasks[arn]
     if task["lastStatus"] == "STOPPED":
         return
-    task["desiredStatus"] = "STOPPED"
-    task["stoppedReason"] = reason
-    for container in _containers.get(arn, {}).values():
-        container.stop(STOP_SECONDS)
-    _mark_stopped(arn, reason, "ServiceSchedulerInitiated")
+    task |= {"desiredStatus": "STOPPED", "stoppedReason": reason, "stopCode": stop_code}
+    for name, container in _containers.get(arn, {}).items():
+        if (code := container.stop(STOP_SECONDS)) is not None:
+            _record(arn, name).update(lastStatus="STOPPED", exitCode=code)
+    _mark_stopped(arn, reason, stop_code)
 
 
 def stop_all_beside(arns: list[str], reason: str) -> None:

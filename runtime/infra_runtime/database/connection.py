@@ -25,11 +25,11 @@ class Login:
     password: str = field(repr=False)
 
     @classmethod
-    def of(cls, secret: str) -> "Login":
-        """From a secret's value. Raises `ValueError` when it is none."""
+    def of(cls, secret: str, *, username: str | None = None) -> "Login":
+        """From a secret's value, which has the name, too, unless that is given. Raises `ValueError` when it is none."""
         try:
             values = json.loads(secret)
-            return cls(values["username"], values["password"])
+            return cls(username or values["username"], values["password"])
         except (ValueError, KeyError, TypeError):
             raise ValueError("the secret holds no JSON with username and password") from None
 

@@ -185,7 +185,8 @@ class Control:
                 since=datetime.fromisoformat(release.began),
                 login=preview_names(lease.slot).owner,
             )
-            told |= {"lines": [*release.migration.get("lines", []), *refused]}
+            why = [release.migration["reason"]] if "reason" in release.migration else []
+            told |= {"lines": [*why, *release.migration.get("lines", []), *refused]}
         return told
 
     # -- what is done for it

@@ -165,8 +165,8 @@ class Control:
         if release.stopped is not None:
             return release.stopped
         if "reason" in release.migration:
-            words = self._refused_by_the_database(release) or [str(release.migration["reason"])]
-            return f"migration: {'; '.join(words)}"
+            words = [str(release.migration["reason"]), *self._refused_by_the_database(release)]
+            return f"migration: {'; '.join([*words, *(f'INVALID index: {each}' for each in release.repairs)])}"
         if release.complaints:
             return "; ".join(release.complaints)
         began = datetime.fromisoformat(release.began)

@@ -38,15 +38,23 @@ class Release:
     run: str | None = None
     """Of the workflow that released it, as WORKFLOW#NUMBER; None for a person, and in entries from before."""
     migration: Mapping[str, Any] = field(default_factory=dict)
-    """What the runner told: `before` and `after` are digests of the schema, `breaks` what became impossible."""
+    """What release.migrate found: `before` and `after` are digests of the schema, `breaks` what became impossible,
+    `invalid` indexes that were left unfinished, `skipped` migrations that the tool passed over."""
     complaints: Sequence[str] = ()
     """What the checks of the new tasks had against them."""
     stopped: str | None = None
     """By whom, and why, when somebody ended it."""
+    waiting: str | None = None
+    """Whose migration of the same database it waits for."""
 
     @property
     def breaks(self) -> list[str]:
         return list(self.migration.get("breaks", []))
+
+    @property
+    def repairs(self) -> list[str]:
+        """One statement for each index that is INVALID: nothing uses it, and its name is taken."""
+        return [f"drop index concurrently {each};" for each in self.migration.get("invalid", [])]
 
 
 def new_id(now: datetime, random: str) -> str:
@@ -83,26 +91,31 @@ class Ledger:
 
     def stop(self, release: Release, reason: str | None) -> None:
         """To be called before it is stopped: what records the end has to know why. None takes it back."""
+        self._set(release, "stopped", reason)
+
+    def _set(self, release: Release, name: str, value: str | None) -> None:
         self.dynamodb.update_item(
             TableName=self.table,
             Key={"service": {"S": release.service}, "id": {"S": release.id}},
-            UpdateExpression="SET #s = :s",
-            ExpressionAttributeNames={"#s": "stopped"},
-            ExpressionAttributeValues={":s": _value(reason)},
+            UpdateExpression="SET #n = :v",
+            ExpressionAttributeNames={"#n": name},
+            ExpressionAttributeValues={":v": _value(value)},
         )
 
     def note(self, service: str, what: Literal["migration", "complaints"], found: object) -> None:
-        """Of the release that is under way; a deployment that is none (a rotation, `cdk deploy`) has no entry."""
+        """Of the release that is under way; a deployment that is none (a rotation, `cdk deploy`) has no entry.
+
+        The first that is told stays: CloudFormation may go back by a deployment of its own, which migrates, too.
+        """
         release = self.running(service)
-        if release is None:
-            return
-        self.dynamodb.update_item(
-            TableName=self.table,
-            Key={"service": {"S": service}, "id": {"S": release.id}},
-            UpdateExpression="SET #w = :w",
-            ExpressionAttributeNames={"#w": what},
-            ExpressionAttributeValues={":w": _value(json.dumps(found))},
-        )
+        if release is not None and not getattr(release, what):
+            self._set(release, what, json.dumps(found))
+
+    def waits(self, service: str, whom: str | None) -> None:
+        """The release that is under way waits, or does not any more."""
+        release = self.running(service)
+        if release is not None and release.waiting != whom:
+            self._set(release, "waiting", whom)
 
     def newest(self, service: str) -> Release | None:
         found = self.releases(service, most=1)

@@ -264,11 +264,11 @@ def test_what_is_none_of_ours_takes_no_slot(service: str, image: str, control: C
 
 def test_why_it_failed_is_told_and_it_may_be_tried_again(control: Control, aws: Aws) -> None:
     start(control, aws)
-    control.ledger.note("preview-1", "migration", {"lines": ["relation does not exist"]})
+    control.ledger.note("preview-1", "migration", {"reason": "it ended with 1", "lines": ["relation does not exist"]})
     aws.stacks.end("slot1", well=False)
     (told,) = ask(control, "list")["previews"]
     assert (told["state"], told["reason"]) == ("failed", "the migration failed")
-    assert told["lines"] == ["relation does not exist", "PostgreSQL: of preview_1_owner"]
+    assert told["lines"] == ["it ended with 1", "relation does not exist", "PostgreSQL: of preview_1_owner"]
     start(control, aws, image=OLD)
     aws.stacks.end("slot1")
     assert states(control) == {"x": "runs"}

@@ -58,10 +58,16 @@ class Dynamo:
                 holds = there.get(name) == given["ExpressionAttributeValues"][value]
             if not holds:
                 raise self.exceptions.ConditionalCheckFailedException
+        # An item is 400 KiB at most (DynamoDB guide, "Constraints").
+        assert (
+            sum(len(value) for each in Item.values() for value in each.values() if hasattr(value, "__len__")) < 409600
+        )
         self.items[key] = Item
 
-    def get_item(self, *, TableName: str, Key: dict[str, Any], ConsistentRead: bool) -> dict[str, Any]:  # noqa: N803
+    def get_item(self, *, TableName: str, Key: dict[str, Any], ConsistentRead: bool, **given: Any) -> dict[str, Any]:  # noqa: N803
         found = self.items.get((Key["service"]["S"], Key["id"]["S"]))
+        if found and (only := given.get("ProjectionExpression")):
+            found = {only: found[only]}
         return {"Item": found} if found else {}
 
     def delete_item(self, *, TableName: str, Key: dict[str, Any]) -> None:  # noqa: N803
@@ -90,6 +96,25 @@ class Ecs:
         self.tasks: dict[str, dict[str, Any]] = {}
         self.runs: list[dict[str, Any]] = []
         self.failures: list[dict[str, Any]] = []
+        self.began = datetime.now(UTC)
+        self.over: set[str] = set()
+        """ARNs of deployments that have ended; all others are under way."""
+        self.gone: set[str] = set()
+        """ARNs of deployments whose service was deleted."""
+
+    def describe_service_deployments(self, serviceDeploymentArns: list[str]) -> dict[str, Any]:  # noqa: N803
+        if self.gone & set(serviceDeploymentArns):
+            raise ClientError({"Error": {"Code": "ServiceNotFoundException"}}, "DescribeServiceDeployments")
+        found = [
+            {"status": "ROLLBACK_SUCCESSFUL" if each in self.over else "IN_PROGRESS", "createdAt": self.began}
+            for each in serviceDeploymentArns
+        ]
+        return {"serviceDeployments": found, "failures": []}
+
+    def stop_task(self, *, cluster: str, task: str, reason: str) -> dict[str, Any]:
+        """The container has a while to end (API Reference, StopTask)."""
+        self.tasks[task] |= {"desiredStatus": "STOPPED", "stoppedReason": reason}
+        return {"task": self.tasks[task]}
 
     def describe_service_revisions(self, serviceRevisionArns: list[str]) -> dict[str, Any]:  # noqa: N803
         (arn,) = serviceRevisionArns
@@ -146,7 +171,8 @@ class Ecs:
 
     def end(self, code: int | None, reason: str = "Essential container in task exited") -> None:
         for each in self.tasks.values():
-            each |= {"lastStatus": "STOPPED", "desiredStatus": "STOPPED", "stoppedReason": reason}
+            each |= {"lastStatus": "STOPPED", "desiredStatus": "STOPPED", "stoppedAt": datetime.now(UTC)}
+            each.setdefault("stoppedReason", reason)
             if code is not None:
                 each["containers"][1]["exitCode"] = code
 

@@ -242,13 +242,18 @@ def test_two_at_the_same_moment_do_not_share_the_parameter(
     assert {each.id: each.outcome for each in control.ledger.releases("api")}[first] == "succeeded"
 
 
-def test_postgresqls_own_words_are_the_reason_of_a_failed_migration(control: Control, aws: Aws) -> None:
+def test_postgresqls_own_words_are_in_the_reason_of_a_failed_migration(control: Control, aws: Aws) -> None:
+    """Beside the hook's: an error of PostgreSQL need not be why a release ended (a skipped migration, a time limit)."""
     start(control)
-    control.ledger.note("api", "migration", {"exit": 1, "reason": "Essential container in task exited"})
+    found = {"exit": 1, "reason": "the command ended with 1", "invalid": ["public.once"]}
+    control.ledger.note("api", "migration", found)
     aws.cloudformation.end("UPDATE_ROLLBACK_COMPLETE")
     aws.postgres = ['2026-11-26 12:00:00 UTC:10.0.0.1(1):app_owner_a@app:[7]:ERROR:  relation "nobody" does not exist']
     control.settle()
-    assert newest(control).reason == 'migration: PostgreSQL: relation "nobody" does not exist'
+    assert newest(control).reason == (
+        'migration: the command ended with 1; PostgreSQL: relation "nobody" does not exist;'
+        " INVALID index: drop index concurrently public.once;"
+    )
 
 
 def test_a_check_that_says_no_is_the_reason(control: Control, aws: Aws) -> None:

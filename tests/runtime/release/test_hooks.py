@@ -10,13 +10,12 @@ from typing import Any
 import pytest
 
 from infra_runtime.release.ledger import Ledger, Release
-from infra_runtime.release.migrate import Migrate
 from infra_runtime.release.revision import Asked
 from infra_runtime.release.verify import Verify
 from rehearsal.http_server import send, serving
-from tests.runtime.release.aws import IMAGE, MIGRATION, OLD, Dynamo, Ecs, Logs
+from tests.runtime.release.aws import IMAGE, OLD, Dynamo, Ecs
 
-EVENT = {
+EVENT: dict[str, Any] = {
     "executionDetails": {
         "testTrafficWeights": {},
         "productionTrafficWeights": {},
@@ -27,7 +26,6 @@ EVENT = {
     "lifecycleStage": "PRE_SCALE_UP",
     "resourceArn": "arn:aws:ecs:eu-central-1:111122223333:service-deployment/cluster/api/TFX5sH9q9XDboDTOv0rIt",
 }
-DONE = '{"migration":{"exit":0,"before":"1","after":"2","breaks":["gone: column a.b of type text"],"invalid":[]}}'
 
 
 def release(**changes: Any) -> Release:
@@ -45,10 +43,6 @@ def ledger() -> Ledger:
     return found
 
 
-def migrate(ecs: Ecs, ledger: Ledger, *lines: str, late: int = 0) -> Migrate:
-    return Migrate(ecs, Logs(*lines, late=late), ledger, "api", "bootstrap", sleep=lambda _: None)
-
-
 def status(hook: Any, event: Any = EVENT) -> str:
     answer = hook.answer(Asked.of(event))
     assert set(answer) <= {"hookStatus", "callBackDelay"}, "ECS knows no other words"
@@ -60,103 +54,6 @@ def test_both_shapes_of_the_event_are_understood() -> None:
     assert Asked.of(EVENT) == Asked.of({"event": EVENT})
     with pytest.raises(KeyError):
         Asked.of({"something": "else"})
-
-
-def test_one_task_however_often_ecs_asks(ledger: Ledger) -> None:
-    ecs = Ecs()
-    hook = migrate(ecs, ledger, "applied", DONE)
-    assert [status(hook) for _ in range(3)] == ["IN_PROGRESS"] * 3
-    (run,) = ecs.runs
-    assert run["taskDefinition"] == MIGRATION
-    assert run["networkConfiguration"]["awsvpcConfiguration"]["securityGroups"] == ["sg-1"]
-    assert run["capacityProviderStrategy"] == [{"capacityProvider": "FARGATE", "weight": 1}]
-    assert len(run["clientToken"]) <= 64
-    # Two copies of the function at the same moment: neither sees the other's task, and it is the same one.
-    migrate(ecs, ledger)._start(*_started(ecs))
-    assert len(ecs.tasks) == 1
-    ecs.end(0)
-    assert [status(hook) for _ in range(2)] == ["SUCCEEDED"] * 2
-    assert len(ecs.runs) == 2
-    (entry,) = ledger.releases("api")
-    assert entry.breaks == ["gone: column a.b of type text"]
-
-
-def _started(ecs: Ecs) -> Any:
-    from infra_runtime.release.revision import revision_of
-
-    asked = Asked.of(EVENT)
-    return revision_of(ecs, asked), asked, MIGRATION
-
-
-def test_another_deployment_migrates_anew(ledger: Ledger) -> None:
-    ecs = Ecs()
-    hook = migrate(ecs, ledger, DONE)
-    status(hook)
-    ecs.end(0)
-    assert status(hook) == "SUCCEEDED"
-    assert status(hook, {**EVENT, "resourceArn": "arn:another"}) == "IN_PROGRESS"
-    assert len(ecs.tasks) == 2
-
-
-def test_a_migration_that_fails_is_a_no_with_its_reason(ledger: Ledger) -> None:
-    ecs = Ecs()
-    # As drizzle-kit writes: colours, and a line that it writes again and again.
-    lines = [f"\x1b[2K\x1b[1G\x1b[31mline\x1b[39m {number}\r" for number in range(50)]
-    hook = migrate(ecs, ledger, *lines, '{"migration":{"exit":69,"error":"no database: refused"}}')
-    status(hook)
-    ecs.end(69)
-    assert status(hook) == "FAILED"
-    (entry,) = ledger.releases("api")
-    assert (entry.migration["exit"], entry.migration["reason"]) == (69, "no database: refused")
-    assert entry.migration["lines"][:-1] == [f"line {number}" for number in range(31, 50)]
-
-
-def test_a_task_that_never_ran_is_a_no(ledger: Ledger) -> None:
-    ecs = Ecs()
-    hook = migrate(ecs, ledger, late=99)
-    status(hook)
-    ecs.end(None, "CannotPullContainerError: not found")
-    assert status(hook) == "FAILED"
-    assert ledger.releases("api")[0].migration["reason"] == "CannotPullContainerError: not found"
-
-
-def test_a_log_that_is_late_is_waited_for(ledger: Ledger) -> None:
-    ecs = Ecs()
-    hook = migrate(ecs, ledger, DONE, late=3)
-    status(hook)
-    ecs.end(0)
-    assert status(hook) == "SUCCEEDED"
-    assert ledger.releases("api")[0].migration["after"] == "2"
-
-
-def test_nothing_is_migrated_before_the_first_release(ledger: Ledger) -> None:
-    ecs = Ecs("bootstrap")
-    assert status(migrate(ecs, ledger)) == "SUCCEEDED"
-    assert ecs.runs == []
-
-
-def test_a_deployment_that_is_no_release_writes_nothing(ledger: Ledger) -> None:
-    ledger.end("api", release().id, outcome="succeeded", when="later", reason=None)
-    ecs = Ecs()
-    hook = migrate(ecs, ledger, DONE)
-    status(hook)
-    ecs.end(0)
-    assert status(hook) == "SUCCEEDED"
-    assert ledger.releases("api")[0].migration == {}
-
-
-@pytest.mark.parametrize("how", ["another image", "no capacity", "no such revision"])
-def test_what_cannot_be_begun_is_raised(how: str, ledger: Ledger) -> None:
-    ecs, event = Ecs(), EVENT
-    if how == "another image":
-        ecs.migrated_image = OLD
-    elif how == "no capacity":
-        ecs.failures = [{"reason": "RESOURCE:ENI", "detail": "none left"}]
-    else:
-        event = {**EVENT, "executionDetails": {"targetServiceRevisionArn": "arn:unknown"}}
-    with pytest.raises((ValueError, RuntimeError, LookupError)):
-        status(migrate(ecs, ledger), event)
-    assert ecs.tasks == {}
 
 
 class Pages:

@@ -1,0 +1,83 @@
+"""Files of an image, read from its layers in ECR: nothing has to run for that, and nothing has to be in the image."""
+
+import json
+import tarfile
+import time
+import urllib.request
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+_MANIFESTS = (
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+)
+_INDEXES = (
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+)
+_PATIENCE_SECONDS = 20
+_MOST_BYTES = 4_000_000
+# Of the five minutes that the function has.
+_LONGEST_SECONDS = 180
+
+
+class Unreadable(Exception):
+    """The image cannot be read: why."""
+
+
+def layers(ecr: Any, image: str, wanted: Callable[[str], bool]) -> Iterator[dict[str, bytes]]:
+    """For each layer, the uppermost first, the files whose path is wanted; a path has no slash in front.
+
+    `image` is a reference by digest. Of an image for several platforms, that of the first one: they differ in what is
+    compiled. Raises `Unreadable`.
+    """
+    uri, _, digest = image.partition("@")
+    repository = uri.partition("/")[2]
+    manifest = _manifest(ecr, repository, digest)
+    give_up = time.monotonic() + _LONGEST_SECONDS
+    for layer in reversed(manifest.get("layers", [])):
+        try:
+            url = ecr.get_download_url_for_layer(repositoryName=repository, layerDigest=layer["digest"])["downloadUrl"]
+            yield _files(url, wanted, give_up)
+        except (ClientError, OSError, EOFError, zlib.error, tarfile.TarError) as error:
+            raise Unreadable(f"layer {layer['digest']} of {image}: {error}") from error
+
+
+def _manifest(ecr: Any, repository: str, digest: str) -> Mapping[str, Any]:
+    try:
+        answered = ecr.batch_get_image(
+            repositoryName=repository,
+            imageIds=[{"imageDigest": digest}],
+            acceptedMediaTypes=[*_MANIFESTS, *_INDEXES],
+        )
+    except ClientError as error:
+        raise Unreadable(f"{repository}@{digest}: {error}") from error
+    if not answered["images"]:
+        raise Unreadable(f"{repository}@{digest}: {answered.get('failures')}")
+    found: Mapping[str, Any] = json.loads(answered["images"][0]["imageManifest"])
+    for each in found.get("manifests", []):
+        # What attests how it was built stands among the platforms, with one that is unknown (BuildKit).
+        if each.get("platform", {}).get("os") != "unknown":
+            return _manifest(ecr, repository, each["digest"])
+    return found
+
+
+def _files(url: str, wanted: Callable[[str], bool], give_up: float) -> dict[str, bytes]:
+    """As it arrives: a layer may be larger than the function's memory."""
+    found = {}
+    with (
+        urllib.request.urlopen(url, timeout=_PATIENCE_SECONDS) as response,
+        tarfile.open(fileobj=response, mode="r|*") as archive,
+    ):
+        for member in archive:
+            if time.monotonic() > give_up:
+                raise TimeoutError(f"not read in {_LONGEST_SECONDS} s")
+            path = member.name.removeprefix("./").lstrip("/")
+            if member.isfile() and member.size <= _MOST_BYTES and wanted(path):
+                content = archive.extractfile(member)
+                assert content is not None  # noqa: S101  (it is a file)
+                found[path] = content.read()
+    return found
