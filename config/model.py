@@ -123,6 +123,7 @@ SecretReference = Annotated[
 RuleName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$", examples=["sign-in"])]
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,99}$", examples=["daadaar-api"])]
 UrlPath = Annotated[str, Field(pattern=r"^/[A-Za-z0-9/_.-]*$")]
+FolderPath = Annotated[str, Field(pattern=r"^(/[A-Za-z0-9._-]+)+$", examples=["/app/.next/cache"])]
 FieldPath = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$", examples=["services.redis"])]
 Reason = Annotated[str, Field(min_length=20, description="Why, in words that a stranger can check.")]
 
@@ -415,6 +416,17 @@ class Service(Section):
     amplify: Amplify | None = Field(default=None, description="A site that AWS Amplify hosts, instead of ECS.")
     command: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)] | None = Field(
         default=None, description="Instead of the image's own."
+    )
+    health_command: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)] | None = Field(
+        default=None, description="Of a worker: runs in the container and ends with 0 while all is well."
+    )
+    architecture: Literal["arm64", "x86_64"] = Field(
+        default="arm64", description="Which the image is built for; a release of another one is refused."
+    )
+    writable: Annotated[tuple[FolderPath, ...], AfterValidator(_no_repetition)] = Field(
+        default=(),
+        max_length=8,
+        description="Folders that the application writes to besides /tmp, like Next.js's .next/cache; they begin empty.",
     )
     cpu: Literal[256, 512, 1024, 2048, 4096] = Field(default=256, description="1024 is one vCPU.")
     memory_mib: int = Field(default=512, ge=512, le=30720)

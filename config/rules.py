@@ -146,6 +146,8 @@ def services_are_whole(environment: Environment) -> Iterator[Contradiction]:
         if service.runs is not None:
             yield from _runs_an_image_that_there_is(environment, name, service)
         if service.host is not None:
+            expected = "nothing: the load balancer asks health_path"
+            yield from _nothing_but(key, service, ("health_command",), expected)
             for needed in ("port", "health_path"):
                 if getattr(service, needed) is None:
                     yield Contradiction(f"{key}.{needed}", "this key; users reach the service by its host")
@@ -177,7 +179,7 @@ def _runs_an_image_that_there_is(environment: Environment, name: str, service: S
             f"{key}.runs", f"a service with an image of its own: {', '.join(others) or 'there is none'}"
         )
     expected = f"nothing: that is {service.runs}'s, whose image it runs"
-    yield from _nothing_but(key, service, ("repository", "migrations"), expected)
+    yield from _nothing_but(key, service, ("repository", "migrations", "architecture"), expected)
 
 
 def jobs_run_a_service(environment: Environment) -> Iterator[Contradiction]:

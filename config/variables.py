@@ -9,10 +9,10 @@ from config.services import hosts
 
 _REFERENCE = re.compile(r"\$(\$\{|\{([^}]*)\})")
 
-ALWAYS = ("NODE_ENV", "RELEASE")
+ALWAYS = ("NODE_ENV", "RELEASE", "HOME", "HOSTNAME", "NODE_EXTRA_CA_CERTS", "PGSSLROOTCERT")
 OF_A_PORT = ("PORT",)
 OF_NEEDS: Mapping[str, tuple[str, ...]] = {
-    "database": ("PGHOST", "PGPORT", "PGDATABASE", "PGSSLMODE", "PGUSER", "PGPASSWORD", "PG_POOL_MAX"),
+    "database": ("PGHOST", "PGPORT", "PGDATABASE", "PGSSLMODE", "PGUSER", "PGPASSWORD", "PG_POOL_MAX", "DATABASE_URL"),
     "redis": ("REDIS_URL", "REDIS_KEY_PREFIX"),
     "media": ("MEDIA_BUCKET", "MEDIA_URL"),
 }

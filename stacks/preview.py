@@ -2,12 +2,13 @@
 
 import aws_cdk as cdk
 from aws_cdk import aws_ecs as ecs
+from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from config import Environment, services
 from infra_constructs.container_task import Settings
 from infra_constructs.release.image import ReleasedImage
-from infra_runtime.database.names import preview_names
+from infra_runtime.database.names import OWNER_URL, URL, preview_names
 from infra_runtime.previews.leases import ledger_name
 from stacks.base import EnvironmentStack
 from stacks.service import Around, build_service
@@ -34,11 +35,10 @@ class PreviewStack(EnvironmentStack):
         self._count = cdk.CfnParameter(self, "Count", type="Number", default=0, min_value=0, max_value=1)
         lease = cdk.CfnParameter(self, "Lease", default="none", description="Whose keys in Redis are its own")
         data, names = around.data, preview_names(slot)
-        password = {"PGPASSWORD": ecs.Secret.from_secrets_manager(data.preview_passwords[slot], "password")}
         tenancy = Tenancy(
             database=names.database,
-            user=Settings(values={"PGUSER": names.user}, secrets=password),
-            owner=Settings(values={"PGUSER": names.owner}, secrets=password),
+            user=_login(names.user, data.preview_passwords[slot], URL),
+            owner=_login(names.owner, data.preview_passwords[slot], OWNER_URL),
             owner_login=data.preview_passwords[slot],
             slot=slot,
             key_prefix=f"preview-{lease.value_as_string}:",
@@ -72,3 +72,12 @@ class PreviewStack(EnvironmentStack):
             deployment_alarms=[],
             in_ledger=ledger_name(self._slot),
         )
+
+
+def _login(username: str, secret: secretsmanager.ISecret, url: str) -> Settings:
+    """Both logins of a slot have the one password of its secret; `url` is the field with the login's URL."""
+    fields = {"PGPASSWORD": "password", "DATABASE_URL": url}
+    return Settings(
+        values={"PGUSER": username},
+        secrets={name: ecs.Secret.from_secrets_manager(secret, field) for name, field in fields.items()},
+    )

@@ -42,9 +42,10 @@ class RegistryStack(EnvironmentStack):
                 # Named by contract: `infra release` and the application's pipelines write it.
                 parameter_name=f"/{self.product}/{self.environment_name}/{service}/image",
                 bootstrap_image=environment.bootstrap_image,
+                architecture=own.architecture,
                 retention=retention_of(environment),
             )
-            for service in services.released(environment)
+            for service, own in services.released(environment).items()
         }
         ledger = ReleaseLedger(self, "Releases", retention=retention_of(environment))
         helper = HelperImage(self, "Helper", name=f"{self.product}-{self.environment_name}")

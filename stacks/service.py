@@ -202,6 +202,8 @@ class ServiceStack(EnvironmentStack):
                 memory_mib=own.memory_mib,
                 tasks=Autoscaled(min_tasks=own.min_tasks, max_tasks=own.max_tasks),
                 spot=own.spot,
+                health_command=own.health_command,
+                writable=own.writable,
             ),
         )
         if "media" in own.needs:
@@ -262,6 +264,7 @@ def build_service(
             health_path=own.health_path,
             bake_time=bake_time,
             spot=own.spot,
+            writable=own.writable,
         ),
     )
     if "media" in own.needs:

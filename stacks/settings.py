@@ -11,6 +11,7 @@ from config import Environment, previews, variables
 from infra_constructs.cloudflare.analytics_proxy import ANALYTICS_PATH
 from infra_constructs.container_task import Settings
 from infra_constructs.release.image import ReleasedImage
+from infra_runtime.database.names import URL
 from stacks.data import DataExports
 from stacks.redis import RedisExports
 
@@ -21,7 +22,7 @@ class Tenancy:
 
     database: str
     user: Settings
-    """PGUSER and PGPASSWORD."""
+    """PGUSER, PGPASSWORD and DATABASE_URL."""
     owner: Settings
     """The same, for migrations."""
     owner_login: secretsmanager.ISecret
@@ -41,7 +42,7 @@ def for_users(data: DataExports) -> Tenancy:
 
 def _login(secret: secretsmanager.ISecret) -> Settings:
     """A login that takes turns with another, so that the secret holds its name, too."""
-    fields = {"PGUSER": "username", "PGPASSWORD": "password"}
+    fields = {"PGUSER": "username", "PGPASSWORD": "password", "DATABASE_URL": URL}
     return Settings(secrets={name: ecs.Secret.from_secrets_manager(secret, field) for name, field in fields.items()})
 
 

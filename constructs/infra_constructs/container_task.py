@@ -58,7 +58,6 @@ class ContainerTask(Construct):
         command: Sequence[str] | None = None,
         entry_point: Sequence[str] | None = None,
         port: int | None = None,
-        health_command: Sequence[str] | None = None,
         labels: Mapping[str, str] | None = None,
         writable: Sequence[str] = (),
         keeps_every_line: bool = False,
@@ -92,7 +91,6 @@ class ContainerTask(Construct):
             environment={**_ENVIRONMENT, "RELEASE": image.uri, **settings.values},
             secrets=dict(settings.secrets),
             stop_timeout=_STOP_TIMEOUT,
-            health_check=_health_check(health_command) if health_command else None,
             docker_labels=dict(labels) if labels else None,
             logging=ecs.LogDriver.aws_logs(
                 stream_prefix=name,
@@ -114,14 +112,3 @@ class ContainerTask(Construct):
             "AwsSolutions-ECS2",
             reason="Only names and numbers stand in the environment; every secret arrives by reference.",
         )
-
-
-def _health_check(command: Sequence[str]) -> ecs.HealthCheck:
-    """For what no load balancer asks."""
-    return ecs.HealthCheck(
-        command=["CMD", *command],
-        interval=cdk.Duration.seconds(10),
-        timeout=cdk.Duration.seconds(5),
-        retries=3,
-        start_period=cdk.Duration.seconds(60),
-    )

@@ -26,6 +26,8 @@ class WorkerProps:
     memory_mib: int
     tasks: Autoscaled
     spot: bool
+    writable: Sequence[str] = ()
+    """Folders that the application writes to besides /tmp."""
     health_command: Sequence[str] | None = None
     """Run in the container: 0 is healthy. None: a worker is healthy as long as it runs."""
 
@@ -56,10 +58,12 @@ class Worker(Construct):
             settings=settings,
             cpu=props.cpu,
             memory_mib=props.memory_mib,
-            health_command=props.health_command,
+            writable=props.writable,
         )
         self.task_definition = task.definition
         run_until_released(task.definition, image, ["node", "-e", _IDLE], props.command)
+        if props.health_command is not None:
+            self._ask_when_released(image, props.health_command)
         self.service = ecs.FargateService(
             self,
             "Service",
@@ -79,3 +83,13 @@ class Worker(Construct):
             propagate_tags=ecs.PropagatedTagSource.SERVICE,
         )
         scale(self.service, props.tasks)
+
+    def _ask_when_released(self, image: ReleasedImage, command: Sequence[str]) -> None:
+        """The image that stands in until then has no such command."""
+        check = {"Command": ["CMD", *command], "Interval": 10, "Timeout": 5, "Retries": 3, "StartPeriod": 60}
+        resource = self.task_definition.node.default_child
+        assert isinstance(resource, ecs.CfnTaskDefinition)
+        resource.add_property_override(
+            "ContainerDefinitions.0.HealthCheck",
+            cdk.Fn.condition_if(image.is_bootstrap.logical_id, cdk.Aws.NO_VALUE, check),
+        )

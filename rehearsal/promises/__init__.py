@@ -54,7 +54,7 @@ PROMISES: tuple[Promise | NotShown, ...] = (
         redis.no_failover,
     ),
     Promise("Media", "The bucket is private", data.media),
-    Promise("Media", "The API writes, reads and deletes it", data.media_is_written),
+    Promise("Services", "The API writes, reads and deletes media", data.media_is_written),
     Promise("Media", "Old versions expire, current ones never", data.media_lifecycle),
     Promise("Services", "Fargate behind one load balancer", services.services),
     Promise("Services", "Scaling on CPU and memory", services.autoscaling),

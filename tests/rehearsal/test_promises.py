@@ -208,7 +208,7 @@ SABOTAGE: list[tuple[Callable[[Account], None], str]] = [
     (_open_a_port, "Only Cloudflare can connect"),
     (_send_another_user_agent, "The media bucket answers our zone only"),
     (_open_the_bucket, "The bucket is private"),
-    (_take_the_grant_of_media, "The API writes, reads and deletes it"),
+    (_take_the_grant_of_media, "The API writes, reads and deletes media"),
     (_shorten_backups, "Automated daily backups and point-in-time recovery"),
     (_lift_protection, "Not deleted by accident"),
     (_silence_an_alarm, "Alarms exist and point at topics"),
