@@ -426,7 +426,7 @@ class Service(Section):
     writable: Annotated[tuple[FolderPath, ...], AfterValidator(_no_repetition)] = Field(
         default=(),
         max_length=8,
-        description="Folders that the application writes to besides /tmp, like .next/cache of Next.js; they begin empty.",
+        description="Folders besides /tmp that the application writes to, like Next.js to .next/cache; empty at first.",
     )
     cpu: Literal[256, 512, 1024, 2048, 4096] = Field(default=256, description="1024 is one vCPU.")
     memory_mib: int = Field(default=512, ge=512, le=30720)
