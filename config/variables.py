@@ -9,7 +9,7 @@ from config.services import hosts
 
 _REFERENCE = re.compile(r"\$(\$\{|\{([^}]*)\})")
 
-ALWAYS = ("NODE_ENV", "RELEASE", "HOME", "HOSTNAME", "NODE_EXTRA_CA_CERTS", "PGSSLROOTCERT")
+ALWAYS = ("RELEASE",)
 OF_A_PORT = ("PORT",)
 OF_NEEDS: Mapping[str, tuple[str, ...]] = {
     "database": ("PGHOST", "PGPORT", "PGDATABASE", "PGSSLMODE", "PGUSER", "PGPASSWORD", "PG_POOL_MAX", "DATABASE_URL"),

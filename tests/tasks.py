@@ -19,7 +19,13 @@ def template(architecture: Architecture = "arm64", **props: Any) -> dict[str, An
         env=cdk.Environment(account="111122223333", region="eu-central-1"),
         synthesizer=cdk.DefaultStackSynthesizer(generate_bootstrap_version_rule=False),
     )
-    image = ReleasedImage.released(
+    settings = {"settings": Settings(), **props}
+    ContainerTask(stack, "Task", name="app", image=image(stack, architecture), cpu=256, memory_mib=512, **settings)
+    return dict(assertions.Template.from_stack(stack).to_json())
+
+
+def image(stack: cdk.Stack, architecture: Architecture = "arm64") -> ReleasedImage:
+    return ReleasedImage.released(
         stack,
         "Release",
         repository=ecr.Repository(stack, "Repository"),
@@ -28,5 +34,3 @@ def template(architecture: Architecture = "arm64", **props: Any) -> dict[str, An
         architecture=architecture,
         helper=HelperImage(stack, "Helper", name="product-of-a-long-name-production"),
     )
-    ContainerTask(stack, "Task", name="app", image=image, cpu=256, memory_mib=512, **{"settings": Settings(), **props})
-    return dict(assertions.Template.from_stack(stack).to_json())

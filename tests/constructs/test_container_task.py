@@ -1,13 +1,23 @@
 """What a container of ours gets from its task, whatever its image is."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import aws_cdk as cdk
 import pytest
+from aws_cdk import assertions
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_ecs as ecs
 
 from infra_constructs.container_task import Settings
 from infra_constructs.release.image import Architecture
+from infra_constructs.service import Autoscaled
 from infra_constructs.task_preparation import authority_of
-from tests.tasks import template
+from infra_constructs.worker import Worker, WorkerProps
+from tests.tasks import image, template
+
+TemplateOf = Callable[[Callable[[cdk.Stack], object]], assertions.Template]
+Vpc = Callable[[cdk.Stack], ec2.IVpc]
 
 
 def task(architecture: Architecture = "arm64", **props: Any) -> dict[str, Any]:
@@ -36,9 +46,43 @@ def test_own_variables_take_the_place_of_what_every_container_has() -> None:
     assert [each["Value"] for each in app["Environment"] if each["Name"] == "HOME"] == ["/app"]
 
 
-def test_what_no_load_balancer_asks_may_name_a_command() -> None:
-    app, _ = task(health_command=("/app", "health"))["ContainerDefinitions"]
-    assert app["HealthCheck"]["Command"] == ["CMD", "/app", "health"]
+@pytest.fixture
+def worker(template_of: TemplateOf, vpc: Vpc) -> Callable[..., dict[str, Any]]:
+    """The container of a worker, by its health command."""
+
+    def made(command: Sequence[str] | None) -> dict[str, Any]:
+        def make(stack: cdk.Stack) -> None:
+            network = vpc(stack)
+            Worker(
+                stack,
+                "Worker",
+                cluster=ecs.Cluster(stack, "Cluster", vpc=network),
+                security_group=ec2.SecurityGroup(stack, "Access", vpc=network),
+                image=image(stack),
+                settings=Settings(),
+                props=WorkerProps(
+                    command=("/app", "work"),
+                    cpu=256,
+                    memory_mib=512,
+                    tasks=Autoscaled(min_tasks=1, max_tasks=1),
+                    spot=False,
+                    health_command=command,
+                ),
+            )
+
+        (task,) = template_of(make).find_resources("AWS::ECS::TaskDefinition").values()
+        found: dict[str, Any] = task["Properties"]["ContainerDefinitions"][0]
+        return found
+
+    return made
+
+
+def test_a_workers_own_image_is_asked_and_the_one_that_stands_in_is_not(worker: Callable[..., dict[str, Any]]) -> None:
+    condition, stands_in, own = worker(("/app", "health"))["HealthCheck"]["Fn::If"]
+    assert "IsBootstrap" in condition
+    assert stands_in == {"Ref": "AWS::NoValue"}
+    assert own["Command"] == ["CMD", "/app", "health"]
+    assert "HealthCheck" not in worker(None)
 
 
 def test_an_authority_is_of_its_region() -> None:

@@ -326,7 +326,7 @@ def test_production_rules_are_frozen(templates: Templates) -> None:
         (condition,) = rule["Properties"]["Conditions"]
         assert condition["Field"] == "host-header", where
         slot = re.search(r"/Preview(\d)/", where)
-        service = "api" if "/Api/" in where else "frontend"
+        service = "api" if "/Api" in where else "frontend"
         assert rule["Properties"]["Priority"] == {
             ("api", None): 36724, ("api", "1"): 30643, ("api", "2"): 12121,
             ("frontend", None): 27164, ("frontend", "1"): 46827, ("frontend", "2"): 35745,
@@ -420,10 +420,10 @@ def test_the_api_gets_redis_and_database_as_secrets(templates: Templates) -> Non
         plain = {variable["Name"] for variable in container["Environment"]}
         if "/Api/" in where:
             is_migration = container["Name"] == "migrate"
-            assert names == {"PGUSER", "PGPASSWORD", "REDIS_URL"}, where
+            assert names == {"PGUSER", "PGPASSWORD", "DATABASE_URL", "REDIS_URL"}, where
             login = "Owner" if is_migration else "User"
             for secret in container["Secrets"]:
-                if secret["Name"].startswith("PG"):
+                if secret["Name"] != "REDIS_URL":
                     assert f"DatabaseLogins{login}" in json.dumps(secret["ValueFrom"]), where
             assert {"PGHOST", "PGDATABASE", "PGSSLMODE"} <= plain, where
         secretive = re.compile("PASSWORD|SECRET|TOKEN|KEY|(REDIS|DATABASE)_URL")
