@@ -4,9 +4,9 @@ import json
 from dataclasses import asdict
 
 import typer
-from rich.console import Console
 
 from config.model import Environment
+from ops.console import Console
 from ops.errors import SOMETHING, InputError
 from ops.functions import Clients
 from ops.github.api import connection

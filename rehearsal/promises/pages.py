@@ -75,9 +75,15 @@ def at_pagerduty(account: Account) -> str:
     _set(account, alarms, "OK")
     _wait(alarms, lambda key: not _is_open(account, key), "were open at PagerDuty, and stay so")
     ended = {each["AlarmArn"]: _resolved(account, each["AlarmArn"]) for each in alarms}
+    opened = {each["AlarmArn"]: len(account.pagerduty.incidents.get(each["AlarmArn"], [])) for each in alarms}
     _set(account, alarms, "ALARM")
     # Not both at once: SNS and Lambda keep no order, and an incident resolved before it is opened stays open.
-    _wait(alarms, lambda key: _is_open(account, key), "open no incident at PagerDuty")
+    # And a composite alarm soon goes back to what its parts say.
+    _wait(
+        alarms,
+        lambda key: len(account.pagerduty.incidents.get(key, [])) > opened[key],
+        "open no incident at PagerDuty",
+    )
     _set(account, alarms, "OK")
     _wait(alarms, lambda key: _resolved(account, key) > ended[key], "leave theirs open at PagerDuty")
     for each in alarms:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from config import services
 from infra_runtime.release.preflight import deployments, stack_of
@@ -227,8 +228,9 @@ def sentry_knows(account: Account) -> str:
     give_up = time.monotonic() + _TOLD_SECONDS
     while not _is_told(account, variables["SENTRY_RELEASE"]) and time.monotonic() < give_up:
         time.sleep(0.2)
-    require(account.sentry.deploys, "Sentry was told nothing")
-    newest = account.sentry.deploys[-1]
+    deploys = _deploys(account)
+    require(deploys, "Sentry was told nothing")
+    newest = deploys[-1]
     require(newest["version"] == variables["SENTRY_RELEASE"], f"{newest['version']} was the last one told")
     require(newest["environment"] == account.name == variables["SENTRY_ENVIRONMENT"], str(newest))
     require(variables["SENTRY_DSN"] == project.dsn, "errors go elsewhere")
@@ -237,4 +239,10 @@ def sentry_knows(account: Account) -> str:
 
 def _is_told(account: Account, version: str) -> bool:
     """By the function that writes down the end of a release, a moment after it has."""
-    return bool(account.sentry.deploys) and account.sentry.deploys[-1]["version"] == version
+    deploys = _deploys(account)
+    return bool(deploys) and deploys[-1]["version"] == version
+
+
+def _deploys(account: Account) -> list[dict[str, Any]]:
+    """Of the service of the story, the newest last."""
+    return [each for each in account.sentry.deploys if each["version"].startswith(f"{account.main}@")]

@@ -65,7 +65,7 @@ def test_nothing_has_drifted_after_a_deployment(operator: Operator) -> None:
     for question in ("drift", "plan"):
         answer = operator.asks(question, "production")
         assert (answer.returncode, "nothing" in answer.stdout) == (0, True), answer.stdout + answer.stderr
-        assert "11 declarations compared" in answer.stdout
+        assert "12 declarations compared" in answer.stdout
 
 
 def test_what_was_changed_by_hand_is_shown_and_put_right(operator: Operator) -> None:

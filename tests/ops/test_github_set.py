@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 import pytest
 import typer
-from rich.console import Console
 
 from config import load
+from ops.console import Console
 from ops.errors import InputError, OperatorError
 from ops.github import commands
 from ops.github.api import connection

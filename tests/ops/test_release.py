@@ -15,7 +15,7 @@ import pytest
 from infra_runtime.database.connection import Connection, Login, connect
 from infra_runtime.release.ledger import Release
 from infra_runtime.release.preflight import deployments, live_weights
-from infra_runtime.release.revision import APP, MIGRATION_LABEL, ONE_OFF, named
+from infra_runtime.release.revision import APP, MIGRATE, MIGRATION_LABEL, ONE_OFF, named
 from ops.errors import OperatorError
 from ops.releases import commands, one_off
 from ops.releases.place import Place
@@ -229,7 +229,7 @@ def _replace_tool(folder: Path, script: str) -> None:
 def database(account: Account, task_definition: str) -> Iterator[Connection]:
     """With the login that this task has."""
     found = account.client("ecs").describe_task_definition(taskDefinition=task_definition)["taskDefinition"]
-    container = named(found["containerDefinitions"], APP)
+    (container,) = [each for each in found["containerDefinitions"] if each["name"] in (APP, MIGRATE)]
     variables = {each["name"]: each["value"] for each in container["environment"]}
     arn = next(each["valueFrom"] for each in container["secrets"] if each["name"] == "PGUSER")
     secret = account.client("secretsmanager").get_secret_value(SecretId=":".join(arn.split(":")[:7]))

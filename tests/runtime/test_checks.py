@@ -38,7 +38,7 @@ class Site:
 def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     made = Site()
     monkeypatch.setattr(checks, "_AGAIN_AFTER_SECONDS", 0.0)
-    monkeypatch.setattr(checks, "_SECONDS", 0.5)
+    monkeypatch.setattr(checks, "_SECONDS", 2.0)
     checks._pass.cache_clear()
     checks._put_the_object.cache_clear()
 
