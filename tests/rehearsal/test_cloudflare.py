@@ -93,6 +93,7 @@ def test_every_operation_is_covered_by_the_permissions_that_the_token_is_told_to
         r".*phases/(http_request_firewall_custom|http_request_firewall_managed|http_ratelimit)/.*": "Zone WAF Write",
         r".*phases/ddos_l7/.*": "HTTP DDoS Managed Ruleset Write",
         r".*phases/http_request_late_transform/.*": "Zone Transform Rules Write",
+        r".*phases/http_request_dynamic_redirect/.*": "Dynamic URL Redirects Write",
         r"/zones/[^/]+|/zones/[^/]+/rulesets(/[^/]+/rules(/[^/]+)?)?": "",  # as the phase, or as Zone Read
     }
     used = set()
