@@ -73,15 +73,14 @@ def at_pagerduty(account: Account) -> str:
     alarms = [each for topic in topics for each in _telling(account, topic)]
     require(alarms, "no alarm pages")
     _set(account, alarms, "OK")
-    _wait(alarms, lambda key: not _is_open(account, key), "were open at PagerDuty, and stay so")
     ended = {each["AlarmArn"]: _resolved(account, each["AlarmArn"]) for each in alarms}
     opened = {each["AlarmArn"]: len(account.pagerduty.incidents.get(each["AlarmArn"], [])) for each in alarms}
     _set(account, alarms, "ALARM")
     # Not both at once: SNS and Lambda keep no order, and an incident resolved before it is opened stays open.
-    # And a composite alarm soon goes back to what its parts say.
+    # And a composite alarm soon goes back to what its parts say: an incident may be over already, or open again.
     _wait(
         alarms,
-        lambda key: len(account.pagerduty.incidents.get(key, [])) > opened[key],
+        lambda key: _is_open(account, key) or len(account.pagerduty.incidents.get(key, [])) > opened[key],
         "open no incident at PagerDuty",
     )
     _set(account, alarms, "OK")
