@@ -386,13 +386,31 @@ class Amplify(Section):
 
 
 class SentryProject(Section):
-    """Where a service's errors go."""
+    """Where errors go."""
 
     project: Slug
     dsn: str = Field(
         pattern=r"^https://[0-9a-f]+@[a-z0-9.-]+/\d+$",
         description="What errors are sent to. No secret: a site shows it to every browser.",
         examples=["https://0123456789abcdef0123456789abcdef@o1.ingest.de.sentry.io/1"],
+    )
+
+
+class SentryService(SentryProject):
+    """Where a service's errors go, and how many of its requests are traced and profiled (docs/sentry.md)."""
+
+    traces_sample_rate: float = Field(
+        default=0.01,
+        ge=0,
+        le=1,
+        description="Share of requests, and of page loads of a site, that are traced. Sentry charges for each span.",
+    )
+    profile_session_sample_rate: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="Share of processes, and of browser tabs of a site, that are profiled while a traced request or "
+        "page load lasts.",
     )
 
 
@@ -465,7 +483,7 @@ class Service(Section):
         description="Each task's pool is at most this large; the application reads it as PG_POOL_MAX.",
     )
     migrations: Migrations | None = Field(default=None, description="Without it, a release leaves the schema alone.")
-    sentry: SentryProject | None = Field(default=None, description="Without it, errors are in the logs only.")
+    sentry: SentryService | None = Field(default=None, description="Without it, errors are in the logs only.")
     variables: dict[VariableName, str] = Field(
         default={},
         description="${services.NAME.url}, ${services.NAME.host}, ${media.url}, ${media.bucket}, ${environment} and "

@@ -16,7 +16,14 @@ OF_NEEDS: Mapping[str, tuple[str, ...]] = {
     "redis": ("REDIS_URL", "REDIS_KEY_PREFIX"),
     "media": ("MEDIA_BUCKET", "MEDIA_URL"),
 }
-OF_SENTRY = ("SENTRY_DSN", "SENTRY_ENVIRONMENT", "SENTRY_RELEASE")
+OF_SENTRY = (
+    "SENTRY_DSN",
+    "SENTRY_ENVIRONMENT",
+    "SENTRY_RELEASE",
+    "SENTRY_TRACES_SAMPLE_RATE",
+    "SENTRY_PROFILE_SESSION_SAMPLE_RATE",
+)
+OF_SENTRY_IN_BROWSERS = tuple(f"NEXT_PUBLIC_{each}" for each in OF_SENTRY if each != "SENTRY_RELEASE")
 OF_POSTHOG = ("NEXT_PUBLIC_POSTHOG_KEY", "NEXT_PUBLIC_POSTHOG_HOST", "NEXT_PUBLIC_POSTHOG_UI_HOST")
 
 
@@ -91,7 +98,8 @@ def provided(environment: Environment, service: str) -> dict[str, str]:
     for need in own.needs:
         found |= dict.fromkeys(OF_NEEDS[need], f'services.{service}.needs, "{need}"')
     if own.sentry is not None:
-        found |= dict.fromkeys(OF_SENTRY, f"services.{service}.sentry")
+        names = OF_SENTRY + OF_SENTRY_IN_BROWSERS if own.site else OF_SENTRY
+        found |= dict.fromkeys(names, f"services.{service}.sentry")
     if own.site and environment.posthog is not None:
         found |= dict.fromkeys(OF_POSTHOG, "posthog")
     return found

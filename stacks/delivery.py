@@ -108,6 +108,7 @@ class DeliveryStack(EnvironmentStack):
             project=own.project,
             environment=self.environment_name,
             token_secret=sentry.token_secret,
+            named_by="tag" if environment.services[service].site else "digest",
         )
 
     def _previews(

@@ -8,6 +8,7 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from config import Environment, previews, variables
+from config.model import SentryService
 from infra_constructs.cloudflare.analytics_proxy import ANALYTICS_PATH
 from infra_constructs.container_task import Settings
 from infra_constructs.release.image import ReleasedImage
@@ -90,13 +91,11 @@ class Sources:
                 "MEDIA_URL": f"https://{environment.domains.media}",
             }
         if own.sentry is not None and self.tenancy.slot is None:
-            # By the names that Sentry's SDKs read themselves; the release by the one that infra_runtime reports.
+            values |= _sentry(own.sentry, self.name)
             released = own.runs or service
-            values |= {
-                "SENTRY_DSN": own.sentry.dsn,
-                "SENTRY_ENVIRONMENT": self.name,
-                "SENTRY_RELEASE": f"{released}@{image.digest}",
-            }
+            # A site's image carries its release's name from the build: the browser's code has to have the same one.
+            if not environment.services[released].site:
+                values["SENTRY_RELEASE"] = f"{released}@{image.digest}"
         for key, (secret, field) in variables.secrets(environment, service).items():
             named = secretsmanager.Secret.from_secret_name_v2(scope, f"Secret{key}", secret)
             secrets[key] = ecs.Secret.from_secrets_manager(named, field)
@@ -108,6 +107,8 @@ def site_variables(environment: Environment, name: str, service: str, *, slot: i
     """What is known without AWS, and what Next.js therefore can put into the browser's code at a build."""
     found = variables.resolved(environment, name, service, slot=slot)
     own = environment.services[service]
+    if own.site and own.sentry is not None and slot is None:
+        found |= {f"NEXT_PUBLIC_{key}": value for key, value in _sentry(own.sentry, name).items()}
     # What is tried in a preview is not counted.
     if own.site and environment.posthog is not None and slot is None:
         found |= {
@@ -117,6 +118,16 @@ def site_variables(environment: Environment, name: str, service: str, *, slot: i
             "NEXT_PUBLIC_POSTHOG_UI_HOST": f"https://{environment.posthog.region}.posthog.com",
         }
     return found
+
+
+def _sentry(sentry: SentryService, environment: str) -> Mapping[str, str]:
+    """By the names that @sentry/node reads itself, except for the last one, which is none of Sentry's."""
+    return {
+        "SENTRY_DSN": sentry.dsn,
+        "SENTRY_ENVIRONMENT": environment,
+        "SENTRY_TRACES_SAMPLE_RATE": str(sentry.traces_sample_rate),
+        "SENTRY_PROFILE_SESSION_SAMPLE_RATE": str(sentry.profile_session_sample_rate),
+    }
 
 
 def host_of(environment: Environment, service: str, *, slot: int | None = None) -> str:

@@ -8,13 +8,11 @@ from constructs import Construct
 from infra_constructs.function import RuntimeFunction
 from infra_constructs.release.image import Architecture
 from infra_constructs.retention import Retention
-from infra_runtime.release.ledger import LISTED, RELEASED_TAG
+from infra_runtime.release.ledger import LISTED, RELEASE_TAG, RELEASED_TAG
 
 _PUSHES_KEPT = 50
 # More than the ledger lists, as attempts that fail count, too.
 _RELEASED_KEPT = 2 * LISTED
-RELEASE_TAG = "release-"
-"""Begins the tags of what may be released (.github/workflows/service-release.yml)."""
 PREVIEW_TAG = "preview-"
 """Begins the tags of what pull requests push (.github/workflows/service-preview.yml)."""
 

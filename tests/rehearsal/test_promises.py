@@ -195,7 +195,8 @@ def _silence_infos(account: Account) -> None:
 
 def _keep_an_end_to_itself(account: Account) -> None:
     cloudwatch = account.client("cloudwatch")
-    alarm = cloudwatch.describe_alarms(AlarmTypes=["CompositeAlarm"])["CompositeAlarms"][0]
+    pages = cloudwatch.get_paginator("describe_alarms").paginate(AlarmTypes=["CompositeAlarm"])
+    alarm = next(each for page in pages for each in page["CompositeAlarms"] if "Incident" in each["AlarmName"])
     given = {key: alarm[key] for key in ("AlarmName", "AlarmRule", "AlarmDescription", "AlarmActions")}
     cloudwatch.put_composite_alarm(**given, OKActions=[])
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Literal
 
 import aws_cdk as cdk
 from aws_cdk import aws_ecr as ecr
@@ -47,6 +48,8 @@ class SentryProps:
     environment: str
     token_secret: str
     """Name of the secret with the token."""
+    named_by: Literal["digest", "tag"]
+    """What a release is called after: "tag" where the image was given the name of its release at its build."""
 
 
 class ReleaseControl(Construct):

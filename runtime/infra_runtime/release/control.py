@@ -9,7 +9,7 @@ import json
 import logging
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -27,6 +27,7 @@ from infra_runtime.release.preflight import (
     Preflight,
     Problem,
     Service,
+    image_in,
     services_of,
     stack_of,
     under_way,
@@ -34,7 +35,7 @@ from infra_runtime.release.preflight import (
 )
 from infra_runtime.release.refusals import refusals
 from infra_runtime.release.rollback import CannotGoBack, choose, lost_since
-from infra_runtime.release.sentry import sentry_from
+from infra_runtime.release.sentry import sentry_from, version_of
 from infra_runtime.release.stack_update import ENDS, NEVER_BEGUN, end_of
 from infra_runtime.reporting import reported
 from infra_runtime.secret_values import deadline_of
@@ -96,10 +97,19 @@ def _tell_sentry(release: Release, deadline: float) -> None:
     try:
         secret = boto3.client("secretsmanager").get_secret_value(SecretId=told["token_secret"])["SecretString"]
         sentry = sentry_from(secret, organization=told["organization"], deadline=deadline)
-        sentry.deployed(release, project=told["project"], environment=told["environment"])
-        logger.info("%s: Sentry knows of %s", release.service, release.id)
+        tags = _tags(release) if told["named_by"] == "tag" else ()
+        version = version_of(release.service, release.image, tags)
+        sentry.deployed(release, version=version, project=told["project"], environment=told["environment"])
+        logger.info("%s: Sentry knows of %s as %s", release.service, release.id, version)
     except Exception:  # whatever it is, it is Sentry's
         logger.exception("%s: Sentry was not told of %s", release.service, release.id)
+
+
+def _tags(release: Release) -> Sequence[str]:
+    """Of its image, as far as ECR still has it."""
+    platform = os.environ["PLATFORM"]
+    found = image_in(boto3, release.service, os.environ["REPOSITORY"], release.image, platform=platform)
+    return () if isinstance(found, Problem) else found.get("imageTags", ())
 
 
 class NotYet(Exception):

@@ -5,12 +5,13 @@ against the same simulator.
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 
-from infra_runtime.release.ledger import Release
+from infra_runtime.release.ledger import RELEASE_TAG, Release
 from infra_runtime.vendor_api import Clock, NotFound, Pace, Refused, VendorApi
 
 _BASE_URL = "https://sentry.io"
@@ -20,9 +21,13 @@ class BadToken(Exception):
     """The secret is not what docs/sentry.md says; its value is not told."""
 
 
-def version_of(service: str, image: str) -> str:
-    """What a release is called: SENTRY_RELEASE of its tasks. A version may hold no slash, which an image does."""
-    return f"{service}@{image.partition('@sha256:')[2]}"
+def version_of(service: str, image: str, tags: Iterable[str] = ()) -> str:
+    """What a release is called: SENTRY_RELEASE of its tasks, or of its image's build when one of `tags` says so.
+
+    A version may hold no slash, which an image does.
+    """
+    built = sorted(each.removeprefix(RELEASE_TAG) for each in tags if each.startswith(RELEASE_TAG))
+    return f"{service}@{built[0] if built else image.partition('@sha256:')[2]}"
 
 
 @dataclass(kw_only=True)
@@ -32,9 +37,8 @@ class Sentry(VendorApi):
     base_url: str = _BASE_URL
     pace: Pace = field(default_factory=lambda: Pace(Clock(), rate=2, burst=10), repr=False)
 
-    def deployed(self, release: Release, *, project: str, environment: str) -> None:
+    def deployed(self, release: Release, *, version: str, project: str, environment: str) -> None:
         """Of a release that has ended. May be told twice. Raises what `VendorApi` raises."""
-        version = version_of(release.service, release.image)
         at = f"/api/0/organizations/{self.organization}/releases/"
         self._ask("POST", at, body={"version": version, "projects": [project], "dateStarted": release.began})
         self._ask("PUT", f"{at}{version}/", body={"projects": [project], "dateReleased": release.ended})

@@ -211,6 +211,16 @@ class Ecr:
         # The manifest stands for what its digest is made of.
         return {"images": [{"imageManifest": each, "imageManifestMediaType": kind} for each in found]}
 
+    def describe_images(
+        self,
+        *,
+        repositoryName: str,  # noqa: N803
+        imageIds: list[dict[str, str]],  # noqa: N803
+    ) -> dict[str, Any]:
+        found = [(each["imageDigest"], sorted(self.tags[each["imageDigest"]])) for each in imageIds]
+        # An image without a tag has no imageTags (ECR API reference, ImageDetail: not required).
+        return {"imageDetails": [{"imageDigest": each} | ({"imageTags": tags} if tags else {}) for each, tags in found]}
+
     def put_image(
         self,
         *,

@@ -20,7 +20,7 @@ from infra_runtime.vendor_api import Clock, Refused, VendorError
 from rehearsal.http_server import send, serving
 from rehearsal.sentry import TOKEN, Call, served
 from rehearsal.sentry import Sentry as Simulator
-from tests.runtime.release.aws import IMAGE
+from tests.runtime.release.aws import IMAGE, REPOSITORY, Ecr
 
 ROOT = Path(__file__).resolve().parents[3]
 RELEASE = Release(
@@ -69,7 +69,7 @@ def test_every_request_of_ours_is_one_that_the_vendors_command_line_makes(world:
         assert done.returncode == 0, done.stderr
     theirs = [shape(call) for call in world.simulator.calls]
     world.simulator.calls.clear()
-    world.api().deployed(RELEASE, project="daadaar-api", environment="production")
+    world.api().deployed(RELEASE, version=VERSION, project="daadaar-api", environment="production")
     assert [shape(call) for call in world.simulator.calls] == theirs
 
 
@@ -84,7 +84,7 @@ def test_the_vendor_refuses_an_image_for_a_version_and_takes_ours(world: World) 
 
 def test_what_was_told_is_what_happened(world: World) -> None:
     for _ in range(2):
-        world.api().deployed(RELEASE, project="daadaar-api", environment="production")
+        world.api().deployed(RELEASE, version=VERSION, project="daadaar-api", environment="production")
     assert set(world.simulator.releases) == {VERSION}
     assert world.simulator.releases[VERSION]["dateReleased"] == RELEASE.ended
     assert world.simulator.deploys[-1] == {
@@ -103,7 +103,7 @@ def test_a_secret_that_is_none_is_told_without_its_value(secret: str) -> None:
 
 def test_a_token_that_may_not_is_told_and_not_shown(world: World) -> None:
     with pytest.raises(Refused, match="may the token release") as told:
-        world.api(token="not-the-token").deployed(RELEASE, project="p", environment="e")
+        world.api(token="not-the-token").deployed(RELEASE, version=VERSION, project="p", environment="e")
     assert "not-the-token" not in str(told.value)
 
 
@@ -112,23 +112,28 @@ def test_a_failing_answer_that_quotes_the_token_does_not_show_it() -> None:
         send(handler, 500, json.dumps({"detail": TOKEN}).encode())
 
     with serving(respond) as url, pytest.raises(VendorError) as told:
-        World(Simulator("daadaar"), url).api().deployed(RELEASE, project="p", environment="e")
+        World(Simulator("daadaar"), url).api().deployed(RELEASE, version=VERSION, project="p", environment="e")
     assert TOKEN not in str(told.value)
 
 
 @pytest.fixture
 def ended(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """The function, given the news of a release's end; its own work is other tests' business."""
-    found: dict[str, Any] = {"release": RELEASE, "secret": ""}
+    found: dict[str, Any] = {"release": RELEASE, "secret": "", "ecr": Ecr(IMAGE)}
     manager = SimpleNamespace(get_secret_value=lambda SecretId: {"SecretString": found["secret"]})  # noqa: N803
     monkeypatch.setattr(control.Control, "settle", lambda self: found["release"])
     monkeypatch.setattr(control.Control, "expect", lambda self, detail: None)
-    monkeypatch.setattr(control, "boto3", SimpleNamespace(client=lambda name: manager))
-    for name in ("SERVICE", "STACK", "PARAMETER", "REPOSITORY", "PLATFORM", "LEDGER", "ENVIRONMENT"):
+    monkeypatch.setattr(control, "boto3", SimpleNamespace(client=lambda name: found.get(name, manager)))
+    for name in ("SERVICE", "STACK", "PARAMETER", "PLATFORM", "LEDGER", "ENVIRONMENT"):
         monkeypatch.setenv(name, "x")
-    told = {"organization": "daadaar", "project": "p", "environment": "production", "token_secret": "s"}
-    monkeypatch.setenv("SENTRY", json.dumps(told))
+    monkeypatch.setenv("REPOSITORY", REPOSITORY)
+    configured(monkeypatch, named_by="digest")
     return found
+
+
+def configured(monkeypatch: pytest.MonkeyPatch, *, named_by: str) -> None:
+    told = {"organization": "daadaar", "project": "p", "environment": "production", "token_secret": "s"}
+    monkeypatch.setenv("SENTRY", json.dumps({**told, "named_by": named_by}))
 
 
 def news() -> None:
@@ -146,6 +151,22 @@ def test_it_is_told_of_what_succeeded_only(world: World, ended: dict[str, Any]) 
     assert [each["version"] for each in world.simulator.deploys] == [VERSION]
 
 
+def test_a_release_that_was_named_at_the_build_is_reported_by_the_tag_of_its_image(
+    world: World, ended: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The browser's code cannot know the digest of the image that it is in."""
+    ended["secret"] = json.dumps({"token": TOKEN, "url": world.url})
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    tags = ended["ecr"].tags[IMAGE.partition("@")[2]]
+    tags |= {f"release-{commit}", f"released-{RELEASE.id}"}
+    news()
+    configured(monkeypatch, named_by="tag")
+    news()
+    tags.remove(f"release-{commit}")
+    news()
+    assert [each["version"] for each in world.simulator.deploys] == [VERSION, f"api@{commit}", VERSION]
+
+
 def test_no_release_fails_by_it(ended: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
     for secret in ("none", json.dumps({"token": TOKEN, "url": "http://127.0.0.1:9"})):
         ended["secret"] = secret
@@ -160,5 +181,5 @@ def test_time_is_asked_for_and_not_waited_for() -> None:
     now = [0.0]
     api.clock = Clock(now=lambda: now[0], sleep=lambda seconds: now.__setitem__(0, now[0] + seconds))
     with pytest.raises(VendorError):
-        api.deployed(RELEASE, project="p", environment="e")
+        api.deployed(RELEASE, version=VERSION, project="p", environment="e")
     assert now[0] <= 100.0
