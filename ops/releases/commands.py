@@ -93,7 +93,7 @@ def _followed(place: Place, identity: str, console: Console) -> Release:
     console.print(f"{begun.id}: {place.name}, {place.service}, {_short(begun.image)}", highlight=False)
     follower = Follower(place, begun, console)
     try:
-        ended = follower.follow()
+        ended = follower.follow(sleep=place.sleep)
     except KeyboardInterrupt:
         again = f"{place.name} --service {place.service}"
         raise OperatorError(

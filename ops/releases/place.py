@@ -1,6 +1,7 @@
 """Where the releases of one service of one environment happen."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -20,6 +21,8 @@ class Place:
     environment: Environment
     service: str
     clients: Clients
+    sleep: Callable[[float], None] = time.sleep
+    """Between two looks at a release that is under way; seconds."""
 
     def __post_init__(self) -> None:
         known = services.released(self.environment)

@@ -29,7 +29,8 @@ SECOND = "alter table visitors add email text"
 
 
 def place_of(account: Account, service: str | None = None) -> Place:
-    return Place(account.name, account.environment, service or account.main, account)
+    name = service or account.main
+    return Place(account.name, account.environment, name, account, sleep=lambda seconds: time.sleep(seconds / 10))
 
 
 def release(account: Account, image: str, service: str | None = None) -> str:
