@@ -193,6 +193,9 @@ def sentry_knows(account: Account) -> str:
     require(newest["version"] == variables["SENTRY_RELEASE"], f"{newest['version']} was the last one told")
     require(newest["environment"] == account.name == variables["SENTRY_ENVIRONMENT"], str(newest))
     require(variables["SENTRY_DSN"] == project.dsn, "errors go elsewhere")
+    rates = (variables["SENTRY_TRACES_SAMPLE_RATE"], variables["SENTRY_PROFILE_SESSION_SAMPLE_RATE"])
+    wanted = (project.traces_sample_rate, project.profile_session_sample_rate)
+    require(tuple(map(float, rates)) == wanted, f"traces and profiles are sampled at {rates}, not {wanted}")
     return f"{len(account.sentry.deploys)} deployments of {len(account.sentry.releases)} releases, as its tasks say"
 
 

@@ -715,7 +715,7 @@ def test_a_site_has_the_release_of_its_build_and_any_other_service_that_of_its_d
 def test_every_variable_of_a_container_has_a_name_that_no_service_may_take(templates: Templates) -> None:
     """Or is the service's own. What is not in `variables.provided` could be set twice."""
     for name, environment in load().items():
-        for service, own in environment.services.items():
+        for service in environment.services:
             known = variables.provided(environment, service).keys() | variables.declared(environment, service).keys()
             assert _variables(templates, f"{name}/{service.capitalize()}").keys() <= known, (name, service)
 
