@@ -25,8 +25,9 @@ def released(environment: Environment) -> dict[str, Service]:
 
 
 def same_image(environment: Environment, name: str) -> dict[str, Service]:
-    """The service of this name and those that run its image, which are released together."""
-    return {other: each for other, each in on_ecs(environment).items() if name in (other, each.runs)}
+    """The service of this name, and after it those that run its image: they are released together."""
+    others = {other: each for other, each in on_ecs(environment).items() if each.runs == name}
+    return {name: environment.services[name], **others}
 
 
 def previewed(environment: Environment) -> dict[str, Service]:
@@ -45,6 +46,11 @@ def repositories(environment: Environment) -> dict[str, str]:
         f"services.{name}.repository": each.repository for name, each in environment.services.items() if each.repository
     }
     return {"delivery.repository": environment.delivery.repository, **of_services}
+
+
+def balanced_hosts(environment: Environment, *, sites: bool) -> list[str]:
+    """Public names of the sites, or of the APIs, that the load balancer serves; none that Amplify hosts."""
+    return [each.host for each in balanced(environment).values() if each.site is sites and each.host]
 
 
 def hosts(environment: Environment) -> dict[str, str]:

@@ -147,6 +147,13 @@ def test_a_worker_and_a_job_take_few_lines(what: str, lines: int, environments: 
     assert set(load(["production"], directory=added(environments, what))) == {"production"}
 
 
+def test_a_service_comes_before_those_that_run_its_image_wherever_they_stand_in_the_file(environments: Path) -> None:
+    first = ("[services.api]\n", f"{WORKER}\n[services.api]\n")
+    found = load(["production"], directory=added(environments, first))["production"]
+    assert next(iter(found.services)) == "mailer"
+    assert list(services.same_image(found, "api")) == ["api", "mailer"]
+
+
 def test_a_third_service_is_configuration(environments: Path) -> None:
     found = load(["production"], directory=added(environments, SHOP))["production"]
     assert services.hosts(found) == {
