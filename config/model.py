@@ -472,7 +472,7 @@ class Service(Section):
         le=1440,
         description="How long the old version stays ready after all traffic has moved to the new one.",
     )
-    objective: Objective | None = Field(default=None, description="Without it, only outages are told.")
+    objective: Objective | None = Field(default=None, description="Without it, only outages raise alarms.")
     needs: Annotated[tuple[Literal["database", "redis", "media"], ...], AfterValidator(_no_repetition)] = Field(
         default=(), description="What it may reach, and whose addresses and logins it gets as variables."
     )

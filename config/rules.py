@@ -136,7 +136,7 @@ def services_are_whole(environment: Environment) -> Iterator[Contradiction]:
     """What a service has to say follows from what it is: hosted by Amplify, behind the load balancer, or a worker."""
     for name, service in environment.services.items():
         key = f"services.{name}"
-        if any(name == each or re.fullmatch(rf"{each}\d*", name) for each in services.RESERVED):
+        if any(re.fullmatch(rf"{each}\d*", name) for each in services.RESERVED):
             yield Contradiction(key, f"another name: {name} is that of a stack of ours")
         if service.amplify is not None:
             yield from _hosted_by_amplify(key, service)
@@ -154,7 +154,7 @@ def services_are_whole(environment: Environment) -> Iterator[Contradiction]:
         else:
             yield from _nothing_but(
                 key, service, ("site", "port", "health_path", "redis_health_path", "release_check", "objective"),
-                "nothing, or a host: without one it is a worker, which nobody asks for anything",
+                "nothing, or a host beside it: a service without a host is a worker and takes no requests",
             )  # fmt: skip
 
 
@@ -220,7 +220,9 @@ def variables_have_one_source(environment: Environment) -> Iterator[Contradictio
         for key, value in service.variables.items():
             where = f"services.{name}.variables.{key}"
             if looks_secret(value):
-                yield Contradiction(where, f"no secret; name one in [services.{name}.secrets], with `infra secret set`")
+                yield Contradiction(
+                    where, f"no secret; put it into Secrets Manager, and its name into [services.{name}.secrets]"
+                )
                 continue
             try:
                 variables.replaced(value, known)

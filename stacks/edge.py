@@ -61,8 +61,8 @@ class EdgeStack(EnvironmentStack):
             check_pass=platform.check_pass,
             adopt=settings.adopt,
             props=FirewallProps(
-                sites=_hosts(environment, sites=True),
-                apis=_hosts(environment, sites=False) + _previewed(environment, sites=False),
+                sites=services.balanced_hosts(environment, sites=True),
+                apis=services.balanced_hosts(environment, sites=False) + _previewed(environment, sites=False),
                 previewed_sites=_previewed(environment, sites=True),
                 media=domains.media,
                 analytics_path=ANALYTICS_PATH if environment.posthog is not None else None,
@@ -82,7 +82,7 @@ class EdgeStack(EnvironmentStack):
         )
         media = MediaProps(
             host=domains.media,
-            sites=[each.host for each in services.sites(environment).values() if each.host is not None],
+            sites=services.balanced_hosts(environment, sites=True),
             bucket=environment.media.bucket,
             region=environment.aws.region,
         )
@@ -200,16 +200,13 @@ def _exceptions(environment: Environment, owasp: Owasp) -> dict[str, OwaspExcept
 def _programs(environment: Environment) -> dict[str, OwaspException]:
     """What programs ask for, which cannot solve a challenge: APIs, their previews, the analytics path of sites."""
     found = {}
-    if apis := _hosts(environment, sites=False):
+    if apis := services.balanced_hosts(environment, sites=False):
         found["api"] = OwaspException(hosts=[*apis, *_previewed(environment, sites=False)], path="/")
     if environment.posthog is not None:
-        found["analytics"] = OwaspException(hosts=_hosts(environment, sites=True), path=f"{ANALYTICS_PATH}/")
+        found["analytics"] = OwaspException(
+            hosts=services.balanced_hosts(environment, sites=True), path=f"{ANALYTICS_PATH}/"
+        )
     return found
-
-
-def _hosts(environment: Environment, *, sites: bool) -> list[str]:
-    """Of sites, or of APIs; those that Amplify hosts are not behind these rules."""
-    return [each.host for each in services.balanced(environment).values() if each.site is sites and each.host]
 
 
 def _previewed(environment: Environment, *, sites: bool) -> list[str]:

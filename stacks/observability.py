@@ -144,7 +144,7 @@ class ObservabilityStack(EnvironmentStack):
             zone=environment.domains.zone,
             hosts=list(self._hosts.values()),
             media=environment.domains.media,
-            sites=[each.host for each in services_.sites(environment).values() if each.host is not None],
+            sites=services_.balanced_hosts(environment, sites=True),
             ledger=registry.ledger,
         )
         self._functions.append(traffic.handler.function)

@@ -40,7 +40,7 @@ class Settings:
 
 
 class ContainerTask(Construct):
-    """A task definition: nothing but /tmp and `writable` can be written, no capability is left, and nobody is root.
+    """A task definition. Its container writes only to /tmp and `writable`, has no capabilities, and is not root.
 
     The image need have nothing but the program (infra_constructs.task_preparation).
     """

@@ -1,4 +1,4 @@
-"""The image that prepares tasks, by way of the account's own registry: a task starts while NAT is away."""
+"""The image that prepares tasks. ECS pulls it from the account's own registry, so tasks start while NAT is down."""
 
 import aws_cdk as cdk
 from aws_cdk import aws_ecr as ecr

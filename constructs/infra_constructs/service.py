@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import aws_cdk as cdk
 from aws_cdk import aws_ec2 as ec2
@@ -99,33 +100,23 @@ class BlueGreenService(Construct):
         production = self._rule("ProductionRule", load_balancer.production, routing)
         test = self._rule("TestRule", load_balancer.test, routing)
 
-        self.service = ecs.FargateService(
+        self.service = fargate_service(
             self,
-            "Service",
             cluster=cluster,
-            task_definition=self.task_definition,
-            security_groups=[security_group],
-            vpc_subnets=ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_WITH_EGRESS),
-            assign_public_ip=False,
+            definition=self.task_definition,
+            security_group=security_group,
+            spot=props.spot,
             # With autoscaling, each deployment would set its number back.
             desired_count=None if isinstance(props.tasks, Autoscaled) else props.tasks.value_as_number,
-            min_healthy_percent=100,
-            max_healthy_percent=200,
-            capacity_provider_strategies=[
-                ecs.CapacityProviderStrategy(capacity_provider="FARGATE_SPOT" if props.spot else "FARGATE", weight=1)
-            ],
-            availability_zone_rebalancing=ecs.AvailabilityZoneRebalancing.ENABLED,
             health_check_grace_period=cdk.Duration.seconds(60),
             deployment_strategy=ecs.DeploymentStrategy.BLUE_GREEN,
             bake_time=props.bake_time,
-            circuit_breaker=ecs.DeploymentCircuitBreaker(enable=True, rollback=True),
             # By name: a reference would be circular, as the alarms watch these very target groups.
             deployment_alarms=ecs.DeploymentAlarmConfig(
                 alarm_names=deployment_alarms, behavior=ecs.AlarmBehavior.ROLLBACK_ON_ALARM
             )
             if deployment_alarms
             else None,
-            propagate_tags=ecs.PropagatedTagSource.SERVICE,
         )
         self.service.load_balancer_target(
             container_name=APP,
@@ -188,6 +179,36 @@ class BlueGreenService(Construct):
                 ]
             ),
         )
+
+
+def fargate_service(
+    scope: Construct,
+    *,
+    cluster: ecs.ICluster,
+    definition: ecs.FargateTaskDefinition,
+    security_group: ec2.ISecurityGroup,
+    spot: bool,
+    **deployment: Any,
+) -> ecs.FargateService:
+    """What every service of ours has; `deployment` says how its tasks are replaced, as `FargateService` takes it."""
+    return ecs.FargateService(
+        scope,
+        "Service",
+        cluster=cluster,
+        task_definition=definition,
+        security_groups=[security_group],
+        vpc_subnets=ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_WITH_EGRESS),
+        assign_public_ip=False,
+        min_healthy_percent=100,
+        max_healthy_percent=200,
+        capacity_provider_strategies=[
+            ecs.CapacityProviderStrategy(capacity_provider="FARGATE_SPOT" if spot else "FARGATE", weight=1)
+        ],
+        availability_zone_rebalancing=ecs.AvailabilityZoneRebalancing.ENABLED,
+        circuit_breaker=ecs.DeploymentCircuitBreaker(enable=True, rollback=True),
+        propagate_tags=ecs.PropagatedTagSource.SERVICE,
+        **deployment,
+    )
 
 
 def run_until_released(

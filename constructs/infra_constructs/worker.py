@@ -1,4 +1,4 @@
-"""One Fargate service that nobody reaches from outside: it takes its work from a queue, a table or the clock."""
+"""One Fargate service without a host: it takes its work from a queue, a table or a schedule."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from constructs import Construct
 
 from infra_constructs.container_task import ContainerTask, Settings
 from infra_constructs.release.image import ReleasedImage
-from infra_constructs.service import Autoscaled, run_until_released, scale
+from infra_constructs.service import Autoscaled, fargate_service, run_until_released, scale
 from infra_runtime.release.revision import APP
 
 # Waits for its first release, as a service behind the load balancer answers until then.
@@ -34,9 +34,10 @@ class WorkerProps:
 
 
 class Worker(Construct):
-    """A rolling deployment: new tasks start before old ones stop, and ECS goes back when new ones keep ending.
+    """A rolling deployment: ECS starts new tasks before it stops old ones, and rolls back when new ones do not start.
 
-    A task is told to stop by SIGTERM and has a minute to finish what it does.
+    Without a health command ECS takes a task that runs for a healthy one: a worker that crashes later is not rolled
+    back (aws/containers-roadmap #1206). ECS stops a task with SIGTERM and gives it a minute to finish its work.
     """
 
     def __init__(
@@ -65,23 +66,8 @@ class Worker(Construct):
         run_until_released(task.definition, image, ["node", "-e", _IDLE], props.command)
         if props.health_command is not None:
             self._ask_when_released(image, props.health_command)
-        self.service = ecs.FargateService(
-            self,
-            "Service",
-            cluster=cluster,
-            task_definition=task.definition,
-            security_groups=[security_group],
-            vpc_subnets=ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_WITH_EGRESS),
-            assign_public_ip=False,
-            desired_count=None,
-            min_healthy_percent=100,
-            max_healthy_percent=200,
-            capacity_provider_strategies=[
-                ecs.CapacityProviderStrategy(capacity_provider="FARGATE_SPOT" if props.spot else "FARGATE", weight=1)
-            ],
-            availability_zone_rebalancing=ecs.AvailabilityZoneRebalancing.ENABLED,
-            circuit_breaker=ecs.DeploymentCircuitBreaker(enable=True, rollback=True),
-            propagate_tags=ecs.PropagatedTagSource.SERVICE,
+        self.service = fargate_service(
+            self, cluster=cluster, definition=task.definition, security_group=security_group, spot=props.spot
         )
         scale(self.service, props.tasks)
 

@@ -33,7 +33,7 @@ def put(name: str, environment: Environment, clients: Clients, console: Console)
         needed = list(settings(environment, outputs_of(clients, f"{environment.product}-{name}-delivery")))
         written, left = 0, 0
         for step in apply(needed, github):
-            console.print(f"{step.what} → {step.todo}" if step.todo else step.what, highlight=False, markup=False)
+            console.print(f"{step.what} → {step.todo}" if step.todo else step.what, highlight=False)
             written, left = written + (not step.todo), left + bool(step.todo)
     if not written and not left:
         console.print("Everything was set already.", highlight=False)

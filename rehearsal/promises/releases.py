@@ -119,7 +119,9 @@ def migrations_come_first(account: Account) -> str:
 def skipped_migrations_are_named(account: Account) -> str:
     """Generated before what was applied, on a branch, and merged after it."""
     first_release(account)
-    late = push(account, "api", "late", (FIRST, SECOND, "alter table visitors add late int"), fault=_born_earlier)
+    late = push(
+        account, account.main, "late", (FIRST, SECOND, "alter table visitors add late int"), fault=_born_earlier
+    )
     with traffic(account).flowing() as users:
         told, stage = _refused(account, late, users)
     require(stage == "PRE_SCALE_UP", f"it came as far as {stage}")

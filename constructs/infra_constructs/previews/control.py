@@ -12,7 +12,7 @@ from constructs import Construct
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.function import RuntimeFunction, bootstrap_version_arn
 from infra_constructs.images import ServiceImages
-from infra_constructs.release.image import PLATFORMS, READS_PLATFORM
+from infra_constructs.release.image import PLATFORMS, READS_IMAGE
 from infra_constructs.release.ledger import ReleaseLedger
 from infra_runtime.release.refusals import log_group
 
@@ -100,7 +100,7 @@ class PreviewControl(Construct):
         for image in images.values():
             parameter = f"arn:aws:ssm:{stack.region}:{stack.account}:parameter{image.parameter_name}"
             self._allow("ssm:GetParameter", on=parameter)
-            self._allow("ecr:DescribeImages", *READS_PLATFORM, on=image.repository.repository_arn)
+            self._allow("ecr:DescribeImages", *READS_IMAGE, on=image.repository.repository_arn)
         self._allow("ecs:DescribeServices", "ecs:ListServiceDeployments", "ecs:DescribeServiceDeployments", on="*")
         self._acknowledge("*", "It only looks, at what has no name before it exists.")
         self.handler.run_every(

@@ -17,7 +17,7 @@ from constructs import Construct
 
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.function import RuntimeFunction, bootstrap_version_arn
-from infra_constructs.release.image import PLATFORMS, READS_PLATFORM, Architecture
+from infra_constructs.release.image import PLATFORMS, READS_IMAGE, Architecture
 from infra_constructs.release.ledger import ReleaseLedger
 from infra_runtime.release.refusals import log_group
 from infra_runtime.release.stack_update import ENDS
@@ -129,7 +129,7 @@ class ReleaseControl(Construct):
         self._allow("ssm:GetParameter", "ssm:GetParameters", "ssm:PutParameter", on=self.parameter_arn)
         self._allow("ssm:GetParameters", on=bootstrap_version_arn(self))
         # It gives an image that is released another tag.
-        images = ("ecr:DescribeImages", "ecr:DescribeImageScanFindings", "ecr:PutImage", *READS_PLATFORM)
+        images = ("ecr:DescribeImages", "ecr:DescribeImageScanFindings", "ecr:PutImage", *READS_IMAGE)
         self._allow(*images, on=released.repository.repository_arn)
         # A deployment is read only by someone who may read its service, too (AWS's Service Authorization Reference).
         reads = ("ecs:DescribeServices", "ecs:ListServiceDeployments", "ecs:DescribeServiceDeployments")

@@ -145,7 +145,7 @@ def migrate_hook(
     deployments = [f"arn:aws:ecs:{stack.region}:{stack.account}:{kind}/*" for kind in ("service", "service-deployment")]
     handler.role.add_to_policy(iam.PolicyStatement(actions=["ecs:DescribeServiceDeployments"], resources=deployments))
     for each in deployments:
-        acknowledge(handler.policy, allows_on(each), reason="Reads only; whoever holds the lock may be any service.")
+        acknowledge(handler.policy, allows_on(each), reason="Reads only; any service may hold the lock.")
     migration.task.logs.grant(handler.role, "logs:GetLogEvents")
     migration.image.allow_reading(handler.role)
     ledger.grant_writing(handler)

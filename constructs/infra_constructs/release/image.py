@@ -14,8 +14,8 @@ from infra_constructs.helper_image import HelperImage
 Architecture = Literal["arm64", "x86_64"]
 PLATFORMS: dict[Architecture, str] = {"arm64": "linux/arm64", "x86_64": "linux/amd64"}
 """As images name them."""
-READS_PLATFORM = ("ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
-"""What finding out the platform of an image calls (infra_runtime.release.image_platform)."""
+READS_IMAGE = ("ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
+"""What reading manifest, configuration and layers of an image calls (infra_runtime.release.manifests)."""
 
 # GuardDuty Runtime Monitoring adds a container to every Fargate task and pulls its image with the task's execution role
 # (GuardDuty User Guide, "Prerequisites for Fargate support"). The account that owns the repository differs by region.
@@ -111,8 +111,8 @@ class ReleasedImage(Construct):
         )
 
     def allow_reading(self, role: iam.IRole) -> None:
-        """Manifest and layers, as a file system that nobody runs."""
-        self._repository.grant(role, "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
+        """Lets the role read the image's manifest and layers; it does not run the image."""
+        self._repository.grant(role, *READS_IMAGE)
 
     def allow_pulling(self, task: ecs.FargateTaskDefinition) -> None:
         """CDK cannot see which repository the image comes from: it is only a parameter to it."""

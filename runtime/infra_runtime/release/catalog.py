@@ -51,7 +51,7 @@ where not x.indisvalid and c.relkind = 'i' order by 1"""
 _END_SESSIONS = """
 select pid, pg_terminate_backend(pid, 5000) from pg_stat_activity
 where datname = current_database() and usename = session_user and application_name <> 'infra'"""
-# Of the function that asks, which has a minute.
+# Of the five minutes that the function has.
 _PATIENCE = "20s"
 
 

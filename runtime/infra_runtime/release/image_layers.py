@@ -1,6 +1,5 @@
 """Files of an image, read from its layers in ECR: nothing has to run for that, and nothing has to be in the image."""
 
-import json
 import tarfile
 import time
 import urllib.request
@@ -10,14 +9,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-_MANIFESTS = (
-    "application/vnd.oci.image.manifest.v1+json",
-    "application/vnd.docker.distribution.manifest.v2+json",
-)
-_INDEXES = (
-    "application/vnd.oci.image.index.v1+json",
-    "application/vnd.docker.distribution.manifest.list.v2+json",
-)
+from infra_runtime.release.manifests import manifest_of
+
 _PATIENCE_SECONDS = 20
 _MOST_BYTES = 4_000_000
 # Of the five minutes that the function has.
@@ -48,16 +41,9 @@ def layers(ecr: Any, image: str, wanted: Callable[[str], bool]) -> Iterator[dict
 
 def _manifest(ecr: Any, repository: str, digest: str) -> Mapping[str, Any]:
     try:
-        answered = ecr.batch_get_image(
-            repositoryName=repository,
-            imageIds=[{"imageDigest": digest}],
-            acceptedMediaTypes=[*_MANIFESTS, *_INDEXES],
-        )
-    except ClientError as error:
+        found = manifest_of(ecr, repository, digest)
+    except (ClientError, ValueError) as error:
         raise Unreadable(f"{repository}@{digest}: {error}") from error
-    if not answered["images"]:
-        raise Unreadable(f"{repository}@{digest}: {answered.get('failures')}")
-    found: Mapping[str, Any] = json.loads(answered["images"][0]["imageManifest"])
     for each in found.get("manifests", []):
         # What attests how it was built stands among the platforms, with one that is unknown (BuildKit).
         if each.get("platform", {}).get("os") != "unknown":

@@ -4,13 +4,8 @@ import json
 import urllib.request
 from typing import Any
 
-# BatchGetImage documents three of them, and returns an index only when asked for one.
-_ACCEPTED = [
-    "application/vnd.oci.image.index.v1+json",
-    "application/vnd.docker.distribution.manifest.list.v2+json",
-    "application/vnd.oci.image.manifest.v1+json",
-    "application/vnd.docker.distribution.manifest.v2+json",
-]
+from infra_runtime.release.manifests import manifest_of
+
 _SECONDS = 5
 _MOST_BYTES = 1_000_000
 
@@ -21,12 +16,7 @@ def platforms_in(ecr: Any, repository: str, digest: str) -> set[str]:
     An index names the platform of each image. A manifest names none: its configuration does, a blob that
     GetDownloadUrlForLayer gives like any layer (OCI Image Format Specification, "Image Index", "Image Configuration").
     """
-    answered = ecr.batch_get_image(
-        repositoryName=repository, imageIds=[{"imageDigest": digest}], acceptedMediaTypes=_ACCEPTED
-    )
-    if not answered["images"]:
-        raise ValueError(f"ECR has no manifest of {digest}: {answered['failures']}")
-    manifest = json.loads(answered["images"][0]["imageManifest"])
+    manifest = manifest_of(ecr, repository, digest)
     if "manifests" in manifest:
         found = set()
         for each in manifest["manifests"]:
