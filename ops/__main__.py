@@ -290,6 +290,16 @@ def apply(environment: Name) -> None:
     commands.apply(environment, _environment(environment), Console())
 
 
+@edge.command(name="purge")
+def edge_purge(
+    environment: Name,
+    urls: Annotated[list[str] | None, typer.Argument(help="Of media or pages.", metavar="URL...")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Everything under the media host.")] = False,
+) -> None:
+    """Takes objects out of Cloudflare's cache, in every form in which they were asked for."""
+    commands.purge(environment, _environment(environment), urls or [], Console(), everything=everything)
+
+
 @egress.command()
 def model(
     *,

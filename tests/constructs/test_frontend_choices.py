@@ -62,7 +62,13 @@ def test_amplifys_token_is_a_reference(amplified: dict[str, dict[str, Any]]) -> 
 
 
 def media(template_of: TemplateOf, *, adopt: bool, retention: Retention) -> assertions.Template:
-    props = MediaProps(bucket_name="daadaar-media-frkia", adopt=adopt, cloudflare_reads=True, retention=retention)
+    props = MediaProps(
+        bucket_name="daadaar-media-frkia",
+        adopt=adopt,
+        cloudflare_reads=True,
+        retention=retention,
+        sites=["daadaar.com"],
+    )
     memory = Memory(product="daadaar", environment="test", about="cloudflare")
     return template_of(lambda stack: Media(stack, "Media", memory=memory, props=props))
 
