@@ -29,6 +29,8 @@ REFUSED: list[tuple[str | tuple[str, str], str, str]] = [
     (SHOP.replace("services.shop", "services.network"), "services.network", "a stack of ours"),
     (SHOP.replace("services.shop", "services.preview2"), "services.preview2", "a stack of ours"),
     (SHOP.replace("services.shop", "services.media"), "services.media", "a stack of ours"),
+    (SHOP.replace("services.shop", "services.api-preview"), "services.api-preview",
+     "pull requests of api run in production-api-preview"),
     # what a service has to say
     (SHOP.replace('repository = "daadaar/shop"\n', ""), "services.shop.repository", "the repository of its code"),
     (SHOP.replace("port = 8080\n", ""), "services.shop.port", "by its host"),

@@ -63,6 +63,26 @@ def test_everything_that_is_needed_is_set_and_a_second_run_writes_nothing(
     assert github.writes == []
 
 
+def test_services_of_one_repository_have_an_environment_each(
+    templates: Templates, github: GitHub, client: httpx.Client
+) -> None:
+    environment = load(["dev"])["dev"]
+    shared = {
+        name: each.model_copy(update={"repository": "daadaar/backend"}) for name, each in environment.services.items()
+    }
+    wanted = list(settings(environment.model_copy(update={"services": shared}), outputs(templates, "dev")))
+    list(apply(wanted, client))
+    of_both = {each.name: each.variables for each in wanted if each.repository == "daadaar/backend"}
+    assert of_both.keys() == {"dev-api", "dev-api-preview", "dev-frontend", "dev-frontend-preview"}
+    found = github.repositories["daadaar/backend"].environments
+    assert {name: each.variables for name, each in found.items()} == of_both
+    assert (of_both["dev-api"]["RELEASE_ROLE"], of_both["dev-frontend"]["RELEASE_ROLE"]) == (
+        "the ApiReleaseRole", "the FrontendReleaseRole")  # fmt: skip
+    github.writes.clear()
+    assert [each for each in apply(wanted, client) if not each.todo] == []
+    assert github.writes == []
+
+
 @pytest.mark.parametrize("has_rules", [True, False])
 def test_an_environment_that_any_branch_reaches_is_limited_and_keeps_its_rules(
     *, has_rules: bool, github: GitHub, client: httpx.Client
@@ -200,10 +220,13 @@ def test_a_deployed_environment_is_set_up(production: Account, monkeypatch: pyte
     monkeypatch.setenv("GITHUB_TOKEN", TOKEN)
     code, told = put()
     assert code == 3
-    assert "→ gh secret set SERVER_ACTIONS_KEY --repo daadaar/frontend --env production" in told
+    assert "→ gh secret set SERVER_ACTIONS_KEY --repo daadaar/frontend --env production-frontend" in told
     repositories = production.github.repositories
     assert repositories["daadaar/infrastructure"].environments["production"].variables["DEPLOY_ROLE"].startswith("arn:")
-    repositories["daadaar/frontend"].environments["production"].secrets += ["SERVER_ACTIONS_KEY", "SENTRY_AUTH_TOKEN"]
+    repositories["daadaar/frontend"].environments["production-frontend"].secrets += [
+        "SERVER_ACTIONS_KEY",
+        "SENTRY_AUTH_TOKEN",
+    ]
     production.github.writes.clear()
     assert put() == (0, "Everything was set already.\n")
     assert production.github.writes == []
