@@ -36,8 +36,8 @@ def push(
 ) -> str:
     """Returns its reference, by digest. `fault` spoils what is in the image; `version` has to be another one then.
 
-    `architecture` is arm64 or x86_64, by default the service's own. `workflow` is the one that pushes it. With `program`,
-    a Python file, the image has that one executable only.
+    `architecture` is arm64 or x86_64, by default the service's own. `workflow` is the one that pushes the image. With
+    `program`, a Python file, the image has that one executable only.
     """
     repository = repository_of(account, service)
     images = account.emulator.images
