@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -130,7 +130,7 @@ def versioned(manager: str) -> dict[str, str]:
     return {"packageManager": f"{manager}@{told.stdout.strip()}"}
 
 
-def checked(manager: str, folder: Path, **inputs: Any) -> Runner:
+def checked(manager: str, folder: Path, *, folders: Sequence[str] = ("api", "site"), **inputs: Any) -> Runner:
     """A repository with a workspace of two services, and its lockfile; the runner checks `api`."""
     given = {"package-manager": manager, "working-directory": "api", **inputs}
     runner = Runner("service-check.yml", "check", folder, given)
@@ -139,10 +139,10 @@ def checked(manager: str, folder: Path, **inputs: Any) -> Runner:
         executable(tools / name / "cli.sh", TOOL.replace('$(basename "$0")', name))
         content = {"name": name, "version": "1.0.0", "bin": {name: "cli.sh"}}
         (tools / name / "package.json").write_text(json.dumps(content))
-    workspaces = {"name": "shop", "private": True, "workspaces": ["api", "site"], **versioned(manager)}
+    workspaces = {"name": "shop", "private": True, "workspaces": [*folders], **versioned(manager)}
     (runner.repository / "package.json").write_text(json.dumps(workspaces))
-    (runner.repository / "pnpm-workspace.yaml").write_text("packages: [api, site]\n")
-    for service in ("api", "site"):
+    (runner.repository / "pnpm-workspace.yaml").write_text(f"packages: [{', '.join(folders)}]\n")
+    for service in folders:
         package(runner.repository / service, tools, manager)
     lock(runner, manager)
     return runner

@@ -51,7 +51,7 @@ def roles(templates: Templates, name: str) -> Iterator[tuple[str, str, dict[str,
 def test_each_role_trusts_one_repository_in_one_environment(name: str, templates: Templates) -> None:
     environment = load([name])[name]
     others = {load([other])[other].delivery.environment for other in available() if other != name}
-    _trusts_nobody_else(environment, templates, name, others)
+    trusts_nobody_else(environment, templates, name, others)
 
 
 def test_each_role_trusts_a_repository_by_its_ids_where_they_are_written_down(
@@ -63,10 +63,10 @@ def test_each_role_trusts_a_repository_by_its_ids_where_they_are_written_down(
         "daadaar@70001/backend@9000001",
         "daadaar@70001/frontend@9000002",
     ]
-    _trusts_nobody_else(environment, templates, "dev", {"staging", "production"})
+    trusts_nobody_else(environment, templates, "dev", {"staging", "production"})
 
 
-def _trusts_nobody_else(environment: Environment, templates: Templates, name: str, others: set[str]) -> None:
+def trusts_nobody_else(environment: Environment, templates: Templates, name: str, others: set[str]) -> None:
     delivery = environment.delivery
     found = list(roles(templates, name))
     wanted = {
