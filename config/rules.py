@@ -228,6 +228,10 @@ def variables_have_one_source(environment: Environment) -> Iterator[Contradictio
                     where, f"no secret; put it into Secrets Manager, and its name into [services.{name}.secrets]"
                 )
                 continue
+            if service.site and "\n" in value:
+                yield Contradiction(
+                    where, "one line: a site's variables are arguments of its image's build, one a line"
+                )
             try:
                 variables.replaced(value, known)
             except variables.UnknownReference as unknown:

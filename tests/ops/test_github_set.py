@@ -128,9 +128,11 @@ def test_doctor_compares_what_github_has_with_what_the_workflows_read(
     for each in github.repositories["daadaar/frontend"].environments.values():
         each.secrets.append("SERVER_ACTIONS_KEY")
     assert doctor() == {}
-    github.repositories["daadaar/backend"].environments["dev-api"].variables["ARCHITECTURE"] = "x86_64"
-    told = {"GitHub, daadaar/backend, environment dev-api": "the variable ARCHITECTURE is 'x86_64', expected 'arm64'"}
-    assert doctor() == told
+    own = github.repositories["daadaar/backend"].environments["dev-api"].variables
+    own["REPOSITORY"] = "of before"
+    del own["RELEASE_ROLE"]
+    told = "the variable RELEASE_ROLE is missing; the variable REPOSITORY is 'of before', expected 'the ApiRepository'"
+    assert doctor() == {"GitHub, daadaar/backend, environment dev-api": told}
     github.writes.clear()
     doctor()
     assert github.writes == []
