@@ -52,7 +52,7 @@ def github_environment(environment: Environment, name: str) -> str:
     """Of the service's repository: its releases run there. Two services of one repository have one each.
 
     GitHub's token names repository and environment, and no service: with one environment for both, a job that builds
-    one service could become the role that releases the other.
+    one service could take the role that releases the other.
     """
     return f"{environment.delivery.environment}-{name}"
 
