@@ -49,18 +49,11 @@ def _not_latest(value: str) -> str:
     return value
 
 
-DERIVED = ("drift", "preview")
-"""What GitHub's environments for the drift check and for pull requests add to `delivery.environment`."""
-
-
 def _not_derived(value: str) -> str:
-    for suffix in DERIVED:
-        # GitHub's names of environments do not differ by case.
-        if value.lower().endswith(f"-{suffix}"):
-            of = value[: -len(suffix) - 1] or "ENV"
-            raise ValueError(
-                f"a name that does not end in -{suffix}: {value} would be the {suffix} environment of {of}"
-            )
+    # GitHub's names of environments do not differ by case.
+    if value.lower().endswith("-drift"):
+        of = value[: -len("-drift")] or "ENV"
+        raise ValueError(f"a name that does not end in -drift: {value} would be the drift environment of {of}")
     return value
 
 
@@ -555,7 +548,8 @@ class Delivery(Section):
 
     repository: TrustedRepository = Field(description="Of this infrastructure; it deploys every stack.")
     environment: Annotated[str, AfterValidator(_not_derived)] = Field(
-        pattern=r"^[A-Za-z0-9_-]{1,247}$", description="GitHub's, under this name in each."
+        pattern=r"^[A-Za-z0-9_-]{1,230}$",
+        description="GitHub's in that repository. Those of a service's repository have its name, too: dev-api.",
     )
     # IAM knows one provider per URL and account; a second environment in the same account must not bring another.
     owns_oidc_provider: bool = Field(description="True for exactly one environment of each AWS account.")

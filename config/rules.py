@@ -138,6 +138,10 @@ def services_are_whole(environment: Environment) -> Iterator[Contradiction]:
         key = f"services.{name}"
         if any(re.fullmatch(rf"{each}\d*", name) for each in services.RESERVED):
             yield Contradiction(key, f"another name: {name} is that of a stack of ours")
+        if name.endswith("-preview"):
+            other = name.removesuffix("-preview")
+            where = services.github_preview_environment(environment, other)
+            yield Contradiction(key, f"another name: pull requests of {other} run in {where}, at GitHub")
         if service.amplify is not None:
             yield from _hosted_by_amplify(key, service)
             continue
@@ -224,6 +228,10 @@ def variables_have_one_source(environment: Environment) -> Iterator[Contradictio
                     where, f"no secret; put it into Secrets Manager, and its name into [services.{name}.secrets]"
                 )
                 continue
+            if service.site and "\n" in value:
+                yield Contradiction(
+                    where, "one line: a site's variables are arguments of its image's build, one a line"
+                )
             try:
                 variables.replaced(value, known)
             except variables.UnknownReference as unknown:
@@ -577,6 +585,10 @@ def nothing_is_claimed_twice(environments: _Named) -> Iterator[tuple[str, Contra
                 for host in previews.hosts(environment, slot).values()
             ),
             ("delivery.environment", f"{environment.delivery.repository} {environment.delivery.environment}"),
+            *(
+                (f"services.{each}.repository", f"{own.repository} {services.github_environment(environment, each)}")
+                for each, own in services.released(environment).items()
+            ),
         ]
         for key, value in claims:
             of = "host" if key == "previews" or key.startswith(("domains.", "services.")) else key

@@ -48,6 +48,20 @@ def repositories(environment: Environment) -> dict[str, str]:
     return {"delivery.repository": environment.delivery.repository, **of_services}
 
 
+def github_environment(environment: Environment, name: str) -> str:
+    """Of the service's repository: its releases run there. Two services of one repository have one each.
+
+    GitHub's token names repository and environment, and no service: with one environment for both, a job that builds
+    one service could take the role that releases the other.
+    """
+    return f"{environment.delivery.environment}-{name}"
+
+
+def github_preview_environment(environment: Environment, name: str) -> str:
+    """Where pull requests run. Another than that of the releases, as nobody approves what a pull request does."""
+    return f"{github_environment(environment, name)}-preview"
+
+
 def balanced_hosts(environment: Environment, *, sites: bool) -> list[str]:
     """Public names of the sites, or of the APIs, that the load balancer serves; none that Amplify hosts."""
     return [each.host for each in balanced(environment).values() if each.site is sites and each.host]

@@ -123,7 +123,7 @@ def _access(job: Workflow) -> Iterator[str]:
 
 # Steps after which a job may say no, and the condition or the shell would make that a yes.
 _GATES = re.compile(
-    r"infra (doctor|release|drift)|make (check|test)|ecr describe-image-scan-findings|squawk|npm test|npx --no-install"
+    r"infra (doctor|release|drift)|make (check|test)|ecr describe-image-scan-findings|squawk|\{!command"
 )
 
 
@@ -164,9 +164,14 @@ def _order(workflows: Mapping[str, Workflow]) -> Iterator[str]:
         yield "deploy-environment.yml: an old run that is run again puts old code over newer"
     if "pull_request" not in workflows["check.yml"]["on"]:
         yield "check.yml: not on pull requests"
+    # As config/services.py names them, and AWS's roles trust them.
+    own = "${{ inputs.environment }}-${{ inputs.service }}"
     for name, job in workflows["service-preview.yml"]["jobs"].items():
-        if not str(job.get("environment")).endswith("-preview"):
+        if job.get("environment") != f"{own}-preview":
             yield f"service-preview.yml: {name} runs code that nobody has reviewed, in an environment of releases"
+    for name, job in workflows["service-release.yml"]["jobs"].items():
+        if job.get("environment") != own:
+            yield f"service-release.yml: {name} does not run in the environment of its service"
     if "schedule" not in workflows["drift.yml"]["on"]:
         yield "drift.yml: not by itself"
     for file, workflow in workflows.items():

@@ -88,8 +88,6 @@ MALFORMED = [
      "example@123456/backend@789012"),
     ("an id that is none", '"daadaar/backend"', '"daadaar@1/backend@*"', "services.api.repository",
      "example@123456/backend@789012"),
-    ("the environment of pull requests", 'environment = "production"', 'environment = "dev-preview"',
-     "delivery.environment", "dev-preview would be the preview environment of dev"),
     ("the environment that looks for drift", 'environment = "production"', 'environment = "Staging-Drift"',
      "delivery.environment", "Staging-Drift would be the drift environment of Staging"),
     ("a bake that outlasts the job", "bake_minutes = 15\nredis", "bake_minutes = 200\nredis", "services.api.bake_minutes",
@@ -228,6 +226,7 @@ def test_a_clash_is_told_to_both(name: str, other: str, environments: Path) -> N
     for key in (
         "media.bucket",
         "services.api.host",
+        "services.api.repository",
         "delivery.environment",
         "delivery.owns_oidc_provider",
         "cloudflare.zone",

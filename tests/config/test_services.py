@@ -29,6 +29,8 @@ REFUSED: list[tuple[str | tuple[str, str], str, str]] = [
     (SHOP.replace("services.shop", "services.network"), "services.network", "a stack of ours"),
     (SHOP.replace("services.shop", "services.preview2"), "services.preview2", "a stack of ours"),
     (SHOP.replace("services.shop", "services.media"), "services.media", "a stack of ours"),
+    (SHOP.replace("services.shop", "services.api-preview"), "services.api-preview",
+     "pull requests of api run in production-api-preview"),
     # what a service has to say
     (SHOP.replace('repository = "daadaar/shop"\n', ""), "services.shop.repository", "the repository of its code"),
     (SHOP.replace("port = 8080\n", ""), "services.shop.port", "by its host"),
@@ -86,6 +88,7 @@ REFUSED: list[tuple[str | tuple[str, str], str, str]] = [
     (SHOP + "[services.shop.variables]\nRELEASE = '1'\n", "services.shop.variables.RELEASE", "always"),
     (SHOP + 'needs = ["media"]\n[services.shop.variables]\nMEDIA_URL = "x"\n', "services.shop.variables.MEDIA_URL",
      'services.shop.needs, "media"'),
+    (SHOP + 'site = true\n[services.shop.variables]\nNOTE = "a\\nb"\n', "services.shop.variables.NOTE", "one line"),
     (SHOP + "[services.shop.variables]\nURL = '${services.apii.url}'\n", "services.shop.variables.URL",
      "did you mean ${services.api.url}?"),
     (SHOP + "[services.shop.variables]\nKEY = 'postgres://u:hunter2@h/db'\n", "services.shop.variables.KEY",

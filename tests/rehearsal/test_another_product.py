@@ -59,7 +59,7 @@ def test_every_promise_is_kept_or_says_what_excludes_it(tmp_path: Path) -> None:
     assert [job.subject for job in pipeline.jobs] == [
         "repo:orchard@70001/infrastructure@9000002:environment:trial",
         "repo:orchard@70001/infrastructure@9000002:environment:trial-drift",
-        "repo:orchard@70001/server@9000001:environment:trial",
+        "repo:orchard@70001/server@9000001:environment:trial-api",
     ]
     assert by_name == [True, True, True]
     assert "-ApiReleaseRole" in release.who

@@ -359,7 +359,7 @@ DEFAULT_CAPABILITIES = {
 
 def test_containers_are_confined(templates: Templates) -> None:
     for where, task in of_type(templates, "AWS::ECS::TaskDefinition"):
-        assert task["Properties"]["RuntimePlatform"]["CpuArchitecture"] == "ARM64", where
+        assert task["Properties"]["RuntimePlatform"]["CpuArchitecture"] in ("ARM64", "X86_64"), where
         for container in task["Properties"]["ContainerDefinitions"]:
             assert container["ReadonlyRootFilesystem"] is True, where
             assert container.get("Privileged", False) is False, where
