@@ -1,4 +1,4 @@
-"""Commands of a service's image that run by the clock."""
+"""Scheduled commands of a service's image."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ class JobProps:
     cpu: int
     memory_mib: int
     minutes: int
-    """Time limit of an attempt, from its start request."""
+    """Time limit of an attempt, from RunTask on."""
     retries: int
     overdue_minutes: int
     """The job is overdue when its last success is older."""
@@ -80,11 +80,10 @@ class Jobs(Construct):
             )
             for name, each in jobs.items()
         }
-        for task in tasks.values():
+        definitions = [task.definition.node.find_child("Resource") for task in tasks.values()]
+        for definition in definitions:
             # RunTask takes the newest revision of a family, from the moment it is registered.
-            resource = task.definition.node.default_child
-            assert resource is not None
-            resource.node.add_dependency(runs)
+            definition.node.add_dependency(runs)
         self.task_roles: Sequence[iam.IRole] = [each.definition.task_role for each in tasks.values()]
         subnets = cluster.vpc.select_subnets(subnet_type=ec2.SubnetType.PRIVATE_WITH_EGRESS).subnet_ids
         stack = cdk.Stack.of(self)
@@ -109,18 +108,20 @@ class Jobs(Construct):
             self,
             "Handler",
             module="jobs.control",
-            description=f"Runs the jobs of {service} by the clock",
+            description=f"Runs the scheduled jobs of {service}",
             timeout=cdk.Duration.minutes(1),
             environment={
                 "ENVIRONMENT": environment,
                 "SERVICE": service,
                 "CLUSTER": cluster.cluster_name,
                 "NETWORK": stack.to_json_string(network),
-                "JOBS": json.dumps(declared),
+                "JOBS": json.dumps(declared, separators=(",", ":")),
                 "LEDGER": ledger.table.table_name,
                 "BOOTSTRAP_IMAGE": image.bootstrap,
             },
         )
+        # It looks every definition up each minute.
+        self.handler.function.node.add_dependency(*definitions)
         self._grant(tasks, cluster, ledger)
         for name, each in jobs.items():
             event = events.RuleTargetInput.from_object({"job": name, "due": events.EventField.time})

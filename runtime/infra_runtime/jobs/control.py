@@ -51,7 +51,7 @@ class Job:
     definition: str
     """Family of its task definitions; the newest active revision runs."""
     minutes: int
-    """Time limit of an attempt, from its start request."""
+    """Time limit of an attempt, from RunTask on."""
     retries: int
     overdue_minutes: int
     """The job is overdue when its last success is older."""
@@ -185,7 +185,8 @@ class Control:
                 told = ": ".join(filter(None, (failures[0].get("reason"), failures[0].get("detail"))))
                 return self._end(job, replace(run, reason=f"ECS started no task: {told}"), retry_at_once=False)
             tasks = [each["taskArn"] for each in answered["tasks"]]
-        started = replace(run, task=tasks[0])
+        # Its time limit begins now, and not when it was claimed: `tend` may have started it, minutes later.
+        started = replace(run, task=tasks[0], began=_text(self.now()))
         if not self.runs.started(started):
             self.ecs.stop_task(cluster=self.cluster, task=tasks[0], reason="its run has ended")
             return replace(started, outcome="failed", reason="its claim in the ledger's table is gone")

@@ -11,6 +11,7 @@ from botocore.exceptions import ReadTimeoutError
 
 from infra_runtime.jobs.control import Control, Job
 from infra_runtime.jobs.runs import Run, Runs
+from infra_runtime.metrics import Jobs
 from tests.runtime.jobs.aws import BOOTSTRAP, CLUSTER, Clock, Dynamo, Ecs, Logs, refusal
 
 OUT_OF_CAPACITY = [{"reason": "RESOURCE:FARGATE", "detail": "no capacity"}]
@@ -299,6 +300,17 @@ def test_a_refused_start_is_retried_minutes_later_and_not_at_once(answer: Any) -
     assert [(each.attempt, each.outcome) for each in world.ended()] == [(2, "succeeded"), (1, "failed")]
 
 
+def test_the_time_limit_begins_when_a_delayed_attempt_starts() -> None:
+    world = World(job(minutes=1, retries=1))
+    world.ecs.answers = [OUT_OF_CAPACITY]
+    world.ask()
+    world.tend(minutes=3)
+    world.tend(seconds=30)
+    assert world.ecs.tasks[world.ecs.alive[0]]["desiredStatus"] == "RUNNING"
+    world.tend(seconds=40)
+    assert world.ecs.tasks[world.ecs.alive[0]]["desiredStatus"] == "STOPPED"
+
+
 @pytest.mark.parametrize(
     "error",
     [
@@ -539,7 +551,7 @@ def test_however_callers_interleave_and_die_there_is_one_task_at_a_time_and_each
     retries = seed % 3
     turns = Interleaved(chance.randrange)
     world = World(job(minutes=10, retries=retries), before=turns.before)
-    published: list[dict[str, float]] = []
+    published: list[dict[Jobs, float]] = []
     object.__setattr__(world.control, "_emit", lambda _, values: published.append(values))
     most = 0
 
@@ -566,7 +578,7 @@ def test_however_callers_interleave_and_die_there_is_one_task_at_a_time_and_each
     attempts = world.runs.newest("clean", most=1000)
     assert all(each.attempt <= retries + 1 for each in attempts)
     assert {each.task for each in attempts} >= set(world.ecs.tasks), "every task is in the record"
-    outcomes = [name.value for each in published for name in each if name.value in ("JobFailed", "JobSucceeded")]
+    outcomes = [name for each in published for name in each if name in (Jobs.FAILED, Jobs.SUCCEEDED)]
     assert len(outcomes) <= len({each.run for each in attempts}), "a run is counted once"
     assert len(attempts) == len({each.key for each in attempts})
     last = world.runs.last_success("clean")
