@@ -6,6 +6,7 @@ itself invalid: that has been reported already.
 
 import difflib
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network
@@ -186,8 +187,15 @@ def _runs_an_image_that_there_is(environment: Environment, name: str, service: S
     yield from _nothing_but(key, service, ("repository", "migrations", "architecture"), expected)
 
 
+_MOST_JOBS = 16
+"""Of one service: their function reads them from its variables, which Lambda limits to 4 KiB in total."""
+
+
 def jobs_run_a_service(environment: Environment) -> Iterator[Contradiction]:
     known = services.on_ecs(environment)
+    for service, count in Counter(each.runs for each in environment.jobs.values()).items():
+        if count > _MOST_JOBS:
+            yield Contradiction("jobs", f"at most {_MOST_JOBS} jobs of one service; {service} has {count}")
     for name, job in environment.jobs.items():
         if job.runs not in known:
             yield Contradiction(f"jobs.{name}.runs", f"a service on ECS: {', '.join(known)}")

@@ -114,6 +114,8 @@ REFUSED: list[tuple[str | tuple[str, str], str, str]] = [
     (JOB + "minutes = 0\n", "jobs.clean.minutes", "from 1 to 1440"),
     (JOB + "cpu = 4096\n", "jobs.clean.memory_mib", "8192 to 30720"),
     (JOB.replace("jobs.clean", "jobs.api"), "jobs.api", "services.api has it already"),
+    ("".join(JOB.replace("jobs.clean", f"jobs.clean-{each}") for each in range(17)), "jobs",
+     "at most 16 jobs of one service; api has 17"),
     # others that name a service
     (('service = "api"\npath = "/api/auth/"', 'service = "web"\npath = "/api/auth/"'),
      "cloudflare.rate_limits.sign-in.service", "a service with a host: api, frontend"),
