@@ -1,27 +1,18 @@
 """AWS Amplify Hosting as the host of a site: it builds the Next.js application from its repository and serves it."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import aws_cdk as cdk
 from aws_cdk import aws_amplify as amplify
+from aws_cdk import aws_codebuild as codebuild
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-_BUILD = """\
-version: 1
-frontend:
-  phases:
-    preBuild:
-      commands: [npm ci]
-    build:
-      commands: [npm run build]
-  artifacts:
-    baseDirectory: .next
-    files: ["**/*"]
-  cache:
-    paths: ["node_modules/**/*", ".next/cache/**/*"]
-"""
+from infra_constructs.findings import acknowledge, allows_on
+from infra_constructs.function import RuntimeFunction
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,37 +23,40 @@ class AmplifyProps:
     branch: str
     access_token_secret: str
     """Name of the secret in Secrets Manager that holds a GitHub token."""
+    release: str | None
+    """What the site's releases are called in Sentry, before @ and the commit; None without Sentry."""
 
 
 class AmplifySite(Construct):
-    """One application, one branch. `domain` is where DNS has to send the site's visitors."""
+    """One application, one branch, built with every push and when its variables change."""
 
     def __init__(self, scope: Construct, id_: str, *, variables: Mapping[str, str], props: AmplifyProps) -> None:
         super().__init__(scope, id_)
-        role = iam.Role(
-            self,
-            "Role",
-            description="What server-side rendering may do: write its own log",
-            assumed_by=iam.ServicePrincipal(
-                "amplify.amazonaws.com",
-                conditions={"StringEquals": {"aws:SourceAccount": cdk.Stack.of(self).account}},
-            ),
+        stack = cdk.Stack.of(self)
+        service_role = iam.Role(
+            self, "Role", description="What Amplify may do for the site: write its log", assumed_by=_amplify(stack)
         )
+        self.compute_role = iam.Role(
+            self, "ComputeRole", description="What server-side rendering may do", assumed_by=_amplify(stack)
+        )
+        spec = _build_spec(list(variables), release=props.release)
         app = amplify.CfnApp(
             self,
             "App",
-            name=cdk.Stack.of(self).stack_name,
+            name=stack.stack_name,
             platform="WEB_COMPUTE",
             repository=props.repository_url,
             access_token=cdk.SecretValue.secrets_manager(props.access_token_secret).unsafe_unwrap(),
-            iam_service_role=role.role_arn,
-            build_spec=_BUILD,
+            iam_service_role=service_role.role_arn,
+            compute_role_arn=self.compute_role.role_arn,
+            build_spec=spec,
             environment_variables=[
                 amplify.CfnApp.EnvironmentVariableProperty(name=name, value=value)
                 for name, value in sorted(variables.items())
             ],
             enable_branch_auto_deletion=False,
         )
+        _grant_log(service_role, app.attr_app_id)
         branch = amplify.CfnBranch(
             self,
             "Branch",
@@ -71,5 +65,95 @@ class AmplifySite(Construct):
             stage="PRODUCTION",
             enable_auto_build=True,
         )
-        self.app_id = app.attr_app_id
-        self.domain = f"{branch.attr_branch_name}.{app.attr_default_domain}"
+        self.app_id, self.app_arn, self.branch = app.attr_app_id, app.attr_arn, branch.attr_branch_name
+        self._build(props.branch, built_with=json.dumps([sorted(variables.items()), spec]))
+
+    def _build(self, branch: str, *, built_with: str) -> None:
+        handler = RuntimeFunction(
+            self,
+            "BuildHandler",
+            module="amplify_build",
+            description="Has Amplify build the site when it is new and when its variables change",
+            timeout=cdk.Duration.minutes(1),
+        )
+        jobs = f"branches/{branch}/jobs/*"
+        handler.role.add_to_policy(
+            iam.PolicyStatement(actions=["amplify:StartJob"], resources=[f"{self.app_arn}/{jobs}"])
+        )
+        acknowledge(
+            handler.policy,
+            allows_on(f"<{_logical_id(self, 'App')}.Arn>/{jobs}"),
+            reason="A build has no number before it is started.",
+        )
+        handler.resource(
+            self,
+            "Build",
+            kind="Custom::AmplifyBuild",
+            properties={
+                "App": self.app_id,
+                "Branch": self.branch,
+                "BuiltWith": hashlib.sha256(built_with.encode()).hexdigest(),
+            },
+        )
+
+
+def _amplify(stack: cdk.Stack) -> iam.ServicePrincipal:
+    return iam.ServicePrincipal(
+        "amplify.amazonaws.com", conditions={"StringEquals": {"aws:SourceAccount": stack.account}}
+    )
+
+
+def _logical_id(scope: Construct, id_: str) -> str:
+    resource = scope.node.find_child(id_)
+    assert isinstance(resource, cdk.CfnElement)
+    return cdk.Stack.of(scope).get_logical_id(resource)
+
+
+def _grant_log(role: iam.Role, app_id: str) -> None:
+    """As the role that Amplify's console makes (user guide, "CloudWatch Logs for server-side rendered apps")."""
+    stack = cdk.Stack.of(role)
+    groups = f"arn:aws:logs:{stack.region}:{stack.account}:log-group"
+    own = f"{groups}:/aws/amplify/{app_id}"
+    role.add_to_policy(iam.PolicyStatement(actions=["logs:CreateLogGroup"], resources=[own]))
+    role.add_to_policy(
+        iam.PolicyStatement(actions=["logs:CreateLogStream", "logs:PutLogEvents"], resources=[f"{own}:log-stream:*"])
+    )
+    role.add_to_policy(iam.PolicyStatement(actions=["logs:DescribeLogGroups"], resources=[f"{groups}:*"]))
+    policy = role.node.find_child("DefaultPolicy")
+    assert isinstance(policy, iam.Policy)
+    app = _logical_id(role.node.scope, "App") if isinstance(role.node.scope, Construct) else ""
+    acknowledge(
+        policy,
+        allows_on(f"{groups}:/aws/amplify/<{app}.AppId>:log-stream:*"),
+        reason="Amplify names the streams of the app's own log group.",
+    )
+    acknowledge(policy, allows_on(f"{groups}:*"), reason="DescribeLogGroups lists all groups or none.")
+
+
+def _build_spec(variables: list[str], *, release: str | None) -> str:
+    """An `amplify.yml` in the repository takes its place.
+
+    Next.js's server knows a variable of the build only if it is in `.env.production` (user guide, "Making environment
+    variables accessible to server-side runtimes"). There, `$` begins a reference, and `#` outside of quotes a comment.
+    """
+    build = "npm run build"
+    commands = []
+    if variables:
+        names = "|".join(sorted(variables))
+        quoted = r"""sed -e 's/\$/\\$/g' -e 's/=\(.*\)/="\1"/'"""
+        commands.append(f"env | grep -E '^({names})=' | {quoted} >> .env.production")
+    if release is not None:
+        # Not AWS_COMMIT_ID: that is HEAD in builds that no push has started.
+        commands.append(f'echo "SENTRY_RELEASE={release}@$(git rev-parse HEAD)" >> .env.production')
+        build = f'SENTRY_RELEASE="{release}@$(git rev-parse HEAD)" {build}'
+    spec = codebuild.BuildSpec.from_object_to_yaml(
+        {
+            "version": 1,
+            "frontend": {
+                "phases": {"preBuild": {"commands": ["npm ci"]}, "build": {"commands": [*commands, build]}},
+                "artifacts": {"baseDirectory": ".next", "files": ["**/*"]},
+                "cache": {"paths": ["node_modules/**/*", ".next/cache/**/*"]},
+            },
+        }
+    )
+    return str(spec.to_build_spec())
