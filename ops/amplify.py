@@ -1,7 +1,6 @@
 """A site that Amplify hosts: whether its name is served, and how its last build ended."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +8,6 @@ from rich.table import Table
 
 from config.model import Environment
 from ops.console import Console
-from ops.doctor.finding import Finding, is_denied
 from ops.functions import Clients, resources
 
 
@@ -70,29 +68,3 @@ def status(site: AmplifySite, console: Console, *, as_json: bool) -> None:
     table.add_row("domain", " ".join(filter(None, (found["domain"], found["reason"]))))
     table.add_row("build", f"{build['jobId']} {build['status']}, commit {build['commitId']}" if build else "none yet")
     console.print(f"{site.service} in {site.name}, on Amplify", table, sep="\n", highlight=False)
-
-
-def examine(site: AmplifySite) -> Iterator[Finding]:
-    """What is wrong with a site that is deployed; nothing that stops a deployment. Raises what boto3 raises."""
-    try:
-        domain, builds = site.domain(), site.builds()
-    except Exception as error:
-        if not is_denied(error):
-            raise
-        yield Finding(
-            where=site.stack, what="was not checked: these credentials may not ask Amplify", stops=False,
-            why="its domain or its last build may have failed", fix="infra doctor, with other credentials",
-        )  # fmt: skip
-        return
-    if domain["domainStatus"] == "FAILED":
-        yield Finding(
-            where=site.stack, what=f"{domain['domainName']} is FAILED at Amplify: {domain.get('statusReason')}",
-            why="users may not reach the site, and its certificate is not renewed",
-            fix="put right what it says, then choose Retry under Custom domains in Amplify's console", stops=False,
-        )  # fmt: skip
-    if builds and builds[0]["status"] == "FAILED":
-        yield Finding(
-            where=site.stack, what=f"the last build failed: {builds[0]['jobId']}, commit {builds[0]['commitId']}",
-            why="what was pushed is not served; the build before is",
-            fix="read its log in Amplify's console, and push", stops=False,
-        )  # fmt: skip

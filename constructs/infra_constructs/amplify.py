@@ -7,12 +7,26 @@ from dataclasses import dataclass
 
 import aws_cdk as cdk
 from aws_cdk import aws_amplify as amplify
-from aws_cdk import aws_codebuild as codebuild
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.function import RuntimeFunction
+
+_BUILD = """\
+version: 1
+frontend:
+  phases:
+    preBuild:
+      commands: [npm ci]
+    build:
+      commands: COMMANDS
+  artifacts:
+    baseDirectory: .next
+    files: ["**/*"]
+  cache:
+    paths: ["node_modules/**/*", ".next/cache/**/*"]
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,14 +160,5 @@ def _build_spec(variables: list[str], *, release: str | None) -> str:
         # Not AWS_COMMIT_ID: that is HEAD in builds that no push has started.
         commands.append(f'echo "SENTRY_RELEASE={release}@$(git rev-parse HEAD)" >> .env.production')
         build = f'SENTRY_RELEASE="{release}@$(git rev-parse HEAD)" {build}'
-    spec = codebuild.BuildSpec.from_object_to_yaml(
-        {
-            "version": 1,
-            "frontend": {
-                "phases": {"preBuild": {"commands": ["npm ci"]}, "build": {"commands": [*commands, build]}},
-                "artifacts": {"baseDirectory": ".next", "files": ["**/*"]},
-                "cache": {"paths": ["node_modules/**/*", ".next/cache/**/*"]},
-            },
-        }
-    )
-    return str(spec.to_build_spec())
+    # A list in JSON is one in YAML, too.
+    return _BUILD.replace("COMMANDS", json.dumps([*commands, build]))

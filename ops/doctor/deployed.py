@@ -9,8 +9,8 @@ from botocore.exceptions import ClientError
 from config.model import Environment
 from config.services import released
 from infra_runtime.release.preflight import release_alarms, service_of
-from ops import amplify
 from ops.amplify import AmplifySite
+from ops.doctor import amplify
 from ops.doctor.finding import Finding
 from ops.functions import Clients
 from ops.releases.place import Place

@@ -2,6 +2,7 @@
 
 from config.services import sites as sites_of
 from ops.amplify import AmplifySite
+from ops.doctor import amplify
 from ops.drift import drifts
 from rehearsal.account import Account
 from rehearsal.pipeline import DRIFT, RELEASE, Pipeline
@@ -91,8 +92,10 @@ def _on_amplify(account: Account, name: str, host: str) -> str:
     app = account.client("amplify").get_app(appId=account.resource(name, "AWS::Amplify::App"))["app"]
     missing = set(account.environment.services[name].variables) - set(app["environmentVariables"])
     require(not missing, f"{host} is built without {missing}")
-    answers = [Visitor(account).get(f"https://{host}/").status_code for _ in range(3)]
+    answers = [Visitor(account).get(f"https://{host}/").status_code for _ in range(3)]  # a build takes two looks
     require(answers[-1] == 200, f"https://{host}/ answers {answers[-1]}")
+    problems = [each.what for each in amplify.examine(site)]
+    require(not problems, "; ".join(problems))
     return f"Amplify, {domain['domainStatus']}, {len(site.builds())} builds, validation record not proxied"
 
 

@@ -14,6 +14,7 @@ from infra_constructs.media import Media, MediaProps
 from infra_constructs.memory import Memory
 from infra_constructs.retention import Retention
 from rehearsal.variants import with_sites_on_amplify, without_sites
+from tests.permissions import faults
 
 TemplateOf = Callable[[Callable[[cdk.Stack], object]], assertions.Template]
 Templates = dict[str, dict[str, Any]]
@@ -63,6 +64,10 @@ def test_amplifys_token_is_a_reference(amplified: Templates) -> None:
     assert app["Repository"] == "https://github.com/daadaar/frontend"
 
 
+def test_what_is_granted_is_what_iam_knows(amplified: Templates) -> None:
+    assert faults(amplified) == []
+
+
 def declared(edge: dict[str, Any], kind: str) -> str:
     """The declaration of a kind and name in the zone, with references as they stand in the template."""
     found = [json.dumps(each["Document"]) for each in of_type(edge, "Custom::Cloudflare")]
@@ -91,13 +96,20 @@ def test_it_is_built_with_the_variables_that_its_server_and_browsers_need(amplif
     assert values["NEXT_PUBLIC_API_URL"] == "https://api.daadaar.com"
     assert values["NEXT_PUBLIC_SENTRY_ENVIRONMENT"] == "production"
     assert values["NEXT_PUBLIC_POSTHOG_HOST"] == f"https://{SITE}/ingest"
-    assert 'SENTRY_RELEASE="frontend@$(git rev-parse HEAD)" npm run build' in app["BuildSpec"]
+    assert commands(app)[-1] == 'SENTRY_RELEASE="frontend@$(git rev-parse HEAD)" npm run build'
+
+
+def commands(app: dict[str, Any]) -> list[str]:
+    """Of the build, which in the specification are one line of JSON."""
+    line = next(each for each in app["BuildSpec"].splitlines() if "npm run build" in each)
+    found: list[str] = json.loads(line.partition(":")[2])
+    return found
 
 
 def test_the_servers_variables_survive_the_way_through_the_file(amplified: Templates, tmp_path: Path) -> None:
     """Next.js reads it by dotenv's rules: `$` begins a reference, and `#` outside of quotes a comment."""
     (app,) = of_type(amplified["Frontend"], "AWS::Amplify::App")
-    (command,) = [line.strip(" -") for line in app["BuildSpec"].splitlines() if "env | grep" in line]
+    command = commands(app)[0]
     variables = {"NEXT_PUBLIC_API_URL": "https://a/?b=c#d $HOME", "NEXT_PUBLIC_API_URLS": "no", "PATH": "/usr/bin:/bin"}
     subprocess.run(["bash", "-c", command], cwd=tmp_path, env=variables, check=True)
     written = (tmp_path / ".env.production").read_text()
@@ -134,6 +146,15 @@ def test_server_side_rendering_may_use_media_only_where_the_file_says_so(
     (app,) = of_type(with_media["Frontend"], "AWS::Amplify::App")
     assert {"Name": "MEDIA_BUCKET", "Value": "daadaar-media-frkia"} in app["EnvironmentVariables"]
     assert "s3:PutObject" not in json.dumps(amplified["Frontend"])
+
+
+def test_it_is_asked_for_every_minute_from_outside(amplified: Templates) -> None:
+    functions = of_type(amplified["Observability"], "AWS::Lambda::Function")
+    (checks,) = [each for each in functions if each["Handler"] == "infra_runtime.checks.handler"]
+    assert f"https://{SITE}/" in json.dumps(checks["Environment"])
+    named = [json.dumps(each["Dimensions"]) for each in of_type(amplified["Observability"], "AWS::CloudWatch::Alarm")
+             if each.get("Namespace") == "Infra/Checks" and "Dimensions" in each]  # fmt: skip
+    assert any("frontend" in each for each in named)
 
 
 def test_somebody_hears_that_amplify_could_not_build(amplified: Templates) -> None:

@@ -10,34 +10,13 @@ import pytest
 from infra_runtime.amplify_domain import NotAvailable, provide
 from infra_runtime.custom_resource import Request, Result
 from infra_runtime.turns import Turn
-from rehearsal.amplify import Amplify, AmplifyError
+from rehearsal.amplify import Amplify
 from rehearsal.cloudflare.server import resolve
 from tests.runtime.conftest import Edge
+from tests.runtime.fakes import AmplifyClient
 
 HOST = "example.com"
 SITE = "production.dns.frontend"
-
-
-class Client:
-    """The simulator, spoken to as boto3 does."""
-
-    class exceptions:  # noqa: N801
-        class NotFoundException(Exception):
-            pass
-
-    def __init__(self, simulator: Amplify) -> None:
-        self.simulator = simulator
-
-    def __getattr__(self, operation: str) -> Any:
-        def call(**request: Any) -> Any:
-            try:
-                return getattr(self.simulator, operation)(**request)
-            except AmplifyError as error:
-                if error.code == "NotFoundException":
-                    raise self.exceptions.NotFoundException(str(error)) from None
-                raise
-
-        return call
 
 
 class Hosting:
@@ -87,7 +66,7 @@ class Hosting:
             now = self.edge.time.seconds
             turn = Turn.of(event, now=now, deadline=now + self.edge.lambda_seconds)
             api = replace(self.edge.api(), deadline=turn.deadline)
-            if result := provide(request, Client(self.amplify), api, turn, self.asked.append):
+            if result := provide(request, AmplifyClient(self.amplify), api, turn, self.asked.append):
                 return result
             event = self.asked[-1]
 
