@@ -164,6 +164,9 @@ def _hosted_by_amplify(key: str, service: Service) -> Iterator[Contradiction]:
         yield Contradiction(f"{key}.amplify", "nothing, or site = true and a host beside it: Amplify hosts sites only")
     if service.host is not None and len(service.host) > _LONGEST_AT_AMPLIFY:
         yield Contradiction(f"{key}.host", f"at most {_LONGEST_AT_AMPLIFY} characters: Amplify's limit for a domain")
+    for name in service.variables:
+        if name.upper().startswith("AWS"):
+            yield Contradiction(f"{key}.variables.{name}", "a name that does not begin with AWS: Amplify keeps those")
     # Secrets have a refusal of their own.
     others = set(Service.model_fields) - {"host", "site", "amplify", "sentry", "variables", "needs", "secrets"}
     yield from _nothing_but(key, service, sorted(others), "nothing: Amplify builds and runs this site itself")

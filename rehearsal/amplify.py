@@ -51,7 +51,7 @@ class Domain:
     @property
     def is_served(self) -> bool:
         """The status lags behind: CloudFront serves a domain that still awaits its CNAME."""
-        return self.status in ("AWAITING_APP_CNAME", "AVAILABLE")
+        return self.status in ("AWAITING_APP_CNAME", "AVAILABLE", "UPDATING")
 
 
 @dataclass
@@ -114,6 +114,19 @@ class Amplify:
         self._step(domain)
         return self._answer(app, domain)
 
+    def update_domain_association(
+        self,
+        *,
+        appId: str,  # noqa: N803
+        domainName: str,  # noqa: N803
+        subDomainSettings: list[dict[str, str]],  # noqa: N803
+    ) -> dict[str, Any]:
+        app, (setting,) = self._app(appId), subDomainSettings
+        domain = self._domain(app, domainName)
+        self._branch(appId, setting["branchName"])
+        domain.branch, domain.prefix, domain.status = setting["branchName"], setting["prefix"], "UPDATING"
+        return self._answer(app, domain)
+
     def delete_domain_association(self, *, appId: str, domainName: str) -> dict[str, Any]:  # noqa: N803
         app = self._app(appId)
         domain = self._domain(app, domainName)
@@ -159,7 +172,7 @@ class Amplify:
                 name, value = domain.validation
                 if value.rstrip(".") in self.cnames(name.rstrip(".")):
                     self._deploy(domain)
-            case "PENDING_DEPLOYMENT":
+            case "PENDING_DEPLOYMENT" | "UPDATING":
                 domain.status = "AWAITING_APP_CNAME"
             case "AWAITING_APP_CNAME":
                 # A proxied record answers with Cloudflare's addresses, and there is no CNAME to be seen.

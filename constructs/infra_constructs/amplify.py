@@ -70,7 +70,7 @@ class AmplifySite(Construct):
             ],
             enable_branch_auto_deletion=False,
         )
-        _grant_log(service_role, app.attr_app_id)
+        _grant_log(service_role, app)
         branch = amplify.CfnBranch(
             self,
             "Branch",
@@ -80,9 +80,9 @@ class AmplifySite(Construct):
             enable_auto_build=True,
         )
         self.app_id, self.app_arn, self.branch = app.attr_app_id, app.attr_arn, branch.attr_branch_name
-        self._build(props.branch, built_with=json.dumps([sorted(variables.items()), spec]))
+        self._build(app, props.branch, built_with=json.dumps([sorted(variables.items()), spec]))
 
-    def _build(self, branch: str, *, built_with: str) -> None:
+    def _build(self, app: amplify.CfnApp, branch: str, *, built_with: str) -> None:
         handler = RuntimeFunction(
             self,
             "BuildHandler",
@@ -96,7 +96,7 @@ class AmplifySite(Construct):
         )
         acknowledge(
             handler.policy,
-            allows_on(f"<{_logical_id(self, 'App')}.Arn>/{jobs}"),
+            allows_on(f"<{cdk.Stack.of(self).get_logical_id(app)}.Arn>/{jobs}"),
             reason="A build has no number before it is started.",
         )
         handler.resource(
@@ -117,31 +117,24 @@ def _amplify(stack: cdk.Stack) -> iam.ServicePrincipal:
     )
 
 
-def _logical_id(scope: Construct, id_: str) -> str:
-    resource = scope.node.find_child(id_)
-    assert isinstance(resource, cdk.CfnElement)
-    return cdk.Stack.of(scope).get_logical_id(resource)
-
-
-def _grant_log(role: iam.Role, app_id: str) -> None:
+def _grant_log(role: iam.Role, app: amplify.CfnApp) -> None:
     """As the role that Amplify's console makes (user guide, "CloudWatch Logs for server-side rendered apps")."""
     stack = cdk.Stack.of(role)
-    groups = f"arn:aws:logs:{stack.region}:{stack.account}:log-group"
-    own = f"{groups}:/aws/amplify/{app_id}"
+    groups = f"arn:aws:logs:{stack.region}:{stack.account}:log-group:/aws/amplify"
+    own = f"{groups}/{app.attr_app_id}"
     role.add_to_policy(iam.PolicyStatement(actions=["logs:CreateLogGroup"], resources=[own]))
     role.add_to_policy(
         iam.PolicyStatement(actions=["logs:CreateLogStream", "logs:PutLogEvents"], resources=[f"{own}:log-stream:*"])
     )
-    role.add_to_policy(iam.PolicyStatement(actions=["logs:DescribeLogGroups"], resources=[f"{groups}:*"]))
+    role.add_to_policy(iam.PolicyStatement(actions=["logs:DescribeLogGroups"], resources=["*"]))
     policy = role.node.find_child("DefaultPolicy")
     assert isinstance(policy, iam.Policy)
-    app = _logical_id(role.node.scope, "App") if isinstance(role.node.scope, Construct) else ""
     acknowledge(
         policy,
-        allows_on(f"{groups}:/aws/amplify/<{app}.AppId>:log-stream:*"),
+        allows_on(f"{groups}/<{stack.get_logical_id(app)}.AppId>:log-stream:*"),
         reason="Amplify names the streams of the app's own log group.",
     )
-    acknowledge(policy, allows_on(f"{groups}:*"), reason="DescribeLogGroups lists all groups or none.")
+    acknowledge(policy, allows_on("*"), reason="DescribeLogGroups lists all groups or none.")
 
 
 def _build_spec(variables: list[str], *, release: str | None) -> str:

@@ -52,6 +52,7 @@ class AmplifyDomain(Construct):
                 actions=[
                     "amplify:CreateDomainAssociation",
                     "amplify:GetDomainAssociation",
+                    "amplify:UpdateDomainAssociation",
                     "amplify:DeleteDomainAssociation",
                 ],
                 resources=[f"{site.app_arn}/domains/{props.host}"],

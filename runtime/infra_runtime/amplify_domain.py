@@ -59,6 +59,7 @@ class Association:
     """Name and content of the record that validates the certificate, once Amplify knows it."""
     target: str | None
     """Host name of the CloudFront distribution that serves the site, once there is one."""
+    branch: str
 
     @classmethod
     def of(cls, found: Mapping[str, Any]) -> "Association":
@@ -72,6 +73,7 @@ class Association:
             reason=found.get("statusReason") or "",
             validation=(name.rstrip("."), content.rstrip(".")) if record else None,
             target=known[0] if known else None,
+            branch=found["subDomains"][0]["subDomainSetting"]["branchName"],
         )
 
 
@@ -97,8 +99,18 @@ class Domain:
             appId=self.document["app"],
             domainName=self.document["host"],
             enableAutoSubDomain=False,
-            subDomainSettings=[{"prefix": "", "branchName": self.document["branch"]}],
+            subDomainSettings=self._settings,
         )
+
+    def serve_branch(self) -> None:
+        """Another one than before."""
+        self.amplify.update_domain_association(
+            appId=self.document["app"], domainName=self.document["host"], subDomainSettings=self._settings
+        )
+
+    @property
+    def _settings(self) -> list[dict[str, str]]:
+        return [{"prefix": "", "branchName": self.document["branch"]}]
 
     def dissociate(self) -> None:
         try:
@@ -175,6 +187,8 @@ def _available(domain: Domain, zone: str, turn: Turn, *, is_new: bool) -> Associ
             continue
         if found.status == "FAILED":
             raise NotAvailable(f"{host}: Amplify says: {found.reason or 'FAILED, without a reason'}")
+        if found.branch != domain.document["branch"]:
+            domain.serve_branch()
         if found.validation and not validated:
             domain.write_validation(zone, found.validation)
             validated = True

@@ -112,6 +112,7 @@ REFUSED: list[tuple[str | tuple[str, str], str, str]] = [
      'branch = "main"\naccess_token_secret = "gh"\n', "services.shop.cpu", "Amplify builds and runs"),
     (AMPLIFY.replace("site", 'needs = ["media", "redis"]\nsite', 1), "services.shop.needs", "outside of the VPC"),
     (AMPLIFY.replace("shop.daadaar", f"{'shop' * 14}.daadaar"), "services.shop.host", "at most 64 characters"),
+    (AMPLIFY + "[services.shop.variables]\nAWS_X = 'y'\n", "services.shop.variables.AWS_X", "not begin with AWS"),
     (AMPLIFY + "[services.shop.secrets]\nKEY = 'daadaar/key'\n", "services.shop.secrets", "shows a site's"),
     # jobs
     (JOB.replace('"api"', '"apii"'), "jobs.clean.runs", "a service on ECS: api, frontend"),

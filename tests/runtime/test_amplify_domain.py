@@ -50,12 +50,12 @@ class Hosting:
         found = {str(each.get("comment")): (each["content"], each["proxied"]) for each in records}
         return {comment: each for comment, each in found.items() if comment.startswith("production.")}
 
-    def ask(self, kind: Any, physical_id: str | None = None, *, app: str = "", host: str = HOST) -> Result:
+    def ask(self, kind: Any, physical_id: str | None = None, *, app: str = "", branch: str = "main") -> Result:
         """As Lambda does it: one invocation after the other, as long as each one asks for the next."""
         document = {
             "app": app or self.app,
-            "branch": "main",
-            "host": host,
+            "branch": branch,
+            "host": HOST,
             "zone": "example.com",
             "owner": "production.amplify-frontend",
             "site": {"owner": "production.dns", "name": "frontend"},
@@ -192,6 +192,16 @@ def test_the_edges_own_record_outlives_the_domain(hosting: Hosting) -> None:
     hosting.declare_names(("frontend", HOST, made.attributes["Target"]))
     hosting.ask("Delete", made.physical_id)
     assert SITE in hosting.ours()
+
+
+def test_another_branch_is_served_under_the_same_name(hosting: Hosting) -> None:
+    made = hosting.ask("Create")
+    hosting.declare_names(("frontend", HOST, made.attributes["Target"]))
+    hosting.amplify.create_branch(hosting.app, "stable")
+    again = hosting.ask("Update", made.physical_id, branch="stable")
+    assert again == made
+    assert hosting.amplify.apps[hosting.app].domains[HOST].branch == "stable"
+    assert hosting.ours()[SITE] == (hosting.target(), True)
 
 
 def test_another_app_is_another_domain(hosting: Hosting) -> None:

@@ -58,7 +58,13 @@ class _App:
 
 
 def _variables(properties: Properties) -> dict[str, str]:
-    return {each["Name"]: each["Value"] for each in properties.get("EnvironmentVariables", [])}
+    """User guide, "Using environment variables in an Amplify application"."""
+    found = {each["Name"]: each["Value"] for each in properties.get("EnvironmentVariables", [])}
+    if wrong := [name for name, value in found.items() if name.startswith("AWS") or len(value) > 5500]:
+        raise Refused(
+            f"Environment variables {wrong}: the prefix AWS is reserved, and values have at most 5500 characters"
+        )
+    return found
 
 
 class _Branch:
@@ -84,6 +90,7 @@ _ROUTES: tuple[tuple[str, str, str], ...] = (
     ("GET", r"/apps/(?P<appId>[^/]+)", "get_app"),
     ("POST", r"/apps/(?P<appId>[^/]+)/domains", "create_domain_association"),
     ("GET", r"/apps/(?P<appId>[^/]+)/domains/(?P<domainName>[^/]+)", "get_domain_association"),
+    ("POST", r"/apps/(?P<appId>[^/]+)/domains/(?P<domainName>[^/]+)", "update_domain_association"),
     ("DELETE", r"/apps/(?P<appId>[^/]+)/domains/(?P<domainName>[^/]+)", "delete_domain_association"),
     ("POST", r"/apps/(?P<appId>[^/]+)/branches/(?P<branchName>[^/]+)/jobs", "start_job"),
     ("GET", r"/apps/(?P<appId>[^/]+)/branches/(?P<branchName>[^/]+)/jobs", "list_jobs"),
