@@ -52,6 +52,8 @@ def with_sites_on_amplify(environments: Path, name: str, *, into: Path) -> Path:
     file = into / f"{name}.toml"
     settings, tables = tomllib.loads(file.read_text()), _tables(file)
     for site, own in _sites(settings).items():
+        if "amplify" in own:
+            continue
         table = Template(_ON_AMPLIFY).substitute(
             site=site,
             host=own["host"],
@@ -86,8 +88,7 @@ def _tables(file: Path) -> list[str]:
 
 
 def _sites(settings: dict[str, Any]) -> dict[str, Any]:
-    """Those that Amplify does not host yet."""
-    return {name: own for name, own in settings["services"].items() if own.get("site") and "amplify" not in own}
+    return {name: own for name, own in settings["services"].items() if own.get("site")}
 
 
 def with_bake_minutes(environments: Path, name: str, service: str, minutes: int, *, into: Path) -> Path:
