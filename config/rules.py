@@ -121,6 +121,7 @@ def hostnames_have_an_edge_certificate(environment: Environment) -> Iterator[Con
             )
 
 
+_LONGEST_AT_AMPLIFY = 64  # API reference, DomainAssociation, domainName
 _NAMES_OF_A_CERTIFICATE = 10
 """ACM's default quota (AWS General Reference, "ACM quotas")."""
 
@@ -166,8 +167,19 @@ def services_are_whole(environment: Environment) -> Iterator[Contradiction]:
 def _hosted_by_amplify(key: str, service: Service) -> Iterator[Contradiction]:
     if not service.site or service.host is None:
         yield Contradiction(f"{key}.amplify", "nothing, or site = true and a host beside it: Amplify hosts sites only")
-    others = set(Service.model_fields) - {"host", "site", "amplify", "sentry", "variables"}
+    if service.host is not None and len(service.host) > _LONGEST_AT_AMPLIFY:
+        yield Contradiction(f"{key}.host", f"at most {_LONGEST_AT_AMPLIFY} characters: Amplify's limit for a domain")
+    for name in service.variables:
+        if name.upper().startswith("AWS"):
+            yield Contradiction(f"{key}.variables.{name}", "a name that does not begin with AWS: Amplify keeps those")
+    # Secrets have a refusal of their own.
+    others = set(Service.model_fields) - {"host", "site", "amplify", "sentry", "variables", "needs", "secrets"}
     yield from _nothing_but(key, service, sorted(others), "nothing: Amplify builds and runs this site itself")
+    if unreachable := sorted(set(service.needs) - {"media"}):
+        expected = (
+            f'nothing, or "media": Amplify runs the site outside of the VPC, which {" and ".join(unreachable)} stay in'
+        )
+        yield Contradiction(f"{key}.needs", expected)
 
 
 def _nothing_but(key: str, service: Service, fields: Sequence[str], expected: str) -> Iterator[Contradiction]:
@@ -282,7 +294,7 @@ def rules_by_phase(environment: Environment) -> dict[str, int]:
         CACHE: of_connector,
         LATE_TRANSFORM: of_connector,
         REDIRECT: len(set(environment.domains.redirects.values())),
-        CUSTOM_WAF: 3 + bool(services.sites(environment)) if plan.super_bot_fight_mode else 2,
+        CUSTOM_WAF: 3 + bool(services.public_hosts(environment, sites=True)) if plan.super_bot_fight_mode else 2,
         RATE_LIMIT: len(environment.cloudflare.rate_limits),
         MANAGED_WAF: _managed_waf(environment) if plan.managed_waf else 0,
         DDOS: 1 if owns_zone else 0,
@@ -291,7 +303,7 @@ def rules_by_phase(environment: Environment) -> dict[str, int]:
 
 def _managed_waf(environment: Environment) -> int:
     """Cloudflare's two rulesets once in a zone, and exceptions from OWASP: those configured, and for programs."""
-    apis = [each for each in services.balanced(environment).values() if not each.site]
+    apis = services.public_hosts(environment, sites=False)
     zone, programs = environment.cloudflare.zone, bool(apis) + (environment.posthog is not None)
     if zone is None:
         return programs
@@ -443,8 +455,8 @@ def deployment_fits_into_one_job(environment: Environment) -> Iterator[Contradic
 
 
 def analytics_have_a_path(environment: Environment) -> Iterator[Contradiction]:
-    if environment.posthog is not None and not services.sites(environment):
-        yield Contradiction("posthog", "a site on ECS beside it", "events take a path of the site, not Amplify's")
+    if environment.posthog is not None and not services.public_hosts(environment, sites=True):
+        yield Contradiction("posthog", "a site beside it", "events take a path of the site")
 
 
 def errors_have_an_organization(environment: Environment) -> Iterator[Contradiction]:

@@ -1,5 +1,6 @@
 """The edge of the product: what Cloudflare does for it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import aws_cdk as cdk
@@ -21,6 +22,7 @@ from infra_constructs.cloudflare.redirects import Redirects
 from infra_constructs.cloudflare.rotation import UserAgentRotation
 from infra_constructs.cloudflare.zone_settings import ZoneSettings
 from infra_constructs.function import RuntimeFunction
+from stacks.amplify_site import AmplifySiteExports
 from stacks.base import EnvironmentStack
 from stacks.data import DataExports
 from stacks.platform import PlatformExports
@@ -46,6 +48,7 @@ class EdgeStack(EnvironmentStack):
         environment: Environment,
         data: DataExports,
         platform: PlatformExports,
+        on_amplify: Mapping[str, AmplifySiteExports],
     ) -> None:
         super().__init__(scope, id_, environment=environment, description="DNS, cache, WAF and bots at Cloudflare")
         settings, domains, provider = environment.cloudflare, environment.domains, platform.cloudflare
@@ -63,8 +66,8 @@ class EdgeStack(EnvironmentStack):
             check_pass=platform.check_pass,
             adopt=settings.adopt,
             props=FirewallProps(
-                sites=services.balanced_hosts(environment, sites=True),
-                apis=services.balanced_hosts(environment, sites=False) + _previewed(environment, sites=False),
+                sites=services.public_hosts(environment, sites=True),
+                apis=services.public_hosts(environment, sites=False) + _previewed(environment, sites=False),
                 previewed_sites=_previewed(environment, sites=True),
                 media=domains.media,
                 analytics_path=ANALYTICS_PATH if environment.posthog is not None else None,
@@ -84,7 +87,7 @@ class EdgeStack(EnvironmentStack):
         )
         media = MediaProps(
             host=domains.media,
-            sites=services.balanced_hosts(environment, sites=True),
+            sites=services.hosts_with_static_files(environment),
             bucket=environment.media.bucket,
             region=environment.aws.region,
         )
@@ -128,7 +131,7 @@ class EdgeStack(EnvironmentStack):
                 self,
                 "AnalyticsProxy",
                 provider=provider,
-                sites=media.sites,
+                sites=services.public_hosts(environment, sites=True),
                 region=environment.posthog.region,
                 adopt=settings.adopt,
             )
@@ -144,6 +147,7 @@ class EdgeStack(EnvironmentStack):
                 for name, each in services.balanced(environment).items()
                 if each.host is not None
             ),
+            *(ProxiedName(name=name, host=hosts[name], origin=each.origin) for name, each in on_amplify.items()),
         ]
         names += [
             ProxiedName(name=f"preview-{slot}-{service}", host=host, origin=balancer)
@@ -212,11 +216,11 @@ def _exceptions(environment: Environment, owasp: Owasp) -> dict[str, OwaspExcept
 def _programs(environment: Environment) -> dict[str, OwaspException]:
     """What programs ask for, which cannot solve a challenge: APIs, their previews, the analytics path of sites."""
     found = {}
-    if apis := services.balanced_hosts(environment, sites=False):
+    if apis := services.public_hosts(environment, sites=False):
         found["api"] = OwaspException(hosts=[*apis, *_previewed(environment, sites=False)], path="/")
     if environment.posthog is not None:
         found["analytics"] = OwaspException(
-            hosts=services.balanced_hosts(environment, sites=True), path=f"{ANALYTICS_PATH}/"
+            hosts=services.public_hosts(environment, sites=True), path=f"{ANALYTICS_PATH}/"
         )
     return found
 

@@ -151,7 +151,7 @@ class ObservabilityStack(EnvironmentStack):
             zone=environment.domains.zone,
             hosts=list(self._hosts.values()),
             media=environment.domains.media,
-            sites=services_.balanced_hosts(environment, sites=True),
+            sites=services_.hosts_with_static_files(environment),
             ledger=registry.ledger,
         )
         self._functions.append(traffic.handler.function)

@@ -86,10 +86,7 @@ class Sources:
             if self.tenancy.key_prefix is not None:
                 values["REDIS_KEY_PREFIX"] = self.tenancy.key_prefix
         if "media" in own.needs:
-            values |= {
-                "MEDIA_BUCKET": self.data.media.bucket_name,
-                "MEDIA_URL": f"https://{environment.domains.media}",
-            }
+            values |= media_variables(environment, self.data)
         if own.sentry is not None and self.tenancy.slot is None:
             values |= _sentry(own.sentry, self.name)
             released = own.runs or service
@@ -101,6 +98,10 @@ class Sources:
             secrets[key] = ecs.Secret.from_secrets_manager(named, field)
         values |= site_variables(environment, self.name, service, slot=self.tenancy.slot)
         return Settings(values=values, secrets=secrets)
+
+
+def media_variables(environment: Environment, data: DataExports) -> Mapping[str, str]:
+    return {"MEDIA_BUCKET": data.media.bucket_name, "MEDIA_URL": f"https://{environment.domains.media}"}
 
 
 def site_variables(environment: Environment, name: str, service: str, *, slot: int | None = None) -> Mapping[str, str]:

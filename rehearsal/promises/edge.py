@@ -64,12 +64,13 @@ def names(account: Account) -> str:
     elb = account.client("elbv2")
     arn = account.resource("Platform", "AWS::ElasticLoadBalancingV2::LoadBalancer")
     balancer = elb.describe_load_balancers(LoadBalancerArns=[arn])["LoadBalancers"][0]["DNSName"]
-    domains, hosts = account.environment.domains, every_host(account.environment)
-    for host in [*hosts, domains.media]:
+    balanced, elsewhere = every_host(account.environment), [account.environment.domains.media]
+    elsewhere += [str(each.host) for each in account.environment.services.values() if each.amplify is not None]
+    for host in [*balanced, *elsewhere]:
         record = _record(account, host)
         require(record["proxied"], f"{host} shows its origin to everybody")
-        require(host == domains.media or record["content"] == balancer.lower(), f"{host} leads to {record['content']}")
-    return f"{', '.join([*hosts, domains.media])}: proxied"
+        require(host in elsewhere or record["content"] == balancer.lower(), f"{host} leads to {record['content']}")
+    return f"{', '.join([*balanced, *elsewhere])}: proxied"
 
 
 def redirects(account: Account) -> str:
@@ -136,7 +137,7 @@ def purge(account: Account) -> str:
     for key in (kept, gone):
         s3.delete_object(Bucket=bucket, Key=key)
     took.append(_purged(account, wanted))
-    if services.balanced_hosts(account.environment, sites=True):
+    if services.hosts_with_static_files(account.environment):
         told = [each for each in account.zone.purged if each.endswith(kept)]
         require(not told, "static files of the site are purged, whose names change with their content")
     return (

@@ -9,6 +9,14 @@ from config import InvalidEnvironments, load, services, variables
 from config.previews import hosts
 
 WORKER = '[services.mailer]\nruns = "api"\ncommand = ["node", "worker.mjs"]\n'
+AMPLIFY = """[services.shop]
+site = true
+host = "shop.daadaar.com"
+[services.shop.amplify]
+repository = "a/b"
+branch = "main"
+access_token_secret = "gh"
+"""
 JOB = '[jobs.clean]\nruns = "api"\nschedule = "rate(1 day)"\ncommand = ["node", "clean.mjs"]\n'
 SHOP = """[services.shop]
 host = "shop.daadaar.com"
@@ -105,6 +113,10 @@ REFUSED: list[tuple[str | tuple[str, str], str, str]] = [
      "services.shop.amplify", "sites only"),
     ('[services.shop]\nsite = true\nhost = "shop.daadaar.com"\ncpu = 512\n[services.shop.amplify]\nrepository = "a/b"\n'
      'branch = "main"\naccess_token_secret = "gh"\n', "services.shop.cpu", "Amplify builds and runs"),
+    (AMPLIFY.replace("site", 'needs = ["media", "redis"]\nsite', 1), "services.shop.needs", "outside of the VPC"),
+    (AMPLIFY.replace("shop.daadaar", f"{'shop' * 14}.daadaar"), "services.shop.host", "at most 64 characters"),
+    (AMPLIFY + "[services.shop.variables]\nAWS_X = 'y'\n", "services.shop.variables.AWS_X", "not begin with AWS"),
+    (AMPLIFY + "[services.shop.secrets]\nKEY = 'daadaar/key'\n", "services.shop.secrets", "shows a site's"),
     # jobs
     (JOB.replace('"api"', '"apii"'), "jobs.clean.runs", "a service on ECS: api, frontend"),
     (JOB.replace("rate(1 day)", "daily"), "jobs.clean.schedule", "cron(30 3 * * ? *)"),

@@ -2,11 +2,14 @@
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from botocore.exceptions import ClientError
+
+from rehearsal.amplify import Amplify, AmplifyError
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 
@@ -226,6 +229,39 @@ class SecretsManager:
         self.stages |= {VersionStage: MoveToVersionId, "AWSPREVIOUS": RemoveFromVersionId}
         if self.stages.get("AWSPENDING") == MoveToVersionId:
             del self.stages["AWSPENDING"]
+
+
+@dataclass
+class _Paginator:
+    call: Callable[..., Any]
+
+    def paginate(self, **request: Any) -> list[Any]:
+        return [self.call(**request)]
+
+
+class AmplifyClient:
+    """The simulator of Amplify, spoken to as boto3 does."""
+
+    class exceptions:  # noqa: N801
+        class NotFoundException(Exception):
+            pass
+
+    def __init__(self, simulator: Amplify) -> None:
+        self._simulator = simulator
+
+    def get_paginator(self, operation: str) -> _Paginator:
+        return _Paginator(getattr(self, operation))
+
+    def __getattr__(self, operation: str) -> Any:
+        def call(**request: Any) -> Any:
+            try:
+                return getattr(self._simulator, operation)(**request)
+            except AmplifyError as error:
+                if error.code == "NotFoundException":
+                    raise self.exceptions.NotFoundException(str(error)) from None
+                raise
+
+        return call
 
 
 class Acm:
