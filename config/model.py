@@ -301,15 +301,25 @@ class External(Section):
 class RedisInstance(Section):
     """One Redis, in one of three ways: exactly one of the tables is present."""
 
+    eviction: bool = Field(
+        default=True,
+        description="When memory is full. true: keys give way, for a cache. false: writes fail and no key is lost, for "
+        "a queue; keys without expiry are allowed.",
+    )
     elasticache: ElastiCache | None = None
     upstash: Upstash | None = None
     external: External | None = None
 
 
 class Redis(Section):
-    """The required cache. Its data may be lost; that it is down may not go unnoticed."""
+    """The required cache. Its data may be lost; that it is down may not go unnoticed. And a queue beside it."""
 
-    serves: str = Field(description="Name of the instance whose URL the API gets.")
+    serves: str = Field(description="Name of the instance whose URL services get that need redis.")
+    queue: str | None = Field(
+        default=None,
+        description="Name of the instance whose URL services get that need queue, as REDIS_QUEUE_URL; "
+        "it has eviction = false.",
+    )
     instances: dict[RuleName, RedisInstance] = Field(
         min_length=1, description="By name; the others are there before a migration, or still there after one."
     )
@@ -466,8 +476,8 @@ class Service(Section):
         description="How long the old version stays ready after all traffic has moved to the new one.",
     )
     objective: Objective | None = Field(default=None, description="Without it, only outages raise alarms.")
-    needs: Annotated[tuple[Literal["database", "redis", "media"], ...], AfterValidator(_no_repetition)] = Field(
-        default=(), description="What it may reach, and whose addresses and logins it gets as variables."
+    needs: Annotated[tuple[Literal["database", "redis", "queue", "media"], ...], AfterValidator(_no_repetition)] = (
+        Field(default=(), description="What it may reach, and whose addresses and logins it gets as variables.")
     )
     database_connections: int | None = Field(
         default=None,

@@ -492,6 +492,27 @@ def redis_is_one_of_three(environment: Environment) -> Iterator[Contradiction]:
             yield Contradiction(where, tables)
 
 
+def a_queue_has_a_redis_without_eviction(environment: Environment) -> Iterator[Contradiction]:
+    """Beside the cache: an evicted key there is a rate limit that begins anew, here it is a lost job."""
+    redis = environment.redis
+    evicting = [name for name, each in redis.instances.items() if each.eviction]
+    queues = [name for name in redis.instances if name not in evicting]
+    if redis.serves in queues:
+        yield Contradiction("redis.serves", f"an instance with eviction: {', '.join(evicting) or 'there is none'}")
+    if redis.queue is not None and redis.queue not in queues:
+        expected = f"an instance with eviction = false: {', '.join(queues) or 'there is none'}"
+        yield Contradiction("redis.queue", expected)
+    for name in queues:
+        cache = redis.instances[name].elasticache
+        if cache is not None and cache.shards is not None:
+            key = f"redis.instances.{name}.elasticache.shards"
+            yield Contradiction(key, "nothing: the keys of a queue are all in one shard")
+    for name, service in environment.services.items():
+        if "queue" in service.needs and redis.queue is None:
+            expected = "no queue, or redis.queue beside it: the instance that the queue is in"
+            yield Contradiction(f"services.{name}.needs", expected)
+
+
 def redis_shards_have_replicas(environment: Environment) -> Iterator[Contradiction]:
     """ElastiCache's own rule: with cluster mode goes automatic failover, and for that there has to be a replica."""
     for name, instance in environment.redis.instances.items():
@@ -529,9 +550,10 @@ def kept_data_survives_a_zone(environment: Environment) -> Iterator[Contradictio
     if not environment.database.multi_az:
         yield Contradiction("database.multi_az", f"true {because}")
     redis = environment.redis
-    serving = redis.instances[redis.serves].elasticache if redis.serves in redis.instances else None
-    if serving is not None and serving.replicas < 1:
-        yield Contradiction(f"redis.instances.{redis.serves}.elasticache.replicas", f"1 to 5 {because}")
+    for name in (redis.serves, redis.queue):
+        used = redis.instances[name].elasticache if name in redis.instances else None
+        if used is not None and used.replicas < 1:
+            yield Contradiction(f"redis.instances.{name}.elasticache.replicas", f"1 to 5 {because}")
     for key, service in _balanced(environment):
         if service.min_tasks < 2:
             yield Contradiction(f"{key}.min_tasks", f"2 or more {because}")
@@ -583,6 +605,7 @@ RULES: tuple[Rule, ...] = (
     errors_have_an_organization,
     repositories_are_different,
     redis_is_one_of_three,
+    a_queue_has_a_redis_without_eviction,
     redis_shards_have_replicas,
     upstash_reads_elsewhere,
     disposable_data_has_a_reason,

@@ -45,6 +45,15 @@ def hosts_with_static_files(environment: Environment) -> list[str]:
     return [each.host for each in sites(environment).values() if each.host]
 
 
+def on_redis(environment: Environment, *, eviction: bool) -> dict[str, Service]:
+    """Those that reach the instances with eviction, or those without."""
+    needs = {"redis"} if eviction else {"queue"}
+    if eviction and environment.previews is not None:
+        # Queues of previews are in the cache: no worker of the environment's may take their jobs.
+        needs.add("queue")
+    return {name: each for name, each in on_ecs(environment).items() if needs & set(each.needs)}
+
+
 def repositories(environment: Environment) -> dict[str, str]:
     """Each repository whose workflows have a role, by its key in the file."""
     of_services = {

@@ -83,8 +83,13 @@ class Sources:
             secrets |= login.secrets
         if "redis" in own.needs:
             secrets["REDIS_URL"] = ecs.Secret.from_secrets_manager(self.redis.url)
-            if self.tenancy.key_prefix is not None:
-                values["REDIS_KEY_PREFIX"] = self.tenancy.key_prefix
+        if "queue" in own.needs:
+            # A preview's is the cache: its jobs may be lost, and no worker of the environment's may take them.
+            queue = self.redis.queue if self.tenancy.slot is None else self.redis.url
+            assert queue is not None, "the configuration has seen to it"
+            secrets["REDIS_QUEUE_URL"] = ecs.Secret.from_secrets_manager(queue)
+        if self.tenancy.key_prefix is not None and {"redis", "queue"} & set(own.needs):
+            values["REDIS_KEY_PREFIX"] = self.tenancy.key_prefix
         if "media" in own.needs:
             values |= media_variables(environment, self.data)
         if own.sentry is not None and self.tenancy.slot is None:

@@ -27,6 +27,23 @@ min_tasks = 2
 max_tasks = 4
 """
 API = "services.api"
+JOBS = """serves = "main"
+queue = "jobs"
+
+[redis.instances.jobs]
+eviction = false
+
+[redis.instances.jobs.elasticache]
+node = "cache.t4g.small"
+replicas = 1
+"""
+
+
+def queue(old: str = "", new: str = "", *, worker: str = "") -> tuple[str, str]:
+    """What puts a queue beside production's cache, with one thing otherwise, and a worker after it."""
+    assert old in JOBS
+    return 'serves = "main"\n', f"{JOBS.replace(old, new, 1)}\n{worker}"
+
 
 # (what is added before [sentry], or (old, new) replaced in production's file; the key; words of what is expected)
 REFUSED: list[tuple[str | tuple[str, str], str, str]] = [
@@ -53,7 +70,7 @@ REFUSED: list[tuple[str | tuple[str, str], str, str]] = [
     (SHOP + "spot = true\n", "services.shop.spot", "Spot may end every task"),
     (SHOP + "command = []\n", "services.shop.command", "at least 1"),
     (SHOP + 'command = "node server.mjs"\n', "services.shop.command", "an array"),
-    (SHOP + 'needs = ["postgres"]\n', "services.shop.needs", '"database", "redis", "media"'),
+    (SHOP + 'needs = ["postgres"]\n', "services.shop.needs", '"database", "redis", "queue", "media"'),
     (SHOP + 'needs = ["redis", "redis"]\n', "services.shop.needs", "all different"),
     (SHOP + 'needs = ["database"]\n', "services.shop.database_connections", "this key"),
     (SHOP + "database_connections = 3\n", "services.shop.database_connections", 'needs = ["database"]'),
@@ -128,6 +145,16 @@ REFUSED: list[tuple[str | tuple[str, str], str, str]] = [
     (JOB.replace("jobs.clean", "jobs.api"), "jobs.api", "services.api has it already"),
     ("".join(JOB.replace("jobs.clean", f"jobs.clean-{each}") for each in range(17)), "jobs",
      "at most 16 jobs of one service; api has 17"),
+    # queues
+    (queue("eviction = false", "eviction = true"), "redis.queue", "an instance with eviction = false"),
+    (queue('queue = "jobs"', 'queue = "jbos"'), "redis.queue", "an instance with eviction = false: jobs"),
+    (queue("eviction = false", 'eviction = "no"'), "redis.instances.jobs.eviction", "true or false"),
+    (queue('serves = "main"', 'serves = "jobs"'), "redis.serves", "an instance with eviction: main"),
+    (queue("replicas = 1", "replicas = 0"), "redis.instances.jobs.elasticache.replicas", "one zone may be lost"),
+    (queue("replicas = 1", "replicas = 1\nshards = 3"), "redis.instances.jobs.elasticache.shards", "one shard"),
+    (SHOP + 'needs = ["queue"]\n', "services.shop.needs", "redis.queue"),
+    (queue(worker=SHOP + 'needs = ["queue"]\n[services.shop.variables]\nREDIS_QUEUE_URL = "x"\n'),
+     "services.shop.variables.REDIS_QUEUE_URL", 'services.shop.needs, "queue"'),
     # others that name a service
     (('service = "api"\npath = "/api/auth/"', 'service = "web"\npath = "/api/auth/"'),
      "cloudflare.rate_limits.sign-in.service", "a service with a host: api, frontend"),
@@ -156,6 +183,15 @@ def test_a_malformed_table_is_refused(what: str | tuple[str, str], key: str, wor
 
 def test_there_are_sixty_malformed_tables() -> None:
     assert len(REFUSED) >= 60
+
+
+def test_a_queue_stands_beside_the_cache(environments: Path) -> None:
+    worker = WORKER + 'needs = ["queue"]\n'
+    found = load(["production"], directory=added(environments, queue(worker=worker)))["production"]
+    assert (found.redis.serves, found.redis.queue) == ("main", "jobs")
+    assert (found.redis.instances["main"].eviction, found.redis.instances["jobs"].eviction) == (True, False)
+    assert variables.provided(found, "mailer")["REDIS_QUEUE_URL"] == 'services.mailer.needs, "queue"'
+    assert "REDIS_URL" not in variables.provided(found, "mailer")
 
 
 @pytest.mark.parametrize(("what", "lines"), [(WORKER, 6), (JOB, 4)])
