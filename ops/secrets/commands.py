@@ -105,7 +105,11 @@ def show(place: SecretPlace, console: Console, *, as_json: bool) -> None:
 def put(place: SecretPlace, to: Reference, value: str, console: Console) -> None:
     """Raises `InputError` when what reads the secret could not use the value."""
     manager = place.clients.client("secretsmanager")
-    is_there = _described(manager, to.name) is not None
+    described = _described(manager, to.name)
+    is_there = described is not None
+    if described is not None and "DeletedDate" in described:
+        restore = f"aws secretsmanager restore-secret --secret-id {to.name}"
+        raise OperatorError(f"{to.name} is scheduled for deletion and takes no value until it is restored: {restore}")
     whole = _checked(to, value) if to.field is None else _with_field(manager, to, to.field, value)
     if len(whole.encode()) > _MOST_BYTES:
         raise InputError(f"{to}: the secret would be longer than {_MOST_BYTES} bytes")
@@ -130,7 +134,7 @@ def _rows(environment: Environment, manager: Any) -> Iterator[Row]:
 
 def _state(manager: Any, needed: Required, described: Mapping[str, Any]) -> str:
     if "DeletedDate" in described:
-        return "is being deleted"
+        return "is scheduled for deletion"
     try:
         value = manager.get_secret_value(SecretId=needed.name).get("SecretString", "")
     except ClientError as error:

@@ -27,6 +27,7 @@ class Manager:
         self.values: dict[str, str | None] = {f"daadaar/{name}": value for name, value in values.items()}
         self.tags: dict[str, dict[str, str]] = {}
         self.denied: set[str] = set()
+        self.deleted: set[str] = set()
 
     def client(self, service: str) -> "Manager":
         assert service == "secretsmanager"
@@ -35,7 +36,7 @@ class Manager:
     def describe_secret(self, *, SecretId: str) -> dict[str, Any]:  # noqa: N803
         if SecretId not in self.values:
             raise self._error("ResourceNotFoundException", "DescribeSecret")
-        return {"LastChangedDate": CHANGED}
+        return {"LastChangedDate": CHANGED} | ({"DeletedDate": CHANGED} if SecretId in self.deleted else {})
 
     def get_secret_value(self, *, SecretId: str) -> dict[str, Any]:  # noqa: N803
         if SecretId in self.denied:
@@ -47,6 +48,8 @@ class Manager:
 
     def put_secret_value(self, *, SecretId: str, SecretString: str) -> None:  # noqa: N803
         assert SecretId in self.values
+        if SecretId in self.deleted:
+            raise self._error("InvalidRequestException", "PutSecretValue")
         self.values[SecretId] = SecretString
 
     def create_secret(self, *, Name: str, SecretString: str, Tags: list[dict[str, str]]) -> None:  # noqa: N803
@@ -97,6 +100,14 @@ def test_a_secret_without_a_value_gets_its_first(environment: Environment) -> No
     manager = Manager(app=None)
     stored(environment, manager, "daadaar/app:jwt")
     assert manager.values == {"daadaar/app": json.dumps({"jwt": VALUE})}
+
+
+@pytest.mark.parametrize("name", ["daadaar/licence", "daadaar/app:jwt"])
+def test_a_secret_that_is_scheduled_for_deletion_is_restored_first(name: str, environment: Environment) -> None:
+    manager = Manager(licence="old", app='{"jwt": "old"}')
+    manager.deleted = set(manager.values)
+    with pytest.raises(OperatorError, match="restore-secret --secret-id daadaar/"):
+        stored(environment, manager, name)
 
 
 @pytest.mark.parametrize("present", ["plain-secret-text", '["plain-secret-text"]', ""])
