@@ -50,7 +50,7 @@ def required(environment: Environment) -> Iterator[Required]:
             key = f"services.{name}.amplify.access_token_secret"
             yield Required(key, amplify.access_token_secret, "README.md", _token)
         for variable, (secret, field) in variables.secrets(environment, name).items():
-            key, document = f"services.{name}.secrets.{variable}", "docs/application-contract.md"
+            key, document = f"services.{name}.secrets.{variable}", "docs/secrets.md"
             yield _with_fields(key, secret, document, field) if field else Required(key, secret, document, _something)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from rehearsal.account import Account
-from rehearsal.promises import data, edge, network, observability, pages, previews, redis, releases, services
+from rehearsal.promises import data, edge, network, observability, pages, previews, redis, releases, secrets, services
 from rehearsal.promises.found import Broken, Excluded
 
 
@@ -88,6 +88,8 @@ PROMISES: tuple[Promise | NotShown, ...] = (
     Promise("Releases", "Sentry knows which release an error came with", releases.sentry_knows),
     Promise("Releases", "A pull request runs on a copy, and ends", previews.beside),
     NotShown("Releases", "ECS keeps to the stages as they are documented", "deployments are carried out by a stand-in"),
+    Promise("Secrets", "A release is refused while one is missing", secrets.looked_for),
+    Promise("Secrets", "A changed one replaces the tasks that read it, and no others", secrets.changed),
     Promise("Alarms", "Alarms exist and point at topics", observability.alarms),
     Promise("Alarms", "Three severities, each with its own listeners", observability.subscribers),
     Promise("Alarms", "Each page and its end are mailed", pages.mailed),
@@ -101,6 +103,7 @@ PROMISES: tuple[Promise | NotShown, ...] = (
     Promise("Delivery", "GitHub deploys without a stored key", services.github_roles),
     Promise("Delivery", "The site's pipeline pushes it", services.site_is_pushed),
     Promise("Delivery", "The nightly drift check reads every stack", services.nightly_look),
+    Promise("Secrets", "None is in a template, log, ledger, error or output", secrets.unseen),
 )
 
 
