@@ -181,7 +181,7 @@ class Account:
                 secrets[route.webhook_secret] = json.dumps({"routing_key": ROUTING_KEY, "url": self.pagerduty_url})
         for service in self.environment.services:
             if amplify := self.environment.services[service].amplify:
-                secrets[amplify.access_token_secret] = "what-stands-for-a-github-token-here"
+                secrets[amplify.access_token_secret] = "what-stands-for-the-token-of-amplify-here"
             for secret, fields in self._fields_of_secrets(service).items():
                 # Each another one, so that it is found wherever it should not be (rehearsal.promises.secrets).
                 values = {field: f"stored-{token_hex(8)}" for field in fields}
