@@ -191,5 +191,5 @@ def _consequence(environment: Environment, to: Reference) -> str:
     if not reads:
         return "no task is restarted: what uses it reads it at its next run or deployment"
     jobs = sorted(job for job, each in environment.jobs.items() if each.runs in reads)
-    also = f"; {', '.join(jobs)} read it at their next runs" if jobs else ""
-    return f"new tasks of {', '.join(reads)} take over, once nothing else deploys{also}; infra status ENV shows it"
+    also = f"; jobs read it at their next run: {', '.join(jobs)}" if jobs else ""
+    return f"new tasks of {', '.join(reads)} take over when no other deployment is under way{also}"

@@ -27,7 +27,8 @@ from rehearsal.push import push
 _REPLACED_WITHIN_SECONDS = 60.0
 # Shorter texts are anywhere by chance.
 _SHORTEST = 10
-_PUBLIC_FIELDS = ("username", "email", "engine", "host", "dbname", "certificate")
+# Of JSON. A `url` is an address, or repeats the password beside it.
+_PUBLIC_FIELDS = ("username", "email", "engine", "host", "dbname", "certificate", "url")
 
 
 def looked_for(account: Account) -> str:
@@ -125,7 +126,7 @@ def _in_processes(variable: str) -> list[str]:
     for process in psutil.Process().children(recursive=True):
         try:
             found.append(process.environ().get(variable, ""))
-        except (psutil.NoSuchProcess, psutil.ZombieProcess):  # it ended between the two
+        except psutil.Error:  # it ended between the two, or belongs to somebody else
             continue
     return found
 
@@ -151,8 +152,7 @@ def _parts(value: str) -> Iterator[str]:
     for key, text in fields.items():
         if key in _PUBLIC_FIELDS or not isinstance(text, str):
             continue
-        if "://" in text:
-            password = urlsplit(text).password or ""
+        if "://" in text and (password := urlsplit(text).password):
             yield from (password, unquote(password))
         else:
             yield from (line for line in text.splitlines() if not line.startswith("-----"))

@@ -7,7 +7,10 @@ from botocore.exceptions import ClientError
 
 # IAM answers first: where only `NAME-??????` is allowed, a name without a secret behind it is denied, not missing
 # (measured in ministackorg/ministack #1737; jenkinsci/aws-secrets-manager-credentials-provider-plugin #65).
-_MISSING = ("ResourceNotFoundException", "AccessDeniedException")
+_MISSING = {
+    "ResourceNotFoundException": "does not exist",
+    "AccessDeniedException": "does not exist, or its own policy denies secretsmanager:DescribeSecret",
+}
 
 
 class Unusable(Exception):
@@ -27,9 +30,9 @@ def last_change(manager: Any, secret: str) -> datetime:
     try:
         found = manager.describe_secret(SecretId=secret)
     except ClientError as error:
-        if error.response["Error"]["Code"] not in _MISSING:
+        if (why := _MISSING.get(error.response["Error"]["Code"])) is None:
             raise
-        raise Unusable(secret, "does not exist", store) from error
+        raise Unusable(secret, why, store) from error
     if "DeletedDate" in found:
         raise Unusable(secret, "is scheduled for deletion", f"aws secretsmanager restore-secret --secret-id {secret}")
     if not any("AWSCURRENT" in stages for stages in found.get("VersionIdsToStages", {}).values()):

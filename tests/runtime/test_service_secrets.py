@@ -31,7 +31,6 @@ class Manager:
 
 
 UNUSABLE = [
-    ({}, "does not exist", "./infra secret set ENV daadaar/jwt"),
     (
         {"jwt": {**PRESENT, "DeletedDate": CHANGED}},
         "is scheduled for deletion",
@@ -47,16 +46,22 @@ UNUSABLE = [
 ]
 
 
-@pytest.mark.parametrize("missing", ["AccessDeniedException", "ResourceNotFoundException"])
 @pytest.mark.parametrize(("described", "why", "todo"), UNUSABLE)
 def test_a_secret_that_no_task_could_read_is_named_with_the_command_that_helps(
-    described: dict[str, Any], why: str, todo: str, missing: str
+    described: dict[str, Any], why: str, todo: str
 ) -> None:
-    manager = Manager(**described)
-    manager.missing = missing
     with pytest.raises(Unusable, match=f"^daadaar/jwt {why}$") as unusable:
-        last_change(manager, "daadaar/jwt")
+        last_change(Manager(**described), "daadaar/jwt")
     assert unusable.value.todo == todo
+
+
+@pytest.mark.parametrize("missing", ["AccessDeniedException", "ResourceNotFoundException"])
+def test_a_secret_that_is_not_there_is_named_however_aws_refuses(missing: str) -> None:
+    manager = Manager()
+    manager.missing = missing
+    with pytest.raises(Unusable, match=r"^daadaar/jwt does not exist") as unusable:
+        last_change(manager, "daadaar/jwt")
+    assert unusable.value.todo == "./infra secret set ENV daadaar/jwt"
 
 
 def test_when_a_secret_was_changed_is_told() -> None:
@@ -79,6 +84,7 @@ def test_a_release_is_refused_for_every_secret_that_its_tasks_could_not_read(
     names = ("daadaar/gone", "daadaar/jwt", "daadaar/mail")
     service = Service("api", "stack", "parameter", "repository", "linux/arm64", names)
     manager = Manager(jwt=PRESENT, mail={"LastChangedDate": CHANGED})
+    manager.missing = "ResourceNotFoundException"
     assert Preflight(manager, service).problems("image", kind) == [
         Problem("secret", "daadaar/gone does not exist", "./infra secret set ENV daadaar/gone"),
         Problem("secret", "daadaar/mail has no value", "./infra secret set ENV daadaar/mail"),
