@@ -118,6 +118,18 @@ def with_queue(environments: Path, name: str, *, into: Path) -> Path:
     return into
 
 
+def with_secrets(environments: Path, name: str, secrets: dict[str, dict[str, str]], *, into: Path) -> Path:
+    """A copy of the folder in which services read secrets: by service, the secret of each variable."""
+    shutil.copytree(environments, into)
+    file = into / f"{name}.toml"
+    tables = [
+        f"\n[services.{service}.secrets]\n" + "".join(f'{variable} = "{secret}"\n' for variable, secret in own.items())
+        for service, own in secrets.items()
+    ]
+    file.write_text(file.read_text() + "".join(tables))
+    return into
+
+
 def with_bake_minutes(environments: Path, name: str, service: str, minutes: int, *, into: Path) -> Path:
     """A copy of the folder in which the environment's service bakes as long."""
     shutil.copytree(environments, into)

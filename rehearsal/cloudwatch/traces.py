@@ -55,7 +55,7 @@ _QUIET: dict[str, float | None] = {
     "Duration": 900,
     "FailedInvocations": None,
     "MatchedEvents": None,
-    "TasksBehindLoginHours": 0,
+    "TasksBehindSecretHours": 0,
     "DriftedRules": 0,
     "MissingRules": 0,
     "RangesAdded": None,

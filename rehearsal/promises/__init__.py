@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from rehearsal.account import Account
-from rehearsal.promises import data, edge, network, observability, pages, previews, redis, releases, services
+from rehearsal.promises import data, edge, network, observability, pages, previews, redis, releases, secrets, services
 from rehearsal.promises.found import Broken, Excluded
 
 
@@ -91,6 +91,8 @@ PROMISES: tuple[Promise | NotShown, ...] = (
     Promise("Releases", "Sentry knows which release an error came with", releases.sentry_knows),
     Promise("Releases", "A pull request runs on a copy, and ends", previews.beside),
     NotShown("Releases", "ECS keeps to the stages as they are documented", "deployments are carried out by a stand-in"),
+    Promise("Secrets", "A release is refused while one is missing", secrets.looked_for),
+    Promise("Secrets", "A changed one replaces the tasks that read it, and no others", secrets.changed),
     Promise("Alarms", "Alarms exist and point at topics", observability.alarms),
     Promise("Alarms", "Three severities, each with its own listeners", observability.subscribers),
     Promise("Alarms", "Each page and its end are mailed", pages.mailed),
@@ -104,6 +106,7 @@ PROMISES: tuple[Promise | NotShown, ...] = (
     Promise("Delivery", "GitHub deploys without a stored key", services.github_roles),
     Promise("Delivery", "The site's pipeline pushes it", services.site_is_pushed),
     Promise("Delivery", "The nightly drift check reads every stack", services.nightly_look),
+    Promise("Leaks", "No secret is in a template, log, ledger, error or output", secrets.unseen),
 )
 
 
@@ -113,6 +116,8 @@ which would roll a release back.
 """
 _ALARMING = {"Redis", "Alarms"}
 """Areas that set alarms off."""
+_LAST = {"Leaks"}
+"""What searches everything that the others have written."""
 
 
 class Status(StrEnum):
@@ -141,8 +146,10 @@ def read_back(account: Account, promises: Sequence[Promise | NotShown] = PROMISE
     alarming = [each for each in promises if each.about in _ALARMING]
     with ThreadPoolExecutor(1) as beside:
         found_beside = beside.submit(read, [each for each in promises if each.about in _BESIDE])
-        found = read([each for each in promises if each.about not in _BESIDE | _ALARMING]) | found_beside.result()
+        others = [each for each in promises if each.about not in _BESIDE | _ALARMING | _LAST]
+        found = read(others) | found_beside.result()
     found |= read(alarming)
+    found |= read([each for each in promises if each.about in _LAST])
     yield from (found[each] for each in promises)
 
 

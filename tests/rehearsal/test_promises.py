@@ -257,9 +257,14 @@ def test_every_promise_is_kept_at_first(production: Account) -> None:
     promises = [each for each in PROMISES if each.about != "Releases"]
     findings = list(read_back(production, promises))
     assert [finding for finding in findings if finding.status is Status.BROKEN] == []
-    assert sum(finding.status is Status.KEPT for finding in findings) == sum(
-        isinstance(each, Promise) for each in promises
-    )
+    # No service of production names a secret: tests/rehearsal/test_secrets.py has an environment whose services do.
+    excluded = {each.promises for each in findings if each.status is Status.NOT_ON_THIS_PLAN}
+    assert excluded == {
+        "A release is refused while one is missing",
+        "A changed one replaces the tasks that read it, and no others",
+    }
+    kept = {each.promises for each in findings if each.status is Status.KEPT}
+    assert kept | excluded == {each.promises for each in promises if isinstance(each, Promise)}
 
 
 @pytest.mark.parametrize(("sabotage", "promise"), SABOTAGE, ids=[each[0].__name__.strip("_") for each in SABOTAGE])
