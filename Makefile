@@ -33,7 +33,7 @@ format: setup
 	@$(VENV)/ruff check --quiet --fix .
 
 bench: setup  ## figures into build/bench.json
-	@$(VENV)/python -m tools.bench $(ARGS)
+	@INFRA_ENVIRONMENTS=tests/environments $(VENV)/python -m tools.bench $(ARGS)
 
 synth: setup
 	@npx cdk synth --quiet --context env=$(ENV)
@@ -48,10 +48,10 @@ snapshots: setup  ## accept the templates as they are now; read the diff before 
 	@$(VENV)/pytest tests/stacks --snapshot-update --quiet
 
 dashboard: setup  ## the picture in the docs, from the synthesized definition
-	@$(VENV)/python -m tools.dashboard_picture
+	@INFRA_ENVIRONMENTS=tests/environments $(VENV)/python -m tools.dashboard_picture
 
 alarms: setup  ## docs/alarms.md, from the synthesized templates
-	@$(VENV)/python -m tools.alarms_doc
+	@INFRA_ENVIRONMENTS=tests/environments $(VENV)/python -m tools.alarms_doc
 
 schema: setup  ## the JSON Schema of environments/*.toml, from the model
 	@$(VENV)/python -m config.schema

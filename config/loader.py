@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,9 @@ from config.positions import line_of_keys
 from config.problems import InvalidEnvironments, Problem, shown
 from config.rules import BETWEEN_ENVIRONMENTS, RULES, Contradiction
 
-ENVIRONMENTS = Path(__file__).resolve().parent.parent / "environments"
+OWN = Path(__file__).resolve().parent.parent / "environments"
+# Whatever reads environments in this process and below it reads these: the tests have their own, tests/environments.
+ENVIRONMENTS = Path(os.environ.get("INFRA_ENVIRONMENTS") or OWN).resolve()
 
 
 def available(directory: Path = ENVIRONMENTS) -> tuple[str, ...]:

@@ -321,11 +321,6 @@ def test_the_schema_is_the_models() -> None:
     assert SCHEMA.read_text() == schema(), "make schema"
 
 
-@pytest.mark.parametrize("name", available())
-def test_editors_find_the_schema(name: str) -> None:
-    assert (ROOT / f"environments/{name}.toml").read_text().startswith(f"#:schema ./{SCHEMA.name}\n")
-
-
 def test_lines_are_found_past_strings_and_arrays() -> None:
     text = 'a = 1\n[t]\nb = [\n  "x = [",\n  "y",\n]\nc = """\nd = 4\n"""\ne = {f = 1}\n[t.u]\n"g h".i = 2 # ] =\n'
     assert line_of_keys(text) == {
