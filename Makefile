@@ -44,8 +44,9 @@ diff: setup
 deploy: setup  ## for real, with your credentials
 	@npx cdk deploy --context env=$(ENV) '$(ENV)/*'
 
-snapshots: setup  ## accept the templates as they are now; read the diff before you commit it
-	@$(VENV)/pytest tests/stacks --snapshot-update --quiet
+snapshots: setup  ## accept what environments/ makes now, templates and deploy.yml; read the diff before you commit it
+	@$(VENV)/python -m tools.deploy_workflow
+	@$(VENV)/pytest tests/stacks/test_snapshots.py --snapshot-update --quiet
 
 dashboard: setup  ## the picture in the docs, from the synthesized definition
 	@INFRA_ENVIRONMENTS=tests/environments $(VENV)/python -m tools.dashboard_picture

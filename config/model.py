@@ -557,6 +557,11 @@ class Delivery(Section):
     environment: Annotated[str, AfterValidator(_not_derived)] = Field(
         pattern=r"^[A-Za-z0-9_-]{1,247}$", description="GitHub's, under this name in each."
     )
+    after: str | None = Field(
+        default=None,
+        description="The environment that a commit is deployed to before this one; without it, this one does not wait.",
+        examples=["staging"],
+    )
     # IAM knows one provider per URL and account; a second environment in the same account must not bring another.
     owns_oidc_provider: bool = Field(description="True for exactly one environment of each AWS account.")
 

@@ -10,6 +10,7 @@ from config import Environment, available, load
 from config.loader import OWN
 from config.schema import SCHEMA
 from rehearsal.lint import Lint
+from tools import deploy_workflow
 
 
 def test_they_are_valid() -> None:
@@ -25,6 +26,11 @@ def test_the_workflows_find_each_environment_at_github_under_its_files_name(load
     for name, environment in loaded.items():
         told = f"environments/{name}.toml: delivery.environment has to be {name!r}, as deploy.yml and drift.yml have it"
         assert environment.delivery.environment == name, told
+
+
+def test_each_is_deployed_by_the_workflow(loaded: dict[str, Environment]) -> None:
+    """Otherwise: make snapshots."""
+    assert deploy_workflow.WORKFLOW.read_text() == deploy_workflow.text(loaded)
 
 
 def test_they_pass_strict_validation(validated: Path) -> None:
