@@ -561,6 +561,11 @@ class Delivery(Section):
         pattern=r"^[A-Za-z0-9_-]{1,230}$",
         description="GitHub's in that repository. Those of a service's repository have its name, too: dev-api.",
     )
+    after: str | None = Field(
+        default=None,
+        description="The environment that a commit is deployed to before this one; without it, this one does not wait.",
+        examples=["staging"],
+    )
     # IAM knows one provider per URL and account; a second environment in the same account must not bring another.
     owns_oidc_provider: bool = Field(description="True for exactly one environment of each AWS account.")
 

@@ -7,7 +7,7 @@ itself invalid: that has been reported already.
 import difflib
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 
@@ -28,7 +28,16 @@ class Contradiction:
 
 
 Rule = Callable[[Environment], Iterator[Contradiction]]
-_Named = Mapping[str, Environment]
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The environments of one folder."""
+
+    valid: Mapping[str, Environment]
+    broken: Collection[str] = ()
+    """Names of those whose files have problems. What nobody else has, one of them may have."""
+
 
 # Subnet sizes follow from the network's own: a private subnet is an eighth of it, the others a sixty-fourth.
 PRIVATE_SUBNET_BITS = 3
@@ -615,10 +624,10 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def nothing_is_claimed_twice(environments: _Named) -> Iterator[tuple[str, Contradiction]]:
+def nothing_is_claimed_twice(environments: Neighbours) -> Iterator[tuple[str, Contradiction]]:
     """Yields (name of the environment, contradiction) for every environment of a clash: none is to be deployed."""
     claimed: dict[tuple[str, str], list[tuple[str, str]]] = {}
-    for name, environment in sorted(environments.items()):
+    for name, environment in sorted(environments.valid.items()):
         claims = [
             ("media.bucket", environment.media.bucket),
             *_hosts(environment).items(),
@@ -644,13 +653,13 @@ def nothing_is_claimed_twice(environments: _Named) -> Iterator[tuple[str, Contra
                 yield name, Contradiction(key, expected, f"{', '.join(others)} has it already")
 
 
-def each_account_has_one_oidc_provider(environments: _Named) -> Iterator[tuple[str, Contradiction]]:
+def each_account_has_one_oidc_provider(environments: Neighbours) -> Iterator[tuple[str, Contradiction]]:
     by_account: dict[str, list[str]] = {}
-    for name, environment in sorted(environments.items()):
+    for name, environment in sorted(environments.valid.items()):
         by_account.setdefault(environment.aws.account, []).append(name)
     for account, names in by_account.items():
-        owners = [name for name in names if environments[name].delivery.owns_oidc_provider]
-        if len(owners) != 1:
+        owners = [name for name in names if environments.valid[name].delivery.owns_oidc_provider]
+        if len(owners) > 1 or not (owners or environments.broken):
             expected = f"true for exactly one environment of account {account}"
             for name in owners or names:
                 yield (
@@ -659,33 +668,33 @@ def each_account_has_one_oidc_provider(environments: _Named) -> Iterator[tuple[s
                 )
 
 
-def _by_zone(environments: _Named) -> dict[str, list[str]]:
+def _by_zone(environments: Mapping[str, Environment]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for name, environment in sorted(environments.items()):
         found.setdefault(environment.domains.zone, []).append(name)
     return found
 
 
-def each_zone_has_one_owner_and_one_plan(environments: _Named) -> Iterator[tuple[str, Contradiction]]:
-    for zone, names in _by_zone(environments).items():
-        owners = [name for name in names if environments[name].cloudflare.zone is not None]
-        if len(owners) != 1:
+def each_zone_has_one_owner_and_one_plan(environments: Neighbours) -> Iterator[tuple[str, Contradiction]]:
+    for zone, names in _by_zone(environments.valid).items():
+        owners = [name for name in names if environments.valid[name].cloudflare.zone is not None]
+        if len(owners) > 1 or not (owners or environments.broken):
             expected = f"the table [cloudflare.zone] in exactly one environment of {zone}"
             found = f"found in: {', '.join(owners) or 'none'}"
             for name in owners or names:
                 yield name, Contradiction("cloudflare.zone", expected, found)
-        plans = {name: environments[name].cloudflare.plan for name in names}
+        plans = {name: environments.valid[name].cloudflare.plan for name in names}
         for name in names:
             if other := next((each for each in names if plans[each] != plans[name]), None):
                 expected = f'"{plans[other]}", as in {other}: they share the zone {zone}'
                 yield name, Contradiction("cloudflare.plan", expected)
 
 
-def rules_of_a_zone_fit_its_plan(environments: _Named) -> Iterator[tuple[str, Contradiction]]:
-    for zone, names in _by_zone(environments).items():
-        plan = PLANS[environments[names[0]].cloudflare.plan]
+def rules_of_a_zone_fit_its_plan(environments: Neighbours) -> Iterator[tuple[str, Contradiction]]:
+    for zone, names in _by_zone(environments.valid).items():
+        plan = PLANS[environments.valid[names[0]].cloudflare.plan]
         for phase, most in plan.rules.items():
-            each = {name: rules_by_phase(environments[name])[phase] for name in names}
+            each = {name: rules_by_phase(environments.valid[name])[phase] for name in names}
             if sum(each.values()) > most and len(names) > 1:
                 key = "cloudflare.rate_limits" if phase == RATE_LIMIT else "cloudflare.plan"
                 told = ", ".join(f"{name} {count}" for name, count in each.items())
@@ -694,9 +703,28 @@ def rules_of_a_zone_fit_its_plan(environments: _Named) -> Iterator[tuple[str, Co
                     yield name, Contradiction(key, expected, told)
 
 
+def deployments_have_an_order(environments: Neighbours) -> Iterator[tuple[str, Contradiction]]:
+    """Each environment comes after one that exists, and none after itself by way of others."""
+    after = {name: environment.delivery.after for name, environment in environments.valid.items()}
+    for name, first in after.items():
+        if first is None:
+            continue
+        others = sorted({*after, *environments.broken} - {name})
+        chain = [name, first]
+        while (before := after.get(chain[-1])) is not None and before not in chain[1:]:
+            chain.append(before)
+        if first not in others:
+            expected = f"one of {', '.join(others)}" if others else "no such key: there is no other environment"
+            yield name, Contradiction("delivery.after", expected)
+        elif name in chain[1:]:
+            expected = f"an environment that does not come after {name}"
+            yield name, Contradiction("delivery.after", expected, " after ".join(chain))
+
+
 BETWEEN_ENVIRONMENTS = (
     nothing_is_claimed_twice,
     each_account_has_one_oidc_provider,
     each_zone_has_one_owner_and_one_plan,
     rules_of_a_zone_fit_its_plan,
+    deployments_have_an_order,
 )
