@@ -77,6 +77,7 @@ PROMISES: tuple[Promise | NotShown, ...] = (
     NotShown("Edge", "A flood is held off", "nobody floods this machine"),
     NotShown("Edge", "S3 sees the User-Agent that the rule sets", "the simulator serves no users"),
     Promise("Images", "ECR with immutable tags and scans", services.images),
+    Promise("Images", "An image of one program runs, on the platform that it is for", releases.any_image),
     Promise("Releases", "Traffic moves without a lost request", releases.without_a_lost_request),
     Promise("Releases", "Migrations come first, and stop what they cannot serve", releases.migrations_come_first),
     Promise(
@@ -84,7 +85,6 @@ PROMISES: tuple[Promise | NotShown, ...] = (
     ),
     Promise("Releases", "Back in one command", releases.back_in_one_command),
     Promise("Releases", "Back while a release bakes", releases.back_during_the_bake),
-    Promise("Releases", "An image of one program runs, on the platform that it is for", releases.any_image),
     Promise("Releases", "Sentry knows which release an error came with", releases.sentry_knows),
     Promise("Releases", "A pull request runs on a copy, and ends", previews.beside),
     NotShown("Releases", "ECS keeps to the stages as they are documented", "deployments are carried out by a stand-in"),
@@ -104,8 +104,12 @@ PROMISES: tuple[Promise | NotShown, ...] = (
 )
 
 
-_INDEPENDENT = {"Network", "Media", "Entrance", "Edge"}
-"""Areas that neither read nor change what a release or an outage moves."""
+_BESIDE = {"Network", "Media", "Entrance", "Edge", "Images"}
+"""Areas that neither read nor change what a release of the API moves: read beside those, and before any alarm goes off,
+which would roll a release back.
+"""
+_ALARMING = {"Redis", "Alarms"}
+"""Areas that set alarms off."""
 
 
 class Status(StrEnum):
@@ -126,15 +130,16 @@ class Finding:
 
 
 def read_back(account: Account, promises: Sequence[Promise | NotShown] = PROMISES) -> Iterator[Finding]:
-    """In the order of the promises. Those of independent areas are read beside the others; both take turns."""
+    """In the order of the promises, though not read in it: what waits for AWS is read beside something else."""
 
     def read(those: Sequence[Promise | NotShown]) -> dict[Promise | NotShown, Finding]:
         return {each: _finding(account, each) for each in those}
 
-    independent = [each for each in promises if each.about in _INDEPENDENT]
+    alarming = [each for each in promises if each.about in _ALARMING]
     with ThreadPoolExecutor(1) as beside:
-        found_beside = beside.submit(read, independent)
-        found = read([each for each in promises if each not in independent]) | found_beside.result()
+        found_beside = beside.submit(read, [each for each in promises if each.about in _BESIDE])
+        found = read([each for each in promises if each.about not in _BESIDE | _ALARMING]) | found_beside.result()
+    found |= read(alarming)
     yield from (found[each] for each in promises)
 
 

@@ -428,7 +428,7 @@ def test_who_asks_is_taken_from_their_credentials(control: Control, monkeypatch:
 
     for name in ("SERVICE", "STACK", "PARAMETER", "REPOSITORY", "PLATFORM", "LEDGER", "ENVIRONMENT"):
         monkeypatch.setenv(name, "x")
-    monkeypatch.setattr(control_module, "boto3", SimpleNamespace(client=lambda name: None))
+    monkeypatch.setattr(control_module, "aws", SimpleNamespace(client=lambda name: None))
     monkeypatch.setattr(control_module, "Control", lambda *_, **__: control)
     monkeypatch.setattr(control_module, "who", proven)
     context = SimpleNamespace(function_name="control")
