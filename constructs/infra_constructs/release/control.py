@@ -141,6 +141,11 @@ class ReleaseControl(Construct):
         reads = ("ecs:DescribeServices", "ecs:ListServiceDeployments", "ecs:DescribeServiceDeployments")
         for each in released.services:
             self._allow(*reads, on=each.service_arn)
+        # Why tasks failed: ECS's reason of a deployment does not say.
+        of_cluster = {"ArnEquals": {"ecs:cluster": released.services[0].cluster.cluster_arn}}
+        self.handler.role.add_to_policy(
+            iam.PolicyStatement(actions=["ecs:ListTasks", "ecs:DescribeTasks"], resources=["*"], conditions=of_cluster)
+        )
 
     def _grant_going_back(self, released: Released) -> None:
         stack = cdk.Stack.of(self)
