@@ -357,7 +357,7 @@ def test_a_rehearsal_ends_with_2_and_without_a_traceback() -> None:
 
 
 def test_the_schema_is_the_models() -> None:
-    assert SCHEMA.read_text() == schema(), "make schema"
+    assert SCHEMA.read_text() == schema(), "make accept"
 
 
 def test_lines_are_found_past_strings_and_arrays() -> None:
