@@ -4,11 +4,14 @@ import json
 import random
 import threading
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
+from infra_runtime.caller import NotProven
+from infra_runtime.jobs import control as control_module
 from infra_runtime.jobs.control import Control, Job
 from infra_runtime.jobs.runs import Run, Runs
 from infra_runtime.metrics import Jobs
@@ -390,6 +393,25 @@ def test_the_event_and_the_clock_end_a_run_once(capsys: pytest.CaptureFixture[st
     assert metrics(capsys, "JobFailed") == [1]
 
 
+def test_what_was_recorded_first_counts_if_the_invocation_then_died(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(job(retries=1))
+    world.ask()
+
+    def dies(**_: Any) -> None:
+        raise Interleaved.Died
+
+    with monkeypatch.context() as patch, pytest.raises(Interleaved.Died):
+        patch.setattr(world.dynamo, "delete_item", dies)
+        world.end(0)
+    world.ecs.knows_new_tasks = False  # long ago, so that ECS has forgotten it
+    world.tend(hours=2)
+    assert [(each.outcome, each.reason) for each in world.ended()] == [("succeeded", None)]
+    assert world.runs.current("clean") is None and world.ecs.alive == []
+    assert metrics(capsys, "JobSucceeded") == [1]
+
+
 def test_a_task_that_ecs_does_not_know_yet_has_not_ended() -> None:
     """DescribeTasks is eventually consistent with RunTask (API Reference, "RunTask")."""
     world = World(job())
@@ -487,6 +509,46 @@ def test_a_schedule_that_became_shorter_makes_no_job_overdue_at_once(capsys: pyt
     world.tend()
     world.tend(minutes=91)
     assert metrics(capsys, "JobOverdueMinutes") == [0, 0, 1]
+
+
+# -- the events that the function is invoked with
+
+
+@pytest.fixture
+def invoked(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """The handler, with the variables of infra_constructs.jobs."""
+    world = World()
+    clients = {"ecs": world.ecs, "logs": world.logs, "dynamodb": world.dynamo}
+    monkeypatch.setattr(control_module, "client", clients.__getitem__)
+    monkeypatch.setattr("boto3.client", lambda _: None)
+    declared = {"name": "clean", "definition": "clean", "minutes": 1, "retries": 0, "overdue_minutes": 90}
+    variables = {
+        "LEDGER": "ledger", "JOBS": json.dumps([declared]), "CLUSTER": CLUSTER, "NETWORK": "{}",
+        "BOOTSTRAP_IMAGE": BOOTSTRAP, "ENVIRONMENT": "production",
+    }  # fmt: skip
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return lambda event: control_module.handler(event, SimpleNamespace(function_name="jobs"))
+
+
+def test_a_schedule_names_its_job_and_when_it_was_due(invoked: Callable[..., Any]) -> None:
+    answer = invoked({"job": "clean", "due": "2026-11-26T03:30:00Z"})
+    assert answer["run"] == "2026-11-26T03:30:00.000+00:00"
+    task = {"taskArn": answer["task"], "taskDefinitionArn": "clean:1", "startedBy": "job-clean",
+            "containers": [{"name": "job", "exitCode": 0}], "stopCode": "EssentialContainerExited"}  # fmt: skip
+    assert invoked({"detail": task}) == {}
+    assert "has ended already" in invoked({"job": "clean", "due": "2026-11-26T03:30:00Z"})["problem"]
+    assert invoked({"tend": True}) == {}
+
+
+def test_a_person_who_proves_nothing_runs_nothing(invoked: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    def who(*_: Any, **__: Any) -> str:
+        raise NotProven("STS named nobody")
+
+    monkeypatch.setattr(control_module, "who", who)
+    assert "STS named nobody" in invoked({"job": "clean", "caller": "forged"})["problem"]
+    monkeypatch.setattr(control_module, "who", lambda *_, **__: "arn:aws:iam::111122223333:role/me")
+    assert "task" in invoked({"job": "clean", "caller": "signed"})
 
 
 # -- several callers at once
