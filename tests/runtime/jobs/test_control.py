@@ -107,8 +107,8 @@ def test_nothing_runs_and_nothing_is_overdue_before_the_first_release(capsys: py
     assert metrics(capsys, "JobOverdueMinutes") == [0], "counts from the release on"
 
 
-def test_an_unknown_job_is_answered_with_those_that_there_are() -> None:
-    assert World(job(), job("mail")).ask("cleen") == {"problem": "job 'cleen': expected one of clean, mail"}
+def test_a_job_that_is_not_deployed_is_answered_with_those_that_are() -> None:
+    assert World(job(), job("mail")).ask("cleen") == {"problem": "job 'cleen' is not deployed; these are: clean, mail"}
 
 
 # -- ending
