@@ -271,6 +271,32 @@ def test_a_job_is_claimed_between_a_failure_and_its_retry() -> None:
     assert len(world.ecs.alive) == 1
 
 
+@pytest.mark.parametrize("moment", ["its retry is claimed", "its task is noted"])
+def test_a_caller_that_comes_late_changes_nothing_of_the_run_after(moment: str) -> None:
+    """It stops right before a write, and goes on when the run is over and the next one has begun."""
+    world = World(job(retries=1))
+    own, is_late = world.dynamo.put_item, False
+
+    def put_item(**request: Any) -> None:
+        nonlocal is_late
+        item = request["Item"]
+        claims_retry = item["id"]["S"] == "~running" and item["attempt"]["N"] == "2"
+        if not is_late and claims_retry and ("task" in item) == (moment == "its task is noted"):
+            is_late = True
+            world.tend(minutes=3)
+            world.end(0)
+            world.clock.passes(minutes=1)
+            world.ask()
+        own(**request)
+
+    world.dynamo.put_item = put_item  # type: ignore[method-assign]
+    world.ask()
+    world.end(1)
+    assert is_late
+    current = world.runs.current("clean")
+    assert current is not None and (current.attempt, current.task) == (1, *world.ecs.alive)
+
+
 def test_the_time_limit_is_of_each_attempt() -> None:
     world = World(job(minutes=30, retries=1))
     world.ask()
@@ -562,11 +588,12 @@ class Interleaved:
 
     def __init__(self, draw: Callable[[int], int]) -> None:
         self._draw, self._turns = draw, threading.Condition()
-        self._waiting: dict[int, bool] = {}
+        self._waiting: dict[str, bool] = {}
+        """By name of the thread."""
         self._alive = 0
 
     def before(self) -> None:
-        me = threading.get_ident()
+        me = threading.current_thread().name
         with self._turns:
             if me not in self._waiting:
                 return  # the test itself
@@ -578,21 +605,21 @@ class Interleaved:
 
     def _choose(self) -> None:
         """Once all threads wait, one of them goes on."""
-        waiting = [each for each, waits in self._waiting.items() if waits]
+        waiting = sorted(each for each, waits in self._waiting.items() if waits)
         if waiting and len(waiting) == self._alive:
             self._waiting[waiting[self._draw(len(waiting))]] = False
             self._turns.notify_all()
 
     def run(self, *works: Callable[[], object]) -> None:
         self._alive = len(works)
-        threads = [threading.Thread(target=self._one, args=(work,)) for work in works]
+        threads = [threading.Thread(target=self._one, args=(work,), name=f"caller {n}") for n, work in enumerate(works)]
         for each in threads:
             each.start()
         for each in threads:
             each.join()
 
     def _one(self, work: Callable[[], object]) -> None:
-        me = threading.get_ident()
+        me = threading.current_thread().name
         with self._turns:
             self._waiting[me] = False
         try:
@@ -612,25 +639,33 @@ def test_however_callers_interleave_and_die_there_is_one_task_at_a_time_and_each
     chance = random.Random(seed)
     retries = seed % 3
     turns = Interleaved(chance.randrange)
-    world = World(job(minutes=10, retries=retries), before=turns.before)
-    published: list[dict[Jobs, float]] = []
-    object.__setattr__(world.control, "_emit", lambda _, values: published.append(values))
     most = 0
 
-    def works() -> list[Callable[[], object]]:
-        found: list[Callable[[], object]] = [world.ask, world.control.tend, world.control.tend]
-        for task in world.ecs.tasks.values():
-            if task["lastStatus"] == "STOPPED":
-                found.append(lambda task=task: world.control.stopped(task))  # type: ignore[misc]
-        return found
-
-    for _ in range(12):
-        turns.run(*chance.sample(works(), k=min(3, len(works()))))
+    def before() -> None:
+        nonlocal most
         most = max(most, len(world.ecs.alive))
-        world.clock.passes(seconds=chance.choice((1, 70, 200)))
+        turns.before()
+
+    world = World(job(minutes=10, retries=retries), before=before)
+    published: list[dict[Jobs, float]] = []
+    object.__setattr__(world.control, "_emit", lambda _, values: published.append(values))
+
+    def task_ends() -> None:
         for arn in world.ecs.alive:
-            if chance.random() < 0.4:
-                world.ecs.end(arn, chance.choice((0, 0, 1)))
+            world.control.stopped(world.ecs.end(arn, chance.choice((0, 1))))
+
+    def event_is_repeated() -> None:
+        for task in list(world.ecs.tasks.values()):
+            if task["lastStatus"] == "STOPPED":
+                world.control.stopped(task)
+
+    def person_asks() -> None:
+        world.control.asked("clean", by="a person")
+
+    works = [world.ask, person_asks, world.control.tend, world.control.tend, task_ends, task_ends, event_is_repeated]
+    for _ in range(12):
+        turns.run(*chance.sample(works, k=5))
+        world.clock.passes(seconds=chance.choice((1, 70, 200)))
     for _ in range(40):
         world.tend(minutes=1)
         for arn in world.ecs.alive:
