@@ -1,8 +1,10 @@
 """Who may deploy and release."""
 
 import aws_cdk as cdk
+from aws_cdk import aws_secretsmanager as secretsmanager
+from constructs import Construct
 
-from config import Environment, previews
+from config import Environment, previews, variables
 from config import services as services_
 from infra_constructs.alarms import Topics
 from infra_constructs.cloudflare.media import STATIC
@@ -66,6 +68,7 @@ class DeliveryStack(EnvironmentStack):
                     architecture=images.architecture,
                     services=[services[each].service for each in services_.same_image(environment, name)],
                     database=data.database.instance if "database" in own.needs else None,
+                    secrets=_stored_by_people(Construct(self, f"{id_}Secrets"), environment, name),
                 ),
                 ledger=registry.ledger,
                 sentry=self._sentry(environment, name),
@@ -152,6 +155,13 @@ class DeliveryStack(EnvironmentStack):
                 repository=images.repository,
                 control=control,
             )
+
+
+def _stored_by_people(scope: Construct, environment: Environment, released: str) -> list[secretsmanager.ISecret]:
+    """That tasks of this image read."""
+    of_image = services_.same_image(environment, released)
+    names = sorted({name for each in of_image for name in variables.named_secrets(environment, each)})
+    return [secretsmanager.Secret.from_secret_name_v2(scope, name, name) for name in names]
 
 
 def _build_arguments(environment: Environment, name: str, service: str) -> str:

@@ -216,7 +216,7 @@ def _longer_bake(account: Account) -> Iterator[None]:
     service, ecs = account.service(account.main), account.client("ecs")
     of = {"cluster": service["clusterArn"], "service": service["serviceArn"]}
     own = service["deploymentConfiguration"]
-    ecs.update_service(**of, deploymentConfiguration={**own, "bakeTimeInMinutes": 1000})
+    ecs.update_service(**of, deploymentConfiguration={**own, "bakeTimeInMinutes": 1440})
     try:
         yield
     finally:

@@ -4,6 +4,7 @@ import copy
 import re
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
+from pathlib import Path
 from typing import Any
 
 import aws_cdk as cdk
@@ -19,7 +20,7 @@ from tests.trust import ISSUER, admits, subjects
 from tests.workflows import read
 
 Templates = dict[str, dict[str, Any]]
-ROOT = ENVIRONMENTS.parent
+ROOT = Path(__file__).resolve().parents[2]
 AUDIENCE = "sts.amazonaws.com"
 
 

@@ -102,7 +102,14 @@ class PreviewControl(Construct):
             parameter = f"arn:aws:ssm:{stack.region}:{stack.account}:parameter{image.parameter_name}"
             self._allow("ssm:GetParameter", on=parameter)
             self._allow("ecr:DescribeImages", *READS_IMAGE, on=image.repository.repository_arn)
-        self._allow("ecs:DescribeServices", "ecs:ListServiceDeployments", "ecs:DescribeServiceDeployments", on="*")
+        reads = (
+            "DescribeServices",
+            "ListServiceDeployments",
+            "DescribeServiceDeployments",
+            "ListTasks",
+            "DescribeTasks",
+        )
+        self._allow(*(f"ecs:{action}" for action in reads), on="*")
         self._acknowledge("*", "It only looks, at what has no name before it exists.")
         self.handler.run_every(
             _TENDED_EVERY, self, "Tended", description="Previews end by the clock, whoever forgot to end them"
