@@ -33,7 +33,7 @@ format: setup
 	@$(VENV)/ruff check --quiet --fix .
 
 bench: setup  ## figures into build/bench.json
-	@$(VENV)/python -m tools.bench $(ARGS)
+	@INFRA_ENVIRONMENTS=tests/environments $(VENV)/python -m tools.bench $(ARGS)
 
 synth: setup
 	@npx cdk synth --quiet --context env=$(ENV)
@@ -44,14 +44,15 @@ diff: setup
 deploy: setup  ## for real, with your credentials
 	@npx cdk deploy --context env=$(ENV) '$(ENV)/*'
 
-snapshots: setup  ## accept the templates as they are now; read the diff before you commit it
-	@$(VENV)/pytest tests/stacks --snapshot-update --quiet
+snapshots: setup  ## accept what environments/ makes now, templates and deploy.yml; read the diff before you commit it
+	@$(VENV)/python -m tools.deploy_workflow
+	@$(VENV)/pytest tests/stacks/test_snapshots.py --snapshot-update --quiet
 
 dashboard: setup  ## the picture in the docs, from the synthesized definition
-	@$(VENV)/python -m tools.dashboard_picture
+	@INFRA_ENVIRONMENTS=tests/environments $(VENV)/python -m tools.dashboard_picture
 
 alarms: setup  ## docs/alarms.md, from the synthesized templates
-	@$(VENV)/python -m tools.alarms_doc
+	@INFRA_ENVIRONMENTS=tests/environments $(VENV)/python -m tools.alarms_doc
 
 schema: setup  ## the JSON Schema of environments/*.toml, from the model
 	@$(VENV)/python -m config.schema

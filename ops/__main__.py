@@ -31,6 +31,8 @@ from ops.redis import commands as redis_commands
 from ops.releases import commands as releases_
 from ops.releases import one_off
 from ops.releases.place import Place
+from ops.secrets import commands as secret_commands
+from ops.secrets.commands import SecretPlace
 from ops.templates import ROOT
 from ops.verify import commands as verification
 
@@ -48,6 +50,9 @@ app.add_typer(egress, name="egress")
 
 job = typer.Typer(no_args_is_help=True, help="Jobs: commands of a service's image that run by the clock.")
 app.add_typer(job, name="job")
+
+secret = typer.Typer(no_args_is_help=True, help="Secrets that the environment's file names; never their values.")
+app.add_typer(secret, name="secret")
 
 Name = Annotated[str, typer.Argument(help=f"One of {', '.join(available())}.", metavar="ENV")]
 Service = Annotated[str | None, typer.Option(help="Its name in the environment's file; not needed for the only one.")]
@@ -273,6 +278,28 @@ def job_run(environment: Name, name: Annotated[str, typer.Argument(metavar="JOB"
         job_commands.run(jobs, name, Console())
 
 
+@secret.command(name="list")
+def secret_list(environment: Name, as_json: AsJson = False) -> None:
+    """Each secret that the environment's file names, and whether it is there."""
+    found = _environment(environment)
+    with _explained(environment, found):
+        place = SecretPlace(environment, found, session_of(environment, found))
+        secret_commands.show(place, Console(), as_json=as_json)
+
+
+@secret.command(name="set")
+def secret_set(
+    environment: Name,
+    name: Annotated[str, typer.Argument(help="As the environment's file names it.", metavar="NAME[:FIELD]")],
+) -> None:
+    """Stores the value of standard input, or of a hidden prompt (one line). With :FIELD, the other fields stay."""
+    found = _environment(environment)
+    reference = secret_commands.chosen(found, name)
+    with _explained(environment, found):
+        place = SecretPlace(environment, found, session_of(environment, found))
+        secret_commands.put(place, reference, secret_commands.typed(), Console())
+
+
 @edge.command()
 def plan(environment: Name, as_json: AsJson = False) -> None:
     """What the zone lacks to be as the code here says. Exit code 3 when there is anything."""
@@ -295,6 +322,16 @@ def show(environment: Name, as_json: AsJson = False) -> None:
 def apply(environment: Name) -> None:
     """Puts right what `drift` shows, and nothing else."""
     commands.apply(environment, _environment(environment), Console())
+
+
+@edge.command(name="purge")
+def edge_purge(
+    environment: Name,
+    urls: Annotated[list[str] | None, typer.Argument(help="Of media or pages.", metavar="URL...")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Everything under the media host.")] = False,
+) -> None:
+    """Takes objects out of Cloudflare's cache, in every form in which they were asked for."""
+    commands.purge(environment, _environment(environment), urls or [], Console(), everything=everything)
 
 
 @egress.command()

@@ -50,11 +50,11 @@ def live(
         files = with_bake_minutes(
             environments, name, main_service(environment), minutes, into=workspace / "environments-edited"
         )
-        # What is validated is what is deployed for good: this differs from it in one number.
-        edited = beside.submit(_synthesize, offline, name, files, workspace / "cdk.out-edited", validated=False)
         with opened(name, environment, workspace, without=without) as account:
             with progress.scene("synthesize, with CDK's strict validation and cdk-nag"):
                 assembly = synthesis.result()
+            # What is validated is what is deployed for good: this differs from it in one number.
+            edited = beside.submit(_synthesize, offline, name, files, workspace / "cdk.out-edited", validated=False)
             linting = Lint(assembly, region=environment.aws.region)
             cdk, first_day = account.cdk, FirstDay(account, assembly, progress)
             first_day.gaps_are_told()

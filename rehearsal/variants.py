@@ -91,6 +91,45 @@ def _sites(settings: dict[str, Any]) -> dict[str, Any]:
     return {name: own for name, own in settings["services"].items() if own.get("site")}
 
 
+QUEUE = """
+[redis.instances.jobs]
+eviction = false
+
+[redis.instances.jobs.elasticache]
+node = "cache.t4g.small"
+replicas = 0
+
+[services.mailer]
+runs = "api"
+command = ["node", "worker.mjs"]
+needs = ["queue"]
+"""
+
+
+def with_queue(environments: Path, name: str, *, into: Path) -> Path:
+    """A copy of the folder in which the environment has a queue, and a worker that takes its jobs from there."""
+    shutil.copytree(environments, into)
+    file = into / f"{name}.toml"
+    text = file.read_text()
+    # A key of the table before its own tables, and one more thing that the API needs.
+    text = re.sub(r"(?m)^serves = .*$", r'\g<0>\nqueue = "jobs"', text, count=1)
+    text = text.replace('needs = ["database", "redis", ', 'needs = ["database", "redis", "queue", ', 1)
+    file.write_text(text + QUEUE)
+    return into
+
+
+def with_secrets(environments: Path, name: str, secrets: dict[str, dict[str, str]], *, into: Path) -> Path:
+    """A copy of the folder in which services read secrets: by service, the secret of each variable."""
+    shutil.copytree(environments, into)
+    file = into / f"{name}.toml"
+    tables = [
+        f"\n[services.{service}.secrets]\n" + "".join(f'{variable} = "{secret}"\n' for variable, secret in own.items())
+        for service, own in secrets.items()
+    ]
+    file.write_text(file.read_text() + "".join(tables))
+    return into
+
+
 def with_bake_minutes(environments: Path, name: str, service: str, minutes: int, *, into: Path) -> Path:
     """A copy of the folder in which the environment's service bakes as long."""
     shutil.copytree(environments, into)

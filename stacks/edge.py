@@ -12,7 +12,8 @@ from infra_constructs.cloudflare.analytics_proxy import ANALYTICS_PATH, Analytic
 from infra_constructs.cloudflare.drift import DriftCheck
 from infra_constructs.cloudflare.firewall import Firewall, FirewallProps, RateLimit
 from infra_constructs.cloudflare.managed_rules import ManagedRules, OwaspException, OwaspExceptions, OwaspProps
-from infra_constructs.cloudflare.media import MediaEdge, MediaProps
+from infra_constructs.cloudflare.media import STATIC, MediaEdge, MediaProps
+from infra_constructs.cloudflare.media_purge import MediaPurge
 from infra_constructs.cloudflare.media_worker import MediaWorker
 from infra_constructs.cloudflare.notifications import Notifications
 from infra_constructs.cloudflare.provider import CloudflareProvider, CloudflareToken
@@ -33,6 +34,7 @@ class EdgeExports:
 
     drift: RuntimeFunction
     rotation: RuntimeFunction
+    purge: MediaPurge
 
 
 class EdgeStack(EnvironmentStack):
@@ -114,6 +116,16 @@ class EdgeStack(EnvironmentStack):
                 bucket=data.media,
                 rule=edge.user_agent_rule,
             ).handler
+        purge = MediaPurge(
+            self,
+            "MediaPurge",
+            token=token,
+            zone=domains.zone,
+            host=domains.media,
+            bucket=environment.media.bucket,
+            # Their names change with their content.
+            spared=STATIC if media.sites else None,
+        )
         if environment.posthog is not None:
             AnalyticsProxy(
                 self,
@@ -152,7 +164,7 @@ class EdgeStack(EnvironmentStack):
             environment=self.environment_name,
             secrets=[secret, platform.check_pass],
         )
-        self.exports = EdgeExports(drift=drift.handler, rotation=rotation)
+        self.exports = EdgeExports(drift=drift.handler, rotation=rotation, purge=purge)
 
     def _zone(self, environment: Environment, provider: CloudflareProvider) -> None:
         """What there is once in a zone; this environment decides it for all that share the zone."""

@@ -21,8 +21,9 @@ def services(account: Account) -> str:
         container = account.container(service)
         require(container["readonlyRootFilesystem"], f"{stack} can write its root filesystem")
         require(container["linuxParameters"]["capabilities"]["drop"] == ["ALL"], f"{stack} keeps capabilities")
-        require(service["loadBalancers"], f"{stack} is behind no load balancer")
-        found.append(f"{stack.lower()} on {providers[0]}")
+        is_worker = account.environment.services[stack].host is None
+        require(service["loadBalancers"] or is_worker, f"{stack} is behind no load balancer")
+        found.append(f"{stack} on {providers[0]}{', a worker' if is_worker else ''}")
     return ", ".join(found) + "; private, read-only, behind the ALB"
 
 
@@ -30,6 +31,10 @@ def blue_green(account: Account) -> str:
     minutes = []
     for stack, service in account.services():
         deployment = service["deploymentConfiguration"]
+        if account.environment.services[stack].host is None:
+            breaker = deployment["deploymentCircuitBreaker"]
+            require(breaker["enable"] and breaker["rollback"], f"{stack}: {breaker}")
+            continue
         require(deployment.get("strategy") == "BLUE_GREEN", f"{stack}: strategy {deployment.get('strategy')}")
         require(deployment["minimumHealthyPercent"] == 100, f"{stack}: {deployment['minimumHealthyPercent']} %")
         alarms = deployment["alarms"]

@@ -173,7 +173,13 @@ def test_an_api_needs_no_site(synthesized: Callable[[Path], Templates], environm
 
 
 def media(template_of: TemplateOf, *, adopt: bool, retention: Retention) -> assertions.Template:
-    props = MediaProps(bucket_name="daadaar-media-frkia", adopt=adopt, cloudflare_reads=True, retention=retention)
+    props = MediaProps(
+        bucket_name="daadaar-media-frkia",
+        adopt=adopt,
+        cloudflare_reads=True,
+        retention=retention,
+        sites=["daadaar.com"],
+    )
     memory = Memory(product="daadaar", environment="test", about="cloudflare")
     return template_of(lambda stack: Media(stack, "Media", memory=memory, props=props))
 

@@ -94,6 +94,8 @@ class S3:
         self.policies: dict[str, str | None] = dict.fromkeys(buckets)
         self.objects: dict[tuple[str, str], bytes] = {}
         self.policy_writes = 0
+        self.cors: dict[str, list[dict[str, Any]]] = {}
+        self.notifications: dict[str, dict[str, Any]] = {}
 
     def _check(self, bucket: str) -> None:
         if bucket not in self.policies:
@@ -108,6 +110,28 @@ class S3:
     def put_bucket_policy(self, Bucket: str, Policy: str) -> None:  # noqa: N803
         self._check(Bucket)
         self.policies[Bucket], self.policy_writes = Policy, self.policy_writes + 1
+
+    def get_bucket_cors(self, Bucket: str) -> dict[str, Any]:  # noqa: N803
+        self._check(Bucket)
+        if Bucket not in self.cors:
+            raise ClientError({"Error": {"Code": "NoSuchCORSConfiguration", "Message": ""}}, "GetBucketCors")
+        return {"CORSRules": self.cors[Bucket]}
+
+    def put_bucket_cors(self, Bucket: str, CORSConfiguration: dict[str, Any]) -> None:  # noqa: N803
+        self.cors[Bucket] = CORSConfiguration["CORSRules"]
+
+    def delete_bucket_cors(self, Bucket: str) -> None:  # noqa: N803
+        del self.cors[Bucket]
+
+    def get_bucket_notification_configuration(self, Bucket: str) -> dict[str, Any]:  # noqa: N803
+        return {"ResponseMetadata": {}, **self.notifications.get(Bucket, {})}
+
+    def put_bucket_notification_configuration(
+        self,
+        Bucket: str,  # noqa: N803
+        NotificationConfiguration: dict[str, Any],  # noqa: N803
+    ) -> None:
+        self.notifications[Bucket] = NotificationConfiguration
 
     def statements(self, bucket: str) -> dict[str, dict[str, Any]]:
         return {each["Sid"]: each for each in json.loads(self.policies[bucket] or '{"Statement": []}')["Statement"]}
