@@ -91,9 +91,9 @@ def _on_amplify(account: Account, name: str, host: str) -> str:
     require(domain["domainStatus"] == "AVAILABLE", f"{host} is {domain['domainStatus']}: {domain.get('statusReason')}")
     validation, _, content = domain["certificateVerificationDNSRecord"].split()
     records = {each["name"]: each for each in account.zone.records.values() if each["type"] == "CNAME"}
-    record = records.get(validation.rstrip("."))
-    require(record is not None and record["content"] == content.rstrip("."), f"no record {validation}")
-    require(record and not record["proxied"], f"{validation} is proxied: Amplify's certificate is not renewed")
+    record = records.get(validation.rstrip("."), {})
+    require(record.get("content") == content.rstrip("."), f"no record {validation}")
+    require(not record["proxied"], f"{validation} is proxied: Amplify's certificate is not renewed")
     app = account.client("amplify").get_app(appId=account.resource(name, "AWS::Amplify::App"))["app"]
     missing = set(account.environment.services[name].variables) - set(app["environmentVariables"])
     require(not missing, f"{host} is built without {missing}")
@@ -101,7 +101,8 @@ def _on_amplify(account: Account, name: str, host: str) -> str:
     require(answers[-1] == 200, f"https://{host}/ answers {answers[-1]}")
     problems = [each.what for each in amplify.examine(site)]
     require(not problems, "; ".join(problems))
-    return f"Amplify, {domain['domainStatus']}, {len(site.builds())} builds, validation record not proxied"
+    build = site.builds()[0]
+    return f"Amplify, {domain['domainStatus']}, build {build['jobId']} {build['status']}, validation record not proxied"
 
 
 def images(account: Account) -> str:
