@@ -26,6 +26,7 @@ from infra_constructs.watch.events import CrashedTasks, DatabaseEvents, Deployme
 from infra_constructs.watch.functions import FunctionAlarms
 from infra_constructs.watch.media import MediaAlarms
 from infra_constructs.watch.objectives import ObjectiveAlarms, ObjectiveProps
+from infra_constructs.watch.queues import QueueAlarms
 from infra_constructs.watch.services import ServiceAlarms
 from infra_constructs.watch.traffic import TrafficAlarms
 from infra_runtime.check_targets import Target
@@ -198,6 +199,7 @@ class ObservabilityStack(EnvironmentStack):
                 target_groups=service.target_groups,
                 topics=self._topics,
             ).alarms
+            self._watch_queue(name)
             objective = self._objective(name, service)
             symptoms += objective.critical if objective else []
             if service.errors_alarm is not None:
@@ -211,6 +213,19 @@ class ObservabilityStack(EnvironmentStack):
                 )
             )
         return watched, symptoms
+
+    def _watch_queue(self, name: str) -> None:
+        own = self._environment.services[name]
+        if own.queue is not None:
+            QueueAlarms(
+                self,
+                f"{services_.words(name)}Queue",
+                environment=self.environment_name,
+                service=name,
+                most_jobs=own.queue.jobs_per_task * own.max_tasks,
+                stuck_minutes=own.queue.stuck_minutes,
+                topics=self._topics,
+            )
 
     def _objective(self, name: str, service: ServiceExports) -> ObjectiveAlarms | None:
         objective = self._environment.services[name].objective

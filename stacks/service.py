@@ -10,6 +10,7 @@ from constructs import Construct
 from config import Environment, services
 from infra_constructs.jobs import JobProps, Jobs
 from infra_constructs.media import grant_application
+from infra_constructs.queue_scaling import QueueProps
 from infra_constructs.release import alarms
 from infra_constructs.release.alarms import ReleaseAlarms
 from infra_constructs.release.hooks import ReleaseCheck, migrate_hook, verify_hook
@@ -18,7 +19,10 @@ from infra_constructs.release.migration import MigrationProps, MigrationTask
 from infra_constructs.release.one_off import OneOffTask
 from infra_constructs.rotation import RestartOnRotation
 from infra_constructs.service import Autoscaled, BlueGreenService, Routing, ServiceProps
+from infra_constructs.sticky_sessions import StickySessions
+from infra_constructs.watch.queues import metric_of
 from infra_constructs.worker import Worker, WorkerProps
+from infra_runtime.metrics import Queue
 from infra_runtime.release.revision import SERVICE
 from stacks.base import EnvironmentStack
 from stacks.data import DataExports
@@ -179,6 +183,16 @@ class ServiceStack(EnvironmentStack):
             topics=around.platform.topics,
         )
         built.service.node.add_dependency(gates)
+        if own.sticky_minutes is not None:
+            sticky = StickySessions(
+                scope,
+                "StickySessions",
+                rules=built.rules,
+                target_groups=[built.blue, built.green],
+                minutes=own.sticky_minutes,
+            )
+            # Before a deployment moves weights.
+            built.service.node.add_dependency(sticky)
         return ServiceExports(
             service=built.service,
             target_groups=[built.blue, built.green],
@@ -202,6 +216,12 @@ class ServiceStack(EnvironmentStack):
                 memory_mib=own.memory_mib,
                 tasks=Autoscaled(min_tasks=own.min_tasks, max_tasks=own.max_tasks),
                 spot=own.spot,
+                queue=QueueProps(
+                    waiting=metric_of(self.environment_name, name, Queue.WAITING, "Average"),
+                    jobs_per_task=own.queue.jobs_per_task,
+                )
+                if own.queue
+                else None,
                 health_command=own.health_command,
                 writable=own.writable,
             ),

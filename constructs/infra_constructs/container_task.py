@@ -61,6 +61,7 @@ class ContainerTask(Construct):
         labels: Mapping[str, str] | None = None,
         writable: Sequence[str] = (),
         keeps_every_line: bool = False,
+        stop_timeout: cdk.Duration = _STOP_TIMEOUT,
     ) -> None:
         super().__init__(scope, id_)
         self.definition = ecs.FargateTaskDefinition(
@@ -90,7 +91,7 @@ class ContainerTask(Construct):
             port_mappings=[ecs.PortMapping(container_port=port)] if port else None,
             environment={**_ENVIRONMENT, "RELEASE": image.uri, **settings.values},
             secrets=dict(settings.secrets),
-            stop_timeout=_STOP_TIMEOUT,
+            stop_timeout=stop_timeout,
             docker_labels=dict(labels) if labels else None,
             logging=ecs.LogDriver.aws_logs(
                 stream_prefix=name,

@@ -10,7 +10,21 @@ from enum import StrEnum
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
 
-from infra_runtime.metrics import CHECKS, DATABASE, EDGE, JOBS, REDIS, Check, Database, Edge, Jobs, Redis, Traffic
+from infra_runtime.metrics import (
+    CHECKS,
+    DATABASE,
+    EDGE,
+    JOBS,
+    QUEUES,
+    REDIS,
+    Check,
+    Database,
+    Edge,
+    Jobs,
+    Queue,
+    Redis,
+    Traffic,
+)
 
 
 class Unit(StrEnum):
@@ -100,6 +114,7 @@ _NAMESPACES: dict[type[StrEnum], str] = {
     Check: CHECKS,
     Database: DATABASE,
     Jobs: JOBS,
+    Queue: QUEUES,
 }
 _OWN = {
     (namespace, name.value): Known(

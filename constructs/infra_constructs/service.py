@@ -99,6 +99,7 @@ class BlueGreenService(Construct):
         self.green = self._target_group("Green", cluster.vpc)
         production = self._rule("ProductionRule", load_balancer.production, routing)
         test = self._rule("TestRule", load_balancer.test, routing)
+        self.rules = [production, test]
 
         self.service = fargate_service(
             self,

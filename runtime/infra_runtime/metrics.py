@@ -8,6 +8,7 @@ from typing import Any
 
 EDGE, REDIS, CHECKS = "Infra/Edge", "Infra/Redis", "Infra/Checks"
 DATABASE, RELEASES, JOBS = "Infra/Database", "Infra/Releases", "Infra/Jobs"
+QUEUES = "Infra/Queues"
 
 
 class Edge(StrEnum):
@@ -60,6 +61,14 @@ class Redis(StrEnum):
     CONNECTIONS = "ConnectionsPercent"
     STORAGE_USED = "StorageUsedPercent"
     BANDWIDTH_USED = "BandwidthUsedPercent"
+
+
+class Queue(StrEnum):
+    """Of the queue of one worker, by Environment and Service."""
+
+    WAITING = "WaitingJobs"
+    STUCK = "StuckMinutes"
+    """Since a job has left it; 0 while none waits."""
 
 
 class Check(StrEnum):

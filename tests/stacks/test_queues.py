@@ -1,14 +1,16 @@
-"""A queue in a Redis of its own, and a worker that takes its jobs from there: dev's file with both."""
+"""A queue in a Redis of its own, a worker that takes its jobs from there, sticky sessions: dev's file with all."""
 
 import json
 from typing import Any
 
 import aws_cdk as cdk
+import numpy as np
 import pytest
 
 import app
 from config import ENVIRONMENTS, load
-from rehearsal.cloudwatch.alarms import severity_of
+from rehearsal.cloudwatch.alarms import Asked, alarms_of, in_alarm, severity_of, told
+from rehearsal.cloudwatch.metric_math import Series
 from rehearsal.variants import with_queue
 from tests.conftest import _templates
 
@@ -79,3 +81,76 @@ def test_jobs_of_a_preview_reach_no_worker_of_the_environment(queued: Templates)
     preview = secrets(queued, "dev/Preview1", "ApiServiceTask")
     assert preview["REDIS_QUEUE_URL"] == preview["REDIS_URL"]
     assert "jobs" not in preview["REDIS_QUEUE_URL"].lower()
+
+
+def test_a_worker_scales_with_the_jobs_that_wait_for_each_of_its_tasks(queued: Templates) -> None:
+    policies = of_type(queued, "dev/Api", "AWS::ApplicationAutoScaling::ScalingPolicy")
+    (policy,) = [each for name, each in policies.items() if name.startswith("Mailer")]
+    configuration = policy["TargetTrackingScalingPolicyConfiguration"]
+    assert configuration["TargetValue"] == 100
+    waiting, running, each = configuration["CustomizedMetricSpecification"]["Metrics"]
+    assert (each["Expression"], each["ReturnData"]) == ("waiting / running", True)
+    assert [waiting["ReturnData"], running["ReturnData"]] == [False, False]
+    published = waiting["MetricStat"]["Metric"]
+    assert (published["Namespace"], published["MetricName"]) == ("Infra/Queues", "WaitingJobs")
+    assert published["Dimensions"] == [
+        {"Name": "Environment", "Value": "dev"}, {"Name": "Service", "Value": "mailer"},
+    ]  # fmt: skip
+    assert running["MetricStat"]["Metric"]["MetricName"] == "RunningTaskCount"
+
+
+def test_the_probe_of_the_queue_counts_what_the_worker_scales_with(queued: Templates) -> None:
+    declared = {
+        each["Environment"]["Variables"]["INSTANCE"]: each["Environment"]["Variables"].get("QUEUES")
+        for each in of_type(queued, "dev/Redis", "AWS::Lambda::Function").values()
+        if "INSTANCE" in each.get("Environment", {}).get("Variables", {})
+    }
+    assert declared["main"] is None
+    assert json.loads(declared["jobs"]) == {"mailer": ["bull:mail:wait", "bull:mail:prioritized"]}
+
+
+@pytest.mark.parametrize(
+    ("what", "waits", "stuck", "expected"),
+    [
+        ("it is empty", 0, 0, []),
+        ("as many wait as all tasks may have", 400, 0, []),
+        ("more wait, and jobs are done", 401, 2, ["warning", "warning"]),
+        ("a few wait, and none is taken", 3, 16, ["critical", "critical"]),
+        ("none is taken for as long as may be", 3, 15, []),
+    ],
+)
+def test_a_backlog_is_told(what: str, waits: float, stuck: float, expected: list[str], queued: Templates) -> None:
+    """For twenty minutes, between two quiet hours."""
+
+    def trace(asked: Asked) -> Series:
+        value = {"WaitingJobs": waits, "StuckMinutes": stuck}.get(asked.name, 0.0)
+        return np.array([0.0] * 60 + [float(value)] * 20 + [0.0] * 60)
+
+    found = [
+        message.severity
+        for alarm in alarms_of(queued, "dev")
+        if "MailerQueue" in alarm.where
+        for message in told(alarm, in_alarm(alarm, trace, minutes=140))
+    ]
+    assert found == expected
+
+
+def test_a_worker_that_is_stopped_has_the_longest_time_that_there_is(queued: Templates) -> None:
+    tasks = of_type(queued, "dev/Api", "AWS::ECS::TaskDefinition")
+    found = {name: each["ContainerDefinitions"][0]["StopTimeout"] for name, each in tasks.items()}
+    assert {seconds for name, seconds in found.items() if name.startswith("Mailer")} == {120}
+    assert {seconds for name, seconds in found.items() if not name.startswith("Mailer")} == {60}
+
+
+def test_sticky_sessions_leave_rules_and_target_groups_as_they_are(queued: Templates) -> None:
+    """A rule that CloudFormation changes would get the template's weights again (docs/adr/0004)."""
+    ((name, sticky),) = of_type(queued, "dev/Api", "Custom::StickySessions").items()
+    assert sticky["Minutes"] == "60"
+    assert len(sticky["Rules"]) == len(sticky["TargetGroups"]) == 2
+    assert "tickiness" not in json.dumps(of_type(queued, "dev/Api", "AWS::ElasticLoadBalancingV2::ListenerRule"))
+    for group in of_type(queued, "dev/Api", "AWS::ElasticLoadBalancingV2::TargetGroup").values():
+        assert [each["Key"] for each in group["TargetGroupAttributes"]] == [
+            "deregistration_delay.timeout_seconds", "load_balancing.algorithm.type",
+        ]  # fmt: skip
+    assert name in queued["dev/Api"]["Resources"]["Service"]["DependsOn"], "before ECS moves any weight"
+    assert not of_type(queued, "dev/Preview1", "Custom::StickySessions"), "it has one task"
