@@ -383,6 +383,13 @@ class ReleaseCheck(Section):
     expect: dict[FieldPath, str] = Field(
         default={}, description="Fields of the JSON answer, and the value of each when all is well."
     )
+    restart_minutes: int | None = Field(
+        default=None,
+        ge=5,
+        le=60,
+        description="New tasks when the service that runs has answered otherwise than `expect` for so long, and the "
+        "probe reaches Redis: for a client that does not connect again by itself. Once in half an hour at most.",
+    )
 
 
 class Amplify(Section):

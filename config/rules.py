@@ -208,6 +208,14 @@ def databases_are_asked_for(environment: Environment) -> Iterator[Contradiction]
             yield Contradiction(f"{key}.redis_health_path", 'nothing, or needs = ["redis"] beside it')
 
 
+def restarts_know_what_is_expected(environment: Environment) -> Iterator[Contradiction]:
+    for name, service in environment.services.items():
+        check = service.release_check
+        if check is not None and check.restart_minutes is not None and not check.expect:
+            key = f"services.{name}.release_check.restart_minutes"
+            yield Contradiction(key, "nothing, or expect beside it: what the service says while all is well")
+
+
 def variables_have_one_source(environment: Environment) -> Iterator[Contradiction]:
     """And refer to what there is. A secret among them would be in every template."""
     known = variables.references(environment, "NAME")
@@ -574,6 +582,7 @@ RULES: tuple[Rule, ...] = (
     services_are_whole,
     databases_are_asked_for,
     jobs_run_a_service,
+    restarts_know_what_is_expected,
     variables_have_one_source,
     priorities_are_different,
     rate_limits_are_of_a_service,

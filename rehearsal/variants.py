@@ -53,7 +53,7 @@ jobs_per_task = 100
 
 def with_queue(environments: Path, name: str, *, into: Path) -> Path:
     """A copy of the folder in which the environment has a queue and a worker for it, and its API keeps users with one
-    task."""
+    task and gets new ones when it has lost a dependency."""
     shutil.copytree(environments, into)
     file = into / f"{name}.toml"
     text = file.read_text()
@@ -61,6 +61,7 @@ def with_queue(environments: Path, name: str, *, into: Path) -> Path:
     text = re.sub(r"(?m)^serves = .*$", r'\g<0>\nqueue = "jobs"', text, count=1)
     needs = 'needs = ["database", "redis", "queue", '
     text = text.replace('needs = ["database", "redis", ', f"sticky_minutes = 60\n{needs}", 1)
+    text = re.sub(r'(?m)^(expect = .*"checks.redis".*)$', r"\1\nrestart_minutes = 5", text, count=1)
     file.write_text(text + QUEUE)
     return into
 

@@ -107,6 +107,7 @@ class ObservabilityStack(EnvironmentStack):
             "Checks",
             environment=self.environment_name,
             targets=_targets(self._environment),
+            dependencies=_dependencies(self._environment),
             media=self._environment.domains.media,
             bucket=data.media,
             check_pass=platform.check_pass,
@@ -266,4 +267,13 @@ def _targets(environment: Environment) -> list[Target]:
         Target(name, f"https://{each.host}{'/' if each.site else each.health_path}", needs_pass=each.site)
         for name, each in environment.services.items()
         if each.host is not None
+    ]
+
+
+def _dependencies(environment: Environment) -> list[Target]:
+    """Services that get new tasks when they have lost one, asked as users would ask."""
+    return [
+        Target(name, f"https://{each.host}{check.path}", needs_pass=each.site, dependencies=dict(check.expect))
+        for name, each in services_.balanced(environment).items()
+        if (check := each.release_check) is not None and check.restart_minutes is not None
     ]

@@ -8,6 +8,7 @@ from aws_cdk import aws_elasticloadbalancingv2 as elbv2
 from constructs import Construct
 
 from config import Environment, services
+from infra_constructs.dependency_restart import DependencyRestart
 from infra_constructs.jobs import JobProps, Jobs
 from infra_constructs.media import grant_application
 from infra_constructs.queue_scaling import QueueProps
@@ -193,6 +194,18 @@ class ServiceStack(EnvironmentStack):
             )
             # Before a deployment moves weights.
             built.service.node.add_dependency(sticky)
+        if own.release_check is not None and own.release_check.restart_minutes is not None:
+            DependencyRestart(
+                scope,
+                "DependencyRestart",
+                environment=self.environment_name,
+                name=name,
+                redis_instance=sources.environment.redis.serves,
+                cluster=around.platform.cluster,
+                service=built.service,
+                minutes=own.release_check.restart_minutes,
+                topics=around.platform.topics,
+            )
         return ServiceExports(
             service=built.service,
             target_groups=[built.blue, built.green],

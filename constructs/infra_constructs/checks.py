@@ -19,6 +19,10 @@ from infra_runtime.check_targets import Target
 _MEDIA_KEY = "infra/check"
 
 
+def _given(target: Target) -> dict[str, object]:
+    return {key: value for key, value in asdict(target).items() if key != "dependencies" or value}
+
+
 class CheckPass(Construct):
     """What lets our own checks past the challenge that bots meet."""
 
@@ -47,11 +51,13 @@ class Checks(Construct):
         *,
         environment: str,
         targets: Sequence[Target],
+        dependencies: Sequence[Target],
         media: str,
         bucket: s3.IBucket,
         check_pass: secretsmanager.ISecret,
     ) -> None:
-        """`media` is the host; its object is put there by the function itself."""
+        """`media` is the host; its object is put there by the function itself. `dependencies` are asked what they say
+        of theirs."""
         super().__init__(scope, id_)
         kept = Target("media", f"https://{media}/{_MEDIA_KEY}", browser_seconds=BROWSER_SECONDS)
         self.targets = [*targets, kept]
@@ -63,11 +69,12 @@ class Checks(Construct):
             timeout=cdk.Duration.seconds(50),
             environment={
                 "ENVIRONMENT": environment,
-                "TARGETS": json.dumps([asdict(each) for each in self.targets]),
+                "TARGETS": json.dumps([_given(each) for each in self.targets]),
                 "MEDIA_BUCKET": bucket.bucket_name,
                 "MEDIA_KEY": _MEDIA_KEY,
                 "PASS_SECRET": check_pass.secret_arn,
-            },
+            }
+            | ({"DEPENDENCIES": json.dumps([asdict(each) for each in dependencies])} if dependencies else {}),
             uses_libraries=True,
         )
         check_pass.grant_read(self.handler.role)

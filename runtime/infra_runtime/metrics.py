@@ -76,6 +76,8 @@ class Check(StrEnum):
 
     FAILED = "CheckFailed"
     TIME = "CheckMilliseconds"
+    LOST = "LostDependency"
+    """1 when the service itself says that it does not reach something."""
 
 
 class Database(StrEnum):

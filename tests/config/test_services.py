@@ -77,6 +77,8 @@ REFUSED: list[tuple[str | tuple[str, str], str, str]] = [
      "services.shop.release_check.expect.x y", "a name that is"),
     (SHOP + '[services.shop.release_check]\npath = "/r"\nexpect = { redis = true }\n',
      "services.shop.release_check.expect.redis", "a string, in quotes"),
+    (SHOP + '[services.shop.release_check]\npath = "/r"\nrestart_minutes = 5\n',
+     "services.shop.release_check.restart_minutes", "expect beside it"),
     (SHOP + '[services.shop.sentry]\nproject = "shop"\n', "services.shop.sentry.dsn", "missing"),
     (SHOP + 'replicas = 2\n', "services.shop.replicas", "a key of services.shop"),
     (SHOP + 'healthpath = "/up"\n', "services.shop.healthpath", "did you mean health_path?"),

@@ -85,6 +85,21 @@ def test_the_worker_scales_with_its_queue_and_the_others_with_cpu_and_memory(acc
     assert "one node" in redis.instance(account)
 
 
+def test_users_stay_with_one_task_and_the_weights_are_those_of_the_deployment(account: Account) -> None:
+    balancer = account.client("elbv2")
+    rules = account.resources("Api", "AWS::ElasticLoadBalancingV2::ListenerRule")
+    for rule in balancer.describe_rules(RuleArns=rules)["Rules"]:
+        forward = rule["Actions"][0]["ForwardConfig"]
+        assert forward["TargetGroupStickinessConfig"] == {"Enabled": True, "DurationSeconds": 1}
+        # The first deployment ends with green (docs/adr/0004).
+        assert sorted(each["Weight"] for each in forward["TargetGroups"]) == [0, 100]
+    for group in account.resources("Api", "AWS::ElasticLoadBalancingV2::TargetGroup"):
+        found = balancer.describe_target_group_attributes(TargetGroupArn=group)["Attributes"]
+        attributes = {each["Key"]: each["Value"] for each in found}
+        assert attributes["stickiness.enabled"] == "true"
+        assert attributes["stickiness.lb_cookie.duration_seconds"] == "3600"
+
+
 def test_no_password_is_in_the_probes_answer(account: Account) -> None:
     url = redis.url_of_the_tasks(account)
     assert parse(url).password not in json.dumps([look(account, each) for each in ("main", "jobs")])

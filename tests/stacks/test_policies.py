@@ -770,7 +770,7 @@ def test_every_variable_of_a_container_has_a_name_that_no_service_may_take(templ
         for service in environment.services:
             known = variables.provided(environment, service).keys() | variables.declared(environment, service).keys()
             # Those that a variable of the service's own replaces (docs/application-contract.md).
-            known |= {"HOME", "HOSTNAME", "NODE_ENV", "NODE_EXTRA_CA_CERTS", "PGSSLROOTCERT"}
+            known |= {"HOME", "HOSTNAME", "KEEP_ALIVE_TIMEOUT", "NODE_ENV", "NODE_EXTRA_CA_CERTS", "PGSSLROOTCERT"}
             assert _variables(templates, f"{name}/{service.capitalize()}").keys() <= known, (name, service)
 
 

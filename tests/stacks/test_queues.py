@@ -1,4 +1,4 @@
-"""A queue in a Redis of its own, a worker that takes its jobs from there, sticky sessions: dev's file with all."""
+"""A queue in a Redis of its own, a worker, sticky sessions, new tasks for lost dependencies: dev's file with all."""
 
 import json
 from typing import Any
@@ -9,6 +9,7 @@ import pytest
 
 import app
 from config import ENVIRONMENTS, load
+from infra_constructs.load_balancer import IDLE_SECONDS
 from rehearsal.cloudwatch.alarms import Asked, alarms_of, in_alarm, severity_of, told
 from rehearsal.cloudwatch.metric_math import Series
 from rehearsal.variants import with_queue
@@ -154,3 +155,52 @@ def test_sticky_sessions_leave_rules_and_target_groups_as_they_are(queued: Templ
         ]  # fmt: skip
     assert name in queued["dev/Api"]["Resources"]["Service"]["DependsOn"], "before ECS moves any weight"
     assert not of_type(queued, "dev/Preview1", "Custom::StickySessions"), "it has one task"
+
+
+HOURS = [0.0] * 60
+
+
+@pytest.mark.parametrize(
+    ("what", "lost", "away", "expected"),
+    [
+        ("for four minutes", [1.0] * 4, HOURS, 0),
+        ("for five minutes", [1.0] * 5, HOURS, 1),
+        ("one task of three", [1.0, 0.0] * 10, HOURS, 1),
+        ("Redis itself is away", [1.0] * 30, [0.0] * 10 + [1.0] * 50, 0),
+        ("it is still lost when Redis is back", [1.0] * 30, [0.0] * 10 + [1.0] * 5 + [0.0] * 45, 1),
+        ("nobody knows whether Redis is away", [1.0] * 30, [float("nan")] * 60, 0),
+    ],
+)
+def test_a_service_gets_new_tasks_when_it_has_lost_what_others_reach(
+    what: str, lost: list[float], away: list[float], expected: int, queued: Templates
+) -> None:
+    """`lost` from the tenth minute on. Once for each time: the alarm that does it stays on while it does not help."""
+    minutes = np.array(([0.0] * 10 + lost + HOURS)[:60])
+
+    def trace(asked: Asked) -> Series:
+        return minutes if asked.name == "LostDependency" else np.array(away)
+
+    (alarm,) = [each for each in alarms_of(queued, "dev") if "LostDependency" in each.where]
+    begins = [each for each in told(alarm, in_alarm(alarm, trace, minutes=60)) if each.severity == "warning"]
+    assert len(begins) == 2 * expected, "that it begins, and that it is over"
+    assert any("Restart" in json.dumps(each) for each in alarm.properties["AlarmActions"])
+
+
+def test_what_a_service_says_of_its_dependencies_is_asked_for(queued: Templates) -> None:
+    (asked,) = [
+        json.loads(each["Environment"]["Variables"]["DEPENDENCIES"])
+        for each in of_type(queued, "dev/Observability", "AWS::Lambda::Function").values()
+        if "DEPENDENCIES" in each.get("Environment", {}).get("Variables", {})
+    ]
+    assert [(each["name"], each["url"], each["dependencies"]) for each in asked] == [
+        ("api", "https://api-dev.daadaar.com/api/health/release", {"checks.database": "ok", "checks.redis": "ok"})
+    ]
+
+
+def test_a_server_that_asks_its_environment_outlives_the_idle_time_of_the_load_balancer(queued: Templates) -> None:
+    """That of Next.js, and whatever reads the same variable."""
+    for stack in ("dev/Api", "dev/Frontend"):
+        definitions = of_type(queued, stack, "AWS::ECS::TaskDefinition")
+        (service,) = [each for name, each in definitions.items() if name.startswith("ServiceTask")]
+        given = {each["Name"]: each["Value"] for each in service["ContainerDefinitions"][0]["Environment"]}
+        assert int(given["KEEP_ALIVE_TIMEOUT"]) > IDLE_SECONDS * 1000
