@@ -22,7 +22,7 @@ def _forward(groups: list[dict[str, Any]], stickiness: dict[str, Any] | None = N
 def _forward_in(parameters: Any, prefix: str) -> dict[str, Any] | None:
     """As a call of ModifyRule has it."""
     own = alb._p
-    groups = []
+    groups: list[dict[str, Any]] = []
     while arn := own(parameters, f"{prefix}.TargetGroups.member.{len(groups) + 1}.TargetGroupArn"):
         weight = own(parameters, f"{prefix}.TargetGroups.member.{len(groups) + 1}.Weight", "1")
         groups.append({"TargetGroupArn": arn, "Weight": weight})
