@@ -103,17 +103,25 @@ replicas = 0
 runs = "api"
 command = ["node", "worker.mjs"]
 needs = ["queue"]
+max_tasks = 4
+
+[services.mailer.queue]
+keys = ["bull:mail:wait", "bull:mail:prioritized"]
+jobs_per_task = 100
 """
 
 
 def with_queue(environments: Path, name: str, *, into: Path) -> Path:
-    """A copy of the folder in which the environment has a queue, and a worker that takes its jobs from there."""
+    """A copy of the folder in which the environment has a queue and a worker for it, and its API keeps users with one
+    task and gets new ones when it has lost a dependency."""
     shutil.copytree(environments, into)
     file = into / f"{name}.toml"
     text = file.read_text()
     # A key of the table before its own tables, and one more thing that the API needs.
     text = re.sub(r"(?m)^serves = .*$", r'\g<0>\nqueue = "jobs"', text, count=1)
-    text = text.replace('needs = ["database", "redis", ', 'needs = ["database", "redis", "queue", ', 1)
+    needs = 'needs = ["database", "redis", "queue", '
+    text = text.replace('needs = ["database", "redis", ', f"sticky_minutes = 60\n{needs}", 1)
+    text = re.sub(r'(?m)^(expect = .*"checks.redis".*)$', r"\1\nrestart_minutes = 5", text, count=1)
     file.write_text(text + QUEUE)
     return into
 

@@ -1,5 +1,7 @@
 """What serves users, who watches it, and who may deploy it."""
 
+from typing import Any
+
 from config.services import sites as sites_of
 from ops.amplify import AmplifySite
 from ops.doctor import amplify
@@ -59,15 +61,29 @@ def autoscaling(account: Account) -> str:
         mine = [each for each in targets if each["ResourceId"] == identity]
         require(len(mine) == 1, f"{stack}: {len(mine)} scalable targets")
         metrics = {
-            each["TargetTrackingScalingPolicyConfiguration"]["PredefinedMetricSpecification"]["PredefinedMetricType"]
+            what
             for each in policies
             if each["ResourceId"] == identity
+            for what in _scaled_on(each["TargetTrackingScalingPolicyConfiguration"])
         }
         require(
-            metrics == {"ECSServiceAverageCPUUtilization", "ECSServiceAverageMemoryUtilization"}, f"{stack}: {metrics}"
+            metrics in ({"ECSServiceAverageCPUUtilization", "ECSServiceAverageMemoryUtilization"}, {_OF_A_QUEUE}),
+            f"{stack}: {metrics}",
         )
-        found.append(f"{stack.lower()} {mine[0]['MinCapacity']}-{mine[0]['MaxCapacity']}")
-    return ", ".join(found) + " tasks, on CPU and memory"
+        by = "waiting jobs" if metrics == {_OF_A_QUEUE} else "CPU and memory"
+        found.append(f"{stack.lower()} {mine[0]['MinCapacity']}-{mine[0]['MaxCapacity']} tasks on {by}")
+    return ", ".join(found)
+
+
+_OF_A_QUEUE = "waiting / running"
+
+
+def _scaled_on(configuration: dict[str, Any]) -> list[str]:
+    """The metric that AWS knows by a name, or the expression that is returned."""
+    if "PredefinedMetricSpecification" in configuration:
+        return [configuration["PredefinedMetricSpecification"]["PredefinedMetricType"]]
+    queries = configuration["CustomizedMetricSpecification"]["Metrics"]
+    return [each["Expression"] for each in queries if each.get("ReturnData", True)]
 
 
 def sites(account: Account) -> str:
