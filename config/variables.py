@@ -14,6 +14,7 @@ OF_A_PORT = ("PORT",)
 OF_NEEDS: Mapping[str, tuple[str, ...]] = {
     "database": ("PGHOST", "PGPORT", "PGDATABASE", "PGSSLMODE", "PGUSER", "PGPASSWORD", "PG_POOL_MAX", "DATABASE_URL"),
     "redis": ("REDIS_URL", "REDIS_KEY_PREFIX"),
+    "queue": ("REDIS_QUEUE_URL", "REDIS_KEY_PREFIX"),
     "media": ("MEDIA_BUCKET", "MEDIA_URL"),
 }
 OF_SENTRY = (

@@ -13,8 +13,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from config import InvalidEnvironments, available, load, neighbours, services
 from config.model import Environment
 from infra_runtime.release.revision import BUSYBOX
-from ops import doctor, drift, review
+from ops import amplify, doctor, drift, review
 from ops.account import explained, session_of
+from ops.amplify import AmplifySite
 from ops.console import Console
 from ops.edge import commands
 from ops.edge.zone import open_edge
@@ -109,7 +110,13 @@ def status(
     as_json: AsJson = False,
     follow: Annotated[bool, typer.Option("--follow", help="The release that is under way, until it is over.")] = False,
 ) -> None:
-    """What runs, and whether anything moves or rings."""
+    """What runs, and whether anything moves or rings; of a site on Amplify its domain and its last build."""
+    if (site := _on_amplify(environment, service)) is not None:
+        if follow:
+            raise InputError(f"--follow: {service} is on Amplify, whose console shows a build while it lasts")
+        with _explained(environment, site.environment):
+            amplify.status(site, Console(), as_json=as_json)
+        return
     with _place(environment, service) as place:
         if follow:
             releases_.follow(place, Console())
@@ -317,6 +324,16 @@ def apply(environment: Name) -> None:
     commands.apply(environment, _environment(environment), Console())
 
 
+@edge.command(name="purge")
+def edge_purge(
+    environment: Name,
+    urls: Annotated[list[str] | None, typer.Argument(help="Of media or pages.", metavar="URL...")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Everything under the media host.")] = False,
+) -> None:
+    """Takes objects out of Cloudflare's cache, in every form in which they were asked for."""
+    commands.purge(environment, _environment(environment), urls or [], Console(), everything=everything)
+
+
 @egress.command()
 def model(
     *,
@@ -376,6 +393,16 @@ def _place(name: str, service: str | None) -> Iterator[Place]:
     environment = _environment(name)
     with _explained(name, environment):
         yield Place(name, environment, _one_of(environment, service), session_of(name, environment))
+
+
+def _on_amplify(name: str, service: str | None) -> AmplifySite | None:
+    """None when it is another service, or none of the environment's."""
+    environment = _environment(name)
+    found = environment.services.get(service or "")
+    if service is None or found is None or found.amplify is None:
+        return None
+    with _explained(name, environment):
+        return AmplifySite(name, environment, service, session_of(name, environment))
 
 
 def _one_of(environment: Environment, service: str | None) -> str:

@@ -78,7 +78,7 @@ class DeliveryStack(EnvironmentStack):
                 self,
                 f"{id_}Release",
                 provider=provider,
-                workflows=Workflows(repository=repository, environment=where),
+                workflows=Workflows(repository=repository, environment=services_.github_environment(environment, name)),
                 service=name,
                 stacks=[stack, *(self.stack_called(each) for each in ("registry", "delivery", "data"))],
                 repository=images.repository,
@@ -123,7 +123,6 @@ class DeliveryStack(EnvironmentStack):
         registry: RegistryExports,
         topics: Topics,
     ) -> None:
-        delivery = environment.delivery
         assert environment.previews is not None
         assert data.preview_databases is not None
         control = PreviewControl(
@@ -149,8 +148,9 @@ class DeliveryStack(EnvironmentStack):
                 self,
                 f"{services_.words(name)}Preview",
                 provider=provider,
-                # Not the environment of the releases: nobody approves what a pull request does here.
-                workflows=Workflows(repository=repository, environment=f"{delivery.environment}-preview"),
+                workflows=Workflows(
+                    repository=repository, environment=services_.github_preview_environment(environment, name)
+                ),
                 service=name,
                 repository=images.repository,
                 control=control,
@@ -165,4 +165,5 @@ def _stored_by_people(scope: Construct, environment: Environment, released: str)
 
 
 def _build_arguments(environment: Environment, name: str, service: str) -> str:
-    return " ".join(f"{key}={value}" for key, value in site_variables(environment, name, service).items())
+    """One a line, as values have spaces."""
+    return "\n".join(f"{key}={value}" for key, value in site_variables(environment, name, service).items())

@@ -133,6 +133,7 @@ class ServiceStack(EnvironmentStack):
                 "Jobs",
                 environment=self.environment_name,
                 service=name,
+                runs=self.exports[name].service,
                 cluster=around.platform.cluster,
                 security_group=around.network.access[name],
                 image=image,

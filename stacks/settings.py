@@ -82,13 +82,15 @@ class Sources:
             secrets |= login.secrets
         if "redis" in own.needs:
             secrets["REDIS_URL"] = SecretValue(self.redis.url)
-            if self.tenancy.key_prefix is not None:
-                values["REDIS_KEY_PREFIX"] = self.tenancy.key_prefix
+        if "queue" in own.needs:
+            # A preview's is the cache: its jobs may be lost, and no worker of the environment's may take them.
+            queue = self.redis.queue if self.tenancy.slot is None else self.redis.url
+            assert queue is not None, "the configuration has seen to it"
+            secrets["REDIS_QUEUE_URL"] = SecretValue(queue)
+        if self.tenancy.key_prefix is not None and {"redis", "queue"} & set(own.needs):
+            values["REDIS_KEY_PREFIX"] = self.tenancy.key_prefix
         if "media" in own.needs:
-            values |= {
-                "MEDIA_BUCKET": self.data.media.bucket_name,
-                "MEDIA_URL": f"https://{environment.domains.media}",
-            }
+            values |= media_variables(environment, self.data)
         if own.sentry is not None and self.tenancy.slot is None:
             values |= _sentry(own.sentry, self.name)
             released = own.runs or service
@@ -100,6 +102,10 @@ class Sources:
             secrets[key] = SecretValue(named, field)
         values |= site_variables(environment, self.name, service, slot=self.tenancy.slot)
         return Settings(values=values, secrets=secrets)
+
+
+def media_variables(environment: Environment, data: DataExports) -> Mapping[str, str]:
+    return {"MEDIA_BUCKET": data.media.bucket_name, "MEDIA_URL": f"https://{environment.domains.media}"}
 
 
 def site_variables(environment: Environment, name: str, service: str, *, slot: int | None = None) -> Mapping[str, str]:

@@ -102,6 +102,8 @@ _AWS = {
     ("AWS/Events", "FailedInvocations"): Known(Unit.COUNT, _SUM),
     ("AWS/Events", "MatchedEvents"): Known(Unit.COUNT, _SUM),
     ("AWS/CertificateManager", "DaysToExpiry"): Known(Unit.DAYS),
+    ("AWS/SQS", "ApproximateAgeOfOldestMessage"): Known(Unit.SECONDS),
+    ("AWS/SQS", "ApproximateNumberOfMessagesVisible"): Known(Unit.COUNT),
     ("AWS/S3", "AllRequests"): Known(Unit.COUNT, _SUM),
     ("AWS/S3", "4xxErrors"): Known(Unit.COUNT, _SUM),
     ("AWS/S3", "5xxErrors"): Known(Unit.COUNT, _SUM),

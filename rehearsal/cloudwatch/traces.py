@@ -73,6 +73,8 @@ _QUIET: dict[str, float | None] = {
     "AllRequests": 400,
     "4xxErrors": 4,
     "5xxErrors": None,
+    "ApproximateAgeOfOldestMessage": 1,
+    "ApproximateNumberOfMessagesVisible": 0,
 }
 
 

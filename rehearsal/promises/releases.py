@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from config import services
+from infra_runtime.release.image_platform import PLATFORMS
 from infra_runtime.release.preflight import deployments, stack_of
 from ops.console import Console
 from ops.errors import OperatorError
@@ -69,12 +70,14 @@ def any_image(account: Account) -> str:
     name = next((name for name, each in others if "database" not in each.needs), None)
     if name is None:
         not_on_this_plan("every service on ECS has migrations, which are Node.js here")
-    intel = push(account, name, "lone-amd64", program=HERE / "lone.py", architecture="amd64")
+    own = account.environment.services[name].architecture
+    (other,) = PLATFORMS.keys() - {own}
+    wrong = push(account, name, f"lone-{other}", program=HERE / "lone.py", architecture=other)
     try:
-        told = release(account, intel, name)
+        told = release(account, wrong, name)
     except OperatorError as error:
         told = "\n".join([str(error), *error.__notes__])
-    require(f"is for linux/amd64; {name} runs on linux/arm64" in told, told)
+    require(f"is for {PLATFORMS[other]}; {name} runs on {PLATFORMS[own]}" in told, told)
     told = release(account, push(account, name, "lone", program=HERE / "lone.py"), name)
     require("succeeded" in told, told)
     return "one of a single program, without shell, Node.js or curl; one for another platform was refused"

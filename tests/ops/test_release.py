@@ -112,7 +112,8 @@ def test_tasks_that_do_not_start_end_it_at_scale_up(attempt: Attempt, production
     told, entry = attempt(image)
     assert "Error: no such thing" in told, "the last lines of the log say why"
     assert newest_deployment(production)["lifecycleStage"] == "SCALE_UP"
-    assert "tasks failed to start" in str(entry.reason)
+    assert "circuit breaker threshold was exceeded." in str(entry.reason)
+    assert "Essential container in task exited, exit code 1" in str(entry.reason)
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,10 @@ from constructs import Construct
 
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.function import RuntimeFunction, bootstrap_version_arn
-from infra_constructs.release.image import PLATFORMS, READS_IMAGE, Architecture
+from infra_constructs.release.image import READS_IMAGE, Architecture
 from infra_constructs.release.ledger import ReleaseLedger
 from infra_constructs.service_secrets import allow_describing, identities
+from infra_runtime.release.image_platform import PLATFORMS
 from infra_runtime.release.refusals import log_group
 from infra_runtime.release.stack_update import ENDS
 
@@ -140,6 +141,11 @@ class ReleaseControl(Construct):
         reads = ("ecs:DescribeServices", "ecs:ListServiceDeployments", "ecs:DescribeServiceDeployments")
         for each in released.services:
             self._allow(*reads, on=each.service_arn)
+        # Why tasks failed: ECS's reason of a deployment does not say.
+        of_cluster = {"ArnEquals": {"ecs:cluster": released.services[0].cluster.cluster_arn}}
+        self.handler.role.add_to_policy(
+            iam.PolicyStatement(actions=["ecs:ListTasks", "ecs:DescribeTasks"], resources=["*"], conditions=of_cluster)
+        )
 
     def _grant_going_back(self, released: Released) -> None:
         stack = cdk.Stack.of(self)
