@@ -16,6 +16,13 @@ SECRETS = {
     "api": {"SESSION_SECRET": "daadaar/app:session", "MAIL_KEY": "daadaar/app:mail"},
     "frontend": {"CRM_KEY": "daadaar/crm"},
 }
+WORKER = """
+[services.mailer]
+runs = "api"
+command = ["node", "-e", "setInterval(() => {}, 1000)"]
+min_tasks = 1
+max_tasks = 1
+"""
 OWN = [each for each in PROMISES if each.about in ("Secrets", "Leaks")]
 
 
@@ -23,6 +30,8 @@ OWN = [each for each in PROMISES if each.about in ("Secrets", "Leaks")]
 def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
     folder = tmp_path_factory.mktemp("secrets")
     environments = with_secrets(ENVIRONMENTS, NAME, SECRETS, into=folder / "environments")
+    with (environments / f"{NAME}.toml").open("a") as file:
+        file.write(WORKER)
     environment = load([NAME], directory=environments)[NAME]
     assembly = folder / "cdk.out"
     options = ("--context", f"env={NAME}", "--context", f"environments={environments}", "--output", str(assembly))
@@ -38,7 +47,7 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
 def test_every_promise_about_secrets_is_kept(account: Account) -> None:
     findings = list(read_back(account, OWN))
     assert [each.found for each in findings if each.status is not Status.KEPT] == []
-    assert "of 1 services that read it, of 1 others none" in findings[1].found
+    assert "new tasks of api, mailer have read it, those of frontend run on" in findings[1].found
 
 
 def _value(account: Account) -> str:
