@@ -1,6 +1,7 @@
 # `make rehearse` and `make test` need nothing done before them.
 .PHONY: help setup rehearse permissions test soak check format bench synth diff deploy accept lock clean
-ENV ?= production
+FILES := $(basename $(notdir $(wildcard environments/*.toml)))
+ENV ?= $(if $(filter 1,$(words $(FILES))),$(FILES),production)
 SHELL := /bin/bash
 VENV := .venv/bin
 export PYTHONPATH := constructs:runtime:.

@@ -603,7 +603,7 @@ class Delivery(Section):
     )
     after: str | None = Field(
         default=None,
-        description="The environment that a commit is deployed to before this one; without it, this one does not wait.",
+        description="The environment that a commit is deployed to before this one. Only the first one has none.",
         examples=["staging"],
     )
     # IAM knows one provider per URL and account; a second environment in the same account must not bring another.

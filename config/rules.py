@@ -727,17 +727,22 @@ def rules_of_a_zone_fit_its_plan(environments: Neighbours) -> Iterator[tuple[str
 
 
 def deployments_have_an_order(environments: Neighbours) -> Iterator[tuple[str, Contradiction]]:
-    """Each environment comes after one that exists, and none after itself by way of others."""
-    after = {name: environment.delivery.after for name, environment in environments.valid.items()}
+    """Each but the first comes after one that exists, and none after itself by way of others."""
+    after = {name: environment.delivery.after for name, environment in sorted(environments.valid.items())}
+    first_ones = [name for name, first in after.items() if first is None]
     for name, first in after.items():
         if first is None:
+            if len(first_ones) > 1:
+                expected = "this key in every environment but the one that is deployed first"
+                yield name, Contradiction("delivery.after", expected, f"missing in: {', '.join(first_ones)}")
             continue
         others = sorted({*after, *environments.broken} - {name})
         chain = [name, first]
         while (before := after.get(chain[-1])) is not None and before not in chain[1:]:
             chain.append(before)
         if first not in others:
-            expected = f"one of {', '.join(others)}" if others else "no such key: there is no other environment"
+            first_has_none = "no such key where it is deployed first"
+            expected = f"one of {', '.join(others)}; {first_has_none}" if others else first_has_none
             yield name, Contradiction("delivery.after", expected)
         elif name in chain[1:]:
             expected = f"an environment that does not come after {name}"

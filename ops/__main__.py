@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
 
-from config import InvalidEnvironments, available, load, neighbours, services
+from config import InvalidEnvironments, available, clashes, load, neighbours, services
 from config.model import Environment
 from infra_runtime.release.revision import BUSYBOX
 from ops import amplify, doctor, drift, review
@@ -175,9 +175,9 @@ def doctor_(
     """What stops a deployment now, the first one included. Exit code 3 when anything does."""
     found = _environment(environment)
     with _explained(environment, found):
-        session, others = session_of(environment, found), neighbours(environment)
-        console = Console(stderr=as_json)
-        doctor.doctor(environment, found, session, console, others=others, fix=fix, as_json=as_json)
+        session, console = session_of(environment, found), Console(stderr=as_json)
+        others, against = neighbours(environment), clashes(environment)
+        doctor.doctor(environment, found, session, console, others=others, clashes=against, fix=fix, as_json=as_json)
 
 
 @app.command(name="verify")

@@ -143,8 +143,11 @@ def with_bake_minutes(environments: Path, name: str, service: str, minutes: int,
     shutil.copytree(environments, into)
     file = into / f"{name}.toml"
     lines = file.read_text().splitlines(keepends=True)
-    at = line_of_keys("".join(lines))[f"services.{service}.bake_minutes"] - 1
-    lines[at] = re.sub(r"bake_minutes\s*=\s*\d+", f"bake_minutes = {minutes}", lines[at])
+    at, table = line_of_keys("".join(lines)), f"services.{service}"
+    if (line := at.get(f"{table}.bake_minutes")) is not None:
+        lines[line - 1] = re.sub(r"bake_minutes\s*=\s*\d+", f"bake_minutes = {minutes}", lines[line - 1])
+    else:
+        lines.insert(at[table], f"bake_minutes = {minutes}\n")
     file.write_text("".join(lines))
     return into
 

@@ -617,7 +617,7 @@ def test_everything_critical_has_a_critical_alarm(name: str, templates: Template
 def test_every_function_that_runs_by_itself_is_watched(templates: Templates, loaded: Mapping[str, Environment]) -> None:
     """A schedule, an event or a rotation has nobody who waits for an answer: its failure is an alarm, or no data is."""
     # Whose silence is an alarm, as it publishes what is bad when it is missing.
-    by_silence = {"checks", "redis.monitor", "database.backups", "edge_traffic", "restart_service"}
+    by_silence = {"checks", "redis.monitor", "database.backups", "edge_traffic", "restart_service", "jobs.control"}
     for name in loaded:
         own = {stack: template for stack, template in templates.items() if stack.startswith(f"{name}/")}
         watched = json.dumps([each for _, each in alarms(own) if "Errors" in json.dumps(each)])
