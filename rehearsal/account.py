@@ -181,7 +181,7 @@ class Account:
                 secrets[route.webhook_secret] = json.dumps({"routing_key": ROUTING_KEY, "url": self.pagerduty_url})
         for service in self.environment.services:
             if amplify := self.environment.services[service].amplify:
-                secrets[amplify.access_token_secret] = "what stands for a GitHub token here"
+                secrets[amplify.access_token_secret] = "what-stands-for-a-GitHub-token-here"
             for secret, fields in self._fields_of_secrets(service).items():
                 secrets[secret] = json.dumps(dict.fromkeys(fields, "a value")) if fields else "a value"
         for name, value in secrets.items():

@@ -10,7 +10,19 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from rehearsal.account import Account
-from rehearsal.promises import data, edge, network, observability, pages, previews, redis, releases, services
+from rehearsal.promises import (
+    data,
+    edge,
+    jobs,
+    network,
+    observability,
+    pages,
+    previews,
+    redis,
+    releases,
+    services,
+    workers,
+)
 from rehearsal.promises.found import Broken, Excluded
 
 
@@ -78,6 +90,7 @@ PROMISES: tuple[Promise | NotShown, ...] = (
     NotShown("Edge", "S3 sees the User-Agent that the rule sets", "the simulator serves no users"),
     Promise("Images", "ECR with immutable tags and scans", services.images),
     Promise("Images", "An image of one program runs, on the platform that it is for", releases.any_image),
+    Promise("Images", "One that crashes is not released, and other services serve on", releases.crashing_alone),
     Promise("Releases", "Traffic moves without a lost request", releases.without_a_lost_request),
     Promise("Releases", "Migrations come first, and stop what they cannot serve", releases.migrations_come_first),
     Promise(
@@ -85,6 +98,9 @@ PROMISES: tuple[Promise | NotShown, ...] = (
     ),
     Promise("Releases", "Back in one command", releases.back_in_one_command),
     Promise("Releases", "Back while a release bakes", releases.back_during_the_bake),
+    Promise("Workers", "They are released, and go back, with the image that they run", workers.follow_the_image),
+    Promise("Workers", "An unhealthy one takes its release back", workers.unhealthy_goes_back),
+    Promise("Jobs", "They run by hand and by the clock, and say how they ended", jobs.run),
     Promise("Releases", "Sentry knows which release an error came with", releases.sentry_knows),
     Promise("Releases", "A pull request runs on a copy, and ends", previews.beside),
     NotShown("Releases", "ECS keeps to the stages as they are documented", "deployments are carried out by a stand-in"),
