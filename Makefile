@@ -9,8 +9,8 @@ export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
 setup:
 	@tools/setup.sh
 
-rehearse: setup  ## deploy ENV (or all) into the emulator, read it back, update, roll back, destroy; REDIS=upstash or another way; WITHOUT=sidecars turns off a condition of real accounts
-	@$(VENV)/python -m rehearsal $(ENV) $(if $(REDIS),--redis $(REDIS)) $(if $(WITHOUT),--without $(WITHOUT))
+rehearse: setup  ## deploy ENV (or all) into the emulator, read it back, update, roll back, destroy; REDIS=upstash or another way; FRONTEND=amplify or none; WITHOUT=sidecars turns off a condition of real accounts
+	@$(VENV)/python -m rehearsal $(ENV) $(if $(REDIS),--redis $(REDIS)) $(if $(FRONTEND),--frontend $(FRONTEND)) $(if $(WITHOUT),--without $(WITHOUT))
 
 permissions: setup  ## of the last rehearsal of ENV: takes each used grant away in turn, and sees a call fail
 	@$(VENV)/python -m rehearsal.permissions $(ENV)
@@ -33,7 +33,7 @@ format: setup
 	@$(VENV)/ruff check --quiet --fix .
 
 bench: setup  ## figures into build/bench.json
-	@$(VENV)/python -m tools.bench $(ARGS)
+	@INFRA_ENVIRONMENTS=tests/environments $(VENV)/python -m tools.bench $(ARGS)
 
 synth: setup
 	@npx cdk synth --quiet --context env=$(ENV)
@@ -44,14 +44,15 @@ diff: setup
 deploy: setup  ## for real, with your credentials
 	@npx cdk deploy --context env=$(ENV) '$(ENV)/*'
 
-snapshots: setup  ## accept the templates as they are now; read the diff before you commit it
-	@$(VENV)/pytest tests/stacks --snapshot-update --quiet
+snapshots: setup  ## accept what environments/ makes now, templates and deploy.yml; read the diff before you commit it
+	@$(VENV)/python -m tools.deploy_workflow
+	@$(VENV)/pytest tests/stacks/test_snapshots.py --snapshot-update --quiet
 
 dashboard: setup  ## the picture in the docs, from the synthesized definition
-	@$(VENV)/python -m tools.dashboard_picture
+	@INFRA_ENVIRONMENTS=tests/environments $(VENV)/python -m tools.dashboard_picture
 
 alarms: setup  ## docs/alarms.md, from the synthesized templates
-	@$(VENV)/python -m tools.alarms_doc
+	@INFRA_ENVIRONMENTS=tests/environments $(VENV)/python -m tools.alarms_doc
 
 schema: setup  ## the JSON Schema of environments/*.toml, from the model
 	@$(VENV)/python -m config.schema

@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,9 +16,11 @@ from pydantic.fields import FieldInfo
 from config.model import Environment
 from config.positions import line_of_keys
 from config.problems import InvalidEnvironments, Problem, shown
-from config.rules import BETWEEN_ENVIRONMENTS, RULES, Contradiction
+from config.rules import BETWEEN_ENVIRONMENTS, RULES, Contradiction, Neighbours
 
-ENVIRONMENTS = Path(__file__).resolve().parent.parent / "environments"
+OWN = Path(__file__).resolve().parent.parent / "environments"
+# Whatever reads environments in this process and below it reads these: the tests have their own, tests/environments.
+ENVIRONMENTS = Path(os.environ.get("INFRA_ENVIRONMENTS") or OWN).resolve()
 
 
 def available(directory: Path = ENVIRONMENTS) -> tuple[str, ...]:
@@ -53,7 +56,7 @@ def load(
         problems += files[name].problems if name in files else []
     valid = {name: file.environment for name, file in files.items() if file.environment is not None}
     for rule in () if is_deployed else BETWEEN_ENVIRONMENTS:
-        for name, contradiction in rule(valid):
+        for name, contradiction in rule(Neighbours(valid, files.keys() - valid.keys())):
             if name in wanted:
                 problems.append(files[name].problem(contradiction))
     if problems:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import boto3
@@ -181,9 +182,11 @@ class Account:
                 secrets[route.webhook_secret] = json.dumps({"routing_key": ROUTING_KEY, "url": self.pagerduty_url})
         for service in self.environment.services:
             if amplify := self.environment.services[service].amplify:
-                secrets[amplify.access_token_secret] = "what-stands-for-a-GitHub-token-here"
+                secrets[amplify.access_token_secret] = "what-stands-for-the-token-of-amplify-here"
             for secret, fields in self._fields_of_secrets(service).items():
-                secrets[secret] = json.dumps(dict.fromkeys(fields, "a value")) if fields else "a value"
+                # Each another one, so that it is found wherever it should not be (rehearsal.promises.secrets).
+                values = {field: f"stored-{token_hex(8)}" for field in fields}
+                secrets[secret] = json.dumps(values) if fields else f"stored-{token_hex(8)}"
         for name, value in secrets.items():
             self.client("secretsmanager").create_secret(Name=name, SecretString=value)
         if not self.environment.delivery.owns_oidc_provider:  # another environment of the account has brought it

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
 
+from infra_runtime.release.image_platform import PLATFORMS
 from rehearsal.account import Account
 from rehearsal.pipeline import PREVIEW, RELEASE, Pipeline
 from rehearsal.product import FIRST, build, command, programs_of_bun
@@ -28,7 +29,7 @@ def push(
     *,
     scan: str = "COMPLETE",
     critical: int = 0,
-    architecture: str = "arm64",
+    architecture: str | None = None,
     fault: Callable[[Path], None] | None = None,
     workflow: str = RELEASE,
     bun: bool = False,
@@ -36,13 +37,15 @@ def push(
 ) -> str:
     """Returns its reference, by digest. `fault` spoils what is in the image; `version` has to be another one then.
 
-    `workflow` is the one that pushes it. With `program`, a Python file, the image has that one executable only.
-    It keeps to docs/application-contract.md where the environment's file asks for more than two paths that answer 200.
+    `architecture` is arm64 or x86_64, by default the service's own. `workflow` is the one that pushes the image. With
+    `program`, a Python file, the image has that one executable only. Others keep to docs/application-contract.md where
+    the environment's file asks for more than two paths that answer 200.
     """
     repository = repository_of(account, service)
     images = account.emulator.images
     images.mkdir(parents=True, exist_ok=True)
-    configuration = json.dumps({"os": "linux", "architecture": architecture}).encode()
+    platform = PLATFORMS[architecture or account.environment.services[service].architecture]
+    configuration = json.dumps({"os": "linux", "architecture": platform.partition("/")[2]}).encode()
     with tempfile.TemporaryDirectory(dir=images) as temporary:
         built = Path(temporary) / "built"
         image: dict[str, object]

@@ -9,6 +9,7 @@ from ops.doctor.finding import Finding, row
 from ops.doctor.quotas import quotas
 from ops.doctor.secrets import secrets
 from ops.doctor.subjects import subjects
+from ops.doctor.variables import variables
 from ops.doctor.zone import zone
 from ops.functions import Clients
 from ops.report import report
@@ -24,6 +25,8 @@ def examine(
     yield from account.service_linked_roles(environment, clients)
     yield from account.oidc_provider(environment, clients, is_deployed=is_deployed)
     yield from subjects(environment)
+    if is_deployed:
+        yield from variables(name, environment, clients)
     yield from quotas(environment, others, clients)
     yield from secrets(environment, clients)
     yield from zone(environment, templates, clients)

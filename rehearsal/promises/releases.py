@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from config import services
+from infra_runtime.release.image_platform import PLATFORMS
 from infra_runtime.release.preflight import deployments, stack_of
 from ops.console import Console
 from ops.errors import OperatorError
@@ -77,12 +78,14 @@ def _runs_on_bun(account: Account) -> bool:
 
 def any_image(account: Account) -> str:
     name = _other(account)
-    intel = push(account, name, "lone-amd64", program=LONE, architecture="amd64")
+    own = account.environment.services[name].architecture
+    (other,) = PLATFORMS.keys() - {own}
+    wrong = push(account, name, f"lone-{other}", program=LONE, architecture=other)
     try:
-        told = release(account, intel, name)
+        told = release(account, wrong, name)
     except OperatorError as error:
         told = "\n".join([str(error), *error.__notes__])
-    require(f"is for linux/amd64; {name} runs on linux/arm64" in told, told)
+    require(f"is for {PLATFORMS[other]}; {name} runs on {PLATFORMS[own]}" in told, told)
     told = release(account, push(account, name, "lone", program=LONE), name)
     require("succeeded" in told, told)
     migrated = account.environment.services[name].migrations is not None

@@ -1,11 +1,14 @@
 """What serves users, who watches it, and who may deploy it."""
 
 from config.services import sites as sites_of
+from ops.amplify import AmplifySite
+from ops.doctor import amplify
 from ops.drift import drifts
 from rehearsal.account import Account
 from rehearsal.pipeline import DRIFT, RELEASE, Pipeline
 from rehearsal.promises.found import not_on_this_plan, require
 from rehearsal.push import push
+from rehearsal.visitor import Visitor
 
 
 def services(account: Account) -> str:
@@ -75,10 +78,30 @@ def sites(account: Account) -> str:
             continue
         if each.amplify is None:
             require(name in there, f"no service {name}")
-        told.append(f"{each.host}: {'ECS' if each.amplify is None else account.resource(name, 'AWS::Amplify::App')}")
+        told.append(f"{each.host}: {'ECS' if each.amplify is None else _on_amplify(account, name, str(each.host))}")
     if not told:
         not_on_this_plan("the environment has no site")
     return ", ".join(told)
+
+
+def _on_amplify(account: Account, name: str, host: str) -> str:
+    """Served under its own name, through Cloudflare, with a certificate that renews itself, as built last."""
+    site = AmplifySite(account.name, account.environment, name, account)
+    domain = site.domain()
+    require(domain["domainStatus"] == "AVAILABLE", f"{host} is {domain['domainStatus']}: {domain.get('statusReason')}")
+    validation, _, content = domain["certificateVerificationDNSRecord"].split()
+    records = {each["name"]: each for each in account.zone.records.values() if each["type"] == "CNAME"}
+    record = records.get(validation.rstrip("."))
+    require(record is not None and record["content"] == content.rstrip("."), f"no record {validation}")
+    require(record and not record["proxied"], f"{validation} is proxied: Amplify's certificate is not renewed")
+    app = account.client("amplify").get_app(appId=account.resource(name, "AWS::Amplify::App"))["app"]
+    missing = set(account.environment.services[name].variables) - set(app["environmentVariables"])
+    require(not missing, f"{host} is built without {missing}")
+    answers = [Visitor(account).get(f"https://{host}/").status_code for _ in range(3)]  # a build takes two looks
+    require(answers[-1] == 200, f"https://{host}/ answers {answers[-1]}")
+    problems = [each.what for each in amplify.examine(site)]
+    require(not problems, "; ".join(problems))
+    return f"Amplify, {domain['domainStatus']}, {len(site.builds())} builds, validation record not proxied"
 
 
 def images(account: Account) -> str:

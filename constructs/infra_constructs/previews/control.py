@@ -12,8 +12,9 @@ from constructs import Construct
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.function import RuntimeFunction, bootstrap_version_arn
 from infra_constructs.images import ServiceImages
-from infra_constructs.release.image import PLATFORMS, READS_IMAGE
+from infra_constructs.release.image import READS_IMAGE
 from infra_constructs.release.ledger import ReleaseLedger
+from infra_runtime.release.image_platform import PLATFORMS
 from infra_runtime.release.refusals import log_group
 
 _TENDED_EVERY = cdk.Duration.minutes(15)

@@ -23,9 +23,11 @@ class RedisProbe(Construct):
         environment: str,
         name: str,
         health_urls: Sequence[str],
+        may_evict: bool = True,
         preview_key_prefix: str | None = None,
     ) -> None:
-        """`preview_key_prefix`: also count keys that begin with it, as previews do."""
+        """`preview_key_prefix`: also count keys that begin with it, as previews do. A queue is not in a Redis that
+        `may_evict`."""
         super().__init__(scope, id_)
         self._instance = instance
         # As the tasks': what they cannot reach, the probe is not to reach either.
@@ -46,7 +48,8 @@ class RedisProbe(Construct):
             timeout=cdk.Duration.minutes(3),
             environment=variables
             | ({"HEALTH_URLS": ",".join(health_urls)} if health_urls else {})
-            | ({"PREVIEW_KEY_PREFIX": preview_key_prefix} if preview_key_prefix else {}),
+            | ({"PREVIEW_KEY_PREFIX": preview_key_prefix} if preview_key_prefix else {})
+            | ({} if may_evict else {"EVICTION": "false"}),
             uses_libraries=True,
             place=InVpc(vpc=vpc, security_group=access),
         )

@@ -94,7 +94,8 @@ def _target() -> Target:
 
 def _probe(target: Target) -> Report:
     previews = os.environ.get("PREVIEW_KEY_PREFIX")
-    return probe(target, key_prefixes=("", previews) if previews else ("",))
+    may_evict = os.environ.get("EVICTION") != "false"
+    return probe(target, key_prefixes=("", previews) if previews else ("",), may_evict=may_evict)
 
 
 def _round() -> tuple[Report, health.Health]:

@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 
 from infra_runtime.release.image_platform import platforms_in
 from infra_runtime.release.revision import APP, SERVICE, named
+from infra_runtime.service_secrets import Unusable, last_change
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +31,8 @@ class Service:
     """URI, without tag or digest."""
     platform: str
     """Of its tasks, like linux/arm64."""
+    secrets: tuple[str, ...]
+    """Names of those that people have stored and tasks of its image read, workers and jobs included."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class Preflight:
         A rollback may begin under alarms, which are why it begins, and to an image in which a hole was found since.
         """
         found = list(self._image(image, scanned=kind == "release"))
+        found += self._secrets()
         found += self._stack()
         found += self._running(image, alarms=kind == "release")
         return found
@@ -84,6 +88,17 @@ class Preflight:
         critical = found.get("imageScanFindings", {}).get("findingSeverityCounts", {}).get("CRITICAL", 0)
         if critical:
             yield Problem("scan", f"{critical} critical vulnerabilities in {digest[:19]}…", "build it on a newer base")
+
+    def _secrets(self) -> Iterator[Problem]:
+        """Without one of them no new task starts, of an older image neither."""
+        if not self.service.secrets:
+            return
+        manager = self.clients.client("secretsmanager")
+        for name in self.service.secrets:
+            try:
+                last_change(manager, name)
+            except Unusable as error:
+                yield Problem("secret", str(error), error.todo)
 
     def _stack(self) -> Iterator[Problem]:
         stack = stack_of(self.clients, self.service.stack)
