@@ -37,7 +37,7 @@ def _by_hand(place: JobPlace, job: str) -> str:
         commands.run(place, job, Console(file=output, width=200))
         told, outcome = output.getvalue().splitlines()[-1], "succeeded"
     except OperatorError as error:
-        if "runs already" in str(error):
+        if "never runs twice at a time" in str(error):
             time.sleep(1)
             return _by_hand(place, job)
         told, outcome = str(error), "failed"
