@@ -104,7 +104,7 @@ PROMISES: tuple[Promise | NotShown, ...] = (
     Promise("Releases", "Back while a release bakes", releases.back_during_the_bake),
     Promise("Workers", "They are released, and go back, with the image that they run", workers.follow_the_image),
     Promise("Workers", "An unhealthy one takes its release back", workers.unhealthy_goes_back),
-    Promise("Jobs", "They run by hand and by the clock, and say how they ended", jobs.run),
+    Promise("Jobs", "They run by hand, and say how they ended", jobs.by_hand),
     Promise("Releases", "Sentry knows which release an error came with", releases.sentry_knows),
     Promise("Releases", "A pull request runs on a copy, and ends", previews.beside),
     NotShown("Releases", "ECS keeps to the stages as they are documented", "deployments are carried out by a stand-in"),
@@ -123,6 +123,7 @@ PROMISES: tuple[Promise | NotShown, ...] = (
     Promise("Delivery", "GitHub deploys without a stored key", services.github_roles),
     Promise("Delivery", "The site's pipeline pushes it", services.site_is_pushed),
     Promise("Delivery", "The nightly drift check reads every stack", services.nightly_look),
+    Promise("Clock", "Jobs run by it", jobs.by_the_clock),
     Promise("Leaks", "No secret is in a template, log, ledger, error or output", secrets.unseen),
 )
 
@@ -133,8 +134,8 @@ which would roll a release back.
 """
 _ALARMING = {"Redis", "Alarms"}
 """Areas that set alarms off."""
-_LAST = {"Leaks"}
-"""What searches everything that the others have written."""
+_LAST = {"Clock", "Leaks"}
+"""What waits for the next minute, and what searches everything that the others have written."""
 
 
 class Status(StrEnum):

@@ -16,18 +16,29 @@ _EVERY_MINUTE = "rate(1 minute)"
 _CLOCK_SECONDS = 90.0
 
 
-def run(account: Account) -> str:
-    """Each by hand, whether it succeeds or not, and those of every minute by the clock."""
-    if not account.environment.jobs:
+def by_hand(account: Account) -> str:
+    """Each of them, whether it succeeds or not."""
+    jobs = account.environment.jobs
+    if not jobs:
         not_on_this_plan("the environment has no jobs")
     first_release(account)
-    place = JobPlace(account.name, account.environment, account)
-    told = [_by_hand(place, job) for job in account.environment.jobs]
-    for job, each in account.environment.jobs.items():
-        if each.schedule == _EVERY_MINUTE:
-            _wait_for_the_clock(place, job)
-            told.append(f"{job} also by the clock")
-    return "; ".join(told)
+    return "; ".join(_by_hand(_place(account), job) for job in jobs)
+
+
+def by_the_clock(account: Account) -> str:
+    jobs = [name for name, each in account.environment.jobs.items() if each.schedule == _EVERY_MINUTE]
+    if not jobs:
+        not_on_this_plan("no job runs every minute, and this does not take longer")
+    place, give_up = _place(account), time.monotonic() + _CLOCK_SECONDS
+    for job in jobs:
+        while not any(each.by == "schedule" and each.outcome == "succeeded" for each in place.runs.newest(job)):
+            require(time.monotonic() < give_up, f"{job} did not run by the clock: {place.runs.newest(job)}")
+            time.sleep(0.5)
+    return f"{', '.join(jobs)}: started by EventBridge, and succeeded"
+
+
+def _place(account: Account) -> JobPlace:
+    return JobPlace(account.name, account.environment, account)
 
 
 def _by_hand(place: JobPlace, job: str) -> str:
@@ -44,10 +55,3 @@ def _by_hand(place: JobPlace, job: str) -> str:
     newest = place.runs.newest(job)[0]
     require(newest.outcome == outcome, f"{job}: told {told!r}, and recorded {newest}")
     return told
-
-
-def _wait_for_the_clock(place: JobPlace, job: str) -> None:
-    give_up = time.monotonic() + _CLOCK_SECONDS
-    while not any(each.by == "schedule" and each.outcome == "succeeded" for each in place.runs.newest(job)):
-        require(time.monotonic() < give_up, f"{job} did not run by the clock: {place.runs.newest(job)}")
-        time.sleep(0.5)
