@@ -81,8 +81,9 @@ class Service:
 
     @property
     def described(self) -> Seen:
-        (found,) = client_services(self._cloudformation, self._ecs, self._name)
-        return found
+        made = self._cloudformation.list_stack_resources(StackName=self._name)["StackResourceSummaries"]
+        (arn,) = [each["PhysicalResourceId"] for each in made if each["ResourceType"] == "AWS::ECS::Service"]
+        return dict(self._ecs.describe_services(cluster="one", services=[arn])["services"][0])
 
     def tasks(self, status: str = "RUNNING") -> list[str]:
         """ARNs."""
@@ -102,12 +103,6 @@ class Service:
         while not holds():
             assert time.monotonic() < give_up, (self.described["events"], self.tasks(), self.tasks("STOPPED"))
             time.sleep(0.1)
-
-
-def client_services(cloudformation: Any, ecs: Any, stack: str) -> list[Seen]:
-    made = cloudformation.list_stack_resources(StackName=stack)["StackResourceSummaries"]
-    arns = [each["PhysicalResourceId"] for each in made if each["ResourceType"] == "AWS::ECS::Service"]
-    return list(ecs.describe_services(cluster="one", services=arns)["services"])
 
 
 def _check(script: str) -> dict[str, Any]:
