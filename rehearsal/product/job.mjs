@@ -1,14 +1,14 @@
 // A job: counts the rows of a table, as its service's user of the database.
-import pg from 'pg'
+import postgres from 'postgres'
 
-const client = new pg.Client()
-await client.connect()
+const [table] = process.argv.slice(2)
+const sql = postgres(process.env.DATABASE_URL, { max: 1 })
 try {
-  const { rows } = await client.query(`select count(*)::int as count from ${process.argv[2]}`)
-  console.log(`${process.argv[2]}: ${rows[0].count} rows, by ${process.env.RELEASE}`)
+  const [{ count }] = await sql`select count(*)::int as count from ${sql(table)}`
+  console.log(`${table}: ${count} rows, by ${process.env.RELEASE}`)
 } catch (error) {
   console.error(error.message)
   process.exitCode = 3
 } finally {
-  await client.end()
+  await sql.end()
 }

@@ -10,7 +10,20 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from rehearsal.account import Account
-from rehearsal.promises import data, edge, network, observability, pages, previews, redis, releases, secrets, services
+from rehearsal.promises import (
+    data,
+    edge,
+    jobs,
+    network,
+    observability,
+    pages,
+    previews,
+    redis,
+    releases,
+    secrets,
+    services,
+    workers,
+)
 from rehearsal.promises.found import Broken, Excluded
 
 
@@ -81,6 +94,7 @@ PROMISES: tuple[Promise | NotShown, ...] = (
     NotShown("Edge", "S3 sees the User-Agent that the rule sets", "the simulator serves no users"),
     Promise("Images", "ECR with immutable tags and scans", services.images),
     Promise("Images", "An image of one program runs, on the platform that it is for", releases.any_image),
+    Promise("Images", "One that crashes is not released, and other services serve on", releases.crashing_alone),
     Promise("Releases", "Traffic moves without a lost request", releases.without_a_lost_request),
     Promise("Releases", "Migrations come first, and stop what they cannot serve", releases.migrations_come_first),
     Promise(
@@ -88,6 +102,9 @@ PROMISES: tuple[Promise | NotShown, ...] = (
     ),
     Promise("Releases", "Back in one command", releases.back_in_one_command),
     Promise("Releases", "Back while a release bakes", releases.back_during_the_bake),
+    Promise("Workers", "They are released, and go back, with the image that they run", workers.follow_the_image),
+    Promise("Workers", "An unhealthy one takes its release back", workers.unhealthy_goes_back),
+    Promise("Jobs", "They run by hand, and say how they ended", jobs.by_hand),
     Promise("Releases", "Sentry knows which release an error came with", releases.sentry_knows),
     Promise("Releases", "A pull request runs on a copy, and ends", previews.beside),
     NotShown("Releases", "ECS keeps to the stages as they are documented", "deployments are carried out by a stand-in"),
@@ -106,6 +123,7 @@ PROMISES: tuple[Promise | NotShown, ...] = (
     Promise("Delivery", "GitHub deploys without a stored key", services.github_roles),
     Promise("Delivery", "The site's pipeline pushes it", services.site_is_pushed),
     Promise("Delivery", "The nightly drift check reads every stack", services.nightly_look),
+    Promise("Clock", "Jobs run by it", jobs.by_the_clock),
     Promise("Leaks", "No secret is in a template, log, ledger, error or output", secrets.unseen),
 )
 
@@ -116,8 +134,8 @@ which would roll a release back.
 """
 _ALARMING = {"Redis", "Alarms"}
 """Areas that set alarms off."""
-_LAST = {"Leaks"}
-"""What searches everything that the others have written."""
+_LAST = {"Clock", "Leaks"}
+"""What waits for the next minute, and what searches everything that the others have written."""
 
 
 class Status(StrEnum):

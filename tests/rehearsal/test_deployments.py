@@ -81,8 +81,9 @@ class Service:
 
     @property
     def described(self) -> Seen:
-        (found,) = client_services(self._cloudformation, self._ecs, self._name)
-        return found
+        made = self._cloudformation.list_stack_resources(StackName=self._name)["StackResourceSummaries"]
+        (arn,) = [each["PhysicalResourceId"] for each in made if each["ResourceType"] == "AWS::ECS::Service"]
+        return dict(self._ecs.describe_services(cluster="one", services=[arn])["services"][0])
 
     def tasks(self, status: str = "RUNNING") -> list[str]:
         """ARNs."""
@@ -102,12 +103,6 @@ class Service:
         while not holds():
             assert time.monotonic() < give_up, (self.described["events"], self.tasks(), self.tasks("STOPPED"))
             time.sleep(0.1)
-
-
-def client_services(cloudformation: Any, ecs: Any, stack: str) -> list[Seen]:
-    made = cloudformation.list_stack_resources(StackName=stack)["StackResourceSummaries"]
-    arns = [each["PhysicalResourceId"] for each in made if each["ResourceType"] == "AWS::ECS::Service"]
-    return list(ecs.describe_services(cluster="one", services=arns)["services"])
 
 
 def _check(script: str) -> dict[str, Any]:
@@ -151,7 +146,7 @@ def test_without_a_deployment_to_go_back_to_ecs_says_so(service: Service) -> Non
 
 
 def test_a_healthy_task_is_told_from_one_that_nobody_has_asked_yet(service: Service) -> None:
-    assert service.deploy(f"touch ready-$$; {WORKS}", health="exit 0") == "CREATE_COMPLETE"
+    assert service.deploy(WORKS, health="exit 0") == "CREATE_COMPLETE"
     (arn,) = service.tasks()
     assert service.task(arn)["healthStatus"] == "HEALTHY"
 
@@ -163,6 +158,14 @@ def test_without_a_health_check_a_task_that_runs_is_good_enough_and_is_replaced_
     ended = [service.task(arn) for arn in service.tasks("STOPPED")]
     assert {each["stoppedReason"] for each in ended} == {"Essential container in task exited"}
     assert {each["containers"][0]["exitCode"] for each in ended} == {7}
+
+
+def test_a_task_that_a_person_stops_is_replaced(service: Service, running: Emulator) -> None:
+    assert service.deploy(WORKS) == "CREATE_COMPLETE"
+    (first,) = service.tasks()
+    client(running, "ecs").stop_task(cluster="one", task=first, reason="a trial")
+    service.wait(lambda: len(service.tasks()) == 1 and service.tasks() != [first])
+    assert service.task(first)["stoppedReason"] == "a trial"
 
 
 def test_a_task_that_becomes_unhealthy_is_replaced(service: Service, running: Emulator) -> None:

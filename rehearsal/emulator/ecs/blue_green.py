@@ -163,4 +163,4 @@ class BlueGreen(Deployment):
         self._register(self._group, [])
 
     def _route(self) -> None:
-        self._register(self._group, self.tasks)
+        self._register(self._group, [arn for arn in self.tasks if self._is_healthy(arn)])

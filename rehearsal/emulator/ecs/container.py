@@ -92,6 +92,7 @@ class Container:
                     # Where programs write that would write to /tmp.
                     **({"TMPDIR": str(mounts["/tmp"])} if "/tmp" in mounts else {}),  # noqa: S108
                     "NODE_OPTIONS": f"--import={_OWN_ADDRESS.as_uri()}",
+                    "BUN_OPTIONS": f'"--preload={_OWN_ADDRESS}"',
                     "TASK_ADDRESS": self.address,
                     **self.aws,
                     **{name: self._on_this_machine(value, mounts) for name, value in variables.items()},

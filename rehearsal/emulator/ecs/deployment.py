@@ -72,8 +72,9 @@ def serving(arn: str) -> str | None:
 
 def end(arn: str) -> None:
     """The service is deleted, and its tasks end."""
-    if (last := _serving.pop(arn, None)) is not None:
-        task.stop_all_beside(last.tasks, "Service deleted")
+    with _busy.setdefault(arn, threading.Lock()):
+        if (last := _serving.pop(arn, None)) is not None:
+            task.stop_all_beside(last.tasks, "Service deleted")
 
 
 def replace(ended: Mapping[str, Any]) -> None:
@@ -141,7 +142,7 @@ class Deployment(ABC):
 
     @abstractmethod
     def _route(self) -> None:
-        """Users to its tasks as they are now."""
+        """Users to those of its tasks that are healthy now."""
 
     # -- what both are made of
 
@@ -220,7 +221,7 @@ class Deployment(ABC):
         self.service["events"].insert(0, event)
 
     def replace(self, arn: str) -> None:
-        """One of its tasks has ended, and is not to be missed for long."""
+        """One of its tasks has ended, and another one takes its place."""
         with _busy[self._service_arn]:
             if _serving.get(self._service_arn) is not self:
                 return  # another deployment has taken over meanwhile
@@ -228,8 +229,13 @@ class Deployment(ABC):
             self.tasks.remove(arn)
             self._route()
             time.sleep(_PAUSE_SECONDS)
-            self._launch()
-            self._route()
+            another = self._run_one()
+            self.tasks.append(another)
+        while task.is_alive(another) and not self._is_healthy(another):
+            time.sleep(POLL_SECONDS)
+        with _busy[self._service_arn]:
+            if _serving.get(self._service_arn) is self:
+                self._route()
 
     # -- the whole of it
 
