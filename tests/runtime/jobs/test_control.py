@@ -662,7 +662,8 @@ def test_however_callers_interleave_and_die_there_is_one_task_at_a_time_and_each
     def person_asks() -> None:
         world.control.asked("clean", by="a person")
 
-    works: list[Callable[[], object]] = [world.ask, person_asks, world.control.tend, world.control.tend, task_ends, task_ends, event_is_repeated]
+    works: list[Callable[[], object]] = [world.ask, person_asks, event_is_repeated]
+    works += [world.control.tend, world.control.tend, task_ends, task_ends]
     for _ in range(12):
         turns.run(*chance.sample(works, k=5))
         world.clock.passes(seconds=chance.choice((1, 70, 200)))
