@@ -49,18 +49,11 @@ def _not_latest(value: str) -> str:
     return value
 
 
-DERIVED = ("drift", "preview")
-"""What GitHub's environments for the drift check and for pull requests add to `delivery.environment`."""
-
-
 def _not_derived(value: str) -> str:
-    for suffix in DERIVED:
-        # GitHub's names of environments do not differ by case.
-        if value.lower().endswith(f"-{suffix}"):
-            of = value[: -len(suffix) - 1] or "ENV"
-            raise ValueError(
-                f"a name that does not end in -{suffix}: {value} would be the {suffix} environment of {of}"
-            )
+    # GitHub's names of environments do not differ by case.
+    if value.lower().endswith("-drift"):
+        of = value[: -len("-drift")] or "ENV"
+        raise ValueError(f"a name that does not end in -drift: {value} would be the drift environment of {of}")
     return value
 
 
@@ -545,24 +538,24 @@ class Service(Section):
 
 
 class Job(Section):
-    """A command of a service's image that runs by the clock, one at a time."""
+    """A scheduled command of a service's image. It never runs twice at a time."""
 
     runs: ServiceName = Field(description="The service whose image, variables, secrets and access it has.")
     schedule: Annotated[str, AfterValidator(_a_schedule)] = Field(
-        description="In UTC: rate(15 minutes) or cron(30 3 * * ? *).",
+        description="rate(15 minutes) or cron(30 3 * * ? *). In UTC, which knows no daylight saving time.",
         examples=["rate(15 minutes)", "cron(30 3 * * ? *)"],
     )
     command: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
     cpu: Literal[256, 512, 1024, 2048, 4096] = Field(default=256, description="1024 is one vCPU.")
     memory_mib: int = Field(default=512, ge=512, le=30720)
-    minutes: int = Field(default=30, ge=1, le=1440, description="Longest that an attempt may take; then it is stopped.")
-    retries: int = Field(default=0, ge=0, le=5, description="Attempts after one that failed.")
+    minutes: int = Field(default=30, ge=1, le=1440, description="Time limit of an attempt, including its start.")
+    retries: int = Field(default=0, ge=0, le=5, description="Further attempts after a failure.")
     overdue_hours: int | None = Field(
         default=None,
         ge=1,
         le=10_000,
-        description="Told when the last success is older. Without it: one and a half times the longest pause of the "
-        "schedule, and the time of all attempts.",
+        description="Alarm when the last success is older. Default: one and a half times the longest pause of the "
+        "schedule, plus the time limits of all attempts.",
     )
 
 
@@ -605,7 +598,13 @@ class Delivery(Section):
 
     repository: TrustedRepository = Field(description="Of this infrastructure; it deploys every stack.")
     environment: Annotated[str, AfterValidator(_not_derived)] = Field(
-        pattern=r"^[A-Za-z0-9_-]{1,247}$", description="GitHub's, under this name in each."
+        pattern=r"^[A-Za-z0-9_-]{1,230}$",
+        description="GitHub's in that repository. Those of a service's repository have its name, too: dev-api.",
+    )
+    after: str | None = Field(
+        default=None,
+        description="The environment that a commit is deployed to before this one. Only the first one has none.",
+        examples=["staging"],
     )
     # IAM knows one provider per URL and account; a second environment in the same account must not bring another.
     owns_oidc_provider: bool = Field(description="True for exactly one environment of each AWS account.")

@@ -56,6 +56,15 @@ def secrets(environment: Environment, service: str) -> dict[str, tuple[str, str 
     return {key: (value.partition(":")[0], value.partition(":")[2] or None) for key, value in found.items()}
 
 
+def named_secrets(environment: Environment, service: str) -> list[str]:
+    """Names of all secrets that people have put into Secrets Manager and the service's tasks read at their start."""
+    found = {name for name, _ in secrets(environment, service).values()}
+    external = environment.redis.instances[environment.redis.serves].external
+    if external is not None and "redis" in environment.services[service].needs:
+        found.add(external.url_secret)
+    return sorted(found)
+
+
 def _lineage(environment: Environment, service: str) -> Iterator[Service]:
     """The service whose image it runs first."""
     own = environment.services[service]

@@ -20,7 +20,7 @@ from rehearsal.redis.authority import Authority
 ROOT = Path(__file__).resolve().parent.parent
 _START_SECONDS = 60
 # Of ECS's bake time, which is a quarter of an hour in production.
-_MINUTE_SECONDS = 0.05
+_MINUTE_SECONDS = 0.02
 
 
 class EmulatorError(Exception):

@@ -5,6 +5,7 @@ import shutil
 import tomllib
 from pathlib import Path
 from string import Template
+from typing import Any
 
 from config.positions import line_of_keys
 
@@ -29,6 +30,65 @@ def with_redis(environments: Path, name: str, instances: dict[str, str], *, serv
     ]
     file.write_text(kept + f'\n[redis]\nserves = "{serves}"\n\n' + "\n".join(tables))
     return into
+
+
+WAYS_TO_HOST = ("ecs", "amplify", "none")
+_ON_AMPLIFY = """[services.$site]
+host = "$host"
+site = true
+needs = $needs
+
+[services.$site.amplify]
+repository = "$repository"
+branch = "main"
+access_token_secret = "$product/github-token"
+
+"""
+
+
+def with_sites_on_amplify(environments: Path, name: str, *, into: Path) -> Path:
+    """A copy of the folder in which Amplify hosts the environment's sites; names, variables and Sentry stay theirs."""
+    shutil.copytree(environments, into)
+    file = into / f"{name}.toml"
+    settings, tables = tomllib.loads(file.read_text()), _tables(file)
+    for site, own in _sites(settings).items():
+        if "amplify" in own:
+            continue
+        table = Template(_ON_AMPLIFY).substitute(
+            site=site,
+            host=own["host"],
+            needs='["media"]' if "media" in own.get("needs", []) else "[]",
+            repository=re.sub(r"@\d+", "", own["repository"]),
+            product=settings["product"],
+        )
+        kept = (f"[services.{site}.sentry]", f"[services.{site}.variables]")
+        tables = [
+            table if each.startswith(f"[services.{site}]") else each
+            for each in tables
+            if not each.startswith(f"[services.{site}.") or each.startswith(kept)
+        ]
+    file.write_text("".join(tables))
+    return into
+
+
+def without_sites(environments: Path, name: str, *, into: Path) -> Path:
+    """A copy of the folder in which the environment has no site, nor anything that names one."""
+    shutil.copytree(environments, into)
+    file = into / f"{name}.toml"
+    sites = "|".join(_sites(tomllib.loads(file.read_text())))
+    gone = re.compile(rf"\[(services\.({sites})[.\]]|posthog\])")
+    names_one = re.compile(rf'^(redirects = .*"({sites})"|.*\$\{{services\.({sites})\.).*$\n', re.MULTILINE)
+    file.write_text("".join(names_one.sub("", each) for each in _tables(file) if not gone.match(each)))
+    return into
+
+
+def _tables(file: Path) -> list[str]:
+    """The text of each table, its header first; before them what stands above the first one."""
+    return re.split(r"(?m)^(?=\[)", file.read_text())
+
+
+def _sites(settings: dict[str, Any]) -> dict[str, Any]:
+    return {name: own for name, own in settings["services"].items() if own.get("site")}
 
 
 QUEUE = """
@@ -66,13 +126,28 @@ def with_queue(environments: Path, name: str, *, into: Path) -> Path:
     return into
 
 
+def with_secrets(environments: Path, name: str, secrets: dict[str, dict[str, str]], *, into: Path) -> Path:
+    """A copy of the folder in which services read secrets: by service, the secret of each variable."""
+    shutil.copytree(environments, into)
+    file = into / f"{name}.toml"
+    tables = [
+        f"\n[services.{service}.secrets]\n" + "".join(f'{variable} = "{secret}"\n' for variable, secret in own.items())
+        for service, own in secrets.items()
+    ]
+    file.write_text(file.read_text() + "".join(tables))
+    return into
+
+
 def with_bake_minutes(environments: Path, name: str, service: str, minutes: int, *, into: Path) -> Path:
     """A copy of the folder in which the environment's service bakes as long."""
     shutil.copytree(environments, into)
     file = into / f"{name}.toml"
     lines = file.read_text().splitlines(keepends=True)
-    at = line_of_keys("".join(lines))[f"services.{service}.bake_minutes"] - 1
-    lines[at] = re.sub(r"bake_minutes\s*=\s*\d+", f"bake_minutes = {minutes}", lines[at])
+    at, table = line_of_keys("".join(lines)), f"services.{service}"
+    if (line := at.get(f"{table}.bake_minutes")) is not None:
+        lines[line - 1] = re.sub(r"bake_minutes\s*=\s*\d+", f"bake_minutes = {minutes}", lines[line - 1])
+    else:
+        lines.insert(at[table], f"bake_minutes = {minutes}\n")
     file.write_text("".join(lines))
     return into
 

@@ -135,7 +135,14 @@ class ObservabilityStack(EnvironmentStack):
         }
         self._functions += keepers.values()
         EdgeAlarms(self, "Edge", environment=self.environment_name, functions=keepers, topics=self._topics)
-        MediaAlarms(self, "Media", bucket=self._environment.media.bucket, topics=self._topics)
+        self._functions.append(edge.purge.handler.function)
+        MediaAlarms(
+            self,
+            "Media",
+            bucket=self._environment.media.bucket,
+            purge=edge.purge.failures(),
+            topics=self._topics,
+        )
 
     def _watch_traffic(self, registry: RegistryExports) -> Sequence[cloudwatch.IAlarm]:
         environment = self._environment
@@ -147,7 +154,7 @@ class ObservabilityStack(EnvironmentStack):
             zone=environment.domains.zone,
             hosts=list(self._hosts.values()),
             media=environment.domains.media,
-            sites=services_.balanced_hosts(environment, sites=True),
+            sites=services_.hosts_with_static_files(environment),
             ledger=registry.ledger,
         )
         self._functions.append(traffic.handler.function)

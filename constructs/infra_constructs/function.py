@@ -13,7 +13,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_secretsmanager as secretsmanager
-from constructs import Construct
+from constructs import Construct, IConstruct
 
 from infra_constructs.findings import acknowledge, allows_on
 
@@ -128,6 +128,12 @@ class RuntimeFunction(Construct):
         )
         made.node.add_dependency(self.policy)
         return made
+
+    def may_ask_itself(self, scope: Construct, id_: str, *, before: IConstruct) -> None:
+        """To go on with what takes longer than one invocation (infra_runtime.turns)."""
+        # A policy of its own: the function waits for its role's.
+        itself = iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[self.function.function_arn])
+        before.node.add_dependency(iam.Policy(scope, id_, roles=[self.role], statements=[itself]))
 
     def rotate(
         self, secret: secretsmanager.ISecret, scope: Construct, id_: str, *, every: cdk.Duration

@@ -17,12 +17,14 @@ from infra_runtime.metrics import (
     JOBS,
     QUEUES,
     REDIS,
+    SECRETS,
     Check,
     Database,
     Edge,
     Jobs,
     Queue,
     Redis,
+    Secrets,
     Traffic,
 )
 
@@ -102,6 +104,8 @@ _AWS = {
     ("AWS/Events", "FailedInvocations"): Known(Unit.COUNT, _SUM),
     ("AWS/Events", "MatchedEvents"): Known(Unit.COUNT, _SUM),
     ("AWS/CertificateManager", "DaysToExpiry"): Known(Unit.DAYS),
+    ("AWS/SQS", "ApproximateAgeOfOldestMessage"): Known(Unit.SECONDS),
+    ("AWS/SQS", "ApproximateNumberOfMessagesVisible"): Known(Unit.COUNT),
     ("AWS/S3", "AllRequests"): Known(Unit.COUNT, _SUM),
     ("AWS/S3", "4xxErrors"): Known(Unit.COUNT, _SUM),
     ("AWS/S3", "5xxErrors"): Known(Unit.COUNT, _SUM),
@@ -114,6 +118,7 @@ _NAMESPACES: dict[type[StrEnum], str] = {
     Check: CHECKS,
     Database: DATABASE,
     Jobs: JOBS,
+    Secrets: SECRETS,
     Queue: QUEUES,
 }
 _OWN = {

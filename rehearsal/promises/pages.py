@@ -13,7 +13,7 @@ from rehearsal.deliveries import Delivery, read
 from rehearsal.promises.found import not_on_this_plan, require
 
 # The webhook's function starts and reads its secret meanwhile.
-_DELIVERY_SECONDS = 20.0
+_DELIVERY_SECONDS = 30.0
 _POLL_SECONDS = 0.1
 # What is really wrong in the account may set the alarm off again, later.
 _BOTH = ["ALARM", "OK"]
@@ -142,10 +142,11 @@ def _shown(sent: list[Delivery]) -> Iterator[Delivery]:
 
 
 def _wait(alarms: list[dict[str, Any]], holds: Callable[[str], bool], otherwise: str) -> None:
-    """Until it holds for the ARN of each. Raises `Broken` when that takes too long."""
+    """Until it has held once for the ARN of each. Raises `Broken` when that takes too long."""
     give_up = time.monotonic() + _DELIVERY_SECONDS
-    while left := [each["AlarmName"] for each in alarms if not holds(each["AlarmArn"])]:
-        require(time.monotonic() < give_up, f"{', '.join(left)} {otherwise}")
+    left = alarms
+    while left := [each for each in left if not holds(each["AlarmArn"])]:
+        require(time.monotonic() < give_up, f"{', '.join(each['AlarmName'] for each in left)} {otherwise}")
         time.sleep(_POLL_SECONDS)
 
 

@@ -3,11 +3,14 @@
 from typing import Any
 
 from config.services import sites as sites_of
+from ops.amplify import AmplifySite
+from ops.doctor import amplify
 from ops.drift import drifts
 from rehearsal.account import Account
 from rehearsal.pipeline import DRIFT, RELEASE, Pipeline
 from rehearsal.promises.found import not_on_this_plan, require
 from rehearsal.push import push
+from rehearsal.visitor import Visitor
 
 
 def services(account: Account) -> str:
@@ -20,8 +23,9 @@ def services(account: Account) -> str:
         container = account.container(service)
         require(container["readonlyRootFilesystem"], f"{stack} can write its root filesystem")
         require(container["linuxParameters"]["capabilities"]["drop"] == ["ALL"], f"{stack} keeps capabilities")
-        require(service["loadBalancers"], f"{stack} is behind no load balancer")
-        found.append(f"{stack.lower()} on {providers[0]}")
+        is_worker = account.environment.services[stack].host is None
+        require(service["loadBalancers"] or is_worker, f"{stack} is behind no load balancer")
+        found.append(f"{stack} on {providers[0]}{', a worker' if is_worker else ''}")
     return ", ".join(found) + "; private, read-only, behind the ALB"
 
 
@@ -29,6 +33,10 @@ def blue_green(account: Account) -> str:
     minutes = []
     for stack, service in account.services():
         deployment = service["deploymentConfiguration"]
+        if account.environment.services[stack].host is None:
+            breaker = deployment["deploymentCircuitBreaker"]
+            require(breaker["enable"] and breaker["rollback"], f"{stack}: {breaker}")
+            continue
         require(deployment.get("strategy") == "BLUE_GREEN", f"{stack}: strategy {deployment.get('strategy')}")
         require(deployment["minimumHealthyPercent"] == 100, f"{stack}: {deployment['minimumHealthyPercent']} %")
         alarms = deployment["alarms"]
@@ -86,10 +94,31 @@ def sites(account: Account) -> str:
             continue
         if each.amplify is None:
             require(name in there, f"no service {name}")
-        told.append(f"{each.host}: {'ECS' if each.amplify is None else account.resource(name, 'AWS::Amplify::App')}")
+        told.append(f"{each.host}: {'ECS' if each.amplify is None else _on_amplify(account, name, str(each.host))}")
     if not told:
         not_on_this_plan("the environment has no site")
     return ", ".join(told)
+
+
+def _on_amplify(account: Account, name: str, host: str) -> str:
+    """Served under its own name, through Cloudflare, with a certificate that renews itself, as built last."""
+    site = AmplifySite(account.name, account.environment, name, account)
+    domain = site.domain()
+    require(domain["domainStatus"] == "AVAILABLE", f"{host} is {domain['domainStatus']}: {domain.get('statusReason')}")
+    validation, _, content = domain["certificateVerificationDNSRecord"].split()
+    records = {each["name"]: each for each in account.zone.records.values() if each["type"] == "CNAME"}
+    record = records.get(validation.rstrip("."), {})
+    require(record.get("content") == content.rstrip("."), f"no record {validation}")
+    require(not record["proxied"], f"{validation} is proxied: Amplify's certificate is not renewed")
+    app = account.client("amplify").get_app(appId=account.resource(name, "AWS::Amplify::App"))["app"]
+    missing = set(account.environment.services[name].variables) - set(app["environmentVariables"])
+    require(not missing, f"{host} is built without {missing}")
+    answers = [Visitor(account).get(f"https://{host}/").status_code for _ in range(3)]  # a build takes two looks
+    require(answers[-1] == 200, f"https://{host}/ answers {answers[-1]}")
+    problems = [each.what for each in amplify.examine(site)]
+    require(not problems, "; ".join(problems))
+    build = site.builds()[0]
+    return f"Amplify, {domain['domainStatus']}, build {build['jobId']} {build['status']}, validation record not proxied"
 
 
 def images(account: Account) -> str:

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 EDGE, REDIS, CHECKS = "Infra/Edge", "Infra/Redis", "Infra/Checks"
-DATABASE, RELEASES, JOBS = "Infra/Database", "Infra/Releases", "Infra/Jobs"
+DATABASE, RELEASES, JOBS, SECRETS = "Infra/Database", "Infra/Releases", "Infra/Jobs", "Infra/Secrets"
 QUEUES = "Infra/Queues"
 
 
@@ -86,8 +86,13 @@ class Database(StrEnum):
     RESTORE_POINT_AGE = "RestorePointMinutes"
     SNAPSHOT_AGE = "SnapshotHours"
     DEADLOCKS = "Deadlocks"
-    LOGIN_BEHIND = "TasksBehindLoginHours"
-    """How long tasks have been older than the login that they read at start; 0 when none is."""
+
+
+class Secrets(StrEnum):
+    """Of the secrets that a service's tasks read, by Environment and Service."""
+
+    TASKS_BEHIND = "TasksBehindSecretHours"
+    """How long tasks have been older than a secret that they read at start; 0 when none is."""
 
 
 class Releases(StrEnum):

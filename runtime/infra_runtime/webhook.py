@@ -8,7 +8,7 @@ import json
 import os
 import random
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,6 +22,7 @@ from infra_runtime.vendor_api import TRANSIENT, Clock, Refused, Unavailable, con
 _PAGERDUTY = "https://events.pagerduty.com/v2/enqueue"
 # PagerDuty's documentation of the Events API v2: longer summaries are cut off.
 _SUMMARY_LETTERS = 1024
+_STATUS = {"ALARM": "firing", "OK": "resolved"}
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 30.0
 
 
@@ -42,18 +43,54 @@ class Notification:
     source: str
     """Alarm's name, or who sent it."""
 
+    @property
+    def is_alarm(self) -> bool:
+        """Only an alarm's key is an ARN."""
+        return self.key.startswith("arn:")
+
 
 @reported
 def handler(event: Mapping[str, Any], context: Any) -> None:
-    """For messages of one topic. Raises what `deliver` does: Lambda tries again, then an alarm goes off."""
+    """For messages of one topic. Raises what `tell` does: Lambda tries again, then an alarm goes off."""
     secret = Secrets(client("secretsmanager")).read(os.environ["SECRET"])
     for record in event["Records"]:
-        deliver(
-            notification(record["Sns"]),
+        tell(
+            record["Sns"],
             secret,
             severity=os.environ["SEVERITY"],
+            alarms=client("cloudwatch"),
             deadline=deadline_of(context),
         )
+
+
+def tell(
+    message: Mapping[str, Any],
+    secret: str,
+    *,
+    severity: str,
+    alarms: Any,
+    deadline: float,
+    clock: Clock | None = None,
+    http: httpx.Client | None = None,
+) -> None:
+    """Delivers an SNS message and then, if its alarm has changed since, the alarm's state now.
+
+    SNS and Lambda keep no order, and Lambda repeats failures minutes later. Without the second step, a late end would
+    close the incident of an alarm that fires again, and a late beginning would leave one open for good.
+    `alarms` is a CloudWatch client. Raises what `deliver` does, and CloudWatch's `ClientError`.
+    """
+    what = notification(message)
+    deliver(what, secret, severity=severity, deadline=deadline, clock=clock, http=http)
+    if not what.is_alarm:
+        return
+    pages = alarms.get_paginator("describe_alarms").paginate(
+        AlarmNames=[what.source], AlarmTypes=["MetricAlarm", "CompositeAlarm"]
+    )
+    states = [each["StateValue"] for page in pages for each in (*page["MetricAlarms"], *page["CompositeAlarms"])]
+    # Nobody is notified of INSUFFICIENT_DATA, so it changes nothing here either.
+    now = _STATUS.get(states[0], what.status) if states else what.status
+    if now != what.status:
+        deliver(replace(what, status=now), secret, severity=severity, deadline=deadline, clock=clock, http=http)
 
 
 def notification(message: Mapping[str, Any]) -> Notification:
@@ -71,7 +108,7 @@ def notification(message: Mapping[str, Any]) -> Notification:
         means = found.get("AlarmDescription") or ""
         return Notification(
             key=found["AlarmArn"],
-            status="resolved" if found["NewStateValue"] == "OK" else "firing",
+            status=_STATUS.get(found["NewStateValue"], "firing"),
             title=means or found["AlarmName"],
             text=f"{means}\n{found.get('NewStateReason', '')}".strip(),
             source=found["AlarmName"],

@@ -9,6 +9,14 @@ from config import InvalidEnvironments, load, services, variables
 from config.previews import hosts
 
 WORKER = '[services.mailer]\nruns = "api"\ncommand = ["node", "worker.mjs"]\n'
+AMPLIFY = """[services.shop]
+site = true
+host = "shop.daadaar.com"
+[services.shop.amplify]
+repository = "a/b"
+branch = "main"
+access_token_secret = "gh"
+"""
 JOB = '[jobs.clean]\nruns = "api"\nschedule = "rate(1 day)"\ncommand = ["node", "clean.mjs"]\n'
 SHOP = """[services.shop]
 host = "shop.daadaar.com"
@@ -48,6 +56,8 @@ REFUSED: list[tuple[str | tuple[str, str], str, str]] = [
     (SHOP.replace("services.shop", "services.network"), "services.network", "a stack of ours"),
     (SHOP.replace("services.shop", "services.preview2"), "services.preview2", "a stack of ours"),
     (SHOP.replace("services.shop", "services.media"), "services.media", "a stack of ours"),
+    (SHOP.replace("services.shop", "services.api-preview"), "services.api-preview",
+     "pull requests of api run in production-api-preview"),
     # what a service has to say
     (SHOP.replace('repository = "daadaar/shop"\n', ""), "services.shop.repository", "the repository of its code"),
     (SHOP.replace("port = 8080\n", ""), "services.shop.port", "by its host"),
@@ -109,6 +119,7 @@ REFUSED: list[tuple[str | tuple[str, str], str, str]] = [
     (SHOP + "[services.shop.variables]\nRELEASE = '1'\n", "services.shop.variables.RELEASE", "always"),
     (SHOP + 'needs = ["media"]\n[services.shop.variables]\nMEDIA_URL = "x"\n', "services.shop.variables.MEDIA_URL",
      'services.shop.needs, "media"'),
+    (SHOP + 'site = true\n[services.shop.variables]\nNOTE = "a\\nb"\n', "services.shop.variables.NOTE", "one line"),
     (SHOP + "[services.shop.variables]\nURL = '${services.apii.url}'\n", "services.shop.variables.URL",
      "did you mean ${services.api.url}?"),
     (SHOP + "[services.shop.variables]\nKEY = 'postgres://u:hunter2@h/db'\n", "services.shop.variables.KEY",
@@ -125,6 +136,10 @@ REFUSED: list[tuple[str | tuple[str, str], str, str]] = [
      "services.shop.amplify", "sites only"),
     ('[services.shop]\nsite = true\nhost = "shop.daadaar.com"\ncpu = 512\n[services.shop.amplify]\nrepository = "a/b"\n'
      'branch = "main"\naccess_token_secret = "gh"\n', "services.shop.cpu", "Amplify builds and runs"),
+    (AMPLIFY.replace("site", 'needs = ["media", "redis"]\nsite', 1), "services.shop.needs", "outside of the VPC"),
+    (AMPLIFY.replace("shop.daadaar", f"{'shop' * 14}.daadaar"), "services.shop.host", "at most 64 characters"),
+    (AMPLIFY + "[services.shop.variables]\nAWS_X = 'y'\n", "services.shop.variables.AWS_X", "not begin with AWS"),
+    (AMPLIFY + "[services.shop.secrets]\nKEY = 'daadaar/key'\n", "services.shop.secrets", "shows a site's"),
     # jobs
     (JOB.replace('"api"', '"apii"'), "jobs.clean.runs", "a service on ECS: api, frontend"),
     (JOB.replace("rate(1 day)", "daily"), "jobs.clean.schedule", "cron(30 3 * * ? *)"),
@@ -134,6 +149,8 @@ REFUSED: list[tuple[str | tuple[str, str], str, str]] = [
     (JOB + "minutes = 0\n", "jobs.clean.minutes", "from 1 to 1440"),
     (JOB + "cpu = 4096\n", "jobs.clean.memory_mib", "8192 to 30720"),
     (JOB.replace("jobs.clean", "jobs.api"), "jobs.api", "services.api has it already"),
+    ("".join(JOB.replace("jobs.clean", f"jobs.clean-{each}") for each in range(17)), "jobs",
+     "at most 16 jobs of one service; api has 17"),
     # queues
     (queue("eviction = false", "eviction = true"), "redis.queue", "an instance with eviction = false"),
     (queue('queue = "jobs"', 'queue = "jbos"'), "redis.queue", "an instance with eviction = false: jobs"),

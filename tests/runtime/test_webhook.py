@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -9,7 +10,7 @@ import pytest
 
 from infra_runtime.notification import custom
 from infra_runtime.vendor_api import Refused, Unavailable
-from infra_runtime.webhook import BadSecret, deliver, notification
+from infra_runtime.webhook import BadSecret, deliver, notification, tell
 from rehearsal.cost_messages import ANOMALY, BUDGET, BUDGET_SUBJECT
 from rehearsal.pagerduty import ROUTING_KEY, PagerDuty, served
 from tests.runtime.conftest import Time
@@ -101,6 +102,51 @@ def test_every_other_message_is_an_incident_of_its_own(
     send(message, secret, subject=subject)  # Lambda's second attempt
     ((incident,),) = pagerduty.incidents.values()
     assert (incident.summary, incident.triggers) == (summary, 2)
+
+
+@dataclass
+class Alarms:
+    """CloudWatch, which knows the state of one alarm."""
+
+    state: str | None
+    kind: str = "MetricAlarms"
+
+    def get_paginator(self, _: str) -> "Alarms":
+        return self
+
+    def paginate(self, *, AlarmNames: list[str], AlarmTypes: list[str]) -> list[dict[str, Any]]:  # noqa: N803
+        assert set(AlarmTypes) == {"MetricAlarm", "CompositeAlarm"}  # without it, CloudWatch answers no composites
+        found = [{"AlarmName": AlarmNames[0], "StateValue": self.state}] if self.state else []
+        return [{"MetricAlarms": [], "CompositeAlarms": [], self.kind: found}]
+
+
+@pytest.mark.parametrize(
+    ("arrive", "alarms", "is_resolved"),
+    [
+        (["ALARM", "OK"], Alarms("OK"), True),
+        (["OK", "ALARM"], Alarms("OK"), True),
+        (["OK", "ALARM"], Alarms("OK", "CompositeAlarms"), True),
+        (["ALARM", "ALARM", "OK"], Alarms("ALARM"), False),
+        (["ALARM"], Alarms("INSUFFICIENT_DATA"), False),
+        (["ALARM"], Alarms(None), False),
+    ],
+    ids=["in order", "late beginning", "of a composite", "late end of an older alarm", "no data now", "deleted since"],
+)
+def test_the_incident_is_as_the_alarm_is_in_whatever_order_its_messages_arrive(
+    arrive: list[str], alarms: Alarms, is_resolved: bool, pagerduty: PagerDuty, secret: str
+) -> None:
+    passing = Time()
+    for state in arrive:
+        tell(
+            sns({**METRIC, "NewStateValue": state}),
+            secret,
+            severity="critical",
+            alarms=alarms,
+            deadline=passing.seconds + 300,
+            clock=passing.clock,
+        )
+    last = pagerduty.incidents[ARN][-1]
+    assert (last.is_resolved, last.summary) == (is_resolved, _ALARM["AlarmDescription"])
 
 
 def test_a_busy_receiver_is_tried_again(pagerduty: PagerDuty, secret: str) -> None:

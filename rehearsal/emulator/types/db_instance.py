@@ -49,7 +49,8 @@ def _start(physical_id: str, properties: dict[str, Any], secret: str) -> dict[st
         database=properties["DBName"],
         address=address,
         port=_PORT,
-        certificate=Authority.load(Path(os.environ[AUTHORITY])).certificate(address),
+        # postgres.js checks this name where it is given an address: it hands TLS nothing but a socket.
+        certificate=Authority.load(Path(os.environ[AUTHORITY])).certificate(address, "localhost"),
     )
     _servers[physical_id] = server
     server.start()

@@ -13,10 +13,10 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from infra_runtime import aws
 from infra_runtime.caller import NotProven, who
 from infra_runtime.database.names import preview_names
 from infra_runtime.previews.leases import Lease, Leases, Taken, ledger_name
@@ -44,15 +44,15 @@ def handler(event: Mapping[str, Any], context: Any) -> Any:
     """{"action": "list" | "take" | "start" | "end", …}; "deploy" comes from itself, and anything else by the clock."""
     if event.get("action") in ("take", "start"):
         try:
-            event = {**event, "who": who(event, sts=boto3.client("sts"), function=context.function_name)}
+            event = {**event, "who": who(event, sts=aws.client("sts"), function=context.function_name)}
         except NotProven as error:
             return {
                 "problems": [asdict(Problem("caller", str(error), "use `infra`, with credentials of this account"))]
             }
     table = os.environ["LEDGER"]
-    dynamodb = boto3.client("dynamodb")
+    dynamodb = aws.client("dynamodb")
     control = Control(
-        boto3,
+        aws,
         Leases(dynamodb, table),
         Ledger(dynamodb, table),
         [Slot(**each) for each in json.loads(os.environ["SLOTS"])],
@@ -77,7 +77,7 @@ class Slot:
 @dataclass(frozen=True)
 class Control:
     clients: Any
-    """`client(service, …)` as boto3 has it."""
+    """`client(service, …)`, as `infra_runtime.aws` has it."""
     leases: Leases
     ledger: Ledger
     slots: Sequence[Slot]

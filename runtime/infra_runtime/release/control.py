@@ -14,9 +14,9 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import boto3
 from botocore.exceptions import ClientError
 
+from infra_runtime import aws
 from infra_runtime.caller import NotProven, who
 from infra_runtime.database.names import OWNER
 from infra_runtime.metrics import RELEASES, Releases, emit
@@ -65,10 +65,16 @@ def handler(event: Mapping[str, Any], context: Any) -> Any:
     Such a change says only that it is time to look: whoever may invoke this function could have made it up. How a
     release has ended is read from CloudFormation.
     """
-    names = ("SERVICE", "STACK", "PARAMETER", "REPOSITORY", "PLATFORM")
-    service = Service(*(os.environ[name] for name in names))
-    ledger = Ledger(boto3.client("dynamodb"), os.environ["LEDGER"])
-    control = Control(boto3, ledger, service, database_log=os.environ.get("DATABASE_LOG"))
+    service = Service(
+        name=os.environ["SERVICE"],
+        stack=os.environ["STACK"],
+        parameter=os.environ["PARAMETER"],
+        repository=os.environ["REPOSITORY"],
+        platform=os.environ["PLATFORM"],
+        secrets=tuple(json.loads(os.environ["SECRETS"])),
+    )
+    ledger = Ledger(aws.client("dynamodb"), os.environ["LEDGER"])
+    control = Control(aws, ledger, service, database_log=os.environ.get("DATABASE_LOG"))
     if (ended := control.settle()) is not None:
         _report(ended, context)
     if "detail" in event:
@@ -77,7 +83,7 @@ def handler(event: Mapping[str, Any], context: Any) -> Any:
     if event.get("action") == "check":
         return control.asked(event)
     try:
-        found = who(event, sts=boto3.client("sts"), function=context.function_name)
+        found = who(event, sts=aws.client("sts"), function=context.function_name)
     except NotProven as error:
         return {"problems": [asdict(Problem("caller", str(error), "use `infra`, with credentials of this account"))]}
     return control.asked({**event, "who": found})
@@ -95,7 +101,7 @@ def _tell_sentry(release: Release, deadline: float) -> None:
     """Never what a release fails by: it has ended, and well."""
     told = json.loads(os.environ["SENTRY"])
     try:
-        secret = boto3.client("secretsmanager").get_secret_value(SecretId=told["token_secret"])["SecretString"]
+        secret = aws.client("secretsmanager").get_secret_value(SecretId=told["token_secret"])["SecretString"]
         sentry = sentry_from(secret, organization=told["organization"], deadline=deadline)
         tags = _tags(release) if told["named_by"] == "tag" else ()
         version = version_of(release.service, release.image, tags)
@@ -108,7 +114,7 @@ def _tell_sentry(release: Release, deadline: float) -> None:
 def _tags(release: Release) -> Sequence[str]:
     """Of its image, as far as ECR still has it."""
     platform = os.environ["PLATFORM"]
-    found = image_in(boto3, release.service, os.environ["REPOSITORY"], release.image, platform=platform)
+    found = image_in(aws, release.service, os.environ["REPOSITORY"], release.image, platform=platform)
     return () if isinstance(found, Problem) else found.get("imageTags", ())
 
 
@@ -121,7 +127,7 @@ class Control:
     """Every rule of a release is decided here: what only the caller checks holds for nobody else."""
 
     clients: Any
-    """`client(service)` as boto3 has it."""
+    """`client(service)`, as `infra_runtime.aws` has it."""
     ledger: Ledger
     service: Service
     database_log: str | None = None

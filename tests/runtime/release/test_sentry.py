@@ -123,10 +123,11 @@ def ended(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     manager = SimpleNamespace(get_secret_value=lambda SecretId: {"SecretString": found["secret"]})  # noqa: N803
     monkeypatch.setattr(control.Control, "settle", lambda self: found["release"])
     monkeypatch.setattr(control.Control, "expect", lambda self, detail: None)
-    monkeypatch.setattr(control, "boto3", SimpleNamespace(client=lambda name: found.get(name, manager)))
+    monkeypatch.setattr(control, "aws", SimpleNamespace(client=lambda name: found.get(name, manager)))
     for name in ("SERVICE", "STACK", "PARAMETER", "PLATFORM", "LEDGER", "ENVIRONMENT"):
         monkeypatch.setenv(name, "x")
     monkeypatch.setenv("REPOSITORY", REPOSITORY)
+    monkeypatch.setenv("SECRETS", "[]")
     configured(monkeypatch, named_by="digest")
     return found
 
