@@ -538,7 +538,7 @@ def a_queue_has_a_redis_without_eviction(environment: Environment) -> Iterator[C
         if service.queue is not None and "queue" not in service.needs:
             yield Contradiction(f"services.{name}.queue", 'nothing, or needs = ["queue"] beside it')
         if service.queue is not None and service.queue.jobs_per_task * service.max_tasks > _LONGEST_QUEUE:
-            expected = f"at most {_LONGEST_QUEUE // service.max_tasks}: more than {_LONGEST_QUEUE} jobs of all tasks are no queue"
+            expected = f"at most {_LONGEST_QUEUE // service.max_tasks}: {_LONGEST_QUEUE} waiting jobs of all tasks"
             yield Contradiction(f"services.{name}.queue.jobs_per_task", expected)
 
 
