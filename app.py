@@ -113,7 +113,9 @@ def main() -> int:
     only = app.node.try_get_context("env")
     directory = Path(app.node.try_get_context("environments") or ENVIRONMENTS)
     try:
-        environments = load([only] if only else [], directory=directory)
+        # `./infra` compares what is deployed with the code, and deploys nothing (ops/templates.py).
+        is_deployed = bool(app.node.try_get_context("deployed"))
+        environments = load([only] if only else [], directory=directory, is_deployed=is_deployed)
     except InvalidEnvironments as invalid:
         print(invalid, file=sys.stderr)
         return 2

@@ -376,6 +376,13 @@ class ReleaseCheck(Section):
     expect: dict[FieldPath, str] = Field(
         default={}, description="Fields of the JSON answer, and the value of each when all is well."
     )
+    restart_minutes: int | None = Field(
+        default=None,
+        ge=5,
+        le=60,
+        description="New tasks when the service that runs has answered otherwise than `expect` for so long, and the "
+        "probe reaches Redis: for a client that does not connect again by itself. Once in half an hour at most.",
+    )
 
 
 class Amplify(Section):
@@ -417,6 +424,29 @@ class SentryService(SentryProject):
     )
 
 
+class Queue(Section):
+    """Where a worker's jobs wait, in the Redis of `redis.queue`: as many tasks run as they need."""
+
+    keys: Annotated[
+        tuple[Annotated[str, Field(pattern=r"^[!-~]{1,200}$", examples=["bull:mail:wait"])], ...],
+        AfterValidator(_no_repetition),
+    ] = Field(
+        min_length=1,
+        max_length=8,
+        description="Lists or sorted sets of waiting jobs. BullMQ: bull:NAME:wait and bull:NAME:prioritized; "
+        "Sidekiq: queue:NAME; Celery: NAME; RQ: rq:queue:NAME.",
+    )
+    jobs_per_task: int = Field(
+        ge=1,
+        le=100_000,
+        description="Jobs that may wait for each running task. More: tasks are added, up to max_tasks. Fewer: tasks "
+        "are taken away, down to min_tasks.",
+    )
+    stuck_minutes: int = Field(
+        default=15, ge=5, le=1440, description="Somebody is woken when jobs wait and none has left for so long."
+    )
+
+
 class Service(Section):
     """One service: with a `host` it is reached through the load balancer, without one it is a worker."""
 
@@ -453,6 +483,9 @@ class Service(Section):
     memory_mib: int = Field(default=512, ge=512, le=30720)
     min_tasks: int = Field(default=1, ge=1, le=500)
     max_tasks: int = Field(default=1, ge=1, le=500)
+    queue: Queue | None = Field(
+        default=None, description="Of a worker: scales with the jobs that wait, and no longer with CPU and memory."
+    )
     spot: bool = Field(default=False, description="Fargate Spot: up to 70 % cheaper, tasks end on two minutes' notice.")
     port: int | None = Field(
         default=None, ge=1024, le=65535, description="Where the container listens; it does not run as root."
@@ -461,6 +494,13 @@ class Service(Section):
         default=None,
         description="Liveness: must answer 200 without touching Redis or the database.",
         examples=["/api/health/live"],
+    )
+    sticky_minutes: int | None = Field(
+        default=None,
+        ge=1,
+        le=10_080,
+        description="The load balancer sends a browser's requests to the same task for so long, by a cookie: for a "
+        "service that keeps state in its process. A release or a lost task ends it (docs/application-contract.md).",
     )
     redis_health_path: UrlPath | None = Field(
         default=None,
@@ -563,7 +603,7 @@ class Delivery(Section):
     )
     after: str | None = Field(
         default=None,
-        description="The environment that a commit is deployed to before this one; without it, this one does not wait.",
+        description="The environment that a commit is deployed to before this one. Only the first one has none.",
         examples=["staging"],
     )
     # IAM knows one provider per URL and account; a second environment in the same account must not bring another.

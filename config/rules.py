@@ -163,12 +163,15 @@ def services_are_whole(environment: Environment) -> Iterator[Contradiction]:
         if service.host is not None:
             expected = "nothing: the load balancer asks health_path"
             yield from _nothing_but(key, service, ("health_command",), expected)
+            expected = "nothing: with a host, a service scales with its CPU and memory"
+            yield from _nothing_but(key, service, ("queue",), expected)
             for needed in ("port", "health_path"):
                 if getattr(service, needed) is None:
                     yield Contradiction(f"{key}.{needed}", "this key; users reach the service by its host")
         else:
             yield from _nothing_but(
-                key, service, ("site", "port", "health_path", "redis_health_path", "release_check", "objective"),
+                key, service,
+                ("site", "port", "health_path", "redis_health_path", "sticky_minutes", "release_check", "objective"),
                 "nothing, or a host beside it: a service without a host is a worker and takes no requests",
             )  # fmt: skip
 
@@ -236,6 +239,14 @@ def databases_are_asked_for(environment: Environment) -> Iterator[Contradiction]
             yield from _nothing_but(key, service, ("database_connections", "migrations"), expected)
         if service.redis_health_path is not None and "redis" not in service.needs:
             yield Contradiction(f"{key}.redis_health_path", 'nothing, or needs = ["redis"] beside it')
+
+
+def restarts_know_what_is_expected(environment: Environment) -> Iterator[Contradiction]:
+    for name, service in environment.services.items():
+        check = service.release_check
+        if check is not None and check.restart_minutes is not None and not check.expect:
+            key = f"services.{name}.release_check.restart_minutes"
+            yield Contradiction(key, "nothing, or expect beside it: what the service says while all is well")
 
 
 def variables_have_one_source(environment: Environment) -> Iterator[Contradiction]:
@@ -501,6 +512,10 @@ def redis_is_one_of_three(environment: Environment) -> Iterator[Contradiction]:
             yield Contradiction(where, tables)
 
 
+_LONGEST_QUEUE = 1_000_000
+"""A threshold that an alarm could still reach."""
+
+
 def a_queue_has_a_redis_without_eviction(environment: Environment) -> Iterator[Contradiction]:
     """Beside the cache: an evicted key there is a rate limit that begins anew, here it is a lost job."""
     redis = environment.redis
@@ -520,6 +535,11 @@ def a_queue_has_a_redis_without_eviction(environment: Environment) -> Iterator[C
         if "queue" in service.needs and redis.queue is None:
             expected = "no queue, or redis.queue beside it: the instance that the queue is in"
             yield Contradiction(f"services.{name}.needs", expected)
+        if service.queue is not None and "queue" not in service.needs:
+            yield Contradiction(f"services.{name}.queue", 'nothing, or needs = ["queue"] beside it')
+        if service.queue is not None and service.queue.jobs_per_task * service.max_tasks > _LONGEST_QUEUE:
+            expected = f"at most {_LONGEST_QUEUE // service.max_tasks}: {_LONGEST_QUEUE} waiting jobs of all tasks"
+            yield Contradiction(f"services.{name}.queue.jobs_per_task", expected)
 
 
 def redis_shards_have_replicas(environment: Environment) -> Iterator[Contradiction]:
@@ -597,6 +617,7 @@ RULES: tuple[Rule, ...] = (
     services_are_whole,
     databases_are_asked_for,
     jobs_run_a_service,
+    restarts_know_what_is_expected,
     variables_have_one_source,
     priorities_are_different,
     rate_limits_are_of_a_service,
@@ -704,17 +725,22 @@ def rules_of_a_zone_fit_its_plan(environments: Neighbours) -> Iterator[tuple[str
 
 
 def deployments_have_an_order(environments: Neighbours) -> Iterator[tuple[str, Contradiction]]:
-    """Each environment comes after one that exists, and none after itself by way of others."""
-    after = {name: environment.delivery.after for name, environment in environments.valid.items()}
+    """Each but the first comes after one that exists, and none after itself by way of others."""
+    after = {name: environment.delivery.after for name, environment in sorted(environments.valid.items())}
+    first_ones = [name for name, first in after.items() if first is None]
     for name, first in after.items():
         if first is None:
+            if len(first_ones) > 1:
+                expected = "this key in every environment but the one that is deployed first"
+                yield name, Contradiction("delivery.after", expected, f"missing in: {', '.join(first_ones)}")
             continue
         others = sorted({*after, *environments.broken} - {name})
         chain = [name, first]
         while (before := after.get(chain[-1])) is not None and before not in chain[1:]:
             chain.append(before)
         if first not in others:
-            expected = f"one of {', '.join(others)}" if others else "no such key: there is no other environment"
+            first_has_none = "no such key where it is deployed first"
+            expected = f"one of {', '.join(others)}; {first_has_none}" if others else first_has_none
             yield name, Contradiction("delivery.after", expected)
         elif name in chain[1:]:
             expected = f"an environment that does not come after {name}"

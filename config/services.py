@@ -2,7 +2,7 @@
 
 from zlib import crc32
 
-from config.model import Environment, Job, Service
+from config.model import Environment, Job, Queue, Service
 from config.schedules import longest_gap
 
 RESERVED = ("network", "data", "registry", "platform", "redis", "edge", "observability", "delivery", "media", "preview")
@@ -52,6 +52,11 @@ def on_redis(environment: Environment, *, eviction: bool) -> dict[str, Service]:
         # Queues of previews are in the cache: no worker of the environment's may take their jobs.
         needs.add("queue")
     return {name: each for name, each in on_ecs(environment).items() if needs & set(each.needs)}
+
+
+def queues(environment: Environment) -> dict[str, Queue]:
+    """By the worker that takes its jobs from it."""
+    return {name: each.queue for name, each in on_ecs(environment).items() if each.queue is not None}
 
 
 def repositories(environment: Environment) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
 
-from config import InvalidEnvironments, available, load, neighbours, services
+from config import InvalidEnvironments, available, clashes, load, neighbours, services
 from config.model import Environment
 from infra_runtime.release.revision import BUSYBOX
 from ops import amplify, doctor, drift, review
@@ -48,7 +48,7 @@ app.add_typer(preview, name="preview")
 egress = typer.Typer(no_args_is_help=True, help="How much of the media's traffic never reaches the bucket.")
 app.add_typer(egress, name="egress")
 
-job = typer.Typer(no_args_is_help=True, help="Jobs: commands of a service's image that run by the clock.")
+job = typer.Typer(no_args_is_help=True, help="Scheduled jobs.")
 app.add_typer(job, name="job")
 
 secret = typer.Typer(no_args_is_help=True, help="Secrets that the environment's file names; never their values.")
@@ -175,9 +175,9 @@ def doctor_(
     """What stops a deployment now, the first one included. Exit code 3 when anything does."""
     found = _environment(environment)
     with _explained(environment, found):
-        session, others = session_of(environment, found), neighbours(environment)
-        console = Console(stderr=as_json)
-        doctor.doctor(environment, found, session, console, others=others, fix=fix, as_json=as_json)
+        session, console = session_of(environment, found), Console(stderr=as_json)
+        others, against = neighbours(environment), clashes(environment)
+        doctor.doctor(environment, found, session, console, others=others, clashes=against, fix=fix, as_json=as_json)
 
 
 @app.command(name="verify")
@@ -266,16 +266,18 @@ def end(
 
 @job.command(name="list")
 def job_list(environment: Name, as_json: AsJson = False) -> None:
-    """Each job, and how its last runs ended."""
+    """Each job's last runs, and why they failed."""
     with _jobs(environment) as jobs:
         job_commands.show(jobs, Console(), as_json=as_json)
 
 
 @job.command(name="run")
 def job_run(environment: Name, name: Annotated[str, typer.Argument(metavar="JOB")]) -> None:
-    """Runs a job now, and waits for its end. Exit code 1 when its last attempt fails."""
+    """Runs a job now and waits for its end. Exit code 1 if its last attempt fails, or if it is running already."""
+    # Before there are credentials: a wrong name is wrong without them, too.
+    known = job_commands.known(environment, _environment(environment), name)
     with _jobs(environment) as jobs:
-        job_commands.run(jobs, name, Console())
+        job_commands.run(jobs, known, Console())
 
 
 @secret.command(name="list")

@@ -103,17 +103,25 @@ replicas = 0
 runs = "api"
 command = ["node", "worker.mjs"]
 needs = ["queue"]
+max_tasks = 4
+
+[services.mailer.queue]
+keys = ["bull:mail:wait", "bull:mail:prioritized"]
+jobs_per_task = 100
 """
 
 
 def with_queue(environments: Path, name: str, *, into: Path) -> Path:
-    """A copy of the folder in which the environment has a queue, and a worker that takes its jobs from there."""
+    """A copy of the folder in which the environment has a queue and a worker for it, and its API keeps users with one
+    task and gets new ones when it has lost a dependency."""
     shutil.copytree(environments, into)
     file = into / f"{name}.toml"
     text = file.read_text()
     # A key of the table before its own tables, and one more thing that the API needs.
     text = re.sub(r"(?m)^serves = .*$", r'\g<0>\nqueue = "jobs"', text, count=1)
-    text = text.replace('needs = ["database", "redis", ', 'needs = ["database", "redis", "queue", ', 1)
+    needs = 'needs = ["database", "redis", "queue", '
+    text = text.replace('needs = ["database", "redis", ', f"sticky_minutes = 60\n{needs}", 1)
+    text = re.sub(r'(?m)^(expect = .*"checks.redis".*)$', r"\1\nrestart_minutes = 5", text, count=1)
     file.write_text(text + QUEUE)
     return into
 
@@ -135,8 +143,11 @@ def with_bake_minutes(environments: Path, name: str, service: str, minutes: int,
     shutil.copytree(environments, into)
     file = into / f"{name}.toml"
     lines = file.read_text().splitlines(keepends=True)
-    at = line_of_keys("".join(lines))[f"services.{service}.bake_minutes"] - 1
-    lines[at] = re.sub(r"bake_minutes\s*=\s*\d+", f"bake_minutes = {minutes}", lines[at])
+    at, table = line_of_keys("".join(lines)), f"services.{service}"
+    if (line := at.get(f"{table}.bake_minutes")) is not None:
+        lines[line - 1] = re.sub(r"bake_minutes\s*=\s*\d+", f"bake_minutes = {minutes}", lines[line - 1])
+    else:
+        lines.insert(at[table], f"bake_minutes = {minutes}\n")
     file.write_text("".join(lines))
     return into
 

@@ -81,6 +81,9 @@ class RedisStack(EnvironmentStack):
             if serves
             else [],
             may_evict=settings.eviction,
+            queues={worker: each.keys for worker, each in services.queues(self._environment).items()}
+            if name == redis.queue
+            else None,
             # As stacks/preview.py has it, with a lease that nobody gets.
             preview_key_prefix="preview-probe:" if serves and self._environment.previews else None,
         )

@@ -9,8 +9,10 @@ from constructs import Construct
 
 from config import Environment, services
 from infra_constructs.container_task import Settings
+from infra_constructs.dependency_restart import DependencyRestart
 from infra_constructs.jobs import JobProps, Jobs
 from infra_constructs.media import grant_application
+from infra_constructs.queue_scaling import QueueProps
 from infra_constructs.release import alarms
 from infra_constructs.release.alarms import ReleaseAlarms
 from infra_constructs.release.hooks import ReleaseCheck, migrate_hook, verify_hook
@@ -19,7 +21,10 @@ from infra_constructs.release.migration import MigrationProps, MigrationTask
 from infra_constructs.release.one_off import OneOffTask
 from infra_constructs.restart_service import RestartOnSecretChange
 from infra_constructs.service import Autoscaled, BlueGreenService, Routing, ServiceProps
+from infra_constructs.sticky_sessions import StickySessions
+from infra_constructs.watch.queues import metric_of
 from infra_constructs.worker import Worker, WorkerProps
+from infra_runtime.metrics import Queue
 from infra_runtime.release.revision import SERVICE
 from stacks.base import EnvironmentStack
 from stacks.data import DataExports
@@ -191,6 +196,28 @@ class ServiceStack(EnvironmentStack):
             topics=around.platform.topics,
         )
         built.service.node.add_dependency(gates)
+        if own.sticky_minutes is not None:
+            sticky = StickySessions(
+                scope,
+                "StickySessions",
+                rules=built.rules,
+                target_groups=[built.blue, built.green],
+                minutes=own.sticky_minutes,
+            )
+            # Before a deployment moves weights.
+            built.service.node.add_dependency(sticky)
+        if own.release_check is not None and own.release_check.restart_minutes is not None:
+            DependencyRestart(
+                scope,
+                "DependencyRestart",
+                environment=self.environment_name,
+                name=name,
+                redis_instance=sources.environment.redis.serves,
+                cluster=around.platform.cluster,
+                service=built.service,
+                minutes=own.release_check.restart_minutes,
+                topics=around.platform.topics,
+            )
         return ServiceExports(
             service=built.service,
             target_groups=[built.blue, built.green],
@@ -221,6 +248,12 @@ class ServiceStack(EnvironmentStack):
                 memory_mib=own.memory_mib,
                 tasks=Autoscaled(min_tasks=own.min_tasks, max_tasks=own.max_tasks),
                 spot=own.spot,
+                queue=QueueProps(
+                    waiting=metric_of(self.environment_name, name, Queue.WAITING, "Average"),
+                    jobs_per_task=own.queue.jobs_per_task,
+                )
+                if own.queue
+                else None,
                 health_command=own.health_command,
                 writable=own.writable,
             ),

@@ -110,13 +110,14 @@ def own_templates(validated: Path) -> dict[str, dict[str, Any]]:
 
 @pytest.fixture(scope="session")
 def every_redis(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    """Templates of an environment that has Redis in every way at once; validated as all others are."""
+    """Templates of an environment that has Redis in every way at once, and a queue; validated as all others are."""
     from config import ENVIRONMENTS
-    from rehearsal.variants import with_redis
+    from rehearsal.variants import with_queue, with_redis
 
     folder = tmp_path_factory.mktemp("every-redis")
     ways = {"main": "cluster", "next": "upstash", "last": "external"}
-    environments = with_redis(ENVIRONMENTS, "dev", ways, serves="next", into=folder / "environments")
+    caches = with_redis(ENVIRONMENTS, "dev", ways, serves="next", into=folder / "caches")
+    environments = with_queue(caches, "dev", into=folder / "environments")
     output = folder / "cdk.out"
     done = _synth(output, "--context", "env=dev", "--context", f"environments={environments}")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,4 +1,4 @@
-"""Writes .github/workflows/deploy.yml, with a job for each file in environments/: a part of `make snapshots`."""
+"""Writes .github/workflows/deploy.yml, with a job for each file in environments/: a part of `make accept`."""
 
 import sys
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from config.loader import OWN
 
 WORKFLOW = Path(__file__).resolve().parents[1] / ".github" / "workflows" / "deploy.yml"
 _HEAD = """\
-# Written by `make snapshots` from environments/*.toml. What is on main is deployed to each environment, after the one
+# Written by `make accept` from environments/*.toml. What is on main is deployed to each environment, after the one
 # that its `delivery.after` names, behind its GitHub environment's own approval.
 name: deploy
 

@@ -70,6 +70,7 @@ class ContainerTask(Construct):
         labels: Mapping[str, str] | None = None,
         writable: Sequence[str] = (),
         keeps_every_line: bool = False,
+        stop_timeout: cdk.Duration = _STOP_TIMEOUT,
     ) -> None:
         super().__init__(scope, id_)
         self.definition = ecs.FargateTaskDefinition(
@@ -102,7 +103,7 @@ class ContainerTask(Construct):
                 name: ecs.Secret.from_secrets_manager(each.secret, each.field)
                 for name, each in settings.secrets.items()
             },
-            stop_timeout=_STOP_TIMEOUT,
+            stop_timeout=stop_timeout,
             docker_labels=dict(labels) if labels else None,
             logging=ecs.LogDriver.aws_logs(
                 stream_prefix=name,

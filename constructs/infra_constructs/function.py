@@ -119,7 +119,9 @@ class RuntimeFunction(Construct):
             # Lambda makes the interfaces when it makes the function.
             self.function.node.add_dependency(policy)
 
-    def resource(self, scope: Construct, id_: str, *, kind: str, properties: Mapping[str, str]) -> cdk.CustomResource:
+    def resource(
+        self, scope: Construct, id_: str, *, kind: str, properties: Mapping[str, object]
+    ) -> cdk.CustomResource:
         """A custom resource that this function brings about, once it may do what it has to."""
         made = cdk.CustomResource(
             scope, id_, resource_type=kind, service_token=self.function.function_arn, properties=properties

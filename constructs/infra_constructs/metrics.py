@@ -15,12 +15,14 @@ from infra_runtime.metrics import (
     DATABASE,
     EDGE,
     JOBS,
+    QUEUES,
     REDIS,
     SECRETS,
     Check,
     Database,
     Edge,
     Jobs,
+    Queue,
     Redis,
     Secrets,
     Traffic,
@@ -117,6 +119,7 @@ _NAMESPACES: dict[type[StrEnum], str] = {
     Database: DATABASE,
     Jobs: JOBS,
     Secrets: SECRETS,
+    Queue: QUEUES,
 }
 _OWN = {
     (namespace, name.value): Known(

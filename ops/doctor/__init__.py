@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from config import Problem
 from config.model import Environment
 from ops.console import Console
 from ops.doctor import account, deployed
@@ -14,6 +15,13 @@ from ops.doctor.zone import zone
 from ops.functions import Clients
 from ops.report import report
 from ops.templates import Templates, synthesized
+
+
+def clash(problem: Problem) -> Finding:
+    """Between this environment's file and another's. No other command of `./infra` minds it."""
+    what, *rest = str(problem).splitlines()
+    told = "; ".join(line.strip() for line in rest)
+    return Finding(where=str(problem.file), what=what, why="The next deployment is refused.", fix=told)
 
 
 def examine(
@@ -48,6 +56,7 @@ def doctor(
     console: Console,
     *,
     others: Sequence[Environment],
+    clashes: Sequence[Problem],
     fix: bool,
     as_json: bool,
 ) -> None:
@@ -57,6 +66,7 @@ def doctor(
     if fix:
         repair(found, console)
         found = list(examine(name, environment, clients, templates, others=others))
+    found = [*map(clash, clashes), *found]
     stops = any(each.stops for each in found)
     nothing = f"Nothing stops a deployment of {name}."
     report([row(each) for each in found], nothing, console, as_json=as_json, fails=stops)

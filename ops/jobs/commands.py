@@ -36,23 +36,24 @@ class JobPlace:
     def ask(self, job: str) -> Mapping[str, Any]:
         service = self.environment.jobs[job].runs
         stack = self._stack(services.runs_job(self.environment, job))
-        what = f"control of the jobs of {service}"
+        what = f"function that runs the jobs of {service}"
         function = find(self.clients, stack, "jobs.control", {"SERVICE": service}, what=what)
         answer: Mapping[str, Any] = ask_as_myself(self.clients, function, {"job": job}, what=what)
         return answer
 
-    def known(self, job: str) -> str:
-        """Raises `InputError`."""
-        if job not in (known := list(self.environment.jobs)):
-            if not known:
-                raise InputError(f"JOB {job!r}: {self.name} has no jobs; they are [jobs.NAME] in its file")
-            nearest = difflib.get_close_matches(job, known, n=1, cutoff=0.5)
-            hint = f"; did you mean {nearest[0]}?" if nearest else ""
-            raise InputError(f"JOB {job!r}: expected one of {', '.join(known)}{hint}")
-        return job
-
     def _stack(self, name: str) -> str:
         return f"{self.environment.product}-{self.name}-{name}"
+
+
+def known(name: str, environment: Environment, job: str) -> str:
+    """The job's name; `name` is the environment's. Raises `InputError`."""
+    if job not in (jobs := list(environment.jobs)):
+        if not jobs:
+            raise InputError(f"JOB {job!r}: {name} has no jobs; add [jobs.{job}] to its file")
+        nearest = difflib.get_close_matches(job, jobs, n=1, cutoff=0.5)
+        hint = f"; did you mean {nearest[0]}?" if nearest else ""
+        raise InputError(f"JOB {job!r}: expected one of {', '.join(jobs)}{hint}")
+    return job
 
 
 def show(place: JobPlace, console: Console, *, as_json: bool) -> None:
@@ -80,7 +81,7 @@ def show(place: JobPlace, console: Console, *, as_json: bool) -> None:
 
 def run(place: JobPlace, job: str, console: Console) -> None:
     """Waits for the end. Raises `OperatorError` if the job cannot start, and if its last attempt fails."""
-    answer = place.ask(place.known(job))
+    answer = place.ask(job)
     if "problem" in answer:
         raise OperatorError(answer["problem"])
     mine: str = answer["run"]

@@ -171,6 +171,15 @@ def _describe_stacks(action: str, request: Mapping[str, Any]) -> Iterator[Need]:
         yield Need("cloudformation:ListStacks", "*")
 
 
+def _arn_under(key: str) -> "Callable[[str, Mapping[str, Any]], Iterator[Need]]":
+    """The one resource that the request names by its ARN."""
+
+    def needs(action: str, request: Mapping[str, Any]) -> Iterator[Need]:
+        yield Need(action, request[key])
+
+    return needs
+
+
 _NEEDS: Mapping[str, Callable[[str, Mapping[str, Any]], Iterator[Need]]] = {
     "cloudformation:DescribeStacks": _describe_stacks,
     "cloudformation:UpdateStack": _update_stack,
@@ -185,6 +194,8 @@ _NEEDS: Mapping[str, Callable[[str, Mapping[str, Any]], Iterator[Need]]] = {
     "ecs:ListTasks": _list_tasks,
     "ecs:RunTask": _run_task,
     "ecs:ExecuteCommand": _execute_command,
+    "elasticloadbalancing:ModifyRule": _arn_under("RuleArn"),
+    "elasticloadbalancing:ModifyTargetGroupAttributes": _arn_under("TargetGroupArn"),
     "ec2:CreateManagedPrefixList": _create_prefix_list,
     "ec2:DeleteManagedPrefixList": _prefix_list,
     "ec2:GetManagedPrefixListEntries": _prefix_list,

@@ -52,7 +52,7 @@ def changed(account: Account) -> str:
     """With `infra secret set`, in an account without a trail."""
     _, variable, name, field = _first(account)
     value, before = f"changed-{token_hex(8)}", _tasks(account)
-    readers = {each["serviceName"] for _, each in account.services() if name in _read_by(account, each)}
+    readers = {service for service, each in account.services() if name in _read_by(account, each)}
     told = _stored(account, f"{name}:{field}" if field else name, value)
     require(value not in told, "infra secret set prints the value")
     give_up = time.monotonic() + _REPLACED_WITHIN_SECONDS
@@ -63,7 +63,10 @@ def changed(account: Account) -> str:
     others = before.keys() - readers
     disturbed = [each for each, now in _tasks(account).items() if each in others and now != before[each]]
     require(not disturbed, f"tasks of {', '.join(disturbed)} were replaced, too")
-    return f"infra secret set replaced the tasks of {len(readers)} services that read it, of {len(others)} others none"
+    return (
+        f"infra secret set; new tasks of {', '.join(sorted(readers))} have read it, "
+        f"those of {', '.join(sorted(others)) or 'no other service'} run on"
+    )
 
 
 def unseen(account: Account) -> str:
@@ -109,8 +112,8 @@ def _tasks(account: Account) -> dict[str, set[str]]:
     """ARNs of the tasks that run, by service."""
     ecs = account.client("ecs")
     return {
-        each["serviceName"]: {task["taskArn"] for task in tasks_of(ecs, each, desiredStatus="RUNNING")}
-        for _, each in account.services()
+        service: {task["taskArn"] for task in tasks_of(ecs, each, desiredStatus="RUNNING")}
+        for service, each in account.services()
     }
 
 

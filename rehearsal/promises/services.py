@@ -1,5 +1,7 @@
 """What serves users, who watches it, and who may deploy it."""
 
+from typing import Any
+
 from config.services import sites as sites_of
 from ops.amplify import AmplifySite
 from ops.doctor import amplify
@@ -59,15 +61,29 @@ def autoscaling(account: Account) -> str:
         mine = [each for each in targets if each["ResourceId"] == identity]
         require(len(mine) == 1, f"{stack}: {len(mine)} scalable targets")
         metrics = {
-            each["TargetTrackingScalingPolicyConfiguration"]["PredefinedMetricSpecification"]["PredefinedMetricType"]
+            what
             for each in policies
             if each["ResourceId"] == identity
+            for what in _scaled_on(each["TargetTrackingScalingPolicyConfiguration"])
         }
         require(
-            metrics == {"ECSServiceAverageCPUUtilization", "ECSServiceAverageMemoryUtilization"}, f"{stack}: {metrics}"
+            metrics in ({"ECSServiceAverageCPUUtilization", "ECSServiceAverageMemoryUtilization"}, {_OF_A_QUEUE}),
+            f"{stack}: {metrics}",
         )
-        found.append(f"{stack.lower()} {mine[0]['MinCapacity']}-{mine[0]['MaxCapacity']}")
-    return ", ".join(found) + " tasks, on CPU and memory"
+        by = "waiting jobs" if metrics == {_OF_A_QUEUE} else "CPU and memory"
+        found.append(f"{stack.lower()} {mine[0]['MinCapacity']}-{mine[0]['MaxCapacity']} tasks on {by}")
+    return ", ".join(found)
+
+
+_OF_A_QUEUE = "waiting / running"
+
+
+def _scaled_on(configuration: dict[str, Any]) -> list[str]:
+    """The metric that AWS knows by a name, or the expression that is returned."""
+    if "PredefinedMetricSpecification" in configuration:
+        return [configuration["PredefinedMetricSpecification"]["PredefinedMetricType"]]
+    queries = configuration["CustomizedMetricSpecification"]["Metrics"]
+    return [each["Expression"] for each in queries if each.get("ReturnData", True)]
 
 
 def sites(account: Account) -> str:
@@ -91,9 +107,9 @@ def _on_amplify(account: Account, name: str, host: str) -> str:
     require(domain["domainStatus"] == "AVAILABLE", f"{host} is {domain['domainStatus']}: {domain.get('statusReason')}")
     validation, _, content = domain["certificateVerificationDNSRecord"].split()
     records = {each["name"]: each for each in account.zone.records.values() if each["type"] == "CNAME"}
-    record = records.get(validation.rstrip("."))
-    require(record is not None and record["content"] == content.rstrip("."), f"no record {validation}")
-    require(record and not record["proxied"], f"{validation} is proxied: Amplify's certificate is not renewed")
+    record = records.get(validation.rstrip("."), {})
+    require(record.get("content") == content.rstrip("."), f"no record {validation}")
+    require(not record["proxied"], f"{validation} is proxied: Amplify's certificate is not renewed")
     app = account.client("amplify").get_app(appId=account.resource(name, "AWS::Amplify::App"))["app"]
     missing = set(account.environment.services[name].variables) - set(app["environmentVariables"])
     require(not missing, f"{host} is built without {missing}")
@@ -101,7 +117,8 @@ def _on_amplify(account: Account, name: str, host: str) -> str:
     require(answers[-1] == 200, f"https://{host}/ answers {answers[-1]}")
     problems = [each.what for each in amplify.examine(site)]
     require(not problems, "; ".join(problems))
-    return f"Amplify, {domain['domainStatus']}, {len(site.builds())} builds, validation record not proxied"
+    build = site.builds()[0]
+    return f"Amplify, {domain['domainStatus']}, build {build['jobId']} {build['status']}, validation record not proxied"
 
 
 def images(account: Account) -> str:

@@ -1,8 +1,9 @@
 """Custom resource: the custom domain of a site on Amplify, and its records in the Cloudflare zone.
 
-CloudFormation's own type does not do: AWS::Amplify::Domain returns while the certificate waits for a record that nobody
-has written, does not tell where the site's record has to lead, and fails an update of a domain that is not AVAILABLE
-(its source: aws-cloudformation-resource-providers-amplify, CreateHandler, UpdateHandler, aws-amplify-domain.json).
+CloudFormation's own type is not enough. AWS::Amplify::Domain returns while the certificate waits for a record that
+nobody has written, does not tell where the site's record has to lead, and fails an update of a domain that is not
+AVAILABLE (its source: aws-cloudformation-resource-providers-amplify, CreateHandler, UpdateHandler,
+aws-amplify-domain.json).
 
 Amplify wants to see two records: one that validates the certificate, and one that leads from the site's name to its
 CloudFront distribution. A proxied record shows nobody where it leads. So the site's record is written unproxied here,
@@ -11,6 +12,7 @@ stays unproxied, as ACM looks at it again before each renewal.
 """
 
 import json
+import logging
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -31,10 +33,16 @@ from infra_runtime.turns import Turn, ask_itself
 # Amplify and CloudFront take 10 to 30 minutes for all of it.
 _POLL_SECONDS = 5
 _CLEAN_UP_SECONDS = 90
+# Amplify sees the site's record within minutes, or never: Cloudflare answers for a zone's apex with addresses instead
+# of a CNAME. The site is served all the same.
+_AWAITED_SECONDS = 600
+
+logger = logging.getLogger(__name__)
+logger.setLevel(logging.INFO)
 
 
 class NotAvailable(Exception):
-    """Amplify said no, or the domain was not available in the time there was."""
+    """Amplify refused the domain, or did not make it available in time."""
 
 
 @reported
@@ -179,7 +187,7 @@ def provide(
 def _available(domain: Domain, zone: str, turn: Turn, *, is_new: bool) -> Association | None:
     """None when this invocation is over before the domain is there. Raises `NotAvailable`."""
     host, api = domain.document["host"], domain.api
-    validated, led_to = False, None
+    validated, led_to, led_at = False, None, 0.0
     while True:
         found = domain.look()
         if found is None:
@@ -197,7 +205,10 @@ def _available(domain: Domain, zone: str, turn: Turn, *, is_new: bool) -> Associ
             return found
         if found.target and found.target != led_to:
             domain.write_site(zone, found.target)
-            led_to = found.target
+            led_to, led_at = found.target, api.clock.now()
+        if found.status == "AWAITING_APP_CNAME" and api.clock.now() - led_at > _AWAITED_SECONDS:
+            logger.warning("%s is served, and AWAITING_APP_CNAME at Amplify", host)
+            return found
         if api.deadline - api.clock.now() < _CLEAN_UP_SECONDS:
             if turn.is_last:
                 raise NotAvailable(f"{host}: within the hour Amplify got no further than {found.status}")

@@ -8,6 +8,7 @@ from typing import Any
 
 EDGE, REDIS, CHECKS = "Infra/Edge", "Infra/Redis", "Infra/Checks"
 DATABASE, RELEASES, JOBS, SECRETS = "Infra/Database", "Infra/Releases", "Infra/Jobs", "Infra/Secrets"
+QUEUES = "Infra/Queues"
 
 
 class Edge(StrEnum):
@@ -62,11 +63,21 @@ class Redis(StrEnum):
     BANDWIDTH_USED = "BandwidthUsedPercent"
 
 
+class Queue(StrEnum):
+    """Of the queue of one worker, by Environment and Service."""
+
+    WAITING = "WaitingJobs"
+    STUCK = "StuckMinutes"
+    """Since a job has left it; 0 while none waits."""
+
+
 class Check(StrEnum):
     """Of what users ask for, by Environment and Check."""
 
     FAILED = "CheckFailed"
     TIME = "CheckMilliseconds"
+    LOST = "LostDependency"
+    """1 when the service itself says that it does not reach something."""
 
 
 class Database(StrEnum):

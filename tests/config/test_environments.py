@@ -265,13 +265,23 @@ def test_an_environment_is_deployed_after_another_that_exists(
     assert expected in told
 
 
+def test_production_is_not_deployed_beside_what_tries_it_because_a_line_is_missing(environments: Path) -> None:
+    spoil(environments, 'after = "staging"\n', "")
+    told = problems(environments)
+    assert len(told) == 2, told
+    for name, each in zip(("dev", "production"), sorted(told), strict=True):
+        assert f"{name}.toml" in each
+        assert "delivery.after" in each
+        assert "missing in: dev, production" in each
+
+
 def test_an_environment_that_is_gone_is_no_longer_waited_for(environments: Path) -> None:
     (environments / "dev.toml").unlink()
     (told,) = problems(environments)
     assert "staging.toml" in told
     assert 'delivery.after = "dev"' in told
     (environments / "staging.toml").unlink()
-    assert any("no such key: there is no other environment" in each for each in problems(environments))
+    assert any("no such key where it is deployed first" in each for each in problems(environments))
 
 
 def test_an_unknown_environment_is_told_with_the_nearest() -> None:
@@ -357,7 +367,7 @@ def test_a_rehearsal_ends_with_2_and_without_a_traceback() -> None:
 
 
 def test_the_schema_is_the_models() -> None:
-    assert SCHEMA.read_text() == schema(), "make schema"
+    assert SCHEMA.read_text() == schema(), "make accept"
 
 
 def test_lines_are_found_past_strings_and_arrays() -> None:

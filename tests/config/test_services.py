@@ -37,6 +37,8 @@ eviction = false
 node = "cache.t4g.small"
 replicas = 1
 """
+SCALING = '[services.mailer.queue]\nkeys = ["bull:mail:wait"]\njobs_per_task = 100\n'
+QUEUED = WORKER + 'needs = ["queue"]\nmin_tasks = 1\nmax_tasks = 9\n' + SCALING
 
 
 def queue(old: str = "", new: str = "", *, worker: str = "") -> tuple[str, str]:
@@ -85,6 +87,8 @@ REFUSED: list[tuple[str | tuple[str, str], str, str]] = [
      "services.shop.release_check.expect.x y", "a name that is"),
     (SHOP + '[services.shop.release_check]\npath = "/r"\nexpect = { redis = true }\n',
      "services.shop.release_check.expect.redis", "a string, in quotes"),
+    (SHOP + '[services.shop.release_check]\npath = "/r"\nrestart_minutes = 5\n',
+     "services.shop.release_check.restart_minutes", "expect beside it"),
     (SHOP + '[services.shop.sentry]\nproject = "shop"\n', "services.shop.sentry.dsn", "missing"),
     (SHOP + 'replicas = 2\n', "services.shop.replicas", "a key of services.shop"),
     (SHOP + 'healthpath = "/up"\n', "services.shop.healthpath", "did you mean health_path?"),
@@ -101,6 +105,8 @@ REFUSED: list[tuple[str | tuple[str, str], str, str]] = [
     (WORKER + 'repository = "daadaar/mailer"\n', "services.mailer.repository", "whose image it runs"),
     (WORKER + "port = 4000\n", "services.mailer.port", "a worker"),
     (WORKER + 'health_path = "/up"\n', "services.mailer.health_path", "a worker"),
+    (SHOP + "sticky_minutes = 0\n", "services.shop.sticky_minutes", "from 1 to 10080"),
+    (WORKER + "sticky_minutes = 5\n", "services.mailer.sticky_minutes", "a worker"),
     (WORKER + "site = true\n", "services.mailer.site", "a worker"),
     (WORKER + '[services.mailer.release_check]\npath = "/r"\n', "services.mailer.release_check", "a worker"),
     (WORKER + 'needs = ["database"]\ndatabase_connections = 2\n[services.mailer.migrations]\n',
@@ -155,6 +161,16 @@ REFUSED: list[tuple[str | tuple[str, str], str, str]] = [
     (SHOP + 'needs = ["queue"]\n', "services.shop.needs", "redis.queue"),
     (queue(worker=SHOP + 'needs = ["queue"]\n[services.shop.variables]\nREDIS_QUEUE_URL = "x"\n'),
      "services.shop.variables.REDIS_QUEUE_URL", 'services.shop.needs, "queue"'),
+    (queue(worker=SHOP + 'needs = ["queue"]\n' + SCALING.replace("mailer", "shop")), "services.shop.queue",
+     "CPU and memory"),
+    (queue(worker=WORKER + SCALING), "services.mailer.queue", 'needs = ["queue"]'),
+    (queue(worker=QUEUED.replace('["bull:mail:wait"]', "[]")), "services.mailer.queue.keys", "1 to 8 items"),
+    (queue(worker=QUEUED.replace("bull:mail:wait", "bull mail")), "services.mailer.queue.keys", "bull:mail:wait"),
+    (queue(worker=QUEUED.replace("= 100", "= 0")), "services.mailer.queue.jobs_per_task", "from 1 to"),
+    (queue(worker=QUEUED.replace("= 100", "= 100_000").replace("= 9", "= 11")), "services.mailer.queue.jobs_per_task",
+     "at most 90909"),
+    (queue(worker=QUEUED + "stuck_minutes = 1\n"), "services.mailer.queue.stuck_minutes", "from 5 to"),
+    (queue(worker=QUEUED.replace("min_tasks = 1", "min_tasks = 0")), "services.mailer.min_tasks", "from 1 to"),
     # others that name a service
     (('service = "api"\npath = "/api/auth/"', 'service = "web"\npath = "/api/auth/"'),
      "cloudflare.rate_limits.sign-in.service", "a service with a host: api, frontend"),

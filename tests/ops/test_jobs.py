@@ -10,6 +10,7 @@ import boto3
 import pytest
 
 from config import load
+from ops.__main__ import app
 from ops.console import Console
 from ops.errors import InputError, OperatorError
 from ops.jobs import commands
@@ -119,9 +120,14 @@ def test_run_ends_when_its_run_is_deleted_by_hand(
         printed(lambda console: commands.run(place, "clean", console))
 
 
-def test_an_unknown_job_is_answered_with_the_nearest_and_with_all(place: JobPlace) -> None:
+def test_an_unknown_job_is_answered_with_the_nearest_and_with_all(
+    place: JobPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without credentials."""
+    monkeypatch.setattr("ops.__main__._environment", lambda _: place.environment)
+    monkeypatch.setattr("ops.__main__.session_of", lambda *_: pytest.fail("credentials were asked for"))
     with pytest.raises(InputError, match="JOB 'claen': expected one of clean; did you mean clean\\?"):
-        commands.run(place, "claen", Console())
+        app(["job", "run", "trial", "claen"], standalone_mode=False)
 
 
 def test_list_shows_why_the_newest_run_failed(place: JobPlace, world: World) -> None:

@@ -29,7 +29,7 @@ def test_the_workflows_find_each_environment_at_github_under_its_files_name(load
 
 
 def test_each_is_deployed_by_the_workflow(loaded: dict[str, Environment]) -> None:
-    """Otherwise: make snapshots."""
+    """Otherwise: make accept."""
     assert deploy_workflow.WORKFLOW.read_text() == deploy_workflow.text(loaded)
 
 

@@ -8,7 +8,7 @@ import pytest
 from config import ENVIRONMENTS, load
 from rehearsal.account import Account, opened
 from rehearsal.cdk_cli import CdkCli
-from rehearsal.promises import PROMISES, Status, read_back
+from rehearsal.promises import PROMISES, Status, read_back, secrets
 from rehearsal.variants import with_secrets
 
 NAME = "dev"
@@ -16,6 +16,13 @@ SECRETS = {
     "api": {"SESSION_SECRET": "daadaar/app:session", "MAIL_KEY": "daadaar/app:mail"},
     "frontend": {"CRM_KEY": "daadaar/crm"},
 }
+WORKER = """
+[services.mailer]
+runs = "api"
+command = ["node", "-e", "setInterval(() => {}, 1000)"]
+min_tasks = 1
+max_tasks = 1
+"""
 OWN = [each for each in PROMISES if each.about in ("Secrets", "Leaks")]
 
 
@@ -23,6 +30,8 @@ OWN = [each for each in PROMISES if each.about in ("Secrets", "Leaks")]
 def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
     folder = tmp_path_factory.mktemp("secrets")
     environments = with_secrets(ENVIRONMENTS, NAME, SECRETS, into=folder / "environments")
+    with (environments / f"{NAME}.toml").open("a") as file:
+        file.write(WORKER)
     environment = load([NAME], directory=environments)[NAME]
     assembly = folder / "cdk.out"
     options = ("--context", f"env={NAME}", "--context", f"environments={environments}", "--output", str(assembly))
@@ -38,7 +47,7 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
 def test_every_promise_about_secrets_is_kept(account: Account) -> None:
     findings = list(read_back(account, OWN))
     assert [each.found for each in findings if each.status is not Status.KEPT] == []
-    assert "of 1 services that read it, of 1 others none" in findings[1].found
+    assert "new tasks of api, mailer have read it, those of frontend run on" in findings[1].found
 
 
 def _value(account: Account) -> str:
@@ -98,3 +107,35 @@ def test_a_value_where_others_read_is_found(leak: Callable[[Account], None], whe
 def _leaks(account: Account) -> set[str]:
     (finding,) = read_back(account, [each for each in OWN if each.about == "Leaks"])
     return set(finding.found.split("; ")) if finding.status is Status.BROKEN else set()
+
+
+def _nobody_listens(account: Account) -> None:
+    events = account.client("events")
+    for page in events.get_paginator("list_rules").paginate():
+        for rule in page["Rules"]:
+            if "Secret Label Updated" in rule.get("EventPattern", ""):
+                events.disable_rule(Name=rule["Name"])
+
+
+def _the_release_function_knows_of_none(account: Account) -> None:
+    functions = account.client("lambda")
+    for name in account.resources("Delivery", "AWS::Lambda::Function"):
+        variables = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+        if "SECRETS" in variables:
+            functions.update_function_configuration(
+                FunctionName=name, Environment={"Variables": {**variables, "SECRETS": "[]"}}
+            )
+
+
+@pytest.mark.parametrize(
+    ("sabotage", "about"),
+    [(_the_release_function_knows_of_none, "is not refused"), (_nobody_listens, "old tasks of")],
+    ids=["release", "restart"],
+)
+def test_a_broken_promise_is_found_out(
+    sabotage: Callable[[Account], None], about: str, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(secrets, "_REPLACED_WITHIN_SECONDS", 5.0)
+    sabotage(account)
+    broken = [each.found for each in read_back(account, OWN[:2]) if each.status is Status.BROKEN]
+    assert [each for each in broken if about in each]

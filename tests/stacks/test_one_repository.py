@@ -1,16 +1,17 @@
 """Two services of one repository (docs/one-repository.md): no job of one enters the role of the other."""
 
+from pathlib import Path
 from typing import Any
 
 import aws_cdk as cdk
 import pytest
 
 import app
-from config import ENVIRONMENTS, load
+from config import load
 from ops.github.settings import settings
 from tests.stacks.test_trust import trusts_nobody_else
 
-EXAMPLE = load(["dev"], directory=ENVIRONMENTS.parent / "docs" / "one-repository")
+EXAMPLE = load(["dev"], directory=Path(__file__).resolve().parents[2] / "docs" / "one-repository")
 
 
 @pytest.fixture(scope="module")

@@ -565,22 +565,26 @@ def test_whichever_way_serves_is_watched_and_gated_and_the_others_stay_within_re
         for dimension in alarm["Dimensions"]
         if dimension["Name"] == "Instance"
     }
-    assert about == {"next"}, "only the one that serves wakes anybody"
-    (gate,) = [each for each in resources.values() if each["Type"] == "Custom::RedisGate"]
-    assert "InstancesnextUrl" in json.dumps(gate["Properties"]["Url"])
+    assert about == {"next", "jobs"}, "only those that are used wake anybody"
+    gates = json.dumps(
+        [each["Properties"]["Url"] for each in resources.values() if each["Type"] == "Custom::RedisGate"]
+    )
+    assert [name for name in ("main", "next", "last", "jobs") if f"Instances{name}Url" in gates] == ["next", "jobs"]
     probes = {
         each["Properties"]["Environment"]["Variables"]["INSTANCE"]
         for each in resources.values()
         if each["Type"] == "AWS::Lambda::Function"
         and each["Properties"]["Handler"] == "infra_runtime.redis.monitor.handler"
     }
-    assert probes == {"main", "next", "last"}
+    assert probes == {"main", "next", "last", "jobs"}
     # What the API has imported is exported as long as it is there: changing over is no dead end.
     exported = json.dumps(every_redis["dev/Redis"]["Outputs"])
     assert "InstancesmainUrl" in exported
     assert "InstancesnextUrl" in exported
     (task,) = [
-        each for where, each in of_type(every_redis, "AWS::ECS::TaskDefinition", name="dev/Api") if "Service" in where
+        each
+        for where, each in of_type(every_redis, "AWS::ECS::TaskDefinition", name="dev/Api")
+        if where.startswith("dev/Api/Service")
     ]
     secrets = {each["Name"]: each["ValueFrom"] for each in task["Properties"]["ContainerDefinitions"][0]["Secrets"]}
     assert "InstancesnextUrl" in json.dumps(secrets["REDIS_URL"])
@@ -613,7 +617,7 @@ def test_everything_critical_has_a_critical_alarm(name: str, templates: Template
 def test_every_function_that_runs_by_itself_is_watched(templates: Templates, loaded: Mapping[str, Environment]) -> None:
     """A schedule, an event or a rotation has nobody who waits for an answer: its failure is an alarm, or no data is."""
     # Whose silence is an alarm, as it publishes what is bad when it is missing.
-    by_silence = {"checks", "redis.monitor", "database.backups", "edge_traffic", "restart_service"}
+    by_silence = {"checks", "redis.monitor", "database.backups", "edge_traffic", "restart_service", "jobs.control"}
     for name in loaded:
         own = {stack: template for stack, template in templates.items() if stack.startswith(f"{name}/")}
         watched = json.dumps([each for _, each in alarms(own) if "Errors" in json.dumps(each)])
@@ -776,7 +780,7 @@ def test_every_variable_of_a_container_has_a_name_that_no_service_may_take(templ
         for service in environment.services:
             known = variables.provided(environment, service).keys() | variables.declared(environment, service).keys()
             # Those that a variable of the service's own replaces (docs/application-contract.md).
-            known |= {"HOME", "HOSTNAME", "NODE_ENV", "NODE_EXTRA_CA_CERTS", "PGSSLROOTCERT"}
+            known |= {"HOME", "HOSTNAME", "KEEP_ALIVE_TIMEOUT", "NODE_ENV", "NODE_EXTRA_CA_CERTS", "PGSSLROOTCERT"}
             assert _variables(templates, f"{name}/{service.capitalize()}").keys() <= known, (name, service)
 
 

@@ -1,6 +1,6 @@
 """One masked snapshot for each stack and environment in environments/: snapshots show change, they do not judge it.
 
-`make snapshots` accepts the templates as they are; what changed is then in the diff of the commit.
+`make accept` accepts the templates as they are; what changed is then in the diff of the commit.
 """
 
 import re

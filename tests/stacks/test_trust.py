@@ -196,6 +196,7 @@ def test_this_repository_becomes_only_cdks_roles(name: str, templates: Templates
     actions = {action.partition(":")[2] for each in looks for action in _actions(each)}
     assert actions == {
         "DescribeStacks", "GetTemplate", "ListImports", "ListStackResources",
+        "GetDomainAssociation", "ListJobs",
         "DescribeAlarms", "DescribeServices", "Query", "ListOpenIDConnectProviders", "ListRoles",
         "GetAWSDefaultServiceQuota", "GetServiceQuota", "ListRequestedServiceQuotaChangeHistoryByQuota",
     }  # fmt: skip

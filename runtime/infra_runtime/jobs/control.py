@@ -104,7 +104,7 @@ class Control:
         EventBridge may deliver a scheduled event twice: `due`, its time, starts one run.
         """
         if name not in self.jobs:
-            return {"problem": f"job {name!r}: expected one of {', '.join(self.jobs)}"}
+            return {"problem": f"job {name!r} is not deployed; these are: {', '.join(self.jobs)}"}
         job = self.jobs[name]
         if self._image(job) == self.bootstrap:
             return {"problem": f"{name}: nothing was released yet, so there is nothing to run"}

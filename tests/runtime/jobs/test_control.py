@@ -4,11 +4,14 @@ import json
 import random
 import threading
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
+from infra_runtime.caller import NotProven
+from infra_runtime.jobs import control as control_module
 from infra_runtime.jobs.control import Control, Job
 from infra_runtime.jobs.runs import Run, Runs
 from infra_runtime.metrics import Jobs
@@ -104,8 +107,8 @@ def test_nothing_runs_and_nothing_is_overdue_before_the_first_release(capsys: py
     assert metrics(capsys, "JobOverdueMinutes") == [0], "counts from the release on"
 
 
-def test_an_unknown_job_is_answered_with_those_that_there_are() -> None:
-    assert World(job(), job("mail")).ask("cleen") == {"problem": "job 'cleen': expected one of clean, mail"}
+def test_a_job_that_is_not_deployed_is_answered_with_those_that_are() -> None:
+    assert World(job(), job("mail")).ask("cleen") == {"problem": "job 'cleen' is not deployed; these are: clean, mail"}
 
 
 # -- ending
@@ -268,6 +271,32 @@ def test_a_job_is_claimed_between_a_failure_and_its_retry() -> None:
     assert len(world.ecs.alive) == 1
 
 
+@pytest.mark.parametrize("moment", ["its retry is claimed", "its task is noted"])
+def test_a_caller_that_comes_late_changes_nothing_of_the_run_after(moment: str) -> None:
+    """It stops right before a write, and goes on when the run is over and the next one has begun."""
+    world = World(job(retries=1))
+    own, is_late = world.dynamo.put_item, False
+
+    def put_item(**request: Any) -> None:
+        nonlocal is_late
+        item = request["Item"]
+        claims_retry = item["id"]["S"] == "~running" and item["attempt"]["N"] == "2"
+        if not is_late and claims_retry and ("task" in item) == (moment == "its task is noted"):
+            is_late = True
+            world.tend(minutes=3)
+            world.end(0)
+            world.clock.passes(minutes=1)
+            world.ask()
+        own(**request)
+
+    world.dynamo.put_item = put_item  # type: ignore[method-assign]
+    world.ask()
+    world.end(1)
+    assert is_late
+    current = world.runs.current("clean")
+    assert current is not None and (current.attempt, current.task) == (1, *world.ecs.alive)
+
+
 def test_the_time_limit_is_of_each_attempt() -> None:
     world = World(job(minutes=30, retries=1))
     world.ask()
@@ -390,6 +419,25 @@ def test_the_event_and_the_clock_end_a_run_once(capsys: pytest.CaptureFixture[st
     assert metrics(capsys, "JobFailed") == [1]
 
 
+def test_what_was_recorded_first_counts_if_the_invocation_then_died(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(job(retries=1))
+    world.ask()
+
+    def dies(**_: Any) -> None:
+        raise Interleaved.Died
+
+    with monkeypatch.context() as patch, pytest.raises(Interleaved.Died):
+        patch.setattr(world.dynamo, "delete_item", dies)
+        world.end(0)
+    world.ecs.knows_new_tasks = False  # long ago, so that ECS has forgotten it
+    world.tend(hours=2)
+    assert [(each.outcome, each.reason) for each in world.ended()] == [("succeeded", None)]
+    assert world.runs.current("clean") is None and world.ecs.alive == []
+    assert metrics(capsys, "JobSucceeded") == [1]
+
+
 def test_a_task_that_ecs_does_not_know_yet_has_not_ended() -> None:
     """DescribeTasks is eventually consistent with RunTask (API Reference, "RunTask")."""
     world = World(job())
@@ -489,6 +537,46 @@ def test_a_schedule_that_became_shorter_makes_no_job_overdue_at_once(capsys: pyt
     assert metrics(capsys, "JobOverdueMinutes") == [0, 0, 1]
 
 
+# -- the events that the function is invoked with
+
+
+@pytest.fixture
+def invoked(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """The handler, with the variables of infra_constructs.jobs."""
+    world = World()
+    clients = {"ecs": world.ecs, "logs": world.logs, "dynamodb": world.dynamo}
+    monkeypatch.setattr(control_module, "client", clients.__getitem__)
+    monkeypatch.setattr("boto3.client", lambda _: None)
+    declared = {"name": "clean", "definition": "clean", "minutes": 1, "retries": 0, "overdue_minutes": 90}
+    variables = {
+        "LEDGER": "ledger", "JOBS": json.dumps([declared]), "CLUSTER": CLUSTER, "NETWORK": "{}",
+        "BOOTSTRAP_IMAGE": BOOTSTRAP, "ENVIRONMENT": "production",
+    }  # fmt: skip
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return lambda event: control_module.handler(event, SimpleNamespace(function_name="jobs"))
+
+
+def test_a_schedule_names_its_job_and_when_it_was_due(invoked: Callable[..., Any]) -> None:
+    answer = invoked({"job": "clean", "due": "2026-11-26T03:30:00Z"})
+    assert answer["run"] == "2026-11-26T03:30:00.000+00:00"
+    task = {"taskArn": answer["task"], "taskDefinitionArn": "clean:1", "startedBy": "job-clean",
+            "containers": [{"name": "job", "exitCode": 0}], "stopCode": "EssentialContainerExited"}  # fmt: skip
+    assert invoked({"detail": task}) == {}
+    assert "has ended already" in invoked({"job": "clean", "due": "2026-11-26T03:30:00Z"})["problem"]
+    assert invoked({"tend": True}) == {}
+
+
+def test_a_person_who_proves_nothing_runs_nothing(invoked: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    def who(*_: Any, **__: Any) -> str:
+        raise NotProven("STS named nobody")
+
+    monkeypatch.setattr(control_module, "who", who)
+    assert "STS named nobody" in invoked({"job": "clean", "caller": "forged"})["problem"]
+    monkeypatch.setattr(control_module, "who", lambda *_, **__: "arn:aws:iam::111122223333:role/me")
+    assert "task" in invoked({"job": "clean", "caller": "signed"})
+
+
 # -- several callers at once
 
 
@@ -500,11 +588,12 @@ class Interleaved:
 
     def __init__(self, draw: Callable[[int], int]) -> None:
         self._draw, self._turns = draw, threading.Condition()
-        self._waiting: dict[int, bool] = {}
+        self._waiting: dict[str, bool] = {}
+        """By name of the thread."""
         self._alive = 0
 
     def before(self) -> None:
-        me = threading.get_ident()
+        me = threading.current_thread().name
         with self._turns:
             if me not in self._waiting:
                 return  # the test itself
@@ -516,21 +605,21 @@ class Interleaved:
 
     def _choose(self) -> None:
         """Once all threads wait, one of them goes on."""
-        waiting = [each for each, waits in self._waiting.items() if waits]
+        waiting = sorted(each for each, waits in self._waiting.items() if waits)
         if waiting and len(waiting) == self._alive:
             self._waiting[waiting[self._draw(len(waiting))]] = False
             self._turns.notify_all()
 
     def run(self, *works: Callable[[], object]) -> None:
         self._alive = len(works)
-        threads = [threading.Thread(target=self._one, args=(work,)) for work in works]
+        threads = [threading.Thread(target=self._one, args=(work,), name=f"caller {n}") for n, work in enumerate(works)]
         for each in threads:
             each.start()
         for each in threads:
             each.join()
 
     def _one(self, work: Callable[[], object]) -> None:
-        me = threading.get_ident()
+        me = threading.current_thread().name
         with self._turns:
             self._waiting[me] = False
         try:
@@ -550,25 +639,34 @@ def test_however_callers_interleave_and_die_there_is_one_task_at_a_time_and_each
     chance = random.Random(seed)
     retries = seed % 3
     turns = Interleaved(chance.randrange)
-    world = World(job(minutes=10, retries=retries), before=turns.before)
-    published: list[dict[Jobs, float]] = []
-    object.__setattr__(world.control, "_emit", lambda _, values: published.append(values))
     most = 0
 
-    def works() -> list[Callable[[], object]]:
-        found: list[Callable[[], object]] = [world.ask, world.control.tend, world.control.tend]
-        for task in world.ecs.tasks.values():
-            if task["lastStatus"] == "STOPPED":
-                found.append(lambda task=task: world.control.stopped(task))  # type: ignore[misc]
-        return found
-
-    for _ in range(12):
-        turns.run(*chance.sample(works(), k=min(3, len(works()))))
+    def before() -> None:
+        nonlocal most
         most = max(most, len(world.ecs.alive))
-        world.clock.passes(seconds=chance.choice((1, 70, 200)))
+        turns.before()
+
+    world = World(job(minutes=10, retries=retries), before=before)
+    published: list[dict[Jobs, float]] = []
+    object.__setattr__(world.control, "_emit", lambda _, values: published.append(values))
+
+    def task_ends() -> None:
         for arn in world.ecs.alive:
-            if chance.random() < 0.4:
-                world.ecs.end(arn, chance.choice((0, 0, 1)))
+            world.control.stopped(world.ecs.end(arn, chance.choice((0, 1))))
+
+    def event_is_repeated() -> None:
+        for task in list(world.ecs.tasks.values()):
+            if task["lastStatus"] == "STOPPED":
+                world.control.stopped(task)
+
+    def person_asks() -> None:
+        world.control.asked("clean", by="a person")
+
+    works: list[Callable[[], object]] = [world.ask, person_asks, event_is_repeated]
+    works += [world.control.tend, world.control.tend, task_ends, task_ends]
+    for _ in range(12):
+        turns.run(*chance.sample(works, k=5))
+        world.clock.passes(seconds=chance.choice((1, 70, 200)))
     for _ in range(40):
         world.tend(minutes=1)
         for arn in world.ecs.alive:
