@@ -191,7 +191,7 @@ def back_in_one_command(account: Account) -> str:
 
 
 def back_during_the_bake(account: Account) -> str:
-    """Users are on a bad version that no alarm notices; the old tasks are still warm. Forward again after a rollback."""
+    """Users are on a bad version that no alarm notices; the old tasks are still warm."""
     place, before = place_of(account), first_release(account)
     bad = push(account, account.main, "bad", (FIRST, SECOND, "select 'bad'"))
     told: list[str] = []
