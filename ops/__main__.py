@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -30,6 +31,8 @@ from ops.redis import commands as redis_commands
 from ops.releases import commands as releases_
 from ops.releases import one_off
 from ops.releases.place import Place
+from ops.restores import commands as restores
+from ops.restores.instances import Instances
 from ops.templates import ROOT
 from ops.verify import commands as verification
 
@@ -47,6 +50,9 @@ app.add_typer(egress, name="egress")
 
 job = typer.Typer(no_args_is_help=True, help="Jobs: commands of a service's image that run by the clock.")
 app.add_typer(job, name="job")
+
+restore = typer.Typer(no_args_is_help=True, help="The database as it was at a time, and the way back.")
+app.add_typer(restore, name="restore")
 
 Name = Annotated[str, typer.Argument(help=f"One of {', '.join(available())}.", metavar="ENV")]
 Service = Annotated[str | None, typer.Option(help="Its name in the environment's file; not needed for the only one.")]
@@ -266,6 +272,33 @@ def job_run(environment: Name, name: Annotated[str, typer.Argument(metavar="JOB"
         job_commands.run(jobs, name, Console())
 
 
+@restore.command()
+def point(
+    environment: Name,
+    to: Annotated[str, typer.Option(help="latest, or a time with its zone: 2026-11-26T07:59:59Z.")],
+    check: Annotated[bool, typer.Option("--check", help="Restores and verifies; the old one goes on serving.")] = False,
+) -> None:
+    """Restores the database beside the one that serves, verifies it, and lets it take over. May be repeated."""
+    now = datetime.now(UTC)
+    wanted = restores.when(to, now=now)
+    with _instances(environment) as instances:
+        restores.point(instances, wanted, Console(), now=now, check_only=check)
+
+
+@restore.command()
+def back(environment: Name) -> None:
+    """Lets the database that was replaced last take over again. What was written since stays in the other one."""
+    with _instances(environment) as instances:
+        restores.back(instances, Console(), now=datetime.now(UTC))
+
+
+@restore.command(name="list")
+def restore_list(environment: Name) -> None:
+    """The database that serves, those beside it, and from when to when each can be restored."""
+    with _instances(environment) as instances:
+        restores.show(instances, Console())
+
+
 @edge.command()
 def plan(environment: Name, as_json: AsJson = False) -> None:
     """What the zone lacks to be as the code here says. Exit code 3 when there is anything."""
@@ -364,6 +397,13 @@ def _jobs(name: str) -> Iterator[JobPlace]:
     environment = _environment(name)
     with _explained(name, environment):
         yield JobPlace(name, environment, session_of(name, environment))
+
+
+@contextmanager
+def _instances(name: str) -> Iterator[Instances]:
+    environment = _environment(name)
+    with _explained(name, environment):
+        yield Instances(name, environment, session_of(name, environment))
 
 
 @contextmanager
