@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from rehearsal.account import Account
-from rehearsal.promises import data, edge, network, observability, pages, previews, redis, releases, services
+from rehearsal.promises import data, edge, network, observability, pages, previews, redis, releases, restore, services
 from rehearsal.promises.found import Broken, Excluded
 
 
@@ -39,9 +39,10 @@ PROMISES: tuple[Promise | NotShown, ...] = (
     Promise("Database", "Automated daily backups and point-in-time recovery", data.backups),
     Promise("Database", "TLS is forced", data.database_tls),
     Promise("Database", "Nobody knows the password", data.database_password),
+    # Before the rotation, which then has the restored one to work on.
+    Promise("Database", "Restore to a point in time", restore.to_a_point_in_time),
     Promise("Database", "The API's login rotates, and nothing fails meanwhile", data.rotation),
     Promise("Database", "Not deleted by accident", data.database_protection),
-    NotShown("Database", "Restore to a point in time", "the emulator has no restore to a point in time"),
     Promise("Redis", "It is what the environment says", redis.instance),
     Promise("Redis", "REDIS_URL reaches the tasks, as a secret", redis.url),
     Promise("Redis", "It can be pinged and written to, over that URL", redis.is_used),
