@@ -1,16 +1,20 @@
-# The words of this repository. `make rehearse` and `make test` need nothing done before them.
-.PHONY: setup rehearse permissions test soak check format bench synth diff deploy snapshots dashboard alarms schema lock clean
-ENV ?= production
+# `make rehearse` and `make test` need nothing done before them.
+.PHONY: help setup rehearse permissions test soak check format bench synth diff deploy accept lock clean
+FILES := $(basename $(notdir $(wildcard environments/*.toml)))
+ENV ?= $(if $(filter 1,$(words $(FILES))),$(FILES),production)
 SHELL := /bin/bash
 VENV := .venv/bin
 export PYTHONPATH := constructs:runtime:.
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
 
-setup:
+help:  ## this list
+	@sed -nE 's/^([a-z]+):.*  ## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do printf '%-12s %s\n' "$$name" "$$text"; done
+
+setup:  ## install what the project needs; the others do it first
 	@tools/setup.sh
 
-rehearse: setup  ## deploy ENV (or all) into the emulator, read it back, update, roll back, destroy; REDIS=upstash or another way; WITHOUT=sidecars turns off a condition of real accounts
-	@$(VENV)/python -m rehearsal $(ENV) $(if $(REDIS),--redis $(REDIS)) $(if $(WITHOUT),--without $(WITHOUT))
+rehearse: setup  ## deploy ENV (or all) into the emulator, read it back, update, roll back, destroy; REDIS=upstash or another way; FRONTEND=amplify or none; WITHOUT=sidecars turns off a condition of real accounts
+	@$(VENV)/python -m rehearsal $(ENV) $(if $(REDIS),--redis $(REDIS)) $(if $(FRONTEND),--frontend $(FRONTEND)) $(if $(WITHOUT),--without $(WITHOUT))
 
 permissions: setup  ## of the last rehearsal of ENV: takes each used grant away in turn, and sees a call fail
 	@$(VENV)/python -m rehearsal.permissions $(ENV)
@@ -29,33 +33,27 @@ check: setup  ## format, lint, types, layers
 	@$(VENV)/mypy --num-workers 2
 	@$(VENV)/lint-imports --no-logo
 
-format: setup
+format: setup  ## format and mend what the linter can
 	@$(VENV)/ruff format --quiet .
 	@$(VENV)/ruff check --quiet --fix .
 
 bench: setup  ## figures into build/bench.json
-	@$(VENV)/python -m tools.bench $(ARGS)
+	@INFRA_ENVIRONMENTS=tests/environments $(VENV)/python -m tools.bench $(ARGS)
 
-synth: setup
+synth: setup  ## the templates of ENV
 	@npx cdk synth --quiet --context env=$(ENV)
 
-diff: setup
+diff: setup  ## what a deployment of ENV would change
 	@npx cdk diff --context env=$(ENV) '$(ENV)/*'
 
 deploy: setup  ## for real, with your credentials
 	@npx cdk deploy --context env=$(ENV) '$(ENV)/*'
 
-snapshots: setup  ## accept the templates as they are now; read the diff before you commit it
-	@$(VENV)/pytest tests/stacks --snapshot-update --quiet
-
-dashboard: setup  ## the picture in the docs, from the synthesized definition
-	@$(VENV)/python -m tools.dashboard_picture
-
-alarms: setup  ## docs/alarms.md, from the synthesized templates
-	@$(VENV)/python -m tools.alarms_doc
-
-schema: setup  ## the JSON Schema of environments/*.toml, from the model
+accept: setup  ## take what environments/ and the code make now: snapshots, deploy.yml, docs/alarms.md, the JSON Schema; read the diff before you commit it
 	@$(VENV)/python -m config.schema
+	@$(VENV)/python -m tools.deploy_workflow
+	@$(VENV)/pytest tests/stacks/test_snapshots.py --snapshot-update --quiet
+	@INFRA_ENVIRONMENTS=tests/environments $(VENV)/python -m tools.alarms_doc
 
 lock: setup  ## requirements.txt from requirements.in
 	@$(VENV)/uv pip compile requirements.in --universal --python-version 3.11 --generate-hashes --quiet \
@@ -63,5 +61,5 @@ lock: setup  ## requirements.txt from requirements.in
 	@$(VENV)/uv pip compile runtime/requirements.in --constraints requirements.txt --python-platform aarch64-manylinux_2_28 \
 		--python-version 3.14 --generate-hashes --quiet --custom-compile-command 'make lock' --output-file runtime/requirements.txt
 
-clean:
+clean:  ## remove what was installed and built
 	@rm -rf build cdk.out .venv node_modules

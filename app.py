@@ -20,7 +20,7 @@ from config import ENVIRONMENTS, Environment, InvalidEnvironments, load
 from config.previews import slots
 from config.services import words
 from infra_constructs import findings
-from stacks.amplify_site import AmplifySiteStack
+from stacks.amplify_site import AmplifySiteExports, AmplifySiteStack
 from stacks.data import DataStack
 from stacks.delivery import DeliveryStack
 from stacks.edge import EdgeStack
@@ -58,12 +58,16 @@ class EnvironmentStage(cdk.Stage):
             redis=redis.exports,
         )
         services: dict[str, ServiceExports] = {}
+        on_amplify: dict[str, AmplifySiteExports] = {}
         for service, own in environment.services.items():
             id_ = words(service)
             if own.runs is not None:
                 continue  # in the stack of the service whose image it runs
             if own.amplify is not None:
-                AmplifySiteStack(self, id_, environment=environment, service=service)
+                site = AmplifySiteStack(
+                    self, id_, environment=environment, service=service, data=data.exports, platform=platform.exports
+                )
+                on_amplify[service] = site.exports
                 continue
             stack = ServiceStack(self, id_, environment=environment, service=service, around=around)
             # Not only when it takes an export: the gate comes before the tasks.
@@ -73,7 +77,9 @@ class EnvironmentStage(cdk.Stage):
             PreviewStack(
                 self, f"Preview{slot}", environment=environment, slot=slot, around=around
             ).add_stack_dependency(redis)
-        edge = EdgeStack(self, "Edge", environment=environment, data=data.exports, platform=platform.exports)
+        edge = EdgeStack(
+            self, "Edge", environment=environment, data=data.exports, platform=platform.exports, on_amplify=on_amplify
+        )
         ObservabilityStack(
             self,
             "Observability",
@@ -107,7 +113,9 @@ def main() -> int:
     only = app.node.try_get_context("env")
     directory = Path(app.node.try_get_context("environments") or ENVIRONMENTS)
     try:
-        environments = load([only] if only else [], directory=directory)
+        # `./infra` compares what is deployed with the code, and deploys nothing (ops/templates.py).
+        is_deployed = bool(app.node.try_get_context("deployed"))
+        environments = load([only] if only else [], directory=directory, is_deployed=is_deployed)
     except InvalidEnvironments as invalid:
         print(invalid, file=sys.stderr)
         return 2

@@ -2,8 +2,9 @@
 
 import difflib
 import json
+import os
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,9 +16,11 @@ from pydantic.fields import FieldInfo
 from config.model import Environment
 from config.positions import line_of_keys
 from config.problems import InvalidEnvironments, Problem, shown
-from config.rules import BETWEEN_ENVIRONMENTS, RULES, Contradiction
+from config.rules import BETWEEN_ENVIRONMENTS, RULES, Contradiction, Neighbours
 
-ENVIRONMENTS = Path(__file__).resolve().parent.parent / "environments"
+OWN = Path(__file__).resolve().parent.parent / "environments"
+# Whatever reads environments in this process and below it reads these: the tests have their own, tests/environments.
+ENVIRONMENTS = Path(os.environ.get("INFRA_ENVIRONMENTS") or OWN).resolve()
 
 
 def available(directory: Path = ENVIRONMENTS) -> tuple[str, ...]:
@@ -51,14 +54,24 @@ def load(
     files = {name: _File(directory / f"{name}.toml") for name in known}
     for name in wanted:
         problems += files[name].problems if name in files else []
-    valid = {name: file.environment for name, file in files.items() if file.environment is not None}
-    for rule in () if is_deployed else BETWEEN_ENVIRONMENTS:
-        for name, contradiction in rule(valid):
-            if name in wanted:
-                problems.append(files[name].problem(contradiction))
+    problems += [] if is_deployed else [problem for name, problem in _between(files) if name in wanted]
     if problems:
         raise InvalidEnvironments(problems)
-    return {name: valid[name] for name in wanted}
+    return {name: file.environment for name in wanted if (file := files[name]).environment is not None}
+
+
+def clashes(name: str, *, directory: Path = ENVIRONMENTS) -> list[Problem]:
+    """What the next deployment of an environment is refused for because of the others, though its own file is valid."""
+    files = {each: _File(directory / f"{each}.toml") for each in available(directory)}
+    return [problem for of, problem in _between(files) if of == name]
+
+
+def _between(files: "Mapping[str, _File]") -> Iterator[tuple[str, Problem]]:
+    """(name of the environment, problem): each of a clash is told."""
+    valid = {name: file.environment for name, file in files.items() if file.environment is not None}
+    for rule in BETWEEN_ENVIRONMENTS:
+        for name, contradiction in rule(Neighbours(valid, files.keys() - valid.keys())):
+            yield name, files[name].problem(contradiction)
 
 
 def neighbours(name: str, *, directory: Path = ENVIRONMENTS) -> list[Environment]:

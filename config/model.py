@@ -49,18 +49,11 @@ def _not_latest(value: str) -> str:
     return value
 
 
-DERIVED = ("drift", "preview")
-"""What GitHub's environments for the drift check and for pull requests add to `delivery.environment`."""
-
-
 def _not_derived(value: str) -> str:
-    for suffix in DERIVED:
-        # GitHub's names of environments do not differ by case.
-        if value.lower().endswith(f"-{suffix}"):
-            of = value[: -len(suffix) - 1] or "ENV"
-            raise ValueError(
-                f"a name that does not end in -{suffix}: {value} would be the {suffix} environment of {of}"
-            )
+    # GitHub's names of environments do not differ by case.
+    if value.lower().endswith("-drift"):
+        of = value[: -len("-drift")] or "ENV"
+        raise ValueError(f"a name that does not end in -drift: {value} would be the drift environment of {of}")
     return value
 
 
@@ -308,15 +301,25 @@ class External(Section):
 class RedisInstance(Section):
     """One Redis, in one of three ways: exactly one of the tables is present."""
 
+    eviction: bool = Field(
+        default=True,
+        description="When memory is full. true: keys give way, for a cache. false: writes fail and no key is lost, for "
+        "a queue; keys without expiry are allowed.",
+    )
     elasticache: ElastiCache | None = None
     upstash: Upstash | None = None
     external: External | None = None
 
 
 class Redis(Section):
-    """The required cache. Its data may be lost; that it is down may not go unnoticed."""
+    """The required cache. Its data may be lost; that it is down may not go unnoticed. And a queue beside it."""
 
-    serves: str = Field(description="Name of the instance whose URL the API gets.")
+    serves: str = Field(description="Name of the instance whose URL services get that need redis.")
+    queue: str | None = Field(
+        default=None,
+        description="Name of the instance whose URL services get that need queue, as REDIS_QUEUE_URL; "
+        "it has eviction = false.",
+    )
     instances: dict[RuleName, RedisInstance] = Field(
         min_length=1, description="By name; the others are there before a migration, or still there after one."
     )
@@ -373,6 +376,13 @@ class ReleaseCheck(Section):
     expect: dict[FieldPath, str] = Field(
         default={}, description="Fields of the JSON answer, and the value of each when all is well."
     )
+    restart_minutes: int | None = Field(
+        default=None,
+        ge=5,
+        le=60,
+        description="New tasks when the service that runs has answered otherwise than `expect` for so long, and the "
+        "probe reaches Redis: for a client that does not connect again by itself. Once in half an hour at most.",
+    )
 
 
 class Amplify(Section):
@@ -414,6 +424,29 @@ class SentryService(SentryProject):
     )
 
 
+class Queue(Section):
+    """Where a worker's jobs wait, in the Redis of `redis.queue`: as many tasks run as they need."""
+
+    keys: Annotated[
+        tuple[Annotated[str, Field(pattern=r"^[!-~]{1,200}$", examples=["bull:mail:wait"])], ...],
+        AfterValidator(_no_repetition),
+    ] = Field(
+        min_length=1,
+        max_length=8,
+        description="Lists or sorted sets of waiting jobs. BullMQ: bull:NAME:wait and bull:NAME:prioritized; "
+        "Sidekiq: queue:NAME; Celery: NAME; RQ: rq:queue:NAME.",
+    )
+    jobs_per_task: int = Field(
+        ge=1,
+        le=100_000,
+        description="Jobs that may wait for each running task. More: tasks are added, up to max_tasks. Fewer: tasks "
+        "are taken away, down to min_tasks.",
+    )
+    stuck_minutes: int = Field(
+        default=15, ge=5, le=1440, description="Somebody is woken when jobs wait and none has left for so long."
+    )
+
+
 class Service(Section):
     """One service: with a `host` it is reached through the load balancer, without one it is a worker."""
 
@@ -450,6 +483,9 @@ class Service(Section):
     memory_mib: int = Field(default=512, ge=512, le=30720)
     min_tasks: int = Field(default=1, ge=1, le=500)
     max_tasks: int = Field(default=1, ge=1, le=500)
+    queue: Queue | None = Field(
+        default=None, description="Of a worker: scales with the jobs that wait, and no longer with CPU and memory."
+    )
     spot: bool = Field(default=False, description="Fargate Spot: up to 70 % cheaper, tasks end on two minutes' notice.")
     port: int | None = Field(
         default=None, ge=1024, le=65535, description="Where the container listens; it does not run as root."
@@ -458,6 +494,13 @@ class Service(Section):
         default=None,
         description="Liveness: must answer 200 without touching Redis or the database.",
         examples=["/api/health/live"],
+    )
+    sticky_minutes: int | None = Field(
+        default=None,
+        ge=1,
+        le=10_080,
+        description="The load balancer sends a browser's requests to the same task for so long, by a cookie: for a "
+        "service that keeps state in its process. A release or a lost task ends it (docs/application-contract.md).",
     )
     redis_health_path: UrlPath | None = Field(
         default=None,
@@ -473,8 +516,8 @@ class Service(Section):
         description="How long the old version stays ready after all traffic has moved to the new one.",
     )
     objective: Objective | None = Field(default=None, description="Without it, only outages raise alarms.")
-    needs: Annotated[tuple[Literal["database", "redis", "media"], ...], AfterValidator(_no_repetition)] = Field(
-        default=(), description="What it may reach, and whose addresses and logins it gets as variables."
+    needs: Annotated[tuple[Literal["database", "redis", "queue", "media"], ...], AfterValidator(_no_repetition)] = (
+        Field(default=(), description="What it may reach, and whose addresses and logins it gets as variables.")
     )
     database_connections: int | None = Field(
         default=None,
@@ -495,24 +538,24 @@ class Service(Section):
 
 
 class Job(Section):
-    """A command of a service's image that runs by the clock, one at a time."""
+    """A scheduled command of a service's image. It never runs twice at a time."""
 
     runs: ServiceName = Field(description="The service whose image, variables, secrets and access it has.")
     schedule: Annotated[str, AfterValidator(_a_schedule)] = Field(
-        description="In UTC: rate(15 minutes) or cron(30 3 * * ? *).",
+        description="rate(15 minutes) or cron(30 3 * * ? *). In UTC, which knows no daylight saving time.",
         examples=["rate(15 minutes)", "cron(30 3 * * ? *)"],
     )
     command: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
     cpu: Literal[256, 512, 1024, 2048, 4096] = Field(default=256, description="1024 is one vCPU.")
     memory_mib: int = Field(default=512, ge=512, le=30720)
-    minutes: int = Field(default=30, ge=1, le=1440, description="Longest that an attempt may take; then it is stopped.")
-    retries: int = Field(default=0, ge=0, le=5, description="Attempts after one that failed.")
+    minutes: int = Field(default=30, ge=1, le=1440, description="Time limit of an attempt, including its start.")
+    retries: int = Field(default=0, ge=0, le=5, description="Further attempts after a failure.")
     overdue_hours: int | None = Field(
         default=None,
         ge=1,
         le=10_000,
-        description="Told when the last success is older. Without it: one and a half times the longest pause of the "
-        "schedule, and the time of all attempts.",
+        description="Alarm when the last success is older. Default: one and a half times the longest pause of the "
+        "schedule, plus the time limits of all attempts.",
     )
 
 
@@ -555,7 +598,13 @@ class Delivery(Section):
 
     repository: TrustedRepository = Field(description="Of this infrastructure; it deploys every stack.")
     environment: Annotated[str, AfterValidator(_not_derived)] = Field(
-        pattern=r"^[A-Za-z0-9_-]{1,247}$", description="GitHub's, under this name in each."
+        pattern=r"^[A-Za-z0-9_-]{1,230}$",
+        description="GitHub's in that repository. Those of a service's repository have its name, too: dev-api.",
+    )
+    after: str | None = Field(
+        default=None,
+        description="The environment that a commit is deployed to before this one. Only the first one has none.",
+        examples=["staging"],
     )
     # IAM knows one provider per URL and account; a second environment in the same account must not bring another.
     owns_oidc_provider: bool = Field(description="True for exactly one environment of each AWS account.")

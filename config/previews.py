@@ -2,6 +2,7 @@
 
 from config.model import Environment
 from config.services import balanced, previewed
+from config.services import hosts as hosts_of
 
 
 def slots(environment: Environment) -> range:
@@ -22,3 +23,9 @@ def every_host(environment: Environment) -> list[str]:
     """All names that lead to the load balancer, those of previews included."""
     own = [service.host for service in balanced(environment).values() if service.host is not None]
     return own + [host for slot in slots(environment) for host in hosts(environment, slot).values()]
+
+
+def site_hosts(environment: Environment) -> list[str]:
+    """Of all sites, wherever they are hosted, those of previews included."""
+    found = [hosts_of(environment), *(hosts(environment, slot) for slot in slots(environment))]
+    return [host for each in found for name, host in each.items() if environment.services[name].site]

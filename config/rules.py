@@ -6,7 +6,8 @@ itself invalid: that has been reported already.
 
 import difflib
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 
@@ -27,7 +28,16 @@ class Contradiction:
 
 
 Rule = Callable[[Environment], Iterator[Contradiction]]
-_Named = Mapping[str, Environment]
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The environments of one folder."""
+
+    valid: Mapping[str, Environment]
+    broken: Collection[str] = ()
+    """Names of those whose files have problems. What nobody else has, one of them may have."""
+
 
 # Subnet sizes follow from the network's own: a private subnet is an eighth of it, the others a sixty-fourth.
 PRIVATE_SUBNET_BITS = 3
@@ -120,6 +130,7 @@ def hostnames_have_an_edge_certificate(environment: Environment) -> Iterator[Con
             )
 
 
+_LONGEST_AT_AMPLIFY = 64  # API reference, DomainAssociation, domainName
 _NAMES_OF_A_CERTIFICATE = 10
 """ACM's default quota (AWS General Reference, "ACM quotas")."""
 
@@ -138,6 +149,10 @@ def services_are_whole(environment: Environment) -> Iterator[Contradiction]:
         key = f"services.{name}"
         if any(re.fullmatch(rf"{each}\d*", name) for each in services.RESERVED):
             yield Contradiction(key, f"another name: {name} is that of a stack of ours")
+        if name.endswith("-preview"):
+            other = name.removesuffix("-preview")
+            where = services.github_preview_environment(environment, other)
+            yield Contradiction(key, f"another name: pull requests of {other} run in {where}, at GitHub")
         if service.amplify is not None:
             yield from _hosted_by_amplify(key, service)
             continue
@@ -148,12 +163,15 @@ def services_are_whole(environment: Environment) -> Iterator[Contradiction]:
         if service.host is not None:
             expected = "nothing: the load balancer asks health_path"
             yield from _nothing_but(key, service, ("health_command",), expected)
+            expected = "nothing: with a host, a service scales with its CPU and memory"
+            yield from _nothing_but(key, service, ("queue",), expected)
             for needed in ("port", "health_path"):
                 if getattr(service, needed) is None:
                     yield Contradiction(f"{key}.{needed}", "this key; users reach the service by its host")
         else:
             yield from _nothing_but(
-                key, service, ("site", "port", "health_path", "redis_health_path", "release_check", "objective"),
+                key, service,
+                ("site", "port", "health_path", "redis_health_path", "sticky_minutes", "release_check", "objective"),
                 "nothing, or a host beside it: a service without a host is a worker and takes no requests",
             )  # fmt: skip
 
@@ -161,8 +179,19 @@ def services_are_whole(environment: Environment) -> Iterator[Contradiction]:
 def _hosted_by_amplify(key: str, service: Service) -> Iterator[Contradiction]:
     if not service.site or service.host is None:
         yield Contradiction(f"{key}.amplify", "nothing, or site = true and a host beside it: Amplify hosts sites only")
-    others = set(Service.model_fields) - {"host", "site", "amplify", "sentry", "variables"}
+    if service.host is not None and len(service.host) > _LONGEST_AT_AMPLIFY:
+        yield Contradiction(f"{key}.host", f"at most {_LONGEST_AT_AMPLIFY} characters: Amplify's limit for a domain")
+    for name in service.variables:
+        if name.upper().startswith("AWS"):
+            yield Contradiction(f"{key}.variables.{name}", "a name that does not begin with AWS: Amplify keeps those")
+    # Secrets have a refusal of their own.
+    others = set(Service.model_fields) - {"host", "site", "amplify", "sentry", "variables", "needs", "secrets"}
     yield from _nothing_but(key, service, sorted(others), "nothing: Amplify builds and runs this site itself")
+    if unreachable := sorted(set(service.needs) - {"media"}):
+        expected = (
+            f'nothing, or "media": Amplify runs the site outside of the VPC, which {" and ".join(unreachable)} stay in'
+        )
+        yield Contradiction(f"{key}.needs", expected)
 
 
 def _nothing_but(key: str, service: Service, fields: Sequence[str], expected: str) -> Iterator[Contradiction]:
@@ -182,8 +211,15 @@ def _runs_an_image_that_there_is(environment: Environment, name: str, service: S
     yield from _nothing_but(key, service, ("repository", "migrations", "architecture"), expected)
 
 
+_MOST_JOBS = 16
+"""Of one service: their function reads them from its variables, which Lambda limits to 4 KiB in total."""
+
+
 def jobs_run_a_service(environment: Environment) -> Iterator[Contradiction]:
     known = services.on_ecs(environment)
+    for service, count in Counter(each.runs for each in environment.jobs.values()).items():
+        if count > _MOST_JOBS:
+            yield Contradiction("jobs", f"at most {_MOST_JOBS} jobs of one service; {service} has {count}")
     for name, job in environment.jobs.items():
         if job.runs not in known:
             yield Contradiction(f"jobs.{name}.runs", f"a service on ECS: {', '.join(known)}")
@@ -205,6 +241,14 @@ def databases_are_asked_for(environment: Environment) -> Iterator[Contradiction]
             yield Contradiction(f"{key}.redis_health_path", 'nothing, or needs = ["redis"] beside it')
 
 
+def restarts_know_what_is_expected(environment: Environment) -> Iterator[Contradiction]:
+    for name, service in environment.services.items():
+        check = service.release_check
+        if check is not None and check.restart_minutes is not None and not check.expect:
+            key = f"services.{name}.release_check.restart_minutes"
+            yield Contradiction(key, "nothing, or expect beside it: what the service says while all is well")
+
+
 def variables_have_one_source(environment: Environment) -> Iterator[Contradiction]:
     """And refer to what there is. A secret among them would be in every template."""
     known = variables.references(environment, "NAME")
@@ -224,6 +268,10 @@ def variables_have_one_source(environment: Environment) -> Iterator[Contradictio
                     where, f"no secret; put it into Secrets Manager, and its name into [services.{name}.secrets]"
                 )
                 continue
+            if service.site and "\n" in value:
+                yield Contradiction(
+                    where, "one line: a site's variables are arguments of its image's build, one a line"
+                )
             try:
                 variables.replaced(value, known)
             except variables.UnknownReference as unknown:
@@ -266,7 +314,7 @@ def rules_by_phase(environment: Environment) -> dict[str, int]:
         CACHE: of_connector,
         LATE_TRANSFORM: of_connector,
         REDIRECT: len(set(environment.domains.redirects.values())),
-        CUSTOM_WAF: 3 + bool(services.sites(environment)) if plan.super_bot_fight_mode else 2,
+        CUSTOM_WAF: 3 + bool(services.public_hosts(environment, sites=True)) if plan.super_bot_fight_mode else 2,
         RATE_LIMIT: len(environment.cloudflare.rate_limits),
         MANAGED_WAF: _managed_waf(environment) if plan.managed_waf else 0,
         DDOS: 1 if owns_zone else 0,
@@ -275,7 +323,7 @@ def rules_by_phase(environment: Environment) -> dict[str, int]:
 
 def _managed_waf(environment: Environment) -> int:
     """Cloudflare's two rulesets once in a zone, and exceptions from OWASP: those configured, and for programs."""
-    apis = [each for each in services.balanced(environment).values() if not each.site]
+    apis = services.public_hosts(environment, sites=False)
     zone, programs = environment.cloudflare.zone, bool(apis) + (environment.posthog is not None)
     if zone is None:
         return programs
@@ -427,8 +475,8 @@ def deployment_fits_into_one_job(environment: Environment) -> Iterator[Contradic
 
 
 def analytics_have_a_path(environment: Environment) -> Iterator[Contradiction]:
-    if environment.posthog is not None and not services.sites(environment):
-        yield Contradiction("posthog", "a site on ECS beside it", "events take a path of the site, not Amplify's")
+    if environment.posthog is not None and not services.public_hosts(environment, sites=True):
+        yield Contradiction("posthog", "a site beside it", "events take a path of the site")
 
 
 def errors_have_an_organization(environment: Environment) -> Iterator[Contradiction]:
@@ -462,6 +510,38 @@ def redis_is_one_of_three(environment: Environment) -> Iterator[Contradiction]:
         if len(ways) != 1:
             tables = f"exactly one of the tables [{where}.elasticache], [{where}.upstash], [{where}.external]"
             yield Contradiction(where, tables)
+
+
+_MOST_JOBS = 1_000_000
+"""A threshold that an alarm could still reach."""
+
+
+def a_queue_has_a_redis_without_eviction(environment: Environment) -> Iterator[Contradiction]:
+    """Beside the cache: an evicted key there is a rate limit that begins anew, here it is a lost job."""
+    redis = environment.redis
+    evicting = [name for name, each in redis.instances.items() if each.eviction]
+    queues = [name for name in redis.instances if name not in evicting]
+    if redis.serves in queues:
+        yield Contradiction("redis.serves", f"an instance with eviction: {', '.join(evicting) or 'there is none'}")
+    if redis.queue is not None and redis.queue not in queues:
+        expected = f"an instance with eviction = false: {', '.join(queues) or 'there is none'}"
+        yield Contradiction("redis.queue", expected)
+    for name in queues:
+        cache = redis.instances[name].elasticache
+        if cache is not None and cache.shards is not None:
+            key = f"redis.instances.{name}.elasticache.shards"
+            yield Contradiction(key, "nothing: the keys of a queue are all in one shard")
+    for name, service in environment.services.items():
+        if "queue" in service.needs and redis.queue is None:
+            expected = "no queue, or redis.queue beside it: the instance that the queue is in"
+            yield Contradiction(f"services.{name}.needs", expected)
+        if service.queue is not None and "queue" not in service.needs:
+            yield Contradiction(f"services.{name}.queue", 'nothing, or needs = ["queue"] beside it')
+        if service.queue is not None and service.queue.jobs_per_task * service.max_tasks > _MOST_JOBS:
+            expected = (
+                f"at most {_MOST_JOBS // service.max_tasks}: more than {_MOST_JOBS} jobs of all tasks are no queue"
+            )
+            yield Contradiction(f"services.{name}.queue.jobs_per_task", expected)
 
 
 def redis_shards_have_replicas(environment: Environment) -> Iterator[Contradiction]:
@@ -501,9 +581,10 @@ def kept_data_survives_a_zone(environment: Environment) -> Iterator[Contradictio
     if not environment.database.multi_az:
         yield Contradiction("database.multi_az", f"true {because}")
     redis = environment.redis
-    serving = redis.instances[redis.serves].elasticache if redis.serves in redis.instances else None
-    if serving is not None and serving.replicas < 1:
-        yield Contradiction(f"redis.instances.{redis.serves}.elasticache.replicas", f"1 to 5 {because}")
+    for name in (redis.serves, redis.queue):
+        used = redis.instances[name].elasticache if name in redis.instances else None
+        if used is not None and used.replicas < 1:
+            yield Contradiction(f"redis.instances.{name}.elasticache.replicas", f"1 to 5 {because}")
     for key, service in _balanced(environment):
         if service.min_tasks < 2:
             yield Contradiction(f"{key}.min_tasks", f"2 or more {because}")
@@ -538,6 +619,7 @@ RULES: tuple[Rule, ...] = (
     services_are_whole,
     databases_are_asked_for,
     jobs_run_a_service,
+    restarts_know_what_is_expected,
     variables_have_one_source,
     priorities_are_different,
     rate_limits_are_of_a_service,
@@ -555,6 +637,7 @@ RULES: tuple[Rule, ...] = (
     errors_have_an_organization,
     repositories_are_different,
     redis_is_one_of_three,
+    a_queue_has_a_redis_without_eviction,
     redis_shards_have_replicas,
     upstash_reads_elsewhere,
     disposable_data_has_a_reason,
@@ -564,10 +647,10 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def nothing_is_claimed_twice(environments: _Named) -> Iterator[tuple[str, Contradiction]]:
+def nothing_is_claimed_twice(environments: Neighbours) -> Iterator[tuple[str, Contradiction]]:
     """Yields (name of the environment, contradiction) for every environment of a clash: none is to be deployed."""
     claimed: dict[tuple[str, str], list[tuple[str, str]]] = {}
-    for name, environment in sorted(environments.items()):
+    for name, environment in sorted(environments.valid.items()):
         claims = [
             ("media.bucket", environment.media.bucket),
             *_hosts(environment).items(),
@@ -577,6 +660,10 @@ def nothing_is_claimed_twice(environments: _Named) -> Iterator[tuple[str, Contra
                 for host in previews.hosts(environment, slot).values()
             ),
             ("delivery.environment", f"{environment.delivery.repository} {environment.delivery.environment}"),
+            *(
+                (f"services.{each}.repository", f"{own.repository} {services.github_environment(environment, each)}")
+                for each, own in services.released(environment).items()
+            ),
         ]
         for key, value in claims:
             of = "host" if key == "previews" or key.startswith(("domains.", "services.")) else key
@@ -589,13 +676,13 @@ def nothing_is_claimed_twice(environments: _Named) -> Iterator[tuple[str, Contra
                 yield name, Contradiction(key, expected, f"{', '.join(others)} has it already")
 
 
-def each_account_has_one_oidc_provider(environments: _Named) -> Iterator[tuple[str, Contradiction]]:
+def each_account_has_one_oidc_provider(environments: Neighbours) -> Iterator[tuple[str, Contradiction]]:
     by_account: dict[str, list[str]] = {}
-    for name, environment in sorted(environments.items()):
+    for name, environment in sorted(environments.valid.items()):
         by_account.setdefault(environment.aws.account, []).append(name)
     for account, names in by_account.items():
-        owners = [name for name in names if environments[name].delivery.owns_oidc_provider]
-        if len(owners) != 1:
+        owners = [name for name in names if environments.valid[name].delivery.owns_oidc_provider]
+        if len(owners) > 1 or not (owners or environments.broken):
             expected = f"true for exactly one environment of account {account}"
             for name in owners or names:
                 yield (
@@ -604,33 +691,33 @@ def each_account_has_one_oidc_provider(environments: _Named) -> Iterator[tuple[s
                 )
 
 
-def _by_zone(environments: _Named) -> dict[str, list[str]]:
+def _by_zone(environments: Mapping[str, Environment]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for name, environment in sorted(environments.items()):
         found.setdefault(environment.domains.zone, []).append(name)
     return found
 
 
-def each_zone_has_one_owner_and_one_plan(environments: _Named) -> Iterator[tuple[str, Contradiction]]:
-    for zone, names in _by_zone(environments).items():
-        owners = [name for name in names if environments[name].cloudflare.zone is not None]
-        if len(owners) != 1:
+def each_zone_has_one_owner_and_one_plan(environments: Neighbours) -> Iterator[tuple[str, Contradiction]]:
+    for zone, names in _by_zone(environments.valid).items():
+        owners = [name for name in names if environments.valid[name].cloudflare.zone is not None]
+        if len(owners) > 1 or not (owners or environments.broken):
             expected = f"the table [cloudflare.zone] in exactly one environment of {zone}"
             found = f"found in: {', '.join(owners) or 'none'}"
             for name in owners or names:
                 yield name, Contradiction("cloudflare.zone", expected, found)
-        plans = {name: environments[name].cloudflare.plan for name in names}
+        plans = {name: environments.valid[name].cloudflare.plan for name in names}
         for name in names:
             if other := next((each for each in names if plans[each] != plans[name]), None):
                 expected = f'"{plans[other]}", as in {other}: they share the zone {zone}'
                 yield name, Contradiction("cloudflare.plan", expected)
 
 
-def rules_of_a_zone_fit_its_plan(environments: _Named) -> Iterator[tuple[str, Contradiction]]:
-    for zone, names in _by_zone(environments).items():
-        plan = PLANS[environments[names[0]].cloudflare.plan]
+def rules_of_a_zone_fit_its_plan(environments: Neighbours) -> Iterator[tuple[str, Contradiction]]:
+    for zone, names in _by_zone(environments.valid).items():
+        plan = PLANS[environments.valid[names[0]].cloudflare.plan]
         for phase, most in plan.rules.items():
-            each = {name: rules_by_phase(environments[name])[phase] for name in names}
+            each = {name: rules_by_phase(environments.valid[name])[phase] for name in names}
             if sum(each.values()) > most and len(names) > 1:
                 key = "cloudflare.rate_limits" if phase == RATE_LIMIT else "cloudflare.plan"
                 told = ", ".join(f"{name} {count}" for name, count in each.items())
@@ -639,9 +726,33 @@ def rules_of_a_zone_fit_its_plan(environments: _Named) -> Iterator[tuple[str, Co
                     yield name, Contradiction(key, expected, told)
 
 
+def deployments_have_an_order(environments: Neighbours) -> Iterator[tuple[str, Contradiction]]:
+    """Each but the first comes after one that exists, and none after itself by way of others."""
+    after = {name: environment.delivery.after for name, environment in sorted(environments.valid.items())}
+    first_ones = [name for name, first in after.items() if first is None]
+    for name, first in after.items():
+        if first is None:
+            if len(first_ones) > 1:
+                expected = "this key in every environment but the one that is deployed first"
+                yield name, Contradiction("delivery.after", expected, f"missing in: {', '.join(first_ones)}")
+            continue
+        others = sorted({*after, *environments.broken} - {name})
+        chain = [name, first]
+        while (before := after.get(chain[-1])) is not None and before not in chain[1:]:
+            chain.append(before)
+        if first not in others:
+            first_has_none = "no such key where it is deployed first"
+            expected = f"one of {', '.join(others)}; {first_has_none}" if others else first_has_none
+            yield name, Contradiction("delivery.after", expected)
+        elif name in chain[1:]:
+            expected = f"an environment that does not come after {name}"
+            yield name, Contradiction("delivery.after", expected, " after ".join(chain))
+
+
 BETWEEN_ENVIRONMENTS = (
     nothing_is_claimed_twice,
     each_account_has_one_oidc_provider,
     each_zone_has_one_owner_and_one_plan,
     rules_of_a_zone_fit_its_plan,
+    deployments_have_an_order,
 )

@@ -2,10 +2,10 @@
 
 import json
 
-from config.loader import ENVIRONMENTS
+from config.loader import OWN
 from config.model import Environment
 
-SCHEMA = ENVIRONMENTS / "environment.schema.json"
+SCHEMA = OWN / "environment.schema.json"
 
 
 def schema() -> str:

@@ -2,7 +2,7 @@
 
 from zlib import crc32
 
-from config.model import Environment, Job, Service
+from config.model import Environment, Job, Queue, Service
 from config.schedules import longest_gap
 
 RESERVED = ("network", "data", "registry", "platform", "redis", "edge", "observability", "delivery", "media", "preview")
@@ -40,6 +40,25 @@ def sites(environment: Environment) -> dict[str, Service]:
     return {name: each for name, each in balanced(environment).items() if each.site}
 
 
+def hosts_with_static_files(environment: Environment) -> list[str]:
+    """Public names of the sites whose static files are in the media bucket; Amplify serves its own."""
+    return [each.host for each in sites(environment).values() if each.host]
+
+
+def on_redis(environment: Environment, *, eviction: bool) -> dict[str, Service]:
+    """Those that reach the instances with eviction, or those without."""
+    needs = {"redis"} if eviction else {"queue"}
+    if eviction and environment.previews is not None:
+        # Queues of previews are in the cache: no worker of the environment's may take their jobs.
+        needs.add("queue")
+    return {name: each for name, each in on_ecs(environment).items() if needs & set(each.needs)}
+
+
+def queues(environment: Environment) -> dict[str, Queue]:
+    """By the worker that takes its jobs from it."""
+    return {name: each.queue for name, each in on_ecs(environment).items() if each.queue is not None}
+
+
 def repositories(environment: Environment) -> dict[str, str]:
     """Each repository whose workflows have a role, by its key in the file."""
     of_services = {
@@ -48,9 +67,23 @@ def repositories(environment: Environment) -> dict[str, str]:
     return {"delivery.repository": environment.delivery.repository, **of_services}
 
 
-def balanced_hosts(environment: Environment, *, sites: bool) -> list[str]:
-    """Public names of the sites, or of the APIs, that the load balancer serves; none that Amplify hosts."""
-    return [each.host for each in balanced(environment).values() if each.site is sites and each.host]
+def github_environment(environment: Environment, name: str) -> str:
+    """Of the service's repository: its releases run there. Two services of one repository have one each.
+
+    GitHub's token names repository and environment, and no service: with one environment for both, a job that builds
+    one service could take the role that releases the other.
+    """
+    return f"{environment.delivery.environment}-{name}"
+
+
+def github_preview_environment(environment: Environment, name: str) -> str:
+    """Where pull requests run. Another than that of the releases, as nobody approves what a pull request does."""
+    return f"{github_environment(environment, name)}-preview"
+
+
+def public_hosts(environment: Environment, *, sites: bool) -> list[str]:
+    """Public names of the sites, or of the APIs, whatever serves them."""
+    return [each.host for each in environment.services.values() if each.site is sites and each.host]
 
 
 def hosts(environment: Environment) -> dict[str, str]:

@@ -14,6 +14,7 @@ OF_A_PORT = ("PORT",)
 OF_NEEDS: Mapping[str, tuple[str, ...]] = {
     "database": ("PGHOST", "PGPORT", "PGDATABASE", "PGSSLMODE", "PGUSER", "PGPASSWORD", "PG_POOL_MAX", "DATABASE_URL"),
     "redis": ("REDIS_URL", "REDIS_KEY_PREFIX"),
+    "queue": ("REDIS_QUEUE_URL", "REDIS_KEY_PREFIX"),
     "media": ("MEDIA_BUCKET", "MEDIA_URL"),
 }
 OF_SENTRY = (
@@ -53,6 +54,15 @@ def secrets(environment: Environment, service: str) -> dict[str, tuple[str, str 
     """(secret, field of its JSON or None) of each variable that comes from Secrets Manager."""
     found = {key: value for each in _lineage(environment, service) for key, value in each.secrets.items()}
     return {key: (value.partition(":")[0], value.partition(":")[2] or None) for key, value in found.items()}
+
+
+def named_secrets(environment: Environment, service: str) -> list[str]:
+    """Names of all secrets that people have put into Secrets Manager and the service's tasks read at their start."""
+    found = {name for name, _ in secrets(environment, service).values()}
+    external = environment.redis.instances[environment.redis.serves].external
+    if external is not None and "redis" in environment.services[service].needs:
+        found.add(external.url_secret)
+    return sorted(found)
 
 
 def _lineage(environment: Environment, service: str) -> Iterator[Service]:

@@ -11,11 +11,12 @@ from typing import Annotated
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
 
-from config import InvalidEnvironments, available, load, neighbours, services
+from config import InvalidEnvironments, available, clashes, load, neighbours, services
 from config.model import Environment
 from infra_runtime.release.revision import BUSYBOX
-from ops import doctor, drift, review
+from ops import amplify, doctor, drift, review
 from ops.account import explained, session_of
+from ops.amplify import AmplifySite
 from ops.console import Console
 from ops.edge import commands
 from ops.edge.zone import open_edge
@@ -33,6 +34,8 @@ from ops.releases import one_off
 from ops.releases.place import Place
 from ops.restores import commands as restores
 from ops.restores.instances import Instances
+from ops.secrets import commands as secret_commands
+from ops.secrets.commands import SecretPlace
 from ops.templates import ROOT
 from ops.verify import commands as verification
 
@@ -48,11 +51,13 @@ app.add_typer(preview, name="preview")
 egress = typer.Typer(no_args_is_help=True, help="How much of the media's traffic never reaches the bucket.")
 app.add_typer(egress, name="egress")
 
-job = typer.Typer(no_args_is_help=True, help="Jobs: commands of a service's image that run by the clock.")
+job = typer.Typer(no_args_is_help=True, help="Scheduled jobs.")
 app.add_typer(job, name="job")
 
 restore = typer.Typer(no_args_is_help=True, help="The database as it was at a time, and the way back.")
 app.add_typer(restore, name="restore")
+secret = typer.Typer(no_args_is_help=True, help="Secrets that the environment's file names; never their values.")
+app.add_typer(secret, name="secret")
 
 Name = Annotated[str, typer.Argument(help=f"One of {', '.join(available())}.", metavar="ENV")]
 Service = Annotated[str | None, typer.Option(help="Its name in the environment's file; not needed for the only one.")]
@@ -110,7 +115,13 @@ def status(
     as_json: AsJson = False,
     follow: Annotated[bool, typer.Option("--follow", help="The release that is under way, until it is over.")] = False,
 ) -> None:
-    """What runs, and whether anything moves or rings."""
+    """What runs, and whether anything moves or rings; of a site on Amplify its domain and its last build."""
+    if (site := _on_amplify(environment, service)) is not None:
+        if follow:
+            raise InputError(f"--follow: {service} is on Amplify, whose console shows a build while it lasts")
+        with _explained(environment, site.environment):
+            amplify.status(site, Console(), as_json=as_json)
+        return
     with _place(environment, service) as place:
         if follow:
             releases_.follow(place, Console())
@@ -169,9 +180,9 @@ def doctor_(
     """What stops a deployment now, the first one included. Exit code 3 when anything does."""
     found = _environment(environment)
     with _explained(environment, found):
-        session, others = session_of(environment, found), neighbours(environment)
-        console = Console(stderr=as_json)
-        doctor.doctor(environment, found, session, console, others=others, fix=fix, as_json=as_json)
+        session, console = session_of(environment, found), Console(stderr=as_json)
+        others, against = neighbours(environment), clashes(environment)
+        doctor.doctor(environment, found, session, console, others=others, clashes=against, fix=fix, as_json=as_json)
 
 
 @app.command(name="verify")
@@ -260,16 +271,40 @@ def end(
 
 @job.command(name="list")
 def job_list(environment: Name, as_json: AsJson = False) -> None:
-    """Each job, and how its last runs ended."""
+    """Each job's last runs, and why they failed."""
     with _jobs(environment) as jobs:
         job_commands.show(jobs, Console(), as_json=as_json)
 
 
 @job.command(name="run")
 def job_run(environment: Name, name: Annotated[str, typer.Argument(metavar="JOB")]) -> None:
-    """Runs a job now, and waits for its end. Exit code 1 when its last attempt fails."""
+    """Runs a job now and waits for its end. Exit code 1 if its last attempt fails, or if it is running already."""
+    # Before there are credentials: a wrong name is wrong without them, too.
+    known = job_commands.known(environment, _environment(environment), name)
     with _jobs(environment) as jobs:
-        job_commands.run(jobs, name, Console())
+        job_commands.run(jobs, known, Console())
+
+
+@secret.command(name="list")
+def secret_list(environment: Name, as_json: AsJson = False) -> None:
+    """Each secret that the environment's file names, and whether it is there."""
+    found = _environment(environment)
+    with _explained(environment, found):
+        place = SecretPlace(environment, found, session_of(environment, found))
+        secret_commands.show(place, Console(), as_json=as_json)
+
+
+@secret.command(name="set")
+def secret_set(
+    environment: Name,
+    name: Annotated[str, typer.Argument(help="As the environment's file names it.", metavar="NAME[:FIELD]")],
+) -> None:
+    """Stores the value of standard input, or of a hidden prompt (one line). With :FIELD, the other fields stay."""
+    found = _environment(environment)
+    reference = secret_commands.chosen(found, name)
+    with _explained(environment, found):
+        place = SecretPlace(environment, found, session_of(environment, found))
+        secret_commands.put(place, reference, secret_commands.typed(), Console())
 
 
 @restore.command()
@@ -321,6 +356,16 @@ def show(environment: Name, as_json: AsJson = False) -> None:
 def apply(environment: Name) -> None:
     """Puts right what `drift` shows, and nothing else."""
     commands.apply(environment, _environment(environment), Console())
+
+
+@edge.command(name="purge")
+def edge_purge(
+    environment: Name,
+    urls: Annotated[list[str] | None, typer.Argument(help="Of media or pages.", metavar="URL...")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Everything under the media host.")] = False,
+) -> None:
+    """Takes objects out of Cloudflare's cache, in every form in which they were asked for."""
+    commands.purge(environment, _environment(environment), urls or [], Console(), everything=everything)
 
 
 @egress.command()
@@ -382,6 +427,16 @@ def _place(name: str, service: str | None) -> Iterator[Place]:
     environment = _environment(name)
     with _explained(name, environment):
         yield Place(name, environment, _one_of(environment, service), session_of(name, environment))
+
+
+def _on_amplify(name: str, service: str | None) -> AmplifySite | None:
+    """None when it is another service, or none of the environment's."""
+    environment = _environment(name)
+    found = environment.services.get(service or "")
+    if service is None or found is None or found.amplify is None:
+        return None
+    with _explained(name, environment):
+        return AmplifySite(name, environment, service, session_of(name, environment))
 
 
 def _one_of(environment: Environment, service: str | None) -> str:

@@ -17,8 +17,11 @@ Templates = dict[str, dict[str, Any]]
 
 
 def synthesized(name: str) -> Templates:
-    """Those of one environment, as this working tree makes them. Raises `OperatorError`."""
-    return _synthesized(ROOT, {"env": name})[name]
+    """Those of one environment, as this working tree makes them, whatever the other environments' files say.
+
+    Raises `OperatorError`.
+    """
+    return _synthesized(ROOT, {"env": name, "deployed": "yes"})[name]
 
 
 def synthesized_in(tree: Path) -> dict[str, Templates]:

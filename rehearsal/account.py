@@ -8,12 +8,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import boto3
 
 from config import Environment, services, variables
 from infra_runtime.redis.url import Node, Target
+from infra_runtime.release.preflight import service_arns, service_of
 from infra_runtime.release.revision import APP, named
 from ops.doctor.account import service_linked_roles
 from ops.doctor.finding import Finding
@@ -180,9 +182,11 @@ class Account:
                 secrets[route.webhook_secret] = json.dumps({"routing_key": ROUTING_KEY, "url": self.pagerduty_url})
         for service in self.environment.services:
             if amplify := self.environment.services[service].amplify:
-                secrets[amplify.access_token_secret] = "what stands for a GitHub token here"
+                secrets[amplify.access_token_secret] = "what-stands-for-the-token-of-amplify-here"
             for secret, fields in self._fields_of_secrets(service).items():
-                secrets[secret] = json.dumps(dict.fromkeys(fields, "a value")) if fields else "a value"
+                # Each another one, so that it is found wherever it should not be (rehearsal.promises.secrets).
+                values = {field: f"stored-{token_hex(8)}" for field in fields}
+                secrets[secret] = json.dumps(values) if fields else f"stored-{token_hex(8)}"
         for name, value in secrets.items():
             self.client("secretsmanager").create_secret(Name=name, SecretString=value)
         if not self.environment.delivery.owns_oidc_provider:  # another environment of the account has brought it
@@ -255,10 +259,10 @@ class Account:
         return found[0]
 
     def services(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """(stack, service as ECS describes it) for each of the environment's services."""
+        """(name, service as ECS describes it) for each service that ECS runs, workers included."""
         for stack in services.released(self.environment):
-            for arn in self.resources(stack, "AWS::ECS::Service"):
-                yield stack, self._service(arn)
+            for name in services.same_image(self.environment, stack):
+                yield name, self.service(name)
 
     def _fields_of_secrets(self, service: str) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
@@ -270,9 +274,16 @@ class Account:
     def main(self) -> str:
         return main_service(self.environment)
 
-    def service(self, stack: str) -> dict[str, Any]:
-        """The one of this stack. Raises `LookupError`."""
-        return self._service(self.resource(stack, "AWS::ECS::Service"))
+    def service(self, name: str) -> dict[str, Any]:
+        """As ECS describes it. Raises `LookupError`."""
+        runs = self.environment.services[name.lower()].runs
+        stack = self.stack_name(runs or name)
+        if runs is None:
+            return dict(service_of(self, stack))
+        for arn, logical_id in service_arns(self, stack):
+            if logical_id.startswith(f"{services.words(name)}Service"):
+                return self._service(arn)
+        raise LookupError(f"{stack} has no service {name}")
 
     def _service(self, arn: str) -> dict[str, Any]:
         cluster = self.resource("Platform", "AWS::ECS::Cluster")

@@ -19,7 +19,7 @@ from rehearsal.life import WORKSPACES, live
 from rehearsal.lint import LintFailed
 from rehearsal.lock import AlreadyRunning, locked
 from rehearsal.stage import Progress
-from rehearsal.variants import WAYS_OF_REDIS, with_redis
+from rehearsal.variants import WAYS_OF_REDIS, WAYS_TO_HOST, with_redis, with_sites_on_amplify, without_sites
 
 
 def main(
@@ -27,6 +27,7 @@ def main(
     redis: Annotated[
         str, typer.Option(help=f"Redis in another way than the file says: {', '.join(WAYS_OF_REDIS)}")
     ] = "",
+    frontend: Annotated[str, typer.Option(help=f"Who hosts the sites, if anybody: {', '.join(WAYS_TO_HOST)}")] = "ecs",
     without: Annotated[
         str,
         typer.Option(help=f"Conditions of a real account to turn off: {', '.join(conditions.Condition)}"),
@@ -41,6 +42,9 @@ def main(
         raise typer.Exit(2) from None
     if redis and redis not in WAYS_OF_REDIS:
         print(f"--redis {redis!r}: expected one of {', '.join(WAYS_OF_REDIS)}", file=sys.stderr)
+        raise typer.Exit(2)
+    if frontend not in WAYS_TO_HOST:
+        print(f"--frontend {frontend!r}: expected one of {', '.join(WAYS_TO_HOST)}", file=sys.stderr)
         raise typer.Exit(2)
     try:
         turned_off = conditions.parse(without.split(",") if without else [])
@@ -58,7 +62,7 @@ def main(
         for name in environments:
             try:
                 with tempfile.TemporaryDirectory() as edited:
-                    edited_files = _environments(name, redis, Path(edited))
+                    edited_files = _environments(name, Path(edited), redis=redis, frontend=frontend)
                     outcome = live(name, Progress(console), environments=edited_files, without=turned_off)
             except (CdkFailed, EmulatorError, LintFailed) as failed:
                 console.print(f"[red]{name} failed:[/] {escape(str(failed))}", highlight=False)
@@ -71,7 +75,12 @@ def main(
     raise typer.Exit(1 if broken else 0)
 
 
-def _environments(name: str, redis: str, edited: Path) -> Path:
-    if not redis:
-        return ENVIRONMENTS
-    return with_redis(ENVIRONMENTS, name, {"main": redis}, serves="main", into=edited / "environments")
+def _environments(name: str, edited: Path, *, redis: str, frontend: str) -> Path:
+    files = ENVIRONMENTS
+    if redis:
+        files = with_redis(files, name, {"main": redis}, serves="main", into=edited / "redis")
+    if frontend == "amplify":
+        files = with_sites_on_amplify(files, name, into=edited / "frontend")
+    if frontend == "none":
+        files = without_sites(files, name, into=edited / "frontend")
+    return files

@@ -1,6 +1,7 @@
 """The whole life of one environment: deploy, read back, no-op, update, failing update, refused destroy, destroy."""
 
 import json
+import re
 import shutil
 from collections.abc import Collection
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,6 +25,8 @@ from rehearsal.variants import with_bake_minutes
 
 WORKSPACES = ROOT / "build" / "rehearsal"
 _CONCURRENCY = "4"
+# Secrets Manager ends the ARN of each secret with six characters of its own.
+_A_WHOLE_ARN = re.compile(r"-[A-Za-z0-9]{6}$")
 _REASON_TO_FAIL = "rehearsal: the service did not reach a steady state"
 
 
@@ -247,5 +250,7 @@ class _Rehearsal:
 
 
 def _is_meant(denial: str) -> bool:
-    """The deploy role reads no secret, though doctor asks."""
-    return "-DeployRole" in denial and " may not secretsmanager:GetSecretValue " in denial
+    """The deploy role reads no secret, though doctor asks. A secret that is missing has no ARN that a policy allows."""
+    of_doctor = "-DeployRole" in denial and " may not secretsmanager:GetSecretValue " in denial
+    is_missing = " may not secretsmanager:DescribeSecret " in denial and not _A_WHOLE_ARN.search(denial)
+    return of_doctor or is_missing

@@ -12,7 +12,7 @@ from typing import Any
 
 from rehearsal.http_server import send, serving
 
-ROUTING_KEY = "0123456789abcdef0123456789abcdef"
+ROUTING_KEY = "rehearsedpagerdutyroutingkey0000"
 _SEVERITIES = ("critical", "error", "warning", "info")
 _KEY_LETTERS = 255
 

@@ -12,9 +12,10 @@ from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
 
+from infra_runtime.release.image_platform import PLATFORMS
 from rehearsal.account import Account
 from rehearsal.pipeline import PREVIEW, RELEASE, Pipeline
-from rehearsal.product import FIRST, build
+from rehearsal.product import FIRST, build, command, programs_of_bun
 
 _LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 _CONFIGURATION = "application/vnd.oci.image.config.v1+json"
@@ -28,25 +29,35 @@ def push(
     *,
     scan: str = "COMPLETE",
     critical: int = 0,
-    architecture: str = "arm64",
+    architecture: str | None = None,
     fault: Callable[[Path], None] | None = None,
     workflow: str = RELEASE,
+    bun: bool = False,
     program: Path | None = None,
 ) -> str:
     """Returns its reference, by digest. `fault` spoils what is in the image; `version` has to be another one then.
 
-    `workflow` is the one that pushes it. With `program`, a Python file, the image has that one executable only.
+    `architecture` is arm64 or x86_64, by default the service's own. `workflow` is the one that pushes the image. With
+    `program`, a Python file, the image has that one executable only. Others keep to docs/application-contract.md where
+    the environment's file asks for more than two paths that answer 200.
     """
     repository = repository_of(account, service)
     images = account.emulator.images
     images.mkdir(parents=True, exist_ok=True)
-    configuration = json.dumps({"os": "linux", "architecture": architecture}).encode()
+    platform = PLATFORMS[architecture or account.environment.services[service].architecture]
+    configuration = json.dumps({"os": "linux", "architecture": platform.partition("/")[2]}).encode()
     with tempfile.TemporaryDirectory(dir=images) as temporary:
         built = Path(temporary) / "built"
+        image: dict[str, object]
         if program is None:
-            build(built, migrations)
+            contract = _has_contract(account, service)
+            build(built, migrations, contract=contract)
+            image = {"command": command(contract=contract, bun=bun)}
         else:
             _build_of(program, built)
+            image = {"command": ["/server"], "has_root": True}
+        if bun:
+            image["programs"] = str(programs_of_bun(images / "bun"))
         if fault is not None:
             fault(built)
         manifest = {
@@ -69,15 +80,20 @@ def push(
         folder = images / pushed.removeprefix("sha256:")
         if not folder.exists():
             built.rename(folder)
-            if program is not None:
-                folder.with_suffix(".json").write_text(json.dumps({"command": ["/server"]}))
+            folder.with_suffix(".json").write_text(json.dumps(image))
     return f"{repository}@{pushed}"
+
+
+def _has_contract(account: Account, service: str) -> bool:
+    own = account.environment.services[service]
+    has_version = own.release_check is not None and own.release_check.version_field is not None
+    return has_version or own.redis_health_path is not None
 
 
 def _build_of(program: Path, folder: Path) -> None:
     folder.mkdir(parents=True)
     # Not Python in the first line: there may be a space in its path.
-    (folder / "server").write_text(f'#!/bin/sh\nexec "{sys.executable}" "{program}"\n')
+    (folder / "server").write_text(f'#!/bin/sh\nexec "{sys.executable}" "{program}" "$@"\n')
     (folder / "server").chmod(0o755)
 
 

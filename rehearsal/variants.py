@@ -5,6 +5,7 @@ import shutil
 import tomllib
 from pathlib import Path
 from string import Template
+from typing import Any
 
 from config.positions import line_of_keys
 
@@ -31,13 +32,122 @@ def with_redis(environments: Path, name: str, instances: dict[str, str], *, serv
     return into
 
 
+WAYS_TO_HOST = ("ecs", "amplify", "none")
+_ON_AMPLIFY = """[services.$site]
+host = "$host"
+site = true
+needs = $needs
+
+[services.$site.amplify]
+repository = "$repository"
+branch = "main"
+access_token_secret = "$product/github-token"
+
+"""
+
+
+def with_sites_on_amplify(environments: Path, name: str, *, into: Path) -> Path:
+    """A copy of the folder in which Amplify hosts the environment's sites; names, variables and Sentry stay theirs."""
+    shutil.copytree(environments, into)
+    file = into / f"{name}.toml"
+    settings, tables = tomllib.loads(file.read_text()), _tables(file)
+    for site, own in _sites(settings).items():
+        if "amplify" in own:
+            continue
+        table = Template(_ON_AMPLIFY).substitute(
+            site=site,
+            host=own["host"],
+            needs='["media"]' if "media" in own.get("needs", []) else "[]",
+            repository=re.sub(r"@\d+", "", own["repository"]),
+            product=settings["product"],
+        )
+        kept = (f"[services.{site}.sentry]", f"[services.{site}.variables]")
+        tables = [
+            table if each.startswith(f"[services.{site}]") else each
+            for each in tables
+            if not each.startswith(f"[services.{site}.") or each.startswith(kept)
+        ]
+    file.write_text("".join(tables))
+    return into
+
+
+def without_sites(environments: Path, name: str, *, into: Path) -> Path:
+    """A copy of the folder in which the environment has no site, nor anything that names one."""
+    shutil.copytree(environments, into)
+    file = into / f"{name}.toml"
+    sites = "|".join(_sites(tomllib.loads(file.read_text())))
+    gone = re.compile(rf"\[(services\.({sites})[.\]]|posthog\])")
+    names_one = re.compile(rf'^(redirects = .*"({sites})"|.*\$\{{services\.({sites})\.).*$\n', re.MULTILINE)
+    file.write_text("".join(names_one.sub("", each) for each in _tables(file) if not gone.match(each)))
+    return into
+
+
+def _tables(file: Path) -> list[str]:
+    """The text of each table, its header first; before them what stands above the first one."""
+    return re.split(r"(?m)^(?=\[)", file.read_text())
+
+
+def _sites(settings: dict[str, Any]) -> dict[str, Any]:
+    return {name: own for name, own in settings["services"].items() if own.get("site")}
+
+
+QUEUE = """
+[redis.instances.jobs]
+eviction = false
+
+[redis.instances.jobs.elasticache]
+node = "cache.t4g.small"
+replicas = 0
+
+[services.mailer]
+runs = "api"
+command = ["node", "worker.mjs"]
+needs = ["queue"]
+max_tasks = 4
+
+[services.mailer.queue]
+keys = ["bull:mail:wait", "bull:mail:prioritized"]
+jobs_per_task = 100
+"""
+
+
+def with_queue(environments: Path, name: str, *, into: Path) -> Path:
+    """A copy of the folder in which the environment has a queue and a worker for it, and its API keeps users with one
+    task and gets new ones when it has lost a dependency."""
+    shutil.copytree(environments, into)
+    file = into / f"{name}.toml"
+    text = file.read_text()
+    # A key of the table before its own tables, and one more thing that the API needs.
+    text = re.sub(r"(?m)^serves = .*$", r'\g<0>\nqueue = "jobs"', text, count=1)
+    needs = 'needs = ["database", "redis", "queue", '
+    text = text.replace('needs = ["database", "redis", ', f"sticky_minutes = 60\n{needs}", 1)
+    text = re.sub(r'(?m)^(expect = .*"checks.redis".*)$', r"\1\nrestart_minutes = 5", text, count=1)
+    file.write_text(text + QUEUE)
+    return into
+
+
+def with_secrets(environments: Path, name: str, secrets: dict[str, dict[str, str]], *, into: Path) -> Path:
+    """A copy of the folder in which services read secrets: by service, the secret of each variable."""
+    shutil.copytree(environments, into)
+    file = into / f"{name}.toml"
+    tables = [
+        f"\n[services.{service}.secrets]\n" + "".join(f'{variable} = "{secret}"\n' for variable, secret in own.items())
+        for service, own in secrets.items()
+    ]
+    file.write_text(file.read_text() + "".join(tables))
+    return into
+
+
 def with_bake_minutes(environments: Path, name: str, service: str, minutes: int, *, into: Path) -> Path:
     """A copy of the folder in which the environment's service bakes as long."""
     shutil.copytree(environments, into)
     file = into / f"{name}.toml"
     lines = file.read_text().splitlines(keepends=True)
-    at = line_of_keys("".join(lines))[f"services.{service}.bake_minutes"] - 1
-    lines[at] = re.sub(r"bake_minutes\s*=\s*\d+", f"bake_minutes = {minutes}", lines[at])
+    at, table = line_of_keys("".join(lines)), f"services.{service}"
+    if (line := at.get(f"{table}.bake_minutes")) is not None:
+        lines[line - 1] = re.sub(r"bake_minutes\s*=\s*\d+", f"bake_minutes = {minutes}", lines[line - 1])
+    else:
+        lines.insert(at[table], f"bake_minutes = {minutes}\n")
     file.write_text("".join(lines))
     return into
 

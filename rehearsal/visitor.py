@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 import httpx
 
+from ops.amplify import AmplifySite
 from rehearsal.account import Account
 from rehearsal.cloudflare import worker
 
@@ -36,6 +37,9 @@ class Visitor:
             return httpx.Response(301, headers={"Location": f"{target}{parts.path}{query}"})
         if parts.netloc == environment.domains.media:
             return self._media(parts.netloc, parts.path)
+        for service, each in environment.services.items():
+            if each.host == parts.netloc and each.amplify is not None:
+                return self._by_amplify(service, parts.netloc)
         where = json.loads(self.account.emulator.balancer.read_text())
         try:
             return httpx.get(
@@ -43,6 +47,16 @@ class Visitor:
             )
         except httpx.ConnectError:
             return httpx.Response(_ORIGIN_IS_DOWN)
+
+    def _by_amplify(self, service: str, host: str) -> httpx.Response:
+        """CloudFront, where the zone's record leads to the site's distribution, and the site was built."""
+        site = AmplifySite(self.account.name, self.account.environment, service, self.account)
+        domain = site.domain()
+        target = domain["subDomains"][0]["dnsRecord"].split()[-1]
+        led_to = [each["content"] for each in self.account.zone.records.values() if each["name"] == host]
+        if domain["domainStatus"] != "AVAILABLE" or target not in led_to:
+            return httpx.Response(_ORIGIN_IS_DOWN)
+        return httpx.Response(200 if any(each["status"] == "SUCCEED" for each in site.builds()) else 404)
 
     def _redirect(self, host: str) -> str | None:
         """Where the zone's redirect for the host leads, for the one form of target that is understood here."""

@@ -1,29 +1,73 @@
 """A site that AWS Amplify hosts."""
 
+from dataclasses import dataclass
+
 import aws_cdk as cdk
 
 from config import Environment
 from infra_constructs.amplify import AmplifyProps, AmplifySite
+from infra_constructs.amplify_domain import AmplifyDomain, AmplifyDomainProps
+from infra_constructs.cloudflare.provider import CloudflareToken
+from infra_constructs.media import grant_application
+from infra_constructs.watch.events import SiteBuildEvents
 from stacks.base import EnvironmentStack
-from stacks.settings import site_variables
+from stacks.data import DataExports
+from stacks.platform import PlatformExports
+from stacks.settings import media_variables, site_variables
+
+
+@dataclass(frozen=True, kw_only=True)
+class AmplifySiteExports:
+    """What later stacks take from this one."""
+
+    origin: str
+    """Where the site's proxied name leads."""
 
 
 class AmplifySiteStack(EnvironmentStack):
     """Amplify builds it from its repository with every push; nothing of ours is released."""
 
-    def __init__(self, scope: cdk.Stage, id_: str, *, environment: Environment, service: str) -> None:
+    def __init__(
+        self,
+        scope: cdk.Stage,
+        id_: str,
+        *,
+        environment: Environment,
+        service: str,
+        data: DataExports,
+        platform: PlatformExports,
+    ) -> None:
         super().__init__(
             scope, id_, environment=environment, description=f"{service}: a site on Amplify", called=service
         )
-        amplify = environment.services[service].amplify
-        assert amplify is not None
-        AmplifySite(
+        own = environment.services[service]
+        amplify, host = own.amplify, own.host
+        assert amplify is not None and host is not None, "the configuration has seen to it"
+        variables = dict(site_variables(environment, self.environment_name, service))
+        if "media" in own.needs:
+            variables |= media_variables(environment, data)
+        site = AmplifySite(
             self,
             "Amplify",
-            variables=site_variables(environment, self.environment_name, service),
+            variables=variables,
             props=AmplifyProps(
                 repository_url=f"https://github.com/{amplify.repository}",
                 branch=amplify.branch,
                 access_token_secret=amplify.access_token_secret,
+                release=service if own.sentry is not None else None,
             ),
         )
+        if "media" in own.needs:
+            grant_application(data.media, site.compute_role)
+        SiteBuildEvents(self, "BuildEvents", app_id=site.app_id, topics=platform.topics)
+        domain = AmplifyDomain(
+            self,
+            "Domain",
+            site=site,
+            token=CloudflareToken(self, name=environment.cloudflare.token_secret),
+            owner=self.environment_name,
+            props=AmplifyDomainProps(
+                service=service, host=host, zone=environment.domains.zone, adopt=environment.cloudflare.adopt
+            ),
+        )
+        self.exports = AmplifySiteExports(origin=domain.target)

@@ -8,8 +8,7 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_secretsmanager as secretsmanager
 
-from config import Environment, services
-from config.previews import slots
+from config import Environment, previews, services
 from infra_constructs.data_key import DataKey
 from infra_constructs.database import Database, DatabaseProps
 from infra_constructs.database_logins import DatabaseLogins
@@ -77,7 +76,7 @@ class DataStack(EnvironmentStack):
         )
         DatabaseRestore(self, "DatabaseRestore", logins=logins)
         copies = (
-            PreviewDatabases(self, "PreviewDatabases", logins=logins, slots=slots(environment))
+            PreviewDatabases(self, "PreviewDatabases", logins=logins, slots=previews.slots(environment))
             if environment.previews
             else None
         )
@@ -90,6 +89,7 @@ class DataStack(EnvironmentStack):
                 adopt=environment.media.adopt,
                 cloudflare_reads=environment.media.origin == "connector",
                 retention=retention,
+                sites=previews.site_hosts(environment),
             ),
         )
         self.exports = DataExports(

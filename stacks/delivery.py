@@ -1,8 +1,10 @@
 """Who may deploy and release."""
 
 import aws_cdk as cdk
+from aws_cdk import aws_secretsmanager as secretsmanager
+from constructs import Construct
 
-from config import Environment, previews
+from config import Environment, previews, variables
 from config import services as services_
 from infra_constructs.alarms import Topics
 from infra_constructs.cloudflare.media import STATIC
@@ -66,6 +68,7 @@ class DeliveryStack(EnvironmentStack):
                     architecture=images.architecture,
                     services=[services[each].service for each in services_.same_image(environment, name)],
                     database=data.database.instance if "database" in own.needs else None,
+                    secrets=_stored_by_people(Construct(self, f"{id_}Secrets"), environment, name),
                 ),
                 ledger=registry.ledger,
                 sentry=self._sentry(environment, name),
@@ -75,7 +78,7 @@ class DeliveryStack(EnvironmentStack):
                 self,
                 f"{id_}Release",
                 provider=provider,
-                workflows=Workflows(repository=repository, environment=where),
+                workflows=Workflows(repository=repository, environment=services_.github_environment(environment, name)),
                 service=name,
                 stacks=[stack, *(self.stack_called(each) for each in ("registry", "delivery", "data"))],
                 repository=images.repository,
@@ -120,7 +123,6 @@ class DeliveryStack(EnvironmentStack):
         registry: RegistryExports,
         topics: Topics,
     ) -> None:
-        delivery = environment.delivery
         assert environment.previews is not None
         assert data.preview_databases is not None
         control = PreviewControl(
@@ -146,13 +148,22 @@ class DeliveryStack(EnvironmentStack):
                 self,
                 f"{services_.words(name)}Preview",
                 provider=provider,
-                # Not the environment of the releases: nobody approves what a pull request does here.
-                workflows=Workflows(repository=repository, environment=f"{delivery.environment}-preview"),
+                workflows=Workflows(
+                    repository=repository, environment=services_.github_preview_environment(environment, name)
+                ),
                 service=name,
                 repository=images.repository,
                 control=control,
             )
 
 
+def _stored_by_people(scope: Construct, environment: Environment, released: str) -> list[secretsmanager.ISecret]:
+    """That tasks of this image read."""
+    of_image = services_.same_image(environment, released)
+    names = sorted({name for each in of_image for name in variables.named_secrets(environment, each)})
+    return [secretsmanager.Secret.from_secret_name_v2(scope, name, name) for name in names]
+
+
 def _build_arguments(environment: Environment, name: str, service: str) -> str:
-    return " ".join(f"{key}={value}" for key, value in site_variables(environment, name, service).items())
+    """One a line, as values have spaces."""
+    return "\n".join(f"{key}={value}" for key, value in site_variables(environment, name, service).items())

@@ -1,5 +1,6 @@
 """The edge of the product: what Cloudflare does for it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import aws_cdk as cdk
@@ -11,7 +12,8 @@ from infra_constructs.cloudflare.analytics_proxy import ANALYTICS_PATH, Analytic
 from infra_constructs.cloudflare.drift import DriftCheck
 from infra_constructs.cloudflare.firewall import Firewall, FirewallProps, RateLimit
 from infra_constructs.cloudflare.managed_rules import ManagedRules, OwaspException, OwaspExceptions, OwaspProps
-from infra_constructs.cloudflare.media import MediaEdge, MediaProps
+from infra_constructs.cloudflare.media import STATIC, MediaEdge, MediaProps
+from infra_constructs.cloudflare.media_purge import MediaPurge
 from infra_constructs.cloudflare.media_worker import MediaWorker
 from infra_constructs.cloudflare.notifications import Notifications
 from infra_constructs.cloudflare.provider import CloudflareProvider, CloudflareToken
@@ -20,6 +22,7 @@ from infra_constructs.cloudflare.redirects import Redirects
 from infra_constructs.cloudflare.rotation import UserAgentRotation
 from infra_constructs.cloudflare.zone_settings import ZoneSettings
 from infra_constructs.function import RuntimeFunction
+from stacks.amplify_site import AmplifySiteExports
 from stacks.base import EnvironmentStack
 from stacks.data import DataExports
 from stacks.platform import PlatformExports
@@ -31,6 +34,7 @@ class EdgeExports:
 
     drift: RuntimeFunction
     rotation: RuntimeFunction
+    purge: MediaPurge
 
 
 class EdgeStack(EnvironmentStack):
@@ -44,6 +48,7 @@ class EdgeStack(EnvironmentStack):
         environment: Environment,
         data: DataExports,
         platform: PlatformExports,
+        on_amplify: Mapping[str, AmplifySiteExports],
     ) -> None:
         super().__init__(scope, id_, environment=environment, description="DNS, cache, WAF and bots at Cloudflare")
         settings, domains, provider = environment.cloudflare, environment.domains, platform.cloudflare
@@ -61,8 +66,8 @@ class EdgeStack(EnvironmentStack):
             check_pass=platform.check_pass,
             adopt=settings.adopt,
             props=FirewallProps(
-                sites=services.balanced_hosts(environment, sites=True),
-                apis=services.balanced_hosts(environment, sites=False) + _previewed(environment, sites=False),
+                sites=services.public_hosts(environment, sites=True),
+                apis=services.public_hosts(environment, sites=False) + _previewed(environment, sites=False),
                 previewed_sites=_previewed(environment, sites=True),
                 media=domains.media,
                 analytics_path=ANALYTICS_PATH if environment.posthog is not None else None,
@@ -82,7 +87,7 @@ class EdgeStack(EnvironmentStack):
         )
         media = MediaProps(
             host=domains.media,
-            sites=services.balanced_hosts(environment, sites=True),
+            sites=services.hosts_with_static_files(environment),
             bucket=environment.media.bucket,
             region=environment.aws.region,
         )
@@ -111,12 +116,22 @@ class EdgeStack(EnvironmentStack):
                 bucket=data.media,
                 rule=edge.user_agent_rule,
             ).handler
+        purge = MediaPurge(
+            self,
+            "MediaPurge",
+            token=token,
+            zone=domains.zone,
+            host=domains.media,
+            bucket=environment.media.bucket,
+            # Their names change with their content.
+            spared=STATIC if media.sites else None,
+        )
         if environment.posthog is not None:
             AnalyticsProxy(
                 self,
                 "AnalyticsProxy",
                 provider=provider,
-                sites=media.sites,
+                sites=services.public_hosts(environment, sites=True),
                 region=environment.posthog.region,
                 adopt=settings.adopt,
             )
@@ -132,6 +147,7 @@ class EdgeStack(EnvironmentStack):
                 for name, each in services.balanced(environment).items()
                 if each.host is not None
             ),
+            *(ProxiedName(name=name, host=hosts[name], origin=each.origin) for name, each in on_amplify.items()),
         ]
         names += [
             ProxiedName(name=f"preview-{slot}-{service}", host=host, origin=balancer)
@@ -148,7 +164,7 @@ class EdgeStack(EnvironmentStack):
             environment=self.environment_name,
             secrets=[secret, platform.check_pass],
         )
-        self.exports = EdgeExports(drift=drift.handler, rotation=rotation)
+        self.exports = EdgeExports(drift=drift.handler, rotation=rotation, purge=purge)
 
     def _zone(self, environment: Environment, provider: CloudflareProvider) -> None:
         """What there is once in a zone; this environment decides it for all that share the zone."""
@@ -200,11 +216,11 @@ def _exceptions(environment: Environment, owasp: Owasp) -> dict[str, OwaspExcept
 def _programs(environment: Environment) -> dict[str, OwaspException]:
     """What programs ask for, which cannot solve a challenge: APIs, their previews, the analytics path of sites."""
     found = {}
-    if apis := services.balanced_hosts(environment, sites=False):
+    if apis := services.public_hosts(environment, sites=False):
         found["api"] = OwaspException(hosts=[*apis, *_previewed(environment, sites=False)], path="/")
     if environment.posthog is not None:
         found["analytics"] = OwaspException(
-            hosts=services.balanced_hosts(environment, sites=True), path=f"{ANALYTICS_PATH}/"
+            hosts=services.public_hosts(environment, sites=True), path=f"{ANALYTICS_PATH}/"
         )
     return found
 

@@ -26,6 +26,7 @@ from infra_constructs.watch.events import CrashedTasks, DatabaseEvents, Deployme
 from infra_constructs.watch.functions import FunctionAlarms
 from infra_constructs.watch.media import MediaAlarms
 from infra_constructs.watch.objectives import ObjectiveAlarms, ObjectiveProps
+from infra_constructs.watch.queues import QueueAlarms
 from infra_constructs.watch.services import ServiceAlarms
 from infra_constructs.watch.traffic import TrafficAlarms
 from infra_runtime.check_targets import Target
@@ -106,6 +107,7 @@ class ObservabilityStack(EnvironmentStack):
             "Checks",
             environment=self.environment_name,
             targets=_targets(self._environment),
+            dependencies=_dependencies(self._environment),
             media=self._environment.domains.media,
             bucket=data.media,
             check_pass=platform.check_pass,
@@ -132,7 +134,14 @@ class ObservabilityStack(EnvironmentStack):
         }
         self._functions += keepers.values()
         EdgeAlarms(self, "Edge", environment=self.environment_name, functions=keepers, topics=self._topics)
-        MediaAlarms(self, "Media", bucket=self._environment.media.bucket, topics=self._topics)
+        self._functions.append(edge.purge.handler.function)
+        MediaAlarms(
+            self,
+            "Media",
+            bucket=self._environment.media.bucket,
+            purge=edge.purge.failures(),
+            topics=self._topics,
+        )
 
     def _watch_traffic(self, registry: RegistryExports) -> Sequence[cloudwatch.IAlarm]:
         environment = self._environment
@@ -144,7 +153,7 @@ class ObservabilityStack(EnvironmentStack):
             zone=environment.domains.zone,
             hosts=list(self._hosts.values()),
             media=environment.domains.media,
-            sites=services_.balanced_hosts(environment, sites=True),
+            sites=services_.hosts_with_static_files(environment),
             ledger=registry.ledger,
         )
         self._functions.append(traffic.handler.function)
@@ -198,6 +207,7 @@ class ObservabilityStack(EnvironmentStack):
                 target_groups=service.target_groups,
                 topics=self._topics,
             ).alarms
+            self._watch_queue(name)
             objective = self._objective(name, service)
             symptoms += objective.critical if objective else []
             if service.errors_alarm is not None:
@@ -211,6 +221,19 @@ class ObservabilityStack(EnvironmentStack):
                 )
             )
         return watched, symptoms
+
+    def _watch_queue(self, name: str) -> None:
+        own = self._environment.services[name]
+        if own.queue is not None:
+            QueueAlarms(
+                self,
+                f"{services_.words(name)}Queue",
+                environment=self.environment_name,
+                service=name,
+                most_jobs=own.queue.jobs_per_task * own.max_tasks,
+                stuck_minutes=own.queue.stuck_minutes,
+                topics=self._topics,
+            )
 
     def _objective(self, name: str, service: ServiceExports) -> ObjectiveAlarms | None:
         objective = self._environment.services[name].objective
@@ -251,4 +274,13 @@ def _targets(environment: Environment) -> list[Target]:
         Target(name, f"https://{each.host}{'/' if each.site else each.health_path}", needs_pass=each.site)
         for name, each in environment.services.items()
         if each.host is not None
+    ]
+
+
+def _dependencies(environment: Environment) -> list[Target]:
+    """Services that get new tasks when they have lost one, asked as users would ask."""
+    return [
+        Target(name, f"https://{each.host}{check.path}", needs_pass=each.site, dependencies=dict(check.expect))
+        for name, each in services_.balanced(environment).items()
+        if (check := each.release_check) is not None and check.restart_minutes is not None
     ]

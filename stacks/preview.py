@@ -1,12 +1,11 @@
 """One slot for previews of pull requests."""
 
 import aws_cdk as cdk
-from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from config import Environment, services
-from infra_constructs.container_task import Settings
+from infra_constructs.container_task import SecretValue, Settings
 from infra_constructs.release.image import ReleasedImage
 from infra_runtime.database.names import OWNER_URL, URL, preview_names
 from infra_runtime.previews.leases import ledger_name
@@ -52,20 +51,22 @@ class PreviewStack(EnvironmentStack):
     def _add(self, service: str, sources: Sources) -> None:
         id_, images = services.words(service), self._around.registry.images[service]
         scope = Construct(self, id_)
+        image = ReleasedImage.previewed(
+            scope,
+            "Image",
+            name=f"{id_}Image",
+            repository=images.repository,
+            bootstrap=images.bootstrap_image,
+            architecture=images.architecture,
+            helper=self._around.registry.helper,
+        )
         build_service(
             scope,
             service=service,
             sources=sources,
             around=self._around,
-            image=ReleasedImage.previewed(
-                scope,
-                "Image",
-                name=f"{id_}Image",
-                repository=images.repository,
-                bootstrap=images.bootstrap_image,
-                architecture=images.architecture,
-                helper=self._around.registry.helper,
-            ),
+            image=image,
+            settings=sources.service(Construct(scope, "Settings"), service, image=image),
             tasks=self._count,
             # Nobody is sent here who would mind.
             bake_time=cdk.Duration.minutes(0),
@@ -79,5 +80,5 @@ def _login(username: str, secret: secretsmanager.ISecret, url: str) -> Settings:
     fields = {"PGPASSWORD": "password", "DATABASE_URL": url}
     return Settings(
         values={"PGUSER": username},
-        secrets={name: ecs.Secret.from_secrets_manager(secret, field) for name, field in fields.items()},
+        secrets={name: SecretValue(secret, field) for name, field in fields.items()},
     )

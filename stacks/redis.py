@@ -16,6 +16,7 @@ from infra_constructs.redis.probe import RedisProbe
 from infra_constructs.redis.upstash import UpstashProps, UpstashRedis
 from infra_constructs.watch.elasticache import ElastiCacheAlarms
 from infra_constructs.watch.redis import RedisAlarms
+from infra_constructs.watch.redis_purpose import CACHE, QUEUE
 from infra_constructs.watch.upstash import UpstashAlarms
 from stacks.base import EnvironmentStack
 from stacks.data import DataExports
@@ -30,6 +31,8 @@ class RedisExports:
 
     url: secretsmanager.ISecret
     """REDIS_URL of the instance that serves."""
+    queue: secretsmanager.ISecret | None
+    """REDIS_QUEUE_URL, where there is a queue."""
 
 
 class RedisStack(EnvironmentStack):
@@ -51,15 +54,19 @@ class RedisStack(EnvironmentStack):
         kinds = ("Instances", "Events", "Probes", "Gate", "Alarms", "Nodes", "Limits")
         self._of = {kind: Construct(self, kind) for kind in kinds}
         instances = {name: self._add(name, each) for name, each in environment.redis.instances.items()}
-        self.exports = RedisExports(url=instances[environment.redis.serves].url)
+        queue = environment.redis.queue
+        self.exports = RedisExports(
+            url=instances[environment.redis.serves].url, queue=instances[queue].url if queue else None
+        )
 
     def _add(self, name: str, settings: Settings) -> RedisInstance:
         network, topics = self._network, self._platform.topics
         instance = self._instance(name, settings)
-        users = {each: it for each, it in services.on_ecs(self._environment).items() if "redis" in it.needs}
+        redis, purpose = self._environment.redis, CACHE if settings.eviction else QUEUE
+        users = services.on_redis(self._environment, eviction=settings.eviction)
         for service in users:
             instance.admit(network.access[service], as_=services.words(service))
-        serves = name == self._environment.redis.serves
+        serves = name == redis.serves
         probe = RedisProbe(
             self._of["Probes"],
             name,
@@ -73,19 +80,24 @@ class RedisStack(EnvironmentStack):
             ]
             if serves
             else [],
+            may_evict=settings.eviction,
+            queues={worker: each.keys for worker, each in services.queues(self._environment).items()}
+            if name == redis.queue
+            else None,
             # As stacks/preview.py has it, with a lease that nobody gets.
             preview_key_prefix="preview-probe:" if serves and self._environment.previews else None,
         )
         if instance.is_ours:
             # Exported as long as it is there, used or not: the API changes from one to another without a dead end.
             self.export_value(instance.url.secret_arn)
-        if serves:
+        if name in (redis.serves, redis.queue):
             probe.gate(self._of["Gate"], name)
             RedisAlarms(
                 self._of["Alarms"],
                 name,
                 environment=self.environment_name,
                 instance=name,
+                purpose=purpose,
                 tells_memory_itself=isinstance(instance, ElastiCache),
                 topics=topics,
             )
@@ -95,6 +107,7 @@ class RedisStack(EnvironmentStack):
                 name,
                 nodes=instance.nodes(),
                 node_type=instance.props.node_type,
+                purpose=purpose,
                 topics=topics,
             )
         if isinstance(instance, UpstashRedis):
@@ -103,6 +116,7 @@ class RedisStack(EnvironmentStack):
                 name,
                 environment=self.environment_name,
                 instance=name,
+                purpose=purpose,
                 usage=instance.usage,
                 topics=topics,
             )
@@ -122,6 +136,7 @@ class RedisStack(EnvironmentStack):
                     replicas=cache.replicas,
                     shards=cache.shards,
                     snapshot_days=cache.snapshot_days,
+                    eviction=settings.eviction,
                     retention=retention_of(self._environment),
                 ),
             )
@@ -137,6 +152,7 @@ class RedisStack(EnvironmentStack):
                     database=f"{self.product}-{self.environment_name}-{name}",
                     region=upstash.region,
                     read_regions=upstash.read_regions,
+                    eviction=settings.eviction,
                 ),
             )
         assert settings.external is not None

@@ -8,17 +8,23 @@ from aws_cdk import aws_elasticloadbalancingv2 as elbv2
 from constructs import Construct
 
 from config import Environment, services
+from infra_constructs.container_task import Settings
+from infra_constructs.dependency_restart import DependencyRestart
 from infra_constructs.jobs import JobProps, Jobs
 from infra_constructs.media import grant_application
+from infra_constructs.queue_scaling import QueueProps
 from infra_constructs.release import alarms
 from infra_constructs.release.alarms import ReleaseAlarms
 from infra_constructs.release.hooks import ReleaseCheck, migrate_hook, verify_hook
 from infra_constructs.release.image import ReleasedImage
 from infra_constructs.release.migration import MigrationProps, MigrationTask
 from infra_constructs.release.one_off import OneOffTask
-from infra_constructs.rotation import RestartOnRotation
+from infra_constructs.restart_service import RestartOnSecretChange
 from infra_constructs.service import Autoscaled, BlueGreenService, Routing, ServiceProps
+from infra_constructs.sticky_sessions import StickySessions
+from infra_constructs.watch.queues import metric_of
 from infra_constructs.worker import Worker, WorkerProps
+from infra_runtime.metrics import Queue
 from infra_runtime.release.revision import SERVICE
 from stacks.base import EnvironmentStack
 from stacks.data import DataExports
@@ -81,10 +87,11 @@ class ServiceStack(EnvironmentStack):
         for name, each in services.same_image(environment, service).items():
             # What the stack is about has the plain ids; releases find its service by the logical one.
             place: Construct = self if name == service else Construct(self, services.words(name))
+            settings = sources.service(Construct(place, "Settings"), name, image=image)
             made = (
-                self._worker(place, name, sources, around, image)
+                self._worker(place, name, sources, around, image, settings=settings)
                 if each.host is None
-                else self._balanced(place, name, sources, around, image)
+                else self._balanced(place, name, sources, around, image, settings=settings)
             )
             if own_service is None:
                 own_service = made.service
@@ -94,12 +101,13 @@ class ServiceStack(EnvironmentStack):
             else:
                 # After its migrations, and when it serves: the new image is known to work then.
                 made.service.node.add_dependency(own_service)
-            if "database" in each.needs:
-                RestartOnRotation(
+            if settings.secrets:
+                RestartOnSecretChange(
                     place,
-                    "RestartOnRotation",
+                    "RestartOnSecretChange",
                     environment=self.environment_name,
-                    secret=around.data.logins.user,
+                    name=name,
+                    secrets=[value.secret for value in settings.secrets.values()],
                     cluster=around.platform.cluster,
                     service=made.service,
                     topics=topics,
@@ -130,6 +138,7 @@ class ServiceStack(EnvironmentStack):
                 "Jobs",
                 environment=self.environment_name,
                 service=name,
+                runs=self.exports[name].service,
                 cluster=around.platform.cluster,
                 security_group=around.network.access[name],
                 image=image,
@@ -154,7 +163,14 @@ class ServiceStack(EnvironmentStack):
                     grant_application(around.data.media, role)
 
     def _balanced(
-        self, scope: Construct, name: str, sources: Sources, around: Around, image: ReleasedImage
+        self,
+        scope: Construct,
+        name: str,
+        sources: Sources,
+        around: Around,
+        image: ReleasedImage,
+        *,
+        settings: Settings,
     ) -> ServiceExports:
         own = sources.environment.services[name]
         prefix = f"{self.stack_called(name)}-release"
@@ -164,6 +180,7 @@ class ServiceStack(EnvironmentStack):
             sources=sources,
             around=around,
             image=image,
+            settings=settings,
             tasks=Autoscaled(min_tasks=own.min_tasks, max_tasks=own.max_tasks),
             bake_time=cdk.Duration.minutes(own.bake_minutes),
             deployment_alarms=alarms.names(prefix),
@@ -179,6 +196,28 @@ class ServiceStack(EnvironmentStack):
             topics=around.platform.topics,
         )
         built.service.node.add_dependency(gates)
+        if own.sticky_minutes is not None:
+            sticky = StickySessions(
+                scope,
+                "StickySessions",
+                rules=built.rules,
+                target_groups=[built.blue, built.green],
+                minutes=own.sticky_minutes,
+            )
+            # Before a deployment moves weights.
+            built.service.node.add_dependency(sticky)
+        if own.release_check is not None and own.release_check.restart_minutes is not None:
+            DependencyRestart(
+                scope,
+                "DependencyRestart",
+                environment=self.environment_name,
+                name=name,
+                redis_instance=sources.environment.redis.serves,
+                cluster=around.platform.cluster,
+                service=built.service,
+                minutes=own.release_check.restart_minutes,
+                topics=around.platform.topics,
+            )
         return ServiceExports(
             service=built.service,
             target_groups=[built.blue, built.green],
@@ -186,7 +225,14 @@ class ServiceStack(EnvironmentStack):
         )
 
     def _worker(
-        self, scope: Construct, name: str, sources: Sources, around: Around, image: ReleasedImage
+        self,
+        scope: Construct,
+        name: str,
+        sources: Sources,
+        around: Around,
+        image: ReleasedImage,
+        *,
+        settings: Settings,
     ) -> ServiceExports:
         own = sources.environment.services[name]
         built = Worker(
@@ -195,13 +241,19 @@ class ServiceStack(EnvironmentStack):
             cluster=around.platform.cluster,
             security_group=around.network.access[name],
             image=image,
-            settings=sources.service(Construct(scope, "Settings"), name, image=image),
+            settings=settings,
             props=WorkerProps(
                 command=own.command,
                 cpu=own.cpu,
                 memory_mib=own.memory_mib,
                 tasks=Autoscaled(min_tasks=own.min_tasks, max_tasks=own.max_tasks),
                 spot=own.spot,
+                queue=QueueProps(
+                    waiting=metric_of(self.environment_name, name, Queue.WAITING, "Average"),
+                    jobs_per_task=own.queue.jobs_per_task,
+                )
+                if own.queue
+                else None,
                 health_command=own.health_command,
                 writable=own.writable,
             ),
@@ -218,6 +270,7 @@ def build_service(
     sources: Sources,
     around: Around,
     image: ReleasedImage,
+    settings: Settings,
     tasks: Autoscaled | cdk.CfnParameter,
     bake_time: cdk.Duration,
     deployment_alarms: list[str],
@@ -252,7 +305,7 @@ def build_service(
             host=host_of(sources.environment, service, slot=slot), priority=services.priority(service, slot)
         ),
         image=image,
-        settings=sources.service(Construct(scope, "Settings"), service, image=image),
+        settings=settings,
         labels=migration.labels if migration else {},
         deployment_alarms=deployment_alarms,
         props=ServiceProps(

@@ -3,14 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from config import Environment, previews, variables
 from config.model import SentryService
 from infra_constructs.cloudflare.analytics_proxy import ANALYTICS_PATH
-from infra_constructs.container_task import Settings
+from infra_constructs.container_task import SecretValue, Settings
 from infra_constructs.release.image import ReleasedImage
 from infra_runtime.database.names import URL
 from stacks.data import DataExports
@@ -44,7 +43,7 @@ def for_users(data: DataExports) -> Tenancy:
 def _login(secret: secretsmanager.ISecret) -> Settings:
     """A login that takes turns with another, so that the secret holds its name, too."""
     fields = {"PGUSER": "username", "PGPASSWORD": "password", "DATABASE_URL": URL}
-    return Settings(secrets={name: ecs.Secret.from_secrets_manager(secret, field) for name, field in fields.items()})
+    return Settings(secrets={name: SecretValue(secret, field) for name, field in fields.items()})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +68,7 @@ class Sources:
     def _all(self, scope: Construct, service: str, *, image: ReleasedImage, login: Settings) -> Settings:
         environment, own = self.environment, self.environment.services[service]
         values: dict[str, str] = {}
-        secrets: dict[str, ecs.Secret] = {}
+        secrets: dict[str, SecretValue] = {}
         if "database" in own.needs:
             # PG*: the names that libpq and node-postgres read by themselves.
             values |= {
@@ -82,14 +81,16 @@ class Sources:
             }
             secrets |= login.secrets
         if "redis" in own.needs:
-            secrets["REDIS_URL"] = ecs.Secret.from_secrets_manager(self.redis.url)
-            if self.tenancy.key_prefix is not None:
-                values["REDIS_KEY_PREFIX"] = self.tenancy.key_prefix
+            secrets["REDIS_URL"] = SecretValue(self.redis.url)
+        if "queue" in own.needs:
+            # A preview's is the cache: its jobs may be lost, and no worker of the environment's may take them.
+            queue = self.redis.queue if self.tenancy.slot is None else self.redis.url
+            assert queue is not None, "the configuration has seen to it"
+            secrets["REDIS_QUEUE_URL"] = SecretValue(queue)
+        if self.tenancy.key_prefix is not None and {"redis", "queue"} & set(own.needs):
+            values["REDIS_KEY_PREFIX"] = self.tenancy.key_prefix
         if "media" in own.needs:
-            values |= {
-                "MEDIA_BUCKET": self.data.media.bucket_name,
-                "MEDIA_URL": f"https://{environment.domains.media}",
-            }
+            values |= media_variables(environment, self.data)
         if own.sentry is not None and self.tenancy.slot is None:
             values |= _sentry(own.sentry, self.name)
             released = own.runs or service
@@ -98,9 +99,13 @@ class Sources:
                 values["SENTRY_RELEASE"] = f"{released}@{image.digest}"
         for key, (secret, field) in variables.secrets(environment, service).items():
             named = secretsmanager.Secret.from_secret_name_v2(scope, f"Secret{key}", secret)
-            secrets[key] = ecs.Secret.from_secrets_manager(named, field)
+            secrets[key] = SecretValue(named, field)
         values |= site_variables(environment, self.name, service, slot=self.tenancy.slot)
         return Settings(values=values, secrets=secrets)
+
+
+def media_variables(environment: Environment, data: DataExports) -> Mapping[str, str]:
+    return {"MEDIA_BUCKET": data.media.bucket_name, "MEDIA_URL": f"https://{environment.domains.media}"}
 
 
 def site_variables(environment: Environment, name: str, service: str, *, slot: int | None = None) -> Mapping[str, str]:

@@ -1,4 +1,4 @@
-"""Set before the first import of aws_cdk, and shared by all tests: one App for all environments."""
+"""Set before the first import of aws_cdk and of our configuration, and shared by all tests."""
 
 import fcntl
 import json
@@ -15,14 +15,18 @@ from rehearsal import clean_environment
 from tools.suite import SHARED
 
 if TYPE_CHECKING:
+    from config import Environment
     from rehearsal.account import Account
     from tests.databases import Database
 
+ROOT = Path(__file__).resolve().parent.parent
+
 clean_environment.enter()
+# The only place that says so: here and in every process of the tests, environments are those of the tests. Only
+# tests/own_environments/ and the snapshots read environments/, which is its owner's to edit.
+os.environ["INFRA_ENVIRONMENTS"] = str(ROOT / "tests" / "environments")
 # CDK's own validation costs three seconds a process; tests/stacks/test_validation.py runs it once, in full.
 os.environ["CDK_VALIDATION"] = "false"
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +38,7 @@ def context() -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def assembly(context: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All environments, synthesized in this process, without validation; once for the processes of `tools.suite`."""
+    """The tests' environments, synthesized here, without validation; once for the processes of `tools.suite`."""
     import aws_cdk as cdk
 
     import app
@@ -78,11 +82,20 @@ def _templates(assembly: Path) -> dict[str, dict[str, Any]]:
 
 
 @pytest.fixture(scope="session")
+def loaded() -> "dict[str, Environment]":
+    """The environments whose templates `templates` are."""
+    from config import load
+
+    return load()
+
+
+@pytest.fixture(scope="session")
 def validated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All environments, by the CDK CLI, strictly validated: CDK's rules as errors, and cdk-nag."""
+    """What is in environments/, by the CDK CLI, strictly validated: CDK's rules as errors, and cdk-nag."""
+    from config.loader import OWN
 
     def make(output: Path) -> None:
-        done = _synth(output)
+        done = _synth(output, "--context", f"environments={OWN}")
         assert done.returncode == 0, done.stdout + done.stderr
         assert "end-of-life" not in done.stderr, "eleven lines of banner"
 
@@ -90,14 +103,21 @@ def validated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def own_templates(validated: Path) -> dict[str, dict[str, Any]]:
+    """Every template of what is in environments/, by "environment/Stack"."""
+    return _templates(validated)
+
+
+@pytest.fixture(scope="session")
 def every_redis(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    """Templates of an environment that has Redis in every way at once; validated as all others are."""
+    """Templates of an environment that has Redis in every way at once, and a queue; validated as all others are."""
     from config import ENVIRONMENTS
-    from rehearsal.variants import with_redis
+    from rehearsal.variants import with_queue, with_redis
 
     folder = tmp_path_factory.mktemp("every-redis")
     ways = {"main": "cluster", "next": "upstash", "last": "external"}
-    environments = with_redis(ENVIRONMENTS, "dev", ways, serves="next", into=folder / "environments")
+    caches = with_redis(ENVIRONMENTS, "dev", ways, serves="next", into=folder / "caches")
+    environments = with_queue(caches, "dev", into=folder / "environments")
     output = folder / "cdk.out"
     done = _synth(output, "--context", "env=dev", "--context", f"environments={environments}")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -121,9 +141,11 @@ def _synth(output: Path, *options: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def environments(tmp_path: Path) -> Path:
-    """A copy of environments/ that a test may spoil."""
+    """A copy of the tests' environments that a test may spoil."""
+    from config import ENVIRONMENTS
+
     copy = tmp_path / "environments"
-    shutil.copytree(ROOT / "environments", copy)
+    shutil.copytree(ENVIRONMENTS, copy)
     return copy
 
 

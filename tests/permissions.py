@@ -27,6 +27,7 @@ _GLOBAL = {
 }  # fmt: skip
 # ARN of what a template makes, where `Ref` gives the name. Of everything else, `Ref` or `Arn` is the ARN.
 _ARNS = {
+    "AWS::Amplify::App": "arn:aws:amplify:x:x:apps/x",
     "AWS::ApplicationAutoScaling::ScalableTarget": "arn:aws:application-autoscaling:x:x:scalable-target/x",
     "AWS::CloudWatch::Alarm": "arn:aws:cloudwatch:x:x:alarm:x",
     "AWS::DynamoDB::Table": "arn:aws:dynamodb:x:x:table/x",

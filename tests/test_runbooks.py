@@ -73,5 +73,5 @@ def test_it_is_seen_that_a_command_does_not_exist(tmp_path: Path) -> None:
 
 
 def test_the_page_of_alarms_is_current(templates: dict[str, dict[str, Any]]) -> None:
-    """Otherwise: make alarms."""
+    """Otherwise: make accept."""
     assert PAGE.read_text() == page(templates)

@@ -1,8 +1,7 @@
 """What has to hold in every GitHub workflow of ours, asked of it as data."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,6 @@ import yaml
 
 _PINNED = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40}")
 _KEY = re.compile(r"AKIA|aws-access-key|aws-secret|AWS_SECRET|AWS_ACCESS_KEY", re.IGNORECASE)
-_ORDER = ("dev", "staging", "production")
 _LOGIN = "aws-actions/configure-aws-credentials@"
 Workflow = Mapping[str, Any]
 
@@ -24,23 +22,11 @@ def read(folder: Path) -> dict[str, Workflow]:
     return found
 
 
-def complaints(workflows: Mapping[str, Workflow]) -> list[str]:
+def complaints(workflows: Mapping[str, Workflow], after: Mapping[str, str | None]) -> list[str]:
+    """`after` has each environment, and the one that is deployed before it."""
     return [
         f"{name}: {what}" for name, workflow in workflows.items() for what in (*_whole(workflow), *_jobs(workflow))
-    ] + [*_order(workflows)]
-
-
-def undeployed(deploy: Workflow, environments: Sequence[str]) -> list[str]:
-    """What is to be edited. The order of deployments is somebody's decision, so nothing derives it."""
-    file, jobs = ".github/workflows/deploy.yml", {job["with"]["environment"] for job in deploy["jobs"].values()}
-    new, gone = sorted(set(environments) - jobs), sorted(jobs - set(environments))
-    return [
-        *(
-            f"environments/{each}.toml is deployed by no job: add one to {file}, where it is in the order"
-            for each in new
-        ),
-        *(f"environments/{each}.toml does not exist: remove its job from {file}" for each in gone),
-    ]
+    ] + [*_order(workflows, after)]
 
 
 def _changes_something(workflow: Workflow) -> bool:
@@ -123,7 +109,7 @@ def _access(job: Workflow) -> Iterator[str]:
 
 # Steps after which a job may say no, and the condition or the shell would make that a yes.
 _GATES = re.compile(
-    r"infra (doctor|release|drift)|make (check|test)|ecr describe-image-scan-findings|squawk|npm test|npx --no-install"
+    r"infra (doctor|release|drift)|make (check|test)|ecr describe-image-scan-findings|squawk|\{!command"
 )
 
 
@@ -148,25 +134,29 @@ def _step(step: Workflow) -> Iterator[str]:
         yield "an expression inside of a script: by way of `env`"
 
 
-def _order(workflows: Mapping[str, Workflow]) -> Iterator[str]:
-    """dev → staging → production; build → release; tests before anything is called good."""
-    deployed = list(workflows["deploy.yml"]["jobs"])
-    chain = [("deploy.yml", job, before) for before, job in pairwise(deployed)]
+def _order(workflows: Mapping[str, Workflow], after: Mapping[str, str | None]) -> Iterator[str]:
+    """Each environment after the one before it; build → release; tests before anything is called good."""
+    deployed = workflows["deploy.yml"]["jobs"]
+    if deployed.keys() != after.keys():
+        yield f"deploy.yml: it deploys {', '.join(deployed)}, and the environments are {', '.join(after)}"
+    chain = [("deploy.yml", job, after.get(job)) for job in deployed]
     for file, job, before in (*chain, ("service-release.yml", "release", "build")):
         needs = workflows[file]["jobs"][job].get("needs")
         if needs != before:
             yield f"{file}: {job} has to wait for {before}, and waits for {needs}"
-    ours = [each for each in deployed if each in _ORDER]
-    if ours != sorted(ours, key=_ORDER.index):
-        yield f"deploy.yml: the order has to be {' → '.join(_ORDER)}"
     steps = workflows["deploy-environment.yml"]["jobs"]["deploy"]["steps"]
     if not any("run_attempt" in str(step.get("if")) and "commits/main" in str(step.get("run")) for step in steps):
         yield "deploy-environment.yml: an old run that is run again puts old code over newer"
     if "pull_request" not in workflows["check.yml"]["on"]:
         yield "check.yml: not on pull requests"
+    # As config/services.py names them, and AWS's roles trust them.
+    own = "${{ inputs.environment }}-${{ inputs.service }}"
     for name, job in workflows["service-preview.yml"]["jobs"].items():
-        if not str(job.get("environment")).endswith("-preview"):
+        if job.get("environment") != f"{own}-preview":
             yield f"service-preview.yml: {name} runs code that nobody has reviewed, in an environment of releases"
+    for name, job in workflows["service-release.yml"]["jobs"].items():
+        if job.get("environment") != own:
+            yield f"service-release.yml: {name} does not run in the environment of its service"
     if "schedule" not in workflows["drift.yml"]["on"]:
         yield "drift.yml: not by itself"
     for file, workflow in workflows.items():

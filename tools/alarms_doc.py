@@ -1,4 +1,4 @@
-"""Writes docs/alarms.md from the synthesized templates: `make alarms`. Which alarms there are, and what they say."""
+"""Writes docs/alarms.md from the synthesized templates: `make accept`. Which alarms there are, and what they say."""
 
 import json
 import re
@@ -14,7 +14,7 @@ _ORDER = ("CRITICAL", "WARNING", "INFO")
 _SAYS = re.compile(r"(CRITICAL|WARNING|INFO): (.+?)(?: Threshold: (.+?)\.)? Runbook: docs/runbooks/([a-z-]+)\.md")
 _HEAD = f"""# Alarms
 
-Written by `make alarms` from the templates of {_ENVIRONMENT}; a test holds it to them. Criticals that are told by the
+Written by `make accept` from the templates of {_ENVIRONMENT}; a test holds it to them. Criticals that are told by the
 incident ([adr/0016](adr/0016-one-incident-one-page.md)) are marked; every line's runbook says what to do.
 
 | severity | what users notice | when | runbook |

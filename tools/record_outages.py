@@ -26,7 +26,7 @@ from infra_runtime.redis.url import parse
 from rehearsal.cloudwatch.traces import OUTAGES
 from rehearsal.ports import free_port
 from rehearsal.postgres import Postgres, running
-from rehearsal.product import build
+from rehearsal.product import build, command
 from rehearsal.redis.server import Server
 
 MINUTES, BEGINS, ENDS = 60, 15, 35
@@ -49,7 +49,7 @@ class Product:
         crashed = self.process is not None and self.process.poll() is not None
         if (self.process is None or crashed) and self.may_start:
             self.process = subprocess.Popen(
-                ["node", "server.mjs"],
+                command(),
                 cwd=self.folder,
                 env={**self.environment, "PORT": str(self.port)},
                 stdout=subprocess.DEVNULL,

@@ -79,7 +79,8 @@ if ! is_current .venv/.installed "$wanted"; then
   # Whatever is imported is compiled now, a tenth of what is installed, also where the environment forbids to write
   # bytecode any later: by one synthesis, which reads that of `python -O` and fills jsii's cache too, and by the tests.
   unset PYTHONDONTWRITEBYTECODE
-  CDK_VALIDATION=false CDK_OUTDIR=.venv/warm .venv/bin/python -O app.py &
+  # Of the tests' environments: a mistake in environments/ is not one of the set-up.
+  INFRA_ENVIRONMENTS=tests/environments CDK_VALIDATION=false CDK_OUTDIR=.venv/warm .venv/bin/python -O app.py &
   synthesis=$!
   .venv/bin/python -m pytest --collect-only -q -p no:cacheprovider >/dev/null || true # A broken test says so itself.
   .venv/bin/cfn-lint --list-rules >/dev/null

@@ -62,7 +62,5 @@ class ValidatedCertificate(Construct):
             kind="Custom::ValidatedCertificate",
             properties={"Document": stack.to_json_string(document)},
         )
-        # A policy of its own: the function waits for its role's.
-        itself = iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[handler.function.function_arn])
-        self.resource.node.add_dependency(iam.Policy(self, "Itself", roles=[handler.role], statements=[itself]))
+        handler.may_ask_itself(self, "Itself", before=self.resource)
         self.certificate = acm.Certificate.from_certificate_arn(self, "Issued", self.resource.ref)

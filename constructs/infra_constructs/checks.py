@@ -47,11 +47,13 @@ class Checks(Construct):
         *,
         environment: str,
         targets: Sequence[Target],
+        dependencies: Sequence[Target],
         media: str,
         bucket: s3.IBucket,
         check_pass: secretsmanager.ISecret,
     ) -> None:
-        """`media` is the host; its object is put there by the function itself."""
+        """`media` is the host; its object is put there by the function itself. `dependencies` are asked what they say
+        of theirs."""
         super().__init__(scope, id_)
         kept = Target("media", f"https://{media}/{_MEDIA_KEY}", browser_seconds=BROWSER_SECONDS)
         self.targets = [*targets, kept]
@@ -67,7 +69,8 @@ class Checks(Construct):
                 "MEDIA_BUCKET": bucket.bucket_name,
                 "MEDIA_KEY": _MEDIA_KEY,
                 "PASS_SECRET": check_pass.secret_arn,
-            },
+            }
+            | ({"DEPENDENCIES": json.dumps([asdict(each) for each in dependencies])} if dependencies else {}),
             uses_libraries=True,
         )
         check_pass.grant_read(self.handler.role)

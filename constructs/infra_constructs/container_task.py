@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import aws_cdk as cdk
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_logs as logs
+from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from infra_constructs.findings import acknowledge
@@ -31,12 +32,20 @@ _ENVIRONMENT = {
 """What every container has, unless its own settings say otherwise."""
 
 
+@dataclass(frozen=True)
+class SecretValue:
+    """The whole value of a secret, or one field of its JSON."""
+
+    secret: secretsmanager.ISecret
+    field: str | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """What the application reads from its environment. Secrets arrive by reference and never stand in a template."""
 
     values: Mapping[str, str] = field(default_factory=dict)
-    secrets: Mapping[str, ecs.Secret] = field(default_factory=dict)
+    secrets: Mapping[str, SecretValue] = field(default_factory=dict)
 
 
 class ContainerTask(Construct):
@@ -61,6 +70,7 @@ class ContainerTask(Construct):
         labels: Mapping[str, str] | None = None,
         writable: Sequence[str] = (),
         keeps_every_line: bool = False,
+        stop_timeout: cdk.Duration = _STOP_TIMEOUT,
     ) -> None:
         super().__init__(scope, id_)
         self.definition = ecs.FargateTaskDefinition(
@@ -89,8 +99,11 @@ class ContainerTask(Construct):
             command=list(command) if command else None,
             port_mappings=[ecs.PortMapping(container_port=port)] if port else None,
             environment={**_ENVIRONMENT, "RELEASE": image.uri, **settings.values},
-            secrets=dict(settings.secrets),
-            stop_timeout=_STOP_TIMEOUT,
+            secrets={
+                name: ecs.Secret.from_secrets_manager(each.secret, each.field)
+                for name, each in settings.secrets.items()
+            },
+            stop_timeout=stop_timeout,
             docker_labels=dict(labels) if labels else None,
             logging=ecs.LogDriver.aws_logs(
                 stream_prefix=name,

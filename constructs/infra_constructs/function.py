@@ -13,7 +13,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_secretsmanager as secretsmanager
-from constructs import Construct
+from constructs import Construct, IConstruct
 
 from infra_constructs.findings import acknowledge, allows_on
 
@@ -119,13 +119,21 @@ class RuntimeFunction(Construct):
             # Lambda makes the interfaces when it makes the function.
             self.function.node.add_dependency(policy)
 
-    def resource(self, scope: Construct, id_: str, *, kind: str, properties: Mapping[str, str]) -> cdk.CustomResource:
+    def resource(
+        self, scope: Construct, id_: str, *, kind: str, properties: Mapping[str, object]
+    ) -> cdk.CustomResource:
         """A custom resource that this function brings about, once it may do what it has to."""
         made = cdk.CustomResource(
             scope, id_, resource_type=kind, service_token=self.function.function_arn, properties=properties
         )
         made.node.add_dependency(self.policy)
         return made
+
+    def may_ask_itself(self, scope: Construct, id_: str, *, before: IConstruct) -> None:
+        """To go on with what takes longer than one invocation (infra_runtime.turns)."""
+        # A policy of its own: the function waits for its role's.
+        itself = iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[self.function.function_arn])
+        before.node.add_dependency(iam.Policy(scope, id_, roles=[self.role], statements=[itself]))
 
     def rotate(
         self, secret: secretsmanager.ISecret, scope: Construct, id_: str, *, every: cdk.Duration

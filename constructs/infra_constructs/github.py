@@ -101,6 +101,8 @@ class GitHubRole(Construct):
 
 # What `infra doctor` looks at; none of these shows or changes data.
 _LOOKS = (
+    "amplify:GetDomainAssociation",
+    "amplify:ListJobs",
     "cloudformation:DescribeStacks",
     "cloudformation:GetTemplate",
     "cloudformation:ListImports",
@@ -148,6 +150,8 @@ def deploy_role(
 
 # What CloudFormation reads, with the asker's access, to compare what is there with its templates: settings, no data.
 _SETTINGS = (
+    "amplify:GetApp",
+    "amplify:GetBranch",
     "application-autoscaling:Describe*",
     "cloudwatch:Describe*",
     "dynamodb:Describe*",

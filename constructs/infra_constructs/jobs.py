@@ -1,4 +1,4 @@
-"""Commands of a service's image that run by the clock."""
+"""Scheduled commands of a service's image."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,8 @@ from infra_constructs.release.ledger import ReleaseLedger
 from infra_constructs.watch.jobs import JobAlarms
 from infra_runtime.release.revision import JOB
 
-_TENDED_EVERY = cdk.Duration.minutes(5)
+# Time limits are in minutes.
+_TENDED_EVERY = cdk.Duration.minutes(1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,21 +30,22 @@ class JobProps:
     """What an environment may choose."""
 
     schedule: str
-    """As EventBridge has it, in UTC."""
+    """An EventBridge schedule, in UTC."""
     command: Sequence[str]
     cpu: int
     memory_mib: int
     minutes: int
-    """Longest that an attempt may take."""
+    """Time limit of an attempt, from RunTask on."""
     retries: int
     overdue_minutes: int
-    """So long after its last success it counts as not run."""
+    """The job is overdue when its last success is older."""
 
 
 class Jobs(Construct):
-    """All of one service's: a task definition and a schedule for each, and one function that runs them.
+    """All jobs of one service: a task definition and a schedule for each, and one function that runs them.
 
-    One at a time: a job that still runs when its time comes again is not started (infra_runtime.jobs.control).
+    A job that is still running when it is due again is not started (infra_runtime.jobs.control). Jobs get a release's
+    image when `runs`, their service, serves it: after its migrations and checks.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Jobs(Construct):
         *,
         environment: str,
         service: str,
+        runs: ecs.FargateService,
         cluster: ecs.ICluster,
         security_group: ec2.ISecurityGroup,
         image: ReleasedImage,
@@ -77,6 +80,10 @@ class Jobs(Construct):
             )
             for name, each in jobs.items()
         }
+        definitions = [task.definition.node.find_child("Resource") for task in tasks.values()]
+        for definition in definitions:
+            # RunTask takes the newest revision of a family, from the moment it is registered.
+            definition.node.add_dependency(runs)
         self.task_roles: Sequence[iam.IRole] = [each.definition.task_role for each in tasks.values()]
         subnets = cluster.vpc.select_subnets(subnet_type=ec2.SubnetType.PRIVATE_WITH_EGRESS).subnet_ids
         stack = cdk.Stack.of(self)
@@ -101,21 +108,23 @@ class Jobs(Construct):
             self,
             "Handler",
             module="jobs.control",
-            description=f"Runs the jobs of {service} by the clock",
+            description=f"Runs the scheduled jobs of {service}",
             timeout=cdk.Duration.minutes(1),
             environment={
                 "ENVIRONMENT": environment,
                 "SERVICE": service,
                 "CLUSTER": cluster.cluster_name,
                 "NETWORK": stack.to_json_string(network),
-                "JOBS": json.dumps(declared),
+                "JOBS": json.dumps(declared, separators=(",", ":")),
                 "LEDGER": ledger.table.table_name,
                 "BOOTSTRAP_IMAGE": image.bootstrap,
             },
         )
+        # It looks every definition up each minute.
+        self.handler.function.node.add_dependency(*definitions)
         self._grant(tasks, cluster, ledger)
         for name, each in jobs.items():
-            event = events.RuleTargetInput.from_object({"job": name})
+            event = events.RuleTargetInput.from_object({"job": name, "due": events.EventField.time})
             events.Rule(
                 self,
                 f"Schedule {name}",
@@ -143,7 +152,7 @@ class Jobs(Construct):
             _TENDED_EVERY,
             self,
             "Tended",
-            description="Ends jobs that take too long, and says which are overdue",
+            description="Enforces the time limits of jobs, and measures how overdue they are",
             event={"tend": True},
         )
 

@@ -1,5 +1,6 @@
 """The media bucket: private, versioned, and outliving everything else."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import aws_cdk as cdk
@@ -25,6 +26,8 @@ class MediaProps:
     cloudflare_reads: bool
     """Without an identity, by its addresses and the secret user agent. False where a Worker signs its requests."""
     retention: Retention
+    sites: Sequence[str]
+    """Hosts whose pages upload."""
 
 
 class Media(Construct):
@@ -41,6 +44,7 @@ class Media(Construct):
             bucket=self.bucket,
             memory=memory,
             cloudflare_reads=props.cloudflare_reads,
+            sites=props.sites,
             is_disposable=not (props.adopt or props.retention.is_kept),
             request_metrics=REQUEST_METRICS if props.adopt else None,
         )

@@ -1,5 +1,8 @@
 """Who may read the media bucket: our Cloudflare zone, by a secret that only it knows."""
 
+import json
+from collections.abc import Sequence
+
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
@@ -25,11 +28,13 @@ class MediaAccess(Construct):
         memory: Memory,
         cloudflare_reads: bool,
         is_disposable: bool,
+        sites: Sequence[str],
         request_metrics: str | None,
     ) -> None:
         """With `cloudflare_reads` the bucket lets in who has an address of Cloudflare's and sends the secret.
 
-        `request_metrics` is the filter to set up, on a bucket that CloudFormation has not made.
+        Pages of `sites`, hosts, may upload. `request_metrics` is the filter to set up, on a bucket that CloudFormation
+        has not made.
         """
         super().__init__(scope, id_)
         # The same in both ways, so that one may follow the other: exports in use cannot be taken away.
@@ -63,6 +68,17 @@ class MediaAccess(Construct):
             self.secret.grant_write(self.handler.role)
         if is_disposable:
             self._grant_emptying(bucket)
+        self.handler.role.add_to_policy(
+            iam.PolicyStatement(
+                actions=[
+                    "s3:GetBucketCORS",
+                    "s3:PutBucketCORS",
+                    "s3:GetBucketNotification",
+                    "s3:PutBucketNotification",
+                ],
+                resources=[bucket.bucket_arn],
+            )
+        )
         if request_metrics is not None:
             self.handler.role.add_to_policy(
                 iam.PolicyStatement(actions=["s3:PutMetricsConfiguration"], resources=[bucket.bucket_arn])
@@ -78,6 +94,7 @@ class MediaAccess(Construct):
             properties={
                 **properties,
                 "Disposable": str(is_disposable).lower(),
+                "Sites": json.dumps(list(sites)),
                 **({"RequestMetrics": request_metrics} if request_metrics else {}),
             },
         )

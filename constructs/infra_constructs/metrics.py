@@ -10,7 +10,23 @@ from enum import StrEnum
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
 
-from infra_runtime.metrics import CHECKS, DATABASE, EDGE, JOBS, REDIS, Check, Database, Edge, Jobs, Redis, Traffic
+from infra_runtime.metrics import (
+    CHECKS,
+    DATABASE,
+    EDGE,
+    JOBS,
+    QUEUES,
+    REDIS,
+    SECRETS,
+    Check,
+    Database,
+    Edge,
+    Jobs,
+    Queue,
+    Redis,
+    Secrets,
+    Traffic,
+)
 
 
 class Unit(StrEnum):
@@ -88,6 +104,8 @@ _AWS = {
     ("AWS/Events", "FailedInvocations"): Known(Unit.COUNT, _SUM),
     ("AWS/Events", "MatchedEvents"): Known(Unit.COUNT, _SUM),
     ("AWS/CertificateManager", "DaysToExpiry"): Known(Unit.DAYS),
+    ("AWS/SQS", "ApproximateAgeOfOldestMessage"): Known(Unit.SECONDS),
+    ("AWS/SQS", "ApproximateNumberOfMessagesVisible"): Known(Unit.COUNT),
     ("AWS/S3", "AllRequests"): Known(Unit.COUNT, _SUM),
     ("AWS/S3", "4xxErrors"): Known(Unit.COUNT, _SUM),
     ("AWS/S3", "5xxErrors"): Known(Unit.COUNT, _SUM),
@@ -100,6 +118,8 @@ _NAMESPACES: dict[type[StrEnum], str] = {
     Check: CHECKS,
     Database: DATABASE,
     Jobs: JOBS,
+    Secrets: SECRETS,
+    Queue: QUEUES,
 }
 _OWN = {
     (namespace, name.value): Known(

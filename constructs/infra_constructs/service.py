@@ -12,13 +12,16 @@ from constructs import Construct
 
 from infra_constructs.container_task import ContainerTask, Settings
 from infra_constructs.findings import acknowledge, uses_managed_policy
-from infra_constructs.load_balancer import LoadBalancer
+from infra_constructs.load_balancer import IDLE_SECONDS, LoadBalancer
 from infra_constructs.release.hooks import ReleaseHook
 from infra_constructs.release.image import ReleasedImage
 from infra_runtime.release.revision import APP
 
 # Shorter than the time that a container is given to stop: no request is cut.
 _DRAIN = cdk.Duration.seconds(30)
+# In milliseconds, as the standalone server of Next.js reads it (vercel/next.js #50221). Otherwise it closes a
+# connection after five seconds, and the load balancer may just then send a request over it: 502.
+_KEEP_ALIVE = str((IDLE_SECONDS + 5) * 1000)
 _CPU_TARGET_PERCENT = 60
 _MEMORY_TARGET_PERCENT = 70
 
@@ -85,7 +88,10 @@ class BlueGreenService(Construct):
             "Task",
             name=APP,
             image=image,
-            settings=Settings(values={"PORT": str(props.port), **settings.values}, secrets=settings.secrets),
+            settings=Settings(
+                values={"PORT": str(props.port), "KEEP_ALIVE_TIMEOUT": _KEEP_ALIVE, **settings.values},
+                secrets=settings.secrets,
+            ),
             cpu=props.cpu,
             memory_mib=props.memory_mib,
             port=props.port,
@@ -99,6 +105,7 @@ class BlueGreenService(Construct):
         self.green = self._target_group("Green", cluster.vpc)
         production = self._rule("ProductionRule", load_balancer.production, routing)
         test = self._rule("TestRule", load_balancer.test, routing)
+        self.rules = [production, test]
 
         self.service = fargate_service(
             self,

@@ -9,10 +9,13 @@ from aws_cdk import aws_ecs as ecs
 from constructs import Construct
 
 from infra_constructs.container_task import ContainerTask, Settings
+from infra_constructs.queue_scaling import QueueProps, QueueScaling
 from infra_constructs.release.image import ReleasedImage
 from infra_constructs.service import Autoscaled, fargate_service, run_until_released, scale
 from infra_runtime.release.revision import APP
 
+# Fargate's longest (ECS API reference, ContainerDefinition, stopTimeout).
+_STOP_TIMEOUT = cdk.Duration.seconds(120)
 # Waits for its first release, as a service behind the load balancer answers until then.
 _IDLE = "setInterval(() => {}, 2 ** 30)"
 
@@ -27,6 +30,8 @@ class WorkerProps:
     memory_mib: int
     tasks: Autoscaled
     spot: bool
+    queue: QueueProps | None = None
+    """None: as many tasks as CPU and memory ask for."""
     writable: Sequence[str] = ()
     """Folders that the application writes to besides /tmp."""
     health_command: Sequence[str] | None = None
@@ -37,7 +42,7 @@ class Worker(Construct):
     """A rolling deployment: ECS starts new tasks before it stops old ones, and rolls back when new ones do not start.
 
     Without a health command ECS takes a task that runs for a healthy one: a worker that crashes later is not rolled
-    back (aws/containers-roadmap #1206). ECS stops a task with SIGTERM and gives it a minute to finish its work.
+    back (aws/containers-roadmap #1206). ECS stops a task with SIGTERM and gives it two minutes to finish its jobs.
     """
 
     def __init__(
@@ -61,6 +66,7 @@ class Worker(Construct):
             cpu=props.cpu,
             memory_mib=props.memory_mib,
             writable=props.writable,
+            stop_timeout=_STOP_TIMEOUT,
         )
         self.task_definition = task.definition
         run_until_released(task.definition, image, ["node", "-e", _IDLE], props.command)
@@ -69,7 +75,10 @@ class Worker(Construct):
         self.service = fargate_service(
             self, cluster=cluster, definition=task.definition, security_group=security_group, spot=props.spot
         )
-        scale(self.service, props.tasks)
+        if props.queue is None:
+            scale(self.service, props.tasks)
+        else:
+            QueueScaling(self, "Queue", cluster=cluster, service=self.service, tasks=props.tasks, props=props.queue)
 
     def _ask_when_released(self, image: ReleasedImage, command: Sequence[str]) -> None:
         """The image that stands in until then has no such command."""

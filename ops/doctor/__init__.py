@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from config import Problem
 from config.model import Environment
 from ops.console import Console
 from ops.doctor import account, deployed
@@ -9,10 +10,18 @@ from ops.doctor.finding import Finding, row
 from ops.doctor.quotas import quotas
 from ops.doctor.secrets import secrets
 from ops.doctor.subjects import subjects
+from ops.doctor.variables import variables
 from ops.doctor.zone import zone
 from ops.functions import Clients
 from ops.report import report
 from ops.templates import Templates, synthesized
+
+
+def clash(problem: Problem) -> Finding:
+    """Between this environment's file and another's. No other command of `./infra` minds it."""
+    what, *rest = str(problem).splitlines()
+    told = "; ".join(line.strip() for line in rest)
+    return Finding(where=str(problem.file), what=what, why="The next deployment is refused.", fix=told)
 
 
 def examine(
@@ -24,6 +33,8 @@ def examine(
     yield from account.service_linked_roles(environment, clients)
     yield from account.oidc_provider(environment, clients, is_deployed=is_deployed)
     yield from subjects(environment)
+    if is_deployed:
+        yield from variables(name, environment, clients)
     yield from quotas(environment, others, clients)
     yield from secrets(environment, clients)
     yield from zone(environment, templates, clients)
@@ -45,6 +56,7 @@ def doctor(
     console: Console,
     *,
     others: Sequence[Environment],
+    clashes: Sequence[Problem],
     fix: bool,
     as_json: bool,
 ) -> None:
@@ -54,6 +66,7 @@ def doctor(
     if fix:
         repair(found, console)
         found = list(examine(name, environment, clients, templates, others=others))
+    found = [*map(clash, clashes), *found]
     stops = any(each.stops for each in found)
     nothing = f"Nothing stops a deployment of {name}."
     report([row(each) for each in found], nothing, console, as_json=as_json, fails=stops)

@@ -9,6 +9,8 @@ from botocore.exceptions import ClientError
 from config.model import Environment
 from config.services import released
 from infra_runtime.release.preflight import release_alarms, service_of
+from ops.amplify import AmplifySite
+from ops.doctor import amplify
 from ops.doctor.finding import Finding
 from ops.functions import Clients
 from ops.releases.place import Place
@@ -46,6 +48,10 @@ def examine(name: str, environment: Environment, clients: Clients, wanted: Templ
         place = Place(name, environment, service, clients)
         if place.stack in deployed:
             yield from _service(place)
+    for service, each in environment.services.items():
+        site = AmplifySite(name, environment, service, clients)
+        if each.amplify is not None and site.stack in deployed:
+            yield from amplify.examine(site)
 
 
 def _deployed(clients: Clients, stack: str) -> tuple[str, Template] | None:

@@ -22,6 +22,13 @@ class Required:
     document: str
     wrong: Callable[[str], str]
     """What is wrong with a value, without telling any of it; "" when nothing is."""
+    fields: tuple[str, ...] = ()
+    """Of its JSON, that are read; () when the whole value is."""
+
+    @property
+    def reference(self) -> str:
+        """As `infra secret set` takes it: NAME, or NAME:FIELD where one field is read."""
+        return ":".join([self.name, *self.fields]) if len(self.fields) == 1 else self.name
 
 
 def required(environment: Environment) -> Iterator[Required]:
@@ -29,30 +36,32 @@ def required(environment: Environment) -> Iterator[Required]:
     for name, instance in sorted(environment.redis.instances.items()):
         key = f"redis.instances.{name}"
         if (upstash := instance.upstash) is not None:
-            wrong = _with_keys("email", "api_key")
-            yield Required(
-                f"{key}.upstash.credentials_secret", upstash.credentials_secret, "docs/redis-upstash.md", wrong
-            )
+            key_, name_ = f"{key}.upstash.credentials_secret", upstash.credentials_secret
+            yield _with_fields(key_, name_, "docs/redis-upstash.md", "email", "api_key")
         if (external := instance.external) is not None:
             yield Required(f"{key}.external.url_secret", external.url_secret, "docs/redis-client.md", _redis_url)
     if (sentry := environment.sentry) is not None:
-        yield Required("sentry.token_secret", sentry.token_secret, "docs/sentry.md", _with_keys("token"))
+        yield _with_fields("sentry.token_secret", sentry.token_secret, "docs/sentry.md", "token")
     for severity in ("critical", "warning", "info"):
-        if (name_ := getattr(environment.alarms, severity).webhook_secret) is not None:
-            yield Required(f"alarms.{severity}.webhook_secret", name_, "README.md", _webhook)
+        if (webhook := getattr(environment.alarms, severity).webhook_secret) is not None:
+            yield Required(f"alarms.{severity}.webhook_secret", webhook, "README.md", _webhook)
     for name, service in environment.services.items():
         if (amplify := service.amplify) is not None:
             key = f"services.{name}.amplify.access_token_secret"
             yield Required(key, amplify.access_token_secret, "README.md", _token)
         for variable, (secret, field) in variables.secrets(environment, name).items():
-            wrong = _with_keys(field) if field else _something
-            yield Required(f"services.{name}.secrets.{variable}", secret, "docs/application-contract.md", wrong)
+            key, document = f"services.{name}.secrets.{variable}", "docs/secrets.md"
+            yield _with_fields(key, secret, document, field) if field else Required(key, secret, document, _something)
+
+
+def _with_fields(key: str, name: str, document: str, *fields: str) -> Required:
+    return Required(key, name, document, _with_keys(*fields), fields)
 
 
 def secrets(environment: Environment, clients: Clients) -> Iterator[Finding]:
     manager = clients.client("secretsmanager")
     for each in required(environment):
-        fix = f"aws secretsmanager {{}} {each.name} --secret-string file:///dev/stdin ({each.document})"
+        fix = f"infra secret set ENV {each.reference} ({each.document})"
         try:
             value = manager.get_secret_value(SecretId=each.name).get("SecretString", "")
         except ClientError as error:
@@ -65,14 +74,11 @@ def secrets(environment: Environment, clients: Clients) -> Iterator[Finding]:
                 continue
             if error.response["Error"]["Code"] != "ResourceNotFoundException":
                 raise
-            yield Finding(
-                where=f"secret {each.name}", what="has no value", why=why, fix=fix.format("create-secret --name")
-            )
+            yield Finding(where=f"secret {each.name}", what="has no value", why=why, fix=fix)
             continue
         if wrong := each.wrong(value):
             yield Finding(
-                where=f"secret {each.name}", what=wrong, why=f"{each.key} names it, and what reads it fails",
-                fix=fix.format("put-secret-value --secret-id"),
+                where=f"secret {each.name}", what=wrong, why=f"{each.key} names it, and what reads it fails", fix=fix
             )  # fmt: skip
 
 

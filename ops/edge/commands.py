@@ -1,21 +1,25 @@
-"""The four questions, each answered as a table for people or as JSON for programs."""
+"""What `infra edge` does; questions are answered as a table for people or as JSON for programs."""
 
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
+from config import services
 from config.model import Environment
 from infra_runtime.cloudflare.converge import Change, Conflict, Seen, converge, undeclared_fields
+from infra_runtime.cloudflare.purge import prefixes
+from infra_runtime.cloudflare.purge import purge as purge_prefixes
 from ops.console import Console
 from ops.edge.synthesized import declarations
 from ops.edge.zone import EXPLAINED, EdgeOf, open_edge, zone_explained
-from ops.errors import SOMETHING, OperatorError
+from ops.errors import SOMETHING, InputError, OperatorError
 
 _STYLE = {"create": "green", "update": "yellow", "move": "yellow", "restore": "yellow", "delete": "red"}
 _GLANCE = 100
@@ -95,6 +99,27 @@ def apply(name: str, environment: Environment, console: Console) -> None:
             except Conflict as conflict:
                 raise OperatorError(f"{key}: {conflict}") from None
             console.print(f"{key}: {f'{written} changes written' if written else 'as declared'}", highlight=False)
+
+
+def purge(name: str, environment: Environment, urls: list[str], console: Console, *, everything: bool) -> None:
+    """`urls` of this environment; with `everything`, all objects of its media host. Raises `InputError`."""
+    media = environment.domains.media
+    if bool(urls) == everything:
+        raise InputError(f"expected URLs, or --all for every object of {media}")
+    ours = [media, *services.hosts(environment).values()]
+    wanted = [media] if everything else []
+    for each in urls:
+        url = urlsplit(each if "://" in each else f"https://{each}")
+        if url.hostname not in ours:
+            raise InputError(f"{each}: expected a URL of {', '.join(ours)}")
+        if not url.path.strip("/"):
+            raise InputError(f"{each}: expected a URL with a path; --all purges every object of {media}")
+        wanted += prefixes(url.hostname, unquote(url.path).lstrip("/"))
+    with _of(name, environment) as edge:
+        purge_prefixes(edge.api, edge.zone.id, wanted)
+    for each in wanted:
+        console.print(f"purged {each}", highlight=False)
+    console.print("Browsers keep what they have: media for up to a week.", highlight=False)
 
 
 def _compare(edge: EdgeOf, key: str, document: Mapping[str, Any], *, present: bool) -> Finding:

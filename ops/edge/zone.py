@@ -50,10 +50,10 @@ class EdgeOf:
         return dict(sorted(found.items()))
 
     def subject(self, document: Mapping[str, Any]) -> Subject:
-        return subject(self.secrets.resolve(document), api=self.api, zone=self._zone, memory=self.memory)
+        return subject(self.secrets.resolve(document), api=self.api, zone=self.zone, memory=self.memory)
 
     @cached_property
-    def _zone(self) -> zones.Zone:
+    def zone(self) -> zones.Zone:
         return zones.find(self.api, self.environment.domains.zone)
 
 

@@ -61,13 +61,13 @@ def settings(environment: Environment, outputs: Mapping[str, str]) -> Iterator[G
     )
     for name, own in services.released(environment).items():
         service, repository, is_site = services.words(name), own.repository or "", own.site
-        common = {**region, "REPOSITORY": output(f"{service}Repository")}
+        common = {**region, "REPOSITORY": output(f"{service}Repository"), "ARCHITECTURE": own.architecture}
         site = {"BUCKET": environment.media.bucket, "BUILD_ARGS": output(f"{service}BuildArgs")} if is_site else {}
         sentry = ["SENTRY_AUTH_TOKEN"] if own.sentry is not None else []
         yield GitHubEnvironment(
             repository=name_of(repository),
             service=name,
-            name=where,
+            name=services.github_environment(environment, name),
             workflow="service-release.yml",
             variables={**common, "RELEASE_ROLE": output(f"{service}ReleaseRole"), **site},
             secrets=["SERVER_ACTIONS_KEY", *sentry] if is_site else [],
@@ -76,7 +76,7 @@ def settings(environment: Environment, outputs: Mapping[str, str]) -> Iterator[G
             yield GitHubEnvironment(
                 repository=name_of(repository),
                 service=name,
-                name=f"{where}-preview",
+                name=services.github_preview_environment(environment, name),
                 workflow="service-preview.yml",
                 variables={**common, "PREVIEW_ROLE": output(f"{service}PreviewRole")},
                 secrets=["SERVER_ACTIONS_KEY"] if is_site else [],

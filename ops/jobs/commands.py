@@ -1,5 +1,6 @@
 """`infra job list` and `infra job run`."""
 
+import difflib
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -35,20 +36,24 @@ class JobPlace:
     def ask(self, job: str) -> Mapping[str, Any]:
         service = self.environment.jobs[job].runs
         stack = self._stack(services.runs_job(self.environment, job))
-        what = f"control of the jobs of {service}"
+        what = f"function that runs the jobs of {service}"
         function = find(self.clients, stack, "jobs.control", {"SERVICE": service}, what=what)
         answer: Mapping[str, Any] = ask_as_myself(self.clients, function, {"job": job}, what=what)
         return answer
 
-    def known(self, job: str) -> str:
-        """Raises `InputError`."""
-        if job not in self.environment.jobs:
-            expected = ", ".join(self.environment.jobs) or "none: the environment has no jobs"
-            raise InputError(f"JOB {job!r}: expected one of {expected}")
-        return job
-
     def _stack(self, name: str) -> str:
         return f"{self.environment.product}-{self.name}-{name}"
+
+
+def known(name: str, environment: Environment, job: str) -> str:
+    """The job's name; `name` is the environment's. Raises `InputError`."""
+    if job not in (jobs := list(environment.jobs)):
+        if not jobs:
+            raise InputError(f"JOB {job!r}: {name} has no jobs; add [jobs.{job}] to its file")
+        nearest = difflib.get_close_matches(job, jobs, n=1, cutoff=0.5)
+        hint = f"; did you mean {nearest[0]}?" if nearest else ""
+        raise InputError(f"JOB {job!r}: expected one of {', '.join(jobs)}{hint}")
+    return job
 
 
 def show(place: JobPlace, console: Console, *, as_json: bool) -> None:
@@ -59,35 +64,38 @@ def show(place: JobPlace, console: Console, *, as_json: bool) -> None:
     if as_json:
         console.print_json(data={job: [asdict(each) for each in runs] for job, runs in found.items()})
         return
-    table = Table("job", "schedule", "began", "attempt", "outcome", "by", "reason")
+    table = Table("job", "schedule (UTC)", "began", "attempt", "outcome", "exit", "by", "reason")
     for job, runs in found.items():
         schedule = place.environment.jobs[job].schedule
         if not runs:
-            table.add_row(job, schedule, "never", "", "", "", "")
+            table.add_row(job, schedule, "never")
+        # Why the newest failed, with its log; of older ones, the last line.
+        shown = next((each for each in runs if each.reason), None)
         for each in runs[:_SHOWN]:
-            reason = (each.reason or "").splitlines()
-            told = [each.began, str(each.attempt), each.outcome, each.by, reason[0] if reason else ""]
-            table.add_row(job, schedule, *told)
+            reason = each.reason or ""
+            told = reason if each is shown else reason.rpartition("\n")[2]
+            exit_code = "" if each.exit is None else str(each.exit)
+            table.add_row(job, schedule, each.began, str(each.attempt), each.outcome, exit_code, each.by, told)
     console.print(table)
 
 
 def run(place: JobPlace, job: str, console: Console) -> None:
-    """Waits for the end. Raises `OperatorError` when it cannot begin, and when its last attempt fails."""
-    answer = place.ask(place.known(job))
+    """Waits for the end. Raises `OperatorError` if the job cannot start, and if its last attempt fails."""
+    answer = place.ask(job)
     if "problem" in answer:
         raise OperatorError(answer["problem"])
-    console.print(f"{job} runs in {answer['task'].rpartition('/')[2]}", highlight=False)
-    began: str = answer["run"]
-    while (current := place.runs.current(job)) is not None or not _since(place, job, began):
-        if current is not None and current.id > began:
-            console.print(f"attempt {current.attempt} runs in {str(current.task).rpartition('/')[2]}", highlight=False)
-            began = current.id
+    mine: str = answer["run"]
+    told: str | None = None
+    while (current := place.runs.current(job)) is not None and current.run == mine:
+        if current.task is not None and current.task != told:
+            told = current.task
+            console.print(f"{job}: attempt {current.attempt} runs in {told.rpartition('/')[2]}", highlight=False)
         time.sleep(_EVERY_SECONDS)
-    last = _since(place, job, began)[0]
+    # The record was written before the claim went.
+    last = next((each for each in place.runs.newest(job) if each.run == mine), None)
+    if last is None:
+        raise OperatorError(f"{job}: how the run of {mine} ended is not in the record; was it deleted there?")
     if last.outcome != "succeeded":
-        raise OperatorError(f"{job} failed with {last.exit} at attempt {last.attempt}: {last.reason}")
+        how = "" if last.exit is None else f" with exit code {last.exit}"
+        raise OperatorError(f"{job} failed{how} at attempt {last.attempt}:\n{last.reason}")
     console.print(f"{job} succeeded", highlight=False)
-
-
-def _since(place: JobPlace, job: str, identity: str) -> list[Run]:
-    return [each for each in place.runs.newest(job) if each.id >= identity]

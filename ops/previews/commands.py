@@ -10,6 +10,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from config import services, variables
 from config.model import Environment
 from infra_runtime.previews.control import BUSY
 from ops.console import Console
@@ -72,10 +73,24 @@ def show(previews: Previews, console: Console, *, as_json: bool) -> None:
 
 
 def take(previews: Previews, name: str, console: Console, *, as_json: bool) -> None:
-    """A slot for it, and where it will be found: a build of the site has to know. Raises `OperatorError`."""
+    """A slot for it, and where it will be found: a build of the site has to know. Raises `OperatorError`.
+
+    As JSON with `build_args` besides: NAME=VALUE of each argument, by site.
+    """
     answer = previews.ask("take", name=name)
     _refuse(answer["problems"])
-    _print(answer["preview"], console, as_json=as_json)
+    taken = answer["preview"]
+    arguments = build_arguments(previews.name, previews.environment, taken["slot"])
+    _print({**taken, "build_args": arguments}, console, as_json=as_json)
+
+
+def build_arguments(name: str, environment: Environment, slot: int) -> dict[str, list[str]]:
+    """NAME=VALUE of each variable of a site in the slot, by site: Next.js puts them into the browser's code."""
+    return {
+        site: [f"{key}={value}" for key, value in variables.resolved(environment, name, site, slot=slot).items()]
+        for site in services.sites(environment)
+        if site in services.previewed(environment)
+    }
 
 
 def start(previews: Previews, name: str, service: str, image: str, console: Console, *, as_json: bool) -> None:

@@ -4,13 +4,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 from infra_runtime.database.names import OWNER
 from infra_runtime.release.ledger import Release
 from infra_runtime.release.log_text import plain
 from infra_runtime.release.migrate import task_of
-from infra_runtime.release.preflight import deployments, stack_of, tasks_of
+from infra_runtime.release.preflight import deployments, failed_tasks, how_it_ended, services_of, stack_of
 from infra_runtime.release.refusals import log_group, refusals
 from infra_runtime.release.revision import APP, MIGRATE, MIGRATION_LABEL, containers_of, log_of, named
 from ops.console import Console
@@ -146,17 +147,14 @@ class Follower:
             yield from refusals(logs, log_group(each), since=self._began, login=f"{OWNER}_")
 
     def _stopped_tasks(self) -> Iterator[str]:
-        service, ecs = self._service, self._place.clients.client("ecs")
-        for task in tasks_of(ecs, service, desiredStatus="STOPPED"):
-            by_itself = task.get("stopCode") in ("EssentialContainerExited", "TaskFailedToStart")
-            if task["createdAt"] < self._began or not by_itself:
-                continue
-            one = named(task["containers"], APP)
-            yield f"task {task['taskArn'].rpartition('/')[2]}: {task['stoppedReason']}, exit code {one.get('exitCode')}"
-            container = named(containers_of(ecs, task["taskDefinitionArn"]), APP)
-            reader = LogReader(self._place.clients, container, task["taskArn"])
-            yield from (f"  | {line}" for line in list(reader.new())[-_LINES:])
-            return  # the others say the same
+        """Of each service that runs the image, one: the others say the same."""
+        ecs = self._place.clients.client("ecs")
+        for service in services_of(self._place.clients, self._place.stack):
+            for task in islice(failed_tasks(ecs, service, since=self._began), 1):
+                yield f"{service['serviceName']}, {how_it_ended(task)}"
+                container = named(containers_of(ecs, task["taskDefinitionArn"]), APP)
+                reader = LogReader(self._place.clients, container, task["taskArn"])
+                yield from (f"  | {line}" for line in list(reader.new())[-_LINES:])
 
 
 class LogReader:

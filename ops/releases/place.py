@@ -26,6 +26,9 @@ class Place:
 
     def __post_init__(self) -> None:
         known = services.released(self.environment)
+        asked_for = self.environment.services.get(self.service)
+        if asked_for is not None and asked_for.amplify is not None:
+            raise InputError(f"--service {self.service!r}: Amplify builds and releases it with every push")
         if self.service not in known:
             raise InputError(f"--service {self.service!r}: expected one of {', '.join(known)}, those of {self.name}")
 

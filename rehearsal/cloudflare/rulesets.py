@@ -1,5 +1,6 @@
 """Rulesets of a zone: one entrypoint for each phase, whose rules are known by `ref`."""
 
+import copy
 import math
 import re
 from typing import Any
@@ -16,6 +17,7 @@ from rehearsal.cloudflare.vendor import (
     RATE_LIMIT_DEFAULTS,
     RATE_PERIODS,
     REDIRECT,
+    STAR,
     Plan,
 )
 from rehearsal.cloudflare.world import Zone, identity
@@ -136,6 +138,10 @@ def _checked(zone: Zone, ruleset: dict[str, Any], body: dict[str, Any]) -> dict[
         raise Problem(400, 20018, "logging options only allowed in the skip action")
     if limit := made.get("ratelimit"):
         made["ratelimit"] = dict(RATE_LIMIT_DEFAULTS) | limit | {"characteristics": sorted(limit["characteristics"])}
+    if query := (made.get("action_parameters") or {}).get("cache_key", {}).get("custom_key", {}).get("query_string"):
+        made = copy.deepcopy(made)
+        query = made["action_parameters"]["cache_key"]["custom_key"]["query_string"]
+        query |= {key: STAR for key, which in query.items() if which == {"all": True}}
     if any(rule["ref"] == made["ref"] for rule in rules):
         raise Problem(400, 20046, f"a rule with the ref {made['ref']} exists already", pointer="/rules/0/ref")
     if made["action"] not in _ACTIONS.get(phase, set()):

@@ -12,18 +12,27 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from rehearsal.cloudflare import analytics, dns, rulesets, settings
 from rehearsal.cloudflare.contract import Contract
 from rehearsal.cloudflare.origin_pulls import Certificates
 from rehearsal.cloudflare.protocol import Answer, Call, Problem, ok, problem
-from rehearsal.cloudflare.vendor import LONGEST_PAGES, NOT_FOR_ACCOUNTS, REQUESTS, WINDOW_SECONDS
+from rehearsal.cloudflare.vendor import (
+    LONGEST_PAGES,
+    NOT_FOR_ACCOUNTS,
+    PURGE_AT_ONCE,
+    PURGE_BUCKET,
+    REQUESTS,
+    WINDOW_SECONDS,
+)
 from rehearsal.cloudflare.world import World, Zone, identity
 
 Handler = Callable[..., Any]
 _ROUTES: list[tuple[str, re.Pattern[str], Handler]] = []
 # The order of other lists means nothing, and is another each time.
+_PREFIX = re.compile(r"[a-z0-9.-]+(/[^?#\s]*)?")
 _IN_ORDER = ("/cloud_connector/rules",)
 
 
@@ -335,6 +344,27 @@ def _kept_route(world: World, zone: Zone, which: str, body: dict[str, Any]) -> d
         raise Problem(400, 10019, f"workers.api.error.script_not_found: {body['script']}")
     zone.routes[which] = {"id": which, **body}
     return zone.routes[which]
+
+
+@route("POST", "/zones/{zone}/purge_cache")
+def _purge(world: World, call: Call, zone: Zone) -> Any:
+    """Of prefixes only. Codes and words are assumed."""
+    wanted = call.body.get("prefixes", [])
+    if not wanted or len(wanted) > PURGE_AT_ONCE:
+        raise Problem(400, 1134, f"between 1 and {PURGE_AT_ONCE} prefixes must be given")
+    if wrong := next((each for each in wanted if not _PREFIX.fullmatch(each)), None):
+        raise Problem(400, 1136, f"a prefix is a host and a path, without scheme and query: {wrong}")
+    if any(each.partition("/")[0].rpartition(zone.name)[1] != zone.name for each in wanted):
+        raise Problem(400, 1137, f"not every prefix is of the zone {zone.name}")
+    size, each_second = PURGE_BUCKET[zone.plan_name]
+    now, left = world.now(), float(size)
+    for before, after in pairwise([*zone.purges, now]):
+        left = min(size, left - 1 + (after - before) * each_second)
+    if left < 1:
+        raise Problem(429, 10000, "Please wait and consider throttling your request speed")
+    zone.purges.append(now)
+    zone.purged += wanted
+    return {"id": zone.id}
 
 
 @route("GET", "/accounts/{account}/alerting/v3/policies")

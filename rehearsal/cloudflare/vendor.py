@@ -118,6 +118,17 @@ NAMES_A_HOST = frozenset({"CNAME", "MX", "NS", "PTR", "SRV"})
 # What a rate limit has without being told (terraform-provider-cloudflare #2722, recorded v4 http_ratelimit).
 RATE_LIMIT_DEFAULTS: Mapping[str, object] = MappingProxyType({"requests_to_origin": False, "mitigation_expression": ""})
 
+# How all of a query string comes back in a cache key (recorded v4 ruleset http_request_cache_settings).
+STAR = "*"
+
+# cloudflare-docs, purge-cache/index.mdx: of one account, requests for hosts, tags, prefixes or everything, as a bucket
+# and what it is filled with each second.
+PURGE_BUCKET: Mapping[PlanName, tuple[int, float]] = MappingProxyType(
+    {"free": (25, 5 / 60), "pro": (25, 5), "business": (50, 10), "enterprise": (500, 50)}
+)
+# purge_by_prefix.mdx; the table of index.mdx allows 100 operations.
+PURGE_AT_ONCE = 30
+
 # Endpoints that refuse tokens of an account: an undated copy of Cloudflare's matrix; code and words as of page rules
 # (cloudflare-docs #23256). A newer matrix may not list them any more.
 NOT_FOR_ACCOUNTS = re.compile(r"/(tiered_caching|tiered_cache_smart_topology_enable|bot_management)$")
@@ -134,6 +145,7 @@ UNOBSERVED_CODES: Mapping[int, str] = MappingProxyType(
         971: "documentation, API rate limits", 6003: "assumed: a page that is too long",
         10400: "ours: not in the contract", 1000: "reported: an invalid token", 1001: "reported", 1006: "reported",
         1007: "assumed", 1011: "reported: account-owned tokens, cloudflare-docs #23256",
+        1134: "assumed", 1136: "assumed", 1137: "assumed", 10000: "assumed",
         1142: "reported: shared facts 30", 1431: "assumed: a key of another certificate", 9005: "assumed",
         9021: "assumed", 9302: "assumed", 81044: "reported", 81053: "reported", 10002: "assumed", 10008: "assumed",
         10010: "assumed", 10011: "assumed", 10020: "reported", 20016: "assumed",

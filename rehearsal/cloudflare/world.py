@@ -72,6 +72,10 @@ class Zone:
     traffic: Traffic = field(default_factory=Traffic)
     """What the edge has seen."""
     connectors: list[dict[str, Any]] = field(default_factory=list)
+    purged: list[str] = field(default_factory=list)
+    """Prefixes that were taken out of the cache."""
+    purges: list[float] = field(default_factory=list)
+    """When there were requests for that, by `World.now`."""
     client_certificates: dict[str, dict[str, Any]] = field(default_factory=dict)
     associations: dict[str, dict[str, Any]] = field(default_factory=dict)
     certificate_seconds: float = 2.0

@@ -55,7 +55,7 @@ _QUIET: dict[str, float | None] = {
     "Duration": 900,
     "FailedInvocations": None,
     "MatchedEvents": None,
-    "TasksBehindLoginHours": 0,
+    "TasksBehindSecretHours": 0,
     "DriftedRules": 0,
     "MissingRules": 0,
     "RangesAdded": None,
@@ -73,6 +73,8 @@ _QUIET: dict[str, float | None] = {
     "AllRequests": 400,
     "4xxErrors": 4,
     "5xxErrors": None,
+    "ApproximateAgeOfOldestMessage": 1,
+    "ApproximateNumberOfMessagesVisible": 0,
 }
 
 

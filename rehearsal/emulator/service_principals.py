@@ -12,7 +12,7 @@ from typing import Any
 
 from ministack.core import iam_evaluator
 from ministack.core.responses import get_account_id, get_region
-from ministack.services import cloudwatch, cloudwatch_logs, eventbridge, iam, kms, lambda_svc, s3, sns
+from ministack.services import cloudwatch, cloudwatch_logs, eventbridge, iam, kms, lambda_svc, s3, sns, sqs
 from ministack.services.cloudformation import handlers, stacks
 
 from rehearsal.emulator.authorization import Need, denial_of, record
@@ -182,6 +182,9 @@ def _calls(kind: str, source: str, properties: Mapping[str, Any]) -> Iterator[bo
             yield _publishes(_PUBLISHERS[kind], each, source)
         if each.startswith("arn:aws:logs:") and kind == "AWS::Events::Rule":
             yield from _stores(each)
+        if each.startswith("arn:aws:sqs:") and kind == "AWS::Events::Rule":
+            policy = sqs.queue_policy_for_arn(each)
+            yield _may(_EVENTS.principal, "sqs:SendMessage", each, policy and policy[0], {"aws:sourcearn": source})
         if each.startswith("arn:aws:lambda:") and kind == "AWS::Events::Rule":
             policy = lambda_svc.function_policy_for_arn(each)
             if policy is not None:
@@ -215,6 +218,15 @@ def _log_flows(flow_log: str, properties: Mapping[str, Any]) -> None:
         denial_of(role, flow_log, *(Need(each, f"{group}:log-stream:{flow_log}") for each in actions))
 
 
+def _polls(properties: Mapping[str, Any]) -> None:
+    """What Lambda does as the function's role (its developer guide, "Using Lambda with Amazon SQS": permissions)."""
+    queue = properties["EventSourceArn"]
+    if queue.startswith("arn:aws:sqs:"):
+        function = lambda_svc._functions[properties["FunctionName"].rpartition(":")[2]]["config"]
+        actions = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
+        denial_of(function["Role"], function["FunctionName"], *(Need(each, queue) for each in actions))
+
+
 def _texts(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
@@ -243,6 +255,8 @@ def _try_all(stack_id: str) -> None:
         kind = resource["ResourceType"]
         if kind in _PUBLISHERS:
             list(_calls(kind, _source(kind, resource["PhysicalResourceId"]), resource["Properties"]))
+        if kind == "AWS::Lambda::EventSourceMapping":
+            _polls(resource["Properties"])
         if kind == "AWS::EC2::FlowLog":
             _log_flows(resource["PhysicalResourceId"], resource["Properties"])
 

@@ -1,4 +1,4 @@
-"""A product as small as can be, and the images that are built of it."""
+"""A product as small as can be, and its images: on Node.js or on Bun, with the contract or without."""
 
 import json
 import shutil
@@ -6,8 +6,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-_ROOT = HERE.parents[1]
+_HERE = Path(__file__).resolve().parent
+_ROOT = _HERE.parents[1]
+LONE = _HERE / "lone.py"
+"""Of an image of one program."""
 
 # Drizzle applies what is younger than the last that it has applied, and compares nothing else.
 _BEGINNING = 1_700_000_000_000
@@ -16,10 +18,14 @@ _ages: dict[tuple[str, ...], int] = {}
 FIRST = "create table visitors (id bigint generated always as identity primary key, name text not null)"
 
 
-def build(folder: Path, migrations: Sequence[str] = (FIRST,)) -> Path:
-    """What an image has in its working directory, with these migrations in Drizzle's own form, in this order."""
-    shutil.copytree(HERE, folder, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
-    shutil.copy(_ROOT / "docs" / "redis-client.mjs", folder)
+def build(folder: Path, migrations: Sequence[str] = (FIRST,), *, contract: bool = True) -> Path:
+    """What an image has in its working directory, with these migrations in Drizzle's own form, in this order.
+
+    With the contract it has the client that docs/redis-client.md recommends, instead of the product's own.
+    """
+    shutil.copytree(_HERE, folder, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    if contract:
+        shutil.copy(_ROOT / "docs" / "redis-client.mjs", folder)
     (folder / "node_modules").symlink_to(_ROOT / "node_modules")
     meta = folder / "migrations" / "meta"
     meta.mkdir(parents=True, exist_ok=True)
@@ -33,4 +39,27 @@ def build(folder: Path, migrations: Sequence[str] = (FIRST,)) -> Path:
         entries.append({"idx": number, "version": "7", "when": age, "tag": tag, "breakpoints": True})
     journal = {"version": "7", "dialect": "postgresql", "entries": entries}
     (meta / "_journal.json").write_text(json.dumps(journal))
+    return folder
+
+
+def command(*, contract: bool = True, bun: bool = False) -> tuple[str, ...]:
+    """That an image runs."""
+    return ("bun" if bun else "node", "contract.mjs" if contract else "server.mjs")
+
+
+def programs_of_bun(folder: Path) -> Path:
+    """A folder to come first in an image's PATH: `bun`, and, as in the image oven/bun, Bun by the name of `node`.
+
+    Raises `LookupError` where npm has not installed it.
+    """
+    modules = _ROOT / "node_modules"
+    # The package's own script moves it; where npm runs none, it is in a package of the platform still.
+    found = [*modules.glob("@oven/bun-linux-*/bin/bun"), modules / "bun" / "bin" / "bun.exe"]
+    program = next((each for each in found if each.exists()), None)
+    if program is None:
+        raise LookupError("Bun is missing: make setup installs it")
+    folder.mkdir(exist_ok=True)
+    for name in ("bun", "node"):
+        if not (folder / name).exists():
+            (folder / name).symlink_to(program)
     return folder

@@ -3,6 +3,9 @@
 import http.server
 import json
 import os
+import sys
+
+import psycopg
 
 
 class Site(http.server.BaseHTTPRequestHandler):
@@ -16,6 +19,15 @@ class Site(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
+def migrate() -> None:
+    with psycopg.connect(os.environ["DATABASE_URL"]) as connection:
+        connection.execute("create table if not exists pages (path text primary key)")
+    sys.stdout.write("pages: migrated\n")
+
+
 if __name__ == "__main__":
-    where = (os.environ["HOSTNAME"], int(os.environ["PORT"]))
-    http.server.ThreadingHTTPServer(where, Site).serve_forever()
+    if sys.argv[1:] == ["migrate"]:
+        migrate()
+    else:
+        where = (os.environ["HOSTNAME"], int(os.environ["PORT"]))
+        http.server.ThreadingHTTPServer(where, Site).serve_forever()

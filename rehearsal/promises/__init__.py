@@ -10,7 +10,21 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from rehearsal.account import Account
-from rehearsal.promises import data, edge, network, observability, pages, previews, redis, releases, restore, services
+from rehearsal.promises import (
+    data,
+    edge,
+    jobs,
+    network,
+    observability,
+    pages,
+    previews,
+    redis,
+    releases,
+    restore,
+    secrets,
+    services,
+    workers,
+)
 from rehearsal.promises.found import Broken, Excluded
 
 
@@ -55,6 +69,7 @@ PROMISES: tuple[Promise | NotShown, ...] = (
         redis.no_failover,
     ),
     Promise("Media", "The bucket is private", data.media),
+    Promise("Media", "Pages of our sites upload, within what the API has signed", data.uploads),
     Promise("Services", "The API writes, reads and deletes media", data.media_is_written),
     Promise("Media", "Old versions expire, current ones never", data.media_lifecycle),
     Promise("Services", "Fargate behind one load balancer", services.services),
@@ -69,6 +84,8 @@ PROMISES: tuple[Promise | NotShown, ...] = (
     Promise("Edge", "Other names of a service lead to it", edge.redirects),
     Promise("Edge", "A certificate without manual steps", edge.certificate),
     Promise("Edge", "Media cached a month at the edge, a week in browsers", edge.media_cache),
+    Promise("Edge", "The query string does not multiply objects in the cache", edge.media_cache_key),
+    Promise("Edge", "What is deleted or replaced leaves the cache", edge.purge),
     Promise("Edge", "The media bucket answers our zone only", edge.media_origin),
     Promise("Edge", "Its secret rotates without a refused request", edge.user_agent_rotation),
     Promise("Edge", "WAF managed and OWASP", edge.waf),
@@ -79,6 +96,7 @@ PROMISES: tuple[Promise | NotShown, ...] = (
     NotShown("Edge", "S3 sees the User-Agent that the rule sets", "the simulator serves no users"),
     Promise("Images", "ECR with immutable tags and scans", services.images),
     Promise("Images", "An image of one program runs, on the platform that it is for", releases.any_image),
+    Promise("Images", "One that crashes is not released, and other services serve on", releases.crashing_alone),
     Promise("Releases", "Traffic moves without a lost request", releases.without_a_lost_request),
     Promise("Releases", "Migrations come first, and stop what they cannot serve", releases.migrations_come_first),
     Promise(
@@ -86,9 +104,14 @@ PROMISES: tuple[Promise | NotShown, ...] = (
     ),
     Promise("Releases", "Back in one command", releases.back_in_one_command),
     Promise("Releases", "Back while a release bakes", releases.back_during_the_bake),
+    Promise("Workers", "They are released, and go back, with the image that they run", workers.follow_the_image),
+    Promise("Workers", "An unhealthy one takes its release back", workers.unhealthy_goes_back),
+    Promise("Jobs", "They run by hand, and say how they ended", jobs.by_hand),
     Promise("Releases", "Sentry knows which release an error came with", releases.sentry_knows),
     Promise("Releases", "A pull request runs on a copy, and ends", previews.beside),
     NotShown("Releases", "ECS keeps to the stages as they are documented", "deployments are carried out by a stand-in"),
+    Promise("Secrets", "A release is refused while one is missing", secrets.looked_for),
+    Promise("Secrets", "A changed one replaces the tasks that read it, and no others", secrets.changed),
     Promise("Alarms", "Alarms exist and point at topics", observability.alarms),
     Promise("Alarms", "Three severities, each with its own listeners", observability.subscribers),
     Promise("Alarms", "Each page and its end are mailed", pages.mailed),
@@ -102,6 +125,8 @@ PROMISES: tuple[Promise | NotShown, ...] = (
     Promise("Delivery", "GitHub deploys without a stored key", services.github_roles),
     Promise("Delivery", "The site's pipeline pushes it", services.site_is_pushed),
     Promise("Delivery", "The nightly drift check reads every stack", services.nightly_look),
+    Promise("Clock", "Jobs run by it", jobs.by_the_clock),
+    Promise("Leaks", "No secret is in a template, log, ledger, error or output", secrets.unseen),
 )
 
 
@@ -111,6 +136,8 @@ which would roll a release back.
 """
 _ALARMING = {"Redis", "Alarms"}
 """Areas that set alarms off."""
+_LAST = {"Clock", "Leaks"}
+"""What waits for the next minute, and what searches everything that the others have written."""
 
 
 class Status(StrEnum):
@@ -139,8 +166,10 @@ def read_back(account: Account, promises: Sequence[Promise | NotShown] = PROMISE
     alarming = [each for each in promises if each.about in _ALARMING]
     with ThreadPoolExecutor(1) as beside:
         found_beside = beside.submit(read, [each for each in promises if each.about in _BESIDE])
-        found = read([each for each in promises if each.about not in _BESIDE | _ALARMING]) | found_beside.result()
+        others = [each for each in promises if each.about not in _BESIDE | _ALARMING | _LAST]
+        found = read(others) | found_beside.result()
     found |= read(alarming)
+    found |= read([each for each in promises if each.about in _LAST])
     yield from (found[each] for each in promises)
 
 

@@ -6,11 +6,14 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import httpx
+
+from config import previews
 from infra_runtime.database.connection import Login, connect
 from infra_runtime.release.preflight import deployments
 from ops import functions
 from rehearsal.account import Account
-from rehearsal.promises.found import require
+from rehearsal.promises.found import not_on_this_plan, require
 from rehearsal.promises.releases import first_release
 from rehearsal.traffic import traffic
 
@@ -130,6 +133,30 @@ def media(account: Account) -> str:
     ]
     require(denies, "plain HTTP is not denied")
     return f"{bucket}: private (4 of 4), versioned, TLS only"
+
+
+def uploads(account: Account) -> str:
+    """As browsers do: they ask first, then send what was signed for them."""
+    s3, bucket = account.client("s3"), account.environment.media.bucket
+    sites = previews.site_hosts(account.environment)
+    if not sites:
+        not_on_this_plan("the environment has no site")
+    url = f"{account.cdk.endpoint}/{bucket}"
+    for origin, is_ours in (("https://elsewhere.example", False), *((f"https://{site}", True) for site in sites)):
+        asks = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+        told = httpx.options(url, headers=asks)
+        allowed = told.headers.get("access-control-allow-origin")
+        require((told.status_code == 200, allowed == origin) == (is_ours, is_ours), f"{origin}: {told.status_code}")
+    kind = {"Content-Type": "image/avif"}
+    signed = s3.generate_presigned_post(
+        bucket, "rehearsed/upload.avif", Fields=kind, Conditions=[kind, ["content-length-range", 1, 1000]]
+    )
+    for size, type_, expected in ((1000, "image/avif", 204), (1001, "image/avif", 400), (10, "text/html", 403)):
+        fields = {**signed["fields"], "Content-Type": type_}
+        sent = httpx.post(url, data=fields, files={"file": b"a" * size}, headers={"Origin": f"https://{sites[0]}"})
+        require(sent.status_code == expected, f"{size} bytes of {type_}: {sent.status_code} {sent.text}")
+    s3.delete_object(Bucket=bucket, Key="rehearsed/upload.avif")
+    return f"from {len(sites)} sites and no other; a larger file or another type than signed for is refused"
 
 
 def media_lifecycle(account: Account) -> str:

@@ -5,6 +5,7 @@ import socket
 import ssl
 import tempfile
 import threading
+import time
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,12 +13,14 @@ from typing import Any
 
 from config import services
 from config.previews import every_host
+from infra_runtime.cloudflare.purge import prefixes
 from rehearsal.account import Account
 from rehearsal.promises import media_worker
 from rehearsal.promises.found import not_on_this_plan, require
 from rehearsal.visitor import Visitor
 
 _DAY = 24 * 3600
+_PURGED_SECONDS = 60.0
 
 
 def rules(account: Account, phase: str) -> dict[str, dict[str, Any]]:
@@ -61,12 +64,13 @@ def names(account: Account) -> str:
     elb = account.client("elbv2")
     arn = account.resource("Platform", "AWS::ElasticLoadBalancingV2::LoadBalancer")
     balancer = elb.describe_load_balancers(LoadBalancerArns=[arn])["LoadBalancers"][0]["DNSName"]
-    domains, hosts = account.environment.domains, every_host(account.environment)
-    for host in [*hosts, domains.media]:
+    balanced, elsewhere = every_host(account.environment), [account.environment.domains.media]
+    elsewhere += [str(each.host) for each in account.environment.services.values() if each.amplify is not None]
+    for host in [*balanced, *elsewhere]:
         record = _record(account, host)
         require(record["proxied"], f"{host} shows its origin to everybody")
-        require(host == domains.media or record["content"] == balancer.lower(), f"{host} leads to {record['content']}")
-    return f"{', '.join([*hosts, domains.media])}: proxied"
+        require(host in elsewhere or record["content"] == balancer.lower(), f"{host} leads to {record['content']}")
+    return f"{', '.join([*balanced, *elsewhere])}: proxied"
 
 
 def redirects(account: Account) -> str:
@@ -111,6 +115,43 @@ def media_cache(account: Account) -> str:
     return f"{account.environment.domains.media}: 30 days at the edge, 7 days in browsers" + (
         ", one upper tier" if _owns_zone(account) else ""
     )
+
+
+def media_cache_key(account: Account) -> str:
+    if _has_worker(account):
+        return "the Worker redirects to the path alone"
+    key = rules(account, "http_request_cache_settings")["media-cache"]["action_parameters"]["cache_key"]
+    require(key.get("custom_key") == {"query_string": {"exclude": "*"}}, f"cache key {key}")
+    return "the cache key leaves it out"
+
+
+def purge(account: Account) -> str:
+    """Of what S3 tells, by EventBridge, the queue and the function."""
+    s3, bucket, media = account.client("s3"), account.environment.media.bucket, account.environment.domains.media
+    kept, gone = "_next/static/rehearsed.js", "rehearsed/purge (1).avif"
+    for key in (kept, gone):
+        s3.put_object(Bucket=bucket, Key=key, Body=b"a")
+    wanted = prefixes(media, gone)
+    took = [_purged(account, wanted)]
+    account.zone.purged.clear()
+    for key in (kept, gone):
+        s3.delete_object(Bucket=bucket, Key=key)
+    took.append(_purged(account, wanted))
+    if services.hosts_with_static_files(account.environment):
+        told = [each for each in account.zone.purged if each.endswith(kept)]
+        require(not told, "static files of the site are purged, whose names change with their content")
+    return (
+        f"{took[0]:.1f} s after an object was written, {took[1]:.1f} s after it was deleted; in {len(wanted)} spellings"
+    )
+
+
+def _purged(account: Account, prefixes: list[str]) -> float:
+    """Seconds until all of them are."""
+    began = time.monotonic()
+    while left := [each for each in prefixes if each not in account.zone.purged]:
+        require(time.monotonic() < began + _PURGED_SECONDS, f"not purged within a minute: {left}")
+        time.sleep(0.1)
+    return time.monotonic() - began
 
 
 def _reads(account: Account) -> dict[str, Any]:

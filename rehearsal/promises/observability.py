@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from config.plans import CUSTOM_WAF
+from config.services import public_hosts
 from infra_runtime.cloudflare.analytics import WINDOW, closed
 from infra_runtime.metrics import EDGE, Database, Traffic
 from ops import functions
@@ -88,6 +89,8 @@ def checks(account: Account) -> str:
     require(found["Body"].read(), "the object that is asked for is empty")
     if not account.zone.plan.super_bot_fight_mode:
         not_on_this_plan("no rule can skip Bot Fight Mode: our own checks may be challenged; the media object is there")
+    if not public_hosts(account.environment, sites=True):
+        not_on_this_plan("the environment has no site, and programs are not challenged; the media object is there")
     (secret,) = [each for each in account.resources("Platform", "AWS::SecretsManager::Secret") if "CheckPass" in each]
     value = account.client("secretsmanager").get_secret_value(SecretId=secret)["SecretString"]
     rule = rules(account, CUSTOM_WAF).get("own-checks")

@@ -13,7 +13,7 @@ from rehearsal.deliveries import Delivery, read
 from rehearsal.promises.found import not_on_this_plan, require
 
 # The webhook's function starts and reads its secret meanwhile.
-_DELIVERY_SECONDS = 60.0
+_DELIVERY_SECONDS = 30.0
 _POLL_SECONDS = 0.1
 # What is really wrong in the account may set the alarm off again, later.
 _BOTH = ["ALARM", "OK"]

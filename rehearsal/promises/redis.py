@@ -26,7 +26,7 @@ def instance(account: Account) -> str:
     if serving.elasticache is None:
         return f"a secret of others, {account.resource('Redis', 'Custom::RedisGate')} has verified it"
     wanted = serving.elasticache
-    identity = account.resource("Redis", "AWS::ElastiCache::ReplicationGroup")
+    identity = _group(account, settings.serves)
     answer = account.client("elasticache").describe_replication_groups(ReplicationGroupId=identity)
     group = answer["ReplicationGroups"][0]
     survives = wanted.replicas > 0
@@ -39,6 +39,18 @@ def instance(account: Account) -> str:
     require(nodes == (wanted.shards or 1) * (1 + wanted.replicas), f"{nodes} nodes")
     multi = "Multi-AZ, automatic failover" if survives else "one node, as chosen"
     return f"{nodes} nodes, {multi}, TLS, AUTH, snapshots {group['SnapshotRetentionLimit']} d"
+
+
+def _group(account: Account, instance: str) -> str:
+    """Beside the one that serves there may be others, and a queue."""
+    resources = account.client("cloudformation").describe_stack_resources(StackName=account.stack_name("Redis"))
+    (found,) = [
+        str(each["PhysicalResourceId"])
+        for each in resources["StackResources"]
+        if each["ResourceType"] == "AWS::ElastiCache::ReplicationGroup"
+        and each["LogicalResourceId"].startswith(f"Instances{instance.replace('-', '')}Group")
+    ]
+    return found
 
 
 def no_failover(account: Account) -> str | None:
@@ -84,11 +96,11 @@ def alarm(account: Account) -> str:
         for each in page["MetricAlarms"]
         if each.get("MetricName") == "Unusable"
     ]
-    require(len(found) == 1, f"{len(found)} alarms about Redis, one was expected")
-    (one,) = found
-    dimensions = {each["Name"]: each["Value"] for each in one["Dimensions"]}
-    about = {"Environment": account.name, "Instance": account.environment.redis.serves}
-    require(dimensions == about, f"it is about {dimensions}")
+    redis = account.environment.redis
+    about = sorted(dimension["Value"] for each in found for dimension in each["Dimensions"])
+    used = [redis.serves] + ([redis.queue] if redis.queue else [])
+    require(about == sorted([*used, *[account.name] * len(used)]), f"alarms are about {about}")
+    one = next(each for each in found if redis.serves in {dimension["Value"] for dimension in each["Dimensions"]})
     (begins,), ends = one["AlarmActions"], one["OKActions"]
     require("critical" in topics.get(begins, ""), f"it tells {begins}")
     require(begins in ends and any("info" in topics.get(each, "") for each in ends), f"its end tells {ends}")

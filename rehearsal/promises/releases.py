@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from config import services
+from infra_runtime.release.image_platform import PLATFORMS
 from infra_runtime.release.preflight import deployments, stack_of
 from ops.console import Console
 from ops.errors import OperatorError
@@ -18,13 +19,14 @@ from ops.releases.look import place_status
 from ops.releases.place import Place
 from rehearsal.account import Account
 from rehearsal.pipeline import RELEASE, Pipeline
-from rehearsal.product import FIRST, HERE
+from rehearsal.product import FIRST, LONE
 from rehearsal.promises.found import not_on_this_plan, require
 from rehearsal.push import push
 from rehearsal.traffic import Traffic, traffic
 
 _TOLD_SECONDS = 30.0
 _BAKES_WITHIN_SECONDS = 120.0
+_beginning = threading.Lock()
 SECOND = "alter table visitors add email text"
 
 
@@ -48,36 +50,77 @@ def release(account: Account, image: str, service: str | None = None) -> str:
 def first_release(account: Account) -> str:
     """Something to go on from; returns the image that runs."""
     place = place_of(account)
-    if place.image() == account.environment.bootstrap_image:
-        release(account, push(account, account.main, "first"))
+    with _beginning:
+        if place.image() == account.environment.bootstrap_image:
+            release(account, push(account, account.main, "first"))
     return place.image()
 
 
 def without_a_lost_request(account: Account) -> str:
-    before = first_release(account)
-    after = push(account, account.main, "second", (FIRST, SECOND))
+    before, bun = first_release(account), _runs_on_bun(account)
+    after = push(account, account.main, "second", (FIRST, SECOND), bun=bun)
     with traffic(account).flowing() as users:
         told = release(account, after)
     require("succeeded" in told, told)
     require(not users.failures, f"{len(users.failures)} requests failed: {users.failures[:3]}")
     require(set(users.versions) == {before, after}, f"versions seen: {len(users.versions)}")
-    return f"{users.requests} requests while it happened, none lost; {_tasks(account)}"
+    runtime = users.ask("/")["runtime"]
+    require(runtime == ("bun" if bun else "node"), f"it runs on {runtime}")
+    moved = ", from Node.js to Bun" if bun else ""
+    return f"{users.requests} requests while it happened, none lost; {_tasks(account)}{moved}"
+
+
+def _runs_on_bun(account: Account) -> bool:
+    """Whether the file's commands suit the image oven/bun: it has Bun by the name of `node`, too, and no `npx`."""
+    migrations = account.environment.services[account.main].migrations
+    return migrations is None or migrations.command[0] == "node"
 
 
 def any_image(account: Account) -> str:
-    others = services.previewed(account.environment).items()
-    name = next((name for name, each in others if "database" not in each.needs), None)
-    if name is None:
-        not_on_this_plan("every service on ECS has migrations, which are Node.js here")
-    intel = push(account, name, "lone-amd64", program=HERE / "lone.py", architecture="amd64")
+    name = _other(account)
+    own = account.environment.services[name].architecture
+    (other,) = PLATFORMS.keys() - {own}
+    wrong = push(account, name, f"lone-{other}", program=LONE, architecture=other)
     try:
-        told = release(account, intel, name)
+        told = release(account, wrong, name)
     except OperatorError as error:
         told = "\n".join([str(error), *error.__notes__])
-    require(f"is for linux/amd64; {name} runs on linux/arm64" in told, told)
-    told = release(account, push(account, name, "lone", program=HERE / "lone.py"), name)
+    require(f"is for {PLATFORMS[other]}; {name} runs on {PLATFORMS[own]}" in told, told)
+    told = release(account, push(account, name, "lone", program=LONE), name)
     require("succeeded" in told, told)
-    return "one of a single program, without shell, Node.js or curl; one for another platform was refused"
+    migrated = account.environment.services[name].migrations is not None
+    require(("pages: migrated" in told) == migrated, told)
+    which = f"{', migrated by itself' if migrated else ''}; one for another platform was refused"
+    return f"one of a single program, without shell, Node.js or curl{which}"
+
+
+def crashing_alone(account: Account) -> str:
+    name = _other(account)
+    first_release(account)
+    before = place_of(account, name).image()
+    with traffic(account).flowing() as users:
+        try:
+            told = release(account, push(account, name, "crashing", program=LONE, fault=_crashes), name)
+        except OperatorError as error:
+            told = "\n".join([str(error), *error.__notes__])
+        else:
+            require(False, f"it was released: {told}")
+    require("exit code 7" in told and "no such thing" in told, f"the reason is not told: {told}")
+    require(place_of(account, name).image() == before, f"the parameter of {name} still says the failed image")
+    require(not users.failures, f"{len(users.failures)} requests failed: {users.failures[:3]}")
+    return f"{name} crashed and went back; {account.main} answered {users.requests} requests, none lost"
+
+
+def _other(account: Account) -> str:
+    """A service beside the story's that an image of one program can be: it migrates itself, if at all."""
+    for name, each in services.previewed(account.environment).items():
+        if name != account.main and (each.migrations is None or each.migrations.command[0] == "/server"):
+            return name
+    return not_on_this_plan("no other service runs on ECS, or only some whose migrations need more than one program")
+
+
+def _crashes(folder: Path) -> None:
+    (folder / "server").write_text('#!/bin/sh\n[ "$1" = migrate ] || { echo no such thing; exit 7; }\n')
 
 
 def _tasks(account: Account) -> str:
@@ -113,7 +156,7 @@ def migrations_come_first(account: Account) -> str:
     require(stage == "PRE_SCALE_UP", f"it came as far as {stage}")
     require('relation "nobody" does not exist' in told, f"the reason is not told: {told}")
     require(not users.failures, f"{len(users.failures)} requests failed: {users.failures[:3]}")
-    return f"drizzle-kit on PostgreSQL; a failing one ended it at {stage}, {users.requests} requests, none lost"
+    return f"on PostgreSQL; a failing one ended the release at {stage}, {users.requests} requests, none lost"
 
 
 def skipped_migrations_are_named(account: Account) -> str:
@@ -125,9 +168,9 @@ def skipped_migrations_are_named(account: Account) -> str:
     with traffic(account).flowing() as users:
         told, stage = _refused(account, late, users)
     require(stage == "PRE_SCALE_UP", f"it came as far as {stage}")
-    require("migrations applied successfully" in told, f"drizzle-kit did not skip it: {told}")
+    require("migrations applied successfully" in told, f"Drizzle did not skip it: {told}")
     require("0002_step" in told, f"the migration is not named: {told}")
-    return "drizzle-kit called it applied; found in the image's layers and missed in the database"
+    return "Drizzle called it applied; found in the image's layers and missed in the database"
 
 
 def _born_earlier(folder: Path) -> None:

@@ -1,11 +1,16 @@
 """What serves users, who watches it, and who may deploy it."""
 
+from typing import Any
+
 from config.services import sites as sites_of
+from ops.amplify import AmplifySite
+from ops.doctor import amplify
 from ops.drift import drifts
 from rehearsal.account import Account
 from rehearsal.pipeline import DRIFT, RELEASE, Pipeline
 from rehearsal.promises.found import not_on_this_plan, require
 from rehearsal.push import push
+from rehearsal.visitor import Visitor
 
 
 def services(account: Account) -> str:
@@ -18,8 +23,9 @@ def services(account: Account) -> str:
         container = account.container(service)
         require(container["readonlyRootFilesystem"], f"{stack} can write its root filesystem")
         require(container["linuxParameters"]["capabilities"]["drop"] == ["ALL"], f"{stack} keeps capabilities")
-        require(service["loadBalancers"], f"{stack} is behind no load balancer")
-        found.append(f"{stack.lower()} on {providers[0]}")
+        is_worker = account.environment.services[stack].host is None
+        require(service["loadBalancers"] or is_worker, f"{stack} is behind no load balancer")
+        found.append(f"{stack} on {providers[0]}{', a worker' if is_worker else ''}")
     return ", ".join(found) + "; private, read-only, behind the ALB"
 
 
@@ -27,6 +33,10 @@ def blue_green(account: Account) -> str:
     minutes = []
     for stack, service in account.services():
         deployment = service["deploymentConfiguration"]
+        if account.environment.services[stack].host is None:
+            breaker = deployment["deploymentCircuitBreaker"]
+            require(breaker["enable"] and breaker["rollback"], f"{stack}: {breaker}")
+            continue
         require(deployment.get("strategy") == "BLUE_GREEN", f"{stack}: strategy {deployment.get('strategy')}")
         require(deployment["minimumHealthyPercent"] == 100, f"{stack}: {deployment['minimumHealthyPercent']} %")
         alarms = deployment["alarms"]
@@ -51,15 +61,29 @@ def autoscaling(account: Account) -> str:
         mine = [each for each in targets if each["ResourceId"] == identity]
         require(len(mine) == 1, f"{stack}: {len(mine)} scalable targets")
         metrics = {
-            each["TargetTrackingScalingPolicyConfiguration"]["PredefinedMetricSpecification"]["PredefinedMetricType"]
+            what
             for each in policies
             if each["ResourceId"] == identity
+            for what in _scaled_on(each["TargetTrackingScalingPolicyConfiguration"])
         }
         require(
-            metrics == {"ECSServiceAverageCPUUtilization", "ECSServiceAverageMemoryUtilization"}, f"{stack}: {metrics}"
+            metrics in ({"ECSServiceAverageCPUUtilization", "ECSServiceAverageMemoryUtilization"}, {_OF_A_QUEUE}),
+            f"{stack}: {metrics}",
         )
-        found.append(f"{stack.lower()} {mine[0]['MinCapacity']}-{mine[0]['MaxCapacity']}")
-    return ", ".join(found) + " tasks, on CPU and memory"
+        by = "waiting jobs" if metrics == {_OF_A_QUEUE} else "CPU and memory"
+        found.append(f"{stack.lower()} {mine[0]['MinCapacity']}-{mine[0]['MaxCapacity']} tasks on {by}")
+    return ", ".join(found)
+
+
+_OF_A_QUEUE = "waiting / running"
+
+
+def _scaled_on(configuration: dict[str, Any]) -> list[str]:
+    """The metric that AWS knows by a name, or the expression that is returned."""
+    if "PredefinedMetricSpecification" in configuration:
+        return [configuration["PredefinedMetricSpecification"]["PredefinedMetricType"]]
+    queries = configuration["CustomizedMetricSpecification"]["Metrics"]
+    return [each["Expression"] for each in queries if each.get("ReturnData", True)]
 
 
 def sites(account: Account) -> str:
@@ -70,10 +94,31 @@ def sites(account: Account) -> str:
             continue
         if each.amplify is None:
             require(name in there, f"no service {name}")
-        told.append(f"{each.host}: {'ECS' if each.amplify is None else account.resource(name, 'AWS::Amplify::App')}")
+        told.append(f"{each.host}: {'ECS' if each.amplify is None else _on_amplify(account, name, str(each.host))}")
     if not told:
         not_on_this_plan("the environment has no site")
     return ", ".join(told)
+
+
+def _on_amplify(account: Account, name: str, host: str) -> str:
+    """Served under its own name, through Cloudflare, with a certificate that renews itself, as built last."""
+    site = AmplifySite(account.name, account.environment, name, account)
+    domain = site.domain()
+    require(domain["domainStatus"] == "AVAILABLE", f"{host} is {domain['domainStatus']}: {domain.get('statusReason')}")
+    validation, _, content = domain["certificateVerificationDNSRecord"].split()
+    records = {each["name"]: each for each in account.zone.records.values() if each["type"] == "CNAME"}
+    record = records.get(validation.rstrip("."), {})
+    require(record.get("content") == content.rstrip("."), f"no record {validation}")
+    require(not record["proxied"], f"{validation} is proxied: Amplify's certificate is not renewed")
+    app = account.client("amplify").get_app(appId=account.resource(name, "AWS::Amplify::App"))["app"]
+    missing = set(account.environment.services[name].variables) - set(app["environmentVariables"])
+    require(not missing, f"{host} is built without {missing}")
+    answers = [Visitor(account).get(f"https://{host}/").status_code for _ in range(3)]  # a build takes two looks
+    require(answers[-1] == 200, f"https://{host}/ answers {answers[-1]}")
+    problems = [each.what for each in amplify.examine(site)]
+    require(not problems, "; ".join(problems))
+    build = site.builds()[0]
+    return f"Amplify, {domain['domainStatus']}, build {build['jobId']} {build['status']}, validation record not proxied"
 
 
 def images(account: Account) -> str:

@@ -76,7 +76,8 @@ class Simulator:
             ("DELETE", r"/v2/redis/database/([^/?]+)", self._delete),
             ("GET", r"/v2/redis/stats/([^/?]+)", self._stats),
             ("POST", r"/v2/redis/update-regions/([^/?]+)", self._regions),
-            ("POST", r"/v2/redis/enable-(tls|eviction)/([^/?]+)", self._enable),
+            ("POST", r"/v2/redis/(enable)-(tls)/([^/?]+)", self._switch),
+            ("POST", r"/v2/redis/(enable|disable)-(eviction)/([^/?]+)", self._switch),
         )
         for wanted, pattern, respond in routes:
             if method == wanted and (match := re.fullmatch(pattern, path)):
@@ -148,11 +149,11 @@ class Simulator:
         found["read_regions"] = list(regions)
         return Answer(200, "OK")
 
-    def _enable(self, what: str, identity: str) -> Answer:
+    def _switch(self, how: str, what: str, identity: str) -> Answer:
         found = self.databases.get(identity)
         if found is None:
             return Answer(404, "database not found")
-        found[what] = True
+        found[what] = how == "enable"
         return Answer(200, "OK")
 
 

@@ -18,11 +18,14 @@ import httpx
 
 from infra_runtime.aws import client
 from infra_runtime.check_targets import PASS_HEADER, Target
+from infra_runtime.json_fields import field_of
 from infra_runtime.metrics import CHECKS, Check, emit
 from infra_runtime.reporting import reported
 
 # From Cloudflare's cache, or on the way into it; DYNAMIC and BYPASS would be S3's bill for every view.
 _CACHEABLE = frozenset({"HIT", "MISS", "EXPIRED", "REVALIDATED", "STALE", "UPDATING"})
+# Cloudflare turns clients without any away.
+_NAME = "infra-check/1"
 _SECONDS = 8.0
 _REDIRECTS = 3
 _AGAIN_AFTER_SECONDS = 2.0
@@ -44,6 +47,11 @@ def handler(event: Mapping[str, Any], context: Any) -> None:
         values = {Check.FAILED.value: float(seen.trouble is not None), Check.TIME.value: seen.milliseconds}
         dimensions = {"Environment": os.environ["ENVIRONMENT"], "Check": target.name}
         emit(CHECKS, dimensions, values, url=target.url, trouble=seen.trouble, status=seen.status)
+    for target in (Target(**each) for each in json.loads(os.environ.get("DEPENDENCIES", "[]"))):
+        lost = lost_dependencies(target)
+        if lost is not None:
+            dimensions = {"Environment": os.environ["ENVIRONMENT"], "Check": target.name}
+            emit(CHECKS, dimensions, {Check.LOST.value: float(bool(lost))}, url=target.url, lost=lost)
 
 
 @cache
@@ -82,8 +90,7 @@ def _twice(target: Target) -> Seen:
 def look(target: Target) -> Seen:
     """As a user's browser would: a new connection, redirects followed on the same host only."""
     began = time.monotonic()
-    # Cloudflare turns clients without any away.
-    headers = {"User-Agent": "infra-check/1"} | ({PASS_HEADER: _pass()} if target.needs_pass else {})
+    headers = {"User-Agent": _NAME} | ({PASS_HEADER: _pass()} if target.needs_pass else {})
     try:
         with httpx.Client(timeout=_SECONDS, headers=headers) as http:
             response, url = http.get(target.url), target.url
@@ -98,6 +105,21 @@ def look(target: Target) -> Seen:
         return Seen((time.monotonic() - began) * 1000, f"{type(error).__name__}: {error}")
     elapsed = (time.monotonic() - began) * 1000
     return Seen(elapsed, _trouble(target, response), response.status_code)
+
+
+def lost_dependencies(target: Target) -> list[str] | None:
+    """Fields that say otherwise than when all is well; None when it was not reached, or says nothing about them."""
+    headers = {PASS_HEADER: _pass()} if target.needs_pass else {}
+    try:
+        with httpx.Client(timeout=_SECONDS, headers={"User-Agent": _NAME, **headers}) as http:
+            document = http.get(target.url).json()
+    except (httpx.HTTPError, ValueError):
+        return None
+    expected = target.dependencies or {}
+    found = {name: field_of(document, name) for name in expected}
+    if None in found.values():
+        return None
+    return [name for name, value in found.items() if value != expected[name]]
 
 
 def _trouble(target: Target, response: httpx.Response) -> str | None:

@@ -1,4 +1,5 @@
-"""Custom resource and schedule: who may read the media bucket, the only writer of its policy.
+"""Custom resource and schedule: who may read the media bucket, the only writer of its policy; which sites' pages may
+upload to it; and that its changes are told.
 
 Statements of ours have ids of ours; others', in a bucket that was there before us, stay as they are. Readers come from
 Cloudflare's addresses *and* know the secret user agent that our zone sets: all four Block Public Access flags stay on.
@@ -21,6 +22,7 @@ from infra_runtime.memory import Memory, SsmMemory
 from infra_runtime.reporting import reported
 
 _PREFIX = "Infra"
+_CORS = f"{_PREFIX}Sites"
 # After a rotation, for Cloudflare's machines that have not heard of it yet.
 _OVERLAP = timedelta(hours=1)
 _ROUNDS = 5
@@ -61,17 +63,55 @@ def provide(request: Request, access: Access) -> Result:
         if secret:
             _forget_access_key(secret, access)
         converge(bucket, secret, access)
+        _announce_changes(bucket, access.s3)
+        _let_browsers_upload(bucket, json.loads(request.properties["Sites"]), access.s3)
         if metrics := request.properties.get("RequestMetrics"):
             access.s3.put_bucket_metrics_configuration(Bucket=bucket, Id=metrics, MetricsConfiguration={"Id": metrics})
         return Result(bucket)
     try:
         _write(bucket, [*_statements(bucket), *_foreign(_read(bucket, access.s3))], access.s3)
+        _let_browsers_upload(bucket, [], access.s3)
         if request.properties["Disposable"] == "true":
             _empty(bucket, access.s3)
     except ClientError as error:
         if error.response["Error"]["Code"] != "NoSuchBucket":
             raise
     return Result(str(request.physical_id))
+
+
+def _announce_changes(bucket: str, s3: Any) -> None:
+    """To EventBridge, beside whatever others have set up: a notification of our own could overlap with theirs."""
+    found = s3.get_bucket_notification_configuration(Bucket=bucket)
+    wanted = {key: value for key, value in found.items() if key.endswith(("Configuration", "Configurations"))}
+    if "EventBridgeConfiguration" not in wanted:
+        s3.put_bucket_notification_configuration(
+            Bucket=bucket, NotificationConfiguration={**wanted, "EventBridgeConfiguration": {}}
+        )
+
+
+def _let_browsers_upload(bucket: str, sites: list[str], s3: Any) -> None:
+    """From pages of our sites, with what the API has signed for them; without sites, from none. S3 takes the first rule
+    that fits: ours stands before others'.
+    """
+    try:
+        found = s3.get_bucket_cors(Bucket=bucket)["CORSRules"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "NoSuchCORSConfiguration":
+            raise
+        found = []
+    ours = {
+        "ID": _CORS,
+        "AllowedOrigins": [f"https://{site}" for site in sites],
+        "AllowedMethods": ["GET", "HEAD", "POST", "PUT"],
+        "AllowedHeaders": ["*"],
+        "ExposeHeaders": ["ETag"],
+        "MaxAgeSeconds": 3600,
+    }
+    wanted = [*([ours] if sites else []), *(each for each in found if each.get("ID") != _CORS)]
+    if wanted and wanted != found:
+        s3.put_bucket_cors(Bucket=bucket, CORSConfiguration={"CORSRules": wanted})
+    elif found and not wanted:
+        s3.delete_bucket_cors(Bucket=bucket)
 
 
 def _forget_access_key(secret: str, access: Access) -> None:

@@ -7,7 +7,8 @@ from enum import StrEnum
 from typing import Any
 
 EDGE, REDIS, CHECKS = "Infra/Edge", "Infra/Redis", "Infra/Checks"
-DATABASE, RELEASES, JOBS = "Infra/Database", "Infra/Releases", "Infra/Jobs"
+DATABASE, RELEASES, JOBS, SECRETS = "Infra/Database", "Infra/Releases", "Infra/Jobs", "Infra/Secrets"
+QUEUES = "Infra/Queues"
 
 
 class Edge(StrEnum):
@@ -62,11 +63,21 @@ class Redis(StrEnum):
     BANDWIDTH_USED = "BandwidthUsedPercent"
 
 
+class Queue(StrEnum):
+    """Of the queue of one worker, by Environment and Service."""
+
+    WAITING = "WaitingJobs"
+    STUCK = "StuckMinutes"
+    """Since a job has left it; 0 while none waits."""
+
+
 class Check(StrEnum):
     """Of what users ask for, by Environment and Check."""
 
     FAILED = "CheckFailed"
     TIME = "CheckMilliseconds"
+    LOST = "LostDependency"
+    """1 when the service itself says that it does not reach something."""
 
 
 class Database(StrEnum):
@@ -75,8 +86,13 @@ class Database(StrEnum):
     RESTORE_POINT_AGE = "RestorePointMinutes"
     SNAPSHOT_AGE = "SnapshotHours"
     DEADLOCKS = "Deadlocks"
-    LOGIN_BEHIND = "TasksBehindLoginHours"
-    """How long tasks have been older than the login that they read at start; 0 when none is."""
+
+
+class Secrets(StrEnum):
+    """Of the secrets that a service's tasks read, by Environment and Service."""
+
+    TASKS_BEHIND = "TasksBehindSecretHours"
+    """How long tasks have been older than a secret that they read at start; 0 when none is."""
 
 
 class Releases(StrEnum):

@@ -1,22 +1,24 @@
-"""Replaces a service's tasks when the login that they read at start has been rotated.
+"""Replaces a service's tasks when a secret that they read at start has been changed: a login rotated, a value set.
 
-A task reads the database's login when it starts and uses it until it ends. That login stays valid until the next
-rotation, so new tasks have to take over before then: a blue/green deployment of the same task definition.
+A task reads its secrets when it starts and uses them until it ends. A login of the database stays valid until its next
+rotation, so new tasks have to take over before then: a new deployment of the same task definition.
 
 Secrets Manager's event says when to look, and a schedule looks anyway: an event can be lost, and one that arrives
 during a release has to wait for its end. What counts is what is there, not what was announced.
 """
 
+import json
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from infra_runtime.aws import client
-from infra_runtime.metrics import DATABASE, Database, emit
+from infra_runtime.metrics import SECRETS, Secrets, emit
 from infra_runtime.release.preflight import UNDER_WAY, deployments
 from infra_runtime.reporting import reported
+from infra_runtime.service_secrets import last_change
 
 logger = logging.getLogger(__name__)
 logger.setLevel(logging.INFO)
@@ -28,35 +30,42 @@ _RETRY = timedelta(hours=6)
 @reported
 def handler(event: Mapping[str, Any], context: object) -> None:
     """For Secrets Manager's "Secret Label Updated" and for the schedule: both only say that it is time to look."""
-    names = ("CLUSTER", "SERVICE", "LOGIN")
-    cluster, service, login = (os.environ[name] for name in names)
     hours = reconcile(
-        client("ecs"), client("secretsmanager"), cluster=cluster, service=service, login=login, now=datetime.now(UTC)
+        client("ecs"),
+        client("secretsmanager"),
+        cluster=os.environ["CLUSTER"],
+        service=os.environ["ECS_SERVICE"],
+        secrets=json.loads(os.environ["SECRETS"]),
+        now=datetime.now(UTC),
     )
-    emit(DATABASE, {"Environment": os.environ["ENVIRONMENT"]}, {Database.LOGIN_BEHIND.value: hours})
+    dimensions = {"Environment": os.environ["ENVIRONMENT"], "Service": os.environ["SERVICE"]}
+    emit(SECRETS, dimensions, {Secrets.TASKS_BEHIND.value: hours})
 
 
-def reconcile(ecs: Any, manager: Any, *, cluster: str, service: str, login: str, now: datetime) -> float:
-    """Hours since tasks became older than their login, 0 when none is. Deploys them anew, unless something deploys now.
+def reconcile(ecs: Any, manager: Any, *, cluster: str, service: str, secrets: Sequence[str], now: datetime) -> float:
+    """Hours since tasks became older than a secret, 0 when none is. Deploys them anew, unless something deploys now.
 
-    `login` is the ARN of the secret. Any change of the secret counts, as DescribeSecret tells it: a deployment too many
-    hurts nobody.
+    `secrets` are ARNs or names. Any change of a secret counts, as DescribeSecret tells it: a deployment too many hurts
+    nobody. Raises `Unusable` when new tasks could not start; those that run go on.
     """
-    changed: datetime = manager.describe_secret(SecretId=login)["LastChangedDate"]
-    if all(created >= changed for created in _created(ecs, cluster, service)):
+    # Every secret is looked at before anything is deployed: without one of them, new tasks would not start.
+    changes = [last_change(manager, each) for each in secrets]
+    oldest = min(_created(ecs, cluster, service), default=now)
+    unread = [changed for changed in changes if changed > oldest]
+    if not unread:
         return 0.0
     where = {"clusterArn": cluster, "serviceArn": service}
     busy = [
         *deployments(ecs, where, status=UNDER_WAY),
-        *deployments(ecs, where, createdAt={"after": max(changed, now - _RETRY)}),
+        *deployments(ecs, where, createdAt={"after": max(*unread, now - _RETRY)}),
     ]
     if busy:
         first = busy[0]
         logger.info("%s: waits, because of %s (%s)", service, first["serviceDeploymentArn"], first["status"])
     else:
         ecs.update_service(cluster=cluster, service=service, forceNewDeployment=True)
-        logger.info("%s: new tasks take over with the rotated login", service)
-    return (now - changed).total_seconds() / 3600
+        logger.info("%s: new tasks take over with the changed secret", service)
+    return (now - min(unread)).total_seconds() / 3600
 
 
 def _created(ecs: Any, cluster: str, service: str) -> Iterator[datetime]:

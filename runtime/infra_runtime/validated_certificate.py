@@ -20,12 +20,11 @@ from infra_runtime.cloudflare.records import Records
 from infra_runtime.custom_resource import Request, Result, serve
 from infra_runtime.reporting import reported
 from infra_runtime.secret_values import Secrets, deadline_of
+from infra_runtime.turns import Turn, ask_itself
 from infra_runtime.vendor_api import Clock
 
 _POLL_SECONDS = 3
 _CLEAN_UP_SECONDS = 60
-# CloudFormation waits an hour for a custom resource, and no longer (its guide, ServiceTimeout: 3600 at most).
-_ANSWER_WITHIN = 3600 - 60
 _ALIVE = ("PENDING_VALIDATION", "ISSUED")
 
 
@@ -40,31 +39,9 @@ def handler(event: Mapping[str, Any], context: Any) -> None:
 
     def handle(request: Request) -> Result | None:
         api = api_from(secrets, os.environ["TOKEN_SECRET"], deadline=turn.deadline)
-        return provide(request, Certificates(client("acm"), api), turn, _ask_itself)
+        return provide(request, Certificates(client("acm"), api), turn, ask_itself)
 
     serve(event, handle, redact=secrets.redact)
-
-
-def _ask_itself(event: Mapping[str, Any]) -> None:
-    itself = os.environ["AWS_LAMBDA_FUNCTION_NAME"]
-    client("lambda").invoke(FunctionName=itself, InvocationType="Event", Payload=json.dumps(event).encode())
-
-
-@dataclass(frozen=True)
-class Turn:
-    """One invocation of several, which share the hour: Lambda allows each a quarter of it, and ACM may need more."""
-
-    following: Mapping[str, Any]
-    """The event for the next one."""
-    deadline: float
-    """Seconds since 1970."""
-    is_last: bool
-
-    @classmethod
-    def of(cls, event: Mapping[str, Any], *, now: float, deadline: float) -> "Turn":
-        began = float(event.get("Began", now))
-        end = began + _ANSWER_WITHIN
-        return cls({**event, "Began": began}, min(deadline, end), deadline >= end)
 
 
 @dataclass(frozen=True)

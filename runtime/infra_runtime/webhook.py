@@ -83,8 +83,10 @@ def tell(
     deliver(what, secret, severity=severity, deadline=deadline, clock=clock, http=http)
     if not what.is_alarm:
         return
-    found = alarms.describe_alarms(AlarmNames=[what.source], AlarmTypes=["MetricAlarm", "CompositeAlarm"])
-    states = [each["StateValue"] for each in (*found["MetricAlarms"], *found["CompositeAlarms"])]
+    pages = alarms.get_paginator("describe_alarms").paginate(
+        AlarmNames=[what.source], AlarmTypes=["MetricAlarm", "CompositeAlarm"]
+    )
+    states = [each["StateValue"] for page in pages for each in (*page["MetricAlarms"], *page["CompositeAlarms"])]
     # Nobody is notified of INSUFFICIENT_DATA, so it changes nothing here either.
     now = _STATUS.get(states[0], what.status) if states else what.status
     if now != what.status:

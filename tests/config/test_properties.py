@@ -8,10 +8,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from config import InvalidEnvironments, load
+from config import ENVIRONMENTS, InvalidEnvironments, load
 from config.positions import line_of_keys
 
-PRODUCTION = (Path(__file__).resolve().parents[2] / "environments" / "production.toml").read_text()
+PRODUCTION = (ENVIRONMENTS / "production.toml").read_text()
 VALUES = ["0", "-1", "99999999999999999999", "1.5", "nan", "true", '""', '"x"', "[]", "[1]", '["a", 1]', "{}",
           "1979-05-27", '"\\u0000"', "'''\n'''", '"ü"', "0x10", "[[1]]", '{a = "b"}', "07:32:00"]  # fmt: skip
 

@@ -9,6 +9,14 @@ from config import InvalidEnvironments, load, services, variables
 from config.previews import hosts
 
 WORKER = '[services.mailer]\nruns = "api"\ncommand = ["node", "worker.mjs"]\n'
+AMPLIFY = """[services.shop]
+site = true
+host = "shop.daadaar.com"
+[services.shop.amplify]
+repository = "a/b"
+branch = "main"
+access_token_secret = "gh"
+"""
 JOB = '[jobs.clean]\nruns = "api"\nschedule = "rate(1 day)"\ncommand = ["node", "clean.mjs"]\n'
 SHOP = """[services.shop]
 host = "shop.daadaar.com"
@@ -19,6 +27,25 @@ min_tasks = 2
 max_tasks = 4
 """
 API = "services.api"
+JOBS = """serves = "main"
+queue = "jobs"
+
+[redis.instances.jobs]
+eviction = false
+
+[redis.instances.jobs.elasticache]
+node = "cache.t4g.small"
+replicas = 1
+"""
+SCALING = '[services.mailer.queue]\nkeys = ["bull:mail:wait"]\njobs_per_task = 100\n'
+QUEUED = WORKER + 'needs = ["queue"]\nmin_tasks = 1\nmax_tasks = 9\n' + SCALING
+
+
+def queue(old: str = "", new: str = "", *, worker: str = "") -> tuple[str, str]:
+    """What puts a queue beside production's cache, with one thing otherwise, and a worker after it."""
+    assert old in JOBS
+    return 'serves = "main"\n', f"{JOBS.replace(old, new, 1)}\n{worker}"
+
 
 # (what is added before [sentry], or (old, new) replaced in production's file; the key; words of what is expected)
 REFUSED: list[tuple[str | tuple[str, str], str, str]] = [
@@ -29,6 +56,8 @@ REFUSED: list[tuple[str | tuple[str, str], str, str]] = [
     (SHOP.replace("services.shop", "services.network"), "services.network", "a stack of ours"),
     (SHOP.replace("services.shop", "services.preview2"), "services.preview2", "a stack of ours"),
     (SHOP.replace("services.shop", "services.media"), "services.media", "a stack of ours"),
+    (SHOP.replace("services.shop", "services.api-preview"), "services.api-preview",
+     "pull requests of api run in production-api-preview"),
     # what a service has to say
     (SHOP.replace('repository = "daadaar/shop"\n', ""), "services.shop.repository", "the repository of its code"),
     (SHOP.replace("port = 8080\n", ""), "services.shop.port", "by its host"),
@@ -43,7 +72,7 @@ REFUSED: list[tuple[str | tuple[str, str], str, str]] = [
     (SHOP + "spot = true\n", "services.shop.spot", "Spot may end every task"),
     (SHOP + "command = []\n", "services.shop.command", "at least 1"),
     (SHOP + 'command = "node server.mjs"\n', "services.shop.command", "an array"),
-    (SHOP + 'needs = ["postgres"]\n', "services.shop.needs", '"database", "redis", "media"'),
+    (SHOP + 'needs = ["postgres"]\n', "services.shop.needs", '"database", "redis", "queue", "media"'),
     (SHOP + 'needs = ["redis", "redis"]\n', "services.shop.needs", "all different"),
     (SHOP + 'needs = ["database"]\n', "services.shop.database_connections", "this key"),
     (SHOP + "database_connections = 3\n", "services.shop.database_connections", 'needs = ["database"]'),
@@ -58,6 +87,8 @@ REFUSED: list[tuple[str | tuple[str, str], str, str]] = [
      "services.shop.release_check.expect.x y", "a name that is"),
     (SHOP + '[services.shop.release_check]\npath = "/r"\nexpect = { redis = true }\n',
      "services.shop.release_check.expect.redis", "a string, in quotes"),
+    (SHOP + '[services.shop.release_check]\npath = "/r"\nrestart_minutes = 5\n',
+     "services.shop.release_check.restart_minutes", "expect beside it"),
     (SHOP + '[services.shop.sentry]\nproject = "shop"\n', "services.shop.sentry.dsn", "missing"),
     (SHOP + 'replicas = 2\n', "services.shop.replicas", "a key of services.shop"),
     (SHOP + 'healthpath = "/up"\n', "services.shop.healthpath", "did you mean health_path?"),
@@ -74,6 +105,8 @@ REFUSED: list[tuple[str | tuple[str, str], str, str]] = [
     (WORKER + 'repository = "daadaar/mailer"\n', "services.mailer.repository", "whose image it runs"),
     (WORKER + "port = 4000\n", "services.mailer.port", "a worker"),
     (WORKER + 'health_path = "/up"\n', "services.mailer.health_path", "a worker"),
+    (SHOP + "sticky_minutes = 0\n", "services.shop.sticky_minutes", "from 1 to 10080"),
+    (WORKER + "sticky_minutes = 5\n", "services.mailer.sticky_minutes", "a worker"),
     (WORKER + "site = true\n", "services.mailer.site", "a worker"),
     (WORKER + '[services.mailer.release_check]\npath = "/r"\n', "services.mailer.release_check", "a worker"),
     (WORKER + 'needs = ["database"]\ndatabase_connections = 2\n[services.mailer.migrations]\n',
@@ -86,6 +119,7 @@ REFUSED: list[tuple[str | tuple[str, str], str, str]] = [
     (SHOP + "[services.shop.variables]\nRELEASE = '1'\n", "services.shop.variables.RELEASE", "always"),
     (SHOP + 'needs = ["media"]\n[services.shop.variables]\nMEDIA_URL = "x"\n', "services.shop.variables.MEDIA_URL",
      'services.shop.needs, "media"'),
+    (SHOP + 'site = true\n[services.shop.variables]\nNOTE = "a\\nb"\n', "services.shop.variables.NOTE", "one line"),
     (SHOP + "[services.shop.variables]\nURL = '${services.apii.url}'\n", "services.shop.variables.URL",
      "did you mean ${services.api.url}?"),
     (SHOP + "[services.shop.variables]\nKEY = 'postgres://u:hunter2@h/db'\n", "services.shop.variables.KEY",
@@ -102,6 +136,10 @@ REFUSED: list[tuple[str | tuple[str, str], str, str]] = [
      "services.shop.amplify", "sites only"),
     ('[services.shop]\nsite = true\nhost = "shop.daadaar.com"\ncpu = 512\n[services.shop.amplify]\nrepository = "a/b"\n'
      'branch = "main"\naccess_token_secret = "gh"\n', "services.shop.cpu", "Amplify builds and runs"),
+    (AMPLIFY.replace("site", 'needs = ["media", "redis"]\nsite', 1), "services.shop.needs", "outside of the VPC"),
+    (AMPLIFY.replace("shop.daadaar", f"{'shop' * 14}.daadaar"), "services.shop.host", "at most 64 characters"),
+    (AMPLIFY + "[services.shop.variables]\nAWS_X = 'y'\n", "services.shop.variables.AWS_X", "not begin with AWS"),
+    (AMPLIFY + "[services.shop.secrets]\nKEY = 'daadaar/key'\n", "services.shop.secrets", "shows a site's"),
     # jobs
     (JOB.replace('"api"', '"apii"'), "jobs.clean.runs", "a service on ECS: api, frontend"),
     (JOB.replace("rate(1 day)", "daily"), "jobs.clean.schedule", "cron(30 3 * * ? *)"),
@@ -111,6 +149,28 @@ REFUSED: list[tuple[str | tuple[str, str], str, str]] = [
     (JOB + "minutes = 0\n", "jobs.clean.minutes", "from 1 to 1440"),
     (JOB + "cpu = 4096\n", "jobs.clean.memory_mib", "8192 to 30720"),
     (JOB.replace("jobs.clean", "jobs.api"), "jobs.api", "services.api has it already"),
+    ("".join(JOB.replace("jobs.clean", f"jobs.clean-{each}") for each in range(17)), "jobs",
+     "at most 16 jobs of one service; api has 17"),
+    # queues
+    (queue("eviction = false", "eviction = true"), "redis.queue", "an instance with eviction = false"),
+    (queue('queue = "jobs"', 'queue = "jbos"'), "redis.queue", "an instance with eviction = false: jobs"),
+    (queue("eviction = false", 'eviction = "no"'), "redis.instances.jobs.eviction", "true or false"),
+    (queue('serves = "main"', 'serves = "jobs"'), "redis.serves", "an instance with eviction: main"),
+    (queue("replicas = 1", "replicas = 0"), "redis.instances.jobs.elasticache.replicas", "one zone may be lost"),
+    (queue("replicas = 1", "replicas = 1\nshards = 3"), "redis.instances.jobs.elasticache.shards", "one shard"),
+    (SHOP + 'needs = ["queue"]\n', "services.shop.needs", "redis.queue"),
+    (queue(worker=SHOP + 'needs = ["queue"]\n[services.shop.variables]\nREDIS_QUEUE_URL = "x"\n'),
+     "services.shop.variables.REDIS_QUEUE_URL", 'services.shop.needs, "queue"'),
+    (queue(worker=SHOP + 'needs = ["queue"]\n' + SCALING.replace("mailer", "shop")), "services.shop.queue",
+     "CPU and memory"),
+    (queue(worker=WORKER + SCALING), "services.mailer.queue", 'needs = ["queue"]'),
+    (queue(worker=QUEUED.replace('["bull:mail:wait"]', "[]")), "services.mailer.queue.keys", "1 to 8 items"),
+    (queue(worker=QUEUED.replace("bull:mail:wait", "bull mail")), "services.mailer.queue.keys", "bull:mail:wait"),
+    (queue(worker=QUEUED.replace("= 100", "= 0")), "services.mailer.queue.jobs_per_task", "from 1 to"),
+    (queue(worker=QUEUED.replace("= 100", "= 100_000").replace("= 9", "= 11")), "services.mailer.queue.jobs_per_task",
+     "at most 90909"),
+    (queue(worker=QUEUED + "stuck_minutes = 1\n"), "services.mailer.queue.stuck_minutes", "from 5 to"),
+    (queue(worker=QUEUED.replace("min_tasks = 1", "min_tasks = 0")), "services.mailer.min_tasks", "from 1 to"),
     # others that name a service
     (('service = "api"\npath = "/api/auth/"', 'service = "web"\npath = "/api/auth/"'),
      "cloudflare.rate_limits.sign-in.service", "a service with a host: api, frontend"),
@@ -139,6 +199,15 @@ def test_a_malformed_table_is_refused(what: str | tuple[str, str], key: str, wor
 
 def test_there_are_sixty_malformed_tables() -> None:
     assert len(REFUSED) >= 60
+
+
+def test_a_queue_stands_beside_the_cache(environments: Path) -> None:
+    worker = WORKER + 'needs = ["queue"]\n'
+    found = load(["production"], directory=added(environments, queue(worker=worker)))["production"]
+    assert (found.redis.serves, found.redis.queue) == ("main", "jobs")
+    assert (found.redis.instances["main"].eviction, found.redis.instances["jobs"].eviction) == (True, False)
+    assert variables.provided(found, "mailer")["REDIS_QUEUE_URL"] == 'services.mailer.needs, "queue"'
+    assert "REDIS_URL" not in variables.provided(found, "mailer")
 
 
 @pytest.mark.parametrize(("what", "lines"), [(WORKER, 6), (JOB, 4)])

@@ -1,6 +1,7 @@
-"""Amplify instead of ECS, and a bucket that exists already: the choices that none of our environments takes."""
+"""Amplify instead of ECS, no site at all, a bucket that exists already: choices that none of our environments takes."""
 
 import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,39 +13,41 @@ from aws_cdk import assertions
 from infra_constructs.media import Media, MediaProps
 from infra_constructs.memory import Memory
 from infra_constructs.retention import Retention
+from rehearsal.variants import with_sites_on_amplify, without_sites
+from tests.permissions import faults
 
 TemplateOf = Callable[[Callable[[cdk.Stack], object]], assertions.Template]
-AMPLIFY = """[services.frontend]
-host = "daadaar.com"
-site = true
-
-[services.frontend.amplify]
-repository = "daadaar/frontend"
-branch = "main"
-access_token_secret = "daadaar/github-token"
-"""
+Templates = dict[str, dict[str, Any]]
+SITE = "daadaar.com"
 
 
 @pytest.fixture
-def amplified(context: dict[str, Any], environments: Path, tmp_path: Path) -> dict[str, dict[str, Any]]:
-    """The stacks of a production whose frontend is on Amplify."""
-    import app
-    from config import load
+def synthesized(context: dict[str, Any], tmp_path: Path) -> Callable[[Path], Templates]:
+    """The templates of production in a folder of environments, by stack."""
 
-    file = environments / "production.toml"
-    text = file.read_text()
-    begin, end = text.index("[services.frontend]"), text.index("[posthog]")
-    file.write_text(text[:begin] + AMPLIFY + text[text.index("[sentry]") : end] + text[text.index("[alarms]") :])
-    root = cdk.App(context=context, outdir=str(tmp_path / "out"))
-    app.build(root, load(["production"], directory=environments))
-    folder = Path(root.synth().directory) / "assembly-production"
-    return {
-        path.name.removeprefix("production")[:8]: json.loads(path.read_text())
-        for path in folder.glob("*.template.json")
-    }
+    def synthesize(environments: Path) -> Templates:
+        import app
+        from config import load
+
+        root = cdk.App(context=context, outdir=str(tmp_path / f"{environments.name}.out"))
+        app.build(root, load(["production"], directory=environments))
+        stacks = root.synth().get_nested_assembly("assembly-production").stacks
+        return {each.display_name.partition("/")[2].partition(" ")[0]: each.template for each in stacks}
+
+    return synthesize
 
 
-def test_amplify_takes_the_place_of_the_service(amplified: dict[str, dict[str, Any]]) -> None:
+@pytest.fixture
+def amplified(synthesized: Callable[[Path], Templates], environments: Path, tmp_path: Path) -> Templates:
+    """Of a production whose site is on Amplify."""
+    return synthesized(with_sites_on_amplify(environments, "production", into=tmp_path / "amplified"))
+
+
+def of_type(template: dict[str, Any], kind: str) -> list[dict[str, Any]]:
+    return [each["Properties"] for each in template["Resources"].values() if each["Type"] == kind]
+
+
+def test_amplify_takes_the_place_of_the_service(amplified: Templates) -> None:
     kinds = [each["Type"] for each in amplified["Frontend"]["Resources"].values()]
     assert "AWS::Amplify::App" in kinds
     assert "AWS::ECS::Service" not in kinds
@@ -54,15 +57,129 @@ def test_amplify_takes_the_place_of_the_service(amplified: dict[str, dict[str, A
     assert [each for each in repositories if not each.startswith("Helper")] == ["ApiRepositoryAADF3F12"]
 
 
-def test_amplifys_token_is_a_reference(amplified: dict[str, dict[str, Any]]) -> None:
-    (app,) = [each for each in amplified["Frontend"]["Resources"].values() if each["Type"] == "AWS::Amplify::App"]
-    assert app["Properties"]["AccessToken"].startswith("{{resolve:secretsmanager:daadaar/github-token:")
-    assert app["Properties"]["Platform"] == "WEB_COMPUTE"
-    assert app["Properties"]["Repository"] == "https://github.com/daadaar/frontend"
+def test_amplifys_token_is_a_reference(amplified: Templates) -> None:
+    (app,) = of_type(amplified["Frontend"], "AWS::Amplify::App")
+    assert app["AccessToken"].startswith("{{resolve:secretsmanager:daadaar/github-token:")
+    assert app["Platform"] == "WEB_COMPUTE"
+    assert app["Repository"] == "https://github.com/daadaar/frontend"
+
+
+def test_what_is_granted_is_what_iam_knows(amplified: Templates) -> None:
+    assert faults(amplified) == []
+
+
+def declared(edge: dict[str, Any], kind: str) -> str:
+    """The declaration of a kind and name in the zone, with references as they stand in the template."""
+    found = [json.dumps(each["Document"]) for each in of_type(edge, "Custom::Cloudflare")]
+    (one,) = [each.replace('\\"', '"') for each in found if kind in each.replace('\\"', '"')]
+    return one
+
+
+def test_a_site_on_amplify_has_the_name_and_the_rules_of_any_site(amplified: Templates) -> None:
+    names = declared(amplified["Edge"], '"kind":"records"')
+    assert f'"name":"frontend","host":"{SITE}","type":"CNAME","content":"' in names
+    assert "daadaar-production-frontend:ExportsOutputFnGetAtt" in names
+    rules = declared(amplified["Edge"], '"phase":"http_request_firewall_custom"')
+    for name in ("scanners", "own-checks", "programs"):
+        rule = rules[rules.index(f'"name":"{name}"') :].partition('"action"')[0]
+        assert SITE in rule, name
+    assert f"{SITE}/ingest/*" in declared(amplified["Edge"], '"kind":"worker"')
+
+
+def test_static_files_of_a_site_on_amplify_do_not_come_from_the_bucket(amplified: Templates) -> None:
+    assert "_next/static" not in json.dumps(amplified["Edge"])
+
+
+def test_it_is_built_with_the_variables_that_its_server_and_browsers_need(amplified: Templates) -> None:
+    (app,) = of_type(amplified["Frontend"], "AWS::Amplify::App")
+    values = {each["Name"]: each["Value"] for each in app["EnvironmentVariables"]}
+    assert values["NEXT_PUBLIC_API_URL"] == "https://api.daadaar.com"
+    assert values["NEXT_PUBLIC_SENTRY_ENVIRONMENT"] == "production"
+    assert values["NEXT_PUBLIC_POSTHOG_HOST"] == f"https://{SITE}/ingest"
+    assert commands(app)[-1] == 'SENTRY_RELEASE="frontend@$(git rev-parse HEAD)" npm run build'
+
+
+def commands(app: dict[str, Any]) -> list[str]:
+    """Of the build, which in the specification are one line of JSON."""
+    line = next(each for each in app["BuildSpec"].splitlines() if "npm run build" in each)
+    found: list[str] = json.loads(line.partition(":")[2])
+    return found
+
+
+def test_the_servers_variables_survive_the_way_through_the_file(amplified: Templates, tmp_path: Path) -> None:
+    """Next.js reads it by dotenv's rules: `$` begins a reference, and `#` outside of quotes a comment."""
+    (app,) = of_type(amplified["Frontend"], "AWS::Amplify::App")
+    command = commands(app)[0]
+    variables = {"NEXT_PUBLIC_API_URL": "https://a/?b=c#d $HOME", "NEXT_PUBLIC_API_URLS": "no", "PATH": "/usr/bin:/bin"}
+    subprocess.run(["bash", "-c", command], cwd=tmp_path, env=variables, check=True)
+    written = (tmp_path / ".env.production").read_text()
+    assert written == 'NEXT_PUBLIC_API_URL="https://a/?b=c#d \\$HOME"\n'
+
+
+def test_a_changed_variable_is_a_new_build_and_nothing_else_is(
+    synthesized: Callable[[Path], Templates], environments: Path, tmp_path: Path
+) -> None:
+    """Variables reach a site at its build only, and CloudFormation starts none."""
+    first = with_sites_on_amplify(environments, "production", into=tmp_path / "first")
+    other = with_sites_on_amplify(environments, "production", into=tmp_path / "other")
+    again = with_sites_on_amplify(environments, "production", into=tmp_path / "again")
+    for folder, before, after in (
+        (other, 'NEXT_PUBLIC_API_URL = "', 'NEXT_PUBLIC_API_URL = "x'),
+        (again, "monthly_usd = ", "monthly_usd = 9"),
+    ):
+        file = folder / "production.toml"
+        assert before in file.read_text()
+        file.write_text(file.read_text().replace(before, after))
+    builds = [of_type(synthesized(each)["Frontend"], "Custom::AmplifyBuild") for each in (first, other, again)]
+    assert builds[0] != builds[1]
+    assert builds[0] == builds[2]
+
+
+def test_server_side_rendering_may_use_media_only_where_the_file_says_so(
+    synthesized: Callable[[Path], Templates], amplified: Templates, environments: Path, tmp_path: Path
+) -> None:
+    folder = with_sites_on_amplify(environments, "production", into=tmp_path / "with-media")
+    file = folder / "production.toml"
+    file.write_text(file.read_text().replace("needs = []", 'needs = ["media"]'))
+    with_media = synthesized(folder)
+    assert "s3:PutObject" in json.dumps(with_media["Frontend"])
+    (app,) = of_type(with_media["Frontend"], "AWS::Amplify::App")
+    assert {"Name": "MEDIA_BUCKET", "Value": "daadaar-media-frkia"} in app["EnvironmentVariables"]
+    assert "s3:PutObject" not in json.dumps(amplified["Frontend"])
+
+
+def test_it_is_asked_for_every_minute_from_outside(amplified: Templates) -> None:
+    functions = of_type(amplified["Observability"], "AWS::Lambda::Function")
+    (checks,) = [each for each in functions if each["Handler"] == "infra_runtime.checks.handler"]
+    assert f"https://{SITE}/" in json.dumps(checks["Environment"])
+    named = [json.dumps(each["Dimensions"]) for each in of_type(amplified["Observability"], "AWS::CloudWatch::Alarm")
+             if each.get("Namespace") == "Infra/Checks" and "Dimensions" in each]  # fmt: skip
+    assert any("frontend" in each for each in named)
+
+
+def test_somebody_hears_that_amplify_could_not_build(amplified: Templates) -> None:
+    (rule,) = of_type(amplified["Frontend"], "AWS::Events::Rule")
+    assert rule["EventPattern"]["source"] == ["aws.amplify"]
+    assert rule["EventPattern"]["detail"]["jobStatus"] == ["FAILED"]
+
+
+def test_an_api_needs_no_site(synthesized: Callable[[Path], Templates], environments: Path, tmp_path: Path) -> None:
+    found = synthesized(without_sites(environments, "production", into=tmp_path / "none"))
+    assert "Frontend" not in found
+    assert SITE not in declared(found["Edge"], '"kind":"records"').replace(f".{SITE}", "").replace(f':"{SITE}"', "")
+    rules = declared(found["Edge"], '"phase":"http_request_firewall_custom"')
+    assert '"name":"scanners"' in rules
+    assert '"name":"own-checks"' not in rules
 
 
 def media(template_of: TemplateOf, *, adopt: bool, retention: Retention) -> assertions.Template:
-    props = MediaProps(bucket_name="daadaar-media-frkia", adopt=adopt, cloudflare_reads=True, retention=retention)
+    props = MediaProps(
+        bucket_name="daadaar-media-frkia",
+        adopt=adopt,
+        cloudflare_reads=True,
+        retention=retention,
+        sites=["daadaar.com"],
+    )
     memory = Memory(product="daadaar", environment="test", about="cloudflare")
     return template_of(lambda stack: Media(stack, "Media", memory=memory, props=props))
 

@@ -17,6 +17,7 @@ from infra_constructs.redis.probe import RedisProbe
 from infra_constructs.redis.upstash import UpstashProps, UpstashRedis
 from infra_constructs.retention import Retention
 from infra_constructs.watch.elasticache import ElastiCacheAlarms
+from infra_constructs.watch.redis_purpose import CACHE
 from infra_runtime.redis.url import parse, require_deployable
 
 GROUP, SECRET, EGRESS = (
@@ -30,7 +31,7 @@ Vpc = Callable[[cdk.Stack], ec2.IVpc]
 
 def cache(stack: cdk.Stack, vpc: ec2.IVpc, **chosen: Any) -> ElastiCache:
     small: dict[str, Any] = {"engine": "valkey-8.1", "node_type": "cache.t4g.small", "replicas": 1, "shards": None}
-    props = ElastiCacheProps(**{**small, "snapshot_days": 3, "retention": Retention.kept(), **chosen})
+    props = ElastiCacheProps(**{**small, "snapshot_days": 3, "eviction": True, "retention": Retention.kept(), **chosen})
     return ElastiCache(stack, "Main", vpc=vpc, key=kms.Key(stack, "Key"), events=sns.Topic(stack, "Info"), props=props)
 
 
@@ -87,6 +88,17 @@ def test_shards_are_cluster_mode_and_change_without_a_new_group(
     )
 
 
+def test_a_queue_evicts_nothing_and_says_so_in_a_group_of_parameters_of_its_own(
+    elasticache: Callable[..., assertions.Template],
+) -> None:
+    groups = "AWS::ElastiCache::ParameterGroup"
+    template = elasticache(eviction=False)
+    template.has_resource_properties(groups, {"Properties": {"maxmemory-policy": "noeviction"}})
+    # CloudFormation updates no description of such a group: a cache that becomes a queue takes another one.
+    assert not set(template.find_resources(groups)) & set(elasticache().find_resources(groups))
+    assert set(template.find_resources(GROUP)) == set(elasticache().find_resources(GROUP))
+
+
 @pytest.mark.parametrize(("engine", "family"), [("valkey-7.2", "valkey7"), ("valkey-8.1", "valkey8")])
 def test_another_engine_is_an_update_of_the_same_group(
     engine: str, family: str, elasticache: Callable[..., assertions.Template]
@@ -123,7 +135,9 @@ def test_nodes_are_watched_under_the_names_that_elasticache_gives_them(template_
     def make(stack: cdk.Stack) -> None:
         group = cache(stack, vpc(stack), shards=3, replicas=1)
         topics: Any = dict.fromkeys(("critical", "warning", "info"), sns.Topic(stack, "Topic"))
-        ElastiCacheAlarms(stack, "Nodes", nodes=group.nodes(), node_type="cache.t4g.small", topics=topics)
+        ElastiCacheAlarms(
+            stack, "Nodes", nodes=group.nodes(), node_type="cache.t4g.small", purpose=CACHE, topics=topics
+        )
 
     alarms = template_of(make).find_resources("AWS::CloudWatch::Alarm")
     assert len(alarms) == 3 * 5
@@ -148,6 +162,7 @@ def instances(stack: cdk.Stack) -> list[RedisInstance]:
                 database="example-test-main",
                 region="eu-central-1",
                 read_regions=["us-east-1"],
+                eviction=False,
             ),
         ),
         ExternalRedis(stack, "External", url_secret="example/redis-url", ports=[7000, 26379]),
@@ -170,7 +185,8 @@ def test_what_upstash_is_asked_for_holds_no_secret(template_of: TemplateOf) -> N
     template = template_of(instances)
     (database,) = template.find_resources("Custom::UpstashDatabase").values()
     document = json.loads(database["Properties"]["Document"])
-    assert document == {"name": "example-test-main", "region": "eu-central-1", "read_regions": ["us-east-1"]}
+    assert document == {"name": "example-test-main", "region": "eu-central-1", "read_regions": ["us-east-1"],
+                        "eviction": False}  # fmt: skip
     (url,) = template.find_resources(SECRET, {"Properties": {"Description": "REDIS_URL"}}).values()
     assert set(url["Properties"]) == {"Description"}, "the provider writes the value"
 

@@ -43,7 +43,9 @@ def test_what_stops_no_deployment_is_told_and_ends_well(
 ) -> None:
     production.github.repositories["daadaar/backend"].is_private = True
     try:
-        doctor.doctor("production", production.environment, production, Console(), others=(), fix=False, as_json=True)
+        doctor.doctor(
+            "production", production.environment, production, Console(), others=(), clashes=(), fix=False, as_json=True
+        )
     finally:
         production.github.repositories["daadaar/backend"].is_private = False
     found = json.loads(capsys.readouterr().out)

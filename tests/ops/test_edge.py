@@ -94,6 +94,24 @@ def test_what_was_changed_by_hand_is_shown_and_put_right(operator: Operator) -> 
     assert foreign_objects(account.cloudflare.world, owner="production") == before
 
 
+def test_a_url_is_purged_in_every_spelling_and_only_one_of_ours(operator: Operator) -> None:
+    zone, media = operator.account.zone, operator.account.environment.domains.media
+    zone.purged.clear()
+    assert operator.asks("purge", "production", f"https://{media}/a%20(1).avif?x=1").returncode == 0
+    assert zone.purged == [f"{media}/a%20(1).avif", f"{media}/a%20%281%29.avif"]
+    assert operator.asks("purge", "production", "--all").returncode == 0
+    assert zone.purged[2:] == [media]
+    for words, told in (
+        ([], "--all for every object of"),
+        (["--all", f"{media}/a"], "--all for every object of"),
+        (["https://elsewhere.example/a"], f"expected a URL of {media}"),
+        ([media], "expected a URL with a path"),
+    ):
+        refused = operator.asks("purge", "production", *words)
+        assert (refused.returncode, told in refused.stderr) == (2, True), refused.stderr
+    assert len(zone.purged) == 3
+
+
 def test_everything_is_shown_with_whose_it_is(operator: Operator) -> None:
     shown = json.loads(operator.asks("show", "production", "--json").stdout)
     cache = shown["rules/http_request_cache_settings"]

@@ -12,7 +12,7 @@ from config import available, load
 from config.model import Environment
 from ops.doctor.subjects import subjects
 from ops.errors import InputError, OperatorError
-from ops.github.settings import commands, settings
+from ops.github.settings import GitHubEnvironment, commands, settings
 from rehearsal.github.simulator import TOKEN, Answer, GitHub, Repository, served
 
 WORKFLOWS = Path(__file__).resolve().parents[2] / ".github" / "workflows"
@@ -54,6 +54,30 @@ printf '%s\\n' "$*" >>called
 [[ "$*" != *"--method PUT"* ]] || touch "$(basename "$4")"
 [[ "$2" != repos/* || -e "$(basename "$2")" ]]
 """
+
+
+@pytest.mark.parametrize("architecture", ["arm64", "x86_64"])
+def test_the_workflows_are_told_the_architecture_of_the_environments_file(
+    architecture: str, templates: Templates
+) -> None:
+    environment = load(["dev"])["dev"]
+    api = environment.services["api"].model_copy(update={"architecture": architecture})
+    services = {**environment.services, "api": api}
+    found = settings(environment.model_copy(update={"services": services}), outputs(templates, "dev"))
+    told = {each.name: each.variables["ARCHITECTURE"] for each in found if each.service == "api"}
+    assert told == {"dev-api": architecture, "dev-api-preview": architecture}
+
+
+def test_values_with_spaces_and_lines_reach_github_whole(tmp_path: Path) -> None:
+    (tmp_path / "gh").write_text('#!/bin/bash\n[ "$1" != variable ] || printf "%s" "${@: -1}" >value\n')
+    (tmp_path / "gh").chmod(0o755)
+    value = "NEXT_PUBLIC_TITLE=A shop's own\nNEXT_PUBLIC_API_URL=https://api.example.com"
+    needed = GitHubEnvironment(
+        repository="shop/shop", name="dev-site", workflow="service-release.yml", variables={"BUILD_ARGS": value}
+    )
+    script = "\n".join(commands(needed))
+    subprocess.run(["bash", "-e", "-c", script], cwd=tmp_path, env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, check=True)
+    assert (tmp_path / "value").read_text() == value
 
 
 @pytest.mark.parametrize("exists", [False, True])

@@ -1,7 +1,7 @@
 """`infra github ENV --set`: what the workflows read is set, once, and no protection is lost."""
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from typing import Any
 
@@ -11,6 +11,7 @@ import typer
 
 from config import load
 from ops.console import Console
+from ops.doctor.variables import variables
 from ops.errors import InputError, OperatorError
 from ops.github import commands
 from ops.github.api import connection
@@ -61,6 +62,92 @@ def test_everything_that_is_needed_is_set_and_a_second_run_writes_nothing(
     github.writes.clear()
     assert [each for each in apply(wanted, client) if not each.todo] == []
     assert github.writes == []
+
+
+def test_services_of_one_repository_have_an_environment_each(
+    templates: Templates, github: GitHub, client: httpx.Client
+) -> None:
+    environment = load(["dev"])["dev"]
+    shared = {
+        name: each.model_copy(update={"repository": "daadaar/backend"}) for name, each in environment.services.items()
+    }
+    wanted = list(settings(environment.model_copy(update={"services": shared}), outputs(templates, "dev")))
+    list(apply(wanted, client))
+    of_both = {each.name: each.variables for each in wanted if each.repository == "daadaar/backend"}
+    assert of_both.keys() == {"dev-api", "dev-api-preview", "dev-frontend", "dev-frontend-preview"}
+    found = github.repositories["daadaar/backend"].environments
+    assert {name: each.variables for name, each in found.items()} == of_both
+    assert (of_both["dev-api"]["RELEASE_ROLE"], of_both["dev-frontend"]["RELEASE_ROLE"]) == (
+        "the ApiReleaseRole", "the FrontendReleaseRole")  # fmt: skip
+    github.writes.clear()
+    assert [each for each in apply(wanted, client) if not each.todo] == []
+    assert github.writes == []
+
+
+class Deployed:
+    """CloudFormation, as far as the outputs of a stack go."""
+
+    def __init__(self, found: Mapping[str, str]) -> None:
+        self._outputs = [{"OutputKey": key, "OutputValue": value} for key, value in found.items()]
+
+    def client(self, service: str, /) -> Any:
+        assert service == "cloudformation"
+        return self
+
+    def describe_stacks(self, *, StackName: str) -> dict[str, Any]:  # noqa: N803
+        assert StackName == "daadaar-dev-delivery"
+        return {"Stacks": [{"Outputs": self._outputs}]}
+
+
+@pytest.fixture
+def doctor(
+    templates: Templates, github: GitHub, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[], dict[str, str]]]:
+    """What doctor says of GitHub's environments of dev, by where."""
+    deployed, environment = Deployed(outputs(templates, "dev")), load(["dev"])["dev"]
+
+    def examine() -> dict[str, str]:
+        found = list(variables("dev", environment, deployed))
+        assert not any(each.stops for each in found)
+        return {each.where: each.what for each in found}
+
+    with served(github) as url:
+        monkeypatch.setenv("GITHUB_API_URL", url)
+        monkeypatch.setenv("GITHUB_TOKEN", TOKEN)
+        yield examine
+
+
+def test_doctor_compares_what_github_has_with_what_the_workflows_read(
+    doctor: Callable[[], dict[str, str]], templates: Templates, github: GitHub, client: httpx.Client
+) -> None:
+    assert "the variable DEPLOY_ROLE is missing" in doctor()["GitHub, daadaar/infrastructure, environment dev"]
+    list(apply(list(settings(load(["dev"])["dev"], outputs(templates, "dev"))), client))
+    secret = "the secret SERVER_ACTIONS_KEY is missing"
+    site = "GitHub, daadaar/frontend, environment dev-frontend"
+    assert doctor() == {site: secret, f"{site}-preview": secret}
+    for each in github.repositories["daadaar/frontend"].environments.values():
+        each.secrets.append("SERVER_ACTIONS_KEY")
+    assert doctor() == {}
+    own = github.repositories["daadaar/backend"].environments["dev-api"].variables
+    own["REPOSITORY"] = "of before"
+    del own["RELEASE_ROLE"]
+    told = "the variable RELEASE_ROLE is missing; the variable REPOSITORY is 'of before', expected 'the ApiRepository'"
+    assert doctor() == {"GitHub, daadaar/backend, environment dev-api": told}
+    github.writes.clear()
+    doctor()
+    assert github.writes == []
+
+
+@pytest.mark.parametrize("token", [None, "another"])
+def test_doctor_goes_on_where_github_does_not_show_variables(
+    token: str | None, doctor: Callable[[], dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GITHUB_TOKEN")
+    if token is not None:
+        monkeypatch.setenv("GITHUB_TOKEN", token)
+    ((where, told),) = doctor().items()
+    assert where == "GitHub, variables of environments"
+    assert told.startswith("not compared: " + ("GITHUB_TOKEN is not set" if token is None else "GET /repos/daadaar/"))
 
 
 @pytest.mark.parametrize("has_rules", [True, False])
@@ -200,10 +287,13 @@ def test_a_deployed_environment_is_set_up(production: Account, monkeypatch: pyte
     monkeypatch.setenv("GITHUB_TOKEN", TOKEN)
     code, told = put()
     assert code == 3
-    assert "→ gh secret set SERVER_ACTIONS_KEY --repo daadaar/frontend --env production" in told
+    assert "→ gh secret set SERVER_ACTIONS_KEY --repo daadaar/frontend --env production-frontend" in told
     repositories = production.github.repositories
     assert repositories["daadaar/infrastructure"].environments["production"].variables["DEPLOY_ROLE"].startswith("arn:")
-    repositories["daadaar/frontend"].environments["production"].secrets += ["SERVER_ACTIONS_KEY", "SENTRY_AUTH_TOKEN"]
+    repositories["daadaar/frontend"].environments["production-frontend"].secrets += [
+        "SERVER_ACTIONS_KEY",
+        "SENTRY_AUTH_TOKEN",
+    ]
     production.github.writes.clear()
     assert put() == (0, "Everything was set already.\n")
     assert production.github.writes == []

@@ -107,20 +107,24 @@ def _edit(old: str, new: str, file: str = "server.mjs") -> Callable[[Path], None
 
 def test_tasks_that_do_not_start_end_it_at_scale_up(attempt: Attempt, production: Account) -> None:
     image = push(
-        production, "api", "crashing", fault=_edit("const pool", "throw new Error('no such thing')\nconst pool")
+        production,
+        "api",
+        "crashing",
+        fault=_edit("export const sql", "throw new Error('no such thing')\nexport const sql"),
     )
     told, entry = attempt(image)
     assert "Error: no such thing" in told, "the last lines of the log say why"
     assert newest_deployment(production)["lifecycleStage"] == "SCALE_UP"
-    assert "tasks failed to start" in str(entry.reason)
+    assert "circuit breaker threshold was exceeded." in str(entry.reason)
+    assert "Essential container in task exited, exit code 1" in str(entry.reason)
 
 
 @pytest.mark.parametrize(
     ("fault", "told"),
     [
-        (_edit("process.env.RELEASE, checks", "'another', checks"), "version is 'another'"),
-        (_edit("redis: await checked(usable())", "redis: 'refused'"), "redis is 'refused'"),
-        (_edit("'/api/health/release'", "'/api/health/other'"), "answers 404"),
+        (_edit("process.env.RELEASE, checks", "'another', checks", "contract.mjs"), "version is 'another'"),
+        (_edit("redis: await checked(usable())", "redis: 'refused'", "contract.mjs"), "redis is 'refused'"),
+        (_edit("'/api/health/release'", "'/api/health/other'", "contract.mjs"), "answers 404"),
     ],
     ids=["another version", "without Redis", "no such path"],
 )

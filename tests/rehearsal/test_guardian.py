@@ -126,8 +126,9 @@ def test_a_signal_that_is_ignored_stays_ignored() -> None:
     process.communicate()
 
 
-def test_a_command_that_fails_ends() -> None:
+@pytest.mark.parametrize("option", ["--redis", "--frontend"])
+def test_a_command_that_fails_ends(option: str) -> None:
     """By itself: the worker is forked before anything starts a thread that its end would wait for."""
-    command = [sys.executable, "-m", "rehearsal", "dev", "--redis", "unknown"]
+    command = [sys.executable, "-m", "rehearsal", "dev", option, "unknown"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, "expected one of" in done.stderr) == (2, True), done.stderr

@@ -128,6 +128,25 @@ def _cache_briefly(account: Account) -> None:
     _rule(account, "http_request_cache_settings", "media-cache")["action_parameters"]["browser_ttl"]["default"] = 60
 
 
+def _cache_each_query_string(account: Account) -> None:
+    del _rule(account, "http_request_cache_settings", "media-cache")["action_parameters"]["cache_key"]["custom_key"]
+
+
+def _purge_static_files(account: Account) -> None:
+    events, prefix = account.client("events"), account.stack_name("Edge")
+    (rule,) = [each for each in events.list_rules()["Rules"] if each["Name"].startswith(f"{prefix}-MediaPurge")]
+    pattern = json.loads(rule["EventPattern"])
+    del pattern["detail"]["object"]
+    events.put_rule(Name=rule["Name"], EventPattern=json.dumps(pattern))
+
+
+def _let_every_page_upload(account: Account) -> None:
+    everybody = {"AllowedOrigins": ["*"], "AllowedMethods": ["POST"], "AllowedHeaders": ["*"]}
+    account.client("s3").put_bucket_cors(
+        Bucket=account.environment.media.bucket, CORSConfiguration={"CORSRules": [everybody]}
+    )
+
+
 def _send_another_user_agent(account: Account) -> None:
     rule = _rule(account, "http_request_late_transform", "media-user-agent")
     rule["action_parameters"]["headers"]["User-Agent"]["value"] = "Mozilla/5.0 (compatible; nobody's zone at all)"
@@ -217,6 +236,9 @@ SABOTAGE: list[tuple[Callable[[Account], None], str]] = [
     (_release, "ECR with immutable tags and scans"),
     (_trust_any_environment, "GitHub deploys without a stored key"),
     (_cache_briefly, "Media cached a month at the edge, a week in browsers"),
+    (_cache_each_query_string, "The query string does not multiply objects in the cache"),
+    (_purge_static_files, "What is deleted or replaced leaves the cache"),
+    (_let_every_page_upload, "Pages of our sites upload, within what the API has signed"),
     (_hide_a_validation_record, "A certificate without manual steps"),
     (_show_the_origin, "Every name leads through Cloudflare"),
     (_show_no_certificate, "Only our own Cloudflare zone is let in"),
@@ -235,9 +257,18 @@ def test_every_promise_is_kept_at_first(production: Account) -> None:
     promises = [each for each in PROMISES if each.about != "Releases"]
     findings = list(read_back(production, promises))
     assert [finding for finding in findings if finding.status is Status.BROKEN] == []
-    assert sum(finding.status is Status.KEPT for finding in findings) == sum(
-        isinstance(each, Promise) for each in promises
-    )
+    # No service of production names a secret: tests/rehearsal/test_secrets.py has an environment whose services do.
+    excluded = {each.promises for each in findings if each.status is Status.NOT_ON_THIS_PLAN}
+    assert excluded == {
+        "A release is refused while one is missing",
+        "A changed one replaces the tasks that read it, and no others",
+        "They are released, and go back, with the image that they run",
+        "An unhealthy one takes its release back",
+        "They run by hand, and say how they ended",
+        "Jobs run by it",
+    }
+    kept = {each.promises for each in findings if each.status is Status.KEPT}
+    assert kept | excluded == {each.promises for each in promises if isinstance(each, Promise)}
 
 
 @pytest.mark.parametrize(("sabotage", "promise"), SABOTAGE, ids=[each[0].__name__.strip("_") for each in SABOTAGE])

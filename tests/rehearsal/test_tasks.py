@@ -136,7 +136,7 @@ def pushed(running: Emulator, program: str) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "server").write_text(program)
     (folder / "server").chmod(0o755)
-    folder.with_suffix(".json").write_text(json.dumps({"command": ["/server"]}))
+    folder.with_suffix(".json").write_text(json.dumps({"command": ["/server"], "has_root": True}))
     return f"111122223333.dkr.ecr.eu-central-1.amazonaws.com/api@sha256:{digest}"
 
 

@@ -2,11 +2,14 @@
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from botocore.exceptions import ClientError
+
+from rehearsal.amplify import Amplify, AmplifyError
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 
@@ -91,6 +94,8 @@ class S3:
         self.policies: dict[str, str | None] = dict.fromkeys(buckets)
         self.objects: dict[tuple[str, str], bytes] = {}
         self.policy_writes = 0
+        self.cors: dict[str, list[dict[str, Any]]] = {}
+        self.notifications: dict[str, dict[str, Any]] = {}
 
     def _check(self, bucket: str) -> None:
         if bucket not in self.policies:
@@ -105,6 +110,28 @@ class S3:
     def put_bucket_policy(self, Bucket: str, Policy: str) -> None:  # noqa: N803
         self._check(Bucket)
         self.policies[Bucket], self.policy_writes = Policy, self.policy_writes + 1
+
+    def get_bucket_cors(self, Bucket: str) -> dict[str, Any]:  # noqa: N803
+        self._check(Bucket)
+        if Bucket not in self.cors:
+            raise ClientError({"Error": {"Code": "NoSuchCORSConfiguration", "Message": ""}}, "GetBucketCors")
+        return {"CORSRules": self.cors[Bucket]}
+
+    def put_bucket_cors(self, Bucket: str, CORSConfiguration: dict[str, Any]) -> None:  # noqa: N803
+        self.cors[Bucket] = CORSConfiguration["CORSRules"]
+
+    def delete_bucket_cors(self, Bucket: str) -> None:  # noqa: N803
+        del self.cors[Bucket]
+
+    def get_bucket_notification_configuration(self, Bucket: str) -> dict[str, Any]:  # noqa: N803
+        return {"ResponseMetadata": {}, **self.notifications.get(Bucket, {})}
+
+    def put_bucket_notification_configuration(
+        self,
+        Bucket: str,  # noqa: N803
+        NotificationConfiguration: dict[str, Any],  # noqa: N803
+    ) -> None:
+        self.notifications[Bucket] = NotificationConfiguration
 
     def statements(self, bucket: str) -> dict[str, dict[str, Any]]:
         return {each["Sid"]: each for each in json.loads(self.policies[bucket] or '{"Statement": []}')["Statement"]}
@@ -212,6 +239,39 @@ class SecretsManager:
         self.stages |= {VersionStage: MoveToVersionId, "AWSPREVIOUS": RemoveFromVersionId}
         if self.stages.get("AWSPENDING") == MoveToVersionId:
             del self.stages["AWSPENDING"]
+
+
+@dataclass
+class _Paginator:
+    call: Callable[..., Any]
+
+    def paginate(self, **request: Any) -> list[Any]:
+        return [self.call(**request)]
+
+
+class AmplifyClient:
+    """The simulator of Amplify, spoken to as boto3 does."""
+
+    class exceptions:  # noqa: N801
+        class NotFoundException(Exception):
+            pass
+
+    def __init__(self, simulator: Amplify) -> None:
+        self._simulator = simulator
+
+    def get_paginator(self, operation: str) -> _Paginator:
+        return _Paginator(getattr(self, operation))
+
+    def __getattr__(self, operation: str) -> Any:
+        def call(**request: Any) -> Any:
+            try:
+                return getattr(self._simulator, operation)(**request)
+            except AmplifyError as error:
+                if error.code == "NotFoundException":
+                    raise self.exceptions.NotFoundException(str(error)) from None
+                raise
+
+        return call
 
 
 class Acm:

@@ -29,6 +29,8 @@ class Site:
     asked: list[BaseHTTPRequestHandler] = field(default_factory=list)
     fails: int = 0
     """So many answers are 503 first, by each path."""
+    health: bytes = b"{}"
+    """What /health answers."""
 
     def target(self, path: str = "/", **more: Any) -> Target:
         return Target("site", f"{self.url}{path}", **more)
@@ -52,6 +54,8 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
             send(handler, 302, b"", Location="/round")
         elif sum(each.path == handler.path for each in made.asked) <= made.fails:
             send(handler, 503, b"")
+        elif handler.path == "/health":
+            send(handler, made.status, made.health)
         else:
             send(handler, made.status, b"page", **made.headers)
 
@@ -180,3 +184,35 @@ def test_a_bucket_that_does_not_take_it_is_told_and_the_checks_go_on(bucket: Buc
     told, *found = run()
     assert "cannot be put" in told["trouble"]
     assert len(found) == 2
+
+
+WELL = {"services": {"redis": "connected", "database": "connected"}}
+LOST = {"services": {"redis": "lost", "database": "connected"}}
+REPORTS: dict[str, tuple[int, bytes, int | None]] = {
+    "both are well": (200, json.dumps(WELL).encode(), 0),
+    "one is lost, and it answers 200": (200, json.dumps(LOST).encode(), 1),
+    "one is lost, and it answers 503": (503, json.dumps(LOST).encode(), 1),
+    "it answers something else": (200, b'{"status": "ok"}', None),
+    "no JSON": (502, b"<html>", None),
+    "a list": (200, b"[]", None),
+}
+
+
+@pytest.mark.parametrize("what", REPORTS)
+def test_a_service_is_taken_at_its_word_about_its_dependencies(
+    what: str, site: Site, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What says nothing about them is no lost dependency: restarting would not help."""
+    site.status, site.health, expected = REPORTS[what]
+    wanted = {"services.redis": "connected", "services.database": "connected"}
+    target = {"name": "api", "url": f"{site.url}/health", "dependencies": wanted}
+    monkeypatch.setenv("DEPENDENCIES", json.dumps([target]))
+    found = [each for each in run() if "LostDependency" in each]
+    assert [each["LostDependency"] for each in found] == ([] if expected is None else [expected])
+    assert all(each["Check"] == "api" and each["lost"] == (["services.redis"] if expected else []) for each in found)
+
+
+def test_a_service_that_cannot_be_reached_has_said_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = {"name": "api", "url": f"http://127.0.0.1:{free_port()}/health", "dependencies": {"redis": "ok"}}
+    monkeypatch.setenv("DEPENDENCIES", json.dumps([target]))
+    assert [each for each in run() if "LostDependency" in each] == []

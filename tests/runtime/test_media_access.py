@@ -25,7 +25,7 @@ def access(s3: S3, secrets: SecretsManager, ranges: tuple[str, ...] = ("104.16.0
 
 
 def properties(**more: str) -> dict[str, str]:
-    return {"Bucket": "media", "Secret": "ua", "Disposable": "false", **more}
+    return {"Bucket": "media", "Secret": "ua", "Disposable": "false", "Sites": '["daadaar.com"]', **more}
 
 
 def test_readers_need_an_address_of_cloudflares_and_the_secret() -> None:
@@ -53,6 +53,35 @@ def test_statements_of_others_stay_and_ours_go_on_delete() -> None:
     assert s3.statements("media")["Theirs"] == THEIRS
     provide(Request("Delete", properties(), "media"), access(s3, secrets))
     assert set(s3.statements("media")) == {"Theirs", "InfraDenyPlainHttp", "InfraDenyOldTls"}
+
+
+def test_pages_of_our_sites_may_upload_and_rules_of_others_stay() -> None:
+    s3, secrets = S3("media"), SecretsManager("agent-1")
+    theirs = {"ID": "theirs", "AllowedOrigins": ["https://other.example"], "AllowedMethods": ["GET"]}
+    s3.cors["media"] = [theirs]
+    for _ in range(2):
+        provide(Request("Update", properties(), "media"), access(s3, secrets))
+    ours, other = s3.cors["media"]
+    assert ours["AllowedOrigins"] == ["https://daadaar.com"]
+    assert {"PUT", "POST"} < set(ours["AllowedMethods"])
+    assert other == theirs
+    provide(Request("Delete", properties(), "media"), access(s3, secrets))
+    assert s3.cors["media"] == [theirs]
+
+
+def test_without_others_nothing_of_the_rules_is_left() -> None:
+    s3, secrets = S3("media"), SecretsManager("agent-1")
+    provide(Request("Create", properties(), None), access(s3, secrets))
+    provide(Request("Delete", properties(), "media"), access(s3, secrets))
+    assert s3.cors == {}
+
+
+def test_changes_are_told_to_eventbridge_beside_whom_others_tell() -> None:
+    s3, secrets = S3("media"), SecretsManager("agent-1")
+    queues = [{"QueueArn": "arn:aws:sqs:eu-central-1:1:theirs", "Events": ["s3:ObjectCreated:*"]}]
+    s3.notifications["media"] = {"QueueConfigurations": queues}
+    provide(Request("Update", properties(), "media"), access(s3, secrets))
+    assert s3.notifications["media"] == {"QueueConfigurations": queues, "EventBridgeConfiguration": {}}
 
 
 def test_only_what_may_be_lost_is_emptied() -> None:

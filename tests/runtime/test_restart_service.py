@@ -1,24 +1,36 @@
-"""Tasks that are older than their login are replaced, whoever announced the rotation, and never during a release."""
+"""Tasks that are older than one of their secrets are replaced, but never during a release."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+from botocore.exceptions import ClientError
+
 from infra_runtime.restart_service import reconcile
+from infra_runtime.service_secrets import Unusable
 
 ROTATED = datetime(2026, 11, 26, 12, tzinfo=UTC)
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 
 
+def changed(when: datetime) -> dict[str, Any]:
+    """As DescribeSecret has it."""
+    return {"LastChangedDate": when, "VersionIdsToStages": {"v2": ["AWSCURRENT"], "v1": ["AWSPREVIOUS"]}}
+
+
 class Account:
-    """One service, as ECS lists its tasks and deployments, and the secret of its login."""
+    """One service, as ECS lists its tasks and deployments, and its secrets."""
 
     def __init__(self, *tasks: datetime) -> None:
         self.tasks = dict(enumerate(tasks))
         self.deployments: list[tuple[datetime, str]] = []
         self.forced = 0
+        self.secrets: dict[str, dict[str, Any]] = {"arn:login": changed(ROTATED)}
 
     def describe_secret(self, SecretId: str) -> dict[str, Any]:  # noqa: N803
-        return {"LastChangedDate": ROTATED}
+        if SecretId not in self.secrets:
+            raise ClientError({"Error": {"Code": "ResourceNotFoundException", "Message": SecretId}}, "DescribeSecret")
+        return self.secrets[SecretId]
 
     def get_paginator(self, name: str) -> "Account":
         assert name == "list_tasks"
@@ -51,7 +63,8 @@ class Account:
 
 
 def look(account: Account, after: timedelta) -> float:
-    return reconcile(account, account, cluster="c", service="s", login="arn:login", now=ROTATED + after)
+    secrets = ["arn:login", "daadaar/jwt"] if "daadaar/jwt" in account.secrets else ["arn:login"]
+    return reconcile(account, account, cluster="c", service="s", secrets=secrets, now=ROTATED + after)
 
 
 def test_new_tasks_take_over() -> None:
@@ -85,3 +98,45 @@ def test_a_deployment_that_was_rolled_back_is_repeated_later_and_reported_meanwh
     assert account.forced == 0
     assert look(account, 7 * HOUR) == 7.0
     assert account.forced == 1
+
+
+def test_any_secret_that_changes_replaces_the_tasks_and_the_first_change_counts() -> None:
+    account = Account(ROTATED + MINUTE)
+    account.secrets["daadaar/jwt"] = changed(ROTATED + HOUR)
+    assert look(account, 3 * HOUR) == 2.0
+    assert account.forced == 1
+    account.tasks = {0: ROTATED - MINUTE}
+    assert look(account, 3 * HOUR) == 3.0
+    account.tasks = {0: ROTATED + HOUR}
+    assert look(account, 3 * HOUR) == 0.0
+
+
+def test_a_change_after_a_deployment_that_was_rolled_back_is_worth_another_attempt() -> None:
+    account = Account(ROTATED - HOUR)
+    account.deployments = [(ROTATED + MINUTE, "ROLLBACK_SUCCESSFUL")]
+    account.secrets["daadaar/jwt"] = changed(ROTATED + HOUR)
+    assert look(account, 2 * HOUR) == 2.0
+    assert account.forced == 1
+
+
+def test_a_change_that_came_during_a_deployment_is_made_up_for_after_it() -> None:
+    """Two secrets set one after the other: the first one's deployment may have read the second one's old value."""
+    account = Account(ROTATED + MINUTE)
+    account.secrets["daadaar/jwt"] = changed(ROTATED + 2 * MINUTE)
+    account.deployments = [(ROTATED + MINUTE, "IN_PROGRESS")]
+    look(account, 3 * MINUTE)
+    assert account.forced == 0
+    account.deployments = [(ROTATED + MINUTE, "SUCCESSFUL")]
+    look(account, 15 * MINUTE)
+    assert account.forced == 1
+
+
+def test_nothing_is_deployed_that_could_not_start_for_want_of_a_secret() -> None:
+    """The tasks that run go on. The function publishes nothing, and its silence is an alarm."""
+    account = Account(ROTATED - HOUR)
+    account.secrets["daadaar/jwt"] = changed(ROTATED) | {"DeletedDate": ROTATED + 7 * 24 * HOUR}
+    with pytest.raises(Unusable, match="daadaar/jwt is scheduled for deletion"):
+        look(account, HOUR)
+    with pytest.raises(Unusable, match="daadaar/gone does not exist"):
+        reconcile(account, account, cluster="c", service="s", secrets=["daadaar/gone"], now=ROTATED)
+    assert account.forced == 0

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from infra_runtime.custom_resource import Request, Result
-from infra_runtime.validated_certificate import Certificates, NotIssued, Turn, provide
+from infra_runtime.turns import Turn
+from infra_runtime.validated_certificate import Certificates, NotIssued, provide
 from tests.runtime.conftest import Edge
 from tests.runtime.fakes import Acm
 

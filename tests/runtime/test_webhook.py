@@ -111,10 +111,13 @@ class Alarms:
     state: str | None
     kind: str = "MetricAlarms"
 
-    def describe_alarms(self, *, AlarmNames: list[str], AlarmTypes: list[str]) -> dict[str, Any]:  # noqa: N803
+    def get_paginator(self, _: str) -> "Alarms":
+        return self
+
+    def paginate(self, *, AlarmNames: list[str], AlarmTypes: list[str]) -> list[dict[str, Any]]:  # noqa: N803
         assert set(AlarmTypes) == {"MetricAlarm", "CompositeAlarm"}  # without it, CloudWatch answers no composites
         found = [{"AlarmName": AlarmNames[0], "StateValue": self.state}] if self.state else []
-        return {"MetricAlarms": [], "CompositeAlarms": [], self.kind: found}
+        return [{"MetricAlarms": [], "CompositeAlarms": [], self.kind: found}]
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,18 @@
 """What no public scanner sees, asked of every template of every environment.
 
-Each question first proves that it finds what it looks for: a misspelt property would answer every one of them.
+Each question first proves that it finds what it looks for: a misspelt property would answer every one of them. Those
+that hold whatever a file says are asked of environments/ as well, in tests/own_environments/test_policies.py.
 """
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from config import available, load, previews, variables
+from config import Environment, available, load, previews, variables
 from config.rules import rules_by_phase
 from ops.edge.synthesized import text_of
 
@@ -41,21 +42,21 @@ def ingress(templates: Templates) -> Iterator[tuple[str, dict[str, Any]]]:
         yield where, rule["Properties"]
 
 
-def test_nothing_is_open_to_the_world(templates: Templates) -> None:
+def test_nothing_is_open_to_the_world(templates: Templates, loaded: Mapping[str, Environment]) -> None:
     rules = list(ingress(templates))
     assert any("SourcePrefixListId" in rule for _, rule in rules)
     assert any("SourceSecurityGroupId" in rule for _, rule in rules)
-    # The one literal range is dev's own network, whose NAT is an instance.
+    # The one literal range is the network's own, where NAT is an instance.
     ranges = {(where.partition("/")[0], rule["CidrIp"]) for where, rule in rules if isinstance(rule.get("CidrIp"), str)}
-    assert ranges == {("dev", load(["dev"])["dev"].network.cidr)}
+    assert ranges == {(name, each.network.cidr) for name, each in loaded.items() if each.network.nat == "instance"}
     assert [where for where, rule in rules if "CidrIpv6" in rule] == []
 
 
-def test_the_load_balancer_is_open_to_cloudflare_only(templates: Templates) -> None:
+def test_the_load_balancer_is_open_to_cloudflare_only(templates: Templates, loaded: Mapping[str, Environment]) -> None:
     by_prefix_list = [(where, rule) for where, rule in ingress(templates) if "SourcePrefixListId" in rule]
-    assert {where.partition("/")[0] for where, _ in by_prefix_list} == set(available())
+    assert {where.partition("/")[0] for where, _ in by_prefix_list} == set(loaded)
     assert {(rule["FromPort"], rule["ToPort"]) for _, rule in by_prefix_list} == {(443, 443)}
-    assert {where.partition("/")[0] for where, _ in of_type(templates, "Custom::CloudflareRanges")} == set(available())
+    assert {where.partition("/")[0] for where, _ in of_type(templates, "Custom::CloudflareRanges")} == set(loaded)
 
 
 def test_no_stack_update_reaches_the_list_of_cloudflares_addresses(templates: Templates) -> None:
@@ -103,14 +104,17 @@ def declarations(templates: Templates, name: str, *, stack: str = "Edge") -> dic
     return found
 
 
-@pytest.mark.parametrize("name", available())
-def test_the_zone_is_asked_for_as_many_rules_as_were_counted(name: str, templates: Templates) -> None:
+def test_the_zone_is_asked_for_as_many_rules_as_were_counted(
+    templates: Templates, loaded: Mapping[str, Environment]
+) -> None:
     """Counted by the configuration, to refuse what the plan cannot hold; and by the preflight."""
-    declared = declarations(templates, name)
-    counted = {phase: count for phase, count in rules_by_phase(load([name])[name]).items() if count}
-    assert {each["phase"]: len(each["rules"]) for each in declared.values() if each["kind"] == "rules"} == counted
-    (preflight,) = declarations(templates, name, stack="Platform").values()
-    assert {phase: each["ours"] for phase, each in preflight["rules"].items()} == counted
+    for name, environment in loaded.items():
+        declared = declarations(templates, name)
+        counted = {phase: count for phase, count in rules_by_phase(environment).items() if count}
+        rules = {each["phase"]: len(each["rules"]) for each in declared.values() if each["kind"] == "rules"}
+        assert rules == counted, name
+        (preflight,) = declarations(templates, name, stack="Platform").values()
+        assert {phase: each["ours"] for phase, each in preflight["rules"].items()} == counted, name
 
 
 def test_only_the_owner_of_a_zone_declares_what_there_is_once(templates: Templates) -> None:
@@ -140,23 +144,24 @@ def test_owasp_challenges_no_program_of_any_environment_in_the_zone(name: str, t
     )
 
 
-@pytest.mark.parametrize("name", available())
-def test_rules_are_there_before_names_and_one_after_the_other(name: str, templates: Templates) -> None:
-    resources = templates[f"{name}/Edge"]["Resources"]
-    ours = {logical_id: each for logical_id, each in resources.items() if each["Type"] == "Custom::Cloudflare"}
-    order = [
-        logical_id for logical_id, each in ours.items() if not set(each.get("DependsOn", [])) & set(ours)
-    ]  # fmt: skip
-    assert len(order) == 1
-    while behind := [key for key, each in ours.items() if order[-1] in each.get("DependsOn", []) and key not in order]:
-        assert len(behind) == 1
-        order += behind
-    assert len(order) == len(ours) > 2
-    assert order[-1].startswith("Names")
+def test_rules_are_there_before_names_and_one_after_the_other(
+    templates: Templates, loaded: Mapping[str, Environment]
+) -> None:
+    for name in loaded:
+        resources = templates[f"{name}/Edge"]["Resources"]
+        ours = {logical_id: each for logical_id, each in resources.items() if each["Type"] == "Custom::Cloudflare"}
+        before = {logical_id: set(each.get("DependsOn", [])) & set(ours) for logical_id, each in ours.items()}
+        order = [logical_id for logical_id, others in before.items() if not others]
+        assert len(order) == 1, name
+        while behind := [key for key, others in before.items() if order[-1] in others and key not in order]:
+            assert len(behind) == 1, name
+            order += behind
+        assert len(order) == len(ours) > 2, name
+        assert order[-1].startswith("Names"), name
 
 
-def test_no_template_holds_the_token_or_the_user_agent(templates: Templates) -> None:
-    for name, environment in load().items():
+def test_no_template_holds_the_token_or_the_user_agent(templates: Templates, loaded: Mapping[str, Environment]) -> None:
+    for name, environment in loaded.items():
         declared = declarations(templates, name)
         if environment.media.origin == "worker":
             assert declared["worker/media-origin"]["secrets"] == {"SIGNING_KEY": {"$secret": "?"}}
@@ -173,12 +178,11 @@ def test_every_listener_speaks_tls_and_knows_its_hosts(templates: Templates) -> 
         assert [action["Type"] for action in properties["DefaultActions"]] == ["fixed-response"], where
 
 
-@pytest.mark.parametrize("name", available())
-def test_zones_are_the_real_ones(name: str, templates: Templates) -> None:
-    zones = {
-        subnet["Properties"]["AvailabilityZone"] for _, subnet in of_type(templates, "AWS::EC2::Subnet", name=name)
-    }
-    assert zones == set(load([name])[name].network.availability_zones)
+def test_zones_are_the_real_ones(templates: Templates, loaded: Mapping[str, Environment]) -> None:
+    for name, environment in loaded.items():
+        subnets = of_type(templates, "AWS::EC2::Subnet", name=f"{name}/")
+        zones = {subnet["Properties"]["AvailabilityZone"] for _, subnet in subnets}
+        assert zones == set(environment.network.availability_zones), name
 
 
 def test_adding_a_zone_moves_no_subnet(templates: Templates) -> None:
@@ -359,7 +363,6 @@ DEFAULT_CAPABILITIES = {
 
 def test_containers_are_confined(templates: Templates) -> None:
     for where, task in of_type(templates, "AWS::ECS::TaskDefinition"):
-        assert task["Properties"]["RuntimePlatform"]["CpuArchitecture"] == "ARM64", where
         for container in task["Properties"]["ContainerDefinitions"]:
             assert container["ReadonlyRootFilesystem"] is True, where
             assert container.get("Privileged", False) is False, where
@@ -373,6 +376,11 @@ def test_containers_are_confined(templates: Templates) -> None:
             else:
                 assert container["User"] == "1000:1000", where
                 assert capabilities == {"Drop": ["ALL"]}, where
+
+
+def test_tasks_run_on_arm_where_no_service_says_otherwise(templates: Templates) -> None:
+    for where, task in of_type(templates, "AWS::ECS::TaskDefinition"):
+        assert task["Properties"]["RuntimePlatform"]["CpuArchitecture"] == "ARM64", where
 
 
 def test_a_container_starts_when_its_volumes_are_prepared_and_asks_nothing_of_its_image(templates: Templates) -> None:
@@ -448,16 +456,16 @@ def test_secrets_are_never_values(templates: Templates) -> None:
         assert value is None or "{{resolve:secretsmanager:" in json.dumps(value), where
 
 
-def test_kept_stacks_are_protected(assembly: Path) -> None:
+def test_kept_stacks_are_protected(assembly: Path, loaded: Mapping[str, Environment]) -> None:
     protected = {}
     for nested in assembly.glob("assembly-*"):
         for artifact in json.loads((nested / "manifest.json").read_text())["artifacts"].values():
             if artifact["type"] == "aws:cloudformation:stack":
                 protected[artifact["displayName"]] = artifact["properties"].get("terminationProtection", False)
-    for name in available():
+    for name in loaded:
         stateful = {stack for stack in ("Network", "Data", "Registry", "Platform") if protected[f"{name}/{stack}"]}
         assert stateful == {"Network", "Data", "Registry", "Platform"}
-        assert not protected[f"{name}/Api"]
+        assert not protected[f"{name}/Edge"]
 
 
 # Written by hand: whoever changes a line here deletes what stands behind it, and makes an empty one.
@@ -557,22 +565,26 @@ def test_whichever_way_serves_is_watched_and_gated_and_the_others_stay_within_re
         for dimension in alarm["Dimensions"]
         if dimension["Name"] == "Instance"
     }
-    assert about == {"next"}, "only the one that serves wakes anybody"
-    (gate,) = [each for each in resources.values() if each["Type"] == "Custom::RedisGate"]
-    assert "InstancesnextUrl" in json.dumps(gate["Properties"]["Url"])
+    assert about == {"next", "jobs"}, "only those that are used wake anybody"
+    gates = json.dumps(
+        [each["Properties"]["Url"] for each in resources.values() if each["Type"] == "Custom::RedisGate"]
+    )
+    assert [name for name in ("main", "next", "last", "jobs") if f"Instances{name}Url" in gates] == ["next", "jobs"]
     probes = {
         each["Properties"]["Environment"]["Variables"]["INSTANCE"]
         for each in resources.values()
         if each["Type"] == "AWS::Lambda::Function"
         and each["Properties"]["Handler"] == "infra_runtime.redis.monitor.handler"
     }
-    assert probes == {"main", "next", "last"}
+    assert probes == {"main", "next", "last", "jobs"}
     # What the API has imported is exported as long as it is there: changing over is no dead end.
     exported = json.dumps(every_redis["dev/Redis"]["Outputs"])
     assert "InstancesmainUrl" in exported
     assert "InstancesnextUrl" in exported
     (task,) = [
-        each for where, each in of_type(every_redis, "AWS::ECS::TaskDefinition", name="dev/Api") if "Service" in where
+        each
+        for where, each in of_type(every_redis, "AWS::ECS::TaskDefinition", name="dev/Api")
+        if where.startswith("dev/Api/Service")
     ]
     secrets = {each["Name"]: each["ValueFrom"] for each in task["Properties"]["ContainerDefinitions"][0]["Secrets"]}
     assert "InstancesnextUrl" in json.dumps(secrets["REDIS_URL"])
@@ -602,11 +614,11 @@ def test_everything_critical_has_a_critical_alarm(name: str, templates: Template
         assert expected <= critical, kind
 
 
-def test_every_function_that_runs_by_itself_is_watched(templates: Templates) -> None:
+def test_every_function_that_runs_by_itself_is_watched(templates: Templates, loaded: Mapping[str, Environment]) -> None:
     """A schedule, an event or a rotation has nobody who waits for an answer: its failure is an alarm, or no data is."""
     # Whose silence is an alarm, as it publishes what is bad when it is missing.
-    by_silence = {"checks", "redis.monitor", "database.backups", "edge_traffic", "restart_service"}
-    for name in available():
+    by_silence = {"checks", "redis.monitor", "database.backups", "edge_traffic", "restart_service", "jobs.control"}
+    for name in loaded:
         own = {stack: template for stack, template in templates.items() if stack.startswith(f"{name}/")}
         watched = json.dumps([each for _, each in alarms(own) if "Errors" in json.dumps(each)])
         found = 0
@@ -642,11 +654,11 @@ def test_repositories_are_immutable_and_scanned(templates: Templates) -> None:
         assert repository["Properties"]["ImageScanningConfiguration"] == {"ScanOnPush": True}, where
 
 
-def test_default_security_groups_are_closed(templates: Templates) -> None:
-    assert len(list(of_type(templates, "Custom::VpcRestrictDefaultSG"))) == len(available())
+def test_default_security_groups_are_closed(templates: Templates, loaded: Mapping[str, Environment]) -> None:
+    assert len(list(of_type(templates, "Custom::VpcRestrictDefaultSG"))) == len(loaded)
 
 
-def test_a_rotation_is_waited_for(templates: Templates) -> None:
+def test_a_changed_secret_is_waited_for(templates: Templates) -> None:
     rules = [
         (where, rule["Properties"])
         for where, rule in of_type(templates, "AWS::Events::Rule")
@@ -654,11 +666,11 @@ def test_a_rotation_is_waited_for(templates: Templates) -> None:
     ]
     assert len(rules) == len(available())
     for where, rule in rules:
-        pattern = rule["EventPattern"]
-        assert pattern["source"] == ["aws.secretsmanager"], where
-        assert pattern["detail-type"] == ["Secret Label Updated"], where
-        assert pattern["detail"] == {"labelUpdated": ["AWSCURRENT"]}, where
-        assert "DatabaseLoginsUser" in json.dumps(pattern["resources"]), where
+        assert rule["EventPattern"] == {
+            "source": ["aws.secretsmanager"],
+            "detail-type": ["Secret Label Updated"],
+            "detail": {"labelUpdated": ["AWSCURRENT"]},
+        }, where
 
 
 def test_nothing_waits_for_a_trail(templates: Templates) -> None:
@@ -679,17 +691,19 @@ def test_logs_and_keys_have_an_end_and_a_rotation(templates: Templates) -> None:
         assert key["Properties"]["EnableKeyRotation"] is True, where
 
 
-def test_topics_of_alarms_are_encrypted_with_a_key_of_their_own(templates: Templates) -> None:
+def test_topics_of_alarms_are_encrypted_with_a_key_of_their_own(
+    templates: Templates, loaded: Mapping[str, Environment]
+) -> None:
     """With the key that SNS has by default an alarm goes off and nobody hears of it: tests/stacks/test_notifications.py
     has who may use this one."""
-    for name in available():
+    for name in loaded:
         ((where, _),) = of_type(templates, "AWS::KMS::Key", name=f"{name}/Platform")
         for _, topic in of_type(templates, "AWS::SNS::Topic", name=f"{name}/Platform"):
             assert topic["Properties"]["KmsMasterKeyId"]["Fn::GetAtt"][0] == where.rpartition("/")[2]
 
 
 def test_each_severity_has_its_ways_to_people(templates: Templates) -> None:
-    """As environments/production.toml says; the key that may page is in no template."""
+    """As production.toml says; the key that may page is in no template."""
     alarms_ = load(["production"])["production"].alarms
     ways: dict[str, list[str]] = {}
     for _, subscription in of_type(templates, "AWS::SNS::Subscription", name="production/Platform"):
@@ -766,7 +780,7 @@ def test_every_variable_of_a_container_has_a_name_that_no_service_may_take(templ
         for service in environment.services:
             known = variables.provided(environment, service).keys() | variables.declared(environment, service).keys()
             # Those that a variable of the service's own replaces (docs/application-contract.md).
-            known |= {"HOME", "HOSTNAME", "NODE_ENV", "NODE_EXTRA_CA_CERTS", "PGSSLROOTCERT"}
+            known |= {"HOME", "HOSTNAME", "KEEP_ALIVE_TIMEOUT", "NODE_ENV", "NODE_EXTRA_CA_CERTS", "PGSSLROOTCERT"}
             assert _variables(templates, f"{name}/{service.capitalize()}").keys() <= known, (name, service)
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from config import load
 from config.previews import hosts, slots
+from ops.previews.commands import build_arguments
 
 Templates = dict[str, dict[str, Any]]
 DEV = load(["dev"])["dev"]
@@ -42,6 +43,15 @@ def test_a_slot_has_a_database_and_keys_of_its_own(slot: int, templates: Templat
     where = hosts(DEV, slot)
     assert variables(found["frontend/app"])["NEXT_PUBLIC_API_URL"] == f"https://{where['api']}"
     assert api["SITE_URL"] == f"https://{where['frontend']}"
+
+
+@pytest.mark.parametrize("slot", slots(DEV))
+def test_a_site_is_built_with_the_variables_that_it_runs_with(slot: int, templates: Templates) -> None:
+    arguments = build_arguments("dev", DEV, slot)
+    assert arguments.keys() == {"frontend"}
+    built = dict(each.split("=", 1) for each in arguments["frontend"])
+    assert built.keys() == {"NEXT_PUBLIC_API_URL", "NEXT_PUBLIC_MEDIA_URL", "NEXT_PUBLIC_SITE_URL"}
+    assert built.items() <= variables(containers(templates, slot)["frontend/app"]).items()
 
 
 @pytest.mark.parametrize("slot", slots(DEV))

@@ -1,6 +1,6 @@
-"""One masked snapshot for each stack and environment: snapshots show change, they do not judge it.
+"""One masked snapshot for each stack and environment in environments/: snapshots show change, they do not judge it.
 
-`make snapshots` accepts the templates as they are; what changed is then in the diff of the commit.
+`make accept` accepts the templates as they are; what changed is then in the diff of the commit.
 """
 
 import re
@@ -10,12 +10,11 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.json import JSONSnapshotExtension
 
-from config import available, load
 from config.previews import slots
+from tests import own
+from tests.templates import plain
 
-STACKS = ("Network", "Data", "Registry", "Platform", "Redis", "Api", "Frontend", "Edge", "Observability", "Delivery")
-# One of them: they differ in their number.
-SLOT = "dev/Preview1"
+ENVIRONMENTS = own.environments()
 # CDK's own: not ours to review, and different with every release of it.
 _NOT_OURS = ("CDKMetadata", "CDKMetadataAvailable", "BootstrapVersion", "CheckBootstrapVersion")
 _ASSET = re.compile(r"\b[0-9a-f]{64}\b")
@@ -29,17 +28,16 @@ def masked(node: Any) -> Any:
     return _ASSET.sub("<asset>", node) if isinstance(node, str) else node
 
 
-@pytest.mark.parametrize("stack", STACKS)
-@pytest.mark.parametrize("name", available())
-def test_template(name: str, stack: str, templates: dict[str, Any], snapshot: SnapshotAssertion) -> None:
-    assert masked(templates[f"{name}/{stack}"]) == snapshot(extension_class=JSONSnapshotExtension)
+@pytest.mark.parametrize(
+    ("name", "stack"), [(name, stack) for name, each in ENVIRONMENTS.items() for stack in own.stacks(each)]
+)
+def test_template(name: str, stack: str, own_templates: dict[str, Any], snapshot: SnapshotAssertion) -> None:
+    assert masked(plain(own_templates[f"{name}/{stack}"])) == snapshot(extension_class=JSONSnapshotExtension)
 
 
-def test_template_of_a_slot(templates: dict[str, Any], snapshot: SnapshotAssertion) -> None:
-    assert masked(templates[SLOT]) == snapshot(extension_class=JSONSnapshotExtension)
-
-
-def test_every_stack_has_a_snapshot(templates: dict[str, Any]) -> None:
-    slots_of = {f"{name}/Preview{slot}" for name, each in load().items() for slot in slots(each)}
-    assert SLOT in slots_of
-    assert set(templates) == {f"{name}/{stack}" for name in available() for stack in STACKS} | slots_of
+def test_every_stack_has_a_snapshot(own_templates: dict[str, Any]) -> None:
+    slots_of = {f"{name}/Preview{slot}" for name, each in ENVIRONMENTS.items() for slot in slots(each)}
+    assert (
+        set(own_templates)
+        == {f"{name}/{each}" for name in ENVIRONMENTS for each in own.stacks(ENVIRONMENTS[name])} | slots_of
+    )

@@ -4,6 +4,7 @@ import copy
 import re
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
+from pathlib import Path
 from typing import Any
 
 import aws_cdk as cdk
@@ -13,13 +14,13 @@ import app
 from config import ENVIRONMENTS, available, load
 from config.model import Environment
 from config.rules import DEPLOYMENT_MINUTES
-from config.services import released, repositories
+from config.services import github_environment, github_preview_environment, released, repositories
 from rehearsal.variants import forked_today
 from tests.trust import ISSUER, admits, subjects
 from tests.workflows import read
 
 Templates = dict[str, dict[str, Any]]
-ROOT = ENVIRONMENTS.parent
+ROOT = Path(__file__).resolve().parents[2]
 AUDIENCE = "sts.amazonaws.com"
 
 
@@ -51,7 +52,7 @@ def roles(templates: Templates, name: str) -> Iterator[tuple[str, str, dict[str,
 def test_each_role_trusts_one_repository_in_one_environment(name: str, templates: Templates) -> None:
     environment = load([name])[name]
     others = {load([other])[other].delivery.environment for other in available() if other != name}
-    _trusts_nobody_else(environment, templates, name, others)
+    trusts_nobody_else(environment, templates, name, others)
 
 
 def test_each_role_trusts_a_repository_by_its_ids_where_they_are_written_down(
@@ -63,20 +64,22 @@ def test_each_role_trusts_a_repository_by_its_ids_where_they_are_written_down(
         "daadaar@70001/backend@9000001",
         "daadaar@70001/frontend@9000002",
     ]
-    _trusts_nobody_else(environment, templates, "dev", {"staging", "production"})
+    trusts_nobody_else(environment, templates, "dev", {"staging", "production"})
 
 
-def _trusts_nobody_else(environment: Environment, templates: Templates, name: str, others: set[str]) -> None:
+def trusts_nobody_else(environment: Environment, templates: Templates, name: str, others: set[str]) -> None:
     delivery = environment.delivery
     found = list(roles(templates, name))
     wanted = {
         (delivery.repository, delivery.environment),
         (delivery.repository, f"{delivery.environment}-drift"),
-        *((str(each.repository), delivery.environment) for each in released(environment).values()),
+        *((str(own.repository), github_environment(environment, each)) for each, own in released(environment).items()),
     }
     if environment.previews is not None:
-        of_previews = f"{delivery.environment}-preview"
-        wanted |= {(str(each.repository), of_previews) for each in released(environment).values()}
+        wanted |= {
+            (str(own.repository), github_preview_environment(environment, each))
+            for each, own in released(environment).items()
+        }
     assert len(found) == len(wanted)
     assert {(repository, where) for repository, where, _ in found} == wanted
     every = {f"repo:{repository}:environment:{where}" for repository, where, _ in found}
@@ -98,12 +101,12 @@ LOOSENED: dict[str, Callable[[dict[str, Any]], None]] = {
     "any environment": lambda c: c.update(StringLike={f"{ISSUER}:sub": "repo:daadaar/backend:*"}),
     "no subject": lambda c: c["StringEquals"].pop(f"{ISSUER}:sub"),
     "no audience": lambda c: c["StringEquals"].pop(f"{ISSUER}:aud"),
-    "a prefix": lambda c: c.update(StringLike={f"{ISSUER}:sub": "repo:daadaar/backend*:environment:production"}),
+    "a prefix": lambda c: c.update(StringLike={f"{ISSUER}:sub": "repo:daadaar/backend*:environment:production-api"}),
     "any case": lambda c: c.update(
-        StringEqualsIgnoreCase={f"{ISSUER}:sub": "repo:daadaar/backend:environment:production"}
+        StringEqualsIgnoreCase={f"{ISSUER}:sub": "repo:daadaar/backend:environment:production-api"}
     ),
     "if there is one": lambda c: c.update(
-        StringEqualsIfExists={f"{ISSUER}:sub": "repo:daadaar/backend:environment:production"}
+        StringEqualsIfExists={f"{ISSUER}:sub": "repo:daadaar/backend:environment:production-api"}
     ),
 }
 
@@ -117,8 +120,8 @@ def test_a_looser_trust_would_be_seen(how: str, templates: Templates) -> None:
     for operator in ("StringLike", "StringEqualsIgnoreCase", "StringEqualsIfExists"):
         if operator in condition:
             del condition["StringEquals"][f"{ISSUER}:sub"]
-    tokens = [{"aud": AUDIENCE, "sub": each} for each in subjects("daadaar/backend", "production")]
-    tokens += [{"aud": "x", "sub": "repo:daadaar/backend:environment:production"}, {"aud": AUDIENCE}]
+    tokens = [{"aud": AUDIENCE, "sub": each} for each in subjects("daadaar/backend", "production-api")]
+    tokens += [{"aud": "x", "sub": "repo:daadaar/backend:environment:production-api"}, {"aud": AUDIENCE}]
     assert [token for token in tokens if admits(policy, token)]
 
 
@@ -143,10 +146,10 @@ def test_roles_last_as_long_as_their_job_and_are_bounded_by_what_they_may(templa
             assert "Policies" not in role, repository
 
 
-def statements(templates: Templates, name: str, repository: str, *, suffix: str = "") -> list[dict[str, Any]]:
-    resources = templates[f"{name}/Delivery"]["Resources"]
-    wanted = (repository, load([name])[name].delivery.environment + suffix)
-    role = next(role for of, environment, role in roles(templates, name) if (of, environment) == wanted)
+def statements(templates: Templates, name: str, repository: str, environment: str) -> list[dict[str, Any]]:
+    """What the role may that this repository gets in this environment of GitHub."""
+    resources, wanted = templates[f"{name}/Delivery"]["Resources"], (repository, environment)
+    role = next(role for of, where, role in roles(templates, name) if (of, where) == wanted)
     policy = resources[role["PermissionsBoundary"]["Ref"]]["Properties"]
     found: list[dict[str, Any]] = policy["PolicyDocument"]["Statement"]
     return found
@@ -158,8 +161,9 @@ def _actions(statement: dict[str, Any]) -> list[str]:
 
 @pytest.mark.parametrize("name", available())
 def test_a_pipeline_releases_its_own_service_and_nothing_else(name: str, templates: Templates) -> None:
-    for service, own in released(load([name])[name]).items():
-        found = statements(templates, name, str(own.repository))
+    environment = load([name])[name]
+    for service, own in released(environment).items():
+        found = statements(templates, name, str(own.repository), github_environment(environment, service))
         looks = ("Describe", "List", "Get", "BatchGet", "BatchCheck", "Filter")
         every = {action for each in found for action in _actions(each)}
         changes = {action for action in every if not action.split(":")[1].startswith(looks)}
@@ -185,12 +189,14 @@ def test_a_pipeline_releases_its_own_service_and_nothing_else(name: str, templat
 
 @pytest.mark.parametrize("name", available())
 def test_this_repository_becomes_only_cdks_roles(name: str, templates: Templates) -> None:
-    become, *looks = statements(templates, name, load([name])[name].delivery.repository)
+    delivery = load([name])[name].delivery
+    become, *looks = statements(templates, name, delivery.repository, delivery.environment)
     assert become["Action"] == "sts:AssumeRole"
     assert all(":role/cdk-hnb659fds-" in str(each) and "*" not in str(each) for each in become["Resource"])
     actions = {action.partition(":")[2] for each in looks for action in _actions(each)}
     assert actions == {
         "DescribeStacks", "GetTemplate", "ListImports", "ListStackResources",
+        "GetDomainAssociation", "ListJobs",
         "DescribeAlarms", "DescribeServices", "Query", "ListOpenIDConnectProviders", "ListRoles",
         "GetAWSDefaultServiceQuota", "GetServiceQuota", "ListRequestedServiceQuotaChangeHistoryByQuota",
     }  # fmt: skip
@@ -198,7 +204,8 @@ def test_this_repository_becomes_only_cdks_roles(name: str, templates: Templates
 
 @pytest.mark.parametrize("name", available())
 def test_whoever_looks_for_drift_sees_settings_and_no_data(name: str, templates: Templates) -> None:
-    found = statements(templates, name, load([name])[name].delivery.repository, suffix="-drift")
+    delivery = load([name])[name].delivery
+    found = statements(templates, name, delivery.repository, f"{delivery.environment}-drift")
     actions = {action for each in found for action in _actions(each)}
     looks = re.compile(r"[a-z0-9-]+:(Describe|Get|List|Detect)[A-Za-z]*\*?")
     assert [each for each in actions if not looks.fullmatch(each)] == []
@@ -209,8 +216,9 @@ def test_whoever_looks_for_drift_sees_settings_and_no_data(name: str, templates:
 
 
 def test_a_pull_request_pushes_and_asks_for_a_preview_and_nothing_else(templates: Templates) -> None:
-    for own in released(load(["dev"])["dev"]).values():
-        found = statements(templates, "dev", str(own.repository), suffix="-preview")
+    environment = load(["dev"])["dev"]
+    for service, own in released(environment).items():
+        found = statements(templates, "dev", str(own.repository), github_preview_environment(environment, service))
         looks = ("Describe", "List", "Get", "BatchGet", "BatchCheck")
         every = {action for each in found for action in _actions(each)}
         assert {action for action in every if not action.split(":")[1].startswith(looks)} == {

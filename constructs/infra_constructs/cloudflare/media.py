@@ -96,7 +96,11 @@ class MediaEdge(Construct):
                         # S3 sends no Cache-Control of its own.
                         "edge_ttl": {"mode": "override_origin", "default": EDGE_SECONDS},
                         "browser_ttl": {"mode": "override_origin", "default": BROWSER_SECONDS},
-                        "cache_key": {"ignore_query_strings_order": True, "cache_deception_armor": True},
+                        "cache_key": {
+                            "cache_deception_armor": True,
+                            # S3 does not read it: `?x=RANDOM` would be another object each time, fetched whole.
+                            "custom_key": {"query_string": {"exclude": {"all": True}}},
+                        },
                     },
                 )
             ],

@@ -7,6 +7,9 @@ from constructs import Construct
 
 from infra_constructs.cloudflare.provider import CloudflareProvider
 
+DNS = "dns"
+"""Of the owner's records, those under which users reach the product."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ProxiedName:
@@ -29,8 +32,8 @@ class ProxiedNames(Construct):
             self,
             "Resource",
             kind="records",
-            name="dns",
-            part="dns",
+            name=DNS,
+            part=DNS,
             adopt=adopt,
             records=[
                 {"name": each.name, "host": each.host, "type": "CNAME", "content": each.origin, "proxied": True}

@@ -12,8 +12,9 @@ from constructs import Construct
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.function import RuntimeFunction, bootstrap_version_arn
 from infra_constructs.images import ServiceImages
-from infra_constructs.release.image import PLATFORMS, READS_IMAGE
+from infra_constructs.release.image import READS_IMAGE
 from infra_constructs.release.ledger import ReleaseLedger
+from infra_runtime.release.image_platform import PLATFORMS
 from infra_runtime.release.refusals import log_group
 
 _TENDED_EVERY = cdk.Duration.minutes(15)
@@ -101,7 +102,14 @@ class PreviewControl(Construct):
             parameter = f"arn:aws:ssm:{stack.region}:{stack.account}:parameter{image.parameter_name}"
             self._allow("ssm:GetParameter", on=parameter)
             self._allow("ecr:DescribeImages", *READS_IMAGE, on=image.repository.repository_arn)
-        self._allow("ecs:DescribeServices", "ecs:ListServiceDeployments", "ecs:DescribeServiceDeployments", on="*")
+        reads = (
+            "DescribeServices",
+            "ListServiceDeployments",
+            "DescribeServiceDeployments",
+            "ListTasks",
+            "DescribeTasks",
+        )
+        self._allow(*(f"ecs:{action}" for action in reads), on="*")
         self._acknowledge("*", "It only looks, at what has no name before it exists.")
         self.handler.run_every(
             _TENDED_EVERY, self, "Tended", description="Previews end by the clock, whoever forgot to end them"

@@ -34,6 +34,8 @@ class ElastiCacheProps:
     shards: int | None
     """Cluster mode with so many; None is one primary with everything."""
     snapshot_days: int
+    eviction: bool
+    """Of keys, when memory is full; without it, writes fail then."""
     retention: Retention
 
 
@@ -78,20 +80,26 @@ class ElastiCache(RedisInstance):
         family = _FAMILIES[engine, version]
         parameters = elasticache.CfnParameterGroup(
             self,
-            # A new version may need other parameters: then both groups are there while the nodes are upgraded.
-            f"Parameters{family.capitalize()}" + ("Cluster" if is_cluster else ""),
+            # A new version may need other parameters: then both groups are there while the nodes are upgraded. And
+            # CloudFormation changes no description.
+            f"Parameters{family.capitalize()}"
+            + ("Cluster" if is_cluster else "")
+            + ("" if props.eviction else "NoEviction"),
             cache_parameter_group_family=family,
-            description="Old rate limits give way to new ones when memory is full",
+            description="Old rate limits give way to new ones when memory is full"
+            if props.eviction
+            else "Writes fail when memory is full, and no key is lost",
             properties={
-                # Every key expires; the ones nearest to expiry go first rather than refusing writes.
-                "maxmemory-policy": "volatile-ttl",
+                # In a cache every key expires; the ones nearest to expiry go first rather than refusing writes. BullMQ
+                # works with noeviction only (its documentation, "Going to production").
+                "maxmemory-policy": "volatile-ttl" if props.eviction else "noeviction",
                 **({"cluster-enabled": "yes"} if is_cluster else {}),
             },
         )
         self.group = elasticache.CfnReplicationGroup(
             self,
             "Group",
-            replication_group_description="Rate limits and distributed state",
+            replication_group_description="Rate limits and distributed state" if props.eviction else "Jobs that wait",
             engine=engine,
             engine_version=version,
             cache_node_type=props.node_type,
@@ -134,7 +142,9 @@ class ElastiCache(RedisInstance):
             acknowledge(
                 self.group,
                 "AwsSolutions-AEC4",
-                reason="The environment chose one node: losing it means lost rate limits and nothing more.",
+                reason="The environment chose one node: losing it means lost rate limits and nothing more."
+                if props.eviction
+                else "The environment chose one node: losing it means the jobs since the last snapshot.",
             )
         for secret in (auth_token, self.url):
             acknowledge(

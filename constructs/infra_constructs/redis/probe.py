@@ -1,6 +1,7 @@
 """A function in the VPC that looks at one Redis as the tasks do, twice a minute."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 
 import aws_cdk as cdk
 from aws_cdk import aws_ec2 as ec2
@@ -23,9 +24,12 @@ class RedisProbe(Construct):
         environment: str,
         name: str,
         health_urls: Sequence[str],
+        may_evict: bool = True,
+        queues: Mapping[str, Sequence[str]] | None = None,
         preview_key_prefix: str | None = None,
     ) -> None:
-        """`preview_key_prefix`: also count keys that begin with it, as previews do."""
+        """`preview_key_prefix`: also count keys that begin with it, as previews do. A queue is not in a Redis that
+        `may_evict`. `queues` are the keys in which jobs of each worker wait: it counts them."""
         super().__init__(scope, id_)
         self._instance = instance
         # As the tasks': what they cannot reach, the probe is not to reach either.
@@ -46,7 +50,9 @@ class RedisProbe(Construct):
             timeout=cdk.Duration.minutes(3),
             environment=variables
             | ({"HEALTH_URLS": ",".join(health_urls)} if health_urls else {})
-            | ({"PREVIEW_KEY_PREFIX": preview_key_prefix} if preview_key_prefix else {}),
+            | ({"PREVIEW_KEY_PREFIX": preview_key_prefix} if preview_key_prefix else {})
+            | ({} if may_evict else {"EVICTION": "false"})
+            | ({"QUEUES": json.dumps({name: list(keys) for name, keys in queues.items()})} if queues else {}),
             uses_libraries=True,
             place=InVpc(vpc=vpc, security_group=access),
         )

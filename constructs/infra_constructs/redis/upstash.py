@@ -24,6 +24,8 @@ class UpstashProps:
     """Its name; its owner's alone in the whole account."""
     region: str
     read_regions: Sequence[str]
+    eviction: bool
+    """Of keys, when it is full; without it, writes fail then."""
 
 
 class UpstashRedis(RedisInstance):
@@ -76,7 +78,12 @@ class UpstashRedis(RedisInstance):
             credentials.grant_read(each.role)
         self.url.grant_write(provider.role)
         memory.grant(provider, writes=True)
-        document = {"name": props.database, "region": props.region, "read_regions": list(props.read_regions)}
+        document = {
+            "name": props.database,
+            "region": props.region,
+            "read_regions": list(props.read_regions),
+            "eviction": props.eviction,
+        }
         provider.resource(
             self,
             "Database",

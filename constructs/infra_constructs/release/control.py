@@ -17,8 +17,10 @@ from constructs import Construct
 
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.function import RuntimeFunction, bootstrap_version_arn
-from infra_constructs.release.image import PLATFORMS, READS_IMAGE, Architecture
+from infra_constructs.release.image import READS_IMAGE, Architecture
 from infra_constructs.release.ledger import ReleaseLedger
+from infra_constructs.service_secrets import allow_describing, identities
+from infra_runtime.release.image_platform import PLATFORMS
 from infra_runtime.release.refusals import log_group
 from infra_runtime.release.stack_update import ENDS
 
@@ -37,6 +39,8 @@ class Released:
     """All that run its image."""
     database: rds.IDatabaseInstance | None
     """What its migrations change."""
+    secrets: Sequence[secretsmanager.ISecret]
+    """Those that people have stored and tasks of its image read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +86,7 @@ class ReleaseControl(Construct):
                 "REPOSITORY": released.repository.repository_uri,
                 "PLATFORM": PLATFORMS[released.architecture],
                 "LEDGER": ledger.table.table_name,
+                "SECRETS": json.dumps(identities(released.secrets)),
                 **({"DATABASE_LOG": log_group(released.database.instance_identifier)} if released.database else {}),
                 **({"SENTRY": json.dumps(asdict(sentry))} if sentry else {}),
             },
@@ -91,6 +96,7 @@ class ReleaseControl(Construct):
             secretsmanager.Secret.from_secret_name_v2(self, "SentryToken", sentry.token_secret).grant_read(
                 self.handler.role
             )
+        allow_describing(self.handler, released.secrets)
         ledger.grant_writing(self.handler)
         self._grant(released)
         self._grant_looking()
@@ -135,6 +141,11 @@ class ReleaseControl(Construct):
         reads = ("ecs:DescribeServices", "ecs:ListServiceDeployments", "ecs:DescribeServiceDeployments")
         for each in released.services:
             self._allow(*reads, on=each.service_arn)
+        # Why tasks failed: ECS's reason of a deployment does not say.
+        of_cluster = {"ArnEquals": {"ecs:cluster": released.services[0].cluster.cluster_arn}}
+        self.handler.role.add_to_policy(
+            iam.PolicyStatement(actions=["ecs:ListTasks", "ecs:DescribeTasks"], resources=["*"], conditions=of_cluster)
+        )
 
     def _grant_going_back(self, released: Released) -> None:
         stack = cdk.Stack.of(self)

@@ -12,8 +12,6 @@ from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.helper_image import HelperImage
 
 Architecture = Literal["arm64", "x86_64"]
-PLATFORMS: dict[Architecture, str] = {"arm64": "linux/arm64", "x86_64": "linux/amd64"}
-"""As images name them."""
 READS_IMAGE = ("ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
 """What reading manifest, configuration and layers of an image calls (infra_runtime.release.manifests)."""
 

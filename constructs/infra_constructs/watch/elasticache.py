@@ -7,6 +7,7 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 
 from infra_constructs.alarms import AlarmSpec, Missing, Severity, Threshold, Topics, add_alarm
+from infra_constructs.watch.redis_purpose import Purpose
 
 _PERIOD = cdk.Duration.minutes(1)
 # ElastiCache's maxclients, which no parameter changes; the small ones have less.
@@ -19,45 +20,52 @@ class ElastiCacheAlarms(Construct):
     """For each node: CPU of the engine's one thread, memory, evictions, connections, replication lag."""
 
     def __init__(
-        self, scope: Construct, id_: str, *, nodes: Mapping[str, Sequence[str]], node_type: str, topics: Topics
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        nodes: Mapping[str, Sequence[str]],
+        node_type: str,
+        purpose: Purpose,
+        topics: Topics,
     ) -> None:
         """`nodes` are ids by shard; there are alarms of each shard, as one alarm takes ten metrics at most."""
         super().__init__(scope, id_)
         limit = _CONNECTIONS_OF_SMALL if node_type in _SMALL else _CONNECTIONS
         for shard, members in nodes.items():
-            for name, spec in _specs(members, connections=limit * _CONNECTIONS_SHARE).items():
+            for name, spec in _specs(members, purpose, connections=limit * _CONNECTIONS_SHARE).items():
                 add_alarm(self, f"{shard}{name}", topics=topics, spec=spec)
 
 
-def _specs(nodes: Sequence[str], *, connections: float) -> dict[str, AlarmSpec]:
+def _specs(nodes: Sequence[str], purpose: Purpose, *, connections: float) -> dict[str, AlarmSpec]:
     specs = {
         "Cpu": AlarmSpec(
             runbook="redis-cpu",
-            means="Redis answers late; rate limiting starts to fail open.",
+            means=purpose.slow_engine,
             severity=Severity.WARNING,
             metric=_worst(nodes, "EngineCPUUtilization", "Average"),
             threshold=Threshold(value=80, unit="% of one core", breaches=5, periods=5),
             missing=Missing.IS_IGNORED,
         ),
         "Memory": AlarmSpec(
-            runbook="redis-memory",
-            means="Redis is nearly full; soon it evicts rate limits that should still count.",
-            severity=Severity.WARNING,
+            runbook=purpose.memory_runbook,
+            means=purpose.full,
+            severity=purpose.full_severity,
             metric=_worst(nodes, "DatabaseMemoryUsagePercentage", "Maximum"),
-            threshold=Threshold(value=80, unit="% of memory", breaches=5, periods=5),
+            threshold=Threshold(value=purpose.full_percent, unit="% of memory", breaches=5, periods=5),
             missing=Missing.IS_BAD,
         ),
         "Evictions": AlarmSpec(
-            runbook="redis-evictions",
-            means="Rate limits are forgotten before their time.",
-            severity=Severity.WARNING,
+            runbook=purpose.evictions_runbook,
+            means=purpose.evicted,
+            severity=purpose.evicted_severity,
             metric=_worst(nodes, "Evictions", "Sum"),
             threshold=Threshold(value=0, unit="keys a minute", breaches=3, periods=5),
             missing=Missing.IS_GOOD,
         ),
         "Connections": AlarmSpec(
             runbook="redis-connections",
-            means="New tasks will soon find no connection to Redis, and not limit rates.",
+            means=purpose.no_connections,
             severity=Severity.WARNING,
             metric=_worst(nodes, "CurrConnections", "Maximum"),
             threshold=Threshold(value=connections, unit="connections", breaches=3, periods=5),
@@ -67,7 +75,7 @@ def _specs(nodes: Sequence[str], *, connections: float) -> dict[str, AlarmSpec]:
     if len(nodes) > 1:
         specs["Lag"] = AlarmSpec(
             runbook="redis-replication-lag",
-            means="A failover now would lose the last seconds of rate limits.",
+            means=purpose.lag,
             severity=Severity.WARNING,
             metric=_worst(nodes, "ReplicationLag", "Maximum"),
             threshold=Threshold(value=5, unit="seconds", breaches=5, periods=5),

@@ -80,6 +80,27 @@ class DeploymentEvents(Construct):
         )
 
 
+class SiteBuildEvents(Construct):
+    """Of a site that Amplify builds (user guide, "Custom build notifications")."""
+
+    def __init__(self, scope: Construct, id_: str, *, app_id: str, topics: Topics) -> None:
+        super().__init__(scope, id_)
+        _forward(
+            self,
+            "Failed",
+            title="Amplify could not build the site",
+            means="The previous build is still served, and what was pushed is not.",
+            runbook="release-failed",
+            pattern={
+                "source": ["aws.amplify"],
+                "detail-type": ["Amplify Deployment Status Change"],
+                "detail": {"appId": [app_id], "jobStatus": ["FAILED"]},
+            },
+            quote="$.detail.jobId",
+            topics=topics,
+        )
+
+
 class CrashedTasks(Construct):
     """ECS forgets a stopped task within the hour, and with it why: the log here does not."""
 

@@ -1,4 +1,4 @@
-"""What is watched of one job: that it succeeds, and that it runs at all."""
+"""Alarms of one job: it failed, or it has not succeeded for too long."""
 
 import aws_cdk as cdk
 from constructs import Construct
@@ -9,7 +9,7 @@ from infra_runtime.metrics import Jobs
 
 
 class JobAlarms(Construct):
-    """A job that failed has used all of its attempts."""
+    """A job has failed when its last retry has."""
 
     def __init__(self, scope: Construct, id_: str, *, environment: str, job: str, topics: Topics) -> None:
         super().__init__(scope, id_)
@@ -18,7 +18,7 @@ class JobAlarms(Construct):
             {
                 "Failed": AlarmSpec(
                     runbook="job-failed",
-                    means=f"The job {job} has failed, and was not repeated or failed again.",
+                    means=f"The job {job} has failed, and so have its retries, if it has any.",
                     severity=Severity.WARNING,
                     metric=own_metric(
                         environment, Jobs.FAILED, statistic="Sum", period=cdk.Duration.minutes(5), Job=job
@@ -28,7 +28,7 @@ class JobAlarms(Construct):
                 ),
                 "Overdue": AlarmSpec(
                     runbook="job-overdue",
-                    means=f"The job {job} has not succeeded when it should have.",
+                    means=f"The job {job} has not succeeded for too long: it failed, was skipped, or did not start.",
                     severity=Severity.WARNING,
                     metric=own_metric(
                         environment, Jobs.OVERDUE, statistic="Maximum", period=cdk.Duration.minutes(15), Job=job

@@ -1,5 +1,7 @@
 """What is watched of the media bucket, by its request metrics."""
 
+from collections.abc import Mapping
+
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
@@ -27,9 +29,12 @@ def metric_of(bucket: str, name: str, period: cdk.Duration = _PERIOD) -> cloudwa
 class MediaAlarms(Construct):
     """Of S3's answers: what Cloudflare has in its cache is served all the same."""
 
-    def __init__(self, scope: Construct, id_: str, *, bucket: str, topics: Topics) -> None:
+    def __init__(
+        self, scope: Construct, id_: str, *, bucket: str, purge: Mapping[str, AlarmSpec], topics: Topics
+    ) -> None:
         super().__init__(scope, id_)
         specs = {
+            **purge,
             "ServerErrors": AlarmSpec(
                 runbook="media-errors",
                 means="S3 fails: media that is not in the cache is missing for users.",

@@ -1,4 +1,4 @@
-"""What the probe sees of the Redis that serves, whoever runs it."""
+"""What the probe sees of a Redis that is used, whoever runs it."""
 
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
@@ -6,6 +6,7 @@ from constructs import Construct
 
 from infra_constructs.alarms import AlarmSpec, Missing, Severity, Threshold, Topics, add_alarms
 from infra_constructs.metrics import own_metric
+from infra_constructs.watch.redis_purpose import Purpose
 from infra_runtime.metrics import Redis
 
 # As infra_runtime.redis.monitor publishes them: twice a minute, and every five minutes for what is in it.
@@ -27,6 +28,7 @@ class RedisAlarms(Construct):
         *,
         environment: str,
         instance: str,
+        purpose: Purpose,
         tells_memory_itself: bool,
         topics: Topics,
     ) -> None:
@@ -39,7 +41,7 @@ class RedisAlarms(Construct):
         specs = {
             "ConnectionFailure": AlarmSpec(
                 runbook="redis-connection-failure",
-                means="Rate limiting is off: the service goes on without Redis.",
+                means=purpose.unusable,
                 severity=Severity.CRITICAL,
                 recovery=Severity.INFO,
                 metric=metric(Redis.UNUSABLE, "Maximum"),
@@ -51,7 +53,7 @@ class RedisAlarms(Construct):
             ),
             "Latency": AlarmSpec(
                 runbook="redis-latency",
-                means="Every request that is rate limited waits longer for it.",
+                means=purpose.slow,
                 severity=Severity.WARNING,
                 recovery=Severity.INFO,
                 metric=metric(Redis.PING, "Average"),
@@ -75,28 +77,29 @@ class RedisAlarms(Construct):
                 threshold=Threshold(value=5, unit="% of the probe's commands", breaches=5, periods=5),
                 missing=Missing.IS_GOOD,
             ),
-            "KeysWithoutExpiry": AlarmSpec(
+        }
+        if purpose.evicts:
+            specs["KeysWithoutExpiry"] = AlarmSpec(
                 runbook="redis-memory",
                 means="Keys that never go away fill the memory until rate limits give way.",
                 severity=Severity.WARNING,
                 metric=metric(Redis.KEYS_WITHOUT_EXPIRY, "Maximum", _INVENTORY),
                 threshold=Threshold(value=1000, unit="keys", breaches=3, periods=3),
                 missing=Missing.IS_IGNORED,
-            ),
-        }
+            )
         if not tells_memory_itself:
             specs |= {
                 "Memory": AlarmSpec(
-                    runbook="redis-memory",
-                    means="Redis is nearly full; soon it evicts rate limits that should still count.",
-                    severity=Severity.WARNING,
+                    runbook=purpose.memory_runbook,
+                    means=purpose.full,
+                    severity=purpose.full_severity,
                     metric=metric(Redis.MEMORY_USED, "Maximum", _INVENTORY),
-                    threshold=Threshold(value=80, unit="% of memory", breaches=2, periods=3),
+                    threshold=Threshold(value=purpose.full_percent, unit="% of memory", breaches=2, periods=3),
                     missing=Missing.IS_IGNORED,
                 ),
                 "Connections": AlarmSpec(
                     runbook="redis-connections",
-                    means="New tasks will soon find no connection to Redis, and not limit rates.",
+                    means=purpose.no_connections,
                     severity=Severity.WARNING,
                     metric=metric(Redis.CONNECTIONS, "Maximum", _INVENTORY),
                     threshold=Threshold(value=80, unit="% of all connections", breaches=2, periods=3),

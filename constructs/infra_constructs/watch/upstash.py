@@ -6,6 +6,7 @@ from constructs import Construct
 from infra_constructs.alarms import AlarmSpec, Missing, Severity, Threshold, Topics, add_alarm
 from infra_constructs.function import RuntimeFunction
 from infra_constructs.watch.redis import metric_of
+from infra_constructs.watch.redis_purpose import Purpose
 from infra_runtime.metrics import Redis
 
 _HOUR = cdk.Duration.hours(1)
@@ -15,20 +16,28 @@ class UpstashAlarms(Construct):
     """Storage and the day's bandwidth, as infra_runtime.redis.upstash_usage publishes them; and that it does."""
 
     def __init__(
-        self, scope: Construct, id_: str, *, environment: str, instance: str, usage: RuntimeFunction, topics: Topics
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        environment: str,
+        instance: str,
+        purpose: Purpose,
+        usage: RuntimeFunction,
+        topics: Topics,
     ) -> None:
         super().__init__(scope, id_)
-        means = {
-            "Storage": (Redis.STORAGE_USED, "The database is nearly full; rate limits give way before their time."),
-            "Bandwidth": (Redis.BANDWIDTH_USED, "The day's bandwidth is nearly used up; then Upstash refuses."),
+        limits = {
+            "Storage": (Redis.STORAGE_USED, purpose.full, purpose.full_percent, purpose.full_severity),
+            "Bandwidth": (Redis.BANDWIDTH_USED, purpose.bandwidth, 80, Severity.WARNING),
         }
-        for name, (metric, sentence) in means.items():
+        for name, (metric, sentence, percent, severity) in limits.items():
             spec = AlarmSpec(
                 runbook="redis-upstash-limits",
                 means=sentence,
-                severity=Severity.WARNING,
+                severity=severity,
                 metric=metric_of(environment, instance, metric, "Maximum", _HOUR),
-                threshold=Threshold(value=80, unit="% of the limit", breaches=1, periods=1),
+                threshold=Threshold(value=percent, unit="% of the limit", breaches=1, periods=1),
                 # There may be no such limit.
                 missing=Missing.IS_GOOD,
             )

@@ -1,4 +1,4 @@
-"""ECS with tasks that run, and with blue/green deployments: MiniStack has records of both only.
+"""ECS with tasks that run and are replaced, and with deployments of both kinds: MiniStack has records of them only.
 
 A container is a process of this machine on an address of its own in 127.0.0.0/8; what is an image elsewhere is a
 folder here (`rehearsal.product`). The load balancer is a real nginx. Deployments go through ECS's stages, call the

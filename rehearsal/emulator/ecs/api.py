@@ -11,6 +11,8 @@ from typing import Any
 from ministack.services import ecr, ecs
 
 from rehearsal.emulator.ecs import deployment, task
+from rehearsal.emulator.ecs.blue_green import BlueGreen
+from rehearsal.emulator.ecs.rolling import Rolling
 
 _SUMMARY = (
     "serviceDeploymentArn", "serviceArn", "clusterArn", "startedAt", "createdAt", "finishedAt", "status",
@@ -21,9 +23,6 @@ _own_describe_images = ecr._describe_images
 _own_layer_url = ecr._get_download_url_for_layer
 _own_list_tasks = ecs._list_tasks
 _own_update_service = ecs._update_service
-_own_task_failed = ecs._record_service_task_failure
-_own_sync_targets = ecs._sync_service_targets
-_own_reconcile = ecs._reconcile_service_tasks
 
 
 def _answer(document: Mapping[str, Any]) -> Any:
@@ -86,7 +85,14 @@ def _tasks_listed(request: Mapping[str, Any]) -> Any:
 def _stop_task(request: Mapping[str, Any]) -> Any:
     found = ecs._resolve_task(request["task"], ecs._resolve_cluster_name(request.get("cluster", "default")))
     task.stop(found["taskArn"], request.get("reason", "Task stopped by user"), "UserInitiated")
+    deployment.replace(found)
     return _answer({"task": ecs._sanitize(found)})
+
+
+def begin(service_arn: str, task_definition: str) -> deployment.Deployment:
+    """By the service's own strategy; its `run` does it."""
+    is_balanced = deployment.service(service_arn).get("loadBalancers")
+    return (BlueGreen if is_balanced else Rolling)(service_arn, task_definition)
 
 
 def _update_service(request: Mapping[str, Any]) -> Any:
@@ -94,29 +100,14 @@ def _update_service(request: Mapping[str, Any]) -> Any:
     answered = _own_update_service(request)
     if answered[0] == 200 and (request.get("forceNewDeployment") or "taskDefinition" in request):
         told = json.loads(answered[2])["service"]
-        new = deployment.Deployment(told["serviceArn"], told["taskDefinition"])
+        new = begin(told["serviceArn"], told["taskDefinition"])
         context = contextvars.copy_context()
         threading.Thread(target=context.run, args=(new.run,), daemon=True).start()
     return answered
 
 
-def _reconcile(cluster: str, key: str) -> None:
-    if ecs._services[key]["deploymentConfiguration"].get("strategy") != "BLUE_GREEN":
-        _own_reconcile(cluster, key)
-
-
-def _sync_targets(cluster: str, service: Mapping[str, Any]) -> None:
-    """Which tasks are in which of the two groups is the deployment's business."""
-    if service["deploymentConfiguration"].get("strategy") != "BLUE_GREEN":
-        _own_sync_targets(cluster, service)
-
-
-def _task_failed(failed: dict[str, Any], **options: Any) -> None:
-    """A deployment of ours has noticed already, and MiniStack would start tasks of its own."""
-    key = f"{failed['clusterArn'].rpartition('/')[2]}/{failed.get('group', '').removeprefix('service:')}"
-    known = ecs._services.get(key, {}).get("deploymentConfiguration", {})
-    if known.get("strategy") != "BLUE_GREEN":
-        _own_task_failed(failed, **options)
+def _nothing(*_: Any, **__: Any) -> None:
+    """Tasks of services, and where they are registered, are the deployments' business."""
 
 
 def _images(request: Mapping[str, Any]) -> Any:
@@ -156,8 +147,8 @@ def install() -> None:
         "StopTask": _stop_task,
         "UpdateService": _update_service,
     }
-    ecs._reconcile_service_tasks = _reconcile
-    ecs._sync_service_targets = _sync_targets
-    ecs._record_service_task_failure = _task_failed
+    ecs._reconcile_service_tasks = _nothing
+    ecs._sync_service_targets = _nothing
+    ecs._record_service_task_failure = deployment.replace
     ecr._describe_images = _images
     ecr._get_download_url_for_layer = _layer_url

@@ -13,7 +13,7 @@ from typing import Any
 
 from cryptography import x509
 
-from rehearsal.emulator.ecs.image import CannotStart, image_of
+from rehearsal.emulator.ecs.image import CannotStart, Image, image_of
 from rehearsal.emulator.ecs.volumes import Volumes, here
 from rehearsal.emulator.resource_type import client
 
@@ -41,17 +41,49 @@ class Container:
     def start(self, ended: Callable[[int], None]) -> None:
         """Calls `ended` with the exit code, once its log is written. Raises `CannotPull`, `CannotStart`."""
         image = image_of(self.definition["image"])
-        mounts = self.volumes.mounted(self.definition)
-        program, *arguments = [
-            here(each, {**image.paths, **mounts})
-            for each in (
-                *self.definition.get("entryPoint", []),
-                *(self.command or self.definition.get("command") or image.command),
+        command = self.command or self.definition.get("command") or image.command
+        self._process = self._run(
+            image, [*self.definition.get("entryPoint", []), *command], out=subprocess.PIPE, errors=subprocess.STDOUT
+        )
+        # Made here, where account and region are known.
+        watched = (self._process, client("logs"), ended)
+        threading.Thread(target=self._watch, args=watched, daemon=True).start()
+
+    @property
+    def is_started(self) -> bool:
+        return self._process is not None
+
+    @property
+    def health_check(self) -> Mapping[str, Any] | None:
+        found: Mapping[str, Any] | None = self.definition.get("healthCheck")
+        return found
+
+    def passes(self) -> bool:
+        """Whether its health check does, now: a command that is run beside its process."""
+        assert self.health_check is not None
+        kind, *command = self.health_check["command"]
+        if kind == "CMD-SHELL":
+            command = ["/bin/sh", "-c", *command]
+        try:
+            checking = self._run(
+                image_of(self.definition["image"]), command, out=subprocess.DEVNULL, errors=subprocess.DEVNULL
             )
-        ]
+            passed = checking.wait(int(self.health_check.get("timeout", 5))) == 0
+            return passed and self._process is not None and self._process.poll() is None
+        except CannotStart:
+            return False
+        except subprocess.TimeoutExpired:
+            os.killpg(checking.pid, signal.SIGKILL)
+            checking.wait()
+            return False
+
+    def _run(self, image: Image, command: Sequence[str], *, out: int, errors: int) -> "subprocess.Popen[bytes]":
+        """In the container. Raises `CannotStart`."""
+        mounts = self.volumes.mounted(self.definition)
+        program, *arguments = [here(each, {**image.paths, **mounts}) for each in command]
         variables = {each["name"]: str(each["value"]) for each in self.definition.get("environment", [])}
         try:
-            self._process = subprocess.Popen(
+            return subprocess.Popen(
                 [*self._confinement(), image.program(program), *arguments],
                 cwd=image.folder,
                 env={
@@ -60,6 +92,7 @@ class Container:
                     # Where programs write that would write to /tmp.
                     **({"TMPDIR": str(mounts["/tmp"])} if "/tmp" in mounts else {}),  # noqa: S108
                     "NODE_OPTIONS": f"--import={_OWN_ADDRESS.as_uri()}",
+                    "BUN_OPTIONS": f'"--preload={_OWN_ADDRESS}"',
                     "TASK_ADDRESS": self.address,
                     **self.aws,
                     **{name: self._on_this_machine(value, mounts) for name, value in variables.items()},
@@ -67,19 +100,12 @@ class Container:
                     **self.variables,
                 },
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
+                stdout=out,
+                stderr=errors,
                 start_new_session=True,
             )
         except OSError as error:
             raise CannotStart(str(error)) from error
-        # Made here, where account and region are known.
-        watched = (self._process, client("logs"), ended)
-        threading.Thread(target=self._watch, args=watched, daemon=True).start()
-
-    @property
-    def is_started(self) -> bool:
-        return self._process is not None
 
     def _confinement(self) -> Iterator[str]:
         """Words before the command that take capabilities away, where this machine's root has them."""

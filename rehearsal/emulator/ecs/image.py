@@ -68,6 +68,9 @@ def image_of(reference: str) -> Image:
     if not digest or not folder.exists():
         raise CannotPull(f"CannotPullContainerError: failed to resolve ref {reference}: not found")
     configuration = folder.with_suffix(".json")
-    if not configuration.exists():
-        return Image(folder, os.environ["PATH"], _DEFAULT_COMMAND)
-    return Image(folder, str(folder), json.loads(configuration.read_text())["command"], has_root=True)
+    told = json.loads(configuration.read_text()) if configuration.exists() else {}
+    command = told.get("command", _DEFAULT_COMMAND)
+    if told.get("has_root"):
+        return Image(folder, str(folder), command, has_root=True)
+    programs = [told["programs"]] if "programs" in told else []
+    return Image(folder, os.pathsep.join([*programs, os.environ["PATH"]]), command)

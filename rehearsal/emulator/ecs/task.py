@@ -5,6 +5,7 @@ import itertools
 import json
 import re
 import threading
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,11 +22,14 @@ from rehearsal.ports import own_address
 
 # A request in this rehearsal lasts a second at most, in production a minute.
 STOP_SECONDS = 5.0
+# A hook or a health check that waits for 30 seconds would be a long rehearsal: a second of ECS takes this long.
+SECOND = 0.02
 _own_run_task, _own_mark_stopped = ecs._run_task, ecs._mark_task_stopped
 _containers: dict[str, dict[str, Container]] = {}
 """By task and name."""
 _starting: dict[str, threading.Lock] = {}
 _tokens: dict[str, str] = {}
+UNHEALTHY = "Task failed container health checks"
 _AGENT = "aws-guardduty-agent-"
 _AGENT_EXIT_CODE = 137
 # Of a container that is given up before it has started (aws/amazon-ecs-agent #3218).
@@ -137,6 +141,32 @@ def _start_container(arn: str, name: str, container: Container) -> None:
         container.start(lambda code: context.run(_ended, arn, name, code))
     except (CannotPull, CannotStart) as error:
         _mark_stopped(arn, str(error), "TaskFailedToStart")
+        return
+    if container.health_check is not None:
+        context = contextvars.copy_context()
+        threading.Thread(target=context.run, args=(_follow_health, arn, name, container), daemon=True).start()
+
+
+def _follow_health(arn: str, name: str, container: Container) -> None:
+    """ECS API Reference, HealthCheck: failures count from the end of the start period, or from the first success on."""
+    check, failures, task = container.health_check, 0, ecs._tasks[arn]
+    assert check is not None
+    counts_from = time.monotonic() + int(check.get("startPeriod", 0)) * SECOND
+    while failures < int(check.get("retries", 3)):
+        time.sleep(int(check.get("interval", 30)) * SECOND)
+        passed = container.passes()
+        if not is_alive(arn):
+            return
+        if passed:
+            failures, counts_from = 0, 0.0
+            task["healthStatus"] = _record(arn, name)["healthStatus"] = "HEALTHY"
+        elif time.monotonic() >= counts_from:
+            failures += 1
+    task["healthStatus"] = _record(arn, name)["healthStatus"] = "UNHEALTHY"
+    # Others go on, whatever their health.
+    if task["group"].startswith("service:"):
+        stop(arn, UNHEALTHY)
+        ecs._record_service_task_failure(task)
 
 
 def _dependency(arn: str, container: Container, wanted: Mapping[str, Any]) -> bool | str:
@@ -285,6 +315,13 @@ def address_of(arn: str) -> str:
 
 def is_alive(arn: str) -> bool:
     return bool(ecs._tasks[arn]["lastStatus"] != "STOPPED")
+
+
+def is_healthy(arn: str) -> bool:
+    """As its own containers say. Without a health check, a task is healthy when it runs."""
+    found, checks = ecs._tasks[arn], [each.health_check for each in _containers[arn].values()]
+    wanted = "HEALTHY" if any(checks) else "UNKNOWN"
+    return bool((found["lastStatus"], found["healthStatus"]) == ("RUNNING", wanted))
 
 
 def why_stopped(arn: str) -> str:

@@ -37,6 +37,16 @@ def _start(identity: str, properties: dict[str, Any]) -> None:
         _servers[identity].append(server.start())
     if is_cluster:
         join(_servers[identity])
+    _set_parameters(identity, properties)
+
+
+def _set_parameters(identity: str, properties: dict[str, Any]) -> None:
+    """maxmemory-policy as the group of parameters has it; without one, ElastiCache's own (AWS Knowledge Center, "oom
+    command not allowed": volatile-lru). redis-server's would be noeviction."""
+    group = elasticache._param_group_params.get(properties.get("CacheParameterGroupName", ""), {})
+    for server in _servers[identity]:
+        with server.client() as client:
+            client.config_set("maxmemory-policy", group.get("maxmemory-policy", {}).get("Value", "volatile-lru"))
 
 
 def _stop(identity: str) -> None:
@@ -69,6 +79,7 @@ def install() -> None:
         if identity not in _servers or any(old.get(key) != new.get(key) for key in keys):
             _stop(physical_id)
             _start(identity, new)
+        _set_parameters(identity, new)
         return identity, _tell(identity)
 
     def delete(physical_id: str, properties: dict[str, Any]) -> None:

@@ -33,10 +33,8 @@ def install() -> None:
 
 
 def _deploy(arn: str) -> None:
-    done = deployment.Deployment(arn, deployment.service(arn)["taskDefinition"])
+    done = api.begin(arn, deployment.service(arn)["taskDefinition"])
     done.run()
-    if done.failure is not None:
-        raise Refused(
-            f"Resource handler returned message: Error occurred during operation 'ECS Deployment failed: "
-            f"{done.failure}'."
-        )
+    if (failure := done.failure) is not None:
+        told = str(failure) if isinstance(failure, deployment.BreakerTripped) else f"ECS Deployment failed: {failure}"
+        raise Refused(f"Resource handler returned message: Error occurred during operation '{told}'.")

@@ -47,9 +47,12 @@ class Api(VendorApi):
                 return found
             page += 1
 
-    def write(self, method: str, path: str, body: Any = None) -> Any:
-        """What Cloudflare says it did, which may be None. Raises `Unsure` besides what `get` raises."""
-        return self._ask(method, path, body=body)["result"]
+    def write(self, method: str, path: str, body: Any = None, *, may_repeat: bool = False) -> Any:
+        """What Cloudflare says it did, which may be None. Raises `Unsure` besides what `get` raises.
+
+        With `may_repeat`, a POST whose answer is lost is sent again: doing it twice changes nothing more.
+        """
+        return self._ask(method, path, body=body, is_read=True if may_repeat else None)["result"]
 
     def upload(self, method: str, path: str, files: Mapping[str, Any]) -> Any:
         """As `write`, of a form with parts."""

@@ -15,8 +15,15 @@ _SET_BY_PEOPLE = frozenset(
 )  # fmt: skip
 
 
+# All of a query string in a cache key: the API's reference has the object, its answers the star, alone or in a list
+# (recorded v4 ruleset http_request_cache_settings; `transformQueryStringJSON` of Cloudflare's Terraform provider).
+_ALL = {"all": True}
+
+
 def is_as_declared(declared: Any, found: Any) -> bool:
     """Every declared value is there. Order in lists, and whether an empty value is written down, do not matter."""
+    if declared == _ALL and found in ("*", ["*"]):
+        return True
     if isinstance(declared, Mapping):
         seen = found if isinstance(found, Mapping) else {}
         return all(is_as_declared(value, seen.get(key)) for key, value in declared.items()) and not any(

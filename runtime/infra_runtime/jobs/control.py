@@ -1,18 +1,20 @@
-"""Runs the jobs of one service: starts them, waits for their end, tries again, and says when one is overdue.
+"""Runs the jobs of one service: starts their tasks, retries, enforces time limits, and measures how overdue a job is.
 
-Asked by each job's schedule, by a person (`infra job run`), by ECS when a task has stopped, and by the clock, which
-ends what takes too long and notices what an event did not tell.
+Invoked by each job's schedule, by `infra job run`, by ECS when a task has stopped, and every minute. The last one
+makes up for lost events and for invocations that died halfway.
 """
 
 import json
 import logging
 import os
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
+from botocore.exceptions import BotoCoreError, ClientError
 
 from infra_runtime.aws import client
 from infra_runtime.caller import NotProven, who
@@ -26,21 +28,33 @@ logger = logging.getLogger(__name__)
 logger.setLevel(logging.INFO)
 
 _LINES = 10
-_LONGEST_REASON = 2000
-_NEVER_STARTED = timedelta(minutes=5)
+_LONGEST_LOG = 2000
+"""Characters of these lines that are kept."""
+_LOG_WAITS = 3
+_SETTLED = timedelta(minutes=2)
+"""The invocation that wrote a claim has ended by then (its timeout is a minute), and DescribeTasks knows its task: ECS
+is eventually consistent (API Reference, "RunTask")."""
+_UNANSWERED = timedelta(minutes=30)
+"""RunTask is repeated for so long. ECS forgets a client token an hour after its task has stopped (API Reference,
+"Idempotency"); the next call would start a second task."""
+_LIMIT = "its time limit"
+"""Ends the reason that StopTask is given; ECS keeps it as `stoppedReason`."""
+_BY_ITSELF, _BY_REQUEST = "EssentialContainerExited", "UserInitiated"
+"""Two of the values of `stopCode`."""
+_THROTTLED = ("ThrottlingException", "Throttling", "RequestLimitExceeded", "TooManyRequestsException")
+_SERVER_ERROR = 500
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """`definition` is the family of its tasks, of which the newest revision runs."""
-
     name: str
     definition: str
+    """Family of its task definitions; the newest active revision runs."""
     minutes: int
-    """Longest that an attempt may take."""
+    """Time limit of an attempt, from RunTask on."""
     retries: int
     overdue_minutes: int
-    """So long after its last success it counts as not run."""
+    """The job is overdue when its last success is older."""
 
 
 @reported
@@ -61,12 +75,12 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     if event.get("tend"):
         control.tend()
         return {}
-    by = "schedule"
-    if "caller" in event:
-        try:
-            by = who(event, sts=boto3.client("sts"), function=context.function_name)
-        except NotProven as error:
-            return {"problem": f"{error}; use `infra`, with credentials of this account"}
+    if "caller" not in event:
+        return control.asked(event["job"], by="schedule", due=datetime.fromisoformat(event["due"]))
+    try:
+        by = who(event, sts=boto3.client("sts"), function=context.function_name)
+    except NotProven as error:
+        return {"problem": f"{error}; use `infra`, with credentials of this account"}
     return control.asked(event["job"], by=by)
 
 
@@ -81,102 +95,145 @@ class Control:
     """As RunTask takes it."""
     bootstrap: str
     environment: str
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    sleep: Callable[[float], None] = time.sleep
 
-    @property
-    def now(self) -> datetime:
-        return datetime.now(UTC)
+    def asked(self, name: str, *, by: str, due: datetime | None = None) -> dict[str, Any]:
+        """Starts a run. Returns its `run` (and `task`, once ECS has named it), or the `problem`.
 
-    def asked(self, name: str, *, by: str) -> dict[str, Any]:
-        """What is answered to who asked: `run`, or `problem`."""
+        EventBridge may deliver a scheduled event twice: `due`, its time, starts one run.
+        """
         if name not in self.jobs:
-            return {"problem": f"job {name!r}: expected one of {', '.join(self.jobs)}"}
+            return {"problem": f"job {name!r} is not deployed; these are: {', '.join(self.jobs)}"}
         job = self.jobs[name]
         if self._image(job) == self.bootstrap:
             return {"problem": f"{name}: nothing was released yet, so there is nothing to run"}
-        run = self._run(job, attempt=1, by=by)
-        if run is None:
+        began = self.now()
+        run = Run(job=name, run=_text(due or began), attempt=1, by=by, began=_text(began))
+        if due is not None and self.runs.recorded(run) is not None:
+            return {"problem": f"{name}: the run of {run.run} has ended already"}
+        if not self.runs.claim(run):
             current = self.runs.current(name)
             self._count(name, Jobs.SKIPPED)
             since = f" since {current.began}" if current else ""
-            return {"problem": f"{name} runs already{since}: it never runs twice at a time"}
-        return {"run": run.id, "task": run.task} if run.outcome == "running" else {"problem": run.reason}
+            return {"problem": f"{name} is running{since}; a job never runs twice at a time"}
+        run = self._start(job, run)
+        if run.outcome == "failed" and run.attempt > job.retries:
+            return {"problem": str(run.reason)}
+        return {"run": run.run, "task": run.task}
 
     def stopped(self, task: Mapping[str, Any]) -> None:
-        """By ECS's event, or as DescribeTasks has it."""
+        """A task as in ECS's event, or as DescribeTasks returns it."""
         name = str(task.get("startedBy", "")).removeprefix("job-")
         job, run = self.jobs.get(name), self.runs.current(name) if name in self.jobs else None
         if job is None or run is None or run.task != task["taskArn"]:
-            return  # another service's, or known already
+            return  # another service's, or recorded already
         container = named(task["containers"], JOB)
         code = container.get("exitCode")
-        reason = None
-        if code != 0:
-            why = container.get("reason") or task.get("stoppedReason") or "no reason is known"
-            lines = "\n".join(self._lines(job, task["taskArn"]))
-            reason = f"{why}\n{lines}"[:_LONGEST_REASON]
-        self._end(job, replace(run, exit=code, reason=reason))
+        stop = task.get("stopCode", _BY_ITSELF)
+        if code == 0 and stop == _BY_ITSELF:
+            self._end(job, replace(run, exit=code))
+            return
+        told = str(task.get("stoppedReason") or "ECS gives no reason")
+        is_limit = stop == _BY_REQUEST and _LIMIT in told
+        if stop == _BY_ITSELF:
+            told = container.get("reason") or told
+        elif stop == _BY_REQUEST and not is_limit:
+            told = f"stopped by StopTask: {told}"
+        lines = "\n".join(self._lines(task, is_expected=code is not None))[-_LONGEST_LOG:]
+        reason = f"{lines}\n{told}" if lines else told
+        # Whoever stops a job by hand does not want it to start again.
+        self._end(job, replace(run, exit=code, reason=reason), may_retry=stop != _BY_REQUEST or is_limit)
 
     def tend(self) -> None:
+        """Every minute. One job's error holds up no other job; all errors are raised together afterwards."""
+        errors = []
         for job in self.jobs.values():
-            if (run := self.runs.current(job.name)) is not None:
-                self._look_after(job, run)
-            late = self._overdue(job)
-            self._emit(job.name, {Jobs.OVERDUE: late})
+            try:
+                if (run := self.runs.current(job.name)) is not None:
+                    self._look_after(job, run)
+                self._emit(job.name, {Jobs.OVERDUE: self._overdue(job)})
+            except (BotoCoreError, ClientError) as error:
+                logger.exception("%s: not looked after", job.name)
+                errors.append(error)
+        if errors:
+            raise ExceptionGroup("jobs were not looked after", errors)
 
     # -- one run
 
-    def _run(self, job: Job, *, attempt: int, by: str) -> Run | None:
-        """None when it runs already. A run that ECS did not start has ended."""
-        began = self.now.isoformat(timespec="seconds")
-        run = Run(job=job.name, id=f"{began} {attempt}", attempt=attempt, by=by, began=began)
-        if not self.runs.claim(run):
-            return None
-        answered = self.ecs.run_task(
-            cluster=self.cluster,
-            taskDefinition=job.definition,
-            networkConfiguration=self.network,
-            capacityProviderStrategy=[{"capacityProvider": "FARGATE", "weight": 1}],
-            startedBy=f"job-{job.name}",
-            # The same call again is the same task.
-            clientToken=f"{job.name}-{int(datetime.fromisoformat(began).timestamp())}-{attempt}",
-        )
-        if failures := answered["failures"]:
-            told = f"ECS started no task: {failures[0].get('reason')}: {failures[0].get('detail')}"
-            return self._end(job, replace(run, reason=told))
-        started = replace(run, task=answered["tasks"][0]["taskArn"])
-        self.runs.started(started)
-        logger.info("%s: attempt %d runs in %s", job.name, attempt, started.task)
+    def _start(self, job: Job, run: Run) -> Run:
+        """Calls RunTask for a claimed attempt. The same attempt may be started again: its token makes it one task."""
+        try:
+            answered = self.ecs.run_task(
+                cluster=self.cluster,
+                taskDefinition=job.definition,
+                networkConfiguration=self.network,
+                # Never Spot: it ends tasks with two minutes' notice.
+                capacityProviderStrategy=[{"capacityProvider": "FARGATE", "weight": 1}],
+                startedBy=f"job-{job.name}",
+                clientToken=run.token,
+            )
+        except (BotoCoreError, ClientError) as error:
+            if not _is_refusal(error):
+                # ECS may have started it. The claim stays, and `tend` repeats the call.
+                logger.warning("%s: RunTask is repeated in %s: %s", job.name, _SETTLED, error)
+                return run
+            if not (tasks := _tasks_of_token(error)):
+                return self._end(job, replace(run, reason=f"ECS started no task: {error}"), retry_at_once=False)
+        else:
+            if failures := answered["failures"]:
+                told = ": ".join(filter(None, (failures[0].get("reason"), failures[0].get("detail"))))
+                return self._end(job, replace(run, reason=f"ECS started no task: {told}"), retry_at_once=False)
+            tasks = [each["taskArn"] for each in answered["tasks"]]
+        # Its time limit begins now, and not when it was claimed: `tend` may have started it, minutes later.
+        started = replace(run, task=tasks[0], began=_text(self.now()))
+        if not self.runs.started(started):
+            self.ecs.stop_task(cluster=self.cluster, task=tasks[0], reason="its run has ended")
+            return replace(started, outcome="failed", reason="its claim in the ledger's table is gone")
+        logger.info("%s: attempt %d runs in %s", job.name, run.attempt, started.task)
         return started
 
-    def _end(self, job: Job, run: Run) -> Run:
-        outcome: Outcome = "succeeded" if run.exit == 0 else "failed"
-        ended = replace(run, outcome=outcome, ended=self.now.isoformat(timespec="seconds"))
-        self.runs.end(ended)
-        if outcome == "succeeded":
+    def _end(self, job: Job, run: Run, *, may_retry: bool = True, retry_at_once: bool = True) -> Run:
+        """A retry that is not at once is left to `tend`."""
+        now = _text(self.now())
+        outcome: Outcome = "succeeded" if run.exit == 0 and run.reason is None else "failed"
+        ended = self.runs.record(replace(run, outcome=outcome, ended=now))
+        following = None
+        if ended.outcome == "failed" and may_retry and ended.attempt <= job.retries:
+            following = Run(job=job.name, run=ended.run, attempt=ended.attempt + 1, by=ended.by, began=now)
+        if not self.runs.end(ended, then=following):
+            return ended  # another caller has ended it
+        if ended.outcome == "succeeded":
             logger.info("%s: succeeded", job.name)
             self._count(job.name, Jobs.SUCCEEDED)
-        elif run.attempt <= job.retries:
-            logger.warning("%s: attempt %d failed with %s, the next one begins", job.name, run.attempt, run.exit)
-            self._run(job, attempt=run.attempt + 1, by=run.by)
+        elif following is not None:
+            logger.warning("%s: attempt %d failed with %s: %s", job.name, ended.attempt, ended.exit, ended.reason)
+            if retry_at_once:
+                self._start(job, following)
         else:
-            logger.error("%s: failed with %s after %d attempts: %s", job.name, run.exit, run.attempt, run.reason)
+            logger.error("%s: failed with %s at attempt %d: %s", job.name, ended.exit, ended.attempt, ended.reason)
             self._count(job.name, Jobs.FAILED)
         return ended
 
     def _look_after(self, job: Job, run: Run) -> None:
-        age = self.now - datetime.fromisoformat(run.began)
+        age = self.now() - datetime.fromisoformat(run.began)
         if run.task is None:
-            # Whoever claimed it ended before ECS answered. The task, if there is one, cannot be told from another.
-            if age > _NEVER_STARTED:
-                self._end(job, replace(run, reason="ECS's answer is unknown: the task may have run"))
+            if age > _UNANSWERED:
+                minutes = int(_UNANSWERED.total_seconds() / 60)
+                told = f"ECS has not answered RunTask for {minutes} minutes: the task may have run"
+                self._end(job, replace(run, reason=told), may_retry=False)
+            elif age > _SETTLED:
+                self._start(job, run)
             return
         found = self.ecs.describe_tasks(cluster=self.cluster, tasks=[run.task])["tasks"]
         if not found:
-            self._end(job, replace(run, reason="ECS knows the task no longer: its end is unknown"))
+            if age > _SETTLED:
+                self._end(job, replace(run, reason="ECS no longer knows the task: how it ended is unknown"))
         elif found[0]["lastStatus"] == "STOPPED":
             self.stopped(found[0])
-        elif age > timedelta(minutes=job.minutes):
-            self.ecs.stop_task(cluster=self.cluster, task=run.task, reason=f"longer than {job.minutes} minutes")
+        elif age > timedelta(minutes=job.minutes) and found[0].get("desiredStatus") != "STOPPED":
+            reason = f"stopped after {job.minutes} minutes, {_LIMIT}"
+            self.ecs.stop_task(cluster=self.cluster, task=run.task, reason=reason)
 
     # -- what is known of a job
 
@@ -184,27 +241,53 @@ class Control:
         """Minutes since a success was due; 0 when none is, or nothing was released yet."""
         if self._image(job) == self.bootstrap:
             return 0.0
-        late = self.now - self.runs.last_success(job.name, otherwise=self.now) - timedelta(minutes=job.overdue_minutes)
+        now = self.now()
+        since = self.runs.watched_since(job.name, job.overdue_minutes, now=now)
+        last = max(self.runs.last_success(job.name) or since, since)
+        late = now - last - timedelta(minutes=job.overdue_minutes)
         return max(late.total_seconds() / 60, 0.0)
 
-    def _definition(self, job: Job) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = self.ecs.describe_task_definition(taskDefinition=job.definition)["taskDefinition"]
-        return found
-
     def _image(self, job: Job) -> str:
-        image: str = named(self._definition(job)["containerDefinitions"], JOB)["image"]
+        image: str = named(containers_of(self.ecs, job.definition), JOB)["image"]
         return image
 
-    def _lines(self, job: Job, task: str) -> Sequence[str]:
-        container = named(containers_of(self.ecs, job.definition), JOB)
+    def _lines(self, task: Mapping[str, Any], *, is_expected: bool) -> Sequence[str]:
+        """The last of the task's log; none if it never ran, wrote nothing, or its log cannot be read."""
         try:
-            events = self.logs.get_log_events(**log_of(container, task), startFromHead=False, limit=_LINES)["events"]
-        except self.logs.exceptions.ResourceNotFoundException:
-            return []  # it never came to run
-        return [plain(each["message"]) for each in events]
+            # Of the task's own revision: a release may have brought another since.
+            container = named(containers_of(self.ecs, task["taskDefinitionArn"]), JOB)
+            stream = log_of(container, task["taskArn"])
+            for _ in range(_LOG_WAITS if is_expected else 1):
+                if events := self.logs.get_log_events(**stream, startFromHead=False, limit=_LINES)["events"]:
+                    return [plain(each["message"]) for each in events]
+                # Log lines arrive a little later than the event of the task's end.
+                self.sleep(1)
+        except (BotoCoreError, ClientError) as error:
+            # The run has to end all the same.
+            logger.warning("%s: its log cannot be read: %s", task["taskArn"], error)
+        return []
 
     def _count(self, job: str, name: Jobs) -> None:
         self._emit(job, {name: 1})
 
     def _emit(self, job: str, values: Mapping[Jobs, float]) -> None:
         emit(JOBS, {"Environment": self.environment, "Job": job}, {name.value: value for name, value in values.items()})
+
+
+def _text(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds")
+
+
+def _is_refusal(error: BotoCoreError | ClientError) -> bool:
+    """ECS has started nothing, and would not the next time (API Reference, "Idempotency": retry 5xx, never 4xx)."""
+    if not isinstance(error, ClientError):
+        return False
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)
+    return status < _SERVER_ERROR and error.response["Error"]["Code"] not in _THROTTLED
+
+
+def _tasks_of_token(error: BotoCoreError | ClientError) -> Sequence[str]:
+    """ARNs of the tasks that were started with the same token and, before a release, other parameters."""
+    response: Mapping[str, Any] = getattr(error, "response", {})
+    is_conflict = response.get("Error", {}).get("Code") == "ConflictException"
+    return response.get("resourceIds", []) if is_conflict else []

@@ -1,4 +1,4 @@
-"""The record of jobs' runs, in the table of the ledger: an item for each attempt, by job and then by time."""
+"""The record of jobs' runs, in the table of the ledger: one item per attempt, and one that says which attempt runs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -7,30 +7,42 @@ from typing import Any, Literal
 
 Outcome = Literal["running", "succeeded", "failed"]
 _KEPT = timedelta(days=90)
-# Both sort behind every time.
+# These sort after every time.
 _CURRENT = "~running"
-"""While the item is there, the job runs, and nobody starts it again."""
+"""The attempt that runs. While the item exists, no other run of the job starts."""
+_SCHEDULE = "~schedule"
+"""Since when the job has its present limit for overdue."""
 _SUCCESS = "~succeeded"
-"""When it last did."""
+"""When it last succeeded."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """Times are ISO 8601 in UTC."""
+    """One attempt of a run. Times are ISO 8601 in UTC."""
 
     job: str
-    id: str
-    """When it began, and which attempt it is."""
+    run: str
+    """Shared by all attempts of the run: the time it was due, or was asked for."""
     attempt: int
     by: str
-    """`schedule`, or the ARN of who asked."""
+    """`schedule`, or the ARN of the caller."""
     began: str
+    """Of this attempt."""
     task: str | None = None
-    """ARN; None when ECS started none."""
+    """ARN; None until ECS has named it, and if ECS started none."""
     outcome: Outcome = "running"
     ended: str | None = None
     exit: int | None = None
     reason: str | None = None
+
+    @property
+    def key(self) -> str:
+        return f"{self.run} {self.attempt}"
+
+    @property
+    def token(self) -> str:
+        """For RunTask, which starts one task however often it is called with it (ECS API Reference, "Idempotency")."""
+        return f"{self.job}-{int(datetime.fromisoformat(self.run).timestamp() * 1000)}-{self.attempt}"
 
 
 @dataclass(frozen=True)
@@ -39,44 +51,69 @@ class Runs:
     table: str
 
     def claim(self, run: Run) -> bool:
-        """False while another run of the job has not ended: then nothing is written."""
-        item = {**_item(run), **_key(run.job, _CURRENT), "run": {"S": run.id}}
+        """False if another run of the job has not ended; then nothing is written."""
+        return self._put(_claim(run), "attribute_not_exists(id)")
+
+    def current(self, job: str) -> Run | None:
+        found = self._get(job, _CURRENT)
+        return _run(found) if found else None
+
+    def started(self, run: Run) -> bool:
+        """Notes the attempt's task. False if the attempt has ended, or its claim was deleted."""
+        return self._put(_claim(run), "holder = :holder", {":holder": {"S": run.key}})
+
+    def recorded(self, run: Run) -> Run | None:
+        """How this attempt ended; None if it has not."""
+        found = self._get(run.job, run.key)
+        return _run(found) if found else None
+
+    def record(self, run: Run) -> Run:
+        """Writes down how an attempt ended. The first record stays; returns it."""
+        expires = datetime.fromisoformat(run.began) + _KEPT
+        item = {**_item(run), "expires": {"N": str(int(expires.timestamp()))}}
+        if self._put(item, "attribute_not_exists(id)"):
+            return run
+        return self.recorded(run) or run
+
+    def end(self, run: Run, *, then: Run | None) -> bool:
+        """Ends a recorded attempt: one write replaces its claim by that of `then`, or deletes it.
+
+        True for exactly one of all callers.
+        """
+        if run.outcome == "succeeded" and run.ended is not None:
+            ended = {"S": run.ended}
+            success = {**_key(run.job, _SUCCESS), "ended": ended}
+            self._put(success, "attribute_not_exists(id) OR ended < :ended", {":ended": ended})
+        condition, values = "holder = :holder", {":holder": {"S": run.key}}
+        if then is not None:
+            return self._put(_claim(then), condition, values)
         try:
-            self.dynamodb.put_item(TableName=self.table, Item=item, ConditionExpression="attribute_not_exists(id)")
+            self.dynamodb.delete_item(
+                TableName=self.table,
+                Key=_key(run.job, _CURRENT),
+                ConditionExpression=condition,
+                ExpressionAttributeValues=values,
+            )
         except self.dynamodb.exceptions.ConditionalCheckFailedException:
             return False
         return True
 
-    def current(self, job: str) -> Run | None:
-        found = self.dynamodb.get_item(TableName=self.table, Key=_key(job, _CURRENT), ConsistentRead=True).get("Item")
-        return _run({**found, "id": found["run"]}) if found else None
+    def last_success(self, job: str) -> datetime | None:
+        found = self._get(job, _SUCCESS)
+        return datetime.fromisoformat(found["ended"]["S"]) if found else None
 
-    def started(self, run: Run) -> None:
-        """Its task is known from now on."""
-        item = {**_item(run), **_key(run.job, _CURRENT), "run": {"S": run.id}}
-        self.dynamodb.put_item(TableName=self.table, Item=item, ConditionExpression="attribute_exists(id)")
-
-    def end(self, run: Run) -> None:
-        """Writes down how it ended, and lets the next run begin. The record is first, as it may be written twice."""
-        expires = datetime.fromisoformat(run.began) + _KEPT
-        item = {**_item(run), "expires": {"N": str(int(expires.timestamp()))}}
+    def watched_since(self, job: str, overdue_minutes: int, *, now: datetime) -> datetime:
+        """When the job was first seen with this limit. A schedule that became shorter makes no job overdue at once."""
+        limit = {"N": str(overdue_minutes)}
+        found = self._get(job, _SCHEDULE)
+        if found is not None and found["overdue_minutes"] == limit:
+            return datetime.fromisoformat(found["since"]["S"])
+        item = {**_key(job, _SCHEDULE), "overdue_minutes": limit, "since": {"S": now.isoformat()}}
         self.dynamodb.put_item(TableName=self.table, Item=item)
-        if run.outcome == "succeeded" and run.ended is not None:
-            success = {**_key(run.job, _SUCCESS), "ended": {"S": run.ended}}
-            self.dynamodb.put_item(TableName=self.table, Item=success)
-        self.dynamodb.delete_item(TableName=self.table, Key=_key(run.job, _CURRENT))
-
-    def last_success(self, job: str, *, otherwise: datetime) -> datetime:
-        """Of a job that never succeeded: when this was asked first, with the `otherwise` of that time."""
-        key = _key(job, _SUCCESS)
-        found = self.dynamodb.get_item(TableName=self.table, Key=key, ConsistentRead=True).get("Item")
-        if found is not None:
-            return datetime.fromisoformat(found["ended"]["S"])
-        self.dynamodb.put_item(TableName=self.table, Item={**key, "ended": {"S": otherwise.isoformat()}})
-        return otherwise
+        return now
 
     def newest(self, job: str, *, most: int = 20) -> list[Run]:
-        """Of those that have ended, the newest first."""
+        """Attempts that have ended, the newest first."""
         items = self.dynamodb.query(
             TableName=self.table,
             KeyConditionExpression="service = :j AND id < :c",
@@ -87,6 +124,22 @@ class Runs:
         )["Items"]
         return [_run(each) for each in items]
 
+    def _get(self, job: str, identity: str) -> Mapping[str, Any] | None:
+        key = _key(job, identity)
+        found: Mapping[str, Any] | None = self.dynamodb.get_item(
+            TableName=self.table, Key=key, ConsistentRead=True
+        ).get("Item")
+        return found
+
+    def _put(self, item: dict[str, Any], condition: str, values: dict[str, Any] | None = None) -> bool:
+        """False if the condition does not hold."""
+        more = {"ExpressionAttributeValues": values} if values else {}
+        try:
+            self.dynamodb.put_item(TableName=self.table, Item=item, ConditionExpression=condition, **more)
+        except self.dynamodb.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
 
 def _partition(job: str) -> str:
     return f"job {job}"
@@ -96,6 +149,10 @@ def _key(job: str, identity: str) -> dict[str, Any]:
     return {"service": {"S": _partition(job)}, "id": {"S": identity}}
 
 
+def _claim(run: Run) -> dict[str, Any]:
+    return {**_item(run), **_key(run.job, _CURRENT), "holder": {"S": run.key}}
+
+
 def _item(run: Run) -> dict[str, Any]:
     plain = {each.name: getattr(run, each.name) for each in fields(run)}
     typed = {
@@ -103,7 +160,7 @@ def _item(run: Run) -> dict[str, Any]:
         for key, value in plain.items()
         if value is not None
     }
-    return {**typed, **_key(run.job, run.id)}
+    return {**typed, **_key(run.job, run.key)}
 
 
 def _run(item: Mapping[str, Any]) -> Run:

@@ -57,6 +57,8 @@ def _options(target: Target) -> dict[str, Any]:
         "socket_timeout": COMMAND_SECONDS,
         "socket_connect_timeout": CONNECT_SECONDS,
         "decode_responses": True,
+        # What others have put there need not be text.
+        "encoding_errors": "replace",
         # One attempt: what fails is to be counted and not to be hidden.
         "retry": Retry(NoBackoff(), 0),
         "protocol": 2,

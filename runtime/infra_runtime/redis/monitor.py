@@ -4,6 +4,7 @@ Also the gate before the tasks: the custom resource of the instance whose URL th
 one of the contract and the published client can enforce limits with what is behind it.
 """
 
+import json
 import logging
 import os
 import time
@@ -15,8 +16,8 @@ import httpx
 
 from infra_runtime.aws import client
 from infra_runtime.custom_resource import Request, Result, serve
-from infra_runtime.metrics import REDIS, Redis, emit
-from infra_runtime.redis import health, inventory, questions
+from infra_runtime.metrics import QUEUES, REDIS, Queue, Redis, emit
+from infra_runtime.redis import health, inventory, questions, queues
 from infra_runtime.redis.probe import Report, probe
 from infra_runtime.redis.reasons import ERRORS, TOLD, Reason, told
 from infra_runtime.redis.url import InvalidRedisUrl, Target, parse, require_deployable
@@ -32,6 +33,7 @@ _SECRET_SECONDS = 2
 # A new server's name takes a while to be known; the answer to CloudFormation needs some time, too.
 _RETRY_SECONDS, _RESERVE_SECONDS = 5.0, 20.0
 _last: dict[str, str] = {}
+_queues = queues.Watch()
 
 
 @reported
@@ -41,7 +43,8 @@ def handler(event: Mapping[str, Any], context: Any) -> Any:
         return serve(event, lambda request: verify(request, deadline=deadline))
     if event.get("report"):
         report, service = _round()
-        return report.document() | {"service": service.found}
+        waiting = {name: size.waiting for name, size in _sizes().items()} if report.connected else {}
+        return report.document() | {"service": service.found} | ({"waiting": waiting} if waiting else {})
     if "ask" in event:
         return questions.ask(_target(), event["ask"])
     if event.get("inventory"):
@@ -94,7 +97,8 @@ def _target() -> Target:
 
 def _probe(target: Target) -> Report:
     previews = os.environ.get("PREVIEW_KEY_PREFIX")
-    return probe(target, key_prefixes=("", previews) if previews else ("",))
+    may_evict = os.environ.get("EVICTION") != "false"
+    return probe(target, key_prefixes=("", previews) if previews else ("",), may_evict=may_evict)
 
 
 def _round() -> tuple[Report, health.Health]:
@@ -129,6 +133,19 @@ def _watch() -> None:
     if service.connected is not None:
         values[Redis.SERVICE_CONNECTION_FAILURE] = int(not service.connected)
     emit(REDIS, _dimensions(), values, **report.document() | {"reason": reason, "service": service.found})
+    for name, size in (_sizes() if report.connected else {}).items():
+        values = {Queue.WAITING: size.waiting, Queue.STUCK: _queues.minutes_stuck(name, size)}
+        emit(QUEUES, {"Environment": os.environ["ENVIRONMENT"], "Service": name}, values)
+
+
+def _sizes() -> dict[str, queues.Size]:
+    """Of the queue of each worker that could be measured."""
+    declared = json.loads(os.environ.get("QUEUES", "{}"))
+    try:
+        return queues.sizes(_target(), declared) if declared else {}
+    except ERRORS as error:
+        logger.warning("no sizes of queues: %s", TOLD[told(error)])
+        return {}
 
 
 def _inventory() -> dict[str, float] | None:

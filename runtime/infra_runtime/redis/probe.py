@@ -39,6 +39,7 @@ class _Round:
     """What was tried, and how much of it failed."""
 
     key_prefixes: Sequence[str] = ("",)
+    may_evict: bool = True
     tried: int = 0
     failed: int = 0
 
@@ -97,12 +98,15 @@ class Report:
         }
 
 
-def probe(target: Target, *, key_prefixes: Sequence[str] = ("",), seconds: float = ROUND_SECONDS) -> Report:
+def probe(
+    target: Target, *, key_prefixes: Sequence[str] = ("",), may_evict: bool = True, seconds: float = ROUND_SECONDS
+) -> Report:
     """One round; never raises for what Redis or the network does, and never takes longer than `seconds`.
 
-    `key_prefixes` are each application's `REDIS_KEY_PREFIX`: its user has to be allowed keys with all of them.
+    `key_prefixes` are each application's `REDIS_KEY_PREFIX`: its user has to be allowed keys with all of them. A queue
+    is not in a Redis that `may_evict`.
     """
-    round_ = _Round(key_prefixes)
+    round_ = _Round(key_prefixes, may_evict)
     ask = {"single": _single, "sentinel": _sentinel, "cluster": _cluster}[target.form]
 
     def run() -> Report:
@@ -144,6 +148,8 @@ class _Known:
 
     mode: str | None = None
     role: str | None = None
+    evicts: bool = False
+    """Where it must not."""
     latencies: list[float] = field(default_factory=list)
 
 
@@ -160,6 +166,8 @@ def _server(target: Target, node: Node, round_: _Round, slots: tuple[int, int] |
                 with round_.one():
                     _authenticate(client, target)
                     _introduce(client, known)
+                    if not round_.may_evict:
+                        known.evicts = _evicts(client)
                 for first, last in [slots] if slots else _slots(known.mode):
                     for prefix in round_.key_prefixes:
                         with round_.one():
@@ -174,11 +182,12 @@ def _server(target: Target, node: Node, round_: _Round, slots: tuple[int, int] |
 
 def _report(known: _Known, reason: Reason | None, *, connected: bool) -> Report:
     latency = statistics.median(known.latencies) if known.latencies else None
-    is_slow = reason is None and latency is not None and latency > USABLE_LATENCY_MS
+    is_slow = latency is not None and latency > USABLE_LATENCY_MS
+    of_what_works = Reason.EVICTS if known.evicts else Reason.TOO_SLOW if is_slow else None
     return Report(
         connected=connected,
         latency_ms=latency,
-        reason=Reason.TOO_SLOW if is_slow else reason,
+        reason=reason or of_what_works,
         writable=(reason is None) if connected else None,
         mode=known.mode,
         role=known.role,
@@ -223,6 +232,16 @@ def _introduce(client: Any, known: _Known) -> None:
     with contextlib.suppress(*ERRORS, KeyError, TypeError, IndexError):
         answer: Any = client.execute_command("ROLE")
         known.role = str(answer[0])
+
+
+def _evicts(client: Any) -> bool:
+    """Whether keys give way when memory is full. False where the server does not say, or not to this user.
+
+    INFO, as BullMQ asks it (taskforcesh/bullmq #921): ElastiCache and Upstash have no CONFIG.
+    """
+    with contextlib.suppress(NoPermissionError, KeyError, TypeError):
+        return str(client.info("memory")["maxmemory_policy"]) != "noeviction"
+    return False
 
 
 def _slots(mode: str | None) -> list[tuple[int, int]]:

@@ -9,9 +9,9 @@ from infra_runtime.redis.reasons import ERRORS, TOLD, told
 from infra_runtime.redis.url import Target
 
 ALLOWED = (
-    "INFO", "DBSIZE", "ROLE", "TTL", "TYPE", "SCAN", "MEMORY USAGE", "MEMORY STATS", "SLOWLOG GET", "SLOWLOG LEN",
-    "CLIENT LIST", "LATENCY LATEST", "LATENCY HISTORY", "CLUSTER INFO", "CLUSTER NODES", "SENTINEL MASTERS",
-    "SENTINEL REPLICAS", "SENTINEL SENTINELS",
+    "INFO", "DBSIZE", "ROLE", "TTL", "TYPE", "LLEN", "ZCARD", "SCAN", "MEMORY USAGE", "MEMORY STATS", "SLOWLOG GET",
+    "SLOWLOG LEN", "CLIENT LIST", "LATENCY LATEST", "LATENCY HISTORY", "CLUSTER INFO", "CLUSTER NODES",
+    "SENTINEL MASTERS", "SENTINEL REPLICAS", "SENTINEL SENTINELS",
 )  # fmt: skip
 # Lambda answers with six megabytes at most, and nobody reads one.
 _LONGEST = 200_000

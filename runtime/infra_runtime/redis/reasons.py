@@ -34,6 +34,7 @@ class Reason(StrEnum):
     MASTER_DOWN = "master-down"
     READ_ONLY = "read-only"
     OUT_OF_MEMORY = "out-of-memory"
+    EVICTS = "evicts"
     WRITE_REFUSED = "write-refused"
     NO_DATABASE = "no-database"
     UNSUPPORTED = "unsupported-server"
@@ -72,6 +73,7 @@ TOLD: dict[Reason, str] = {
     Reason.MASTER_DOWN: "a replica that has lost its master",
     Reason.READ_ONLY: "a replica: it takes no writes",
     Reason.OUT_OF_MEMORY: "its memory is full and nothing may be evicted",
+    Reason.EVICTS: "its maxmemory-policy is not noeviction: when memory is full, jobs of the queue are lost",
     Reason.WRITE_REFUSED: "a write was not kept",
     Reason.NO_DATABASE: "the server has no database with the number in REDIS_URL or REDIS_DB",
     Reason.UNSUPPORTED: "the server lacks a command that the application needs; Redis 6 and later have them all",

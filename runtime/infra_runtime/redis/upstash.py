@@ -8,7 +8,7 @@ The URL goes into a secret of ours and into no attribute: a template, and whoeve
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,10 +43,12 @@ def handler(event: Mapping[str, Any], context: Any) -> None:
 def provide(request: Request, *, api: Upstash, secrets: Secrets, memory: Memory) -> Result:
     """Makes it so that there is exactly this database, and that the secret says where it is."""
     declared = json.loads(request.properties["Document"])
-    database = _Database(api, memory, declared["name"], declared["region"], sorted(declared["read_regions"]))
+    database = _Database(
+        api, memory, declared["name"], declared["region"], sorted(declared["read_regions"]), declared["eviction"]
+    )
     physical_id = f"upstash/{database.name}"
     if request.kind == "Delete":
-        _Database(api, memory, str(request.physical_id).partition("/")[2], "", []).delete()
+        _Database(api, memory, str(request.physical_id).partition("/")[2]).delete()
         return Result(str(request.physical_id))
     if request.kind == "Update":
         if request.physical_id != physical_id:
@@ -73,8 +75,9 @@ class _Database:
     api: Upstash
     memory: Memory
     name: str
-    region: str
-    read_regions: list[str]
+    region: str = ""
+    read_regions: Sequence[str] = ()
+    eviction: bool = True
 
     def is_free(self) -> bool:
         """Whether the name is nobody's, or ours already: CloudFormation may ask for the same thing twice."""
@@ -94,12 +97,12 @@ class _Database:
         identity = found["database_id"]
         self.memory.put(key_of(self.name), {"id": identity, "region": self.region})
         found = self._until_active(identity)
-        if sorted(found.get("read_regions") or []) != self.read_regions:
-            self.api.set_read_regions(identity, self.read_regions)
-        # Old rate limits give way to new ones when it is full; TLS is on by itself in what is made today.
-        for what in ("eviction", "tls"):
-            if not found.get(what):
-                self.api.enable(what, identity)
+        if sorted(found.get("read_regions") or []) != list(self.read_regions):
+            self.api.set_read_regions(identity, list(self.read_regions))
+        if bool(found.get("eviction")) != self.eviction:
+            self.api.set_eviction(identity, on=self.eviction)
+        if not found.get("tls"):  # On by itself in what is made today.
+            self.api.enable_tls(identity)
         return self._until_active(identity)
 
     def delete(self) -> None:
@@ -126,7 +129,7 @@ class _Database:
         # Before it: were it made and everything else lost, the delete that follows would still know whose it is.
         self.memory.put(key_of(self.name), {"region": self.region})
         try:
-            return self.api.create(name=self.name, region=self.region, read_regions=self.read_regions)
+            return self.api.create(name=self.name, region=self.region, read_regions=list(self.read_regions))
         except Unsure:
             if found := self._named():
                 return found

@@ -58,9 +58,11 @@ class Upstash(VendorApi):
     def set_read_regions(self, identity: str, regions: list[str]) -> None:
         self._ask("POST", f"/v2/redis/update-regions/{identity}", body={"read_regions": regions})
 
-    def enable(self, what: str, identity: str) -> None:
-        """`tls` or `eviction`."""
-        self._ask("POST", f"/v2/redis/enable-{what}/{identity}")
+    def enable_tls(self, identity: str) -> None:
+        self._ask("POST", f"/v2/redis/enable-tls/{identity}")
+
+    def set_eviction(self, identity: str, *, on: bool) -> None:
+        self._ask("POST", f"/v2/redis/{'enable' if on else 'disable'}-eviction/{identity}")
 
     def delete(self, identity: str) -> None:
         """What is not there any more is deleted."""

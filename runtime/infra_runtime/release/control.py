@@ -65,8 +65,14 @@ def handler(event: Mapping[str, Any], context: Any) -> Any:
     Such a change says only that it is time to look: whoever may invoke this function could have made it up. How a
     release has ended is read from CloudFormation.
     """
-    names = ("SERVICE", "STACK", "PARAMETER", "REPOSITORY", "PLATFORM")
-    service = Service(*(os.environ[name] for name in names))
+    service = Service(
+        name=os.environ["SERVICE"],
+        stack=os.environ["STACK"],
+        parameter=os.environ["PARAMETER"],
+        repository=os.environ["REPOSITORY"],
+        platform=os.environ["PLATFORM"],
+        secrets=tuple(json.loads(os.environ["SECRETS"])),
+    )
     ledger = Ledger(aws.client("dynamodb"), os.environ["LEDGER"])
     control = Control(aws, ledger, service, database_log=os.environ.get("DATABASE_LOG"))
     if (ended := control.settle()) is not None:

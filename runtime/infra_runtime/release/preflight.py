@@ -10,7 +10,8 @@ from typing import Any, Literal
 from botocore.exceptions import ClientError
 
 from infra_runtime.release.image_platform import platforms_in
-from infra_runtime.release.revision import SERVICE
+from infra_runtime.release.revision import APP, SERVICE, named
+from infra_runtime.service_secrets import Unusable, last_change
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +31,8 @@ class Service:
     """URI, without tag or digest."""
     platform: str
     """Of its tasks, like linux/arm64."""
+    secrets: tuple[str, ...]
+    """Names of those that people have stored and tasks of its image read, workers and jobs included."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class Preflight:
         A rollback may begin under alarms, which are why it begins, and to an image in which a hole was found since.
         """
         found = list(self._image(image, scanned=kind == "release"))
+        found += self._secrets()
         found += self._stack()
         found += self._running(image, alarms=kind == "release")
         return found
@@ -84,6 +88,17 @@ class Preflight:
         critical = found.get("imageScanFindings", {}).get("findingSeverityCounts", {}).get("CRITICAL", 0)
         if critical:
             yield Problem("scan", f"{critical} critical vulnerabilities in {digest[:19]}…", "build it on a newer base")
+
+    def _secrets(self) -> Iterator[Problem]:
+        """Without one of them no new task starts, of an older image neither."""
+        if not self.service.secrets:
+            return
+        manager = self.clients.client("secretsmanager")
+        for name in self.service.secrets:
+            try:
+                last_change(manager, name)
+            except Unusable as error:
+                yield Problem("secret", str(error), error.todo)
 
     def _stack(self) -> Iterator[Problem]:
         stack = stack_of(self.clients, self.service.stack)
@@ -160,7 +175,7 @@ def stack_of(clients: Any, name: str) -> Mapping[str, Any]:
 
 def service_of(clients: Any, stack: str) -> Mapping[str, Any]:
     """The ECS service that a stack is about, as ECS describes it. Raises `LookupError` when there is none."""
-    for arn, logical_id in _service_arns(clients, stack):
+    for arn, logical_id in service_arns(clients, stack):
         if logical_id == SERVICE:
             return _described(clients, arn)
     raise LookupError(f"{stack} has no service")
@@ -168,12 +183,12 @@ def service_of(clients: Any, stack: str) -> Mapping[str, Any]:
 
 def services_of(clients: Any, stack: str) -> Iterator[Mapping[str, Any]]:
     """The ECS services of a stack, workers included, as ECS describes them."""
-    for arn, _ in _service_arns(clients, stack):
+    for arn, _ in service_arns(clients, stack):
         yield _described(clients, arn)
 
 
-def _service_arns(clients: Any, stack: str) -> Iterator[tuple[str, str]]:
-    """(ARN, logical id)"""
+def service_arns(clients: Any, stack: str) -> Iterator[tuple[str, str]]:
+    """(ARN, logical id) of each ECS service in a stack."""
     pages = clients.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack)
     for page in pages:
         for each in page["StackResourceSummaries"]:
@@ -210,21 +225,42 @@ def under_way(clients: Any, service: Mapping[str, Any]) -> list[Mapping[str, Any
     return list(deployments(clients.client("ecs"), service, status=UNDER_WAY))
 
 
+def failed_tasks(ecs: Any, service: Mapping[str, Any], *, since: datetime) -> Iterator[Mapping[str, Any]]:
+    """Tasks of a service that ended by themselves or were unhealthy. ECS forgets them after an hour or so."""
+    for task in tasks_of(ecs, service, desiredStatus="STOPPED"):
+        by_itself = task.get("stopCode") in ("EssentialContainerExited", "TaskFailedToStart")
+        # ECS's words for both kinds of health checks begin so.
+        is_unhealthy = str(task.get("stoppedReason")).startswith("Task failed ")
+        if task["createdAt"] >= since and (by_itself or is_unhealthy):
+            yield task
+
+
+def how_it_ended(task: Mapping[str, Any]) -> str:
+    """A task of a service that is STOPPED: as ECS says it, and with which code."""
+    app = named(task["containers"], APP)
+    told = [task["stoppedReason"], app.get("reason"), f"exit code {app['exitCode']}" if "exitCode" in app else None]
+    return f"task {task['taskArn'].rpartition('/')[2]}: {', '.join(filter(None, told))}"
+
+
 def why_it_went_back(clients: Any, stack: str, *, since: datetime) -> str | None:
-    """In ECS's own words, of the newest deployment in the stack that did."""
-    rolled: list[Mapping[str, Any]] = []
+    """In ECS's own words, of the newest deployment in the stack that did, and of one of its tasks that failed.
+
+    When the circuit breaker has counted enough failed tasks, ECS's reason is just that.
+    """
+    ecs = clients.client("ecs")
+    rolled: list[tuple[Mapping[str, Any], Mapping[str, Any]]] = []
     for service in services_of(clients, stack):
-        ecs = clients.client("ecs")
         arns = [each["serviceDeploymentArn"] for each in deployments(ecs, service, createdAt={"after": since})]
         # DescribeServiceDeployments takes twenty.
         for at in range(0, len(arns), 20):
             told = ecs.describe_service_deployments(serviceDeploymentArns=arns[at : at + 20])["serviceDeployments"]
-            rolled += [each for each in told if each["status"].startswith(("ROLLBACK", "STOPPED"))]
-    newest = max(rolled, key=lambda each: each["createdAt"], default=None)
-    if newest is None:
+            rolled += [(each, service) for each in told if each["status"].startswith(("ROLLBACK", "STOPPED"))]
+    if not rolled:
         return None
-    reason: str | None = newest.get("rollback", {}).get("reason") or newest.get("statusReason")
-    return reason
+    newest, service = max(rolled, key=lambda each: each[0]["createdAt"])
+    reason = newest.get("rollback", {}).get("reason") or newest.get("statusReason")
+    task = next((how_it_ended(each) for each in failed_tasks(ecs, service, since=since)), None)
+    return "; ".join(filter(None, [reason, task])) or None
 
 
 def live_weights(clients: Any, service: Mapping[str, Any]) -> dict[str, int]:

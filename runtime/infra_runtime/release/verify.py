@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from infra_runtime.aws import client
+from infra_runtime.json_fields import field_of
 from infra_runtime.release.ledger import Ledger
 from infra_runtime.release.revision import Answer, Asked, Revision, answer, revision_of
 from infra_runtime.reporting import reported
@@ -133,21 +134,12 @@ class Verify:
             document = json.loads(body)
         except ValueError as error:
             return f"{self.path}: no JSON: {error}"
-        if self.version_field is not None and (found := _field(document, self.version_field)) != version:
+        if self.version_field is not None and (found := field_of(document, self.version_field)) != version:
             raise _Final(f"{self.path}: {self.version_field} is {_shown(found)}, RELEASE was {version!r}")
         for name, wanted in self.expect.items():
-            if (found := _field(document, name)) != wanted:
+            if (found := field_of(document, name)) != wanted:
                 return f"{self.path}: {name} is {_shown(found)}, not {wanted!r}"
         return None
-
-
-def _field(document: Any, name: str) -> str | None:
-    """As text; None where there is no such field."""
-    for part in name.split("."):
-        if not isinstance(document, Mapping) or part not in document:
-            return None
-        document = document[part]
-    return document if isinstance(document, str) else json.dumps(document)
 
 
 def _shown(value: str | None) -> str:

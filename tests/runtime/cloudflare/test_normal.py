@@ -12,6 +12,8 @@ LIMIT = {"characteristics": ["ip.src", "cf.colo.id"], "period": 10, "requests_pe
 RULE = {"action": "block", "expression": "true", "description": "", "ratelimit": LIMIT}
 SKIP = {"action": "skip", "expression": "true", "action_parameters": {"rulesets": ["a", "b"]}}
 ENTRY = {"provider": "aws_s3", "expression": "true", "description": "x", "parameters": {"host": "b.s3.amazonaws.com"}}
+CACHE = {"action": "set_cache_settings", "expression": "true", "action_parameters": {"cache_key": {
+    "custom_key": {"query_string": {"exclude": {"all": True}}}}}}  # fmt: skip
 POLICY = {"name": "x", "enabled": True, "mechanisms": {"email": [{"id": "a@x.net"}, {"id": "b@x.net"}]}, "filters": {}}
 
 
@@ -39,6 +41,10 @@ def without(one: dict[str, Any], *keys: str) -> dict[str, Any]:
         pytest.param(rules.comparable, RULE | {"enabled": True}, RULE, id="a rule's enabled left out"),
         pytest.param(rules.comparable, SKIP | {"logging": {"enabled": True}}, SKIP, id="logging left out"),
         pytest.param(rules.comparable, RULE, without(RULE, "description"), id="empty description left out"),
+        pytest.param(rules.comparable, CACHE, CACHE | {"action_parameters": {"cache_key": {"custom_key": {
+            "query_string": {"exclude": "*"}, "host": {"resolved": False}}}}}, id="all of a query string as a star"),
+        pytest.param(rules.comparable, CACHE, CACHE | {"action_parameters": {"cache_key": {"custom_key": {
+            "query_string": {"exclude": ["*"]}}}}}, id="all of a query string as a list"),
         pytest.param(rules.comparable, RULE, RULE | {"ratelimit": LIMIT | {"mitigation_expression": "", "new": 1}},
                      id="fields that Cloudflare adds"),
         pytest.param(notifications.comparable, POLICY, without(POLICY, "enabled", "filters"), id="policy's defaults"),

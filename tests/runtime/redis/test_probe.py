@@ -116,6 +116,31 @@ def test_a_server_that_is_well(server: Server, look: Look) -> None:
     assert 0 < client.ttl(key) <= 60, "what the probe leaves goes away"
 
 
+def test_a_queue_on_a_server_that_may_evict_its_jobs_cannot_be_used(
+    server: Server, look: Look, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.client().config_set("maxmemory-policy", "volatile-ttl")
+    _is_well(look(url_of(server)))
+    monkeypatch.setenv("EVICTION", "false")
+    found = look(url_of(server))
+    assert (found.told["reason"], found.told["level"]) == (Reason.EVICTS, "critical")
+    assert (found.metrics["Unusable"], found.metrics["WriteOk"]) == (1, 1)
+    server.client().config_set("maxmemory-policy", "noeviction")
+    _is_well(look(url_of(server)))
+
+
+def test_a_queue_whose_user_may_not_ask_for_the_policy_is_no_fault(
+    server: Server, look: Look, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.client().config_set("maxmemory-policy", "volatile-ttl")
+    server.client().acl_setuser(
+        "probe", enabled=True, passwords=[f"+{PASSWORD}"], keys=["ratelimit:*"],
+        commands=["+ping", "+multi", "+set", "+incr", "+exec"],
+    )  # fmt: skip
+    monkeypatch.setenv("EVICTION", "false")
+    _is_well(look(url_of(server, user="probe")))
+
+
 def test_a_server_that_is_well_over_tls(authority: Authority, tmp_path: Path, look: Look) -> None:
     server = Server(tmp_path / "tls", password=PASSWORD, certificate=authority.certificate("127.0.0.1"))
     with running(server):

@@ -75,7 +75,7 @@ class World:
         return Secrets(self.manager, {API_KEY})
 
     def asks(self, kind: Any, physical_id: str | None = None, **declared: Any) -> str:
-        document = {"name": NAME, "region": "eu-central-1", "read_regions": [], **declared}
+        document = {"name": NAME, "region": "eu-central-1", "read_regions": [], "eviction": True, **declared}
         request = Request(kind, {"Document": json.dumps(document), "UrlSecret": "url"}, physical_id)
         return provide(request, api=self.api, secrets=self.secrets, memory=self.memory).physical_id
 
@@ -103,6 +103,15 @@ def world() -> Iterator[World]:
         found.append(World(simulator, url))
         yield found[0]
     assert simulator.databases.get(others["database_id"]) == somebody_elses(), "somebody else's database was touched"
+
+
+def test_a_queue_evicts_nothing_and_a_cache_that_becomes_one_stops(world: World) -> None:
+    identity = world.asks("Create", eviction=False)
+    assert world.ours[0]["eviction"] is False
+    world.asks("Update", identity, eviction=True)
+    assert world.ours[0]["eviction"] is True
+    world.asks("Update", identity, eviction=False)
+    assert world.ours[0]["eviction"] is False
 
 
 def test_a_database_comes_changes_and_goes(world: World) -> None:
@@ -257,7 +266,7 @@ def test_no_answer_to_cloudformation_holds_a_password(world: World) -> None:
         "LogicalResourceId": "Database",
         "ResponseURL": "",
         "ResourceProperties": {
-            "Document": json.dumps({"name": NAME, "region": "eu-central-1", "read_regions": []}),
+            "Document": json.dumps({"name": NAME, "region": "eu-central-1", "read_regions": [], "eviction": True}),
             "UrlSecret": "url",
         },
     }

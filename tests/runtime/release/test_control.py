@@ -67,7 +67,7 @@ def problems(monkeypatch: pytest.MonkeyPatch) -> list[Problem]:
 
 @pytest.fixture
 def control(aws: Aws, problems: list[Problem]) -> Control:
-    service = Service("api", "daadaar-production-api", "/daadaar/production/api/image", REPOSITORY, "linux/arm64")
+    service = Service("api", "daadaar-production-api", "/daadaar/production/api/image", REPOSITORY, "linux/arm64", ())
     return Control(aws, Ledger(Dynamo(), "releases"), service, database_log="/aws/rds/instance/db/postgresql")
 
 
@@ -428,6 +428,7 @@ def test_who_asks_is_taken_from_their_credentials(control: Control, monkeypatch:
 
     for name in ("SERVICE", "STACK", "PARAMETER", "REPOSITORY", "PLATFORM", "LEDGER", "ENVIRONMENT"):
         monkeypatch.setenv(name, "x")
+    monkeypatch.setenv("SECRETS", "[]")
     monkeypatch.setattr(control_module, "aws", SimpleNamespace(client=lambda name: None))
     monkeypatch.setattr(control_module, "Control", lambda *_, **__: control)
     monkeypatch.setattr(control_module, "who", proven)

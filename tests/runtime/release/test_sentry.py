@@ -127,6 +127,7 @@ def ended(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     for name in ("SERVICE", "STACK", "PARAMETER", "PLATFORM", "LEDGER", "ENVIRONMENT"):
         monkeypatch.setenv(name, "x")
     monkeypatch.setenv("REPOSITORY", REPOSITORY)
+    monkeypatch.setenv("SECRETS", "[]")
     configured(monkeypatch, named_by="digest")
     return found
 

@@ -1,4 +1,6 @@
-"""New tasks for a service when the login that they read at start has been rotated."""
+"""New tasks for a service when a secret that they read at start has changed."""
+
+from collections.abc import Sequence
 
 import aws_cdk as cdk
 from aws_cdk import aws_ecs as ecs
@@ -12,15 +14,19 @@ from infra_constructs.alarms import AlarmSpec, Missing, Severity, Threshold, Top
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.function import RuntimeFunction
 from infra_constructs.metrics import own_metric
-from infra_runtime.metrics import Database
+from infra_constructs.service_secrets import allow_describing, identities
+from infra_runtime.metrics import Secrets
 
 _EVERY = cdk.Duration.minutes(15)
 # Longer than the longest release and its bake, and than the pause after a deployment that was rolled back.
 _BEHIND_HOURS = 12
 
 
-class RestartOnRotation(Construct):
-    """The login that old tasks use stays valid until the next rotation: nothing fails meanwhile (docs/adr/0013)."""
+class RestartOnSecretChange(Construct):
+    """A login of the database, the URL of Redis, what a person has stored: whatever the tasks read (docs/adr/0006).
+
+    Old tasks go on with what they have read. A login stays valid until its next rotation (docs/adr/0013).
+    """
 
     def __init__(
         self,
@@ -28,7 +34,8 @@ class RestartOnRotation(Construct):
         id_: str,
         *,
         environment: str,
-        secret: secretsmanager.ISecret,
+        name: str,
+        secrets: Sequence[secretsmanager.ISecret],
         cluster: ecs.ICluster,
         service: ecs.IBaseService,
         topics: Topics,
@@ -38,40 +45,42 @@ class RestartOnRotation(Construct):
             self,
             "Handler",
             module="restart_service",
-            description="Replaces the service's tasks when they are older than their login",
+            description=f"Replaces tasks of {name} that are older than a secret they read",
             timeout=cdk.Duration.seconds(30),
             environment={
                 "ENVIRONMENT": environment,
                 "CLUSTER": cluster.cluster_name,
-                "SERVICE": service.service_name,
-                "LOGIN": secret.secret_arn,
+                "SERVICE": name,
+                "ECS_SERVICE": service.service_name,
+                "SECRETS": cdk.Stack.of(self).to_json_string(identities(secrets)),
             },
         )
-        self._grant(handler, secret, cluster, service)
+        allow_describing(handler, secrets)
+        self._grant(handler, cluster, service)
         # Secrets Manager's own event. Those "via CloudTrail" arrive only where a trail logs, and no stack makes one.
         events.Rule(
             self,
-            "Rotated",
-            description="The login of the database has a new current version",
+            "Changed",
+            description="A secret has a new current version",
             event_pattern=events.EventPattern(
                 source=["aws.secretsmanager"],
                 detail_type=["Secret Label Updated"],
-                resources=[secret.secret_arn],
+                # Of every secret in the account: the function knows its own, and a pattern has 2048 characters at most.
                 detail={"labelUpdated": ["AWSCURRENT"]},
             ),
             targets=[targets.LambdaFunction(handler.function)],
         )
-        handler.run_every(_EVERY, self, "Schedule", description="Looks for tasks that are older than their login")
+        handler.run_every(_EVERY, self, "Schedule", description="Looks for tasks that are older than their secrets")
         add_alarm(
             self,
             "Behind",
             topics=topics,
             spec=AlarmSpec(
-                runbook="rotation-restart",
-                means="Tasks still use the database login from before its rotation; it ends at the next rotation.",
+                runbook="secret-restart",
+                means="Tasks still use a secret from before its change; a rotated login ends at the next rotation.",
                 severity=Severity.WARNING,
                 metric=own_metric(
-                    environment, Database.LOGIN_BEHIND, statistic="Maximum", period=cdk.Duration.hours(1)
+                    environment, Secrets.TASKS_BEHIND, statistic="Maximum", period=cdk.Duration.hours(1), Service=name
                 ),
                 threshold=Threshold(value=_BEHIND_HOURS, unit="hours", breaches=2, periods=2),
                 # The function that replaces the tasks is the one that publishes it.
@@ -80,15 +89,12 @@ class RestartOnRotation(Construct):
         )
 
     @staticmethod
-    def _grant(
-        handler: RuntimeFunction, secret: secretsmanager.ISecret, cluster: ecs.ICluster, service: ecs.IBaseService
-    ) -> None:
+    def _grant(handler: RuntimeFunction, cluster: ecs.ICluster, service: ecs.IBaseService) -> None:
         of_cluster = {"ArnEquals": {"ecs:cluster": cluster.cluster_arn}}
         for statement in (
             iam.PolicyStatement(
                 actions=["ecs:UpdateService", "ecs:ListServiceDeployments"], resources=[service.service_arn]
             ),
-            iam.PolicyStatement(actions=["secretsmanager:DescribeSecret"], resources=[secret.secret_arn]),
             iam.PolicyStatement(actions=["ecs:ListTasks", "ecs:DescribeTasks"], resources=["*"], conditions=of_cluster),
         ):
             handler.role.add_to_policy(statement)

@@ -1,0 +1,114 @@
+"""What leaves the media bucket, or is replaced in it, leaves Cloudflare's cache as well."""
+
+from typing import Any
+
+import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_lambda_event_sources as sources
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from infra_constructs.alarms import AlarmSpec, Missing, Severity, Threshold
+from infra_constructs.cloudflare.provider import CloudflareToken
+from infra_constructs.function import RuntimeFunction
+
+_RUNS = cdk.Duration.minutes(1)
+# AWS Lambda developer guide, "Using Lambda with Amazon SQS": six times the function's timeout.
+_HIDDEN = cdk.Duration.minutes(6)
+# A token that has expired at night has until the morning: this many times the six minutes.
+_ATTEMPTS = 100
+_PERIOD = cdk.Duration.minutes(5)
+
+
+class MediaPurge(Construct):
+    """From the bucket by EventBridge and a queue to `infra_runtime.media_purge`.
+
+    What fails for ten hours is kept for two weeks.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        token: CloudflareToken,
+        zone: str,
+        host: str,
+        bucket: str,
+        spared: str | None,
+    ) -> None:
+        """`spared` is the prefix of objects that never change."""
+        super().__init__(scope, id_)
+        self._failed = self._queue("Failed", retention_period=cdk.Duration.days(14))
+        self._waiting = self._queue(
+            "Waiting",
+            visibility_timeout=_HIDDEN,
+            dead_letter_queue=sqs.DeadLetterQueue(queue=self._failed, max_receive_count=_ATTEMPTS),
+        )
+        self.handler = RuntimeFunction(
+            self,
+            "Handler",
+            module="media_purge",
+            description="Takes media that was deleted or replaced out of Cloudflare's cache",
+            timeout=_RUNS,
+            environment={"TOKEN_SECRET": token.name, "ZONE": zone, "HOST": host},
+            uses_libraries=True,
+        )
+        token.grant_read(self.handler)
+        # Two functions at once, as Cloudflare counts the requests of the token together.
+        self.handler.function.add_event_source(
+            sources.SqsEventSource(
+                self._waiting, batch_size=100, max_batching_window=cdk.Duration.seconds(2), max_concurrency=2
+            )
+        )
+        events.Rule(
+            self,
+            "Changed",
+            description="Media that was deleted or replaced",
+            event_pattern=events.EventPattern(
+                source=["aws.s3"],
+                detail_type=["Object Created", "Object Deleted"],
+                detail={
+                    "bucket": {"name": [bucket]},
+                    # Only old versions expire; nobody has seen them since they were replaced.
+                    "reason": [{"anything-but": ["Lifecycle Expiration"]}],
+                    **({"object": {"key": [{"anything-but": {"prefix": spared}}]}} if spared else {}),
+                },
+            ),
+            targets=[targets.SqsQueue(self._waiting)],
+        )
+
+    def _queue(self, id_: str, **options: Any) -> sqs.Queue:
+        return sqs.Queue(self, id_, encryption=sqs.QueueEncryption.SQS_MANAGED, enforce_ssl=True, **options)
+
+    def failures(self) -> dict[str, AlarmSpec]:
+        """Alarms for what is late, and for what was given up."""
+        return {
+            "PurgeLate": AlarmSpec(
+                runbook="media-purge",
+                means="Media that was deleted or replaced minutes ago is still in Cloudflare's cache.",
+                severity=Severity.WARNING,
+                metric=cloudwatch.MathExpression(
+                    expression="age / 60",
+                    using_metrics={
+                        "age": self._waiting.metric_approximate_age_of_oldest_message(
+                            period=_PERIOD, statistic="Maximum"
+                        )
+                    },
+                    label="Age of the oldest change, minutes",
+                    period=_PERIOD,
+                ),
+                threshold=Threshold(value=10, unit="minutes", breaches=2, periods=2),
+                missing=Missing.IS_GOOD,
+            ),
+            "PurgeGivenUp": AlarmSpec(
+                runbook="media-purge",
+                means="Media that was deleted or replaced stays in Cloudflare's cache until somebody purges it.",
+                severity=Severity.WARNING,
+                metric=self._failed.metric_approximate_number_of_messages_visible(period=_PERIOD, statistic="Maximum"),
+                threshold=Threshold(value=0, unit="objects", breaches=1, periods=1),
+                missing=Missing.IS_GOOD,
+            ),
+        }

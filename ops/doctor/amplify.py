@@ -1,0 +1,34 @@
+"""A deployed site on Amplify: its domain, and its last build."""
+
+from collections.abc import Iterator
+
+from botocore.exceptions import ClientError
+
+from ops.amplify import AmplifySite
+from ops.doctor.finding import Finding, is_denied
+
+
+def examine(site: AmplifySite) -> Iterator[Finding]:
+    """What is wrong with a site that is deployed; nothing that stops a deployment. Raises what boto3 raises."""
+    try:
+        domain, builds = site.domain(), site.builds()
+    except ClientError as error:
+        if not is_denied(error):
+            raise
+        yield Finding(
+            where=site.stack, what="was not checked: these credentials may not ask Amplify", stops=False,
+            why="its domain or its last build may have failed", fix="infra doctor, with other credentials",
+        )  # fmt: skip
+        return
+    if domain["domainStatus"] == "FAILED":
+        yield Finding(
+            where=site.stack, what=f"{domain['domainName']} is FAILED at Amplify: {domain.get('statusReason')}",
+            why="users may not reach the site, and its certificate is not renewed",
+            fix="put right what it says, then choose Retry under Custom domains in Amplify's console", stops=False,
+        )  # fmt: skip
+    if builds and builds[0]["status"] == "FAILED":
+        yield Finding(
+            where=site.stack, what=f"the last build failed: {builds[0]['jobId']}, commit {builds[0]['commitId']}",
+            why="what was pushed is not served; the build before is",
+            fix="read its log in Amplify's console, and push", stops=False,
+        )  # fmt: skip

@@ -1,0 +1,31 @@
+"""Whether GitHub's environments have what the workflows read."""
+
+from collections.abc import Iterator
+
+from config.model import Environment
+from ops.doctor.finding import Finding
+from ops.errors import InputError, OperatorError
+from ops.functions import Clients
+from ops.github.api import connection
+from ops.github.differences import differences
+from ops.github.settings import outputs_of, settings
+
+
+def variables(name: str, environment: Environment, clients: Clients) -> Iterator[Finding]:
+    """Of a deployed environment. None of it stops a deployment: it is after one that `infra github --set` has values.
+
+    Needs a token that may read environments, which a workflow's own token may not. Raises what boto3 raises.
+    """
+    fix = f"GITHUB_TOKEN=$(gh auth token) ./infra github {name} --set"
+    why = "the workflows that read them fail, or build for what the environment had before"
+    try:
+        with connection() as github:
+            if "Authorization" not in github.headers:
+                raise InputError("GITHUB_TOKEN is not set")
+            for each in settings(environment, outputs_of(clients, f"{environment.product}-{name}-delivery")):
+                if found := list(differences(each, github)):
+                    where = f"GitHub, {each.repository}, environment {each.name}"
+                    yield Finding(where=where, what="; ".join(found), why=why, fix=fix, stops=False)
+    except (InputError, OperatorError) as error:
+        where = "GitHub, variables of environments"
+        yield Finding(where=where, what=f"not compared: {error}", why=why, fix=fix, stops=False)

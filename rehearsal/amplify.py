@@ -1,0 +1,230 @@
+"""AWS Amplify Hosting as its API shows it: apps, branches, builds and custom domains.
+
+Sources: the API reference ("DomainAssociation", "Job"); answers that others have recorded (balionis/aws8: CREATING,
+`dev CNAME <pending>`, AWAITING_APP_CNAME); aws-amplify/amplify-hosting #821 and #1097 for the two ways to fail, #911
+and #2154 for the first build.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+_PENDING = "<pending>"
+_TAKEN = "One or more of the CNAMEs you provided are already associated with a different resource."
+_POINTS_ELSEWHERE = (
+    "One or more aliases specified for the distribution includes an incorrectly configured DNS record that points to "
+    "another CloudFront distribution. You must update the DNS record to correct the problem."
+)
+
+
+class AmplifyError(Exception):
+    """In the API's own form."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def _missing(what: str) -> AmplifyError:
+    return AmplifyError("NotFoundException", f"{what} not found.")
+
+
+@dataclass
+class Domain:
+    host: str
+    branch: str
+    prefix: str
+    target: str
+    """The CloudFront distribution that serves it."""
+    status: str = "CREATING"
+    reason: str = ""
+
+    @property
+    def validation(self) -> tuple[str, str]:
+        """Name and value. The same for the same name, whichever app asks (balionis/aws8)."""
+        digest = hashlib.sha256(self.host.encode()).hexdigest()
+        return f"_{digest[:32]}.{self.host}.", f"_{digest[32:]}.acm-validations.aws."
+
+    @property
+    def is_served(self) -> bool:
+        """The status lags behind: CloudFront serves a domain that still awaits its CNAME."""
+        return self.status in ("AWAITING_APP_CNAME", "AVAILABLE", "UPDATING")
+
+
+@dataclass
+class App:
+    name: str
+    arn: str
+    variables: Mapping[str, str] = field(default_factory=dict)
+    branches: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """Builds of each, oldest first."""
+    domains: dict[str, Domain] = field(default_factory=dict)
+
+
+@dataclass
+class Amplify:
+    """One region of one account."""
+
+    cnames: Callable[[str], list[str]]
+    """What a resolver on the internet finds under a name."""
+    apps: dict[str, App] = field(default_factory=dict)
+    fails_to_build: bool = False
+
+    # -- What CloudFormation's types make
+
+    def create_app(self, name: str, *, arn_prefix: str, variables: Mapping[str, str]) -> str:
+        identity = f"d{uuid4().hex[:13]}"
+        self.apps[identity] = App(name, f"{arn_prefix}:apps/{identity}", variables)
+        return identity
+
+    def create_branch(self, app_id: str, branch: str) -> None:
+        """Nothing is built yet: a branch that CloudFormation makes waits for a push or for StartJob."""
+        self._app(app_id).branches.setdefault(branch, [])
+
+    # -- The API
+
+    def get_app(self, *, appId: str) -> dict[str, Any]:  # noqa: N803
+        app = self._app(appId)
+        found = {"appId": appId, "appArn": app.arn, "name": app.name, "environmentVariables": dict(app.variables)}
+        return {"app": found}
+
+    def create_domain_association(
+        self,
+        *,
+        appId: str,  # noqa: N803
+        domainName: str,  # noqa: N803
+        subDomainSettings: list[dict[str, str]],  # noqa: N803
+        **_: Any,
+    ) -> dict[str, Any]:
+        app, (setting,) = self._app(appId), subDomainSettings
+        if domainName in app.domains:
+            raise AmplifyError("BadRequestException", f"Domain {domainName} is already associated with app {appId}")
+        self._branch(appId, setting["branchName"])
+        target = f"d{uuid4().hex[:13]}.cloudfront.net"
+        app.domains[domainName] = Domain(domainName, setting["branchName"], setting["prefix"], target)
+        return self._answer(app, app.domains[domainName])
+
+    def get_domain_association(self, *, appId: str, domainName: str) -> dict[str, Any]:  # noqa: N803
+        """Each look finds the domain one step further, if it can go there."""
+        app = self._app(appId)
+        domain = self._domain(app, domainName)
+        self._step(domain)
+        return self._answer(app, domain)
+
+    def update_domain_association(
+        self,
+        *,
+        appId: str,  # noqa: N803
+        domainName: str,  # noqa: N803
+        subDomainSettings: list[dict[str, str]],  # noqa: N803
+    ) -> dict[str, Any]:
+        app, (setting,) = self._app(appId), subDomainSettings
+        domain = self._domain(app, domainName)
+        self._branch(appId, setting["branchName"])
+        domain.branch, domain.prefix, domain.status = setting["branchName"], setting["prefix"], "UPDATING"
+        return self._answer(app, domain)
+
+    def delete_domain_association(self, *, appId: str, domainName: str) -> dict[str, Any]:  # noqa: N803
+        app = self._app(appId)
+        domain = self._domain(app, domainName)
+        del app.domains[domainName]
+        return self._answer(app, domain)
+
+    def start_job(self, *, appId: str, branchName: str, jobType: str, **_: Any) -> dict[str, Any]:  # noqa: N803
+        builds = self._branch(appId, branchName)
+        number = len(builds) + 1
+        build = {
+            "jobArn": f"{self.apps[appId].arn}/branches/{branchName}/jobs/{number:010}",
+            "jobId": str(number),
+            "commitId": "HEAD",
+            "commitMessage": "",
+            "commitTime": datetime.now(UTC).timestamp(),
+            "startTime": datetime.now(UTC).timestamp(),
+            "status": "PENDING",
+            "jobType": jobType,
+        }
+        builds.append(build)
+        return {"jobSummary": dict(build)}
+
+    def list_jobs(self, *, appId: str, branchName: str, **_: Any) -> dict[str, Any]:  # noqa: N803
+        """The newest first. A build that was looked at goes on."""
+        builds = self._branch(appId, branchName)
+        answer = [dict(each) for each in reversed(builds)]
+        for build in builds:
+            if build["status"] == "PENDING":
+                build["status"] = "RUNNING"
+            elif build["status"] == "RUNNING":
+                build["status"] = "FAILED" if self.fails_to_build else "SUCCEED"
+        return {"jobSummaries": answer}
+
+    # -- How a domain comes to be
+
+    def _step(self, domain: Domain) -> None:
+        match domain.status:
+            case "CREATING":
+                domain.status = "REQUESTING_CERTIFICATE"
+            case "REQUESTING_CERTIFICATE":
+                domain.status = "PENDING_VERIFICATION"
+            case "PENDING_VERIFICATION":
+                name, value = domain.validation
+                if value.rstrip(".") in self.cnames(name.rstrip(".")):
+                    self._deploy(domain)
+            case "PENDING_DEPLOYMENT" | "UPDATING":
+                domain.status = "AWAITING_APP_CNAME"
+            case "AWAITING_APP_CNAME":
+                # A proxied record answers with Cloudflare's addresses, and there is no CNAME to be seen.
+                if domain.target in self.cnames(domain.host):
+                    domain.status = "AVAILABLE"
+
+    def _deploy(self, domain: Domain) -> None:
+        of_host = [each.domains[domain.host] for each in self.apps.values() if domain.host in each.domains]
+        others = [each for each in self.cnames(domain.host) if each.endswith(".cloudfront.net")]
+        if any(each is not domain and each.is_served for each in of_host):
+            domain.status, domain.reason = "FAILED", _TAKEN
+        elif others and domain.target not in others:
+            domain.status, domain.reason = "FAILED", _POINTS_ELSEWHERE
+        else:
+            domain.status = "PENDING_DEPLOYMENT"
+
+    @staticmethod
+    def _answer(app: App, domain: Domain) -> dict[str, Any]:
+        is_asked_for = domain.status not in ("CREATING", "REQUESTING_CERTIFICATE")
+        has_target = domain.is_served or domain.status == "PENDING_DEPLOYMENT"
+        name, value = domain.validation
+        found = {
+            "domainAssociationArn": f"{app.arn}/domains/{domain.host}",
+            "domainName": domain.host,
+            "enableAutoSubDomain": False,
+            "domainStatus": domain.status,
+            "statusReason": domain.reason,
+            "subDomains": [
+                {
+                    "subDomainSetting": {"prefix": domain.prefix, "branchName": domain.branch},
+                    "verified": domain.status == "AVAILABLE",
+                    "dnsRecord": f"{domain.prefix} CNAME {domain.target if has_target else _PENDING}",
+                }
+            ],
+        }
+        if is_asked_for:
+            found["certificateVerificationDNSRecord"] = f"{name} CNAME {value}"
+        return {"domainAssociation": found}
+
+    def _app(self, app_id: str) -> App:
+        if app_id not in self.apps:
+            raise _missing(f"App {app_id}")
+        return self.apps[app_id]
+
+    def _branch(self, app_id: str, branch: str) -> list[dict[str, Any]]:
+        branches = self._app(app_id).branches
+        if branch not in branches:
+            raise _missing(f"Branch {branch} of app {app_id}")
+        return branches[branch]
+
+    @staticmethod
+    def _domain(app: App, host: str) -> Domain:
+        if host not in app.domains:
+            raise _missing(f"Domain {host}")
+        return app.domains[host]

@@ -1,0 +1,14 @@
+// A job: counts the rows of a table, as its service's user of the database.
+import postgres from 'postgres'
+
+const [table] = process.argv.slice(2)
+const sql = postgres(process.env.DATABASE_URL, { max: 1 })
+try {
+  const [{ count }] = await sql`select count(*)::int as count from ${sql(table)}`
+  console.log(`${table}: ${count} rows, by ${process.env.RELEASE}`)
+} catch (error) {
+  console.error(error.message)
+  process.exitCode = 3
+} finally {
+  await sql.end()
+}

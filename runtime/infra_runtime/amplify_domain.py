@@ -1,0 +1,224 @@
+"""Custom resource: the custom domain of a site on Amplify, and its records in the Cloudflare zone.
+
+CloudFormation's own type does not do: AWS::Amplify::Domain returns while the certificate waits for a record that nobody
+has written, does not tell where the site's record has to lead, and fails an update of a domain that is not AVAILABLE
+(its source: aws-cloudformation-resource-providers-amplify, CreateHandler, UpdateHandler, aws-amplify-domain.json).
+
+Amplify wants to see two records: one that validates the certificate, and one that leads from the site's name to its
+CloudFront distribution. A proxied record shows nobody where it leads. So the site's record is written unproxied here,
+and the edge's stack, which declares it for good, has it proxied once the domain is available. The validation record
+stays unproxied, as ACM looks at it again before each renewal.
+"""
+
+import json
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from infra_runtime.aws import client
+from infra_runtime.cloudflare import zone as zones
+from infra_runtime.cloudflare.api import Api
+from infra_runtime.cloudflare.converge import converge
+from infra_runtime.cloudflare.credentials import api_from
+from infra_runtime.cloudflare.records import Records
+from infra_runtime.custom_resource import Request, Result, serve
+from infra_runtime.reporting import reported
+from infra_runtime.secret_values import Secrets, deadline_of
+from infra_runtime.turns import Turn, ask_itself
+
+# Amplify and CloudFront take 10 to 30 minutes for all of it.
+_POLL_SECONDS = 5
+_CLEAN_UP_SECONDS = 90
+# Amplify sees the site's record within minutes, or never: Cloudflare answers for a zone's apex with addresses instead
+# of a CNAME. The site is served all the same.
+_AWAITED_SECONDS = 600
+
+logger = logging.getLogger(__name__)
+logger.setLevel(logging.INFO)
+
+
+class NotAvailable(Exception):
+    """Amplify said no, or the domain was not available in the time there was."""
+
+
+@reported
+def handler(event: Mapping[str, Any], context: Any) -> None:
+    turn = Turn.of(event, now=time.time(), deadline=deadline_of(context))
+    secrets = Secrets(client("secretsmanager"))
+
+    def handle(request: Request) -> Result | None:
+        api = api_from(secrets, os.environ["TOKEN_SECRET"], deadline=turn.deadline)
+        return provide(request, client("amplify"), api, turn, ask_itself)
+
+    serve(event, handle, redact=secrets.redact)
+
+
+@dataclass(frozen=True)
+class Association:
+    """What Amplify says about a domain."""
+
+    status: str
+    reason: str
+    validation: tuple[str, str] | None
+    """Name and content of the record that validates the certificate, once Amplify knows it."""
+    target: str | None
+    """Host name of the CloudFront distribution that serves the site, once there is one."""
+    branch: str
+
+    @classmethod
+    def of(cls, found: Mapping[str, Any]) -> "Association":
+        record = found.get("certificateVerificationDNSRecord")
+        name, content = (record.split()[0], record.split()[-1]) if record else ("", "")
+        # "www CNAME d111.cloudfront.net"; without a prefix, the first word is missing.
+        targets = [each["dnsRecord"].split()[-1] for each in found["subDomains"] if each.get("dnsRecord")]
+        known = [each for each in targets if each.endswith(".cloudfront.net")]
+        return cls(
+            status=found["domainStatus"],
+            reason=found.get("statusReason") or "",
+            validation=(name.rstrip("."), content.rstrip(".")) if record else None,
+            target=known[0] if known else None,
+            branch=found["subDomains"][0]["subDomainSetting"]["branchName"],
+        )
+
+
+@dataclass(frozen=True)
+class Domain:
+    """One host, at Amplify and in the zone."""
+
+    amplify: Any
+    api: Api
+    document: Mapping[str, Any]
+    """app, branch, host; zone, adopt; `owner` of the validation record; `site`: owner and name of the site's record."""
+
+    def look(self) -> Association | None:
+        try:
+            answer = self.amplify.get_domain_association(appId=self.document["app"], domainName=self.document["host"])
+        except self.amplify.exceptions.NotFoundException:
+            return None
+        return Association.of(answer["domainAssociation"])
+
+    def associate(self) -> None:
+        """The host itself is the domain: apps of other environments keep their own names in the zone."""
+        self.amplify.create_domain_association(
+            appId=self.document["app"],
+            domainName=self.document["host"],
+            enableAutoSubDomain=False,
+            subDomainSettings=self._settings,
+        )
+
+    def serve_branch(self) -> None:
+        """Another one than before."""
+        self.amplify.update_domain_association(
+            appId=self.document["app"], domainName=self.document["host"], subDomainSettings=self._settings
+        )
+
+    @property
+    def _settings(self) -> list[dict[str, str]]:
+        return [{"prefix": "", "branchName": self.document["branch"]}]
+
+    def dissociate(self) -> None:
+        try:
+            self.amplify.delete_domain_association(appId=self.document["app"], domainName=self.document["host"])
+        except self.amplify.exceptions.NotFoundException:
+            return
+
+    def write_validation(self, zone: str, record: tuple[str, str] | None) -> None:
+        """None takes it away."""
+        records = [{"name": "certificate", "host": record[0], "content": record[1]}] if record else []
+        converge(self.api, self._records(Records, zone, self.document["owner"], records), present=True)
+
+    def write_site(self, zone: str, target: str) -> None:
+        site = self.document["site"]
+        record = {"name": site["name"], "host": self.document["host"], "content": target}
+        converge(self.api, self._records(_OneOfSeveral, zone, site["owner"], [record]), present=True)
+
+    def remove_site(self, zone: str, target: str) -> None:
+        """Unless it leads somewhere else by now, or is the edge's: that one is proxied."""
+        marker = "{owner}.{name}".format(**self.document["site"])
+        path = f"/zones/{zone}/dns_records"
+        for each in self.api.pages(path):
+            if each.get("comment") == marker and each["content"] == target and not each["proxied"]:
+                self.api.delete(f"{path}/{each['id']}")
+
+    def _records(self, kind: type[Records], zone: str, owner: str, records: list[dict[str, str]]) -> Records:
+        unproxied = [{**each, "type": "CNAME", "proxied": False} for each in records]
+        return kind(self.api, zone, {"owner": owner, "adopt": self.document.get("adopt"), "records": unproxied})
+
+
+class _OneOfSeveral(Records):
+    """The edge's stack declares all of them together; here it is about one, and the others are left alone."""
+
+    def _is_ours(self, record: Mapping[str, Any]) -> bool:
+        return record.get("comment") in [self._marker(each["name"]) for each in self.declared["records"]]
+
+
+def provide(
+    request: Request, amplify: Any, api: Api, turn: Turn, ask_itself: Callable[[Mapping[str, Any]], None]
+) -> Result | None:
+    """The physical id is app and host: another one of either is another domain. None when the next turn goes on."""
+    document = json.loads(request.properties["Document"])
+    domain = Domain(amplify, api, document)
+    if request.kind == "Delete":
+        _delete(domain)
+        return Result(str(request.physical_id))
+    zone = zones.find(api, document["zone"])
+    physical_id = f"{document['app']}/{document['host']}"
+    is_new = request.physical_id != physical_id
+    try:
+        found = _available(domain, zone.id, turn, is_new=is_new)
+    except Exception as error:
+        if is_new:
+            # CloudFormation never learns of it.
+            try:
+                _delete(domain)
+            except Exception as another:
+                raise type(error)(f"{error}; and what was begun could not be taken back: {another}") from error
+        raise
+    if found is None:
+        ask_itself(turn.following)
+        return None
+    return Result(physical_id, {"Target": str(found.target)})
+
+
+def _available(domain: Domain, zone: str, turn: Turn, *, is_new: bool) -> Association | None:
+    """None when this invocation is over before the domain is there. Raises `NotAvailable`."""
+    host, api = domain.document["host"], domain.api
+    validated, led_to, led_at = False, None, 0.0
+    while True:
+        found = domain.look()
+        if found is None:
+            domain.associate()
+            continue
+        if found.status == "FAILED":
+            raise NotAvailable(f"{host}: Amplify says: {found.reason or 'FAILED, without a reason'}")
+        if found.branch != domain.document["branch"]:
+            domain.serve_branch()
+        if found.validation and not validated:
+            domain.write_validation(zone, found.validation)
+            validated = True
+        # What users have already stays proxied, whatever Amplify thinks of that.
+        if found.target and (found.status == "AVAILABLE" or not is_new):
+            return found
+        if found.target and found.target != led_to:
+            domain.write_site(zone, found.target)
+            led_to, led_at = found.target, api.clock.now()
+        if found.status == "AWAITING_APP_CNAME" and api.clock.now() - led_at > _AWAITED_SECONDS:
+            logger.warning("%s is served, and AWAITING_APP_CNAME at Amplify", host)
+            return found
+        if api.deadline - api.clock.now() < _CLEAN_UP_SECONDS:
+            if turn.is_last:
+                raise NotAvailable(f"{host}: within the hour Amplify got no further than {found.status}")
+            return None
+        api.wait(_POLL_SECONDS, f"{host} is {found.status} at Amplify")
+
+
+def _delete(domain: Domain) -> None:
+    found = domain.look()
+    domain.dissociate()
+    for zone in zones.named(domain.api, domain.document["zone"]):
+        domain.write_validation(zone.id, None)
+        if found and found.target:
+            domain.remove_site(zone.id, found.target)

@@ -1,0 +1,30 @@
+"""Takes media that was deleted or replaced out of Cloudflare's cache, which would keep it for a month.
+
+S3's events come by EventBridge and a queue, many at once. Browsers keep what they have for up to a week.
+"""
+
+import json
+import logging
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from infra_runtime.aws import client
+from infra_runtime.cloudflare import zone as zones
+from infra_runtime.cloudflare.credentials import api_from
+from infra_runtime.cloudflare.purge import prefixes, purge
+from infra_runtime.reporting import reported
+from infra_runtime.secret_values import Secrets, deadline_of
+
+logger = logging.getLogger(__name__)
+
+
+@reported
+def handler(event: Mapping[str, Any], context: Any) -> None:
+    """For a batch of SQS. Raises what `purge` does; SQS then hands the whole batch out again, as that is harmless."""
+    keys = [json.loads(record["body"])["detail"]["object"]["key"] for record in event["Records"]]
+    wanted = [each for key in keys for each in prefixes(os.environ["HOST"], key)]
+    secrets = Secrets(client("secretsmanager"))
+    api = api_from(secrets, os.environ["TOKEN_SECRET"], deadline=deadline_of(context))
+    purge(api, zones.find(api, os.environ["ZONE"]).id, wanted)
+    logger.info("purged %d objects", len(set(keys)))

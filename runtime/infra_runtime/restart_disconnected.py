@@ -1,0 +1,43 @@
+"""New tasks for a service that has said for minutes that it does not reach something which others reach.
+
+The alarm that asks for it goes off once, and stays on while new tasks do not help. The deployment is one like any
+other: the old tasks serve until the release check of the new ones has passed, and stay when it does not.
+"""
+
+import logging
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from infra_runtime.aws import client
+from infra_runtime.release.preflight import UNDER_WAY, deployments
+from infra_runtime.reporting import reported
+
+logger = logging.getLogger(__name__)
+logger.setLevel(logging.INFO)
+
+_PAUSE = timedelta(minutes=30)
+
+
+@reported
+def handler(event: Mapping[str, Any], context: object) -> None:
+    """For the alarm's action, whose event only says that it is time."""
+    restart(client("ecs"), cluster=os.environ["CLUSTER"], service=os.environ["SERVICE"], now=datetime.now(UTC))
+
+
+def restart(ecs: Any, *, cluster: str, service: str, now: datetime) -> bool:
+    """Whether new tasks come. Not while something deploys, nor within half an hour after."""
+    where = {"clusterArn": cluster, "serviceArn": service}
+    busy = [
+        *deployments(ecs, where, status=UNDER_WAY),
+        *deployments(ecs, where, createdAt={"after": now - _PAUSE}),
+    ]
+    if busy:
+        logger.warning(
+            "%s: no new tasks, because of %s (%s)", service, busy[0]["serviceDeploymentArn"], busy[0]["status"]
+        )
+        return False
+    ecs.update_service(cluster=cluster, service=service, forceNewDeployment=True)
+    logger.warning("%s: new tasks take over, as it has lost a dependency", service)
+    return True

@@ -1,0 +1,20 @@
+"""A site on Amplify is built when it is new, and when what it is built with has changed."""
+
+from typing import Any
+
+import pytest
+
+from infra_runtime.amplify_build import build
+from infra_runtime.custom_resource import Request
+from rehearsal.amplify import Amplify
+from tests.runtime.fakes import AmplifyClient
+
+
+@pytest.mark.parametrize(("kind", "builds"), [("Create", 1), ("Update", 1), ("Delete", 0)])
+def test_creates_and_updates_start_a_build_and_a_delete_does_not(kind: Any, builds: int) -> None:
+    simulator = Amplify(lambda _: [])
+    app = simulator.create_app("site", arn_prefix="arn:aws:amplify:eu-central-1:1", variables={})
+    simulator.create_branch(app, "main")
+    made = build(Request(kind, {"App": app, "Branch": "main"}, None), AmplifyClient(simulator))
+    assert made.physical_id == f"{app}/main"
+    assert [each["jobType"] for each in simulator.apps[app].branches["main"]] == ["RELEASE"] * builds
