@@ -58,6 +58,11 @@ def point(place: Instances, to: datetime | None, console: Console, *, now: datet
     if (taking_over := place.next()) is not None:
         if taking_over in place.replaced():
             raise OperatorError(f"going back was begun before: infra restore back {place.name}")
+        if check_only or to not in (None, restored_to(taking_over)):
+            raise OperatorError(
+                f"{taking_over['DBInstanceIdentifier']} was about to take over: infra restore point {place.name} --to"
+                f" {LATEST} goes on with that, infra restore back {place.name} undoes it"
+            )
         console.print(f"{taking_over['DBInstanceIdentifier']} was about to take over: going on with that")
         _take_over(place, taking_over, console, now=now)
         return
@@ -258,11 +263,12 @@ def _take_over(place: Instances, target: Described, console: Console, *, now: da
     place.mark_next(target)
     serving = place.called(place.identifier)
     if serving is not None and serving["DbiResourceId"] != target["DbiResourceId"]:
+        # First: if this fails, users notice nothing.
+        place.inside(target["DBInstanceIdentifier"], "open")
         try:
             place.inside(place.identifier, "close")
         except OperatorError as error:
             console.print(f"{place.identifier} cannot be closed; tasks may still write into it: {error}")
-        place.inside(target["DBInstanceIdentifier"], "open")
         if (to := restored_to(target)) is not None:
             place.mark_replaced(serving, to)
         old = place.replaced_name(now)

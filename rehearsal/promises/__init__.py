@@ -53,10 +53,9 @@ PROMISES: tuple[Promise | NotShown, ...] = (
     Promise("Database", "Automated daily backups and point-in-time recovery", data.backups),
     Promise("Database", "TLS is forced", data.database_tls),
     Promise("Database", "Nobody knows the password", data.database_password),
-    # Before the rotation, which then has the restored one to work on.
-    Promise("Database", "Restore to a point in time", restore.to_a_point_in_time),
     Promise("Database", "The API's login rotates, and nothing fails meanwhile", data.rotation),
     Promise("Database", "Not deleted by accident", data.database_protection),
+    Promise("Recovery", "Restore to a point in time", restore.to_a_point_in_time),
     Promise("Redis", "It is what the environment says", redis.instance),
     Promise("Redis", "REDIS_URL reaches the tasks, as a secret", redis.url),
     Promise("Redis", "It can be pinged and written to, over that URL", redis.is_used),
@@ -134,8 +133,8 @@ _BESIDE = {"Network", "Media", "Entrance", "Edge", "Images"}
 """Areas that neither read nor change what a release of the API moves: read beside those, and before any alarm goes off,
 which would roll a release back.
 """
-_ALARMING = {"Redis", "Alarms"}
-"""Areas that set alarms off."""
+_ALARMING = {"Recovery", "Redis", "Alarms"}
+"""Areas that set alarms off; users notice the first."""
 _LAST = {"Clock", "Leaks"}
 """What waits for the next minute, and what searches everything that the others have written."""
 

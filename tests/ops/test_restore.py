@@ -293,6 +293,23 @@ def test_each_step_may_be_interrupted_and_the_same_command_goes_on(after: bool, 
     write(place, "served again")
 
 
+def test_an_interrupted_one_is_not_mistaken_for_another_and_can_be_undone(place: Rehearsed) -> None:
+    to = now_and_then(place, "e", "f")
+    restore(place, to, check_only=True)
+    (restored,) = place.restored()
+    # As if the command had ended right before the renaming.
+    place.mark_next(restored)
+    place.inside(place.identifier, "close")
+    for other, check_only in ((to - timedelta(seconds=1), False), (to, True)):
+        with pytest.raises(OperatorError, match="was about to take over"):
+            restore(place, other, check_only=check_only)
+    go_back(place)
+    write(place, "served again")
+    assert "f" in rows(place, place.identifier)
+    assert place.next() is None
+    assert len(place.restored()) == 1
+
+
 def test_a_restore_with_rds_defaults_does_not_take_over(place: Rehearsed) -> None:
     """As by hand, by somebody who gives nothing but the time."""
     to = now_and_then(place, "a", "b")
