@@ -512,7 +512,7 @@ def redis_is_one_of_three(environment: Environment) -> Iterator[Contradiction]:
             yield Contradiction(where, tables)
 
 
-_MOST_JOBS = 1_000_000
+_LONGEST_QUEUE = 1_000_000
 """A threshold that an alarm could still reach."""
 
 
@@ -537,10 +537,8 @@ def a_queue_has_a_redis_without_eviction(environment: Environment) -> Iterator[C
             yield Contradiction(f"services.{name}.needs", expected)
         if service.queue is not None and "queue" not in service.needs:
             yield Contradiction(f"services.{name}.queue", 'nothing, or needs = ["queue"] beside it')
-        if service.queue is not None and service.queue.jobs_per_task * service.max_tasks > _MOST_JOBS:
-            expected = (
-                f"at most {_MOST_JOBS // service.max_tasks}: more than {_MOST_JOBS} jobs of all tasks are no queue"
-            )
+        if service.queue is not None and service.queue.jobs_per_task * service.max_tasks > _LONGEST_QUEUE:
+            expected = f"at most {_LONGEST_QUEUE // service.max_tasks}: {_LONGEST_QUEUE} waiting jobs of all tasks"
             yield Contradiction(f"services.{name}.queue.jobs_per_task", expected)
 
 

@@ -40,34 +40,32 @@ from ops.templates import ROOT
 from ops.verify import commands as verification
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-edge = typer.Typer(
-    no_args_is_help=True, help="The Cloudflare zone: what would change, what has drifted, what is there."
-)
+edge = typer.Typer(no_args_is_help=True, help="The Cloudflare zone: plan, drift, apply, purge.")
 app.add_typer(edge, name="edge")
-redis = typer.Typer(no_args_is_help=True, help="REDIS_URL: how it is read, and whether Redis can be used.")
+redis = typer.Typer(no_args_is_help=True, help="Check Redis and ask it questions.")
 app.add_typer(redis, name="redis")
-preview = typer.Typer(no_args_is_help=True, help="Pull requests, each with its own database, for a while.")
+preview = typer.Typer(no_args_is_help=True, help="Previews of pull requests, each with its own database.")
 app.add_typer(preview, name="preview")
-egress = typer.Typer(no_args_is_help=True, help="How much of the media's traffic never reaches the bucket.")
+egress = typer.Typer(no_args_is_help=True, help="Model of the cache's saving.")
 app.add_typer(egress, name="egress")
 
 job = typer.Typer(no_args_is_help=True, help="Scheduled jobs.")
 app.add_typer(job, name="job")
 
-restore = typer.Typer(no_args_is_help=True, help="The database as it was at a time, and the way back.")
+restore = typer.Typer(no_args_is_help=True, help="Point-in-time recovery of the database.")
 app.add_typer(restore, name="restore")
-secret = typer.Typer(no_args_is_help=True, help="Secrets that the environment's file names; never their values.")
+secret = typer.Typer(no_args_is_help=True, help="Secrets that the environment's file names. Never prints values.")
 app.add_typer(secret, name="secret")
 
 Name = Annotated[str, typer.Argument(help=f"One of {', '.join(available())}.", metavar="ENV")]
-Service = Annotated[str | None, typer.Option(help="Its name in the environment's file; not needed for the only one.")]
-Note = Annotated[str | None, typer.Option(help="For the ledger: why, or of what commit.")]
-AsJson = Annotated[bool, typer.Option("--json", help="For programs: one JSON document on standard output.")]
+Service = Annotated[str | None, typer.Option(help="Name in the environment's file; not needed if there is only one.")]
+Note = Annotated[str | None, typer.Option(help="Reason or commit, for the ledger.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 @app.callback()
 def infra() -> None:
-    """What a person asks of a running environment."""
+    """Operate a deployed environment."""
 
 
 @app.command()
@@ -76,16 +74,16 @@ def release(
     image: Annotated[str, typer.Option(help="By digest: REPOSITORY@sha256:…, of this environment's own registry.")],
     service: Service = None,
     note: Note = None,
-    check: Annotated[bool, typer.Option("--check", help="Only says whether it could begin.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Check only; release nothing.")] = False,
 ) -> None:
-    """Has a service run another image, blue/green, and tells what happens until it is over."""
+    """Release an image of a service, blue/green, and follow the release to its end."""
     with _place(environment, service) as place:
         releases_.release(place, image, Console(), note=note, check_only=check)
 
 
 @app.command()
 def releases(environment: Name, service: Service = None, as_json: AsJson = False) -> None:
-    """What was released, by whom, and what became of it."""
+    """List releases: image, who released it, outcome and reason."""
     with _place(environment, service) as place:
         releases_.show(place, Console(), as_json=as_json)
 
@@ -99,11 +97,11 @@ def rollback(
     ] = None,
     service: Service = None,
     accept_schema: Annotated[
-        bool, typer.Option("--accept-schema", help="Also where the schema has lost what that version relies on.")
+        bool, typer.Option("--accept-schema", help="Go back even if the schema has lost what that version needs.")
     ] = False,
     note: Note = None,
 ) -> None:
-    """Has a service run what it ran before, in the same way as any release."""
+    """Go back to the release before. During a release, stop it while the old tasks still run."""
     with _place(environment, service) as place:
         releases_.rollback(place, release, Console(), accept_schema=accept_schema, note=note)
 
@@ -113,9 +111,9 @@ def status(
     environment: Name,
     service: Service = None,
     as_json: AsJson = False,
-    follow: Annotated[bool, typer.Option("--follow", help="The release that is under way, until it is over.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Follow the release that is under way.")] = False,
 ) -> None:
-    """What runs, and whether anything moves or rings; of a site on Amplify its domain and its last build."""
+    """Show images, stage and firing alarms; for a site on Amplify, its domain and last build."""
     if (site := _on_amplify(environment, service)) is not None:
         if follow:
             raise InputError(f"--follow: {service} is on Amplify, whose console shows a build while it lasts")
@@ -131,15 +129,15 @@ def status(
 
 @app.command(name="review")
 def review_(
-    base: Annotated[str, typer.Argument(help="A commit: what is compared with.", metavar="BASE")],
+    base: Annotated[str, typer.Argument(help="Commit to compare with.", metavar="BASE")],
 ) -> None:
-    """What the code here would do to each environment that BASE's does not; as Markdown, without an account."""
+    """Compare the templates of this code with those of BASE, as Markdown. Needs no account."""
     print(review.review(base))
 
 
 @app.command(name="drift")
 def drift_(environment: Name, as_json: AsJson = False) -> None:
-    """What is in AWS and not as it was deployed. Exit code 3 when there is anything."""
+    """List what was changed in AWS since the deployment. Exit code 3 if there is anything."""
     found = _environment(environment)
     with _explained(environment, found):
         drift.drift(environment, found, session_of(environment, found), Console(), as_json=as_json)
@@ -148,10 +146,10 @@ def drift_(environment: Name, as_json: AsJson = False) -> None:
 @app.command(context_settings={"ignore_unknown_options": True})
 def run(
     environment: Name,
-    command: Annotated[list[str], typer.Argument(help="After --, as the image knows it: -- node scripts/fix.mjs")],
+    command: Annotated[list[str], typer.Argument(help="Command after --, for example: -- node scripts/fix.mjs")],
     service: Service = None,
 ) -> None:
-    """Runs one command in a task of its own, with the service's image and settings. Its exit code is this one's."""
+    """Run a command in a new task with the service's image and settings; exits with its exit code."""
     with _place(environment, service) as place:
         code = one_off.run(place, command, Console())
     raise typer.Exit(code)
@@ -163,7 +161,7 @@ def exec_(
     command: Annotated[str, typer.Option(help="What to run in the terminal.")] = f"{BUSYBOX} sh",
     service: Service = None,
 ) -> None:
-    """A terminal in a task of its own, with the service's image and settings; nobody enters one that serves."""
+    """Open a terminal in a new task with the service's image and settings, never in one that serves users."""
     with _place(environment, service) as place:
         code = one_off.shell(place, command, Console())
     raise typer.Exit(code)
@@ -173,11 +171,11 @@ def exec_(
 def doctor_(
     environment: Name,
     fix: Annotated[
-        bool, typer.Option("--fix", help="Creates service-linked roles and asks AWS for quotas; nothing else.")
+        bool, typer.Option("--fix", help="Create service-linked roles and request quotas; nothing else.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """What stops a deployment now, the first one included. Exit code 3 when anything does."""
+    """Check everything that could stop a deployment, also the first. Exit code 3 if anything does."""
     found = _environment(environment)
     with _explained(environment, found):
         session, console = session_of(environment, found), Console(stderr=as_json)
@@ -192,7 +190,7 @@ def verify_(
     only: Annotated[list[str] | None, typer.Option(help="One check by its name; may be repeated.")] = None,
     into: Annotated[Path, typer.Option(help="Folder of the file with the vendors' answers.")] = ROOT / "evidence",
 ) -> None:
-    """The assumptions about AWS and Cloudflare that would cost most if they were wrong. Exit code 3 if one is.
+    """Try the costliest assumptions about AWS and Cloudflare in the deployed environment. Exit code 3 if one is wrong.
 
     Without --live, only lists them. With it, takes up to an hour, makes what it needs, and deletes that again.
     """
@@ -209,7 +207,7 @@ def verify_(
 @app.command()
 def github(
     environment: Name,
-    put: Annotated[bool, typer.Option("--set", help="Sets them, with the token of GH_TOKEN or GITHUB_TOKEN.")] = False,
+    put: Annotated[bool, typer.Option("--set", help="Set them, with the token in GH_TOKEN or GITHUB_TOKEN.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """What GitHub's environments need for the workflows, as commands for `gh`. With --set, exit code 3 when something
@@ -226,20 +224,20 @@ def github(
 
 
 PreviewName = Annotated[
-    str, typer.Argument(help="Of the preview: the branch, so that both repositories share one.", metavar="NAME")
+    str, typer.Argument(help="Name of the preview: the branch, so that all repositories share one.", metavar="NAME")
 ]
 
 
 @preview.command(name="list")
 def preview_list(environment: Name, as_json: AsJson = False) -> None:
-    """Who has which slot, until when, and how far it has come."""
+    """List previews: slot, branch, state and expiry."""
     with _previews(environment) as previews:
         preview_commands.show(previews, Console(), as_json=as_json)
 
 
 @preview.command()
 def take(environment: Name, name: PreviewName, as_json: AsJson = False) -> None:
-    """A slot, and its addresses, which a build of the site has to know before there is anything to run."""
+    """Reserve a slot and print its addresses, which the site's build needs."""
     with _previews(environment) as previews:
         preview_commands.take(previews, name, Console(), as_json=as_json)
 
@@ -252,7 +250,7 @@ def start(
     service: Service = None,
     as_json: AsJson = False,
 ) -> None:
-    """Runs an image beside the environment, on a copy of its database, and tells where once it does."""
+    """Run an image as a preview, on a copy of the database, and print its address."""
     with _previews(environment) as previews:
         chosen = _one_of(previews.environment, service)
         preview_commands.start(previews, name, chosen, image, Console(), as_json=as_json)
@@ -262,23 +260,23 @@ def start(
 def end(
     environment: Name,
     name: PreviewName,
-    wait: Annotated[bool, typer.Option("--wait", help="Until nothing is left of it.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until nothing is left of it.")] = False,
 ) -> None:
-    """Takes the slot back, with its database. The clock does so, too."""
+    """End a preview and drop its database. It also ends by itself when it expires."""
     with _previews(environment) as previews:
         preview_commands.end(previews, name, Console(), wait=wait)
 
 
 @job.command(name="list")
 def job_list(environment: Name, as_json: AsJson = False) -> None:
-    """Each job's last runs, and why they failed."""
+    """List the last runs of each job, and why they failed."""
     with _jobs(environment) as jobs:
         job_commands.show(jobs, Console(), as_json=as_json)
 
 
 @job.command(name="run")
 def job_run(environment: Name, name: Annotated[str, typer.Argument(metavar="JOB")]) -> None:
-    """Runs a job now and waits for its end. Exit code 1 if its last attempt fails, or if it is running already."""
+    """Run a job now and wait for its end. Exit code 1 if its last attempt fails, or if it is running already."""
     # Before there are credentials: a wrong name is wrong without them, too.
     known = job_commands.known(environment, _environment(environment), name)
     with _jobs(environment) as jobs:
@@ -287,7 +285,7 @@ def job_run(environment: Name, name: Annotated[str, typer.Argument(metavar="JOB"
 
 @secret.command(name="list")
 def secret_list(environment: Name, as_json: AsJson = False) -> None:
-    """Each secret that the environment's file names, and whether it is there."""
+    """List the secrets that the environment's file names, and which are missing."""
     found = _environment(environment)
     with _explained(environment, found):
         place = SecretPlace(environment, found, session_of(environment, found))
@@ -299,7 +297,7 @@ def secret_set(
     environment: Name,
     name: Annotated[str, typer.Argument(help="As the environment's file names it.", metavar="NAME[:FIELD]")],
 ) -> None:
-    """Stores the value of standard input, or of a hidden prompt (one line). With :FIELD, the other fields stay."""
+    """Store a value from standard input, or from a hidden prompt (one line). With :FIELD, the other fields stay."""
     found = _environment(environment)
     reference = secret_commands.chosen(found, name)
     with _explained(environment, found):
@@ -310,10 +308,10 @@ def secret_set(
 @restore.command()
 def point(
     environment: Name,
-    to: Annotated[str, typer.Option(help="latest, or a time with its zone: 2026-11-26T07:59:59Z.")],
-    check: Annotated[bool, typer.Option("--check", help="Restores and verifies; the old one goes on serving.")] = False,
+    to: Annotated[str, typer.Option(help="latest, or a time with its zone, like 2026-11-26T07:59:59Z.")],
+    check: Annotated[bool, typer.Option("--check", help="Restore and verify only; do not switch.")] = False,
 ) -> None:
-    """Restores the database beside the one that serves, verifies it, and lets it take over. May be repeated."""
+    """Restore the database to a new instance, verify its data and switch to it. Run again to resume."""
     now = datetime.now(UTC)
     wanted = restores.when(to, now=now)
     with _instances(environment) as instances:
@@ -322,49 +320,49 @@ def point(
 
 @restore.command()
 def back(environment: Name) -> None:
-    """Lets the database that was replaced last take over again. What was written since stays in the other one."""
+    """Switch back to the instance that the last restore replaced. Newer rows stay in the other one."""
     with _instances(environment) as instances:
         restores.back(instances, Console(), now=datetime.now(UTC))
 
 
 @restore.command(name="list")
 def restore_list(environment: Name) -> None:
-    """The database that serves, those beside it, and from when to when each can be restored."""
+    """Show the instances of the database and the times to which each can be restored."""
     with _instances(environment) as instances:
         restores.show(instances, Console())
 
 
 @edge.command()
 def plan(environment: Name, as_json: AsJson = False) -> None:
-    """What the zone lacks to be as the code here says. Exit code 3 when there is anything."""
+    """Show what this code would change in the zone. Exit code 3 if there is anything."""
     commands.plan(environment, _environment(environment), Console(), as_json=as_json)
 
 
 @edge.command(name="drift")
 def edge_drift(environment: Name, as_json: AsJson = False) -> None:
-    """What is in the zone and not as it was deployed. Exit code 3 when there is anything."""
+    """Show what was changed in the zone since the deployment. Exit code 3 if there is anything."""
     commands.drift(environment, _environment(environment), Console(), as_json=as_json)
 
 
 @edge.command()
 def show(environment: Name, as_json: AsJson = False) -> None:
-    """Everything in the places where ours stands: ours, and that of others."""
+    """Show our rules and records, and those of others beside them."""
     commands.show(environment, _environment(environment), Console(), as_json=as_json)
 
 
 @edge.command()
 def apply(environment: Name) -> None:
-    """Puts right what `drift` shows, and nothing else."""
+    """Undo what `drift` shows, and nothing else."""
     commands.apply(environment, _environment(environment), Console())
 
 
 @edge.command(name="purge")
 def edge_purge(
     environment: Name,
-    urls: Annotated[list[str] | None, typer.Argument(help="Of media or pages.", metavar="URL...")] = None,
+    urls: Annotated[list[str] | None, typer.Argument(help="URLs of media or pages.", metavar="URL...")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Everything under the media host.")] = False,
 ) -> None:
-    """Takes objects out of Cloudflare's cache, in every form in which they were asked for."""
+    """Purge URLs from Cloudflare's cache, with every query string and origin."""
     commands.purge(environment, _environment(environment), urls or [], Console(), everything=everything)
 
 
@@ -380,7 +378,7 @@ def model(
     plot: Annotated[Path | None, typer.Option(help="Also a picture, as SVG.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Which traffic saves the bucket 78 % of its bytes; a simulation, without an account."""
+    """Simulate how much traffic the cache saves the bucket. Needs no account."""
     traffic = Traffic(
         requests_per_object=1, objects=objects, alpha=alpha, repeated_percent=repeats, bypass_percent=bypass
     )
@@ -389,7 +387,7 @@ def model(
 
 @redis.command()
 def url(as_json: AsJson = False) -> None:
-    """How REDIS_URL, REDIS_PASSWORD, REDIS_TLS and REDIS_DB of this shell are read together. Shows no secret."""
+    """Show how this shell's REDIS_URL, REDIS_PASSWORD, REDIS_TLS and REDIS_DB are read. Prints no secret."""
     redis_commands.url(os.environ, Console(), as_json=as_json)
 
 
@@ -401,7 +399,7 @@ def check(
     instance: Annotated[str | None, typer.Option(help="Of ENV; without it, the one that serves.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """One look, as the probe takes it: pings and a write. Exit code 3 unless Redis can be used, and soon enough."""
+    """Ping Redis and write to it, as the probe does. Exit code 3 if it cannot be used or is too slow."""
     if environment is None:
         redis_commands.check_here(os.environ, Console(), as_json=as_json)
     else:
@@ -418,7 +416,7 @@ def ask(
     instance: Annotated[str | None, typer.Option(help="Of ENV; without it, the one that serves.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """What Redis replies to a command that only reads, asked from inside the VPC; each primary's reply."""
+    """Send a read-only command to each primary, from inside the VPC, and print the replies."""
     redis_commands.ask(environment, _environment(environment), command, Console(), instance=instance, as_json=as_json)
 
 

@@ -168,7 +168,7 @@ class Account:
     """Base URL of its API."""
 
     def prepare(self) -> None:
-        """What a person puts into the account before the first deployment (README.md)."""
+        """What a person puts into the account before the first deployment (docs/first-deployment.md)."""
         secrets = {self.environment.cloudflare.token_secret: TOKEN}
         for instance in self.environment.redis.instances.values():
             if instance.upstash is not None:

@@ -26,10 +26,10 @@ class FirstDay:
         self.progress.check("A new account's gaps are told", {"account", "secret"} <= about, told)
 
     def nothing_is_left(self) -> None:
-        """After `cdk bootstrap`, `doctor --fix`, and what README.md asks of a person."""
+        """After `cdk bootstrap`, `doctor --fix`, and what docs/first-deployment.md asks of a person."""
         left = [each for each in self._examine() if each.stops]
         told = "; ".join(f"{each.where}: {each.what}" for each in left) or "nothing is missing any more"
-        self.progress.check("Doctor's own fixes and README.md are enough", not left, told)
+        self.progress.check("Doctor's own fixes and docs/first-deployment.md are enough", not left, told)
 
     def nothing_stops_the_pipeline(self) -> None:
         """Later, for an account with the credentials of the deploy role."""

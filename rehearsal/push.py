@@ -16,6 +16,7 @@ from infra_runtime.release.image_platform import PLATFORMS
 from rehearsal.account import Account
 from rehearsal.pipeline import PREVIEW, RELEASE, Pipeline
 from rehearsal.product import FIRST, build, command, programs_of_bun
+from rehearsal.product.asked import Asked, commands, write_scripts
 
 _LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 _CONFIGURATION = "application/vnd.oci.image.config.v1+json"
@@ -38,8 +39,8 @@ def push(
     """Returns its reference, by digest. `fault` spoils what is in the image; `version` has to be another one then.
 
     `architecture` is arm64 or x86_64, by default the service's own. `workflow` is the one that pushes the image. With
-    `program`, a Python file, the image has that one executable only. Others keep to docs/application-contract.md where
-    the environment's file asks for more than two paths that answer 200.
+    `program`, a Python file, the image has that one executable only; every other has what the environment's file asks
+    for: paths, fields of answers, and scripts by their names. It runs on Bun if a command of the file does.
     """
     repository = repository_of(account, service)
     images = account.emulator.images
@@ -50,9 +51,12 @@ def push(
         built = Path(temporary) / "built"
         image: dict[str, object]
         if program is None:
-            contract = _has_contract(account, service)
-            build(built, migrations, contract=contract)
-            image = {"command": command(contract=contract, bun=bun)}
+            asked = Asked.of(account.environment.services[service])
+            used = list(commands(account.environment, service))
+            bun = bun or any(words[0] == "bun" for words, _ in used)
+            build(built, migrations, asked=asked)
+            write_scripts(built, used)
+            image = {"command": command(asked, bun=bun)}
         else:
             _build_of(program, built)
             image = {"command": ["/server"], "has_root": True}
@@ -82,12 +86,6 @@ def push(
             built.rename(folder)
             folder.with_suffix(".json").write_text(json.dumps(image))
     return f"{repository}@{pushed}"
-
-
-def _has_contract(account: Account, service: str) -> bool:
-    own = account.environment.services[service]
-    has_version = own.release_check is not None and own.release_check.version_field is not None
-    return has_version or own.redis_health_path is not None
 
 
 def _build_of(program: Path, folder: Path) -> None:

@@ -96,6 +96,7 @@ class ObservabilityStack(EnvironmentStack):
             services=watched,
             database=data.database.instance,
             redis_instance=environment.redis.serves,
+            queues=list(services_.queues(environment)),
             bucket=environment.media.bucket,
             saving_percent=environment.media.egress_saving_percent,
             crashes=crashed.log,

@@ -36,6 +36,8 @@ _ARNS = {
     "AWS::ECS::Service": "arn:aws:ecs:x:x:service/x/x",
     "AWS::ECS::TaskDefinition": "arn:aws:ecs:x:x:task-definition/x:1",
     "AWS::ElastiCache::ReplicationGroup": "arn:aws:elasticache:x:x:replicationgroup:x",
+    "AWS::ElasticLoadBalancingV2::ListenerRule": "arn:aws:elasticloadbalancing:x:x:listener-rule/app/x/x/x/x",
+    "AWS::ElasticLoadBalancingV2::TargetGroup": "arn:aws:elasticloadbalancing:x:x:targetgroup/x/x",
     "AWS::IAM::OIDCProvider": "arn:aws:iam::x:oidc-provider/x",
     "AWS::IAM::Role": "arn:aws:iam::x:role/x",
     "AWS::IAM::User": "arn:aws:iam::x:user/x",
@@ -126,7 +128,9 @@ def _missing(action: str, resources: list[str]) -> Iterator[str]:
     if not kinds and not any(each == "*" for each in resources):
         yield f"{action} knows no resources, so only `*` allows it: {', '.join(sorted(set(resources)))}"
     for name, kind in kinds.items():
-        if kind["required"] and not any(overlap(each, templates[name]) for each in resources):
+        # listener-rule/app and listener-rule/net are both said to be required, and a load balancer is one of the two.
+        either = [templates[other] for other in kinds if other.partition("/")[0] == name.partition("/")[0]]
+        if kind["required"] and not any(overlap(each, pattern) for each in resources for pattern in either):
             yield f"{action} also needs a resource of type {name}: {', '.join(sorted(set(resources)))}"
     if kinds and not any(overlap(each, pattern) for each in resources for pattern in templates.values()):
         yield f"{action} knows no such resource: {', '.join(sorted(set(resources)))}"
@@ -215,4 +219,5 @@ def _text(value: Any, template: Template, exports: Mapping[str, tuple[Template, 
 _REF_IS_ARN = {
     "AWS::ECS::Service", "AWS::ECS::TaskDefinition", "AWS::IAM::OIDCProvider", "AWS::SNS::Topic",
     "AWS::SecretsManager::Secret", "AWS::ElasticLoadBalancingV2::LoadBalancer",
+    "AWS::ElasticLoadBalancingV2::ListenerRule", "AWS::ElasticLoadBalancingV2::TargetGroup",
 }  # fmt: skip

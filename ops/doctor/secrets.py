@@ -44,11 +44,11 @@ def required(environment: Environment) -> Iterator[Required]:
         yield _with_fields("sentry.token_secret", sentry.token_secret, "docs/sentry.md", "token")
     for severity in ("critical", "warning", "info"):
         if (webhook := getattr(environment.alarms, severity).webhook_secret) is not None:
-            yield Required(f"alarms.{severity}.webhook_secret", webhook, "README.md", _webhook)
+            yield Required(f"alarms.{severity}.webhook_secret", webhook, "docs/first-deployment.md", _webhook)
     for name, service in environment.services.items():
         if (amplify := service.amplify) is not None:
             key = f"services.{name}.amplify.access_token_secret"
-            yield Required(key, amplify.access_token_secret, "README.md", _token)
+            yield Required(key, amplify.access_token_secret, "docs/first-deployment.md", _token)
         for variable, (secret, field) in variables.secrets(environment, name).items():
             key, document = f"services.{name}.secrets.{variable}", "docs/secrets.md"
             yield _with_fields(key, secret, document, field) if field else Required(key, secret, document, _something)

@@ -114,7 +114,7 @@ def _refuse_if_something_moves(place: Instances) -> None:
             if each["StackName"].startswith(prefix) and each["StackStatus"].endswith("_IN_PROGRESS"):
                 raise OperatorError(
                     f"{each['StackName']} is {each['StackStatus']}: wait for the end of that deployment or release, or"
-                    f" stop it: infra rollback {place.name}"
+                    f" stop it: infra rollback {place.name} --service NAME"
                 )
 
 

@@ -6,6 +6,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from rehearsal.product.asked import CONTRACT, Asked
+
 _HERE = Path(__file__).resolve().parent
 _ROOT = _HERE.parents[1]
 LONE = _HERE / "lone.py"
@@ -18,14 +20,15 @@ _ages: dict[tuple[str, ...], int] = {}
 FIRST = "create table visitors (id bigint generated always as identity primary key, name text not null)"
 
 
-def build(folder: Path, migrations: Sequence[str] = (FIRST,), *, contract: bool = True) -> Path:
+def build(folder: Path, migrations: Sequence[str] = (FIRST,), *, asked: Asked = CONTRACT) -> Path:
     """What an image has in its working directory, with these migrations in Drizzle's own form, in this order.
 
-    With the contract it has the client that docs/redis-client.md recommends, instead of the product's own.
+    If more is asked of it than the product answers by itself, it has the client of docs/redis-client.md, too.
     """
     shutil.copytree(_HERE, folder, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
-    if contract:
+    if not asked.is_of_the_product:
         shutil.copy(_ROOT / "docs" / "redis-client.mjs", folder)
+    asked.write(folder)
     (folder / "node_modules").symlink_to(_ROOT / "node_modules")
     meta = folder / "migrations" / "meta"
     meta.mkdir(parents=True, exist_ok=True)
@@ -42,9 +45,9 @@ def build(folder: Path, migrations: Sequence[str] = (FIRST,), *, contract: bool 
     return folder
 
 
-def command(*, contract: bool = True, bun: bool = False) -> tuple[str, ...]:
+def command(asked: Asked = CONTRACT, *, bun: bool = False) -> tuple[str, ...]:
     """That an image runs."""
-    return ("bun" if bun else "node", "contract.mjs" if contract else "server.mjs")
+    return ("bun" if bun else "node", "server.mjs" if asked.is_of_the_product else "contract.mjs")
 
 
 def programs_of_bun(folder: Path) -> Path:

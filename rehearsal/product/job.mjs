@@ -1,7 +1,7 @@
 // A job: counts the rows of a table, as its service's user of the database.
 import postgres from 'postgres'
 
-const [table] = process.argv.slice(2)
+const [table = 'visitors'] = process.argv.slice(2)
 const sql = postgres(process.env.DATABASE_URL, { max: 1 })
 try {
   const [{ count }] = await sql`select count(*)::int as count from ${sql(table)}`

@@ -1,8 +1,9 @@
 """Custom resource: the custom domain of a site on Amplify, and its records in the Cloudflare zone.
 
-CloudFormation's own type does not do: AWS::Amplify::Domain returns while the certificate waits for a record that nobody
-has written, does not tell where the site's record has to lead, and fails an update of a domain that is not AVAILABLE
-(its source: aws-cloudformation-resource-providers-amplify, CreateHandler, UpdateHandler, aws-amplify-domain.json).
+CloudFormation's own type is not enough. AWS::Amplify::Domain returns while the certificate waits for a record that
+nobody has written, does not tell where the site's record has to lead, and fails an update of a domain that is not
+AVAILABLE (its source: aws-cloudformation-resource-providers-amplify, CreateHandler, UpdateHandler,
+aws-amplify-domain.json).
 
 Amplify wants to see two records: one that validates the certificate, and one that leads from the site's name to its
 CloudFront distribution. A proxied record shows nobody where it leads. So the site's record is written unproxied here,
@@ -41,7 +42,7 @@ logger.setLevel(logging.INFO)
 
 
 class NotAvailable(Exception):
-    """Amplify said no, or the domain was not available in the time there was."""
+    """Amplify refused the domain, or did not make it available in time."""
 
 
 @reported

@@ -122,9 +122,12 @@ def test_tasks_that_do_not_start_end_it_at_scale_up(attempt: Attempt, production
 @pytest.mark.parametrize(
     ("fault", "told"),
     [
-        (_edit("process.env.RELEASE, checks", "'another', checks", "contract.mjs"), "version is 'another'"),
+        (
+            _edit("asked.version, process.env.RELEASE", "asked.version, 'another'", "contract.mjs"),
+            "version is 'another'",
+        ),
         (_edit("redis: await checked(usable())", "redis: 'refused'", "contract.mjs"), "redis is 'refused'"),
-        (_edit("'/api/health/release'", "'/api/health/other'", "contract.mjs"), "answers 404"),
+        (_edit("/api/health/release", "/api/health/other", "asked.json"), "answers 404"),
     ],
     ids=["another version", "without Redis", "no such path"],
 )

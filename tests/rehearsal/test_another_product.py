@@ -43,5 +43,5 @@ def test_every_promise_is_kept_or_says_what_excludes_it(tmp_path: Path) -> None:
     assert "outbox succeeded; report failed with exit code 3 at attempt 2" in jobs
     assert 'relation "reports" does not exist' in jobs
     assert found["Jobs run by it"] == "outbox: started by EventBridge, and succeeded"
-    assert "from Node.js to Bun" in found["Traffic moves without a lost request"]
+    assert "from node to bun" in found["Traffic moves without a lost request"]
     assert "migrated by itself" in found["An image of one program runs, on the platform that it is for"]

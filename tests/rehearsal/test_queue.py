@@ -15,7 +15,7 @@ from rehearsal.promises import redis, services
 from rehearsal.variants import with_queue
 
 NAME = "dev"
-STACKS = ("Network", "Data", "Registry", "Platform", "Redis", "Api")
+STACKS = ("Network", "Data", "Registry", "Platform", "Redis", "Api", "Frontend")
 
 
 @pytest.fixture(scope="module")

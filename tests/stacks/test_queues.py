@@ -10,6 +10,7 @@ import pytest
 import app
 from config import ENVIRONMENTS, load
 from infra_constructs.load_balancer import IDLE_SECONDS
+from infra_runtime.metrics import Queue
 from rehearsal.cloudwatch.alarms import Asked, alarms_of, in_alarm, severity_of, told
 from rehearsal.cloudwatch.metric_math import Series
 from rehearsal.variants import with_queue
@@ -134,6 +135,14 @@ def test_a_backlog_is_told(what: str, waits: float, stuck: float, expected: list
         for message in told(alarm, in_alarm(alarm, trace, minutes=140))
     ]
     assert found == expected
+
+
+def test_the_dashboard_shows_what_waits(queued: Templates) -> None:
+    (page,) = of_type(queued, "dev/Observability", "AWS::CloudWatch::Dashboard").values()
+    for name in Queue:
+        assert f'"Infra/Queues\\",\\"{name.value}\\",\\"Environment\\",\\"dev\\",\\"Service\\",\\"mailer' in json.dumps(
+            page
+        )
 
 
 def test_a_worker_that_is_stopped_has_the_longest_time_that_there_is(queued: Templates) -> None:

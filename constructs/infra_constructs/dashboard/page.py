@@ -35,10 +35,12 @@ class Dashboard(Construct):
         services: Sequence[WatchedService],
         database: rds.IDatabaseInstance,
         redis_instance: str,
+        queues: Sequence[str],
         bucket: str,
         saving_percent: int,
         crashes: logs.ILogGroup,
     ) -> None:
+        """`queues` are the workers that have one."""
         super().__init__(scope, id_)
         page: list[Sequence[cloudwatch.IWidget]] = [
             [cloudwatch.TextWidget(markdown=text, width=WIDTH, height=2)],
@@ -52,6 +54,7 @@ class Dashboard(Construct):
             rows.running(environment, cluster, services),
             rows.database(environment, database),
             rows.redis(environment, redis_instance),
+            *([rows.queues(environment, queues)] if queues else []),
             [
                 cloudwatch.LogQueryWidget(
                     title="Tasks that ended by themselves",

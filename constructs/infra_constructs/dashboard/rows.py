@@ -10,10 +10,11 @@ from aws_cdk import aws_rds as rds
 
 from infra_constructs.dashboard.graph import FIVE, MINUTE, graph, named, share
 from infra_constructs.watch import checks, traffic
+from infra_constructs.watch import queues as watch_queues
 from infra_constructs.watch import redis as watch_redis
 from infra_constructs.watch.database import backup_metric
 from infra_constructs.watch.services import insight, utilization
-from infra_runtime.metrics import EDGE, RELEASES, Check, Database, Redis, Releases, Traffic
+from infra_runtime.metrics import EDGE, RELEASES, Check, Database, Queue, Redis, Releases, Traffic
 
 Row = list[cloudwatch.IWidget]
 _COLOURS = ("blue", "green")
@@ -186,6 +187,16 @@ def redis(environment: str, instance: str) -> Row:
         graph("Redis: ping, ms", [metric(Redis.PING, "Average")], limit=(100, "alarm")),
         graph("Redis: memory, %", [metric(Redis.MEMORY_USED, "Maximum")], limit=(80, "alarm")),
         graph("Redis: errors, %", [metric(Redis.ERROR_RATE, "Average")], limit=(5, "alarm")),
+    ]
+
+
+def queues(environment: str, workers: Sequence[str]) -> Row:
+    def metrics(name: Queue) -> list[cloudwatch.Metric]:
+        return [named(watch_queues.metric_of(environment, each, name, "Maximum"), each) for each in workers]
+
+    return [
+        graph("Queues: waiting jobs", metrics(Queue.WAITING)),
+        graph("Queues: minutes without a job taken", metrics(Queue.STUCK)),
     ]
 
 
