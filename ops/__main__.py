@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -31,6 +32,8 @@ from ops.redis import commands as redis_commands
 from ops.releases import commands as releases_
 from ops.releases import one_off
 from ops.releases.place import Place
+from ops.restores import commands as restores
+from ops.restores.instances import Instances
 from ops.secrets import commands as secret_commands
 from ops.secrets.commands import SecretPlace
 from ops.templates import ROOT
@@ -49,6 +52,8 @@ app.add_typer(egress, name="egress")
 job = typer.Typer(no_args_is_help=True, help="Scheduled jobs.")
 app.add_typer(job, name="job")
 
+restore = typer.Typer(no_args_is_help=True, help="Point-in-time recovery of the database.")
+app.add_typer(restore, name="restore")
 secret = typer.Typer(no_args_is_help=True, help="Secrets that the environment's file names. Never prints values.")
 app.add_typer(secret, name="secret")
 
@@ -300,6 +305,33 @@ def secret_set(
         secret_commands.put(place, reference, secret_commands.typed(), Console())
 
 
+@restore.command()
+def point(
+    environment: Name,
+    to: Annotated[str, typer.Option(help="latest, or a time with its zone, like 2026-11-26T07:59:59Z.")],
+    check: Annotated[bool, typer.Option("--check", help="Restore and verify only; do not switch.")] = False,
+) -> None:
+    """Restore the database to a new instance, verify its data and switch to it. Run again to resume."""
+    now = datetime.now(UTC)
+    wanted = restores.when(to, now=now)
+    with _instances(environment) as instances:
+        restores.point(instances, wanted, Console(), now=now, check_only=check)
+
+
+@restore.command()
+def back(environment: Name) -> None:
+    """Switch back to the instance that the last restore replaced. Newer rows stay in the other one."""
+    with _instances(environment) as instances:
+        restores.back(instances, Console(), now=datetime.now(UTC))
+
+
+@restore.command(name="list")
+def restore_list(environment: Name) -> None:
+    """Show the instances of the database and the times to which each can be restored."""
+    with _instances(environment) as instances:
+        restores.show(instances, Console())
+
+
 @edge.command()
 def plan(environment: Name, as_json: AsJson = False) -> None:
     """Show what this code would change in the zone. Exit code 3 if there is anything."""
@@ -418,6 +450,13 @@ def _jobs(name: str) -> Iterator[JobPlace]:
     environment = _environment(name)
     with _explained(name, environment):
         yield JobPlace(name, environment, session_of(name, environment))
+
+
+@contextmanager
+def _instances(name: str) -> Iterator[Instances]:
+    environment = _environment(name)
+    with _explained(name, environment):
+        yield Instances(name, environment, session_of(name, environment))
 
 
 @contextmanager

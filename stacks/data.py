@@ -12,6 +12,7 @@ from config import Environment, previews, services
 from infra_constructs.data_key import DataKey
 from infra_constructs.database import Database, DatabaseProps
 from infra_constructs.database_logins import DatabaseLogins
+from infra_constructs.database_restore import DatabaseRestore
 from infra_constructs.function import RuntimeFunction
 from infra_constructs.media import Media, MediaProps
 from infra_constructs.media_access import MediaAccess
@@ -73,6 +74,7 @@ class DataStack(EnvironmentStack):
                 max((each.migrations.minutes for each in environment.services.values() if each.migrations), default=30)
             ),
         )
+        DatabaseRestore(self, "DatabaseRestore", logins=logins)
         copies = (
             PreviewDatabases(self, "PreviewDatabases", logins=logins, slots=previews.slots(environment))
             if environment.previews

@@ -17,7 +17,7 @@ from infra_constructs.retention import Retention
 # Not a prop: a version that only production runs has never been tried. The major version alone: AWS upgrades the minor
 # one in the maintenance window, and RDS refuses the downgrade that a full version would then ask for.
 _ENGINE = rds.DatabaseInstanceEngine.postgres(version=rds.PostgresEngineVersion.VER_17)
-_PARAMETERS = {
+PARAMETERS = {
     "rds.force_ssl": "1",
     # A release must never wait for ever behind a lock, nor make readers wait behind itself.
     "idle_in_transaction_session_timeout": "60000",
@@ -29,6 +29,8 @@ _PARAMETERS = {
     "log_disconnections": "1",
     "shared_preload_libraries": "pg_stat_statements",
     "track_io_timing": "1",
+    # Rows tell when they were committed, and so how far a restored database reaches (database/inspection.py).
+    "track_commit_timestamp": "1",
 }
 
 
@@ -97,7 +99,7 @@ class Database(Construct):
             allow_major_version_upgrade=False,
             ca_certificate=rds.CaCertificate.RDS_CA_RSA2048_G1,
             iam_authentication=True,
-            parameters=_PARAMETERS,
+            parameters=PARAMETERS,
             database_insights_mode=(
                 rds.DatabaseInsightsMode.ADVANCED if advanced else rds.DatabaseInsightsMode.STANDARD
             ),

@@ -10,6 +10,7 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from infra_constructs.database import Database
+from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.function import InVpc, RuntimeFunction
 from infra_runtime.database.names import OWNER, USER, first_login
 
@@ -34,7 +35,7 @@ class DatabaseLogins(Construct):
             description="Functions that make and rotate logins of the database",
             allow_all_outbound=False,
         )
-        self._access.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.tcp(443), "Secrets Manager")
+        self._access.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.tcp(443), "Secrets Manager and RDS")
         database.admit(self._access)
         self.owner = self._secret("Owner", OWNER)
         self.user = self._secret("User", USER)
@@ -43,15 +44,15 @@ class DatabaseLogins(Construct):
             secret.grant_read(maker.role)
             secret.grant_write(maker.role)
         instance = database.instance
+        self.limits = {
+            "lock_ms": int(_LOCK_WAIT.to_milliseconds()),
+            "statement_ms": int(longest_statement.to_milliseconds()),
+        }
         declared = {
             # A database at another address gives the secrets another URL.
             "address": f"{instance.db_instance_endpoint_address}:{database.port}/{database.name}",
-            "master": database.login.secret_arn,
             "logins": [self.owner.secret_arn, self.user.secret_arn],
-            "limits": {
-                "lock_ms": int(_LOCK_WAIT.to_milliseconds()),
-                "statement_ms": int(longest_statement.to_milliseconds()),
-            },
+            "limits": self.limits,
         }
         made = maker.resource(
             self,
@@ -102,11 +103,32 @@ class DatabaseLogins(Construct):
                 "PGHOST": database.instance.db_instance_endpoint_address,
                 "PGPORT": str(database.port),
                 "PGDATABASE": database.name,
-                "MASTER_SECRET": database.login.secret_arn,
+                "DATABASE": database.instance.instance_identifier,
                 **(environment or {}),
             },
             uses_libraries=True,
             place=InVpc(vpc=self._vpc, security_group=self._access),
         )
-        database.login.grant_read(function.role)
+        self._admit_master(function)
         return function
+
+    def _admit_master(self, function: RuntimeFunction) -> None:
+        """Of the instance that serves, and of those that `infra restore` has made or replaced.
+
+        RDS makes and names a secret for each, and tags it with the ARN of the instance. CloudFormation knows the first
+        one only.
+        """
+        stack = cdk.Stack.of(self)
+        restored = f"arn:aws:rds:{stack.region}:{stack.account}:db:{stack.stack_name}-*"
+        instances = [self._database.instance.instance_arn, restored]
+        secrets = f"arn:aws:secretsmanager:{stack.region}:{stack.account}:secret:rds!db-*"
+        function.role.add_to_policy(iam.PolicyStatement(actions=["rds:DescribeDBInstances"], resources=instances))
+        function.role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["secretsmanager:GetSecretValue"],
+                resources=[secrets],
+                conditions={"StringLike": {"aws:ResourceTag/aws:rds:primaryDBInstanceArn": instances}},
+            )
+        )
+        acknowledge(function.policy, allows_on(restored), reason="It only looks; `infra restore` names the instances.")
+        acknowledge(function.policy, allows_on(secrets), reason="The condition leaves those of this stack's instances.")

@@ -20,6 +20,7 @@ from rehearsal.promises import (
     previews,
     redis,
     releases,
+    restore,
     secrets,
     services,
     workers,
@@ -54,7 +55,7 @@ PROMISES: tuple[Promise | NotShown, ...] = (
     Promise("Database", "Nobody knows the password", data.database_password),
     Promise("Database", "The API's login rotates, and nothing fails meanwhile", data.rotation),
     Promise("Database", "Not deleted by accident", data.database_protection),
-    NotShown("Database", "Restore to a point in time", "the emulator has no restore to a point in time"),
+    Promise("Recovery", "Restore to a point in time", restore.to_a_point_in_time),
     Promise("Redis", "It is what the environment says", redis.instance),
     Promise("Redis", "REDIS_URL reaches the tasks, as a secret", redis.url),
     Promise("Redis", "It can be pinged and written to, over that URL", redis.is_used),
@@ -132,8 +133,8 @@ _BESIDE = {"Network", "Media", "Entrance", "Edge", "Images"}
 """Areas that neither read nor change what a release of the API moves: read beside those, and before any alarm goes off,
 which would roll a release back.
 """
-_ALARMING = {"Redis", "Alarms"}
-"""Areas that set alarms off."""
+_ALARMING = {"Recovery", "Redis", "Alarms"}
+"""Areas that set alarms off; users notice the first."""
 _LAST = {"Clock", "Leaks"}
 """What waits for the next minute, and what searches everything that the others have written."""
 

@@ -21,7 +21,7 @@ _DEPLOYED_SECONDS = 60.0
 
 
 def database(account: Account) -> str:
-    found = _instance(account)
+    found = instance_of(account)
     wanted = account.environment.database
     require(found["Engine"] == "postgres", f"engine {found['Engine']}")
     require(found["MultiAZ"] == wanted.multi_az, f"MultiAZ is {found['MultiAZ']}")
@@ -32,7 +32,8 @@ def database(account: Account) -> str:
     return f"PostgreSQL {found['EngineVersion']}, {multi}, encrypted, to {wanted.max_storage_gib} GiB"
 
 
-def _instance(account: Account) -> dict[str, object]:
+def instance_of(account: Account) -> dict[str, object]:
+    """The database, as RDS describes it."""
     identity = account.resource("Data", "AWS::RDS::DBInstance")
     found: dict[str, object] = account.client("rds").describe_db_instances(DBInstanceIdentifier=identity)[
         "DBInstances"
@@ -41,7 +42,7 @@ def _instance(account: Account) -> dict[str, object]:
 
 
 def backups(account: Account) -> str:
-    days = _instance(account)["BackupRetentionPeriod"]
+    days = instance_of(account)["BackupRetentionPeriod"]
     require(days == account.environment.database.pitr_days, f"{days} days")
     return f"daily backups and log archive, {days} days back"
 
@@ -55,7 +56,7 @@ def database_tls(account: Account) -> str:
 
 
 def database_password(account: Account) -> str:
-    secret = _instance(account).get("MasterUserSecret")
+    secret = instance_of(account).get("MasterUserSecret")
     require(isinstance(secret, dict) and secret.get("SecretArn"), "no managed secret")
     assert isinstance(secret, dict)
     value = account.client("secretsmanager").get_secret_value(SecretId=secret["SecretArn"])["SecretString"]
@@ -65,27 +66,32 @@ def database_password(account: Account) -> str:
 
 def rotation(account: Account) -> str:
     """Secrets Manager's four steps on the very secret of the API's tasks; what those have read stays valid."""
-    container = account.container(account.service(account.main))
-    variables = {each["name"]: each["value"] for each in container["environment"]}
-    reference = next(each["valueFrom"] for each in container["secrets"] if each["name"] == "PGPASSWORD")
-    secret = ":".join(reference.split(":")[:7])
-    trusted = {**variables, "SSL_CERT_FILE": str(account.cdk.workspace / "authority" / "ca.pem")}
-    before, version = _login(account, secret), str(uuid.uuid4())
+    secret, trusted = api_secret(account)
+    before, version = login_of(account, secret), str(uuid.uuid4())
     deployed = len(_deployments(account))
     schedule = account.client("secretsmanager").describe_secret(SecretId=secret)
     for step in ("createSecret", "setSecret", "testSecret", "finishSecret"):
         event = {"SecretId": secret, "ClientRequestToken": version, "Step": step}
         functions.ask(account, schedule["RotationLambdaARN"], event, what=step)
-        for login in (before, _login(account, secret)):
+        for login in (before, login_of(account, secret)):
             with connect(login, trusted) as connection:
                 connection.execute("select 1")
-    after = _login(account, secret)
+    after = login_of(account, secret)
     require(after.username != before.username and after.password != before.password, "nothing has changed")
     _restarted(account, deployed)
     return f"four steps, {before.username} → {after.username}, both valid throughout; the API's tasks were replaced"
 
 
-def _login(account: Account, secret: str) -> Login:
+def api_secret(account: Account) -> tuple[str, dict[str, str]]:
+    """ARN of the API's login, and the variables of its tasks."""
+    container = account.container(account.service(account.main))
+    variables = {each["name"]: each["value"] for each in container["environment"]}
+    reference = next(each["valueFrom"] for each in container["secrets"] if each["name"] == "PGPASSWORD")
+    trusted = {**variables, "SSL_CERT_FILE": str(account.cdk.workspace / "authority" / "ca.pem")}
+    return ":".join(reference.split(":")[:7]), trusted
+
+
+def login_of(account: Account, secret: str) -> Login:
     return Login.of(account.client("secretsmanager").get_secret_value(SecretId=secret)["SecretString"])
 
 
@@ -108,7 +114,7 @@ def _restarted(account: Account, before: int) -> None:
 
 
 def database_protection(account: Account) -> str:
-    is_protected = bool(_instance(account)["DeletionProtection"])
+    is_protected = bool(instance_of(account)["DeletionProtection"])
     is_kept = account.environment.protection.data == "keep"
     require(is_protected == is_kept, f"deletion protection is {is_protected}")
     return "deletion protection on" if is_protected else "disposable, as the environment says"

@@ -157,6 +157,16 @@ class S3:
             self.objects.pop((Bucket, each["Key"]), None)
 
 
+class Rds:
+    """Instances by name, each with the secret of its master login."""
+
+    def __init__(self, **secrets: str) -> None:
+        self.secrets = secrets
+
+    def describe_db_instances(self, *, DBInstanceIdentifier: str) -> dict[str, Any]:  # noqa: N803
+        return {"DBInstances": [{"MasterUserSecret": {"SecretArn": self.secrets[DBInstanceIdentifier]}}]}
+
+
 class SecretsManager:
     """One secret with versions and stages, and `others` that are just there."""
 

@@ -1,30 +1,22 @@
 """AWS::RDS::DBInstance: MiniStack's has no PostgreSQL in it, makes no managed password, and goes although protected."""
 
-import contextlib
 import json
-import os
-import secrets
-import threading
-import time
-from pathlib import Path
 from typing import Any
 
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import rds
 from ministack.services.cloudformation import drift
 
-from rehearsal.emulator import AUTHORITY
+from rehearsal.emulator import database_servers
 from rehearsal.emulator.authorization import Need, denial_of
 from rehearsal.emulator.resource_type import Refused, client, extend
 from rehearsal.emulator.service_principals import can_enter
-from rehearsal.ports import own_address
-from rehearsal.postgres import Postgres
-from rehearsal.redis.authority import Authority
 
-_PORT = 5432
 # What RDS makes of a major version alone: its default minor version of the day.
 _NEWEST_MINOR = {"17": "17.9"}
 _LOGIN = "MasterUserSecret.SecretArn"
+# What MiniStack does not keep.
+_TOLD = ("DatabaseInsightsMode", "PerformanceInsightsKMSKeyId")
 _COMPARED = frozenset(
     {
         "AllocatedStorage",
@@ -36,56 +28,6 @@ _COMPARED = frozenset(
         "MultiAZ",
     }
 )
-_servers: dict[str, Postgres] = {}
-
-
-def _start(physical_id: str, properties: dict[str, Any], secret: str) -> dict[str, Any]:
-    """One server: the standby is a record only. What it is, in the words of `Fn::GetAtt`."""
-    login = json.loads(client("secretsmanager").get_secret_value(SecretId=secret)["SecretString"])
-    address = own_address(_PORT)
-    server = Postgres(
-        user=login["username"],
-        password=login["password"],
-        database=properties["DBName"],
-        address=address,
-        port=_PORT,
-        # postgres.js checks this name where it is given an address: it hands TLS nothing but a socket.
-        certificate=Authority.load(Path(os.environ[AUTHORITY])).certificate(address, "localhost"),
-    )
-    _servers[physical_id] = server
-    server.start()
-    group = f"/aws/rds/instance/{physical_id}/postgresql"
-    threading.Thread(target=_export_log, args=(physical_id, group, client("logs")), daemon=True).start()
-    rds._instances[physical_id]["Endpoint"] |= {"Address": address, "Port": _PORT}
-    return {"Endpoint.Address": address, "Endpoint.Port": str(_PORT)}
-
-
-def _export_log(physical_id: str, group: str, logs: Any) -> None:
-    """As RDS does: to a log group that it makes itself. Ends with the server."""
-    with contextlib.suppress(logs.exceptions.ResourceAlreadyExistsException):
-        logs.create_log_group(logGroupName=group)
-    where, told = {"logGroupName": group, "logStreamName": f"{physical_id}.0"}, 0
-    logs.create_log_stream(**where)
-    while (server := _servers.get(physical_id)) is not None:
-        whole, _, _ = server.log(told).rpartition("\n")
-        if whole:
-            told += len(whole.encode()) + 1
-            now = int(time.time() * 1000)
-            logs.put_log_events(**where, logEvents=[{"timestamp": now, "message": line} for line in whole.split("\n")])
-        time.sleep(0.3)
-
-
-def _manage_password(physical_id: str, properties: dict[str, Any]) -> str:
-    """As RDS does: a secret of its own, named by RDS, rotated by RDS, deleted with the instance."""
-    instance = rds._instances[physical_id]
-    if arn := (instance.get("MasterUserSecret") or {}).get("SecretArn"):
-        return str(arn)
-    arn = client("secretsmanager").create_secret(
-        Name=f"rds!db-{instance['DbiResourceId'].lower()}",
-        SecretString=json.dumps({"username": properties["MasterUsername"], "password": secrets.token_urlsafe(24)}),
-    )["ARN"]
-    instance["MasterUserSecret"] = {"SecretArn": arn, "SecretStatus": "active"}
-    return str(arn)
 
 
 def _check_monitoring(properties: dict[str, Any]) -> None:
@@ -134,14 +76,27 @@ def install() -> None:
     def with_secret(physical_id: str, attributes: dict[str, Any], properties: dict[str, Any]) -> dict[str, Any]:
         if str(properties.get("ManageMasterUserPassword", "")).lower() != "true":
             return attributes
-        return {**attributes, _LOGIN: _manage_password(physical_id, properties)}
+        return {**attributes, _LOGIN: database_servers.manage_password(rds._instances[physical_id])}
 
     def create(logical_id: str, properties: dict[str, Any], stack_name: str) -> tuple[str, dict[str, Any]]:
         _check_monitoring(properties)
         physical_id, attributes = own["create"](logical_id, properties, stack_name)
-        rds._instances[physical_id]["EngineVersion"] = _full(rds._instances[physical_id]["EngineVersion"])
+        instance = rds._instances[physical_id]
+        instance["EngineVersion"] = _full(instance["EngineVersion"])
+        instance |= {key: properties[key] for key in _TOLD if key in properties}
+        instance["PerformanceInsightsRetentionPeriod"] = int(properties.get("PerformanceInsightsRetentionPeriod", 7))
+        instance["EnabledCloudwatchLogsExports"] = properties.get("EnableCloudwatchLogsExports", [])
+        # Else a tag that is added by its API would be the only one.
+        rds._tags[instance["DBInstanceArn"]] = list(instance["TagList"])
         attributes = with_secret(physical_id, attributes, properties)
-        return physical_id, {**attributes, **_start(physical_id, properties, attributes[_LOGIN])}
+        value = client("secretsmanager").get_secret_value(SecretId=attributes[_LOGIN])["SecretString"]
+        database_servers.start(instance, json.loads(value)["password"])
+        endpoint = instance["Endpoint"]
+        return physical_id, {
+            **attributes,
+            "Endpoint.Address": endpoint["Address"],
+            "Endpoint.Port": str(endpoint["Port"]),
+        }
 
     def update(
         physical_id: str, old: dict[str, Any], new: dict[str, Any], stack_name: str, logical_id: str | None = None
@@ -159,22 +114,34 @@ def install() -> None:
         instance = rds._instances.get(physical_id) or {}
         if instance.get("DeletionProtection"):
             raise Refused("Cannot delete protected DB Instance, please disable deletion protection and try again.")
-        secret = (instance.get("MasterUserSecret") or {}).get("SecretArn")
         own["delete"](physical_id, properties)
-        if (server := _servers.pop(physical_id, None)) is not None:
-            server.remove()
-        if secret:
-            client("secretsmanager").delete_secret(SecretId=secret, ForceDeleteWithoutRecovery=True)
+        if instance:
+            database_servers.stop(instance)
+            database_servers.forget_password(instance)
 
     def described(instance: dict[str, Any]) -> str:
+        exports = "".join(f"<member>{each}</member>" for each in instance.get("EnabledCloudwatchLogsExports", []))
+        told = str(own_description(instance)).replace(
+            "<EnabledCloudwatchLogsExports/>",
+            f"<EnabledCloudwatchLogsExports>{exports}</EnabledCloudwatchLogsExports>",
+        )
+        told += "".join(f"<{key}>{instance[key]}</{key}>" for key in _TOLD if instance.get(key))
         secret = instance.get("MasterUserSecret")
-        return str(own_description(instance)) + (
+        return told + (
             f"<MasterUserSecret><SecretArn>{secret['SecretArn']}</SecretArn>"
             f"<SecretStatus>{secret['SecretStatus']}</SecretStatus></MasterUserSecret>"
             if secret
             else ""
         )
 
+    def refusal(properties: dict[str, Any]) -> str | None:
+        try:
+            _check_monitoring(properties)
+        except Refused as refused:
+            return str(refused)
+        return None
+
+    database_servers.install(refusal)
     drift._DRIFT_READERS["AWS::RDS::DBInstance"] = (_read, _COMPARED)
     own_description = rds._instance_xml
     rds._instance_xml = described

@@ -7,6 +7,7 @@ from typing import Any
 from infra_runtime.aws import client
 from infra_runtime.custom_resource import Request, Result, serve
 from infra_runtime.database.connection import Login, connect
+from infra_runtime.database.instance import master_secret, serving
 from infra_runtime.database.names import URL
 from infra_runtime.database.roles import Limits, prepare, set_password
 from infra_runtime.reporting import reported
@@ -16,14 +17,14 @@ from infra_runtime.secret_values import Secrets
 @reported
 def handler(event: Mapping[str, Any], context: object) -> None:
     secrets = Secrets(client("secretsmanager"))
-    serve(event, lambda request: converge(request, secrets), redact=secrets.redact)
+    serve(event, lambda request: converge(request, secrets, client("rds")), redact=secrets.redact)
 
 
-def converge(request: Request, secrets: Secrets) -> Result:
+def converge(request: Request, secrets: Secrets, rds: Any) -> Result:
     """Deletes nothing: roles go with the database, and are needed as long as it is there."""
     declared = json.loads(request.properties["Declared"])
     if request.kind != "Delete":
-        with connect(Login.of(secrets.read(declared["master"]))) as connection:
+        with connect(Login.of(secrets.read(master_secret(rds, serving())))) as connection:
             prepare(connection, Limits(**declared["limits"]))
             for secret in declared["logins"]:
                 # As it is now, which after a rotation is not what it was at first.

@@ -15,6 +15,7 @@ from typing import Any
 
 from infra_runtime.aws import client
 from infra_runtime.database.connection import Connection, Login, connect
+from infra_runtime.database.instance import master_secret, serving
 from infra_runtime.database.names import OWNER, OWNER_URL, URL, preview_names
 from infra_runtime.database.roles import admit, create_role, run, set_password
 from infra_runtime.reporting import reported
@@ -30,7 +31,7 @@ _LONGEST_COPY_SECONDS = 480
 def handler(event: Mapping[str, Any], context: object) -> None:
     """{"action": "make" | "drop", "slot": N}; {"action": "refresh"} by the clock. May be repeated."""
     manager = client("secretsmanager")
-    master = Login.of(manager.get_secret_value(SecretId=os.environ["MASTER_SECRET"])["SecretString"])
+    master = Login.of(manager.get_secret_value(SecretId=master_secret(client("rds"), serving()))["SecretString"])
     databases = Databases(master, os.environ["PGDATABASE"], os.environ)
     match event["action"]:
         case "make":

@@ -3,12 +3,12 @@
 The one that was used until now stays as it is until the next rotation: a task that has read it goes on connecting.
 """
 
-import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from infra_runtime.aws import client
 from infra_runtime.database.connection import Login, connect
+from infra_runtime.database.instance import master_secret, serving
 from infra_runtime.database.names import other_login
 from infra_runtime.database.roles import set_password
 from infra_runtime.reporting import reported
@@ -22,7 +22,7 @@ def handler(event: Mapping[str, Any], context: object) -> None:
     """For Secrets Manager: one step of a rotation."""
     rotation = LoginRotation(
         client("secretsmanager"),
-        master=os.environ["MASTER_SECRET"],
+        master=lambda: master_secret(client("rds"), serving()),
         secret=event["SecretId"],
         version=event["ClientRequestToken"],
     )
@@ -30,7 +30,7 @@ def handler(event: Mapping[str, Any], context: object) -> None:
 
 
 class LoginRotation(Rotation):
-    def __init__(self, manager: Any, *, master: str, secret: str, version: str) -> None:
+    def __init__(self, manager: Any, *, master: Callable[[], str], secret: str, version: str) -> None:
         super().__init__(manager, secret=secret, version=version)
         self._master = master
 
@@ -39,7 +39,7 @@ class LoginRotation(Rotation):
         return Login(username, self.random(_LETTERS)).secret()
 
     def set(self, pending: str) -> None:
-        master = self._manager.get_secret_value(SecretId=self._master)["SecretString"]
+        master = self._manager.get_secret_value(SecretId=self._master())["SecretString"]
         with connect(Login.of(master)) as connection:
             set_password(connection, Login.of(pending))
 

@@ -14,7 +14,7 @@ from infra_runtime.database.connection import Connection, Login
 from infra_runtime.database.names import OWNER, OWNER_URL, URL, preview_names
 from infra_runtime.database.previews import Databases
 from tests.databases import Database
-from tests.runtime.fakes import SecretsManager
+from tests.runtime.fakes import Rds, SecretsManager
 
 PASSWORD = "of-this-preview"
 
@@ -169,10 +169,12 @@ def test_a_refresh_that_ended_half_way_is_no_obstacle(source: Database, copies: 
 def test_each_time_the_password_is_new(source: Database, copies: Databases, monkeypatch: pytest.MonkeyPatch) -> None:
     manager = SecretsManager("")
     manager.others = {"master": json.dumps(vars(source.master)), "slot": "{}"}
-    monkeypatch.setattr(previews, "client", lambda name: {"secretsmanager": manager}[name])
+    monkeypatch.setattr(
+        previews, "client", lambda name: {"secretsmanager": manager, "rds": Rds(serving="master")}[name]
+    )
     for key, value in source.variables(source.master).items():
         monkeypatch.setenv(key, value)
-    monkeypatch.setenv("MASTER_SECRET", "master")
+    monkeypatch.setenv("DATABASE", "serving")
     monkeypatch.setenv("SLOT_SECRETS", json.dumps({"1": "slot"}))
     seen: set[str] = set()
     for _ in range(2):

@@ -20,7 +20,7 @@ from infra_runtime.database.rotation import LoginRotation
 from infra_runtime.secret_values import Secrets
 from rehearsal.redis.authority import Authority
 from tests.databases import LOCK_MS, Database
-from tests.runtime.fakes import SecretsManager
+from tests.runtime.fakes import Rds, SecretsManager
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -100,7 +100,8 @@ def rotation(database: Database, monkeypatch: pytest.MonkeyPatch) -> tuple[Login
         monkeypatch.setenv(key, value)
     manager = SecretsManager(_secret(database.user))
     manager.others["master"] = _secret(database.master)
-    return LoginRotation(manager, master="master", secret="user", version="v2"), manager
+    monkeypatch.setenv("DATABASE", "serving")
+    return LoginRotation(manager, master=lambda: "master", secret="user", version="v2"), manager
 
 
 def _secret(login: Login) -> str:
@@ -210,17 +211,18 @@ def test_the_custom_resource_gives_each_secret_its_login(
     _, manager = rotation
     wanted = Login(database.user.username, "as the secret says now")
     manager.others["user"] = _secret(wanted)
-    declared = {"master": "master", "logins": ["user"], "limits": {"lock_ms": 200, "statement_ms": 20_000}}
+    rds = Rds(serving="master")
+    declared = {"logins": ["user"], "limits": {"lock_ms": 200, "statement_ms": 20_000}}
     request = Request(kind="Update", properties={"Declared": json.dumps(declared)}, physical_id="x")
-    assert logins.converge(request, Secrets(manager)).physical_id == "x"
+    assert logins.converge(request, Secrets(manager), rds).physical_id == "x"
     with database.as_(wanted):
         pass
     completed = manager.others["user"]
     assert Login.of(completed) == wanted
     assert connected(json.loads(completed)["url"], database, "psycopg") == wanted.username
     manager.others["user"] = completed.replace("127.0.0.1", "an-earlier-address")
-    logins.converge(request, Secrets(manager))
+    logins.converge(request, Secrets(manager), rds)
     assert manager.others["user"] == completed
-    logins.converge(Request(kind="Delete", properties=request.properties, physical_id="x"), Secrets(manager))
+    logins.converge(Request(kind="Delete", properties=request.properties, physical_id="x"), Secrets(manager), rds)
     with database.as_(wanted):
         pass

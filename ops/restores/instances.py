@@ -1,0 +1,284 @@
+"""RDS's instances of one environment: the one that serves, those that were restored, and those that were replaced.
+
+Their names and tags are the only record of a restore, so that any command can go on where another one was interrupted.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from config.model import Environment
+from ops.errors import OperatorError
+from ops.functions import Clients, ask, find, resources
+
+Described = Mapping[str, Any]
+_STAMP = "%Y%m%d%H%M%S"
+# Tags. None stays on the one that serves: CloudFormation would tell of it as drift.
+_NEXT, _TO, _FOR = "infra:takes-over", "infra:restored-to", "infra:replaced-for"
+_EVERY_SECONDS = 10.0
+# AWS's own waiters end after half an hour; a restore of a large database takes longer.
+_LONGEST_SECONDS = 6 * 3600.0
+_BETWEEN = {
+    "creating", "backing-up", "modifying", "renaming", "rebooting", "resetting-master-credentials", "starting",
+    "storage-optimization", "storage-initialization", "configuring-enhanced-monitoring", "configuring-log-exports",
+    "configuring-iam-database-auth", "upgrading", "maintenance", "configuring-associated-roles",
+}  # fmt: skip
+# Those in which an instance serves all the same (RDS guide, "Viewing Amazon RDS DB instance status").
+_SERVES = {"available", "storage-optimization", "storage-initialization"}
+
+
+@dataclass(frozen=True)
+class Instances:
+    name: str
+    """Of the environment."""
+    environment: Environment
+    clients: Clients
+    sleep: Callable[[float], None] = time.sleep
+    """Between two looks at RDS; seconds."""
+
+    @property
+    def stack(self) -> str:
+        return f"{self.environment.product}-{self.name}-data"
+
+    @cached_property
+    def rds(self) -> Any:
+        return self.clients.client("rds")
+
+    @cached_property
+    def identifier(self) -> str:
+        """The name by which everything knows the database, and CloudFormation with it. It never changes."""
+        (found,) = resources(self.clients, self.stack, "AWS::RDS::DBInstance")
+        return found
+
+    @cached_property
+    def _function(self) -> str:
+        what = "function that looks into the database"
+        return find(self.clients, self.stack, "database.restore", {}, what=what)
+
+    def inside(self, instance: str, do: str, **more: Any) -> dict[str, Any]:
+        """What infra_runtime.database.restore answers. Raises `OperatorError` when it fails."""
+        event = {"instance": instance, "do": do, **more}
+        answer: dict[str, Any] = ask(self.clients, self._function, event, what=f"{instance}: {do}")
+        return answer
+
+    def all(self) -> list[Described]:
+        pages = self.rds.get_paginator("describe_db_instances").paginate()
+        prefixes = (self._prefix("restored-to"), self._prefix("replaced-at"))
+        return [
+            each
+            for page in pages
+            for each in page["DBInstances"]
+            if each["DBInstanceIdentifier"] == self.identifier or each["DBInstanceIdentifier"].startswith(prefixes)
+        ]
+
+    def called(self, name: str) -> Described | None:
+        return next((each for each in self.all() if each["DBInstanceIdentifier"] == name), None)
+
+    def restored(self) -> list[Described]:
+        return self._named("restored-to")
+
+    def replaced(self) -> list[Described]:
+        """The last one first."""
+        return self._named("replaced-at")[::-1]
+
+    def next(self) -> Described | None:
+        """The one that was about to take over when a command ended."""
+        return next((each for each in self.all() if _NEXT in _tags(each)), None)
+
+    def restored_name(self, to: datetime) -> str:
+        return f"{self._prefix('restored-to')}{to.strftime(_STAMP)}"
+
+    def replaced_name(self, at: datetime) -> str:
+        return f"{self._prefix('replaced-at')}{at.strftime(_STAMP)}"
+
+    def window(self, instance: Described) -> tuple[datetime, datetime] | None:
+        """From when to when it can be restored; None where RDS has no backup of it yet."""
+        pages = self.rds.get_paginator("describe_db_instance_automated_backups").paginate(
+            DbiResourceId=instance["DbiResourceId"]
+        )
+        for each in (backup for page in pages for backup in page["DBInstanceAutomatedBackups"]):
+            if (window := each.get("RestoreWindow", {})).keys() >= {"EarliestTime", "LatestTime"}:
+                return window["EarliestTime"], window["LatestTime"]
+        return None
+
+    def settled(self, name: str) -> Described:
+        """Waits until RDS has nothing more to do with it. Raises `OperatorError`."""
+        give_up = time.monotonic() + _LONGEST_SECONDS
+        while True:
+            found = self.called(name)
+            status = "not there" if found is None else found["DBInstanceStatus"]
+            if found is not None and status in _SERVES and not _has_pending(found):
+                return found
+            if status not in _BETWEEN | _SERVES or time.monotonic() > give_up:
+                raise OperatorError(f"{name} is {status}; expected it to become available")
+            self.sleep(_EVERY_SECONDS)
+
+    def mark_next(self, instance: Described) -> None:
+        """`next` finds it until `unmark`."""
+        self._tag(instance, _NEXT, self.identifier)
+
+    def mark_replaced(self, instance: Described, to: datetime) -> None:
+        """By a restore to that time."""
+        self._tag(instance, _FOR, to.isoformat())
+
+    def unmark_next(self, instance: Described) -> None:
+        self.rds.remove_tags_from_resource(ResourceName=instance["DBInstanceArn"], TagKeys=[_NEXT])
+
+    def unmark(self, instance: Described) -> None:
+        """With no tag of ours."""
+        self.rds.remove_tags_from_resource(ResourceName=instance["DBInstanceArn"], TagKeys=[_NEXT, _TO, _FOR])
+
+    def _tag(self, instance: Described, key: str, value: str) -> None:
+        self.rds.add_tags_to_resource(ResourceName=instance["DBInstanceArn"], Tags=[{"Key": key, "Value": value}])
+
+    def free_the_name(self, serving: Described, name: str) -> None:
+        """Renames the one that serves. Raises `OperatorError`."""
+        self._rename(serving, name, until=lambda found: found["DBInstanceIdentifier"] != self.identifier)
+
+    def take_the_name(self, target: Described) -> None:
+        """Waits until it is available by the name of the one that serves. Raises `OperatorError`."""
+        self._rename(
+            target,
+            self.identifier,
+            until=lambda found: (
+                found["DBInstanceIdentifier"] == self.identifier and found["DBInstanceStatus"] in _SERVES
+            ),
+        )
+
+    def _rename(self, instance: Described, name: str, *, until: Callable[[Described], bool]) -> None:
+        identity, give_up = instance["DbiResourceId"], time.monotonic() + _LONGEST_SECONDS
+        while time.monotonic() < give_up:
+            found = next((each for each in self.all() if each["DbiResourceId"] == identity), None)
+            if found is not None and until(found):
+                return
+            if found is not None and found["DBInstanceIdentifier"] != self.identifier == name:
+                self._ask_to_rename(found["DBInstanceIdentifier"], name)
+            elif found is not None and found["DBInstanceIdentifier"] == self.identifier != name:
+                self._ask_to_rename(self.identifier, name)
+            self.sleep(_EVERY_SECONDS)
+        raise OperatorError(f"{instance['DBInstanceIdentifier']} is not called {name} after six hours")
+
+    def _ask_to_rename(self, old: str, new: str) -> None:
+        """Without success while RDS is at it or at something else, or still has the new name in use: asked again."""
+        try:
+            self.rds.modify_db_instance(DBInstanceIdentifier=old, NewDBInstanceIdentifier=new, ApplyImmediately=True)
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in (
+                "InvalidDBInstanceState", "DBInstanceAlreadyExists", "DBInstanceNotFound",
+            ):  # fmt: skip
+                raise
+
+    def _prefix(self, what: str) -> str:
+        return f"{self.stack}-{what}-"
+
+    def _named(self, what: str) -> list[Described]:
+        found = [each for each in self.all() if each["DBInstanceIdentifier"].startswith(self._prefix(what))]
+        return sorted(found, key=lambda each: str(each["DBInstanceIdentifier"]))
+
+
+def _tags(instance: Described) -> Mapping[str, str]:
+    return {each["Key"]: each["Value"] for each in instance.get("TagList", [])}
+
+
+def _has_pending(instance: Described) -> bool:
+    managed = instance.get("MasterUserSecret") or {}
+    return bool(instance.get("PendingModifiedValues")) or managed.get("SecretStatus") == "creating"
+
+
+# -- What a restored instance does not have by itself
+
+# A restore gives RDS's defaults for whatever is not in its call (API reference, "RestoreDBInstanceToPointInTime").
+_SAME = {
+    "DBInstanceClass": "DBInstanceClass",
+    "MultiAZ": "MultiAZ",
+    "PubliclyAccessible": "PubliclyAccessible",
+    "AutoMinorVersionUpgrade": "AutoMinorVersionUpgrade",
+    "CopyTagsToSnapshot": "CopyTagsToSnapshot",
+    "DeletionProtection": "DeletionProtection",
+    "EnableIAMDatabaseAuthentication": "IAMDatabaseAuthenticationEnabled",
+    "EnableCloudwatchLogsExports": "EnabledCloudwatchLogsExports",
+    "MaxAllocatedStorage": "MaxAllocatedStorage",
+    "CACertificateIdentifier": "CACertificateIdentifier",
+    "BackupRetentionPeriod": "BackupRetentionPeriod",
+    "PreferredBackupWindow": "PreferredBackupWindow",
+    "StorageType": "StorageType",
+}
+# What only a later change takes.
+_LATER = {
+    "MonitoringInterval": "MonitoringInterval",
+    "MonitoringRoleArn": "MonitoringRoleArn",
+    "EnablePerformanceInsights": "PerformanceInsightsEnabled",
+    "PerformanceInsightsKMSKeyId": "PerformanceInsightsKMSKeyId",
+    "PerformanceInsightsRetentionPeriod": "PerformanceInsightsRetentionPeriod",
+    "DatabaseInsightsMode": "DatabaseInsightsMode",
+    "PreferredMaintenanceWindow": "PreferredMaintenanceWindow",
+}
+# Below, RDS refuses them even with its own values (cloud-gov/terraform-provision #1556, terraform-aws-rds #457).
+_GP3_CHOICE_FROM_GIB = 400
+
+
+def restored_to(instance: Described) -> datetime | None:
+    """None for one that was not restored, or serves."""
+    return _time(instance, _TO)
+
+
+def replaced_for(instance: Described) -> datetime | None:
+    """The time that was restored when it was replaced."""
+    return _time(instance, _FOR)
+
+
+def _time(instance: Described, tag: str) -> datetime | None:
+    told = _tags(instance).get(tag)
+    return None if told is None else datetime.fromisoformat(told)
+
+
+def wanted_at_restore(old: Described, to: datetime) -> dict[str, Any]:
+    """Arguments of RestoreDBInstanceToPointInTime that make the new one like the old one."""
+    found = {argument: old[key] for argument, key in _SAME.items() if old.get(key) is not None}
+    if old["StorageType"] != "gp3" or old["AllocatedStorage"] >= _GP3_CHOICE_FROM_GIB:
+        found |= {key: old[key] for key in ("Iops", "StorageThroughput") if old.get(key)}
+    for options in old["OptionGroupMemberships"][:1]:
+        found["OptionGroupName"] = options["OptionGroupName"]
+    return {
+        **found,
+        "DBParameterGroupName": old["DBParameterGroups"][0]["DBParameterGroupName"],
+        "DBSubnetGroupName": old["DBSubnetGroup"]["DBSubnetGroupName"],
+        "VpcSecurityGroupIds": [each["VpcSecurityGroupId"] for each in old["VpcSecurityGroups"]],
+        # Those of CloudFormation itself are not for others to give.
+        "Tags": [
+            *(each for each in old.get("TagList", []) if not each["Key"].startswith(("aws:", "infra:"))),
+            {"Key": _TO, "Value": to.isoformat()},
+        ],
+    }
+
+
+def lacking(old: Described, new: Described) -> dict[str, Any]:
+    """Arguments of ModifyDBInstance for what it still lacks."""
+    found = {argument: old[key] for argument, key in _LATER.items() if old.get(key) and old.get(key) != new.get(key)}
+    if found.keys() & {"MonitoringInterval", "MonitoringRoleArn"}:
+        found |= {key: old[key] for key in ("MonitoringInterval", "MonitoringRoleArn")}
+    if found.keys() & {"EnablePerformanceInsights", "DatabaseInsightsMode", "PerformanceInsightsRetentionPeriod"}:
+        found |= {argument: old[key] for argument, key in _LATER.items() if "Insights" in key and old.get(key)}
+    # A restore takes this for Oracle only (API reference).
+    if old.get("MasterUserSecret") and not new.get("MasterUserSecret"):
+        found["ManageMasterUserPassword"] = True
+    return found
+
+
+def differences(old: Described, new: Described) -> Iterator[str]:
+    """What is still another on the new one, in RDS's own description of it."""
+    for key in {*_SAME.values(), *_LATER.values()}:
+        if old.get(key) and old.get(key) != new.get(key):
+            yield f"{key} is {new.get(key)}, {old.get(key)} before"
+    for key, inner in (("DBParameterGroups", "DBParameterGroupName"), ("VpcSecurityGroups", "VpcSecurityGroupId")):
+        before, after = ({each[inner] for each in one[key]} for one in (old, new))
+        if before != after:
+            yield f"{key} are {', '.join(sorted(after))}, {', '.join(sorted(before))} before"
+    for group in new["DBParameterGroups"]:
+        if group["ParameterApplyStatus"] not in ("in-sync", "applying"):
+            yield f"parameter group {group['DBParameterGroupName']} is {group['ParameterApplyStatus']}"

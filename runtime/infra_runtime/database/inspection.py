@@ -1,0 +1,167 @@
+"""What is in a database, read with SQL: settings in effect, schema, and of each table its rows, digest and last commit.
+
+`track_commit_timestamp` has PostgreSQL keep the time of each commit. So rows themselves tell how far a restored
+database reaches; nothing has to be written for that. The times are in the backup and in the log, as rows are.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from psycopg import errors, sql
+
+from infra_runtime.database.connection import Connection
+from infra_runtime.database.names import OWNER, USER, logins_of
+from infra_runtime.release.catalog import digest, facts
+
+_COMMITS = "track_commit_timestamp"
+# In the unit that parameter groups have; a setting that the server does not know itself is in no view.
+_SETTING = "select coalesce((select setting from pg_settings where name = %s), current_setting(%s, true), '')"
+_SERVER = """
+select current_setting('server_version'), pg_is_in_recovery(), current_setting('track_commit_timestamp') = 'on',
+  (select count(*) from pg_roles where rolname = any(%s))"""
+_EXTENSIONS = "select extname, extversion from pg_extension order by 1"
+# Without temporary and unlogged tables, which no backup has, and without what extensions have brought.
+_TABLES = """
+select format('%I.%I', n.nspname, c.relname), pg_get_userbyid(c.relowner), coalesce(c.relacl::text, ''),
+  pg_relation_size(c.oid), greatest(c.reltuples, 0)::bigint, c.xmin::text::bigint
+from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where n.nspname !~ '^pg_' and n.nspname <> 'information_schema' and c.relkind = 'r' and c.relpersistence = 'p'
+  and not exists (select from pg_depend d where d.objid = c.oid and d.deptype = 'e')
+order by pg_relation_size(c.oid), 1"""
+# In any order of the rows. `xmin` is the transaction that wrote a row as it is now.
+_COUNT = """
+select count(*), coalesce(sum(hashtextextended(row, 0)::numeric), 0)::text, max(at),
+  count(*) filter (where at is null or at <= %s), max(at) filter (where at <= %s)
+from (select t::text as row, {commit} as at from only {table} t) rows"""
+_MADE = "select pg_xact_commit_timestamp(%s::text::xid)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Without its rows. Times are ISO 8601 in UTC."""
+
+    name: str
+    owner: str
+    grants: str
+    bytes: int
+    estimate: int
+    """Rows, by PostgreSQL's own statistics."""
+    changed: str | None
+    """When its definition was last changed; None for long ago."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    version: str
+    in_recovery: bool
+    settings: Sequence[str]
+    """Parameters that are not in effect as declared."""
+    roles: int
+    """Of ours, groups and logins."""
+    schema: str
+    """Digest of the catalog, as in the ledger of releases."""
+    extensions: Mapping[str, str]
+    tables: Sequence[Table]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """Of one table; `None` where they could not be counted in time, or not be read."""
+
+    count: int | None = None
+    digest: str | None = None
+    newest: str | None = None
+    """Time of the last commit that left a row in it."""
+    count_until: int | None = None
+    """Rows that have been as they are since the time in question."""
+    newest_until: str | None = None
+
+
+def look(connection: Connection, declared: Mapping[str, str]) -> Look:
+    """`declared` are the parameters that the instance should have, as its parameter group has them."""
+    connection.execute("set timezone to 'UTC'")
+    roles = [name for group in (OWNER, USER) for name in (group, *logins_of(group))]
+    ((version, in_recovery, has_commits, found),) = connection.execute(_SERVER, [roles]).fetchall()
+    return Look(
+        version=version,
+        in_recovery=in_recovery,
+        settings=_other_settings(connection, declared),
+        roles=found,
+        schema=digest(facts(connection)),
+        extensions=dict(connection.execute(_EXTENSIONS).fetchall()),
+        tables=[
+            Table(
+                name=name,
+                owner=owner,
+                grants=grants,
+                bytes=size,
+                estimate=estimate,
+                changed=_changed(connection, transaction) if has_commits else None,
+            )
+            for name, owner, grants, size, estimate, transaction in connection.execute(_TABLES).fetchall()
+        ],
+    )
+
+
+def count(connection: Connection, tables: Sequence[str], until: datetime, *, seconds: float) -> dict[str, Rows]:
+    """Of as many tables as can be counted in that time, from the first on: at least one."""
+    connection.execute("set timezone to 'UTC'")
+    has_commits = connection.execute("select current_setting(%s)", [_COMMITS]).fetchone() == ("on",)
+    commit = sql.SQL("pg_xact_commit_timestamp(t.xmin)" if has_commits else "null::timestamptz")
+    found: dict[str, Rows] = {}
+    give_up = time.monotonic() + seconds
+    for name in tables:
+        left = int((give_up - time.monotonic()) * 1000)
+        if found and left < seconds * 500:
+            # The next one gets its time in another call.
+            break
+        connection.execute(f"set statement_timeout to {max(left, 1)}")
+        table = sql.Identifier(*_parts(connection, name))
+        try:
+            ((rows, digested, newest, rows_until, newest_until),) = connection.execute(
+                sql.SQL(_COUNT).format(commit=commit, table=table), [until, until]
+            ).fetchall()
+        except (errors.QueryCanceled, errors.InsufficientPrivilege):
+            found[name] = Rows()
+        else:
+            found[name] = Rows(
+                count=rows,
+                digest=digested,
+                newest=_told(newest),
+                count_until=rows_until,
+                newest_until=_told(newest_until),
+            )
+    return found
+
+
+def _other_settings(connection: Connection, declared: Mapping[str, str]) -> list[str]:
+    """RDS adds libraries of its own to those that it has to load."""
+    found = []
+    for name, wanted in sorted(declared.items()):
+        try:
+            ((actual,),) = connection.execute(_SETTING, [name, name]).fetchall()
+        except errors.InsufficientPrivilege:
+            continue  # The master may be without pg_read_all_settings; what it may see tells enough.
+        if not set(_normal(wanted).split(",")) <= set(_normal(actual).split(",")):
+            found.append(f"{name} is {actual or 'not set'}, declared {wanted}")
+    return found
+
+
+def _normal(value: str) -> str:
+    return {"on": "1", "true": "1", "off": "0", "false": "0"}.get(value, value.replace(" ", ""))
+
+
+def _changed(connection: Connection, transaction: int) -> str | None:
+    ((at,),) = connection.execute(_MADE, [transaction]).fetchall()
+    return _told(at)
+
+
+def _parts(connection: Connection, name: str) -> list[str]:
+    ((parts,),) = connection.execute("select parse_ident(%s)", [name]).fetchall()
+    return list(parts)
+
+
+def _told(at: datetime | None) -> str | None:
+    return at.isoformat() if at else None

@@ -1,0 +1,55 @@
+"""An instance by its name: where it is, and the login that RDS manages for it.
+
+Looked up at each use: after a restore another instance has the name, and with it another secret.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from infra_runtime.aws import client
+from infra_runtime.database.connection import Connection, Login, connect
+
+
+class NoMasterLogin(Exception):
+    """RDS manages no master password for the instance; its name is the message."""
+
+
+@dataclass(frozen=True)
+class Instance:
+    master: Login
+    variables: Mapping[str, str]
+    """PGHOST, PGPORT and PGDATABASE among others, as libpq has them."""
+
+    def connect(self) -> Connection:
+        return connect(self.master, self.variables)
+
+
+def master_secret(rds: Any, name: str) -> str:
+    """ARN of the secret with the master login. Raises `NoMasterLogin`."""
+    return _secret(_described(rds, name))
+
+
+def serving() -> str:
+    """Name of the instance that serves."""
+    return os.environ["DATABASE"]
+
+
+def instance_called(name: str) -> Instance:
+    """Raises `NoMasterLogin`, and what boto3 raises where there is no such instance."""
+    found = _described(client("rds"), name)
+    endpoint = {"PGHOST": found["Endpoint"]["Address"], "PGPORT": str(found["Endpoint"]["Port"])}
+    value = client("secretsmanager").get_secret_value(SecretId=_secret(found))["SecretString"]
+    return Instance(Login.of(value), {**os.environ, **endpoint})
+
+
+def _described(rds: Any, name: str) -> Mapping[str, Any]:
+    (found,) = rds.describe_db_instances(DBInstanceIdentifier=name)["DBInstances"]
+    return dict(found)
+
+
+def _secret(described: Mapping[str, Any]) -> str:
+    if (found := described.get("MasterUserSecret")) is None:
+        raise NoMasterLogin(described["DBInstanceIdentifier"])
+    return str(found["SecretArn"])

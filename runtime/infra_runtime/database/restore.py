@@ -1,0 +1,69 @@
+"""What a restore does inside of databases, as nothing outside of the VPC reaches them. Asked by `infra restore`."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from infra_runtime.aws import client
+from infra_runtime.database.connection import Connection, Login
+from infra_runtime.database.inspection import count, look
+from infra_runtime.database.instance import Instance, instance_called
+from infra_runtime.database.names import OWNER, USER, logins_of
+from infra_runtime.database.roles import Limits, prepare, run, set_password
+from infra_runtime.reporting import reported
+
+_LOGINS = [login for group in (OWNER, USER) for login in logins_of(group)]
+# Whoever calls waits a minute for the answer.
+_COUNTING_SECONDS = 40.0
+_END_SESSIONS = """
+select pg_terminate_backend(pid, 5000) from pg_stat_activity where usename = any(%s) and pid <> pg_backend_pid()"""
+
+
+@reported
+def handler(event: Mapping[str, Any], context: object) -> dict[str, Any]:
+    """{"instance": NAME, "do": …}, and each may be repeated:
+
+    - "look": what is in it, without rows.
+    - "count", "tables", "until": rows of as many of the tables as there is time for.
+    - "close": logins of the application and of migrations get in no more, and those that are in are ended.
+    - "open": they get in, with the passwords that their secrets have now.
+    """
+    instance = instance_called(event["instance"])
+    with instance.connect() as connection:
+        match event["do"]:
+            case "look":
+                return asdict(look(connection, json.loads(os.environ["PARAMETERS"])))
+            case "count":
+                until = datetime.fromisoformat(event["until"])
+                found = count(connection, event["tables"], until, seconds=_COUNTING_SECONDS)
+                return {name: asdict(rows) for name, rows in found.items()}
+            case "close":
+                close(connection)
+            case "open":
+                open_(connection, client("secretsmanager"), instance)
+    return {}
+
+
+def close(connection: Connection) -> None:
+    """So that no task that still has its old address writes into it."""
+    there = [name for (name,) in connection.execute("select rolname from pg_roles where rolname = any(%s)", [_LOGINS])]
+    for login in there:
+        run(connection, "alter role {} nologin", login)
+    connection.execute(_END_SESSIONS, [there])
+
+
+def open_(connection: Connection, manager: Any, instance: Instance) -> None:
+    """Of each secret also the login before the current one: tasks that began before the last rotation use it."""
+    prepare(connection, Limits(**json.loads(os.environ["LIMITS"])))
+    for login in _LOGINS:
+        run(connection, "alter role {} login", login)
+    for secret in json.loads(os.environ["LOGINS"]):
+        for stage in ("AWSPREVIOUS", "AWSCURRENT"):
+            try:
+                value = manager.get_secret_value(SecretId=secret, VersionStage=stage)["SecretString"]
+            except manager.exceptions.ResourceNotFoundException:
+                continue  # It was never rotated.
+            set_password(connection, Login.of(value))

@@ -1,0 +1,76 @@
+"""Whether a restored database is what it should be, by what is in it: that RDS has ended its restore proves nothing.
+
+PostgreSQL starts without a word when the time that was asked for is before the base backup, and when log is missing at
+the end (measured: tests/rehearsal/test_restore.py).
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from infra_runtime.database.inspection import Look, Rows, Table
+from infra_runtime.database.names import OWNER, USER, logins_of
+
+# Commits at almost the same time may be in the log in another order than their times.
+CLOCK = timedelta(seconds=1)
+_ROLES = sum(1 + len(logins_of(group)) for group in (OWNER, USER))
+
+
+@dataclass(frozen=True)
+class Inspected:
+    look: Look
+    rows: Mapping[str, Rows]
+
+    @property
+    def newest(self) -> datetime | None:
+        """The last commit that left a row in any table."""
+        return max(filter(None, (_time(each.newest) for each in self.rows.values())), default=None)
+
+
+def problems(restored: Inspected, to: datetime, beside: Inspected | None) -> Iterator[str]:
+    """What speaks against letting it serve. `beside` is the database that it is to replace, where that can be read;
+    its rows were counted until `to` less `CLOCK`.
+    """
+    if restored.look.in_recovery:
+        yield "it is still being restored"
+    for setting in restored.look.settings:
+        yield f"another parameter group is in effect: {setting}"
+    if restored.look.roles < _ROLES:
+        yield f"only {restored.look.roles} of {_ROLES} roles are there: it is another database, or an empty one"
+    if not restored.look.tables:
+        yield "it has no tables"
+    elif not any(rows.count or each.estimate for each, rows in _tables(restored)):
+        yield "its tables are empty"
+    if (newest := restored.newest) is not None and newest > to:
+        yield f"it has rows of {_seconds(newest)}, which is later than {_seconds(to)}: the backup is younger than that"
+    if beside is not None:
+        yield from _lacking(restored, to - CLOCK, beside)
+
+
+def _lacking(restored: Inspected, until: datetime, beside: Inspected) -> Iterator[str]:
+    """Rows that have been as they are since before `until` have to be in both."""
+    for each, rows in _tables(beside):
+        changed = _time(each.changed)
+        if (found := restored.rows.get(each.name)) is None:
+            if changed is None or changed <= until:
+                yield f"{each.name} is not there, though it was at {_seconds(until)}"
+            continue
+        if found.count is not None and rows.count_until is not None and found.count < rows.count_until:
+            yield f"{each.name} has {found.count} rows; {rows.count_until} were there at {_seconds(until)}"
+        newest, last = _time(rows.newest_until), _time(found.newest)
+        if found.count is not None and newest is not None and (last is None or last < newest):
+            ends = "nothing of known age" if last is None else f"nothing after {_seconds(last)}"
+            yield f"{each.name} has {ends}; a row of {_seconds(newest)} is missing"
+
+
+def _tables(inspected: Inspected) -> Iterator[tuple[Table, Rows]]:
+    for each in inspected.look.tables:
+        yield each, inspected.rows.get(each.name, Rows())
+
+
+def _time(told: str | None) -> datetime | None:
+    return None if told is None else datetime.fromisoformat(told)
+
+
+def _seconds(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC"

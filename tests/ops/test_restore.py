@@ -1,0 +1,402 @@
+"""`infra restore` against the emulated RDS, whose instances are real PostgreSQL servers."""
+
+import io
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import Any
+
+import boto3
+import pytest
+from psycopg import OperationalError
+
+from config import load
+from infra_constructs.database import PARAMETERS
+from infra_runtime.database import instance as lookup
+from infra_runtime.database import restore as inside
+from infra_runtime.database.connection import Connection, Login, connect
+from infra_runtime.database.names import USER
+from infra_runtime.database.verification import CLOCK
+from ops.console import Console
+from ops.errors import InputError, OperatorError
+from ops.restores import commands
+from ops.restores.instances import Instances, differences
+from rehearsal.emulator_process import emulator
+from rehearsal.redis.authority import Authority
+
+GROUP, STACK = "own-parameters", "daadaar-dev-data"
+DATABASE = {
+    "Engine": "postgres",
+    "EngineVersion": "17",
+    "DBInstanceClass": "db.t4g.small",
+    "DBName": "app",
+    "AllocatedStorage": "20",
+    "MaxAllocatedStorage": "100",
+    "StorageType": "gp3",
+    "MasterUsername": "postgres",
+    "ManageMasterUserPassword": True,
+    "DBParameterGroupName": {"Ref": "Parameters"},
+    "BackupRetentionPeriod": 7,
+    "PreferredBackupWindow": "00:30-01:30",
+    "PreferredMaintenanceWindow": "sun:02:00-sun:03:00",
+    "MultiAZ": True,
+    "CopyTagsToSnapshot": True,
+    "DeletionProtection": True,
+    "EnableIAMDatabaseAuthentication": True,
+    "EnablePerformanceInsights": True,
+    "PerformanceInsightsRetentionPeriod": 465,
+    "DatabaseInsightsMode": "advanced",
+    "EnableCloudwatchLogsExports": ["postgresql", "upgrade"],
+    "VPCSecurityGroups": ["sg-database"],
+    "Tags": [{"Key": "environment", "Value": "dev"}],
+}
+TEMPLATE = {
+    "Resources": {
+        "Parameters": {
+            "Type": "AWS::RDS::DBParameterGroup",
+            "Properties": {"Family": "postgres17", "Description": "ours", "Parameters": PARAMETERS},
+        },
+        "Database": {"Type": "AWS::RDS::DBInstance", "Properties": DATABASE},
+    }
+}
+LOGIN = Login(f"{USER}_a", "what-stands-for-a-password-here")
+
+
+@dataclass(frozen=True)
+class Rehearsed(Instances):
+    """The function runs in this process."""
+
+    def inside(self, instance: str, do: str, **more: Any) -> dict[str, Any]:
+        try:
+            return dict(inside.handler({"instance": instance, "do": do, **more}, None))
+        except Exception as error:
+            raise OperatorError(f"{instance}: {do} failed: {error}") from error
+
+
+class Clients:
+    def __init__(self, url: str) -> None:
+        self._url, self._made = url, dict[str, Any]()
+
+    def client(self, service: str) -> Any:
+        if service not in self._made:
+            self._made[service] = boto3.client(
+                service,
+                endpoint_url=self._url,
+                region_name="eu-central-1",
+                aws_access_key_id="111122223333",
+                aws_secret_access_key="test",
+            )
+        return self._made[service]
+
+
+@pytest.fixture(scope="module")
+def clients(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clients]:
+    nowhere, authority = "http://127.0.0.1:9", Authority()
+    folder = tmp_path_factory.mktemp("emulator")
+    with emulator(folder, cloudflare=nowhere, upstash=nowhere, authority=authority) as running:
+        found = Clients(running.url)
+        secret = found.client("secretsmanager").create_secret(
+            Name="user", SecretString=LOGIN.secret({"PGHOST": "", "PGPORT": "", "PGDATABASE": ""})
+        )["ARN"]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("SSL_CERT_FILE", str(folder / "authority" / "ca.pem"))
+            patch.setenv("PGDATABASE", "app")
+            patch.setenv("PARAMETERS", json.dumps(PARAMETERS))
+            patch.setenv("LIMITS", '{"lock_ms": 200, "statement_ms": 20000}')
+            patch.setenv("LOGINS", json.dumps([secret]))
+            for module in (lookup, inside):
+                patch.setattr(module, "client", found.client)
+            yield found
+
+
+@pytest.fixture(scope="module")
+def deployed(clients: Clients) -> Rehearsed:
+    cloudformation = clients.client("cloudformation")
+    cloudformation.create_stack(StackName=STACK, TemplateBody=json.dumps(TEMPLATE))
+    cloudformation.get_waiter("stack_create_complete").wait(StackName=STACK, WaiterConfig={"Delay": 1})
+    made = Rehearsed("dev", load(["dev"])["dev"], clients, sleep=lambda seconds: time.sleep(seconds / 100))
+    made.inside(made.identifier, "open")
+    with as_master(made, made.identifier) as connection:
+        connection.execute("set role app_owner")
+        connection.execute("create table visitors (name text)")
+    return made
+
+
+@pytest.fixture
+def place(deployed: Rehearsed) -> Iterator[Rehearsed]:
+    """The same for all tests; whatever else they make is deleted."""
+    yield deployed
+    for each in deployed.restored() + deployed.replaced():
+        delete(deployed, each["DBInstanceIdentifier"])
+
+
+def delete(place: Instances, name: str) -> None:
+    place.rds.modify_db_instance(DBInstanceIdentifier=name, DeletionProtection=False, ApplyImmediately=True)
+    place.settled(name)
+    place.rds.delete_db_instance(DBInstanceIdentifier=name, SkipFinalSnapshot=True)
+
+
+@contextmanager
+def as_master(place: Instances, name: str) -> Iterator[Connection]:
+    with lookup.instance_called(name).connect() as connection:
+        yield connection
+
+
+def login(place: Instances) -> Login:
+    return Login.of(place.clients.client("secretsmanager").get_secret_value(SecretId="user")["SecretString"])
+
+
+def write(place: Instances, name: str) -> None:
+    """As the application: by the name that everything knows, with the password of its secret."""
+    with connect(login(place), lookup.instance_called(place.identifier).variables) as connection:
+        connection.execute("insert into visitors values (%s)", [name])
+
+
+def rows(place: Instances, name: str) -> set[str]:
+    with as_master(place, name) as connection:
+        return {each for (each,) in connection.execute("select name from visitors").fetchall()}
+
+
+def restore(place: Instances, to: datetime | None, *, check_only: bool = False) -> str:
+    told = io.StringIO()
+    commands.point(place, to, Console(file=told, width=500), now=datetime.now(UTC), check_only=check_only)
+    return told.getvalue()
+
+
+def go_back(place: Instances) -> None:
+    commands.back(place, Console(file=io.StringIO()), now=datetime.now(UTC))
+
+
+def now_and_then(place: Instances, before: str, after: str) -> datetime:
+    """A whole second between two rows."""
+    write(place, before)
+    time.sleep(1 + CLOCK.total_seconds())
+    to = datetime.now(UTC).replace(microsecond=0)
+    time.sleep(1)
+    write(place, after)
+    return to
+
+
+def rotate(place: Instances, password: str) -> None:
+    manager = place.clients.client("secretsmanager")
+    value = json.dumps({"username": LOGIN.username, "password": password})
+    manager.put_secret_value(SecretId="user", SecretString=value)
+    place.inside(place.identifier, "open")
+
+
+def test_the_restored_one_serves_by_the_same_name_and_address_and_the_old_one_is_kept(place: Rehearsed) -> None:
+    to = now_and_then(place, "early", "late")
+    before = place.called(place.identifier)
+    assert before is not None
+    # What the restored one holds is the password from before.
+    rotate(place, "rotated after the time that is restored")
+    told = restore(place, to)
+    after = place.called(place.identifier)
+    assert after is not None
+    assert after["DbiResourceId"] != before["DbiResourceId"]
+    assert after["Endpoint"] == before["Endpoint"]
+    assert after["MasterUserSecret"]["SecretArn"] != before["MasterUserSecret"]["SecretArn"]
+    assert list(differences(before, after)) == []
+    assert "early" in rows(place, place.identifier)
+    assert "late" not in rows(place, place.identifier)
+    write(place, "after the restore")
+    (old,) = place.replaced()
+    assert old["DeletionProtection"]
+    assert {"early", "late"} <= rows(place, old["DBInstanceIdentifier"])
+    with pytest.raises(OperationalError, match="not permitted to log in"):
+        connect(login(place), lookup.instance_called(old["DBInstanceIdentifier"]).variables)
+    assert "infra restore back dev" in told
+    assert place.restored() == []
+    # Once more is no other restore, which would lose what was written since.
+    assert "was restored to that time already" in restore(place, to)
+    assert "after the restore" in rows(place, place.identifier)
+    # Drift would be told of a tag that no template has.
+    assert [each["Key"] for each in after["TagList"]] == ["environment"]
+
+
+def test_the_way_back_is_the_same_with_what_was_written_meanwhile_kept(place: Rehearsed) -> None:
+    to = now_and_then(place, "before the mistake", "no mistake at all")
+    restore(place, to)
+    write(place, "meanwhile")
+    go_back(place)
+    assert {"before the mistake", "no mistake at all"} <= rows(place, place.identifier)
+    write(place, "as before")
+    # Also those whose turn it is not: the next rotation is theirs.
+    with as_master(place, place.identifier) as connection:
+        shut_out = "select rolname from pg_roles where rolname ~ '^app_(owner|user)_' and not rolcanlogin"
+        assert connection.execute(shut_out).fetchall() == []
+    (other,) = place.replaced()
+    assert "meanwhile" in rows(place, other["DBInstanceIdentifier"])
+
+
+class Interrupted(BaseException):
+    """As Ctrl-C, or a laptop that sleeps."""
+
+
+@dataclass(frozen=True)
+class Interrupting(Rehearsed):
+    """Each step that changes something is interrupted the first time, just before or right after it has an effect."""
+
+    after: bool = True
+    done: set[str] = field(default_factory=set)
+
+    def _once(self, step: str, work: Callable[[], Any]) -> Any:
+        if step in self.done:
+            return work()
+        self.done.add(step)
+        if self.after:
+            work()
+        raise Interrupted(step)
+
+    def inside(self, instance: str, do: str, **more: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = self._once(
+            f"{do} {len(self.replaced())}", lambda: super(Interrupting, self).inside(instance, do, **more)
+        )
+        return answer
+
+    @cached_property
+    def rds(self) -> Any:
+        own, once = self.clients.client("rds"), self._once
+
+        class Rds:
+            def __getattr__(self, name: str) -> Any:
+                call = getattr(own, name)
+                if not name.startswith(("restore", "modify", "add", "remove")):
+                    return call
+                return lambda **given: once(f"{name} {sorted(given)}", lambda: call(**given))
+
+        return Rds()
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_each_step_may_be_interrupted_and_the_same_command_goes_on(after: bool, place: Rehearsed) -> None:
+    to = now_and_then(place, f"kept {after}", f"lost {after}")
+    before = place.called(place.identifier)
+    assert before is not None
+    interrupting = Interrupting("dev", place.environment, place.clients, sleep=place.sleep, after=after)
+    for _ in range(50):
+        try:
+            restore(interrupting, to)
+        except Interrupted:
+            continue
+        break
+    assert len(interrupting.done) >= 9, interrupting.done
+    assert f"kept {after}" in rows(place, place.identifier)
+    assert f"lost {after}" not in rows(place, place.identifier)
+    assert [each["DbiResourceId"] for each in place.replaced()] == [before["DbiResourceId"]]
+    assert place.restored() == []
+    assert place.next() is None
+    write(place, "served again")
+
+
+def test_an_interrupted_one_is_not_mistaken_for_another_and_can_be_undone(place: Rehearsed) -> None:
+    to = now_and_then(place, "e", "f")
+    restore(place, to, check_only=True)
+    (restored,) = place.restored()
+    # As if the command had ended right before the renaming.
+    place.mark_next(restored)
+    place.inside(place.identifier, "close")
+    for other, check_only in ((to - timedelta(seconds=1), False), (to, True)):
+        with pytest.raises(OperatorError, match="was about to take over"):
+            restore(place, other, check_only=check_only)
+    go_back(place)
+    write(place, "served again")
+    assert "f" in rows(place, place.identifier)
+    assert place.next() is None
+    assert len(place.restored()) == 1
+
+
+def test_a_restore_with_rds_defaults_does_not_take_over(place: Rehearsed) -> None:
+    """As by hand, by somebody who gives nothing but the time."""
+    to = now_and_then(place, "a", "b")
+    before = place.called(place.identifier)
+    assert before is not None
+    name = place.restored_name(to)
+    while (window := place.window(before)) is None or window[1] < to:
+        time.sleep(0.1)
+    place.rds.restore_db_instance_to_point_in_time(
+        SourceDBInstanceIdentifier=place.identifier, TargetDBInstanceIdentifier=name, RestoreTime=to,
+        Tags=[{"Key": "infra:restored-to", "Value": to.isoformat()}],
+    )  # fmt: skip
+    made = place.settled(name)
+    assert (made["MultiAZ"], made["DeletionProtection"]) == (False, False)
+    assert made["DBParameterGroups"][0]["DBParameterGroupName"] == "default.postgres17"
+    assert "MasterUserSecret" not in made
+    with pytest.raises(OperatorError) as told:
+        restore(place, to)
+    for fault in ("another parameter group is in effect: track_commit_timestamp is off, declared 1", "MultiAZ is False",
+                  "DBParameterGroups are default.postgres17", "VpcSecurityGroups are sg-default"):  # fmt: skip
+        assert fault in str(told.value)
+    after = place.called(place.identifier)
+    assert after is not None
+    assert after["DbiResourceId"] == before["DbiResourceId"]
+    write(place, "served all the time")
+
+
+def test_a_check_changes_nothing_for_users_and_another_time_is_no_way_on(place: Rehearsed) -> None:
+    to = now_and_then(place, "c", "d")
+    told = restore(place, to, check_only=True)
+    assert "public.visitors" in told
+    assert "d" in rows(place, place.identifier)
+    (restored,) = place.restored()
+    with pytest.raises(OperatorError, match="was begun before and does not serve yet"):
+        restore(place, to - timedelta(seconds=1))
+    restore(place, None)
+    after = place.called(place.identifier)
+    assert after is not None
+    assert after["DbiResourceId"] == restored["DbiResourceId"]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("yesterday", "expected latest or a time with its zone"),
+        ("2026-11-26T07:59:59", "the zone is missing"),
+        ("2026-11-26T07:59:59.5Z", "a whole second"),
+        ("2026-11-26T09:00:01Z", "in the future"),
+    ],
+)
+def test_a_time_that_cannot_be_meant_is_refused(text: str, told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        commands.when(text, now=datetime(2026, 11, 26, 9, tzinfo=UTC))
+
+
+def test_times_of_any_zone_are_read() -> None:
+    found = commands.when("2026-11-26T11:29:59+03:30", now=datetime(2026, 11, 26, 9, tzinfo=UTC))
+    assert found == datetime(2026, 11, 26, 7, 59, 59, tzinfo=UTC)
+    assert commands.when("latest", now=datetime(2026, 11, 26, 9, tzinfo=UTC)) is None
+
+
+def test_a_time_before_the_first_backup_is_refused_with_what_can_be_restored(place: Rehearsed) -> None:
+    with pytest.raises(OperatorError, match=rf"cannot be restored to .* What can be: {place.identifier}: 20"):
+        restore(place, datetime(2020, 1, 1, tzinfo=UTC))
+    assert place.restored() == []
+
+
+def test_nothing_is_restored_while_a_stack_changes(place: Rehearsed) -> None:
+    stacks = {"Stacks": [{"StackName": "daadaar-dev-api", "StackStatus": "UPDATE_IN_PROGRESS"}]}
+    moving = Rehearsed("dev", place.environment, Moving(stacks))
+    with pytest.raises(OperatorError, match="daadaar-dev-api is UPDATE_IN_PROGRESS"):
+        restore(moving, None)
+    with pytest.raises(OperatorError, match="daadaar-dev-api is UPDATE_IN_PROGRESS"):
+        go_back(moving)
+
+
+class Moving:
+    """CloudFormation, in the midst of something."""
+
+    def __init__(self, stacks: dict[str, Any]) -> None:
+        self._stacks = stacks
+
+    def client(self, service: str) -> Any:
+        return self
+
+    def get_paginator(self, operation: str) -> Any:
+        return self
+
+    def paginate(self) -> list[dict[str, Any]]:
+        return [self._stacks]
