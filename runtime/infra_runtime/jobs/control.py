@@ -110,7 +110,7 @@ class Control:
             return {"problem": f"{name}: nothing was released yet, so there is nothing to run"}
         began = self.now()
         run = Run(job=name, run=_text(due or began), attempt=1, by=by, began=_text(began))
-        if due is not None and self.runs.recorded(run) is not None:
+        if self.runs.recorded(run) is not None:
             return {"problem": f"{name}: the run of {run.run} has ended already"}
         if not self.runs.claim(run):
             current = self.runs.current(name)
@@ -118,7 +118,7 @@ class Control:
             since = f" since {current.began}" if current else ""
             return {"problem": f"{name} is running{since}; a job never runs twice at a time"}
         run = self._start(job, run)
-        if run.outcome == "failed" and run.attempt > job.retries:
+        if run.outcome == "failed" and (run.attempt > job.retries or run.ended is None):
             return {"problem": str(run.reason)}
         return {"run": run.run, "task": run.task}
 
@@ -163,6 +163,10 @@ class Control:
 
     def _start(self, job: Job, run: Run) -> Run:
         """Calls RunTask for a claimed attempt. The same attempt may be started again: its token makes it one task."""
+        if self.runs.recorded(run) is not None:
+            # Claimed a second time, between the other caller's end of it and our look.
+            self.runs.end(run, then=None)
+            return replace(run, outcome="failed", reason=f"the run of {run.run} has ended already")
         try:
             answered = self.ecs.run_task(
                 cluster=self.cluster,
