@@ -126,7 +126,7 @@ def test_an_unknown_job_is_answered_with_the_nearest_and_with_all(
     """Without credentials."""
     monkeypatch.setattr("ops.__main__._environment", lambda _: place.environment)
     monkeypatch.setattr("ops.__main__.session_of", lambda *_: pytest.fail("credentials were asked for"))
-    with pytest.raises(InputError, match="JOB 'claen': expected one of .*clean; did you mean clean\\?"):
+    with pytest.raises(InputError, match=r"JOB 'claen': expected one of .*clean; did you mean clean\?"):
         app(["job", "run", "trial", "claen"], standalone_mode=False)
 
 
