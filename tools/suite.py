@@ -16,8 +16,16 @@ ROOT = Path(__file__).resolve().parent.parent
 _IN_THE_ACCOUNT = ("ops", "rehearsal")
 # Beside them, as theirs is the shortest part: syntheses of its own, which nothing else has a use for.
 _BESIDE_THEM = ("test_synthesis.py",)
-# Each deploys accounts of its own.
-_WITH_THEIR_OWN = ("test_another_product.py", "test_life.py", "test_preview.py", "test_redis_migration.py")
+# Each deploys accounts or databases of its own.
+_WITH_THEIR_OWN = (
+    "test_another_product.py",
+    "test_life.py",
+    "test_preview.py",
+    "test_queue.py",
+    "test_redis_migration.py",
+    "test_restore.py",
+    "test_secrets.py",
+)
 
 
 def main(options: list[str]) -> int:

@@ -133,8 +133,8 @@ _BESIDE = {"Network", "Media", "Entrance", "Edge", "Images"}
 """Areas that neither read nor change what a release of the API moves: read beside those, and before any alarm goes off,
 which would roll a release back.
 """
-_ALARMING = {"Recovery", "Redis", "Alarms"}
-"""Areas that set alarms off; users notice the first."""
+_AFTERWARDS = {"Recovery", "Redis", "Alarms", "Delivery"}
+"""Areas that set alarms off, of which users notice the first, and one that looks at stacks at rest."""
 _LAST = {"Clock", "Leaks"}
 """What waits for the next minute, and what searches everything that the others have written."""
 
@@ -162,13 +162,12 @@ def read_back(account: Account, promises: Sequence[Promise | NotShown] = PROMISE
     def read(those: Sequence[Promise | NotShown]) -> dict[Promise | NotShown, Finding]:
         return {each: _finding(account, each) for each in those}
 
-    alarming = [each for each in promises if each.about in _ALARMING]
     with ThreadPoolExecutor(1) as beside:
         found_beside = beside.submit(read, [each for each in promises if each.about in _BESIDE])
-        others = [each for each in promises if each.about not in _BESIDE | _ALARMING | _LAST]
+        others = [each for each in promises if each.about not in _BESIDE | _AFTERWARDS | _LAST]
         found = read(others) | found_beside.result()
-    found |= read(alarming)
-    found |= read([each for each in promises if each.about in _LAST])
+    for areas in (_AFTERWARDS, _LAST):
+        found |= read([each for each in promises if each.about in areas])
     yield from (found[each] for each in promises)
 
 

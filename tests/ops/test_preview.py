@@ -75,7 +75,7 @@ def test_a_pull_request_runs_on_a_copy_with_its_own_migrations(dev: Account, pre
     assert "copying: its database is copied" in told
     assert "https://api-dev-preview-1.daadaar.com" in told
     preview, users = users_of(dev, 1), traffic(dev)
-    assert preview.ask("/") == {"version": image, "visitors": 2}
+    assert preview.ask("/") == {"version": image, "visitors": 2, "runtime": "node"}
     assert users.ask("/")["version"] != image
     with database(dev) as connection:
         columns = "select column_name from information_schema.columns where table_name = 'visitors'"
@@ -86,7 +86,7 @@ def test_a_pull_request_runs_on_a_copy_with_its_own_migrations(dev: Account, pre
     # What is pushed next finds what was there.
     again = push(dev, "api", "pull-request-2", (FIRST, SECOND, "insert into visitors (name) values ('Joan')"))
     said(previews, "add-email", again)
-    assert preview.ask("/") == {"version": again, "visitors": 3}
+    assert preview.ask("/") == {"version": again, "visitors": 3, "runtime": "node"}
     end(previews, "add-email")
     assert databases(dev) == {"preview_template"}
     with pytest.raises((OSError, ValueError)):

@@ -134,7 +134,8 @@ def _cache_each_query_string(account: Account) -> None:
 
 def _purge_static_files(account: Account) -> None:
     events, prefix = account.client("events"), account.stack_name("Edge")
-    (rule,) = [each for each in events.list_rules()["Rules"] if each["Name"].startswith(f"{prefix}-MediaPurge")]
+    pages = events.get_paginator("list_rules").paginate(NamePrefix=f"{prefix}-MediaPurge")
+    (rule,) = [each for page in pages for each in page["Rules"]]
     pattern = json.loads(rule["EventPattern"])
     del pattern["detail"]["object"]
     events.put_rule(Name=rule["Name"], EventPattern=json.dumps(pattern))
