@@ -19,7 +19,7 @@ from config.problems import InvalidEnvironments, Problem, shown
 from config.rules import BETWEEN_ENVIRONMENTS, RULES, Contradiction, Neighbours
 
 OWN = Path(__file__).resolve().parent.parent / "environments"
-# Whatever reads environments in this process and below it reads these: the tests have their own, tests/environments.
+# This process and its children read these files. The tests set the variable to tests/environments.
 ENVIRONMENTS = Path(os.environ.get("INFRA_ENVIRONMENTS") or OWN).resolve()
 
 
@@ -67,7 +67,7 @@ def clashes(name: str, *, directory: Path = ENVIRONMENTS) -> list[Problem]:
 
 
 def _between(files: "Mapping[str, _File]") -> Iterator[tuple[str, Problem]]:
-    """(name of the environment, problem): each of a clash is told."""
+    """(environment, problem). A clash yields one problem for each environment involved."""
     valid = {name: file.environment for name, file in files.items() if file.environment is not None}
     for rule in BETWEEN_ENVIRONMENTS:
         for name, contradiction in rule(Neighbours(valid, files.keys() - valid.keys())):

@@ -443,7 +443,10 @@ class Queue(Section):
         "are taken away, down to min_tasks.",
     )
     stuck_minutes: int = Field(
-        default=15, ge=5, le=1440, description="Somebody is woken when jobs wait and none has left for so long."
+        default=15,
+        ge=5,
+        le=1440,
+        description="A critical alarm fires when jobs wait and no job has left the queue for this many minutes.",
     )
 
 

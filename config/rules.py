@@ -36,7 +36,7 @@ class Neighbours:
 
     valid: Mapping[str, Environment]
     broken: Collection[str] = ()
-    """Names of those whose files have problems. What nobody else has, one of them may have."""
+    """Environments whose files have problems. A setting that no valid file has may be in one of them."""
 
 
 # Subnet sizes follow from the network's own: a private subnet is an eighth of it, the others a sixty-fourth.
@@ -725,7 +725,7 @@ def rules_of_a_zone_fit_its_plan(environments: Neighbours) -> Iterator[tuple[str
 
 
 def deployments_have_an_order(environments: Neighbours) -> Iterator[tuple[str, Contradiction]]:
-    """Each but the first comes after one that exists, and none after itself by way of others."""
+    """Exactly one environment has no `delivery.after`; the others name an existing one, without a cycle."""
     after = {name: environment.delivery.after for name, environment in sorted(environments.valid.items())}
     first_ones = [name for name, first in after.items() if first is None]
     for name, first in after.items():

@@ -77,12 +77,12 @@ def github_environment(environment: Environment, name: str) -> str:
 
 
 def github_preview_environment(environment: Environment, name: str) -> str:
-    """Where pull requests run. Another than that of the releases, as nobody approves what a pull request does."""
+    """The environment of pull requests. Not that of the releases, because nobody approves what a pull request runs."""
     return f"{github_environment(environment, name)}-preview"
 
 
 def public_hosts(environment: Environment, *, sites: bool) -> list[str]:
-    """Public names of the sites, or of the APIs, whatever serves them."""
+    """Public host names of the sites, or of the APIs, on ECS and on Amplify."""
     return [each.host for each in environment.services.values() if each.site is sites and each.host]
 
 

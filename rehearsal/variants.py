@@ -3,6 +3,7 @@
 import re
 import shutil
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -17,19 +18,28 @@ WAYS_OF_REDIS = {
 }
 
 
-def with_redis(environments: Path, name: str, instances: dict[str, str], *, serves: str, into: Path) -> Path:
-    """A copy of the folder in which the environment has these instances, each in one of `WAYS_OF_REDIS`."""
+def _edited(environments: Path, name: str, change: Callable[[str], str], *, into: Path) -> Path:
+    """A copy of the folder in which the text of the environment's file is changed."""
     shutil.copytree(environments, into)
     file = into / f"{name}.toml"
-    settings = tomllib.loads(file.read_text())
-    own = {"product": settings["product"], "region": settings["aws"]["region"]}
-    kept = re.sub(r"(?ms)^\[redis[.\]].*?(?=^\[(?!redis))", "", file.read_text())
-    tables = [
-        f"[redis.instances.{instance}.{Template(WAYS_OF_REDIS[way]).substitute(own)}"
-        for instance, way in instances.items()
-    ]
-    file.write_text(kept + f'\n[redis]\nserves = "{serves}"\n\n' + "\n".join(tables))
+    file.write_text(change(file.read_text()))
     return into
+
+
+def with_redis(environments: Path, name: str, instances: dict[str, str], *, serves: str, into: Path) -> Path:
+    """A copy of the folder in which the environment has these instances, each in one of `WAYS_OF_REDIS`."""
+
+    def change(text: str) -> str:
+        settings = tomllib.loads(text)
+        own = {"product": settings["product"], "region": settings["aws"]["region"]}
+        kept = re.sub(r"(?ms)^\[redis[.\]].*?(?=^\[(?!redis))", "", text)
+        tables = [
+            f"[redis.instances.{instance}.{Template(WAYS_OF_REDIS[way]).substitute(own)}"
+            for instance, way in instances.items()
+        ]
+        return kept + f'\n[redis]\nserves = "{serves}"\n\n' + "\n".join(tables)
+
+    return _edited(environments, name, change, into=into)
 
 
 WAYS_TO_HOST = ("ecs", "amplify", "none")
@@ -48,9 +58,11 @@ access_token_secret = "$product/github-token"
 
 def with_sites_on_amplify(environments: Path, name: str, *, into: Path) -> Path:
     """A copy of the folder in which Amplify hosts the environment's sites; names, variables and Sentry stay theirs."""
-    shutil.copytree(environments, into)
-    file = into / f"{name}.toml"
-    settings, tables = tomllib.loads(file.read_text()), _tables(file)
+    return _edited(environments, name, _sites_on_amplify, into=into)
+
+
+def _sites_on_amplify(text: str) -> str:
+    settings, tables = tomllib.loads(text), _tables(text)
     for site, own in _sites(settings).items():
         if "amplify" in own:
             continue
@@ -67,24 +79,24 @@ def with_sites_on_amplify(environments: Path, name: str, *, into: Path) -> Path:
             for each in tables
             if not each.startswith(f"[services.{site}.") or each.startswith(kept)
         ]
-    file.write_text("".join(tables))
-    return into
+    return "".join(tables)
 
 
 def without_sites(environments: Path, name: str, *, into: Path) -> Path:
     """A copy of the folder in which the environment has no site, nor anything that names one."""
-    shutil.copytree(environments, into)
-    file = into / f"{name}.toml"
-    sites = "|".join(_sites(tomllib.loads(file.read_text())))
-    gone = re.compile(rf"\[(services\.({sites})[.\]]|posthog\])")
-    names_one = re.compile(rf'^(redirects = .*"({sites})"|.*\$\{{services\.({sites})\.).*$\n', re.MULTILINE)
-    file.write_text("".join(names_one.sub("", each) for each in _tables(file) if not gone.match(each)))
-    return into
+
+    def change(text: str) -> str:
+        sites = "|".join(_sites(tomllib.loads(text)))
+        gone = re.compile(rf"\[(services\.({sites})[.\]]|posthog\])")
+        names_one = re.compile(rf'^(redirects = .*"({sites})"|.*\$\{{services\.({sites})\.).*$\n', re.MULTILINE)
+        return "".join(names_one.sub("", each) for each in _tables(text) if not gone.match(each))
+
+    return _edited(environments, name, change, into=into)
 
 
-def _tables(file: Path) -> list[str]:
+def _tables(text: str) -> list[str]:
     """The text of each table, its header first; before them what stands above the first one."""
-    return re.split(r"(?m)^(?=\[)", file.read_text())
+    return re.split(r"(?m)^(?=\[)", text)
 
 
 def _sites(settings: dict[str, Any]) -> dict[str, Any]:
@@ -114,42 +126,39 @@ jobs_per_task = 100
 def with_queue(environments: Path, name: str, *, into: Path) -> Path:
     """A copy of the folder in which the environment has a queue and a worker for it, and its API keeps users with one
     task and gets new ones when it has lost a dependency."""
-    shutil.copytree(environments, into)
-    file = into / f"{name}.toml"
-    text = file.read_text()
-    # A key of the table before its own tables, and one more thing that the API needs.
-    text = re.sub(r"(?m)^serves = .*$", r'\g<0>\nqueue = "jobs"', text, count=1)
-    needs = 'needs = ["database", "redis", "queue", '
-    text = text.replace('needs = ["database", "redis", ', f"sticky_minutes = 60\n{needs}", 1)
-    text = re.sub(r'(?m)^(expect = .*"checks.redis".*)$', r"\1\nrestart_minutes = 5", text, count=1)
-    file.write_text(text + QUEUE)
-    return into
+
+    def change(text: str) -> str:
+        # A key of the table before its own tables, and one more thing that the API needs.
+        text = re.sub(r"(?m)^serves = .*$", r'\g<0>\nqueue = "jobs"', text, count=1)
+        needs = 'needs = ["database", "redis", "queue", '
+        text = text.replace('needs = ["database", "redis", ', f"sticky_minutes = 60\n{needs}", 1)
+        return re.sub(r'(?m)^(expect = .*"checks.redis".*)$', r"\1\nrestart_minutes = 5", text, count=1) + QUEUE
+
+    return _edited(environments, name, change, into=into)
 
 
 def with_secrets(environments: Path, name: str, secrets: dict[str, dict[str, str]], *, into: Path) -> Path:
     """A copy of the folder in which services read secrets: by service, the secret of each variable."""
-    shutil.copytree(environments, into)
-    file = into / f"{name}.toml"
     tables = [
         f"\n[services.{service}.secrets]\n" + "".join(f'{variable} = "{secret}"\n' for variable, secret in own.items())
         for service, own in secrets.items()
     ]
-    file.write_text(file.read_text() + "".join(tables))
-    return into
+    return _edited(environments, name, lambda text: text + "".join(tables), into=into)
 
 
 def with_bake_minutes(environments: Path, name: str, service: str, minutes: int, *, into: Path) -> Path:
     """A copy of the folder in which the environment's service bakes as long."""
-    shutil.copytree(environments, into)
-    file = into / f"{name}.toml"
-    lines = file.read_text().splitlines(keepends=True)
-    at, table = line_of_keys("".join(lines)), f"services.{service}"
-    if (line := at.get(f"{table}.bake_minutes")) is not None:
-        lines[line - 1] = re.sub(r"bake_minutes\s*=\s*\d+", f"bake_minutes = {minutes}", lines[line - 1])
-    else:
-        lines.insert(at[table], f"bake_minutes = {minutes}\n")
-    file.write_text("".join(lines))
-    return into
+
+    def change(text: str) -> str:
+        lines = text.splitlines(keepends=True)
+        at, table = line_of_keys(text), f"services.{service}"
+        if (line := at.get(f"{table}.bake_minutes")) is not None:
+            lines[line - 1] = re.sub(r"bake_minutes\s*=\s*\d+", f"bake_minutes = {minutes}", lines[line - 1])
+        else:
+            lines.insert(at[table], f"bake_minutes = {minutes}\n")
+        return "".join(lines)
+
+    return _edited(environments, name, change, into=into)
 
 
 def forked_today(environments: Path, name: str, *, into: Path) -> Path:
@@ -158,13 +167,13 @@ def forked_today(environments: Path, name: str, *, into: Path) -> Path:
     As those of every repository that was created, renamed or transferred since 2026-07-15 (GitHub's changelog of
     2026-04-23).
     """
-    shutil.copytree(environments, into)
-    file = into / f"{name}.toml"
-    lines = file.read_text().splitlines(keepends=True)
-    at = line_of_keys("".join(lines))
-    keys = [key for key in at if re.fullmatch(r"delivery\.repository|services\.[^.]+\.repository", key)]
-    for number, key in enumerate(keys, start=1):
-        line = at[key] - 1
-        lines[line] = re.sub(r'"([^"/]+)/([^"/]+)"', rf'"\1@70001/\2@900000{number}"', lines[line])
-    file.write_text("".join(lines))
-    return into
+
+    def change(text: str) -> str:
+        lines, at = text.splitlines(keepends=True), line_of_keys(text)
+        keys = [key for key in at if re.fullmatch(r"delivery\.repository|services\.[^.]+\.repository", key)]
+        for number, key in enumerate(keys, start=1):
+            line = at[key] - 1
+            lines[line] = re.sub(r'"([^"/]+)/([^"/]+)"', rf'"\1@70001/\2@900000{number}"', lines[line])
+        return "".join(lines)
+
+    return _edited(environments, name, change, into=into)

@@ -32,7 +32,7 @@ class DependencyRestart(Construct):
         minutes: int,
         topics: Topics,
     ) -> None:
-        """`redis_instance` is the one that serves: while nobody reaches it, new tasks do not help."""
+        """`redis_instance` is the one that serves. While the probe cannot reach it either, new tasks would not help."""
         super().__init__(scope, id_)
         handler = RuntimeFunction(
             self,

@@ -23,7 +23,7 @@ _BEHIND_HOURS = 12
 
 
 class RestartOnSecretChange(Construct):
-    """A login of the database, the URL of Redis, what a person has stored: whatever the tasks read (docs/adr/0006).
+    """Covers every secret that the tasks read: database logins, the URL of Redis, and stored ones (docs/adr/0006).
 
     Old tasks go on with what they have read. A login stays valid until its next rotation (docs/adr/0013).
     """

@@ -16,7 +16,7 @@ from config.previews import every_host
 from infra_runtime.cloudflare.purge import prefixes
 from rehearsal.account import Account
 from rehearsal.promises import media_worker
-from rehearsal.promises.found import not_on_this_plan, require
+from rehearsal.promises.found import not_on_this_plan, require, wait_until
 from rehearsal.visitor import Visitor
 
 _DAY = 24 * 3600
@@ -148,9 +148,11 @@ def purge(account: Account) -> str:
 def _purged(account: Account, prefixes: list[str]) -> float:
     """Seconds until all of them are."""
     began = time.monotonic()
-    while left := [each for each in prefixes if each not in account.zone.purged]:
-        require(time.monotonic() < began + _PURGED_SECONDS, f"not purged within a minute: {left}")
-        time.sleep(0.1)
+
+    def left() -> list[str]:
+        return [each for each in prefixes if each not in account.zone.purged]
+
+    wait_until(lambda: not left(), lambda: f"not purged within a minute: {left()}", seconds=_PURGED_SECONDS)
     return time.monotonic() - began
 
 

@@ -1,5 +1,7 @@
 """How a check says that a promise is broken, or that the environment has chosen against it."""
 
+import time
+from collections.abc import Callable
 from typing import NoReturn
 
 
@@ -20,3 +22,11 @@ def require(holds: object, otherwise: str) -> None:
     """Raises `Broken` with what was found."""
     if not holds:
         raise Broken(otherwise)
+
+
+def wait_until(holds: Callable[[], bool], otherwise: Callable[[], str], *, seconds: float, every: float = 0.1) -> None:
+    """Raises `Broken` with what was found, if it does not hold within so many seconds."""
+    give_up = time.monotonic() + seconds
+    while not holds():
+        require(time.monotonic() < give_up, otherwise())
+        time.sleep(every)

@@ -4,7 +4,7 @@ import io
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from ops.releases.place import Place
 from rehearsal.account import Account
 from rehearsal.pipeline import RELEASE, Pipeline
 from rehearsal.product import FIRST, LONE
-from rehearsal.promises.found import not_on_this_plan, require
+from rehearsal.promises.found import not_on_this_plan, require, wait_until
 from rehearsal.push import push
 from rehearsal.traffic import Traffic, traffic
 
@@ -212,7 +212,9 @@ def back_during_the_bake(account: Account) -> str:
     with _longer_bake(account), traffic(account).flowing() as users:
         threads = [threading.Thread(target=each, daemon=True) for each in (releasing, following)]
         threads[0].start()
-        _wait(lambda: _stage(place) == "BAKE_TIME", "the release never baked")
+        wait_until(
+            lambda: _stage(place) == "BAKE_TIME", lambda: "the release never baked", seconds=_BAKES_WITHIN_SECONDS
+        )
         # Somebody else, who has only heard of it.
         threads[1].start()
         seen = place_status(place)
@@ -239,13 +241,6 @@ def back_during_the_bake(account: Account) -> str:
 def _stage(place: Place) -> str | None:
     deployment = place_status(place)["deployment"]
     return str(deployment["stage"]) if deployment["under_way"] else None
-
-
-def _wait(holds: Callable[[], bool], otherwise: str) -> None:
-    give_up = time.monotonic() + _BAKES_WITHIN_SECONDS
-    while not holds():
-        require(time.monotonic() < give_up, otherwise)
-        time.sleep(0.1)
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 import io
 import json
-import time
 from collections.abc import Iterator
 from secrets import token_hex
 from typing import Any
@@ -20,7 +19,7 @@ from ops.releases.look import place_status
 from ops.secrets import commands
 from rehearsal.account import Account
 from rehearsal.pipeline import RELEASE, Pipeline
-from rehearsal.promises.found import not_on_this_plan, require
+from rehearsal.promises.found import not_on_this_plan, require, wait_until
 from rehearsal.promises.releases import place_of
 from rehearsal.push import push
 
@@ -55,10 +54,12 @@ def changed(account: Account) -> str:
     readers = {service for service, each in account.services() if name in _read_by(account, each)}
     told = _stored(account, f"{name}:{field}" if field else name, value)
     require(value not in told, "infra secret set prints the value")
-    give_up = time.monotonic() + _REPLACED_WITHIN_SECONDS
-    while any(not now or now & before[each] for each, now in _tasks(account).items() if each in readers):
-        require(time.monotonic() < give_up, f"old tasks of {', '.join(sorted(readers))} still run")
-        time.sleep(0.2)
+    wait_until(
+        lambda: all(now and not now & before[each] for each, now in _tasks(account).items() if each in readers),
+        lambda: f"old tasks of {', '.join(sorted(readers))} still run",
+        seconds=_REPLACED_WITHIN_SECONDS,
+        every=0.2,
+    )
     require(value in _in_processes(variable), f"no new task has read the new value of {variable}")
     others = before.keys() - readers
     disturbed = [each for each, now in _tasks(account).items() if each in others and now != before[each]]

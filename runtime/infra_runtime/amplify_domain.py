@@ -13,8 +13,6 @@ stays unproxied, as ACM looks at it again before each renewal.
 
 import json
 import logging
-import os
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,12 +21,10 @@ from infra_runtime.aws import client
 from infra_runtime.cloudflare import zone as zones
 from infra_runtime.cloudflare.api import Api
 from infra_runtime.cloudflare.converge import converge
-from infra_runtime.cloudflare.credentials import api_from
 from infra_runtime.cloudflare.records import Records
-from infra_runtime.custom_resource import Request, Result, serve
+from infra_runtime.custom_resource import Request, Result
 from infra_runtime.reporting import reported
-from infra_runtime.secret_values import Secrets, deadline_of
-from infra_runtime.turns import Turn, ask_itself
+from infra_runtime.turns import Turn, ask_itself, serve_by_turns
 
 # Amplify and CloudFront take 10 to 30 minutes for all of it.
 _POLL_SECONDS = 5
@@ -47,14 +43,9 @@ class NotAvailable(Exception):
 
 @reported
 def handler(event: Mapping[str, Any], context: Any) -> None:
-    turn = Turn.of(event, now=time.time(), deadline=deadline_of(context))
-    secrets = Secrets(client("secretsmanager"))
-
-    def handle(request: Request) -> Result | None:
-        api = api_from(secrets, os.environ["TOKEN_SECRET"], deadline=turn.deadline)
-        return provide(request, client("amplify"), api, turn, ask_itself)
-
-    serve(event, handle, redact=secrets.redact)
+    serve_by_turns(
+        event, context, lambda request, api, turn: provide(request, client("amplify"), api, turn, ask_itself)
+    )
 
 
 @dataclass(frozen=True)

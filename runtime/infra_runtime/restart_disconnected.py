@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from infra_runtime.aws import client
-from infra_runtime.release.preflight import UNDER_WAY, deployments
+from infra_runtime.new_tasks import replace_tasks
 from infra_runtime.reporting import reported
 
 logger = logging.getLogger(__name__)
@@ -28,16 +28,11 @@ def handler(event: Mapping[str, Any], context: object) -> None:
 
 def restart(ecs: Any, *, cluster: str, service: str, now: datetime) -> bool:
     """Whether new tasks come. Not while something deploys, nor within half an hour after."""
-    where = {"clusterArn": cluster, "serviceArn": service}
-    busy = [
-        *deployments(ecs, where, status=UNDER_WAY),
-        *deployments(ecs, where, createdAt={"after": now - _PAUSE}),
-    ]
-    if busy:
+    prevents = replace_tasks(ecs, cluster=cluster, service=service, unless_since=now - _PAUSE)
+    if prevents is not None:
         logger.warning(
-            "%s: no new tasks, because of %s (%s)", service, busy[0]["serviceDeploymentArn"], busy[0]["status"]
+            "%s: no new tasks, because of %s (%s)", service, prevents["serviceDeploymentArn"], prevents["status"]
         )
         return False
-    ecs.update_service(cluster=cluster, service=service, forceNewDeployment=True)
     logger.warning("%s: new tasks take over, as it has lost a dependency", service)
     return True

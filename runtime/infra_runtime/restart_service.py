@@ -16,7 +16,7 @@ from typing import Any
 
 from infra_runtime.aws import client
 from infra_runtime.metrics import SECRETS, Secrets, emit
-from infra_runtime.release.preflight import UNDER_WAY, deployments
+from infra_runtime.new_tasks import replace_tasks
 from infra_runtime.reporting import reported
 from infra_runtime.service_secrets import last_change
 
@@ -54,16 +54,10 @@ def reconcile(ecs: Any, manager: Any, *, cluster: str, service: str, secrets: Se
     unread = [changed for changed in changes if changed > oldest]
     if not unread:
         return 0.0
-    where = {"clusterArn": cluster, "serviceArn": service}
-    busy = [
-        *deployments(ecs, where, status=UNDER_WAY),
-        *deployments(ecs, where, createdAt={"after": max(*unread, now - _RETRY)}),
-    ]
-    if busy:
-        first = busy[0]
-        logger.info("%s: waits, because of %s (%s)", service, first["serviceDeploymentArn"], first["status"])
+    prevents = replace_tasks(ecs, cluster=cluster, service=service, unless_since=max(*unread, now - _RETRY))
+    if prevents is not None:
+        logger.info("%s: waits, because of %s (%s)", service, prevents["serviceDeploymentArn"], prevents["status"])
     else:
-        ecs.update_service(cluster=cluster, service=service, forceNewDeployment=True)
         logger.info("%s: new tasks take over with the changed secret", service)
     return (now - min(unread)).total_seconds() / 3600
 

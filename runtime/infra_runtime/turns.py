@@ -1,12 +1,17 @@
-"""Work that takes longer than one invocation of a function: the function asks itself to go on."""
+"""A custom resource that takes longer than one invocation of its function: the function asks itself to go on."""
 
 import json
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from infra_runtime.aws import client
+from infra_runtime.cloudflare.api import Api
+from infra_runtime.cloudflare.credentials import api_from
+from infra_runtime.custom_resource import Request, Result, serve
+from infra_runtime.secret_values import Secrets, deadline_of
 
 # CloudFormation waits an hour for a custom resource, and no longer (its guide, ServiceTimeout: 3600 at most).
 _ANSWER_WITHIN = 3600 - 60
@@ -27,6 +32,19 @@ class Turn:
         began = float(event.get("Began", now))
         end = began + _ANSWER_WITHIN
         return cls({**event, "Began": began}, min(deadline, end), deadline >= end)
+
+
+def serve_by_turns(
+    event: Mapping[str, Any], context: Any, provide: Callable[[Request, Api, Turn], Result | None]
+) -> None:
+    """As `serve`, for what also writes into the Cloudflare zone. `provide` returns None when the next turn goes on."""
+    turn = Turn.of(event, now=time.time(), deadline=deadline_of(context))
+    secrets = Secrets(client("secretsmanager"))
+
+    def handle(request: Request) -> Result | None:
+        return provide(request, api_from(secrets, os.environ["TOKEN_SECRET"], deadline=turn.deadline), turn)
+
+    serve(event, handle, redact=secrets.redact)
 
 
 def ask_itself(event: Mapping[str, Any]) -> None:

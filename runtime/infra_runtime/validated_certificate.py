@@ -5,8 +5,6 @@ CloudFormation's own certificate waits for records that nobody can write before 
 
 import hashlib
 import json
-import os
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,12 +13,10 @@ from infra_runtime.aws import client
 from infra_runtime.cloudflare import zone as zones
 from infra_runtime.cloudflare.api import Api
 from infra_runtime.cloudflare.converge import converge
-from infra_runtime.cloudflare.credentials import api_from
 from infra_runtime.cloudflare.records import Records
-from infra_runtime.custom_resource import Request, Result, serve
+from infra_runtime.custom_resource import Request, Result
 from infra_runtime.reporting import reported
-from infra_runtime.secret_values import Secrets, deadline_of
-from infra_runtime.turns import Turn, ask_itself
+from infra_runtime.turns import Turn, ask_itself, serve_by_turns
 from infra_runtime.vendor_api import Clock
 
 _POLL_SECONDS = 3
@@ -34,14 +30,9 @@ class NotIssued(Exception):
 
 @reported
 def handler(event: Mapping[str, Any], context: Any) -> None:
-    turn = Turn.of(event, now=time.time(), deadline=deadline_of(context))
-    secrets = Secrets(client("secretsmanager"))
-
-    def handle(request: Request) -> Result | None:
-        api = api_from(secrets, os.environ["TOKEN_SECRET"], deadline=turn.deadline)
-        return provide(request, Certificates(client("acm"), api), turn, ask_itself)
-
-    serve(event, handle, redact=secrets.redact)
+    serve_by_turns(
+        event, context, lambda request, api, turn: provide(request, Certificates(client("acm"), api), turn, ask_itself)
+    )
 
 
 @dataclass(frozen=True)

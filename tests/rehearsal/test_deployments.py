@@ -2,32 +2,18 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import boto3
 import pytest
 
 from infra_runtime.release.preflight import deployments, tasks_of
-from rehearsal.emulator.conditions import Condition
-from rehearsal.emulator_process import Emulator, emulator
-from rehearsal.redis.authority import Authority
+from rehearsal.emulator_process import Emulator
+from tests.rehearsal.conftest import KEYS, LOG
 
-KEYS = {"region_name": "eu-central-1", "aws_access_key_id": "111122223333", "aws_secret_access_key": "test"}
-LOG = {"awslogs-group": "tasks", "awslogs-stream-prefix": "t", "awslogs-region": "eu-central-1"}
 WORKS = "echo working; while true; do sleep 0.1; done"
 Seen = Mapping[str, Any]
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    nowhere, workspace = "http://127.0.0.1:9", tmp_path_factory.mktemp("emulator")
-    with emulator(
-        workspace, cloudflare=nowhere, upstash=nowhere, authority=Authority(), without=tuple(Condition)
-    ) as found:
-        client(found, "logs").create_log_group(logGroupName="tasks")
-        client(found, "ecs").create_cluster(clusterName="one")
-        yield found
 
 
 def client(running: Emulator, service: str) -> Any:

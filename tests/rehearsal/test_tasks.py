@@ -2,33 +2,19 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import boto3
 import pytest
 
 from infra_constructs.task_preparation import authority_of
-from rehearsal.emulator.conditions import Condition
-from rehearsal.emulator_process import Emulator, emulator
-from rehearsal.redis.authority import Authority
+from rehearsal.emulator_process import Emulator
+from tests.rehearsal.conftest import KEYS, LOG
 from tests.tasks import template
 
-KEYS = {"region_name": "eu-central-1", "aws_access_key_id": "111122223333", "aws_secret_access_key": "test"}
-LOG = {"awslogs-group": "tasks", "awslogs-stream-prefix": "t", "awslogs-region": "eu-central-1"}
 PUBLIC = "public.ecr.aws/docker/library/busybox:1.37.0-musl"
 Run = Callable[..., Mapping[str, Any]]
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    nowhere, workspace = "http://127.0.0.1:9", tmp_path_factory.mktemp("emulator")
-    with emulator(
-        workspace, cloudflare=nowhere, upstash=nowhere, authority=Authority(), without=tuple(Condition)
-    ) as found:
-        boto3.client("logs", endpoint_url=found.url, **KEYS).create_log_group(logGroupName="tasks")
-        boto3.client("ecs", endpoint_url=found.url, **KEYS).create_cluster(clusterName="one")
-        yield found
 
 
 @pytest.fixture

@@ -72,7 +72,7 @@ class MediaPurge(Construct):
                 detail_type=["Object Created", "Object Deleted"],
                 detail={
                     "bucket": {"name": [bucket]},
-                    # Only old versions expire; nobody has seen them since they were replaced.
+                    # Only noncurrent versions expire, and Cloudflare no longer serves those.
                     "reason": [{"anything-but": ["Lifecycle Expiration"]}],
                     **({"object": {"key": [{"anything-but": {"prefix": spared}}]}} if spared else {}),
                 },
@@ -105,7 +105,7 @@ class MediaPurge(Construct):
             ),
             "PurgeGivenUp": AlarmSpec(
                 runbook="media-purge",
-                means="Media that was deleted or replaced stays in Cloudflare's cache until somebody purges it.",
+                means="A purge has failed: Cloudflare serves deleted or replaced media until somebody purges it.",
                 severity=Severity.WARNING,
                 metric=self._failed.metric_approximate_number_of_messages_visible(period=_PERIOD, statistic="Maximum"),
                 threshold=Threshold(value=0, unit="objects", breaches=1, periods=1),

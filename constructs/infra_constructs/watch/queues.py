@@ -43,7 +43,7 @@ class QueueAlarms(Construct):
             ),
             "Backlog": AlarmSpec(
                 runbook="queue-backlog",
-                means=f"Jobs of {service} come faster than all of its tasks do them, or nobody counts them.",
+                means=f"{service} cannot keep up with its queue at its maximum of tasks, or the probe counts no jobs.",
                 severity=Severity.WARNING,
                 metric=metric_of(environment, service, Queue.WAITING, "Minimum"),
                 # Scaling out takes a few minutes.

@@ -1,4 +1,4 @@
-"""What the probe sees of a Redis that is used, whoever runs it."""
+"""Alarms on what the probe measures, the same for ElastiCache, Upstash and external Redis."""
 
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch

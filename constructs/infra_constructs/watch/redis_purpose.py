@@ -1,4 +1,4 @@
-"""What a Redis is for, as far as its alarms say something else."""
+"""Alarm texts and thresholds that differ between a cache and a queue."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from infra_constructs.alarms import Severity
 
 @dataclass(frozen=True, kw_only=True)
 class Purpose:
-    """What users notice of each fault, and how early somebody hears that memory fills up."""
+    """What users notice of each fault, and the memory usage at which the alarm fires."""
 
     evicts: bool
     unusable: str
