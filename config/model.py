@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from config.plans import PlanName
 from config.schedules import NoSchedule, longest_gap
-from infra_runtime.redis.url import InvalidRedisUrl, parse
+from infra_runtime.contract.redis_url import InvalidRedisUrl, parse
 
 
 class Section(BaseModel):

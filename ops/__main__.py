@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from config import InvalidEnvironments, available, clashes, load, neighbours, services
 from config.model import Environment
-from infra_runtime.release.revision import BUSYBOX
+from infra_runtime.contract.revision import BUSYBOX
 from ops import amplify, doctor, drift, review
 from ops.account import explained, session_of
 from ops.amplify import AmplifySite

@@ -2,7 +2,7 @@
 
 import sys
 
-from rehearsal.guardian import guarded
+from simulators.guardian import guarded
 
 
 def _run() -> int:

@@ -14,33 +14,33 @@ from typing import Any
 import boto3
 
 from config import Environment, services, variables
-from infra_runtime.redis.url import Node, Target
+from infra_runtime.contract.redis_url import Node, Target
+from infra_runtime.contract.revision import APP, named
 from infra_runtime.release.preflight import service_arns, service_of
-from infra_runtime.release.revision import APP, named
 from ops.doctor.account import service_linked_roles
 from ops.doctor.finding import Finding
 from ops.doctor.quotas import quotas
 from ops.github.subjects import name_of
 from rehearsal.cdk_cli import CdkCli
-from rehearsal.cloudflare.analytics import Request
-from rehearsal.cloudflare.foreign import run_owasp, settle
-from rehearsal.cloudflare.server import served
-from rehearsal.cloudflare.simulator import Simulator
-from rehearsal.cloudflare.world import World, Zone
-from rehearsal.emulator.conditions import Condition
-from rehearsal.emulator_process import Emulator, emulator
-from rehearsal.github.simulator import GitHub, Repository
-from rehearsal.github.simulator import served as github_served
-from rehearsal.pagerduty import ROUTING_KEY, PagerDuty
-from rehearsal.pagerduty import served as pagerduty_served
-from rehearsal.redis.authority import Authority
-from rehearsal.redis.server import sentinels
-from rehearsal.sentry import TOKEN as SENTRY_TOKEN
-from rehearsal.sentry import Sentry
-from rehearsal.sentry import served as sentry_served
-from rehearsal.upstash import server as upstash_server
-from rehearsal.upstash.simulator import API_KEY, EMAIL
-from rehearsal.upstash.simulator import Simulator as UpstashSimulator
+from simulators.aws.conditions import Condition
+from simulators.aws.process import Emulator, emulator
+from simulators.cloudflare.analytics import Request
+from simulators.cloudflare.foreign import run_owasp, settle
+from simulators.cloudflare.server import served
+from simulators.cloudflare.simulator import Simulator
+from simulators.cloudflare.world import World, Zone
+from simulators.github.simulator import GitHub, Repository
+from simulators.github.simulator import served as github_served
+from simulators.pagerduty.simulator import ROUTING_KEY, PagerDuty
+from simulators.pagerduty.simulator import served as pagerduty_served
+from simulators.redis.authority import Authority
+from simulators.redis.server import sentinels
+from simulators.sentry.simulator import TOKEN as SENTRY_TOKEN
+from simulators.sentry.simulator import Sentry
+from simulators.sentry.simulator import served as sentry_served
+from simulators.upstash import server as upstash_server
+from simulators.upstash.simulator import API_KEY, EMAIL
+from simulators.upstash.simulator import Simulator as UpstashSimulator
 
 TOKEN = "what-stands-for-a-cloudflare-token-here"  # noqa: S105
 _PERSON = "operator"

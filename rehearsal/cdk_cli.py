@@ -5,7 +5,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from rehearsal.emulator_process import ROOT
+from simulators.aws.process import ROOT
 
 _CDK = ROOT / "node_modules" / ".bin" / "cdk"
 

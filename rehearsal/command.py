@@ -13,13 +13,13 @@ from rich.markup import escape
 from config import ENVIRONMENTS, InvalidEnvironments, available, load
 from ops.console import Console
 from rehearsal.cdk_cli import CdkFailed
-from rehearsal.emulator import conditions
-from rehearsal.emulator_process import EmulatorError
 from rehearsal.life import WORKSPACES, live
 from rehearsal.lint import LintFailed
 from rehearsal.lock import AlreadyRunning, locked
 from rehearsal.stage import Progress
 from rehearsal.variants import WAYS_OF_REDIS, WAYS_TO_HOST, with_redis, with_sites_on_amplify, without_sites
+from simulators.aws import conditions
+from simulators.aws.process import EmulatorError
 
 
 def main(

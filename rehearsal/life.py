@@ -12,16 +12,16 @@ from config import ENVIRONMENTS, Environment, load, services
 from rehearsal import permissions
 from rehearsal.account import Account, main_service, opened
 from rehearsal.cdk_cli import CdkCli, CdkFailed
-from rehearsal.cloudflare.foreign import inventory
-from rehearsal.emulator.conditions import Condition
-from rehearsal.emulator_process import ROOT
 from rehearsal.first_day import FirstDay
 from rehearsal.lint import Lint
 from rehearsal.pipeline import DEPLOY, Pipeline
 from rehearsal.promises import Finding, read_back
 from rehearsal.stage import Progress
-from rehearsal.upstash.simulator import somebody_elses
 from rehearsal.variants import with_bake_minutes
+from simulators.aws.conditions import Condition
+from simulators.aws.process import ROOT
+from simulators.cloudflare.foreign import inventory
+from simulators.upstash.simulator import somebody_elses
 
 WORKSPACES = ROOT / "build" / "rehearsal"
 _CONCURRENCY = "4"

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from rehearsal.account import Account
-from rehearsal.emulator.replay import is_allowed
-from rehearsal.emulator_process import ROOT
+from simulators.aws.process import ROOT
+from simulators.aws.replay import is_allowed
 
 _FILE, _CALLS = "permissions.json", "calls.jsonl"
 Policies = list[dict[str, Any]]

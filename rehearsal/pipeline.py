@@ -15,7 +15,7 @@ from config.services import repositories
 from ops.github.settings import outputs_of, settings
 from ops.github.subjects import name_of
 from rehearsal.account import Account
-from rehearsal.emulator_process import ROOT
+from simulators.aws.process import ROOT
 
 DEPLOY, DRIFT = "deploy-environment.yml", "drift.yml"
 RELEASE, PREVIEW = "service-release.yml", "service-preview.yml"

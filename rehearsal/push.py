@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
 
-from infra_runtime.release.image_platform import PLATFORMS
+from infra_runtime.contract.releases import PLATFORMS
 from rehearsal.account import Account
 from rehearsal.pipeline import PREVIEW, RELEASE, Pipeline
 from rehearsal.product import FIRST, build, command, programs_of_bun

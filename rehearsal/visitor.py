@@ -12,7 +12,7 @@ import httpx
 
 from ops.amplify import AmplifySite
 from rehearsal.account import Account
-from rehearsal.cloudflare import worker
+from simulators.cloudflare import worker
 
 # Of a network reserved for documentation: nobody's rules name it.
 _ADDRESS = "203.0.113.7"

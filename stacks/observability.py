@@ -29,7 +29,7 @@ from infra_constructs.watch.objectives import ObjectiveAlarms, ObjectiveProps
 from infra_constructs.watch.queues import QueueAlarms
 from infra_constructs.watch.services import ServiceAlarms
 from infra_constructs.watch.traffic import TrafficAlarms
-from infra_runtime.check_targets import Target
+from infra_runtime.contract.check_targets import Target
 from stacks.base import EnvironmentStack
 from stacks.data import DataExports
 from stacks.edge import EdgeExports

@@ -7,8 +7,8 @@ from constructs import Construct
 from config import Environment, services
 from infra_constructs.container_task import SecretValue, Settings
 from infra_constructs.release.image import ReleasedImage
-from infra_runtime.database.names import OWNER_URL, URL, preview_names
-from infra_runtime.previews.leases import ledger_name
+from infra_runtime.contract.database_names import OWNER_URL, URL, preview_names
+from infra_runtime.contract.releases import preview_service
 from stacks.base import EnvironmentStack
 from stacks.service import Around, build_service
 from stacks.settings import Sources, Tenancy
@@ -71,7 +71,7 @@ class PreviewStack(EnvironmentStack):
             # Nobody is sent here who would mind.
             bake_time=cdk.Duration.minutes(0),
             deployment_alarms=[],
-            in_ledger=ledger_name(self._slot),
+            in_ledger=preview_service(self._slot),
         )
 
 

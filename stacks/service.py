@@ -24,8 +24,8 @@ from infra_constructs.service import Autoscaled, BlueGreenService, Routing, Serv
 from infra_constructs.sticky_sessions import StickySessions
 from infra_constructs.watch.queues import metric_of
 from infra_constructs.worker import Worker, WorkerProps
-from infra_runtime.metrics import Queue
-from infra_runtime.release.revision import SERVICE
+from infra_runtime.contract.metrics import Queue
+from infra_runtime.contract.revision import SERVICE
 from stacks.base import EnvironmentStack
 from stacks.data import DataExports
 from stacks.network import NetworkExports

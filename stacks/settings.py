@@ -11,7 +11,7 @@ from config.model import SentryService
 from infra_constructs.cloudflare.analytics_proxy import ANALYTICS_PATH
 from infra_constructs.container_task import SecretValue, Settings
 from infra_constructs.release.image import ReleasedImage
-from infra_runtime.database.names import URL
+from infra_runtime.contract.database_names import URL
 from stacks.data import DataExports
 from stacks.redis import RedisExports
 

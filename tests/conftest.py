@@ -160,8 +160,8 @@ def production(assembly: Path, tmp_path_factory: pytest.TempPathFactory) -> "Ite
 @pytest.fixture(scope="session")
 def databases(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Callable[..., Database]]":
     """Makes databases in one real PostgreSQL, which speaks TLS."""
-    from rehearsal.postgres import Postgres, running
-    from rehearsal.redis.authority import Authority
+    from simulators.postgres.server import Postgres, running
+    from simulators.redis.authority import Authority
     from tests.databases import make
 
     authority = Authority()

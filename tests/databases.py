@@ -3,10 +3,10 @@
 import uuid
 from dataclasses import dataclass
 
+from infra_runtime.contract.database_names import OWNER, USER, first_login
 from infra_runtime.database.connection import Connection, Login, connect
-from infra_runtime.database.names import OWNER, USER, first_login
 from infra_runtime.database.roles import Limits, prepare, set_password
-from rehearsal.postgres import Postgres
+from simulators.postgres.server import Postgres
 
 LOCK_MS = 200
 PASSWORDS = {group: Login(first_login(group), f"what-stands-for-{group}") for group in (OWNER, USER)}

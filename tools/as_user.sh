@@ -23,5 +23,5 @@ as_nobody() {
     http_proxy=http://127.0.0.1:9 PGHOST=127.0.0.1 REDIS_URL=redis://127.0.0.1:9 \
     setpriv "${user[@]}" ${reads[@]+"${reads[@]}"} bash -c 'umask 077; exec "$@"' as_nobody "$@"
 }
-as_nobody .venv/bin/python -m pytest -p no:cacheprovider tests/rehearsal/test_ports.py \
-  tests/rehearsal/test_clean_environment.py tests/rehearsal/test_guardian.py tests/rehearsal/test_nonroot.py tests/rehearsal/test_tasks.py
+as_nobody .venv/bin/python -m pytest -p no:cacheprovider tests/simulators/test_ports.py \
+  tests/rehearsal/test_clean_environment.py tests/simulators/test_guardian.py tests/rehearsal/test_nonroot.py tests/simulators/aws/test_tasks.py

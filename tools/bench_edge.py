@@ -15,13 +15,13 @@ from infra_runtime.cloudflare import zone as zones
 from infra_runtime.cloudflare.api import BASE_URL, Api, new_pace
 from infra_runtime.cloudflare.converge import converge
 from infra_runtime.cloudflare.provider import subject
-from infra_runtime.secret_values import Secrets
+from infra_runtime.contract.secret_values import Secrets
 from infra_runtime.vendor_api import Clock
 from ops.edge.synthesized import text_of
 from rehearsal.account import TOKEN, cloudflare_for
-from rehearsal.cloudflare.server import in_process
-from rehearsal.cloudflare.simulator import Simulator
 from rehearsal.memory import InMemory
+from simulators.cloudflare.server import in_process
+from simulators.cloudflare.simulator import Simulator
 
 ROOT = Path(__file__).resolve().parent.parent
 _LOADING = """

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from infra_runtime.contract.redis_url import parse
 from infra_runtime.redis.probe import probe
-from infra_runtime.redis.url import parse
-from rehearsal.redis.server import cluster, sentinels, until
+from simulators.redis.server import cluster, sentinels, until
 from tools.fail_open import FAULTS, ask, measure, service
 
 _REQUESTS = 2000

@@ -12,8 +12,8 @@ from pathlib import Path
 from psycopg.errors import LockNotAvailable
 
 from config import ENVIRONMENTS, load
+from infra_runtime.contract.database_names import OWNER, USER, first_login
 from infra_runtime.database.connection import Connection, Login, connect
-from infra_runtime.database.names import OWNER, USER, first_login
 from infra_runtime.database.previews import Databases
 from infra_runtime.database.roles import Limits, prepare, set_password
 from ops.console import Console
@@ -21,12 +21,12 @@ from ops.previews import commands as previews
 from ops.releases import commands as releases
 from rehearsal.account import Account, opened
 from rehearsal.cdk_cli import CdkCli
-from rehearsal.postgres import Postgres, running
 from rehearsal.product import FIRST
 from rehearsal.promises.releases import SECOND, first_release, place_of, release
 from rehearsal.push import push
-from rehearsal.redis.authority import Authority
 from rehearsal.traffic import traffic
+from simulators.postgres.server import Postgres, running
+from simulators.redis.authority import Authority
 
 _RELEASES = 3
 _READERS = 4

@@ -16,8 +16,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rehearsal.redis.proxy import Gate
-from rehearsal.redis.server import Server, running, until
+from simulators.redis.proxy import Gate
+from simulators.redis.server import Server, running, until
 
 _ROOT = Path(__file__).resolve().parent.parent
 _CLIENT = _ROOT / "tests" / "client"

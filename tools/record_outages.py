@@ -20,14 +20,14 @@ from pathlib import Path
 import psycopg
 
 from infra_runtime import checks
-from infra_runtime.check_targets import Target
+from infra_runtime.contract.check_targets import Target
+from infra_runtime.contract.redis_url import parse
 from infra_runtime.redis import probe as redis_probe
-from infra_runtime.redis.url import parse
-from rehearsal.cloudwatch.traces import OUTAGES
-from rehearsal.ports import free_port
-from rehearsal.postgres import Postgres, running
 from rehearsal.product import build, command
-from rehearsal.redis.server import Server
+from simulators.aws.cloudwatch.traces import OUTAGES
+from simulators.ports import free_port
+from simulators.postgres.server import Postgres, running
+from simulators.redis.server import Server
 
 MINUTES, BEGINS, ENDS = 60, 15, 35
 _USERS, _TASKS = 4, 2

@@ -7,13 +7,13 @@ import tempfile
 from pathlib import Path
 from typing import TextIO
 
-from rehearsal.guardian import guarded
+from simulators.guardian import guarded
 
 SHARED = "SUITE_SHARED"
 """Environment variable: the folder in which the parts find what one of them has made."""
 ROOT = Path(__file__).resolve().parent.parent
 # Whatever needs the one account that is deployed for all of these.
-_IN_THE_ACCOUNT = ("ops", "rehearsal")
+_IN_THE_ACCOUNT = ("ops", "rehearsal", "simulators")
 # Beside them, as theirs is the shortest part: syntheses of its own, which nothing else has a use for.
 _BESIDE_THEM = ("test_synthesis.py",)
 # Each deploys accounts or databases of its own.

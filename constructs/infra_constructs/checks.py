@@ -13,7 +13,7 @@ from constructs import Construct
 from infra_constructs.cloudflare.media import BROWSER_SECONDS
 from infra_constructs.findings import acknowledge
 from infra_constructs.function import RuntimeFunction
-from infra_runtime.check_targets import Target
+from infra_runtime.contract.check_targets import Target
 
 # Without a suffix: Super Bot Fight Mode spares some suffixes, and the check must meet what media meet.
 _MEDIA_KEY = "infra/check"

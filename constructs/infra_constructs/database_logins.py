@@ -12,7 +12,7 @@ from constructs import Construct
 from infra_constructs.database import Database
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.function import InVpc, RuntimeFunction
-from infra_runtime.database.names import OWNER, USER, first_login
+from infra_runtime.contract.database_names import OWNER, USER, first_login
 
 # Readers queue behind whoever waits for an exclusive lock: no longer than this.
 _LOCK_WAIT = cdk.Duration.seconds(2)

@@ -10,7 +10,7 @@ from constructs import Construct
 from infra_constructs.alarms import AlarmSpec, Missing, Severity, Threshold, Topics, add_alarm
 from infra_constructs.function import RuntimeFunction
 from infra_constructs.metrics import own_metric
-from infra_runtime.metrics import Check, Redis
+from infra_runtime.contract.metrics import Check, Redis
 
 _MINUTE = cdk.Duration.minutes(1)
 

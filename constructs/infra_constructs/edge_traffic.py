@@ -12,7 +12,7 @@ from infra_constructs.cloudflare.provider import CloudflareToken
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.function import RuntimeFunction
 from infra_constructs.release.ledger import ReleaseLedger
-from infra_runtime.metrics import EDGE
+from infra_runtime.contract.metrics import EDGE
 
 
 class EdgeTraffic(Construct):

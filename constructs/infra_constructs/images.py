@@ -8,7 +8,7 @@ from constructs import Construct
 from infra_constructs.function import RuntimeFunction
 from infra_constructs.release.image import Architecture
 from infra_constructs.retention import Retention
-from infra_runtime.release.ledger import LISTED, RELEASE_TAG, RELEASED_TAG
+from infra_runtime.contract.releases import LISTED, RELEASE_TAG, RELEASED_TAG
 
 _PUSHES_KEPT = 50
 # More than the ledger lists, as attempts that fail count, too.

@@ -19,7 +19,7 @@ from infra_constructs.function import RuntimeFunction
 from infra_constructs.release.image import ReleasedImage
 from infra_constructs.release.ledger import ReleaseLedger
 from infra_constructs.watch.jobs import JobAlarms
-from infra_runtime.release.revision import JOB
+from infra_runtime.contract.revision import JOB
 
 # Time limits are in minutes.
 _TENDED_EVERY = cdk.Duration.minutes(1)

@@ -10,7 +10,7 @@ from enum import StrEnum
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
 
-from infra_runtime.metrics import (
+from infra_runtime.contract.metrics import (
     CHECKS,
     DATABASE,
     EDGE,

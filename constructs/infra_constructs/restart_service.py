@@ -15,7 +15,7 @@ from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.function import RuntimeFunction
 from infra_constructs.metrics import own_metric
 from infra_constructs.service_secrets import allow_describing, identities
-from infra_runtime.metrics import Secrets
+from infra_runtime.contract.metrics import Secrets
 
 _EVERY = cdk.Duration.minutes(15)
 # Longer than the longest release and its bake, and than the pause after a deployment that was rolled back.

@@ -15,7 +15,7 @@ from infra_constructs.findings import acknowledge, uses_managed_policy
 from infra_constructs.load_balancer import IDLE_SECONDS, LoadBalancer
 from infra_constructs.release.hooks import ReleaseHook
 from infra_constructs.release.image import ReleasedImage
-from infra_runtime.release.revision import APP
+from infra_runtime.contract.revision import APP
 
 # Shorter than the time that a container is given to stop: no request is cut.
 _DRAIN = cdk.Duration.seconds(30)

@@ -8,9 +8,9 @@ from aws_cdk import aws_ecs as ecs
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-import infra_runtime.database
+import infra_runtime.contract
 from infra_constructs.helper_image import HelperImage
-from infra_runtime.release.revision import BUSYBOX, SHARED
+from infra_runtime.contract.revision import BUSYBOX, SHARED
 
 AUTHORITY = f"{SHARED}/rds-authority.pem"
 """The authority that signs RDS's certificates in the region."""
@@ -75,7 +75,7 @@ def authority_of(region: str) -> str:
 
     Raises `ValueError` for a region that the list does not have.
     """
-    bundle = Path(infra_runtime.database.__file__).with_name("rds-authorities.pem").read_bytes()
+    bundle = Path(infra_runtime.contract.__file__).with_name("rds-authorities.pem").read_bytes()
     for each in x509.load_pem_x509_certificates(bundle):
         if f"CN=Amazon RDS {region} Root CA " in each.subject.rfc4514_string():
             return each.public_bytes(Encoding.PEM).decode().strip()

@@ -12,7 +12,7 @@ from infra_constructs.container_task import ContainerTask, Settings
 from infra_constructs.queue_scaling import QueueProps, QueueScaling
 from infra_constructs.release.image import ReleasedImage
 from infra_constructs.service import Autoscaled, fargate_service, run_until_released, scale
-from infra_runtime.release.revision import APP
+from infra_runtime.contract.revision import APP
 
 # Fargate's longest (ECS API reference, ContainerDefinition, stopTimeout).
 _STOP_TIMEOUT = cdk.Duration.seconds(120)

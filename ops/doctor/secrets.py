@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from config import variables
 from config.model import Environment
-from infra_runtime.redis.url import InvalidRedisUrl, parse
+from infra_runtime.contract.redis_url import InvalidRedisUrl, parse
 from ops.doctor.finding import Finding, is_denied
 from ops.functions import Clients
 

@@ -13,7 +13,7 @@ from infra_runtime.cloudflare.api import Api
 from infra_runtime.cloudflare.credentials import BadToken, api_from
 from infra_runtime.cloudflare.preflight import NotReady, Preflight
 from infra_runtime.cloudflare.zone import NoZone, Zone
-from infra_runtime.secret_values import Secrets
+from infra_runtime.contract.secret_values import Secrets
 from infra_runtime.vendor_api import Refused, VendorError
 from ops.doctor.finding import Finding, is_denied
 from ops.edge.synthesized import text_of

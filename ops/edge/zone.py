@@ -17,8 +17,8 @@ from infra_runtime.cloudflare.converge import Subject
 from infra_runtime.cloudflare.credentials import BadToken, api_from
 from infra_runtime.cloudflare.provider import subject
 from infra_runtime.cloudflare.zone import NoZone
+from infra_runtime.contract.secret_values import Secrets
 from infra_runtime.memory import SsmMemory
-from infra_runtime.secret_values import Secrets
 from infra_runtime.vendor_api import VendorError
 from ops.account import explained, session_of
 from ops.errors import OperatorError

@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from config.model import Environment
+from infra_runtime.contract.redis_url import InvalidRedisUrl, Target, from_environment
 from infra_runtime.redis import questions
 from infra_runtime.redis.probe import probe
-from infra_runtime.redis.url import InvalidRedisUrl, Target, from_environment
 from ops.account import explained, session_of
 from ops.console import Console
 from ops.errors import SOMETHING, InputError

@@ -7,13 +7,14 @@ from functools import cached_property
 from itertools import islice
 from typing import Any
 
-from infra_runtime.database.names import OWNER
+from infra_runtime.contract.database_names import OWNER
+from infra_runtime.contract.releases import database_log_group
+from infra_runtime.contract.revision import APP, MIGRATE, MIGRATION_LABEL, containers_of, log_of, named
 from infra_runtime.release.ledger import Release
 from infra_runtime.release.log_text import plain
 from infra_runtime.release.migrate import task_of
 from infra_runtime.release.preflight import deployments, failed_tasks, how_it_ended, services_of, stack_of
-from infra_runtime.release.refusals import log_group, refusals
-from infra_runtime.release.revision import APP, MIGRATE, MIGRATION_LABEL, containers_of, log_of, named
+from infra_runtime.release.refusals import refusals
 from ops.console import Console
 from ops.functions import Clients, resources
 from ops.releases.place import Place
@@ -144,7 +145,7 @@ class Follower:
     def _database_errors(self) -> Iterator[str]:
         logs = self._place.clients.client("logs")
         for each in resources(self._place.clients, self._place.stack_called("data"), "AWS::RDS::DBInstance"):
-            yield from refusals(logs, log_group(each), since=self._began, login=f"{OWNER}_")
+            yield from refusals(logs, database_log_group(each), since=self._began, login=f"{OWNER}_")
 
     def _stopped_tasks(self) -> Iterator[str]:
         """Of each service that runs the image, one: the others say the same."""

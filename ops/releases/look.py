@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from infra_runtime.contract.revision import APP, containers_of, named
 from infra_runtime.release.preflight import UNDER_WAY, deployments, live_weights, release_alarms, stack_of
-from infra_runtime.release.revision import APP, containers_of, named
 from ops.releases.place import Place
 
 _OF_A_RELEASE = ("id", "kind", "outcome", "who", "began", "note", "waiting", "repairs")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from infra_runtime.release.revision import ONE_OFF, containers_of, named
+from infra_runtime.contract.revision import ONE_OFF, containers_of, named
 from ops.console import Console
 from ops.errors import OperatorError
 from ops.functions import actor, resources

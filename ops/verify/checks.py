@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from infra_runtime.cloudflare import zone as zones
 from infra_runtime.cloudflare.converge import Conflict
+from infra_runtime.contract.revision import APP, containers_of, named
 from infra_runtime.release.preflight import deployments, live_weights, tasks_of
-from infra_runtime.release.revision import APP, containers_of, named
 from infra_runtime.vendor_api import VendorError
 from ops.verify.live import Live, NotHere, require
 

@@ -11,8 +11,8 @@ import httpx
 from config.services import sites
 from ops import functions
 from rehearsal.account import Account
-from rehearsal.cloudflare import worker
 from rehearsal.promises.found import require
+from simulators.cloudflare import worker
 
 _KEY = "rehearsal/a b.avif"
 _PATH = "/rehearsal/a%20b.avif"

@@ -7,7 +7,7 @@ from typing import Any
 from config.plans import CUSTOM_WAF
 from config.services import public_hosts
 from infra_runtime.cloudflare.analytics import WINDOW, closed
-from infra_runtime.metrics import EDGE, Database, Traffic
+from infra_runtime.contract.metrics import EDGE, Database, Traffic
 from ops import functions
 from rehearsal.account import Account
 from rehearsal.promises.edge import rules

@@ -8,9 +8,9 @@ from urllib.parse import parse_qs, urlsplit
 
 from config.model import Route
 from rehearsal.account import Account
-from rehearsal.cost_messages import ANOMALY, BUDGET, BUDGET_SUBJECT
-from rehearsal.deliveries import Delivery, read
 from rehearsal.promises.found import not_on_this_plan, require
+from simulators.aws.cost_messages import ANOMALY, BUDGET, BUDGET_SUBJECT
+from simulators.aws.deliveries import Delivery, read
 
 # The webhook's function starts and reads its secret meanwhile.
 _DELIVERY_SECONDS = 30.0

@@ -6,7 +6,7 @@ from typing import Any
 
 import psutil
 
-from infra_runtime.redis.url import Target, parse, require_deployable
+from infra_runtime.contract.redis_url import Target, parse, require_deployable
 from ops.redis.probe import ask_probe
 from rehearsal.account import Account
 from rehearsal.promises.found import require

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from config import services
-from infra_runtime.release.image_platform import PLATFORMS
+from infra_runtime.contract.releases import PLATFORMS
 from infra_runtime.release.preflight import deployments, stack_of
 from ops.console import Console
 from ops.errors import OperatorError

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from config import services
+from infra_runtime.contract.revision import APP, containers_of, named
 from infra_runtime.release.preflight import deployments, tasks_of
-from infra_runtime.release.revision import APP, containers_of, named
 from ops.errors import OperatorError
 from rehearsal.account import Account
 from rehearsal.product import FIRST

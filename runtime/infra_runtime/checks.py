@@ -17,9 +17,9 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 
 from infra_runtime.aws import client
-from infra_runtime.check_targets import PASS_HEADER, Target
+from infra_runtime.contract.check_targets import PASS_HEADER, Target
+from infra_runtime.contract.metrics import CHECKS, Check, emit
 from infra_runtime.json_fields import field_of
-from infra_runtime.metrics import CHECKS, Check, emit
 from infra_runtime.reporting import reported
 
 # From Cloudflare's cache, or on the way into it; DYNAMIC and BYPASS would be S3's bill for every view.

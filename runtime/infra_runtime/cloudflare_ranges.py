@@ -20,9 +20,9 @@ from botocore.exceptions import ClientError
 
 from infra_runtime.aws import client
 from infra_runtime.cloudflare.credentials import base_url
+from infra_runtime.contract.metrics import EDGE, Edge, emit
 from infra_runtime.custom_resource import HalfDone, Request, Result, serve
 from infra_runtime.memory import Memory, SsmMemory
-from infra_runtime.metrics import EDGE, Edge, emit
 from infra_runtime.reporting import reported
 from infra_runtime.vendor_api import Clock
 

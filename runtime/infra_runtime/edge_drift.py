@@ -13,10 +13,10 @@ from infra_runtime.cloudflare.api import Api
 from infra_runtime.cloudflare.converge import Change, Conflict, Seen, undeclared_fields
 from infra_runtime.cloudflare.credentials import api_from
 from infra_runtime.cloudflare.provider import subject
+from infra_runtime.contract.metrics import EDGE, Edge, emit
+from infra_runtime.contract.secret_values import Secrets, deadline_of
 from infra_runtime.memory import SsmMemory
-from infra_runtime.metrics import EDGE, Edge, emit
 from infra_runtime.reporting import reported
-from infra_runtime.secret_values import Secrets, deadline_of
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from infra_runtime.aws import client
 from infra_runtime.cloudflare import zone as zones
 from infra_runtime.cloudflare.analytics import WINDOW, Analytics, Bridge, Window, closed
 from infra_runtime.cloudflare.credentials import api_from
-from infra_runtime.metrics import EDGE, Traffic, unit_of
+from infra_runtime.contract.metrics import EDGE, Traffic, unit_of
+from infra_runtime.contract.secret_values import Secrets, deadline_of
 from infra_runtime.reporting import reported
-from infra_runtime.secret_values import Secrets, deadline_of
 
 _KEY = {"service": {"S": "edge-traffic"}, "id": {"S": "cursor"}}
 # Longer than any run takes: a claim of this age is of one that has died. By then CloudWatch shows what it was given.

@@ -13,8 +13,8 @@ from infra_runtime.aws import client
 from infra_runtime.cloudflare import zone as zones
 from infra_runtime.cloudflare.credentials import api_from
 from infra_runtime.cloudflare.purge import prefixes, purge
+from infra_runtime.contract.secret_values import Secrets, deadline_of
 from infra_runtime.reporting import reported
-from infra_runtime.secret_values import Secrets, deadline_of
 
 logger = logging.getLogger(__name__)
 # Ids by name: they stay as long as the zone, and a batch every two seconds would ask Cloudflare for them each time.

@@ -18,10 +18,10 @@ from infra_runtime.cloudflare.api import Api
 from infra_runtime.cloudflare.client_certificates import ClientCertificates
 from infra_runtime.cloudflare.converge import converge
 from infra_runtime.cloudflare.credentials import api_from
+from infra_runtime.contract.metrics import EDGE, Edge, emit
+from infra_runtime.contract.secret_values import Secrets, deadline_of
 from infra_runtime.custom_resource import HalfDone, Request, Result, serve
-from infra_runtime.metrics import EDGE, Edge, emit
 from infra_runtime.reporting import reported
-from infra_runtime.secret_values import Secrets, deadline_of
 
 
 @reported

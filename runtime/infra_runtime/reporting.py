@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from infra_runtime.secret_values import redact as redact_everything
+from infra_runtime.contract.secret_values import redact as redact_everything
 
 _FLUSH_SECONDS = 2.0
 

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from infra_runtime.aws import client
-from infra_runtime.metrics import SECRETS, Secrets, emit
+from infra_runtime.contract.metrics import SECRETS, Secrets, emit
 from infra_runtime.new_tasks import replace_tasks
 from infra_runtime.reporting import reported
 from infra_runtime.service_secrets import last_change

@@ -18,11 +18,11 @@ from infra_runtime.cloudflare.api import Api
 from infra_runtime.cloudflare.converge import converge
 from infra_runtime.cloudflare.credentials import api_from
 from infra_runtime.cloudflare.workers import Worker
+from infra_runtime.contract.secret_values import Secrets, deadline_of
 from infra_runtime.custom_resource import Request, Result, serve
 from infra_runtime.memory import Memory, SsmMemory
 from infra_runtime.reporting import reported
 from infra_runtime.secret_rotation import NotInPlace, Rotation
-from infra_runtime.secret_values import Secrets, deadline_of
 from infra_runtime.vendor_api import Clock
 
 # IAM is eventually consistent: a new key is refused for some seconds ("IAM troubleshooting"; read 2026-11).

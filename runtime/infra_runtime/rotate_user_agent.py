@@ -16,11 +16,11 @@ from infra_runtime.cloudflare.api import Api
 from infra_runtime.cloudflare.converge import converge
 from infra_runtime.cloudflare.credentials import api_from
 from infra_runtime.cloudflare.rules import Rules
+from infra_runtime.contract.secret_values import REFERENCE, Secrets, deadline_of
 from infra_runtime.media_access import Access
 from infra_runtime.memory import Memory, SsmMemory
 from infra_runtime.reporting import reported
 from infra_runtime.secret_rotation import NotInPlace, Rotation
-from infra_runtime.secret_values import REFERENCE, Secrets, deadline_of
 
 # Long enough that nobody guesses it, short enough for a header.
 _LETTERS = 48

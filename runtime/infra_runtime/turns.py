@@ -10,8 +10,8 @@ from typing import Any
 from infra_runtime.aws import client
 from infra_runtime.cloudflare.api import Api
 from infra_runtime.cloudflare.credentials import api_from
+from infra_runtime.contract.secret_values import Secrets, deadline_of
 from infra_runtime.custom_resource import Request, Result, serve
-from infra_runtime.secret_values import Secrets, deadline_of
 
 # CloudFormation waits an hour for a custom resource, and no longer (its guide, ServiceTimeout: 3600 at most).
 _ANSWER_WITHIN = 3600 - 60

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 import httpx
 
 from infra_runtime.aws import client
+from infra_runtime.contract.secret_values import Secrets, deadline_of
 from infra_runtime.reporting import reported
-from infra_runtime.secret_values import Secrets, deadline_of
 from infra_runtime.vendor_api import TRANSIENT, Clock, Refused, Unavailable, connection
 
 _PAGERDUTY = "https://events.pagerduty.com/v2/enqueue"

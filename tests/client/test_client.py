@@ -17,13 +17,13 @@ import httpx
 import pytest
 from hypothesis import given, settings
 
+from infra_runtime.contract.redis_url import InvalidRedisUrl, Target, from_environment
 from infra_runtime.redis import health
-from infra_runtime.redis.url import InvalidRedisUrl, Target, from_environment
-from rehearsal.redis import proxy
-from rehearsal.redis.authority import Authority
-from rehearsal.redis.server import Server, cluster, running, sentinels, until
+from simulators.redis import proxy
+from simulators.redis.authority import Authority
+from simulators.redis.server import Server, cluster, running, sentinels, until
 from tests.node_reader import Read, reader
-from tests.runtime.redis.test_url import REFUSED, TAKEN, fuzzed, targets
+from tests.runtime.contract.test_redis_url import REFUSED, TAKEN, fuzzed, targets
 from tools.fail_open import FAULTS, Figures, ask, measure, service, stand
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -16,11 +16,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from infra_runtime.contract.redis_url import parse
 from infra_runtime.redis.probe import Report, probe
 from infra_runtime.redis.reasons import Reason
-from infra_runtime.redis.url import parse
-from rehearsal.redis import proxy
-from rehearsal.redis.server import Server, in_cluster, join, running, until
+from simulators.redis import proxy
+from simulators.redis.server import Server, in_cluster, join, running, until
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = "s3cret-of-the-tests"

@@ -1,4 +1,4 @@
-"""Our table of plans, held to Cloudflare's (rehearsal/cloudflare/vendor.py), which does not know it."""
+"""Our table of plans, held to Cloudflare's (simulators/cloudflare/vendor.py), which does not know it."""
 
 from typing import get_args
 
@@ -7,7 +7,7 @@ import pytest
 from config import plans
 from config.model import RateLimit
 from infra_constructs.cloudflare.media import EDGE_SECONDS
-from rehearsal.cloudflare import vendor
+from simulators.cloudflare import vendor
 
 
 @pytest.mark.parametrize("name", get_args(plans.PlanName))

@@ -8,7 +8,7 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_sns as sns
 
 from infra_constructs.alarms import AlarmSpec, ImplausibleAlarm, Missing, Severity, Threshold, add_alarm
-from infra_runtime.metrics import EDGE, REDIS, Edge, Redis
+from infra_runtime.contract.metrics import EDGE, REDIS, Edge, Redis
 
 LATENCY = ("AWS/ApplicationELB", "TargetResponseTime", "p95")
 GOOD = Threshold(value=2, unit="seconds (p95)", breaches=2, periods=3)

@@ -12,8 +12,8 @@ import pytest
 
 from infra_constructs.cloudflare import analytics_proxy
 from infra_constructs.cloudflare.analytics_proxy import ANALYTICS_PATH
-from rehearsal.cloudflare import worker
-from rehearsal.http_server import send, serving
+from simulators.cloudflare import worker
+from simulators.http_server import send, serving
 
 SCRIPT = Path(analytics_proxy.__file__).with_name("analytics_proxy.mjs")
 

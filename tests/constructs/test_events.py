@@ -14,7 +14,7 @@ from aws_cdk import aws_sns as sns
 
 from infra_constructs.alarms import Severity
 from infra_constructs.watch.events import CrashedTasks, DatabaseEvents, DeploymentEvents
-from rehearsal.amazon_q import objection
+from simulators.aws.amazon_q import objection
 from tests.eventbridge import matches, resolved, transformed
 
 Rule = dict[str, Any]

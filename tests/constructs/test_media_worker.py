@@ -18,8 +18,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from infra_constructs.cloudflare import media_worker
-from rehearsal.cloudflare import worker
-from rehearsal.http_server import send, serving
+from simulators.cloudflare import worker
+from simulators.http_server import send, serving
 
 SCRIPT = Path(media_worker.__file__).with_suffix(".mjs")
 HOST = "example-media.s3.eu-central-1.amazonaws.com"

@@ -18,7 +18,7 @@ from infra_constructs.redis.upstash import UpstashProps, UpstashRedis
 from infra_constructs.retention import Retention
 from infra_constructs.watch.elasticache import ElastiCacheAlarms
 from infra_constructs.watch.redis_purpose import CACHE
-from infra_runtime.redis.url import parse, require_deployable
+from infra_runtime.contract.redis_url import parse, require_deployable
 
 GROUP, SECRET, EGRESS = (
     "AWS::ElastiCache::ReplicationGroup",

@@ -10,7 +10,7 @@ import constructs
 import pytest
 import yaml
 
-from rehearsal.redis.server import Server, running
+from simulators.redis.server import Server, running
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -10,7 +10,7 @@ import botocore.session
 from botocore import xform_name
 from botocore.exceptions import UnknownServiceError
 
-from rehearsal.emulator.lists import lists_of
+from simulators.aws.lists import lists_of
 
 _ROOT = Path(__file__).resolve().parents[2]
 # The parameter by which a call says what it wants, so that a page has room for all of it.

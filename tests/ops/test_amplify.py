@@ -16,8 +16,8 @@ from ops.console import Console
 from ops.doctor.amplify import examine
 from ops.errors import InputError
 from ops.releases.place import Place
-from rehearsal.amplify import Amplify
 from rehearsal.variants import with_sites_on_amplify
+from simulators.aws.amplify import Amplify
 from tests.runtime.fakes import AmplifyClient
 
 HOST = "daadaar.com"

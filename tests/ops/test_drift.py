@@ -13,8 +13,8 @@ from config import load
 from config.model import Environment
 from ops.drift import drifts
 from ops.errors import OperatorError
-from rehearsal.emulator_process import emulator
-from rehearsal.redis.authority import Authority
+from simulators.aws.process import emulator
+from simulators.redis.authority import Authority
 
 STACK = "daadaar-dev-data"
 DATABASE = {

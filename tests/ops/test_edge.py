@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from rehearsal.account import TOKEN, Account
-from rehearsal.cloudflare.foreign import foreign_objects
+from simulators.cloudflare.foreign import foreign_objects
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -18,7 +18,7 @@ from ops.github.api import connection
 from ops.github.apply import apply
 from ops.github.settings import GitHubEnvironment, settings
 from rehearsal.account import Account
-from rehearsal.github.simulator import TOKEN, Answer, Environment, GitHub, Repository, served
+from simulators.github.simulator import TOKEN, Answer, Environment, GitHub, Repository, served
 from tests.ops.test_github import NAMES, outputs
 
 Templates = dict[str, dict[str, Any]]

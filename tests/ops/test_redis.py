@@ -12,7 +12,7 @@ import pytest
 
 from infra_runtime.redis import questions
 from rehearsal.account import Account
-from rehearsal.redis.server import Server, running
+from simulators.redis.server import Server, running
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = "s3cret-of-the-tests"

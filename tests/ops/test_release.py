@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
+from infra_runtime.contract.revision import APP, MIGRATE, MIGRATION_LABEL, ONE_OFF, named
 from infra_runtime.database.connection import Connection, Login, connect
 from infra_runtime.release.ledger import Release
 from infra_runtime.release.preflight import deployments, live_weights
-from infra_runtime.release.revision import APP, MIGRATE, MIGRATION_LABEL, ONE_OFF, named
 from ops.errors import OperatorError
 from ops.releases import commands, one_off
 from ops.releases.place import Place

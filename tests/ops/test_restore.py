@@ -16,17 +16,17 @@ from psycopg import OperationalError
 
 from config import load
 from infra_constructs.database import PARAMETERS
+from infra_runtime.contract.database_names import USER
 from infra_runtime.database import instance as lookup
 from infra_runtime.database import restore as inside
 from infra_runtime.database.connection import Connection, Login, connect
-from infra_runtime.database.names import USER
 from infra_runtime.database.verification import CLOCK
 from ops.console import Console
 from ops.errors import InputError, OperatorError
 from ops.restores import commands
 from ops.restores.instances import Instances, differences
-from rehearsal.emulator_process import emulator
-from rehearsal.redis.authority import Authority
+from simulators.aws.process import emulator
+from simulators.redis.authority import Authority
 
 GROUP, STACK = "own-parameters", "daadaar-dev-data"
 DATABASE = {

@@ -1,35 +1,14 @@
-"""Rehearsals as processes of their own, as their users start them; and an emulator for tests of tasks."""
+"""Rehearsals as processes of their own, as their users start them."""
 
 import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import boto3
 import psutil
-import pytest
-
-from rehearsal.emulator.conditions import Condition
-from rehearsal.emulator_process import Emulator, emulator
-from rehearsal.redis.authority import Authority
 
 ROOT = Path(__file__).resolve().parents[2]
-KEYS = {"region_name": "eu-central-1", "aws_access_key_id": "111122223333", "aws_secret_access_key": "test"}
-LOG = {"awslogs-group": "tasks", "awslogs-stream-prefix": "t", "awslogs-region": "eu-central-1"}
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    """An emulator with a cluster and a log group, and none of the conditions of real accounts."""
-    nowhere, workspace = "http://127.0.0.1:9", tmp_path_factory.mktemp("emulator")
-    with emulator(
-        workspace, cloudflare=nowhere, upstash=nowhere, authority=Authority(), without=tuple(Condition)
-    ) as found:
-        boto3.client("logs", endpoint_url=found.url, **KEYS).create_log_group(logGroupName="tasks")
-        boto3.client("ecs", endpoint_url=found.url, **KEYS).create_cluster(clusterName="one")
-        yield found
 
 
 def rehearse(environment: str) -> "subprocess.Popen[str]":

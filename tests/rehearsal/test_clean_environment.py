@@ -10,10 +10,10 @@ import pytest
 
 from rehearsal.clean_environment import ROOT, clean
 from rehearsal.lock import AlreadyRunning, locked
-from rehearsal.postgres import Postgres
-from rehearsal.postgres import running as running_postgres
-from rehearsal.redis.authority import Authority
-from rehearsal.redis.server import Server, running
+from simulators.postgres.server import Postgres
+from simulators.postgres.server import running as running_postgres
+from simulators.redis.authority import Authority
+from simulators.redis.server import Server, running
 
 A_PERSONS = {
     **dict.fromkeys(("AWS_PROFILE", "AWS_REGION", "AWS_ENDPOINT_URL", "AWS_CA_BUNDLE", "AWS_CONFIG_FILE"), "theirs"),

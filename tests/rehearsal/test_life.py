@@ -22,7 +22,7 @@ def templates(folder: Path) -> dict[str, dict[str, Any]]:
 def guardians_folder(worker: psutil.Process) -> Path:
     # What the worker has adopted and not yet waited for has no command line any more.
     alive = [each for each in worker.children() if is_alive(each)]
-    (emulator,) = [each for each in alive if "rehearsal.emulator" in each.cmdline()]
+    (emulator,) = [each for each in alive if "simulators.aws" in each.cmdline()]
     return Path(emulator.environ()["TMPDIR"]).parent
 
 

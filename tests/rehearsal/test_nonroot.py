@@ -7,9 +7,9 @@ import boto3
 
 from config import load
 from rehearsal.cdk_cli import CdkCli
-from rehearsal.emulator.conditions import Condition
-from rehearsal.emulator_process import emulator
-from rehearsal.redis.authority import Authority
+from simulators.aws.conditions import Condition
+from simulators.aws.process import emulator
+from simulators.redis.authority import Authority
 
 
 def test_a_task_without_a_port_runs_to_its_end(tmp_path: Path) -> None:

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from infra_runtime.database.connection import Login
-from rehearsal.ports import free_port
 from rehearsal.product import build, command, programs_of_bun
 from rehearsal.product.asked import CONTRACT, Asked, write_scripts
-from rehearsal.redis.server import Server
+from simulators.ports import free_port
+from simulators.redis.server import Server
 from tests.databases import Database
 
 # As server.mjs answers by itself.

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from infra_runtime.cloudflare.analytics import WINDOW, closed
-from infra_runtime.metrics import EDGE, Traffic
+from infra_runtime.contract.metrics import EDGE, Traffic
 from rehearsal.account import Account
 from rehearsal.promises import PROMISES, Promise, Status, read_back
 from rehearsal.promises.found import Broken

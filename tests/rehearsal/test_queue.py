@@ -8,7 +8,7 @@ import pytest
 import redis as redis_py
 
 from config import ENVIRONMENTS, load
-from infra_runtime.redis.url import parse
+from infra_runtime.contract.redis_url import parse
 from ops.redis.probe import ask_probe
 from rehearsal.account import Account, opened
 from rehearsal.promises import redis, services

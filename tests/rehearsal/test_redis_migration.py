@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from config import ENVIRONMENTS, load
-from infra_runtime.redis.url import parse
+from infra_runtime.contract.redis_url import parse
 from rehearsal.account import Account, opened
 from rehearsal.cdk_cli import CdkFailed
 from rehearsal.promises import redis

@@ -10,15 +10,15 @@ import pytest
 
 from infra_runtime.cloudflare.api import Api, new_pace
 from infra_runtime.cloudflare.provider import provide
+from infra_runtime.contract.secret_values import Secrets
 from infra_runtime.custom_resource import Request, Result
-from infra_runtime.secret_values import Secrets
 from infra_runtime.vendor_api import Clock
-from rehearsal.cloudflare.contract import Contract
-from rehearsal.cloudflare.foreign import foreign_objects, settle
-from rehearsal.cloudflare.server import in_process
-from rehearsal.cloudflare.simulator import Simulator
-from rehearsal.cloudflare.world import World, Zone
 from rehearsal.memory import InMemory
+from simulators.cloudflare.contract import Contract
+from simulators.cloudflare.foreign import foreign_objects, settle
+from simulators.cloudflare.server import in_process
+from simulators.cloudflare.simulator import Simulator
+from simulators.cloudflare.world import World, Zone
 
 TOKEN = "t0ken-that-nobody-may-ever-see-0123456789"
 _CONTRACT = Contract()

@@ -9,7 +9,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from rehearsal.amplify import Amplify, AmplifyError
+from simulators.aws.amplify import Amplify, AmplifyError
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 

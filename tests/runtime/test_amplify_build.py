@@ -6,7 +6,7 @@ import pytest
 
 from infra_runtime.amplify_build import build
 from infra_runtime.custom_resource import Request
-from rehearsal.amplify import Amplify
+from simulators.aws.amplify import Amplify
 from tests.runtime.fakes import AmplifyClient
 
 

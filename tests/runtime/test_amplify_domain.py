@@ -10,8 +10,8 @@ import pytest
 from infra_runtime.amplify_domain import NotAvailable, provide
 from infra_runtime.custom_resource import Request, Result
 from infra_runtime.turns import Turn
-from rehearsal.amplify import Amplify
-from rehearsal.cloudflare.server import resolve
+from simulators.aws.amplify import Amplify
+from simulators.cloudflare.server import resolve
 from tests.runtime.conftest import Edge
 from tests.runtime.fakes import AmplifyClient
 

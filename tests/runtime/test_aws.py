@@ -5,7 +5,7 @@ from http.server import BaseHTTPRequestHandler
 import pytest
 
 from infra_runtime.aws import client
-from rehearsal.http_server import send, serving
+from simulators.http_server import send, serving
 
 
 def test_a_hasty_client_asks_again_when_it_is_throttled(monkeypatch: pytest.MonkeyPatch) -> None:

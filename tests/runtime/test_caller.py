@@ -12,7 +12,7 @@ import boto3
 import pytest
 
 from infra_runtime.caller import NotProven, identify, prove, who
-from rehearsal.http_server import send, serving
+from simulators.http_server import send, serving
 
 KEY, SECRET = "AKIDEXAMPLE", "its-secret"
 ARN = "arn:aws:sts::111122223333:assumed-role/Release/GitHubActions"

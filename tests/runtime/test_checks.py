@@ -11,10 +11,10 @@ import pytest
 from botocore.exceptions import ClientError
 
 from infra_runtime import checks
-from infra_runtime.check_targets import PASS_HEADER, Target
 from infra_runtime.checks import look
-from rehearsal.http_server import send, serving
-from rehearsal.ports import free_port
+from infra_runtime.contract.check_targets import PASS_HEADER, Target
+from simulators.http_server import send, serving
+from simulators.ports import free_port
 
 PASS = "what-stands-for-the-secret"
 WEEK = 604800

@@ -11,7 +11,7 @@ from cryptography import x509
 from infra_runtime.authority import Authority
 from infra_runtime.custom_resource import HalfDone, Request
 from infra_runtime.origin_lock import Lock, close, provide
-from rehearsal.cloudflare.origin_pulls import Certificates
+from simulators.cloudflare.origin_pulls import Certificates
 from tests.runtime.conftest import Edge
 from tests.runtime.fakes import NOW, S3, SecretsManager
 

@@ -12,10 +12,10 @@ import pytest
 import sentry_sdk
 
 from infra_runtime import reporting
+from infra_runtime.contract.secret_values import Secrets
 from infra_runtime.custom_resource import Result, serve
 from infra_runtime.reporting import report, reported
-from infra_runtime.secret_values import Secrets
-from rehearsal.http_server import send, serving
+from simulators.http_server import send, serving
 from tests.runtime.conftest import FakeSecretsManager
 
 RUNTIME = Path(reporting.__file__).parent

@@ -8,11 +8,11 @@ from typing import Any
 import httpx
 import pytest
 
-from infra_runtime.notification import custom
+from infra_runtime.contract.notification import custom
 from infra_runtime.vendor_api import Refused, Unavailable
 from infra_runtime.webhook import BadSecret, deliver, notification, tell
-from rehearsal.cost_messages import ANOMALY, BUDGET, BUDGET_SUBJECT
-from rehearsal.pagerduty import ROUTING_KEY, PagerDuty, served
+from simulators.aws.cost_messages import ANOMALY, BUDGET, BUDGET_SUBJECT
+from simulators.pagerduty.simulator import ROUTING_KEY, PagerDuty, served
 from tests.runtime.conftest import Time
 
 ARN = "arn:aws:cloudwatch:eu-central-1:111122223333:alarm:Users"

@@ -7,8 +7,8 @@ import pytest
 
 from config import available
 from infra_constructs.metrics import KNOWN
-from infra_runtime.metrics import RELEASES, Releases
-from rehearsal.cloudwatch.alarms import text_of
+from infra_runtime.contract.metrics import RELEASES, Releases
+from simulators.aws.cloudwatch.alarms import text_of
 
 Templates = dict[str, dict[str, Any]]
 # What is shown and never an alarm.

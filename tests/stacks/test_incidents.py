@@ -8,9 +8,9 @@ import pytest
 
 from config import load
 from config.instances import connections
-from rehearsal.cloudwatch.alarms import Message, alarms_of, messages
-from rehearsal.cloudwatch.metric_math import Series
-from rehearsal.cloudwatch.traces import OUTAGES, recorded, trace
+from simulators.aws.cloudwatch.alarms import Message, alarms_of, messages
+from simulators.aws.cloudwatch.metric_math import Series
+from simulators.aws.cloudwatch.traces import OUTAGES, recorded, trace
 from tools.record_outages import BEGINS, ENDS, MINUTES, SCENARIOS
 
 Templates = dict[str, dict[str, Any]]

@@ -10,10 +10,10 @@ import pytest
 import app
 from config import ENVIRONMENTS, load
 from infra_constructs.load_balancer import IDLE_SECONDS
-from infra_runtime.metrics import Queue
-from rehearsal.cloudwatch.alarms import Asked, alarms_of, in_alarm, severity_of, told
-from rehearsal.cloudwatch.metric_math import Series
+from infra_runtime.contract.metrics import Queue
 from rehearsal.variants import with_queue
+from simulators.aws.cloudwatch.alarms import Asked, alarms_of, in_alarm, severity_of, told
+from simulators.aws.cloudwatch.metric_math import Series
 from tests.conftest import _templates
 
 Templates = dict[str, dict[str, Any]]

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from config import available
-from infra_runtime.metrics import Redis
+from infra_runtime.contract.metrics import Redis
 from infra_runtime.redis.probe import HIGH_LATENCY_MS
 from infra_runtime.redis.reasons import TOLD, Reason
-from rehearsal.cloudwatch.alarms import Asked, alarms_of, in_alarm, severity_of, told
-from rehearsal.cloudwatch.metric_math import Series
+from simulators.aws.cloudwatch.alarms import Asked, alarms_of, in_alarm, severity_of, told
+from simulators.aws.cloudwatch.metric_math import Series
 
 Templates = dict[str, dict[str, Any]]
 RUNBOOKS = Path(__file__).resolve().parents[2] / "docs" / "runbooks"

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from infra_runtime.release.ledger import LISTED, RELEASED_TAG
+from infra_runtime.contract.releases import LISTED, RELEASED_TAG
 
 Templates = dict[str, dict[str, Any]]
 

@@ -9,7 +9,7 @@ import aws_cdk as cdk
 import pytest
 
 import app
-from infra_runtime.metrics import Secrets
+from infra_runtime.contract.metrics import Secrets
 from tests.conftest import _templates as templates_in
 
 APP, MAIL, CRM = "daadaar/app", "daadaar/mail", "daadaar/crm"

@@ -8,8 +8,8 @@ from constructs import Construct
 
 from infra_constructs.cloudflare.provider import CloudflareProvider
 from infra_constructs.cloudflare.rules import PhaseRules, Rule, host_is, hosts_are
-from infra_runtime.check_targets import PASS_HEADER
-from infra_runtime.secret_values import REFERENCE, TEXT
+from infra_runtime.contract.check_targets import PASS_HEADER
+from infra_runtime.contract.secret_values import REFERENCE, TEXT
 
 CUSTOM_PHASE = "http_request_firewall_custom"
 RATE_PHASE = "http_ratelimit"

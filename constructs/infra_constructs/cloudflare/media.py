@@ -8,7 +8,7 @@ from constructs import Construct
 
 from infra_constructs.cloudflare.provider import CloudflareProvider
 from infra_constructs.cloudflare.rules import PhaseRules, Rule, host_is, hosts_are
-from infra_runtime.secret_values import REFERENCE
+from infra_runtime.contract.secret_values import REFERENCE
 
 CACHE_PHASE = "http_request_cache_settings"
 HEADER_PHASE = "http_request_late_transform"

@@ -13,7 +13,7 @@ from infra_constructs.cloudflare.provider import CloudflareProvider, CloudflareT
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.function import RuntimeFunction
 from infra_constructs.memory import Memory
-from infra_runtime.secret_values import REFERENCE
+from infra_runtime.contract.secret_values import REFERENCE
 
 _SCRIPT = Path(__file__).with_suffix(".mjs")
 # Workers Cache came in July 2026; semantics of the runtime on this day.

@@ -14,7 +14,7 @@ from infra_constructs.watch import queues as watch_queues
 from infra_constructs.watch import redis as watch_redis
 from infra_constructs.watch.database import backup_metric
 from infra_constructs.watch.services import insight, utilization
-from infra_runtime.metrics import EDGE, RELEASES, Check, Database, Queue, Redis, Releases, Traffic
+from infra_runtime.contract.metrics import EDGE, RELEASES, Check, Database, Queue, Redis, Releases, Traffic
 
 Row = list[cloudwatch.IWidget]
 _COLOURS = ("blue", "green")

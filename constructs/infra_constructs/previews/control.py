@@ -14,8 +14,7 @@ from infra_constructs.function import RuntimeFunction, bootstrap_version_arn
 from infra_constructs.images import ServiceImages
 from infra_constructs.release.image import READS_IMAGE
 from infra_constructs.release.ledger import ReleaseLedger
-from infra_runtime.release.image_platform import PLATFORMS
-from infra_runtime.release.refusals import log_group
+from infra_runtime.contract.releases import PLATFORMS, database_log_group
 
 _TENDED_EVERY = cdk.Duration.minutes(15)
 
@@ -47,7 +46,7 @@ class PreviewControl(Construct):
         super().__init__(scope, id_)
         stack = cdk.Stack.of(self)
         # RDS makes the group itself.
-        log = log_group(database.instance_identifier)
+        log = database_log_group(database.instance_identifier)
         services = {
             name: {
                 "repository": each.repository.repository_uri,

@@ -20,9 +20,7 @@ from infra_constructs.function import RuntimeFunction, bootstrap_version_arn
 from infra_constructs.release.image import READS_IMAGE, Architecture
 from infra_constructs.release.ledger import ReleaseLedger
 from infra_constructs.service_secrets import allow_describing, identities
-from infra_runtime.release.image_platform import PLATFORMS
-from infra_runtime.release.refusals import log_group
-from infra_runtime.release.stack_update import ENDS
+from infra_runtime.contract.releases import PLATFORMS, STACK_ENDS, database_log_group
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +85,11 @@ class ReleaseControl(Construct):
                 "PLATFORM": PLATFORMS[released.architecture],
                 "LEDGER": ledger.table.table_name,
                 "SECRETS": json.dumps(identities(released.secrets)),
-                **({"DATABASE_LOG": log_group(released.database.instance_identifier)} if released.database else {}),
+                **(
+                    {"DATABASE_LOG": database_log_group(released.database.instance_identifier)}
+                    if released.database
+                    else {}
+                ),
                 **({"SENTRY": json.dumps(asdict(sentry))} if sentry else {}),
             },
             uses_libraries=True,
@@ -110,7 +112,7 @@ class ReleaseControl(Construct):
                 detail_type=["CloudFormation Stack Status Change"],
                 detail={
                     "stack-id": [{"prefix": self._stack_arn(released.stack)}],
-                    "status-details": {"status": list(ENDS)},
+                    "status-details": {"status": list(STACK_ENDS)},
                 },
             ),
             targets=[targets.LambdaFunction(self.handler.function)],

@@ -9,7 +9,7 @@ from constructs import Construct
 
 from infra_constructs.container_task import ContainerTask, Settings
 from infra_constructs.release.image import ReleasedImage
-from infra_runtime.release.revision import MIGRATE, MIGRATION_LABEL
+from infra_runtime.contract.revision import MIGRATE, MIGRATION_LABEL
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from constructs import Construct
 from infra_constructs.container_task import ContainerTask, Settings
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.release.image import ReleasedImage
-from infra_runtime.release.revision import BUSYBOX, ONE_OFF
+from infra_runtime.contract.revision import BUSYBOX, ONE_OFF
 
 # Where the agent of ECS Exec writes. AWS documents that it needs a writable root filesystem; with these three paths
 # others enter containers that have none (aws/containers-roadmap #1359, #2824; amazon-ecs-exec-checker #71).

@@ -8,7 +8,7 @@ from constructs import Construct
 
 from infra_constructs.alarms import AlarmSpec, Missing, Severity, Threshold, Topics, add_alarms
 from infra_constructs.metrics import own_metric
-from infra_runtime.metrics import Check
+from infra_runtime.contract.metrics import Check
 
 _MINUTE = cdk.Duration.minutes(1)
 

@@ -9,7 +9,7 @@ from constructs import Construct
 
 from infra_constructs.alarms import AlarmSpec, Missing, Severity, Threshold, Topics, add_alarms
 from infra_constructs.metrics import own_metric
-from infra_runtime.metrics import DATABASE, Database
+from infra_runtime.contract.metrics import DATABASE, Database
 
 _GIB = 2**30
 _PERIOD, _MINUTE = cdk.Duration.minutes(5), cdk.Duration.minutes(1)

@@ -9,7 +9,7 @@ from constructs import Construct
 
 from infra_constructs.alarms import AlarmSpec, Missing, Severity, Threshold, Topics, add_alarm
 from infra_constructs.metrics import own_metric
-from infra_runtime.metrics import Edge
+from infra_runtime.contract.metrics import Edge
 
 _FAILS = {
     "edge-ranges": "Cloudflare's addresses are not kept; a new one of them would be turned away.",

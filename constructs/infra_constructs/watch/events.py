@@ -22,7 +22,7 @@ from infra_constructs.alarms import (
     add_alarm,
     description,
 )
-from infra_runtime.notification import custom
+from infra_runtime.contract.notification import custom
 
 _WENT_BACK = ("UPDATE_ROLLBACK_COMPLETE", "UPDATE_ROLLBACK_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED")
 # Ends of a task that nobody asked for.

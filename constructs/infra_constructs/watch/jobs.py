@@ -5,7 +5,7 @@ from constructs import Construct
 
 from infra_constructs.alarms import AlarmSpec, Missing, Severity, Threshold, Topics, add_alarms
 from infra_constructs.metrics import own_metric
-from infra_runtime.metrics import Jobs
+from infra_runtime.contract.metrics import Jobs
 
 
 class JobAlarms(Construct):

@@ -23,7 +23,7 @@ from infra_constructs.alarms import (
     tell,
 )
 from infra_constructs.watch.traffic import metric_of
-from infra_runtime.metrics import Traffic
+from infra_runtime.contract.metrics import Traffic
 
 _OBJECTIVES = ("Availability", "Latency")
 # In a window with fewer requests, one of them would be a pace.

@@ -7,7 +7,7 @@ from constructs import Construct
 from infra_constructs.alarms import AlarmSpec, Missing, Severity, Threshold, Topics, add_alarms
 from infra_constructs.metrics import own_metric
 from infra_constructs.watch.redis_purpose import Purpose
-from infra_runtime.metrics import Redis
+from infra_runtime.contract.metrics import Redis
 
 # As infra_runtime.redis.monitor publishes them: twice a minute, and every five minutes for what is in it.
 _ROUNDS, _INVENTORY = cdk.Duration.minutes(1), cdk.Duration.minutes(5)

@@ -10,7 +10,7 @@ from infra_constructs.alarms import AlarmSpec, Missing, Severity, Threshold, Top
 from infra_constructs.function import RuntimeFunction
 from infra_constructs.metrics import error_percentage, own_metric
 from infra_constructs.watch import media
-from infra_runtime.metrics import Traffic
+from infra_runtime.contract.metrics import Traffic
 
 _PERIOD, _DAY = cdk.Duration.minutes(5), cdk.Duration.days(1)
 # Below this many requests in five minutes a few errors would be a rate.

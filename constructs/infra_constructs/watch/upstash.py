@@ -7,7 +7,7 @@ from infra_constructs.alarms import AlarmSpec, Missing, Severity, Threshold, Top
 from infra_constructs.function import RuntimeFunction
 from infra_constructs.watch.redis import metric_of
 from infra_constructs.watch.redis_purpose import Purpose
-from infra_runtime.metrics import Redis
+from infra_runtime.contract.metrics import Redis
 
 _HOUR = cdk.Duration.hours(1)
 

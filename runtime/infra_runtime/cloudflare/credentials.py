@@ -3,7 +3,7 @@
 import os
 
 from infra_runtime.cloudflare.api import BASE_URL, Api, new_pace
-from infra_runtime.secret_values import Secrets
+from infra_runtime.contract.secret_values import Secrets
 
 # One for all invocations of this process: a warm function must not begin each with a new burst.
 _pace = new_pace()

@@ -23,10 +23,10 @@ from infra_runtime.cloudflare.rules import Rules
 from infra_runtime.cloudflare.singletons import Singletons
 from infra_runtime.cloudflare.workers import Worker
 from infra_runtime.cloudflare.zone import Zone
+from infra_runtime.contract.secret_values import Secrets, deadline_of
 from infra_runtime.custom_resource import HalfDone, Request, Result, serve
 from infra_runtime.memory import Memory, SsmMemory
 from infra_runtime.reporting import reported
-from infra_runtime.secret_values import Secrets, deadline_of
 from infra_runtime.vendor_api import NotFound
 
 

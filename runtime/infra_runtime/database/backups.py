@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from infra_runtime.aws import client
-from infra_runtime.metrics import DATABASE, Database, emit
+from infra_runtime.contract.metrics import DATABASE, Database, emit
 from infra_runtime.reporting import reported
 
 

@@ -10,11 +10,12 @@ from urllib.parse import quote
 
 import psycopg
 
-from infra_runtime.database.names import URL
+from infra_runtime import contract
+from infra_runtime.contract.database_names import URL
 
 _CONNECT_SECONDS = 10
 # Amazon's own authorities for RDS, one for each region (tools/rds_authorities.mjs).
-_AUTHORITIES = Path(__file__).parent / "rds-authorities.pem"
+_AUTHORITIES = Path(contract.__file__).with_name("rds-authorities.pem")
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 

@@ -11,8 +11,8 @@ from datetime import datetime
 
 from psycopg import errors, sql
 
+from infra_runtime.contract.database_names import OWNER, USER, logins_of
 from infra_runtime.database.connection import Connection
-from infra_runtime.database.names import OWNER, USER, logins_of
 from infra_runtime.release.catalog import digest, facts
 
 _COMMITS = "track_commit_timestamp"

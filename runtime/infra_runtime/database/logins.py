@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from infra_runtime.aws import client
+from infra_runtime.contract.database_names import URL
+from infra_runtime.contract.secret_values import Secrets
 from infra_runtime.custom_resource import Request, Result, serve
 from infra_runtime.database.connection import Login, connect
 from infra_runtime.database.instance import master_secret, serving
-from infra_runtime.database.names import URL
 from infra_runtime.database.roles import Limits, prepare, set_password
 from infra_runtime.reporting import reported
-from infra_runtime.secret_values import Secrets
 
 
 @reported

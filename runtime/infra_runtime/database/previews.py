@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from infra_runtime.aws import client
+from infra_runtime.contract.database_names import OWNER, OWNER_URL, URL, preview_names
 from infra_runtime.database.connection import Connection, Login, connect
 from infra_runtime.database.instance import master_secret, serving
-from infra_runtime.database.names import OWNER, OWNER_URL, URL, preview_names
 from infra_runtime.database.roles import admit, create_role, run, set_password
 from infra_runtime.reporting import reported
 

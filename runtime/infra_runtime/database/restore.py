@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import Any
 
 from infra_runtime.aws import client
+from infra_runtime.contract.database_names import OWNER, USER, logins_of
 from infra_runtime.database.connection import Connection, Login
 from infra_runtime.database.inspection import count, look
 from infra_runtime.database.instance import Instance, instance_called
-from infra_runtime.database.names import OWNER, USER, logins_of
 from infra_runtime.database.roles import Limits, prepare, run, set_password
 from infra_runtime.reporting import reported
 

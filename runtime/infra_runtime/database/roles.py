@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
+from infra_runtime.contract.database_names import OWNER, USER, logins_of
 from infra_runtime.database.connection import Connection, Login
-from infra_runtime.database.names import OWNER, USER, logins_of
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from infra_runtime.aws import client
+from infra_runtime.contract.database_names import other_login
 from infra_runtime.database.connection import Login, connect
 from infra_runtime.database.instance import master_secret, serving
-from infra_runtime.database.names import other_login
 from infra_runtime.database.roles import set_password
 from infra_runtime.reporting import reported
 from infra_runtime.secret_rotation import Rotation

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from infra_runtime.contract.database_names import OWNER, USER, logins_of
 from infra_runtime.database.inspection import Look, Rows, Table
-from infra_runtime.database.names import OWNER, USER, logins_of
 
 # Commits at almost the same time may be in the log in another order than their times.
 CLOCK = timedelta(seconds=1)

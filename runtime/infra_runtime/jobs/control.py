@@ -18,10 +18,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from infra_runtime.aws import client
 from infra_runtime.caller import NotProven, who
+from infra_runtime.contract.metrics import JOBS, Jobs, emit
+from infra_runtime.contract.revision import JOB, containers_of, log_of, named
 from infra_runtime.jobs.runs import Outcome, Run, Runs
-from infra_runtime.metrics import JOBS, Jobs, emit
 from infra_runtime.release.log_text import plain
-from infra_runtime.release.revision import JOB, containers_of, log_of, named
 from infra_runtime.reporting import reported
 
 logger = logging.getLogger(__name__)

@@ -18,8 +18,9 @@ from botocore.exceptions import ClientError
 
 from infra_runtime import aws
 from infra_runtime.caller import NotProven, who
-from infra_runtime.database.names import preview_names
-from infra_runtime.previews.leases import Lease, Leases, Taken, ledger_name
+from infra_runtime.contract.database_names import preview_names
+from infra_runtime.contract.releases import preview_service
+from infra_runtime.previews.leases import Lease, Leases, Taken
 from infra_runtime.release.ledger import Ledger, Release, new_id
 from infra_runtime.release.preflight import Problem, image_in, stack_of, why_it_went_back
 from infra_runtime.release.refusals import refusals
@@ -257,7 +258,7 @@ class Control:
 
     def _settled(self, lease: Lease) -> Release | None:
         """The newest deployment into the slot; its end is written down once CloudFormation has come to it."""
-        name = ledger_name(lease.slot)
+        name = preview_service(lease.slot)
         release = self.ledger.find(name, lease.release) if lease.release else None
         if release is None or release.outcome != "running":
             return release
@@ -289,7 +290,7 @@ class Control:
     def _begun(self, lease: Lease, slot: Slot) -> Release:
         now = datetime.now(UTC)
         release = Release(
-            service=ledger_name(lease.slot),
+            service=preview_service(lease.slot),
             id=new_id(now, secrets.token_hex(3)),
             kind="release",
             image=", ".join(lease.images.values()),

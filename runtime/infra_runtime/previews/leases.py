@@ -28,15 +28,10 @@ class Lease:
     """When something was last pushed for it."""
     has_database: bool = False
     release: str | None = None
-    """Id of the newest deployment into the slot, in the ledger under `ledger_name`."""
+    """Id of the newest deployment into the slot, in the ledger under `preview_service`."""
 
     def with_(self, **changes: Any) -> "Lease":
         return replace(self, **changes)
-
-
-def ledger_name(slot: int) -> str:
-    """What the ledger of releases calls a slot."""
-    return f"preview-{slot}"
 
 
 class Taken(Exception):

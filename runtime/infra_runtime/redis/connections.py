@@ -9,8 +9,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from infra_runtime.contract.redis_url import Node, Target
 from infra_runtime.redis.reasons import Reason, Unusable
-from infra_runtime.redis.url import Node, Target
 
 # A ping that takes longer than a second is as good as none: the application's own limit is 100 ms.
 COMMAND_SECONDS = 1.0

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from infra_runtime.aws import client
-from infra_runtime.notification import custom
+from infra_runtime.contract.notification import custom
 from infra_runtime.reporting import reported
 
 

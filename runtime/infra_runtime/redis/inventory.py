@@ -5,10 +5,10 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from infra_runtime.metrics import Redis
+from infra_runtime.contract.metrics import Redis
+from infra_runtime.contract.redis_url import Node, Target
 from infra_runtime.redis.connections import data_node, resolve, within
 from infra_runtime.redis.probe import PROBE_PREFIX, primaries
-from infra_runtime.redis.url import Node, Target
 
 # As the application's contract has them (docs/redis-client.md).
 PREFIXES = ("ratelimit:", "csrf:", "session:")

@@ -15,12 +15,12 @@ from typing import Any
 import httpx
 
 from infra_runtime.aws import client
+from infra_runtime.contract.metrics import QUEUES, REDIS, Queue, Redis, emit
+from infra_runtime.contract.redis_url import InvalidRedisUrl, Target, parse, require_deployable
 from infra_runtime.custom_resource import Request, Result, serve
-from infra_runtime.metrics import QUEUES, REDIS, Queue, Redis, emit
 from infra_runtime.redis import health, inventory, questions, queues
 from infra_runtime.redis.probe import Report, probe
 from infra_runtime.redis.reasons import ERRORS, TOLD, Reason, told
-from infra_runtime.redis.url import InvalidRedisUrl, Target, parse, require_deployable
 from infra_runtime.reporting import reported
 
 logger = logging.getLogger(__name__)

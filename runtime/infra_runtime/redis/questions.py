@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
+from infra_runtime.contract.redis_url import Target
 from infra_runtime.redis.connections import data_node, resolve, sentinel_node
 from infra_runtime.redis.probe import primaries
 from infra_runtime.redis.reasons import ERRORS, TOLD, told
-from infra_runtime.redis.url import Target
 
 ALLOWED = (
     "INFO", "DBSIZE", "ROLE", "TTL", "TYPE", "LLEN", "ZCARD", "SCAN", "MEMORY USAGE", "MEMORY STATS", "SLOWLOG GET",

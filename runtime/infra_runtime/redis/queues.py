@@ -13,9 +13,9 @@ from typing import Any
 
 from redis.exceptions import MovedError
 
+from infra_runtime.contract.redis_url import Target
 from infra_runtime.redis.connections import data_node, resolve, within
 from infra_runtime.redis.probe import primaries
-from infra_runtime.redis.url import Target
 
 logger = logging.getLogger(__name__)
 

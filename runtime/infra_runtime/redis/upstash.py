@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from infra_runtime.aws import client
+from infra_runtime.contract.redis_url import Node, Target
+from infra_runtime.contract.secret_values import Secrets, deadline_of
 from infra_runtime.custom_resource import HalfDone, Request, Result, serve
 from infra_runtime.memory import Memory, SsmMemory
 from infra_runtime.redis.upstash_api import Upstash, upstash_from
-from infra_runtime.redis.url import Node, Target
 from infra_runtime.reporting import reported
-from infra_runtime.secret_values import Secrets, deadline_of
 from infra_runtime.vendor_api import NotFound, Refused, Unsure
 
 # What the network lets the tasks reach (infra_constructs.redis.upstash).

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from infra_runtime.secret_values import Secrets
+from infra_runtime.contract.secret_values import Secrets
 from infra_runtime.vendor_api import Clock, NotFound, Pace, Refused, VendorApi
 
 _BASE_URL = "https://api.upstash.com"

@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from infra_runtime.aws import client
+from infra_runtime.contract.metrics import REDIS, Redis, emit
+from infra_runtime.contract.secret_values import Secrets, deadline_of
 from infra_runtime.memory import Memory, SsmMemory
-from infra_runtime.metrics import REDIS, Redis, emit
 from infra_runtime.redis.upstash import key_of
 from infra_runtime.redis.upstash_api import Upstash, upstash_from
 from infra_runtime.reporting import reported
-from infra_runtime.secret_values import Secrets, deadline_of
 
 # Metric → (series of the statistics, limit in the description). Bytes; bandwidth is of the day.
 _LIMITS = {

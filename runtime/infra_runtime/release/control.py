@@ -18,9 +18,11 @@ from botocore.exceptions import ClientError
 
 from infra_runtime import aws
 from infra_runtime.caller import NotProven, who
-from infra_runtime.database.names import OWNER
-from infra_runtime.metrics import RELEASES, Releases, emit
-from infra_runtime.release.ledger import RELEASED_TAG, Ledger, Outcome, Release, new_id
+from infra_runtime.contract.database_names import OWNER
+from infra_runtime.contract.metrics import RELEASES, Releases, emit
+from infra_runtime.contract.releases import RELEASED_TAG, STACK_ENDS
+from infra_runtime.contract.secret_values import deadline_of
+from infra_runtime.release.ledger import Ledger, Outcome, Release, new_id
 from infra_runtime.release.order import run_of, why_older
 from infra_runtime.release.preflight import (
     Kind,
@@ -36,9 +38,8 @@ from infra_runtime.release.preflight import (
 from infra_runtime.release.refusals import refusals
 from infra_runtime.release.rollback import CannotGoBack, choose, lost_since
 from infra_runtime.release.sentry import sentry_from, version_of
-from infra_runtime.release.stack_update import ENDS, NEVER_BEGUN, end_of
+from infra_runtime.release.stack_update import NEVER_BEGUN, end_of
 from infra_runtime.reporting import reported
-from infra_runtime.secret_values import deadline_of
 
 logger = logging.getLogger(__name__)
 logger.setLevel(logging.INFO)
@@ -170,7 +171,7 @@ class Control:
     def expect(self, detail: Mapping[str, Any]) -> None:
         """Raises `NotYet` when the end of the release's update is announced and CloudFormation does not show it."""
         release = self.ledger.running(self.service.name)
-        if release is None or detail["status-details"]["status"] not in ENDS:
+        if release is None or detail["status-details"]["status"] not in STACK_ENDS:
             return
         # After a failure the announcement may lack the token; one with another token is of an earlier update.
         if detail.get("client-request-token") in (None, "", release.id):

@@ -6,9 +6,6 @@ from typing import Any
 
 from infra_runtime.release.manifests import manifest_of
 
-PLATFORMS = {"arm64": "linux/arm64", "x86_64": "linux/amd64"}
-"""As images name them, by what AWS calls the architecture."""
-
 _SECONDS = 5
 _MOST_BYTES = 1_000_000
 

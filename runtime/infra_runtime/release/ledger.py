@@ -6,13 +6,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from infra_runtime.contract.releases import LISTED
+
 Outcome = Literal["running", "succeeded", "failed"]
-LISTED = 200
-"""So many releases of a service are listed, and may be gone back to."""
-RELEASE_TAG = "release-"
-"""Begins the tags of what may be released: the commit follows (.github/workflows/service-release.yml)."""
-RELEASED_TAG = "released-"
-"""Begins the tags of images that were released: the id of the release follows."""
 _RECENT = 10
 _DOCUMENTS = ("migration", "complaints")  # kept as JSON
 

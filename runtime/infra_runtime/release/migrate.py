@@ -21,14 +21,7 @@ import psycopg
 from botocore.exceptions import ClientError
 
 from infra_runtime.aws import client
-from infra_runtime.database.connection import Connection, Login, connect
-from infra_runtime.release.catalog import Fact, breaks, digest, end_sessions, facts, invalid_indexes
-from infra_runtime.release.image_layers import Unreadable
-from infra_runtime.release.ledger import Ledger
-from infra_runtime.release.log_text import plain
-from infra_runtime.release.migration_lock import Holder, MigrationLock, Taken
-from infra_runtime.release.preflight import UNDER_WAY
-from infra_runtime.release.revision import (
+from infra_runtime.contract.revision import (
     MIGRATE,
     MIGRATION_LABEL,
     Answer,
@@ -40,6 +33,13 @@ from infra_runtime.release.revision import (
     named,
     revision_of,
 )
+from infra_runtime.database.connection import Connection, Login, connect
+from infra_runtime.release.catalog import Fact, breaks, digest, end_sessions, facts, invalid_indexes
+from infra_runtime.release.image_layers import Unreadable
+from infra_runtime.release.ledger import Ledger
+from infra_runtime.release.log_text import plain
+from infra_runtime.release.migration_lock import Holder, MigrationLock, Taken
+from infra_runtime.release.preflight import UNDER_WAY
 from infra_runtime.release.skipped import skipped
 from infra_runtime.reporting import reported
 

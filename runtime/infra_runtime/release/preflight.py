@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from botocore.exceptions import ClientError
 
+from infra_runtime.contract.revision import APP, SERVICE, named
 from infra_runtime.release.image_platform import platforms_in
-from infra_runtime.release.revision import APP, SERVICE, named
 from infra_runtime.service_secrets import Unusable, last_change
 
 logger = logging.getLogger(__name__)

@@ -6,11 +6,6 @@ from typing import Any
 _MOST = 20
 
 
-def log_group(instance: str) -> str:
-    """Where RDS puts it."""
-    return f"/aws/rds/instance/{instance}/postgresql"
-
-
 def refusals(logs: Any, group: str, *, since: datetime, login: str) -> list[str]:
     """The newest errors of logins that begin so; they arrive a minute late. None where there is no such log."""
     try:

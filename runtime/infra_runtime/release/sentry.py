@@ -11,7 +11,8 @@ from typing import Any
 
 import httpx
 
-from infra_runtime.release.ledger import RELEASE_TAG, Release
+from infra_runtime.contract.releases import RELEASE_TAG
+from infra_runtime.release.ledger import Release
 from infra_runtime.vendor_api import Clock, NotFound, Pace, Refused, VendorApi
 
 _BASE_URL = "https://sentry.io"

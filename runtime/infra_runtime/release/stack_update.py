@@ -3,8 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-ENDS = ("UPDATE_COMPLETE", "UPDATE_FAILED", "UPDATE_ROLLBACK_COMPLETE", "UPDATE_ROLLBACK_FAILED")
-"""Statuses of a stack whose update is over."""
+from infra_runtime.contract.releases import STACK_ENDS
+
 NEVER_BEGUN = "CloudFormation never began it"
 _STACK = "AWS::CloudFormation::Stack"
 # An update shows its beginning within seconds; whoever asks for one is a function that ends within minutes.
@@ -13,7 +13,7 @@ _CLOCKS_DIFFER = timedelta(minutes=1)
 
 
 def end_of(clients: Any, stack: str, *, token: str, began: datetime) -> str | None:
-    """One of `ENDS`, for the update with this client request token; None while it goes on, or is about to begin.
+    """One of `STACK_ENDS`, for the update with this client request token; None while it goes on, or is about to begin.
 
     `NEVER_BEGUN` when there is none five minutes after `began`, the moment before it was asked for. Only the beginning
     has to carry the token: what ends the update is the next end among the stack's events.
@@ -30,7 +30,7 @@ def end_of(clients: Any, stack: str, *, token: str, began: datetime) -> str | No
                 if event.get("ClientRequestToken") == token:
                     return end
                 end = None  # that was the end of another, later update
-            elif status in ENDS:
+            elif status in STACK_ENDS:
                 end = status
     return _never_begun(began)
 

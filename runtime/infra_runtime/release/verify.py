@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from infra_runtime.aws import client
+from infra_runtime.contract.revision import Answer, Asked, Revision, answer, revision_of
 from infra_runtime.json_fields import field_of
 from infra_runtime.release.ledger import Ledger
-from infra_runtime.release.revision import Answer, Asked, Revision, answer, revision_of
 from infra_runtime.reporting import reported
 
 logger = logging.getLogger(__name__)

@@ -13,10 +13,10 @@ import pytest
 from infra_runtime.cloudflare.analytics import LAG, WINDOW, Analytics, Bridge, TooManyGroups
 from infra_runtime.edge_traffic import Cursor, Publisher, carry
 from infra_runtime.vendor_api import Clock, Pace, Refused, Unavailable
-from rehearsal.cloudflare.analytics import Event, Request, Traffic
-from rehearsal.cloudflare.server import in_process
-from rehearsal.cloudflare.simulator import Simulator
-from rehearsal.cloudflare.world import World, Zone
+from simulators.cloudflare.analytics import Event, Request, Traffic
+from simulators.cloudflare.server import in_process
+from simulators.cloudflare.simulator import Simulator
+from simulators.cloudflare.world import World, Zone
 from tests.runtime.conftest import TOKEN
 from tests.runtime.release.aws import Dynamo
 

@@ -17,11 +17,11 @@ import httpx
 import pytest
 
 from infra_runtime.custom_resource import serve
-from rehearsal.cloudflare import dns
-from rehearsal.cloudflare.protocol import Call
-from rehearsal.cloudflare.server import served
-from rehearsal.cloudflare.world import Zone
-from rehearsal.http_server import send
+from simulators.cloudflare import dns
+from simulators.cloudflare.protocol import Call
+from simulators.cloudflare.server import served
+from simulators.cloudflare.world import Zone
+from simulators.http_server import send
 from tests.runtime.cloudflare.test_ownership import CACHE, cache_rule, connector, ours, policy, records, rules
 from tests.runtime.conftest import TOKEN, Edge, new_edge
 

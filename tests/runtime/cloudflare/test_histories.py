@@ -18,8 +18,8 @@ from infra_runtime.cloudflare import zone as zones
 from infra_runtime.cloudflare.normal import host, is_as_declared
 from infra_runtime.cloudflare.provider import subject
 from infra_runtime.cloudflare.rules import comparable
-from rehearsal.cloudflare.server import in_process
-from rehearsal.cloudflare.simulator import Simulator
+from simulators.cloudflare.server import in_process
+from simulators.cloudflare.simulator import Simulator
 from tests.runtime.cloudflare.test_ownership import CACHE, cache_rule, connector, policy, records, rules, singletons
 from tests.runtime.conftest import TOKEN, Edge, new_edge
 

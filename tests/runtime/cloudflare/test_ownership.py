@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from infra_runtime.custom_resource import HalfDone
-from rehearsal.cloudflare import dns, rulesets
-from rehearsal.cloudflare.world import identity
+from simulators.cloudflare import dns, rulesets
+from simulators.cloudflare.world import identity
 from tests.runtime.conftest import Edge, new_edge
 
 CACHE = "http_request_cache_settings"

@@ -7,7 +7,7 @@ import pytest
 from infra_runtime.cloudflare.zone import NoZone
 from infra_runtime.custom_resource import HalfDone
 from infra_runtime.vendor_api import Refused
-from rehearsal.cloudflare import dns
+from simulators.cloudflare import dns
 from tests.runtime.conftest import TOKEN, Edge, new_edge
 
 CUSTOM = "http_request_firewall_custom"

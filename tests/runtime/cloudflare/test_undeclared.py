@@ -9,9 +9,9 @@ import pytest
 
 from config import load
 from infra_runtime.cloudflare.converge import Change, Seen, undeclared_fields
+from infra_runtime.contract.secret_values import Secrets
 from infra_runtime.edge_drift import log_lines, look
 from infra_runtime.memory import SsmMemory
-from infra_runtime.secret_values import Secrets
 from ops.console import Console
 from ops.edge.commands import drifts, report
 from ops.edge.zone import EdgeOf

@@ -9,9 +9,9 @@ import psycopg
 import pytest
 from psycopg import errors
 
+from infra_runtime.contract.database_names import OWNER, OWNER_URL, URL, preview_names
 from infra_runtime.database import previews
 from infra_runtime.database.connection import Connection, Login
-from infra_runtime.database.names import OWNER, OWNER_URL, URL, preview_names
 from infra_runtime.database.previews import Databases
 from tests.databases import Database
 from tests.runtime.fakes import Rds, SecretsManager

@@ -15,14 +15,14 @@ import pytest
 from psycopg import OperationalError, errors, sql
 
 from infra_constructs.database import PARAMETERS
+from infra_runtime.contract.database_names import OWNER, USER
 from infra_runtime.database.connection import Connection, Login, connect
 from infra_runtime.database.inspection import count, look
-from infra_runtime.database.names import OWNER, USER
 from infra_runtime.database.restore import close, open_
 from infra_runtime.database.roles import Limits, prepare
 from infra_runtime.database.verification import CLOCK, Inspected, problems
-from rehearsal.postgres import Postgres, RestoreFailed
-from rehearsal.redis.authority import Authority
+from simulators.postgres.server import Postgres, RestoreFailed
+from simulators.redis.authority import Authority
 from tests.runtime.fakes import SecretsManager
 
 # `make soak` has twenty.

@@ -11,14 +11,14 @@ import psycopg
 import pytest
 from psycopg import errors
 
+from infra_runtime.contract.database_names import OWNER, USER, other_login
+from infra_runtime.contract.secret_values import Secrets
 from infra_runtime.custom_resource import Request
 from infra_runtime.database import logins
 from infra_runtime.database.connection import Login
-from infra_runtime.database.names import OWNER, USER, other_login
 from infra_runtime.database.roles import Limits, prepare, set_password
 from infra_runtime.database.rotation import LoginRotation
-from infra_runtime.secret_values import Secrets
-from rehearsal.redis.authority import Authority
+from simulators.redis.authority import Authority
 from tests.databases import LOCK_MS, Database
 from tests.runtime.fakes import Rds, SecretsManager
 

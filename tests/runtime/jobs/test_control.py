@@ -11,10 +11,10 @@ import pytest
 from botocore.exceptions import ReadTimeoutError
 
 from infra_runtime.caller import NotProven
+from infra_runtime.contract.metrics import Jobs
 from infra_runtime.jobs import control as control_module
 from infra_runtime.jobs.control import Control, Job
 from infra_runtime.jobs.runs import Run, Runs
-from infra_runtime.metrics import Jobs
 from tests.runtime.jobs.aws import BOOTSTRAP, CLUSTER, Clock, Dynamo, Ecs, Logs, refusal
 
 OUT_OF_CAPACITY = [{"reason": "RESOURCE:FARGATE", "detail": "no capacity"}]

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from rehearsal.redis.authority import Authority
-from rehearsal.redis.server import Sentinels, Server, cluster, running, sentinels
+from simulators.redis.authority import Authority
+from simulators.redis.server import Sentinels, Server, cluster, running, sentinels
 from tests.node_reader import Read, reader
 
 PASSWORD = "s3cret-of-the-tests"

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from infra_runtime.contract.redis_url import InvalidRedisUrl
 from infra_runtime.custom_resource import Request
 from infra_runtime.redis import monitor
 from infra_runtime.redis.reasons import Reason
-from infra_runtime.redis.url import InvalidRedisUrl
-from rehearsal.http_server import send, serving
-from rehearsal.redis.server import Server
+from simulators.http_server import send, serving
+from simulators.redis.server import Server
 
 PASSWORD = "s3cret-of-the-tests"
 Documents = Callable[[], list[dict[str, Any]]]

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 import redis
 
+from infra_runtime.contract.redis_url import parse
 from infra_runtime.redis import monitor
 from infra_runtime.redis.probe import ROUND_SECONDS, probe
 from infra_runtime.redis.reasons import TOLD, Reason
-from infra_runtime.redis.url import parse
-from rehearsal.redis import proxy
-from rehearsal.redis.authority import Authority
-from rehearsal.redis.server import Sentinels, Server, running
+from simulators.redis import proxy
+from simulators.redis.authority import Authority
+from simulators.redis.server import Sentinels, Server, running
 
 PASSWORD = "s3cret-of-the-tests"
 # Looking closer at what was silent takes a little more than the round itself.

@@ -2,9 +2,9 @@
 
 import pytest
 
+from infra_runtime.contract.redis_url import parse
 from infra_runtime.redis import questions
-from infra_runtime.redis.url import parse
-from rehearsal.redis.server import Sentinels, Server
+from simulators.redis.server import Sentinels, Server
 
 PASSWORD = "s3cret-of-the-tests"
 

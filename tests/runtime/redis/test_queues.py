@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from infra_runtime.contract.redis_url import parse
 from infra_runtime.redis import monitor, queues
-from infra_runtime.redis.url import parse
-from rehearsal.redis.server import Server
+from simulators.redis.server import Server
 
 PASSWORD = "s3cret-of-the-tests"
 WAIT, PRIORITIZED = "bull:mail:wait", "bull:mail:prioritized"

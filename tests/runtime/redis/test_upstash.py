@@ -13,16 +13,16 @@ from urllib.parse import quote
 
 import pytest
 
+from infra_runtime.contract.redis_url import parse, require_deployable
+from infra_runtime.contract.secret_values import Secrets
 from infra_runtime.custom_resource import HalfDone, Request, serve
 from infra_runtime.redis.upstash import provide
 from infra_runtime.redis.upstash_api import BadCredentials, Upstash, upstash_from
 from infra_runtime.redis.upstash_usage import usage
-from infra_runtime.redis.url import parse, require_deployable
-from infra_runtime.secret_values import Secrets
 from infra_runtime.vendor_api import Clock, Pace, Refused, Unavailable
-from rehearsal.http_server import send, serving
 from rehearsal.memory import InMemory
-from rehearsal.upstash.simulator import API_KEY, EMAIL, Answer, Simulator, somebody_elses
+from simulators.http_server import send, serving
+from simulators.upstash.simulator import API_KEY, EMAIL, Answer, Simulator, somebody_elses
 
 ROOT = Path(__file__).resolve().parents[3]
 NAME = "daadaar-test-main"

@@ -9,9 +9,10 @@ import pytest
 from botocore.exceptions import ClientError
 
 from infra_runtime.caller import NotProven
+from infra_runtime.contract.releases import RELEASED_TAG
 from infra_runtime.release import control as control_module
 from infra_runtime.release.control import Control, NotYet
-from infra_runtime.release.ledger import RELEASED_TAG, Ledger, Release, new_id
+from infra_runtime.release.ledger import Ledger, Release, new_id
 from infra_runtime.release.preflight import Preflight, Problem, Service
 from tests.runtime.release.aws import IMAGE, OLD, REPOSITORY, CloudFormation, Dynamo, Ecr, Ssm
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from infra_runtime.contract.revision import Asked
 from infra_runtime.release.ledger import Ledger, Release
-from infra_runtime.release.revision import Asked
 from infra_runtime.release.verify import Verify
-from rehearsal.http_server import send, serving
+from simulators.http_server import send, serving
 from tests.runtime.release.aws import IMAGE, OLD, Dynamo, Ecs
 
 EVENT: dict[str, Any] = {

@@ -17,9 +17,9 @@ from infra_runtime.release import control
 from infra_runtime.release.ledger import Release
 from infra_runtime.release.sentry import BadToken, Sentry, sentry_from, version_of
 from infra_runtime.vendor_api import Clock, Refused, VendorError
-from rehearsal.http_server import send, serving
-from rehearsal.sentry import TOKEN, Call, served
-from rehearsal.sentry import Sentry as Simulator
+from simulators.http_server import send, serving
+from simulators.sentry.simulator import TOKEN, Call, served
+from simulators.sentry.simulator import Sentry as Simulator
 from tests.runtime.release.aws import IMAGE, REPOSITORY, Ecr
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -15,8 +15,8 @@ import pytest
 
 from infra_runtime.release.image_layers import Unreadable, layers
 from infra_runtime.release.skipped import skipped
-from rehearsal.http_server import send, serving
 from rehearsal.product import FIRST, build
+from simulators.http_server import send, serving
 from tests.databases import Database
 from tests.runtime.release.aws import IMAGE
 from tests.runtime.release.test_migrate import DRIZZLE, Tasks

@@ -1,0 +1,22 @@
+"""What the release functions, the templates that run them and the pipelines agree on."""
+
+LISTED = 200
+"""So many releases of a service are listed, and may be gone back to."""
+RELEASE_TAG = "release-"
+"""Begins the tags of what may be released: the commit follows (.github/workflows/service-release.yml)."""
+RELEASED_TAG = "released-"
+"""Begins the tags of images that were released: the id of the release follows."""
+STACK_ENDS = ("UPDATE_COMPLETE", "UPDATE_FAILED", "UPDATE_ROLLBACK_COMPLETE", "UPDATE_ROLLBACK_FAILED")
+"""Statuses of a stack whose update is over."""
+PLATFORMS = {"arm64": "linux/arm64", "x86_64": "linux/amd64"}
+"""As images name them, by what AWS calls the architecture."""
+
+
+def preview_service(slot: int) -> str:
+    """The name of a preview slot in the ledger of releases."""
+    return f"preview-{slot}"
+
+
+def database_log_group(instance: str) -> str:
+    """Where RDS puts what PostgreSQL logs."""
+    return f"/aws/rds/instance/{instance}/postgresql"

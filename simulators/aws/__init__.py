@@ -1,0 +1,19 @@
+"""MiniStack, with the CloudFormation types and refusals that it lacks put on top.
+
+This package is the only place that touches MiniStack's private names; its version is pinned for that reason.
+"""
+
+FAULTS = "REHEARSAL_FAULTS"
+"""Environment variable that names the file of `simulators.aws.faults`."""
+AUTHORITY = "REHEARSAL_AUTHORITY"
+"""Environment variable that names the folder of the authority that signs for the account's Redis servers."""
+IMAGES = "REHEARSAL_IMAGES"
+"""Names the folder with what was pushed, one folder for each digest."""
+BALANCER = "REHEARSAL_BALANCER"
+"""Names the file that says where the load balancer listens."""
+MINUTE = "REHEARSAL_MINUTE_SECONDS"
+"""How long a minute of ECS's bake time takes."""
+DELIVERIES = "REHEARSAL_DELIVERIES"
+"""Names the file of `simulators.aws.deliveries`."""
+CALLS = "REHEARSAL_CALLS"
+"""Names the file in which each different authorized or denied call is recorded, as JSON lines."""

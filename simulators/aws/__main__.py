@@ -1,0 +1,71 @@
+"""Runs the emulator in the foreground, on 127.0.0.1 only: `python -m simulators.aws PORT`."""
+
+import os
+import sys
+
+from simulators.aws.conditions import Condition, is_on
+
+
+def main() -> None:
+    port = sys.argv[1]
+    os.environ |= {
+        "BIND_HOST": "127.0.0.1",  # MiniStack's own default is every interface
+        "GATEWAY_PORT": port,
+        "MINISTACK_HOST": "127.0.0.1",
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+    }
+    # Workers of a function share its bytecode, in a folder that is removed with the emulator (`unpacking`).
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    if is_on(Condition.IAM):
+        os.environ["AUTH"] = "true"
+    # Read at import, so only now.
+    from ministack import app
+
+    from simulators.aws import (
+        alarm_messages,
+        authorization,
+        consistency,
+        faults,
+        lists,
+        managed_policies,
+        news,
+        patience,
+        quotas,
+        recipients,
+        rotation,
+        scanning,
+        service_linked_roles,
+        service_principals,
+        throttling,
+        types,
+        unpacking,
+        web_identity,
+    )
+    from simulators.aws.resource_type import run_beside_the_loop
+
+    managed_policies.install()
+    types.install()
+    quotas.install()
+    rotation.install()
+    scanning.install()
+    consistency.install()
+    service_linked_roles.install()
+    faults.install()
+    patience.install()
+    news.install()
+    if is_on(Condition.IAM):
+        authorization.install()
+        service_principals.install()
+        web_identity.install()
+    lists.install()
+    throttling.install()
+    recipients.install()
+    alarm_messages.install()  # Around it: people get the complete message.
+    unpacking.install()
+    run_beside_the_loop()
+    sys.argv = sys.argv[:1]
+    app.main()
+
+
+if __name__ == "__main__":
+    main()

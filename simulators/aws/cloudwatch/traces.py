@@ -1,0 +1,129 @@
+"""Traces of an environment: what every metric that an alarm asks for says, quiet unless told otherwise."""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from simulators.aws.cloudwatch.alarms import Asked, Trace
+from simulators.aws.cloudwatch.metric_math import Series
+
+OUTAGES = Path(__file__).parent / "outages"
+_GIB = float(2**30)
+# A quiet minute. None: nothing is published when nothing happens. A name that is not here is one that nobody has
+# thought about, and fails.
+_QUIET: dict[str, float | None] = {
+    "RequestCount": 600,
+    "HTTPCode_Target_5XX_Count": None,
+    "HTTPCode_ELB_5XX_Count": None,
+    "TargetResponseTime": 0.12,
+    # Per cent of requests that are answered in time.
+    "Fast": 99.8,
+    "RejectedConnectionCount": None,
+    "HealthyHostCount": 3,
+    "DesiredTaskCount": 3,
+    "RunningTaskCount": 3,
+    "CPUUtilization": 30,
+    "MemoryUtilization": 50,
+    "FreeStorageSpace": 60 * _GIB,
+    "FreeableMemory": 8 * _GIB,
+    "DatabaseConnections": 20,
+    "Deadlocks": None,
+    "OldestReplicationSlotLag": None,
+    "RestorePointMinutes": 4,
+    "SnapshotHours": 10,
+    "Unusable": 0,
+    "PingMilliseconds": 0.6,
+    "ErrorRatePercent": 0,
+    "KeysWithoutExpiry": 3,
+    "ConnectionsPercent": 5,
+    "EngineCPUUtilization": 2,
+    "DatabaseMemoryUsagePercentage": 4,
+    "Evictions": 0,
+    "CurrConnections": 40,
+    "ReplicationLag": 0,
+    "ErrorPortAllocation": 0,
+    "Errors": None,
+    "Throttles": None,
+    "Released": None,
+    "WentBack": None,
+    "RequestHitPercent": 91,
+    "ByteHitPercent": 86,
+    "MemoryUsedPercent": 5,
+    "Duration": 900,
+    "FailedInvocations": None,
+    "MatchedEvents": None,
+    "TasksBehindSecretHours": 0,
+    "DriftedRules": 0,
+    "MissingRules": 0,
+    "RangesAdded": None,
+    "ClientCertificateDays": 200,
+    "DaysToExpiry": 150,
+    "CheckFailed": 0,
+    "CheckMilliseconds": 300,
+    "Requests": 3000,
+    "ServerErrors": 2,
+    "SecurityEvents": 40,
+    "DdosEvents": 0,
+    "Windows": 0.2,  # one in five minutes
+    "BucketEdgeBytes": 20 * _GIB / 1440,
+    "BytesDownloaded": 3 * _GIB / 1440,
+    "AllRequests": 400,
+    "4xxErrors": 4,
+    "5xxErrors": None,
+    "ApproximateAgeOfOldestMessage": 1,
+    "ApproximateNumberOfMessagesVisible": 0,
+}
+
+
+def trace(minutes: int, changed: Mapping[str, Series] | None = None) -> Trace:
+    """`changed` by metric, or by metric and subject: a service, a check."""
+    known = dict(changed or {})
+
+    def answer(asked: Asked) -> Series | None:
+        # Blue serves; of green there is nothing.
+        if "Green" in asked.dimensions:
+            return None
+        name = "Fast" if asked.statistic.startswith("PR(") else asked.name
+        for key in (f"{name} {_subject(asked)}", name):
+            if key in known:
+                return known[key]
+        if (value := _QUIET[name]) is None:
+            return None
+        return np.full(minutes, float(value))
+
+    return answer
+
+
+def _subject(asked: Asked) -> str:
+    if found := re.search(r'"Name": "(?:Check|Host|Service)", "Value": "([^"]+)"', asked.dimensions):
+        return found[1]
+    service = re.search(r"-(api|frontend):", asked.dimensions) or re.search(r"/(Api|Frontend)/", asked.where)
+    return service[1].lower() if service else ""
+
+
+def recorded(outage: str, *, connections: int) -> dict[str, Series]:
+    """One of tools/record_outages.py. The database's connections are told there as a share of its limit."""
+    rows: dict[str, list[float | None]] = json.loads((OUTAGES / f"{outage}.json").read_text())
+    series = {
+        key: np.array([np.nan if each is None else each for each in values], dtype=float)
+        for key, values in rows.items()
+    }
+    series["DatabaseConnections"] = series["DatabaseConnections"] * connections
+    return series
+
+
+def noisy(quiet: Trace, minutes: int, *, share: float, seed: int) -> Trace:
+    """The same, each number of it a little different, as in life."""
+    random = np.random.default_rng(seed)
+
+    def answer(asked: Asked) -> Series | None:
+        values = quiet(asked)
+        # Counts of a few things, and shares that are nearly all, do not waver.
+        if values is None or not np.any(values > 5) or asked.statistic.startswith("PR("):
+            return values
+        return values * random.normal(1, share, minutes)
+
+    return answer

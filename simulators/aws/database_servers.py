@@ -1,0 +1,383 @@
+"""A PostgreSQL behind each of RDS's instances, which saves its log and can be restored.
+
+Instances are MiniStack's own records. An endpoint belongs to a name: an instance that is renamed moves to another one.
+"""
+
+import contextlib
+import contextvars
+import json
+import os
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ministack.core.responses import get_account_id, get_region
+from ministack.services import rds
+
+from simulators.aws import AUTHORITY
+from simulators.aws.resource_type import client
+from simulators.ports import own_address
+from simulators.postgres.server import Postgres, RestoreFailed
+from simulators.redis.authority import Authority
+
+PORT = 5432
+# Five minutes at RDS (user guide, "Restoring a DB instance to a specified time").
+_LOG_SAVED_EVERY_SECONDS = 1.0
+_LOG_EXPORTED_EVERY_SECONDS = 0.3
+Instance = dict[str, Any]
+_servers: dict[str, Postgres] = {}
+"""By resource id, which a new name does not change."""
+_addresses: dict[str, str] = {}
+
+
+def server_of(instance: Instance) -> Postgres | None:
+    return _servers.get(instance["DbiResourceId"])
+
+
+def start(instance: Instance, password: str) -> None:
+    """One server: the standby is a record only."""
+    server = _new(instance, user=instance["MasterUsername"], password=password)
+    _begin(instance, server, server.start)
+
+
+def start_restored(instance: Instance, source: Postgres, to: datetime) -> None:
+    """Raises `RestoreFailed`."""
+    # RDS has the log of a moment later than `to`.
+    source.save_log()
+    server = _new(instance, user=source.user, password=source.password)
+    _begin(instance, server, lambda: server.restore(source.base, source.archive, to))
+
+
+def _new(instance: Instance, *, user: str, password: str) -> Postgres:
+    address = _move(instance)
+    return Postgres(
+        user=user,
+        password=password,
+        database=instance["DBName"],
+        address=address,
+        port=PORT,
+        certificate=_certificate(address),
+        parameters=_parameters(instance),
+        is_backed_up=int(instance["BackupRetentionPeriod"]) > 0,
+    )
+
+
+def _begin(instance: Instance, server: Postgres, begin: Callable[[], object]) -> None:
+    _servers[instance["DbiResourceId"]] = server
+    begin()
+    for work in (_export_log, _save_log):
+        beside(work, instance, server)
+
+
+def move(instance: Instance) -> None:
+    """To the endpoint of its name, by a restart."""
+    server = server_of(instance)
+    assert server is not None
+    server.address = _move(instance)
+    server.certificate = _certificate(server.address)
+    server.restart()
+
+
+def restart(instance: Instance) -> None:
+    """With the parameters of its group."""
+    if (server := server_of(instance)) is not None:
+        server.parameters = _parameters(instance)
+        server.restart()
+
+
+def stop(instance: Instance) -> None:
+    if (server := _servers.pop(instance["DbiResourceId"], None)) is not None:
+        server.remove()
+
+
+def beside(work: Callable[..., None], *arguments: Any) -> None:
+    """In a thread of its own, in the account and region of this one."""
+    threading.Thread(target=contextvars.copy_context().run, args=(work, *arguments), daemon=True).start()
+
+
+def _move(instance: Instance) -> str:
+    name = instance["DBInstanceIdentifier"]
+    address = _addresses.setdefault(name, own_address(PORT))
+    instance["Endpoint"] = {**instance["Endpoint"], "Address": address, "Port": PORT}
+    return address
+
+
+def _certificate(address: str) -> Any:
+    # postgres.js checks this name where it is given an address: it hands TLS nothing but a socket.
+    return Authority.load(Path(os.environ[AUTHORITY])).certificate(address, "localhost")
+
+
+def _parameters(instance: Instance) -> dict[str, str]:
+    group = rds._param_groups.get(instance["DBParameterGroups"][0]["DBParameterGroupName"]) or {}
+    return {name: each["ParameterValue"] for name, each in group.get("Parameters", {}).items()}
+
+
+def manage_password(instance: Instance) -> str:
+    """As RDS does: a secret of its own, named, tagged, rotated and deleted by RDS. Its ARN."""
+    if (managed := instance.get("MasterUserSecret")) is not None:
+        return str(managed["SecretArn"])
+    password = secrets.token_urlsafe(24)
+    if (server := server_of(instance)) is not None:
+        with server.inside("postgres") as connection:
+            connection.execute(f"alter role {instance['MasterUsername']} password '{password}'")
+        server.password = password
+    arn = client("secretsmanager").create_secret(
+        Name=f"rds!db-{instance['DbiResourceId'].lower()}",
+        SecretString=json.dumps({"username": instance["MasterUsername"], "password": password}),
+        Tags=[
+            {"Key": "aws:secretsmanager:owningService", "Value": "rds"},
+            {"Key": "aws:rds:primaryDBInstanceArn", "Value": instance["DBInstanceArn"]},
+        ],
+    )["ARN"]
+    instance["MasterUserSecret"] = {"SecretArn": arn, "SecretStatus": "active"}
+    return str(arn)
+
+
+def forget_password(instance: Instance) -> None:
+    if (managed := instance.get("MasterUserSecret")) is not None:
+        client("secretsmanager").delete_secret(SecretId=managed["SecretArn"], ForceDeleteWithoutRecovery=True)
+
+
+def _export_log(instance: Instance, server: Postgres) -> None:
+    """As RDS does: to a log group that it makes itself, by the instance's name. Ends with the server."""
+    logs, told, named = client("logs"), 0, None
+    while server_of(instance) is server:
+        name = instance["DBInstanceIdentifier"]
+        where = {"logGroupName": f"/aws/rds/instance/{name}/postgresql", "logStreamName": f"{name}.0"}
+        if name != named:
+            with contextlib.suppress(logs.exceptions.ResourceAlreadyExistsException):
+                logs.create_log_group(logGroupName=where["logGroupName"])
+            with contextlib.suppress(logs.exceptions.ResourceAlreadyExistsException):
+                logs.create_log_stream(**where)
+            named = name
+        whole, _, _ = server.log(told).rpartition("\n")
+        if whole:
+            told += len(whole.encode()) + 1
+            now = int(time.time() * 1000)
+            logs.put_log_events(**where, logEvents=[{"timestamp": now, "message": line} for line in whole.split("\n")])
+        time.sleep(_LOG_EXPORTED_EVERY_SECONDS)
+
+
+def _save_log(instance: Instance, server: Postgres) -> None:
+    written = ""
+    while server_of(instance) is server and server.is_backed_up:
+        # While it restarts, nothing is saved.
+        with contextlib.suppress(Exception):
+            now = datetime.now(UTC)
+            if server.written() != written:
+                now = server.save_log()
+                written = server.written()
+            instance["LatestRestorableTime"] = rds._format_time(now.timestamp())
+        time.sleep(_LOG_SAVED_EVERY_SECONDS)
+
+
+# -- RDS's API
+
+
+def _error(code: str, message: str) -> Any:
+    return rds._error(code, message, 404 if code.endswith("NotFound") else 400)
+
+
+def _restore(request: dict[str, Any]) -> Any:
+    """RestoreDBInstanceToPointInTime. Everything that is not given is RDS's default, not the source's."""
+    name, found = rds._p(request, "TargetDBInstanceIdentifier"), rds._p(request, "SourceDBInstanceIdentifier")
+    if (source := rds._resolve_instance(found)) is None:
+        return _error("DBInstanceNotFound", f"DBInstance {found} not found.")
+    if name in rds._instances:
+        return _error("DBInstanceAlreadyExists", "DB instance already exists")
+    if rds._p(request, "ManageMasterUserPassword"):
+        return _error("InvalidParameterCombination", "ManageMasterUserPassword applies to RDS for Oracle only.")
+    if not (server := server_of(source)) or server.backed_up_at is None:
+        return _error("PointInTimeRestoreNotEnabled", f"Backups of {found} are not enabled")
+    to = datetime.fromisoformat(
+        (rds._p(request, "RestoreTime") or source["LatestRestorableTime"]).replace("Z", "+00:00")
+    )
+    latest = datetime.fromisoformat(source["LatestRestorableTime"].replace("Z", "+00:00"))
+    if not server.backed_up_at.replace(microsecond=0) <= to <= latest:
+        return _error(
+            "InvalidParameterValue",
+            f"The specified instance cannot be restored to {to}: earliest {server.backed_up_at}, latest {latest}.",
+        )
+    made = _restored_record(name, source, request)
+    rds._instances[name] = made
+    rds._tags[made["DBInstanceArn"]] = made["TagList"] = rds._parse_tags(request)
+    beside(_carry_out_restore, made, server, to)
+    return rds._single_instance_response(
+        "RestoreDBInstanceToPointInTimeResponse", "RestoreDBInstanceToPointInTimeResult", made
+    )
+
+
+def _restored_record(name: str, source: Instance, request: dict[str, Any]) -> Instance:
+    def given(key: str, default: str) -> str:
+        return str(rds._p(request, key) or default)
+
+    def is_given(key: str, *, default: bool = False) -> bool:
+        return given(key, str(default).lower()) == "true"
+
+    major = source["EngineVersion"].split(".")[0]
+    kept = ("Engine", "EngineVersion", "LicenseModel", "DBName", "MasterUsername", "StorageEncrypted", "KmsKeyId",
+            "AllocatedStorage", "DBSecurityGroups", "OptionGroupMemberships", "PromotionTier")  # fmt: skip
+    groups = rds._parse_member_list(request, "VpcSecurityGroupIds") or ["sg-default"]
+    return {
+        **{key: source[key] for key in kept if key in source},
+        "DBInstanceIdentifier": name,
+        "DBInstanceStatus": "creating",
+        "DBInstanceArn": f"arn:aws:rds:{get_region()}:{get_account_id()}:db:{name}",
+        "DbiResourceId": f"db-{secrets.token_hex(13).upper()}",
+        "InstanceCreateTime": rds._format_time(time.time()),
+        "Endpoint": {},
+        "PendingModifiedValues": {},
+        "ReadReplicaDBInstanceIdentifiers": [],
+        "DBInstanceClass": given("DBInstanceClass", source["DBInstanceClass"]),
+        "DBSubnetGroup": rds._subnet_groups.get(given("DBSubnetGroupName", "default"), {}),
+        "VpcSecurityGroups": [{"VpcSecurityGroupId": each, "Status": "active"} for each in groups],
+        "DBParameterGroups": [
+            {
+                "DBParameterGroupName": given("DBParameterGroupName", f"default.postgres{major}"),
+                "ParameterApplyStatus": "in-sync",
+            }
+        ],
+        "AvailabilityZone": f"{get_region()}a",
+        "MultiAZ": is_given("MultiAZ"),
+        "PubliclyAccessible": is_given("PubliclyAccessible"),
+        "AutoMinorVersionUpgrade": is_given("AutoMinorVersionUpgrade", default=True),
+        "StorageType": given("StorageType", source["StorageType"]),
+        "MaxAllocatedStorage": int(given("MaxAllocatedStorage", "0")) or None,
+        "BackupRetentionPeriod": int(given("BackupRetentionPeriod", str(source["BackupRetentionPeriod"]))),
+        "PreferredBackupWindow": given("PreferredBackupWindow", "03:00-04:00"),
+        "PreferredMaintenanceWindow": "sun:05:00-sun:06:00",
+        "CopyTagsToSnapshot": is_given("CopyTagsToSnapshot"),
+        "DeletionProtection": is_given("DeletionProtection"),
+        "IAMDatabaseAuthenticationEnabled": is_given("EnableIAMDatabaseAuthentication"),
+        "CACertificateIdentifier": given("CACertificateIdentifier", "rds-ca-rsa2048-g1"),
+        "EnabledCloudwatchLogsExports": rds._parse_member_list(request, "EnableCloudwatchLogsExports"),
+        "MonitoringInterval": 0,
+        "MonitoringRoleArn": "",
+        "PerformanceInsightsEnabled": False,
+        "DatabaseInsightsMode": "standard",
+    }
+
+
+def _carry_out_restore(made: Instance, source: Postgres, to: datetime) -> None:
+    try:
+        start_restored(made, source, to)
+    except RestoreFailed:
+        made["DBInstanceStatus"] = "incompatible-restore"
+    else:
+        made["DBInstanceStatus"] = "available"
+
+
+def _automated_backups(request: dict[str, Any]) -> Any:
+    """DescribeDBInstanceAutomatedBackups, of instances that are there."""
+    wanted = rds._p(request, "DbiResourceId"), rds._p(request, "DBInstanceIdentifier")
+    told = ""
+    for each in list(rds._instances.values()):
+        server = server_of(each)
+        if server is None or server.backed_up_at is None or "LatestRestorableTime" not in each:
+            continue
+        if (wanted[0] or each["DbiResourceId"]) != each["DbiResourceId"]:
+            continue
+        if (wanted[1] or each["DBInstanceIdentifier"]) != each["DBInstanceIdentifier"]:
+            continue
+        earliest = rds._format_time(server.backed_up_at.timestamp())
+        told += (
+            f"<DBInstanceAutomatedBackup><DBInstanceIdentifier>{each['DBInstanceIdentifier']}</DBInstanceIdentifier>"
+            f"<DbiResourceId>{each['DbiResourceId']}</DbiResourceId><Status>active</Status>"
+            f"<RestoreWindow><EarliestTime>{earliest}</EarliestTime>"
+            f"<LatestTime>{each['LatestRestorableTime']}</LatestTime></RestoreWindow></DBInstanceAutomatedBackup>"
+        )
+    return rds._xml(
+        200,
+        "DescribeDBInstanceAutomatedBackupsResponse",
+        "<DescribeDBInstanceAutomatedBackupsResult><DBInstanceAutomatedBackups>"
+        f"{told}</DBInstanceAutomatedBackups></DescribeDBInstanceAutomatedBackupsResult>",
+    )
+
+
+def _modify(own: Callable[[dict[str, Any]], Any], refusal: Callable[[dict[str, Any]], str | None]) -> Any:
+    """ModifyDBInstance, with what MiniStack does not know."""
+
+    def modify(request: dict[str, Any]) -> Any:
+        instance = rds._resolve_instance(rds._p(request, "DBInstanceIdentifier"))
+        if instance is None or server_of(instance) is None:
+            return own(request)
+        if instance["DBInstanceStatus"] != "available":
+            return _error(
+                "InvalidDBInstanceState",
+                f"Instance {instance['DBInstanceIdentifier']} is in {instance['DBInstanceStatus']} state",
+            )
+        renamed = rds._p(request, "NewDBInstanceIdentifier").lower()
+        if renamed and renamed in rds._instances:
+            return _error("DBInstanceAlreadyExists", "DB instance already exists")
+        given = {key: rds._p(request, key) for key in ("MonitoringRoleArn", "MonitoringInterval")}
+        if refused := refusal({"MonitoringInterval": 0, **{key: value for key, value in given.items() if value}}):
+            return _error("InvalidParameterValue", refused)
+        answer = own(request)
+        if answer[0] != 200:
+            return answer
+        if enabled := rds._p(request, "EnablePerformanceInsights"):
+            instance["PerformanceInsightsEnabled"] = enabled == "true"
+        for key in ("PerformanceInsightsKMSKeyId", "DatabaseInsightsMode"):
+            instance[key] = rds._p(request, key) or instance.get(key)
+        if days := rds._p(request, "PerformanceInsightsRetentionPeriod"):
+            instance["PerformanceInsightsRetentionPeriod"] = int(days)
+        is_managed = rds._p(request, "ManageMasterUserPassword") == "true"
+        if is_managed and not instance.get("MasterUserSecret"):
+            instance["DBInstanceStatus"] = "resetting-master-credentials"
+        if renamed:
+            instance["DBInstanceStatus"] = "renaming"
+        beside(_carry_out, instance, renamed, is_managed)
+        return rds._single_instance_response("ModifyDBInstanceResponse", "ModifyDBInstanceResult", instance)
+
+    return modify
+
+
+def _carry_out(instance: Instance, renamed: str, is_managed: bool) -> None:
+    if is_managed:
+        manage_password(instance)
+    if renamed:
+        old = instance["DBInstanceArn"]
+        rds._instances.pop(instance["DBInstanceIdentifier"], None)
+        instance["DBInstanceIdentifier"] = renamed
+        instance["DBInstanceArn"] = f"{old.rpartition(':')[0]}:{renamed}"
+        rds._tags[instance["DBInstanceArn"]] = rds._tags.pop(old, [])
+        instance["DBInstanceStatus"] = "rebooting"
+        rds._instances[renamed] = instance
+        move(instance)
+    instance["DBInstanceStatus"] = "available"
+
+
+def _delete(own: Callable[[dict[str, Any]], Any]) -> Any:
+    def delete(request: dict[str, Any]) -> Any:
+        instance = rds._resolve_instance(rds._p(request, "DBInstanceIdentifier"))
+        answer = own(request)
+        if instance is not None and answer[0] == 200:
+            stop(instance)
+            beside(forget_password, instance)
+        return answer
+
+    return delete
+
+
+def _reboot(own: Callable[[dict[str, Any]], Any]) -> Any:
+    def reboot(request: dict[str, Any]) -> Any:
+        instance = rds._resolve_instance(rds._p(request, "DBInstanceIdentifier"))
+        if instance is not None and instance["DBInstanceStatus"] == "available":
+            restart(instance)
+        return own(request)
+
+    return reboot
+
+
+def install(refusal: Callable[[dict[str, Any]], str | None]) -> None:
+    """`refusal` is what RDS says against a role for enhanced monitoring."""
+    actions = rds._ACTION_MAP
+    actions["RestoreDBInstanceToPointInTime"] = _restore
+    actions["DescribeDBInstanceAutomatedBackups"] = _automated_backups
+    actions["ModifyDBInstance"] = _modify(actions["ModifyDBInstance"], refusal)
+    actions["DeleteDBInstance"] = _delete(actions["DeleteDBInstance"])
+    actions["RebootDBInstance"] = _reboot(actions["RebootDBInstance"])

@@ -1,0 +1,181 @@
+"""A container of a task definition as a process, with its secrets, its log and its end."""
+
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+
+from simulators.aws.ecs.image import CannotStart, Image, image_of
+from simulators.aws.ecs.volumes import Volumes, here
+from simulators.aws.resource_type import client
+
+_OWN_ADDRESS = Path(__file__).parent / "own_address.mjs"
+_FLUSH_SECONDS = 0.2
+_EVERY_ADDRESS = "0.0.0.0"  # noqa: S104
+
+
+@dataclass
+class Container:
+    definition: Mapping[str, Any]
+    address: str
+    secrets: Mapping[str, str]
+    stream: str
+    """Id of the task, the last part of the log stream's name."""
+    volumes: Volumes
+    command: Sequence[str] | None = None
+    """Instead of the definition's."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    aws: Mapping[str, str] = field(default_factory=dict)
+    """Variables that ECS sets; the definition's own come before them."""
+    _process: "subprocess.Popen[bytes] | None" = None
+    _lines: list[tuple[int, str]] = field(default_factory=list)
+
+    def start(self, ended: Callable[[int], None]) -> None:
+        """Calls `ended` with the exit code, once its log is written. Raises `CannotPull`, `CannotStart`."""
+        image = image_of(self.definition["image"])
+        command = self.command or self.definition.get("command") or image.command
+        self._process = self._run(
+            image, [*self.definition.get("entryPoint", []), *command], out=subprocess.PIPE, errors=subprocess.STDOUT
+        )
+        # Made here, where account and region are known.
+        watched = (self._process, client("logs"), ended)
+        threading.Thread(target=self._watch, args=watched, daemon=True).start()
+
+    @property
+    def is_started(self) -> bool:
+        return self._process is not None
+
+    @property
+    def health_check(self) -> Mapping[str, Any] | None:
+        found: Mapping[str, Any] | None = self.definition.get("healthCheck")
+        return found
+
+    def passes(self) -> bool:
+        """Whether its health check does, now: a command that is run beside its process."""
+        assert self.health_check is not None
+        kind, *command = self.health_check["command"]
+        if kind == "CMD-SHELL":
+            command = ["/bin/sh", "-c", *command]
+        try:
+            checking = self._run(
+                image_of(self.definition["image"]), command, out=subprocess.DEVNULL, errors=subprocess.DEVNULL
+            )
+            passed = checking.wait(int(self.health_check.get("timeout", 5))) == 0
+            return passed and self._process is not None and self._process.poll() is None
+        except CannotStart:
+            return False
+        except subprocess.TimeoutExpired:
+            os.killpg(checking.pid, signal.SIGKILL)
+            checking.wait()
+            return False
+
+    def _run(self, image: Image, command: Sequence[str], *, out: int, errors: int) -> "subprocess.Popen[bytes]":
+        """In the container. Raises `CannotStart`."""
+        mounts = self.volumes.mounted(self.definition)
+        program, *arguments = [here(each, {**image.paths, **mounts}) for each in command]
+        variables = {each["name"]: str(each["value"]) for each in self.definition.get("environment", [])}
+        try:
+            return subprocess.Popen(
+                [*self._confinement(), image.program(program), *arguments],
+                cwd=image.folder,
+                env={
+                    "PATH": image.path,
+                    "HOME": str(image.folder),
+                    # Where programs write that would write to /tmp.
+                    **({"TMPDIR": str(mounts["/tmp"])} if "/tmp" in mounts else {}),  # noqa: S108
+                    "NODE_OPTIONS": f"--import={_OWN_ADDRESS.as_uri()}",
+                    "BUN_OPTIONS": f'"--preload={_OWN_ADDRESS}"',
+                    "TASK_ADDRESS": self.address,
+                    **self.aws,
+                    **{name: self._on_this_machine(value, mounts) for name, value in variables.items()},
+                    **self.secrets,
+                    **self.variables,
+                },
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=errors,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise CannotStart(str(error)) from error
+
+    def _confinement(self) -> Iterator[str]:
+        """Words before the command that take capabilities away, where this machine's root has them."""
+        if os.getuid() == 0:
+            dropped = self.definition.get("linuxParameters", {}).get("capabilities", {}).get("drop", [])
+            setpriv = shutil.which("setpriv")
+            assert setpriv is not None, "util-linux has it"
+            yield from (setpriv, f"--bounding-set={','.join(f'-{each.lower()}' for each in dropped) or '+all'}")
+
+    def _on_this_machine(self, value: str, mounts: Mapping[str, Path]) -> str:
+        if value == _EVERY_ADDRESS:
+            return self.address
+        if _is_authority_of_rds(value):
+            return Path(os.environ["SSL_CERT_FILE"]).read_text()
+        return here(value, mounts)
+
+    def _watch(self, process: "subprocess.Popen[bytes]", logs: Any, ended: Callable[[int], None]) -> None:
+        assert process.stdout is not None
+        flusher = threading.Thread(target=self._flush_until, args=(process, logs), daemon=True)
+        flusher.start()
+        for line in process.stdout:
+            self._lines.append((int(time.time() * 1000), line.decode(errors="replace").rstrip()))
+        process.wait()
+        flusher.join()
+        ended(_exit_code(process))
+
+    def _flush_until(self, process: "subprocess.Popen[bytes]", logs: Any) -> None:
+        options = self.definition["logConfiguration"]["options"]
+        where = {
+            "logGroupName": options["awslogs-group"],
+            "logStreamName": f"{options['awslogs-stream-prefix']}/{self.definition['name']}/{self.stream}",
+        }
+        logs.create_log_stream(**where)
+        while True:
+            over = process.poll() is not None
+            if over:
+                time.sleep(0.05)  # the reader's last lines
+            lines, self._lines[:] = list(self._lines), []
+            if lines:
+                events = [{"timestamp": when, "message": line or " "} for when, line in lines]
+                logs.put_log_events(**where, logEvents=events)
+            if over:
+                return
+            time.sleep(_FLUSH_SECONDS)
+
+    def stop(self, patience_seconds: float) -> int | None:
+        """SIGTERM, and SIGKILL to whoever is still there afterwards. Returns the exit code, as ECS has it."""
+        process = self._process
+        if process is None:
+            return None
+        if process.poll() is not None:
+            return _exit_code(process)
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(patience_seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        return _exit_code(process)
+
+
+def _exit_code(process: "subprocess.Popen[bytes]") -> int:
+    """Of one that has ended; by a signal, 128 and its number."""
+    code = process.wait()
+    return code if code >= 0 else 128 - code
+
+
+def _is_authority_of_rds(value: str) -> bool:
+    """Databases here have a certificate of the rehearsal's authority, which so takes the place of Amazon's."""
+    if not value.startswith("-----BEGIN CERTIFICATE-----"):
+        return False
+    subjects = [each.subject.rfc4514_string() for each in x509.load_pem_x509_certificates(value.encode())]
+    return all("OU=Amazon RDS" in each for each in subjects)

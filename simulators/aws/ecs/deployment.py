@@ -1,0 +1,282 @@
+"""What a rolling and a blue/green deployment of a service have in common: tasks, alarms, the circuit breaker, the end.
+
+The service scheduler is here, too: a task that ended by itself, or that is unhealthy, is replaced.
+"""
+
+import contextvars
+import json
+import math
+import threading
+import time
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+from ministack.services import ecs
+
+from simulators.aws.ecs import task
+from simulators.aws.resource_type import client
+
+POLL_SECONDS = 0.1
+# ECS waits longer; these are processes of one machine.
+_START_SECONDS = 30.0
+# Of the circuit breaker: half of the tasks, within these bounds (ECS API Reference, ServiceDeploymentCircuitBreaker).
+_FEWEST_FAILURES, _MOST_FAILURES = 3, 200
+_PAUSE_SECONDS = 0.5
+# As ECS says it (hashicorp/terraform-provider-aws, acceptance tests of ECS services).
+_NO_CANDIDATE = "No rollback candidate was found to run the rollback."
+
+deployments: dict[str, dict[str, Any]] = {}
+"""By ARN, as DescribeServiceDeployments tells them."""
+revisions: dict[str, dict[str, Any]] = {}
+"""By ARN, as DescribeServiceRevisions tells them."""
+_serving: dict[str, "Deployment"] = {}
+"""The one whose tasks serve, by service."""
+_busy: dict[str, threading.Lock] = {}
+
+
+class Failed(Exception):
+    """Why the deployment goes back."""
+
+    @property
+    def because(self) -> str:
+        return f"of: {self}"
+
+
+class BreakerTripped(Failed):
+    """ECS does not say which tasks failed, or how (hashicorp/terraform-provider-aws, acceptance tests of ECS services).
+
+    As CloudFormation says it: aws/copilot-cli #5296.
+    """
+
+    because = "the circuit breaker threshold was exceeded."
+
+    def __str__(self) -> str:
+        return "ECS Deployment Circuit Breaker was triggered"
+
+
+def key_of(arn: str) -> str:
+    return "/".join(arn.split("/")[1:])
+
+
+def service(arn: str) -> dict[str, Any]:
+    found: dict[str, Any] = ecs._services[key_of(arn)]
+    return found
+
+
+def serving(arn: str) -> str | None:
+    """Task definition that serves."""
+    return _serving[arn].definition if arn in _serving else None
+
+
+def end(arn: str) -> None:
+    """The service is deleted, and its tasks end."""
+    with _busy.setdefault(arn, threading.Lock()):
+        if (last := _serving.pop(arn, None)) is not None:
+            task.stop_all_beside(last.tasks, "Service deleted")
+
+
+def replace(ended: Mapping[str, Any]) -> None:
+    """By the service scheduler: another task for one that served and is no more."""
+    name = str(ended.get("group", "")).removeprefix("service:")
+    for deployment in list(_serving.values()):
+        if deployment.service["serviceName"] == name and ended["taskArn"] in deployment.tasks:
+            context = contextvars.copy_context()
+            threading.Thread(target=context.run, args=(deployment.replace, ended["taskArn"]), daemon=True).start()
+
+
+class Deployment(ABC):
+    """One attempt to have a service run another task definition. `run` returns when it is over, this way or that."""
+
+    unhealthy: str
+    """Why a task is stopped that does not become healthy."""
+
+    def __init__(self, service_arn: str, task_definition: str) -> None:
+        self.service = service(service_arn)
+        self.definition = task_definition
+        self.tasks: list[str] = []
+        """ARNs of those that it has started and that live, as far as it knows."""
+        self.failure: Failed | None = None
+        self._service_arn = service_arn
+        self._configuration = self.service["deploymentConfiguration"]
+        self._before = _serving.get(service_arn)
+        tail, number = key_of(service_arn), len(revisions) + 1
+        base = service_arn.partition(":service/")[0]
+        self.target = f"{base}:service-revision/{tail}/{number:019}"
+        revisions[self.target] = {
+            "serviceRevisionArn": self.target,
+            "serviceArn": service_arn,
+            "clusterArn": self.service["clusterArn"],
+            "taskDefinition": task_definition,
+            "networkConfiguration": self.service["networkConfiguration"],
+            "loadBalancers": self.service["loadBalancers"],
+            "createdAt": time.time(),
+        }
+        self.arn = f"{base}:service-deployment/{tail}/{uuid.uuid4().hex[:21]}"
+        self.record: dict[str, Any] = {
+            "serviceDeploymentArn": self.arn,
+            "serviceArn": service_arn,
+            "clusterArn": self.service["clusterArn"],
+            "createdAt": time.time(),
+            "startedAt": time.time(),
+            "sourceServiceRevisions": [{"arn": self._before.target}] if self._before else [],
+            "targetServiceRevision": {"arn": self.target, "requestedTaskCount": 0, "runningTaskCount": 0},
+            "deploymentConfiguration": self._configuration,
+            "status": "PENDING",
+        }
+        deployments[self.arn] = self.record
+        self._ignored = self._ringing()
+
+    @abstractmethod
+    def _forward(self) -> None:
+        """Up to the moment when the old tasks may end. Raises `Failed`."""
+
+    @abstractmethod
+    def _undo(self) -> None:
+        """What `_forward` has done beside starting tasks."""
+
+    @abstractmethod
+    def _is_healthy(self, arn: str) -> bool:
+        """Of a task."""
+
+    @abstractmethod
+    def _route(self) -> None:
+        """Users to those of its tasks that are healthy now."""
+
+    # -- what both are made of
+
+    def _ringing(self) -> set[str]:
+        alarms = self._configuration.get("alarms") or {}
+        if not alarms.get("enable"):
+            return set()
+        known = client("cloudwatch").describe_alarms(AlarmNames=alarms["alarmNames"])["MetricAlarms"]
+        return {each["AlarmName"] for each in known if each["StateValue"] == "ALARM"}
+
+    def _watch(self) -> None:
+        """Raises when an alarm has gone off; one that was on before is not looked at, as ECS does not either."""
+        if new := self._ringing() - self._ignored:
+            self.record["alarms"] = {"status": "TRIGGERED", "triggeredAlarmNames": sorted(new)}
+            raise Failed(f"alarm detected: {', '.join(sorted(new))}")
+        if self.record["status"] == "ROLLBACK_REQUESTED":
+            raise Failed("the deployment was stopped by a user")
+
+    def _count(self) -> int:
+        resource = f"service/{key_of(self._service_arn)}"
+        targets = client("application-autoscaling").describe_scalable_targets(
+            ServiceNamespace="ecs", ResourceIds=[resource]
+        )["ScalableTargets"]
+        declared = self.service["desiredCount"]
+        return max([1 if declared is None else int(declared), *(int(each["MinCapacity"]) for each in targets)])
+
+    def _launch(self) -> None:
+        """Starts as many as there are to be, beside the old ones, and waits until each is healthy.
+
+        The circuit breaker counts tasks that fail one after the other: a healthy one sets its count back (ECS API
+        Reference, DeploymentCircuitBreaker).
+        """
+        wanted, failures = self._count(), 0
+        self.record["targetServiceRevision"]["requestedTaskCount"] = wanted
+        threshold = min(max(math.ceil(wanted / 2), _FEWEST_FAILURES), _MOST_FAILURES)
+        give_up = time.monotonic() + _START_SECONDS
+        healthy: set[str] = set()
+        while len(healthy) < wanted:
+            self._watch()
+            for arn in [each for each in self.tasks if not task.is_alive(each)]:
+                self.tasks.remove(arn)
+                healthy.discard(arn)
+                failures += 1
+                self._say(f"task {arn}: {task.why_stopped(arn)}")
+                if failures >= threshold:
+                    raise BreakerTripped
+            for _ in range(wanted - len(self.tasks)):
+                self.tasks.append(self._run_one())
+            if found := {arn for arn in self.tasks if arn not in healthy and self._is_healthy(arn)}:
+                healthy |= found
+                failures = 0
+            self.record["targetServiceRevision"]["runningTaskCount"] = len(healthy)
+            if time.monotonic() > give_up:
+                task.stop_all_beside(self.tasks, self.unhealthy)
+                raise BreakerTripped
+            time.sleep(POLL_SECONDS)
+
+    def _run_one(self) -> str:
+        status, _, body = task.run(
+            {
+                "cluster": self.service["clusterArn"],
+                "taskDefinition": self.definition,
+                "group": f"service:{self.service['serviceName']}",
+                "startedBy": f"ecs-svc/{self.arn[-19:]}",
+                "launchType": "FARGATE",
+            }
+        )
+        if status != 200:
+            told = json.loads(body)["message"]
+            raise Failed(f"service {self.service['serviceName']} failed to launch a task with (error {told}).")
+        return str(json.loads(body)["tasks"][0]["taskArn"])
+
+    def _say(self, message: str) -> None:
+        """Among the service's events."""
+        event = {"id": str(uuid.uuid4()), "createdAt": time.time(), "message": message}
+        self.service["events"].insert(0, event)
+
+    def replace(self, arn: str) -> None:
+        """One of its tasks has ended, and another one takes its place."""
+        with _busy[self._service_arn]:
+            if _serving.get(self._service_arn) is not self:
+                return  # another deployment has taken over meanwhile
+            self._say(f"task {arn}: {task.why_stopped(arn)}")
+            self.tasks.remove(arn)
+            self._route()
+            time.sleep(_PAUSE_SECONDS)
+            another = self._run_one()
+            self.tasks.append(another)
+        while task.is_alive(another) and not self._is_healthy(another):
+            time.sleep(POLL_SECONDS)
+        with _busy[self._service_arn]:
+            if _serving.get(self._service_arn) is self:
+                self._route()
+
+    # -- the whole of it
+
+    def run(self) -> None:
+        with _busy.setdefault(self._service_arn, threading.Lock()):
+            if self.record["status"] == "PENDING":
+                self.record["status"] = "IN_PROGRESS"
+            try:
+                self._forward()
+            except Exception as error:  # Whatever stops a deployment, it goes back.
+                self.failure = error if isinstance(error, Failed) else Failed(f"{type(error).__name__}: {error}")
+                self._back(self.failure)
+            else:
+                _serving[self._service_arn] = self
+                if self._before is not None:
+                    self._stop(self._before.tasks)
+                self._settle("SUCCESSFUL", len(self.tasks))
+            self.record |= {"finishedAt": time.time()}
+
+    def _back(self, failure: Failed) -> None:
+        reason = f"Service deployment rolled back because {failure.because}"
+        before = self._before
+        self.record["rollback"] = {
+            "reason": reason,
+            "startedAt": time.time(),
+            **({"serviceRevisionArn": before.target} if before else {}),
+        }
+        self.record["status"] = "ROLLBACK_IN_PROGRESS"
+        if before is not None:
+            self._undo()
+            self.service["taskDefinition"] = before.definition
+        self._stop(self.tasks)
+        self.record["statusReason"] = reason if before else _NO_CANDIDATE
+        self._settle("ROLLBACK_SUCCESSFUL" if before else "ROLLBACK_FAILED", len(before.tasks) if before else 0)
+
+    @staticmethod
+    def _stop(tasks: list[str]) -> None:
+        task.stop_all_beside(tasks, "Scaling activity initiated by deployment")
+
+    def _settle(self, status: str, running: int) -> None:
+        self.record["status"] = status
+        self.service["runningCount"] = self.service["desiredCount"] = running
+        for each in self.service["deployments"]:
+            each |= {"rolloutState": "COMPLETED", "runningCount": running, "desiredCount": running}

@@ -1,0 +1,331 @@
+"""Tasks: MiniStack's records, and behind each a process."""
+
+import contextvars
+import itertools
+import json
+import re
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from ministack.services import ecr, ecs, eventbridge, secretsmanager
+
+from simulators.aws.authorization import Need, denial_of
+from simulators.aws.conditions import Condition, is_on
+from simulators.aws.ecs import credentials
+from simulators.aws.ecs.container import Container
+from simulators.aws.ecs.image import CannotPull, CannotStart, is_cached
+from simulators.aws.ecs.volumes import Volumes
+from simulators.aws.service_principals import can_enter
+from simulators.ports import own_address
+
+# A request in this rehearsal lasts a second at most, in production a minute.
+STOP_SECONDS = 5.0
+# A hook or a health check that waits for 30 seconds would be a long rehearsal: a second of ECS takes this long.
+SECOND = 0.02
+_own_run_task, _own_mark_stopped = ecs._run_task, ecs._mark_task_stopped
+_containers: dict[str, dict[str, Container]] = {}
+"""By task and name."""
+_starting: dict[str, threading.Lock] = {}
+_tokens: dict[str, str] = {}
+UNHEALTHY = "Task failed container health checks"
+_AGENT = "aws-guardduty-agent-"
+_AGENT_EXIT_CODE = 137
+# Of a container that is given up before it has started (aws/amazon-ecs-agent #3218).
+_NEVER_STARTED = 143
+_ENDS_LIKE_A_WHOLE_ARN = re.compile(r"-[A-Za-z0-9]{6}$")
+_numbers = itertools.count()
+
+
+def run(request: Mapping[str, Any]) -> Any:
+    """RunTask: the same client token is the same task."""
+    token = request.get("clientToken")
+    if token in _tokens:
+        known = ecs._tasks[_tokens[token]]
+        return (
+            200,
+            {"Content-Type": "application/x-amz-json-1.1"},
+            json.dumps({"tasks": [ecs._sanitize(known)], "failures": []}, default=str).encode(),
+        )
+    if refusal := _refusal(request["taskDefinition"]):
+        return refusal
+    answered = _own_run_task({**request, "count": request.get("count", 1)})
+    if answered[0] != 200:
+        return answered
+    for told in json.loads(answered[2])["tasks"]:
+        if token:
+            _tokens[token] = told["taskArn"]
+        _start(ecs._tasks[told["taskArn"]], request.get("overrides", {}))
+    return answered
+
+
+def _refusal(task_definition: str) -> Any:
+    """What ECS answers where it cannot act as one of the task's roles (its words: boto3 #1878)."""
+    key = ecs._resolve_td_key(task_definition)
+    definition = ecs._task_defs.get(key, {})
+    for role in filter(None, map(definition.get, ("taskRoleArn", "executionRoleArn"))):
+        if not can_enter("ecs-tasks.amazonaws.com", role):
+            told = (
+                f"ECS was unable to assume the role '{role}' that was provided for this task. Please verify that the "
+                "role being passed has the proper trust relationship and permissions and that your IAM user has "
+                "permissions to pass this role."
+            )
+            return refused("ClientException", told)
+    return None
+
+
+def refused(kind: str, message: str) -> Any:
+    """An error as ECS and ECR answer it."""
+    body = json.dumps({"__type": kind, "message": message}).encode()
+    return 400, {"Content-Type": "application/x-amz-json-1.1"}, body
+
+
+def _start(task: dict[str, Any], overrides: Mapping[str, Any]) -> None:
+    definition = ecs._task_defs[ecs._resolve_td_key(task["taskDefinitionArn"])]
+    every = definition["containerDefinitions"]
+    if is_on(Condition.SIDECARS):
+        _add_agent(task)
+    port = next((each["containerPort"] for one in every for each in one.get("portMappings", [])), 0)
+    address = own_address(int(port))
+    task["attachments"] = [
+        {"type": "ElasticNetworkInterface", "details": [{"name": "privateIPv4Address", "value": address}]}
+    ]
+    overridden = {each["name"]: each for each in overrides.get("containerOverrides", [])}
+    arn = task["taskArn"]
+    identity = arn.rpartition("/")[2]
+    try:
+        volumes = Volumes.of(definition, identity)
+        _starting[arn], _containers[arn] = threading.Lock(), {}
+        for one in every:
+            _ask_for_execution(definition, one, arn)
+            override: Mapping[str, Any] = overridden.get(one["name"], {})
+            _containers[arn][one["name"]] = Container(
+                one,
+                address,
+                ecs._resolve_container_secrets(one),
+                identity,
+                volumes,
+                command=override.get("command"),
+                variables={each["name"]: each["value"] for each in override.get("environment", [])},
+                aws=credentials.variables(definition.get("taskRoleArn") or None, arn),
+            )
+        task["lastStatus"] = "PENDING"
+        _start_what_can(arn)
+    except (CannotPull, ecs._SecretResolutionError) as error:
+        _mark_stopped(arn, str(error), "TaskFailedToStart")
+
+
+def _start_what_can(arn: str) -> None:
+    """The containers whose dependencies are as they are to be (ECS API reference, "ContainerDependency")."""
+    containers, task = _containers[arn], ecs._tasks[arn]
+    with _starting[arn]:
+        for name, container in containers.items():
+            if container.is_started or task["lastStatus"] == "STOPPED":
+                continue
+            waits = [_dependency(arn, container, each) for each in container.definition.get("dependsOn", [])]
+            if never := [each for each in waits if isinstance(each, str)]:
+                record = _record(arn, name)
+                record |= {"reason": f"CannotStartContainerError: {never[0]}", "exitCode": _NEVER_STARTED}
+                _mark_stopped(arn, "Task failed to start", "TaskFailedToStart")
+            elif all(waits):
+                _start_container(arn, name, container)
+        if task["lastStatus"] == "PENDING" and all(each.is_started for each in containers.values()):
+            task["lastStatus"] = "RUNNING"
+
+
+def _start_container(arn: str, name: str, container: Container) -> None:
+    # The process ends on a thread that knows neither account nor region.
+    context = contextvars.copy_context()
+    try:
+        container.start(lambda code: context.run(_ended, arn, name, code))
+    except (CannotPull, CannotStart) as error:
+        _mark_stopped(arn, str(error), "TaskFailedToStart")
+        return
+    if container.health_check is not None:
+        context = contextvars.copy_context()
+        threading.Thread(target=context.run, args=(_follow_health, arn, name, container), daemon=True).start()
+
+
+def _follow_health(arn: str, name: str, container: Container) -> None:
+    """ECS API Reference, HealthCheck: failures count from the end of the start period, or from the first success on."""
+    check, failures, task = container.health_check, 0, ecs._tasks[arn]
+    assert check is not None
+    counts_from = time.monotonic() + int(check.get("startPeriod", 0)) * SECOND
+    while failures < int(check.get("retries", 3)):
+        time.sleep(int(check.get("interval", 30)) * SECOND)
+        passed = container.passes()
+        if not is_alive(arn):
+            return
+        if passed:
+            failures, counts_from = 0, 0.0
+            task["healthStatus"] = _record(arn, name)["healthStatus"] = "HEALTHY"
+        elif time.monotonic() >= counts_from:
+            failures += 1
+    task["healthStatus"] = _record(arn, name)["healthStatus"] = "UNHEALTHY"
+    # Others go on, whatever their health.
+    if task["group"].startswith("service:"):
+        stop(arn, UNHEALTHY)
+        ecs._record_service_task_failure(task)
+
+
+def _dependency(arn: str, container: Container, wanted: Mapping[str, Any]) -> bool | str:
+    """Whether it is resolved; in ECS's words why it never will be."""
+    other, target = _containers[arn][wanted["containerName"]], container.definition
+    code = _record(arn, wanted["containerName"]).get("exitCode")
+    if wanted["condition"] == "START":
+        return other.is_started
+    if wanted["condition"] == "SUCCESS" and code not in (None, 0):
+        # As aws/amazon-ecs-agent #3218 words it. Assumed: that Fargate does, too.
+        return (
+            "dependency graph: failed to resolve container ordering dependency "
+            f"[{other.definition['name']}({other.definition['image']}) (STOPPED->RUNNING) -  Exit: {code}] for target "
+            f"[{target['name']}({target['image']}) (NONE->RUNNING)] as dependency did not exit successfully."
+        )
+    return code is not None
+
+
+def _record(arn: str, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = next(each for each in ecs._tasks[arn]["containers"] if each["name"] == name)
+    return found
+
+
+def _ask_for_execution(definition: Mapping[str, Any], container: Mapping[str, Any], arn: str) -> None:
+    """What the agent does as the execution role before a container starts (ECS guide, "Task execution IAM role").
+
+    Raises `ecs._SecretResolutionError` with what the task then stops with, `CannotPull` where an image is denied.
+    """
+    role = definition.get("executionRoleArn")
+    if not role:
+        return
+    name, repository = arn.rpartition("/")[2], container["image"].partition("@")[0].partition(":")[0]
+    registry, _, repository = repository.partition("/")
+    region = arn.split(":")[3]
+    if ".dkr.ecr." in registry:
+        arn_of_repository = f"arn:aws:ecr:{region}:{registry.partition('.')[0]}:repository/{repository}"
+        actions = ["BatchGetImage", "GetDownloadUrlForLayer"]
+        if is_cached(repository):
+            # The first pull imports; here each may be the first (ECR User Guide, "IAM permissions required to sync …").
+            actions.append("BatchImportUpstreamImage")
+            if repository not in ecr._repositories:
+                actions.append("CreateRepository")
+        pulls = [Need(f"ecr:{each}", arn_of_repository) for each in actions]
+        if denied := denial_of(role, name, Need("ecr:GetAuthorizationToken", "*"), *pulls):
+            raise CannotPull(f"CannotPullContainerError: {denied}")
+    needs = [
+        Need("secretsmanager:GetSecretValue", _secret(":".join(each["valueFrom"].split(":")[:7])))
+        for each in container.get("secrets", [])
+        if ":secretsmanager:" in each["valueFrom"]
+    ]
+    if log := container.get("logConfiguration", {}).get("options"):
+        group = f"arn:aws:logs:{region}:{role.split(':')[4]}:log-group:{log['awslogs-group']}:log-stream:"
+        stream = f"{group}{log['awslogs-stream-prefix']}/{container['name']}/{name}"
+        needs += [Need(f"logs:{each}", stream) for each in ("CreateLogStream", "PutLogEvents")]
+    if denied := denial_of(role, name, *needs):
+        raise ecs._SecretResolutionError(f"ResourceInitializationError: {denied}")
+
+
+def _secret(arn: str) -> str:
+    """What IAM is asked about: the whole ARN, of which a task definition may leave out the last seven characters.
+
+    Where the name itself ends as such seven do, Secrets Manager takes the ARN for whole (its API, "GetSecretValue";
+    what a task then says: aws-samples/dify-self-hosted-on-aws #35).
+    """
+    if _ENDS_LIKE_A_WHOLE_ARN.search(arn):
+        return arn
+    return next((known["ARN"] for _, known in secretsmanager._secrets.items() if known["ARN"][:-7] == arn), arn)
+
+
+def _add_agent(task: dict[str, Any]) -> None:
+    """First in every other task: no document promises an order."""
+    number = next(_numbers)
+    name = f"{_AGENT}{number:06d}"
+    arn = f"{task['taskArn'].replace(':task/', ':container/')}/{name}"
+    agent = {"containerArn": arn, "taskArn": task["taskArn"], "name": name, "lastStatus": "RUNNING"}
+    task["containers"].insert(len(task["containers"]) * (number % 2), agent)
+
+
+def _is_agent(container: Mapping[str, Any]) -> bool:
+    return str(container["name"]).startswith(_AGENT)
+
+
+def _mark_stopped(arn: str, reason: str, stop_code: str, code: int | None = None) -> None:
+    task = ecs._tasks[arn]
+    for each in filter(_is_agent, task["containers"]):
+        each["exitCode"] = _AGENT_EXIT_CODE
+    if task["lastStatus"] != "STOPPED":
+        # MiniStack would pass over what is to stop already.
+        task["desiredStatus"] = "RUNNING"
+    if not _own_mark_stopped(arn, task, reason, stop_code, code):
+        return
+    for container in _containers.get(arn, {}).values():
+        container.volumes.remove()
+    _tell(task)
+
+
+def _tell(task: Mapping[str, Any]) -> None:
+    """To EventBridge (Amazon ECS Developer Guide, "Amazon ECS task state change events")."""
+    entry = {
+        "Source": "aws.ecs",
+        "DetailType": "ECS Task State Change",
+        "Detail": json.dumps(ecs._sanitize(task), default=str),
+        "Resources": [task["taskArn"]],
+    }
+    eventbridge._put_events({"Entries": [entry]}, allow_aws_source=True)
+
+
+def _ended(arn: str, name: str, code: int) -> None:
+    task = ecs._tasks[arn]
+    _record(arn, name).update(lastStatus="STOPPED", exitCode=code)
+    if not _containers[arn][name].definition.get("essential", True):
+        _start_what_can(arn)
+    elif stop_code := task.get("stopCode"):
+        _mark_stopped(arn, task["stoppedReason"], stop_code, code)
+    else:
+        _mark_stopped(arn, "Essential container in task exited", "EssentialContainerExited", code)
+
+
+def stop(arn: str, reason: str, stop_code: str = "ServiceSchedulerInitiated") -> None:
+    """As ECS ends a task: it may finish what is running. The reason stays, whatever its containers then end with."""
+    task = ecs._tasks[arn]
+    if task["lastStatus"] == "STOPPED":
+        return
+    task |= {"desiredStatus": "STOPPED", "stoppedReason": reason, "stopCode": stop_code}
+    for name, container in _containers.get(arn, {}).items():
+        if (code := container.stop(STOP_SECONDS)) is not None:
+            _record(arn, name).update(lastStatus="STOPPED", exitCode=code)
+    _mark_stopped(arn, reason, stop_code)
+
+
+def stop_all_beside(arns: list[str], reason: str) -> None:
+    """At once, as they would be."""
+    threads = [
+        threading.Thread(target=contextvars.copy_context().run, args=(stop, arn, reason), daemon=True) for arn in arns
+    ]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+
+
+def address_of(arn: str) -> str:
+    details = ecs._tasks[arn]["attachments"][0]["details"]
+    return str(next(each["value"] for each in details if each["name"] == "privateIPv4Address"))
+
+
+def is_alive(arn: str) -> bool:
+    return bool(ecs._tasks[arn]["lastStatus"] != "STOPPED")
+
+
+def is_healthy(arn: str) -> bool:
+    """As its own containers say. Without a health check, a task is healthy when it runs."""
+    found, checks = ecs._tasks[arn], [each.health_check for each in _containers[arn].values()]
+    wanted = "HEALTHY" if any(checks) else "UNKNOWN"
+    return bool((found["lastStatus"], found["healthStatus"]) == ("RUNNING", wanted))
+
+
+def why_stopped(arn: str) -> str:
+    task = ecs._tasks[arn]
+    one = next(each for each in task["containers"] if not _is_agent(each))
+    why = one.get("reason") or f"exit code {one.get('exitCode')}"
+    return f"{task['stoppedReason']} ({why})"

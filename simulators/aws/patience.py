@@ -1,0 +1,36 @@
+"""Answers `DescribeStacks` and `DescribeChangeSet` when there is news, as the CDK CLI asks only every five seconds."""
+
+import asyncio
+import re
+import time
+from typing import Any
+from urllib.parse import parse_qs
+
+from ministack import app
+
+from simulators.aws.resource_type import remember_the_loop
+
+_PATIENT = {"DescribeStacks", "DescribeChangeSet"}
+# A stack in review has only a change set, and waits for nobody but whoever asks.
+_BUSY = re.compile(rb"(?<!REVIEW)_IN_PROGRESS</(Stack)?Status>|_PENDING</Status>")
+_LONGEST_SECONDS = 20.0
+
+
+def install() -> None:
+    own = app.SERVICE_HANDLERS["cloudformation"]
+
+    async def handle(method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]) -> Any:
+        remember_the_loop()
+        answer = await own(method, path, headers, body, query)
+        request = parse_qs(body.decode(errors="replace"))
+        # Whoever is not the CDK CLI has a pace of its own: a person's progress, ours.
+        is_cli = "aws-sdk-js" in headers.get("user-agent", "")
+        if not is_cli or request.get("Action", [""])[0] not in _PATIENT or "StackName" not in request:
+            return answer
+        give_up = time.monotonic() + _LONGEST_SECONDS
+        while time.monotonic() < give_up and _BUSY.search(answer[2]):
+            await asyncio.sleep(0.05)
+            answer = await own(method, path, headers, body, query)
+        return answer
+
+    app.SERVICE_HANDLERS["cloudformation"] = handle

@@ -1,0 +1,46 @@
+"""Delivers what a topic says to its e-mail addresses and Slack channels: MiniStack only logs e-mails.
+
+An address gets nothing until its owner follows the link in the confirmation mail (SNS developer guide, "Email
+notifications"). Amazon Q Developer delivers to a channel what it can show, see `simulators.aws.amazon_q`.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from ministack.core.responses import new_uuid
+from ministack.services import sns
+
+from simulators.aws import DELIVERIES
+from simulators.aws.amazon_q import objection
+from simulators.aws.deliveries import Delivery, write
+from simulators.aws.types.chatbot import channels
+
+
+def ask_to_confirm(subscription: dict[str, Any]) -> None:
+    """Makes an e-mail subscription a pending one, and sends the confirmation mail."""
+    topic, address, token = subscription["topic_arn"], subscription["endpoint"], new_uuid()
+    subscription |= {"confirmed": False, "token": token}
+    subscription["attributes"]["PendingConfirmation"] = "true"
+    link = f"https://sns.amazonaws.com/confirmation.html?{urlencode({'TopicArn': topic, 'Token': token})}"
+    _write(Delivery(address, topic, "AWS Notification - Subscription Confirmation", link))
+
+
+def install() -> None:
+    own = sns._fanout
+
+    def fanout(topic: str, identity: str, message: str, subject: str, *rest: Any, **options: Any) -> None:
+        own(topic, identity, message, subject, *rest, **options)
+        found = sns._topic_by_arn_any_scope(topic)
+        for each in found["subscriptions"] if found else []:
+            if each["protocol"] == "email" and each["confirmed"]:
+                _write(Delivery(each["endpoint"], topic, subject or "AWS Notification Message", message))
+        for channel in channels(topic):
+            _write(Delivery(channel, topic, subject, message, objection(message)))
+
+    sns._fanout = fanout
+
+
+def _write(delivery: Delivery) -> None:
+    write(Path(os.environ[DELIVERIES]), delivery)

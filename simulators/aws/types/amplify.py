@@ -1,0 +1,139 @@
+"""AWS::Amplify::App and AWS::Amplify::Branch, and Amplify's API: MiniStack has neither."""
+
+import json
+import os
+import re
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+from ministack import app
+from ministack.core import iam_actions, router
+from ministack.core.responses import AccountRegionScopedDict, get_account_id, get_region
+
+from simulators.aws.amplify import Amplify, AmplifyError
+from simulators.aws.resource_type import Properties, Provisioned, Refused, register
+
+_SERVICE = "amplify"
+_places = AccountRegionScopedDict()
+
+
+def amplify() -> Amplify:
+    """Of the account and region that is being asked."""
+    if _SERVICE not in _places:
+        _places[_SERVICE] = Amplify(_cnames)
+    found: Amplify = _places[_SERVICE]
+    return found
+
+
+def _cnames(name: str) -> list[str]:
+    """As the zone's name servers say, which are the Cloudflare simulator's."""
+    with urllib.request.urlopen(f"{os.environ['CLOUDFLARE_BASE_URL']}/dns-query?name={name}", timeout=5) as answer:
+        return [each["data"] for each in json.load(answer)["Answer"]]
+
+
+class _App:
+    name = "AWS::Amplify::App"
+
+    def create(self, properties: Properties) -> Provisioned:
+        if properties.get("Repository") and not (properties.get("AccessToken") or properties.get("OauthToken")):
+            raise Refused("You should at least provide one valid token")
+        prefix = f"arn:aws:amplify:{get_region()}:{get_account_id()}"
+        identity = amplify().create_app(properties["Name"], arn_prefix=prefix, variables=_variables(properties))
+        return self._made(identity)
+
+    def update(self, physical_id: str, old: Properties, new: Properties) -> Provisioned:
+        amplify().apps[physical_id].variables = _variables(new)
+        return self._made(physical_id)
+
+    def delete(self, physical_id: str, properties: Properties) -> None:
+        amplify().apps.pop(physical_id, None)
+
+    @staticmethod
+    def _made(identity: str) -> Provisioned:
+        attributes = {"AppId": identity, "Arn": amplify().apps[identity].arn}
+        return Provisioned(identity, {**attributes, "DefaultDomain": f"{identity}.amplifyapp.com"})
+
+
+def _variables(properties: Properties) -> dict[str, str]:
+    """User guide, "Using environment variables in an Amplify application"."""
+    found = {each["Name"]: each["Value"] for each in properties.get("EnvironmentVariables", [])}
+    if wrong := [name for name, value in found.items() if name.startswith("AWS") or len(value) > 5500]:
+        raise Refused(
+            f"Environment variables {wrong}: the prefix AWS is reserved, and values have at most 5500 characters"
+        )
+    return found
+
+
+class _Branch:
+    name = "AWS::Amplify::Branch"
+
+    def create(self, properties: Properties) -> Provisioned:
+        name, identity = properties["BranchName"], properties["AppId"]
+        try:
+            amplify().create_branch(identity, name)
+        except AmplifyError as error:
+            raise Refused(str(error)) from None
+        arn = f"{amplify().apps[identity].arn}/branches/{name}"
+        return Provisioned(arn, {"Arn": arn, "BranchName": name})
+
+    def update(self, physical_id: str, old: Properties, new: Properties) -> Provisioned:
+        return self.create(new)
+
+    def delete(self, physical_id: str, properties: Properties) -> None:
+        """Gone with its app."""
+
+
+_ROUTES: tuple[tuple[str, str, str], ...] = (
+    ("GET", r"/apps/(?P<appId>[^/]+)", "get_app"),
+    ("POST", r"/apps/(?P<appId>[^/]+)/domains", "create_domain_association"),
+    ("GET", r"/apps/(?P<appId>[^/]+)/domains/(?P<domainName>[^/]+)", "get_domain_association"),
+    ("POST", r"/apps/(?P<appId>[^/]+)/domains/(?P<domainName>[^/]+)", "update_domain_association"),
+    ("DELETE", r"/apps/(?P<appId>[^/]+)/domains/(?P<domainName>[^/]+)", "delete_domain_association"),
+    ("POST", r"/apps/(?P<appId>[^/]+)/branches/(?P<branchName>[^/]+)/jobs", "start_job"),
+    ("GET", r"/apps/(?P<appId>[^/]+)/branches/(?P<branchName>[^/]+)/jobs", "list_jobs"),
+)
+
+
+def needs(action: str, path: str, body: bytes) -> Iterator[tuple[str, str]]:
+    """(action, resource) of a call, as the Service Authorization Reference has them."""
+    parts = urllib.parse.unquote(path).strip("/").split("/")
+    if action == "amplify:CreateDomainAssociation":
+        parts.append(json.loads(body)["domainName"])
+    elif action == "amplify:StartJob":
+        parts.append("*")
+    elif action == "amplify:ListJobs":
+        parts.pop()
+    yield action, f"arn:aws:amplify:{get_region()}:{get_account_id()}:{'/'.join(parts)}"
+
+
+async def _handle(
+    method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
+) -> tuple[int, dict[str, str], bytes]:
+    # On a thread: it asks the zone's name servers.
+    from ministack.core.concurrency import run_reentrant
+
+    content = {"Content-Type": "application/json"}
+    for verb, pattern, operation in _ROUTES:
+        if verb == method and (found := re.fullmatch(pattern, urllib.parse.unquote(path.rstrip("/")))):
+            request = {**found.groupdict(), **json.loads(body or b"{}")}
+            try:
+                answer = await run_reentrant(partial(getattr(amplify(), operation), **request))
+            except AmplifyError as error:
+                status = 404 if error.code == "NotFoundException" else 400
+                return status, {**content, "x-amzn-ErrorType": error.code}, json.dumps({"message": str(error)}).encode()
+            return 200, content, json.dumps(answer).encode()
+    wrong = json.dumps({"message": f"{method} {path}"}).encode()
+    return 400, {**content, "x-amzn-ErrorType": "BadRequestException"}, wrong
+
+
+def install() -> None:
+    register(_App())
+    register(_Branch())
+    app.SERVICE_HANDLERS[_SERVICE] = _handle
+    router.SERVICE_PATTERNS[_SERVICE] = {"target_prefixes": [], "host_patterns": []}
+    # Else MiniStack would allow every call.
+    iam_actions.SERVICE_TO_IAM_NAMESPACE[_SERVICE] = _SERVICE
+    iam_actions._BOTOCORE_SERVICE_MAP[_SERVICE] = [_SERVICE]

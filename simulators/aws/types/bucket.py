@@ -1,0 +1,40 @@
+"""AWS::S3::Bucket: MiniStack drops lifecycle rules, and the tags by which CDK knows whose objects it may delete."""
+
+from typing import Any
+
+from simulators.aws.resource_type import Properties, Refused, client, complete
+
+
+def _rule(rule: Properties) -> dict[str, Any]:
+    """A rule of the template as the API takes it. Refuses one that does nothing, as S3 does."""
+    expiration = {
+        key: value
+        for key, value in {
+            "Days": rule.get("ExpirationInDays"),
+            "ExpiredObjectDeleteMarker": rule.get("ExpiredObjectDeleteMarker"),
+        }.items()
+        if value is not None
+    }
+    actions = {
+        "Expiration": expiration,
+        "NoncurrentVersionExpiration": rule.get("NoncurrentVersionExpiration"),
+        "AbortIncompleteMultipartUpload": rule.get("AbortIncompleteMultipartUpload"),
+    }
+    present = {key: value for key, value in actions.items() if value}
+    if not present:
+        raise Refused("At least one action needs to be specified in a rule")
+    return {"ID": rule.get("Id", ""), "Status": rule["Status"], "Filter": {"Prefix": rule.get("Prefix", "")}, **present}
+
+
+def _complete(bucket: str, properties: Properties) -> None:
+    s3 = client("s3")
+    if tags := properties.get("Tags"):
+        s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": list(tags)})
+    if rules := properties.get("LifecycleConfiguration", {}).get("Rules"):
+        s3.put_bucket_lifecycle_configuration(
+            Bucket=bucket, LifecycleConfiguration={"Rules": [_rule(rule) for rule in rules]}
+        )
+
+
+def install() -> None:
+    complete("AWS::S3::Bucket", _complete)

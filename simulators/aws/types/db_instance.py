@@ -1,0 +1,148 @@
+"""AWS::RDS::DBInstance: MiniStack's has no PostgreSQL in it, makes no managed password, and goes although protected."""
+
+import json
+from typing import Any
+
+from ministack.core.responses import get_account_id, get_region
+from ministack.services import rds
+from ministack.services.cloudformation import drift
+
+from simulators.aws import database_servers
+from simulators.aws.authorization import Need, denial_of
+from simulators.aws.resource_type import Refused, client, extend
+from simulators.aws.service_principals import can_enter
+
+# What RDS makes of a major version alone: its default minor version of the day.
+_NEWEST_MINOR = {"17": "17.9"}
+_LOGIN = "MasterUserSecret.SecretArn"
+# What MiniStack does not keep.
+_TOLD = ("DatabaseInsightsMode", "PerformanceInsightsKMSKeyId")
+_COMPARED = frozenset(
+    {
+        "AllocatedStorage",
+        "BackupRetentionPeriod",
+        "DBInstanceClass",
+        "DeletionProtection",
+        "EngineVersion",
+        "MaxAllocatedStorage",
+        "MultiAZ",
+    }
+)
+
+
+def _check_monitoring(properties: dict[str, Any]) -> None:
+    """Enhanced Monitoring writes as its role into a log group of its own (RDS guide, "Setting up Enhanced Monitoring").
+
+    In RDS's words (pulumi #5628), which it says of a role that it cannot enter, too.
+    """
+    role = properties.get("MonitoringRoleArn")
+    if not role or not int(properties.get("MonitoringInterval", 0)):
+        return
+    group = f"arn:aws:logs:{get_region()}:{get_account_id()}:log-group:RDSOSMetrics"
+    needs = [Need(f"logs:{each}", group) for each in ("CreateLogGroup", "PutRetentionPolicy")]
+    needs += [Need(f"logs:{each}", f"{group}:log-stream:db") for each in ("CreateLogStream", "PutLogEvents")]
+    if not can_enter("monitoring.rds.amazonaws.com", role) or denial_of(role, "RDSEnhancedMonitoring", *needs):
+        raise Refused(
+            "IAM role ARN value is invalid or does not include the required permissions for: ENHANCED_MONITORING"
+        )
+
+
+def _full(version: str) -> str:
+    return _NEWEST_MINOR.get(version, version)
+
+
+def _names(declared: str, actual: str) -> bool:
+    """A major version alone names whichever minor version runs."""
+    return f"{actual}.".startswith(f"{declared}.")
+
+
+def _is_downgrade(current: str, wanted: str) -> bool:
+    numbers = [[int(part) for part in version.split(".")] for version in (wanted, current)]
+    return not _names(wanted, current) and numbers[0] < numbers[1]
+
+
+def _read(physical_id: str, properties: dict[str, Any]) -> dict[str, Any] | None:
+    """What drift detection compares. The version in a template is a prefix of the actual one
+    (aws-cloudformation-resource-providers-rds #390); storage that has grown by itself differs (#598 there).
+    """
+    instance = rds._instances.get(physical_id)
+    if instance is None:
+        return None
+    declared, actual = str(properties.get("EngineVersion", "")), instance["EngineVersion"]
+    return {**instance, "EngineVersion": declared if _names(declared, actual) else actual}
+
+
+def install() -> None:
+    def with_secret(physical_id: str, attributes: dict[str, Any], properties: dict[str, Any]) -> dict[str, Any]:
+        if str(properties.get("ManageMasterUserPassword", "")).lower() != "true":
+            return attributes
+        return {**attributes, _LOGIN: database_servers.manage_password(rds._instances[physical_id])}
+
+    def create(logical_id: str, properties: dict[str, Any], stack_name: str) -> tuple[str, dict[str, Any]]:
+        _check_monitoring(properties)
+        physical_id, attributes = own["create"](logical_id, properties, stack_name)
+        instance = rds._instances[physical_id]
+        instance["EngineVersion"] = _full(instance["EngineVersion"])
+        instance |= {key: properties[key] for key in _TOLD if key in properties}
+        instance["PerformanceInsightsRetentionPeriod"] = int(properties.get("PerformanceInsightsRetentionPeriod", 7))
+        instance["EnabledCloudwatchLogsExports"] = properties.get("EnableCloudwatchLogsExports", [])
+        # Else a tag that is added by its API would be the only one.
+        rds._tags[instance["DBInstanceArn"]] = list(instance["TagList"])
+        attributes = with_secret(physical_id, attributes, properties)
+        value = client("secretsmanager").get_secret_value(SecretId=attributes[_LOGIN])["SecretString"]
+        database_servers.start(instance, json.loads(value)["password"])
+        endpoint = instance["Endpoint"]
+        return physical_id, {
+            **attributes,
+            "Endpoint.Address": endpoint["Address"],
+            "Endpoint.Port": str(endpoint["Port"]),
+        }
+
+    def update(
+        physical_id: str, old: dict[str, Any], new: dict[str, Any], stack_name: str, logical_id: str | None = None
+    ) -> tuple[str, dict[str, Any]]:
+        instance = rds._instances[physical_id]
+        current, wanted = instance["EngineVersion"], str(new.get("EngineVersion", ""))
+        if old.get("EngineVersion") != new.get("EngineVersion") and _is_downgrade(current, wanted):
+            # RDS's own words, as CloudFormation passes them on (cloud-gov/aws-broker #566).
+            raise Refused(f"Cannot find upgrade path from {current} to {wanted}.")
+        physical_id, attributes = own["update"](physical_id, old, new, stack_name, logical_id)
+        rds._instances[physical_id]["EngineVersion"] = current if _names(wanted, current) else _full(wanted)
+        return physical_id, with_secret(physical_id, attributes, new)
+
+    def delete(physical_id: str, properties: dict[str, Any]) -> None:
+        instance = rds._instances.get(physical_id) or {}
+        if instance.get("DeletionProtection"):
+            raise Refused("Cannot delete protected DB Instance, please disable deletion protection and try again.")
+        own["delete"](physical_id, properties)
+        if instance:
+            database_servers.stop(instance)
+            database_servers.forget_password(instance)
+
+    def described(instance: dict[str, Any]) -> str:
+        exports = "".join(f"<member>{each}</member>" for each in instance.get("EnabledCloudwatchLogsExports", []))
+        told = str(own_description(instance)).replace(
+            "<EnabledCloudwatchLogsExports/>",
+            f"<EnabledCloudwatchLogsExports>{exports}</EnabledCloudwatchLogsExports>",
+        )
+        told += "".join(f"<{key}>{instance[key]}</{key}>" for key in _TOLD if instance.get(key))
+        secret = instance.get("MasterUserSecret")
+        return told + (
+            f"<MasterUserSecret><SecretArn>{secret['SecretArn']}</SecretArn>"
+            f"<SecretStatus>{secret['SecretStatus']}</SecretStatus></MasterUserSecret>"
+            if secret
+            else ""
+        )
+
+    def refusal(properties: dict[str, Any]) -> str | None:
+        try:
+            _check_monitoring(properties)
+        except Refused as refused:
+            return str(refused)
+        return None
+
+    database_servers.install(refusal)
+    drift._DRIFT_READERS["AWS::RDS::DBInstance"] = (_read, _COMPARED)
+    own_description = rds._instance_xml
+    rds._instance_xml = described
+    own = extend("AWS::RDS::DBInstance", create=create, update=update, delete=delete)

@@ -1,0 +1,89 @@
+"""AWS::ElastiCache::ReplicationGroup: MiniStack's has no Redis in it. This one has, with TLS and the AUTH token.
+
+One server for each shard: replicas and failover are records only.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from ministack.services import elasticache
+from ministack.services.cloudformation import provisioners
+
+from simulators.aws import AUTHORITY
+from simulators.aws.resource_type import extend
+from simulators.ports import own_address
+from simulators.redis.authority import Authority
+from simulators.redis.server import Server, in_cluster, join
+
+_servers: dict[str, list[Server]] = {}
+
+
+def _start(identity: str, properties: dict[str, Any]) -> None:
+    authority = Authority.load(Path(os.environ[AUTHORITY]))
+    is_cluster = properties.get("ClusterMode") == "enabled"
+    port = int(properties["Port"])
+    _servers[identity] = []
+    for number in range(int(properties.get("NumNodeGroups") or 1)):
+        address = own_address(port)
+        server = Server(
+            Path(os.environ["TMPDIR"]) / f"{identity}-{number}",
+            address=address,
+            port=port,
+            password=properties["AuthToken"],
+            certificate=authority.certificate(address),
+            options=in_cluster() if is_cluster else (),
+        )
+        _servers[identity].append(server.start())
+    if is_cluster:
+        join(_servers[identity])
+    _set_parameters(identity, properties)
+
+
+def _set_parameters(identity: str, properties: dict[str, Any]) -> None:
+    """maxmemory-policy as the group of parameters has it; without one, ElastiCache's own (AWS Knowledge Center, "oom
+    command not allowed": volatile-lru). redis-server's would be noeviction."""
+    group = elasticache._param_group_params.get(properties.get("CacheParameterGroupName", ""), {})
+    for server in _servers[identity]:
+        with server.client() as client:
+            client.config_set("maxmemory-policy", group.get("maxmemory-policy", {}).get("Value", "volatile-lru"))
+
+
+def _stop(identity: str) -> None:
+    for server in _servers.pop(identity, []):
+        server.kill()
+
+
+def _tell(identity: str) -> dict[str, Any]:
+    """Puts the addresses of the servers where MiniStack looks for them."""
+    group = elasticache._replication_groups[identity]
+    servers = _servers[identity]
+    for shard, server in zip(group["NodeGroups"], servers, strict=True):
+        for endpoint in ("PrimaryEndpoint", "ReaderEndpoint"):
+            shard[endpoint] = {"Address": server.address, "Port": server.port}
+    if group.get("ConfigurationEndpoint") or len(servers) > 1:
+        group["ConfigurationEndpoint"] = {"Address": servers[0].address, "Port": servers[0].port}
+    attributes: dict[str, Any] = provisioners._ec_rg_attrs(identity)
+    return attributes
+
+
+def install() -> None:
+    def create(logical_id: str, properties: dict[str, Any], stack_name: str) -> tuple[str, dict[str, Any]]:
+        identity, _ = own["create"](logical_id, properties, stack_name)
+        _start(identity, properties)
+        return identity, _tell(identity)
+
+    def update(physical_id: str, old: dict[str, Any], new: dict[str, Any], *rest: Any) -> tuple[str, dict[str, Any]]:
+        identity, _ = own["update"](physical_id, old, new, *rest)
+        keys = ("AuthToken", "NumNodeGroups", "Port", "KmsKeyId")
+        if identity not in _servers or any(old.get(key) != new.get(key) for key in keys):
+            _stop(physical_id)
+            _start(identity, new)
+        _set_parameters(identity, new)
+        return identity, _tell(identity)
+
+    def delete(physical_id: str, properties: dict[str, Any]) -> None:
+        own["delete"](physical_id, properties)
+        _stop(physical_id)
+
+    own = extend("AWS::ElastiCache::ReplicationGroup", create=create, update=update, delete=delete)

@@ -1,0 +1,41 @@
+"""AWS::SecretsManager::RotationSchedule: remembered, and refused where Secrets Manager may not call the function."""
+
+from typing import Any
+
+from ministack.services import secretsmanager
+
+from simulators.aws.conditions import Condition, is_on
+from simulators.aws.resource_type import Properties, Provisioned, Refused, register
+from simulators.aws.service_principals import may_rotate
+
+
+class RotationSchedule:
+    name = "AWS::SecretsManager::RotationSchedule"
+
+    def create(self, properties: Properties) -> Provisioned:
+        secret = self._secret(properties["SecretId"])
+        if is_on(Condition.IAM) and (refusal := may_rotate(properties["RotationLambdaARN"])):
+            raise Refused(refusal)
+        secret["RotationEnabled"] = True
+        secret["RotationLambdaARN"] = properties["RotationLambdaARN"]
+        secret["RotationRules"] = dict(properties["RotationRules"])
+        return Provisioned(properties["SecretId"])
+
+    def update(self, physical_id: str, old: Properties, new: Properties) -> Provisioned:
+        return self.create(new)
+
+    def delete(self, physical_id: str, properties: Properties) -> None:
+        _, secret = secretsmanager._resolve(properties["SecretId"])
+        if secret:
+            secret["RotationEnabled"] = False
+
+    @staticmethod
+    def _secret(identity: str) -> Any:
+        _, secret = secretsmanager._resolve(identity)
+        if not secret:
+            raise Refused("Secrets Manager can't find the specified secret.")
+        return secret
+
+
+def install() -> None:
+    register(RotationSchedule())

@@ -1,0 +1,1 @@
+"""Sentry's API for releases and deployments."""

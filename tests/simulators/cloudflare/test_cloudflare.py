@@ -1,0 +1,241 @@
+"""The simulator is only as good as what it refuses."""
+
+import copy
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra_runtime.authority import Authority
+from ops.edge.synthesized import text_of
+from simulators.cloudflare.contract import Contract
+from simulators.cloudflare.protocol import Answer, Call
+from simulators.cloudflare.server import resolve
+from simulators.cloudflare.shapes import SHAPES, strangers
+from simulators.cloudflare.simulator import Simulator
+from simulators.cloudflare.vendor import UNOBSERVED_CODES
+from simulators.cloudflare.world import World, Zone
+from tests.runtime.conftest import TOKEN, new_edge
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def recorded(templates: dict[str, dict[str, Any]]) -> list[Call]:
+    """Every request of a deployment of production's edge, as its own code makes them."""
+    edge = new_edge()
+    for resource in templates["production/Edge"]["Resources"].values():
+        if resource["Type"] == "Custom::Cloudflare":
+            text = text_of(resource["Properties"]["Document"], unknown="x.example.net")
+            document = json.loads(text.replace("daadaar.com", "example.com"))
+            edge.secrets["x.example.net"] = "agent"
+            made = edge.ask("Create", document)
+            edge.ask("Delete", document, made.physical_id)
+    assert edge.simulator.violations == []
+    return edge.simulator.calls
+
+
+def mutants(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Paths of every key in a body."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield (*path, key)
+            yield from mutants(value, (*path, key))
+    elif isinstance(node, list):
+        for at, value in enumerate(node):
+            yield from mutants(value, (*path, at))
+
+
+def with_typo(body: Any, path: tuple[Any, ...]) -> Any:
+    spoiled = copy.deepcopy(body)
+    parent = spoiled
+    for part in path[:-1]:
+        parent = parent[part]
+    parent[f"{path[-1]}x"] = parent.pop(path[-1])
+    return spoiled
+
+
+def test_a_mistyped_key_is_found_out(templates: dict[str, dict[str, Any]]) -> None:
+    """In every body that a deployment sends; what may be missed are keys that anybody may name: headers, filters."""
+    contract, tried, missed = Contract(), 0, set()
+    for call in recorded(templates):
+        assert contract.violations(call.method, call.path, call.query, call.body) == []
+        for path in mutants(call.body) if call.body else ():
+            if isinstance(path[-1], str):
+                tried += 1
+                if not contract.violations(call.method, call.path, call.query, with_typo(call.body, path)):
+                    missed.add(path[-1])
+    assert tried > 150
+    # A header's name, and the parts of settings whose value the SDK leaves open.
+    assert missed <= {"User-Agent", "strict_transport_security", "enabled", "max_age", "include_subdomains", "preload",
+                      "nosniff"}, missed  # fmt: skip
+
+
+def test_every_operation_is_covered_by_the_permissions_that_the_token_is_told_to_have(
+    templates: dict[str, dict[str, Any]],
+) -> None:
+    page = (ROOT / "docs" / "cloudflare-token.md").read_text()
+    named = " ".join(page[page.index("2. Permissions") : page.index("\n3. ")].split())
+    needed = {
+        r"/zones": "Zone Read",
+        r"/zones/[^/]+/dns_records.*": "DNS Write",
+        r"/zones/[^/]+/settings/.*|.*/argo/tiered_caching|.*/tiered_cache_smart.*": "Zone Settings Write",
+        r"/zones/[^/]+/bot_management": "Bot Management Write",
+        r"/zones/[^/]+/cloud_connector/rules": "Cloud Connector Write",
+        r"/zones/[^/]+/origin_tls_client_auth/.*": "SSL and Certificates Write",
+        r"/accounts/[^/]+/alerting/.*": "Notifications Write",
+        r"/accounts/[^/]+/workers/scripts.*": "Workers Scripts Write",
+        r"/zones/[^/]+/workers/routes.*": "Workers Routes Write",
+        r".*phases/http_request_cache_settings/.*": "Cache Settings Write",
+        r".*phases/(http_request_firewall_custom|http_request_firewall_managed|http_ratelimit)/.*": "Zone WAF Write",
+        r".*phases/ddos_l7/.*": "HTTP DDoS Managed Ruleset Write",
+        r".*phases/http_request_late_transform/.*": "Zone Transform Rules Write",
+        r".*phases/http_request_dynamic_redirect/.*": "Dynamic URL Redirects Write",
+        r"/zones/[^/]+|/zones/[^/]+/rulesets(/[^/]+/rules(/[^/]+)?)?": "",  # as the phase, or as Zone Read
+    }
+    used = set()
+    for call in recorded(templates):
+        (permission,) = [name for pattern, name in needed.items() if re.fullmatch(pattern, call.path)]
+        assert permission in named, call.path
+        used.add(permission)
+    assert {
+        "DNS Write",
+        "Zone WAF Write",
+        "Notifications Write",
+        "Bot Management Write",
+        "Workers Scripts Write",
+    } < used
+
+
+def asked(simulator: Simulator, method: str, path: str, body: Any = None) -> Answer:
+    return simulator.answer(Call(method, path, {}, body, "t"))
+
+
+@pytest.fixture
+def free() -> Simulator:
+    return Simulator(World([Zone("example.com", "free", id="z")], tokens={"t": "active"}))
+
+
+@pytest.mark.parametrize(("body", "message"), [
+    ({"phase": "http_request_firewall_managed", "rules": [{"action": "execute", "expression": "true",
+      "action_parameters": {"id": "4814384a9e5d4991b9815dcfc25d2f1f"}}]}, "not entitled to execute"),
+    ({"phase": "http_request_firewall_custom", "rules": [{"action": "log", "expression": "true"}]}, "log action"),
+    ({"phase": "http_request_firewall_custom", "rules": [{"action": "block", "expression": 'http.host matches "x"'}]},
+     "matches operator"),
+    ({"phase": "http_request_firewall_custom", "rules": [{"action": "rewrite", "expression": "true"}]}, "not allowed"),
+    ({"phase": "http_request_firewall_custom", "rules": [{"action": "block", "expression": "true"}] * 6}, "exceeded"),
+    ({"phase": "http_request_firewall_custom",
+      "rules": [{"action": "block", "expression": "true", "ref": "same"}] * 2}, "exists already"),
+    ({"phase": "http_ratelimit", "rules": [{"action": "block", "expression": 'http.host eq "a"', "ratelimit": {
+      "characteristics": ["ip.src", "cf.colo.id"], "period": 10, "requests_per_period": 1,
+      "mitigation_timeout": 10}}]}, "http.host"),
+    ({"phase": "http_ratelimit", "rules": [{"action": "block", "expression": "true", "ratelimit": {
+      "characteristics": ["ip.src"], "period": 10, "requests_per_period": 1, "mitigation_timeout": 10}}]}, "mandatory"),
+    ({"phase": "http_ratelimit", "rules": [{"action": "block", "expression": "true", "ratelimit": {
+      "characteristics": ["ip.src", "cf.colo.id"], "period": 11, "requests_per_period": 1,
+      "mitigation_timeout": 10}}]}, "no supported period"),
+    ({"phase": "http_ratelimit", "rules": [{"action": "block", "expression": "true", "ratelimit": {
+      "characteristics": ["ip.src", "cf.colo.id"], "period": 60, "requests_per_period": 1,
+      "mitigation_timeout": 10}}]}, "not entitled to a period"),
+    ({"phase": "http_request_cache_settings", "rules": [{"action": "set_cache_settings", "expression": "true",
+      "action_parameters": {"edge_ttl": {"mode": "override_origin", "default": 60}}}]}, "at least 7200"),
+    ({"phase": "http_request_late_transform", "rules": [{"action": "rewrite", "expression": "true",
+      "action_parameters": {"headers": {"Referer": {"operation": "set", "value": "x"}}}}]}, "cannot be modified"),
+], ids=lambda value: value if isinstance(value, str) else "")  # fmt: skip
+def test_what_a_plan_or_a_phase_does_not_allow_is_refused(body: dict[str, Any], message: str, free: Simulator) -> None:
+    answer = asked(free, "POST", "/zones/z/rulesets", {"name": "default", "kind": "zone", **body})
+    assert (answer.status, message in str(answer.body["errors"])) == (400, True), answer.body
+    assert free.world.zones[0].rulesets == {}
+
+
+def test_a_phase_has_one_entrypoint_and_none_at_first(free: Simulator) -> None:
+    assert asked(free, "GET", "/zones/z/rulesets/phases/ddos_l7/entrypoint").status == 404
+    body = {"name": "default", "kind": "zone", "phase": "http_request_cache_settings", "rules": []}
+    assert asked(free, "POST", "/zones/z/rulesets", body).status == 200
+    assert asked(free, "POST", "/zones/z/rulesets", body).status == 400
+
+
+def test_two_names_for_one_host_are_refused_as_by_dns(free: Simulator) -> None:
+    record = {"type": "CNAME", "name": "a.example.com", "content": "x.net", "proxied": True, "ttl": 1}
+    assert asked(free, "POST", "/zones/z/dns_records", record).status == 200
+    again = asked(free, "POST", "/zones/z/dns_records", record)
+    other = asked(free, "POST", "/zones/z/dns_records", record | {"type": "A", "content": "192.0.2.1"})
+    assert [each.body["errors"][0]["code"] for each in (again, other)] == [81058, 81053]
+    assert resolve(free.world, "a.example.com")["Answer"] == []  # proxied: nobody sees where it leads
+
+
+def test_lists_come_in_pages(free: Simulator) -> None:
+    for at in range(7):
+        asked(
+            free, "POST", "/zones/z/dns_records", {"type": "TXT", "name": f"{at}.example.com", "content": "x", "ttl": 1}
+        )
+    answer = free.answer(Call("GET", "/zones/z/dns_records", {"page": "3", "per_page": "3"}, None, "t"))
+    assert len(answer.body["result"]) == 1
+    assert answer.body["result_info"]["total_pages"] == 3
+
+
+def test_who_has_no_token_gets_nothing(free: Simulator) -> None:
+    assert free.answer(Call("GET", "/zones", {}, None, "other")).status == 401
+    free.world.tokens["t"] = "disabled"
+    assert asked(free, "GET", "/zones").status == 403
+
+
+def test_every_error_code_was_observed_or_is_listed_as_unobserved() -> None:
+    answered = {
+        int(code)
+        for file in (ROOT / "simulators" / "cloudflare").glob("*.py")
+        for code in re.findall(r"Problem\(\s*\d{3}, (\d+),", file.read_text())
+    } | {1433, 1434}
+    services = ROOT / "node_modules" / "@distilled.cloud" / "cloudflare" / "src" / "services"
+    observed = {int(code) for file in services.glob("*.ts") for code in re.findall(r"code: (\d+)", file.read_text())}
+    certificates = (services / "origin-tls-client-auth.ts").read_text()
+    assert all(f"code: {code}" in certificates for code in answered if 1400 <= code < 1600 and code != 1431)
+    assert answered - observed <= set(UNOBSERVED_CODES), answered - observed - set(UNOBSERVED_CODES)
+    assert set(UNOBSERVED_CODES) <= answered, set(UNOBSERVED_CODES) - answered
+    assert len(answered & observed) > 5
+
+
+def test_no_object_has_a_field_that_no_recorded_answer_has() -> None:
+    edge = new_edge()
+    leaf = Authority.create("us", now=datetime(2026, 11, 1, tzinfo=UTC)).issue(
+        "us", now=datetime(2026, 11, 1, tzinfo=UTC)
+    )
+    zone = f"/zones/{edge.zone.id}"
+
+    def asked_of(path: str, method: str = "GET", body: Any = None) -> Any:
+        answer = edge.simulator.answer(Call(method, path, {}, body, TOKEN))
+        assert answer.status == 200, answer.body
+        return answer.body["result"]
+
+    certificates = f"{zone}/origin_tls_client_auth/hostnames"
+    made = asked_of(f"{certificates}/certificates", "POST", leaf)
+    host = "api.example.com"
+    asked_of(certificates, "PUT", {"config": [{"hostname": host, "cert_id": made["id"], "enabled": True}]})
+    limit = {
+        "characteristics": ["ip.src", "cf.colo.id"],
+        "period": 10,
+        "requests_per_period": 1,
+        "mitigation_timeout": 10,
+    }
+    rules = [{"action": "block", "expression": "true", "ratelimit": limit}]
+    made = asked_of(
+        f"{zone}/rulesets", "POST", {"name": "default", "kind": "zone", "phase": "http_ratelimit", "rules": rules}
+    )
+    shown = [
+        ("zone", asked_of(zone)),
+        *(("record", each) for each in asked_of(f"{zone}/dns_records")),
+        ("ruleset", made),
+        *(("rule", each) for each in made["rules"]),
+        ("ratelimit", made["rules"][0]["ratelimit"]),
+        ("setting", asked_of(f"{zone}/settings/ssl")),
+        ("setting", asked_of(f"{zone}/argo/tiered_caching")),
+        ("bots", asked_of(f"{zone}/bot_management")),
+        *(("certificate", each) for each in asked_of(f"{certificates}/certificates")),
+        ("association", asked_of(f"{certificates}/{host}")),
+        *(("policy", each) for each in asked_of(f"/accounts/{edge.zone.account}/alerting/v3/policies")),
+    ]
+    assert {kind for kind, _ in shown} == set(SHAPES)
+    assert [each for kind, one in shown for each in strangers(kind, one)] == []
