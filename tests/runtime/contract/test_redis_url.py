@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from redis.connection import SSLConnection, parse_url
 
 from infra_runtime.contract.redis_url import InvalidRedisUrl, Node, Target, from_environment, parse, require_deployable
-from tests.node_reader import Read
+from tests.node_reader import Read, reader
 
 FUZZED = 100_000
 
@@ -244,6 +244,13 @@ def _agree(target: Target, url: str, ioredis: dict[str, Any]) -> None:
     assert ours == read(
         ioredis["host"], ioredis.get("port"), ioredis.get("username"), ioredis.get("password"), ioredis.get("db")
     )
+
+
+@pytest.fixture(scope="session")
+def ioredis_reads() -> Iterator[Read]:
+    """How ioredis itself reads a URL; `error` where it does not."""
+    with reader("import utils from 'ioredis/built/utils/index.js';\nconst read = utils.parseURL;") as read:
+        yield read
 
 
 @settings(max_examples=300, deadline=None)

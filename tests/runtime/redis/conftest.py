@@ -1,4 +1,4 @@
-"""Real servers on loopback, an authority they are trusted by, and ioredis as a second reader of URLs."""
+"""Real servers on loopback, and an authority they are trusted by."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,16 +7,8 @@ import pytest
 
 from simulators.redis.authority import Authority
 from simulators.redis.server import Sentinels, Server, cluster, running, sentinels
-from tests.node_reader import Read, reader
 
 PASSWORD = "s3cret-of-the-tests"
-
-
-@pytest.fixture(scope="session")
-def ioredis_reads() -> Iterator[Read]:
-    """How ioredis itself reads a URL; `error` where it does not."""
-    with reader("import utils from 'ioredis/built/utils/index.js';\nconst read = utils.parseURL;") as read:
-        yield read
 
 
 @pytest.fixture
