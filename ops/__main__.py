@@ -20,8 +20,6 @@ from ops.amplify import AmplifySite
 from ops.console import Console
 from ops.edge import commands
 from ops.edge.zone import open_edge
-from ops.egress import commands as egress_commands
-from ops.egress.model import Traffic
 from ops.errors import SOMETHING, InputError, OperatorError
 from ops.github import commands as github_commands
 from ops.jobs import commands as job_commands
@@ -378,7 +376,12 @@ def model(
     plot: Annotated[Path | None, typer.Option(help="Also a picture, as SVG.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Simulate how much traffic the cache saves the bucket. Needs no account."""
+    """Simulate how much traffic the cache saves the bucket. Needs no account, but the development tools."""
+    try:
+        from ops.egress import commands as egress_commands  # noqa: PLC0415
+        from ops.egress.model import Traffic  # noqa: PLC0415
+    except ModuleNotFoundError as missing:  # numpy: a deployment's set-up leaves it out
+        raise OperatorError(f"{missing.name} is not installed; run: make setup") from None
     traffic = Traffic(
         requests_per_object=1, objects=objects, alpha=alpha, repeated_percent=repeats, bypass_percent=bypass
     )
