@@ -1,7 +1,7 @@
 """Runs the jobs of one service: starts their tasks, retries, enforces time limits, and measures how overdue a job is.
 
-Invoked by each job's schedule, by `infra job run`, by ECS when a task has stopped, and every minute. The last one
-makes up for lost events and for invocations that died halfway.
+Invoked by each job's schedule, by `infra job run`, by ECS when a task has stopped, by CloudFormation when a job is
+removed, and every minute. The last one makes up for lost events and for invocations that died halfway.
 """
 
 import json
@@ -20,6 +20,7 @@ from infra_runtime.aws import client
 from infra_runtime.caller import NotProven, who
 from infra_runtime.contract.metrics import JOBS, Jobs, emit
 from infra_runtime.contract.revision import JOB, containers_of, log_of, named
+from infra_runtime.custom_resource import Request, Result, serve
 from infra_runtime.jobs.runs import Outcome, Run, Runs
 from infra_runtime.release.log_text import plain
 from infra_runtime.reporting import reported
@@ -39,6 +40,7 @@ _UNANSWERED = timedelta(minutes=30)
 "Idempotency"); the next call would start a second task."""
 _LIMIT = "its time limit"
 """Ends the reason that StopTask is given; ECS keeps it as `stoppedReason`."""
+_REMOVED = "its job is no longer deployed"
 _BY_ITSELF, _BY_REQUEST = "EssentialContainerExited", "UserInitiated"
 """Two of the values of `stopCode`."""
 _THROTTLED = ("ThrottlingException", "Throttling", "RequestLimitExceeded", "TooManyRequestsException")
@@ -69,6 +71,9 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
         bootstrap=os.environ["BOOTSTRAP_IMAGE"],
         environment=os.environ["ENVIRONMENT"],
     )
+    if "RequestType" in event:
+        serve(event, lambda request: provide(request, control))
+        return {}
     if "detail" in event:
         control.stopped(event["detail"])
         return {}
@@ -82,6 +87,14 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     except NotProven as error:
         return {"problem": f"{error}; use `infra`, with credentials of this account"}
     return control.asked(event["job"], by=by)
+
+
+def provide(request: Request, control: "Control") -> Result:
+    """The custom resource of one job: `Job`, and `Family` of its task definitions. Raises what boto3 raises."""
+    job = request.properties["Job"]
+    if request.kind == "Delete":
+        control.removed(job, request.properties["Family"])
+    return Result(f"job/{job}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,6 +171,25 @@ class Control:
                 errors.append(error)
         if errors:
             raise ExceptionGroup("jobs were not looked after", errors)
+
+    def removed(self, name: str, family: str) -> None:
+        """Stops the job's run and records its end: nobody looks after it any more. Nothing is retried or counted.
+
+        Another service may have the job by now: its run is of another family, and goes on.
+        """
+        tasks = self.ecs.list_tasks(cluster=self.cluster, family=family)["taskArns"]
+        for task in tasks:
+            self.ecs.stop_task(cluster=self.cluster, task=task, reason=_REMOVED)
+        run = self.runs.current(name)
+        if run is not None and self._is_of(run, family, started=bool(tasks)):
+            ended = replace(run, outcome="failed", ended=_text(self.now()), reason=f"stopped: {_REMOVED}")
+            self.runs.end(self.runs.record(ended), then=None)
+
+    def _is_of(self, run: Run, family: str, *, started: bool) -> bool:
+        if run.task is None:
+            return started
+        found = self.ecs.describe_tasks(cluster=self.cluster, tasks=[run.task])["tasks"]
+        return any(f"/{family}:" in each["taskDefinitionArn"] for each in found)
 
     # -- one run
 
