@@ -19,11 +19,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 from infra_runtime.aws import client
 from infra_runtime.caller import NotProven, who
 from infra_runtime.contract.metrics import JOBS, Jobs, emit
-from infra_runtime.contract.revision import JOB, containers_of, log_of, named
+from infra_runtime.contract.revision import JOB, containers_of, named
 from infra_runtime.custom_resource import Request, Result, serve
 from infra_runtime.jobs.runs import Outcome, Run, Runs
-from infra_runtime.release.log_text import plain
 from infra_runtime.reporting import reported
+from infra_runtime.task_log import last_lines
 
 logger = logging.getLogger(__name__)
 logger.setLevel(logging.INFO)
@@ -31,7 +31,6 @@ logger.setLevel(logging.INFO)
 _LINES = 10
 _LONGEST_LOG = 2000
 """Characters of these lines that are kept."""
-_LOG_WAITS = 3
 _SETTLED = timedelta(minutes=2)
 """The invocation that wrote a claim has ended by then (its timeout is a minute), and DescribeTasks knows its task: ECS
 is eventually consistent (API Reference, "RunTask")."""
@@ -153,7 +152,17 @@ class Control:
             told = container.get("reason") or told
         elif stop == _BY_REQUEST and not is_limit:
             told = f"stopped by StopTask: {told}"
-        lines = "\n".join(self._lines(task, is_expected=code is not None))[-_LONGEST_LOG:]
+        found = last_lines(
+            self.ecs,
+            self.logs,
+            task=task["taskArn"],
+            definition=task["taskDefinitionArn"],
+            container=JOB,
+            most=_LINES,
+            is_expected=code is not None,
+            sleep=self.sleep,
+        )
+        lines = "\n".join(found)[-_LONGEST_LOG:]
         reason = f"{lines}\n{told}" if lines else told
         # Whoever stops a job by hand does not want it to start again.
         self._end(job, replace(run, exit=code, reason=reason), may_retry=stop != _BY_REQUEST or is_limit)
@@ -286,22 +295,6 @@ class Control:
     def _image(self, job: Job) -> str:
         image: str = named(containers_of(self.ecs, job.definition), JOB)["image"]
         return image
-
-    def _lines(self, task: Mapping[str, Any], *, is_expected: bool) -> Sequence[str]:
-        """The last of the task's log; none if it never ran, wrote nothing, or its log cannot be read."""
-        try:
-            # Of the task's own revision: a release may have brought another since.
-            container = named(containers_of(self.ecs, task["taskDefinitionArn"]), JOB)
-            stream = log_of(container, task["taskArn"])
-            for _ in range(_LOG_WAITS if is_expected else 1):
-                if events := self.logs.get_log_events(**stream, startFromHead=False, limit=_LINES)["events"]:
-                    return [plain(each["message"]) for each in events]
-                # Log lines arrive a little later than the event of the task's end.
-                self.sleep(1)
-        except (BotoCoreError, ClientError) as error:
-            # The run has to end all the same.
-            logger.warning("%s: its log cannot be read: %s", task["taskArn"], error)
-        return []
 
     def _count(self, job: str, name: Jobs) -> None:
         self._emit(job, {name: 1})

@@ -168,11 +168,15 @@ class Logs:
 
     def __init__(self) -> None:
         self.lines: dict[tuple[str, str], list[str]] = {}
-        self.late = 0
+        self.late = self.absent = 0
+        """For so many looks, a stream is there without lines, or is not there at all."""
 
     def get_log_events(self, *, limit: int, **stream: Any) -> dict[str, Any]:
         key = stream["logGroupName"], stream["logStreamName"]
         assert not stream["startFromHead"]
+        if self.absent:
+            self.absent -= 1
+            raise refusal("ResourceNotFoundException", "The specified log stream does not exist.")
         if key not in self.lines:
             raise refusal("ResourceNotFoundException", "The specified log stream does not exist.")
         if self.late:

@@ -136,6 +136,15 @@ def test_a_failure_tells_the_last_lines_of_the_log_and_then_ecs_reason() -> None
     assert reason[-2:] == ["no such table", "Essential container in task exited"]
 
 
+def test_a_log_stream_that_is_late_is_waited_for() -> None:
+    world = World(job())
+    world.ask()
+    world.logs.lines["clean:1", "job/job/1"] = ["no such table"]
+    world.logs.absent = 2
+    world.end(1)
+    assert str(world.ended()[0].reason).startswith("no such table\n")
+
+
 def test_a_long_log_keeps_its_end_and_the_reason() -> None:
     world = World(job())
     world.ask()
