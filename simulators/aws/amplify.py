@@ -2,8 +2,8 @@
 
 Sources: the API reference ("DomainAssociation", "Job"); answers that others have recorded (balionis/aws8: CREATING,
 `dev CNAME <pending>`, AWAITING_APP_CNAME); aws-amplify/amplify-hosting #821 and #1097 for the two ways to fail, #911
-and #2154 for the first build, #3878 for a domain that is changed while it is UPDATING, and aws-sdk-php #3054 for one that
-leads to no branch. How long UPDATING lasts is reported as minutes; here it is a few looks.
+and #2154 for the first build, #3878 for a domain that is changed while it is UPDATING, and aws-sdk-php #3054 for one
+that leads to no branch. How long UPDATING lasts is not documented; here it is a few looks.
 """
 
 import hashlib
