@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -59,7 +59,7 @@ class Preflight:
         A rollback may begin under alarms, which are why it begins, and to an image in which a hole was found since.
         """
         found = list(self._image(image, scanned=kind == "release"))
-        found += self._secrets()
+        found += unusable_secrets(self.clients, self.service.secrets)
         found += self._stack()
         found += self._running(image, alarms=kind == "release")
         return found
@@ -88,17 +88,6 @@ class Preflight:
         critical = found.get("imageScanFindings", {}).get("findingSeverityCounts", {}).get("CRITICAL", 0)
         if critical:
             yield Problem("scan", f"{critical} critical vulnerabilities in {digest[:19]}…", "build it on a newer base")
-
-    def _secrets(self) -> Iterator[Problem]:
-        """Without one of them no new task starts, of an older image neither."""
-        if not self.service.secrets:
-            return
-        manager = self.clients.client("secretsmanager")
-        for name in self.service.secrets:
-            try:
-                last_change(manager, name)
-            except Unusable as error:
-                yield Problem("secret", str(error), error.todo)
 
     def _stack(self) -> Iterator[Problem]:
         stack = stack_of(self.clients, self.service.stack)
@@ -166,6 +155,18 @@ def image_in(clients: Any, service: str, repository: str, image: str, *, platfor
         what = f"{digest[:19]}… is for {', '.join(sorted(built_for)) or 'none'}; {service} runs on {platform}"
         return Problem("platform", what, f"docker buildx build --platform {platform}")
     return dict(found)
+
+
+def unusable_secrets(clients: Any, names: Sequence[str]) -> Iterator[Problem]:
+    """Without one of them no new task starts, of an older image neither."""
+    if not names:
+        return
+    manager = clients.client("secretsmanager")
+    for name in names:
+        try:
+            last_change(manager, name)
+        except Unusable as error:
+            yield Problem("secret", str(error), error.todo)
 
 
 def stack_of(clients: Any, name: str) -> Mapping[str, Any]:
