@@ -35,10 +35,13 @@ _TRIES = 3
 
 
 def when(text: str, *, now: datetime) -> datetime | None:
-    """None for the latest. RDS restores to a whole second. Raises `InputError`."""
-    if text == LATEST:
-        return None
-    expected = f"expected {LATEST} or a time with its zone, like {now - timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}"
+    """None for the latest. Raises `InputError`."""
+    return None if text == LATEST else second(text, now=now, expected=f"{LATEST} or a time")
+
+
+def second(text: str, *, now: datetime, expected: str = "a time") -> datetime:
+    """RDS restores to a whole second, and S3 knows no other times of versions. Raises `InputError`."""
+    expected = f"expected {expected} with its zone, like {now - timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}"
     try:
         found = datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError:
@@ -46,7 +49,7 @@ def when(text: str, *, now: datetime) -> datetime | None:
     if found.tzinfo is None:
         raise InputError(f"--to {text!r}: {expected}; the zone is missing")
     if found.microsecond:
-        raise InputError(f"--to {text!r}: {expected}; RDS restores to a whole second")
+        raise InputError(f"--to {text!r}: {expected}; a whole second")
     if found > now:
         raise InputError(f"--to {text!r} is in the future: now it is {now:%Y-%m-%dT%H:%M:%SZ}")
     return found.astimezone(UTC)
