@@ -33,7 +33,7 @@ from ops.releases import commands as releases_
 from ops.releases import one_off
 from ops.releases.place import Place
 from ops.restores import commands as restores
-from ops.restores import objects
+from ops.restores import objects, tables
 from ops.restores.instances import Instances
 from ops.restores.objects import MediaBucket
 from ops.secrets import commands as secret_commands
@@ -332,6 +332,20 @@ def restore_list(environment: Name) -> None:
     """Show the instances of the database and the times to which each can be restored."""
     with _instances(environment) as instances:
         restores.show(instances, Console())
+
+
+@restore.command(name="table")
+def restore_table(
+    environment: Name,
+    table: Annotated[str, typer.Argument(metavar="TABLE")],
+    instance: Annotated[
+        str, typer.Option("--from", help="A restored or replaced instance: infra restore list ENV.", metavar="INSTANCE")
+    ],
+    schema: Annotated[str, typer.Option(help="Of the table.")] = "public",
+) -> None:
+    """Copy one table out of a restored instance into the database, under a new name. Run again to resume."""
+    with _instances(environment) as instances:
+        tables.copy(instances, table, schema, instance, Console())
 
 
 @restore.command(name="objects")

@@ -96,6 +96,10 @@ class Instances:
     def replaced_name(self, at: datetime) -> str:
         return f"{self._prefix('replaced-at')}{at.strftime(_STAMP)}"
 
+    def short(self, instance: Described) -> str:
+        """How it was made: the last part of its name, like restored-to-20261126075959."""
+        return str(instance["DBInstanceIdentifier"]).removeprefix(f"{self.stack}-")
+
     def window(self, instance: Described) -> tuple[datetime, datetime] | None:
         """From when to when it can be restored; None where RDS has no backup of it yet."""
         pages = self.rds.get_paginator("describe_db_instance_automated_backups").paginate(

@@ -12,9 +12,10 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 
 from infra_runtime.cloudflare.purge import prefixes
+from infra_runtime.contract.database_names import OWNER
 from infra_runtime.database.connection import Login, connect
 from ops.console import Console
-from ops.restores import commands, objects
+from ops.restores import commands, objects, tables
 from ops.restores.instances import Instances
 from ops.restores.objects import MediaBucket
 from rehearsal.account import Account
@@ -24,6 +25,7 @@ from rehearsal.promises.releases import first_release
 from rehearsal.traffic import Traffic, traffic
 
 _SERVED_SECONDS = 60.0
+_KEPT, _KEPT_ROWS = "souvenirs", 1000
 _PURGED_SECONDS = 60.0
 
 
@@ -32,6 +34,9 @@ def to_a_point_in_time(account: Account) -> str:
     first_release(account)
     secret, variables = api_secret(account)
     writer = _Writer(account, secret, variables)
+    with connect(_master(account), variables) as connection:
+        connection.execute(f"create table {_KEPT} as select generate_series(1, {_KEPT_ROWS}) as id")
+        connection.execute(f"alter table {_KEPT} owner to {OWNER}")
     with traffic(account).flowing() as users, writer.writing():
         time.sleep(1)
         # RDS restores to whole seconds: to the last one before it happens.
@@ -48,10 +53,12 @@ def to_a_point_in_time(account: Account) -> str:
     require(not missing, f"{len(missing)} rows from before {last_good} are missing; {told}")
     lost = [name for name in writer.written if name not in there]
     require(lost, "nothing was written between the restored time and the loss: nothing was shown")
+    copied = _copied(account, variables)
     _delete_replaced(account)
     return (
         f"a dropped table is back after {(served - dropped).total_seconds():.0f} s here; {len(users.failures)} requests"
-        f" failed, {len(lost)} rows of {(dropped - last_good).total_seconds():.1f} s are lost, none from before"
+        f" failed, {len(lost)} rows of {(dropped - last_good).total_seconds():.1f} s are lost, none from before;"
+        f" a table of {copied} rows was copied out of the replaced instance"
     )
 
 
@@ -140,6 +147,21 @@ def _restore(account: Account, to: datetime) -> str:
     wanted = commands.when(f"{to:%Y-%m-%dT%H:%M:%SZ}", now=now)
     commands.point(place, wanted, Console(file=told, width=200), now=now, check_only=False)
     return told.getvalue()
+
+
+def _copied(account: Account, variables: Mapping[str, str]) -> int:
+    """Rows of a table that the replaced instance still has."""
+    place = Instances(account.name, account.environment, account)
+    (replaced, *_) = place.replaced()
+    with connect(_master(account), variables) as connection:
+        connection.execute(f"drop table {_KEPT}")
+    tables.copy(place, _KEPT, "public", replaced["DBInstanceIdentifier"], Console(file=io.StringIO()))
+    copy = f"{_KEPT}_{place.short(replaced).replace('-', '_')}"
+    with connect(_master(account), variables) as connection:
+        rows = len(connection.execute(f"table {copy}").fetchall())
+        connection.execute(f"drop table {copy}")
+    require(rows == _KEPT_ROWS, f"{rows} of {_KEPT_ROWS} rows are in {copy}")
+    return rows
 
 
 def _served_again(users: Traffic, told: str) -> datetime:

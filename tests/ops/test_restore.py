@@ -23,7 +23,7 @@ from infra_runtime.database.connection import Connection, Login, connect
 from infra_runtime.database.verification import CLOCK
 from ops.console import Console
 from ops.errors import InputError, OperatorError
-from ops.restores import commands
+from ops.restores import commands, tables
 from ops.restores.instances import Instances, differences
 from simulators.aws.process import emulator
 from simulators.redis.authority import Authority
@@ -349,6 +349,51 @@ def test_a_check_changes_nothing_for_users_and_another_time_is_no_way_on(place: 
     after = place.called(place.identifier)
     assert after is not None
     assert after["DbiResourceId"] == restored["DbiResourceId"]
+
+
+def copy_table(place: Instances, table: str, instance: str) -> str:
+    told = io.StringIO()
+    tables.copy(place, table, "public", instance, Console(file=told, width=500))
+    return told.getvalue()
+
+
+def test_one_table_comes_beside_the_one_that_serves(place: Rehearsed) -> None:
+    to = now_and_then(place, "g", "h")
+    restore(place, to, check_only=True)
+    (restored,) = place.restored()
+    with as_master(place, place.identifier) as connection:
+        connection.execute("alter table visitors rename to spoiled")
+    try:
+        told = copy_table(place, "visitors", restored["DBInstanceIdentifier"])
+        new = f"visitors_restored_to_{to:%Y%m%d%H%M%S}"
+        assert f"public.{new}: " in told
+        assert "with the same digest as public.visitors" in told
+        with as_master(place, place.identifier) as connection:
+            found = {name for (name,) in connection.execute(f"table {new}").fetchall()}
+            assert "g" in found
+            assert "h" not in found
+            # Once more is no other copy, and one that somebody has changed is told.
+            assert copy_table(place, "visitors", restored["DBInstanceIdentifier"]) == told
+            connection.execute(f"truncate {new}")
+        with pytest.raises(
+            OperatorError, match=r"has 0 rows with digest 0, public\.visitors in .* Does somebody write"
+        ):
+            copy_table(place, "visitors", restored["DBInstanceIdentifier"])
+    finally:
+        with as_master(place, place.identifier) as connection:
+            connection.execute(f"drop table if exists {new}")
+            connection.execute("alter table spoiled rename to visitors")
+
+
+def test_a_table_is_copied_only_from_a_restored_or_replaced_instance_and_not_amid_a_switch(place: Rehearsed) -> None:
+    for other in ("elsewhere", place.identifier):
+        with pytest.raises(InputError, match=f"--from '{other}': expected a restored or replaced instance"):
+            copy_table(place, "visitors", other)
+    restore(place, now_and_then(place, "i", "j"), check_only=True)
+    (restored,) = place.restored()
+    place.mark_next(restored)
+    with pytest.raises(OperatorError, match="another instance is about to serve"):
+        copy_table(place, "visitors", restored["DBInstanceIdentifier"])
 
 
 @pytest.mark.parametrize(
