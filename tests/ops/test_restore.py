@@ -422,26 +422,83 @@ def test_a_time_before_the_first_backup_is_refused_with_what_can_be_restored(pla
     assert place.restored() == []
 
 
-def test_nothing_is_restored_while_a_stack_changes(place: Rehearsed) -> None:
-    stacks = {"Stacks": [{"StackName": "daadaar-dev-api", "StackStatus": "UPDATE_IN_PROGRESS"}]}
-    moving = Rehearsed("dev", place.environment, Moving(stacks))
-    with pytest.raises(OperatorError, match="daadaar-dev-api is UPDATE_IN_PROGRESS"):
-        restore(moving, None)
-    with pytest.raises(OperatorError, match="daadaar-dev-api is UPDATE_IN_PROGRESS"):
-        go_back(moving)
+@dataclass(frozen=True)
+class Deploying(Rehearsed):
+    """A stack changes, from a number of looks at CloudFormation on."""
+
+    status: str = "UPDATE_IN_PROGRESS"
+    looks_before: int = 0
+    looks: list[str] = field(default_factory=list)
+
+    @cached_property
+    def rds(self) -> Any:
+        return self.clients.client("rds")
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "clients", _Deploying(self.clients, self))
 
 
-class Moving:
-    """CloudFormation, in the midst of something."""
-
-    def __init__(self, stacks: dict[str, Any]) -> None:
-        self._stacks = stacks
+class _Deploying:
+    def __init__(self, own: Any, place: Deploying) -> None:
+        self._own, self._place = own, place
 
     def client(self, service: str) -> Any:
-        return self
+        return self if service == "cloudformation" else self._own.client(service)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._own.client("cloudformation"), name)
 
     def get_paginator(self, operation: str) -> Any:
+        if operation != "describe_stacks":
+            return self._own.client("cloudformation").get_paginator(operation)
         return self
 
     def paginate(self) -> list[dict[str, Any]]:
-        return [self._stacks]
+        self._place.looks.append("")
+        status = self._place.status if len(self._place.looks) > self._place.looks_before else "UPDATE_COMPLETE"
+        return [{"Stacks": [{"StackName": "daadaar-dev-api", "StackStatus": status}]}]
+
+
+def deploying(place: Rehearsed, **more: Any) -> Deploying:
+    return Deploying("dev", place.environment, place.clients, sleep=place.sleep, **more)
+
+
+def test_nothing_is_restored_while_a_stack_changes(place: Rehearsed) -> None:
+    with pytest.raises(OperatorError, match="daadaar-dev-api is UPDATE_IN_PROGRESS"):
+        restore(deploying(place), None)
+    with pytest.raises(OperatorError, match="daadaar-dev-api is UPDATE_IN_PROGRESS"):
+        go_back(deploying(place))
+    assert place.restored() == []
+
+
+def test_a_release_that_begins_during_a_restore_is_waited_for_and_goes_on_undisturbed(place: Rehearsed) -> None:
+    """Its migration may be in the database that serves; the restored one has none of it."""
+    to = now_and_then(place, "k", "l")
+    with pytest.raises(OperatorError, match="daadaar-dev-api is UPDATE_IN_PROGRESS"):
+        restore(deploying(place, looks_before=1), to)
+    write(place, "served all the time")
+    assert place.next() is None
+    assert len(place.restored()) == 1
+    # Once it is over, the same command goes on.
+    restore(place, to)
+    assert "l" not in rows(place, place.identifier)
+
+
+def test_a_switch_that_was_begun_is_ended_whatever_stacks_do(place: Rehearsed) -> None:
+    """A deployment may hang just because no database serves."""
+    to = now_and_then(place, "m", "n")
+    restore(place, to, check_only=True)
+    (restored,) = place.restored()
+    place.mark_next(restored)
+    place.inside(place.identifier, "close")
+    restore(deploying(place), to)
+    write(place, "served again")
+    place.mark_next(place.replaced()[0])
+    go_back(deploying(place))
+    assert "n" in rows(place, place.identifier)
+
+
+def test_a_stack_that_was_only_looked_at_is_no_deployment(place: Rehearsed) -> None:
+    """`cdk diff` of a new stack may leave it so (CloudFormation, "Stack status codes")."""
+    restore(deploying(place, status="REVIEW_IN_PROGRESS"), now_and_then(place, "o", "p"), check_only=True)
+    assert len(place.restored()) == 1

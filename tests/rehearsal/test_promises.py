@@ -231,6 +231,16 @@ def _topics(account: Account) -> list[str]:
     return account.resources("Platform", "AWS::SNS::Topic")
 
 
+def _change_the_parameter_group(account: Account) -> None:
+    """By hand, and without a restart: the instance that serves has the old value, a restored one the new one."""
+    account.client("rds").modify_db_parameter_group(
+        DBParameterGroupName=account.resource("Data", "AWS::RDS::DBParameterGroup"),
+        Parameters=[
+            {"ParameterName": "track_commit_timestamp", "ParameterValue": "0", "ApplyMethod": "pending-reboot"}
+        ],
+    )
+
+
 SABOTAGE: list[tuple[Callable[[Account], None], str]] = [
     (_open_a_port, "Only Cloudflare can connect"),
     (_send_another_user_agent, "The media bucket answers our zone only"),
@@ -257,6 +267,8 @@ SABOTAGE: list[tuple[Callable[[Account], None], str]] = [
     (_unsubscribe_addresses, "Each page and its end are mailed"),
     (_silence_infos, "Slack shows each page, its end, and costs"),
     (_keep_an_end_to_itself, "PagerDuty opens an incident for each page, and resolves it"),
+    # The last one: it leaves a table dropped.
+    (_change_the_parameter_group, "Restore to a point in time"),
 ]
 
 
