@@ -31,7 +31,9 @@ from ops.releases import commands as releases_
 from ops.releases import one_off
 from ops.releases.place import Place
 from ops.restores import commands as restores
+from ops.restores import objects, tables
 from ops.restores.instances import Instances
+from ops.restores.objects import MediaBucket
 from ops.secrets import commands as secret_commands
 from ops.secrets.commands import SecretPlace
 from ops.templates import ROOT
@@ -50,7 +52,7 @@ app.add_typer(egress, name="egress")
 job = typer.Typer(no_args_is_help=True, help="Scheduled jobs.")
 app.add_typer(job, name="job")
 
-restore = typer.Typer(no_args_is_help=True, help="Point-in-time recovery of the database.")
+restore = typer.Typer(no_args_is_help=True, help="Point-in-time recovery of the database and of media.")
 app.add_typer(restore, name="restore")
 secret = typer.Typer(no_args_is_help=True, help="Secrets that the environment's file names. Never prints values.")
 app.add_typer(secret, name="secret")
@@ -328,6 +330,36 @@ def restore_list(environment: Name) -> None:
     """Show the instances of the database and the times to which each can be restored."""
     with _instances(environment) as instances:
         restores.show(instances, Console())
+
+
+@restore.command(name="table")
+def restore_table(
+    environment: Name,
+    table: Annotated[str, typer.Argument(metavar="TABLE")],
+    instance: Annotated[
+        str, typer.Option("--from", help="A restored or replaced instance: infra restore list ENV.", metavar="INSTANCE")
+    ],
+    schema: Annotated[str, typer.Option(help="Of the table.")] = "public",
+) -> None:
+    """Copy one table out of a restored instance into the database, under a new name. Run again to resume."""
+    with _instances(environment) as instances:
+        tables.copy(instances, table, schema, instance, Console())
+
+
+@restore.command(name="objects")
+def restore_objects(
+    environment: Name,
+    prefix: Annotated[str, typer.Argument(help="Of the media bucket's keys, like avatars/. '' is the whole bucket.")],
+    to: Annotated[str, typer.Option(help="A time with its zone, like 2026-11-26T07:59:59Z: the end of that second.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Restore them. Without it, only count.")] = False,
+) -> None:
+    """Bring back media that was deleted or replaced since a time. Newer objects stay. Run again to resume."""
+    now = datetime.now(UTC)
+    wanted = restores.second(to, now=now)
+    found = _environment(environment)
+    with _explained(environment, found):
+        media = MediaBucket(found, session_of(environment, found))
+        objects.restore(media, prefix, wanted, Console(), now=now, is_confirmed=yes)
 
 
 @edge.command()

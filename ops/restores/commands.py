@@ -35,10 +35,13 @@ _TRIES = 3
 
 
 def when(text: str, *, now: datetime) -> datetime | None:
-    """None for the latest. RDS restores to a whole second. Raises `InputError`."""
-    if text == LATEST:
-        return None
-    expected = f"expected {LATEST} or a time with its zone, like {now - timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}"
+    """None for the latest. Raises `InputError`."""
+    return None if text == LATEST else second(text, now=now, expected=f"{LATEST} or a time")
+
+
+def second(text: str, *, now: datetime, expected: str = "a time") -> datetime:
+    """RDS restores to a whole second, and S3 knows no other times of versions. Raises `InputError`."""
+    expected = f"expected {expected} with its zone, like {now - timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}"
     try:
         found = datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError:
@@ -46,7 +49,7 @@ def when(text: str, *, now: datetime) -> datetime | None:
     if found.tzinfo is None:
         raise InputError(f"--to {text!r}: {expected}; the zone is missing")
     if found.microsecond:
-        raise InputError(f"--to {text!r}: {expected}; RDS restores to a whole second")
+        raise InputError(f"--to {text!r}: {expected}; a whole second")
     if found > now:
         raise InputError(f"--to {text!r} is in the future: now it is {now:%Y-%m-%dT%H:%M:%SZ}")
     return found.astimezone(UTC)
@@ -54,7 +57,6 @@ def when(text: str, *, now: datetime) -> datetime | None:
 
 def point(place: Instances, to: datetime | None, console: Console, *, now: datetime, check_only: bool) -> None:
     """May be repeated, and goes on where it was. Raises `OperatorError`, also where the data is not as it should be."""
-    _refuse_if_something_moves(place)
     if (taking_over := place.next()) is not None:
         if taking_over in place.replaced():
             raise OperatorError(f"going back was begun before: infra restore back {place.name}")
@@ -66,6 +68,7 @@ def point(place: Instances, to: datetime | None, console: Console, *, now: datet
         console.print(f"{taking_over['DBInstanceIdentifier']} was about to take over: going on with that")
         _take_over(place, taking_over, console, now=now)
         return
+    _refuse_if_something_moves(place)
     if to is not None and any(replaced_for(each) == to for each in place.replaced()[:1]):
         console.print(f"{place.identifier} was restored to that time already, and serves")
         return
@@ -80,8 +83,9 @@ def point(place: Instances, to: datetime | None, console: Console, *, now: datet
 
 def back(place: Instances, console: Console, *, now: datetime) -> None:
     """The one that served before serves again; what was written since the restore stays in the other one."""
-    _refuse_if_something_moves(place)
     target = place.next()
+    if target is None:
+        _refuse_if_something_moves(place)
     if target is not None and target not in place.replaced():
         # A restored one that has not taken over yet. It stays for another try.
         place.unmark_next(target)
@@ -111,7 +115,8 @@ def _refuse_if_something_moves(place: Instances) -> None:
     pages = place.clients.client("cloudformation").get_paginator("describe_stacks").paginate()
     for page in pages:
         for each in page["Stacks"]:
-            if each["StackName"].startswith(prefix) and each["StackStatus"].endswith("_IN_PROGRESS"):
+            moves = each["StackStatus"].endswith("_IN_PROGRESS") and each["StackStatus"] != "REVIEW_IN_PROGRESS"
+            if each["StackName"].startswith(prefix) and moves:
                 raise OperatorError(
                     f"{each['StackName']} is {each['StackStatus']}: wait for the end of that deployment or release, or"
                     f" stop it: infra rollback {place.name} --service NAME"
@@ -259,8 +264,11 @@ def _told(versions: Mapping[str, str]) -> str:
 
 
 def _take_over(place: Instances, target: Described, console: Console, *, now: datetime) -> None:
-    """Each step may be repeated: `target` stays marked until it serves."""
-    place.mark_next(target)
+    """Each step may be repeated: `target` stays marked until it serves. A switch that was begun has to be ended: users
+    may be without a database, and a deployment may hang because of that.
+    """
+    if place.next() is None:
+        _mark(place, target)
     serving = place.called(place.identifier)
     if serving is not None and serving["DbiResourceId"] != target["DbiResourceId"]:
         # First: if this fails, users notice nothing.
@@ -280,6 +288,18 @@ def _take_over(place: Instances, target: Described, console: Console, *, now: da
     _open_once_reached(place, console)
     place.unmark(place.settled(place.identifier))
     _print_what_is_left(place, console)
+
+
+def _mark(place: Instances, target: Described) -> None:
+    """From then on no release begins (infra_runtime.release.preflight). One that has begun is seen by its stack."""
+    place.mark_next(target)
+    if place.called(place.identifier) is None:
+        return  # Nothing serves: users wait for no deployment.
+    try:
+        _refuse_if_something_moves(place)
+    except OperatorError:
+        place.unmark_next(target)
+        raise
 
 
 def _open_once_reached(place: Instances, console: Console) -> None:

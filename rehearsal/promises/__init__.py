@@ -71,6 +71,7 @@ PROMISES: tuple[Promise | NotShown, ...] = (
     Promise("Media", "Pages of our sites upload, within what the API has signed", data.uploads),
     Promise("Services", "The API writes, reads and deletes media", data.media_is_written),
     Promise("Media", "Old versions expire, current ones never", data.media_lifecycle),
+    Promise("Media", "Deleted and replaced media comes back, at the edge as well", restore.deleted_and_replaced_media),
     Promise("Services", "Fargate behind one load balancer", services.services),
     Promise("Services", "Scaling on CPU and memory", services.autoscaling),
     Promise("Services", "Sites are hosted", services.sites),

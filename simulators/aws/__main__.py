@@ -39,6 +39,7 @@ def main() -> None:
         throttling,
         types,
         unpacking,
+        versions,
         web_identity,
     )
     from simulators.aws.resource_type import run_beside_the_loop
@@ -48,6 +49,7 @@ def main() -> None:
     quotas.install()
     rotation.install()
     scanning.install()
+    versions.install()
     consistency.install()
     service_linked_roles.install()
     faults.install()

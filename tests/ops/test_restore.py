@@ -23,7 +23,7 @@ from infra_runtime.database.connection import Connection, Login, connect
 from infra_runtime.database.verification import CLOCK
 from ops.console import Console
 from ops.errors import InputError, OperatorError
-from ops.restores import commands
+from ops.restores import commands, tables
 from ops.restores.instances import Instances, differences
 from simulators.aws.process import emulator
 from simulators.redis.authority import Authority
@@ -351,6 +351,51 @@ def test_a_check_changes_nothing_for_users_and_another_time_is_no_way_on(place: 
     assert after["DbiResourceId"] == restored["DbiResourceId"]
 
 
+def copy_table(place: Instances, table: str, instance: str) -> str:
+    told = io.StringIO()
+    tables.copy(place, table, "public", instance, Console(file=told, width=500))
+    return told.getvalue()
+
+
+def test_one_table_comes_beside_the_one_that_serves(place: Rehearsed) -> None:
+    to = now_and_then(place, "g", "h")
+    restore(place, to, check_only=True)
+    (restored,) = place.restored()
+    with as_master(place, place.identifier) as connection:
+        connection.execute("alter table visitors rename to spoiled")
+    try:
+        told = copy_table(place, "visitors", restored["DBInstanceIdentifier"])
+        new = f"visitors_restored_to_{to:%Y%m%d%H%M%S}"
+        assert f"public.{new}: " in told
+        assert "with the same digest as public.visitors" in told
+        with as_master(place, place.identifier) as connection:
+            found = {name for (name,) in connection.execute(f"table {new}").fetchall()}
+            assert "g" in found
+            assert "h" not in found
+            # Once more is no other copy, and one that somebody has changed is told.
+            assert copy_table(place, "visitors", restored["DBInstanceIdentifier"]) == told
+            connection.execute(f"truncate {new}")
+        with pytest.raises(
+            OperatorError, match=r"has 0 rows with digest 0, public\.visitors in .* Does somebody write"
+        ):
+            copy_table(place, "visitors", restored["DBInstanceIdentifier"])
+    finally:
+        with as_master(place, place.identifier) as connection:
+            connection.execute(f"drop table if exists {new}")
+            connection.execute("alter table spoiled rename to visitors")
+
+
+def test_a_table_is_copied_only_from_a_restored_or_replaced_instance_and_not_amid_a_switch(place: Rehearsed) -> None:
+    for other in ("elsewhere", place.identifier):
+        with pytest.raises(InputError, match=f"--from '{other}': expected a restored or replaced instance"):
+            copy_table(place, "visitors", other)
+    restore(place, now_and_then(place, "i", "j"), check_only=True)
+    (restored,) = place.restored()
+    place.mark_next(restored)
+    with pytest.raises(OperatorError, match="another instance is about to serve"):
+        copy_table(place, "visitors", restored["DBInstanceIdentifier"])
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
@@ -377,26 +422,83 @@ def test_a_time_before_the_first_backup_is_refused_with_what_can_be_restored(pla
     assert place.restored() == []
 
 
-def test_nothing_is_restored_while_a_stack_changes(place: Rehearsed) -> None:
-    stacks = {"Stacks": [{"StackName": "daadaar-dev-api", "StackStatus": "UPDATE_IN_PROGRESS"}]}
-    moving = Rehearsed("dev", place.environment, Moving(stacks))
-    with pytest.raises(OperatorError, match="daadaar-dev-api is UPDATE_IN_PROGRESS"):
-        restore(moving, None)
-    with pytest.raises(OperatorError, match="daadaar-dev-api is UPDATE_IN_PROGRESS"):
-        go_back(moving)
+@dataclass(frozen=True)
+class Deploying(Rehearsed):
+    """A stack changes, from a number of looks at CloudFormation on."""
+
+    status: str = "UPDATE_IN_PROGRESS"
+    looks_before: int = 0
+    looks: list[str] = field(default_factory=list)
+
+    @cached_property
+    def rds(self) -> Any:
+        return self.clients.client("rds")
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "clients", _Deploying(self.clients, self))
 
 
-class Moving:
-    """CloudFormation, in the midst of something."""
-
-    def __init__(self, stacks: dict[str, Any]) -> None:
-        self._stacks = stacks
+class _Deploying:
+    def __init__(self, own: Any, place: Deploying) -> None:
+        self._own, self._place = own, place
 
     def client(self, service: str) -> Any:
-        return self
+        return self if service == "cloudformation" else self._own.client(service)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._own.client("cloudformation"), name)
 
     def get_paginator(self, operation: str) -> Any:
+        if operation != "describe_stacks":
+            return self._own.client("cloudformation").get_paginator(operation)
         return self
 
     def paginate(self) -> list[dict[str, Any]]:
-        return [self._stacks]
+        self._place.looks.append("")
+        status = self._place.status if len(self._place.looks) > self._place.looks_before else "UPDATE_COMPLETE"
+        return [{"Stacks": [{"StackName": "daadaar-dev-api", "StackStatus": status}]}]
+
+
+def deploying(place: Rehearsed, **more: Any) -> Deploying:
+    return Deploying("dev", place.environment, place.clients, sleep=place.sleep, **more)
+
+
+def test_nothing_is_restored_while_a_stack_changes(place: Rehearsed) -> None:
+    with pytest.raises(OperatorError, match="daadaar-dev-api is UPDATE_IN_PROGRESS"):
+        restore(deploying(place), None)
+    with pytest.raises(OperatorError, match="daadaar-dev-api is UPDATE_IN_PROGRESS"):
+        go_back(deploying(place))
+    assert place.restored() == []
+
+
+def test_a_release_that_begins_during_a_restore_is_waited_for_and_goes_on_undisturbed(place: Rehearsed) -> None:
+    """Its migration may be in the database that serves; the restored one has none of it."""
+    to = now_and_then(place, "k", "l")
+    with pytest.raises(OperatorError, match="daadaar-dev-api is UPDATE_IN_PROGRESS"):
+        restore(deploying(place, looks_before=1), to)
+    write(place, "served all the time")
+    assert place.next() is None
+    assert len(place.restored()) == 1
+    # Once it is over, the same command goes on.
+    restore(place, to)
+    assert "l" not in rows(place, place.identifier)
+
+
+def test_a_switch_that_was_begun_is_ended_whatever_stacks_do(place: Rehearsed) -> None:
+    """A deployment may hang just because no database serves."""
+    to = now_and_then(place, "m", "n")
+    restore(place, to, check_only=True)
+    (restored,) = place.restored()
+    place.mark_next(restored)
+    place.inside(place.identifier, "close")
+    restore(deploying(place), to)
+    write(place, "served again")
+    place.mark_next(place.replaced()[0])
+    go_back(deploying(place))
+    assert "n" in rows(place, place.identifier)
+
+
+def test_a_stack_that_was_only_looked_at_is_no_deployment(place: Rehearsed) -> None:
+    """`cdk diff` of a new stack may leave it so (CloudFormation, "Stack status codes")."""
+    restore(deploying(place, status="REVIEW_IN_PROGRESS"), now_and_then(place, "o", "p"), check_only=True)
+    assert len(place.restored()) == 1

@@ -10,6 +10,9 @@ _TURNS = ("a", "b")
 URL, OWNER_URL = "url", "owner_url"
 """Fields of the secrets. The second is only in a preview's, which holds the one password of both its logins."""
 
+TAKES_OVER_TAG = "infra:takes-over"
+"""Of an instance that `infra restore` is about to let serve: the name that it gets."""
+
 
 def logins_of(group: str) -> tuple[str, ...]:
     return tuple(f"{group}_{turn}" for turn in _TURNS)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from botocore.exceptions import ClientError
 
+from infra_runtime.contract.database_names import TAKES_OVER_TAG
 from infra_runtime.contract.revision import APP, SERVICE, named
 from infra_runtime.release.image_platform import platforms_in
 from infra_runtime.service_secrets import Unusable, last_change
@@ -33,6 +34,8 @@ class Service:
     """Of its tasks, like linux/arm64."""
     secrets: tuple[str, ...]
     """Names of those that people have stored and tasks of its image read, workers and jobs included."""
+    database: str | None = None
+    """Name of the instance that it uses."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ class Preflight:
         """
         found = list(self._image(image, scanned=kind == "release"))
         found += unusable_secrets(self.clients, self.service.secrets)
+        found += self._database()
         found += self._stack()
         found += self._running(image, alarms=kind == "release")
         return found
@@ -88,6 +92,16 @@ class Preflight:
         critical = found.get("imageScanFindings", {}).get("findingSeverityCounts", {}).get("CRITICAL", 0)
         if critical:
             yield Problem("scan", f"{critical} critical vulnerabilities in {digest[:19]}…", "build it on a newer base")
+
+    def _database(self) -> Iterator[Problem]:
+        """New tasks would find none, or a migration would be in the one that is replaced."""
+        if self.service.database is None:
+            return
+        for page in self.clients.client("rds").get_paginator("describe_db_instances").paginate():
+            for each in page["DBInstances"]:
+                if {"Key": TAKES_OVER_TAG, "Value": self.service.database} in each.get("TagList", []):
+                    what = f"{each['DBInstanceIdentifier']} is about to serve"
+                    yield Problem("database", what, "wait for infra restore, or undo it: infra restore back ENV")
 
     def _stack(self) -> Iterator[Problem]:
         stack = stack_of(self.clients, self.service.stack)
