@@ -344,8 +344,8 @@ class Media(Section):
         default=78,
         ge=1,
         le=99,
-        description="Of what users get from the bucket, so much is to come from the edge; a week below is told. Which "
-        "traffic can have that: docs/egress.md.",
+        description="Target share of media bytes that Cloudflare's cache saves S3 from sending. Four days of a week below "
+        "it raise a warning (docs/egress.md).",
     )
 
 
