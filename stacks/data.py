@@ -9,6 +9,7 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_secretsmanager as secretsmanager
 
 from config import Environment, previews, services
+from infra_constructs.cloudflare.media import STATIC
 from infra_constructs.data_key import DataKey
 from infra_constructs.database import Database, DatabaseProps
 from infra_constructs.database_logins import DatabaseLogins
@@ -90,6 +91,7 @@ class DataStack(EnvironmentStack):
                 cloudflare_reads=environment.media.origin == "connector",
                 retention=retention,
                 sites=previews.site_hosts(environment),
+                static=STATIC if services.hosts_with_static_files(environment) else None,
             ),
         )
         self.exports = DataExports(

@@ -84,6 +84,7 @@ PROMISES: tuple[Promise | NotShown, ...] = (
     Promise("Edge", "Other names of a service lead to it", edge.redirects),
     Promise("Edge", "A certificate without manual steps", edge.certificate),
     Promise("Edge", "Media cached a month at the edge, a week in browsers", edge.media_cache),
+    Promise("Edge", "Media below a prefix with its own TTL are kept for that time", edge.media_ttl),
     Promise("Edge", "The query string does not multiply objects in the cache", edge.media_cache_key),
     Promise("Edge", "What is deleted or replaced leaves the cache", edge.purge),
     Promise("Edge", "The media bucket answers our zone only", edge.media_origin),
