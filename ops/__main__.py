@@ -37,6 +37,7 @@ from ops.restores.instances import Instances
 from ops.secrets import commands as secret_commands
 from ops.secrets.commands import SecretPlace
 from ops.templates import ROOT
+from ops.upgrades import commands as upgrades
 from ops.verify import commands as verification
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -54,6 +55,8 @@ app.add_typer(job, name="job")
 
 restore = typer.Typer(no_args_is_help=True, help="Point-in-time recovery of the database.")
 app.add_typer(restore, name="restore")
+database = typer.Typer(no_args_is_help=True, help="The database's version.")
+app.add_typer(database, name="database")
 secret = typer.Typer(no_args_is_help=True, help="Secrets that the environment's file names. Never prints values.")
 app.add_typer(secret, name="secret")
 
@@ -330,6 +333,26 @@ def restore_list(environment: Name) -> None:
     """Show the instances of the database and the times to which each can be restored."""
     with _instances(environment) as instances:
         restores.show(instances, Console())
+
+
+@database.command(name="upgrade")
+def database_upgrade(
+    environment: Name,
+    to: Annotated[int | None, typer.Option(help="Major version of PostgreSQL, for example 18.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Copy and verify only; do not switch.")] = False,
+    back: Annotated[bool, typer.Option("--back", help="Undo: delete the copy or, after the switch, go back.")] = False,
+    lose_writes: Annotated[
+        bool, typer.Option("--lose-writes", help="With --back after the switch: what was written since is lost.")
+    ] = False,
+) -> None:
+    """Copy the database to a new major version, verify the copy and switch to it. Run again to resume."""
+    if back == (to is not None) or (back and check) or (lose_writes and not back):
+        raise InputError("expected --to VERSION, with or without --check; or --back, with or without --lose-writes")
+    with _instances(environment) as instances:
+        if to is None:
+            upgrades.back(instances, Console(), now=datetime.now(UTC), loses_writes=lose_writes)
+        else:
+            upgrades.upgrade(instances, to, Console(), check_only=check)
 
 
 @edge.command()

@@ -20,6 +20,7 @@ Described = Mapping[str, Any]
 _STAMP = "%Y%m%d%H%M%S"
 # Tags. None stays on the one that serves: CloudFormation would tell of it as drift.
 _NEXT, _TO, _FOR = "infra:takes-over", "infra:restored-to", "infra:replaced-for"
+_UPGRADED = "infra:upgraded-at"
 _EVERY_SECONDS = 10.0
 # AWS's own waiters end after half an hour; a restore of a large database takes longer.
 _LONGEST_SECONDS = 6 * 3600.0
@@ -55,10 +56,20 @@ class Instances:
         (found,) = resources(self.clients, self.stack, "AWS::RDS::DBInstance")
         return found
 
+    def resources(self, kind: str) -> list[str]:
+        """Of the stack: physical ids."""
+        return resources(self.clients, self.stack, kind)
+
     @cached_property
     def _function(self) -> str:
         what = "function that looks into the database"
         return find(self.clients, self.stack, "database.restore", {}, what=what)
+
+    @cached_property
+    def variables(self) -> Mapping[str, str]:
+        """Of that function."""
+        found = self.clients.client("lambda").get_function_configuration(FunctionName=self._function)
+        return dict(found["Environment"]["Variables"])
 
     def inside(self, instance: str, do: str, **more: Any) -> dict[str, Any]:
         """What infra_runtime.database.restore answers. Raises `OperatorError` when it fails."""
@@ -68,7 +79,13 @@ class Instances:
 
     def all(self) -> list[Described]:
         pages = self.rds.get_paginator("describe_db_instances").paginate()
-        prefixes = (self._prefix("restored-to"), self._prefix("replaced-at"))
+        # The last two are RDS's own, of a blue/green deployment (ops/upgrades).
+        prefixes = (
+            self._prefix("restored-to"),
+            self._prefix("replaced-at"),
+            f"{self.identifier}-green-",
+            f"{self.identifier}-old",
+        )
         return [
             each
             for page in pages
@@ -126,12 +143,21 @@ class Instances:
         """By a restore to that time."""
         self._tag(instance, _FOR, to.isoformat())
 
+    def mark_upgraded(self, instance: Described, at: datetime) -> None:
+        """By another major version, which has everything that was written after that."""
+        self._tag(instance, _UPGRADED, at.isoformat())
+
+    def upgraded_at(self, instance: Described) -> datetime | None:
+        return _time(instance, _UPGRADED)
+
     def unmark_next(self, instance: Described) -> None:
         self.rds.remove_tags_from_resource(ResourceName=instance["DBInstanceArn"], TagKeys=[_NEXT])
 
     def unmark(self, instance: Described) -> None:
         """With no tag of ours."""
-        self.rds.remove_tags_from_resource(ResourceName=instance["DBInstanceArn"], TagKeys=[_NEXT, _TO, _FOR])
+        self.rds.remove_tags_from_resource(
+            ResourceName=instance["DBInstanceArn"], TagKeys=[_NEXT, _TO, _FOR, _UPGRADED]
+        )
 
     def _tag(self, instance: Described, key: str, value: str) -> None:
         self.rds.add_tags_to_resource(ResourceName=instance["DBInstanceArn"], Tags=[{"Key": key, "Value": value}])
