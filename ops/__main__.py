@@ -29,6 +29,8 @@ from ops.jobs.commands import JobPlace
 from ops.previews import commands as preview_commands
 from ops.previews.commands import Previews
 from ops.redis import commands as redis_commands
+from ops.redis import rotation as redis_rotation
+from ops.redis.rotation import Redis
 from ops.releases import commands as releases_
 from ops.releases import one_off
 from ops.releases.place import Place
@@ -441,6 +443,18 @@ def ask(
 ) -> None:
     """Send a read-only command to each primary, from inside the VPC, and print the replies."""
     redis_commands.ask(environment, _environment(environment), command, Console(), instance=instance, as_json=as_json)
+
+
+@redis.command()
+def rotate(
+    environment: Name,
+    instance: Annotated[str | None, typer.Option(help="Of ENV; without it, the one that serves.")] = None,
+) -> None:
+    """Give ElastiCache a new AUTH token; both are valid until all tasks use the new one. Run again to resume."""
+    found = _environment(environment)
+    name = redis_commands.instance_of(environment, found, instance)
+    with _explained(environment, found):
+        redis_rotation.rotate(Redis(environment, found, name, session_of(environment, found)), Console())
 
 
 @contextmanager

@@ -28,7 +28,7 @@ def to_a_point_in_time(account: Account) -> str:
     """Somebody drops a table while users read and write it; `infra restore point` gets it back."""
     first_release(account)
     secret, variables = api_secret(account)
-    writer = _Writer(account, secret, variables)
+    writer = Writer(account, secret, variables)
     with traffic(account).flowing() as users, writer.writing():
         time.sleep(1)
         # RDS restores to whole seconds: to the last one before it happens.
@@ -38,14 +38,14 @@ def to_a_point_in_time(account: Account) -> str:
             connection.execute("drop table visitors")
         dropped = datetime.now(UTC)
         told = _restore(account, last_good)
-        served = _served_again(users, told)
+        served = served_again(users, told)
     with connect(login_of(account, secret), variables) as connection:
         there = {name for (name,) in connection.execute("select name from visitors").fetchall()}
     missing = [name for name, at in writer.written.items() if at <= last_good and name not in there]
     require(not missing, f"{len(missing)} rows from before {last_good} are missing; {told}")
     lost = [name for name in writer.written if name not in there]
     require(lost, "nothing was written between the restored time and the loss: nothing was shown")
-    _delete_replaced(account)
+    delete_replaced(account)
     return (
         f"a dropped table is back after {(served - dropped).total_seconds():.0f} s here; {len(users.failures)} requests"
         f" failed, {len(lost)} rows of {(dropped - last_good).total_seconds():.1f} s are lost, none from before"
@@ -53,7 +53,7 @@ def to_a_point_in_time(account: Account) -> str:
 
 
 @dataclass
-class _Writer:
+class Writer:
     """Writes rows as the application does."""
 
     account: Account
@@ -95,7 +95,7 @@ def _restore(account: Account, to: datetime) -> str:
     return told.getvalue()
 
 
-def _served_again(users: Traffic, told: str) -> datetime:
+def served_again(users: Traffic, told: str) -> datetime:
     give_up = time.monotonic() + _SERVED_SECONDS
     while True:
         try:
@@ -113,7 +113,7 @@ def _master(account: Account) -> Login:
     return login_of(account, secret["SecretArn"])
 
 
-def _delete_replaced(account: Account) -> None:
+def delete_replaced(account: Account) -> None:
     """As the runbook says: once nobody needs it."""
     rds = account.client("rds")
     for each in Instances(account.name, account.environment, account).replaced():
