@@ -67,8 +67,11 @@ def back(place: Instances, console: Console, *, now: datetime, loses_writes: boo
     if (taking_over := place.next()) is not None:
         old = taking_over
     elif old is None:
-        work.give_back_password(place.identifier)
-        raise OperatorError(f"{place.name}: no database was replaced by `infra database upgrade`")
+        if _serving(place).get("MasterUserSecret"):
+            raise OperatorError(f"{place.name}: no database was replaced by `infra database upgrade`")
+        # It ended before RDS had begun.
+        _as_before(work, console)
+        return
     else:
         _tell_what_is_lost(place, old, console, loses_writes=loses_writes)
     if deployment is not None:
@@ -101,16 +104,16 @@ def _begin(work: Upgrade, serving: Described, to: int, console: Console) -> None
         raise OperatorError(f"{place.identifier} cannot be upgraded yet, and nothing has changed:\n{told}")
     group = work.group(to)
     if serving.get("MasterUserSecret"):
-        console.print(f"RDS manages no master password during an upgrade: {MASTER_TOLD}", highlight=False)
+        console.print(
+            "RDS copies no database whose master password it manages: it is in the stack's secret MasterDuringUpgrades"
+            " meanwhile"
+        )
         work.take_over_password(serving, lambda: _new_password(serving["MasterUsername"]))
         place.sleep(_EVERY_SECONDS)
         serving = place.settled(place.identifier)
     console.print(f"PostgreSQL {serving['EngineVersion']} is copied to {version}; users notice nothing."
                   " Until it serves, deploy nothing and release nothing with migrations", highlight=False)  # fmt: skip
     work.begin(serving, version, group)
-
-
-MASTER_TOLD = "it is in the stack's secret MasterDuringUpgrades meanwhile"
 
 
 def _new_password(username: str) -> tuple[str, str]:
@@ -203,9 +206,9 @@ def _switch(work: Upgrade, deployment: Mapping[str, Any], green: Described, cons
     place, name = work.place, green["DBInstanceIdentifier"]
     try:
         # Roles are not replicated: a login that was rotated since has its new password there only now.
-        place.inside(name, "passwords")
+        place.inside(name, "prepare")
     except OperatorError as error:
-        console.print(f"passwords could not be set before the switch, they follow right after it: {error}")
+        console.print(f"{name} could not be prepared; passwords are set right after the switch: {error}")
     console.print(f"{name} takes over: connections end, and writes wait for seconds, {SWITCHOVER_SECONDS} at most")
     work.switch(deployment)
     ended = work.settled(console)
@@ -249,16 +252,20 @@ def _file_says(place: Instances, version: int) -> str:
 
 
 def _drop_copy(work: Upgrade, deployment: Mapping[str, Any], console: Console) -> None:
-    place, green = work.place, work.green(deployment)
-    name = green["DBInstanceIdentifier"]
-    if green.get("DeletionProtection"):
+    place, name = work.place, deployment.get("Target", "").rpartition(":")[2]
+    green = place.called(name)
+    if green is not None and green.get("DeletionProtection"):
         place.rds.modify_db_instance(DBInstanceIdentifier=name, DeletionProtection=False, ApplyImmediately=True)
         place.sleep(_EVERY_SECONDS)
         place.settled(name)
     console.print(f"{name} is deleted; users notice nothing")
     work.end(deployment, with_green=True)
-    work.give_back_password(place.identifier)
-    console.print(f"{place.identifier} serves as before, and RDS manages its master password again")
+    _as_before(work, console)
+
+
+def _as_before(work: Upgrade, console: Console) -> None:
+    work.give_back_password(work.place.identifier)
+    console.print(f"{work.place.identifier} serves as before, and RDS manages its master password again")
 
 
 def _tell_what_is_lost(place: Instances, old: Described, console: Console, *, loses_writes: bool) -> None:

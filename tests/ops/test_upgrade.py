@@ -185,6 +185,20 @@ def test_only_what_rds_offers(to: int, error: type[Exception], told: str, place:
         upgrade(place, to)
 
 
+def test_a_password_that_was_taken_over_in_vain_is_given_back(place: Rehearsed) -> None:
+    """As where RDS then refuses the copy, for a reason that nobody has foreseen."""
+    work = Upgrade(place)
+    work.take_over_password(
+        serving(place), lambda: ('{"username": "postgres", "password": "for-a-while"}', "for-a-while")
+    )
+    assert "MasterUserSecret" not in serving(place)
+    rotate(place, "functions know it")
+    assert "serves as before" in go_back(place)
+    assert "MasterUserSecret" in serving(place)
+    with pytest.raises(OperatorError, match="no database was replaced"):
+        go_back(place)
+
+
 def test_a_migration_during_the_copy_is_found_and_the_copy_is_given_up(place: Rehearsed) -> None:
     before = serving(place)
     told = upgrade(place, check_only=True)

@@ -31,7 +31,7 @@ def handler(event: Mapping[str, Any], context: object) -> dict[str, Any]:
     - "count", "tables", "until": rows of as many of the tables as there is time for.
     - "close": logins of the application and of migrations get in no more, and those that are in are ended.
     - "open": they get in, with the passwords that their secrets have now.
-    - "passwords": only these, also in a database that is read only by default.
+    - "prepare": what a copy lacks that follows another database: the passwords of now, and statistics.
     - "obstacles": what speaks against a major upgrade.
     """
     instance = instance_called(event["instance"])
@@ -47,9 +47,11 @@ def handler(event: Mapping[str, Any], context: object) -> dict[str, Any]:
                 close(connection)
             case "open":
                 open_(connection, client("secretsmanager"), instance)
-            case "passwords":
+            case "prepare":
                 connection.execute("set default_transaction_read_only to off")
                 set_passwords(connection, client("secretsmanager"))
+                connection.execute(f"set statement_timeout to '{_COUNTING_SECONDS:.0f}s'")
+                connection.execute("analyze")
             case "obstacles":
                 return {"found": list(obstacles(instance, connection))}
     return {}
