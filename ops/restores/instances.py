@@ -20,7 +20,6 @@ Described = Mapping[str, Any]
 _STAMP = "%Y%m%d%H%M%S"
 # Tags. None stays on the one that serves: CloudFormation would tell of it as drift.
 _NEXT, _TO, _FOR = "infra:takes-over", "infra:restored-to", "infra:replaced-for"
-_UPGRADED = "infra:upgraded-at"
 _EVERY_SECONDS = 10.0
 # AWS's own waiters end after half an hour; a restore of a large database takes longer.
 _LONGEST_SECONDS = 6 * 3600.0
@@ -143,21 +142,12 @@ class Instances:
         """By a restore to that time."""
         self._tag(instance, _FOR, to.isoformat())
 
-    def mark_upgraded(self, instance: Described, at: datetime) -> None:
-        """By another major version, which has everything that was written after that."""
-        self._tag(instance, _UPGRADED, at.isoformat())
-
-    def upgraded_at(self, instance: Described) -> datetime | None:
-        return _time(instance, _UPGRADED)
-
     def unmark_next(self, instance: Described) -> None:
         self.rds.remove_tags_from_resource(ResourceName=instance["DBInstanceArn"], TagKeys=[_NEXT])
 
     def unmark(self, instance: Described) -> None:
         """With no tag of ours."""
-        self.rds.remove_tags_from_resource(
-            ResourceName=instance["DBInstanceArn"], TagKeys=[_NEXT, _TO, _FOR, _UPGRADED]
-        )
+        self.rds.remove_tags_from_resource(ResourceName=instance["DBInstanceArn"], TagKeys=[_NEXT, _TO, _FOR])
 
     def _tag(self, instance: Described, key: str, value: str) -> None:
         self.rds.add_tags_to_resource(ResourceName=instance["DBInstanceArn"], Tags=[{"Key": key, "Value": value}])

@@ -3,8 +3,6 @@
 The name of the one that serves stays, and with it the endpoint, the stack's resource, alarms and permissions.
 """
 
-import json
-import secrets
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -108,17 +106,12 @@ def _begin(work: Upgrade, serving: Described, to: int, console: Console) -> None
             "RDS copies no database whose master password it manages: it is in the stack's secret MasterDuringUpgrades"
             " meanwhile"
         )
-        work.take_over_password(serving, lambda: _new_password(serving["MasterUsername"]))
+        work.take_over_password(serving)
         place.sleep(_EVERY_SECONDS)
         serving = place.settled(place.identifier)
     console.print(f"PostgreSQL {serving['EngineVersion']} is copied to {version}; users notice nothing."
                   " Until it serves, deploy nothing and release nothing with migrations", highlight=False)  # fmt: skip
     work.begin(serving, version, group)
-
-
-def _new_password(username: str) -> tuple[str, str]:
-    password = secrets.token_urlsafe(30)
-    return json.dumps({"username": username, "password": password}), password
 
 
 def _target(work: Upgrade, serving: Described, to: int) -> str:
@@ -224,8 +217,6 @@ def _finish(work: Upgrade, console: Console, *, ends: Mapping[str, Any] | None) 
     restores.open_once_reached(place, console)
     work.give_back_password(place.identifier)
     if ends is not None:
-        for each in work.upgraded()[:1]:
-            place.mark_upgraded(each, datetime.now(UTC))
         work.end(ends, with_green=False)
     serving = _serving(place)
     console.print(f"{place.identifier} serves, on PostgreSQL {serving['EngineVersion']}."
@@ -269,14 +260,17 @@ def _as_before(work: Upgrade, console: Console) -> None:
 
 
 def _tell_what_is_lost(place: Instances, old: Described, console: Console, *, loses_writes: bool) -> None:
-    since = place.upgraded_at(old)
     name = old["DBInstanceIdentifier"]
-    if since is None:
-        told = f"what was written since {name} was replaced"
+    # It has taken no writes since the switch: whatever is younger than its last commit came after that.
+    last = restores.inspect(place, name, datetime.now(UTC)).newest
+    if last is None:
+        told = "what was written since the switch"
     else:
-        found = restores.inspect(place, place.identifier, since)
+        found = restores.inspect(place, place.identifier, last)
         rows = sum((each.count or 0) - (each.count_until or 0) for each in found.rows.values())
-        told = f"what was written since {since:%Y-%m-%d %H:%M:%S} UTC: {rows} rows, and changes and deletions besides"
+        told = (
+            f"what was written since {last:%Y-%m-%d %H:%M:%S} UTC: {rows} rows are new or changed, others are deleted"
+        )
     console.print(f"{name} does not have {told}", highlight=False)
     if not loses_writes:
         raise OperatorError(

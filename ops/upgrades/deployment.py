@@ -1,8 +1,10 @@
 """RDS's blue/green deployment of one environment. Its name and status are the only record of an upgrade."""
 
+import json
 import re
+import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -110,9 +112,10 @@ class Upgrade:
         """ARN of the secret that holds it while RDS does not manage it."""
         return self.place.variables[MASTER_DURING_UPGRADES]
 
-    def take_over_password(self, serving: Described, make: Callable[[], tuple[str, str]]) -> None:
-        """Of RDS, into our secret first: no password is in use that nobody knows. `make` gives secret and password."""
-        value, password = make()
+    def take_over_password(self, serving: Described) -> None:
+        """With a new one, which goes into our secret first: no password is in use that nobody knows."""
+        password = secrets.token_urlsafe(30)
+        value = json.dumps({"username": serving["MasterUsername"], "password": password})
         self.place.clients.client("secretsmanager").put_secret_value(SecretId=self.master, SecretString=value)
         self.rds.modify_db_instance(
             DBInstanceIdentifier=serving["DBInstanceIdentifier"],

@@ -139,21 +139,7 @@ def _describe(request: dict[str, Any]) -> Any:
     identity = rds._p(request, "BlueGreenDeploymentIdentifier")
     if identity and identity not in _deployments:
         return error("BlueGreenDeploymentNotFoundFault", f"BlueGreenDeployment {identity} not found.")
-    wanted = {
-        name: [
-            request[key][0] if isinstance(request[key], list) else request[key]
-            for key in request
-            if key.startswith(f"Filters.Filter.{number}.Values.")
-        ]
-        for number in range(1, 5)
-        if (name := rds._p(request, f"Filters.Filter.{number}.Name"))
-    }
-    names = wanted.get("blue-green-deployment-name")
-    found = [
-        each
-        for each in _deployments.values()
-        if identity in ("", each.identity) and (names is None or each.name in names)
-    ]
+    found = [each for each in _deployments.values() if identity in ("", each.identity)]
     members = "".join(f"<member>{each.xml}</member>" for each in found)
     return rds._xml(
         200,
