@@ -27,6 +27,8 @@ from ops.jobs.commands import JobPlace
 from ops.previews import commands as preview_commands
 from ops.previews.commands import Previews
 from ops.redis import commands as redis_commands
+from ops.redis import rotation as redis_rotation
+from ops.redis.rotation import Redis
 from ops.releases import commands as releases_
 from ops.releases import one_off
 from ops.releases.place import Place
@@ -37,6 +39,7 @@ from ops.restores.objects import MediaBucket
 from ops.secrets import commands as secret_commands
 from ops.secrets.commands import SecretPlace
 from ops.templates import ROOT
+from ops.upgrades import commands as upgrades
 from ops.verify import commands as verification
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -54,6 +57,8 @@ app.add_typer(job, name="job")
 
 restore = typer.Typer(no_args_is_help=True, help="Point-in-time recovery of the database and of media.")
 app.add_typer(restore, name="restore")
+database = typer.Typer(no_args_is_help=True, help="The database's version.")
+app.add_typer(database, name="database")
 secret = typer.Typer(no_args_is_help=True, help="Secrets that the environment's file names. Never prints values.")
 app.add_typer(secret, name="secret")
 
@@ -362,6 +367,26 @@ def restore_objects(
         objects.restore(media, prefix, wanted, Console(), now=now, is_confirmed=yes)
 
 
+@database.command(name="upgrade")
+def database_upgrade(
+    environment: Name,
+    to: Annotated[int | None, typer.Option(help="Major version of PostgreSQL, for example 18.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Copy and verify only; do not switch.")] = False,
+    back: Annotated[bool, typer.Option("--back", help="Undo: delete the copy or, after the switch, go back.")] = False,
+    lose_writes: Annotated[
+        bool, typer.Option("--lose-writes", help="With --back after the switch: what was written since is lost.")
+    ] = False,
+) -> None:
+    """Copy the database to a new major version, verify the copy and switch to it. Run again to resume."""
+    if back == (to is not None) or (back and check) or (lose_writes and not back):
+        raise InputError("expected --to VERSION, with or without --check; or --back, with or without --lose-writes")
+    with _instances(environment) as instances:
+        if to is None:
+            upgrades.back(instances, Console(), now=datetime.now(UTC), loses_writes=lose_writes)
+        else:
+            upgrades.upgrade(instances, to, Console(), check_only=check)
+
+
 @edge.command()
 def plan(environment: Name, as_json: AsJson = False) -> None:
     """Show what this code would change in the zone. Exit code 3 if there is anything."""
@@ -453,6 +478,18 @@ def ask(
 ) -> None:
     """Send a read-only command to each primary, from inside the VPC, and print the replies."""
     redis_commands.ask(environment, _environment(environment), command, Console(), instance=instance, as_json=as_json)
+
+
+@redis.command()
+def rotate(
+    environment: Name,
+    instance: Annotated[str | None, typer.Option(help="Of ENV; without it, the one that serves.")] = None,
+) -> None:
+    """Give ElastiCache a new AUTH token; both are valid until all tasks use the new one. Run again to resume."""
+    found = _environment(environment)
+    name = redis_commands.instance_of(environment, found, instance)
+    with _explained(environment, found):
+        redis_rotation.rotate(Redis(environment, found, name, session_of(environment, found)), Console())
 
 
 @contextmanager

@@ -21,7 +21,8 @@ from ops.secrets import commands
 from rehearsal.account import Account
 from rehearsal.pipeline import PREVIEW, RELEASE, Pipeline
 from rehearsal.promises.found import not_on_this_plan, require, wait_until
-from rehearsal.promises.releases import place_of
+from rehearsal.promises.load import unnoticed
+from rehearsal.promises.releases import first_release, place_of
 from rehearsal.push import push
 
 _REPLACED_WITHIN_SECONDS = 60.0
@@ -50,6 +51,13 @@ def looked_for(account: Account) -> str:
 
 def changed(account: Account) -> str:
     """With `infra secret set`, in an account without a trail."""
+    first_release(account)
+    with unnoticed(account, "/") as users:
+        found = _changed(account)
+    return f"{found}; none of {users.requests} requests failed"
+
+
+def _changed(account: Account) -> str:
     _, variable, name, field = _first(account)
     value, before = f"changed-{token_hex(8)}", _tasks(account)
     readers = {service for service, each in account.services() if name in _read_by(account, each)}
