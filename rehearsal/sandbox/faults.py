@@ -3,7 +3,7 @@
 import json
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,8 +60,9 @@ class Faults:
             self.repair()
 
 
-def _frozen(found: list[psutil.Process], what: str) -> Undo:
-    """Stopped in their tracks: connections are accepted, and nothing is answered."""
+def _frozen(name: str, addresses: Collection[str], what: str) -> Undo:
+    """Stops servers in their tracks: they accept connections, and answer nothing."""
+    found = list(_servers(name, addresses))
     if not found:
         raise CannotBreak(f"no process of {what} runs on this machine")
     for process in found:
@@ -75,31 +76,35 @@ def _frozen(found: list[psutil.Process], what: str) -> Undo:
     return undo
 
 
-def _processes(name: str) -> Iterator[psutil.Process]:
-    """Below this process: other sandboxes of the machine are not ours."""
+def _servers(name: str, addresses: Collection[str]) -> Iterator[psutil.Process]:
+    """Processes of that name that listen on one of the addresses, and those below them. Only our own descendants: other
+    sandboxes of the machine are not ours."""
     for process in psutil.Process().children(recursive=True):
-        try:
-            if process.name() == name:
+        with suppress(psutil.Error):
+            if process.name() == name and any(
+                each.status == psutil.CONN_LISTEN and each.laddr.ip in addresses
+                for each in process.net_connections("tcp")
+            ):
                 yield process
-        except psutil.Error:
-            continue
+                yield from process.children(recursive=True)
 
 
 def _redis(account: Account) -> Undo:
-    ours = {(node.host, node.port) for node in parse(url_of_the_tasks(account)).nodes}
-
-    def listens(process: psutil.Process) -> bool:
-        return bool({(each.laddr.ip, each.laddr.port) for each in process.net_connections("tcp")} & ours)
-
-    return _frozen([each for each in _processes("redis-server") if listens(each)], "Redis")
+    return _frozen("redis-server", {node.host for node in parse(url_of_the_tasks(account)).nodes}, "Redis")
 
 
 def _database(account: Account) -> Undo:
-    return _frozen(list(_processes("postgres")), "PostgreSQL")
+    return _frozen("postgres", {_instance(account)["Endpoint"]["Address"]}, "PostgreSQL")
 
 
 def _origin(account: Account) -> Undo:
-    return _frozen(list(_processes("nginx")), "the load balancer")
+    return _frozen("nginx", {json.loads(account.emulator.balancer.read_text())["address"]}, "the load balancer")
+
+
+def _instance(account: Account) -> dict[str, Any]:
+    identity = account.resource("Data", "AWS::RDS::DBInstance")
+    found: dict[str, Any] = account.client("rds").describe_db_instances(DBInstanceIdentifier=identity)["DBInstances"][0]
+    return found
 
 
 def _task(account: Account) -> Undo:
@@ -196,11 +201,7 @@ def _login_of_the_tasks(account: Account) -> tuple[str, str]:
 
 def master(account: Account) -> "psycopg.Connection[tuple[Any, ...]]":
     """As the master of the environment's database, over the network."""
-    (instance,) = [
-        each
-        for each in account.client("rds").describe_db_instances()["DBInstances"]
-        if each["DBInstanceIdentifier"] == account.resource("Data", "AWS::RDS::DBInstance")
-    ]
+    instance = _instance(account)
     secret = account.client("secretsmanager").get_secret_value(SecretId=instance["MasterUserSecret"]["SecretArn"])
     login = json.loads(secret["SecretString"])
     return psycopg.connect(

@@ -15,7 +15,7 @@ from simulators.http_server import send
 
 _HERE = Path(__file__).parent
 _RUNBOOKS = _HERE.parents[1] / "docs" / "runbooks"
-_FILES = {
+FILES = {
     "/": ("page.html", "text/html"),
     "/page.css": ("page.css", "text/css"),
     "/page.js": ("page.js", "text/javascript"),
@@ -69,8 +69,8 @@ def serving(state: State, *, token: str, port: int) -> Iterator[str]:
             file = _RUNBOOKS / f"{handler.path.removeprefix('/runbooks/')}.md"
             known = file.parent == _RUNBOOKS and file.exists()
             _send(handler, 200 if known else 404, file.read_text() if known else "no such runbook")
-        elif handler.path in _FILES:
-            name, kind = _FILES[handler.path]
+        elif handler.path in FILES:
+            name, kind = FILES[handler.path]
             _send(handler, 200, (_HERE / name).read_text().replace("{{token}}", token), kind)
         else:
             _send(handler, 404, "not found")

@@ -119,7 +119,7 @@ class State:
             for key, incidents in list(self.account.pagerduty.incidents.items())
             for incident in incidents
         ]  # fmt: skip
-        return sorted([*sent, *pages], key=lambda each: -float(each["at"]))[:_LINES]
+        return sorted([*sent, *pages], key=lambda each: -float(str(each["at"])))[:_LINES]
 
     def _edge(self) -> dict[str, Any]:
         zone = self.account.zone
