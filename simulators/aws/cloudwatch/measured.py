@@ -19,6 +19,7 @@ from ministack.services import alb, cloudwatch, ecs, elasticache, rds
 from simulators.aws import database_servers
 from simulators.aws.ecs import balancer, task
 from simulators.aws.types import replication_group
+from simulators.aws.types.target_group import full_name
 
 _ANSWER_SECONDS = 2.0
 _GIB = 1024**3
@@ -58,7 +59,7 @@ def _load_balancers() -> None:
                 of_group[groups[target]].append((answered, seconds))
         for arn, group in alb._tgs.items():
             targets = alb._targets.get(arn, [])
-            dimensions = {"LoadBalancer": _full_name(each.arn), "TargetGroup": arn.rpartition(":")[2]}
+            dimensions = {"LoadBalancer": _full_name(each.arn), "TargetGroup": full_name(arn)}
             healthy = sum(_is_healthy(target, group) for target in targets)
             _put("AWS/ApplicationELB", dimensions, HealthyHostCount=healthy, UnHealthyHostCount=len(targets) - healthy)
             if answers := of_group[arn]:
