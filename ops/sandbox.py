@@ -50,15 +50,13 @@ class Sandbox:
         except httpx.HTTPError:
             return False
 
-    def state(self) -> dict[str, Any]:
-        """What the page shows. Raises `OperatorError`."""
+    def read(self, what: str) -> Any:
+        """`addresses` or `alarms`, as the page has them. Raises `OperatorError`."""
         try:
-            found: dict[str, Any] = (
-                httpx.get(f"{self.page}/state", timeout=_ACTION_SECONDS, trust_env=False).raise_for_status().json()
-            )
+            answer = httpx.get(f"{self.page}/{what}", timeout=_ACTION_SECONDS, trust_env=False)
+            return answer.raise_for_status().json()
         except httpx.HTTPError as error:
             raise self._silent(error) from None
-        return found
 
     def _silent(self, error: Exception) -> OperatorError:
         return OperatorError(f"the sandbox of {self.environment} does not answer: {error}")

@@ -113,7 +113,7 @@ def _copied(log: Path, said: int, console: Console) -> int:
 def _explain(up: Sandbox, console: Console, what: str, how_it_ends: str) -> None:
     lines = [
         f"\n[bold]{what}:[/] {up.page}",
-        *(f"  {name:12} {address}" for name, address in up.state()["addresses"].items()),
+        *(f"  {name:12} {address}" for name, address in up.read("addresses").items()),
         "\nin another terminal of this clone:",
         f"  ./infra status {up.environment}",
         f"  ./infra sandbox break {'|'.join(FAULTS)}",

@@ -170,7 +170,7 @@ def follow(up: Sandbox, console: Console) -> None:
     while True:
         time.sleep(_POLL_SECONDS)
         try:
-            alarms = up.state().get("alarms")
+            alarms = up.read("alarms")
         except OperatorError:
             return
         for each in alarms if isinstance(alarms, list) else []:
