@@ -1,15 +1,24 @@
 """Alarms of a living account: evaluated from what was published, and told to topics."""
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 from ministack.core import responses
 from ministack.services import cloudwatch
 
 from simulators.aws.cloudwatch import live
+from simulators.aws.conditions import Condition
+from simulators.aws.deliveries import read
+from simulators.aws.process import emulator
+from simulators.aws.types.target_group import full_name
+from simulators.redis.authority import Authority
 
+KEYS = {"region_name": "eu-central-1", "aws_access_key_id": "111122223333", "aws_secret_access_key": "test"}
 NOW = 1_800_000_000.0
 METRIC = {"Namespace": "n", "MetricName": "m", "Dimensions": [{"Name": "Environment", "Value": "dev"}]}
 
@@ -124,6 +133,11 @@ def test_a_composite_follows_its_parts(told: list[tuple[str, str]]) -> None:
     assert told == [("one", "ALARM"), ("all", "ALARM")]
 
 
+def test_a_target_groups_name_is_the_one_that_its_metrics_have() -> None:
+    arn = "arn:aws:elasticloadbalancing:eu-central-1:111122223333:targetgroup/one/0123456789abcdef"
+    assert full_name(arn) == "targetgroup/one/0123456789abcdef"
+
+
 def test_metrics_are_taken_out_of_logs() -> None:
     directive = {"Namespace": "n", "Dimensions": [["Environment"]], "Metrics": [{"Name": "m", "Unit": "Count"}]}
     live.extract(json.dumps({"_aws": {"CloudWatchMetrics": [directive]}, "Environment": "dev", "m": 7}))
@@ -131,3 +145,33 @@ def test_metrics_are_taken_out_of_logs() -> None:
     live.extract('a line that speaks of "_aws"')
     ((key, (point,)),) = cloudwatch._metrics.items()
     assert (key, point["Value"]) == (("n", "m", "Environment=dev"), 7)
+
+
+def test_an_account_that_is_made_to_live_tells_its_topics(tmp_path: Path) -> None:
+    nowhere = "http://127.0.0.1:9"
+    with emulator(
+        tmp_path, cloudflare=nowhere, upstash=nowhere, authority=Authority(), without=tuple(Condition), internet=nowhere
+    ) as found:
+        sns, alarms = (boto3.client(each, endpoint_url=found.url, **KEYS) for each in ("sns", "cloudwatch"))
+        topic = sns.create_topic(Name="t")["TopicArn"]
+        sns.subscribe(TopicArn=topic, Protocol="email", Endpoint="one@example.com")
+        alarms.put_metric_alarm(
+            AlarmName="one", **METRIC, Statistic="Maximum", Period=60, Threshold=0, EvaluationPeriods=1,
+            DatapointsToAlarm=1, ComparisonOperator="GreaterThanThreshold", TreatMissingData="ignore",
+            AlarmActions=[topic],
+        )  # fmt: skip
+        alarms.put_metric_data(
+            Namespace="n", MetricData=[{"MetricName": "m", "Value": 1, "Dimensions": METRIC["Dimensions"]}]
+        )
+        (before,) = alarms.describe_alarms()["MetricAlarms"]
+        found.live.touch()
+        wait_until(lambda: any(each.subject.startswith("ALARM") for each in read(found.deliveries)))
+        (after,) = alarms.describe_alarms()["MetricAlarms"]
+        assert (before["StateValue"], after["StateValue"]) == ("INSUFFICIENT_DATA", "ALARM")
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    give_up = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < give_up
+        time.sleep(0.1)
