@@ -1,5 +1,5 @@
 # `make rehearse` and `make test` need nothing done before them.
-.PHONY: help setup setup-deploy rehearse permissions test soak check format bench synth diff deploy accept lock clean
+.PHONY: help setup setup-deploy rehearse sandbox permissions test soak check format bench synth diff deploy accept lock clean
 FILES := $(basename $(notdir $(wildcard environments/*.toml)))
 ENV ?= $(if $(filter 1,$(words $(FILES))),$(FILES),production)
 SHELL := /bin/bash
@@ -18,6 +18,9 @@ setup-deploy:  ## install only what a deployment and ./infra need, as workflow j
 
 rehearse: setup  ## deploy ENV (or all) into the emulator, read it back, update, roll back, destroy; REDIS=upstash or another way; FRONTEND=amplify or none; WITHOUT=sidecars turns off a condition of real accounts
 	@$(VENV)/python -m rehearsal $(ENV) $(if $(REDIS),--redis $(REDIS)) $(if $(FRONTEND),--frontend $(FRONTEND)) $(if $(WITHOUT),--without $(WITHOUT))
+
+sandbox: setup  ## deploy ENV into the emulators and keep it up, with a page and ./infra, until Ctrl-C (docs/sandbox.md); KEEP=1 leaves it running in the background
+	@$(VENV)/python -m rehearsal.sandbox $(if $(filter command line environment,$(origin ENV)),$(ENV),dev) $(if $(KEEP),--keep)
 
 permissions: setup  ## of the last rehearsal of ENV: takes each used grant away in turn, and sees a call fail
 	@$(VENV)/python -m rehearsal.permissions $(ENV)

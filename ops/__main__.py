@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from config import InvalidEnvironments, available, clashes, load, neighbours, services
 from config.model import Environment
 from infra_runtime.contract.revision import BUSYBOX
-from ops import amplify, doctor, drift, review
+from ops import amplify, doctor, drift, review, sandbox
 from ops.account import explained, session_of
 from ops.amplify import AmplifySite
 from ops.console import Console
@@ -61,6 +61,9 @@ database = typer.Typer(no_args_is_help=True, help="The database's version.")
 app.add_typer(database, name="database")
 secret = typer.Typer(no_args_is_help=True, help="Secrets that the environment's file names. Never prints values.")
 app.add_typer(secret, name="secret")
+
+practice = typer.Typer(no_args_is_help=True, help="The sandbox of this clone, which `make sandbox` starts.")
+app.add_typer(practice, name="sandbox")
 
 Name = Annotated[str, typer.Argument(help=f"One of {', '.join(available())}.", metavar="ENV")]
 Service = Annotated[str | None, typer.Option(help="Name in the environment's file; not needed if there is only one.")]
@@ -387,6 +390,28 @@ def database_upgrade(
             upgrades.upgrade(instances, to, Console(), check_only=check)
 
 
+@practice.command(name="break")
+def sandbox_break(
+    fault: Annotated[str, typer.Argument(help=f"One of {', '.join(sandbox.FAULTS)}.", metavar="FAULT")],
+) -> None:
+    """Cause a real failure in the sandbox."""
+    if fault not in sandbox.FAULTS:
+        raise InputError(f"FAULT {fault!r}: expected one of {', '.join(sandbox.FAULTS)}")
+    print(sandbox.required().ask("break", fault))
+
+
+@practice.command()
+def repair() -> None:
+    """Undo what was broken in the sandbox."""
+    print(sandbox.required().ask("repair"))
+
+
+@practice.command(name="end")
+def sandbox_end() -> None:
+    """End the sandbox, also one that runs in the background."""
+    print(sandbox.required().ask("end"))
+
+
 @edge.command()
 def plan(environment: Name, as_json: AsJson = False) -> None:
     """Show what this code would change in the zone. Exit code 3 if there is anything."""
@@ -548,6 +573,7 @@ def _explained(name: str, environment: Environment) -> Iterator[None]:
 
 
 def _environment(name: str) -> Environment:
+    sandbox.enter(name)
     return load([name], is_deployed=True)[name]
 
 

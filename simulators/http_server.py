@@ -11,8 +11,8 @@ Respond = Callable[[BaseHTTPRequestHandler, bytes], None]
 
 
 @contextmanager
-def serving(respond: Respond) -> Iterator[str]:
-    """The root URL of a server that runs as long as the block."""
+def serving(respond: Respond, *, port: int = 0) -> Iterator[str]:
+    """The root URL of a server that runs as long as the block; without a port, on a free one."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -28,7 +28,7 @@ def serving(respond: Respond) -> Iterator[str]:
         def log_message(self, *_: Any) -> None:
             return
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()

@@ -42,6 +42,7 @@ def main() -> None:
         versions,
         web_identity,
     )
+    from simulators.aws.cloudwatch import live
     from simulators.aws.resource_type import run_beside_the_loop
 
     managed_policies.install()
@@ -64,6 +65,7 @@ def main() -> None:
     recipients.install()
     alarm_messages.install()  # Around it: people get the complete message.
     unpacking.install()
+    live.install()
     run_beside_the_loop()
     sys.argv = sys.argv[:1]
     app.main()

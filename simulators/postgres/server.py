@@ -263,8 +263,15 @@ class Postgres:
                     raise
                 time.sleep(0.05)
 
-    def inside(self, database: str | None = None) -> "psycopg.Connection[tuple[object, ...]]":
-        """As the superuser, over the socket: what nobody can do at RDS, for looking and for breaking."""
+    @property
+    def process_id(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    def inside(
+        self, database: str | None = None, *, seconds: int | None = None
+    ) -> "psycopg.Connection[tuple[object, ...]]":
+        """As the superuser, over the socket: what nobody can do at RDS, for looking and for breaking. Gives up after so
+        many seconds without an answer."""
         assert self._home is not None
         return psycopg.connect(
             host=str(self._home),
@@ -272,6 +279,7 @@ class Postgres:
             user="rdsadmin",
             dbname=database or self.database,
             autocommit=True,
+            connect_timeout=seconds,
         )
 
     @property
