@@ -131,8 +131,14 @@ def status(
 def review_(
     base: Annotated[str, typer.Argument(help="Commit to compare with.", metavar="BASE")],
 ) -> None:
-    """Compare the templates of this code with those of BASE, as Markdown. Needs no account."""
-    print(review.review(base))
+    """What a deployment of this code does to one of BASE, as Markdown. Needs no account.
+
+    Exit code 3 if any of it is impossible, or dangerous and not acknowledged in a commit message since BASE.
+    """
+    found = review.review(base)
+    print(found.markdown)
+    if found.open:
+        raise typer.Exit(SOMETHING)
 
 
 @app.command(name="drift")
