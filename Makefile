@@ -45,6 +45,7 @@ synth: setup  ## the templates of ENV
 
 diff: setup  ## what a deployment of ENV would change
 	@npx cdk diff --context env=$(ENV) '$(ENV)/*'
+	@./infra effects $(ENV) || [ $$? -eq 3 ]
 
 deploy: setup  ## for real, with your credentials
 	@npx cdk deploy --context env=$(ENV) '$(ENV)/*'

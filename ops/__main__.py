@@ -141,6 +141,17 @@ def review_(
         raise typer.Exit(SOMETHING)
 
 
+@app.command(name="effects")
+def effects_(environment: Name) -> None:
+    """What a deployment of this code does to what is deployed, as Markdown. Exit code 3 as `review`."""
+    found = _environment(environment)
+    with _explained(environment, found):
+        reviewed = review.deployed(environment, found, session_of(environment, found))
+    print(reviewed.markdown)
+    if reviewed.open:
+        raise typer.Exit(SOMETHING)
+
+
 @app.command(name="drift")
 def drift_(environment: Name, as_json: AsJson = False) -> None:
     """List what was changed in AWS since the deployment. Exit code 3 if there is anything."""

@@ -11,13 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from config.model import Environment
 from ops.effects import Effect, Severity, effects
 from ops.errors import InputError
-from ops.templates import ROOT, synthesized_in
+from ops.functions import Clients
+from ops.stacks import stacks, templates
+from ops.templates import ROOT, synthesized, synthesized_in
 
 Template = Mapping[str, Any]
 Templates = Mapping[str, Template]
 _MOST_NAMED = 24
+# Whose messages may acknowledge an effect of what is deployed. deploy-environment.yml fetches as many.
+COMMITS = 100
 TRAILER = "Acknowledge:"
 _ACKNOWLEDGED = re.compile(rf"^{TRAILER} (\S+)\s*$", re.MULTILINE)
 _HOW = (
@@ -147,16 +152,26 @@ def review(base: str) -> Review:
     """Of everything between the commit `base` and this working tree. Raises `InputError`, `OperatorError`."""
     with _tree(base) as tree, ThreadPoolExecutor() as both:
         before, after = both.map(synthesized_in, (tree, ROOT))
-    acknowledged = acknowledgements(f"{base}..HEAD")
-    parts = [f"# What this would do, compared with {base[:12]}", ""]
-    left: list[str] = []
-    for name in {**after, **before}:
-        was, is_ = before.get(name, {}), after.get(name, {})
-        found = effects(was, is_)
-        parts.append(markdown(name, was, is_, found, acknowledged))
+    states = {name: (before.get(name, {}), after.get(name, {})) for name in {**after, **before}}
+    return _reviewed(f"compared with {base[:12]}", states, acknowledgements(f"{base}..HEAD"))
+
+
+def deployed(name: str, environment: Environment, clients: Clients) -> Review:
+    """Of an environment as it is deployed now. Raises `OperatorError` and what boto3 raises."""
+    wanted = synthesized(name)
+    ours = [each for each in stacks(clients, name) if each.tags.get("product") == environment.product]
+    states = {name: (templates(clients, ours, wanted), wanted)}
+    return _reviewed("to what is deployed", states, acknowledgements(f"--max-count={COMMITS}"))
+
+
+def _reviewed(title: str, states: Mapping[str, tuple[Templates, Templates]], acknowledged: Collection[str]) -> Review:
+    parts, left = [f"# What this would do, {title}", ""], []
+    for name, (before, after) in states.items():
+        found = effects(before, after)
+        parts.append(markdown(name, before, after, found, acknowledged))
         left += [each.name for each in open_among(found, acknowledged)]
     if left:
-        parts.append(f"**{len(left)} effects stop the merge.** {_HOW}\n")
+        parts.append(f"**{len(left)} effects stop it.** {_HOW}\n")
     return Review("\n".join(parts), tuple(left))
 
 

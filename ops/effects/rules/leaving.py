@@ -6,7 +6,7 @@ from typing import Any
 from ops.effects.changes import Change, Difference
 from ops.effects.effect import Effect, Severity
 from ops.effects.rules.making import of
-from ops.effects.rules.replaced import DATA, KEPT, identity
+from ops.effects.rules.replaced import DATA, KEPT, identity, once
 from ops.effects.template import Template, resources
 
 # Cost by the hour, with or without a user.
@@ -28,6 +28,7 @@ BILLED = frozenset(
 def effects(change: Change, difference: Difference) -> Iterator[Effect]:
     if change.old is None:
         yield from _taken(change, difference)
+        yield from _duplicate(change, difference)
     elif change.new is None:
         yield from _gone(change, change.old.get("DeletionPolicy", "Delete"), difference)
     else:
@@ -93,6 +94,19 @@ def _taken(change: Change, difference: Difference) -> Iterator[Effect]:
                 procedure="another name; or, if the resource was moved or renamed, give it its logical id back",
             )  # fmt: skip
             return
+
+
+def _duplicate(change: Change, difference: Difference) -> Iterator[Effect]:
+    """The same under another logical id: CloudFormation creates the new one before it deletes the old one."""
+    wanted = once(change.type, change.new)
+    leaving = [each for each in difference.changes if each.new is None and each.stack == change.stack]
+    for each in leaving:
+        if wanted and each.type == change.type and once(each.type, each.old) == wanted:
+            yield of(
+                change, Severity.IMPOSSIBLE, "exists", f"is new and the same as {each.logical_id}, which goes later",
+                "The service refuses a second one, and the stack is rolled back.",
+                procedure="give it its logical id back; else remove it in one deployment and add it in the next",
+            )  # fmt: skip
 
 
 def _shared(one: Mapping[str, str], other: Mapping[str, str]) -> str:

@@ -1,5 +1,6 @@
 """A resource that CloudFormation cannot change: it creates another one, and deletes the old one at the end."""
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -137,6 +138,26 @@ def _named(change: Change) -> Iterator[Effect]:
                 procedure="change the name, too, or leave the property as it is", properties=change.replaced_by,
             )  # fmt: skip
             return
+
+
+# What the service has once, besides names. For a second one it answers RouteAlreadyExists, InvalidPermission.Duplicate,
+# Resource.AlreadyAssociated or PriorityInUse.
+_PORTS = ("GroupId", "IpProtocol", "FromPort", "ToPort", "CidrIp")
+_ONCE: Mapping[str, tuple[str, ...]] = {
+    "AWS::EC2::Route": ("RouteTableId", "DestinationCidrBlock"),
+    "AWS::EC2::SecurityGroupEgress": (*_PORTS, "DestinationSecurityGroupId", "DestinationPrefixListId"),
+    "AWS::EC2::SecurityGroupIngress": (*_PORTS, "SourceSecurityGroupId", "SourcePrefixListId"),
+    "AWS::EC2::SubnetRouteTableAssociation": ("SubnetId",),
+    "AWS::ElasticLoadBalancingV2::ListenerRule": ("ListenerArn", "Priority"),
+}  # fmt: skip
+
+
+def once(type_: str, resource: Any) -> str:
+    """What the service keeps one of, in a form that compares within a stack; "" for types that have no such thing."""
+    if type_ not in _ONCE:
+        return ""
+    properties = resource.get("Properties", {})
+    return json.dumps([plain(properties.get(name), {}) for name in _ONCE[type_]], sort_keys=True)
 
 
 def identity(type_: str, resource: Any) -> dict[str, str]:

@@ -80,12 +80,7 @@ def _closed(change: Change, old: Any, difference: Difference) -> Effect:
     later = [stack for stack in order[order.index(change.stack) + 1 :] if stack in difference.before]
     first, last = old["Properties"].get("FromPort"), old["Properties"].get("ToPort")
     users = [stack for stack in later if any(_within(port, first, last) for port in _ports(difference.before[stack]))]
-    is_renamed = any(
-        each.old is None and each.new is not None and each.new["Properties"] == old["Properties"]
-        for each in difference.changes
-        if (each.stack, each.type) == (change.stack, change.type)
-    )
-    if users and not is_renamed:
+    if users:
         return of(
             change, Severity.DANGEROUS, "closed", f"closes port {first} before {', '.join(users)} stops using it",
             "Users get 503 or 504 from then on until the later stack is deployed, and for good if that one is refused.",
