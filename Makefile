@@ -52,6 +52,7 @@ synth: setup-deploy  ## the templates of ENV
 
 diff: setup-deploy  ## what a deployment of ENV would change
 	@npx cdk diff --context env=$(ENV) '$(ENV)/*'
+	@./infra effects $(ENV) || [ $$? -eq 3 ]
 
 deploy: setup-deploy  ## for real, with your credentials
 	@npx cdk deploy --context env=$(ENV) '$(ENV)/*'

@@ -139,8 +139,25 @@ def status(
 def review_(
     base: Annotated[str, typer.Argument(help="Commit to compare with.", metavar="BASE")],
 ) -> None:
-    """Compare the templates of this code with those of BASE, as Markdown. Needs no account."""
-    print(review.review(base))
+    """What a deployment of this code does to one of BASE, as Markdown. Needs no account.
+
+    Exit code 3 if any of it is impossible, or dangerous and not acknowledged in a commit message since BASE.
+    """
+    found = review.review(base)
+    print(found.markdown)
+    if found.open:
+        raise typer.Exit(SOMETHING)
+
+
+@app.command(name="effects")
+def effects_(environment: Name) -> None:
+    """What a deployment of this code does to what is deployed, as Markdown. Exit code 3 as `review`."""
+    found = _environment(environment)
+    with _explained(environment, found):
+        reviewed = review.deployed(environment, found, session_of(environment, found))
+    print(reviewed.markdown)
+    if reviewed.open:
+        raise typer.Exit(SOMETHING)
 
 
 @app.command(name="drift")

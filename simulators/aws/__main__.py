@@ -36,6 +36,7 @@ def main() -> None:
         scanning,
         service_linked_roles,
         service_principals,
+        stack_updates,
         throttling,
         types,
         unpacking,
@@ -47,6 +48,7 @@ def main() -> None:
 
     managed_policies.install()
     types.install()
+    stack_updates.install()
     quotas.install()
     rotation.install()
     scanning.install()

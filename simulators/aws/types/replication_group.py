@@ -75,7 +75,7 @@ def _update_auth_token(own: Callable[[dict[str, Any], str, str], None]) -> Calla
 
     def update(group: dict[str, Any], token: str, strategy: str) -> None:
         own(group, token, strategy)
-        for server in _servers.get(group["ReplicationGroupId"], []):
+        for server in servers.get(group["ReplicationGroupId"], []):
             with server.client() as client:
                 known = [f">{each}" for each in group["_auth_tokens"]]
                 client.execute_command("ACL", "SETUSER", "default", "on", "resetpass", *known)
