@@ -64,7 +64,7 @@ def _same_names(clients: Clients, others: Collection[Stack], wanted: Templates) 
 
 
 def _effects(
-    clients: Clients, deployed: Templates, wanted: Templates, acknowledged: Collection[str]
+    clients: Clients, deployed: Mapping[str, Template], wanted: Mapping[str, Template], acknowledged: Collection[str]
 ) -> Iterator[Finding]:
     found = effects(deployed, wanted)
     for each in found:

@@ -35,14 +35,14 @@ class Clients:
     """As one person, whose policy may be denied something."""
 
     def __init__(self, url: str, *keys: str) -> None:
-        self.client = partial(self._client, url, *(keys or ("111122223333", "test")))
+        self._url, (self._key, self._secret) = url, keys or ("111122223333", "test")
         self._made: dict[str, Any] = {}
 
-    def _client(self, url: str, key: str, secret: str, service: str) -> Any:
+    def client(self, service: str, /) -> Any:
         if service not in self._made:
             self._made[service] = boto3.client(
-                service, endpoint_url=url, region_name="eu-central-1", aws_access_key_id=key,
-                aws_secret_access_key=secret,
+                service, endpoint_url=self._url, region_name="eu-central-1", aws_access_key_id=self._key,
+                aws_secret_access_key=self._secret,
             )  # fmt: skip
         return self._made[service]
 
@@ -193,13 +193,10 @@ def test_what_somebody_uploads_meanwhile_is_not_buried(media: MediaBucket, root:
     put(Key="race/deleted", Body=b"wrong")
     root.delete_object(Bucket=media.bucket, Key="race/deleted")
 
-    class Late(Clients):
+    class Late:
         """Somebody uploads between the list and the copy."""
 
-        def __init__(self) -> None:
-            self.client = self._late
-
-        def _late(self, service: str) -> Any:
+        def client(self, service: str, /) -> Any:
             class S3:
                 def __getattr__(self, name: str) -> Any:
                     return getattr(media.s3, name)

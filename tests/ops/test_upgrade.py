@@ -283,13 +283,13 @@ def test_the_way_back_says_what_is_lost(place: Rehearsed) -> None:
             update={"database": place.environment.database.model_copy(update={"version": 18})}
         )
     )  # fmt: skip
-    told = go_back(as_the_file_says, loses_writes=True)
+    said = go_back(as_the_file_says, loses_writes=True)
     after = serving(place)
     assert after["EngineVersion"] == "17.9"
     assert "MasterUserSecret" in after
     assert "written since" not in rows(place, place.identifier)
     write(place, "served again")
-    assert "set version = 17 under [database]" in told
+    assert "set version = 17 under [database]" in said
     (other,) = place.replaced()
     assert "written since" in rows(place, other["DBInstanceIdentifier"])
     assert changed(place, BackupRetentionPeriod=8) == "UPDATE_COMPLETE"
