@@ -239,3 +239,9 @@ def test_no_object_has_a_field_that_no_recorded_answer_has() -> None:
     ]
     assert {kind for kind, _ in shown} == set(SHAPES)
     assert [each for kind, one in shown for each in strangers(kind, one)] == []
+
+
+def test_a_question_about_traffic_writes_nothing() -> None:
+    """GraphQL is asked by POST; a function that asks by the clock does not touch the zone."""
+    assert not Call("POST", "/graphql").is_write
+    assert Call("POST", "/zones/1/dns_records").is_write
