@@ -3,7 +3,7 @@
 Sources: the API reference ("DomainAssociation", "Job"); answers that others have recorded (balionis/aws8: CREATING,
 `dev CNAME <pending>`, AWAITING_APP_CNAME); aws-amplify/amplify-hosting #821 and #1097 for the two ways to fail, #911
 and #2154 for the first build, #3878 for a domain that is changed while it is UPDATING, and aws-sdk-php #3054 for one
-that leads to no branch. How long UPDATING lasts is not documented; here it is a few looks.
+that leads to no branch. How long UPDATING lasts is not documented; here it is two looks.
 """
 
 import hashlib
@@ -137,7 +137,7 @@ class Amplify:
         if setting["branchName"] not in app.branches:
             raise AmplifyError("BadRequestException", "A subdomain cannot point to a non-existent branch")
         domain.branch, domain.prefix, domain.status = setting["branchName"], setting["prefix"], "UPDATING"
-        domain.updating = 3
+        domain.updating = 1
         return self._answer(app, domain)
 
     def delete_domain_association(self, *, appId: str, domainName: str) -> dict[str, Any]:  # noqa: N803

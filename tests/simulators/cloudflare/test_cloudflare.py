@@ -265,3 +265,9 @@ def test_of_all_cache_rules_that_match_the_last_to_set_a_value_wins() -> None:
         cache_settings(Zone("example", rulesets={"http_request_cache_settings": {"rules": [
             rule('lower(http.host) eq "a"')
         ]}}), "a", "/")  # fmt: skip
+
+
+def test_a_question_about_traffic_writes_nothing() -> None:
+    """GraphQL is asked by POST; a function that asks by the clock does not touch the zone."""
+    assert not Call("POST", "/graphql").is_write
+    assert Call("POST", "/zones/1/dns_records").is_write
