@@ -55,6 +55,8 @@ def handler(event: Mapping[str, Any], context: object) -> dict[str, Any]:
                 return digest(connection, table, event["block"], seconds=_WORKING_SECONDS)
             case "open":
                 open_(connection, client("secretsmanager"), instance)
+            case other:
+                raise ValueError(f"do {other!r}: the function in this account does not know it")
     return {}
 
 
