@@ -24,7 +24,14 @@ def copy(place: Instances, table: str, schema: str, instance: str, console: Cons
     suffix = f"_{place.short(source).replace('-', '_')}"
     new = table.encode()[: _LONGEST_NAME - len(suffix)].decode(errors="ignore") + suffix
     given = {"from": instance, "schema": schema, "table": table, "as": new}
-    while (told := place.inside(place.identifier, "copy", **given))["done"] < told["of"]:
+    while True:
+        told = place.inside(place.identifier, "copy", **given)
+        if not told:
+            raise OperatorError(
+                f"the functions of {place.name} are older than this command: make deploy ENV={place.name}"
+            )
+        if told["done"] >= told["of"]:
+            break
         console.print(f"{told['done'] / told['of']:.0%} of {schema}.{table} is copied", highlight=False)
     for each in told["lacking"]:
         console.print(f"Not copied: {each}")

@@ -176,6 +176,16 @@ def test_what_the_other_database_does_not_take_is_named(server: Postgres, target
     assert copy(server).lacking == [told]
 
 
+def test_nothing_is_left_where_a_type_is_missing(server: Postgres, target: Connection) -> None:
+    target.execute("alter type public.mood rename to another")
+    try:
+        with pytest.raises(psycopg.errors.UndefinedObject, match=r'type "public\.mood" does not exist'):
+            copy(server)
+        assert target.execute("select to_regclass('public.orders_restored')").fetchall() == [(None,)]
+    finally:
+        target.execute("alter type public.another rename to mood")
+
+
 def test_nothing_is_overwritten_and_two_copies_are_not_mixed(server: Postgres, target: Connection) -> None:
     target.execute("create table public.orders_restored (id int)")
     target.execute("insert into public.orders_restored values (1)")
