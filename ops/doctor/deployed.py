@@ -1,7 +1,6 @@
 """What the next deployment would do to the one that is there."""
 
-from collections.abc import Collection, Iterator, Mapping
-from typing import Any
+from collections.abc import Collection, Iterator
 
 from config.model import Environment
 from config.services import released
@@ -10,13 +9,12 @@ from ops.amplify import AmplifySite
 from ops.doctor import amplify
 from ops.doctor.finding import Finding
 from ops.effects import Effect, Severity, effects
+from ops.effects.template import Template, Templates
 from ops.functions import Clients, physical_ids
 from ops.releases.place import Place
 from ops.stacks import Stack, stacks, templates
-from ops.templates import Templates
 
 _AT_REST = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE")
-Template = Mapping[str, Any]
 
 
 def examine(

@@ -1,6 +1,7 @@
 """AWS::RDS::DBInstance: MiniStack's has no PostgreSQL in it, makes no managed password, and goes although protected."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from ministack.core.responses import get_account_id, get_region
@@ -61,6 +62,24 @@ def _is_downgrade(current: str, wanted: str) -> bool:
     return not _names(wanted, current) and numbers[0] < numbers[1]
 
 
+def refused_change(current: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
+    """Why RDS does not modify an instance of the `current` version, in its own words.
+
+    Versions: cloud-gov/aws-broker #566, terraform-provider-aws #13389. Storage, which CloudFormation sends when the
+    template's value changes: aws-cloudformation-resource-providers-rds #598.
+    """
+    wanted, version = str(new.get("EngineVersion", "")), old.get("EngineVersion") != new.get("EngineVersion")
+    if version and _is_downgrade(current, wanted):
+        return f"Cannot find upgrade path from {current} to {wanted}."
+    is_major = wanted.partition(".")[0] != current.partition(".")[0]
+    if version and is_major and str(new.get("AllowMajorVersionUpgrade")).lower() != "true":
+        return "The AllowMajorVersionUpgrade flag must be present when upgrading to a new major version."
+    if int(new.get("AllocatedStorage", 0)) < int(old.get("AllocatedStorage", 0)):
+        name, kind = new.get("Engine"), new.get("StorageType", "gp2")
+        return f"Invalid storage size for engine name {name} and storage type {kind}: {new.get('AllocatedStorage')}"
+    return None
+
+
 def _read(physical_id: str, properties: dict[str, Any]) -> dict[str, Any] | None:
     """What drift detection compares. The version in a template is a prefix of the actual one
     (aws-cloudformation-resource-providers-rds #390); storage that has grown by itself differs (#598 there).
@@ -103,9 +122,8 @@ def install() -> None:
     ) -> tuple[str, dict[str, Any]]:
         instance = rds._instances[physical_id]
         current, wanted = instance["EngineVersion"], str(new.get("EngineVersion", ""))
-        if old.get("EngineVersion") != new.get("EngineVersion") and _is_downgrade(current, wanted):
-            # RDS's own words, as CloudFormation passes them on (cloud-gov/aws-broker #566).
-            raise Refused(f"Cannot find upgrade path from {current} to {wanted}.")
+        if refusal := refused_change(current, old, new):
+            raise Refused(refusal)
         physical_id, attributes = own["update"](physical_id, old, new, stack_name, logical_id)
         rds._instances[physical_id]["EngineVersion"] = current if _names(wanted, current) else _full(wanted)
         return physical_id, with_secret(physical_id, attributes, new)
