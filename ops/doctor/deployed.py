@@ -68,6 +68,8 @@ def _effects(
     for each in found:
         if each.kind == "weights":
             yield from _weights(clients, each, found, wanted[each.stack])
+        elif each.kind == "grows":
+            yield from _storage(clients, each, wanted[each.stack])
         elif each.severity is Severity.IMPOSSIBLE:
             yield _finding(each, each.procedure)
         elif each.severity is Severity.DANGEROUS and each.name not in acknowledged:
@@ -97,6 +99,17 @@ def _weights(clients: Clients, effect: Effect, found: Collection[Effect], wanted
     if template != live:
         told = ", ".join(f"{group.split('/')[-2]} {weight}" for group, weight in live.items())
         yield _finding(effect, effect.procedure, why=f"{effect.consequence} The load balancer has {told}")
+
+
+def _storage(clients: Clients, effect: Effect, wanted: Template) -> Iterator[Finding]:
+    """Storage grows by itself, and RDS takes only more than there is."""
+    identifier = physical_ids(clients, effect.stack)[effect.resource]
+    (live,) = clients.client("rds").describe_db_instances(DBInstanceIdentifier=identifier)["DBInstances"]
+    asked = int(wanted["Resources"][effect.resource]["Properties"]["AllocatedStorage"])
+    if asked <= live["AllocatedStorage"]:
+        fix = f"storage_gib as it was deployed, or more than {live['AllocatedStorage']}"
+        why = f"it has grown to {live['AllocatedStorage']} GiB by itself; RDS refuses, and the stack is rolled back"
+        yield _finding(effect, fix, why=why)
 
 
 def _declared(rule: Template) -> Iterator[tuple[str, int]]:

@@ -178,6 +178,24 @@ def test_a_port_that_closes_while_a_later_stack_serves_on_it_is_dangerous() -> N
     assert (closes(service), closes(other)) == (["closed"], ["network"])
 
 
+@pytest.mark.parametrize(
+    ("type_", "name", "principal", "expected"),
+    [
+        ("AWS::S3::BucketPolicy", "PolicyDocument", "*", "dangerous"),
+        ("AWS::KMS::Key", "KeyPolicy", {"AWS": "*"}, "dangerous"),
+        ("AWS::SNS::TopicPolicy", "PolicyDocument", {"Service": "events.amazonaws.com"}, "look"),
+        ("AWS::IAM::Role", "AssumeRolePolicyDocument", {"AWS": "*"}, "dangerous"),
+    ],
+)
+def test_a_policy_that_lets_anybody_in_is_dangerous(type_: str, name: str, principal: Any, expected: str) -> None:
+    statement = {"Effect": "Allow", "Action": "a:Do", "Resource": "*", "Principal": principal}
+    before, after = (template({name: {"Statement": each}}, type_) for each in ([], [statement]))
+    (found,) = of(before, after)
+    assert (found.severity.word, found.kind) == (expected, "allows")
+    conditional = template({name: {"Statement": [{**statement, "Condition": {"Bool": {}}}]}}, type_)
+    assert of(before, conditional)[0].severity is Severity.LOOK
+
+
 def test_functions_anywhere_are_no_trouble() -> None:
     """Lists, statements and rules may be functions of other values."""
     one, two = ({"Fn::If": ["It", [{"Ref": "AWS::NoValue"}], value]} for value in ("a", "b"))
