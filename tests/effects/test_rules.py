@@ -196,6 +196,32 @@ def test_a_policy_that_lets_anybody_in_is_dangerous(type_: str, name: str, princ
     assert of(before, conditional)[0].severity is Severity.LOOK
 
 
+@pytest.mark.parametrize(
+    ("after", "expected"),
+    [
+        ({"One": "10.0.3.0/24", "Two": "10.0.1.0/24"}, ["replaced"]),
+        ({"One": "10.0.0.0/25", "Two": "10.0.1.0/24"}, ["replaced", "exists"]),
+        ({"One": "10.0.1.0/24", "Two": "10.0.0.0/24"}, ["replaced", "exists"] * 2),
+        ({"One": "10.0.0.0/24", "Two": "10.0.1.0/24", "Three": "10.0.1.128/25"}, ["exists"]),
+    ],
+)
+def test_subnets_do_not_take_addresses_that_another_still_has(after: dict[str, str], expected: list[str]) -> None:
+    def state(cidrs: Mapping[str, str]) -> Template:
+        subnets = {
+            name: {"Type": "AWS::EC2::Subnet", "Properties": {"VpcId": {"Ref": "Vpc"}, "CidrBlock": cidr}}
+            for name, cidr in cidrs.items()
+        }
+        return {"Resources": {"Vpc": {"Type": "AWS::EC2::VPC", "Properties": {}}, **subnets}}
+
+    before = {"One": "10.0.0.0/24", "Two": "10.0.1.0/24"}
+    assert [each.kind for each in of(state(before), state(after))] == expected
+
+
+def test_a_service_that_leaves_is_dangerous() -> None:
+    found = of(template({}, "AWS::ECS::Service"), template(None))
+    assert [(each.severity, each.kind) for each in found] == [(Severity.DANGEROUS, "gone")]
+
+
 def test_functions_anywhere_are_no_trouble() -> None:
     """Lists, statements and rules may be functions of other values."""
     one, two = ({"Fn::If": ["It", [{"Ref": "AWS::NoValue"}], value]} for value in ("a", "b"))
