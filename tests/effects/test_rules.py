@@ -23,7 +23,7 @@ def of(before: Template, after: Template) -> list[Effect]:
 
 def told(before: Template, after: Template) -> str:
     (found,) = of(before, after)
-    return f"{found.severity.word} {found.kind}: {found.what}"
+    return f"{found.severity.name.lower()} {found.kind}: {found.what}"
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def told(before: Template, after: Template) -> str:
 )
 def test_a_database(change: Mapping[str, Any], expected: list[str]) -> None:
     found = of(template(DATABASE), template({**DATABASE, **change}))
-    assert [f"{each.severity.word} {each.kind}: {each.what}" for each in found] == expected
+    assert [f"{each.severity.name.lower()} {each.kind}: {each.what}" for each in found] == expected
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_a_policy_that_lets_anybody_in_is_dangerous(type_: str, name: str, princ
     statement = {"Effect": "Allow", "Action": "a:Do", "Resource": "*", "Principal": principal}
     before, after = (template({name: {"Statement": each}}, type_) for each in ([], [statement]))
     (found,) = of(before, after)
-    assert (found.severity.word, found.kind) == (expected, "allows")
+    assert (found.severity.name.lower(), found.kind) == (expected, "allows")
     conditional = template({name: {"Statement": [{**statement, "Condition": {"Bool": {}}}]}}, type_)
     assert of(before, conditional)[0].severity is Severity.LOOK
 
