@@ -118,20 +118,23 @@ _HEADINGS = {
 
 
 def _section(heading: str, found: Sequence[Effect], acknowledged: Collection[str]) -> Iterator[str]:
+    """One entry for resources to which the same happens."""
     if not found:
         return
     yield from (f"### {heading}", "")
+    alike: dict[tuple[str, ...], list[Effect]] = {}
+    for each in found:
+        alike.setdefault((each.stack, each.type, each.what, each.consequence, each.procedure), []).append(each)
     # What has to be acknowledged is always named.
-    shown = found if found[0].severity is Severity.DANGEROUS else found[:_MOST_NAMED]
-    for each in shown:
-        where = f"{each.stack}: `{each.resource}` ({each.type})" if each.resource else each.stack
-        yield f"- **{where} {each.what}.** {each.consequence}"
-        if each.procedure:
-            yield f"  Safely: {each.procedure}."
-        if each.severity is Severity.DANGEROUS:
-            yield "  Acknowledged." if each.name in acknowledged else f"  `{TRAILER} {each.name}`"
-    if len(found) > len(shown):
-        yield f"- and {len(found) - len(shown)} more"
+    shown = len(alike) if found[0].severity is Severity.DANGEROUS else _MOST_NAMED
+    for (stack, type_, what, consequence, procedure), effects_ in list(alike.items())[:shown]:
+        which = ", ".join(f"`{each.resource}`" for each in effects_ if each.resource)
+        where = f"{stack}: {type_} {which}" if which else stack
+        yield f"- **{where} {what}.** {consequence}" + (f" Safely: {procedure}." if procedure else "")
+        for each in effects_ if found[0].severity is Severity.DANGEROUS else ():
+            yield f"  - {'acknowledged' if each.name in acknowledged else f'`{TRAILER} {each.name}`'}"
+    if len(alike) > shown:
+        yield f"- and {len(alike) - shown} more"
     yield ""
 
 

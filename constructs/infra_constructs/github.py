@@ -112,6 +112,7 @@ _LOOKS = (
     "elasticloadbalancing:DescribeRules",
     "iam:ListOpenIDConnectProviders",
     "iam:ListRoles",
+    "rds:DescribeDBInstances",
     "servicequotas:GetAWSDefaultServiceQuota",
     "servicequotas:GetServiceQuota",
     "servicequotas:ListRequestedServiceQuotaChangeHistoryByQuota",

@@ -1,7 +1,6 @@
 """What the next deployment would do to the one that is there."""
 
-from collections.abc import Collection, Iterator, Mapping
-from typing import Any
+from collections.abc import Collection, Iterator
 
 from config.model import Environment
 from config.services import released
@@ -10,13 +9,12 @@ from ops.amplify import AmplifySite
 from ops.doctor import amplify
 from ops.doctor.finding import Finding
 from ops.effects import Effect, Severity, effects
+from ops.effects.template import Template, Templates
 from ops.functions import Clients, physical_ids
 from ops.releases.place import Place
 from ops.stacks import Stack, stacks, templates
-from ops.templates import Templates
 
 _AT_REST = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE")
-Template = Mapping[str, Any]
 
 
 def examine(
@@ -70,6 +68,8 @@ def _effects(
     for each in found:
         if each.kind == "weights":
             yield from _weights(clients, each, found, wanted[each.stack])
+        elif each.kind == "grows":
+            yield from _storage(clients, each, wanted[each.stack])
         elif each.severity is Severity.IMPOSSIBLE:
             yield _finding(each, each.procedure)
         elif each.severity is Severity.DANGEROUS and each.name not in acknowledged:
@@ -99,6 +99,17 @@ def _weights(clients: Clients, effect: Effect, found: Collection[Effect], wanted
     if template != live:
         told = ", ".join(f"{group.split('/')[-2]} {weight}" for group, weight in live.items())
         yield _finding(effect, effect.procedure, why=f"{effect.consequence} The load balancer has {told}")
+
+
+def _storage(clients: Clients, effect: Effect, wanted: Template) -> Iterator[Finding]:
+    """Storage grows by itself, and RDS takes only more than there is."""
+    identifier = physical_ids(clients, effect.stack)[effect.resource]
+    (live,) = clients.client("rds").describe_db_instances(DBInstanceIdentifier=identifier)["DBInstances"]
+    asked = int(wanted["Resources"][effect.resource]["Properties"]["AllocatedStorage"])
+    if asked <= live["AllocatedStorage"]:
+        fix = f"storage_gib as it was deployed, or more than {live['AllocatedStorage']}"
+        why = f"it has grown to {live['AllocatedStorage']} GiB by itself; RDS refuses, and the stack is rolled back"
+        yield _finding(effect, fix, why=why)
 
 
 def _declared(rule: Template) -> Iterator[tuple[str, int]]:

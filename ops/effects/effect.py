@@ -15,10 +15,6 @@ class Severity(IntEnum):
     IMPOSSIBLE = 3
     """CloudFormation or the service refuses, often after it has changed other things."""
 
-    @property
-    def word(self) -> str:
-        return self.name.lower()
-
 
 @dataclass(frozen=True, kw_only=True)
 class Effect:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from ops.effects.changes import Change, Difference, difference
 from ops.effects.effect import Effect, Severity
-from ops.effects.rules import access, databases, in_use, leaving, replaced, traffic
+from ops.effects.rules import access, addresses, databases, in_use, leaving, replaced, traffic
 from ops.effects.rules.making import of
 from ops.effects.template import Templates
 
@@ -31,6 +31,7 @@ def _of_change(change: Change, compared: Difference) -> Iterator[Effect]:
     found = [
         *replaced.effects(change),
         *leaving.effects(change, compared),
+        *addresses.effects(change, compared),
         *databases.effects(change),
         *traffic.effects(change, compared),
         *access.effects(change),

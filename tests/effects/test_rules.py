@@ -23,7 +23,7 @@ def of(before: Template, after: Template) -> list[Effect]:
 
 def told(before: Template, after: Template) -> str:
     (found,) = of(before, after)
-    return f"{found.severity.word} {found.kind}: {found.what}"
+    return f"{found.severity.name.lower()} {found.kind}: {found.what}"
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def told(before: Template, after: Template) -> str:
 )
 def test_a_database(change: Mapping[str, Any], expected: list[str]) -> None:
     found = of(template(DATABASE), template({**DATABASE, **change}))
-    assert [f"{each.severity.word} {each.kind}: {each.what}" for each in found] == expected
+    assert [f"{each.severity.name.lower()} {each.kind}: {each.what}" for each in found] == expected
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_a_replacement_is_followed_to_an_export_that_is_imported() -> None:
         ("service", "replaced"), ("service", "in-use"), ("alarms", "changed"),
     ]  # fmt: skip
     assert found[1].severity is Severity.IMPOSSIBLE
-    assert "as Group is another one" in found[1].what
+    assert "as Group changes" in found[1].what
     alone = states(2)
     del alone["alarms"]
     before = states(1)
@@ -138,9 +138,7 @@ def test_a_new_version_of_a_launch_template_replaces_its_instance() -> None:
             }
         }
 
-    assert (
-        told(state("a"), state("b")) == "dangerous replaced: is replaced (LaunchTemplate, as Template is another one)"
-    )
+    assert told(state("a"), state("b")) == "dangerous replaced: is replaced (LaunchTemplate, as Template changes)"
 
 
 def test_a_parameter_a_mapping_and_a_condition_count_as_what_they_stand_for() -> None:
@@ -178,6 +176,50 @@ def test_a_port_that_closes_while_a_later_stack_serves_on_it_is_dangerous() -> N
         return [each.kind for each in effects({"a": network, "b": service}, {"a": template(None), "b": service})]
 
     assert (closes(service), closes(other)) == (["closed"], ["network"])
+
+
+@pytest.mark.parametrize(
+    ("type_", "name", "principal", "expected"),
+    [
+        ("AWS::S3::BucketPolicy", "PolicyDocument", "*", "dangerous"),
+        ("AWS::KMS::Key", "KeyPolicy", {"AWS": "*"}, "dangerous"),
+        ("AWS::SNS::TopicPolicy", "PolicyDocument", {"Service": "events.amazonaws.com"}, "look"),
+        ("AWS::IAM::Role", "AssumeRolePolicyDocument", {"AWS": "*"}, "dangerous"),
+    ],
+)
+def test_a_policy_that_lets_anybody_in_is_dangerous(type_: str, name: str, principal: Any, expected: str) -> None:
+    statement = {"Effect": "Allow", "Action": "a:Do", "Resource": "*", "Principal": principal}
+    before, after = (template({name: {"Statement": each}}, type_) for each in ([], [statement]))
+    (found,) = of(before, after)
+    assert (found.severity.name.lower(), found.kind) == (expected, "allows")
+    conditional = template({name: {"Statement": [{**statement, "Condition": {"Bool": {}}}]}}, type_)
+    assert of(before, conditional)[0].severity is Severity.LOOK
+
+
+@pytest.mark.parametrize(
+    ("after", "expected"),
+    [
+        ({"One": "10.0.3.0/24", "Two": "10.0.1.0/24"}, ["replaced"]),
+        ({"One": "10.0.0.0/25", "Two": "10.0.1.0/24"}, ["replaced", "exists"]),
+        ({"One": "10.0.1.0/24", "Two": "10.0.0.0/24"}, ["replaced", "exists"] * 2),
+        ({"One": "10.0.0.0/24", "Two": "10.0.1.0/24", "Three": "10.0.1.128/25"}, ["exists"]),
+    ],
+)
+def test_subnets_do_not_take_addresses_that_another_still_has(after: dict[str, str], expected: list[str]) -> None:
+    def state(cidrs: Mapping[str, str]) -> Template:
+        subnets = {
+            name: {"Type": "AWS::EC2::Subnet", "Properties": {"VpcId": {"Ref": "Vpc"}, "CidrBlock": cidr}}
+            for name, cidr in cidrs.items()
+        }
+        return {"Resources": {"Vpc": {"Type": "AWS::EC2::VPC", "Properties": {}}, **subnets}}
+
+    before = {"One": "10.0.0.0/24", "Two": "10.0.1.0/24"}
+    assert [each.kind for each in of(state(before), state(after))] == expected
+
+
+def test_a_service_that_leaves_is_dangerous() -> None:
+    found = of(template({}, "AWS::ECS::Service"), template(None))
+    assert [(each.severity, each.kind) for each in found] == [(Severity.DANGEROUS, "gone")]
 
 
 def test_functions_anywhere_are_no_trouble() -> None:

@@ -85,6 +85,19 @@ def test_drift_is_looked_for_in_a_new_environment_without_an_edit(environments: 
     assert output.read_text() == f"names={json.dumps(sorted((*available(), 'canary')))}\n"
 
 
+def test_a_pull_request_fails_by_its_review_and_has_the_comment_all_the_same(tmp_path: Path) -> None:
+    *_, reviewed, comment = read(WORKFLOWS)["check.yml"]["jobs"]["review"]["steps"]
+    (tmp_path / "infra").write_text('#!/bin/sh\necho "# $1 $2"\nexit 3\n')
+    (tmp_path / "infra").chmod(0o755)
+    done = subprocess.run(
+        ["bash", "-e", "-c", reviewed["run"]], cwd=tmp_path, check=False,
+        env={"PATH": "/usr/local/bin:/usr/bin:/bin", "BASE": "abc", "GITHUB_STEP_SUMMARY": str(tmp_path / "summary")},
+    )  # fmt: skip
+    assert done.returncode == 3
+    assert (tmp_path / "review.md").read_text() == (tmp_path / "summary").read_text() == "# review abc\n"
+    assert "!cancelled()" in comment["if"]
+
+
 CHECKOUT = "actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1"
 MUTANTS: dict[str, tuple[str, str | re.Pattern[str], str]] = {
     "staging before dev is done": ("deploy.yml", "    needs: dev\n", ""),

@@ -145,6 +145,20 @@ def test_a_hostname_changes_only_while_the_load_balancer_does_what_the_template_
             elbv2.modify_rule(RuleArn=ids[name], Actions=actions)
 
 
+def test_storage_that_has_grown_by_itself_is_not_asked_for_less(wanted: Templates, production: Account) -> None:
+    name, database = _of_type(wanted["daadaar-production-data"], "AWS::RDS::DBInstance")
+    identifier, rds = production.resource("Data", "AWS::RDS::DBInstance"), production.client("rds")
+    declared = int(database["Properties"]["AllocatedStorage"])
+    database["Properties"]["AllocatedStorage"] = str(declared + 50)
+    assert problems(production, wanted) == []
+    rds.modify_db_instance(DBInstanceIdentifier=identifier, AllocatedStorage=declared + 60, ApplyImmediately=True)
+    try:
+        (found,) = problems(production, wanted)
+        assert found == f"daadaar-production-data: {name} grows from {declared} to {declared + 50} GiB"
+    finally:
+        rds.modify_db_instance(DBInstanceIdentifier=identifier, AllocatedStorage=declared, ApplyImmediately=True)
+
+
 def test_a_product_under_another_name_is_noticed(wanted: Templates, production: Account) -> None:
     renamed = production.environment.model_copy(update={"product": "fruits"})
     theirs = {name.replace("daadaar-", "fruits-"): each for name, each in wanted.items()}

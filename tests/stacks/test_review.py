@@ -102,7 +102,7 @@ def test_what_is_dangerous_may_be_acknowledged_by_its_name_and_what_is_impossibl
     assert open_among([larger, smaller], [larger.name, smaller.name]) == [smaller]
     assert f"`Acknowledge: {larger.name}`" in reviewed(before, after)
     assert f"`Acknowledge: {smaller.name}`" not in reviewed(before, after)
-    assert "  Acknowledged." in reviewed(before, after, larger.name)
+    assert "  - acknowledged" in reviewed(before, after, larger.name)
     database["DBInstanceClass"] = "db.r8g.2xlarge"
     assert open_among(effects(before, after), [larger.name, smaller.name]) != [smaller], "another value, another name"
 

@@ -37,7 +37,6 @@ def _storage(change: Change) -> Iterator[Effect]:
         yield of(
             change, Severity.LOOK, "grows", f"grows from {was:g} to {is_:g} GiB",
             "None, but for slower storage while it is optimized; for six hours RDS refuses the next change of storage.",
-            procedure="storage that has grown by itself past this makes RDS refuse: `infra doctor` compares",
             properties=("AllocatedStorage",),
         )  # fmt: skip
 

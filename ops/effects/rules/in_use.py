@@ -10,7 +10,7 @@ def effects(export: MovedExport) -> Iterator[Effect]:
     if not export.importers:
         return
     who = " and ".join(export.importers)
-    reason = f", as {export.because} is another one" if export.because else ""
+    reason = f", as {export.because} changes" if export.because else ""
     refusal = "deleted" if export.is_gone else "updated"
     yield Effect(
         severity=Severity.IMPOSSIBLE,

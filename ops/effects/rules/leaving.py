@@ -24,6 +24,17 @@ BILLED = frozenset(
     }
 )
 
+_SERVING = frozenset(
+    {
+        "AWS::EC2::Subnet",
+        "AWS::EC2::VPC",
+        "AWS::ECS::Cluster",
+        "AWS::ECS::Service",
+        "AWS::ElasticLoadBalancingV2::Listener",
+        "AWS::ElasticLoadBalancingV2::LoadBalancer",
+    }
+)
+
 
 def effects(change: Change, difference: Difference) -> Iterator[Effect]:
     if change.old is None:
@@ -52,6 +63,15 @@ def _gone(change: Change, policy: str, difference: Difference) -> Iterator[Effec
             left,
             procedure="if it was renamed, give it its name back" if successor else "its runbook; a backup first",
         )
+    elif change.type in _SERVING and policy not in KEPT:
+        yield of(
+            change, Severity.DANGEROUS, "gone", "is not in the code any more", "What it served is not served any more.",
+            procedure="move its users elsewhere first",
+        )  # fmt: skip
+    elif change.type.startswith("Custom::"):
+        yield of(
+            change, Severity.LOOK, "gone", "is not in the code any more", "Its function deletes what it has made.",
+        )  # fmt: skip
     elif policy in KEPT and change.type in BILLED:
         yield of(
             change, Severity.LOOK, "left", f"leaves the stack and stays (DeletionPolicy {policy})",

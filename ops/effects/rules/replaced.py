@@ -122,7 +122,7 @@ def _consequence(change: Change) -> str:
 
 
 def _reason(change: Change, properties: tuple[str, ...]) -> str:
-    causes = f", as {' and '.join(change.causes[:2])} is another one" if change.causes else ""
+    causes = f", as {' and '.join(change.causes[:2])} changes" if change.causes else ""
     return ", ".join(properties) + causes
 
 

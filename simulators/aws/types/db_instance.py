@@ -1,6 +1,7 @@
 """AWS::RDS::DBInstance: MiniStack's has no PostgreSQL in it, makes no managed password, and goes although protected."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from ministack.core.responses import get_account_id, get_region
@@ -65,13 +66,21 @@ def _is_downgrade(current: str, wanted: str) -> bool:
     return not _names(wanted, current) and numbers[0] < numbers[1]
 
 
-def _version_refusal(current: str, wanted: str, properties: dict[str, Any]) -> str | None:
-    if _is_downgrade(current, wanted):
-        # RDS's own words, as CloudFormation passes them on (cloud-gov/aws-broker #566).
+def refused_change(current: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
+    """Why RDS does not modify an instance of the `current` version, in its own words.
+
+    Versions: cloud-gov/aws-broker #566, terraform-provider-aws #13389. Storage, which CloudFormation sends when the
+    template's value changes: aws-cloudformation-resource-providers-rds #598.
+    """
+    wanted, version = str(new.get("EngineVersion", "")), old.get("EngineVersion") != new.get("EngineVersion")
+    if version and _is_downgrade(current, wanted):
         return f"Cannot find upgrade path from {current} to {wanted}."
-    if _major(wanted) != _major(current) and not properties.get("AllowMajorVersionUpgrade"):
-        # hashicorp/terraform-provider-aws #13389.
+    is_major = wanted.partition(".")[0] != current.partition(".")[0]
+    if version and is_major and str(new.get("AllowMajorVersionUpgrade")).lower() != "true":
         return "The AllowMajorVersionUpgrade flag must be present when upgrading to a new major version."
+    if int(new.get("AllocatedStorage", 0)) < int(old.get("AllocatedStorage", 0)):
+        name, kind = new.get("Engine"), new.get("StorageType", "gp2")
+        return f"Invalid storage size for engine name {name} and storage type {kind}: {new.get('AllocatedStorage')}"
     return None
 
 
@@ -120,10 +129,10 @@ def install() -> None:
         # The provider sends what differs from the template before, whatever RDS has: aws-cloudformation/
         # aws-cloudformation-resource-providers-rds, Translator.modifyDbInstanceRequest.
         is_changed = old.get("EngineVersion") != new.get("EngineVersion")
-        if is_changed and (refusal := _version_refusal(current, wanted, new)):
-            raise Refused(refusal)
         group = str(new.get("DBParameterGroupName", ""))
         is_other = group and group != old.get("DBParameterGroupName")
+        if refusal := refused_change(current, old, new):
+            raise Refused(refusal)
         if is_other and (refusal := database_servers.parameter_group_refusal(group, wanted if is_changed else current)):
             raise Refused(refusal)
         physical_id, attributes = own["update"](physical_id, old, new, stack_name, logical_id)
