@@ -35,6 +35,9 @@ missing=()
 command -v redis-server >/dev/null || missing+=(redis-server)
 command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || missing+=(nginx-light)
 command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
+# A real browser uploads (tests/rehearsal/test_browser.py).
+{ command -v chromium || command -v chromium-headless-shell || command -v google-chrome; } >/dev/null ||
+  missing+=(chromium-headless-shell)
 if [ ${#missing[@]} -gt 0 ]; then
   can_install || die "missing: ${missing[*]} (Debian: apt-get install ${missing[*]})"
   install "${missing[@]}"
