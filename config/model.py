@@ -237,6 +237,10 @@ class Network(Section):
 class Database(Section):
     """RDS PostgreSQL."""
 
+    version: Literal[17, 18] = Field(
+        default=17,
+        description="Major version of PostgreSQL. Before a new one: `infra database upgrade ENV --to VERSION`.",
+    )
     instance: str = Field(
         pattern=r"^(t4g\.(micro|small|medium|large|2?xlarge)|[mr][78]g\.(large|(2|4|8|12|16|24|48)?xlarge))$",
         description="Instance class without its `db.` prefix; Graviton only.",

@@ -12,8 +12,8 @@ Respond = Callable[[BaseHTTPRequestHandler, bytes], None]
 
 
 @contextmanager
-def serving(respond: Respond, *, tls: ssl.SSLContext | None = None) -> Iterator[str]:
-    """The root URL of a server that runs as long as the block."""
+def serving(respond: Respond, *, port: int = 0, tls: ssl.SSLContext | None = None) -> Iterator[str]:
+    """The root URL of a server that runs as long as the block; without a port, on a free one."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -29,7 +29,7 @@ def serving(respond: Respond, *, tls: ssl.SSLContext | None = None) -> Iterator[
         def log_message(self, *_: Any) -> None:
             return
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     server.daemon_threads = True
     if tls is not None:
         # The handshake is the handler's: a client that hangs in it keeps nobody waiting.

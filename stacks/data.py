@@ -57,6 +57,7 @@ class DataStack(EnvironmentStack):
                 network.access[name] for name, each in services.on_ecs(environment).items() if "database" in each.needs
             ],
             props=DatabaseProps(
+                version=environment.database.version,
                 instance_type=ec2.InstanceType(environment.database.instance),
                 multi_az=environment.database.multi_az,
                 storage_gib=environment.database.storage_gib,

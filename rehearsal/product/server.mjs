@@ -69,7 +69,7 @@ async function uploads(request) {
 export const paths = {
   '/health': async () => ({ status: 'ok' }),
   '/api/health': health,
-  '/count': async () => ({ count: await redis.client.incr('count') }),
+  '/count': async () => ({ version: process.env.RELEASE, count: await redis.client.incr('count') }),
   '/media': media,
   '/uploads': uploads,
   '/slow': () => setTimeout(300, { version: process.env.RELEASE }),

@@ -263,6 +263,9 @@ class AmplifyClient:
         class NotFoundException(Exception):
             pass
 
+        class BadRequestException(Exception):
+            pass
+
     def __init__(self, simulator: Amplify) -> None:
         self._simulator = simulator
 
@@ -274,9 +277,7 @@ class AmplifyClient:
             try:
                 return getattr(self._simulator, operation)(**request)
             except AmplifyError as error:
-                if error.code == "NotFoundException":
-                    raise self.exceptions.NotFoundException(str(error)) from None
-                raise
+                raise getattr(self.exceptions, error.code)(str(error)) from None
 
         return call
 
