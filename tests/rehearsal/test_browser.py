@@ -53,6 +53,8 @@ class Edge:
     visitor: Visitor
     pages: set[str]
     """Hosts of the pages."""
+    names: set[str]
+    """All that lead here."""
     url: str = ""
     reports: "queue.Queue[dict[str, Any]]" = field(default_factory=queue.Queue)
     cache_states: list[str] = field(default_factory=list)
@@ -76,7 +78,9 @@ class Edge:
         """What the page reports."""
         browser = next((found for each in _BROWSERS if (found := shutil.which(each))), None)
         assert browser is not None, "no Chromium: make setup installs it"
-        rules = f"MAP * 127.0.0.1:{urlsplit(self.url).port}, EXCLUDE 127.0.0.1"
+        here = f"127.0.0.1:{urlsplit(self.url).port}"
+        # Nobody else is there, whom a browser asks by itself.
+        rules = ", ".join([*(f"MAP {name} {here}" for name in self.names), "MAP * ~NOTFOUND", "EXCLUDE 127.0.0.1"])
         words = [
             browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
             "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -99,10 +103,10 @@ class Edge:
 @contextmanager
 def served(account: Account, folder: Path) -> Iterator[Edge]:
     environment = account.environment
-    edge = Edge(Visitor(account), {ELSEWHERE, *(str(each.host) for each in sites(environment).values())})
-    names = [*edge.pages, environment.domains.media, *hosts(environment).values()]
+    pages = {ELSEWHERE, *(str(each.host) for each in sites(environment).values())}
+    edge = Edge(Visitor(account), pages, {*pages, environment.domains.media, *hosts(environment).values()})
     folder.mkdir()
-    files = Authority().certificate(*dict.fromkeys(names)).write(folder)
+    files = Authority().certificate(*edge.names).write(folder)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(files.chain, files.key)
     with serving(edge.respond, tls=tls) as edge.url:
