@@ -15,13 +15,13 @@ from simulators.cloudflare.world import Zone
 class _Stored:
     until: float
     purges: int
-    """How many prefixes had been purged by then."""
+    """How many prefixes had been purged when the origin was asked."""
     answer: httpx.Response
 
 
 @dataclass
 class EdgeCache:
-    """Only what has status 200 is kept. Keeps no `Vary`, as Cloudflare does not."""
+    """Keeps what has status 200."""
 
     zone: Zone
     _stored: dict[str, _Stored] = field(default_factory=dict)
@@ -37,10 +37,10 @@ class EdgeCache:
         found = self._stored.get(key)
         if found is not None and found.until > time.monotonic() and not self._is_purged(url, found.purges):
             return self._sent(found.answer, settings, "HIT")
-        answer = fetch()
+        purges, answer = len(self.zone.purged), fetch()
         if answer.status_code == 200:
             until = time.monotonic() + settings["edge_ttl"]["default"]
-            self._stored[key] = _Stored(until, len(self.zone.purged), answer)
+            self._stored[key] = _Stored(until, purges, answer)
         return self._sent(answer, settings, "MISS")
 
     def _is_purged(self, url: str, since: int) -> bool:
