@@ -39,6 +39,9 @@ servers() {
   command -v redis-server >/dev/null || missing+=(redis-server)
   command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || missing+=(nginx-light)
   command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
+  # A browser for tests/rehearsal/test_browser.py.
+  { command -v chromium || command -v chromium-headless-shell || command -v google-chrome; } >/dev/null ||
+    missing+=(chromium-headless-shell)
 }
 [ "$only" = deploy ] || servers
 if [ ${#missing[@]} -gt 0 ]; then

@@ -1,6 +1,6 @@
 """What the next deployment would do to the one that is there."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 from config.model import Environment
 from config.services import released

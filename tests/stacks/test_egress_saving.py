@@ -13,8 +13,8 @@ from infra_constructs.watch.egress import EgressSaving
 from infra_runtime.cloudflare.analytics import Analytics, Bridge
 from infra_runtime.edge_traffic import Publisher
 from infra_runtime.vendor_api import Clock, Pace
-from simulators.aws.cloudwatch.alarms import alarms_of
-from simulators.aws.cloudwatch.metric_math import evaluate
+from simulators.aws.cloudwatch.alarms import Asked, alarms_of, in_alarm
+from simulators.aws.cloudwatch.metric_math import Series, evaluate
 from simulators.cloudflare.analytics import Request, Traffic
 from simulators.cloudflare.server import in_process
 from simulators.cloudflare.simulator import Simulator
@@ -122,6 +122,31 @@ def test_a_day_without_numbers_of_s3_has_no_value(templates: Templates) -> None:
 def test_a_day_on_which_s3_only_confirms_what_the_edge_has_is_saved_whole(templates: Templates) -> None:
     """Answers of 304 have no body, so that S3 reports no bytes at all."""
     assert saving(templates, edge=MEDIA_FOR_USERS, s3={"GetRequests": 4.0, "AllRequests": 4.0}) == 100
+
+
+@pytest.mark.parametrize(
+    ("days", "is_told"),
+    [
+        ("bad bad bad bad bad quiet quiet", True),
+        ("quiet bad bad good bad bad quiet", True),
+        ("bad bad bad quiet quiet quiet quiet", False),
+        ("good good good good good good good", False),
+        ("quiet quiet quiet quiet quiet quiet quiet", False),
+    ],
+)
+def test_four_bad_days_of_a_week_are_told(days: str, is_told: bool, templates: Templates) -> None:
+    """Weekends without traffic neither hide them nor count as one."""
+    gib = {"bad": (2.0, 1.0), "good": (2.0, 0.1), "quiet": (0.1, 0.1)}
+    # CloudWatch looks a little further back where days have no value.
+    numbers = [gib[day] for day in ("good", "good", *days.split())]
+    served, sent = (np.repeat([each[at] for each in numbers], 1440) * GIB / 1440 for at in (0, 1))
+    series = {"ServedMediaBytes": served, "BytesDownloaded": sent, "GetRequests": np.full(len(served), 10.0)}
+
+    def trace(asked: Asked) -> Series | None:
+        return None if "StaticFiles" in asked.dimensions else series[asked.name]
+
+    (alarm,) = [each for each in alarms_of(templates, "production") if "EgressSaving" in each.where]
+    assert bool(in_alarm(alarm, trace, minutes=len(served))[-1]) is is_told
 
 
 def test_money_is_of_transfer_and_of_requests() -> None:

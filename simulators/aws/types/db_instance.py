@@ -57,10 +57,6 @@ def _names(declared: str, actual: str) -> bool:
     return f"{actual}.".startswith(f"{declared}.")
 
 
-def _major(version: str) -> str:
-    return version.partition(".")[0]
-
-
 def _is_downgrade(current: str, wanted: str) -> bool:
     numbers = [[int(part) for part in version.split(".")] for version in (wanted, current)]
     return not _names(wanted, current) and numbers[0] < numbers[1]
