@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -14,9 +15,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from config import InvalidEnvironments, available, clashes, load, neighbours, services
 from config.model import Environment
 from infra_runtime.contract.revision import BUSYBOX
-from ops import amplify, doctor, drift, review
+from ops import alarms, doctor, drift, review
+from ops import status as status_
 from ops.account import explained, session_of
-from ops.amplify import AmplifySite
 from ops.console import Console
 from ops.edge import commands
 from ops.edge.zone import open_edge
@@ -32,6 +33,7 @@ from ops.redis import commands as redis_commands
 from ops.releases import commands as releases_
 from ops.releases import one_off
 from ops.releases.place import Place
+from ops.report import report
 from ops.restores import commands as restores
 from ops.restores.instances import Instances
 from ops.secrets import commands as secret_commands
@@ -59,6 +61,10 @@ app.add_typer(secret, name="secret")
 
 Name = Annotated[str, typer.Argument(help=f"One of {', '.join(available())}.", metavar="ENV")]
 Service = Annotated[str | None, typer.Option(help="Name in the environment's file; not needed if there is only one.")]
+ServiceName = Annotated[
+    str | None,
+    typer.Argument(help="Name in the environment's file; not needed if there is only one.", metavar="SERVICE"),
+]
 Note = Annotated[str | None, typer.Option(help="Reason or commit, for the ledger.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
@@ -111,20 +117,44 @@ def status(
     environment: Name,
     service: Service = None,
     as_json: AsJson = False,
-    follow: Annotated[bool, typer.Option("--follow", help="Follow the release that is under way.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it again every five seconds, until Ctrl-C.")] = False,
 ) -> None:
-    """Show images, stage and firing alarms; for a site on Amplify, its domain and last build."""
-    if (site := _on_amplify(environment, service)) is not None:
-        if follow:
-            raise InputError(f"--follow: {service} is on Amplify, whose console shows a build while it lasts")
-        with _explained(environment, site.environment):
-            amplify.status(site, Console(), as_json=as_json)
-        return
-    with _place(environment, service) as place:
-        if follow:
-            releases_.follow(place, Console())
+    """Show each service: images, stage, since when, who released; and every firing alarm with its runbook."""
+    if watch and as_json:
+        raise InputError("--watch and --json: expected one of them")
+    found = _environment(environment)
+    shown = [service] if service else list(services.shown(found))
+    with _explained(environment, found):
+        session = session_of(environment, found)
+        looks = partial(status_.look, environment, found, session, services=shown)
+        if watch:
+            status_.watch(environment, looks, Console())
         else:
-            releases_.status(place, Console(), as_json=as_json)
+            status_.show(environment, looks(), Console(), as_json=as_json)
+
+
+@app.command()
+def follow(environment: Name, service: ServiceName = None) -> None:
+    """Follow the release that is under way, from whichever machine it began. Exits with 1 if it fails."""
+    found = _environment(environment)
+    with _explained(environment, found):
+        session = session_of(environment, found)
+        known = [service] if service else list(services.released(found))
+        places = [Place(environment, found, each, session) for each in known]
+        moving = places if len(places) == 1 else releases_.under_way(places)
+        if len(moving) != 1:
+            which = ", ".join(each.service for each in moving) or "none"
+            raise InputError(f"SERVICE is missing: expected one of {', '.join(known)}; releases under way: {which}")
+        releases_.follow(moving[0], Console())
+
+
+@app.command(name="alarms")
+def alarms_(environment: Name, as_json: AsJson = False) -> None:
+    """List firing alarms, the worst first, each with its runbook. Exit code 3 if one fires."""
+    found = _environment(environment)
+    with _explained(environment, found):
+        firing = alarms.firing(session_of(environment, found), found.product, environment)
+    report(firing, "no alarm fires", Console(), as_json=as_json)
 
 
 @app.command(name="review")
@@ -425,16 +455,6 @@ def _place(name: str, service: str | None) -> Iterator[Place]:
     environment = _environment(name)
     with _explained(name, environment):
         yield Place(name, environment, _one_of(environment, service), session_of(name, environment))
-
-
-def _on_amplify(name: str, service: str | None) -> AmplifySite | None:
-    """None when it is another service, or none of the environment's."""
-    environment = _environment(name)
-    found = environment.services.get(service or "")
-    if service is None or found is None or found.amplify is None:
-        return None
-    with _explained(name, environment):
-        return AmplifySite(name, environment, service, session_of(name, environment))
 
 
 def _one_of(environment: Environment, service: str | None) -> str:

@@ -15,7 +15,7 @@ from infra_runtime.release.preflight import deployments, stack_of
 from ops.console import Console
 from ops.errors import OperatorError
 from ops.releases import commands
-from ops.releases.look import place_status
+from ops.releases.look import service_status
 from ops.releases.place import Place
 from rehearsal.account import Account
 from rehearsal.pipeline import RELEASE, Pipeline
@@ -217,10 +217,9 @@ def back_during_the_bake(account: Account) -> str:
         )
         # Somebody else, who has only heard of it.
         threads[1].start()
-        seen = place_status(place)
+        seen = service_status(place).deployment
         require(users.ask("/")["version"] == bad, "users are not on the new version yet")
-        require(seen["deployment"]["from_image"] == before, f"status says {seen['deployment']}")
-        require(seen["deployment"]["to_image"] == bad, f"status says {seen['deployment']}")
+        require(seen is not None and (seen.from_image, seen.to_image) == (before, bad), f"status says {seen}")
         commands.rollback(place, None, Console(file=io.StringIO()), accept_schema=False, note="it looks wrong")
         require(users.ask("/")["version"] == before, "something else serves")
         for each in threads:
@@ -239,8 +238,8 @@ def back_during_the_bake(account: Account) -> str:
 
 
 def _stage(place: Place) -> str | None:
-    deployment = place_status(place)["deployment"]
-    return str(deployment["stage"]) if deployment["under_way"] else None
+    deployment = service_status(place).deployment
+    return deployment.stage if deployment is not None and deployment.under_way else None
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """The whole way of a release in a deployed account: what goes well, what goes wrong at each stage, and back."""
 
-import io
 import json
 import re
 import threading
@@ -16,8 +15,10 @@ from infra_runtime.contract.revision import APP, MIGRATE, MIGRATION_LABEL, ONE_O
 from infra_runtime.database.connection import Connection, Login, connect
 from infra_runtime.release.ledger import Release
 from infra_runtime.release.preflight import deployments, live_weights
+from ops import status
 from ops.errors import OperatorError
 from ops.releases import commands, one_off
+from ops.releases.look import service_status
 from ops.releases.place import Place
 from rehearsal.account import Account
 from rehearsal.product import FIRST
@@ -276,7 +277,6 @@ def test_a_migration_that_takes_too_long_is_stopped(attempt: Attempt, production
 
 def test_an_index_that_is_left_invalid_is_told_with_its_repair(attempt: Attempt, production: Account) -> None:
     """`create index concurrently` is run by no migration of drizzle: those are transactions."""
-    from ops.console import Console
 
     statements = ("insert into visitors (name) values ('twice'), ('twice')",
                   "create unique index concurrently twice on visitors ((name = 'twice'))")  # fmt: skip
@@ -288,9 +288,7 @@ def test_an_index_that_is_left_invalid_is_told_with_its_repair(attempt: Attempt,
     output, entry = attempt(image)
     assert repair in output
     assert entry.repairs == [repair]
-    shown = io.StringIO()
-    commands.status(attempt.place, Console(file=shown, width=200), as_json=False)
-    assert repair in shown.getvalue()
+    assert repair in "".join(service_status(attempt.place).release.repairs)
     definition = production.service("Api")["taskDefinition"]
     found = production.client("ecs").describe_task_definition(taskDefinition=definition)["taskDefinition"]
     labels = named(found["containerDefinitions"], APP)["dockerLabels"]
@@ -362,8 +360,9 @@ def test_the_ledger_is_for_people_and_programs(place: Place, capsys: Any) -> Non
     assert releases == sorted(releases, key=lambda each: each["id"], reverse=True)
     assert {each["outcome"] for each in releases} == {"succeeded", "failed"}
     assert all(each["who"] and each["template"] and each["ended"] for each in releases)
-    commands.status(place, Console(), as_json=True)
-    told = json.loads(capsys.readouterr().out)
+    found = status.look(place.name, place.environment, place.clients, services=[place.service])
+    status.show(place.name, found, Console(), as_json=True)
+    told = json.loads(capsys.readouterr().out)["services"]["api"]
     assert (told["image"], told["tasks"]) == (place.image(), {"running": 3, "desired": 3})
     assert sorted(told["traffic"].values()) == [0, 100]
     assert (told["deployment"]["to_image"], told["deployment"]["under_way"]) == (place.image(), False)

@@ -22,6 +22,7 @@ from infra_runtime.contract.database_names import OWNER
 from infra_runtime.contract.metrics import RELEASES, Releases, emit
 from infra_runtime.contract.releases import RELEASED_TAG, STACK_ENDS
 from infra_runtime.contract.secret_values import deadline_of
+from infra_runtime.release.failure_reasons import quoted, why_it_went_back
 from infra_runtime.release.ledger import Ledger, Outcome, Release, new_id
 from infra_runtime.release.order import run_of, why_older
 from infra_runtime.release.preflight import (
@@ -33,7 +34,6 @@ from infra_runtime.release.preflight import (
     services_of,
     stack_of,
     under_way,
-    why_it_went_back,
 )
 from infra_runtime.release.refusals import refusals
 from infra_runtime.release.rollback import CannotGoBack, choose, lost_since
@@ -182,8 +182,15 @@ class Control:
         if release.stopped is not None:
             return release.stopped
         if "reason" in release.migration:
-            words = [str(release.migration["reason"]), *self._refused_by_the_database(release)]
-            return f"migration: {'; '.join([*words, *(f'INVALID index: {each}' for each in release.repairs)])}"
+            refused = self._refused_by_the_database(release)
+            facts = [
+                str(release.migration["reason"]),
+                *refused,
+                *(f"INVALID index: {each}" for each in release.repairs),
+            ]
+            # A tool that says more than its exit code is the only one to know when PostgreSQL refused nothing.
+            lines = [] if refused else release.migration.get("lines", [])
+            return f"migration: {'; '.join(facts)}{quoted(lines)}"
         if release.complaints:
             return "; ".join(release.complaints)
         began = datetime.fromisoformat(release.began)
@@ -212,7 +219,7 @@ class Control:
 
     @staticmethod
     def _under_way(release: Release) -> Problem:
-        return Problem("release", f"{release.id} by {release.who} is under way", "infra status ENV --follow")
+        return Problem("release", f"{release.id} by {release.who} is under way", f"infra follow ENV {release.service}")
 
     def _start(self, event: Mapping[str, Any], image: str, kind: Kind, **more: Any) -> dict[str, Any]:
         release = self._begun(event, image, kind)

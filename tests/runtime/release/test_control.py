@@ -257,6 +257,17 @@ def test_postgresqls_own_words_are_in_the_reason_of_a_failed_migration(control: 
     )
 
 
+def test_where_postgresql_refused_nothing_the_tools_last_lines_are_in_the_reason(control: Control, aws: Aws) -> None:
+    start(control)
+    found = {"exit": 3, "reason": "the command ended with 3", "lines": ["reading drizzle.config.json", "no such file"]}
+    control.ledger.note("api", "migration", found)
+    aws.cloudformation.end("UPDATE_ROLLBACK_COMPLETE")
+    control.settle()
+    assert newest(control).reason == (
+        "migration: the command ended with 3\n  | reading drizzle.config.json\n  | no such file"
+    )
+
+
 def test_a_check_that_says_no_is_the_reason(control: Control, aws: Aws) -> None:
     start(control)
     control.ledger.note("api", "complaints", ["10.0.0.1: redis is 'refused', not 'ok'"])
