@@ -77,13 +77,22 @@ def infra() -> None:
 @app.command()
 def release(
     environment: Name,
-    image: Annotated[str, typer.Option(help="By digest: REPOSITORY@sha256:…, of this environment's own registry.")],
+    image: Annotated[
+        str | None, typer.Option(help="By digest: REPOSITORY@sha256:…, of this environment's own registry.")
+    ] = None,
     service: Service = None,
     note: Note = None,
+    *,
     check: Annotated[bool, typer.Option("--check", help="Check only; release nothing.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Let pipelines release again after a rollback.")] = False,
 ) -> None:
     """Release an image of a service, blue/green, and follow the release to its end."""
+    if resume == (image is not None):
+        raise InputError("--image: expected it, or --resume, and not both")
     with _place(environment, service) as place:
+        if image is None:
+            releases_.resume(place, Console())
+            return
         releases_.release(place, image, Console(), note=note, check_only=check)
 
 
@@ -107,7 +116,7 @@ def rollback(
     ] = False,
     note: Note = None,
 ) -> None:
-    """Go back to the release before. During a release, stop it while the old tasks still run."""
+    """Go back, at any moment, the fastest safe way: stop what is under way, or release what succeeded before."""
     with _place(environment, service) as place:
         releases_.rollback(place, release, Console(), accept_schema=accept_schema, note=note)
 

@@ -93,6 +93,8 @@ def _of_service(found: ServiceStatus) -> dict[str, str]:
     if found.traffic:
         rows["traffic"] = ", ".join(f"{group} {weight}" for group, weight in found.traffic.items())
         rows["release alarms"] = ", ".join(f"{name} {state}" for name, state in found.alarms.items())
+    if found.waits_since:
+        rows["pipelines"] = f"wait since {found.waits_since}, until: infra release ENV --resume"
     if release and release.note:
         rows["note"] = release.note
     if release and release.reason:

@@ -1,7 +1,7 @@
 """`infra release`, `releases`, `rollback` and `follow`."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -16,6 +16,23 @@ from ops.releases.follow import Follower
 from ops.releases.place import Place
 from ops.releases.text import by, moment, short
 
+_LOOKS_EVERY_SECONDS = 2.0
+_MOST_LOOKS = 300
+_NOT_SEEN = "ECS ends the deployment; users never left the old tasks"
+_SEEN = "ECS ends the deployment; users go back to the old tasks, which still run"
+_STARTS_AGAIN = "ECS ends the deployment, and starts tasks of the version before where they have ended"
+# By lifecycle stage (ECS API Reference, DeploymentLifecycleHook). While old tasks run, no way is faster.
+_WAYS = {
+    **dict.fromkeys(
+        (
+            "RECONCILE_SERVICE", "PRE_SCALE_UP", "SCALE_UP", "POST_SCALE_UP", "TEST_TRAFFIC_SHIFT",
+            "POST_TEST_TRAFFIC_SHIFT",
+        ),
+        _NOT_SEEN,
+    ),
+    **dict.fromkeys(("PRODUCTION_TRAFFIC_SHIFT", "POST_PRODUCTION_TRAFFIC_SHIFT", "BAKE_TIME"), _SEEN),
+    "CLEAN_UP": _STARTS_AGAIN,
+}  # fmt: skip
 _STYLE = {"succeeded": "green", "failed": "red", "running": "cyan"}
 
 
@@ -32,32 +49,78 @@ def release(place: Place, image: str, console: Console, *, note: str | None, che
 
 
 def rollback(place: Place, wanted: str | None, console: Console, *, accept_schema: bool, note: str | None) -> None:
-    """Ends a release that is under way; otherwise to the release before the one that runs, or to `wanted`.
+    """Ends what is under way; otherwise to the release before the one that runs, or to `wanted`.
 
     Raises `OperatorError`.
     """
-    answer = place.ask({"action": "rollback", "release": wanted, "accept_schema": accept_schema, "note": note})
-    _refuse(answer["problems"])
-    if "stopped" in answer:
-        console.print(f"ECS goes back to the tasks that ran before: {answer['stopped']}", highlight=False)
-        console.print("  not undone: migrations that have run", highlight=False)
-        if answer["id"] is None:
-            console.print("  it was no release; to go back to the release before, say it again", highlight=False)
-            return
-        ended = _followed(place, answer["id"], console)
-        # A release that was over before ECS could stop it has succeeded.
-        if ended.outcome != "failed":
-            raise OperatorError(f"{ended.id} {ended.outcome}, as it could not be stopped any more: say it again")
-        console.print(f"{ended.id} was stopped; {short(ended.previous)} serves", highlight=False)
-        return
-    console.print(f"Back from {answer['back_from']} to {answer['back_to']}", highlight=False)
-    console.print("  undone: the code of the service", highlight=False)
+    event = {"action": "rollback", "release": wanted, "accept_schema": accept_schema, "note": note}
+    said_to_wait = False
+    for _ in range(_MOST_LOOKS):
+        answer = place.ask(event)
+        _refuse(answer["problems"])
+        match answer["path"]:
+            case "release":
+                _go_back(place, answer, console)
+                return
+            case "over":
+                _is_over(place, answer, console)
+                return
+            case "wait":
+                if not said_to_wait:
+                    console.print("ECS is about to begin, or has just ended: waits for it", highlight=False)
+                said_to_wait = True
+                place.sleep(_LOOKS_EVERY_SECONDS)
+            case path:
+                way = "it goes back already" if path == "going back" else _WAYS.get(answer["stage"], _STARTS_AGAIN)
+                console.print(way, "  not undone: migrations that have run", sep="\n", highlight=False)
+                if answer["id"] is None:
+                    console.print(
+                        "  it was no release; to go back to the release before, say it again", highlight=False
+                    )
+                    return
+                ended = _followed(place, answer["id"], console)
+                if ended.kind == "rollback":
+                    _succeed(place, ended.id, console)
+                    return
+                if ended.outcome == "failed":
+                    console.print(f"{ended.id} was stopped; {short(ended.previous)} serves", highlight=False)
+                    _pipelines_wait(place, console)
+                    return
+                # It was over before ECS could stop it: what was before it is released.
+    raise OperatorError(f"{place.service} does not come to rest: infra status {place.name} --service {place.service}")
+
+
+def _go_back(place: Place, answer: Mapping[str, Any], console: Console) -> None:
     console.print(
+        f"Back from {answer['back_from']} to {answer['back_to']}, by a release: the old tasks have ended",
+        "  undone: the code of the service",
         "  not undone: schema and data of the database, Redis, media, Cloudflare, the settings in the stack's template"
         + (", which has changed since" if answer["template_changed"] else ""),
+        sep="\n",
         highlight=False,
     )
     _succeed(place, answer["id"], console)
+    _pipelines_wait(place, console)
+
+
+def _is_over(place: Place, answer: Mapping[str, Any], console: Console) -> None:
+    further = f"infra rollback {place.name} {answer['further']} --service {place.service}"
+    console.print(
+        f"{answer['id']} has failed and went back by itself; {short(place.image())} serves. Further back: {further}",
+        highlight=False,
+    )
+
+
+def _pipelines_wait(place: Place, console: Console) -> None:
+    resume = f"infra release {place.name} --service {place.service} --resume"
+    console.print(f"pipelines release nothing until somebody allows it: {resume}", highlight=False)
+
+
+def resume(place: Place, console: Console) -> None:
+    """Pipelines may release again after a rollback. Raises `OperatorError`."""
+    answer = place.ask({"action": "resume", "run": run()})
+    _refuse(answer["problems"])
+    console.print(f"pipelines may release {place.service} again, after {answer['id']}", highlight=False)
 
 
 def follow(place: Place, console: Console) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from infra_runtime.contract.revision import APP, containers_of, named
 from infra_runtime.release.ledger import Release
 from infra_runtime.release.preflight import UNDER_WAY, deployments, live_weights, release_alarms, stack_of
+from infra_runtime.release.rollback import holding
 from ops.releases.place import Place
 
 
@@ -65,6 +66,8 @@ class ServiceStatus:
     """Status of its stack."""
     deployment: Deployment | None
     release: LastRelease | None
+    waits_since: str | None
+    """The rollback after which pipelines release nothing until somebody resumes."""
     traffic: dict[str, int]
     """Weight of each target group; none of a worker."""
     alarms: dict[str, str]
@@ -72,7 +75,8 @@ class ServiceStatus:
 
 
 def service_status(place: Place) -> ServiceStatus:
-    service, newest = place.described(), place.ledger.newest(place.service)
+    service, releases = place.described(), place.ledger.releases(place.service)
+    rollback = holding(releases)
     is_balanced = bool(service["loadBalancers"])
     weights = live_weights(place.clients, service) if is_balanced else {}
     alarms = release_alarms(place.clients, service) if is_balanced else {}
@@ -81,7 +85,8 @@ def service_status(place: Place) -> ServiceStatus:
         tasks=Tasks(running=service["runningCount"], desired=service["desiredCount"]),
         stack=stack_of(place.clients, place.stack)["StackStatus"],
         deployment=_newest_deployment(place, service),
-        release=LastRelease.of(newest) if newest else None,
+        release=LastRelease.of(releases[0]) if releases else None,
+        waits_since=rollback.id if rollback else None,
         traffic={group.split("/")[-2]: weight for group, weight in weights.items()},
         alarms={name: state for name, state in alarms.items() if state is not None},
     )

@@ -288,7 +288,9 @@ def test_an_index_that_is_left_invalid_is_told_with_its_repair(attempt: Attempt,
     output, entry = attempt(image)
     assert repair in output
     assert entry.repairs == [repair]
-    assert repair in "".join(service_status(attempt.place).release.repairs)
+    shown = service_status(attempt.place).release
+    assert shown is not None
+    assert shown.repairs == [repair]
     definition = production.service("Api")["taskDefinition"]
     found = production.client("ecs").describe_task_definition(taskDefinition=definition)["taskDefinition"]
     labels = named(found["containerDefinitions"], APP)["dockerLabels"]

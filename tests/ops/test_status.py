@@ -16,6 +16,7 @@ from ops import alarms, status
 from ops.console import Console
 from ops.errors import InputError, OperatorError
 from ops.releases import commands
+from ops.releases.look import ServiceStatus
 from ops.releases.place import Place
 from tests.ops.account import NAME, PRODUCT, ROLE, Account
 from tests.runtime.release.aws import IMAGE, OLD
@@ -69,6 +70,7 @@ def test_status_tells_of_each_service_what_moves_since_when_and_by_whom(
 
 def test_a_service_without_a_load_balancer_has_a_status(environment: Environment, account: Account) -> None:
     found = looked(environment, account).services["worker"]
+    assert isinstance(found, ServiceStatus)
     assert (found.traffic, found.alarms, found.tasks.running) == ({}, {}, 3)
 
 
@@ -206,7 +208,7 @@ def test_follow_finds_the_service_whose_release_is_under_way(
     account.ledger.end("worker", release.id, outcome="succeeded", when="2026-11-26T08:00:00+00:00", reason=None)
     account.released("worker")
     followed_: list[str] = []
-    monkeypatch.setattr(infra.releases_, "follow", lambda found, _: followed_.append(found.service))
+    monkeypatch.setattr(commands, "follow", lambda found, _: followed_.append(found.service))
     assert CliRunner().invoke(infra.app, ["follow", NAME]).exit_code == 0
     assert followed_ == ["worker"]
 
