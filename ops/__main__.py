@@ -2,6 +2,7 @@
 
 import os
 import sys
+import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from config import InvalidEnvironments, available, clashes, load, neighbours, services
 from config.model import Environment
 from infra_runtime.contract.revision import BUSYBOX
-from ops import alarms, doctor, drift, review
+from ops import addresses, alarms, doctor, drift, logs, restart, review
 from ops import status as status_
 from ops.account import explained, session_of
 from ops.console import Console
@@ -164,6 +165,47 @@ def alarms_(environment: Name, as_json: AsJson = False) -> None:
     with _explained(environment, found):
         firing = alarms.firing(session_of(environment, found), found.product, environment)
     report(firing, "no alarm fires", Console(), as_json=as_json)
+
+
+@app.command(name="logs")
+def logs_(
+    environment: Name,
+    what: Annotated[
+        str | None,
+        typer.Argument(help="A service, a stack, `database`, or a part of a function's name.", metavar="WHAT"),
+    ] = None,
+    *,
+    since: Annotated[str, typer.Option(help="15m, 2h, 1d, or a time like 2026-11-26T07:59:59Z.")] = "15m",
+    grep: Annotated[str | None, typer.Option(help="Only lines with this text, case-sensitive.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on until Ctrl-C.")] = False,
+) -> None:
+    """Print logs of services, functions and PostgreSQL, merged by time. Without WHAT: of every service."""
+    start = logs.since(since, now=datetime.now(UTC))
+    found = _environment(environment)
+    with _explained(environment, found):
+        of = logs.Logs(environment, found, session_of(environment, found))
+        logs.show(of, what, Console(), start=start, grep=grep, follow=follow)
+
+
+@app.command(name="restart")
+def restart_(environment: Name, service: Annotated[str, typer.Argument(metavar="SERVICE")]) -> None:
+    """Replace the tasks of a service by new ones of the same image; the old ones serve until then."""
+    found = _environment(environment)
+    with _explained(environment, found):
+        restart.restart(environment, found, service, session_of(environment, found), Console())
+
+
+@app.command(name="open")
+def open_(
+    environment: Name,
+    what: Annotated[
+        str, typer.Argument(help="A service, or dashboard, alarms, cloudflare, sentry.", metavar="WHAT")
+    ] = "dashboard",
+) -> None:
+    """Print the address of a service or a console, and open it in the browser. Needs no credentials."""
+    address = addresses.address(environment, _environment(environment), what)
+    print(address)
+    webbrowser.open(address)
 
 
 @app.command(name="review")

@@ -1,8 +1,10 @@
 """An account with one deployed environment, in memory, as far as `infra` looks at it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from botocore.exceptions import ClientError
 
 from infra_runtime.release.ledger import Ledger, Release, new_id
 from tests.runtime.release.aws import IMAGE, OLD, Dynamo
@@ -22,6 +24,10 @@ class Account:
         self.stacks = {"api": "UPDATE_COMPLETE", "worker": "UPDATE_COMPLETE"}
         self.deployments: dict[str, list[dict[str, Any]]] = {"api": [], "worker": []}
         self.alarms: list[dict[str, Any]] = []
+        self.resources: dict[str, list[tuple[str, str, str]]] = {}
+        """More of them by stack: type, logical id, physical id."""
+        self.next_deployment: dict[str, Any] | None = None
+        """What UpdateService begins."""
 
     def released(self, service: str = "api", **changes: Any) -> Release:
         """Into the ledger, as under way unless `changes` say otherwise."""
@@ -64,10 +70,16 @@ class Account:
 
     def list_stack_resources(self, *, StackName: str) -> dict[str, Any]:  # noqa: N803
         stack = StackName.removeprefix(f"{PRODUCT}-{NAME}-")
-        found = {
+        known = {
             "registry": [("AWS::DynamoDB::Table", "Ledger", "releases")],
             **{each: [("AWS::ECS::Service", "Service", f"service/one/{each}")] for each in self.images},
-        }[stack]
+        }
+        if stack not in known and stack not in self.resources:
+            raise ClientError(
+                {"Error": {"Code": "ValidationError", "Message": f"Stack with id {StackName} does not exist"}},
+                "ListStackResources",
+            )
+        found = [*known.get(stack, []), *self.resources.get(stack, [])]
         keys = ("ResourceType", "LogicalResourceId", "PhysicalResourceId")
         return {"StackResourceSummaries": [dict(zip(keys, each, strict=True)) for each in found]}
 
@@ -101,6 +113,10 @@ class Account:
         every = [each for found in self.deployments.values() for each in found]
         return {"serviceDeployments": [e for e in every if e["serviceDeploymentArn"] in serviceDeploymentArns]}
 
+    def update_service(self, *, cluster: str, service: str, forceNewDeployment: bool) -> None:  # noqa: N803
+        assert (cluster, forceNewDeployment) == ("one", True)
+        self.deploys(service.rpartition("/")[2], **(self.next_deployment or {}))
+
     def describe_service_revisions(self, *, serviceRevisionArns: list[str]) -> dict[str, Any]:  # noqa: N803
         return {"serviceRevisions": [{"taskDefinition": each} for each in serviceRevisionArns]}
 
@@ -130,5 +146,5 @@ class _Pages:
     def __init__(self, operation: Any) -> None:
         self._operation = operation
 
-    def paginate(self, **request: Any) -> list[Mapping[str, Any]]:
-        return [self._operation(**request)]
+    def paginate(self, **request: Any) -> Iterator[Mapping[str, Any]]:
+        yield self._operation(**request)
