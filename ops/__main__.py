@@ -16,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from config import InvalidEnvironments, available, clashes, load, neighbours, services
 from config.model import Environment
 from infra_runtime.contract.revision import BUSYBOX
-from ops import addresses, alarms, doctor, drift, logs, restart, review
+from ops import addresses, alarms, doctor, drift, ids, logs, restart, review
 from ops import status as status_
 from ops.account import explained, session_of
 from ops.console import Console
@@ -185,6 +185,30 @@ def logs_(
     with _explained(environment, found):
         of = logs.Logs(environment, found, session_of(environment, found))
         logs.show(of, what, Console(), start=start, grep=grep, follow=follow)
+
+
+@app.command(name="id")
+def id_(
+    environment: Name,
+    what: Annotated[
+        str, typer.Argument(help="A kind, with a part of the name where there are several.", metavar="WHAT")
+    ],
+) -> None:
+    """Print the name or ARN of one resource, for a command of the AWS CLI: database, cluster, function/drift, …"""
+    found = _environment(environment)
+    with _explained(environment, found):
+        print(ids.physical_id(environment, found, session_of(environment, found), what))
+
+
+@app.command()
+def call(
+    environment: Name,
+    function: Annotated[str, typer.Argument(help="A part of its name, like drift.", metavar="FUNCTION")],
+) -> None:
+    """Run a scheduled function now, with the input of its schedule, and print its answer."""
+    found = _environment(environment)
+    with _explained(environment, found):
+        ids.call(environment, found, session_of(environment, found), function, Console())
 
 
 @app.command(name="restart")

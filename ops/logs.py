@@ -2,12 +2,10 @@
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
-
-from botocore.exceptions import ClientError
 
 from config import services
 from config.model import Environment
@@ -17,15 +15,13 @@ from ops.account import not_deployed
 from ops.console import Console
 from ops.errors import InputError
 from ops.functions import Clients
+from ops.ids import KINDS, STACKS, chosen, label, resources_of
 
-_STACKS = ("network", "data", "registry", "platform", "redis", "edge", "observability", "delivery")
 _EVERY_SECONDS = 3.0
 # CloudWatch Logs shows an event some seconds after it happened. --follow misses one that comes later than this.
 _LATE = timedelta(seconds=60)
 _SINCE = re.compile(r"(?P<amount>[1-9][0-9]{0,3})(?P<unit>[smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-# CDK ends a logical id with eight hexadecimal digits.
-_HASH = re.compile(r"(Logs)?[0-9A-F]{8}$")
 
 
 @dataclass(frozen=True)
@@ -42,38 +38,25 @@ class Logs:
         deployed.
         """
         own = list(services.shown(self.environment))
-        whole = what is None or what in self.environment.services or what in _STACKS
+        whole = what is None or what in self.environment.services or what in STACKS
         if what in self.environment.services:
             own = [self.environment.services[what].runs or what]
-        stacks = [what] if what in _STACKS else own if whole else [*own, *_STACKS]
+        stacks = [what] if what in STACKS else own if whole else [*own, *STACKS]
         if not (every := dict(self._of(stacks))):
             raise not_deployed(self.name, f"no log of {', '.join(stacks)} exists")
         if what is None or whole:
             return every
-        found = {label: group for label, group in every.items() if what.lower() in label.lower()}
-        if not found:
+        if not (found := chosen(every, what)):
             raise InputError(f"WHAT {what!r}: expected a part of one of {', '.join(sorted(every))}")
-        return found
+        return {each: every[each] for each in found}
 
-    def _of(self, stacks: list[str]) -> Iterator[tuple[str, str]]:
-        for stack in stacks:
-            for each in self._resources(stack):
-                if each["ResourceType"] == "AWS::Logs::LogGroup":
-                    yield f"{stack}/{_HASH.sub('', each['LogicalResourceId'])}", each["PhysicalResourceId"]
-                # RDS makes this one itself.
-                if each["ResourceType"] == "AWS::RDS::DBInstance":
-                    yield f"{stack}/database", database_log_group(each["PhysicalResourceId"])
-
-    def _resources(self, stack: str) -> Iterator[Mapping[str, Any]]:
-        full = f"{self.environment.product}-{self.name}-{stack}"
-        pages = self.clients.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=full)
-        try:
-            for page in pages:
-                yield from page["StackResourceSummaries"]
-        except ClientError as error:
-            # One that is not deployed yet hides no log of the others.
-            if "does not exist" not in str(error):
-                raise
+    def _of(self, stacks: Sequence[str]) -> Iterator[tuple[str, str]]:
+        for stack, each in resources_of(self.name, self.environment, self.clients, stacks):
+            if each["ResourceType"] == "AWS::Logs::LogGroup":
+                yield label(stack, each["LogicalResourceId"]).removesuffix("Logs"), each["PhysicalResourceId"]
+            # RDS makes this one itself.
+            if each["ResourceType"] == KINDS["database"]:
+                yield f"{stack}/database", database_log_group(each["PhysicalResourceId"])
 
 
 def since(text: str, *, now: datetime) -> datetime:
@@ -104,11 +87,11 @@ def show(
     groups, seen = logs.groups(what), set[str]()
     while True:
         asked = now()
-        for label, event in _events(logs.clients, groups, start=start, grep=grep):
+        for part, event in _events(logs.clients, groups, start=start, grep=grep):
             if event["eventId"] not in seen:
                 seen.add(event["eventId"])
                 moment = datetime.fromtimestamp(event["timestamp"] / 1000, UTC)
-                console.print(f"{moment:%Y-%m-%d %H:%M:%S} {label} {plain(event['message'])}", highlight=False)
+                console.print(f"{moment:%Y-%m-%d %H:%M:%S} {part} {plain(event['message'])}", highlight=False)
         if not follow:
             return
         start = max(start, asked - _LATE)
@@ -126,11 +109,11 @@ def _events(
     escaped = grep.replace("\\", "\\\\").replace('"', '\\"') if grep else None
     pattern = {"filterPattern": f'"{escaped}"'} if escaped else {}
     found: list[tuple[str, Mapping[str, Any]]] = []
-    for label, group in groups.items():
+    for part, group in groups.items():
         asked = {"logGroupName": group, "startTime": int(start.timestamp() * 1000), **pattern}
         try:
             for page in client.get_paginator("filter_log_events").paginate(**asked):
-                found += [(label, each) for each in page["events"]]
+                found += [(part, each) for each in page["events"]]
         except client.exceptions.ResourceNotFoundException:
             continue  # nothing was written yet
     return sorted(found, key=lambda each: int(each[1]["timestamp"]))

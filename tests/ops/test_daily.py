@@ -1,6 +1,7 @@
 """What an operator does every day: logs, a restart, a page in the browser."""
 
 import io
+import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,7 +12,7 @@ from typer.testing import CliRunner
 from config import load
 from config.model import Environment
 from ops import __main__ as infra
-from ops import addresses, logs, restart
+from ops import addresses, ids, logs, restart
 from ops.console import Console
 from ops.errors import InputError, OperatorError
 from tests.ops.account import NAME, Account
@@ -219,6 +220,63 @@ def test_a_worker_in_the_stack_of_another_service_is_found(environment: Environm
     assert (len(account.deployments["worker"]), account.deployments["api"]) == (1, [])
     with pytest.raises(InputError, match="SERVICE 'wroker': expected one of api, worker"):
         restarted(environment, account, "wroker")
+
+
+# -- names
+
+
+def test_a_resource_is_named_by_its_kind_and_a_part_of_its_name(environment: Environment, account: Logged) -> None:
+    found = [ids.physical_id(NAME, environment, account, what) for what in ("database", "function/drift", "ledger")]
+    assert found == ["db", "f", "releases"]
+
+
+@pytest.mark.parametrize(
+    ("what", "told"),
+    [
+        ("service", "expected one of service/api/Service, service/worker/Service"),
+        ("function/drifd", "expected one of function/edge/DriftCheck"),
+        ("redises", "expected one of bucket, certificate, cluster"),
+    ],
+)
+def test_a_name_that_fits_none_or_several_is_told_with_those_that_there_are(
+    what: str, told: str, environment: Environment, account: Logged
+) -> None:
+    with pytest.raises(InputError, match=told):
+        ids.physical_id(NAME, environment, account, what)
+
+
+class Functions:
+    """Lambda and EventBridge: one function, which a schedule and an event of AWS's run."""
+
+    def __init__(self) -> None:
+        self.events: list[Any] = []
+
+    def get_function_configuration(self, FunctionName: str) -> dict[str, Any]:  # noqa: N803
+        return {"FunctionArn": f"arn:{FunctionName}"}
+
+    def list_rule_names_by_target(self, TargetArn: str) -> dict[str, Any]:  # noqa: N803
+        assert TargetArn == "arn:f"
+        return {"RuleNames": ["hourly", "on-change"]}
+
+    def describe_rule(self, Name: str) -> dict[str, Any]:  # noqa: N803
+        return {"ScheduleExpression": "rate(1 hour)"} if Name == "hourly" else {"EventPattern": "{}"}
+
+    def list_targets_by_rule(self, Rule: str) -> dict[str, Any]:  # noqa: N803
+        return {"Targets": [{"Arn": "arn:other"}, {"Arn": "arn:f", "Input": json.dumps({"from": Rule})}]}
+
+    def invoke(self, FunctionName: str, Payload: bytes) -> dict[str, Any]:  # noqa: N803
+        self.events.append((FunctionName, json.loads(Payload)))
+        return {"Payload": io.BytesIO(b'{"changed": 0}')}
+
+
+def test_a_function_is_called_as_its_schedule_calls_it(
+    environment: Environment, account: Logged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    functions, own, out = Functions(), account.client, io.StringIO()
+    monkeypatch.setattr(account, "client", lambda name: functions if name in ("lambda", "events") else own(name))
+    ids.call(NAME, environment, account, "drift", Console(file=out))
+    assert functions.events == [("f", {"from": "hourly"})]
+    assert '"changed": 0' in out.getvalue()
 
 
 # -- open
