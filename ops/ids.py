@@ -23,10 +23,9 @@ KINDS = {
     "database": "AWS::RDS::DBInstance",
     "function": "AWS::Lambda::Function",
     "ledger": "AWS::DynamoDB::Table",
-    "listener": "AWS::ElasticLoadBalancingV2::Listener",
     "load-balancer": "AWS::ElasticLoadBalancingV2::LoadBalancer",
     "parameter-group": "AWS::ElastiCache::ParameterGroup",
-    "prefix-list": "AWS::EC2::PrefixList",
+    "prefix-list": "Custom::CloudflareRanges",
     "queue": "AWS::SQS::Queue",
     "redis": "AWS::ElastiCache::ReplicationGroup",
     "rule": "AWS::Events::Rule",
@@ -34,7 +33,7 @@ KINDS = {
     "service": "AWS::ECS::Service",
     "topic": "AWS::SNS::Topic",
 }
-"""CloudFormation's type, by the word for it."""
+"""CloudFormation's type, by the word for it. A stack has none."""
 # CDK ends a logical id with eight hexadecimal digits.
 _HASH = re.compile(r"[0-9A-F]{8}$")
 
@@ -67,8 +66,12 @@ def label(stack: str, logical_id: str) -> str:
 def physical_id(name: str, environment: Environment, clients: Clients, what: str) -> str:
     """`what` is KIND, or KIND/PART where there are several: database, function/drift. Raises `InputError`."""
     kind, _, part = what.partition("/")
+    if kind == "stack" and part:
+        return f"{environment.product}-{name}-{part}"
     if kind not in KINDS:
-        raise InputError(f"WHAT {what!r}: expected one of {', '.join(KINDS)}; with a part of a name: function/drift")
+        raise InputError(
+            f"WHAT {what!r}: expected one of {', '.join(KINDS)}, stack; with a part of a name: function/drift"
+        )
     every = {
         label(stack, each["LogicalResourceId"]): each["PhysicalResourceId"]
         for stack, each in resources_of(name, environment, clients, stacks_of(environment))
