@@ -15,7 +15,7 @@ def addresses(name: str, environment: Environment) -> dict[str, str]:
     found |= {
         "dashboard": f"{console}#dashboards/dashboard/{dashboard}",
         "alarms": f"{console}#alarmsV2:",
-        "cloudflare": "https://dash.cloudflare.com/?to=/:account/:zone",
+        "cloudflare": f"https://dash.cloudflare.com/?to=/:account/{environment.domains.zone}",
     }
     if environment.sentry is not None:
         found["sentry"] = f"https://{environment.sentry.organization}.sentry.io/issues/?environment={quote(name)}"

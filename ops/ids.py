@@ -83,7 +83,7 @@ def physical_id(name: str, environment: Environment, clients: Clients, what: str
     if len(found) != 1:
         known = ", ".join(f"{kind}/{each}" for each in sorted(found or every))
         raise InputError(f"WHAT {what!r}: expected one of {known}")
-    return every[found[0]]
+    return str(every[found[0]])
 
 
 def chosen(labels: Sequence[str] | Mapping[str, Any], part: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import webbrowser
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -284,13 +285,13 @@ def test_a_function_is_called_as_its_schedule_calls_it(
 
 def test_open_knows_every_service_and_console(monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
-    monkeypatch.setattr(infra.webbrowser, "open", opened.append)
+    monkeypatch.setattr(webbrowser, "open", opened.append)
     for what in ([], ["api"], ["cloudflare"]):
         assert CliRunner().invoke(infra.app, ["open", NAME, *what]).exit_code == 0
     assert opened == [
         "https://eu-central-1.console.aws.amazon.com/cloudwatch/home?region=eu-central-1#dashboards/dashboard/daadaar-production",
         "https://api.daadaar.com/",
-        "https://dash.cloudflare.com/?to=/:account/:zone",
+        "https://dash.cloudflare.com/?to=/:account/daadaar.com",
     ]
     with pytest.raises(InputError, match="WHAT 'jenkins': expected one of api, frontend, dashboard, alarms"):
         addresses.address(NAME, load([NAME])[NAME], "jenkins")
