@@ -42,7 +42,11 @@ from ops.secrets.commands import SecretPlace
 from ops.templates import ROOT
 from ops.verify import commands as verification
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 AWS or Cloudflare refused, or what was asked for failed; 2 wrong input;"
+    " 3 there is something (drift, a finding, a firing alarm, a refuted assumption)."
+)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, epilog=EXIT_CODES)
 edge = typer.Typer(no_args_is_help=True, help="The Cloudflare zone: plan, drift, apply, purge.")
 app.add_typer(edge, name="edge")
 redis = typer.Typer(no_args_is_help=True, help="Check Redis and ask it questions.")
@@ -60,7 +64,7 @@ app.add_typer(restore, name="restore")
 secret = typer.Typer(no_args_is_help=True, help="Secrets that the environment's file names. Never prints values.")
 app.add_typer(secret, name="secret")
 
-Name = Annotated[str, typer.Argument(help=f"One of {', '.join(available())}.", metavar="ENV")]
+Name = Annotated[str, typer.Argument(help=f"One of {', '.join(available())}.", metavar="ENV", autocompletion=available)]
 Service = Annotated[str | None, typer.Option(help="Name in the environment's file; not needed if there is only one.")]
 ServiceName = Annotated[
     str | None,
