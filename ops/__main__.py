@@ -64,7 +64,9 @@ app.add_typer(restore, name="restore")
 secret = typer.Typer(no_args_is_help=True, help="Secrets that the environment's file names. Never prints values.")
 app.add_typer(secret, name="secret")
 
-Name = Annotated[str, typer.Argument(help=f"One of {', '.join(available())}.", metavar="ENV", autocompletion=available)]
+Name = Annotated[
+    str, typer.Argument(help=f"One of {', '.join(available())}.", metavar="ENV", autocompletion=_environments)
+]
 Service = Annotated[str | None, typer.Option(help="Name in the environment's file; not needed if there is only one.")]
 ServiceName = Annotated[
     str | None,
@@ -332,7 +334,15 @@ def github(
             github_commands.show(environment, found, session, as_json=as_json)
 
 
-PreviewName = Annotated[
+Preview
+
+
+def _environments() -> list[str]:
+    """For the shell's completion."""
+    return list(available())
+
+
+Name = Annotated[
     str, typer.Argument(help="Name of the preview: the branch, so that all repositories share one.", metavar="NAME")
 ]
 

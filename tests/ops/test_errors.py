@@ -51,8 +51,8 @@ ARGUMENTS: dict[str, list[str]] = {
 # Without an account (open, review, egress model, redis url), with a terminal (exec, secret set), with something of the
 # file's that this one has not (jobs, previews).
 ELSEWHERE = {
-    "open", "review", "egress model", "redis url", "exec", "secret set", "job list", "job run", "preview list", "preview take",
-    "preview start", "preview end",
+    "open", "review", "egress model", "redis url", "exec", "secret set", "job list", "job run", "preview list",
+    "preview take", "preview start", "preview end",
 }  # fmt: skip
 
 
