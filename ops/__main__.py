@@ -64,6 +64,12 @@ app.add_typer(restore, name="restore")
 secret = typer.Typer(no_args_is_help=True, help="Secrets that the environment's file names. Never prints values.")
 app.add_typer(secret, name="secret")
 
+
+def _environments() -> list[str]:
+    """For the shell's completion."""
+    return list(available())
+
+
 Name = Annotated[
     str, typer.Argument(help=f"One of {', '.join(available())}.", metavar="ENV", autocompletion=_environments)
 ]
@@ -334,15 +340,7 @@ def github(
             github_commands.show(environment, found, session, as_json=as_json)
 
 
-Preview
-
-
-def _environments() -> list[str]:
-    """For the shell's completion."""
-    return list(available())
-
-
-Name = Annotated[
+PreviewName = Annotated[
     str, typer.Argument(help="Name of the preview: the branch, so that all repositories share one.", metavar="NAME")
 ]
 

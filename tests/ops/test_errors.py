@@ -163,9 +163,8 @@ def test_it_works_from_any_folder_and_by_a_link(tmp_path: Path) -> None:
     link = tmp_path / "infra"
     link.symlink_to(ROOT / "infra")
     clean = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "BROWSER")}
-    for command in (link, ROOT / "infra"):
-        done = subprocess.run(
-            [command, "id", "nowhere", "database"], cwd=tmp_path, env=clean, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 2, done.stderr
-        assert "production" in done.stderr
+    done = subprocess.run(
+        [link, "id", "nowhere", "database"], cwd=tmp_path, env=clean, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2, done.stderr
+    assert "production" in done.stderr
