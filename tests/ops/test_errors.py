@@ -14,6 +14,7 @@ import typer
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from config import load
+from config.model import Environment
 from ops import __main__ as infra
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -87,7 +88,7 @@ def unreachable(_: str) -> Any:
 
 def not_deployed(operation: str) -> Any:
     if operation == "get_caller_identity":
-        return {"Account": load([ENV])[ENV].aws.account, "Arn": "arn:aws:iam::1:user/zara"}
+        return {"Account": "111122223333", "Arn": "arn:aws:iam::111122223333:user/zara"}
     if operation == "get_paginator":
         return Failing(not_deployed)
     message = "Stack with id daadaar-production-api does not exist"
@@ -113,6 +114,11 @@ def test_every_command_is_tried() -> None:
     assert commands() == ARGUMENTS.keys() | ELSEWHERE
 
 
+@pytest.fixture(scope="module")
+def environment() -> Environment:
+    return load([ENV])[ENV]
+
+
 def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str]) -> tuple[int, str]:
     """(exit code, standard error)."""
     monkeypatch.setattr(sys, "argv", ["infra", *words])
@@ -124,8 +130,13 @@ def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], wo
 @pytest.mark.parametrize("wrong", WRONG)
 @pytest.mark.parametrize("command", ARGUMENTS)
 def test_it_is_told_in_one_line_with_what_to_do(
-    command: str, wrong: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    command: str,
+    wrong: str,
+    environment: Environment,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.setattr(infra, "load", lambda *_, **__: {ENV: environment})
     if wrong == "not deployed" and command in BEFORE_A_DEPLOYMENT:
         return
     for name in ("HTTPS_PROXY", "https_proxy", "AWS_PROFILE"):
@@ -140,7 +151,7 @@ def test_it_is_told_in_one_line_with_what_to_do(
     assert time.monotonic() - began < 5
 
 
-@pytest.mark.parametrize("command", ARGUMENTS)
+@pytest.mark.parametrize("command", ["status", "edge show", "redis check"])
 def test_a_wrong_environment_is_exit_code_2(
     command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
