@@ -2,9 +2,11 @@
 
 import os
 import sys
+import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -14,9 +16,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from config import InvalidEnvironments, available, clashes, load, neighbours, services
 from config.model import Environment
 from infra_runtime.contract.revision import BUSYBOX
-from ops import amplify, doctor, drift, review, sandbox
+from ops import addresses, alarms, doctor, drift, ids, logs, restart, review, sandbox
+from ops import status as status_
 from ops.account import explained, session_of
-from ops.amplify import AmplifySite
 from ops.console import Console
 from ops.edge import commands
 from ops.edge.zone import open_edge
@@ -32,6 +34,7 @@ from ops.redis.rotation import Redis
 from ops.releases import commands as releases_
 from ops.releases import one_off
 from ops.releases.place import Place
+from ops.report import report
 from ops.restores import commands as restores
 from ops.restores import objects, tables
 from ops.restores.instances import Instances
@@ -42,7 +45,11 @@ from ops.templates import ROOT
 from ops.upgrades import commands as upgrades
 from ops.verify import commands as verification
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 AWS or Cloudflare refused, or what was asked for failed; 2 wrong input;"
+    " 3 there is something (drift, a finding, a firing alarm, a refuted assumption)."
+)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, epilog=EXIT_CODES)
 edge = typer.Typer(no_args_is_help=True, help="The Cloudflare zone: plan, drift, apply, purge.")
 app.add_typer(edge, name="edge")
 redis = typer.Typer(no_args_is_help=True, help="Check Redis and ask it questions.")
@@ -65,8 +72,20 @@ app.add_typer(secret, name="secret")
 practice = typer.Typer(no_args_is_help=True, help="The sandbox of this clone, which `make sandbox` starts.")
 app.add_typer(practice, name="sandbox")
 
-Name = Annotated[str, typer.Argument(help=f"One of {', '.join(available())}.", metavar="ENV")]
+
+def _environments() -> list[str]:
+    """For the shell's completion."""
+    return list(available())
+
+
+Name = Annotated[
+    str, typer.Argument(help=f"One of {', '.join(available())}.", metavar="ENV", autocompletion=_environments)
+]
 Service = Annotated[str | None, typer.Option(help="Name in the environment's file; not needed if there is only one.")]
+ServiceName = Annotated[
+    str | None,
+    typer.Argument(help="Name in the environment's file; not needed if there is only one.", metavar="SERVICE"),
+]
 Note = Annotated[str | None, typer.Option(help="Reason or commit, for the ledger.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
@@ -79,13 +98,22 @@ def infra() -> None:
 @app.command()
 def release(
     environment: Name,
-    image: Annotated[str, typer.Option(help="By digest: REPOSITORY@sha256:…, of this environment's own registry.")],
+    image: Annotated[
+        str | None, typer.Option(help="By digest: REPOSITORY@sha256:…, of this environment's own registry.")
+    ] = None,
     service: Service = None,
     note: Note = None,
+    *,
     check: Annotated[bool, typer.Option("--check", help="Check only; release nothing.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Let pipelines release again after a rollback.")] = False,
 ) -> None:
     """Release an image of a service, blue/green, and follow the release to its end."""
+    if resume == (image is not None):
+        raise InputError("--image: expected it, or --resume, and not both")
     with _place(environment, service) as place:
+        if image is None:
+            releases_.resume(place, Console())
+            return
         releases_.release(place, image, Console(), note=note, check_only=check)
 
 
@@ -109,7 +137,7 @@ def rollback(
     ] = False,
     note: Note = None,
 ) -> None:
-    """Go back to the release before. During a release, stop it while the old tasks still run."""
+    """Go back, at any moment, the fastest safe way: stop what is under way, or release what succeeded before."""
     with _place(environment, service) as place:
         releases_.rollback(place, release, Console(), accept_schema=accept_schema, note=note)
 
@@ -119,20 +147,109 @@ def status(
     environment: Name,
     service: Service = None,
     as_json: AsJson = False,
-    follow: Annotated[bool, typer.Option("--follow", help="Follow the release that is under way.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it again every five seconds, until Ctrl-C.")] = False,
 ) -> None:
-    """Show images, stage and firing alarms; for a site on Amplify, its domain and last build."""
-    if (site := _on_amplify(environment, service)) is not None:
-        if follow:
-            raise InputError(f"--follow: {service} is on Amplify, whose console shows a build while it lasts")
-        with _explained(environment, site.environment):
-            amplify.status(site, Console(), as_json=as_json)
-        return
-    with _place(environment, service) as place:
-        if follow:
-            releases_.follow(place, Console())
+    """Show each service: images, stage, since when, who released; and every firing alarm with its runbook."""
+    if watch and as_json:
+        raise InputError("--watch and --json: expected one of them")
+    found = _environment(environment)
+    shown = [service] if service else list(services.shown(found))
+    with _explained(environment, found):
+        session = session_of(environment, found)
+        looks = partial(status_.look, environment, found, session, services=shown)
+        if watch:
+            status_.watch(environment, looks, Console())
         else:
-            releases_.status(place, Console(), as_json=as_json)
+            status_.show(environment, looks(), Console(), as_json=as_json)
+
+
+@app.command()
+def follow(environment: Name, service: ServiceName = None) -> None:
+    """Follow the release that is under way, from whichever machine it began. Exits with 1 if it fails."""
+    found = _environment(environment)
+    with _explained(environment, found):
+        session = session_of(environment, found)
+        known = [service] if service else list(services.released(found))
+        places = [Place(environment, found, each, session) for each in known]
+        moving = places if len(places) == 1 else releases_.under_way(places)
+        if len(moving) != 1:
+            which = ", ".join(each.service for each in moving) or "none"
+            raise InputError(f"SERVICE is missing: expected one of {', '.join(known)}; releases under way: {which}")
+        releases_.follow(moving[0], Console())
+
+
+@app.command(name="alarms")
+def alarms_(environment: Name, as_json: AsJson = False) -> None:
+    """List firing alarms, the worst first, each with its runbook. Exit code 3 if one fires."""
+    found = _environment(environment)
+    with _explained(environment, found):
+        firing = alarms.firing(session_of(environment, found), found.product, environment)
+    report(firing, "no alarm fires", Console(), as_json=as_json)
+
+
+@app.command(name="logs")
+def logs_(
+    environment: Name,
+    what: Annotated[
+        str | None,
+        typer.Argument(help="A service, a stack, `database`, or a part of a function's name.", metavar="WHAT"),
+    ] = None,
+    *,
+    since: Annotated[str, typer.Option(help="15m, 2h, 1d, or a time like 2026-11-26T07:59:59Z.")] = "15m",
+    grep: Annotated[str | None, typer.Option(help="Only lines with this text, case-sensitive.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on until Ctrl-C.")] = False,
+) -> None:
+    """Print logs of services, functions and PostgreSQL, merged by time. Without WHAT: of every service."""
+    start = logs.since(since, now=datetime.now(UTC))
+    found = _environment(environment)
+    with _explained(environment, found):
+        of = logs.Logs(environment, found, session_of(environment, found))
+        logs.show(of, what, Console(), start=start, grep=grep, follow=follow)
+
+
+@app.command(name="id")
+def id_(
+    environment: Name,
+    what: Annotated[
+        str, typer.Argument(help="A kind, with a part of the name where there are several.", metavar="WHAT")
+    ],
+) -> None:
+    """Print the name or ARN of one resource, for a command of the AWS CLI: database, cluster, function/drift, …"""
+    found = _environment(environment)
+    with _explained(environment, found):
+        print(ids.physical_id(environment, found, session_of(environment, found), what))
+
+
+@app.command()
+def call(
+    environment: Name,
+    function: Annotated[str, typer.Argument(help="A part of its name, like drift.", metavar="FUNCTION")],
+) -> None:
+    """Run a scheduled function now, with the input of its schedule, and print its answer."""
+    found = _environment(environment)
+    with _explained(environment, found):
+        ids.call(environment, found, session_of(environment, found), function, Console())
+
+
+@app.command(name="restart")
+def restart_(environment: Name, service: Annotated[str, typer.Argument(metavar="SERVICE")]) -> None:
+    """Replace the tasks of a service by new ones of the same image; the old ones serve until then."""
+    found = _environment(environment)
+    with _explained(environment, found):
+        restart.restart(environment, found, service, session_of(environment, found), Console())
+
+
+@app.command(name="open")
+def open_(
+    environment: Name,
+    what: Annotated[
+        str, typer.Argument(help="A service, or dashboard, alarms, cloudflare, sentry.", metavar="WHAT")
+    ] = "dashboard",
+) -> None:
+    """Print the address of a service or a console, and open it in the browser. Needs no credentials."""
+    address = addresses.address(environment, _environment(environment), what)
+    print(address)
+    webbrowser.open(address)
 
 
 @app.command(name="review")
@@ -539,16 +656,6 @@ def _place(name: str, service: str | None) -> Iterator[Place]:
     environment = _environment(name)
     with _explained(name, environment):
         yield Place(name, environment, _one_of(environment, service), session_of(name, environment))
-
-
-def _on_amplify(name: str, service: str | None) -> AmplifySite | None:
-    """None when it is another service, or none of the environment's."""
-    environment = _environment(name)
-    found = environment.services.get(service or "")
-    if service is None or found is None or found.amplify is None:
-        return None
-    with _explained(name, environment):
-        return AmplifySite(name, environment, service, session_of(name, environment))
 
 
 def _one_of(environment: Environment, service: str | None) -> str:

@@ -16,7 +16,7 @@ from ops.doctor.secrets import secrets as doctor
 from ops.errors import OperatorError
 from ops.previews.commands import Previews, start
 from ops.releases import commands as releases
-from ops.releases.look import place_status
+from ops.releases.look import service_status
 from ops.secrets import commands
 from rehearsal.account import Account
 from rehearsal.pipeline import PREVIEW, RELEASE, Pipeline
@@ -219,7 +219,7 @@ def _said(account: Account) -> Iterator[tuple[str, str]]:
         commands.show(place, Console(file=told, width=200), as_json=as_json)
         yield "infra secret list", told.getvalue()
     yield "infra doctor", str(list(doctor(account.environment, account)))
-    yield "infra status", str(place_status(place_of(account)))
+    yield "infra status", str(service_status(place_of(account)))
 
 
 def _pages(client: Any, operation: str, **request: Any) -> Any:

@@ -41,8 +41,8 @@ class Failed(Exception):
     """Why the deployment goes back."""
 
     @property
-    def because(self) -> str:
-        return f"of: {self}"
+    def reason(self) -> str:
+        return f"Service deployment rolled back because of: {self}"
 
 
 class BreakerTripped(Failed):
@@ -51,10 +51,16 @@ class BreakerTripped(Failed):
     As CloudFormation says it: aws/copilot-cli #5296.
     """
 
-    because = "the circuit breaker threshold was exceeded."
+    reason = "Service deployment rolled back because the circuit breaker threshold was exceeded."
 
     def __str__(self) -> str:
         return "ECS Deployment Circuit Breaker was triggered"
+
+
+class Stopped(Failed):
+    """By StopServiceDeployment (hashicorp/terraform-provider-aws #49031)."""
+
+    reason = "Service deployment rolled back by user."
 
 
 def key_of(arn: str) -> str:
@@ -160,7 +166,7 @@ class Deployment(ABC):
             self.record["alarms"] = {"status": "TRIGGERED", "triggeredAlarmNames": sorted(new)}
             raise Failed(f"alarm detected: {', '.join(sorted(new))}")
         if self.record["status"] == "ROLLBACK_REQUESTED":
-            raise Failed("the deployment was stopped by a user")
+            raise Stopped(Stopped.reason)
 
     def _count(self) -> int:
         resource = f"service/{key_of(self._service_arn)}"
@@ -269,8 +275,7 @@ class Deployment(ABC):
             self.record |= {"finishedAt": time.time()}
 
     def _back(self, failure: Failed) -> None:
-        reason = f"Service deployment rolled back because {failure.because}"
-        before = self._before
+        reason, before = failure.reason, self._before
         self.record["rollback"] = {
             "reason": reason,
             "startedAt": time.time(),
