@@ -51,6 +51,8 @@ class State:
             threading.Thread(target=self._follow, args=(those,), daemon=True).start()
 
     def now(self) -> dict[str, Any]:
+        if time.monotonic() - self._asked > _WATCHED_SECONDS:
+            self.sections.clear()  # They are as old as the last look.
         self._asked = time.monotonic()
         self._wake.set()
         return {
@@ -313,9 +315,11 @@ def _line(query: Mapping[str, Any], own: list[dict[str, Any]], values: Mapping[s
 
 
 def _headline(mail: Delivery) -> str:
-    """Of an alarm what it means: its subject has a name that CloudFormation made."""
+    """Of an alarm what it means, as its subject has a name that CloudFormation made; of our own messages the title."""
     try:
         found = json.loads(mail.text)
+        if "content" in found:
+            return str(found["content"]["title"])
         return f"{found['NewStateValue']}: {_means(found['AlarmDescription'])}"
     except (ValueError, KeyError, TypeError):
         return mail.subject
