@@ -30,6 +30,7 @@ _WATCHED_SECONDS = 20.0
 _ANSWER_SECONDS = 1.5
 _MINUTES = 60
 _LINES = 60
+_LOG_SECONDS = 60
 _RUNBOOK = re.compile(r"docs/runbooks/([\w-]+)\.md")
 
 
@@ -172,7 +173,7 @@ class State:
 
     def _logs(self) -> list[dict[str, Any]]:
         logs, found = self.account.client("logs"), []
-        since = int((time.time() - 600) * 1000)
+        since = int((time.time() - _LOG_SECONDS) * 1000)
         for name, service in self.account.services():
             group = self.account.container(service)["logConfiguration"]["options"]["awslogs-group"]
             for page in logs.get_paginator("filter_log_events").paginate(logGroupName=group, startTime=since):
