@@ -20,6 +20,7 @@ from infra_runtime.release.preflight import service_arns, service_of
 from ops.doctor.account import service_linked_roles
 from ops.doctor.finding import Finding
 from ops.doctor.quotas import quotas
+from ops.errors import InputError
 from ops.github.subjects import name_of
 from rehearsal.cdk_cli import CdkCli
 from simulators.aws.conditions import Condition
@@ -71,8 +72,11 @@ def _visits(host: str) -> Iterator[Request]:
 
 
 def main_service(environment: Environment) -> str:
-    """The service that the story is about: it has an image, a host and the database."""
-    return next(name for name, each in services.previewed(environment).items() if "database" in each.needs)
+    """The service that the story is about: it has an image, a host and the database. Raises `InputError`."""
+    for name, each in services.previewed(environment).items():
+        if "database" in each.needs:
+            return name
+    raise InputError('services: expected one with a host, an image of its own and needs = ["database"], to release it')
 
 
 @contextmanager

@@ -15,8 +15,7 @@ from rich.table import Table
 from config import services, variables
 from config.model import Environment
 from ops.console import Console
-from ops.doctor.finding import is_denied
-from ops.doctor.secrets import Required, required
+from ops.doctor.secrets import Required, Unchecked, fault, required, restore
 from ops.errors import InputError, OperatorError
 from ops.functions import Clients
 
@@ -108,8 +107,8 @@ def put(place: SecretPlace, to: Reference, value: str, console: Console) -> None
     described = _described(manager, to.name)
     is_there = described is not None
     if described is not None and "DeletedDate" in described:
-        restore = f"aws secretsmanager restore-secret --secret-id {to.name}"
-        raise OperatorError(f"{to.name} is scheduled for deletion and takes no value until it is restored: {restore}")
+        told = f"{to.name} is scheduled for deletion and takes no value until it is restored"
+        raise OperatorError(f"{told}: {restore(to.name)}")
     whole = _checked(to, value) if to.field is None else _with_field(manager, to, to.field, value)
     if len(whole.encode()) > _MOST_BYTES:
         raise InputError(f"{to}: the secret would be longer than {_MOST_BYTES} bytes")
@@ -128,22 +127,15 @@ def _rows(environment: Environment, manager: Any) -> Iterator[Row]:
     for each in required(environment):
         described = _described(manager, each.name)
         changed: datetime | None = described.get("LastChangedDate") if described else None
-        state = "missing" if described is None else _state(manager, each, described)
+        state = "missing" if described is None else _state(manager, each)
         yield Row(each.key, each.reference, state, changed.isoformat(timespec="seconds") if changed else None)
 
 
-def _state(manager: Any, needed: Required, described: Mapping[str, Any]) -> str:
-    if "DeletedDate" in described:
-        return "is scheduled for deletion"
+def _state(manager: Any, needed: Required) -> str:
     try:
-        value = manager.get_secret_value(SecretId=needed.name).get("SecretString", "")
-    except ClientError as error:
-        if is_denied(error):
-            return "present; these credentials may not look whether its value can be used"
-        if error.response["Error"]["Code"] == "ResourceNotFoundException":
-            return "has no value"
-        raise
-    return needed.wrong(value) or "present"
+        return fault(manager, needed) or "present"
+    except Unchecked:
+        return "present; these credentials may not look whether its value can be used"
 
 
 def _described(manager: Any, name: str) -> Mapping[str, Any] | None:

@@ -46,7 +46,7 @@ async function media() {
 export const paths = {
   '/health': async () => ({ status: 'ok' }),
   '/api/health': health,
-  '/count': async () => ({ count: await redis.client.incr('count') }),
+  '/count': async () => ({ version: process.env.RELEASE, count: await redis.client.incr('count') }),
   '/media': media,
   '/slow': () => setTimeout(300, { version: process.env.RELEASE }),
   '/': async () => {

@@ -14,13 +14,15 @@ from infra_runtime.release.preflight import tasks_of
 from ops.console import Console
 from ops.doctor.secrets import secrets as doctor
 from ops.errors import OperatorError
+from ops.previews.commands import Previews, start
 from ops.releases import commands as releases
 from ops.releases.look import place_status
 from ops.secrets import commands
 from rehearsal.account import Account
-from rehearsal.pipeline import RELEASE, Pipeline
+from rehearsal.pipeline import PREVIEW, RELEASE, Pipeline
 from rehearsal.promises.found import not_on_this_plan, require, wait_until
-from rehearsal.promises.releases import place_of
+from rehearsal.promises.load import unnoticed
+from rehearsal.promises.releases import first_release, place_of
 from rehearsal.push import push
 
 _REPLACED_WITHIN_SECONDS = 60.0
@@ -49,6 +51,13 @@ def looked_for(account: Account) -> str:
 
 def changed(account: Account) -> str:
     """With `infra secret set`, in an account without a trail."""
+    first_release(account)
+    with unnoticed(account, "/") as users:
+        found = _changed(account)
+    return f"{found}; none of {users.requests} requests failed"
+
+
+def _changed(account: Account) -> str:
     _, variable, name, field = _first(account)
     value, before = f"changed-{token_hex(8)}", _tasks(account)
     readers = {service for service, each in account.services() if name in _read_by(account, each)}
@@ -107,6 +116,16 @@ def _checked(account: Account, service: str, image: str) -> str:
     except OperatorError as error:
         return str(error)
     return told.getvalue()
+
+
+def _previewed(account: Account, service: str, image: str) -> str:
+    """Why `infra preview start` does not begin."""
+    previews = Previews(account.name, account.environment, Pipeline(account).runs(PREVIEW, service))
+    try:
+        start(previews, "a-secret-is-missing", service, image, Console(file=io.StringIO()), as_json=False)
+    except OperatorError as error:
+        return str(error)
+    return "it has begun"
 
 
 def _tasks(account: Account) -> dict[str, set[str]]:

@@ -36,9 +36,11 @@ def main() -> None:
         scanning,
         service_linked_roles,
         service_principals,
+        stack_updates,
         throttling,
         types,
         unpacking,
+        versions,
         web_identity,
     )
     from simulators.aws.cloudwatch import live
@@ -46,9 +48,11 @@ def main() -> None:
 
     managed_policies.install()
     types.install()
+    stack_updates.install()
     quotas.install()
     rotation.install()
     scanning.install()
+    versions.install()
     consistency.install()
     service_linked_roles.install()
     faults.install()

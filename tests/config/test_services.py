@@ -245,3 +245,33 @@ def test_a_worker_has_the_variables_of_the_service_whose_image_it_runs_and_its_o
     assert variables.resolved(found, "production", "mailer") == {"SITE_URL": "https://daadaar.com", "ROLE": "mailer"}
     assert variables.secrets(found, "mailer") == {"KEY": ("daadaar/mail", "key")}
     assert "ROLE" not in variables.resolved(found, "production", "api")
+
+
+EXTERNAL = """[redis]
+serves = "main"
+queue = "jobs"
+
+[redis.instances.main.external]
+url_secret = "daadaar/cache-url"
+ports = [6379]
+
+[redis.instances.jobs]
+eviction = false
+
+[redis.instances.jobs.external]
+url_secret = "daadaar/queue-url"
+ports = [6379]
+
+"""
+
+
+def test_the_url_of_a_redis_that_people_stored_is_a_secret_of_what_needs_it(environments: Path) -> None:
+    """A queue's as well as the cache's; a preview's jobs are in the cache (stacks/settings.py)."""
+    file = environments / "production.toml"
+    text = re.sub(r"(?ms)^\[redis[.\]].*?(?=^\[(?!redis))", "", file.read_text())
+    file.write_text(text.replace("[sentry]\n", f'{EXTERNAL}{WORKER}needs = ["queue"]\n[sentry]\n', 1))
+    found = load(["production"], directory=environments)["production"]
+    assert variables.named_secrets(found, "mailer") == ["daadaar/queue-url"]
+    assert variables.named_secrets(found, "mailer", in_preview=True) == ["daadaar/cache-url"]
+    assert variables.named_secrets(found, "api") == ["daadaar/cache-url"]
+    assert variables.named_secrets(found, "frontend") == []

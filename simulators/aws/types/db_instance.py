@@ -7,13 +7,13 @@ from ministack.core.responses import get_account_id, get_region
 from ministack.services import rds
 from ministack.services.cloudformation import drift
 
-from simulators.aws import database_servers
+from simulators.aws import blue_green_databases, database_servers
 from simulators.aws.authorization import Need, denial_of
 from simulators.aws.resource_type import Refused, client, extend
 from simulators.aws.service_principals import can_enter
 
 # What RDS makes of a major version alone: its default minor version of the day.
-_NEWEST_MINOR = {"17": "17.9"}
+_NEWEST_MINOR = {version.partition(".")[0]: version for version in blue_green_databases.VERSIONS}
 _LOGIN = "MasterUserSecret.SecretArn"
 # What MiniStack does not keep.
 _TOLD = ("DatabaseInsightsMode", "PerformanceInsightsKMSKeyId")
@@ -56,9 +56,23 @@ def _names(declared: str, actual: str) -> bool:
     return f"{actual}.".startswith(f"{declared}.")
 
 
+def _major(version: str) -> str:
+    return version.partition(".")[0]
+
+
 def _is_downgrade(current: str, wanted: str) -> bool:
     numbers = [[int(part) for part in version.split(".")] for version in (wanted, current)]
     return not _names(wanted, current) and numbers[0] < numbers[1]
+
+
+def _version_refusal(current: str, wanted: str, properties: dict[str, Any]) -> str | None:
+    if _is_downgrade(current, wanted):
+        # RDS's own words, as CloudFormation passes them on (cloud-gov/aws-broker #566).
+        return f"Cannot find upgrade path from {current} to {wanted}."
+    if _major(wanted) != _major(current) and not properties.get("AllowMajorVersionUpgrade"):
+        # hashicorp/terraform-provider-aws #13389.
+        return "The AllowMajorVersionUpgrade flag must be present when upgrading to a new major version."
+    return None
 
 
 def _read(physical_id: str, properties: dict[str, Any]) -> dict[str, Any] | None:
@@ -103,11 +117,19 @@ def install() -> None:
     ) -> tuple[str, dict[str, Any]]:
         instance = rds._instances[physical_id]
         current, wanted = instance["EngineVersion"], str(new.get("EngineVersion", ""))
-        if old.get("EngineVersion") != new.get("EngineVersion") and _is_downgrade(current, wanted):
-            # RDS's own words, as CloudFormation passes them on (cloud-gov/aws-broker #566).
-            raise Refused(f"Cannot find upgrade path from {current} to {wanted}.")
+        # The provider sends what differs from the template before, whatever RDS has: aws-cloudformation/
+        # aws-cloudformation-resource-providers-rds, Translator.modifyDbInstanceRequest.
+        is_changed = old.get("EngineVersion") != new.get("EngineVersion")
+        if is_changed and (refusal := _version_refusal(current, wanted, new)):
+            raise Refused(refusal)
+        group = str(new.get("DBParameterGroupName", ""))
+        is_other = group and group != old.get("DBParameterGroupName")
+        if is_other and (refusal := database_servers.parameter_group_refusal(group, wanted if is_changed else current)):
+            raise Refused(refusal)
         physical_id, attributes = own["update"](physical_id, old, new, stack_name, logical_id)
-        rds._instances[physical_id]["EngineVersion"] = current if _names(wanted, current) else _full(wanted)
+        rds._instances[physical_id]["EngineVersion"] = (
+            _full(wanted) if is_changed and not _names(wanted, current) else current
+        )
         return physical_id, with_secret(physical_id, attributes, new)
 
     def delete(physical_id: str, properties: dict[str, Any]) -> None:
@@ -142,6 +164,7 @@ def install() -> None:
         return None
 
     database_servers.install(refusal)
+    blue_green_databases.install()
     drift._DRIFT_READERS["AWS::RDS::DBInstance"] = (_read, _COMPARED)
     own_description = rds._instance_xml
     rds._instance_xml = described

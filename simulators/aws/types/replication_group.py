@@ -4,6 +4,8 @@ One server for each shard: replicas and failover are records only.
 """
 
 import os
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,7 @@ def _start(identity: str, properties: dict[str, Any]) -> None:
         servers[identity].append(server.start())
     if is_cluster:
         join(servers[identity])
+    elasticache._replication_groups[identity]["_auth_tokens"] = [properties["AuthToken"]]
     _set_parameters(identity, properties)
 
 
@@ -67,6 +70,33 @@ def _tell(identity: str) -> dict[str, Any]:
     return attributes
 
 
+def _update_auth_token(own: Callable[[dict[str, Any], str, str], None]) -> Callable[[dict[str, Any], str, str], None]:
+    """What ModifyReplicationGroup does to the servers; those who are connected stay so."""
+
+    def update(group: dict[str, Any], token: str, strategy: str) -> None:
+        own(group, token, strategy)
+        for server in servers.get(group["ReplicationGroupId"], []):
+            with server.client() as client:
+                known = [f">{each}" for each in group["_auth_tokens"]]
+                client.execute_command("ACL", "SETUSER", "default", "on", "resetpass", *known)
+            server.password = token
+        group["AuthTokenLastModifiedDate"] = datetime.now(UTC).isoformat()
+
+    return update
+
+
+def _modify(own: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any]], Any]:
+    def modify(request: dict[str, Any]) -> Any:
+        group = elasticache._replication_groups.get(elasticache._p(request, "ReplicationGroupId")) or {}
+        is_set = elasticache._p(request, "AuthTokenUpdateStrategy") == "SET"
+        # "allowed only after ROTATE" (API reference, "ModifyReplicationGroup").
+        if is_set and elasticache._p(request, "AuthToken") not in group.get("_auth_tokens", []):
+            return elasticache._error("InvalidParameterValue", "SET is allowed only after ROTATE with that token", 400)
+        return own(request)
+
+    return modify
+
+
 def install() -> None:
     def create(logical_id: str, properties: dict[str, Any], stack_name: str) -> tuple[str, dict[str, Any]]:
         identity, _ = own["create"](logical_id, properties, stack_name)
@@ -86,4 +116,15 @@ def install() -> None:
         own["delete"](physical_id, properties)
         _stop(physical_id)
 
+    own_description = elasticache._rg_xml
+    elasticache._rg_xml = lambda group: (
+        own_description(group)
+        + (
+            f"<AuthTokenLastModifiedDate>{at}</AuthTokenLastModifiedDate>"
+            if (at := group.get("AuthTokenLastModifiedDate"))
+            else ""
+        )
+    )
+    elasticache._update_auth_token = _update_auth_token(elasticache._update_auth_token)
+    elasticache._modify_replication_group = _modify(elasticache._modify_replication_group)
     own = extend("AWS::ElastiCache::ReplicationGroup", create=create, update=update, delete=delete)

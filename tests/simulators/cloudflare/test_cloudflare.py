@@ -12,6 +12,7 @@ import pytest
 
 from infra_runtime.authority import Authority
 from ops.edge.synthesized import text_of
+from simulators.cloudflare.cache_rules import cache_settings
 from simulators.cloudflare.contract import Contract
 from simulators.cloudflare.protocol import Answer, Call
 from simulators.cloudflare.server import resolve
@@ -239,3 +240,28 @@ def test_no_object_has_a_field_that_no_recorded_answer_has() -> None:
     ]
     assert {kind for kind, _ in shown} == set(SHAPES)
     assert [each for kind, one in shown for each in strangers(kind, one)] == []
+
+
+def test_of_all_cache_rules_that_match_the_last_to_set_a_value_wins() -> None:
+    """cloudflare-docs, cache/how-to/cache-rules/order.mdx."""
+
+    def rule(expression: str, **parameters: Any) -> dict[str, Any]:
+        return {"expression": expression, "enabled": True, "action_parameters": parameters}
+
+    media = 'http.host in {"a.example" "b.example"}'
+    previews = (
+        f'({media}) and (starts_with(http.request.uri.path, "/og/") or starts_with(http.request.uri.path, "/c/"))'
+    )
+    zone = Zone("example", rulesets={"http_request_cache_settings": {"rules": [
+        rule(media, cache=True, edge_ttl=30),
+        rule(previews, edge_ttl=1),
+        rule(media, edge_ttl=2) | {"enabled": False},
+        rule('http.host eq "c.example"', edge_ttl=3),
+    ]}})  # fmt: skip
+    assert cache_settings(zone, "a.example", "/og/a.png") == {"cache": True, "edge_ttl": 1}
+    assert cache_settings(zone, "b.example", "/a/c/") == {"cache": True, "edge_ttl": 30}
+    assert cache_settings(zone, "d.example", "/og/a.png") == {}
+    with pytest.raises(NotImplementedError, match="lower"):
+        cache_settings(Zone("example", rulesets={"http_request_cache_settings": {"rules": [
+            rule('lower(http.host) eq "a"')
+        ]}}), "a", "/")  # fmt: skip
