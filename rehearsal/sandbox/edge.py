@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -22,12 +23,13 @@ import httpx
 
 from rehearsal.account import Account
 from rehearsal.visitor import Visitor
-from simulators.cloudflare.analytics import Request as Seen
+from simulators.cloudflare.analytics import Request as Counted
 from simulators.cloudflare.expressions import NotUnderstood, Request, matches, text
 from simulators.redis.authority import Authority
 
 _SUFFIX = ".localhost"
 _ORIGIN_SECONDS = 5.0
+_KEPT_REQUESTS = 200_000
 # Of a network reserved for documentation: nobody's rules name it.
 _VISITOR = "203.0.113.7"
 _REDIRECT, _CUSTOM, _RATE = "http_request_dynamic_redirect", "http_request_firewall_custom", "http_ratelimit"
@@ -72,6 +74,15 @@ class Edge:
                 "ms": round((time.monotonic() - began) * 1000),
             }
         )
+        if self.account is not None:
+            cache = found.headers.get("cf-cache-status", "none").lower()
+            counted = Counted(
+                datetime.now(UTC), request.host, cache, size=len(found.body), status=found.status, path=request.path
+            )
+            requests = self.account.zone.traffic.requests
+            requests.append(counted)
+            # Analytics ask for the last hours at most.
+            del requests[:-_KEPT_REQUESTS]
         return found
 
     def _answer(self, request: Request, body: bytes) -> Answer:
@@ -113,13 +124,8 @@ class Edge:
 
     def _from_origin(self, account: Account, request: Request, body: bytes) -> Answer:
         if request.host == account.environment.domains.media:
-            answer = self._media(account, request)
-        else:
-            answer = self._from_balancer(account, request, body)
-        cache = {"HIT": "hit", "MISS": "miss"}.get(answer.headers.get("cf-cache-status", ""), "dynamic")
-        with suppress(ValueError, TypeError):
-            account.zone.traffic.requests.append(_seen(request, cache, answer))
-        return answer
+            return self._media(account, request)
+        return self._from_balancer(account, request, body)
 
     def _media(self, account: Account, request: Request) -> Answer:
         self._visitor = self._visitor or Visitor(account)
@@ -160,12 +166,6 @@ class Edge:
                 context.load_cert_chain(files.chain, files.key)
                 self._contexts[host] = context
         return self._contexts[host]
-
-
-def _seen(request: Request, cache: str, answer: Answer) -> Seen:
-    from datetime import UTC, datetime
-
-    return Seen(datetime.now(UTC), request.host, cache)
 
 
 @contextmanager

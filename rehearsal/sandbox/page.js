@@ -149,7 +149,7 @@ async function show() {
   at('environment').textContent = state.environment
   const ringing = Array.isArray(state.alarms) ? state.alarms.filter((each) => each.state === 'ALARM') : []
   const critical = ringing.filter((each) => each.severity === 'critical').length
-  at('summary').textContent = `account ${state.account}, on this machine only. ${ringing.length ? `${ringing.length} alarms are firing, ${critical} of them critical` : 'no alarm is firing'}`
+  at('summary').textContent = `account ${state.account}, on this machine only. Alarms: ${ringing.length ? `${ringing.length} firing, ${critical} of them critical` : 'none is firing'}`
   at('summary').className = ringing.length ? 'ringing' : ''
   for (const button of at('faults').children) button.setAttribute('aria-pressed', String(state.broken.includes(button.dataset.fault)))
   draw('addresses', state.addresses, (all) => Object.entries(all).map(([name, url]) => el('a', { href: url }, name)))

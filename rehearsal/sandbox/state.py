@@ -30,6 +30,7 @@ _WATCHED_SECONDS = 20.0
 _ANSWER_SECONDS = 1.5
 _MINUTES = 60
 _LINES = 60
+_LOG_SECONDS = 60
 _RUNBOOK = re.compile(r"docs/runbooks/([\w-]+)\.md")
 
 
@@ -51,6 +52,8 @@ class State:
             threading.Thread(target=self._follow, args=(those,), daemon=True).start()
 
     def now(self) -> dict[str, Any]:
+        if time.monotonic() - self._asked > _WATCHED_SECONDS:
+            self.sections.clear()  # They are as old as the last look.
         self._asked = time.monotonic()
         self._wake.set()
         return {
@@ -170,7 +173,7 @@ class State:
 
     def _logs(self) -> list[dict[str, Any]]:
         logs, found = self.account.client("logs"), []
-        since = int((time.time() - 600) * 1000)
+        since = int((time.time() - _LOG_SECONDS) * 1000)
         for name, service in self.account.services():
             group = self.account.container(service)["logConfiguration"]["options"]["awslogs-group"]
             for page in logs.get_paginator("filter_log_events").paginate(logGroupName=group, startTime=since):
@@ -313,9 +316,11 @@ def _line(query: Mapping[str, Any], own: list[dict[str, Any]], values: Mapping[s
 
 
 def _headline(mail: Delivery) -> str:
-    """Of an alarm what it means: its subject has a name that CloudFormation made."""
+    """Of an alarm what it means, as its subject has a name that CloudFormation made; of our own messages the title."""
     try:
         found = json.loads(mail.text)
+        if "content" in found:
+            return str(found["content"]["title"])
         return f"{found['NewStateValue']}: {_means(found['AlarmDescription'])}"
     except (ValueError, KeyError, TypeError):
         return mail.subject

@@ -95,7 +95,7 @@ def test_a_telephone_shows_everything_without_scrolling_sideways(url: str, tmp_p
     text = done.stdout.partition("<p>")[2]
     assert text.startswith("360 wide|"), text[:200]
     for seen in (
-        "1 alarms are firing, 1 of them critical", "Rate limiting is off.", "runbook: redis-connection-failure",
+        "Alarms: 1 firing, 1 of them critical", "Rate limiting is off.", "runbook: redis-connection-failure",
         "1 of 2 tasks", "PostgreSQL 15", "TimeoutError", "Requests", "failed", "break edge-rule",
     ):  # fmt: skip
         assert seen in text, seen

@@ -153,7 +153,10 @@ def _caches() -> None:
         group = elasticache._replication_groups.get(identity)
         if group is None:
             continue
-        members = sorted(group["MemberClusters"])
+        # MiniStack numbers the shard even if there is only one; ElastiCache does not (its user guide, "Finding
+        # connection endpoints").
+        without = "" if len(servers) > 1 else "-0001"
+        members = sorted(each.replace(f"{identity}{without}-", f"{identity}-") for each in group["MemberClusters"])
         each_has = max(len(members) // len(servers), 1)
         for number, server in enumerate(servers):
             with contextlib.suppress(redis.RedisError), server.client(seconds=_ANSWER_SECONDS) as client:
