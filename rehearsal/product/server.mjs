@@ -1,6 +1,7 @@
 // An application of the product's shape, as small as can be: PostgreSQL by DATABASE_URL, Redis by REDIS_URL, uploads by
 // presigned URLs, keep-alive as the runtime has it. It runs on Node.js and on Bun, and knows nothing of the
 // infrastructure: contract.mjs does.
+import { createHmac } from 'node:crypto'
 import http from 'node:http'
 import { setTimeout } from 'node:timers/promises'
 import postgres from 'postgres'
@@ -43,11 +44,19 @@ async function media() {
   }
 }
 
+// Sessions are signed with the key of now; those of before the last change of it stay good.
+const signed = (key) => createHmac('sha256', key).update('session').digest('hex')
+const keys = [process.env.SESSION_SECRET, process.env.SESSION_SECRET_PREVIOUS].filter(Boolean)
+
 export const paths = {
   '/health': async () => ({ status: 'ok' }),
   '/api/health': health,
   '/count': async () => ({ version: process.env.RELEASE, count: await redis.client.incr('count') }),
   '/media': media,
+  '/session': async ({ searchParams }) => {
+    if (!keys.some((key) => signed(key) === searchParams.get('token'))) throw new Error('signed with no key of ours')
+    return { version: process.env.RELEASE }
+  },
   '/slow': () => setTimeout(300, { version: process.env.RELEASE }),
   '/': async () => {
     const [{ count }] = await sql`select count(*)::int as count from visitors`
@@ -56,9 +65,10 @@ export const paths = {
 }
 
 export const server = http.createServer(async (request, response) => {
-  const found = paths[new URL(request.url, 'http://product').pathname]
+  const url = new URL(request.url, 'http://product')
+  const found = paths[url.pathname]
   try {
-    const body = found ? await found() : { error: 'no such path' }
+    const body = found ? await found(url) : { error: 'no such path' }
     const status = !found ? 404 : body.connected === false ? 503 : 200
     response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
   } catch (error) {
