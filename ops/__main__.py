@@ -438,13 +438,16 @@ def secret_list(environment: Name, as_json: AsJson = False) -> None:
 def secret_set(
     environment: Name,
     name: Annotated[str, typer.Argument(help="As the environment's file names it.", metavar="NAME[:FIELD]")],
+    keep_previous: Annotated[
+        bool, typer.Option("--keep-previous", help="The old value stays, in FIELD_previous: for keys that sign.")
+    ] = False,
 ) -> None:
     """Store a value from standard input, or from a hidden prompt (one line). With :FIELD, the other fields stay."""
     found = _environment(environment)
     reference = secret_commands.chosen(found, name)
     with _explained(environment, found):
         place = SecretPlace(environment, found, session_of(environment, found))
-        secret_commands.put(place, reference, secret_commands.typed(), Console())
+        secret_commands.put(place, reference, secret_commands.typed(), Console(), keeps_previous=keep_previous)
 
 
 @restore.command()

@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.table import Table
 
+from infra_runtime.database.inspection import Rows
 from infra_runtime.database.verification import CLOCK, Inspected
 from infra_runtime.database.verification import differences as differences_of_data
 from ops.console import Console
@@ -183,12 +184,14 @@ def _compared(place: Instances, green: Described, console: Console | None) -> It
 def _print_tables(copy: Inspected, before: Inspected, after: Inspected, console: Console) -> None:
     table = Table("table", "rows", "rows in the copy", "content")
     for each in before.look.tables:
-        rows, found, since = (one.rows.get(each.name) for one in (before, copy, after))
-        same = "-" if None in (rows, found, since) else (
-            "the same" if rows == found or rows.digest == found.digest else  # type: ignore[union-attr]
-            "written to just now" if rows.digest != since.digest else "another"  # type: ignore[union-attr]
-        )  # fmt: skip
-        table.add_row(each.name, *(str(one.count) if one else "-" for one in (rows, found)), same)
+        rows, found, since = (one.rows.get(each.name, Rows()) for one in (before, copy, after))
+        if rows.digest is None or found.digest is None:
+            content = "-"
+        elif rows.digest == found.digest:
+            content = "the same"
+        else:
+            content = "another" if rows.digest == since.digest else "written to just now"
+        table.add_row(each.name, *("-" if one.count is None else str(one.count) for one in (rows, found)), content)
     console.print(table)
 
 

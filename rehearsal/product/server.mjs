@@ -1,7 +1,7 @@
 // An application of the product's shape, as small as can be: PostgreSQL by DATABASE_URL, Redis by REDIS_URL, uploads by
 // presigned URLs, keep-alive as the runtime has it. It runs on Node.js and on Bun, and knows nothing of the
 // infrastructure: contract.mjs does.
-import { randomUUID } from 'node:crypto'
+import { createHmac, randomUUID } from 'node:crypto'
 import http from 'node:http'
 import { setTimeout } from 'node:timers/promises'
 import postgres from 'postgres'
@@ -66,12 +66,20 @@ async function uploads(request) {
   return { id, url: await getSignedUrl(s3, new sdk.PutObjectCommand(object), signed) }
 }
 
+// Sessions are signed with the key of now; those of before the last change of it stay good.
+const signed = (key) => createHmac('sha256', key).update('session').digest('hex')
+const keys = [process.env.SESSION_SECRET, process.env.SESSION_SECRET_PREVIOUS].filter(Boolean)
+
 export const paths = {
   '/health': async () => ({ status: 'ok' }),
   '/api/health': health,
   '/count': async () => ({ version: process.env.RELEASE, count: await redis.client.incr('count') }),
   '/media': media,
   '/uploads': uploads,
+  '/session': async ({ url }) => {
+    if (!keys.some((key) => signed(key) === new URL(url, 'http://product').searchParams.get('token'))) throw new Error('signed with no key of ours')
+    return { version: process.env.RELEASE }
+  },
   '/slow': () => setTimeout(300, { version: process.env.RELEASE }),
   '/': async () => {
     const [{ count }] = await sql`select count(*)::int as count from visitors`

@@ -1,5 +1,6 @@
 """Secrets: changed by a command, looked for before a release, and never written where others read."""
 
+import hmac
 import io
 import json
 from collections.abc import Iterator
@@ -51,17 +52,26 @@ def looked_for(account: Account) -> str:
 
 def changed(account: Account) -> str:
     """With `infra secret set`, in an account without a trail."""
+    service, variable, name, field = _first(account)
     first_release(account)
-    with unnoticed(account, "/") as users:
-        found = _changed(account)
-    return f"{found}; none of {users.requests} requests failed"
+    keeps_previous = f"{variable}_PREVIOUS" in variables.secrets(account.environment, service)
+    path = "/"
+    if keeps_previous and service == account.main:
+        # Users who have signed in before, with what the key of now signs.
+        key = json.loads(account.client("secretsmanager").get_secret_value(SecretId=name)["SecretString"])[field]
+        path = f"/session?token={hmac.new(key.encode(), b'session', 'sha256').hexdigest()}"
+    with unnoticed(account, path) as users:
+        found = _changed(account, keeps_previous=keeps_previous)
+    signed = ", all of them signed with the old key" if path != "/" else ""
+    return f"{found}; none of {users.requests} requests failed{signed}"
 
 
-def _changed(account: Account) -> str:
+def _changed(account: Account, *, keeps_previous: bool) -> str:
     _, variable, name, field = _first(account)
     value, before = f"changed-{token_hex(8)}", _tasks(account)
     readers = {service for service, each in account.services() if name in _read_by(account, each)}
-    told = _stored(account, f"{name}:{field}" if field else name, value)
+    reference = f"{name}:{field}" if field else name
+    told = _stored(account, reference, value, keeps_previous=keeps_previous)
     require(value not in told, "infra secret set prints the value")
     wait_until(
         lambda: all(now and not now & before[each] for each, now in _tasks(account).items() if each in readers),
@@ -100,11 +110,12 @@ def _first(account: Account) -> tuple[str, str, str, str | None]:
     return named[0]
 
 
-def _stored(account: Account, reference: str, value: str) -> str:
+def _stored(account: Account, reference: str, value: str, *, keeps_previous: bool = False) -> str:
     """What `infra secret set` prints."""
     told = io.StringIO()
     place = commands.SecretPlace(account.name, account.environment, account)
-    commands.put(place, commands.chosen(account.environment, reference), value, Console(file=told, width=200))
+    to, console = commands.chosen(account.environment, reference), Console(file=told, width=200)
+    commands.put(place, to, value, console, keeps_previous=keeps_previous)
     return told.getvalue()
 
 
