@@ -15,7 +15,7 @@ import redis
 
 from config import services
 from infra_runtime.contract.redis_url import parse
-from ops.releases.look import place_status
+from ops.releases.look import service_status
 from rehearsal.account import Account
 from rehearsal.promises.redis import url_of_the_tasks
 from rehearsal.promises.releases import place_of
@@ -157,7 +157,7 @@ class State:
     def _services(self) -> list[dict[str, Any]]:
         found = []
         for name in services.released(self.account.environment):
-            told = place_status(place_of(self.account, name))
+            told = asdict(service_status(place_of(self.account, name)))
             found.append({"name": name, **told})
         return found
 
