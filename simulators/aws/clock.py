@@ -8,7 +8,8 @@ from simulators.aws import LIVE, MINUTE
 
 def is_live() -> bool:
     """From the moment when the file that `LIVE` names exists."""
-    return Path(os.environ.get(LIVE) or "/nonexistent").exists()
+    file = os.environ.get(LIVE)
+    return bool(file) and Path(file).exists()
 
 
 def minute_seconds() -> float:
