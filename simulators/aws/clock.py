@@ -9,7 +9,7 @@ from simulators.aws import LIVE, MINUTE
 def is_live() -> bool:
     """From the moment when the file that `LIVE` names exists."""
     file = os.environ.get(LIVE)
-    return bool(file) and Path(file).exists()
+    return bool(file and Path(file).exists())
 
 
 def minute_seconds() -> float:
