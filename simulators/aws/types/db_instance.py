@@ -8,13 +8,13 @@ from ministack.core.responses import get_account_id, get_region
 from ministack.services import rds
 from ministack.services.cloudformation import drift
 
-from simulators.aws import database_servers
+from simulators.aws import blue_green_databases, database_servers
 from simulators.aws.authorization import Need, denial_of
 from simulators.aws.resource_type import Refused, client, extend
 from simulators.aws.service_principals import can_enter
 
 # What RDS makes of a major version alone: its default minor version of the day.
-_NEWEST_MINOR = {"17": "17.9"}
+_NEWEST_MINOR = {version.partition(".")[0]: version for version in blue_green_databases.VERSIONS}
 _LOGIN = "MasterUserSecret.SecretArn"
 # What MiniStack does not keep.
 _TOLD = ("DatabaseInsightsMode", "PerformanceInsightsKMSKeyId")
@@ -122,10 +122,19 @@ def install() -> None:
     ) -> tuple[str, dict[str, Any]]:
         instance = rds._instances[physical_id]
         current, wanted = instance["EngineVersion"], str(new.get("EngineVersion", ""))
+        # The provider sends what differs from the template before, whatever RDS has: aws-cloudformation/
+        # aws-cloudformation-resource-providers-rds, Translator.modifyDbInstanceRequest.
+        is_changed = old.get("EngineVersion") != new.get("EngineVersion")
+        group = str(new.get("DBParameterGroupName", ""))
+        is_other = group and group != old.get("DBParameterGroupName")
         if refusal := refused_change(current, old, new):
             raise Refused(refusal)
+        if is_other and (refusal := database_servers.parameter_group_refusal(group, wanted if is_changed else current)):
+            raise Refused(refusal)
         physical_id, attributes = own["update"](physical_id, old, new, stack_name, logical_id)
-        rds._instances[physical_id]["EngineVersion"] = current if _names(wanted, current) else _full(wanted)
+        rds._instances[physical_id]["EngineVersion"] = (
+            _full(wanted) if is_changed and not _names(wanted, current) else current
+        )
         return physical_id, with_secret(physical_id, attributes, new)
 
     def delete(physical_id: str, properties: dict[str, Any]) -> None:
@@ -160,6 +169,7 @@ def install() -> None:
         return None
 
     database_servers.install(refusal)
+    blue_green_databases.install()
     drift._DRIFT_READERS["AWS::RDS::DBInstance"] = (_read, _COMPARED)
     own_description = rds._instance_xml
     rds._instance_xml = described

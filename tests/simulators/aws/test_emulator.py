@@ -1,5 +1,6 @@
 """What AWS refuses, the emulator refuses: small templates with one fault each."""
 
+import contextlib
 import io
 import json
 import tarfile
@@ -9,6 +10,7 @@ from typing import Any
 
 import boto3
 import pytest
+import redis
 from botocore.exceptions import ClientError
 
 from infra_runtime.release.image_layers import layers
@@ -200,6 +202,44 @@ def test_a_log_group_without_a_name_begins_with_its_stack_and_keeps_its_name(clo
     name = deploy(cloudformation.create_stack, 30)
     assert name.startswith("logs-Group-")
     assert deploy(cloudformation.update_stack, 60) == name
+
+
+def test_elasticache_keeps_the_last_two_tokens_until_one_is_set(refusal: Refusal, aws: Callable[[str], Any]) -> None:
+    """In a real Redis. "SET - allowed only after ROTATE" (ElastiCache API reference, ModifyReplicationGroup)."""
+    old, new = "old-token-of-sixteen", "new-token-of-sixteen"
+    group = {
+        "ReplicationGroupId": "tokens", "ReplicationGroupDescription": "tokens", "Engine": "valkey", "Port": 6379,
+        "CacheNodeType": "cache.t4g.micro", "NumCacheClusters": 1, "TransitEncryptionEnabled": True, "AuthToken": old,
+    }  # fmt: skip
+    assert refusal({"Group": {"Type": "AWS::ElastiCache::ReplicationGroup", "Properties": group}}) == ""
+    elasticache = aws("elasticache")
+    (made,) = elasticache.describe_replication_groups(ReplicationGroupId="tokens")["ReplicationGroups"]
+    where = made["NodeGroups"][0]["PrimaryEndpoint"]
+
+    def let_in() -> list[str]:
+        found = []
+        for token in (old, new):
+            connection = redis.Redis(
+                host=where["Address"], port=where["Port"], password=token, ssl=True, ssl_cert_reqs="none",
+                ssl_check_hostname=False,
+            )  # fmt: skip
+            with contextlib.suppress(redis.AuthenticationError), connection:
+                connection.ping()
+                found.append(token)
+        return found
+
+    def modify(strategy: str) -> None:
+        elasticache.modify_replication_group(
+            ReplicationGroupId="tokens", AuthToken=new, AuthTokenUpdateStrategy=strategy, ApplyImmediately=True
+        )
+
+    with pytest.raises(ClientError, match="only after ROTATE"):
+        modify("SET")
+    assert let_in() == [old]
+    modify("ROTATE")
+    assert let_in() == [old, new]
+    modify("SET")
+    assert let_in() == [new]
 
 
 Templates = Callable[..., dict[str, str]]
