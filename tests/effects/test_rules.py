@@ -43,7 +43,7 @@ def told(before: Template, after: Template) -> str:
         ({"DBName": "other"}, ["dangerous replaced: is replaced (DBName)"]),
         ({"Engine": "mysql"}, ["dangerous replaced: is replaced (Engine)"]),
         ({"MultiAZ": True}, []),
-        ({"DBParameterGroupName": "other"}, []),
+        ({"DBParameterGroupName": "other"}, ["dangerous interrupted: takes another parameter group, at once"]),
         ({"DBSnapshotIdentifier": "snapshot"}, ["dangerous replaced: is replaced (DBSnapshotIdentifier)"]),
     ],
 )

@@ -83,6 +83,13 @@ def _instance(change: Change) -> Iterator[Effect]:
             else "It has no standby: users are without a database for minutes.",
             procedure=_QUIET, properties=("DBInstanceClass",),
         )  # fmt: skip
+    if "DBParameterGroupName" in change.properties:
+        # "If the parameter group contains static parameters, an update triggers a reboot" (template reference).
+        yield of(
+            change, Severity.DANGEROUS, "interrupted", "takes another parameter group, at once",
+            "CloudFormation restarts it if any parameter of the group is static: users get errors for a minute.",
+            procedure=_QUIET, properties=("DBParameterGroupName",),
+        )  # fmt: skip
     if has_standby and str(change.is_("MultiAZ")).lower() != "true":
         yield of(
             change, Severity.LOOK, "less-available", "loses its standby",
