@@ -69,6 +69,11 @@ def test_redis(change: Mapping[str, Any], expected: str) -> None:
     assert told(template(CACHE, type_), template({**CACHE, **change}, type_)) == expected
 
 
+def test_other_parameters_of_a_database_are_worth_a_look() -> None:
+    before, after = (template({"Parameters": {"log_lock_waits": each}}, "AWS::RDS::DBParameterGroup") for each in "01")
+    assert told(before, after) == "look parameters: has other parameters"
+
+
 def test_a_name_stands_against_a_replacement() -> None:
     named = {**DATABASE, "DBInstanceIdentifier": "main"}
     found = of(template(named), template({**named, "DBName": "other"}))
