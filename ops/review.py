@@ -179,9 +179,12 @@ def _reviewed(title: str, states: Mapping[str, tuple[Templates, Templates]], ack
 
 
 def acknowledgements(commits: str, repository: Path = ROOT) -> frozenset[str]:
-    """Names of effects in the messages of these commits: `Acknowledge: NAME`, on a line of its own."""
+    """Names of effects in the messages of these commits: `Acknowledge: NAME`, on a line of its own.
+
+    None where there is no history, as in an archive of the code.
+    """
     told = subprocess.run(
-        ["git", "-C", str(repository), "log", "--format=%B", commits], capture_output=True, text=True, check=True
+        ["git", "-C", str(repository), "log", "--format=%B", commits], capture_output=True, text=True, check=False
     ).stdout
     return frozenset(_ACKNOWLEDGED.findall(told))
 

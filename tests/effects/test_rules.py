@@ -43,7 +43,7 @@ def told(before: Template, after: Template) -> str:
         ({"DBName": "other"}, ["dangerous replaced: is replaced (DBName)"]),
         ({"Engine": "mysql"}, ["dangerous replaced: is replaced (Engine)"]),
         ({"MultiAZ": True}, []),
-        ({"DBParameterGroupName": "other"}, []),
+        ({"DBParameterGroupName": "other"}, ["dangerous interrupted: takes another parameter group, at once"]),
         ({"DBSnapshotIdentifier": "snapshot"}, ["dangerous replaced: is replaced (DBSnapshotIdentifier)"]),
     ],
 )
@@ -67,6 +67,11 @@ def test_a_database(change: Mapping[str, Any], expected: list[str]) -> None:
 def test_redis(change: Mapping[str, Any], expected: str) -> None:
     type_ = "AWS::ElastiCache::ReplicationGroup"
     assert told(template(CACHE, type_), template({**CACHE, **change}, type_)) == expected
+
+
+def test_other_parameters_of_a_database_are_worth_a_look() -> None:
+    before, after = (template({"Parameters": {"log_lock_waits": each}}, "AWS::RDS::DBParameterGroup") for each in "01")
+    assert told(before, after) == "look parameters: has other parameters"
 
 
 def test_a_name_stands_against_a_replacement() -> None:

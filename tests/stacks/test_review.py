@@ -140,6 +140,7 @@ def test_this_very_tree_against_its_last_commit() -> None:
 
 def test_acknowledgements_are_lines_of_commit_messages(tmp_path: Path) -> None:
     git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@example.com"]
+    assert acknowledgements("--max-count=9", tmp_path) == frozenset(), "no history"
     subprocess.run([*git, "init", "--quiet"], check=True)
     for message in ("One", "Two\n\nAcknowledge: api/Service/replaced-1a2b3c\nAcknowledge:\n", "no Acknowledge: x"):
         subprocess.run([*git, "commit", "--quiet", "--allow-empty", "-m", message], check=True)

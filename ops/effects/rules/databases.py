@@ -17,6 +17,12 @@ def effects(change: Change) -> Iterator[Effect]:
         yield from _storage(change)
         yield from _version(change, "AWS::RDS::DBInstance")
         yield from _instance(change)
+    elif change.type == "AWS::RDS::DBParameterGroup" and "Parameters" in change.properties:
+        yield of(
+            change, Severity.LOOK, "parameters", "has other parameters",
+            "A static one takes effect when its database restarts, which CloudFormation may do at once.",
+            procedure=_QUIET, properties=("Parameters",),
+        )  # fmt: skip
     elif change.type == "AWS::ElastiCache::ReplicationGroup":
         yield from _version(change, "AWS::ElastiCache::ReplicationGroup")
         yield from _nodes(change)
@@ -82,6 +88,13 @@ def _instance(change: Change) -> Iterator[Effect]:
             if has_standby
             else "It has no standby: users are without a database for minutes.",
             procedure=_QUIET, properties=("DBInstanceClass",),
+        )  # fmt: skip
+    if "DBParameterGroupName" in change.properties:
+        # Template reference of the type, DBParameterGroupName.
+        yield of(
+            change, Severity.DANGEROUS, "interrupted", "takes another parameter group, at once",
+            "CloudFormation restarts it if any parameter of the group is static: users get errors for a minute.",
+            procedure=_QUIET, properties=("DBParameterGroupName",),
         )  # fmt: skip
     if has_standby and str(change.is_("MultiAZ")).lower() != "true":
         yield of(
