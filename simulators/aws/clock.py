@@ -8,7 +8,7 @@ from simulators.aws import LIVE, MINUTE
 
 def is_live() -> bool:
     """From the moment when the file that `LIVE` names exists."""
-    return Path(os.environ.get(LIVE) or "/nonexistent").exists()
+    return (name := os.environ.get(LIVE)) is not None and Path(name).exists()
 
 
 def minute_seconds() -> float:
