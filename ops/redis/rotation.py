@@ -124,8 +124,7 @@ def _made(place: Redis, manager: Any) -> str:
 def _was_given_one(place: Redis, manager: Any, *, since: str, version: str = "") -> bool:
     """ElastiCache, a token, since that version of the secret was made; without one, since the current version."""
     wanted = version or _stages(manager, since)[_CURRENT]
-    pages = manager.get_paginator("list_secret_version_ids").paginate(SecretId=since)
-    (made,) = [each["CreatedDate"] for page in pages for each in page["Versions"] if each["VersionId"] == wanted]
+    made = manager.get_secret_value(SecretId=since, VersionId=wanted)["CreatedDate"]
     given = _described(place).get("AuthTokenLastModifiedDate")
     return given is not None and bool(given >= made)
 
