@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from config import services
 from config.model import Environment
 from infra_runtime.release.preflight import services_of, tasks_of
@@ -83,9 +85,13 @@ def rotate(place: Redis, console: Console) -> None:
         raise OperatorError(f"Redis does not take the new token: {report.get('error')}; both are valid, run this again")
     console.print("both tokens are valid, and REDIS_URL has the new one; new tasks take over by themselves")
     _until_read(place, manager, console)
-    # The URL was written between the two; SET is refused where there is no second token.
-    if not _was_given_one(place, manager, since=place.url):
+    try:
         _modify(place, token, "SET")
+    except ClientError as error:
+        # SET is allowed only after ROTATE: a command that was interrupted may have done it. The URL is written before.
+        is_refused = error.response["Error"]["Code"].startswith("InvalidParameter")
+        if not is_refused or not _was_given_one(place, manager, since=place.url):
+            raise
     manager.update_secret_version_stage(SecretId=place.token, VersionStage=_NEW, RemoveFromVersionId=version)
     console.print(f"{place.instance}: the old token is no longer valid. infra redis check {place.name} looks at it.")
 

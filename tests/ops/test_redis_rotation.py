@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from config import load
 from ops.console import Console
@@ -117,7 +118,8 @@ class Account:
         self._changed(f"stage {VersionStage}")
 
     def modify_replication_group(self, AuthToken: str, AuthTokenUpdateStrategy: str, **_: Any) -> None:  # noqa: N803
-        assert AuthTokenUpdateStrategy == "ROTATE" or self.tokens[1:] == [AuthToken]
+        if AuthTokenUpdateStrategy == "SET" and self.tokens[1:] != [AuthToken]:
+            raise ClientError({"Error": {"Code": "InvalidParameterValue", "Message": "only after ROTATE"}}, "Modify")
         if AuthTokenUpdateStrategy == "ROTATE":
             self.tokens = [*self.tokens[-1:], AuthToken]
         else:
