@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from config import services
 from config.model import Environment
 from infra_runtime.release.preflight import services_of, tasks_of
@@ -83,9 +85,13 @@ def rotate(place: Redis, console: Console) -> None:
         raise OperatorError(f"Redis does not take the new token: {report.get('error')}; both are valid, run this again")
     console.print("both tokens are valid, and REDIS_URL has the new one; new tasks take over by themselves")
     _until_read(place, manager, console)
-    # The URL was written between the two; SET is refused where there is no second token.
-    if not _was_given_one(place, manager, since=place.url):
+    try:
         _modify(place, token, "SET")
+    except ClientError as error:
+        # SET is allowed only after ROTATE: a command that was interrupted may have done it. The URL is written before.
+        is_refused = error.response["Error"]["Code"].startswith("InvalidParameter")
+        if not is_refused or not _was_given_one(place, manager, since=place.url):
+            raise
     manager.update_secret_version_stage(SecretId=place.token, VersionStage=_NEW, RemoveFromVersionId=version)
     console.print(f"{place.instance}: the old token is no longer valid. infra redis check {place.name} looks at it.")
 
@@ -124,8 +130,7 @@ def _made(place: Redis, manager: Any) -> str:
 def _was_given_one(place: Redis, manager: Any, *, since: str, version: str = "") -> bool:
     """ElastiCache, a token, since that version of the secret was made; without one, since the current version."""
     wanted = version or _stages(manager, since)[_CURRENT]
-    pages = manager.get_paginator("list_secret_version_ids").paginate(SecretId=since)
-    (made,) = [each["CreatedDate"] for page in pages for each in page["Versions"] if each["VersionId"] == wanted]
+    made = manager.get_secret_value(SecretId=since, VersionId=wanted)["CreatedDate"]
     given = _described(place).get("AuthTokenLastModifiedDate")
     return given is not None and bool(given >= made)
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from config import load
 from ops.console import Console
@@ -80,10 +81,6 @@ class Account:
             ]
         }
 
-    def list_secret_version_ids(self, SecretId: str) -> dict[str, Any]:  # noqa: N803
-        made = self.versions[SecretId].items()
-        return {"Versions": [{"VersionId": version, "CreatedDate": at} for version, (_, at) in made]}
-
     def describe_replication_groups(self, **_: Any) -> dict[str, Any]:
         return {"ReplicationGroups": [{"Status": "available", "AuthTokenLastModifiedDate": self.given}]}
 
@@ -93,9 +90,9 @@ class Account:
             found.setdefault(version, []).append(stage)
         return {"VersionIdsToStages": found, "LastChangedDate": self.now}
 
-    def get_secret_value(self, SecretId: str, VersionId: str = "") -> dict[str, str]:  # noqa: N803
-        version = VersionId or self.stages[SecretId]["AWSCURRENT"]
-        return {"SecretString": self.versions[SecretId][version][0]}
+    def get_secret_value(self, SecretId: str, VersionId: str = "") -> dict[str, Any]:  # noqa: N803
+        value, made = self.versions[SecretId][VersionId or self.stages[SecretId]["AWSCURRENT"]]
+        return {"SecretString": value, "CreatedDate": made}
 
     def get_random_password(self, **_: Any) -> dict[str, str]:
         return {"RandomPassword": f"new{len(self.versions['token'])}"}
@@ -121,7 +118,8 @@ class Account:
         self._changed(f"stage {VersionStage}")
 
     def modify_replication_group(self, AuthToken: str, AuthTokenUpdateStrategy: str, **_: Any) -> None:  # noqa: N803
-        assert AuthTokenUpdateStrategy == "ROTATE" or self.tokens[1:] == [AuthToken]
+        if AuthTokenUpdateStrategy == "SET" and self.tokens[1:] != [AuthToken]:
+            raise ClientError({"Error": {"Code": "InvalidParameterValue", "Message": "only after ROTATE"}}, "Modify")
         if AuthTokenUpdateStrategy == "ROTATE":
             self.tokens = [*self.tokens[-1:], AuthToken]
         else:

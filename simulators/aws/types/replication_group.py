@@ -90,7 +90,7 @@ def _modify(own: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any]], 
         group = elasticache._replication_groups.get(elasticache._p(request, "ReplicationGroupId")) or {}
         is_set = elasticache._p(request, "AuthTokenUpdateStrategy") == "SET"
         # "allowed only after ROTATE" (API reference, "ModifyReplicationGroup").
-        if is_set and elasticache._p(request, "AuthToken") not in group.get("_auth_tokens", []):
+        if is_set and elasticache._p(request, "AuthToken") not in group.get("_auth_tokens", [])[1:]:
             return elasticache._error("InvalidParameterValue", "SET is allowed only after ROTATE with that token", 400)
         return own(request)
 
