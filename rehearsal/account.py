@@ -81,10 +81,19 @@ def main_service(environment: Environment) -> str:
 
 @contextmanager
 def opened(
-    name: str, environment: Environment, workspace: Path, *, without: Collection[Condition] = ()
+    name: str,
+    environment: Environment,
+    workspace: Path,
+    *,
+    without: Collection[Condition] = (),
+    authority: Authority | None = None,
+    internet: str | None = None,
 ) -> "Iterator[Account]":
-    """An empty account, and everybody outside of AWS that a deployment speaks to. All end with the block."""
-    cloudflare, authority = cloudflare_for(environment), Authority()
+    """An empty account, and everybody outside of AWS that a deployment speaks to. All end with the block.
+
+    `internet` is for an account that lives (`simulators.aws.process.emulator`), and `authority` signs there.
+    """
+    cloudflare, authority = cloudflare_for(environment), authority or Authority()
     instances = environment.redis.instances.values()
     with ExitStack() as stack:
         base_url = stack.enter_context(served(cloudflare))
@@ -99,7 +108,14 @@ def opened(
         if any(each.external is not None for each in instances):
             external = stack.enter_context(_redis_of_others(authority, workspace / "external"))
         running = stack.enter_context(
-            emulator(workspace, cloudflare=base_url, upstash=upstash.url, authority=authority, without=without)
+            emulator(
+                workspace,
+                cloudflare=base_url,
+                upstash=upstash.url,
+                authority=authority,
+                without=without,
+                internet=internet,
+            )
         )
         cdk = CdkCli(environment.aws.account, environment.aws.region, workspace, running.url)
         if Condition.IAM not in without:

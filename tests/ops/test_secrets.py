@@ -229,3 +229,27 @@ def test_who_may_not_read_a_value_sees_that_the_secret_is_there(
     show(SecretPlace("dev", environment, manager), Console(), as_json=True)
     (state,) = {each["state"] for each in json.loads(capsys.readouterr().out) if each["secret"] == "daadaar/licence"}
     assert state.startswith("present; these credentials may not")
+
+
+def test_a_key_that_signs_keeps_its_value_of_before(environment: Environment) -> None:
+    """In one change of the secret: no task ever has the new one without the old one."""
+    api = environment.services["api"]
+    names = {**api.secrets, "JWT_SECRET_PREVIOUS": "daadaar/app:jwt_previous"}
+    both = environment.model_copy(
+        update={"services": {**environment.services, "api": api.model_copy(update={"secrets": names})}}
+    )
+    manager = Manager(app=json.dumps({"jwt": "old", "mail": "m", "jwt_previous": "older"}))
+    place = SecretPlace("dev", both, manager)
+    put(place, chosen(both, "daadaar/app:jwt"), VALUE, Console(), keeps_previous=True)
+    assert json.loads(manager.values["daadaar/app"] or "") == {"jwt": VALUE, "mail": "m", "jwt_previous": "old"}
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("daadaar/app:jwt", "nothing reads daadaar/app:jwt_previous"), ("daadaar/licence", "whole secret")],
+)
+def test_a_value_of_before_that_nothing_would_read_is_not_kept(name: str, told: str, environment: Environment) -> None:
+    manager = Manager(app=json.dumps({"jwt": "old", "mail": "m"}), licence="l")
+    with pytest.raises(InputError, match=told):
+        put(SecretPlace("dev", environment, manager), chosen(environment, name), VALUE, Console(), keeps_previous=True)
+    assert VALUE not in str(manager.values)

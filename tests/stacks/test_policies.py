@@ -568,7 +568,9 @@ def test_every_alarm_has_a_runbook_and_every_runbook_an_alarm(templates: Templat
     written = {path.stem for path in RUNBOOKS.glob("*.md") if path.read_text().startswith("# Alarm: ")}
     assert runbooks(templates) | runbooks(every_redis) == written
     for where, alarm in [*alarms(templates), *composites(templates)]:
-        assert re.search(r"Runbook: docs/runbooks/[a-z-]+\.md", alarm["AlarmDescription"]), where
+        link = r"Runbook: https://github\.com/daadaar/infrastructure/blob/HEAD/docs/runbooks/[a-z-]+\.md"
+        assert re.search(link, alarm["AlarmDescription"]), where
+        assert len(alarm["AlarmDescription"]) <= 1024, "CloudWatch API Reference, PutMetricAlarm"
 
 
 def test_whichever_way_serves_is_watched_and_gated_and_the_others_stay_within_reach(every_redis: Templates) -> None:

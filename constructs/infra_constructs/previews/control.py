@@ -101,6 +101,9 @@ class PreviewControl(Construct):
             actions = ("DescribeStackEvents", "DescribeStacks", "ListStackResources", "UpdateStack")
             self._allow(*(f"cloudformation:{action}" for action in actions), on=of_stack)
             self._acknowledge(of_stack, "CloudFormation ends a stack's ARN with an id.")
+            of_tasks = f"arn:aws:logs:{stack.region}:{stack.account}:log-group:{each.stack}-*"
+            self._allow("logs:GetLogEvents", on=of_tasks)
+            self._acknowledge(of_tasks, "CloudFormation ends a log group's name.")
         self._allow("ssm:GetParameters", on=bootstrap_version_arn(self))
         for image in images.values():
             parameter = f"arn:aws:ssm:{stack.region}:{stack.account}:parameter{image.parameter_name}"
@@ -112,6 +115,7 @@ class PreviewControl(Construct):
             "DescribeServiceDeployments",
             "ListTasks",
             "DescribeTasks",
+            "DescribeTaskDefinition",
         )
         self._allow(*(f"ecs:{action}" for action in reads), on="*")
         self._acknowledge("*", "It only looks, at what has no name before it exists.")

@@ -127,6 +127,9 @@ class Migrate:
         definition = revision.container["dockerLabels"][MIGRATION_LABEL]
         last = self.lock.last()
         if last is None or last.deployment != asked.deployment:
+            if self.ledger.is_stopped(self.service, revision.image):
+                logger.info("%s: nothing is migrated: somebody has stopped the release", self.service)
+                return answer("FAILED")
             return self._begin(revision, asked, definition, last)
         if last.succeeded is not None:
             return answer("SUCCEEDED" if last.succeeded else "FAILED")

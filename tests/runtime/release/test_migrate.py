@@ -232,6 +232,15 @@ def test_nothing_is_migrated_before_the_first_release(ledger: Ledger, database: 
     assert ecs.runs == []
 
 
+def test_a_release_that_somebody_has_stopped_migrates_nothing(ledger: Ledger, database: Database) -> None:
+    ledger.stop(ledger.releases("api")[0], "stopped by an operator")
+    ecs = Ecs()
+    assert status(hook(ecs, ledger, database)) == "FAILED"
+    assert ecs.runs == []
+    # CloudFormation goes back by a deployment of the version before, which is asked about, too.
+    assert status(hook(Ecs(OLD), ledger, database)) == "IN_PROGRESS"
+
+
 def test_a_deployment_that_is_no_release_writes_nothing(ledger: Ledger, database: Database) -> None:
     ledger.end("api", release().id, outcome="succeeded", when="later", reason=None)
     ecs = Ecs()
