@@ -597,9 +597,9 @@ def test_a_job_that_does_not_run_is_removed_without_a_record() -> None:
 # -- the events that the function is invoked with
 
 
-@pytest.mark.parametrize(("kind", "outcomes"), [("Create", []), ("Update", []), ("Delete", ["failed"])])
+@pytest.mark.parametrize(("kind", "goes_on"), [("Create", True), ("Update", True), ("Delete", False)])
 def test_cloudformation_says_when_a_job_is_removed(
-    kind: str, outcomes: list[str], invoked: Callable[[dict[str, Any]], dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+    kind: str, goes_on: bool, invoked: Callable[[dict[str, Any]], dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers: list[dict[str, Any]] = []
     monkeypatch.setattr("infra_runtime.custom_resource._put", lambda url, body: answers.append(json.loads(body)))
@@ -609,8 +609,8 @@ def test_cloudformation_says_when_a_job_is_removed(
     properties = {"Job": "clean", "Family": "clean"}
     invoked({**request, **more, "RequestType": kind, "ResourceProperties": properties})
     assert [(each["Status"], each["PhysicalResourceId"]) for each in answers] == [("SUCCESS", "job/clean")]
-    runs = Runs(vars(control_module)["client"]("dynamodb"), "ledger").newest("clean")
-    assert [each.outcome for each in runs] == outcomes
+    next_one = invoked({"job": "clean", "due": "2026-11-26T04:30:00Z"})
+    assert ("is running" in next_one.get("problem", "")) == goes_on
 
 
 @pytest.fixture
