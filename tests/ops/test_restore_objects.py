@@ -32,18 +32,15 @@ KEYS = 400
 
 
 class Clients:
-    """As one person, whose policy may be denied something."""
+    """Of one person; without keys, of root."""
 
-    def __init__(self, url: str, *keys: str) -> None:
-        self.client = partial(self._client, url, *(keys or ("111122223333", "test")))
+    def __init__(self, url: str, key: str = "111122223333", secret: str = "test") -> None:  # noqa: S107
+        self._given = {"endpoint_url": url, "aws_access_key_id": key, "aws_secret_access_key": secret}
         self._made: dict[str, Any] = {}
 
-    def _client(self, url: str, key: str, secret: str, service: str) -> Any:
+    def client(self, service: str) -> Any:
         if service not in self._made:
-            self._made[service] = boto3.client(
-                service, endpoint_url=url, region_name="eu-central-1", aws_access_key_id=key,
-                aws_secret_access_key=secret,
-            )  # fmt: skip
+            self._made[service] = boto3.client(service, region_name="eu-central-1", **self._given)
         return self._made[service]
 
 
@@ -193,22 +190,18 @@ def test_what_somebody_uploads_meanwhile_is_not_buried(media: MediaBucket, root:
     put(Key="race/deleted", Body=b"wrong")
     root.delete_object(Bucket=media.bucket, Key="race/deleted")
 
-    class Late(Clients):
+    class Late:
         """Somebody uploads between the list and the copy."""
 
-        def __init__(self) -> None:
-            self.client = self._late
+        def client(self, _: str) -> "Late":
+            return self
 
-        def _late(self, service: str) -> Any:
-            class S3:
-                def __getattr__(self, name: str) -> Any:
-                    return getattr(media.s3, name)
+        def __getattr__(self, name: str) -> Any:
+            return getattr(media.s3, name)
 
-                def copy_object(self, **given: Any) -> Any:
-                    put(Key=given["Key"], Body=b"of a user")
-                    return media.s3.copy_object(**given)
-
-            return S3()
+        def copy_object(self, **given: Any) -> Any:
+            put(Key=given["Key"], Body=b"of a user")
+            return media.s3.copy_object(**given)
 
     with pytest.raises(
         OperatorError, match=r"2 objects are not as they were at .*; 2 were replaced by others meanwhile"

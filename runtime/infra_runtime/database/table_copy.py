@@ -223,7 +223,7 @@ def _rest(work: _Work) -> Iterator[tuple[str, sql.Composable]]:
 
 def _raw(text: str) -> sql.Composable:
     """PostgreSQL's own words about the other database."""
-    return sql.SQL(text)  # type: ignore[arg-type]
+    return sql.SQL(text)
 
 
 # -- The rows
