@@ -56,10 +56,20 @@ class Instances:
         (found,) = resources(self.clients, self.stack, "AWS::RDS::DBInstance")
         return found
 
+    def resources(self, kind: str) -> list[str]:
+        """Of the stack: physical ids."""
+        return resources(self.clients, self.stack, kind)
+
     @cached_property
     def _function(self) -> str:
         what = "function that looks into the database"
         return find(self.clients, self.stack, "database.restore", {}, what=what)
+
+    @cached_property
+    def variables(self) -> Mapping[str, str]:
+        """Of that function."""
+        found = self.clients.client("lambda").get_function_configuration(FunctionName=self._function)
+        return dict(found["Environment"]["Variables"])
 
     def inside(self, instance: str, do: str, **more: Any) -> dict[str, Any]:
         """What infra_runtime.database.restore answers. Raises `OperatorError` when it fails."""
@@ -69,7 +79,13 @@ class Instances:
 
     def all(self) -> list[Described]:
         pages = self.rds.get_paginator("describe_db_instances").paginate()
-        prefixes = (self._prefix("restored-to"), self._prefix("replaced-at"))
+        # The last two are RDS's own, of a blue/green deployment (ops/upgrades).
+        prefixes = (
+            self._prefix("restored-to"),
+            self._prefix("replaced-at"),
+            f"{self.identifier}-green-",
+            f"{self.identifier}-old",
+        )
         return [
             each
             for page in pages

@@ -33,7 +33,7 @@ def to_a_point_in_time(account: Account) -> str:
     """Somebody drops a table while users read and write it; `infra restore point` gets it back."""
     first_release(account)
     secret, variables = api_secret(account)
-    writer = _Writer(account, secret, variables)
+    writer = Writer(account, secret, variables)
     with connect(_master(account), variables) as connection:
         connection.execute(f"create table {_KEPT} as select generate_series(1, {_KEPT_ROWS}) as id")
         connection.execute(f"alter table {_KEPT} owner to {OWNER}")
@@ -46,7 +46,7 @@ def to_a_point_in_time(account: Account) -> str:
             connection.execute("drop table visitors")
         dropped = datetime.now(UTC)
         told = _restore(account, last_good)
-        served = _served_again(users, told)
+        served = served_again(users, told)
     with connect(login_of(account, secret), variables) as connection:
         there = {name for (name,) in connection.execute("select name from visitors").fetchall()}
     missing = [name for name, at in writer.written.items() if at <= last_good and name not in there]
@@ -54,7 +54,7 @@ def to_a_point_in_time(account: Account) -> str:
     lost = [name for name in writer.written if name not in there]
     require(lost, "nothing was written between the restored time and the loss: nothing was shown")
     copied = _copied(account, variables)
-    _delete_replaced(account)
+    delete_replaced(account)
     return (
         f"a dropped table is back after {(served - dropped).total_seconds():.0f} s here; {len(users.failures)} requests"
         f" failed, {len(lost)} rows of {(dropped - last_good).total_seconds():.1f} s are lost, none from before;"
@@ -107,7 +107,7 @@ def _purged(account: Account, *keys: str) -> float:
 
 
 @dataclass
-class _Writer:
+class Writer:
     """Writes rows as the application does."""
 
     account: Account
@@ -164,7 +164,7 @@ def _copied(account: Account, variables: Mapping[str, str]) -> int:
     return rows
 
 
-def _served_again(users: Traffic, told: str) -> datetime:
+def served_again(users: Traffic, told: str) -> datetime:
     give_up = time.monotonic() + _SERVED_SECONDS
     while True:
         try:
@@ -182,7 +182,7 @@ def _master(account: Account) -> Login:
     return login_of(account, secret["SecretArn"])
 
 
-def _delete_replaced(account: Account) -> None:
+def delete_replaced(account: Account) -> None:
     """As the runbook says: once nobody needs it."""
     rds = account.client("rds")
     for each in Instances(account.name, account.environment, account).replaced():

@@ -83,7 +83,7 @@ def test_a_file_of_the_type_and_size_that_were_signed_is_uploaded_and_no_other(v
 
 
 def test_nothing_is_signed_for_other_types_and_sizes(variables: Mapping[str, str]) -> None:
-    refused = {
+    refused: dict[str, File] = {
         "RangeError: type text/html: expected one of image/avif, image/jpeg": {"type": "text/html", "size": 1},
         "RangeError: type constructor": {"type": "constructor", "size": 1},
         f"RangeError: size {LARGEST + 1}: expected 1 to {LARGEST}": {"type": "image/png", "size": LARGEST + 1},

@@ -1,129 +1,30 @@
 """`infra restore` against the emulated RDS, whose instances are real PostgreSQL servers."""
 
 import io
-import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
-import boto3
 import pytest
 from psycopg import OperationalError
 
-from config import load
-from infra_constructs.database import PARAMETERS
-from infra_runtime.contract.database_names import USER
 from infra_runtime.database import instance as lookup
-from infra_runtime.database import restore as inside
-from infra_runtime.database.connection import Connection, Login, connect
+from infra_runtime.database.connection import connect
 from infra_runtime.database.verification import CLOCK
 from ops.console import Console
 from ops.errors import InputError, OperatorError
 from ops.restores import commands, tables
 from ops.restores.instances import Instances, differences
-from simulators.aws.process import emulator
-from simulators.redis.authority import Authority
-
-GROUP, STACK = "own-parameters", "daadaar-dev-data"
-DATABASE = {
-    "Engine": "postgres",
-    "EngineVersion": "17",
-    "DBInstanceClass": "db.t4g.small",
-    "DBName": "app",
-    "AllocatedStorage": "20",
-    "MaxAllocatedStorage": "100",
-    "StorageType": "gp3",
-    "MasterUsername": "postgres",
-    "ManageMasterUserPassword": True,
-    "DBParameterGroupName": {"Ref": "Parameters"},
-    "BackupRetentionPeriod": 7,
-    "PreferredBackupWindow": "00:30-01:30",
-    "PreferredMaintenanceWindow": "sun:02:00-sun:03:00",
-    "MultiAZ": True,
-    "CopyTagsToSnapshot": True,
-    "DeletionProtection": True,
-    "EnableIAMDatabaseAuthentication": True,
-    "EnablePerformanceInsights": True,
-    "PerformanceInsightsRetentionPeriod": 465,
-    "DatabaseInsightsMode": "advanced",
-    "EnableCloudwatchLogsExports": ["postgresql", "upgrade"],
-    "VPCSecurityGroups": ["sg-database"],
-    "Tags": [{"Key": "environment", "Value": "dev"}],
-}
-TEMPLATE = {
-    "Resources": {
-        "Parameters": {
-            "Type": "AWS::RDS::DBParameterGroup",
-            "Properties": {"Family": "postgres17", "Description": "ours", "Parameters": PARAMETERS},
-        },
-        "Database": {"Type": "AWS::RDS::DBInstance", "Properties": DATABASE},
-    }
-}
-LOGIN = Login(f"{USER}_a", "what-stands-for-a-password-here")
-
-
-@dataclass(frozen=True)
-class Rehearsed(Instances):
-    """The function runs in this process."""
-
-    def inside(self, instance: str, do: str, **more: Any) -> dict[str, Any]:
-        try:
-            return dict(inside.handler({"instance": instance, "do": do, **more}, None))
-        except Exception as error:
-            raise OperatorError(f"{instance}: {do} failed: {error}") from error
-
-
-class Clients:
-    def __init__(self, url: str) -> None:
-        self._url, self._made = url, dict[str, Any]()
-
-    def client(self, service: str) -> Any:
-        if service not in self._made:
-            self._made[service] = boto3.client(
-                service,
-                endpoint_url=self._url,
-                region_name="eu-central-1",
-                aws_access_key_id="111122223333",
-                aws_secret_access_key="test",
-            )
-        return self._made[service]
+from tests.emulated_database import Rehearsed, as_master, delete, deploy, emulated, login, rotate, rows, write
 
 
 @pytest.fixture(scope="module")
-def clients(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clients]:
-    nowhere, authority = "http://127.0.0.1:9", Authority()
-    folder = tmp_path_factory.mktemp("emulator")
-    with emulator(folder, cloudflare=nowhere, upstash=nowhere, authority=authority) as running:
-        found = Clients(running.url)
-        secret = found.client("secretsmanager").create_secret(
-            Name="user", SecretString=LOGIN.secret({"PGHOST": "", "PGPORT": "", "PGDATABASE": ""})
-        )["ARN"]
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("SSL_CERT_FILE", str(folder / "authority" / "ca.pem"))
-            patch.setenv("PGDATABASE", "app")
-            patch.setenv("PARAMETERS", json.dumps(PARAMETERS))
-            patch.setenv("LIMITS", '{"lock_ms": 200, "statement_ms": 20000}')
-            patch.setenv("LOGINS", json.dumps([secret]))
-            for module in (lookup, inside):
-                patch.setattr(module, "client", found.client)
-            yield found
-
-
-@pytest.fixture(scope="module")
-def deployed(clients: Clients) -> Rehearsed:
-    cloudformation = clients.client("cloudformation")
-    cloudformation.create_stack(StackName=STACK, TemplateBody=json.dumps(TEMPLATE))
-    cloudformation.get_waiter("stack_create_complete").wait(StackName=STACK, WaiterConfig={"Delay": 1})
-    made = Rehearsed("dev", load(["dev"])["dev"], clients, sleep=lambda seconds: time.sleep(seconds / 100))
-    made.inside(made.identifier, "open")
-    with as_master(made, made.identifier) as connection:
-        connection.execute("set role app_owner")
-        connection.execute("create table visitors (name text)")
-    return made
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rehearsed]:
+    with emulated(tmp_path_factory.mktemp("emulator")) as clients:
+        yield deploy(clients)
 
 
 @pytest.fixture
@@ -132,33 +33,6 @@ def place(deployed: Rehearsed) -> Iterator[Rehearsed]:
     yield deployed
     for each in deployed.restored() + deployed.replaced():
         delete(deployed, each["DBInstanceIdentifier"])
-
-
-def delete(place: Instances, name: str) -> None:
-    place.rds.modify_db_instance(DBInstanceIdentifier=name, DeletionProtection=False, ApplyImmediately=True)
-    place.settled(name)
-    place.rds.delete_db_instance(DBInstanceIdentifier=name, SkipFinalSnapshot=True)
-
-
-@contextmanager
-def as_master(place: Instances, name: str) -> Iterator[Connection]:
-    with lookup.instance_called(name).connect() as connection:
-        yield connection
-
-
-def login(place: Instances) -> Login:
-    return Login.of(place.clients.client("secretsmanager").get_secret_value(SecretId="user")["SecretString"])
-
-
-def write(place: Instances, name: str) -> None:
-    """As the application: by the name that everything knows, with the password of its secret."""
-    with connect(login(place), lookup.instance_called(place.identifier).variables) as connection:
-        connection.execute("insert into visitors values (%s)", [name])
-
-
-def rows(place: Instances, name: str) -> set[str]:
-    with as_master(place, name) as connection:
-        return {each for (each,) in connection.execute("select name from visitors").fetchall()}
 
 
 def restore(place: Instances, to: datetime | None, *, check_only: bool = False) -> str:
@@ -179,13 +53,6 @@ def now_and_then(place: Instances, before: str, after: str) -> datetime:
     time.sleep(1)
     write(place, after)
     return to
-
-
-def rotate(place: Instances, password: str) -> None:
-    manager = place.clients.client("secretsmanager")
-    value = json.dumps({"username": LOGIN.username, "password": password})
-    manager.put_secret_value(SecretId="user", SecretString=value)
-    place.inside(place.identifier, "open")
 
 
 def test_the_restored_one_serves_by_the_same_name_and_address_and_the_old_one_is_kept(place: Rehearsed) -> None:

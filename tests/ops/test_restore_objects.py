@@ -32,15 +32,18 @@ KEYS = 400
 
 
 class Clients:
-    """Of one person; without keys, of root."""
+    """As one person, whose policy may be denied something."""
 
-    def __init__(self, url: str, key: str = "111122223333", secret: str = "test") -> None:  # noqa: S107
-        self._given = {"endpoint_url": url, "aws_access_key_id": key, "aws_secret_access_key": secret}
+    def __init__(self, url: str, *keys: str) -> None:
+        self._url, (self._key, self._secret) = url, keys or ("111122223333", "test")
         self._made: dict[str, Any] = {}
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str, /) -> Any:
         if service not in self._made:
-            self._made[service] = boto3.client(service, region_name="eu-central-1", **self._given)
+            self._made[service] = boto3.client(
+                service, endpoint_url=self._url, region_name="eu-central-1", aws_access_key_id=self._key,
+                aws_secret_access_key=self._secret,
+            )  # fmt: skip
         return self._made[service]
 
 
@@ -193,15 +196,16 @@ def test_what_somebody_uploads_meanwhile_is_not_buried(media: MediaBucket, root:
     class Late:
         """Somebody uploads between the list and the copy."""
 
-        def client(self, _: str) -> "Late":
-            return self
+        def client(self, service: str, /) -> Any:
+            class S3:
+                def __getattr__(self, name: str) -> Any:
+                    return getattr(media.s3, name)
 
-        def __getattr__(self, name: str) -> Any:
-            return getattr(media.s3, name)
+                def copy_object(self, **given: Any) -> Any:
+                    put(Key=given["Key"], Body=b"of a user")
+                    return media.s3.copy_object(**given)
 
-        def copy_object(self, **given: Any) -> Any:
-            put(Key=given["Key"], Body=b"of a user")
-            return media.s3.copy_object(**given)
+            return S3()
 
     with pytest.raises(
         OperatorError, match=r"2 objects are not as they were at .*; 2 were replaced by others meanwhile"

@@ -138,6 +138,11 @@ def _cache_each_query_string(account: Account) -> None:
     del _rule(account, "http_request_cache_settings", "media-cache")["action_parameters"]["cache_key"]["custom_key"]
 
 
+def _cache_previews_as_long_as_all_media(account: Account) -> None:
+    rules = account.zone.rulesets["http_request_cache_settings"]["rules"]
+    rules.append(rules.pop(rules.index(_rule(account, "http_request_cache_settings", "media-cache"))))
+
+
 def _purge_static_files(account: Account) -> None:
     events, prefix = account.client("events"), account.stack_name("Edge")
     pages = events.get_paginator("list_rules").paginate(NamePrefix=f"{prefix}-MediaPurge")
@@ -254,6 +259,7 @@ SABOTAGE: list[tuple[Callable[[Account], None], str]] = [
     (_release, "ECR with immutable tags and scans"),
     (_trust_any_environment, "GitHub deploys without a stored key"),
     (_cache_briefly, "Media cached a month at the edge, a week in browsers"),
+    (_cache_previews_as_long_as_all_media, "Media below a prefix with its own TTL are kept for that time"),
     (_cache_each_query_string, "The query string does not multiply objects in the cache"),
     (_purge_static_files, "What is deleted or replaced leaves the cache"),
     (_let_every_page_upload, "Pages of our sites upload, within what the API has signed"),

@@ -146,11 +146,16 @@ class ReleaseControl(Construct):
         reads = ("ecs:DescribeServices", "ecs:ListServiceDeployments", "ecs:DescribeServiceDeployments")
         for each in released.services:
             self._allow(*reads, on=each.service_arn)
-        # Why tasks failed: ECS's reason of a deployment does not say.
+        # Why tasks failed: ECS's reason of a deployment does not say, and their log does.
         of_cluster = {"ArnEquals": {"ecs:cluster": released.services[0].cluster.cluster_arn}}
         self.handler.role.add_to_policy(
             iam.PolicyStatement(actions=["ecs:ListTasks", "ecs:DescribeTasks"], resources=["*"], conditions=of_cluster)
         )
+        self._allow("ecs:DescribeTaskDefinition", on="*")  # knows no resource
+        stack = cdk.Stack.of(self)
+        logs = f"arn:aws:logs:{stack.region}:{stack.account}:log-group:{released.stack}-*"
+        self._allow("logs:GetLogEvents", on=logs)
+        acknowledge(self.handler.policy, allows_on(logs), reason="CloudFormation ends a log group's name.")
 
     def _grant_going_back(self, released: Released) -> None:
         stack = cdk.Stack.of(self)

@@ -12,6 +12,8 @@ URL, OWNER_URL = "url", "owner_url"
 
 TAKES_OVER_TAG = "infra:takes-over"
 """Of an instance that `infra restore` is about to let serve: the name that it gets."""
+MASTER_DURING_UPGRADES = "MASTER_DURING_UPGRADES"
+"""Variable of functions: ARN of the secret with the master login while RDS does not manage it."""
 
 
 def logins_of(group: str) -> tuple[str, ...]:

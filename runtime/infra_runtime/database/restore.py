@@ -2,13 +2,14 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from infra_runtime.aws import client
 from infra_runtime.contract.database_names import OWNER, USER, logins_of
+from infra_runtime.database import upgrade
 from infra_runtime.database.connection import Connection, Login
 from infra_runtime.database.inspection import count, look
 from infra_runtime.database.instance import Instance, instance_called
@@ -33,6 +34,8 @@ def handler(event: Mapping[str, Any], context: object) -> dict[str, Any]:
     - "open": they get in, with the passwords that their secrets have now.
     - "copy", "from", "schema", "table", "as": a table of the instance "from", as far as there is time for.
     - "digest", "schema", "table", "block": of a table's rows from a block on, as far as there is time for.
+    - "prepare": what a copy lacks that follows another database: the passwords of now, and statistics.
+    - "obstacles": what speaks against a major upgrade.
     """
     instance = instance_called(event["instance"])
     with instance.connect() as connection:
@@ -55,9 +58,23 @@ def handler(event: Mapping[str, Any], context: object) -> dict[str, Any]:
                 return digest(connection, table, event["block"], seconds=_WORKING_SECONDS)
             case "open":
                 open_(connection, client("secretsmanager"), instance)
+            case "prepare":
+                connection.execute("set default_transaction_read_only to off")
+                set_passwords(connection, client("secretsmanager"))
+                connection.execute(f"set statement_timeout to '{_WORKING_SECONDS:.0f}s'")
+                connection.execute("analyze")
+            case "obstacles":
+                return {"found": list(obstacles(instance, connection))}
             case other:
                 raise ValueError(f"do {other!r}: the function in this account does not know it")
     return {}
+
+
+def obstacles(instance: Instance, connection: Connection) -> Iterator[str]:
+    yield from upgrade.of_instance(connection)
+    for name in upgrade.databases(connection):
+        with instance.connect(name) as inside:
+            yield from upgrade.of_database(inside)
 
 
 def close(connection: Connection) -> None:
@@ -73,6 +90,10 @@ def open_(connection: Connection, manager: Any, instance: Instance) -> None:
     prepare(connection, Limits(**json.loads(os.environ["LIMITS"])))
     for login in _LOGINS:
         run(connection, "alter role {} login", login)
+    set_passwords(connection, manager)
+
+
+def set_passwords(connection: Connection, manager: Any) -> None:
     for secret in json.loads(os.environ["LOGINS"]):
         for stage in ("AWSPREVIOUS", "AWSCURRENT"):
             try:

@@ -191,7 +191,7 @@ def _create(work: _Work) -> list[str]:
     return refused
 
 
-def _line(source: Connection, column: _Column) -> sql.Composable:
+def _line(source: Connection, column: _Column) -> sql.Composed:
     words = [column.type]
     if column.collation:
         words.append(f"collate {column.collation}")
@@ -207,7 +207,7 @@ def _line(source: Connection, column: _Column) -> sql.Composable:
     return sql.Identifier(column.name) + _raw(f" {' '.join(words)}")
 
 
-def _rest(work: _Work) -> Iterator[tuple[str, sql.Composable]]:
+def _rest(work: _Work) -> Iterator[tuple[str, sql.Composed]]:
     """By their names, statements for what a table may be without."""
     alter = sql.SQL("alter table {} ").format(work.new.sql)
     for column in work.columns:
@@ -221,7 +221,7 @@ def _rest(work: _Work) -> Iterator[tuple[str, sql.Composable]]:
         yield f"index {name}", begin + _raw(rest)
 
 
-def _raw(text: str) -> sql.Composable:
+def _raw(text: str) -> sql.SQL:
     """PostgreSQL's own words about the other database."""
     return sql.SQL(text)
 
