@@ -352,6 +352,13 @@ class Media(Section):
         "free and 3600 on pro, unless origin is worker.",
         examples=[{"og/": 3600}],
     )
+    quarantine: str | None = Field(
+        default=None,
+        pattern=r"^[a-z0-9][a-z0-9-]{0,62}/$",
+        description="Prefix for uploads. Nobody can read what is below it until GuardDuty has found no threat in it; "
+        "then it moves to its key without the prefix. Charged by scanned GB and object (docs/uploads.md).",
+        examples=["uploads/"],
+    )
     egress_saving_percent: int = Field(
         default=78,
         ge=1,

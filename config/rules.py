@@ -396,6 +396,13 @@ def each_object_has_one_ttl(environment: Environment) -> Iterator[Contradiction]
             yield Contradiction(key, f"at least {plan.least_edge_ttl}: the plan {plan.name} has no shorter time")
 
 
+def quarantine_spares_our_own_object(environment: Environment) -> Iterator[Contradiction]:
+    if environment.media.quarantine == "infra/":
+        yield Contradiction(
+            "media.quarantine", "another prefix than infra/ (the check from outside asks for infra/check)"
+        )
+
+
 def tasks_are_a_range(environment: Environment) -> Iterator[Contradiction]:
     for key, service in _on_ecs(environment):
         if service.min_tasks > service.max_tasks:
@@ -643,6 +650,7 @@ RULES: tuple[Rule, ...] = (
     storage_can_grow,
     bucket_name_is_one_that_s3_takes,
     each_object_has_one_ttl,
+    quarantine_spares_our_own_object,
     tasks_are_a_range,
     memory_fits_the_cpu,
     database_has_connections_for_a_release,

@@ -9,6 +9,7 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_secretsmanager as secretsmanager
 
 from config import Environment, previews, services
+from infra_constructs import media_quarantine
 from infra_constructs.cloudflare.media import STATIC
 from infra_constructs.data_key import DataKey
 from infra_constructs.database import Database, DatabaseProps
@@ -17,6 +18,7 @@ from infra_constructs.database_restore import DatabaseRestore
 from infra_constructs.function import RuntimeFunction
 from infra_constructs.media import Media, MediaProps
 from infra_constructs.media_access import MediaAccess
+from infra_constructs.media_quarantine import MediaQuarantine
 from infra_constructs.previews.databases import PreviewDatabases
 from stacks.base import EnvironmentStack
 from stacks.network import NetworkExports
@@ -33,6 +35,7 @@ class DataExports:
     logins: DatabaseLogins
     media: s3.IBucket
     media_access: MediaAccess
+    quarantine: MediaQuarantine | None
     preview_passwords: dict[int, secretsmanager.ISecret]
     """By slot; none where there are no previews."""
     preview_databases: RuntimeFunction | None
@@ -93,14 +96,32 @@ class DataStack(EnvironmentStack):
                 retention=retention,
                 sites=previews.site_hosts(environment),
                 static=STATIC if services.hosts_with_static_files(environment) else None,
+                quarantine=media_quarantine.variables(
+                    environment.media.quarantine, account=self.account, stack=self.stack_name
+                ),
             ),
         )
+        quarantine = (
+            MediaQuarantine(
+                self,
+                media_quarantine.ID,
+                bucket=media.bucket,
+                prefix=environment.media.quarantine,
+                environment=self.environment_name,
+            )
+            if environment.media.quarantine
+            else None
+        )
+        if quarantine is not None:
+            # Nothing is scanned before nobody can read it.
+            quarantine.node.add_dependency(media.access.resource)
         self.exports = DataExports(
             key=key,
             database=database,
             logins=logins,
             media=media.bucket,
             media_access=media.access,
+            quarantine=quarantine,
             preview_passwords=dict(copies.passwords) if copies else {},
             preview_databases=copies.handler if copies else None,
         )

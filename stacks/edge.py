@@ -8,6 +8,7 @@ import aws_cdk as cdk
 from config import Environment, previews, services
 from config.model import Owasp
 from config.plans import PLANS
+from infra_constructs import media_quarantine
 from infra_constructs.cloudflare.analytics_proxy import ANALYTICS_PATH, AnalyticsProxy
 from infra_constructs.cloudflare.drift import DriftCheck
 from infra_constructs.cloudflare.firewall import Firewall, FirewallProps, RateLimit
@@ -91,6 +92,7 @@ class EdgeStack(EnvironmentStack):
             bucket=environment.media.bucket,
             region=environment.aws.region,
             ttl_seconds=environment.media.ttl_seconds,
+            quarantine=environment.media.quarantine,
         )
         token = CloudflareToken(self, name=settings.token_secret)
         secret = data.media_access.secret
@@ -116,6 +118,9 @@ class EdgeStack(EnvironmentStack):
                 user_agent=secret,
                 bucket=data.media,
                 rule=edge.user_agent_rule,
+                quarantine=media_quarantine.variables(
+                    environment.media.quarantine, account=self.account, stack=self.stack_called("data")
+                ),
             ).handler
         purge = MediaPurge(
             self,

@@ -142,11 +142,13 @@ class ObservabilityStack(EnvironmentStack):
         self._functions += keepers.values()
         EdgeAlarms(self, "Edge", environment=self.environment_name, functions=keepers, topics=self._topics)
         self._functions.append(edge.purge.handler.function)
+        if data.quarantine is not None:
+            self._functions.append(data.quarantine.handler.function)
         MediaAlarms(
             self,
             "Media",
             bucket=self._environment.media.bucket,
-            purge=edge.purge.failures(),
+            more=edge.purge.failures() | (data.quarantine.failures() if data.quarantine else {}),
             topics=self._topics,
         )
 

@@ -32,6 +32,8 @@ class MediaProps:
     """Hosts whose pages upload."""
     static: str | None
     """Prefix of the sites' static files, if they are in the bucket, too."""
+    quarantine: Mapping[str, str]
+    """Variables of `media_quarantine`, for what writes the bucket's policy; none without a quarantine."""
 
     @property
     def request_metrics(self) -> Mapping[str, str | None]:
@@ -56,6 +58,7 @@ class Media(Construct):
             sites=props.sites,
             is_disposable=not (props.adopt or props.retention.is_kept),
             request_metrics=props.request_metrics if props.adopt else {},
+            quarantine=props.quarantine,
         )
         if created is not None:
             self.access.resource.node.add_dependency(created)

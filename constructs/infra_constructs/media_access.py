@@ -30,11 +30,12 @@ class MediaAccess(Construct):
         is_disposable: bool,
         sites: Sequence[str],
         request_metrics: Mapping[str, str | None],
+        quarantine: Mapping[str, str],
     ) -> None:
         """With `cloudflare_reads` the bucket lets in who has an address of Cloudflare's and sends the secret.
 
         Pages of `sites`, hosts, may upload. `request_metrics` are the filters to set up, prefix by id, on a bucket that
-        CloudFormation has not made.
+        CloudFormation has not made. `quarantine` are variables of `media_quarantine`.
         """
         super().__init__(scope, id_)
         # The same in both ways, so that one may follow the other: exports in use cannot be taken away.
@@ -57,7 +58,7 @@ class MediaAccess(Construct):
             module="media_access",
             description="Writes the policy of the media bucket",
             timeout=cdk.Duration.minutes(15 if is_disposable else 1),  # emptying a bucket takes its time
-            environment={"MEMORY": memory.prefix},
+            environment={"MEMORY": memory.prefix, **quarantine},
             uses_libraries=True,
         )
         memory.grant(self.handler, writes=False)
@@ -95,6 +96,8 @@ class MediaAccess(Construct):
                 **properties,
                 "Disposable": str(is_disposable).lower(),
                 "Sites": json.dumps(list(sites)),
+                # So that the policy is written when it changes.
+                **({"Quarantine": quarantine["QUARANTINE"]} if quarantine else {}),
                 **({"RequestMetrics": json.dumps(request_metrics)} if request_metrics else {}),
             },
         )

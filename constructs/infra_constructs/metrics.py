@@ -15,6 +15,7 @@ from infra_runtime.contract.metrics import (
     DATABASE,
     EDGE,
     JOBS,
+    MEDIA,
     QUEUES,
     REDIS,
     SECRETS,
@@ -22,6 +23,7 @@ from infra_runtime.contract.metrics import (
     Database,
     Edge,
     Jobs,
+    Media,
     Queue,
     Redis,
     Secrets,
@@ -120,6 +122,7 @@ _NAMESPACES: dict[type[StrEnum], str] = {
     Database: DATABASE,
     Jobs: JOBS,
     Secrets: SECRETS,
+    Media: MEDIA,
     Queue: QUEUES,
 }
 _OWN = {

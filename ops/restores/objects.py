@@ -213,7 +213,8 @@ def _is_same(media: MediaBucket, key: str, wanted: Version, current: Version) ->
 def _histories(media: MediaBucket, prefix: str) -> Iterator[tuple[str, list[Version]]]:
     """Of each key, the newest version first. A key's versions may go on in the next page; keys are in order."""
     pages = media.s3.get_paginator("list_object_versions").paginate(Bucket=media.bucket, Prefix=prefix)
-    key, versions, markers = None, list[Version](), list[Version]()
+    key: str | None = None
+    versions, markers = list[Version](), list[Version]()
     for page in pages:
         found = [(each, False) for each in page.get("Versions", [])]
         found += [(each, True) for each in page.get("DeleteMarkers", [])]

@@ -41,6 +41,7 @@ def handler(event: Mapping[str, Any], context: Any) -> None:
         client("secretsmanager"),
         SsmMemory(client("ssm"), os.environ["MEMORY"]),
         datetime.now(UTC),
+        Quarantine.of(os.environ),
     )
     if "RequestType" in event:
         serve(event, lambda request: provide(request, access))
@@ -49,11 +50,26 @@ def handler(event: Mapping[str, Any], context: Any) -> None:
 
 
 @dataclass(frozen=True)
+class Quarantine:
+    """Uploads that nobody reads but the roles that scan and move them."""
+
+    prefix: str
+    roles: str
+    """ARNs, with wildcards."""
+
+    @classmethod
+    def of(cls, variables: Mapping[str, str]) -> "Quarantine | None":
+        """As a function's variables have it: each writer of the policy has to know it."""
+        return cls(**json.loads(variables["QUARANTINE"])) if "QUARANTINE" in variables else None
+
+
+@dataclass(frozen=True)
 class Access:
     s3: Any
     secrets_manager: Any
     memory: Memory
     now: datetime
+    quarantine: Quarantine | None = None
 
 
 def provide(request: Request, access: Access) -> Result:
@@ -130,7 +146,7 @@ def converge(bucket: str, secret: str | None, access: Access) -> None:
         agents = accepted_user_agents(secret, access) if secret else []
         ranges = sorted(access.memory.get(KEY) or {})
         found = _read(bucket, access.s3)
-        wanted = [*_statements(bucket, agents, ranges), *_foreign(found)]
+        wanted = [*_statements(bucket, agents, ranges), *_unread(bucket, access.quarantine), *_foreign(found)]
         if found == wanted:
             return
         _write(bucket, wanted, access.s3)
@@ -186,6 +202,20 @@ def _statements(bucket: str, agents: list[str] | None = None, ranges: list[str] 
             }
         )
     return statements
+
+
+def _unread(bucket: str, quarantine: Quarantine | None) -> Iterator[dict[str, Any]]:
+    """Whoever may tag could call an upload clean. Without a principal, as Cloudflare asks, the condition holds, too."""
+    if quarantine is not None:
+        actions = ("GetObject", "GetObjectVersion", "PutObjectTagging", "PutObjectVersionTagging")
+        yield {
+            "Sid": f"{_PREFIX}DenyQuarantine",
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": [f"s3:{each}" for each in actions],
+            "Resource": f"arn:aws:s3:::{bucket}/{quarantine.prefix}*",
+            "Condition": {"ArnNotLike": {"aws:PrincipalArn": quarantine.roles}},
+        }
 
 
 def _foreign(statements: list[dict[str, Any]]) -> list[dict[str, Any]]:

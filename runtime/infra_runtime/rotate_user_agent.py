@@ -17,7 +17,7 @@ from infra_runtime.cloudflare.converge import converge
 from infra_runtime.cloudflare.credentials import api_from
 from infra_runtime.cloudflare.rules import Rules
 from infra_runtime.contract.secret_values import REFERENCE, Secrets, deadline_of
-from infra_runtime.media_access import Access
+from infra_runtime.media_access import Access, Quarantine
 from infra_runtime.memory import Memory, SsmMemory
 from infra_runtime.reporting import reported
 from infra_runtime.secret_rotation import NotInPlace, Rotation
@@ -34,7 +34,7 @@ def handler(event: Mapping[str, Any], context: Any) -> None:
     memory = SsmMemory(client("ssm"), os.environ["MEMORY"])
     rotation = UserAgent(
         api_from(secrets, os.environ["TOKEN_SECRET"], deadline=deadline_of(context)),
-        Access(client("s3"), manager, memory, datetime.now(UTC)),
+        Access(client("s3"), manager, memory, datetime.now(UTC), Quarantine.of(os.environ)),
         memory,
         bucket=os.environ["BUCKET"],
         rule=os.environ["RULE"],

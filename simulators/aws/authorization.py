@@ -40,7 +40,7 @@ class Need:
 _needs: contextvars.ContextVar[tuple[Need, ...]] = contextvars.ContextVar("needs", default=())
 _denied: contextvars.ContextVar[Need | None] = contextvars.ContextVar("denied", default=None)
 _own_arn, _own_enforce = iam_actions.extract_resource_arn, iam_evaluator.enforce
-_own_denial = iam_actions.access_denied_response
+_own_denial, _own_condition_key = iam_actions.access_denied_response, iam_evaluator._resolve_condition_key
 
 
 # -- What a call is about
@@ -255,6 +255,14 @@ def _resource(*request: Any) -> str:
     return found
 
 
+def _condition_key(key: str, context: Any) -> Any:
+    """Of a session, `aws:PrincipalArn` is the ARN of its role (IAM guide, "AWS global condition context keys")."""
+    value = _own_condition_key(key, context)
+    if key.lower() == "aws:principalarn" and ":assumed-role/" in str(value):
+        return f"arn:aws:iam::{value.split(':')[4]}:role/{value.split('/')[1]}"
+    return value
+
+
 def _denial(service: str, action: str, principal: str, request_id: str, **options: Any) -> Any:
     """AWS names the resource in its answer."""
     need = _denied.get()
@@ -332,5 +340,6 @@ def install() -> None:
     iam_actions.extract_resource_arn = _resource
     iam_actions.access_denied_response = _denial
     iam_evaluator.enforce = enforce
+    iam_evaluator._resolve_condition_key = _condition_key
     # The endpoint speaks plain HTTP; AWS's does not, and policies may insist on TLS.
     app.pin_request_origin = lambda address, _: iam_evaluator.pin_request_origin(address, True)

@@ -174,6 +174,7 @@ def test_an_api_needs_no_site(synthesized: Callable[[Path], Templates], environm
 
 def media(template_of: TemplateOf, *, adopt: bool, retention: Retention) -> assertions.Template:
     props = MediaProps(
+        quarantine={},
         bucket_name="daadaar-media-frkia",
         adopt=adopt,
         cloudflare_reads=True,

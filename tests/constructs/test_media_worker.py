@@ -85,6 +85,7 @@ def _worker(
     bindings = {
         "BUCKET_HOST": HOST, "REGION": "eu-central-1", "SIGNING_KEY": key, "STATIC_PATH": "/_next/static/",
         "EDGE_SECONDS": str(MONTH), "BROWSER_SECONDS": str(7 * DAY), "TTL_SECONDS": '{"/og/": 2}',
+        "QUARANTINE_PATH": "/uploads/",
     }  # fmt: skip
     return worker.running(SCRIPT, env=bindings, upstreams={f"https://{HOST}": s3}, cached=cached)
 
@@ -120,6 +121,13 @@ def test_an_object_below_a_prefix_with_its_own_time_is_asked_for_again_when_it_i
     assert httpx.get(f"{url}/og/a.png").headers["cache-control"] == "public, max-age=2"
     time.sleep(2.1)
     assert httpx.get(f"{url}/og/a.png").headers["cf-cache-status"] == "MISS"
+
+
+@pytest.mark.parametrize("path", ["uploads/a.avif", "%75ploads/a.avif"])
+def test_a_quarantine_looks_empty_and_s3_is_not_asked(path: str, bucket: Bucket, url: str) -> None:
+    bucket.objects["uploads/a.avif"] = b"not scanned yet"
+    assert httpx.get(f"{url}/{path}").status_code == 404
+    assert bucket.asked == []
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

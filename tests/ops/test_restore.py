@@ -297,10 +297,6 @@ class Deploying(Rehearsed):
     looks_before: int = 0
     looks: list[str] = field(default_factory=list)
 
-    @cached_property
-    def rds(self) -> Any:
-        return self.clients.client("rds")
-
     def __post_init__(self) -> None:
         object.__setattr__(self, "clients", _Deploying(self.clients, self))
 

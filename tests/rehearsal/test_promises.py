@@ -292,6 +292,7 @@ def test_every_promise_is_kept_at_first(production: Account) -> None:
         "An unhealthy one takes its release back",
         "They run by hand, and say how they ended",
         "Jobs run by it",
+        "Nobody reads an upload before it is scanned",
     }
     kept = {each.promises for each in findings if each.status is Status.KEPT}
     assert kept | excluded == {each.promises for each in promises if isinstance(each, Promise)}

@@ -9,7 +9,7 @@ import pytest
 
 from infra_runtime.cloudflare_ranges import KEY
 from infra_runtime.custom_resource import Request
-from infra_runtime.media_access import Access, StillMoving, accepted_user_agents, converge, provide
+from infra_runtime.media_access import Access, Quarantine, StillMoving, accepted_user_agents, converge, provide
 from infra_runtime.rotate_user_agent import UserAgent
 from infra_runtime.secret_rotation import NotInPlace
 from rehearsal.memory import InMemory
@@ -53,6 +53,22 @@ def test_statements_of_others_stay_and_ours_go_on_delete() -> None:
     assert s3.statements("media")["Theirs"] == THEIRS
     provide(Request("Delete", properties(), "media"), access(s3, secrets))
     assert set(s3.statements("media")) == {"Theirs", "InfraDenyPlainHttp", "InfraDenyOldTls"}
+
+
+def test_nobody_reads_a_quarantine_whichever_function_writes_the_policy() -> None:
+    """The rotation of the user agent writes it, too."""
+    s3, secrets = S3("media"), SecretsManager("agent-1")
+    variables = {"QUARANTINE": '{"prefix": "uploads/", "roles": "arn:aws:iam::1:role/p-data-MediaQuarantine*"}'}
+    quarantined = replace(access(s3, secrets), quarantine=Quarantine.of(variables))
+    converge("media", "ua", quarantined)
+    found = s3.statements("media")["InfraDenyQuarantine"]
+    assert (found["Effect"], found["Principal"], found["Resource"]) == ("Deny", "*", "arn:aws:s3:::media/uploads/*")
+    assert {"s3:GetObject", "s3:GetObjectVersion", "s3:PutObjectTagging"} < set(found["Action"])
+    assert found["Condition"] == {"ArnNotLike": {"aws:PrincipalArn": "arn:aws:iam::1:role/p-data-MediaQuarantine*"}}
+    assert READS in s3.statements("media")
+    assert Quarantine.of({}) is None
+    converge("media", "ua", access(s3, secrets))
+    assert "InfraDenyQuarantine" not in s3.statements("media")
 
 
 def test_pages_of_our_sites_may_upload_and_rules_of_others_stay() -> None:

@@ -30,6 +30,8 @@ class MediaProps:
     region: str
     ttl_seconds: Mapping[str, int]
     """At the edge and in browsers, by prefix; none begins with another one."""
+    quarantine: str | None
+    """Prefix that nobody reads."""
 
     @property
     def origin(self) -> str:

@@ -15,6 +15,8 @@ export default {
     if (path === null) return plain(400, 'the path is not valid UTF-8', 'public, max-age=60')
     // S3 would answer with the list of all objects.
     if (path === '/') return plain(404, 'not found', 'public, max-age=60')
+    // Uploads that were not scanned yet: S3 refuses them, which would look like a broken key.
+    if (env.QUARANTINE_PATH && path.startsWith(env.QUARANTINE_PATH)) return plain(404, 'not found', 'no-store')
     const headers = await signed(env, path, new Date())
     // Not signed: Cloudflare drops and rewrites them on the way. No Range either: the cache slices whole answers.
     for (const name of CONDITIONAL) if (request.headers.has(name)) headers[name] = request.headers.get(name)

@@ -76,6 +76,7 @@ class MediaWorker(Construct):
                 "EDGE_SECONDS": str(EDGE_SECONDS),
                 "BROWSER_SECONDS": str(BROWSER_SECONDS),
                 "TTL_SECONDS": json.dumps({f"/{prefix}": each for prefix, each in sorted(props.ttl_seconds.items())}),
+                **({"QUARANTINE_PATH": f"/{props.quarantine}"} if props.quarantine else {}),
             },
             secrets={"SIGNING_KEY": {REFERENCE: key.secret_arn}},
             patterns=[f"{props.host}/*", *(f"{site}/{STATIC}*" for site in props.sites)],

@@ -1,5 +1,7 @@
 """The secret user agent, another one every month."""
 
+from collections.abc import Mapping
+
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
@@ -27,7 +29,9 @@ class UserAgentRotation(Construct):
         user_agent: secretsmanager.ISecret,
         bucket: s3.IBucket,
         rule: cdk.CustomResource,
+        quarantine: Mapping[str, str],
     ) -> None:
+        """`quarantine` are variables of `media_quarantine`, for a writer of the bucket's policy."""
         super().__init__(scope, id_)
         self.handler = RuntimeFunction(
             self,
@@ -40,6 +44,7 @@ class UserAgentRotation(Construct):
                 "MEMORY": memory.prefix,
                 "BUCKET": bucket.bucket_name,
                 "RULE": HEADER_PHASE,
+                **quarantine,
             },
             uses_libraries=True,
         )

@@ -32,11 +32,11 @@ class MediaAlarms(Construct):
     """Of S3's answers: what Cloudflare has in its cache is served all the same."""
 
     def __init__(
-        self, scope: Construct, id_: str, *, bucket: str, purge: Mapping[str, AlarmSpec], topics: Topics
+        self, scope: Construct, id_: str, *, bucket: str, more: Mapping[str, AlarmSpec], topics: Topics
     ) -> None:
         super().__init__(scope, id_)
         specs = {
-            **purge,
+            **more,
             "ServerErrors": AlarmSpec(
                 runbook="media-errors",
                 means="S3 fails: media that is not in the cache is missing for users.",

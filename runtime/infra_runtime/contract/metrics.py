@@ -8,7 +8,7 @@ from typing import Any
 
 EDGE, REDIS, CHECKS = "Infra/Edge", "Infra/Redis", "Infra/Checks"
 DATABASE, RELEASES, JOBS, SECRETS = "Infra/Database", "Infra/Releases", "Infra/Jobs", "Infra/Secrets"
-QUEUES = "Infra/Queues"
+QUEUES, MEDIA = "Infra/Queues", "Infra/Media"
 
 
 class Edge(StrEnum):
@@ -63,6 +63,13 @@ class Redis(StrEnum):
     CONNECTIONS = "ConnectionsPercent"
     STORAGE_USED = "StorageUsedPercent"
     BANDWIDTH_USED = "BandwidthUsedPercent"
+
+
+class Media(StrEnum):
+    """Of uploads in quarantine, by Environment: results of GuardDuty's scans."""
+
+    THREATS = "UploadsWithThreats"
+    UNSCANNED = "UploadsNotScanned"
 
 
 class Queue(StrEnum):

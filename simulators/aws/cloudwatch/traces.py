@@ -74,6 +74,8 @@ _QUIET: dict[str, float | None] = {
     "AllRequests": 400,
     "4xxErrors": 4,
     "5xxErrors": None,
+    "UploadsWithThreats": None,
+    "UploadsNotScanned": None,
     "ApproximateAgeOfOldestMessage": 1,
     "ApproximateNumberOfMessagesVisible": 0,
 }

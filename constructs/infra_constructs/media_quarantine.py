@@ -1,0 +1,164 @@
+"""Uploads wait below a prefix that nobody reads, until GuardDuty has found no threat in them."""
+
+import json
+from typing import Any
+
+import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_guardduty as guardduty
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda_event_sources as sources
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from infra_constructs.alarms import AlarmSpec, Missing, Severity, Threshold
+from infra_constructs.findings import acknowledge, allows_on
+from infra_constructs.function import RuntimeFunction
+from infra_constructs.metrics import own_metric
+from infra_runtime.contract.metrics import Media
+
+ID = "MediaQuarantine"
+_PERIOD = cdk.Duration.minutes(5)
+# As in media_purge.py; a tag that comes later than its event has half an hour.
+_HIDDEN, _ATTEMPTS = cdk.Duration.minutes(6), 5
+
+
+def variables(prefix: str | None, *, account: str, stack: str) -> dict[str, str]:
+    """What each function that writes the bucket's policy is told (infra_runtime.media_access.Quarantine).
+
+    Roles by the names that CloudFormation gives them, as an export could never be taken away.
+    """
+    if prefix is None:
+        return {}
+    return {"QUARANTINE": json.dumps({"prefix": prefix, "roles": f"arn:aws:iam::{account}:role/{stack}-{ID}*"})}
+
+
+class MediaQuarantine(Construct):
+    """GuardDuty's plan for the prefix, and `infra_runtime.media_quarantine`, which moves what is clean.
+
+    Its id has to be `ID`: the names of its roles begin with it.
+    """
+
+    def __init__(self, scope: Construct, id_: str, *, bucket: s3.IBucket, prefix: str, environment: str) -> None:
+        super().__init__(scope, id_)
+        self._environment = environment
+        self._plan(bucket, prefix)
+        self._failed = self._queue("Failed", retention_period=cdk.Duration.days(14))
+        waiting = self._queue(
+            "Waiting",
+            visibility_timeout=_HIDDEN,
+            dead_letter_queue=sqs.DeadLetterQueue(queue=self._failed, max_receive_count=_ATTEMPTS),
+        )
+        self.handler = RuntimeFunction(
+            self,
+            "Mover",
+            module="media_quarantine",
+            description="Moves uploads in which GuardDuty has found no threat",
+            timeout=cdk.Duration.minutes(1),
+            environment={"PREFIX": prefix, "ENVIRONMENT": environment},
+            uses_libraries=True,
+        )
+        self.handler.function.add_event_source(sources.SqsEventSource(waiting, batch_size=10))
+        everything, quarantined = bucket.arn_for_objects("*"), bucket.arn_for_objects(f"{prefix}*")
+        self._allow(self.handler.role, ["s3:PutObject"], everything)
+        reads = ["s3:GetObjectVersion", "s3:GetObjectVersionTagging", "s3:DeleteObjectVersion"]
+        self._allow(self.handler.role, reads, quarantined)
+        for each in (everything, quarantined):
+            acknowledge(
+                self.handler.policy,
+                allows_on(cdk.Stack.of(self).resolve(each)),
+                reason="An upload may have any name; it is moved within this one bucket.",
+            )
+        events.Rule(
+            self,
+            "Scanned",
+            description="Uploads that GuardDuty has scanned, or could not scan",
+            event_pattern=events.EventPattern(
+                source=["aws.guardduty"],
+                detail_type=["GuardDuty Malware Protection Object Scan Result"],
+                detail={"s3ObjectDetails": {"bucketName": [bucket.bucket_name], "objectKey": [{"prefix": prefix}]}},
+            ),
+            targets=[targets.SqsQueue(waiting)],
+        )
+
+    def _plan(self, bucket: s3.IBucket, prefix: str) -> None:
+        """With the permissions that the GuardDuty guide asks for ("Create or update IAM role policy")."""
+        stack = cdk.Stack.of(self)
+        role = iam.Role(
+            self, "Scanner", assumed_by=iam.ServicePrincipal("malware-protection-plan.guardduty.amazonaws.com")
+        )
+        rules = stack.format_arn(
+            service="events", resource="rule", resource_name="DO-NOT-DELETE-AmazonGuardDutyMalwareProtectionS3*"
+        )
+        manages = ["events:PutRule", "events:DeleteRule", "events:PutTargets", "events:RemoveTargets"]
+        of_guardduty = {"StringLike": {"events:ManagedBy": "malware-protection-plan.guardduty.amazonaws.com"}}
+        self._allow(role, manages, rules, conditions=of_guardduty)
+        self._allow(role, ["events:DescribeRule", "events:ListTargetsByRule"], rules)
+        looks = ["s3:ListBucket", "s3:GetBucketNotification", "s3:PutBucketNotification"]
+        self._allow(role, looks, bucket.bucket_arn)
+        self._allow(role, ["s3:PutObject"], bucket.arn_for_objects("malware-protection-resource-validation-object"))
+        tags = [f"s3:{verb}Object{kind}Tagging" for verb in ("Get", "Put") for kind in ("", "Version")]
+        quarantined = bucket.arn_for_objects(f"{prefix}*")
+        self._allow(role, ["s3:GetObject", "s3:GetObjectVersion", *tags], quarantined)
+        policy = role.node.find_child("DefaultPolicy")
+        assert isinstance(policy, iam.Policy)
+        for each in (rules, quarantined):
+            acknowledge(
+                policy, allows_on(stack.resolve(each)), reason="GuardDuty names its rule; it scans what is uploaded."
+            )
+        plan = guardduty.CfnMalwareProtectionPlan(
+            self,
+            "Plan",
+            role=role.role_arn,
+            protected_resource=guardduty.CfnMalwareProtectionPlan.CFNProtectedResourceProperty(
+                s3_bucket=guardduty.CfnMalwareProtectionPlan.S3BucketProperty(
+                    bucket_name=bucket.bucket_name, object_prefixes=[prefix]
+                )
+            ),
+            actions=guardduty.CfnMalwareProtectionPlan.CFNActionsProperty(
+                tagging=guardduty.CfnMalwareProtectionPlan.CFNTaggingProperty(status="ENABLED")
+            ),
+        )
+        plan.node.add_dependency(policy)
+
+    @staticmethod
+    def _allow(role: iam.IRole, actions: list[str], resource: str, **more: Any) -> None:
+        iam.Grant.add_to_principal(grantee=role, actions=actions, resource_arns=[resource], **more).assert_success()
+
+    def _queue(self, id_: str, **options: Any) -> sqs.Queue:
+        return sqs.Queue(self, id_, encryption=sqs.QueueEncryption.SQS_MANAGED, enforce_ssl=True, **options)
+
+    def failures(self) -> dict[str, AlarmSpec]:
+        """Alarms for threats, for what could not be scanned, and for what is clean and was not moved."""
+        return {
+            "UploadWithThreat": AlarmSpec(
+                runbook="media-quarantine",
+                means="GuardDuty has found malware in an upload. It stays in quarantine, where nobody can read it.",
+                severity=Severity.WARNING,
+                metric=self._metric(Media.THREATS),
+                threshold=Threshold(value=0, unit="uploads", breaches=1, periods=1),
+                missing=Missing.IS_GOOD,
+            ),
+            "UploadNotScanned": AlarmSpec(
+                runbook="media-quarantine",
+                means="GuardDuty could not scan an upload. Its user waits for it in vain.",
+                severity=Severity.WARNING,
+                metric=self._metric(Media.UNSCANNED),
+                threshold=Threshold(value=0, unit="uploads", breaches=1, periods=1),
+                missing=Missing.IS_GOOD,
+            ),
+            "UploadNotMoved": AlarmSpec(
+                runbook="media-quarantine",
+                means="An upload without a threat is still in quarantine. Its user waits for it in vain.",
+                severity=Severity.WARNING,
+                metric=self._failed.metric_approximate_number_of_messages_visible(period=_PERIOD, statistic="Maximum"),
+                threshold=Threshold(value=0, unit="uploads", breaches=1, periods=1),
+                missing=Missing.IS_GOOD,
+            ),
+        }
+
+    def _metric(self, name: Media) -> cloudwatch.Metric:
+        return own_metric(self._environment, name, statistic="Sum", period=_PERIOD)
