@@ -76,9 +76,7 @@ class Edge:
         )
         if self.account is not None:
             cache = found.headers.get("cf-cache-status", "none").lower()
-            counted = Counted(
-                datetime.now(UTC), request.host, cache, size=len(found.body), status=found.status, path=request.path
-            )
+            counted = Counted(datetime.now(UTC), request.host, cache, size=len(found.body), status=found.status)
             requests = self.account.zone.traffic.requests
             requests.append(counted)
             # Analytics ask for the last hours at most.
