@@ -53,8 +53,10 @@ def install() -> None:
 
 
 def stat_value(stats: Mapping[str, float], name: str, points: list[dict[str, Any]] | None = None) -> float | None:
-    """MiniStack's, and percentile ranks: the percentage of values above the first bound and up to the second (CloudWatch
-    user guide, "CloudWatch statistics definitions")."""
+    """MiniStack's, and percentile ranks: the percentage of values above the first bound and up to the second.
+
+    CloudWatch user guide, "CloudWatch statistics definitions".
+    """
     if (bounds := _RANK.fullmatch(name)) is None:
         found: float | None = _own_stat_value(stats, name, points)
         return found
