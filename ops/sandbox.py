@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 
+from config import ENVIRONMENTS
 from ops.errors import InputError, OperatorError
 
 FILE = Path(__file__).resolve().parents[1] / "build" / "sandbox.json"
@@ -32,6 +33,8 @@ _ACTION_SECONDS = 120.0
 @dataclass(frozen=True)
 class Sandbox:
     environment: str
+    environments: str
+    """Folder of the file that says what the environment is."""
     page: str
     """URL of the page, without a slash at its end."""
     token: str
@@ -100,7 +103,7 @@ def enter(environment: str, file: Path = FILE) -> None:
     Raises `InputError` when that sandbox has ended without removing its file: the command could mean either.
     """
     found = _read(file)
-    if found is None:
+    if found is None or found.environments != str(ENVIRONMENTS):
         return
     if found.environment != environment:
         # Not even asked whether it still runs: an incident of the real one is not to wait for it.

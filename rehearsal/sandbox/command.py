@@ -79,8 +79,8 @@ def _in_the_background(environment: str, known: Sandbox | None, console: Console
 
 def _start(environment: str, console: Console) -> Sandbox:
     """As a process of its own, that no terminal ends."""
-    log = ROOT / "build" / "sandbox.log"
-    log.parent.mkdir(exist_ok=True)
+    log = WORKSPACES / "log"
+    log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "rehearsal.sandbox", environment],

@@ -204,6 +204,12 @@ def serving(edge: Edge, port: int) -> Iterator[None]:
 
         do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _respond  # noqa: N815
 
+        def finish(self) -> None:
+            with suppress(OSError):
+                super().finish()
+            if self.behind_connect is not None:
+                self.connection.close()  # The server closes only what it has accepted.
+
         def handle(self) -> None:
             with suppress(OSError):
                 super().handle()

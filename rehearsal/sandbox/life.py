@@ -80,7 +80,7 @@ def sandbox(name: str, workspace: Path, progress: Progress) -> Iterator[Sandbox]
         state, token = State(account, front, faults, addresses), secrets.token_urlsafe(18)
         url = stack.enter_context(page.serving(state, token=token, port=_port(_PAGE_PORT)))
         state.start()
-        up = Sandbox(name, url, token, _variables(account, workspace, proxy))
+        up = Sandbox(name, str(ENVIRONMENTS), url, token, _variables(account, workspace, proxy))
         stack.callback(FILE.unlink, missing_ok=True)
         up.write()
         yield up

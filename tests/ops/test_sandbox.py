@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from config import ENVIRONMENTS
 from ops import sandbox
 from ops.errors import InputError
 from ops.sandbox import Sandbox
@@ -38,7 +39,7 @@ def environ(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def written(folder: Path, page: str) -> Path:
     file = folder / "sandbox.json"
-    Sandbox("dev", page, "t", OWN).write(file)
+    Sandbox("dev", str(ENVIRONMENTS), page, "t", OWN).write(file)
     return file
 
 
@@ -71,6 +72,14 @@ def test_without_a_sandbox_nothing_is_said(tmp_path: Path, capsys: pytest.Captur
 def test_one_that_has_died_stops_commands_for_its_environment(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"does not answer at http://127\.0\.0\.1:9.*delete the file"):
         sandbox.enter("dev", written(tmp_path, "http://127.0.0.1:9"))
+
+
+def test_an_environment_of_another_folder_is_another_one(page: str, tmp_path: Path) -> None:
+    """As of the tests, while a sandbox runs in the clone."""
+    before = dict(os.environ)
+    Sandbox("dev", "/elsewhere", page, "t", OWN).write(tmp_path / "sandbox.json")
+    sandbox.enter("dev", tmp_path / "sandbox.json")
+    assert os.environ == before
 
 
 def test_a_file_that_is_none_of_a_sandbox_is_named(tmp_path: Path) -> None:

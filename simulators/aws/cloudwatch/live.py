@@ -8,6 +8,7 @@ import json
 import logging
 import math
 import os
+import re
 import threading
 import time
 from collections.abc import Mapping
@@ -27,6 +28,8 @@ logger = logging.getLogger("cloudwatch")
 # After the end of a minute, until its last data points have arrived.
 _SETTLED_SECONDS = 4.0
 _POLL_SECONDS = 0.5
+_RANK = re.compile(r"PR\((?P<above>[\d.]*):(?P<to>[\d.]*)\)")
+_own_stat_value = cloudwatch._stat_value
 _ONE_METRIC = ("MetricName", "Namespace", "Statistic", "ExtendedStatistic", "Period", "Dimensions")
 
 
@@ -37,6 +40,7 @@ def install() -> None:
     # MiniStack's own evaluation adds up all dimensions, whenever anything is published.
     cloudwatch._evaluate_all_alarms = lambda: None
     cloudwatch._evaluate_alarm = lambda alarm: None
+    cloudwatch._stat_value = stat_value
     own = cloudwatch_logs._append_log_events
 
     def append(stream: dict[str, Any], events: list[dict[str, Any]]) -> None:
@@ -46,6 +50,22 @@ def install() -> None:
 
     cloudwatch_logs._append_log_events = append
     threading.Thread(target=_run, daemon=True).start()
+
+
+def stat_value(stats: Mapping[str, float], name: str, points: list[dict[str, Any]] | None = None) -> float | None:
+    """MiniStack's, and percentile ranks: the percentage of values above the first bound and up to the second.
+
+    CloudWatch user guide, "CloudWatch statistics definitions".
+    """
+    if (bounds := _RANK.fullmatch(name)) is None:
+        found: float | None = _own_stat_value(stats, name, points)
+        return found
+    samples = cloudwatch._percentile_samples(points or [])
+    if not samples:
+        return None
+    above, to = float(bounds["above"] or "-inf"), float(bounds["to"] or "inf")
+    within = sum(weight for value, weight in samples if above < value <= to)
+    return float(100 * within / sum(weight for _, weight in samples))
 
 
 def extract(message: str) -> None:
@@ -154,6 +174,6 @@ def _series(asked: Asked, *, end: int, minutes: int) -> Series | None:
             buckets.setdefault(int((point["Timestamp"] - begin) // 60), []).append(point)
     series = np.full(minutes, np.nan)
     for minute, those in buckets.items():
-        value = cloudwatch._stat_value(cloudwatch._calc_stats(those), asked.statistic, those)
+        value = stat_value(cloudwatch._calc_stats(those), asked.statistic, those)
         series[minute] = np.nan if value is None else value
     return series if buckets else None

@@ -124,6 +124,21 @@ def test_metric_math_is_carried_out(told: list[tuple[str, str]]) -> None:
     assert told == [("one", "ALARM")]
 
 
+def test_the_share_of_quick_requests_is_a_percentile_rank(told: list[tuple[str, str]]) -> None:
+    alarm(
+        Statistic=None, ExtendedStatistic="PR(:0.5)", Threshold=99, ComparisonOperator="LessThanThreshold",
+        EvaluationPeriods=1, DatapointsToAlarm=1,
+    )  # fmt: skip
+    publish(0.1)
+    live.evaluate(end=NOW, began=0)
+    assert told == []
+    publish(0.5)
+    publish(0.6)
+    live.evaluate(end=NOW, began=0)
+    assert told == [("one", "ALARM")]
+    assert "last data points: 66.6667" in cloudwatch._alarms["one"]["StateReason"]
+
+
 def test_a_composite_follows_its_parts(told: list[tuple[str, str]]) -> None:
     child = alarm()
     parent = {"AlarmName": "all", "AlarmArn": child["AlarmArn"].replace("one", "all"), "StateValue": "OK"}
