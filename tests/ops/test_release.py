@@ -1,11 +1,13 @@
 """The whole way of a release in a deployed account: what goes well, what goes wrong at each stage, and back."""
 
+import io
 import json
+import os
 import re
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from ops.releases.look import service_status
 from ops.releases.place import Place
 from rehearsal.account import Account
 from rehearsal.product import FIRST
+from rehearsal.promises.found import wait_until
 from rehearsal.promises.releases import SECOND, first_release, place_of, release
 from rehearsal.push import push
 from rehearsal.traffic import Traffic, traffic
@@ -165,6 +168,65 @@ def test_an_alarm_during_the_bake_sends_it_back(attempt: Attempt, production: Ac
         cloudwatch.set_alarm_state(AlarmName=alarm, StateValue="OK", StateReason="over")
     assert alarm in str(entry.reason)
     assert newest_deployment(production)["lifecycleStage"] == "BAKE_TIME"
+
+
+# All ten take a minute; CI shows the two ends of what users can notice (the bake is a promise of the rehearsal).
+_ROLLED_BACK = STAGES if os.environ.get("STAGES") == "all" else ("SCALE_UP", "PRODUCTION_TRAFFIC_SHIFT")
+
+
+@pytest.mark.parametrize("stage", _ROLLED_BACK)
+def test_back_at_each_stage_costs_users_nothing(stage: str, place: Place, production: Account) -> None:
+    from ops.console import Console
+
+    before, told = place.image(), io.StringIO()
+    image = push(production, "api", f"back-{stage.lower().replace('_', '-')}", (FIRST, SECOND, f"select '{stage}'"))
+
+    def releasing() -> None:
+        with suppress(OperatorError):
+            release(production, image)
+
+    with _held(production, stage), traffic(production).flowing() as users:
+        thread = threading.Thread(target=releasing, daemon=True)
+        thread.start()
+        wait_until(lambda: _stage_of(production, image) == stage, lambda: f"{stage} never came", seconds=60, every=0.01)
+        commands.rollback(place, None, Console(file=told, width=200), accept_schema=False, note=stage)
+        thread.join(60)
+    assert users.failures == []
+    assert users.ask("/")["version"] == place.image() == before
+    entry = place.ledger.newest("api")
+    assert entry is not None
+    if stage == "CLEAN_UP" and entry.kind == "rollback":
+        return  # It was over before ECS could stop it.
+    assert (entry.image, entry.outcome) == (image, "failed")
+    assert stage in str(entry.reason)
+    assert newest_deployment(production)["status"] == "ROLLBACK_SUCCESSFUL"
+    commands.resume(place, Console(file=told))
+
+
+def _stage_of(account: Account, image: str) -> str | None:
+    """Of the deployment of this image."""
+    found = service_status(place_of(account)).deployment
+    return found.stage if found is not None and found.to_image == image and found.under_way else None
+
+
+@contextmanager
+def _held(account: Account, stage: str) -> Iterator[None]:
+    """A deployment waits there: by a pause of ECS's own, or in the bake. Changes the service, and puts it back."""
+    service, ecs = account.service("Api"), account.client("ecs")
+    of = {"cluster": service["clusterArn"], "service": service["serviceArn"]}
+    own = service["deploymentConfiguration"]
+    # ECS knows no hooks at these (API Reference, DeploymentLifecycleHook).
+    pauses = (
+        [] if stage in ("SCALE_UP", "BAKE_TIME", "CLEAN_UP") else [{"targetType": "PAUSE", "lifecycleStages": [stage]}]
+    )
+    bake = 1440 if stage == "BAKE_TIME" else own["bakeTimeInMinutes"]
+    # Before our own, which would be done with the stage.
+    hooks = [*pauses, *own["lifecycleHooks"]]
+    ecs.update_service(**of, deploymentConfiguration={**own, "lifecycleHooks": hooks, "bakeTimeInMinutes": bake})
+    try:
+        yield
+    finally:
+        ecs.update_service(**of, deploymentConfiguration=own)
 
 
 @contextmanager
