@@ -16,14 +16,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 from config import InvalidEnvironments, available, clashes, load, neighbours, services
 from config.model import Environment
 from infra_runtime.contract.revision import BUSYBOX
-from ops import addresses, alarms, doctor, drift, ids, logs, restart, review
+from ops import addresses, alarms, doctor, drift, ids, logs, restart, review, sandbox
 from ops import status as status_
 from ops.account import explained, session_of
 from ops.console import Console
 from ops.edge import commands
 from ops.edge.zone import open_edge
-from ops.egress import commands as egress_commands
-from ops.egress.model import Traffic
 from ops.errors import SOMETHING, InputError, OperatorError
 from ops.github import commands as github_commands
 from ops.jobs import commands as job_commands
@@ -31,15 +29,20 @@ from ops.jobs.commands import JobPlace
 from ops.previews import commands as preview_commands
 from ops.previews.commands import Previews
 from ops.redis import commands as redis_commands
+from ops.redis import rotation as redis_rotation
+from ops.redis.rotation import Redis
 from ops.releases import commands as releases_
 from ops.releases import one_off
 from ops.releases.place import Place
 from ops.report import report
 from ops.restores import commands as restores
+from ops.restores import objects, tables
 from ops.restores.instances import Instances
+from ops.restores.objects import MediaBucket
 from ops.secrets import commands as secret_commands
 from ops.secrets.commands import SecretPlace
 from ops.templates import ROOT
+from ops.upgrades import commands as upgrades
 from ops.verify import commands as verification
 
 EXIT_CODES = (
@@ -59,10 +62,15 @@ app.add_typer(egress, name="egress")
 job = typer.Typer(no_args_is_help=True, help="Scheduled jobs.")
 app.add_typer(job, name="job")
 
-restore = typer.Typer(no_args_is_help=True, help="Point-in-time recovery of the database.")
+restore = typer.Typer(no_args_is_help=True, help="Point-in-time recovery of the database and of media.")
 app.add_typer(restore, name="restore")
+database = typer.Typer(no_args_is_help=True, help="The database's version.")
+app.add_typer(database, name="database")
 secret = typer.Typer(no_args_is_help=True, help="Secrets that the environment's file names. Never prints values.")
 app.add_typer(secret, name="secret")
+
+practice = typer.Typer(no_args_is_help=True, help="The sandbox of this clone, which `make sandbox` starts.")
+app.add_typer(practice, name="sandbox")
 
 
 def _environments() -> list[str]:
@@ -248,8 +256,25 @@ def open_(
 def review_(
     base: Annotated[str, typer.Argument(help="Commit to compare with.", metavar="BASE")],
 ) -> None:
-    """Compare the templates of this code with those of BASE, as Markdown. Needs no account."""
-    print(review.review(base))
+    """What a deployment of this code does to one of BASE, as Markdown. Needs no account.
+
+    Exit code 3 if any of it is impossible, or dangerous and not acknowledged in a commit message since BASE.
+    """
+    found = review.review(base)
+    print(found.markdown)
+    if found.open:
+        raise typer.Exit(SOMETHING)
+
+
+@app.command(name="effects")
+def effects_(environment: Name) -> None:
+    """What a deployment of this code does to what is deployed, as Markdown. Exit code 3 as `review`."""
+    found = _environment(environment)
+    with _explained(environment, found):
+        reviewed = review.deployed(environment, found, session_of(environment, found))
+    print(reviewed.markdown)
+    if reviewed.open:
+        raise typer.Exit(SOMETHING)
 
 
 @app.command(name="drift")
@@ -413,13 +438,16 @@ def secret_list(environment: Name, as_json: AsJson = False) -> None:
 def secret_set(
     environment: Name,
     name: Annotated[str, typer.Argument(help="As the environment's file names it.", metavar="NAME[:FIELD]")],
+    keep_previous: Annotated[
+        bool, typer.Option("--keep-previous", help="The old value stays, in FIELD_previous: for keys that sign.")
+    ] = False,
 ) -> None:
     """Store a value from standard input, or from a hidden prompt (one line). With :FIELD, the other fields stay."""
     found = _environment(environment)
     reference = secret_commands.chosen(found, name)
     with _explained(environment, found):
         place = SecretPlace(environment, found, session_of(environment, found))
-        secret_commands.put(place, reference, secret_commands.typed(), Console())
+        secret_commands.put(place, reference, secret_commands.typed(), Console(), keeps_previous=keep_previous)
 
 
 @restore.command()
@@ -447,6 +475,78 @@ def restore_list(environment: Name) -> None:
     """Show the instances of the database and the times to which each can be restored."""
     with _instances(environment) as instances:
         restores.show(instances, Console())
+
+
+@restore.command(name="table")
+def restore_table(
+    environment: Name,
+    table: Annotated[str, typer.Argument(metavar="TABLE")],
+    instance: Annotated[
+        str, typer.Option("--from", help="A restored or replaced instance: infra restore list ENV.", metavar="INSTANCE")
+    ],
+    schema: Annotated[str, typer.Option(help="Of the table.")] = "public",
+) -> None:
+    """Copy one table out of a restored instance into the database, under a new name. Run again to resume."""
+    with _instances(environment) as instances:
+        tables.copy(instances, table, schema, instance, Console())
+
+
+@restore.command(name="objects")
+def restore_objects(
+    environment: Name,
+    prefix: Annotated[str, typer.Argument(help="Of the media bucket's keys, like avatars/. '' is the whole bucket.")],
+    to: Annotated[str, typer.Option(help="A time with its zone, like 2026-11-26T07:59:59Z: the end of that second.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Restore them. Without it, only count.")] = False,
+) -> None:
+    """Bring back media that was deleted or replaced since a time. Newer objects stay. Run again to resume."""
+    now = datetime.now(UTC)
+    wanted = restores.second(to, now=now)
+    found = _environment(environment)
+    with _explained(environment, found):
+        media = MediaBucket(found, session_of(environment, found))
+        objects.restore(media, prefix, wanted, Console(), now=now, is_confirmed=yes)
+
+
+@database.command(name="upgrade")
+def database_upgrade(
+    environment: Name,
+    to: Annotated[int | None, typer.Option(help="Major version of PostgreSQL, for example 18.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Copy and verify only; do not switch.")] = False,
+    back: Annotated[bool, typer.Option("--back", help="Undo: delete the copy or, after the switch, go back.")] = False,
+    lose_writes: Annotated[
+        bool, typer.Option("--lose-writes", help="With --back after the switch: what was written since is lost.")
+    ] = False,
+) -> None:
+    """Copy the database to a new major version, verify the copy and switch to it. Run again to resume."""
+    if back == (to is not None) or (back and check) or (lose_writes and not back):
+        raise InputError("expected --to VERSION, with or without --check; or --back, with or without --lose-writes")
+    with _instances(environment) as instances:
+        if to is None:
+            upgrades.back(instances, Console(), now=datetime.now(UTC), loses_writes=lose_writes)
+        else:
+            upgrades.upgrade(instances, to, Console(), check_only=check)
+
+
+@practice.command(name="break")
+def sandbox_break(
+    fault: Annotated[str, typer.Argument(help=f"One of {', '.join(sandbox.FAULTS)}.", metavar="FAULT")],
+) -> None:
+    """Cause a real failure in the sandbox."""
+    if fault not in sandbox.FAULTS:
+        raise InputError(f"FAULT {fault!r}: expected one of {', '.join(sandbox.FAULTS)}")
+    print(sandbox.required().ask("break", fault))
+
+
+@practice.command()
+def repair() -> None:
+    """Undo what was broken in the sandbox."""
+    print(sandbox.required().ask("repair"))
+
+
+@practice.command(name="end")
+def sandbox_end() -> None:
+    """End the sandbox, also one that runs in the background."""
+    print(sandbox.required().ask("end"))
 
 
 @edge.command()
@@ -495,7 +595,12 @@ def model(
     plot: Annotated[Path | None, typer.Option(help="Also a picture, as SVG.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Simulate how much traffic the cache saves the bucket. Needs no account."""
+    """Simulate how much traffic the cache saves the bucket. Needs no account, but the development tools."""
+    try:
+        from ops.egress import commands as egress_commands  # noqa: PLC0415
+        from ops.egress.model import Traffic  # noqa: PLC0415
+    except ModuleNotFoundError as missing:  # numpy: a deployment's set-up leaves it out
+        raise OperatorError(f"{missing.name} is not installed; run: make setup") from None
     traffic = Traffic(
         requests_per_object=1, objects=objects, alpha=alpha, repeated_percent=repeats, bypass_percent=bypass
     )
@@ -535,6 +640,18 @@ def ask(
 ) -> None:
     """Send a read-only command to each primary, from inside the VPC, and print the replies."""
     redis_commands.ask(environment, _environment(environment), command, Console(), instance=instance, as_json=as_json)
+
+
+@redis.command()
+def rotate(
+    environment: Name,
+    instance: Annotated[str | None, typer.Option(help="Of ENV; without it, the one that serves.")] = None,
+) -> None:
+    """Give ElastiCache a new AUTH token; both are valid until all tasks use the new one. Run again to resume."""
+    found = _environment(environment)
+    name = redis_commands.instance_of(environment, found, instance)
+    with _explained(environment, found):
+        redis_rotation.rotate(Redis(environment, found, name, session_of(environment, found)), Console())
 
 
 @contextmanager
@@ -583,6 +700,7 @@ def _explained(name: str, environment: Environment) -> Iterator[None]:
 
 
 def _environment(name: str) -> Environment:
+    sandbox.enter(name)
     return load([name], is_deployed=True)[name]
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_rds as rds
+from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from infra_constructs.findings import acknowledge, allows_on
@@ -14,6 +15,7 @@ from infra_constructs.function import RuntimeFunction, bootstrap_version_arn
 from infra_constructs.images import ServiceImages
 from infra_constructs.release.image import READS_IMAGE
 from infra_constructs.release.ledger import ReleaseLedger
+from infra_constructs.service_secrets import allow_describing, identities
 from infra_runtime.contract.releases import PLATFORMS, database_log_group
 
 _TENDED_EVERY = cdk.Duration.minutes(15)
@@ -41,6 +43,7 @@ class PreviewControl(Construct):
         databases: RuntimeFunction,
         database: rds.IDatabaseInstance,
         ledger: ReleaseLedger,
+        secrets: Sequence[secretsmanager.ISecret],
         lifetime: cdk.Duration,
     ) -> None:
         super().__init__(scope, id_)
@@ -75,11 +78,13 @@ class PreviewControl(Construct):
                 "LEDGER": ledger.table.table_name,
                 "SLOTS": json.dumps(described),
                 "SERVICES": stack.to_json_string(services),
+                "SECRETS": json.dumps(identities(secrets)),
                 "HOURS": str(int(lifetime.to_hours())),
                 "DATABASES": databases.function.function_name,
                 "DATABASE_LOG": log,
             },
         )
+        allow_describing(self.handler, secrets)
         ledger.grant_writing(self.handler)
         self._allow("dynamodb:DeleteItem", on=ledger.table.table_arn)
         self._allow("lambda:InvokeFunction", on=databases.function.function_arn)

@@ -86,7 +86,10 @@ class ReleaseControl(Construct):
                 "LEDGER": ledger.table.table_name,
                 "SECRETS": json.dumps(identities(released.secrets)),
                 **(
-                    {"DATABASE_LOG": database_log_group(released.database.instance_identifier)}
+                    {
+                        "DATABASE": released.database.instance_identifier,
+                        "DATABASE_LOG": database_log_group(released.database.instance_identifier),
+                    }
                     if released.database
                     else {}
                 ),
@@ -165,6 +168,8 @@ class ReleaseControl(Construct):
         if released.database is not None:
             logs = f"arn:aws:logs:{stack.region}:{stack.account}:log-group:/aws/rds/instance/*"
             self._allow("logs:FilterLogEvents", on=logs)
+            # Whether another instance is about to take its name.
+            self._allow("rds:DescribeDBInstances", on="*")
             acknowledge(
                 self.handler.policy, allows_on(logs), reason="RDS names the log group after the instance it makes."
             )

@@ -75,6 +75,7 @@ def handler(event: Mapping[str, Any], context: Any) -> Any:
         repository=os.environ["REPOSITORY"],
         platform=os.environ["PLATFORM"],
         secrets=tuple(json.loads(os.environ["SECRETS"])),
+        database=os.environ.get("DATABASE"),
     )
     ledger = Ledger(aws.client("dynamodb"), os.environ["LEDGER"])
     control = Control(aws, ledger, service, database_log=os.environ.get("DATABASE_LOG"))

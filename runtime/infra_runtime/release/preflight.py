@@ -2,12 +2,13 @@
 
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from botocore.exceptions import ClientError
 
+from infra_runtime.contract.database_names import TAKES_OVER_TAG
 from infra_runtime.contract.revision import SERVICE
 from infra_runtime.release.image_platform import platforms_in
 from infra_runtime.service_secrets import Unusable, last_change
@@ -32,6 +33,8 @@ class Service:
     """Of its tasks, like linux/arm64."""
     secrets: tuple[str, ...]
     """Names of those that people have stored and tasks of its image read, workers and jobs included."""
+    database: str | None = None
+    """Name of the instance that it uses."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,8 @@ class Preflight:
         A rollback may begin under alarms, which are why it begins, and to an image in which a hole was found since.
         """
         found = list(self._image(image, scanned=kind == "release"))
-        found += self._secrets()
+        found += unusable_secrets(self.clients, self.service.secrets)
+        found += self._database()
         found += self._stack()
         found += self._running(image, alarms=kind == "release")
         return found
@@ -88,16 +92,15 @@ class Preflight:
         if critical:
             yield Problem("scan", f"{critical} critical vulnerabilities in {digest[:19]}…", "build it on a newer base")
 
-    def _secrets(self) -> Iterator[Problem]:
-        """Without one of them no new task starts, of an older image neither."""
-        if not self.service.secrets:
+    def _database(self) -> Iterator[Problem]:
+        """New tasks would find none, or a migration would be in the one that is replaced."""
+        if self.service.database is None:
             return
-        manager = self.clients.client("secretsmanager")
-        for name in self.service.secrets:
-            try:
-                last_change(manager, name)
-            except Unusable as error:
-                yield Problem("secret", str(error), error.todo)
+        for page in self.clients.client("rds").get_paginator("describe_db_instances").paginate():
+            for each in page["DBInstances"]:
+                if {"Key": TAKES_OVER_TAG, "Value": self.service.database} in each.get("TagList", []):
+                    what = f"{each['DBInstanceIdentifier']} is about to serve"
+                    yield Problem("database", what, "wait for infra restore, or undo it: infra restore back ENV")
 
     def _stack(self) -> Iterator[Problem]:
         stack = stack_of(self.clients, self.service.stack)
@@ -165,6 +168,18 @@ def image_in(clients: Any, service: str, repository: str, image: str, *, platfor
         what = f"{digest[:19]}… is for {', '.join(sorted(built_for)) or 'none'}; {service} runs on {platform}"
         return Problem("platform", what, f"docker buildx build --platform {platform}")
     return dict(found)
+
+
+def unusable_secrets(clients: Any, names: Sequence[str]) -> Iterator[Problem]:
+    """Without one of them no new task starts, of an older image neither."""
+    if not names:
+        return
+    manager = clients.client("secretsmanager")
+    for name in names:
+        try:
+            last_change(manager, name)
+        except Unusable as error:
+            yield Problem("secret", str(error), error.todo)
 
 
 def stack_of(clients: Any, name: str) -> Mapping[str, Any]:

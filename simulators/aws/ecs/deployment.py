@@ -24,6 +24,7 @@ _START_SECONDS = 30.0
 # Of the circuit breaker: half of the tasks, within these bounds (ECS API Reference, ServiceDeploymentCircuitBreaker).
 _FEWEST_FAILURES, _MOST_FAILURES = 3, 200
 _PAUSE_SECONDS = 0.5
+_LONGEST_PAUSE_SECONDS = 8.0
 # As ECS says it (hashicorp/terraform-provider-aws, acceptance tests of ECS services).
 _NO_CANDIDATE = "No rollback candidate was found to run the rollback."
 
@@ -227,21 +228,33 @@ class Deployment(ABC):
         self.service["events"].insert(0, event)
 
     def replace(self, arn: str) -> None:
-        """One of its tasks has ended, and another one takes its place."""
-        with _busy[self._service_arn]:
-            if _serving.get(self._service_arn) is not self:
-                return  # another deployment has taken over meanwhile
-            self._say(f"task {arn}: {task.why_stopped(arn)}")
-            self.tasks.remove(arn)
-            self._route()
-            time.sleep(_PAUSE_SECONDS)
-            another = self._run_one()
-            self.tasks.append(another)
-        while task.is_alive(another) and not self._is_healthy(another):
+        """One of its tasks has ended, and another one takes its place.
+
+        One that cannot start is tried again, at growing intervals (ECS guide, "Amazon ECS service throttle logic").
+        """
+        pause = _PAUSE_SECONDS
+        while True:
+            with _busy[self._service_arn]:
+                if _serving.get(self._service_arn) is not self:
+                    return  # another deployment has taken over meanwhile
+                self._say(f"task {arn}: {task.why_stopped(arn)}")
+                if arn in self.tasks:
+                    self.tasks.remove(arn)
+                    self._route()
+                    self.service["runningCount"] = len(self.tasks)
+                time.sleep(_PAUSE_SECONDS)
+                arn = self._run_one()
+                if task.is_alive(arn):
+                    self.tasks.append(arn)
+                    break
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+        while task.is_alive(arn) and not self._is_healthy(arn):
             time.sleep(POLL_SECONDS)
         with _busy[self._service_arn]:
             if _serving.get(self._service_arn) is self:
                 self._route()
+                self.service["runningCount"] = len(self.tasks)
 
     # -- the whole of it
 

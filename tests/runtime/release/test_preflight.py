@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from infra_runtime.release.preflight import tasks_of
+import pytest
+
+from infra_runtime.release.preflight import Kind, Preflight, Problem, Service, tasks_of
 
 SERVICE = {"clusterArn": "cluster", "serviceName": "api"}
 
@@ -31,3 +33,36 @@ def test_all_tasks_of_a_service_are_found_however_many_pages_there_are() -> None
         names = [f"task-{number}" for number in range(count)]
         found = tasks_of(Ecs(names), SERVICE, desiredStatus="STOPPED")
         assert [each["taskArn"] for each in found] == names
+
+
+class Restoring:
+    """RDS, in the midst of `infra restore`: the restored instance is about to get the name of the one that serves."""
+
+    def __init__(self, *marked: str) -> None:
+        self._marked = marked
+
+    def client(self, service: str) -> "Restoring":
+        assert service == "rds"
+        return self
+
+    def get_paginator(self, operation: str) -> "Restoring":
+        assert operation == "describe_db_instances"
+        return self
+
+    def paginate(self) -> list[dict[str, Any]]:
+        tags = [{"Key": "infra:takes-over", "Value": name} for name in self._marked]
+        other = {"DBInstanceIdentifier": "other", "TagList": [{"Key": "a", "Value": "b"}]}
+        return [{"DBInstances": [other]}, {"DBInstances": [{"DBInstanceIdentifier": "restored", "TagList": tags}]}]
+
+
+@pytest.mark.parametrize("kind", ["release", "rollback"])
+def test_nothing_is_released_while_a_restored_database_takes_over(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
+    for other in ("_image", "_stack", "_running"):
+        monkeypatch.setattr(Preflight, other, lambda *_, **__: [])
+    service = Service("api", "stack", "parameter", "repository", "linux/arm64", (), database="serving")
+    found = Preflight(Restoring("serving"), service).problems("image", kind)
+    assert found == [
+        Problem("database", "restored is about to serve", "wait for infra restore, or undo it: infra restore back ENV")
+    ]
+    for quiet in (Restoring(), Restoring("of-another-environment")):
+        assert Preflight(quiet, service).problems("image", kind) == []
