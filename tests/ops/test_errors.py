@@ -54,8 +54,8 @@ ARGUMENTS: dict[str, list[str]] = {
     "redis rotate": [],
     "redis ask": ["INFO"],
 }
-# Without an account (open, review, egress model, redis url, sandbox), with a terminal (exec, secret set), with something of the
-# file's that this one has not (jobs, previews).
+# Those that need no account, those that need a terminal (exec, secret set), and those that need what production has not
+# (jobs, previews).
 ELSEWHERE = {
     "egress model", "exec", "job list", "job run", "open", "preview end", "preview list", "preview start",
     "preview take", "redis url", "review", "sandbox break", "sandbox end", "sandbox repair", "secret set",
