@@ -170,8 +170,9 @@ def test_an_alarm_during_the_bake_sends_it_back(attempt: Attempt, production: Ac
     assert newest_deployment(production)["lifecycleStage"] == "BAKE_TIME"
 
 
-# All ten take a minute; CI shows the two ends of what users can notice (the bake is a promise of the rehearsal).
-_ROLLED_BACK = STAGES if os.environ.get("STAGES") == "all" else ("SCALE_UP", "PRODUCTION_TRAFFIC_SHIFT")
+# All take a minute. CI shows one at which users are on their way; the bake is a promise of the rehearsal. Nothing holds a
+# deployment at CLEAN_UP.
+_ROLLED_BACK = STAGES[:-1] if os.environ.get("STAGES") == "all" else ("PRODUCTION_TRAFFIC_SHIFT",)
 
 
 @pytest.mark.parametrize("stage", _ROLLED_BACK)
@@ -195,8 +196,6 @@ def test_back_at_each_stage_costs_users_nothing(stage: str, place: Place, produc
     assert users.ask("/")["version"] == place.image() == before
     entry = place.ledger.newest("api")
     assert entry is not None
-    if stage == "CLEAN_UP" and entry.kind == "rollback":
-        return  # It was over before ECS could stop it.
     assert (entry.image, entry.outcome) == (image, "failed")
     assert stage in str(entry.reason)
     assert newest_deployment(production)["status"] == "ROLLBACK_SUCCESSFUL"
@@ -216,9 +215,7 @@ def _held(account: Account, stage: str) -> Iterator[None]:
     of = {"cluster": service["clusterArn"], "service": service["serviceArn"]}
     own = service["deploymentConfiguration"]
     # ECS knows no hooks at these (API Reference, DeploymentLifecycleHook).
-    pauses = (
-        [] if stage in ("SCALE_UP", "BAKE_TIME", "CLEAN_UP") else [{"targetType": "PAUSE", "lifecycleStages": [stage]}]
-    )
+    pauses = [] if stage in ("SCALE_UP", "BAKE_TIME") else [{"targetType": "PAUSE", "lifecycleStages": [stage]}]
     bake = 1440 if stage == "BAKE_TIME" else own["bakeTimeInMinutes"]
     # Before our own, which would be done with the stage.
     hooks = [*pauses, *own["lifecycleHooks"]]
