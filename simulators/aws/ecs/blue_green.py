@@ -27,16 +27,7 @@ class BlueGreen(Deployment):
         self._watch()
         for hook in self._configuration.get("lifecycleHooks", []):
             if name in hook["lifecycleStages"]:
-                if hook.get("targetType") == "PAUSE":
-                    self._pause()
-                else:
-                    self._ask(hook, name)
-
-    def _pause(self) -> None:
-        """Until the deployment is stopped (ECS API Reference, DeploymentLifecycleHook); nobody continues one here."""
-        while True:
-            self._watch()
-            time.sleep(POLL_SECONDS)
+                self._ask(hook, name)
 
     def _ask(self, hook: Mapping[str, Any], stage: str) -> None:
         event = {
