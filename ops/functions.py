@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -74,5 +75,11 @@ def ask(clients: Clients, function: str, event: Mapping[str, Any], *, what: str)
     if "FunctionError" in answer:
         # Of the function's own making, so without a secret in it; its log has the rest.
         told = document.get("errorMessage", "")
-        raise OperatorError(f"{what} failed: {told}; its log: aws logs tail /aws/lambda/{function}")
+        raise OperatorError(f"{what} failed: {told}; its log: infra logs ENV {_part(function)}")
     return document
+
+
+def _part(function: str) -> str:
+    """Of a function's name, what CDK has named: STACK-DriftHandlerFunction9EBE9B34-…"""
+    found = re.search(r"-([A-Z][A-Za-z]*?)(?:Handler)?Func", function)
+    return found[1] if found else function

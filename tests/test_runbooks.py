@@ -69,7 +69,7 @@ def test_commands_in_runbooks_exist(path: Path) -> None:
 # What the operator knows or decides; everything else is looked up by the command itself.
 _KNOWN = {
     "ENV", "PRODUCT", "STACK", "NAME", "TIME", "DATE", "WHY", "RANGE", "NEW", "SNAPSHOT", "PENDING", "TASK", "THEIRS",
-    "N", "M",
+    "PREFIX", "KEY", "MARKER", "N", "M",
     # Words of AWS's own.
     "ALARM", "AWSPENDING", "ROTATE", "S",
 }  # fmt: skip

@@ -27,6 +27,7 @@ def main() -> None:
         consistency,
         faults,
         lists,
+        log_events,
         managed_policies,
         news,
         patience,
@@ -62,6 +63,7 @@ def main() -> None:
         authorization.install()
         service_principals.install()
         web_identity.install()
+    log_events.install()
     lists.install()
     throttling.install()
     recipients.install()

@@ -16,6 +16,7 @@ from ops import __main__ as infra
 from ops import addresses, ids, logs, restart
 from ops.console import Console
 from ops.errors import InputError, OperatorError
+from ops.functions import ask
 from tests.ops.account import NAME, Account
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
@@ -278,6 +279,19 @@ def test_a_function_is_called_as_its_schedule_calls_it(
     ids.call(NAME, environment, account, "drift", Console(file=out))
     assert functions.events == [("f", {"from": "hourly"})]
     assert '"changed": 0' in out.getvalue()
+
+
+def test_a_function_that_fails_names_its_log(
+    environment: Environment, account: Logged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RuntimeFunction writes to a group of its own, never to /aws/lambda/NAME."""
+    full = "daadaar-production-edge-DriftHandlerFunction9EBE9B34-abc"
+    failed = {"FunctionError": "Unhandled", "Payload": io.BytesIO(b'{"errorMessage": "401"}')}
+    functions = Functions()
+    monkeypatch.setattr(functions, "invoke", lambda **_: failed)
+    monkeypatch.setattr(account, "client", lambda _: functions)
+    with pytest.raises(OperatorError, match=r"the drift check failed: 401; its log: infra logs ENV Drift$"):
+        ask(account, full, {}, what="the drift check")
 
 
 # -- open

@@ -41,19 +41,24 @@ ARGUMENTS: dict[str, list[str]] = {
     "restore list": [],
     "restore back": [],
     "restore point": ["--to", "latest"],
+    "restore table": ["visitors", "--from", "daadaar-production-restored"],
+    "restore objects": ["avatars/", "--to", "2026-11-26T07:59:59Z"],
+    "database upgrade": ["--to", "18"],
+    "effects": [],
     "edge plan": [],
     "edge drift": [],
     "edge show": [],
     "edge apply": [],
     "edge purge": ["https://media.daadaar.com/a.avif"],
     "redis check": [],
+    "redis rotate": [],
     "redis ask": ["INFO"],
 }
-# Without an account (open, review, egress model, redis url), with a terminal (exec, secret set), with something of the
-# file's that this one has not (jobs, previews).
+# Those that need no account, those that need a terminal (exec, secret set), and those that need what production has not
+# (jobs, previews).
 ELSEWHERE = {
-    "open", "review", "egress model", "redis url", "exec", "secret set", "job list", "job run", "preview list",
-    "preview take", "preview start", "preview end",
+    "egress model", "exec", "job list", "job run", "open", "preview end", "preview list", "preview start",
+    "preview take", "redis url", "review", "sandbox break", "sandbox end", "sandbox repair", "secret set",
 }  # fmt: skip
 
 
@@ -107,7 +112,7 @@ WRONG: dict[str, tuple[Callable[[str], Any], str]] = {
     "not deployed": (not_deployed, "deploy it first: make deploy ENV=production"),
 }
 # Needs no stack of ours, or explains more than that it is missing.
-BEFORE_A_DEPLOYMENT = {"doctor", "drift", "edge plan", "secret list", "github", "verify"}
+BEFORE_A_DEPLOYMENT = {"doctor", "drift", "edge plan", "secret list", "github", "verify", "effects"}
 
 
 def test_every_command_is_tried() -> None:

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,8 @@ import pytest
 from infra_runtime.contract.revision import APP, MIGRATE, MIGRATION_LABEL, ONE_OFF, named
 from infra_runtime.database.connection import Connection, Login, connect
 from infra_runtime.release.ledger import Release
-from infra_runtime.release.preflight import deployments, live_weights, tasks_of
-from ops import ids, logs, restart, status
+from infra_runtime.release.preflight import deployments, live_weights
+from ops import status
 from ops.errors import OperatorError
 from ops.releases import commands, one_off
 from ops.releases.look import service_status
@@ -369,33 +368,6 @@ def test_the_ledger_is_for_people_and_programs(place: Place, capsys: Any) -> Non
     assert (told["image"], told["tasks"]) == (place.image(), {"running": 3, "desired": 3})
     assert sorted(told["traffic"].values()) == [0, 100]
     assert (told["deployment"]["to_image"], told["deployment"]["under_way"]) == (place.image(), False)
-
-
-def test_logs_names_and_a_restart_need_no_name_of_aws(place: Place, production: Account, capsys: Any) -> None:
-    from ops.console import Console
-
-    def printed(grep: str | None = None) -> list[str]:
-        start = datetime.now(UTC) - timedelta(hours=2)
-        logs.show(
-            logs.Logs(place.name, place.environment, production), "api", Console(width=400), start=start, grep=grep,
-            follow=False,
-        )  # fmt: skip
-        return [line for line in capsys.readouterr().out.splitlines() if " api/" in line]
-
-    lines = printed()
-    assert any("api/ServiceTask" in line for line in lines), lines
-    words = next(line for line in lines if "api/Migrate" in line).rpartition(" ")[2]
-    assert 0 < len(printed(grep=words)) < len(lines)
-    cluster = ids.physical_id(place.name, place.environment, production, "cluster")
-    assert production.service("Api")["clusterArn"].endswith(f"/{cluster}")
-    before = {each["taskArn"] for each in tasks_of(production.client("ecs"), production.service("Api"))}
-    with traffic(production).flowing() as users:
-        restart.restart(place.name, place.environment, "api", production, Console())
-    assert users.failures == []
-    after = {each["taskArn"] for each in tasks_of(production.client("ecs"), production.service("Api"))}
-    assert len(after) == 3
-    assert not before & after
-    assert place.ledger.newest("api").outcome != "running"  # type: ignore[union-attr]
 
 
 def test_one_command_in_a_task_of_its_own(place: Place, capsys: Any) -> None:

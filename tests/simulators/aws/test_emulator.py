@@ -101,6 +101,19 @@ class _PrefixLists:
             time.sleep(0.05)
 
 
+def test_log_events_have_ids_and_a_phrase_is_found_as_it_is(aws: Callable[[str], Any]) -> None:
+    logs, where = aws("logs"), {"logGroupName": "phrases", "logStreamName": "one"}
+    logs.create_log_group(logGroupName="phrases")
+    logs.create_log_stream(**where)
+    now = int(time.time() * 1000)
+    lines = ['{"Lost": 1, "what": "redis"}', '{"what": "Lost", "n": 1}', "nothing"]
+    logs.put_log_events(**where, logEvents=[{"timestamp": now, "message": each} for each in lines])
+    found = logs.filter_log_events(logGroupName="phrases", filterPattern='"\\"Lost\\": 1"')["events"]
+    assert [each["message"] for each in found] == lines[:1]
+    every = logs.filter_log_events(logGroupName="phrases")["events"]
+    assert len({each["eventId"] for each in every}) == 3
+
+
 @pytest.fixture
 def prefix_lists(cloudformation: Any) -> _PrefixLists:
     return _PrefixLists(client_beside(cloudformation, "ec2"))
