@@ -121,10 +121,7 @@ def manage_password(instance: Instance) -> str:
     if (managed := instance.get("MasterUserSecret")) is not None:
         return str(managed["SecretArn"])
     password = secrets.token_urlsafe(24)
-    if (server := server_of(instance)) is not None:
-        with server.inside("postgres") as connection:
-            connection.execute(f"alter role {instance['MasterUsername']} password '{password}'")
-        server.password = password
+    _set_password(instance, password)
     arn = client("secretsmanager").create_secret(
         Name=f"rds!db-{instance['DbiResourceId'].lower()}",
         SecretString=json.dumps({"username": instance["MasterUsername"], "password": password}),
@@ -135,6 +132,28 @@ def manage_password(instance: Instance) -> str:
     )["ARN"]
     instance["MasterUserSecret"] = {"SecretArn": arn, "SecretStatus": "active"}
     return str(arn)
+
+
+def _set_password(instance: Instance, password: str) -> None:
+    if (server := server_of(instance)) is not None:
+        with server.inside("postgres") as connection:
+            connection.execute(f"alter role {instance['MasterUsername']} password '{password}'")
+        server.password = password
+
+
+def refusal_of_retention(instance: Instance, days: Any) -> str | None:
+    """What RDS says against another retention once AWS Backup has the instance's backups (crossplane-contrib/
+    provider-aws #1356).
+    """
+    point, now = instance.get("AwsBackupRecoveryPointArn"), instance.get("BackupRetentionPeriod")
+    if not point or days in (None, "") or int(days) == int(now or 0):
+        return None
+    name = instance["DBInstanceIdentifier"]
+    return (
+        f"Your RDS instance {name} is associated with an AWS Backup resource with id {point}. You can leave"
+        f" BackupRetentionPeriod blank, or you can specify it only with the current value {now}. For more details, see"
+        " the AWS Backup documentation."
+    )
 
 
 def forget_password(instance: Instance) -> None:
@@ -316,6 +335,12 @@ def _modify(own: Callable[[dict[str, Any]], Any], refusal: Callable[[dict[str, A
         given = {key: rds._p(request, key) for key in ("MonitoringRoleArn", "MonitoringInterval")}
         if refused := refusal({"MonitoringInterval": 0, **{key: value for key, value in given.items() if value}}):
             return _error("InvalidParameterValue", refused)
+        if refused := refusal_of_retention(instance, rds._p(request, "BackupRetentionPeriod")):
+            return _error("InvalidParameterValue", refused)
+        password = rds._p(request, "MasterUserPassword")
+        if password and instance.get("MasterUserSecret"):
+            # User guide, "Password management with RDS and Secrets Manager".
+            return _error("InvalidParameterCombination", "MasterUserPassword cannot be given while RDS manages it.")
         answer = own(request)
         if answer[0] != 200:
             return answer
@@ -326,19 +351,21 @@ def _modify(own: Callable[[dict[str, Any]], Any], refusal: Callable[[dict[str, A
         if days := rds._p(request, "PerformanceInsightsRetentionPeriod"):
             instance["PerformanceInsightsRetentionPeriod"] = int(days)
         is_managed = rds._p(request, "ManageMasterUserPassword") == "true"
-        if is_managed and not instance.get("MasterUserSecret"):
+        if password or (is_managed and not instance.get("MasterUserSecret")):
             instance["DBInstanceStatus"] = "resetting-master-credentials"
         if renamed:
             instance["DBInstanceStatus"] = "renaming"
-        beside(_carry_out, instance, renamed, is_managed)
+        beside(_carry_out, instance, renamed, is_managed, password)
         return rds._single_instance_response("ModifyDBInstanceResponse", "ModifyDBInstanceResult", instance)
 
     return modify
 
 
-def _carry_out(instance: Instance, renamed: str, is_managed: bool) -> None:
+def _carry_out(instance: Instance, renamed: str, is_managed: bool, password: str) -> None:
     if is_managed:
         manage_password(instance)
+    if password:
+        _set_password(instance, password)
     if renamed:
         old = instance["DBInstanceArn"]
         rds._instances.pop(instance["DBInstanceIdentifier"], None)

@@ -106,6 +106,8 @@ def install() -> None:
         if old.get("EngineVersion") != new.get("EngineVersion") and _is_downgrade(current, wanted):
             # RDS's own words, as CloudFormation passes them on (cloud-gov/aws-broker #566).
             raise Refused(f"Cannot find upgrade path from {current} to {wanted}.")
+        if refused := database_servers.refusal_of_retention(instance, new.get("BackupRetentionPeriod")):
+            raise Refused(refused)
         physical_id, attributes = own["update"](physical_id, old, new, stack_name, logical_id)
         rds._instances[physical_id]["EngineVersion"] = current if _names(wanted, current) else _full(wanted)
         return physical_id, with_secret(physical_id, attributes, new)
