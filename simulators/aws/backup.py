@@ -126,8 +126,8 @@ def inferred() -> dict[str, str]:
     }
 
 
-def start_job(point: str, metadata: dict[str, str], role: str, created_by: str | None = None) -> Record:
-    """Raises `BackupError`. What RDS refuses makes the job fail, not this call."""
+def start_job(point: str, metadata: dict[str, str], role: str, created_by: str | None = None, hours: int = 0) -> Record:
+    """`created_by` is the ARN of a testing plan, `hours` its validation window. Raises `BackupError`. What RDS refuses makes the job fail, not this call."""
     if point not in points:
         raise BackupError("ResourceNotFoundException", f"Recovery point {point} not found.")
     wanted = {key.lower(): value for key, value in metadata.items()}
@@ -147,6 +147,7 @@ def start_job(point: str, metadata: dict[str, str], role: str, created_by: str |
         "IamRoleArn": role,
         "ResourceType": "RDS",
         **({"CreatedBy": {"RestoreTestingPlanArn": created_by}} if created_by else {}),
+        "_hours": hours,
     }
     jobs[job["RestoreJobId"]] = job
     beside(_restore, job, wanted)
@@ -246,17 +247,21 @@ def run_test(name: str) -> list[Record]:
                     "engine": "postgres",
                     "uselatestrestorabletime": "true",
                 }
-                job = start_job(
-                    point["RecoveryPointArn"], metadata, selection["IamRoleArn"], plan["RestoreTestingPlanArn"]
+                started.append(
+                    start_job(
+                        point["RecoveryPointArn"],
+                        metadata,
+                        selection["IamRoleArn"],
+                        plan["RestoreTestingPlanArn"],
+                        int(selection.get("ValidationWindowHours", 0)),
+                    )
                 )
-                job["_hours"] = int(selection.get("ValidationWindowHours", 0))
-                started.append(job)
     return started
 
 
 def _end_test(job: Record) -> None:
     """Deletes what was restored when it has been validated, or when the window is over; also where nobody looks."""
-    over = time.monotonic() + job.get("_hours", 0) * _HOUR_SECONDS
+    over = time.monotonic() + job["_hours"] * _HOUR_SECONDS
     while job.get("ValidationStatus") == "VALIDATING" and time.monotonic() < over:
         time.sleep(_EVERY_SECONDS)
     if job.get("ValidationStatus") == "VALIDATING":
