@@ -127,7 +127,10 @@ def inferred() -> dict[str, str]:
 
 
 def start_job(point: str, metadata: dict[str, str], role: str, created_by: str | None = None, hours: int = 0) -> Record:
-    """`created_by` is the ARN of a testing plan, `hours` its validation window. Raises `BackupError`. What RDS refuses makes the job fail, not this call."""
+    """`created_by` is the ARN of a testing plan, `hours` its validation window.
+
+    Raises `BackupError`. What RDS refuses makes the job fail, not this call.
+    """
     if point not in points:
         raise BackupError("ResourceNotFoundException", f"Recovery point {point} not found.")
     wanted = {key.lower(): value for key, value in metadata.items()}
