@@ -101,7 +101,12 @@ def _back_up(arn: str, rule: Record, role: str) -> None:
         "Lifecycle": {"DeleteAfterDays": days},
         "_instance": instance["DbiResourceId"],
     }
-    instance |= {"AwsBackupRecoveryPointArn": point, "BackupRetentionPeriod": days}
+    # "AWS Backup will intelligently schedule your backup windows"; which one it takes is not documented.
+    instance |= {
+        "AwsBackupRecoveryPointArn": point,
+        "BackupRetentionPeriod": days,
+        "PreferredBackupWindow": "05:18-05:48",
+    }
 
 
 def _refusal(role: str, action: str, resources: list[str]) -> str | None:

@@ -26,6 +26,7 @@ _COMPARED = frozenset(
         "EngineVersion",
         "MaxAllocatedStorage",
         "MultiAZ",
+        "PreferredBackupWindow",
     }
 )
 
