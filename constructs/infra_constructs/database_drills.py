@@ -98,7 +98,7 @@ class DatabaseDrills(Construct):
                 "publiclyAccessible": "false",
                 "vpcSecurityGroupIds": f'["{access.security_group_id}"]',
             },
-        ).node.add_dependency(plan, role)
+        ).node.add_dependency(plan)
         self.handler = logins.function(
             self,
             "Handler",

@@ -255,10 +255,15 @@ def test_days_without_a_drill_are_counted_from_the_instances_beginning(memory: R
     assert since_drill(Rds(), "database", memory, now=NOW) == {"RestoreDrillDays": 40}
 
 
-def test_a_failed_backup_or_copy_of_the_database_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
-    for arn, state in ((DATABASE, "FAILED"), (DATABASE, "EXPIRED"), (DATABASE, "COMPLETED"), (RESTORED, "FAILED")):
-        drills.failed_backup({"resourceArn": arn, "state": state})
-    assert published(capsys) == [{"BackupJobFailed": 1}] * 2
+@pytest.mark.parametrize("kind", ["Backup Job State Change", "Copy Job State Change"])
+def test_a_failed_backup_or_copy_of_the_database_is_counted(
+    kind: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEMORY", "/product/dev/restore")
+    monkeypatch.setattr(drills, "client", lambda _: None)
+    event = {"detail-type": kind, "detail": {"resourceArn": DATABASE, "state": "FAILED", "statusMessage": "no role"}}
+    assert drills.handler(event, None) == {"failed": "no role"}
+    assert published(capsys) == [{"BackupJobFailed": 1}]
 
 
 def test_rds_gets_its_backups_back_when_drills_end(memory: Remembered) -> None:
