@@ -77,7 +77,8 @@ class DatabaseDrills(Construct):
                 algorithm="LATEST_WITHIN_WINDOW",
                 include_vaults=[vault.backup_vault_arn],
                 recovery_point_types=["CONTINUOUS"],
-                selection_window_days=pitr_days,
+                # As far as it goes: a continuous recovery point is as old as the first backup, and reaches to now.
+                selection_window_days=365,
             ),
         )
         backup.CfnRestoreTestingSelection(
