@@ -188,10 +188,12 @@ class _File:
                 self.problems.append(self._problem(where, f"a name that is {_in_words(adapter.json_schema())}"))
                 continue
             if not _is_table(of):
+                value: TypeAdapter[Any] = TypeAdapter(of)
                 try:
-                    good[name] = TypeAdapter(of).validate_python(each, strict=True)
+                    good[name] = value.validate_python(each, strict=True)
                 except ValidationError as error:
-                    self.problems.append(self._problem(where, _own_words(error) or "a string, in quotes"))
+                    expected = _own_words(error) or _allowed_by_name(value.json_schema())
+                    self.problems.append(self._problem(where, expected))
             elif isinstance(each, Mapping):
                 good[name] = self._check_table(of, each, where + ".")
             else:
@@ -243,6 +245,10 @@ def _own_words(error: ValidationError) -> str | None:
 def _allowed(schema: Mapping[str, Any], key: str) -> str:
     """What the model's JSON Schema allows for this key, in words."""
     return _in_words(schema["properties"][key])
+
+
+def _allowed_by_name(part: Mapping[str, Any]) -> str:
+    return "a string, in quotes" if part.get("type") == "string" else _in_words(part)
 
 
 def _in_words(part: Mapping[str, Any]) -> str:

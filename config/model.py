@@ -114,6 +114,7 @@ SecretReference = Annotated[
     WithJsonSchema({"type": "string", "examples": ["daadaar/production/jwt", "daadaar/production/mail:password"]}),
 ]
 RuleName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$", examples=["sign-in"])]
+ObjectPrefix = Annotated[str, Field(pattern=r"^([A-Za-z0-9_-]+/)+$", max_length=200, examples=["og/"])]
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,99}$", examples=["daadaar-api"])]
 UrlPath = Annotated[str, Field(pattern=r"^/[A-Za-z0-9/_.-]*$")]
 FolderPath = Annotated[str, Field(pattern=r"^(/[A-Za-z0-9._-]+)+$", examples=["/app/.next/cache"])]
@@ -236,6 +237,10 @@ class Network(Section):
 class Database(Section):
     """RDS PostgreSQL."""
 
+    version: Literal[17, 18] = Field(
+        default=17,
+        description="Major version of PostgreSQL. Before a new one: `infra database upgrade ENV --to VERSION`.",
+    )
     instance: str = Field(
         pattern=r"^(t4g\.(micro|small|medium|large|2?xlarge)|[mr][78]g\.(large|(2|4|8|12|16|24|48)?xlarge))$",
         description="Instance class without its `db.` prefix; Graviton only.",
@@ -358,12 +363,19 @@ class Media(Section):
         "without charge; no public evidence yet that Cloudflare sends that header on. worker: a Worker that signs each "
         "request (SigV4), charged by the request, cached ones included (docs/adr/0017).",
     )
+    ttl_seconds: dict[ObjectPrefix, Annotated[int, Field(ge=60, le=604800)]] = Field(
+        default={},
+        description="How long Cloudflare and browsers keep objects that change under the same name, such as images of "
+        "link previews; by the prefix of their keys. All other media: a month and a week. At least 7200 on the plan "
+        "free and 3600 on pro, unless origin is worker.",
+        examples=[{"og/": 3600}],
+    )
     egress_saving_percent: int = Field(
         default=78,
         ge=1,
         le=99,
-        description="Of what users get from the bucket, so much is to come from the edge; a week below is told. Which "
-        "traffic can have that: docs/egress.md.",
+        description="Target share of media bytes that Cloudflare's cache saves S3 from sending. Four days of a week "
+        "below it raise a warning (docs/egress.md).",
     )
 
 

@@ -35,6 +35,8 @@ class Plan:
     """Seconds."""
     longest_mitigation: int
     """Seconds."""
+    least_edge_ttl: int
+    """Seconds."""
 
 
 def _rules(cache: int, managed: int, custom: int, rate: int, ddos: int) -> Mapping[str, int]:
@@ -45,10 +47,10 @@ def _rules(cache: int, managed: int, custom: int, rate: int, ddos: int) -> Mappi
 
 PLANS: Mapping[PlanName, Plan] = MappingProxyType(
     {
-        "free": Plan("free", _rules(10, 0, 5, 1, 1), False, False, False, False, 10, 10),
+        "free": Plan("free", _rules(10, 0, 5, 1, 1), False, False, False, False, 10, 10, 7200),
         # No count is published for deployments of managed rulesets; ten is more than anybody has a use for.
-        "pro": Plan("pro", _rules(25, 10, 20, 2, 1), True, True, False, True, 60, 3600),
-        "business": Plan("business", _rules(50, 10, 100, 5, 1), True, True, True, True, 600, 86400),
-        "enterprise": Plan("enterprise", _rules(300, 100, 1000, 5, 1), True, True, True, True, 65535, 86400),
+        "pro": Plan("pro", _rules(25, 10, 20, 2, 1), True, True, False, True, 60, 3600, 3600),
+        "business": Plan("business", _rules(50, 10, 100, 5, 1), True, True, True, True, 600, 86400, 1),
+        "enterprise": Plan("enterprise", _rules(300, 100, 1000, 5, 1), True, True, True, True, 65535, 86400, 1),
     }
 )

@@ -313,7 +313,8 @@ def rules_by_phase(environment: Environment) -> dict[str, int]:
     owns_zone = environment.cloudflare.zone is not None
     of_connector = 1 if environment.media.origin == "connector" else 0
     return {
-        CACHE: of_connector,
+        # One for all media, and one for each other time.
+        CACHE: of_connector * (1 + len(set(environment.media.ttl_seconds.values()))),
         LATE_TRANSFORM: of_connector,
         REDIRECT: len(set(environment.domains.redirects.values())),
         CUSTOM_WAF: 3 + bool(services.public_hosts(environment, sites=True)) if plan.super_bot_fight_mode else 2,
@@ -337,9 +338,12 @@ def _managed_waf(environment: Environment) -> int:
 def plan_can_do_it(environment: Environment) -> Iterator[Contradiction]:
     settings, plan = environment.cloudflare, PLANS[environment.cloudflare.plan]
     cost = f"the plan {plan.name} has"
-    for phase, count in rules_by_phase(environment).items():
-        if count > plan.rules[phase] and phase == RATE_LIMIT:
-            yield Contradiction("cloudflare.rate_limits", f"at most {plan.rules[phase]} rules: {cost} no more")
+    counts = rules_by_phase(environment)
+    if counts[RATE_LIMIT] > plan.rules[RATE_LIMIT]:
+        yield Contradiction("cloudflare.rate_limits", f"at most {plan.rules[RATE_LIMIT]} rules: {cost} no more")
+    if counts[CACHE] > plan.rules[CACHE]:
+        expected = f"at most {plan.rules[CACHE] - 1} different values: each is a cache rule, and {cost} no more"
+        yield Contradiction("media.ttl_seconds", expected)
     for name, limit in settings.rate_limits.items():
         if limit.period_seconds > plan.longest_rate_period:
             key = f"cloudflare.rate_limits.{name}.period_seconds"
@@ -379,6 +383,19 @@ def bucket_name_is_one_that_s3_takes(environment: Environment) -> Iterator[Contr
     for suffix in ("-s3alias", "--ol-s3", "--x-s3", "--table-s3"):
         if name.endswith(suffix):
             yield Contradiction("media.bucket", f"a name that does not end in {suffix} (S3 reserves it)")
+
+
+def each_object_has_one_ttl(environment: Environment) -> Iterator[Contradiction]:
+    media, plan = environment.media, PLANS[environment.cloudflare.plan]
+    for prefix, seconds in media.ttl_seconds.items():
+        key = f"media.ttl_seconds.{prefix}"
+        if within := next((each for each in media.ttl_seconds if each != prefix and prefix.startswith(each)), None):
+            yield Contradiction(key, f"a prefix that does not begin with another one ({within})")
+        if prefix.startswith("_next/"):
+            yield Contradiction(key, "another prefix: files of Next.js get a new name when they change")
+        # A Worker says the time in a header, to which no plan sets a limit.
+        if media.origin == "connector" and seconds < plan.least_edge_ttl:
+            yield Contradiction(key, f"at least {plan.least_edge_ttl}: the plan {plan.name} has no shorter time")
 
 
 def tasks_are_a_range(environment: Environment) -> Iterator[Contradiction]:
@@ -644,6 +661,7 @@ RULES: tuple[Rule, ...] = (
     whoever_owns_the_zone_is_told,
     storage_can_grow,
     bucket_name_is_one_that_s3_takes,
+    each_object_has_one_ttl,
     tasks_are_a_range,
     memory_fits_the_cpu,
     database_has_connections_for_a_release,
@@ -737,7 +755,7 @@ def rules_of_a_zone_fit_its_plan(environments: Neighbours) -> Iterator[tuple[str
         for phase, most in plan.rules.items():
             each = {name: rules_by_phase(environments.valid[name])[phase] for name in names}
             if sum(each.values()) > most and len(names) > 1:
-                key = "cloudflare.rate_limits" if phase == RATE_LIMIT else "cloudflare.plan"
+                key = {RATE_LIMIT: "cloudflare.rate_limits", CACHE: "media.ttl_seconds"}.get(phase, "cloudflare.plan")
                 told = ", ".join(f"{name} {count}" for name, count in each.items())
                 expected = f"at most {most} rules of {phase} in {zone}: that is all of the plan {plan.name}"
                 for name in names:

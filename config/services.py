@@ -24,6 +24,11 @@ def released(environment: Environment) -> dict[str, Service]:
     return {name: each for name, each in on_ecs(environment).items() if each.runs is None}
 
 
+def shown(environment: Environment) -> dict[str, Service]:
+    """Those with a stack of their own, on ECS or on Amplify."""
+    return {name: each for name, each in environment.services.items() if each.runs is None}
+
+
 def same_image(environment: Environment, name: str) -> dict[str, Service]:
     """The service of this name, and after it those that run its image: they are released together."""
     others = {other: each for other, each in on_ecs(environment).items() if each.runs == name}

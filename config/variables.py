@@ -56,12 +56,15 @@ def secrets(environment: Environment, service: str) -> dict[str, tuple[str, str 
     return {key: (value.partition(":")[0], value.partition(":")[2] or None) for key, value in found.items()}
 
 
-def named_secrets(environment: Environment, service: str) -> list[str]:
+def named_secrets(environment: Environment, service: str, *, in_preview: bool = False) -> list[str]:
     """Names of all secrets that people have put into Secrets Manager and the service's tasks read at their start."""
+    redis, needs = environment.redis, environment.services[service].needs
     found = {name for name, _ in secrets(environment, service).values()}
-    external = environment.redis.instances[environment.redis.serves].external
-    if external is not None and "redis" in environment.services[service].needs:
-        found.add(external.url_secret)
+    # Queues of previews are in the cache.
+    instances = {"redis": redis.serves, "queue": redis.serves if in_preview else redis.queue}
+    for need, instance in instances.items():
+        if need in needs and instance is not None and (external := redis.instances[instance].external) is not None:
+            found.add(external.url_secret)
     return sorted(found)
 
 

@@ -2,9 +2,11 @@
 
 import os
 import sys
+import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -14,14 +16,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 from config import InvalidEnvironments, available, clashes, load, neighbours, services
 from config.model import Environment
 from infra_runtime.contract.revision import BUSYBOX
-from ops import amplify, doctor, drift, review
+from ops import addresses, alarms, doctor, drift, ids, logs, restart, review, sandbox
+from ops import status as status_
 from ops.account import explained, session_of
-from ops.amplify import AmplifySite
 from ops.console import Console
 from ops.edge import commands
 from ops.edge.zone import open_edge
-from ops.egress import commands as egress_commands
-from ops.egress.model import Traffic
 from ops.errors import SOMETHING, InputError, OperatorError
 from ops.github import commands as github_commands
 from ops.jobs import commands as job_commands
@@ -29,19 +29,29 @@ from ops.jobs.commands import JobPlace
 from ops.previews import commands as preview_commands
 from ops.previews.commands import Previews
 from ops.redis import commands as redis_commands
+from ops.redis import rotation as redis_rotation
+from ops.redis.rotation import Redis
 from ops.releases import commands as releases_
 from ops.releases import one_off
 from ops.releases.place import Place
+from ops.report import report
 from ops.restores import commands as restores
 from ops.restores import drills as restore_drills
+from ops.restores import objects, tables
 from ops.restores.drills import Drills
 from ops.restores.instances import Instances
+from ops.restores.objects import MediaBucket
 from ops.secrets import commands as secret_commands
 from ops.secrets.commands import SecretPlace
 from ops.templates import ROOT
+from ops.upgrades import commands as upgrades
 from ops.verify import commands as verification
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 AWS or Cloudflare refused, or what was asked for failed; 2 wrong input;"
+    " 3 there is something (drift, a finding, a firing alarm, a refuted assumption)."
+)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, epilog=EXIT_CODES)
 edge = typer.Typer(no_args_is_help=True, help="The Cloudflare zone: plan, drift, apply, purge.")
 app.add_typer(edge, name="edge")
 redis = typer.Typer(no_args_is_help=True, help="Check Redis and ask it questions.")
@@ -54,13 +64,30 @@ app.add_typer(egress, name="egress")
 job = typer.Typer(no_args_is_help=True, help="Scheduled jobs.")
 app.add_typer(job, name="job")
 
-restore = typer.Typer(no_args_is_help=True, help="Point-in-time recovery of the database.")
+restore = typer.Typer(no_args_is_help=True, help="Point-in-time recovery of the database and of media.")
 app.add_typer(restore, name="restore")
+database = typer.Typer(no_args_is_help=True, help="The database's version.")
+app.add_typer(database, name="database")
 secret = typer.Typer(no_args_is_help=True, help="Secrets that the environment's file names. Never prints values.")
 app.add_typer(secret, name="secret")
 
-Name = Annotated[str, typer.Argument(help=f"One of {', '.join(available())}.", metavar="ENV")]
+practice = typer.Typer(no_args_is_help=True, help="The sandbox of this clone, which `make sandbox` starts.")
+app.add_typer(practice, name="sandbox")
+
+
+def _environments() -> list[str]:
+    """For the shell's completion."""
+    return list(available())
+
+
+Name = Annotated[
+    str, typer.Argument(help=f"One of {', '.join(available())}.", metavar="ENV", autocompletion=_environments)
+]
 Service = Annotated[str | None, typer.Option(help="Name in the environment's file; not needed if there is only one.")]
+ServiceName = Annotated[
+    str | None,
+    typer.Argument(help="Name in the environment's file; not needed if there is only one.", metavar="SERVICE"),
+]
 Note = Annotated[str | None, typer.Option(help="Reason or commit, for the ledger.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
@@ -73,13 +100,22 @@ def infra() -> None:
 @app.command()
 def release(
     environment: Name,
-    image: Annotated[str, typer.Option(help="By digest: REPOSITORY@sha256:…, of this environment's own registry.")],
+    image: Annotated[
+        str | None, typer.Option(help="By digest: REPOSITORY@sha256:…, of this environment's own registry.")
+    ] = None,
     service: Service = None,
     note: Note = None,
+    *,
     check: Annotated[bool, typer.Option("--check", help="Check only; release nothing.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Let pipelines release again after a rollback.")] = False,
 ) -> None:
     """Release an image of a service, blue/green, and follow the release to its end."""
+    if resume == (image is not None):
+        raise InputError("--image: expected it, or --resume, and not both")
     with _place(environment, service) as place:
+        if image is None:
+            releases_.resume(place, Console())
+            return
         releases_.release(place, image, Console(), note=note, check_only=check)
 
 
@@ -103,7 +139,7 @@ def rollback(
     ] = False,
     note: Note = None,
 ) -> None:
-    """Go back to the release before. During a release, stop it while the old tasks still run."""
+    """Go back, at any moment, the fastest safe way: stop what is under way, or release what succeeded before."""
     with _place(environment, service) as place:
         releases_.rollback(place, release, Console(), accept_schema=accept_schema, note=note)
 
@@ -113,28 +149,134 @@ def status(
     environment: Name,
     service: Service = None,
     as_json: AsJson = False,
-    follow: Annotated[bool, typer.Option("--follow", help="Follow the release that is under way.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it again every five seconds, until Ctrl-C.")] = False,
 ) -> None:
-    """Show images, stage and firing alarms; for a site on Amplify, its domain and last build."""
-    if (site := _on_amplify(environment, service)) is not None:
-        if follow:
-            raise InputError(f"--follow: {service} is on Amplify, whose console shows a build while it lasts")
-        with _explained(environment, site.environment):
-            amplify.status(site, Console(), as_json=as_json)
-        return
-    with _place(environment, service) as place:
-        if follow:
-            releases_.follow(place, Console())
+    """Show each service: images, stage, since when, who released; and every firing alarm with its runbook."""
+    if watch and as_json:
+        raise InputError("--watch and --json: expected one of them")
+    found = _environment(environment)
+    shown = [service] if service else list(services.shown(found))
+    with _explained(environment, found):
+        session = session_of(environment, found)
+        looks = partial(status_.look, environment, found, session, services=shown)
+        if watch:
+            status_.watch(environment, looks, Console())
         else:
-            releases_.status(place, Console(), as_json=as_json)
+            status_.show(environment, looks(), Console(), as_json=as_json)
+
+
+@app.command()
+def follow(environment: Name, service: ServiceName = None) -> None:
+    """Follow the release that is under way, from whichever machine it began. Exits with 1 if it fails."""
+    found = _environment(environment)
+    with _explained(environment, found):
+        session = session_of(environment, found)
+        known = [service] if service else list(services.released(found))
+        places = [Place(environment, found, each, session) for each in known]
+        moving = places if len(places) == 1 else releases_.under_way(places)
+        if len(moving) != 1:
+            which = ", ".join(each.service for each in moving) or "none"
+            raise InputError(f"SERVICE is missing: expected one of {', '.join(known)}; releases under way: {which}")
+        releases_.follow(moving[0], Console())
+
+
+@app.command(name="alarms")
+def alarms_(environment: Name, as_json: AsJson = False) -> None:
+    """List firing alarms, the worst first, each with its runbook. Exit code 3 if one fires."""
+    found = _environment(environment)
+    with _explained(environment, found):
+        firing = alarms.firing(session_of(environment, found), found.product, environment)
+    report(firing, "no alarm fires", Console(), as_json=as_json)
+
+
+@app.command(name="logs")
+def logs_(
+    environment: Name,
+    what: Annotated[
+        str | None,
+        typer.Argument(help="A service, a stack, `database`, or a part of a function's name.", metavar="WHAT"),
+    ] = None,
+    *,
+    since: Annotated[str, typer.Option(help="15m, 2h, 1d, or a time like 2026-11-26T07:59:59Z.")] = "15m",
+    grep: Annotated[str | None, typer.Option(help="Only lines with this text, case-sensitive.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on until Ctrl-C.")] = False,
+) -> None:
+    """Print logs of services, functions and PostgreSQL, merged by time. Without WHAT: of every service."""
+    start = logs.since(since, now=datetime.now(UTC))
+    found = _environment(environment)
+    with _explained(environment, found):
+        of = logs.Logs(environment, found, session_of(environment, found))
+        logs.show(of, what, Console(), start=start, grep=grep, follow=follow)
+
+
+@app.command(name="id")
+def id_(
+    environment: Name,
+    what: Annotated[
+        str, typer.Argument(help="A kind, with a part of the name where there are several.", metavar="WHAT")
+    ],
+) -> None:
+    """Print the name or ARN of one resource, for a command of the AWS CLI: database, cluster, function/drift, …"""
+    found = _environment(environment)
+    with _explained(environment, found):
+        print(ids.physical_id(environment, found, session_of(environment, found), what))
+
+
+@app.command()
+def call(
+    environment: Name,
+    function: Annotated[str, typer.Argument(help="A part of its name, like drift.", metavar="FUNCTION")],
+) -> None:
+    """Run a scheduled function now, with the input of its schedule, and print its answer."""
+    found = _environment(environment)
+    with _explained(environment, found):
+        ids.call(environment, found, session_of(environment, found), function, Console())
+
+
+@app.command(name="restart")
+def restart_(environment: Name, service: Annotated[str, typer.Argument(metavar="SERVICE")]) -> None:
+    """Replace the tasks of a service by new ones of the same image; the old ones serve until then."""
+    found = _environment(environment)
+    with _explained(environment, found):
+        restart.restart(environment, found, service, session_of(environment, found), Console())
+
+
+@app.command(name="open")
+def open_(
+    environment: Name,
+    what: Annotated[
+        str, typer.Argument(help="A service, or dashboard, alarms, cloudflare, sentry.", metavar="WHAT")
+    ] = "dashboard",
+) -> None:
+    """Print the address of a service or a console, and open it in the browser. Needs no credentials."""
+    address = addresses.address(environment, _environment(environment), what)
+    print(address)
+    webbrowser.open(address)
 
 
 @app.command(name="review")
 def review_(
     base: Annotated[str, typer.Argument(help="Commit to compare with.", metavar="BASE")],
 ) -> None:
-    """Compare the templates of this code with those of BASE, as Markdown. Needs no account."""
-    print(review.review(base))
+    """What a deployment of this code does to one of BASE, as Markdown. Needs no account.
+
+    Exit code 3 if any of it is impossible, or dangerous and not acknowledged in a commit message since BASE.
+    """
+    found = review.review(base)
+    print(found.markdown)
+    if found.open:
+        raise typer.Exit(SOMETHING)
+
+
+@app.command(name="effects")
+def effects_(environment: Name) -> None:
+    """What a deployment of this code does to what is deployed, as Markdown. Exit code 3 as `review`."""
+    found = _environment(environment)
+    with _explained(environment, found):
+        reviewed = review.deployed(environment, found, session_of(environment, found))
+    print(reviewed.markdown)
+    if reviewed.open:
+        raise typer.Exit(SOMETHING)
 
 
 @app.command(name="drift")
@@ -298,13 +440,16 @@ def secret_list(environment: Name, as_json: AsJson = False) -> None:
 def secret_set(
     environment: Name,
     name: Annotated[str, typer.Argument(help="As the environment's file names it.", metavar="NAME[:FIELD]")],
+    keep_previous: Annotated[
+        bool, typer.Option("--keep-previous", help="The old value stays, in FIELD_previous: for keys that sign.")
+    ] = False,
 ) -> None:
     """Store a value from standard input, or from a hidden prompt (one line). With :FIELD, the other fields stay."""
     found = _environment(environment)
     reference = secret_commands.chosen(found, name)
     with _explained(environment, found):
         place = SecretPlace(environment, found, session_of(environment, found))
-        secret_commands.put(place, reference, secret_commands.typed(), Console())
+        secret_commands.put(place, reference, secret_commands.typed(), Console(), keeps_previous=keep_previous)
 
 
 @restore.command()
@@ -340,6 +485,78 @@ def drill(environment: Name) -> None:
     """Restore the database beside the one that serves, verify the data, measure RPO and RTO, and delete it again."""
     with _instances(environment) as instances:
         restore_drills.drill(Drills(environment, instances.environment, instances.clients), Console())
+
+
+@restore.command(name="table")
+def restore_table(
+    environment: Name,
+    table: Annotated[str, typer.Argument(metavar="TABLE")],
+    instance: Annotated[
+        str, typer.Option("--from", help="A restored or replaced instance: infra restore list ENV.", metavar="INSTANCE")
+    ],
+    schema: Annotated[str, typer.Option(help="Of the table.")] = "public",
+) -> None:
+    """Copy one table out of a restored instance into the database, under a new name. Run again to resume."""
+    with _instances(environment) as instances:
+        tables.copy(instances, table, schema, instance, Console())
+
+
+@restore.command(name="objects")
+def restore_objects(
+    environment: Name,
+    prefix: Annotated[str, typer.Argument(help="Of the media bucket's keys, like avatars/. '' is the whole bucket.")],
+    to: Annotated[str, typer.Option(help="A time with its zone, like 2026-11-26T07:59:59Z: the end of that second.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Restore them. Without it, only count.")] = False,
+) -> None:
+    """Bring back media that was deleted or replaced since a time. Newer objects stay. Run again to resume."""
+    now = datetime.now(UTC)
+    wanted = restores.second(to, now=now)
+    found = _environment(environment)
+    with _explained(environment, found):
+        media = MediaBucket(found, session_of(environment, found))
+        objects.restore(media, prefix, wanted, Console(), now=now, is_confirmed=yes)
+
+
+@database.command(name="upgrade")
+def database_upgrade(
+    environment: Name,
+    to: Annotated[int | None, typer.Option(help="Major version of PostgreSQL, for example 18.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Copy and verify only; do not switch.")] = False,
+    back: Annotated[bool, typer.Option("--back", help="Undo: delete the copy or, after the switch, go back.")] = False,
+    lose_writes: Annotated[
+        bool, typer.Option("--lose-writes", help="With --back after the switch: what was written since is lost.")
+    ] = False,
+) -> None:
+    """Copy the database to a new major version, verify the copy and switch to it. Run again to resume."""
+    if back == (to is not None) or (back and check) or (lose_writes and not back):
+        raise InputError("expected --to VERSION, with or without --check; or --back, with or without --lose-writes")
+    with _instances(environment) as instances:
+        if to is None:
+            upgrades.back(instances, Console(), now=datetime.now(UTC), loses_writes=lose_writes)
+        else:
+            upgrades.upgrade(instances, to, Console(), check_only=check)
+
+
+@practice.command(name="break")
+def sandbox_break(
+    fault: Annotated[str, typer.Argument(help=f"One of {', '.join(sandbox.FAULTS)}.", metavar="FAULT")],
+) -> None:
+    """Cause a real failure in the sandbox."""
+    if fault not in sandbox.FAULTS:
+        raise InputError(f"FAULT {fault!r}: expected one of {', '.join(sandbox.FAULTS)}")
+    print(sandbox.required().ask("break", fault))
+
+
+@practice.command()
+def repair() -> None:
+    """Undo what was broken in the sandbox."""
+    print(sandbox.required().ask("repair"))
+
+
+@practice.command(name="end")
+def sandbox_end() -> None:
+    """End the sandbox, also one that runs in the background."""
+    print(sandbox.required().ask("end"))
 
 
 @edge.command()
@@ -388,7 +605,12 @@ def model(
     plot: Annotated[Path | None, typer.Option(help="Also a picture, as SVG.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Simulate how much traffic the cache saves the bucket. Needs no account."""
+    """Simulate how much traffic the cache saves the bucket. Needs no account, but the development tools."""
+    try:
+        from ops.egress import commands as egress_commands  # noqa: PLC0415
+        from ops.egress.model import Traffic  # noqa: PLC0415
+    except ModuleNotFoundError as missing:  # numpy: a deployment's set-up leaves it out
+        raise OperatorError(f"{missing.name} is not installed; run: make setup") from None
     traffic = Traffic(
         requests_per_object=1, objects=objects, alpha=alpha, repeated_percent=repeats, bypass_percent=bypass
     )
@@ -430,21 +652,23 @@ def ask(
     redis_commands.ask(environment, _environment(environment), command, Console(), instance=instance, as_json=as_json)
 
 
+@redis.command()
+def rotate(
+    environment: Name,
+    instance: Annotated[str | None, typer.Option(help="Of ENV; without it, the one that serves.")] = None,
+) -> None:
+    """Give ElastiCache a new AUTH token; both are valid until all tasks use the new one. Run again to resume."""
+    found = _environment(environment)
+    name = redis_commands.instance_of(environment, found, instance)
+    with _explained(environment, found):
+        redis_rotation.rotate(Redis(environment, found, name, session_of(environment, found)), Console())
+
+
 @contextmanager
 def _place(name: str, service: str | None) -> Iterator[Place]:
     environment = _environment(name)
     with _explained(name, environment):
         yield Place(name, environment, _one_of(environment, service), session_of(name, environment))
-
-
-def _on_amplify(name: str, service: str | None) -> AmplifySite | None:
-    """None when it is another service, or none of the environment's."""
-    environment = _environment(name)
-    found = environment.services.get(service or "")
-    if service is None or found is None or found.amplify is None:
-        return None
-    with _explained(name, environment):
-        return AmplifySite(name, environment, service, session_of(name, environment))
 
 
 def _one_of(environment: Environment, service: str | None) -> str:
@@ -486,6 +710,7 @@ def _explained(name: str, environment: Environment) -> Iterator[None]:
 
 
 def _environment(name: str) -> Environment:
+    sandbox.enter(name)
     return load([name], is_deployed=True)[name]
 
 

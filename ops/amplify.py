@@ -1,13 +1,9 @@
 """A site that Amplify hosts: whether its name is served, and how its last build ended."""
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
-from rich.table import Table
-
 from config.model import Environment
-from ops.console import Console
 from ops.functions import Clients, resources
 
 
@@ -48,23 +44,31 @@ class AmplifySite:
         return found
 
 
-def status(site: AmplifySite, console: Console, *, as_json: bool) -> None:
-    """Of the domain and of the last build."""
+@dataclass(frozen=True, kw_only=True)
+class Build:
+    number: str
+    status: str
+    commit: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SiteStatus:
+    """Of the domain, and of the newest build."""
+
+    host: str
+    domain: str
+    reason: str | None
+    """Why the domain is not served."""
+    build: Build | None
+
+
+def site_status(site: AmplifySite) -> SiteStatus:
+    """Raises what boto3 raises."""
     domain, builds = site.domain(), site.builds()
-    build = {key: builds[0][key] for key in ("jobId", "status", "commitId")} if builds else None
-    found = {
-        "host": domain["domainName"],
-        "domain": domain["domainStatus"],
-        "reason": domain.get("statusReason") or None,
-        "build": build,
-    }
-    if as_json:
-        print(json.dumps(found, indent=2))  # noqa: T201
-        return
-    table = Table(show_header=False)
-    table.add_column()
-    table.add_column(overflow="fold")
-    table.add_row("host", found["host"])
-    table.add_row("domain", " ".join(filter(None, (found["domain"], found["reason"]))))
-    table.add_row("build", f"{build['jobId']} {build['status']}, commit {build['commitId']}" if build else "none yet")
-    console.print(f"{site.service} in {site.name}, on Amplify", table, sep="\n", highlight=False)
+    newest = builds[0] if builds else None
+    return SiteStatus(
+        host=domain["domainName"],
+        domain=domain["domainStatus"],
+        reason=domain.get("statusReason") or None,
+        build=Build(number=newest["jobId"], status=newest["status"], commit=newest["commitId"]) if newest else None,
+    )

@@ -26,6 +26,16 @@ def resources(clients: Clients, stack: str, kind: str) -> list[str]:
     ]
 
 
+def physical_ids(clients: Clients, stack: str) -> dict[str, str]:
+    """Of the stack's resources, by their logical ids."""
+    pages = clients.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack)
+    return {
+        each["LogicalResourceId"]: each.get("PhysicalResourceId", "")
+        for page in pages
+        for each in page["StackResourceSummaries"]
+    }
+
+
 def find(clients: Clients, stack: str, module: str, variables: Mapping[str, str], *, what: str) -> str:
     """Name of the function that runs `infra_runtime.<module>` with these variables. Raises `OperatorError`."""
     functions = clients.client("lambda")

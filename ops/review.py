@@ -1,137 +1,43 @@
 """What a change of the code would do to each environment, for whoever approves it: Markdown, without an account."""
 
-import json
 import re
 import subprocess
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from config.model import Environment
+from ops.effects import Effect, Severity, effects
 from ops.errors import InputError
-from ops.templates import ROOT, synthesized_in
+from ops.functions import Clients
+from ops.stacks import stacks, templates
+from ops.templates import ROOT, synthesized, synthesized_in
 
 Template = Mapping[str, Any]
 Templates = Mapping[str, Template]
-_ASSET = re.compile(r"\b[0-9a-f]{64}\b")
-_MOST_NAMED = 12
-_RULE = "AWS::ElasticLoadBalancingV2::ListenerRule"
-# What holds state, and which of its properties CloudFormation cannot change without making another one, empty
-# (AWS, "Update requires: Replacement").
-_STATEFUL: dict[str, frozenset[str]] = {
-    "AWS::RDS::DBInstance": frozenset(
-        (
-            "DBInstanceIdentifier",
-            "DBName",
-            "Engine",
-            "MasterUsername",
-            "StorageEncrypted",
-            "KmsKeyId",
-            "DBSubnetGroupName",
-        )
-    ),
-    "AWS::S3::Bucket": frozenset(("BucketName",)),
-    "AWS::ECR::Repository": frozenset(("RepositoryName", "EncryptionConfiguration")),
-    "AWS::DynamoDB::Table": frozenset(("TableName", "KeySchema")),
-    "AWS::SecretsManager::Secret": frozenset(("Name", "GenerateSecretString")),
-    "AWS::KMS::Key": frozenset(("KeySpec", "KeyUsage", "MultiRegion")),
-}
+_MOST_NAMED = 24
+# Whose messages may acknowledge an effect of what is deployed. deploy-environment.yml fetches as many.
+COMMITS = 100
+TRAILER = "Acknowledge:"
+_ACKNOWLEDGED = re.compile(rf"^{TRAILER} (\S+)\s*$", re.MULTILINE)
+_HOW = (
+    "What is dangerous may be merged when a commit message of this pull request has its line, as it stands above: "
+    "`git commit --allow-empty`. What is impossible has to be changed."
+)
 # Prices in eu-central-1, a month of 730 hours without traffic, as in config/model.py.
 _USD = {"NAT gateway": 38, "interface endpoint in a zone": 8}
 
 
 @dataclass(frozen=True)
-class Change:
-    """One resource that is not as before. `properties` is empty when it comes or goes."""
-
-    stack: str
-    logical_id: str
-    type: str
-    what: str
-    properties: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Risk:
-    what: str
-    why: str
-
-
-def changes(before: Templates, after: Templates) -> Iterator[Change]:
-    for stack in sorted({*before, *after}):
-        old = before.get(stack, {}).get("Resources", {})
-        new = after.get(stack, {}).get("Resources", {})
-        for logical_id in sorted({*old, *new}):
-            was, is_ = old.get(logical_id), new.get(logical_id)
-            if was is None:
-                yield Change(stack, logical_id, is_["Type"], "new")
-            elif is_ is None:
-                yield Change(stack, logical_id, was["Type"], "gone")
-            elif named := tuple(_different(was, is_)):
-                yield Change(stack, logical_id, is_["Type"], "changed", named)
-
-
-def _different(was: Mapping[str, Any], is_: Mapping[str, Any]) -> Iterator[str]:
-    """Names of properties; code of functions is not shown, as it is another one with every change of a line."""
-    old, new = was.get("Properties", {}), is_.get("Properties", {})
-    for key in sorted({*old, *new}):
-        if _masked(old.get(key)) != _masked(new.get(key)):
-            yield key
-    for key in ("DeletionPolicy", "UpdateReplacePolicy"):
-        if was.get(key) != is_.get(key):
-            yield key
-
-
-def _masked(node: Any) -> str:
-    return _ASSET.sub("", json.dumps(node, sort_keys=True))
-
-
-def risks(before: Templates, after: Templates, found: list[Change]) -> Iterator[Risk]:
-    for each in found:
-        where = f"{each.stack}: `{each.logical_id}`"
-        if each.type in _STATEFUL and each.what == "gone":
-            yield Risk(f"{where} ({each.type}) goes", "it holds data; renamed, it would come back empty")
-        replaced = _STATEFUL.get(each.type, frozenset()) & set(each.properties)
-        if replaced:
-            yield Risk(
-                f"{where} is made anew ({', '.join(sorted(replaced))})", "it holds data, and the new one is empty"
-            )
-        if each.type in _STATEFUL and "DeletionPolicy" in each.properties:
-            yield Risk(f"{where}: another DeletionPolicy", "what happens to its data when it goes")
-        if each.type == _RULE and each.what != "new":
-            yield Risk(f"{where} changes", "ECS has moved its weights: users would be sent to an empty group (ADR 4)")
-        if each.type == "AWS::CloudWatch::Alarm" and each.what == "gone":
-            yield Risk(f"{where} goes", "nobody is told any more")
-        if each.type.startswith("AWS::EC2::SecurityGroup") and each.what != "gone":
-            yield Risk(f"{where} {each.what}", "who may connect to what")
-    for stack in after:
-        more = _allowed(after[stack]) - _allowed(before.get(stack, {}))
-        for action, resource in sorted(more)[:_MOST_NAMED]:
-            yield Risk(f"{stack}: `{action}` on `{resource[:100]}`", "more access than before")
-
-
-def _allowed(template: Template) -> set[tuple[str, str]]:
-    """(action, resource) of every statement that allows something; of new policies as well."""
-    found = set()
-    for each in template.get("Resources", {}).values():
-        if each["Type"] not in ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy"):
-            continue
-        for statement in each["Properties"]["PolicyDocument"]["Statement"]:
-            if statement["Effect"] == "Allow":
-                found |= {
-                    (action, json.dumps(resource, sort_keys=True))
-                    for action in _each(statement["Action"])
-                    for resource in _each(statement.get("Resource"))
-                }
-    return found
-
-
-def _each(node: Any) -> list[Any]:
-    return node if isinstance(node, list) else [node]
+class Review:
+    markdown: str
+    open: tuple[str, ...]
+    """Names of effects that are impossible, or dangerous and not acknowledged: what may not be merged."""
 
 
 def billed(templates: Templates) -> Counter[str]:
@@ -173,27 +79,63 @@ def billed(templates: Templates) -> Counter[str]:
     return found
 
 
-def markdown(environment: str, before: Templates, after: Templates) -> str:
-    found = list(changes(before, after))
+def open_among(found: Iterable[Effect], acknowledged: Collection[str]) -> list[Effect]:
+    """Those that stop a merge or a deployment: nobody can acknowledge away what is impossible."""
+    return [
+        each
+        for each in found
+        if each.severity is Severity.IMPOSSIBLE
+        or (each.severity is Severity.DANGEROUS and each.name not in acknowledged)
+    ]
+
+
+def markdown(
+    environment: str,
+    before: Templates,
+    after: Templates,
+    found: Sequence[Effect],
+    acknowledged: Collection[str] = (),
+) -> str:
     lines = [f"## {environment}", ""]
     if not found:
         return "\n".join([*lines, "Nothing changes.", ""])
-    dangers = list(dict.fromkeys(risks(before, after, found)))
-    lines += [f"- **{each.what}**: {each.why}" for each in dangers[: 2 * _MOST_NAMED]]
-    if len(dangers) > 2 * _MOST_NAMED:
-        lines.append(f"- and {len(dangers) - 2 * _MOST_NAMED} more")
-    lines += [""] if dangers else ["No known risk.", ""]
+    for severity, heading in _HEADINGS.items():
+        lines += _section(heading, [each for each in found if each.severity is severity], acknowledged)
+    if all(each.severity is Severity.SAFE for each in found):
+        lines += ["No known risk.", ""]
     lines += list(_cost(billed(before), billed(after)))
-    lines += ["<details><summary>" + _summary(found) + "</summary>", ""]
-    for each in found:
-        told = f" ({', '.join(each.properties)})" if each.properties else ""
-        lines.append(f"- {each.stack}: {each.what} {each.type} `{each.logical_id}`{told}")
+    safe = [each for each in found if each.severity is Severity.SAFE]
+    lines += [f"<details><summary>{len(safe)} changes that nobody notices</summary>", ""]
+    lines += [f"- {each.stack}: {each.type} `{each.resource}` {each.what}" for each in safe]
     return "\n".join([*lines, "", "</details>", ""])
 
 
-def _summary(found: list[Change]) -> str:
-    counted = Counter(each.what for each in found)
-    return ", ".join(f"{counted[what]} {what}" for what in ("new", "changed", "gone") if counted[what])
+_HEADINGS = {
+    Severity.IMPOSSIBLE: "Impossible: AWS refuses it",
+    Severity.DANGEROUS: "Dangerous: to be acknowledged by name",
+    Severity.LOOK: "Worth a look",
+}
+
+
+def _section(heading: str, found: Sequence[Effect], acknowledged: Collection[str]) -> Iterator[str]:
+    """One entry for resources to which the same happens."""
+    if not found:
+        return
+    yield from (f"### {heading}", "")
+    alike: dict[tuple[str, ...], list[Effect]] = {}
+    for each in found:
+        alike.setdefault((each.stack, each.type, each.what, each.consequence, each.procedure), []).append(each)
+    # What has to be acknowledged is always named.
+    shown = len(alike) if found[0].severity is Severity.DANGEROUS else _MOST_NAMED
+    for (stack, type_, what, consequence, procedure), effects_ in list(alike.items())[:shown]:
+        which = ", ".join(f"`{each.resource}`" for each in effects_ if each.resource)
+        where = f"{stack}: {type_} {which}" if which else stack
+        yield f"- **{where} {what}.** {consequence}" + (f" Safely: {procedure}." if procedure else "")
+        for each in effects_ if found[0].severity is Severity.DANGEROUS else ():
+            yield f"  - {'acknowledged' if each.name in acknowledged else f'`{TRAILER} {each.name}`'}"
+    if len(alike) > shown:
+        yield f"- and {len(alike) - shown} more"
+    yield ""
 
 
 def _cost(before: Counter[str], after: Counter[str]) -> Iterator[str]:
@@ -209,15 +151,39 @@ def _cost(before: Counter[str], after: Counter[str]) -> Iterator[str]:
     yield ""
 
 
-def review(base: str) -> str:
+def review(base: str) -> Review:
     """Of everything between the commit `base` and this working tree. Raises `InputError`, `OperatorError`."""
     with _tree(base) as tree, ThreadPoolExecutor() as both:
         before, after = both.map(synthesized_in, (tree, ROOT))
-    parts = [f"# What this would do, compared with {base[:12]}", ""]
-    parts += [markdown(name, before.get(name, {}), templates) for name, templates in after.items()]
-    gone = sorted(before.keys() - after.keys())
-    parts += [f"## {name}\n\n**The environment goes from the code; its stacks stay.**\n" for name in gone]
-    return "\n".join(parts)
+    states = {name: (before.get(name, {}), after.get(name, {})) for name in {**after, **before}}
+    return _reviewed(f"compared with {base[:12]}", states, acknowledgements(f"{base}..HEAD"))
+
+
+def deployed(name: str, environment: Environment, clients: Clients) -> Review:
+    """Of an environment as it is deployed now. Raises `OperatorError` and what boto3 raises."""
+    wanted = synthesized(name)
+    ours = [each for each in stacks(clients, name) if each.tags.get("product") == environment.product]
+    states = {name: (templates(clients, ours, wanted), wanted)}
+    return _reviewed("to what is deployed", states, acknowledgements(f"--max-count={COMMITS}"))
+
+
+def _reviewed(title: str, states: Mapping[str, tuple[Templates, Templates]], acknowledged: Collection[str]) -> Review:
+    parts, left = [f"# What this would do, {title}", ""], []
+    for name, (before, after) in states.items():
+        found = effects(before, after)
+        parts.append(markdown(name, before, after, found, acknowledged))
+        left += [each.name for each in open_among(found, acknowledged)]
+    if left:
+        parts.append(f"**{len(left)} effects stop it.** {_HOW}\n")
+    return Review("\n".join(parts), tuple(left))
+
+
+def acknowledgements(commits: str, repository: Path = ROOT) -> frozenset[str]:
+    """Names of effects in the messages of these commits: `Acknowledge: NAME`, on a line of its own."""
+    told = subprocess.run(
+        ["git", "-C", str(repository), "log", "--format=%B", commits], capture_output=True, text=True, check=True
+    ).stdout
+    return frozenset(_ACKNOWLEDGED.findall(told))
 
 
 @contextmanager

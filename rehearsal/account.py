@@ -20,6 +20,7 @@ from infra_runtime.release.preflight import service_arns, service_of
 from ops.doctor.account import service_linked_roles
 from ops.doctor.finding import Finding
 from ops.doctor.quotas import quotas
+from ops.errors import InputError
 from ops.github.subjects import name_of
 from rehearsal.cdk_cli import CdkCli
 from simulators.aws.conditions import Condition
@@ -71,16 +72,28 @@ def _visits(host: str) -> Iterator[Request]:
 
 
 def main_service(environment: Environment) -> str:
-    """The service that the story is about: it has an image, a host and the database."""
-    return next(name for name, each in services.previewed(environment).items() if "database" in each.needs)
+    """The service that the story is about: it has an image, a host and the database. Raises `InputError`."""
+    for name, each in services.previewed(environment).items():
+        if "database" in each.needs:
+            return name
+    raise InputError('services: expected one with a host, an image of its own and needs = ["database"], to release it')
 
 
 @contextmanager
 def opened(
-    name: str, environment: Environment, workspace: Path, *, without: Collection[Condition] = ()
+    name: str,
+    environment: Environment,
+    workspace: Path,
+    *,
+    without: Collection[Condition] = (),
+    authority: Authority | None = None,
+    internet: str | None = None,
 ) -> "Iterator[Account]":
-    """An empty account, and everybody outside of AWS that a deployment speaks to. All end with the block."""
-    cloudflare, authority = cloudflare_for(environment), Authority()
+    """An empty account, and everybody outside of AWS that a deployment speaks to. All end with the block.
+
+    `internet` is for an account that lives (`simulators.aws.process.emulator`), and `authority` signs there.
+    """
+    cloudflare, authority = cloudflare_for(environment), authority or Authority()
     instances = environment.redis.instances.values()
     with ExitStack() as stack:
         base_url = stack.enter_context(served(cloudflare))
@@ -95,7 +108,14 @@ def opened(
         if any(each.external is not None for each in instances):
             external = stack.enter_context(_redis_of_others(authority, workspace / "external"))
         running = stack.enter_context(
-            emulator(workspace, cloudflare=base_url, upstash=upstash.url, authority=authority, without=without)
+            emulator(
+                workspace,
+                cloudflare=base_url,
+                upstash=upstash.url,
+                authority=authority,
+                without=without,
+                internet=internet,
+            )
         )
         cdk = CdkCli(environment.aws.account, environment.aws.region, workspace, running.url)
         if Condition.IAM not in without:

@@ -12,7 +12,17 @@ _KEPT = {
     *("TERM", "COLORTERM", "COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "CI"),
     *("PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX", "INFRA_ENVIRONMENTS"),
     # What the Makefile and tools/suite.py hand to tests.
-    *("HISTORIES", "SEED", "MIGRATIONS", "REDIS_CALLERS", "RESTORES", "REDIS_SERVERS", "REDIS_URLS", "SUITE_SHARED"),
+    *(
+        "HISTORIES",
+        "SEED",
+        "MIGRATIONS",
+        "REDIS_CALLERS",
+        "RESTORES",
+        "REDIS_SERVERS",
+        "REDIS_URLS",
+        "SUITE_SHARED",
+        "ROTATION_REQUESTS",
+    ),
 }
 _KEPT_PREFIXES = ("LC_", "PYTEST_")
 

@@ -12,6 +12,8 @@ from rich.markup import escape
 
 from config import ENVIRONMENTS, InvalidEnvironments, available, load
 from ops.console import Console
+from ops.errors import InputError
+from rehearsal.account import main_service
 from rehearsal.cdk_cli import CdkFailed
 from rehearsal.life import WORKSPACES, live
 from rehearsal.lint import LintFailed
@@ -51,6 +53,12 @@ def main(
     except ValueError as unknown:
         print(f"--without: {unknown}", file=sys.stderr)
         raise typer.Exit(2) from None
+    for name, each in environments.items():
+        try:
+            main_service(each)
+        except InputError as error:
+            print(f"{name}: {error}", file=sys.stderr)
+            raise typer.Exit(2) from None
     started, broken = time.monotonic(), []
     with ExitStack() as locks:
         try:

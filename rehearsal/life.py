@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from config import ENVIRONMENTS, Environment, load, services
+from ops.amplify import AmplifySite
 from rehearsal import permissions
 from rehearsal.account import Account, main_service, opened
 from rehearsal.cdk_cli import CdkCli, CdkFailed
@@ -17,7 +18,7 @@ from rehearsal.lint import Lint
 from rehearsal.pipeline import DEPLOY, Pipeline
 from rehearsal.promises import Finding, read_back
 from rehearsal.stage import Progress
-from rehearsal.variants import with_bake_minutes
+from rehearsal.variants import with_bake_minutes, with_branch
 from simulators.aws.conditions import Condition
 from simulators.aws.process import ROOT
 from simulators.cloudflare.foreign import inventory
@@ -27,6 +28,7 @@ WORKSPACES = ROOT / "build" / "rehearsal"
 _CONCURRENCY = "4"
 # Secrets Manager ends the ARN of each secret with six characters of its own.
 _A_WHOLE_ARN = re.compile(r"-[A-Za-z0-9]{6}$")
+_BRANCH = "rehearsed"
 _REASON_TO_FAIL = "rehearsal: the service did not reach a steady state"
 
 
@@ -53,6 +55,8 @@ def live(
         files = with_bake_minutes(
             environments, name, main_service(environment), minutes, into=workspace / "environments-edited"
         )
+        for site in _on_amplify(environment):
+            files = with_branch(files, name, site, _BRANCH, into=workspace / f"environments-{site}")
         with opened(name, environment, workspace, without=without) as account:
             with progress.scene("synthesize, with CDK's strict validation and cdk-nag"):
                 assembly = synthesis.result()
@@ -73,6 +77,10 @@ def _synthesize(cdk: CdkCli, name: str, environments: Path, output: Path, *, val
     options = ("--context", f"env={name}", "--context", f"environments={environments}", "--output", str(output))
     cdk.run("synth", "--quiet", *options, validated=validated)
     return output
+
+
+def _on_amplify(environment: Environment) -> list[str]:
+    return [name for name, each in environment.services.items() if each.amplify is not None]
 
 
 def _other_minutes(environment: Environment) -> int:
@@ -144,6 +152,19 @@ class _Rehearsal:
         self._deploy(self.edited.result(), services.words(self.account.main), "--exclusively")
         found = self._bake_minutes()
         self.progress.check("Update", found == wanted != before, f"the API now bakes {found} minutes, {before} before")
+        for site in _on_amplify(self.account.environment):
+            self._change_branch(site)
+
+    def _change_branch(self, site: str) -> None:
+        self._deploy(self.edited.result(), services.words(site), "--exclusively")
+        hosted = AmplifySite(self.account.name, self.account.environment, site, self.account)
+        domain, builds = hosted.domain(), hosted.builds()
+        (served,) = (each["subDomainSetting"]["branchName"] for each in domain["subDomains"])
+        self.progress.check(
+            "Another branch on Amplify",
+            served == _BRANCH and len(builds) == 1,
+            f"{domain['domainName']} leads to {served}, {domain['domainStatus']}; builds of it: {len(builds)}",
+        )
 
     def _failing_update(self) -> None:
         before = self._bake_minutes()

@@ -4,7 +4,7 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
@@ -47,9 +47,9 @@ class Traffic:
         finally:
             connection.close()
 
-    def _user(self, number: int) -> None:
+    def _user(self, number: int, paths: Sequence[str]) -> None:
         while not self._over.is_set():
-            for path in (*_PATHS[number:], *_PATHS[:number]):
+            for path in (*paths[number:], *paths[:number]):
                 try:
                     self.versions[self.ask(path)["version"]] += 1
                 except (OSError, ValueError, KeyError) as error:
@@ -57,8 +57,8 @@ class Traffic:
                 time.sleep(0.02)
 
     @contextmanager
-    def flowing(self) -> Iterator["Traffic"]:
-        users = [threading.Thread(target=self._user, args=(number,), daemon=True) for number in range(_USERS)]
+    def flowing(self, paths: Sequence[str] = _PATHS) -> Iterator["Traffic"]:
+        users = [threading.Thread(target=self._user, args=(number, paths), daemon=True) for number in range(_USERS)]
         for each in users:
             each.start()
         try:

@@ -161,6 +161,17 @@ def with_bake_minutes(environments: Path, name: str, service: str, minutes: int,
     return _edited(environments, name, change, into=into)
 
 
+def with_branch(environments: Path, name: str, site: str, branch: str, *, into: Path) -> Path:
+    """A copy of the folder in which Amplify builds and serves another branch of the environment's site."""
+
+    def change(text: str) -> str:
+        lines = text.splitlines(keepends=True)
+        lines[line_of_keys(text)[f"services.{site}.amplify.branch"] - 1] = f'branch = "{branch}"\n'
+        return "".join(lines)
+
+    return _edited(environments, name, change, into=into)
+
+
 def forked_today(environments: Path, name: str, *, into: Path) -> Path:
     """A copy of the folder in which GitHub's tokens name the environment's repositories with ids.
 

@@ -13,12 +13,16 @@ import httpx
 from ops.amplify import AmplifySite
 from rehearsal.account import Account
 from simulators.cloudflare import worker
+from simulators.cloudflare.cache_rules import cache_settings
+from simulators.cloudflare.edge_cache import EdgeCache
 
 # Of a network reserved for documentation: nobody's rules name it.
 _ADDRESS = "203.0.113.7"
 _TARGET = re.compile(r'concat\("(https://[^"/]+)", http\.request\.uri\.path\)')
 # What Cloudflare says when the origin does not accept the connection.
 _ORIGIN_IS_DOWN = 521
+# No cache rule is about it, and the Worker's headers do not get as far as here.
+_WORKERS_CACHE = {"cache": True, "edge_ttl": {"default": 24 * 3600}}
 
 
 @dataclass
@@ -26,9 +30,18 @@ class Visitor:
     """Cloud Connector and Workers are carried out as declared in the simulated zone."""
 
     account: Account
-    cached: set[str] = field(default_factory=set)
+    _cache: EdgeCache = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._cache = EdgeCache(self.account.zone)
 
     def get(self, url: str) -> httpx.Response:
+        return self.ask("GET", url)
+
+    def ask(
+        self, method: str, url: str, *, headers: Mapping[str, str] | None = None, content: bytes = b""
+    ) -> httpx.Response:
+        """`headers` and `content` are passed on to services behind the load balancer."""
         parts, environment = urlsplit(url), self.account.environment
         if parts.netloc.endswith(".amazonaws.com"):
             return httpx.get(f"{self.account.emulator.url}{parts.path}", headers={"Host": parts.netloc})
@@ -36,14 +49,18 @@ class Visitor:
             query = f"?{parts.query}" if parts.query else ""
             return httpx.Response(301, headers={"Location": f"{target}{parts.path}{query}"})
         if parts.netloc == environment.domains.media:
-            return self._media(parts.netloc, parts.path)
+            return self._media(parts.netloc, parts.path, parts.query)
         for service, each in environment.services.items():
             if each.host == parts.netloc and each.amplify is not None:
                 return self._by_amplify(service, parts.netloc)
         where = json.loads(self.account.emulator.balancer.read_text())
         try:
-            return httpx.get(
-                f"http://{where['address']}:{where['production']}{parts.path}", headers={"Host": parts.netloc}
+            return httpx.request(
+                method,
+                f"http://{where['address']}:{where['production']}{parts.path}",
+                params=parts.query,
+                headers={**(headers or {}), "Host": parts.netloc},
+                content=content,
             )
         except httpx.ConnectError:
             return httpx.Response(_ORIGIN_IS_DOWN)
@@ -86,15 +103,15 @@ class Visitor:
             ranges += [entry["Cidr"] for page in pages for entry in page["Entries"]]
         return any(ip_address(_ADDRESS) in ip_network(each) for each in ranges)
 
-    def _media(self, host: str, path: str) -> httpx.Response:
+    def _media(self, host: str, path: str, query: str) -> httpx.Response:
         pattern = f"{host}/*"
         route = next((each for each in self.account.zone.routes.values() if each["pattern"] == pattern), None)
-        answer = self._by_connector(host, path) if route is None else self._by_worker(route["script"], path)
-        if answer.status_code == 200:
-            state = "HIT" if path in self.cached else "MISS"
-            self.cached.add(path)
-            answer.headers["cf-cache-status"] = state
-        return answer
+        settings = _WORKERS_CACHE if route else cache_settings(self.account.zone, host, path)
+
+        def fetch() -> httpx.Response:
+            return self._by_connector(host, path) if route is None else self._by_worker(route["script"], path)
+
+        return self._cache.answer(settings, f"{host}{path}", query, fetch)
 
     def _by_worker(self, name: str, path: str) -> httpx.Response:
         script = self.account.cloudflare.world.scripts[name]
@@ -114,6 +131,9 @@ class Visitor:
             agents = statement["Condition"]["StringEquals"]["aws:UserAgent"]
             known = any(address in ip_network(each) for each in statement["Condition"]["IpAddress"]["aws:SourceIp"])
             if known and set(sent) & set(agents if isinstance(agents, list) else [agents]):
-                body = s3.get_object(Bucket=bucket, Key=unquote(path).removeprefix("/"))["Body"].read()
-                return httpx.Response(200, content=body)
+                try:
+                    found = s3.get_object(Bucket=bucket, Key=unquote(path).removeprefix("/"))
+                except s3.exceptions.NoSuchKey:
+                    break  # Whoever may not list the bucket is not told that it is not there.
+                return httpx.Response(200, headers={"Content-Type": found["ContentType"]}, content=found["Body"].read())
         return httpx.Response(403)

@@ -1,5 +1,6 @@
 """An HTTP server on 127.0.0.1 for whatever a vendor's API is simulated by."""
 
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,8 +12,8 @@ Respond = Callable[[BaseHTTPRequestHandler, bytes], None]
 
 
 @contextmanager
-def serving(respond: Respond) -> Iterator[str]:
-    """The root URL of a server that runs as long as the block."""
+def serving(respond: Respond, *, port: int = 0, tls: ssl.SSLContext | None = None) -> Iterator[str]:
+    """The root URL of a server that runs as long as the block; without a port, on a free one."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -23,17 +24,20 @@ def serving(respond: Respond) -> Iterator[str]:
         def _respond(self) -> None:
             respond(self, self.rfile.read(int(self.headers.get("Content-Length") or 0)))
 
-        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _respond  # noqa: N815
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _respond  # noqa: N815
 
         def log_message(self, *_: Any) -> None:
             return
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     server.daemon_threads = True
+    if tls is not None:
+        # The handshake is the handler's: a client that hangs in it keeps nobody waiting.
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
         server.server_close()

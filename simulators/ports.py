@@ -26,6 +26,10 @@ def free_port(address: str = LOOPBACK) -> int:
     raise NothingFree(f"{address}: none of {_TRIES} ports between {_OURS.start} and {_OURS.stop} is free")
 
 
+def is_free(port: int) -> bool:
+    return _can_bind(LOOPBACK, port)
+
+
 def own_address(port: int = 0) -> str:
     """An address in 127.0.0.0/8 where nobody has this TCP port: a host of its own, so to speak.
 

@@ -1,9 +1,12 @@
 """What every stack of an environment has in common."""
 
+import re
+
 import aws_cdk as cdk
 import jsii
 
 from config import Environment
+from infra_constructs.alarms import link_runbooks
 from infra_constructs.function import report_errors
 from infra_constructs.memory import Memory
 
@@ -37,6 +40,8 @@ class EnvironmentStack(cdk.Stack):
             # Of the stack, from where CloudFormation hands them on to every resource that can have tags.
             tags={"product": self.product, "environment": self.environment_name},
         )
+        # The two numbers in it are for tokens only (config.model.Delivery).
+        link_runbooks(self, repository=re.sub(r"@\d+", "", environment.delivery.repository))
         if environment.sentry is not None:
             report_errors(self, dsn=environment.sentry.infrastructure.dsn, environment=self.environment_name)
 

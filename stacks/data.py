@@ -9,6 +9,7 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_secretsmanager as secretsmanager
 
 from config import Environment, previews, services
+from infra_constructs.cloudflare.media import STATIC
 from infra_constructs.data_key import DataKey
 from infra_constructs.database import Database, DatabaseProps
 from infra_constructs.database_drills import DatabaseDrills
@@ -59,6 +60,7 @@ class DataStack(EnvironmentStack):
                 network.access[name] for name, each in services.on_ecs(environment).items() if "database" in each.needs
             ],
             props=DatabaseProps(
+                version=environment.database.version,
                 instance_type=ec2.InstanceType(environment.database.instance),
                 multi_az=environment.database.multi_az,
                 storage_gib=environment.database.storage_gib,
@@ -108,6 +110,7 @@ class DataStack(EnvironmentStack):
                 cloudflare_reads=environment.media.origin == "connector",
                 retention=retention,
                 sites=previews.site_hosts(environment),
+                static=STATIC if services.hosts_with_static_files(environment) else None,
             ),
         )
         self.exports = DataExports(

@@ -68,7 +68,13 @@ class DeliveryStack(EnvironmentStack):
                     architecture=images.architecture,
                     services=[services[each].service for each in services_.same_image(environment, name)],
                     database=data.database.instance if "database" in own.needs else None,
-                    secrets=_stored_by_people(Construct(self, f"{id_}Secrets"), environment, name),
+                    secrets=_stored_by_people(
+                        Construct(self, f"{id_}Secrets"),
+                        *(
+                            variables.named_secrets(environment, each)
+                            for each in services_.same_image(environment, name)
+                        ),
+                    ),
                 ),
                 ledger=registry.ledger,
                 sentry=self._sentry(environment, name),
@@ -138,6 +144,13 @@ class DeliveryStack(EnvironmentStack):
             databases=data.preview_databases,
             database=data.database.instance,
             ledger=registry.ledger,
+            secrets=_stored_by_people(
+                Construct(self, "PreviewSecrets"),
+                *(
+                    variables.named_secrets(environment, each, in_preview=True)
+                    for each in services_.previewed(environment)
+                ),
+            ),
             lifetime=cdk.Duration.hours(environment.previews.hours),
         )
         PreviewAlarms(self, "PreviewAlarms", control=control.handler, databases=data.preview_databases, topics=topics)
@@ -157,11 +170,11 @@ class DeliveryStack(EnvironmentStack):
             )
 
 
-def _stored_by_people(scope: Construct, environment: Environment, released: str) -> list[secretsmanager.ISecret]:
-    """That tasks of this image read."""
-    of_image = services_.same_image(environment, released)
-    names = sorted({name for each in of_image for name in variables.named_secrets(environment, each)})
-    return [secretsmanager.Secret.from_secret_name_v2(scope, name, name) for name in names]
+def _stored_by_people(scope: Construct, *of_services: list[str]) -> list[secretsmanager.ISecret]:
+    return [
+        secretsmanager.Secret.from_secret_name_v2(scope, name, name)
+        for name in sorted({name for each in of_services for name in each})
+    ]
 
 
 def _build_arguments(environment: Environment, name: str, service: str) -> str:

@@ -90,6 +90,7 @@ class EdgeStack(EnvironmentStack):
             sites=services.hosts_with_static_files(environment),
             bucket=environment.media.bucket,
             region=environment.aws.region,
+            ttl_seconds=environment.media.ttl_seconds,
         )
         token = CloudflareToken(self, name=settings.token_secret)
         secret = data.media_access.secret

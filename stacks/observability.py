@@ -21,6 +21,7 @@ from infra_constructs.watch.checks import CheckAlarms
 from infra_constructs.watch.costs import Costs
 from infra_constructs.watch.database import DatabaseAlarms, RecoveryProps
 from infra_constructs.watch.edge import EdgeAlarms
+from infra_constructs.watch.egress import EgressSaving
 from infra_constructs.watch.entrance import LoadBalancerAlarms, NatAlarms
 from infra_constructs.watch.events import CrashedTasks, DatabaseEvents, DeploymentEvents
 from infra_constructs.watch.functions import FunctionAlarms
@@ -57,6 +58,11 @@ class ObservabilityStack(EnvironmentStack):
     ) -> None:
         super().__init__(scope, id_, environment=environment, description="Alarms, checks from outside, dashboard")
         self._environment, self._topics = environment, platform.topics
+        self._egress = EgressSaving(
+            environment=self.environment_name,
+            bucket=environment.media.bucket,
+            has_static_files=bool(services_.hosts_with_static_files(environment)),
+        )
         self._hosts = {**services_.hosts(environment), "media": environment.domains.media}
         self._functions: list[lambda_.Function] = []
         self._watch_edge(network, data, platform, edge)
@@ -97,7 +103,7 @@ class ObservabilityStack(EnvironmentStack):
             database=data.database.instance,
             redis_instance=environment.redis.serves,
             queues=list(services_.queues(environment)),
-            bucket=environment.media.bucket,
+            egress=self._egress,
             saving_percent=environment.media.egress_saving_percent,
             crashes=crashed.log,
         )
@@ -154,7 +160,6 @@ class ObservabilityStack(EnvironmentStack):
             zone=environment.domains.zone,
             hosts=list(self._hosts.values()),
             media=environment.domains.media,
-            sites=services_.hosts_with_static_files(environment),
             ledger=registry.ledger,
         )
         self._functions.append(traffic.handler.function)
@@ -163,7 +168,7 @@ class ObservabilityStack(EnvironmentStack):
             "TrafficAlarms",
             environment=self.environment_name,
             hosts=list(self._hosts.items()),
-            bucket=environment.media.bucket,
+            egress=self._egress,
             saving_percent=environment.media.egress_saving_percent,
             bridge=traffic.handler,
             topics=self._topics,

@@ -1,6 +1,7 @@
 """Runbooks: the same five headings in each, and commands that exist."""
 
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 import typer
 
 from ops.__main__ import app
+from ops.ids import KINDS, STACKS, chosen, label
 from tools.alarms_doc import PAGE, page
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -64,12 +66,72 @@ def test_commands_in_runbooks_exist(path: Path) -> None:
             assert waits or operation in names, f"aws {service} {operation}"
 
 
+# What the operator knows or decides; everything else is looked up by the command itself.
+_KNOWN = {
+    "ENV", "PRODUCT", "STACK", "NAME", "TIME", "DATE", "WHY", "RANGE", "NEW", "SNAPSHOT", "PENDING", "TASK", "THEIRS",
+    "N", "M",
+    # Words of AWS's own.
+    "ALARM", "AWSPENDING", "ROTATE", "S",
+}  # fmt: skip
+_LOOKED_UP = re.compile(r'"\$\(infra id ENV [^)]+\)"')
+
+
+@pytest.mark.parametrize("path", RUNBOOKS, ids=lambda path: path.stem)
+def test_no_command_asks_for_a_name_that_nobody_knows(path: Path) -> None:
+    for line in code(path):
+        assert not re.match(r"aws logs (tail|filter)", line), f"infra logs finds the log group: {line}"
+        if line.startswith("aws "):
+            asked = {word for word in re.findall(r"\b[A-Z][A-Z_]*\b", _LOOKED_UP.sub("", line)) if word not in _KNOWN}
+            assert not asked, f"{line}: `infra id` prints {asked}"
+
+
+def _named(templates: dict[str, dict[str, Any]], kinds: Collection[str]) -> set[str]:
+    """STACK/PART of every resource of these types, in any environment of the tests."""
+    return {
+        label(key.partition("/")[2].lower(), logical)
+        for key, template in templates.items()
+        for logical, each in template["Resources"].items()
+        if each["Type"] in kinds
+    }
+
+
+def test_what_commands_look_up_is_there(templates: dict[str, dict[str, Any]]) -> None:
+    logs = _named(templates, ["AWS::Logs::LogGroup"]) | {"data/database", *STACKS}
+    functions = _named(templates, [KINDS["function"]])
+    looked = 0
+    for path in RUNBOOKS:
+        for line in code(path):
+            for command, what in re.findall(r"infra (id|logs|call) ENV ([A-Za-z/-]+)", line):
+                looked += 1
+                wanted = what.replace("SERVICE", "api")
+                kind, _, part = wanted.partition("/")
+                if command == "logs":
+                    assert chosen(sorted(logs), wanted), f"{path.stem}: infra logs ENV {what}"
+                elif command == "call":
+                    assert len(chosen(sorted(functions), wanted)) == 1, f"{path.stem}: infra call ENV {what}"
+                elif kind != "stack":
+                    assert chosen(sorted(_named(templates, [KINDS[kind]])), part), f"{path.stem}: infra id ENV {what}"
+    assert looked > 30
+
+
 def test_it_is_seen_that_a_command_does_not_exist(tmp_path: Path) -> None:
     for line in ("infra relaese ENV", "make deploi", "aws rds describe-db-instancez"):
         wrong = tmp_path / "wrong.md"
         wrong.write_text(f"Run `{line}`.\n")
         with pytest.raises(AssertionError):
             test_commands_in_runbooks_exist(wrong)
+
+
+def test_it_is_seen_that_a_command_asks_for_a_name(tmp_path: Path) -> None:
+    for line in (
+        "aws ecs update-service --cluster CLUSTER",
+        "aws logs tail LOG_GROUP",
+        "aws sns publish --topic-arn ARN",
+    ):
+        wrong = tmp_path / "wrong.md"
+        wrong.write_text(f"Run `{line}`.\n")
+        with pytest.raises(AssertionError):
+            test_no_command_asks_for_a_name_that_nobody_knows(wrong)
 
 
 def test_the_page_of_alarms_is_current(templates: dict[str, dict[str, Any]]) -> None:

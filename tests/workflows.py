@@ -94,6 +94,8 @@ def _access(job: Workflow) -> Iterator[str]:
         return
     if not has_token:
         yield "no token to log in with"
+    if re.search(r"make setup\s*$", "\n".join(str(step.get("run", "")) for step in job["steps"]), re.MULTILINE):
+        yield "development tools beside an AWS role: make setup-deploy"
     if not job.get("environment"):
         yield "no environment: the role trusts none but an environment's token"
     for login in logins:

@@ -11,7 +11,7 @@ from ops.templates import synthesized
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "alarms.md"
 _ENVIRONMENT = "production"
 _ORDER = ("CRITICAL", "WARNING", "INFO")
-_SAYS = re.compile(r"(CRITICAL|WARNING|INFO): (.+?)(?: Threshold: (.+?)\.)? Runbook: docs/runbooks/([a-z-]+)\.md")
+_SAYS = re.compile(r"(CRITICAL|WARNING|INFO): (.+?)(?: Threshold: (.+?)\.)? Runbook: \S*docs/runbooks/([a-z-]+)\.md")
 _HEAD = f"""# Alarms
 
 Written by `make accept` from the templates of {_ENVIRONMENT}; a test holds it to them. Criticals that are told by the

@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
-# Installs what the project needs: .venv from requirements.txt, node_modules from package-lock.json.
-# Does nothing when both are already what the lock files say. Names what is missing when it cannot go on.
+# Installs what the project needs: .venv from requirements-dev.txt, node_modules from package-lock.json, and servers
+# from Debian. `tools/setup.sh deploy` installs only what a deployment and ./infra need: .venv from requirements.txt and
+# the CDK CLI. Does nothing when both are already what the lock files say. Names what is missing when it cannot go on.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+only=${1:-}
+[ -z "$only" ] || [ "$only" = deploy ] || { echo "setup: $only: expected nothing, or deploy" >&2; exit 2; }
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 die() {
@@ -32,9 +35,15 @@ command -v npm >/dev/null || die "no npm found; it comes with Node"
 
 # The rehearsal's servers are real ones.
 missing=()
-command -v redis-server >/dev/null || missing+=(redis-server)
-command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || missing+=(nginx-light)
-command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
+servers() {
+  command -v redis-server >/dev/null || missing+=(redis-server)
+  command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || missing+=(nginx-light)
+  command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
+  # A browser for tests/rehearsal/test_browser.py.
+  { command -v chromium || command -v chromium-headless-shell || command -v google-chrome; } >/dev/null ||
+    missing+=(chromium-headless-shell)
+}
+[ "$only" = deploy ] || servers
 if [ ${#missing[@]} -gt 0 ]; then
   can_install || die "missing: ${missing[*]} (Debian: apt-get install ${missing[*]})"
   install "${missing[@]}"
@@ -46,19 +55,27 @@ if [ ! -w "${HOME:-/nonexistent}" ]; then
   export HOME=$home
 fi
 
-# A stamp holds the lock file's checksum once everything in it is installed, so a second run costs milliseconds.
-is_current() { [ -f "$1" ] && [ "$(cat "$1")" = "$2" ]; }
+# A stamp holds the lock files' checksums once everything in them is installed, so a second run costs milliseconds.
+# The stamp of everything begins with that of a deployment, which is therefore installed, too.
+is_current() {
+  [ -f "$1" ] || return 1
+  if [ "$only" = deploy ]; then head -n 2 "$1" | cmp -s - <(printf '%s\n' "$2"); else cmp -s "$1" <(printf '%s\n' "$2"); fi
+}
+checksum() { cat "$@" | sha256sum | cut -d' ' -f1; }
 
 # Both at once: one waits for the network while the other computes.
 trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf ${home:+"$home"}' EXIT
-wanted=$(node --version; sha256sum package-lock.json | cut -d' ' -f1)
+wanted=$(node --version; checksum package-lock.json)
+lock=requirements.txt omit=(--omit=dev)
+[ "$only" = deploy ] || { wanted+=$'\neverything' lock=requirements-dev.txt omit=(); }
 if ! is_current node_modules/.installed "$wanted"; then
   say "the CDK CLI into node_modules"
-  { npm ci --loglevel=error --no-audit --no-fund && printf '%s' "$wanted" >node_modules/.installed; } &
+  { npm ci ${omit[@]+"${omit[@]}"} --loglevel=error --no-audit --no-fund && printf '%s\n' "$wanted" >node_modules/.installed; } &
   npm=$!
 fi
 
-wanted=$("$python" --version; sha256sum requirements.txt runtime/requirements.txt | cut -d' ' -f1)
+wanted=$("$python" --version; checksum requirements.txt runtime/requirements.txt)
+[ "$only" = deploy ] || wanted+=$'\n'$(checksum "$lock")
 if ! is_current .venv/.installed "$wanted"; then
   say "Python packages into .venv"
   if ! "$python" -c 'import ensurepip' 2>/dev/null; then
@@ -68,9 +85,9 @@ if ! is_current .venv/.installed "$wanted"; then
   rm -rf .venv
   "$python" -m venv .venv
   # uv comes first, by its own locked hashes; it then installs the rest in parallel.
-  sed -n '/^uv==/,/^[^ ]/{/^uv==/p;/^ *--hash/p}' requirements.txt >.venv/uv.txt
+  sed -n '/^uv==/,/^[^ ]/{/^uv==/p;/^ *--hash/p}' "$lock" >.venv/uv.txt
   .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r .venv/uv.txt
-  .venv/bin/uv pip sync --quiet --require-hashes --python .venv/bin/python requirements.txt
+  .venv/bin/uv pip sync --quiet --require-hashes --python .venv/bin/python "$lock"
   # What Lambda functions bring along, as they will find it: for ARM, whatever this machine is.
   .venv/bin/uv pip install --quiet --target .venv/lambda/python --python-platform aarch64-manylinux_2_28 \
     --python-version 3.14 --no-build --no-deps --require-hashes -r runtime/requirements.txt
@@ -82,12 +99,14 @@ if ! is_current .venv/.installed "$wanted"; then
   # Of the tests' environments: a mistake in environments/ is not one of the set-up.
   INFRA_ENVIRONMENTS=tests/environments CDK_VALIDATION=false CDK_OUTDIR=.venv/warm .venv/bin/python -O app.py &
   synthesis=$!
-  .venv/bin/python -m pytest --collect-only -q -p no:cacheprovider >/dev/null || true # A broken test says so itself.
-  .venv/bin/cfn-lint --list-rules >/dev/null
-  .venv/bin/python -m compileall -q .venv/lib/python3*/site-packages/{ministack,hypercorn} # A process of its own.
+  if [ "$only" != deploy ]; then
+    .venv/bin/python -m pytest --collect-only -q -p no:cacheprovider >/dev/null || true # A broken test says so itself.
+    .venv/bin/cfn-lint --list-rules >/dev/null
+    .venv/bin/python -m compileall -q .venv/lib/python3*/site-packages/{ministack,hypercorn} # A process of its own.
+  fi
   wait "$synthesis"
   rm -rf .venv/warm
-  printf '%s' "$wanted" >.venv/.installed
+  printf '%s\n' "$wanted" >.venv/.installed
 fi
 
 [ -z "${npm:-}" ] || wait "$npm" || die "npm ci failed"

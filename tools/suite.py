@@ -1,31 +1,32 @@
-"""`make test`: the suite in three processes at once, as deployments mostly wait and the rest mostly computes."""
+"""`make test`: the suite in parts, three at once, as deployments mostly wait and the rest mostly computes."""
 
 import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import TextIO
 
 from simulators.guardian import guarded
 
 SHARED = "SUITE_SHARED"
 """Environment variable: the folder in which the parts find what one of them has made."""
 ROOT = Path(__file__).resolve().parent.parent
-# Whatever needs the one account that is deployed for all of these.
-_IN_THE_ACCOUNT = ("ops", "rehearsal", "simulators")
-# Beside them, as theirs is the shortest part: syntheses of its own, which nothing else has a use for.
-_BESIDE_THEM = ("test_synthesis.py",)
-# Each deploys accounts or databases of its own.
-_WITH_THEIR_OWN = (
-    "test_another_product.py",
-    "test_life.py",
-    "test_preview.py",
-    "test_queue.py",
-    "test_redis_migration.py",
-    "test_restore.py",
-    "test_secrets.py",
+_AT_ONCE = 3
+# Each deploys accounts or databases of its own, and is a part of its own. The longest come first.
+_ALONE = (
+    "rehearsal/test_life.py",
+    "rehearsal/test_another_product.py",
+    "rehearsal/test_redis_migration.py",
+    "ops/test_preview.py",
+    "ops/test_restore.py",
+    "rehearsal/test_queue.py",
+    "rehearsal/test_secrets.py",
 )
+# What needs the one account that is deployed for all of these.
+_IN_THE_ACCOUNT = ("ops", "rehearsal")
+_ALIKE = ("client", "runtime", "simulators")
 
 
 def main(options: list[str]) -> int:
@@ -33,35 +34,49 @@ def main(options: list[str]) -> int:
     pytest = [sys.executable, "-m", "pytest"]
     if options:
         return subprocess.run([*pytest, *options], cwd=ROOT, check=False).returncode
-    here, *beside = parts()
-    with tempfile.TemporaryDirectory() as folder:
+    codes = []
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(_AT_ONCE) as pool:
         os.environ[SHARED] = folder
-        outputs = [(Path(folder) / f"{number}").open("w+") for number in range(len(beside))]
-        running = [_begun([*pytest, *part], output) for part, output in zip(beside, outputs, strict=True)]
-        codes = [subprocess.run([*pytest, *here], cwd=ROOT, check=False).returncode]
-        for process, output in zip(running, outputs, strict=True):
-            codes.append(process.wait())
-            output.seek(0)
-            print(output.read())
-            output.close()
+        running = {pool.submit(_run, [*pytest, *files]): name for name, files in parts().items()}
+        for done in as_completed(running):
+            code, output = done.result()
+            codes.append(code)
+            print(f"{running[done]}: {output if code else _summary(output)}", flush=True)
     return next((code for code in codes if code), 0)
 
 
-def parts() -> list[list[str]]:
-    """Every test file, once."""
-    tests = sorted((ROOT / "tests").rglob("test_*.py"))
-    own = [path for path in tests if path.name in _WITH_THEIR_OWN]
-    account = [
-        path
-        for path in tests
-        if (path.relative_to(ROOT).parts[1] in _IN_THE_ACCOUNT or path.name in _BESIDE_THEM) and path not in own
-    ]
-    rest = [path for path in tests if path not in own and path not in account]
-    return [[str(path) for path in part] for part in (rest, account, own)]
+def parts() -> Mapping[str, Sequence[str]]:
+    """Every test file once, by the name of its part; those that take long come first."""
+    tests = sorted(path.relative_to(ROOT / "tests").as_posix() for path in (ROOT / "tests").rglob("test_*.py"))
+    found: dict[str, list[str]] = {}
+    for test in tests:
+        folder = test.partition("/")[0]
+        if test in _ALONE:
+            part = test
+        elif folder in _IN_THE_ACCOUNT:
+            part = "account"
+        else:
+            part = folder if folder in _ALIKE else "templates"
+        found.setdefault(part, []).append(f"tests/{test}")
+    order = ["account", _ALONE[0], "templates", _ALONE[1], *_ALIKE, *_ALONE[2:]]
+    return {name: found[name] for name in sorted(found, key=order.index)}
 
 
-def _begun(command: list[str], output: TextIO) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen([*command, "-p", "no:cacheprovider"], cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
+def _run(command: list[str]) -> tuple[int, str]:
+    done = subprocess.run(
+        [*command, "-p", "no:cacheprovider"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout
+
+
+def _summary(output: str) -> str:
+    """Like "76 passed in 715.68s"."""
+    return next(line for line in reversed(output.splitlines()) if " in " in line and "passed" in line)
 
 
 if __name__ == "__main__":

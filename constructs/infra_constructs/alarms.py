@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_sns as sns
@@ -105,7 +106,7 @@ def add_alarm(
         id_,
         alarm_name=physical_name,
         alarm_description=description(
-            spec.severity, f"{spec.means} Threshold: {threshold}.", runbook=spec.runbook, link=spec.link
+            scope, spec.severity, f"{spec.means} Threshold: {threshold}.", runbook=spec.runbook, link=spec.link
         ),
         metric=spec.metric,
         threshold=threshold.value,
@@ -124,10 +125,23 @@ def add_alarms(scope: Construct, specs: Mapping[str, AlarmSpec], *, topics: Topi
     return {name: add_alarm(scope, name, topics=topics, spec=spec) for name, spec in specs.items()}
 
 
-def description(severity: Severity, means: str, *, runbook: str, link: str | None = None) -> str:
+_RUNBOOKS = "infra:runbooks"
+
+
+def link_runbooks(stack: cdk.Stack, *, repository: str) -> None:
+    """Alarms of the stack link to the runbooks on the default branch of this repository at GitHub, OWNER/NAME."""
+    stack.node.set_context(_RUNBOOKS, f"https://github.com/{repository}/blob/HEAD/")
+
+
+def runbook_at(scope: Construct, runbook: str) -> str:
+    """The address of a runbook; its path where nobody has said which repository it is in."""
+    return f"{scope.node.try_get_context(_RUNBOOKS) or ''}docs/runbooks/{runbook}.md"
+
+
+def description(scope: Construct, severity: Severity, means: str, *, runbook: str, link: str | None = None) -> str:
     """What stands in the message."""
     see = f" See: {link}" if link else ""
-    return f"{severity.upper()}: {means} Runbook: docs/runbooks/{runbook}.md{see}"
+    return f"{severity.upper()}: {means} Runbook: {runbook_at(scope, runbook)}{see}"
 
 
 def tell(alarm: cloudwatch.AlarmBase, topics: Topics, severity: Severity, *, recovery: Severity | None = None) -> None:

@@ -1,7 +1,8 @@
 """PostgreSQL that can be neither lost nor reached by accident."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 import aws_cdk as cdk
@@ -14,9 +15,14 @@ from constructs import Construct
 from infra_constructs.findings import acknowledge, allows_on, uses_managed_policy
 from infra_constructs.retention import Retention
 
-# Not a prop: a version that only production runs has never been tried. The major version alone: AWS upgrades the minor
-# one in the maintenance window, and RDS refuses the downgrade that a full version would then ask for.
-_ENGINE = rds.DatabaseInstanceEngine.postgres(version=rds.PostgresEngineVersion.VER_17)
+# The major version alone: AWS upgrades the minor one in the maintenance window, and RDS refuses the downgrade that a
+# full version would then ask for.
+_ENGINES: Mapping[int, rds.IInstanceEngine] = MappingProxyType(
+    {
+        17: rds.DatabaseInstanceEngine.postgres(version=rds.PostgresEngineVersion.VER_17),
+        18: rds.DatabaseInstanceEngine.postgres(version=rds.PostgresEngineVersion.VER_18),
+    }
+)
 PARAMETERS = {
     "rds.force_ssl": "1",
     # A release must never wait for ever behind a lock, nor make readers wait behind itself.
@@ -31,6 +37,8 @@ PARAMETERS = {
     "track_io_timing": "1",
     # Rows tell when they were committed, and so how far a restored database reaches (database/inspection.py).
     "track_commit_timestamp": "1",
+    # A major upgrade copies by it (docs/adr/0030). Turning it on takes a restart, so it is always on.
+    "rds.logical_replication": "1",
 }
 
 
@@ -38,6 +46,8 @@ PARAMETERS = {
 class DatabaseProps:
     """What an environment may choose."""
 
+    version: int
+    """Major version of PostgreSQL."""
     instance_type: ec2.InstanceType
     multi_az: bool
     storage_gib: int
@@ -51,6 +61,7 @@ class Database(Construct):
     """Stateful: a new id, here or above, is a new, empty database (docs/runbooks/database-replace.md)."""
 
     name = "app"
+    master_username = "postgres"
     port = 5432
 
     def __init__(
@@ -70,10 +81,18 @@ class Database(Construct):
         )
         for client in clients:
             self.admit(client)
+        # Of every version: an upgrade needs the next one's, and the way back the one before.
+        groups = {
+            version: rds.ParameterGroup(self, f"Parameters{version}", engine=engine, parameters=PARAMETERS)
+            for version, engine in _ENGINES.items()
+        }
+        for each in groups.values():
+            # CDK makes a group only when it is bound.
+            each.bind_to_instance()
         self.instance = rds.DatabaseInstance(
             self,
             "Instance",
-            engine=_ENGINE,
+            engine=_ENGINES[props.version],
             instance_type=props.instance_type,
             vpc=vpc,
             vpc_subnets=ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_ISOLATED),
@@ -81,7 +100,7 @@ class Database(Construct):
             publicly_accessible=False,
             database_name=self.name,
             # RDS makes the password, keeps it in Secrets Manager and rotates it; nobody ever types or sees it.
-            credentials=rds.Credentials.from_username("postgres"),
+            credentials=rds.Credentials.from_username(self.master_username),
             manage_master_user_password=True,
             multi_az=props.multi_az,
             storage_type=rds.StorageType.GP3,
@@ -99,7 +118,7 @@ class Database(Construct):
             allow_major_version_upgrade=False,
             ca_certificate=rds.CaCertificate.RDS_CA_RSA2048_G1,
             iam_authentication=True,
-            parameters=PARAMETERS,
+            parameter_group=groups[props.version],
             database_insights_mode=(
                 rds.DatabaseInsightsMode.ADVANCED if advanced else rds.DatabaseInsightsMode.STANDARD
             ),

@@ -12,7 +12,7 @@ from constructs import Construct
 from infra_constructs.database import Database
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.function import InVpc, RuntimeFunction
-from infra_runtime.contract.database_names import OWNER, USER, first_login
+from infra_runtime.contract.database_names import MASTER_DURING_UPGRADES, OWNER, USER, first_login
 
 # Readers queue behind whoever waits for an exclusive lock: no longer than this.
 _LOCK_WAIT = cdk.Duration.seconds(2)
@@ -37,6 +37,7 @@ class DatabaseLogins(Construct):
         )
         self.access.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.tcp(443), "Secrets Manager and RDS")
         database.admit(self.access)
+        self._master = self._master_during_upgrades()
         self.owner = self._secret("Owner", OWNER)
         self.user = self._secret("User", USER)
         maker = self.function(self, "Maker", "database.logins", "Makes the roles and logins of the database")
@@ -67,6 +68,26 @@ class DatabaseLogins(Construct):
         )
         for name, secret in (("OwnerMonthly", self.owner), ("UserMonthly", self.user)):
             self.rotation.rotate(secret, self, name, every=_ROTATION).node.add_dependency(made)
+
+    def _master_during_upgrades(self) -> secretsmanager.Secret:
+        """RDS makes no blue/green deployment of a database whose password it manages (docs/adr/0030)."""
+        secret = secretsmanager.Secret(
+            self,
+            "MasterDuringUpgrades",
+            description="Master login of the database while RDS does not manage it: during a major upgrade",
+            generate_secret_string=secretsmanager.SecretStringGenerator(
+                secret_string_template=json.dumps({"username": self._database.master_username}),
+                generate_string_key="password",
+                password_length=40,
+                exclude_punctuation=True,
+            ),
+        )
+        acknowledge(
+            secret,
+            "AwsSolutions-SMG4",
+            reason="It is valid during an upgrade only, and each upgrade begins with a new password.",
+        )
+        return secret
 
     def _secret(self, id_: str, group: str) -> secretsmanager.Secret:
         return secretsmanager.Secret(
@@ -104,12 +125,14 @@ class DatabaseLogins(Construct):
                 "PGPORT": str(database.port),
                 "PGDATABASE": database.name,
                 "DATABASE": database.instance.instance_identifier,
+                MASTER_DURING_UPGRADES: self._master.secret_arn,
                 **(environment or {}),
             },
             uses_libraries=True,
             place=InVpc(vpc=self._vpc, security_group=self.access),
         )
         self._admit_master(function)
+        self._master.grant_read(function.role)
         return function
 
     def _admit_master(self, function: RuntimeFunction) -> None:

@@ -7,7 +7,6 @@ import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from infra_constructs.cloudflare.media import STATIC
 from infra_constructs.cloudflare.provider import CloudflareToken
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.function import RuntimeFunction
@@ -28,13 +27,10 @@ class EdgeTraffic(Construct):
         zone: str,
         hosts: Sequence[str],
         media: str,
-        sites: Sequence[str],
         ledger: ReleaseLedger,
     ) -> None:
-        """`sites` are the hosts whose static files are in the bucket, too."""
         super().__init__(scope, id_)
-        static = {"hosts": list(sites), "path": f"/{STATIC}%"} if sites else None
-        declared = {"zone": zone, "hosts": list(hosts), "media": media, "static": static}
+        declared = {"zone": zone, "hosts": list(hosts), "media": media}
         self.handler = RuntimeFunction(
             self,
             "Handler",

@@ -105,12 +105,14 @@ _LOOKS = (
     "amplify:ListJobs",
     "cloudformation:DescribeStacks",
     "cloudformation:GetTemplate",
-    "cloudformation:ListImports",
     "cloudformation:ListStackResources",
+    "cloudformation:ListStacks",
     "cloudwatch:DescribeAlarms",
     "ecs:DescribeServices",
+    "elasticloadbalancing:DescribeRules",
     "iam:ListOpenIDConnectProviders",
     "iam:ListRoles",
+    "rds:DescribeDBInstances",
     "servicequotas:GetAWSDefaultServiceQuota",
     "servicequotas:GetServiceQuota",
     "servicequotas:ListRequestedServiceQuotaChangeHistoryByQuota",
@@ -274,8 +276,7 @@ def release_role(
 
     looked_up = [arn("cloudformation", f"stack/{name}/*") for name in stacks]
     functions = [arn("lambda", f"function:{name}-*") for name in stacks]
-    logs = [arn("logs", f"log-group:{name}-*") for name in stacks]
-    logs.append(arn("logs", "log-group:/aws/rds/instance/*"))
+    logs = [arn("logs", f"log-group:{name}-*") for name in stacks]  # of a migration
     role = GitHubRole(
         scope,
         id_,
@@ -292,7 +293,7 @@ def release_role(
                 actions=["cloudformation:DescribeStacks", "cloudformation:ListStackResources"], resources=looked_up
             ),
             iam.PolicyStatement(actions=["lambda:GetFunctionConfiguration"], resources=functions),
-            iam.PolicyStatement(actions=["logs:GetLogEvents", "logs:FilterLogEvents"], resources=logs),
+            iam.PolicyStatement(actions=["logs:GetLogEvents"], resources=logs),
             # None of these knows a narrower resource beforehand, and none shows or changes data.
             iam.PolicyStatement(
                 actions=[

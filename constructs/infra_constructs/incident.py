@@ -34,7 +34,7 @@ class Incident(Construct):
             self,
             "Users",
             alarm_description=description(
-                Severity.CRITICAL, "Users are hurt: errors, slowness or no answer.", runbook="incident"
+                self, Severity.CRITICAL, "Users are hurt: errors, slowness or no answer.", runbook="incident"
             ),
             alarm_rule=_any(symptoms),
         )
@@ -43,7 +43,10 @@ class Incident(Construct):
             self,
             "Looming",
             alarm_description=description(
-                Severity.CRITICAL, "Users will soon be hurt: something they need is at its end.", runbook="incident"
+                self,
+                Severity.CRITICAL,
+                "Users will soon be hurt: something they need is at its end.",
+                runbook="incident",
             ),
             alarm_rule=_any(causes),
             actions_suppressor=users,

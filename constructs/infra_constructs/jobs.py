@@ -125,13 +125,22 @@ class Jobs(Construct):
         self._grant(tasks, cluster, ledger)
         for name, each in jobs.items():
             event = events.RuleTargetInput.from_object({"job": name, "due": events.EventField.time})
-            events.Rule(
+            schedule = events.Rule(
                 self,
                 f"Schedule {name}",
                 description=f"Runs the job {name}",
                 schedule=events.Schedule.expression(each.schedule),
                 targets=[targets.LambdaFunction(self.handler.function, event=event)],
             )
+            # Its deletion stops a run: after the last one has started, and while the task still has its role.
+            removal = self.handler.resource(
+                self,
+                f"Removal {name}",
+                kind="Custom::Job",
+                properties={"Job": name, "Family": tasks[name].definition.family},
+            )
+            removal.node.add_dependency(tasks[name])
+            schedule.node.add_dependency(removal)
             JobAlarms(self, f"Alarms {name}", environment=environment, job=name, topics=topics)
         events.Rule(
             self,
@@ -175,7 +184,9 @@ class Jobs(Construct):
             )
             task.logs.grant(role, "logs:GetLogEvents")
         role.add_to_policy(
-            iam.PolicyStatement(actions=["ecs:DescribeTasks", "ecs:StopTask"], resources=["*"], conditions=of_cluster)
+            iam.PolicyStatement(
+                actions=["ecs:DescribeTasks", "ecs:ListTasks", "ecs:StopTask"], resources=["*"], conditions=of_cluster
+            )
         )
         role.add_to_policy(iam.PolicyStatement(actions=["ecs:DescribeTaskDefinition"], resources=["*"]))
         acknowledge(policy, allows_on("*"), reason="Tasks come and go in one cluster; the reading knows no resource.")

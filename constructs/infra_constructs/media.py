@@ -1,6 +1,6 @@
 """The media bucket: private, versioned, and outliving everything else."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import aws_cdk as cdk
@@ -15,6 +15,8 @@ from infra_constructs.retention import Retention
 
 # Name of the filter over all objects; without it, S3 counts neither requests nor bytes.
 REQUEST_METRICS = "EntireBucket"
+# And of the filter over the sites' static files, so that media can be told apart.
+STATIC_METRICS = "StaticFiles"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +30,13 @@ class MediaProps:
     retention: Retention
     sites: Sequence[str]
     """Hosts whose pages upload."""
+    static: str | None
+    """Prefix of the sites' static files, if they are in the bucket, too."""
+
+    @property
+    def request_metrics(self) -> Mapping[str, str | None]:
+        """Prefix by id of the filter."""
+        return {REQUEST_METRICS: None, **({STATIC_METRICS: self.static} if self.static else {})}
 
 
 class Media(Construct):
@@ -46,7 +55,7 @@ class Media(Construct):
             cloudflare_reads=props.cloudflare_reads,
             sites=props.sites,
             is_disposable=not (props.adopt or props.retention.is_kept),
-            request_metrics=REQUEST_METRICS if props.adopt else None,
+            request_metrics=props.request_metrics if props.adopt else {},
         )
         if created is not None:
             self.access.resource.node.add_dependency(created)
@@ -70,7 +79,7 @@ class Media(Construct):
                 )
             ],
             removal_policy=props.retention.objects,
-            metrics=[s3.BucketMetrics(id=REQUEST_METRICS)],
+            metrics=[s3.BucketMetrics(id=id_, prefix=prefix) for id_, prefix in props.request_metrics.items()],
         )
         acknowledge(
             bucket,

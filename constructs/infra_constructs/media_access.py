@@ -1,7 +1,7 @@
 """Who may read the media bucket: our Cloudflare zone, by a secret that only it knows."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
@@ -29,12 +29,12 @@ class MediaAccess(Construct):
         cloudflare_reads: bool,
         is_disposable: bool,
         sites: Sequence[str],
-        request_metrics: str | None,
+        request_metrics: Mapping[str, str | None],
     ) -> None:
         """With `cloudflare_reads` the bucket lets in who has an address of Cloudflare's and sends the secret.
 
-        Pages of `sites`, hosts, may upload. `request_metrics` is the filter to set up, on a bucket that CloudFormation
-        has not made.
+        Pages of `sites`, hosts, may upload. `request_metrics` are the filters to set up, prefix by id, on a bucket that
+        CloudFormation has not made.
         """
         super().__init__(scope, id_)
         # The same in both ways, so that one may follow the other: exports in use cannot be taken away.
@@ -79,7 +79,7 @@ class MediaAccess(Construct):
                 resources=[bucket.bucket_arn],
             )
         )
-        if request_metrics is not None:
+        if request_metrics:
             self.handler.role.add_to_policy(
                 iam.PolicyStatement(actions=["s3:PutMetricsConfiguration"], resources=[bucket.bucket_arn])
             )
@@ -95,7 +95,7 @@ class MediaAccess(Construct):
                 **properties,
                 "Disposable": str(is_disposable).lower(),
                 "Sites": json.dumps(list(sites)),
-                **({"RequestMetrics": request_metrics} if request_metrics else {}),
+                **({"RequestMetrics": json.dumps(request_metrics)} if request_metrics else {}),
             },
         )
         self.handler.run_every(

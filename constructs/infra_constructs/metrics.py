@@ -109,6 +109,7 @@ _AWS = {
     ("AWS/S3", "AllRequests"): Known(Unit.COUNT, _SUM),
     ("AWS/S3", "4xxErrors"): Known(Unit.COUNT, _SUM),
     ("AWS/S3", "5xxErrors"): Known(Unit.COUNT, _SUM),
+    ("AWS/S3", "GetRequests"): Known(Unit.COUNT, _SUM),
     ("AWS/S3", "BytesDownloaded"): Known(Unit.BYTES, _SUM),
 }
 _NAMESPACES: dict[type[StrEnum], str] = {

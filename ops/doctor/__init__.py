@@ -1,6 +1,6 @@
 """What stops a deployment now, though the code is right: in an empty account, and in one that is deployed."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from config import Problem
 from config.model import Environment
@@ -14,6 +14,7 @@ from ops.doctor.variables import variables
 from ops.doctor.zone import zone
 from ops.functions import Clients
 from ops.report import report
+from ops.review import COMMITS, acknowledgements
 from ops.templates import Templates, synthesized
 
 
@@ -25,9 +26,17 @@ def clash(problem: Problem) -> Finding:
 
 
 def examine(
-    name: str, environment: Environment, clients: Clients, templates: Templates, *, others: Sequence[Environment] = ()
+    name: str,
+    environment: Environment,
+    clients: Clients,
+    templates: Templates,
+    *,
+    others: Sequence[Environment] = (),
+    acknowledged: Collection[str] = (),
 ) -> Iterator[Finding]:
-    """`templates` are those of the code; `others` live in the same account and region. Raises what boto3 raises."""
+    """`templates` are those of the code; `others` live in the same account and region; `acknowledged` are names of
+    effects. Raises what boto3 raises.
+    """
     is_deployed = account.is_in(clients, f"{environment.product}-{name}-delivery")
     yield from account.bootstrap(environment, clients)
     yield from account.service_linked_roles(environment, clients)
@@ -38,7 +47,7 @@ def examine(
     yield from quotas(environment, others, clients)
     yield from secrets(environment, clients)
     yield from zone(environment, templates, clients)
-    yield from deployed.examine(name, environment, clients, templates)
+    yield from deployed.examine(name, environment, clients, templates, acknowledged)
 
 
 def repair(findings: Sequence[Finding], console: Console) -> None:
@@ -61,11 +70,11 @@ def doctor(
     as_json: bool,
 ) -> None:
     """Exit code 3 when anything stops a deployment, with `fix` also after the fixes. Raises `OperatorError`."""
-    templates = synthesized(name)
-    found = list(examine(name, environment, clients, templates, others=others))
+    templates, acknowledged = synthesized(name), acknowledgements(f"--max-count={COMMITS}")
+    found = list(examine(name, environment, clients, templates, others=others, acknowledged=acknowledged))
     if fix:
         repair(found, console)
-        found = list(examine(name, environment, clients, templates, others=others))
+        found = list(examine(name, environment, clients, templates, others=others, acknowledged=acknowledged))
     found = [*map(clash, clashes), *found]
     stops = any(each.stops for each in found)
     nothing = f"Nothing stops a deployment of {name}."

@@ -1,10 +1,6 @@
-"""What the next deployment would break in the one that is there."""
+"""What the next deployment would do to the one that is there."""
 
-import json
-from collections.abc import Iterator, Mapping
-from typing import Any
-
-from botocore.exceptions import ClientError
+from collections.abc import Collection, Iterator, Mapping
 
 from config.model import Environment
 from config.services import released
@@ -12,38 +8,34 @@ from infra_runtime.release.preflight import release_alarms, service_of
 from ops.amplify import AmplifySite
 from ops.doctor import amplify
 from ops.doctor.finding import Finding
-from ops.functions import Clients
+from ops.effects import Effect, Severity, effects
+from ops.effects.template import Template, Templates
+from ops.functions import Clients, physical_ids
 from ops.releases.place import Place
-from ops.templates import Templates
+from ops.stacks import Stack, stacks, templates
 
-_RULE = "AWS::ElasticLoadBalancingV2::ListenerRule"
-# Another logical id is another one, empty.
-_STATEFUL = (
-    "AWS::RDS::DBInstance",
-    "AWS::S3::Bucket",
-    "AWS::ECR::Repository",
-    "AWS::DynamoDB::Table",
-    "AWS::KMS::Key",
-    "AWS::ElastiCache::ReplicationGroup",
-)
 _AT_REST = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE")
-Template = Mapping[str, Any]
 
 
-def examine(name: str, environment: Environment, clients: Clients, wanted: Templates) -> Iterator[Finding]:
-    """Raises what boto3 raises."""
-    deployed = {stack: found for stack in wanted if (found := _deployed(clients, stack)) is not None}
-    for stack, (status, template) in deployed.items():
-        if status not in _AT_REST:
+def examine(
+    name: str, environment: Environment, clients: Clients, wanted: Templates, acknowledged: Collection[str] = ()
+) -> Iterator[Finding]:
+    """`acknowledged` are names of effects. Raises what boto3 raises."""
+    everywhere = list(stacks(clients, name))
+    ours = [each for each in everywhere if each.tags.get("product") == environment.product]
+    for stack in ours:
+        if stack.status not in _AT_REST:
             yield Finding(
-                where=stack,
-                what=f"is {status}",
+                where=stack.name,
+                what=f"is {stack.status}",
                 why="CloudFormation changes no stack that is not at rest",
                 fix="wait, or bring it to rest in CloudFormation's console",
             )
-        yield from _frozen_rules(stack, template, wanted[stack])
-        yield from _lost(stack, template, wanted[stack])
-        yield from _exports(clients, stack, template, wanted[stack])
+    if ours:
+        yield from _effects(clients, templates(clients, ours, wanted), wanted, acknowledged)
+    else:
+        yield from _same_names(clients, everywhere, wanted)
+    deployed = {each.name for each in ours}
     for service in released(environment):
         place = Place(name, environment, service, clients)
         if place.stack in deployed:
@@ -54,64 +46,77 @@ def examine(name: str, environment: Environment, clients: Clients, wanted: Templ
             yield from amplify.examine(site)
 
 
-def _deployed(clients: Clients, stack: str) -> tuple[str, Template] | None:
-    cloudformation = clients.client("cloudformation")
-    try:
-        status = cloudformation.describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"]
-    except ClientError as error:
-        if "does not exist" in str(error):
-            return None
-        raise
-    body = cloudformation.get_template(StackName=stack)["TemplateBody"]
-    return status, json.loads(body) if isinstance(body, str) else body
-
-
-def _frozen_rules(stack: str, before: Template, after: Template) -> Iterator[Finding]:
-    """ECS has moved their weights; any change of the rule puts back the template's (docs/adr/0004)."""
-    new = after["Resources"]
-    for logical_id, rule in before["Resources"].items():
-        if rule["Type"] == _RULE and new.get(logical_id, {}).get("Properties") != rule["Properties"]:
+def _same_names(clients: Clients, others: Collection[Stack], wanted: Templates) -> Iterator[Finding]:
+    """Before the first deployment: another product, or this one under its former name, has what we would create."""
+    for product in sorted({each.tags.get("product", "") for each in others}):
+        theirs = [each for each in others if each.tags.get("product", "") == product]
+        taken = [each for each in effects(templates(clients, theirs, wanted), wanted) if each.kind == "exists"]
+        for each in taken[:1]:
             yield Finding(
-                where=stack,
-                what=f"the rule {logical_id} would change",
-                why="users would be sent to whatever group the template says, which may be the empty one",
-                fix="leave it as it is; put other routing into other rules (docs/adr/0004-frozen-rules.md)",
+                where=theirs[0].name,
+                what=f"{each.resource} {each.what}; {len(taken)} names in all",
+                why="the deployment fails half-way, and a second, empty environment begins beside the first",
+                fix=f"if this environment was deployed as product {product!r}, name it so again; "
+                "otherwise another name for the environment",
             )
 
 
-def _lost(stack: str, before: Template, after: Template) -> Iterator[Finding]:
-    for logical_id, each in before["Resources"].items():
-        if each["Type"] in _STATEFUL and logical_id not in after["Resources"]:
-            kind = each["Type"].rpartition("::")[2]
-            kept = each.get("DeletionPolicy", "Delete")
-            yield Finding(
-                where=stack,
-                what=f"the {kind} {logical_id} is not in the code any more (DeletionPolicy {kept})",
-                why="CloudFormation would delete it, and make an empty one under the new name",
-                fix="if it was renamed, give it its name back; if it is to go, destroy it by its runbook",
-            )
+def _effects(
+    clients: Clients, deployed: Mapping[str, Template], wanted: Mapping[str, Template], acknowledged: Collection[str]
+) -> Iterator[Finding]:
+    found = effects(deployed, wanted)
+    for each in found:
+        if each.kind == "weights":
+            yield from _weights(clients, each, found, wanted[each.stack])
+        elif each.kind == "grows":
+            yield from _storage(clients, each, wanted[each.stack])
+        elif each.severity is Severity.IMPOSSIBLE:
+            yield _finding(each, each.procedure)
+        elif each.severity is Severity.DANGEROUS and each.name not in acknowledged:
+            yield _finding(each, f"{each.procedure}; or acknowledge it in a commit message: Acknowledge: {each.name}")
 
 
-def _exports(clients: Clients, stack: str, before: Template, after: Template) -> Iterator[Finding]:
-    """CloudFormation refuses to drop what somebody imports, after having done everything else."""
-    cloudformation = clients.client("cloudformation")
-    kept = {json.dumps(each["Export"]["Name"]) for each in after.get("Outputs", {}).values() if "Export" in each}
-    for output in before.get("Outputs", {}).values():
-        if "Export" not in output or json.dumps(output["Export"]["Name"]) in kept:
-            continue
-        export = output["Export"]["Name"]
-        try:
-            pages = cloudformation.get_paginator("list_imports").paginate(ExportName=export)
-            importers = [each for page in pages for each in page["Imports"]]
-        except ClientError:  # nobody imports it, which AWS calls an error
-            continue
-        if importers:
-            yield Finding(
-                where=stack,
-                what=f"{export} would go, and {', '.join(importers)} has it",
-                why="CloudFormation refuses that last, after it has done everything else",
-                fix="in two steps: docs/runbooks/remove-an-export.md",
-            )
+def _finding(effect: Effect, fix: str, *, why: str = "") -> Finding:
+    what = f"{effect.resource} {effect.what}".strip()
+    return Finding(where=effect.stack, what=what, why=why or effect.consequence, fix=fix)
+
+
+def _weights(clients: Clients, effect: Effect, found: Collection[Effect], wanted: Template) -> Iterator[Finding]:
+    """Safe while the template says what the load balancer does: then nothing moves (docs/adr/0004)."""
+    ids = physical_ids(clients, effect.stack)
+    (rule,) = clients.client("elbv2").describe_rules(RuleArns=[ids[effect.resource]])["Rules"]
+    replaced = {each.resource for each in found if each.stack == effect.stack and each.kind == "replaced"}
+    template = {
+        group: weight
+        for name, weight in _declared(wanted["Resources"][effect.resource])
+        if (group := ids.get(name, name)) and name not in replaced
+    }
+    live = {
+        each["TargetGroupArn"]: int(each["Weight"])
+        for action in rule["Actions"]
+        for each in action.get("ForwardConfig", {}).get("TargetGroups", [])
+    }
+    if template != live:
+        told = ", ".join(f"{group.split('/')[-2]} {weight}" for group, weight in live.items())
+        yield _finding(effect, effect.procedure, why=f"{effect.consequence} The load balancer has {told}")
+
+
+def _storage(clients: Clients, effect: Effect, wanted: Template) -> Iterator[Finding]:
+    """Storage grows by itself, and RDS takes only more than there is."""
+    identifier = physical_ids(clients, effect.stack)[effect.resource]
+    (live,) = clients.client("rds").describe_db_instances(DBInstanceIdentifier=identifier)["DBInstances"]
+    asked = int(wanted["Resources"][effect.resource]["Properties"]["AllocatedStorage"])
+    if asked <= live["AllocatedStorage"]:
+        fix = f"storage_gib as it was deployed, or more than {live['AllocatedStorage']}"
+        why = f"it has grown to {live['AllocatedStorage']} GiB by itself; RDS refuses, and the stack is rolled back"
+        yield _finding(effect, fix, why=why)
+
+
+def _declared(rule: Template) -> Iterator[tuple[str, int]]:
+    """(logical id of the target group, weight) of each, as the template says."""
+    for action in rule["Properties"]["Actions"]:
+        for each in action.get("ForwardConfig", {}).get("TargetGroups", []):
+            yield each["TargetGroupArn"].get("Ref", ""), int(each.get("Weight", 1))
 
 
 def _service(place: Place) -> Iterator[Finding]:

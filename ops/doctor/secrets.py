@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 from botocore.exceptions import ClientError
@@ -61,25 +62,46 @@ def _with_fields(key: str, name: str, document: str, *fields: str) -> Required:
 def secrets(environment: Environment, clients: Clients) -> Iterator[Finding]:
     manager = clients.client("secretsmanager")
     for each in required(environment):
-        fix = f"infra secret set ENV {each.reference} ({each.document})"
+        where, why = f"secret {each.name}", f"{each.key} names it, and what reads it fails"
         try:
-            value = manager.get_secret_value(SecretId=each.name).get("SecretString", "")
-        except ClientError as error:
-            why = f"{each.key} names it, and what reads it fails"
-            if is_denied(error):  # as for the pipeline's role
-                yield Finding(
-                    where=f"secret {each.name}", what="was not checked: these credentials may not read it", why=why,
-                    fix="infra doctor, with the credentials of somebody who may", stops=False,
-                )  # fmt: skip
-                continue
-            if error.response["Error"]["Code"] != "ResourceNotFoundException":
-                raise
-            yield Finding(where=f"secret {each.name}", what="has no value", why=why, fix=fix)
-            continue
-        if wrong := each.wrong(value):
+            wrong = fault(manager, each)
+        except Unchecked:  # as for the pipeline's role
             yield Finding(
-                where=f"secret {each.name}", what=wrong, why=f"{each.key} names it, and what reads it fails", fix=fix
+                where=where, what="was not checked: these credentials may not read it", why=why,
+                fix="infra doctor, with the credentials of somebody who may", stops=False,
             )  # fmt: skip
+            continue
+        if wrong:
+            fix = f"infra secret set ENV {each.reference} ({each.document})"
+            yield Finding(where=where, what=wrong, why=why, fix=restore(each.name) if wrong == _DELETED else fix)
+
+
+class Unchecked(Exception):
+    """These credentials may not read the secret."""
+
+
+_DELETED = "is scheduled for deletion"
+
+
+def fault(manager: Any, needed: Required) -> str:
+    """What is wrong with a secret as it is now, without telling any of it; "" when nothing is. Raises `Unchecked`."""
+    try:
+        value = manager.get_secret_value(SecretId=needed.name).get("SecretString", "")
+    except ClientError as error:
+        if is_denied(error):
+            raise Unchecked from error
+        match error.response["Error"]["Code"]:
+            case "ResourceNotFoundException":
+                return "has no value"
+            case "InvalidRequestException":  # all that it means here (API Reference, "GetSecretValue")
+                return _DELETED
+        raise
+    return needed.wrong(value)
+
+
+def restore(name: str) -> str:
+    """The command that takes back a secret's deletion."""
+    return f"aws secretsmanager restore-secret --secret-id {name}"
 
 
 def _token(value: str) -> str:

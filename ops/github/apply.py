@@ -29,6 +29,24 @@ def apply(needed: Sequence[GitHubEnvironment], github: httpx.Client) -> Iterator
         where = f"{each.repository}, environment {each.name}"
         for step in chain(_protect(each, path, github), _variables(each, path, github), _secrets(each, path, github)):
             yield Step(f"{where}: {step.what}", step.todo)
+    yield from _left_over(needed, github)
+
+
+def _left_over(needed: Sequence[GitHubEnvironment], github: httpx.Client) -> Iterator[Step]:
+    """Environments with one of our roles that no workflow runs in, because names have changed since.
+
+    Deleted by a person: what else uses them is not known here.
+    """
+    known = {(each.repository, each.name) for each in needed}
+    roles = {value for each in needed for name, value in each.variables.items() if name.endswith("_ROLE")}
+    for repository in dict.fromkeys(each.repository for each in needed):
+        for found in list(pages(github, f"/repos/{repository}/environments", "environments")):
+            name, path = found["name"], f"repos/{repository}/environments/{quote(found['name'], safe='')}"
+            if (repository, name) in known:
+                continue
+            if any(each["value"] in roles for each in pages(github, f"/{path}/variables", "variables")):
+                where = f"{repository}, environment {name}"
+                yield Step(f"{where}: no workflow reads it any more", f"gh api --method DELETE {path}")
 
 
 def _protect(needed: GitHubEnvironment, path: str, github: httpx.Client) -> Iterator[Step]:

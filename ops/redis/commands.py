@@ -36,7 +36,7 @@ def check_here(variables: Mapping[str, str], console: Console, *, as_json: bool)
 
 def check_there(name: str, environment: Environment, console: Console, *, instance: str | None, as_json: bool) -> None:
     """By the probe in the account: the VPC's Redis is reached from nowhere else."""
-    asked = _instance(name, environment, instance)
+    asked = instance_of(name, environment, instance)
     document = _invoke(name, environment, asked, {"report": True})
     _report(document, f"{name}, {asked}, from inside its VPC", console, as_json=as_json)
 
@@ -49,7 +49,7 @@ def ask(
         questions.check(words)
     except questions.NotAllowed as error:
         raise InputError(f"{' '.join(words)!r}: {error}") from None
-    replies = _invoke(name, environment, _instance(name, environment, instance), {"ask": words})
+    replies = _invoke(name, environment, instance_of(name, environment, instance), {"ask": words})
     if as_json:
         print(json.dumps(replies, indent=2))  # noqa: T201
         return
@@ -58,7 +58,7 @@ def ask(
         console.print(reply if isinstance(reply, str) else json.dumps(reply, indent=2), highlight=False)
 
 
-def _instance(name: str, environment: Environment, chosen: str | None) -> str:
+def instance_of(name: str, environment: Environment, chosen: str | None) -> str:
     asked = chosen or environment.redis.serves
     if asked not in environment.redis.instances:
         known = ", ".join(environment.redis.instances)

@@ -1,4 +1,4 @@
-"""`infra release`, `releases`, `rollback` and `status`."""
+"""`infra release`, `releases`, `rollback` and `follow`."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -13,9 +13,26 @@ from ops.console import Console
 from ops.errors import OperatorError
 from ops.functions import run
 from ops.releases.follow import Follower
-from ops.releases.look import place_status
 from ops.releases.place import Place
+from ops.releases.text import by, moment, short
 
+_LOOKS_EVERY_SECONDS = 2.0
+_MOST_LOOKS = 300
+_NOT_SEEN = "ECS ends the deployment; users never left the old tasks"
+_SEEN = "ECS ends the deployment; users go back to the old tasks, which still run"
+_STARTS_AGAIN = "ECS ends the deployment, and starts tasks of the version before where they have ended"
+# By lifecycle stage (ECS API Reference, DeploymentLifecycleHook). While old tasks run, no way is faster.
+_WAYS = {
+    **dict.fromkeys(
+        (
+            "RECONCILE_SERVICE", "PRE_SCALE_UP", "SCALE_UP", "POST_SCALE_UP", "TEST_TRAFFIC_SHIFT",
+            "POST_TEST_TRAFFIC_SHIFT",
+        ),
+        _NOT_SEEN,
+    ),
+    **dict.fromkeys(("PRODUCTION_TRAFFIC_SHIFT", "POST_PRODUCTION_TRAFFIC_SHIFT", "BAKE_TIME"), _SEEN),
+    "CLEAN_UP": _STARTS_AGAIN,
+}  # fmt: skip
 _STYLE = {"succeeded": "green", "failed": "red", "running": "cyan"}
 
 
@@ -32,40 +49,93 @@ def release(place: Place, image: str, console: Console, *, note: str | None, che
 
 
 def rollback(place: Place, wanted: str | None, console: Console, *, accept_schema: bool, note: str | None) -> None:
-    """Ends a release that is under way; otherwise to the release before the one that runs, or to `wanted`.
+    """Ends what is under way; otherwise to the release before the one that runs, or to `wanted`.
 
     Raises `OperatorError`.
     """
-    answer = place.ask({"action": "rollback", "release": wanted, "accept_schema": accept_schema, "note": note})
-    _refuse(answer["problems"])
-    if "stopped" in answer:
-        console.print(f"ECS goes back to the tasks that ran before: {answer['stopped']}", highlight=False)
-        console.print("  not undone: migrations that have run", highlight=False)
-        if answer["id"] is None:
-            console.print("  it was no release; to go back to the release before, say it again", highlight=False)
-            return
-        ended = _followed(place, answer["id"], console)
-        # A release that was over before ECS could stop it has succeeded.
-        if ended.outcome != "failed":
-            raise OperatorError(f"{ended.id} {ended.outcome}, as it could not be stopped any more: say it again")
-        console.print(f"{ended.id} was stopped; {_short(ended.previous)} serves", highlight=False)
-        return
-    console.print(f"Back from {answer['back_from']} to {answer['back_to']}", highlight=False)
-    console.print("  undone: the code of the service", highlight=False)
+    event = {"action": "rollback", "release": wanted, "accept_schema": accept_schema, "note": note}
+    said_to_wait = False
+    for _ in range(_MOST_LOOKS):
+        answer = place.ask(event)
+        _refuse(answer["problems"])
+        match answer["path"]:
+            case "release":
+                _go_back(place, answer, console)
+                return
+            case "over":
+                _is_over(place, answer, console)
+                return
+            case "wait":
+                if not said_to_wait:
+                    console.print("ECS is about to begin, or has just ended: waits for it", highlight=False)
+                said_to_wait = True
+                place.sleep(_LOOKS_EVERY_SECONDS)
+            case path:
+                way = "it goes back already" if path == "going back" else _WAYS.get(answer["stage"], _STARTS_AGAIN)
+                console.print(way, "  not undone: migrations that have run", sep="\n", highlight=False)
+                if answer["id"] is None:
+                    console.print(
+                        "  it was no release; to go back to the release before, say it again", highlight=False
+                    )
+                    return
+                ended = _followed(place, answer["id"], console)
+                if ended.kind == "rollback":
+                    _succeed(place, ended.id, console)
+                    return
+                if ended.outcome == "failed":
+                    console.print(f"{ended.id} was stopped; {short(ended.previous)} serves", highlight=False)
+                    _pipelines_wait(place, console)
+                    return
+                # It was over before ECS could stop it: what was before it is released.
+    raise OperatorError(f"{place.service} does not come to rest: infra status {place.name} --service {place.service}")
+
+
+def _go_back(place: Place, answer: Mapping[str, Any], console: Console) -> None:
     console.print(
+        f"Back from {answer['back_from']} to {answer['back_to']}, by a release: the old tasks have ended",
+        "  undone: the code of the service",
         "  not undone: schema and data of the database, Redis, media, Cloudflare, the settings in the stack's template"
         + (", which has changed since" if answer["template_changed"] else ""),
+        sep="\n",
         highlight=False,
     )
     _succeed(place, answer["id"], console)
+    _pipelines_wait(place, console)
+
+
+def _is_over(place: Place, answer: Mapping[str, Any], console: Console) -> None:
+    further = f"infra rollback {place.name} {answer['further']} --service {place.service}"
+    console.print(
+        f"{answer['id']} has failed and went back by itself; {short(place.image())} serves. Further back: {further}",
+        highlight=False,
+    )
+
+
+def _pipelines_wait(place: Place, console: Console) -> None:
+    resume = f"infra release {place.name} --service {place.service} --resume"
+    console.print(f"pipelines release nothing until somebody allows it: {resume}", highlight=False)
+
+
+def resume(place: Place, console: Console) -> None:
+    """Pipelines may release again after a rollback. Raises `OperatorError`."""
+    answer = place.ask({"action": "resume", "run": run()})
+    _refuse(answer["problems"])
+    console.print(f"pipelines may release {place.service} again, after {answer['id']}", highlight=False)
 
 
 def follow(place: Place, console: Console) -> None:
-    """The release that is under way, to its end. Raises `OperatorError` when it fails, or when there is none."""
-    release = place.ledger.running(place.service)
+    """The newest release, to its end. Raises `OperatorError` when it fails, or when there is none."""
+    release = place.ledger.newest(place.service)
     if release is None:
-        raise OperatorError(f"no release of {place.service} is under way; the last ones: infra releases {place.name}")
+        raise OperatorError(f"{place.service} was never released in {place.name}")
+    if release.outcome != "running":
+        console.print(f"{release.id} has ended: {release.ended}", highlight=False)
     _succeed(place, release.id, console)
+
+
+def under_way(places: Sequence[Place]) -> list[Place]:
+    """Those with a release that has not ended."""
+    return [each for each in places if each.ledger.running(each.service) is not None]
 
 
 def _succeed(place: Place, identity: str, console: Console) -> None:
@@ -76,7 +146,7 @@ def _succeed(place: Place, identity: str, console: Console) -> None:
             f"{ended.id}: its stack is at rest, and its end is not recorded: infra releases {place.name}"
         )
     if ended.outcome != "succeeded":
-        raise OperatorError(f"{ended.id} {ended.outcome}: {ended.reason}; {_short(ended.previous)} serves on")
+        raise OperatorError(f"{ended.id} {ended.outcome}: {ended.reason}\n{short(ended.previous)} serves")
     for each in ended.breaks:
         console.print(f"  the schema has left the version before behind: {each}", highlight=False)
     if unchecked := ended.migration.get("unchecked"):
@@ -87,22 +157,20 @@ def _succeed(place: Place, identity: str, console: Console) -> None:
 
 
 def _followed(place: Place, identity: str, console: Console) -> Release:
-    """Until it is over; says why, when it failed without anybody's wish."""
+    """Until it is over."""
     begun = place.ledger.find(place.service, identity)
     assert begun is not None, "what the control has answered is in the ledger"  # noqa: S101
-    console.print(f"{begun.id}: {place.name}, {place.service}, {_short(begun.image)}", highlight=False)
-    follower = Follower(place, begun, console)
+    if begun.outcome != "running":
+        return begun
+    console.print(f"{begun.id}: {place.name}, {place.service}, {short(begun.image)}", highlight=False)
     try:
-        ended = follower.follow(sleep=place.sleep)
+        return Follower(place, begun, console).follow(sleep=place.sleep)
     except KeyboardInterrupt:
-        again = f"{place.name} --service {place.service}"
-        raise OperatorError(
-            f"no longer followed, and not stopped: infra status {again} --follow; to stop it: infra rollback {again}"
-        ) from None
-    if ended.outcome != "succeeded" and ended.stopped is None:
-        for line in (*ended.complaints, *follower.reasons()):
-            console.print(f"  {line}", highlight=False)
-    return ended
+        follow, back = (
+            f"infra follow {place.name} {place.service}",
+            f"infra rollback {place.name} --service {place.service}",
+        )
+        raise OperatorError(f"no longer followed, and not stopped; again: {follow}; to stop it: {back}") from None
 
 
 def _refuse(problems: Sequence[dict[str, Any]]) -> None:
@@ -125,62 +193,11 @@ def show(place: Place, console: Console, *, as_json: bool) -> None:
         outcome = Text(each.outcome, _STYLE[each.outcome])
         table.add_row(
             each.id + (" ←" if each.kind == "rollback" else ""),
-            _short(each.image) + (" (runs)" if each.image == running else ""),
+            short(each.image) + (" (runs)" if each.image == running else ""),
             outcome,
-            each.began.removesuffix("+00:00").replace("T", " "),
-            _by(each.who),
+            moment(each.began),
+            by(each.who),
             str(each.migration.get("after", "")),
             each.reason or "; ".join(each.breaks) or each.note or "",
         )
     console.print(table)
-
-
-def status(place: Place, console: Console, *, as_json: bool) -> None:
-    """What runs, what moves and since when, and which alarms ring."""
-    found = place_status(place)
-    if as_json:
-        print(json.dumps(found, indent=2))  # noqa: T201
-        return
-    deployment, release = found["deployment"], found["release"]
-    rows = {
-        "image": _short(found["image"]),
-        "tasks": f"{found['tasks']['running']} of {found['tasks']['desired']}",
-        "stack": found["stack"],
-        "deployment": _told(deployment) if deployment else "none yet",
-        "release": f"{release['id']} {release['outcome']} by {_by(release['who'])}" if release else "none yet",
-        "traffic": ", ".join(f"{name} {weight}" for name, weight in found["traffic"].items()),
-        "alarms": ", ".join(f"{name} {state}" for name, state in found["alarms"].items()),
-    }
-    if release and release["waiting"]:
-        rows["waits for"] = release["waiting"]
-    if release and release["repairs"]:
-        rows["INVALID indexes"] = " ".join(release["repairs"])
-    table = Table(show_header=False)
-    table.add_column()
-    table.add_column(overflow="fold")
-    for key, value in rows.items():
-        table.add_row(key, value)
-    console.print(f"{place.service} in {place.name}", table, sep="\n", highlight=False)
-    if deployment and deployment["under_way"]:
-        again = f"{place.name} --service {place.service}"
-        console.print(
-            f"to follow it: infra status {again} --follow; to go back: infra rollback {again}", highlight=False
-        )
-
-
-def _told(deployment: Mapping[str, Any]) -> str:
-    text = f"{deployment['status']} {deployment['stage'] or ''}, {deployment['minutes']} minutes old"
-    if deployment["under_way"]:
-        text += f", from {_short(deployment['from_image'] or 'nothing')} to {_short(deployment['to_image'])}"
-    return f"{text}, {deployment['arn']}"
-
-
-def _by(who: str) -> str:
-    """The name of the session, and for whom it says that it acts."""
-    arn, _, claimed = who.partition(" for ")
-    return f"{arn.rpartition('/')[2]} for {claimed}" if claimed else arn.rpartition("/")[2]
-
-
-def _short(image: str) -> str:
-    name, _, digest = image.partition("@sha256:")
-    return f"{name.rpartition('/')[2]}@{digest[:12]}" if digest else image

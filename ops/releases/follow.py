@@ -1,27 +1,22 @@
-"""A deployment, told line by line while it happens; and why, when it does not."""
+"""A deployment, line by line while it happens."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cached_property
-from itertools import islice
 from typing import Any
 
-from infra_runtime.contract.database_names import OWNER
-from infra_runtime.contract.releases import database_log_group
 from infra_runtime.contract.revision import APP, MIGRATE, MIGRATION_LABEL, containers_of, log_of, named
 from infra_runtime.release.ledger import Release
 from infra_runtime.release.log_text import plain
 from infra_runtime.release.migrate import task_of
-from infra_runtime.release.preflight import deployments, failed_tasks, how_it_ended, services_of, stack_of
-from infra_runtime.release.refusals import refusals
+from infra_runtime.release.preflight import deployments, stack_of
 from ops.console import Console
-from ops.functions import Clients, resources
+from ops.functions import Clients
 from ops.releases.place import Place
 
 _EVERY_SECONDS = 1.0
 _LEDGER_SECONDS = 60.0
-_LINES = 20
 _STAGES = {
     "RECONCILE_SERVICE": "ECS looks at what runs",
     "PRE_SCALE_UP": "migrations, before anything new starts",
@@ -136,26 +131,6 @@ class Follower:
             return None
         container = named(containers_of(ecs, task["taskDefinitionArn"]), MIGRATE)
         return LogReader(self._place.clients, container, task["taskArn"])
-
-    def reasons(self) -> Iterator[str]:
-        """Why it failed, as far as AWS knows: stopped tasks and their last lines, what PostgreSQL refused."""
-        yield from self._stopped_tasks()
-        yield from self._database_errors()
-
-    def _database_errors(self) -> Iterator[str]:
-        logs = self._place.clients.client("logs")
-        for each in resources(self._place.clients, self._place.stack_called("data"), "AWS::RDS::DBInstance"):
-            yield from refusals(logs, database_log_group(each), since=self._began, login=f"{OWNER}_")
-
-    def _stopped_tasks(self) -> Iterator[str]:
-        """Of each service that runs the image, one: the others say the same."""
-        ecs = self._place.clients.client("ecs")
-        for service in services_of(self._place.clients, self._place.stack):
-            for task in islice(failed_tasks(ecs, service, since=self._began), 1):
-                yield f"{service['serviceName']}, {how_it_ended(task)}"
-                container = named(containers_of(ecs, task["taskDefinitionArn"]), APP)
-                reader = LogReader(self._place.clients, container, task["taskArn"])
-                yield from (f"  | {line}" for line in list(reader.new())[-_LINES:])
 
 
 class LogReader:

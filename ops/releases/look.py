@@ -1,31 +1,98 @@
-"""What runs in a place, and what moves, as data."""
+"""What runs in a place, and what moves, as data. Times are ISO 8601 in UTC."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from infra_runtime.contract.revision import APP, containers_of, named
+from infra_runtime.release.ledger import Release
 from infra_runtime.release.preflight import UNDER_WAY, deployments, live_weights, release_alarms, stack_of
+from infra_runtime.release.rollback import holding
 from ops.releases.place import Place
 
-_OF_A_RELEASE = ("id", "kind", "outcome", "who", "began", "note", "waiting", "repairs")
+
+@dataclass(frozen=True, kw_only=True)
+class Tasks:
+    running: int
+    desired: int
 
 
-def place_status(place: Place) -> dict[str, Any]:
-    """For `infra status`: numbers are numbers, and what there is none of is None."""
-    service, newest = place.described(), place.ledger.newest(place.service)
-    return {
-        "image": place.image(),
-        "tasks": {"running": service["runningCount"], "desired": service["desiredCount"]},
-        "stack": stack_of(place.clients, place.stack)["StackStatus"],
-        "deployment": _newest_deployment(place, service),
-        "release": {key: getattr(newest, key) for key in _OF_A_RELEASE} if newest else None,
-        "traffic": {group.split("/")[-2]: weight for group, weight in live_weights(place.clients, service).items()},
-        "alarms": {name: state for name, state in release_alarms(place.clients, service).items() if state is not None},
-    }
+@dataclass(frozen=True, kw_only=True)
+class Deployment:
+    """The newest one of the service, as ECS has it."""
+
+    arn: str
+    status: str
+    stage: str | None
+    """Lifecycle stage; None of a rolling deployment."""
+    under_way: bool
+    since: str
+    minutes: int
+    """Since it began."""
+    from_image: str | None
+    to_image: str
 
 
-def _newest_deployment(place: Place, service: Mapping[str, Any]) -> dict[str, Any] | None:
+@dataclass(frozen=True, kw_only=True)
+class LastRelease:
+    """The newest entry of the ledger."""
+
+    id: str
+    kind: str
+    outcome: str
+    who: str
+    began: str
+    ended: str | None
+    reason: str | None
+    """Why it failed."""
+    note: str | None
+    waiting: str | None
+    """Whose migration of the same database it waits for."""
+    repairs: list[str]
+    """Statements that drop indexes which are INVALID."""
+
+    @classmethod
+    def of(cls, release: Release) -> "LastRelease":
+        return cls(**{name: getattr(release, name) for name in cls.__dataclass_fields__})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceStatus:
+    image: str
+    """The one that the service is to run."""
+    tasks: Tasks
+    stack: str
+    """Status of its stack."""
+    deployment: Deployment | None
+    release: LastRelease | None
+    waits_since: str | None
+    """The rollback after which pipelines release nothing until somebody resumes."""
+    traffic: dict[str, int]
+    """Weight of each target group; none of a worker."""
+    alarms: dict[str, str]
+    """State of each alarm that may send a release back."""
+
+
+def service_status(place: Place) -> ServiceStatus:
+    service, releases = place.described(), place.ledger.releases(place.service)
+    rollback = holding(releases)
+    is_balanced = bool(service["loadBalancers"])
+    weights = live_weights(place.clients, service) if is_balanced else {}
+    alarms = release_alarms(place.clients, service) if is_balanced else {}
+    return ServiceStatus(
+        image=place.image(),
+        tasks=Tasks(running=service["runningCount"], desired=service["desiredCount"]),
+        stack=stack_of(place.clients, place.stack)["StackStatus"],
+        deployment=_newest_deployment(place, service),
+        release=LastRelease.of(releases[0]) if releases else None,
+        waits_since=rollback.id if rollback else None,
+        traffic={group.split("/")[-2]: weight for group, weight in weights.items()},
+        alarms={name: state for name, state in alarms.items() if state is not None},
+    )
+
+
+def _newest_deployment(place: Place, service: Mapping[str, Any]) -> Deployment | None:
     ecs = place.clients.client("ecs")
     newest = max(deployments(ecs, service), key=lambda each: each["createdAt"], default=None)
     if newest is None:
@@ -33,15 +100,17 @@ def _newest_deployment(place: Place, service: Mapping[str, Any]) -> dict[str, An
     arn = newest["serviceDeploymentArn"]
     (found,) = ecs.describe_service_deployments(serviceDeploymentArns=[arn])["serviceDeployments"]
     before = [each["arn"] for each in found.get("sourceServiceRevisions", [])]
-    return {
-        "arn": arn,
-        "status": found["status"],
-        "stage": found.get("lifecycleStage"),
-        "under_way": found["status"] in UNDER_WAY,
-        "minutes": int((datetime.now(UTC) - found["createdAt"]).total_seconds() // 60),
-        "from_image": _image(ecs, before[0]) if before else None,
-        "to_image": _image(ecs, found["targetServiceRevision"]["arn"]),
-    }
+    began = found["createdAt"].astimezone(UTC)
+    return Deployment(
+        arn=arn,
+        status=found["status"],
+        stage=found.get("lifecycleStage"),
+        under_way=found["status"] in UNDER_WAY,
+        since=began.isoformat(timespec="seconds"),
+        minutes=int((datetime.now(UTC) - began).total_seconds() // 60),
+        from_image=_image(ecs, before[0]) if before else None,
+        to_image=_image(ecs, found["targetServiceRevision"]["arn"]),
+    )
 
 
 def _image(ecs: Any, revision: str) -> str:

@@ -35,10 +35,13 @@ _TRIES = 3
 
 
 def when(text: str, *, now: datetime) -> datetime | None:
-    """None for the latest. RDS restores to a whole second. Raises `InputError`."""
-    if text == LATEST:
-        return None
-    expected = f"expected {LATEST} or a time with its zone, like {now - timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}"
+    """None for the latest. Raises `InputError`."""
+    return None if text == LATEST else second(text, now=now, expected=f"{LATEST} or a time")
+
+
+def second(text: str, *, now: datetime, expected: str = "a time") -> datetime:
+    """RDS restores to a whole second, and S3 knows no other times of versions. Raises `InputError`."""
+    expected = f"expected {expected} with its zone, like {now - timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}"
     try:
         found = datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError:
@@ -46,7 +49,7 @@ def when(text: str, *, now: datetime) -> datetime | None:
     if found.tzinfo is None:
         raise InputError(f"--to {text!r}: {expected}; the zone is missing")
     if found.microsecond:
-        raise InputError(f"--to {text!r}: {expected}; RDS restores to a whole second")
+        raise InputError(f"--to {text!r}: {expected}; a whole second")
     if found > now:
         raise InputError(f"--to {text!r} is in the future: now it is {now:%Y-%m-%dT%H:%M:%SZ}")
     return found.astimezone(UTC)
@@ -54,7 +57,6 @@ def when(text: str, *, now: datetime) -> datetime | None:
 
 def point(place: Instances, to: datetime | None, console: Console, *, now: datetime, check_only: bool) -> None:
     """May be repeated, and goes on where it was. Raises `OperatorError`, also where the data is not as it should be."""
-    _refuse_if_something_moves(place)
     if (taking_over := place.next()) is not None:
         if taking_over in place.replaced():
             raise OperatorError(f"going back was begun before: infra restore back {place.name}")
@@ -64,8 +66,9 @@ def point(place: Instances, to: datetime | None, console: Console, *, now: datet
                 f" {LATEST} goes on with that, infra restore back {place.name} undoes it"
             )
         console.print(f"{taking_over['DBInstanceIdentifier']} was about to take over: going on with that")
-        _take_over(place, taking_over, console, now=now)
+        take_over(place, taking_over, console, now=now)
         return
+    refuse_if_something_moves(place)
     if to is not None and any(replaced_for(each) == to for each in place.replaced()[:1]):
         console.print(f"{place.identifier} was restored to that time already, and serves")
         return
@@ -75,13 +78,14 @@ def point(place: Instances, to: datetime | None, console: Console, *, now: datet
     if check_only:
         console.print(f"{name} stays beside the one that serves; without --check, the same command lets it take over")
         return
-    _take_over(place, restored, console, now=now)
+    take_over(place, restored, console, now=now)
 
 
 def back(place: Instances, console: Console, *, now: datetime) -> None:
     """The one that served before serves again; what was written since the restore stays in the other one."""
-    _refuse_if_something_moves(place)
     target = place.next()
+    if target is None:
+        refuse_if_something_moves(place)
     if target is not None and target not in place.replaced():
         # A restored one that has not taken over yet. It stays for another try.
         place.unmark_next(target)
@@ -93,7 +97,7 @@ def back(place: Instances, console: Console, *, now: datetime) -> None:
     target = target or next(iter(place.replaced()), None)
     if target is None:
         raise OperatorError(f"{place.name}: no database was replaced by `infra restore point`")
-    _take_over(place, target, console, now=now)
+    take_over(place, target, console, now=now)
 
 
 def show(place: Instances, console: Console) -> None:
@@ -106,12 +110,13 @@ def show(place: Instances, console: Console) -> None:
     console.print(table)
 
 
-def _refuse_if_something_moves(place: Instances) -> None:
+def refuse_if_something_moves(place: Instances) -> None:
     prefix = f"{place.environment.product}-{place.name}-"
     pages = place.clients.client("cloudformation").get_paginator("describe_stacks").paginate()
     for page in pages:
         for each in page["Stacks"]:
-            if each["StackName"].startswith(prefix) and each["StackStatus"].endswith("_IN_PROGRESS"):
+            moves = each["StackStatus"].endswith("_IN_PROGRESS") and each["StackStatus"] != "REVIEW_IN_PROGRESS"
+            if each["StackName"].startswith(prefix) and moves:
                 raise OperatorError(
                     f"{each['StackName']} is {each['StackStatus']}: wait for the end of that deployment or release, or"
                     f" stop it: infra rollback {place.name} --service NAME"
@@ -132,7 +137,7 @@ def _restored(place: Instances, to: datetime | None, console: Console, *, now: d
         if to is not None and time != to:
             raise OperatorError(
                 f"{name} was begun before and does not serve yet: go on with it by --to {LATEST}, or delete it:"
-                f" {_deletion(begun[-1])}"
+                f" {deletion(begun[-1])}"
             )
         console.print(f"{name} was begun before: going on with it")
     else:
@@ -198,7 +203,7 @@ def _verify(place: Instances, restored: Described, console: Console) -> None:
     name, to = restored["DBInstanceIdentifier"], restored_to(restored)
     if to is None:
         raise OperatorError(
-            f"{name} has lost its tag with the time that it was restored to; delete it: {_deletion(restored)}"
+            f"{name} has lost its tag with the time that it was restored to; delete it: {deletion(restored)}"
         )
     serving = place.called(place.identifier)
     found = inspect(place, name, to - CLOCK)
@@ -217,18 +222,22 @@ def _verify(place: Instances, restored: Described, console: Console) -> None:
     if wrong:
         told = "\n".join(f"- {each}" for each in wrong)
         raise OperatorError(f"{name} is not what it should be, and nothing has changed for users:\n{told}\n"
-                            f"Delete it and restore again: {_deletion(restored)}")  # fmt: skip
+                            f"Delete it and restore again: {deletion(restored)}")  # fmt: skip
 
 
 def inspect(place: Instances, name: str, until: datetime) -> Inspected:
     """Raises `OperatorError` where it cannot be read."""
-    told = place.inside(name, "look")
-    look = Look(**{**told, "tables": [DatabaseTable(**each) for each in told["tables"]]})
+    found = look(place, name)
     rows: dict[str, Rows] = {}
-    while rest := [each.name for each in look.tables if each.name not in rows]:
+    while rest := [each.name for each in found.tables if each.name not in rows]:
         counted = place.inside(name, "count", tables=rest, until=until.isoformat())
         rows |= {table: Rows(**each) for table, each in counted.items()}
-    return Inspected(look, rows)
+    return Inspected(found, rows)
+
+
+def look(place: Instances, name: str) -> Look:
+    told = place.inside(name, "look")
+    return Look(**{**told, "tables": [DatabaseTable(**each) for each in told["tables"]]})
 
 
 def _reaches(found: Inspected, to: datetime) -> str:
@@ -258,9 +267,12 @@ def _told(versions: Mapping[str, str]) -> str:
 # -- Taking over
 
 
-def _take_over(place: Instances, target: Described, console: Console, *, now: datetime) -> None:
-    """Each step may be repeated: `target` stays marked until it serves."""
-    place.mark_next(target)
+def take_over(place: Instances, target: Described, console: Console, *, now: datetime) -> None:
+    """Each step may be repeated: `target` stays marked until it serves. A switch that was begun has to be ended: users
+    may be without a database, and a deployment may hang because of that.
+    """
+    if place.next() is None:
+        _mark(place, target)
     serving = place.called(place.identifier)
     if serving is not None and serving["DbiResourceId"] != target["DbiResourceId"]:
         # First: if this fails, users notice nothing.
@@ -277,12 +289,24 @@ def _take_over(place: Instances, target: Described, console: Console, *, now: da
     console.print(f"{target['DBInstanceIdentifier']} becomes {place.identifier}", highlight=False)
     place.take_the_name(target)
     # Again: a login may have been rotated meanwhile.
-    _open_once_reached(place, console)
+    open_once_reached(place, console)
     place.unmark(place.settled(place.identifier))
     _print_what_is_left(place, console)
 
 
-def _open_once_reached(place: Instances, console: Console) -> None:
+def _mark(place: Instances, target: Described) -> None:
+    """From then on no release begins (infra_runtime.release.preflight). One that has begun is seen by its stack."""
+    place.mark_next(target)
+    if place.called(place.identifier) is None:
+        return  # Nothing serves: users wait for no deployment.
+    try:
+        refuse_if_something_moves(place)
+    except OperatorError:
+        place.unmark_next(target)
+        raise
+
+
+def open_once_reached(place: Instances, console: Console) -> None:
     """The new address may be known everywhere only minutes after the renaming. Raises `OperatorError`."""
     waited = timedelta()
     while True:
@@ -302,11 +326,11 @@ def _open_once_reached(place: Instances, console: Console) -> None:
 def _print_what_is_left(place: Instances, console: Console) -> None:
     console.print(f"{place.identifier} serves. infra status {place.name} shows whether users are served.")
     for each in place.replaced():
-        console.print(f"Kept: {each['DBInstanceIdentifier']}; delete it once nobody needs it: {_deletion(each)}")
+        console.print(f"Kept: {each['DBInstanceIdentifier']}; delete it once nobody needs it: {deletion(each)}")
     console.print(f"To go back: infra restore back {place.name}", highlight=False)
 
 
-def _deletion(instance: Described) -> str:
+def deletion(instance: Described) -> str:
     name = instance["DBInstanceIdentifier"]
     lift = "" if not instance.get("DeletionProtection") else (
         f"aws rds modify-db-instance --db-instance-identifier {name} --no-deletion-protection && "

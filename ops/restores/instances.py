@@ -13,13 +13,14 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from config.model import Environment
+from infra_runtime.contract.database_names import TAKES_OVER_TAG
 from ops.errors import OperatorError
 from ops.functions import Clients, ask, find, resources
 
 Described = Mapping[str, Any]
 _STAMP = "%Y%m%d%H%M%S"
 # Tags. None stays on the one that serves: CloudFormation would tell of it as drift.
-_NEXT, _TO, _FOR = "infra:takes-over", "infra:restored-to", "infra:replaced-for"
+_TO, _FOR = "infra:restored-to", "infra:replaced-for"
 _EVERY_SECONDS = 10.0
 # AWS's own waiters end after half an hour; a restore of a large database takes longer.
 _LONGEST_SECONDS = 6 * 3600.0
@@ -55,10 +56,20 @@ class Instances:
         (found,) = resources(self.clients, self.stack, "AWS::RDS::DBInstance")
         return found
 
+    def resources(self, kind: str) -> list[str]:
+        """Of the stack: physical ids."""
+        return resources(self.clients, self.stack, kind)
+
     @cached_property
     def _function(self) -> str:
         what = "function that looks into the database"
         return find(self.clients, self.stack, "database.restore", {}, what=what)
+
+    @cached_property
+    def variables(self) -> Mapping[str, str]:
+        """Of that function."""
+        found = self.clients.client("lambda").get_function_configuration(FunctionName=self._function)
+        return dict(found["Environment"]["Variables"])
 
     def inside(self, instance: str, do: str, **more: Any) -> dict[str, Any]:
         """What infra_runtime.database.restore answers. Raises `OperatorError` when it fails."""
@@ -68,7 +79,13 @@ class Instances:
 
     def all(self) -> list[Described]:
         pages = self.rds.get_paginator("describe_db_instances").paginate()
-        prefixes = (self._prefix("restored-to"), self._prefix("replaced-at"))
+        # The last two are RDS's own, of a blue/green deployment (ops/upgrades).
+        prefixes = (
+            self._prefix("restored-to"),
+            self._prefix("replaced-at"),
+            f"{self.identifier}-green-",
+            f"{self.identifier}-old",
+        )
         return [
             each
             for page in pages
@@ -88,13 +105,17 @@ class Instances:
 
     def next(self) -> Described | None:
         """The one that was about to take over when a command ended."""
-        return next((each for each in self.all() if _NEXT in _tags(each)), None)
+        return next((each for each in self.all() if TAKES_OVER_TAG in _tags(each)), None)
 
     def restored_name(self, to: datetime) -> str:
         return f"{self._prefix('restored-to')}{to.strftime(_STAMP)}"
 
     def replaced_name(self, at: datetime) -> str:
         return f"{self._prefix('replaced-at')}{at.strftime(_STAMP)}"
+
+    def short(self, instance: Described) -> str:
+        """How it was made: the last part of its name, like restored-to-20261126075959."""
+        return str(instance["DBInstanceIdentifier"]).removeprefix(f"{self.stack}-")
 
     def window(self, instance: Described) -> tuple[datetime, datetime] | None:
         """From when to when it can be restored; None where RDS has no backup of it yet."""
@@ -120,18 +141,18 @@ class Instances:
 
     def mark_next(self, instance: Described) -> None:
         """`next` finds it until `unmark`."""
-        self._tag(instance, _NEXT, self.identifier)
+        self._tag(instance, TAKES_OVER_TAG, self.identifier)
 
     def mark_replaced(self, instance: Described, to: datetime) -> None:
         """By a restore to that time."""
         self._tag(instance, _FOR, to.isoformat())
 
     def unmark_next(self, instance: Described) -> None:
-        self.rds.remove_tags_from_resource(ResourceName=instance["DBInstanceArn"], TagKeys=[_NEXT])
+        self.rds.remove_tags_from_resource(ResourceName=instance["DBInstanceArn"], TagKeys=[TAKES_OVER_TAG])
 
     def unmark(self, instance: Described) -> None:
         """With no tag of ours."""
-        self.rds.remove_tags_from_resource(ResourceName=instance["DBInstanceArn"], TagKeys=[_NEXT, _TO, _FOR])
+        self.rds.remove_tags_from_resource(ResourceName=instance["DBInstanceArn"], TagKeys=[TAKES_OVER_TAG, _TO, _FOR])
 
     def _tag(self, instance: Described, key: str, value: str) -> None:
         self.rds.add_tags_to_resource(ResourceName=instance["DBInstanceArn"], Tags=[{"Key": key, "Value": value}])

@@ -15,8 +15,7 @@ from rich.table import Table
 from config import services, variables
 from config.model import Environment
 from ops.console import Console
-from ops.doctor.finding import is_denied
-from ops.doctor.secrets import Required, required
+from ops.doctor.secrets import Required, Unchecked, fault, required, restore
 from ops.errors import InputError, OperatorError
 from ops.functions import Clients
 
@@ -102,15 +101,19 @@ def show(place: SecretPlace, console: Console, *, as_json: bool) -> None:
     console.print(table)
 
 
-def put(place: SecretPlace, to: Reference, value: str, console: Console) -> None:
-    """Raises `InputError` when what reads the secret could not use the value."""
+def put(place: SecretPlace, to: Reference, value: str, console: Console, *, keeps_previous: bool = False) -> None:
+    """With `keeps_previous`, the value of before goes into another field, for what was signed with it.
+
+    Raises `InputError` when what reads the secret could not use the value.
+    """
+    previous = _previous(to) if keeps_previous else None
     manager = place.clients.client("secretsmanager")
     described = _described(manager, to.name)
     is_there = described is not None
     if described is not None and "DeletedDate" in described:
-        restore = f"aws secretsmanager restore-secret --secret-id {to.name}"
-        raise OperatorError(f"{to.name} is scheduled for deletion and takes no value until it is restored: {restore}")
-    whole = _checked(to, value) if to.field is None else _with_field(manager, to, to.field, value)
+        told = f"{to.name} is scheduled for deletion and takes no value until it is restored"
+        raise OperatorError(f"{told}: {restore(to.name)}")
+    whole = _checked(to, value) if to.field is None else _with_field(manager, to, to.field, value, previous)
     if len(whole.encode()) > _MOST_BYTES:
         raise InputError(f"{to}: the secret would be longer than {_MOST_BYTES} bytes")
     if is_there:
@@ -128,22 +131,15 @@ def _rows(environment: Environment, manager: Any) -> Iterator[Row]:
     for each in required(environment):
         described = _described(manager, each.name)
         changed: datetime | None = described.get("LastChangedDate") if described else None
-        state = "missing" if described is None else _state(manager, each, described)
+        state = "missing" if described is None else _state(manager, each)
         yield Row(each.key, each.reference, state, changed.isoformat(timespec="seconds") if changed else None)
 
 
-def _state(manager: Any, needed: Required, described: Mapping[str, Any]) -> str:
-    if "DeletedDate" in described:
-        return "is scheduled for deletion"
+def _state(manager: Any, needed: Required) -> str:
     try:
-        value = manager.get_secret_value(SecretId=needed.name).get("SecretString", "")
-    except ClientError as error:
-        if is_denied(error):
-            return "present; these credentials may not look whether its value can be used"
-        if error.response["Error"]["Code"] == "ResourceNotFoundException":
-            return "has no value"
-        raise
-    return needed.wrong(value) or "present"
+        return fault(manager, needed) or "present"
+    except Unchecked:
+        return "present; these credentials may not look whether its value can be used"
 
 
 def _described(manager: Any, name: str) -> Mapping[str, Any] | None:
@@ -163,7 +159,20 @@ def _checked(to: Reference, value: str) -> str:
     return value
 
 
-def _with_field(manager: Any, to: Reference, field: str, value: str) -> str:
+def _previous(to: Reference) -> str:
+    """The field that has the value of before. Raises `InputError` where nothing reads it."""
+    if to.field is None:
+        raise InputError(f"--keep-previous: {to} is a whole secret; only a field of one has another field beside it")
+    previous = f"{to.field}_previous"
+    if previous not in {field for each in to.required for field in each.fields}:
+        raise InputError(
+            f"--keep-previous: nothing reads {to.name}:{previous}; first name it in the environment's file, let the"
+            " application accept what either value has signed, and deploy"
+        )
+    return previous
+
+
+def _with_field(manager: Any, to: Reference, field: str, value: str, previous: str | None) -> str:
     """The JSON that is there with this field changed, or made, if there is none."""
     if not value:
         raise InputError(f"{to}: the value is empty")
@@ -182,7 +191,8 @@ def _with_field(manager: Any, to: Reference, field: str, value: str) -> str:
         raise OperatorError(
             f"{to.name}: its present value is no JSON object; replace it: infra secret set ENV {to.name}"
         )
-    return json.dumps({**document, field: value}, ensure_ascii=False)
+    kept = {previous: document[field]} if previous and field in document else {}
+    return json.dumps({**document, **kept, field: value}, ensure_ascii=False)
 
 
 def _consequence(environment: Environment, to: Reference) -> str:

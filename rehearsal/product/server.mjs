@@ -1,6 +1,7 @@
 // An application of the product's shape, as small as can be: PostgreSQL by DATABASE_URL, Redis by REDIS_URL, uploads by
 // presigned URLs, keep-alive as the runtime has it. It runs on Node.js and on Bun, and knows nothing of the
 // infrastructure: contract.mjs does.
+import { createHmac, randomUUID } from 'node:crypto'
 import http from 'node:http'
 import { setTimeout } from 'node:timers/promises'
 import postgres from 'postgres'
@@ -18,11 +19,16 @@ async function health() {
   return { status: Object.values(services).every((each) => each === 'up') ? 'healthy' : 'degraded', services }
 }
 
-// All that it ever does with media; the SDK finds the region and the task role's credentials by itself.
-async function media() {
+// The SDK finds the region and the task role's credentials by itself.
+async function storage() {
   const sdk = await import('@aws-sdk/client-s3')
   const { getSignedUrl } = await import('@aws-sdk/s3-request-presigner')
-  const s3 = new sdk.S3Client({})
+  return { sdk, getSignedUrl, s3: new sdk.S3Client({}) }
+}
+
+// Everything that it may do with media.
+async function media() {
+  const { sdk, getSignedUrl, s3 } = await storage()
   const object = { Bucket: process.env.MEDIA_BUCKET, Key: 'upload/check' }
   const send = (command, more) => s3.send(new command({ ...object, ...more }))
   const upload = async () => {
@@ -43,11 +49,37 @@ async function media() {
   }
 }
 
+// A page uploads to S3 itself, what was signed for it: one picture, of this type and size, within five minutes.
+async function uploads(request) {
+  const { sdk, getSignedUrl, s3 } = await storage()
+  const asked = new URL(request.url, 'http://product').searchParams
+  if (request.method === 'DELETE') {
+    await s3.send(new sdk.DeleteObjectCommand({ Bucket: process.env.MEDIA_BUCKET, Key: `upload/${asked.get('id')}` }))
+    return {}
+  }
+  const [ContentType, ContentLength] = [asked.get('type'), Number(asked.get('size'))]
+  if (!/^image\/(avif|jpeg|png|webp)$/.test(ContentType) || !(ContentLength > 0 && ContentLength <= 5_000_000))
+    throw new Error('a picture of at most 5 MB')
+  const id = randomUUID()
+  const object = { Bucket: process.env.MEDIA_BUCKET, Key: `upload/${id}`, ContentType, ContentLength }
+  const signed = { expiresIn: 300, signableHeaders: new Set(['content-type', 'content-length']) }
+  return { id, url: await getSignedUrl(s3, new sdk.PutObjectCommand(object), signed) }
+}
+
+// Sessions are signed with the key of now; those of before the last change of it stay good.
+const signed = (key) => createHmac('sha256', key).update('session').digest('hex')
+const keys = [process.env.SESSION_SECRET, process.env.SESSION_SECRET_PREVIOUS].filter(Boolean)
+
 export const paths = {
   '/health': async () => ({ status: 'ok' }),
   '/api/health': health,
-  '/count': async () => ({ count: await redis.client.incr('count') }),
+  '/count': async () => ({ version: process.env.RELEASE, count: await redis.client.incr('count') }),
   '/media': media,
+  '/uploads': uploads,
+  '/session': async ({ url }) => {
+    if (!keys.some((key) => signed(key) === new URL(url, 'http://product').searchParams.get('token'))) throw new Error('signed with no key of ours')
+    return { version: process.env.RELEASE }
+  },
   '/slow': () => setTimeout(300, { version: process.env.RELEASE }),
   '/': async () => {
     const [{ count }] = await sql`select count(*)::int as count from visitors`
@@ -55,14 +87,22 @@ export const paths = {
   },
 }
 
+// Pages of the site ask from an origin of their own.
+const site = process.env.SITE_URL
+const fromTheSite = site
+  ? { 'access-control-allow-origin': site, 'access-control-allow-methods': 'GET, POST, DELETE' }
+  : {}
+
 export const server = http.createServer(async (request, response) => {
+  if (request.method === 'OPTIONS') return response.writeHead(204, fromTheSite).end()
+  const headers = { 'content-type': 'application/json', ...fromTheSite }
   const found = paths[new URL(request.url, 'http://product').pathname]
   try {
-    const body = found ? await found() : { error: 'no such path' }
+    const body = found ? await found(request) : { error: 'no such path' }
     const status = !found ? 404 : body.connected === false ? 503 : 200
-    response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
+    response.writeHead(status, headers).end(JSON.stringify(body))
   } catch (error) {
-    response.writeHead(500, { 'content-type': 'application/json' }).end(JSON.stringify({ error: error.message }))
+    response.writeHead(500, headers).end(JSON.stringify({ error: error.message }))
   }
 })
 // Whoever asks first finds a connection, if there can be one.

@@ -23,6 +23,7 @@ from rehearsal.promises import (
     restore,
     secrets,
     services,
+    upgrade,
     workers,
 )
 from rehearsal.promises.found import Broken, Excluded
@@ -57,9 +58,11 @@ PROMISES: tuple[Promise | NotShown, ...] = (
     Promise("Database", "Not deleted by accident", data.database_protection),
     Promise("Recovery", "A restore is tried, verified, measured and cleaned up", restore.drill),
     Promise("Recovery", "Restore to a point in time", restore.to_a_point_in_time),
+    Promise("Recovery", "A new major version of PostgreSQL, and back", upgrade.to_a_major_version),
     Promise("Redis", "It is what the environment says", redis.instance),
     Promise("Redis", "REDIS_URL reaches the tasks, as a secret", redis.url),
     Promise("Redis", "It can be pinged and written to, over that URL", redis.is_used),
+    Promise("Redis", "Its token rotates, and nothing fails meanwhile", redis.rotation),
     Promise("Redis", "That it is down is noticed, and why", redis.outage),
     Promise("Redis", "Critical when it fails, info when it is back", redis.alarm),
     NotShown(
@@ -72,6 +75,7 @@ PROMISES: tuple[Promise | NotShown, ...] = (
     Promise("Media", "Pages of our sites upload, within what the API has signed", data.uploads),
     Promise("Services", "The API writes, reads and deletes media", data.media_is_written),
     Promise("Media", "Old versions expire, current ones never", data.media_lifecycle),
+    Promise("Media", "Deleted and replaced media comes back, at the edge as well", restore.deleted_and_replaced_media),
     Promise("Services", "Fargate behind one load balancer", services.services),
     Promise("Services", "Scaling on CPU and memory", services.autoscaling),
     Promise("Services", "Sites are hosted", services.sites),
@@ -84,6 +88,7 @@ PROMISES: tuple[Promise | NotShown, ...] = (
     Promise("Edge", "Other names of a service lead to it", edge.redirects),
     Promise("Edge", "A certificate without manual steps", edge.certificate),
     Promise("Edge", "Media cached a month at the edge, a week in browsers", edge.media_cache),
+    Promise("Edge", "Media below a prefix with its own TTL are kept for that time", edge.media_ttl),
     Promise("Edge", "The query string does not multiply objects in the cache", edge.media_cache_key),
     Promise("Edge", "What is deleted or replaced leaves the cache", edge.purge),
     Promise("Edge", "The media bucket answers our zone only", edge.media_origin),

@@ -14,6 +14,7 @@ from infra_runtime.release.preflight import deployments
 from ops import functions
 from rehearsal.account import Account
 from rehearsal.promises.found import not_on_this_plan, require
+from rehearsal.promises.load import unnoticed
 from rehearsal.promises.releases import first_release
 from rehearsal.traffic import traffic
 
@@ -66,6 +67,13 @@ def database_password(account: Account) -> str:
 
 def rotation(account: Account) -> str:
     """Secrets Manager's four steps on the very secret of the API's tasks; what those have read stays valid."""
+    first_release(account)
+    with unnoticed(account, "/") as users:
+        found = _rotated(account)
+    return f"{found}; none of {users.requests} requests failed"
+
+
+def _rotated(account: Account) -> str:
     secret, trusted = api_secret(account)
     before, version = login_of(account, secret), str(uuid.uuid4())
     deployed = len(_deployments(account))

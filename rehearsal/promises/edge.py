@@ -18,6 +18,8 @@ from rehearsal.account import Account
 from rehearsal.promises import media_worker
 from rehearsal.promises.found import not_on_this_plan, require, wait_until
 from rehearsal.visitor import Visitor
+from simulators.cloudflare.cache_rules import cache_settings
+from simulators.cloudflare.vendor import CACHE
 
 _DAY = 24 * 3600
 _PURGED_SECONDS = 60.0
@@ -115,6 +117,22 @@ def media_cache(account: Account) -> str:
     return f"{account.environment.domains.media}: 30 days at the edge, 7 days in browsers" + (
         ", one upper tier" if _owns_zone(account) else ""
     )
+
+
+def media_ttl(account: Account) -> str:
+    """Of what the rules say together, in their order."""
+    wanted, host = account.environment.media.ttl_seconds, account.environment.domains.media
+    if not wanted:
+        not_on_this_plan("media.ttl_seconds names no prefix")
+    if _has_worker(account):
+        media_worker.ttl(account)
+    else:
+        all_media = rules(account, CACHE)["media-cache"]["action_parameters"]
+        for prefix, seconds in wanted.items():
+            settings = cache_settings(account.zone, host, f"/{prefix}a.png")
+            ttl = {"mode": "override_origin", "default": seconds}
+            require(settings == all_media | {"edge_ttl": ttl, "browser_ttl": ttl}, f"{prefix}: {settings}")
+    return ", ".join(f"{prefix}*: {seconds} s" for prefix, seconds in wanted.items())
 
 
 def media_cache_key(account: Account) -> str:

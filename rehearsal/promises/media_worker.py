@@ -45,6 +45,12 @@ def cache(account: Account) -> str:
     return f"{account.environment.domains.media}: 30 days in Workers Cache, 7 days in browsers"
 
 
+def ttl(account: Account) -> None:
+    (said,) = [json.loads(each["text"]) for each in _script(account)["bindings"] if each["name"] == "TTL_SECONDS"]
+    wanted = {f"/{prefix}": seconds for prefix, seconds in account.environment.media.ttl_seconds.items()}
+    require(said == wanted, f"the Worker knows {said}")
+
+
 def origin(account: Account) -> str:
     """The bucket answers the Worker's signature, and nobody without one."""
     policy = json.loads(account.client("s3").get_bucket_policy(Bucket=account.environment.media.bucket)["Policy"])

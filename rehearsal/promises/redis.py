@@ -1,15 +1,22 @@
 """Redis, as the tasks have it: the promises that the probe in the account can show."""
 
+import io
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import psutil
+import redis
 
 from infra_runtime.contract.redis_url import Target, parse, require_deployable
+from ops.console import Console
 from ops.redis.probe import ask_probe
+from ops.redis.rotation import Redis, rotate
 from rehearsal.account import Account
-from rehearsal.promises.found import require
+from rehearsal.promises.found import not_on_this_plan, require
+from rehearsal.promises.load import unnoticed
+from rehearsal.promises.releases import first_release
 
 
 def instance(account: Account) -> str:
@@ -85,6 +92,38 @@ def outage(account: Account) -> str:
     after = _look(account)
     require(after["level"] == "ok", f"level {after['level']} after it went on")
     return f"critical: {report['error']} ({report['reason']}); then ok"
+
+
+def rotation(account: Account) -> str:
+    """ElastiCache takes two tokens until every task has read the new one."""
+    settings = account.environment.redis
+    if settings.instances[settings.serves].elasticache is None:
+        not_on_this_plan("Redis is not ElastiCache")
+    first_release(account)
+    before = _target(account)
+    place = Redis(account.name, account.environment, settings.serves, account, sleep=lambda _: time.sleep(0.2))
+    told = io.StringIO()
+    with unnoticed(account, "/count") as users:
+        rotate(place, Console(file=told, width=200))
+    after = _target(account)
+    require(after.password != before.password, "the URL has the old token")
+    require(not _is_let_in(account, before), "the old token is still valid")
+    require(_look(account)["writable"], f"not writable afterwards; {told.getvalue()}")
+    return f"two tokens, then one; none of {users.requests} requests failed"
+
+
+def _is_let_in(account: Account, target: Target) -> bool:
+    node = target.nodes[0]
+    client = redis.Redis(
+        host=node.host, port=node.port, password=target.password, ssl=True,
+        ssl_ca_certs=str(account.cdk.workspace / "authority" / "ca.pem"), ssl_check_hostname=False,
+    )  # fmt: skip
+    try:
+        return bool(client.ping())
+    except redis.AuthenticationError:
+        return False
+    finally:
+        client.close()
 
 
 def alarm(account: Account) -> str:

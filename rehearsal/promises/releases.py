@@ -12,10 +12,11 @@ from typing import Any
 from config import services
 from infra_runtime.contract.releases import PLATFORMS
 from infra_runtime.release.preflight import deployments, stack_of
+from infra_runtime.release.rollback import choose
 from ops.console import Console
 from ops.errors import OperatorError
 from ops.releases import commands
-from ops.releases.look import place_status
+from ops.releases.look import service_status
 from ops.releases.place import Place
 from rehearsal.account import Account
 from rehearsal.pipeline import RELEASE, Pipeline
@@ -181,9 +182,14 @@ def _born_earlier(folder: Path) -> None:
 
 def back_in_one_command(account: Account) -> str:
     place = place_of(account)
-    running = place.image()
+    running, releases = place.image(), place.ledger.releases(account.main)
+    _, target = choose(releases, None, running)
+    if releases[0].outcome == "failed":
+        said = io.StringIO()
+        commands.rollback(place, None, Console(file=said, width=200), accept_schema=False, note=None)
+        require("went back by itself" in said.getvalue() and place.image() == running, said.getvalue())
     with traffic(account).flowing() as users:
-        commands.rollback(place, None, Console(file=io.StringIO()), accept_schema=False, note=None)
+        commands.rollback(place, target.id, Console(file=io.StringIO()), accept_schema=False, note=None)
     require(place.image() != running, "the same image runs")
     require(users.ask("/")["version"] == place.image(), "something else serves")
     require(not users.failures, f"{len(users.failures)} requests failed: {users.failures[:3]}")
@@ -217,11 +223,12 @@ def back_during_the_bake(account: Account) -> str:
         )
         # Somebody else, who has only heard of it.
         threads[1].start()
-        seen = place_status(place)
+        seen = service_status(place).deployment
         require(users.ask("/")["version"] == bad, "users are not on the new version yet")
-        require(seen["deployment"]["from_image"] == before, f"status says {seen['deployment']}")
-        require(seen["deployment"]["to_image"] == bad, f"status says {seen['deployment']}")
-        commands.rollback(place, None, Console(file=io.StringIO()), accept_schema=False, note="it looks wrong")
+        require(seen is not None and (seen.from_image, seen.to_image) == (before, bad), f"status says {seen}")
+        way = io.StringIO()
+        commands.rollback(place, None, Console(file=way), accept_schema=False, note="it looks wrong")
+        require("users go back to the old tasks" in way.getvalue(), way.getvalue())
         require(users.ask("/")["version"] == before, "something else serves")
         for each in threads:
             each.join(_TOLD_SECONDS)
@@ -235,12 +242,25 @@ def back_during_the_bake(account: Account) -> str:
     status = stack_of(account, place.stack)["StackStatus"]
     require(status == "UPDATE_ROLLBACK_COMPLETE", f"the stack is {status}")
     require(not users.failures, f"{len(users.failures)} requests failed: {users.failures[:3]}")
+    _pipelines_wait(place, bad)
     return f"stopped at BAKE_TIME, {users.requests} requests, none lost; the ledger says by whom and why"
 
 
+def _pipelines_wait(place: Place, image: str) -> None:
+    """Until somebody resumes."""
+    asked = {"action": "check", "image": image, "run": "release.yml#1"}
+
+    def refused() -> bool:
+        return any(each["check"] == "rollback" for each in place.ask(asked)["problems"])
+
+    require(refused(), "a pipeline would bring the bad version back")
+    commands.resume(place, Console(file=io.StringIO()))
+    require(not refused(), "pipelines still wait")
+
+
 def _stage(place: Place) -> str | None:
-    deployment = place_status(place)["deployment"]
-    return str(deployment["stage"]) if deployment["under_way"] else None
+    deployment = service_status(place).deployment
+    return deployment.stage if deployment is not None and deployment.under_way else None
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Secrets: changed by a command, looked for before a release, and never written where others read."""
 
+import hmac
 import io
 import json
 from collections.abc import Iterator
@@ -14,13 +15,15 @@ from infra_runtime.release.preflight import tasks_of
 from ops.console import Console
 from ops.doctor.secrets import secrets as doctor
 from ops.errors import OperatorError
+from ops.previews.commands import Previews, start
 from ops.releases import commands as releases
-from ops.releases.look import place_status
+from ops.releases.look import service_status
 from ops.secrets import commands
 from rehearsal.account import Account
-from rehearsal.pipeline import RELEASE, Pipeline
+from rehearsal.pipeline import PREVIEW, RELEASE, Pipeline
 from rehearsal.promises.found import not_on_this_plan, require, wait_until
-from rehearsal.promises.releases import place_of
+from rehearsal.promises.load import unnoticed
+from rehearsal.promises.releases import first_release, place_of
 from rehearsal.push import push
 
 _REPLACED_WITHIN_SECONDS = 60.0
@@ -49,10 +52,26 @@ def looked_for(account: Account) -> str:
 
 def changed(account: Account) -> str:
     """With `infra secret set`, in an account without a trail."""
+    service, variable, name, field = _first(account)
+    first_release(account)
+    keeps_previous = f"{variable}_PREVIOUS" in variables.secrets(account.environment, service)
+    path = "/"
+    if keeps_previous and service == account.main:
+        # Users who have signed in before, with what the key of now signs.
+        key = json.loads(account.client("secretsmanager").get_secret_value(SecretId=name)["SecretString"])[field]
+        path = f"/session?token={hmac.new(key.encode(), b'session', 'sha256').hexdigest()}"
+    with unnoticed(account, path) as users:
+        found = _changed(account, keeps_previous=keeps_previous)
+    signed = ", all of them signed with the old key" if path != "/" else ""
+    return f"{found}; none of {users.requests} requests failed{signed}"
+
+
+def _changed(account: Account, *, keeps_previous: bool) -> str:
     _, variable, name, field = _first(account)
     value, before = f"changed-{token_hex(8)}", _tasks(account)
     readers = {service for service, each in account.services() if name in _read_by(account, each)}
-    told = _stored(account, f"{name}:{field}" if field else name, value)
+    reference = f"{name}:{field}" if field else name
+    told = _stored(account, reference, value, keeps_previous=keeps_previous)
     require(value not in told, "infra secret set prints the value")
     wait_until(
         lambda: all(now and not now & before[each] for each, now in _tasks(account).items() if each in readers),
@@ -91,11 +110,12 @@ def _first(account: Account) -> tuple[str, str, str, str | None]:
     return named[0]
 
 
-def _stored(account: Account, reference: str, value: str) -> str:
+def _stored(account: Account, reference: str, value: str, *, keeps_previous: bool = False) -> str:
     """What `infra secret set` prints."""
     told = io.StringIO()
     place = commands.SecretPlace(account.name, account.environment, account)
-    commands.put(place, commands.chosen(account.environment, reference), value, Console(file=told, width=200))
+    to, console = commands.chosen(account.environment, reference), Console(file=told, width=200)
+    commands.put(place, to, value, console, keeps_previous=keeps_previous)
     return told.getvalue()
 
 
@@ -107,6 +127,16 @@ def _checked(account: Account, service: str, image: str) -> str:
     except OperatorError as error:
         return str(error)
     return told.getvalue()
+
+
+def _previewed(account: Account, service: str, image: str) -> str:
+    """Why `infra preview start` does not begin."""
+    previews = Previews(account.name, account.environment, Pipeline(account).runs(PREVIEW, service))
+    try:
+        start(previews, "a-secret-is-missing", service, image, Console(file=io.StringIO()), as_json=False)
+    except OperatorError as error:
+        return str(error)
+    return "it has begun"
 
 
 def _tasks(account: Account) -> dict[str, set[str]]:
@@ -200,7 +230,7 @@ def _said(account: Account) -> Iterator[tuple[str, str]]:
         commands.show(place, Console(file=told, width=200), as_json=as_json)
         yield "infra secret list", told.getvalue()
     yield "infra doctor", str(list(doctor(account.environment, account)))
-    yield "infra status", str(place_status(place_of(account)))
+    yield "infra status", str(service_status(place_of(account)))
 
 
 def _pages(client: Any, operation: str, **request: Any) -> Any:

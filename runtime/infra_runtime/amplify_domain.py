@@ -32,6 +32,8 @@ _CLEAN_UP_SECONDS = 90
 # Amplify sees the site's record within minutes, or never: Cloudflare answers for a zone's apex with addresses instead
 # of a CNAME. The site is served all the same.
 _AWAITED_SECONDS = 600
+# Amplify's words when an update finds UPDATING or another status on the way (amplify-hosting #3878).
+_BEING_CHANGED = "Cannot update domain while"
 
 logger = logging.getLogger(__name__)
 logger.setLevel(logging.INFO)
@@ -102,10 +104,15 @@ class Domain:
         )
 
     def serve_branch(self) -> None:
-        """Another one than before."""
-        self.amplify.update_domain_association(
-            appId=self.document["app"], domainName=self.document["host"], subDomainSettings=self._settings
-        )
+        """Another one than before; or not yet, while the domain is being changed."""
+        try:
+            self.amplify.update_domain_association(
+                appId=self.document["app"], domainName=self.document["host"], subDomainSettings=self._settings
+            )
+        except self.amplify.exceptions.BadRequestException as error:
+            if _BEING_CHANGED not in str(error):
+                raise
+            logger.info("%s: %s", self.document["host"], error)
 
     @property
     def _settings(self) -> list[dict[str, str]]:
@@ -186,18 +193,20 @@ def _available(domain: Domain, zone: str, turn: Turn, *, is_new: bool) -> Associ
             continue
         if found.status == "FAILED":
             raise NotAvailable(f"{host}: Amplify says: {found.reason or 'FAILED, without a reason'}")
-        if found.branch != domain.document["branch"]:
+        serves_branch = found.branch == domain.document["branch"]
+        if not serves_branch:
             domain.serve_branch()
         if found.validation and not validated:
             domain.write_validation(zone, found.validation)
             validated = True
         # What users have already stays proxied, whatever Amplify thinks of that.
-        if found.target and (found.status == "AVAILABLE" or not is_new):
+        is_settled = found.status == "AVAILABLE" if is_new else found.status != "UPDATING"
+        if found.target and serves_branch and is_settled:
             return found
-        if found.target and found.target != led_to:
+        if is_new and found.target and found.target != led_to:
             domain.write_site(zone, found.target)
             led_to, led_at = found.target, api.clock.now()
-        if found.status == "AWAITING_APP_CNAME" and api.clock.now() - led_at > _AWAITED_SECONDS:
+        if is_new and found.status == "AWAITING_APP_CNAME" and api.clock.now() - led_at > _AWAITED_SECONDS:
             logger.warning("%s is served, and AWAITING_APP_CNAME at Amplify", host)
             return found
         if api.deadline - api.clock.now() < _CLEAN_UP_SECONDS:

@@ -79,7 +79,7 @@ class Publisher:
     environment: str
     hosts: Sequence[str]
     media: str
-    """Host of what comes from the bucket."""
+    """Host of the media bucket."""
 
     def publish(self, window: Window) -> None:
         data = list(self._data(window))
@@ -118,10 +118,10 @@ class Publisher:
             yield self._datum(window, Traffic.REQUESTS, count, Host=host, CacheStatus=status)
         for (action, source), count in window.events.items():
             yield self._datum(window, Traffic.SECURITY_EVENTS, count, Action=action, Source=source)
-        of_bucket = window.total(window.sent, self.media) + window.static_bytes
         yield self._datum(window, Traffic.SECURITY_EVENTS, window.mitigated)
         yield self._datum(window, Traffic.DDOS_EVENTS, window.ddos)
-        yield self._datum(window, Traffic.BUCKET_BYTES, of_bucket)
+        yield self._datum(window, Traffic.MEDIA_REQUESTS, window.served[self.media])
+        yield self._datum(window, Traffic.MEDIA_BYTES, window.served_bytes[self.media])
         yield self._datum(window, Traffic.SAMPLE_INTERVAL, window.sample_interval)
         yield self._datum(window, Traffic.WINDOWS, 1)
 
@@ -147,9 +147,8 @@ def handler(event: Mapping[str, Any], context: Any) -> None:
         token=api.token, deadline=deadline, base_url=api.base_url, pace=api.pace, redact=secrets.redact
     )
     hosts = declared["hosts"]
-    static = (declared["static"]["hosts"], declared["static"]["path"]) if declared["static"] else None
     carry(
-        Bridge(analytics, zones.find(api, declared["zone"]).id, hosts, static),
+        Bridge(analytics, zones.find(api, declared["zone"]).id, hosts),
         Publisher(client("cloudwatch"), os.environ["ENVIRONMENT"], hosts, declared["media"]),
         Cursor(client("dynamodb"), os.environ["LEDGER"]),
         now=lambda: datetime.now(UTC),

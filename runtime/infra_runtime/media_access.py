@@ -65,8 +65,9 @@ def provide(request: Request, access: Access) -> Result:
         converge(bucket, secret, access)
         _announce_changes(bucket, access.s3)
         _let_browsers_upload(bucket, json.loads(request.properties["Sites"]), access.s3)
-        if metrics := request.properties.get("RequestMetrics"):
-            access.s3.put_bucket_metrics_configuration(Bucket=bucket, Id=metrics, MetricsConfiguration={"Id": metrics})
+        for id_, prefix in json.loads(request.properties.get("RequestMetrics", "{}")).items():
+            only = {"Filter": {"Prefix": prefix}} if prefix else {}
+            access.s3.put_bucket_metrics_configuration(Bucket=bucket, Id=id_, MetricsConfiguration={"Id": id_, **only})
         return Result(bucket)
     try:
         _write(bucket, [*_statements(bucket), *_foreign(_read(bucket, access.s3))], access.s3)

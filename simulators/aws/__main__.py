@@ -36,18 +36,23 @@ def main() -> None:
         scanning,
         service_linked_roles,
         service_principals,
+        stack_updates,
         throttling,
         types,
         unpacking,
+        versions,
         web_identity,
     )
+    from simulators.aws.cloudwatch import live
     from simulators.aws.resource_type import run_beside_the_loop
 
     managed_policies.install()
     types.install()
+    stack_updates.install()
     quotas.install()
     rotation.install()
     scanning.install()
+    versions.install()
     consistency.install()
     service_linked_roles.install()
     faults.install()
@@ -62,6 +67,7 @@ def main() -> None:
     recipients.install()
     alarm_messages.install()  # Around it: people get the complete message.
     unpacking.install()
+    live.install()
     run_beside_the_loop()
     sys.argv = sys.argv[:1]
     app.main()

@@ -2,7 +2,8 @@
 
 Sources: the API reference ("DomainAssociation", "Job"); answers that others have recorded (balionis/aws8: CREATING,
 `dev CNAME <pending>`, AWAITING_APP_CNAME); aws-amplify/amplify-hosting #821 and #1097 for the two ways to fail, #911
-and #2154 for the first build.
+and #2154 for the first build, #3878 for a domain that is changed while it is UPDATING, and aws-sdk-php #3054 for one
+that leads to no branch. How long UPDATING lasts is not documented; here it is two looks.
 """
 
 import hashlib
@@ -41,6 +42,8 @@ class Domain:
     """The CloudFront distribution that serves it."""
     status: str = "CREATING"
     reason: str = ""
+    updating: int = 0
+    """Looks that still find it UPDATING."""
 
     @property
     def validation(self) -> tuple[str, str]:
@@ -84,6 +87,11 @@ class Amplify:
         """Nothing is built yet: a branch that CloudFormation makes waits for a push or for StartJob."""
         self._app(app_id).branches.setdefault(branch, [])
 
+    def delete_branch(self, app_id: str, branch: str) -> None:
+        """Nothing where the app is gone: its branches went with it."""
+        if app_id in self.apps:
+            self.apps[app_id].branches.pop(branch, None)
+
     # -- The API
 
     def get_app(self, *, appId: str) -> dict[str, Any]:  # noqa: N803
@@ -123,8 +131,13 @@ class Amplify:
     ) -> dict[str, Any]:
         app, (setting,) = self._app(appId), subDomainSettings
         domain = self._domain(app, domainName)
-        self._branch(appId, setting["branchName"])
+        if domain.status not in ("AVAILABLE", "AWAITING_APP_CNAME", "FAILED"):
+            told = f"Cannot update domain while the domain is in {domain.status} status."
+            raise AmplifyError("BadRequestException", told)
+        if setting["branchName"] not in app.branches:
+            raise AmplifyError("BadRequestException", "A subdomain cannot point to a non-existent branch")
         domain.branch, domain.prefix, domain.status = setting["branchName"], setting["prefix"], "UPDATING"
+        domain.updating = 1
         return self._answer(app, domain)
 
     def delete_domain_association(self, *, appId: str, domainName: str) -> dict[str, Any]:  # noqa: N803
@@ -172,6 +185,8 @@ class Amplify:
                 name, value = domain.validation
                 if value.rstrip(".") in self.cnames(name.rstrip(".")):
                     self._deploy(domain)
+            case "UPDATING" if domain.updating > 0:
+                domain.updating -= 1
             case "PENDING_DEPLOYMENT" | "UPDATING":
                 domain.status = "AWAITING_APP_CNAME"
             case "AWAITING_APP_CNAME":

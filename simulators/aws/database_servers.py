@@ -52,6 +52,14 @@ def start_restored(instance: Instance, source: Postgres, to: datetime) -> None:
     _begin(instance, server, lambda: server.restore(source.base, source.archive, to))
 
 
+def start_green(instance: Instance, blue: Postgres, position: str) -> Postgres:
+    """As `blue` was at that position of its log, for reading only."""
+    server = _new(instance, user=blue.user, password=blue.password)
+    server.is_read_only = True
+    _begin(instance, server, lambda: server.restore(blue.base, blue.archive, position))
+    return server
+
+
 def _new(instance: Instance, *, user: str, password: str) -> Postgres:
     address = _move(instance)
     return Postgres(
@@ -141,12 +149,12 @@ def _set_password(instance: Instance, password: str) -> None:
         server.password = password
 
 
-def refusal_of_retention(instance: Instance, days: Any) -> str | None:
+def refusal_of_retention(instance: Instance, wanted: dict[str, Any]) -> str | None:
     """What RDS says against another retention once AWS Backup has the instance's backups (crossplane-contrib/
     provider-aws #1356).
     """
     point, now = instance.get("AwsBackupRecoveryPointArn"), instance.get("BackupRetentionPeriod")
-    if not point or days in (None, "") or int(days) == int(now or 0):
+    if not point or int(wanted.get("BackupRetentionPeriod", now)) == int(now):
         return None
     name = instance["DBInstanceIdentifier"]
     return (
@@ -197,27 +205,38 @@ def _save_log(instance: Instance, server: Postgres) -> None:
 # -- RDS's API
 
 
-def _error(code: str, message: str) -> Any:
-    return rds._error(code, message, 404 if code.endswith("NotFound") else 400)
+def error(code: str, message: str) -> Any:
+    return rds._error(code, message, 404 if code.endswith(("NotFound", "NotFoundFault")) else 400)
+
+
+def parameter_group_refusal(name: str, version: str) -> str | None:
+    """In RDS's words (remind101/stacker_blueprints #69), where the group is of another major version."""
+    family, wanted = rds._param_groups[name]["DBParameterGroupFamily"], f"postgres{version.split('.', maxsplit=1)[0]}"
+    if family == wanted:
+        return None
+    return (
+        f"The Parameter Group {name} with DBParameterGroupFamily {family} cannot be used for this instance."
+        f" Please use a Parameter Group with DBParameterGroupFamily {wanted}"
+    )
 
 
 def _restore(request: dict[str, Any]) -> Any:
     """RestoreDBInstanceToPointInTime. Everything that is not given is RDS's default, not the source's."""
     name, found = rds._p(request, "TargetDBInstanceIdentifier"), rds._p(request, "SourceDBInstanceIdentifier")
     if (source := rds._resolve_instance(found)) is None:
-        return _error("DBInstanceNotFound", f"DBInstance {found} not found.")
+        return error("DBInstanceNotFound", f"DBInstance {found} not found.")
     if name in rds._instances:
-        return _error("DBInstanceAlreadyExists", "DB instance already exists")
+        return error("DBInstanceAlreadyExists", "DB instance already exists")
     if rds._p(request, "ManageMasterUserPassword"):
-        return _error("InvalidParameterCombination", "ManageMasterUserPassword applies to RDS for Oracle only.")
+        return error("InvalidParameterCombination", "ManageMasterUserPassword applies to RDS for Oracle only.")
     if not (server := server_of(source)) or server.backed_up_at is None:
-        return _error("PointInTimeRestoreNotEnabled", f"Backups of {found} are not enabled")
+        return error("PointInTimeRestoreNotEnabled", f"Backups of {found} are not enabled")
     to = datetime.fromisoformat(
         (rds._p(request, "RestoreTime") or source["LatestRestorableTime"]).replace("Z", "+00:00")
     )
     latest = datetime.fromisoformat(source["LatestRestorableTime"].replace("Z", "+00:00"))
     if not server.backed_up_at.replace(microsecond=0) <= to <= latest:
-        return _error(
+        return error(
             "InvalidParameterValue",
             f"The specified instance cannot be restored to {to}: earliest {server.backed_up_at}, latest {latest}.",
         )
@@ -325,22 +344,19 @@ def _modify(own: Callable[[dict[str, Any]], Any], refusal: Callable[[dict[str, A
         if instance is None or server_of(instance) is None:
             return own(request)
         if instance["DBInstanceStatus"] != "available":
-            return _error(
+            return error(
                 "InvalidDBInstanceState",
                 f"Instance {instance['DBInstanceIdentifier']} is in {instance['DBInstanceStatus']} state",
             )
         renamed = rds._p(request, "NewDBInstanceIdentifier").lower()
         if renamed and renamed in rds._instances:
-            return _error("DBInstanceAlreadyExists", "DB instance already exists")
-        given = {key: rds._p(request, key) for key in ("MonitoringRoleArn", "MonitoringInterval")}
-        if refused := refusal({"MonitoringInterval": 0, **{key: value for key, value in given.items() if value}}):
-            return _error("InvalidParameterValue", refused)
-        if refused := refusal_of_retention(instance, rds._p(request, "BackupRetentionPeriod")):
-            return _error("InvalidParameterValue", refused)
-        password = rds._p(request, "MasterUserPassword")
-        if password and instance.get("MasterUserSecret"):
-            # User guide, "Password management with RDS and Secrets Manager".
-            return _error("InvalidParameterCombination", "MasterUserPassword cannot be given while RDS manages it.")
+            return error("DBInstanceAlreadyExists", "DB instance already exists")
+        given = {
+            key: rds._p(request, key) for key in ("MonitoringRoleArn", "MonitoringInterval", "BackupRetentionPeriod")
+        }
+        wanted = {"MonitoringInterval": 0, **{key: value for key, value in given.items() if value}}
+        if refused := refusal(wanted) or refusal_of_retention(instance, wanted):
+            return error("InvalidParameterValue", refused)
         answer = own(request)
         if answer[0] != 200:
             return answer
@@ -350,12 +366,17 @@ def _modify(own: Callable[[dict[str, Any]], Any], refusal: Callable[[dict[str, A
             instance[key] = rds._p(request, key) or instance.get(key)
         if days := rds._p(request, "PerformanceInsightsRetentionPeriod"):
             instance["PerformanceInsightsRetentionPeriod"] = int(days)
-        is_managed = rds._p(request, "ManageMasterUserPassword") == "true"
-        if password or (is_managed and not instance.get("MasterUserSecret")):
+        managed, password = rds._p(request, "ManageMasterUserPassword"), rds._p(request, "MasterUserPassword")
+        if managed == "false" and instance.get("MasterUserSecret"):
+            if not password:
+                return error("InvalidParameterCombination", "MasterUserPassword is required")
+            forget_password(instance)
+            del instance["MasterUserSecret"]
+        if (managed == "true" and not instance.get("MasterUserSecret")) or password:
             instance["DBInstanceStatus"] = "resetting-master-credentials"
         if renamed:
             instance["DBInstanceStatus"] = "renaming"
-        beside(_carry_out, instance, renamed, is_managed, password)
+        beside(_carry_out, instance, renamed, managed == "true", password)
         return rds._single_instance_response("ModifyDBInstanceResponse", "ModifyDBInstanceResult", instance)
 
     return modify
@@ -367,15 +388,19 @@ def _carry_out(instance: Instance, renamed: str, is_managed: bool, password: str
     if password:
         _set_password(instance, password)
     if renamed:
-        old = instance["DBInstanceArn"]
-        rds._instances.pop(instance["DBInstanceIdentifier"], None)
-        instance["DBInstanceIdentifier"] = renamed
-        instance["DBInstanceArn"] = f"{old.rpartition(':')[0]}:{renamed}"
-        rds._tags[instance["DBInstanceArn"]] = rds._tags.pop(old, [])
-        instance["DBInstanceStatus"] = "rebooting"
-        rds._instances[renamed] = instance
-        move(instance)
+        rename(instance, renamed)
     instance["DBInstanceStatus"] = "available"
+
+
+def rename(instance: Instance, name: str) -> None:
+    old = instance["DBInstanceArn"]
+    rds._instances.pop(instance["DBInstanceIdentifier"], None)
+    instance["DBInstanceIdentifier"] = name
+    instance["DBInstanceArn"] = f"{old.rpartition(':')[0]}:{name}"
+    rds._tags[instance["DBInstanceArn"]] = rds._tags.pop(old, [])
+    instance["DBInstanceStatus"] = "rebooting"
+    rds._instances[name] = instance
+    move(instance)
 
 
 def _delete(own: Callable[[dict[str, Any]], Any]) -> Any:

@@ -1,7 +1,8 @@
 """What people were sent through topics: e-mails, and messages in Slack channels. The emulator writes them down."""
 
 import json
-from dataclasses import asdict, dataclass
+import time
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 
@@ -15,6 +16,8 @@ class Delivery:
     text: str
     dropped: str | None = None
     """Why Amazon Q shows nothing in the channel."""
+    at: float = field(default_factory=time.time, compare=False)
+    """When it was delivered; seconds since 1970."""
 
 
 def write(file: Path, delivery: Delivery) -> None:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from simulators.aws import AUTHORITY, BALANCER, CALLS, DELIVERIES, FAULTS, IMAGES, MINUTE
+from simulators.aws import AUTHORITY, BALANCER, CALLS, DELIVERIES, FAULTS, IMAGES, LIVE, MINUTE
 from simulators.aws.conditions import WITHOUT, Condition
 from simulators.guardian import end_tree
 from simulators.ports import free_port
@@ -38,17 +38,26 @@ class Emulator:
     """Where the load balancer listens, as JSON: address, production, test."""
     deliveries: Path
     """E-mails and Slack messages; see `simulators.aws.deliveries`."""
+    live: Path
+    """Once it exists, CloudWatch evaluates alarms; see `simulators.aws.cloudwatch.live`."""
 
 
 @contextmanager
 def emulator(
-    workspace: Path, *, cloudflare: str, upstash: str, authority: Authority, without: Collection[Condition] = ()
+    workspace: Path,
+    *,
+    cloudflare: str,
+    upstash: str,
+    authority: Authority,
+    without: Collection[Condition] = (),
+    internet: str | None = None,
 ) -> Iterator[Emulator]:
     """An emulator with nothing in it, on a free port of 127.0.0.1. All of its state ends with the block.
 
     `cloudflare` is the base URL of the API that our Lambda functions speak to, and that ACM looks names up by;
     `upstash` is the same of Upstash's. `authority` is who they trust, and who signs the certificates of the Redis
-    servers in the account. Every condition of a real account holds but those in `without`.
+    servers in the account. Every condition of a real account holds but those in `without`. `internet` is the URL of a
+    proxy through which functions reach public names; an account that has it can be made to live (`Emulator.live`).
     """
     port = free_port()
     log_path = workspace / "emulator.log"
@@ -60,6 +69,7 @@ def emulator(
         images=workspace / "images",
         balancer=workspace / "balancer.json",
         deliveries=workspace / "deliveries.jsonl",
+        live=workspace / "live",
     )
     environment = {
         **os.environ,
@@ -79,6 +89,8 @@ def emulator(
         MINUTE: str(_MINUTE_SECONDS),
         WITHOUT: ",".join(without),
     }
+    if internet is not None:
+        environment |= {"HTTPS_PROXY": internet, LIVE: str(running.live)}
     # Not in the workspace: PostgreSQL's socket needs a short path that its own user may enter.
     with (
         tempfile.TemporaryDirectory(prefix="emulator-", ignore_cleanup_errors=True) as temporary,

@@ -8,7 +8,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from fnmatch import fnmatchcase
 from typing import Any
 
 from graphql import GraphQLError, build_schema, graphql_sync
@@ -32,7 +31,7 @@ type Settings { httpRequestsAdaptiveGroups: Limits!  firewallEventsAdaptiveGroup
 type Limits { enabled: boolean!  maxDuration: uint64!  maxPageSize: uint64!  notOlderThan: uint64! }
 input RequestFilter {
   datetime_geq: Time  datetime_lt: Time  requestSource: string
-  clientRequestHTTPHost: string  clientRequestHTTPHost_in: [string!]  clientRequestPath_like: string
+  clientRequestHTTPHost: string  clientRequestHTTPHost_in: [string!]
 }
 input EventFilter { datetime_geq: Time  datetime_lt: Time  clientRequestHTTPHost_in: [string!] }
 type RequestGroup { count: uint64!  avg: Avg!  sum: RequestSum!  dimensions: RequestDimensions! }
@@ -54,7 +53,6 @@ class Request:
     size: int = 1000
     """Bytes to the user."""
     status: int = 200
-    path: str = "/"
     source: str = "eyeball"
     late: timedelta = timedelta(0)
     """So much later it is in the numbers."""
@@ -135,7 +133,6 @@ class _Zone:
             for each in self._visible(kept, allowed, filter, limit)
             if filter.get("requestSource") in (None, each.source)
             and filter.get("clientRequestHTTPHost") in (None, each.host)
-            and fnmatchcase(each.path, filter.get("clientRequestPath_like", "%").replace("%", "*"))
         ]
         return self._grouped(
             info,

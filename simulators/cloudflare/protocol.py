@@ -18,7 +18,8 @@ class Call:
 
     @property
     def is_write(self) -> bool:
-        return self.method != "GET"
+        # GraphQL Analytics is asked by POST, and has queries only.
+        return self.method != "GET" and self.path != "/graphql"
 
 
 @dataclass(frozen=True)

@@ -109,6 +109,9 @@ def _of_repository(
 ) -> Answer:
     if (method, path) == ("GET", "/actions/oidc/customization/sub"):
         return Answer(200, _subject(repository))
+    if (method, path) == ("GET", "/environments"):
+        shown = [_shown(name, each) for name, each in repository.environments.items()]
+        return _page("environments", shown, "environments", query)
     found = re.fullmatch(
         r"/environments/([^/]+)(?:/(deployment-branch-policies|variables|secrets)(?:/([^/]+))?)?", path
     )

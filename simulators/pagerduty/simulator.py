@@ -4,6 +4,7 @@ By PagerDuty/api-schema, reference/events-v2/openapiv3.json, and the answers of 
 """
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ class Incident:
     severity: str
     triggers: int = 1
     is_resolved: bool = False
+    at: float = field(default_factory=time.time)
+    """Of its first trigger; seconds since 1970."""
 
 
 @dataclass

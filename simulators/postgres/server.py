@@ -60,6 +60,8 @@ class Postgres:
     parameters: Mapping[str, str] = field(default_factory=dict)
     """Of its parameter group; read at each start."""
     is_backed_up: bool = False
+    is_read_only: bool = False
+    """For sessions that do not say otherwise."""
     backed_up_at: datetime | None = field(default=None, init=False)
     """When its base backup was complete: the earliest time that can be restored."""
     _backups: int = field(default=0, repr=False)
@@ -131,6 +133,10 @@ class Postgres:
                 "log_lock_waits": "on",
             },
         )
+        if self.parameters.get("rds.logical_replication") == "1":
+            settings |= {"wal_level": "logical"}
+        if self.is_read_only:
+            settings |= {"default_transaction_read_only": "on"}
         if self.is_backed_up:
             archive = home / "archive"
             archive.mkdir(exist_ok=True)
@@ -190,8 +196,8 @@ class Postgres:
             (position,) = connection.execute("select pg_current_wal_insert_lsn()::text").fetchone() or (None,)
         return str(position)
 
-    def restore(self, base: Path, archive: Path, to: datetime | None = None) -> "Postgres":
-        """Starts with a base backup and the log that was saved since, until that time or its end.
+    def restore(self, base: Path, archive: Path, to: datetime | str | None = None) -> "Postgres":
+        """Starts with a base backup and the log that was saved since, until that time, that position or its end.
 
         Raises `RestoreFailed` where PostgreSQL itself sees that it cannot. It does not see a base backup that is
         younger than `to`, nor, without `to`, that log is missing.
@@ -201,8 +207,15 @@ class Postgres:
         for each in [home / "data", *(home / "data").rglob("*")]:
             _give(each)
         recovery = {"restore_command": f"cp {archive}/%f %p", "hot_standby": "off"}
-        if to is not None:
-            recovery |= {"recovery_target_time": to.isoformat(), "recovery_target_action": "promote"}
+        match to:
+            case datetime():
+                recovery |= {"recovery_target_time": to.isoformat(), "recovery_target_action": "promote"}
+            case str():
+                recovery |= {
+                    "recovery_target_lsn": to,
+                    "recovery_target_inclusive": "off",
+                    "recovery_target_action": "promote",
+                }
         automatic = home / "data" / "postgresql.auto.conf"
         before = automatic.read_text()
         automatic.write_text(before + "".join(f"{key} = '{value}'\n" for key, value in recovery.items()))
@@ -218,6 +231,14 @@ class Postgres:
         if self.is_backed_up:
             self.back_up()
         return self
+
+    def set_read_only(self, *, is_on: bool) -> None:
+        """At once."""
+        assert self._home is not None
+        assert self._process is not None
+        self.is_read_only = is_on
+        self._configure(self._home)
+        self._process.send_signal(signal.SIGHUP)
 
     def restart(self) -> None:
         """With the address, the certificate and the parameters that it has been given meanwhile."""
@@ -242,8 +263,15 @@ class Postgres:
                     raise
                 time.sleep(0.05)
 
-    def inside(self, database: str | None = None) -> "psycopg.Connection[tuple[object, ...]]":
-        """As the superuser, over the socket: what nobody can do at RDS, for looking and for breaking."""
+    @property
+    def process_id(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    def inside(
+        self, database: str | None = None, *, seconds: int | None = None
+    ) -> "psycopg.Connection[tuple[object, ...]]":
+        """As the superuser, over the socket: what nobody can do at RDS, for looking and for breaking. Gives up after so
+        many seconds without an answer."""
         assert self._home is not None
         return psycopg.connect(
             host=str(self._home),
@@ -251,7 +279,14 @@ class Postgres:
             user="rdsadmin",
             dbname=database or self.database,
             autocommit=True,
+            connect_timeout=seconds,
         )
+
+    @property
+    def socket(self) -> Path:
+        """The folder with its socket, where its own user may connect as anybody."""
+        assert self._home is not None
+        return self._home
 
     def variables(self, user: str | None = None, password: str | None = None) -> dict[str, str]:
         """As the application reads them."""

@@ -108,8 +108,12 @@ class Server:
                 time.sleep(0.02)
         raise RuntimeError(f"redis-server did not start; its log: {(self.directory / 'log').read_text()[-2000:]}")
 
-    def client(self) -> Any:
-        """For whoever arranges a test; not how the application or the probe speaks."""
+    @property
+    def process_id(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    def client(self, *, seconds: float = 5) -> Any:
+        """For whoever arranges a test; not how the application or the probe speaks. Waits so long for an answer."""
         return redis.Redis(
             host=self.address,
             port=self.port,
@@ -119,8 +123,8 @@ class Server:
             ssl_cert_reqs="none",
             ssl_check_hostname=False,
             decode_responses=True,
-            socket_timeout=5,
-            socket_connect_timeout=5,
+            socket_timeout=seconds,
+            socket_connect_timeout=seconds,
         )
 
     def signal(self, number: signal.Signals) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from config import InvalidEnvironments, available, load
 from config.positions import line_of_keys
+from config.rules import plan_can_do_it
 from config.schema import SCHEMA, schema
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -102,6 +103,13 @@ MALFORMED = [
      "services.api.migrations.command", "at least 1"),
     ("two ways to host", "[services.frontend.sentry]", '[services.frontend.amplify]\nrepository = "a/b"\nbranch = "main"\n'
      'access_token_secret = "gh"\n[services.frontend.sentry]', "services.frontend.cpu", "Amplify builds and runs"),
+    ("a shorter time than the plan has", '"og/" = 7200', '"og/" = 600', "media.ttl_seconds.og/", "at least 3600"),
+    ("a time of no seconds", '"og/" = 7200', '"og/" = 0', "media.ttl_seconds.og/", "60 to 604800"),
+    ("a prefix that is a path", '"og/" = 7200', '"/og/" = 3600', "media.ttl_seconds./og/", "og/"),
+    ("a prefix that is a name", '"og/" = 7200', '"og" = 3600', "media.ttl_seconds.og", "og/"),
+    ("a prefix with a quote", '"og/" = 7200', "'o\"g/' = 3600", 'media.ttl_seconds.o"g/', "og/"),
+    ("a prefix within another", '"og/" = 7200', '"og/" = 7200\n"og/a/" = 7200', "media.ttl_seconds.og/a/", "(og/)"),
+    ("static files", '"og/" = 7200', '"_next/static/" = 3600', "media.ttl_seconds._next/static/", "a new name"),
     ("staging's bucket", "daadaar-media-frkia", "daadaar-media-staging-frkia", "", "no other environment uses"),
     ("no provider in the account", "owns_oidc_provider = true", "owns_oidc_provider = false",
      "delivery.owns_oidc_provider", "exactly one environment of account"),
@@ -184,6 +192,19 @@ def test_a_malformed_environment_is_refused(old: str, new: str, key: str, words:
 
 def test_there_are_enough_malformed_environments() -> None:
     assert len(MALFORMED) >= 40
+
+
+@pytest.mark.parametrize(("times", "fits"), [(9, True), (10, False)])
+def test_as_many_times_for_media_as_the_plan_has_cache_rules_left(times: int, fits: bool) -> None:
+    production = load(["production"])["production"]
+    ttl = {f"{letter}{number}/": 7200 + number for number in range(times) for letter in "ab"}
+    changed = {
+        "cloudflare": production.cloudflare.model_copy(update={"plan": "free"}),
+        "media": production.media.model_copy(update={"ttl_seconds": ttl}),
+    }
+    found = {each.key: each.expected for each in plan_can_do_it(production.model_copy(update=changed))}
+    assert ("media.ttl_seconds" not in found) is fits
+    assert fits or "at most 9 different values" in found["media.ttl_seconds"]
 
 
 def test_the_line_is_the_one_at_fault(environments: Path) -> None:

@@ -24,7 +24,7 @@ def test_a_plan_allows_nothing_that_cloudflare_refuses(name: plans.PlanName) -> 
     assert ours.acts_on_likely_bots <= theirs.acts_on_likely_bots
     names_host = theirs.rate_limit_fields is None or "http.host" in theirs.rate_limit_fields
     assert ours.rate_limit_by_host <= names_host
-    assert theirs.least_edge_ttl <= EDGE_SECONDS
+    assert theirs.least_edge_ttl <= ours.least_edge_ttl <= EDGE_SECONDS
 
 
 def test_every_period_that_can_be_configured_is_one_of_cloudflare_s() -> None:

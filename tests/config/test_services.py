@@ -1,11 +1,14 @@
 """The tables of services and jobs: what is refused, with file, line, key and what would be right."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 
 from config import InvalidEnvironments, load, services, variables
+from config.model import Job, Section, Service
 from config.previews import hosts
 
 WORKER = '[services.mailer]\nruns = "api"\ncommand = ["node", "worker.mjs"]\n'
@@ -26,7 +29,8 @@ health_path = "/up"
 min_tasks = 2
 max_tasks = 4
 """
-API = "services.api"
+DATABASE = 'needs = ["database"]\ndatabase_connections = 1\n'
+SENTRY = '[services.shop.sentry]\nproject = "shop"\ndsn = "https://0123456789abcdef@o1.ingest.de.sentry.io/1"\n'
 JOBS = """serves = "main"
 queue = "jobs"
 
@@ -77,6 +81,9 @@ REFUSED: list[tuple[str | tuple[str, str], str, str]] = [
     (SHOP + 'needs = ["database"]\n', "services.shop.database_connections", "this key"),
     (SHOP + "database_connections = 3\n", "services.shop.database_connections", 'needs = ["database"]'),
     (SHOP + "[services.shop.migrations]\n", "services.shop.migrations", 'needs = ["database"]'),
+    (SHOP + DATABASE + "[services.shop.migrations]\ncommand = []\n", "services.shop.migrations.command", "at least 1"),
+    (SHOP + DATABASE + "[services.shop.migrations]\nminutes = 0\n", "services.shop.migrations.minutes",
+     "from 1 to 240"),
     (SHOP + 'redis_health_path = "/redis"\n', "services.shop.redis_health_path", 'needs = ["redis"]'),
     (SHOP + 'needs = ["database"]\ndatabase_connections = 200\n', "services.shop.database_connections", "at most"),
     (SHOP + "bake_minutes = 3\n", "services.shop.bake_minutes", "from 5 to 1440"),
@@ -92,6 +99,29 @@ REFUSED: list[tuple[str | tuple[str, str], str, str]] = [
     (SHOP + '[services.shop.sentry]\nproject = "shop"\n', "services.shop.sentry.dsn", "missing"),
     (SHOP + 'replicas = 2\n', "services.shop.replicas", "a key of services.shop"),
     (SHOP + 'healthpath = "/up"\n', "services.shop.healthpath", "did you mean health_path?"),
+    (SHOP.replace("max_tasks = 4", "max_tasks = 501"), "services.shop.max_tasks", "from 1 to 500"),
+    (SHOP + 'architecture = "arm"\n', "services.shop.architecture", '"arm64", "x86_64"'),
+    (SHOP + 'health_command = ["/up"]\n', "services.shop.health_command", "the load balancer asks"),
+    (SHOP + 'writable = ["cache"]\n', "services.shop.writable", "wrong at position 1"),
+    (SHOP + 'writable = ["/cache", "/cache"]\n', "services.shop.writable", "all different"),
+    (SHOP + "[services.shop.objective]\navailability_percent = 100\nfast_percent = 95\nfast_seconds = 1\n",
+     "services.shop.objective.availability_percent", "from 90 to 99.99"),
+    (SHOP + "[services.shop.objective]\navailability_percent = 99\nfast_percent = 9.5\nfast_seconds = 1\n",
+     "services.shop.objective.fast_percent", "from 50 to 99.9"),
+    (SHOP + "[services.shop.objective]\navailability_percent = 99\nfast_percent = 95\nfast_seconds = '1 s'\n",
+     "services.shop.objective.fast_seconds", "a number from"),
+    (SHOP + SENTRY.replace('"shop"', '"My Shop"'), "services.shop.sentry.project", "a string like"),
+    (SHOP + SENTRY + "traces_sample_rate = 10\n", "services.shop.sentry.traces_sample_rate", "from 0 to 1"),
+    (SHOP + SENTRY + "profile_session_sample_rate = -1\n", "services.shop.sentry.profile_session_sample_rate",
+     "from 0 to 1"),
+    # no tables
+    ("[services]\nshop = 'daadaar/shop'\n", "services.shop", "a table, [services.shop]"),
+    ("[[services.shop]]\nport = 8080\n", "services.shop", "a table, [services.shop]"),
+    (SHOP + "variables = ['A=b']\n", "services.shop.variables", "a table, [services.shop.variables]"),
+    (SHOP + "secrets = 'daadaar/app'\n", "services.shop.secrets", "a table, [services.shop.secrets]"),
+    (SHOP + "migrations = true\n", "services.shop.migrations", "a table, [services.shop.migrations]"),
+    ("[jobs]\nclean = 'rate(1 day)'\n", "jobs.clean", "a table, [jobs.clean]"),
+    ("[[jobs.clean]]\nruns = 'api'\n", "jobs.clean", "a table, [jobs.clean]"),
     # hosts
     (SHOP.replace("shop.daadaar.com", "shop.example.com"), "services.shop.host", "ends in .daadaar.com"),
     (SHOP.replace("shop.daadaar.com", "api.daadaar.com"), "services.shop.host", "services.api.host is the same"),
@@ -140,7 +170,12 @@ REFUSED: list[tuple[str | tuple[str, str], str, str]] = [
     (AMPLIFY.replace("shop.daadaar", f"{'shop' * 14}.daadaar"), "services.shop.host", "at most 64 characters"),
     (AMPLIFY + "[services.shop.variables]\nAWS_X = 'y'\n", "services.shop.variables.AWS_X", "not begin with AWS"),
     (AMPLIFY + "[services.shop.secrets]\nKEY = 'daadaar/key'\n", "services.shop.secrets", "shows a site's"),
+    (AMPLIFY.replace('"a/b"', '"https://github.com/a/b"'), "services.shop.amplify.repository", "a string like"),
+    (AMPLIFY.replace('"main"', '""'), "services.shop.amplify.branch", "at least 1"),
+    (AMPLIFY.replace('"gh"', '"ghp_hunter2 token"'), "services.shop.amplify.access_token_secret", "a string"),
     # jobs
+    (JOB + "cpu = 100\n", "jobs.clean.cpu", "one of 256"),
+    (JOB + "overdue_hours = 0\n", "jobs.clean.overdue_hours", "from 1 to 10000"),
     (JOB.replace('"api"', '"apii"'), "jobs.clean.runs", "a service on ECS: api, frontend"),
     (JOB.replace("rate(1 day)", "daily"), "jobs.clean.schedule", "cron(30 3 * * ? *)"),
     (JOB.replace("rate(1 day)", "rate(1 days)"), "jobs.clean.schedule", "rate(15 minutes)"),
@@ -198,7 +233,25 @@ def test_a_malformed_table_is_refused(what: str | tuple[str, str], key: str, wor
 
 
 def test_there_are_sixty_malformed_tables() -> None:
-    assert len(REFUSED) >= 60
+    assert len([key for _, key, _ in REFUSED if key.startswith("services")]) >= 60
+
+
+@pytest.mark.parametrize(("table", "of"), [("services", Service), ("jobs", Job)])
+def test_each_key_is_wrong_in_one_of_them(table: str, of: type[Section]) -> None:
+    seen = {key.split(".", 2)[2] for _, key, _ in REFUSED if key.count(".") >= 2 and key.startswith(f"{table}.")}
+    keys = [str(line) for line in _keys(of)]
+    assert len(keys) > 5
+    assert [key for key in keys if not any(each == key or each.startswith(f"{key}.") for each in seen)] == []
+
+
+def _keys(of: type[Section], before: str = "") -> Iterator[str]:
+    for name, info in of.model_fields.items():
+        tables = [each for each in (info.annotation, *get_args(info.annotation)) if _is_table(each)]
+        yield from _keys(tables[0], f"{before}{name}.") if tables else [f"{before}{name}"]
+
+
+def _is_table(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, Section)
 
 
 def test_a_queue_stands_beside_the_cache(environments: Path) -> None:
@@ -245,3 +298,33 @@ def test_a_worker_has_the_variables_of_the_service_whose_image_it_runs_and_its_o
     assert variables.resolved(found, "production", "mailer") == {"SITE_URL": "https://daadaar.com", "ROLE": "mailer"}
     assert variables.secrets(found, "mailer") == {"KEY": ("daadaar/mail", "key")}
     assert "ROLE" not in variables.resolved(found, "production", "api")
+
+
+EXTERNAL = """[redis]
+serves = "main"
+queue = "jobs"
+
+[redis.instances.main.external]
+url_secret = "daadaar/cache-url"
+ports = [6379]
+
+[redis.instances.jobs]
+eviction = false
+
+[redis.instances.jobs.external]
+url_secret = "daadaar/queue-url"
+ports = [6379]
+
+"""
+
+
+def test_the_url_of_a_redis_that_people_stored_is_a_secret_of_what_needs_it(environments: Path) -> None:
+    """A queue's as well as the cache's; a preview's jobs are in the cache (stacks/settings.py)."""
+    file = environments / "production.toml"
+    text = re.sub(r"(?ms)^\[redis[.\]].*?(?=^\[(?!redis))", "", file.read_text())
+    file.write_text(text.replace("[sentry]\n", f'{EXTERNAL}{WORKER}needs = ["queue"]\n[sentry]\n', 1))
+    found = load(["production"], directory=environments)["production"]
+    assert variables.named_secrets(found, "mailer") == ["daadaar/queue-url"]
+    assert variables.named_secrets(found, "mailer", in_preview=True) == ["daadaar/cache-url"]
+    assert variables.named_secrets(found, "api") == ["daadaar/cache-url"]
+    assert variables.named_secrets(found, "frontend") == []

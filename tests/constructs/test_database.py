@@ -29,6 +29,7 @@ def database(template_of: TemplateOf, vpc: VpcOf) -> Callable[..., assertions.Te
                 key=kms.Key(stack, "Key"),
                 clients=[ec2.SecurityGroup(stack, "Client", vpc=network)],
                 props=DatabaseProps(
+                    version=17,
                     instance_type=ec2.InstanceType("r8g.large"),
                     multi_az=multi_az,
                     storage_gib=100,
@@ -69,6 +70,15 @@ def test_aws_may_upgrade_the_minor_version_and_nobody_asks_it_back(
     database().has_resource_properties(
         INSTANCE, {"EngineVersion": "17", "AutoMinorVersionUpgrade": True, "AllowMajorVersionUpgrade": False}
     )
+
+
+def test_what_an_upgrade_and_its_way_back_need_is_there_before(
+    database: Callable[..., assertions.Template],
+) -> None:
+    """A parameter group for each version, and logical replication, which takes effect at a restart only."""
+    parameters = assertions.Match.object_like({"rds.logical_replication": "1", "rds.force_ssl": "1"})
+    for family in ("postgres17", "postgres18"):
+        database().has_resource_properties("AWS::RDS::DBParameterGroup", {"Family": family, "Parameters": parameters})
 
 
 def test_forces_tls(database: Callable[..., assertions.Template]) -> None:

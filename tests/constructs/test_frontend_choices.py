@@ -179,6 +179,7 @@ def media(template_of: TemplateOf, *, adopt: bool, retention: Retention) -> asse
         cloudflare_reads=True,
         retention=retention,
         sites=["daadaar.com"],
+        static="_next/static/",
     )
     memory = Memory(product="daadaar", environment="test", about="cloudflare")
     return template_of(lambda stack: Media(stack, "Media", memory=memory, props=props))

@@ -86,3 +86,19 @@ def test_a_schedule_says_when_its_run_was_due(resources: dict[str, dict[str, Any
     assert target["InputTransformer"] == {
         "InputPathsMap": {"time": "$.time"}, "InputTemplate": '{"job":"clean","due":<time>}',
     }  # fmt: skip
+
+
+def test_a_job_that_is_removed_starts_no_more_and_is_stopped_while_it_has_its_role(
+    resources: dict[str, dict[str, Any]],
+) -> None:
+    """CloudFormation deletes what depends on something before that."""
+    made = of_type(resources, "Custom::Job")
+    assert {each["Properties"]["Job"] for each in made.values()} == {"clean", "mail"}
+    definitions = of_type(resources, "AWS::ECS::TaskDefinition")
+    rules = of_type(resources, "AWS::Events::Rule").values()
+    for name, each in made.items():
+        (definition,) = definitions.keys() & set(each["DependsOn"])
+        assert definitions[definition]["Properties"]["Family"] == each["Properties"]["Family"]
+        description = f"Runs the job {each['Properties']['Job']}"
+        (schedule,) = [rule for rule in rules if rule["Properties"]["Description"] == description]
+        assert name in schedule["DependsOn"]

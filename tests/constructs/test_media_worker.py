@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -83,7 +84,7 @@ def _worker(
 ) -> AbstractContextManager[str]:
     bindings = {
         "BUCKET_HOST": HOST, "REGION": "eu-central-1", "SIGNING_KEY": key, "STATIC_PATH": "/_next/static/",
-        "EDGE_SECONDS": str(MONTH), "BROWSER_SECONDS": str(7 * DAY),
+        "EDGE_SECONDS": str(MONTH), "BROWSER_SECONDS": str(7 * DAY), "TTL_SECONDS": '{"/og/": 2}',
     }  # fmt: skip
     return worker.running(SCRIPT, env=bindings, upstreams={f"https://{HOST}": s3}, cached=cached)
 
@@ -108,6 +109,17 @@ def test_an_object_is_served_for_a_month_from_the_edge_and_a_week_from_browsers(
     assert bucket.asked == ["a/b.avif"], "the second is answered without S3"
     assert second.headers["cache-control"] == f"public, max-age={7 * DAY}"
     assert not [name for name in second.headers if name.startswith(("x-amz", "cloudflare"))]
+
+
+def test_an_object_below_a_prefix_with_its_own_time_is_asked_for_again_when_it_is_over(
+    bucket: Bucket, url: str
+) -> None:
+    bucket.objects["og/a.png"] = b"preview"
+    states = [httpx.get(f"{url}/og/a.png").headers["cf-cache-status"] for _ in range(2)]
+    assert states == ["MISS", "HIT"]
+    assert httpx.get(f"{url}/og/a.png").headers["cache-control"] == "public, max-age=2"
+    time.sleep(2.1)
+    assert httpx.get(f"{url}/og/a.png").headers["cf-cache-status"] == "MISS"
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

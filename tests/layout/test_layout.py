@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import constructs
@@ -49,17 +50,51 @@ def test_types_of_every_service_in_use_are_checked() -> None:
     assert not re.search(r"^ *(from aws_cdk\.|import aws_cdk\.)", code, re.MULTILINE)
 
 
-def test_every_direct_dependency_says_why() -> None:
-    lines = [line for line in (ROOT / "requirements.in").read_text().splitlines() if line and not line.startswith("#")]
+@pytest.mark.parametrize("file", ["requirements.in", "requirements-dev.in"])
+def test_every_direct_dependency_says_why(file: str) -> None:
+    lines = [line for line in (ROOT / file).read_text().splitlines() if line and not line.startswith(("#", "-r"))]
     assert len(lines) > 10
     assert [line for line in lines if not re.match(r"[a-z0-9-]+(\[\w+\])?(==\S+)?\s+# \S+ \S+", line)] == []
 
 
-def test_every_locked_requirement_is_pinned_and_hashed() -> None:
-    text = (ROOT / "requirements.txt").read_text().replace("\\\n", " ")
+@pytest.mark.parametrize("file", ["requirements.txt", "requirements-dev.txt", "runtime/requirements.txt"])
+def test_every_locked_requirement_is_pinned_and_hashed(file: str) -> None:
+    text = (ROOT / file).read_text().replace("\\\n", " ")
     entries = [line for line in text.splitlines() if re.match(r"[a-z]", line)]
-    assert len(entries) > 30
+    assert len(entries) > 10
     assert [line for line in entries if not re.match(r"\S+==\S+.* --hash=sha256:[0-9a-f]{64}", line)] == []
+
+
+def test_both_locks_agree() -> None:
+    """The tests run with the versions that deploy."""
+    deployed, tested = (
+        dict(re.findall(r"^([a-z0-9-]+)(?:\[\w+\])?==(\S+)", (ROOT / file).read_text(), re.MULTILINE))
+        for file in ("requirements.txt", "requirements-dev.txt")
+    )
+    assert deployed.items() < tested.items()
+
+
+def test_a_deployment_needs_nothing_of_the_development_tools() -> None:
+    """`make setup-deploy` installs requirements.in alone. Of ops/, only the model of egress needs more, and says so."""
+    distributions = packages_distributions()
+    direct = set(re.findall(r"^([a-z0-9-]+)", (ROOT / "requirements.in").read_text(), re.MULTILINE))
+    # CDK's packages bring jsii, boto3 brings botocore.
+    direct |= {"jsii", "botocore"}
+    ours = {"config", "stacks", "ops", "infra_constructs", "infra_runtime", "app"}
+    files = [path for path in tracked() if path.suffix == ".py"]
+    folders = ("config", "stacks", "constructs", "runtime", "ops")
+    used = (
+        {
+            name
+            for path in files
+            if path.relative_to(ROOT).parts[0] in folders and path.parent.name != "egress"
+            for name in re.findall(r"^ *(?:from|import) ([a-z]\w*)", path.read_text(), re.MULTILINE)
+        }
+        - ours
+        - set(sys.stdlib_module_names)
+    )
+    assert "aws_cdk" in used
+    assert {name for name in used if name in distributions and not direct & set(distributions[name])} == set()
 
 
 def test_no_registry_is_named() -> None:

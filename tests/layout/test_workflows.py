@@ -85,7 +85,20 @@ def test_drift_is_looked_for_in_a_new_environment_without_an_edit(environments: 
     assert output.read_text() == f"names={json.dumps(sorted((*available(), 'canary')))}\n"
 
 
-CHECKOUT = "actions/checkout@11bd71901bbe5b1630ceea73d27597364c9af683"
+def test_a_pull_request_fails_by_its_review_and_has_the_comment_all_the_same(tmp_path: Path) -> None:
+    *_, reviewed, comment = read(WORKFLOWS)["check.yml"]["jobs"]["review"]["steps"]
+    (tmp_path / "infra").write_text('#!/bin/sh\necho "# $1 $2"\nexit 3\n')
+    (tmp_path / "infra").chmod(0o755)
+    done = subprocess.run(
+        ["bash", "-e", "-c", reviewed["run"]], cwd=tmp_path, check=False,
+        env={"PATH": "/usr/local/bin:/usr/bin:/bin", "BASE": "abc", "GITHUB_STEP_SUMMARY": str(tmp_path / "summary")},
+    )  # fmt: skip
+    assert done.returncode == 3
+    assert (tmp_path / "review.md").read_text() == (tmp_path / "summary").read_text() == "# review abc\n"
+    assert "!cancelled()" in comment["if"]
+
+
+CHECKOUT = "actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1"
 MUTANTS: dict[str, tuple[str, str | re.Pattern[str], str]] = {
     "staging before dev is done": ("deploy.yml", "    needs: dev\n", ""),
     "an environment that nothing deploys": ("deploy.yml", re.compile(r"  production:\n(    .*\n)*"), ""),
@@ -98,6 +111,7 @@ MUTANTS: dict[str, tuple[str, str | re.Pattern[str], str]] = {
     "credentials that end in the middle": (
         "deploy-environment.yml", "role-duration-seconds: 21600", "role-duration-seconds: 3600"),
     "root's folders": ("deploy-environment.yml", "make setup", "sudo make setup"),
+    "development tools beside a role": ("drift.yml", "run: make setup-deploy\n", "run: make setup\n"),
     "another Node": (
         "service-release.yml", re.compile(r" *- uses: actions/setup-node@.*\n *with:\n *node-version-file: .*\n"), ""),
     "a doctor nobody hears": (
@@ -120,7 +134,7 @@ MUTANTS: dict[str, tuple[str, str | re.Pattern[str], str]] = {
         "          aws-access-key-id: ${{ secrets.KEY }}\n          aws-secret-access-key: ${{ secrets.SECRET }}\n"),
     "a day's session": (
         "service-release.yml", "role-duration-seconds: 21600", "role-duration-seconds: 43200"),
-    "an action by its tag": ("check.yml", f"{CHECKOUT} # v4.2.2", "actions/checkout@v4"),
+    "an action by its tag": ("check.yml", f"{CHECKOUT} # v7.0.1", "actions/checkout@v7"),
     "a workflow by its branch": (
         "deploy.yml", "uses: ./.github/workflows/deploy-environment.yml",
         "uses: someone/else/.github/workflows/a.yml@main"),

@@ -1,21 +1,20 @@
 """`infra status` and `infra doctor` of a site that Amplify hosts."""
 
-import json
+import io
 from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from typer.testing import CliRunner
 
 from config import load
 from config.model import Environment
-from ops import __main__ as infra
-from ops.amplify import AmplifySite, status
+from ops.amplify import AmplifySite, Build, SiteStatus, site_status
 from ops.console import Console
 from ops.doctor.amplify import examine
 from ops.errors import InputError
 from ops.releases.place import Place
+from ops.status import EnvironmentStatus, show
 from rehearsal.variants import with_sites_on_amplify
 from simulators.aws.amplify import Amplify
 from tests.runtime.fakes import AmplifyClient
@@ -82,26 +81,21 @@ def problems(site: AmplifySite) -> list[str]:
     return [each.what for each in found]
 
 
-def test_status_tells_of_the_domain_and_of_the_newest_build(
-    site: AmplifySite, account: Account, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_status_tells_of_the_domain_and_of_the_newest_build(site: AmplifySite, account: Account) -> None:
     for _ in range(11):  # 11 is after 9: job ids are text
         account.build()
     account.build(fails=True)
-    status(site, Console(), as_json=True)
-    assert json.loads(capsys.readouterr().out) == {
-        "host": HOST,
-        "domain": "AVAILABLE",
-        "reason": None,
-        "build": {"jobId": "12", "status": "FAILED", "commitId": "HEAD"},
-    }
-    status(site, Console(), as_json=False)
-    assert "12 FAILED, commit HEAD" in capsys.readouterr().out
+    build = Build(number="12", status="FAILED", commit="HEAD")
+    found = site_status(site)
+    assert found == SiteStatus(host=HOST, domain="AVAILABLE", reason=None, build=build)
+    out = io.StringIO()
+    status = EnvironmentStatus(services={"frontend": found}, alarms=[])
+    show("production", status, Console(file=out, width=200), as_json=False)
+    assert "12 FAILED, commit HEAD" in out.getvalue()
 
 
-def test_a_site_that_was_never_built_has_a_status(site: AmplifySite, capsys: pytest.CaptureFixture[str]) -> None:
-    status(site, Console(), as_json=True)
-    assert json.loads(capsys.readouterr().out)["build"] is None
+def test_a_site_that_was_never_built_has_a_status(site: AmplifySite) -> None:
+    assert site_status(site).build is None
 
 
 def test_doctor_has_nothing_to_say_of_a_site_that_is_served(site: AmplifySite, account: Account) -> None:
@@ -126,11 +120,3 @@ def test_doctor_says_what_it_could_not_look_at(site: AmplifySite, account: Accou
 def test_a_release_of_a_site_on_amplify_is_a_push(environment: Environment, account: Account) -> None:
     with pytest.raises(InputError, match="Amplify builds and releases it with every push"):
         Place("production", environment, "frontend", account)
-
-
-def test_status_does_not_follow_a_build(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(infra, "_environment", lambda _: environment)
-    monkeypatch.setattr(infra, "session_of", lambda *_: None)
-    done = CliRunner().invoke(infra.app, ["status", "production", "--service", "frontend", "--follow"])
-    assert isinstance(done.exception, InputError)
-    assert "--follow" in str(done.exception)

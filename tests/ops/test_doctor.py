@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 
 from config import load
-from ops import doctor
+from ops import doctor, review
 from ops.console import Console
+from ops.doctor import deployed
+from ops.doctor.finding import Finding
+from ops.functions import physical_ids
 from ops.releases.place import Place
 from rehearsal.account import Account
 
@@ -38,6 +41,11 @@ def test_nothing_stands_against_what_is_deployed(wanted: Templates, production: 
     assert problems(production, wanted) == []
 
 
+def test_the_same_code_has_no_effect_on_what_is_deployed(production: Account) -> None:
+    found = review.deployed("production", production.environment, production)
+    assert (found.open, "Nothing changes." in found.markdown) == ((), True)
+
+
 def test_what_stops_no_deployment_is_told_and_ends_well(
     wanted: Templates, production: Account, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -57,40 +65,106 @@ def _of_type(template: dict[str, Any], kind: str) -> tuple[str, dict[str, Any]]:
     return next((name, each) for name, each in template["Resources"].items() if each["Type"] == kind)
 
 
-def _change_a_rule(wanted: Templates) -> str:
-    name, rule = _of_type(wanted["daadaar-production-api"], "AWS::ElasticLoadBalancingV2::ListenerRule")
-    rule["Properties"]["Priority"] = 11
-    return f"daadaar-production-api: the rule {name} would change"
-
-
 def _rename_a_rule(wanted: Templates) -> str:
     resources = wanted["daadaar-production-api"]["Resources"]
     name, _ = _of_type(wanted["daadaar-production-api"], "AWS::ElasticLoadBalancingV2::ListenerRule")
     resources["Another"] = resources.pop(name)
-    return f"the rule {name} would change"
+    return f"daadaar-production-api: Another is new and the same as {name}"
 
 
 def _rename_the_database(wanted: Templates) -> str:
     resources = wanted["daadaar-production-data"]["Resources"]
     name, _ = _of_type(wanted["daadaar-production-data"], "AWS::RDS::DBInstance")
     resources["Another"] = resources.pop(name)
-    return f"the DBInstance {name} is not in the code any more (DeletionPolicy Snapshot)"
+    return f"{name} is not in the code any more (DeletionPolicy Snapshot), and Another is a new one"
 
 
 def _drop_an_export(wanted: Templates) -> str:
     outputs = wanted["daadaar-production-data"]["Outputs"]
     name = next(key for key in outputs if "DatabaseLoginsUser" in key)
     del outputs[name]
-    return f"daadaar-production-data:{name} would go, and daadaar-production-api"
+    return f"{name} would go, while daadaar-production-api still imports it"
 
 
-@pytest.mark.parametrize("spoil", [_change_a_rule, _rename_a_rule, _rename_the_database, _drop_an_export])
+def _drop_a_stack(wanted: Templates) -> str:
+    del wanted["daadaar-production-delivery"]
+    return "daadaar-production-delivery: is not in the code any more, and stays"
+
+
+@pytest.mark.parametrize("spoil", [_rename_a_rule, _rename_the_database, _drop_an_export, _drop_a_stack])
 def test_what_would_hurt_is_said_before(
     spoil: Callable[[Templates], str], wanted: Templates, production: Account
 ) -> None:
     told = spoil(wanted)
-    (found,) = problems(production, wanted)
-    assert told in found
+    assert any(told in each for each in problems(production, wanted))
+
+
+def test_what_was_acknowledged_stops_nothing(wanted: Templates, production: Account) -> None:
+    _rename_the_database(wanted)
+    (found,) = effects_of(production, wanted)
+    name = found.fix.rpartition("Acknowledge: ")[2]
+    assert effects_of(production, wanted, name) == []
+    assert effects_of(production, wanted, name.replace("gone-", "gone-0")) == [found]
+
+
+def effects_of(account: Account, wanted: Templates, *acknowledged: str) -> list[Finding]:
+    return list(deployed.examine("production", account.environment, account, wanted, acknowledged))
+
+
+def test_a_hostname_changes_only_while_the_load_balancer_does_what_the_template_says(
+    wanted: Templates, production: Account
+) -> None:
+    stack = "daadaar-production-api"
+    rules = {
+        name: each["Properties"]
+        for name, each in wanted[stack]["Resources"].items()
+        if each["Type"] == "AWS::ElasticLoadBalancingV2::ListenerRule"
+    }
+    for each in rules.values():
+        each["Conditions"][0]["HostHeaderConfig"]["Values"] = ["other.daadaar.com"]
+    ids, elbv2 = physical_ids(production, stack), production.client("elbv2")
+    live = {name: elbv2.describe_rules(RuleArns=[ids[name]])["Rules"][0]["Actions"] for name in rules}
+
+    def divided(blue: int, green: int) -> list[str]:
+        for name, actions in live.items():
+            groups = [
+                {"TargetGroupArn": ids[each["TargetGroupArn"]["Ref"]], "Weight": blue if each["Weight"] else green}
+                for each in rules[name]["Actions"][0]["ForwardConfig"]["TargetGroups"]
+            ]
+            action = {**actions[0], "ForwardConfig": {**actions[0]["ForwardConfig"], "TargetGroups": groups}}
+            elbv2.modify_rule(RuleArn=ids[name], Actions=[action])
+        return problems(production, wanted)
+
+    try:
+        refused = divided(0, 100)
+        assert [each for each in refused if "is written again (Conditions)" not in each] == []
+        assert len(refused) == len(rules)
+        assert divided(100, 0) == []
+    finally:
+        for name, actions in live.items():
+            elbv2.modify_rule(RuleArn=ids[name], Actions=actions)
+
+
+def test_storage_that_has_grown_by_itself_is_not_asked_for_less(wanted: Templates, production: Account) -> None:
+    name, database = _of_type(wanted["daadaar-production-data"], "AWS::RDS::DBInstance")
+    identifier, rds = production.resource("Data", "AWS::RDS::DBInstance"), production.client("rds")
+    declared = int(database["Properties"]["AllocatedStorage"])
+    database["Properties"]["AllocatedStorage"] = str(declared + 50)
+    assert problems(production, wanted) == []
+    rds.modify_db_instance(DBInstanceIdentifier=identifier, AllocatedStorage=declared + 60, ApplyImmediately=True)
+    try:
+        (found,) = problems(production, wanted)
+        assert found == f"daadaar-production-data: {name} grows from {declared} to {declared + 50} GiB"
+    finally:
+        rds.modify_db_instance(DBInstanceIdentifier=identifier, AllocatedStorage=declared, ApplyImmediately=True)
+
+
+def test_a_product_under_another_name_is_noticed(wanted: Templates, production: Account) -> None:
+    renamed = production.environment.model_copy(update={"product": "fruits"})
+    theirs = {name.replace("daadaar-", "fruits-"): each for name, each in wanted.items()}
+    (found,) = deployed.examine("production", renamed, production, theirs)
+    assert "is new and named" in found.what
+    assert "'daadaar'" in found.fix
 
 
 def test_an_alarm_that_is_on_would_gate_nothing(wanted: Templates, production: Account) -> None:

@@ -150,6 +150,21 @@ def test_a_full_version_would_ask_for_a_downgrade_and_rds_refuses_it(deploy: Cal
     assert "Cannot find upgrade path from 17.10 to 17.9." in deploy(Database={**DATABASE, "Properties": older})
 
 
+@pytest.mark.parametrize(
+    ("change", "refusal"),
+    [
+        ({"AllocatedStorage": "50"}, "Invalid storage size for engine name postgres and storage type gp3: 50"),
+        ({"EngineVersion": "18"}, "The AllowMajorVersionUpgrade flag must be present"),
+    ],
+)
+def test_rds_refuses_less_storage_and_an_unasked_major_version(
+    change: dict[str, str], refusal: str, deploy: Callable[..., str]
+) -> None:
+    properties = {**DATABASE["Properties"], "StorageType": "gp3"}  # type: ignore[dict-item]
+    assert deploy(Database={**DATABASE, "Properties": properties}) == "CREATE_COMPLETE"
+    assert refusal in deploy(Database={**DATABASE, "Properties": {**properties, **change}})
+
+
 DELETED = [
     {"LogicalResourceId": name, "ResourceType": "AWS::Logs::LogGroup", "StackResourceDriftStatus": "DELETED"}
     for name in ("First", "Second")

@@ -84,6 +84,28 @@ def test_services_of_one_repository_have_an_environment_each(
     assert github.writes == []
 
 
+def test_an_environment_that_no_workflow_reads_any_more_is_named_and_left_to_a_person(
+    templates: Templates, github: GitHub, client: httpx.Client
+) -> None:
+    """Until 2026-11 a service's releases ran in dev and dev-preview; a copy of a role's name shows whose it was."""
+    wanted = list(settings(load(["dev"])["dev"], outputs(templates, "dev")))
+    own = {each.name: each.variables for each in wanted if each.service == "api"}
+    before = github.repositories["daadaar/backend"].environments
+    before |= {"dev": Environment(variables=dict(own["dev-api"]))}
+    before |= {"dev-preview": Environment(variables=dict(own["dev-api-preview"]))}
+    others = {"dev-2-api": {"RELEASE_ROLE": "another", "ARCHITECTURE": "arm64"}, "docs": {"AWS_REGION": "eu-central-1"}}
+    before |= {name: Environment(variables=each) for name, each in others.items()}
+    before |= {f"pages-{number}": Environment() for number in range(40)}
+    delete = "gh api --method DELETE repos/daadaar/backend/environments"
+    for _ in range(2):
+        told = {each.what: each.todo for each in apply(wanted, client) if "dev-frontend" not in each.what and each.todo}
+        assert told == {
+            f"daadaar/backend, environment {name}: no workflow reads it any more": f"{delete}/{name}"
+            for name in ("dev", "dev-preview")
+        }
+    assert {"dev", "dev-preview"} < before.keys()
+
+
 class Deployed:
     """CloudFormation, as far as the outputs of a stack go."""
 

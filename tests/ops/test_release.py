@@ -1,12 +1,12 @@
 """The whole way of a release in a deployed account: what goes well, what goes wrong at each stage, and back."""
 
-import io
 import json
 import re
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,11 @@ import pytest
 from infra_runtime.contract.revision import APP, MIGRATE, MIGRATION_LABEL, ONE_OFF, named
 from infra_runtime.database.connection import Connection, Login, connect
 from infra_runtime.release.ledger import Release
-from infra_runtime.release.preflight import deployments, live_weights
+from infra_runtime.release.preflight import deployments, live_weights, tasks_of
+from ops import ids, logs, restart, status
 from ops.errors import OperatorError
 from ops.releases import commands, one_off
+from ops.releases.look import service_status
 from ops.releases.place import Place
 from rehearsal.account import Account
 from rehearsal.product import FIRST
@@ -276,7 +278,6 @@ def test_a_migration_that_takes_too_long_is_stopped(attempt: Attempt, production
 
 def test_an_index_that_is_left_invalid_is_told_with_its_repair(attempt: Attempt, production: Account) -> None:
     """`create index concurrently` is run by no migration of drizzle: those are transactions."""
-    from ops.console import Console
 
     statements = ("insert into visitors (name) values ('twice'), ('twice')",
                   "create unique index concurrently twice on visitors ((name = 'twice'))")  # fmt: skip
@@ -288,9 +289,9 @@ def test_an_index_that_is_left_invalid_is_told_with_its_repair(attempt: Attempt,
     output, entry = attempt(image)
     assert repair in output
     assert entry.repairs == [repair]
-    shown = io.StringIO()
-    commands.status(attempt.place, Console(file=shown, width=200), as_json=False)
-    assert repair in shown.getvalue()
+    shown = service_status(attempt.place).release
+    assert shown is not None
+    assert shown.repairs == [repair]
     definition = production.service("Api")["taskDefinition"]
     found = production.client("ecs").describe_task_definition(taskDefinition=definition)["taskDefinition"]
     labels = named(found["containerDefinitions"], APP)["dockerLabels"]
@@ -362,11 +363,39 @@ def test_the_ledger_is_for_people_and_programs(place: Place, capsys: Any) -> Non
     assert releases == sorted(releases, key=lambda each: each["id"], reverse=True)
     assert {each["outcome"] for each in releases} == {"succeeded", "failed"}
     assert all(each["who"] and each["template"] and each["ended"] for each in releases)
-    commands.status(place, Console(), as_json=True)
-    told = json.loads(capsys.readouterr().out)
+    found = status.look(place.name, place.environment, place.clients, services=[place.service])
+    status.show(place.name, found, Console(), as_json=True)
+    told = json.loads(capsys.readouterr().out)["services"]["api"]
     assert (told["image"], told["tasks"]) == (place.image(), {"running": 3, "desired": 3})
     assert sorted(told["traffic"].values()) == [0, 100]
     assert (told["deployment"]["to_image"], told["deployment"]["under_way"]) == (place.image(), False)
+
+
+def test_logs_names_and_a_restart_need_no_name_of_aws(place: Place, production: Account, capsys: Any) -> None:
+    from ops.console import Console
+
+    def printed(grep: str | None = None) -> list[str]:
+        start = datetime.now(UTC) - timedelta(hours=2)
+        logs.show(
+            logs.Logs(place.name, place.environment, production), "api", Console(width=400), start=start, grep=grep,
+            follow=False,
+        )  # fmt: skip
+        return [line for line in capsys.readouterr().out.splitlines() if " api/" in line]
+
+    lines = printed()
+    assert any("api/ServiceTask" in line for line in lines), lines
+    words = next(line for line in lines if "api/Migrate" in line).rpartition(" ")[2]
+    assert 0 < len(printed(grep=words)) < len(lines)
+    cluster = ids.physical_id(place.name, place.environment, production, "cluster")
+    assert production.service("Api")["clusterArn"].endswith(f"/{cluster}")
+    before = {each["taskArn"] for each in tasks_of(production.client("ecs"), production.service("Api"))}
+    with traffic(production).flowing() as users:
+        restart.restart(place.name, place.environment, "api", production, Console())
+    assert users.failures == []
+    after = {each["taskArn"] for each in tasks_of(production.client("ecs"), production.service("Api"))}
+    assert len(after) == 3
+    assert not before & after
+    assert place.ledger.newest("api").outcome != "running"  # type: ignore[union-attr]
 
 
 def test_one_command_in_a_task_of_its_own(place: Place, capsys: Any) -> None:

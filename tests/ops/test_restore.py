@@ -4,131 +4,33 @@ import io
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
-import boto3
 import pytest
 from psycopg import OperationalError
 
-from config import load
-from infra_constructs.database import PARAMETERS
-from infra_runtime.contract.database_names import USER
 from infra_runtime.contract.restore_drills import Drill
 from infra_runtime.custom_resource import Request
 from infra_runtime.database import drills as drilling
 from infra_runtime.database import instance as lookup
-from infra_runtime.database import restore as inside
-from infra_runtime.database.connection import Connection, Login, connect
+from infra_runtime.database.connection import connect
 from infra_runtime.database.verification import CLOCK
 from infra_runtime.memory import SsmMemory
 from ops.console import Console
 from ops.errors import InputError, OperatorError
-from ops.restores import commands, drills
+from ops.restores import commands, drills, tables
 from ops.restores.drills import Drills
 from ops.restores.instances import Instances, differences
-from simulators.aws.process import emulator
-from simulators.redis.authority import Authority
-
-GROUP, STACK = "own-parameters", "daadaar-dev-data"
-DATABASE = {
-    "Engine": "postgres",
-    "EngineVersion": "17",
-    "DBInstanceClass": "db.t4g.small",
-    "DBName": "app",
-    "AllocatedStorage": "20",
-    "MaxAllocatedStorage": "100",
-    "StorageType": "gp3",
-    "MasterUsername": "postgres",
-    "ManageMasterUserPassword": True,
-    "DBParameterGroupName": {"Ref": "Parameters"},
-    "BackupRetentionPeriod": 7,
-    "PreferredBackupWindow": "00:30-01:30",
-    "PreferredMaintenanceWindow": "sun:02:00-sun:03:00",
-    "MultiAZ": True,
-    "CopyTagsToSnapshot": True,
-    "DeletionProtection": True,
-    "EnableIAMDatabaseAuthentication": True,
-    "EnablePerformanceInsights": True,
-    "PerformanceInsightsRetentionPeriod": 465,
-    "DatabaseInsightsMode": "advanced",
-    "EnableCloudwatchLogsExports": ["postgresql", "upgrade"],
-    "VPCSecurityGroups": ["sg-database"],
-    "Tags": [{"Key": "environment", "Value": "dev"}],
-}
-TEMPLATE = {
-    "Resources": {
-        "Parameters": {
-            "Type": "AWS::RDS::DBParameterGroup",
-            "Properties": {"Family": "postgres17", "Description": "ours", "Parameters": PARAMETERS},
-        },
-        "Database": {"Type": "AWS::RDS::DBInstance", "Properties": DATABASE},
-    }
-}
-LOGIN = Login(f"{USER}_a", "what-stands-for-a-password-here")
-
-
-@dataclass(frozen=True)
-class Rehearsed(Instances):
-    """The function runs in this process."""
-
-    def inside(self, instance: str, do: str, **more: Any) -> dict[str, Any]:
-        try:
-            return dict(inside.handler({"instance": instance, "do": do, **more}, None))
-        except Exception as error:
-            raise OperatorError(f"{instance}: {do} failed: {error}") from error
-
-
-class Clients:
-    def __init__(self, url: str) -> None:
-        self._url, self._made = url, dict[str, Any]()
-
-    def client(self, service: str) -> Any:
-        if service not in self._made:
-            self._made[service] = boto3.client(
-                service,
-                endpoint_url=self._url,
-                region_name="eu-central-1",
-                aws_access_key_id="111122223333",
-                aws_secret_access_key="test",
-            )
-        return self._made[service]
+from tests.emulated_database import STACK, Rehearsed, as_master, delete, deploy, emulated, login, rotate, rows, write
 
 
 @pytest.fixture(scope="module")
-def clients(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clients]:
-    nowhere, authority = "http://127.0.0.1:9", Authority()
-    folder = tmp_path_factory.mktemp("emulator")
-    with emulator(folder, cloudflare=nowhere, upstash=nowhere, authority=authority) as running:
-        found = Clients(running.url)
-        secret = found.client("secretsmanager").create_secret(
-            Name="user", SecretString=LOGIN.secret({"PGHOST": "", "PGPORT": "", "PGDATABASE": ""})
-        )["ARN"]
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("SSL_CERT_FILE", str(folder / "authority" / "ca.pem"))
-            patch.setenv("PGDATABASE", "app")
-            patch.setenv("PARAMETERS", json.dumps(PARAMETERS))
-            patch.setenv("LIMITS", '{"lock_ms": 200, "statement_ms": 20000}')
-            patch.setenv("LOGINS", json.dumps([secret]))
-            for module in (lookup, inside):
-                patch.setattr(module, "client", found.client)
-            yield found
-
-
-@pytest.fixture(scope="module")
-def deployed(clients: Clients) -> Rehearsed:
-    cloudformation = clients.client("cloudformation")
-    cloudformation.create_stack(StackName=STACK, TemplateBody=json.dumps(TEMPLATE))
-    cloudformation.get_waiter("stack_create_complete").wait(StackName=STACK, WaiterConfig={"Delay": 1})
-    made = Rehearsed("dev", load(["dev"])["dev"], clients, sleep=lambda seconds: time.sleep(seconds / 100))
-    made.inside(made.identifier, "open")
-    with as_master(made, made.identifier) as connection:
-        connection.execute("set role app_owner")
-        connection.execute("create table visitors (name text)")
-    return made
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rehearsed]:
+    with emulated(tmp_path_factory.mktemp("emulator")) as clients:
+        yield deploy(clients)
 
 
 @pytest.fixture
@@ -137,33 +39,6 @@ def place(deployed: Rehearsed) -> Iterator[Rehearsed]:
     yield deployed
     for each in deployed.restored() + deployed.replaced():
         delete(deployed, each["DBInstanceIdentifier"])
-
-
-def delete(place: Instances, name: str) -> None:
-    place.rds.modify_db_instance(DBInstanceIdentifier=name, DeletionProtection=False, ApplyImmediately=True)
-    place.settled(name)
-    place.rds.delete_db_instance(DBInstanceIdentifier=name, SkipFinalSnapshot=True)
-
-
-@contextmanager
-def as_master(place: Instances, name: str) -> Iterator[Connection]:
-    with lookup.instance_called(name).connect() as connection:
-        yield connection
-
-
-def login(place: Instances) -> Login:
-    return Login.of(place.clients.client("secretsmanager").get_secret_value(SecretId="user")["SecretString"])
-
-
-def write(place: Instances, name: str) -> None:
-    """As the application: by the name that everything knows, with the password of its secret."""
-    with connect(login(place), lookup.instance_called(place.identifier).variables) as connection:
-        connection.execute("insert into visitors values (%s)", [name])
-
-
-def rows(place: Instances, name: str) -> set[str]:
-    with as_master(place, name) as connection:
-        return {each for (each,) in connection.execute("select name from visitors").fetchall()}
 
 
 def restore(place: Instances, to: datetime | None, *, check_only: bool = False) -> str:
@@ -184,13 +59,6 @@ def now_and_then(place: Instances, before: str, after: str) -> datetime:
     time.sleep(1)
     write(place, after)
     return to
-
-
-def rotate(place: Instances, password: str) -> None:
-    manager = place.clients.client("secretsmanager")
-    value = json.dumps({"username": LOGIN.username, "password": password})
-    manager.put_secret_value(SecretId="user", SecretString=value)
-    place.inside(place.identifier, "open")
 
 
 def test_the_restored_one_serves_by_the_same_name_and_address_and_the_old_one_is_kept(place: Rehearsed) -> None:
@@ -356,6 +224,51 @@ def test_a_check_changes_nothing_for_users_and_another_time_is_no_way_on(place: 
     assert after["DbiResourceId"] == restored["DbiResourceId"]
 
 
+def copy_table(place: Instances, table: str, instance: str) -> str:
+    told = io.StringIO()
+    tables.copy(place, table, "public", instance, Console(file=told, width=500))
+    return told.getvalue()
+
+
+def test_one_table_comes_beside_the_one_that_serves(place: Rehearsed) -> None:
+    to = now_and_then(place, "g", "h")
+    restore(place, to, check_only=True)
+    (restored,) = place.restored()
+    with as_master(place, place.identifier) as connection:
+        connection.execute("alter table visitors rename to spoiled")
+    try:
+        told = copy_table(place, "visitors", restored["DBInstanceIdentifier"])
+        new = f"visitors_restored_to_{to:%Y%m%d%H%M%S}"
+        assert f"public.{new}: " in told
+        assert "with the same digest as public.visitors" in told
+        with as_master(place, place.identifier) as connection:
+            found = {name for (name,) in connection.execute(f"table {new}").fetchall()}
+            assert "g" in found
+            assert "h" not in found
+            # Once more is no other copy, and one that somebody has changed is told.
+            assert copy_table(place, "visitors", restored["DBInstanceIdentifier"]) == told
+            connection.execute(f"truncate {new}")
+        with pytest.raises(
+            OperatorError, match=r"has 0 rows with digest 0, public\.visitors in .* Does somebody write"
+        ):
+            copy_table(place, "visitors", restored["DBInstanceIdentifier"])
+    finally:
+        with as_master(place, place.identifier) as connection:
+            connection.execute(f"drop table if exists {new}")
+            connection.execute("alter table spoiled rename to visitors")
+
+
+def test_a_table_is_copied_only_from_a_restored_or_replaced_instance_and_not_amid_a_switch(place: Rehearsed) -> None:
+    for other in ("elsewhere", place.identifier):
+        with pytest.raises(InputError, match=f"--from '{other}': expected a restored or replaced instance"):
+            copy_table(place, "visitors", other)
+    restore(place, now_and_then(place, "i", "j"), check_only=True)
+    (restored,) = place.restored()
+    place.mark_next(restored)
+    with pytest.raises(OperatorError, match="another instance is about to serve"):
+        copy_table(place, "visitors", restored["DBInstanceIdentifier"])
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
@@ -382,29 +295,86 @@ def test_a_time_before_the_first_backup_is_refused_with_what_can_be_restored(pla
     assert place.restored() == []
 
 
-def test_nothing_is_restored_while_a_stack_changes(place: Rehearsed) -> None:
-    stacks = {"Stacks": [{"StackName": "daadaar-dev-api", "StackStatus": "UPDATE_IN_PROGRESS"}]}
-    moving = Rehearsed("dev", place.environment, Moving(stacks))
-    with pytest.raises(OperatorError, match="daadaar-dev-api is UPDATE_IN_PROGRESS"):
-        restore(moving, None)
-    with pytest.raises(OperatorError, match="daadaar-dev-api is UPDATE_IN_PROGRESS"):
-        go_back(moving)
+@dataclass(frozen=True)
+class Deploying(Rehearsed):
+    """A stack changes, from a number of looks at CloudFormation on."""
+
+    status: str = "UPDATE_IN_PROGRESS"
+    looks_before: int = 0
+    looks: list[str] = field(default_factory=list)
+
+    @cached_property
+    def rds(self) -> Any:
+        return self.clients.client("rds")
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "clients", _Deploying(self.clients, self))
 
 
-class Moving:
-    """CloudFormation, in the midst of something."""
-
-    def __init__(self, stacks: dict[str, Any]) -> None:
-        self._stacks = stacks
+class _Deploying:
+    def __init__(self, own: Any, place: Deploying) -> None:
+        self._own, self._place = own, place
 
     def client(self, service: str) -> Any:
-        return self
+        return self if service == "cloudformation" else self._own.client(service)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._own.client("cloudformation"), name)
 
     def get_paginator(self, operation: str) -> Any:
+        if operation != "describe_stacks":
+            return self._own.client("cloudformation").get_paginator(operation)
         return self
 
     def paginate(self) -> list[dict[str, Any]]:
-        return [self._stacks]
+        self._place.looks.append("")
+        status = self._place.status if len(self._place.looks) > self._place.looks_before else "UPDATE_COMPLETE"
+        return [{"Stacks": [{"StackName": "daadaar-dev-api", "StackStatus": status}]}]
+
+
+def deploying(place: Rehearsed, **more: Any) -> Deploying:
+    return Deploying("dev", place.environment, place.clients, sleep=place.sleep, **more)
+
+
+def test_nothing_is_restored_while_a_stack_changes(place: Rehearsed) -> None:
+    with pytest.raises(OperatorError, match="daadaar-dev-api is UPDATE_IN_PROGRESS"):
+        restore(deploying(place), None)
+    with pytest.raises(OperatorError, match="daadaar-dev-api is UPDATE_IN_PROGRESS"):
+        go_back(deploying(place))
+    assert place.restored() == []
+
+
+def test_a_release_that_begins_during_a_restore_is_waited_for_and_goes_on_undisturbed(place: Rehearsed) -> None:
+    """Its migration may be in the database that serves; the restored one has none of it."""
+    to = now_and_then(place, "k", "l")
+    with pytest.raises(OperatorError, match="daadaar-dev-api is UPDATE_IN_PROGRESS"):
+        restore(deploying(place, looks_before=1), to)
+    write(place, "served all the time")
+    assert place.next() is None
+    assert len(place.restored()) == 1
+    # Once it is over, the same command goes on.
+    restore(place, to)
+    assert "l" not in rows(place, place.identifier)
+
+
+def test_a_switch_that_was_begun_is_ended_whatever_stacks_do(place: Rehearsed) -> None:
+    """A deployment may hang just because no database serves."""
+    to = now_and_then(place, "m", "n")
+    restore(place, to, check_only=True)
+    (restored,) = place.restored()
+    place.mark_next(restored)
+    place.inside(place.identifier, "close")
+    restore(deploying(place), to)
+    write(place, "served again")
+    place.mark_next(place.replaced()[0])
+    go_back(deploying(place))
+    assert "n" in rows(place, place.identifier)
+
+
+def test_a_stack_that_was_only_looked_at_is_no_deployment(place: Rehearsed) -> None:
+    """`cdk diff` of a new stack may leave it so (CloudFormation, "Stack status codes")."""
+    restore(deploying(place, status="REVIEW_IN_PROGRESS"), now_and_then(place, "o", "p"), check_only=True)
+    assert len(place.restored()) == 1
 
 
 # -- Drills

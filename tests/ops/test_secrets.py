@@ -13,6 +13,7 @@ from config import load
 from config.model import Environment
 from ops import __main__ as infra
 from ops.console import Console
+from ops.doctor.secrets import secrets as doctor
 from ops.errors import InputError, OperatorError
 from ops.secrets.commands import SecretPlace, chosen, piped, put, show
 
@@ -41,6 +42,8 @@ class Manager:
     def get_secret_value(self, *, SecretId: str) -> dict[str, Any]:  # noqa: N803
         if SecretId in self.denied:
             raise self._error("AccessDeniedException", "GetSecretValue")
+        if SecretId in self.deleted:
+            raise self._error("InvalidRequestException", "GetSecretValue")
         # Without a value it is not found, either (boto3 #2794).
         if (value := self.values.get(SecretId)) is None:
             raise self._error("ResourceNotFoundException", "GetSecretValue")
@@ -108,6 +111,28 @@ def test_a_secret_that_is_scheduled_for_deletion_is_restored_first(name: str, en
     manager.deleted = set(manager.values)
     with pytest.raises(OperatorError, match="restore-secret --secret-id daadaar/"):
         stored(environment, manager, name)
+
+
+def test_doctor_and_list_say_the_same_of_each_state(environment: Environment) -> None:
+    """A secret that waits for its deletion answers with an error of its own (API Reference, "GetSecretValue")."""
+    manager = Manager(app='{"jwt": "x"}', licence="old")
+    manager.deleted, manager.denied = {"daadaar/licence"}, {"daadaar/cloudflare-token"}
+    manager.values["daadaar/cloudflare-token"] = "x"
+    listed = Console(file=io.StringIO(), record=True, width=200)
+    show(SecretPlace("dev", environment, manager), listed, as_json=True)
+    states = {each["key"]: each["state"] for each in json.loads(listed.export_text())}
+    found = {(each.where, each.what): each.stops for each in doctor(environment, manager)}
+    assert found == {
+        ("secret daadaar/cloudflare-token", "was not checked: these credentials may not read it"): False,
+        ("secret daadaar/app", "is not JSON with mail"): True,
+        ("secret daadaar/licence", "is scheduled for deletion"): True,
+    }
+    assert states == {
+        "cloudflare.token_secret": "present; these credentials may not look whether its value can be used",
+        "services.api.secrets.JWT_SECRET": "present",
+        "services.api.secrets.MAIL_KEY": "is not JSON with mail",
+        "services.api.secrets.LICENCE": "is scheduled for deletion",
+    } | {key: each for key, each in states.items() if ".worker." in key}
 
 
 @pytest.mark.parametrize("present", ["plain-secret-text", '["plain-secret-text"]', ""])
@@ -204,3 +229,27 @@ def test_who_may_not_read_a_value_sees_that_the_secret_is_there(
     show(SecretPlace("dev", environment, manager), Console(), as_json=True)
     (state,) = {each["state"] for each in json.loads(capsys.readouterr().out) if each["secret"] == "daadaar/licence"}
     assert state.startswith("present; these credentials may not")
+
+
+def test_a_key_that_signs_keeps_its_value_of_before(environment: Environment) -> None:
+    """In one change of the secret: no task ever has the new one without the old one."""
+    api = environment.services["api"]
+    names = {**api.secrets, "JWT_SECRET_PREVIOUS": "daadaar/app:jwt_previous"}
+    both = environment.model_copy(
+        update={"services": {**environment.services, "api": api.model_copy(update={"secrets": names})}}
+    )
+    manager = Manager(app=json.dumps({"jwt": "old", "mail": "m", "jwt_previous": "older"}))
+    place = SecretPlace("dev", both, manager)
+    put(place, chosen(both, "daadaar/app:jwt"), VALUE, Console(), keeps_previous=True)
+    assert json.loads(manager.values["daadaar/app"] or "") == {"jwt": VALUE, "mail": "m", "jwt_previous": "old"}
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("daadaar/app:jwt", "nothing reads daadaar/app:jwt_previous"), ("daadaar/licence", "whole secret")],
+)
+def test_a_value_of_before_that_nothing_would_read_is_not_kept(name: str, told: str, environment: Environment) -> None:
+    manager = Manager(app=json.dumps({"jwt": "old", "mail": "m"}), licence="l")
+    with pytest.raises(InputError, match=told):
+        put(SecretPlace("dev", environment, manager), chosen(environment, name), VALUE, Console(), keeps_previous=True)
+    assert VALUE not in str(manager.values)

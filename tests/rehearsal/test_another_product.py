@@ -1,32 +1,69 @@
 """Another product, region, plan and hosting, in repositories that were forked today.
 
-Six services: two sites, an API, a worker and two jobs. Every check of a rehearsal follows the configuration.
+Six services: two sites, an API, a worker and two jobs. Every check of a rehearsal follows the configuration. The
+policies that hold for an owner's files are checked here too: this one has what the tests' environments lack, a worker,
+jobs, a site on Amplify and the free plan.
 """
 
 import io
 import shutil
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from config import Environment, load
 from ops.console import Console
-from rehearsal.life import live
+from rehearsal.life import WORKSPACES, Outcome, live
 from rehearsal.promises import PROMISES, Status
 from rehearsal.stage import Progress
 from rehearsal.variants import forked_today
+from tests.conftest import _templates as templates_in
+from tests.own_environments.test_policies import *  # noqa: F403
 
 NAME = "trial"
 ORCHARD = Path(__file__).with_name("orchard.toml")
 
 
-def test_every_promise_is_kept_or_says_what_excludes_it(tmp_path: Path) -> None:
-    """Plan free, Amplify, Upstash beside shards, two zones of us-east-1, Sentry of its own."""
-    own, output = tmp_path / "own", io.StringIO()
-    own.mkdir()
-    shutil.copy(ORCHARD, own / f"{NAME}.toml")
-    environments = forked_today(own, NAME, into=tmp_path / "environments")
+@pytest.fixture(scope="module")
+def environments(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fork's folder, with no other file."""
+    folder = tmp_path_factory.mktemp("fork")
+    (folder / "own").mkdir()
+    shutil.copy(ORCHARD, folder / "own" / f"{NAME}.toml")
+    return forked_today(folder / "own", NAME, into=folder / "environments")
+
+
+@pytest.fixture(scope="module")
+def lived(environments: Path) -> tuple[Outcome, str]:
+    """(how it ended, what was printed)"""
+    output = io.StringIO()
     outcome = live(NAME, Progress(Console(file=output, width=200)), environments=environments)
+    return outcome, output.getvalue()
+
+
+@pytest.fixture(scope="module")
+def loaded(environments: Path) -> dict[str, Environment]:
+    return load(directory=environments)
+
+
+@pytest.fixture(scope="module")
+def assembly(lived: tuple[Outcome, str]) -> Path:
+    """As it was deployed."""
+    return WORKSPACES / NAME / "cdk.out"
+
+
+@pytest.fixture(scope="module")
+def templates(assembly: Path) -> dict[str, dict[str, Any]]:
+    return templates_in(assembly)
+
+
+def test_every_promise_is_kept_or_says_what_excludes_it(lived: tuple[Outcome, str]) -> None:
+    """Plan free, Amplify, Upstash beside shards, two zones of us-east-1, Sentry of its own."""
+    outcome, printed = lived
     findings = outcome.findings
     assert [(each.about, each.promises) for each in findings] == [(each.about, each.promises) for each in PROMISES]
-    assert outcome.broken == [], output.getvalue()
+    assert outcome.broken == [], printed
     excluded = {each.promises: each.found for each in findings if each.status is Status.NOT_ON_THIS_PLAN}
     assert excluded.keys() == {
         "ElastiCache fails over within seconds",
@@ -37,7 +74,7 @@ def test_every_promise_is_kept_or_says_what_excludes_it(tmp_path: Path) -> None:
         "Our own checks are let past the bots' challenge",
     }
     assert "plan pro" in excluded["WAF managed and OWASP"]
-    assert "no stack is left" in output.getvalue()
+    assert "no stack is left" in printed
     found = {each.promises: each.found for each in findings}
     jobs = found["They run by hand, and say how they ended"]
     assert "outbox succeeded; report failed with exit code 3 at attempt 2" in jobs

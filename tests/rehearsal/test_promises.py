@@ -64,6 +64,12 @@ def _open_the_bucket(account: Account) -> None:
     account.client("s3").delete_public_access_block(Bucket=account.environment.media.bucket)
 
 
+def _keep_no_versions(account: Account) -> None:
+    account.client("s3").put_bucket_versioning(
+        Bucket=account.environment.media.bucket, VersioningConfiguration={"Status": "Suspended"}
+    )
+
+
 def _take_the_grant_of_media(account: Account) -> None:
     definition = account.client("ecs").describe_task_definition(taskDefinition=account.service("Api")["taskDefinition"])
     role = definition["taskDefinition"]["taskRoleArn"].rpartition("/")[2]
@@ -130,6 +136,11 @@ def _cache_briefly(account: Account) -> None:
 
 def _cache_each_query_string(account: Account) -> None:
     del _rule(account, "http_request_cache_settings", "media-cache")["action_parameters"]["cache_key"]["custom_key"]
+
+
+def _cache_previews_as_long_as_all_media(account: Account) -> None:
+    rules = account.zone.rulesets["http_request_cache_settings"]["rules"]
+    rules.append(rules.pop(rules.index(_rule(account, "http_request_cache_settings", "media-cache"))))
 
 
 def _purge_static_files(account: Account) -> None:
@@ -225,10 +236,21 @@ def _topics(account: Account) -> list[str]:
     return account.resources("Platform", "AWS::SNS::Topic")
 
 
+def _change_the_parameter_group(account: Account) -> None:
+    """By hand, and without a restart: the instance that serves has the old value, a restored one the new one."""
+    account.client("rds").modify_db_parameter_group(
+        DBParameterGroupName=account.resource("Data", "AWS::RDS::DBParameterGroup"),
+        Parameters=[
+            {"ParameterName": "track_commit_timestamp", "ParameterValue": "0", "ApplyMethod": "pending-reboot"}
+        ],
+    )
+
+
 SABOTAGE: list[tuple[Callable[[Account], None], str]] = [
     (_open_a_port, "Only Cloudflare can connect"),
     (_send_another_user_agent, "The media bucket answers our zone only"),
     (_open_the_bucket, "The bucket is private"),
+    (_keep_no_versions, "Deleted and replaced media comes back, at the edge as well"),
     (_take_the_grant_of_media, "The API writes, reads and deletes media"),
     (_shorten_backups, "Automated daily backups and point-in-time recovery"),
     (_lift_protection, "Not deleted by accident"),
@@ -237,6 +259,7 @@ SABOTAGE: list[tuple[Callable[[Account], None], str]] = [
     (_release, "ECR with immutable tags and scans"),
     (_trust_any_environment, "GitHub deploys without a stored key"),
     (_cache_briefly, "Media cached a month at the edge, a week in browsers"),
+    (_cache_previews_as_long_as_all_media, "Media below a prefix with its own TTL are kept for that time"),
     (_cache_each_query_string, "The query string does not multiply objects in the cache"),
     (_purge_static_files, "What is deleted or replaced leaves the cache"),
     (_let_every_page_upload, "Pages of our sites upload, within what the API has signed"),
@@ -250,6 +273,8 @@ SABOTAGE: list[tuple[Callable[[Account], None], str]] = [
     (_unsubscribe_addresses, "Each page and its end are mailed"),
     (_silence_infos, "Slack shows each page, its end, and costs"),
     (_keep_an_end_to_itself, "PagerDuty opens an incident for each page, and resolves it"),
+    # The last one: it leaves a table dropped.
+    (_change_the_parameter_group, "Restore to a point in time"),
 ]
 
 

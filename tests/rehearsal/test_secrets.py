@@ -13,7 +13,11 @@ from rehearsal.variants import with_secrets
 
 NAME = "dev"
 SECRETS = {
-    "api": {"SESSION_SECRET": "daadaar/app:session", "MAIL_KEY": "daadaar/app:mail"},
+    "api": {
+        "SESSION_SECRET": "daadaar/app:session",
+        "SESSION_SECRET_PREVIOUS": "daadaar/app:session_previous",
+        "MAIL_KEY": "daadaar/app:mail",
+    },
     "frontend": {"CRM_KEY": "daadaar/crm"},
 }
 WORKER = """
@@ -48,6 +52,7 @@ def test_every_promise_about_secrets_is_kept(account: Account) -> None:
     findings = list(read_back(account, OWN))
     assert [each.found for each in findings if each.status is not Status.KEPT] == []
     assert "new tasks of api, mailer have read it, those of frontend run on" in findings[1].found
+    assert "requests failed, all of them signed with the old key" in findings[1].found
 
 
 def _value(account: Account) -> str:

@@ -1,10 +1,13 @@
 """A rehearsal edits the environment's file as its owner would, whichever of the keys it has."""
 
+import re
 from pathlib import Path
 
 import pytest
+import typer
 
 from config import load
+from rehearsal import command
 from rehearsal.variants import with_bake_minutes
 
 
@@ -20,3 +23,20 @@ def test_another_bake_time_arrives_whether_the_file_names_one_or_not(
     before = load(["production"], directory=environments)["production"].services
     assert services["api"].bake_minutes == 7
     assert services["frontend"] == before["frontend"]
+
+
+def test_an_environment_without_a_service_for_the_story_is_refused_at_once(
+    environments: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rehearsal releases a service that migrates a database; the file itself is valid."""
+    file = environments / "dev.toml"
+    text = re.sub(r"(?ms)^\[services.api.migrations\].*?(?=^\[)", "", file.read_text())
+    text = text.replace('needs = ["database", "redis", "media"]', 'needs = ["redis", "media"]')
+    file.write_text(text.replace("database_connections = 5\n", ""))
+    assert load(["dev"], directory=environments)
+    monkeypatch.setattr(command, "ENVIRONMENTS", environments)
+    with pytest.raises(typer.Exit) as ended:
+        command.main("dev")
+    assert ended.value.exit_code == 2
+    expected = 'dev: services: expected one with a host, an image of its own and needs = ["database"], to release it'
+    assert expected in capsys.readouterr().err

@@ -96,6 +96,8 @@ class S3:
         self.policy_writes = 0
         self.cors: dict[str, list[dict[str, Any]]] = {}
         self.notifications: dict[str, dict[str, Any]] = {}
+        self.metrics: dict[str, str | None] = {}
+        """Of request metrics, the prefix by id."""
 
     def _check(self, bucket: str) -> None:
         if bucket not in self.policies:
@@ -122,6 +124,11 @@ class S3:
 
     def delete_bucket_cors(self, Bucket: str) -> None:  # noqa: N803
         del self.cors[Bucket]
+
+    def put_bucket_metrics_configuration(self, Bucket: str, Id: str, MetricsConfiguration: dict[str, Any]) -> None:  # noqa: N803
+        self._check(Bucket)
+        assert MetricsConfiguration["Id"] == Id
+        self.metrics[Id] = MetricsConfiguration.get("Filter", {}).get("Prefix")
 
     def get_bucket_notification_configuration(self, Bucket: str) -> dict[str, Any]:  # noqa: N803
         return {"ResponseMetadata": {}, **self.notifications.get(Bucket, {})}
@@ -256,6 +263,9 @@ class AmplifyClient:
         class NotFoundException(Exception):
             pass
 
+        class BadRequestException(Exception):
+            pass
+
     def __init__(self, simulator: Amplify) -> None:
         self._simulator = simulator
 
@@ -267,9 +277,7 @@ class AmplifyClient:
             try:
                 return getattr(self._simulator, operation)(**request)
             except AmplifyError as error:
-                if error.code == "NotFoundException":
-                    raise self.exceptions.NotFoundException(str(error)) from None
-                raise
+                raise getattr(self.exceptions, error.code)(str(error)) from None
 
         return call
 

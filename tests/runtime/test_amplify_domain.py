@@ -216,6 +216,24 @@ def test_another_branch_is_served_under_the_same_name(hosting: Hosting) -> None:
     assert hosting.ours()[SITE] == (hosting.target(), True)
 
 
+def test_an_update_that_goes_back_at_once_waits_until_amplify_takes_another(hosting: Hosting) -> None:
+    """Amplify refuses to change a domain that is UPDATING (amplify-hosting #3878), as a rollback would."""
+    made = hosting.ask("Create")
+    hosting.declare_names(("frontend", HOST, made.attributes["Target"]))
+    hosting.amplify.create_branch(hosting.app, "stable")
+    setting = {"prefix": "", "branchName": "stable"}
+    hosting.amplify.update_domain_association(appId=hosting.app, domainName=HOST, subDomainSettings=[setting])
+    assert hosting.edge.writes(lambda: hosting.ask("Update", made.physical_id)) == []
+    assert hosting.amplify.apps[hosting.app].domains[HOST].branch == "main"
+    assert hosting.status() != "UPDATING", "the branch that is deleted next is no longer served"
+
+
+def test_a_branch_that_is_not_there_is_told(hosting: Hosting) -> None:
+    made = hosting.ask("Create")
+    with pytest.raises(Exception, match="non-existent branch"):
+        hosting.ask("Update", made.physical_id, branch="nowhere")
+
+
 def test_another_app_is_another_domain(hosting: Hosting) -> None:
     made = hosting.ask("Create")
     hosting.ask("Delete", made.physical_id)

@@ -84,6 +84,15 @@ def test_changes_are_told_to_eventbridge_beside_whom_others_tell() -> None:
     assert s3.notifications["media"] == {"QueueConfigurations": queues, "EventBridgeConfiguration": {}}
 
 
+def test_an_adopted_bucket_counts_requests_of_all_objects_and_of_static_files_alone() -> None:
+    s3, secrets = S3("media"), SecretsManager("agent-1")
+    provide(Request("Create", properties(), None), access(s3, secrets))
+    assert s3.metrics == {}, "CloudFormation has set up a bucket of ours"
+    filters = {"EntireBucket": None, "StaticFiles": "_next/static/"}
+    provide(Request("Update", properties(RequestMetrics=json.dumps(filters)), "media"), access(s3, secrets))
+    assert s3.metrics == filters
+
+
 def test_only_what_may_be_lost_is_emptied() -> None:
     s3, secrets = S3("media"), SecretsManager("agent-1")
     s3.put_object("media", "a.avif", b"a")

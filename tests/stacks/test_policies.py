@@ -345,13 +345,24 @@ def main_container(task: dict[str, Any]) -> dict[str, Any]:
     return dict(found)
 
 
+def workers(templates: Templates) -> set[str]:
+    """Where the task definitions stand that a service without a load balancer runs; the tests' own files have none."""
+    return {
+        f"{where.rpartition('/')[0]}/{service['Properties']['TaskDefinition']['Ref']}"
+        for where, service in of_type(templates, "AWS::ECS::Service")
+        if not service["Properties"].get("LoadBalancers")
+    }
+
+
 def test_health_is_exact_and_draining_ends_before_the_stop(templates: Templates) -> None:
     for where, group in of_type(templates, "AWS::ElasticLoadBalancingV2::TargetGroup"):
         assert group["Properties"]["Matcher"] == {"HttpCode": "200"}, where
         attributes = {each["Key"]: each["Value"] for each in group["Properties"]["TargetGroupAttributes"]}
         assert attributes["deregistration_delay.timeout_seconds"] == "30", where
+    without_users = workers(templates)
     for where, task in of_type(templates, "AWS::ECS::TaskDefinition"):
-        assert main_container(task)["StopTimeout"] == 60, where
+        # A worker has nobody to drain, and a job to finish: it gets the longest that Fargate allows.
+        assert main_container(task)["StopTimeout"] == (120 if where in without_users else 60), where
 
 
 # What Docker, and so Fargate, gives a container (aws/containers-roadmap #409).
@@ -384,13 +395,17 @@ def test_tasks_run_on_arm_where_no_service_says_otherwise(templates: Templates) 
 
 
 def test_a_container_starts_when_its_volumes_are_prepared_and_asks_nothing_of_its_image(templates: Templates) -> None:
+    without_users = workers(templates)
     for where, task in of_type(templates, "AWS::ECS::TaskDefinition"):
         (prepare,) = [each for each in task["Properties"]["ContainerDefinitions"] if each["Name"] == "prepare"]
         container = main_container(task)
         assert container["DependsOn"] == [{"ContainerName": "prepare", "Condition": "SUCCESS"}], where
         # ECS registers no task definition in which what ends is essential.
         assert (prepare["Essential"], container["Essential"]) == (False, True), where
-        assert "HealthCheck" not in container, where
+        if (check := container.get("HealthCheck")) is not None:
+            # A worker's own command, once a release has brought it.
+            assert where in without_users, where
+            assert check["Fn::If"][1] == {"Ref": "AWS::NoValue"}, where
         prepared = {each["ContainerPath"]: each["SourceVolume"] for each in prepare["MountPoints"]}
         mounted = {each["ContainerPath"]: each["SourceVolume"] for each in container["MountPoints"]}
         assert mounted == prepared, where
@@ -553,7 +568,9 @@ def test_every_alarm_has_a_runbook_and_every_runbook_an_alarm(templates: Templat
     written = {path.stem for path in RUNBOOKS.glob("*.md") if path.read_text().startswith("# Alarm: ")}
     assert runbooks(templates) | runbooks(every_redis) == written
     for where, alarm in [*alarms(templates), *composites(templates)]:
-        assert re.search(r"Runbook: docs/runbooks/[a-z-]+\.md", alarm["AlarmDescription"]), where
+        link = r"Runbook: https://github\.com/daadaar/infrastructure/blob/HEAD/docs/runbooks/[a-z-]+\.md"
+        assert re.search(link, alarm["AlarmDescription"]), where
+        assert len(alarm["AlarmDescription"]) <= 1024, "CloudWatch API Reference, PutMetricAlarm"
 
 
 def test_whichever_way_serves_is_watched_and_gated_and_the_others_stay_within_reach(every_redis: Templates) -> None:

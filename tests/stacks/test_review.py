@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from ops.review import billed, changes, markdown, risks
+from ops.effects import effects
+from ops.review import acknowledgements, billed, markdown, open_among
 
 ROOT = Path(__file__).resolve().parents[2]
 Templates = dict[str, dict[str, Any]]
@@ -59,37 +60,51 @@ def _allow_everything(after: Templates) -> None:
 @pytest.mark.parametrize(
     ("spoil", "told"),
     [
-        (_rename_the_database, "(AWS::RDS::DBInstance) goes"),
-        (_encrypt_otherwise, "is made anew (KmsKeyId)"),
-        (_let_the_data_go, "another DeletionPolicy"),
-        (_move_users, "users would be sent to an empty group"),
-        (_drop_an_alarm, "nobody is told any more"),
-        (_open_a_port, "who may connect to what"),
+        (_rename_the_database, "and Other is a new one"),
+        (_encrypt_otherwise, "is replaced (KmsKeyId)"),
+        (_let_the_data_go, "loses its DeletionPolicy Snapshot"),
+        (_move_users, "users reach the empty group"),
+        (_drop_an_alarm, "Nobody is told any more"),
+        (_open_a_port, "opens port 1 to every address"),
         (_allow_everything, "`iam:*`"),
     ],
 )
 def test_what_hurts_is_said_first(spoil: Callable[[Templates], None], told: str, before: Templates) -> None:
     after = copy.deepcopy(before)
     spoil(after)
-    found = markdown("production", before, after)
-    assert told in found.partition("<details>")[0]
+    assert told in reviewed(before, after).partition("<details>")[0]
+
+
+def reviewed(before: Templates, after: Templates, *acknowledged: str) -> str:
+    return markdown("production", before, after, effects(before, after), acknowledged)
 
 
 def test_another_asset_is_no_change(before: Templates) -> None:
     after = json.loads(json.dumps(before).replace("nothing", "nothing"))
     function = of_type(after, "Api", "AWS::Lambda::Function")[1]["Properties"]
     function["Code"]["S3Key"] = f"{'0' * 64}.zip"
-    assert list(changes(before, after)) == []
-    assert "Nothing changes." in markdown("production", before, after)
+    assert "Nothing changes." in reviewed(before, after)
 
 
 def test_a_harmless_change_is_called_so(before: Templates) -> None:
     after = copy.deepcopy(before)
     of_type(after, "Api", "AWS::Lambda::Function")[1]["Properties"]["Timeout"] = 61
-    found = list(changes(before, after))
-    assert [(each.what, each.properties) for each in found] == [("changed", ("Timeout",))]
-    assert list(risks(before, after, found)) == []
-    assert "No known risk." in markdown("production", before, after)
+    assert [(each.kind, each.properties) for each in effects(before, after)] == [("changed", ("Timeout",))]
+    assert "No known risk." in reviewed(before, after)
+
+
+def test_what_is_dangerous_may_be_acknowledged_by_its_name_and_what_is_impossible_may_not(before: Templates) -> None:
+    after = copy.deepcopy(before)
+    database = of_type(after, "Data", "AWS::RDS::DBInstance")[1]["Properties"]
+    database |= {"DBInstanceClass": "db.r8g.xlarge", "AllocatedStorage": "50"}
+    larger, smaller = sorted((each for each in effects(before, after)), key=lambda each: each.severity)
+    assert open_among([larger, smaller], []) == [larger, smaller]
+    assert open_among([larger, smaller], [larger.name, smaller.name]) == [smaller]
+    assert f"`Acknowledge: {larger.name}`" in reviewed(before, after)
+    assert f"`Acknowledge: {smaller.name}`" not in reviewed(before, after)
+    assert "  - acknowledged" in reviewed(before, after, larger.name)
+    database["DBInstanceClass"] = "db.r8g.2xlarge"
+    assert open_among(effects(before, after), [larger.name, smaller.name]) != [smaller], "another value, another name"
 
 
 def test_what_is_billed_by_the_hour_is_counted(before: Templates) -> None:
@@ -101,7 +116,7 @@ def test_what_is_billed_by_the_hour_is_counted(before: Templates) -> None:
     after = copy.deepcopy(before)
     name, _ = of_type(after, "Network", "AWS::EC2::NatGateway")
     del after["Network"]["Resources"][name]
-    assert "| NAT gateway | 3 | 2 | -38 |" in markdown("production", before, after)
+    assert "| NAT gateway | 3 | 2 | -38 |" in reviewed(before, after)
 
 
 def worktrees() -> list[str]:
@@ -121,3 +136,12 @@ def test_this_very_tree_against_its_last_commit() -> None:
     assert (unknown.returncode, unknown.stdout) == (2, "")
     assert "expected a commit of this repository" in unknown.stderr
     assert worktrees() == before, "one was left behind"
+
+
+def test_acknowledgements_are_lines_of_commit_messages(tmp_path: Path) -> None:
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@example.com"]
+    subprocess.run([*git, "init", "--quiet"], check=True)
+    for message in ("One", "Two\n\nAcknowledge: api/Service/replaced-1a2b3c\nAcknowledge:\n", "no Acknowledge: x"):
+        subprocess.run([*git, "commit", "--quiet", "--allow-empty", "-m", message], check=True)
+    assert acknowledgements("HEAD~2..HEAD", tmp_path) == {"api/Service/replaced-1a2b3c"}
+    assert acknowledgements("HEAD~1..HEAD", tmp_path) == frozenset()

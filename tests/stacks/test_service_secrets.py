@@ -94,6 +94,18 @@ def test_a_release_looks_at_every_secret_that_tasks_of_its_image_read(own: dict[
     assert described(own["dev/Delivery"], "FrontendReleasesHandler") == [NAMED.format(CRM)]
 
 
+def test_a_preview_looks_at_every_secret_that_its_services_read(own: dict[str, dict[str, Any]]) -> None:
+    """Workers run in no slot."""
+    (control,) = [
+        each["Properties"]["Environment"]["Variables"]
+        for each in own["dev/Delivery"].values()
+        if each["Type"] == "AWS::Lambda::Function"
+        and each["Properties"]["Handler"] == "infra_runtime.previews.control.handler"
+    ]
+    assert json.loads(control["SECRETS"]) == [APP, CRM]
+    assert described(own["dev/Delivery"], "PreviewsHandler") == [NAMED.format(APP), NAMED.format(CRM)]
+
+
 def test_each_service_is_restarted_for_its_own_secrets(own: dict[str, dict[str, Any]]) -> None:
     api, mailer = (functions(own["dev/Api"], "restart_service")[name] for name in ("api", "mailer"))
     app_, login, redis = sorted(described(own["dev/Api"], "RestartOnSecretChangeHandler"))

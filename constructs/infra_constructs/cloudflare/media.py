@@ -1,6 +1,7 @@
-"""Media from a private bucket, kept for a month at the edge and for a week in browsers; and the site's static files."""
+"""Media from a private bucket, kept for a month at the edge and for a week in browsers unless its prefix has another
+time; and the sites' static files."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from aws_cdk import aws_secretsmanager as secretsmanager
@@ -27,11 +28,21 @@ class MediaProps:
     """Hosts of the sites whose static files are in the bucket, too."""
     bucket: str
     region: str
+    ttl_seconds: Mapping[str, int]
+    """At the edge and in browsers, by prefix; none begins with another one."""
 
     @property
     def origin(self) -> str:
         """The standard endpoint: the dual-stack one would be asked over IPv6, which the bucket's policy cannot name."""
         return f"{self.bucket}.s3.{self.region}.amazonaws.com"
+
+    @property
+    def prefixes_by_ttl(self) -> Mapping[int, Sequence[str]]:
+        """Sorted. One rule for each: plans limit their number."""
+        return {
+            seconds: sorted(prefix for prefix, each in self.ttl_seconds.items() if each == seconds)
+            for seconds in sorted(set(self.ttl_seconds.values()))
+        }
 
     @property
     def static(self) -> str | None:
@@ -102,7 +113,23 @@ class MediaEdge(Construct):
                             "custom_key": {"query_string": {"exclude": {"all": True}}},
                         },
                     },
-                )
+                ),
+                # Of all rules that match, the last to set a value wins; the cache key stays that of the first
+                # (cloudflare-docs, cache/how-to/cache-rules/order).
+                *(
+                    Rule(
+                        name=f"media-ttl-{seconds}",
+                        description=f"Media that changes under the same name: {seconds} s",
+                        expression=f"{host_is(props.host)} and ({_begins_with(prefixes)})",
+                        action="set_cache_settings",
+                        parameters={
+                            "cache": True,
+                            "edge_ttl": {"mode": "override_origin", "default": seconds},
+                            "browser_ttl": {"mode": "override_origin", "default": seconds},
+                        },
+                    )
+                    for seconds, prefixes in props.prefixes_by_ttl.items()
+                ),
             ],
         )
         # Last: from here on requests reach the bucket.
@@ -117,3 +144,7 @@ class MediaEdge(Construct):
                 *([{"name": "static", "expression": props.static, "host": props.origin}] if props.static else []),
             ],
         )
+
+
+def _begins_with(prefixes: Sequence[str]) -> str:
+    return " or ".join(f'starts_with(http.request.uri.path, "/{each}")' for each in prefixes)

@@ -49,8 +49,10 @@ function passedOn(from, path, env) {
   for (const [name, value] of from) if (!name.startsWith('x-amz-') && !NOT_OURS.includes(name)) headers.set(name, value)
   // The site's static files say themselves how long they may be kept; S3 says nothing of media.
   if (path.startsWith(env.STATIC_PATH) && headers.has('cache-control')) return headers
-  headers.set('cache-control', `public, max-age=${env.BROWSER_SECONDS}`)
-  headers.set('cloudflare-cdn-cache-control', `public, max-age=${env.EDGE_SECONDS}, stale-if-error=86400`)
+  // Of objects that change under the same name: one time for browsers and edge, by the prefix of the path.
+  const [, ttl] = Object.entries(JSON.parse(env.TTL_SECONDS)).find(([prefix]) => path.startsWith(prefix)) ?? []
+  headers.set('cache-control', `public, max-age=${ttl ?? env.BROWSER_SECONDS}`)
+  headers.set('cloudflare-cdn-cache-control', `public, max-age=${ttl ?? env.EDGE_SECONDS}, stale-if-error=86400`)
   return headers
 }
 

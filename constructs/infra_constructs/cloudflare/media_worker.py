@@ -1,5 +1,6 @@
 """Media from a private bucket by a Worker that signs its requests to S3: the other way is `media.MediaEdge`."""
 
+import json
 from pathlib import Path
 
 import aws_cdk as cdk
@@ -74,6 +75,7 @@ class MediaWorker(Construct):
                 "STATIC_PATH": f"/{STATIC}",
                 "EDGE_SECONDS": str(EDGE_SECONDS),
                 "BROWSER_SECONDS": str(BROWSER_SECONDS),
+                "TTL_SECONDS": json.dumps({f"/{prefix}": each for prefix, each in sorted(props.ttl_seconds.items())}),
             },
             secrets={"SIGNING_KEY": {REFERENCE: key.secret_arn}},
             patterns=[f"{props.host}/*", *(f"{site}/{STATIC}*" for site in props.sites)],

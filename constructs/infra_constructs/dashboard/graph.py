@@ -14,8 +14,10 @@ def graph(
     left: Sequence[cloudwatch.IMetric],
     *,
     right: Sequence[cloudwatch.IMetric] = (),
+    right_max: float | None = 5,
     limit: tuple[float, str] | None = None,
 ) -> cloudwatch.GraphWidget:
+    """`right` are markers of releases, unless `right_max` says otherwise."""
     annotations = [cloudwatch.HorizontalAnnotation(value=limit[0], label=limit[1])] if limit else []
     return cloudwatch.GraphWidget(
         title=title,
@@ -23,7 +25,7 @@ def graph(
         right=list(right),
         left_annotations=annotations,
         left_y_axis=cloudwatch.YAxisProps(min=0, show_units=False),
-        right_y_axis=cloudwatch.YAxisProps(min=0, max=5, show_units=False) if right else None,
+        right_y_axis=cloudwatch.YAxisProps(min=0, max=right_max, show_units=False) if right else None,
         width=WIDTH // 4,
         height=HEIGHT,
     )

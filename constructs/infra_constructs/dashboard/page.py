@@ -13,6 +13,7 @@ from constructs import Construct
 from infra_constructs.dashboard import rows
 from infra_constructs.dashboard.graph import HEIGHT, WIDTH
 from infra_constructs.dashboard.rows import WatchedService
+from infra_constructs.watch.egress import EgressSaving
 
 
 class Dashboard(Construct):
@@ -36,7 +37,7 @@ class Dashboard(Construct):
         database: rds.IDatabaseInstance,
         redis_instance: str,
         queues: Sequence[str],
-        bucket: str,
+        egress: EgressSaving,
         saving_percent: int,
         crashes: logs.ILogGroup,
     ) -> None:
@@ -49,7 +50,7 @@ class Dashboard(Construct):
                 cloudwatch.AlarmStatusWidget(title="What is wrong", alarms=list(alarms), width=18, height=4),
             ],
             rows.users(environment, hosts, checked, services),
-            rows.edge(environment, hosts, bucket, saving_percent, services),
+            rows.edge(environment, hosts, egress, saving_percent, services),
             rows.entrance(environment, balancer, services),
             rows.running(environment, cluster, services),
             rows.database(environment, database),

@@ -13,6 +13,7 @@ from infra_constructs.watch import checks, traffic
 from infra_constructs.watch import queues as watch_queues
 from infra_constructs.watch import redis as watch_redis
 from infra_constructs.watch.database import backup_metric
+from infra_constructs.watch.egress import EgressSaving
 from infra_constructs.watch.services import insight, utilization
 from infra_runtime.contract.metrics import EDGE, RELEASES, Check, Database, Queue, Redis, Releases, Traffic
 
@@ -67,7 +68,11 @@ def users(
 
 
 def edge(
-    environment: str, hosts: Mapping[str, str], bucket: str, saving_percent: int, services: Sequence[WatchedService]
+    environment: str,
+    hosts: Mapping[str, str],
+    egress: EgressSaving,
+    saving_percent: int,
+    services: Sequence[WatchedService],
 ) -> Row:
     of = environment
     ratios = (Traffic.REQUEST_HIT_RATIO, Traffic.BYTE_HIT_RATIO)
@@ -82,8 +87,10 @@ def edge(
             ],
         ),
         graph(
-            "Egress saved, % by day",
-            [traffic.egress_saving(of, bucket=bucket)],
+            "Egress saved: % of media bytes by day; GiB, USD",
+            [egress.percent()],
+            right=[egress.gib(), egress.usd()],
+            right_max=None,
             limit=(saving_percent, "target"),
         ),
         graph("Security events", [cloudwatch.SearchExpression(expression=events, label="", period=FIVE)]),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_rds as rds
+from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from infra_constructs.findings import acknowledge, allows_on
@@ -14,6 +15,7 @@ from infra_constructs.function import RuntimeFunction, bootstrap_version_arn
 from infra_constructs.images import ServiceImages
 from infra_constructs.release.image import READS_IMAGE
 from infra_constructs.release.ledger import ReleaseLedger
+from infra_constructs.service_secrets import allow_describing, identities
 from infra_runtime.contract.releases import PLATFORMS, database_log_group
 
 _TENDED_EVERY = cdk.Duration.minutes(15)
@@ -41,6 +43,7 @@ class PreviewControl(Construct):
         databases: RuntimeFunction,
         database: rds.IDatabaseInstance,
         ledger: ReleaseLedger,
+        secrets: Sequence[secretsmanager.ISecret],
         lifetime: cdk.Duration,
     ) -> None:
         super().__init__(scope, id_)
@@ -75,11 +78,13 @@ class PreviewControl(Construct):
                 "LEDGER": ledger.table.table_name,
                 "SLOTS": json.dumps(described),
                 "SERVICES": stack.to_json_string(services),
+                "SECRETS": json.dumps(identities(secrets)),
                 "HOURS": str(int(lifetime.to_hours())),
                 "DATABASES": databases.function.function_name,
                 "DATABASE_LOG": log,
             },
         )
+        allow_describing(self.handler, secrets)
         ledger.grant_writing(self.handler)
         self._allow("dynamodb:DeleteItem", on=ledger.table.table_arn)
         self._allow("lambda:InvokeFunction", on=databases.function.function_arn)
@@ -96,6 +101,9 @@ class PreviewControl(Construct):
             actions = ("DescribeStackEvents", "DescribeStacks", "ListStackResources", "UpdateStack")
             self._allow(*(f"cloudformation:{action}" for action in actions), on=of_stack)
             self._acknowledge(of_stack, "CloudFormation ends a stack's ARN with an id.")
+            of_tasks = f"arn:aws:logs:{stack.region}:{stack.account}:log-group:{each.stack}-*"
+            self._allow("logs:GetLogEvents", on=of_tasks)
+            self._acknowledge(of_tasks, "CloudFormation ends a log group's name.")
         self._allow("ssm:GetParameters", on=bootstrap_version_arn(self))
         for image in images.values():
             parameter = f"arn:aws:ssm:{stack.region}:{stack.account}:parameter{image.parameter_name}"
@@ -107,6 +115,7 @@ class PreviewControl(Construct):
             "DescribeServiceDeployments",
             "ListTasks",
             "DescribeTasks",
+            "DescribeTaskDefinition",
         )
         self._allow(*(f"ecs:{action}" for action in reads), on="*")
         self._acknowledge("*", "It only looks, at what has no name before it exists.")

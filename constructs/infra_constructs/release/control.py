@@ -86,7 +86,10 @@ class ReleaseControl(Construct):
                 "LEDGER": ledger.table.table_name,
                 "SECRETS": json.dumps(identities(released.secrets)),
                 **(
-                    {"DATABASE_LOG": database_log_group(released.database.instance_identifier)}
+                    {
+                        "DATABASE": released.database.instance_identifier,
+                        "DATABASE_LOG": database_log_group(released.database.instance_identifier),
+                    }
                     if released.database
                     else {}
                 ),
@@ -143,11 +146,16 @@ class ReleaseControl(Construct):
         reads = ("ecs:DescribeServices", "ecs:ListServiceDeployments", "ecs:DescribeServiceDeployments")
         for each in released.services:
             self._allow(*reads, on=each.service_arn)
-        # Why tasks failed: ECS's reason of a deployment does not say.
+        # Why tasks failed: ECS's reason of a deployment does not say, and their log does.
         of_cluster = {"ArnEquals": {"ecs:cluster": released.services[0].cluster.cluster_arn}}
         self.handler.role.add_to_policy(
             iam.PolicyStatement(actions=["ecs:ListTasks", "ecs:DescribeTasks"], resources=["*"], conditions=of_cluster)
         )
+        self._allow("ecs:DescribeTaskDefinition", on="*")  # knows no resource
+        stack = cdk.Stack.of(self)
+        logs = f"arn:aws:logs:{stack.region}:{stack.account}:log-group:{released.stack}-*"
+        self._allow("logs:GetLogEvents", on=logs)
+        acknowledge(self.handler.policy, allows_on(logs), reason="CloudFormation ends a log group's name.")
 
     def _grant_going_back(self, released: Released) -> None:
         stack = cdk.Stack.of(self)
@@ -160,6 +168,8 @@ class ReleaseControl(Construct):
         if released.database is not None:
             logs = f"arn:aws:logs:{stack.region}:{stack.account}:log-group:/aws/rds/instance/*"
             self._allow("logs:FilterLogEvents", on=logs)
+            # Whether another instance is about to take its name.
+            self._allow("rds:DescribeDBInstances", on="*")
             acknowledge(
                 self.handler.policy, allows_on(logs), reason="RDS names the log group after the instance it makes."
             )

@@ -20,7 +20,7 @@ from infra_constructs.alarms import (
     Threshold,
     Topics,
     add_alarm,
-    description,
+    runbook_at,
 )
 from infra_runtime.contract.notification import custom
 
@@ -182,7 +182,7 @@ def _forward(
     """`quote` is the path of what is worth reading in the event."""
     severity = Severity.WARNING
     message = custom(
-        f"{severity.upper()}: {title}", f"{means} <quote>", next_steps=[f"Runbook: docs/runbooks/{runbook}.md"]
+        f"{severity.upper()}: {title}", f"{means} <quote>", next_steps=[f"Runbook: {runbook_at(scope, runbook)}"]
     )
     # An L1: the L2's target opens the topic and its key to EventBridge of every account.
     transformer = events.CfnRule.InputTransformerProperty(
@@ -192,7 +192,8 @@ def _forward(
     rule = events.CfnRule(
         scope,
         id_,
-        description=description(severity, f"{title}. {means}", runbook=runbook),
+        # At most 512 characters (EventBridge API Reference, PutRule): without the address.
+        description=f"{severity.upper()}: {title}. {means} Runbook: docs/runbooks/{runbook}.md",
         event_pattern=pattern,
         targets=[target],
     )

@@ -15,12 +15,14 @@ _PERIOD = cdk.Duration.minutes(5)
 _ENOUGH_REQUESTS = 50
 
 
-def metric_of(bucket: str, name: str, period: cdk.Duration = _PERIOD) -> cloudwatch.Metric:
+def metric_of(
+    bucket: str, name: str, period: cdk.Duration = _PERIOD, *, filter_id: str = REQUEST_METRICS
+) -> cloudwatch.Metric:
     """Its sum."""
     return cloudwatch.Metric(
         namespace="AWS/S3",
         metric_name=name,
-        dimensions_map={"BucketName": bucket, "FilterId": REQUEST_METRICS},
+        dimensions_map={"BucketName": bucket, "FilterId": filter_id},
         period=period,
         statistic="Sum",
     )

@@ -129,7 +129,7 @@ class ObjectiveAlarms(Construct):
         composite = cloudwatch.CompositeAlarm(
             self,
             f"{objective}{speed.name}",
-            alarm_description=description(speed.severity, means, runbook=_RUNBOOK),
+            alarm_description=description(self, speed.severity, means, runbook=_RUNBOOK),
             alarm_rule=cloudwatch.AlarmRule.all_of(*(cloudwatch.AlarmRule.from_alarm(each, state) for each in windows)),
         )
         # The incident pages; this one says what it was.

@@ -9,14 +9,12 @@ from constructs import Construct
 from infra_constructs.alarms import AlarmSpec, Missing, Severity, Threshold, Topics, add_alarms
 from infra_constructs.function import RuntimeFunction
 from infra_constructs.metrics import error_percentage, own_metric
-from infra_constructs.watch import media
+from infra_constructs.watch.egress import EgressSaving
 from infra_runtime.contract.metrics import Traffic
 
-_PERIOD, _DAY = cdk.Duration.minutes(5), cdk.Duration.days(1)
+_PERIOD = cdk.Duration.minutes(5)
 # Below this many requests in five minutes a few errors would be a rate.
 _ENOUGH_REQUESTS = 100
-# Below this many bytes a day there is nothing worth saving, and a handful of new objects is half of it.
-_ENOUGH_BYTES = 2**30
 # An attack that Cloudflare holds off is no incident; users who are challenged by mistake are.
 _MANY_EVENTS = 5000
 
@@ -26,22 +24,6 @@ def metric_of(
 ) -> cloudwatch.Metric:
     """`dimensions` besides the environment: Host, or Action and Source."""
     return own_metric(environment, name, statistic=statistic, period=period, **dimensions)
-
-
-def egress_saving(environment: str, *, bucket: str) -> cloudwatch.MathExpression:
-    """Per cent of a day's bytes from the bucket to users that S3 did not send; 100 on a day with next to none.
-
-    The application's own reads of the bucket count as if users had caused them: the real saving is a little higher.
-    """
-    return cloudwatch.MathExpression(
-        expression=f"IF(edge >= {_ENOUGH_BYTES}, 100 * (1 - s3 / edge), 100)",
-        using_metrics={
-            "s3": media.metric_of(bucket, "BytesDownloaded", _DAY),
-            "edge": metric_of(environment, Traffic.BUCKET_BYTES, period=_DAY),
-        },
-        label="egress saved, %",
-        period=_DAY,
-    )
 
 
 class TrafficAlarms(Construct):
@@ -54,7 +36,7 @@ class TrafficAlarms(Construct):
         *,
         environment: str,
         hosts: Sequence[tuple[str, str]],
-        bucket: str,
+        egress: EgressSaving,
         saving_percent: int,
         bridge: RuntimeFunction,
         topics: Topics,
@@ -92,10 +74,11 @@ class TrafficAlarms(Construct):
             ),
             "EgressSaving": AlarmSpec(
                 runbook="edge-egress-saving",
-                means="Cloudflare keeps less of the media than it should: S3's traffic is billed instead.",
+                means="Cloudflare's cache saves less of S3's traffic for media than it should.",
                 severity=Severity.WARNING,
-                metric=egress_saving(environment, bucket=bucket),
-                threshold=Threshold(value=saving_percent, unit="% of bytes", breaches=7, periods=7, below=True),
+                metric=egress.percent(),
+                # Days without a value, and one good day, are no end of it.
+                threshold=Threshold(value=saving_percent, unit="% of bytes", breaches=4, periods=7, below=True),
                 missing=Missing.IS_GOOD,
             ),
             "NoNumbers": AlarmSpec(

@@ -19,6 +19,8 @@ WINDOW = timedelta(minutes=5)
 LAG = timedelta(minutes=5)
 _FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 _TRAFFIC, _SECURITY = "httpRequestsAdaptiveGroups", "firewallEventsAdaptiveGroups"
+# Answers that have the object, or a range of it, in them.
+_SERVED = frozenset({200, 206})
 # Served by the edge without the origin's bytes ("Cache status"; read 2026-11): revalidated ones cost a 304.
 _HITS = frozenset({"hit", "stale", "updating", "revalidated"})
 _DDOS = frozenset({"l7ddos"})
@@ -41,15 +43,6 @@ _QUERIES = {
   ) {{
     count avg {{ sampleInterval }} sum {{ edgeResponseBytes }}
     dimensions {{ datetimeFiveMinutes clientRequestHTTPHost cacheStatus edgeResponseStatus }}
-  }} }} }} }}""",
-    "static": f"""query (
-    $zone: string!, $from: Time!, $until: Time!, $hosts: [string!], $path: string!, $limit: uint64!
-  ) {{
-  viewer {{ zones(filter: {{zoneTag: $zone}}) {{ found: httpRequestsAdaptiveGroups(
-    limit: $limit,
-    filter: {{{_WHEN}, requestSource: "eyeball", clientRequestHTTPHost_in: $hosts, clientRequestPath_like: $path}}
-  ) {{
-    sum {{ edgeResponseBytes }} dimensions {{ datetimeFiveMinutes }}
   }} }} }} }}""",
     _SECURITY: f"""query ($zone: string!, $from: Time!, $until: Time!, $hosts: [string!], $limit: uint64!) {{
   viewer {{ zones(filter: {{zoneTag: $zone}}) {{ found: firewallEventsAdaptiveGroups(
@@ -122,8 +115,10 @@ class Window:
     """Bytes, by the same."""
     server_errors: Counter[str] = field(default_factory=Counter)
     """By host."""
-    static_bytes: float = 0
-    """Of the sites' own files in the bucket."""
+    served: Counter[str] = field(default_factory=Counter)
+    """By host: requests answered with 200 or 206."""
+    served_bytes: Counter[str] = field(default_factory=Counter)
+    """Bytes of these answers, their headers included."""
     events: Counter[tuple[str, str]] = field(default_factory=Counter)
     """By action and source."""
     sample_interval: float = 1
@@ -156,8 +151,6 @@ class Bridge:
     zone: str
     """Id."""
     hosts: Sequence[str]
-    static: tuple[Sequence[str], str] | None = None
-    """Hosts and pattern of paths, of what else comes from the bucket."""
 
     def limits(self) -> dict[str, Limits]:
         """By dataset."""
@@ -176,40 +169,32 @@ class Bridge:
     def windows(self, begin: datetime, end: datetime, limits: Mapping[str, Limits]) -> list[Window]:
         """Every window of the time, those without traffic as well. Raises `TooManyGroups`."""
         found = {at: Window(at) for at in _each(begin, end)}
-        for dataset, about, use in (
-            (_TRAFFIC, _TRAFFIC, _traffic),
-            (_TRAFFIC, "static", _static),
-            (_SECURITY, _SECURITY, _events),
-        ):
+        for dataset, use in ((_TRAFFIC, _traffic), (_SECURITY, _events)):
             allowed = limits.get(dataset)
-            if allowed is None or not allowed.enabled or (about == "static" and self.static is None):
+            if allowed is None or not allowed.enabled:
                 continue
-            for row in self._rows(about, begin, end, allowed):
+            for row in self._rows(dataset, begin, end, allowed):
                 use(found[_time(row["dimensions"]["datetimeFiveMinutes"])], row)
         return list(found.values())
 
-    def _rows(self, about: str, begin: datetime, end: datetime, limits: Limits) -> Iterator[Mapping[str, Any]]:
+    def _rows(self, dataset: str, begin: datetime, end: datetime, limits: Limits) -> Iterator[Mapping[str, Any]]:
         if end - begin > max(limits.longest, WINDOW):
-            yield from self._halves(about, begin, end, limits)
+            yield from self._halves(dataset, begin, end, limits)
             return
-        of: dict[str, Any] = {"hosts": list(self.hosts)}
-        if about == "static" and self.static is not None:
-            hosts, path = self.static
-            of = {"hosts": list(hosts), "path": path}
-        when = {"from": begin.strftime(_FORMAT), "until": end.strftime(_FORMAT)}
-        rows = self.api.ask(_QUERIES[about], zone=self.zone, limit=limits.page, **when, **of)["found"]
+        of = {"hosts": list(self.hosts), "from": begin.strftime(_FORMAT), "until": end.strftime(_FORMAT)}
+        rows = self.api.ask(_QUERIES[dataset], zone=self.zone, limit=limits.page, **of)["found"]
         if len(rows) < limits.page:
             yield from rows
         elif end - begin > WINDOW:
             # A full page may not be all.
-            yield from self._halves(about, begin, end, limits)
+            yield from self._halves(dataset, begin, end, limits)
         else:
-            raise TooManyGroups(f"{about}: {len(rows)} groups in the five minutes from {when['from']}")
+            raise TooManyGroups(f"{dataset}: {len(rows)} groups in the five minutes from {of['from']}")
 
-    def _halves(self, about: str, begin: datetime, end: datetime, limits: Limits) -> Iterator[Mapping[str, Any]]:
+    def _halves(self, dataset: str, begin: datetime, end: datetime, limits: Limits) -> Iterator[Mapping[str, Any]]:
         middle = begin + max(1, (end - begin) // WINDOW // 2) * WINDOW
-        yield from self._rows(about, begin, middle, limits)
-        yield from self._rows(about, middle, end, limits)
+        yield from self._rows(dataset, begin, middle, limits)
+        yield from self._rows(dataset, middle, end, limits)
 
 
 def _traffic(window: Window, row: Mapping[str, Any]) -> None:
@@ -220,11 +205,10 @@ def _traffic(window: Window, row: Mapping[str, Any]) -> None:
     window.sent[key] += row["sum"]["edgeResponseBytes"]
     if dimensions["edgeResponseStatus"] >= 500:
         window.server_errors[host] += row["count"]
+    if dimensions["edgeResponseStatus"] in _SERVED:
+        window.served[host] += row["count"]
+        window.served_bytes[host] += row["sum"]["edgeResponseBytes"]
     window.sample_interval = max(window.sample_interval, row["avg"]["sampleInterval"])
-
-
-def _static(window: Window, row: Mapping[str, Any]) -> None:
-    window.static_bytes += row["sum"]["edgeResponseBytes"]
 
 
 def _events(window: Window, row: Mapping[str, Any]) -> None:

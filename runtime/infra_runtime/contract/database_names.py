@@ -10,6 +10,11 @@ _TURNS = ("a", "b")
 URL, OWNER_URL = "url", "owner_url"
 """Fields of the secrets. The second is only in a preview's, which holds the one password of both its logins."""
 
+TAKES_OVER_TAG = "infra:takes-over"
+"""Of an instance that `infra restore` is about to let serve: the name that it gets."""
+MASTER_DURING_UPGRADES = "MASTER_DURING_UPGRADES"
+"""Variable of functions: ARN of the secret with the master login while RDS does not manage it."""
+
 
 def logins_of(group: str) -> tuple[str, ...]:
     return tuple(f"{group}_{turn}" for turn in _TURNS)

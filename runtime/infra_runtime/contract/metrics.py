@@ -24,7 +24,7 @@ class Edge(StrEnum):
 
 class Traffic(StrEnum):
     """What Cloudflare has counted, five minutes at a time, under the edge's namespace: the data point of each window is
-    written once. By Environment and Host, but for the last five, which are by Environment."""
+    written once. By Environment and Host, but for the last six, which are by Environment."""
 
     REQUESTS = "Requests"
     """By CacheStatus, too."""
@@ -38,8 +38,10 @@ class Traffic(StrEnum):
     SECURITY_EVENTS = "SecurityEvents"
     """By Action and Source, too."""
     DDOS_EVENTS = "DdosEvents"
-    BUCKET_BYTES = "BucketEdgeBytes"
-    """To users, of everything that comes from the bucket."""
+    MEDIA_REQUESTS = "ServedMediaRequests"
+    """Of the media host, answered with 200 or 206: without a cache, S3 would have answered them."""
+    MEDIA_BYTES = "ServedMediaBytes"
+    """Sent in these answers."""
     SAMPLE_INTERVAL = "SampleInterval"
     """One request in so many was looked at; 1 is all."""
     WINDOWS = "Windows"

@@ -23,7 +23,7 @@ from infra_runtime.custom_resource import Request, Result, serve
 from infra_runtime.database.connection import Connection, Login, connect
 from infra_runtime.database.inspection import Rows, count, first_commit_after, look
 from infra_runtime.database.instance import instance_called, serving
-from infra_runtime.database.verification import CLOCK, Inspected, differences, problems
+from infra_runtime.database.verification import CLOCK, Inspected, deviations, problems
 from infra_runtime.memory import Memory, SsmMemory
 from infra_runtime.reporting import report, reported
 
@@ -245,7 +245,7 @@ def verified(job: Mapping[str, Any], clients: Clients) -> Outcome:
         names = [each.name for each in looked.tables]
         beside = Inspected(looked, _counted(connection, names, newest - CLOCK))
         lost = first_commit_after(connection, names, newest, seconds=_COUNTING_SECONDS)
-    found += [*problems(restored, newest, beside), *differences(restored, beside, newest - CLOCK)]
+    found += [*problems(restored, newest, beside), *deviations(restored, beside, newest - CLOCK)]
     rpo = max(0.0, (job["CreationDate"] - lost).total_seconds() / 60) if lost else 0.0
     rows = [each.count for each in restored.rows.values() if each.count is not None]
     told = (

@@ -20,7 +20,7 @@ _COMMITS = "track_commit_timestamp"
 _SETTING = "select coalesce((select setting from pg_settings where name = %s), current_setting(%s, true), '')"
 _SERVER = """
 select current_setting('server_version'), pg_is_in_recovery(), current_setting('track_commit_timestamp') = 'on',
-  (select count(*) from pg_roles where rolname = any(%s))"""
+  current_setting('default_transaction_read_only') = 'on', (select count(*) from pg_roles where rolname = any(%s))"""
 _EXTENSIONS = "select extname, extversion from pg_extension order by 1"
 # Without temporary and unlogged tables, which no backup has, and without what extensions have brought.
 _TABLES = """
@@ -57,6 +57,7 @@ class Table:
 class Look:
     version: str
     in_recovery: bool
+    read_only: bool
     settings: Sequence[str]
     """Parameters that are not in effect as declared."""
     roles: int
@@ -84,10 +85,11 @@ def look(connection: Connection, declared: Mapping[str, str]) -> Look:
     """`declared` are the parameters that the instance should have, as its parameter group has them."""
     connection.execute("set timezone to 'UTC'")
     roles = [name for group in (OWNER, USER) for name in (group, *logins_of(group))]
-    ((version, in_recovery, has_commits, found),) = connection.execute(_SERVER, [roles]).fetchall()
+    ((version, in_recovery, has_commits, read_only, found),) = connection.execute(_SERVER, [roles]).fetchall()
     return Look(
         version=version,
         in_recovery=in_recovery,
+        read_only=read_only,
         settings=_other_settings(connection, declared),
         roles=found,
         schema=digest(facts(connection)),

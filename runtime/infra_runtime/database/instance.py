@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from infra_runtime.aws import client
+from infra_runtime.contract.database_names import MASTER_DURING_UPGRADES
 from infra_runtime.database.connection import Connection, Login, connect
 
 
 class NoMasterLogin(Exception):
-    """RDS manages no master password for the instance; its name is the message."""
+    """Nobody knows a master password of the instance; its name is the message."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,9 @@ class Instance:
     variables: Mapping[str, str]
     """PGHOST, PGPORT and PGDATABASE among others, as libpq has them."""
 
-    def connect(self) -> Connection:
-        return connect(self.master, self.variables)
+    def connect(self, database: str | None = None) -> Connection:
+        """To the product's database, or to another one of the instance."""
+        return connect(self.master, {**self.variables, **({"PGDATABASE": database} if database else {})})
 
 
 def master_secret(rds: Any, name: str) -> str:
@@ -50,6 +52,9 @@ def _described(rds: Any, name: str) -> Mapping[str, Any]:
 
 
 def _secret(described: Mapping[str, Any]) -> str:
-    if (found := described.get("MasterUserSecret")) is None:
+    """During a major upgrade, RDS manages none (docs/adr/0030)."""
+    if (found := described.get("MasterUserSecret")) is not None:
+        return str(found["SecretArn"])
+    if (during_upgrades := os.environ.get(MASTER_DURING_UPGRADES)) is None:
         raise NoMasterLogin(described["DBInstanceIdentifier"])
-    return str(found["SecretArn"])
+    return during_upgrades

@@ -47,6 +47,36 @@ def problems(restored: Inspected, to: datetime, beside: Inspected | None) -> Ite
         yield from _lacking(restored, to - CLOCK, beside)
 
 
+def differences(copy: Inspected, before: Inspected, after: Inspected) -> Iterator[str]:
+    """What speaks against letting a copy serve that follows `before`.
+
+    `after` is the same database as `before`, read after the copy. A table in which nobody wrote meanwhile is the same,
+    row by row. Of another one, no row may be missing that was there a little earlier: at the time until which `before`
+    was counted.
+    """
+    if copy.look.in_recovery:
+        yield "it is still being restored"
+    for setting in copy.look.settings:
+        yield f"another parameter group is in effect: {setting}"
+    if copy.look.roles < before.look.roles:
+        yield f"only {copy.look.roles} of {before.look.roles} roles are there"
+    if copy.look.schema != after.look.schema:
+        yield "its schema is another: definitions are not replicated, and one was changed since the copy began"
+    for name in sorted(before.look.extensions.keys() - copy.look.extensions.keys()):
+        yield f"the extension {name} is not there"
+    for each, rows in _tables(before):
+        found, since = copy.rows.get(each.name), after.rows.get(each.name)
+        if found is None or since is None:
+            yield f"{each.name} is not there"
+        elif rows.digest is not None and rows.digest == since.digest:
+            if found.digest not in (None, rows.digest):
+                yield f"{each.name} has {found.count} rows with another content; there are {rows.count}"
+        elif found.count is not None and rows.count_until is not None and since.count is not None:
+            least = min(rows.count_until, since.count)
+            if found.count < least:
+                yield f"{each.name} has {found.count} rows, at least {least} are there"
+
+
 def _lacking(restored: Inspected, until: datetime, beside: Inspected) -> Iterator[str]:
     """Rows that have been as they are since before `until` have to be in both."""
     for each, rows in _tables(beside):
@@ -63,7 +93,7 @@ def _lacking(restored: Inspected, until: datetime, beside: Inspected) -> Iterato
             yield f"{each.name} has {ends}; a row of {_seconds(newest)} is missing"
 
 
-def differences(restored: Inspected, beside: Inspected, until: datetime) -> Iterator[str]:
+def deviations(restored: Inspected, beside: Inspected, until: datetime) -> Iterator[str]:
     """What should be the same in a copy that reaches to `until`, as nothing has changed it since: contents, owners,
     grants and schema.
     """

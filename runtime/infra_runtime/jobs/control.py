@@ -1,7 +1,7 @@
 """Runs the jobs of one service: starts their tasks, retries, enforces time limits, and measures how overdue a job is.
 
-Invoked by each job's schedule, by `infra job run`, by ECS when a task has stopped, and every minute. The last one
-makes up for lost events and for invocations that died halfway.
+Invoked by each job's schedule, by `infra job run`, by ECS when a task has stopped, by CloudFormation when a job is
+removed, and every minute. The last one makes up for lost events and for invocations that died halfway.
 """
 
 import json
@@ -19,10 +19,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 from infra_runtime.aws import client
 from infra_runtime.caller import NotProven, who
 from infra_runtime.contract.metrics import JOBS, Jobs, emit
-from infra_runtime.contract.revision import JOB, containers_of, log_of, named
+from infra_runtime.contract.revision import JOB, containers_of, named
+from infra_runtime.custom_resource import Request, Result, serve
 from infra_runtime.jobs.runs import Outcome, Run, Runs
-from infra_runtime.release.log_text import plain
 from infra_runtime.reporting import reported
+from infra_runtime.task_log import last_lines
 
 logger = logging.getLogger(__name__)
 logger.setLevel(logging.INFO)
@@ -30,7 +31,6 @@ logger.setLevel(logging.INFO)
 _LINES = 10
 _LONGEST_LOG = 2000
 """Characters of these lines that are kept."""
-_LOG_WAITS = 3
 _SETTLED = timedelta(minutes=2)
 """The invocation that wrote a claim has ended by then (its timeout is a minute), and DescribeTasks knows its task: ECS
 is eventually consistent (API Reference, "RunTask")."""
@@ -39,6 +39,7 @@ _UNANSWERED = timedelta(minutes=30)
 "Idempotency"); the next call would start a second task."""
 _LIMIT = "its time limit"
 """Ends the reason that StopTask is given; ECS keeps it as `stoppedReason`."""
+_REMOVED = "its job is no longer deployed"
 _BY_ITSELF, _BY_REQUEST = "EssentialContainerExited", "UserInitiated"
 """Two of the values of `stopCode`."""
 _THROTTLED = ("ThrottlingException", "Throttling", "RequestLimitExceeded", "TooManyRequestsException")
@@ -69,6 +70,9 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
         bootstrap=os.environ["BOOTSTRAP_IMAGE"],
         environment=os.environ["ENVIRONMENT"],
     )
+    if "RequestType" in event:
+        serve(event, lambda request: provide(request, control))
+        return {}
     if "detail" in event:
         control.stopped(event["detail"])
         return {}
@@ -82,6 +86,14 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     except NotProven as error:
         return {"problem": f"{error}; use `infra`, with credentials of this account"}
     return control.asked(event["job"], by=by)
+
+
+def provide(request: Request, control: "Control") -> Result:
+    """The custom resource of one job: `Job`, and `Family` of its task definitions. Raises what boto3 raises."""
+    job = request.properties["Job"]
+    if request.kind == "Delete":
+        control.removed(job, request.properties["Family"])
+    return Result(f"job/{job}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +152,17 @@ class Control:
             told = container.get("reason") or told
         elif stop == _BY_REQUEST and not is_limit:
             told = f"stopped by StopTask: {told}"
-        lines = "\n".join(self._lines(task, is_expected=code is not None))[-_LONGEST_LOG:]
+        found = last_lines(
+            self.ecs,
+            self.logs,
+            task=task["taskArn"],
+            definition=task["taskDefinitionArn"],
+            container=JOB,
+            most=_LINES,
+            is_expected=code is not None,
+            sleep=self.sleep,
+        )
+        lines = "\n".join(found)[-_LONGEST_LOG:]
         reason = f"{lines}\n{told}" if lines else told
         # Whoever stops a job by hand does not want it to start again.
         self._end(job, replace(run, exit=code, reason=reason), may_retry=stop != _BY_REQUEST or is_limit)
@@ -158,6 +180,25 @@ class Control:
                 errors.append(error)
         if errors:
             raise ExceptionGroup("jobs were not looked after", errors)
+
+    def removed(self, name: str, family: str) -> None:
+        """Stops the job's run and records its end: nobody looks after it any more. Nothing is retried or counted.
+
+        Another service may have the job by now: its run is of another family, and goes on.
+        """
+        tasks = self.ecs.list_tasks(cluster=self.cluster, family=family)["taskArns"]
+        for task in tasks:
+            self.ecs.stop_task(cluster=self.cluster, task=task, reason=_REMOVED)
+        run = self.runs.current(name)
+        if run is not None and self._is_of(run, family, started=bool(tasks)):
+            ended = replace(run, outcome="failed", ended=_text(self.now()), reason=f"stopped: {_REMOVED}")
+            self.runs.end(self.runs.record(ended), then=None)
+
+    def _is_of(self, run: Run, family: str, *, started: bool) -> bool:
+        if run.task is None:
+            return started
+        found = self.ecs.describe_tasks(cluster=self.cluster, tasks=[run.task])["tasks"]
+        return any(f"/{family}:" in each["taskDefinitionArn"] for each in found)
 
     # -- one run
 
@@ -254,22 +295,6 @@ class Control:
     def _image(self, job: Job) -> str:
         image: str = named(containers_of(self.ecs, job.definition), JOB)["image"]
         return image
-
-    def _lines(self, task: Mapping[str, Any], *, is_expected: bool) -> Sequence[str]:
-        """The last of the task's log; none if it never ran, wrote nothing, or its log cannot be read."""
-        try:
-            # Of the task's own revision: a release may have brought another since.
-            container = named(containers_of(self.ecs, task["taskDefinitionArn"]), JOB)
-            stream = log_of(container, task["taskArn"])
-            for _ in range(_LOG_WAITS if is_expected else 1):
-                if events := self.logs.get_log_events(**stream, startFromHead=False, limit=_LINES)["events"]:
-                    return [plain(each["message"]) for each in events]
-                # Log lines arrive a little later than the event of the task's end.
-                self.sleep(1)
-        except (BotoCoreError, ClientError) as error:
-            # The run has to end all the same.
-            logger.warning("%s: its log cannot be read: %s", task["taskArn"], error)
-        return []
 
     def _count(self, job: str, name: Jobs) -> None:
         self._emit(job, {name: 1})

@@ -21,8 +21,9 @@ from infra_runtime.caller import NotProven, who
 from infra_runtime.contract.database_names import preview_names
 from infra_runtime.contract.releases import preview_service
 from infra_runtime.previews.leases import Lease, Leases, Taken
+from infra_runtime.release.failure_reasons import why_it_went_back
 from infra_runtime.release.ledger import Ledger, Release, new_id
-from infra_runtime.release.preflight import Problem, image_in, stack_of, why_it_went_back
+from infra_runtime.release.preflight import Problem, image_in, stack_of, unusable_secrets
 from infra_runtime.release.refusals import refusals
 from infra_runtime.release.stack_update import end_of
 from infra_runtime.reporting import reported
@@ -62,6 +63,7 @@ def handler(event: Mapping[str, Any], context: Any) -> Any:
         databases=os.environ["DATABASES"],
         database_log=os.environ["DATABASE_LOG"],
         itself=os.environ["AWS_LAMBDA_FUNCTION_NAME"],
+        secrets=json.loads(os.environ["SECRETS"]),
     )
     return control.asked(event)
 
@@ -92,6 +94,8 @@ class Control:
     database_log: str
     """Name of the log group of PostgreSQL's own log."""
     itself: str
+    secrets: Sequence[str]
+    """Names of those that people have stored and the services' tasks read."""
 
     def asked(self, event: Mapping[str, Any]) -> Any:
         match event.get("action"):
@@ -131,7 +135,7 @@ class Control:
         holders = ", ".join(f"{each.name} until {each.until}" for each in leases)
         return Problem("slot", f"all {len(self.slots)} are taken: {holders}", "end one of them, or wait")
 
-    def _start(self, event: Mapping[str, Any]) -> Lease | Problem:
+    def _start(self, event: Mapping[str, Any]) -> Lease | Problem | list[Problem]:
         service, image = event["service"], event["image"]
         if service not in self.services:
             return Problem("service", f"{service} is none", f"one of {', '.join(self.services)}")
@@ -139,6 +143,8 @@ class Control:
         found = image_in(self.clients, service, known["repository"], image, platform=known["platform"])
         if isinstance(found, Problem):
             return found
+        if missing := list(unusable_secrets(self.clients, self.secrets)):
+            return missing
         lease = self._take(event)
         if isinstance(lease, Problem):
             return lease
@@ -163,9 +169,9 @@ class Control:
                 return ending
         return Problem("name", f"there is no preview {event['name']!r}", "nothing")
 
-    def _answer(self, found: Lease | Problem) -> dict[str, Any]:
-        if isinstance(found, Problem):
-            return {"problems": [asdict(found)]}
+    def _answer(self, found: Lease | Problem | list[Problem]) -> dict[str, Any]:
+        if not isinstance(found, Lease):
+            return {"problems": [asdict(each) for each in (found if isinstance(found, list) else [found])]}
         return {"problems": [], "preview": self._told(found)}
 
     def _told(self, lease: Lease) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import os
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -22,6 +22,7 @@ from infra_runtime.contract.database_names import OWNER
 from infra_runtime.contract.metrics import RELEASES, Releases, emit
 from infra_runtime.contract.releases import RELEASED_TAG, STACK_ENDS
 from infra_runtime.contract.secret_values import deadline_of
+from infra_runtime.release.failure_reasons import quoted, why_it_went_back
 from infra_runtime.release.ledger import Ledger, Outcome, Release, new_id
 from infra_runtime.release.order import run_of, why_older
 from infra_runtime.release.preflight import (
@@ -29,14 +30,14 @@ from infra_runtime.release.preflight import (
     Preflight,
     Problem,
     Service,
+    deployments,
     image_in,
     services_of,
     stack_of,
     under_way,
-    why_it_went_back,
 )
 from infra_runtime.release.refusals import refusals
-from infra_runtime.release.rollback import CannotGoBack, choose, lost_since
+from infra_runtime.release.rollback import CannotGoBack, choose, holding, lost_since
 from infra_runtime.release.sentry import sentry_from, version_of
 from infra_runtime.release.stack_update import NEVER_BEGUN, end_of
 from infra_runtime.reporting import reported
@@ -46,6 +47,7 @@ logger.setLevel(logging.INFO)
 
 _LONGEST_NOTE = 1000
 _MOST_REFUSALS = 3
+_JUST = timedelta(hours=1)
 # What docker and buildx push: an image, or an index of several.
 _MANIFESTS = [
     f"application/vnd.{kind}+json"
@@ -61,7 +63,7 @@ _LOST = "repair it by a migration and release forward, or say --accept-schema wh
 
 @reported
 def handler(event: Mapping[str, Any], context: Any) -> Any:
-    """{"action": "check" | "release" | "rollback", …} of `infra` or a pipeline; or CloudFormation's change of status.
+    """{"action": …} of `infra` or a pipeline, as `Control.asked` takes it; or CloudFormation's change of status.
 
     Such a change says only that it is time to look: whoever may invoke this function could have made it up. How a
     release has ended is read from CloudFormation.
@@ -73,6 +75,7 @@ def handler(event: Mapping[str, Any], context: Any) -> Any:
         repository=os.environ["REPOSITORY"],
         platform=os.environ["PLATFORM"],
         secrets=tuple(json.loads(os.environ["SECRETS"])),
+        database=os.environ.get("DATABASE"),
     )
     ledger = Ledger(aws.client("dynamodb"), os.environ["LEDGER"])
     control = Control(aws, ledger, service, database_log=os.environ.get("DATABASE_LOG"))
@@ -119,6 +122,20 @@ def _tags(release: Release) -> Sequence[str]:
     return () if isinstance(found, Problem) else found.get("imageTags", ())
 
 
+def _by(event: Mapping[str, Any]) -> str:
+    """As the ledger has it."""
+    note = f": {event['note']}" if event.get("note") else ""
+    return f"stopped by {event['who']}{note}"[:_LONGEST_NOTE]
+
+
+def _just_failed(releases: Sequence[Release]) -> Release | None:
+    """The newest one, if it went back within the hour: to ask for more then is likely a mistake."""
+    last = releases[0]
+    if last.outcome != "failed" or last.ended is None:
+        return None
+    return last if datetime.now(UTC) - datetime.fromisoformat(last.ended) < _JUST else None
+
+
 class NotYet(Exception):
     """CloudFormation announced the end of an update that it does not show yet. Lambda tries this event again."""
 
@@ -135,7 +152,7 @@ class Control:
     """Name of the log group of PostgreSQL's own log; None for a service without a database."""
 
     def asked(self, event: Mapping[str, Any]) -> dict[str, Any]:
-        """{"problems": …}, and when there are none {"id": …} of what was begun or stopped. Raises `ValueError`."""
+        """{"problems": …}, and when there are none {"id": …} of the release that it is about. Raises `ValueError`."""
         match event.get("action"):
             case "check":
                 return self._answer(self._objections(event))
@@ -144,8 +161,10 @@ class Control:
                 return self._answer(problems) if problems else self._start(event, event["image"], "release")
             case "rollback":
                 return self._rollback(event)
+            case "resume":
+                return self._resume(event)
             case action:
-                raise ValueError(f"action {action!r}: expected check, release or rollback")
+                raise ValueError(f"action {action!r}: expected check, release, rollback or resume")
 
     @staticmethod
     def _answer(problems: list[Problem], **more: Any) -> dict[str, Any]:
@@ -182,8 +201,15 @@ class Control:
         if release.stopped is not None:
             return release.stopped
         if "reason" in release.migration:
-            words = [str(release.migration["reason"]), *self._refused_by_the_database(release)]
-            return f"migration: {'; '.join([*words, *(f'INVALID index: {each}' for each in release.repairs)])}"
+            refused = self._refused_by_the_database(release)
+            facts = [
+                str(release.migration["reason"]),
+                *refused,
+                *(f"INVALID index: {each}" for each in release.repairs),
+            ]
+            # A tool that says more than its exit code is the only one to know when PostgreSQL refused nothing.
+            lines = [] if refused else release.migration.get("lines", [])
+            return f"migration: {'; '.join(facts)}{quoted(lines)}"
         if release.complaints:
             return "; ".join(release.complaints)
         began = datetime.fromisoformat(release.began)
@@ -200,7 +226,25 @@ class Control:
     def _objections(self, event: Mapping[str, Any]) -> list[Problem]:
         image, run = event["image"], run_of(event.get("run"))
         preflight = Preflight(self.clients, self.service)
-        return [*self._busy(), *self._older(image, run), *preflight.problems(image, "release")]
+        return [*self._busy(), *self._held(run), *self._older(image, run), *preflight.problems(image, "release")]
+
+    def _held(self, run: str | None) -> list[Problem]:
+        """After a rollback a pipeline would bring the bad version back with the next commit. A person may release."""
+        found = holding(self.ledger.releases(self.service.name)) if run is not None else None
+        if found is None:
+            return []
+        what = f"pipelines wait since {found.id}: {found.stopped or f'rolled back by {found.who}'}"
+        return [Problem("rollback", what, f"infra release ENV --service {self.service.name} --resume")]
+
+    def _resume(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        # A claim, like all that a caller says of itself: this keeps a workflow from doing it by mistake.
+        if event.get("run") is not None or event.get("acts_for") is not None:
+            return self._answer([Problem("rollback", "a workflow may not resume its own releases", "a person does")])
+        found = holding(self.ledger.releases(self.service.name))
+        if found is None:
+            return self._answer([Problem("rollback", "pipelines do not wait", "nothing")])
+        self.ledger.resume(found, f"{event['who']}, {datetime.now(UTC).isoformat(timespec='seconds')}")
+        return self._answer([], id=found.id)
 
     def _older(self, image: str, run: str | None) -> list[Problem]:
         found = why_older(self.ledger.releases(self.service.name), image, run, self._image())
@@ -212,7 +256,7 @@ class Control:
 
     @staticmethod
     def _under_way(release: Release) -> Problem:
-        return Problem("release", f"{release.id} by {release.who} is under way", "infra status ENV --follow")
+        return Problem("release", f"{release.id} by {release.who} is under way", f"infra follow ENV {release.service}")
 
     def _start(self, event: Mapping[str, Any], image: str, kind: Kind, **more: Any) -> dict[str, Any]:
         release = self._begun(event, image, kind)
@@ -231,18 +275,40 @@ class Control:
     # -- the way back
 
     def _rollback(self, event: Mapping[str, Any]) -> dict[str, Any]:
-        """Ends the deployment that is under way; or releases what succeeded before. Never another image."""
-        every = services_of(self.clients, self.service.stack)
+        """Takes the fastest way that is safe now, and names it as `path`.
+
+        - stopped: ECS ends the deployment that is under way and goes back to the tasks that still run; `stage` is
+          where it was, and `id` None when it was no release
+        - going back: somebody or ECS has begun that already; `id` as above
+        - wait: neither can be done at this moment; ask again
+        - over: the last release failed within the hour, so the version before it serves
+        - release: what succeeded before is released, never another image
+        """
+        every = list(services_of(self.clients, self.service.stack))
         deployment = next((each for service in every for each in under_way(self.clients, service)), None)
+        running = self.ledger.running(self.service.name)
+        if event.get("release") is not None and (deployment is not None or running is not None):
+            what = f"{deployment['serviceDeploymentArn'] if deployment else running and running.id} is under way"
+            return self._answer([Problem("deployment", what, "without RELEASE, infra rollback ENV ends it")])
+        stack = stack_of(self.clients, self.service.stack)["StackStatus"]
+        # CloudFormation may deploy once more, to go back itself.
+        is_going_back = "ROLLBACK_IN_PROGRESS" in stack or (running is not None and running.kind == "rollback")
+        if is_going_back or (deployment is not None and deployment["status"] not in ("PENDING", "IN_PROGRESS")):
+            return self._answer([], path="going back", id=running.id if running else None)
         if deployment is not None:
-            return self._stop(event, deployment)
-        if problems := self._busy():
-            return self._answer(problems)
+            return self._stop(event, deployment, running)
+        if running is not None:
+            return self._not_now(event, running, every)
+        return self._go_back(event)
+
+    def _go_back(self, event: Mapping[str, Any]) -> dict[str, Any]:
         releases, wanted = self.ledger.releases(self.service.name), event.get("release")
         try:
             current, target = choose(releases, wanted, self._image())
         except CannotGoBack as error:
             return self._answer([Problem("release", str(error), "infra releases ENV")])
+        if wanted is None and (last := _just_failed(releases)) is not None:
+            return self._answer([], path="over", id=last.id, further=target.id)
         lost = [] if event.get("accept_schema") is True else lost_since(releases, target)
         problems = [Problem("schema", f"{target.id} relies on {each}", _LOST) for each in lost]
         problems += Preflight(self.clients, self.service).problems(target.image, "rollback")
@@ -250,33 +316,35 @@ class Control:
             return self._answer(problems)
         more = {"back_from": current.id, "back_to": target.id, "template_changed": current.template != target.template}
         noted = {**event, "note": event.get("note") or f"to {target.id}"}
-        return self._start(noted, target.image, "rollback", **more)
+        return self._start(noted, target.image, "rollback", path="release", **more)
 
-    def _stop(self, event: Mapping[str, Any], deployment: Mapping[str, Any]) -> dict[str, Any]:
-        release = self.ledger.running(self.service.name)
-        arn = deployment["serviceDeploymentArn"]
-        if event.get("release") is not None:
-            what = f"{arn} is {deployment['status']}"
-            return self._answer([Problem("deployment", what, "without RELEASE, infra rollback ENV ends it")])
-        stack = stack_of(self.clients, self.service.stack)["StackStatus"]
-        # CloudFormation may deploy once more, to go back itself.
-        if deployment["status"] not in ("PENDING", "IN_PROGRESS") or "ROLLBACK_IN_PROGRESS" in stack:
-            what = f"{arn} is {deployment['status']}, {self.service.stack} is {stack}"
-            return self._answer([Problem("deployment", what, "it is going back already")])
-        if release is not None and release.kind == "rollback":
-            # Whoever asks twice wants to go back, and not to what they came from.
-            return self._answer(self._busy())
-        note = f": {event['note']}" if event.get("note") else ""
-        if release is not None:
-            self.ledger.stop(release, f"stopped by {event['who']}{note}"[:_LONGEST_NOTE])
+    def _stop(self, event: Mapping[str, Any], deployment: Mapping[str, Any], running: Release | None) -> dict[str, Any]:
+        arn, ecs = deployment["serviceDeploymentArn"], self.clients.client("ecs")
+        (found,) = ecs.describe_service_deployments(serviceDeploymentArns=[arn])["serviceDeployments"]
+        if running is not None:
+            self.ledger.stop(running, _by(event))
         try:
-            self.clients.client("ecs").stop_service_deployment(serviceDeploymentArn=arn, stopType="ROLLBACK")
+            ecs.stop_service_deployment(serviceDeploymentArn=arn, stopType="ROLLBACK")
         except ClientError as error:
-            if release is not None:
-                self.ledger.stop(release, None)
+            if running is not None:
+                self.ledger.stop(running, None)
+            # It has ended since it was looked at (ECS API Reference, StopServiceDeployment).
+            if error.response["Error"]["Code"] == "ConflictException":
+                return self._answer([], path="wait", id=running.id if running else None)
             return self._answer([Problem("deployment", str(error), "infra status ENV")])
-        logger.info("%s: %s stopped by %s%s", self.service.name, arn, event["who"], note)
-        return self._answer([], stopped=arn, id=release.id if release else None)
+        logger.info("%s: %s %s", self.service.name, arn, _by(event))
+        identity = running.id if running else None
+        return self._answer([], path="stopped", stopped=arn, id=identity, stage=found.get("lifecycleStage"))
+
+    def _not_now(
+        self, event: Mapping[str, Any], running: Release, every: Sequence[Mapping[str, Any]]
+    ) -> dict[str, Any]:
+        """ECS has not begun yet, or has ended while CloudFormation has not."""
+        since, ecs = datetime.fromisoformat(running.began), self.clients.client("ecs")
+        if not any(True for service in every for _ in deployments(ecs, service, createdAt={"after": since})):
+            # The hooks read it: nothing migrates, and no user comes to the new tasks, however ECS hurries.
+            self.ledger.stop(running, _by(event))
+        return self._answer([], path="wait", id=running.id)
 
     def _image(self) -> str:
         found: str = self.clients.client("ssm").get_parameter(Name=self.service.parameter)["Parameter"]["Value"]

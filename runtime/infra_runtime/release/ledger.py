@@ -42,6 +42,8 @@ class Release:
     """What the checks of the new tasks had against them."""
     stopped: str | None = None
     """By whom, and why, when somebody ended it."""
+    resumed: str | None = None
+    """Who allowed pipelines to release again after this rollback, and when."""
     waiting: str | None = None
     """Whose migration of the same database it waits for."""
 
@@ -90,6 +92,15 @@ class Ledger:
     def stop(self, release: Release, reason: str | None) -> None:
         """To be called before it is stopped: what records the end has to know why. None takes it back."""
         self._set(release, "stopped", reason)
+
+    def is_stopped(self, service: str, image: str) -> bool:
+        """Whether somebody has stopped the release of this image that is under way."""
+        release = self.running(service)
+        return release is not None and release.stopped is not None and release.image == image
+
+    def resume(self, release: Release, who: str) -> None:
+        """Pipelines may release again after this rollback."""
+        self._set(release, "resumed", who)
 
     def _set(self, release: Release, name: str, value: str | None) -> None:
         self.dynamodb.update_item(

@@ -29,7 +29,6 @@ from infra_runtime.contract.revision import (
     Revision,
     answer,
     containers_of,
-    log_of,
     named,
     revision_of,
 )
@@ -37,18 +36,17 @@ from infra_runtime.database.connection import Connection, Login, connect
 from infra_runtime.release.catalog import Fact, breaks, digest, end_sessions, facts, invalid_indexes
 from infra_runtime.release.image_layers import Unreadable
 from infra_runtime.release.ledger import Ledger
-from infra_runtime.release.log_text import plain
 from infra_runtime.release.migration_lock import Holder, MigrationLock, Taken
 from infra_runtime.release.preflight import UNDER_WAY
 from infra_runtime.release.skipped import skipped
 from infra_runtime.reporting import reported
+from infra_runtime.task_log import last_lines
 
 logger = logging.getLogger(__name__)
 logger.setLevel(logging.INFO)
 
 _ASK_AGAIN_SECONDS = 5
 _LINES_TOLD = 20
-_LOG_WAITS = 5
 # A database that fails over is back in two minutes; the task has ended, and only its report is missing.
 _LONGEST_REPORT = timedelta(minutes=10)
 
@@ -129,6 +127,9 @@ class Migrate:
         definition = revision.container["dockerLabels"][MIGRATION_LABEL]
         last = self.lock.last()
         if last is None or last.deployment != asked.deployment:
+            if self.ledger.is_stopped(self.service, revision.image):
+                logger.info("%s: nothing is migrated: somebody has stopped the release", self.service)
+                return answer("FAILED")
             return self._begin(revision, asked, definition, last)
         if last.succeeded is not None:
             return answer("SUCCEEDED" if last.succeeded else "FAILED")
@@ -269,8 +270,17 @@ class Migrate:
         if not is_good:
             if code == 0:
                 reason = f"skipped, as older than what was applied before: {', '.join(found['skipped'])}"
-            lines = self._lines(task["taskArn"], holder.definition, is_expected=code is not None)
-            told |= {"reason": reason, "lines": lines[-_LINES_TOLD:]}
+            lines = last_lines(
+                self.ecs,
+                self.logs,
+                task=task["taskArn"],
+                definition=holder.definition,
+                container=MIGRATE,
+                most=_LINES_TOLD,
+                is_expected=code is not None,
+                sleep=self.sleep,
+            )
+            told |= {"reason": reason, "lines": lines}
         self.ledger.note(self.service, "migration", told)
         self.lock.end(holder, succeeded=is_good)
         if is_good:
@@ -302,19 +312,6 @@ class Migrate:
             # Nothing says that anything is wrong.
             logger.warning("%s: not checked for skipped migrations: %s", self.service, error)
             return {"unchecked": str(error)}
-
-    def _lines(self, task: str, definition: str, *, is_expected: bool) -> list[str]:
-        """Of the task's log, the last ones; none when it never came to run, or wrote nothing."""
-        stream = log_of(named(containers_of(self.ecs, definition), MIGRATE), task)
-        for _ in range(_LOG_WAITS if is_expected else 1):
-            try:
-                if events := self.logs.get_log_events(**stream, startFromHead=False, limit=100)["events"]:
-                    return [plain(each["message"]) for each in events]
-            except self.logs.exceptions.ResourceNotFoundException:
-                pass
-            # A log arrives a little later than the news that its container has ended.
-            self.sleep(1)
-        return []
 
 
 def _later() -> Answer:

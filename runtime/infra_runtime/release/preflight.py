@@ -2,14 +2,14 @@
 
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Literal
 
 from botocore.exceptions import ClientError
 
-from infra_runtime.contract.revision import APP, SERVICE, named
+from infra_runtime.contract.database_names import TAKES_OVER_TAG
+from infra_runtime.contract.revision import SERVICE
 from infra_runtime.release.image_platform import platforms_in
 from infra_runtime.service_secrets import Unusable, last_change
 
@@ -33,6 +33,8 @@ class Service:
     """Of its tasks, like linux/arm64."""
     secrets: tuple[str, ...]
     """Names of those that people have stored and tasks of its image read, workers and jobs included."""
+    database: str | None = None
+    """Name of the instance that it uses."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,8 @@ class Preflight:
         A rollback may begin under alarms, which are why it begins, and to an image in which a hole was found since.
         """
         found = list(self._image(image, scanned=kind == "release"))
-        found += self._secrets()
+        found += unusable_secrets(self.clients, self.service.secrets)
+        found += self._database()
         found += self._stack()
         found += self._running(image, alarms=kind == "release")
         return found
@@ -89,16 +92,15 @@ class Preflight:
         if critical:
             yield Problem("scan", f"{critical} critical vulnerabilities in {digest[:19]}…", "build it on a newer base")
 
-    def _secrets(self) -> Iterator[Problem]:
-        """Without one of them no new task starts, of an older image neither."""
-        if not self.service.secrets:
+    def _database(self) -> Iterator[Problem]:
+        """New tasks would find none, or a migration would be in the one that is replaced."""
+        if self.service.database is None:
             return
-        manager = self.clients.client("secretsmanager")
-        for name in self.service.secrets:
-            try:
-                last_change(manager, name)
-            except Unusable as error:
-                yield Problem("secret", str(error), error.todo)
+        for page in self.clients.client("rds").get_paginator("describe_db_instances").paginate():
+            for each in page["DBInstances"]:
+                if {"Key": TAKES_OVER_TAG, "Value": self.service.database} in each.get("TagList", []):
+                    what = f"{each['DBInstanceIdentifier']} is about to serve"
+                    yield Problem("database", what, "wait for infra restore, or undo it: infra restore back ENV")
 
     def _stack(self) -> Iterator[Problem]:
         stack = stack_of(self.clients, self.service.stack)
@@ -168,6 +170,18 @@ def image_in(clients: Any, service: str, repository: str, image: str, *, platfor
     return dict(found)
 
 
+def unusable_secrets(clients: Any, names: Sequence[str]) -> Iterator[Problem]:
+    """Without one of them no new task starts, of an older image neither."""
+    if not names:
+        return
+    manager = clients.client("secretsmanager")
+    for name in names:
+        try:
+            last_change(manager, name)
+        except Unusable as error:
+            yield Problem("secret", str(error), error.todo)
+
+
 def stack_of(clients: Any, name: str) -> Mapping[str, Any]:
     found: Mapping[str, Any] = clients.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
     return found
@@ -223,44 +237,6 @@ def tasks_of(ecs: Any, service: Mapping[str, Any], **filters: Any) -> Iterator[M
 def under_way(clients: Any, service: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Deployments of a service that have not ended; ECS has one at a time."""
     return list(deployments(clients.client("ecs"), service, status=UNDER_WAY))
-
-
-def failed_tasks(ecs: Any, service: Mapping[str, Any], *, since: datetime) -> Iterator[Mapping[str, Any]]:
-    """Tasks of a service that ended by themselves or were unhealthy. ECS forgets them after an hour or so."""
-    for task in tasks_of(ecs, service, desiredStatus="STOPPED"):
-        by_itself = task.get("stopCode") in ("EssentialContainerExited", "TaskFailedToStart")
-        # ECS's words for both kinds of health checks begin so.
-        is_unhealthy = str(task.get("stoppedReason")).startswith("Task failed ")
-        if task["createdAt"] >= since and (by_itself or is_unhealthy):
-            yield task
-
-
-def how_it_ended(task: Mapping[str, Any]) -> str:
-    """A task of a service that is STOPPED: as ECS says it, and with which code."""
-    app = named(task["containers"], APP)
-    told = [task["stoppedReason"], app.get("reason"), f"exit code {app['exitCode']}" if "exitCode" in app else None]
-    return f"task {task['taskArn'].rpartition('/')[2]}: {', '.join(filter(None, told))}"
-
-
-def why_it_went_back(clients: Any, stack: str, *, since: datetime) -> str | None:
-    """In ECS's own words, of the newest deployment in the stack that did, and of one of its tasks that failed.
-
-    When the circuit breaker has counted enough failed tasks, ECS's reason is just that.
-    """
-    ecs = clients.client("ecs")
-    rolled: list[tuple[Mapping[str, Any], Mapping[str, Any]]] = []
-    for service in services_of(clients, stack):
-        arns = [each["serviceDeploymentArn"] for each in deployments(ecs, service, createdAt={"after": since})]
-        # DescribeServiceDeployments takes twenty.
-        for at in range(0, len(arns), 20):
-            told = ecs.describe_service_deployments(serviceDeploymentArns=arns[at : at + 20])["serviceDeployments"]
-            rolled += [(each, service) for each in told if each["status"].startswith(("ROLLBACK", "STOPPED"))]
-    if not rolled:
-        return None
-    newest, service = max(rolled, key=lambda each: each[0]["createdAt"])
-    reason = newest.get("rollback", {}).get("reason") or newest.get("statusReason")
-    task = next((how_it_ended(each) for each in failed_tasks(ecs, service, since=since)), None)
-    return "; ".join(filter(None, [reason, task])) or None
 
 
 def live_weights(clients: Any, service: Mapping[str, Any]) -> dict[str, int]:

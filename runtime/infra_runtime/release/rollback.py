@@ -1,4 +1,4 @@
-"""Which release a service can go back to, and what the database has lost for it since."""
+"""Which release a service can go back to, what the database has lost for it since, and who waits afterwards."""
 
 from collections.abc import Sequence
 
@@ -40,3 +40,9 @@ def lost_since(releases: Sequence[Release], target: Release) -> list[str]:
     """What migrations after the target's own have made impossible, those of failed releases included."""
     first = min(each.id for each in releases if each.image == target.image)
     return [f"{each.id}: {what}" for each in reversed(releases) if each.id > first for what in each.breaks]
+
+
+def holding(releases: Sequence[Release]) -> Release | None:
+    """The rollback after which pipelines wait; None when there was none, or when somebody has resumed."""
+    newest = next((each for each in releases if each.kind == "rollback" or each.stopped is not None), None)
+    return newest if newest is not None and newest.resumed is None else None

@@ -70,6 +70,9 @@ class Verify:
         revision = revision_of(self.ecs, asked)
         if revision.image == self.bootstrap:
             return answer("SUCCEEDED")
+        if self.ledger.is_stopped(self.service, revision.image):
+            logger.info("%s: somebody has stopped the release", self.service)
+            return answer("FAILED")
         addresses = self._addresses(revision)
         if not addresses:
             logger.error("no task of %s runs", revision.task_definition)

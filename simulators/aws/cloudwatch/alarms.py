@@ -25,7 +25,7 @@ States = NDArray[np.bool_]
 """Whether it is in ALARM, at the end of each minute."""
 
 # CloudWatch looks a little further back than it has to, for data in the place of what is missing.
-_FURTHER = 2
+FURTHER = 2
 _COMPARE: dict[str, Callable[[Series, float], NDArray[np.bool_]]] = {
     "GreaterThanThreshold": np.greater,
     "GreaterThanOrEqualToThreshold": np.greater_equal,
@@ -104,7 +104,7 @@ def in_alarm(alarm: Alarm, trace: Trace, *, minutes: int) -> States:
     missing = np.isnan(values)
     existing: NDArray[np.int_] = np.zeros(minutes, dtype=np.int_)
     breaching: NDArray[np.int_] = np.zeros(minutes, dtype=np.int_)
-    for back in range(length + _FURTHER):
+    for back in range(length + FURTHER):
         there = ~_earlier(missing, back * period, fill=True) & (existing < length)
         existing += there
         breaching += there & _earlier(beyond, back * period, fill=False)

@@ -63,9 +63,15 @@ def _called(function: str, arguments: list[ast.expr], known: Mapping[str, Series
         case "FILL", [what, by]:
             values = _value(what, known, length)
             return np.where(np.isnan(values), _value(by, known, length), values)
-        case "IF", [condition, then, otherwise]:
+        case "IF", [condition, then, *otherwise] if len(otherwise) < 2:
             asked = _value(condition, known, length)
-            chosen = np.where(asked != 0, _value(then, known, length), _value(otherwise, known, length))
+            # The same page, "Using IF expressions": 0 where the condition holds and the value is missing; without a
+            # third argument, no data point where it does not hold.
+            chosen = np.where(
+                asked != 0,
+                np.nan_to_num(_value(then, known, length)),
+                _value(otherwise[0], known, length) if otherwise else np.nan,
+            )
             return np.where(np.isnan(asked), np.nan, chosen)
         case ("MAX" | "MIN" | "SUM") as name, [ast.List(elements)]:
             rows = np.vstack([_value(each, known, length) for each in elements])

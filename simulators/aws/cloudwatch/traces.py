@@ -68,7 +68,8 @@ _QUIET: dict[str, float | None] = {
     "SecurityEvents": 40,
     "DdosEvents": 0,
     "Windows": 0.2,  # one in five minutes
-    "BucketEdgeBytes": 20 * _GIB / 1440,
+    "ServedMediaBytes": 20 * _GIB / 1440,
+    "GetRequests": 200,
     "BytesDownloaded": 3 * _GIB / 1440,
     "AllRequests": 400,
     "4xxErrors": 4,

@@ -17,11 +17,12 @@ from typing import Any
 
 from ministack.services import alb
 
-from simulators.aws import BALANCER
+from simulators.aws import BALANCER, LIVE
 from simulators.ports import own_address
 
 _PORTS = {443: 8080, 8443: 8081}
 _APPLIED_SECONDS = 10.0
+ACCESS_LOG = "access.log"
 _balancers: dict[str, "Balancer"] = {}
 
 
@@ -90,7 +91,7 @@ class Balancer:
             port = _PORTS[int(listener["Port"])]
             servers.append(
                 f"server {{ listen {self.address}:{port} default_server; location = /__generation "
-                f"{{ return 200 '{self._generation}'; }} location / {{ return 404 'no such host'; }} }}"
+                f"{{ access_log off; return 200 '{self._generation}'; }} location / {{ return 404 'no such host'; }} }}"
             )
             rules = [
                 each
@@ -115,7 +116,8 @@ worker_processes 1;
 pid nginx.pid;
 events {{ worker_connections 1024; }}
 http {{
-  access_log off;
+  log_format measured '$upstream_addr $status $upstream_status $upstream_header_time';
+  access_log {f"{ACCESS_LOG} measured" if os.environ.get(LIVE) else "off"};
   client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path f; uwsgi_temp_path u; scgi_temp_path s;
   server_names_hash_bucket_size 128;
   proxy_set_header Host $host;
@@ -146,6 +148,10 @@ def _targets(rule: dict[str, Any]) -> list[tuple[str, int]]:
         if group["Weight"] > 0
         for target in alb._targets.get(group["TargetGroupArn"], [])
     ]
+
+
+def all_balancers() -> list[Balancer]:
+    return list(_balancers.values())
 
 
 def follow() -> None:

@@ -1,7 +1,6 @@
 """A blue/green deployment, stage by stage, as ECS documents it (AWS, "Amazon ECS blue/green deployments")."""
 
 import json
-import os
 import time
 import urllib.request
 import uuid
@@ -10,8 +9,8 @@ from typing import Any
 
 from ministack.services import alb
 
-from simulators.aws import MINUTE
 from simulators.aws.authorization import Need, denial_of
+from simulators.aws.clock import minute_seconds
 from simulators.aws.ecs import balancer, task
 from simulators.aws.ecs.deployment import POLL_SECONDS, Deployment, Failed
 from simulators.aws.resource_type import client
@@ -146,7 +145,7 @@ class BlueGreen(Deployment):
         self._stage("PRODUCTION_TRAFFIC_SHIFT")
         self._stage("POST_PRODUCTION_TRAFFIC_SHIFT")
         self._stage("BAKE_TIME")
-        over = time.monotonic() + int(self._configuration.get("bakeTimeInMinutes", 0)) * float(os.environ[MINUTE])
+        over = time.monotonic() + int(self._configuration.get("bakeTimeInMinutes", 0)) * minute_seconds()
         while time.monotonic() < over:
             self._watch()
             time.sleep(POLL_SECONDS)

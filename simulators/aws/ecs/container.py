@@ -54,6 +54,10 @@ class Container:
         return self._process is not None
 
     @property
+    def process_id(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    @property
     def health_check(self) -> Mapping[str, Any] | None:
         found: Mapping[str, Any] | None = self.definition.get("healthCheck")
         return found

@@ -24,6 +24,7 @@ _START_SECONDS = 30.0
 # Of the circuit breaker: half of the tasks, within these bounds (ECS API Reference, ServiceDeploymentCircuitBreaker).
 _FEWEST_FAILURES, _MOST_FAILURES = 3, 200
 _PAUSE_SECONDS = 0.5
+_LONGEST_PAUSE_SECONDS = 8.0
 # As ECS says it (hashicorp/terraform-provider-aws, acceptance tests of ECS services).
 _NO_CANDIDATE = "No rollback candidate was found to run the rollback."
 
@@ -40,8 +41,8 @@ class Failed(Exception):
     """Why the deployment goes back."""
 
     @property
-    def because(self) -> str:
-        return f"of: {self}"
+    def reason(self) -> str:
+        return f"Service deployment rolled back because of: {self}"
 
 
 class BreakerTripped(Failed):
@@ -50,10 +51,16 @@ class BreakerTripped(Failed):
     As CloudFormation says it: aws/copilot-cli #5296.
     """
 
-    because = "the circuit breaker threshold was exceeded."
+    reason = "Service deployment rolled back because the circuit breaker threshold was exceeded."
 
     def __str__(self) -> str:
         return "ECS Deployment Circuit Breaker was triggered"
+
+
+class Stopped(Failed):
+    """By StopServiceDeployment (hashicorp/terraform-provider-aws #49031)."""
+
+    reason = "Service deployment rolled back by user."
 
 
 def key_of(arn: str) -> str:
@@ -159,7 +166,7 @@ class Deployment(ABC):
             self.record["alarms"] = {"status": "TRIGGERED", "triggeredAlarmNames": sorted(new)}
             raise Failed(f"alarm detected: {', '.join(sorted(new))}")
         if self.record["status"] == "ROLLBACK_REQUESTED":
-            raise Failed("the deployment was stopped by a user")
+            raise Stopped(Stopped.reason)
 
     def _count(self) -> int:
         resource = f"service/{key_of(self._service_arn)}"
@@ -221,21 +228,33 @@ class Deployment(ABC):
         self.service["events"].insert(0, event)
 
     def replace(self, arn: str) -> None:
-        """One of its tasks has ended, and another one takes its place."""
-        with _busy[self._service_arn]:
-            if _serving.get(self._service_arn) is not self:
-                return  # another deployment has taken over meanwhile
-            self._say(f"task {arn}: {task.why_stopped(arn)}")
-            self.tasks.remove(arn)
-            self._route()
-            time.sleep(_PAUSE_SECONDS)
-            another = self._run_one()
-            self.tasks.append(another)
-        while task.is_alive(another) and not self._is_healthy(another):
+        """One of its tasks has ended, and another one takes its place.
+
+        One that cannot start is tried again, at growing intervals (ECS guide, "Amazon ECS service throttle logic").
+        """
+        pause = _PAUSE_SECONDS
+        while True:
+            with _busy[self._service_arn]:
+                if _serving.get(self._service_arn) is not self:
+                    return  # another deployment has taken over meanwhile
+                self._say(f"task {arn}: {task.why_stopped(arn)}")
+                if arn in self.tasks:
+                    self.tasks.remove(arn)
+                    self._route()
+                    self.service["runningCount"] = len(self.tasks)
+                time.sleep(_PAUSE_SECONDS)
+                arn = self._run_one()
+                if task.is_alive(arn):
+                    self.tasks.append(arn)
+                    break
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+        while task.is_alive(arn) and not self._is_healthy(arn):
             time.sleep(POLL_SECONDS)
         with _busy[self._service_arn]:
             if _serving.get(self._service_arn) is self:
                 self._route()
+                self.service["runningCount"] = len(self.tasks)
 
     # -- the whole of it
 
@@ -256,8 +275,7 @@ class Deployment(ABC):
             self.record |= {"finishedAt": time.time()}
 
     def _back(self, failure: Failed) -> None:
-        reason = f"Service deployment rolled back because {failure.because}"
-        before = self._before
+        reason, before = failure.reason, self._before
         self.record["rollback"] = {
             "reason": reason,
             "startedAt": time.time(),

@@ -308,6 +308,11 @@ def stop_all_beside(arns: list[str], reason: str) -> None:
         each.join()
 
 
+def process_ids(arn: str) -> list[int]:
+    """Of its containers that have started."""
+    return [each.process_id for each in _containers.get(arn, {}).values() if each.process_id is not None]
+
+
 def address_of(arn: str) -> str:
     details = ecs._tasks[arn]["attachments"][0]["details"]
     return str(next(each["value"] for each in details if each["name"] == "privateIPv4Address"))

@@ -83,7 +83,8 @@ class _Branch:
         return self.create(new)
 
     def delete(self, physical_id: str, properties: Properties) -> None:
-        """Gone with its app."""
+        app, _, branch = physical_id.rpartition("/branches/")
+        amplify().delete_branch(app.rpartition("/")[2], branch)
 
 
 _ROUTES: tuple[tuple[str, str, str], ...] = (

@@ -1,19 +1,20 @@
 """AWS::RDS::DBInstance: MiniStack's has no PostgreSQL in it, makes no managed password, and goes although protected."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import rds
 from ministack.services.cloudformation import drift
 
-from simulators.aws import database_servers
+from simulators.aws import blue_green_databases, database_servers
 from simulators.aws.authorization import Need, denial_of
 from simulators.aws.resource_type import Refused, client, extend
 from simulators.aws.service_principals import can_enter
 
 # What RDS makes of a major version alone: its default minor version of the day.
-_NEWEST_MINOR = {"17": "17.9"}
+_NEWEST_MINOR = {version.partition(".")[0]: version for version in blue_green_databases.VERSIONS}
 _LOGIN = "MasterUserSecret.SecretArn"
 # What MiniStack does not keep.
 _TOLD = ("DatabaseInsightsMode", "PerformanceInsightsKMSKeyId")
@@ -62,6 +63,24 @@ def _is_downgrade(current: str, wanted: str) -> bool:
     return not _names(wanted, current) and numbers[0] < numbers[1]
 
 
+def refused_change(current: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
+    """Why RDS does not modify an instance of the `current` version, in its own words.
+
+    Versions: cloud-gov/aws-broker #566, terraform-provider-aws #13389. Storage, which CloudFormation sends when the
+    template's value changes: aws-cloudformation-resource-providers-rds #598.
+    """
+    wanted, version = str(new.get("EngineVersion", "")), old.get("EngineVersion") != new.get("EngineVersion")
+    if version and _is_downgrade(current, wanted):
+        return f"Cannot find upgrade path from {current} to {wanted}."
+    is_major = wanted.partition(".")[0] != current.partition(".")[0]
+    if version and is_major and str(new.get("AllowMajorVersionUpgrade")).lower() != "true":
+        return "The AllowMajorVersionUpgrade flag must be present when upgrading to a new major version."
+    if int(new.get("AllocatedStorage", 0)) < int(old.get("AllocatedStorage", 0)):
+        name, kind = new.get("Engine"), new.get("StorageType", "gp2")
+        return f"Invalid storage size for engine name {name} and storage type {kind}: {new.get('AllocatedStorage')}"
+    return None
+
+
 def _read(physical_id: str, properties: dict[str, Any]) -> dict[str, Any] | None:
     """What drift detection compares. The version in a template is a prefix of the actual one
     (aws-cloudformation-resource-providers-rds #390); storage that has grown by itself differs (#598 there).
@@ -104,13 +123,19 @@ def install() -> None:
     ) -> tuple[str, dict[str, Any]]:
         instance = rds._instances[physical_id]
         current, wanted = instance["EngineVersion"], str(new.get("EngineVersion", ""))
-        if old.get("EngineVersion") != new.get("EngineVersion") and _is_downgrade(current, wanted):
-            # RDS's own words, as CloudFormation passes them on (cloud-gov/aws-broker #566).
-            raise Refused(f"Cannot find upgrade path from {current} to {wanted}.")
-        if refused := database_servers.refusal_of_retention(instance, new.get("BackupRetentionPeriod")):
-            raise Refused(refused)
+        # The provider sends what differs from the template before, whatever RDS has: aws-cloudformation/
+        # aws-cloudformation-resource-providers-rds, Translator.modifyDbInstanceRequest.
+        is_changed = old.get("EngineVersion") != new.get("EngineVersion")
+        group = str(new.get("DBParameterGroupName", ""))
+        is_other = group and group != old.get("DBParameterGroupName")
+        if refusal := refused_change(current, old, new) or database_servers.refusal_of_retention(instance, new):
+            raise Refused(refusal)
+        if is_other and (refusal := database_servers.parameter_group_refusal(group, wanted if is_changed else current)):
+            raise Refused(refusal)
         physical_id, attributes = own["update"](physical_id, old, new, stack_name, logical_id)
-        rds._instances[physical_id]["EngineVersion"] = current if _names(wanted, current) else _full(wanted)
+        rds._instances[physical_id]["EngineVersion"] = (
+            _full(wanted) if is_changed and not _names(wanted, current) else current
+        )
         return physical_id, with_secret(physical_id, attributes, new)
 
     def delete(physical_id: str, properties: dict[str, Any]) -> None:
@@ -145,6 +170,7 @@ def install() -> None:
         return None
 
     database_servers.install(refusal)
+    blue_green_databases.install()
     drift._DRIFT_READERS["AWS::RDS::DBInstance"] = (_read, _COMPARED)
     own_description = rds._instance_xml
     rds._instance_xml = described

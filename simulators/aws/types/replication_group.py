@@ -4,6 +4,8 @@ One server for each shard: replicas and failover are records only.
 """
 
 import os
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +18,14 @@ from simulators.ports import own_address
 from simulators.redis.authority import Authority
 from simulators.redis.server import Server, in_cluster, join
 
-_servers: dict[str, list[Server]] = {}
+servers: dict[str, list[Server]] = {}
 
 
 def _start(identity: str, properties: dict[str, Any]) -> None:
     authority = Authority.load(Path(os.environ[AUTHORITY]))
     is_cluster = properties.get("ClusterMode") == "enabled"
     port = int(properties["Port"])
-    _servers[identity] = []
+    servers[identity] = []
     for number in range(int(properties.get("NumNodeGroups") or 1)):
         address = own_address(port)
         server = Server(
@@ -34,9 +36,10 @@ def _start(identity: str, properties: dict[str, Any]) -> None:
             certificate=authority.certificate(address),
             options=in_cluster() if is_cluster else (),
         )
-        _servers[identity].append(server.start())
+        servers[identity].append(server.start())
     if is_cluster:
-        join(_servers[identity])
+        join(servers[identity])
+    elasticache._replication_groups[identity]["_auth_tokens"] = [properties["AuthToken"]]
     _set_parameters(identity, properties)
 
 
@@ -44,27 +47,54 @@ def _set_parameters(identity: str, properties: dict[str, Any]) -> None:
     """maxmemory-policy as the group of parameters has it; without one, ElastiCache's own (AWS Knowledge Center, "oom
     command not allowed": volatile-lru). redis-server's would be noeviction."""
     group = elasticache._param_group_params.get(properties.get("CacheParameterGroupName", ""), {})
-    for server in _servers[identity]:
+    for server in servers[identity]:
         with server.client() as client:
             client.config_set("maxmemory-policy", group.get("maxmemory-policy", {}).get("Value", "volatile-lru"))
 
 
 def _stop(identity: str) -> None:
-    for server in _servers.pop(identity, []):
+    for server in servers.pop(identity, []):
         server.kill()
 
 
 def _tell(identity: str) -> dict[str, Any]:
     """Puts the addresses of the servers where MiniStack looks for them."""
     group = elasticache._replication_groups[identity]
-    servers = _servers[identity]
-    for shard, server in zip(group["NodeGroups"], servers, strict=True):
+    its_own = servers[identity]
+    for shard, server in zip(group["NodeGroups"], its_own, strict=True):
         for endpoint in ("PrimaryEndpoint", "ReaderEndpoint"):
             shard[endpoint] = {"Address": server.address, "Port": server.port}
-    if group.get("ConfigurationEndpoint") or len(servers) > 1:
-        group["ConfigurationEndpoint"] = {"Address": servers[0].address, "Port": servers[0].port}
+    if group.get("ConfigurationEndpoint") or len(its_own) > 1:
+        group["ConfigurationEndpoint"] = {"Address": its_own[0].address, "Port": its_own[0].port}
     attributes: dict[str, Any] = provisioners._ec_rg_attrs(identity)
     return attributes
+
+
+def _update_auth_token(own: Callable[[dict[str, Any], str, str], None]) -> Callable[[dict[str, Any], str, str], None]:
+    """What ModifyReplicationGroup does to the servers; those who are connected stay so."""
+
+    def update(group: dict[str, Any], token: str, strategy: str) -> None:
+        own(group, token, strategy)
+        for server in servers.get(group["ReplicationGroupId"], []):
+            with server.client() as client:
+                known = [f">{each}" for each in group["_auth_tokens"]]
+                client.execute_command("ACL", "SETUSER", "default", "on", "resetpass", *known)
+            server.password = token
+        group["AuthTokenLastModifiedDate"] = datetime.now(UTC).isoformat()
+
+    return update
+
+
+def _modify(own: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any]], Any]:
+    def modify(request: dict[str, Any]) -> Any:
+        group = elasticache._replication_groups.get(elasticache._p(request, "ReplicationGroupId")) or {}
+        is_set = elasticache._p(request, "AuthTokenUpdateStrategy") == "SET"
+        # "allowed only after ROTATE" (API reference, "ModifyReplicationGroup").
+        if is_set and elasticache._p(request, "AuthToken") not in group.get("_auth_tokens", []):
+            return elasticache._error("InvalidParameterValue", "SET is allowed only after ROTATE with that token", 400)
+        return own(request)
+
+    return modify
 
 
 def install() -> None:
@@ -76,7 +106,7 @@ def install() -> None:
     def update(physical_id: str, old: dict[str, Any], new: dict[str, Any], *rest: Any) -> tuple[str, dict[str, Any]]:
         identity, _ = own["update"](physical_id, old, new, *rest)
         keys = ("AuthToken", "NumNodeGroups", "Port", "KmsKeyId")
-        if identity not in _servers or any(old.get(key) != new.get(key) for key in keys):
+        if identity not in servers or any(old.get(key) != new.get(key) for key in keys):
             _stop(physical_id)
             _start(identity, new)
         _set_parameters(identity, new)
@@ -86,4 +116,15 @@ def install() -> None:
         own["delete"](physical_id, properties)
         _stop(physical_id)
 
+    own_description = elasticache._rg_xml
+    elasticache._rg_xml = lambda group: (
+        own_description(group)
+        + (
+            f"<AuthTokenLastModifiedDate>{at}</AuthTokenLastModifiedDate>"
+            if (at := group.get("AuthTokenLastModifiedDate"))
+            else ""
+        )
+    )
+    elasticache._update_auth_token = _update_auth_token(elasticache._update_auth_token)
+    elasticache._modify_replication_group = _modify(elasticache._modify_replication_group)
     own = extend("AWS::ElastiCache::ReplicationGroup", create=create, update=update, delete=delete)

@@ -20,7 +20,7 @@ from infra_runtime.database.connection import Connection, Login, connect
 from infra_runtime.database.inspection import count, first_commit_after, look
 from infra_runtime.database.restore import close, open_
 from infra_runtime.database.roles import Limits, prepare
-from infra_runtime.database.verification import CLOCK, Inspected, differences, problems
+from infra_runtime.database.verification import CLOCK, Inspected, deviations, problems
 from simulators.postgres.server import Postgres, RestoreFailed
 from simulators.redis.authority import Authority
 from tests.runtime.fakes import SecretsManager
@@ -318,14 +318,14 @@ def test_a_drill_compares_what_has_not_changed_since(history: History, restore: 
     to, _ = history.last
     restored = restore(to)
     serving = inspected(history.server, to + CLOCK)
-    assert list(differences(inspected(restored, to), serving, to + CLOCK)) == []
+    assert list(deviations(inspected(restored, to), serving, to + CLOCK)) == []
     rows = {name: replace(each, digest="other") for name, each in serving.rows.items()}
-    told = list(differences(inspected(restored, to), Inspected(serving.look, rows), to + CLOCK))
+    told = list(deviations(inspected(restored, to), Inspected(serving.look, rows), to + CLOCK))
     assert [each.partition(" ")[0] for each in told] == ["public.notes", "public.orders"]
     with connected(restored) as connection:
         connection.execute("alter table orders owner to current_user")
         connection.execute("alter table orders add column extra int")
-    told = list(differences(inspected(restored, to), serving, to + CLOCK))
+    told = list(deviations(inspected(restored, to), serving, to + CLOCK))
     assert any(each.startswith(f"public.orders belongs to {restored.user}") for each in told), told
     assert any(each.startswith("schema ") for each in told), told
 

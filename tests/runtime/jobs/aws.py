@@ -134,6 +134,16 @@ class Ecs:
         found = [self.tasks[each] for each in tasks if each in self.tasks and self.knows_new_tasks]
         return {"tasks": found, "failures": [{"arn": each, "reason": "MISSING"} for each in tasks if not found]}
 
+    def list_tasks(self, *, cluster: str, family: str) -> dict[str, Any]:
+        """Those that are to run (API Reference, "ListTasks": `desiredStatus` is RUNNING unless given)."""
+        self._before()
+        of_family = [
+            arn
+            for arn, each in self.tasks.items()
+            if each["taskDefinitionArn"].rpartition("/")[2].partition(":")[0] == family
+        ]
+        return {"taskArns": [arn for arn in of_family if self.tasks[arn]["desiredStatus"] == "RUNNING"]}
+
     def describe_task_definition(self, taskDefinition: str) -> dict[str, Any]:  # noqa: N803
         self._before()
         log = {"options": {"awslogs-group": taskDefinition.rpartition("/")[2], "awslogs-stream-prefix": "job"}}
@@ -158,11 +168,15 @@ class Logs:
 
     def __init__(self) -> None:
         self.lines: dict[tuple[str, str], list[str]] = {}
-        self.late = 0
+        self.late = self.absent = 0
+        """For so many looks, a stream is there without lines, or is not there at all."""
 
     def get_log_events(self, *, limit: int, **stream: Any) -> dict[str, Any]:
         key = stream["logGroupName"], stream["logStreamName"]
         assert not stream["startFromHead"]
+        if self.absent:
+            self.absent -= 1
+            raise refusal("ResourceNotFoundException", "The specified log stream does not exist.")
         if key not in self.lines:
             raise refusal("ResourceNotFoundException", "The specified log stream does not exist.")
         if self.late:

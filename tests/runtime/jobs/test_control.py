@@ -4,6 +4,7 @@ import json
 import random
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -133,6 +134,15 @@ def test_a_failure_tells_the_last_lines_of_the_log_and_then_ecs_reason() -> None
     reason = str(world.ended()[0].reason).splitlines()
     assert reason[0] == "line 11"
     assert reason[-2:] == ["no such table", "Essential container in task exited"]
+
+
+def test_a_log_stream_that_is_late_is_waited_for() -> None:
+    world = World(job())
+    world.ask()
+    world.logs.lines["clean:1", "job/job/1"] = ["no such table"]
+    world.logs.absent = 2
+    world.end(1)
+    assert str(world.ended()[0].reason).startswith("no such table\n")
 
 
 def test_a_long_log_keeps_its_end_and_the_reason() -> None:
@@ -537,7 +547,70 @@ def test_a_schedule_that_became_shorter_makes_no_job_overdue_at_once(capsys: pyt
     assert metrics(capsys, "JobOverdueMinutes") == [0, 0, 1]
 
 
+# -- a job that is taken out of the file
+
+
+def test_a_run_of_a_job_that_is_removed_is_stopped_and_recorded(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its role and log group are deleted, and nobody enforces its time limit any more."""
+    world = World(job(retries=3), job("mail", definition="mail"))
+    world.ask()
+    world.ask("mail")
+    clean, mail = world.ecs.alive
+    world.deploy(job("mail", definition="mail"))
+    world.control.removed("clean", "clean")
+    assert [world.ecs.tasks[each]["desiredStatus"] for each in (clean, mail)] == ["STOPPED", "RUNNING"]
+    (ended,) = world.ended()
+    assert (ended.outcome, ended.attempt, ended.task) == ("failed", 1, clean)
+    assert ended.reason == "stopped: its job is no longer deployed"
+    assert world.runs.current("clean") is None, "or it could not run when it comes back"
+    assert metrics(capsys, "JobFailed") == [], "nobody is to be woken"
+    world.control.stopped(world.ecs.end(clean, 143))
+    assert world.ended() == [ended]
+
+
+def test_a_job_that_is_removed_while_ecs_has_not_yet_named_its_task_leaves_none_behind() -> None:
+    world = World(job())
+    world.ask()
+    run = world.runs.current("clean")
+    assert run is not None
+    world.runs.started(replace(run, task=None))
+    world.control.removed("clean", "clean")
+    assert world.ecs.tasks[world.ecs.alive[0]]["desiredStatus"] == "STOPPED"
+    assert world.runs.current("clean") is None
+
+
+def test_a_job_that_another_service_runs_from_now_on_keeps_its_run() -> None:
+    """Its claim is of the new task definition; which of the two stacks is deployed first is not known."""
+    world = World(job(definition="new"))
+    world.ask()
+    world.control.removed("clean", "clean")
+    assert world.ecs.tasks[world.ecs.alive[0]]["desiredStatus"] == "RUNNING"
+    assert world.runs.current("clean") is not None
+
+
+def test_a_job_that_does_not_run_is_removed_without_a_record() -> None:
+    world = World(job())
+    world.control.removed("clean", "clean")
+    assert world.ended() == []
+
+
 # -- the events that the function is invoked with
+
+
+@pytest.mark.parametrize(("kind", "outcomes"), [("Create", []), ("Update", []), ("Delete", ["failed"])])
+def test_cloudformation_says_when_a_job_is_removed(
+    kind: str, outcomes: list[str], invoked: Callable[[dict[str, Any]], dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers: list[dict[str, Any]] = []
+    monkeypatch.setattr("infra_runtime.custom_resource._put", lambda url, body: answers.append(json.loads(body)))
+    invoked({"job": "clean", "due": "2026-11-26T03:30:00Z"})
+    request = {"RequestId": "1", "StackId": "s", "LogicalResourceId": "l", "ResponseURL": "https://example.com"}
+    more = {} if kind == "Create" else {"PhysicalResourceId": "job/clean"}
+    properties = {"Job": "clean", "Family": "clean"}
+    invoked({**request, **more, "RequestType": kind, "ResourceProperties": properties})
+    assert [(each["Status"], each["PhysicalResourceId"]) for each in answers] == [("SUCCESS", "job/clean")]
+    runs = Runs(vars(control_module)["client"]("dynamodb"), "ledger").newest("clean")
+    assert [each.outcome for each in runs] == outcomes
 
 
 @pytest.fixture

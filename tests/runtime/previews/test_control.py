@@ -112,12 +112,23 @@ class DatabaseLog:
         return [{"events": []}, {"events": told}]
 
 
+class Manager:
+    def __init__(self) -> None:
+        self.missing: set[str] = set()
+
+    def describe_secret(self, *, SecretId: str) -> dict[str, Any]:  # noqa: N803
+        if SecretId in self.missing:
+            raise ClientError({"Error": {"Code": "ResourceNotFoundException", "Message": "no"}}, "DescribeSecret")
+        return {"VersionIdsToStages": {"1": ["AWSCURRENT"]}, "LastChangedDate": datetime.now(UTC)}
+
+
 class Aws:
     def __init__(self) -> None:
-        self.stacks, self.functions = Stacks(), Lambda()
+        self.stacks, self.functions, self.manager = Stacks(), Lambda(), Manager()
         self._clients = {
             "cloudformation": self.stacks,
             "lambda": self.functions,
+            "secretsmanager": self.manager,
             "ssm": Ssm(OLD),
             "ecr": Manifests({f"sha256:{letter * 64}": ANY for letter in "abc"}),
             "logs": DatabaseLog(),
@@ -140,6 +151,7 @@ def control(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Control:
     return Control(
         aws, Leases(dynamodb, "t"), Ledger(dynamodb, "t"), slots, services=SERVICES,
         lifetime=timedelta(hours=2), databases="databases", database_log="log", itself="itself",
+        secrets=["daadaar/app", "daadaar/crm"],
     )  # fmt: skip
 
 
@@ -177,6 +189,19 @@ def test_a_preview_gets_a_database_and_then_its_image(control: Control, aws: Aws
     }  # fmt: skip
     aws.stacks.end("slot1")
     assert states(control) == {"x": "runs", "y": "deploying"}
+
+
+def test_a_missing_secret_is_named_before_a_slot_is_taken(control: Control, aws: Aws) -> None:
+    """Of any service: all of them run in the slot."""
+    aws.manager.missing = {"daadaar/app", "daadaar/crm"}
+    answer = ask(control, "start", service="api", image=IMAGE)
+    assert answer == {"problems": [
+        {"check": "secret", "what": f"{name} does not exist", "todo": f"./infra secret set ENV {name}"}
+        for name in ("daadaar/app", "daadaar/crm")
+    ]}  # fmt: skip
+    assert (states(control), aws.functions.later) == ({}, [])
+    aws.manager.missing.clear()
+    assert start(control, aws)["problems"] == []
 
 
 def test_a_look_before_the_update_begins_is_no_failure(control: Control, aws: Aws) -> None:

@@ -178,18 +178,14 @@ class Ecs:
 
 
 class Logs:
-    class exceptions:  # noqa: N801
-        class ResourceNotFoundException(Exception):
-            pass
+    def __init__(self, *lines: str, late: int = 0, code: str = "ResourceNotFoundException") -> None:
+        self.lines, self.late, self.code = lines, late, code
 
-    def __init__(self, *lines: str, late: int = 0) -> None:
-        self.lines, self.late = lines, late
-
-    def get_log_events(self, **_: Any) -> dict[str, Any]:
+    def get_log_events(self, *, limit: int, **_: Any) -> dict[str, Any]:
         if self.late:
             self.late -= 1
-            raise self.exceptions.ResourceNotFoundException
-        return {"events": [{"message": line} for line in self.lines]}
+            raise ClientError({"Error": {"Code": self.code, "Message": "no"}}, "GetLogEvents")
+        return {"events": [{"message": line} for line in self.lines[-limit:]]}
 
 
 class Ecr:

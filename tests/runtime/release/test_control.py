@@ -27,6 +27,8 @@ class Aws:
         self.under_way: list[dict[str, Any]] = []
         self.stopped: list[str] = []
         self.is_over = False
+        self.begun: list[dict[str, Any]] = []
+        """Deployments since the release began, however they ended."""
         self.postgres: list[str] = []
 
     def client(self, service: str) -> Any:
@@ -41,6 +43,16 @@ class Aws:
             )
         assert stopType == "ROLLBACK"
         self.stopped.append(serviceDeploymentArn)
+
+    def deploys(self, stage: str | None, status: str = "IN_PROGRESS") -> None:
+        told = {"serviceDeploymentArn": DEPLOYMENT, "status": status}
+        self.under_way = self.begun = [told | ({"lifecycleStage": stage} if stage else {})]
+
+    def list_service_deployments(self, **_: Any) -> dict[str, Any]:
+        return {"serviceDeployments": self.begun}
+
+    def describe_service_deployments(self, *, serviceDeploymentArns: list[str]) -> dict[str, Any]:  # noqa: N803
+        return {"serviceDeployments": self.under_way}
 
     def get_paginator(self, operation: str) -> "Aws":
         assert operation == "filter_log_events"
@@ -61,7 +73,7 @@ def problems(monkeypatch: pytest.MonkeyPatch) -> list[Problem]:
     found: list[Problem] = []
     monkeypatch.setattr(Preflight, "problems", lambda self, image, kind: list(found) if kind == "release" else [])
     monkeypatch.setattr(control_module, "why_it_went_back", lambda clients, stack, since: "ECS has its reasons")
-    monkeypatch.setattr(control_module, "services_of", lambda clients, stack: [{}])
+    monkeypatch.setattr(control_module, "services_of", lambda clients, stack: [{"clusterArn": "c", "serviceArn": "s"}])
     monkeypatch.setattr(control_module, "under_way", lambda clients, service: clients.under_way)
     return found
 
@@ -257,6 +269,17 @@ def test_postgresqls_own_words_are_in_the_reason_of_a_failed_migration(control: 
     )
 
 
+def test_where_postgresql_refused_nothing_the_tools_last_lines_are_in_the_reason(control: Control, aws: Aws) -> None:
+    start(control)
+    found = {"exit": 3, "reason": "the command ended with 3", "lines": ["reading drizzle.config.json", "no such file"]}
+    control.ledger.note("api", "migration", found)
+    aws.cloudformation.end("UPDATE_ROLLBACK_COMPLETE")
+    control.settle()
+    assert newest(control).reason == (
+        "migration: the command ended with 3\n  | reading drizzle.config.json\n  | no such file"
+    )
+
+
 def test_a_check_that_says_no_is_the_reason(control: Control, aws: Aws) -> None:
     start(control)
     control.ledger.note("api", "complaints", ["10.0.0.1: redis is 'refused', not 'ok'"])
@@ -305,6 +328,7 @@ def test_after_a_rollback_only_what_is_older_than_its_target_stays_behind(contro
     released(control, aws, OLD, run=RUN.format(10))
     released(control, aws, IMAGE, run=RUN.format(11))
     succeeded(control, aws, rollback(control)["id"])
+    control.asked({"action": "resume", "who": "a person"})
     assert "#9 is older than" in told(start(control, OLDER, run=RUN.format(9)))
     assert start(control, IMAGE, run=RUN.format(11))["problems"] == []
 
@@ -360,7 +384,7 @@ def test_an_image_that_never_succeeded_is_no_way_back(control: Control, aws: Aws
     control.settle()
     for wanted in (failed, "r20200101-000000-abcdef", OLDER):
         assert "expected one that succeeded" in told(rollback(control, release=wanted))
-    with pytest.raises(ValueError, match="expected check, release or rollback"):
+    with pytest.raises(ValueError, match="expected check, release, rollback or resume"):
         control.asked({"action": "start", "kind": "rollback", "image": OLDER, "who": "a pipeline"})
     assert aws.ssm.value == IMAGE
     assert rollback(control, release=first)["back_to"] == first
@@ -375,10 +399,21 @@ def test_not_past_the_schema_unless_somebody_says_so(control: Control, aws: Aws)
     assert "id" in rollback(control, accept_schema=True)
 
 
-def test_during_a_release_back_is_its_end(control: Control, aws: Aws) -> None:
+STAGES = (
+    "RECONCILE_SERVICE", "PRE_SCALE_UP", "SCALE_UP", "POST_SCALE_UP", "TEST_TRAFFIC_SHIFT", "POST_TEST_TRAFFIC_SHIFT",
+    "PRODUCTION_TRAFFIC_SHIFT", "POST_PRODUCTION_TRAFFIC_SHIFT", "BAKE_TIME", "CLEAN_UP",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("stage", "status"), [
+    (None, "PENDING"), (None, "IN_PROGRESS"), *((stage, "IN_PROGRESS") for stage in STAGES)
+])  # fmt: skip
+def test_at_each_stage_of_a_release_back_is_its_end(stage: str | None, status: str, control: Control, aws: Aws) -> None:
+    """ECS stops whatever is PENDING or IN_PROGRESS (its developer guide, "Stopping Amazon ECS service deployments")."""
     identity = start(control)["id"]
-    aws.under_way = [{"serviceDeploymentArn": DEPLOYMENT, "status": "IN_PROGRESS"}]
-    assert rollback(control, note="errors everywhere") == {"problems": [], "stopped": DEPLOYMENT, "id": identity}
+    aws.deploys(stage, status)
+    told_ = {"problems": [], "path": "stopped", "stopped": DEPLOYMENT, "id": identity, "stage": stage}
+    assert rollback(control, note="errors everywhere") == told_
     assert aws.stopped == [DEPLOYMENT]
     aws.cloudformation.end("UPDATE_ROLLBACK_COMPLETE")
     control.settle()
@@ -386,36 +421,152 @@ def test_during_a_release_back_is_its_end(control: Control, aws: Aws) -> None:
     assert (entry.outcome, entry.reason, aws.ssm.value) == ("failed", "stopped by operator: errors everywhere", OLD)
 
 
+@pytest.mark.parametrize("status", ["STOP_REQUESTED", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS"])
+def test_what_goes_back_already_goes_on_doing_so(status: str, control: Control, aws: Aws) -> None:
+    identity = start(control)["id"]
+    aws.deploys("BAKE_TIME", status)
+    assert rollback(control) == {"problems": [], "path": "going back", "id": identity}
+    aws.deploys(None)
+    aws.cloudformation.status = "UPDATE_ROLLBACK_IN_PROGRESS"
+    assert rollback(control) == {"problems": [], "path": "going back", "id": identity}
+    assert (aws.stopped, newest(control).stopped) == ([], None)
+
+
 def test_asked_twice_it_does_not_go_back_to_what_it_came_from(control: Control, aws: Aws) -> None:
     released(control, aws, OLD)
     released(control, aws, IMAGE)
-    rollback(control)
-    aws.under_way = [{"serviceDeploymentArn": DEPLOYMENT, "status": "IN_PROGRESS"}]
-    assert "under way" in told(rollback(control))
-    aws.under_way[0]["status"] = "ROLLBACK_IN_PROGRESS"
-    assert "is ROLLBACK_IN_PROGRESS" in told(rollback(control))
-    aws.under_way[0]["status"] = "IN_PROGRESS"
-    aws.cloudformation.status = "UPDATE_ROLLBACK_IN_PROGRESS"
-    assert "is UPDATE_ROLLBACK_IN_PROGRESS" in told(rollback(control))
+    identity = rollback(control)["id"]
+    for stage in (None, "BAKE_TIME"):
+        assert rollback(control) == {"problems": [], "path": "going back", "id": identity}
+        aws.deploys(stage)
     assert aws.stopped == []
+
+
+def test_a_release_that_ecs_has_not_begun_is_stopped_by_its_hooks(control: Control, aws: Aws) -> None:
+    identity = start(control)["id"]
+    assert rollback(control, note="the wrong one") == {"problems": [], "path": "wait", "id": identity}
+    assert newest(control).stopped == "stopped by operator: the wrong one"
+    assert control.ledger.is_stopped("api", IMAGE)
+    assert not control.ledger.is_stopped("api", OLD), "CloudFormation's own way back is asked about, too"
+    # The next time that it asks, ECS has begun, and is quicker than the hook.
+    aws.deploys("PRE_SCALE_UP")
+    assert rollback(control, note="the wrong one")["path"] == "stopped"
+
+
+def test_what_ecs_has_ended_and_cloudformation_has_not_is_waited_for(control: Control, aws: Aws) -> None:
+    first = released(control, aws, OLD)
+    identity = start(control)["id"]
+    aws.deploys("CLEAN_UP", "SUCCESSFUL")
+    aws.under_way = []
+    assert rollback(control) == {"problems": [], "path": "wait", "id": identity}
+    assert newest(control).stopped is None, "it will have succeeded"
+    succeeded(control, aws, identity)
+    answer = rollback(control)
+    assert (answer["path"], answer["back_to"], aws.ssm.value) == ("release", first, OLD)
+
+
+def test_what_ends_while_it_is_being_stopped_is_waited_for(control: Control, aws: Aws) -> None:
+    start(control)
+    aws.deploys("CLEAN_UP")
+    aws.is_over = True
+    assert rollback(control)["path"] == "wait"
+    assert newest(control).stopped is None
+    aws.cloudformation.end("UPDATE_COMPLETE")
+    control.settle()
+    assert newest(control).outcome == "succeeded"
+
+
+@pytest.mark.parametrize("stopped_by", [None, "operator"])
+def test_after_a_release_that_went_back_there_is_nothing_to_go_back_from(
+    stopped_by: str | None, control: Control, aws: Aws
+) -> None:
+    """Whoever is woken by its alarm would otherwise take the good version away, too."""
+    first = released(control, aws, OLDER)
+    released(control, aws, OLD)
+    failed = start(control)["id"]
+    if stopped_by:
+        aws.deploys("BAKE_TIME")
+        rollback(control)
+        aws.under_way = []
+    aws.cloudformation.end("UPDATE_ROLLBACK_COMPLETE")
+    control.settle()
+    assert rollback(control) == {"problems": [], "path": "over", "id": failed, "further": first}
+    assert aws.ssm.value == OLD
+    assert rollback(control, release=first)["path"] == "release", "by its name it is meant"
+
+
+def test_an_hour_after_a_failure_back_is_from_what_runs(control: Control, aws: Aws) -> None:
+    released(control, aws, OLDER)
+    released(control, aws, OLD)
+    failed = start(control)["id"]
+    aws.cloudformation.end("UPDATE_ROLLBACK_COMPLETE")
+    control.settle()
+    item = control.ledger.dynamodb.items["api", failed]
+    item["ended"] = {"S": (datetime.now(UTC) - timedelta(minutes=61)).isoformat()}
+    assert (rollback(control)["path"], aws.ssm.value) == ("release", OLDER)
 
 
 def test_a_deployment_that_is_no_release_is_stopped_too(control: Control, aws: Aws) -> None:
     """A restart, or `cdk deploy`."""
     released(control, aws, OLD)
-    aws.under_way = [{"serviceDeploymentArn": DEPLOYMENT, "status": "IN_PROGRESS"}]
-    assert rollback(control) == {"problems": [], "stopped": DEPLOYMENT, "id": None}
+    aws.deploys("SCALE_UP")
+    answer = rollback(control)
+    assert (answer["path"], answer["stopped"], answer["id"]) == ("stopped", DEPLOYMENT, None)
 
 
-def test_what_is_over_cannot_be_stopped(control: Control, aws: Aws) -> None:
-    start(control)
-    assert "is under way" in told(rollback(control)), "ECS has not begun yet"
-    aws.under_way, aws.is_over = [{"serviceDeploymentArn": DEPLOYMENT, "status": "IN_PROGRESS"}], True
-    assert "it is over" in told(rollback(control))
-    assert newest(control).stopped is None
-    aws.cloudformation.end("UPDATE_COMPLETE")
+def test_a_release_is_not_named_while_something_is_under_way(control: Control, aws: Aws) -> None:
+    first = released(control, aws, OLD)
+    identity = start(control)["id"]
+    assert f"{identity} is under way" in told(rollback(control, release=first))
+    aws.deploys("BAKE_TIME")
+    assert "is under way" in told(rollback(control, release=first))
+    assert aws.stopped == []
+
+
+# -- after a rollback
+
+
+@pytest.mark.parametrize("how", ["stopped", "released"])
+def test_after_a_rollback_pipelines_wait_until_somebody_resumes(how: str, control: Control, aws: Aws) -> None:
+    released(control, aws, OLD, run=RUN.format(9))
+    if how == "stopped":
+        start(control, IMAGE, run=RUN.format(10))
+        aws.deploys("BAKE_TIME")
+        rollback(control, note="errors everywhere")
+        aws.under_way = []
+        aws.cloudformation.end("UPDATE_ROLLBACK_COMPLETE")
+        control.settle()
+    else:
+        released(control, aws, IMAGE, run=RUN.format(10))
+        succeeded(control, aws, rollback(control)["id"])
+    rolled = newest(control).id
+    for ask in ("check", "release"):
+        answer = control.asked({"action": ask, "image": OLDER, "who": "a pipeline", "run": RUN.format(11)})
+        assert [each["check"] for each in answer["problems"]] == ["rollback"]
+        assert f"pipelines wait since {rolled}" in told(answer)
+        assert answer["problems"][0]["todo"] == "infra release ENV --service api --resume"
+    assert control.asked({"action": "check", "image": OLDER, "who": "a person"})["problems"] == []
+    assert control.asked({"action": "resume", "who": "zara"}) == {"problems": [], "id": rolled}
+    assert str(newest(control).resumed).startswith("zara, 20")
+    assert start(control, OLDER, run=RUN.format(11))["problems"] == []
+
+
+def test_what_fails_by_itself_keeps_no_pipeline_waiting(control: Control, aws: Aws) -> None:
+    released(control, aws, OLD, run=RUN.format(9))
+    start(control, IMAGE, run=RUN.format(10))
+    aws.cloudformation.end("UPDATE_ROLLBACK_COMPLETE")
     control.settle()
-    assert newest(control).outcome == "succeeded"
+    assert "pipelines do not wait" in told(control.asked({"action": "resume", "who": "zara"}))
+    assert start(control, OLDER, run=RUN.format(11))["problems"] == []
+
+
+@pytest.mark.parametrize("claim", [{"run": RUN.format(12)}, {"acts_for": "somebody"}])
+def test_a_workflow_does_not_resume_itself(claim: dict[str, str], control: Control, aws: Aws) -> None:
+    released(control, aws, OLD)
+    released(control, aws, IMAGE)
+    succeeded(control, aws, rollback(control)["id"])
+    assert "may not resume" in told(control.asked({"action": "resume", "who": "a pipeline", **claim}))
+    assert newest(control).resumed is None
 
 
 # -- whoever asks

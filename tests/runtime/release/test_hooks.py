@@ -152,3 +152,10 @@ def test_nobody_there_is_a_no(ledger: Ledger) -> None:
     with verifying(ledger, 200, GOOD) as (hook, _):
         hook.ecs.tasks.clear()
         assert status(hook) == "FAILED"
+
+
+def test_a_release_that_somebody_has_stopped_goes_no_further(ledger: Ledger) -> None:
+    with verifying(ledger, 200, GOOD) as (hook, asked):
+        ledger.stop(ledger.releases("api")[0], "stopped by an operator")
+        assert status(hook) == "FAILED"
+    assert asked == []

@@ -43,8 +43,6 @@ DRIZZLE = (
 class Tasks(Ecs):
     """Runs the command of each task, as Fargate does: whole containers, which are killed whole. Its own log, too."""
 
-    exceptions = Logs.exceptions
-
     def __init__(self, database: Database, folder: Path) -> None:
         super().__init__()
         self.command: Sequence[str] = DRIZZLE
@@ -232,6 +230,15 @@ def test_nothing_is_migrated_before_the_first_release(ledger: Ledger, database: 
     ecs = Ecs("bootstrap")
     assert status(hook(ecs, ledger, database)) == "SUCCEEDED"
     assert ecs.runs == []
+
+
+def test_a_release_that_somebody_has_stopped_migrates_nothing(ledger: Ledger, database: Database) -> None:
+    ledger.stop(ledger.releases("api")[0], "stopped by an operator")
+    ecs = Ecs()
+    assert status(hook(ecs, ledger, database)) == "FAILED"
+    assert ecs.runs == []
+    # CloudFormation goes back by a deployment of the version before, which is asked about, too.
+    assert status(hook(Ecs(OLD), ledger, database)) == "IN_PROGRESS"
 
 
 def test_a_deployment_that_is_no_release_writes_nothing(ledger: Ledger, database: Database) -> None:
@@ -536,6 +543,14 @@ def test_a_log_that_is_late_is_waited_for(ledger: Ledger, database: Database) ->
     lines = [f"\x1b[2K\x1b[1G\x1b[31mline\x1b[39m {number}\r" for number in range(50)]
     assert status(hook(ecs, ledger, database, logs=Logs(*lines, late=3))) == "FAILED"
     assert told(ledger)["lines"] == [f"line {number}" for number in range(30, 50)]
+
+
+def test_a_migration_ends_even_if_its_log_cannot_be_read(ledger: Ledger, database: Database) -> None:
+    ecs = Ecs()
+    status(hook(ecs, ledger, database))
+    ecs.end(1)
+    assert status(hook(ecs, ledger, database, logs=Logs("line", late=99, code="AccessDeniedException"))) == "FAILED"
+    assert (told(ledger)["exit"], told(ledger)["lines"]) == (1, [])
 
 
 def test_readers_wait_no_longer_than_the_lock_time_out(

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,10 @@ Client = Callable[[str], Any]
 def account(folder: Path, *, without: tuple[Condition, ...] = ()) -> Iterator[Client]:
     nowhere = "http://127.0.0.1:9"
     with emulator(folder, cloudflare=nowhere, upstash=nowhere, authority=Authority(), without=without) as running:
-        yield lambda service: boto3.client(
+        yield cache(lambda service: boto3.client(
             service, endpoint_url=running.url, region_name="eu-central-1", aws_access_key_id="111122223333",
             aws_secret_access_key="test", config=Config(retries={"total_max_attempts": 5, "mode": "standard"}),
-        )  # fmt: skip
+        ))  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """What AWS refuses, the emulator refuses: small templates with one fault each."""
 
+import contextlib
 import io
 import json
 import tarfile
@@ -9,6 +10,7 @@ from typing import Any
 
 import boto3
 import pytest
+import redis
 from botocore.exceptions import ClientError
 
 from infra_runtime.release.image_layers import layers
@@ -200,3 +202,142 @@ def test_a_log_group_without_a_name_begins_with_its_stack_and_keeps_its_name(clo
     name = deploy(cloudformation.create_stack, 30)
     assert name.startswith("logs-Group-")
     assert deploy(cloudformation.update_stack, 60) == name
+
+
+def test_elasticache_keeps_the_last_two_tokens_until_one_is_set(refusal: Refusal, aws: Callable[[str], Any]) -> None:
+    """In a real Redis. "SET - allowed only after ROTATE" (ElastiCache API reference, ModifyReplicationGroup)."""
+    old, new = "old-token-of-sixteen", "new-token-of-sixteen"
+    group = {
+        "ReplicationGroupId": "tokens", "ReplicationGroupDescription": "tokens", "Engine": "valkey", "Port": 6379,
+        "CacheNodeType": "cache.t4g.micro", "NumCacheClusters": 1, "TransitEncryptionEnabled": True, "AuthToken": old,
+    }  # fmt: skip
+    assert refusal({"Group": {"Type": "AWS::ElastiCache::ReplicationGroup", "Properties": group}}) == ""
+    elasticache = aws("elasticache")
+    (made,) = elasticache.describe_replication_groups(ReplicationGroupId="tokens")["ReplicationGroups"]
+    where = made["NodeGroups"][0]["PrimaryEndpoint"]
+
+    def let_in() -> list[str]:
+        found = []
+        for token in (old, new):
+            connection = redis.Redis(
+                host=where["Address"], port=where["Port"], password=token, ssl=True, ssl_cert_reqs="none",
+                ssl_check_hostname=False,
+            )  # fmt: skip
+            with contextlib.suppress(redis.AuthenticationError), connection:
+                connection.ping()
+                found.append(token)
+        return found
+
+    def modify(strategy: str) -> None:
+        elasticache.modify_replication_group(
+            ReplicationGroupId="tokens", AuthToken=new, AuthTokenUpdateStrategy=strategy, ApplyImmediately=True
+        )
+
+    with pytest.raises(ClientError, match="only after ROTATE"):
+        modify("SET")
+    assert let_in() == [old]
+    modify("ROTATE")
+    assert let_in() == [old, new]
+    modify("SET")
+    assert let_in() == [new]
+
+
+Templates = Callable[..., dict[str, str]]
+
+
+@pytest.fixture
+def deployed(cloudformation: Any, request: pytest.FixtureRequest) -> Templates:
+    """Creates or updates stacks one after the other; returns why each failed, "" where it did not."""
+    number = abs(hash(request.node.name))
+
+    def of(**templates: dict[str, Any]) -> dict[str, str]:
+        return {name: _deploy(cloudformation, f"{name}{number}", template) for name, template in templates.items()}
+
+    return of
+
+
+def _deploy(cloudformation: Any, name: str, template: dict[str, Any]) -> str:
+    body = json.dumps(template).replace("STACK", name.lstrip("abcdefghijklmnopqrstuvwxyz"))
+    try:
+        cloudformation.create_stack(StackName=name, TemplateBody=body)
+    except cloudformation.exceptions.AlreadyExistsException:
+        cloudformation.update_stack(StackName=name, TemplateBody=body)
+    while (stack := cloudformation.describe_stacks(StackName=name)["Stacks"][0])["StackStatus"].endswith("PROGRESS"):
+        time.sleep(0.05)
+    if stack["StackStatus"] in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
+        return ""
+    events = cloudformation.describe_stack_events(StackName=name)["StackEvents"]
+    return " ".join(each.get("ResourceStatusReason", "") for each in events if "FAILED" in each["ResourceStatus"])
+
+
+def _exporting(value: Any) -> dict[str, Any]:
+    outputs = {"It": {"Value": value, "Export": {"Name": "it-STACK"}}} if value else {}
+    topic = {"Type": "AWS::SNS::Topic", "Properties": {}}
+    return {"Resources": {"Topic": topic}, "Outputs": outputs}
+
+
+IMPORTING = {
+    "Resources": {
+        "Queue": {"Type": "AWS::SQS::Queue"},
+        "Parameter": {
+            "Type": "AWS::SSM::Parameter",
+            "Properties": {"Type": "String", "Value": {"Fn::ImportValue": "it-STACK"}},
+        },
+    }
+}
+FREE = {"Resources": {"Queue": {"Type": "AWS::SQS::Queue"}}}
+
+
+def test_an_export_that_is_imported_keeps_its_value(deployed: Templates, cloudformation: Any) -> None:
+    assert set(deployed(first=_exporting("a"), second=IMPORTING).values()) == {""}
+    assert "cannot be updated as it is in use by second" in deployed(first=_exporting("b"))["first"]
+    assert "cannot be deleted as it is in use by second" in deployed(first=_exporting(None))["first"]
+    assert set(deployed(second=FREE, first=_exporting("b")).values()) == {""}
+    assert deployed(first=_exporting(None))["first"] == ""
+    names = [
+        each["Name"] for page in cloudformation.get_paginator("list_exports").paginate() for each in page["Exports"]
+    ]
+    assert [each for each in names if each.startswith("it-")] == []
+
+
+def _subnets(**cidrs: str) -> dict[str, Any]:
+    vpc = {"Type": "AWS::EC2::VPC", "Properties": {"CidrBlock": "10.0.0.0/16"}}
+    found = {
+        name: {
+            "Type": "AWS::EC2::Subnet",
+            "Properties": {"VpcId": {"Ref": "Vpc"}, "CidrBlock": cidr, "AvailabilityZone": "eu-central-1a"},
+        }
+        for name, cidr in cidrs.items()
+    }
+    return {"Resources": {"Vpc": vpc, **found}}
+
+
+def test_subnets_do_not_overlap_and_one_that_moves_is_created_before_the_old_one_goes(deployed: Templates) -> None:
+    assert deployed(net=_subnets(One="10.0.0.0/24", Two="10.0.1.0/24"))["net"] == ""
+    assert (
+        "The CIDR '10.0.1.0/25' conflicts with another subnet"
+        in deployed(net=_subnets(One="10.0.0.0/24", Two="10.0.1.0/24", Three="10.0.1.0/25"))["net"]
+    )
+    swapped = deployed(net=_subnets(One="10.0.1.0/24", Two="10.0.0.0/24"))["net"]
+    assert "conflicts with another subnet" in swapped
+    assert deployed(net=_subnets(One="10.0.2.0/24", Two="10.0.1.0/24"))["net"] == ""
+
+
+def test_a_create_only_property_makes_another_resource(deployed: Templates, cloudformation: Any) -> None:
+    def log_group(name: str) -> dict[str, Any]:
+        return {"Resources": {"Logs": {"Type": "AWS::Logs::LogGroup", "Properties": {"LogGroupName": name}}}}
+
+    def events() -> list[str]:
+        name = next(
+            each["StackName"]
+            for each in cloudformation.describe_stacks()["Stacks"]
+            if each["StackName"].startswith("logs")
+        )
+        return [
+            each.get("ResourceStatusReason", "")
+            for each in cloudformation.describe_stack_events(StackName=name)["StackEvents"]
+        ]
+
+    assert deployed(logs=log_group("one-STACK"))["logs"] == ""
+    assert deployed(logs=log_group("two-STACK"))["logs"] == ""
+    assert any("requires the creation of a new physical resource" in each for each in events())

@@ -8,11 +8,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from infra_runtime.authority import Authority
 from ops.edge.synthesized import text_of
+from simulators.cloudflare.cache_rules import cache_settings
 from simulators.cloudflare.contract import Contract
+from simulators.cloudflare.edge_cache import EdgeCache
 from simulators.cloudflare.protocol import Answer, Call
 from simulators.cloudflare.server import resolve
 from simulators.cloudflare.shapes import SHAPES, strangers
@@ -239,3 +242,61 @@ def test_no_object_has_a_field_that_no_recorded_answer_has() -> None:
     ]
     assert {kind for kind, _ in shown} == set(SHAPES)
     assert [each for kind, one in shown for each in strangers(kind, one)] == []
+
+
+def test_of_all_cache_rules_that_match_the_last_to_set_a_value_wins() -> None:
+    """cloudflare-docs, cache/how-to/cache-rules/order.mdx."""
+
+    def rule(expression: str, **parameters: Any) -> dict[str, Any]:
+        return {"expression": expression, "enabled": True, "action_parameters": parameters}
+
+    media = 'http.host in {"a.example" "b.example"}'
+    previews = (
+        f'({media}) and (starts_with(http.request.uri.path, "/og/") or starts_with(http.request.uri.path, "/c/"))'
+    )
+    zone = Zone("example", rulesets={"http_request_cache_settings": {"rules": [
+        rule(media, cache=True, edge_ttl=30),
+        rule(previews, edge_ttl=1),
+        rule(media, edge_ttl=2) | {"enabled": False},
+        rule('http.host eq "c.example"', edge_ttl=3),
+    ]}})  # fmt: skip
+    assert cache_settings(zone, "a.example", "/og/a.png") == {"cache": True, "edge_ttl": 1}
+    assert cache_settings(zone, "b.example", "/a/c/") == {"cache": True, "edge_ttl": 30}
+    assert cache_settings(zone, "d.example", "/og/a.png") == {}
+    with pytest.raises(NotImplementedError, match="lower"):
+        cache_settings(Zone("example", rulesets={"http_request_cache_settings": {"rules": [
+            rule('lower(http.host) eq "a"')
+        ]}}), "a", "/")  # fmt: skip
+
+
+def test_a_question_about_traffic_writes_nothing() -> None:
+    """GraphQL is asked by POST; a function that asks by the clock does not touch the zone."""
+    assert not Call("POST", "/graphql").is_write
+    assert Call("POST", "/zones/1/dns_records").is_write
+
+
+def test_the_edge_answers_from_its_cache_until_the_time_is_over_or_the_prefix_is_purged() -> None:
+    zone, asked = Zone("example"), []
+    cache = EdgeCache(zone)
+    ignoring = {
+        "cache": True,
+        "edge_ttl": {"default": 60},
+        "cache_key": {"custom_key": {"query_string": {"exclude": "*"}}},
+    }
+
+    def look(settings: dict[str, Any], path: str, query: str = "", status: int = 200) -> str:
+        def fetch() -> httpx.Response:
+            asked.append(path)
+            return httpx.Response(status)
+
+        return str(cache.answer(settings, f"a.example{path}", query, fetch).headers.get("cf-cache-status"))
+
+    assert [look(ignoring, "/x", query) for query in ("", "?a", "?b")] == ["MISS", "HIT", "HIT"]
+    by_query = ignoring | {"cache_key": {}}
+    assert [look(by_query, "/y", query) for query in ("a", "b", "a")] == ["MISS", "MISS", "HIT"]
+    assert [look(ignoring | {"edge_ttl": {"default": 0}}, "/z") for _ in range(2)] == ["MISS", "MISS"]
+    assert [look(ignoring, "/missing", status=403) for _ in range(2)] == ["MISS", "MISS"]
+    assert look({}, "/x") == "None"
+    zone.purged.append("a.example/x")
+    assert [look(ignoring, "/x") for _ in range(2)] == ["MISS", "HIT"]
+    assert len(asked) == 9

@@ -1,0 +1,56 @@
+"""`infra alarms`: what fires in an environment, and which runbook is the one to follow."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from config import available
+from ops.functions import Clients
+
+DESCRIPTION = re.compile(r"(?P<severity>[A-Z]+): (?P<means>.*?) Runbook: (?P<runbook>\S+)", re.DOTALL)
+"""Of an alarm, as `infra_constructs.alarms` writes it."""
+_SEVERITIES = ("critical", "warning", "info")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FiringAlarm:
+    severity: str
+    """critical, warning or info."""
+    alarm: str
+    since: str
+    """ISO 8601, when it began to fire."""
+    means: str
+    """What users notice, and the threshold."""
+    runbook: str
+    """Address, or path in this repository."""
+
+
+def firing(clients: Clients, product: str, name: str) -> list[FiringAlarm]:
+    """Of the environment `name`, the worst first. Alarms that are not ours, like those of autoscaling, are left out."""
+    prefix = f"{product}-{name}-"
+    # Another environment's name may begin with this one's.
+    others = tuple(f"{product}-{other}-" for other in available() if other.startswith(f"{name}-"))
+    found = [
+        FiringAlarm(
+            severity=told["severity"].lower(),
+            alarm=each["AlarmName"],
+            since=each.get("StateTransitionedTimestamp", each["StateUpdatedTimestamp"]).isoformat(timespec="seconds"),
+            means=told["means"],
+            runbook=told["runbook"],
+        )
+        for each in _in_alarm(clients, prefix)
+        if not each["AlarmName"].startswith(others) and (told := DESCRIPTION.match(each.get("AlarmDescription", "")))
+    ]
+    return sorted(found, key=lambda each: (_SEVERITIES.index(each.severity), each.since))
+
+
+def _in_alarm(clients: Clients, prefix: str) -> Iterator[dict[str, Any]]:
+    pages = (
+        clients.client("cloudwatch")
+        .get_paginator("describe_alarms")
+        .paginate(AlarmNamePrefix=prefix, StateValue="ALARM", AlarmTypes=["MetricAlarm", "CompositeAlarm"])
+    )
+    for page in pages:
+        yield from page["MetricAlarms"]
+        yield from page["CompositeAlarms"]

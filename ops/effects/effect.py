@@ -1,0 +1,43 @@
+"""One effect of a deployment, as a reviewer reads it."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from hashlib import sha256
+
+
+class Severity(IntEnum):
+    SAFE = 0
+    """Users notice nothing, and nothing has to be done."""
+    LOOK = 1
+    """Worth a look: access, cost, or something that is no longer watched."""
+    DANGEROUS = 2
+    """Users notice it, data is lost, or something stays behind. A person has to acknowledge it by name."""
+    IMPOSSIBLE = 3
+    """CloudFormation or the service refuses, often after it has changed other things."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effect:
+    severity: Severity
+    kind: str
+    """One word: replaced, gone, left-behind, interrupted, refused, in-use, exists, …"""
+    stack: str
+    resource: str
+    """Logical id, or "" for the stack as a whole."""
+    type: str = ""
+    """CloudFormation's, or "" for the stack as a whole."""
+    properties: tuple[str, ...] = ()
+    what: str
+    """What happens to the resource, as the predicate of a sentence: "is replaced (Port)"."""
+    consequence: str
+    """For users, in one sentence."""
+    procedure: str = ""
+    """How to get there safely; "" where nothing has to be done."""
+    values: str = ""
+    """The old and the new values, for the digest in `name`: an acknowledgement holds for these and no others."""
+
+    @property
+    def name(self) -> str:
+        """As an acknowledgement names it."""
+        digest = sha256(f"{self.properties}{self.what}{self.values}".encode()).hexdigest()[:6]
+        return "/".join(part for part in (self.stack, self.resource, f"{self.kind}-{digest}") if part)

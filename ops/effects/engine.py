@@ -1,0 +1,49 @@
+"""Effects of going from one set of templates to another, in order of deployment."""
+
+from collections.abc import Iterator
+
+from ops.effects.changes import Change, Difference, difference
+from ops.effects.effect import Effect, Severity
+from ops.effects.rules import access, addresses, databases, in_use, leaving, replaced, traffic
+from ops.effects.rules.making import of
+from ops.effects.template import Templates
+
+
+def effects(before: Templates, after: Templates) -> list[Effect]:
+    """Of one environment. `before` has every stack that is deployed, also those that `after` lacks.
+
+    Stack by stack in order of deployment; in a stack what changes, then what goes, then what stops it at its end; last
+    the stacks that stay behind.
+    """
+    compared = difference(before, after)
+    found: list[Effect] = []
+    for stack in after:
+        for change in compared.changes:
+            if change.stack == stack:
+                found += list(_of_change(change, compared))
+        for export in compared.exports:
+            if export.stack == stack:
+                found += list(in_use.effects(export))
+    return [*found, *leaving.left_behind(compared)]
+
+
+def _of_change(change: Change, compared: Difference) -> Iterator[Effect]:
+    found = [
+        *replaced.effects(change),
+        *leaving.effects(change, compared),
+        *addresses.effects(change, compared),
+        *databases.effects(change),
+        *traffic.effects(change, compared),
+        *access.effects(change),
+    ]
+    yield from found or [_unremarkable(change)]
+
+
+def _unremarkable(change: Change) -> Effect:
+    if change.old is None:
+        return of(change, Severity.SAFE, "new", "is new", "None.")
+    if change.new is None:
+        return of(change, Severity.SAFE, "deleted", "goes", "None that is known.")
+    return of(
+        change, Severity.SAFE, "changed", f"changes in place ({', '.join(change.properties)})", "None that is known."
+    )

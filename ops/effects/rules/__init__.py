@@ -1,0 +1,1 @@
+"""What a difference means, one idea a file. Each yields effects of one change, of one export, or of the whole."""

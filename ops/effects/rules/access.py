@@ -1,0 +1,100 @@
+"""Who may do what, and who hears of it."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ops.effects.changes import Change
+from ops.effects.effect import Effect, Severity
+from ops.effects.rules.making import of
+from ops.effects.template import values
+
+_DOCUMENTS = ("PolicyDocument", "AssumeRolePolicyDocument", "KeyPolicy", "ResourcePolicy", "RepositoryPolicyText")
+_ALARMS = ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm")
+_MOST_NAMED = 6
+_ANYBODY = ('"*"', '{"AWS": "*"}')
+
+
+@dataclass(frozen=True, order=True)
+class _Allowed:
+    action: str
+    resource: str
+    principal: str
+    """"" in an identity policy."""
+    is_conditional: bool
+
+    def __str__(self) -> str:
+        on = f" on `{self.resource[:100]}`" if self.resource else ""
+        return f"`{self.action}`{on}" + (f" by `{self.principal[:100]}`" if self.principal else "")
+
+
+def effects(change: Change) -> Iterator[Effect]:
+    if change.type in _ALARMS:
+        yield from _alarms(change)
+    else:
+        yield from _permissions(change)
+
+
+def _permissions(change: Change) -> Iterator[Effect]:
+    before, after = _allowed(change.old), _allowed(change.new)
+    if more := after - before:
+        blank = any(each.action in ("*", "iam:*") and not each.principal for each in more)
+        anybody = any(each.principal in _ANYBODY and not each.is_conditional for each in more)
+        yield of(
+            change, Severity.DANGEROUS if blank or anybody else Severity.LOOK, "allows", f"allows {_named(more)}",
+            "Anybody on the internet may do it." if anybody else "More access than before.",
+            procedure="name the actions and who needs them" if blank or anybody else "",
+        )  # fmt: skip
+    if change.new is not None and (less := before - after):
+        consequence = "Calls that relied on it are denied."
+        yield of(change, Severity.LOOK, "allows-less", f"does not allow {_named(less)} any more", consequence)
+
+
+def _named(found: set[_Allowed]) -> str:
+    more = f"; and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
+    return "; ".join(str(each) for each in sorted(found)[:_MOST_NAMED]) + more
+
+
+def _allowed(resource: Any) -> set[_Allowed]:
+    """Of every statement that allows something, in identity, resource and trust policies."""
+    return {
+        _Allowed(action, _text(target), _text(statement.get("Principal")), "Condition" in statement)
+        for name in _DOCUMENTS
+        for document in values(resource, name)
+        for statements in values(document, "Statement")
+        for statement in _each(statements)
+        if isinstance(statement, dict) and statement.get("Effect") == "Allow"
+        for action in _each(statement.get("Action", statement.get("NotAction")))
+        if isinstance(action, str)
+        for target in _each(statement.get("Resource"))
+    }
+
+
+def _text(node: Any) -> str:
+    return json.dumps(node, sort_keys=True) if node is not None else ""
+
+
+def _each(node: Any) -> list[Any]:
+    return node if isinstance(node, list) else [node]
+
+
+def _alarms(change: Change) -> Iterator[Effect]:
+    if change.new is None:
+        yield of(change, Severity.LOOK, "unwatched", "goes", "Nobody is told any more when it happens.")
+        return
+    if change.old is None:
+        return
+    named = (
+        "ActionsEnabled",
+        "AlarmActions",
+        "TreatMissingData",
+        "EvaluationPeriods",
+        "DatapointsToAlarm",
+        "Threshold",
+    )
+    if changed := tuple(name for name in change.properties if name in named):
+        yield of(
+            change, Severity.LOOK, "watched", f"goes off at something else ({', '.join(changed)})",
+            "People are told earlier, later, or not at all.", properties=changed,
+        )  # fmt: skip

@@ -1,0 +1,25 @@
+"""Exports that another stack has: CloudFormation neither removes them nor gives them another value."""
+
+from collections.abc import Iterator
+
+from ops.effects.changes import MovedExport
+from ops.effects.effect import Effect, Severity
+
+
+def effects(export: MovedExport) -> Iterator[Effect]:
+    if not export.importers:
+        return
+    who = " and ".join(export.importers)
+    reason = f", as {export.because} changes" if export.because else ""
+    refusal = "deleted" if export.is_gone else "updated"
+    yield Effect(
+        severity=Severity.IMPOSSIBLE,
+        kind="in-use",
+        stack=export.stack,
+        resource=export.name.rpartition(":")[2],
+        type="Export",
+        what=f"{'would go' if export.is_gone else f'would have another value{reason}'}, while {who} still imports it",
+        consequence=f'CloudFormation changes the rest of the stack, then refuses ("cannot be {refusal} as it is in use '
+        f'by {export.importers[0]}") and rolls it back; stacks before it stay changed.',
+        procedure="in two deployments: docs/runbooks/remove-an-export.md",
+    )

@@ -1,0 +1,181 @@
+"""A resource that CloudFormation cannot change: it creates another one, and deletes the old one at the end."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ops.effects import schemas
+from ops.effects.changes import Change, Replacement
+from ops.effects.effect import Effect, Severity
+from ops.effects.rules.making import of
+from ops.effects.template import plain
+
+DATA: Mapping[str, str] = {
+    "AWS::DynamoDB::Table": "table",
+    "AWS::ECR::Repository": "image repository",
+    "AWS::EFS::FileSystem": "file system",
+    "AWS::ElastiCache::ReplicationGroup": "Redis",
+    "AWS::KMS::Key": "key",
+    "AWS::RDS::DBInstance": "database",
+    "AWS::S3::Bucket": "bucket",
+    "AWS::SQS::Queue": "queue",
+    "AWS::SecretsManager::Secret": "secret",
+}
+"""Types that hold what no deployment brings back."""
+_NOT_SERVED = "Users reach nothing until the new one is in place everywhere."
+_SERVES: Mapping[str, str] = {
+    "AWS::EC2::EIP": "Outgoing requests come from another address; whoever allows only the old one refuses them.",
+    "AWS::EC2::Instance": "Open connections through it break, for minutes.",
+    "AWS::EC2::NatGateway": "Open outgoing connections break.",
+    "AWS::EC2::SecurityGroup": "What is only in the old group cannot be reached until it is in the new one.",
+    "AWS::EC2::Subnet": _NOT_SERVED,
+    "AWS::EC2::VPC": _NOT_SERVED,
+    "AWS::ECS::Cluster": _NOT_SERVED,
+    "AWS::ECS::Service": "A second service starts beside the first and takes no traffic from a blue/green deployment.",
+    "AWS::ElasticLoadBalancingV2::Listener": _NOT_SERVED,
+    "AWS::ElasticLoadBalancingV2::LoadBalancer": _NOT_SERVED,
+    "AWS::ElasticLoadBalancingV2::TargetGroup": "The new group has no tasks yet: users get 503.",
+}
+# Each has nothing in it and no address, and the new one is there before the old one goes.
+_UNNOTICED = frozenset(
+    {
+        "AWS::ApplicationAutoScaling::ScalingPolicy",
+        "AWS::CloudWatch::Alarm",
+        "AWS::EC2::LaunchTemplate",
+        "AWS::EC2::SecurityGroupEgress",
+        "AWS::EC2::SecurityGroupIngress",
+        "AWS::ECS::TaskDefinition",
+        "AWS::Events::Rule",
+        "AWS::IAM::InstanceProfile",
+        "AWS::IAM::ManagedPolicy",
+        "AWS::IAM::Policy",
+        "AWS::Lambda::LayerVersion",
+        "AWS::Lambda::Permission",
+        "AWS::Lambda::Version",
+    }
+)
+# Update fails rather than replace a key that data is encrypted with (template reference of the type).
+_REFUSED = {"AWS::KMS::Key": ("KeySpec", "KeyUsage", "MultiRegion", "Origin")}
+KEPT = ("Retain", "RetainExceptOnCreate", "Snapshot")
+
+
+def effects(change: Change) -> Iterator[Effect]:
+    if change.old is None or change.new is None:
+        return
+    if change.old["Type"] != change.type:
+        yield of(
+            change, Severity.IMPOSSIBLE, "type", f"was {change.old['Type']}",
+            'CloudFormation refuses the whole stack: "Update of resource type is not permitted".',
+            procedure="give the new one another logical id", properties=("Type",),
+        )  # fmt: skip
+        return
+    if refused := tuple(name for name in _REFUSED.get(change.type, ()) if name in change.properties):
+        yield of(
+            change, Severity.IMPOSSIBLE, "refused", f"would change ({', '.join(refused)})",
+            "The service refuses that of one that exists, and the stack is rolled back.",
+            procedure="a new one under another logical id, and the data moved to it", properties=refused,
+        )  # fmt: skip
+        return
+    if change.replacement is Replacement.YES:
+        yield from _named(change)
+        yield _replaced(change)
+    elif change.replacement is Replacement.CONDITIONAL:
+        # The schemas do not state the condition.
+        holds = change.type in DATA or change.type in _SERVES
+        yield of(
+            change,
+            Severity.DANGEROUS if holds else Severity.LOOK,
+            "may-be-replaced",
+            f"may be replaced ({_reason(change, change.may_replace)})",
+            _consequence(change),
+            procedure="aws cloudformation create-change-set shows whether it is; see Replacement",
+            properties=change.may_replace,
+        )
+
+
+def _replaced(change: Change) -> Effect:
+    what = f"is replaced ({_reason(change, change.replaced_by)})"
+    if change.type in DATA:
+        severity, procedure = Severity.DANGEROUS, "create the new one beside it, move the data, then remove the old one"
+    elif change.type in _SERVES:
+        severity, procedure = Severity.DANGEROUS, "create the new one under another name, move the traffic, then remove"
+    else:
+        severity, procedure = Severity.SAFE if change.type in _UNNOTICED else Severity.LOOK, ""
+    return of(
+        change, severity, "replaced", what, _consequence(change), procedure=procedure, properties=change.replaced_by
+    )
+
+
+def _consequence(change: Change) -> str:
+    if change.type in _UNNOTICED:
+        return "None: it holds nothing."
+    if change.type in DATA:
+        kept = (change.new or {}).get("UpdateReplacePolicy", "Delete")
+        left = {
+            "Snapshot": "a snapshot of the old one stays",
+            "Retain": "the old one stays, outside every stack, and is billed",
+        }.get(kept, "the old one is deleted with all its data")
+        return f"The new {DATA[change.type]} is empty; {left}."
+    return _SERVES.get(
+        change.type, "The new one has another id; whatever knew the old one outside of these stacks loses it."
+    )
+
+
+def _reason(change: Change, properties: tuple[str, ...]) -> str:
+    causes = f", as {' and '.join(change.causes[:2])} changes" if change.causes else ""
+    return ", ".join(properties) + causes
+
+
+def _named(change: Change) -> Iterator[Effect]:
+    if schemas.is_described(change.type) and schemas.schema(change.type).is_deleted_first:
+        return
+    for name, value in identity(change.type, change.new).items():
+        if identity(change.type, change.old).get(name) == value:
+            yield of(
+                change, Severity.IMPOSSIBLE, "exists",
+                f"would have to be replaced ({_reason(change, change.replaced_by)}) and keeps its name, {value}",
+                'CloudFormation refuses: "cannot update a stack when a custom-named resource requires replacing".',
+                procedure="change the name, too, or leave the property as it is", properties=change.replaced_by,
+            )  # fmt: skip
+            return
+
+
+# What the service has once, besides names. For a second one it answers RouteAlreadyExists, InvalidPermission.Duplicate,
+# Resource.AlreadyAssociated or PriorityInUse.
+_PORTS = ("GroupId", "IpProtocol", "FromPort", "ToPort", "CidrIp")
+_ONCE: Mapping[str, tuple[str, ...]] = {
+    "AWS::EC2::Route": ("RouteTableId", "DestinationCidrBlock"),
+    "AWS::EC2::SecurityGroupEgress": (*_PORTS, "DestinationSecurityGroupId", "DestinationPrefixListId"),
+    "AWS::EC2::SecurityGroupIngress": (*_PORTS, "SourceSecurityGroupId", "SourcePrefixListId"),
+    "AWS::EC2::SubnetRouteTableAssociation": ("SubnetId",),
+    "AWS::ElasticLoadBalancingV2::ListenerRule": ("ListenerArn", "Priority"),
+}  # fmt: skip
+
+
+def once(type_: str, resource: Any) -> str:
+    """What the service keeps one of, in a form that compares within a stack; "" for types that have no such thing."""
+    if type_ not in _ONCE:
+        return ""
+    properties = resource.get("Properties", {})
+    return json.dumps([plain(properties.get(name), {}) for name in _ONCE[type_]], sort_keys=True)
+
+
+def identity(type_: str, resource: Any) -> dict[str, str]:
+    """Names that the template gives and of which the service keeps one: by property, or all of an identifier together.
+
+    Empty if a deployment or the service makes them.
+    """
+    if not schemas.is_described(type_):
+        return {}
+    schema, properties = schemas.schema(type_), resource.get("Properties", {})
+    kind = type_.rpartition("::")[2]
+    found = {
+        name: str(properties[name])
+        for name in ("Name", f"{kind}Name", "GroupName")
+        if (name,) in schema.create_only and isinstance(properties.get(name), str)
+    }
+    if all(isinstance(properties.get(name), str) for name in schema.identifier):
+        together = [str(plain(properties[name], {})) for name in schema.identifier]
+        if any((name,) in schema.create_only for name in schema.identifier):
+            found[" and ".join(schema.identifier)] = " and ".join(together)
+    return found

@@ -1,0 +1,208 @@
+"""`infra redis rotate`: a new AUTH token for ElastiCache, which knows two at a time, so that no request fails.
+
+The stages of the token's secret are the record, so that the command can be repeated after any interruption.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from config import services
+from config.model import Environment
+from infra_runtime.release.preflight import services_of, tasks_of
+from infra_runtime.service_secrets import last_change
+from ops.console import Console
+from ops.errors import InputError, OperatorError
+from ops.functions import Clients
+from ops.redis.probe import ask_probe
+
+_EVERY_SECONDS = 15.0
+# Of a release that bakes for an hour, and the tasks that follow it.
+_LONGEST_SECONDS = 2 * 3600.0
+_LETTERS = 64
+# The first until the old token is no longer valid.
+_NEW, _CURRENT = "AWSPENDING", "AWSCURRENT"
+
+
+@dataclass(frozen=True)
+class Redis:
+    name: str
+    """Of the environment."""
+    environment: Environment
+    instance: str
+    clients: Clients
+    sleep: Callable[[float], None] = time.sleep
+    """Between two looks; seconds."""
+
+    @property
+    def stack(self) -> str:
+        return f"{self.environment.product}-{self.name}-redis"
+
+    @cached_property
+    def group(self) -> str:
+        return self._resource("AWS::ElastiCache::ReplicationGroup", "Group")
+
+    @cached_property
+    def token(self) -> str:
+        return self._resource("AWS::SecretsManager::Secret", "AuthToken")
+
+    @cached_property
+    def url(self) -> str:
+        return self._resource("AWS::SecretsManager::Secret", "Url")
+
+    def _resource(self, kind: str, what: str) -> str:
+        """As stacks/redis.py names them. Raises `OperatorError`."""
+        prefix = f"Instances{self.instance.replace('-', '')}{what}"
+        pages = (
+            self.clients.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=self.stack)
+        )
+        for page in pages:
+            for each in page["StackResourceSummaries"]:
+                if each["ResourceType"] == kind and each["LogicalResourceId"].startswith(prefix):
+                    return str(each["PhysicalResourceId"])
+        raise OperatorError(f"{self.stack} has no {what} of {self.instance}; deploy it first")
+
+
+def rotate(place: Redis, console: Console) -> None:
+    """Raises `InputError` where there is no overlap, and `OperatorError`."""
+    _refuse_without_overlap(place)
+    manager = place.clients.client("secretsmanager")
+    _available(place)
+    version, token = _both_valid(place, manager, console)
+    url: str = manager.get_secret_value(SecretId=place.url)["SecretString"]
+    if f":{token}@" not in url:
+        manager.put_secret_value(SecretId=place.url, SecretString=_with(url, token))
+    if (current := _stages(manager, place.token)[_CURRENT]) != version:
+        manager.update_secret_version_stage(
+            SecretId=place.token, VersionStage=_CURRENT, MoveToVersionId=version, RemoveFromVersionId=current
+        )
+    report = ask_probe(place.clients, place.stack, place.instance, {"report": True})
+    if not report["connected"] or not report["writable"]:
+        raise OperatorError(f"Redis does not take the new token: {report.get('error')}; both are valid, run this again")
+    console.print("both tokens are valid, and REDIS_URL has the new one; new tasks take over by themselves")
+    _until_read(place, manager, console)
+    # The URL was written between the two; SET is refused where there is no second token.
+    if not _was_given_one(place, manager, since=place.url):
+        _modify(place, token, "SET")
+    manager.update_secret_version_stage(SecretId=place.token, VersionStage=_NEW, RemoveFromVersionId=version)
+    console.print(f"{place.instance}: the old token is no longer valid. infra redis check {place.name} looks at it.")
+
+
+def _refuse_without_overlap(place: Redis) -> None:
+    settings = place.environment.redis.instances[place.instance]
+    if settings.upstash is not None:
+        raise InputError(
+            f"{place.instance} is at Upstash, whose databases have one password, and a reset ends it at once. Without"
+            " a failed request: change over to a second database, docs/runbooks/redis-migrate.md"
+        )
+    if settings.elasticache is None:
+        raise InputError(
+            f"{place.instance} is somebody else's: add a second user there, then infra secret set {place.name}"
+            f" {settings.external.url_secret if settings.external else ''}, docs/runbooks/redis-rotate-token.md"
+        )
+
+
+def _both_valid(place: Redis, manager: Any, console: Console) -> tuple[str, str]:
+    """(version of the secret, new token), once ElastiCache takes it beside the old one."""
+    version = _stages(manager, place.token).get(_NEW) or _made(place, manager)
+    token = _value(manager, place.token, version)
+    # Twice would leave the new token only: ElastiCache keeps the last two that it was given.
+    if not _was_given_one(place, manager, since=place.token, version=version):
+        console.print(f"{place.group} gets a second token", highlight=False)
+        _modify(place, token, "ROTATE")
+    return version, token
+
+
+def _made(place: Redis, manager: Any) -> str:
+    token = manager.get_random_password(PasswordLength=_LETTERS, ExcludePunctuation=True)["RandomPassword"]
+    made: str = manager.put_secret_value(SecretId=place.token, SecretString=token, VersionStages=[_NEW])["VersionId"]
+    return made
+
+
+def _was_given_one(place: Redis, manager: Any, *, since: str, version: str = "") -> bool:
+    """ElastiCache, a token, since that version of the secret was made; without one, since the current version."""
+    wanted = version or _stages(manager, since)[_CURRENT]
+    pages = manager.get_paginator("list_secret_version_ids").paginate(SecretId=since)
+    (made,) = [each["CreatedDate"] for page in pages for each in page["Versions"] if each["VersionId"] == wanted]
+    given = _described(place).get("AuthTokenLastModifiedDate")
+    return given is not None and bool(given >= made)
+
+
+def _modify(place: Redis, token: str, strategy: str) -> None:
+    place.clients.client("elasticache").modify_replication_group(
+        ReplicationGroupId=place.group, AuthToken=token, AuthTokenUpdateStrategy=strategy, ApplyImmediately=True
+    )
+    place.sleep(_EVERY_SECONDS)
+    _available(place)
+
+
+def _described(place: Redis) -> Mapping[str, Any]:
+    pages = (
+        place.clients.client("elasticache")
+        .get_paginator("describe_replication_groups")
+        .paginate(ReplicationGroupId=place.group)
+    )
+    (found,) = [each for page in pages for each in page["ReplicationGroups"]]
+    return dict(found)
+
+
+def _available(place: Redis) -> None:
+    """Raises `OperatorError`."""
+    give_up = time.monotonic() + _LONGEST_SECONDS
+    while time.monotonic() < give_up:
+        found = _described(place)
+        if found["Status"] == "available" and not found.get("PendingModifiedValues", {}).get("AuthTokenStatus"):
+            return
+        place.sleep(_EVERY_SECONDS)
+    raise OperatorError(f"{place.group} is not available after two hours")
+
+
+def _until_read(place: Redis, manager: Any, console: Console) -> None:
+    """Waits until no task is older than the URL. Raises `OperatorError`."""
+    changed, told = last_change(manager, place.url), ""
+    give_up = time.monotonic() + _LONGEST_SECONDS
+    while old := sorted(
+        service["serviceName"]
+        for service in _readers(place)
+        for task in tasks_of(place.clients.client("ecs"), service, desiredStatus="RUNNING")
+        if task["createdAt"] <= changed
+    ):
+        if time.monotonic() > give_up:
+            raise OperatorError(f"old tasks of {', '.join(sorted(set(old)))} still run, and both tokens stay valid:"
+                                f" docs/runbooks/secret-restart.md, then run this again")  # fmt: skip
+        if (now := ", ".join(old)) != told:
+            console.print(f"waiting for {len(old)} old tasks: {now}", highlight=False)
+            told = now
+        place.sleep(_EVERY_SECONDS)
+
+
+def _readers(place: Redis) -> Iterator[Mapping[str, Any]]:
+    """ECS services, workers included, whose tasks get the URL."""
+    ecs = place.clients.client("ecs")
+    for name in services.released(place.environment):
+        for service in services_of(place.clients, f"{place.environment.product}-{place.name}-{name}"):
+            definition = ecs.describe_task_definition(taskDefinition=service["taskDefinition"])["taskDefinition"]
+            read = {
+                secret["valueFrom"] for each in definition["containerDefinitions"] for secret in each.get("secrets", [])
+            }
+            if place.url in read:
+                yield service
+
+
+def _with(url: str, token: str) -> str:
+    """ElastiCache's: `rediss://:TOKEN@…`; a token has nothing in it that a URL would escape."""
+    scheme, _, rest = url.partition("://:")
+    return f"{scheme}://:{token}@{rest.partition('@')[2]}"
+
+
+def _stages(manager: Any, secret: str) -> dict[str, str]:
+    """Version by stage."""
+    found = manager.describe_secret(SecretId=secret)["VersionIdsToStages"]
+    return {stage: version for version, stages in found.items() for stage in stages}
+
+
+def _value(manager: Any, secret: str, version: str) -> str:
+    found: str = manager.get_secret_value(SecretId=secret, VersionId=version)["SecretString"]
+    return found

@@ -1,0 +1,34 @@
+"""Stacks as CloudFormation has them now."""
+
+import json
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+
+from ops.effects.template import Templates
+from ops.functions import Clients
+
+
+@dataclass(frozen=True)
+class Stack:
+    name: str
+    status: str
+    tags: Mapping[str, str]
+
+
+def stacks(clients: Clients, environment: str) -> Iterator[Stack]:
+    """Those of an environment's name, of every product. Raises what boto3 raises."""
+    for page in clients.client("cloudformation").get_paginator("describe_stacks").paginate():
+        for each in page["Stacks"]:
+            tags = {tag["Key"]: tag["Value"] for tag in each.get("Tags", [])}
+            is_there = each["StackStatus"] not in ("REVIEW_IN_PROGRESS", "DELETE_COMPLETE")
+            if is_there and tags.get("environment") == environment:
+                yield Stack(each["StackName"], each["StackStatus"], tags)
+
+
+def templates(clients: Clients, found: Collection[Stack], wanted: Templates) -> Templates:
+    """In order of deployment; those that the code does not have any more come last. Raises what boto3 raises."""
+    order = list(wanted)
+    names = sorted((each.name for each in found), key=lambda each: order.index(each) if each in order else len(order))
+    cloudformation = clients.client("cloudformation")
+    bodies = {stack: cloudformation.get_template(StackName=stack)["TemplateBody"] for stack in names}
+    return {stack: json.loads(body) if isinstance(body, str) else body for stack, body in bodies.items()}

@@ -1,0 +1,1 @@
+"""Another major version of the database, in the place of the one that serves."""

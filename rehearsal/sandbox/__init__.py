@@ -1,0 +1,1 @@
+"""`make sandbox`: a rehearsed environment that stays up, with a page and `./infra`."""

@@ -1,0 +1,228 @@
+"""What can be broken in the sandbox, on the processes and objects that are there, and how it is undone."""
+
+import json
+import re
+import threading
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+
+from infra_runtime.contract.redis_url import parse
+from ops.errors import OperatorError
+from ops.sandbox import FAULTS
+from rehearsal.account import Account
+from rehearsal.promises.redis import url_of_the_tasks
+from rehearsal.promises.releases import place_of, release
+from rehearsal.push import push
+
+Undo = Callable[[], None]
+_CUSTOM = "http_request_firewall_custom"
+_SERVES = re.compile(r"(?m)^  '/': async \(\) => \{$")
+
+
+class CannotBreak(Exception):
+    """The message says why."""
+
+
+@dataclass
+class Faults:
+    account: Account
+    broken: dict[str, Undo] = field(default_factory=dict)
+    """By name, in the order in which they were caused."""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def cause(self, name: str) -> str:
+        """What has happened. Raises `CannotBreak`, and `KeyError` for an unknown name."""
+        cause: Callable[[Account], Undo] = _CAUSES[name]
+        with self._lock:
+            if name in self.broken:
+                raise CannotBreak(f"{name} is broken already; to repair it: ./infra sandbox repair")
+            self.broken[name] = cause(self.account)
+        return f"broken: {FAULTS[name]}"
+
+    def repair(self) -> str:
+        """What was repaired, all of it, the newest fault first."""
+        with self._lock:
+            names = list(reversed(self.broken))
+            for name in names:
+                self.broken[name]()
+                del self.broken[name]
+        return f"repaired: {', '.join(names)}" if names else "nothing was broken"
+
+    def thaw(self) -> None:
+        """Before the end: what is frozen could not end by itself."""
+        with suppress(Exception):
+            self.repair()
+
+
+def _frozen(name: str, addresses: Collection[str], what: str) -> Undo:
+    """Stops servers in their tracks: they accept connections, and answer nothing."""
+    found = list(_servers(name, addresses))
+    if not found:
+        raise CannotBreak(f"no process of {what} runs on this machine")
+    for process in found:
+        process.suspend()
+
+    def undo() -> None:
+        for process in found:
+            if process.is_running():
+                process.resume()
+
+    return undo
+
+
+def _servers(name: str, addresses: Collection[str]) -> Iterator[psutil.Process]:
+    """Processes of that name that listen on one of the addresses, and those below them. Only our own descendants: other
+    sandboxes of the machine are not ours."""
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            if process.name() == name and any(
+                each.status == psutil.CONN_LISTEN and each.laddr.ip in addresses
+                for each in process.net_connections("tcp")
+            ):
+                yield process
+                yield from process.children(recursive=True)
+
+
+def _redis(account: Account) -> Undo:
+    return _frozen("redis-server", {node.host for node in parse(url_of_the_tasks(account)).nodes}, "Redis")
+
+
+def _database(account: Account) -> Undo:
+    return _frozen("postgres", {_instance(account)["Endpoint"]["Address"]}, "PostgreSQL")
+
+
+def _origin(account: Account) -> Undo:
+    return _frozen("nginx", {json.loads(account.emulator.balancer.read_text())["address"]}, "the load balancer")
+
+
+def _instance(account: Account) -> dict[str, Any]:
+    identity = account.resource("Data", "AWS::RDS::DBInstance")
+    found: dict[str, Any] = account.client("rds").describe_db_instances(DBInstanceIdentifier=identity)["DBInstances"][0]
+    return found
+
+
+def _task(account: Account) -> Undo:
+    service = account.service(account.main)
+    image = str(account.container(service)["image"])
+    folder = account.emulator.images / image.rpartition("sha256:")[2]
+    if not folder.exists():
+        raise CannotBreak(f"{account.main} runs {image}, which nobody has pushed")
+    gone = folder.with_name(f"{folder.name}.gone")
+    # The same file system, so open files of running tasks stay.
+    folder.rename(gone)
+    ecs = account.client("ecs")
+    of = {"cluster": service["clusterArn"], "serviceName": service["serviceName"]}
+    for page in ecs.get_paginator("list_tasks").paginate(**of):
+        for arn in page["taskArns"]:
+            ecs.stop_task(cluster=service["clusterArn"], task=arn, reason="infra sandbox break task")
+    return lambda: None if folder.exists() else _moved(gone, folder)
+
+
+def _moved(source: Path, target: Path) -> None:
+    source.rename(target)
+
+
+def _edge_rule(account: Account) -> Undo:
+    rules: list[dict[str, Any]] = account.zone.rulesets.get(_CUSTOM, {"rules": []})["rules"]
+    ours = [each for each in rules if each["action"] == "block" and str(each["ref"]).startswith(f"{account.name}.")]
+    if not ours:
+        raise CannotBreak("the zone has no WAF rule of ours that blocks")
+    rule, before = ours[0], str(ours[0]["expression"])
+    rule["expression"] = "true"
+
+    def undo() -> None:
+        # `infra edge apply` may have put it right already.
+        if rule["expression"] == "true":
+            rule["expression"] = before
+
+    return undo
+
+
+def _release(account: Account) -> Undo:
+    """In the background: it lasts minutes until it goes back."""
+
+    def spoil(folder: Path) -> None:
+        file = folder / "server.mjs"
+        text, count = _SERVES.subn(
+            "  '/': async () => {\n    throw new Error('a bug of this version')", file.read_text()
+        )
+        assert count == 1, "the product's first page is not where it was"
+        file.write_text(text)
+
+    image = push(account, account.main, f"bad-{len(list(account.emulator.images.iterdir()))}", fault=spoil)
+
+    def begin() -> None:
+        try:
+            release(account, image)
+        except OperatorError as error:
+            account.cdk.workspace.joinpath("bad-release.log").write_text(str(error))
+
+    threading.Thread(target=begin, daemon=True).start()
+
+    def undo() -> None:
+        place = place_of(account)
+        if place.ledger.running(place.service) is not None:
+            place.ask({"action": "rollback", "release": None, "accept_schema": False, "note": "infra sandbox repair"})
+
+    return undo
+
+
+def _rotation(account: Account) -> Undo:
+    """As a rotation that ends between its steps: the server knows the new password, and the tasks do not."""
+    login, password = _login_of_the_tasks(account)
+
+    def set_to(value: str) -> None:
+        with master(account) as connection:
+            connection.execute(f"alter role {login} password '{value}'")
+            connection.execute("select pg_terminate_backend(pid) from pg_stat_activity where usename = %s", [login])
+
+    set_to("somebody-has-changed-it")
+    return lambda: set_to(password)
+
+
+def _login_of_the_tasks(account: Account) -> tuple[str, str]:
+    from urllib.parse import unquote, urlsplit
+
+    secrets = {each["name"]: each["valueFrom"] for each in account.container(account.service(account.main))["secrets"]}
+    identity = ":".join(secrets["DATABASE_URL"].split(":")[:7])
+    value = account.client("secretsmanager").get_secret_value(SecretId=identity)["SecretString"]
+    if value.startswith("{"):
+        field_name = secrets["DATABASE_URL"].split(":")[7]
+        value = json.loads(value)[field_name]
+    parts = urlsplit(value)
+    return str(parts.username), unquote(str(parts.password))
+
+
+def master(account: Account) -> "psycopg.Connection[tuple[Any, ...]]":
+    """As the master of the environment's database, over the network."""
+    instance = _instance(account)
+    secret = account.client("secretsmanager").get_secret_value(SecretId=instance["MasterUserSecret"]["SecretArn"])
+    login = json.loads(secret["SecretString"])
+    return psycopg.connect(
+        host=instance["Endpoint"]["Address"],
+        port=instance["Endpoint"]["Port"],
+        user=login["username"],
+        password=login["password"],
+        dbname=instance["DBName"],
+        sslmode="require",
+        connect_timeout=2,
+        autocommit=True,
+    )
+
+
+_CAUSES: dict[str, Callable[[Account], Undo]] = {
+    "redis": _redis,
+    "database": _database,
+    "task": _task,
+    "release": _release,
+    "edge-rule": _edge_rule,
+    "origin": _origin,
+    "rotation": _rotation,
+}
+assert _CAUSES.keys() == FAULTS.keys(), "ops.sandbox says what can be broken"

@@ -1,0 +1,182 @@
+"""From nothing to a sandbox that serves, is visited and watched; and its end."""
+
+import os
+import secrets
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+
+from config import ENVIRONMENTS, Environment, load, services
+from ops.console import Console
+from ops.errors import OperatorError
+from ops.sandbox import FILE, Sandbox
+from rehearsal.account import Account, opened
+from rehearsal.cdk_cli import CdkCli
+from rehearsal.product import LONE
+from rehearsal.promises.releases import release
+from rehearsal.push import push
+from rehearsal.sandbox import edge, page
+from rehearsal.sandbox.edge import Edge
+from rehearsal.sandbox.faults import Faults
+from rehearsal.sandbox.state import State
+from rehearsal.stage import Progress
+from simulators.aws.deliveries import read
+from simulators.ports import LOOPBACK, free_port, is_free
+from simulators.redis.authority import Authority
+
+_PAGE_PORT, _EDGE_PORT = 8800, 8801
+MAILBOX = "operator@sandbox.localhost"
+_VISITORS = 2
+_VISIT_SECONDS = 0.5
+_POLL_SECONDS = 2.0
+_FIRST_LOOK_SECONDS = 30.0
+
+
+@contextmanager
+def sandbox(name: str, workspace: Path, progress: Progress) -> Iterator[Sandbox]:
+    """Up when the block begins; everything ends with it."""
+    environment = load([name])[name]
+    progress.title(f"sandbox of {name}: account {environment.aws.account}, {environment.aws.region}")
+    with ExitStack() as stack:
+        beside = stack.enter_context(ThreadPoolExecutor())
+        offline = CdkCli(environment.aws.account, environment.aws.region, workspace)
+        synthesis = beside.submit(_synthesize, offline, name, workspace / "cdk.out")
+        authority, port = Authority(), _port(_EDGE_PORT)
+        front = Edge(authority, workspace / "certificates")
+        stack.enter_context(edge.serving(front, port))
+        proxy = f"http://{LOOPBACK}:{port}"
+        account = stack.enter_context(opened(name, environment, workspace, authority=authority, internet=proxy))
+        with progress.scene("synthesize and bootstrap"):
+            account.prepare()
+            assembly = synthesis.result()
+            cdk = account.cdk
+            cdk.run("bootstrap", f"aws://{cdk.account}/{cdk.region}", "--app", str(assembly))
+        with progress.scene("deploy every stack"), progress.stacks(account):
+            options = ("--require-approval", "never", "--concurrency", "4")
+            cdk.run("deploy", f"{name}/*", "--app", str(assembly), *options)
+        front.account = account
+        for service in services.released(environment):
+            with progress.scene(f"release a first version of {service}"):
+                release(account, _first_image(account, service), service)
+        with progress.scene("visitors, metrics and alarms"):
+            stack.enter_context(_visitors(environment, port))
+            account.emulator.live.touch()
+            _wait_for_first_look(account)
+            _subscribe(account)
+        addresses = {
+            service: f"http://{each.host}.localhost:{port}"
+            for service, each in environment.services.items()
+            if each.host is not None
+        } | {"media": f"http://{environment.domains.media}.localhost:{port}"}
+        faults = Faults(account)
+        # What is frozen could not end.
+        stack.callback(faults.thaw)
+        state, token = State(account, front, faults, addresses), secrets.token_urlsafe(18)
+        url = stack.enter_context(page.serving(state, token=token, port=_port(_PAGE_PORT)))
+        state.start()
+        up = Sandbox(name, url, token, _variables(account, workspace, proxy))
+        stack.callback(FILE.unlink, missing_ok=True)
+        up.write()
+        yield up
+
+
+def _first_image(account: Account, service: str) -> str:
+    """The product's, for a service that has what the product needs; for any other, one program."""
+    needed = {"database", "redis"} <= set(account.environment.services[service].needs)
+    return push(account, service, f"first-{service}", program=None if needed else LONE)
+
+
+def _port(wanted: int) -> int:
+    """The same each time, where nobody has it."""
+    return wanted if is_free(wanted) else free_port()
+
+
+def _synthesize(cdk: CdkCli, name: str, output: Path) -> Path:
+    options = ("--context", f"env={name}", "--context", f"environments={ENVIRONMENTS}", "--output", str(output))
+    cdk.run("synth", "--quiet", *options, validated=False)
+    return output
+
+
+def _variables(account: Account, workspace: Path, proxy: str) -> dict[str, str]:
+    """With which `./infra` reaches the emulators, and nothing else."""
+    return {
+        **account.cdk.credentials,
+        "AWS_ENDPOINT_URL": account.emulator.url,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "CLOUDFLARE_BASE_URL": account.cloudflare_url,
+        "GITHUB_API_URL": account.github_url,
+        "HTTPS_PROXY": proxy,
+        "SSL_CERT_FILE": str(workspace / "authority" / "ca.pem"),
+    }
+
+
+@contextmanager
+def _visitors(environment: Environment, port: int) -> Iterator[None]:
+    over = threading.Event()
+    hosts = [each.host for each in environment.services.values() if each.host is not None]
+
+    def visit() -> None:
+        with httpx.Client(base_url=f"http://{LOOPBACK}:{port}", timeout=10, trust_env=False) as http:
+            while not over.is_set():
+                for host in hosts:
+                    try:
+                        http.get("/", headers={"Host": host, "User-Agent": "Mozilla/5.0 (a visitor of the sandbox)"})
+                    except httpx.HTTPError:
+                        continue
+                over.wait(_VISIT_SECONDS)
+
+    threads = [threading.Thread(target=visit, daemon=True) for _ in range(_VISITORS)]
+    for each in threads:
+        each.start()
+    try:
+        yield
+    finally:
+        over.set()
+
+
+def _wait_for_first_look(account: Account) -> None:
+    """At the alarms: what that says of an account that is seconds old is nobody's mail."""
+    give_up = time.monotonic() + _FIRST_LOOK_SECONDS
+    while time.monotonic() < give_up:
+        pages = account.client("cloudwatch").get_paginator("describe_alarms").paginate(StateValue="INSUFFICIENT_DATA")
+        if not any(page["MetricAlarms"] for page in pages):
+            return
+        time.sleep(0.3)
+
+
+def _subscribe(account: Account) -> None:
+    """A mailbox of the sandbox's own to each topic, whatever recipients the environment names; confirmed as by its
+    owner, as are those."""
+    sns = account.client("sns")
+    for topic in account.resources("Platform", "AWS::SNS::Topic"):
+        sns.subscribe(TopicArn=topic, Protocol="email", Endpoint=MAILBOX)
+    for each in read(account.emulator.deliveries):
+        if each.subject.endswith("Subscription Confirmation"):
+            (token,) = parse_qs(urlsplit(each.text).query)["Token"]
+            sns.confirm_subscription(TopicArn=each.topic, Token=token)
+
+
+def follow(up: Sandbox, console: Console) -> None:
+    """Prints alarms that change, until the sandbox ends."""
+    before: dict[str, str] = {}
+    while True:
+        time.sleep(_POLL_SECONDS)
+        try:
+            alarms = up.read("alarms")
+        except OperatorError:
+            return
+        for each in alarms if isinstance(alarms, list) else []:
+            known = before.get(each["name"])
+            if known is not None and known != each["state"] and "ALARM" in (known, each["state"]):
+                runbook = f" → docs/runbooks/{each['runbook']}.md" if each["state"] == "ALARM" else ""
+                line = f"{time.strftime('%H:%M:%S')}  {each['state']:5} {each['severity']}: {each['means']}{runbook}"
+                console.print(line, markup=False, highlight=False)
+            before[each["name"]] = each["state"]

@@ -1,0 +1,107 @@
+"""Updates that CloudFormation refuses and MiniStack lets through, or that replace where MiniStack changes in place.
+
+Which properties replace is in AWS's provider schemas, as cfn-lint ships them.
+"""
+
+import json
+from collections.abc import Iterator
+from functools import cache
+from importlib.util import find_spec
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+from ministack.services import alb, ec2
+from ministack.services.cloudformation import _exports, _stacks, handlers, provisioners, stacks
+
+from simulators.aws.resource_type import Refused, extend
+
+
+def install() -> None:
+    """To be called after the types are."""
+    _refuse_exports_in_use()
+    _replace()
+    _refuse_conflicting_subnets()
+    _refuse_taken_priorities()
+
+
+def _refuse_exports_in_use() -> None:
+    """When all else of the update is done, and so with a rollback (linz/geostore #630, rlister/stax #40)."""
+    own = stacks._resolve_stack_outputs
+
+    def resolve(*arguments: Any) -> Any:
+        outputs, exports = own(*arguments)
+        stack = arguments[-2]
+        before = {each["ExportName"]: each for each in _stacks[stack].get("Outputs", []) if each.get("ExportName")}
+        for name, each in before.items():
+            if name in exports and exports[name]["Value"] == each["OutputValue"]:
+                continue
+            if importer := next(_importers(name, stack), None):
+                what = "updated" if name in exports else "deleted"
+                raise Refused(f"Export {name} cannot be {what} as it is in use by {importer}")
+        for name in before.keys() - exports.keys():
+            _exports.pop(name, None)
+        return outputs, exports
+
+    stacks._resolve_stack_outputs = resolve
+
+
+def _importers(export: str, exporter: str) -> Iterator[str]:
+    for name, stack in _stacks.items():
+        is_there = name != exporter and stack["StackStatus"] != "DELETE_COMPLETE"
+        if is_there and export in handlers._imported_export_names(stack, name):
+            yield name
+
+
+def _replace() -> None:
+    """Create-only properties, for the types of which MiniStack does not know them."""
+    for name in provisioners._RESOURCE_HANDLERS:
+        if name in provisioners._REPLACING_PROPERTIES or (schema := _schema(name)) is None:
+            continue
+        create_only = [each.split("/")[2] for each in schema.get("createOnlyProperties", ()) if each.count("/") == 2]
+        provisioners._REPLACING_PROPERTIES[name] = tuple(create_only)
+
+
+@cache
+def _schemas() -> Path:
+    spec = find_spec("cfnlint")
+    assert spec is not None and spec.submodule_search_locations
+    return Path(spec.submodule_search_locations[0]) / "data" / "schemas"
+
+
+def _schema(name: str) -> Any:
+    digest = _index().get(name)
+    return json.loads((_schemas() / "resources" / f"{digest}.json").read_text()) if digest else None
+
+
+@cache
+def _index() -> dict[str, str]:
+    found: dict[str, str] = json.loads((_schemas() / "providers" / "us-east-1.json").read_text())
+    return found
+
+
+def _refuse_conflicting_subnets() -> None:
+    """In EC2's words, as CloudFormation passes them on (aws-samples/aws-genai-llm-chatbot #153)."""
+
+    def create(logical_id: str, properties: dict[str, Any], stack_name: str) -> Any:
+        wanted = ip_network(properties["CidrBlock"])
+        for each in ec2._subnets.values():
+            if each["VpcId"] == properties["VpcId"] and wanted.overlaps(ip_network(each["CidrBlock"])):
+                told = f"The CIDR '{wanted}' conflicts with another subnet (Service: Ec2, Status Code: 400)"
+                raise Refused(f'Resource handler returned message: "{told}" (HandlerErrorCode: AlreadyExists)')
+        return own["create"](logical_id, properties, stack_name)
+
+    own = extend("AWS::EC2::Subnet", create=create)
+
+
+def _refuse_taken_priorities() -> None:
+    """In the words of Elastic Load Balancing (pulumi-aws #175, convox/rack #2476)."""
+
+    def create(logical_id: str, properties: dict[str, Any], stack_name: str) -> Any:
+        for each in alb._rules.values():
+            is_same = each["ListenerArn"] == properties["ListenerArn"]
+            if is_same and str(each["Priority"]) == str(properties["Priority"]):
+                raise Refused(f"Priority '{properties['Priority']}' is currently in use")
+        return own["create"](logical_id, properties, stack_name)
+
+    own = extend("AWS::ElasticLoadBalancingV2::ListenerRule", create=create)

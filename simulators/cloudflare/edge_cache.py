@@ -1,0 +1,55 @@
+"""One edge location's cache of a zone, as its cache rules and purges have it."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from simulators.cloudflare.vendor import STAR
+from simulators.cloudflare.world import Zone
+
+
+@dataclass(frozen=True)
+class _Stored:
+    until: float
+    purges: int
+    """How many prefixes had been purged when the origin was asked."""
+    answer: httpx.Response
+
+
+@dataclass
+class EdgeCache:
+    """Keeps what has status 200."""
+
+    zone: Zone
+    _stored: dict[str, _Stored] = field(default_factory=dict)
+
+    def answer(
+        self, settings: Mapping[str, Any], url: str, query: str, fetch: Callable[[], httpx.Response]
+    ) -> httpx.Response:
+        """`settings` are those of cache rules; `url` is a host and a path; `fetch` asks the origin."""
+        if not settings.get("cache"):
+            return fetch()
+        ignores_query = settings.get("cache_key", {}).get("custom_key", {}).get("query_string") == {"exclude": STAR}
+        key = url if ignores_query or not query else f"{url}?{query}"
+        found = self._stored.get(key)
+        if found is not None and found.until > time.monotonic() and not self._is_purged(url, found.purges):
+            return self._sent(found.answer, settings, "HIT")
+        purges, answer = len(self.zone.purged), fetch()
+        if answer.status_code == 200:
+            until = time.monotonic() + settings["edge_ttl"]["default"]
+            self._stored[key] = _Stored(until, purges, answer)
+        return self._sent(answer, settings, "MISS")
+
+    def _is_purged(self, url: str, since: int) -> bool:
+        return any(url.startswith(prefix) for prefix in self.zone.purged[since:])
+
+    @staticmethod
+    def _sent(answer: httpx.Response, settings: Mapping[str, Any], state: str) -> httpx.Response:
+        headers = {**answer.headers, "cf-cache-status": state}
+        browser = settings.get("browser_ttl", {})
+        if browser.get("mode") == "override_origin" and answer.status_code == 200:
+            headers["cache-control"] = f"max-age={browser['default']}"
+        return httpx.Response(answer.status_code, headers=headers, content=answer.content)

@@ -1,0 +1,236 @@
+"""What a difference of small templates means: one for each thing that the engine knows."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from ops.effects import Effect, Severity, effects
+from ops.effects.template import Template
+
+DATABASE = {"DBInstanceClass": "db.t4g.micro", "Engine": "postgres", "EngineVersion": "17", "AllocatedStorage": "20"}
+CACHE = {"CacheNodeType": "cache.t4g.small", "EngineVersion": "8.1", "NumCacheClusters": 2}
+
+
+def template(properties: Mapping[str, Any] | None, type_: str = "AWS::RDS::DBInstance", **rest: Any) -> Template:
+    """Of one resource, or of none."""
+    return {"Resources": {} if properties is None else {"It": {"Type": type_, "Properties": properties, **rest}}}
+
+
+def of(before: Template, after: Template) -> list[Effect]:
+    return [each for each in effects({"one": before}, {"one": after}) if each.severity is not Severity.SAFE]
+
+
+def told(before: Template, after: Template) -> str:
+    (found,) = of(before, after)
+    return f"{found.severity.name.lower()} {found.kind}: {found.what}"
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"EngineVersion": "17.9"}, []),
+        ({"EngineVersion": "16"}, ["impossible refused: would go back from version 17 to 16"]),
+        ({"EngineVersion": "18"}, ["impossible refused: would go from major version 17 to 18"]),
+        (
+            {"EngineVersion": "18", "AllowMajorVersionUpgrade": True},
+            ["dangerous interrupted: is upgraded from 17 to 18, at once"],
+        ),
+        ({"AllocatedStorage": 20}, []),
+        ({"AllocatedStorage": "19"}, ["impossible refused: would shrink from 20 to 19 GiB"]),
+        ({"AllocatedStorage": "40"}, ["look grows: grows from 20 to 40 GiB"]),
+        ({"PubliclyAccessible": True}, ["dangerous open: gets a public address"]),
+        ({"DBName": "other"}, ["dangerous replaced: is replaced (DBName)"]),
+        ({"Engine": "mysql"}, ["dangerous replaced: is replaced (Engine)"]),
+        ({"MultiAZ": True}, []),
+        ({"DBParameterGroupName": "other"}, []),
+        ({"DBSnapshotIdentifier": "snapshot"}, ["dangerous replaced: is replaced (DBSnapshotIdentifier)"]),
+    ],
+)
+def test_a_database(change: Mapping[str, Any], expected: list[str]) -> None:
+    found = of(template(DATABASE), template({**DATABASE, **change}))
+    assert [f"{each.severity.name.lower()} {each.kind}: {each.what}" for each in found] == expected
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"EngineVersion": "8.0"}, "impossible refused: would go back from version 8.1 to 8.0"),
+        ({"NumCacheClusters": 1}, "look less-available: has 1 nodes instead of 2"),
+        (
+            {"CacheNodeType": "cache.t4g.medium"},
+            "look interrupted: changes from cache.t4g.small to cache.t4g.medium, at once",
+        ),
+        ({"AtRestEncryptionEnabled": True}, "dangerous replaced: is replaced (AtRestEncryptionEnabled)"),
+    ],
+)
+def test_redis(change: Mapping[str, Any], expected: str) -> None:
+    type_ = "AWS::ElastiCache::ReplicationGroup"
+    assert told(template(CACHE, type_), template({**CACHE, **change}, type_)) == expected
+
+
+def test_a_name_stands_against_a_replacement() -> None:
+    named = {**DATABASE, "DBInstanceIdentifier": "main"}
+    found = of(template(named), template({**named, "DBName": "other"}))
+    assert [each.kind for each in found] == ["exists", "replaced"]
+    assert found[0].severity is Severity.IMPOSSIBLE
+    renamed = of(template(named), template({**named, "DBName": "other", "DBInstanceIdentifier": "next"}))
+    assert [each.kind for each in renamed] == ["replaced"]
+
+
+def test_the_same_rule_under_another_logical_id_is_refused() -> None:
+    rule = {"Type": "AWS::ElasticLoadBalancingV2::ListenerRule", "Properties": {"ListenerArn": "a", "Priority": 10}}
+    before, after = ({"Resources": {name: rule}} for name in ("Old", "New"))
+    assert told(before, after) == "impossible exists: is new and the same as Old, which goes later"
+    other = {"Resources": {"New": {**rule, "Properties": {"ListenerArn": "a", "Priority": 11}}}}
+    assert of(before, other) == []
+
+
+def test_a_bucket_that_moves_between_stacks_keeps_its_name_until_it_is_gone() -> None:
+    bucket = template({"BucketName": "media"}, "AWS::S3::Bucket")
+    kept = template({"BucketName": "media"}, "AWS::S3::Bucket", DeletionPolicy="Retain")
+    nothing = template(None)
+
+    def exists(before: Mapping[str, Template], after: Mapping[str, Template]) -> bool:
+        return any(each.kind == "exists" for each in effects(before, after))
+
+    assert exists({"one": nothing, "two": bucket}, {"one": bucket, "two": nothing}), "created before the other goes"
+    assert not exists({"one": bucket, "two": nothing}, {"one": nothing, "two": bucket})
+    assert exists({"one": kept, "two": nothing}, {"one": nothing, "two": bucket}), "the old one stays"
+
+
+def test_a_type_is_not_changed() -> None:
+    found = of(template({}, "AWS::SNS::Topic"), template({}, "AWS::SQS::Queue"))
+    assert [each.severity for each in found] == [Severity.IMPOSSIBLE]
+
+
+def test_a_replacement_is_followed_to_an_export_that_is_imported() -> None:
+    def states(port: int) -> dict[str, Template]:
+        group = {"Type": "AWS::ElasticLoadBalancingV2::TargetGroup", "Properties": {"Port": port, "VpcId": "vpc-1"}}
+        export = {"Value": {"Fn::Sub": "${Group.TargetGroupFullName}"}, "Export": {"Name": "group"}}
+        alarm = {"Type": "AWS::CloudWatch::Alarm", "Properties": {"Metrics": [{"Fn::ImportValue": "group"}]}}
+        return {
+            "service": {"Resources": {"Group": group}, "Outputs": {"It": export}},
+            "alarms": {"Resources": {"Alarm": alarm}},
+        }
+
+    found = effects(states(1), states(2))
+    assert [(each.stack, each.kind) for each in found] == [
+        ("service", "replaced"), ("service", "in-use"), ("alarms", "changed"),
+    ]  # fmt: skip
+    assert found[1].severity is Severity.IMPOSSIBLE
+    assert "as Group changes" in found[1].what
+    alone = states(2)
+    del alone["alarms"]
+    before = states(1)
+    del before["alarms"]
+    assert [each.kind for each in effects(before, alone)] == ["replaced"]
+
+
+def test_a_new_version_of_a_launch_template_replaces_its_instance() -> None:
+    def state(description: str) -> Template:
+        version = {"Fn::GetAtt": ["Template", "LatestVersionNumber"]}
+        instance = {"LaunchTemplate": {"LaunchTemplateId": {"Ref": "Template"}, "Version": version}}
+        return {
+            "Resources": {
+                "Template": {"Type": "AWS::EC2::LaunchTemplate", "Properties": {"VersionDescription": description}},
+                "Instance": {"Type": "AWS::EC2::Instance", "Properties": instance},
+            }
+        }
+
+    assert told(state("a"), state("b")) == "dangerous replaced: is replaced (LaunchTemplate, as Template changes)"
+
+
+def test_a_parameter_a_mapping_and_a_condition_count_as_what_they_stand_for() -> None:
+    def state(value: str) -> Template:
+        name = {"Fn::If": ["Is", {"Ref": "Name"}, {"Fn::FindInMap": ["All", "one", "two"]}]}
+        return {
+            "Parameters": {"Name": {"Type": "String", "Default": value}},
+            "Conditions": {"Is": {"Fn::Equals": ["a", "b"]}},
+            **template({"BucketName": name}, "AWS::S3::Bucket"),
+        }
+
+    assert told(state("a"), state("b")) == "dangerous replaced: is replaced (BucketName)"
+    assert of(state("a"), state("a")) == []
+
+
+def test_what_leaves_with_its_data_is_dangerous_and_says_what_stays() -> None:
+    consequences = {
+        policy: of(template(DATABASE, DeletionPolicy=policy), template(None))[0].consequence
+        for policy in ("Delete", "Retain", "Snapshot")
+    }
+    assert consequences == {
+        "Delete": "The database is deleted with all its data.",
+        "Retain": "The database stays, outside every stack, and is billed.",
+        "Snapshot": "The database is deleted; a snapshot of it stays.",
+    }
+
+
+def test_a_port_that_closes_while_a_later_stack_serves_on_it_is_dangerous() -> None:
+    rule = {"GroupId": "sg-1", "IpProtocol": "tcp", "FromPort": 4000, "ToPort": 4000}
+    network = template(rule, "AWS::EC2::SecurityGroupIngress")
+    service = template({"Port": 4000}, "AWS::ElasticLoadBalancingV2::TargetGroup")
+    other = template({"Port": 3000}, "AWS::ElasticLoadBalancingV2::TargetGroup")
+
+    def closes(service: Template) -> list[str]:
+        return [each.kind for each in effects({"a": network, "b": service}, {"a": template(None), "b": service})]
+
+    assert (closes(service), closes(other)) == (["closed"], ["network"])
+
+
+@pytest.mark.parametrize(
+    ("type_", "name", "principal", "expected"),
+    [
+        ("AWS::S3::BucketPolicy", "PolicyDocument", "*", "dangerous"),
+        ("AWS::KMS::Key", "KeyPolicy", {"AWS": "*"}, "dangerous"),
+        ("AWS::SNS::TopicPolicy", "PolicyDocument", {"Service": "events.amazonaws.com"}, "look"),
+        ("AWS::IAM::Role", "AssumeRolePolicyDocument", {"AWS": "*"}, "dangerous"),
+    ],
+)
+def test_a_policy_that_lets_anybody_in_is_dangerous(type_: str, name: str, principal: Any, expected: str) -> None:
+    statement = {"Effect": "Allow", "Action": "a:Do", "Resource": "*", "Principal": principal}
+    before, after = (template({name: {"Statement": each}}, type_) for each in ([], [statement]))
+    (found,) = of(before, after)
+    assert (found.severity.name.lower(), found.kind) == (expected, "allows")
+    conditional = template({name: {"Statement": [{**statement, "Condition": {"Bool": {}}}]}}, type_)
+    assert of(before, conditional)[0].severity is Severity.LOOK
+
+
+@pytest.mark.parametrize(
+    ("after", "expected"),
+    [
+        ({"One": "10.0.3.0/24", "Two": "10.0.1.0/24"}, ["replaced"]),
+        ({"One": "10.0.0.0/25", "Two": "10.0.1.0/24"}, ["replaced", "exists"]),
+        ({"One": "10.0.1.0/24", "Two": "10.0.0.0/24"}, ["replaced", "exists"] * 2),
+        ({"One": "10.0.0.0/24", "Two": "10.0.1.0/24", "Three": "10.0.1.128/25"}, ["exists"]),
+    ],
+)
+def test_subnets_do_not_take_addresses_that_another_still_has(after: dict[str, str], expected: list[str]) -> None:
+    def state(cidrs: Mapping[str, str]) -> Template:
+        subnets = {
+            name: {"Type": "AWS::EC2::Subnet", "Properties": {"VpcId": {"Ref": "Vpc"}, "CidrBlock": cidr}}
+            for name, cidr in cidrs.items()
+        }
+        return {"Resources": {"Vpc": {"Type": "AWS::EC2::VPC", "Properties": {}}, **subnets}}
+
+    before = {"One": "10.0.0.0/24", "Two": "10.0.1.0/24"}
+    assert [each.kind for each in of(state(before), state(after))] == expected
+
+
+def test_a_service_that_leaves_is_dangerous() -> None:
+    found = of(template({}, "AWS::ECS::Service"), template(None))
+    assert [(each.severity, each.kind) for each in found] == [(Severity.DANGEROUS, "gone")]
+
+
+def test_functions_anywhere_are_no_trouble() -> None:
+    """Lists, statements and rules may be functions of other values."""
+    one, two = ({"Fn::If": ["It", [{"Ref": "AWS::NoValue"}], value]} for value in ("a", "b"))
+    for type_, name in (
+        ("AWS::IAM::Role", "Policies"),
+        ("AWS::IAM::Policy", "PolicyDocument"),
+        ("AWS::EC2::SecurityGroup", "SecurityGroupIngress"),
+        ("AWS::ElasticLoadBalancingV2::ListenerRule", "Actions"),
+        ("AWS::RDS::DBInstance", "AllocatedStorage"),
+        ("AWS::RDS::DBInstance", "EngineVersion"),
+    ):
+        assert effects({"one": template({name: one}, type_)}, {"one": template({name: two}, type_)}) != []

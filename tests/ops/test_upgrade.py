@@ -1,0 +1,296 @@
+"""`infra database upgrade` against the emulated RDS, whose instances are real PostgreSQL servers."""
+
+import io
+import json
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any
+
+import psycopg
+import pytest
+from botocore.exceptions import ClientError
+
+from infra_runtime.database import instance as lookup
+from infra_runtime.database.connection import connect
+from ops.console import Console
+from ops.errors import InputError, OperatorError
+from ops.restores import commands as restores
+from ops.restores.instances import Instances, differences
+from ops.upgrades import commands
+from ops.upgrades.deployment import Upgrade
+from tests.emulated_database import (
+    DATABASE,
+    STACK,
+    TEMPLATE,
+    Rehearsed,
+    as_master,
+    deploy,
+    emulated,
+    login,
+    rotate,
+    rows,
+    write,
+)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rehearsed]:
+    with emulated(tmp_path_factory.mktemp("emulator")) as clients:
+        yield deploy(clients)
+
+
+class Interrupted(BaseException):
+    """As Ctrl-C, or a laptop that sleeps."""
+
+
+@dataclass(frozen=True)
+class Interrupting(Rehearsed):
+    """Each step that changes something is interrupted the first time, right after it has an effect."""
+
+    done: set[str] = field(default_factory=set)
+
+    def _once(self, step: str, work: Callable[[], Any]) -> Any:
+        answer = work()
+        if step not in self.done:
+            self.done.add(step)
+            raise Interrupted(step)
+        return answer
+
+    def inside(self, instance: str, do: str, **more: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = self._once(do, lambda: super(Interrupting, self).inside(instance, do, **more))
+        return answer
+
+    @cached_property
+    def rds(self) -> Any:
+        own, once = self.clients.client("rds"), self._once
+
+        class Rds:
+            def __getattr__(self, name: str) -> Any:
+                call = getattr(own, name)
+                if name.startswith(("describe", "get_")):
+                    return call
+                return lambda **given: once(f"{name} {sorted(given)}", lambda: call(**given))
+
+        return Rds()
+
+
+def upgrade(place: Instances, to: int = 18, *, check_only: bool = False) -> str:
+    """As somebody who starts the command again whenever it was interrupted."""
+    told = io.StringIO()
+    for _ in range(30):
+        try:
+            commands.upgrade(place, to, Console(file=told, width=500), check_only=check_only)
+        except Interrupted:
+            continue
+        return told.getvalue()
+    raise AssertionError(told.getvalue())
+
+
+def go_back(place: Instances, *, loses_writes: bool = False) -> str:
+    told = io.StringIO()
+    commands.back(place, Console(file=told, width=500), now=datetime.now(UTC), loses_writes=loses_writes)
+    return told.getvalue()
+
+
+def changed(place: Instances, **properties: object) -> str:
+    """How a deployment of the stack ends, with these properties of the database."""
+    database = {"Type": "AWS::RDS::DBInstance", "Properties": {**DATABASE, **properties}}
+    template = {"Resources": {**TEMPLATE["Resources"], "Database": database}}
+    cloudformation = place.clients.client("cloudformation")
+    cloudformation.update_stack(StackName=STACK, TemplateBody=json.dumps(template))
+    while True:
+        (stack,) = cloudformation.describe_stacks(StackName=STACK)["Stacks"]
+        if not stack["StackStatus"].endswith("IN_PROGRESS"):
+            break
+        time.sleep(0.05)
+    events = cloudformation.describe_stack_events(StackName=STACK)["StackEvents"]
+    why = next((each["ResourceStatusReason"] for each in events if "FAILED" in each["ResourceStatus"]), "")
+    return f"{stack['StackStatus']} {why}" if "ROLLBACK" in stack["StackStatus"] else stack["StackStatus"]
+
+
+def serving(place: Instances) -> Any:
+    return place.settled(place.identifier)
+
+
+@contextmanager
+def written(place: Rehearsed) -> Iterator[list[int]]:
+    """Keys that the database has confirmed to the application, which writes all the time and connects again."""
+    found, over = list[int](), threading.Event()
+
+    def work() -> None:
+        while not over.is_set():
+            try:
+                with connect(login(place), lookup.instance_called(place.identifier).variables) as connection:
+                    while not over.is_set():
+                        answer = connection.execute("insert into visitors (name) values ('w') returning id").fetchone()
+                        found.append(answer[0] if answer else 0)
+                        time.sleep(0.005)
+            except (psycopg.Error, ClientError, KeyError):
+                time.sleep(0.02)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        yield found
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_a_deployment_does_not_upgrade(place: Rehearsed) -> None:
+    """Somebody changes the version in the environment's file first: RDS refuses, and nothing changes."""
+    told = changed(place, EngineVersion="18", DBParameterGroupName={"Ref": "Parameters18"})
+    assert "UPDATE_ROLLBACK_COMPLETE The AllowMajorVersionUpgrade flag must be present" in told
+    assert serving(place)["EngineVersion"] == "17.9"
+
+
+def test_rds_copies_no_database_whose_password_it_manages(place: Rehearsed) -> None:
+    """Which is why the upgrade takes it over for a while."""
+    work = Upgrade(place)
+    with pytest.raises(ClientError, match="don't support managing master user passwords"):
+        work.begin(serving(place), "18.3", work.group(18))
+
+
+def test_what_would_not_be_copied_is_told_before_anything_changes(place: Rehearsed) -> None:
+    with as_master(place, place.identifier) as connection:
+        connection.execute("create table keyless (name text)")
+        connection.execute("create unlogged table unlogged (id int primary key)")
+        connection.execute("create table typed (id int primary key, called regproc)")
+        connection.execute("select lo_create(4711)")
+        connection.execute("create publication ours")
+    with pytest.raises(OperatorError) as refused:
+        upgrade(place)
+    for found in (
+        "app: public.keyless has no primary key", "app: public.unlogged is unlogged",
+        "app: public.typed.called is of a type", "app: 1 large objects", "app: ours is a publication",
+    ):  # fmt: skip
+        assert found in str(refused.value)
+    assert "MasterUserSecret" in serving(place)
+    assert Upgrade(place).found() is None
+    with as_master(place, place.identifier) as connection:
+        connection.execute("drop table keyless, unlogged, typed")
+        connection.execute("select lo_unlink(4711)")
+        connection.execute("drop publication ours")
+
+
+@pytest.mark.parametrize(("to", "error", "told"), [(19, OperatorError, "offers no upgrade from 17.9 to 19"),
+                                                   (16, InputError, "is on PostgreSQL 17.9")])  # fmt: skip
+def test_only_what_rds_offers(to: int, error: type[Exception], told: str, place: Rehearsed) -> None:
+    with pytest.raises(error, match=told):
+        upgrade(place, to)
+
+
+def test_a_password_that_was_taken_over_in_vain_is_given_back(place: Rehearsed) -> None:
+    """As where RDS then refuses the copy, for a reason that nobody has foreseen."""
+    work = Upgrade(place)
+    work.take_over_password(serving(place))
+    assert "MasterUserSecret" not in serving(place)
+    rotate(place, "functions know it")
+    assert "serves as before" in go_back(place)
+    assert "MasterUserSecret" in serving(place)
+    with pytest.raises(OperatorError, match="no database was replaced"):
+        go_back(place)
+
+
+def test_a_migration_during_the_copy_is_found_and_the_copy_is_given_up(place: Rehearsed) -> None:
+    before = serving(place)
+    told = upgrade(place, check_only=True)
+    assert "follows the one that serves and is verified" in told
+    assert "MasterUserSecret" not in serving(place)
+    # Functions know the login all the same: rotation and previews go on.
+    rotate(place, "rotated during the copy")
+    with as_master(place, place.identifier) as connection:
+        connection.execute("alter table visitors add column born date")
+    with pytest.raises(OperatorError, match="its schema is another"):
+        upgrade(place)
+    with pytest.raises(OperatorError, match="was begun before"):
+        upgrade(place, 17)
+    assert "deleted; users notice nothing" in go_back(place)
+    after = serving(place)
+    assert (after["DbiResourceId"], after["EngineVersion"]) == (before["DbiResourceId"], "17.9")
+    assert "MasterUserSecret" in after
+    assert len(place.all()) == 1
+    with as_master(place, place.identifier) as connection:
+        connection.execute("alter table visitors drop column born")
+
+
+def test_it_takes_over_by_its_name_with_every_row_and_may_be_interrupted_anywhere(place: Rehearsed) -> None:
+    before = serving(place)
+    interrupting = Interrupting("dev", place.environment, place.clients, sleep=place.sleep)
+    with written(place) as keys:
+        upgrade(interrupting, check_only=True)
+        rotate(place, "rotated while it was copied")
+        told = upgrade(interrupting)
+        count = len(keys)
+        while len(keys) < count + 3:
+            time.sleep(0.01)
+    assert len(interrupting.done) >= 9, interrupting.done
+    after = serving(place)
+    assert (after["EngineVersion"], after["Endpoint"]) == ("18.3", before["Endpoint"])
+    assert after["DbiResourceId"] != before["DbiResourceId"]
+    assert "MasterUserSecret" in after
+    assert [each for each in differences(before, after) if not each.startswith("DBParameterGroups are")] == []
+    with as_master(place, place.identifier) as connection:
+        there = {key for (key,) in connection.execute("select id from visitors").fetchall()}
+    assert set(keys) <= there, "what was confirmed is there, and no key was given twice"
+    assert len(keys) == len(set(keys))
+    (old,) = Upgrade(place).upgraded()
+    assert old["DBInstanceIdentifier"] == f"{place.identifier}-old1"
+    assert restores.look(place, old["DBInstanceIdentifier"]).read_only
+    assert Upgrade(place).found() is None
+    assert "set version = 18 under [database] in environments/dev.toml" in told
+    assert "infra database upgrade dev --back" in told
+    # Once more changes nothing.
+    upgrade(place)
+    assert serving(place)["DbiResourceId"] == after["DbiResourceId"]
+
+
+def test_cloudformation_goes_on_managing_it(place: Rehearsed) -> None:
+    """In any order: with the file as it was, and with the new version in it."""
+    upgraded = serving(place)
+    assert upgraded["EngineVersion"] == "18.3", "the test before has upgraded it"
+    assert changed(place, MaxAllocatedStorage="200") == "UPDATE_COMPLETE"
+    new = {"EngineVersion": "18", "DBParameterGroupName": {"Ref": "Parameters18"}, "MaxAllocatedStorage": "200"}
+    assert changed(place, **new) == "UPDATE_COMPLETE"
+    after = serving(place)
+    assert (after["EngineVersion"], after["MaxAllocatedStorage"]) == ("18.3", 200)
+    assert (after["DbiResourceId"], after["DBParameterGroups"]) == (
+        upgraded["DbiResourceId"],
+        upgraded["DBParameterGroups"],
+    )
+    told = changed(place, MaxAllocatedStorage="200")
+    assert "Cannot find upgrade path from 18.3 to 17" in told
+
+
+def test_the_way_back_says_what_is_lost(place: Rehearsed) -> None:
+    assert serving(place)["EngineVersion"] == "18.3", "a test before has upgraded it"
+    for each in ("written since", "and this"):
+        write(place, each)
+    told = io.StringIO()
+    with pytest.raises(OperatorError, match="--back --lose-writes"):
+        commands.back(place, Console(file=told, width=500), now=datetime.now(UTC), loses_writes=False)
+    # Two of this test; the tests before have gone on writing after the switch.
+    assert int(re.findall(r"UTC: (\d+) rows", told.getvalue())[0]) >= 2, told.getvalue()
+    assert "written since" in rows(place, place.identifier)
+    as_the_file_says = replace(
+        place, environment=place.environment.model_copy(
+            update={"database": place.environment.database.model_copy(update={"version": 18})}
+        )
+    )  # fmt: skip
+    said = go_back(as_the_file_says, loses_writes=True)
+    after = serving(place)
+    assert after["EngineVersion"] == "17.9"
+    assert "MasterUserSecret" in after
+    assert "written since" not in rows(place, place.identifier)
+    write(place, "served again")
+    assert "set version = 17 under [database]" in said
+    (other,) = place.replaced()
+    assert "written since" in rows(place, other["DBInstanceIdentifier"])
+    assert changed(place, BackupRetentionPeriod=8) == "UPDATE_COMPLETE"
+    assert serving(place)["EngineVersion"] == "17.9"

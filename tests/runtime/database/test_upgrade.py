@@ -1,0 +1,66 @@
+"""What is found in a copy that follows another database, and what in a database that cannot be copied."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from infra_runtime.database.inspection import Look, Rows, Table
+from infra_runtime.database.upgrade import of_database, of_instance
+from infra_runtime.database.verification import Inspected, differences
+from tests.databases import Database
+
+LOOK = Look(
+    version="18.3",
+    in_recovery=False,
+    read_only=True,
+    settings=[],
+    roles=6,
+    schema="0123456789abcdef",
+    extensions={"plpgsql": "1.0", "pg_trgm": "1.6"},
+    tables=[Table(name="public.visitors", owner="app_owner", grants="", bytes=8192, estimate=3, changed=None)],
+)
+
+
+def found(*, look: dict[str, Any] | None = None, **rows: Any) -> Inspected:
+    of_table = Rows(**{"count": 3, "digest": "same", "count_until": 3, **rows})
+    return Inspected(replace(LOOK, **(look or {})), {"public.visitors": of_table})
+
+
+def test_a_copy_is_the_same_or_a_little_behind() -> None:
+    assert list(differences(found(), found(), found())) == []
+    # Two rows came between the first look and the last; the copy has one of them.
+    before, copy, after = found(), found(count=4, digest="x"), found(count=5, digest="y")
+    assert list(differences(copy, before, after)) == []
+
+
+@pytest.mark.parametrize(
+    ("copy", "after", "told"),
+    [
+        ({"digest": "other"}, {}, "public.visitors has 3 rows with another content; there are 3"),
+        ({"count": 2, "digest": "x"}, {"count": 5, "digest": "y"}, "public.visitors has 2 rows, at least 3 are there"),
+        ({"look": {"schema": "other"}}, {}, "its schema is another"),
+        ({"look": {"extensions": {"plpgsql": "1.0"}}}, {}, "the extension pg_trgm is not there"),
+        ({"look": {"roles": 4}}, {}, "only 4 of 6 roles are there"),
+        ({"look": {"settings": ["rds.force_ssl is 0, declared 1"]}}, {}, "another parameter group is in effect"),
+        ({"look": {"in_recovery": True}}, {}, "it is still being restored"),
+    ],
+)
+def test_what_a_copy_lacks_is_told(copy: dict[str, Any], after: dict[str, Any], told: str) -> None:
+    (difference,) = differences(found(**copy), found(), found(**after))
+    assert told in difference
+
+
+def test_a_table_that_is_not_there_is_told() -> None:
+    empty = Inspected(LOOK, {})
+    assert list(differences(empty, found(), found())) == ["public.visitors is not there"]
+
+
+def test_a_database_that_logical_replication_carries_over_has_no_obstacle(database: Database) -> None:
+    with database.as_(database.master) as connection:
+        connection.execute("create table keyed (id int primary key)")
+        connection.execute("create table whole (id int)")
+        connection.execute("alter table whole replica identity full")
+        assert list(of_database(connection)) == []
+        # This server has neither the parameter nor a parameter group.
+        assert any(each.startswith("rds.logical_replication is not in effect") for each in of_instance(connection))
