@@ -101,9 +101,11 @@ def _over(environment: Environment, found: Drill) -> str:
 
 def _print(place: Drills, found: list[Drill], console: Console) -> None:
     stated = place.environment.database
-    table = Table("drill", "result", f"RPO (stated {stated.rpo_minutes})", f"RTO (stated {stated.rto_minutes})", "data")
+    table = Table(
+        "drill", "job", "result", f"RPO (stated {stated.rpo_minutes})", f"RTO (stated {stated.rto_minutes})", "data"
+    )
     for each in found:
         minutes = [f"{number:.1f} min" if number is not None else "-" for number in (each.rpo, each.rto)]
         result = "; ".join(each.problems) or "verified"
-        table.add_row(each.began[:19].replace("T", " "), result, *minutes, each.told)
+        table.add_row(each.began[:19].replace("T", " "), each.job, result, *minutes, each.told)
     console.print(table)
