@@ -250,6 +250,24 @@ class Database(Section):
     storage_gib: int = Field(ge=20, le=65536)
     max_storage_gib: int = Field(ge=22, le=65536, description="Storage grows by itself up to here.")
     pitr_days: int = Field(ge=1, le=35, description="Daily backups and point-in-time recovery reach back this far.")
+    restore_drills: bool = Field(
+        default=False,
+        description="Each month AWS Backup restores the database, and what it has restored is verified. It then keeps "
+        "the continuous backup: change `pitr_days` only while this is false (docs/adr/0028-restore-drills.md).",
+    )
+    rpo_minutes: int | None = Field(
+        default=None,
+        ge=10,
+        le=1440,
+        description="Recovery point objective: what is written in this time may be lost. Backups and drills are "
+        "measured by it. RDS saves the log every five minutes.",
+    )
+    rto_minutes: int | None = Field(
+        default=None,
+        ge=30,
+        le=1440,
+        description="Recovery time objective, without the switch: so long may a restore and its verification take.",
+    )
     insights: Literal["standard", "advanced"] = Field(
         description="Database Insights; `advanced` keeps 15 months of query statistics and is billed per vCPU."
     )

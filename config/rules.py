@@ -43,6 +43,8 @@ class Neighbours:
 PRIVATE_SUBNET_BITS = 3
 OTHER_SUBNET_BITS = 6
 _SMALLEST_SUBNET = 28
+# AWS Backup: "set the retention period to be greater than the backup frequency", or the recovery point expires.
+_FEWEST_DAYS_WITH_DRILLS = 2
 _RESERVED_ADDRESSES = 5  # AWS keeps the first four and the last address of each subnet.
 
 
@@ -591,6 +593,23 @@ def kept_data_can_be_recovered(environment: Environment) -> Iterator[Contradicti
         yield Contradiction("database.pitr_days", "7 to 35 while protection.data is keep")
 
 
+def objectives_of_recovery_are_measured(environment: Environment) -> Iterator[Contradiction]:
+    """An objective that no drill measures is a hope, and a drill without one has nothing to be measured by."""
+    database = environment.database
+    stated = {"rpo_minutes": database.rpo_minutes, "rto_minutes": database.rto_minutes}
+    if not database.restore_drills:
+        names = " and ".join(name for name, each in stated.items() if each is not None)
+        if names:
+            yield Contradiction("database.restore_drills", f"true, as {names} would not be measured otherwise")
+        return
+    for name, each in stated.items():
+        if each is None:
+            yield Contradiction(f"database.{name}", "a number of minutes, by which restore_drills are measured")
+    if database.pitr_days < _FEWEST_DAYS_WITH_DRILLS:
+        expected = f"{_FEWEST_DAYS_WITH_DRILLS} to 35 with restore_drills: longer than the day between two backups"
+        yield Contradiction("database.pitr_days", expected)
+
+
 def kept_data_survives_a_zone(environment: Environment) -> Iterator[Contradiction]:
     """An environment whose data is kept serves users, and goes on serving them when a zone is lost."""
     because = "while protection.data is keep: one zone may be lost"
@@ -666,6 +685,7 @@ RULES: tuple[Rule, ...] = (
     upstash_reads_elsewhere,
     disposable_data_has_a_reason,
     kept_data_can_be_recovered,
+    objectives_of_recovery_are_measured,
     kept_data_survives_a_zone,
     kept_data_is_watched,
 )

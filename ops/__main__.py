@@ -36,7 +36,9 @@ from ops.releases import one_off
 from ops.releases.place import Place
 from ops.report import report
 from ops.restores import commands as restores
+from ops.restores import drills as restore_drills
 from ops.restores import objects, tables
+from ops.restores.drills import Drills
 from ops.restores.instances import Instances
 from ops.restores.objects import MediaBucket
 from ops.secrets import commands as secret_commands
@@ -472,9 +474,17 @@ def back(environment: Name) -> None:
 
 @restore.command(name="list")
 def restore_list(environment: Name) -> None:
-    """Show the instances of the database and the times to which each can be restored."""
+    """Show the instances of the database, the times to which each can be restored, and the last restore drills."""
     with _instances(environment) as instances:
         restores.show(instances, Console())
+        restore_drills.show(Drills(environment, instances.environment, instances.clients), Console())
+
+
+@restore.command()
+def drill(environment: Name) -> None:
+    """Restore the database beside the one that serves, verify the data, measure RPO and RTO, and delete it again."""
+    with _instances(environment) as instances:
+        restore_drills.drill(Drills(environment, instances.environment, instances.clients), Console())
 
 
 @restore.command(name="table")

@@ -97,6 +97,9 @@ def _is_made_by_aws(kind: str, difference: Mapping[str, str], declared: Mapping[
     if kind == _DATABASE and difference["PropertyPath"] == "/EngineVersion":
         # Automatic minor upgrades. CloudFormation compares by prefix, too, since 2023 (its provider's #390).
         return actual.startswith(f"{expected}.")
+    if kind == _DATABASE and difference["PropertyPath"] == "/PreferredBackupWindow":
+        # AWS Backup schedules it where it keeps the backups (docs/adr/0028).
+        return True
     if kind == _DATABASE and difference["PropertyPath"] == "/AllocatedStorage":
         # Storage autoscaling; CloudFormation leaves it as it is at the next update (its provider's #598).
         return int(expected) < int(actual) <= int(declared.get("MaxAllocatedStorage", expected))

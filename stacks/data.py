@@ -13,12 +13,14 @@ from infra_constructs import media_quarantine
 from infra_constructs.cloudflare.media import STATIC
 from infra_constructs.data_key import DataKey
 from infra_constructs.database import Database, DatabaseProps
+from infra_constructs.database_drills import DatabaseDrills
 from infra_constructs.database_logins import DatabaseLogins
 from infra_constructs.database_restore import DatabaseRestore
 from infra_constructs.function import RuntimeFunction
 from infra_constructs.media import Media, MediaProps
 from infra_constructs.media_access import MediaAccess
 from infra_constructs.media_quarantine import MediaQuarantine
+from infra_constructs.memory import Memory
 from infra_constructs.previews.databases import PreviewDatabases
 from stacks.base import EnvironmentStack
 from stacks.network import NetworkExports
@@ -33,6 +35,7 @@ class DataExports:
     """Of everything that is stored, in later stacks as well."""
     database: Database
     logins: DatabaseLogins
+    drills: DatabaseDrills | None
     media: s3.IBucket
     media_access: MediaAccess
     quarantine: MediaQuarantine | None
@@ -80,6 +83,21 @@ class DataStack(EnvironmentStack):
             ),
         )
         DatabaseRestore(self, "DatabaseRestore", logins=logins)
+        drills = (
+            DatabaseDrills(
+                self,
+                "DatabaseDrills",
+                environment=self.environment_name,
+                vpc=network.vpc,
+                key=key,
+                database=database,
+                logins=logins,
+                memory=Memory(product=self.product, environment=self.environment_name, about="restore"),
+                pitr_days=environment.database.pitr_days,
+            )
+            if environment.database.restore_drills
+            else None
+        )
         copies = (
             PreviewDatabases(self, "PreviewDatabases", logins=logins, slots=previews.slots(environment))
             if environment.previews
@@ -119,6 +137,7 @@ class DataStack(EnvironmentStack):
             key=key,
             database=database,
             logins=logins,
+            drills=drills,
             media=media.bucket,
             media_access=media.access,
             quarantine=quarantine,

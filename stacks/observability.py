@@ -19,7 +19,7 @@ from infra_constructs.edge_traffic import EdgeTraffic
 from infra_constructs.incident import Incident
 from infra_constructs.watch.checks import CheckAlarms
 from infra_constructs.watch.costs import Costs
-from infra_constructs.watch.database import DatabaseAlarms
+from infra_constructs.watch.database import DatabaseAlarms, RecoveryProps
 from infra_constructs.watch.edge import EdgeAlarms
 from infra_constructs.watch.egress import EgressSaving
 from infra_constructs.watch.entrance import LoadBalancerAlarms, NatAlarms
@@ -185,8 +185,16 @@ class ObservabilityStack(EnvironmentStack):
     def _watch_database(self, data: DataExports) -> dict[str, cloudwatch.Alarm]:
         settings, instance = self._environment.database, data.database.instance
         rotation = data.logins.rotation.function
-        backups = BackupWatch(self, "Backups", environment=self.environment_name, database=instance)
+        backups = BackupWatch(
+            self,
+            "Backups",
+            environment=self.environment_name,
+            database=instance,
+            drills=data.drills.memory if data.drills else None,
+        )
         self._functions += [rotation, backups.handler.function]
+        if data.drills:
+            self._functions.append(data.drills.handler.function)
         DatabaseEvents(self, "DatabaseEvents", database=instance, topics=self._topics)
         return DatabaseAlarms(
             self,
@@ -196,6 +204,11 @@ class ObservabilityStack(EnvironmentStack):
             connections=connections(settings.instance),
             storage_gib=settings.storage_gib,
             rotation=rotation,
+            recovery=(
+                RecoveryProps(rpo_minutes=settings.rpo_minutes, rto_minutes=settings.rto_minutes)
+                if settings.rpo_minutes and settings.rto_minutes
+                else None
+            ),
             environment=self.environment_name,
             topics=self._topics,
         ).alarms

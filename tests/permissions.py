@@ -29,6 +29,8 @@ _GLOBAL = {
 _ARNS = {
     "AWS::Amplify::App": "arn:aws:amplify:x:x:apps/x",
     "AWS::ApplicationAutoScaling::ScalableTarget": "arn:aws:application-autoscaling:x:x:scalable-target/x",
+    "AWS::Backup::BackupVault": "arn:aws:backup:x:x:backup-vault:x",
+    "AWS::Backup::RestoreTestingPlan": "arn:aws:backup:x:x:restore-testing-plan:x-x",
     "AWS::CloudWatch::Alarm": "arn:aws:cloudwatch:x:x:alarm:x",
     "AWS::DynamoDB::Table": "arn:aws:dynamodb:x:x:table/x",
     "AWS::ECR::Repository": "arn:aws:ecr:x:x:repository/x",

@@ -1,4 +1,4 @@
-"""How far back the newest backup is, published as metrics."""
+"""How old the newest backup and the last restore drill are, published as metrics."""
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
@@ -7,12 +7,22 @@ from constructs import Construct
 
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.function import RuntimeFunction
+from infra_constructs.memory import Memory
 
 
 class BackupWatch(Construct):
     """Asks RDS every five minutes (infra_runtime.database.backups)."""
 
-    def __init__(self, scope: Construct, id_: str, *, environment: str, database: rds.IDatabaseInstance) -> None:
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        environment: str,
+        database: rds.IDatabaseInstance,
+        drills: Memory | None,
+    ) -> None:
+        """`drills` is what is remembered of restore drills; None where there are none."""
         super().__init__(scope, id_)
         self.handler = RuntimeFunction(
             self,
@@ -20,8 +30,14 @@ class BackupWatch(Construct):
             module="database.backups",
             description="How old the newest backup of the database is",
             timeout=cdk.Duration.seconds(30),
-            environment={"ENVIRONMENT": environment, "DATABASE": database.instance_identifier},
+            environment={
+                "ENVIRONMENT": environment,
+                "DATABASE": database.instance_identifier,
+                **({"DRILLS": drills.prefix} if drills else {}),
+            },
         )
+        if drills is not None:
+            drills.grant(self.handler, writes=False)
         stack = cdk.Stack.of(self)
         snapshots = f"arn:aws:rds:{stack.region}:{stack.account}:snapshot:*"
         for actions, resource in (

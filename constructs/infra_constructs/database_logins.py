@@ -28,15 +28,15 @@ class DatabaseLogins(Construct):
     ) -> None:
         super().__init__(scope, id_)
         self._vpc, self._database = vpc, database
-        self._access = ec2.SecurityGroup(
+        self.access = ec2.SecurityGroup(
             self,
             "SecurityGroup",
             vpc=vpc,
             description="Functions that make and rotate logins of the database",
             allow_all_outbound=False,
         )
-        self._access.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.tcp(443), "Secrets Manager and RDS")
-        database.admit(self._access)
+        self.access.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.tcp(443), "Secrets Manager and RDS")
+        database.admit(self.access)
         self._master = self._master_during_upgrades()
         self.owner = self._secret("Owner", OWNER)
         self.user = self._secret("User", USER)
@@ -61,7 +61,7 @@ class DatabaseLogins(Construct):
             kind="Custom::DatabaseLogins",
             properties={"Declared": cdk.Stack.of(self).to_json_string(declared)},
         )
-        made.node.add_dependency(database, self._access)
+        made.node.add_dependency(database, self.access)
         self.rotation = self.function(self, "Rotation", "database.rotation", "Rotates the logins of the database")
         self.rotation.role.add_to_policy(
             iam.PolicyStatement(actions=["secretsmanager:GetRandomPassword"], resources=["*"])
@@ -129,7 +129,7 @@ class DatabaseLogins(Construct):
                 **(environment or {}),
             },
             uses_libraries=True,
-            place=InVpc(vpc=self._vpc, security_group=self._access),
+            place=InVpc(vpc=self._vpc, security_group=self.access),
         )
         self._admit_master(function)
         self._master.grant_read(function.role)

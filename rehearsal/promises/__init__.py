@@ -57,6 +57,7 @@ PROMISES: tuple[Promise | NotShown, ...] = (
     Promise("Database", "Nobody knows the password", data.database_password),
     Promise("Database", "The API's login rotates, and nothing fails meanwhile", data.rotation),
     Promise("Database", "Not deleted by accident", data.database_protection),
+    Promise("Recovery", "A restore is tried, verified, measured and cleaned up", restore.drill),
     Promise("Recovery", "Restore to a point in time", restore.to_a_point_in_time),
     Promise("Recovery", "A new major version of PostgreSQL, and back", upgrade.to_a_major_version),
     Promise("Redis", "It is what the environment says", redis.instance),

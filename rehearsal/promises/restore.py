@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import psycopg
 
@@ -16,11 +17,12 @@ from infra_runtime.contract.database_names import OWNER
 from infra_runtime.database.connection import Login, connect
 from ops.console import Console
 from ops.restores import commands, objects, tables
+from ops.restores.drills import Drills
 from ops.restores.instances import Instances
 from ops.restores.objects import MediaBucket
 from rehearsal.account import Account
 from rehearsal.promises.data import api_secret, instance_of, login_of
-from rehearsal.promises.found import require, wait_until
+from rehearsal.promises.found import not_on_this_plan, require, wait_until
 from rehearsal.promises.releases import first_release
 from rehearsal.traffic import Traffic, traffic
 
@@ -59,6 +61,39 @@ def to_a_point_in_time(account: Account) -> str:
         f"a dropped table is back after {(served - dropped).total_seconds():.0f} s here; {len(users.failures)} requests"
         f" failed, {len(lost)} rows of {(dropped - last_good).total_seconds():.1f} s are lost, none from before;"
         f" a table of {copied} rows was copied out of the replaced instance"
+    )
+
+
+def drill(account: Account) -> str:
+    """As a person starts it: AWS Backup restores and tells of the end, the function verifies and deletes."""
+    if not account.environment.database.restore_drills:
+        not_on_this_plan("no restore drills, by the environment's choice")
+    first_release(account)
+    place = Drills(account.name, account.environment, account, sleep=lambda _: time.sleep(0.2))
+    before = {each["DBInstanceIdentifier"] for each in _instances(account)}
+    _wait_for_the_first_backup(account)
+    result = place.result(place.start())
+    require(not result.problems, f"{result.problems}")
+    wait_until(
+        lambda: {each["DBInstanceIdentifier"] for each in _instances(account)} == before,
+        lambda: f"left behind: {[each['DBInstanceIdentifier'] for each in _instances(account)]}",
+        seconds=_SERVED_SECONDS,
+    )
+    return f"restored beside, {result.told}; RPO {result.rpo:.1f} min, RTO {result.rto:.1f} min here; deleted again"
+
+
+def _instances(account: Account) -> list[Mapping[str, Any]]:
+    pages = account.client("rds").get_paginator("describe_db_instances").paginate()
+    return [each for page in pages for each in page["DBInstances"]]
+
+
+def _wait_for_the_first_backup(account: Account) -> None:
+    """A night, which takes AWS Backup a second here."""
+    vault, backup = account.resource("Data", "AWS::Backup::BackupVault"), account.client("backup")
+    wait_until(
+        lambda: bool(backup.list_recovery_points_by_backup_vault(BackupVaultName=vault)["RecoveryPoints"]),
+        lambda: f"{vault} is empty",
+        seconds=_SERVED_SECONDS,
     )
 
 

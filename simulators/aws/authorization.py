@@ -212,6 +212,10 @@ _NEEDS: Mapping[str, Callable[[str, Mapping[str, Any]], Iterator[Need]]] = {
 }
 
 
+BY_PATH: dict[str, Callable[[str, str, bytes], Iterator[tuple[str, str]]]] = {"amplify": amplify.needs}
+"""By service, where the path of a call names its resource: (action, resource) for an action, a path and a body."""
+
+
 def _has_no_resource(action: str) -> bool:
     """Whether IAM knows no resource for the action, so that only a statement on `*` allows it."""
     service, _, name = action.partition(":")
@@ -246,8 +250,10 @@ def _resource(*request: Any) -> str:
     _needs.set(())
     if action == "s3:DeleteObject" and "delete" in query:
         _needs.set(tuple(_batch_delete(path, body)))
-    elif str(action).startswith("amplify:"):
-        _needs.set(tuple(Need(*each) for each in amplify.needs(str(action), path, body)))
+    elif service in BY_PATH:
+        # An incomplete request is for the service's own handler to refuse.
+        with contextlib.suppress(KeyError, IndexError):
+            _needs.set(tuple(Need(*each) for each in BY_PATH[service](str(action), path, body)))
     elif action in _NEEDS:
         # An incomplete request is for the service's own handler to refuse.
         with contextlib.suppress(KeyError):

@@ -149,6 +149,21 @@ def _set_password(instance: Instance, password: str) -> None:
         server.password = password
 
 
+def refusal_of_retention(instance: Instance, wanted: dict[str, Any]) -> str | None:
+    """What RDS says against another retention once AWS Backup has the instance's backups (crossplane-contrib/
+    provider-aws #1356).
+    """
+    point, now = instance.get("AwsBackupRecoveryPointArn"), instance.get("BackupRetentionPeriod")
+    if not point or int(wanted.get("BackupRetentionPeriod", now)) == int(now):
+        return None
+    name = instance["DBInstanceIdentifier"]
+    return (
+        f"Your RDS instance {name} is associated with an AWS Backup resource with id {point}. You can leave"
+        f" BackupRetentionPeriod blank, or you can specify it only with the current value {now}. For more details, see"
+        " the AWS Backup documentation."
+    )
+
+
 def forget_password(instance: Instance) -> None:
     if (managed := instance.get("MasterUserSecret")) is not None:
         client("secretsmanager").delete_secret(SecretId=managed["SecretArn"], ForceDeleteWithoutRecovery=True)
@@ -336,8 +351,11 @@ def _modify(own: Callable[[dict[str, Any]], Any], refusal: Callable[[dict[str, A
         renamed = rds._p(request, "NewDBInstanceIdentifier").lower()
         if renamed and renamed in rds._instances:
             return error("DBInstanceAlreadyExists", "DB instance already exists")
-        given = {key: rds._p(request, key) for key in ("MonitoringRoleArn", "MonitoringInterval")}
-        if refused := refusal({"MonitoringInterval": 0, **{key: value for key, value in given.items() if value}}):
+        given = {
+            key: rds._p(request, key) for key in ("MonitoringRoleArn", "MonitoringInterval", "BackupRetentionPeriod")
+        }
+        wanted = {"MonitoringInterval": 0, **{key: value for key, value in given.items() if value}}
+        if refused := refusal(wanted) or refusal_of_retention(instance, wanted):
             return error("InvalidParameterValue", refused)
         answer = own(request)
         if answer[0] != 200:

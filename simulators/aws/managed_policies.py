@@ -30,6 +30,35 @@ _POLICIES: Mapping[str, list[dict[str, Any]]] = {
         },
         {"Action": "elasticloadbalancing:ModifyRule", "Resource": f"{_BALANCING}:listener-rule/app/*/*/*/*"},
     ],
+    # Of both, what is about RDS instances.
+    "service-role/AWSBackupServiceRolePolicyForBackup": [
+        {
+            "Action": [
+                "rds:AddTagsToResource",
+                "rds:ListTagsForResource",
+                "rds:DescribeDBSnapshots",
+                "rds:CreateDBSnapshot",
+                "rds:CopyDBSnapshot",
+                "rds:DescribeDBInstances",
+                "rds:ModifyDBInstance",
+            ],
+            "Resource": "*",
+        },
+    ],
+    "service-role/AWSBackupServiceRolePolicyForRestores": [
+        {
+            "Action": [
+                "rds:DescribeDBInstances",
+                "rds:DescribeDBSnapshots",
+                "rds:ListTagsForResource",
+                "rds:RestoreDBInstanceFromDBSnapshot",
+                "rds:DeleteDBInstance",
+                "rds:AddTagsToResource",
+                "rds:RestoreDBInstanceToPointInTime",
+            ],
+            "Resource": "*",
+        },
+    ],
     "service-role/AmazonRDSEnhancedMonitoringRole": [
         {"Action": ["logs:CreateLogGroup", "logs:PutRetentionPolicy"], "Resource": _LOGS},
         {

@@ -1,6 +1,7 @@
 """`infra restore` against the emulated RDS, whose instances are real PostgreSQL servers."""
 
 import io
+import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -11,14 +12,19 @@ from typing import Any
 import pytest
 from psycopg import OperationalError
 
+from infra_runtime.contract.restore_drills import Drill
+from infra_runtime.custom_resource import Request
+from infra_runtime.database import drills as drilling
 from infra_runtime.database import instance as lookup
 from infra_runtime.database.connection import connect
 from infra_runtime.database.verification import CLOCK
+from infra_runtime.memory import SsmMemory
 from ops.console import Console
 from ops.errors import InputError, OperatorError
-from ops.restores import commands, tables
+from ops.restores import commands, drills, tables
+from ops.restores.drills import Drills
 from ops.restores.instances import Instances, differences
-from tests.emulated_database import Rehearsed, as_master, delete, deploy, emulated, login, rotate, rows, write
+from tests.emulated_database import STACK, Rehearsed, as_master, delete, deploy, emulated, login, rotate, rows, write
 
 
 @pytest.fixture(scope="module")
@@ -365,3 +371,199 @@ def test_a_stack_that_was_only_looked_at_is_no_deployment(place: Rehearsed) -> N
     """`cdk diff` of a new stack may leave it so (CloudFormation, "Stack status codes")."""
     restore(deploying(place, status="REVIEW_IN_PROGRESS"), now_and_then(place, "o", "p"), check_only=True)
     assert len(place.restored()) == 1
+
+
+# -- Drills
+
+PLAN, VAULT = "daadaar_dev_data", "daadaar-dev-data"
+BACKED_UP = {
+    "Resources": {
+        "Vault": {"Type": "AWS::Backup::BackupVault", "Properties": {"BackupVaultName": VAULT}},
+        "Role": {
+            "Type": "AWS::IAM::Role",
+            "Properties": {
+                "RoleName": "backup",
+                "AssumeRolePolicyDocument": {
+                    "Statement": [
+                        {
+                            "Effect": "Allow",
+                            "Principal": {"Service": "backup.amazonaws.com"},
+                            "Action": "sts:AssumeRole",
+                        }
+                    ]
+                },
+                "ManagedPolicyArns": [
+                    f"arn:aws:iam::aws:policy/service-role/AWSBackupServiceRolePolicyFor{each}"
+                    for each in ("Backup", "Restores")
+                ],
+            },
+        },
+        "Backups": {
+            "Type": "AWS::Backup::BackupPlan",
+            "Properties": {
+                "BackupPlan": {
+                    "BackupPlanName": VAULT,
+                    "BackupPlanRule": [
+                        {
+                            "RuleName": "continuous",
+                            "TargetBackupVault": {"Ref": "Vault"},
+                            "EnableContinuousBackup": True,
+                            "Lifecycle": {"DeleteAfterDays": 7},
+                        }
+                    ],
+                }
+            },
+        },
+        "BackedUp": {
+            "Type": "AWS::Backup::BackupSelection",
+            "Properties": {
+                "BackupPlanId": {"Ref": "Backups"},
+                "BackupSelection": {
+                    "SelectionName": "database",
+                    "IamRoleArn": {"Fn::GetAtt": ["Role", "Arn"]},
+                    "Resources": [{"Ref": "DatabaseArn"}],
+                },
+            },
+        },
+        "Plan": {
+            "Type": "AWS::Backup::RestoreTestingPlan",
+            "Properties": {
+                "RestoreTestingPlanName": PLAN,
+                "ScheduleExpression": "cron(0 4 1 * ? *)",
+                "RecoveryPointSelection": {
+                    "Algorithm": "LATEST_WITHIN_WINDOW",
+                    "IncludeVaults": [{"Fn::GetAtt": ["Vault", "BackupVaultArn"]}],
+                    "RecoveryPointTypes": ["CONTINUOUS"],
+                },
+            },
+        },
+        "Tested": {
+            "Type": "AWS::Backup::RestoreTestingSelection",
+            "DependsOn": "Plan",
+            "Properties": {
+                "RestoreTestingPlanName": PLAN,
+                "RestoreTestingSelectionName": "database",
+                "ProtectedResourceType": "RDS",
+                "ProtectedResourceArns": [{"Ref": "DatabaseArn"}],
+                "IamRoleArn": {"Fn::GetAtt": ["Role", "Arn"]},
+                "ValidationWindowHours": 8,
+                "RestoreMetadataOverrides": {
+                    "dbParameterGroupName": {"Ref": "Group"},
+                    "vpcSecurityGroupIds": '["sg-drills"]',
+                },
+            },
+        },
+    },
+    "Parameters": {"DatabaseArn": {"Type": "String"}, "Group": {"Type": "String"}},
+    "Outputs": {"Plan": {"Value": {"Fn::GetAtt": ["Plan", "RestoreTestingPlanArn"]}}},
+}
+
+
+@dataclass(frozen=True)
+class RehearsedDrills(Drills):
+    """The function runs in this process, and is told of the end when it looks."""
+
+    def start(self) -> str:
+        return str(drilling.handler({"do": "start"}, None)["job"])
+
+    def result(self, job: str) -> Drill:
+        backup = self.clients.client("backup")
+        while backup.describe_restore_job(RestoreJobId=job)["Status"] not in ("COMPLETED", "FAILED"):
+            time.sleep(0.1)
+        drilling.handler({"detail-type": "Restore Job State Change", "detail": {"restoreJobId": job}}, None)
+        return super().result(job)
+
+
+@pytest.fixture
+def backed_up(place: Rehearsed, monkeypatch: pytest.MonkeyPatch) -> Iterator[RehearsedDrills]:
+    serving = place.called(place.identifier)
+    assert serving is not None
+    group = serving["DBParameterGroups"][0]["DBParameterGroupName"]
+    given = {"DatabaseArn": serving["DBInstanceArn"], "Group": group}
+    cloudformation, name = place.clients.client("cloudformation"), f"{STACK}-drills"
+    cloudformation.create_stack(
+        StackName=name,
+        TemplateBody=json.dumps(BACKED_UP),
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in given.items()],
+        Capabilities=["CAPABILITY_NAMED_IAM"],
+    )
+    cloudformation.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 1})
+    (stack,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
+    monkeypatch.setattr(drilling, "client", place.clients.client)
+    monkeypatch.setattr(drilling, "_EVERY_SECONDS", 0.1)
+    for key, value in {
+        "ENVIRONMENT": "dev",
+        "MEMORY": "/daadaar/dev/restore",
+        "DATABASE": place.identifier,
+        "DATABASE_ARN": serving["DBInstanceArn"],
+        "PARAMETER_GROUP": group,
+        "VAULT": VAULT,
+        "PLAN": stack["Outputs"][0]["OutputValue"],
+        "PLAN_NAME": PLAN,
+        "SELECTION": "database",
+    }.items():
+        monkeypatch.setenv(key, value)
+    environment = place.environment.model_copy(
+        update={
+            "database": place.environment.database.model_copy(
+                update={"restore_drills": True, "rpo_minutes": 15, "rto_minutes": 240}
+            )
+        }
+    )
+    while not points(place):
+        time.sleep(0.1)
+    yield RehearsedDrills("dev", environment, place.clients, sleep=lambda _: time.sleep(0.05))
+    memory = SsmMemory(place.clients.client("ssm"), "/daadaar/dev/restore")
+    drilling.release(Request("Delete", {"Vault": VAULT}, "drills"), place.clients.client("backup"), memory)
+    cloudformation.delete_stack(StackName=name)
+    cloudformation.get_waiter("stack_delete_complete").wait(StackName=name, WaiterConfig={"Delay": 1})
+
+
+def points(place: Instances) -> list[Any]:
+    pages = place.clients.client("backup").get_paginator("list_recovery_points_by_backup_vault")
+    return [each for page in pages.paginate(BackupVaultName=VAULT) for each in page["RecoveryPoints"]]
+
+
+def instances(place: Instances) -> set[str]:
+    pages = place.rds.get_paginator("describe_db_instances").paginate()
+    return {each["DBInstanceIdentifier"] for page in pages for each in page["DBInstances"]}
+
+
+def drill(place: Drills) -> str:
+    told = io.StringIO()
+    drills.drill(place, Console(file=told, width=500))
+    return told.getvalue()
+
+
+def test_a_drill_restores_verifies_measures_and_deletes(backed_up: RehearsedDrills, place: Rehearsed) -> None:
+    write(place, "before the drill")
+    time.sleep(2 * CLOCK.total_seconds())
+    before = instances(place)
+    # RDS rotates it: the password in the backup opens nothing that anybody still knows.
+    told = drill(backed_up)
+    assert "verified" in told
+    (result,) = backed_up.results()
+    assert (result.problems, instances(place)) == ([], before)
+    assert result.rpo is not None and result.rpo < 1
+    assert result.rto is not None and result.rto < 5
+    shown = io.StringIO()
+    drills.show(backed_up, Console(file=shown, width=500))
+    assert "verified" in shown.getvalue()
+    # While AWS Backup has the backups, RDS takes no other retention.
+    with pytest.raises(place.rds.exceptions.ClientError, match="only with the current value 7"):
+        place.rds.modify_db_instance(DBInstanceIdentifier=place.identifier, BackupRetentionPeriod=8)
+
+
+def test_a_drill_that_finds_something_fails_and_deletes_all_the_same(
+    backed_up: RehearsedDrills, place: Rehearsed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = instances(place)
+    monkeypatch.setenv("PARAMETER_GROUP", "the-one-of-the-stack")
+    with pytest.raises(OperatorError, match=r"parameter group \S+, expected the-one-of-the-stack"):
+        drill(backed_up)
+    assert instances(place) == before
+
+
+def test_an_environment_without_drills_says_how_to_have_them(place: Rehearsed) -> None:
+    with pytest.raises(OperatorError, match=r"database\.restore_drills = true"):
+        Drills("dev", place.environment, place.clients).start()

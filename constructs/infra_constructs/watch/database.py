@@ -1,5 +1,7 @@
 """What is watched of the database."""
 
+from dataclasses import dataclass
+
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_lambda as lambda_
@@ -16,6 +18,14 @@ _PERIOD, _MINUTE = cdk.Duration.minutes(5), cdk.Duration.minutes(1)
 _CONNECTIONS_SHARE = 0.7
 
 
+@dataclass(frozen=True, kw_only=True)
+class RecoveryProps:
+    """Objectives that restore drills are measured by."""
+
+    rpo_minutes: int
+    rto_minutes: int
+
+
 class DatabaseAlarms(Construct):
     """Full, slow, out of connections, or with a password that does not change."""
 
@@ -29,6 +39,7 @@ class DatabaseAlarms(Construct):
         connections: int,
         storage_gib: int,
         rotation: lambda_.IFunction,
+        recovery: RecoveryProps | None,
         environment: str,
         topics: Topics,
     ) -> None:
@@ -112,7 +123,9 @@ class DatabaseAlarms(Construct):
                 severity=Severity.WARNING,
                 metric=backup_metric(environment, Database.RESTORE_POINT_AGE),
                 # RDS saves it every five minutes.
-                threshold=Threshold(value=30, unit="minutes", breaches=2, periods=3),
+                threshold=Threshold(
+                    value=recovery.rpo_minutes if recovery else 30, unit="minutes", breaches=2, periods=3
+                ),
                 missing=Missing.IS_BAD,
             ),
             "Snapshot": AlarmSpec(
@@ -133,7 +146,56 @@ class DatabaseAlarms(Construct):
             threshold=Threshold(value=0, unit="failed steps", breaches=1, periods=1),
             missing=Missing.IS_GOOD,
         )
+        if recovery is not None:
+            specs |= _of_drills(environment, recovery)
         self.alarms = add_alarms(self, specs, topics=topics)
+
+
+def _of_drills(environment: str, recovery: RecoveryProps) -> dict[str, AlarmSpec]:
+    """Each drill gives one number, and the alarm stays as that has left it until the next drill."""
+    return {
+        "Drill": AlarmSpec(
+            runbook="restore-drill",
+            means="The last restore drill failed: a backup of the database may not be restorable.",
+            severity=Severity.WARNING,
+            metric=backup_metric(environment, Database.DRILL_FAILED),
+            threshold=Threshold(value=0, unit="failed drills", breaches=1, periods=1),
+            missing=Missing.IS_IGNORED,
+        ),
+        "DrillAge": AlarmSpec(
+            runbook="restore-drill-overdue",
+            means="No restore drill of the database has succeeded for 35 days.",
+            severity=Severity.WARNING,
+            metric=backup_metric(environment, Database.DRILL_AGE),
+            # A month, and the hours within which AWS Backup begins.
+            threshold=Threshold(value=35, unit="days", breaches=3, periods=3),
+            missing=Missing.IS_BAD,
+        ),
+        "DrillRpo": AlarmSpec(
+            runbook="restore-objectives",
+            means="A restore loses more of what users have written than the environment allows.",
+            severity=Severity.WARNING,
+            metric=backup_metric(environment, Database.DRILL_RPO),
+            threshold=Threshold(value=recovery.rpo_minutes, unit="minutes", breaches=1, periods=1),
+            missing=Missing.IS_IGNORED,
+        ),
+        "DrillRto": AlarmSpec(
+            runbook="restore-objectives",
+            means="A restore of the database takes longer than the environment allows.",
+            severity=Severity.WARNING,
+            metric=backup_metric(environment, Database.DRILL_RTO),
+            threshold=Threshold(value=recovery.rto_minutes, unit="minutes", breaches=1, periods=1),
+            missing=Missing.IS_IGNORED,
+        ),
+        "BackupJob": AlarmSpec(
+            runbook="database-backups",
+            means="AWS Backup could not back up the database, or could not copy its backup.",
+            severity=Severity.WARNING,
+            metric=backup_metric(environment, Database.BACKUP_JOB_FAILED),
+            threshold=Threshold(value=0, unit="failed jobs", breaches=1, periods=1),
+            missing=Missing.IS_GOOD,
+        ),
+    }
 
 
 def _metric(
@@ -143,5 +205,5 @@ def _metric(
 
 
 def backup_metric(environment: str, name: Database) -> cloudwatch.Metric:
-    """An age, as infra_runtime.database.backups publishes it every five minutes."""
+    """As infra_runtime.database.backups publishes it every five minutes, or database.drills at the end of a drill."""
     return own_metric(environment, name, statistic="Maximum", period=_PERIOD)

@@ -95,6 +95,13 @@ class Database(StrEnum):
     RESTORE_POINT_AGE = "RestorePointMinutes"
     SNAPSHOT_AGE = "SnapshotHours"
     DEADLOCKS = "Deadlocks"
+    DRILL_AGE = "RestoreDrillDays"
+    """Since the last restore drill without a problem; before the first, since the instance was made."""
+    DRILL_FAILED = "RestoreDrillFailed"
+    """1 or 0, when a drill ends."""
+    DRILL_RPO = "RestoreDrillRpoMinutes"
+    DRILL_RTO = "RestoreDrillRtoMinutes"
+    BACKUP_JOB_FAILED = "BackupJobFailed"
 
 
 class Secrets(StrEnum):

@@ -1,4 +1,5 @@
-"""Scheduled: how old the newest point is that the database could be restored to, and how old its newest snapshot.
+"""Scheduled: how old the newest point is that the database could be restored to, its newest snapshot, and the last
+successful restore drill.
 
 RDS says that a backup was not made by not making one: no event and no metric of its own tells it.
 """
@@ -10,13 +11,19 @@ from typing import Any
 
 from infra_runtime.aws import client
 from infra_runtime.contract.metrics import DATABASE, Database, emit
+from infra_runtime.contract.restore_drills import SUCCEEDED
+from infra_runtime.memory import Memory, SsmMemory
 from infra_runtime.reporting import reported
 
 
 @reported
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, float]:
     """Answers with the numbers that it publishes; what RDS does not tell is left out, and the alarm takes it as bad."""
-    found = ages(client("rds"), os.environ["DATABASE"], now=datetime.now(UTC))
+    now = datetime.now(UTC)
+    found = ages(client("rds"), os.environ["DATABASE"], now=now)
+    if prefix := os.environ.get("DRILLS"):
+        memory = SsmMemory(client("ssm"), prefix)
+        found |= since_drill(client("rds"), os.environ["DATABASE"], memory, now=now)
     emit(DATABASE, {"Environment": os.environ["ENVIRONMENT"]}, found)
     return found
 
@@ -37,3 +44,13 @@ def ages(rds: Any, database: str, *, now: datetime) -> dict[str, float]:
     if taken:
         found[Database.SNAPSHOT_AGE.value] = (now - max(taken)).total_seconds() / 3600
     return found
+
+
+def since_drill(rds: Any, database: str, memory: Memory, *, now: datetime) -> dict[str, float]:
+    """Days since the last drill without a problem; before the first, since the instance was made."""
+    if (last := memory.get(SUCCEEDED)) is not None:
+        since = datetime.fromisoformat(last["ended"])
+    else:
+        (instance,) = rds.describe_db_instances(DBInstanceIdentifier=database)["DBInstances"]
+        since = instance["InstanceCreateTime"]
+    return {Database.DRILL_AGE.value: (now - since).total_seconds() / 86_400}

@@ -35,6 +35,7 @@ _COUNT = """
 select count(*), coalesce(sum(hashtextextended(row, 0)::numeric), 0)::text, max(at),
   count(*) filter (where at is null or at <= %s), max(at) filter (where at <= %s)
 from (select t::text as row, {commit} as at from only {table} t) rows"""
+_FIRST_AFTER = "select min(pg_xact_commit_timestamp(xmin)) from only {} where pg_xact_commit_timestamp(xmin) > %s"
 _MADE = "select pg_xact_commit_timestamp(%s::text::xid)"
 
 
@@ -136,6 +137,24 @@ def count(connection: Connection, tables: Sequence[str], until: datetime, *, sec
                 newest_until=_told(newest_until),
             )
     return found
+
+
+def first_commit_after(
+    connection: Connection, tables: Sequence[str], since: datetime, *, seconds: float
+) -> datetime | None:
+    """Of the rows as they are now; None where there is none. Tables that cannot be read in time are left out."""
+    found: list[datetime] = []
+    give_up = time.monotonic() + seconds
+    for name in tables:
+        connection.execute(f"set statement_timeout to {max(int((give_up - time.monotonic()) * 1000), 1)}")
+        table = sql.Identifier(*_parts(connection, name))
+        try:
+            ((first,),) = connection.execute(sql.SQL(_FIRST_AFTER).format(table), [since]).fetchall()
+        except (errors.QueryCanceled, errors.InsufficientPrivilege):
+            continue
+        if first is not None:
+            found.append(first)
+    return min(found, default=None)
 
 
 def _other_settings(connection: Connection, declared: Mapping[str, str]) -> list[str]:

@@ -93,6 +93,29 @@ def _lacking(restored: Inspected, until: datetime, beside: Inspected) -> Iterato
             yield f"{each.name} has {ends}; a row of {_seconds(newest)} is missing"
 
 
+def deviations(restored: Inspected, beside: Inspected, until: datetime) -> Iterator[str]:
+    """What should be the same in a copy that reaches to `until`, as nothing has changed it since: contents, owners,
+    grants and schema.
+    """
+    before = {each.name: each for each in restored.look.tables}
+    has_changed = False
+    for each, rows in _tables(beside):
+        changed, newest = _time(each.changed), _time(rows.newest)
+        if changed is not None and changed > until:
+            has_changed = True
+            continue
+        if (table := before.get(each.name)) is None:
+            continue
+        if (table.owner, table.grants) != (each.owner, each.grants):
+            yield f"{each.name} belongs to {table.owner} with {table.grants}; expected {each.owner} with {each.grants}"
+        found = restored.rows.get(each.name, Rows())
+        is_unchanged = newest is None or newest <= until
+        if is_unchanged and found.count == rows.count and found.digest != rows.digest:
+            yield f"{each.name} has other contents than the one that serves"
+    if not has_changed and restored.look.schema != beside.look.schema:
+        yield f"schema {restored.look.schema}, the one that serves has {beside.look.schema}"
+
+
 def _tables(inspected: Inspected) -> Iterator[tuple[Table, Rows]]:
     for each in inspected.look.tables:
         yield each, inspected.rows.get(each.name, Rows())

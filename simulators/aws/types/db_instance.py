@@ -27,6 +27,7 @@ _COMPARED = frozenset(
         "EngineVersion",
         "MaxAllocatedStorage",
         "MultiAZ",
+        "PreferredBackupWindow",
     }
 )
 
@@ -127,7 +128,7 @@ def install() -> None:
         is_changed = old.get("EngineVersion") != new.get("EngineVersion")
         group = str(new.get("DBParameterGroupName", ""))
         is_other = group and group != old.get("DBParameterGroupName")
-        if refusal := refused_change(current, old, new):
+        if refusal := refused_change(current, old, new) or database_servers.refusal_of_retention(instance, new):
             raise Refused(refusal)
         if is_other and (refusal := database_servers.parameter_group_refusal(group, wanted if is_changed else current)):
             raise Refused(refusal)

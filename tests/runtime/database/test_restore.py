@@ -6,7 +6,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -17,10 +17,10 @@ from psycopg import OperationalError, errors, sql
 from infra_constructs.database import PARAMETERS
 from infra_runtime.contract.database_names import OWNER, USER
 from infra_runtime.database.connection import Connection, Login, connect
-from infra_runtime.database.inspection import count, look
+from infra_runtime.database.inspection import count, first_commit_after, look
 from infra_runtime.database.restore import close, open_
 from infra_runtime.database.roles import Limits, prepare
-from infra_runtime.database.verification import CLOCK, Inspected, problems
+from infra_runtime.database.verification import CLOCK, Inspected, deviations, problems
 from simulators.postgres.server import Postgres, RestoreFailed
 from simulators.redis.authority import Authority
 from tests.runtime.fakes import SecretsManager
@@ -294,6 +294,40 @@ def test_the_default_parameter_group_is_seen(history: History, restore: Callable
     told = found_out(restore(history.last[0], parameters={}), history.last[0])
     assert any("track_commit_timestamp is off, declared 1" in each for each in told), told
     assert any("rds.force_ssl is not set, declared 1" in each for each in told), told
+
+
+# -- What a drill measures, which knows no time that was asked for
+
+
+def test_a_drill_sees_the_first_commit_that_a_restore_lacks(history: History, restore: Callable[..., Postgres]) -> None:
+    to, state = history.moments[STEPS // 2]
+    newest = inspected(restore(to), to).newest
+    assert newest is not None
+    assert newest <= to
+    with connected(history.server) as connection:
+        tables = [f"public.{each}" for each in TABLES]
+        lost = first_commit_after(connection, tables, newest, seconds=30)
+        assert first_commit_after(connection, tables, history.last[0] + CLOCK, seconds=30) is None
+    # Of rows as they are now: later moments may have deleted the first ones again.
+    assert lost is not None
+    assert to < lost <= history.last[0]
+    assert state != history.last[1]
+
+
+def test_a_drill_compares_what_has_not_changed_since(history: History, restore: Callable[..., Postgres]) -> None:
+    to, _ = history.last
+    restored = restore(to)
+    serving = inspected(history.server, to + CLOCK)
+    assert list(deviations(inspected(restored, to), serving, to + CLOCK)) == []
+    rows = {name: replace(each, digest="other") for name, each in serving.rows.items()}
+    told = list(deviations(inspected(restored, to), Inspected(serving.look, rows), to + CLOCK))
+    assert [each.partition(" ")[0] for each in told] == ["public.notes", "public.orders"]
+    with connected(restored) as connection:
+        connection.execute("alter table orders owner to current_user")
+        connection.execute("alter table orders add column extra int")
+    told = list(deviations(inspected(restored, to), serving, to + CLOCK))
+    assert any(each.startswith(f"public.orders belongs to {restored.user}") for each in told), told
+    assert any(each.startswith("schema ") for each in told), told
 
 
 # -- Who gets in

@@ -1,0 +1,313 @@
+"""Restore drills: AWS Backup restores the database to an instance of its own, this verifies the data that is in it.
+
+AWS Backup deletes what its restore testing plan has restored, once the result is put (its guide, "Restore testing").
+It deletes nothing that StartRestoreJob has restored: that is done here.
+"""
+
+import contextlib
+import json
+import os
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+
+from infra_runtime.aws import client
+from infra_runtime.contract.metrics import DATABASE, Database, emit
+from infra_runtime.contract.restore_drills import LAST, STARTED, SUCCEEDED, Drill
+from infra_runtime.custom_resource import Request, Result, serve
+from infra_runtime.database.connection import Connection, Login, connect
+from infra_runtime.database.inspection import Rows, count, first_commit_after, look
+from infra_runtime.database.instance import instance_called, serving
+from infra_runtime.database.verification import CLOCK, Inspected, deviations, problems
+from infra_runtime.memory import Memory, SsmMemory
+from infra_runtime.reporting import report, reported
+
+# Together less than the function's quarter of an hour.
+_LOGIN_SECONDS, _COUNTING_SECONDS = 400.0, 100.0
+_EVERY_SECONDS = 5.0
+# Names of what AWS Backup restores for a test begin with it, and backup plans leave them alone (its guide).
+PREFIX = "awsbackup-restore-test-"
+_LONGEST_DRILL = timedelta(hours=12)
+# PutRestoreValidationResult documents no limit; an answer that is refused for its length would be a lost one.
+_LONGEST_MESSAGE = 1000
+# A parameter of Systems Manager takes eight kilobytes.
+_LONGEST_PROBLEM, _MOST_PROBLEMS = 300, 10
+
+
+class NoRecoveryPoint(Exception):
+    """AWS Backup has nothing yet that a drill could restore."""
+
+
+class DrillRuns(Exception):
+    """Another one has not ended."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    problems: list[str]
+    rpo: float = 0.0
+    """Minutes."""
+    rto: float = 0.0
+    """Minutes."""
+    told: str = ""
+
+
+@dataclass(frozen=True)
+class Clients:
+    backup: Any
+    rds: Any
+
+
+@reported
+def handler(event: Mapping[str, Any], context: object) -> Any:
+    """Events of AWS Backup; CloudFormation's, for `Custom::DatabaseDrills`; and what `infra restore drill` asks."""
+    memory = SsmMemory(client("ssm"), os.environ["MEMORY"])
+    clients = Clients(client("backup"), client("rds"))
+    if "RequestType" in event:
+        return serve(event, lambda request: release(request, clients.backup, memory))
+    match event.get("do") or event["detail-type"]:
+        case "start":
+            return {"job": start(clients.backup, memory, now=datetime.now(UTC))}
+        case "tidy":
+            return tidy(clients, memory, now=datetime.now(UTC))
+        case "Restore Job State Change":
+            return ended(event["detail"]["restoreJobId"], clients, memory, verified)
+        case "Backup Job State Change" | "Copy Job State Change":
+            return failed_backup(event["detail"])
+        case other:
+            raise ValueError(f"unknown event {other!r}")
+
+
+# -- On demand
+
+
+def start(backup: Any, memory: Memory, *, now: datetime) -> str:
+    """Restores as the plan would, at once: restore testing plans run by their schedule only. The id of the job.
+
+    Raises `NoRecoveryPoint` and `DrillRuns`.
+    """
+    if (running := memory.get(STARTED)) is not None:
+        raise DrillRuns(f"{running['job']} of {running['began'][:19]} UTC has not ended; infra restore list shows it")
+    vault = os.environ["VAULT"]
+    pages = backup.get_paginator("list_recovery_points_by_backup_vault").paginate(
+        BackupVaultName=vault, ByResourceArn=os.environ["DATABASE_ARN"]
+    )
+    points = [each for page in pages for each in page["RecoveryPoints"] if each["Status"] in ("COMPLETED", "AVAILABLE")]
+    if not points:
+        raise NoRecoveryPoint("AWS Backup has not backed the database up yet; it does each night at half past midnight")
+    point = max(points, key=lambda each: each["CreationDate"])["RecoveryPointArn"]
+    selection = backup.get_restore_testing_selection(
+        RestoreTestingPlanName=os.environ["PLAN_NAME"], RestoreTestingSelectionName=os.environ["SELECTION"]
+    )["RestoreTestingSelection"]
+    inferred = backup.get_restore_testing_inferred_metadata(BackupVaultName=vault, RecoveryPointArn=point)
+    # "Key values are not case sensitive" (AWS Backup guide, "Restore testing inferred metadata").
+    metadata = {key.lower(): value for key, value in inferred["InferredMetadata"].items()}
+    metadata |= {key.lower(): value for key, value in selection["RestoreMetadataOverrides"].items()}
+    # What the guide has required for a continuous recovery point ("Metadata parameters for RDS PITR restore").
+    metadata |= {"engine": "postgres", "uselatestrestorabletime": "true"}
+    instance = metadata["dbinstanceidentifier"] = f"{PREFIX}{secrets.token_hex(8)}"
+    job = backup.start_restore_job(
+        RecoveryPointArn=point,
+        Metadata=metadata,
+        IamRoleArn=selection["IamRoleArn"],
+        ResourceType="RDS",
+        IdempotencyToken=instance,
+    )["RestoreJobId"]
+    memory.put(STARTED, {"job": job, "began": now.isoformat(), "instance": instance})
+    return str(job)
+
+
+def tidy(clients: Clients, memory: Memory, *, now: datetime) -> dict[str, Any]:
+    """Ends the drill that somebody started and whose end nobody has told: AWS Backup's events are best effort."""
+    if (running := memory.get(STARTED)) is None:
+        return {}
+    job = clients.backup.describe_restore_job(RestoreJobId=running["job"])
+    if job["Status"] in ("COMPLETED", "FAILED", "ABORTED"):
+        return ended(running["job"], clients, memory, verified)
+    if now - datetime.fromisoformat(running["began"]) > _LONGEST_DRILL:
+        return _conclude(job, Outcome(["it has not ended after twelve hours"]), clients, memory)
+    return {}
+
+
+# -- What AWS Backup tells
+
+Verify = Callable[[Mapping[str, Any], Clients], Outcome]
+
+
+def ended(job_id: str, clients: Clients, memory: Memory, verify: Verify) -> dict[str, Any]:
+    """Concludes a drill once, however often its end is told. Restores that are no drills of ours are left alone."""
+    job = clients.backup.describe_restore_job(RestoreJobId=job_id)
+    if not _is_ours(job, memory):
+        return {}
+    if (memory.get(LAST) or {}).get("job") == job_id:
+        _delete_on_demand(job_id, clients.rds, memory)
+        return {}
+    if job["Status"] != "COMPLETED":
+        found = [f"the restore has {job['Status'].lower()}: {job.get('StatusMessage', 'AWS Backup does not say why')}"]
+        return _conclude(job, Outcome(found), clients, memory)
+    began = time.monotonic()
+    try:
+        outcome = verify(job, clients)
+    except Exception as error:  # A drill that could not be verified has failed, and what it restored has to go.
+        report(error)
+        outcome = Outcome([f"it could not be verified: {type(error).__name__}: {error}"])
+    seconds = (job["CompletionDate"] - job["CreationDate"]).total_seconds() + time.monotonic() - began
+    return _conclude(job, replace(outcome, rto=seconds / 60), clients, memory)
+
+
+def failed_backup(detail: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the database, or a copy of its backup: the rule passes on nothing else."""
+    emit(DATABASE, _dimensions(), {Database.BACKUP_JOB_FAILED.value: 1}, why=detail.get("statusMessage", ""))
+    return {"failed": detail.get("statusMessage", "")}
+
+
+def _is_ours(job: Mapping[str, Any], memory: Memory) -> bool:
+    return _is_by_plan(job) or (memory.get(STARTED) or {}).get("job") == job["RestoreJobId"]
+
+
+def _is_by_plan(job: Mapping[str, Any]) -> bool:
+    return bool(job.get("CreatedBy", {}).get("RestoreTestingPlanArn") == os.environ["PLAN"])
+
+
+def _conclude(job: Mapping[str, Any], outcome: Outcome, clients: Clients, memory: Memory) -> dict[str, Any]:
+    """Remembers the result first: what fails afterwards must not conclude it a second time."""
+    found = outcome.problems
+    drill = asdict(
+        Drill(
+            job=job["RestoreJobId"],
+            began=job["CreationDate"].astimezone(UTC).isoformat(),
+            ended=datetime.now(UTC).isoformat(),
+            problems=[each[:_LONGEST_PROBLEM] for each in found[:_MOST_PROBLEMS]],
+            rpo=None if found else outcome.rpo,
+            rto=None if found else outcome.rto,
+            told=outcome.told,
+        )
+    )
+    memory.put(LAST, drill)
+    values: dict[str, float] = {Database.DRILL_FAILED.value: 1 if found else 0}
+    if not found:
+        memory.put(SUCCEEDED, drill)
+        values |= {Database.DRILL_RPO.value: outcome.rpo, Database.DRILL_RTO.value: outcome.rto}
+    emit(DATABASE, _dimensions(), values, drill=drill)
+    _delete_on_demand(job["RestoreJobId"], clients.rds, memory)
+    if job["Status"] == "COMPLETED" and _is_by_plan(job):
+        # AWS Backup deletes what it has restored when it has this, and otherwise at the end of the validation window.
+        clients.backup.put_restore_validation_result(
+            RestoreJobId=job["RestoreJobId"],
+            ValidationStatus="FAILED" if found else "SUCCESSFUL",
+            ValidationStatusMessage="; ".join(found or [outcome.told])[:_LONGEST_MESSAGE],
+        )
+    return drill
+
+
+def _delete_on_demand(job_id: str, rds: Any, memory: Memory) -> None:
+    """If RDS refuses, as it does while it modifies the instance, the next look deletes it (`tidy`)."""
+    running = memory.get(STARTED)
+    if running is None or running["job"] != job_id:
+        return
+    with contextlib.suppress(rds.exceptions.DBInstanceNotFoundFault):
+        rds.delete_db_instance(
+            DBInstanceIdentifier=running["instance"], SkipFinalSnapshot=True, DeleteAutomatedBackups=True
+        )
+    memory.put(STARTED, None)
+
+
+def _restored_name(job: Mapping[str, Any]) -> str:
+    return str(job.get("CreatedResourceArn", "")).rpartition(":")[2]
+
+
+def _dimensions() -> dict[str, str]:
+    return {"Environment": os.environ["ENVIRONMENT"]}
+
+
+# -- Looking at the data
+
+
+def verified(job: Mapping[str, Any], clients: Clients) -> Outcome:
+    """Without the RTO. Raises whatever keeps it from looking."""
+    name = _restored_name(job)
+    parameters = json.loads(os.environ["PARAMETERS"])
+    with _entered(name, clients.rds) as connection:
+        looked = look(connection, parameters)
+        names = [each.name for each in looked.tables]
+        restored = Inspected(looked, _counted(connection, names, job["CreationDate"]))
+    found = list(_other_settings(name, clients.rds))
+    newest = restored.newest
+    if newest is None:
+        return Outcome([*found, *problems(restored, job["CreationDate"], None), "no row tells when it was committed"])
+    with instance_called(serving()).connect() as connection:
+        looked = look(connection, parameters)
+        names = [each.name for each in looked.tables]
+        beside = Inspected(looked, _counted(connection, names, newest - CLOCK))
+        lost = first_commit_after(connection, names, newest, seconds=_COUNTING_SECONDS)
+    found += [*problems(restored, newest, beside), *deviations(restored, beside, newest - CLOCK)]
+    rpo = max(0.0, (job["CreationDate"] - lost).total_seconds() / 60) if lost else 0.0
+    rows = [each.count for each in restored.rows.values() if each.count is not None]
+    told = (
+        f"{sum(rows)} rows of {len(rows)} of {len(restored.look.tables)} tables counted, up to"
+        f" {newest:%Y-%m-%d %H:%M:%S} UTC; schema {restored.look.schema}"
+    )
+    return Outcome(found, rpo, told=told)
+
+
+def _counted(connection: Connection, names: list[str], until: datetime) -> dict[str, Rows]:
+    """The smallest tables first; a large one may not be counted in time."""
+    return count(connection, names, until, seconds=_COUNTING_SECONDS) if names else {}
+
+
+def _entered(name: str, rds: Any) -> Connection:
+    """With a master password that nobody else knows and that is kept nowhere.
+
+    The one it was restored with is that of the backup's time, which RDS has rotated since; RDS manages none for an
+    instance that was restored. Raises `TimeoutError`.
+    """
+    password, is_set, give_up = secrets.token_urlsafe(30), False, time.monotonic() + _LOGIN_SECONDS
+    while True:
+        try:
+            if not is_set:
+                rds.modify_db_instance(DBInstanceIdentifier=name, MasterUserPassword=password, ApplyImmediately=True)
+                is_set = True
+            (instance,) = rds.describe_db_instances(DBInstanceIdentifier=name)["DBInstances"]
+            endpoint = {"PGHOST": instance["Endpoint"]["Address"], "PGPORT": str(instance["Endpoint"]["Port"])}
+            return connect(Login(instance["MasterUsername"], password), {**os.environ, **endpoint})
+        # It is being backed up for the first time, or the password has not been set yet.
+        except (rds.exceptions.InvalidDBInstanceStateFault, psycopg.OperationalError) as error:
+            if time.monotonic() > give_up:
+                raise TimeoutError(f"{name} lets nobody in: {error}") from None
+            time.sleep(_EVERY_SECONDS)
+
+
+def _other_settings(name: str, rds: Any) -> list[str]:
+    """What RDS itself says of the instance."""
+    (instance,) = rds.describe_db_instances(DBInstanceIdentifier=name)["DBInstances"]
+    groups = {each["DBParameterGroupName"] for each in instance["DBParameterGroups"]}
+    found = []
+    if groups != {os.environ["PARAMETER_GROUP"]}:
+        found.append(f"parameter group {', '.join(groups)}, expected {os.environ['PARAMETER_GROUP']}")
+    if instance.get("PubliclyAccessible"):
+        found.append("it is publicly accessible")
+    return found
+
+
+# -- Without drills
+
+
+def release(request: Request, backup: Any, memory: Memory) -> Result:
+    """On Delete, forgets the drills and gives continuous backup back to RDS, which goes on with the same retention.
+
+    When AWS Backup deletes such a recovery point itself, at the end of its retention, RDS restarts the instance and may
+    be left without backups (AWS Backup guide, "Stopping or deleting continuous backups").
+    """
+    vault = request.properties["Vault"]
+    if request.kind == "Delete":
+        pages = backup.get_paginator("list_recovery_points_by_backup_vault").paginate(BackupVaultName=vault)
+        for point in [each["RecoveryPointArn"] for page in pages for each in page["RecoveryPoints"]]:
+            backup.disassociate_recovery_point(BackupVaultName=vault, RecoveryPointArn=point)
+        for key in (STARTED, LAST, SUCCEEDED):
+            memory.put(key, None)
+    return Result(physical_id=f"drills:{vault}")

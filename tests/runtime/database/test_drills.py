@@ -1,0 +1,276 @@
+"""How a restore drill ends: once, with everything deleted that it has made, whatever fails."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from infra_runtime.contract.restore_drills import LAST, STARTED, SUCCEEDED
+from infra_runtime.custom_resource import Request
+from infra_runtime.database import drills
+from infra_runtime.database.backups import since_drill
+from infra_runtime.database.drills import Clients, DrillRuns, NoRecoveryPoint, Outcome, ended, start, tidy
+
+NOW = datetime(2026, 11, 26, 4, tzinfo=UTC)
+PLAN = "arn:aws:backup:eu-central-1:111122223333:restore-testing-plan:product_dev_data-5f0e"
+DATABASE = "arn:aws:rds:eu-central-1:111122223333:db:database"
+RESTORED = "arn:aws:rds:eu-central-1:111122223333:db:awsbackup-restore-test-1"
+
+
+class Remembered(dict[str, Any]):
+    def put(self, key: str, value: Any) -> None:
+        self[key] = json.loads(json.dumps(value))
+        if not value:
+            del self[key]
+
+
+class Backup:
+    """Jobs by id, and one continuous recovery point, which its vault may lack."""
+
+    def __init__(self, **job: Any) -> None:
+        self.job: dict[str, Any] = {
+            "RestoreJobId": "job-1",
+            "Status": "COMPLETED",
+            "CreationDate": NOW,
+            "CompletionDate": NOW + timedelta(minutes=20),
+            "CreatedResourceArn": RESTORED,
+            **job,
+        }
+        self.points: list[dict[str, Any]] = [
+            {"RecoveryPointArn": "old", "Status": "COMPLETED", "CreationDate": NOW - timedelta(days=9)},
+            {"RecoveryPointArn": "new", "Status": "COMPLETED", "CreationDate": NOW - timedelta(days=2)},
+        ]
+        self.validated: list[tuple[str, str]] = []
+        self.started: list[dict[str, Any]] = []
+
+    def describe_restore_job(self, *, RestoreJobId: str) -> dict[str, Any]:  # noqa: N803
+        assert RestoreJobId == self.job["RestoreJobId"]
+        return self.job
+
+    def put_restore_validation_result(self, **told: str) -> None:
+        self.validated.append((told["ValidationStatus"], told["ValidationStatusMessage"]))
+
+    def get_paginator(self, name: str) -> Any:
+        assert name == "list_recovery_points_by_backup_vault"
+        return self
+
+    def paginate(self, **_: str) -> Any:
+        yield from ({"RecoveryPoints": [each]} for each in list(self.points))
+
+    def get_restore_testing_selection(self, **_: str) -> dict[str, Any]:
+        overrides = {"multiAz": "false", "vpcSecurityGroupIds": '["sg-drills"]'}
+        return {"RestoreTestingSelection": {"IamRoleArn": "role", "RestoreMetadataOverrides": overrides}}
+
+    def get_restore_testing_inferred_metadata(self, **_: str) -> dict[str, Any]:
+        return {
+            "InferredMetadata": {"dbInstanceIdentifier": "theirs", "multiAz": "true", "deletionProtection": "false"}
+        }
+
+    def start_restore_job(self, **given: Any) -> dict[str, str]:
+        self.started.append(given)
+        return {"RestoreJobId": "job-1"}
+
+    def disassociate_recovery_point(self, *, BackupVaultName: str, RecoveryPointArn: str) -> None:  # noqa: N803
+        self.points = [each for each in self.points if each["RecoveryPointArn"] != RecoveryPointArn]
+
+
+class Rds:
+    class exceptions:  # noqa: N801
+        class DBInstanceNotFoundFault(Exception): ...
+
+    def __init__(self, *instances: str, refuses: bool = False) -> None:
+        self.instances, self.refuses = set(instances), refuses
+
+    def delete_db_instance(self, *, DBInstanceIdentifier: str, **how: bool) -> None:  # noqa: N803
+        assert how == {"SkipFinalSnapshot": True, "DeleteAutomatedBackups": True}
+        if self.refuses:
+            raise ClientError({"Error": {"Code": "InvalidDBInstanceState"}}, "DeleteDBInstance")
+        if DBInstanceIdentifier not in self.instances:
+            raise self.exceptions.DBInstanceNotFoundFault
+        self.instances.remove(DBInstanceIdentifier)
+
+    def describe_db_instances(self, **_: str) -> dict[str, Any]:
+        return {"DBInstances": [{"InstanceCreateTime": NOW - timedelta(days=40)}]}
+
+
+@pytest.fixture(autouse=True)
+def variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = {"PLAN": PLAN, "PLAN_NAME": "product_dev_data", "SELECTION": "database", "VAULT": "vault"}
+    for name, value in {**names, "DATABASE_ARN": DATABASE, "ENVIRONMENT": "dev"}.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def memory() -> Remembered:
+    return Remembered()
+
+
+def by_plan(**job: Any) -> Backup:
+    return Backup(CreatedBy={"RestoreTestingPlanArn": PLAN}, **job)
+
+
+def good(job: Mapping[str, Any], clients: Clients) -> Outcome:
+    return Outcome([], 4.0, told="12 rows of 3 of 3 tables counted")
+
+
+def bad(job: Mapping[str, Any], clients: Clients) -> Outcome:
+    return Outcome(["orders has 3 rows; 5 were there"])
+
+
+def broken(job: Mapping[str, Any], clients: Clients) -> Outcome:
+    raise TimeoutError("it lets nobody in")
+
+
+def published(capsys: pytest.CaptureFixture[str]) -> list[dict[str, float]]:
+    """Metrics of each time that some were."""
+    found = []
+    for line in capsys.readouterr().out.splitlines():
+        told = json.loads(line)
+        names = [each["Name"] for each in told["_aws"]["CloudWatchMetrics"][0]["Metrics"]]
+        found.append({name: told[name] for name in names})
+    return found
+
+
+def test_a_good_one_tells_aws_backup_and_publishes_what_it_has_measured(
+    memory: Remembered, capsys: pytest.CaptureFixture[str]
+) -> None:
+    backup = by_plan()
+    found = ended("job-1", Clients(backup, Rds()), memory, good)
+    assert backup.validated == [("SUCCESSFUL", "12 rows of 3 of 3 tables counted")]
+    (metrics,) = published(capsys)
+    assert metrics == {
+        "RestoreDrillFailed": 0,
+        "RestoreDrillRpoMinutes": 4,
+        "RestoreDrillRtoMinutes": pytest.approx(20, abs=0.1),
+    }
+    assert memory[LAST] == memory[SUCCEEDED] == found
+    assert 0 <= since_drill(Rds(), "database", memory, now=datetime.now(UTC))["RestoreDrillDays"] < 0.01
+
+
+@pytest.mark.parametrize(
+    ("backup", "verify", "told"),
+    [
+        (by_plan(), bad, "orders has 3 rows"),
+        (by_plan(), broken, "could not be verified: TimeoutError: it lets nobody in"),
+        (by_plan(Status="FAILED", StatusMessage="Access denied to KMS key."), good, "failed: Access denied to KMS key"),
+        (by_plan(Status="ABORTED"), good, "aborted: AWS Backup does not say why"),
+    ],
+    ids=["wrong data", "cannot be read", "restore failed", "restore aborted"],
+)
+def test_whatever_fails_is_told_once(
+    backup: Backup, verify: drills.Verify, told: str, memory: Remembered, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = memory[SUCCEEDED] = {"ended": (NOW - timedelta(days=30)).isoformat()}
+    clients = Clients(backup, Rds())
+    for _ in range(3):  # EventBridge delivers at least once.
+        ended("job-1", clients, memory, verify)
+    assert published(capsys) == [{"RestoreDrillFailed": 1}]
+    assert told in memory[LAST]["problems"][0]
+    assert memory[SUCCEEDED] == before
+    # There is nothing to validate where nothing was restored.
+    assert [status for status, _ in backup.validated] == ["FAILED"] * (backup.job["Status"] == "COMPLETED")
+
+
+@pytest.mark.parametrize("verify", [good, bad, broken])
+def test_one_on_demand_is_deleted_by_us_whatever_comes_of_it(verify: drills.Verify, memory: Remembered) -> None:
+    backup, rds = Backup(), Rds("database")
+    assert start(backup, memory, now=NOW) == "job-1"
+    (given,) = backup.started
+    assert given["RecoveryPointArn"] == "new"
+    assert given["IamRoleArn"] == "role"
+    name = given["Metadata"]["dbinstanceidentifier"]
+    assert name.startswith("awsbackup-restore-test-")
+    assert given["Metadata"] == {
+        "dbinstanceidentifier": name,
+        "multiaz": "false",
+        "vpcsecuritygroupids": '["sg-drills"]',
+        "deletionprotection": "false",
+        "engine": "postgres",
+        "uselatestrestorabletime": "true",
+    }
+    rds.instances.add(name)
+    ended("job-1", Clients(backup, rds), memory, verify)
+    assert rds.instances == {"database"}
+    assert backup.validated == []
+    assert STARTED not in memory
+
+
+def test_a_failed_restore_leaves_no_instance_either(memory: Remembered) -> None:
+    """AWS Backup may not name it then."""
+    backup = Backup(Status="FAILED")
+    start(backup, memory, now=NOW)
+    del backup.job["CreatedResourceArn"]
+    rds = Rds(memory[STARTED]["instance"])
+    ended("job-1", Clients(backup, rds), memory, good)
+    assert rds.instances == set()
+
+
+def test_what_rds_does_not_delete_at_once_is_deleted_at_the_next_look(
+    memory: Remembered, capsys: pytest.CaptureFixture[str]
+) -> None:
+    backup = Backup()
+    start(backup, memory, now=NOW)
+    rds = Rds(memory[STARTED]["instance"], refuses=True)
+    with pytest.raises(ClientError):
+        ended("job-1", Clients(backup, rds), memory, good)
+    rds.refuses = False
+    tidy(Clients(backup, rds), memory, now=NOW)
+    assert rds.instances == set()
+    assert len(published(capsys)) == 1
+
+
+def test_an_end_that_nobody_tells_is_found(memory: Remembered, capsys: pytest.CaptureFixture[str]) -> None:
+    backup = Backup(Status="RUNNING")
+    start(backup, memory, now=NOW)
+    clients = Clients(backup, Rds(memory[STARTED]["instance"]))
+    assert tidy(clients, memory, now=NOW + timedelta(hours=11)) == {}
+    tidy(clients, memory, now=NOW + timedelta(hours=13))
+    assert memory[LAST]["problems"] == ["it has not ended after twelve hours"]
+    assert published(capsys) == [{"RestoreDrillFailed": 1}]
+    assert clients.rds.instances == set()
+
+
+def test_other_restores_are_left_alone(memory: Remembered, capsys: pytest.CaptureFixture[str]) -> None:
+    """Somebody restores the same database in AWS Backup's console."""
+    rds = Rds("awsbackup-restore-test-1")
+    assert ended("job-1", Clients(Backup(), rds), memory, bad) == {}
+    assert ended("job-1", Clients(Backup(CreatedBy={"RestoreTestingPlanArn": "another"}), rds), memory, bad) == {}
+    assert (memory, published(capsys), rds.instances) == ({}, [], {"awsbackup-restore-test-1"})
+
+
+def test_only_one_on_demand_runs_at_a_time_and_none_before_the_first_backup(memory: Remembered) -> None:
+    backup = Backup()
+    backup.points = []
+    with pytest.raises(NoRecoveryPoint, match="half past midnight"):
+        start(backup, memory, now=NOW)
+    start(Backup(), memory, now=NOW)
+    with pytest.raises(DrillRuns, match="job-1"):
+        start(Backup(), memory, now=NOW)
+
+
+def test_days_without_a_drill_are_counted_from_the_instances_beginning(memory: Remembered) -> None:
+    assert since_drill(Rds(), "database", memory, now=NOW) == {"RestoreDrillDays": 40}
+
+
+@pytest.mark.parametrize("kind", ["Backup Job State Change", "Copy Job State Change"])
+def test_a_failed_backup_or_copy_of_the_database_is_counted(
+    kind: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEMORY", "/product/dev/restore")
+    monkeypatch.setattr(drills, "client", lambda _: None)
+    event = {"detail-type": kind, "detail": {"resourceArn": DATABASE, "state": "FAILED", "statusMessage": "no role"}}
+    assert drills.handler(event, None) == {"failed": "no role"}
+    assert published(capsys) == [{"BackupJobFailed": 1}]
+
+
+def test_rds_gets_its_backups_back_when_drills_end(memory: Remembered) -> None:
+    memory[LAST] = {"job": "job-1"}
+    backup = Backup()
+    for kind in ("Create", "Update"):
+        drills.release(Request(kind, {"Vault": "vault"}, None), backup, memory)  # type: ignore[arg-type]
+    assert len(backup.points) == 2
+    drills.release(Request("Delete", {"Vault": "vault"}, "drills:vault"), backup, memory)
+    assert (backup.points, memory) == ([], {})
