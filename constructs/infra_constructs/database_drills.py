@@ -62,6 +62,10 @@ class DatabaseDrills(Construct):
             removal_policy=cdk.RemovalPolicy.DESTROY,
         )
         role = self._role()
+        # Of an L2's own making: none of them is missing.
+        assert instance.db_instance_class
+        assert instance.db_parameter_group_name
+        assert instance.db_subnet_group_name
         access = ec2.SecurityGroup(
             self, "SecurityGroup", vpc=vpc, description="PostgreSQL of restore drills", allow_all_outbound=False
         )

@@ -38,7 +38,7 @@ def media_origin(live: Live) -> str:
     require(first.status_code == 200, f"https://{host}/{key} answers {first.status_code}")
 
     def is_cached() -> bool:
-        return live.visitor.get(f"https://{host}/{key}").headers.get("cf-cache-status") == "HIT"
+        return bool(live.visitor.get(f"https://{host}/{key}").headers.get("cf-cache-status") == "HIT")
 
     # What was written is purged within seconds, perhaps just after the first answer.
     live.wait_for(f"cf-cache-status: HIT for https://{host}/{key}", _CACHED_SECONDS, is_cached)

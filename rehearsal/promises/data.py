@@ -33,12 +33,10 @@ def database(account: Account) -> str:
     return f"PostgreSQL {found['EngineVersion']}, {multi}, encrypted, to {wanted.max_storage_gib} GiB"
 
 
-def instance_of(account: Account) -> dict[str, object]:
+def instance_of(account: Account) -> dict[str, Any]:
     """The database, as RDS describes it."""
     identity = account.resource("Data", "AWS::RDS::DBInstance")
-    found: dict[str, object] = account.client("rds").describe_db_instances(DBInstanceIdentifier=identity)[
-        "DBInstances"
-    ][0]
+    found: dict[str, Any] = account.client("rds").describe_db_instances(DBInstanceIdentifier=identity)["DBInstances"][0]
     return found
 
 
@@ -49,7 +47,7 @@ def backups(account: Account) -> str:
 
 
 def database_tls(account: Account) -> str:
-    group = account.resource("Data", "AWS::RDS::DBParameterGroup")
+    group = instance_of(account)["DBParameterGroups"][0]["DBParameterGroupName"]
     pages = account.client("rds").get_paginator("describe_db_parameters").paginate(DBParameterGroupName=group)
     found = {each["ParameterName"]: each.get("ParameterValue") for page in pages for each in page["Parameters"]}
     require(found.get("rds.force_ssl") == "1", f"rds.force_ssl is {found.get('rds.force_ssl')}")

@@ -154,7 +154,7 @@ def refusal_of_retention(instance: Instance, wanted: dict[str, Any]) -> str | No
     provider-aws #1356).
     """
     point, now = instance.get("AwsBackupRecoveryPointArn"), instance.get("BackupRetentionPeriod")
-    if not point or int(wanted.get("BackupRetentionPeriod", now)) == int(now):
+    if not point or now is None or int(wanted.get("BackupRetentionPeriod") or now) == int(now):
         return None
     name = instance["DBInstanceIdentifier"]
     return (

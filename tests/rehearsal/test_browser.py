@@ -8,7 +8,6 @@ deployed API, the emulated bucket, and the edge.
 import json
 import os
 import queue
-import shutil
 import signal
 import ssl
 import subprocess
@@ -29,6 +28,7 @@ from rehearsal.promises.releases import first_release
 from rehearsal.visitor import Visitor
 from simulators.http_server import send, serving
 from simulators.redis.authority import Authority
+from tests.browser import browser
 
 PAGE = Path(__file__).with_name("upload.html").read_bytes()
 ELSEWHERE = "elsewhere.example"
@@ -42,7 +42,6 @@ _NOT_PASSED_ON = {
     "date",
     "server",
 }
-_BROWSERS = ("chromium", "chromium-headless-shell", "google-chrome")
 _PATIENCE_SECONDS = 90
 
 
@@ -76,13 +75,11 @@ class Edge:
 
     def open(self, page: str, folder: Path, **told: str) -> dict[str, Any]:
         """What the page reports."""
-        browser = next((found for each in _BROWSERS if (found := shutil.which(each))), None)
-        assert browser is not None, "no Chromium: make setup installs it"
         here = f"127.0.0.1:{urlsplit(self.url).port}"
         # Nobody else is there, whom a browser asks by itself.
         rules = ", ".join([*(f"MAP {name} {here}" for name in self.names), "MAP * ~NOTFOUND", "EXCLUDE 127.0.0.1"])
         words = [
-            browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+            browser(), "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
             "--disable-background-networking", "--disable-component-update", "--disable-sync",
             "--disable-dev-shm-usage",
             # An authority of the test's own; the origin stays https://HOST, and CORS and mixed content are as ever.

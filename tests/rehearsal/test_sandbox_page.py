@@ -1,6 +1,5 @@
 """The sandbox's page in a browser, and who may press its buttons."""
 
-import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,8 +12,8 @@ import pytest
 from rehearsal.sandbox import page
 from rehearsal.sandbox.faults import CannotBreak
 from simulators.ports import free_port
+from tests.browser import browser
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 LONG = "daadaar-production-observability-DatabaseConnections88B3369F-90E4440731039" * 2
 ALARM = {
     "name": LONG, "state": "ALARM", "since": 1.8e9, "reason": "Threshold <b>Crossed</b>", "severity": "critical",
@@ -84,11 +83,9 @@ def url(state: Pretended, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> It
         yield found
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
 def test_a_telephone_shows_everything_without_scrolling_sideways(url: str, tmp_path: Path) -> None:
-    assert CHROMIUM is not None
     done = subprocess.run(
-        [CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}",
+        [browser(), "--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}",
          "--virtual-time-budget=4000", "--dump-dom", f"{url}/frame"],
         capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip

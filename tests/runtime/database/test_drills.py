@@ -270,7 +270,7 @@ def test_rds_gets_its_backups_back_when_drills_end(memory: Remembered) -> None:
     memory[LAST] = {"job": "job-1"}
     backup = Backup()
     for kind in ("Create", "Update"):
-        drills.release(Request(kind, {"Vault": "vault"}, None), backup, memory)  # type: ignore[arg-type]
+        drills.release(Request(kind, {"Vault": "vault"}, None), backup, memory)
     assert len(backup.points) == 2
     drills.release(Request("Delete", {"Vault": "vault"}, "drills:vault"), backup, memory)
     assert (backup.points, memory) == ([], {})

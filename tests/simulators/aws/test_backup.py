@@ -205,7 +205,7 @@ def tested(monkeypatch: pytest.MonkeyPatch) -> Iterator[Rds]:
     serving = {"DBInstanceIdentifier": "one", "DBInstanceArn": f"{PREFIX}one", "DbiResourceId": "db-ONE"}
     rds = Rds({"one": {**serving, "DBInstanceStatus": "available", "TagList": []}}, "available")
     told: list[dict[str, Any]] = []
-    monkeypatch.setattr(backup.rds, "_instances", rds.instances)
+    monkeypatch.setattr("ministack.services.rds._instances", rds.instances)
     monkeypatch.setattr(backup, "client", lambda _: rds)
     monkeypatch.setattr(backup, "_tell", lambda kind, **detail: told.append(detail))
     monkeypatch.setattr(backup, "_HOUR_SECONDS", 0.1)
