@@ -30,7 +30,7 @@ from stacks.platform import PlatformStack
 from stacks.preview import PreviewStack
 from stacks.redis import RedisStack
 from stacks.registry import RegistryStack
-from stacks.service import Around, ServiceExports, ServiceStack
+from stacks.service import ServiceContext, ServiceExports, ServiceStack
 
 
 class EnvironmentStage(cdk.Stage):
@@ -50,7 +50,7 @@ class EnvironmentStage(cdk.Stage):
             data=data.exports,
             platform=platform.exports,
         )
-        around = Around(
+        around = ServiceContext(
             network=network.exports,
             data=data.exports,
             registry=registry.exports,

@@ -22,7 +22,7 @@ from ops.account import explained, session_of
 from ops.console import Console
 from ops.edge import commands
 from ops.edge.zone import open_edge
-from ops.errors import SOMETHING, InputError, OperatorError
+from ops.errors import FINDINGS, InputError, OperatorError
 from ops.github import commands as github_commands
 from ops.jobs import commands as job_commands
 from ops.jobs.commands import JobPlace
@@ -33,7 +33,7 @@ from ops.redis import rotation as redis_rotation
 from ops.redis.rotation import Redis
 from ops.releases import commands as releases_
 from ops.releases import one_off
-from ops.releases.place import Place
+from ops.releases.target import ReleaseTarget
 from ops.report import report
 from ops.restores import commands as restores
 from ops.restores import drills as restore_drills
@@ -172,7 +172,7 @@ def follow(environment: Name, service: ServiceName = None) -> None:
     with _explained(environment, found):
         session = session_of(environment, found)
         known = [service] if service else list(services.released(found))
-        places = [Place(environment, found, each, session) for each in known]
+        places = [ReleaseTarget(environment, found, each, session) for each in known]
         moving = places if len(places) == 1 else releases_.under_way(places)
         if len(moving) != 1:
             which = ", ".join(each.service for each in moving) or "none"
@@ -265,7 +265,7 @@ def review_(
     found = review.review(base)
     print(found.markdown)
     if found.open:
-        raise typer.Exit(SOMETHING)
+        raise typer.Exit(FINDINGS)
 
 
 @app.command(name="effects")
@@ -276,7 +276,7 @@ def effects_(environment: Name) -> None:
         reviewed = review.deployed(environment, found, session_of(environment, found))
     print(reviewed.markdown)
     if reviewed.open:
-        raise typer.Exit(SOMETHING)
+        raise typer.Exit(FINDINGS)
 
 
 @app.command(name="drift")
@@ -345,7 +345,7 @@ def verify_(
     with _explained(environment, found):
         outcomes = verification.verify(open_edge(environment, found), Console(), checks=checks, into=into)
     if any(each.verdict == "refuted" for each in outcomes):
-        raise typer.Exit(SOMETHING)
+        raise typer.Exit(FINDINGS)
 
 
 @app.command()
@@ -665,10 +665,10 @@ def rotate(
 
 
 @contextmanager
-def _place(name: str, service: str | None) -> Iterator[Place]:
+def _place(name: str, service: str | None) -> Iterator[ReleaseTarget]:
     environment = _environment(name)
     with _explained(name, environment):
-        yield Place(name, environment, _one_of(environment, service), session_of(name, environment))
+        yield ReleaseTarget(name, environment, _one_of(environment, service), session_of(name, environment))
 
 
 def _one_of(environment: Environment, service: str | None) -> str:

@@ -1,6 +1,6 @@
 """What an operator is told instead of a traceback, and how a program is told that there is something."""
 
-SOMETHING = 3
+FINDINGS = 3
 """Exit code for "there is something", as `cdk diff --fail` and `git diff --exit-code` have theirs."""
 
 

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from ops.console import Console
-from ops.errors import SOMETHING
+from ops.errors import FINDINGS
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -32,4 +32,4 @@ def report(
             table.add_row(*(str(value) for value in row.values()))
         console.print(table)
     if rows and fails:
-        raise typer.Exit(SOMETHING)
+        raise typer.Exit(FINDINGS)

@@ -14,7 +14,7 @@ from ops.amplify import AmplifySite, SiteStatus
 from ops.console import Console
 from ops.functions import Clients
 from ops.releases.look import Deployment, ServiceStatus, service_status
-from ops.releases.place import Place
+from ops.releases.target import ReleaseTarget
 from ops.releases.text import by, moment, short
 
 _EVERY_SECONDS = 5.0
@@ -35,7 +35,7 @@ def look(name: str, environment: Environment, clients: Clients, *, services: Seq
         if own is not None and own.amplify is not None:
             found[service] = amplify.site_status(AmplifySite(name, environment, service, clients))
         else:
-            found[service] = service_status(Place(name, environment, service, clients))
+            found[service] = service_status(ReleaseTarget(name, environment, service, clients))
     return EnvironmentStatus(services=found, alarms=alarms.firing(clients, environment.product, name))
 
 

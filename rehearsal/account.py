@@ -204,7 +204,7 @@ class Account:
             if amplify := self.environment.services[service].amplify:
                 secrets[amplify.access_token_secret] = "what-stands-for-the-token-of-amplify-here"
             for secret, fields in self._fields_of_secrets(service).items():
-                # Each another one, so that it is found wherever it should not be (rehearsal.promises.secrets).
+                # Each another one, so that it is found wherever it should not be (rehearsal.checks.secrets).
                 values = {field: f"stored-{token_hex(8)}" for field in fields}
                 secrets[secret] = json.dumps(values) if fields else f"stored-{token_hex(8)}"
         for name, value in secrets.items():

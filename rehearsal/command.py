@@ -15,10 +15,10 @@ from ops.console import Console
 from ops.errors import InputError
 from rehearsal.account import main_service
 from rehearsal.cdk_cli import CdkFailed
-from rehearsal.life import WORKSPACES, live
+from rehearsal.lifecycle import WORKSPACES, live
 from rehearsal.lint import LintFailed
 from rehearsal.lock import AlreadyRunning, locked
-from rehearsal.stage import Progress
+from rehearsal.progress import Progress
 from rehearsal.variants import WAYS_OF_REDIS, WAYS_TO_HOST, with_redis, with_sites_on_amplify, without_sites
 from simulators.aws import conditions
 from simulators.aws.process import EmulatorError
@@ -35,7 +35,7 @@ def main(
         typer.Option(help=f"Conditions of a real account to turn off: {', '.join(conditions.Condition)}"),
     ] = "",
 ) -> None:
-    """Deploy an environment into an embedded emulator, read back what was promised, update, roll back, destroy."""
+    """Deploy an environment into an embedded emulator, read back the requirements, update, roll back, destroy."""
     console = Console(markup=True, width=None if sys.stdout.isatty() else 140)
     try:
         environments = load([] if environment == "all" else [environment])
@@ -59,7 +59,7 @@ def main(
         except InputError as error:
             print(f"{name}: {error}", file=sys.stderr)
             raise typer.Exit(2) from None
-    started, broken = time.monotonic(), []
+    started, failures = time.monotonic(), []
     with ExitStack() as locks:
         try:
             for name in environments:
@@ -75,12 +75,12 @@ def main(
             except (CdkFailed, EmulatorError, LintFailed) as failed:
                 console.print(f"[red]{name} failed:[/] {escape(str(failed))}", highlight=False)
                 raise typer.Exit(1) from None
-            broken += [f"{name}: {line}" for line in outcome.broken]
-    kept = "every promise that can be shown here was kept" if not broken else f"{len(broken)} broken"
-    console.print(f"\n{', '.join(environments)}: {kept}; {time.monotonic() - started:.0f} s. Logs: {WORKSPACES}")
-    for line in broken:
-        console.print(f"[red]BROKEN[/] {escape(line)}", highlight=False)
-    raise typer.Exit(1 if broken else 0)
+            failures += [f"{name}: {line}" for line in outcome.failures]
+    result = "every check passed" if not failures else f"{len(failures)} failed"
+    console.print(f"\n{', '.join(environments)}: {result}; {time.monotonic() - started:.0f} s. Logs: {WORKSPACES}")
+    for line in failures:
+        console.print(f"[red]FAILED[/] {escape(line)}", highlight=False)
+    raise typer.Exit(1 if failures else 0)
 
 
 def _environments(name: str, edited: Path, *, redis: str, frontend: str) -> Path:

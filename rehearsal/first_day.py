@@ -8,7 +8,7 @@ from ops import doctor
 from ops.doctor.finding import Finding
 from ops.templates import read
 from rehearsal.account import Account
-from rehearsal.stage import Progress
+from rehearsal.progress import Progress
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import aws_cdk as cdk
 
 from config import Environment
+from infra_constructs.alarms.events import SiteBuildEvents
 from infra_constructs.amplify import AmplifyProps, AmplifySite
 from infra_constructs.amplify_domain import AmplifyDomain, AmplifyDomainProps
 from infra_constructs.cloudflare.provider import CloudflareToken
 from infra_constructs.media import grant_application
-from infra_constructs.watch.events import SiteBuildEvents
 from stacks.base import EnvironmentStack
 from stacks.data import DataExports
 from stacks.platform import PlatformExports

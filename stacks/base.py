@@ -6,9 +6,9 @@ import aws_cdk as cdk
 import jsii
 
 from config import Environment
-from infra_constructs.alarms import link_runbooks
+from infra_constructs.alarms.alarm import link_runbooks
 from infra_constructs.function import report_errors
-from infra_constructs.memory import Memory
+from infra_constructs.state_store import StateStore
 
 
 class EnvironmentStack(cdk.Stack):
@@ -50,14 +50,14 @@ class EnvironmentStack(cdk.Stack):
         return f"{self.product}-{self.environment_name}-{name}"
 
     @property
-    def edge_memory(self) -> Memory:
+    def edge_memory(self) -> StateStore:
         """What the functions of several stacks remember about the zone."""
-        return Memory(product=self.product, environment=self.environment_name, about="cloudflare")
+        return StateStore(product=self.product, environment=self.environment_name, about="cloudflare")
 
     @property
-    def redis_memory(self) -> Memory:
+    def redis_memory(self) -> StateStore:
         """What is remembered about databases at Upstash."""
-        return Memory(product=self.product, environment=self.environment_name, about="redis")
+        return StateStore(product=self.product, environment=self.environment_name, about="redis")
 
     @property
     @jsii.member(jsii_name="availabilityZones")

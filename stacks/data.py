@@ -20,8 +20,8 @@ from infra_constructs.function import RuntimeFunction
 from infra_constructs.media import Media, MediaProps
 from infra_constructs.media_access import MediaAccess
 from infra_constructs.media_quarantine import MediaQuarantine
-from infra_constructs.memory import Memory
 from infra_constructs.previews.databases import PreviewDatabases
+from infra_constructs.state_store import StateStore
 from stacks.base import EnvironmentStack
 from stacks.network import NetworkExports
 from stacks.retention import retention_of
@@ -92,7 +92,7 @@ class DataStack(EnvironmentStack):
                 key=key,
                 database=database,
                 logins=logins,
-                memory=Memory(product=self.product, environment=self.environment_name, about="restore"),
+                memory=StateStore(product=self.product, environment=self.environment_name, about="restore"),
                 pitr_days=environment.database.pitr_days,
             )
             if environment.database.restore_drills

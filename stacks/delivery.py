@@ -6,13 +6,13 @@ from constructs import Construct
 
 from config import Environment, previews, variables
 from config import services as services_
-from infra_constructs.alarms import Topics
+from infra_constructs.alarms.alarm import Topics
+from infra_constructs.alarms.previews import PreviewAlarms
+from infra_constructs.alarms.releases import ReleaseControlAlarms
 from infra_constructs.cloudflare.media import STATIC
 from infra_constructs.github import GitHubProvider, Workflows, deploy_role, drift_role, preview_role, release_role
 from infra_constructs.previews.control import PreviewControl, PreviewSlot
 from infra_constructs.release.control import ReleaseControl, Released, SentryProps
-from infra_constructs.watch.previews import PreviewAlarms
-from infra_constructs.watch.releases import ReleaseControlAlarms
 from stacks.base import EnvironmentStack
 from stacks.data import DataExports
 from stacks.platform import PlatformExports

@@ -9,7 +9,20 @@ from aws_cdk import aws_lambda as lambda_
 from config import Environment
 from config import services as services_
 from config.instances import connections, memory_gib
-from infra_constructs.alarms import Severity
+from infra_constructs.alarms.alarm import Severity
+from infra_constructs.alarms.checks import CheckAlarms
+from infra_constructs.alarms.costs import Costs
+from infra_constructs.alarms.database import DatabaseAlarms, RecoveryProps
+from infra_constructs.alarms.edge import EdgeAlarms
+from infra_constructs.alarms.egress import EgressSaving
+from infra_constructs.alarms.entrance import LoadBalancerAlarms, NatAlarms
+from infra_constructs.alarms.events import CrashedTasks, DatabaseEvents, DeploymentEvents
+from infra_constructs.alarms.functions import FunctionAlarms
+from infra_constructs.alarms.media import MediaAlarms
+from infra_constructs.alarms.objectives import ObjectiveAlarms, ObjectiveProps
+from infra_constructs.alarms.queues import QueueAlarms
+from infra_constructs.alarms.services import ServiceAlarms
+from infra_constructs.alarms.traffic import TrafficAlarms
 from infra_constructs.checks import Checks
 from infra_constructs.cloudflare.provider import CloudflareToken
 from infra_constructs.dashboard.page import Dashboard
@@ -17,19 +30,6 @@ from infra_constructs.dashboard.rows import WatchedService
 from infra_constructs.database_backups import BackupWatch
 from infra_constructs.edge_traffic import EdgeTraffic
 from infra_constructs.incident import Incident
-from infra_constructs.watch.checks import CheckAlarms
-from infra_constructs.watch.costs import Costs
-from infra_constructs.watch.database import DatabaseAlarms, RecoveryProps
-from infra_constructs.watch.edge import EdgeAlarms
-from infra_constructs.watch.egress import EgressSaving
-from infra_constructs.watch.entrance import LoadBalancerAlarms, NatAlarms
-from infra_constructs.watch.events import CrashedTasks, DatabaseEvents, DeploymentEvents
-from infra_constructs.watch.functions import FunctionAlarms
-from infra_constructs.watch.media import MediaAlarms
-from infra_constructs.watch.objectives import ObjectiveAlarms, ObjectiveProps
-from infra_constructs.watch.queues import QueueAlarms
-from infra_constructs.watch.services import ServiceAlarms
-from infra_constructs.watch.traffic import TrafficAlarms
 from infra_runtime.contract.check_targets import Target
 from stacks.base import EnvironmentStack
 from stacks.data import DataExports

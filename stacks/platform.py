@@ -10,7 +10,8 @@ from config import Environment
 from config.plans import PLANS
 from config.previews import every_host
 from config.rules import rules_by_phase
-from infra_constructs.alarms import Severity, Topics
+from infra_constructs.alarms.alarm import Severity, Topics
+from infra_constructs.alarms.certificates import CertificateAlarms
 from infra_constructs.certificate import ValidatedCertificate
 from infra_constructs.checks import CheckPass
 from infra_constructs.cloudflare import zone_settings
@@ -20,7 +21,6 @@ from infra_constructs.cluster import Cluster
 from infra_constructs.load_balancer import LoadBalancer
 from infra_constructs.origin_lock import OriginLock
 from infra_constructs.topics import AlarmTopics, Route
-from infra_constructs.watch.certificates import CertificateAlarms
 from stacks.base import EnvironmentStack
 from stacks.network import NetworkExports
 from stacks.retention import retention_of

@@ -5,13 +5,13 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from config import Environment, services
-from infra_constructs.container_task import SecretValue, Settings
+from infra_constructs.container_task import ContainerEnvironment, SecretValue
 from infra_constructs.release.image import ReleasedImage
 from infra_runtime.contract.database_names import OWNER_URL, URL, preview_names
 from infra_runtime.contract.releases import preview_service
 from stacks.base import EnvironmentStack
-from stacks.service import Around, build_service
-from stacks.settings import Sources, Tenancy
+from stacks.service import ServiceContext, build_service
+from stacks.settings import Bindings, Sources
 
 
 class PreviewStack(EnvironmentStack):
@@ -27,14 +27,14 @@ class PreviewStack(EnvironmentStack):
         *,
         environment: Environment,
         slot: int,
-        around: Around,
+        around: ServiceContext,
     ) -> None:
         super().__init__(scope, id_, environment=environment, description=f"Slot {slot} for previews")
         self._around, self._slot = around, slot
         self._count = cdk.CfnParameter(self, "Count", type="Number", default=0, min_value=0, max_value=1)
         lease = cdk.CfnParameter(self, "Lease", default="none", description="Whose keys in Redis are its own")
         data, names = around.data, preview_names(slot)
-        tenancy = Tenancy(
+        bindings = Bindings(
             database=names.database,
             user=_login(names.user, data.preview_passwords[slot], URL),
             owner=_login(names.owner, data.preview_passwords[slot], OWNER_URL),
@@ -43,7 +43,7 @@ class PreviewStack(EnvironmentStack):
             key_prefix=f"preview-{lease.value_as_string}:",
         )
         sources = Sources(
-            environment=environment, name=self.environment_name, data=data, redis=around.redis, tenancy=tenancy
+            environment=environment, name=self.environment_name, data=data, redis=around.redis, bindings=bindings
         )
         for service in services.previewed(environment):
             self._add(service, sources)
@@ -75,10 +75,10 @@ class PreviewStack(EnvironmentStack):
         )
 
 
-def _login(username: str, secret: secretsmanager.ISecret, url: str) -> Settings:
+def _login(username: str, secret: secretsmanager.ISecret, url: str) -> ContainerEnvironment:
     """Both logins of a slot have the one password of its secret; `url` is the field with the login's URL."""
     fields = {"PGPASSWORD": "password", "DATABASE_URL": url}
-    return Settings(
+    return ContainerEnvironment(
         values={"PGUSER": username},
         secrets={name: SecretValue(secret, field) for name, field in fields.items()},
     )

@@ -8,16 +8,16 @@ from constructs import Construct
 
 from config import Environment, services
 from config.model import RedisInstance as Settings
+from infra_constructs.alarms.elasticache import ElastiCacheAlarms
+from infra_constructs.alarms.redis import RedisAlarms
+from infra_constructs.alarms.redis_purpose import CACHE, QUEUE
+from infra_constructs.alarms.upstash import UpstashAlarms
 from infra_constructs.redis.elasticache import ElastiCache, ElastiCacheProps
 from infra_constructs.redis.events import ElastiCacheEvents
 from infra_constructs.redis.external import ExternalRedis
 from infra_constructs.redis.instance import RedisInstance
 from infra_constructs.redis.probe import RedisProbe
 from infra_constructs.redis.upstash import UpstashProps, UpstashRedis
-from infra_constructs.watch.elasticache import ElastiCacheAlarms
-from infra_constructs.watch.redis import RedisAlarms
-from infra_constructs.watch.redis_purpose import CACHE, QUEUE
-from infra_constructs.watch.upstash import UpstashAlarms
 from stacks.base import EnvironmentStack
 from stacks.data import DataExports
 from stacks.network import NetworkExports
@@ -65,7 +65,7 @@ class RedisStack(EnvironmentStack):
         redis, purpose = self._environment.redis, CACHE if settings.eviction else QUEUE
         users = services.on_redis(self._environment, eviction=settings.eviction)
         for service in users:
-            instance.admit(network.access[service], as_=services.words(service))
+            instance.allow_from(network.access[service], as_=services.words(service))
         serves = name == redis.serves
         probe = RedisProbe(
             self._of["Probes"],
@@ -98,7 +98,7 @@ class RedisStack(EnvironmentStack):
                 environment=self.environment_name,
                 instance=name,
                 purpose=purpose,
-                tells_memory_itself=isinstance(instance, ElastiCache),
+                has_memory_metrics=isinstance(instance, ElastiCache),
                 topics=topics,
             )
         if isinstance(instance, ElastiCache):

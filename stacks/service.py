@@ -8,7 +8,8 @@ from aws_cdk import aws_elasticloadbalancingv2 as elbv2
 from constructs import Construct
 
 from config import Environment, services
-from infra_constructs.container_task import Settings
+from infra_constructs.alarms.queues import metric_of
+from infra_constructs.container_task import ContainerEnvironment
 from infra_constructs.dependency_restart import DependencyRestart
 from infra_constructs.jobs import JobProps, Jobs
 from infra_constructs.media import grant_application
@@ -22,7 +23,6 @@ from infra_constructs.release.one_off import OneOffTask
 from infra_constructs.restart_service import RestartOnSecretChange
 from infra_constructs.service import Autoscaled, BlueGreenService, Routing, ServiceProps
 from infra_constructs.sticky_sessions import StickySessions
-from infra_constructs.watch.queues import metric_of
 from infra_constructs.worker import Worker, WorkerProps
 from infra_runtime.contract.metrics import Queue
 from infra_runtime.contract.revision import SERVICE
@@ -36,7 +36,7 @@ from stacks.settings import Sources, for_users, host_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class Around:
+class ServiceContext:
     """What services run in, of earlier stacks."""
 
     network: NetworkExports
@@ -60,7 +60,9 @@ class ServiceExports:
 class ServiceStack(EnvironmentStack):
     """Released often; a failed release rolls back alone, and in minutes."""
 
-    def __init__(self, scope: cdk.Stage, id_: str, *, environment: Environment, service: str, around: Around) -> None:
+    def __init__(
+        self, scope: cdk.Stage, id_: str, *, environment: Environment, service: str, around: ServiceContext
+    ) -> None:
         super().__init__(
             scope, id_, environment=environment, description=f"{service}, and what runs its image", called=service
         )
@@ -79,7 +81,7 @@ class ServiceStack(EnvironmentStack):
             name=self.environment_name,
             data=around.data,
             redis=around.redis,
-            tenancy=for_users(around.data),
+            bindings=for_users(around.data),
         )
         self.exports: dict[str, ServiceExports] = {}
         """By service: the one of this stack, and those that run its image."""
@@ -125,7 +127,7 @@ class ServiceStack(EnvironmentStack):
         if "media" in own.needs:
             grant_application(around.data.media, one_off.task.definition.task_role)
 
-    def _jobs(self, service: str, sources: Sources, around: Around, image: ReleasedImage) -> None:
+    def _jobs(self, service: str, sources: Sources, around: ServiceContext, image: ReleasedImage) -> None:
         """Those of each service that runs this image, with that service's variables and access."""
         environment = sources.environment
         for name in services.same_image(environment, service):
@@ -167,10 +169,10 @@ class ServiceStack(EnvironmentStack):
         scope: Construct,
         name: str,
         sources: Sources,
-        around: Around,
+        around: ServiceContext,
         image: ReleasedImage,
         *,
-        settings: Settings,
+        settings: ContainerEnvironment,
     ) -> ServiceExports:
         own = sources.environment.services[name]
         prefix = f"{self.stack_called(name)}-release"
@@ -192,7 +194,7 @@ class ServiceStack(EnvironmentStack):
             "ReleaseAlarms",
             name_prefix=prefix,
             target_groups=[built.blue, built.green],
-            errors_at=_issues(sources.environment, name),
+            error_tracker_url=_issues(sources.environment, name),
             topics=around.platform.topics,
         )
         built.service.node.add_dependency(gates)
@@ -229,10 +231,10 @@ class ServiceStack(EnvironmentStack):
         scope: Construct,
         name: str,
         sources: Sources,
-        around: Around,
+        around: ServiceContext,
         image: ReleasedImage,
         *,
-        settings: Settings,
+        settings: ContainerEnvironment,
     ) -> ServiceExports:
         own = sources.environment.services[name]
         built = Worker(
@@ -268,9 +270,9 @@ def build_service(
     *,
     service: str,
     sources: Sources,
-    around: Around,
+    around: ServiceContext,
     image: ReleasedImage,
-    settings: Settings,
+    settings: ContainerEnvironment,
     tasks: Autoscaled | cdk.CfnParameter,
     bake_time: cdk.Duration,
     deployment_alarms: list[str],
@@ -281,7 +283,7 @@ def build_service(
         sources.environment.services[service],
         around.platform,
         around.network,
-        sources.tenancy.slot,
+        sources.bindings.slot,
     )
     assert own.port is not None and own.health_path is not None, "the configuration has seen to it"
     ledger = around.registry.ledger
@@ -292,7 +294,7 @@ def build_service(
             "Migration",
             image=image,
             settings=sources.migrations(Construct(scope, "MigrationSettings"), service, image=image),
-            login=sources.tenancy.owner_login,
+            login=sources.bindings.owner_login,
             props=MigrationProps(command=own.migrations.command, longest=cdk.Duration.minutes(own.migrations.minutes)),
         )
     built = BlueGreenService(
@@ -334,9 +336,9 @@ def build_service(
             ledger=ledger,
             bootstrap=image.bootstrap,
         )
-        built.ask_before(hook)
+        built.add_lifecycle_hook(hook)
     check = own.release_check
-    built.ask_before(
+    built.add_lifecycle_hook(
         verify_hook(
             scope,
             "Verify",

@@ -9,7 +9,7 @@ from constructs import Construct
 from config import Environment, previews, variables
 from config.model import SentryService
 from infra_constructs.cloudflare.analytics_proxy import ANALYTICS_PATH
-from infra_constructs.container_task import SecretValue, Settings
+from infra_constructs.container_task import ContainerEnvironment, SecretValue
 from infra_constructs.release.image import ReleasedImage
 from infra_runtime.contract.database_names import URL
 from stacks.data import DataExports
@@ -17,13 +17,13 @@ from stacks.redis import RedisExports
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tenancy:
+class Bindings:
     """What of database and Redis is a service's own: for users, or in one slot for previews."""
 
     database: str
-    user: Settings
+    user: ContainerEnvironment
     """PGUSER, PGPASSWORD and DATABASE_URL."""
-    owner: Settings
+    owner: ContainerEnvironment
     """The same, for migrations."""
     owner_login: secretsmanager.ISecret
     slot: int | None = None
@@ -31,8 +31,8 @@ class Tenancy:
     """Begins every key in Redis."""
 
 
-def for_users(data: DataExports) -> Tenancy:
-    return Tenancy(
+def for_users(data: DataExports) -> Bindings:
+    return Bindings(
         database=data.database.name,
         user=_login(data.logins.user),
         owner=_login(data.logins.owner),
@@ -40,10 +40,10 @@ def for_users(data: DataExports) -> Tenancy:
     )
 
 
-def _login(secret: secretsmanager.ISecret) -> Settings:
+def _login(secret: secretsmanager.ISecret) -> ContainerEnvironment:
     """A login that takes turns with another, so that the secret holds its name, too."""
     fields = {"PGUSER": "username", "PGPASSWORD": "password", "DATABASE_URL": URL}
-    return Settings(secrets={name: SecretValue(secret, field) for name, field in fields.items()})
+    return ContainerEnvironment(secrets={name: SecretValue(secret, field) for name, field in fields.items()})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,17 +55,19 @@ class Sources:
     """Of the environment."""
     data: DataExports
     redis: RedisExports
-    tenancy: Tenancy
+    bindings: Bindings
 
-    def service(self, scope: Construct, service: str, *, image: ReleasedImage) -> Settings:
+    def service(self, scope: Construct, service: str, *, image: ReleasedImage) -> ContainerEnvironment:
         """Everything that the service's containers get."""
-        return self._all(scope, service, image=image, login=self.tenancy.user)
+        return self._all(scope, service, image=image, login=self.bindings.user)
 
-    def migrations(self, scope: Construct, service: str, *, image: ReleasedImage) -> Settings:
+    def migrations(self, scope: Construct, service: str, *, image: ReleasedImage) -> ContainerEnvironment:
         """The same with the login that owns the tables, as migrations run the service's own code."""
-        return self._all(scope, service, image=image, login=self.tenancy.owner)
+        return self._all(scope, service, image=image, login=self.bindings.owner)
 
-    def _all(self, scope: Construct, service: str, *, image: ReleasedImage, login: Settings) -> Settings:
+    def _all(
+        self, scope: Construct, service: str, *, image: ReleasedImage, login: ContainerEnvironment
+    ) -> ContainerEnvironment:
         environment, own = self.environment, self.environment.services[service]
         values: dict[str, str] = {}
         secrets: dict[str, SecretValue] = {}
@@ -74,7 +76,7 @@ class Sources:
             values |= {
                 "PGHOST": self.data.database.instance.db_instance_endpoint_address,
                 "PGPORT": str(self.data.database.port),
-                "PGDATABASE": self.tenancy.database,
+                "PGDATABASE": self.bindings.database,
                 "PGSSLMODE": "verify-full",
                 "PG_POOL_MAX": str(own.database_connections),
                 **login.values,
@@ -84,14 +86,14 @@ class Sources:
             secrets["REDIS_URL"] = SecretValue(self.redis.url)
         if "queue" in own.needs:
             # A preview's is the cache: its jobs may be lost, and no worker of the environment's may take them.
-            queue = self.redis.queue if self.tenancy.slot is None else self.redis.url
+            queue = self.redis.queue if self.bindings.slot is None else self.redis.url
             assert queue is not None, "the configuration has seen to it"
             secrets["REDIS_QUEUE_URL"] = SecretValue(queue)
-        if self.tenancy.key_prefix is not None and {"redis", "queue"} & set(own.needs):
-            values["REDIS_KEY_PREFIX"] = self.tenancy.key_prefix
+        if self.bindings.key_prefix is not None and {"redis", "queue"} & set(own.needs):
+            values["REDIS_KEY_PREFIX"] = self.bindings.key_prefix
         if "media" in own.needs:
             values |= media_variables(environment, self.data)
-        if own.sentry is not None and self.tenancy.slot is None:
+        if own.sentry is not None and self.bindings.slot is None:
             values |= _sentry(own.sentry, self.name)
             released = own.runs or service
             # A site's image carries its release's name from the build: the browser's code has to have the same one.
@@ -100,8 +102,8 @@ class Sources:
         for key, (secret, field) in variables.secrets(environment, service).items():
             named = secretsmanager.Secret.from_secret_name_v2(scope, f"Secret{key}", secret)
             secrets[key] = SecretValue(named, field)
-        values |= site_variables(environment, self.name, service, slot=self.tenancy.slot)
-        return Settings(values=values, secrets=secrets)
+        values |= site_variables(environment, self.name, service, slot=self.bindings.slot)
+        return ContainerEnvironment(values=values, secrets=secrets)
 
 
 def media_variables(environment: Environment, data: DataExports) -> Mapping[str, str]:

@@ -6,7 +6,7 @@ import aws_cdk as cdk
 from aws_cdk import assertions
 from aws_cdk import aws_ecr as ecr
 
-from infra_constructs.container_task import ContainerTask, Settings
+from infra_constructs.container_task import ContainerEnvironment, ContainerTask
 from infra_constructs.helper_image import HelperImage
 from infra_constructs.release.image import Architecture, ReleasedImage
 
@@ -19,7 +19,7 @@ def template(architecture: Architecture = "arm64", **props: Any) -> dict[str, An
         env=cdk.Environment(account="111122223333", region="eu-central-1"),
         synthesizer=cdk.DefaultStackSynthesizer(generate_bootstrap_version_rule=False),
     )
-    settings = {"settings": Settings(), **props}
+    settings = {"settings": ContainerEnvironment(), **props}
     ContainerTask(stack, "Task", name="app", image=image(stack, architecture), cpu=256, memory_mib=512, **settings)
     return dict(assertions.Template.from_stack(stack).to_json())
 

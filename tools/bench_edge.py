@@ -19,7 +19,7 @@ from infra_runtime.contract.secret_values import Secrets
 from infra_runtime.vendor_api import Clock
 from ops.edge.synthesized import text_of
 from rehearsal.account import TOKEN, cloudflare_for
-from rehearsal.memory import InMemory
+from rehearsal.state_store import InMemoryStateStore
 from simulators.cloudflare.server import in_process
 from simulators.cloudflare.simulator import Simulator
 
@@ -61,7 +61,7 @@ class _Counted:
 def requests(assembly: Path) -> dict[str, Any]:
     """Of the production environment's edge stack, as synthesized: first deployment, again, and one rule changed."""
     simulator = cloudflare_for(load(["production"])["production"])
-    counted, memory, found = _Counted(simulator), InMemory(), {}
+    counted, memory, found = _Counted(simulator), InMemoryStateStore(), {}
     documents = list(_declarations(assembly))
     for what in ("first deployment", "again, nothing changed", "one rule changed"):
         if what == "one rule changed":

@@ -21,8 +21,8 @@ from ops.previews import commands as previews
 from ops.releases import commands as releases
 from rehearsal.account import Account, opened
 from rehearsal.cdk_cli import CdkCli
+from rehearsal.checks.releases import SECOND, first_release, place_of, release
 from rehearsal.product import FIRST
-from rehearsal.promises.releases import SECOND, first_release, place_of, release
 from rehearsal.push import push
 from rehearsal.traffic import traffic
 from simulators.postgres.server import Postgres, running

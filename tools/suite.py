@@ -16,11 +16,12 @@ ROOT = Path(__file__).resolve().parent.parent
 _AT_ONCE = 3
 # Each deploys accounts or databases of its own, and is a part of its own. The longest come first.
 _ALONE = (
-    "rehearsal/test_life.py",
+    "rehearsal/test_lifecycle.py",
     "rehearsal/test_another_product.py",
     "rehearsal/test_redis_migration.py",
     "ops/test_preview.py",
     "ops/test_restore.py",
+    "ops/test_upgrade.py",
     "rehearsal/test_queue.py",
     "rehearsal/test_secrets.py",
 )

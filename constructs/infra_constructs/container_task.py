@@ -41,7 +41,7 @@ class SecretValue:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class ContainerEnvironment:
     """What the application reads from its environment. Secrets arrive by reference and never stand in a template."""
 
     values: Mapping[str, str] = field(default_factory=dict)
@@ -61,7 +61,7 @@ class ContainerTask(Construct):
         *,
         name: str,
         image: ReleasedImage,
-        settings: Settings,
+        settings: ContainerEnvironment,
         cpu: int,
         memory_mib: int,
         command: Sequence[str] | None = None,

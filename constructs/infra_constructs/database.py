@@ -80,7 +80,7 @@ class Database(Construct):
             self, "SecurityGroup", vpc=vpc, description="PostgreSQL from the services", allow_all_outbound=False
         )
         for client in clients:
-            self.admit(client)
+            self.allow_from(client)
         # Of every version: an upgrade needs the next one's, and the way back the one before.
         groups = {
             version: rds.ParameterGroup(self, f"Parameters{version}", engine=engine, parameters=PARAMETERS)
@@ -139,7 +139,7 @@ class Database(Construct):
         self.login = login
         self._acknowledge(props)
 
-    def admit(self, client: ec2.ISecurityGroup) -> None:
+    def allow_from(self, client: ec2.ISecurityGroup) -> None:
         self.security_group.connections.allow_from(client, ec2.Port.tcp(self.port))
 
     def _acknowledge(self, props: DatabaseProps) -> None:

@@ -7,7 +7,7 @@ from constructs import Construct
 
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.function import RuntimeFunction
-from infra_constructs.memory import Memory
+from infra_constructs.state_store import StateStore
 
 
 class BackupWatch(Construct):
@@ -20,7 +20,7 @@ class BackupWatch(Construct):
         *,
         environment: str,
         database: rds.IDatabaseInstance,
-        drills: Memory | None,
+        drills: StateStore | None,
     ) -> None:
         """`drills` is what is remembered of restore drills; None where there are none."""
         super().__init__(scope, id_)

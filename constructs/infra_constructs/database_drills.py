@@ -15,7 +15,7 @@ from constructs import Construct
 from infra_constructs.database import PARAMETERS, Database
 from infra_constructs.database_logins import DatabaseLogins
 from infra_constructs.findings import acknowledge, allows_on, uses_managed_policy
-from infra_constructs.memory import Memory
+from infra_constructs.state_store import StateStore
 
 # Longer than its longest look (infra_runtime.database.drills).
 _LONGEST = cdk.Duration.minutes(15)
@@ -45,7 +45,7 @@ class DatabaseDrills(Construct):
         key: kms.IKey,
         database: Database,
         logins: DatabaseLogins,
-        memory: Memory,
+        memory: StateStore,
         pitr_days: int,
     ) -> None:
         super().__init__(scope, id_)

@@ -36,7 +36,7 @@ class DatabaseLogins(Construct):
             allow_all_outbound=False,
         )
         self.access.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.tcp(443), "Secrets Manager and RDS")
-        database.admit(self.access)
+        database.allow_from(self.access)
         self._master = self._master_during_upgrades()
         self.owner = self._secret("Owner", OWNER)
         self.user = self._secret("User", USER)

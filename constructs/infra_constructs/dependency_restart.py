@@ -7,7 +7,7 @@ from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from infra_constructs.alarms import AlarmSpec, Missing, Severity, Threshold, Topics, add_alarm
+from infra_constructs.alarms.alarm import AlarmSpec, Severity, Threshold, Topics, TreatMissing, add_alarm
 from infra_constructs.function import RuntimeFunction
 from infra_constructs.metrics import own_metric
 from infra_runtime.contract.metrics import Check, Redis
@@ -53,7 +53,7 @@ class DependencyRestart(Construct):
             topics=topics,
             spec=AlarmSpec(
                 runbook="service-lost-dependency",
-                means=f"{name} says that it does not reach something it needs; its tasks are replaced.",
+                description=f"{name} says that it does not reach something it needs; its tasks are replaced.",
                 severity=Severity.WARNING,
                 metric=cloudwatch.MathExpression(
                     expression="IF(FILL(away, 1) == 0, lost, 0)",
@@ -72,7 +72,7 @@ class DependencyRestart(Construct):
                 ),
                 # Each look meets one task: half of them, so that one task of several is enough.
                 threshold=Threshold(value=0, unit="lost dependencies", breaches=minutes, periods=2 * minutes),
-                missing=Missing.IS_GOOD,
+                missing=TreatMissing.NOT_BREACHING,
             ),
         )
         alarm.add_alarm_action(actions.LambdaAction(handler.function))

@@ -6,7 +6,7 @@ import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 
-from infra_constructs.alarms import Severity, Topics, description, tell
+from infra_constructs.alarms.alarm import Severity, Topics, alarm_description, tell
 
 # A cause is seen later than what it does to users: a symptom that comes within this time has paged already.
 _FOR_A_SYMPTOM = cdk.Duration.minutes(5)
@@ -33,7 +33,7 @@ class Incident(Construct):
         users = cloudwatch.CompositeAlarm(
             self,
             "Users",
-            alarm_description=description(
+            alarm_description=alarm_description(
                 self, Severity.CRITICAL, "Users are hurt: errors, slowness or no answer.", runbook="incident"
             ),
             alarm_rule=_any(symptoms),
@@ -42,7 +42,7 @@ class Incident(Construct):
         looming = cloudwatch.CompositeAlarm(
             self,
             "Looming",
-            alarm_description=description(
+            alarm_description=alarm_description(
                 self,
                 Severity.CRITICAL,
                 "Users will soon be hurt: something they need is at its end.",

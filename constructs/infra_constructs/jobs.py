@@ -12,13 +12,13 @@ from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from infra_constructs.alarms import Topics
-from infra_constructs.container_task import ContainerTask, Settings
+from infra_constructs.alarms.alarm import Topics
+from infra_constructs.alarms.jobs import JobAlarms
+from infra_constructs.container_task import ContainerEnvironment, ContainerTask
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.function import RuntimeFunction
 from infra_constructs.release.image import ReleasedImage
 from infra_constructs.release.ledger import ReleaseLedger
-from infra_constructs.watch.jobs import JobAlarms
 from infra_runtime.contract.revision import JOB
 
 # Time limits are in minutes.
@@ -59,7 +59,7 @@ class Jobs(Construct):
         cluster: ecs.ICluster,
         security_group: ec2.ISecurityGroup,
         image: ReleasedImage,
-        settings: Settings,
+        settings: ContainerEnvironment,
         ledger: ReleaseLedger,
         topics: Topics,
         jobs: Mapping[str, JobProps],

@@ -10,8 +10,8 @@ from constructs import Construct
 
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.media_access import MediaAccess
-from infra_constructs.memory import Memory
 from infra_constructs.retention import Retention
+from infra_constructs.state_store import StateStore
 
 # Name of the filter over all objects; without it, S3 counts neither requests nor bytes.
 REQUEST_METRICS = "EntireBucket"
@@ -44,7 +44,7 @@ class MediaProps:
 class Media(Construct):
     """Stateful. The bucket's name is the application's contract, hence physical."""
 
-    def __init__(self, scope: Construct, id_: str, *, memory: Memory, props: MediaProps) -> None:
+    def __init__(self, scope: Construct, id_: str, *, memory: StateStore, props: MediaProps) -> None:
         super().__init__(scope, id_)
         created = None if props.adopt else self._create(props)
         # By its name, which is known: later stacks then depend on no export, and their policies can be read.

@@ -11,7 +11,7 @@ from constructs import Construct
 
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.function import RuntimeFunction
-from infra_constructs.memory import Memory
+from infra_constructs.state_store import StateStore
 
 _LETTERS = 48
 
@@ -25,7 +25,7 @@ class MediaAccess(Construct):
         id_: str,
         *,
         bucket: s3.IBucket,
-        memory: Memory,
+        memory: StateStore,
         cloudflare_reads: bool,
         is_disposable: bool,
         sites: Sequence[str],

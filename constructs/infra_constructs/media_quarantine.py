@@ -14,7 +14,7 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from infra_constructs.alarms import AlarmSpec, Missing, Severity, Threshold
+from infra_constructs.alarms.alarm import AlarmSpec, Severity, Threshold, TreatMissing
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.function import RuntimeFunction
 from infra_constructs.metrics import own_metric
@@ -136,27 +136,29 @@ class MediaQuarantine(Construct):
         return {
             "UploadWithThreat": AlarmSpec(
                 runbook="media-quarantine",
-                means="GuardDuty has found malware in an upload. It stays in quarantine, where nobody can read it.",
+                description=(
+                    "GuardDuty has found malware in an upload. It stays in quarantine, where nobody can read it."
+                ),
                 severity=Severity.WARNING,
                 metric=self._metric(Media.THREATS),
                 threshold=Threshold(value=0, unit="uploads", breaches=1, periods=1),
-                missing=Missing.IS_GOOD,
+                missing=TreatMissing.NOT_BREACHING,
             ),
             "UploadNotScanned": AlarmSpec(
                 runbook="media-quarantine",
-                means="GuardDuty could not scan an upload. Its user waits for it in vain.",
+                description="GuardDuty could not scan an upload. Its user waits for it in vain.",
                 severity=Severity.WARNING,
                 metric=self._metric(Media.UNSCANNED),
                 threshold=Threshold(value=0, unit="uploads", breaches=1, periods=1),
-                missing=Missing.IS_GOOD,
+                missing=TreatMissing.NOT_BREACHING,
             ),
             "UploadNotMoved": AlarmSpec(
                 runbook="media-quarantine",
-                means="An upload without a threat is still in quarantine. Its user waits for it in vain.",
+                description="An upload without a threat is still in quarantine. Its user waits for it in vain.",
                 severity=Severity.WARNING,
                 metric=self._failed.metric_approximate_number_of_messages_visible(period=_PERIOD, statistic="Maximum"),
                 threshold=Threshold(value=0, unit="uploads", breaches=1, periods=1),
-                missing=Missing.IS_GOOD,
+                missing=TreatMissing.NOT_BREACHING,
             ),
         }
 

@@ -7,7 +7,7 @@ from constructs import Construct
 
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.function import RuntimeFunction
-from infra_constructs.memory import Memory
+from infra_constructs.state_store import StateStore
 
 # Each entry that the list may ever hold counts against the sixty rules of a security group.
 _ROOM_FOR_RANGES = 40
@@ -16,7 +16,7 @@ _ROOM_FOR_RANGES = 40
 class OriginAccess(Construct):
     """The load balancer's security group. It lives with the network, as the services' groups name it."""
 
-    def __init__(self, scope: Construct, id_: str, *, vpc: ec2.IVpc, memory: Memory, environment: str) -> None:
+    def __init__(self, scope: Construct, id_: str, *, vpc: ec2.IVpc, memory: StateStore, environment: str) -> None:
         super().__init__(scope, id_)
         name = f"{cdk.Stack.of(self).stack_name}-cloudflare"
         self.refresher = self._refresher(name, memory, environment)
@@ -45,7 +45,7 @@ class OriginAccess(Construct):
             ec2.Peer.prefix_list(ranges.ref), ec2.Port.tcp(443), "HTTPS from Cloudflare"
         )
 
-    def _refresher(self, name: str, memory: Memory, environment: str) -> RuntimeFunction:
+    def _refresher(self, name: str, memory: StateStore, environment: str) -> RuntimeFunction:
         handler = RuntimeFunction(
             self,
             "Refresher",

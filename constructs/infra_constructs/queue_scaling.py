@@ -8,8 +8,8 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_ecs as ecs
 from constructs import Construct
 
+from infra_constructs.alarms.services import insight
 from infra_constructs.service import Autoscaled
-from infra_constructs.watch.services import insight
 
 _OUT, _IN = cdk.Duration.seconds(60), cdk.Duration.minutes(5)
 

@@ -10,7 +10,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
-from infra_constructs.alarms import AlarmSpec, Missing, Severity, Threshold, Topics, add_alarm
+from infra_constructs.alarms.alarm import AlarmSpec, Severity, Threshold, Topics, TreatMissing, add_alarm
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.function import RuntimeFunction
 from infra_constructs.metrics import own_metric
@@ -77,14 +77,16 @@ class RestartOnSecretChange(Construct):
             topics=topics,
             spec=AlarmSpec(
                 runbook="secret-restart",
-                means="Tasks still use a secret from before its change; a rotated login ends at the next rotation.",
+                description=(
+                    "Tasks still use a secret from before its change; a rotated login ends at the next rotation."
+                ),
                 severity=Severity.WARNING,
                 metric=own_metric(
                     environment, Secrets.TASKS_BEHIND, statistic="Maximum", period=cdk.Duration.hours(1), Service=name
                 ),
                 threshold=Threshold(value=_BEHIND_HOURS, unit="hours", breaches=2, periods=2),
                 # The function that replaces the tasks is the one that publishes it.
-                missing=Missing.IS_BAD,
+                missing=TreatMissing.BREACHING,
             ),
         )
 

@@ -10,7 +10,7 @@ from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_elasticloadbalancingv2 as elbv2
 from constructs import Construct
 
-from infra_constructs.container_task import ContainerTask, Settings
+from infra_constructs.container_task import ContainerEnvironment, ContainerTask
 from infra_constructs.findings import acknowledge, uses_managed_policy
 from infra_constructs.load_balancer import IDLE_SECONDS, LoadBalancer
 from infra_constructs.release.hooks import ReleaseHook
@@ -76,7 +76,7 @@ class BlueGreenService(Construct):
         load_balancer: LoadBalancer,
         routing: Routing,
         image: ReleasedImage,
-        settings: Settings,
+        settings: ContainerEnvironment,
         labels: Mapping[str, str],
         deployment_alarms: list[str],
         props: ServiceProps,
@@ -88,7 +88,7 @@ class BlueGreenService(Construct):
             "Task",
             name=APP,
             image=image,
-            settings=Settings(
+            settings=ContainerEnvironment(
                 values={"PORT": str(props.port), "KEEP_ALIVE_TIMEOUT": _KEEP_ALIVE, **settings.values},
                 secrets=settings.secrets,
             ),
@@ -145,7 +145,7 @@ class BlueGreenService(Construct):
         if isinstance(props.tasks, Autoscaled):
             scale(self.service, props.tasks)
 
-    def ask_before(self, hook: ReleaseHook) -> None:
+    def add_lifecycle_hook(self, hook: ReleaseHook) -> None:
         """A release goes on at the hook's stage when the hook says so, and goes back when it does not."""
         self.service.add_lifecycle_hook(hook.target)
         # CDK lets the service wait for the roles, and not for what they may do.

@@ -12,7 +12,7 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
-from infra_constructs.alarms import Severity, add_alarm
+from infra_constructs.alarms.alarm import Severity, add_alarm
 from infra_constructs.webhook import Webhook
 
 # Each sends `aws:SourceAccount` along; EventBridge may not.

@@ -8,7 +8,7 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
-from infra_constructs.alarms import AlarmSpec, Missing, Severity, Threshold
+from infra_constructs.alarms.alarm import AlarmSpec, Severity, Threshold, TreatMissing
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.function import RuntimeFunction
 
@@ -43,9 +43,9 @@ class Webhook(Construct):
         errors: cloudwatch.IMetric = self.handler.function.metric_errors(period=_PERIOD, statistic="Sum")
         return AlarmSpec(
             runbook="notification-failed",
-            means="A page was not accepted by the webhook; it went out by e-mail and Slack only.",
+            description="A page was not accepted by the webhook; it went out by e-mail and Slack only.",
             severity=Severity.WARNING,
             metric=errors,
             threshold=Threshold(value=0, unit="failed attempts in 5 minutes", breaches=1, periods=1),
-            missing=Missing.IS_GOOD,
+            missing=TreatMissing.NOT_BREACHING,
         )

@@ -8,7 +8,7 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
 from constructs import Construct
 
-from infra_constructs.container_task import ContainerTask, Settings
+from infra_constructs.container_task import ContainerEnvironment, ContainerTask
 from infra_constructs.queue_scaling import QueueProps, QueueScaling
 from infra_constructs.release.image import ReleasedImage
 from infra_constructs.service import Autoscaled, fargate_service, run_until_released, scale
@@ -53,7 +53,7 @@ class Worker(Construct):
         cluster: ecs.ICluster,
         security_group: ec2.ISecurityGroup,
         image: ReleasedImage,
-        settings: Settings,
+        settings: ContainerEnvironment,
         props: WorkerProps,
     ) -> None:
         super().__init__(scope, id_)

@@ -11,7 +11,7 @@ from ops.doctor.finding import Finding
 from ops.effects import Effect, Severity, effects
 from ops.effects.template import Template, Templates
 from ops.functions import Clients, physical_ids
-from ops.releases.place import Place
+from ops.releases.target import ReleaseTarget
 from ops.stacks import Stack, stacks, templates
 
 _AT_REST = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE")
@@ -37,7 +37,7 @@ def examine(
         yield from _same_names(clients, everywhere, wanted)
     deployed = {each.name for each in ours}
     for service in released(environment):
-        place = Place(name, environment, service, clients)
+        place = ReleaseTarget(name, environment, service, clients)
         if place.stack in deployed:
             yield from _service(place)
     for service, each in environment.services.items():
@@ -119,7 +119,7 @@ def _declared(rule: Template) -> Iterator[tuple[str, int]]:
             yield each["TargetGroupArn"].get("Ref", ""), int(each.get("Weight", 1))
 
 
-def _service(place: Place) -> Iterator[Finding]:
+def _service(place: ReleaseTarget) -> Iterator[Finding]:
     service = service_of(place.clients, place.stack)
     newest = place.ledger.newest(place.service)
     if newest is not None and newest.outcome == "running":

@@ -19,7 +19,7 @@ from infra_runtime.cloudflare.purge import purge as purge_prefixes
 from ops.console import Console
 from ops.edge.synthesized import declarations
 from ops.edge.zone import EXPLAINED, EdgeOf, open_edge, zone_explained
-from ops.errors import SOMETHING, InputError, OperatorError
+from ops.errors import FINDINGS, InputError, OperatorError
 
 _STYLE = {"create": "green", "update": "yellow", "move": "yellow", "restore": "yellow", "delete": "red"}
 _GLANCE = 100
@@ -130,7 +130,7 @@ def _compare(edge: EdgeOf, key: str, document: Mapping[str, Any], *, present: bo
 
 
 def report(edge: EdgeOf, findings: list[Finding], console: Console, what: str, *, as_json: bool) -> None:
-    """Raises `typer.Exit` with `SOMETHING` when there is a change or a problem; undeclared fields are neither."""
+    """Raises `typer.Exit` with `FINDINGS` when there is a change or a problem; undeclared fields are neither."""
     found = [each for each in findings if each.changes or each.problem]
     if as_json:
         document = {
@@ -152,7 +152,7 @@ def report(edge: EdgeOf, findings: list[Finding], console: Console, what: str, *
                 line = f"for information: {which} has fields that are not declared: {', '.join(fields)}"
                 console.print(line, highlight=False)
     if found:
-        raise typer.Exit(SOMETHING)
+        raise typer.Exit(FINDINGS)
 
 
 def _table(edge: EdgeOf, findings: list[Finding], what: str) -> Table:

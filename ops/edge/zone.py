@@ -18,7 +18,7 @@ from infra_runtime.cloudflare.credentials import BadToken, api_from
 from infra_runtime.cloudflare.provider import subject
 from infra_runtime.cloudflare.zone import NoZone
 from infra_runtime.contract.secret_values import Secrets
-from infra_runtime.memory import SsmMemory
+from infra_runtime.state_store import SsmStateStore
 from infra_runtime.vendor_api import VendorError
 from ops.account import explained, session_of
 from ops.errors import OperatorError
@@ -37,7 +37,7 @@ class EdgeOf:
     session: boto3.Session
     api: Api
     secrets: Secrets
-    memory: SsmMemory
+    memory: SsmStateStore
 
     def deployed(self) -> dict[str, dict[str, Any]]:
         """Declarations by kind and name, as deployed last. Raises `OperatorError` when there are none."""
@@ -67,7 +67,7 @@ def open_edge(name: str, environment: Environment) -> EdgeOf:
         raise zone_explained(error, name, environment) from None
     require_reachable(api)
     prefix = f"/{environment.product}/{name}/cloudflare"
-    return EdgeOf(name, environment, session, api, secrets, SsmMemory(session.client("ssm"), prefix))
+    return EdgeOf(name, environment, session, api, secrets, SsmStateStore(session.client("ssm"), prefix))
 
 
 def require_reachable(api: Api) -> None:

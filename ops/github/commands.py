@@ -7,7 +7,7 @@ import typer
 
 from config.model import Environment
 from ops.console import Console
-from ops.errors import SOMETHING, InputError
+from ops.errors import FINDINGS, InputError
 from ops.functions import Clients
 from ops.github.api import connection
 from ops.github.apply import apply
@@ -38,4 +38,4 @@ def put(name: str, environment: Environment, clients: Clients, console: Console)
     if not written and not left:
         console.print("Everything was set already.", highlight=False)
     if left:
-        raise typer.Exit(SOMETHING)
+        raise typer.Exit(FINDINGS)

@@ -11,11 +11,11 @@ from rich.text import Text
 
 from config.model import Environment
 from infra_runtime.contract.redis_url import InvalidRedisUrl, Target, from_environment
-from infra_runtime.redis import questions
+from infra_runtime.redis import readonly_commands
 from infra_runtime.redis.probe import probe
 from ops.account import explained, session_of
 from ops.console import Console
-from ops.errors import SOMETHING, InputError
+from ops.errors import FINDINGS, InputError
 from ops.redis.probe import ask_probe
 
 _STYLE = {"ok": "green", "warning": "yellow", "critical": "red"}
@@ -46,8 +46,8 @@ def ask(
 ) -> None:
     """What each primary replies; by the probe, too."""
     try:
-        questions.check(words)
-    except questions.NotAllowed as error:
+        readonly_commands.check(words)
+    except readonly_commands.NotAllowed as error:
         raise InputError(f"{' '.join(words)!r}: {error}") from None
     replies = _invoke(name, environment, instance_of(name, environment, instance), {"ask": words})
     if as_json:
@@ -94,7 +94,7 @@ def _report(document: Mapping[str, Any], where: str, console: Console, *, as_jso
         if document["reason"] is not None:
             console.print("What to do: docs/runbooks/redis-connection-failure.md", highlight=False)
     if document["level"] != "ok":
-        raise typer.Exit(SOMETHING)
+        raise typer.Exit(FINDINGS)
 
 
 def _table(rows: Mapping[str, str]) -> Table:

@@ -13,7 +13,7 @@ from ops.console import Console
 from ops.errors import OperatorError
 from ops.functions import run
 from ops.releases.follow import Follower
-from ops.releases.place import Place
+from ops.releases.target import ReleaseTarget
 from ops.releases.text import by, moment, short
 
 _LOOKS_EVERY_SECONDS = 2.0
@@ -36,7 +36,7 @@ _WAYS = {
 _STYLE = {"succeeded": "green", "failed": "red", "running": "cyan"}
 
 
-def release(place: Place, image: str, console: Console, *, note: str | None, check_only: bool) -> None:
+def release(place: ReleaseTarget, image: str, console: Console, *, note: str | None, check_only: bool) -> None:
     """Raises `OperatorError` when it may not begin, and when it fails."""
     event = {"image": image, "note": note, "run": run()}
     if check_only:
@@ -48,7 +48,9 @@ def release(place: Place, image: str, console: Console, *, note: str | None, che
     _succeed(place, answer["id"], console)
 
 
-def rollback(place: Place, wanted: str | None, console: Console, *, accept_schema: bool, note: str | None) -> None:
+def rollback(
+    place: ReleaseTarget, wanted: str | None, console: Console, *, accept_schema: bool, note: str | None
+) -> None:
     """Ends what is under way; otherwise to the release before the one that runs, or to `wanted`.
 
     Raises `OperatorError`.
@@ -90,7 +92,7 @@ def rollback(place: Place, wanted: str | None, console: Console, *, accept_schem
     raise OperatorError(f"{place.service} does not come to rest: infra status {place.name} --service {place.service}")
 
 
-def _go_back(place: Place, answer: Mapping[str, Any], console: Console) -> None:
+def _go_back(place: ReleaseTarget, answer: Mapping[str, Any], console: Console) -> None:
     console.print(
         f"Back from {answer['back_from']} to {answer['back_to']}, by a release: the old tasks have ended",
         "  undone: the code of the service",
@@ -103,7 +105,7 @@ def _go_back(place: Place, answer: Mapping[str, Any], console: Console) -> None:
     _pipelines_wait(place, console)
 
 
-def _is_over(place: Place, answer: Mapping[str, Any], console: Console) -> None:
+def _is_over(place: ReleaseTarget, answer: Mapping[str, Any], console: Console) -> None:
     further = f"infra rollback {place.name} {answer['further']} --service {place.service}"
     console.print(
         f"{answer['id']} has failed and went back by itself; {short(place.image())} serves. Further back: {further}",
@@ -111,19 +113,19 @@ def _is_over(place: Place, answer: Mapping[str, Any], console: Console) -> None:
     )
 
 
-def _pipelines_wait(place: Place, console: Console) -> None:
+def _pipelines_wait(place: ReleaseTarget, console: Console) -> None:
     resume = f"infra release {place.name} --service {place.service} --resume"
     console.print(f"pipelines release nothing until somebody allows it: {resume}", highlight=False)
 
 
-def resume(place: Place, console: Console) -> None:
+def resume(place: ReleaseTarget, console: Console) -> None:
     """Pipelines may release again after a rollback. Raises `OperatorError`."""
     answer = place.ask({"action": "resume", "run": run()})
     _refuse(answer["problems"])
     console.print(f"pipelines may release {place.service} again, after {answer['id']}", highlight=False)
 
 
-def follow(place: Place, console: Console) -> None:
+def follow(place: ReleaseTarget, console: Console) -> None:
     """The newest release, to its end. Raises `OperatorError` when it fails, or when there is none."""
     release = place.ledger.newest(place.service)
     if release is None:
@@ -133,12 +135,12 @@ def follow(place: Place, console: Console) -> None:
     _succeed(place, release.id, console)
 
 
-def under_way(places: Sequence[Place]) -> list[Place]:
+def under_way(places: Sequence[ReleaseTarget]) -> list[ReleaseTarget]:
     """Those with a release that has not ended."""
     return [each for each in places if each.ledger.running(each.service) is not None]
 
 
-def _succeed(place: Place, identity: str, console: Console) -> None:
+def _succeed(place: ReleaseTarget, identity: str, console: Console) -> None:
     """Follows it. Raises `OperatorError` when it fails."""
     ended = _followed(place, identity, console)
     if ended.outcome == "running":
@@ -156,7 +158,7 @@ def _succeed(place: Place, identity: str, console: Console) -> None:
     console.print(f"{ended.id} succeeded", highlight=False)
 
 
-def _followed(place: Place, identity: str, console: Console) -> Release:
+def _followed(place: ReleaseTarget, identity: str, console: Console) -> Release:
     """Until it is over."""
     begun = place.ledger.find(place.service, identity)
     assert begun is not None, "what the control has answered is in the ledger"  # noqa: S101
@@ -179,7 +181,7 @@ def _refuse(problems: Sequence[dict[str, Any]]) -> None:
         raise OperatorError(f"not begun, nothing was changed:\n{lines}")
 
 
-def show(place: Place, console: Console, *, as_json: bool) -> None:
+def show(place: ReleaseTarget, console: Console, *, as_json: bool) -> None:
     """The ledger, the newest first."""
     releases = place.ledger.releases(place.service)
     if as_json:

@@ -13,7 +13,7 @@ from infra_runtime.release.migrate import task_of
 from infra_runtime.release.preflight import deployments, stack_of
 from ops.console import Console
 from ops.functions import Clients
-from ops.releases.place import Place
+from ops.releases.target import ReleaseTarget
 
 _EVERY_SECONDS = 1.0
 _LEDGER_SECONDS = 60.0
@@ -34,7 +34,7 @@ _STAGES = {
 class Follower:
     """Prints what is new at each look; the last look is the one after which the stack is at rest."""
 
-    def __init__(self, place: Place, release: Release, console: Console) -> None:
+    def __init__(self, place: ReleaseTarget, release: Release, console: Console) -> None:
         self._place, self._release, self._console = place, release, console
         # Which service it is does not change while it is followed, and finding it takes several requests.
         self._service = place.described()

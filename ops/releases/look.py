@@ -9,7 +9,7 @@ from infra_runtime.contract.revision import APP, containers_of, named
 from infra_runtime.release.ledger import Release
 from infra_runtime.release.preflight import UNDER_WAY, deployments, live_weights, release_alarms, stack_of
 from infra_runtime.release.rollback import holding
-from ops.releases.place import Place
+from ops.releases.target import ReleaseTarget
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +74,7 @@ class ServiceStatus:
     """State of each alarm that may send a release back."""
 
 
-def service_status(place: Place) -> ServiceStatus:
+def service_status(place: ReleaseTarget) -> ServiceStatus:
     service, releases = place.described(), place.ledger.releases(place.service)
     rollback = holding(releases)
     is_balanced = bool(service["loadBalancers"])
@@ -92,7 +92,7 @@ def service_status(place: Place) -> ServiceStatus:
     )
 
 
-def _newest_deployment(place: Place, service: Mapping[str, Any]) -> Deployment | None:
+def _newest_deployment(place: ReleaseTarget, service: Mapping[str, Any]) -> Deployment | None:
     ecs = place.clients.client("ecs")
     newest = max(deployments(ecs, service), key=lambda each: each["createdAt"], default=None)
     if newest is None:

@@ -12,13 +12,13 @@ from ops.console import Console
 from ops.errors import OperatorError
 from ops.functions import actor, resources
 from ops.releases.follow import LogReader
-from ops.releases.place import Place
+from ops.releases.target import ReleaseTarget
 
 _EVERY_SECONDS = 1.0
 _START_SECONDS = 300.0
 
 
-def run(place: Place, command: Sequence[str], console: Console) -> int:
+def run(place: ReleaseTarget, command: Sequence[str], console: Console) -> int:
     """The command's own exit code; its output line by line. Raises `OperatorError` when it never came to run."""
     with _started(place, command=command) as task:
         container = named(containers_of(place.clients.client("ecs"), task.definition), ONE_OFF)
@@ -42,7 +42,7 @@ def run(place: Place, command: Sequence[str], console: Console) -> int:
         return int(ended["exitCode"])
 
 
-def shell(place: Place, command: str, console: Console) -> int:
+def shell(place: ReleaseTarget, command: str, console: Console) -> int:
     """A terminal in a task that ends with it. Raises `OperatorError` when this machine lacks what it needs."""
     missing = [each for each in ("aws", "session-manager-plugin") if shutil.which(each) is None]
     if missing:
@@ -89,7 +89,7 @@ class _Task:
 
 
 @contextmanager
-def _started(place: Place, *, command: Sequence[str] | None = None, entered: bool = False) -> Iterator[_Task]:
+def _started(place: ReleaseTarget, *, command: Sequence[str] | None = None, entered: bool = False) -> Iterator[_Task]:
     """Ends with the block, whatever happens in it."""
     ecs, service = place.clients.client("ecs"), place.described()
     definitions = resources(place.clients, place.stack, "AWS::ECS::TaskDefinition")

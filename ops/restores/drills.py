@@ -8,7 +8,7 @@ from rich.table import Table
 
 from config.model import Environment
 from infra_runtime.contract.restore_drills import LAST, STARTED, SUCCEEDED, Drill
-from infra_runtime.memory import SsmMemory
+from infra_runtime.state_store import SsmStateStore
 from ops.console import Console
 from ops.errors import OperatorError
 from ops.functions import Clients, ask, find
@@ -28,8 +28,8 @@ class Drills:
     """Between two looks; seconds."""
 
     @property
-    def _memory(self) -> SsmMemory:
-        return SsmMemory(self.clients.client("ssm"), f"/{self.environment.product}/{self.name}/restore")
+    def _memory(self) -> SsmStateStore:
+        return SsmStateStore(self.clients.client("ssm"), f"/{self.environment.product}/{self.name}/restore")
 
     def start(self) -> str:
         """Id of the restore job. Raises `OperatorError`."""

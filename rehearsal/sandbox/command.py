@@ -19,8 +19,8 @@ from ops.sandbox import FAULTS, FILE, Sandbox
 from ops.sandbox import running as running_sandbox
 from rehearsal.cdk_cli import CdkFailed
 from rehearsal.lock import AlreadyRunning, locked
+from rehearsal.progress import Progress
 from rehearsal.sandbox.life import follow, sandbox
-from rehearsal.stage import Progress
 from simulators.aws.process import ROOT, EmulatorError
 
 WORKSPACES = ROOT / "build" / "sandbox"

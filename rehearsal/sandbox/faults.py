@@ -16,8 +16,8 @@ from infra_runtime.contract.redis_url import parse
 from ops.errors import OperatorError
 from ops.sandbox import FAULTS
 from rehearsal.account import Account
-from rehearsal.promises.redis import url_of_the_tasks
-from rehearsal.promises.releases import place_of, release
+from rehearsal.checks.redis import url_of_the_tasks
+from rehearsal.checks.releases import place_of, release
 from rehearsal.push import push
 
 Undo = Callable[[], None]

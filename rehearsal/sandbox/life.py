@@ -18,14 +18,14 @@ from ops.errors import OperatorError
 from ops.sandbox import FILE, Sandbox
 from rehearsal.account import Account, opened
 from rehearsal.cdk_cli import CdkCli
+from rehearsal.checks.releases import release
 from rehearsal.product import LONE
-from rehearsal.promises.releases import release
+from rehearsal.progress import Progress
 from rehearsal.push import push
 from rehearsal.sandbox import edge, page
 from rehearsal.sandbox.edge import Edge
 from rehearsal.sandbox.faults import Faults
 from rehearsal.sandbox.state import State
-from rehearsal.stage import Progress
 from simulators.aws.deliveries import read
 from simulators.ports import LOOPBACK, free_port, is_free
 from simulators.redis.authority import Authority

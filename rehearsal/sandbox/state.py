@@ -17,8 +17,8 @@ from config import services
 from infra_runtime.contract.redis_url import parse
 from ops.releases.look import service_status
 from rehearsal.account import Account
-from rehearsal.promises.redis import url_of_the_tasks
-from rehearsal.promises.releases import place_of
+from rehearsal.checks.redis import url_of_the_tasks
+from rehearsal.checks.releases import place_of
 from rehearsal.sandbox.edge import Edge
 from rehearsal.sandbox.faults import Faults, master
 from simulators.aws.cloudwatch.metric_math import Series, evaluate

@@ -22,8 +22,8 @@ from infra_runtime.aws import client
 from infra_runtime.cloudflare.credentials import base_url
 from infra_runtime.contract.metrics import EDGE, Edge, emit
 from infra_runtime.custom_resource import HalfDone, Request, Result, serve
-from infra_runtime.memory import Memory, SsmMemory
 from infra_runtime.reporting import reported
+from infra_runtime.state_store import SsmStateStore, StateStore
 from infra_runtime.vendor_api import Clock
 
 KEY = "ranges"
@@ -45,7 +45,7 @@ class Suspicious(Exception):
 @reported
 def handler(event: Mapping[str, Any], context: Any) -> None:
     """For CloudFormation, and for EventBridge, whose event names the prefix list as well."""
-    memory = SsmMemory(client("ssm"), os.environ["MEMORY"])
+    memory = SsmStateStore(client("ssm"), os.environ["MEMORY"])
     ranges = Ranges(client("ec2"), memory, published, datetime.now(UTC))
     if "RequestType" in event:
         serve(event, lambda request: provide(request, ranges))
@@ -56,7 +56,7 @@ def handler(event: Mapping[str, Any], context: Any) -> None:
 @dataclass(frozen=True)
 class Ranges:
     ec2: Any
-    memory: Memory
+    memory: StateStore
     published: Callable[[], list[str]]
     now: datetime
     clock: Clock = field(default_factory=Clock)

@@ -15,8 +15,8 @@ from infra_runtime.cloudflare.credentials import api_from
 from infra_runtime.cloudflare.provider import subject
 from infra_runtime.contract.metrics import EDGE, Edge, emit
 from infra_runtime.contract.secret_values import Secrets, deadline_of
-from infra_runtime.memory import SsmMemory
 from infra_runtime.reporting import reported
+from infra_runtime.state_store import SsmStateStore
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, int]:
     """Answers with the numbers that it publishes."""
     secrets = Secrets(client("secretsmanager"))
     api = api_from(secrets, os.environ["TOKEN_SECRET"], deadline=deadline_of(context))
-    memory = SsmMemory(client("ssm"), os.environ["MEMORY"])
+    memory = SsmStateStore(client("ssm"), os.environ["MEMORY"])
     found = look(api, secrets, memory)
     numbers: dict[str, int] = {
         Edge.MISSING_RULES: sum(each.missing for each in found),
@@ -71,7 +71,7 @@ def log_lines(found: list[Drift]) -> Iterator[dict[str, Any]]:
             yield {"information": each.name, "what": what, "undeclared": fields}
 
 
-def look(api: Api, secrets: Secrets, memory: SsmMemory) -> list[Drift]:
+def look(api: Api, secrets: Secrets, memory: SsmStateStore) -> list[Drift]:
     """Every declaration of the environment, compared with its zone."""
     found = []
     zone_of = cache(lambda name: zones.find(api, name))

@@ -18,8 +18,8 @@ from botocore.exceptions import ClientError
 from infra_runtime.aws import client
 from infra_runtime.cloudflare_ranges import KEY
 from infra_runtime.custom_resource import Request, Result, serve
-from infra_runtime.memory import Memory, SsmMemory
 from infra_runtime.reporting import reported
+from infra_runtime.state_store import SsmStateStore, StateStore
 
 _PREFIX = "Infra"
 _CORS = f"{_PREFIX}Sites"
@@ -39,7 +39,7 @@ def handler(event: Mapping[str, Any], context: Any) -> None:
     access = Access(
         client("s3"),
         client("secretsmanager"),
-        SsmMemory(client("ssm"), os.environ["MEMORY"]),
+        SsmStateStore(client("ssm"), os.environ["MEMORY"]),
         datetime.now(UTC),
         Quarantine.of(os.environ),
     )
@@ -67,7 +67,7 @@ class Quarantine:
 class Access:
     s3: Any
     secrets_manager: Any
-    memory: Memory
+    memory: StateStore
     now: datetime
     quarantine: Quarantine | None = None
 

@@ -20,9 +20,9 @@ from infra_runtime.cloudflare.credentials import api_from
 from infra_runtime.cloudflare.workers import Worker
 from infra_runtime.contract.secret_values import Secrets, deadline_of
 from infra_runtime.custom_resource import Request, Result, serve
-from infra_runtime.memory import Memory, SsmMemory
 from infra_runtime.reporting import reported
 from infra_runtime.secret_rotation import NotInPlace, Rotation
+from infra_runtime.state_store import SsmStateStore, StateStore
 from infra_runtime.vendor_api import Clock
 
 # IAM is eventually consistent: a new key is refused for some seconds ("IAM troubleshooting"; read 2026-11).
@@ -39,7 +39,7 @@ def handler(event: Mapping[str, Any], context: Any) -> None:
     rotation = SigningKey(
         Account(manager, client("iam"), _s3_with),
         api_from(Secrets(manager), os.environ["TOKEN_SECRET"], deadline=deadline_of(context)),
-        SsmMemory(client("ssm"), os.environ["MEMORY"]),
+        SsmStateStore(client("ssm"), os.environ["MEMORY"]),
         user=os.environ["USER_NAME"],
         bucket=os.environ["BUCKET"],
         worker=os.environ["WORKER"],
@@ -100,7 +100,7 @@ class SigningKey(Rotation):
         self,
         account: Account,
         api: Api,
-        memory: Memory,
+        memory: StateStore,
         *,
         user: str,
         bucket: str,

@@ -18,9 +18,9 @@ from infra_runtime.cloudflare.credentials import api_from
 from infra_runtime.cloudflare.rules import Rules
 from infra_runtime.contract.secret_values import REFERENCE, Secrets, deadline_of
 from infra_runtime.media_access import Access, Quarantine
-from infra_runtime.memory import Memory, SsmMemory
 from infra_runtime.reporting import reported
 from infra_runtime.secret_rotation import NotInPlace, Rotation
+from infra_runtime.state_store import SsmStateStore, StateStore
 
 # Long enough that nobody guesses it, short enough for a header.
 _LETTERS = 48
@@ -31,7 +31,7 @@ def handler(event: Mapping[str, Any], context: Any) -> None:
     """For Secrets Manager: one step of a rotation."""
     manager = client("secretsmanager")
     secrets = Secrets(manager)
-    memory = SsmMemory(client("ssm"), os.environ["MEMORY"])
+    memory = SsmStateStore(client("ssm"), os.environ["MEMORY"])
     rotation = UserAgent(
         api_from(secrets, os.environ["TOKEN_SECRET"], deadline=deadline_of(context)),
         Access(client("s3"), manager, memory, datetime.now(UTC), Quarantine.of(os.environ)),
@@ -52,7 +52,9 @@ class _Names:
 
 
 class UserAgent(Rotation):
-    def __init__(self, api: Api, access: Access, memory: Memory, *, secret: str, version: str, **names: str) -> None:
+    def __init__(
+        self, api: Api, access: Access, memory: StateStore, *, secret: str, version: str, **names: str
+    ) -> None:
         super().__init__(access.secrets_manager, secret=secret, version=version)
         self._api, self._access, self._memory = api, access, memory
         self._of = _Names(**names)

@@ -28,15 +28,15 @@ def main() -> None:
         faults,
         lists,
         log_events,
+        long_polling,
         managed_policies,
-        news,
-        patience,
         quotas,
         recipients,
         rotation,
         scanning,
         service_linked_roles,
         service_principals,
+        stack_events,
         stack_updates,
         throttling,
         types,
@@ -57,8 +57,8 @@ def main() -> None:
     consistency.install()
     service_linked_roles.install()
     faults.install()
-    patience.install()
-    news.install()
+    long_polling.install()
+    stack_events.install()
     if is_on(Condition.IAM):
         authorization.install()
         service_principals.install()

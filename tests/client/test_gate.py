@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from infra_runtime.contract.redis_url import parse
+from infra_runtime.redis.failure_reasons import Reason
 from infra_runtime.redis.probe import Report, probe
-from infra_runtime.redis.reasons import Reason
 from simulators.redis import proxy
 from simulators.redis.server import Server, in_cluster, join, running, until
 

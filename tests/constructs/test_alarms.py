@@ -7,7 +7,7 @@ import pytest
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_sns as sns
 
-from infra_constructs.alarms import AlarmSpec, ImplausibleAlarm, Missing, Severity, Threshold, add_alarm
+from infra_constructs.alarms.alarm import AlarmSpec, ImplausibleAlarm, Severity, Threshold, TreatMissing, add_alarm
 from infra_runtime.contract.metrics import EDGE, REDIS, Edge, Redis
 
 LATENCY = ("AWS/ApplicationELB", "TargetResponseTime", "p95")
@@ -22,7 +22,12 @@ def add(what: cloudwatch.IMetric, threshold: Threshold) -> None:
     stack = cdk.Stack(cdk.App(), "Stack")
     topics = {severity: sns.Topic(stack, severity.capitalize()) for severity in Severity}
     spec = AlarmSpec(
-        runbook="a", means="b", severity=Severity.INFO, metric=what, threshold=threshold, missing=Missing.IS_GOOD
+        runbook="a",
+        description="b",
+        severity=Severity.INFO,
+        metric=what,
+        threshold=threshold,
+        missing=TreatMissing.NOT_BREACHING,
     )
     add_alarm(stack, "Alarm", topics=topics, spec=spec)
 

@@ -9,7 +9,7 @@ from aws_cdk import assertions
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
 
-from infra_constructs.container_task import Settings
+from infra_constructs.container_task import ContainerEnvironment
 from infra_constructs.release.image import Architecture
 from infra_constructs.service import Autoscaled
 from infra_constructs.task_preparation import authority_of
@@ -42,7 +42,7 @@ def test_a_named_path_is_prepared_and_can_be_written() -> None:
 
 
 def test_own_variables_take_the_place_of_what_every_container_has() -> None:
-    app, _ = task(settings=Settings(values={"HOME": "/app"}))["ContainerDefinitions"]
+    app, _ = task(settings=ContainerEnvironment(values={"HOME": "/app"}))["ContainerDefinitions"]
     assert [each["Value"] for each in app["Environment"] if each["Name"] == "HOME"] == ["/app"]
 
 
@@ -59,7 +59,7 @@ def worker(template_of: TemplateOf, vpc: Vpc) -> Callable[..., dict[str, Any]]:
                 cluster=ecs.Cluster(stack, "Cluster", vpc=network),
                 security_group=ec2.SecurityGroup(stack, "Access", vpc=network),
                 image=image(stack),
-                settings=Settings(),
+                settings=ContainerEnvironment(),
                 props=WorkerProps(
                     command=("/app", "work"),
                     cpu=256,

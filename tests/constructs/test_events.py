@@ -12,8 +12,8 @@ from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_rds as rds
 from aws_cdk import aws_sns as sns
 
-from infra_constructs.alarms import Severity
-from infra_constructs.watch.events import CrashedTasks, DatabaseEvents, DeploymentEvents
+from infra_constructs.alarms.alarm import Severity
+from infra_constructs.alarms.events import CrashedTasks, DatabaseEvents, DeploymentEvents
 from simulators.aws.amazon_q import objection
 from tests.eventbridge import matches, resolved, transformed
 

@@ -11,8 +11,8 @@ import pytest
 from aws_cdk import assertions
 
 from infra_constructs.media import Media, MediaProps
-from infra_constructs.memory import Memory
 from infra_constructs.retention import Retention
+from infra_constructs.state_store import StateStore
 from rehearsal.variants import with_sites_on_amplify, without_sites
 from tests.permissions import faults
 
@@ -182,7 +182,7 @@ def media(template_of: TemplateOf, *, adopt: bool, retention: Retention) -> asse
         sites=["daadaar.com"],
         static="_next/static/",
     )
-    memory = Memory(product="daadaar", environment="test", about="cloudflare")
+    memory = StateStore(product="daadaar", environment="test", about="cloudflare")
     return template_of(lambda stack: Media(stack, "Media", memory=memory, props=props))
 
 

@@ -11,8 +11,8 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_sns as sns
 
-from infra_constructs.alarms import Severity
-from infra_constructs.container_task import Settings
+from infra_constructs.alarms.alarm import Severity
+from infra_constructs.container_task import ContainerEnvironment
 from infra_constructs.jobs import JobProps, Jobs
 from infra_constructs.release.ledger import ReleaseLedger
 from infra_constructs.retention import Retention
@@ -39,7 +39,7 @@ def resources(
         access = ec2.SecurityGroup(stack, "Access", vpc=network)
         released = image(stack)
         worker = Worker(
-            stack, "Worker", cluster=cluster, security_group=access, image=released, settings=Settings(),
+            stack, "Worker", cluster=cluster, security_group=access, image=released, settings=ContainerEnvironment(),
             props=WorkerProps(
                 command=("/app", "work"), cpu=256, memory_mib=512, tasks=Autoscaled(min_tasks=1, max_tasks=1),
                 spot=False, health_command=None,
@@ -47,7 +47,7 @@ def resources(
         )  # fmt: skip
         Jobs(
             stack, "Jobs", environment="trial", service="api", runs=worker.service, cluster=cluster,
-            security_group=access, image=released, settings=Settings(),
+            security_group=access, image=released, settings=ContainerEnvironment(),
             ledger=ReleaseLedger(stack, "Ledger", retention=Retention.disposable(reason="a test")),
             topics={each: sns.Topic(stack, f"Topic{each}") for each in Severity}, jobs={"clean": JOB, "mail": JOB},
         )  # fmt: skip

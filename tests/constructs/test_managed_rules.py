@@ -17,7 +17,7 @@ from infra_constructs.cloudflare.managed_rules import (
     OwaspProps,
 )
 from infra_constructs.cloudflare.provider import CloudflareProvider, CloudflareToken
-from infra_constructs.memory import Memory
+from infra_constructs.state_store import StateStore
 from infra_runtime.custom_resource import HalfDone
 from ops.edge.synthesized import text_of
 from tests.constructs.conftest import TemplateOf
@@ -36,7 +36,10 @@ def declared(
     """The declaration of the phase of managed rules; production decides for the zone."""
 
     def build(stack: cdk.Stack) -> None:
-        token, memory = CloudflareToken(stack, name="token"), Memory(product="p", environment="e", about="cloudflare")
+        token, memory = (
+            CloudflareToken(stack, name="token"),
+            StateStore(product="p", environment="e", about="cloudflare"),
+        )
         provider = CloudflareProvider(stack, "Provider", token=token, memory=memory, owner=owner, zone="example.com")
         if owner != "production":
             OwaspExceptions(stack, "Rules", provider=provider, adopt=False, exceptions=exceptions)

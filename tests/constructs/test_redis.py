@@ -9,15 +9,15 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sns as sns
 
-from infra_constructs.memory import Memory
+from infra_constructs.alarms.elasticache import ElastiCacheAlarms
+from infra_constructs.alarms.redis_purpose import CACHE
 from infra_constructs.redis.elasticache import ElastiCache, ElastiCacheProps
 from infra_constructs.redis.external import ExternalRedis
 from infra_constructs.redis.instance import RedisInstance
 from infra_constructs.redis.probe import RedisProbe
 from infra_constructs.redis.upstash import UpstashProps, UpstashRedis
 from infra_constructs.retention import Retention
-from infra_constructs.watch.elasticache import ElastiCacheAlarms
-from infra_constructs.watch.redis_purpose import CACHE
+from infra_constructs.state_store import StateStore
 from infra_runtime.contract.redis_url import parse, require_deployable
 
 GROUP, SECRET, EGRESS = (
@@ -155,7 +155,7 @@ def instances(stack: cdk.Stack) -> list[RedisInstance]:
             stack,
             "Upstash",
             credentials_secret="example/upstash",
-            memory=Memory(product="example", environment="test", about="redis"),
+            memory=StateStore(product="example", environment="test", about="redis"),
             props=UpstashProps(
                 environment="test",
                 instance="main",
@@ -174,7 +174,7 @@ def test_whoever_is_outside_of_the_vpc_is_reached_on_its_ports_only(template_of:
         network = vpc(stack)
         client = ec2.SecurityGroup(stack, "Client", vpc=network, allow_all_outbound=False)
         for instance in instances(stack):
-            instance.admit(client, as_="Api")
+            instance.allow_from(client, as_="Api")
 
     rules = template_of(make).find_resources(EGRESS).values()
     assert sorted(rule["Properties"]["FromPort"] for rule in rules) == [6379, 6380, 7000, 26379]

@@ -13,7 +13,7 @@ from ops.amplify import AmplifySite, Build, SiteStatus, site_status
 from ops.console import Console
 from ops.doctor.amplify import examine
 from ops.errors import InputError
-from ops.releases.place import Place
+from ops.releases.target import ReleaseTarget
 from ops.status import EnvironmentStatus, show
 from rehearsal.variants import with_sites_on_amplify
 from simulators.aws.amplify import Amplify
@@ -119,4 +119,4 @@ def test_doctor_says_what_it_could_not_look_at(site: AmplifySite, account: Accou
 
 def test_a_release_of_a_site_on_amplify_is_a_push(environment: Environment, account: Account) -> None:
     with pytest.raises(InputError, match="Amplify builds and releases it with every push"):
-        Place("production", environment, "frontend", account)
+        ReleaseTarget("production", environment, "frontend", account)

@@ -12,7 +12,7 @@ from ops.console import Console
 from ops.doctor import deployed
 from ops.doctor.finding import Finding
 from ops.functions import physical_ids
-from ops.releases.place import Place
+from ops.releases.target import ReleaseTarget
 from rehearsal.account import Account
 
 Templates = dict[str, dict[str, Any]]
@@ -180,7 +180,7 @@ def test_an_alarm_that_is_on_would_gate_nothing(wanted: Templates, production: A
 def test_a_release_is_not_cut_into(wanted: Templates, production: Account) -> None:
     from infra_runtime.release.ledger import Release
 
-    ledger = Place("production", load(["production"])["production"], "api", production).ledger
+    ledger = ReleaseTarget("production", load(["production"])["production"], "api", production).ledger
     running = Release(
         service="api", id="r99999999-running", kind="release", image="new", previous="old", who="somebody",
         began="2026-11-23T00:00:00+00:00", template="t",

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from rehearsal.account import Account
+from rehearsal.checks.releases import first_release
 from rehearsal.permissions import Role, recorded, report, surplus
-from rehearsal.promises.releases import first_release
 from simulators.aws.replay import is_allowed
 
 SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))

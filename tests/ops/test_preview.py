@@ -15,9 +15,9 @@ from ops.functions import resources
 from ops.previews import commands
 from ops.previews.commands import Previews
 from rehearsal.account import Account
+from rehearsal.checks.previews import users_of
+from rehearsal.checks.releases import SECOND, first_release
 from rehearsal.product import FIRST
-from rehearsal.promises.previews import users_of
-from rehearsal.promises.releases import SECOND, first_release
 from rehearsal.push import push
 from rehearsal.traffic import traffic
 from tests.deployed import deployed

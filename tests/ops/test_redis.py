@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from infra_runtime.redis import questions
+from infra_runtime.redis import readonly_commands
 from rehearsal.account import Account
 from simulators.redis.server import Server, running
 
@@ -113,4 +113,4 @@ def test_what_runbooks_ask_is_allowed() -> None:
     ]
     assert len(asked) > 5
     for words in asked:
-        questions.check(words[2:] if words[0] == "--instance" else words)
+        readonly_commands.check(words[2:] if words[0] == "--instance" else words)

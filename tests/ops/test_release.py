@@ -19,10 +19,10 @@ from ops import status
 from ops.errors import OperatorError
 from ops.releases import commands, one_off
 from ops.releases.look import service_status
-from ops.releases.place import Place
+from ops.releases.target import ReleaseTarget
 from rehearsal.account import Account
+from rehearsal.checks.releases import SECOND, first_release, place_of, release
 from rehearsal.product import FIRST
-from rehearsal.promises.releases import SECOND, first_release, place_of, release
 from rehearsal.push import push
 from rehearsal.traffic import Traffic, traffic
 
@@ -33,7 +33,7 @@ STAGES = (
 
 
 @pytest.fixture(scope="module")
-def place(production: Account) -> Place:
+def place(production: Account) -> ReleaseTarget:
     first_release(production)
     return place_of(production)
 
@@ -74,11 +74,11 @@ class Attempt:
 
 
 @pytest.fixture
-def attempt(place: Place, production: Account) -> Attempt:
+def attempt(place: ReleaseTarget, production: Account) -> Attempt:
     return Attempt(production)
 
 
-def test_a_release_is_followed_from_stage_to_stage(place: Place, production: Account) -> None:
+def test_a_release_is_followed_from_stage_to_stage(place: ReleaseTarget, production: Account) -> None:
     image = push(production, "api", "followed", (FIRST, SECOND))
     before = place.image()
     with traffic(production).flowing() as users:
@@ -298,7 +298,7 @@ def test_an_index_that_is_left_invalid_is_told_with_its_repair(attempt: Attempt,
         owner.execute(repair)
 
 
-def test_nothing_begins_where_something_stands_against_it(place: Place, production: Account) -> None:
+def test_nothing_begins_where_something_stands_against_it(place: ReleaseTarget, production: Account) -> None:
     cloudwatch = production.client("cloudwatch")
     good = push(production, "api", "good", (FIRST, SECOND, "select 3"))
     alarm = production.service("Api")["deploymentConfiguration"]["alarms"]["alarmNames"][1]
@@ -325,7 +325,7 @@ def test_nothing_begins_where_something_stands_against_it(place: Place, producti
 
 
 def test_back_to_the_digest_before_and_not_past_the_schema(
-    place: Place, production: Account, capsys: Any, monkeypatch: pytest.MonkeyPatch
+    place: ReleaseTarget, production: Account, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from ops.console import Console
 
@@ -354,7 +354,7 @@ def test_back_to_the_digest_before_and_not_past_the_schema(
     assert place.image() == first
 
 
-def test_the_ledger_is_for_people_and_programs(place: Place, capsys: Any) -> None:
+def test_the_ledger_is_for_people_and_programs(place: ReleaseTarget, capsys: Any) -> None:
     from ops.console import Console
 
     commands.show(place, Console(), as_json=True)
@@ -370,7 +370,7 @@ def test_the_ledger_is_for_people_and_programs(place: Place, capsys: Any) -> Non
     assert (told["deployment"]["to_image"], told["deployment"]["under_way"]) == (place.image(), False)
 
 
-def test_one_command_in_a_task_of_its_own(place: Place, capsys: Any) -> None:
+def test_one_command_in_a_task_of_its_own(place: ReleaseTarget, capsys: Any) -> None:
     """With the application's login, settings and role; its output, and its exit code."""
     from ops.console import Console
 
@@ -388,7 +388,7 @@ def test_one_command_in_a_task_of_its_own(place: Place, capsys: Any) -> None:
         one_off.shell(place, "sh", Console())
 
 
-def test_a_task_that_cannot_start_says_why(place: Place, production: Account) -> None:
+def test_a_task_that_cannot_start_says_why(place: ReleaseTarget, production: Account) -> None:
     from ops.console import Console
 
     ecs = production.client("ecs")

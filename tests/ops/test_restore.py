@@ -18,7 +18,7 @@ from infra_runtime.database import drills as drilling
 from infra_runtime.database import instance as lookup
 from infra_runtime.database.connection import connect
 from infra_runtime.database.verification import CLOCK
-from infra_runtime.memory import SsmMemory
+from infra_runtime.state_store import SsmStateStore
 from ops.console import Console
 from ops.errors import InputError, OperatorError
 from ops.restores import commands, drills, tables
@@ -513,7 +513,7 @@ def backed_up(place: Rehearsed, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reh
     while not points(place):
         time.sleep(0.1)
     yield RehearsedDrills("dev", environment, place.clients, sleep=lambda _: time.sleep(0.05))
-    memory = SsmMemory(place.clients.client("ssm"), "/daadaar/dev/restore")
+    memory = SsmStateStore(place.clients.client("ssm"), "/daadaar/dev/restore")
     drilling.release(Request("Delete", {"Vault": VAULT}, "drills"), place.clients.client("backup"), memory)
     cloudformation.delete_stack(StackName=name)
     cloudformation.get_waiter("stack_delete_complete").wait(StackName=name, WaiterConfig={"Delay": 1})

@@ -12,14 +12,14 @@ from config import load
 from ops.console import Console
 from ops.errors import OperatorError
 from ops.releases import commands
-from ops.releases.place import Place
+from ops.releases.target import ReleaseTarget
 from tests.ops.account import NAME, Account
 
 Step = Callable[[], None]
 
 
 @dataclass(frozen=True)
-class Asked(Place):
+class Asked(ReleaseTarget):
     """Whose control gives these answers, one each time; there are tests of its own."""
 
     answers: list[dict[str, Any]] = field(default_factory=list)

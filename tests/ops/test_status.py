@@ -17,7 +17,7 @@ from ops.console import Console
 from ops.errors import InputError, OperatorError
 from ops.releases import commands
 from ops.releases.look import ServiceStatus
-from ops.releases.place import Place
+from ops.releases.target import ReleaseTarget
 from tests.ops.account import NAME, PRODUCT, ROLE, Account
 from tests.runtime.release.aws import IMAGE, OLD
 
@@ -136,7 +136,7 @@ def test_watch_looks_again_until_it_is_interrupted(environment: Environment, acc
 # -- follow
 
 
-def place(environment: Environment, account: Account, *steps: object) -> Place:
+def place(environment: Environment, account: Account, *steps: object) -> ReleaseTarget:
     """Whose waits do these steps, one each time."""
     left = list(steps)
 
@@ -146,10 +146,10 @@ def place(environment: Environment, account: Account, *steps: object) -> Place:
             raise step
         step()  # type: ignore[operator]
 
-    return replace(Place(NAME, environment, "api", account), sleep=waits)
+    return replace(ReleaseTarget(NAME, environment, "api", account), sleep=waits)
 
 
-def followed(where: Place) -> str:
+def followed(where: ReleaseTarget) -> str:
     out = io.StringIO()
     commands.follow(where, Console(file=out, width=200))
     return out.getvalue()

@@ -17,8 +17,8 @@ from ops.verify.checks import CHECKS
 from ops.verify.commands import Outcome, chosen, verify
 from ops.verify.live import Live
 from rehearsal.account import TOKEN, Account
+from rehearsal.checks.redis import stopped
 from rehearsal.evidence import EVIDENCE, differences
-from rehearsal.promises.redis import stopped
 from rehearsal.visitor import Visitor
 from simulators.cloudflare import dns
 from simulators.cloudflare.foreign import inventory

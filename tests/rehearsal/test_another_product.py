@@ -14,9 +14,9 @@ import pytest
 
 from config import Environment, load
 from ops.console import Console
-from rehearsal.life import WORKSPACES, Outcome, live
-from rehearsal.promises import PROMISES, Status
-from rehearsal.stage import Progress
+from rehearsal.checks import CHECKS, Status
+from rehearsal.lifecycle import WORKSPACES, Outcome, live
+from rehearsal.progress import Progress
 from rehearsal.variants import forked_today
 from tests.conftest import _templates as templates_in
 from tests.own_environments.test_policies import *  # noqa: F403
@@ -58,13 +58,13 @@ def templates(assembly: Path) -> dict[str, dict[str, Any]]:
     return templates_in(assembly)
 
 
-def test_every_promise_is_kept_or_says_what_excludes_it(lived: tuple[Outcome, str]) -> None:
+def test_every_check_passes_or_says_what_excludes_it(lived: tuple[Outcome, str]) -> None:
     """Plan free, Amplify, Upstash beside shards, two zones of us-east-1, Sentry of its own."""
     outcome, printed = lived
     findings = outcome.findings
-    assert [(each.about, each.promises) for each in findings] == [(each.about, each.promises) for each in PROMISES]
-    assert outcome.broken == [], printed
-    excluded = {each.promises: each.found for each in findings if each.status is Status.NOT_ON_THIS_PLAN}
+    assert [(each.about, each.requirement) for each in findings] == [(each.about, each.requirement) for each in CHECKS]
+    assert outcome.failures == [], printed
+    excluded = {each.requirement: each.found for each in findings if each.status is Status.NOT_ON_THIS_PLAN}
     assert excluded.keys() == {
         "ElastiCache fails over within seconds",
         "Other names of a service lead to it",
@@ -75,7 +75,7 @@ def test_every_promise_is_kept_or_says_what_excludes_it(lived: tuple[Outcome, st
     }
     assert "plan pro" in excluded["WAF managed and OWASP"]
     assert "no stack is left" in printed
-    found = {each.promises: each.found for each in findings}
+    found = {each.requirement: each.found for each in findings}
     jobs = found["They run by hand, and say how they ended"]
     assert "outbox succeeded; report failed with exit code 3 at attempt 2" in jobs
     assert 'relation "reports" does not exist' in jobs

@@ -24,7 +24,7 @@ import pytest
 
 from config.services import hosts, sites
 from rehearsal.account import Account
-from rehearsal.promises.releases import first_release
+from rehearsal.checks.releases import first_release
 from rehearsal.visitor import Visitor
 from simulators.http_server import send, serving
 from simulators.redis.authority import Authority

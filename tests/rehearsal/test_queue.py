@@ -11,7 +11,7 @@ from config import ENVIRONMENTS, load
 from infra_runtime.contract.redis_url import parse
 from ops.redis.probe import ask_probe
 from rehearsal.account import Account, opened
-from rehearsal.promises import redis, services
+from rehearsal.checks import redis, services
 from rehearsal.variants import with_queue
 
 NAME = "dev"

@@ -11,7 +11,7 @@ from config import ENVIRONMENTS, load
 from infra_runtime.contract.redis_url import parse
 from rehearsal.account import Account, opened
 from rehearsal.cdk_cli import CdkFailed
-from rehearsal.promises import redis
+from rehearsal.checks import redis
 from rehearsal.variants import with_redis
 
 NAME = "dev"

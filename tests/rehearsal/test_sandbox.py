@@ -8,7 +8,7 @@ import pytest
 from config import services
 from ops.sandbox import FAULTS
 from rehearsal.account import Account
-from rehearsal.promises.redis import is_used
+from rehearsal.checks.redis import is_used
 from rehearsal.sandbox.edge import Edge
 from rehearsal.sandbox.faults import CannotBreak, Faults, master
 from rehearsal.sandbox.state import State

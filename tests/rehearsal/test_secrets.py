@@ -8,7 +8,7 @@ import pytest
 from config import ENVIRONMENTS, load
 from rehearsal.account import Account, opened
 from rehearsal.cdk_cli import CdkCli
-from rehearsal.promises import PROMISES, Status, read_back, secrets
+from rehearsal.checks import CHECKS, Status, read_back, secrets
 from rehearsal.variants import with_secrets
 
 NAME = "dev"
@@ -27,7 +27,7 @@ command = ["node", "-e", "setInterval(() => {}, 1000)"]
 min_tasks = 1
 max_tasks = 1
 """
-OWN = [each for each in PROMISES if each.about in ("Secrets", "Leaks")]
+OWN = [each for each in CHECKS if each.about in ("Secrets", "Leaks")]
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +48,9 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
         yield found
 
 
-def test_every_promise_about_secrets_is_kept(account: Account) -> None:
+def test_every_check_of_secrets_passes(account: Account) -> None:
     findings = list(read_back(account, OWN))
-    assert [each.found for each in findings if each.status is not Status.KEPT] == []
+    assert [each.found for each in findings if each.status is not Status.PASSED] == []
     assert "new tasks of api, mailer have read it, those of frontend run on" in findings[1].found
     assert "requests failed, all of them signed with the old key" in findings[1].found
 
@@ -111,7 +111,7 @@ def test_a_value_where_others_read_is_found(leak: Callable[[Account], None], whe
 
 def _leaks(account: Account) -> set[str]:
     (finding,) = read_back(account, [each for each in OWN if each.about == "Leaks"])
-    return set(finding.found.split("; ")) if finding.status is Status.BROKEN else set()
+    return set(finding.found.split("; ")) if finding.status is Status.FAILED else set()
 
 
 def _nobody_listens(account: Account) -> None:
@@ -137,10 +137,10 @@ def _the_release_function_knows_of_none(account: Account) -> None:
     [(_the_release_function_knows_of_none, "is not refused"), (_nobody_listens, "old tasks of")],
     ids=["release", "restart"],
 )
-def test_a_broken_promise_is_found_out(
+def test_what_is_broken_fails_its_check(
     sabotage: Callable[[Account], None], about: str, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(secrets, "_REPLACED_WITHIN_SECONDS", 5.0)
     sabotage(account)
-    broken = [each.found for each in read_back(account, OWN[:2]) if each.status is Status.BROKEN]
+    broken = [each.found for each in read_back(account, OWN[:2]) if each.status is Status.FAILED]
     assert [each for each in broken if about in each]

@@ -13,7 +13,7 @@ from infra_runtime.cloudflare.provider import provide
 from infra_runtime.contract.secret_values import Secrets
 from infra_runtime.custom_resource import Request, Result
 from infra_runtime.vendor_api import Clock
-from rehearsal.memory import InMemory
+from rehearsal.state_store import InMemoryStateStore
 from simulators.cloudflare.contract import Contract
 from simulators.cloudflare.foreign import foreign_objects, settle
 from simulators.cloudflare.server import in_process
@@ -62,7 +62,7 @@ class Edge:
     simulator: Simulator
     http: httpx.Client
     time: Time = field(default_factory=Time)
-    memory: InMemory = field(default_factory=InMemory)
+    memory: InMemoryStateStore = field(default_factory=InMemoryStateStore)
     secrets: dict[str, str] = field(default_factory=dict)
     lambda_seconds: float = 600
     base_url: str = "https://api.test/client/v4"

@@ -8,7 +8,7 @@ import pytest
 from infra_runtime.cloudflare_ranges import KEY, Ranges, Suspicious, Unsettled, provide, refresh
 from infra_runtime.custom_resource import HalfDone, Request
 from infra_runtime.vendor_api import Clock
-from rehearsal.memory import InMemory
+from rehearsal.state_store import InMemoryStateStore
 from tests.runtime.fakes import NOW, Ec2
 
 FIVE = ["103.21.244.0/22", "104.16.0.0/13", "162.158.0.0/15", "172.64.0.0/13", "198.41.128.0/17"]
@@ -20,7 +20,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ENVIRONMENT", "test")
 
 
-def ranges(ec2: Ec2, memory: InMemory, published: list[str], *, days: int = 0) -> Ranges:
+def ranges(ec2: Ec2, memory: InMemoryStateStore, published: list[str], *, days: int = 0) -> Ranges:
     """Over the list `pl-1`, which is made when there is none."""
     if not ec2.lists:
         ec2.create_managed_prefix_list(MaxEntries=40)
@@ -33,7 +33,7 @@ def _instant() -> Clock:
 
 
 def test_the_first_run_fills_the_list_and_the_next_writes_nothing() -> None:
-    ec2, memory = Ec2(), InMemory()
+    ec2, memory = Ec2(), InMemoryStateStore()
     refresh(ranges(ec2, memory, FIVE), "pl-1")
     assert ec2.cidrs == set(FIVE)
     refresh(ranges(ec2, memory, FIVE, days=1), "pl-1")
@@ -41,7 +41,7 @@ def test_the_first_run_fills_the_list_and_the_next_writes_nothing() -> None:
 
 
 def test_a_new_range_is_let_in_at_once_and_an_old_one_kept_for_a_month() -> None:
-    ec2, memory = Ec2(), InMemory()
+    ec2, memory = Ec2(), InMemoryStateStore()
     refresh(ranges(ec2, memory, FIVE), "pl-1")
     moved = [*FIVE[1:], NEW]
     refresh(ranges(ec2, memory, moved, days=1), "pl-1")
@@ -60,7 +60,7 @@ def test_a_new_range_is_let_in_at_once_and_an_old_one_kept_for_a_month() -> None
     ids=["empty", "less than half", "everybody", "private", "too wide", "IPv6", "nonsense"],
 )  # fmt: skip
 def test_what_cannot_be_right_changes_nothing(published: list[str]) -> None:
-    ec2, memory = Ec2(), InMemory()
+    ec2, memory = Ec2(), InMemoryStateStore()
     refresh(ranges(ec2, memory, FIVE), "pl-1")
     before = dict(memory.values)
     with pytest.raises(Suspicious):
@@ -69,7 +69,7 @@ def test_what_cannot_be_right_changes_nothing(published: list[str]) -> None:
 
 
 def test_what_somebody_took_out_by_hand_comes_back() -> None:
-    ec2, memory = Ec2(), InMemory()
+    ec2, memory = Ec2(), InMemoryStateStore()
     refresh(ranges(ec2, memory, FIVE), "pl-1")
     ec2.cidrs.remove(FIVE[0])
     refresh(ranges(ec2, memory, FIVE), "pl-1")
@@ -77,21 +77,21 @@ def test_what_somebody_took_out_by_hand_comes_back() -> None:
 
 
 def test_a_change_is_published_but_not_the_first_filling(capsys: pytest.CaptureFixture[str]) -> None:
-    ec2, memory = Ec2(), InMemory()
+    ec2, memory = Ec2(), InMemoryStateStore()
     refresh(ranges(ec2, memory, FIVE), "pl-1")
     assert '"RangesAdded": 0' in capsys.readouterr().out
     refresh(ranges(ec2, memory, [*FIVE, NEW]), "pl-1")
     assert '"RangesAdded": 1' in capsys.readouterr().out
 
 
-def resource(kind: Any, ec2: Ec2, memory: InMemory, *, room: int = 40, published: list[str] = FIVE) -> str:
+def resource(kind: Any, ec2: Ec2, memory: InMemoryStateStore, *, room: int = 40, published: list[str] = FIVE) -> str:
     properties = {"Name": "net-cloudflare", "MaxEntries": str(room)}
     request = Request(kind, properties, None if kind == "Create" else "pl-1")
     return provide(request, Ranges(ec2, memory, lambda: published, NOW, _instant())).physical_id
 
 
 def test_the_list_is_full_before_anything_refers_to_it_and_gone_with_the_resource() -> None:
-    ec2, memory = Ec2(), InMemory()
+    ec2, memory = Ec2(), InMemoryStateStore()
     assert resource("Create", ec2, memory) == "pl-1"
     assert (ec2.cidrs, ec2.lists["pl-1"]["State"]) == (set(FIVE), "modify-complete")
     assert ec2.lists["pl-1"]["TagSpecifications"][0]["Tags"] == [{"Key": "owner", "Value": "net-cloudflare"}]
@@ -101,12 +101,12 @@ def test_the_list_is_full_before_anything_refers_to_it_and_gone_with_the_resourc
 
 
 def test_an_event_that_comes_twice_makes_one_list() -> None:
-    ec2, memory = Ec2(), InMemory()
+    ec2, memory = Ec2(), InMemoryStateStore()
     assert {resource("Create", ec2, memory), resource("Create", ec2, memory)} == {"pl-1"}
 
 
 def test_more_room_takes_no_entry_away() -> None:
-    ec2, memory = Ec2(), InMemory()
+    ec2, memory = Ec2(), InMemoryStateStore()
     resource("Create", ec2, memory)
     assert resource("Update", ec2, memory, room=50) == "pl-1"
     assert (ec2.lists["pl-1"]["MaxEntries"], ec2.cidrs) == (50, set(FIVE))
@@ -114,12 +114,12 @@ def test_more_room_takes_no_entry_away() -> None:
 
 def test_a_list_that_could_not_be_filled_is_known_to_the_delete_that_follows() -> None:
     with pytest.raises(HalfDone) as failed:
-        resource("Create", Ec2(), InMemory(), published=[])
+        resource("Create", Ec2(), InMemoryStateStore(), published=[])
     assert failed.value.physical_id == "pl-1"
 
 
 def test_a_change_that_ec2_fails_to_carry_out_is_told_and_not_remembered() -> None:
-    ec2, memory = Ec2(), InMemory()
+    ec2, memory = Ec2(), InMemoryStateStore()
     refresh(ranges(ec2, memory, FIVE), "pl-1")
     before, ec2.fails = dict(memory.values), "sg-1 has no room"
     with pytest.raises(Unsettled, match="modify-failed sg-1 has no room"):
@@ -128,7 +128,7 @@ def test_a_change_that_ec2_fails_to_carry_out_is_told_and_not_remembered() -> No
 
 
 def test_a_change_that_failed_does_not_stop_the_next_one() -> None:
-    ec2, memory = Ec2(), InMemory()
+    ec2, memory = Ec2(), InMemoryStateStore()
     refresh(ranges(ec2, memory, FIVE), "pl-1")
     ec2.lists["pl-1"]["State"] = "modify-failed"
     refresh(ranges(ec2, memory, [*FIVE, NEW]), "pl-1")

@@ -12,7 +12,7 @@ from infra_runtime.custom_resource import Request
 from infra_runtime.media_access import Access, Quarantine, StillMoving, accepted_user_agents, converge, provide
 from infra_runtime.rotate_user_agent import UserAgent
 from infra_runtime.secret_rotation import NotInPlace
-from rehearsal.memory import InMemory
+from rehearsal.state_store import InMemoryStateStore
 from tests.runtime.conftest import Edge
 from tests.runtime.fakes import NOW, S3, SecretsManager
 
@@ -21,7 +21,7 @@ READS = "InfraCloudflareReads"
 
 
 def access(s3: S3, secrets: SecretsManager, ranges: tuple[str, ...] = ("104.16.0.0/13",)) -> Access:
-    return Access(s3, secrets, InMemory({KEY: dict.fromkeys(ranges, NOW.isoformat())}), NOW)
+    return Access(s3, secrets, InMemoryStateStore({KEY: dict.fromkeys(ranges, NOW.isoformat())}), NOW)
 
 
 def properties(**more: str) -> dict[str, str]:

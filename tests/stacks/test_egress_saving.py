@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from infra_constructs.watch.egress import EgressSaving
+from infra_constructs.alarms.egress import EgressSaving
 from infra_runtime.cloudflare.analytics import Analytics, Bridge
 from infra_runtime.edge_traffic import Publisher
 from infra_runtime.vendor_api import Clock, Pace

@@ -10,8 +10,8 @@ import pytest
 
 from config import available
 from infra_runtime.contract.metrics import Redis
+from infra_runtime.redis.failure_reasons import TOLD, Reason
 from infra_runtime.redis.probe import HIGH_LATENCY_MS
-from infra_runtime.redis.reasons import TOLD, Reason
 from simulators.aws.cloudwatch.alarms import Asked, alarms_of, in_alarm, severity_of, told
 from simulators.aws.cloudwatch.metric_math import Series
 

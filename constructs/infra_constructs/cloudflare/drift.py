@@ -6,7 +6,7 @@ from constructs import Construct
 
 from infra_constructs.cloudflare.provider import CloudflareToken
 from infra_constructs.function import RuntimeFunction
-from infra_constructs.memory import Memory
+from infra_constructs.state_store import StateStore
 
 
 class DriftCheck(Construct):
@@ -18,7 +18,7 @@ class DriftCheck(Construct):
         id_: str,
         *,
         token: CloudflareToken,
-        memory: Memory,
+        memory: StateStore,
         environment: str,
         secrets: list[secretsmanager.ISecret],
     ) -> None:

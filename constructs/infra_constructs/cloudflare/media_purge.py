@@ -10,7 +10,7 @@ from aws_cdk import aws_lambda_event_sources as sources
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from infra_constructs.alarms import AlarmSpec, Missing, Severity, Threshold
+from infra_constructs.alarms.alarm import AlarmSpec, Severity, Threshold, TreatMissing
 from infra_constructs.cloudflare.provider import CloudflareToken
 from infra_constructs.function import RuntimeFunction
 
@@ -88,7 +88,7 @@ class MediaPurge(Construct):
         return {
             "PurgeLate": AlarmSpec(
                 runbook="media-purge",
-                means="Media that was deleted or replaced minutes ago is still in Cloudflare's cache.",
+                description="Media that was deleted or replaced minutes ago is still in Cloudflare's cache.",
                 severity=Severity.WARNING,
                 metric=cloudwatch.MathExpression(
                     expression="age / 60",
@@ -101,14 +101,14 @@ class MediaPurge(Construct):
                     period=_PERIOD,
                 ),
                 threshold=Threshold(value=10, unit="minutes", breaches=2, periods=2),
-                missing=Missing.IS_GOOD,
+                missing=TreatMissing.NOT_BREACHING,
             ),
             "PurgeGivenUp": AlarmSpec(
                 runbook="media-purge",
-                means="A purge has failed: Cloudflare serves deleted or replaced media until somebody purges it.",
+                description="A purge has failed: Cloudflare serves deleted or replaced media until somebody purges it.",
                 severity=Severity.WARNING,
                 metric=self._failed.metric_approximate_number_of_messages_visible(period=_PERIOD, statistic="Maximum"),
                 threshold=Threshold(value=0, unit="objects", breaches=1, periods=1),
-                missing=Missing.IS_GOOD,
+                missing=TreatMissing.NOT_BREACHING,
             ),
         }

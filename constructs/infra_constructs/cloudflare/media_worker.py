@@ -13,7 +13,7 @@ from infra_constructs.cloudflare.media import BROWSER_SECONDS, EDGE_SECONDS, STA
 from infra_constructs.cloudflare.provider import CloudflareProvider, CloudflareToken
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.function import RuntimeFunction
-from infra_constructs.memory import Memory
+from infra_constructs.state_store import StateStore
 from infra_runtime.contract.secret_values import REFERENCE
 
 _SCRIPT = Path(__file__).with_suffix(".mjs")
@@ -32,7 +32,7 @@ class MediaWorker(Construct):
         *,
         provider: CloudflareProvider,
         token: CloudflareToken,
-        memory: Memory,
+        memory: StateStore,
         bucket: s3.IBucket,
         key: secretsmanager.ISecret,
         adopt: bool,
@@ -85,7 +85,7 @@ class MediaWorker(Construct):
         schedule = self.rotation.rotate(key, self, "Monthly", every=cdk.Duration.days(30))
         schedule.node.add_dependency(worker)
 
-    def _rotation(self, token: CloudflareToken, memory: Memory) -> RuntimeFunction:
+    def _rotation(self, token: CloudflareToken, memory: StateStore) -> RuntimeFunction:
         handler = RuntimeFunction(
             self,
             "Rotation",

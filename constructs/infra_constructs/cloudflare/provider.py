@@ -8,7 +8,7 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct, IConstruct
 
 from infra_constructs.function import RuntimeFunction
-from infra_constructs.memory import Memory
+from infra_constructs.state_store import StateStore
 
 
 class CloudflareToken:
@@ -26,7 +26,7 @@ class CloudflareProvider(Construct):
     """Declarations of one owner in one zone. Those of one stack come one after the other, and go in reverse."""
 
     def __init__(
-        self, scope: Construct, id_: str, *, token: CloudflareToken, memory: Memory, owner: str, zone: str
+        self, scope: Construct, id_: str, *, token: CloudflareToken, memory: StateStore, owner: str, zone: str
     ) -> None:
         super().__init__(scope, id_)
         self._owner, self._zone = owner, zone

@@ -13,7 +13,7 @@ from infra_constructs.cloudflare.provider import CloudflareToken
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.function import RuntimeFunction
 from infra_constructs.media_access import grant_policy_writing, grant_user_agents
-from infra_constructs.memory import Memory
+from infra_constructs.state_store import StateStore
 
 
 class UserAgentRotation(Construct):
@@ -25,7 +25,7 @@ class UserAgentRotation(Construct):
         id_: str,
         *,
         token: CloudflareToken,
-        memory: Memory,
+        memory: StateStore,
         user_agent: secretsmanager.ISecret,
         bucket: s3.IBucket,
         rule: cdk.CustomResource,

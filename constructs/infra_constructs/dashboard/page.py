@@ -10,10 +10,10 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_rds as rds
 from constructs import Construct
 
+from infra_constructs.alarms.egress import EgressSaving
 from infra_constructs.dashboard import rows
 from infra_constructs.dashboard.graph import HEIGHT, WIDTH
 from infra_constructs.dashboard.rows import WatchedService
-from infra_constructs.watch.egress import EgressSaving
 
 
 class Dashboard(Construct):

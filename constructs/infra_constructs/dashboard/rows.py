@@ -8,13 +8,13 @@ from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_elasticloadbalancingv2 as elbv2
 from aws_cdk import aws_rds as rds
 
+from infra_constructs.alarms import checks, traffic
+from infra_constructs.alarms import queues as watch_queues
+from infra_constructs.alarms import redis as watch_redis
+from infra_constructs.alarms.database import backup_metric
+from infra_constructs.alarms.egress import EgressSaving
+from infra_constructs.alarms.services import insight, utilization
 from infra_constructs.dashboard.graph import FIVE, MINUTE, graph, named, share
-from infra_constructs.watch import checks, traffic
-from infra_constructs.watch import queues as watch_queues
-from infra_constructs.watch import redis as watch_redis
-from infra_constructs.watch.database import backup_metric
-from infra_constructs.watch.egress import EgressSaving
-from infra_constructs.watch.services import insight, utilization
 from infra_runtime.contract.metrics import EDGE, RELEASES, Check, Database, Queue, Redis, Releases, Traffic
 
 Row = list[cloudwatch.IWidget]

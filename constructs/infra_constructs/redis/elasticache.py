@@ -153,7 +153,7 @@ class ElastiCache(RedisInstance):
                 reason="ElastiCache takes a new token by a two-step update: docs/runbooks/redis-rotate-token.md.",
             )
 
-    def admit(self, client: ec2.ISecurityGroup, *, as_: str) -> None:
+    def allow_from(self, client: ec2.ISecurityGroup, *, as_: str) -> None:
         self.security_group.connections.allow_from(client, ec2.Port.tcp(self.port), f"Redis from {as_}")
 
     def nodes(self) -> dict[str, list[str]]:

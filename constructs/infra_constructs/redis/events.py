@@ -6,7 +6,7 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
-from infra_constructs.alarms import AlarmSpec, Missing, Severity, Threshold, Topics, add_alarm
+from infra_constructs.alarms.alarm import AlarmSpec, Severity, Threshold, Topics, TreatMissing, add_alarm
 from infra_constructs.function import RuntimeFunction
 
 
@@ -43,10 +43,10 @@ class ElastiCacheEvents(Construct):
         self.topic.add_subscription(subscriptions.LambdaSubscription(self.handler.function))
         spec = AlarmSpec(
             runbook="notification-failed",
-            means="An event of ElastiCache, as a failover, was not passed on.",
+            description="An event of ElastiCache, as a failover, was not passed on.",
             severity=Severity.WARNING,
             metric=self.handler.function.metric_errors(period=cdk.Duration.minutes(5), statistic="Sum"),
             threshold=Threshold(value=0, unit="failed attempts in 5 minutes", breaches=1, periods=1),
-            missing=Missing.IS_GOOD,
+            missing=TreatMissing.NOT_BREACHING,
         )
         add_alarm(self, "EventsFailed", topics=topics, spec=spec)

@@ -17,5 +17,5 @@ class ExternalRedis(RedisInstance):
         self._ports = ports
         self.url = secretsmanager.Secret.from_secret_name_v2(self, "Url", url_secret)
 
-    def admit(self, client: ec2.ISecurityGroup, *, as_: str) -> None:
+    def allow_from(self, client: ec2.ISecurityGroup, *, as_: str) -> None:
         open_way_out(self, as_, client=client, ports=self._ports)

@@ -22,7 +22,7 @@ class RedisInstance(Construct):
         """By which the secret's value can be asked for."""
         return self.url.secret_arn if self.is_ours else self.url.secret_name
 
-    def admit(self, client: ec2.ISecurityGroup, *, as_: str) -> None:
+    def allow_from(self, client: ec2.ISecurityGroup, *, as_: str) -> None:
         """Opens the network's way from a client to Redis. `as_` names the client."""
         raise NotImplementedError
 

@@ -39,7 +39,7 @@ class RedisProbe(Construct):
         access.add_egress_rule(
             ec2.Peer.any_ipv4(), ec2.Port.tcp(443), "Secrets Manager, and the services' public names"
         )
-        instance.admit(access, as_="Probe")
+        instance.allow_from(access, as_="Probe")
         variables = {"URL_SECRET": instance.url_id, "ENVIRONMENT": environment, "INSTANCE": name}
         self.handler = RuntimeFunction(
             self,

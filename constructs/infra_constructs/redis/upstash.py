@@ -10,8 +10,8 @@ from constructs import Construct
 
 from infra_constructs.findings import acknowledge
 from infra_constructs.function import RuntimeFunction
-from infra_constructs.memory import Memory
 from infra_constructs.redis.instance import RedisInstance, open_way_out
+from infra_constructs.state_store import StateStore
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class UpstashRedis(RedisInstance):
     ports = (6379, 6380)
 
     def __init__(
-        self, scope: Construct, id_: str, *, credentials_secret: str, memory: Memory, props: UpstashProps
+        self, scope: Construct, id_: str, *, credentials_secret: str, memory: StateStore, props: UpstashProps
     ) -> None:
         super().__init__(scope, id_)
         # Without a value until the provider has written one.
@@ -91,5 +91,5 @@ class UpstashRedis(RedisInstance):
             properties={"Document": cdk.Stack.of(self).to_json_string(document), "UrlSecret": secret.ref},
         )
 
-    def admit(self, client: ec2.ISecurityGroup, *, as_: str) -> None:
+    def allow_from(self, client: ec2.ISecurityGroup, *, as_: str) -> None:
         open_way_out(self, as_, client=client, ports=self.ports)

@@ -5,7 +5,7 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_elasticloadbalancingv2 as elbv2
 from constructs import Construct
 
-from infra_constructs.alarms import AlarmSpec, Missing, Severity, Threshold, Topics, add_alarm
+from infra_constructs.alarms.alarm import AlarmSpec, Severity, Threshold, Topics, TreatMissing, add_alarm
 
 _MINUTE = cdk.Duration.minutes(1)
 # Below this many requests a minute one unlucky request would be a rate worth waking up for.
@@ -27,10 +27,10 @@ class ReleaseAlarms(Construct):
         *,
         name_prefix: str,
         target_groups: list[elbv2.ApplicationTargetGroup],
-        errors_at: str | None,
+        error_tracker_url: str | None,
         topics: Topics,
     ) -> None:
-        """`errors_at` is the address of the errors that the service reports itself."""
+        """`error_tracker_url` is the address of the errors that the service reports itself."""
         super().__init__(scope, id_)
         errors_name, latency_name = names(name_prefix)
         self.errors = add_alarm(
@@ -40,13 +40,13 @@ class ReleaseAlarms(Construct):
             physical_name=errors_name,
             spec=AlarmSpec(
                 runbook="service-errors",
-                means="More than one request in twenty fails with a 5xx from the service.",
-                link=errors_at,
+                description="More than one request in twenty fails with a 5xx from the service.",
+                link=error_tracker_url,
                 severity=Severity.CRITICAL,
-                in_incident=True,
+                paged_by_composite=True,
                 metric=_error_percentage(target_groups),
                 threshold=Threshold(value=5, unit="% of requests", breaches=2, periods=3),
-                missing=Missing.IS_GOOD,
+                missing=TreatMissing.NOT_BREACHING,
             ),
         )
         self.latency = add_alarm(
@@ -56,12 +56,12 @@ class ReleaseAlarms(Construct):
             physical_name=latency_name,
             spec=AlarmSpec(
                 runbook="service-latency",
-                means="One request in twenty takes longer than two seconds.",
-                link=errors_at,
+                description="One request in twenty takes longer than two seconds.",
+                link=error_tracker_url,
                 severity=Severity.WARNING,
                 metric=_slowest(target_groups),
                 threshold=Threshold(value=2, unit="seconds (p95)", breaches=3, periods=3),
-                missing=Missing.IS_GOOD,
+                missing=TreatMissing.NOT_BREACHING,
             ),
         )
 

@@ -7,7 +7,7 @@ import aws_cdk as cdk
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
-from infra_constructs.container_task import ContainerTask, Settings
+from infra_constructs.container_task import ContainerEnvironment, ContainerTask
 from infra_constructs.release.image import ReleasedImage
 from infra_runtime.contract.revision import MIGRATE, MIGRATION_LABEL
 
@@ -30,7 +30,7 @@ class MigrationTask(Construct):
         id_: str,
         *,
         image: ReleasedImage,
-        settings: Settings,
+        settings: ContainerEnvironment,
         login: secretsmanager.ISecret,
         props: MigrationProps,
     ) -> None:
@@ -43,7 +43,7 @@ class MigrationTask(Construct):
             "Task",
             name=MIGRATE,
             image=image,
-            settings=Settings(values={**settings.values, **own}, secrets=settings.secrets),
+            settings=ContainerEnvironment(values={**settings.values, **own}, secrets=settings.secrets),
             cpu=512,
             memory_mib=1024,
             # Its last lines are what the ledger keeps.

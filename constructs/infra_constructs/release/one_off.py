@@ -4,7 +4,7 @@ import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from infra_constructs.container_task import ContainerTask, Settings
+from infra_constructs.container_task import ContainerEnvironment, ContainerTask
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.release.image import ReleasedImage
 from infra_runtime.contract.revision import BUSYBOX, ONE_OFF
@@ -18,7 +18,14 @@ class OneOffTask(Construct):
     """Not the service's own definition: nobody enters a container that serves users (`infra run`, `infra exec`)."""
 
     def __init__(
-        self, scope: Construct, id_: str, *, image: ReleasedImage, settings: Settings, cpu: int, memory_mib: int
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        image: ReleasedImage,
+        settings: ContainerEnvironment,
+        cpu: int,
+        memory_mib: int,
     ) -> None:
         super().__init__(scope, id_)
         self.task = ContainerTask(

@@ -25,8 +25,8 @@ from infra_runtime.cloudflare.workers import Worker
 from infra_runtime.cloudflare.zone import Zone
 from infra_runtime.contract.secret_values import Secrets, deadline_of
 from infra_runtime.custom_resource import HalfDone, Request, Result, serve
-from infra_runtime.memory import Memory, SsmMemory
 from infra_runtime.reporting import reported
+from infra_runtime.state_store import SsmStateStore, StateStore
 from infra_runtime.vendor_api import NotFound
 
 
@@ -34,7 +34,7 @@ from infra_runtime.vendor_api import NotFound
 def handler(event: Mapping[str, Any], context: Any) -> None:
     deadline = deadline_of(context)
     secrets = Secrets(client("secretsmanager"))
-    memory = SsmMemory(client("ssm"), os.environ["MEMORY"])
+    memory = SsmStateStore(client("ssm"), os.environ["MEMORY"])
 
     def handle(request: Request) -> Result:
         api = api_from(secrets, os.environ["TOKEN_SECRET"], deadline=deadline)
@@ -43,7 +43,7 @@ def handler(event: Mapping[str, Any], context: Any) -> None:
     serve(event, handle, redact=secrets.redact)
 
 
-def provide(request: Request, *, api: Api, secrets: Secrets, memory: Memory) -> Result:
+def provide(request: Request, *, api: Api, secrets: Secrets, memory: StateStore) -> Result:
     """Converges one declaration. Raises `HalfDone` when a create fails after the zone is known."""
     document = json.loads(request.properties["Document"])
     if request.kind == "Delete":
@@ -63,7 +63,7 @@ def provide(request: Request, *, api: Api, secrets: Secrets, memory: Memory) -> 
     return Result(physical_id, {"ZoneId": zone.id})
 
 
-def subject(declared: Mapping[str, Any], *, api: Api, zone: Zone, memory: Memory) -> Subject:
+def subject(declared: Mapping[str, Any], *, api: Api, zone: Zone, memory: StateStore) -> Subject:
     """What a declaration is about. Raises `ValueError` for a kind that nobody knows."""
     match declared["kind"]:
         case "rules":
@@ -82,7 +82,7 @@ def subject(declared: Mapping[str, Any], *, api: Api, zone: Zone, memory: Memory
             raise ValueError(f"no such kind: {other}")
 
 
-def _delete(document: dict[str, Any], physical_id: str, *, api: Api, secrets: Secrets, memory: Memory) -> Result:
+def _delete(document: dict[str, Any], physical_id: str, *, api: Api, secrets: Secrets, memory: StateStore) -> Result:
     """Needs the zone's id only, not an active zone; a zone that is gone has taken everything with it."""
     if document["kind"] == "preflight":
         return Result(physical_id)

@@ -7,7 +7,7 @@ from typing import Any
 from infra_runtime.cloudflare.api import Api
 from infra_runtime.cloudflare.converge import Change, Declared, Seen
 from infra_runtime.cloudflare.normal import is_as_declared
-from infra_runtime.memory import Memory
+from infra_runtime.state_store import StateStore
 from infra_runtime.vendor_api import NotFound
 
 
@@ -41,7 +41,7 @@ class Singletons:
     api: Api
     zone: str
     declared: Declared
-    memory: Memory
+    memory: StateStore
 
     @property
     def _key(self) -> str:

@@ -12,8 +12,8 @@ from typing import Any
 from infra_runtime.aws import client
 from infra_runtime.contract.metrics import DATABASE, Database, emit
 from infra_runtime.contract.restore_drills import SUCCEEDED
-from infra_runtime.memory import Memory, SsmMemory
 from infra_runtime.reporting import reported
+from infra_runtime.state_store import SsmStateStore, StateStore
 
 
 @reported
@@ -22,7 +22,7 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, float]:
     now = datetime.now(UTC)
     found = ages(client("rds"), os.environ["DATABASE"], now=now)
     if prefix := os.environ.get("DRILLS"):
-        memory = SsmMemory(client("ssm"), prefix)
+        memory = SsmStateStore(client("ssm"), prefix)
         found |= since_drill(client("rds"), os.environ["DATABASE"], memory, now=now)
     emit(DATABASE, {"Environment": os.environ["ENVIRONMENT"]}, found)
     return found
@@ -46,7 +46,7 @@ def ages(rds: Any, database: str, *, now: datetime) -> dict[str, float]:
     return found
 
 
-def since_drill(rds: Any, database: str, memory: Memory, *, now: datetime) -> dict[str, float]:
+def since_drill(rds: Any, database: str, memory: StateStore, *, now: datetime) -> dict[str, float]:
     """Days since the last drill without a problem; before the first, since the instance was made."""
     if (last := memory.get(SUCCEEDED)) is not None:
         since = datetime.fromisoformat(last["ended"])

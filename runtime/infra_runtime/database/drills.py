@@ -24,8 +24,8 @@ from infra_runtime.database.connection import Connection, Login, connect
 from infra_runtime.database.inspection import Rows, count, first_commit_after, look
 from infra_runtime.database.instance import instance_called, serving
 from infra_runtime.database.verification import CLOCK, Inspected, deviations, problems
-from infra_runtime.memory import Memory, SsmMemory
 from infra_runtime.reporting import report, reported
+from infra_runtime.state_store import SsmStateStore, StateStore
 
 # Together less than the function's quarter of an hour.
 _LOGIN_SECONDS, _COUNTING_SECONDS = 400.0, 100.0
@@ -66,7 +66,7 @@ class Clients:
 @reported
 def handler(event: Mapping[str, Any], context: object) -> Any:
     """Events of AWS Backup; CloudFormation's, for `Custom::DatabaseDrills`; and what `infra restore drill` asks."""
-    memory = SsmMemory(client("ssm"), os.environ["MEMORY"])
+    memory = SsmStateStore(client("ssm"), os.environ["MEMORY"])
     clients = Clients(client("backup"), client("rds"))
     if "RequestType" in event:
         return serve(event, lambda request: release(request, clients.backup, memory))
@@ -86,7 +86,7 @@ def handler(event: Mapping[str, Any], context: object) -> Any:
 # -- On demand
 
 
-def start(backup: Any, memory: Memory, *, now: datetime) -> str:
+def start(backup: Any, memory: StateStore, *, now: datetime) -> str:
     """Restores as the plan would, at once: restore testing plans run by their schedule only. The id of the job.
 
     Raises `NoRecoveryPoint` and `DrillRuns`.
@@ -122,7 +122,7 @@ def start(backup: Any, memory: Memory, *, now: datetime) -> str:
     return str(job)
 
 
-def tidy(clients: Clients, memory: Memory, *, now: datetime) -> dict[str, Any]:
+def tidy(clients: Clients, memory: StateStore, *, now: datetime) -> dict[str, Any]:
     """Ends the drill that somebody started and whose end nobody has told: AWS Backup's events are best effort."""
     if (running := memory.get(STARTED)) is None:
         return {}
@@ -139,7 +139,7 @@ def tidy(clients: Clients, memory: Memory, *, now: datetime) -> dict[str, Any]:
 Verify = Callable[[Mapping[str, Any], Clients], Outcome]
 
 
-def ended(job_id: str, clients: Clients, memory: Memory, verify: Verify) -> dict[str, Any]:
+def ended(job_id: str, clients: Clients, memory: StateStore, verify: Verify) -> dict[str, Any]:
     """Concludes a drill once, however often its end is told. Restores that are no drills of ours are left alone."""
     job = clients.backup.describe_restore_job(RestoreJobId=job_id)
     if not _is_ours(job, memory):
@@ -166,7 +166,7 @@ def failed_backup(detail: Mapping[str, Any]) -> dict[str, Any]:
     return {"failed": detail.get("statusMessage", "")}
 
 
-def _is_ours(job: Mapping[str, Any], memory: Memory) -> bool:
+def _is_ours(job: Mapping[str, Any], memory: StateStore) -> bool:
     return _is_by_plan(job) or (memory.get(STARTED) or {}).get("job") == job["RestoreJobId"]
 
 
@@ -174,7 +174,7 @@ def _is_by_plan(job: Mapping[str, Any]) -> bool:
     return bool(job.get("CreatedBy", {}).get("RestoreTestingPlanArn") == os.environ["PLAN"])
 
 
-def _conclude(job: Mapping[str, Any], outcome: Outcome, clients: Clients, memory: Memory) -> dict[str, Any]:
+def _conclude(job: Mapping[str, Any], outcome: Outcome, clients: Clients, memory: StateStore) -> dict[str, Any]:
     """Remembers the result first: what fails afterwards must not conclude it a second time."""
     found = outcome.problems
     drill = asdict(
@@ -205,7 +205,7 @@ def _conclude(job: Mapping[str, Any], outcome: Outcome, clients: Clients, memory
     return drill
 
 
-def _delete_on_demand(job_id: str, rds: Any, memory: Memory) -> None:
+def _delete_on_demand(job_id: str, rds: Any, memory: StateStore) -> None:
     """If RDS refuses, as it does while it modifies the instance, the next look deletes it (`tidy`)."""
     running = memory.get(STARTED)
     if running is None or running["job"] != job_id:
@@ -297,7 +297,7 @@ def _other_settings(name: str, rds: Any) -> list[str]:
 # -- Without drills
 
 
-def release(request: Request, backup: Any, memory: Memory) -> Result:
+def release(request: Request, backup: Any, memory: StateStore) -> Result:
     """On Delete, forgets the drills and gives continuous backup back to RDS, which goes on with the same retention.
 
     When AWS Backup deletes such a recovery point itself, at the end of its retention, RDS restarts the instance and may

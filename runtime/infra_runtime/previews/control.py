@@ -23,8 +23,8 @@ from infra_runtime.contract.releases import preview_service
 from infra_runtime.previews.leases import Lease, Leases, Taken
 from infra_runtime.release.failure_reasons import why_it_went_back
 from infra_runtime.release.ledger import Ledger, Release, new_id
+from infra_runtime.release.postgres_errors import refusals
 from infra_runtime.release.preflight import Problem, image_in, stack_of, unusable_secrets
-from infra_runtime.release.refusals import refusals
 from infra_runtime.release.stack_update import end_of
 from infra_runtime.reporting import reported
 

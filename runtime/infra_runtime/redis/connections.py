@@ -10,7 +10,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from infra_runtime.contract.redis_url import Node, Target
-from infra_runtime.redis.reasons import Reason, Unusable
+from infra_runtime.redis.failure_reasons import Reason, Unusable
 
 # A ping that takes longer than a second is as good as none: the application's own limit is 100 ms.
 COMMAND_SECONDS = 1.0

@@ -18,9 +18,9 @@ from infra_runtime.aws import client
 from infra_runtime.contract.metrics import QUEUES, REDIS, Queue, Redis, emit
 from infra_runtime.contract.redis_url import InvalidRedisUrl, Target, parse, require_deployable
 from infra_runtime.custom_resource import Request, Result, serve
-from infra_runtime.redis import health, inventory, questions, queues
+from infra_runtime.redis import health, inventory, queues, readonly_commands
+from infra_runtime.redis.failure_reasons import ERRORS, TOLD, Reason, told
 from infra_runtime.redis.probe import Report, probe
-from infra_runtime.redis.reasons import ERRORS, TOLD, Reason, told
 from infra_runtime.reporting import reported
 
 logger = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ def handler(event: Mapping[str, Any], context: Any) -> Any:
         waiting = {name: size.waiting for name, size in _sizes().items()} if report.connected else {}
         return report.document() | {"service": service.found} | ({"waiting": waiting} if waiting else {})
     if "ask" in event:
-        return questions.ask(_target(), event["ask"])
+        return readonly_commands.ask(_target(), event["ask"])
     if event.get("inventory"):
         return _inventory()
     for number in range(ROUNDS):

@@ -18,7 +18,7 @@ from redis.exceptions import NoPermissionError
 
 from infra_runtime.contract.redis_url import Node, Target
 from infra_runtime.redis.connections import data_node, resolve, sentinel_node, within
-from infra_runtime.redis.reasons import ERRORS, TOLD, Reason, Unusable, look_closer, told
+from infra_runtime.redis.failure_reasons import ERRORS, TOLD, Reason, Unusable, look_closer, told
 
 logger = logging.getLogger(__name__)
 

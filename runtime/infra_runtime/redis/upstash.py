@@ -16,9 +16,9 @@ from infra_runtime.aws import client
 from infra_runtime.contract.redis_url import Node, Target
 from infra_runtime.contract.secret_values import Secrets, deadline_of
 from infra_runtime.custom_resource import HalfDone, Request, Result, serve
-from infra_runtime.memory import Memory, SsmMemory
 from infra_runtime.redis.upstash_api import Upstash, upstash_from
 from infra_runtime.reporting import reported
+from infra_runtime.state_store import SsmStateStore, StateStore
 from infra_runtime.vendor_api import NotFound, Refused, Unsure
 
 # What the network lets the tasks reach (infra_constructs.redis.upstash).
@@ -31,7 +31,7 @@ _ACTIVE = "active"
 def handler(event: Mapping[str, Any], context: Any) -> None:
     deadline = deadline_of(context)
     secrets = Secrets(client("secretsmanager"))
-    memory = SsmMemory(client("ssm"), os.environ["MEMORY"])
+    memory = SsmStateStore(client("ssm"), os.environ["MEMORY"])
 
     def handle(request: Request) -> Result:
         api = upstash_from(secrets, os.environ["CREDENTIALS_SECRET"], deadline=deadline)
@@ -40,7 +40,7 @@ def handler(event: Mapping[str, Any], context: Any) -> None:
     serve(event, handle, redact=secrets.redact)
 
 
-def provide(request: Request, *, api: Upstash, secrets: Secrets, memory: Memory) -> Result:
+def provide(request: Request, *, api: Upstash, secrets: Secrets, memory: StateStore) -> Result:
     """Makes it so that there is exactly this database, and that the secret says where it is."""
     declared = json.loads(request.properties["Document"])
     database = _Database(
@@ -73,7 +73,7 @@ def key_of(name: str) -> str:
 @dataclass(frozen=True)
 class _Database:
     api: Upstash
-    memory: Memory
+    memory: StateStore
     name: str
     region: str = ""
     read_regions: Sequence[str] = ()

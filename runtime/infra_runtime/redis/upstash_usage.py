@@ -12,10 +12,10 @@ from typing import Any
 from infra_runtime.aws import client
 from infra_runtime.contract.metrics import REDIS, Redis, emit
 from infra_runtime.contract.secret_values import Secrets, deadline_of
-from infra_runtime.memory import Memory, SsmMemory
 from infra_runtime.redis.upstash import key_of
 from infra_runtime.redis.upstash_api import Upstash, upstash_from
 from infra_runtime.reporting import reported
+from infra_runtime.state_store import SsmStateStore, StateStore
 
 # Metric → (series of the statistics, limit in the description). Bytes; bandwidth is of the day.
 _LIMITS = {
@@ -29,13 +29,13 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, float]:
     """Raises what Upstash and AWS raise: a run that fails is counted as one."""
     secrets = Secrets(client("secretsmanager"))
     api = upstash_from(secrets, os.environ["CREDENTIALS_SECRET"], deadline=min(deadline_of(context), time.time() + 60))
-    found = usage(api, SsmMemory(client("ssm"), os.environ["MEMORY"]), os.environ["DATABASE"])
+    found = usage(api, SsmStateStore(client("ssm"), os.environ["MEMORY"]), os.environ["DATABASE"])
     if found:
         emit(REDIS, {"Environment": os.environ["ENVIRONMENT"], "Instance": os.environ["INSTANCE"]}, found)
     return found
 
 
-def usage(api: Upstash, memory: Memory, name: str) -> dict[str, float]:
+def usage(api: Upstash, memory: StateStore, name: str) -> dict[str, float]:
     """Percent of each limit that there is. Raises `LookupError` when we have made no such database."""
     remembered = memory.get(key_of(name)) or {}
     if "id" not in remembered:

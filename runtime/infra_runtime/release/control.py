@@ -25,6 +25,7 @@ from infra_runtime.contract.secret_values import deadline_of
 from infra_runtime.release.failure_reasons import quoted, why_it_went_back
 from infra_runtime.release.ledger import Ledger, Outcome, Release, new_id
 from infra_runtime.release.order import run_of, why_older
+from infra_runtime.release.postgres_errors import refusals
 from infra_runtime.release.preflight import (
     Kind,
     Preflight,
@@ -36,7 +37,6 @@ from infra_runtime.release.preflight import (
     stack_of,
     under_way,
 )
-from infra_runtime.release.refusals import refusals
 from infra_runtime.release.rollback import CannotGoBack, choose, holding, lost_since
 from infra_runtime.release.sentry import sentry_from, version_of
 from infra_runtime.release.stack_update import NEVER_BEGUN, end_of

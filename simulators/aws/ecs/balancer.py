@@ -1,6 +1,6 @@
 """The load balancer's traffic: a real nginx for each, which follows rules, weights and targets.
 
-It speaks plain HTTP; who may speak to the real one is shown elsewhere (rehearsal.promises.edge). Where it listens
+It speaks plain HTTP; who may speak to the real one is shown elsewhere (rehearsal.checks.edge). Where it listens
 stands in the file `balancer.json` of the workspace.
 """
 

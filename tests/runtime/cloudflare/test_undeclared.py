@@ -11,7 +11,7 @@ from config import load
 from infra_runtime.cloudflare.converge import Change, Seen, undeclared_fields
 from infra_runtime.contract.secret_values import Secrets
 from infra_runtime.edge_drift import log_lines, look
-from infra_runtime.memory import SsmMemory
+from infra_runtime.state_store import SsmStateStore
 from ops.console import Console
 from ops.edge.commands import drifts, report
 from ops.edge.zone import EdgeOf
@@ -35,7 +35,7 @@ class Parameters:
 
 
 def lines(edge: Edge) -> list[dict[str, Any]]:
-    memory = SsmMemory(Parameters(edge), "/memory")
+    memory = SsmStateStore(Parameters(edge), "/memory")
     return list(log_lines(look(edge.api(), Secrets(FakeSecretsManager({})), memory)))
 
 
@@ -106,7 +106,7 @@ def test_the_operator_reads_one_line_for_each_object_and_exit_code_0(
         session=boto3.Session(region_name="eu-central-1"),
         api=deployed.api(),
         secrets=Secrets(FakeSecretsManager({})),
-        memory=SsmMemory(Parameters(deployed), "/memory"),
+        memory=SsmStateStore(Parameters(deployed), "/memory"),
     )
     shown = io.StringIO()
     console = Console(file=shown, width=200)

@@ -12,7 +12,7 @@ import pytest
 from infra_runtime.contract.redis_url import InvalidRedisUrl
 from infra_runtime.custom_resource import Request
 from infra_runtime.redis import monitor
-from infra_runtime.redis.reasons import Reason
+from infra_runtime.redis.failure_reasons import Reason
 from simulators.http_server import send, serving
 from simulators.redis.server import Server
 

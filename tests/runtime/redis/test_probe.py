@@ -13,8 +13,8 @@ import redis
 
 from infra_runtime.contract.redis_url import parse
 from infra_runtime.redis import monitor
+from infra_runtime.redis.failure_reasons import TOLD, Reason
 from infra_runtime.redis.probe import ROUND_SECONDS, probe
-from infra_runtime.redis.reasons import TOLD, Reason
 from simulators.redis import proxy
 from simulators.redis.authority import Authority
 from simulators.redis.server import Sentinels, Server, running

@@ -20,7 +20,7 @@ from infra_runtime.redis.upstash import provide
 from infra_runtime.redis.upstash_api import BadCredentials, Upstash, upstash_from
 from infra_runtime.redis.upstash_usage import usage
 from infra_runtime.vendor_api import Clock, Pace, Refused, Unavailable
-from rehearsal.memory import InMemory
+from rehearsal.state_store import InMemoryStateStore
 from simulators.http_server import send, serving
 from simulators.upstash.simulator import API_KEY, EMAIL, Answer, Simulator, somebody_elses
 
@@ -50,7 +50,7 @@ class World:
     simulator: Simulator
     url: str
     manager: FakeManager = field(default_factory=FakeManager)
-    memory: InMemory = field(default_factory=InMemory)
+    memory: InMemoryStateStore = field(default_factory=InMemoryStateStore)
     seconds: float = 1_800_000_000.0
     spoil: Spoil | None = None
     """Given each answer before it is sent; True when it has spoiled it."""

@@ -1,0 +1,158 @@
+"""The one place that makes alarms: what is measured, what it means for a user, who hears of it, what to do."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_sns as sns
+from constructs import Construct
+
+from infra_constructs.metrics import objections
+
+
+class Severity(StrEnum):
+    """How soon somebody looks."""
+
+    CRITICAL = "critical"
+    """Users are hurt, or will be within the hour: wakes somebody up."""
+    WARNING = "warning"
+    """Worth a look on the next working day."""
+    INFO = "info"
+    """There to be looked up."""
+
+
+class TreatMissing(StrEnum):
+    """What no data means; each alarm has to say."""
+
+    BREACHING = "breaching"
+    NOT_BREACHING = "notBreaching"
+    IGNORE = "ignore"
+
+
+Topics = Mapping[Severity, sns.ITopic]
+_TREAT = {
+    TreatMissing.BREACHING: cloudwatch.TreatMissingData.BREACHING,
+    TreatMissing.NOT_BREACHING: cloudwatch.TreatMissingData.NOT_BREACHING,
+    TreatMissing.IGNORE: cloudwatch.TreatMissingData.IGNORE,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Threshold:
+    """When the alarm goes off: `breaches` of the last `periods` measurements are beyond `value`, in `unit`."""
+
+    value: float
+    unit: str
+    breaches: int
+    periods: int
+    below: bool = False
+    """Too little is the fault, not too much."""
+
+    def __str__(self) -> str:
+        amount = f"{self.value:g} {self.unit}"
+        if self.unit.startswith("bytes"):
+            amount = f"{self.value / 2**30:.3g} GiB{self.unit.removeprefix('bytes')}"
+        side = "below" if self.below else "above"
+        return f"{side} {amount} in {self.breaches} of {self.periods} periods"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlarmSpec:
+    """What an alarm says to the person who is woken by it."""
+
+    runbook: str
+    """Name of the file in docs/runbooks, without its suffix; also the kind of the alarm."""
+    description: str
+    """What users notice, in one sentence."""
+    severity: Severity
+    metric: cloudwatch.IMetric
+    threshold: Threshold
+    missing: TreatMissing
+    ok_severity: Severity | None = None
+    """Who hears of its end beside those who heard of its beginning."""
+    link: str | None = None
+    """Where else to look, an address."""
+    paged_by_composite: bool = False
+    """`infra_constructs.incident` pages, once for all of its alarms; this one is then told as info."""
+
+    @property
+    def route(self) -> Severity:
+        return Severity.INFO if self.paged_by_composite else self.severity
+
+
+class ImplausibleAlarm(Exception):
+    """It would never go off, or never be over; says why."""
+
+
+def add_alarm(
+    scope: Construct, id_: str, *, topics: Topics | None, spec: AlarmSpec, physical_name: str | None = None
+) -> cloudwatch.Alarm:
+    """An alarm that tells its topic when it goes off, and when it is over. Without topics, a composite tells for it.
+
+    `physical_name` is for the alarms that gate a release only: ECS knows them by name. Raises `ImplausibleAlarm`.
+    """
+    threshold = spec.threshold
+    wrong = objections(spec.metric, value=threshold.value, unit=threshold.unit)
+    if not 1 <= threshold.breaches <= threshold.periods:
+        wrong.append(f"{threshold.breaches} of {threshold.periods} periods never comes about")
+    if wrong:
+        raise ImplausibleAlarm(f"{scope.node.path}/{id_}: {'; '.join(wrong)}")
+    operator = cloudwatch.ComparisonOperator
+    alarm = cloudwatch.Alarm(
+        scope,
+        id_,
+        alarm_name=physical_name,
+        alarm_description=alarm_description(
+            scope, spec.severity, f"{spec.description} Threshold: {threshold}.", runbook=spec.runbook, link=spec.link
+        ),
+        metric=spec.metric,
+        threshold=threshold.value,
+        comparison_operator=operator.LESS_THAN_THRESHOLD if threshold.below else operator.GREATER_THAN_THRESHOLD,
+        evaluation_periods=threshold.periods,
+        datapoints_to_alarm=threshold.breaches,
+        treat_missing_data=_TREAT[spec.missing],
+    )
+    if topics is not None:
+        tell(alarm, topics, spec.route, ok_severity=spec.ok_severity)
+    return alarm
+
+
+def add_alarms(scope: Construct, specs: Mapping[str, AlarmSpec], *, topics: Topics) -> dict[str, cloudwatch.Alarm]:
+    """By the same names, which are their ids. Raises `ImplausibleAlarm`."""
+    return {name: add_alarm(scope, name, topics=topics, spec=spec) for name, spec in specs.items()}
+
+
+_RUNBOOKS = "infra:runbooks"
+
+
+def link_runbooks(stack: cdk.Stack, *, repository: str) -> None:
+    """Alarms of the stack link to the runbooks on the default branch of this repository at GitHub, OWNER/NAME."""
+    stack.node.set_context(_RUNBOOKS, f"https://github.com/{repository}/blob/HEAD/")
+
+
+def runbook_at(scope: Construct, runbook: str) -> str:
+    """The address of a runbook; its path where nobody has said which repository it is in."""
+    return f"{scope.node.try_get_context(_RUNBOOKS) or ''}docs/runbooks/{runbook}.md"
+
+
+def alarm_description(
+    scope: Construct, severity: Severity, description: str, *, runbook: str, link: str | None = None
+) -> str:
+    """What stands in the message."""
+    see = f" See: {link}" if link else ""
+    return f"{severity.upper()}: {description} Runbook: {runbook_at(scope, runbook)}{see}"
+
+
+def tell(
+    alarm: cloudwatch.AlarmBase, topics: Topics, severity: Severity, *, ok_severity: Severity | None = None
+) -> None:
+    """When it goes off, and when it is over.
+
+    Its end always goes where its beginning went: an incident at PagerDuty that no end resolves stays open.
+    """
+    alarm.add_alarm_action(actions.SnsAction(topics[severity]))
+    for each in dict.fromkeys((severity, ok_severity or severity)):
+        alarm.add_ok_action(actions.SnsAction(topics[each]))

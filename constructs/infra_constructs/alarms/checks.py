@@ -1,0 +1,50 @@
+"""What is watched of what users see: the only alarms that need no idea of why."""
+
+from collections.abc import Sequence
+
+import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch as cloudwatch
+from constructs import Construct
+
+from infra_constructs.alarms.alarm import AlarmSpec, Severity, Threshold, Topics, TreatMissing, add_alarms
+from infra_constructs.metrics import own_metric
+from infra_runtime.contract.metrics import Check
+
+_MINUTE = cdk.Duration.minutes(1)
+
+
+def metric_of(environment: str, check: str, name: Check, statistic: str) -> cloudwatch.Metric:
+    """One of a check's."""
+    return own_metric(environment, name, statistic=statistic, period=_MINUTE, Check=check)
+
+
+class CheckAlarms(Construct):
+    """As infra_runtime.checks publishes them, each minute: no data is nobody looking."""
+
+    def __init__(self, scope: Construct, id_: str, *, environment: str, checks: Sequence[str], topics: Topics) -> None:
+        super().__init__(scope, id_)
+        failed = {
+            f"{check.capitalize()}Failed": AlarmSpec(
+                runbook="check-failed",
+                description=f"From outside, by its public name: {check} does not answer as it should.",
+                severity=Severity.CRITICAL,
+                paged_by_composite=True,
+                metric=metric_of(environment, check, Check.FAILED, "Maximum"),
+                threshold=Threshold(value=0, unit="failed looks", breaches=2, periods=3),
+                missing=TreatMissing.BREACHING,
+            )
+            for check in checks
+        }
+        slow = {
+            f"{check.capitalize()}Slow": AlarmSpec(
+                runbook="check-slow",
+                description=f"From outside, {check} takes longer than users wait gladly.",
+                severity=Severity.WARNING,
+                metric=metric_of(environment, check, Check.TIME, "Average"),
+                threshold=Threshold(value=3000, unit="ms with the connection", breaches=8, periods=10),
+                missing=TreatMissing.IGNORE,
+            )
+            for check in checks
+        }
+        self.failed = add_alarms(self, failed, topics=topics)
+        self.alarms = self.failed | add_alarms(self, slow, topics=topics)

@@ -1,0 +1,209 @@
+"""What is watched of the database."""
+
+from dataclasses import dataclass
+
+import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_rds as rds
+from constructs import Construct
+
+from infra_constructs.alarms.alarm import AlarmSpec, Severity, Threshold, Topics, TreatMissing, add_alarms
+from infra_constructs.metrics import own_metric
+from infra_runtime.contract.metrics import DATABASE, Database
+
+_GIB = 2**30
+_PERIOD, _MINUTE = cdk.Duration.minutes(5), cdk.Duration.minutes(1)
+_CONNECTIONS_SHARE = 0.7
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecoveryProps:
+    """Objectives that restore drills are measured by."""
+
+    rpo_minutes: int
+    rto_minutes: int
+
+
+class DatabaseAlarms(Construct):
+    """Full, slow, out of connections, or with a password that does not change."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        database: rds.IDatabaseInstance,
+        memory_gib: float,
+        connections: int,
+        storage_gib: int,
+        rotation: lambda_.IFunction,
+        recovery: RecoveryProps | None,
+        environment: str,
+        topics: Topics,
+    ) -> None:
+        super().__init__(scope, id_)
+        deadlocks = logs.MetricFilter(
+            self,
+            "DeadlocksInLog",
+            # RDS has no metric of it for PostgreSQL; PostgreSQL itself writes a line for each.
+            log_group=logs.LogGroup.from_log_group_name(
+                self, "Log", f"/aws/rds/instance/{database.instance_identifier}/postgresql"
+            ),
+            filter_pattern=logs.FilterPattern.literal('"deadlock detected"'),
+            # A filter has no dimensions of its own, and environments may share an account.
+            metric_namespace=f"{DATABASE}/{environment}",
+            metric_name=Database.DEADLOCKS.value,
+        )
+        specs = {
+            "Storage": AlarmSpec(
+                runbook="database-storage",
+                description="The database is about to run out of storage and then accepts no more writes.",
+                severity=Severity.CRITICAL,
+                paged_by_composite=True,
+                metric=_metric(database, "FreeStorageSpace", "Minimum"),
+                # RDS enlarges the storage itself at ten per cent left; below five it has not managed to.
+                threshold=Threshold(
+                    value=storage_gib * _GIB * 0.05, unit="bytes free", breaches=2, periods=2, below=True
+                ),
+                missing=TreatMissing.BREACHING,
+            ),
+            "Cpu": AlarmSpec(
+                runbook="database-cpu",
+                description="Queries wait for CPU; pages get slow.",
+                severity=Severity.WARNING,
+                metric=_metric(database, "CPUUtilization", "Average"),
+                threshold=Threshold(value=80, unit="% CPU", breaches=3, periods=3),
+                missing=TreatMissing.IGNORE,
+            ),
+            "Memory": AlarmSpec(
+                runbook="database-memory",
+                description="The database is short of memory; it will swap, then restart.",
+                severity=Severity.WARNING,
+                metric=_metric(database, "FreeableMemory", "Minimum"),
+                threshold=Threshold(
+                    value=memory_gib * _GIB * 0.05, unit="bytes free", breaches=3, periods=3, below=True
+                ),
+                missing=TreatMissing.IGNORE,
+            ),
+            "Connections": AlarmSpec(
+                runbook="database-connections",
+                description="New requests will soon find no database connection.",
+                severity=Severity.CRITICAL,
+                paged_by_composite=True,
+                metric=_metric(database, "DatabaseConnections", "Maximum", _MINUTE),
+                threshold=Threshold(
+                    value=float(int(connections * _CONNECTIONS_SHARE)), unit="connections", breaches=3, periods=5
+                ),
+                missing=TreatMissing.BREACHING,
+            ),
+        }
+        specs |= {
+            "Deadlocks": AlarmSpec(
+                runbook="database-deadlocks",
+                description="The database ends transactions that wait for each other; users see errors.",
+                severity=Severity.WARNING,
+                metric=deadlocks.metric(period=_PERIOD, statistic="Sum"),
+                threshold=Threshold(value=1, unit="deadlocks in 5 minutes", breaches=3, periods=6),
+                missing=TreatMissing.NOT_BREACHING,
+            ),
+            "ReplicationSlot": AlarmSpec(
+                runbook="database-replication-lag",
+                description="A reader of the database's changes has stopped; what it has not read fills the storage.",
+                severity=Severity.WARNING,
+                metric=_metric(database, "OldestReplicationSlotLag", "Maximum"),
+                threshold=Threshold(value=storage_gib * _GIB * 0.1, unit="bytes behind", breaches=3, periods=3),
+                # There is none, most of the time.
+                missing=TreatMissing.NOT_BREACHING,
+            ),
+            "RestorePoint": AlarmSpec(
+                runbook="database-backups",
+                description="What is written now could not be restored: the database's log is not being saved.",
+                severity=Severity.WARNING,
+                metric=backup_metric(environment, Database.RESTORE_POINT_AGE),
+                # RDS saves it every five minutes.
+                threshold=Threshold(
+                    value=recovery.rpo_minutes if recovery else 30, unit="minutes", breaches=2, periods=3
+                ),
+                missing=TreatMissing.BREACHING,
+            ),
+            "Snapshot": AlarmSpec(
+                runbook="database-backups",
+                description="There was no daily backup of the database; a restore takes longer with each day.",
+                severity=Severity.WARNING,
+                metric=backup_metric(environment, Database.SNAPSHOT_AGE),
+                # A day, the hour of its window, and the hours that a large one takes.
+                threshold=Threshold(value=30, unit="hours", breaches=3, periods=3),
+                missing=TreatMissing.BREACHING,
+            ),
+        }
+        specs["Rotation"] = AlarmSpec(
+            runbook="database-logins",
+            description="A login of the database was not rotated; the old password goes on.",
+            severity=Severity.WARNING,
+            metric=rotation.metric_errors(period=_PERIOD, statistic="Sum"),
+            threshold=Threshold(value=0, unit="failed steps", breaches=1, periods=1),
+            missing=TreatMissing.NOT_BREACHING,
+        )
+        if recovery is not None:
+            specs |= _of_drills(environment, recovery)
+        self.alarms = add_alarms(self, specs, topics=topics)
+
+
+def _of_drills(environment: str, recovery: RecoveryProps) -> dict[str, AlarmSpec]:
+    """Each drill gives one number, and the alarm stays as that has left it until the next drill."""
+    return {
+        "Drill": AlarmSpec(
+            runbook="restore-drill",
+            description="The last restore drill failed: a backup of the database may not be restorable.",
+            severity=Severity.WARNING,
+            metric=backup_metric(environment, Database.DRILL_FAILED),
+            threshold=Threshold(value=0, unit="failed drills", breaches=1, periods=1),
+            missing=TreatMissing.IGNORE,
+        ),
+        "DrillAge": AlarmSpec(
+            runbook="restore-drill-overdue",
+            description="No restore drill of the database has succeeded for 35 days.",
+            severity=Severity.WARNING,
+            metric=backup_metric(environment, Database.DRILL_AGE),
+            # A month, and the hours within which AWS Backup begins.
+            threshold=Threshold(value=35, unit="days", breaches=3, periods=3),
+            missing=TreatMissing.BREACHING,
+        ),
+        "DrillRpo": AlarmSpec(
+            runbook="restore-objectives",
+            description="A restore loses more of what users have written than the environment allows.",
+            severity=Severity.WARNING,
+            metric=backup_metric(environment, Database.DRILL_RPO),
+            threshold=Threshold(value=recovery.rpo_minutes, unit="minutes", breaches=1, periods=1),
+            missing=TreatMissing.IGNORE,
+        ),
+        "DrillRto": AlarmSpec(
+            runbook="restore-objectives",
+            description="A restore of the database takes longer than the environment allows.",
+            severity=Severity.WARNING,
+            metric=backup_metric(environment, Database.DRILL_RTO),
+            threshold=Threshold(value=recovery.rto_minutes, unit="minutes", breaches=1, periods=1),
+            missing=TreatMissing.IGNORE,
+        ),
+        "BackupJob": AlarmSpec(
+            runbook="database-backups",
+            description="AWS Backup could not back up the database, or could not copy its backup.",
+            severity=Severity.WARNING,
+            metric=backup_metric(environment, Database.BACKUP_JOB_FAILED),
+            threshold=Threshold(value=0, unit="failed jobs", breaches=1, periods=1),
+            missing=TreatMissing.NOT_BREACHING,
+        ),
+    }
+
+
+def _metric(
+    database: rds.IDatabaseInstance, name: str, statistic: str, period: cdk.Duration = _PERIOD
+) -> cloudwatch.Metric:
+    return database.metric(name, period=period, statistic=statistic)
+
+
+def backup_metric(environment: str, name: Database) -> cloudwatch.Metric:
+    """As infra_runtime.database.backups publishes it every five minutes, or database.drills at the end of a drill."""
+    return own_metric(environment, name, statistic="Maximum", period=_PERIOD)

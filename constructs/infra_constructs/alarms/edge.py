@@ -1,0 +1,84 @@
+"""What is watched of the edge: the functions that keep it, and whether the zone is still as declared."""
+
+from collections.abc import Mapping
+
+import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_lambda as lambda_
+from constructs import Construct
+
+from infra_constructs.alarms.alarm import AlarmSpec, Severity, Threshold, Topics, TreatMissing, add_alarm
+from infra_constructs.metrics import own_metric
+from infra_runtime.contract.metrics import Edge
+
+_FAILS = {
+    "edge-ranges": "Cloudflare's addresses are not kept; a new one of them would be turned away.",
+    "edge-media-access": "The media bucket's policy is not kept; after a change of addresses media would be refused.",
+    "edge-origin-lock": "Cloudflare's client certificate is not renewed; in some months the site would be cut off.",
+    "edge-user-agent": "The media bucket's secret was not rotated; the old one goes on.",
+    "edge-drift": "Nobody knows whether the Cloudflare zone is as declared.",
+}
+# Lambda tries a scheduled run three times; Secrets Manager's call of a rotation is not tried again by anybody here.
+_TRIES = {"edge-user-agent": 0}
+
+
+class EdgeAlarms(Construct):
+    """`functions` by the runbook that tells what to do when they fail."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        environment: str,
+        functions: Mapping[str, lambda_.IFunction],
+        topics: Topics,
+    ) -> None:
+        super().__init__(scope, id_)
+        for runbook, function in functions.items():
+            spec = AlarmSpec(
+                runbook=runbook,
+                description=_FAILS[runbook],
+                severity=Severity.WARNING,
+                metric=function.metric_errors(period=cdk.Duration.hours(1), statistic="Sum"),
+                threshold=Threshold(value=_TRIES.get(runbook, 2), unit="failed runs an hour", breaches=1, periods=1),
+                missing=TreatMissing.NOT_BREACHING,
+            )
+            add_alarm(self, "".join(part.capitalize() for part in runbook.split("-")), topics=topics, spec=spec)
+
+        def published(name: Edge, hours: int, statistic: str = "Maximum") -> cloudwatch.Metric:
+            return own_metric(environment, name, statistic=statistic, period=cdk.Duration.hours(hours))
+
+        changes = {
+            "Drifted": (Edge.DRIFTED_RULES, "What Cloudflare does is not what was declared: somebody has changed it."),
+            "Missing": (Edge.MISSING_RULES, "Something that was declared is not at Cloudflare any more."),
+        }
+        for id_of_alarm, (metric, description) in changes.items():
+            spec = AlarmSpec(
+                runbook="edge-drift",
+                description=description,
+                severity=Severity.WARNING,
+                metric=published(metric, 6),
+                threshold=Threshold(value=0, unit="objects", breaches=1, periods=1),
+                missing=TreatMissing.IGNORE,
+            )
+            add_alarm(self, id_of_alarm, topics=topics, spec=spec)
+        spec = AlarmSpec(
+            runbook="edge-client-certificate",
+            description="Cloudflare's client certificate was not renewed; when it ends, only an exception lets it in.",
+            severity=Severity.WARNING,
+            metric=published(Edge.CLIENT_CERTIFICATE_LEFT, 24, "Minimum"),
+            threshold=Threshold(value=90, unit="days", breaches=1, periods=1, below=True),
+            # The function that renews it has an alarm of its own.
+            missing=TreatMissing.IGNORE,
+        )
+        add_alarm(self, "ClientCertificate", topics=topics, spec=spec)
+        spec = AlarmSpec(
+            runbook="edge-ranges-changed",
+            description="Cloudflare connects from new addresses; they were let in.",
+            severity=Severity.INFO,
+            metric=published(Edge.RANGES_ADDED, 1),
+            threshold=Threshold(value=0, unit="ranges", breaches=1, periods=1),
+            missing=TreatMissing.NOT_BREACHING,
+        )
+        add_alarm(self, "RangesChanged", topics=topics, spec=spec)

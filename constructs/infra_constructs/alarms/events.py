@@ -1,0 +1,215 @@
+"""Events that AWS sends once: passed on as notifications with a runbook, as an alarm would be."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_ecs as ecs
+from aws_cdk import aws_events as events
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_rds as rds
+from constructs import Construct
+
+from infra_constructs.alarms.alarm import (
+    AlarmSpec,
+    Severity,
+    Threshold,
+    Topics,
+    TreatMissing,
+    add_alarm,
+    runbook_at,
+)
+from infra_runtime.contract.notification import custom
+
+_WENT_BACK = ("UPDATE_ROLLBACK_COMPLETE", "UPDATE_ROLLBACK_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED")
+# Ends of a task that nobody asked for.
+_CRASHES = ("EssentialContainerExited", "TaskFailedToStart")
+
+
+class DatabaseEvents(Construct):
+    """A failover takes a minute or two, and no metric says that there was one."""
+
+    def __init__(self, scope: Construct, id_: str, *, database: rds.IDatabaseInstance, topics: Topics) -> None:
+        super().__init__(scope, id_)
+        _forward(
+            self,
+            "Failover",
+            title="Database failover or failure",
+            description="For a minute or two nothing could be read or written.",
+            runbook="database-failover",
+            pattern={
+                "source": ["aws.rds"],
+                "detail-type": ["RDS DB Instance Event"],
+                "detail": {
+                    # Not SourceIdentifier: RDS documents it as `rds:` and the identifier, and people see it without.
+                    "SourceArn": [database.instance_arn],
+                    "EventCategories": ["failover", "failure"],
+                },
+            },
+            quote="$.detail.Message",
+            topics=topics,
+        )
+
+
+class DeploymentEvents(Construct):
+    """Of the environment's stacks, releases of services among them."""
+
+    def __init__(self, scope: Construct, id_: str, *, stacks: str, topics: Topics) -> None:
+        """`stacks` is how all of their names begin."""
+        super().__init__(scope, id_)
+        stack = cdk.Stack.of(self)
+        _forward(
+            self,
+            "WentBack",
+            title="Deployment rolled back",
+            description="A release or a deployment failed; the previous version keeps running.",
+            runbook="release-failed",
+            pattern={
+                "source": ["aws.cloudformation"],
+                "detail-type": ["CloudFormation Stack Status Change"],
+                "detail": {
+                    "stack-id": [{"prefix": f"arn:aws:cloudformation:{stack.region}:{stack.account}:stack/{stacks}"}],
+                    "status-details": {"status": list(_WENT_BACK)},
+                },
+            },
+            quote="$.detail.stack-id",
+            topics=topics,
+        )
+
+
+class SiteBuildEvents(Construct):
+    """Of a site that Amplify builds (user guide, "Custom build notifications")."""
+
+    def __init__(self, scope: Construct, id_: str, *, app_id: str, topics: Topics) -> None:
+        super().__init__(scope, id_)
+        _forward(
+            self,
+            "Failed",
+            title="Amplify could not build the site",
+            description="The previous build is still served, and what was pushed is not.",
+            runbook="release-failed",
+            pattern={
+                "source": ["aws.amplify"],
+                "detail-type": ["Amplify Deployment Status Change"],
+                "detail": {"appId": [app_id], "jobStatus": ["FAILED"]},
+            },
+            quote="$.detail.jobId",
+            topics=topics,
+        )
+
+
+class CrashedTasks(Construct):
+    """ECS forgets a stopped task within the hour, and with it why: the log here does not."""
+
+    def __init__(self, scope: Construct, id_: str, *, cluster: ecs.ICluster, topics: Topics) -> None:
+        super().__init__(scope, id_)
+        stack = cdk.Stack.of(self)
+        self.log = logs.LogGroup(
+            self,
+            "Log",
+            # EventBridge writes into groups of this name only.
+            log_group_name=f"/aws/events/{stack.stack_name}-crashed-tasks",
+            retention=logs.RetentionDays.THREE_MONTHS,
+            removal_policy=cdk.RemovalPolicy.DESTROY,
+        )
+        arn = stack.format_arn(
+            service="logs",
+            resource="log-group",
+            resource_name=f"/aws/events/{stack.stack_name}-crashed-tasks",
+            arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
+        )
+        self.log.add_to_resource_policy(
+            iam.PolicyStatement(
+                principals=[
+                    iam.ServicePrincipal("events.amazonaws.com"),
+                    iam.ServicePrincipal("delivery.logs.amazonaws.com"),
+                ],
+                actions=["logs:CreateLogStream", "logs:PutLogEvents"],
+                resources=[f"{arn}:*"],
+            )
+        )
+        rule = events.CfnRule(
+            self,
+            "Rule",
+            description="A task of a service has ended by itself",
+            event_pattern={
+                "source": ["aws.ecs"],
+                "detail-type": ["ECS Task State Change"],
+                "detail": {
+                    "clusterArn": [cluster.cluster_arn],
+                    "lastStatus": ["STOPPED"],
+                    "stopCode": list(_CRASHES),
+                    # Not migrations and commands, which are to end.
+                    "group": [{"prefix": "service:"}],
+                },
+            },
+            # An L1: the L2's target brings a function of CDK's own for the log's policy.
+            targets=[events.CfnRule.TargetProperty(id="Log", arn=arn)],
+        )
+        rule.node.add_dependency(self.log)
+        spec = AlarmSpec(
+            runbook="service-crash-loop",
+            description="Tasks of a service crash again and again; new ones take their place, until they do not.",
+            severity=Severity.WARNING,
+            metric=cloudwatch.Metric(
+                namespace="AWS/Events",
+                metric_name="MatchedEvents",
+                dimensions_map={"RuleName": rule.ref},
+                period=cdk.Duration.minutes(5),
+                statistic="Sum",
+            ),
+            # A loop goes on; a burst, as of a node that is lost, does not.
+            threshold=Threshold(value=0, unit="crashes in 5 minutes", breaches=3, periods=6),
+            missing=TreatMissing.NOT_BREACHING,
+        )
+        self.alarms: Sequence[cloudwatch.Alarm] = [add_alarm(self, "Loop", topics=topics, spec=spec)]
+
+
+def _forward(
+    scope: Construct,
+    id_: str,
+    *,
+    title: str,
+    description: str,
+    runbook: str,
+    pattern: Mapping[str, Any],
+    quote: str,
+    topics: Topics,
+) -> None:
+    """`quote` is the path of what is worth reading in the event."""
+    severity = Severity.WARNING
+    message = custom(
+        f"{severity.upper()}: {title}", f"{description} <quote>", next_steps=[f"Runbook: {runbook_at(scope, runbook)}"]
+    )
+    # An L1: the L2's target opens the topic and its key to EventBridge of every account.
+    transformer = events.CfnRule.InputTransformerProperty(
+        input_paths_map={"quote": quote}, input_template=json.dumps(message)
+    )
+    target = events.CfnRule.TargetProperty(id="Topic", arn=topics[severity].topic_arn, input_transformer=transformer)
+    rule = events.CfnRule(
+        scope,
+        id_,
+        # At most 512 characters (EventBridge API Reference, PutRule): without the address.
+        description=f"{severity.upper()}: {title}. {description} Runbook: docs/runbooks/{runbook}.md",
+        event_pattern=pattern,
+        targets=[target],
+    )
+    # EventBridge does not report that a topic refused its message; this metric does.
+    spec = AlarmSpec(
+        runbook="notification-failed",
+        description=f"A notification was lost: {title.lower()}.",
+        severity=severity,
+        metric=cloudwatch.Metric(
+            namespace="AWS/Events",
+            metric_name="FailedInvocations",
+            dimensions_map={"RuleName": rule.ref},
+            period=cdk.Duration.minutes(5),
+            statistic="Sum",
+        ),
+        threshold=Threshold(value=0, unit="lost messages in 5 minutes", breaches=1, periods=1),
+        missing=TreatMissing.NOT_BREACHING,
+    )
+    add_alarm(scope, f"{id_}NotSent", topics=topics, spec=spec)

@@ -1,0 +1,65 @@
+"""What is watched of all functions together: that Lambda lets them run, and that their time is enough."""
+
+from collections.abc import Sequence
+
+import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_lambda as lambda_
+from constructs import Construct
+
+from infra_constructs.alarms.alarm import AlarmSpec, Severity, Threshold, Topics, TreatMissing, add_alarms
+
+_PERIOD = cdk.Duration.minutes(15)
+# As many metrics as one alarm takes.
+_TOGETHER = 10
+
+
+class FunctionAlarms(Construct):
+    """Their errors are alarms of their own, as each means something else."""
+
+    def __init__(self, scope: Construct, id_: str, *, functions: Sequence[lambda_.Function], topics: Topics) -> None:
+        super().__init__(scope, id_)
+        specs = {}
+        for number, first in enumerate(range(0, len(functions), _TOGETHER), start=1):
+            some = functions[first : first + _TOGETHER]
+            specs[f"Throttled{number}"] = AlarmSpec(
+                runbook="function-throttled",
+                description="Functions that keep the edge, the database's logins or the checks are "
+                "not run: others use up "
+                "the account's share of Lambda.",
+                severity=Severity.WARNING,
+                metric=_of_all(
+                    "SUM",
+                    {f"t{at}": each.metric_throttles(period=_PERIOD, statistic="Sum") for at, each in enumerate(some)},
+                ),
+                threshold=Threshold(value=0, unit="runs refused in 15 minutes", breaches=2, periods=2),
+                missing=TreatMissing.NOT_BREACHING,
+            )
+            specs[f"Slow{number}"] = AlarmSpec(
+                runbook="function-slow",
+                description="A function is about to be ended before it is done.",
+                severity=Severity.WARNING,
+                metric=_shares(some),
+                threshold=Threshold(value=80, unit="% of its time limit", breaches=2, periods=3),
+                missing=TreatMissing.NOT_BREACHING,
+            )
+        self.alarms = add_alarms(self, specs, topics=topics)
+
+
+def _of_all(how: str, metrics: dict[str, cloudwatch.IMetric]) -> cloudwatch.MathExpression:
+    return cloudwatch.MathExpression(
+        expression=f"{how}([{', '.join(metrics)}])", using_metrics=metrics, label="of all functions", period=_PERIOD
+    )
+
+
+def _shares(functions: Sequence[lambda_.Function]) -> cloudwatch.MathExpression:
+    """Of the one that comes closest to its limit, in per cent."""
+    metrics: dict[str, cloudwatch.IMetric] = {}
+    shares = []
+    for at, each in enumerate(functions):
+        assert each.timeout is not None
+        metrics[f"d{at}"] = each.metric_duration(period=_PERIOD, statistic="Maximum")
+        shares.append(f"100 * d{at} / {each.timeout.to_milliseconds():g}")
+    return cloudwatch.MathExpression(
+        expression=f"MAX([{', '.join(shares)}])", using_metrics=metrics, label="% of the time limit", period=_PERIOD
+    )

@@ -1,0 +1,170 @@
+"""Objectives of a service, and alarms about how fast their budget of errors burns.
+
+Two windows each: the long one says that it matters, the short one that it still goes on ("The Site Reliability
+Workbook", chapter 5). A pace of 1 uses the budget up in exactly the thirty days that it is for.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_elasticloadbalancingv2 as elbv2
+from constructs import Construct
+
+from infra_constructs.alarms.alarm import (
+    AlarmSpec,
+    Severity,
+    Threshold,
+    Topics,
+    TreatMissing,
+    add_alarm,
+    alarm_description,
+    tell,
+)
+from infra_constructs.alarms.traffic import metric_of
+from infra_runtime.contract.metrics import Traffic
+
+_OBJECTIVES = ("Availability", "Latency")
+# In a window with fewer requests, one of them would be a pace.
+_ENOUGH_REQUESTS = 100
+_RUNBOOK = "objective"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectiveProps:
+    """What an environment may choose."""
+
+    availability_percent: float
+    """Of requests, not answered with a 5xx."""
+    fast_percent: float
+    """Of requests, answered within `fast_seconds`."""
+    fast_seconds: float
+
+
+@dataclass(frozen=True)
+class _Speed:
+    name: str
+    pace: float
+    long: cdk.Duration
+    short: cdk.Duration
+    severity: Severity
+    description: str
+
+
+_SPEEDS = (
+    _Speed(
+        "Fast",
+        14.4,
+        cdk.Duration.hours(1),
+        cdk.Duration.minutes(5),
+        Severity.CRITICAL,
+        "at this pace the month's budget is gone in two days",
+    ),
+    _Speed(
+        "Slow",
+        3,
+        cdk.Duration.days(1),
+        cdk.Duration.hours(2),
+        Severity.WARNING,
+        "at this pace the month's budget is gone in ten days",
+    ),
+)
+
+
+class ObjectiveAlarms(Construct):
+    """Availability as users have it, at the edge; latency as the load balancer measures it."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        environment: str,
+        host: str,
+        target_groups: Sequence[elbv2.ApplicationTargetGroup],
+        props: ObjectiveProps,
+        topics: Topics,
+    ) -> None:
+        super().__init__(scope, id_)
+        self._environment, self._host, self._groups, self._props = environment, host, target_groups, props
+        # Begins the ids of metrics: those of two services stand in one graph.
+        self._of = id_.lower()
+        self.critical: list[cloudwatch.IAlarm] = []
+        for objective in _OBJECTIVES:
+            for speed in _SPEEDS:
+                composite = self._add(objective, speed, topics)
+                if speed.severity is Severity.CRITICAL:
+                    self.critical.append(composite)
+
+    @property
+    def paces(self) -> dict[str, cloudwatch.IMetric]:
+        """How fast each budget has burnt in the last hour, for people to look at."""
+        return {each: self.pace(each, _SPEEDS[0].long) for each in _OBJECTIVES}
+
+    def pace(self, objective: str, window: cdk.Duration) -> cloudwatch.MathExpression:
+        """How many times faster than it may the budget is used; 0 while there are too few requests to tell."""
+        return self._availability(window) if objective == "Availability" else self._latency(window)
+
+    def _add(self, objective: str, speed: _Speed, topics: Topics) -> cloudwatch.CompositeAlarm:
+        words = {"Availability": "too many requests end in a 5xx", "Latency": "too many requests are slow"}
+        description = f"For users of {self._host} {words[objective]}: {speed.description}."
+        windows = [
+            add_alarm(
+                self,
+                f"{objective}{speed.name}{name}",
+                topics=None,
+                spec=AlarmSpec(
+                    runbook=_RUNBOOK,
+                    description=description,
+                    severity=speed.severity,
+                    metric=self.pace(objective, window),
+                    threshold=Threshold(value=speed.pace, unit="times the budget's pace", breaches=1, periods=1),
+                    missing=TreatMissing.NOT_BREACHING,
+                ),
+            )
+            for name, window in (("Long", speed.long), ("Short", speed.short))
+        ]
+        state = cloudwatch.AlarmState.ALARM
+        composite = cloudwatch.CompositeAlarm(
+            self,
+            f"{objective}{speed.name}",
+            alarm_description=alarm_description(self, speed.severity, description, runbook=_RUNBOOK),
+            alarm_rule=cloudwatch.AlarmRule.all_of(*(cloudwatch.AlarmRule.from_alarm(each, state) for each in windows)),
+        )
+        # The incident pages; this one says what it was.
+        tell(composite, topics, Severity.INFO if speed.severity is Severity.CRITICAL else speed.severity)
+        return composite
+
+    def _availability(self, window: cdk.Duration) -> cloudwatch.MathExpression:
+        budget = 100 - self._props.availability_percent
+        errors, requests = f"{self._of}errors", f"{self._of}requests"
+        return cloudwatch.MathExpression(
+            expression=f"IF({requests} >= {_ENOUGH_REQUESTS}, (100 * {errors} / {requests}) / {budget:.6g}, 0)",
+            using_metrics={
+                errors: metric_of(self._environment, Traffic.SERVER_ERRORS, period=window, Host=self._host),
+                requests: metric_of(self._environment, Traffic.REQUESTS, period=window, Host=self._host),
+            },
+            label=f"{self._host}: 5xx, times the budget's pace",
+            period=window,
+        )
+
+    def _latency(self, window: cdk.Duration) -> cloudwatch.MathExpression:
+        budget = 100 - self._props.fast_percent
+        metrics: dict[str, cloudwatch.IMetric] = {}
+        slow, requests = [], []
+        for index, group in enumerate(self._groups):
+            count, in_time = f"{self._of}r{index}", f"{self._of}f{index}"
+            metrics[count] = group.metrics.request_count(period=window, statistic="Sum")
+            metrics[in_time] = group.metrics.target_response_time(
+                period=window, statistic=f"PR(:{self._props.fast_seconds:g})"
+            )
+            requests.append(f"FILL({count}, 0)")
+            slow.append(f"FILL({count}, 0) * (100 - FILL({in_time}, 100))")
+        total = " + ".join(requests)
+        return cloudwatch.MathExpression(
+            expression=f"IF(({total}) >= {_ENOUGH_REQUESTS}, (({' + '.join(slow)}) / ({total})) / {budget:.6g}, 0)",
+            using_metrics=metrics,
+            label=f"{self._host}: slow, times the budget's pace",
+            period=window,
+        )

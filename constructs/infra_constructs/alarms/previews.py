@@ -1,0 +1,33 @@
+"""What is watched of previews: that they end, and that their databases are made."""
+
+import aws_cdk as cdk
+from constructs import Construct
+
+from infra_constructs.alarms.alarm import AlarmSpec, Severity, Threshold, Topics, TreatMissing, add_alarm
+from infra_constructs.function import RuntimeFunction
+
+_HOUR = cdk.Duration.hours(1)
+
+
+class PreviewAlarms(Construct):
+    """Nobody is woken: what does not end costs money, and a slot."""
+
+    def __init__(
+        self, scope: Construct, id_: str, *, control: RuntimeFunction, databases: RuntimeFunction, topics: Topics
+    ) -> None:
+        super().__init__(scope, id_)
+        fails = {
+            # Tended four times an hour, and each failed run is tried three times.
+            "Control": (control, 6, "Previews do not end by the clock: tasks run on, and slots stay taken."),
+            "Databases": (databases, 0, "A preview's database was not made, or not dropped; or the template is old."),
+        }
+        for name, (function, tolerated, description) in fails.items():
+            spec = AlarmSpec(
+                runbook="previews",
+                description=description,
+                severity=Severity.WARNING,
+                metric=function.function.metric_errors(period=_HOUR, statistic="Sum"),
+                threshold=Threshold(value=tolerated, unit="failed runs an hour", breaches=1, periods=1),
+                missing=TreatMissing.NOT_BREACHING,
+            )
+            add_alarm(self, name, topics=topics, spec=spec)

@@ -1,0 +1,56 @@
+"""What is watched of the queue of one worker."""
+
+import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch as cloudwatch
+from constructs import Construct
+
+from infra_constructs.alarms.alarm import AlarmSpec, Severity, Threshold, Topics, TreatMissing, add_alarms
+from infra_constructs.metrics import own_metric
+from infra_runtime.contract.metrics import Queue
+
+_MINUTE = cdk.Duration.minutes(1)
+
+
+def metric_of(environment: str, service: str, name: Queue, statistic: str) -> cloudwatch.Metric:
+    """One of the queue of a service."""
+    return own_metric(environment, name, statistic=statistic, period=_MINUTE, Service=service)
+
+
+class QueueAlarms(Construct):
+    """As infra_runtime.redis.monitor publishes them: no data while Redis is away, which has an alarm of its own."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        environment: str,
+        service: str,
+        most_jobs: int,
+        stuck_minutes: int,
+        topics: Topics,
+    ) -> None:
+        """`most_jobs` may wait when as many tasks run as there may be."""
+        super().__init__(scope, id_)
+        specs = {
+            "Stuck": AlarmSpec(
+                runbook="queue-backlog",
+                description=f"Jobs of {service} wait, and none is taken.",
+                severity=Severity.CRITICAL,
+                metric=metric_of(environment, service, Queue.STUCK, "Minimum"),
+                threshold=Threshold(value=stuck_minutes, unit="minutes", breaches=2, periods=2),
+                missing=TreatMissing.IGNORE,
+            ),
+            "Backlog": AlarmSpec(
+                runbook="queue-backlog",
+                description=(
+                    f"{service} cannot keep up with its queue at its maximum of tasks, or the probe counts no jobs."
+                ),
+                severity=Severity.WARNING,
+                metric=metric_of(environment, service, Queue.WAITING, "Minimum"),
+                # Scaling out takes a few minutes.
+                threshold=Threshold(value=most_jobs, unit="waiting jobs", breaches=15, periods=15),
+                missing=TreatMissing.BREACHING,
+            ),
+        }
+        self.alarms = add_alarms(self, specs, topics=topics)

@@ -1,0 +1,24 @@
+"""What is watched of the function that writes down how releases end."""
+
+import aws_cdk as cdk
+from constructs import Construct
+
+from infra_constructs.alarms.alarm import AlarmSpec, Severity, Threshold, Topics, TreatMissing, add_alarm
+from infra_constructs.function import RuntimeFunction
+
+
+class ReleaseControlAlarms(Construct):
+    """Without it a release ends and nobody knows: `infra releases` shows it as running for ever."""
+
+    def __init__(self, scope: Construct, id_: str, *, control: RuntimeFunction, topics: Topics) -> None:
+        super().__init__(scope, id_)
+        spec = AlarmSpec(
+            runbook="release-failed",
+            description="The end of a release was not written down, and nobody was told of it.",
+            severity=Severity.WARNING,
+            metric=control.function.metric_errors(period=cdk.Duration.minutes(15), statistic="Sum"),
+            # Lambda tries an event three times.
+            threshold=Threshold(value=2, unit="failed runs in 15 minutes", breaches=1, periods=1),
+            missing=TreatMissing.NOT_BREACHING,
+        )
+        add_alarm(self, "Failed", topics=topics, spec=spec)

@@ -1,0 +1,32 @@
+"""How a check says that it failed, or that the environment has chosen against it."""
+
+import time
+from collections.abc import Callable
+from typing import NoReturn
+
+
+class Failed(Exception):
+    """What was found instead."""
+
+
+class Excluded(Exception):
+    """The plan, hosting or another choice of the environment that leaves the check without an object."""
+
+
+def not_on_this_plan(because: str) -> NoReturn:
+    """Raises `Excluded` with the choice."""
+    raise Excluded(because)
+
+
+def require(holds: object, otherwise: str) -> None:
+    """Raises `Failed` with what was found."""
+    if not holds:
+        raise Failed(otherwise)
+
+
+def wait_until(holds: Callable[[], bool], otherwise: Callable[[], str], *, seconds: float, every: float = 0.1) -> None:
+    """Raises `Failed` with what was found, if it does not hold within so many seconds."""
+    give_up = time.monotonic() + seconds
+    while not holds():
+        require(time.monotonic() < give_up, otherwise())
+        time.sleep(every)

@@ -1,0 +1,24 @@
+"""Users who ask all the time while something changes, and notice nothing."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rehearsal.account import Account
+from rehearsal.checks.assertions import require, wait_until
+from rehearsal.traffic import Traffic, traffic
+
+# At least so many; `make soak` has two thousand.
+_REQUESTS = int(os.environ.get("ROTATION_REQUESTS", "200"))
+_SECONDS = 300.0
+
+
+@contextmanager
+def unnoticed(account: Account, path: str) -> Iterator[Traffic]:
+    """Raises `Failed` when a request failed. They go to the service of the story."""
+    with traffic(account).flowing((path,)) as users:
+        wait_until(lambda: users.requests > 0, lambda: "nobody asks", seconds=_SECONDS)
+        yield users
+        wait_until(lambda: users.requests >= _REQUESTS, lambda: f"{users.requests} requests", seconds=_SECONDS)
+    failed = f"{len(users.failures)} of {users.requests} requests failed: {users.failures[:3]}"
+    require(not users.failures, failed)

@@ -1,0 +1,56 @@
+"""A pull request, running beside the environment."""
+
+import io
+import json
+import time
+
+from config import services
+from config.previews import hosts
+from ops.console import Console
+from ops.previews import commands
+from ops.previews.commands import Previews
+from rehearsal.account import Account
+from rehearsal.checks.assertions import not_on_this_plan, require
+from rehearsal.checks.releases import SECOND, first_release
+from rehearsal.pipeline import PREVIEW, Pipeline
+from rehearsal.product import FIRST
+from rehearsal.push import push
+from rehearsal.traffic import Traffic, traffic
+
+_NAME = "a-pull-request"
+
+
+def users_of(account: Account, slot: int) -> Traffic:
+    """Of the story's service in a slot."""
+    where = json.loads(account.emulator.balancer.read_text())
+    return Traffic(hosts(account.environment, slot)[account.main], where["address"], where["production"])
+
+
+def beside(account: Account) -> str:
+    if account.environment.previews is None:
+        not_on_this_plan("the environment has no previews")
+    running = first_release(account)
+    pipeline, quiet = Pipeline(account), Console(file=io.StringIO())
+
+    def as_seen_by(service: str) -> Previews:
+        return Previews(
+            account.name,
+            account.environment,
+            pipeline.runs(PREVIEW, service),
+            sleep=lambda seconds: time.sleep(seconds / 10),
+        )
+
+    previews = as_seen_by(account.main)
+    commands.take(previews, _NAME, quiet, as_json=False)
+    for name in services.previewed(account.environment).keys() - {account.main}:
+        # The same branch, in the other repository.
+        commands.take(as_seen_by(name), _NAME, quiet, as_json=False)
+        push(account, name, _NAME, workflow=PREVIEW)
+    image = push(account, account.main, _NAME, (FIRST, SECOND), workflow=PREVIEW)
+    commands.start(previews, _NAME, account.main, image, quiet, as_json=False)
+    slot = next(each["slot"] for each in previews.all())
+    require(users_of(account, slot).ask("/")["version"] == image, "something else runs in its slot")
+    require(traffic(account).ask("/")["version"] == running, "users have it, too")
+    commands.end(previews, _NAME, quiet, wait=True)
+    require(not previews.all(), "it has not ended")
+    return f"in slot {slot}, migrated on a copy of the database, by its own name; and gone"

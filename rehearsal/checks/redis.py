@@ -1,0 +1,183 @@
+"""Redis, as the tasks have it: the checks that the probe in the account can show."""
+
+import io
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psutil
+import redis
+
+from infra_runtime.contract.redis_url import Target, parse, require_deployable
+from ops.console import Console
+from ops.redis.probe import ask_probe
+from ops.redis.rotation import Redis, rotate
+from rehearsal.account import Account
+from rehearsal.checks.assertions import not_on_this_plan, require
+from rehearsal.checks.load import unnoticed
+from rehearsal.checks.releases import first_release
+
+
+def instance(account: Account) -> str:
+    """What serves is what the environment says, with nobody in it who has no password."""
+    settings = account.environment.redis
+    serving = settings.instances[settings.serves]
+    if (upstash := serving.upstash) is not None:
+        name = f"{account.environment.product}-{account.name}-{settings.serves}"
+        (database,) = [each for each in account.upstash.databases.values() if each["database_name"] == name]
+        require(database["primary_region"] == upstash.region, f"in {database['primary_region']}")
+        require(sorted(database["read_regions"]) == sorted(upstash.read_regions), f"read in {database['read_regions']}")
+        require(database["tls"] and database["eviction"], "TLS or eviction is off")
+        return f"Upstash, {upstash.region}, read in {', '.join(upstash.read_regions) or 'no other'}; TLS, eviction"
+    if serving.elasticache is None:
+        return f"a secret of others, {account.resource('Redis', 'Custom::RedisGate')} has verified it"
+    wanted = serving.elasticache
+    identity = _group(account, settings.serves)
+    answer = account.client("elasticache").describe_replication_groups(ReplicationGroupId=identity)
+    group = answer["ReplicationGroups"][0]
+    survives = wanted.replicas > 0
+    require(group["MultiAZ"] == ("enabled" if survives else "disabled"), f"Multi-AZ is {group['MultiAZ']}")
+    require(group["AutomaticFailover"] == ("enabled" if survives else "disabled"), group["AutomaticFailover"])
+    require(group["TransitEncryptionEnabled"] and group["AtRestEncryptionEnabled"], "not encrypted")
+    require(group["AuthTokenEnabled"], "no AUTH")
+    require(group["SnapshotRetentionLimit"] == wanted.snapshot_days, "snapshots")
+    nodes = len(group["MemberClusters"])
+    require(nodes == (wanted.shards or 1) * (1 + wanted.replicas), f"{nodes} nodes")
+    multi = "Multi-AZ, automatic failover" if survives else "one node, as chosen"
+    return f"{nodes} nodes, {multi}, TLS, AUTH, snapshots {group['SnapshotRetentionLimit']} d"
+
+
+def _group(account: Account, instance: str) -> str:
+    """Beside the one that serves there may be others, and a queue."""
+    resources = account.client("cloudformation").describe_stack_resources(StackName=account.stack_name("Redis"))
+    (found,) = [
+        str(each["PhysicalResourceId"])
+        for each in resources["StackResources"]
+        if each["ResourceType"] == "AWS::ElastiCache::ReplicationGroup"
+        and each["LogicalResourceId"].startswith(f"Instances{instance.replace('-', '')}Group")
+    ]
+    return found
+
+
+def no_failover(account: Account) -> str | None:
+    """Why the environment's Redis is none whose failover AWS promises."""
+    settings = account.environment.redis
+    if (elasticache := settings.instances[settings.serves].elasticache) is None:
+        return "Redis is not ElastiCache"
+    return None if elasticache.replicas else "one node without a replica"
+
+
+def url(account: Account) -> str:
+    """The secret that the API's task really refers to holds a URL of the contract."""
+    target = _target(account)
+    require_deployable(target)
+    told = target.told()
+    return f"{told['form']} of {len(target.nodes)}, TLS, password; a secret of the task"
+
+
+def is_used(account: Account) -> str:
+    """By the probe, from where the tasks are, over the URL that they have."""
+    report = _look(account)
+    require(report["connected"], f"not connected: {report.get('error')} ({report['reason']})")
+    require(report["writable"], f"not writable: {report.get('error')} ({report['reason']})")
+    return f"ping {report['latencyMs']} ms, a write read back, {report['mode']}"
+
+
+def outage(account: Account) -> str:
+    """The server is stopped in its tracks; the probe says so, and why, and sees it come back."""
+    with stopped(account):
+        report = _look(account)
+    require(report["level"] == "critical", f"level {report['level']} while Redis was stopped")
+    after = _look(account)
+    require(after["level"] == "ok", f"level {after['level']} after it went on")
+    return f"critical: {report['error']} ({report['reason']}); then ok"
+
+
+def rotation(account: Account) -> str:
+    """ElastiCache takes two tokens until every task has read the new one."""
+    settings = account.environment.redis
+    if settings.instances[settings.serves].elasticache is None:
+        not_on_this_plan("Redis is not ElastiCache")
+    first_release(account)
+    before = _target(account)
+    place = Redis(account.name, account.environment, settings.serves, account, sleep=lambda _: time.sleep(0.2))
+    told = io.StringIO()
+    with unnoticed(account, "/count") as users:
+        rotate(place, Console(file=told, width=200))
+    after = _target(account)
+    require(after.password != before.password, "the URL has the old token")
+    require(not _is_let_in(account, before), "the old token is still valid")
+    require(_look(account)["writable"], f"not writable afterwards; {told.getvalue()}")
+    return f"two tokens, then one; none of {users.requests} requests failed"
+
+
+def _is_let_in(account: Account, target: Target) -> bool:
+    node = target.nodes[0]
+    client = redis.Redis(
+        host=node.host, port=node.port, password=target.password, ssl=True,
+        ssl_ca_certs=str(account.cdk.workspace / "authority" / "ca.pem"), ssl_check_hostname=False,
+    )  # fmt: skip
+    try:
+        return bool(client.ping())
+    except redis.AuthenticationError:
+        return False
+    finally:
+        client.close()
+
+
+def alarm(account: Account) -> str:
+    """One critical alarm about what the probe publishes, whose end is an info."""
+    topics = {arn: arn.rpartition(":")[2].lower() for arn in account.resources("Platform", "AWS::SNS::Topic")}
+    found = [
+        each
+        for page in account.client("cloudwatch").get_paginator("describe_alarms").paginate()
+        for each in page["MetricAlarms"]
+        if each.get("MetricName") == "Unusable"
+    ]
+    redis = account.environment.redis
+    about = sorted(dimension["Value"] for each in found for dimension in each["Dimensions"])
+    used = [redis.serves] + ([redis.queue] if redis.queue else [])
+    require(about == sorted([*used, *[account.name] * len(used)]), f"alarms are about {about}")
+    one = next(each for each in found if redis.serves in {dimension["Value"] for dimension in each["Dimensions"]})
+    (begins,), ends = one["AlarmActions"], one["OKActions"]
+    require("critical" in topics.get(begins, ""), f"it tells {begins}")
+    require(begins in ends and any("info" in topics.get(each, "") for each in ends), f"its end tells {ends}")
+    require(one["TreatMissingData"] == "breaching", "no data would be good news")
+    return "critical when it begins, info when it is over"
+
+
+def url_of_the_tasks(account: Account) -> str:
+    """What the API's task definition really refers to holds."""
+    secrets = {each["name"]: each["valueFrom"] for each in account.container(account.service(account.main))["secrets"]}
+    require("REDIS_URL" in secrets, f"secrets: {', '.join(secrets)}")
+    value: str = account.client("secretsmanager").get_secret_value(SecretId=secrets["REDIS_URL"])["SecretString"]
+    return value
+
+
+def _target(account: Account) -> Target:
+    return parse(url_of_the_tasks(account))
+
+
+def _look(account: Account) -> dict[str, Any]:
+    return ask_probe(account, account.stack_name("Redis"), account.environment.redis.serves, {"report": True})
+
+
+@contextmanager
+def stopped(account: Account) -> Iterator[None]:
+    """Every server that serves the account's API and runs on this machine."""
+    ours = {(node.host, str(node.port)) for node in _target(account).nodes}
+    frozen = []
+    # Below this process only: somebody else's redis-server is not to be looked at.
+    for process in psutil.Process().children(recursive=True):
+        if process.name() == "redis-server":
+            listening = {(each.laddr.ip, str(each.laddr.port)) for each in process.net_connections("tcp")}
+            if listening & ours:
+                process.suspend()
+                frozen.append(process)
+    require(frozen, "no server of it runs on this machine")
+    try:
+        yield
+    finally:
+        for process in frozen:
+            process.resume()

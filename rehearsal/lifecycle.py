@@ -1,0 +1,280 @@
+"""The whole life of one environment: deploy, read back, no-op, update, failing update, refused destroy, destroy."""
+
+import json
+import re
+import shutil
+from collections.abc import Collection
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from config import ENVIRONMENTS, Environment, load, services
+from ops.amplify import AmplifySite
+from rehearsal import permissions
+from rehearsal.account import Account, main_service, opened
+from rehearsal.cdk_cli import CdkCli, CdkFailed
+from rehearsal.checks import Finding, quarantine, read_back
+from rehearsal.first_day import FirstDay
+from rehearsal.lint import Lint
+from rehearsal.pipeline import DEPLOY, Pipeline
+from rehearsal.progress import Progress
+from rehearsal.variants import with_bake_minutes, with_branch
+from simulators.aws.conditions import Condition
+from simulators.aws.process import ROOT
+from simulators.cloudflare.foreign import inventory
+from simulators.upstash.simulator import somebody_elses
+
+WORKSPACES = ROOT / "build" / "rehearsal"
+_CONCURRENCY = "4"
+# Secrets Manager ends the ARN of each secret with six characters of its own.
+_A_WHOLE_ARN = re.compile(r"-[A-Za-z0-9]{6}$")
+_BRANCH = "rehearsed"
+_REASON_TO_FAIL = "rehearsal: the service did not reach a steady state"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    findings: list[Finding]
+    failures: list[str]
+
+
+def live(
+    name: str, progress: Progress, *, environments: Path = ENVIRONMENTS, without: Collection[Condition] = ()
+) -> Outcome:
+    """Plays it all. Leaves logs and the cloud assembly in build/rehearsal/NAME, and no process."""
+    environment = load([name], directory=environments)[name]
+    workspace = WORKSPACES / name
+    shutil.rmtree(workspace, ignore_errors=True)
+    workspace.mkdir(parents=True)
+    progress.title(f"{name}: account {environment.aws.account}, {environment.aws.region}")
+    # What needs no account runs beside what does: one after the other, they leave a second processor idle.
+    with ThreadPoolExecutor() as beside:
+        offline = CdkCli(environment.aws.account, environment.aws.region, workspace)
+        synthesis = beside.submit(_synthesize, offline, name, environments, workspace / "cdk.out")
+        minutes = _other_minutes(environment)
+        files = with_bake_minutes(
+            environments, name, main_service(environment), minutes, into=workspace / "environments-edited"
+        )
+        for site in _on_amplify(environment):
+            files = with_branch(files, name, site, _BRANCH, into=workspace / f"environments-{site}")
+        with opened(name, environment, workspace, without=without) as account:
+            with progress.scene("synthesize, with CDK's strict validation and cdk-nag"):
+                assembly = synthesis.result()
+            # What is validated is what is deployed for good: this differs from it in one number.
+            edited = beside.submit(_synthesize, offline, name, files, workspace / "cdk.out-edited", validated=False)
+            linting = Lint(assembly, region=environment.aws.region)
+            cdk, first_day = account.cdk, FirstDay(account, assembly, progress)
+            first_day.gaps_are_told()
+            with progress.scene("bootstrap the account"):
+                cdk.run("bootstrap", f"aws://{cdk.account}/{cdk.region}", "--app", str(assembly))
+            account.prepare()
+            first_day.nothing_is_left()
+            findings = _Rehearsal(account, assembly, edited, progress, linting).play()
+    return Outcome(findings, progress.failures)
+
+
+def _synthesize(cdk: CdkCli, name: str, environments: Path, output: Path, *, validated: bool = True) -> Path:
+    options = ("--context", f"env={name}", "--context", f"environments={environments}", "--output", str(output))
+    cdk.run("synth", "--quiet", *options, validated=validated)
+    return output
+
+
+def _on_amplify(environment: Environment) -> list[str]:
+    return [name for name, each in environment.services.items() if each.amplify is not None]
+
+
+def _other_minutes(environment: Environment) -> int:
+    """For the service of the story to bake: a value that is always allowed, as config lets it be 5 to 1440."""
+    own = environment.services[main_service(environment)].bake_minutes
+    return own + 1 if own < 1440 else own - 1
+
+
+@dataclass(frozen=True)
+class _Rehearsal:
+    account: Account
+    assembly: Path
+    edited: Future[Path]
+    """An assembly of the same environment with one line of its file changed, as an operator would."""
+    progress: Progress
+    linting: Lint
+
+    def play(self) -> list[Finding]:
+        before = inventory(self.account.cloudflare.world)
+        with self.progress.scene("deploy every stack, and lint the templates"), self.progress.stacks(self.account):
+            self._deploy(self.assembly)
+            self.linting.result()
+        findings = list(read_back(self.account))
+        self.progress.table(findings)
+        with self.progress.scene("deploy again, nothing changed"):
+            self._nothing_changes()
+        with self.progress.scene("update: another bake time for the API"), self.progress.stacks(self.account):
+            self._update()
+        with self.progress.scene("an update that fails"), self.progress.stacks(self.account):
+            self._failing_update()
+        if self.account.cdk.access_key is not None:  # Without IAM, nobody is anybody.
+            self._permissions()
+        with self.progress.scene("destroy"), self.progress.stacks(self.account):
+            self._destroy()
+        self._zone_is_as_before(before)
+        if self.account.upstash.calls:
+            self._upstash_is_as_before()
+        return findings
+
+    def _deploy(self, assembly: Path, stacks: str = "*", *options: str) -> str:
+        return self.account.cdk.run(
+            "deploy", f"{self.account.name}/{stacks}", "--app", str(assembly),
+            "--require-approval", "never", "--concurrency", _CONCURRENCY, *options,
+        )  # fmt: skip
+
+    def _nothing_changes(self) -> None:
+        """By the pipeline: its role becomes CDK's own."""
+        before, asked = self._last_changes(), len(self.account.cloudflare.calls)
+        workflow = Pipeline(self.account).runs(DEPLOY)
+        FirstDay(workflow, self.assembly, self.progress).nothing_stops_the_pipeline()
+        replace(self, account=workflow)._deploy(self.assembly)
+        touched = [name for name, when in self._last_changes().items() if when != before[name]]
+        touched += [f"{call.method} {call.path}" for call in self.account.cloudflare.calls[asked:] if call.is_write]
+        self.progress.check("No-op deploy", not touched, f"touched {', '.join(touched) or 'nothing'}")
+
+    def _last_changes(self) -> dict[str, str]:
+        events = {}
+        for name in self.account.stacks():
+            newest = self.account.client("cloudformation").describe_stack_events(StackName=name)["StackEvents"]
+            events[name] = max(str(event["Timestamp"]) for event in newest)
+        return events
+
+    def _bake_minutes(self) -> int:
+        deployment = self.account.service(self.account.main)["deploymentConfiguration"]
+        return int(deployment["bakeTimeInMinutes"])
+
+    def _update(self) -> None:
+        before, wanted = self._bake_minutes(), _other_minutes(self.account.environment)
+        self._deploy(self.edited.result(), services.words(self.account.main), "--exclusively")
+        found = self._bake_minutes()
+        self.progress.check("Update", found == wanted != before, f"the API now bakes {found} minutes, {before} before")
+        for site in _on_amplify(self.account.environment):
+            self._change_branch(site)
+
+    def _change_branch(self, site: str) -> None:
+        self._deploy(self.edited.result(), services.words(site), "--exclusively")
+        hosted = AmplifySite(self.account.name, self.account.environment, site, self.account)
+        domain, builds = hosted.domain(), hosted.builds()
+        (served,) = (each["subDomainSetting"]["branchName"] for each in domain["subDomains"])
+        self.progress.check(
+            "Another branch on Amplify",
+            served == _BRANCH and len(builds) == 1,
+            f"{domain['domainName']} leads to {served}, {domain['domainStatus']}; builds of it: {len(builds)}",
+        )
+
+    def _failing_update(self) -> None:
+        before = self._bake_minutes()
+        self.account.emulator.faults.write_text(json.dumps({"AWS::ECS::Service": _REASON_TO_FAIL}))
+        try:
+            # The file as it was before the edit.
+            self._deploy(self.assembly, services.words(self.account.main), "--exclusively")
+        except CdkFailed as failed:
+            told = _REASON_TO_FAIL in failed.output
+            self.progress.check(
+                "A failing update is told", told, "cdk deploy failed, with the reason" if told else str(failed)
+            )
+        else:
+            self.progress.check("A failing update is told", False, "cdk deploy said that all was well")
+        status, found = self.account.stacks()[self.account.stack_name(self.account.main)], self._bake_minutes()
+        whole = status == "UPDATE_ROLLBACK_COMPLETE" and found == before
+        self.progress.check("It rolls back", whole, f"{status}; the API bakes {found} minutes, {before} before")
+
+    def _permissions(self) -> None:
+        self.progress.said(permissions.report(self.account))
+        # Only now: a stack that is being deleted loses policies before the functions that still run.
+        denied = [each for each in permissions.denied(self.account.cdk.workspace) if not _is_meant(each)]
+        self.progress.check(
+            "Roles and AWS's services may do what they do", not denied, denied[0] if denied else "none was denied"
+        )
+
+    def _destroy(self) -> None:
+        if self.account.environment.protection.data == "keep":
+            self._refused_destroy()
+        self._lift_protections()
+        database = self.account.resource("Data", "AWS::RDS::DBInstance")
+        # An empty bucket is easily deleted; one that was used has something in it.
+        self.account.client("s3").put_object(Bucket=self.account.environment.media.bucket, Key="a.avif", Body=b"a")
+        self.account.cdk.run("destroy", f"{self.account.name}/*", "--app", str(self.assembly), "--force")
+        left = self.account.stacks()
+        self.progress.check("Destroy", not left, "no stack is left" if not left else f"left: {', '.join(left)}")
+        self._survivors(database)
+
+    def _refused_destroy(self) -> None:
+        try:
+            self.account.cdk.run(
+                "destroy", f"{self.account.name}/Data", "--app", str(self.assembly), "--force", "--exclusively"
+            )
+        except CdkFailed as failed:
+            refused = "TerminationProtection" in failed.output or "termination protection" in failed.output.lower()
+            self.progress.check("A destroy is refused", refused, "the stack is protected" if refused else str(failed))
+        else:
+            self.progress.check("A destroy is refused", False, "the data stack was destroyed")
+
+    def _lift_protections(self) -> None:
+        """What docs/runbooks/decommission.md tells to do, in its order."""
+        cloudformation = self.account.client("cloudformation")
+        for name in self.account.stacks():
+            cloudformation.update_termination_protection(StackName=name, EnableTerminationProtection=False)
+        self.account.client("rds").modify_db_instance(
+            DBInstanceIdentifier=self.account.resource("Data", "AWS::RDS::DBInstance"),
+            DeletionProtection=False,
+            ApplyImmediately=True,
+        )
+        self.account.client("elbv2").modify_load_balancer_attributes(
+            LoadBalancerArn=self.account.resource("Platform", "AWS::ElasticLoadBalancingV2::LoadBalancer"),
+            Attributes=[{"Key": "deletion_protection.enabled", "Value": "false"}],
+        )
+
+    def _survivors(self, database: str) -> None:
+        is_kept = self.account.environment.protection.data == "keep"
+        snapshots = self.account.client("rds").describe_db_snapshots()["DBSnapshots"]
+        has_snapshot = any(each["DBInstanceIdentifier"] == database for each in snapshots)
+        buckets = {each["Name"] for each in self.account.client("s3").list_buckets()["Buckets"]}
+        has_bucket = self.account.environment.media.bucket in buckets
+        expectation = "survive" if is_kept else "are gone, as the environment says"
+        there = {True: "is there", False: "is not there"}
+        found = f"snapshot {there[has_snapshot]}, bucket {there[has_bucket]}"
+        self.progress.check(
+            f"Database snapshot and media bucket {expectation}",
+            (has_snapshot, has_bucket) == (is_kept, is_kept),
+            found,
+        )
+
+    def _upstash_is_as_before(self) -> None:
+        left = list(self.account.upstash.databases.values())
+        self.progress.check(
+            "The account at Upstash is as it was before us",
+            left == [somebody_elses()],
+            f"{len(self.account.upstash.calls)} requests; left: {', '.join(each['database_name'] for each in left)}",
+        )
+
+    def _zone_is_as_before(self, before: dict[str, object]) -> None:
+        """Rules, records and lists of others, and every setting that we have overwritten."""
+        after = inventory(self.account.cloudflare.world)
+        changed = [name for name in {*before, *after} if before.get(name) != after.get(name)]
+        found = (
+            f"changed: {', '.join(changed)}" if changed else f"{len(before)} kinds of objects and settings, as found"
+        )
+        self.progress.check("The Cloudflare zone is as it was before us", not changed, found)
+        violations = self.account.cloudflare.violations
+        self.progress.check(
+            "Every request to Cloudflare kept to its contract",
+            not violations,
+            violations[0]
+            if violations
+            else f"{len(self.account.cloudflare.calls)} requests, checked against the SDK's types",
+        )
+
+
+def _is_meant(denial: str) -> bool:
+    """The deploy role reads no secret, though doctor asks. A secret that is missing has no ARN that a policy allows.
+    Nobody reads an upload in quarantine, though a check tries.
+    """
+    of_doctor = "-DeployRole" in denial and " may not secretsmanager:GetSecretValue " in denial
+    is_missing = " may not secretsmanager:DescribeSecret " in denial and not _A_WHOLE_ARN.search(denial)
+    is_quarantined = "/operator may not s3:GetObject " in denial and denial.endswith(quarantine.TRIED)
+    return of_doctor or is_missing or is_quarantined
