@@ -238,8 +238,10 @@ def _topics(account: Account) -> list[str]:
 
 def _change_the_parameter_group(account: Account) -> None:
     """By hand, and without a restart: the instance that serves has the old value, a restored one the new one."""
+    identity = account.resource("Data", "AWS::RDS::DBInstance")
+    (serving,) = account.client("rds").describe_db_instances(DBInstanceIdentifier=identity)["DBInstances"]
     account.client("rds").modify_db_parameter_group(
-        DBParameterGroupName=account.resource("Data", "AWS::RDS::DBParameterGroup"),
+        DBParameterGroupName=serving["DBParameterGroups"][0]["DBParameterGroupName"],
         Parameters=[
             {"ParameterName": "track_commit_timestamp", "ParameterValue": "0", "ApplyMethod": "pending-reboot"}
         ],
