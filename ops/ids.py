@@ -24,6 +24,7 @@ KINDS = {
     "function": "AWS::Lambda::Function",
     "ledger": "AWS::DynamoDB::Table",
     "load-balancer": "AWS::ElasticLoadBalancingV2::LoadBalancer",
+    "malware-plan": "AWS::GuardDuty::MalwareProtectionPlan",
     "parameter-group": "AWS::ElastiCache::ParameterGroup",
     "prefix-list": "Custom::CloudflareRanges",
     "queue": "AWS::SQS::Queue",
@@ -96,9 +97,11 @@ def call(name: str, environment: Environment, clients: Clients, part: str, conso
     function = physical_id(name, environment, clients, f"function/{part}")
     events, arn = clients.client("events"), _arn(clients, function)
     given: Mapping[str, Any] = {}
-    for rule in events.list_rule_names_by_target(TargetArn=arn)["RuleNames"]:
+    pages = events.get_paginator("list_rule_names_by_target").paginate(TargetArn=arn)
+    for rule in [each for page in pages for each in page["RuleNames"]]:
         described = events.describe_rule(Name=rule)
-        for target in events.list_targets_by_rule(Rule=rule)["Targets"]:
+        targets = events.get_paginator("list_targets_by_rule").paginate(Rule=rule)
+        for target in [each for page in targets for each in page["Targets"]]:
             if target["Arn"] == arn and "ScheduleExpression" in described:
                 given = json.loads(target.get("Input") or "{}")
     console.print_json(data=ask(clients, function, given, what=function))

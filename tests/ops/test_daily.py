@@ -18,6 +18,7 @@ from ops.console import Console
 from ops.errors import InputError, OperatorError
 from ops.functions import ask
 from tests.ops.account import NAME, Account
+from tests.runtime.fakes import Paginator
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 POSTGRESQL = "/aws/rds/instance/db/postgresql"
@@ -255,6 +256,9 @@ class Functions:
 
     def get_function_configuration(self, FunctionName: str) -> dict[str, Any]:  # noqa: N803
         return {"FunctionArn": f"arn:{FunctionName}"}
+
+    def get_paginator(self, operation: str) -> Paginator:
+        return Paginator(getattr(self, operation))
 
     def list_rule_names_by_target(self, TargetArn: str) -> dict[str, Any]:  # noqa: N803
         assert TargetArn == "arn:f"

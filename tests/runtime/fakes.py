@@ -249,7 +249,9 @@ class SecretsManager:
 
 
 @dataclass
-class _Paginator:
+class Paginator:
+    """Of one page."""
+
     call: Callable[..., Any]
 
     def paginate(self, **request: Any) -> list[Any]:
@@ -269,8 +271,8 @@ class AmplifyClient:
     def __init__(self, simulator: Amplify) -> None:
         self._simulator = simulator
 
-    def get_paginator(self, operation: str) -> _Paginator:
-        return _Paginator(getattr(self, operation))
+    def get_paginator(self, operation: str) -> Paginator:
+        return Paginator(getattr(self, operation))
 
     def __getattr__(self, operation: str) -> Any:
         def call(**request: Any) -> Any:

@@ -186,7 +186,8 @@ class Control:
 
         Another service may have the job by now: its run is of another family, and goes on.
         """
-        tasks = self.ecs.list_tasks(cluster=self.cluster, family=family)["taskArns"]
+        pages = self.ecs.get_paginator("list_tasks").paginate(cluster=self.cluster, family=family)
+        tasks = [each for page in pages for each in page["taskArns"]]
         for task in tasks:
             self.ecs.stop_task(cluster=self.cluster, task=task, reason=_REMOVED)
         run = self.runs.current(name)

@@ -6,6 +6,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from tests.runtime.fakes import Paginator
+
 BOOTSTRAP, IMAGE = "public.ecr.aws/placeholder", "111122223333.dkr.ecr.eu-central-1.amazonaws.com/api@sha256:1"
 CLUSTER = "cluster"
 
@@ -133,6 +135,9 @@ class Ecs:
         self._before()
         found = [self.tasks[each] for each in tasks if each in self.tasks and self.knows_new_tasks]
         return {"tasks": found, "failures": [{"arn": each, "reason": "MISSING"} for each in tasks if not found]}
+
+    def get_paginator(self, operation: str) -> Paginator:
+        return Paginator(getattr(self, operation))
 
     def list_tasks(self, *, cluster: str, family: str) -> dict[str, Any]:
         """Those that are to run (API Reference, "ListTasks": `desiredStatus` is RUNNING unless given)."""
