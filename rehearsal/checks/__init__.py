@@ -1,4 +1,4 @@
-"""What REQUIREMENTS.md promises, read back from what was really deployed.
+"""What REQUIREMENTS.md asks for, read back from what was really deployed.
 
 Each check says what it found, or raises `Failed`. What an emulator cannot show is said to be not shown: it is
 listed in docs/unverified-on-live.md with the command that shows it.
