@@ -25,9 +25,8 @@ _ALONE = (
     "rehearsal/test_queue.py",
     "rehearsal/test_secrets.py",
 )
-# What needs the one account that is deployed for all of these.
-_IN_THE_ACCOUNT = ("ops", "rehearsal")
-_ALIKE = ("client", "runtime", "simulators")
+# Folders that are parts. Each of the first two deploys one account for all of its files.
+_FOLDERS = ("ops", "rehearsal", "client", "runtime", "simulators")
 
 
 def main(options: list[str]) -> int:
@@ -52,14 +51,9 @@ def parts() -> Mapping[str, Sequence[str]]:
     found: dict[str, list[str]] = {}
     for test in tests:
         folder = test.partition("/")[0]
-        if test in _ALONE:
-            part = test
-        elif folder in _IN_THE_ACCOUNT:
-            part = "account"
-        else:
-            part = folder if folder in _ALIKE else "templates"
+        part = test if test in _ALONE else folder if folder in _FOLDERS else "templates"
         found.setdefault(part, []).append(f"tests/{test}")
-    order = ["account", _ALONE[0], "templates", _ALONE[1], *_ALIKE, *_ALONE[2:]]
+    order = ["ops", "templates", "rehearsal", *_ALONE[:2], *_FOLDERS[2:], *_ALONE[2:]]
     return {name: found[name] for name in sorted(found, key=order.index)}
 
 
