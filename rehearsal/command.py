@@ -13,7 +13,6 @@ from rich.markup import escape
 from config import ENVIRONMENTS, InvalidEnvironments, available, load
 from ops.console import Console
 from ops.errors import InputError
-from rehearsal.account import main_service
 from rehearsal.cdk_cli import CdkFailed
 from rehearsal.lifecycle import WORKSPACES, live
 from rehearsal.lint import LintFailed
@@ -53,12 +52,6 @@ def main(
     except ValueError as unknown:
         print(f"--without: {unknown}", file=sys.stderr)
         raise typer.Exit(2) from None
-    for name, each in environments.items():
-        try:
-            main_service(each)
-        except InputError as error:
-            print(f"{name}: {error}", file=sys.stderr)
-            raise typer.Exit(2) from None
     started, failures = time.monotonic(), []
     with ExitStack() as locks:
         try:
@@ -72,6 +65,9 @@ def main(
                 with tempfile.TemporaryDirectory() as edited:
                     edited_files = _environments(name, Path(edited), redis=redis, frontend=frontend)
                     outcome = live(name, Progress(console), environments=edited_files, without=turned_off)
+            except InputError as error:
+                print(f"{name}: {error}", file=sys.stderr)
+                raise typer.Exit(2) from None
             except (CdkFailed, EmulatorError, LintFailed) as failed:
                 console.print(f"[red]{name} failed:[/] {escape(str(failed))}", highlight=False)
                 raise typer.Exit(1) from None

@@ -43,6 +43,7 @@ def live(
 ) -> Outcome:
     """Plays it all. Leaves logs and the cloud assembly in build/rehearsal/NAME, and no process."""
     environment = load([name], directory=environments)[name]
+    service = main_service(environment)
     workspace = WORKSPACES / name
     shutil.rmtree(workspace, ignore_errors=True)
     workspace.mkdir(parents=True)
@@ -52,9 +53,7 @@ def live(
         offline = CdkCli(environment.aws.account, environment.aws.region, workspace)
         synthesis = beside.submit(_synthesize, offline, name, environments, workspace / "cdk.out")
         minutes = _other_minutes(environment)
-        files = with_bake_minutes(
-            environments, name, main_service(environment), minutes, into=workspace / "environments-edited"
-        )
+        files = with_bake_minutes(environments, name, service, minutes, into=workspace / "environments-edited")
         for site in _on_amplify(environment):
             files = with_branch(files, name, site, _BRANCH, into=workspace / f"environments-{site}")
         with opened(name, environment, workspace, without=without) as account:

@@ -115,7 +115,7 @@ def test_a_url_is_purged_in_every_spelling_and_only_one_of_ours(operator: Operat
 def test_everything_is_shown_with_whose_it_is(operator: Operator) -> None:
     shown = json.loads(operator.asks("show", "production", "--json").stdout)
     cache = shown["rules/http_request_cache_settings"]
-    assert [each["ours"] for each in cache] == [False, False, True]
+    assert [each["ours"] for each in cache] == [False, False, True, True]
     table = operator.asks("show", "production").stdout
     assert "others'" in table
     assert "by hand, 0" in table

@@ -38,6 +38,7 @@ ARGUMENTS: dict[str, list[str]] = {
     "id": ["database"],
     "call": ["drift"],
     "secret list": [],
+    "restore drill": [],
     "restore list": [],
     "restore back": [],
     "restore point": ["--to", "latest"],
