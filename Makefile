@@ -31,7 +31,7 @@ test: setup  ## everything, offline
 soak: setup  ## two thousand histories of the Cloudflare provider under faults, fifty migrations at once, three hundred Redis servers, twenty restores, two thousand requests during each rotation; CI runs a sample
 	@HISTORIES=2000 MIGRATIONS=50 REDIS_SERVERS=300 REDIS_URLS=200000 REDIS_CALLERS=50 RESTORES=20 $(VENV)/pytest \
 	  tests/runtime/cloudflare/test_histories.py tests/runtime/release/test_migrate.py tests/client \
-	  tests/runtime/database/test_restore.py $(ARGS)
+	  tests/runtime/database/test_restore.py tests/soak $(ARGS)
 	@ROTATION_REQUESTS=2000 $(VENV)/python -m rehearsal dev
 
 check: setup  ## format, lint, types, layers

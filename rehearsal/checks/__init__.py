@@ -24,7 +24,6 @@ from rehearsal.checks import (
     restore,
     secrets,
     services,
-    upgrade,
     workers,
 )
 from rehearsal.checks.assertions import Excluded, Failed
@@ -59,7 +58,6 @@ CHECKS: tuple[Check | NotShown, ...] = (
     Check("Database", "Not deleted by accident", data.database_protection),
     Check("Recovery", "A restore is tried, verified, measured and cleaned up", restore.drill),
     Check("Recovery", "Restore to a point in time", restore.to_a_point_in_time),
-    Check("Recovery", "A new major version of PostgreSQL, and back", upgrade.to_a_major_version),
     Check("Redis", "It is what the environment says", redis.instance),
     Check("Redis", "REDIS_URL reaches the tasks, as a secret", redis.url),
     Check("Redis", "It can be pinged and written to, over that URL", redis.is_used),

@@ -9,7 +9,7 @@ from rehearsal.checks.assertions import require, wait_until
 from rehearsal.traffic import Traffic, traffic
 
 # At least so many; `make soak` has two thousand.
-_REQUESTS = int(os.environ.get("ROTATION_REQUESTS", "200"))
+_REQUESTS = int(os.environ.get("ROTATION_REQUESTS", "100"))
 _SECONDS = 300.0
 
 
