@@ -1,4 +1,4 @@
-"""`make test`: the suite in parts, three at once, as deployments mostly wait and the rest mostly computes."""
+"""`make test`: the suite in parts, four at once, as deployments mostly wait and the rest mostly computes."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ from simulators.guardian import guarded
 SHARED = "SUITE_SHARED"
 """Environment variable: the folder in which the parts find what one of them has made."""
 ROOT = Path(__file__).resolve().parent.parent
-_AT_ONCE = 3
+_AT_ONCE = 4
 # Each deploys accounts or databases of its own, and is a part of its own. The longest come first.
 _ALONE = (
     "rehearsal/test_another_product.py",

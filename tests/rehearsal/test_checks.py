@@ -81,8 +81,9 @@ def _take_the_grant_of_media(account: Account) -> None:
 def _shorten_backups(account: Account) -> None:
     # AWS Backup would refuse it, which keeps the backups for restore drills.
     backup, vault = account.client("backup"), account.resource("Data", "AWS::Backup::BackupVault")
-    (point,) = backup.list_recovery_points_by_backup_vault(BackupVaultName=vault)["RecoveryPoints"]
-    backup.disassociate_recovery_point(BackupVaultName=vault, RecoveryPointArn=point["RecoveryPointArn"])
+    pages = backup.get_paginator("list_recovery_points_by_backup_vault").paginate(BackupVaultName=vault)
+    for point in [each for page in pages for each in page["RecoveryPoints"]]:
+        backup.disassociate_recovery_point(BackupVaultName=vault, RecoveryPointArn=point["RecoveryPointArn"])
     account.client("rds").modify_db_instance(
         DBInstanceIdentifier=account.resource("Data", "AWS::RDS::DBInstance"),
         BackupRetentionPeriod=1,
