@@ -242,7 +242,7 @@ def test_one_table_comes_beside_the_one_that_serves(place: Rehearsed) -> None:
         assert f"public.{new}: " in told
         assert "with the same digest as public.visitors" in told
         with as_master(place, place.identifier) as connection:
-            found = {name for (name, *_) in connection.execute(f"table {new}").fetchall()}
+            found = {name for (_, name) in connection.execute(f"table {new}").fetchall()}
             assert "g" in found
             assert "h" not in found
             # Once more is no other copy, and one that somebody has changed is told.
