@@ -18,7 +18,6 @@ _AT_ONCE = 4
 _ALONE = (
     "rehearsal/test_another_product.py",
     "rehearsal/test_lifecycle.py",
-    "rehearsal/test_redis_migration.py",
     "ops/test_preview.py",
     "ops/test_restore.py",
     "ops/test_upgrade.py",
@@ -54,7 +53,7 @@ def parts() -> Mapping[str, Sequence[str]]:
         folder = test.partition("/")[0]
         part = test if test in _ALONE else folder if folder in _FOLDERS else "templates"
         found.setdefault(part, []).append(f"tests/{test}")
-    order = ["ops", "templates", "rehearsal", _ALONE[0], *_FOLDERS[2:], *_ALONE[1:]]
+    order = ["ops", "templates", "rehearsal", *_ALONE, *_FOLDERS[2:]]
     return {name: found[name] for name in sorted(found, key=order.index)}
 
 

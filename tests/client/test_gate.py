@@ -24,7 +24,7 @@ from simulators.redis.server import Server, in_cluster, join, running, until
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = "s3cret-of-the-tests"
-SERVERS = int(os.environ.get("REDIS_SERVERS", "20"))
+SERVERS = int(os.environ.get("REDIS_SERVERS", "12"))
 _DATABASES = 4
 _NEEDED = ("ping", "multi", "set", "incr", "exec")
 

@@ -23,7 +23,7 @@ from simulators.cloudflare.simulator import Simulator
 from tests.runtime.cloudflare.test_ownership import CACHE, cache_rule, connector, policy, records, rules, singletons
 from tests.runtime.conftest import TOKEN, Edge, new_edge
 
-HISTORIES = int(os.environ.get("HISTORIES", "80"))
+HISTORIES = int(os.environ.get("HISTORIES", "50"))
 OWASP = "4814384a9e5d4991b9815dcfc25d2f1f"
 FAULTS = (
     "refused connection", "silence", "lost answer", "429 now", "429 in 300 s", "429 garbage", "500 before", "500 after",
