@@ -6,7 +6,7 @@ Their names and tags are the only record of a restore, so that any command can g
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
@@ -111,7 +111,11 @@ class Instances:
         return f"{self._prefix('restored-to')}{to.strftime(_STAMP)}"
 
     def replaced_name(self, at: datetime) -> str:
-        return f"{self._prefix('replaced-at')}{at.strftime(_STAMP)}"
+        """A name that nobody has: the one that takes over may have been replaced in the same second."""
+        taken = {each["DBInstanceIdentifier"] for each in self.all()}
+        while (name := f"{self._prefix('replaced-at')}{at.strftime(_STAMP)}") in taken:
+            at += timedelta(seconds=1)
+        return name
 
     def short(self, instance: Described) -> str:
         """How it was made: the last part of its name, like restored-to-20261126075959."""
