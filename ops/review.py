@@ -9,17 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from config.model import Environment
 from ops.effects import Effect, Severity, effects
+from ops.effects.template import Templates
 from ops.errors import InputError
 from ops.functions import Clients
 from ops.stacks import stacks, templates
 from ops.templates import ROOT, synthesized, synthesized_in
 
-Template = Mapping[str, Any]
-Templates = Mapping[str, Template]
 _MOST_NAMED = 24
 # Whose messages may acknowledge an effect of what is deployed. deploy-environment.yml fetches as many.
 COMMITS = 100

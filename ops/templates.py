@@ -9,11 +9,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ops.effects.template import Templates
 from ops.errors import OperatorError
 
 ROOT = Path(__file__).resolve().parents[1]
-Templates = dict[str, dict[str, Any]]
-"""By the name of the stack, in order of deployment."""
 
 
 def synthesized(name: str) -> Templates:

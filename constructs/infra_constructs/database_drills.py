@@ -19,7 +19,7 @@ from infra_constructs.state_store import StateStore
 
 # Longer than its longest look (infra_runtime.database.drills).
 _LONGEST = cdk.Duration.minutes(15)
-# Until it, AWS Backup keeps what nobody has verified; a drill takes an hour or two for a large database.
+# AWS Backup keeps an unverified copy this long. Verifying a large database takes an hour or two.
 _VALIDATION_HOURS = 8
 _START_WITHIN_HOURS = 8
 _LONGEST_NAME = 50

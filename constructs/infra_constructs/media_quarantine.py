@@ -1,4 +1,4 @@
-"""Uploads wait below a prefix that nobody reads, until GuardDuty has found no threat in them."""
+"""Uploads wait below an unreadable prefix until a GuardDuty scan finds no threat."""
 
 import json
 from typing import Any
@@ -11,13 +11,13 @@ from aws_cdk import aws_guardduty as guardduty
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda_event_sources as sources
 from aws_cdk import aws_s3 as s3
-from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from infra_constructs.alarms.alarm import AlarmSpec, Severity, Threshold, TreatMissing
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.function import RuntimeFunction
 from infra_constructs.metrics import own_metric
+from infra_constructs.retried_queue import RetriedQueue
 from infra_runtime.contract.metrics import Media
 
 ID = "MediaQuarantine"
@@ -27,7 +27,7 @@ _HIDDEN, _ATTEMPTS = cdk.Duration.minutes(6), 5
 
 
 def variables(prefix: str | None, *, account: str, stack: str) -> dict[str, str]:
-    """What each function that writes the bucket's policy is told (infra_runtime.media_access.Quarantine).
+    """Input of every function that writes the bucket's policy (infra_runtime.media_access.Quarantine).
 
     Roles by the names that CloudFormation gives them, as an export could never be taken away.
     """
@@ -46,12 +46,7 @@ class MediaQuarantine(Construct):
         super().__init__(scope, id_)
         self._environment = environment
         self._plan(bucket, prefix)
-        self._failed = self._queue("Failed", retention_period=cdk.Duration.days(14))
-        waiting = self._queue(
-            "Waiting",
-            visibility_timeout=_HIDDEN,
-            dead_letter_queue=sqs.DeadLetterQueue(queue=self._failed, max_receive_count=_ATTEMPTS),
-        )
+        self._queue = RetriedQueue.of(self, hidden=_HIDDEN, attempts=_ATTEMPTS)
         self.handler = RuntimeFunction(
             self,
             "Mover",
@@ -61,7 +56,7 @@ class MediaQuarantine(Construct):
             environment={"PREFIX": prefix, "ENVIRONMENT": environment},
             uses_libraries=True,
         )
-        self.handler.function.add_event_source(sources.SqsEventSource(waiting, batch_size=10))
+        self.handler.function.add_event_source(sources.SqsEventSource(self._queue.waiting, batch_size=10))
         everything, quarantined = bucket.arn_for_objects("*"), bucket.arn_for_objects(f"{prefix}*")
         self._allow(self.handler.role, ["s3:PutObject"], everything)
         reads = ["s3:GetObjectVersion", "s3:GetObjectVersionTagging", "s3:DeleteObjectVersion"]
@@ -81,7 +76,7 @@ class MediaQuarantine(Construct):
                 detail_type=["GuardDuty Malware Protection Object Scan Result"],
                 detail={"s3ObjectDetails": {"bucketName": [bucket.bucket_name], "objectKey": [{"prefix": prefix}]}},
             ),
-            targets=[targets.SqsQueue(waiting)],
+            targets=[targets.SqsQueue(self._queue.waiting)],
         )
 
     def _plan(self, bucket: s3.IBucket, prefix: str) -> None:
@@ -128,17 +123,12 @@ class MediaQuarantine(Construct):
     def _allow(role: iam.IRole, actions: list[str], resource: str, **more: Any) -> None:
         iam.Grant.add_to_principal(grantee=role, actions=actions, resource_arns=[resource], **more).assert_success()
 
-    def _queue(self, id_: str, **options: Any) -> sqs.Queue:
-        return sqs.Queue(self, id_, encryption=sqs.QueueEncryption.SQS_MANAGED, enforce_ssl=True, **options)
-
     def failures(self) -> dict[str, AlarmSpec]:
         """Alarms for threats, for what could not be scanned, and for what is clean and was not moved."""
         return {
             "UploadWithThreat": AlarmSpec(
                 runbook="media-quarantine",
-                description=(
-                    "GuardDuty has found malware in an upload. It stays in quarantine, where nobody can read it."
-                ),
+                description=("GuardDuty found malware in an upload, which stays in quarantine and cannot be read."),
                 severity=Severity.WARNING,
                 metric=self._metric(Media.THREATS),
                 threshold=Threshold(value=0, unit="uploads", breaches=1, periods=1),
@@ -156,7 +146,9 @@ class MediaQuarantine(Construct):
                 runbook="media-quarantine",
                 description="An upload without a threat is still in quarantine. Its user waits for it in vain.",
                 severity=Severity.WARNING,
-                metric=self._failed.metric_approximate_number_of_messages_visible(period=_PERIOD, statistic="Maximum"),
+                metric=self._queue.failed.metric_approximate_number_of_messages_visible(
+                    period=_PERIOD, statistic="Maximum"
+                ),
                 threshold=Threshold(value=0, unit="uploads", breaches=1, periods=1),
                 missing=TreatMissing.NOT_BREACHING,
             ),

@@ -12,10 +12,11 @@ from ops.doctor.secrets import secrets
 from ops.doctor.subjects import subjects
 from ops.doctor.variables import variables
 from ops.doctor.zone import zone
+from ops.effects.template import Templates
 from ops.functions import Clients
 from ops.report import report
 from ops.review import COMMITS, acknowledgements
-from ops.templates import Templates, synthesized
+from ops.templates import synthesized
 
 
 def clash(problem: Problem) -> Finding:

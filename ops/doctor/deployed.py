@@ -1,6 +1,6 @@
 """What the next deployment would do to the one that is there."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 
 from config.model import Environment
 from config.services import released
@@ -62,7 +62,7 @@ def _same_names(clients: Clients, others: Collection[Stack], wanted: Templates) 
 
 
 def _effects(
-    clients: Clients, deployed: Mapping[str, Template], wanted: Mapping[str, Template], acknowledged: Collection[str]
+    clients: Clients, deployed: Templates, wanted: Templates, acknowledged: Collection[str]
 ) -> Iterator[Finding]:
     found = effects(deployed, wanted)
     for each in found:

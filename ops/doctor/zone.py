@@ -18,9 +18,9 @@ from infra_runtime.vendor_api import Refused, VendorError
 from ops.doctor.finding import Finding, is_denied
 from ops.edge.synthesized import text_of
 from ops.edge.zone import require_reachable
+from ops.effects.template import Templates
 from ops.errors import OperatorError
 from ops.functions import Clients
-from ops.templates import Templates
 
 _PATIENCE_SECONDS = 20.0
 

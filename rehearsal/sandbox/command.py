@@ -20,7 +20,7 @@ from ops.sandbox import running as running_sandbox
 from rehearsal.cdk_cli import CdkFailed
 from rehearsal.lock import AlreadyRunning, locked
 from rehearsal.progress import Progress
-from rehearsal.sandbox.life import follow, sandbox
+from rehearsal.sandbox.lifecycle import follow, sandbox
 from simulators.aws.process import ROOT, EmulatorError
 
 WORKSPACES = ROOT / "build" / "sandbox"

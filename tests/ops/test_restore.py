@@ -24,6 +24,7 @@ from ops.errors import InputError, OperatorError
 from ops.restores import commands, drills, tables
 from ops.restores.drills import Drills
 from ops.restores.instances import Instances, differences
+from tests.continuous_backup import continuous_backup
 from tests.emulated_database import STACK, Rehearsed, as_master, delete, deploy, emulated, login, rotate, rows, write
 
 
@@ -381,53 +382,7 @@ def test_a_stack_that_was_only_looked_at_is_no_deployment(place: Rehearsed) -> N
 PLAN, VAULT = "daadaar_dev_data", "daadaar-dev-data"
 BACKED_UP = {
     "Resources": {
-        "Vault": {"Type": "AWS::Backup::BackupVault", "Properties": {"BackupVaultName": VAULT}},
-        "Role": {
-            "Type": "AWS::IAM::Role",
-            "Properties": {
-                "RoleName": "backup",
-                "AssumeRolePolicyDocument": {
-                    "Statement": [
-                        {
-                            "Effect": "Allow",
-                            "Principal": {"Service": "backup.amazonaws.com"},
-                            "Action": "sts:AssumeRole",
-                        }
-                    ]
-                },
-                "ManagedPolicyArns": [
-                    f"arn:aws:iam::aws:policy/service-role/AWSBackupServiceRolePolicyFor{each}"
-                    for each in ("Backup", "Restores")
-                ],
-            },
-        },
-        "Backups": {
-            "Type": "AWS::Backup::BackupPlan",
-            "Properties": {
-                "BackupPlan": {
-                    "BackupPlanName": VAULT,
-                    "BackupPlanRule": [
-                        {
-                            "RuleName": "continuous",
-                            "TargetBackupVault": {"Ref": "Vault"},
-                            "EnableContinuousBackup": True,
-                            "Lifecycle": {"DeleteAfterDays": 7},
-                        }
-                    ],
-                }
-            },
-        },
-        "BackedUp": {
-            "Type": "AWS::Backup::BackupSelection",
-            "Properties": {
-                "BackupPlanId": {"Ref": "Backups"},
-                "BackupSelection": {
-                    "SelectionName": "database",
-                    "IamRoleArn": {"Fn::GetAtt": ["Role", "Arn"]},
-                    "Resources": [{"Ref": "DatabaseArn"}],
-                },
-            },
-        },
+        **continuous_backup({"Ref": "DatabaseArn"}, vault=VAULT, plan=VAULT),
         "Plan": {
             "Type": "AWS::Backup::RestoreTestingPlan",
             "Properties": {

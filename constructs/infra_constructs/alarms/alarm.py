@@ -134,7 +134,7 @@ def link_runbooks(stack: cdk.Stack, *, repository: str) -> None:
 
 
 def runbook_at(scope: Construct, runbook: str) -> str:
-    """The address of a runbook; its path where nobody has said which repository it is in."""
+    """A runbook's URL, or its path if the environment does not name this repository."""
     return f"{scope.node.try_get_context(_RUNBOOKS) or ''}docs/runbooks/{runbook}.md"
 
 

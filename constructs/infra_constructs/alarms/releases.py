@@ -14,7 +14,7 @@ class ReleaseControlAlarms(Construct):
         super().__init__(scope, id_)
         spec = AlarmSpec(
             runbook="release-failed",
-            description="The end of a release was not written down, and nobody was told of it.",
+            description="A release ended, but its outcome was neither recorded nor reported.",
             severity=Severity.WARNING,
             metric=control.function.metric_errors(period=cdk.Duration.minutes(15), statistic="Sum"),
             # Lambda tries an event three times.

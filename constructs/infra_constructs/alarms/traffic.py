@@ -85,7 +85,7 @@ class TrafficAlarms(Construct):
             ),
             "NoNumbers": AlarmSpec(
                 runbook="edge-traffic",
-                description="Cloudflare's numbers do not come in: whatever is wrong at the edge is not seen.",
+                description="Cloudflare's analytics are missing: the alarms on edge traffic see nothing.",
                 severity=Severity.WARNING,
                 metric=metric_of(environment, Traffic.WINDOWS),
                 # Each comes late, and in time for an hour.

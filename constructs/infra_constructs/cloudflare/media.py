@@ -31,7 +31,7 @@ class MediaProps:
     ttl_seconds: Mapping[str, int]
     """At the edge and in browsers, by prefix; none begins with another one."""
     quarantine: str | None
-    """Prefix that nobody reads."""
+    """Prefix of uploads that are not scanned yet; Cloudflare must not read it."""
 
     @property
     def origin(self) -> str:

@@ -1,18 +1,16 @@
 """What leaves the media bucket, or is replaced in it, leaves Cloudflare's cache as well."""
 
-from typing import Any
-
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_lambda_event_sources as sources
-from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from infra_constructs.alarms.alarm import AlarmSpec, Severity, Threshold, TreatMissing
 from infra_constructs.cloudflare.provider import CloudflareToken
 from infra_constructs.function import RuntimeFunction
+from infra_constructs.retried_queue import RetriedQueue
 
 _RUNS = cdk.Duration.minutes(1)
 # AWS Lambda developer guide, "Using Lambda with Amazon SQS": six times the function's timeout.
@@ -41,12 +39,7 @@ class MediaPurge(Construct):
     ) -> None:
         """`spared` is the prefix of objects that never change."""
         super().__init__(scope, id_)
-        self._failed = self._queue("Failed", retention_period=cdk.Duration.days(14))
-        self._waiting = self._queue(
-            "Waiting",
-            visibility_timeout=_HIDDEN,
-            dead_letter_queue=sqs.DeadLetterQueue(queue=self._failed, max_receive_count=_ATTEMPTS),
-        )
+        self._queue = RetriedQueue.of(self, hidden=_HIDDEN, attempts=_ATTEMPTS)
         self.handler = RuntimeFunction(
             self,
             "Handler",
@@ -60,7 +53,7 @@ class MediaPurge(Construct):
         # Two functions at once, as Cloudflare counts the requests of the token together.
         self.handler.function.add_event_source(
             sources.SqsEventSource(
-                self._waiting, batch_size=100, max_batching_window=cdk.Duration.seconds(2), max_concurrency=2
+                self._queue.waiting, batch_size=100, max_batching_window=cdk.Duration.seconds(2), max_concurrency=2
             )
         )
         events.Rule(
@@ -77,11 +70,8 @@ class MediaPurge(Construct):
                     **({"object": {"key": [{"anything-but": {"prefix": spared}}]}} if spared else {}),
                 },
             ),
-            targets=[targets.SqsQueue(self._waiting)],
+            targets=[targets.SqsQueue(self._queue.waiting)],
         )
-
-    def _queue(self, id_: str, **options: Any) -> sqs.Queue:
-        return sqs.Queue(self, id_, encryption=sqs.QueueEncryption.SQS_MANAGED, enforce_ssl=True, **options)
 
     def failures(self) -> dict[str, AlarmSpec]:
         """Alarms for what is late, and for what was given up."""
@@ -93,7 +83,7 @@ class MediaPurge(Construct):
                 metric=cloudwatch.MathExpression(
                     expression="age / 60",
                     using_metrics={
-                        "age": self._waiting.metric_approximate_age_of_oldest_message(
+                        "age": self._queue.waiting.metric_approximate_age_of_oldest_message(
                             period=_PERIOD, statistic="Maximum"
                         )
                     },
@@ -105,9 +95,11 @@ class MediaPurge(Construct):
             ),
             "PurgeGivenUp": AlarmSpec(
                 runbook="media-purge",
-                description="A purge has failed: Cloudflare serves deleted or replaced media until somebody purges it.",
+                description="A purge failed: Cloudflare keeps serving deleted or replaced media. Purge it by hand.",
                 severity=Severity.WARNING,
-                metric=self._failed.metric_approximate_number_of_messages_visible(period=_PERIOD, statistic="Maximum"),
+                metric=self._queue.failed.metric_approximate_number_of_messages_visible(
+                    period=_PERIOD, statistic="Maximum"
+                ),
                 threshold=Threshold(value=0, unit="objects", breaches=1, periods=1),
                 missing=TreatMissing.NOT_BREACHING,
             ),

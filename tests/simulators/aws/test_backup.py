@@ -13,13 +13,10 @@ from simulators.aws import backup
 from simulators.aws.conditions import WITHOUT, Condition
 from simulators.aws.process import Emulator, emulator
 from simulators.redis.authority import Authority
+from tests.continuous_backup import continuous_backup
 
 KEYS = {"region_name": "eu-central-1", "aws_access_key_id": "111122223333", "aws_secret_access_key": "test"}
 PREFIX = "arn:aws:rds:eu-central-1:111122223333:db:"
-TRUST = {"Effect": "Allow", "Principal": {"Service": "backup.amazonaws.com"}, "Action": "sts:AssumeRole"}
-MANAGED = [
-    f"arn:aws:iam::aws:policy/service-role/AWSBackupServiceRolePolicyFor{each}" for each in ("Backup", "Restores")
-]
 TEMPLATE = {
     "Resources": {
         "Database": {
@@ -36,42 +33,7 @@ TEMPLATE = {
                 "BackupRetentionPeriod": 7,
             },
         },
-        "Vault": {"Type": "AWS::Backup::BackupVault", "Properties": {"BackupVaultName": "vault"}},
-        "Role": {
-            "Type": "AWS::IAM::Role",
-            "Properties": {
-                "RoleName": "backup",
-                "AssumeRolePolicyDocument": {"Statement": [TRUST]},
-                "ManagedPolicyArns": MANAGED,
-            },
-        },
-        "Backups": {
-            "Type": "AWS::Backup::BackupPlan",
-            "Properties": {
-                "BackupPlan": {
-                    "BackupPlanName": "plan",
-                    "BackupPlanRule": [
-                        {
-                            "RuleName": "continuous",
-                            "TargetBackupVault": {"Ref": "Vault"},
-                            "EnableContinuousBackup": True,
-                            "Lifecycle": {"DeleteAfterDays": 7},
-                        }
-                    ],
-                }
-            },
-        },
-        "BackedUp": {
-            "Type": "AWS::Backup::BackupSelection",
-            "Properties": {
-                "BackupPlanId": {"Ref": "Backups"},
-                "BackupSelection": {
-                    "SelectionName": "database",
-                    "IamRoleArn": {"Fn::GetAtt": ["Role", "Arn"]},
-                    "Resources": [{"Fn::Sub": PREFIX + "${Database}"}],
-                },
-            },
-        },
+        **continuous_backup({"Fn::Sub": PREFIX + "${Database}"}, vault="vault", plan="plan"),
         "Plan": {
             "Type": "AWS::Backup::RestoreTestingPlan",
             "Properties": {

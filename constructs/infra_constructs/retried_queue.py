@@ -1,0 +1,26 @@
+"""A queue whose messages are tried again, and the queue that keeps those that were given up."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import aws_cdk as cdk
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+
+@dataclass(frozen=True)
+class RetriedQueue:
+    waiting: sqs.Queue
+    failed: sqs.Queue
+    """Keeps messages for 14 days."""
+
+    @classmethod
+    def of(cls, scope: Construct, *, hidden: cdk.Duration, attempts: int) -> "RetriedQueue":
+        """Both queues, as `Waiting` and `Failed` of `scope`. `hidden` has to be longer than the consumer runs."""
+        failed = _queue(scope, "Failed", retention_period=cdk.Duration.days(14))
+        dead_letters = sqs.DeadLetterQueue(queue=failed, max_receive_count=attempts)
+        return cls(_queue(scope, "Waiting", visibility_timeout=hidden, dead_letter_queue=dead_letters), failed)
+
+
+def _queue(scope: Construct, id_: str, **options: Any) -> sqs.Queue:
+    return sqs.Queue(scope, id_, encryption=sqs.QueueEncryption.SQS_MANAGED, enforce_ssl=True, **options)
