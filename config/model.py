@@ -373,7 +373,7 @@ class Media(Section):
     quarantine: str | None = Field(
         default=None,
         pattern=r"^[a-z0-9][a-z0-9-]{0,62}/$",
-        description="Prefix for uploads. Nobody can read what is below it until GuardDuty has found no threat in it; "
+        description="Prefix for uploads. An upload stays unreadable until a GuardDuty scan finds no threat; "
         "then it moves to its key without the prefix. Charged by scanned GB and object (docs/uploads.md).",
         examples=["uploads/"],
     )

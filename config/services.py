@@ -82,7 +82,7 @@ def github_environment(environment: Environment, name: str) -> str:
 
 
 def github_preview_environment(environment: Environment, name: str) -> str:
-    """The environment of pull requests. Not that of the releases, because nobody approves what a pull request runs."""
+    """The GitHub environment of pull requests. Releases use another one: code of a pull request runs unapproved."""
     return f"{github_environment(environment, name)}-preview"
 
 
