@@ -13,6 +13,7 @@ from rich.markup import escape
 from config import ENVIRONMENTS, InvalidEnvironments, available, load
 from ops.console import Console
 from ops.errors import InputError
+from rehearsal.account import main_service
 from rehearsal.cdk_cli import CdkFailed
 from rehearsal.lifecycle import WORKSPACES, live
 from rehearsal.lint import LintFailed
@@ -37,7 +38,7 @@ def main(
     """Deploy an environment into an embedded emulator, read back the requirements, update, roll back, destroy."""
     console = Console(markup=True, width=None if sys.stdout.isatty() else 140)
     try:
-        environments = load([] if environment == "all" else [environment])
+        environments = load([] if environment == "all" else [environment], directory=ENVIRONMENTS)
     except InvalidEnvironments as invalid:
         print(invalid, file=sys.stderr)
         raise typer.Exit(2) from None
@@ -52,6 +53,12 @@ def main(
     except ValueError as unknown:
         print(f"--without: {unknown}", file=sys.stderr)
         raise typer.Exit(2) from None
+    for name, each in environments.items():
+        try:
+            main_service(each)
+        except InputError as error:
+            print(f"{name}: {error}", file=sys.stderr)
+            raise typer.Exit(2) from None
     started, failures = time.monotonic(), []
     with ExitStack() as locks:
         try:
@@ -65,9 +72,6 @@ def main(
                 with tempfile.TemporaryDirectory() as edited:
                     edited_files = _environments(name, Path(edited), redis=redis, frontend=frontend)
                     outcome = live(name, Progress(console), environments=edited_files, without=turned_off)
-            except InputError as error:
-                print(f"{name}: {error}", file=sys.stderr)
-                raise typer.Exit(2) from None
             except (CdkFailed, EmulatorError, LintFailed) as failed:
                 console.print(f"[red]{name} failed:[/] {escape(str(failed))}", highlight=False)
                 raise typer.Exit(1) from None

@@ -8,6 +8,7 @@ import typer
 
 from config import load
 from rehearsal import command
+from rehearsal.lock import locked
 from rehearsal.variants import with_bake_minutes
 
 
@@ -26,16 +27,20 @@ def test_another_bake_time_arrives_whether_the_file_names_one_or_not(
 
 
 def test_an_environment_without_a_service_for_the_story_is_refused_at_once(
-    environments: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    environments: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A rehearsal releases a service that migrates a database; the file itself is valid."""
+    """A rehearsal releases a service that migrates a database; the file itself is valid.
+
+    Even while another rehearsal of dev runs in this clone.
+    """
     file = environments / "dev.toml"
     text = re.sub(r"(?ms)^\[services.api.migrations\].*?(?=^\[)", "", file.read_text())
     text = text.replace('needs = ["database", "redis", "media"]', 'needs = ["redis", "media"]')
     file.write_text(text.replace("database_connections = 5\n", ""))
     assert load(["dev"], directory=environments)
     monkeypatch.setattr(command, "ENVIRONMENTS", environments)
-    with pytest.raises(typer.Exit) as ended:
+    monkeypatch.setattr(command, "WORKSPACES", tmp_path)
+    with locked("dev", folder=tmp_path), pytest.raises(typer.Exit) as ended:
         command.main("dev")
     assert ended.value.exit_code == 2
     expected = 'dev: services: expected one with a host, an image of its own and needs = ["database"], to release it'
