@@ -32,6 +32,7 @@ soak: setup  ## two thousand histories of the Cloudflare provider under faults, 
 	@HISTORIES=2000 MIGRATIONS=50 REDIS_SERVERS=300 REDIS_URLS=200000 REDIS_CALLERS=50 RESTORES=20 $(VENV)/pytest \
 	  tests/runtime/cloudflare/test_histories.py tests/runtime/release/test_migrate.py tests/client \
 	  tests/runtime/database/test_restore.py tests/soak $(ARGS)
+	@ROTATION_REQUESTS=2000 $(VENV)/pytest tests/rehearsal/test_secrets.py -k every_check
 	@ROTATION_REQUESTS=2000 $(VENV)/python -m rehearsal dev
 
 check: setup  ## format, lint, types, layers
