@@ -269,13 +269,20 @@ def review_(
 
 
 @app.command(name="effects")
-def effects_(environment: Name) -> None:
+def effects_(
+    environment: Name,
+    approved: Annotated[
+        str, typer.Option(help="The plan that was approved, from the last line: exit code 3 if it is another now.")
+    ] = "",
+) -> None:
     """What a deployment of this code does to what is deployed, as Markdown. Exit code 3 as `review`."""
     found = _environment(environment)
     with _explained(environment, found):
         reviewed = review.deployed(environment, found, session_of(environment, found))
     print(reviewed.markdown)
-    if reviewed.open:
+    if approved and reviewed.plan != approved:
+        print(f"--approved {approved}: the code or what is deployed has changed since; approve the plan above instead")
+    if reviewed.open or approved not in ("", reviewed.plan):
         raise typer.Exit(FINDINGS)
 
 

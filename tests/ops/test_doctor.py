@@ -46,6 +46,27 @@ def test_the_same_code_has_no_effect_on_what_is_deployed(production: Account) ->
     assert (found.open, "Nothing changes." in found.markdown) == ((), True)
 
 
+def test_a_plan_is_another_one_once_the_code_or_what_is_deployed_has_changed(
+    wanted: Templates, production: Account
+) -> None:
+    def plan() -> str:
+        return review.deployed("production", production.environment, production, wanted).plan
+
+    before = plan()
+    assert plan() == before
+    queue = {"Type": "AWS::SQS::Queue", "Properties": {}}
+    wanted["daadaar-production-network"]["Resources"]["More"] = queue
+    assert plan() != before
+    cloudformation, body = production.client("cloudformation"), json.dumps({"Resources": {"More": queue}})
+    del wanted["daadaar-production-network"]["Resources"]["More"]
+    tags = [{"Key": "product", "Value": "daadaar"}, {"Key": "environment", "Value": "production"}]
+    cloudformation.create_stack(StackName="daadaar-production-more", TemplateBody=body, Tags=tags)
+    try:
+        assert plan() != before
+    finally:
+        cloudformation.delete_stack(StackName="daadaar-production-more")
+
+
 def test_what_stops_no_deployment_is_told_and_ends_well(
     wanted: Templates, production: Account, capsys: pytest.CaptureFixture[str]
 ) -> None:
