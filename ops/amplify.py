@@ -8,7 +8,7 @@ from ops.functions import Clients, resources
 
 
 @dataclass(frozen=True)
-class AmplifySite:
+class DeployedAmplifySite:
     name: str
     """Of the environment."""
     environment: Environment
@@ -62,7 +62,7 @@ class SiteStatus:
     build: Build | None
 
 
-def site_status(site: AmplifySite) -> SiteStatus:
+def site_status(site: DeployedAmplifySite) -> SiteStatus:
     """Raises what boto3 raises."""
     domain, builds = site.domain(), site.builds()
     newest = builds[0] if builds else None

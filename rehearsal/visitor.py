@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 import httpx
 
-from ops.amplify import AmplifySite
+from ops.amplify import DeployedAmplifySite
 from rehearsal.account import Account
 from simulators.cloudflare import worker
 from simulators.cloudflare.cache_rules import cache_settings
@@ -26,7 +26,7 @@ _WORKERS_CACHE = {"cache": True, "edge_ttl": {"default": 24 * 3600}}
 
 
 @dataclass
-class Visitor:
+class SimulatedVisitor:
     """Cloud Connector and Workers are carried out as declared in the simulated zone."""
 
     account: Account
@@ -67,7 +67,7 @@ class Visitor:
 
     def _by_amplify(self, service: str, host: str) -> httpx.Response:
         """CloudFront, where the zone's record leads to the site's distribution, and the site was built."""
-        site = AmplifySite(self.account.name, self.account.environment, service, self.account)
+        site = DeployedAmplifySite(self.account.name, self.account.environment, service, self.account)
         domain = site.domain()
         target = domain["subDomains"][0]["dnsRecord"].split()[-1]
         led_to = [each["content"] for each in self.account.zone.records.values() if each["name"] == host]

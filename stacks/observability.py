@@ -30,7 +30,7 @@ from infra_constructs.dashboard.rows import WatchedService
 from infra_constructs.database_backups import BackupWatch
 from infra_constructs.edge_traffic import EdgeTraffic
 from infra_constructs.incident import Incident
-from infra_runtime.contract.check_targets import Target
+from infra_runtime.contract.check_targets import CheckTarget
 from stacks.base import EnvironmentStack
 from stacks.data import DataExports
 from stacks.edge import EdgeExports
@@ -289,19 +289,19 @@ def _words(environment: Environment) -> str:
     return "From the top: where does it turn red first? " + " · ".join(links)
 
 
-def _targets(environment: Environment) -> list[Target]:
+def _targets(environment: Environment) -> list[CheckTarget]:
     """What users ask for, besides media: a site's first page, whoever serves it; of an API whether it lives."""
     return [
-        Target(name, f"https://{each.host}{'/' if each.site else each.health_path}", needs_pass=each.site)
+        CheckTarget(name, f"https://{each.host}{'/' if each.site else each.health_path}", needs_pass=each.site)
         for name, each in environment.services.items()
         if each.host is not None
     ]
 
 
-def _dependencies(environment: Environment) -> list[Target]:
+def _dependencies(environment: Environment) -> list[CheckTarget]:
     """Services that get new tasks when they have lost one, asked as users would ask."""
     return [
-        Target(name, f"https://{each.host}{check.path}", needs_pass=each.site, dependencies=dict(check.expect))
+        CheckTarget(name, f"https://{each.host}{check.path}", needs_pass=each.site, dependencies=dict(check.expect))
         for name, each in services_.balanced(environment).items()
         if (check := each.release_check) is not None and check.restart_minutes is not None
     ]

@@ -20,7 +20,7 @@ from infra_constructs.cloudflare.provider import CloudflareProvider, CloudflareT
 from infra_constructs.cluster import Cluster
 from infra_constructs.load_balancer import LoadBalancer
 from infra_constructs.origin_lock import OriginLock
-from infra_constructs.topics import AlarmTopics, Route
+from infra_constructs.topics import AlarmTopics, RouteProps
 from stacks.base import EnvironmentStack
 from stacks.network import NetworkExports
 from stacks.retention import retention_of
@@ -100,7 +100,7 @@ class PlatformStack(EnvironmentStack):
             self,
             "Alarms",
             routes={
-                severity: Route(
+                severity: RouteProps(
                     email=route.email, slack_channel=route.slack_channel, webhook_secret=route.webhook_secret
                 )
                 for severity, route in {

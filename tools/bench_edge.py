@@ -21,7 +21,7 @@ from ops.edge.synthesized import text_of
 from rehearsal.account import TOKEN, cloudflare_for
 from rehearsal.state_store import InMemoryStateStore
 from simulators.cloudflare.server import in_process
-from simulators.cloudflare.simulator import Simulator
+from simulators.cloudflare.simulator import CloudflareSimulator
 
 ROOT = Path(__file__).resolve().parent.parent
 _LOADING = """
@@ -45,7 +45,7 @@ for name in ("rulesets", "dns", "zones", "bot_management", "cloud_connector", "a
 class _Counted:
     """A simulated clock, and a count of what passes by it."""
 
-    def __init__(self, simulator: Simulator) -> None:
+    def __init__(self, simulator: CloudflareSimulator) -> None:
         self.seconds = 0.0
         self._simulator = simulator
 

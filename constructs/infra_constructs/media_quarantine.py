@@ -18,7 +18,7 @@ from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.function import RuntimeFunction
 from infra_constructs.metrics import own_metric
 from infra_constructs.retried_queue import RetriedQueue
-from infra_runtime.contract.metrics import Media
+from infra_runtime.contract.metrics import MediaMetric
 
 ID = "MediaQuarantine"
 _PERIOD = cdk.Duration.minutes(5)
@@ -130,7 +130,7 @@ class MediaQuarantine(Construct):
                 runbook="media-quarantine",
                 description=("GuardDuty found malware in an upload, which stays in quarantine and cannot be read."),
                 severity=Severity.WARNING,
-                metric=self._metric(Media.THREATS),
+                metric=self._metric(MediaMetric.THREATS),
                 threshold=Threshold(value=0, unit="uploads", breaches=1, periods=1),
                 missing=TreatMissing.NOT_BREACHING,
             ),
@@ -138,7 +138,7 @@ class MediaQuarantine(Construct):
                 runbook="media-quarantine",
                 description="GuardDuty could not scan an upload. Its user waits for it in vain.",
                 severity=Severity.WARNING,
-                metric=self._metric(Media.UNSCANNED),
+                metric=self._metric(MediaMetric.UNSCANNED),
                 threshold=Threshold(value=0, unit="uploads", breaches=1, periods=1),
                 missing=TreatMissing.NOT_BREACHING,
             ),
@@ -154,5 +154,5 @@ class MediaQuarantine(Construct):
             ),
         }
 
-    def _metric(self, name: Media) -> cloudwatch.Metric:
+    def _metric(self, name: MediaMetric) -> cloudwatch.Metric:
         return own_metric(self._environment, name, statistic="Sum", period=_PERIOD)

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator
 from config.model import Environment
 from config.services import released
 from infra_runtime.release.preflight import release_alarms, service_of
-from ops.amplify import AmplifySite
+from ops.amplify import DeployedAmplifySite
 from ops.doctor import amplify
 from ops.doctor.finding import Finding
 from ops.effects import Effect, Severity, effects
@@ -41,7 +41,7 @@ def examine(
         if place.stack in deployed:
             yield from _service(place)
     for service, each in environment.services.items():
-        site = AmplifySite(name, environment, service, clients)
+        site = DeployedAmplifySite(name, environment, service, clients)
         if each.amplify is not None and site.stack in deployed:
             yield from amplify.examine(site)
 

@@ -14,18 +14,18 @@ from config.model import Environment
 from infra_runtime.cloudflare import zone as zones
 from infra_runtime.cloudflare.api import Api
 from infra_runtime.cloudflare.converge import Subject
-from infra_runtime.cloudflare.credentials import BadToken, api_from
+from infra_runtime.cloudflare.credentials import api_from
 from infra_runtime.cloudflare.provider import subject
 from infra_runtime.cloudflare.zone import NoZone
 from infra_runtime.contract.secret_values import Secrets
 from infra_runtime.state_store import SsmStateStore
-from infra_runtime.vendor_api import VendorError
+from infra_runtime.vendor_api import BadCredentials, VendorError
 from ops.account import explained, session_of
 from ops.errors import OperatorError
 
 _PATIENCE_SECONDS = 300
 _ANSWER_SECONDS = 5.0
-EXPLAINED = (BotoCoreError, ClientError, VendorError, NoZone, BadToken)
+EXPLAINED = (BotoCoreError, ClientError, VendorError, NoZone, BadCredentials)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from config.model import Environment
-from infra_runtime.contract.redis_url import InvalidRedisUrl, Target, from_environment
+from infra_runtime.contract.redis_url import InvalidRedisUrl, RedisTarget, from_environment
 from infra_runtime.redis import readonly_commands
 from infra_runtime.redis.probe import probe
 from ops.account import explained, session_of
@@ -74,7 +74,7 @@ def _invoke(name: str, environment: Environment, instance: str, event: Mapping[s
         raise explained(error, name, environment) from None
 
 
-def _target(variables: Mapping[str, str]) -> Target:
+def _target(variables: Mapping[str, str]) -> RedisTarget:
     try:
         found = from_environment(variables)
     except InvalidRedisUrl as error:

@@ -35,7 +35,7 @@ def require(holds: object, otherwise: str) -> None:
         raise Refuted(otherwise)
 
 
-class Visitor(Protocol):
+class PublicVisitor(Protocol):
     """Anybody on the internet."""
 
     def get(self, url: str) -> httpx.Response:
@@ -73,7 +73,7 @@ class Live:
     environment: Environment
     session: Clients
     edge: EdgeOf
-    visitor: Visitor
+    visitor: PublicVisitor
     identity: str
     """Of this run: part of every name that a check makes."""
     cleanup: ExitStack = field(repr=False)

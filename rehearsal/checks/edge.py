@@ -17,7 +17,7 @@ from infra_runtime.cloudflare.purge import prefixes
 from rehearsal.account import Account
 from rehearsal.checks import media_worker
 from rehearsal.checks.assertions import not_on_this_plan, require, wait_until
-from rehearsal.visitor import Visitor
+from rehearsal.visitor import SimulatedVisitor
 from simulators.cloudflare.cache_rules import cache_settings
 from simulators.cloudflare.vendor import CACHE
 
@@ -82,7 +82,7 @@ def redirects(account: Account) -> str:
         not_on_this_plan("domains.redirects names none")
     for host, service in wanted.items():
         require(_record(account, host)["proxied"], f"{host} does not lead through Cloudflare")
-        led_to = Visitor(account).get(f"https://{host}/a/b?c=d").headers.get("Location")
+        led_to = SimulatedVisitor(account).get(f"https://{host}/a/b?c=d").headers.get("Location")
         require(led_to == f"https://{hosts[service]}/a/b?c=d", f"{host} leads to {led_to}")
     return ", ".join(f"{host} → {hosts[service]}" for host, service in wanted.items())
 
@@ -301,9 +301,9 @@ def _authority(account: Account) -> str:
 
 def _handshake(authority: str, shown: dict[str, Any] | None) -> bool:
     """Whether a server that asks for certificates of this CA accepts the one that is shown."""
-    from infra_runtime.authority import Authority
+    from infra_runtime.authority import ClientCertificateAuthority
 
-    own = Authority.create("localhost", now=datetime.now(UTC))
+    own = ClientCertificateAuthority.create("localhost", now=datetime.now(UTC))
     with tempfile.TemporaryDirectory() as folder:
 
         def file(name: str, *parts: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from config.plans import CUSTOM_WAF
 from config.services import public_hosts
 from infra_runtime.cloudflare.analytics import WINDOW, closed
-from infra_runtime.contract.metrics import EDGE, Database, Traffic
+from infra_runtime.contract.metrics import EDGE, DatabaseMetric, TrafficMetric
 from ops import functions
 from rehearsal.account import Account
 from rehearsal.checks.assertions import not_on_this_plan, require
@@ -55,8 +55,8 @@ def numbers_of_the_edge(account: Account) -> str:
     for _ in range(2):
         _run(account, "edge_traffic")
     host = account.environment.domains.media
-    carried = _sums(account, Traffic.WINDOWS)
-    requests = _sums(account, Traffic.REQUESTS, {"Name": "Host", "Value": host})
+    carried = _sums(account, TrafficMetric.WINDOWS)
+    requests = _sums(account, TrafficMetric.REQUESTS, {"Name": "Host", "Value": host})
     # The clock may carry the next one meanwhile.
     arrived = {start: requests.get(start) for start in carried}
     there = {
@@ -69,7 +69,7 @@ def numbers_of_the_edge(account: Account) -> str:
     return f"{sum(there.values())} requests in {len(carried)} windows of five minutes, each once"
 
 
-def _sums(account: Account, name: Traffic, *dimensions: Mapping[str, str]) -> dict[datetime, float]:
+def _sums(account: Account, name: TrafficMetric, *dimensions: Mapping[str, str]) -> dict[datetime, float]:
     """What CloudWatch has of the last hours, by the start of each window."""
     found = account.client("cloudwatch").get_metric_statistics(
         Namespace=EDGE,
@@ -100,8 +100,8 @@ def checks(account: Account) -> str:
 
 def backups(account: Account) -> str:
     numbers = _run(account, "database.backups")
-    require(Database.RESTORE_POINT_AGE.value in numbers, f"only {numbers}")
-    return f"the newest restorable point is {numbers[Database.RESTORE_POINT_AGE.value]:.0f} minutes old"
+    require(DatabaseMetric.RESTORE_POINT_AGE.value in numbers, f"only {numbers}")
+    return f"the newest restorable point is {numbers[DatabaseMetric.RESTORE_POINT_AGE.value]:.0f} minutes old"
 
 
 def _run(account: Account, module: str) -> Any:

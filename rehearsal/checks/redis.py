@@ -9,10 +9,10 @@ from typing import Any
 import psutil
 import redis
 
-from infra_runtime.contract.redis_url import Target, parse, require_deployable
+from infra_runtime.contract.redis_url import RedisTarget, parse, require_deployable
 from ops.console import Console
 from ops.redis.probe import ask_probe
-from ops.redis.rotation import Redis, rotate
+from ops.redis.rotation import ElastiCacheRotation, rotate
 from rehearsal.account import Account
 from rehearsal.checks.assertions import not_on_this_plan, require
 from rehearsal.checks.load import unnoticed
@@ -101,7 +101,9 @@ def rotation(account: Account) -> str:
         not_on_this_plan("Redis is not ElastiCache")
     first_release(account)
     before = _target(account)
-    place = Redis(account.name, account.environment, settings.serves, account, sleep=lambda _: time.sleep(0.2))
+    place = ElastiCacheRotation(
+        account.name, account.environment, settings.serves, account, sleep=lambda _: time.sleep(0.2)
+    )
     told = io.StringIO()
     with unnoticed(account, "/count") as users:
         rotate(place, Console(file=told, width=200))
@@ -112,7 +114,7 @@ def rotation(account: Account) -> str:
     return f"two tokens, then one; none of {users.requests} requests failed"
 
 
-def _is_let_in(account: Account, target: Target) -> bool:
+def _is_let_in(account: Account, target: RedisTarget) -> bool:
     node = target.nodes[0]
     client = redis.Redis(
         host=node.host, port=node.port, password=target.password, ssl=True,
@@ -155,7 +157,7 @@ def url_of_the_tasks(account: Account) -> str:
     return value
 
 
-def _target(account: Account) -> Target:
+def _target(account: Account) -> RedisTarget:
     return parse(url_of_the_tasks(account))
 
 

@@ -12,7 +12,7 @@ from infra_constructs.cloudflare.managed_rules import (
     OWASP,
     WAF_PHASE,
     ManagedRules,
-    OwaspException,
+    OwaspExceptionProps,
     OwaspExceptions,
     OwaspProps,
 )
@@ -25,13 +25,13 @@ from tests.runtime.conftest import Edge, new_edge
 
 RULE_IDS = ["6179ae15870a4bb7b2d480d4843b323c", "ef21b0a932ae422790f9249d213b85e6"]
 EXCEPTIONS = {
-    "uploads": OwaspException(hosts=["api.example.com"], path="/uploads/"),
-    "search": OwaspException(hosts=["www.example.com"], path="/search", rules=RULE_IDS),
+    "uploads": OwaspExceptionProps(hosts=["api.example.com"], path="/uploads/"),
+    "search": OwaspExceptionProps(hosts=["www.example.com"], path="/search", rules=RULE_IDS),
 }
 
 
 def declared(
-    template_of: TemplateOf, exceptions: dict[str, OwaspException], *, owner: str = "production"
+    template_of: TemplateOf, exceptions: dict[str, OwaspExceptionProps], *, owner: str = "production"
 ) -> dict[str, Any]:
     """The declaration of the phase of managed rules; production decides for the zone."""
 

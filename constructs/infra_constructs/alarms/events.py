@@ -24,7 +24,7 @@ from infra_constructs.alarms.alarm import (
 )
 from infra_runtime.contract.notification import custom
 
-_WENT_BACK = ("UPDATE_ROLLBACK_COMPLETE", "UPDATE_ROLLBACK_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED")
+_ROLLED_BACK = ("UPDATE_ROLLBACK_COMPLETE", "UPDATE_ROLLBACK_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED")
 # Ends of a task that nobody asked for.
 _CRASHES = ("EssentialContainerExited", "TaskFailedToStart")
 
@@ -72,7 +72,7 @@ class DeploymentEvents(Construct):
                 "detail-type": ["CloudFormation Stack Status Change"],
                 "detail": {
                     "stack-id": [{"prefix": f"arn:aws:cloudformation:{stack.region}:{stack.account}:stack/{stacks}"}],
-                    "status-details": {"status": list(_WENT_BACK)},
+                    "status-details": {"status": list(_ROLLED_BACK)},
                 },
             },
             quote="$.detail.stack-id",

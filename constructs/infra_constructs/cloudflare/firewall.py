@@ -18,7 +18,7 @@ _PROBED = ("/.git", "/.env", "/.aws", "/wp-admin", "/wp-login", "/phpmyadmin", "
 
 
 @dataclass(frozen=True, kw_only=True)
-class RateLimit:
+class RateLimitProps:
     """At most `requests` of one address in `period_seconds`, then none for `block_seconds`."""
 
     host: str
@@ -39,7 +39,7 @@ class FirewallProps:
     media: str
     analytics_path: str | None
     """Under which each site takes what browsers send to its analytics; None when it takes nothing."""
-    rate_limits: Mapping[str, RateLimit]
+    rate_limits: Mapping[str, RateLimitProps]
     """By name."""
     rate_limits_name_the_host: bool
     bots_are_challenged: bool
@@ -126,7 +126,7 @@ def _custom(props: FirewallProps, *, check_pass: secretsmanager.ISecret) -> Sequ
     return rules
 
 
-def _limit(name: str, limit: RateLimit, props: FirewallProps) -> Rule:
+def _limit(name: str, limit: RateLimitProps, props: FirewallProps) -> Rule:
     path = f'starts_with(http.request.uri.path, "{limit.path}")'
     return Rule(
         name=name,

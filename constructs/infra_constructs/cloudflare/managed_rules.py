@@ -20,7 +20,7 @@ _HIGHEST_PARANOIA = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class OwaspException:
+class OwaspExceptionProps:
     """Requests that the ruleset does not see, or of which it ignores some rules."""
 
     hosts: Sequence[str]
@@ -38,7 +38,7 @@ class OwaspProps:
     threshold: int
     """Score from which a request is acted upon."""
     action: Literal["managed_challenge", "block", "log"]
-    exceptions: Mapping[str, OwaspException]
+    exceptions: Mapping[str, OwaspExceptionProps]
     """By name."""
 
 
@@ -89,13 +89,13 @@ class OwaspExceptions(Construct):
         *,
         provider: CloudflareProvider,
         adopt: bool,
-        exceptions: Mapping[str, OwaspException],
+        exceptions: Mapping[str, OwaspExceptionProps],
     ) -> None:
         super().__init__(scope, id_)
         PhaseRules(self, "Waf", provider=provider, phase=WAF_PHASE, adopt=adopt, rules=_skipping(exceptions))
 
 
-def _skipping(exceptions: Mapping[str, OwaspException]) -> list[Rule]:
+def _skipping(exceptions: Mapping[str, OwaspExceptionProps]) -> list[Rule]:
     return [
         Rule(
             name=f"except-{name}",

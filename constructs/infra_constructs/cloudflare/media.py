@@ -20,7 +20,7 @@ STATIC = "_next/static/"
 
 
 @dataclass(frozen=True, kw_only=True)
-class MediaProps:
+class MediaHostProps:
     """What an environment may choose."""
 
     host: str
@@ -69,7 +69,7 @@ class MediaEdge(Construct):
         provider: CloudflareProvider,
         user_agent: secretsmanager.ISecret,
         adopt: bool,
-        props: MediaProps,
+        props: MediaHostProps,
     ) -> None:
         super().__init__(scope, id_)
         user_agent.grant_read(provider.handler.role)

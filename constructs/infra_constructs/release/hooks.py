@@ -22,7 +22,7 @@ _CONNECTION = ("PGHOST", "PGPORT", "PGDATABASE", "PGUSER")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReleaseCheck:
+class ReleaseCheckProps:
     """What each new task has to answer: 200 at the path, and what its JSON has to say, if anything."""
 
     path: str
@@ -163,7 +163,7 @@ def verify_hook(
     security_group: ec2.ISecurityGroup,
     cluster: ecs.ICluster,
     port: int,
-    check: ReleaseCheck,
+    check: ReleaseCheckProps,
     bootstrap: str,
 ) -> ReleaseHook:
     """When the new version runs and nobody uses it yet: each of its tasks is asked, by its own address."""
