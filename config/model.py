@@ -628,6 +628,10 @@ class Alarms(Section):
         examples=["T0123ABCDEF"],
     )
 
+    def routes(self) -> dict[str, Route]:
+        """By severity, the worst first."""
+        return {"critical": self.critical, "warning": self.warning, "info": self.info}
+
 
 class Delivery(Section):
     """Who may deploy: workflows of this GitHub repository, running in one GitHub environment. Services name their own.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from config.model import Environment
+from infra_runtime.contract.names import stack_name
 from ops.account import not_deployed
 from ops.console import Console
 from ops.errors import OperatorError
@@ -58,7 +59,7 @@ def drifts(name: str, environment: Environment, clients: Clients, *, every: floa
 
 def _stacks(name: str, environment: Environment, cloudformation: Any) -> dict[str, str]:
     """Status of each, by name."""
-    prefix = f"{environment.product}-{name}-"
+    prefix = stack_name(environment.product, name, "")
     pages = cloudformation.get_paginator("describe_stacks").paginate()
     found = {each["StackName"]: each["StackStatus"] for page in pages for each in page["Stacks"]}
     return {stack: status for stack, status in sorted(found.items()) if stack.startswith(prefix)}

@@ -14,6 +14,7 @@ from typing import Any
 import boto3
 
 from config import Environment, services, variables
+from infra_runtime.contract.names import stack_name
 from infra_runtime.contract.redis_url import Node, RedisTarget
 from infra_runtime.contract.revision import APP, named
 from infra_runtime.release.preflight import service_arns, service_of
@@ -196,7 +197,7 @@ class Account:
                 secrets[instance.external.url_secret] = self.external_redis
         if sentry := self.environment.sentry:
             secrets[sentry.token_secret] = json.dumps({"token": SENTRY_TOKEN, "url": self.sentry_url})
-        for route in (alarms := self.environment.alarms).critical, alarms.warning, alarms.info:
+        for route in self.environment.alarms.routes().values():
             if route.webhook_secret is not None:
                 secrets[route.webhook_secret] = json.dumps({"routing_key": ROUTING_KEY, "url": self.pagerduty_url})
         for service in self.environment.services:
@@ -247,11 +248,11 @@ class Account:
         return self._clients[service]
 
     def stack_name(self, stack: str) -> str:
-        return f"{self.environment.product}-{self.name}-{stack.lower()}"
+        return stack_name(self.environment.product, self.name, stack.lower())
 
     def stacks(self) -> dict[str, str]:
         """Status of each of the environment's stacks that exists, by name."""
-        prefix = f"{self.environment.product}-{self.name}-"
+        prefix = stack_name(self.environment.product, self.name, "")
         pages = self.client("cloudformation").get_paginator("describe_stacks").paginate()
         found = {each["StackName"]: each["StackStatus"] for page in pages for each in page["Stacks"]}
         return {name: status for name, status in sorted(found.items()) if name.startswith(prefix)}

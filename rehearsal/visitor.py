@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 import httpx
 
+from infra_runtime.contract.cloudflare_phases import LATE_TRANSFORM, REDIRECT
 from ops.amplify import DeployedAmplifySite
 from rehearsal.account import Account
 from simulators.cloudflare import worker
@@ -77,7 +78,7 @@ class SimulatedVisitor:
 
     def _redirect(self, host: str) -> str | None:
         """Where the zone's redirect for the host leads, for the one form of target that is understood here."""
-        for rule in self.account.zone.rulesets.get("http_request_dynamic_redirect", {"rules": []})["rules"]:
+        for rule in self.account.zone.rulesets.get(REDIRECT, {"rules": []})["rules"]:
             value = (rule.get("action_parameters") or {}).get("from_value", {})
             target = _TARGET.fullmatch(value.get("target_url", {}).get("expression", ""))
             if f'"{host}"' in rule["expression"] and target and value["preserve_query_string"]:
@@ -120,7 +121,7 @@ class SimulatedVisitor:
 
     def _by_connector(self, host: str, path: str) -> httpx.Response:
         """The bucket's policy, with the user agent that the zone sets and an address of Cloudflare's."""
-        rules = self.account.zone.rulesets.get("http_request_late_transform", {"rules": []})["rules"]
+        rules = self.account.zone.rulesets.get(LATE_TRANSFORM, {"rules": []})["rules"]
         sent = [
             each["action_parameters"]["headers"]["User-Agent"]["value"] for each in rules if host in each["expression"]
         ]

@@ -23,6 +23,7 @@ from infra_constructs.alarms.objectives import ObjectiveAlarms, ObjectiveProps
 from infra_constructs.alarms.queues import QueueAlarms
 from infra_constructs.alarms.services import ServiceAlarms
 from infra_constructs.alarms.traffic import TrafficAlarms
+from infra_constructs.arns import arn_of
 from infra_constructs.checks import Checks
 from infra_constructs.cloudflare.provider import CloudflareToken
 from infra_constructs.dashboard.page import Dashboard
@@ -31,6 +32,7 @@ from infra_constructs.database_backups import BackupWatch
 from infra_constructs.edge_traffic import EdgeTraffic
 from infra_constructs.incident import Incident
 from infra_runtime.contract.check_targets import CheckTarget
+from infra_runtime.contract.names import full_name
 from stacks.base import EnvironmentStack
 from stacks.data import DataExports
 from stacks.edge import EdgeExports
@@ -89,7 +91,7 @@ class ObservabilityStack(EnvironmentStack):
         Dashboard(
             self,
             "Dashboard",
-            name=f"{self.product}-{self.environment_name}",
+            name=full_name(self.product, self.environment_name),
             environment=self.environment_name,
             text=_words(environment),
             hosts=self._hosts,
@@ -276,7 +278,7 @@ class ObservabilityStack(EnvironmentStack):
 
     def _known_by_name(self, service: str, alarm: str) -> cloudwatch.IAlarm:
         """An alarm of an earlier stack, without an export."""
-        arn = f"arn:aws:cloudwatch:{self.region}:{self.account}:alarm:{alarm}"
+        arn = arn_of(self, "cloudwatch", f"alarm:{alarm}")
         return cloudwatch.Alarm.from_alarm_arn(self, f"{services_.words(service)}Errors", arn)
 
 

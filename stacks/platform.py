@@ -100,14 +100,10 @@ class PlatformStack(EnvironmentStack):
             self,
             "Alarms",
             routes={
-                severity: RouteProps(
+                Severity(severity): RouteProps(
                     email=route.email, slack_channel=route.slack_channel, webhook_secret=route.webhook_secret
                 )
-                for severity, route in {
-                    Severity.CRITICAL: environment.alarms.critical,
-                    Severity.WARNING: environment.alarms.warning,
-                    Severity.INFO: environment.alarms.info,
-                }.items()
+                for severity, route in environment.alarms.routes().items()
             },
             slack_workspace=environment.alarms.slack_workspace,
         )

@@ -15,6 +15,7 @@ from infra_runtime.cloudflare import zone as zones
 from infra_runtime.cloudflare.api import BASE_URL, Api, new_pace
 from infra_runtime.cloudflare.converge import converge
 from infra_runtime.cloudflare.provider import subject
+from infra_runtime.contract.cloudflare_phases import CACHE
 from infra_runtime.contract.secret_values import Secrets
 from infra_runtime.vendor_api import Clock
 from ops.edge.synthesized import text_of
@@ -65,7 +66,7 @@ def requests(assembly: Path) -> dict[str, Any]:
     documents = list(_declarations(assembly))
     for what in ("first deployment", "again, nothing changed", "one rule changed"):
         if what == "one rule changed":
-            (cache,) = [each for each in documents if each["name"] == "http_request_cache_settings"]
+            (cache,) = [each for each in documents if each["name"] == CACHE]
             cache["rules"][0]["action_parameters"]["edge_ttl"]["default"] = 7200
             documents = [cache]
         before = len(simulator.calls)

@@ -11,9 +11,10 @@ from aws_cdk import aws_guardduty as guardduty
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda_event_sources as sources
 from aws_cdk import aws_s3 as s3
-from constructs import Construct
+from constructs import Construct, IConstruct
 
 from infra_constructs.alarms.alarm import AlarmSpec, Severity, Threshold, TreatMissing
+from infra_constructs.arns import arn_of, iam_arn
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.function import RuntimeFunction
 from infra_constructs.metrics import own_metric
@@ -26,14 +27,15 @@ _PERIOD = cdk.Duration.minutes(5)
 _HIDDEN, _ATTEMPTS = cdk.Duration.minutes(6), 5
 
 
-def variables(prefix: str | None, *, account: str, stack: str) -> dict[str, str]:
+def variables(prefix: str | None, *, scope: IConstruct, stack: str) -> dict[str, str]:
     """Input of every function that writes the bucket's policy (infra_runtime.media_access.Quarantine).
 
     Roles by the names that CloudFormation gives them, as an export could never be taken away.
     """
     if prefix is None:
         return {}
-    return {"QUARANTINE": json.dumps({"prefix": prefix, "roles": f"arn:aws:iam::{account}:role/{stack}-{ID}*"})}
+    roles = iam_arn(scope, f"role/{stack}-{ID}*")
+    return {"QUARANTINE": json.dumps({"prefix": prefix, "roles": roles})}
 
 
 class MediaQuarantine(Construct):
@@ -85,9 +87,7 @@ class MediaQuarantine(Construct):
         role = iam.Role(
             self, "Scanner", assumed_by=iam.ServicePrincipal("malware-protection-plan.guardduty.amazonaws.com")
         )
-        rules = stack.format_arn(
-            service="events", resource="rule", resource_name="DO-NOT-DELETE-AmazonGuardDutyMalwareProtectionS3*"
-        )
+        rules = arn_of(self, "events", "rule/DO-NOT-DELETE-AmazonGuardDutyMalwareProtectionS3*")
         manages = ["events:PutRule", "events:DeleteRule", "events:PutTargets", "events:RemoveTargets"]
         of_guardduty = {"StringLike": {"events:ManagedBy": "malware-protection-plan.guardduty.amazonaws.com"}}
         self._allow(role, manages, rules, conditions=of_guardduty)

@@ -43,8 +43,8 @@ def required(environment: Environment) -> Iterator[Required]:
             yield Required(f"{key}.external.url_secret", external.url_secret, "docs/redis-client.md", _redis_url)
     if (sentry := environment.sentry) is not None:
         yield _with_fields("sentry.token_secret", sentry.token_secret, "docs/sentry.md", "token")
-    for severity in ("critical", "warning", "info"):
-        if (webhook := getattr(environment.alarms, severity).webhook_secret) is not None:
+    for severity, route in environment.alarms.routes().items():
+        if (webhook := route.webhook_secret) is not None:
             yield Required(f"alarms.{severity}.webhook_secret", webhook, "docs/first-deployment.md", _webhook)
     for name, service in environment.services.items():
         if (amplify := service.amplify) is not None:

@@ -17,6 +17,7 @@ from infra_runtime.cloudflare.converge import Subject
 from infra_runtime.cloudflare.credentials import api_from
 from infra_runtime.cloudflare.provider import subject
 from infra_runtime.cloudflare.zone import NoZone
+from infra_runtime.contract.names import parameters
 from infra_runtime.contract.secret_values import Secrets
 from infra_runtime.state_store import SsmStateStore
 from infra_runtime.vendor_api import BadCredentials, VendorError
@@ -66,7 +67,7 @@ def open_edge(name: str, environment: Environment) -> EdgeOf:
     except EXPLAINED as error:
         raise zone_explained(error, name, environment) from None
     require_reachable(api)
-    prefix = f"/{environment.product}/{name}/cloudflare"
+    prefix = parameters(environment.product, name, "cloudflare")
     return EdgeOf(name, environment, session, api, secrets, SsmStateStore(session.client("ssm"), prefix))
 
 

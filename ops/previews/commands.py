@@ -12,6 +12,7 @@ from rich.text import Text
 
 from config import services, variables
 from config.model import Environment
+from infra_runtime.contract.names import stack_name
 from infra_runtime.previews.control import BUSY
 from ops.console import Console
 from ops.errors import InputError, OperatorError
@@ -42,7 +43,7 @@ class PreviewSlots:
 
     def ask(self, action: str, **more: Any) -> dict[str, Any]:
         """What the control answers. Raises `OperatorError` when it fails; its refusals are in the answer."""
-        stack = f"{self.environment.product}-{self.name}-delivery"
+        stack = stack_name(self.environment.product, self.name, "delivery")
         function = find(self.clients, stack, "previews.control", {}, what="control of previews")
         answer: dict[str, Any] = ask_as_myself(
             self.clients, function, {"action": action, **more}, what=f"{stack}: the control of previews"

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from config.model import Environment
+from infra_runtime.contract.names import stack_name
 from infra_runtime.contract.redis_url import InvalidRedisUrl, RedisTarget, from_environment
 from infra_runtime.redis import readonly_commands
 from infra_runtime.redis.probe import probe
@@ -69,7 +70,7 @@ def instance_of(name: str, environment: Environment, chosen: str | None) -> str:
 def _invoke(name: str, environment: Environment, instance: str, event: Mapping[str, Any]) -> dict[str, Any]:
     try:
         session = session_of(name, environment)
-        return ask_probe(session, f"{environment.product}-{name}-redis", instance, event)
+        return ask_probe(session, stack_name(environment.product, name, "redis"), instance, event)
     except (BotoCoreError, ClientError) as error:
         raise explained(error, name, environment) from None
 

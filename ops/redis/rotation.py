@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from config import services
 from config.model import Environment
+from infra_runtime.contract.names import stack_name
 from infra_runtime.release.preflight import services_of, tasks_of
 from infra_runtime.service_secrets import last_change
 from ops.console import Console
@@ -40,7 +41,7 @@ class ElastiCacheRotation:
 
     @property
     def stack(self) -> str:
-        return f"{self.environment.product}-{self.name}-redis"
+        return stack_name(self.environment.product, self.name, "redis")
 
     @cached_property
     def group(self) -> str:
@@ -187,7 +188,7 @@ def _readers(place: ElastiCacheRotation) -> Iterator[Mapping[str, Any]]:
     """ECS services, workers included, whose tasks get the URL."""
     ecs = place.clients.client("ecs")
     for name in services.released(place.environment):
-        for service in services_of(place.clients, f"{place.environment.product}-{place.name}-{name}"):
+        for service in services_of(place.clients, stack_name(place.environment.product, place.name, name)):
             definition = ecs.describe_task_definition(taskDefinition=service["taskDefinition"])["taskDefinition"]
             read = {
                 secret["valueFrom"] for each in definition["containerDefinitions"] for secret in each.get("secrets", [])

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from config.plans import CUSTOM_WAF
 from config.services import public_hosts
 from infra_runtime.cloudflare.analytics import WINDOW, closed
+from infra_runtime.contract.cloudflare_phases import CUSTOM_WAF
 from infra_runtime.contract.metrics import EDGE, DatabaseMetric, TrafficMetric
 from ops import functions
 from rehearsal.account import Account
@@ -43,8 +43,7 @@ def subscribers(account: Account) -> str:
         )
         pages = sns.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic)
         counts.append(sum(len(page["Subscriptions"]) for page in pages))
-    alarms_ = account.environment.alarms
-    routes = (alarms_.critical, alarms_.warning, alarms_.info)
+    routes = account.environment.alarms.routes().values()
     wanted = [len(route.email) + (route.webhook_secret is not None) for route in routes]
     require(sorted(counts) == sorted(wanted), f"{counts}")
     return f"3 topics, encrypted, {sum(counts)} subscriptions"

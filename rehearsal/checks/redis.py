@@ -9,6 +9,7 @@ from typing import Any
 import psutil
 import redis
 
+from infra_runtime.contract.names import upstash_database
 from infra_runtime.contract.redis_url import RedisTarget, parse, require_deployable
 from ops.console import Console
 from ops.redis.probe import ask_probe
@@ -24,7 +25,7 @@ def instance(account: Account) -> str:
     settings = account.environment.redis
     serving = settings.instances[settings.serves]
     if (upstash := serving.upstash) is not None:
-        name = f"{account.environment.product}-{account.name}-{settings.serves}"
+        name = upstash_database(account.environment.product, account.name, settings.serves)
         (database,) = [each for each in account.upstash.databases.values() if each["database_name"] == name]
         require(database["primary_region"] == upstash.region, f"in {database['primary_region']}")
         require(sorted(database["read_regions"]) == sorted(upstash.read_regions), f"read in {database['read_regions']}")

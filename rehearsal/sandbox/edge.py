@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from infra_runtime.contract.cloudflare_phases import CUSTOM_WAF, RATE_LIMIT, REDIRECT
 from rehearsal.account import Account
 from rehearsal.visitor import SimulatedVisitor
 from simulators.cloudflare.analytics import SampledRequest as Counted
@@ -32,7 +33,7 @@ _ORIGIN_SECONDS = 5.0
 _KEPT_REQUESTS = 200_000
 # Of a network reserved for documentation: nobody's rules name it.
 _VISITOR = "203.0.113.7"
-_REDIRECT, _CUSTOM, _RATE = "http_request_dynamic_redirect", "http_request_firewall_custom", "http_ratelimit"
+
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "host", "te", "upgrade"}
 
 
@@ -91,19 +92,19 @@ class SandboxEdge:
         return self._by_rules(account, request) or self._from_origin(account, request, body)
 
     def _by_rules(self, account: Account, request: EdgeRequest) -> EdgeAnswer | None:
-        for rule in self._matching(account, _REDIRECT, request):
+        for rule in self._matching(account, REDIRECT, request):
             value = rule["action_parameters"]["from_value"]
             with suppress(NotUnderstood):
                 target = value["target_url"]
                 location = target.get("value") or text(target["expression"], request)
                 query = f"?{request.query}" if request.query and value.get("preserve_query_string") else ""
                 return EdgeAnswer(int(value.get("status_code", 301)), headers={"Location": f"{location}{query}"})
-        for rule in self._matching(account, _CUSTOM, request):
+        for rule in self._matching(account, CUSTOM_WAF, request):
             if rule["action"] == "block":
                 return _page(403, f"blocked by the rule {rule.get('description')!r}")
             if rule["action"] in ("managed_challenge", "js_challenge", "challenge"):
                 return EdgeAnswer(403, b"a challenge\n", {"cf-mitigated": "challenge"})
-        for rule in self._matching(account, _RATE, request):
+        for rule in self._matching(account, RATE_LIMIT, request):
             limit = rule["ratelimit"]
             key = rule["ref"], int(time.time() // int(limit["period"]))
             with self._lock:

@@ -8,9 +8,8 @@ from constructs import Construct
 
 from infra_constructs.cloudflare.provider import CloudflareProvider
 from infra_constructs.cloudflare.rules import PhaseRules, Rule, hosts_are
+from infra_runtime.contract.cloudflare_phases import DDOS, MANAGED_WAF
 
-WAF_PHASE = "http_request_firewall_managed"
-DDOS_PHASE = "ddos_l7"
 # Ids that are the same in every zone (Cloudflare documentation, "Managed rulesets" and "OWASP: configure by API").
 MANAGED = "efb7b8c949ac4650a09736fc376e9aee"
 OWASP = "4814384a9e5d4991b9815dcfc25d2f1f"
@@ -57,12 +56,12 @@ class ManagedRules(Construct):
     ) -> None:
         super().__init__(scope, id_)
         if owasp is not None:
-            PhaseRules(self, "Waf", provider=provider, phase=WAF_PHASE, adopt=adopt, rules=_waf(owasp))
+            PhaseRules(self, "Waf", provider=provider, phase=MANAGED_WAF, adopt=adopt, rules=_waf(owasp))
         PhaseRules(
             self,
             "Ddos",
             provider=provider,
-            phase=DDOS_PHASE,
+            phase=DDOS,
             adopt=adopt,
             rules=[
                 Rule(
@@ -92,7 +91,7 @@ class OwaspExceptions(Construct):
         exceptions: Mapping[str, OwaspExceptionProps],
     ) -> None:
         super().__init__(scope, id_)
-        PhaseRules(self, "Waf", provider=provider, phase=WAF_PHASE, adopt=adopt, rules=_skipping(exceptions))
+        PhaseRules(self, "Waf", provider=provider, phase=MANAGED_WAF, adopt=adopt, rules=_skipping(exceptions))
 
 
 def _skipping(exceptions: Mapping[str, OwaspExceptionProps]) -> list[Rule]:
