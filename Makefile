@@ -16,8 +16,8 @@ setup:  ## install what the project needs; the others do it first
 setup-deploy:  ## install only what a deployment and ./infra need, as workflow jobs that hold an AWS role do
 	@tools/setup.sh deploy
 
-rehearse: setup  ## deploy ENV (or all) into the emulator, read it back, update, roll back, destroy; REDIS=upstash or another way; FRONTEND=amplify or none; WITHOUT=sidecars turns off a condition of real accounts
-	@$(VENV)/python -m rehearsal $(ENV) $(if $(REDIS),--redis $(REDIS)) $(if $(FRONTEND),--frontend $(FRONTEND)) $(if $(WITHOUT),--without $(WITHOUT))
+rehearse: setup  ## deploy ENV (or all) into the emulator, read it back, update, roll back, destroy; REDIS=upstash or another way; FRONTEND=amplify or none; WITHOUT=sidecars turns off a condition of real accounts; FROM=COMMIT only upgrades what that commit deploys, under traffic
+	@$(VENV)/python -m rehearsal $(ENV) $(if $(FROM),--from $(FROM)) $(if $(REDIS),--redis $(REDIS)) $(if $(FRONTEND),--frontend $(FRONTEND)) $(if $(WITHOUT),--without $(WITHOUT))
 
 sandbox: setup  ## deploy ENV into the emulators and keep it up, with a page and ./infra, until Ctrl-C (docs/sandbox.md); KEEP=1 leaves it running in the background
 	@$(VENV)/python -m rehearsal.sandbox $(if $(filter command line environment,$(origin ENV)),$(ENV),dev) $(if $(KEEP),--keep)
@@ -32,6 +32,7 @@ soak: setup  ## two thousand histories of the Cloudflare provider under faults, 
 	@HISTORIES=2000 MIGRATIONS=50 REDIS_SERVERS=300 REDIS_URLS=200000 REDIS_CALLERS=50 RESTORES=20 $(VENV)/pytest \
 	  tests/runtime/cloudflare/test_histories.py tests/runtime/release/test_migrate.py tests/client \
 	  tests/runtime/database/test_restore.py tests/soak $(ARGS)
+	@ROTATION_REQUESTS=2000 $(VENV)/pytest tests/rehearsal/test_secrets.py -k every_check
 	@ROTATION_REQUESTS=2000 $(VENV)/python -m rehearsal dev
 
 check: setup  ## format, lint, types, layers

@@ -151,7 +151,7 @@ def _cost(before: Counter[str], after: Counter[str]) -> Iterator[str]:
 
 def review(base: str) -> Review:
     """Of everything between the commit `base` and this working tree. Raises `InputError`, `OperatorError`."""
-    with _tree(base) as tree, ThreadPoolExecutor() as both:
+    with tree_of(base) as tree, ThreadPoolExecutor() as both:
         before, after = both.map(synthesized_in, (tree, ROOT))
     states = {name: (before.get(name, {}), after.get(name, {})) for name in {**after, **before}}
     return _reviewed(f"compared with {base[:12]}", states, acknowledgements(f"{base}..HEAD"))
@@ -188,8 +188,8 @@ def acknowledgements(commits: str, repository: Path = ROOT) -> frozenset[str]:
 
 
 @contextmanager
-def _tree(commit: str) -> Iterator[Path]:
-    """The working tree of another commit, beside this one; gone with the block."""
+def tree_of(commit: str) -> Iterator[Path]:
+    """The working tree of another commit, beside this one; gone with the block. Raises `InputError`."""
     git = ["git", "-C", str(ROOT)]
     known = subprocess.run(
         [*git, "rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}"], capture_output=True, check=False

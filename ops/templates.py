@@ -28,25 +28,28 @@ def synthesized_in(tree: Path) -> dict[str, Templates]:
     return _synthesized(tree, {})
 
 
+def assemble(tree: Path, folder: Path, context: Mapping[str, str]) -> None:
+    """The cloud assembly of a working tree, by its own code, into a folder. Raises `OperatorError`."""
+    done = subprocess.run(
+        [sys.executable, "-O", "app.py"],
+        cwd=tree,
+        env={
+            **os.environ,
+            "CDK_VALIDATION": "false",
+            "CDK_OUTDIR": str(folder),
+            "CDK_CONTEXT_JSON": json.dumps({**json.loads((tree / "cdk.json").read_text())["context"], **context}),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise OperatorError(f"{context.get('env', tree)} cannot be synthesized:\n{done.stdout}{done.stderr}".strip())
+
+
 def _synthesized(tree: Path, context: Mapping[str, str]) -> dict[str, Templates]:
     with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run(
-            [sys.executable, "-O", "app.py"],
-            cwd=tree,
-            env={
-                **os.environ,
-                "CDK_VALIDATION": "false",
-                "CDK_OUTDIR": folder,
-                "CDK_CONTEXT_JSON": json.dumps({**json.loads((tree / "cdk.json").read_text())["context"], **context}),
-            },
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode != 0:
-            raise OperatorError(
-                f"{context.get('env', tree)} cannot be synthesized:\n{done.stdout}{done.stderr}".strip()
-            )
+        assemble(tree, Path(folder), context)
         found = sorted(Path(folder).glob("assembly-*"))
         return {assembly.name.removeprefix("assembly-"): dict(read(assembly)) for assembly in found}
 

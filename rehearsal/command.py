@@ -3,6 +3,7 @@
 import sys
 import tempfile
 import time
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
@@ -10,15 +11,16 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from config import ENVIRONMENTS, InvalidEnvironments, available, load
+from config import ENVIRONMENTS, Environment, InvalidEnvironments, available, load
 from ops.console import Console
-from ops.errors import InputError
+from ops.errors import InputError, OperatorError
 from rehearsal.account import main_service
 from rehearsal.cdk_cli import CdkFailed
 from rehearsal.lifecycle import WORKSPACES, live
 from rehearsal.lint import LintFailed
 from rehearsal.lock import AlreadyRunning, locked
 from rehearsal.progress import Progress
+from rehearsal.upgrade import upgrade
 from rehearsal.variants import WAYS_OF_REDIS, WAYS_TO_HOST, with_redis, with_sites_on_amplify, without_sites
 from simulators.aws import conditions
 from simulators.aws.process import EmulatorError
@@ -30,6 +32,9 @@ def main(
         str, typer.Option(help=f"Redis in another way than the file says: {', '.join(WAYS_OF_REDIS)}")
     ] = "",
     frontend: Annotated[str, typer.Option(help=f"Who hosts the sites, if anybody: {', '.join(WAYS_TO_HOST)}")] = "ecs",
+    base: Annotated[
+        str, typer.Option("--from", help="Only upgrade what this commit has deployed, with data and under traffic.")
+    ] = "",
     without: Annotated[
         str,
         typer.Option(help=f"Conditions of a real account to turn off: {', '.join(conditions.Condition)}"),
@@ -37,50 +42,54 @@ def main(
 ) -> None:
     """Deploy an environment into an embedded emulator, read back the requirements, update, roll back, destroy."""
     console = Console(markup=True, width=None if sys.stdout.isatty() else 140)
+    started, failures = time.monotonic(), []
     try:
         environments = load([] if environment == "all" else [environment], directory=ENVIRONMENTS)
-    except InvalidEnvironments as invalid:
-        print(invalid, file=sys.stderr)
-        raise typer.Exit(2) from None
-    if redis and redis not in WAYS_OF_REDIS:
-        print(f"--redis {redis!r}: expected one of {', '.join(WAYS_OF_REDIS)}", file=sys.stderr)
-        raise typer.Exit(2)
-    if frontend not in WAYS_TO_HOST:
-        print(f"--frontend {frontend!r}: expected one of {', '.join(WAYS_TO_HOST)}", file=sys.stderr)
-        raise typer.Exit(2)
-    try:
-        turned_off = conditions.parse(without.split(",") if without else [])
-    except ValueError as unknown:
-        print(f"--without: {unknown}", file=sys.stderr)
-        raise typer.Exit(2) from None
-    for name, each in environments.items():
-        try:
-            main_service(each)
-        except InputError as error:
-            print(f"{name}: {error}", file=sys.stderr)
-            raise typer.Exit(2) from None
-    started, failures = time.monotonic(), []
-    with ExitStack() as locks:
-        try:
+        turned_off = _conditions(without)
+        _check(environments, redis, frontend)
+        with ExitStack() as locks:
             for name in environments:
                 locks.enter_context(locked(name, folder=WORKSPACES))
-        except AlreadyRunning as running:
-            print(running, file=sys.stderr)
-            raise typer.Exit(2) from None
-        for name in environments:
-            try:
-                with tempfile.TemporaryDirectory() as edited:
-                    edited_files = _environments(name, Path(edited), redis=redis, frontend=frontend)
-                    outcome = live(name, Progress(console), environments=edited_files, without=turned_off)
-            except (CdkFailed, EmulatorError, LintFailed) as failed:
-                console.print(f"[red]{name} failed:[/] {escape(str(failed))}", highlight=False)
-                raise typer.Exit(1) from None
-            failures += [f"{name}: {line}" for line in outcome.failures]
+            for name in environments:
+                progress = Progress(console)
+                if base:
+                    upgrade(name, base, progress)
+                else:
+                    with tempfile.TemporaryDirectory() as edited:
+                        files = _environments(name, Path(edited), redis=redis, frontend=frontend)
+                        live(name, progress, environments=files, without=turned_off)
+                failures += [f"{name}: {line}" for line in progress.failures]
+    except (InvalidEnvironments, InputError, AlreadyRunning) as invalid:
+        print(invalid, file=sys.stderr)
+        raise typer.Exit(2) from None
+    except (CdkFailed, EmulatorError, LintFailed, OperatorError) as failed:
+        console.print(f"[red]{name} failed:[/] {escape(str(failed))}", highlight=False)
+        raise typer.Exit(1) from None
     result = "every check passed" if not failures else f"{len(failures)} failed"
     console.print(f"\n{', '.join(environments)}: {result}; {time.monotonic() - started:.0f} s. Logs: {WORKSPACES}")
     for line in failures:
         console.print(f"[red]FAILED[/] {escape(line)}", highlight=False)
     raise typer.Exit(1 if failures else 0)
+
+
+def _conditions(without: str) -> Collection[conditions.Condition]:
+    try:
+        return conditions.parse(without.split(",") if without else [])
+    except ValueError as unknown:
+        raise InputError(f"--without: {unknown}") from None
+
+
+def _check(environments: Mapping[str, Environment], redis: str, frontend: str) -> None:
+    """Raises `InputError`, before anything waits or starts."""
+    if redis and redis not in WAYS_OF_REDIS:
+        raise InputError(f"--redis {redis!r}: expected one of {', '.join(WAYS_OF_REDIS)}")
+    if frontend not in WAYS_TO_HOST:
+        raise InputError(f"--frontend {frontend!r}: expected one of {', '.join(WAYS_TO_HOST)}")
+    for name, each in environments.items():
+        try:
+            main_service(each)
+        except InputError as error:
+            raise InputError(f"{name}: {error}") from None
 
 
 def _environments(name: str, edited: Path, *, redis: str, frontend: str) -> Path:

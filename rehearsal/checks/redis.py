@@ -3,7 +3,7 @@
 import io
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psutil
@@ -173,11 +173,13 @@ def stopped(account: Account) -> Iterator[None]:
     frozen = []
     # Below this process only: somebody else's redis-server is not to be looked at.
     for process in psutil.Process().children(recursive=True):
-        if process.name() == "redis-server":
-            listening = {(each.laddr.ip, str(each.laddr.port)) for each in process.net_connections("tcp")}
-            if listening & ours:
-                process.suspend()
-                frozen.append(process)
+        # One of a test that ends meanwhile is no server of the account.
+        with suppress(psutil.NoSuchProcess):
+            if process.name() == "redis-server":
+                listening = {(each.laddr.ip, str(each.laddr.port)) for each in process.net_connections("tcp")}
+                if listening & ours:
+                    process.suspend()
+                    frozen.append(process)
     require(frozen, "no server of it runs on this machine")
     try:
         yield

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 import psutil
 
 from config import services, variables
-from infra_runtime.release.preflight import tasks_of
+from infra_runtime.release.preflight import UNDER_WAY, deployments, tasks_of
 from ops.console import Console
 from ops.doctor.secrets import secrets as doctor
 from ops.errors import OperatorError
@@ -54,6 +54,8 @@ def changed(account: Account) -> str:
     """With `infra secret set`, in an account without a trail."""
     service, variable, name, field = _first(account)
     first_release(account)
+    # A worker follows the release with a deployment of its own; until it ends, a change waits for the schedule .
+    wait_until(lambda: not _deploying(account), lambda: f"{_deploying(account)} still deploy", seconds=60.0)
     keeps_previous = f"{variable}_PREVIOUS" in variables.secrets(account.environment, service)
     path = "/"
     if keeps_previous and service == account.main:
@@ -146,6 +148,15 @@ def _tasks(account: Account) -> dict[str, set[str]]:
         service: {task["taskArn"] for task in tasks_of(ecs, each, desiredStatus="RUNNING")}
         for service, each in account.services()
     }
+
+
+def _deploying(account: Account) -> list[str]:
+    ecs = account.client("ecs")
+    return [
+        service
+        for service, each in account.services()
+        if any(deployments(ecs, {"clusterArn": each["clusterArn"], "serviceArn": each["serviceArn"]}, status=UNDER_WAY))
+    ]
 
 
 def _read_by(account: Account, service: dict[str, Any]) -> list[str]:

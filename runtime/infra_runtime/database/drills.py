@@ -129,7 +129,9 @@ def tidy(clients: DrillClients, memory: StateStore, *, now: datetime) -> dict[st
     job = clients.backup.describe_restore_job(RestoreJobId=running["job"])
     if job["Status"] in ("COMPLETED", "FAILED", "ABORTED"):
         return ended(running["job"], clients, memory, verified)
-    if now - datetime.fromisoformat(running["began"]) > _LONGEST_DRILL:
+    if _is_concluded(running["job"], memory):
+        _delete_on_demand(running["job"], clients.rds, memory)
+    elif now - datetime.fromisoformat(running["began"]) > _LONGEST_DRILL:
         return _conclude(job, DrillOutcome(["it has not ended after twelve hours"]), clients, memory)
     return {}
 
@@ -144,7 +146,7 @@ def ended(job_id: str, clients: DrillClients, memory: StateStore, verify: Verify
     job = clients.backup.describe_restore_job(RestoreJobId=job_id)
     if not _is_ours(job, memory):
         return {}
-    if (memory.get(LAST) or {}).get("job") == job_id:
+    if _is_concluded(job_id, memory):
         _delete_on_demand(job_id, clients.rds, memory)
         return {}
     if job["Status"] != "COMPLETED":
@@ -168,6 +170,10 @@ def failed_backup(detail: Mapping[str, Any]) -> dict[str, Any]:
 
 def _is_ours(job: Mapping[str, Any], memory: StateStore) -> bool:
     return _is_by_plan(job) or (memory.get(STARTED) or {}).get("job") == job["RestoreJobId"]
+
+
+def _is_concluded(job_id: str, memory: StateStore) -> bool:
+    return bool((memory.get(LAST) or {}).get("job") == job_id)
 
 
 def _is_by_plan(job: Mapping[str, Any]) -> bool:

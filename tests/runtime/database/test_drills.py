@@ -233,6 +233,21 @@ def test_an_end_that_nobody_tells_is_found(memory: Remembered, capsys: pytest.Ca
     assert clients.rds.instances == set()
 
 
+def test_a_restore_that_hangs_is_reported_once_though_rds_refuses_to_delete_it(
+    memory: Remembered, capsys: pytest.CaptureFixture[str]
+) -> None:
+    backup = Backup(Status="RUNNING")
+    start(backup, memory, now=NOW)
+    rds = Rds(memory[STARTED]["instance"], refuses=True)
+    for hours in (13, 14):
+        with pytest.raises(ClientError):
+            tidy(DrillClients(backup, rds), memory, now=NOW + timedelta(hours=hours))
+    rds.refuses = False
+    tidy(DrillClients(backup, rds), memory, now=NOW + timedelta(hours=15))
+    assert rds.instances == set()
+    assert published(capsys) == [{"RestoreDrillFailed": 1}]
+
+
 def test_other_restores_are_left_alone(memory: Remembered, capsys: pytest.CaptureFixture[str]) -> None:
     """Somebody restores the same database in AWS Backup's console."""
     rds = Rds("awsbackup-restore-test-1")

@@ -1,0 +1,111 @@
+"""This code over what another commit has deployed, with data in it and users on it."""
+
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import repeat
+from pathlib import Path
+
+from config import ENVIRONMENTS, load
+from infra_runtime.database.connection import connect
+from ops.effects.rules.replaced import DATA
+from ops.review import tree_of
+from ops.templates import ROOT, assemble
+from rehearsal import permissions
+from rehearsal.account import Account, opened
+from rehearsal.checks.data import api_secret, login_of
+from rehearsal.checks.releases import first_release, place_of
+from rehearsal.checks.restore import Writer
+from rehearsal.lifecycle import WORKSPACES
+from rehearsal.pipeline import DEPLOY, Pipeline
+from rehearsal.progress import Progress
+from rehearsal.traffic import UserTraffic, traffic
+
+_OBJECT = {"Key": "rehearsed/before-the-upgrade", "Body": b"uploaded before"}
+
+
+def upgrade(name: str, base: str, progress: Progress) -> None:
+    """Leaves logs and both cloud assemblies in build/rehearsal/NAME, and no process.
+
+    Raises `InputError` when there is no such commit, `OperatorError` when it cannot be synthesized.
+    """
+    environment = load([name], directory=ENVIRONMENTS)[name]
+    workspace = WORKSPACES / name
+    shutil.rmtree(workspace, ignore_errors=True)
+    workspace.mkdir(parents=True)
+    progress.title(f"{name}: from {base} to this working tree")
+    before, after = workspace / "before", workspace / "after"
+    with progress.scene("synthesize both"), tree_of(base) as tree, ThreadPoolExecutor() as both:
+        if not (tree / "environments" / f"{name}.toml").exists():
+            progress.said(f"{base} has no {name}: there is nothing to upgrade")
+            return
+        list(both.map(assemble, (tree, ROOT), (before, after), repeat({"env": name, "deployed": "yes"})))
+    with opened(name, environment, workspace) as account:
+        with progress.scene("bootstrap the account"):
+            cdk = account.cdk
+            cdk.run("bootstrap", f"aws://{cdk.account}/{cdk.region}", "--app", str(before))
+        account.prepare()
+        _Upgrade(account, progress).play(before, after)
+
+
+@dataclass(frozen=True)
+class _Upgrade:
+    account: Account
+    progress: Progress
+
+    def play(self, before: Path, after: Path) -> None:
+        with self.progress.scene("deploy what the other commit has"), self.progress.stacks(self.account):
+            self._deploy(self.account, before)
+        with self.progress.scene("release, and store something"):
+            image = first_release(self.account)
+            self.account.client("s3").put_object(Bucket=self.account.environment.media.bucket, **_OBJECT)
+        kept, writer = dict(self._data()), Writer(self.account, *api_secret(self.account))
+        with (
+            self.progress.scene("deploy this code, under traffic"),
+            self.progress.stacks(self.account),
+            traffic(self.account).flowing() as users,
+            writer.writing(),
+        ):
+            self._deploy(Pipeline(self.account).runs(DEPLOY), after)
+        self._compare(kept, users, writer)
+        self.progress.check("The release stays", place_of(self.account).image() == image, image)
+        denied = permissions.denied(self.account.cdk.workspace)
+        self.progress.check("Roles may do what they do", not denied, denied[0] if denied else "none was denied")
+
+    def _deploy(self, account: Account, assembly: Path) -> None:
+        options = ("--require-approval", "never", "--concurrency", "4")
+        account.cdk.run("deploy", f"{account.name}/*", "--app", str(assembly), *options)
+
+    def _data(self) -> Iterator[tuple[str, str]]:
+        """(stack and logical id, physical id) of each resource that holds what no deployment brings back."""
+        for stack in self.account.stacks():
+            pages = self.account.client("cloudformation").get_paginator("list_stack_resources")
+            for page in pages.paginate(StackName=stack):
+                for each in page["StackResourceSummaries"]:
+                    if each["ResourceType"] in DATA:
+                        yield f"{stack}/{each['LogicalResourceId']}", each["PhysicalResourceId"]
+
+    def _compare(self, kept: dict[str, str], users: UserTraffic, writer: Writer) -> None:
+        lost = users.failures
+        self.progress.check(
+            "No request is lost", not lost, f"{len(lost)} of {users.requests} requests failed {lost[:3] or ''}"
+        )
+        with connect(login_of(self.account, writer.secret), writer.variables) as connection:
+            there = {name for (name,) in connection.execute("select name from visitors").fetchall()}
+        missing = writer.written.keys() - there
+        self.progress.check(
+            "No row is lost",
+            bool(writer.written) and not missing,
+            f"{len(missing)} of {len(writer.written)} are missing",
+        )
+        now = dict(self._data())
+        others = [each for each, physical in kept.items() if now.get(each) != physical]
+        self.progress.check(
+            "What holds data is as it was",
+            not others,
+            f"replaced or removed: {', '.join(others)}" if others else f"{len(kept)} resources, none replaced",
+        )
+        media = {"Bucket": self.account.environment.media.bucket, "Key": _OBJECT["Key"]}
+        found = self.account.client("s3").get_object(**media)["Body"].read()
+        self.progress.check("Media is as it was", found == _OBJECT["Body"], f"{len(found)} bytes of {media['Key']}")
