@@ -628,9 +628,10 @@ class Alarms(Section):
         examples=["T0123ABCDEF"],
     )
 
-    def routes(self) -> dict[str, Route]:
-        """By severity, the worst first."""
-        return {"critical": self.critical, "warning": self.warning, "info": self.info}
+
+def routes(alarms: Alarms) -> dict[str, Route]:
+    """By severity, the worst first."""
+    return {"critical": alarms.critical, "warning": alarms.warning, "info": alarms.info}
 
 
 class Delivery(Section):

@@ -14,6 +14,7 @@ from typing import Any
 import boto3
 
 from config import Environment, services, variables
+from config.model import routes
 from infra_runtime.contract.names import stack_name
 from infra_runtime.contract.redis_url import Node, RedisTarget
 from infra_runtime.contract.revision import APP, named
@@ -197,7 +198,7 @@ class Account:
                 secrets[instance.external.url_secret] = self.external_redis
         if sentry := self.environment.sentry:
             secrets[sentry.token_secret] = json.dumps({"token": SENTRY_TOKEN, "url": self.sentry_url})
-        for route in self.environment.alarms.routes().values():
+        for route in routes(self.environment.alarms).values():
             if route.webhook_secret is not None:
                 secrets[route.webhook_secret] = json.dumps({"routing_key": ROUTING_KEY, "url": self.pagerduty_url})
         for service in self.environment.services:

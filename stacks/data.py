@@ -114,7 +114,9 @@ class DataStack(EnvironmentStack):
                 retention=retention,
                 sites=previews.site_hosts(environment),
                 static=STATIC if services.hosts_with_static_files(environment) else None,
-                quarantine=media_quarantine.variables(environment.media.quarantine, scope=self, stack=self.stack_name),
+                quarantine=media_quarantine.variables(
+                    environment.media.quarantine, account=self.account, stack=self.stack_name
+                ),
             ),
         )
         quarantine = (

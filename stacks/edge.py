@@ -119,7 +119,7 @@ class EdgeStack(EnvironmentStack):
                 bucket=data.media,
                 rule=edge.user_agent_rule,
                 quarantine=media_quarantine.variables(
-                    environment.media.quarantine, scope=self, stack=self.stack_called("data")
+                    environment.media.quarantine, account=self.account, stack=self.stack_called("data")
                 ),
             ).handler
         purge = MediaPurge(

@@ -7,6 +7,7 @@ from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_secretsmanager as secretsmanager
 
 from config import Environment
+from config.model import routes
 from config.plans import PLANS
 from config.previews import every_host
 from config.rules import rules_by_phase
@@ -103,7 +104,7 @@ class PlatformStack(EnvironmentStack):
                 Severity(severity): RouteProps(
                     email=route.email, slack_channel=route.slack_channel, webhook_secret=route.webhook_secret
                 )
-                for severity, route in environment.alarms.routes().items()
+                for severity, route in routes(environment.alarms).items()
             },
             slack_workspace=environment.alarms.slack_workspace,
         )

@@ -66,7 +66,7 @@ class DependencyRestart(Construct):
                             Instance=redis_instance,
                         ),
                         "lost": own_metric(
-                            environment, CheckMetric.LOST, statistic="Maximum", period=_MINUTE, CheckMetric=name
+                            environment, CheckMetric.LOST, statistic="Maximum", period=_MINUTE, Check=name
                         ),
                     },
                     label="lost dependencies while Redis is there",

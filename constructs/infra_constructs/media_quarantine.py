@@ -11,10 +11,10 @@ from aws_cdk import aws_guardduty as guardduty
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda_event_sources as sources
 from aws_cdk import aws_s3 as s3
-from constructs import Construct, IConstruct
+from constructs import Construct
 
 from infra_constructs.alarms.alarm import AlarmSpec, Severity, Threshold, TreatMissing
-from infra_constructs.arns import arn_of, iam_arn
+from infra_constructs.arns import arn_of
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.function import RuntimeFunction
 from infra_constructs.metrics import own_metric
@@ -27,15 +27,14 @@ _PERIOD = cdk.Duration.minutes(5)
 _HIDDEN, _ATTEMPTS = cdk.Duration.minutes(6), 5
 
 
-def variables(prefix: str | None, *, scope: IConstruct, stack: str) -> dict[str, str]:
+def variables(prefix: str | None, *, account: str, stack: str) -> dict[str, str]:
     """Input of every function that writes the bucket's policy (infra_runtime.media_access.Quarantine).
 
     Roles by the names that CloudFormation gives them, as an export could never be taken away.
     """
     if prefix is None:
         return {}
-    roles = iam_arn(scope, f"role/{stack}-{ID}*")
-    return {"QUARANTINE": json.dumps({"prefix": prefix, "roles": roles})}
+    return {"QUARANTINE": json.dumps({"prefix": prefix, "roles": f"arn:aws:iam::{account}:role/{stack}-{ID}*"})}
 
 
 class MediaQuarantine(Construct):

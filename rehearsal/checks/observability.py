@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from config.model import routes
 from config.services import public_hosts
 from infra_runtime.cloudflare.analytics import WINDOW, closed
 from infra_runtime.contract.cloudflare_phases import CUSTOM_WAF
@@ -43,8 +44,9 @@ def subscribers(account: Account) -> str:
         )
         pages = sns.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic)
         counts.append(sum(len(page["Subscriptions"]) for page in pages))
-    routes = account.environment.alarms.routes().values()
-    wanted = [len(route.email) + (route.webhook_secret is not None) for route in routes]
+    wanted = [
+        len(route.email) + (route.webhook_secret is not None) for route in routes(account.environment.alarms).values()
+    ]
     require(sorted(counts) == sorted(wanted), f"{counts}")
     return f"3 topics, encrypted, {sum(counts)} subscriptions"
 

@@ -15,7 +15,7 @@ _MINUTE = cdk.Duration.minutes(1)
 
 def metric_of(environment: str, check: str, name: CheckMetric, statistic: str) -> cloudwatch.Metric:
     """One of a check's."""
-    return own_metric(environment, name, statistic=statistic, period=_MINUTE, CheckMetric=check)
+    return own_metric(environment, name, statistic=statistic, period=_MINUTE, Check=check)
 
 
 class CheckAlarms(Construct):
