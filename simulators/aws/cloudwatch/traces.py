@@ -108,7 +108,7 @@ def trace(minutes: int, changed: Mapping[str, Series] | None = None) -> Trace:
 def _subject(asked: MetricQuery) -> str:
     if found := re.search(r'"Name": "(?:Check|Host|Service)", "Value": "([^"]+)"', asked.dimensions):
         return found[1]
-    service = re.search(r"-(api|frontend):", asked.dimensions) or re.search(r"/(Api|Frontend)/", asked.where)
+    service = re.search(r"-([a-z0-9]+):Exports", asked.dimensions) or re.search(r"/([A-Z]\w*)/", asked.where)
     return service[1].lower() if service else ""
 
 
