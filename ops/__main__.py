@@ -27,10 +27,10 @@ from ops.github import commands as github_commands
 from ops.jobs import commands as job_commands
 from ops.jobs.commands import JobPlace
 from ops.previews import commands as preview_commands
-from ops.previews.commands import Previews
+from ops.previews.commands import PreviewSlots
 from ops.redis import commands as redis_commands
 from ops.redis import rotation as redis_rotation
-from ops.redis.rotation import Redis
+from ops.redis.rotation import ElastiCacheRotation
 from ops.releases import commands as releases_
 from ops.releases import one_off
 from ops.releases.target import ReleaseTarget
@@ -615,10 +615,10 @@ def model(
     """Simulate how much traffic the cache saves the bucket. Needs no account, but the development tools."""
     try:
         from ops.egress import commands as egress_commands  # noqa: PLC0415
-        from ops.egress.model import Traffic  # noqa: PLC0415
+        from ops.egress.model import MediaTraffic  # noqa: PLC0415
     except ModuleNotFoundError as missing:  # numpy: a deployment's set-up leaves it out
         raise OperatorError(f"{missing.name} is not installed; run: make setup") from None
-    traffic = Traffic(
+    traffic = MediaTraffic(
         requests_per_object=1, objects=objects, alpha=alpha, repeated_percent=repeats, bypass_percent=bypass
     )
     egress_commands.model(traffic, Console(), plot=plot, as_json=as_json)
@@ -668,7 +668,7 @@ def rotate(
     found = _environment(environment)
     name = redis_commands.instance_of(environment, found, instance)
     with _explained(environment, found):
-        redis_rotation.rotate(Redis(environment, found, name, session_of(environment, found)), Console())
+        redis_rotation.rotate(ElastiCacheRotation(environment, found, name, session_of(environment, found)), Console())
 
 
 @contextmanager
@@ -701,10 +701,10 @@ def _instances(name: str) -> Iterator[Instances]:
 
 
 @contextmanager
-def _previews(name: str) -> Iterator[Previews]:
+def _previews(name: str) -> Iterator[PreviewSlots]:
     environment = _environment(name)
     with _explained(name, environment):
-        yield Previews(name, environment, session_of(name, environment))
+        yield PreviewSlots(name, environment, session_of(name, environment))
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from config import available
+from infra_runtime.contract.names import stack_name
 from ops.functions import Clients
 
 DESCRIPTION = re.compile(r"(?P<severity>[A-Z]+): (?P<means>.*?) Runbook: (?P<runbook>\S+)", re.DOTALL)
@@ -28,9 +29,9 @@ class FiringAlarm:
 
 def firing(clients: Clients, product: str, name: str) -> list[FiringAlarm]:
     """Of the environment `name`, the worst first. Alarms that are not ours, like those of autoscaling, are left out."""
-    prefix = f"{product}-{name}-"
+    prefix = stack_name(product, name, "")
     # Another environment's name may begin with this one's.
-    others = tuple(f"{product}-{other}-" for other in available() if other.startswith(f"{name}-"))
+    others = tuple(stack_name(product, other, "") for other in available() if other.startswith(f"{name}-"))
     found = [
         FiringAlarm(
             severity=told["severity"].lower(),

@@ -10,10 +10,10 @@ from rich.table import Table
 from config.model import Environment
 from ops import alarms, amplify
 from ops.alarms import FiringAlarm
-from ops.amplify import AmplifySite, SiteStatus
+from ops.amplify import DeployedAmplifySite, SiteStatus
 from ops.console import Console
 from ops.functions import Clients
-from ops.releases.look import Deployment, ServiceStatus, service_status
+from ops.releases.look import ServiceDeployment, ServiceStatus, service_status
 from ops.releases.target import ReleaseTarget
 from ops.releases.text import by, moment, short
 
@@ -33,7 +33,7 @@ def look(name: str, environment: Environment, clients: Clients, *, services: Seq
     for service in services:
         own = environment.services.get(service)
         if own is not None and own.amplify is not None:
-            found[service] = amplify.site_status(AmplifySite(name, environment, service, clients))
+            found[service] = amplify.site_status(DeployedAmplifySite(name, environment, service, clients))
         else:
             found[service] = service_status(ReleaseTarget(name, environment, service, clients))
     return EnvironmentStatus(services=found, alarms=alarms.firing(clients, environment.product, name))
@@ -106,7 +106,7 @@ def _of_service(found: ServiceStatus) -> dict[str, str]:
     return rows
 
 
-def _told(deployment: Deployment) -> str:
+def _told(deployment: ServiceDeployment) -> str:
     text = f"{deployment.status} since {moment(deployment.since)} UTC"
     if not deployment.under_way:
         return text

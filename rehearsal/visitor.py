@@ -10,7 +10,8 @@ from urllib.parse import unquote, urlsplit
 
 import httpx
 
-from ops.amplify import AmplifySite
+from infra_runtime.contract.cloudflare_phases import LATE_TRANSFORM, REDIRECT
+from ops.amplify import DeployedAmplifySite
 from rehearsal.account import Account
 from simulators.cloudflare import worker
 from simulators.cloudflare.cache_rules import cache_settings
@@ -26,7 +27,7 @@ _WORKERS_CACHE = {"cache": True, "edge_ttl": {"default": 24 * 3600}}
 
 
 @dataclass
-class Visitor:
+class SimulatedVisitor:
     """Cloud Connector and Workers are carried out as declared in the simulated zone."""
 
     account: Account
@@ -67,7 +68,7 @@ class Visitor:
 
     def _by_amplify(self, service: str, host: str) -> httpx.Response:
         """CloudFront, where the zone's record leads to the site's distribution, and the site was built."""
-        site = AmplifySite(self.account.name, self.account.environment, service, self.account)
+        site = DeployedAmplifySite(self.account.name, self.account.environment, service, self.account)
         domain = site.domain()
         target = domain["subDomains"][0]["dnsRecord"].split()[-1]
         led_to = [each["content"] for each in self.account.zone.records.values() if each["name"] == host]
@@ -77,7 +78,7 @@ class Visitor:
 
     def _redirect(self, host: str) -> str | None:
         """Where the zone's redirect for the host leads, for the one form of target that is understood here."""
-        for rule in self.account.zone.rulesets.get("http_request_dynamic_redirect", {"rules": []})["rules"]:
+        for rule in self.account.zone.rulesets.get(REDIRECT, {"rules": []})["rules"]:
             value = (rule.get("action_parameters") or {}).get("from_value", {})
             target = _TARGET.fullmatch(value.get("target_url", {}).get("expression", ""))
             if f'"{host}"' in rule["expression"] and target and value["preserve_query_string"]:
@@ -120,7 +121,7 @@ class Visitor:
 
     def _by_connector(self, host: str, path: str) -> httpx.Response:
         """The bucket's policy, with the user agent that the zone sets and an address of Cloudflare's."""
-        rules = self.account.zone.rulesets.get("http_request_late_transform", {"rules": []})["rules"]
+        rules = self.account.zone.rulesets.get(LATE_TRANSFORM, {"rules": []})["rules"]
         sent = [
             each["action_parameters"]["headers"]["User-Agent"]["value"] for each in rules if host in each["expression"]
         ]

@@ -13,7 +13,7 @@ from constructs import Construct
 from infra_constructs.cloudflare.media import BROWSER_SECONDS
 from infra_constructs.findings import acknowledge
 from infra_constructs.function import RuntimeFunction
-from infra_runtime.contract.check_targets import Target
+from infra_runtime.contract.check_targets import CheckTarget
 
 # Without a suffix: Super Bot Fight Mode spares some suffixes, and the check must meet what media meet.
 _MEDIA_KEY = "infra/check"
@@ -46,8 +46,8 @@ class Checks(Construct):
         id_: str,
         *,
         environment: str,
-        targets: Sequence[Target],
-        dependencies: Sequence[Target],
+        targets: Sequence[CheckTarget],
+        dependencies: Sequence[CheckTarget],
         media: str,
         bucket: s3.IBucket,
         check_pass: secretsmanager.ISecret,
@@ -55,7 +55,7 @@ class Checks(Construct):
         """`media` is the host; its object is put there by the function itself. `dependencies` are asked what they say
         of theirs."""
         super().__init__(scope, id_)
-        kept = Target("media", f"https://{media}/{_MEDIA_KEY}", browser_seconds=BROWSER_SECONDS)
+        kept = CheckTarget("media", f"https://{media}/{_MEDIA_KEY}", browser_seconds=BROWSER_SECONDS)
         self.targets = [*targets, kept]
         self.handler = RuntimeFunction(
             self,

@@ -26,7 +26,7 @@ _GLANCE = 100
 
 
 @dataclass(frozen=True)
-class Finding:
+class DeclarationFinding:
     """About one declaration."""
 
     declaration: str
@@ -52,7 +52,7 @@ def plan(name: str, environment: Environment, console: Console, *, as_json: bool
         findings = [
             _compare(edge, key, document, present=True)
             if document is not None
-            else Finding(key, [], "waits for something that is not deployed yet")
+            else DeclarationFinding(key, [], "waits for something that is not deployed yet")
             for key, document in wanted.items()
         ]
         gone = {key: each for key, each in deployed.items() if key not in wanted}
@@ -66,7 +66,7 @@ def drift(name: str, environment: Environment, console: Console, *, as_json: boo
     report(edge, findings, console, "has drifted", as_json=as_json)
 
 
-def drifts(edge: EdgeOf) -> Iterator[Finding]:
+def drifts(edge: EdgeOf) -> Iterator[DeclarationFinding]:
     """One for each deployed declaration, with or without a difference."""
     for key, document in edge.deployed().items():
         subject = edge.subject(document)
@@ -122,14 +122,14 @@ def purge(name: str, environment: Environment, urls: list[str], console: Console
     console.print("Browsers keep what they have: media for up to a week.", highlight=False)
 
 
-def _compare(edge: EdgeOf, key: str, document: Mapping[str, Any], *, present: bool) -> Finding:
+def _compare(edge: EdgeOf, key: str, document: Mapping[str, Any], *, present: bool) -> DeclarationFinding:
     try:
-        return Finding(key, edge.subject(document).changes(present=present))
+        return DeclarationFinding(key, edge.subject(document).changes(present=present))
     except Conflict as conflict:
-        return Finding(key, [], str(conflict))
+        return DeclarationFinding(key, [], str(conflict))
 
 
-def report(edge: EdgeOf, findings: list[Finding], console: Console, what: str, *, as_json: bool) -> None:
+def report(edge: EdgeOf, findings: list[DeclarationFinding], console: Console, what: str, *, as_json: bool) -> None:
     """Raises `typer.Exit` with `FINDINGS` when there is a change or a problem; undeclared fields are neither."""
     found = [each for each in findings if each.changes or each.problem]
     if as_json:
@@ -155,7 +155,7 @@ def report(edge: EdgeOf, findings: list[Finding], console: Console, what: str, *
         raise typer.Exit(FINDINGS)
 
 
-def _table(edge: EdgeOf, findings: list[Finding], what: str) -> Table:
+def _table(edge: EdgeOf, findings: list[DeclarationFinding], what: str) -> Table:
     table = Table(title=f"{edge.name}: what {what} in {edge.environment.domains.zone}", title_justify="left")
     for heading in ("declaration", "", "object", "now", "then"):
         table.add_column(heading, overflow="fold")

@@ -14,18 +14,19 @@ from config.model import Environment
 from infra_runtime.cloudflare import zone as zones
 from infra_runtime.cloudflare.api import Api
 from infra_runtime.cloudflare.converge import Subject
-from infra_runtime.cloudflare.credentials import BadToken, api_from
+from infra_runtime.cloudflare.credentials import api_from
 from infra_runtime.cloudflare.provider import subject
 from infra_runtime.cloudflare.zone import NoZone
+from infra_runtime.contract.names import parameters
 from infra_runtime.contract.secret_values import Secrets
 from infra_runtime.state_store import SsmStateStore
-from infra_runtime.vendor_api import VendorError
+from infra_runtime.vendor_api import BadCredentials, VendorError
 from ops.account import explained, session_of
 from ops.errors import OperatorError
 
 _PATIENCE_SECONDS = 300
 _ANSWER_SECONDS = 5.0
-EXPLAINED = (BotoCoreError, ClientError, VendorError, NoZone, BadToken)
+EXPLAINED = (BotoCoreError, ClientError, VendorError, NoZone, BadCredentials)
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def open_edge(name: str, environment: Environment) -> EdgeOf:
     except EXPLAINED as error:
         raise zone_explained(error, name, environment) from None
     require_reachable(api)
-    prefix = f"/{environment.product}/{name}/cloudflare"
+    prefix = parameters(environment.product, name, "cloudflare")
     return EdgeOf(name, environment, session, api, secrets, SsmStateStore(session.client("ssm"), prefix))
 
 

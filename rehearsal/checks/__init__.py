@@ -153,17 +153,17 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     about: str
     requirement: str
     status: Status
     found: str
 
 
-def read_back(account: Account, checks: Sequence[Check | NotShown] = CHECKS) -> Iterator[Finding]:
+def read_back(account: Account, checks: Sequence[Check | NotShown] = CHECKS) -> Iterator[CheckResult]:
     """In the order of the checks, though not read in it: what waits for AWS is read beside something else."""
 
-    def read(those: Sequence[Check | NotShown]) -> dict[Check | NotShown, Finding]:
+    def read(those: Sequence[Check | NotShown]) -> dict[Check | NotShown, CheckResult]:
         return {each: _finding(account, each) for each in those}
 
     with ThreadPoolExecutor(1) as beside:
@@ -175,12 +175,12 @@ def read_back(account: Account, checks: Sequence[Check | NotShown] = CHECKS) -> 
     yield from (found[each] for each in checks)
 
 
-def _finding(account: Account, check: Check | NotShown) -> Finding:
+def _finding(account: Account, check: Check | NotShown) -> CheckResult:
     """Whatever goes wrong while reading is a check that failed."""
     if isinstance(check, NotShown):
         if because := check.excluded(account):
-            return Finding(check.about, check.requirement, Status.NOT_ON_THIS_PLAN, because)
-        return Finding(check.about, check.requirement, Status.NOT_SHOWN, f"not shown here: {check.why}")
+            return CheckResult(check.about, check.requirement, Status.NOT_ON_THIS_PLAN, because)
+        return CheckResult(check.about, check.requirement, Status.NOT_SHOWN, f"not shown here: {check.why}")
     try:
         found, status = check.read_back(account), Status.PASSED
     except Excluded as excluded:
@@ -189,4 +189,4 @@ def _finding(account: Account, check: Check | NotShown) -> Finding:
         found, status = str(failure), Status.FAILED
     except Exception as error:  # A read that fails shows nothing, least of all that the check passed.
         found, status = f"{type(error).__name__}: {error}", Status.FAILED
-    return Finding(check.about, check.requirement, status, found)
+    return CheckResult(check.about, check.requirement, status, found)

@@ -13,14 +13,14 @@ from infra_runtime.cloudflare.api import Api
 from infra_runtime.cloudflare.converge import Change, Conflict, Seen, undeclared_fields
 from infra_runtime.cloudflare.credentials import api_from
 from infra_runtime.cloudflare.provider import subject
-from infra_runtime.contract.metrics import EDGE, Edge, emit
+from infra_runtime.contract.metrics import EDGE, EdgeMetric, emit
 from infra_runtime.contract.secret_values import Secrets, deadline_of
 from infra_runtime.reporting import reported
 from infra_runtime.state_store import SsmStateStore
 
 
 @dataclass(frozen=True)
-class Drift:
+class DeclarationDrift:
     """Of one declaration."""
 
     name: str
@@ -52,9 +52,9 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, int]:
     memory = SsmStateStore(client("ssm"), os.environ["MEMORY"])
     found = look(api, secrets, memory)
     numbers: dict[str, int] = {
-        Edge.MISSING_RULES: sum(each.missing for each in found),
-        Edge.DRIFTED_RULES: sum(each.drifted for each in found),
-        Edge.FOREIGN_RULES: sum(each.foreign for each in found),
+        EdgeMetric.MISSING_RULES: sum(each.missing for each in found),
+        EdgeMetric.DRIFTED_RULES: sum(each.drifted for each in found),
+        EdgeMetric.FOREIGN_RULES: sum(each.foreign for each in found),
     }
     emit(EDGE, {"Environment": os.environ["ENVIRONMENT"]}, numbers)
     for line in log_lines(found):
@@ -62,7 +62,7 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, int]:
     return numbers
 
 
-def log_lines(found: list[Drift]) -> Iterator[dict[str, Any]]:
+def log_lines(found: list[DeclarationDrift]) -> Iterator[dict[str, Any]]:
     """One for each change that a deployment would make, and one for each object with fields that are not declared."""
     for each in found:
         for change in each.changes:
@@ -71,7 +71,7 @@ def log_lines(found: list[Drift]) -> Iterator[dict[str, Any]]:
             yield {"information": each.name, "what": what, "undeclared": fields}
 
 
-def look(api: Api, secrets: Secrets, memory: SsmStateStore) -> list[Drift]:
+def look(api: Api, secrets: Secrets, memory: SsmStateStore) -> list[DeclarationDrift]:
     """Every declaration of the environment, compared with its zone."""
     found = []
     zone_of = cache(lambda name: zones.find(api, name))
@@ -82,5 +82,5 @@ def look(api: Api, secrets: Secrets, memory: SsmStateStore) -> list[Drift]:
         except Conflict as error:
             changes, conflict = [], str(error)
         seen = declared.seen()
-        found.append(Drift(name, changes, seen, conflict, undeclared_fields(declared, seen)))
+        found.append(DeclarationDrift(name, changes, seen, conflict, undeclared_fields(declared, seen)))
     return found

@@ -7,7 +7,7 @@ PASS_HEADER = "x-infra-check"  # noqa: S105  (the name of the header)
 
 
 @dataclass(frozen=True)
-class Target:
+class CheckTarget:
     name: str
     url: str
     needs_pass: bool = False
