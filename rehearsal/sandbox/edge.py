@@ -1,7 +1,8 @@
 """Cloudflare before the sandbox: site, API and media at their names below `.localhost`, and for our own functions.
 
-It carries out the zone's redirects, custom WAF rules and rate limits as they are at the moment, and sends the rest to
-the load balancer, or to whatever media come from. It is also the proxy through which functions reach public names.
+It carries out the zone's redirects, custom WAF rules, rate limits and maintenance page as they are at the moment, and
+sends the rest to the load balancer, or to whatever media come from. It is also the proxy through which functions reach
+public names.
 """
 
 import json
@@ -22,7 +23,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from rehearsal.account import Account
-from rehearsal.visitor import Visitor
+from rehearsal.visitor import Visitor, by_maintenance
 from simulators.cloudflare.analytics import Request as Counted
 from simulators.cloudflare.expressions import NotUnderstood, Request, matches, text
 from simulators.redis.authority import Authority
@@ -41,6 +42,10 @@ class Answer:
     status: int
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def _end_to_end(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in headers.items() if name.lower() not in _HOP_BY_HOP}
 
 
 def _page(status: int, text_: str, **headers: str) -> Answer:
@@ -88,7 +93,21 @@ class Edge:
             return _page(503, "the sandbox is still being deployed")
         if request.host not in {each["name"] for each in list(account.zone.records.values())}:
             return _page(530, f"error 1016: the zone has no record {request.host}")
-        return self._by_rules(account, request) or self._from_origin(account, request, body)
+        return (
+            self._by_rules(account, request)
+            or self._by_maintenance(account, request, body)
+            or self._from_origin(account, request, body)
+        )
+
+    @staticmethod
+    def _by_maintenance(account: Account, request: Request, body: bytes) -> Answer | None:
+        url = f"https://{request.host}{request.path}" + (f"?{request.query}" if request.query else "")
+        found = by_maintenance(account, request.method, url, headers=_end_to_end(request.headers), content=body)
+        if found is None:
+            return None
+        headers = _end_to_end(found.headers)
+        headers.pop("content-encoding", None)
+        return Answer(found.status_code, found.content, headers)
 
     def _by_rules(self, account: Account, request: Request) -> Answer | None:
         for rule in self._matching(account, _REDIRECT, request):
@@ -131,7 +150,7 @@ class Edge:
             found = self._visitor.get(f"https://{request.host}{request.path}")
         except (httpx.HTTPError, account.client("s3").exceptions.ClientError) as error:
             return _page(404, str(error))
-        headers = {name: value for name, value in found.headers.items() if name.lower() not in _HOP_BY_HOP}
+        headers = _end_to_end(found.headers)
         headers.pop("content-encoding", None)
         return Answer(found.status_code, found.content, headers)
 
@@ -139,7 +158,7 @@ class Edge:
     def _from_balancer(account: Account, request: Request, body: bytes) -> Answer:
         where = json.loads(account.emulator.balancer.read_text())
         connection = HTTPConnection(where["address"], where["production"], timeout=_ORIGIN_SECONDS)
-        kept = {name: value for name, value in request.headers.items() if name not in _HOP_BY_HOP}
+        kept = _end_to_end(request.headers)
         target = request.path + (f"?{request.query}" if request.query else "")
         try:
             connection.request(request.method, target, body or None, {**kept, "Host": request.host})

@@ -123,6 +123,8 @@ class Simulator:
             raise Problem(401, 1000, "Invalid API Token")
         if status != "active" and "verify" not in call.path:
             raise Problem(403, 9109, f"Unauthorized to access requested resource; the token {call.token} is {status}")
+        if self.world.forbidden and re.search(self.world.forbidden, call.path):
+            raise Problem(403, 10000, "Authentication error")
 
     @staticmethod
     def _zone(world: World, zone_id: str) -> Zone:
