@@ -67,6 +67,18 @@ def test_a_plan_is_another_one_once_the_code_or_what_is_deployed_has_changed(
         cloudformation.delete_stack(StackName="daadaar-production-more")
 
 
+def test_a_token_that_could_not_answer_503_is_told_before_an_incident(wanted: Templates, production: Account) -> None:
+    world = production.cloudflare.world
+    for path in ("/workers/scripts", "/workers/routes"):
+        world.forbidden = path
+        try:
+            found = doctor.examine("production", production.environment, production, wanted)
+        finally:
+            world.forbidden = ""
+        (finding,) = [each for each in found if each.where.startswith("zone ")]
+        assert ("infra maintenance on" in finding.why, finding.stops) == (True, False)
+
+
 def test_what_stops_no_deployment_is_told_and_ends_well(
     wanted: Templates, production: Account, capsys: pytest.CaptureFixture[str]
 ) -> None:
