@@ -28,6 +28,10 @@ def test_a_difference_is_shown_without_an_account(assembly: Path, tmp_path: Path
     assert re.search(r"\[-] 50\s+└─ \[\+] 100", done.stdout + done.stderr)
 
 
+def test_a_synthesis_leaves_no_temporary_files(validated: Path) -> None:
+    assert list((validated.parent / "temporary").iterdir()) == []
+
+
 def test_a_template_that_breaks_a_rule_of_aws_fails(context: dict[str, Any], tmp_path: Path) -> None:
     """The positive control: one bad number, in what is otherwise this application, ends with 1 and names the place."""
     program = tmp_path / "bad.py"
