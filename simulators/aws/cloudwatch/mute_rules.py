@@ -66,7 +66,8 @@ class MuteRules:
         for where, late in list(self._waiting.items()):
             responses.set_request_account_id(where[0])
             responses.set_request_region(where[1])
-            if not self._is_muted(where[2]) and self._waiting.pop(where, None):
+            if not self._is_muted(where[2]):
+                self._waiting.pop(where, None)
                 self.act(*late)
 
     def _is_muted(self, alarm: str) -> bool:
