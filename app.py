@@ -1,8 +1,11 @@
 #!/usr/bin/env python3
 """Composition root: environments, their stages, their stacks, and the order of these. Nothing else."""
 
+import atexit
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +16,12 @@ os.environ.setdefault("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", "20")
 # CDK writes JavaScript stack traces into the assembly, with the name of a temporary folder in them: two syntheses would
 # differ, and take longer.
 os.environ["NODE_OPTIONS"] = f"{os.environ.get('NODE_OPTIONS', '')} --stack-trace-limit=0".strip()
+
+if __name__ == "__main__":
+    # The import of aws_cdk unpacks two megabytes, which `os._exit` would leave behind.
+    temporary = tempfile.mkdtemp()
+    os.environ["TMPDIR"] = tempfile.tempdir = temporary
+    atexit.register(shutil.rmtree, temporary, ignore_errors=True)
 
 import aws_cdk as cdk
 
@@ -123,7 +132,10 @@ def main() -> int:
     if os.environ.get("CDK_VALIDATION") == "false":  # CDK's own switch, for work in progress
         app.synth()
         return 0
-    findings.gate(app)
+    # A quarter of a second that unvalidated syntheses save.
+    from template_policies.plugin import Policies  # noqa: PLC0415
+
+    findings.gate(app, Policies(environments))
     left = findings.unacknowledged(Path(app.synth().directory))
     print("\n".join(left), end="", file=sys.stderr)
     return 1 if left else 0
@@ -133,5 +145,6 @@ if __name__ == "__main__":
     code = main()
     sys.stdout.flush()
     sys.stderr.flush()
+    shutil.rmtree(temporary, ignore_errors=True)
     # Without waiting for jsii's Node.js to take itself down, a third of a second or more (docs/performance.md).
     os._exit(code)

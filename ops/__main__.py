@@ -21,11 +21,12 @@ from ops import status as status_
 from ops.account import explained, session_of
 from ops.console import Console
 from ops.edge import commands
-from ops.edge.zone import open_edge
+from ops.edge.zone import open_edge, opened
 from ops.errors import FINDINGS, InputError, OperatorError
 from ops.github import commands as github_commands
 from ops.jobs import commands as job_commands
 from ops.jobs.commands import JobPlace
+from ops.maintenance import commands as maintenance_commands
 from ops.previews import commands as preview_commands
 from ops.previews.commands import PreviewSlots
 from ops.redis import commands as redis_commands
@@ -68,6 +69,8 @@ restore = typer.Typer(no_args_is_help=True, help="Point-in-time recovery of the 
 app.add_typer(restore, name="restore")
 database = typer.Typer(no_args_is_help=True, help="The database's version.")
 app.add_typer(database, name="database")
+maintenance = typer.Typer(no_args_is_help=True, help="503 at the edge and muted alarms, until a given time.")
+app.add_typer(maintenance, name="maintenance")
 secret = typer.Typer(no_args_is_help=True, help="Secrets that the environment's file names. Never prints values.")
 app.add_typer(secret, name="secret")
 
@@ -269,13 +272,20 @@ def review_(
 
 
 @app.command(name="effects")
-def effects_(environment: Name) -> None:
+def effects_(
+    environment: Name,
+    approved: Annotated[
+        str, typer.Option(help="The plan that was approved, from the last line: exit code 3 if it is another now.")
+    ] = "",
+) -> None:
     """What a deployment of this code does to what is deployed, as Markdown. Exit code 3 as `review`."""
     found = _environment(environment)
     with _explained(environment, found):
         reviewed = review.deployed(environment, found, session_of(environment, found))
     print(reviewed.markdown)
-    if reviewed.open:
+    if approved and reviewed.plan != approved:
+        print(f"--approved {approved}: the code or what is deployed has changed since; approve the plan above instead")
+    if reviewed.open or approved not in ("", reviewed.plan):
         raise typer.Exit(FINDINGS)
 
 
@@ -365,6 +375,37 @@ def github(
             github_commands.put(environment, found, session, Console())
         else:
             github_commands.show(environment, found, session, as_json=as_json)
+
+
+@maintenance.command()
+def on(
+    environment: Name,
+    until: Annotated[
+        str, typer.Option(help="45m, 2h, or a time like 2026-11-26T07:59Z; from 5 minutes to 24 hours ahead.")
+    ] = "1h",
+    reason: Annotated[str | None, typer.Option(help="Why, for `infra status`.")] = None,
+) -> None:
+    """Answer 503 with Retry-After for site and API at Cloudflare, and mute all alarms. Again: later end.
+
+    Our own checks pass. Visitors pass again, and alarms notify again, at that time by themselves.
+    """
+    ends = maintenance_commands.end(until, now=datetime.now(UTC))
+    with opened(environment, _environment(environment)) as zone:
+        maintenance_commands.on(zone, ends, reason, Console())
+
+
+@maintenance.command()
+def off(environment: Name) -> None:
+    """End it now. Alarms that fire then notify at once; they are listed."""
+    with opened(environment, _environment(environment)) as zone:
+        maintenance_commands.off(zone, Console())
+
+
+@maintenance.command(name="show")
+def maintenance_show(environment: Name, as_json: AsJson = False) -> None:
+    """Who switched it on, since when and until when. Exit code 3 if it is not as it should be, or over and not off."""
+    with opened(environment, _environment(environment)) as zone:
+        maintenance_commands.show(zone, Console(), as_json=as_json)
 
 
 PreviewName = Annotated[

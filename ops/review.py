@@ -1,5 +1,7 @@
 """What a change of the code would do to each environment, for whoever approves it: Markdown, without an account."""
 
+import hashlib
+import json
 import re
 import subprocess
 import tempfile
@@ -36,6 +38,8 @@ class Review:
     markdown: str
     open: tuple[str, ...]
     """Names of effects that are impossible, or dangerous and not acknowledged: what may not be merged."""
+    plan: str
+    """Digest of the templates before and after: the same as long as the deployment does the same."""
 
 
 def billed(templates: Templates) -> Counter[str]:
@@ -156,9 +160,12 @@ def review(base: str) -> Review:
     return _reviewed(f"compared with {base[:12]}", states, acknowledgements(f"{base}..HEAD"))
 
 
-def deployed(name: str, environment: Environment, clients: Clients) -> Review:
-    """Of an environment as it is deployed now. Raises `OperatorError` and what boto3 raises."""
-    wanted = synthesized(name)
+def deployed(name: str, environment: Environment, clients: Clients, wanted: Templates | None = None) -> Review:
+    """Of an environment as it is deployed now; `wanted` are this code's templates, if they are there already.
+
+    Raises `OperatorError` and what boto3 raises.
+    """
+    wanted = wanted or synthesized(name)
     ours = [each for each in stacks(clients, name) if each.tags.get("product") == environment.product]
     states = {name: (templates(clients, ours, wanted), wanted)}
     return _reviewed("to what is deployed", states, acknowledgements(f"--max-count={COMMITS}"))
@@ -172,7 +179,8 @@ def _reviewed(title: str, states: Mapping[str, tuple[Templates, Templates]], ack
         left += [each.name for each in open_among(found, acknowledged)]
     if left:
         parts.append(f"**{len(left)} effects stop it.** {_HOW}\n")
-    return Review("\n".join(parts), tuple(left))
+    plan = hashlib.sha256(json.dumps(states, sort_keys=True).encode()).hexdigest()[:16]
+    return Review("\n".join([*parts, f"Plan: {plan}\n"]), tuple(left), plan)
 
 
 def acknowledgements(commits: str, repository: Path = ROOT) -> frozenset[str]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from rich.table import Table
+from rich.text import Text
 
 from config.model import Environment
 from ops import alarms, amplify
@@ -13,6 +14,7 @@ from ops.alarms import FiringAlarm
 from ops.amplify import DeployedAmplifySite, SiteStatus
 from ops.console import Console
 from ops.functions import Clients
+from ops.maintenance.state import Maintenance, line, maintenance
 from ops.releases.look import ServiceDeployment, ServiceStatus, service_status
 from ops.releases.target import ReleaseTarget
 from ops.releases.text import by, moment, short
@@ -25,6 +27,8 @@ class EnvironmentStatus:
     services: Mapping[str, ServiceStatus | SiteStatus]
     """By name. Services that run another's image are in that one's stack."""
     alarms: list[FiringAlarm]
+    maintenance: Maintenance | None
+    """None when it is off."""
 
 
 def look(name: str, environment: Environment, clients: Clients, *, services: Sequence[str]) -> EnvironmentStatus:
@@ -36,13 +40,19 @@ def look(name: str, environment: Environment, clients: Clients, *, services: Seq
             found[service] = amplify.site_status(DeployedAmplifySite(name, environment, service, clients))
         else:
             found[service] = service_status(ReleaseTarget(name, environment, service, clients))
-    return EnvironmentStatus(services=found, alarms=alarms.firing(clients, environment.product, name))
+    return EnvironmentStatus(
+        services=found,
+        alarms=alarms.firing(clients, environment.product, name),
+        maintenance=maintenance(name, environment, clients),
+    )
 
 
 def show(name: str, found: EnvironmentStatus, console: Console, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(asdict(found), indent=2))  # noqa: T201
         return
+    if found.maintenance is not None:
+        console.print(Text(line(name, found.maintenance), "bold red"))
     for service, each in found.services.items():
         rows = _of_site(each) if isinstance(each, SiteStatus) else _of_service(each)
         table = Table(show_header=False)

@@ -51,8 +51,6 @@ class CdkCli:
             "CDK_HOME": str(self.workspace / "home"),
             "NODE_NO_WARNINGS": "1",
             "CI": "true",
-            # It would report each command to AWS, from a process of its own.
-            "CDK_DISABLE_CLI_TELEMETRY": "true",
             "CDK_VALIDATION": str(validated).lower(),
             **({"AWS_ENDPOINT_URL": self.endpoint, **self.credentials} if self.endpoint else {}),
         }

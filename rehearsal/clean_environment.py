@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+SHARED = "SUITE_SHARED"
+"""Environment variable: the folder in which the processes of `make test` find what one of them has made."""
 # Everything else goes: credentials, profiles and endpoints of AWS, proxies, certificates, PG*, REDIS_URL, options of
 # Node and Python, and the hundred common words that MiniStack reads as its settings (AUTH, DEBUG, SERVICES).
 _KEPT = {
@@ -20,7 +22,7 @@ _KEPT = {
         "RESTORES",
         "REDIS_SERVERS",
         "REDIS_URLS",
-        "SUITE_SHARED",
+        SHARED,
         "ROTATION_REQUESTS",
     ),
 }
@@ -39,6 +41,8 @@ def clean(environment: Mapping[str, str]) -> dict[str, str]:
         "JSII_RUNTIME_PACKAGE_CACHE_ROOT": str(_jsii_cache(environment)),
         # jsii and the CLI would otherwise print about the age of Node 20 in every process.
         "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "20",
+        # The CDK CLI would report each command to AWS, from a process of its own.
+        "CDK_DISABLE_CLI_TELEMETRY": "true",
         "AWS_EC2_METADATA_DISABLED": "true",
         # Nobody listens there: what needs GitHub names its simulator.
         "GITHUB_API_URL": "http://127.0.0.1:9",

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from ops import doctor
 from ops.doctor.finding import Finding
+from ops.effects.template import Templates
+from ops.review import Review, deployed
 from ops.templates import read
 from rehearsal.account import Account
 from rehearsal.progress import Progress
@@ -36,8 +38,14 @@ class FirstDay:
         stopping = [f"{each.where}: {each.what}" for each in self._examine() if each.stops]
         self.progress.check("Doctor lets the pipeline deploy", not stopping, "; ".join(stopping) or "nothing stops it")
 
+    def plan(self) -> Review:
+        """What a workflow with this account's credentials says that a deployment would do."""
+        return deployed(self.account.name, self.account.environment, self.account, self._templates())
+
     def _examine(self) -> list[Finding]:
         os.environ["CLOUDFLARE_BASE_URL"] = self.account.cloudflare_url
         os.environ["GITHUB_API_URL"] = self.account.github_url
-        templates = dict(read(self.assembly / f"assembly-{self.account.name}"))
-        return list(doctor.examine(self.account.name, self.account.environment, self.account, templates))
+        return list(doctor.examine(self.account.name, self.account.environment, self.account, self._templates()))
+
+    def _templates(self) -> Templates:
+        return dict(read(self.assembly / f"assembly-{self.account.name}"))

@@ -16,7 +16,7 @@ from rehearsal.cdk_cli import CdkCli, CdkFailed
 from rehearsal.checks import CheckResult, quarantine, read_back
 from rehearsal.first_day import FirstDay
 from rehearsal.lint import Lint
-from rehearsal.pipeline import DEPLOY, Pipeline
+from rehearsal.pipeline import DEPLOY, DRIFT, Pipeline
 from rehearsal.progress import Progress
 from rehearsal.variants import with_bake_minutes, with_branch
 from simulators.aws.conditions import Condition
@@ -129,7 +129,12 @@ class _Rehearsal:
         """By the pipeline: its role becomes CDK's own."""
         before, asked = self._last_changes(), len(self.account.cloudflare.calls)
         workflow = Pipeline(self.account).runs(DEPLOY)
-        FirstDay(workflow, self.assembly, self.progress).nothing_stops_the_pipeline()
+        first_day = FirstDay(workflow, self.assembly, self.progress)
+        first_day.nothing_stops_the_pipeline()
+        approved = FirstDay(Pipeline(self.account).runs(DRIFT), self.assembly, self.progress).plan()
+        found = first_day.plan().plan
+        told = f"planned {approved.plan} with the role for drift, found {found} before the deployment"
+        self.progress.check("What was approved is what runs", found == approved.plan and not approved.open, told)
         replace(self, account=workflow)._deploy(self.assembly)
         touched = [name for name, when in self._last_changes().items() if when != before[name]]
         touched += [f"{call.method} {call.path}" for call in self.account.cloudflare.calls[asked:] if call.is_write]

@@ -51,6 +51,8 @@ class SimulatedVisitor:
             return httpx.Response(301, headers={"Location": f"{target}{parts.path}{query}"})
         if parts.netloc == environment.domains.media:
             return self._media(parts.netloc, parts.path, parts.query)
+        if (found := by_maintenance(self.account, method, url, headers=headers or {}, content=content)) is not None:
+            return found
         for service, each in environment.services.items():
             if each.host == parts.netloc and each.amplify is not None:
                 return self._by_amplify(service, parts.netloc)
@@ -116,7 +118,8 @@ class SimulatedVisitor:
 
     def _by_worker(self, name: str, path: str) -> httpx.Response:
         script = self.account.cloudflare.world.scripts[name]
-        with worker.deployed(script, s3=self.account.emulator.url, cached=False) as url:
+        bucket = f"https://{worker.bindings_of(script)['BUCKET_HOST']}"
+        with worker.deployed(script, upstreams={bucket: self.account.emulator.url}) as url:
             return httpx.get(f"{url}{path}")
 
     def _by_connector(self, host: str, path: str) -> httpx.Response:
@@ -138,3 +141,18 @@ class SimulatedVisitor:
                     break  # Whoever may not list the bucket is not told that it is not there.
                 return httpx.Response(200, headers={"Content-Type": found["ContentType"]}, content=found["Body"].read())
         return httpx.Response(403)
+
+
+def by_maintenance(
+    account: Account, method: str, url: str, *, headers: Mapping[str, str], content: bytes
+) -> httpx.Response | None:
+    """What the Worker of `infra maintenance` answers, before the load balancer; None where none has a route."""
+    parts = urlsplit(url)
+    host, target = parts.netloc, f"{parts.path}?{parts.query}" if parts.query else parts.path
+    name = worker.script_at(account.zone, host, target)
+    if name is None or not name.endswith("-maintenance"):
+        return None
+    where = json.loads(account.emulator.balancer.read_text())
+    upstreams = {f"https://{host}": f"http://{where['address']}:{where['production']}"}
+    with worker.deployed(account.cloudflare.world.scripts[name], upstreams=upstreams) as before:
+        return httpx.request(method, f"{before}{target}", headers={**headers, "x-site": host}, content=content)

@@ -294,7 +294,7 @@ def _words(environment: Environment) -> str:
 def _targets(environment: Environment) -> list[CheckTarget]:
     """What users ask for, besides media: a site's first page, whoever serves it; of an API whether it lives."""
     return [
-        CheckTarget(name, f"https://{each.host}{'/' if each.site else each.health_path}", needs_pass=each.site)
+        CheckTarget(name, f"https://{each.host}{'/' if each.site else each.health_path}", needs_pass=True)
         for name, each in environment.services.items()
         if each.host is not None
     ]
@@ -303,7 +303,7 @@ def _targets(environment: Environment) -> list[CheckTarget]:
 def _dependencies(environment: Environment) -> list[CheckTarget]:
     """Services that get new tasks when they have lost one, asked as users would ask."""
     return [
-        CheckTarget(name, f"https://{each.host}{check.path}", needs_pass=each.site, dependencies=dict(check.expect))
+        CheckTarget(name, f"https://{each.host}{check.path}", needs_pass=True, dependencies=dict(check.expect))
         for name, each in services_.balanced(environment).items()
         if (check := each.release_check) is not None and check.restart_minutes is not None
     ]

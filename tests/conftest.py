@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rehearsal import clean_environment
-from tools.suite import SHARED
 
 if TYPE_CHECKING:
     from config import Environment
@@ -54,7 +53,7 @@ def assembly(context: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) 
 
 def _once(name: str, make: Callable[[Path], None], temporary: pytest.TempPathFactory) -> Path:
     """What `make` puts into the folder that it is given, made by the first of the suite's processes that asks."""
-    folder = Path(os.environ.get(SHARED) or temporary.mktemp("made")) / name
+    folder = Path(os.environ.get(clean_environment.SHARED) or temporary.mktemp("made")) / name
     folder.mkdir(exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -125,14 +124,22 @@ def every_redis(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str,
 
 
 def _synth(output: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    """Validated, with nobody to ask: a proxy that is not there."""
+    """Validated, with nobody to ask: a proxy that is not there. Its temporary files go to a folder beside `output`."""
     clean = {key: value for key, value in os.environ.items() if key != "CDK_VALIDATION"}
     clean.pop("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION")
     nowhere = "http://127.0.0.1:9"
+    temporary = output.parent / "temporary"
+    temporary.mkdir(exist_ok=True)
     return subprocess.run(
         [ROOT / "node_modules" / ".bin" / "cdk", "synth", "--quiet", "--no-notices", "-o", output, *options],
         cwd=ROOT,
-        env={**clean, "HTTPS_PROXY": nowhere, "HTTP_PROXY": nowhere, "HOME": str(output.parent)},
+        env={
+            **clean,
+            "HTTPS_PROXY": nowhere,
+            "HTTP_PROXY": nowhere,
+            "HOME": str(output.parent),
+            "TMPDIR": str(temporary),
+        },
         capture_output=True,
         text=True,
         check=False,

@@ -232,7 +232,14 @@ class DatabaseDrills(Construct):
             ),
         ):
             self.handler.role.add_to_policy(iam.PolicyStatement(actions=actions, resources=[resource]))
-        role.grant_pass_role(self.handler.role)
+        # As AWS's own restore testing has it (AWSServiceRolePolicyForBackupRestoreTesting).
+        self.handler.role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["iam:PassRole"],
+                resources=[role.role_arn],
+                conditions={"StringEquals": {"iam:PassedToService": "backup.amazonaws.com"}},
+            )
+        )
         for resource in (restored, points):
             acknowledge(
                 self.handler.policy, allows_on(resource), reason="AWS Backup names what it makes; nothing else fits."

@@ -193,7 +193,10 @@ _SETTINGS = (
 
 
 def drift_role(scope: Construct, id_: str, *, provider: GitHubProvider, workflows: Workflows) -> GitHubRole:
-    """For the daily look: settings only. In an environment without approval, as nobody is there at night."""
+    """For the daily look, and for the plan that a deployment's approval is about: settings only.
+
+    In an environment without approval, as nobody is there at night.
+    """
     stacks = arn_of(scope, "cloudformation", "stack/*")
     role = GitHubRole(
         scope,
@@ -208,6 +211,7 @@ def drift_role(scope: Construct, id_: str, *, provider: GitHubProvider, workflow
                     "cloudformation:DescribeStackResourceDrifts",
                     "cloudformation:DetectStackDrift",
                     "cloudformation:DetectStackResourceDrift",
+                    "cloudformation:GetTemplate",  # for the plan of a deployment
                 ],
                 resources=[stacks],
             ),

@@ -185,10 +185,11 @@ class Jobs(Construct):
             )
             task.logs.grant(role, "logs:GetLogEvents")
         role.add_to_policy(
-            iam.PolicyStatement(
-                actions=["ecs:DescribeTasks", "ecs:ListTasks", "ecs:StopTask"], resources=["*"], conditions=of_cluster
-            )
+            iam.PolicyStatement(actions=["ecs:DescribeTasks", "ecs:ListTasks"], resources=["*"], conditions=of_cluster)
         )
+        task_arn = f"arn:aws:ecs:{stack.region}:{stack.account}:task/*"
+        role.add_to_policy(iam.PolicyStatement(actions=["ecs:StopTask"], resources=[task_arn], conditions=of_cluster))
+        acknowledge(policy, allows_on(task_arn), reason="Of this cluster only; ECS makes a task's id.")
         role.add_to_policy(iam.PolicyStatement(actions=["ecs:DescribeTaskDefinition"], resources=["*"]))
         acknowledge(policy, allows_on("*"), reason="Tasks come and go in one cluster; the reading knows no resource.")
         actions = ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem", "dynamodb:Query")

@@ -40,6 +40,7 @@ def zone(environment: Environment, templates: Templates, clients: Clients) -> It
         require_reachable(api)
         found = zones.find(api, environment.domains.zone)
         yield from _dnssec(api, found, where)
+        yield from _workers(api, found, where)
         Preflight(api, found, _declared(templates)).check()
     except (NoZone, NotReady) as error:
         why = "the deployment's preflight stops at the same"
@@ -62,6 +63,21 @@ def _dnssec(api: Api, found: Zone, where: str) -> Iterator[Finding]:
             what=f"DNSSEC is {dnssec}",
             why="until the registrar has the DS record, or has dropped it, resolvers that validate may refuse the zone",
             fix="Cloudflare dashboard → DNS → Settings → DNSSEC: the DS record, for the registrar",
+        )
+
+
+def _workers(api: Api, found: Zone, where: str) -> Iterator[Finding]:
+    """A deployment may need none; an incident is too late to find out."""
+    try:
+        api.get(f"/accounts/{found.account}/workers/scripts")
+        api.get(f"/zones/{found.id}/workers/routes")
+    except Refused as error:
+        yield Finding(
+            where=where,
+            what=f"the token may not manage Workers ({error})",
+            why="`infra maintenance on` could not answer 503",
+            fix="Workers Scripts Write and Workers Routes Write: docs/cloudflare-token.md",
+            stops=False,
         )
 
 

@@ -1,7 +1,8 @@
 """An environment's zone, reached with the operator's AWS credentials and the environment's own token."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -56,6 +57,15 @@ class EdgeOf:
     @cached_property
     def zone(self) -> zones.Zone:
         return zones.find(self.api, self.environment.domains.zone)
+
+
+@contextmanager
+def opened(name: str, environment: Environment) -> Iterator[EdgeOf]:
+    """As `open_edge`; refusals of AWS and Cloudflare within the block become `OperatorError`."""
+    try:
+        yield open_edge(name, environment)
+    except EXPLAINED as error:
+        raise zone_explained(error, name, environment) from None
 
 
 def open_edge(name: str, environment: Environment) -> EdgeOf:

@@ -9,7 +9,7 @@ from typing import Any
 from infra_runtime.contract.revision import APP, MIGRATE, MIGRATION_LABEL, containers_of, log_of, named
 from infra_runtime.release.ledger import Release
 from infra_runtime.release.log_text import plain
-from infra_runtime.release.migrate import task_of
+from infra_runtime.release.migration_task import task_of
 from infra_runtime.release.preflight import deployments, stack_of
 from ops.console import Console
 from ops.functions import Clients

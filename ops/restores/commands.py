@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from rich.table import Table
 
 from infra_runtime.contract.names import stack_name
-from infra_runtime.database.inspection import Look, Rows
-from infra_runtime.database.inspection import Table as DatabaseTable
+from infra_runtime.database.contents import Look, Rows
+from infra_runtime.database.contents import Table as DatabaseTable
 from infra_runtime.database.verification import CLOCK, Inspected, problems
 from ops.console import Console
 from ops.errors import InputError, OperatorError

@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.table import Table
 
-from infra_runtime.database.inspection import Rows
+from infra_runtime.database.contents import Rows
 from infra_runtime.database.verification import CLOCK, Inspected
 from infra_runtime.database.verification import differences as differences_of_data
 from ops.console import Console

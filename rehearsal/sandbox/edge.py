@@ -1,7 +1,8 @@
 """Cloudflare before the sandbox: site, API and media at their names below `.localhost`, and for our own functions.
 
-It carries out the zone's redirects, custom WAF rules and rate limits as they are at the moment, and sends the rest to
-the load balancer, or to whatever media come from. It is also the proxy through which functions reach public names.
+It carries out the zone's redirects, custom WAF rules, rate limits and maintenance page as they are at the moment, and
+sends the rest to the load balancer, or to whatever media come from. It is also the proxy through which functions reach
+public names.
 """
 
 import json
@@ -23,7 +24,7 @@ import httpx
 
 from infra_runtime.contract.cloudflare_phases import CUSTOM_WAF, RATE_LIMIT, REDIRECT
 from rehearsal.account import Account
-from rehearsal.visitor import SimulatedVisitor
+from rehearsal.visitor import SimulatedVisitor, by_maintenance
 from simulators.cloudflare.analytics import SampledRequest as Counted
 from simulators.cloudflare.expressions import EdgeRequest, NotUnderstood, matches, text
 from simulators.redis.authority import Authority
@@ -42,6 +43,10 @@ class EdgeAnswer:
     status: int
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def _end_to_end(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in headers.items() if name.lower() not in _HOP_BY_HOP}
 
 
 def _page(status: int, text_: str, **headers: str) -> EdgeAnswer:
@@ -89,7 +94,21 @@ class SandboxEdge:
             return _page(503, "the sandbox is still being deployed")
         if request.host not in {each["name"] for each in list(account.zone.records.values())}:
             return _page(530, f"error 1016: the zone has no record {request.host}")
-        return self._by_rules(account, request) or self._from_origin(account, request, body)
+        return (
+            self._by_rules(account, request)
+            or self._by_maintenance(account, request, body)
+            or self._from_origin(account, request, body)
+        )
+
+    @staticmethod
+    def _by_maintenance(account: Account, request: EdgeRequest, body: bytes) -> EdgeAnswer | None:
+        url = f"https://{request.host}{request.path}" + (f"?{request.query}" if request.query else "")
+        found = by_maintenance(account, request.method, url, headers=_end_to_end(request.headers), content=body)
+        if found is None:
+            return None
+        headers = _end_to_end(found.headers)
+        headers.pop("content-encoding", None)
+        return EdgeAnswer(found.status_code, found.content, headers)
 
     def _by_rules(self, account: Account, request: EdgeRequest) -> EdgeAnswer | None:
         for rule in self._matching(account, REDIRECT, request):
@@ -132,7 +151,7 @@ class SandboxEdge:
             found = self._visitor.get(f"https://{request.host}{request.path}")
         except (httpx.HTTPError, account.client("s3").exceptions.ClientError) as error:
             return _page(404, str(error))
-        headers = {name: value for name, value in found.headers.items() if name.lower() not in _HOP_BY_HOP}
+        headers = _end_to_end(found.headers)
         headers.pop("content-encoding", None)
         return EdgeAnswer(found.status_code, found.content, headers)
 
@@ -140,7 +159,7 @@ class SandboxEdge:
     def _from_balancer(account: Account, request: EdgeRequest, body: bytes) -> EdgeAnswer:
         where = json.loads(account.emulator.balancer.read_text())
         connection = HTTPConnection(where["address"], where["production"], timeout=_ORIGIN_SECONDS)
-        kept = {name: value for name, value in request.headers.items() if name not in _HOP_BY_HOP}
+        kept = _end_to_end(request.headers)
         target = request.path + (f"?{request.query}" if request.query else "")
         try:
             connection.request(request.method, target, body or None, {**kept, "Host": request.host})

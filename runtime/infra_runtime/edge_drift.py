@@ -4,13 +4,14 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
 from infra_runtime.aws import client
 from infra_runtime.cloudflare import zone as zones
 from infra_runtime.cloudflare.api import Api
-from infra_runtime.cloudflare.converge import Change, Conflict, Seen, undeclared_fields
+from infra_runtime.cloudflare.converge import Change, Conflict, Seen, is_wanted, undeclared_fields
 from infra_runtime.cloudflare.credentials import api_from
 from infra_runtime.cloudflare.provider import subject
 from infra_runtime.contract.metrics import EDGE, EdgeMetric, emit
@@ -78,7 +79,7 @@ def look(api: Api, secrets: Secrets, memory: SsmStateStore) -> list[DeclarationD
     for name, document in sorted(memory.all("declared").items()):
         declared = subject(secrets.resolve(document), api=api, zone=zone_of(document["zone"]), memory=memory)
         try:
-            changes, conflict = declared.changes(present=True), None
+            changes, conflict = declared.changes(present=is_wanted(document, datetime.now(UTC))), None
         except Conflict as error:
             changes, conflict = [], str(error)
         seen = declared.seen()

@@ -174,6 +174,14 @@ def _check_exception(parameters: dict[str, Any]) -> None:
         raise ApiProblem(400, 20016, f"the exception must name managed rulesets, or rules of them: {parameters}")
 
 
+def _check_response(plan: Plan, response: dict[str, Any]) -> None:
+    """Of a blocked request (partials/waf/custom-response-blocked-requests.mdx). The code for the status is assumed."""
+    if not plan.custom_block_response:
+        raise ApiProblem(400, 20120, "not entitled to use a custom response for blocked requests")
+    if not 400 <= response["status_code"] <= 499:
+        raise ApiProblem(400, 20016, f"status_code must be between 400 and 499, not {response['status_code']}")
+
+
 def _check_plan(zone: Zone, rule: dict[str, Any]) -> None:
     plan, parameters = zone.plan, rule.get("action_parameters") or {}
     if rule["action"] == "execute" and parameters["id"] in _PAID_RULESETS and not plan.managed_waf:
@@ -182,6 +190,8 @@ def _check_plan(zone: Zone, rule: dict[str, Any]) -> None:
         raise ApiProblem(400, 20120, "not entitled to use the log action")
     if " matches " in rule["expression"] and not plan.regex:
         raise ApiProblem(400, 20127, "not entitled to use the matches operator")
+    if response := parameters.get("response"):
+        _check_response(plan, response)
     ttl = parameters.get("edge_ttl", {}).get("default")
     if ttl is not None and ttl < plan.least_edge_ttl:
         raise ApiProblem(400, 20120, f"edge_ttl must be at least {plan.least_edge_ttl}")

@@ -126,6 +126,8 @@ class CloudflareSimulator:
             raise ApiProblem(
                 403, 9109, f"Unauthorized to access requested resource; the token {call.token} is {status}"
             )
+        if self.world.forbidden and re.search(self.world.forbidden, call.path):
+            raise ApiProblem(403, 10000, "Authentication error")
 
     @staticmethod
     def _zone(world: World, zone_id: str) -> Zone:

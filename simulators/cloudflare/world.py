@@ -109,6 +109,8 @@ class World:
     """Status by token."""
     account_owned: set[str] = field(default_factory=set)
     """Those of `tokens` that belong to the account and not to a person."""
+    forbidden: str = ""
+    """Pattern of the paths for which every token lacks the permission; empty: of none."""
     now: Callable[[], float] = time.monotonic
     """Seconds."""
     scripts: dict[str, dict[str, Any]] = field(default_factory=dict)

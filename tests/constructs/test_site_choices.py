@@ -1,6 +1,7 @@
 """Amplify instead of ECS, no site at all, a bucket that exists already: choices that none of our environments takes."""
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -21,15 +22,29 @@ Templates = dict[str, dict[str, Any]]
 SITE = "daadaar.com"
 
 
-@pytest.fixture
-def synthesized(context: dict[str, Any], tmp_path: Path) -> Callable[[Path], Templates]:
+# Beside the product's own site, one whose server-side rendering uses the bucket.
+SECOND_SITE = """
+[services.docs]
+host = "docs.daadaar.com"
+site = true
+needs = ["media"]
+
+[services.docs.amplify]
+repository = "daadaar/docs"
+branch = "main"
+access_token_secret = "daadaar/github-token"
+"""
+
+
+@pytest.fixture(scope="module")
+def synthesized(context: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Templates]:
     """The templates of production in a folder of environments, by stack."""
 
     def synthesize(environments: Path) -> Templates:
         import app
         from config import load
 
-        root = cdk.App(context=context, outdir=str(tmp_path / f"{environments.name}.out"))
+        root = cdk.App(context=context, outdir=str(tmp_path_factory.mktemp("out")))
         app.build(root, load(["production"], directory=environments))
         stacks = root.synth().get_nested_assembly("assembly-production").stacks
         return {each.display_name.partition("/")[2].partition(" ")[0]: each.template for each in stacks}
@@ -37,10 +52,20 @@ def synthesized(context: dict[str, Any], tmp_path: Path) -> Callable[[Path], Tem
     return synthesize
 
 
-@pytest.fixture
-def amplified(synthesized: Callable[[Path], Templates], environments: Path, tmp_path: Path) -> Templates:
-    """Of a production whose site is on Amplify."""
-    return synthesized(with_sites_on_amplify(environments, "production", into=tmp_path / "amplified"))
+@pytest.fixture(scope="module")
+def on_amplify(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of environments, in which production has two sites on Amplify."""
+    from config import ENVIRONMENTS
+
+    folder = with_sites_on_amplify(ENVIRONMENTS, "production", into=tmp_path_factory.mktemp("sites") / "environments")
+    with (folder / "production.toml").open("a") as file:
+        file.write(SECOND_SITE)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def amplified(synthesized: Callable[[Path], Templates], on_amplify: Path) -> Templates:
+    return synthesized(on_amplify)
 
 
 def of_type(template: dict[str, Any], kind: str) -> list[dict[str, Any]]:
@@ -116,34 +141,33 @@ def test_the_servers_variables_survive_the_way_through_the_file(amplified: Templ
     assert written == 'NEXT_PUBLIC_API_URL="https://a/?b=c#d \\$HOME"\n'
 
 
-def test_a_changed_variable_is_a_new_build_and_nothing_else_is(
-    synthesized: Callable[[Path], Templates], environments: Path, tmp_path: Path
+def test_a_changed_variable_is_a_new_build_of_its_site_and_nothing_else_is(
+    synthesized: Callable[[Path], Templates], amplified: Templates, on_amplify: Path, tmp_path: Path
 ) -> None:
     """Variables reach a site at its build only, and CloudFormation starts none."""
-    first = with_sites_on_amplify(environments, "production", into=tmp_path / "first")
-    other = with_sites_on_amplify(environments, "production", into=tmp_path / "other")
-    again = with_sites_on_amplify(environments, "production", into=tmp_path / "again")
-    for folder, before, after in (
-        (other, 'NEXT_PUBLIC_API_URL = "', 'NEXT_PUBLIC_API_URL = "x'),
-        (again, "monthly_usd = ", "monthly_usd = 9"),
+    file = Path(shutil.copytree(on_amplify, tmp_path / "environments")) / "production.toml"
+    text = file.read_text()
+    for before, after in (
+        ('NEXT_PUBLIC_API_URL = "', 'NEXT_PUBLIC_API_URL = "x'),
+        ("monthly_usd = ", "monthly_usd = 9"),
     ):
-        file = folder / "production.toml"
-        assert before in file.read_text()
-        file.write_text(file.read_text().replace(before, after))
-    builds = [of_type(synthesized(each)["Frontend"], "Custom::AmplifyBuild") for each in (first, other, again)]
-    assert builds[0] != builds[1]
-    assert builds[0] == builds[2]
+        assert before in text
+        text = text.replace(before, after)
+    file.write_text(text)
+    changed = synthesized(file.parent)
+
+    builds = {
+        site: [of_type(templates[site], "Custom::AmplifyBuild") for templates in (amplified, changed)]
+        for site in ("Frontend", "Docs")
+    }
+    assert len(builds["Docs"][0]) == 1
+    assert builds["Frontend"][0] != builds["Frontend"][1]
+    assert builds["Docs"][0] == builds["Docs"][1]
 
 
-def test_server_side_rendering_may_use_media_only_where_the_file_says_so(
-    synthesized: Callable[[Path], Templates], amplified: Templates, environments: Path, tmp_path: Path
-) -> None:
-    folder = with_sites_on_amplify(environments, "production", into=tmp_path / "with-media")
-    file = folder / "production.toml"
-    file.write_text(file.read_text().replace("needs = []", 'needs = ["media"]'))
-    with_media = synthesized(folder)
-    assert "s3:PutObject" in json.dumps(with_media["Frontend"])
-    (app,) = of_type(with_media["Frontend"], "AWS::Amplify::App")
+def test_server_side_rendering_may_use_media_only_where_the_file_says_so(amplified: Templates) -> None:
+    assert "s3:PutObject" in json.dumps(amplified["Docs"])
+    (app,) = of_type(amplified["Docs"], "AWS::Amplify::App")
     assert {"Name": "MEDIA_BUCKET", "Value": "daadaar-media-frkia"} in app["EnvironmentVariables"]
     assert "s3:PutObject" not in json.dumps(amplified["Frontend"])
 

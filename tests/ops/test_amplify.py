@@ -89,7 +89,7 @@ def test_status_tells_of_the_domain_and_of_the_newest_build(site: DeployedAmplif
     found = site_status(site)
     assert found == SiteStatus(host=HOST, domain="AVAILABLE", reason=None, build=build)
     out = io.StringIO()
-    status = EnvironmentStatus(services={"frontend": found}, alarms=[])
+    status = EnvironmentStatus(services={"frontend": found}, alarms=[], maintenance=None)
     show("production", status, Console(file=out, width=200), as_json=False)
     assert "12 FAILED, commit HEAD" in out.getvalue()
 

@@ -11,6 +11,7 @@ from ops import doctor, review
 from ops.console import Console
 from ops.doctor import deployed
 from ops.doctor.finding import Finding
+from ops.doctor.zone import zone
 from ops.functions import physical_ids
 from ops.releases.target import ReleaseTarget
 from rehearsal.account import Account
@@ -44,6 +45,40 @@ def test_nothing_stands_against_what_is_deployed(wanted: Templates, production: 
 def test_the_same_code_has_no_effect_on_what_is_deployed(production: Account) -> None:
     found = review.deployed("production", production.environment, production)
     assert (found.open, "Nothing changes." in found.markdown) == ((), True)
+
+
+def test_a_plan_is_another_one_once_the_code_or_what_is_deployed_has_changed(
+    wanted: Templates, production: Account
+) -> None:
+    def plan() -> str:
+        return review.deployed("production", production.environment, production, wanted).plan
+
+    before = plan()
+    assert plan() == before
+    queue = {"Type": "AWS::SQS::Queue", "Properties": {}}
+    wanted["daadaar-production-network"]["Resources"]["More"] = queue
+    assert plan() != before
+    cloudformation, body = production.client("cloudformation"), json.dumps({"Resources": {"More": queue}})
+    del wanted["daadaar-production-network"]["Resources"]["More"]
+    tags = [{"Key": "product", "Value": "daadaar"}, {"Key": "environment", "Value": "production"}]
+    cloudformation.create_stack(StackName="daadaar-production-more", TemplateBody=body, Tags=tags)
+    try:
+        assert plan() != before
+    finally:
+        cloudformation.delete_stack(StackName="daadaar-production-more")
+
+
+@pytest.mark.parametrize("path", ["/workers/scripts", "/workers/routes"])
+def test_a_token_that_could_not_answer_503_is_told_before_an_incident(
+    path: str, wanted: Templates, production: Account
+) -> None:
+    world = production.cloudflare.world
+    world.forbidden = path
+    try:
+        (finding,) = zone(production.environment, wanted, production)
+    finally:
+        world.forbidden = ""
+    assert ("infra maintenance on" in finding.why, finding.stops) == (True, False)
 
 
 def test_what_stops_no_deployment_is_told_and_ends_well(

@@ -28,6 +28,10 @@ def test_a_difference_is_shown_without_an_account(assembly: Path, tmp_path: Path
     assert re.search(r"\[-] 50\s+└─ \[\+] 100", done.stdout + done.stderr)
 
 
+def test_a_synthesis_leaves_no_temporary_files(validated: Path) -> None:
+    assert list((validated.parent / "temporary").iterdir()) == []
+
+
 def test_a_template_that_breaks_a_rule_of_aws_fails(context: dict[str, Any], tmp_path: Path) -> None:
     """The positive control: one bad number, in what is otherwise this application, ends with 1 and names the place."""
     program = tmp_path / "bad.py"
@@ -56,5 +60,10 @@ def test_a_template_that_breaks_a_rule_of_aws_fails(context: dict[str, Any], tmp
         text=True,
         check=False,
     )
+    said = done.stdout + done.stderr
     assert done.returncode == 1
-    assert "dev/Data/Database/Instance" in done.stdout + done.stderr
+    assert "dev/Data/Database/Instance" in said
+    # Our own policies see it, too, and name resource and property.
+    assert re.search(
+        r"ERROR BackupRetentionPeriod is 99, must be 1\..*\(Policies\)\n +dev/Data/Database/Instance", said
+    ), said

@@ -21,7 +21,8 @@ from infra_runtime.contract.metrics import DATABASE, DatabaseMetric, emit
 from infra_runtime.contract.restore_drills import LAST, STARTED, SUCCEEDED, Drill
 from infra_runtime.custom_resource import Request, Result, serve
 from infra_runtime.database.connection import Connection, Login, connect
-from infra_runtime.database.inspection import Rows, count, first_commit_after, look
+from infra_runtime.database.contents import Rows
+from infra_runtime.database.inspection import count, first_commit_after, look
 from infra_runtime.database.instance import instance_called, serving
 from infra_runtime.database.verification import CLOCK, Inspected, deviations, problems
 from infra_runtime.reporting import report, reported

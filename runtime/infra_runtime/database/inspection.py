@@ -6,13 +6,13 @@ database reaches; nothing has to be written for that. The times are in the backu
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from psycopg import errors, sql
 
 from infra_runtime.contract.database_names import OWNER, USER, logins_of
 from infra_runtime.database.connection import Connection
+from infra_runtime.database.contents import Look, Rows, Table
 from infra_runtime.release.catalog import digest, facts
 
 _COMMITS = "track_commit_timestamp"
@@ -37,48 +37,6 @@ select count(*), coalesce(sum(hashtextextended(row, 0)::numeric), 0)::text, max(
 from (select t::text as row, {commit} as at from only {table} t) rows"""
 _FIRST_AFTER = "select min(pg_xact_commit_timestamp(xmin)) from only {} where pg_xact_commit_timestamp(xmin) > %s"
 _MADE = "select pg_xact_commit_timestamp(%s::text::xid)"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Table:
-    """Without its rows. Times are ISO 8601 in UTC."""
-
-    name: str
-    owner: str
-    grants: str
-    bytes: int
-    estimate: int
-    """Rows, by PostgreSQL's own statistics."""
-    changed: str | None
-    """When its definition was last changed; None for long ago."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Look:
-    version: str
-    in_recovery: bool
-    read_only: bool
-    settings: Sequence[str]
-    """Parameters that are not in effect as declared."""
-    roles: int
-    """Of ours, groups and logins."""
-    schema: str
-    """Digest of the catalog, as in the ledger of releases."""
-    extensions: Mapping[str, str]
-    tables: Sequence[Table]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rows:
-    """Of one table; `None` where they could not be counted in time, or not be read."""
-
-    count: int | None = None
-    digest: str | None = None
-    newest: str | None = None
-    """Time of the last commit that left a row in it."""
-    count_until: int | None = None
-    """Rows that have been as they are since the time in question."""
-    newest_until: str | None = None
 
 
 def look(connection: Connection, declared: Mapping[str, str]) -> Look:

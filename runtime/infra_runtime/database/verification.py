@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from infra_runtime.contract.database_names import OWNER, USER, logins_of
-from infra_runtime.database.inspection import Look, Rows, Table
+from infra_runtime.database.contents import Look, Rows, Table
 
 # Commits at almost the same time may be in the log in another order than their times.
 CLOCK = timedelta(seconds=1)

@@ -6,7 +6,6 @@ and by whichever copy of this function: what has to be known until then is in th
 task, which carries the deployment's own name.
 """
 
-import hashlib
 import json
 import logging
 import os
@@ -37,6 +36,7 @@ from infra_runtime.release.catalog import Fact, breaks, digest, end_sessions, fa
 from infra_runtime.release.image_layers import Unreadable
 from infra_runtime.release.ledger import Ledger
 from infra_runtime.release.migration_lock import Holder, LockTaken, MigrationLock
+from infra_runtime.release.migration_task import started_by, task_of
 from infra_runtime.release.preflight import UNDER_WAY
 from infra_runtime.release.skipped import skipped
 from infra_runtime.reporting import reported
@@ -77,28 +77,6 @@ def _owner() -> Connection:
     """As the login that migrates. Read each time: it takes turns with another (docs/adr/0013)."""
     secret = client("secretsmanager").get_secret_value(SecretId=os.environ["LOGIN_SECRET"])["SecretString"]
     return connect(Login.of(secret, username=os.environ.get("PGUSER")))
-
-
-def started_by(deployment: str) -> str:
-    """What a deployment's task is found by, and its client token: of 64 letters at most."""
-    return f"migrate-{hashlib.sha256(deployment.encode()).hexdigest()[:28]}"
-
-
-def task_of(ecs: Any, cluster: str, deployment: str, definition: str) -> Mapping[str, Any] | None:
-    """The task that migrates for a deployment, as ECS describes it; None when there is none yet.
-
-    `definition` is the ARN of its task definition.
-    """
-    name = started_by(deployment)
-    # The first lists those that are to run. ListTasks takes `startedBy` as the only filter or not at all.
-    family = definition.rpartition("/")[2].partition(":")[0]
-    for filters in ({"startedBy": name}, {"family": family, "desiredStatus": "STOPPED"}):
-        for page in ecs.get_paginator("list_tasks").paginate(cluster=cluster, **filters):
-            if arns := page["taskArns"]:
-                for task in ecs.describe_tasks(cluster=cluster, tasks=arns)["tasks"]:
-                    if task.get("startedBy") == name:
-                        return dict(task)
-    return None
 
 
 @dataclass(frozen=True)

@@ -47,12 +47,15 @@ class RestoreTestingPlan:
             raise ResourceRefused(f"Restore testing plan {name} already exists")
         arn = f"arn:aws:backup:{get_region()}:{get_account_id()}:restore-testing-plan:{name}-{uuid.uuid4()}"
         backup.plans[name] = {**properties, "RestoreTestingPlanArn": arn, "_selections": {}}
+        backup.follow_schedule(name)
         return Provisioned(name, {"RestoreTestingPlanArn": arn})
 
     def update(self, physical_id: str, old: Properties, new: Properties) -> Provisioned:
         if new["RestoreTestingPlanName"] != physical_id:
             return self.create(new)
         backup.plans[physical_id] |= new
+        if new.get("ScheduleExpression") != old.get("ScheduleExpression"):
+            backup.follow_schedule(physical_id)
         return Provisioned(physical_id, {"RestoreTestingPlanArn": backup.plans[physical_id]["RestoreTestingPlanArn"]})
 
     def delete(self, physical_id: str, properties: Properties) -> None:

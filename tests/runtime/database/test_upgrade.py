@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from infra_runtime.database.inspection import Look, Rows, Table
+from infra_runtime.database.contents import Look, Rows, Table
 from infra_runtime.database.upgrade import of_database, of_instance
 from infra_runtime.database.verification import Inspected, differences
 from tests.databases import Database

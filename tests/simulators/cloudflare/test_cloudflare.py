@@ -20,7 +20,7 @@ from simulators.cloudflare.protocol import ApiCall
 from simulators.cloudflare.server import resolve
 from simulators.cloudflare.shapes import SHAPES, strangers
 from simulators.cloudflare.simulator import CloudflareSimulator
-from simulators.cloudflare.vendor import UNOBSERVED_CODES
+from simulators.cloudflare.vendor import UNOBSERVED_CODES, PlanName
 from simulators.cloudflare.world import World, Zone
 from simulators.http_server import Answer
 from tests.runtime.conftest import TOKEN, new_edge
@@ -155,6 +155,19 @@ def test_what_a_plan_or_a_phase_does_not_allow_is_refused(
     answer = asked(free, "POST", "/zones/z/rulesets", {"name": "default", "kind": "zone", **body})
     assert (answer.status, message in str(answer.body["errors"])) == (400, True), answer.body
     assert free.world.zones[0].rulesets == {}
+
+
+def test_a_rule_that_blocks_answers_with_a_client_error_on_paid_plans_and_never_with_503() -> None:
+    def answers(plan: PlanName, status: int) -> Answer:
+        simulator = CloudflareSimulator(World([Zone("example.com", plan, id="z")], tokens={"t": "active"}))
+        response = {"status_code": status, "content": "wait", "content_type": "text/plain"}
+        rule = {"action": "block", "expression": "true", "action_parameters": {"response": response}}
+        body = {"name": "default", "kind": "zone", "phase": "http_request_firewall_custom", "rules": [rule]}
+        return asked(simulator, "POST", "/zones/z/rulesets", body)
+
+    assert answers("pro", 429).status == 200
+    assert "not entitled" in str(answers("free", 429).body["errors"])
+    assert "between 400 and 499" in str(answers("enterprise", 503).body["errors"])
 
 
 def test_a_phase_has_one_entrypoint_and_none_at_first(free: CloudflareSimulator) -> None:
