@@ -4,23 +4,12 @@ import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-import typer
 
 from ops.__main__ import app
+from tests.test_runbooks import commands_of
 
 _PAGE = (Path(__file__).resolve().parents[2] / "docs" / "commands.md").read_text()
 _ROWS = [line.split(" | ")[0] for line in _PAGE.splitlines() if line.startswith("| `")]
-
-
-def commands(group: Any, *above: str) -> Iterator[tuple[str, ...]]:
-    """("redis", "check"), for example."""
-    for name, command in group.commands.items():
-        if hasattr(command, "commands"):
-            yield from commands(command, *above, name)
-        else:
-            yield (*above, name)
 
 
 def listed(row: str) -> Iterator[tuple[str, ...]]:
@@ -33,7 +22,7 @@ def listed(row: str) -> Iterator[tuple[str, ...]]:
 
 
 def test_every_command_is_in_the_list_and_nothing_else() -> None:
-    found = {" ".join(each) for each in commands(typer.main.get_command(app))}
+    found = {" ".join(each) for each in commands_of(app)}
     assert "redis check" in found
     assert {" ".join(each) for row in _ROWS for each in listed(row)} == found
 
