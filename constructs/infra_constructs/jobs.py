@@ -187,7 +187,7 @@ class Jobs(Construct):
         role.add_to_policy(
             iam.PolicyStatement(actions=["ecs:DescribeTasks", "ecs:ListTasks"], resources=["*"], conditions=of_cluster)
         )
-        task_arn = f"arn:aws:ecs:{stack.region}:{stack.account}:task/*"
+        task_arn = arn_of(self, "ecs", "task/*")
         role.add_to_policy(iam.PolicyStatement(actions=["ecs:StopTask"], resources=[task_arn], conditions=of_cluster))
         acknowledge(policy, allows_on(task_arn), reason="Of this cluster only; ECS makes a task's id.")
         role.add_to_policy(iam.PolicyStatement(actions=["ecs:DescribeTaskDefinition"], resources=["*"]))

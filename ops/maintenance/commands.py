@@ -13,6 +13,7 @@ import typer
 from config import services
 from infra_runtime.cloudflare.converge import Conflict, converge
 from infra_runtime.contract.check_targets import PASS_HEADER
+from infra_runtime.contract.names import full_name
 from infra_runtime.contract.secret_values import REFERENCE
 from ops import alarms
 from ops.console import Console
@@ -77,7 +78,7 @@ def on(
     console.print(
         f"{', '.join(read(document, now()).hosts)}: 503 until {moment(document['until'])} UTC", highlight=False
     )
-    cloudwatch, prefix = edge.session.client("cloudwatch"), f"{edge.environment.product}-{edge.name}"
+    cloudwatch, prefix = edge.session.client("cloudwatch"), full_name(edge.environment.product, edge.name)
     names = alarms.names(edge.session, edge.environment.product, edge.name)
     about = f"infra maintenance, by {by(document['by'])}{f': {reason}' if reason else ''}"
     made = mute(cloudwatch, f"{prefix}-maintenance", names, until=until, about=about, now=now())

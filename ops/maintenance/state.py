@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from config.model import Environment
+from infra_runtime.contract.names import parameters
 from infra_runtime.state_store import SsmStateStore
 from ops.functions import Clients
 from ops.releases.text import by, moment
@@ -34,7 +35,7 @@ class Maintenance:
 
 
 def store(name: str, environment: Environment, clients: Clients) -> SsmStateStore:
-    return SsmStateStore(clients.client("ssm"), f"/{environment.product}/{name}/cloudflare")
+    return SsmStateStore(clients.client("ssm"), parameters(environment.product, name, "cloudflare"))
 
 
 def maintenance(name: str, environment: Environment, clients: Clients) -> Maintenance | None:

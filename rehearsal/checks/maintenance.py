@@ -10,6 +10,7 @@ import typer
 from config import services
 from infra_runtime.cloudflare.api import Api
 from infra_runtime.contract.check_targets import PASS_HEADER
+from infra_runtime.contract.names import parameters
 from infra_runtime.contract.secret_values import Secrets
 from infra_runtime.state_store import SsmStateStore
 from ops import functions
@@ -57,7 +58,7 @@ def answers_503_and_mutes(account: Account) -> str:
 def _edge(account: Account) -> EdgeOf:
     secrets = Secrets(account.client("secretsmanager"))
     api = Api(token=TOKEN, deadline=time.time() + _PATIENCE_SECONDS, base_url=account.cloudflare_url)
-    memory = SsmStateStore(account.client("ssm"), f"/{account.environment.product}/{account.name}/cloudflare")
+    memory = SsmStateStore(account.client("ssm"), parameters(account.environment.product, account.name, "cloudflare"))
     return EdgeOf(account.name, account.environment, cast("boto3.Session", account), api, secrets, memory)
 
 

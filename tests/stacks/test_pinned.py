@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from config import Environment, available
+from ops.effects.rules.replaced import DATA, KEPT
 from tests.templates import of_type
 
 Templates = dict[str, dict[str, Any]]
@@ -60,7 +61,7 @@ def test_kept_stacks_are_protected(assembly: Path, loaded: Mapping[str, Environm
         assert not protected[f"{name}/Edge"]
 
 
-# Written by hand: whoever changes a line here deletes what stands behind it, and makes an empty one.
+# Written by hand: changing a line deletes the resource behind it and creates an empty one.
 STATEFUL = {
     "Data": {
         "AWS::KMS::Key": {"Key9BCD29C7"},
@@ -69,8 +70,13 @@ STATEFUL = {
     },
     # Its data may be lost, its address may not: another id is another server.
     "Redis": {"AWS::ElastiCache::ReplicationGroup": {"InstancesmainGroup4D7BDE34"}},
-    "Registry": {"AWS::ECR::Repository": {"ApiRepositoryAADF3F12", "FrontendRepository8FE916EE"}},
+    "Registry": {
+        "AWS::DynamoDB::Table": {"ReleasesTableDDBF6907"},
+        "AWS::ECR::Repository": {"ApiRepositoryAADF3F12", "FrontendRepository8FE916EE"},
+    },
 }
+# Kept when the stack goes, but a new one that begins empty does no harm.
+ACCESS_LOGS = "LoadBalancerAccessLogsB27DFC85"
 # Of an image that ECR fetches again.
 CACHE = "HelperRepository"
 
@@ -81,3 +87,17 @@ def test_ids_of_what_holds_state_never_change(name: str, templates: Templates) -
         resources = templates[f"{name}/{stack}"]["Resources"]
         for kind, ids in kinds.items():
             assert {key for key, each in resources.items() if each["Type"] == kind and not key.startswith(CACHE)} == ids
+
+
+def test_everything_that_keeps_data_is_pinned(templates: Templates, loaded: Mapping[str, Environment]) -> None:
+    """By the types that `infra review` and `infra doctor` call data (ops.effects)."""
+    found = {
+        (stack.partition("/")[2], each["Type"], key)
+        for stack, template in templates.items()
+        if stack.partition("/")[0] in loaded
+        for key, each in template["Resources"].items()
+        if each["Type"] in DATA and each.get("DeletionPolicy") in KEPT and key != ACCESS_LOGS
+    }
+    assert found == {
+        (stack, kind, key) for stack, kinds in STATEFUL.items() for kind, ids in kinds.items() for key in ids
+    }

@@ -26,7 +26,7 @@ Dispatch = Callable[[dict[str, Any], str, str, str], None]
 """Takes an alarm's action: alarm, old state, new state, reason."""
 
 
-class Refused(Exception):
+class MuteRuleRefused(Exception):
     """The message is AWS's answer."""
 
 
@@ -78,22 +78,22 @@ class MuteRules:
         )
 
     def put(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Raises `Refused`."""
+        """Raises `MuteRuleRefused`."""
         schedule, names = request["Rule"]["Schedule"], request.get("MuteTargets", {}).get("AlarmNames", [])
         at, duration = _AT.fullmatch(schedule["Expression"]), _DURATION.fullmatch(schedule["Duration"])
         if at is None or duration is None:
-            raise Refused(f"not understood here: {schedule}")
+            raise MuteRuleRefused(f"not understood here: {schedule}")
         length = timedelta(**{unit: int(amount or 0) for unit, amount in duration.groupdict().items()})
         if not timedelta(minutes=1) <= length <= timedelta(days=15):
-            raise Refused(f"Duration must be between PT1M and P15D: {schedule['Duration']}")
+            raise MuteRuleRefused(f"Duration must be between PT1M and P15D: {schedule['Duration']}")
         if len(names) > _MOST_ALARMS:
-            raise Refused(f"more than {_MOST_ALARMS} alarms: {len(names)}")
+            raise MuteRuleRefused(f"more than {_MOST_ALARMS} alarms: {len(names)}")
         known = {*cloudwatch._alarms, *cloudwatch._composite_alarms}
         if unknown := [each for each in names if each not in known]:
-            raise Refused(f"alarms do not exist: {', '.join(unknown)}")
+            raise MuteRuleRefused(f"alarms do not exist: {', '.join(unknown)}")
         begin = datetime.strptime(at[1], "%Y-%m-%dT%H:%M").replace(tzinfo=UTC)
         if begin < self.now():
-            raise Refused("the time of at() is over")  # Nothing says what AWS does; here nobody may rely on it.
+            raise MuteRuleRefused("the time of at() is over")  # Nothing says what AWS does; here nobody may rely on it.
         end = begin + length
         if "ExpireDate" in request:
             end = min(end, datetime.fromtimestamp(request["ExpireDate"], UTC))
@@ -126,7 +126,7 @@ def install() -> None:
             return await own(method, path, headers, body, query)
         try:
             return cloudwatch._json_ok(operation(json.loads(body)))
-        except Refused as refused:
+        except MuteRuleRefused as refused:
             return cloudwatch._error("ValidationError", str(refused), 400, use_json=True)
         except KeyError as missing:
             return cloudwatch._error("ResourceNotFoundException", f"{missing} not found", 404, use_json=True)

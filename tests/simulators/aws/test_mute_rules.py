@@ -8,7 +8,7 @@ import pytest
 from ministack.core import responses
 from ministack.services import cloudwatch
 
-from simulators.aws.cloudwatch.mute_rules import MuteRules, Refused
+from simulators.aws.cloudwatch.mute_rules import MuteRuleRefused, MuteRules
 
 BEGIN = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
 
@@ -104,5 +104,5 @@ def test_it_ends_when_it_expires(account: Account) -> None:
     ],
 )
 def test_what_aws_does_not_take_is_refused(account: Account, changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(Refused, match=message):
+    with pytest.raises(MuteRuleRefused, match=message):
         account.mutes(**changes)
