@@ -16,8 +16,8 @@ setup:  ## install what the project needs; the others do it first
 setup-deploy:  ## install only what a deployment and ./infra need, as workflow jobs that hold an AWS role do
 	@tools/setup.sh deploy
 
-rehearse: setup  ## deploy ENV (or all) into the emulator, read it back, update, roll back, destroy; REDIS=upstash or another way; FRONTEND=amplify or none; WITHOUT=sidecars turns off a condition of real accounts; FROM=COMMIT only upgrades what that commit deploys, under traffic
-	@$(VENV)/python -m rehearsal $(ENV) $(if $(FROM),--from $(FROM)) $(if $(REDIS),--redis $(REDIS)) $(if $(FRONTEND),--frontend $(FRONTEND)) $(if $(WITHOUT),--without $(WITHOUT))
+rehearse: setup  ## deploy ENV (or all) into the emulator, read it back, update, roll back, destroy; REDIS=upstash or another way; SITES=amplify or none; WITHOUT=sidecars turns off a condition of real accounts; FROM=COMMIT only upgrades what that commit deploys, under traffic
+	@$(VENV)/python -m rehearsal $(ENV) $(if $(FROM),--from $(FROM)) $(if $(REDIS),--redis $(REDIS)) $(if $(SITES),--sites $(SITES)) $(if $(WITHOUT),--without $(WITHOUT))
 
 sandbox: setup  ## deploy ENV into the emulators and keep it up, with a page and ./infra, until Ctrl-C (docs/sandbox.md); KEEP=1 leaves it running in the background
 	@$(VENV)/python -m rehearsal.sandbox $(if $(filter command line environment,$(origin ENV)),$(ENV),dev) $(if $(KEEP),--keep)

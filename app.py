@@ -132,7 +132,10 @@ def main() -> int:
     if os.environ.get("CDK_VALIDATION") == "false":  # CDK's own switch, for work in progress
         app.synth()
         return 0
-    findings.gate(app)
+    # A quarter of a second that unvalidated syntheses save.
+    from template_policies.plugin import Policies  # noqa: PLC0415
+
+    findings.gate(app, Policies(environments))
     left = findings.unacknowledged(Path(app.synth().directory))
     print("\n".join(left), end="", file=sys.stderr)
     return 1 if left else 0

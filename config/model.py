@@ -175,7 +175,7 @@ class Owasp(Section):
     exceptions: dict[RuleName, OwaspException] = Field(default={}, description="By name.")
 
 
-class Zone(Section):
+class SharedZone(Section):
     """What a Cloudflare zone has once, whoever shares it: the environment with this table decides, for all."""
 
     owasp: Owasp | None = Field(default=None, description="Needs the plan pro or better; required there.")
@@ -207,7 +207,7 @@ class Cloudflare(Section):
         description="Take over records and rules of others that stand where ours should, instead of stopping there.",
     )
     rate_limits: dict[RuleName, RateLimit] = Field(default={}, description="By name.")
-    zone: Zone | None = Field(default=None, description="In exactly one environment of each zone.")
+    zone: SharedZone | None = Field(default=None, description="In exactly one environment of each zone.")
 
 
 class Network(Section):
@@ -627,6 +627,11 @@ class Alarms(Section):
         description="Its id; somebody lets AWS into it once (Amazon Q Developer in chat applications).",
         examples=["T0123ABCDEF"],
     )
+
+
+def routes(alarms: Alarms) -> dict[str, Route]:
+    """By severity, the worst first."""
+    return {"critical": alarms.critical, "warning": alarms.warning, "info": alarms.info}
 
 
 class Delivery(Section):

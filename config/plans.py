@@ -9,15 +9,17 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-PlanName = Literal["free", "pro", "business", "enterprise"]
+from infra_runtime.contract.cloudflare_phases import (
+    CACHE,
+    CUSTOM_WAF,
+    DDOS,
+    LATE_TRANSFORM,
+    MANAGED_WAF,
+    RATE_LIMIT,
+    REDIRECT,
+)
 
-CACHE = "http_request_cache_settings"
-MANAGED_WAF = "http_request_firewall_managed"
-CUSTOM_WAF = "http_request_firewall_custom"
-RATE_LIMIT = "http_ratelimit"
-DDOS = "ddos_l7"
-LATE_TRANSFORM = "http_request_late_transform"
-REDIRECT = "http_request_dynamic_redirect"
+PlanName = Literal["free", "pro", "business", "enterprise"]
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,18 @@ from ipaddress import IPv4Network
 
 from config import previews, services, variables
 from config.instances import connections
-from config.model import FARGATE_MEMORY, Environment, Route, Service
-from config.plans import CACHE, CUSTOM_WAF, DDOS, LATE_TRANSFORM, MANAGED_WAF, PLANS, RATE_LIMIT, REDIRECT
+from config.model import FARGATE_MEMORY, Environment, Service, routes
+from config.plans import PLANS
 from config.problems import looks_secret
+from infra_runtime.contract.cloudflare_phases import (
+    CACHE,
+    CUSTOM_WAF,
+    DDOS,
+    LATE_TRANSFORM,
+    MANAGED_WAF,
+    RATE_LIMIT,
+    REDIRECT,
+)
 
 
 @dataclass(frozen=True)
@@ -635,15 +644,14 @@ def kept_data_survives_a_zone(environment: Environment) -> Iterator[Contradictio
 
 def kept_data_is_watched(environment: Environment) -> Iterator[Contradiction]:
     if environment.protection.data == "keep":
-        for severity in ("critical", "warning"):
-            route: Route = getattr(environment.alarms, severity)
-            if not (route.email or route.slack_channel or route.webhook_secret):
+        for severity, route in routes(environment.alarms).items():
+            if severity != "info" and not (route.email or route.slack_channel or route.webhook_secret):
                 yield Contradiction(f"alarms.{severity}", "at least one way to people while protection.data is keep")
 
 
 def slack_is_let_in(environment: Environment) -> Iterator[Contradiction]:
     alarms = environment.alarms
-    channels = [route.slack_channel for route in (alarms.critical, alarms.warning, alarms.info)]
+    channels = [route.slack_channel for route in routes(alarms).values()]
     if any(channels) and alarms.slack_workspace is None:
         yield Contradiction("alarms.slack_workspace", "the id of the workspace whose channels are told")
 

@@ -21,16 +21,17 @@ from ops import status as status_
 from ops.account import explained, session_of
 from ops.console import Console
 from ops.edge import commands
-from ops.edge.zone import open_edge
+from ops.edge.zone import open_edge, opened
 from ops.errors import FINDINGS, InputError, OperatorError
 from ops.github import commands as github_commands
 from ops.jobs import commands as job_commands
 from ops.jobs.commands import JobPlace
+from ops.maintenance import commands as maintenance_commands
 from ops.previews import commands as preview_commands
-from ops.previews.commands import Previews
+from ops.previews.commands import PreviewSlots
 from ops.redis import commands as redis_commands
 from ops.redis import rotation as redis_rotation
-from ops.redis.rotation import Redis
+from ops.redis.rotation import ElastiCacheRotation
 from ops.releases import commands as releases_
 from ops.releases import one_off
 from ops.releases.target import ReleaseTarget
@@ -68,6 +69,8 @@ restore = typer.Typer(no_args_is_help=True, help="Point-in-time recovery of the 
 app.add_typer(restore, name="restore")
 database = typer.Typer(no_args_is_help=True, help="The database's version.")
 app.add_typer(database, name="database")
+maintenance = typer.Typer(no_args_is_help=True, help="503 at the edge and muted alarms, until a given time.")
+app.add_typer(maintenance, name="maintenance")
 secret = typer.Typer(no_args_is_help=True, help="Secrets that the environment's file names. Never prints values.")
 app.add_typer(secret, name="secret")
 
@@ -374,6 +377,37 @@ def github(
             github_commands.show(environment, found, session, as_json=as_json)
 
 
+@maintenance.command()
+def on(
+    environment: Name,
+    until: Annotated[
+        str, typer.Option(help="45m, 2h, or a time like 2026-11-26T07:59Z; from 5 minutes to 24 hours ahead.")
+    ] = "1h",
+    reason: Annotated[str | None, typer.Option(help="Why, for `infra status`.")] = None,
+) -> None:
+    """Answer 503 with Retry-After for site and API at Cloudflare, and mute all alarms. Again: later end.
+
+    Our own checks pass. Visitors pass again, and alarms notify again, at that time by themselves.
+    """
+    ends = maintenance_commands.end(until, now=datetime.now(UTC))
+    with opened(environment, _environment(environment)) as zone:
+        maintenance_commands.on(zone, ends, reason, Console())
+
+
+@maintenance.command()
+def off(environment: Name) -> None:
+    """End it now. Alarms that fire then notify at once; they are listed."""
+    with opened(environment, _environment(environment)) as zone:
+        maintenance_commands.off(zone, Console())
+
+
+@maintenance.command(name="show")
+def maintenance_show(environment: Name, as_json: AsJson = False) -> None:
+    """Who switched it on, since when and until when. Exit code 3 if it is not as it should be, or over and not off."""
+    with opened(environment, _environment(environment)) as zone:
+        maintenance_commands.show(zone, Console(), as_json=as_json)
+
+
 PreviewName = Annotated[
     str, typer.Argument(help="Name of the preview: the branch, so that all repositories share one.", metavar="NAME")
 ]
@@ -615,10 +649,10 @@ def model(
     """Simulate how much traffic the cache saves the bucket. Needs no account, but the development tools."""
     try:
         from ops.egress import commands as egress_commands  # noqa: PLC0415
-        from ops.egress.model import Traffic  # noqa: PLC0415
+        from ops.egress.model import MediaTraffic  # noqa: PLC0415
     except ModuleNotFoundError as missing:  # numpy: a deployment's set-up leaves it out
         raise OperatorError(f"{missing.name} is not installed; run: make setup") from None
-    traffic = Traffic(
+    traffic = MediaTraffic(
         requests_per_object=1, objects=objects, alpha=alpha, repeated_percent=repeats, bypass_percent=bypass
     )
     egress_commands.model(traffic, Console(), plot=plot, as_json=as_json)
@@ -668,7 +702,7 @@ def rotate(
     found = _environment(environment)
     name = redis_commands.instance_of(environment, found, instance)
     with _explained(environment, found):
-        redis_rotation.rotate(Redis(environment, found, name, session_of(environment, found)), Console())
+        redis_rotation.rotate(ElastiCacheRotation(environment, found, name, session_of(environment, found)), Console())
 
 
 @contextmanager
@@ -701,10 +735,10 @@ def _instances(name: str) -> Iterator[Instances]:
 
 
 @contextmanager
-def _previews(name: str) -> Iterator[Previews]:
+def _previews(name: str) -> Iterator[PreviewSlots]:
     environment = _environment(name)
     with _explained(name, environment):
-        yield Previews(name, environment, session_of(name, environment))
+        yield PreviewSlots(name, environment, session_of(name, environment))
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from urllib.parse import quote
 
 from config.model import Environment
+from infra_runtime.contract.names import full_name
 from ops.errors import InputError
 
 
@@ -11,7 +12,7 @@ def addresses(name: str, environment: Environment) -> dict[str, str]:
     region = environment.aws.region
     console = f"https://{region}.console.aws.amazon.com/cloudwatch/home?region={region}"
     found = {service: f"https://{each.host}/" for service, each in environment.services.items() if each.host}
-    dashboard = quote(f"{environment.product}-{name}")
+    dashboard = quote(full_name(environment.product, name))
     found |= {
         "dashboard": f"{console}#dashboards/dashboard/{dashboard}",
         "alarms": f"{console}#alarmsV2:",

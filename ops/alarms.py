@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from config import available
+from infra_runtime.contract.names import stack_name
 from ops.functions import Clients
 
 DESCRIPTION = re.compile(r"(?P<severity>[A-Z]+): (?P<means>.*?) Runbook: (?P<runbook>\S+)", re.DOTALL)
@@ -27,10 +28,7 @@ class FiringAlarm:
 
 
 def firing(clients: Clients, product: str, name: str) -> list[FiringAlarm]:
-    """Of the environment `name`, the worst first. Alarms that are not ours, like those of autoscaling, are left out."""
-    prefix = f"{product}-{name}-"
-    # Another environment's name may begin with this one's.
-    others = tuple(f"{product}-{other}-" for other in available() if other.startswith(f"{name}-"))
+    """Of the environment `name`, the worst first."""
     found = [
         FiringAlarm(
             severity=told["severity"].lower(),
@@ -39,18 +37,28 @@ def firing(clients: Clients, product: str, name: str) -> list[FiringAlarm]:
             means=told["means"],
             runbook=told["runbook"],
         )
-        for each in _in_alarm(clients, prefix)
-        if not each["AlarmName"].startswith(others) and (told := DESCRIPTION.match(each.get("AlarmDescription", "")))
+        for each, told in _ours(clients, product, name, StateValue="ALARM")
     ]
     return sorted(found, key=lambda each: (_SEVERITIES.index(each.severity), each.since))
 
 
-def _in_alarm(clients: Clients, prefix: str) -> Iterator[dict[str, Any]]:
+def names(clients: Clients, product: str, name: str) -> list[str]:
+    """Of every alarm of the environment `name`."""
+    return sorted(each["AlarmName"] for each, _ in _ours(clients, product, name))
+
+
+def _ours(clients: Clients, product: str, name: str, **state: str) -> Iterator[tuple[dict[str, Any], "re.Match[str]"]]:
+    """Each with what its description says. Alarms that are not ours, like those of autoscaling, are left out."""
+    prefix = stack_name(product, name, "")
+    # Another environment's name may begin with this one's.
+    others = tuple(stack_name(product, other, "") for other in available() if other.startswith(f"{name}-"))
     pages = (
         clients.client("cloudwatch")
         .get_paginator("describe_alarms")
-        .paginate(AlarmNamePrefix=prefix, StateValue="ALARM", AlarmTypes=["MetricAlarm", "CompositeAlarm"])
+        .paginate(AlarmNamePrefix=prefix, AlarmTypes=["MetricAlarm", "CompositeAlarm"], **state)
     )
     for page in pages:
-        yield from page["MetricAlarms"]
-        yield from page["CompositeAlarms"]
+        for each in [*page["MetricAlarms"], *page["CompositeAlarms"]]:
+            told = DESCRIPTION.match(each.get("AlarmDescription", ""))
+            if told is not None and not each["AlarmName"].startswith(others):
+                yield each, told

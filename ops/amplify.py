@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from config.model import Environment
+from infra_runtime.contract.names import stack_name
 from ops.functions import Clients, resources
 
 
 @dataclass(frozen=True)
-class AmplifySite:
+class DeployedAmplifySite:
     name: str
     """Of the environment."""
     environment: Environment
@@ -17,7 +18,7 @@ class AmplifySite:
 
     @property
     def stack(self) -> str:
-        return f"{self.environment.product}-{self.name}-{self.service}"
+        return stack_name(self.environment.product, self.name, self.service)
 
     def domain(self) -> dict[str, Any]:
         """As Amplify describes it. Raises what boto3 raises, `NotFoundException` too."""
@@ -62,7 +63,7 @@ class SiteStatus:
     build: Build | None
 
 
-def site_status(site: AmplifySite) -> SiteStatus:
+def site_status(site: DeployedAmplifySite) -> SiteStatus:
     """Raises what boto3 raises."""
     domain, builds = site.domain(), site.builds()
     newest = builds[0] if builds else None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from config.model import Environment
+from infra_runtime.contract.names import stack_name
 from ops.account import not_deployed
 from ops.console import Console
 from ops.errors import OperatorError
@@ -21,14 +22,14 @@ _COMPARABLE = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE",
 
 
 @dataclass(frozen=True)
-class Drift:
+class DriftedResource:
     stack: str
     resource: str
     type: str
     what: str
 
 
-def drifts(name: str, environment: Environment, clients: Clients, *, every: float = 2.0) -> Iterator[Drift]:
+def drifts(name: str, environment: Environment, clients: Clients, *, every: float = 2.0) -> Iterator[DriftedResource]:
     """Compares all stacks at the same time. Raises what boto3 raises, and `OperatorError`."""
     cloudformation = clients.client("cloudformation")
     stacks = _stacks(name, environment, cloudformation)
@@ -40,7 +41,7 @@ def drifts(name: str, environment: Environment, clients: Clients, *, every: floa
         if status in _COMPARABLE
     }
     for stack in stacks.keys() - asked.keys():
-        yield Drift(stack, "", "", f"not compared: it is {stacks[stack]}")
+        yield DriftedResource(stack, "", "", f"not compared: it is {stacks[stack]}")
     give_up = time.monotonic() + _LONGEST_SECONDS
     for stack, identity in asked.items():
         while True:
@@ -52,28 +53,28 @@ def drifts(name: str, environment: Environment, clients: Clients, *, every: floa
             time.sleep(every)
         # A failed detection has compared some resources all the same.
         if status["DetectionStatus"] == "DETECTION_FAILED":
-            yield Drift(stack, "", "", f"not compared entirely: {status.get('DetectionStatusReason', '')}")
+            yield DriftedResource(stack, "", "", f"not compared entirely: {status.get('DetectionStatusReason', '')}")
         yield from _of_stack(cloudformation, stack)
 
 
 def _stacks(name: str, environment: Environment, cloudformation: Any) -> dict[str, str]:
     """Status of each, by name."""
-    prefix = f"{environment.product}-{name}-"
+    prefix = stack_name(environment.product, name, "")
     pages = cloudformation.get_paginator("describe_stacks").paginate()
     found = {each["StackName"]: each["StackStatus"] for page in pages for each in page["Stacks"]}
     return {stack: status for stack, status in sorted(found.items()) if stack.startswith(prefix)}
 
 
-def _of_stack(cloudformation: Any, stack: str) -> Iterator[Drift]:
+def _of_stack(cloudformation: Any, stack: str) -> Iterator[DriftedResource]:
     for each in _pages(cloudformation, stack):
         if each["StackResourceDriftStatus"] == "DELETED":
-            yield Drift(stack, each["LogicalResourceId"], each["ResourceType"], "was deleted")
+            yield DriftedResource(stack, each["LogicalResourceId"], each["ResourceType"], "was deleted")
             continue
         declared = json.loads(each.get("ExpectedProperties", "{}"))
         for difference in each["PropertyDifferences"]:
             if not _is_made_by_aws(each["ResourceType"], difference, declared):
                 what = f"{difference['PropertyPath']}: {difference['ExpectedValue']} → {difference['ActualValue']}"
-                yield Drift(stack, each["LogicalResourceId"], each["ResourceType"], what)
+                yield DriftedResource(stack, each["LogicalResourceId"], each["ResourceType"], what)
 
 
 def _pages(cloudformation: Any, stack: str) -> Iterator[dict[str, Any]]:

@@ -9,6 +9,7 @@ from botocore.exceptions import ClientError
 
 from config import services
 from config.model import Environment
+from infra_runtime.contract.names import stack_name
 from ops.account import not_deployed
 from ops.console import Console
 from ops.errors import InputError
@@ -49,7 +50,7 @@ def resources_of(
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """(stack, resource) of those stacks that are deployed."""
     for stack in stacks:
-        full = f"{environment.product}-{name}-{stack}"
+        full = stack_name(environment.product, name, stack)
         pages = clients.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=full)
         try:
             yield from ((stack, each) for page in pages for each in page["StackResourceSummaries"])
@@ -68,7 +69,7 @@ def physical_id(name: str, environment: Environment, clients: Clients, what: str
     """`what` is KIND, or KIND/PART where there are several: database, function/drift. Raises `InputError`."""
     kind, _, part = what.partition("/")
     if kind == "stack" and part:
-        return f"{environment.product}-{name}-{part}"
+        return stack_name(environment.product, name, part)
     if kind not in KINDS:
         raise InputError(
             f"WHAT {what!r}: expected one of {', '.join(KINDS)}, stack; with a part of a name: function/drift"

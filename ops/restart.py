@@ -6,6 +6,7 @@ from typing import Any
 
 from config import services
 from config.model import Environment
+from infra_runtime.contract.names import stack_name
 from infra_runtime.contract.revision import SERVICE
 from infra_runtime.release.preflight import UNDER_WAY, deployments, service_arns
 from ops.console import Console
@@ -65,7 +66,7 @@ def _arn(name: str, environment: Environment, service: str, clients: Clients) ->
     if service not in known:
         raise InputError(f"SERVICE {service!r}: expected one of {', '.join(known)}, those of {name} on ECS")
     runs = known[service].runs
-    for arn, logical in service_arns(clients, f"{environment.product}-{name}-{runs or service}"):
+    for arn, logical in service_arns(clients, stack_name(environment.product, name, runs or service)):
         if (logical == SERVICE) if runs is None else logical.startswith(f"{services.words(service)}Service"):
             return arn
     raise OperatorError(f"{name} has no {service} yet: make deploy ENV={name}")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from config.model import Environment
-from ops.effects import Effect, Severity, effects
+from ops.effects import Effect, Impact, effects
 from ops.effects.template import Templates
 from ops.errors import InputError
 from ops.functions import Clients
@@ -86,8 +86,7 @@ def open_among(found: Iterable[Effect], acknowledged: Collection[str]) -> list[E
     return [
         each
         for each in found
-        if each.severity is Severity.IMPOSSIBLE
-        or (each.severity is Severity.DANGEROUS and each.name not in acknowledged)
+        if each.severity is Impact.IMPOSSIBLE or (each.severity is Impact.DANGEROUS and each.name not in acknowledged)
     ]
 
 
@@ -103,19 +102,19 @@ def markdown(
         return "\n".join([*lines, "Nothing changes.", ""])
     for severity, heading in _HEADINGS.items():
         lines += _section(heading, [each for each in found if each.severity is severity], acknowledged)
-    if all(each.severity is Severity.SAFE for each in found):
+    if all(each.severity is Impact.SAFE for each in found):
         lines += ["No known risk.", ""]
     lines += list(_cost(billed(before), billed(after)))
-    safe = [each for each in found if each.severity is Severity.SAFE]
+    safe = [each for each in found if each.severity is Impact.SAFE]
     lines += [f"<details><summary>{len(safe)} changes that nobody notices</summary>", ""]
     lines += [f"- {each.stack}: {each.type} `{each.resource}` {each.what}" for each in safe]
     return "\n".join([*lines, "", "</details>", ""])
 
 
 _HEADINGS = {
-    Severity.IMPOSSIBLE: "Impossible: AWS refuses it",
-    Severity.DANGEROUS: "Dangerous: to be acknowledged by name",
-    Severity.LOOK: "Worth a look",
+    Impact.IMPOSSIBLE: "Impossible: AWS refuses it",
+    Impact.DANGEROUS: "Dangerous: to be acknowledged by name",
+    Impact.LOOK: "Worth a look",
 }
 
 
@@ -128,12 +127,12 @@ def _section(heading: str, found: Sequence[Effect], acknowledged: Collection[str
     for each in found:
         alike.setdefault((each.stack, each.type, each.what, each.consequence, each.procedure), []).append(each)
     # What has to be acknowledged is always named.
-    shown = len(alike) if found[0].severity is Severity.DANGEROUS else _MOST_NAMED
+    shown = len(alike) if found[0].severity is Impact.DANGEROUS else _MOST_NAMED
     for (stack, type_, what, consequence, procedure), effects_ in list(alike.items())[:shown]:
         which = ", ".join(f"`{each.resource}`" for each in effects_ if each.resource)
         where = f"{stack}: {type_} {which}" if which else stack
         yield f"- **{where} {what}.** {consequence}" + (f" Safely: {procedure}." if procedure else "")
-        for each in effects_ if found[0].severity is Severity.DANGEROUS else ():
+        for each in effects_ if found[0].severity is Impact.DANGEROUS else ():
             yield f"  - {'acknowledged' if each.name in acknowledged else f'`{TRAILER} {each.name}`'}"
     if len(alike) > shown:
         yield f"- and {len(alike) - shown} more"

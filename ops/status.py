@@ -6,14 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from rich.table import Table
+from rich.text import Text
 
 from config.model import Environment
 from ops import alarms, amplify
 from ops.alarms import FiringAlarm
-from ops.amplify import AmplifySite, SiteStatus
+from ops.amplify import DeployedAmplifySite, SiteStatus
 from ops.console import Console
 from ops.functions import Clients
-from ops.releases.look import Deployment, ServiceStatus, service_status
+from ops.maintenance.state import Maintenance, line, maintenance
+from ops.releases.look import ServiceDeployment, ServiceStatus, service_status
 from ops.releases.target import ReleaseTarget
 from ops.releases.text import by, moment, short
 
@@ -25,6 +27,8 @@ class EnvironmentStatus:
     services: Mapping[str, ServiceStatus | SiteStatus]
     """By name. Services that run another's image are in that one's stack."""
     alarms: list[FiringAlarm]
+    maintenance: Maintenance | None
+    """None when it is off."""
 
 
 def look(name: str, environment: Environment, clients: Clients, *, services: Sequence[str]) -> EnvironmentStatus:
@@ -33,16 +37,22 @@ def look(name: str, environment: Environment, clients: Clients, *, services: Seq
     for service in services:
         own = environment.services.get(service)
         if own is not None and own.amplify is not None:
-            found[service] = amplify.site_status(AmplifySite(name, environment, service, clients))
+            found[service] = amplify.site_status(DeployedAmplifySite(name, environment, service, clients))
         else:
             found[service] = service_status(ReleaseTarget(name, environment, service, clients))
-    return EnvironmentStatus(services=found, alarms=alarms.firing(clients, environment.product, name))
+    return EnvironmentStatus(
+        services=found,
+        alarms=alarms.firing(clients, environment.product, name),
+        maintenance=maintenance(name, environment, clients),
+    )
 
 
 def show(name: str, found: EnvironmentStatus, console: Console, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(asdict(found), indent=2))  # noqa: T201
         return
+    if found.maintenance is not None:
+        console.print(Text(line(name, found.maintenance), "bold red"))
     for service, each in found.services.items():
         rows = _of_site(each) if isinstance(each, SiteStatus) else _of_service(each)
         table = Table(show_header=False)
@@ -106,7 +116,7 @@ def _of_service(found: ServiceStatus) -> dict[str, str]:
     return rows
 
 
-def _told(deployment: Deployment) -> str:
+def _told(deployment: ServiceDeployment) -> str:
     text = f"{deployment.status} since {moment(deployment.since)} UTC"
     if not deployment.under_way:
         return text

@@ -14,7 +14,9 @@ from typing import Any
 import boto3
 
 from config import Environment, services, variables
-from infra_runtime.contract.redis_url import Node, Target
+from config.model import routes
+from infra_runtime.contract.names import stack_name
+from infra_runtime.contract.redis_url import Node, RedisTarget
 from infra_runtime.contract.revision import APP, named
 from infra_runtime.release.preflight import service_arns, service_of
 from ops.doctor.account import service_linked_roles
@@ -25,10 +27,10 @@ from ops.github.subjects import name_of
 from rehearsal.cdk_cli import CdkCli
 from simulators.aws.conditions import Condition
 from simulators.aws.process import Emulator, emulator
-from simulators.cloudflare.analytics import Request
+from simulators.cloudflare.analytics import SampledRequest
 from simulators.cloudflare.foreign import run_owasp, settle
 from simulators.cloudflare.server import served
-from simulators.cloudflare.simulator import Simulator
+from simulators.cloudflare.simulator import CloudflareSimulator
 from simulators.cloudflare.world import World, Zone
 from simulators.github.simulator import GitHub, Repository
 from simulators.github.simulator import served as github_served
@@ -37,11 +39,10 @@ from simulators.pagerduty.simulator import served as pagerduty_served
 from simulators.redis.authority import Authority
 from simulators.redis.server import sentinels
 from simulators.sentry.simulator import TOKEN as SENTRY_TOKEN
-from simulators.sentry.simulator import Sentry
+from simulators.sentry.simulator import SentrySimulator
 from simulators.sentry.simulator import served as sentry_served
 from simulators.upstash import server as upstash_server
-from simulators.upstash.simulator import API_KEY, EMAIL
-from simulators.upstash.simulator import Simulator as UpstashSimulator
+from simulators.upstash.simulator import API_KEY, EMAIL, UpstashSimulator
 
 TOKEN = "what-stands-for-a-cloudflare-token-here"  # noqa: S105
 _PERSON = "operator"
@@ -49,14 +50,14 @@ _GRANT_SECONDS = 30.0
 _PASSWORD = "what-stands-for-a-password-here"  # noqa: S105
 
 
-def cloudflare_for(environment: Environment) -> Simulator:
+def cloudflare_for(environment: Environment) -> CloudflareSimulator:
     """A zone that others live in already, on the plan that the environment says, and that is visited."""
     world = World([Zone(environment.domains.zone, environment.cloudflare.plan)], tokens={TOKEN: "active"})
     settle(world)
     if environment.cloudflare.zone is None and world.zones[0].plan.managed_waf:
         run_owasp(world.zones[0])
     world.zones[0].traffic.requests += _visits(environment.domains.media)
-    return Simulator(world)
+    return CloudflareSimulator(world)
 
 
 def github_for(environment: Environment) -> GitHub:
@@ -64,11 +65,11 @@ def github_for(environment: Environment) -> GitHub:
     return GitHub({name_of(each): Repository(each) for each in services.repositories(environment).values()})
 
 
-def _visits(host: str) -> Iterator[Request]:
+def _visits(host: str) -> Iterator[SampledRequest]:
     """One every seven seconds, three of four answered by the edge, as long as an account may be looked at."""
     opened_at = datetime.now(UTC).replace(microsecond=0)
     for second in range(-3600, 4 * 3600, 7):
-        yield Request(opened_at + timedelta(seconds=second), host, "hit" if second % 4 else "miss")
+        yield SampledRequest(opened_at + timedelta(seconds=second), host, "hit" if second % 4 else "miss")
 
 
 def main_service(environment: Environment) -> str:
@@ -100,7 +101,7 @@ def opened(
         upstash = stack.enter_context(upstash_server.served(authority, workspace / "upstash"))
         pagerduty = PagerDuty()
         pagerduty_url = stack.enter_context(pagerduty_served(pagerduty))
-        sentry = Sentry(environment.sentry.organization) if environment.sentry else Sentry()
+        sentry = SentrySimulator(environment.sentry.organization) if environment.sentry else SentrySimulator()
         sentry_url = stack.enter_context(sentry_served(sentry))
         github = github_for(environment)
         github_url = stack.enter_context(github_served(github))
@@ -163,7 +164,7 @@ def _redis_of_others(authority: Authority, directory: Path) -> Iterator[str]:
     certificate = authority.certificate("127.0.0.1")
     with sentinels(directory, password=_PASSWORD, certificate=certificate) as found:
         nodes = tuple(Node(each.address, each.port) for each in found.sentinels)
-        yield Target(form="sentinel", nodes=nodes, tls=True, password=_PASSWORD, master=found.master).url()
+        yield RedisTarget(form="sentinel", nodes=nodes, tls=True, password=_PASSWORD, master=found.master).url()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,7 +173,7 @@ class Account:
     """Of the environment."""
     environment: Environment
     cdk: CdkCli
-    cloudflare: Simulator
+    cloudflare: CloudflareSimulator
     cloudflare_url: str
     """Base URL of its API."""
     emulator: Emulator
@@ -181,7 +182,7 @@ class Account:
     """REDIS_URL of what a person has set up outside of the account, where the environment uses such."""
     pagerduty: PagerDuty
     pagerduty_url: str
-    sentry: Sentry
+    sentry: SentrySimulator
     sentry_url: str
     github: GitHub
     github_url: str
@@ -197,7 +198,7 @@ class Account:
                 secrets[instance.external.url_secret] = self.external_redis
         if sentry := self.environment.sentry:
             secrets[sentry.token_secret] = json.dumps({"token": SENTRY_TOKEN, "url": self.sentry_url})
-        for route in (alarms := self.environment.alarms).critical, alarms.warning, alarms.info:
+        for route in routes(self.environment.alarms).values():
             if route.webhook_secret is not None:
                 secrets[route.webhook_secret] = json.dumps({"routing_key": ROUTING_KEY, "url": self.pagerduty_url})
         for service in self.environment.services:
@@ -248,11 +249,11 @@ class Account:
         return self._clients[service]
 
     def stack_name(self, stack: str) -> str:
-        return f"{self.environment.product}-{self.name}-{stack.lower()}"
+        return stack_name(self.environment.product, self.name, stack.lower())
 
     def stacks(self) -> dict[str, str]:
         """Status of each of the environment's stacks that exists, by name."""
-        prefix = f"{self.environment.product}-{self.name}-"
+        prefix = stack_name(self.environment.product, self.name, "")
         pages = self.client("cloudformation").get_paginator("describe_stacks").paginate()
         found = {each["StackName"]: each["StackStatus"] for page in pages for each in page["Stacks"]}
         return {name: status for name, status in sorted(found.items()) if name.startswith(prefix)}

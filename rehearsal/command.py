@@ -31,7 +31,7 @@ def main(
     redis: Annotated[
         str, typer.Option(help=f"Redis in another way than the file says: {', '.join(WAYS_OF_REDIS)}")
     ] = "",
-    frontend: Annotated[str, typer.Option(help=f"Who hosts the sites, if anybody: {', '.join(WAYS_TO_HOST)}")] = "ecs",
+    sites: Annotated[str, typer.Option(help=f"Who hosts the sites, if anybody: {', '.join(WAYS_TO_HOST)}")] = "ecs",
     base: Annotated[
         str, typer.Option("--from", help="Only upgrade what this commit has deployed, with data and under traffic.")
     ] = "",
@@ -46,7 +46,7 @@ def main(
     try:
         environments = load([] if environment == "all" else [environment], directory=ENVIRONMENTS)
         turned_off = _conditions(without)
-        _check(environments, redis, frontend)
+        _check(environments, redis, sites)
         with ExitStack() as locks:
             for name in environments:
                 locks.enter_context(locked(name, folder=WORKSPACES))
@@ -56,7 +56,7 @@ def main(
                     upgrade(name, base, progress)
                 else:
                     with tempfile.TemporaryDirectory() as edited:
-                        files = _environments(name, Path(edited), redis=redis, frontend=frontend)
+                        files = _environments(name, Path(edited), redis=redis, sites=sites)
                         live(name, progress, environments=files, without=turned_off)
                 failures += [f"{name}: {line}" for line in progress.failures]
     except (InvalidEnvironments, InputError, AlreadyRunning) as invalid:
@@ -79,12 +79,12 @@ def _conditions(without: str) -> Collection[conditions.Condition]:
         raise InputError(f"--without: {unknown}") from None
 
 
-def _check(environments: Mapping[str, Environment], redis: str, frontend: str) -> None:
+def _check(environments: Mapping[str, Environment], redis: str, sites: str) -> None:
     """Raises `InputError`, before anything waits or starts."""
     if redis and redis not in WAYS_OF_REDIS:
         raise InputError(f"--redis {redis!r}: expected one of {', '.join(WAYS_OF_REDIS)}")
-    if frontend not in WAYS_TO_HOST:
-        raise InputError(f"--frontend {frontend!r}: expected one of {', '.join(WAYS_TO_HOST)}")
+    if sites not in WAYS_TO_HOST:
+        raise InputError(f"--sites {sites!r}: expected one of {', '.join(WAYS_TO_HOST)}")
     for name, each in environments.items():
         try:
             main_service(each)
@@ -92,12 +92,12 @@ def _check(environments: Mapping[str, Environment], redis: str, frontend: str) -
             raise InputError(f"{name}: {error}") from None
 
 
-def _environments(name: str, edited: Path, *, redis: str, frontend: str) -> Path:
+def _environments(name: str, edited: Path, *, redis: str, sites: str) -> Path:
     files = ENVIRONMENTS
     if redis:
         files = with_redis(files, name, {"main": redis}, serves="main", into=edited / "redis")
-    if frontend == "amplify":
-        files = with_sites_on_amplify(files, name, into=edited / "frontend")
-    if frontend == "none":
-        files = without_sites(files, name, into=edited / "frontend")
+    if sites == "amplify":
+        files = with_sites_on_amplify(files, name, into=edited / "sites")
+    if sites == "none":
+        files = without_sites(files, name, into=edited / "sites")
     return files

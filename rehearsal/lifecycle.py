@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from config import ENVIRONMENTS, Environment, load, services
-from ops.amplify import AmplifySite
+from ops.amplify import DeployedAmplifySite
 from rehearsal import permissions
 from rehearsal.account import Account, main_service, opened
 from rehearsal.cdk_cli import CdkCli, CdkFailed
-from rehearsal.checks import Finding, quarantine, read_back
+from rehearsal.checks import CheckResult, quarantine, read_back
 from rehearsal.first_day import FirstDay
 from rehearsal.lint import Lint
 from rehearsal.pipeline import DEPLOY, DRIFT, Pipeline
@@ -33,14 +33,14 @@ _REASON_TO_FAIL = "rehearsal: the service did not reach a steady state"
 
 
 @dataclass(frozen=True)
-class Outcome:
-    findings: list[Finding]
+class RehearsalOutcome:
+    findings: list[CheckResult]
     failures: list[str]
 
 
 def live(
     name: str, progress: Progress, *, environments: Path = ENVIRONMENTS, without: Collection[Condition] = ()
-) -> Outcome:
+) -> RehearsalOutcome:
     """Plays it all. Leaves logs and the cloud assembly in build/rehearsal/NAME, and no process."""
     environment = load([name], directory=environments)[name]
     service = main_service(environment)
@@ -69,7 +69,7 @@ def live(
             account.prepare()
             first_day.nothing_is_left()
             findings = _Rehearsal(account, assembly, edited, progress, linting).play()
-    return Outcome(findings, progress.failures)
+    return RehearsalOutcome(findings, progress.failures)
 
 
 def _synthesize(cdk: CdkCli, name: str, environments: Path, output: Path, *, validated: bool = True) -> Path:
@@ -97,7 +97,7 @@ class _Rehearsal:
     progress: Progress
     linting: Lint
 
-    def play(self) -> list[Finding]:
+    def play(self) -> list[CheckResult]:
         before = inventory(self.account.cloudflare.world)
         with self.progress.scene("deploy every stack, and lint the templates"), self.progress.stacks(self.account):
             self._deploy(self.assembly)
@@ -162,7 +162,7 @@ class _Rehearsal:
 
     def _change_branch(self, site: str) -> None:
         self._deploy(self.edited.result(), services.words(site), "--exclusively")
-        hosted = AmplifySite(self.account.name, self.account.environment, site, self.account)
+        hosted = DeployedAmplifySite(self.account.name, self.account.environment, site, self.account)
         domain, builds = hosted.domain(), hosted.builds()
         (served,) = (each["subDomainSetting"]["branchName"] for each in domain["subDomains"])
         self.progress.check(

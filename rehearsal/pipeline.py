@@ -29,7 +29,7 @@ _REFUSALS = {"AccessDenied", "InvalidIdentityToken"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class WorkflowJob:
     """Of a workflow, in one of GitHub's environments."""
 
     workflow: str
@@ -69,12 +69,12 @@ class Pipeline:
     account: Account
 
     @cached_property
-    def jobs(self) -> tuple[Job, ...]:
+    def jobs(self) -> tuple[WorkflowJob, ...]:
         """One for each role, with the variables that `infra github` sets in GitHub's environments."""
         in_tokens = {name_of(each): each for each in repositories(self.account.environment).values()}
         outputs = outputs_of(self.account, self.account.stack_name("Delivery"))
         return tuple(
-            Job(
+            WorkflowJob(
                 workflow=each.workflow,
                 repository=in_tokens[each.repository],
                 environment=each.name,
@@ -89,7 +89,7 @@ class Pipeline:
     def _sts(self) -> Any:
         return self.account.client("sts")
 
-    def enter(self, job: Job) -> Account:
+    def enter(self, job: WorkflowJob) -> Account:
         """The account, with the credentials of the job's role. Raises `ClientError` where AWS refuses the token."""
         if self.account.cdk.access_key is None:
             return self.account  # Without IAM, the emulator knows no account of temporary credentials.

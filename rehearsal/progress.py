@@ -10,7 +10,7 @@ from rich.table import Table
 
 from ops.console import Console
 from rehearsal.account import Account
-from rehearsal.checks import Finding, Status
+from rehearsal.checks import CheckResult, Status
 
 _COLOURS = {
     Status.PASSED: "green",
@@ -78,12 +78,12 @@ class Progress:
         pages = account.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=name)
         return f"{sum(len(page['StackResourceSummaries']) for page in pages)} resources"
 
-    def read(self, finding: Finding, seconds: float) -> None:
+    def read(self, finding: CheckResult, seconds: float) -> None:
         """Of the checks, those that somebody waits for; `table` has all of them."""
         if seconds >= _NOTICED_SECONDS:
             self.said(f"    {escape(f'{finding.about}: {finding.requirement}'):80} [dim]{seconds:4.1f} s[/]")
 
-    def table(self, findings: list[Finding]) -> None:
+    def table(self, findings: list[CheckResult]) -> None:
         table = Table(title="Requirements, and what was found", title_justify="left", expand=False)
         for heading in ("about", "requirement", "", "found"):
             table.add_column(heading, overflow="fold")

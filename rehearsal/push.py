@@ -16,7 +16,7 @@ from infra_runtime.contract.releases import PLATFORMS
 from rehearsal.account import Account
 from rehearsal.pipeline import PREVIEW, RELEASE, Pipeline
 from rehearsal.product import FIRST, build, command, programs_of_bun
-from rehearsal.product.asked import Asked, commands, write_scripts
+from rehearsal.product.asked import ImageContract, commands, write_scripts
 
 _LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 _CONFIGURATION = "application/vnd.oci.image.config.v1+json"
@@ -51,7 +51,7 @@ def push(
         built = Path(temporary) / "built"
         image: dict[str, object]
         if program is None:
-            asked = Asked.of(account.environment.services[service])
+            asked = ImageContract.of(account.environment.services[service])
             used = list(commands(account.environment, service))
             bun = bun or any(words[0] == "bun" for words, _ in used)
             build(built, migrations, asked=asked)

@@ -1,4 +1,4 @@
-"""Users, as many as a test needs: requests without a pause, and what became of each."""
+"""Simulated users: requests without a pause, and the outcome of each."""
 
 import json
 import threading
@@ -20,7 +20,7 @@ _PATIENCE_SECONDS = 10.0
 
 
 @dataclass
-class Traffic:
+class UserTraffic:
     """`failures` are answers other than 200 and requests that had none."""
 
     host: str
@@ -57,7 +57,7 @@ class Traffic:
                 time.sleep(0.02)
 
     @contextmanager
-    def flowing(self, paths: Sequence[str] = _PATHS) -> Iterator["Traffic"]:
+    def flowing(self, paths: Sequence[str] = _PATHS) -> Iterator["UserTraffic"]:
         users = [threading.Thread(target=self._user, args=(number, paths), daemon=True) for number in range(_USERS)]
         for each in users:
             each.start()
@@ -69,7 +69,7 @@ class Traffic:
                 each.join(_PATIENCE_SECONDS)
 
 
-def traffic(account: Account, *, to: str = "production") -> Traffic:
+def traffic(account: Account, *, to: str = "production") -> UserTraffic:
     """To the service of the story, by the load balancer's listener of that name."""
     where = json.loads(account.emulator.balancer.read_text())
-    return Traffic(hosts(account.environment)[account.main], where["address"], where[to])
+    return UserTraffic(hosts(account.environment)[account.main], where["address"], where[to])

@@ -20,7 +20,7 @@ from rehearsal.checks.restore import Writer
 from rehearsal.lifecycle import WORKSPACES
 from rehearsal.pipeline import DEPLOY, Pipeline
 from rehearsal.progress import Progress
-from rehearsal.traffic import Traffic, traffic
+from rehearsal.traffic import UserTraffic, traffic
 
 _OBJECT = {"Key": "rehearsed/before-the-upgrade", "Body": b"uploaded before"}
 
@@ -86,7 +86,7 @@ class _Upgrade:
                     if each["ResourceType"] in DATA:
                         yield f"{stack}/{each['LogicalResourceId']}", each["PhysicalResourceId"]
 
-    def _compare(self, kept: dict[str, str], users: Traffic, writer: Writer) -> None:
+    def _compare(self, kept: dict[str, str], users: UserTraffic, writer: Writer) -> None:
         lost = users.failures
         self.progress.check(
             "No request is lost", not lost, f"{len(lost)} of {users.requests} requests failed {lost[:3] or ''}"

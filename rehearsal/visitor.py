@@ -10,7 +10,8 @@ from urllib.parse import unquote, urlsplit
 
 import httpx
 
-from ops.amplify import AmplifySite
+from infra_runtime.contract.cloudflare_phases import LATE_TRANSFORM, REDIRECT
+from ops.amplify import DeployedAmplifySite
 from rehearsal.account import Account
 from simulators.cloudflare import worker
 from simulators.cloudflare.cache_rules import cache_settings
@@ -26,7 +27,7 @@ _WORKERS_CACHE = {"cache": True, "edge_ttl": {"default": 24 * 3600}}
 
 
 @dataclass
-class Visitor:
+class SimulatedVisitor:
     """Cloud Connector and Workers are carried out as declared in the simulated zone."""
 
     account: Account
@@ -50,6 +51,8 @@ class Visitor:
             return httpx.Response(301, headers={"Location": f"{target}{parts.path}{query}"})
         if parts.netloc == environment.domains.media:
             return self._media(parts.netloc, parts.path, parts.query)
+        if (found := by_maintenance(self.account, method, url, headers=headers or {}, content=content)) is not None:
+            return found
         for service, each in environment.services.items():
             if each.host == parts.netloc and each.amplify is not None:
                 return self._by_amplify(service, parts.netloc)
@@ -67,7 +70,7 @@ class Visitor:
 
     def _by_amplify(self, service: str, host: str) -> httpx.Response:
         """CloudFront, where the zone's record leads to the site's distribution, and the site was built."""
-        site = AmplifySite(self.account.name, self.account.environment, service, self.account)
+        site = DeployedAmplifySite(self.account.name, self.account.environment, service, self.account)
         domain = site.domain()
         target = domain["subDomains"][0]["dnsRecord"].split()[-1]
         led_to = [each["content"] for each in self.account.zone.records.values() if each["name"] == host]
@@ -77,7 +80,7 @@ class Visitor:
 
     def _redirect(self, host: str) -> str | None:
         """Where the zone's redirect for the host leads, for the one form of target that is understood here."""
-        for rule in self.account.zone.rulesets.get("http_request_dynamic_redirect", {"rules": []})["rules"]:
+        for rule in self.account.zone.rulesets.get(REDIRECT, {"rules": []})["rules"]:
             value = (rule.get("action_parameters") or {}).get("from_value", {})
             target = _TARGET.fullmatch(value.get("target_url", {}).get("expression", ""))
             if f'"{host}"' in rule["expression"] and target and value["preserve_query_string"]:
@@ -115,12 +118,13 @@ class Visitor:
 
     def _by_worker(self, name: str, path: str) -> httpx.Response:
         script = self.account.cloudflare.world.scripts[name]
-        with worker.deployed(script, s3=self.account.emulator.url, cached=False) as url:
+        bucket = f"https://{worker.bindings_of(script)['BUCKET_HOST']}"
+        with worker.deployed(script, upstreams={bucket: self.account.emulator.url}) as url:
             return httpx.get(f"{url}{path}")
 
     def _by_connector(self, host: str, path: str) -> httpx.Response:
         """The bucket's policy, with the user agent that the zone sets and an address of Cloudflare's."""
-        rules = self.account.zone.rulesets.get("http_request_late_transform", {"rules": []})["rules"]
+        rules = self.account.zone.rulesets.get(LATE_TRANSFORM, {"rules": []})["rules"]
         sent = [
             each["action_parameters"]["headers"]["User-Agent"]["value"] for each in rules if host in each["expression"]
         ]
@@ -137,3 +141,18 @@ class Visitor:
                     break  # Whoever may not list the bucket is not told that it is not there.
                 return httpx.Response(200, headers={"Content-Type": found["ContentType"]}, content=found["Body"].read())
         return httpx.Response(403)
+
+
+def by_maintenance(
+    account: Account, method: str, url: str, *, headers: Mapping[str, str], content: bytes
+) -> httpx.Response | None:
+    """What the Worker of `infra maintenance` answers, before the load balancer; None where none has a route."""
+    parts = urlsplit(url)
+    host, target = parts.netloc, f"{parts.path}?{parts.query}" if parts.query else parts.path
+    name = worker.script_at(account.zone, host, target)
+    if name is None or not name.endswith("-maintenance"):
+        return None
+    where = json.loads(account.emulator.balancer.read_text())
+    upstreams = {f"https://{host}": f"http://{where['address']}:{where['production']}"}
+    with worker.deployed(account.cloudflare.world.scripts[name], upstreams=upstreams) as before:
+        return httpx.request(method, f"{before}{target}", headers={**headers, "x-site": host}, content=content)

@@ -2,13 +2,30 @@
 
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 Respond = Callable[[BaseHTTPRequestHandler, bytes], None]
 """Given each request and its content; answers by `send`, or spoils it."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request, as a simulator keeps it for tests."""
+
+    method: str
+    path: str
+    body: Any
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    body: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @contextmanager

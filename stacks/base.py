@@ -9,6 +9,7 @@ from config import Environment
 from infra_constructs.alarms.alarm import link_runbooks
 from infra_constructs.function import report_errors
 from infra_constructs.state_store import StateStore
+from infra_runtime.contract.names import stack_name
 
 
 class EnvironmentStack(cdk.Stack):
@@ -47,7 +48,7 @@ class EnvironmentStack(cdk.Stack):
 
     def stack_called(self, name: str) -> str:
         """Name of one of the environment's stacks, as CloudFormation has it."""
-        return f"{self.product}-{self.environment_name}-{name}"
+        return stack_name(self.product, self.environment_name, name)
 
     @property
     def edge_memory(self) -> StateStore:

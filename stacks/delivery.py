@@ -9,6 +9,7 @@ from config import services as services_
 from infra_constructs.alarms.alarm import Topics
 from infra_constructs.alarms.previews import PreviewAlarms
 from infra_constructs.alarms.releases import ReleaseControlAlarms
+from infra_constructs.arns import objects_arn
 from infra_constructs.cloudflare.media import STATIC
 from infra_constructs.github import GitHubProvider, Workflows, deploy_role, drift_role, preview_role, release_role
 from infra_constructs.previews.control import PreviewControl, PreviewSlot
@@ -90,7 +91,7 @@ class DeliveryStack(EnvironmentStack):
                 repository=images.repository,
                 control=control,
                 ledger=registry.ledger,
-                uploads=f"arn:aws:s3:::{environment.media.bucket}/{STATIC}*" if own.site else None,
+                uploads=objects_arn(self, environment.media.bucket, f"{STATIC}*") if own.site else None,
             )
             cdk.CfnOutput(
                 self,

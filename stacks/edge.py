@@ -11,9 +11,9 @@ from config.plans import PLANS
 from infra_constructs import media_quarantine
 from infra_constructs.cloudflare.analytics_proxy import ANALYTICS_PATH, AnalyticsProxy
 from infra_constructs.cloudflare.drift import DriftCheck
-from infra_constructs.cloudflare.firewall import Firewall, FirewallProps, RateLimit
-from infra_constructs.cloudflare.managed_rules import ManagedRules, OwaspException, OwaspExceptions, OwaspProps
-from infra_constructs.cloudflare.media import STATIC, MediaEdge, MediaProps
+from infra_constructs.cloudflare.firewall import Firewall, FirewallProps, RateLimitProps
+from infra_constructs.cloudflare.managed_rules import ManagedRules, OwaspExceptionProps, OwaspExceptions, OwaspProps
+from infra_constructs.cloudflare.media import STATIC, MediaEdge, MediaHostProps
 from infra_constructs.cloudflare.media_purge import MediaPurge
 from infra_constructs.cloudflare.media_worker import MediaWorker
 from infra_constructs.cloudflare.notifications import Notifications
@@ -73,7 +73,7 @@ class EdgeStack(EnvironmentStack):
                 media=domains.media,
                 analytics_path=ANALYTICS_PATH if environment.posthog is not None else None,
                 rate_limits={
-                    name: RateLimit(
+                    name: RateLimitProps(
                         host=services.hosts(environment)[each.service],
                         path=each.path,
                         requests=each.requests,
@@ -86,7 +86,7 @@ class EdgeStack(EnvironmentStack):
                 bots_are_challenged=plan.super_bot_fight_mode,
             ),
         )
-        media = MediaProps(
+        media = MediaHostProps(
             host=domains.media,
             sites=services.hosts_with_static_files(environment),
             bucket=environment.media.bucket,
@@ -209,23 +209,23 @@ class EdgeStack(EnvironmentStack):
         )
 
 
-def _exceptions(environment: Environment, owasp: Owasp) -> dict[str, OwaspException]:
+def _exceptions(environment: Environment, owasp: Owasp) -> dict[str, OwaspExceptionProps]:
     """Those that are configured, before them what must not meet a challenge."""
     programs = _programs(environment) if owasp.action == "managed_challenge" else {}
     chosen = {
-        f"chosen-{name}": OwaspException(hosts=[each.host], path=each.path, rules=each.rules)
+        f"chosen-{name}": OwaspExceptionProps(hosts=[each.host], path=each.path, rules=each.rules)
         for name, each in owasp.exceptions.items()
     }
     return programs | chosen
 
 
-def _programs(environment: Environment) -> dict[str, OwaspException]:
+def _programs(environment: Environment) -> dict[str, OwaspExceptionProps]:
     """What programs ask for, which cannot solve a challenge: APIs, their previews, the analytics path of sites."""
     found = {}
     if apis := services.public_hosts(environment, sites=False):
-        found["api"] = OwaspException(hosts=[*apis, *_previewed(environment, sites=False)], path="/")
+        found["api"] = OwaspExceptionProps(hosts=[*apis, *_previewed(environment, sites=False)], path="/")
     if environment.posthog is not None:
-        found["analytics"] = OwaspException(
+        found["analytics"] = OwaspExceptionProps(
             hosts=services.public_hosts(environment, sites=True), path=f"{ANALYTICS_PATH}/"
         )
     return found

@@ -23,6 +23,7 @@ from infra_constructs.alarms.objectives import ObjectiveAlarms, ObjectiveProps
 from infra_constructs.alarms.queues import QueueAlarms
 from infra_constructs.alarms.services import ServiceAlarms
 from infra_constructs.alarms.traffic import TrafficAlarms
+from infra_constructs.arns import arn_of
 from infra_constructs.checks import Checks
 from infra_constructs.cloudflare.provider import CloudflareToken
 from infra_constructs.dashboard.page import Dashboard
@@ -30,7 +31,8 @@ from infra_constructs.dashboard.rows import WatchedService
 from infra_constructs.database_backups import BackupWatch
 from infra_constructs.edge_traffic import EdgeTraffic
 from infra_constructs.incident import Incident
-from infra_runtime.contract.check_targets import Target
+from infra_runtime.contract.check_targets import CheckTarget
+from infra_runtime.contract.names import full_name
 from stacks.base import EnvironmentStack
 from stacks.data import DataExports
 from stacks.edge import EdgeExports
@@ -89,7 +91,7 @@ class ObservabilityStack(EnvironmentStack):
         Dashboard(
             self,
             "Dashboard",
-            name=f"{self.product}-{self.environment_name}",
+            name=full_name(self.product, self.environment_name),
             environment=self.environment_name,
             text=_words(environment),
             hosts=self._hosts,
@@ -276,7 +278,7 @@ class ObservabilityStack(EnvironmentStack):
 
     def _known_by_name(self, service: str, alarm: str) -> cloudwatch.IAlarm:
         """An alarm of an earlier stack, without an export."""
-        arn = f"arn:aws:cloudwatch:{self.region}:{self.account}:alarm:{alarm}"
+        arn = arn_of(self, "cloudwatch", f"alarm:{alarm}")
         return cloudwatch.Alarm.from_alarm_arn(self, f"{services_.words(service)}Errors", arn)
 
 
@@ -289,19 +291,19 @@ def _words(environment: Environment) -> str:
     return "From the top: where does it turn red first? " + " · ".join(links)
 
 
-def _targets(environment: Environment) -> list[Target]:
+def _targets(environment: Environment) -> list[CheckTarget]:
     """What users ask for, besides media: a site's first page, whoever serves it; of an API whether it lives."""
     return [
-        Target(name, f"https://{each.host}{'/' if each.site else each.health_path}", needs_pass=each.site)
+        CheckTarget(name, f"https://{each.host}{'/' if each.site else each.health_path}", needs_pass=True)
         for name, each in environment.services.items()
         if each.host is not None
     ]
 
 
-def _dependencies(environment: Environment) -> list[Target]:
+def _dependencies(environment: Environment) -> list[CheckTarget]:
     """Services that get new tasks when they have lost one, asked as users would ask."""
     return [
-        Target(name, f"https://{each.host}{check.path}", needs_pass=each.site, dependencies=dict(check.expect))
+        CheckTarget(name, f"https://{each.host}{check.path}", needs_pass=True, dependencies=dict(check.expect))
         for name, each in services_.balanced(environment).items()
         if (check := each.release_check) is not None and check.restart_minutes is not None
     ]

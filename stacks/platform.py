@@ -7,6 +7,7 @@ from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_secretsmanager as secretsmanager
 
 from config import Environment
+from config.model import routes
 from config.plans import PLANS
 from config.previews import every_host
 from config.rules import rules_by_phase
@@ -20,7 +21,7 @@ from infra_constructs.cloudflare.provider import CloudflareProvider, CloudflareT
 from infra_constructs.cluster import Cluster
 from infra_constructs.load_balancer import LoadBalancer
 from infra_constructs.origin_lock import OriginLock
-from infra_constructs.topics import AlarmTopics, Route
+from infra_constructs.topics import AlarmTopics, RouteProps
 from stacks.base import EnvironmentStack
 from stacks.network import NetworkExports
 from stacks.retention import retention_of
@@ -100,14 +101,10 @@ class PlatformStack(EnvironmentStack):
             self,
             "Alarms",
             routes={
-                severity: Route(
+                Severity(severity): RouteProps(
                     email=route.email, slack_channel=route.slack_channel, webhook_secret=route.webhook_secret
                 )
-                for severity, route in {
-                    Severity.CRITICAL: environment.alarms.critical,
-                    Severity.WARNING: environment.alarms.warning,
-                    Severity.INFO: environment.alarms.info,
-                }.items()
+                for severity, route in routes(environment.alarms).items()
             },
             slack_workspace=environment.alarms.slack_workspace,
         )

@@ -18,6 +18,7 @@ from infra_constructs.redis.external import ExternalRedis
 from infra_constructs.redis.instance import RedisInstance
 from infra_constructs.redis.probe import RedisProbe
 from infra_constructs.redis.upstash import UpstashProps, UpstashRedis
+from infra_runtime.contract.names import upstash_database
 from stacks.base import EnvironmentStack
 from stacks.data import DataExports
 from stacks.network import NetworkExports
@@ -149,7 +150,7 @@ class RedisStack(EnvironmentStack):
                 props=UpstashProps(
                     environment=self.environment_name,
                     instance=name,
-                    database=f"{self.product}-{self.environment_name}-{name}",
+                    database=upstash_database(self.product, self.environment_name, name),
                     region=upstash.region,
                     read_regions=upstash.read_regions,
                     eviction=settings.eviction,

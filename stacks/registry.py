@@ -8,6 +8,7 @@ from config import Environment, services
 from infra_constructs.helper_image import HelperImage
 from infra_constructs.images import ImageSeeder, ServiceImages
 from infra_constructs.release.ledger import ReleaseLedger
+from infra_runtime.contract.names import full_name, image_parameter
 from stacks.base import EnvironmentStack
 from stacks.retention import retention_of
 
@@ -40,7 +41,7 @@ class RegistryStack(EnvironmentStack):
                 services.words(service),
                 seeder=seeder,
                 # Named by contract: `infra release` and the application's pipelines write it.
-                parameter_name=f"/{self.product}/{self.environment_name}/{service}/image",
+                parameter_name=image_parameter(self.product, self.environment_name, service),
                 bootstrap_image=environment.bootstrap_image,
                 architecture=own.architecture,
                 retention=retention_of(environment),
@@ -48,5 +49,5 @@ class RegistryStack(EnvironmentStack):
             for service, own in services.released(environment).items()
         }
         ledger = ReleaseLedger(self, "Releases", retention=retention_of(environment))
-        helper = HelperImage(self, "Helper", name=f"{self.product}-{self.environment_name}")
+        helper = HelperImage(self, "Helper", name=full_name(self.product, self.environment_name))
         self.exports = RegistryExports(images=images, ledger=ledger, helper=helper)

@@ -16,7 +16,7 @@ from infra_constructs.media import grant_application
 from infra_constructs.queue_scaling import QueueProps
 from infra_constructs.release import alarms
 from infra_constructs.release.alarms import ReleaseAlarms
-from infra_constructs.release.hooks import ReleaseCheck, migrate_hook, verify_hook
+from infra_constructs.release.hooks import ReleaseCheckProps, migrate_hook, verify_hook
 from infra_constructs.release.image import ReleasedImage
 from infra_constructs.release.migration import MigrationProps, MigrationTask
 from infra_constructs.release.one_off import OneOffTask
@@ -24,7 +24,7 @@ from infra_constructs.restart_service import RestartOnSecretChange
 from infra_constructs.service import Autoscaled, BlueGreenService, Routing, ServiceProps
 from infra_constructs.sticky_sessions import StickySessions
 from infra_constructs.worker import Worker, WorkerProps
-from infra_runtime.contract.metrics import Queue
+from infra_runtime.contract.metrics import QueueMetric
 from infra_runtime.contract.revision import SERVICE
 from stacks.base import EnvironmentStack
 from stacks.data import DataExports
@@ -251,7 +251,7 @@ class ServiceStack(EnvironmentStack):
                 tasks=Autoscaled(min_tasks=own.min_tasks, max_tasks=own.max_tasks),
                 spot=own.spot,
                 queue=QueueProps(
-                    waiting=metric_of(self.environment_name, name, Queue.WAITING, "Average"),
+                    waiting=metric_of(self.environment_name, name, QueueMetric.WAITING, "Average"),
                     jobs_per_task=own.queue.jobs_per_task,
                 )
                 if own.queue
@@ -348,9 +348,9 @@ def build_service(
             security_group=network.release_checks_access,
             cluster=platform.cluster,
             port=own.port,
-            check=ReleaseCheck(path=own.health_path)
+            check=ReleaseCheckProps(path=own.health_path)
             if check is None
-            else ReleaseCheck(path=check.path, version_field=check.version_field, expect=check.expect),
+            else ReleaseCheckProps(path=check.path, version_field=check.version_field, expect=check.expect),
             bootstrap=image.bootstrap,
         )
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from infra_runtime.contract.database_names import OWNER, USER, first_login
 from infra_runtime.database.connection import Connection, Login, connect
-from infra_runtime.database.roles import Limits, prepare, set_password
+from infra_runtime.database.roles import MigrationLimits, prepare, set_password
 from simulators.postgres.server import Postgres
 
 LOCK_MS = 200
@@ -50,7 +50,7 @@ def make(server: Postgres, authority: str, *, prepared: bool = True) -> Database
         connection.execute(f"create database {made.name} owner {server.user}")
     if prepared:
         with made.as_(made.master) as connection:
-            prepare(connection, Limits(lock_ms=LOCK_MS, statement_ms=20_000))
+            prepare(connection, MigrationLimits(lock_ms=LOCK_MS, statement_ms=20_000))
             for login in PASSWORDS.values():
                 set_password(connection, login)
     return made

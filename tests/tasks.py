@@ -14,7 +14,7 @@ from infra_constructs.release.image import Architecture, ReleasedImage
 def template(architecture: Architecture = "arm64", **props: Any) -> dict[str, Any]:
     """`props` are those of `ContainerTask`; its image is in the SSM parameter /image."""
     stack = cdk.Stack(
-        cdk.App(),
+        cdk.App(context={"@aws-cdk/core:enablePartitionLiterals": True}),
         "Stack",
         env=cdk.Environment(account="111122223333", region="eu-central-1"),
         synthesizer=cdk.DefaultStackSynthesizer(generate_bootstrap_version_rule=False),

@@ -1,5 +1,6 @@
 """Templates, as tests compare them."""
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 
@@ -17,3 +18,18 @@ def plain(template: dict[str, Any]) -> dict[str, Any]:
         rest = {key: value for key, value in each.items() if key != "Metadata"}
         resources[logical_id] = {**rest, "Metadata": kept} if kept else rest
     return {**template, "Resources": resources}
+
+
+def of_type(
+    templates: Mapping[str, dict[str, Any]], kind: str, *, name: str = ""
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(where, resource) of one type, in one environment or in all; at least one, or the question means nothing."""
+    found = [
+        (f"{stack}/{logical_id}", resource)
+        for stack, template in templates.items()
+        if stack.startswith(name)
+        for logical_id, resource in template["Resources"].items()
+        if resource["Type"] == kind
+    ]
+    assert found, f"no {kind} in {name or 'any environment'}"
+    yield from found

@@ -15,13 +15,14 @@ from infra_runtime.cloudflare import zone as zones
 from infra_runtime.cloudflare.api import BASE_URL, Api, new_pace
 from infra_runtime.cloudflare.converge import converge
 from infra_runtime.cloudflare.provider import subject
+from infra_runtime.contract.cloudflare_phases import CACHE
 from infra_runtime.contract.secret_values import Secrets
 from infra_runtime.vendor_api import Clock
 from ops.edge.synthesized import text_of
 from rehearsal.account import TOKEN, cloudflare_for
 from rehearsal.state_store import InMemoryStateStore
 from simulators.cloudflare.server import in_process
-from simulators.cloudflare.simulator import Simulator
+from simulators.cloudflare.simulator import CloudflareSimulator
 
 ROOT = Path(__file__).resolve().parent.parent
 _LOADING = """
@@ -45,7 +46,7 @@ for name in ("rulesets", "dns", "zones", "bot_management", "cloud_connector", "a
 class _Counted:
     """A simulated clock, and a count of what passes by it."""
 
-    def __init__(self, simulator: Simulator) -> None:
+    def __init__(self, simulator: CloudflareSimulator) -> None:
         self.seconds = 0.0
         self._simulator = simulator
 
@@ -65,7 +66,7 @@ def requests(assembly: Path) -> dict[str, Any]:
     documents = list(_declarations(assembly))
     for what in ("first deployment", "again, nothing changed", "one rule changed"):
         if what == "one rule changed":
-            (cache,) = [each for each in documents if each["name"] == "http_request_cache_settings"]
+            (cache,) = [each for each in documents if each["name"] == CACHE]
             cache["rules"][0]["action_parameters"]["edge_ttl"]["default"] = 7200
             documents = [cache]
         before = len(simulator.calls)

@@ -14,7 +14,7 @@ from config import ENVIRONMENTS, load
 from infra_runtime.contract.database_names import OWNER, USER, first_login
 from infra_runtime.database.connection import Connection, Login, connect
 from infra_runtime.database.previews import Databases
-from infra_runtime.database.roles import Limits, prepare, set_password
+from infra_runtime.database.roles import MigrationLimits, prepare, set_password
 from ops.console import Console
 from ops.previews import commands as previews
 from ops.releases import commands as releases
@@ -72,7 +72,7 @@ def _deployed(root: Path) -> dict[str, float]:
 
 
 def _preview(account: Account, images: list[str], quiet: Console) -> dict[str, float]:
-    place = previews.Previews(account.name, account.environment, account)
+    place = previews.PreviewSlots(account.name, account.environment, account)
 
     def start(image: str) -> None:
         previews.start(place, "bench", account.main, image, quiet, as_json=False)
@@ -99,7 +99,7 @@ def database(root: Path, *, rows: int) -> dict[str, float]:
         master = Login(server.user, server.password)
         owner, user = (Login(first_login(group), "what-stands-for-a-password") for group in (OWNER, USER))
         with as_(master) as connection:
-            prepare(connection, Limits(lock_ms=_LOCK_MS, statement_ms=60_000))
+            prepare(connection, MigrationLimits(lock_ms=_LOCK_MS, statement_ms=60_000))
             for login in (owner, user):
                 set_password(connection, login)
         with as_(owner) as connection:

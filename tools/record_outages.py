@@ -20,7 +20,7 @@ from pathlib import Path
 import psycopg
 
 from infra_runtime import checks
-from infra_runtime.contract.check_targets import Target
+from infra_runtime.contract.check_targets import CheckTarget
 from infra_runtime.contract.redis_url import parse
 from infra_runtime.redis import probe as redis_probe
 from rehearsal.product import build, command
@@ -77,7 +77,7 @@ class Product:
 
 
 @dataclass
-class World:
+class RecordedWorld:
     root: Path
     postgres: Postgres
     redis: Server
@@ -96,12 +96,12 @@ class World:
             self.held.pop().close()
 
 
-Act = Callable[[World, int], None]
+Act = Callable[[RecordedWorld, int], None]
 """Given each minute."""
 
 
-def _at(begin: Callable[[World], object], end: Callable[[World], object]) -> Act:
-    def act(world: World, minute: int) -> None:
+def _at(begin: Callable[[RecordedWorld], object], end: Callable[[RecordedWorld], object]) -> Act:
+    def act(world: RecordedWorld, minute: int) -> None:
         if minute == BEGINS:
             begin(world)
         if minute == ENDS:
@@ -110,30 +110,30 @@ def _at(begin: Callable[[World], object], end: Callable[[World], object]) -> Act
     return act
 
 
-def _nobody(_: World) -> None:
+def _nobody(_: RecordedWorld) -> None:
     """Does nothing."""
 
 
-def _all_dead(world: World, *, come_back: bool) -> None:
+def _all_dead(world: RecordedWorld, *, come_back: bool) -> None:
     for task in world.tasks:
         task.may_start = come_back
         if not come_back:
             task.kill()
 
 
-def _crash_loop(world: World, minute: int) -> None:
+def _crash_loop(world: RecordedWorld, minute: int) -> None:
     if BEGINS <= minute < ENDS and minute % 4 == 0:
         world.tasks[0].kill()
 
 
-def _leak(world: World, minute: int) -> None:
+def _leak(world: RecordedWorld, minute: int) -> None:
     if BEGINS <= minute < ENDS:
         world.hold(2)
     if minute == ENDS:
         world.let_go()
 
 
-def _locked(world: World, minute: int) -> None:
+def _locked(world: RecordedWorld, minute: int) -> None:
     """Somebody has altered a table by hand and gone for lunch."""
     if minute == BEGINS:
         connection = _connect(world.postgres)
@@ -179,7 +179,7 @@ def main() -> None:
 
 
 @contextmanager
-def _world(root: Path) -> Iterator[World]:
+def _world(root: Path) -> Iterator[RecordedWorld]:
     with ExitStack() as stack:
         postgres = stack.enter_context(running(Postgres()))
         with postgres.inside() as connection:
@@ -200,7 +200,7 @@ def _world(root: Path) -> Iterator[World]:
         image = build(root / "image")
         tasks = [Product(image, free_port(), environment) for _ in range(_TASKS)]
         port = free_port()
-        world = World(root, postgres, redis, tasks, port)
+        world = RecordedWorld(root, postgres, redis, tasks, port)
         stack.callback(world.let_go)
         for task in tasks:
             stack.callback(task.kill)
@@ -215,7 +215,7 @@ def _world(root: Path) -> Iterator[World]:
 
 
 @contextmanager
-def _nginx(world: World) -> Iterator[None]:
+def _nginx(world: RecordedWorld) -> Iterator[None]:
     folder = world.root / "nginx"
     folder.mkdir()
     servers = " ".join(f"server 127.0.0.1:{task.port} max_fails=2 fail_timeout=2s;" for task in world.tasks)
@@ -235,7 +235,7 @@ def _nginx(world: World) -> Iterator[None]:
         process.wait()
 
 
-def _recorded(world: World, act: Act) -> dict[str, list[float | None]]:
+def _recorded(world: RecordedWorld, act: Act) -> dict[str, list[float | None]]:
     over = threading.Event()
     users = [threading.Thread(target=_user, args=(world.port, over), daemon=True) for _ in range(_USERS)]
     for each in users:
@@ -267,7 +267,7 @@ def _user(port: int, over: threading.Event) -> None:
         time.sleep(0.05)
 
 
-def _looked(world: World) -> dict[str, float | None]:
+def _looked(world: RecordedWorld) -> dict[str, float | None]:
     """What our own checks and probes, ECS and RDS see."""
     seen: dict[str, float | None] = {}
     # One after the other is too slow for a second: all at once.
@@ -296,8 +296,8 @@ def _looked(world: World) -> dict[str, float | None]:
     return {key: seen.get(key, late.get(key)) for key in looks}
 
 
-def _check(world: World, path: str) -> bool:
-    return checks.look(Target("it", f"http://127.0.0.1:{world.port}{path}")).trouble is not None
+def _check(world: RecordedWorld, path: str) -> bool:
+    return checks.look(CheckTarget("it", f"http://127.0.0.1:{world.port}{path}")).trouble is not None
 
 
 def _connections(postgres: Postgres) -> float | None:

@@ -10,6 +10,7 @@ from aws_cdk import aws_amplify as amplify
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
+from infra_constructs.arns import arn_of
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.function import RuntimeFunction
 
@@ -120,7 +121,7 @@ def _amplify(stack: cdk.Stack) -> iam.ServicePrincipal:
 def _grant_log(role: iam.Role, app: amplify.CfnApp) -> None:
     """As the role that Amplify's console makes (user guide, "CloudWatch Logs for server-side rendered apps")."""
     stack = cdk.Stack.of(role)
-    groups = f"arn:aws:logs:{stack.region}:{stack.account}:log-group:/aws/amplify"
+    groups = arn_of(role, "logs", "log-group:/aws/amplify")
     own = f"{groups}/{app.attr_app_id}"
     role.add_to_policy(iam.PolicyStatement(actions=["logs:CreateLogGroup"], resources=[own]))
     role.add_to_policy(

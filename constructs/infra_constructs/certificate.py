@@ -7,6 +7,7 @@ from aws_cdk import aws_certificatemanager as acm
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
+from infra_constructs.arns import arn_of
 from infra_constructs.cloudflare.provider import CloudflareToken
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.function import RuntimeFunction
@@ -39,7 +40,7 @@ class ValidatedCertificate(Construct):
         )
         token.grant_read(handler)
         stack = cdk.Stack.of(self)
-        certificates = f"arn:aws:acm:{stack.region}:{stack.account}:certificate/*"
+        certificates = arn_of(self, "acm", "certificate/*")
         handler.role.add_to_policy(
             iam.PolicyStatement(actions=["acm:RequestCertificate", "acm:ListCertificates"], resources=["*"])
         )

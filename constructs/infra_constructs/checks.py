@@ -13,27 +13,27 @@ from constructs import Construct
 from infra_constructs.cloudflare.media import BROWSER_SECONDS
 from infra_constructs.findings import acknowledge
 from infra_constructs.function import RuntimeFunction
-from infra_runtime.contract.check_targets import Target
+from infra_runtime.contract.check_targets import CheckTarget
 
 # Without a suffix: Super Bot Fight Mode spares some suffixes, and the check must meet what media meet.
 _MEDIA_KEY = "infra/check"
 
 
 class CheckPass(Construct):
-    """What lets our own checks past the challenge that bots meet."""
+    """What lets our own checks past bot challenges and the maintenance page."""
 
     def __init__(self, scope: Construct, id_: str) -> None:
         super().__init__(scope, id_)
         self.secret = secretsmanager.Secret(
             self,
             "Secret",
-            description="Whoever shows it to the site is not challenged as a bot",
+            description="Lets our own checks past bot challenges and the maintenance page",
             generate_secret_string=secretsmanager.SecretStringGenerator(password_length=48, exclude_punctuation=True),
         )
         acknowledge(
             self.secret,
             "AwsSolutions-SMG4",
-            reason="It spares its bearer one challenge and opens nothing; another comes with another secret.",
+            reason="It opens nothing that is not public otherwise; another comes with another secret.",
         )
 
 
@@ -46,8 +46,8 @@ class Checks(Construct):
         id_: str,
         *,
         environment: str,
-        targets: Sequence[Target],
-        dependencies: Sequence[Target],
+        targets: Sequence[CheckTarget],
+        dependencies: Sequence[CheckTarget],
         media: str,
         bucket: s3.IBucket,
         check_pass: secretsmanager.ISecret,
@@ -55,7 +55,7 @@ class Checks(Construct):
         """`media` is the host; its object is put there by the function itself. `dependencies` are asked what they say
         of theirs."""
         super().__init__(scope, id_)
-        kept = Target("media", f"https://{media}/{_MEDIA_KEY}", browser_seconds=BROWSER_SECONDS)
+        kept = CheckTarget("media", f"https://{media}/{_MEDIA_KEY}", browser_seconds=BROWSER_SECONDS)
         self.targets = [*targets, kept]
         self.handler = RuntimeFunction(
             self,

@@ -5,6 +5,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_rds as rds
 from constructs import Construct
 
+from infra_constructs.arns import arn_of
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.function import RuntimeFunction
 from infra_constructs.state_store import StateStore
@@ -38,8 +39,7 @@ class BackupWatch(Construct):
         )
         if drills is not None:
             drills.grant(self.handler, writes=False)
-        stack = cdk.Stack.of(self)
-        snapshots = f"arn:aws:rds:{stack.region}:{stack.account}:snapshot:*"
+        snapshots = arn_of(self, "rds", "snapshot:*")
         for actions, resource in (
             (["rds:DescribeDBInstances"], database.instance_arn),
             (["rds:DescribeDBSnapshots"], database.instance_arn),

@@ -12,6 +12,7 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_rds as rds
 from constructs import Construct
 
+from infra_constructs.arns import arn_of
 from infra_constructs.database import PARAMETERS, Database
 from infra_constructs.database_logins import DatabaseLogins
 from infra_constructs.findings import acknowledge, allows_on, uses_managed_policy
@@ -213,9 +214,8 @@ class DatabaseDrills(Construct):
         )
 
     def _permit(self, vault: backup.BackupVault, plan: backup.CfnRestoreTestingPlan, role: iam.Role) -> None:
-        stack = cdk.Stack.of(self)
-        restored = f"arn:aws:rds:{stack.region}:{stack.account}:db:{_RESTORED}"
-        points = f"arn:aws:backup:{stack.region}:{stack.account}:recovery-point:*"
+        restored = arn_of(self, "rds", f"db:{_RESTORED}")
+        points = arn_of(self, "backup", "recovery-point:*")
         for actions, resource in (
             (["rds:DescribeDBInstances", "rds:ModifyDBInstance", "rds:DeleteDBInstance"], restored),
             (["backup:ListRecoveryPointsByBackupVault"], vault.backup_vault_arn),
@@ -232,7 +232,14 @@ class DatabaseDrills(Construct):
             ),
         ):
             self.handler.role.add_to_policy(iam.PolicyStatement(actions=actions, resources=[resource]))
-        role.grant_pass_role(self.handler.role)
+        # As AWS's own restore testing has it (AWSServiceRolePolicyForBackupRestoreTesting).
+        self.handler.role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["iam:PassRole"],
+                resources=[role.role_arn],
+                conditions={"StringEquals": {"iam:PassedToService": "backup.amazonaws.com"}},
+            )
+        )
         for resource in (restored, points):
             acknowledge(
                 self.handler.policy, allows_on(resource), reason="AWS Backup names what it makes; nothing else fits."

@@ -9,6 +9,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
+from infra_constructs.arns import arn_of
 from infra_constructs.database import Database
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.function import InVpc, RuntimeFunction
@@ -142,9 +143,9 @@ class DatabaseLogins(Construct):
         one only.
         """
         stack = cdk.Stack.of(self)
-        restored = f"arn:aws:rds:{stack.region}:{stack.account}:db:{stack.stack_name}-*"
+        restored = arn_of(self, "rds", f"db:{stack.stack_name}-*")
         instances = [self._database.instance.instance_arn, restored]
-        secrets = f"arn:aws:secretsmanager:{stack.region}:{stack.account}:secret:rds!db-*"
+        secrets = arn_of(self, "secretsmanager", "secret:rds!db-*")
         function.role.add_to_policy(iam.PolicyStatement(actions=["rds:DescribeDBInstances"], resources=instances))
         function.role.add_to_policy(
             iam.PolicyStatement(

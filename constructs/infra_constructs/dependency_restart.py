@@ -10,7 +10,7 @@ from constructs import Construct
 from infra_constructs.alarms.alarm import AlarmSpec, Severity, Threshold, Topics, TreatMissing, add_alarm
 from infra_constructs.function import RuntimeFunction
 from infra_constructs.metrics import own_metric
-from infra_runtime.contract.metrics import Check, Redis
+from infra_runtime.contract.metrics import CheckMetric, RedisMetric
 
 _MINUTE = cdk.Duration.minutes(1)
 
@@ -60,12 +60,14 @@ class DependencyRestart(Construct):
                     using_metrics={
                         "away": own_metric(
                             environment,
-                            Redis.CONNECTION_FAILURE,
+                            RedisMetric.CONNECTION_FAILURE,
                             statistic="Maximum",
                             period=_MINUTE,
                             Instance=redis_instance,
                         ),
-                        "lost": own_metric(environment, Check.LOST, statistic="Maximum", period=_MINUTE, Check=name),
+                        "lost": own_metric(
+                            environment, CheckMetric.LOST, statistic="Maximum", period=_MINUTE, Check=name
+                        ),
                     },
                     label="lost dependencies while Redis is there",
                     period=_MINUTE,

@@ -1,4 +1,4 @@
-"""The gate of cdk-nag's rule packs, and the only way through it.
+"""The gate of cdk-nag's rule packs and of our own policies, and the only way through the former.
 
 cdk-nag accepts acknowledgements without a reason, for rules that do not exist, and for whole trees. This one does not.
 """
@@ -12,11 +12,11 @@ from constructs import IConstruct
 _FEWEST_WORDS = 5
 
 
-def gate(app: cdk.App) -> None:
-    """Makes `synth` fail on every finding of AwsSolutions that nobody acknowledged."""
+def gate(app: cdk.App, *others: cdk.IPolicyValidationPlugin) -> None:
+    """Makes `synth` fail on every finding of AwsSolutions that nobody acknowledged, and on those of other plugins."""
     from cdk_nag import AwsSolutionsChecks  # noqa: PLC0415  (a quarter of a second that unvalidated synths save)
 
-    cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app, verbose=True))
+    cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app, verbose=True), *others)
 
 
 def unacknowledged(assembly: Path) -> list[str]:
@@ -25,7 +25,13 @@ def unacknowledged(assembly: Path) -> list[str]:
     To be asked after every synth: with nested stages the CDK CLI ends `cdk synth` with 0 whatever the report says.
     """
     report = json.loads((assembly / "validation-report.json").read_text())
-    return [
+    # A plugin that raises has a conclusion, and no violation.
+    broken = [
+        f"{plugin['pluginName']}: {plugin.get('metadata', {}).get('error', 'it failed')}"
+        for plugin in report["pluginReports"]
+        if plugin["conclusion"] != "success" and not plugin["violations"]
+    ]
+    return broken + [
         f"{where['constructPath']}: {violation['ruleName']}: {violation['description']}"
         for plugin in report["pluginReports"]
         if plugin["conclusion"] != "success"

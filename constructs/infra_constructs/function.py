@@ -15,6 +15,7 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct, IConstruct
 
+from infra_constructs.arns import arn_of
 from infra_constructs.findings import acknowledge, allows_on
 
 # Absolute: jsii resolves a relative path against the directory its kernel was started in.
@@ -53,7 +54,7 @@ def bootstrap_version_arn(scope: Construct) -> str:
     """
     stack = cdk.Stack.of(scope)
     qualifier = stack.synthesizer.bootstrap_qualifier or cdk.DefaultStackSynthesizer.DEFAULT_QUALIFIER
-    return f"arn:aws:ssm:{stack.region}:{stack.account}:parameter/cdk-bootstrap/{qualifier}/version"
+    return arn_of(scope, "ssm", f"parameter/cdk-bootstrap/{qualifier}/version")
 
 
 @dataclass(frozen=True, kw_only=True)

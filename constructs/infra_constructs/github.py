@@ -8,6 +8,7 @@ from aws_cdk import aws_ecr as ecr
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
+from infra_constructs.arns import arn_of, iam_arn
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.previews.control import PreviewControl
 from infra_constructs.release.control import ReleaseControl
@@ -41,9 +42,7 @@ class GitHubProvider(Construct):
 
     def __init__(self, scope: Construct, id_: str, *, is_ours: bool) -> None:
         super().__init__(scope, id_)
-        self.arn = cdk.Stack.of(self).format_arn(
-            service="iam", region="", resource="oidc-provider", resource_name=_ISSUER
-        )
+        self.arn = iam_arn(self, f"oidc-provider/{_ISSUER}")
         if is_ours:
             provider = iam.OidcProviderNative(
                 self,
@@ -124,15 +123,7 @@ def deploy_role(
 ) -> GitHubRole:
     """For `cdk deploy`, which may become CDK's own roles, and for the look that `infra doctor` takes before."""
     stack = cdk.Stack.of(scope)
-    roles = [
-        stack.format_arn(
-            service="iam",
-            region="",
-            resource="role",
-            resource_name=f"cdk-{_CDK_QUALIFIER}-{role}-{stack.account}-{stack.region}",
-        )
-        for role in _CDK_ROLES
-    ]
+    roles = [iam_arn(scope, f"role/cdk-{_CDK_QUALIFIER}-{role}-{stack.account}-{stack.region}") for role in _CDK_ROLES]
     role = GitHubRole(
         scope,
         id_,
@@ -206,8 +197,7 @@ def drift_role(scope: Construct, id_: str, *, provider: GitHubProvider, workflow
 
     In an environment without approval, as nobody is there at night.
     """
-    stack = cdk.Stack.of(scope)
-    stacks = f"arn:aws:cloudformation:{stack.region}:{stack.account}:stack/*"
+    stacks = arn_of(scope, "cloudformation", "stack/*")
     role = GitHubRole(
         scope,
         id_,
@@ -273,14 +263,9 @@ def release_role(
 
     `stacks` are those that `infra release` looks things up in; `uploads` is the ARN of the objects that it may add.
     """
-    stack = cdk.Stack.of(scope)
-
-    def arn(service: str, resource: str) -> str:
-        return f"arn:aws:{service}:{stack.region}:{stack.account}:{resource}"
-
-    looked_up = [arn("cloudformation", f"stack/{name}/*") for name in stacks]
-    functions = [arn("lambda", f"function:{name}-*") for name in stacks]
-    logs = [arn("logs", f"log-group:{name}-*") for name in stacks]  # of a migration
+    looked_up = [arn_of(scope, "cloudformation", f"stack/{name}/*") for name in stacks]
+    functions = [arn_of(scope, "lambda", f"function:{name}-*") for name in stacks]
+    logs = [arn_of(scope, "logs", f"log-group:{name}-*") for name in stacks]  # of a migration
     role = GitHubRole(
         scope,
         id_,
@@ -335,8 +320,8 @@ def preview_role(
 ) -> GitHubRole:
     """For pull requests, whose code nobody has reviewed: it pushes images and has them previewed."""
     stack = cdk.Stack.of(scope)
-    looked_up = f"arn:aws:cloudformation:{stack.region}:{stack.account}:stack/{stack.stack_name}/*"
-    functions = f"arn:aws:lambda:{stack.region}:{stack.account}:function:{stack.stack_name}-*"
+    looked_up = arn_of(scope, "cloudformation", f"stack/{stack.stack_name}/*")
+    functions = arn_of(scope, "lambda", f"function:{stack.stack_name}-*")
     role = GitHubRole(
         scope,
         id_,

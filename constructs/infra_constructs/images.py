@@ -5,6 +5,7 @@ from aws_cdk import aws_ecr as ecr
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
+from infra_constructs.arns import arn_of
 from infra_constructs.function import RuntimeFunction
 from infra_constructs.release.image import Architecture
 from infra_constructs.retention import Retention
@@ -37,11 +38,7 @@ class ImageSeeder(Construct):
         self._handler.role.add_to_policy(
             iam.PolicyStatement(
                 actions=["ssm:GetParameter", "ssm:PutParameter", "ssm:DeleteParameter"],
-                resources=[
-                    cdk.Stack.of(self).format_arn(
-                        service="ssm", resource="parameter", resource_name=parameter_name.strip("/")
-                    )
-                ],
+                resources=[arn_of(self, "ssm", f"parameter{parameter_name}")],
             )
         )
         return self._handler.resource(

@@ -14,6 +14,7 @@ from constructs import Construct
 
 from infra_constructs.alarms.alarm import Topics
 from infra_constructs.alarms.jobs import JobAlarms
+from infra_constructs.arns import arn_of
 from infra_constructs.container_task import ContainerEnvironment, ContainerTask
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.function import RuntimeFunction
@@ -170,7 +171,7 @@ class Jobs(Construct):
         of_cluster = {"ArnEquals": {"ecs:cluster": cluster.cluster_arn}}
         for task in tasks.values():
             definition = task.definition
-            every_revision = f"arn:aws:ecs:{stack.region}:{stack.account}:task-definition/{definition.family}:*"
+            every_revision = arn_of(stack, "ecs", f"task-definition/{definition.family}:*")
             role.add_to_policy(
                 iam.PolicyStatement(actions=["ecs:RunTask"], resources=[every_revision], conditions=of_cluster)
             )
@@ -184,10 +185,11 @@ class Jobs(Construct):
             )
             task.logs.grant(role, "logs:GetLogEvents")
         role.add_to_policy(
-            iam.PolicyStatement(
-                actions=["ecs:DescribeTasks", "ecs:ListTasks", "ecs:StopTask"], resources=["*"], conditions=of_cluster
-            )
+            iam.PolicyStatement(actions=["ecs:DescribeTasks", "ecs:ListTasks"], resources=["*"], conditions=of_cluster)
         )
+        task_arn = f"arn:aws:ecs:{stack.region}:{stack.account}:task/*"
+        role.add_to_policy(iam.PolicyStatement(actions=["ecs:StopTask"], resources=[task_arn], conditions=of_cluster))
+        acknowledge(policy, allows_on(task_arn), reason="Of this cluster only; ECS makes a task's id.")
         role.add_to_policy(iam.PolicyStatement(actions=["ecs:DescribeTaskDefinition"], resources=["*"]))
         acknowledge(policy, allows_on("*"), reason="Tasks come and go in one cluster; the reading knows no resource.")
         actions = ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem", "dynamodb:Query")

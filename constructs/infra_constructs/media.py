@@ -8,6 +8,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
+from infra_constructs.arns import objects_arn
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.media_access import MediaAccess
 from infra_constructs.retention import Retention
@@ -110,6 +111,6 @@ def grant_application(bucket: s3.IBucket, role: iam.IRole) -> None:
     assert isinstance(policy, iam.Policy)
     acknowledge(
         policy,
-        allows_on(f"arn:aws:s3:::{bucket.bucket_name}/*"),
+        allows_on(objects_arn(role, bucket.bucket_name)),
         reason="The application owns every object of this one bucket.",
     )

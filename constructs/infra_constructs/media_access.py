@@ -9,6 +9,7 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
+from infra_constructs.arns import objects_arn
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.function import RuntimeFunction
 from infra_constructs.state_store import StateStore
@@ -119,7 +120,7 @@ class MediaAccess(Construct):
         self.handler.role.add_to_policy(iam.PolicyStatement(actions=deletes, resources=[objects]))
         acknowledge(
             self.handler.policy,
-            allows_on(f"arn:aws:s3:::{bucket.bucket_name}/*"),
+            allows_on(objects_arn(self, bucket.bucket_name)),
             reason="The environment says that its media may be lost; the bucket is emptied when it goes.",
         )
 

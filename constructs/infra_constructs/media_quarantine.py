@@ -14,11 +14,12 @@ from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from infra_constructs.alarms.alarm import AlarmSpec, Severity, Threshold, TreatMissing
+from infra_constructs.arns import arn_of
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.function import RuntimeFunction
 from infra_constructs.metrics import own_metric
 from infra_constructs.retried_queue import RetriedQueue
-from infra_runtime.contract.metrics import Media
+from infra_runtime.contract.metrics import MediaMetric
 
 ID = "MediaQuarantine"
 _PERIOD = cdk.Duration.minutes(5)
@@ -85,9 +86,7 @@ class MediaQuarantine(Construct):
         role = iam.Role(
             self, "Scanner", assumed_by=iam.ServicePrincipal("malware-protection-plan.guardduty.amazonaws.com")
         )
-        rules = stack.format_arn(
-            service="events", resource="rule", resource_name="DO-NOT-DELETE-AmazonGuardDutyMalwareProtectionS3*"
-        )
+        rules = arn_of(self, "events", "rule/DO-NOT-DELETE-AmazonGuardDutyMalwareProtectionS3*")
         manages = ["events:PutRule", "events:DeleteRule", "events:PutTargets", "events:RemoveTargets"]
         of_guardduty = {"StringLike": {"events:ManagedBy": "malware-protection-plan.guardduty.amazonaws.com"}}
         self._allow(role, manages, rules, conditions=of_guardduty)
@@ -130,7 +129,7 @@ class MediaQuarantine(Construct):
                 runbook="media-quarantine",
                 description=("GuardDuty found malware in an upload, which stays in quarantine and cannot be read."),
                 severity=Severity.WARNING,
-                metric=self._metric(Media.THREATS),
+                metric=self._metric(MediaMetric.THREATS),
                 threshold=Threshold(value=0, unit="uploads", breaches=1, periods=1),
                 missing=TreatMissing.NOT_BREACHING,
             ),
@@ -138,7 +137,7 @@ class MediaQuarantine(Construct):
                 runbook="media-quarantine",
                 description="GuardDuty could not scan an upload. Its user waits for it in vain.",
                 severity=Severity.WARNING,
-                metric=self._metric(Media.UNSCANNED),
+                metric=self._metric(MediaMetric.UNSCANNED),
                 threshold=Threshold(value=0, unit="uploads", breaches=1, periods=1),
                 missing=TreatMissing.NOT_BREACHING,
             ),
@@ -154,5 +153,5 @@ class MediaQuarantine(Construct):
             ),
         }
 
-    def _metric(self, name: Media) -> cloudwatch.Metric:
+    def _metric(self, name: MediaMetric) -> cloudwatch.Metric:
         return own_metric(self._environment, name, statistic="Sum", period=_PERIOD)

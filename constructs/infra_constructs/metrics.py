@@ -19,15 +19,15 @@ from infra_runtime.contract.metrics import (
     QUEUES,
     REDIS,
     SECRETS,
-    Check,
-    Database,
-    Edge,
-    Jobs,
-    Media,
-    Queue,
-    Redis,
-    Secrets,
-    Traffic,
+    CheckMetric,
+    DatabaseMetric,
+    EdgeMetric,
+    JobMetric,
+    MediaMetric,
+    QueueMetric,
+    RedisMetric,
+    SecretMetric,
+    TrafficMetric,
 )
 
 
@@ -115,15 +115,15 @@ _AWS = {
     ("AWS/S3", "BytesDownloaded"): Known(Unit.BYTES, _SUM),
 }
 _NAMESPACES: dict[type[StrEnum], str] = {
-    Edge: EDGE,
-    Traffic: EDGE,
-    Redis: REDIS,
-    Check: CHECKS,
-    Database: DATABASE,
-    Jobs: JOBS,
-    Secrets: SECRETS,
-    Media: MEDIA,
-    Queue: QUEUES,
+    EdgeMetric: EDGE,
+    TrafficMetric: EDGE,
+    RedisMetric: REDIS,
+    CheckMetric: CHECKS,
+    DatabaseMetric: DATABASE,
+    JobMetric: JOBS,
+    SecretMetric: SECRETS,
+    MediaMetric: MEDIA,
+    QueueMetric: QUEUES,
 }
 _OWN = {
     (namespace, name.value): Known(

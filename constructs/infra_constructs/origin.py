@@ -5,6 +5,7 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
+from infra_constructs.arns import arn_of
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.function import RuntimeFunction
 from infra_constructs.state_store import StateStore
@@ -57,8 +58,7 @@ class OriginAccess(Construct):
             uses_libraries=True,
         )
         memory.grant(handler, writes=True)
-        stack = cdk.Stack.of(self)
-        lists = f"arn:aws:ec2:{stack.region}:{stack.account}:prefix-list/*"
+        lists = arn_of(self, "ec2", "prefix-list/*")
         for whose, actions in (
             ("aws:RequestTag/owner", ["ec2:CreateManagedPrefixList"]),
             (

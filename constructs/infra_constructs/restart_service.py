@@ -15,7 +15,7 @@ from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.function import RuntimeFunction
 from infra_constructs.metrics import own_metric
 from infra_constructs.service_secrets import allow_describing, identities
-from infra_runtime.contract.metrics import Secrets
+from infra_runtime.contract.metrics import SecretMetric
 
 _EVERY = cdk.Duration.minutes(15)
 # Longer than the longest release and its bake, and than the pause after a deployment that was rolled back.
@@ -82,7 +82,11 @@ class RestartOnSecretChange(Construct):
                 ),
                 severity=Severity.WARNING,
                 metric=own_metric(
-                    environment, Secrets.TASKS_BEHIND, statistic="Maximum", period=cdk.Duration.hours(1), Service=name
+                    environment,
+                    SecretMetric.TASKS_BEHIND,
+                    statistic="Maximum",
+                    period=cdk.Duration.hours(1),
+                    Service=name,
                 ),
                 threshold=Threshold(value=_BEHIND_HOURS, unit="hours", breaches=2, periods=2),
                 # The function that replaces the tasks is the one that publishes it.

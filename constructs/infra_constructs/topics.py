@@ -21,7 +21,7 @@ _RULES = "events.amazonaws.com"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Route:
+class RouteProps:
     """How one severity reaches people."""
 
     email: Sequence[str]
@@ -35,7 +35,7 @@ class AlarmTopics(Construct):
     """`by_severity` is where alarms go. E-mail subscribers confirm once, by a link that AWS sends them."""
 
     def __init__(
-        self, scope: Construct, id_: str, *, routes: Mapping[Severity, Route], slack_workspace: str | None
+        self, scope: Construct, id_: str, *, routes: Mapping[Severity, RouteProps], slack_workspace: str | None
     ) -> None:
         super().__init__(scope, id_)
         # The AWS-managed key of SNS refuses CloudWatch, silently: the alarm goes off and nobody hears of it.

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from config import Problem
 from config.model import Environment
+from infra_runtime.contract.names import stack_name
 from ops.console import Console
 from ops.doctor import account, deployed
 from ops.doctor.finding import Finding, row
@@ -38,7 +39,7 @@ def examine(
     """`templates` are those of the code; `others` live in the same account and region; `acknowledged` are names of
     effects. Raises what boto3 raises.
     """
-    is_deployed = account.is_in(clients, f"{environment.product}-{name}-delivery")
+    is_deployed = account.is_in(clients, stack_name(environment.product, name, "delivery"))
     yield from account.bootstrap(environment, clients)
     yield from account.service_linked_roles(environment, clients)
     yield from account.oidc_provider(environment, clients, is_deployed=is_deployed)

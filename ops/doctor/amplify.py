@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 from botocore.exceptions import ClientError
 
-from ops.amplify import AmplifySite
+from ops.amplify import DeployedAmplifySite
 from ops.doctor.finding import Finding, is_denied
 
 
-def examine(site: AmplifySite) -> Iterator[Finding]:
+def examine(site: DeployedAmplifySite) -> Iterator[Finding]:
     """What is wrong with a site that is deployed; nothing that stops a deployment. Raises what boto3 raises."""
     try:
         domain, builds = site.domain(), site.builds()

@@ -5,10 +5,10 @@ from collections.abc import Collection, Iterator
 from config.model import Environment
 from config.services import released
 from infra_runtime.release.preflight import release_alarms, service_of
-from ops.amplify import AmplifySite
+from ops.amplify import DeployedAmplifySite
 from ops.doctor import amplify
 from ops.doctor.finding import Finding
-from ops.effects import Effect, Severity, effects
+from ops.effects import Effect, Impact, effects
 from ops.effects.template import Template, Templates
 from ops.functions import Clients, physical_ids
 from ops.releases.target import ReleaseTarget
@@ -41,7 +41,7 @@ def examine(
         if place.stack in deployed:
             yield from _service(place)
     for service, each in environment.services.items():
-        site = AmplifySite(name, environment, service, clients)
+        site = DeployedAmplifySite(name, environment, service, clients)
         if each.amplify is not None and site.stack in deployed:
             yield from amplify.examine(site)
 
@@ -70,9 +70,9 @@ def _effects(
             yield from _weights(clients, each, found, wanted[each.stack])
         elif each.kind == "grows":
             yield from _storage(clients, each, wanted[each.stack])
-        elif each.severity is Severity.IMPOSSIBLE:
+        elif each.severity is Impact.IMPOSSIBLE:
             yield _finding(each, each.procedure)
-        elif each.severity is Severity.DANGEROUS and each.name not in acknowledged:
+        elif each.severity is Impact.DANGEROUS and each.name not in acknowledged:
             yield _finding(each, f"{each.procedure}; or acknowledge it in a commit message: Acknowledge: {each.name}")
 
 

@@ -21,7 +21,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Row:
+class FindingRow:
     """As it is reported."""
 
     where: str
@@ -32,8 +32,8 @@ class Row:
     is_fixable: bool
 
 
-def row(finding: Finding) -> Row:
-    return Row(finding.where, finding.what, finding.why, finding.fix, finding.stops, finding.repair is not None)
+def row(finding: Finding) -> FindingRow:
+    return FindingRow(finding.where, finding.what, finding.why, finding.fix, finding.stops, finding.repair is not None)
 
 
 def is_denied(error: Exception) -> bool:

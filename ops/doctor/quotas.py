@@ -22,7 +22,7 @@ _OPEN = ("PENDING", "CASE_OPENED")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Need:
+class QuotaNeed:
     """Codes are those of the Service Quotas API (AWS General Reference, "Service endpoints and quotas")."""
 
     service: str
@@ -36,7 +36,7 @@ class Need:
     why: str
 
 
-def needs(environment: Environment, others: Sequence[Environment] = ()) -> Iterator[Need]:
+def needs(environment: Environment, others: Sequence[Environment] = ()) -> Iterator[QuotaNeed]:
     """`others` live in the same account and region, and share its quotas."""
     for is_spot, code, name in (
         (False, "L-3032A538", "Fargate On-Demand vCPU resource count"),
@@ -45,18 +45,18 @@ def needs(environment: Environment, others: Sequence[Environment] = ()) -> Itera
         together = [_vcpus(each, is_spot=is_spot) for each in (environment, *others)]
         least, most = (sum(pair[at] for pair in together) for at in (0, 1))
         if most:
-            yield Need(
+            yield QuotaNeed(
                 service="fargate", code=code, name=name, least=least, most=most, request=math.ceil(most),
                 why=f"a release at rest takes {least:g} vCPU, one at max_tasks {most:g}; tasks beyond the quota do not "
                 "start, and the deployment fails",
             )  # fmt: skip
     addresses = sum(_addresses(each) for each in (environment, *others))
     if addresses:
-        yield Need(
+        yield QuotaNeed(
             service="ec2", code="L-0263D0A3", name="EC2-VPC Elastic IPs", least=addresses, most=addresses,
             request=addresses, why="each NAT gateway has one",
         )  # fmt: skip
-    yield Need(
+    yield QuotaNeed(
         service="lambda", code="L-B99A9384", name="Concurrent executions", least=_LAMBDA_CONCURRENCY,
         most=_LAMBDA_CONCURRENCY, request=_LAMBDA_DEFAULT,
         why="functions beyond it are throttled: custom resources and release hooks time out",
@@ -117,7 +117,7 @@ def quotas(environment: Environment, others: Sequence[Environment], clients: Cli
         )  # fmt: skip
 
 
-def _value(api: Any, need: Need) -> float:
+def _value(api: Any, need: QuotaNeed) -> float:
     names = {"ServiceCode": need.service, "QuotaCode": need.code}
     try:
         return float(api.get_service_quota(**names)["Quota"]["Value"])
@@ -126,7 +126,7 @@ def _value(api: Any, need: Need) -> float:
         return float(api.get_aws_default_service_quota(**names)["Quota"]["Value"])
 
 
-def _asked(api: Any, need: Need) -> Mapping[str, Any] | None:
+def _asked(api: Any, need: QuotaNeed) -> Mapping[str, Any] | None:
     pages = api.get_paginator("list_requested_service_quota_change_history_by_quota").paginate(
         ServiceCode=need.service, QuotaCode=need.code
     )

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from botocore.exceptions import ClientError
 
 from config import variables
-from config.model import Environment
+from config.model import Environment, routes
 from infra_runtime.contract.redis_url import InvalidRedisUrl, parse
 from ops.doctor.finding import Finding, is_denied
 from ops.functions import Clients
@@ -43,8 +43,8 @@ def required(environment: Environment) -> Iterator[Required]:
             yield Required(f"{key}.external.url_secret", external.url_secret, "docs/redis-client.md", _redis_url)
     if (sentry := environment.sentry) is not None:
         yield _with_fields("sentry.token_secret", sentry.token_secret, "docs/sentry.md", "token")
-    for severity in ("critical", "warning", "info"):
-        if (webhook := getattr(environment.alarms, severity).webhook_secret) is not None:
+    for severity, route in routes(environment.alarms).items():
+        if (webhook := route.webhook_secret) is not None:
             yield Required(f"alarms.{severity}.webhook_secret", webhook, "docs/first-deployment.md", _webhook)
     for name, service in environment.services.items():
         if (amplify := service.amplify) is not None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from config.model import Environment
+from infra_runtime.contract.names import stack_name
 from ops.doctor.finding import Finding
 from ops.errors import InputError, OperatorError
 from ops.functions import Clients
@@ -22,7 +23,7 @@ def variables(name: str, environment: Environment, clients: Clients) -> Iterator
         with connection() as github:
             if "Authorization" not in github.headers:
                 raise InputError("GITHUB_TOKEN is not set")
-            for each in settings(environment, outputs_of(clients, f"{environment.product}-{name}-delivery")):
+            for each in settings(environment, outputs_of(clients, stack_name(environment.product, name, "delivery"))):
                 if found := list(differences(each, github)):
                     where = f"GitHub, {each.repository}, environment {each.name}"
                     yield Finding(where=where, what="; ".join(found), why=why, fix=fix, stops=False)

@@ -10,11 +10,11 @@ from botocore.exceptions import ClientError
 from config.model import Environment
 from infra_runtime.cloudflare import zone as zones
 from infra_runtime.cloudflare.api import Api
-from infra_runtime.cloudflare.credentials import BadToken, api_from
+from infra_runtime.cloudflare.credentials import api_from
 from infra_runtime.cloudflare.preflight import NotReady, Preflight
 from infra_runtime.cloudflare.zone import NoZone, Zone
 from infra_runtime.contract.secret_values import Secrets
-from infra_runtime.vendor_api import Refused, VendorError
+from infra_runtime.vendor_api import BadCredentials, Refused, VendorError
 from ops.doctor.finding import Finding, is_denied
 from ops.edge.synthesized import text_of
 from ops.edge.zone import require_reachable
@@ -30,7 +30,7 @@ def zone(environment: Environment, templates: Templates, clients: Clients) -> It
     try:
         secrets = Secrets(clients.client("secretsmanager"))
         api = api_from(secrets, secret, deadline=time.time() + _PATIENCE_SECONDS)
-    except (BadToken, ClientError) as error:  # which the check of the secrets tells
+    except (BadCredentials, ClientError) as error:  # which the check of the secrets tells
         why = "a zone that is not active, or a token without permissions, stops the stack Platform"
         what = "the token may not be read" if is_denied(error) else "there is no token"
         fix, stops = f"first the secret {secret}", not is_denied(error)
@@ -40,6 +40,7 @@ def zone(environment: Environment, templates: Templates, clients: Clients) -> It
         require_reachable(api)
         found = zones.find(api, environment.domains.zone)
         yield from _dnssec(api, found, where)
+        yield from _workers(api, found, where)
         Preflight(api, found, _declared(templates)).check()
     except (NoZone, NotReady) as error:
         why = "the deployment's preflight stops at the same"
@@ -62,6 +63,21 @@ def _dnssec(api: Api, found: Zone, where: str) -> Iterator[Finding]:
             what=f"DNSSEC is {dnssec}",
             why="until the registrar has the DS record, or has dropped it, resolvers that validate may refuse the zone",
             fix="Cloudflare dashboard → DNS → Settings → DNSSEC: the DS record, for the registrar",
+        )
+
+
+def _workers(api: Api, found: Zone, where: str) -> Iterator[Finding]:
+    """A deployment may need none; an incident is too late to find out."""
+    try:
+        api.get(f"/accounts/{found.account}/workers/scripts")
+        api.get(f"/zones/{found.id}/workers/routes")
+    except Refused as error:
+        yield Finding(
+            where=where,
+            what=f"the token may not manage Workers ({error})",
+            why="`infra maintenance on` could not answer 503",
+            fix="Workers Scripts Write and Workers Routes Write: docs/cloudflare-token.md",
+            stops=False,
         )
 
 

@@ -2,8 +2,8 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -13,12 +13,12 @@ from rich.text import Text
 
 from config import services
 from config.model import Environment
-from infra_runtime.cloudflare.converge import Change, Conflict, Seen, converge, undeclared_fields
+from infra_runtime.cloudflare.converge import Change, Conflict, Seen, converge, is_wanted, undeclared_fields
 from infra_runtime.cloudflare.purge import prefixes
 from infra_runtime.cloudflare.purge import purge as purge_prefixes
 from ops.console import Console
 from ops.edge.synthesized import declarations
-from ops.edge.zone import EXPLAINED, EdgeOf, open_edge, zone_explained
+from ops.edge.zone import EdgeOf, opened
 from ops.errors import FINDINGS, InputError, OperatorError
 
 _STYLE = {"create": "green", "update": "yellow", "move": "yellow", "restore": "yellow", "delete": "red"}
@@ -26,7 +26,7 @@ _GLANCE = 100
 
 
 @dataclass(frozen=True)
-class Finding:
+class DeclarationFinding:
     """About one declaration."""
 
     declaration: str
@@ -36,46 +36,40 @@ class Finding:
     """Fields that are set but not declared, by object: information, no drift."""
 
 
-@contextmanager
-def _of(name: str, environment: Environment) -> Iterator[EdgeOf]:
-    try:
-        yield open_edge(name, environment)
-    except EXPLAINED as error:
-        raise zone_explained(error, name, environment) from None
-
-
 def plan(name: str, environment: Environment, console: Console, *, as_json: bool) -> None:
     """Also what goes: declarations that are deployed and not in the code any more."""
-    with _of(name, environment) as edge:
+    with opened(name, environment) as edge:
         wanted = dict(declarations(name, edge.session))
         deployed = edge.memory.all("declared")
         findings = [
             _compare(edge, key, document, present=True)
             if document is not None
-            else Finding(key, [], "waits for something that is not deployed yet")
+            else DeclarationFinding(key, [], "waits for something that is not deployed yet")
             for key, document in wanted.items()
         ]
-        gone = {key: each for key, each in deployed.items() if key not in wanted}
+        # No deployment removes what a person has switched on for a time.
+        gone = {key: each for key, each in deployed.items() if key not in wanted and "until" not in each}
         findings += [_compare(edge, key, each, present=False) for key, each in gone.items()]
     report(edge, findings, console, "would change", as_json=as_json)
 
 
 def drift(name: str, environment: Environment, console: Console, *, as_json: bool) -> None:
-    with _of(name, environment) as edge:
+    with opened(name, environment) as edge:
         findings = list(drifts(edge))
     report(edge, findings, console, "has drifted", as_json=as_json)
 
 
-def drifts(edge: EdgeOf) -> Iterator[Finding]:
+def drifts(edge: EdgeOf) -> Iterator[DeclarationFinding]:
     """One for each deployed declaration, with or without a difference."""
     for key, document in edge.deployed().items():
         subject = edge.subject(document)
         others = undeclared_fields(subject, subject.seen())
-        yield replace(_compare(edge, key, document, present=True), undeclared=others)
+        present = is_wanted(document, datetime.now(UTC))
+        yield replace(_compare(edge, key, document, present=present), undeclared=others)
 
 
 def show(name: str, environment: Environment, console: Console, *, as_json: bool) -> None:
-    with _of(name, environment) as edge:
+    with opened(name, environment) as edge:
         seen = {key: edge.subject(document).seen() for key, document in edge.deployed().items()}
     if as_json:
         document = {key: [_seen(edge, each) for each in found] for key, found in seen.items()}
@@ -92,10 +86,11 @@ def show(name: str, environment: Environment, console: Console, *, as_json: bool
 
 
 def apply(name: str, environment: Environment, console: Console) -> None:
-    with _of(name, environment) as edge:
+    with opened(name, environment) as edge:
         for key, document in edge.deployed().items():
             try:
-                written = converge(edge.api, edge.subject(document), present=True)
+                present = is_wanted(document, datetime.now(UTC))
+                written = converge(edge.api, edge.subject(document), present=present)
             except Conflict as conflict:
                 raise OperatorError(f"{key}: {conflict}") from None
             console.print(f"{key}: {f'{written} changes written' if written else 'as declared'}", highlight=False)
@@ -115,21 +110,21 @@ def purge(name: str, environment: Environment, urls: list[str], console: Console
         if not url.path.strip("/"):
             raise InputError(f"{each}: expected a URL with a path; --all purges every object of {media}")
         wanted += prefixes(url.hostname, unquote(url.path).lstrip("/"))
-    with _of(name, environment) as edge:
+    with opened(name, environment) as edge:
         purge_prefixes(edge.api, edge.zone.id, wanted)
     for each in wanted:
         console.print(f"purged {each}", highlight=False)
     console.print("Browsers keep what they have: media for up to a week.", highlight=False)
 
 
-def _compare(edge: EdgeOf, key: str, document: Mapping[str, Any], *, present: bool) -> Finding:
+def _compare(edge: EdgeOf, key: str, document: Mapping[str, Any], *, present: bool) -> DeclarationFinding:
     try:
-        return Finding(key, edge.subject(document).changes(present=present))
+        return DeclarationFinding(key, edge.subject(document).changes(present=present))
     except Conflict as conflict:
-        return Finding(key, [], str(conflict))
+        return DeclarationFinding(key, [], str(conflict))
 
 
-def report(edge: EdgeOf, findings: list[Finding], console: Console, what: str, *, as_json: bool) -> None:
+def report(edge: EdgeOf, findings: list[DeclarationFinding], console: Console, what: str, *, as_json: bool) -> None:
     """Raises `typer.Exit` with `FINDINGS` when there is a change or a problem; undeclared fields are neither."""
     found = [each for each in findings if each.changes or each.problem]
     if as_json:
@@ -155,7 +150,7 @@ def report(edge: EdgeOf, findings: list[Finding], console: Console, what: str, *
         raise typer.Exit(FINDINGS)
 
 
-def _table(edge: EdgeOf, findings: list[Finding], what: str) -> Table:
+def _table(edge: EdgeOf, findings: list[DeclarationFinding], what: str) -> Table:
     table = Table(title=f"{edge.name}: what {what} in {edge.environment.domains.zone}", title_justify="left")
     for heading in ("declaration", "", "object", "now", "then"):
         table.add_column(heading, overflow="fold")

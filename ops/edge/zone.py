@@ -1,7 +1,8 @@
 """An environment's zone, reached with the operator's AWS credentials and the environment's own token."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,18 +15,19 @@ from config.model import Environment
 from infra_runtime.cloudflare import zone as zones
 from infra_runtime.cloudflare.api import Api
 from infra_runtime.cloudflare.converge import Subject
-from infra_runtime.cloudflare.credentials import BadToken, api_from
+from infra_runtime.cloudflare.credentials import api_from
 from infra_runtime.cloudflare.provider import subject
 from infra_runtime.cloudflare.zone import NoZone
+from infra_runtime.contract.names import parameters
 from infra_runtime.contract.secret_values import Secrets
 from infra_runtime.state_store import SsmStateStore
-from infra_runtime.vendor_api import VendorError
+from infra_runtime.vendor_api import BadCredentials, VendorError
 from ops.account import explained, session_of
 from ops.errors import OperatorError
 
 _PATIENCE_SECONDS = 300
 _ANSWER_SECONDS = 5.0
-EXPLAINED = (BotoCoreError, ClientError, VendorError, NoZone, BadToken)
+EXPLAINED = (BotoCoreError, ClientError, VendorError, NoZone, BadCredentials)
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,15 @@ class EdgeOf:
         return zones.find(self.api, self.environment.domains.zone)
 
 
+@contextmanager
+def opened(name: str, environment: Environment) -> Iterator[EdgeOf]:
+    """As `open_edge`; refusals of AWS and Cloudflare within the block become `OperatorError`."""
+    try:
+        yield open_edge(name, environment)
+    except EXPLAINED as error:
+        raise zone_explained(error, name, environment) from None
+
+
 def open_edge(name: str, environment: Environment) -> EdgeOf:
     """Raises `OperatorError`: no credentials, those of another account, no token."""
     try:
@@ -66,7 +77,7 @@ def open_edge(name: str, environment: Environment) -> EdgeOf:
     except EXPLAINED as error:
         raise zone_explained(error, name, environment) from None
     require_reachable(api)
-    prefix = f"/{environment.product}/{name}/cloudflare"
+    prefix = parameters(environment.product, name, "cloudflare")
     return EdgeOf(name, environment, session, api, secrets, SsmStateStore(session.client("ssm"), prefix))
 
 

@@ -32,7 +32,7 @@ class Replacement(IntEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Change:
+class ResourceChange:
     """One resource that is not as before."""
 
     stack: str
@@ -80,7 +80,7 @@ class MovedExport:
 class Difference:
     before: Templates
     after: Templates
-    changes: Sequence[Change]
+    changes: Sequence[ResourceChange]
     """In order of deployment."""
     exports: Sequence[MovedExport]
 
@@ -99,7 +99,7 @@ def difference(before: Templates, after: Templates) -> Difference:
         for name in set(imports(template)):
             importers.setdefault(name, []).append(stack)
     moved: dict[str, str] = {}
-    changes: list[Change] = []
+    changes: list[ResourceChange] = []
     exported: list[MovedExport] = []
     order = list(after)
     for stack, template in after.items():
@@ -130,23 +130,23 @@ class _Stack:
     """Exports of earlier stacks that have another value now."""
     _replaced: dict[str, str] = field(default_factory=dict)
 
-    def changes(self) -> Iterator[Change]:
+    def changes(self) -> Iterator[ResourceChange]:
         """New and changed ones first, then those that go: CloudFormation removes at the end of an update."""
         old, new = resources(self.old), resources(self.new)
         common = [name for name in new if name in old]
         found = self._settled(common)
         for name, each in new.items():
             if name not in old:
-                yield Change(stack=self.name, logical_id=name, type=each["Type"], old=None, new=each)
+                yield ResourceChange(stack=self.name, logical_id=name, type=each["Type"], old=None, new=each)
             elif name in found:
                 yield found[name]
         for name, each in old.items():
             if name not in new:
-                yield Change(stack=self.name, logical_id=name, type=each["Type"], old=each, new=None)
+                yield ResourceChange(stack=self.name, logical_id=name, type=each["Type"], old=each, new=None)
 
-    def _settled(self, common: Sequence[str]) -> dict[str, Change]:
+    def _settled(self, common: Sequence[str]) -> dict[str, ResourceChange]:
         """Compares until no replacement causes another one."""
-        found: dict[str, Change] = {}
+        found: dict[str, ResourceChange] = {}
         while True:
             before, after = self._meaning(self.old, {}), self._meaning(self.new, self._replaced)
             found = {name: change for name in common if (change := self._compared(name, before, after)) is not None}
@@ -169,7 +169,7 @@ class _Stack:
             meaning |= dict.fromkeys(replaced, "replaced")
         return meaning
 
-    def _compared(self, name: str, before: Mapping[str, str], after: Mapping[str, str]) -> Change | None:
+    def _compared(self, name: str, before: Mapping[str, str], after: Mapping[str, str]) -> ResourceChange | None:
         old, new = resources(self.old)[name], resources(self.new)[name]
         if old == new and not self._refers_to_moved(new):
             return None
@@ -179,7 +179,7 @@ class _Stack:
         if not properties and not policies and old["Type"] == new["Type"]:
             return None
         certain, possible = _replacing(new["Type"], was, is_)
-        return Change(
+        return ResourceChange(
             stack=self.name,
             logical_id=name,
             type=new["Type"],

@@ -5,7 +5,7 @@ from enum import IntEnum
 from hashlib import sha256
 
 
-class Severity(IntEnum):
+class Impact(IntEnum):
     SAFE = 0
     """Users notice nothing, and nothing has to be done."""
     LOOK = 1
@@ -18,7 +18,7 @@ class Severity(IntEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Effect:
-    severity: Severity
+    severity: Impact
     kind: str
     """One word: replaced, gone, left-behind, interrupted, refused, in-use, exists, …"""
     stack: str

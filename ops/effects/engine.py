@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from ops.effects.changes import Change, Difference, difference
-from ops.effects.effect import Effect, Severity
+from ops.effects.changes import Difference, ResourceChange, difference
+from ops.effects.effect import Effect, Impact
 from ops.effects.rules import access, addresses, databases, in_use, leaving, replaced, traffic
 from ops.effects.rules.making import of
 from ops.effects.template import Templates
@@ -27,7 +27,7 @@ def effects(before: Templates, after: Templates) -> list[Effect]:
     return [*found, *leaving.left_behind(compared)]
 
 
-def _of_change(change: Change, compared: Difference) -> Iterator[Effect]:
+def _of_change(change: ResourceChange, compared: Difference) -> Iterator[Effect]:
     found = [
         *replaced.effects(change),
         *leaving.effects(change, compared),
@@ -39,11 +39,11 @@ def _of_change(change: Change, compared: Difference) -> Iterator[Effect]:
     yield from found or [_unremarkable(change)]
 
 
-def _unremarkable(change: Change) -> Effect:
+def _unremarkable(change: ResourceChange) -> Effect:
     if change.old is None:
-        return of(change, Severity.SAFE, "new", "is new", "None.")
+        return of(change, Impact.SAFE, "new", "is new", "None.")
     if change.new is None:
-        return of(change, Severity.SAFE, "deleted", "goes", "None that is known.")
+        return of(change, Impact.SAFE, "deleted", "goes", "None that is known.")
     return of(
-        change, Severity.SAFE, "changed", f"changes in place ({', '.join(change.properties)})", "None that is known."
+        change, Impact.SAFE, "changed", f"changes in place ({', '.join(change.properties)})", "None that is known."
     )

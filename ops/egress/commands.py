@@ -10,30 +10,30 @@ from rich.table import Table
 from rich.text import Text
 
 from ops.console import Console
-from ops.egress.model import TARGET_PERCENT, Edge, Traffic, requests, saving
+from ops.egress.model import TARGET_PERCENT, EdgeModel, MediaTraffic, requests, saving
 from ops.errors import InputError
 
 REQUESTS = (1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0)
 """For each object in 30 days."""
 _BEYOND = (100.0, 200.0)
 
-EDGES: Mapping[str, Edge] = {
-    "tiered, kept 30 days": Edge(kept_days=30, tiered=True),
-    "tiered, kept 7 days": Edge(kept_days=7, tiered=True),
-    "tiered, kept 1 day": Edge(kept_days=1, tiered=True),
-    "not tiered, kept 30 days": Edge(kept_days=30, tiered=False),
-    "not tiered, kept 7 days": Edge(kept_days=7, tiered=False),
-    "not tiered, kept 1 day": Edge(kept_days=1, tiered=False),
+EDGES: Mapping[str, EdgeModel] = {
+    "tiered, kept 30 days": EdgeModel(kept_days=30, tiered=True),
+    "tiered, kept 7 days": EdgeModel(kept_days=7, tiered=True),
+    "tiered, kept 1 day": EdgeModel(kept_days=1, tiered=True),
+    "not tiered, kept 30 days": EdgeModel(kept_days=30, tiered=False),
+    "not tiered, kept 7 days": EdgeModel(kept_days=7, tiered=False),
+    "not tiered, kept 1 day": EdgeModel(kept_days=1, tiered=False),
 }
 
 
-def model(traffic: Traffic, console: Console, *, plot: Path | None, as_json: bool) -> None:
+def model(traffic: MediaTraffic, console: Console, *, plot: Path | None, as_json: bool) -> None:
     """The saving by how often an object is asked for; `traffic`'s own number of requests is not looked at."""
     if plot is not None and plot.suffix != ".svg":
         raise InputError(f"--plot {str(plot)!r}: expected a file that ends in .svg")
     found: dict[str, dict[float, float]] = {name: {} for name in EDGES}
     for each in (*REQUESTS, *_BEYOND):
-        asked = Traffic(**{**vars(traffic), "requests_per_object": each})
+        asked = MediaTraffic(**{**vars(traffic), "requests_per_object": each})
         trace = requests(asked)
         for name, edge in EDGES.items():
             found[name][each] = saving(asked, edge, trace).percent

@@ -22,7 +22,7 @@ Ids = NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Traffic:
+class MediaTraffic:
     """A month of requests for media, as browsers make them."""
 
     requests_per_object: float
@@ -37,7 +37,7 @@ class Traffic:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Edge:
+class EdgeModel:
     kept_days: float
     """How long a location keeps what nobody asks for."""
     tiered: bool
@@ -80,7 +80,7 @@ class Trace:
     what: Ids
 
 
-def saving(traffic: Traffic, edge: Edge, trace: Trace, *, seed: int = 1) -> Saving:
+def saving(traffic: MediaTraffic, edge: EdgeModel, trace: Trace, *, seed: int = 1) -> Saving:
     random = np.random.default_rng(seed)
     when, what = trace.when, trace.what
     asked = int((when >= _DAYS).sum())
@@ -96,7 +96,7 @@ def saving(traffic: Traffic, edge: Edge, trace: Trace, *, seed: int = 1) -> Savi
     return Saving(asked=asked, edge=int(counted.sum()), bucket=int((missed & counted).sum()))
 
 
-def requests(traffic: Traffic, *, seed: int = 1) -> Trace:
+def requests(traffic: MediaTraffic, *, seed: int = 1) -> Trace:
     """Independent of each other, popular ones by Zipf's law."""
     random = np.random.default_rng(seed)
     count = int(2 * traffic.objects * traffic.requests_per_object)
@@ -119,7 +119,7 @@ def misses(when: Days, what: Ids, kept_days: float) -> NDArray[np.bool_]:
     return missed
 
 
-def _in_browser(count: int, traffic: Traffic, edge: Edge, random: np.random.Generator) -> NDArray[np.bool_]:
+def _in_browser(count: int, traffic: MediaTraffic, edge: EdgeModel, random: np.random.Generator) -> NDArray[np.bool_]:
     """Requests that a visitor's own browser answers, as it had the object within its time."""
     repeated = random.random(count) < traffic.repeated_percent / 100
     since = random.exponential(_HALF_LIFE_OF_VISITORS_DAYS / np.log(2), count)

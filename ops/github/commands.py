@@ -6,6 +6,7 @@ from dataclasses import asdict
 import typer
 
 from config.model import Environment
+from infra_runtime.contract.names import stack_name
 from ops.console import Console
 from ops.errors import FINDINGS, InputError
 from ops.functions import Clients
@@ -16,7 +17,7 @@ from ops.github.settings import commands, outputs_of, settings
 
 def show(name: str, environment: Environment, clients: Clients, *, as_json: bool) -> None:
     """As a script for a shell with `gh`, or as JSON. Raises `OperatorError`, and what boto3 raises."""
-    needed = list(settings(environment, outputs_of(clients, f"{environment.product}-{name}-delivery")))
+    needed = list(settings(environment, outputs_of(clients, stack_name(environment.product, name, "delivery"))))
     if as_json:
         typer.echo(json.dumps([asdict(each) for each in needed], indent=2))
         return
@@ -30,7 +31,7 @@ def put(name: str, environment: Environment, clients: Clients, console: Console)
     with connection() as github:
         if "Authorization" not in github.headers:
             raise InputError("GITHUB_TOKEN is not set: --set needs a token that may write environments (gh auth token)")
-        needed = list(settings(environment, outputs_of(clients, f"{environment.product}-{name}-delivery")))
+        needed = list(settings(environment, outputs_of(clients, stack_name(environment.product, name, "delivery"))))
         written, left = 0, 0
         for step in apply(needed, github):
             console.print(f"{step.what} → {step.todo}" if step.todo else step.what, highlight=False)

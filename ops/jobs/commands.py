@@ -11,6 +11,7 @@ from rich.table import Table
 
 from config import services
 from config.model import Environment
+from infra_runtime.contract.names import stack_name
 from infra_runtime.jobs.runs import Run, Runs
 from ops.console import Console
 from ops.errors import InputError, OperatorError
@@ -42,7 +43,7 @@ class JobPlace:
         return answer
 
     def _stack(self, name: str) -> str:
-        return f"{self.environment.product}-{self.name}-{name}"
+        return stack_name(self.environment.product, self.name, name)
 
 
 def known(name: str, environment: Environment, job: str) -> str:

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from config import services, variables
 from config.model import Environment
+from infra_runtime.contract.names import stack_name
 from infra_runtime.previews.control import BUSY
 from ops.console import Console
 from ops.errors import InputError, OperatorError
@@ -28,7 +29,7 @@ _PATIENCE_SECONDS = 1800.0
 
 
 @dataclass(frozen=True)
-class Previews:
+class PreviewSlots:
     """Those of one environment. Raises `InputError` where the environment has none."""
 
     name: str
@@ -42,7 +43,7 @@ class Previews:
 
     def ask(self, action: str, **more: Any) -> dict[str, Any]:
         """What the control answers. Raises `OperatorError` when it fails; its refusals are in the answer."""
-        stack = f"{self.environment.product}-{self.name}-delivery"
+        stack = stack_name(self.environment.product, self.name, "delivery")
         function = find(self.clients, stack, "previews.control", {}, what="control of previews")
         answer: dict[str, Any] = ask_as_myself(
             self.clients, function, {"action": action, **more}, what=f"{stack}: the control of previews"
@@ -57,7 +58,7 @@ class Previews:
         return next((each for each in self.all() if each["name"] == name), None)
 
 
-def show(previews: Previews, console: Console, *, as_json: bool) -> None:
+def show(previews: PreviewSlots, console: Console, *, as_json: bool) -> None:
     found = previews.all()
     if as_json:
         print(json.dumps(found, indent=2))  # noqa: T201
@@ -72,7 +73,7 @@ def show(previews: Previews, console: Console, *, as_json: bool) -> None:
     console.print(table)
 
 
-def take(previews: Previews, name: str, console: Console, *, as_json: bool) -> None:
+def take(previews: PreviewSlots, name: str, console: Console, *, as_json: bool) -> None:
     """A slot for it, and where it will be found: a build of the site has to know. Raises `OperatorError`.
 
     As JSON with `build_args` besides: NAME=VALUE of each argument, by site.
@@ -93,7 +94,7 @@ def build_arguments(name: str, environment: Environment, slot: int) -> dict[str,
     }
 
 
-def start(previews: Previews, name: str, service: str, image: str, console: Console, *, as_json: bool) -> None:
+def start(previews: PreviewSlots, name: str, service: str, image: str, console: Console, *, as_json: bool) -> None:
     """Returns when it runs. Raises `OperatorError` when it may not begin, and when it fails."""
     give_up = time.monotonic() + _PATIENCE_SECONDS
     asked = {"name": name, "service": service, "image": image}
@@ -107,7 +108,7 @@ def start(previews: Previews, name: str, service: str, image: str, console: Cons
     _print(_followed(previews, name, console, give_up, quiet=as_json), console, as_json=as_json)
 
 
-def end(previews: Previews, name: str, console: Console, *, wait: bool) -> None:
+def end(previews: PreviewSlots, name: str, console: Console, *, wait: bool) -> None:
     """Raises `OperatorError` when there is no such preview."""
     answer = previews.ask("end", name=name)
     _refuse(answer["problems"])
@@ -118,7 +119,7 @@ def end(previews: Previews, name: str, console: Console, *, wait: bool) -> None:
     console.print(f"{name} has ended" if wait else f"{name} ends", highlight=False)
 
 
-def _followed(previews: Previews, name: str, console: Console, give_up: float, *, quiet: bool) -> Mapping[str, Any]:
+def _followed(previews: PreviewSlots, name: str, console: Console, give_up: float, *, quiet: bool) -> Mapping[str, Any]:
     last = None
     while True:
         found = previews.one(name)

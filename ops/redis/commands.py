@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from config.model import Environment
-from infra_runtime.contract.redis_url import InvalidRedisUrl, Target, from_environment
+from infra_runtime.contract.names import stack_name
+from infra_runtime.contract.redis_url import InvalidRedisUrl, RedisTarget, from_environment
 from infra_runtime.redis import readonly_commands
 from infra_runtime.redis.probe import probe
 from ops.account import explained, session_of
@@ -69,12 +70,12 @@ def instance_of(name: str, environment: Environment, chosen: str | None) -> str:
 def _invoke(name: str, environment: Environment, instance: str, event: Mapping[str, Any]) -> dict[str, Any]:
     try:
         session = session_of(name, environment)
-        return ask_probe(session, f"{environment.product}-{name}-redis", instance, event)
+        return ask_probe(session, stack_name(environment.product, name, "redis"), instance, event)
     except (BotoCoreError, ClientError) as error:
         raise explained(error, name, environment) from None
 
 
-def _target(variables: Mapping[str, str]) -> Target:
+def _target(variables: Mapping[str, str]) -> RedisTarget:
     try:
         found = from_environment(variables)
     except InvalidRedisUrl as error:

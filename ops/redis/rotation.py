@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from config import services
 from config.model import Environment
+from infra_runtime.contract.names import stack_name
 from infra_runtime.release.preflight import services_of, tasks_of
 from infra_runtime.service_secrets import last_change
 from ops.console import Console
@@ -29,7 +30,7 @@ _NEW, _CURRENT = "AWSPENDING", "AWSCURRENT"
 
 
 @dataclass(frozen=True)
-class Redis:
+class ElastiCacheRotation:
     name: str
     """Of the environment."""
     environment: Environment
@@ -40,7 +41,7 @@ class Redis:
 
     @property
     def stack(self) -> str:
-        return f"{self.environment.product}-{self.name}-redis"
+        return stack_name(self.environment.product, self.name, "redis")
 
     @cached_property
     def group(self) -> str:
@@ -67,7 +68,7 @@ class Redis:
         raise OperatorError(f"{self.stack} has no {what} of {self.instance}; deploy it first")
 
 
-def rotate(place: Redis, console: Console) -> None:
+def rotate(place: ElastiCacheRotation, console: Console) -> None:
     """Raises `InputError` where there is no overlap, and `OperatorError`."""
     _refuse_without_overlap(place)
     manager = place.clients.client("secretsmanager")
@@ -96,7 +97,7 @@ def rotate(place: Redis, console: Console) -> None:
     console.print(f"{place.instance}: the old token is no longer valid. infra redis check {place.name} looks at it.")
 
 
-def _refuse_without_overlap(place: Redis) -> None:
+def _refuse_without_overlap(place: ElastiCacheRotation) -> None:
     settings = place.environment.redis.instances[place.instance]
     if settings.upstash is not None:
         raise InputError(
@@ -110,7 +111,7 @@ def _refuse_without_overlap(place: Redis) -> None:
         )
 
 
-def _both_valid(place: Redis, manager: Any, console: Console) -> tuple[str, str]:
+def _both_valid(place: ElastiCacheRotation, manager: Any, console: Console) -> tuple[str, str]:
     """(version of the secret, new token), once ElastiCache takes it beside the old one."""
     version = _stages(manager, place.token).get(_NEW) or _made(place, manager)
     token = _value(manager, place.token, version)
@@ -121,13 +122,13 @@ def _both_valid(place: Redis, manager: Any, console: Console) -> tuple[str, str]
     return version, token
 
 
-def _made(place: Redis, manager: Any) -> str:
+def _made(place: ElastiCacheRotation, manager: Any) -> str:
     token = manager.get_random_password(PasswordLength=_LETTERS, ExcludePunctuation=True)["RandomPassword"]
     made: str = manager.put_secret_value(SecretId=place.token, SecretString=token, VersionStages=[_NEW])["VersionId"]
     return made
 
 
-def _was_given_one(place: Redis, manager: Any, *, since: str, version: str = "") -> bool:
+def _was_given_one(place: ElastiCacheRotation, manager: Any, *, since: str, version: str = "") -> bool:
     """ElastiCache, a token, since that version of the secret was made; without one, since the current version."""
     wanted = version or _stages(manager, since)[_CURRENT]
     made = manager.get_secret_value(SecretId=since, VersionId=wanted)["CreatedDate"]
@@ -135,7 +136,7 @@ def _was_given_one(place: Redis, manager: Any, *, since: str, version: str = "")
     return given is not None and bool(given >= made)
 
 
-def _modify(place: Redis, token: str, strategy: str) -> None:
+def _modify(place: ElastiCacheRotation, token: str, strategy: str) -> None:
     place.clients.client("elasticache").modify_replication_group(
         ReplicationGroupId=place.group, AuthToken=token, AuthTokenUpdateStrategy=strategy, ApplyImmediately=True
     )
@@ -143,7 +144,7 @@ def _modify(place: Redis, token: str, strategy: str) -> None:
     _available(place)
 
 
-def _described(place: Redis) -> Mapping[str, Any]:
+def _described(place: ElastiCacheRotation) -> Mapping[str, Any]:
     pages = (
         place.clients.client("elasticache")
         .get_paginator("describe_replication_groups")
@@ -153,7 +154,7 @@ def _described(place: Redis) -> Mapping[str, Any]:
     return dict(found)
 
 
-def _available(place: Redis) -> None:
+def _available(place: ElastiCacheRotation) -> None:
     """Raises `OperatorError`."""
     give_up = time.monotonic() + _LONGEST_SECONDS
     while time.monotonic() < give_up:
@@ -164,7 +165,7 @@ def _available(place: Redis) -> None:
     raise OperatorError(f"{place.group} is not available after two hours")
 
 
-def _until_read(place: Redis, manager: Any, console: Console) -> None:
+def _until_read(place: ElastiCacheRotation, manager: Any, console: Console) -> None:
     """Waits until no task is older than the URL. Raises `OperatorError`."""
     changed, told = last_change(manager, place.url), ""
     give_up = time.monotonic() + _LONGEST_SECONDS
@@ -183,11 +184,11 @@ def _until_read(place: Redis, manager: Any, console: Console) -> None:
         place.sleep(_EVERY_SECONDS)
 
 
-def _readers(place: Redis) -> Iterator[Mapping[str, Any]]:
+def _readers(place: ElastiCacheRotation) -> Iterator[Mapping[str, Any]]:
     """ECS services, workers included, whose tasks get the URL."""
     ecs = place.clients.client("ecs")
     for name in services.released(place.environment):
-        for service in services_of(place.clients, f"{place.environment.product}-{place.name}-{name}"):
+        for service in services_of(place.clients, stack_name(place.environment.product, place.name, name)):
             definition = ecs.describe_task_definition(taskDefinition=service["taskDefinition"])["taskDefinition"]
             read = {
                 secret["valueFrom"] for each in definition["containerDefinitions"] for secret in each.get("secrets", [])

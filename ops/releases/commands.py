@@ -41,7 +41,7 @@ def release(place: ReleaseTarget, image: str, console: Console, *, note: str | N
     event = {"image": image, "note": note, "run": run()}
     if check_only:
         _refuse(place.ask({"action": "check", **event})["problems"])
-        console.print("Nothing stands against it.")
+        console.print("It may be released.")
         return
     answer = place.ask({"action": "release", **event})
     _refuse(answer["problems"])

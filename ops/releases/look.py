@@ -13,13 +13,13 @@ from ops.releases.target import ReleaseTarget
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tasks:
+class TaskCounts:
     running: int
     desired: int
 
 
 @dataclass(frozen=True, kw_only=True)
-class Deployment:
+class ServiceDeployment:
     """The newest one of the service, as ECS has it."""
 
     arn: str
@@ -61,10 +61,10 @@ class LastRelease:
 class ServiceStatus:
     image: str
     """The one that the service is to run."""
-    tasks: Tasks
+    tasks: TaskCounts
     stack: str
     """Status of its stack."""
-    deployment: Deployment | None
+    deployment: ServiceDeployment | None
     release: LastRelease | None
     waits_since: str | None
     """The rollback after which pipelines release nothing until somebody resumes."""
@@ -82,7 +82,7 @@ def service_status(place: ReleaseTarget) -> ServiceStatus:
     alarms = release_alarms(place.clients, service) if is_balanced else {}
     return ServiceStatus(
         image=place.image(),
-        tasks=Tasks(running=service["runningCount"], desired=service["desiredCount"]),
+        tasks=TaskCounts(running=service["runningCount"], desired=service["desiredCount"]),
         stack=stack_of(place.clients, place.stack)["StackStatus"],
         deployment=_newest_deployment(place, service),
         release=LastRelease.of(releases[0]) if releases else None,
@@ -92,7 +92,7 @@ def service_status(place: ReleaseTarget) -> ServiceStatus:
     )
 
 
-def _newest_deployment(place: ReleaseTarget, service: Mapping[str, Any]) -> Deployment | None:
+def _newest_deployment(place: ReleaseTarget, service: Mapping[str, Any]) -> ServiceDeployment | None:
     ecs = place.clients.client("ecs")
     newest = max(deployments(ecs, service), key=lambda each: each["createdAt"], default=None)
     if newest is None:
@@ -101,7 +101,7 @@ def _newest_deployment(place: ReleaseTarget, service: Mapping[str, Any]) -> Depl
     (found,) = ecs.describe_service_deployments(serviceDeploymentArns=[arn])["serviceDeployments"]
     before = [each["arn"] for each in found.get("sourceServiceRevisions", [])]
     began = found["createdAt"].astimezone(UTC)
-    return Deployment(
+    return ServiceDeployment(
         arn=arn,
         status=found["status"],
         stage=found.get("lifecycleStage"),

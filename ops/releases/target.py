@@ -8,6 +8,7 @@ from typing import Any
 
 from config import services
 from config.model import Environment
+from infra_runtime.contract.names import image_parameter, stack_name
 from infra_runtime.release.ledger import Ledger
 from infra_runtime.release.preflight import service_of
 from ops.errors import InputError
@@ -37,7 +38,7 @@ class ReleaseTarget:
         return self.stack_called(self.service)
 
     def stack_called(self, name: str) -> str:
-        return f"{self.environment.product}-{self.name}-{name}"
+        return stack_name(self.environment.product, self.name, name)
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -58,6 +59,6 @@ class ReleaseTarget:
 
     def image(self) -> str:
         """The one that the service is to run."""
-        parameter = f"/{self.environment.product}/{self.name}/{self.service}/image"
+        parameter = image_parameter(self.environment.product, self.name, self.service)
         found: str = self.clients.client("ssm").get_parameter(Name=parameter)["Parameter"]["Value"]
         return found

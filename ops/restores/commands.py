@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from rich.table import Table
 
+from infra_runtime.contract.names import stack_name
 from infra_runtime.database.contents import Look, Rows
 from infra_runtime.database.contents import Table as DatabaseTable
 from infra_runtime.database.verification import CLOCK, Inspected, problems
@@ -111,7 +112,7 @@ def show(place: Instances, console: Console) -> None:
 
 
 def refuse_if_something_moves(place: Instances) -> None:
-    prefix = f"{place.environment.product}-{place.name}-"
+    prefix = stack_name(place.environment.product, place.name, "")
     pages = place.clients.client("cloudformation").get_paginator("describe_stacks").paginate()
     for page in pages:
         for each in page["Stacks"]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from rich.table import Table
 
 from config.model import Environment
+from infra_runtime.contract.names import parameters, stack_name
 from infra_runtime.contract.restore_drills import LAST, STARTED, SUCCEEDED, Drill
 from infra_runtime.state_store import SsmStateStore
 from ops.console import Console
@@ -29,13 +30,13 @@ class Drills:
 
     @property
     def _memory(self) -> SsmStateStore:
-        return SsmStateStore(self.clients.client("ssm"), f"/{self.environment.product}/{self.name}/restore")
+        return SsmStateStore(self.clients.client("ssm"), parameters(self.environment.product, self.name, "restore"))
 
     def start(self) -> str:
         """Id of the restore job. Raises `OperatorError`."""
         if not self.environment.database.restore_drills:
             raise OperatorError(f"{self.name} has no restore drills: set database.restore_drills = true and deploy it")
-        stack = f"{self.environment.product}-{self.name}-data"
+        stack = stack_name(self.environment.product, self.name, "data")
         what = "function that verifies restore drills"
         function = find(self.clients, stack, "database.drills", {}, what=what)
         return str(ask(self.clients, function, {"do": "start"}, what="restore drill")["job"])

@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 
 from config.model import Environment
 from infra_runtime.contract.database_names import TAKES_OVER_TAG
+from infra_runtime.contract.names import stack_name
 from ops.errors import OperatorError
 from ops.functions import Clients, ask, find, resources
 
@@ -44,7 +45,7 @@ class Instances:
 
     @property
     def stack(self) -> str:
-        return f"{self.environment.product}-{self.name}-data"
+        return stack_name(self.environment.product, self.name, "data")
 
     @cached_property
     def rds(self) -> Any:

@@ -69,7 +69,7 @@ class Copy:
 
 
 @dataclass
-class Plan:
+class RestorePlan:
     undelete: list[Undelete]
     copy: list[Copy]
     archived: list[str]
@@ -171,8 +171,8 @@ def _overlap(one: str, other: str) -> bool:
 # -- What was there
 
 
-def _plan(media: MediaBucket, prefix: str, to: datetime) -> Plan:
-    plan, unversioned = Plan([], [], []), list[tuple[datetime, str]]()
+def _plan(media: MediaBucket, prefix: str, to: datetime) -> RestorePlan:
+    plan, unversioned = RestorePlan([], [], []), list[tuple[datetime, str]]()
     for key, history in _histories(media, prefix):
         _add(plan, media, key, history, to)
         unversioned += [(each.at, key) for each in history if each.id == _NULL and each.at > to]
@@ -185,7 +185,7 @@ def _plan(media: MediaBucket, prefix: str, to: datetime) -> Plan:
     return plan
 
 
-def _add(plan: Plan, media: MediaBucket, key: str, history: Sequence[Version], to: datetime) -> None:
+def _add(plan: RestorePlan, media: MediaBucket, key: str, history: Sequence[Version], to: datetime) -> None:
     current = history[0]
     wanted = next((each for each in history if each.at <= to), None)
     if wanted is None or wanted.is_marker:
@@ -254,7 +254,7 @@ def _in_order(versions: list[Version], markers: list[Version]) -> list[Version]:
 # -- Making it current
 
 
-def _carry_out(media: MediaBucket, plan: Plan) -> int:
+def _carry_out(media: MediaBucket, plan: RestorePlan) -> int:
     """How many objects were changed by others meanwhile, and were left alone."""
     with ThreadPoolExecutor(_AT_ONCE) as several:
         for _ in several.map(partial(_undelete, media), plan.undelete):
@@ -323,7 +323,7 @@ def _copy_in_parts(
 # -- Telling
 
 
-def _print(plan: Plan, prefix: str, to: datetime, console: Console) -> None:
+def _print(plan: RestorePlan, prefix: str, to: datetime, console: Console) -> None:
     table = Table(f"under {prefix!r}, at {_told(to)}", "objects", "for example")
     size = sum(each.version.bytes for each in plan.copy)
     deleted, replaced = [each.key for each in plan.undelete], [each.key for each in plan.copy]

@@ -48,7 +48,7 @@ class Reference:
 
 
 @dataclass(frozen=True)
-class Row:
+class SecretRow:
     """One secret that one key of the file names."""
 
     key: str
@@ -127,12 +127,12 @@ def put(place: SecretPlace, to: Reference, value: str, console: Console, *, keep
     console.print(_consequence(place.environment, to), highlight=False)
 
 
-def _rows(environment: Environment, manager: Any) -> Iterator[Row]:
+def _rows(environment: Environment, manager: Any) -> Iterator[SecretRow]:
     for each in required(environment):
         described = _described(manager, each.name)
         changed: datetime | None = described.get("LastChangedDate") if described else None
         state = "missing" if described is None else _state(manager, each)
-        yield Row(each.key, each.reference, state, changed.isoformat(timespec="seconds") if changed else None)
+        yield SecretRow(each.key, each.reference, state, changed.isoformat(timespec="seconds") if changed else None)
 
 
 def _state(manager: Any, needed: Required) -> str:

@@ -19,7 +19,7 @@ _REVISION_FIELDS = ("taskDefinition", "networkConfiguration")
 
 
 @dataclass(frozen=True)
-class Check:
+class LiveCheck:
     name: str
     assumption: str
     """As docs/unverified-on-live.md has it."""
@@ -217,26 +217,26 @@ def redis_reached(live: Live) -> str:
 
 
 CHECKS = (
-    Check("media-origin", "Cloudflare reads the media bucket, keeps what it has read, and nobody else may read",
+    LiveCheck("media-origin", "Cloudflare reads the media bucket, keeps what it has read, and nobody else may read",
           "every picture is a 403: media.origin = \"worker\"", media_origin),
-    Check("origin-closed", "Only Cloudflare connects to the load balancer, and it gets through",
+    LiveCheck("origin-closed", "Only Cloudflare connects to the load balancer, and it gets through",
           "the WAF can be walked around, or every page is a 520", origin_closed),
-    Check("host-names", "Cloudflare keeps a CNAME's content in lower case, without the dot at its end",
+    LiveCheck("host-names", "Cloudflare keeps a CNAME's content in lower case, without the dot at its end",
           "the stack Edge can never be created", host_names),
-    Check("declarations", "What Cloudflare adds to our objects is no undone work",
+    LiveCheck("declarations", "What Cloudflare adds to our objects is no undone work",
           "the stack Edge rolls back, or drift is reported for ever", declarations),
-    Check("token", "The token reaches bot management, tiered caching and rulesets",
+    LiveCheck("token", "The token reaches bot management, tiered caching and rulesets",
           "the stack Edge rolls back at one of them", token_reach),
-    Check("weights", "After a deployment the weights of the production rule are with the healthy targets",
+    LiveCheck("weights", "After a deployment the weights of the production rule are with the healthy targets",
           "a template that is asserted again is an outage", weights),
-    Check("revision", "ECS tells what the release hooks read, whatever else is in a task",
+    LiveCheck("revision", "ECS tells what the release hooks read, whatever else is in a task",
           "every release rolls back", service_revision),
-    Check("events", "EventBridge reaches people through the encrypted topics",
+    LiveCheck("events", "EventBridge reaches people through the encrypted topics",
           "nobody hears of failovers and of releases that were rolled back", event_to_topic),
-    Check("alarms", "CloudWatch's alarms reach people through the encrypted topics",
+    LiveCheck("alarms", "CloudWatch's alarms reach people through the encrypted topics",
           "nobody hears of an outage", alarm_to_topic),
-    Check("redis", "ElastiCache takes the AUTH token over TLS, from inside the VPC",
+    LiveCheck("redis", "ElastiCache takes the AUTH token over TLS, from inside the VPC",
           "no rate limit is enforced", redis_reached),
-    Check("rotation", "The API's login rotates, and new tasks take over without a CloudTrail trail",
+    LiveCheck("rotation", "The API's login rotates, and new tasks take over without a CloudTrail trail",
           "the API loses its database at the second rotation", rotation),
 )  # fmt: skip

@@ -17,8 +17,8 @@ from infra_runtime.vendor_api import Clock, VendorError
 from ops.console import Console
 from ops.edge.zone import EdgeOf
 from ops.errors import InputError, OperatorError
-from ops.verify.checks import CHECKS, Check
-from ops.verify.live import Internet, Live, NotHere, Refuted, Visitor, identity
+from ops.verify.checks import CHECKS, LiveCheck
+from ops.verify.live import Internet, Live, NotHere, PublicVisitor, Refuted, identity
 from ops.verify.recording import Recording, dump, public_names
 
 Verdict = Literal["held", "refuted", "not here"]
@@ -26,13 +26,13 @@ _STYLE = {"held": "green", "refuted": "red", "not here": "dim"}
 
 
 @dataclass(frozen=True)
-class Outcome:
+class LiveOutcome:
     check: str
     verdict: Verdict
     seen: str
 
 
-def chosen(names: Sequence[str]) -> list[Check]:
+def chosen(names: Sequence[str]) -> list[LiveCheck]:
     """Raises `InputError`."""
     known = {each.name: each for each in CHECKS}
     for name in names:
@@ -55,11 +55,11 @@ def verify(
     edge: EdgeOf,
     console: Console,
     *,
-    checks: Sequence[Check],
+    checks: Sequence[LiveCheck],
     into: Path,
-    visitor: Visitor | None = None,
+    visitor: PublicVisitor | None = None,
     clock: Clock | None = None,
-) -> list[Outcome]:
+) -> list[LiveOutcome]:
     """Writes `into`/DATE-ENVIRONMENT.json."""
     began, outcomes = datetime.now(UTC), []
     recording = Recording(public_names(edge.environment.aws.account, edge.environment.domains.zone, *_ids(edge)))
@@ -88,13 +88,13 @@ def _ids(edge: EdgeOf) -> tuple[str, ...]:
     return zone.id, zone.account
 
 
-def _tried(check: Check, edge: EdgeOf, visitor: Visitor, clock: Clock) -> Outcome:
+def _tried(check: LiveCheck, edge: EdgeOf, visitor: PublicVisitor, clock: Clock) -> LiveOutcome:
     """A vendor that refuses or does not answer refutes, too: the check was to show that it does."""
     try:
         with ExitStack() as cleanup:
             live = Live(edge.name, edge.environment, edge.session, edge, visitor, identity(), cleanup, clock)
-            return Outcome(check.name, "held", check.try_it(live))
+            return LiveOutcome(check.name, "held", check.try_it(live))
     except NotHere as reason:
-        return Outcome(check.name, "not here", str(reason))
+        return LiveOutcome(check.name, "not here", str(reason))
     except (Refuted, OperatorError, BotoCoreError, ClientError, VendorError, httpx.HTTPError) as error:
-        return Outcome(check.name, "refuted", " ".join(str(error).split())[:500])
+        return LiveOutcome(check.name, "refuted", " ".join(str(error).split())[:500])

@@ -12,6 +12,7 @@ import httpx
 
 from config import services
 from config.model import Environment
+from infra_runtime.contract.names import stack_name
 from infra_runtime.release.preflight import service_of
 from infra_runtime.vendor_api import Clock
 from ops.edge.zone import EdgeOf
@@ -35,7 +36,7 @@ def require(holds: object, otherwise: str) -> None:
         raise Refuted(otherwise)
 
 
-class Visitor(Protocol):
+class PublicVisitor(Protocol):
     """Anybody on the internet."""
 
     def get(self, url: str) -> httpx.Response:
@@ -73,7 +74,7 @@ class Live:
     environment: Environment
     session: Clients
     edge: EdgeOf
-    visitor: Visitor
+    visitor: PublicVisitor
     identity: str
     """Of this run: part of every name that a check makes."""
     cleanup: ExitStack = field(repr=False)
@@ -83,7 +84,7 @@ class Live:
         return self.session.client(service)
 
     def stack(self, name: str) -> str:
-        return f"{self.environment.product}-{self.name}-{name}"
+        return stack_name(self.environment.product, self.name, name)
 
     def resources(self, stack: str, kind: str) -> list[str]:
         """Physical ids."""

@@ -15,6 +15,7 @@ from rehearsal.checks import (
     data,
     edge,
     jobs,
+    maintenance,
     network,
     observability,
     pages,
@@ -116,6 +117,7 @@ CHECKS: tuple[Check | NotShown, ...] = (
     NotShown("Releases", "ECS keeps to the stages as they are documented", "deployments are carried out by a stand-in"),
     Check("Secrets", "A release is refused while one is missing", secrets.looked_for),
     Check("Secrets", "A changed one replaces the tasks that read it, and no others", secrets.changed),
+    Check("Alarms", "Maintenance answers 503 at the edge and mutes them", maintenance.answers_503_and_mutes),
     Check("Alarms", "Alarms exist and point at topics", observability.alarms),
     Check("Alarms", "Three severities, each with its own listeners", observability.subscribers),
     Check("Alarms", "Each page and its end are mailed", pages.mailed),
@@ -154,7 +156,7 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     about: str
     requirement: str
     status: Status
@@ -165,14 +167,14 @@ def read_back(
     account: Account,
     checks: Sequence[Check | NotShown] = CHECKS,
     *,
-    done: Callable[[Finding, float], None] = lambda *_: None,
-) -> Iterator[Finding]:
+    done: Callable[[CheckResult, float], None] = lambda *_: None,
+) -> Iterator[CheckResult]:
     """In the order of the checks, though not read in it: what waits for AWS is read beside something else.
 
     Calls `done` after each check, from any thread, with the seconds that it took.
     """
 
-    def read(those: Sequence[Check | NotShown]) -> dict[Check | NotShown, Finding]:
+    def read(those: Sequence[Check | NotShown]) -> dict[Check | NotShown, CheckResult]:
         found = {}
         for each in those:
             began = time.monotonic()
@@ -189,12 +191,12 @@ def read_back(
     yield from (found[each] for each in checks)
 
 
-def _finding(account: Account, check: Check | NotShown) -> Finding:
+def _finding(account: Account, check: Check | NotShown) -> CheckResult:
     """Whatever goes wrong while reading is a check that failed."""
     if isinstance(check, NotShown):
         if because := check.excluded(account):
-            return Finding(check.about, check.requirement, Status.NOT_ON_THIS_PLAN, because)
-        return Finding(check.about, check.requirement, Status.NOT_SHOWN, f"not shown here: {check.why}")
+            return CheckResult(check.about, check.requirement, Status.NOT_ON_THIS_PLAN, because)
+        return CheckResult(check.about, check.requirement, Status.NOT_SHOWN, f"not shown here: {check.why}")
     try:
         found, status = check.read_back(account), Status.PASSED
     except Excluded as excluded:
@@ -203,4 +205,4 @@ def _finding(account: Account, check: Check | NotShown) -> Finding:
         found, status = str(failure), Status.FAILED
     except Exception as error:  # A read that fails shows nothing, least of all that the check passed.
         found, status = f"{type(error).__name__}: {error}", Status.FAILED
-    return Finding(check.about, check.requirement, status, found)
+    return CheckResult(check.about, check.requirement, status, found)

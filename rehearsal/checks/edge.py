@@ -14,12 +14,20 @@ from typing import Any
 from config import services
 from config.previews import every_host
 from infra_runtime.cloudflare.purge import prefixes
+from infra_runtime.contract.cloudflare_phases import (
+    CACHE,
+    CUSTOM_WAF,
+    DDOS,
+    LATE_TRANSFORM,
+    MANAGED_WAF,
+    RATE_LIMIT,
+    SUPER_BOT_FIGHT_MODE,
+)
 from rehearsal.account import Account
 from rehearsal.checks import media_worker
 from rehearsal.checks.assertions import not_on_this_plan, require, wait_until
-from rehearsal.visitor import Visitor
+from rehearsal.visitor import SimulatedVisitor
 from simulators.cloudflare.cache_rules import cache_settings
-from simulators.cloudflare.vendor import CACHE
 
 _DAY = 24 * 3600
 _PURGED_SECONDS = 60.0
@@ -82,7 +90,7 @@ def redirects(account: Account) -> str:
         not_on_this_plan("domains.redirects names none")
     for host, service in wanted.items():
         require(_record(account, host)["proxied"], f"{host} does not lead through Cloudflare")
-        led_to = Visitor(account).get(f"https://{host}/a/b?c=d").headers.get("Location")
+        led_to = SimulatedVisitor(account).get(f"https://{host}/a/b?c=d").headers.get("Location")
         require(led_to == f"https://{hosts[service]}/a/b?c=d", f"{host} leads to {led_to}")
     return ", ".join(f"{host} → {hosts[service]}" for host, service in wanted.items())
 
@@ -105,7 +113,7 @@ def _has_worker(account: Account) -> bool:
 def media_cache(account: Account) -> str:
     if _has_worker(account):
         return media_worker.cache(account)
-    rule = rules(account, "http_request_cache_settings")["media-cache"]
+    rule = rules(account, CACHE)["media-cache"]
     require(rule["expression"] == f'http.host eq "{account.environment.domains.media}"', rule["expression"])
     settings = rule["action_parameters"]
     require(settings["cache"] is True, "not cached unless the suffix says so")
@@ -138,7 +146,7 @@ def media_ttl(account: Account) -> str:
 def media_cache_key(account: Account) -> str:
     if _has_worker(account):
         return "the Worker redirects to the path alone"
-    key = rules(account, "http_request_cache_settings")["media-cache"]["action_parameters"]["cache_key"]
+    key = rules(account, CACHE)["media-cache"]["action_parameters"]["cache_key"]
     require(key.get("custom_key") == {"query_string": {"exclude": "*"}}, f"cache key {key}")
     return "the cache key leaves it out"
 
@@ -184,7 +192,7 @@ def _reads(account: Account) -> dict[str, Any]:
 
 
 def _sent_user_agent(account: Account) -> str:
-    rule = rules(account, "http_request_late_transform")["media-user-agent"]
+    rule = rules(account, LATE_TRANSFORM)["media-user-agent"]
     return str(rule["action_parameters"]["headers"]["User-Agent"]["value"])
 
 
@@ -212,9 +220,9 @@ def media_origin(account: Account) -> str:
 
 
 def waf(account: Account) -> str:
-    custom = list(rules(account, "http_request_firewall_custom"))
+    custom = list(rules(account, CUSTOM_WAF))
     require(custom[:2] == ["scanners", "media-is-read-only"], f"custom rules {custom}")
-    limits = list(rules(account, "http_ratelimit"))
+    limits = list(rules(account, RATE_LIMIT))
     require(limits == list(account.environment.cloudflare.rate_limits), f"rate limits {limits}")
     own = f"{len(custom)} rules of our own, {len(limits)} rate limits"
     settings = account.environment.cloudflare.zone
@@ -225,7 +233,7 @@ def waf(account: Account) -> str:
         not_on_this_plan(f"{_NOT_THE_OWNER}; its OWASP does not see our API; {own} are as declared")
     if settings.owasp is None:
         not_on_this_plan(f"switched off; {own} are as declared")
-    managed = rules(account, "http_request_firewall_managed")
+    managed = rules(account, MANAGED_WAF)
     deployed = [name for name in managed if not name.startswith("except-")]
     require(deployed == ["waf-managed", "waf-owasp"], f"managed rules {list(managed)}")
     owasp = managed["waf-owasp"]["action_parameters"]["overrides"]
@@ -237,7 +245,7 @@ def waf(account: Account) -> str:
 
 def _require_exception(account: Account) -> None:
     """From the OWASP of the zone's owner, which it has to stand before."""
-    found = account.zone.rulesets["http_request_firewall_managed"]["rules"]
+    found = account.zone.rulesets[MANAGED_WAF]["rules"]
     (owasp,) = [at for at, each in enumerate(found) if each["action"] == "execute"]
     hosts = [each["expression"] for each in found[:owasp] if each["ref"] == f"{account.name}.except-api"]
     require(
@@ -248,7 +256,7 @@ def _require_exception(account: Account) -> None:
 def bots_and_floods(account: Account) -> str:
     if account.environment.cloudflare.zone is None:
         not_on_this_plan(_NOT_THE_OWNER)
-    (flood,) = rules(account, "ddos_l7").values()
+    (flood,) = rules(account, DDOS).values()
     level = flood["action_parameters"]["overrides"]["sensitivity_level"]
     require(level == account.environment.cloudflare.zone.ddos_sensitivity, f"sensitivity {level}")
     bots = account.zone.bots
@@ -256,8 +264,8 @@ def bots_and_floods(account: Account) -> str:
         require(not bots["fight_mode"], "Bot Fight Mode challenges the API's programs, and no rule lets them past it")
         return f"floods: {level}"
     require(bots["sbfm_definitely_automated"] == "managed_challenge", f"bots {bots}")
-    skip = rules(account, "http_request_firewall_custom")["programs"]
-    require(skip["action_parameters"] == {"phases": ["http_request_sbfm"]}, "programs are challenged at the API")
+    skip = rules(account, CUSTOM_WAF)["programs"]
+    require(skip["action_parameters"] == {"phases": [SUPER_BOT_FIGHT_MODE]}, "programs are challenged at the API")
     require(account.environment.domains.media in skip["expression"], "programs that fetch media are challenged")
     require(skip["logging"] == {"enabled": False}, "each request of a program is a security event")
     return f"Super Bot Fight Mode, not in the API's way; floods: {level}"
@@ -301,9 +309,9 @@ def _authority(account: Account) -> str:
 
 def _handshake(authority: str, shown: dict[str, Any] | None) -> bool:
     """Whether a server that asks for certificates of this CA accepts the one that is shown."""
-    from infra_runtime.authority import Authority
+    from infra_runtime.authority import ClientCertificateAuthority
 
-    own = Authority.create("localhost", now=datetime.now(UTC))
+    own = ClientCertificateAuthority.create("localhost", now=datetime.now(UTC))
     with tempfile.TemporaryDirectory() as folder:
 
         def file(name: str, *parts: str) -> str:
@@ -406,7 +414,7 @@ def drift(account: Account) -> str:
     """Somebody changes a rule of ours by hand."""
     as_declared = json.loads(_run(account, "Edge", "DriftHandler", {}))
     require((as_declared["DriftedRules"], as_declared["MissingRules"]) == (0, 0), f"at first {as_declared}")
-    rule = rules(account, "http_request_firewall_custom")["media-is-read-only"]
+    rule = rules(account, CUSTOM_WAF)["media-is-read-only"]
     expression = rule["expression"]
     try:
         rule["expression"] = f"({expression}) and ip.src ne 192.0.2.1"

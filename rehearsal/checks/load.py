@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from rehearsal.account import Account
 from rehearsal.checks.assertions import require, wait_until
-from rehearsal.traffic import Traffic, traffic
+from rehearsal.traffic import UserTraffic, traffic
 
 # At least so many; `make soak` has two thousand.
 _REQUESTS = int(os.environ.get("ROTATION_REQUESTS", "100"))
@@ -14,7 +14,7 @@ _SECONDS = 300.0
 
 
 @contextmanager
-def unnoticed(account: Account, path: str) -> Iterator[Traffic]:
+def unnoticed(account: Account, path: str) -> Iterator[UserTraffic]:
     """Raises `Failed` when a request failed. They go to the service of the story."""
     with traffic(account).flowing((path,)) as users:
         wait_until(lambda: users.requests > 0, lambda: "nobody asks", seconds=_SECONDS)

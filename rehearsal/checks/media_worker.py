@@ -30,7 +30,8 @@ def _script(account: Account) -> dict[str, Any]:
 def _running(account: Account) -> AbstractContextManager[str]:
     """The Worker as it is deployed now, before the bucket."""
     script = _script(account)
-    return worker.deployed(script, s3=account.emulator.url, cached=script["cache_options"]["enabled"])
+    bucket = f"https://{worker.bindings_of(script)['BUCKET_HOST']}"
+    return worker.deployed(script, upstreams={bucket: account.emulator.url}, cached=script["cache_options"]["enabled"])
 
 
 def cache(account: Account) -> str:

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from config.plans import CUSTOM_WAF
+from config.model import routes
 from config.services import public_hosts
 from infra_runtime.cloudflare.analytics import WINDOW, closed
-from infra_runtime.contract.metrics import EDGE, Database, Traffic
+from infra_runtime.contract.cloudflare_phases import CUSTOM_WAF
+from infra_runtime.contract.metrics import EDGE, DatabaseMetric, TrafficMetric
 from ops import functions
 from rehearsal.account import Account
 from rehearsal.checks.assertions import not_on_this_plan, require
@@ -43,9 +44,9 @@ def subscribers(account: Account) -> str:
         )
         pages = sns.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic)
         counts.append(sum(len(page["Subscriptions"]) for page in pages))
-    alarms_ = account.environment.alarms
-    routes = (alarms_.critical, alarms_.warning, alarms_.info)
-    wanted = [len(route.email) + (route.webhook_secret is not None) for route in routes]
+    wanted = [
+        len(route.email) + (route.webhook_secret is not None) for route in routes(account.environment.alarms).values()
+    ]
     require(sorted(counts) == sorted(wanted), f"{counts}")
     return f"3 topics, encrypted, {sum(counts)} subscriptions"
 
@@ -55,8 +56,8 @@ def numbers_of_the_edge(account: Account) -> str:
     for _ in range(2):
         _run(account, "edge_traffic")
     host = account.environment.domains.media
-    carried = _sums(account, Traffic.WINDOWS)
-    requests = _sums(account, Traffic.REQUESTS, {"Name": "Host", "Value": host})
+    carried = _sums(account, TrafficMetric.WINDOWS)
+    requests = _sums(account, TrafficMetric.REQUESTS, {"Name": "Host", "Value": host})
     # The clock may carry the next one meanwhile.
     arrived = {start: requests.get(start) for start in carried}
     there = {
@@ -69,7 +70,7 @@ def numbers_of_the_edge(account: Account) -> str:
     return f"{sum(there.values())} requests in {len(carried)} windows of five minutes, each once"
 
 
-def _sums(account: Account, name: Traffic, *dimensions: Mapping[str, str]) -> dict[datetime, float]:
+def _sums(account: Account, name: TrafficMetric, *dimensions: Mapping[str, str]) -> dict[datetime, float]:
     """What CloudWatch has of the last hours, by the start of each window."""
     found = account.client("cloudwatch").get_metric_statistics(
         Namespace=EDGE,
@@ -100,8 +101,8 @@ def checks(account: Account) -> str:
 
 def backups(account: Account) -> str:
     numbers = _run(account, "database.backups")
-    require(Database.RESTORE_POINT_AGE.value in numbers, f"only {numbers}")
-    return f"the newest restorable point is {numbers[Database.RESTORE_POINT_AGE.value]:.0f} minutes old"
+    require(DatabaseMetric.RESTORE_POINT_AGE.value in numbers, f"only {numbers}")
+    return f"the newest restorable point is {numbers[DatabaseMetric.RESTORE_POINT_AGE.value]:.0f} minutes old"
 
 
 def _run(account: Account, module: str) -> Any:

@@ -10,7 +10,7 @@ from config.model import Route
 from rehearsal.account import Account
 from rehearsal.checks.assertions import not_on_this_plan, require
 from simulators.aws.cost_messages import ANOMALY, BUDGET, BUDGET_SUBJECT
-from simulators.aws.deliveries import Delivery, read
+from simulators.aws.deliveries import DeliveredMessage, read
 
 # The webhook's function starts and reads its secret meanwhile.
 _DELIVERY_SECONDS = 30.0
@@ -120,7 +120,7 @@ def _one_of_each_kind(account: Account, topic: str) -> Iterator[dict[str, Any]]:
     yield from kinds.values()
 
 
-def _set_off_and_end(account: Account, alarm: dict[str, Any]) -> list[Delivery]:
+def _set_off_and_end(account: Account, alarm: dict[str, Any]) -> list[DeliveredMessage]:
     """What was sent of this alarm meanwhile."""
     _set(account, [alarm], "OK")
     before = len(read(account.emulator.deliveries))
@@ -137,7 +137,7 @@ def _set(account: Account, alarms: list[dict[str, Any]], state: str) -> None:
         )
 
 
-def _shown(sent: list[Delivery]) -> Iterator[Delivery]:
+def _shown(sent: list[DeliveredMessage]) -> Iterator[DeliveredMessage]:
     return (each for each in sent if each.dropped is None)
 
 

@@ -8,22 +8,22 @@ from config import services
 from config.previews import hosts
 from ops.console import Console
 from ops.previews import commands
-from ops.previews.commands import Previews
+from ops.previews.commands import PreviewSlots
 from rehearsal.account import Account
 from rehearsal.checks.assertions import not_on_this_plan, require
 from rehearsal.checks.releases import SECOND, first_release
 from rehearsal.pipeline import PREVIEW, Pipeline
 from rehearsal.product import FIRST
 from rehearsal.push import push
-from rehearsal.traffic import Traffic, traffic
+from rehearsal.traffic import UserTraffic, traffic
 
 _NAME = "a-pull-request"
 
 
-def users_of(account: Account, slot: int) -> Traffic:
+def users_of(account: Account, slot: int) -> UserTraffic:
     """Of the story's service in a slot."""
     where = json.loads(account.emulator.balancer.read_text())
-    return Traffic(hosts(account.environment, slot)[account.main], where["address"], where["production"])
+    return UserTraffic(hosts(account.environment, slot)[account.main], where["address"], where["production"])
 
 
 def beside(account: Account) -> str:
@@ -32,8 +32,8 @@ def beside(account: Account) -> str:
     running = first_release(account)
     pipeline, quiet = Pipeline(account), Console(file=io.StringIO())
 
-    def as_seen_by(service: str) -> Previews:
-        return Previews(
+    def as_seen_by(service: str) -> PreviewSlots:
+        return PreviewSlots(
             account.name,
             account.environment,
             pipeline.runs(PREVIEW, service),

@@ -9,10 +9,11 @@ from typing import Any
 import psutil
 import redis
 
-from infra_runtime.contract.redis_url import Target, parse, require_deployable
+from infra_runtime.contract.names import upstash_database
+from infra_runtime.contract.redis_url import RedisTarget, parse, require_deployable
 from ops.console import Console
 from ops.redis.probe import ask_probe
-from ops.redis.rotation import Redis, rotate
+from ops.redis.rotation import ElastiCacheRotation, rotate
 from rehearsal.account import Account
 from rehearsal.checks.assertions import not_on_this_plan, require
 from rehearsal.checks.load import unnoticed
@@ -24,7 +25,7 @@ def instance(account: Account) -> str:
     settings = account.environment.redis
     serving = settings.instances[settings.serves]
     if (upstash := serving.upstash) is not None:
-        name = f"{account.environment.product}-{account.name}-{settings.serves}"
+        name = upstash_database(account.environment.product, account.name, settings.serves)
         (database,) = [each for each in account.upstash.databases.values() if each["database_name"] == name]
         require(database["primary_region"] == upstash.region, f"in {database['primary_region']}")
         require(sorted(database["read_regions"]) == sorted(upstash.read_regions), f"read in {database['read_regions']}")
@@ -101,7 +102,9 @@ def rotation(account: Account) -> str:
         not_on_this_plan("Redis is not ElastiCache")
     first_release(account)
     before = _target(account)
-    place = Redis(account.name, account.environment, settings.serves, account, sleep=lambda _: time.sleep(0.2))
+    place = ElastiCacheRotation(
+        account.name, account.environment, settings.serves, account, sleep=lambda _: time.sleep(0.2)
+    )
     told = io.StringIO()
     with unnoticed(account, "/count") as users:
         rotate(place, Console(file=told, width=200))
@@ -112,7 +115,7 @@ def rotation(account: Account) -> str:
     return f"two tokens, then one; none of {users.requests} requests failed"
 
 
-def _is_let_in(account: Account, target: Target) -> bool:
+def _is_let_in(account: Account, target: RedisTarget) -> bool:
     node = target.nodes[0]
     client = redis.Redis(
         host=node.host, port=node.port, password=target.password, ssl=True,
@@ -155,7 +158,7 @@ def url_of_the_tasks(account: Account) -> str:
     return value
 
 
-def _target(account: Account) -> Target:
+def _target(account: Account) -> RedisTarget:
     return parse(url_of_the_tasks(account))
 
 

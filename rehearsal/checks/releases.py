@@ -23,7 +23,7 @@ from rehearsal.checks.assertions import not_on_this_plan, require, wait_until
 from rehearsal.pipeline import RELEASE, Pipeline
 from rehearsal.product import FIRST, LONE
 from rehearsal.push import push
-from rehearsal.traffic import Traffic, traffic
+from rehearsal.traffic import UserTraffic, traffic
 
 _TOLD_SECONDS = 30.0
 _BAKES_WITHIN_SECONDS = 120.0
@@ -130,7 +130,7 @@ def _tasks(account: Account) -> str:
     return f"{service['runningCount']} tasks were replaced, by way of a real nginx"
 
 
-def _refused(account: Account, image: str, users: Traffic) -> tuple[str, str]:
+def _refused(account: Account, image: str, users: UserTraffic) -> tuple[str, str]:
     """(what was told, how far the deployment came) of a release that has to fail, with nobody noticing."""
     before = place_of(account).image()
     try:

@@ -24,7 +24,7 @@ from rehearsal.account import Account
 from rehearsal.checks.assertions import not_on_this_plan, require, wait_until
 from rehearsal.checks.data import api_secret, instance_of, login_of
 from rehearsal.checks.releases import first_release
-from rehearsal.traffic import Traffic, traffic
+from rehearsal.traffic import UserTraffic, traffic
 
 _SERVED_SECONDS = 60.0
 _KEPT, _KEPT_ROWS = "souvenirs", 1000
@@ -199,7 +199,7 @@ def _copied(account: Account, variables: Mapping[str, str]) -> int:
     return rows
 
 
-def served_again(users: Traffic, told: str) -> datetime:
+def served_again(users: UserTraffic, told: str) -> datetime:
     give_up = time.monotonic() + _SERVED_SECONDS
     while True:
         try:

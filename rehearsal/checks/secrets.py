@@ -15,7 +15,7 @@ from infra_runtime.release.preflight import UNDER_WAY, deployments, tasks_of
 from ops.console import Console
 from ops.doctor.secrets import secrets as doctor
 from ops.errors import OperatorError
-from ops.previews.commands import Previews, start
+from ops.previews.commands import PreviewSlots, start
 from ops.releases import commands as releases
 from ops.releases.look import service_status
 from ops.secrets import commands
@@ -133,7 +133,7 @@ def _checked(account: Account, service: str, image: str) -> str:
 
 def _previewed(account: Account, service: str, image: str) -> str:
     """Why `infra preview start` does not begin."""
-    previews = Previews(account.name, account.environment, Pipeline(account).runs(PREVIEW, service))
+    previews = PreviewSlots(account.name, account.environment, Pipeline(account).runs(PREVIEW, service))
     try:
         start(previews, "a-secret-is-missing", service, image, Console(file=io.StringIO()), as_json=False)
     except OperatorError as error:

@@ -3,14 +3,14 @@
 from typing import Any
 
 from config.services import sites as sites_of
-from ops.amplify import AmplifySite
+from ops.amplify import DeployedAmplifySite
 from ops.doctor import amplify
 from ops.drift import drifts
 from rehearsal.account import Account
 from rehearsal.checks.assertions import not_on_this_plan, require
 from rehearsal.pipeline import DRIFT, RELEASE, Pipeline
 from rehearsal.push import push
-from rehearsal.visitor import Visitor
+from rehearsal.visitor import SimulatedVisitor
 
 
 def services(account: Account) -> str:
@@ -102,7 +102,7 @@ def sites(account: Account) -> str:
 
 def _on_amplify(account: Account, name: str, host: str) -> str:
     """Served under its own name, through Cloudflare, with a certificate that renews itself, as built last."""
-    site = AmplifySite(account.name, account.environment, name, account)
+    site = DeployedAmplifySite(account.name, account.environment, name, account)
     domain = site.domain()
     require(domain["domainStatus"] == "AVAILABLE", f"{host} is {domain['domainStatus']}: {domain.get('statusReason')}")
     validation, _, content = domain["certificateVerificationDNSRecord"].split()
@@ -113,7 +113,9 @@ def _on_amplify(account: Account, name: str, host: str) -> str:
     app = account.client("amplify").get_app(appId=account.resource(name, "AWS::Amplify::App"))["app"]
     missing = set(account.environment.services[name].variables) - set(app["environmentVariables"])
     require(not missing, f"{host} is built without {missing}")
-    answers = [Visitor(account).get(f"https://{host}/").status_code for _ in range(3)]  # a build takes two looks
+    answers = [
+        SimulatedVisitor(account).get(f"https://{host}/").status_code for _ in range(3)
+    ]  # a build takes two looks
     require(answers[-1] == 200, f"https://{host}/ answers {answers[-1]}")
     problems = [each.what for each in amplify.examine(site)]
     require(not problems, "; ".join(problems))

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from rehearsal.product.asked import CONTRACT, Asked
+from rehearsal.product.asked import CONTRACT, ImageContract
 
 _HERE = Path(__file__).resolve().parent
 _ROOT = _HERE.parents[1]
@@ -20,7 +20,7 @@ _ages: dict[tuple[str, ...], int] = {}
 FIRST = "create table visitors (id bigint generated always as identity primary key, name text not null)"
 
 
-def build(folder: Path, migrations: Sequence[str] = (FIRST,), *, asked: Asked = CONTRACT) -> Path:
+def build(folder: Path, migrations: Sequence[str] = (FIRST,), *, asked: ImageContract = CONTRACT) -> Path:
     """What an image has in its working directory, with these migrations in Drizzle's own form, in this order.
 
     If more is asked of it than the product answers by itself, it has the client of docs/redis-client.md, too.
@@ -45,7 +45,7 @@ def build(folder: Path, migrations: Sequence[str] = (FIRST,), *, asked: Asked = 
     return folder
 
 
-def command(asked: Asked = CONTRACT, *, bun: bool = False) -> tuple[str, ...]:
+def command(asked: ImageContract = CONTRACT, *, bun: bool = False) -> tuple[str, ...]:
     """That an image runs."""
     return ("bun" if bun else "node", "server.mjs" if asked.is_of_the_product else "contract.mjs")
 

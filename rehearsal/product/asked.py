@@ -13,7 +13,7 @@ _SCRIPTS = (".js", ".mjs", ".cjs", ".ts", ".mts")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class ImageContract:
     """The defaults are docs/application-contract.md's."""
 
     alive: str = "/api/health/live"
@@ -23,7 +23,7 @@ class Asked:
     redis: str | None = "/api/health/redis"
 
     @classmethod
-    def of(cls, service: Service) -> "Asked":
+    def of(cls, service: Service) -> "ImageContract":
         check = service.release_check
         return cls(
             alive=service.health_path or "/",
@@ -44,7 +44,7 @@ class Asked:
         (folder / "asked.json").write_text(json.dumps(asdict(self), indent=2))
 
 
-CONTRACT = Asked()
+CONTRACT = ImageContract()
 
 
 def commands(environment: Environment, service: str) -> Iterator[tuple[Sequence[str], str]]:

@@ -8,7 +8,7 @@ import sys
 import psycopg
 
 
-class Site(http.server.BaseHTTPRequestHandler):
+class LoneSite(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
@@ -30,4 +30,4 @@ if __name__ == "__main__":
         migrate()
     else:
         where = (os.environ["HOSTNAME"], int(os.environ["PORT"]))
-        http.server.ThreadingHTTPServer(where, Site).serve_forever()
+        http.server.ThreadingHTTPServer(where, LoneSite).serve_forever()

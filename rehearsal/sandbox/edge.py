@@ -1,7 +1,8 @@
 """Cloudflare before the sandbox: site, API and media at their names below `.localhost`, and for our own functions.
 
-It carries out the zone's redirects, custom WAF rules and rate limits as they are at the moment, and sends the rest to
-the load balancer, or to whatever media come from. It is also the proxy through which functions reach public names.
+It carries out the zone's redirects, custom WAF rules, rate limits and maintenance page as they are at the moment, and
+sends the rest to the load balancer, or to whatever media come from. It is also the proxy through which functions reach
+public names.
 """
 
 import json
@@ -21,10 +22,11 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from infra_runtime.contract.cloudflare_phases import CUSTOM_WAF, RATE_LIMIT, REDIRECT
 from rehearsal.account import Account
-from rehearsal.visitor import Visitor
-from simulators.cloudflare.analytics import Request as Counted
-from simulators.cloudflare.expressions import NotUnderstood, Request, matches, text
+from rehearsal.visitor import SimulatedVisitor, by_maintenance
+from simulators.cloudflare.analytics import SampledRequest as Counted
+from simulators.cloudflare.expressions import EdgeRequest, NotUnderstood, matches, text
 from simulators.redis.authority import Authority
 
 _SUFFIX = ".localhost"
@@ -32,23 +34,27 @@ _ORIGIN_SECONDS = 5.0
 _KEPT_REQUESTS = 200_000
 # Of a network reserved for documentation: nobody's rules name it.
 _VISITOR = "203.0.113.7"
-_REDIRECT, _CUSTOM, _RATE = "http_request_dynamic_redirect", "http_request_firewall_custom", "http_ratelimit"
+
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "host", "te", "upgrade"}
 
 
 @dataclass(frozen=True)
-class Answer:
+class EdgeAnswer:
     status: int
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def _page(status: int, text_: str, **headers: str) -> Answer:
-    return Answer(status, f"{status} {text_}\n".encode(), {"Content-Type": "text/plain", **headers})
+def _end_to_end(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in headers.items() if name.lower() not in _HOP_BY_HOP}
+
+
+def _page(status: int, text_: str, **headers: str) -> EdgeAnswer:
+    return EdgeAnswer(status, f"{status} {text_}\n".encode(), {"Content-Type": "text/plain", **headers})
 
 
 @dataclass
-class Edge:
+class SandboxEdge:
     """Answers 503 until it has an account."""
 
     authority: Authority
@@ -57,12 +63,12 @@ class Edge:
     account: Account | None = None
     recent: "deque[dict[str, Any]]" = field(default_factory=lambda: deque(maxlen=400))
     """Requests of the last minutes: at, host, path, status, milliseconds."""
-    _visitor: Visitor | None = None
+    _visitor: SimulatedVisitor | None = None
     _contexts: dict[str, ssl.SSLContext] = field(default_factory=dict)
     _counted: dict[tuple[str, int], int] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def answer(self, request: Request, body: bytes) -> Answer:
+    def answer(self, request: EdgeRequest, body: bytes) -> EdgeAnswer:
         began = time.monotonic()
         found = self._answer(request, body)
         self.recent.append(
@@ -83,27 +89,41 @@ class Edge:
             del requests[:-_KEPT_REQUESTS]
         return found
 
-    def _answer(self, request: Request, body: bytes) -> Answer:
+    def _answer(self, request: EdgeRequest, body: bytes) -> EdgeAnswer:
         if (account := self.account) is None:
             return _page(503, "the sandbox is still being deployed")
         if request.host not in {each["name"] for each in list(account.zone.records.values())}:
             return _page(530, f"error 1016: the zone has no record {request.host}")
-        return self._by_rules(account, request) or self._from_origin(account, request, body)
+        return (
+            self._by_rules(account, request)
+            or self._by_maintenance(account, request, body)
+            or self._from_origin(account, request, body)
+        )
 
-    def _by_rules(self, account: Account, request: Request) -> Answer | None:
-        for rule in self._matching(account, _REDIRECT, request):
+    @staticmethod
+    def _by_maintenance(account: Account, request: EdgeRequest, body: bytes) -> EdgeAnswer | None:
+        url = f"https://{request.host}{request.path}" + (f"?{request.query}" if request.query else "")
+        found = by_maintenance(account, request.method, url, headers=_end_to_end(request.headers), content=body)
+        if found is None:
+            return None
+        headers = _end_to_end(found.headers)
+        headers.pop("content-encoding", None)
+        return EdgeAnswer(found.status_code, found.content, headers)
+
+    def _by_rules(self, account: Account, request: EdgeRequest) -> EdgeAnswer | None:
+        for rule in self._matching(account, REDIRECT, request):
             value = rule["action_parameters"]["from_value"]
             with suppress(NotUnderstood):
                 target = value["target_url"]
                 location = target.get("value") or text(target["expression"], request)
                 query = f"?{request.query}" if request.query and value.get("preserve_query_string") else ""
-                return Answer(int(value.get("status_code", 301)), headers={"Location": f"{location}{query}"})
-        for rule in self._matching(account, _CUSTOM, request):
+                return EdgeAnswer(int(value.get("status_code", 301)), headers={"Location": f"{location}{query}"})
+        for rule in self._matching(account, CUSTOM_WAF, request):
             if rule["action"] == "block":
                 return _page(403, f"blocked by the rule {rule.get('description')!r}")
             if rule["action"] in ("managed_challenge", "js_challenge", "challenge"):
-                return Answer(403, b"a challenge\n", {"cf-mitigated": "challenge"})
-        for rule in self._matching(account, _RATE, request):
+                return EdgeAnswer(403, b"a challenge\n", {"cf-mitigated": "challenge"})
+        for rule in self._matching(account, RATE_LIMIT, request):
             limit = rule["ratelimit"]
             key = rule["ref"], int(time.time() // int(limit["period"]))
             with self._lock:
@@ -114,38 +134,38 @@ class Edge:
         return None
 
     @staticmethod
-    def _matching(account: Account, phase: str, request: Request) -> Iterator[dict[str, Any]]:
+    def _matching(account: Account, phase: str, request: EdgeRequest) -> Iterator[dict[str, Any]]:
         for rule in list(account.zone.rulesets.get(phase, {"rules": []})["rules"]):
             with suppress(NotUnderstood):
                 if rule.get("enabled", True) and matches(rule["expression"], request):
                     yield rule
 
-    def _from_origin(self, account: Account, request: Request, body: bytes) -> Answer:
+    def _from_origin(self, account: Account, request: EdgeRequest, body: bytes) -> EdgeAnswer:
         if request.host == account.environment.domains.media:
             return self._media(account, request)
         return self._from_balancer(account, request, body)
 
-    def _media(self, account: Account, request: Request) -> Answer:
-        self._visitor = self._visitor or Visitor(account)
+    def _media(self, account: Account, request: EdgeRequest) -> EdgeAnswer:
+        self._visitor = self._visitor or SimulatedVisitor(account)
         try:
             found = self._visitor.get(f"https://{request.host}{request.path}")
         except (httpx.HTTPError, account.client("s3").exceptions.ClientError) as error:
             return _page(404, str(error))
-        headers = {name: value for name, value in found.headers.items() if name.lower() not in _HOP_BY_HOP}
+        headers = _end_to_end(found.headers)
         headers.pop("content-encoding", None)
-        return Answer(found.status_code, found.content, headers)
+        return EdgeAnswer(found.status_code, found.content, headers)
 
     @staticmethod
-    def _from_balancer(account: Account, request: Request, body: bytes) -> Answer:
+    def _from_balancer(account: Account, request: EdgeRequest, body: bytes) -> EdgeAnswer:
         where = json.loads(account.emulator.balancer.read_text())
         connection = HTTPConnection(where["address"], where["production"], timeout=_ORIGIN_SECONDS)
-        kept = {name: value for name, value in request.headers.items() if name not in _HOP_BY_HOP}
+        kept = _end_to_end(request.headers)
         target = request.path + (f"?{request.query}" if request.query else "")
         try:
             connection.request(request.method, target, body or None, {**kept, "Host": request.host})
             found = connection.getresponse()
             headers = {name: value for name, value in found.getheaders() if name.lower() not in _HOP_BY_HOP}
-            return Answer(found.status, found.read(), headers | {"cf-cache-status": "DYNAMIC"})
+            return EdgeAnswer(found.status, found.read(), headers | {"cf-cache-status": "DYNAMIC"})
         except TimeoutError:
             return _page(524, "the origin accepted the connection and did not answer")
         except OSError as error:
@@ -167,7 +187,7 @@ class Edge:
 
 
 @contextmanager
-def serving(edge: Edge, port: int) -> Iterator[None]:
+def serving(edge: SandboxEdge, port: int) -> Iterator[None]:
     """On 127.0.0.1, as long as the block."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -192,7 +212,7 @@ def serving(edge: Edge, port: int) -> Iterator[None]:
             host = self.behind_connect or self.headers.get("Host", "").partition(":")[0].removesuffix(_SUFFIX)
             parts = urlsplit(self.path)
             headers = {name.lower(): value for name, value in self.headers.items()}
-            request = Request(self.command, host, parts.path or "/", parts.query, _VISITOR, headers)
+            request = EdgeRequest(self.command, host, parts.path or "/", parts.query, _VISITOR, headers)
             found = edge.answer(request, body)
             self.send_response(found.status)
             for name, value in found.headers.items():

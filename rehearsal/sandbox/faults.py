@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 import psycopg
 
+from infra_runtime.contract.cloudflare_phases import CUSTOM_WAF
 from infra_runtime.contract.redis_url import parse
 from ops.errors import OperatorError
 from ops.sandbox import FAULTS
@@ -21,7 +22,6 @@ from rehearsal.checks.releases import place_of, release
 from rehearsal.push import push
 
 Undo = Callable[[], None]
-_CUSTOM = "http_request_firewall_custom"
 _SERVES = re.compile(r"(?m)^  '/': async \(\) => \{$")
 
 
@@ -129,7 +129,7 @@ def _moved(source: Path, target: Path) -> None:
 
 
 def _edge_rule(account: Account) -> Undo:
-    rules: list[dict[str, Any]] = account.zone.rulesets.get(_CUSTOM, {"rules": []})["rules"]
+    rules: list[dict[str, Any]] = account.zone.rulesets.get(CUSTOM_WAF, {"rules": []})["rules"]
     ours = [each for each in rules if each["action"] == "block" and str(each["ref"]).startswith(f"{account.name}.")]
     if not ours:
         raise CannotBreak("the zone has no WAF rule of ours that blocks")

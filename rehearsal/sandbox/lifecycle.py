@@ -23,7 +23,7 @@ from rehearsal.product import LONE
 from rehearsal.progress import Progress
 from rehearsal.push import push
 from rehearsal.sandbox import edge, page
-from rehearsal.sandbox.edge import Edge
+from rehearsal.sandbox.edge import SandboxEdge
 from rehearsal.sandbox.faults import Faults
 from rehearsal.sandbox.state import State
 from simulators.aws.deliveries import read
@@ -48,7 +48,7 @@ def sandbox(name: str, workspace: Path, progress: Progress) -> Iterator[Sandbox]
         offline = CdkCli(environment.aws.account, environment.aws.region, workspace)
         synthesis = beside.submit(_synthesize, offline, name, workspace / "cdk.out")
         authority, port = Authority(), _port(_EDGE_PORT)
-        front = Edge(authority, workspace / "certificates")
+        front = SandboxEdge(authority, workspace / "certificates")
         stack.enter_context(edge.serving(front, port))
         proxy = f"http://{LOOPBACK}:{port}"
         account = stack.enter_context(opened(name, environment, workspace, authority=authority, internet=proxy))

@@ -19,10 +19,10 @@ from ops.releases.look import service_status
 from rehearsal.account import Account
 from rehearsal.checks.redis import url_of_the_tasks
 from rehearsal.checks.releases import place_of
-from rehearsal.sandbox.edge import Edge
+from rehearsal.sandbox.edge import SandboxEdge
 from rehearsal.sandbox.faults import Faults, master
 from simulators.aws.cloudwatch.metric_math import Series, evaluate
-from simulators.aws.deliveries import Delivery, read
+from simulators.aws.deliveries import DeliveredMessage, read
 
 _EVERY_SECONDS = 3.0
 # Without anybody before the page, nothing is asked.
@@ -39,7 +39,7 @@ class State:
     """`sections` by name; a section that cannot be read is {"error": why}."""
 
     account: Account
-    edge: Edge
+    edge: SandboxEdge
     faults: Faults
     addresses: dict[str, str]
     """URL by service."""
@@ -315,7 +315,7 @@ def _line(query: Mapping[str, Any], own: list[dict[str, Any]], values: Mapping[s
         return None
 
 
-def _headline(mail: Delivery) -> str:
+def _headline(mail: DeliveredMessage) -> str:
     """Of an alarm what it means, as its subject has a name that CloudFormation made; of our own messages the title."""
     try:
         found = json.loads(mail.text)

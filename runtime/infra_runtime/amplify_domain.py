@@ -79,7 +79,7 @@ class Association:
 
 
 @dataclass(frozen=True)
-class Domain:
+class SiteDomain:
     """One host, at Amplify and in the zone."""
 
     amplify: Any
@@ -159,7 +159,7 @@ def provide(
 ) -> Result | None:
     """The physical id is app and host: another one of either is another domain. None when the next turn goes on."""
     document = json.loads(request.properties["Document"])
-    domain = Domain(amplify, api, document)
+    domain = SiteDomain(amplify, api, document)
     if request.kind == "Delete":
         _delete(domain)
         return Result(str(request.physical_id))
@@ -182,7 +182,7 @@ def provide(
     return Result(physical_id, {"Target": str(found.target)})
 
 
-def _available(domain: Domain, zone: str, turn: Turn, *, is_new: bool) -> Association | None:
+def _available(domain: SiteDomain, zone: str, turn: Turn, *, is_new: bool) -> Association | None:
     """None when this invocation is over before the domain is there. Raises `NotAvailable`."""
     host, api = domain.document["host"], domain.api
     validated, led_to, led_at = False, None, 0.0
@@ -216,7 +216,7 @@ def _available(domain: Domain, zone: str, turn: Turn, *, is_new: bool) -> Associ
         api.wait(_POLL_SECONDS, f"{host} is {found.status} at Amplify")
 
 
-def _delete(domain: Domain) -> None:
+def _delete(domain: SiteDomain) -> None:
     found = domain.look()
     domain.dissociate()
     for zone in zones.named(domain.api, domain.document["zone"]):

@@ -16,12 +16,12 @@ _BACKDATED = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
-class Authority:
+class ClientCertificateAuthority:
     certificate: x509.Certificate
     key: rsa.RSAPrivateKey
 
     @classmethod
-    def create(cls, name: str, *, now: datetime) -> "Authority":
+    def create(cls, name: str, *, now: datetime) -> "ClientCertificateAuthority":
         # RSA, as the load balancer's and Cloudflare's documents agree on it beyond doubt.
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{name} origin pull CA")])
@@ -34,7 +34,7 @@ class Authority:
         return cls(certificate, key)
 
     @classmethod
-    def load(cls, text: str) -> "Authority":
+    def load(cls, text: str) -> "ClientCertificateAuthority":
         content = json.loads(text)
         key = serialization.load_pem_private_key(content["private_key"].encode(), None)
         if not isinstance(key, rsa.RSAPrivateKey):

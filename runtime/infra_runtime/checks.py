@@ -17,8 +17,8 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 
 from infra_runtime.aws import client
-from infra_runtime.contract.check_targets import PASS_HEADER, Target
-from infra_runtime.contract.metrics import CHECKS, Check, emit
+from infra_runtime.contract.check_targets import PASS_HEADER, CheckTarget
+from infra_runtime.contract.metrics import CHECKS, CheckMetric, emit
 from infra_runtime.json_fields import field_of
 from infra_runtime.reporting import reported
 
@@ -32,7 +32,7 @@ _AGAIN_AFTER_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
-class Seen:
+class CheckAnswer:
     milliseconds: float
     trouble: str | None
     status: int | None = None
@@ -41,17 +41,17 @@ class Seen:
 @reported
 def handler(event: Mapping[str, Any], context: Any) -> None:
     """Publishes CheckFailed and CheckMilliseconds for each target."""
-    targets = [Target(**each) for each in json.loads(os.environ["TARGETS"])]
+    targets = [CheckTarget(**each) for each in json.loads(os.environ["TARGETS"])]
     _put_the_object()
     for target, seen in zip(targets, _all(targets), strict=True):
-        values = {Check.FAILED.value: float(seen.trouble is not None), Check.TIME.value: seen.milliseconds}
+        values = {CheckMetric.FAILED.value: float(seen.trouble is not None), CheckMetric.TIME.value: seen.milliseconds}
         dimensions = {"Environment": os.environ["ENVIRONMENT"], "Check": target.name}
         emit(CHECKS, dimensions, values, url=target.url, trouble=seen.trouble, status=seen.status)
-    for target in (Target(**each) for each in json.loads(os.environ.get("DEPENDENCIES", "[]"))):
+    for target in (CheckTarget(**each) for each in json.loads(os.environ.get("DEPENDENCIES", "[]"))):
         lost = lost_dependencies(target)
         if lost is not None:
             dimensions = {"Environment": os.environ["ENVIRONMENT"], "Check": target.name}
-            emit(CHECKS, dimensions, {Check.LOST.value: float(bool(lost))}, url=target.url, lost=lost)
+            emit(CHECKS, dimensions, {CheckMetric.LOST.value: float(bool(lost))}, url=target.url, lost=lost)
 
 
 @cache
@@ -74,12 +74,12 @@ def _pass() -> str:
     return found
 
 
-def _all(targets: Sequence[Target]) -> list[Seen]:
+def _all(targets: Sequence[CheckTarget]) -> list[CheckAnswer]:
     with ThreadPoolExecutor(len(targets)) as pool:
         return list(pool.map(_twice, targets))
 
 
-def _twice(target: Target) -> Seen:
+def _twice(target: CheckTarget) -> CheckAnswer:
     first = look(target)
     if first.trouble is None:
         return first
@@ -87,7 +87,7 @@ def _twice(target: Target) -> Seen:
     return look(target)
 
 
-def look(target: Target) -> Seen:
+def look(target: CheckTarget) -> CheckAnswer:
     """As a user's browser would: a new connection, redirects followed on the same host only."""
     began = time.monotonic()
     headers = {"User-Agent": _NAME} | ({PASS_HEADER: _pass()} if target.needs_pass else {})
@@ -102,12 +102,12 @@ def look(target: Target) -> Seen:
                     break
                 response = http.get(url)
     except httpx.HTTPError as error:
-        return Seen((time.monotonic() - began) * 1000, f"{type(error).__name__}: {error}")
+        return CheckAnswer((time.monotonic() - began) * 1000, f"{type(error).__name__}: {error}")
     elapsed = (time.monotonic() - began) * 1000
-    return Seen(elapsed, _trouble(target, response), response.status_code)
+    return CheckAnswer(elapsed, _trouble(target, response), response.status_code)
 
 
-def lost_dependencies(target: Target) -> list[str] | None:
+def lost_dependencies(target: CheckTarget) -> list[str] | None:
     """Fields that say otherwise than when all is well; None when it was not reached, or says nothing about them."""
     headers = {PASS_HEADER: _pass()} if target.needs_pass else {}
     try:
@@ -122,7 +122,7 @@ def lost_dependencies(target: Target) -> list[str] | None:
     return [name for name, value in found.items() if value != expected[name]]
 
 
-def _trouble(target: Target, response: httpx.Response) -> str | None:
+def _trouble(target: CheckTarget, response: httpx.Response) -> str | None:
     if response.status_code != 200:
         challenged = " (a challenge)" if response.headers.get("cf-mitigated") == "challenge" else ""
         return f"HTTP {response.status_code}{challenged}"

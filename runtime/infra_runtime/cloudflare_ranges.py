@@ -20,7 +20,7 @@ from botocore.exceptions import ClientError
 
 from infra_runtime.aws import client
 from infra_runtime.cloudflare.credentials import base_url
-from infra_runtime.contract.metrics import EDGE, Edge, emit
+from infra_runtime.contract.metrics import EDGE, EdgeMetric, emit
 from infra_runtime.custom_resource import HalfDone, Request, Result, serve
 from infra_runtime.reporting import reported
 from infra_runtime.state_store import SsmStateStore, StateStore
@@ -97,7 +97,10 @@ def refresh(ranges: Ranges, prefix_list: str) -> None:
     added, removed = _write(ranges, prefix_list, sorted(kept))
     # After the list: the bucket's policy follows this, and may follow later.
     ranges.memory.put(KEY, kept)
-    numbers: dict[str, float] = {Edge.RANGES_ADDED: len(added) if known else 0, Edge.RANGES_REMOVED: len(removed)}
+    numbers: dict[str, float] = {
+        EdgeMetric.RANGES_ADDED: len(added) if known else 0,
+        EdgeMetric.RANGES_REMOVED: len(removed),
+    }
     emit(EDGE, {"Environment": os.environ["ENVIRONMENT"]}, numbers)
     if added or removed:
         print(json.dumps({"added": added, "removed": removed}))  # noqa: T201

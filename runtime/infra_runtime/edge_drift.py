@@ -4,23 +4,24 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
 from infra_runtime.aws import client
 from infra_runtime.cloudflare import zone as zones
 from infra_runtime.cloudflare.api import Api
-from infra_runtime.cloudflare.converge import Change, Conflict, Seen, undeclared_fields
+from infra_runtime.cloudflare.converge import Change, Conflict, Seen, is_wanted, undeclared_fields
 from infra_runtime.cloudflare.credentials import api_from
 from infra_runtime.cloudflare.provider import subject
-from infra_runtime.contract.metrics import EDGE, Edge, emit
+from infra_runtime.contract.metrics import EDGE, EdgeMetric, emit
 from infra_runtime.contract.secret_values import Secrets, deadline_of
 from infra_runtime.reporting import reported
 from infra_runtime.state_store import SsmStateStore
 
 
 @dataclass(frozen=True)
-class Drift:
+class DeclarationDrift:
     """Of one declaration."""
 
     name: str
@@ -52,9 +53,9 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, int]:
     memory = SsmStateStore(client("ssm"), os.environ["MEMORY"])
     found = look(api, secrets, memory)
     numbers: dict[str, int] = {
-        Edge.MISSING_RULES: sum(each.missing for each in found),
-        Edge.DRIFTED_RULES: sum(each.drifted for each in found),
-        Edge.FOREIGN_RULES: sum(each.foreign for each in found),
+        EdgeMetric.MISSING_RULES: sum(each.missing for each in found),
+        EdgeMetric.DRIFTED_RULES: sum(each.drifted for each in found),
+        EdgeMetric.FOREIGN_RULES: sum(each.foreign for each in found),
     }
     emit(EDGE, {"Environment": os.environ["ENVIRONMENT"]}, numbers)
     for line in log_lines(found):
@@ -62,7 +63,7 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, int]:
     return numbers
 
 
-def log_lines(found: list[Drift]) -> Iterator[dict[str, Any]]:
+def log_lines(found: list[DeclarationDrift]) -> Iterator[dict[str, Any]]:
     """One for each change that a deployment would make, and one for each object with fields that are not declared."""
     for each in found:
         for change in each.changes:
@@ -71,16 +72,16 @@ def log_lines(found: list[Drift]) -> Iterator[dict[str, Any]]:
             yield {"information": each.name, "what": what, "undeclared": fields}
 
 
-def look(api: Api, secrets: Secrets, memory: SsmStateStore) -> list[Drift]:
+def look(api: Api, secrets: Secrets, memory: SsmStateStore) -> list[DeclarationDrift]:
     """Every declaration of the environment, compared with its zone."""
     found = []
     zone_of = cache(lambda name: zones.find(api, name))
     for name, document in sorted(memory.all("declared").items()):
         declared = subject(secrets.resolve(document), api=api, zone=zone_of(document["zone"]), memory=memory)
         try:
-            changes, conflict = declared.changes(present=True), None
+            changes, conflict = declared.changes(present=is_wanted(document, datetime.now(UTC))), None
         except Conflict as error:
             changes, conflict = [], str(error)
         seen = declared.seen()
-        found.append(Drift(name, changes, seen, conflict, undeclared_fields(declared, seen)))
+        found.append(DeclarationDrift(name, changes, seen, conflict, undeclared_fields(declared, seen)))
     return found

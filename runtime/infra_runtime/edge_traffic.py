@@ -15,7 +15,7 @@ from infra_runtime.aws import client
 from infra_runtime.cloudflare import zone as zones
 from infra_runtime.cloudflare.analytics import WINDOW, Analytics, Bridge, Window, closed
 from infra_runtime.cloudflare.credentials import api_from
-from infra_runtime.contract.metrics import EDGE, Traffic, unit_of
+from infra_runtime.contract.metrics import EDGE, TrafficMetric, unit_of
 from infra_runtime.contract.secret_values import Secrets, deadline_of
 from infra_runtime.reporting import reported
 
@@ -90,7 +90,7 @@ class Publisher:
         """Whether the window is there. The mark is the last of its data."""
         found = self.cloudwatch.get_metric_statistics(
             Namespace=EDGE,
-            MetricName=Traffic.WINDOWS.value,
+            MetricName=TrafficMetric.WINDOWS.value,
             Dimensions=[{"Name": "Environment", "Value": self.environment}],
             StartTime=start,
             EndTime=start + WINDOW,
@@ -104,28 +104,28 @@ class Publisher:
             requests, sent = window.total(window.requests, host), window.total(window.sent, host)
             hits, hit_bytes = window.hits(host)
             values = {
-                Traffic.REQUESTS: requests,
-                Traffic.BYTES: sent,
-                Traffic.HITS: hits,
-                Traffic.HIT_BYTES: hit_bytes,
-                Traffic.SERVER_ERRORS: window.server_errors[host],
-                **({Traffic.REQUEST_HIT_RATIO: 100 * hits / requests} if requests else {}),
-                **({Traffic.BYTE_HIT_RATIO: 100 * hit_bytes / sent} if sent else {}),
+                TrafficMetric.REQUESTS: requests,
+                TrafficMetric.BYTES: sent,
+                TrafficMetric.HITS: hits,
+                TrafficMetric.HIT_BYTES: hit_bytes,
+                TrafficMetric.SERVER_ERRORS: window.server_errors[host],
+                **({TrafficMetric.REQUEST_HIT_RATIO: 100 * hits / requests} if requests else {}),
+                **({TrafficMetric.BYTE_HIT_RATIO: 100 * hit_bytes / sent} if sent else {}),
             }
             for name, value in values.items():
                 yield self._datum(window, name, value, Host=host)
         for (host, status), count in window.requests.items():
-            yield self._datum(window, Traffic.REQUESTS, count, Host=host, CacheStatus=status)
+            yield self._datum(window, TrafficMetric.REQUESTS, count, Host=host, CacheStatus=status)
         for (action, source), count in window.events.items():
-            yield self._datum(window, Traffic.SECURITY_EVENTS, count, Action=action, Source=source)
-        yield self._datum(window, Traffic.SECURITY_EVENTS, window.mitigated)
-        yield self._datum(window, Traffic.DDOS_EVENTS, window.ddos)
-        yield self._datum(window, Traffic.MEDIA_REQUESTS, window.served[self.media])
-        yield self._datum(window, Traffic.MEDIA_BYTES, window.served_bytes[self.media])
-        yield self._datum(window, Traffic.SAMPLE_INTERVAL, window.sample_interval)
-        yield self._datum(window, Traffic.WINDOWS, 1)
+            yield self._datum(window, TrafficMetric.SECURITY_EVENTS, count, Action=action, Source=source)
+        yield self._datum(window, TrafficMetric.SECURITY_EVENTS, window.mitigated)
+        yield self._datum(window, TrafficMetric.DDOS_EVENTS, window.ddos)
+        yield self._datum(window, TrafficMetric.MEDIA_REQUESTS, window.served[self.media])
+        yield self._datum(window, TrafficMetric.MEDIA_BYTES, window.served_bytes[self.media])
+        yield self._datum(window, TrafficMetric.SAMPLE_INTERVAL, window.sample_interval)
+        yield self._datum(window, TrafficMetric.WINDOWS, 1)
 
-    def _datum(self, window: Window, name: Traffic, value: float, **dimensions: str) -> dict[str, Any]:
+    def _datum(self, window: Window, name: TrafficMetric, value: float, **dimensions: str) -> dict[str, Any]:
         named = {"Environment": self.environment, **dimensions}
         return {
             "MetricName": name.value,

@@ -13,7 +13,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from infra_runtime.aws import client
-from infra_runtime.contract.metrics import MEDIA, Media, emit
+from infra_runtime.contract.metrics import MEDIA, MediaMetric, emit
 from infra_runtime.reporting import reported
 
 logger = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ def settle(detail: Mapping[str, Any], s3: Any, *, prefix: str, id_: str) -> None
         _move(s3, where, prefix)
         return
     logger.warning("%s (version %s) stays in quarantine: %s", where["Key"], where["VersionId"], result)
-    metric = Media.THREATS if result == _THREAT else Media.UNSCANNED
+    metric = MediaMetric.THREATS if result == _THREAT else MediaMetric.UNSCANNED
     emit(MEDIA, {"Environment": os.environ["ENVIRONMENT"]}, {metric.value: 1}, id=id_)
 
 

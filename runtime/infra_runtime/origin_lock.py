@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from infra_runtime.authority import Authority
+from infra_runtime.authority import ClientCertificateAuthority
 from infra_runtime.aws import client
 from infra_runtime.cloudflare import zone as zones
 from infra_runtime.cloudflare.api import Api
 from infra_runtime.cloudflare.client_certificates import ClientCertificates
 from infra_runtime.cloudflare.converge import converge
 from infra_runtime.cloudflare.credentials import api_from
-from infra_runtime.contract.metrics import EDGE, Edge, emit
+from infra_runtime.contract.metrics import EDGE, EdgeMetric, emit
 from infra_runtime.contract.secret_values import Secrets, deadline_of
 from infra_runtime.custom_resource import HalfDone, Request, Result, serve
 from infra_runtime.reporting import reported
@@ -70,23 +70,23 @@ def close(document: Mapping[str, Any], lock: Lock) -> None:
     zone = zones.find(lock.api, document["zone"])
     authority = _authority(document, lock)
     if authority is None:
-        authority = Authority.create(document["owner"], now=lock.now)
+        authority = ClientCertificateAuthority.create(document["owner"], now=lock.now)
         lock.secrets_manager.put_secret_value(SecretId=document["secret"], SecretString=authority.dump())
     _publish(document, authority, lock)
     certificates = ClientCertificates(lock.api, zone.id, document, authority, lock.now)
     converge(lock.api, certificates, present=True)
     if (until := certificates.until()) is not None:
-        left = {Edge.CLIENT_CERTIFICATE_LEFT.value: float((until - lock.now).days)}
+        left = {EdgeMetric.CLIENT_CERTIFICATE_LEFT.value: float((until - lock.now).days)}
         emit(EDGE, {"Environment": document["owner"]}, left)
 
 
-def _authority(document: Mapping[str, Any], lock: Lock) -> Authority | None:
+def _authority(document: Mapping[str, Any], lock: Lock) -> ClientCertificateAuthority | None:
     """None before the first."""
     text = lock.secrets_manager.get_secret_value(SecretId=document["secret"])["SecretString"]
-    return Authority.load(text) if text.startswith("{") else None
+    return ClientCertificateAuthority.load(text) if text.startswith("{") else None
 
 
-def _publish(document: Mapping[str, Any], authority: Authority, lock: Lock) -> None:
+def _publish(document: Mapping[str, Any], authority: ClientCertificateAuthority, lock: Lock) -> None:
     where = {"Bucket": document["bucket"], "Key": document["key"]}
     listed = lock.s3.list_objects_v2(Bucket=document["bucket"], Prefix=document["key"], MaxKeys=1)
     if listed.get("Contents") and lock.s3.get_object(**where)["Body"].read().decode() == authority.certificate_pem:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from infra_runtime.aws import client
-from infra_runtime.contract.metrics import SECRETS, Secrets, emit
+from infra_runtime.contract.metrics import SECRETS, SecretMetric, emit
 from infra_runtime.new_tasks import replace_tasks
 from infra_runtime.reporting import reported
 from infra_runtime.service_secrets import last_change
@@ -39,14 +39,14 @@ def handler(event: Mapping[str, Any], context: object) -> None:
         now=datetime.now(UTC),
     )
     dimensions = {"Environment": os.environ["ENVIRONMENT"], "Service": os.environ["SERVICE"]}
-    emit(SECRETS, dimensions, {Secrets.TASKS_BEHIND.value: hours})
+    emit(SECRETS, dimensions, {SecretMetric.TASKS_BEHIND.value: hours})
 
 
 def reconcile(ecs: Any, manager: Any, *, cluster: str, service: str, secrets: Sequence[str], now: datetime) -> float:
     """Hours since tasks became older than a secret, 0 when none is. Deploys them anew, unless something deploys now.
 
     `secrets` are ARNs or names. Any change of a secret counts, as DescribeSecret tells it: a deployment too many hurts
-    nobody. Raises `Unusable` when new tasks could not start; those that run go on.
+    nobody. Raises `UnusableSecret` when new tasks could not start; those that run go on.
     """
     # Every secret is looked at before anything is deployed: without one of them, new tasks would not start.
     changes = [last_change(manager, each) for each in secrets]

@@ -17,7 +17,7 @@ from infra_runtime.cloudflare import zone as zones
 from infra_runtime.cloudflare.api import Api
 from infra_runtime.cloudflare.converge import converge
 from infra_runtime.cloudflare.credentials import api_from
-from infra_runtime.cloudflare.workers import Worker
+from infra_runtime.cloudflare.workers import WorkerScript
 from infra_runtime.contract.secret_values import Secrets, deadline_of
 from infra_runtime.custom_resource import Request, Result, serve
 from infra_runtime.reporting import reported
@@ -34,10 +34,10 @@ def handler(event: Mapping[str, Any], context: Any) -> None:
     """For CloudFormation, and for Secrets Manager: one step of a rotation."""
     manager = client("secretsmanager")
     if "RequestType" in event:
-        serve(event, lambda request: provide(request, Account(manager, client("iam"), _s3_with)))
+        serve(event, lambda request: provide(request, SigningKeyClients(manager, client("iam"), _s3_with)))
         return
     rotation = SigningKey(
-        Account(manager, client("iam"), _s3_with),
+        SigningKeyClients(manager, client("iam"), _s3_with),
         api_from(Secrets(manager), os.environ["TOKEN_SECRET"], deadline=deadline_of(context)),
         SsmStateStore(client("ssm"), os.environ["MEMORY"]),
         user=os.environ["USER_NAME"],
@@ -55,7 +55,7 @@ def _s3_with(key: str) -> Any:
 
 
 @dataclass(frozen=True)
-class Account:
+class SigningKeyClients:
     secrets_manager: Any
     iam: Any
     s3_with: Any
@@ -63,7 +63,7 @@ class Account:
     clock: Clock = field(default_factory=Clock)
 
 
-def provide(request: Request, account: Account) -> Result:
+def provide(request: Request, account: SigningKeyClients) -> Result:
     """A key of the user's in the secret; on Delete no key is left, so that the user can go."""
     user, secret = request.properties["User"], request.properties["Secret"]
     if request.kind == "Delete":
@@ -98,7 +98,7 @@ class SigningKey(Rotation):
 
     def __init__(
         self,
-        account: Account,
+        account: SigningKeyClients,
         api: Api,
         memory: StateStore,
         *,
@@ -135,9 +135,9 @@ class SigningKey(Rotation):
                     raise NotInPlace(f"S3 refuses the new access key: {error}") from None
             self._account.clock.sleep(_WAIT_SECONDS)
 
-    def _declared(self, pending: str) -> Worker:
+    def _declared(self, pending: str) -> WorkerScript:
         """The deployed declaration, with the pending key in the place of the current one."""
         document = self._memory.get(f"declared/worker/{self._worker}")
         zone = zones.find(self._api, document["zone"])
         secrets = dict.fromkeys(document["secrets"], pending)
-        return Worker(self._api, zone.id, zone.name, zone.account, {**document, "secrets": secrets})
+        return WorkerScript(self._api, zone.id, zone.name, zone.account, {**document, "secrets": secrets})

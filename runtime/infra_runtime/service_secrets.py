@@ -13,7 +13,7 @@ _MISSING = {
 }
 
 
-class Unusable(Exception):
+class UnusableSecret(Exception):
     """A task that reads the secret could not start. The text names the secret and never holds any of its value."""
 
     def __init__(self, secret: str, why: str, todo: str) -> None:
@@ -24,7 +24,7 @@ class Unusable(Exception):
 def last_change(manager: Any, secret: str) -> datetime:
     """When anything of the secret was changed last, its tags included. `secret` is a name or an ARN.
 
-    From DescribeSecret, which reads no value. Raises `Unusable`.
+    From DescribeSecret, which reads no value. Raises `UnusableSecret`.
     """
     store = f"./infra secret set ENV {secret}"
     try:
@@ -32,10 +32,12 @@ def last_change(manager: Any, secret: str) -> datetime:
     except ClientError as error:
         if (why := _MISSING.get(error.response["Error"]["Code"])) is None:
             raise
-        raise Unusable(secret, why, store) from error
+        raise UnusableSecret(secret, why, store) from error
     if "DeletedDate" in found:
-        raise Unusable(secret, "is scheduled for deletion", f"aws secretsmanager restore-secret --secret-id {secret}")
+        raise UnusableSecret(
+            secret, "is scheduled for deletion", f"aws secretsmanager restore-secret --secret-id {secret}"
+        )
     if not any("AWSCURRENT" in stages for stages in found.get("VersionIdsToStages", {}).values()):
-        raise Unusable(secret, "has no value", store)
+        raise UnusableSecret(secret, "has no value", store)
     changed: datetime = found["LastChangedDate"]
     return changed

@@ -31,12 +31,14 @@ class NotIssued(Exception):
 @reported
 def handler(event: Mapping[str, Any], context: Any) -> None:
     serve_by_turns(
-        event, context, lambda request, api, turn: provide(request, Certificates(client("acm"), api), turn, ask_itself)
+        event,
+        context,
+        lambda request, api, turn: provide(request, AcmCertificates(client("acm"), api), turn, ask_itself),
     )
 
 
 @dataclass(frozen=True)
-class Certificates:
+class AcmCertificates:
     acm: Any
     api: Api
     clock: Clock = field(default_factory=Clock)
@@ -102,7 +104,7 @@ class Certificates:
 
 
 def provide(
-    request: Request, certificates: Certificates, turn: Turn, ask_itself: Callable[[Mapping[str, Any]], None]
+    request: Request, certificates: AcmCertificates, turn: Turn, ask_itself: Callable[[Mapping[str, Any]], None]
 ) -> Result | None:
     """The physical id is the certificate's ARN: other hosts are another certificate.
 
@@ -135,7 +137,7 @@ def provide(
     return Result(arn, {"Arn": arn})
 
 
-def _delete(document: Mapping[str, Any], arn: str, certificates: Certificates) -> Result:
+def _delete(document: Mapping[str, Any], arn: str, certificates: AcmCertificates) -> Result:
     certificates.delete(arn)
     keep = certificates.still_needed(besides=arn)
     for zone in zones.named(certificates.api, document["zone"]):

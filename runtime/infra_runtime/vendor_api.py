@@ -43,6 +43,10 @@ class Unsure(VendorError):
     """A create was sent and its answer lost: look whether it is there before creating it again."""
 
 
+class BadCredentials(Exception):
+    """The secret with a vendor's credentials does not hold what its page in docs/ says. The value is not repeated."""
+
+
 @dataclass(frozen=True)
 class Clock:
     """Time, so that tests need none."""

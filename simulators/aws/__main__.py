@@ -44,7 +44,7 @@ def main() -> None:
         versions,
         web_identity,
     )
-    from simulators.aws.cloudwatch import live
+    from simulators.aws.cloudwatch import live, mute_rules
     from simulators.aws.resource_type import run_beside_the_loop
 
     managed_policies.install()
@@ -68,6 +68,7 @@ def main() -> None:
     throttling.install()
     recipients.install()
     alarm_messages.install()  # Around it: people get the complete message.
+    mute_rules.install()  # What is muted reaches nobody.
     unpacking.install()
     live.install()
     run_beside_the_loop()

@@ -68,7 +68,7 @@ class App:
 
 
 @dataclass
-class Amplify:
+class AmplifyHosting:
     """One region of one account."""
 
     cnames: Callable[[str], list[str]]

@@ -1,7 +1,7 @@
 """AWS Backup: continuous backups of RDS by plan, restores from them, and restore testing (AWS Backup developer guide).
 
 Vaults, plans and selections are MiniStack's own records. Its clock runs fast: a night lasts a second, as does the hour
-that a validation window is counted in. A testing plan runs when `run_test` is called; nothing of AWS's calls it.
+that a validation window is counted in. Testing plans follow the real clock.
 """
 
 import contextlib
@@ -24,6 +24,8 @@ from simulators.aws.resource_type import client
 from simulators.aws.service_principals import can_enter
 
 SERVICE = "backup"
+# API reference, RestoreTestingPlanForUpdate. Its "?" is in a field where EventBridge allows none.
+_DEFAULT_SCHEDULE = "cron(0 5 * * ? *)"
 _NIGHT_SECONDS, _HOUR_SECONDS, _EVERY_SECONDS = 1.0, 1.0, 0.2
 # "Restore testing inferred metadata": what may be overridden for an RDS instance; case does not matter.
 _OVERRIDABLE = {
@@ -231,6 +233,35 @@ def _iso(at: float) -> str:
 # -- Restore testing
 
 
+def follow_schedule(name: str) -> None:
+    """Runs a testing plan, which is in UTC here, whenever its schedule says, as long as it has this schedule."""
+    beside(_follow_schedule, name, plans[name].get("ScheduleExpression", _DEFAULT_SCHEDULE))
+
+
+def _follow_schedule(name: str, schedule: str) -> None:
+    fields = eventbridge._parse_cron_fields(schedule)
+    following = eventbridge._cron_next_fire(fields, datetime.now(UTC))
+    while following is not None and plans.get(name, {}).get("ScheduleExpression", _DEFAULT_SCHEDULE) == schedule:
+        if datetime.now(UTC) >= following:
+            run_test(name)
+            following = eventbridge._cron_next_fire(fields, following)
+        time.sleep(_EVERY_SECONDS)
+
+
+def _update(name: str, changes: Record) -> Record:
+    if name not in plans:
+        raise BackupError("ResourceNotFoundException", f"Restore testing plan {name} not found.")
+    schedule = changes.get("ScheduleExpression")
+    if schedule is not None and eventbridge._parse_cron_fields(schedule) is None:
+        raise BackupError("InvalidParameterValueException", f"Invalid schedule expression: {schedule}")
+    is_new = schedule not in (None, plans[name].get("ScheduleExpression"))
+    plans[name] |= changes
+    if is_new:
+        follow_schedule(name)
+    told = {"RestoreTestingPlanName": name, "RestoreTestingPlanArn": plans[name]["RestoreTestingPlanArn"]}
+    return {**told, "CreationTime": time.time(), "UpdateTime": time.time()}
+
+
 def run_test(name: str) -> list[Record]:
     """What the schedule of a testing plan does: one restore for each resource with an eligible recovery point."""
     plan, started = plans[name], []
@@ -362,6 +393,8 @@ def _answer(method: str, parts: list[str], query: dict[str, str], body: Record) 
             if plan not in plans:
                 raise BackupError("ResourceNotFoundException", f"Restore testing plan {plan} not found.")
             return {"RestoreTestingPlan": _told(plans[plan])}
+        case "PUT", ["restore-testing", "plans", plan]:
+            return _update(plan, body["RestoreTestingPlan"])
         case "GET", ["restore-testing", "plans", plan, "selections", name]:
             return _selection(plan, name)
         case "GET", ["backup-vaults", vault, "recovery-points"]:
@@ -383,7 +416,7 @@ def needs(action: str, path: str, body: bytes) -> Iterator[tuple[str, str]]:
             yield action, parts[3]
         case "ListRecoveryPointsByBackupVault":
             yield action, backup._vault_arn(parts[1])
-        case "GetRestoreTestingSelection" | "GetRestoreTestingPlan":
+        case "GetRestoreTestingSelection" | "GetRestoreTestingPlan" | "UpdateRestoreTestingPlan":
             yield action, plans.get(parts[2], {}).get("RestoreTestingPlanArn", "*")
         case _:
             yield action, "*"

@@ -26,7 +26,7 @@ _REFUSED_WITH_LOGICAL = "Replication degraded: an unsupported PostgreSQL change 
 
 
 @dataclass
-class Deployment:
+class DatabaseDeployment:
     identity: str
     name: str
     source: Instance
@@ -60,7 +60,7 @@ class Deployment:
         )
 
 
-_deployments: dict[str, Deployment] = {}
+_deployments: dict[str, DatabaseDeployment] = {}
 
 
 def _create(request: dict[str, Any]) -> Any:
@@ -78,7 +78,7 @@ def _create(request: dict[str, Any]) -> Any:
     made = _green(source, version, group)
     rds._instances[made["DBInstanceIdentifier"]] = made
     rds._tags[made["DBInstanceArn"]] = made["TagList"]
-    deployment = Deployment(f"bgd-{secrets.token_hex(8)}", name, source, made)
+    deployment = DatabaseDeployment(f"bgd-{secrets.token_hex(8)}", name, source, made)
     _deployments[deployment.identity] = deployment
     beside(_provision, deployment)
     return _answer("Create", deployment)
@@ -123,7 +123,7 @@ def _green(source: Instance, version: str, group: str) -> Instance:
     }
 
 
-def _provision(deployment: Deployment) -> None:
+def _provision(deployment: DatabaseDeployment) -> None:
     blue = server_of(deployment.source)
     assert blue is not None
     deployment.definitions = replication.definitions(blue)
@@ -149,7 +149,7 @@ def _describe(request: dict[str, Any]) -> Any:
     )
 
 
-def _known(work: Callable[[Deployment, dict[str, Any]], Any]) -> Callable[[dict[str, Any]], Any]:
+def _known(work: Callable[[DatabaseDeployment, dict[str, Any]], Any]) -> Callable[[dict[str, Any]], Any]:
     def handle(request: dict[str, Any]) -> Any:
         identity = rds._p(request, "BlueGreenDeploymentIdentifier")
         if (found := _deployments.get(identity)) is None:
@@ -159,7 +159,7 @@ def _known(work: Callable[[Deployment, dict[str, Any]], Any]) -> Callable[[dict[
     return handle
 
 
-def _switch(deployment: Deployment, request: dict[str, Any]) -> Any:
+def _switch(deployment: DatabaseDeployment, request: dict[str, Any]) -> Any:
     seconds = int(rds._p(request, "SwitchoverTimeout") or 300)
     if seconds not in _LONGEST_SWITCHOVER_SECONDS:
         return error("InvalidParameterValue", f"SwitchoverTimeout must be 30 to 3600, not {seconds}")
@@ -174,7 +174,7 @@ def _switch(deployment: Deployment, request: dict[str, Any]) -> Any:
     return _answer("Switchover", deployment)
 
 
-def _carry_out_switch(deployment: Deployment, seconds: int) -> None:
+def _carry_out_switch(deployment: DatabaseDeployment, seconds: int) -> None:
     source, target = deployment.source, deployment.target
     blue, green = server_of(source), server_of(target)
     assert blue is not None
@@ -195,7 +195,7 @@ def _carry_out_switch(deployment: Deployment, seconds: int) -> None:
     deployment.status = "SWITCHOVER_COMPLETED"
 
 
-def _delete(deployment: Deployment, request: dict[str, Any]) -> Any:
+def _delete(deployment: DatabaseDeployment, request: dict[str, Any]) -> Any:
     deletes_target = rds._p(request, "DeleteTarget") == "true"
     if deployment.status == "SWITCHOVER_COMPLETED":
         if deletes_target:
@@ -217,7 +217,7 @@ def _delete(deployment: Deployment, request: dict[str, Any]) -> Any:
     return _answer("Delete", deployment)
 
 
-def _answer(what: str, deployment: Deployment) -> Any:
+def _answer(what: str, deployment: DatabaseDeployment) -> Any:
     action = f"{what}BlueGreenDeployment"
     return rds._xml(
         200,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Delivery:
+class DeliveredMessage:
     to: str
     """An e-mail address, or the id of a Slack channel."""
     topic: str
@@ -20,11 +20,11 @@ class Delivery:
     """When it was delivered; seconds since 1970."""
 
 
-def write(file: Path, delivery: Delivery) -> None:
+def write(file: Path, delivery: DeliveredMessage) -> None:
     with file.open("a") as opened:
         opened.write(json.dumps(asdict(delivery)) + "\n")
 
 
-def read(file: Path) -> list[Delivery]:
+def read(file: Path) -> list[DeliveredMessage]:
     """All so far, the oldest first."""
-    return [Delivery(**json.loads(line)) for line in file.read_text().splitlines()] if file.exists() else []
+    return [DeliveredMessage(**json.loads(line)) for line in file.read_text().splitlines()] if file.exists() else []

@@ -11,7 +11,7 @@ from typing import Any
 from ministack.services.cloudformation import provisioners
 
 from simulators.aws import FAULTS
-from simulators.aws.resource_type import Refused
+from simulators.aws.resource_type import ResourceRefused
 
 
 def install() -> None:
@@ -28,7 +28,7 @@ def _failing_on_purpose(name: str, update: Any) -> Any:
             if name in faults:
                 # Once only: the rollback that follows must be able to succeed.
                 Path(file).write_text(json.dumps({key: value for key, value in faults.items() if key != name}))
-                raise Refused(faults[name])
+                raise ResourceRefused(faults[name])
         return update(*arguments)
 
     return guarded

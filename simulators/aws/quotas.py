@@ -15,7 +15,7 @@ from ministack.services.cloudformation import provisioners
 
 from simulators.aws.conditions import Condition, is_on
 from simulators.aws.ecs import task
-from simulators.aws.resource_type import Refused
+from simulators.aws.resource_type import ResourceRefused
 
 _SERVICE = "servicequotas"
 # A person at AWS takes minutes to days.
@@ -146,7 +146,7 @@ def _limit(name: str, code: str, count: Callable[[], int], refusal: str) -> None
 
     def create(*arguments: Any) -> Any:
         if count() >= _value(code):
-            raise Refused(f'Resource handler returned message: "{refusal}"')
+            raise ResourceRefused(f'Resource handler returned message: "{refusal}"')
         return own(*arguments)
 
     provisioners._RESOURCE_HANDLERS[name] = {**handlers, "create": create}
@@ -161,13 +161,13 @@ def _limit_tasks() -> None:
         definition = ecs._task_defs[ecs._resolve_td_key(request["taskDefinition"])]
         units = sum(int(each["cpu"]) for each in running) + int(definition["cpu"]) * request.get("count", 1)
         if units / _VCPU > _value("L-3032A538"):
-            raise Refused(told)
+            raise ResourceRefused(told)
         return own_start(request)
 
     def answered(request: dict[str, Any]) -> Any:
         try:
             return own_api(request)
-        except Refused as refused:
+        except ResourceRefused as refused:
             wrong = {"__type": "LimitExceededException", "message": str(refused)}
             return 400, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps(wrong).encode()
 

@@ -14,7 +14,7 @@ from ministack.services import sns
 
 from simulators.aws import DELIVERIES
 from simulators.aws.amazon_q import objection
-from simulators.aws.deliveries import Delivery, write
+from simulators.aws.deliveries import DeliveredMessage, write
 from simulators.aws.types.chatbot import channels
 
 
@@ -24,7 +24,7 @@ def ask_to_confirm(subscription: dict[str, Any]) -> None:
     subscription |= {"confirmed": False, "token": token}
     subscription["attributes"]["PendingConfirmation"] = "true"
     link = f"https://sns.amazonaws.com/confirmation.html?{urlencode({'TopicArn': topic, 'Token': token})}"
-    _write(Delivery(address, topic, "AWS Notification - Subscription Confirmation", link))
+    _write(DeliveredMessage(address, topic, "AWS Notification - Subscription Confirmation", link))
 
 
 def install() -> None:
@@ -35,12 +35,12 @@ def install() -> None:
         found = sns._topic_by_arn_any_scope(topic)
         for each in found["subscriptions"] if found else []:
             if each["protocol"] == "email" and each["confirmed"]:
-                _write(Delivery(each["endpoint"], topic, subject or "AWS Notification Message", message))
+                _write(DeliveredMessage(each["endpoint"], topic, subject or "AWS Notification Message", message))
         for channel in channels(topic):
-            _write(Delivery(channel, topic, subject, message, objection(message)))
+            _write(DeliveredMessage(channel, topic, subject, message, objection(message)))
 
     sns._fanout = fanout
 
 
-def _write(delivery: Delivery) -> None:
+def _write(delivery: DeliveredMessage) -> None:
     write(Path(os.environ[DELIVERIES]), delivery)

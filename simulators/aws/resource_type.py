@@ -28,7 +28,7 @@ class Provisioned:
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Refused(Exception):
+class ResourceRefused(Exception):
     """What AWS would not have done either, in the words of its own error."""
 
 

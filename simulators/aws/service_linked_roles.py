@@ -6,7 +6,7 @@ from ministack.services import iam
 from ministack.services.cloudformation import provisioners
 
 from simulators.aws.conditions import Condition, is_on
-from simulators.aws.resource_type import Refused
+from simulators.aws.resource_type import ResourceRefused
 
 # By the first type that needs the role: the service, and what CloudFormation says when it has just been made.
 _FIRST = {
@@ -57,7 +57,7 @@ def _wrap(name: str, service: str, refusal: str | None) -> None:
         if not _exists(service):
             _create({"AWSServiceName": service})
             if refusal is not None:
-                raise Refused(f'Resource handler returned message: "{refusal}"')
+                raise ResourceRefused(f'Resource handler returned message: "{refusal}"')
         return own(*arguments)
 
     provisioners._RESOURCE_HANDLERS[name] = {**handlers, "create": create}

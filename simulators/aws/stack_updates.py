@@ -14,7 +14,7 @@ from typing import Any
 from ministack.services import alb, ec2
 from ministack.services.cloudformation import _exports, _stacks, handlers, provisioners, stacks
 
-from simulators.aws.resource_type import Refused, extend
+from simulators.aws.resource_type import ResourceRefused, extend
 
 
 def install() -> None:
@@ -38,7 +38,7 @@ def _refuse_exports_in_use() -> None:
                 continue
             if importer := next(_importers(name, stack), None):
                 what = "updated" if name in exports else "deleted"
-                raise Refused(f"Export {name} cannot be {what} as it is in use by {importer}")
+                raise ResourceRefused(f"Export {name} cannot be {what} as it is in use by {importer}")
         for name in before.keys() - exports.keys():
             _exports.pop(name, None)
         return outputs, exports
@@ -88,7 +88,7 @@ def _refuse_conflicting_subnets() -> None:
         for each in ec2._subnets.values():
             if each["VpcId"] == properties["VpcId"] and wanted.overlaps(ip_network(each["CidrBlock"])):
                 told = f"The CIDR '{wanted}' conflicts with another subnet (Service: Ec2, Status Code: 400)"
-                raise Refused(f'Resource handler returned message: "{told}" (HandlerErrorCode: AlreadyExists)')
+                raise ResourceRefused(f'Resource handler returned message: "{told}" (HandlerErrorCode: AlreadyExists)')
         return own["create"](logical_id, properties, stack_name)
 
     own = extend("AWS::EC2::Subnet", create=create)
@@ -101,7 +101,7 @@ def _refuse_taken_priorities() -> None:
         for each in alb._rules.values():
             is_same = each["ListenerArn"] == properties["ListenerArn"]
             if is_same and str(each["Priority"]) == str(properties["Priority"]):
-                raise Refused(f"Priority '{properties['Priority']}' is currently in use")
+                raise ResourceRefused(f"Priority '{properties['Priority']}' is currently in use")
         return own["create"](logical_id, properties, stack_name)
 
     own = extend("AWS::ElasticLoadBalancingV2::ListenerRule", create=create)

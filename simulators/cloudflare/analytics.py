@@ -46,7 +46,7 @@ type EventDimensions { datetimeFiveMinutes: Time  action: string  source: string
 
 
 @dataclass(frozen=True)
-class Request:
+class SampledRequest:
     at: datetime
     host: str
     cache_status: str = "hit"
@@ -76,10 +76,10 @@ class Dataset:
 
 
 @dataclass
-class Traffic:
+class SampledTraffic:
     """What the edge has seen, and what may be asked of it."""
 
-    requests: list[Request] = field(default_factory=list)
+    requests: list[SampledRequest] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     every: int = 1
     """One request in so many is kept, and counts for as many."""
@@ -88,7 +88,7 @@ class Traffic:
     now: Any = field(default=lambda: datetime.now(UTC))
 
 
-def answer(zones: Mapping[str, Traffic], query: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+def answer(zones: Mapping[str, SampledTraffic], query: str, variables: Mapping[str, Any]) -> dict[str, Any]:
     """As the API answers: always 200, with errors in it when there are any."""
     result = graphql_sync(_SCHEMA, query, root_value=_Root(zones), variable_values=dict(variables))
     errors = [{"message": each.message, "path": each.path} for each in result.errors or []]
@@ -97,7 +97,7 @@ def answer(zones: Mapping[str, Traffic], query: str, variables: Mapping[str, Any
 
 @dataclass
 class _Root:
-    known: Mapping[str, Traffic]
+    known: Mapping[str, SampledTraffic]
 
     def viewer(self, _: Any) -> "_Root":
         return self
@@ -109,7 +109,7 @@ class _Root:
 
 @dataclass
 class _Zone:
-    traffic: Traffic
+    traffic: SampledTraffic
 
     def settings(self, _: Any) -> dict[str, Any]:
         return {

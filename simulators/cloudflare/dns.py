@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from simulators.cloudflare.protocol import Problem
+from simulators.cloudflare.protocol import ApiProblem
 from simulators.cloudflare.vendor import NAMES_A_HOST
 from simulators.cloudflare.world import Zone, identity
 
@@ -18,7 +18,7 @@ def create(zone: Zone, body: dict[str, Any]) -> dict[str, Any]:
 
 def edit(zone: Zone, record_id: str, body: dict[str, Any]) -> dict[str, Any]:
     if record_id not in zone.records:
-        raise Problem(404, 81044, "Record does not exist.")
+        raise ApiProblem(404, 81044, "Record does not exist.")
     record = zone.records[record_id] | body
     _check(zone, record)
     zone.records[record_id] = _completed(record)
@@ -27,7 +27,7 @@ def edit(zone: Zone, record_id: str, body: dict[str, Any]) -> dict[str, Any]:
 
 def delete(zone: Zone, record_id: str) -> dict[str, Any]:
     if zone.records.pop(record_id, None) is None:
-        raise Problem(404, 81044, "Record does not exist.")
+        raise ApiProblem(404, 81044, "Record does not exist.")
     return {"id": record_id}
 
 
@@ -45,14 +45,14 @@ def _host(name: str) -> str:
 def _check(zone: Zone, record: dict[str, Any]) -> None:
     name = record["name"]
     if name != zone.name and not name.endswith(f".{zone.name}"):
-        raise Problem(400, 9005, f"{name} is not in the zone {zone.name}")
+        raise ApiProblem(400, 9005, f"{name} is not in the zone {zone.name}")
     if record["proxied"] and record.get("ttl", 1) != 1:
-        raise Problem(400, 9021, "ttl must be set to 1 when `proxied` is true")
+        raise ApiProblem(400, 9021, "ttl must be set to 1 when `proxied` is true")
     if len(record.get("comment") or "") > zone.plan.longest_comment:
-        raise Problem(400, 9302, "comment is too long")
+        raise ApiProblem(400, 9302, "comment is too long")
     others = [each for each in zone.records.values() if each["id"] != record["id"] and each["name"] == name]
     for other in others:
         if (other["type"], other["content"]) == (record["type"], record["content"]):
-            raise Problem(400, 81058, "An identical record already exists.")
+            raise ApiProblem(400, 81058, "An identical record already exists.")
         if "CNAME" in (other["type"], record["type"]) and {other["type"], record["type"]} <= _ADDRESSES:
-            raise Problem(400, 81053, "An A, AAAA, or CNAME record with that host already exists.")
+            raise ApiProblem(400, 81053, "An A, AAAA, or CNAME record with that host already exists.")

@@ -30,7 +30,7 @@ class NotUnderstood(Exception):
 
 
 @dataclass(frozen=True)
-class Request:
+class EdgeRequest:
     method: str
     host: str
     path: str
@@ -63,7 +63,7 @@ class Request:
         return known[name]
 
 
-def matches(expression: str, request: Request) -> bool:
+def matches(expression: str, request: EdgeRequest) -> bool:
     """Raises `NotUnderstood`."""
     reader = _Reader(_tokens(expression), request)
     found = reader.either()
@@ -72,7 +72,7 @@ def matches(expression: str, request: Request) -> bool:
     return bool(found)
 
 
-def text(expression: str, request: Request) -> str:
+def text(expression: str, request: EdgeRequest) -> str:
     """Of an expression that is a string, as a redirect's target. Raises `NotUnderstood`."""
     return str(_Reader(_tokens(expression), request).value())
 
@@ -90,7 +90,7 @@ def _tokens(expression: str) -> list[str]:
 @dataclass
 class _Reader:
     tokens: list[str]
-    request: Request
+    request: EdgeRequest
 
     def _next(self, *wanted: str) -> bool:
         if self.tokens and _SYNONYMS.get(self.tokens[0], self.tokens[0]) in wanted:

@@ -6,14 +6,14 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from simulators.cloudflare.protocol import Problem
+from simulators.cloudflare.protocol import ApiProblem
 from simulators.cloudflare.world import Zone, identity
 
 _BUSY_UNTIL = "busy_until"
 
 
 @dataclass(frozen=True)
-class Certificates:
+class OriginPullCertificates:
     zone: Zone
     now: float
     """Seconds."""
@@ -27,12 +27,12 @@ class Certificates:
             certificate = x509.load_pem_x509_certificate(body["certificate"].encode())
             key = serialization.load_pem_private_key(body["private_key"].encode(), None)
         except ValueError as error:
-            raise Problem(400, 1408, "Unable to parse certificate") from error
+            raise ApiProblem(400, 1408, "Unable to parse certificate") from error
         public = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         if key.public_key().public_bytes(*public) != certificate.public_key().public_bytes(*public):
-            raise Problem(400, 1431, "The key is not the certificate's")
+            raise ApiProblem(400, 1431, "The key is not the certificate's")
         if any(each["certificate"] == body["certificate"] for each in self.zone.client_certificates.values()):
-            raise Problem(400, 1406, "Certificate already exists")
+            raise ApiProblem(400, 1406, "Certificate already exists")
         made = {
             "id": identity(),
             "status": "active",
@@ -60,19 +60,19 @@ class Certificates:
 
     def delete(self, certificate_id: str) -> dict[str, Any]:
         if certificate_id not in self.zone.client_certificates:
-            raise Problem(404, 1551, "certificate not found")
+            raise ApiProblem(404, 1551, "certificate not found")
         certificate = self.zone.client_certificates[certificate_id]
         if any(each["cert_id"] == certificate_id for each in self.zone.associations.values()):
-            raise Problem(400, 1433, "certificate is in use by a hostname")
+            raise ApiProblem(400, 1433, "certificate is in use by a hostname")
         if self._is_busy(certificate):
             code, why = (1433, "in use") if certificate.get("was_in_use") else (1434, "pending deployment")
-            raise Problem(400, code, f"certificate is {why}")
+            raise ApiProblem(400, code, f"certificate is {why}")
         del self.zone.client_certificates[certificate_id]
         return {"id": certificate_id, "status": "pending_deletion"}
 
     def association(self, hostname: str) -> dict[str, Any]:
         if hostname not in self.zone.associations:
-            raise Problem(404, 1553, "setting for this hostname not found")
+            raise ApiProblem(404, 1553, "setting for this hostname not found")
         return self.zone.associations[hostname]
 
     def associate(self, config: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -84,7 +84,7 @@ class Certificates:
                     certificate |= {"was_in_use": True, _BUSY_UNTIL: self.now + self.zone.certificate_seconds}
                 continue
             if entry["cert_id"] not in self.zone.client_certificates:
-                raise Problem(400, 1415, f"Invalid Certificate ID: {entry['cert_id']}")
+                raise ApiProblem(400, 1415, f"Invalid Certificate ID: {entry['cert_id']}")
             self.zone.associations[entry["hostname"]] = {
                 "hostname": entry["hostname"],
                 "cert_id": entry["cert_id"],

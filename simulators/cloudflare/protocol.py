@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from simulators.http_server import Answer
+
 
 @dataclass(frozen=True)
-class Call:
+class ApiCall:
     method: str
     path: str
     """Without the base, like /zones/…"""
@@ -22,14 +24,7 @@ class Call:
         return self.method != "GET" and self.path != "/graphql"
 
 
-@dataclass(frozen=True)
-class Answer:
-    status: int
-    body: dict[str, Any]
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-class Problem(Exception):
+class ApiProblem(Exception):
     """What Cloudflare says no with."""
 
     def __init__(self, status: int, code: int, message: str, *, pointer: str = "") -> None:
@@ -41,7 +36,7 @@ def ok(result: Any, **more: Any) -> Answer:
     return Answer(200, {"success": True, "errors": [], "messages": [], "result": result, **more})
 
 
-def problem(refused: Problem) -> Answer:
+def problem(refused: ApiProblem) -> Answer:
     error: dict[str, Any] = {"code": refused.code, "message": str(refused)}
     if refused.pointer:
         error["source"] = {"pointer": refused.pointer}

@@ -5,7 +5,7 @@ import math
 import re
 from typing import Any
 
-from simulators.cloudflare.protocol import Problem
+from simulators.cloudflare.protocol import ApiProblem
 from simulators.cloudflare.vendor import (
     CACHE,
     CUSTOM_WAF,
@@ -38,7 +38,7 @@ _FIELD = re.compile(r"\b(?:http|ip|cf|ssl)\.[a-z0-9_.]+")
 
 def entrypoint(zone: Zone, phase: str) -> dict[str, Any]:
     if phase not in zone.rulesets:
-        raise Problem(404, 10003, "could not find entrypoint ruleset in the %s phase" % phase)  # noqa: UP031
+        raise ApiProblem(404, 10003, "could not find entrypoint ruleset in the %s phase" % phase)  # noqa: UP031
     return zone.rulesets[phase]
 
 
@@ -51,7 +51,7 @@ def replace(zone: Zone, phase: str, rules: list[dict[str, Any]]) -> dict[str, An
 def create(zone: Zone, body: dict[str, Any]) -> dict[str, Any]:
     phase = body["phase"]
     if phase in zone.rulesets:
-        raise Problem(400, 20217, f"a zone ruleset for the {phase} phase exists already")
+        raise ApiProblem(400, 20217, f"a zone ruleset for the {phase} phase exists already")
     made: dict[str, Any] = {
         "id": identity(), "name": body["name"], "kind": body["kind"], "phase": phase, "version": "1", "rules": [],
     }  # fmt: skip
@@ -82,7 +82,7 @@ def edit_rule(zone: Zone, ruleset_id: str, rule_id: str, body: dict[str, Any]) -
             ruleset["rules"].insert(at, rule)
         else:
             _place(ruleset, rule, position)
-    except Problem:
+    except ApiProblem:
         ruleset["rules"].insert(at, old)
         raise
     return _changed(ruleset)
@@ -99,14 +99,14 @@ def _ruleset(zone: Zone, ruleset_id: str) -> dict[str, Any]:
     for ruleset in zone.rulesets.values():
         if ruleset["id"] == ruleset_id:
             return ruleset
-    raise Problem(404, 10001, "could not find ruleset")
+    raise ApiProblem(404, 10001, "could not find ruleset")
 
 
 def _rule(ruleset: dict[str, Any], rule_id: str) -> tuple[int, dict[str, Any]]:
     for at, rule in enumerate(ruleset["rules"]):
         if rule["id"] == rule_id:
             return at, rule
-    raise Problem(404, 10002, "could not find rule")
+    raise ApiProblem(404, 10002, "could not find rule")
 
 
 def _changed(ruleset: dict[str, Any]) -> dict[str, Any]:
@@ -135,7 +135,7 @@ def _checked(zone: Zone, ruleset: dict[str, Any], body: dict[str, Any]) -> dict[
     if made["action"] == "skip":
         made.setdefault("logging", {"enabled": True})
     elif "logging" in made:
-        raise Problem(400, 20018, "logging options only allowed in the skip action")
+        raise ApiProblem(400, 20018, "logging options only allowed in the skip action")
     if limit := made.get("ratelimit"):
         made["ratelimit"] = dict(RATE_LIMIT_DEFAULTS) | limit | {"characteristics": sorted(limit["characteristics"])}
     if query := (made.get("action_parameters") or {}).get("cache_key", {}).get("custom_key", {}).get("query_string"):
@@ -143,13 +143,13 @@ def _checked(zone: Zone, ruleset: dict[str, Any], body: dict[str, Any]) -> dict[
         query = made["action_parameters"]["cache_key"]["custom_key"]["query_string"]
         query |= {key: STAR for key, which in query.items() if which == {"all": True}}
     if any(rule["ref"] == made["ref"] for rule in rules):
-        raise Problem(400, 20046, f"a rule with the ref {made['ref']} exists already", pointer="/rules/0/ref")
+        raise ApiProblem(400, 20046, f"a rule with the ref {made['ref']} exists already", pointer="/rules/0/ref")
     if made["action"] not in _ACTIONS.get(phase, set()):
-        raise Problem(400, 20016, f"the action {made['action']} is not allowed in the phase {phase}")
+        raise ApiProblem(400, 20016, f"the action {made['action']} is not allowed in the phase {phase}")
     if made["action"] == "skip" and phase == MANAGED_WAF:
         _check_exception(made.get("action_parameters") or {})
     if len(rules) >= zone.plan.rules.get(phase, math.inf):
-        raise Problem(400, 20217, f"exceeded maximum number of rules in the phase {phase}: {len(rules) + 1}")
+        raise ApiProblem(400, 20217, f"exceeded maximum number of rules in the phase {phase}: {len(rules) + 1}")
     _check_plan(zone, made)
     if made["action"] == "execute":
         made["action_parameters"] = {"version": "latest", **made["action_parameters"]}
@@ -157,10 +157,10 @@ def _checked(zone: Zone, ruleset: dict[str, Any], body: dict[str, Any]) -> dict[
             rule["action"] == "execute" and rule["action_parameters"]["id"] == made["action_parameters"]["id"]
             for rule in rules
         ):
-            raise Problem(400, 20119, "the managed ruleset is deployed already")
+            raise ApiProblem(400, 20119, "the managed ruleset is deployed already")
     for header in (made.get("action_parameters") or {}).get("headers", {}):
         if _FORBIDDEN_HEADERS.fullmatch(header):
-            raise Problem(400, 20087, f"'{header}' is not a valid value for name because it cannot be modified")
+            raise ApiProblem(400, 20087, f"'{header}' is not a valid value for name because it cannot be modified")
     return made
 
 
@@ -171,20 +171,30 @@ def _check_exception(parameters: dict[str, Any]) -> None:
     by_rule = parameters.get("rules") or {}
     named = {*(parameters.get("rulesets") or ()), *by_rule}
     if not named or named - _PAID_RULESETS or not all(by_rule.values()):
-        raise Problem(400, 20016, f"the exception must name managed rulesets, or rules of them: {parameters}")
+        raise ApiProblem(400, 20016, f"the exception must name managed rulesets, or rules of them: {parameters}")
+
+
+def _check_response(plan: Plan, response: dict[str, Any]) -> None:
+    """Of a blocked request (partials/waf/custom-response-blocked-requests.mdx). The code for the status is assumed."""
+    if not plan.custom_block_response:
+        raise ApiProblem(400, 20120, "not entitled to use a custom response for blocked requests")
+    if not 400 <= response["status_code"] <= 499:
+        raise ApiProblem(400, 20016, f"status_code must be between 400 and 499, not {response['status_code']}")
 
 
 def _check_plan(zone: Zone, rule: dict[str, Any]) -> None:
     plan, parameters = zone.plan, rule.get("action_parameters") or {}
     if rule["action"] == "execute" and parameters["id"] in _PAID_RULESETS and not plan.managed_waf:
-        raise Problem(400, 20120, "not entitled to execute the managed ruleset")
+        raise ApiProblem(400, 20120, "not entitled to execute the managed ruleset")
     if rule["action"] == "log" and not plan.log_action:
-        raise Problem(400, 20120, "not entitled to use the log action")
+        raise ApiProblem(400, 20120, "not entitled to use the log action")
     if " matches " in rule["expression"] and not plan.regex:
-        raise Problem(400, 20127, "not entitled to use the matches operator")
+        raise ApiProblem(400, 20127, "not entitled to use the matches operator")
+    if response := parameters.get("response"):
+        _check_response(plan, response)
     ttl = parameters.get("edge_ttl", {}).get("default")
     if ttl is not None and ttl < plan.least_edge_ttl:
-        raise Problem(400, 20120, f"edge_ttl must be at least {plan.least_edge_ttl}")
+        raise ApiProblem(400, 20120, f"edge_ttl must be at least {plan.least_edge_ttl}")
     if limit := rule.get("ratelimit"):
         _check_rate_limit(plan, rule["expression"], limit)
 
@@ -193,12 +203,12 @@ def _check_rate_limit(plan: Plan, expression: str, limit: dict[str, Any]) -> Non
     period, timeout = limit["period"], limit["mitigation_timeout"]
     # Enterprise may choose another timeout (the page of RATE_PERIODS, note 4); a challenge has none.
     if period not in RATE_PERIODS or (timeout and timeout not in RATE_PERIODS and plan.name != "enterprise"):
-        raise Problem(400, 20155, f"no supported period: {period}, or mitigation timeout: {timeout}")
+        raise ApiProblem(400, 20155, f"no supported period: {period}, or mitigation timeout: {timeout}")
     if period > plan.longest_rate_period or timeout > plan.longest_mitigation:
-        raise Problem(400, 20155, f"not entitled to a period of {period} or a mitigation timeout of {timeout}")
+        raise ApiProblem(400, 20155, f"not entitled to a period of {period} or a mitigation timeout of {timeout}")
     if LOCATION not in limit["characteristics"]:
-        raise Problem(400, 20156, f"{LOCATION} is mandatory")
+        raise ApiProblem(400, 20156, f"{LOCATION} is mandatory")
     if unknown := set(limit["characteristics"]) - plan.counted_by:
-        raise Problem(400, 20156, f"not entitled to count by {', '.join(sorted(unknown))}")
+        raise ApiProblem(400, 20156, f"not entitled to count by {', '.join(sorted(unknown))}")
     if plan.rate_limit_fields is not None and (unknown := set(_FIELD.findall(expression)) - plan.rate_limit_fields):
-        raise Problem(400, 20156, f"not entitled to use {', '.join(sorted(unknown))} in a rate limit")
+        raise ApiProblem(400, 20156, f"not entitled to use {', '.join(sorted(unknown))} in a rate limit")

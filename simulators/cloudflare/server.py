@@ -10,17 +10,17 @@ from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 
-from simulators.cloudflare.protocol import Call
-from simulators.cloudflare.simulator import Simulator
+from simulators.cloudflare.protocol import ApiCall
+from simulators.cloudflare.simulator import CloudflareSimulator
 from simulators.cloudflare.world import World
 from simulators.http_server import send, serving
 
 _BASE = "/client/v4"
-Intercept = Callable[[BaseHTTPRequestHandler, Call], bool]
+Intercept = Callable[[BaseHTTPRequestHandler, ApiCall], bool]
 """Given each request before it is answered; True when it has answered, or spoiled, it itself."""
 
 
-def in_process(simulator: Simulator) -> httpx.Client:
+def in_process(simulator: CloudflareSimulator) -> httpx.Client:
     def respond(request: httpx.Request) -> httpx.Response:
         answer = simulator.answer(_call(request.method, str(request.url), request.headers, request.content))
         return httpx.Response(answer.status, json=answer.body, headers=dict(answer.headers))
@@ -29,7 +29,7 @@ def in_process(simulator: Simulator) -> httpx.Client:
 
 
 @contextmanager
-def served(simulator: Simulator, *, intercept: Intercept | None = None) -> Iterator[str]:
+def served(simulator: CloudflareSimulator, *, intercept: Intercept | None = None) -> Iterator[str]:
     """The base URL of a server that runs as long as the block."""
 
     def respond(handler: BaseHTTPRequestHandler, content: bytes) -> None:
@@ -57,10 +57,10 @@ def resolve(world: World, name: str) -> dict[str, Any]:
     return {"Status": 0 if found else 3, "Answer": found}
 
 
-def _call(method: str, url: str, headers: Any, content: bytes) -> Call:
+def _call(method: str, url: str, headers: Any, content: bytes) -> ApiCall:
     parts = urlsplit(url)
     body, files = _form(headers["Content-Type"], content) if _is_form(headers) else (None, {})
-    return Call(
+    return ApiCall(
         method,
         parts.path.removeprefix(_BASE),
         dict(parse_qsl(parts.query)),

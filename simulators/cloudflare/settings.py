@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from simulators.cloudflare.protocol import Problem
+from simulators.cloudflare.protocol import ApiProblem
 from simulators.cloudflare.world import Zone, identity
 
 _VALUES = {
@@ -20,9 +20,9 @@ SMART_TIERED_CACHE = "tiered_cache_smart_topology_enable"
 
 def read(zone: Zone, name: str) -> dict[str, Any]:
     if name == SMART_TIERED_CACHE and name not in zone.settings:
-        raise Problem(404, 1142, "Unable to retrieve tiered_cache_smart_topology_enable setting value")
+        raise ApiProblem(404, 1142, "Unable to retrieve tiered_cache_smart_topology_enable setting value")
     if name not in zone.settings:
-        raise Problem(400, 1006, f"Undefined zone setting: {name}")
+        raise ApiProblem(400, 1006, f"Undefined zone setting: {name}")
     value = zone.settings[name]
     if (name, value, zone.settings["0rtt"]) == ("tls_1_3", "on", "on"):
         value = "zrt"
@@ -40,9 +40,9 @@ def write(zone: Zone, name: str, value: Any) -> dict[str, Any]:
     if name != SMART_TIERED_CACHE:
         read(zone, name)
     if name in zone.locked:
-        raise Problem(403, 1015, f"Not allowed to edit setting for {name}")
+        raise ApiProblem(403, 1015, f"Not allowed to edit setting for {name}")
     if name in _VALUES and value not in _VALUES[name]:
-        raise Problem(400, 1007, f"Invalid value for zone setting {name}")
+        raise ApiProblem(400, 1007, f"Invalid value for zone setting {name}")
     zone.settings[name] = value
     return read(zone, name)
 
@@ -50,11 +50,11 @@ def write(zone: Zone, name: str, value: Any) -> dict[str, Any]:
 def write_bots(zone: Zone, body: dict[str, Any]) -> dict[str, Any]:
     """Merged: what is not named stays."""
     if any(key.startswith("sbfm_") for key in body) and not zone.plan.super_bot_fight_mode:
-        raise Problem(400, 1000, "not entitled to Super Bot Fight Mode")
+        raise ApiProblem(400, 1000, "not entitled to Super Bot Fight Mode")
     if "sbfm_likely_automated" in body and not zone.plan.acts_on_likely_bots:
-        raise Problem(400, 1000, "not entitled to sbfm_likely_automated")
+        raise ApiProblem(400, 1000, "not entitled to sbfm_likely_automated")
     if "fight_mode" in body and zone.plan.super_bot_fight_mode:
-        raise Problem(400, 1000, "fight_mode is of the free plan only")
+        raise ApiProblem(400, 1000, "fight_mode is of the free plan only")
     zone.bots |= body
     return zone.bots
 
@@ -62,10 +62,10 @@ def write_bots(zone: Zone, body: dict[str, Any]) -> dict[str, Any]:
 def write_connectors(zone: Zone, body: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Everybody's entries, by these."""
     if len(body) > zone.plan.connectors:
-        raise Problem(400, 10010, "too many rules")
+        raise ApiProblem(400, 10010, "too many rules")
     for entry in body:
         host = entry["parameters"]["host"]
         if entry["provider"] == "aws_s3" and not (".s3." in host and host.endswith(".amazonaws.com")):
-            raise Problem(400, 10011, f"{host} is not an S3 endpoint")
+            raise ApiProblem(400, 10011, f"{host} is not an S3 endpoint")
     zone.connectors = [{"id": identity(), **entry} for entry in body]
     return zone.connectors

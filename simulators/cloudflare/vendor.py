@@ -40,6 +40,8 @@ class Plan:
     """[plans] security.waf_c_custom_rules.d_supported_actions"""
     regex: bool
     """[plans] security.waf_c_custom_rules.f_regex_support"""
+    custom_block_response: bool
+    """docs/waf/custom-rules/create-dashboard.mdx, "Configure a custom response for blocked requests" """
     rate_limit_fields: frozenset[str] | None
     """For the expression of a rate limit; None: all. partials/waf/rate-limiting-availability-by-plan.mdx"""
     counted_by: frozenset[str]
@@ -87,24 +89,28 @@ PLANS: Mapping[PlanName, Plan] = MappingProxyType(
         "free": Plan(
             "free", _rules(new_limits=10, custom=5, rate=1), connectors=10, least_edge_ttl=7200, managed_waf=False,
             super_bot_fight_mode=False, acts_on_likely_bots=False, log_action=False, regex=False,
+            custom_block_response=False,
             rate_limit_fields=_FREE_FIELDS, counted_by=_BY_ADDRESS, longest_rate_period=10, longest_mitigation=10,
             longest_comment=100,
         ),
         "pro": Plan(
             "pro", _rules(new_limits=25, custom=20, rate=2), connectors=25, least_edge_ttl=3600, managed_waf=True,
             super_bot_fight_mode=True, acts_on_likely_bots=False, log_action=False, regex=False,
+            custom_block_response=True,
             rate_limit_fields=_PRO_FIELDS, counted_by=_BY_ADDRESS, longest_rate_period=60, longest_mitigation=3600,
             longest_comment=500,
         ),
         "business": Plan(
             "business", _rules(new_limits=50, custom=100, rate=5), connectors=50, least_edge_ttl=1, managed_waf=True,
             super_bot_fight_mode=True, acts_on_likely_bots=True, log_action=False, regex=True,
+            custom_block_response=True,
             rate_limit_fields=_BUSINESS_FIELDS, counted_by=_BY_VISITOR, longest_rate_period=600,
             longest_mitigation=86400, longest_comment=500,
         ),
         "enterprise": Plan(
             "enterprise", _rules(new_limits=300, custom=1000, rate=5), connectors=300, least_edge_ttl=1,
             managed_waf=True, super_bot_fight_mode=True, acts_on_likely_bots=True, log_action=True, regex=True,
+            custom_block_response=True,
             rate_limit_fields=None, counted_by=_BY_VISITOR, longest_rate_period=65535, longest_mitigation=86400,
             longest_comment=500,
         ),

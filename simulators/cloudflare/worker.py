@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from simulators.cloudflare.world import Zone
 from simulators.ports import free_port
 
 _SERVER = Path(__file__).with_name("worker_server.mjs")
@@ -37,12 +38,26 @@ def running(
 
 
 @contextmanager
-def deployed(script: Mapping[str, Any], *, s3: str, cached: bool) -> Iterator[str]:
-    """As `running`: a script that was uploaded to the simulator, with its bindings, before the S3 at this URL."""
-    bindings = {each["name"]: each["text"] for each in script["bindings"]}
+def deployed(script: Mapping[str, Any], *, upstreams: Mapping[str, str], cached: bool = False) -> Iterator[str]:
+    """As `running`: a script that was uploaded to the simulator, with its bindings."""
     with tempfile.TemporaryDirectory() as folder:
         module = Path(folder) / "worker.mjs"
         module.write_text(script["source"])
-        upstreams = {f"https://{bindings['BUCKET_HOST']}": s3}
-        with running(module, env=bindings, upstreams=upstreams, cached=cached) as url:
+        with running(module, env=bindings_of(script), upstreams=upstreams, cached=cached) as url:
             yield url
+
+
+def bindings_of(script: Mapping[str, Any]) -> dict[str, str]:
+    return {each["name"]: each["text"] for each in script["bindings"]}
+
+
+def script_at(zone: Zone, host: str, path: str) -> str | None:
+    """Name of what runs before the origin. The most specific pattern wins (cloudflare-docs, routing/routes.mdx)."""
+    url = f"{host}{path}"
+    matching = [
+        each
+        for each in zone.routes.values()
+        if (url.startswith(each["pattern"][:-1]) if each["pattern"].endswith("*") else url == each["pattern"])
+    ]
+    route = max(matching, key=lambda each: len(each["pattern"]), default=None)
+    return route.get("script") if route is not None else None

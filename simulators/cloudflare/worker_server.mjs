@@ -8,12 +8,13 @@ const worker = (await import(module)).default
 
 // Cloudflare rewrites Accept-Encoding on the way out (backblaze-b2-samples/cloudflare-b2 #4). Node's own fetch sends no
 // Host but that of the URL.
-globalThis.fetch = (input, init = {}) =>
-  new Promise((resolve, reject) => {
-    const url = new URL(input)
-    const headers = { ...Object.fromEntries(new Headers(init.headers)), 'accept-encoding': 'gzip', host: url.host }
+globalThis.fetch = async (input, init = {}) => {
+  const asked = input instanceof Request ? await plain(input) : { ...init, url: input }
+  return new Promise((resolve, reject) => {
+    const url = new URL(asked.url)
+    const headers = { ...Object.fromEntries(new Headers(asked.headers)), 'accept-encoding': 'gzip', host: url.host }
     const local = new URL((upstreams[url.origin] ?? url.origin) + url.pathname + url.search)
-    const request = http.request(local, { method: init.method ?? 'GET', headers }, async (answer) => {
+    const request = http.request(local, { method: asked.method ?? 'GET', headers }, async (answer) => {
       const chunks = []
       for await (const chunk of answer) chunks.push(chunk)
       const given = new Headers()
@@ -22,8 +23,15 @@ globalThis.fetch = (input, init = {}) =>
       resolve(new Response(hasBody ? Buffer.concat(chunks) : null, { status: answer.statusCode, headers: given }))
     })
     request.on('error', reject)
-    request.end(init.body ? Buffer.from(init.body) : undefined)
+    request.end(asked.body ? Buffer.from(asked.body) : undefined)
   })
+}
+
+// Of a visitor's own request, which a Worker may hand on as it is.
+async function plain(request) {
+  const { url, method, headers } = request
+  return { url, method, headers, body: ['GET', 'HEAD'].includes(method) ? undefined : await request.arrayBuffer() }
+}
 
 // Workers Cache (developers.cloudflare.com/workers/cache, read 2026-11): keyed by path and query, GET and HEAD share an
 // entry, a cold HEAD is asked as GET, the most specific header decides and Cloudflare's own is not passed on.

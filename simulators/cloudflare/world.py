@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from simulators.cloudflare.analytics import Traffic
+from simulators.cloudflare.analytics import SampledTraffic
 from simulators.cloudflare.vendor import PLANS, Plan, PlanName
 
 
@@ -69,7 +69,7 @@ class Zone:
     bots: dict[str, Any] = field(default_factory=dict)
     routes: dict[str, dict[str, Any]] = field(default_factory=dict)
     """To Workers, by id."""
-    traffic: Traffic = field(default_factory=Traffic)
+    traffic: SampledTraffic = field(default_factory=SampledTraffic)
     """What the edge has seen."""
     connectors: list[dict[str, Any]] = field(default_factory=list)
     purged: list[str] = field(default_factory=list)
@@ -109,6 +109,8 @@ class World:
     """Status by token."""
     account_owned: set[str] = field(default_factory=set)
     """Those of `tokens` that belong to the account and not to a person."""
+    forbidden: str = ""
+    """Pattern of the paths for which every token lacks the permission; empty: of none."""
     now: Callable[[], float] = time.monotonic
     """Seconds."""
     scripts: dict[str, dict[str, Any]] = field(default_factory=dict)

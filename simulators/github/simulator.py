@@ -20,7 +20,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from simulators.http_server import send, serving
+from simulators.http_server import Answer, send, serving
 
 TOKEN = "what-stands-for-a-github-token-here"  # noqa: S105
 _DOCUMENTATION = "https://docs.github.com/rest"
@@ -54,13 +54,6 @@ class Repository:
     has_rules: bool = True
     """Whether its plan has reviewers and wait timers: every public repository, and GitHub Enterprise."""
     environments: dict[str, Environment] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Answer:
-    status: int
-    body: Any = None
-    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass

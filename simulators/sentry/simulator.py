@@ -8,21 +8,14 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
-from simulators.http_server import send, serving
+from simulators.http_server import Call, send, serving
 
 TOKEN = "sntrys_what-stands-for-a-token-here"  # noqa: S105
 _ROOT = r"/api/0/organizations/([a-z0-9_-]+)/releases/"
 
 
-@dataclass(frozen=True)
-class Call:
-    method: str
-    path: str
-    body: Any
-
-
 @dataclass
-class Sentry:
+class SentrySimulator:
     organization: str = "acme"
     releases: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By version."""
@@ -69,7 +62,7 @@ class Sentry:
 
 
 @contextmanager
-def served(sentry: Sentry) -> Iterator[str]:
+def served(sentry: SentrySimulator) -> Iterator[str]:
     """Its URL, for as long as the block."""
 
     def respond(handler: BaseHTTPRequestHandler, content: bytes) -> None:

@@ -11,19 +11,19 @@ from simulators.http_server import send, serving
 from simulators.ports import own_address
 from simulators.redis.authority import Authority
 from simulators.redis.server import Server
-from simulators.upstash.simulator import Simulator, somebody_elses
+from simulators.upstash.simulator import UpstashSimulator, somebody_elses
 
 _PORT = 6379
 
 
 @dataclass(frozen=True)
 class Served:
-    simulator: Simulator
+    simulator: UpstashSimulator
     url: str
 
 
 @contextmanager
-def served(authority: Authority, directory: Path, simulator: Simulator | None = None) -> Iterator[Served]:
+def served(authority: Authority, directory: Path, simulator: UpstashSimulator | None = None) -> Iterator[Served]:
     """For as long as the block. The databases speak TLS, with certificates of the authority."""
     servers: dict[str, Server] = {}
     with ExitStack() as stack:
@@ -45,7 +45,7 @@ def served(authority: Authority, directory: Path, simulator: Simulator | None = 
         def stop(name: str) -> None:
             servers.pop(name).kill()
 
-        found = simulator or Simulator()
+        found = simulator or UpstashSimulator()
         others = somebody_elses()
         found.databases[others["database_id"]] = others
         found.start, found.stop = start, stop

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from simulators.http_server import Answer, Call
+
 EMAIL, API_KEY = "infra@example.com", "what-stands-for-an-upstash-key-here"
 # As the command line lists them (its types.js).
 REGIONS = frozenset((
@@ -16,19 +18,6 @@ REGIONS = frozenset((
     "sa-east-1", "ap-south-1", "ap-northeast-1", "ap-southeast-1", "ap-southeast-2", "af-south-1",
     "us-central1", "us-east4", "europe-west1", "asia-northeast1",
 ))  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Answer:
-    status: int
-    body: Any
-
-
-@dataclass(frozen=True)
-class Call:
-    method: str
-    path: str
-    body: Any
 
 
 def somebody_elses() -> dict[str, Any]:
@@ -53,7 +42,7 @@ Start = Callable[[str, str], tuple[str, int]]
 
 
 @dataclass
-class Simulator:
+class UpstashSimulator:
     start: Start = lambda name, password: (f"{name}.upstash.example", 6379)
     stop: Callable[[str], None] = lambda name: None
     calls: list[Call] = field(default_factory=list)

@@ -17,7 +17,7 @@ import httpx
 import pytest
 from hypothesis import given, settings
 
-from infra_runtime.contract.redis_url import InvalidRedisUrl, Target, from_environment
+from infra_runtime.contract.redis_url import InvalidRedisUrl, RedisTarget, from_environment
 from infra_runtime.redis import health
 from simulators.redis import proxy
 from simulators.redis.authority import Authority
@@ -36,7 +36,7 @@ def read_by_client() -> Iterator[Read]:
         yield read
 
 
-def _as_client(target: Target) -> dict[str, Any]:
+def _as_client(target: RedisTarget) -> dict[str, Any]:
     whole = {
         "form": target.form,
         "nodes": [{"host": node.host, "port": node.port} for node in target.nodes],
@@ -93,7 +93,7 @@ def test_both_read_the_overrides_alike(name: str, value: str, read_by_client: Re
 
 @settings(max_examples=300, deadline=None)
 @given(targets())
-def test_the_client_reads_every_url_that_is_composed(read_by_client: Read, target: Target) -> None:
+def test_the_client_reads_every_url_that_is_composed(read_by_client: Read, target: RedisTarget) -> None:
     assert read_by_client({"REDIS_URL": target.url()}) == _as_client(target)
 
 

@@ -8,7 +8,7 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_sns as sns
 
 from infra_constructs.alarms.alarm import AlarmSpec, ImplausibleAlarm, Severity, Threshold, TreatMissing, add_alarm
-from infra_runtime.contract.metrics import EDGE, REDIS, Edge, Redis
+from infra_runtime.contract.metrics import EDGE, REDIS, EdgeMetric, RedisMetric
 
 LATENCY = ("AWS/ApplicationELB", "TargetResponseTime", "p95")
 GOOD = Threshold(value=2, unit="seconds (p95)", breaches=2, periods=3)
@@ -38,8 +38,8 @@ def add(what: cloudwatch.IMetric, threshold: Threshold) -> None:
         (LATENCY, {}),
         (("AWS/RDS", "FreeStorageSpace", "Minimum"), {"value": 5 * 2**30, "unit": "bytes free"}),
         (("AWS/RDS", "CPUUtilization", "Average"), {"value": 80, "unit": "% CPU"}),
-        ((REDIS, Redis.PING.value, "Average"), {"value": 100, "unit": "ms for a ping"}),
-        ((EDGE, Edge.DRIFTED_RULES.value, "Maximum"), {"value": 0, "unit": "objects"}),
+        ((REDIS, RedisMetric.PING.value, "Average"), {"value": 100, "unit": "ms for a ping"}),
+        ((EDGE, EdgeMetric.DRIFTED_RULES.value, "Maximum"), {"value": 0, "unit": "objects"}),
     ],
 )
 def test_what_can_go_off_is_made(of: tuple[str, str, str], changes: dict[str, float]) -> None:

@@ -1,5 +1,7 @@
 """The one way past the rule packs is narrow."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import aws_cdk as cdk
@@ -52,8 +54,22 @@ def test_the_gate_finds_what_nobody_acknowledged(context: dict[str, Any]) -> Non
     findings.gate(app)
     with pytest.raises(RuntimeError, match="ValidationFailed"):
         app.synth()
-    from pathlib import Path
-
     left = findings.unacknowledged(Path(app.outdir))
     assert left
     assert {line.partition(":")[0] for line in left} == {"Test/Bad/Resource"}
+
+
+def test_a_plugin_that_breaks_is_no_yes(tmp_path: Path) -> None:
+    """It has a conclusion and no violation."""
+    report = {
+        "pluginReports": [
+            {
+                "pluginName": "Policies",
+                "conclusion": "failure",
+                "violations": [],
+                "metadata": {"error": "KeyError: 'Type'"},
+            }
+        ]
+    }
+    (tmp_path / "validation-report.json").write_text(json.dumps(report))
+    assert findings.unacknowledged(tmp_path) == ["Policies: KeyError: 'Type'"]

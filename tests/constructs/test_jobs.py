@@ -18,7 +18,7 @@ from infra_constructs.release.ledger import ReleaseLedger
 from infra_constructs.retention import Retention
 from infra_constructs.service import Autoscaled
 from infra_constructs.worker import Worker, WorkerProps
-from infra_runtime.jobs.control import Job
+from infra_runtime.jobs.control import JobDefinition
 from tests.tasks import image
 
 JOB = JobProps(
@@ -71,7 +71,7 @@ def test_a_release_gives_jobs_its_image_once_the_service_serves_it(resources: di
 
 def test_the_function_reads_its_jobs(resources: dict[str, dict[str, Any]]) -> None:
     (function,) = of_type(resources, "AWS::Lambda::Function").values()
-    found = [Job(**each) for each in json.loads(function["Properties"]["Environment"]["Variables"]["JOBS"])]
+    found = [JobDefinition(**each) for each in json.loads(function["Properties"]["Environment"]["Variables"]["JOBS"])]
     families = {each["Properties"]["Family"] for each in of_type(resources, "AWS::ECS::TaskDefinition").values()}
     assert {each.definition for each in found} == families
     assert [(each.name, each.minutes, each.retries, each.overdue_minutes) for each in found] == [

@@ -10,14 +10,14 @@ import pytest
 from infra_constructs.cloudflare.managed_rules import (
     MANAGED,
     OWASP,
-    WAF_PHASE,
     ManagedRules,
-    OwaspException,
+    OwaspExceptionProps,
     OwaspExceptions,
     OwaspProps,
 )
 from infra_constructs.cloudflare.provider import CloudflareProvider, CloudflareToken
 from infra_constructs.state_store import StateStore
+from infra_runtime.contract.cloudflare_phases import MANAGED_WAF
 from infra_runtime.custom_resource import HalfDone
 from ops.edge.synthesized import text_of
 from tests.constructs.conftest import TemplateOf
@@ -25,13 +25,13 @@ from tests.runtime.conftest import Edge, new_edge
 
 RULE_IDS = ["6179ae15870a4bb7b2d480d4843b323c", "ef21b0a932ae422790f9249d213b85e6"]
 EXCEPTIONS = {
-    "uploads": OwaspException(hosts=["api.example.com"], path="/uploads/"),
-    "search": OwaspException(hosts=["www.example.com"], path="/search", rules=RULE_IDS),
+    "uploads": OwaspExceptionProps(hosts=["api.example.com"], path="/uploads/"),
+    "search": OwaspExceptionProps(hosts=["www.example.com"], path="/search", rules=RULE_IDS),
 }
 
 
 def declared(
-    template_of: TemplateOf, exceptions: dict[str, OwaspException], *, owner: str = "production"
+    template_of: TemplateOf, exceptions: dict[str, OwaspExceptionProps], *, owner: str = "production"
 ) -> dict[str, Any]:
     """The declaration of the phase of managed rules; production decides for the zone."""
 
@@ -49,7 +49,7 @@ def declared(
 
     found = template_of(build).find_resources("Custom::Cloudflare").values()
     documents = [json.loads(text_of(each["Properties"]["Document"], unknown="?")) for each in found]
-    (waf,) = [each for each in documents if each["phase"] == WAF_PHASE]
+    (waf,) = [each for each in documents if each["phase"] == MANAGED_WAF]
     return dict(waf)
 
 
@@ -81,7 +81,7 @@ def test_cloudflare_takes_exceptions_and_keeps_them_in_their_place(template_of: 
     wanted, edge = declared(template_of, EXCEPTIONS), new_edge()
     made = edge.ask("Create", declared(template_of, {}))
     edge.ask("Update", wanted, made.physical_id)
-    found = edge.zone.rulesets[WAF_PHASE]["rules"]
+    found = edge.zone.rulesets[MANAGED_WAF]["rules"]
     assert [each["ref"] for each in found] == [
         "production.except-uploads", "production.except-search", "production.waf-managed", "production.waf-owasp",
     ]  # fmt: skip
@@ -103,7 +103,7 @@ def test_exceptions_of_another_environment_stand_before_the_owners_owasp(templat
     for name, each in made.items():
         assert edge.writes(partial(edge.ask, "Update", wanted[name], each.physical_id)) == []
 
-    rules = edge.zone.rulesets[WAF_PHASE]["rules"]
+    rules = edge.zone.rulesets[MANAGED_WAF]["rules"]
     rules.sort(key=lambda rule: str(rule["ref"]), reverse=True)  # somebody moves them to the end
     edge.ask("Update", wanted["dev"], made["dev"].physical_id)
     assert [each for each in refs(edge) if each != managed] == [*ours, owasp]
@@ -111,7 +111,7 @@ def test_exceptions_of_another_environment_stand_before_the_owners_owasp(templat
 
 
 def refs(edge: Edge) -> list[str]:
-    return [each["ref"] for each in edge.zone.rulesets[WAF_PHASE]["rules"]]
+    return [each["ref"] for each in edge.zone.rulesets[MANAGED_WAF]["rules"]]
 
 
 @pytest.mark.parametrize("parameters", [{}, {"rulesets": ["0" * 32]}, {"rules": {OWASP: []}}])

@@ -2,17 +2,17 @@
 
 import pytest
 
-from ops.effects import Effect, Severity, effects
+from ops.effects import Effect, Impact, effects
 from tests.effects.conftest import Environments
 
-DANGEROUS, IMPOSSIBLE = Severity.DANGEROUS, Severity.IMPOSSIBLE
+DANGEROUS, IMPOSSIBLE = Impact.DANGEROUS, Impact.IMPOSSIBLE
 
 
 def found(before: Environments, after: Environments, environment: str) -> list[Effect]:
     return effects(before[environment], after[environment])
 
 
-def some(found: list[Effect], severity: Severity, stack: str, kind: str, told: str) -> bool:
+def some(found: list[Effect], severity: Impact, stack: str, kind: str, told: str) -> bool:
     return any(
         (each.severity, each.kind) == (severity, kind)
         and each.stack.endswith(f"-{stack}")
@@ -54,7 +54,7 @@ def some(found: list[Effect], severity: Severity, stack: str, kind: str, told: s
 def test_an_edit_is_told_with_its_consequence(
     *,
     environment: str,
-    severity: Severity,
+    severity: Impact,
     stack: str,
     kind: str,
     told: str,
@@ -72,11 +72,11 @@ def test_an_edit_is_told_with_its_consequence(
         (IMPOSSIBLE, "network", "in-use", "daadaar-dev-redis still imports it"),
         # network.nat from a gateway to an instance
         (IMPOSSIBLE, "network", "in-use", "NATGateway"),
-        (Severity.LOOK, "network", "rerouted", "outgoing requests come from another address"),
+        (Impact.LOOK, "network", "rerouted", "outgoing requests come from another address"),
     ],
 )
 def test_an_edit_is_told_when_it_is_taken_back(
-    *, severity: Severity, stack: str, kind: str, told: str, before: Environments, edited: Environments
+    *, severity: Impact, stack: str, kind: str, told: str, before: Environments, edited: Environments
 ) -> None:
     assert some(found(edited, before, "dev"), severity, stack, kind, told)
 
@@ -97,7 +97,7 @@ def test_nothing_is_told_of_what_does_not_change(before: Environments) -> None:
 def test_more_of_everything_is_neither_dangerous_nor_impossible(before: Environments, edited: Environments) -> None:
     """The third zone and the gateway of dev."""
     network = [each for each in found(before, edited, "dev") if each.stack == "daadaar-dev-network"]
-    assert max(each.severity for each in network) is Severity.LOOK
+    assert max(each.severity for each in network) is Impact.LOOK
 
 
 def test_an_acknowledgement_names_one_change_to_one_value(before: Environments, edited: Environments) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ops.effects import Effect, Severity, effects
+from ops.effects import Effect, Impact, effects
 from ops.effects.template import Template
 
 DATABASE = {"DBInstanceClass": "db.t4g.micro", "Engine": "postgres", "EngineVersion": "17", "AllocatedStorage": "20"}
@@ -18,7 +18,7 @@ def template(properties: Mapping[str, Any] | None, type_: str = "AWS::RDS::DBIns
 
 
 def of(before: Template, after: Template) -> list[Effect]:
-    return [each for each in effects({"one": before}, {"one": after}) if each.severity is not Severity.SAFE]
+    return [each for each in effects({"one": before}, {"one": after}) if each.severity is not Impact.SAFE]
 
 
 def told(before: Template, after: Template) -> str:
@@ -78,7 +78,7 @@ def test_a_name_stands_against_a_replacement() -> None:
     named = {**DATABASE, "DBInstanceIdentifier": "main"}
     found = of(template(named), template({**named, "DBName": "other"}))
     assert [each.kind for each in found] == ["exists", "replaced"]
-    assert found[0].severity is Severity.IMPOSSIBLE
+    assert found[0].severity is Impact.IMPOSSIBLE
     renamed = of(template(named), template({**named, "DBName": "other", "DBInstanceIdentifier": "next"}))
     assert [each.kind for each in renamed] == ["replaced"]
 
@@ -106,7 +106,7 @@ def test_a_bucket_that_moves_between_stacks_keeps_its_name_until_it_is_gone() ->
 
 def test_a_type_is_not_changed() -> None:
     found = of(template({}, "AWS::SNS::Topic"), template({}, "AWS::SQS::Queue"))
-    assert [each.severity for each in found] == [Severity.IMPOSSIBLE]
+    assert [each.severity for each in found] == [Impact.IMPOSSIBLE]
 
 
 def test_a_replacement_is_followed_to_an_export_that_is_imported() -> None:
@@ -123,7 +123,7 @@ def test_a_replacement_is_followed_to_an_export_that_is_imported() -> None:
     assert [(each.stack, each.kind) for each in found] == [
         ("service", "replaced"), ("service", "in-use"), ("alarms", "changed"),
     ]  # fmt: skip
-    assert found[1].severity is Severity.IMPOSSIBLE
+    assert found[1].severity is Impact.IMPOSSIBLE
     assert "as Group changes" in found[1].what
     alone = states(2)
     del alone["alarms"]
@@ -198,7 +198,7 @@ def test_a_policy_that_lets_anybody_in_is_dangerous(type_: str, name: str, princ
     (found,) = of(before, after)
     assert (found.severity.name.lower(), found.kind) == (expected, "allows")
     conditional = template({name: {"Statement": [{**statement, "Condition": {"Bool": {}}}]}}, type_)
-    assert of(before, conditional)[0].severity is Severity.LOOK
+    assert of(before, conditional)[0].severity is Impact.LOOK
 
 
 @pytest.mark.parametrize(
@@ -224,7 +224,7 @@ def test_subnets_do_not_take_addresses_that_another_still_has(after: dict[str, s
 
 def test_a_service_that_leaves_is_dangerous() -> None:
     found = of(template({}, "AWS::ECS::Service"), template(None))
-    assert [(each.severity, each.kind) for each in found] == [(Severity.DANGEROUS, "gone")]
+    assert [(each.severity, each.kind) for each in found] == [(Impact.DANGEROUS, "gone")]
 
 
 def test_functions_anywhere_are_no_trouble() -> None:

@@ -1,5 +1,6 @@
 """An account with one deployed environment, in memory, as far as `infra` looks at it."""
 
+import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -26,6 +27,8 @@ class Account:
         self.alarms: list[dict[str, Any]] = []
         self.resources: dict[str, list[tuple[str, str, str]]] = {}
         """More of them by stack: type, logical id, physical id."""
+        self.maintenance: dict[str, Any] | None = None
+        """As `infra maintenance on` records it."""
         self.next_deployment: dict[str, Any] | None = None
         """What UpdateService begins."""
 
@@ -130,13 +133,21 @@ class Account:
     def describe_alarms(self, **asked: Any) -> dict[str, Any]:
         if "AlarmNames" in asked:
             return {"MetricAlarms": [{"AlarmName": each, "StateValue": "OK"} for each in asked["AlarmNames"]]}
-        assert asked["StateValue"] == "ALARM"
         found = [each for each in self.alarms if each["AlarmName"].startswith(asked["AlarmNamePrefix"])]
+        assert asked.get("StateValue", "ALARM") == "ALARM", "all of them fire"
         # Without AlarmTypes, composite ones are not answered (CloudWatch API Reference, DescribeAlarms).
         composite = [each for each in found if each["composite"] and "CompositeAlarm" in asked.get("AlarmTypes", [])]
         return {"MetricAlarms": [each for each in found if not each["composite"]], "CompositeAlarms": composite}
 
+    class exceptions:  # noqa: N801  (as boto3 has it)
+        class ParameterNotFound(Exception):
+            pass
+
     def get_parameter(self, *, Name: str) -> dict[str, Any]:  # noqa: N803
+        if Name.endswith("/cloudflare/declared/worker/maintenance"):
+            if self.maintenance is None:
+                raise self.exceptions.ParameterNotFound
+            return {"Parameter": {"Value": json.dumps(self.maintenance)}}
         return {"Parameter": {"Value": self.images[Name.split("/")[3]]}}
 
 

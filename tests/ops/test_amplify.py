@@ -9,14 +9,14 @@ from botocore.exceptions import ClientError
 
 from config import load
 from config.model import Environment
-from ops.amplify import AmplifySite, Build, SiteStatus, site_status
+from ops.amplify import Build, DeployedAmplifySite, SiteStatus, site_status
 from ops.console import Console
 from ops.doctor.amplify import examine
 from ops.errors import InputError
 from ops.releases.target import ReleaseTarget
 from ops.status import EnvironmentStatus, show
 from rehearsal.variants import with_sites_on_amplify
-from simulators.aws.amplify import Amplify
+from simulators.aws.amplify import AmplifyHosting
 from tests.runtime.fakes import AmplifyClient
 
 HOST = "daadaar.com"
@@ -26,7 +26,7 @@ class Account:
     """One stack, and the site in it."""
 
     def __init__(self) -> None:
-        self.amplify = Amplify(lambda _: [])
+        self.amplify = AmplifyHosting(lambda _: [])
         self.app = self.amplify.create_app("site", arn_prefix="arn:aws:amplify:eu-central-1:1", variables={})
         self.amplify.create_branch(self.app, "main")
         setting = {"prefix": "", "branchName": "main"}
@@ -71,17 +71,17 @@ def account() -> Account:
 
 
 @pytest.fixture
-def site(environment: Environment, account: Account) -> AmplifySite:
-    return AmplifySite("production", environment, "frontend", account)
+def site(environment: Environment, account: Account) -> DeployedAmplifySite:
+    return DeployedAmplifySite("production", environment, "frontend", account)
 
 
-def problems(site: AmplifySite) -> list[str]:
+def problems(site: DeployedAmplifySite) -> list[str]:
     found = list(examine(site))
     assert not any(each.stops for each in found)
     return [each.what for each in found]
 
 
-def test_status_tells_of_the_domain_and_of_the_newest_build(site: AmplifySite, account: Account) -> None:
+def test_status_tells_of_the_domain_and_of_the_newest_build(site: DeployedAmplifySite, account: Account) -> None:
     for _ in range(11):  # 11 is after 9: job ids are text
         account.build()
     account.build(fails=True)
@@ -89,21 +89,21 @@ def test_status_tells_of_the_domain_and_of_the_newest_build(site: AmplifySite, a
     found = site_status(site)
     assert found == SiteStatus(host=HOST, domain="AVAILABLE", reason=None, build=build)
     out = io.StringIO()
-    status = EnvironmentStatus(services={"frontend": found}, alarms=[])
+    status = EnvironmentStatus(services={"frontend": found}, alarms=[], maintenance=None)
     show("production", status, Console(file=out, width=200), as_json=False)
     assert "12 FAILED, commit HEAD" in out.getvalue()
 
 
-def test_a_site_that_was_never_built_has_a_status(site: AmplifySite) -> None:
+def test_a_site_that_was_never_built_has_a_status(site: DeployedAmplifySite) -> None:
     assert site_status(site).build is None
 
 
-def test_doctor_has_nothing_to_say_of_a_site_that_is_served(site: AmplifySite, account: Account) -> None:
+def test_doctor_has_nothing_to_say_of_a_site_that_is_served(site: DeployedAmplifySite, account: Account) -> None:
     account.build()
     assert problems(site) == []
 
 
-def test_doctor_tells_of_a_failed_domain_and_a_failed_build(site: AmplifySite, account: Account) -> None:
+def test_doctor_tells_of_a_failed_domain_and_a_failed_build(site: DeployedAmplifySite, account: Account) -> None:
     account.build(fails=True)
     account.domain.status, account.domain.reason = "FAILED", "the CNAME is gone"
     assert problems(site) == [
@@ -112,7 +112,7 @@ def test_doctor_tells_of_a_failed_domain_and_a_failed_build(site: AmplifySite, a
     ]
 
 
-def test_doctor_says_what_it_could_not_look_at(site: AmplifySite, account: Account) -> None:
+def test_doctor_says_what_it_could_not_look_at(site: DeployedAmplifySite, account: Account) -> None:
     account.refuses = True
     assert problems(site) == ["was not checked: these credentials may not ask Amplify"]
 

@@ -11,6 +11,7 @@ from ops import doctor, review
 from ops.console import Console
 from ops.doctor import deployed
 from ops.doctor.finding import Finding
+from ops.doctor.zone import zone
 from ops.functions import physical_ids
 from ops.releases.target import ReleaseTarget
 from rehearsal.account import Account
@@ -65,6 +66,19 @@ def test_a_plan_is_another_one_once_the_code_or_what_is_deployed_has_changed(
         assert plan() != before
     finally:
         cloudformation.delete_stack(StackName="daadaar-production-more")
+
+
+@pytest.mark.parametrize("path", ["/workers/scripts", "/workers/routes"])
+def test_a_token_that_could_not_answer_503_is_told_before_an_incident(
+    path: str, wanted: Templates, production: Account
+) -> None:
+    world = production.cloudflare.world
+    world.forbidden = path
+    try:
+        (finding,) = zone(production.environment, wanted, production)
+    finally:
+        world.forbidden = ""
+    assert ("infra maintenance on" in finding.why, finding.stops) == (True, False)
 
 
 def test_what_stops_no_deployment_is_told_and_ends_well(

@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ops.egress.model import Edge, Ids, Saving, Trace, Traffic, misses, requests, saving
+from ops.egress.model import EdgeModel, Ids, MediaTraffic, Saving, Trace, misses, requests, saving
 
 ROOT = Path(__file__).resolve().parents[2]
 OBJECTS = 2_000
 
 
-def traffic(**changes: float) -> Traffic:
-    return Traffic(**{"requests_per_object": 10.0, "objects": OBJECTS, **changes})  # type: ignore[arg-type]
+def traffic(**changes: float) -> MediaTraffic:
+    return MediaTraffic(**{"requests_per_object": 10.0, "objects": OBJECTS, **changes})  # type: ignore[arg-type]
 
 
-def of(edge: Edge, **changes: float) -> Saving:
+def of(edge: EdgeModel, **changes: float) -> Saving:
     asked = traffic(**changes)
     return saving(asked, edge, requests(asked))
 
@@ -54,7 +54,7 @@ def test_keeping_for_a_time_is_what_a_full_cache_does(alpha: float, kept_days: f
 
 def test_two_tiers_are_two_caches_one_behind_the_other() -> None:
     """Every location and the one above them, each by libCacheSim; within one point."""
-    edge, asked = Edge(kept_days=3, tiered=True, locations=5), traffic()
+    edge, asked = EdgeModel(kept_days=3, tiered=True, locations=5), traffic()
     trace = requests(asked)
     ours = saving(asked, edge, trace, seed=7)
     where = np.random.default_rng(7).integers(edge.locations, size=len(trace.when))
@@ -80,28 +80,32 @@ def test_a_cache_that_is_too_small_would_be_noticed() -> None:
 
 
 def test_more_requests_a_tier_and_a_longer_memory_save_more() -> None:
-    tiered, alone = Edge(kept_days=7, tiered=True), Edge(kept_days=7, tiered=False)
+    tiered, alone = EdgeModel(kept_days=7, tiered=True), EdgeModel(kept_days=7, tiered=False)
     rising = [of(tiered, requests_per_object=each).percent for each in (1.0, 3.0, 10.0, 30.0)]
     assert rising == sorted(rising)
     assert of(tiered).percent > of(alone).percent + 10
-    assert of(Edge(kept_days=30, tiered=True)).percent > of(tiered).percent > of(Edge(kept_days=1, tiered=True)).percent
+    assert (
+        of(EdgeModel(kept_days=30, tiered=True)).percent
+        > of(tiered).percent
+        > of(EdgeModel(kept_days=1, tiered=True)).percent
+    )
 
 
 def test_what_no_cache_answers_is_lost() -> None:
-    edge = Edge(kept_days=7, tiered=True)
+    edge = EdgeModel(kept_days=7, tiered=True)
     lost = of(edge).percent - of(edge, bypass_percent=10).percent
     assert 7 < lost < 10, "ten per cent of what would otherwise mostly be hits"
 
 
 def test_browsers_save_bytes_and_lower_what_is_measured() -> None:
     """So that the share alone is no measure of success."""
-    edge = Edge(kept_days=7, tiered=True)
+    edge = EdgeModel(kept_days=7, tiered=True)
     without, with_ = of(edge), of(edge, repeated_percent=40)
     assert without.percent == without.percent_with_browsers
     assert with_.percent < without.percent
     assert with_.percent_with_browsers > without.percent_with_browsers
     assert with_.bucket <= without.bucket
-    assert of(Edge(kept_days=7, tiered=True, browser_days=0), repeated_percent=40).edge == without.edge
+    assert of(EdgeModel(kept_days=7, tiered=True, browser_days=0), repeated_percent=40).edge == without.edge
 
 
 def infra(*words: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:

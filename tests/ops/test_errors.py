@@ -51,15 +51,19 @@ ARGUMENTS: dict[str, list[str]] = {
     "edge show": [],
     "edge apply": [],
     "edge purge": ["https://media.daadaar.com/a.avif"],
+    "maintenance on": [],
+    "maintenance off": [],
+    "maintenance show": [],
     "redis check": [],
     "redis rotate": [],
     "redis ask": ["INFO"],
 }
-# Those that need no account, those that need a terminal (exec, secret set), and those that need what production has not
-# (jobs, previews).
+# Those that need no account, those that need a terminal or AWS's plugin for sessions (exec, secret set), and those
+# that need what production has not (jobs, previews).
 ELSEWHERE = {
-    "egress model", "exec", "job list", "job run", "open", "preview end", "preview list", "preview start",
-    "preview take", "redis url", "review", "sandbox break", "sandbox end", "sandbox repair", "secret set",
+    "egress model", "exec", "job list", "job run", "open", "preview end",
+    "preview list", "preview start", "preview take", "redis url", "review", "sandbox break", "sandbox end",
+    "sandbox repair", "secret set",
 }  # fmt: skip
 
 

@@ -13,7 +13,8 @@ from config.model import Environment
 from ops.doctor.subjects import subjects
 from ops.errors import InputError, OperatorError
 from ops.github.settings import GitHubEnvironment, commands, settings
-from simulators.github.simulator import TOKEN, Answer, GitHub, Repository, served
+from simulators.github.simulator import TOKEN, GitHub, Repository, served
+from simulators.http_server import Answer
 
 WORKFLOWS = Path(__file__).resolve().parents[2] / ".github" / "workflows"
 Templates = dict[str, dict[str, Any]]

@@ -18,7 +18,8 @@ from ops.github.api import connection
 from ops.github.apply import apply
 from ops.github.settings import GitHubEnvironment, settings
 from rehearsal.account import Account
-from simulators.github.simulator import TOKEN, Answer, Environment, GitHub, Repository, served
+from simulators.github.simulator import TOKEN, Environment, GitHub, Repository, served
+from simulators.http_server import Answer
 from tests.ops.test_github import NAMES, outputs
 
 Templates = dict[str, dict[str, Any]]

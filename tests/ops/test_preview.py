@@ -13,7 +13,7 @@ from ops.console import Console
 from ops.errors import InputError, OperatorError
 from ops.functions import resources
 from ops.previews import commands
-from ops.previews.commands import Previews
+from ops.previews.commands import PreviewSlots
 from rehearsal.account import Account
 from rehearsal.checks.previews import users_of
 from rehearsal.checks.releases import SECOND, first_release
@@ -34,8 +34,8 @@ def dev(assembly: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ac
 
 
 @pytest.fixture(scope="module")
-def previews(dev: Account) -> Previews:
-    return Previews("dev", dev.environment, dev)
+def previews(dev: Account) -> PreviewSlots:
+    return PreviewSlots("dev", dev.environment, dev)
 
 
 def database(account: Account) -> Connection:
@@ -48,13 +48,13 @@ def database(account: Account) -> Connection:
     return connect(Login.of(secret["SecretString"]), {**variables, "SSL_CERT_FILE": trusted})
 
 
-def said(previews: Previews, name: str, image: str) -> str:
+def said(previews: PreviewSlots, name: str, image: str) -> str:
     told = io.StringIO()
     commands.start(previews, name, "api", image, Console(file=told, width=200), as_json=False)
     return told.getvalue()
 
 
-def end(previews: Previews, name: str) -> None:
+def end(previews: PreviewSlots, name: str) -> None:
     commands.end(previews, name, Console(file=io.StringIO()), wait=True)
 
 
@@ -66,10 +66,10 @@ def databases(account: Account) -> set[str]:
 
 def test_an_environment_without_previews_says_so(dev: Account) -> None:
     with pytest.raises(InputError, match=r"table \[previews\]"):
-        Previews("production", load(["production"])["production"], dev)
+        PreviewSlots("production", load(["production"])["production"], dev)
 
 
-def test_a_pull_request_runs_on_a_copy_with_its_own_migrations(dev: Account, previews: Previews) -> None:
+def test_a_pull_request_runs_on_a_copy_with_its_own_migrations(dev: Account, previews: PreviewSlots) -> None:
     image = push(dev, "api", "pull-request", (FIRST, SECOND))
     told = said(previews, "add-email", image)
     assert "copying: its database is copied" in told
@@ -94,7 +94,7 @@ def test_a_pull_request_runs_on_a_copy_with_its_own_migrations(dev: Account, pre
     assert users.ask("/")["visitors"] == 2
 
 
-def test_two_pull_requests_know_nothing_of_each_other(dev: Account, previews: Previews) -> None:
+def test_two_pull_requests_know_nothing_of_each_other(dev: Account, previews: PreviewSlots) -> None:
     for name in ("one", "two"):
         said(previews, name, push(dev, "api", f"of-{name}", (FIRST, f"create table only_{name} (id int)")))
     assert databases(dev) == {"preview_1", "preview_2", "preview_template"}
@@ -106,7 +106,7 @@ def test_two_pull_requests_know_nothing_of_each_other(dev: Account, previews: Pr
     assert previews.all() == []
 
 
-def test_why_a_migration_failed_is_told_where_it_was_asked_for(dev: Account, previews: Previews) -> None:
+def test_why_a_migration_failed_is_told_where_it_was_asked_for(dev: Account, previews: PreviewSlots) -> None:
     with pytest.raises(OperatorError) as told:
         said(previews, "broken", push(dev, "api", "broken", (FIRST, "alter table nobody add x int")))
     assert "PRE_SCALE_UP" in str(told.value)
@@ -116,7 +116,7 @@ def test_why_a_migration_failed_is_told_where_it_was_asked_for(dev: Account, pre
     end(previews, "broken")
 
 
-def test_the_clock_ends_what_nobody_ends(dev: Account, previews: Previews) -> None:
+def test_the_clock_ends_what_nobody_ends(dev: Account, previews: PreviewSlots) -> None:
     """As the schedule does it; the lease is made older than it is."""
     said(previews, "forgotten", push(dev, "api", "forgotten"))
     dynamodb = dev.client("dynamodb")
@@ -150,7 +150,7 @@ def test_the_clock_ends_what_nobody_ends(dev: Account, previews: Previews) -> No
     assert count == "0"
 
 
-def test_a_deployment_leaves_a_preview_as_it_is(dev: Account, previews: Previews, assembly: Path) -> None:
+def test_a_deployment_leaves_a_preview_as_it_is(dev: Account, previews: PreviewSlots, assembly: Path) -> None:
     image = push(dev, "api", "stays")
     said(previews, "stays", image)
     dev.cdk.run(

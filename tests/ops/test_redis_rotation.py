@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from config import load
 from ops.console import Console
 from ops.errors import InputError, OperatorError
-from ops.redis.rotation import Redis, rotate
+from ops.redis.rotation import ElastiCacheRotation, rotate
 
 ENVIRONMENT = load(["dev"])["dev"]
 OF_STACK = {
@@ -140,8 +140,8 @@ def _token(url: str) -> str:
     return url.partition("://:")[2].partition("@")[0]
 
 
-def place(account: Account, environment: Any = ENVIRONMENT) -> Redis:
-    return Redis("dev", environment, "main", account, sleep=lambda _: None)
+def place(account: Account, environment: Any = ENVIRONMENT) -> ElastiCacheRotation:
+    return ElastiCacheRotation("dev", environment, "main", account, sleep=lambda _: None)
 
 
 def test_a_new_token_comes_before_the_old_one_goes() -> None:

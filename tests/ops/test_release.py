@@ -24,7 +24,7 @@ from rehearsal.account import Account
 from rehearsal.checks.releases import SECOND, first_release, place_of, release
 from rehearsal.product import FIRST
 from rehearsal.push import push
-from rehearsal.traffic import Traffic, traffic
+from rehearsal.traffic import UserTraffic, traffic
 
 STAGES = (
     "RECONCILE_SERVICE", "PRE_SCALE_UP", "SCALE_UP", "POST_SCALE_UP", "TEST_TRAFFIC_SHIFT", "POST_TEST_TRAFFIC_SHIFT",
@@ -66,7 +66,7 @@ class Attempt:
         assert (entry.image, entry.outcome, entry.previous) == (image, "failed", self.before)
         return "\n".join([str(told.value), *told.value.__notes__]), entry
 
-    def served_by_the_old_one(self, users: Traffic) -> None:
+    def served_by_the_old_one(self, users: UserTraffic) -> None:
         assert users.ask("/")["version"] == self.before
         assert self.place.image() == self.before, "the next deployment would try it again"
         weights = live_weights(self.account, self.place.described())

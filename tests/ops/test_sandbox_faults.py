@@ -9,16 +9,16 @@ from config import services
 from ops.sandbox import FAULTS
 from rehearsal.account import Account
 from rehearsal.checks.redis import is_used
-from rehearsal.sandbox.edge import Edge
+from rehearsal.sandbox.edge import SandboxEdge
 from rehearsal.sandbox.faults import CannotBreak, Faults, master
 from rehearsal.sandbox.state import State
-from simulators.cloudflare.expressions import Request
+from simulators.cloudflare.expressions import EdgeRequest
 from simulators.redis.authority import Authority
 
 
 @pytest.fixture
-def edge(production: Account, tmp_path: Path) -> Edge:
-    return Edge(Authority(), tmp_path, account=production)
+def edge(production: Account, tmp_path: Path) -> SandboxEdge:
+    return SandboxEdge(Authority(), tmp_path, account=production)
 
 
 @pytest.fixture
@@ -28,15 +28,15 @@ def faults(production: Account) -> Iterator[Faults]:
     made.repair()
 
 
-def status(edge: Edge, host: str, path: str = "/", method: str = "GET") -> int:
-    return edge.answer(Request(method, host, path, "", "203.0.113.7", {"user-agent": "Mozilla/5.0"}), b"").status
+def status(edge: SandboxEdge, host: str, path: str = "/", method: str = "GET") -> int:
+    return edge.answer(EdgeRequest(method, host, path, "", "203.0.113.7", {"user-agent": "Mozilla/5.0"}), b"").status
 
 
 def host_of_main(account: Account) -> str:
     return services.hosts(account.environment)[account.main]
 
 
-def test_visitors_meet_the_zones_rules_and_the_load_balancer(edge: Edge, production: Account) -> None:
+def test_visitors_meet_the_zones_rules_and_the_load_balancer(edge: SandboxEdge, production: Account) -> None:
     host = host_of_main(production)
     assert status(edge, host) == 200
     assert status(edge, host, "/wp-admin") == 403
@@ -47,7 +47,7 @@ def test_visitors_meet_the_zones_rules_and_the_load_balancer(edge: Edge, product
     assert [each.status for each in production.zone.traffic.requests[-4:]] == seen, "Cloudflare's analytics count them"
 
 
-def test_every_section_of_the_page_can_be_read(edge: Edge, production: Account, faults: Faults) -> None:
+def test_every_section_of_the_page_can_be_read(edge: SandboxEdge, production: Account, faults: Faults) -> None:
     state = State(production, edge, faults, {})
     for name in ("alarms", "mailbox", "edge", "services", "ledger", "logs", "database", "redis", "metrics"):
         state.refresh(name)
@@ -58,7 +58,7 @@ def test_every_section_of_the_page_can_be_read(edge: Edge, production: Account, 
 
 
 def test_users_notice_an_edited_rule_and_a_load_balancer_that_hangs(
-    edge: Edge, production: Account, faults: Faults
+    edge: SandboxEdge, production: Account, faults: Faults
 ) -> None:
     host = host_of_main(production)
     for name, seen in (("edge-rule", 403), ("origin", 524)):

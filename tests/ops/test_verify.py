@@ -14,17 +14,17 @@ from ops.console import Console
 from ops.edge.zone import open_edge
 from ops.errors import InputError
 from ops.verify.checks import CHECKS
-from ops.verify.commands import Outcome, chosen, verify
+from ops.verify.commands import LiveOutcome, chosen, verify
 from ops.verify.live import Live
 from rehearsal.account import TOKEN, Account
 from rehearsal.checks.redis import stopped
 from rehearsal.evidence import EVIDENCE, differences
-from rehearsal.visitor import Visitor
+from rehearsal.visitor import SimulatedVisitor
 from simulators.cloudflare import dns
 from simulators.cloudflare.foreign import inventory
 
 NAMES = [each.name for each in CHECKS]
-Verify = Callable[..., list[Outcome]]
+Verify = Callable[..., list[LiveOutcome]]
 
 
 class Hurried:
@@ -48,11 +48,11 @@ def run(production: Account, into: Path, monkeypatch: pytest.MonkeyPatch) -> Ver
     for name, value in (production.cdk.credentials | variables).items():
         monkeypatch.setenv(name, value)
 
-    def verified(*only: str, clock: Clock | None = None) -> list[Outcome]:
+    def verified(*only: str, clock: Clock | None = None) -> list[LiveOutcome]:
         edge = open_edge("production", production.environment)
         told = Console(file=io.StringIO())
         try:
-            return verify(edge, told, checks=chosen(only), into=into, visitor=Visitor(production), clock=clock)
+            return verify(edge, told, checks=chosen(only), into=into, visitor=SimulatedVisitor(production), clock=clock)
         finally:
             edge.api.http.event_hooks["response"].clear()
 

@@ -25,7 +25,7 @@ import pytest
 from config.services import hosts, sites
 from rehearsal.account import Account
 from rehearsal.checks.releases import first_release
-from rehearsal.visitor import Visitor
+from rehearsal.visitor import SimulatedVisitor
 from simulators.http_server import send, serving
 from simulators.redis.authority import Authority
 from tests.browser import browser
@@ -49,7 +49,7 @@ _PATIENCE_SECONDS = 90
 class Edge:
     """What the browser takes for the internet."""
 
-    visitor: Visitor
+    visitor: SimulatedVisitor
     pages: set[str]
     """Hosts of the pages."""
     names: set[str]
@@ -101,7 +101,7 @@ class Edge:
 def served(account: Account, folder: Path) -> Iterator[Edge]:
     environment = account.environment
     pages = {ELSEWHERE, *(str(each.host) for each in sites(environment).values())}
-    edge = Edge(Visitor(account), pages, {*pages, environment.domains.media, *hosts(environment).values()})
+    edge = Edge(SimulatedVisitor(account), pages, {*pages, environment.domains.media, *hosts(environment).values()})
     folder.mkdir()
     files = Authority().certificate(*edge.names).write(folder)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

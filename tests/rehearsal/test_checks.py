@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from infra_runtime.cloudflare.analytics import WINDOW, closed
-from infra_runtime.contract.metrics import EDGE, Traffic
+from infra_runtime.contract.metrics import EDGE, TrafficMetric
 from rehearsal.account import Account
 from rehearsal.checks import CHECKS, Check, Status, read_back
 from rehearsal.checks.assertions import Failed
@@ -201,7 +201,7 @@ def _count_again(account: Account) -> None:
         Namespace=EDGE,
         MetricData=[
             {
-                "MetricName": Traffic.WINDOWS.value,
+                "MetricName": TrafficMetric.WINDOWS.value,
                 "Dimensions": [{"Name": "Environment", "Value": account.name}],
                 "Timestamp": closed(datetime.now(UTC)) - WINDOW,
                 "Value": 1,

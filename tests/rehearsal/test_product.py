@@ -16,13 +16,13 @@ import pytest
 
 from infra_runtime.database.connection import Login
 from rehearsal.product import build, command, programs_of_bun
-from rehearsal.product.asked import CONTRACT, Asked, write_scripts
+from rehearsal.product.asked import CONTRACT, ImageContract, write_scripts
 from simulators.ports import free_port
 from simulators.redis.server import Server
 from tests.databases import Database
 
 # As server.mjs answers by itself.
-PRODUCT = Asked(
+PRODUCT = ImageContract(
     alive="/health",
     release="/api/health",
     version=None,
@@ -30,7 +30,7 @@ PRODUCT = Asked(
     redis=None,
 )
 # As somebody else has it.
-OTHER = Asked(
+OTHER = ImageContract(
     alive="/healthz", release="/ready", version="build.image", expect={"cache.redis": "fine", "db": "fine"}, redis=None
 )
 
@@ -90,7 +90,7 @@ Made = Callable[..., Task]
 def task(database: Database, redis: Server, runtime: str, tmp_path: Path) -> Made:
     programs = f"{programs_of_bun(tmp_path / 'bun')}:" if runtime == "bun" else ""
 
-    def make(login: Login, asked: Asked, *, redis_port: int = redis.port) -> Task:
+    def make(login: Login, asked: ImageContract, *, redis_port: int = redis.port) -> Task:
         folder = tmp_path / "image"
         variables = database.variables(login)
         return Task(
@@ -118,7 +118,7 @@ def task(database: Database, redis: Server, runtime: str, tmp_path: Path) -> Mad
     ids=["the product's own", "the contract's", "somebody else's"],
 )
 def test_it_migrates_answers_what_is_asked_for_and_ends_when_it_is_told_to(
-    asked: Asked, answer: object, task: Made, database: Database, runtime: str
+    asked: ImageContract, answer: object, task: Made, database: Database, runtime: str
 ) -> None:
     assert "successfully" in task(database.owner, asked).run("node", "migrate.mjs").stdout
     with task(database.user, asked).serving(command(asked, bun=runtime == "bun")) as ask:

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from rehearsal.sandbox import edge
-from rehearsal.sandbox.edge import Edge
+from rehearsal.sandbox.edge import SandboxEdge
 from simulators.cloudflare.world import Zone
 from simulators.ports import free_port
 from simulators.redis.authority import Authority
@@ -45,7 +45,7 @@ def zone() -> Zone:
 
 
 @pytest.fixture
-def front(zone: Zone, tmp_path: Path) -> Iterator[tuple[Edge, int]]:
+def front(zone: Zone, tmp_path: Path) -> Iterator[tuple[SandboxEdge, int]]:
     """Before an account whose load balancer cannot be reached."""
     (tmp_path / "balancer.json").write_text('{"address": "127.0.0.1", "production": 9}')
     account: Any = SimpleNamespace(
@@ -53,19 +53,19 @@ def front(zone: Zone, tmp_path: Path) -> Iterator[tuple[Edge, int]]:
         environment=SimpleNamespace(domains=SimpleNamespace(media="media.example.com")),
         emulator=SimpleNamespace(balancer=tmp_path / "balancer.json"),
     )
-    made, port = Edge(Authority(), tmp_path, account=account), free_port()
+    made, port = SandboxEdge(Authority(), tmp_path, account=account), free_port()
     with edge.serving(made, port):
         yield made, port
 
 
-def test_names_below_localhost_lead_to_the_zone(front: tuple[Edge, int], zone: Zone) -> None:
+def test_names_below_localhost_lead_to_the_zone(front: tuple[SandboxEdge, int], zone: Zone) -> None:
     _, port = front
     answer = httpx.get(f"http://127.0.0.1:{port}/a?b=1", headers={"Host": f"www.example.com.localhost:{port}"})
     assert (answer.status_code, answer.headers["location"]) == (301, "https://example.com/a?b=1")
     assert [(each.host, each.status) for each in zone.traffic.requests] == [("www.example.com", 301)]
 
 
-def test_public_names_are_reached_by_tls_through_the_proxy(front: tuple[Edge, int], tmp_path: Path) -> None:
+def test_public_names_are_reached_by_tls_through_the_proxy(front: tuple[SandboxEdge, int], tmp_path: Path) -> None:
     made, port = front
     trusted = ssl.create_default_context(cafile=str(made.authority.write(tmp_path / "ca.pem")))
     with httpx.Client(proxy=f"http://127.0.0.1:{port}", verify=trusted) as http:
@@ -74,7 +74,7 @@ def test_public_names_are_reached_by_tls_through_the_proxy(front: tuple[Edge, in
         assert http.get("https://elsewhere.example.org/").status_code == 530, "nothing leaves the machine"
 
 
-def test_rate_limits_hold_and_an_origin_that_refuses_is_named(front: tuple[Edge, int]) -> None:
+def test_rate_limits_hold_and_an_origin_that_refuses_is_named(front: tuple[SandboxEdge, int]) -> None:
     _, port = front
     headers = {"Host": "limited.example.com"}
     found = [httpx.get(f"http://127.0.0.1:{port}/", headers=headers).status_code for _ in range(3)]

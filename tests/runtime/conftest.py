@@ -17,7 +17,7 @@ from rehearsal.state_store import InMemoryStateStore
 from simulators.cloudflare.contract import Contract
 from simulators.cloudflare.foreign import foreign_objects, settle
 from simulators.cloudflare.server import in_process
-from simulators.cloudflare.simulator import Simulator
+from simulators.cloudflare.simulator import CloudflareSimulator
 from simulators.cloudflare.world import World, Zone
 
 TOKEN = "t0ken-that-nobody-may-ever-see-0123456789"
@@ -59,7 +59,7 @@ class Edge:
     """One zone in which others live already, and the provider that is let loose on it."""
 
     world: World
-    simulator: Simulator
+    simulator: CloudflareSimulator
     http: httpx.Client
     time: Time = field(default_factory=Time)
     memory: InMemoryStateStore = field(default_factory=InMemoryStateStore)
@@ -97,11 +97,11 @@ class Edge:
         return foreign_objects(self.world, owner="production")
 
 
-def new_edge(http: Callable[[Simulator], httpx.Client] = in_process, **zone: Any) -> Edge:
+def new_edge(http: Callable[[CloudflareSimulator], httpx.Client] = in_process, **zone: Any) -> Edge:
     world = World([Zone("example.com", **zone)], tokens={TOKEN: "active"})
     settle(world)
     passing = Time()
-    simulator = Simulator(world, contract=_CONTRACT, now=lambda: passing.seconds)
+    simulator = CloudflareSimulator(world, contract=_CONTRACT, now=lambda: passing.seconds)
     return Edge(world, simulator, http(simulator), passing)
 
 

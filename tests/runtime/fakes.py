@@ -9,7 +9,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from simulators.aws.amplify import Amplify, AmplifyError
+from simulators.aws.amplify import AmplifyError, AmplifyHosting
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 
@@ -268,7 +268,7 @@ class AmplifyClient:
         class BadRequestException(Exception):
             pass
 
-    def __init__(self, simulator: Amplify) -> None:
+    def __init__(self, simulator: AmplifyHosting) -> None:
         self._simulator = simulator
 
     def get_paginator(self, operation: str) -> Paginator:

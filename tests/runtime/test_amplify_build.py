@@ -6,13 +6,13 @@ import pytest
 
 from infra_runtime.amplify_build import build
 from infra_runtime.custom_resource import Request
-from simulators.aws.amplify import Amplify
+from simulators.aws.amplify import AmplifyHosting
 from tests.runtime.fakes import AmplifyClient
 
 
 @pytest.mark.parametrize(("kind", "builds"), [("Create", 1), ("Update", 1), ("Delete", 0)])
 def test_creates_and_updates_start_a_build_and_a_delete_does_not(kind: Any, builds: int) -> None:
-    simulator = Amplify(lambda _: [])
+    simulator = AmplifyHosting(lambda _: [])
     app = simulator.create_app("site", arn_prefix="arn:aws:amplify:eu-central-1:1", variables={})
     simulator.create_branch(app, "main")
     made = build(Request(kind, {"App": app, "Branch": "main"}, None), AmplifyClient(simulator))

@@ -10,7 +10,7 @@ import pytest
 from infra_runtime.amplify_domain import NotAvailable, provide
 from infra_runtime.custom_resource import Request, Result
 from infra_runtime.turns import Turn
-from simulators.aws.amplify import Amplify
+from simulators.aws.amplify import AmplifyHosting
 from simulators.cloudflare.server import resolve
 from tests.runtime.conftest import Edge
 from tests.runtime.fakes import AmplifyClient
@@ -27,7 +27,7 @@ class Hosting:
         """Until then no resolver knows any of the records."""
         self.is_flattened = False
         """The site's name answers with addresses, as Cloudflare answers for the apex of a zone."""
-        self.amplify = Amplify(self.cnames)
+        self.amplify = AmplifyHosting(self.cnames)
         self.app = self.new_app()
         self.asked: list[Mapping[str, Any]] = []
 

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from infra_runtime import checks
 from infra_runtime.checks import look
-from infra_runtime.contract.check_targets import PASS_HEADER, Target
+from infra_runtime.contract.check_targets import PASS_HEADER, CheckTarget
 from simulators.http_server import send, serving
 from simulators.ports import free_port
 
@@ -32,8 +32,8 @@ class Site:
     health: bytes = b"{}"
     """What /health answers."""
 
-    def target(self, path: str = "/", **more: Any) -> Target:
-        return Target("site", f"{self.url}{path}", **more)
+    def target(self, path: str = "/", **more: Any) -> CheckTarget:
+        return CheckTarget("site", f"{self.url}{path}", **more)
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_a_redirect_of_the_site_is_followed_and_others_are_not(site: Site) -> No
 
 
 def test_nobody_there_is_trouble(site: Site) -> None:
-    assert "ConnectError" in str(look(Target("site", f"http://127.0.0.1:{free_port()}/")).trouble)
+    assert "ConnectError" in str(look(CheckTarget("site", f"http://127.0.0.1:{free_port()}/")).trouble)
 
 
 def test_the_secret_is_shown_to_the_site_alone(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from infra_runtime.authority import Authority
+from infra_runtime.authority import ClientCertificateAuthority
 from infra_runtime.custom_resource import HalfDone, Request
 from infra_runtime.origin_lock import Lock, close, provide
-from simulators.cloudflare.origin_pulls import Certificates
+from simulators.cloudflare.origin_pulls import OriginPullCertificates
 from tests.runtime.conftest import Edge
 from tests.runtime.fakes import NOW, S3, SecretsManager
 
@@ -60,10 +60,10 @@ def test_it_is_renewed_four_months_before_its_end_and_the_old_one_goes_a_day_lat
 
 
 def test_certificates_of_others_stay(edge: Edge, lock: Lock) -> None:
-    theirs = Certificates(edge.zone, edge.time.seconds).upload(
-        Authority.create("theirs", now=NOW).issue("them", now=NOW)
+    theirs = OriginPullCertificates(edge.zone, edge.time.seconds).upload(
+        ClientCertificateAuthority.create("theirs", now=NOW).issue("them", now=NOW)
     )
-    Certificates(edge.zone, edge.time.seconds).associate(
+    OriginPullCertificates(edge.zone, edge.time.seconds).associate(
         [{"hostname": "shop.example.com", "cert_id": theirs["id"], "enabled": True}]
     )
     made = provide(Request("Create", {"Document": json.dumps(DOCUMENT)}, None), lock)
@@ -73,10 +73,10 @@ def test_certificates_of_others_stay(edge: Edge, lock: Lock) -> None:
 
 
 def test_one_of_others_in_our_way_is_named(edge: Edge, lock: Lock) -> None:
-    theirs = Certificates(edge.zone, edge.time.seconds).upload(
-        Authority.create("theirs", now=NOW).issue("them", now=NOW)
+    theirs = OriginPullCertificates(edge.zone, edge.time.seconds).upload(
+        ClientCertificateAuthority.create("theirs", now=NOW).issue("them", now=NOW)
     )
-    Certificates(edge.zone, edge.time.seconds).associate(
+    OriginPullCertificates(edge.zone, edge.time.seconds).associate(
         [{"hostname": HOSTS[0], "cert_id": theirs["id"], "enabled": True}]
     )
     with pytest.raises(HalfDone, match=f"somebody else's is associated already.*{theirs['id']}"):

@@ -7,7 +7,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from infra_runtime.restart_service import reconcile
-from infra_runtime.service_secrets import Unusable
+from infra_runtime.service_secrets import UnusableSecret
 
 ROTATED = datetime(2026, 11, 26, 12, tzinfo=UTC)
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
@@ -135,8 +135,8 @@ def test_nothing_is_deployed_that_could_not_start_for_want_of_a_secret() -> None
     """The tasks that run go on. The function publishes nothing, and its silence is an alarm."""
     account = Account(ROTATED - HOUR)
     account.secrets["daadaar/jwt"] = changed(ROTATED) | {"DeletedDate": ROTATED + 7 * 24 * HOUR}
-    with pytest.raises(Unusable, match="daadaar/jwt is scheduled for deletion"):
+    with pytest.raises(UnusableSecret, match="daadaar/jwt is scheduled for deletion"):
         look(account, HOUR)
-    with pytest.raises(Unusable, match="daadaar/gone does not exist"):
+    with pytest.raises(UnusableSecret, match="daadaar/gone does not exist"):
         reconcile(account, account, cluster="c", service="s", secrets=["daadaar/gone"], now=ROTATED)
     assert account.forced == 0

@@ -7,7 +7,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from infra_runtime.custom_resource import Request
-from infra_runtime.rotate_signing_key import Account, SigningKey, provide
+from infra_runtime.rotate_signing_key import SigningKey, SigningKeyClients, provide
 from infra_runtime.secret_rotation import NotInPlace
 from tests.runtime.conftest import Edge
 from tests.runtime.fakes import SecretsManager
@@ -59,7 +59,7 @@ class World:
 
     def __init__(self, edge: Edge) -> None:
         self.edge, self.iam, self.secrets, self.refusals = edge, Iam(), SecretsManager("made up by CloudFormation"), 0
-        self.account = Account(self.secrets, self.iam, self._s3_with, edge.time.clock)
+        self.account = SigningKeyClients(self.secrets, self.iam, self._s3_with, edge.time.clock)
         provide(Request("Create", USER, None), self.account)
         edge.secrets["key"] = self.current
         self.made = edge.ask("Create", WORKER)

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from infra_runtime.release.preflight import Preflight, Problem, Service
-from infra_runtime.service_secrets import Unusable, last_change
+from infra_runtime.release.preflight import ReleasedService, ReleasePreflight, ReleaseProblem
+from infra_runtime.service_secrets import UnusableSecret, last_change
 
 CHANGED = datetime(2026, 11, 26, 5, tzinfo=UTC)
 PRESENT = {"LastChangedDate": CHANGED, "VersionIdsToStages": {"v2": ["AWSCURRENT"], "v1": ["AWSPREVIOUS"]}}
@@ -50,7 +50,7 @@ UNUSABLE = [
 def test_a_secret_that_no_task_could_read_is_named_with_the_command_that_helps(
     described: dict[str, Any], why: str, todo: str
 ) -> None:
-    with pytest.raises(Unusable, match=f"^daadaar/jwt {why}$") as unusable:
+    with pytest.raises(UnusableSecret, match=f"^daadaar/jwt {why}$") as unusable:
         last_change(Manager(**described), "daadaar/jwt")
     assert unusable.value.todo == todo
 
@@ -59,7 +59,7 @@ def test_a_secret_that_no_task_could_read_is_named_with_the_command_that_helps(
 def test_a_secret_that_is_not_there_is_named_however_aws_refuses(missing: str) -> None:
     manager = Manager()
     manager.missing = missing
-    with pytest.raises(Unusable, match=r"^daadaar/jwt does not exist") as unusable:
+    with pytest.raises(UnusableSecret, match=r"^daadaar/jwt does not exist") as unusable:
         last_change(manager, "daadaar/jwt")
     assert unusable.value.todo == "./infra secret set ENV daadaar/jwt"
 
@@ -80,12 +80,12 @@ def test_a_release_is_refused_for_every_secret_that_its_tasks_could_not_read(
     kind: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for each in ("_image", "_stack", "_running"):  # of these there are tests in a deployed account
-        monkeypatch.setattr(Preflight, each, lambda *_, **__: [])
+        monkeypatch.setattr(ReleasePreflight, each, lambda *_, **__: [])
     names = ("daadaar/gone", "daadaar/jwt", "daadaar/mail")
-    service = Service("api", "stack", "parameter", "repository", "linux/arm64", names)
+    service = ReleasedService("api", "stack", "parameter", "repository", "linux/arm64", names)
     manager = Manager(jwt=PRESENT, mail={"LastChangedDate": CHANGED})
     manager.missing = "ResourceNotFoundException"
-    assert Preflight(manager, service).problems("image", kind) == [
-        Problem("secret", "daadaar/gone does not exist", "./infra secret set ENV daadaar/gone"),
-        Problem("secret", "daadaar/mail has no value", "./infra secret set ENV daadaar/mail"),
+    assert ReleasePreflight(manager, service).problems("image", kind) == [
+        ReleaseProblem("secret", "daadaar/gone does not exist", "./infra secret set ENV daadaar/gone"),
+        ReleaseProblem("secret", "daadaar/mail has no value", "./infra secret set ENV daadaar/mail"),
     ]

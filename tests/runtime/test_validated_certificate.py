@@ -9,7 +9,7 @@ import pytest
 
 from infra_runtime.custom_resource import Request, Result
 from infra_runtime.turns import Turn
-from infra_runtime.validated_certificate import Certificates, NotIssued, provide
+from infra_runtime.validated_certificate import AcmCertificates, NotIssued, provide
 from tests.runtime.conftest import Edge
 from tests.runtime.fakes import Acm
 
@@ -40,7 +40,9 @@ class Issuing:
             now = self.edge.time.seconds
             turn = Turn.of(event, now=now, deadline=now + self.edge.lambda_seconds)
             api = replace(self.edge.api(), deadline=turn.deadline)
-            if result := provide(request, Certificates(self.acm, api, self.edge.time.clock), turn, self.asked.append):
+            if result := provide(
+                request, AcmCertificates(self.acm, api, self.edge.time.clock), turn, self.asked.append
+            ):
                 return result
             event = self.asked[-1]
 

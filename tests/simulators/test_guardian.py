@@ -126,7 +126,7 @@ def test_a_signal_that_is_ignored_stays_ignored() -> None:
     process.communicate()
 
 
-@pytest.mark.parametrize("option", ["--redis", "--frontend"])
+@pytest.mark.parametrize("option", ["--redis", "--sites"])
 def test_a_command_that_fails_ends(option: str) -> None:
     """By itself: the worker is forked before anything starts a thread that its end would wait for."""
     command = [sys.executable, "-m", "rehearsal", "dev", option, "unknown"]

@@ -7,12 +7,12 @@ import pytest
 
 from config import available
 from infra_constructs.metrics import KNOWN
-from infra_runtime.contract.metrics import RELEASES, Releases
+from infra_runtime.contract.metrics import RELEASES, ReleaseMetric
 from simulators.aws.cloudwatch.alarms import text_of
 
 Templates = dict[str, dict[str, Any]]
 # What is shown and never an alarm.
-_SHOWN = {(RELEASES, each.value) for each in Releases}
+_SHOWN = {(RELEASES, each.value) for each in ReleaseMetric}
 
 
 def widgets(templates: Templates, name: str) -> list[dict[str, Any]]:

@@ -13,11 +13,11 @@ from infra_constructs.alarms.egress import EgressSaving
 from infra_runtime.cloudflare.analytics import Analytics, Bridge
 from infra_runtime.edge_traffic import Publisher
 from infra_runtime.vendor_api import Clock, Pace
-from simulators.aws.cloudwatch.alarms import Asked, alarms_of, in_alarm
+from simulators.aws.cloudwatch.alarms import MetricQuery, alarms_of, in_alarm
 from simulators.aws.cloudwatch.metric_math import Series, evaluate
-from simulators.cloudflare.analytics import Request, Traffic
+from simulators.cloudflare.analytics import SampledRequest, SampledTraffic
 from simulators.cloudflare.server import in_process
-from simulators.cloudflare.simulator import Simulator
+from simulators.cloudflare.simulator import CloudflareSimulator
 from simulators.cloudflare.world import World, Zone
 from tests.runtime.conftest import TOKEN
 
@@ -26,7 +26,7 @@ DAY = datetime(2026, 11, 23, tzinfo=UTC)
 SITE, MEDIA = "example.com", "media.example.com"
 GIB = 2**30
 # Of media for users, 4 GiB in all, of which S3 sends 1.
-MEDIA_FOR_USERS = [Request(DAY, MEDIA, "hit", GIB)] * 3 + [Request(DAY, MEDIA, "miss", GIB)]
+MEDIA_FOR_USERS = [SampledRequest(DAY, MEDIA, "hit", GIB)] * 3 + [SampledRequest(DAY, MEDIA, "miss", GIB)]
 S3 = {"BytesDownloaded": 1.0 * GIB, "GetRequests": 1.0, "AllRequests": 2.0}
 
 
@@ -42,16 +42,16 @@ class CloudWatch:
                 self.sums[each["MetricName"]] += each["Value"]
 
 
-def published(requests: Sequence[Request]) -> Mapping[str, float]:
+def published(requests: Sequence[SampledRequest]) -> Mapping[str, float]:
     """Of one day, as the deployed function carries it from the analytics into CloudWatch."""
-    zone = Zone(SITE, traffic=Traffic(list(requests), now=lambda: DAY + timedelta(days=2)))
+    zone = Zone(SITE, traffic=SampledTraffic(list(requests), now=lambda: DAY + timedelta(days=2)))
     clock = Clock(lambda: 0.0, lambda _: None)
     api = Analytics(
         token=TOKEN,
         deadline=10**9,
         clock=clock,
         pace=Pace(clock, rate=100, burst=100),
-        http=in_process(Simulator(World([zone], tokens={TOKEN: "active"}))),
+        http=in_process(CloudflareSimulator(World([zone], tokens={TOKEN: "active"}))),
         redact=str,
     )
     bridge = Bridge(api, zone.id, [SITE, MEDIA])
@@ -63,7 +63,11 @@ def published(requests: Sequence[Request]) -> Mapping[str, float]:
 
 
 def saving(
-    templates: Templates, *, edge: Sequence[Request], s3: Mapping[str, float], static: Mapping[str, float] | None = None
+    templates: Templates,
+    *,
+    edge: Sequence[SampledRequest],
+    s3: Mapping[str, float],
+    static: Mapping[str, float] | None = None,
 ) -> float | None:
     """Per cent, as the alarm of production has it for such a day; None: no value."""
     (alarm,) = [each for each in alarms_of(templates, "production") if "EgressSaving" in each.where]
@@ -88,11 +92,11 @@ def test_it_is_the_share_of_media_that_s3_did_not_send(templates: Templates) -> 
 
 
 NEVER_FROM_S3 = {
-    "an attack that is blocked": [Request(DAY, MEDIA, "none", GIB // 1000, 403)] * 1000,
-    "errors of the origin": [Request(DAY, MEDIA, "miss", 5 * GIB, 502)],
-    "what is not there": [Request(DAY, MEDIA, "miss", GIB, 404)] * 5,
-    "pages and static files of the site": [Request(DAY, SITE, "hit", 9 * GIB)],
-    "a Worker's own requests": [Request(DAY, MEDIA, "miss", 4 * GIB, source="edgeWorkerFetch")],
+    "an attack that is blocked": [SampledRequest(DAY, MEDIA, "none", GIB // 1000, 403)] * 1000,
+    "errors of the origin": [SampledRequest(DAY, MEDIA, "miss", 5 * GIB, 502)],
+    "what is not there": [SampledRequest(DAY, MEDIA, "miss", GIB, 404)] * 5,
+    "pages and static files of the site": [SampledRequest(DAY, SITE, "hit", 9 * GIB)],
+    "a Worker's own requests": [SampledRequest(DAY, MEDIA, "miss", 4 * GIB, source="edgeWorkerFetch")],
 }
 
 
@@ -110,7 +114,7 @@ def test_static_files_that_s3_sends_cost_no_saving_of_media(templates: Templates
 
 
 def test_a_day_with_little_traffic_has_no_value(templates: Templates) -> None:
-    edge = [Request(DAY, MEDIA, "miss", GIB // 2)]
+    edge = [SampledRequest(DAY, MEDIA, "miss", GIB // 2)]
     assert saving(templates, edge=edge, s3={**S3, "BytesDownloaded": GIB / 2}) is None
     assert saving(templates, edge=[], s3={}) is None
 
@@ -142,7 +146,7 @@ def test_four_bad_days_of_a_week_are_told(days: str, is_told: bool, templates: T
     served, sent = (np.repeat([each[at] for each in numbers], 1440) * GIB / 1440 for at in (0, 1))
     series = {"ServedMediaBytes": served, "BytesDownloaded": sent, "GetRequests": np.full(len(served), 10.0)}
 
-    def trace(asked: Asked) -> Series | None:
+    def trace(asked: MetricQuery) -> Series | None:
         return None if "StaticFiles" in asked.dimensions else series[asked.name]
 
     (alarm,) = [each for each in alarms_of(templates, "production") if "EgressSaving" in each.where]

@@ -10,9 +10,9 @@ import pytest
 import app
 from config import ENVIRONMENTS, load
 from infra_constructs.load_balancer import IDLE_SECONDS
-from infra_runtime.contract.metrics import Queue
+from infra_runtime.contract.metrics import QueueMetric
 from rehearsal.variants import with_queue
-from simulators.aws.cloudwatch.alarms import Asked, alarms_of, in_alarm, severity_of, told
+from simulators.aws.cloudwatch.alarms import MetricQuery, alarms_of, in_alarm, severity_of, told
 from simulators.aws.cloudwatch.metric_math import Series
 from tests.conftest import _templates
 
@@ -124,7 +124,7 @@ def test_the_probe_of_the_queue_counts_what_the_worker_scales_with(queued: Templ
 def test_a_backlog_is_told(what: str, waits: float, stuck: float, expected: list[str], queued: Templates) -> None:
     """For twenty minutes, between two quiet hours."""
 
-    def trace(asked: Asked) -> Series:
+    def trace(asked: MetricQuery) -> Series:
         value = {"WaitingJobs": waits, "StuckMinutes": stuck}.get(asked.name, 0.0)
         return np.array([0.0] * 60 + [float(value)] * 20 + [0.0] * 60)
 
@@ -139,7 +139,7 @@ def test_a_backlog_is_told(what: str, waits: float, stuck: float, expected: list
 
 def test_the_dashboard_shows_what_waits(queued: Templates) -> None:
     (page,) = of_type(queued, "dev/Observability", "AWS::CloudWatch::Dashboard").values()
-    for name in Queue:
+    for name in QueueMetric:
         assert f'"Infra/Queues\\",\\"{name.value}\\",\\"Environment\\",\\"dev\\",\\"Service\\",\\"mailer' in json.dumps(
             page
         )
@@ -186,7 +186,7 @@ def test_a_service_gets_new_tasks_when_it_has_lost_what_others_reach(
     """`lost` from the tenth minute on. Once for each time: the alarm that does it stays on while it does not help."""
     minutes = np.array(([0.0] * 10 + lost + HOURS)[:60])
 
-    def trace(asked: Asked) -> Series:
+    def trace(asked: MetricQuery) -> Series:
         return minutes if asked.name == "LostDependency" else np.array(away)
 
     (alarm,) = [each for each in alarms_of(queued, "dev") if "LostDependency" in each.where]

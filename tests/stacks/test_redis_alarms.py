@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from config import available
-from infra_runtime.contract.metrics import Redis
+from infra_runtime.contract.metrics import RedisMetric
 from infra_runtime.redis.failure_reasons import TOLD, Reason
 from infra_runtime.redis.probe import HIGH_LATENCY_MS
-from simulators.aws.cloudwatch.alarms import Asked, alarms_of, in_alarm, severity_of, told
+from simulators.aws.cloudwatch.alarms import MetricQuery, alarms_of, in_alarm, severity_of, told
 from simulators.aws.cloudwatch.metric_math import Series
 
 Templates = dict[str, dict[str, Any]]
@@ -25,7 +25,7 @@ def messages(templates: Templates, name: str, metric: str, minutes: Sequence[flo
     values = np.array([np.nan if each is None else each for each in minutes])
     quiet = np.zeros(len(values))
 
-    def trace(asked: Asked) -> Series:
+    def trace(asked: MetricQuery) -> Series:
         return values if asked.name == metric else quiet
 
     found = [
@@ -65,9 +65,9 @@ def test_latency_is_a_warning_above_a_hundred_milliseconds(
     ping: float, expected: list[str], templates: Templates
 ) -> None:
     assert HIGH_LATENCY_MS == 100
-    assert messages(templates, "production", Redis.PING, [*GOOD, *[ping] * 10, *GOOD]) == expected
+    assert messages(templates, "production", RedisMetric.PING, [*GOOD, *[ping] * 10, *GOOD]) == expected
     # Not reached at all is the other alarm's.
-    assert messages(templates, "production", Redis.PING, [*GOOD, *[None] * 10, *GOOD]) == []
+    assert messages(templates, "production", RedisMetric.PING, [*GOOD, *[None] * 10, *GOOD]) == []
 
 
 @pytest.mark.parametrize("name", available())

@@ -9,7 +9,7 @@ import aws_cdk as cdk
 import pytest
 
 import app
-from infra_runtime.contract.metrics import Secrets
+from infra_runtime.contract.metrics import SecretMetric
 from tests.conftest import _templates as templates_in
 
 APP, MAIL, CRM = "daadaar/app", "daadaar/mail", "daadaar/crm"
@@ -129,6 +129,6 @@ def test_each_alarm_is_about_one_service(own: dict[str, dict[str, Any]]) -> None
         for stack in ("dev/Api", "dev/Frontend")
         for alarm in own[stack].values()
         if alarm["Type"] == "AWS::CloudWatch::Alarm"
-        and alarm["Properties"].get("MetricName") == Secrets.TASKS_BEHIND.value
+        and alarm["Properties"].get("MetricName") == SecretMetric.TASKS_BEHIND.value
     ]
     assert sorted(found) == ["api", "frontend", "mailer"]

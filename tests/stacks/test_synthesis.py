@@ -58,5 +58,10 @@ def test_a_template_that_breaks_a_rule_of_aws_fails(context: dict[str, Any], tmp
         text=True,
         check=False,
     )
+    said = done.stdout + done.stderr
     assert done.returncode == 1
-    assert "dev/Data/Database/Instance" in done.stdout + done.stderr
+    assert "dev/Data/Database/Instance" in said
+    # Our own policies see it, too, and name resource and property.
+    assert re.search(
+        r"ERROR BackupRetentionPeriod is 99, must be 1\..*\(Policies\)\n +dev/Data/Database/Instance", said
+    ), said

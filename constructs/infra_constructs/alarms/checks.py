@@ -8,12 +8,12 @@ from constructs import Construct
 
 from infra_constructs.alarms.alarm import AlarmSpec, Severity, Threshold, Topics, TreatMissing, add_alarms
 from infra_constructs.metrics import own_metric
-from infra_runtime.contract.metrics import Check
+from infra_runtime.contract.metrics import CheckMetric
 
 _MINUTE = cdk.Duration.minutes(1)
 
 
-def metric_of(environment: str, check: str, name: Check, statistic: str) -> cloudwatch.Metric:
+def metric_of(environment: str, check: str, name: CheckMetric, statistic: str) -> cloudwatch.Metric:
     """One of a check's."""
     return own_metric(environment, name, statistic=statistic, period=_MINUTE, Check=check)
 
@@ -29,7 +29,7 @@ class CheckAlarms(Construct):
                 description=f"From outside, by its public name: {check} does not answer as it should.",
                 severity=Severity.CRITICAL,
                 paged_by_composite=True,
-                metric=metric_of(environment, check, Check.FAILED, "Maximum"),
+                metric=metric_of(environment, check, CheckMetric.FAILED, "Maximum"),
                 threshold=Threshold(value=0, unit="failed looks", breaches=2, periods=3),
                 missing=TreatMissing.BREACHING,
             )
@@ -40,7 +40,7 @@ class CheckAlarms(Construct):
                 runbook="check-slow",
                 description=f"From outside, {check} takes longer than users wait gladly.",
                 severity=Severity.WARNING,
-                metric=metric_of(environment, check, Check.TIME, "Average"),
+                metric=metric_of(environment, check, CheckMetric.TIME, "Average"),
                 threshold=Threshold(value=3000, unit="ms with the connection", breaches=8, periods=10),
                 missing=TreatMissing.IGNORE,
             )

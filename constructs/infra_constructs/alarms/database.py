@@ -11,7 +11,7 @@ from constructs import Construct
 
 from infra_constructs.alarms.alarm import AlarmSpec, Severity, Threshold, Topics, TreatMissing, add_alarms
 from infra_constructs.metrics import own_metric
-from infra_runtime.contract.metrics import DATABASE, Database
+from infra_runtime.contract.metrics import DATABASE, DatabaseMetric
 
 _GIB = 2**30
 _PERIOD, _MINUTE = cdk.Duration.minutes(5), cdk.Duration.minutes(1)
@@ -54,7 +54,7 @@ class DatabaseAlarms(Construct):
             filter_pattern=logs.FilterPattern.literal('"deadlock detected"'),
             # A filter has no dimensions of its own, and environments may share an account.
             metric_namespace=f"{DATABASE}/{environment}",
-            metric_name=Database.DEADLOCKS.value,
+            metric_name=DatabaseMetric.DEADLOCKS.value,
         )
         specs = {
             "Storage": AlarmSpec(
@@ -121,7 +121,7 @@ class DatabaseAlarms(Construct):
                 runbook="database-backups",
                 description="What is written now could not be restored: the database's log is not being saved.",
                 severity=Severity.WARNING,
-                metric=backup_metric(environment, Database.RESTORE_POINT_AGE),
+                metric=backup_metric(environment, DatabaseMetric.RESTORE_POINT_AGE),
                 # RDS saves it every five minutes.
                 threshold=Threshold(
                     value=recovery.rpo_minutes if recovery else 30, unit="minutes", breaches=2, periods=3
@@ -132,7 +132,7 @@ class DatabaseAlarms(Construct):
                 runbook="database-backups",
                 description="There was no daily backup of the database; a restore takes longer with each day.",
                 severity=Severity.WARNING,
-                metric=backup_metric(environment, Database.SNAPSHOT_AGE),
+                metric=backup_metric(environment, DatabaseMetric.SNAPSHOT_AGE),
                 # A day, the hour of its window, and the hours that a large one takes.
                 threshold=Threshold(value=30, unit="hours", breaches=3, periods=3),
                 missing=TreatMissing.BREACHING,
@@ -158,7 +158,7 @@ def _of_drills(environment: str, recovery: RecoveryProps) -> dict[str, AlarmSpec
             runbook="restore-drill",
             description="The last restore drill failed: a backup of the database may not be restorable.",
             severity=Severity.WARNING,
-            metric=backup_metric(environment, Database.DRILL_FAILED),
+            metric=backup_metric(environment, DatabaseMetric.DRILL_FAILED),
             threshold=Threshold(value=0, unit="failed drills", breaches=1, periods=1),
             missing=TreatMissing.IGNORE,
         ),
@@ -166,7 +166,7 @@ def _of_drills(environment: str, recovery: RecoveryProps) -> dict[str, AlarmSpec
             runbook="restore-drill-overdue",
             description="No restore drill of the database has succeeded for 35 days.",
             severity=Severity.WARNING,
-            metric=backup_metric(environment, Database.DRILL_AGE),
+            metric=backup_metric(environment, DatabaseMetric.DRILL_AGE),
             # A month, and the hours within which AWS Backup begins.
             threshold=Threshold(value=35, unit="days", breaches=3, periods=3),
             missing=TreatMissing.BREACHING,
@@ -175,7 +175,7 @@ def _of_drills(environment: str, recovery: RecoveryProps) -> dict[str, AlarmSpec
             runbook="restore-objectives",
             description="A restore loses more of what users have written than the environment allows.",
             severity=Severity.WARNING,
-            metric=backup_metric(environment, Database.DRILL_RPO),
+            metric=backup_metric(environment, DatabaseMetric.DRILL_RPO),
             threshold=Threshold(value=recovery.rpo_minutes, unit="minutes", breaches=1, periods=1),
             missing=TreatMissing.IGNORE,
         ),
@@ -183,7 +183,7 @@ def _of_drills(environment: str, recovery: RecoveryProps) -> dict[str, AlarmSpec
             runbook="restore-objectives",
             description="A restore of the database takes longer than the environment allows.",
             severity=Severity.WARNING,
-            metric=backup_metric(environment, Database.DRILL_RTO),
+            metric=backup_metric(environment, DatabaseMetric.DRILL_RTO),
             threshold=Threshold(value=recovery.rto_minutes, unit="minutes", breaches=1, periods=1),
             missing=TreatMissing.IGNORE,
         ),
@@ -191,7 +191,7 @@ def _of_drills(environment: str, recovery: RecoveryProps) -> dict[str, AlarmSpec
             runbook="database-backups",
             description="AWS Backup could not back up the database, or could not copy its backup.",
             severity=Severity.WARNING,
-            metric=backup_metric(environment, Database.BACKUP_JOB_FAILED),
+            metric=backup_metric(environment, DatabaseMetric.BACKUP_JOB_FAILED),
             threshold=Threshold(value=0, unit="failed jobs", breaches=1, periods=1),
             missing=TreatMissing.NOT_BREACHING,
         ),
@@ -204,6 +204,6 @@ def _metric(
     return database.metric(name, period=period, statistic=statistic)
 
 
-def backup_metric(environment: str, name: Database) -> cloudwatch.Metric:
+def backup_metric(environment: str, name: DatabaseMetric) -> cloudwatch.Metric:
     """As infra_runtime.database.backups publishes it every five minutes, or database.drills at the end of a drill."""
     return own_metric(environment, name, statistic="Maximum", period=_PERIOD)

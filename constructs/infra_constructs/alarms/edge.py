@@ -9,7 +9,7 @@ from constructs import Construct
 
 from infra_constructs.alarms.alarm import AlarmSpec, Severity, Threshold, Topics, TreatMissing, add_alarm
 from infra_constructs.metrics import own_metric
-from infra_runtime.contract.metrics import Edge
+from infra_runtime.contract.metrics import EdgeMetric
 
 _FAILS = {
     "edge-ranges": "Cloudflare's addresses are not kept; a new one of them would be turned away.",
@@ -46,12 +46,15 @@ class EdgeAlarms(Construct):
             )
             add_alarm(self, "".join(part.capitalize() for part in runbook.split("-")), topics=topics, spec=spec)
 
-        def published(name: Edge, hours: int, statistic: str = "Maximum") -> cloudwatch.Metric:
+        def published(name: EdgeMetric, hours: int, statistic: str = "Maximum") -> cloudwatch.Metric:
             return own_metric(environment, name, statistic=statistic, period=cdk.Duration.hours(hours))
 
         changes = {
-            "Drifted": (Edge.DRIFTED_RULES, "What Cloudflare does is not what was declared: somebody has changed it."),
-            "Missing": (Edge.MISSING_RULES, "Something that was declared is not at Cloudflare any more."),
+            "Drifted": (
+                EdgeMetric.DRIFTED_RULES,
+                "What Cloudflare does is not what was declared: somebody has changed it.",
+            ),
+            "Missing": (EdgeMetric.MISSING_RULES, "Something that was declared is not at Cloudflare any more."),
         }
         for id_of_alarm, (metric, description) in changes.items():
             spec = AlarmSpec(
@@ -67,7 +70,7 @@ class EdgeAlarms(Construct):
             runbook="edge-client-certificate",
             description="Cloudflare's client certificate was not renewed; when it ends, only an exception lets it in.",
             severity=Severity.WARNING,
-            metric=published(Edge.CLIENT_CERTIFICATE_LEFT, 24, "Minimum"),
+            metric=published(EdgeMetric.CLIENT_CERTIFICATE_LEFT, 24, "Minimum"),
             threshold=Threshold(value=90, unit="days", breaches=1, periods=1, below=True),
             # The function that renews it has an alarm of its own.
             missing=TreatMissing.IGNORE,
@@ -77,7 +80,7 @@ class EdgeAlarms(Construct):
             runbook="edge-ranges-changed",
             description="Cloudflare connects from new addresses; they were let in.",
             severity=Severity.INFO,
-            metric=published(Edge.RANGES_ADDED, 1),
+            metric=published(EdgeMetric.RANGES_ADDED, 1),
             threshold=Threshold(value=0, unit="ranges", breaches=1, periods=1),
             missing=TreatMissing.NOT_BREACHING,
         )

@@ -12,7 +12,7 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from infra_constructs.alarms.media import metric_of
 from infra_constructs.media import STATIC_METRICS
 from infra_constructs.metrics import own_metric
-from infra_runtime.contract.metrics import Traffic
+from infra_runtime.contract.metrics import TrafficMetric
 
 _DAY = cdk.Duration.days(1)
 _GIB = 2**30
@@ -52,12 +52,12 @@ class EgressSaving:
         return self._on_busy_days(value, bytes_ | requests, "egress saved, USD")
 
     def _bytes(self) -> tuple[str, Metrics]:
-        return self._saved("edge", Traffic.MEDIA_BYTES, "sent", "BytesDownloaded")
+        return self._saved("edge", TrafficMetric.MEDIA_BYTES, "sent", "BytesDownloaded")
 
     def _requests(self) -> tuple[str, Metrics]:
-        return self._saved("asked", Traffic.MEDIA_REQUESTS, "gets", "GetRequests")
+        return self._saved("asked", TrafficMetric.MEDIA_REQUESTS, "gets", "GetRequests")
 
-    def _saved(self, edge_id: str, edge: Traffic, s3_id: str, s3: str) -> tuple[str, Metrics]:
+    def _saved(self, edge_id: str, edge: TrafficMetric, s3_id: str, s3: str) -> tuple[str, Metrics]:
         """(what the edge counts less what S3 counts, the metrics in it)."""
         metrics: Metrics = {
             edge_id: own_metric(self.environment, edge, statistic="Sum", period=_DAY),

@@ -22,9 +22,10 @@ from infra_constructs.alarms.alarm import (
     add_alarm,
     runbook_at,
 )
+from infra_constructs.arns import arn_of
 from infra_runtime.contract.notification import custom
 
-_WENT_BACK = ("UPDATE_ROLLBACK_COMPLETE", "UPDATE_ROLLBACK_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED")
+_ROLLED_BACK = ("UPDATE_ROLLBACK_COMPLETE", "UPDATE_ROLLBACK_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED")
 # Ends of a task that nobody asked for.
 _CRASHES = ("EssentialContainerExited", "TaskFailedToStart")
 
@@ -60,7 +61,6 @@ class DeploymentEvents(Construct):
     def __init__(self, scope: Construct, id_: str, *, stacks: str, topics: Topics) -> None:
         """`stacks` is how all of their names begin."""
         super().__init__(scope, id_)
-        stack = cdk.Stack.of(self)
         _forward(
             self,
             "WentBack",
@@ -71,8 +71,8 @@ class DeploymentEvents(Construct):
                 "source": ["aws.cloudformation"],
                 "detail-type": ["CloudFormation Stack Status Change"],
                 "detail": {
-                    "stack-id": [{"prefix": f"arn:aws:cloudformation:{stack.region}:{stack.account}:stack/{stacks}"}],
-                    "status-details": {"status": list(_WENT_BACK)},
+                    "stack-id": [{"prefix": arn_of(self, "cloudformation", f"stack/{stacks}")}],
+                    "status-details": {"status": list(_ROLLED_BACK)},
                 },
             },
             quote="$.detail.stack-id",
@@ -115,12 +115,7 @@ class CrashedTasks(Construct):
             retention=logs.RetentionDays.THREE_MONTHS,
             removal_policy=cdk.RemovalPolicy.DESTROY,
         )
-        arn = stack.format_arn(
-            service="logs",
-            resource="log-group",
-            resource_name=f"/aws/events/{stack.stack_name}-crashed-tasks",
-            arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
-        )
+        arn = arn_of(self, "logs", f"log-group:/aws/events/{stack.stack_name}-crashed-tasks")
         self.log.add_to_resource_policy(
             iam.PolicyStatement(
                 principals=[

@@ -5,7 +5,7 @@ from constructs import Construct
 
 from infra_constructs.alarms.alarm import AlarmSpec, Severity, Threshold, Topics, TreatMissing, add_alarms
 from infra_constructs.metrics import own_metric
-from infra_runtime.contract.metrics import Jobs
+from infra_runtime.contract.metrics import JobMetric
 
 
 class JobAlarms(Construct):
@@ -21,7 +21,7 @@ class JobAlarms(Construct):
                     description=f"The job {job} has failed, and so have its retries, if it has any.",
                     severity=Severity.WARNING,
                     metric=own_metric(
-                        environment, Jobs.FAILED, statistic="Sum", period=cdk.Duration.minutes(5), Job=job
+                        environment, JobMetric.FAILED, statistic="Sum", period=cdk.Duration.minutes(5), Job=job
                     ),
                     threshold=Threshold(value=0, unit="failed runs in 5 minutes", breaches=1, periods=1),
                     missing=TreatMissing.NOT_BREACHING,
@@ -33,7 +33,7 @@ class JobAlarms(Construct):
                     ),
                     severity=Severity.WARNING,
                     metric=own_metric(
-                        environment, Jobs.OVERDUE, statistic="Maximum", period=cdk.Duration.minutes(15), Job=job
+                        environment, JobMetric.OVERDUE, statistic="Maximum", period=cdk.Duration.minutes(15), Job=job
                     ),
                     threshold=Threshold(value=1, unit="minutes overdue", breaches=2, periods=2),
                     # The function that runs jobs publishes it.

@@ -23,7 +23,7 @@ from infra_constructs.alarms.alarm import (
     tell,
 )
 from infra_constructs.alarms.traffic import metric_of
-from infra_runtime.contract.metrics import Traffic
+from infra_runtime.contract.metrics import TrafficMetric
 
 _OBJECTIVES = ("Availability", "Latency")
 # In a window with fewer requests, one of them would be a pace.
@@ -142,8 +142,8 @@ class ObjectiveAlarms(Construct):
         return cloudwatch.MathExpression(
             expression=f"IF({requests} >= {_ENOUGH_REQUESTS}, (100 * {errors} / {requests}) / {budget:.6g}, 0)",
             using_metrics={
-                errors: metric_of(self._environment, Traffic.SERVER_ERRORS, period=window, Host=self._host),
-                requests: metric_of(self._environment, Traffic.REQUESTS, period=window, Host=self._host),
+                errors: metric_of(self._environment, TrafficMetric.SERVER_ERRORS, period=window, Host=self._host),
+                requests: metric_of(self._environment, TrafficMetric.REQUESTS, period=window, Host=self._host),
             },
             label=f"{self._host}: 5xx, times the budget's pace",
             period=window,

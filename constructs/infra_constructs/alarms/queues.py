@@ -6,12 +6,12 @@ from constructs import Construct
 
 from infra_constructs.alarms.alarm import AlarmSpec, Severity, Threshold, Topics, TreatMissing, add_alarms
 from infra_constructs.metrics import own_metric
-from infra_runtime.contract.metrics import Queue
+from infra_runtime.contract.metrics import QueueMetric
 
 _MINUTE = cdk.Duration.minutes(1)
 
 
-def metric_of(environment: str, service: str, name: Queue, statistic: str) -> cloudwatch.Metric:
+def metric_of(environment: str, service: str, name: QueueMetric, statistic: str) -> cloudwatch.Metric:
     """One of the queue of a service."""
     return own_metric(environment, name, statistic=statistic, period=_MINUTE, Service=service)
 
@@ -37,7 +37,7 @@ class QueueAlarms(Construct):
                 runbook="queue-backlog",
                 description=f"Jobs of {service} wait, and none is taken.",
                 severity=Severity.CRITICAL,
-                metric=metric_of(environment, service, Queue.STUCK, "Minimum"),
+                metric=metric_of(environment, service, QueueMetric.STUCK, "Minimum"),
                 threshold=Threshold(value=stuck_minutes, unit="minutes", breaches=2, periods=2),
                 missing=TreatMissing.IGNORE,
             ),
@@ -47,7 +47,7 @@ class QueueAlarms(Construct):
                     f"{service} cannot keep up with its queue at its maximum of tasks, or the probe counts no jobs."
                 ),
                 severity=Severity.WARNING,
-                metric=metric_of(environment, service, Queue.WAITING, "Minimum"),
+                metric=metric_of(environment, service, QueueMetric.WAITING, "Minimum"),
                 # Scaling out takes a few minutes.
                 threshold=Threshold(value=most_jobs, unit="waiting jobs", breaches=15, periods=15),
                 missing=TreatMissing.BREACHING,

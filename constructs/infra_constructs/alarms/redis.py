@@ -7,13 +7,15 @@ from constructs import Construct
 from infra_constructs.alarms.alarm import AlarmSpec, Severity, Threshold, Topics, TreatMissing, add_alarms
 from infra_constructs.alarms.redis_purpose import Purpose
 from infra_constructs.metrics import own_metric
-from infra_runtime.contract.metrics import Redis
+from infra_runtime.contract.metrics import RedisMetric
 
 # As infra_runtime.redis.monitor publishes them: twice a minute, and every five minutes for what is in it.
 _ROUNDS, _INVENTORY = cdk.Duration.minutes(1), cdk.Duration.minutes(5)
 
 
-def metric_of(environment: str, instance: str, name: Redis, statistic: str, period: cdk.Duration) -> cloudwatch.Metric:
+def metric_of(
+    environment: str, instance: str, name: RedisMetric, statistic: str, period: cdk.Duration
+) -> cloudwatch.Metric:
     """One of an instance's."""
     return own_metric(environment, name, statistic=statistic, period=period, Instance=instance)
 
@@ -35,7 +37,7 @@ class RedisAlarms(Construct):
         """`has_memory_metrics`: the service behind it has metrics of its own for memory and connections."""
         super().__init__(scope, id_)
 
-        def metric(name: Redis, statistic: str, period: cdk.Duration = _ROUNDS) -> cloudwatch.Metric:
+        def metric(name: RedisMetric, statistic: str, period: cdk.Duration = _ROUNDS) -> cloudwatch.Metric:
             return metric_of(environment, instance, name, statistic, period)
 
         specs = {
@@ -44,7 +46,7 @@ class RedisAlarms(Construct):
                 description=purpose.unusable,
                 severity=Severity.CRITICAL,
                 ok_severity=Severity.INFO,
-                metric=metric(Redis.UNUSABLE, "Maximum"),
+                metric=metric(RedisMetric.UNUSABLE, "Maximum"),
                 # One bad minute is a failover, which takes seconds: nobody is woken for it. And a Redis that comes and
                 # goes is one outage and not many: it is over when nine of ten minutes were good.
                 threshold=Threshold(value=0, unit="failed looks", breaches=2, periods=10),
@@ -56,7 +58,7 @@ class RedisAlarms(Construct):
                 description=purpose.slow,
                 severity=Severity.WARNING,
                 ok_severity=Severity.INFO,
-                metric=metric(Redis.PING, "Average"),
+                metric=metric(RedisMetric.PING, "Average"),
                 threshold=Threshold(value=100, unit="ms for a ping", breaches=3, periods=5),
                 # It was not reached, which is the other alarm's business.
                 missing=TreatMissing.NOT_BREACHING,
@@ -68,8 +70,8 @@ class RedisAlarms(Construct):
                 metric=cloudwatch.MathExpression(
                     expression="IF(unusable == 0, errors, 0)",
                     using_metrics={
-                        "unusable": metric(Redis.UNUSABLE, "Maximum"),
-                        "errors": metric(Redis.ERROR_RATE, "Average"),
+                        "unusable": metric(RedisMetric.UNUSABLE, "Maximum"),
+                        "errors": metric(RedisMetric.ERROR_RATE, "Average"),
                     },
                     label="errors while usable",
                     period=_ROUNDS,
@@ -83,7 +85,7 @@ class RedisAlarms(Construct):
                 runbook="redis-memory",
                 description="Keys that never go away fill the memory until rate limits give way.",
                 severity=Severity.WARNING,
-                metric=metric(Redis.KEYS_WITHOUT_EXPIRY, "Maximum", _INVENTORY),
+                metric=metric(RedisMetric.KEYS_WITHOUT_EXPIRY, "Maximum", _INVENTORY),
                 threshold=Threshold(value=1000, unit="keys", breaches=3, periods=3),
                 missing=TreatMissing.IGNORE,
             )
@@ -93,7 +95,7 @@ class RedisAlarms(Construct):
                     runbook=purpose.memory_runbook,
                     description=purpose.full,
                     severity=purpose.full_severity,
-                    metric=metric(Redis.MEMORY_USED, "Maximum", _INVENTORY),
+                    metric=metric(RedisMetric.MEMORY_USED, "Maximum", _INVENTORY),
                     threshold=Threshold(value=purpose.full_percent, unit="% of memory", breaches=2, periods=3),
                     missing=TreatMissing.IGNORE,
                 ),
@@ -101,7 +103,7 @@ class RedisAlarms(Construct):
                     runbook="redis-connections",
                     description=purpose.no_connections,
                     severity=Severity.WARNING,
-                    metric=metric(Redis.CONNECTIONS, "Maximum", _INVENTORY),
+                    metric=metric(RedisMetric.CONNECTIONS, "Maximum", _INVENTORY),
                     threshold=Threshold(value=80, unit="% of all connections", breaches=2, periods=3),
                     missing=TreatMissing.IGNORE,
                 ),

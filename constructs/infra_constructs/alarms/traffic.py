@@ -10,7 +10,7 @@ from infra_constructs.alarms.alarm import AlarmSpec, Severity, Threshold, Topics
 from infra_constructs.alarms.egress import EgressSaving
 from infra_constructs.function import RuntimeFunction
 from infra_constructs.metrics import error_percentage, own_metric
-from infra_runtime.contract.metrics import Traffic
+from infra_runtime.contract.metrics import TrafficMetric
 
 _PERIOD = cdk.Duration.minutes(5)
 # Below this many requests in five minutes a few errors would be a rate.
@@ -20,7 +20,7 @@ _MANY_EVENTS = 5000
 
 
 def metric_of(
-    environment: str, name: Traffic, *, period: cdk.Duration = _PERIOD, statistic: str = "Sum", **dimensions: str
+    environment: str, name: TrafficMetric, *, period: cdk.Duration = _PERIOD, statistic: str = "Sum", **dimensions: str
 ) -> cloudwatch.Metric:
     """`dimensions` besides the environment: Host, or Action and Source."""
     return own_metric(environment, name, statistic=statistic, period=period, **dimensions)
@@ -62,7 +62,7 @@ class TrafficAlarms(Construct):
                     "Cloudflare blocks or challenges far more than usual: an attack, or a rule that hurts users."
                 ),
                 severity=Severity.WARNING,
-                metric=metric_of(environment, Traffic.SECURITY_EVENTS),
+                metric=metric_of(environment, TrafficMetric.SECURITY_EVENTS),
                 threshold=Threshold(value=_MANY_EVENTS, unit="events in 5 minutes", breaches=3, periods=4),
                 missing=TreatMissing.NOT_BREACHING,
             ),
@@ -70,7 +70,7 @@ class TrafficAlarms(Construct):
                 runbook="edge-security-events",
                 description="Cloudflare holds off a DDoS attack on HTTP.",
                 severity=Severity.WARNING,
-                metric=metric_of(environment, Traffic.DDOS_EVENTS),
+                metric=metric_of(environment, TrafficMetric.DDOS_EVENTS),
                 threshold=Threshold(value=_MANY_EVENTS / 5, unit="events in 5 minutes", breaches=2, periods=3),
                 missing=TreatMissing.NOT_BREACHING,
             ),
@@ -87,7 +87,7 @@ class TrafficAlarms(Construct):
                 runbook="edge-traffic",
                 description="Cloudflare's analytics are missing: the alarms on edge traffic see nothing.",
                 severity=Severity.WARNING,
-                metric=metric_of(environment, Traffic.WINDOWS),
+                metric=metric_of(environment, TrafficMetric.WINDOWS),
                 # Each comes late, and in time for an hour.
                 threshold=Threshold(value=1, unit="windows in 5 minutes", breaches=12, periods=12, below=True),
                 missing=TreatMissing.BREACHING,
@@ -107,8 +107,8 @@ class TrafficAlarms(Construct):
 
 def _error_percentage(environment: str, host: str) -> cloudwatch.MathExpression:
     return error_percentage(
-        metric_of(environment, Traffic.SERVER_ERRORS, Host=host),
-        metric_of(environment, Traffic.REQUESTS, Host=host),
+        metric_of(environment, TrafficMetric.SERVER_ERRORS, Host=host),
+        metric_of(environment, TrafficMetric.REQUESTS, Host=host),
         enough=_ENOUGH_REQUESTS,
         label="5xx at the edge, % of requests",
         period=_PERIOD,

@@ -7,7 +7,7 @@ from infra_constructs.alarms.alarm import AlarmSpec, Severity, Threshold, Topics
 from infra_constructs.alarms.redis import metric_of
 from infra_constructs.alarms.redis_purpose import Purpose
 from infra_constructs.function import RuntimeFunction
-from infra_runtime.contract.metrics import Redis
+from infra_runtime.contract.metrics import RedisMetric
 
 _HOUR = cdk.Duration.hours(1)
 
@@ -28,8 +28,8 @@ class UpstashAlarms(Construct):
     ) -> None:
         super().__init__(scope, id_)
         limits = {
-            "Storage": (Redis.STORAGE_USED, purpose.full, purpose.full_percent, purpose.full_severity),
-            "Bandwidth": (Redis.BANDWIDTH_USED, purpose.bandwidth, 80, Severity.WARNING),
+            "Storage": (RedisMetric.STORAGE_USED, purpose.full, purpose.full_percent, purpose.full_severity),
+            "Bandwidth": (RedisMetric.BANDWIDTH_USED, purpose.bandwidth, 80, Severity.WARNING),
         }
         for name, (metric, sentence, percent, severity) in limits.items():
             spec = AlarmSpec(

@@ -9,16 +9,15 @@ from constructs import Construct
 from infra_constructs.cloudflare.provider import CloudflareProvider
 from infra_constructs.cloudflare.rules import PhaseRules, Rule, host_is, hosts_are
 from infra_runtime.contract.check_targets import PASS_HEADER
+from infra_runtime.contract.cloudflare_phases import CUSTOM_WAF, RATE_LIMIT, SUPER_BOT_FIGHT_MODE
 from infra_runtime.contract.secret_values import REFERENCE, TEXT
 
-CUSTOM_PHASE = "http_request_firewall_custom"
-RATE_PHASE = "http_ratelimit"
 # Nothing here is PHP, and nobody fetches configuration by URL: these are asked for by scanners only.
 _PROBED = ("/.git", "/.env", "/.aws", "/wp-admin", "/wp-login", "/phpmyadmin", "/xmlrpc.php", "/etc/passwd")
 
 
 @dataclass(frozen=True, kw_only=True)
-class RateLimit:
+class RateLimitProps:
     """At most `requests` of one address in `period_seconds`, then none for `block_seconds`."""
 
     host: str
@@ -39,7 +38,7 @@ class FirewallProps:
     media: str
     analytics_path: str | None
     """Under which each site takes what browsers send to its analytics; None when it takes nothing."""
-    rate_limits: Mapping[str, RateLimit]
+    rate_limits: Mapping[str, RateLimitProps]
     """By name."""
     rate_limits_name_the_host: bool
     bots_are_challenged: bool
@@ -62,13 +61,13 @@ class Firewall(Construct):
         super().__init__(scope, id_)
         check_pass.grant_read(provider.handler.role)
         rules = _custom(props, check_pass=check_pass)
-        PhaseRules(self, "Custom", provider=provider, phase=CUSTOM_PHASE, adopt=adopt, rules=rules)
+        PhaseRules(self, "Custom", provider=provider, phase=CUSTOM_WAF, adopt=adopt, rules=rules)
         if props.rate_limits:
             PhaseRules(
                 self,
                 "RateLimits",
                 provider=provider,
-                phase=RATE_PHASE,
+                phase=RATE_LIMIT,
                 adopt=adopt,
                 rules=[_limit(name, each, props) for name, each in props.rate_limits.items()],
             )
@@ -104,7 +103,7 @@ def _custom(props: FirewallProps, *, check_pass: secretsmanager.ISecret) -> Sequ
                 description="No page to solve a challenge on: the API, media, analytics. All other rules apply",
                 expression=" or ".join(unseen),
                 action="skip",
-                parameters={"phases": ["http_request_sbfm"]},
+                parameters={"phases": [SUPER_BOT_FIGHT_MODE]},
                 # Else each request of theirs would count as a security event.
                 logs=False,
             )
@@ -119,14 +118,14 @@ def _custom(props: FirewallProps, *, check_pass: secretsmanager.ISecret) -> Sequ
                     TEXT: [f"({hosts_are(props.sites)}) and {shown}", {REFERENCE: check_pass.secret_arn}, '")']
                 },
                 action="skip",
-                parameters={"phases": ["http_request_sbfm"]},
+                parameters={"phases": [SUPER_BOT_FIGHT_MODE]},
                 logs=False,
             )
         )
     return rules
 
 
-def _limit(name: str, limit: RateLimit, props: FirewallProps) -> Rule:
+def _limit(name: str, limit: RateLimitProps, props: FirewallProps) -> Rule:
     path = f'starts_with(http.request.uri.path, "{limit.path}")'
     return Rule(
         name=name,

@@ -8,9 +8,8 @@ from constructs import Construct
 
 from infra_constructs.cloudflare.provider import CloudflareProvider
 from infra_constructs.cloudflare.rules import PhaseRules, Rule, hosts_are
+from infra_runtime.contract.cloudflare_phases import DDOS, MANAGED_WAF
 
-WAF_PHASE = "http_request_firewall_managed"
-DDOS_PHASE = "ddos_l7"
 # Ids that are the same in every zone (Cloudflare documentation, "Managed rulesets" and "OWASP: configure by API").
 MANAGED = "efb7b8c949ac4650a09736fc376e9aee"
 OWASP = "4814384a9e5d4991b9815dcfc25d2f1f"
@@ -20,7 +19,7 @@ _HIGHEST_PARANOIA = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class OwaspException:
+class OwaspExceptionProps:
     """Requests that the ruleset does not see, or of which it ignores some rules."""
 
     hosts: Sequence[str]
@@ -38,7 +37,7 @@ class OwaspProps:
     threshold: int
     """Score from which a request is acted upon."""
     action: Literal["managed_challenge", "block", "log"]
-    exceptions: Mapping[str, OwaspException]
+    exceptions: Mapping[str, OwaspExceptionProps]
     """By name."""
 
 
@@ -57,12 +56,12 @@ class ManagedRules(Construct):
     ) -> None:
         super().__init__(scope, id_)
         if owasp is not None:
-            PhaseRules(self, "Waf", provider=provider, phase=WAF_PHASE, adopt=adopt, rules=_waf(owasp))
+            PhaseRules(self, "Waf", provider=provider, phase=MANAGED_WAF, adopt=adopt, rules=_waf(owasp))
         PhaseRules(
             self,
             "Ddos",
             provider=provider,
-            phase=DDOS_PHASE,
+            phase=DDOS,
             adopt=adopt,
             rules=[
                 Rule(
@@ -89,13 +88,13 @@ class OwaspExceptions(Construct):
         *,
         provider: CloudflareProvider,
         adopt: bool,
-        exceptions: Mapping[str, OwaspException],
+        exceptions: Mapping[str, OwaspExceptionProps],
     ) -> None:
         super().__init__(scope, id_)
-        PhaseRules(self, "Waf", provider=provider, phase=WAF_PHASE, adopt=adopt, rules=_skipping(exceptions))
+        PhaseRules(self, "Waf", provider=provider, phase=MANAGED_WAF, adopt=adopt, rules=_skipping(exceptions))
 
 
-def _skipping(exceptions: Mapping[str, OwaspException]) -> list[Rule]:
+def _skipping(exceptions: Mapping[str, OwaspExceptionProps]) -> list[Rule]:
     return [
         Rule(
             name=f"except-{name}",

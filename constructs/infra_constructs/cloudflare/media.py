@@ -9,10 +9,9 @@ from constructs import Construct
 
 from infra_constructs.cloudflare.provider import CloudflareProvider
 from infra_constructs.cloudflare.rules import PhaseRules, Rule, host_is, hosts_are
+from infra_runtime.contract.cloudflare_phases import CACHE, LATE_TRANSFORM
 from infra_runtime.contract.secret_values import REFERENCE
 
-CACHE_PHASE = "http_request_cache_settings"
-HEADER_PHASE = "http_request_late_transform"
 EDGE_SECONDS = 30 * 24 * 3600
 BROWSER_SECONDS = 7 * 24 * 3600
 # Where Next.js looks for them, and so their prefix in the bucket. They say themselves how long they may be kept.
@@ -20,7 +19,7 @@ STATIC = "_next/static/"
 
 
 @dataclass(frozen=True, kw_only=True)
-class MediaProps:
+class MediaHostProps:
     """What an environment may choose."""
 
     host: str
@@ -69,7 +68,7 @@ class MediaEdge(Construct):
         provider: CloudflareProvider,
         user_agent: secretsmanager.ISecret,
         adopt: bool,
-        props: MediaProps,
+        props: MediaHostProps,
     ) -> None:
         super().__init__(scope, id_)
         user_agent.grant_read(provider.handler.role)
@@ -77,7 +76,7 @@ class MediaEdge(Construct):
             self,
             "UserAgent",
             provider=provider,
-            phase=HEADER_PHASE,
+            phase=LATE_TRANSFORM,
             adopt=adopt,
             rules=[
                 Rule(
@@ -95,7 +94,7 @@ class MediaEdge(Construct):
             self,
             "Cache",
             provider=provider,
-            phase=CACHE_PHASE,
+            phase=CACHE,
             adopt=adopt,
             rules=[
                 Rule(

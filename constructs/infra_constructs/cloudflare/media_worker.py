@@ -9,7 +9,8 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
-from infra_constructs.cloudflare.media import BROWSER_SECONDS, EDGE_SECONDS, STATIC, MediaProps
+from infra_constructs.arns import objects_arn
+from infra_constructs.cloudflare.media import BROWSER_SECONDS, EDGE_SECONDS, STATIC, MediaHostProps
 from infra_constructs.cloudflare.provider import CloudflareProvider, CloudflareToken
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.function import RuntimeFunction
@@ -36,7 +37,7 @@ class MediaWorker(Construct):
         bucket: s3.IBucket,
         key: secretsmanager.ISecret,
         adopt: bool,
-        props: MediaProps,
+        props: MediaHostProps,
     ) -> None:
         """`key` is a secret that holds nothing else; its value becomes ACCESS_KEY_ID:SECRET_ACCESS_KEY."""
         super().__init__(scope, id_)
@@ -49,7 +50,7 @@ class MediaWorker(Construct):
         assert isinstance(policy, iam.Policy)
         acknowledge(
             policy,
-            allows_on(f"arn:aws:s3:::{bucket.bucket_name}/*"),
+            allows_on(objects_arn(self, bucket.bucket_name)),
             reason="The edge serves every object of this one bucket, and reads nothing else.",
         )
         key.grant_read(provider.handler.role)

@@ -6,8 +6,7 @@ from constructs import Construct
 
 from infra_constructs.cloudflare.provider import CloudflareProvider
 from infra_constructs.cloudflare.rules import PhaseRules, Rule, hosts_are
-
-REDIRECT_PHASE = "http_request_dynamic_redirect"
+from infra_runtime.contract.cloudflare_phases import REDIRECT
 
 
 class Redirects(Construct):
@@ -36,4 +35,4 @@ class Redirects(Construct):
             )
             for target in sorted(set(redirects.values()))
         ]
-        PhaseRules(self, "Rules", provider=provider, phase=REDIRECT_PHASE, adopt=adopt, rules=rules)
+        PhaseRules(self, "Rules", provider=provider, phase=REDIRECT, adopt=adopt, rules=rules)

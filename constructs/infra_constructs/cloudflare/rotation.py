@@ -8,12 +8,12 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
-from infra_constructs.cloudflare.media import HEADER_PHASE
 from infra_constructs.cloudflare.provider import CloudflareToken
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.function import RuntimeFunction
 from infra_constructs.media_access import grant_policy_writing, grant_user_agents
 from infra_constructs.state_store import StateStore
+from infra_runtime.contract.cloudflare_phases import LATE_TRANSFORM
 
 
 class UserAgentRotation(Construct):
@@ -43,7 +43,7 @@ class UserAgentRotation(Construct):
                 "TOKEN_SECRET": token.name,
                 "MEMORY": memory.prefix,
                 "BUCKET": bucket.bucket_name,
-                "RULE": HEADER_PHASE,
+                "RULE": LATE_TRANSFORM,
                 **quarantine,
             },
             uses_libraries=True,

@@ -15,7 +15,16 @@ from infra_constructs.alarms.database import backup_metric
 from infra_constructs.alarms.egress import EgressSaving
 from infra_constructs.alarms.services import insight, utilization
 from infra_constructs.dashboard.graph import FIVE, MINUTE, graph, named, share
-from infra_runtime.contract.metrics import EDGE, RELEASES, Check, Database, Queue, Redis, Releases, Traffic
+from infra_runtime.contract.metrics import (
+    EDGE,
+    RELEASES,
+    CheckMetric,
+    DatabaseMetric,
+    QueueMetric,
+    RedisMetric,
+    ReleaseMetric,
+    TrafficMetric,
+)
 
 Row = list[cloudwatch.IWidget]
 _COLOURS = ("blue", "green")
@@ -39,25 +48,25 @@ def users(
     return [
         graph(
             "Checks from outside: failed",
-            [named(checks.metric_of(of, each, Check.FAILED, "Maximum"), each) for each in checked],
+            [named(checks.metric_of(of, each, CheckMetric.FAILED, "Maximum"), each) for each in checked],
             right=releases(environment, services),
         ),
         graph(
             "Checks from outside: ms",
-            [named(checks.metric_of(of, each, Check.TIME, "Average"), each) for each in checked],
+            [named(checks.metric_of(of, each, CheckMetric.TIME, "Average"), each) for each in checked],
             limit=(3000, "slow"),
         ),
         graph(
             "Requests at the edge",
-            [named(traffic.metric_of(of, Traffic.REQUESTS, Host=host), kind) for kind, host in hosts.items()],
+            [named(traffic.metric_of(of, TrafficMetric.REQUESTS, Host=host), kind) for kind, host in hosts.items()],
         ),
         graph(
             "5xx at the edge, %",
             [
                 share(
                     kind,
-                    traffic.metric_of(of, Traffic.SERVER_ERRORS, Host=host),
-                    traffic.metric_of(of, Traffic.REQUESTS, Host=host),
+                    traffic.metric_of(of, TrafficMetric.SERVER_ERRORS, Host=host),
+                    traffic.metric_of(of, TrafficMetric.REQUESTS, Host=host),
                 )
                 for kind, host in hosts.items()
             ],
@@ -75,7 +84,7 @@ def edge(
     services: Sequence[WatchedService],
 ) -> Row:
     of = environment
-    ratios = (Traffic.REQUEST_HIT_RATIO, Traffic.BYTE_HIT_RATIO)
+    ratios = (TrafficMetric.REQUEST_HIT_RATIO, TrafficMetric.BYTE_HIT_RATIO)
     events = f"SEARCH('{{{EDGE},Environment,Action,Source}} Environment=\"{of}\"', 'Sum', 300)"
     paces = [named(metric, f"{each.name} {what.lower()}") for each in services for what, metric in each.paces.items()]
     widgets: Row = [
@@ -176,7 +185,7 @@ def database(environment: str, database: rds.IDatabaseInstance) -> Row:
     def metric(name: str, statistic: str) -> cloudwatch.Metric:
         return database.metric(name, period=FIVE, statistic=statistic, label=name)
 
-    restore = named(backup_metric(environment, Database.RESTORE_POINT_AGE), "newest restorable point")
+    restore = named(backup_metric(environment, DatabaseMetric.RESTORE_POINT_AGE), "newest restorable point")
     return [
         graph("Database: CPU, %", [metric("CPUUtilization", "Average")], limit=(80, "alarm")),
         graph("Database: connections", [metric("DatabaseConnections", "Maximum")]),
@@ -186,24 +195,24 @@ def database(environment: str, database: rds.IDatabaseInstance) -> Row:
 
 
 def redis(environment: str, instance: str) -> Row:
-    def metric(name: Redis, statistic: str) -> cloudwatch.Metric:
+    def metric(name: RedisMetric, statistic: str) -> cloudwatch.Metric:
         return named(watch_redis.metric_of(environment, instance, name, statistic, MINUTE), name.value)
 
     return [
-        graph("Redis: cannot be used", [metric(Redis.UNUSABLE, "Maximum")]),
-        graph("Redis: ping, ms", [metric(Redis.PING, "Average")], limit=(100, "alarm")),
-        graph("Redis: memory, %", [metric(Redis.MEMORY_USED, "Maximum")], limit=(80, "alarm")),
-        graph("Redis: errors, %", [metric(Redis.ERROR_RATE, "Average")], limit=(5, "alarm")),
+        graph("Redis: cannot be used", [metric(RedisMetric.UNUSABLE, "Maximum")]),
+        graph("Redis: ping, ms", [metric(RedisMetric.PING, "Average")], limit=(100, "alarm")),
+        graph("Redis: memory, %", [metric(RedisMetric.MEMORY_USED, "Maximum")], limit=(80, "alarm")),
+        graph("Redis: errors, %", [metric(RedisMetric.ERROR_RATE, "Average")], limit=(5, "alarm")),
     ]
 
 
 def queues(environment: str, workers: Sequence[str]) -> Row:
-    def metrics(name: Queue) -> list[cloudwatch.Metric]:
+    def metrics(name: QueueMetric) -> list[cloudwatch.Metric]:
         return [named(watch_queues.metric_of(environment, each, name, "Maximum"), each) for each in workers]
 
     return [
-        graph("Queues: waiting jobs", metrics(Queue.WAITING)),
-        graph("Queues: minutes without a job taken", metrics(Queue.STUCK)),
+        graph("Queues: waiting jobs", metrics(QueueMetric.WAITING)),
+        graph("Queues: minutes without a job taken", metrics(QueueMetric.STUCK)),
     ]
 
 
@@ -216,8 +225,8 @@ def releases(environment: str, services: Sequence[WatchedService]) -> list[cloud
             dimensions_map={"Environment": environment, "Service": each.name},
             period=FIVE,
             statistic="Sum",
-            label=f"{each.name} {'released' if name is Releases.SUCCEEDED else 'went back'}",
+            label=f"{each.name} {'released' if name is ReleaseMetric.SUCCEEDED else 'went back'}",
         )
         for each in services
-        for name in Releases
+        for name in ReleaseMetric
     ]

@@ -10,6 +10,7 @@ from aws_cdk import aws_rds as rds
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
+from infra_constructs.arns import arn_of
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.function import RuntimeFunction, bootstrap_version_arn
 from infra_constructs.images import ServiceImages
@@ -88,25 +89,25 @@ class PreviewControl(Construct):
         ledger.grant_writing(self.handler)
         self._allow("dynamodb:DeleteItem", on=ledger.table.table_arn)
         self._allow("lambda:InvokeFunction", on=databases.function.function_arn)
-        logs = f"arn:aws:logs:{stack.region}:{stack.account}:log-group:/aws/rds/instance/*"
+        logs = arn_of(self, "logs", "log-group:/aws/rds/instance/*")
         self._allow("logs:FilterLogEvents", on=logs)
         self._acknowledge(logs, "RDS names the log group after the instance, which CloudFormation names.")
         # Of its own, by a name that is known before it exists: a reference to it would be circular.
-        itself = f"arn:aws:lambda:{stack.region}:{stack.account}:function:{stack.stack_name}-{id_}*"
+        itself = arn_of(self, "lambda", f"function:{stack.stack_name}-{id_}*")
         self._allow("lambda:InvokeFunction", on=itself)
         self._acknowledge(itself, "Lambda ends the names of functions with something of its own.")
         for each in slots:
-            of_stack = f"arn:aws:cloudformation:{stack.region}:{stack.account}:stack/{each.stack}/*"
+            of_stack = arn_of(self, "cloudformation", f"stack/{each.stack}/*")
             # Its template stays: the function gives none, and the stack's own role does the work.
             actions = ("DescribeStackEvents", "DescribeStacks", "ListStackResources", "UpdateStack")
             self._allow(*(f"cloudformation:{action}" for action in actions), on=of_stack)
             self._acknowledge(of_stack, "CloudFormation ends a stack's ARN with an id.")
-            of_tasks = f"arn:aws:logs:{stack.region}:{stack.account}:log-group:{each.stack}-*"
+            of_tasks = arn_of(self, "logs", f"log-group:{each.stack}-*")
             self._allow("logs:GetLogEvents", on=of_tasks)
             self._acknowledge(of_tasks, "CloudFormation ends a log group's name.")
         self._allow("ssm:GetParameters", on=bootstrap_version_arn(self))
         for image in images.values():
-            parameter = f"arn:aws:ssm:{stack.region}:{stack.account}:parameter{image.parameter_name}"
+            parameter = arn_of(self, "ssm", f"parameter{image.parameter_name}")
             self._allow("ssm:GetParameter", on=parameter)
             self._allow("ecr:DescribeImages", *READS_IMAGE, on=image.repository.repository_arn)
         reads = (

@@ -15,6 +15,7 @@ from aws_cdk import aws_rds as rds
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
+from infra_constructs.arns import arn_of
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.function import RuntimeFunction, bootstrap_version_arn
 from infra_constructs.release.image import READS_IMAGE, Architecture
@@ -68,8 +69,7 @@ class ReleaseControl(Construct):
         sentry: SentryProps | None,
     ) -> None:
         super().__init__(scope, id_)
-        stack = cdk.Stack.of(self)
-        self.parameter_arn = f"arn:aws:ssm:{stack.region}:{stack.account}:parameter{released.parameter}"
+        self.parameter_arn = arn_of(self, "ssm", f"parameter{released.parameter}")
         self.handler = RuntimeFunction(
             self,
             "Handler",
@@ -122,8 +122,7 @@ class ReleaseControl(Construct):
         )
 
     def _stack_arn(self, name: str) -> str:
-        stack = cdk.Stack.of(self)
-        return f"arn:aws:cloudformation:{stack.region}:{stack.account}:stack/{name}/"
+        return arn_of(self, "cloudformation", f"stack/{name}/")
 
     def _grant(self, released: Released) -> None:
         of_stack = f"{self._stack_arn(released.stack)}*"
@@ -152,21 +151,19 @@ class ReleaseControl(Construct):
             iam.PolicyStatement(actions=["ecs:ListTasks", "ecs:DescribeTasks"], resources=["*"], conditions=of_cluster)
         )
         self._allow("ecs:DescribeTaskDefinition", on="*")  # knows no resource
-        stack = cdk.Stack.of(self)
-        logs = f"arn:aws:logs:{stack.region}:{stack.account}:log-group:{released.stack}-*"
+        logs = arn_of(self, "logs", f"log-group:{released.stack}-*")
         self._allow("logs:GetLogEvents", on=logs)
         acknowledge(self.handler.policy, allows_on(logs), reason="CloudFormation ends a log group's name.")
 
     def _grant_going_back(self, released: Released) -> None:
-        stack = cdk.Stack.of(self)
         # CloudFormation begins the service's name with that of its stack.
-        own = f"arn:aws:ecs:{stack.region}:{stack.account}:service-deployment/*/{released.stack}-*/*"
+        own = arn_of(self, "ecs", f"service-deployment/*/{released.stack}-*/*")
         # Of a deployment, and of the service that it is of (AWS's Service Authorization Reference).
         for deployment_or_service in (own, *(each.service_arn for each in released.services)):
             self._allow("ecs:StopServiceDeployment", on=deployment_or_service)
         acknowledge(self.handler.policy, allows_on(own), reason="Deployments of this service, which ECS numbers.")
         if released.database is not None:
-            logs = f"arn:aws:logs:{stack.region}:{stack.account}:log-group:/aws/rds/instance/*"
+            logs = arn_of(self, "logs", "log-group:/aws/rds/instance/*")
             self._allow("logs:FilterLogEvents", on=logs)
             # Whether another instance is about to take its name.
             self._allow("rds:DescribeDBInstances", on="*")
@@ -175,8 +172,7 @@ class ReleaseControl(Construct):
             )
 
     def _grant_looking(self) -> None:
-        stack = cdk.Stack.of(self)
-        deployments = f"arn:aws:ecs:{stack.region}:{stack.account}:service-deployment/*"
+        deployments = arn_of(self, "ecs", "service-deployment/*")
         self._allow("ecs:DescribeServiceDeployments", on=deployments)
         looks = (
             "cloudwatch:DescribeAlarms",

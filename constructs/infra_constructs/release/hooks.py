@@ -10,6 +10,7 @@ from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
+from infra_constructs.arns import arn_of
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.function import InVpc, RuntimeFunction
 from infra_constructs.release.ledger import ReleaseLedger
@@ -22,7 +23,7 @@ _CONNECTION = ("PGHOST", "PGPORT", "PGDATABASE", "PGUSER")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReleaseCheck:
+class ReleaseCheckProps:
     """What each new task has to answer: 200 at the path, and what its JSON has to say, if anything."""
 
     path: str
@@ -58,10 +59,8 @@ class ReleaseHook(Construct):
         self.target = ecs.DeploymentLifecycleLambdaTarget(
             handler.function, id_, lifecycle_stages=[stage], role=caller.without_policy_updates()
         )
-        stack = cdk.Stack.of(self)
-        arn = f"arn:aws:ecs:{stack.region}:{stack.account}"
         # A revision is read only by someone who may read its service, too (AWS's Service Authorization Reference).
-        revisions = [f"{arn}:{kind}/*" for kind in ("service", "service-revision")]
+        revisions = [arn_of(self, "ecs", f"{kind}/*") for kind in ("service", "service-revision")]
         reads = {
             "ecs:DescribeServiceRevisions": revisions,
             "ecs:DescribeTaskDefinition": ["*"],  # knows neither resources nor clusters
@@ -114,7 +113,7 @@ def migrate_hook(
     )
     migration.login.grant_read(handler.role)
     definition, stack = migration.task.definition, cdk.Stack.of(scope)
-    every_revision = f"arn:aws:ecs:{stack.region}:{stack.account}:task-definition/{definition.family}:*"
+    every_revision = arn_of(stack, "ecs", f"task-definition/{definition.family}:*")
     handler.role.add_to_policy(
         iam.PolicyStatement(
             actions=["ecs:RunTask"],
@@ -132,7 +131,7 @@ def migrate_hook(
             conditions={"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
         )
     )
-    tasks = f"arn:aws:ecs:{stack.region}:{stack.account}:task/*"
+    tasks = arn_of(stack, "ecs", "task/*")
     handler.role.add_to_policy(
         iam.PolicyStatement(
             actions=["ecs:StopTask"],
@@ -142,7 +141,7 @@ def migrate_hook(
     )
     acknowledge(handler.policy, allows_on(tasks), reason="Of this cluster only; ECS makes a task's id.")
     # A deployment is read only by someone who may read its service, too (AWS's Service Authorization Reference).
-    deployments = [f"arn:aws:ecs:{stack.region}:{stack.account}:{kind}/*" for kind in ("service", "service-deployment")]
+    deployments = [arn_of(stack, "ecs", f"{kind}/*") for kind in ("service", "service-deployment")]
     handler.role.add_to_policy(iam.PolicyStatement(actions=["ecs:DescribeServiceDeployments"], resources=deployments))
     for each in deployments:
         acknowledge(handler.policy, allows_on(each), reason="Reads only; any service may hold the lock.")
@@ -163,7 +162,7 @@ def verify_hook(
     security_group: ec2.ISecurityGroup,
     cluster: ecs.ICluster,
     port: int,
-    check: ReleaseCheck,
+    check: ReleaseCheckProps,
     bootstrap: str,
 ) -> ReleaseHook:
     """When the new version runs and nobody uses it yet: each of its tasks is asked, by its own address."""

@@ -8,6 +8,7 @@ from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
+from infra_constructs.arns import arn_of
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.helper_image import HelperImage
 
@@ -116,7 +117,7 @@ class ReleasedImage(Construct):
         """CDK cannot see which repository the image comes from: it is only a parameter to it."""
         role, stack = task.obtain_execution_role(), cdk.Stack.of(self)
         self._repository.grant_pull(role)
-        agent = f"arn:aws:ecr:{stack.region}:*:repository/{_GUARDDUTY_AGENT}"
+        agent = arn_of(stack, "ecr", f"repository/{_GUARDDUTY_AGENT}", account="*")
         role.add_to_principal_policy(iam.PolicyStatement(actions=list(_PULLS), resources=[agent]))
         policy = role.node.find_child("DefaultPolicy")
         assert isinstance(policy, iam.Policy)

@@ -1,4 +1,4 @@
-"""The ledger of releases: what ran when, who released it, and what became of it."""
+"""The release ledger: what was released when, by whom, and how it ended."""
 
 from aws_cdk import aws_dynamodb as dynamodb
 from constructs import Construct

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ops.effects.changes import Change
-from ops.effects.effect import Effect, Severity
+from ops.effects.changes import ResourceChange
+from ops.effects.effect import Effect, Impact
 from ops.effects.rules.making import of
 from ops.effects.template import values
 
@@ -29,26 +29,26 @@ class _Allowed:
         return f"`{self.action}`{on}" + (f" by `{self.principal[:100]}`" if self.principal else "")
 
 
-def effects(change: Change) -> Iterator[Effect]:
+def effects(change: ResourceChange) -> Iterator[Effect]:
     if change.type in _ALARMS:
         yield from _alarms(change)
     else:
         yield from _permissions(change)
 
 
-def _permissions(change: Change) -> Iterator[Effect]:
+def _permissions(change: ResourceChange) -> Iterator[Effect]:
     before, after = _allowed(change.old), _allowed(change.new)
     if more := after - before:
         blank = any(each.action in ("*", "iam:*") and not each.principal for each in more)
         anybody = any(each.principal in _ANYBODY and not each.is_conditional for each in more)
         yield of(
-            change, Severity.DANGEROUS if blank or anybody else Severity.LOOK, "allows", f"allows {_named(more)}",
+            change, Impact.DANGEROUS if blank or anybody else Impact.LOOK, "allows", f"allows {_named(more)}",
             "Anybody on the internet may do it." if anybody else "More access than before.",
             procedure="name the actions and who needs them" if blank or anybody else "",
         )  # fmt: skip
     if change.new is not None and (less := before - after):
         consequence = "Calls that relied on it are denied."
-        yield of(change, Severity.LOOK, "allows-less", f"does not allow {_named(less)} any more", consequence)
+        yield of(change, Impact.LOOK, "allows-less", f"does not allow {_named(less)} any more", consequence)
 
 
 def _named(found: set[_Allowed]) -> str:
@@ -79,9 +79,9 @@ def _each(node: Any) -> list[Any]:
     return node if isinstance(node, list) else [node]
 
 
-def _alarms(change: Change) -> Iterator[Effect]:
+def _alarms(change: ResourceChange) -> Iterator[Effect]:
     if change.new is None:
-        yield of(change, Severity.LOOK, "unwatched", "goes", "Nobody is told any more when it happens.")
+        yield of(change, Impact.LOOK, "unwatched", "goes", "Nobody is told any more when it happens.")
         return
     if change.old is None:
         return
@@ -95,6 +95,6 @@ def _alarms(change: Change) -> Iterator[Effect]:
     )
     if changed := tuple(name for name in change.properties if name in named):
         yield of(
-            change, Severity.LOOK, "watched", f"goes off at something else ({', '.join(changed)})",
+            change, Impact.LOOK, "watched", f"goes off at something else ({', '.join(changed)})",
             "People are told earlier, later, or not at all.", properties=changed,
         )  # fmt: skip

@@ -4,15 +4,15 @@ from collections.abc import Iterator
 from ipaddress import ip_network
 from typing import Any
 
-from ops.effects.changes import Change, Difference, Replacement
-from ops.effects.effect import Effect, Severity
+from ops.effects.changes import Difference, Replacement, ResourceChange
+from ops.effects.effect import Effect, Impact
 from ops.effects.rules.making import of
 from ops.effects.template import plain, resources
 
 _SUBNET = "AWS::EC2::Subnet"
 
 
-def effects(change: Change, difference: Difference) -> Iterator[Effect]:
+def effects(change: ResourceChange, difference: Difference) -> Iterator[Effect]:
     """A subnet is created before any other goes, the one that it replaces included."""
     is_made = change.old is None or change.replacement is Replacement.YES
     if change.type != _SUBNET or change.new is None or not is_made or "VpcId" in change.properties:
@@ -23,7 +23,7 @@ def effects(change: Change, difference: Difference) -> Iterator[Effect]:
         is_beside = each["Type"] == _SUBNET and plain(properties.get("VpcId"), {}) == vpc
         if is_beside and _overlap(wanted, properties.get("CidrBlock")):
             yield of(
-                change, Severity.IMPOSSIBLE, "exists", f"would have {wanted}, which {name} has until later",
+                change, Impact.IMPOSSIBLE, "exists", f"would have {wanted}, which {name} has until later",
                 f'EC2 refuses ("The CIDR \'{wanted}\' conflicts with another subnet"), and the stack is rolled back.',
                 procedure="addresses that no subnet of this VPC has had",
             )  # fmt: skip

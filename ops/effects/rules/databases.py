@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 from typing import Any
 
-from ops.effects.changes import Change
-from ops.effects.effect import Effect, Severity
+from ops.effects.changes import ResourceChange
+from ops.effects.effect import Effect, Impact
 from ops.effects.rules.making import of
 
 _QUIET = "deploy in a quiet hour: CloudFormation does not wait for the maintenance window"
 
 
-def effects(change: Change) -> Iterator[Effect]:
+def effects(change: ResourceChange) -> Iterator[Effect]:
     if change.old is None or change.new is None:
         return
     if change.type == "AWS::RDS::DBInstance":
@@ -19,7 +19,7 @@ def effects(change: Change) -> Iterator[Effect]:
         yield from _instance(change)
     elif change.type == "AWS::RDS::DBParameterGroup" and "Parameters" in change.properties:
         yield of(
-            change, Severity.LOOK, "parameters", "has other parameters",
+            change, Impact.LOOK, "parameters", "has other parameters",
             "A static one takes effect when its database restarts, which CloudFormation may do at once.",
             procedure=_QUIET, properties=("Parameters",),
         )  # fmt: skip
@@ -28,26 +28,26 @@ def effects(change: Change) -> Iterator[Effect]:
         yield from _nodes(change)
 
 
-def _storage(change: Change) -> Iterator[Effect]:
+def _storage(change: ResourceChange) -> Iterator[Effect]:
     was, is_ = _number(change.was("AllocatedStorage")), _number(change.is_("AllocatedStorage"))
     if was is None or is_ is None or was == is_:
         return
     if is_ < was:
         yield of(
-            change, Severity.IMPOSSIBLE, "refused", f"would shrink from {was:g} to {is_:g} GiB",
+            change, Impact.IMPOSSIBLE, "refused", f"would shrink from {was:g} to {is_:g} GiB",
             "RDS never makes storage smaller; the stack is rolled back.",
             procedure=f"leave it at {was:g} GiB; a smaller database is a new one with the data copied into it",
             properties=("AllocatedStorage",),
         )  # fmt: skip
     else:
         yield of(
-            change, Severity.LOOK, "grows", f"grows from {was:g} to {is_:g} GiB",
+            change, Impact.LOOK, "grows", f"grows from {was:g} to {is_:g} GiB",
             "None, but for slower storage while it is optimized; for six hours RDS refuses the next change of storage.",
             properties=("AllocatedStorage",),
         )  # fmt: skip
 
 
-def _version(change: Change, type_: str) -> Iterator[Effect]:
+def _version(change: ResourceChange, type_: str) -> Iterator[Effect]:
     was, is_ = str(change.was("EngineVersion") or ""), str(change.is_("EngineVersion") or "")
     old, new = _numbers(was), _numbers(is_)
     # A shorter version names every longer one that begins with it: 17 is whichever 17.x runs.
@@ -57,7 +57,7 @@ def _version(change: Change, type_: str) -> Iterator[Effect]:
     service = "RDS" if type_.startswith("AWS::RDS") else "ElastiCache"
     if new[:length] < old[:length]:
         yield of(
-            change, Severity.IMPOSSIBLE, "refused", f"would go back from version {was} to {is_}",
+            change, Impact.IMPOSSIBLE, "refused", f"would go back from version {was} to {is_}",
             f"{service} downgrades nothing; the stack is rolled back.",
             procedure=f"leave {was}, or restore a backup into a new one of {is_}", properties=("EngineVersion",),
         )  # fmt: skip
@@ -65,25 +65,25 @@ def _version(change: Change, type_: str) -> Iterator[Effect]:
     is_major = old[0] != new[0]
     if service == "RDS" and is_major and str(change.is_("AllowMajorVersionUpgrade")).lower() != "true":
         yield of(
-            change, Severity.IMPOSSIBLE, "refused", f"would go from major version {was} to {is_}",
+            change, Impact.IMPOSSIBLE, "refused", f"would go from major version {was} to {is_}",
             "RDS refuses a major version unless AllowMajorVersionUpgrade is true; the stack is rolled back.",
             procedure="rehearse the upgrade on a restored copy first, then allow it for that one deployment",
             properties=("EngineVersion",),
         )  # fmt: skip
         return
     yield of(
-        change, Severity.DANGEROUS, "interrupted", f"is upgraded from {was} to {is_}, at once",
+        change, Impact.DANGEROUS, "interrupted", f"is upgraded from {was} to {is_}, at once",
         f"{service} restarts it: errors for {'minutes, and no way back' if is_major else 'a minute'}.",
         procedure=_QUIET, properties=("EngineVersion",),
     )  # fmt: skip
 
 
-def _instance(change: Change) -> Iterator[Effect]:
+def _instance(change: ResourceChange) -> Iterator[Effect]:
     was, is_ = change.was("DBInstanceClass"), change.is_("DBInstanceClass")
     has_standby = str(change.was("MultiAZ")).lower() == "true"
     if was != is_:
         yield of(
-            change, Severity.DANGEROUS, "interrupted", f"changes from {was} to {is_}, at once",
+            change, Impact.DANGEROUS, "interrupted", f"changes from {was} to {is_}, at once",
             "It fails over to its standby: one to two minutes without a database."
             if has_standby
             else "It has no standby: users are without a database for minutes.",
@@ -92,20 +92,20 @@ def _instance(change: Change) -> Iterator[Effect]:
     if "DBParameterGroupName" in change.properties:
         # Template reference of the type, DBParameterGroupName.
         yield of(
-            change, Severity.DANGEROUS, "interrupted", "takes another parameter group, at once",
+            change, Impact.DANGEROUS, "interrupted", "takes another parameter group, at once",
             "CloudFormation restarts it if any parameter of the group is static: users get errors for a minute.",
             procedure=_QUIET, properties=("DBParameterGroupName",),
         )  # fmt: skip
     if has_standby and str(change.is_("MultiAZ")).lower() != "true":
         yield of(
-            change, Severity.LOOK, "less-available", "loses its standby",
+            change, Impact.LOOK, "less-available", "loses its standby",
             "When its zone or its host fails, users are without a database until a backup is restored.",
             properties=("MultiAZ",),
         )  # fmt: skip
     days = _number(change.was("BackupRetentionPeriod")), _number(change.is_("BackupRetentionPeriod"))
     if days[0] is not None and days[1] is not None and days[1] < days[0]:
         yield of(
-            change, Severity.DANGEROUS if not days[1] else Severity.LOOK, "less-recoverable",
+            change, Impact.DANGEROUS if not days[1] else Impact.LOOK, "less-recoverable",
             f"keeps {days[1]:g} days of backups instead of {days[0]:g}",
             "What is older can never be restored again."
             if days[1]
@@ -114,25 +114,25 @@ def _instance(change: Change) -> Iterator[Effect]:
         )  # fmt: skip
     if str(change.is_("PubliclyAccessible")).lower() == "true" != str(change.was("PubliclyAccessible")).lower():
         yield of(
-            change, Severity.DANGEROUS, "open", "gets a public address", "The internet reaches the database's port.",
+            change, Impact.DANGEROUS, "open", "gets a public address", "The internet reaches the database's port.",
             procedure="leave it private", properties=("PubliclyAccessible",),
         )  # fmt: skip
     if change.was("CACertificateIdentifier") != change.is_("CACertificateIdentifier"):
         yield of(
-            change, Severity.DANGEROUS, "interrupted", "gets a certificate of another authority",
+            change, Impact.DANGEROUS, "interrupted", "gets a certificate of another authority",
             "RDS may restart it, and clients that do not trust the new authority cannot connect.",
             procedure="first release services that trust both, then deploy in a quiet hour",
             properties=("CACertificateIdentifier",),
         )  # fmt: skip
 
 
-def _nodes(change: Change) -> Iterator[Effect]:
+def _nodes(change: ResourceChange) -> Iterator[Effect]:
     if change.was("CacheNodeType") != change.is_("CacheNodeType"):
         has_replica = (_number(change.was("NumCacheClusters")) or 0) > 1 or (
             _number(change.was("ReplicasPerNodeGroup")) or 0
         ) > 0
         yield of(
-            change, Severity.LOOK if has_replica else Severity.DANGEROUS, "interrupted",
+            change, Impact.LOOK if has_replica else Impact.DANGEROUS, "interrupted",
             f"changes from {change.was('CacheNodeType')} to {change.is_('CacheNodeType')}, at once",
             "It fails over: some seconds of errors, which the application's limits let through."
             if has_replica
@@ -142,13 +142,13 @@ def _nodes(change: Change) -> Iterator[Effect]:
     was, is_ = _number(change.was("NumCacheClusters")), _number(change.is_("NumCacheClusters"))
     if was is not None and is_ is not None and is_ < was:
         yield of(
-            change, Severity.LOOK, "less-available", f"has {is_:g} nodes instead of {was:g}",
+            change, Impact.LOOK, "less-available", f"has {is_:g} nodes instead of {was:g}",
             "Fewer zones may fail before it is away.", properties=("NumCacheClusters",),
         )  # fmt: skip
     was, is_ = _number(change.was("NumNodeGroups")), _number(change.is_("NumNodeGroups"))
     if was is not None and is_ is not None and was != is_:
         yield of(
-            change, Severity.DANGEROUS, "interrupted", f"is resharded from {was:g} to {is_:g} shards",
+            change, Impact.DANGEROUS, "interrupted", f"is resharded from {was:g} to {is_:g} shards",
             "Slots move while it serves: slower answers, for minutes to hours.", procedure=_QUIET,
             properties=("NumNodeGroups",),
         )  # fmt: skip

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from ops.effects.changes import MovedExport
-from ops.effects.effect import Effect, Severity
+from ops.effects.effect import Effect, Impact
 
 
 def effects(export: MovedExport) -> Iterator[Effect]:
@@ -13,7 +13,7 @@ def effects(export: MovedExport) -> Iterator[Effect]:
     reason = f", as {export.because} changes" if export.because else ""
     refusal = "deleted" if export.is_gone else "updated"
     yield Effect(
-        severity=Severity.IMPOSSIBLE,
+        severity=Impact.IMPOSSIBLE,
         kind="in-use",
         stack=export.stack,
         resource=export.name.rpartition(":")[2],

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ops.effects.changes import Change, Difference
-from ops.effects.effect import Effect, Severity
+from ops.effects.changes import Difference, ResourceChange
+from ops.effects.effect import Effect, Impact
 from ops.effects.rules.making import of
 from ops.effects.rules.replaced import DATA, KEPT, identity, once
 from ops.effects.template import Template, resources
@@ -36,7 +36,7 @@ _SERVING = frozenset(
 )
 
 
-def effects(change: Change, difference: Difference) -> Iterator[Effect]:
+def effects(change: ResourceChange, difference: Difference) -> Iterator[Effect]:
     if change.old is None:
         yield from _taken(change, difference)
         yield from _duplicate(change, difference)
@@ -46,7 +46,7 @@ def effects(change: Change, difference: Difference) -> Iterator[Effect]:
         yield from _policies(change, *(each.get("DeletionPolicy", "Delete") for each in (change.old, change.new)))
 
 
-def _gone(change: Change, policy: str, difference: Difference) -> Iterator[Effect]:
+def _gone(change: ResourceChange, policy: str, difference: Difference) -> Iterator[Effect]:
     if change.type in DATA:
         kind = DATA[change.type]
         left = {
@@ -57,7 +57,7 @@ def _gone(change: Change, policy: str, difference: Difference) -> Iterator[Effec
         what = f"is not in the code any more (DeletionPolicy {policy})"
         yield of(
             change,
-            Severity.DANGEROUS,
+            Impact.DANGEROUS,
             "gone",
             f"{what}, and {successor} is a new one" if successor else what,
             left,
@@ -65,21 +65,21 @@ def _gone(change: Change, policy: str, difference: Difference) -> Iterator[Effec
         )
     elif change.type in _SERVING and policy not in KEPT:
         yield of(
-            change, Severity.DANGEROUS, "gone", "is not in the code any more", "What it served is not served any more.",
+            change, Impact.DANGEROUS, "gone", "is not in the code any more", "What it served is not served any more.",
             procedure="move its users elsewhere first",
         )  # fmt: skip
     elif change.type.startswith("Custom::"):
         yield of(
-            change, Severity.LOOK, "gone", "is not in the code any more", "Its function deletes what it has made.",
+            change, Impact.LOOK, "gone", "is not in the code any more", "Its function deletes what it has made.",
         )  # fmt: skip
     elif policy in KEPT and change.type in BILLED:
         yield of(
-            change, Severity.LOOK, "left", f"leaves the stack and stays (DeletionPolicy {policy})",
+            change, Impact.LOOK, "left", f"leaves the stack and stays (DeletionPolicy {policy})",
             "It runs on outside every stack, and is billed.", procedure="delete it by hand when nobody needs it",
         )  # fmt: skip
 
 
-def _same_kind(change: Change, difference: Difference) -> str:
+def _same_kind(change: ResourceChange, difference: Difference) -> str:
     """A new resource of the type in the stack, as a renamed construct makes one."""
     return next(
         (
@@ -91,7 +91,7 @@ def _same_kind(change: Change, difference: Difference) -> str:
     )
 
 
-def _taken(change: Change, difference: Difference) -> Iterator[Effect]:
+def _taken(change: ResourceChange, difference: Difference) -> Iterator[Effect]:
     """A name that another resource still has when this one is created."""
     wanted = identity(change.type, change.new)
     if not wanted:
@@ -109,21 +109,21 @@ def _taken(change: Change, difference: Difference) -> Iterator[Effect]:
             if is_kept and not _shared(wanted, identity(change.type, now)) and goes_first:
                 continue
             yield of(
-                change, Severity.IMPOSSIBLE, "exists", f"is new and named {shared}, as {stack}/{logical_id} still is",
+                change, Impact.IMPOSSIBLE, "exists", f"is new and named {shared}, as {stack}/{logical_id} still is",
                 "The service refuses a second one of that name, and the stack is rolled back.",
                 procedure="another name; or, if the resource was moved or renamed, give it its logical id back",
             )  # fmt: skip
             return
 
 
-def _duplicate(change: Change, difference: Difference) -> Iterator[Effect]:
+def _duplicate(change: ResourceChange, difference: Difference) -> Iterator[Effect]:
     """The same under another logical id: CloudFormation creates the new one before it deletes the old one."""
     wanted = once(change.type, change.new)
     leaving = [each for each in difference.changes if each.new is None and each.stack == change.stack]
     for each in leaving:
         if wanted and each.type == change.type and once(each.type, each.old) == wanted:
             yield of(
-                change, Severity.IMPOSSIBLE, "exists", f"is new and the same as {each.logical_id}, which goes later",
+                change, Impact.IMPOSSIBLE, "exists", f"is new and the same as {each.logical_id}, which goes later",
                 "The service refuses a second one, and the stack is rolled back.",
                 procedure="give it its logical id back; else remove it in one deployment and add it in the next",
             )  # fmt: skip
@@ -133,17 +133,17 @@ def _shared(one: Mapping[str, str], other: Mapping[str, str]) -> str:
     return next((value for name, value in one.items() if other.get(name) == value), "")
 
 
-def _policies(change: Change, was: str, is_: str) -> Iterator[Effect]:
+def _policies(change: ResourceChange, was: str, is_: str) -> Iterator[Effect]:
     if was != is_ and was in KEPT and is_ not in KEPT:
         yield of(
-            change, Severity.DANGEROUS, "unprotected", f"loses its DeletionPolicy {was}",
+            change, Impact.DANGEROUS, "unprotected", f"loses its DeletionPolicy {was}",
             "Whoever removes it from the code or destroys the stack deletes its data.",
             procedure="keep it, unless the data is disposable", properties=("DeletionPolicy",),
         )  # fmt: skip
     protection = change.was("DeletionProtection"), change.is_("DeletionProtection")
     if _is_true(protection[0]) and not _is_true(protection[1]):
         yield of(
-            change, Severity.DANGEROUS, "unprotected", "loses its deletion protection",
+            change, Impact.DANGEROUS, "unprotected", "loses its deletion protection",
             "The next mistake deletes it.", procedure="keep it, unless it is to be destroyed",
             properties=("DeletionProtection",),
         )  # fmt: skip
@@ -159,7 +159,7 @@ def left_behind(difference: Difference) -> Iterator[Effect]:
     if gone and len(gone) == len(difference.before):
         second = next(iter(difference.after), "")
         yield Effect(
-            severity=Severity.DANGEROUS,
+            severity=Impact.DANGEROUS,
             kind="renamed" if second else "left-behind",
             stack=gone[0],
             resource="",
@@ -172,7 +172,7 @@ def left_behind(difference: Difference) -> Iterator[Effect]:
     for stack in gone:
         found = _billed(difference.before[stack])
         yield Effect(
-            severity=Severity.DANGEROUS,
+            severity=Impact.DANGEROUS,
             kind="left-behind",
             stack=stack,
             resource="",

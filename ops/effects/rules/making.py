@@ -3,14 +3,14 @@
 import json
 from typing import Any
 
-from ops.effects.changes import Change
-from ops.effects.effect import Effect, Severity
+from ops.effects.changes import ResourceChange
+from ops.effects.effect import Effect, Impact
 from ops.effects.template import plain
 
 
 def of(
-    change: Change,
-    severity: Severity,
+    change: ResourceChange,
+    severity: Impact,
     kind: str,
     what: str,
     consequence: str,

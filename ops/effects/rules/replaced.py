@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ops.effects import schemas
-from ops.effects.changes import Change, Replacement
-from ops.effects.effect import Effect, Severity
+from ops.effects.changes import Replacement, ResourceChange
+from ops.effects.effect import Effect, Impact
 from ops.effects.rules.making import of
 from ops.effects.template import plain
 
@@ -59,19 +59,19 @@ _REFUSED = {"AWS::KMS::Key": ("KeySpec", "KeyUsage", "MultiRegion", "Origin")}
 KEPT = ("Retain", "RetainExceptOnCreate", "Snapshot")
 
 
-def effects(change: Change) -> Iterator[Effect]:
+def effects(change: ResourceChange) -> Iterator[Effect]:
     if change.old is None or change.new is None:
         return
     if change.old["Type"] != change.type:
         yield of(
-            change, Severity.IMPOSSIBLE, "type", f"was {change.old['Type']}",
+            change, Impact.IMPOSSIBLE, "type", f"was {change.old['Type']}",
             'CloudFormation refuses the whole stack: "Update of resource type is not permitted".',
             procedure="give the new one another logical id", properties=("Type",),
         )  # fmt: skip
         return
     if refused := tuple(name for name in _REFUSED.get(change.type, ()) if name in change.properties):
         yield of(
-            change, Severity.IMPOSSIBLE, "refused", f"would change ({', '.join(refused)})",
+            change, Impact.IMPOSSIBLE, "refused", f"would change ({', '.join(refused)})",
             "The service refuses that of one that exists, and the stack is rolled back.",
             procedure="a new one under another logical id, and the data moved to it", properties=refused,
         )  # fmt: skip
@@ -84,7 +84,7 @@ def effects(change: Change) -> Iterator[Effect]:
         holds = change.type in DATA or change.type in _SERVES
         yield of(
             change,
-            Severity.DANGEROUS if holds else Severity.LOOK,
+            Impact.DANGEROUS if holds else Impact.LOOK,
             "may-be-replaced",
             f"may be replaced ({_reason(change, change.may_replace)})",
             _consequence(change),
@@ -93,20 +93,20 @@ def effects(change: Change) -> Iterator[Effect]:
         )
 
 
-def _replaced(change: Change) -> Effect:
+def _replaced(change: ResourceChange) -> Effect:
     what = f"is replaced ({_reason(change, change.replaced_by)})"
     if change.type in DATA:
-        severity, procedure = Severity.DANGEROUS, "create the new one beside it, move the data, then remove the old one"
+        severity, procedure = Impact.DANGEROUS, "create the new one beside it, move the data, then remove the old one"
     elif change.type in _SERVES:
-        severity, procedure = Severity.DANGEROUS, "create the new one under another name, move the traffic, then remove"
+        severity, procedure = Impact.DANGEROUS, "create the new one under another name, move the traffic, then remove"
     else:
-        severity, procedure = Severity.SAFE if change.type in _UNNOTICED else Severity.LOOK, ""
+        severity, procedure = Impact.SAFE if change.type in _UNNOTICED else Impact.LOOK, ""
     return of(
         change, severity, "replaced", what, _consequence(change), procedure=procedure, properties=change.replaced_by
     )
 
 
-def _consequence(change: Change) -> str:
+def _consequence(change: ResourceChange) -> str:
     if change.type in _UNNOTICED:
         return "None: it holds nothing."
     if change.type in DATA:
@@ -121,18 +121,18 @@ def _consequence(change: Change) -> str:
     )
 
 
-def _reason(change: Change, properties: tuple[str, ...]) -> str:
+def _reason(change: ResourceChange, properties: tuple[str, ...]) -> str:
     causes = f", as {' and '.join(change.causes[:2])} changes" if change.causes else ""
     return ", ".join(properties) + causes
 
 
-def _named(change: Change) -> Iterator[Effect]:
+def _named(change: ResourceChange) -> Iterator[Effect]:
     if schemas.is_described(change.type) and schemas.schema(change.type).is_deleted_first:
         return
     for name, value in identity(change.type, change.new).items():
         if identity(change.type, change.old).get(name) == value:
             yield of(
-                change, Severity.IMPOSSIBLE, "exists",
+                change, Impact.IMPOSSIBLE, "exists",
                 f"would have to be replaced ({_reason(change, change.replaced_by)}) and keeps its name, {value}",
                 'CloudFormation refuses: "cannot update a stack when a custom-named resource requires replacing".',
                 procedure="change the name, too, or leave the property as it is", properties=change.replaced_by,

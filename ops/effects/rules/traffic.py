@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ops.effects.changes import Change, Difference, Replacement
-from ops.effects.effect import Effect, Severity
+from ops.effects.changes import Difference, Replacement, ResourceChange
+from ops.effects.effect import Effect, Impact
 from ops.effects.rules.making import of
 from ops.effects.template import resources, values
 
@@ -16,7 +16,7 @@ _EVERYWHERE = frozenset(("0.0.0.0/0", "::/0"))
 _HEALTH = ("HealthCheckPath", "HealthCheckPort", "HealthCheckProtocol", "Matcher")
 
 
-def effects(change: Change, difference: Difference) -> Iterator[Effect]:
+def effects(change: ResourceChange, difference: Difference) -> Iterator[Effect]:
     if change.type == RULE and change.old is not None and _is_divided(change.old):
         yield from _frozen(change)
     elif change.type == _GROUP and change.old is not None and change.new is not None:
@@ -34,17 +34,17 @@ def _is_divided(rule: Any) -> bool:
     return any(isinstance(each, list) and len(each) > 1 for each in values(rule, "TargetGroups"))
 
 
-def _frozen(change: Change) -> Iterator[Effect]:
+def _frozen(change: ResourceChange) -> Iterator[Effect]:
     lost = ", ".join(sorted(set(_hosts(change.old)) - set(_hosts(change.new))))
     if change.new is None:
         yield of(
-            change, Severity.DANGEROUS, "gone", "is not in the code any more",
+            change, Impact.DANGEROUS, "gone", "is not in the code any more",
             f"The load balancer answers requests{f' for {lost}' if lost else ''} with 404.",
             procedure="first let DNS lead users elsewhere; if it was renamed, give it its logical id back",
         )  # fmt: skip
         return
     yield of(
-        change, Severity.DANGEROUS, "weights", f"is written again ({', '.join(change.properties)})",
+        change, Impact.DANGEROUS, "weights", f"is written again ({', '.join(change.properties)})",
         "The template's weights replace those that ECS has set: while green serves, users reach the empty group"
         + (f"; requests for {lost} get 404." if lost else "."),
         procedure="release until blue has weight 100 (`infra status ENV`), then deploy; `infra doctor ENV` compares "
@@ -58,7 +58,7 @@ def _hosts(rule: Any) -> Iterator[str]:
             yield from (host for host in each if isinstance(host, str))
 
 
-def _health(change: Change) -> Iterator[Effect]:
+def _health(change: ResourceChange) -> Iterator[Effect]:
     if change.replacement is not Replacement.NO:
         return
     if changed := tuple(name for name in change.properties if name in _HEALTH):
@@ -68,13 +68,13 @@ def _health(change: Change) -> Iterator[Effect]:
             else ""
         )
         yield of(
-            change, Severity.DANGEROUS, "health", f"asks running tasks for something else{paths}",
+            change, Impact.DANGEROUS, "health", f"asks running tasks for something else{paths}",
             "Tasks that do not answer it are stopped within a minute, all of them, and users get 503.",
             procedure="first release an image that answers the old and the new one, then change it", properties=changed,
         )  # fmt: skip
 
 
-def _closed(change: Change, old: Any, difference: Difference) -> Effect:
+def _closed(change: ResourceChange, old: Any, difference: Difference) -> Effect:
     """A port closes with its stack, while a later stack serves on it until that one is deployed in its turn."""
     order = list(difference.after)
     later = [stack for stack in order[order.index(change.stack) + 1 :] if stack in difference.before]
@@ -82,25 +82,25 @@ def _closed(change: Change, old: Any, difference: Difference) -> Effect:
     users = [stack for stack in later if any(_within(port, first, last) for port in _ports(difference.before[stack]))]
     if users:
         return of(
-            change, Severity.DANGEROUS, "closed", f"closes port {first} before {', '.join(users)} stops using it",
+            change, Impact.DANGEROUS, "closed", f"closes port {first} before {', '.join(users)} stops using it",
             "Users get 503 or 504 from then on until the later stack is deployed, and for good if that one is refused.",
             procedure="open the new port in one deployment, move the service, close the old one in another",
         )  # fmt: skip
-    return of(change, Severity.LOOK, "network", "closes a way", "Something is not reached any more.")
+    return of(change, Impact.LOOK, "network", "closes a way", "Something is not reached any more.")
 
 
-def _network(change: Change) -> Iterator[Effect]:
+def _network(change: ResourceChange) -> Iterator[Effect]:
     opened = [each for each in _open_to_all(change.new) if each not in _open_to_all(change.old)]
     if opened:
         yield of(
-            change, Severity.DANGEROUS, "open", f"opens port {', '.join(opened)} to every address",
+            change, Impact.DANGEROUS, "open", f"opens port {', '.join(opened)} to every address",
             "The whole internet reaches it, as far as routes and network ACLs let it.",
             procedure="name the addresses or the security group that need it",
         )  # fmt: skip
     elif change.type in _RULES and change.old is None:
-        yield of(change, Severity.LOOK, "network", "opens a way", "Something is reached that was not.")
+        yield of(change, Impact.LOOK, "network", "opens a way", "Something is reached that was not.")
     elif {"SecurityGroupIngress", "SecurityGroupEgress"} & {*change.properties}:
-        yield of(change, Severity.LOOK, "network", "lets others in or out", "Another set of addresses reaches it.")
+        yield of(change, Impact.LOOK, "network", "lets others in or out", "Another set of addresses reaches it.")
 
 
 def _open_to_all(resource: Any) -> list[str]:
@@ -134,12 +134,12 @@ def _within(port: Any, first: Any, last: Any) -> bool:
     return all(isinstance(each, int) for each in (port, first, last)) and first <= port <= last
 
 
-def _rerouted(change: Change) -> Iterator[Effect]:
+def _rerouted(change: ResourceChange) -> Iterator[Effect]:
     targets = ("NatGatewayId", "InstanceId", "GatewayId", "NetworkInterfaceId")
     moved: Sequence[str] = [name for name in change.properties if name in targets]
     if moved and change.old is not None and change.new is not None:
         yield of(
-            change, Severity.LOOK, "rerouted", "leads through something else",
+            change, Impact.LOOK, "rerouted", "leads through something else",
             "Open outgoing connections break once, and outgoing requests come from another address.",
             procedure="let whoever allows only the old address know the new one first", properties=tuple(moved),
         )  # fmt: skip

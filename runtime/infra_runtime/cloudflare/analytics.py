@@ -95,7 +95,7 @@ class Analytics(VendorApi):
 
 
 @dataclass(frozen=True)
-class Limits:
+class DatasetLimits:
     """Of one dataset, as the plan has it."""
 
     enabled: bool
@@ -152,11 +152,11 @@ class Bridge:
     """Id."""
     hosts: Sequence[str]
 
-    def limits(self) -> dict[str, Limits]:
+    def limits(self) -> dict[str, DatasetLimits]:
         """By dataset."""
         settings = self.api.ask(_SETTINGS, zone=self.zone)["settings"]
         return {
-            name: Limits(
+            name: DatasetLimits(
                 enabled=bool(each["enabled"]),
                 longest=timedelta(seconds=each["maxDuration"]),
                 page=int(each["maxPageSize"]),
@@ -166,7 +166,7 @@ class Bridge:
             if each is not None
         }
 
-    def windows(self, begin: datetime, end: datetime, limits: Mapping[str, Limits]) -> list[Window]:
+    def windows(self, begin: datetime, end: datetime, limits: Mapping[str, DatasetLimits]) -> list[Window]:
         """Every window of the time, those without traffic as well. Raises `TooManyGroups`."""
         found = {at: Window(at) for at in _each(begin, end)}
         for dataset, use in ((_TRAFFIC, _traffic), (_SECURITY, _events)):
@@ -177,7 +177,7 @@ class Bridge:
                 use(found[_time(row["dimensions"]["datetimeFiveMinutes"])], row)
         return list(found.values())
 
-    def _rows(self, dataset: str, begin: datetime, end: datetime, limits: Limits) -> Iterator[Mapping[str, Any]]:
+    def _rows(self, dataset: str, begin: datetime, end: datetime, limits: DatasetLimits) -> Iterator[Mapping[str, Any]]:
         if end - begin > max(limits.longest, WINDOW):
             yield from self._halves(dataset, begin, end, limits)
             return
@@ -191,7 +191,9 @@ class Bridge:
         else:
             raise TooManyGroups(f"{dataset}: {len(rows)} groups in the five minutes from {of['from']}")
 
-    def _halves(self, dataset: str, begin: datetime, end: datetime, limits: Limits) -> Iterator[Mapping[str, Any]]:
+    def _halves(
+        self, dataset: str, begin: datetime, end: datetime, limits: DatasetLimits
+    ) -> Iterator[Mapping[str, Any]]:
         middle = begin + max(1, (end - begin) // WINDOW // 2) * WINDOW
         yield from self._rows(dataset, begin, middle, limits)
         yield from self._rows(dataset, middle, end, limits)

@@ -8,7 +8,7 @@ from typing import Any
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
-from infra_runtime.authority import Authority
+from infra_runtime.authority import ClientCertificateAuthority
 from infra_runtime.cloudflare.api import Api
 from infra_runtime.cloudflare.converge import Change, Conflict, Declared, Seen
 from infra_runtime.vendor_api import NotFound, Refused
@@ -32,7 +32,7 @@ class ClientCertificates:
     api: Api
     zone: str
     declared: Declared
-    authority: Authority
+    authority: ClientCertificateAuthority
     now: datetime
 
     @property

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal, Protocol
 
 from infra_runtime.cloudflare.api import Api
@@ -53,6 +54,12 @@ class Subject(Protocol):
     def seen(self) -> list[Seen]:
         """All objects in the same places, ours and others'."""
         ...
+
+
+def is_wanted(document: Declared, now: datetime) -> bool:
+    """Whether its objects should exist: one with `until`, an ISO 8601 time, ends then (`infra maintenance`)."""
+    until = document.get("until")
+    return until is None or now < datetime.fromisoformat(until)
 
 
 def undeclared_fields(subject: Subject, seen: Sequence[Seen]) -> dict[str, list[str]]:

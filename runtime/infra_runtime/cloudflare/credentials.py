@@ -4,13 +4,10 @@ import os
 
 from infra_runtime.cloudflare.api import BASE_URL, Api, new_pace
 from infra_runtime.contract.secret_values import Secrets
+from infra_runtime.vendor_api import BadCredentials
 
 # One for all invocations of this process: a warm function must not begin each with a new burst.
 _pace = new_pace()
-
-
-class BadToken(Exception):
-    """The secret is not what docs/cloudflare-token.md says; its value is not told."""
 
 
 def base_url() -> str:
@@ -19,9 +16,11 @@ def base_url() -> str:
 
 
 def api_from(secrets: Secrets, identity: str, *, deadline: float) -> Api:
-    """Speaks with the token that the secret holds, and nothing else."""
+    """Uses the token that the secret holds (docs/cloudflare-token.md). Raises `BadCredentials`."""
     token = secrets.read(identity).strip()
     if not token or not token.isascii() or not token.replace("-", "").replace("_", "").isalnum():
-        raise BadToken(f"the secret {identity} holds no token: letters, digits, - and _ are what a token is made of")
+        raise BadCredentials(
+            f"the secret {identity} holds no token: letters, digits, - and _ are what a token is made of"
+        )
     secrets.known.add(token)
     return Api(token=token, deadline=deadline, base_url=base_url(), pace=_pace, redact=secrets.redact)

@@ -21,7 +21,7 @@ from infra_runtime.cloudflare.preflight import Preflight
 from infra_runtime.cloudflare.records import Records
 from infra_runtime.cloudflare.rules import Rules
 from infra_runtime.cloudflare.singletons import Singletons
-from infra_runtime.cloudflare.workers import Worker
+from infra_runtime.cloudflare.workers import WorkerScript
 from infra_runtime.cloudflare.zone import Zone
 from infra_runtime.contract.secret_values import Secrets, deadline_of
 from infra_runtime.custom_resource import HalfDone, Request, Result, serve
@@ -77,7 +77,7 @@ def subject(declared: Mapping[str, Any], *, api: Api, zone: Zone, memory: StateS
         case "notifications":
             return Notifications(api, zone.id, zone.account, declared)
         case "worker":
-            return Worker(api, zone.id, zone.name, zone.account, declared)
+            return WorkerScript(api, zone.id, zone.name, zone.account, declared)
         case other:
             raise ValueError(f"no such kind: {other}")
 

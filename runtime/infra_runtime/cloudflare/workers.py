@@ -13,7 +13,7 @@ _MODULE = "worker.mjs"
 
 
 @dataclass(frozen=True)
-class Worker:
+class WorkerScript:
     """`declared`: owner, name, adopt, script, compatibility_date, variables, patterns (of routes), and optionally
     secrets (by name; nobody can read them back) and cache (true: Workers Cache in front of the script)."""
 

@@ -7,11 +7,11 @@ PASS_HEADER = "x-infra-check"  # noqa: S105  (the name of the header)
 
 
 @dataclass(frozen=True)
-class Target:
+class CheckTarget:
     name: str
     url: str
     needs_pass: bool = False
-    """Challenged as a bot otherwise."""
+    """Stopped by a bot challenge or the maintenance page otherwise."""
     browser_seconds: int | None = None
     """How long browsers are to keep it; None when it is nothing to keep."""
     dependencies: Mapping[str, str] | None = None

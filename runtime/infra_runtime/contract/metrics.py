@@ -11,7 +11,7 @@ DATABASE, RELEASES, JOBS, SECRETS = "Infra/Database", "Infra/Releases", "Infra/J
 QUEUES, MEDIA = "Infra/Queues", "Infra/Media"
 
 
-class Edge(StrEnum):
+class EdgeMetric(StrEnum):
     """Of the edge, by Environment. Alarms take the names from here: one that nobody publishes never goes off."""
 
     DRIFTED_RULES = "DriftedRules"
@@ -22,7 +22,7 @@ class Edge(StrEnum):
     CLIENT_CERTIFICATE_LEFT = "ClientCertificateDays"
 
 
-class Traffic(StrEnum):
+class TrafficMetric(StrEnum):
     """What Cloudflare has counted, five minutes at a time, under the edge's namespace: the data point of each window is
     written once. By Environment and Host, but for the last six, which are by Environment."""
 
@@ -48,7 +48,7 @@ class Traffic(StrEnum):
     """1 for each window that was published."""
 
 
-class Redis(StrEnum):
+class RedisMetric(StrEnum):
     """Of one Redis, by Environment and Instance."""
 
     UNUSABLE = "Unusable"
@@ -65,14 +65,14 @@ class Redis(StrEnum):
     BANDWIDTH_USED = "BandwidthUsedPercent"
 
 
-class Media(StrEnum):
+class MediaMetric(StrEnum):
     """Of uploads in quarantine, by Environment: results of GuardDuty's scans."""
 
     THREATS = "UploadsWithThreats"
     UNSCANNED = "UploadsNotScanned"
 
 
-class Queue(StrEnum):
+class QueueMetric(StrEnum):
     """Of the queue of one worker, by Environment and Service."""
 
     WAITING = "WaitingJobs"
@@ -80,7 +80,7 @@ class Queue(StrEnum):
     """Since a job has left it; 0 while none waits."""
 
 
-class Check(StrEnum):
+class CheckMetric(StrEnum):
     """Of what users ask for, by Environment and Check."""
 
     FAILED = "CheckFailed"
@@ -89,7 +89,7 @@ class Check(StrEnum):
     """1 when the service itself says that it does not reach something."""
 
 
-class Database(StrEnum):
+class DatabaseMetric(StrEnum):
     """Of the database, by Environment; deadlocks without, as a filter of its log counts them."""
 
     RESTORE_POINT_AGE = "RestorePointMinutes"
@@ -104,21 +104,21 @@ class Database(StrEnum):
     BACKUP_JOB_FAILED = "BackupJobFailed"
 
 
-class Secrets(StrEnum):
+class SecretMetric(StrEnum):
     """Of the secrets that a service's tasks read, by Environment and Service."""
 
     TASKS_BEHIND = "TasksBehindSecretHours"
     """How long tasks have been older than a secret that they read at start; 0 when none is."""
 
 
-class Releases(StrEnum):
+class ReleaseMetric(StrEnum):
     """Of releases, by Environment and Service: 1 when one ends."""
 
     SUCCEEDED = "Released"
     FAILED = "WentBack"
 
 
-class Jobs(StrEnum):
+class JobMetric(StrEnum):
     """Of one job, by Environment and Job."""
 
     SUCCEEDED = "JobSucceeded"

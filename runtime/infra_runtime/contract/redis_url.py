@@ -59,7 +59,7 @@ class Node:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Target:
+class RedisTarget:
     """Where Redis is and how to speak to it."""
 
     form: Form
@@ -108,7 +108,7 @@ class Target:
         return {key: value for key, value in told.items() if value is not None}
 
 
-def parse(url: str, *, password: str | None = None, tls: str | None = None, database: str | None = None) -> Target:
+def parse(url: str, *, password: str | None = None, tls: str | None = None, database: str | None = None) -> RedisTarget:
     """Reads a URL with the three overrides, as the environment has them. Raises `InvalidRedisUrl`.
 
     An override holds where the URL is silent or says the same; a contradiction names both variables.
@@ -136,7 +136,7 @@ def parse(url: str, *, password: str | None = None, tls: str | None = None, data
             raise _wrong(expected, "as /mymaster, or /mymaster/1 for database 1")
         if "cluster" in options:
             raise _wrong("no option cluster with Sentinels")
-        return Target(
+        return RedisTarget(
             form="sentinel",
             nodes=nodes,
             tls=has_tls,
@@ -155,7 +155,7 @@ def parse(url: str, *, password: str | None = None, tls: str | None = None, data
     found = _database(path or None, database)
     if is_cluster and found:
         raise InvalidRedisUrl("REDIS_URL" if path else "REDIS_DB", "database 0: a cluster has no other")
-    return Target(
+    return RedisTarget(
         form="cluster" if is_cluster else "single",
         nodes=nodes,
         tls=has_tls,
@@ -165,7 +165,7 @@ def parse(url: str, *, password: str | None = None, tls: str | None = None, data
     )
 
 
-def from_environment(variables: Mapping[str, str]) -> Target | None:
+def from_environment(variables: Mapping[str, str]) -> RedisTarget | None:
     """What `REDIS_URL`, `REDIS_PASSWORD`, `REDIS_TLS` and `REDIS_DB` say together; None when none is set.
 
     Raises `InvalidRedisUrl`, also for an override without a URL.
@@ -180,7 +180,7 @@ def from_environment(variables: Mapping[str, str]) -> Target | None:
     return parse(variables["REDIS_URL"], password=password, tls=tls, database=database)
 
 
-def require_deployable(target: Target) -> None:
+def require_deployable(target: RedisTarget) -> None:
     """Raises `InvalidRedisUrl` for what must not leave a developer's machine: no TLS, or no password."""
     if not target.tls:
         raise _wrong("TLS in a deployed environment", "rediss:// or rediss-sentinel://")

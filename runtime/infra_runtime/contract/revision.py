@@ -34,7 +34,7 @@ class Revision:
 
 
 @dataclass(frozen=True)
-class Asked:
+class HookCall:
     """One question of ECS."""
 
     stage: str
@@ -44,14 +44,14 @@ class Asked:
     """ARN of the service revision that is to serve."""
 
     @classmethod
-    def of(cls, event: Mapping[str, Any]) -> "Asked":
+    def of(cls, event: Mapping[str, Any]) -> "HookCall":
         """Raises `KeyError` when the event is none of a lifecycle hook."""
         # AWS's documents show it bare, and in one place inside of `event`.
         told = event.get("event", event)
         return cls(told["lifecycleStage"], told["resourceArn"], told["executionDetails"]["targetServiceRevisionArn"])
 
 
-def revision_of(ecs: Any, asked: Asked) -> Revision:
+def revision_of(ecs: Any, asked: HookCall) -> Revision:
     """Raises `LookupError` when ECS does not know it."""
     found = ecs.describe_service_revisions(serviceRevisionArns=[asked.target])
     if not found["serviceRevisions"]:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from infra_runtime.aws import client
-from infra_runtime.contract.metrics import DATABASE, Database, emit
+from infra_runtime.contract.metrics import DATABASE, DatabaseMetric, emit
 from infra_runtime.contract.restore_drills import SUCCEEDED
 from infra_runtime.reporting import reported
 from infra_runtime.state_store import SsmStateStore, StateStore
@@ -40,9 +40,9 @@ def ages(rds: Any, database: str, *, now: datetime) -> dict[str, float]:
     ]
     found: dict[str, float] = {}
     if (latest := instance.get("LatestRestorableTime")) is not None:
-        found[Database.RESTORE_POINT_AGE.value] = (now - latest).total_seconds() / 60
+        found[DatabaseMetric.RESTORE_POINT_AGE.value] = (now - latest).total_seconds() / 60
     if taken:
-        found[Database.SNAPSHOT_AGE.value] = (now - max(taken)).total_seconds() / 3600
+        found[DatabaseMetric.SNAPSHOT_AGE.value] = (now - max(taken)).total_seconds() / 3600
     return found
 
 
@@ -53,4 +53,4 @@ def since_drill(rds: Any, database: str, memory: StateStore, *, now: datetime) -
     else:
         (instance,) = rds.describe_db_instances(DBInstanceIdentifier=database)["DBInstances"]
         since = instance["InstanceCreateTime"]
-    return {Database.DRILL_AGE.value: (now - since).total_seconds() / 86_400}
+    return {DatabaseMetric.DRILL_AGE.value: (now - since).total_seconds() / 86_400}

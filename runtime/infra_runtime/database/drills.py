@@ -17,7 +17,7 @@ from typing import Any
 import psycopg
 
 from infra_runtime.aws import client
-from infra_runtime.contract.metrics import DATABASE, Database, emit
+from infra_runtime.contract.metrics import DATABASE, DatabaseMetric, emit
 from infra_runtime.contract.restore_drills import LAST, STARTED, SUCCEEDED, Drill
 from infra_runtime.custom_resource import Request, Result, serve
 from infra_runtime.database.connection import Connection, Login, connect
@@ -49,7 +49,7 @@ class DrillRuns(Exception):
 
 
 @dataclass(frozen=True)
-class Outcome:
+class DrillOutcome:
     problems: list[str]
     rpo: float = 0.0
     """Minutes."""
@@ -59,7 +59,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Clients:
+class DrillClients:
     backup: Any
     rds: Any
 
@@ -68,7 +68,7 @@ class Clients:
 def handler(event: Mapping[str, Any], context: object) -> Any:
     """Events of AWS Backup; CloudFormation's, for `Custom::DatabaseDrills`; and what `infra restore drill` asks."""
     memory = SsmStateStore(client("ssm"), os.environ["MEMORY"])
-    clients = Clients(client("backup"), client("rds"))
+    clients = DrillClients(client("backup"), client("rds"))
     if "RequestType" in event:
         return serve(event, lambda request: release(request, clients.backup, memory))
     match event.get("do") or event["detail-type"]:
@@ -123,7 +123,7 @@ def start(backup: Any, memory: StateStore, *, now: datetime) -> str:
     return str(job)
 
 
-def tidy(clients: Clients, memory: StateStore, *, now: datetime) -> dict[str, Any]:
+def tidy(clients: DrillClients, memory: StateStore, *, now: datetime) -> dict[str, Any]:
     """Ends the drill that somebody started and whose end nobody has told: AWS Backup's events are best effort."""
     if (running := memory.get(STARTED)) is None:
         return {}
@@ -133,16 +133,16 @@ def tidy(clients: Clients, memory: StateStore, *, now: datetime) -> dict[str, An
     if _is_concluded(running["job"], memory):
         _delete_on_demand(running["job"], clients.rds, memory)
     elif now - datetime.fromisoformat(running["began"]) > _LONGEST_DRILL:
-        return _conclude(job, Outcome(["it has not ended after twelve hours"]), clients, memory)
+        return _conclude(job, DrillOutcome(["it has not ended after twelve hours"]), clients, memory)
     return {}
 
 
 # -- What AWS Backup tells
 
-Verify = Callable[[Mapping[str, Any], Clients], Outcome]
+Verify = Callable[[Mapping[str, Any], DrillClients], DrillOutcome]
 
 
-def ended(job_id: str, clients: Clients, memory: StateStore, verify: Verify) -> dict[str, Any]:
+def ended(job_id: str, clients: DrillClients, memory: StateStore, verify: Verify) -> dict[str, Any]:
     """Concludes a drill once, however often its end is told. Restores that are no drills of ours are left alone."""
     job = clients.backup.describe_restore_job(RestoreJobId=job_id)
     if not _is_ours(job, memory):
@@ -152,20 +152,20 @@ def ended(job_id: str, clients: Clients, memory: StateStore, verify: Verify) -> 
         return {}
     if job["Status"] != "COMPLETED":
         found = [f"the restore has {job['Status'].lower()}: {job.get('StatusMessage', 'AWS Backup does not say why')}"]
-        return _conclude(job, Outcome(found), clients, memory)
+        return _conclude(job, DrillOutcome(found), clients, memory)
     began = time.monotonic()
     try:
         outcome = verify(job, clients)
     except Exception as error:  # A drill that could not be verified has failed, and what it restored has to go.
         report(error)
-        outcome = Outcome([f"it could not be verified: {type(error).__name__}: {error}"])
+        outcome = DrillOutcome([f"it could not be verified: {type(error).__name__}: {error}"])
     seconds = (job["CompletionDate"] - job["CreationDate"]).total_seconds() + time.monotonic() - began
     return _conclude(job, replace(outcome, rto=seconds / 60), clients, memory)
 
 
 def failed_backup(detail: Mapping[str, Any]) -> dict[str, Any]:
     """Of the database, or a copy of its backup: the rule passes on nothing else."""
-    emit(DATABASE, _dimensions(), {Database.BACKUP_JOB_FAILED.value: 1}, why=detail.get("statusMessage", ""))
+    emit(DATABASE, _dimensions(), {DatabaseMetric.BACKUP_JOB_FAILED.value: 1}, why=detail.get("statusMessage", ""))
     return {"failed": detail.get("statusMessage", "")}
 
 
@@ -181,7 +181,9 @@ def _is_by_plan(job: Mapping[str, Any]) -> bool:
     return bool(job.get("CreatedBy", {}).get("RestoreTestingPlanArn") == os.environ["PLAN"])
 
 
-def _conclude(job: Mapping[str, Any], outcome: Outcome, clients: Clients, memory: StateStore) -> dict[str, Any]:
+def _conclude(
+    job: Mapping[str, Any], outcome: DrillOutcome, clients: DrillClients, memory: StateStore
+) -> dict[str, Any]:
     """Remembers the result first: what fails afterwards must not conclude it a second time."""
     found = outcome.problems
     drill = asdict(
@@ -196,10 +198,10 @@ def _conclude(job: Mapping[str, Any], outcome: Outcome, clients: Clients, memory
         )
     )
     memory.put(LAST, drill)
-    values: dict[str, float] = {Database.DRILL_FAILED.value: 1 if found else 0}
+    values: dict[str, float] = {DatabaseMetric.DRILL_FAILED.value: 1 if found else 0}
     if not found:
         memory.put(SUCCEEDED, drill)
-        values |= {Database.DRILL_RPO.value: outcome.rpo, Database.DRILL_RTO.value: outcome.rto}
+        values |= {DatabaseMetric.DRILL_RPO.value: outcome.rpo, DatabaseMetric.DRILL_RTO.value: outcome.rto}
     emit(DATABASE, _dimensions(), values, drill=drill)
     _delete_on_demand(job["RestoreJobId"], clients.rds, memory)
     if job["Status"] == "COMPLETED" and _is_by_plan(job):
@@ -235,7 +237,7 @@ def _dimensions() -> dict[str, str]:
 # -- Looking at the data
 
 
-def verified(job: Mapping[str, Any], clients: Clients) -> Outcome:
+def verified(job: Mapping[str, Any], clients: DrillClients) -> DrillOutcome:
     """Without the RTO. Raises whatever keeps it from looking."""
     name = _restored_name(job)
     parameters = json.loads(os.environ["PARAMETERS"])
@@ -246,7 +248,9 @@ def verified(job: Mapping[str, Any], clients: Clients) -> Outcome:
     found = list(_other_settings(name, clients.rds))
     newest = restored.newest
     if newest is None:
-        return Outcome([*found, *problems(restored, job["CreationDate"], None), "no row tells when it was committed"])
+        return DrillOutcome(
+            [*found, *problems(restored, job["CreationDate"], None), "no row tells when it was committed"]
+        )
     with instance_called(serving()).connect() as connection:
         looked = look(connection, parameters)
         names = [each.name for each in looked.tables]
@@ -259,7 +263,7 @@ def verified(job: Mapping[str, Any], clients: Clients) -> Outcome:
         f"{sum(rows)} rows of {len(rows)} of {len(restored.look.tables)} tables counted, up to"
         f" {newest:%Y-%m-%d %H:%M:%S} UTC; schema {restored.look.schema}"
     )
-    return Outcome(found, rpo, told=told)
+    return DrillOutcome(found, rpo, told=told)
 
 
 def _counted(connection: Connection, names: list[str], until: datetime) -> dict[str, Rows]:

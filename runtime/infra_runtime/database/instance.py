@@ -18,7 +18,7 @@ class NoMasterLogin(Exception):
 
 
 @dataclass(frozen=True)
-class Instance:
+class RestoredInstance:
     master: Login
     variables: Mapping[str, str]
     """PGHOST, PGPORT and PGDATABASE among others, as libpq has them."""
@@ -38,12 +38,12 @@ def serving() -> str:
     return os.environ["DATABASE"]
 
 
-def instance_called(name: str) -> Instance:
+def instance_called(name: str) -> RestoredInstance:
     """Raises `NoMasterLogin`, and what boto3 raises where there is no such instance."""
     found = _described(client("rds"), name)
     endpoint = {"PGHOST": found["Endpoint"]["Address"], "PGPORT": str(found["Endpoint"]["Port"])}
     value = client("secretsmanager").get_secret_value(SecretId=_secret(found))["SecretString"]
-    return Instance(Login.of(value), {**os.environ, **endpoint})
+    return RestoredInstance(Login.of(value), {**os.environ, **endpoint})
 
 
 def _described(rds: Any, name: str) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ from infra_runtime.contract.secret_values import Secrets
 from infra_runtime.custom_resource import Request, Result, serve
 from infra_runtime.database.connection import Login, connect
 from infra_runtime.database.instance import master_secret, serving
-from infra_runtime.database.roles import Limits, prepare, set_password
+from infra_runtime.database.roles import MigrationLimits, prepare, set_password
 from infra_runtime.reporting import reported
 
 
@@ -25,7 +25,7 @@ def converge(request: Request, secrets: Secrets, rds: Any) -> Result:
     declared = json.loads(request.properties["Declared"])
     if request.kind != "Delete":
         with connect(Login.of(secrets.read(master_secret(rds, serving())))) as connection:
-            prepare(connection, Limits(**declared["limits"]))
+            prepare(connection, MigrationLimits(**declared["limits"]))
             for secret in declared["logins"]:
                 # As it is now, which after a rotation is not what it was at first.
                 value = secrets.read(secret)

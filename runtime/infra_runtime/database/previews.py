@@ -17,7 +17,7 @@ from infra_runtime.aws import client
 from infra_runtime.contract.database_names import OWNER, OWNER_URL, URL, preview_names
 from infra_runtime.database.connection import Connection, Login, connect
 from infra_runtime.database.instance import master_secret, serving
-from infra_runtime.database.roles import admit, create_role, run, set_password
+from infra_runtime.database.roles import create_role, grant_access, run, set_password
 from infra_runtime.reporting import reported
 
 _TEMPLATE, _NEXT_TEMPLATE = "preview_template", "preview_template_next"
@@ -74,7 +74,7 @@ class Databases:
         with self._to(names.database) as copy:
             # Databases are the master's, so that this hands on what is in this one and nothing else.
             run(copy, "reassign owned by {} to {}", OWNER, names.owner)
-            admit(copy, names.database, names.owner, names.user)
+            grant_access(copy, names.database, names.owner, names.user)
 
     def drop(self, slot: int) -> None:
         with self._to(_MAINTENANCE) as server:

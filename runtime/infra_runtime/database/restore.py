@@ -12,8 +12,8 @@ from infra_runtime.contract.database_names import OWNER, USER, logins_of
 from infra_runtime.database import upgrade
 from infra_runtime.database.connection import Connection, Login
 from infra_runtime.database.inspection import count, look
-from infra_runtime.database.instance import Instance, instance_called
-from infra_runtime.database.roles import Limits, prepare, run, set_password
+from infra_runtime.database.instance import RestoredInstance, instance_called
+from infra_runtime.database.roles import MigrationLimits, prepare, run, set_password
 from infra_runtime.database.table_copy import Named, copy, digest
 from infra_runtime.reporting import reported
 
@@ -70,7 +70,7 @@ def handler(event: Mapping[str, Any], context: object) -> dict[str, Any]:
     return {}
 
 
-def obstacles(instance: Instance, connection: Connection) -> Iterator[str]:
+def obstacles(instance: RestoredInstance, connection: Connection) -> Iterator[str]:
     yield from upgrade.of_instance(connection)
     for name in upgrade.databases(connection):
         with instance.connect(name) as inside:
@@ -85,9 +85,9 @@ def close(connection: Connection) -> None:
     connection.execute(_END_SESSIONS, [there])
 
 
-def open_(connection: Connection, manager: Any, instance: Instance) -> None:
+def open_(connection: Connection, manager: Any, instance: RestoredInstance) -> None:
     """Of each secret also the login before the current one: tasks that began before the last rotation use it."""
-    prepare(connection, Limits(**json.loads(os.environ["LIMITS"])))
+    prepare(connection, MigrationLimits(**json.loads(os.environ["LIMITS"])))
     for login in _LOGINS:
         run(connection, "alter role {} login", login)
     set_passwords(connection, manager)

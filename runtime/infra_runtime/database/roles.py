@@ -9,7 +9,7 @@ from infra_runtime.database.connection import Connection, Login
 
 
 @dataclass(frozen=True)
-class Limits:
+class MigrationLimits:
     """What no migration may exceed, whatever it says itself: milliseconds."""
 
     lock_ms: int
@@ -17,7 +17,7 @@ class Limits:
     statement_ms: int
 
 
-def prepare(connection: Connection, limits: Limits) -> None:
+def prepare(connection: Connection, limits: MigrationLimits) -> None:
     """As the master login: both groups and what they may do. May be repeated; gives what the master owns to the owner.
 
     What the product had before, made with the master login, belongs to the owner from then on.
@@ -41,10 +41,10 @@ def prepare(connection: Connection, limits: Limits) -> None:
             )
     run(connection, "grant {} to current_user", OWNER)
     run(connection, "reassign owned by current_user to {}", OWNER)
-    admit(connection, connection.info.dbname, OWNER, USER)
+    grant_access(connection, connection.info.dbname, OWNER, USER)
 
 
-def admit(connection: Connection, database: str, owner: str, user: str) -> None:
+def grant_access(connection: Connection, database: str, owner: str, user: str) -> None:
     """Makes `owner` the one who changes the schema of this connection's database, and `user` the one who uses it.
 
     The database itself stays the master's: whoever owned it could hand it on with everything else it owns.

@@ -65,7 +65,7 @@ class Named:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Progress:
+class CopyProgress:
     """In blocks of 8 KiB."""
 
     done: int
@@ -106,7 +106,9 @@ class _Work:
     columns: list[_Column]
 
 
-def copy(source: Connection, target: Connection, table: Named, new: Named, *, name: str, seconds: float) -> Progress:
+def copy(
+    source: Connection, target: Connection, table: Named, new: Named, *, name: str, seconds: float
+) -> CopyProgress:
     """As much as there is time for. `name` is the source's, so that two copies are not mixed. Raises `NotCopied`."""
     give_up, step = time.monotonic() + seconds, _FIRST_STEP
     for connection in (source, target):
@@ -130,7 +132,7 @@ def copy(source: Connection, target: Connection, table: Named, new: Named, *, na
             noted = _noted(target, new)
             done = noted["blocks"]
             if done >= found.blocks or began > give_up:
-                return Progress(done=done, of=found.blocks, lacking=noted["lacking"])
+                return CopyProgress(done=done, of=found.blocks, lacking=noted["lacking"])
             end = min(done + step, found.blocks)
             _copy_blocks(work, done, end)
             _note(target, new, {**noted, "blocks": end})

@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from infra_runtime.aws import client
 from infra_runtime.caller import NotProven, who
-from infra_runtime.contract.metrics import JOBS, Jobs, emit
+from infra_runtime.contract.metrics import JOBS, JobMetric, emit
 from infra_runtime.contract.revision import JOB, containers_of, named
 from infra_runtime.custom_resource import Request, Result, serve
 from infra_runtime.jobs.runs import Outcome, Run, Runs
@@ -47,7 +47,7 @@ _SERVER_ERROR = 500
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class JobDefinition:
     name: str
     definition: str
     """Family of its task definitions; the newest active revision runs."""
@@ -60,11 +60,11 @@ class Job:
 
 @reported
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
-    control = Control(
+    control = JobControl(
         ecs=client("ecs"),
         logs=client("logs"),
         runs=Runs(client("dynamodb"), os.environ["LEDGER"]),
-        jobs={each["name"]: Job(**each) for each in json.loads(os.environ["JOBS"])},
+        jobs={each["name"]: JobDefinition(**each) for each in json.loads(os.environ["JOBS"])},
         cluster=os.environ["CLUSTER"],
         network=json.loads(os.environ["NETWORK"]),
         bootstrap=os.environ["BOOTSTRAP_IMAGE"],
@@ -88,7 +88,7 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     return control.asked(event["job"], by=by)
 
 
-def provide(request: Request, control: "Control") -> Result:
+def provide(request: Request, control: "JobControl") -> Result:
     """The custom resource of one job: `Job`, and `Family` of its task definitions. Raises what boto3 raises."""
     job = request.properties["Job"]
     if request.kind == "Delete":
@@ -97,11 +97,11 @@ def provide(request: Request, control: "Control") -> Result:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Control:
+class JobControl:
     ecs: Any
     logs: Any
     runs: Runs
-    jobs: Mapping[str, Job]
+    jobs: Mapping[str, JobDefinition]
     cluster: str
     network: Mapping[str, Any]
     """As RunTask takes it."""
@@ -126,7 +126,7 @@ class Control:
             return {"problem": f"{name}: the run of {run.run} has ended already"}
         if not self.runs.claim(run):
             current = self.runs.current(name)
-            self._count(name, Jobs.SKIPPED)
+            self._count(name, JobMetric.SKIPPED)
             since = f" since {current.began}" if current else ""
             return {"problem": f"{name} is running{since}; a job never runs twice at a time"}
         run = self._start(job, run)
@@ -174,7 +174,7 @@ class Control:
             try:
                 if (run := self.runs.current(job.name)) is not None:
                     self._look_after(job, run)
-                self._emit(job.name, {Jobs.OVERDUE: self._overdue(job)})
+                self._emit(job.name, {JobMetric.OVERDUE: self._overdue(job)})
             except (BotoCoreError, ClientError) as error:
                 logger.exception("%s: not looked after", job.name)
                 errors.append(error)
@@ -203,7 +203,7 @@ class Control:
 
     # -- one run
 
-    def _start(self, job: Job, run: Run) -> Run:
+    def _start(self, job: JobDefinition, run: Run) -> Run:
         """Calls RunTask for a claimed attempt. The same attempt may be started again: its token makes it one task."""
         if self.runs.recorded(run) is not None:
             # Claimed a second time, between the other caller's end of it and our look.
@@ -239,7 +239,7 @@ class Control:
         logger.info("%s: attempt %d runs in %s", job.name, run.attempt, started.task)
         return started
 
-    def _end(self, job: Job, run: Run, *, may_retry: bool = True, retry_at_once: bool = True) -> Run:
+    def _end(self, job: JobDefinition, run: Run, *, may_retry: bool = True, retry_at_once: bool = True) -> Run:
         """A retry that is not at once is left to `tend`."""
         now = _text(self.now())
         outcome: Outcome = "succeeded" if run.exit == 0 and run.reason is None else "failed"
@@ -251,17 +251,17 @@ class Control:
             return ended  # another caller has ended it
         if ended.outcome == "succeeded":
             logger.info("%s: succeeded", job.name)
-            self._count(job.name, Jobs.SUCCEEDED)
+            self._count(job.name, JobMetric.SUCCEEDED)
         elif following is not None:
             logger.warning("%s: attempt %d failed with %s: %s", job.name, ended.attempt, ended.exit, ended.reason)
             if retry_at_once:
                 self._start(job, following)
         else:
             logger.error("%s: failed with %s at attempt %d: %s", job.name, ended.exit, ended.attempt, ended.reason)
-            self._count(job.name, Jobs.FAILED)
+            self._count(job.name, JobMetric.FAILED)
         return ended
 
-    def _look_after(self, job: Job, run: Run) -> None:
+    def _look_after(self, job: JobDefinition, run: Run) -> None:
         age = self.now() - datetime.fromisoformat(run.began)
         if run.task is None:
             if age > _UNANSWERED:
@@ -283,7 +283,7 @@ class Control:
 
     # -- what is known of a job
 
-    def _overdue(self, job: Job) -> float:
+    def _overdue(self, job: JobDefinition) -> float:
         """Minutes since a success was due; 0 when none is, or nothing was released yet."""
         if self._image(job) == self.bootstrap:
             return 0.0
@@ -293,14 +293,14 @@ class Control:
         late = now - last - timedelta(minutes=job.overdue_minutes)
         return max(late.total_seconds() / 60, 0.0)
 
-    def _image(self, job: Job) -> str:
+    def _image(self, job: JobDefinition) -> str:
         image: str = named(containers_of(self.ecs, job.definition), JOB)["image"]
         return image
 
-    def _count(self, job: str, name: Jobs) -> None:
+    def _count(self, job: str, name: JobMetric) -> None:
         self._emit(job, {name: 1})
 
-    def _emit(self, job: str, values: Mapping[Jobs, float]) -> None:
+    def _emit(self, job: str, values: Mapping[JobMetric, float]) -> None:
         emit(JOBS, {"Environment": self.environment, "Job": job}, {name.value: value for name, value in values.items()})
 
 

@@ -20,11 +20,11 @@ from infra_runtime import aws
 from infra_runtime.caller import NotProven, who
 from infra_runtime.contract.database_names import preview_names
 from infra_runtime.contract.releases import preview_service
-from infra_runtime.previews.leases import Lease, Leases, Taken
-from infra_runtime.release.failure_reasons import why_it_went_back
+from infra_runtime.previews.leases import Lease, LeaseChanged, Leases
 from infra_runtime.release.ledger import Ledger, Release, new_id
 from infra_runtime.release.postgres_errors import refusals
-from infra_runtime.release.preflight import Problem, image_in, stack_of, unusable_secrets
+from infra_runtime.release.preflight import ReleaseProblem, image_in, stack_of, unusable_secrets
+from infra_runtime.release.rollback_reasons import rollback_reason
 from infra_runtime.release.stack_update import end_of
 from infra_runtime.reporting import reported
 
@@ -49,11 +49,13 @@ def handler(event: Mapping[str, Any], context: Any) -> Any:
             event = {**event, "who": who(event, sts=aws.client("sts"), function=context.function_name)}
         except NotProven as error:
             return {
-                "problems": [asdict(Problem("caller", str(error), "use `infra`, with credentials of this account"))]
+                "problems": [
+                    asdict(ReleaseProblem("caller", str(error), "use `infra`, with credentials of this account"))
+                ]
             }
     table = os.environ["LEDGER"]
     dynamodb = aws.client("dynamodb")
-    control = Control(
+    control = PreviewControl(
         aws,
         Leases(dynamodb, table),
         Ledger(dynamodb, table),
@@ -78,7 +80,7 @@ class Slot:
 
 
 @dataclass(frozen=True)
-class Control:
+class PreviewControl:
     clients: Any
     """`client(service, …)`, as `infra_runtime.aws` has it."""
     leases: Leases
@@ -114,7 +116,7 @@ class Control:
 
     # -- what is asked for
 
-    def _take(self, event: Mapping[str, Any]) -> Lease | Problem:
+    def _take(self, event: Mapping[str, Any]) -> Lease | ReleaseProblem:
         name = str(event["name"])[:_NAME_LENGTH]
         until = (datetime.now(UTC) + self.lifetime).isoformat(timespec="seconds")
         leases = self.leases.all()
@@ -128,30 +130,30 @@ class Control:
             )
             try:
                 self.leases.take(lease)
-            except Taken:
+            except LeaseChanged:
                 continue
             logger.info("slot %d: %s, until %s", slot, name, until)
             return lease
         holders = ", ".join(f"{each.name} until {each.until}" for each in leases)
-        return Problem("slot", f"all {len(self.slots)} are taken: {holders}", "end one of them, or wait")
+        return ReleaseProblem("slot", f"all {len(self.slots)} are taken: {holders}", "end one of them, or wait")
 
-    def _start(self, event: Mapping[str, Any]) -> Lease | Problem | list[Problem]:
+    def _start(self, event: Mapping[str, Any]) -> Lease | ReleaseProblem | list[ReleaseProblem]:
         service, image = event["service"], event["image"]
         if service not in self.services:
-            return Problem("service", f"{service} is none", f"one of {', '.join(self.services)}")
+            return ReleaseProblem("service", f"{service} is none", f"one of {', '.join(self.services)}")
         known = self.services[service]
         found = image_in(self.clients, service, known["repository"], image, platform=known["platform"])
-        if isinstance(found, Problem):
+        if isinstance(found, ReleaseProblem):
             return found
         if missing := list(unusable_secrets(self.clients, self.secrets)):
             return missing
         lease = self._take(event)
-        if isinstance(lease, Problem):
+        if isinstance(lease, ReleaseProblem):
             return lease
         now = datetime.now(UTC)
         is_copied = lease.phase == "making" and datetime.fromisoformat(lease.asked or lease.until) > now - _LONGEST_COPY
         if is_copied or self._busy(self._slot(lease)):
-            return Problem(BUSY, f"{lease.name} is being deployed", "wait for it")
+            return ReleaseProblem(BUSY, f"{lease.name} is being deployed", "wait for it")
         wanted = self.leases.change(
             lease,
             lease.with_(
@@ -161,15 +163,15 @@ class Control:
         self._ask(self.itself, {"action": "deploy", "lease": wanted.id}, wait=False)
         return wanted
 
-    def _end(self, event: Mapping[str, Any]) -> Lease | Problem:
+    def _end(self, event: Mapping[str, Any]) -> Lease | ReleaseProblem:
         for each in self.leases.all():
             if each.name == event["name"]:
                 ending = self.leases.change(each, each.with_(phase="ending"))
                 self._tend(ending)
                 return ending
-        return Problem("name", f"there is no preview {event['name']!r}", "nothing")
+        return ReleaseProblem("name", f"there is no preview {event['name']!r}", "nothing")
 
-    def _answer(self, found: Lease | Problem | list[Problem]) -> dict[str, Any]:
+    def _answer(self, found: Lease | ReleaseProblem | list[ReleaseProblem]) -> dict[str, Any]:
         if not isinstance(found, Lease):
             return {"problems": [asdict(each) for each in (found if isinstance(found, list) else [found])]}
         return {"problems": [], "preview": self._told(found)}
@@ -276,7 +278,7 @@ class Control:
         if status == "UPDATE_COMPLETE":
             self._finish(release, "succeeded", None)
         else:
-            self._finish(release, "failed", why_it_went_back(self.clients, slot.stack, since=began) or status)
+            self._finish(release, "failed", rollback_reason(self.clients, slot.stack, since=began) or status)
         return self.ledger.find(name, release.id)
 
     # -- how

@@ -34,7 +34,7 @@ class Lease:
         return replace(self, **changes)
 
 
-class Taken(Exception):
+class LeaseChanged(Exception):
     """Somebody else has changed it meanwhile."""
 
 
@@ -55,11 +55,11 @@ class Leases:
         return sorted((Lease(**json.loads(each["lease"]["S"])) for each in items), key=lambda lease: lease.slot)
 
     def take(self, lease: Lease) -> None:
-        """Raises `Taken` when the slot is no longer free."""
+        """Raises `LeaseChanged` when the slot is no longer free."""
         self._put(lease, "attribute_not_exists(id)", {})
 
     def change(self, before: Lease, after: Lease) -> Lease:
-        """Raises `Taken` unless it is as it was."""
+        """Raises `LeaseChanged` unless it is as it was."""
         self._put(after, "#lease = :before", {":before": {"S": _text(before)}})
         return after
 
@@ -73,7 +73,7 @@ class Leases:
         try:
             self.dynamodb.put_item(TableName=self.table, Item={**_key(lease), "lease": {"S": _text(lease)}}, **given)
         except self.dynamodb.exceptions.ConditionalCheckFailedException:
-            raise Taken from None
+            raise LeaseChanged from None
 
 
 def _key(lease: Lease) -> dict[str, Any]:

@@ -9,8 +9,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from infra_runtime.contract.redis_url import Node, Target
-from infra_runtime.redis.failure_reasons import Reason, Unusable
+from infra_runtime.contract.redis_url import Node, RedisTarget
+from infra_runtime.redis.failure_reasons import Reason, UnusableRedis
 
 # A ping that takes longer than a second is as good as none: the application's own limit is 100 ms.
 COMMAND_SECONDS = 1.0
@@ -45,14 +45,14 @@ def within(seconds: float, work: Callable[[], _T]) -> _T:
 
 
 def resolve(node: Node) -> None:
-    """Raises `Unusable`: a name server may take longer to say no than a round has."""
+    """Raises `UnusableRedis`: a name server may take longer to say no than a round has."""
     try:
         within(RESOLVE_SECONDS, lambda: socket.getaddrinfo(node.host, node.port, type=socket.SOCK_STREAM))
     except (OSError, UnicodeError) as error:
-        raise Unusable(Reason.DNS) from error
+        raise UnusableRedis(Reason.DNS) from error
 
 
-def _options(target: Target) -> dict[str, Any]:
+def _options(target: RedisTarget) -> dict[str, Any]:
     return {
         "socket_timeout": COMMAND_SECONDS,
         "socket_connect_timeout": CONNECT_SECONDS,
@@ -67,7 +67,7 @@ def _options(target: Target) -> dict[str, Any]:
     }
 
 
-def data_node(target: Target, node: Node) -> Any:
+def data_node(target: RedisTarget, node: Node) -> Any:
     """A `redis.Redis`, whose own types mix up waiting and not waiting. Nothing is sent before the first command."""
     return redis.Redis(
         host=node.host,
@@ -80,7 +80,7 @@ def data_node(target: Target, node: Node) -> Any:
     )
 
 
-def sentinel_node(target: Target, node: Node) -> Any:
+def sentinel_node(target: RedisTarget, node: Node) -> Any:
     """As `data_node`, with the Sentinels' own login."""
     return redis.Redis(
         host=node.host,

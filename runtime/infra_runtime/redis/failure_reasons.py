@@ -214,7 +214,7 @@ def _shakes_hands(host: str, port: int) -> bool:
         return False
 
 
-class Unusable(Exception):
+class UnusableRedis(Exception):
     """A reason that no exception of the library stands for."""
 
     def __init__(self, reason: Reason) -> None:
@@ -223,7 +223,7 @@ class Unusable(Exception):
 
 
 def told(error: BaseException) -> Reason:
-    return error.reason if isinstance(error, Unusable) else reason_of(error)
+    return error.reason if isinstance(error, UnusableRedis) else reason_of(error)
 
 
-ERRORS = (redis.RedisError, OSError, Unusable)
+ERRORS = (redis.RedisError, OSError, UnusableRedis)

@@ -5,8 +5,8 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from infra_runtime.contract.metrics import Redis
-from infra_runtime.contract.redis_url import Node, Target
+from infra_runtime.contract.metrics import RedisMetric
+from infra_runtime.contract.redis_url import Node, RedisTarget
 from infra_runtime.redis.connections import data_node, resolve, within
 from infra_runtime.redis.probe import PROBE_PREFIX, primaries
 
@@ -33,11 +33,14 @@ class Inventory:
 
     def metrics(self) -> dict[str, float]:
         found: dict[str, float] = {f"Keys{_camel(prefix)}": count for prefix, count in self.keys.items()}
-        found |= {Redis.KEYS_WITHOUT_EXPIRY: self.without_expiry, Redis.MEMORY_USED_BYTES: self.memory_bytes}
+        found |= {
+            RedisMetric.KEYS_WITHOUT_EXPIRY: self.without_expiry,
+            RedisMetric.MEMORY_USED_BYTES: self.memory_bytes,
+        }
         if self.memory_percent is not None:
-            found[Redis.MEMORY_USED] = self.memory_percent
+            found[RedisMetric.MEMORY_USED] = self.memory_percent
         if self.connections_percent is not None:
-            found[Redis.CONNECTIONS] = self.connections_percent
+            found[RedisMetric.CONNECTIONS] = self.connections_percent
         return found
 
 
@@ -45,19 +48,19 @@ def _camel(prefix: str) -> str:
     return prefix.rstrip(":").capitalize()
 
 
-def take(target: Target) -> Inventory:
-    """Raises one of `reasons.ERRORS`: a number that leaves a server out would look like good news."""
+def take(target: RedisTarget) -> Inventory:
+    """Raises one of `failure_reasons.ERRORS`: a number that leaves a server out would look like good news."""
     return within(_SECONDS, lambda: _take(target))
 
 
-def _take(target: Target) -> Inventory:
+def _take(target: RedisTarget) -> Inventory:
     whole = Inventory(dict.fromkeys((*PREFIXES, "other:"), 0.0))
     for node in primaries(target):
         _add(whole, target, node)
     return whole
 
 
-def _add(whole: Inventory, target: Target, node: Node) -> None:
+def _add(whole: Inventory, target: RedisTarget, node: Node) -> None:
     resolve(node)
     with contextlib.closing(data_node(target, node)) as client:
         for prefix, count in _count(client).items():

@@ -15,8 +15,8 @@ from typing import Any
 import httpx
 
 from infra_runtime.aws import client
-from infra_runtime.contract.metrics import QUEUES, REDIS, Queue, Redis, emit
-from infra_runtime.contract.redis_url import InvalidRedisUrl, Target, parse, require_deployable
+from infra_runtime.contract.metrics import QUEUES, REDIS, QueueMetric, RedisMetric, emit
+from infra_runtime.contract.redis_url import InvalidRedisUrl, RedisTarget, parse, require_deployable
 from infra_runtime.custom_resource import Request, Result, serve
 from infra_runtime.redis import health, inventory, queues, readonly_commands
 from infra_runtime.redis.failure_reasons import ERRORS, TOLD, Reason, told
@@ -82,7 +82,7 @@ def _dimensions() -> dict[str, str]:
     return {"Environment": os.environ["ENVIRONMENT"], "Instance": os.environ["INSTANCE"]}
 
 
-def _target() -> Target:
+def _target() -> RedisTarget:
     """The secret as it is now, or as it was when it could last be read. Raises `InvalidRedisUrl`."""
     identity = os.environ["URL_SECRET"]
     try:
@@ -95,7 +95,7 @@ def _target() -> Target:
     return parse(_last[identity])
 
 
-def _probe(target: Target) -> Report:
+def _probe(target: RedisTarget) -> Report:
     previews = os.environ.get("PREVIEW_KEY_PREFIX")
     may_evict = os.environ.get("EVICTION") != "false"
     return probe(target, key_prefixes=("", previews) if previews else ("",), may_evict=may_evict)
@@ -122,19 +122,19 @@ def _watch() -> None:
         reason = Reason.SERVICE_DISCONNECTED
     values: dict[str, float] = {
         # What the alarm is about: whoever of the two has no Redis, rate limiting is off.
-        Redis.UNUSABLE: int(not report.usable or service.connected is False),
-        Redis.CONNECTION_FAILURE: int(not report.connected),
-        Redis.ERROR_RATE: report.failed / report.tried * 100,
+        RedisMetric.UNUSABLE: int(not report.usable or service.connected is False),
+        RedisMetric.CONNECTION_FAILURE: int(not report.connected),
+        RedisMetric.ERROR_RATE: report.failed / report.tried * 100,
     }
     if report.latency_ms is not None:
-        values[Redis.PING] = report.latency_ms
+        values[RedisMetric.PING] = report.latency_ms
     if report.writable is not None:
-        values[Redis.WRITE_OK] = int(report.writable)
+        values[RedisMetric.WRITE_OK] = int(report.writable)
     if service.connected is not None:
-        values[Redis.SERVICE_CONNECTION_FAILURE] = int(not service.connected)
+        values[RedisMetric.SERVICE_CONNECTION_FAILURE] = int(not service.connected)
     emit(REDIS, _dimensions(), values, **report.document() | {"reason": reason, "service": service.found})
     for name, size in (_sizes() if report.connected else {}).items():
-        values = {Queue.WAITING: size.waiting, Queue.STUCK: _queues.minutes_stuck(name, size)}
+        values = {QueueMetric.WAITING: size.waiting, QueueMetric.STUCK: _queues.minutes_stuck(name, size)}
         emit(QUEUES, {"Environment": os.environ["ENVIRONMENT"], "Service": name}, values)
 
 

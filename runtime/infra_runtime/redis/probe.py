@@ -16,9 +16,9 @@ from typing import Any
 from redis.crc import key_slot
 from redis.exceptions import NoPermissionError
 
-from infra_runtime.contract.redis_url import Node, Target
+from infra_runtime.contract.redis_url import Node, RedisTarget
 from infra_runtime.redis.connections import data_node, resolve, sentinel_node, within
-from infra_runtime.redis.failure_reasons import ERRORS, TOLD, Reason, Unusable, look_closer, told
+from infra_runtime.redis.failure_reasons import ERRORS, TOLD, Reason, UnusableRedis, look_closer, told
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ class Report:
 
 
 def probe(
-    target: Target, *, key_prefixes: Sequence[str] = ("",), may_evict: bool = True, seconds: float = ROUND_SECONDS
+    target: RedisTarget, *, key_prefixes: Sequence[str] = ("",), may_evict: bool = True, seconds: float = ROUND_SECONDS
 ) -> Report:
     """One round; never raises for what Redis or the network does, and never takes longer than `seconds`.
 
@@ -127,7 +127,7 @@ def probe(
     return Report(**{**vars(found), **counted})
 
 
-def primaries(target: Target) -> list[Node]:
+def primaries(target: RedisTarget) -> list[Node]:
     """The servers that hold the data now, each once. Raises one of `ERRORS`."""
     match target.form:
         case "single":
@@ -138,7 +138,7 @@ def primaries(target: Target) -> list[Node]:
             return sorted({node for node, _, _ in _shards(target, _Round()) or []}, key=str)
 
 
-def _single(target: Target, round_: _Round) -> Report:
+def _single(target: RedisTarget, round_: _Round) -> Report:
     return _server(target, target.nodes[0], round_)
 
 
@@ -153,7 +153,7 @@ class _Known:
     latencies: list[float] = field(default_factory=list)
 
 
-def _server(target: Target, node: Node, round_: _Round, slots: tuple[int, int] | None = None) -> Report:
+def _server(target: RedisTarget, node: Node, round_: _Round, slots: tuple[int, int] | None = None) -> Report:
     """One server; `slots` are those of a cluster's primary."""
     known = _Known()
     try:
@@ -219,7 +219,7 @@ def _ping_warm(client: Any, known: _Known, round_: _Round) -> None:
             known.latencies.append((time.perf_counter() - started) * 1000)
 
 
-def _authenticate(client: Any, target: Target) -> None:
+def _authenticate(client: Any, target: RedisTarget) -> None:
     """As ioredis does it. redis-py leaves the user out where Redis before 6 does not know any."""
     if target.username not in (None, "default"):
         client.execute_command("AUTH", target.username, target.password)
@@ -258,7 +258,7 @@ def key_in(first: int, last: int, prefix: str) -> str:
 
 
 def _count(client: Any, key: str) -> None:
-    """As the application does it, twice. Raises `Unusable` when the first use is forgotten: evicted, or never kept."""
+    """Counts twice, as the application does. Raises `UnusableRedis` if the first count was evicted or never kept."""
     counts = []
     for _ in range(2):
         pipeline = client.pipeline(transaction=False)
@@ -274,14 +274,14 @@ def _count(client: Any, key: str) -> None:
                 raise reply
         counts.append(counted[-1])
     if counts[0] >= counts[1]:
-        raise Unusable(Reason.WRITE_REFUSED)
+        raise UnusableRedis(Reason.WRITE_REFUSED)
 
 
-def _sentinel(target: Target, round_: _Round) -> Report:
+def _sentinel(target: RedisTarget, round_: _Round) -> Report:
     return _server(target, _master(target, round_), round_)
 
 
-def _master(target: Target, round_: _Round) -> Node:
+def _master(target: RedisTarget, round_: _Round) -> Node:
     """As the first Sentinel that answers says; the others are asked whether they are there at all."""
     address: tuple[str, int] | None = None
     answered = False
@@ -295,15 +295,15 @@ def _master(target: Target, round_: _Round) -> Node:
         answered = True
         address = address or found
     if address is None:
-        raise Unusable(Reason.UNKNOWN_MASTER if answered else Reason.NO_SENTINEL)
+        raise UnusableRedis(Reason.UNKNOWN_MASTER if answered else Reason.NO_SENTINEL)
     return Node(str(address[0]), int(address[1]))
 
 
-def _cluster(target: Target, round_: _Round) -> Report:
+def _cluster(target: RedisTarget, round_: _Round) -> Report:
     """Every primary is asked to keep a key of its own slots: losing one of them loses a part of all rate limits."""
     shards = _shards(target, round_)
     if shards is None:
-        raise Unusable(Reason.CLUSTER_INCOMPLETE)
+        raise UnusableRedis(Reason.CLUSTER_INCOMPLETE)
     reports = [_server(target, node, round_, (first, last)) for node, first, last in shards]
     missing = _SLOTS - sum(last - first + 1 for _, first, last in shards)
     worst = next((each for each in reports if not each.connected), None)
@@ -317,10 +317,10 @@ def _cluster(target: Target, round_: _Round) -> Report:
     return Report(connected=True, latency_ms=latency, writable=True, mode="cluster", role="master")
 
 
-def _shards(target: Target, round_: _Round) -> list[tuple[Node, int, int]] | None:
+def _shards(target: RedisTarget, round_: _Round) -> list[tuple[Node, int, int]] | None:
     """(primary, first slot, last slot) of each range, as the first node that can say it says. Raises what kept the
     first one from it, when none can; None when the nodes are no whole cluster."""
-    first_error: Unusable | None = None
+    first_error: UnusableRedis | None = None
     for node in target.nodes:
         try:
             with round_.one(), _closing(data_node(target, node)) as client:
@@ -332,13 +332,13 @@ def _shards(target: Target, round_: _Round) -> list[tuple[Node, int, int]] | Non
             break
         except ERRORS as error:
             closer = look_closer(told(error), host=node.host, port=node.port, tls=target.tls)
-            first_error = first_error or Unusable(closer)
+            first_error = first_error or UnusableRedis(closer)
     else:
-        raise first_error or Unusable(Reason.CLUSTER_INCOMPLETE)
+        raise first_error or UnusableRedis(Reason.CLUSTER_INCOMPLETE)
     if not ranges or "cluster_state:fail" in state:
         return None
     # None is cluster-preferred-endpoint-type unknown-endpoint. Redis means the address that was asked; ioredis leaves
     # such nodes out. "?" is a hostname that was never set.
     if any(primary[0] in (None, "", "?") for _, _, primary, *_ in ranges):
-        raise Unusable(Reason.CLUSTER_HIDDEN)
+        raise UnusableRedis(Reason.CLUSTER_HIDDEN)
     return [(Node(primary[0], primary[1]), first, last) for first, last, primary, *_ in ranges]

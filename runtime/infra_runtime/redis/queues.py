@@ -13,7 +13,7 @@ from typing import Any
 
 from redis.exceptions import MovedError
 
-from infra_runtime.contract.redis_url import Target
+from infra_runtime.contract.redis_url import RedisTarget
 from infra_runtime.redis.connections import data_node, resolve, within
 from infra_runtime.redis.probe import primaries
 
@@ -51,12 +51,12 @@ class Size:
         return sum(each.length for each in self.keys.values())
 
 
-def sizes(target: Target, queues: Mapping[str, Sequence[str]]) -> dict[str, Size]:
+def sizes(target: RedisTarget, queues: Mapping[str, Sequence[str]]) -> dict[str, Size]:
     """By service; without those that have a key which is no queue. Raises one of `reasons.ERRORS`."""
     return within(_SECONDS, lambda: _sizes(target, queues))
 
 
-def _sizes(target: Target, queues: Mapping[str, Sequence[str]]) -> dict[str, Size]:
+def _sizes(target: RedisTarget, queues: Mapping[str, Sequence[str]]) -> dict[str, Size]:
     found: dict[str, _Key] = {}
     for node in primaries(target):
         resolve(node)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from infra_runtime.contract.redis_url import Target
+from infra_runtime.contract.redis_url import RedisTarget
 from infra_runtime.redis.connections import data_node, resolve, sentinel_node
 from infra_runtime.redis.failure_reasons import ERRORS, TOLD, told
 from infra_runtime.redis.probe import primaries
@@ -31,7 +31,7 @@ def check(words: Sequence[str]) -> None:
         raise NotAllowed
 
 
-def ask(target: Target, words: Sequence[str]) -> dict[str, Any]:
+def ask(target: RedisTarget, words: Sequence[str]) -> dict[str, Any]:
     """The reply of each primary, or of each Sentinel, by its address; a text where there was none.
 
     Raises `NotAllowed`, and one of `reasons.ERRORS` when nobody knows who the primaries are.

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from infra_runtime.aws import client
-from infra_runtime.contract.redis_url import Node, Target
+from infra_runtime.contract.redis_url import Node, RedisTarget
 from infra_runtime.contract.secret_values import Secrets, deadline_of
 from infra_runtime.custom_resource import HalfDone, Request, Result, serve
-from infra_runtime.redis.upstash_api import Upstash, upstash_from
+from infra_runtime.redis.upstash_api import UpstashApi, upstash_from
 from infra_runtime.reporting import reported
 from infra_runtime.state_store import SsmStateStore, StateStore
 from infra_runtime.vendor_api import NotFound, Refused, Unsure
@@ -40,7 +40,7 @@ def handler(event: Mapping[str, Any], context: Any) -> None:
     serve(event, handle, redact=secrets.redact)
 
 
-def provide(request: Request, *, api: Upstash, secrets: Secrets, memory: StateStore) -> Result:
+def provide(request: Request, *, api: UpstashApi, secrets: Secrets, memory: StateStore) -> Result:
     """Makes it so that there is exactly this database, and that the secret says where it is."""
     declared = json.loads(request.properties["Document"])
     database = _Database(
@@ -72,7 +72,7 @@ def key_of(name: str) -> str:
 
 @dataclass(frozen=True)
 class _Database:
-    api: Upstash
+    api: UpstashApi
     memory: StateStore
     name: str
     region: str = ""
@@ -148,4 +148,4 @@ def _url(found: Mapping[str, Any]) -> str:
     if found["port"] not in PORTS:
         raise Refused(f"the database listens on port {found['port']}; tasks can reach {PORTS}")
     node = Node(found["endpoint"], found["port"])
-    return Target(form="single", nodes=(node,), tls=True, username="default", password=found["password"]).url()
+    return RedisTarget(form="single", nodes=(node,), tls=True, username="default", password=found["password"]).url()

@@ -13,17 +13,13 @@ from typing import Any
 import httpx
 
 from infra_runtime.contract.secret_values import Secrets
-from infra_runtime.vendor_api import Clock, NotFound, Pace, Refused, VendorApi
+from infra_runtime.vendor_api import BadCredentials, Clock, NotFound, Pace, Refused, VendorApi
 
 _BASE_URL = "https://api.upstash.com"
 
 
-class BadCredentials(Exception):
-    """The secret is not what docs/redis-upstash.md says; its value is not told."""
-
-
 @dataclass(kw_only=True)
-class Upstash(VendorApi):
+class UpstashApi(VendorApi):
     email: str
     api_key: str = field(repr=False)
     base_url: str = _BASE_URL
@@ -93,7 +89,7 @@ class Upstash(VendorApi):
         raise kind(self.redact(f"{what}: HTTP {status}: {told or 'no reason given'}{hint}"))
 
 
-def upstash_from(secrets: Secrets, identity: str, *, deadline: float) -> Upstash:
+def upstash_from(secrets: Secrets, identity: str, *, deadline: float) -> UpstashApi:
     """Speaks for the account whose credentials the secret holds. Raises `BadCredentials`."""
     try:
         found = json.loads(secrets.read(identity))
@@ -105,4 +101,4 @@ def upstash_from(secrets: Secrets, identity: str, *, deadline: float) -> Upstash
     secrets.known.add(api_key)
     # Set by a rehearsal, and by no template.
     base_url = os.environ.get("UPSTASH_BASE_URL", _BASE_URL).rstrip("/")
-    return Upstash(email=email, api_key=api_key, deadline=deadline, base_url=base_url, redact=secrets.redact)
+    return UpstashApi(email=email, api_key=api_key, deadline=deadline, base_url=base_url, redact=secrets.redact)

@@ -10,17 +10,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from infra_runtime.aws import client
-from infra_runtime.contract.metrics import REDIS, Redis, emit
+from infra_runtime.contract.metrics import REDIS, RedisMetric, emit
 from infra_runtime.contract.secret_values import Secrets, deadline_of
 from infra_runtime.redis.upstash import key_of
-from infra_runtime.redis.upstash_api import Upstash, upstash_from
+from infra_runtime.redis.upstash_api import UpstashApi, upstash_from
 from infra_runtime.reporting import reported
 from infra_runtime.state_store import SsmStateStore, StateStore
 
 # Metric → (series of the statistics, limit in the description). Bytes; bandwidth is of the day.
 _LIMITS = {
-    Redis.STORAGE_USED: ("diskusage", "db_disk_threshold"),
-    Redis.BANDWIDTH_USED: ("bandwidths", "db_daily_bandwidth_limit"),
+    RedisMetric.STORAGE_USED: ("diskusage", "db_disk_threshold"),
+    RedisMetric.BANDWIDTH_USED: ("bandwidths", "db_daily_bandwidth_limit"),
 }
 
 
@@ -35,7 +35,7 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, float]:
     return found
 
 
-def usage(api: Upstash, memory: StateStore, name: str) -> dict[str, float]:
+def usage(api: UpstashApi, memory: StateStore, name: str) -> dict[str, float]:
     """Percent of each limit that there is. Raises `LookupError` when we have made no such database."""
     remembered = memory.get(key_of(name)) or {}
     if "id" not in remembered:

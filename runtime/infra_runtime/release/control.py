@@ -19,18 +19,17 @@ from botocore.exceptions import ClientError
 from infra_runtime import aws
 from infra_runtime.caller import NotProven, who
 from infra_runtime.contract.database_names import OWNER
-from infra_runtime.contract.metrics import RELEASES, Releases, emit
+from infra_runtime.contract.metrics import RELEASES, ReleaseMetric, emit
 from infra_runtime.contract.releases import RELEASED_TAG, STACK_ENDS
 from infra_runtime.contract.secret_values import deadline_of
-from infra_runtime.release.failure_reasons import quoted, why_it_went_back
 from infra_runtime.release.ledger import Ledger, Outcome, Release, new_id
 from infra_runtime.release.order import run_of, why_older
 from infra_runtime.release.postgres_errors import refusals
 from infra_runtime.release.preflight import (
     Kind,
-    Preflight,
-    Problem,
-    Service,
+    ReleasedService,
+    ReleasePreflight,
+    ReleaseProblem,
     deployments,
     image_in,
     services_of,
@@ -38,6 +37,7 @@ from infra_runtime.release.preflight import (
     under_way,
 )
 from infra_runtime.release.rollback import CannotGoBack, choose, holding, lost_since
+from infra_runtime.release.rollback_reasons import quoted, rollback_reason
 from infra_runtime.release.sentry import sentry_from, version_of
 from infra_runtime.release.stack_update import NEVER_BEGUN, end_of
 from infra_runtime.reporting import reported
@@ -63,12 +63,12 @@ _LOST = "repair it by a migration and release forward, or say --accept-schema wh
 
 @reported
 def handler(event: Mapping[str, Any], context: Any) -> Any:
-    """{"action": …} of `infra` or a pipeline, as `Control.asked` takes it; or CloudFormation's change of status.
+    """{"action": …} of `infra` or a pipeline, as `ReleaseControl.asked` takes it; or CloudFormation's change of status.
 
     Such a change says only that it is time to look: whoever may invoke this function could have made it up. How a
     release has ended is read from CloudFormation.
     """
-    service = Service(
+    service = ReleasedService(
         name=os.environ["SERVICE"],
         stack=os.environ["STACK"],
         parameter=os.environ["PARAMETER"],
@@ -78,7 +78,7 @@ def handler(event: Mapping[str, Any], context: Any) -> Any:
         database=os.environ.get("DATABASE"),
     )
     ledger = Ledger(aws.client("dynamodb"), os.environ["LEDGER"])
-    control = Control(aws, ledger, service, database_log=os.environ.get("DATABASE_LOG"))
+    control = ReleaseControl(aws, ledger, service, database_log=os.environ.get("DATABASE_LOG"))
     if (ended := control.settle()) is not None:
         _report(ended, context)
     if "detail" in event:
@@ -89,12 +89,14 @@ def handler(event: Mapping[str, Any], context: Any) -> Any:
     try:
         found = who(event, sts=aws.client("sts"), function=context.function_name)
     except NotProven as error:
-        return {"problems": [asdict(Problem("caller", str(error), "use `infra`, with credentials of this account"))]}
+        return {
+            "problems": [asdict(ReleaseProblem("caller", str(error), "use `infra`, with credentials of this account"))]
+        }
     return control.asked({**event, "who": found})
 
 
 def _report(ended: Release, context: Any) -> None:
-    name = Releases.SUCCEEDED if ended.outcome == "succeeded" else Releases.FAILED
+    name = ReleaseMetric.SUCCEEDED if ended.outcome == "succeeded" else ReleaseMetric.FAILED
     dimensions = {"Environment": os.environ["ENVIRONMENT"], "Service": ended.service}
     emit(RELEASES, dimensions, {name.value: 1}, id=ended.id)
     if ended.outcome == "succeeded" and "SENTRY" in os.environ:
@@ -119,7 +121,7 @@ def _tags(release: Release) -> Sequence[str]:
     """Of its image, as far as ECR still has it."""
     platform = os.environ["PLATFORM"]
     found = image_in(aws, release.service, os.environ["REPOSITORY"], release.image, platform=platform)
-    return () if isinstance(found, Problem) else found.get("imageTags", ())
+    return () if isinstance(found, ReleaseProblem) else found.get("imageTags", ())
 
 
 def _by(event: Mapping[str, Any]) -> str:
@@ -141,13 +143,13 @@ class NotYet(Exception):
 
 
 @dataclass(frozen=True)
-class Control:
+class ReleaseControl:
     """Every rule of a release is decided here: what only the caller checks holds for nobody else."""
 
     clients: Any
     """`client(service)`, as `infra_runtime.aws` has it."""
     ledger: Ledger
-    service: Service
+    service: ReleasedService
     database_log: str | None = None
     """Name of the log group of PostgreSQL's own log; None for a service without a database."""
 
@@ -167,7 +169,7 @@ class Control:
                 raise ValueError(f"action {action!r}: expected check, release, rollback or resume")
 
     @staticmethod
-    def _answer(problems: list[Problem], **more: Any) -> dict[str, Any]:
+    def _answer(problems: list[ReleaseProblem], **more: Any) -> dict[str, Any]:
         return {"problems": [asdict(each) for each in problems], **more}
 
     # -- how a release ends
@@ -213,7 +215,7 @@ class Control:
         if release.complaints:
             return "; ".join(release.complaints)
         began = datetime.fromisoformat(release.began)
-        return why_it_went_back(self.clients, self.service.stack, since=began)
+        return rollback_reason(self.clients, self.service.stack, since=began)
 
     def _refused_by_the_database(self, release: Release) -> list[str]:
         if self.database_log is None:
@@ -223,40 +225,44 @@ class Control:
 
     # -- how one begins
 
-    def _objections(self, event: Mapping[str, Any]) -> list[Problem]:
+    def _objections(self, event: Mapping[str, Any]) -> list[ReleaseProblem]:
         image, run = event["image"], run_of(event.get("run"))
-        preflight = Preflight(self.clients, self.service)
+        preflight = ReleasePreflight(self.clients, self.service)
         return [*self._busy(), *self._held(run), *self._older(image, run), *preflight.problems(image, "release")]
 
-    def _held(self, run: str | None) -> list[Problem]:
+    def _held(self, run: str | None) -> list[ReleaseProblem]:
         """After a rollback a pipeline would bring the bad version back with the next commit. A person may release."""
         found = holding(self.ledger.releases(self.service.name)) if run is not None else None
         if found is None:
             return []
         what = f"pipelines wait since {found.id}: {found.stopped or f'rolled back by {found.who}'}"
-        return [Problem("rollback", what, f"infra release ENV --service {self.service.name} --resume")]
+        return [ReleaseProblem("rollback", what, f"infra release ENV --service {self.service.name} --resume")]
 
     def _resume(self, event: Mapping[str, Any]) -> dict[str, Any]:
         # A claim, like all that a caller says of itself: this keeps a workflow from doing it by mistake.
         if event.get("run") is not None or event.get("acts_for") is not None:
-            return self._answer([Problem("rollback", "a workflow may not resume its own releases", "a person does")])
+            return self._answer(
+                [ReleaseProblem("rollback", "a workflow may not resume its own releases", "a person does")]
+            )
         found = holding(self.ledger.releases(self.service.name))
         if found is None:
-            return self._answer([Problem("rollback", "pipelines do not wait", "nothing")])
+            return self._answer([ReleaseProblem("rollback", "pipelines do not wait", "nothing")])
         self.ledger.resume(found, f"{event['who']}, {datetime.now(UTC).isoformat(timespec='seconds')}")
         return self._answer([], id=found.id)
 
-    def _older(self, image: str, run: str | None) -> list[Problem]:
+    def _older(self, image: str, run: str | None) -> list[ReleaseProblem]:
         found = why_older(self.ledger.releases(self.service.name), image, run, self._image())
-        return [] if found is None else [Problem("order", *found)]
+        return [] if found is None else [ReleaseProblem("order", *found)]
 
-    def _busy(self) -> list[Problem]:
+    def _busy(self) -> list[ReleaseProblem]:
         release = self.ledger.running(self.service.name)
         return [] if release is None else [self._under_way(release)]
 
     @staticmethod
-    def _under_way(release: Release) -> Problem:
-        return Problem("release", f"{release.id} by {release.who} is under way", f"infra follow ENV {release.service}")
+    def _under_way(release: Release) -> ReleaseProblem:
+        return ReleaseProblem(
+            "release", f"{release.id} by {release.who} is under way", f"infra follow ENV {release.service}"
+        )
 
     def _start(self, event: Mapping[str, Any], image: str, kind: Kind, **more: Any) -> dict[str, Any]:
         release = self._begun(event, image, kind)
@@ -269,7 +275,7 @@ class Control:
             self._update(release)
         except ClientError as error:
             self._end(release, "failed", f"CloudFormation did not begin: {error}")
-            return self._answer([Problem("stack", str(error), "nothing was changed")])
+            return self._answer([ReleaseProblem("stack", str(error), "nothing was changed")])
         return self._answer([], id=release.id, **more)
 
     # -- the way back
@@ -289,7 +295,7 @@ class Control:
         running = self.ledger.running(self.service.name)
         if event.get("release") is not None and (deployment is not None or running is not None):
             what = f"{deployment['serviceDeploymentArn'] if deployment else running and running.id} is under way"
-            return self._answer([Problem("deployment", what, "without RELEASE, infra rollback ENV ends it")])
+            return self._answer([ReleaseProblem("deployment", what, "without RELEASE, infra rollback ENV ends it")])
         stack = stack_of(self.clients, self.service.stack)["StackStatus"]
         # CloudFormation may deploy once more, to go back itself.
         is_going_back = "ROLLBACK_IN_PROGRESS" in stack or (running is not None and running.kind == "rollback")
@@ -306,12 +312,12 @@ class Control:
         try:
             current, target = choose(releases, wanted, self._image())
         except CannotGoBack as error:
-            return self._answer([Problem("release", str(error), "infra releases ENV")])
+            return self._answer([ReleaseProblem("release", str(error), "infra releases ENV")])
         if wanted is None and (last := _just_failed(releases)) is not None:
             return self._answer([], path="over", id=last.id, further=target.id)
         lost = [] if event.get("accept_schema") is True else lost_since(releases, target)
-        problems = [Problem("schema", f"{target.id} relies on {each}", _LOST) for each in lost]
-        problems += Preflight(self.clients, self.service).problems(target.image, "rollback")
+        problems = [ReleaseProblem("schema", f"{target.id} relies on {each}", _LOST) for each in lost]
+        problems += ReleasePreflight(self.clients, self.service).problems(target.image, "rollback")
         if problems:
             return self._answer(problems)
         more = {"back_from": current.id, "back_to": target.id, "template_changed": current.template != target.template}
@@ -331,7 +337,7 @@ class Control:
             # It has ended since it was looked at (ECS API Reference, StopServiceDeployment).
             if error.response["Error"]["Code"] == "ConflictException":
                 return self._answer([], path="wait", id=running.id if running else None)
-            return self._answer([Problem("deployment", str(error), "infra status ENV")])
+            return self._answer([ReleaseProblem("deployment", str(error), "infra status ENV")])
         logger.info("%s: %s %s", self.service.name, arn, _by(event))
         identity = running.id if running else None
         return self._answer([], path="stopped", stopped=arn, id=identity, stage=found.get("lifecycleStage"))

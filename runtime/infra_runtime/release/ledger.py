@@ -15,7 +15,7 @@ _DOCUMENTS = ("migration", "complaints")  # kept as JSON
 
 @dataclass(frozen=True, kw_only=True)
 class Release:
-    """What was to run, and what became of it. Times are ISO 8601 in UTC."""
+    """What was to run, and how it ended. Times are ISO 8601 in UTC."""
 
     service: str
     id: str

@@ -24,7 +24,7 @@ from infra_runtime.contract.revision import (
     MIGRATE,
     MIGRATION_LABEL,
     Answer,
-    Asked,
+    HookCall,
     Revision,
     answer,
     containers_of,
@@ -35,7 +35,7 @@ from infra_runtime.database.connection import Connection, Login, connect
 from infra_runtime.release.catalog import Fact, breaks, digest, end_sessions, facts, invalid_indexes
 from infra_runtime.release.image_layers import Unreadable
 from infra_runtime.release.ledger import Ledger
-from infra_runtime.release.migration_lock import Holder, MigrationLock, Taken
+from infra_runtime.release.migration_lock import Holder, LockTaken, MigrationLock
 from infra_runtime.release.migration_task import started_by, task_of
 from infra_runtime.release.preflight import UNDER_WAY
 from infra_runtime.release.skipped import skipped
@@ -70,7 +70,7 @@ def handler(event: Mapping[str, Any], context: object) -> Answer:
         longest=timedelta(minutes=int(os.environ["MINUTES"])),
         skipped=partial(skipped, client("ecr")),
     )
-    return hook.answer(Asked.of(event))
+    return hook.answer(HookCall.of(event))
 
 
 def _owner() -> Connection:
@@ -96,7 +96,7 @@ class Migrate:
     sleep: Callable[[float], None] = time.sleep
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
-    def answer(self, asked: Asked) -> Answer:
+    def answer(self, asked: HookCall) -> Answer:
         """Raises nothing that a repetition would not raise; ECS takes what is raised for FAILED."""
         revision = revision_of(self.ecs, asked)
         if revision.image == self.bootstrap:
@@ -122,7 +122,7 @@ class Migrate:
 
     # -- the lock
 
-    def _begin(self, revision: Revision, asked: Asked, definition: str, last: Holder | None) -> Answer:
+    def _begin(self, revision: Revision, asked: HookCall, definition: str, last: Holder | None) -> Answer:
         until = self._began(asked) + self.longest
         if last is not None and last.succeeded is None and self._may_still_write(last):
             return self._wait(last, until)
@@ -141,7 +141,7 @@ class Migrate:
         )
         try:
             self.lock.take(mine, before, instead_of=last)
-        except Taken:
+        except LockTaken:
             return _later()
         self.ledger.waits(self.service, None)
         self._start(revision, asked, definition)
@@ -180,7 +180,7 @@ class Migrate:
             raise
         return deployment is not None and deployment["status"] in UNDER_WAY
 
-    def _began(self, asked: Asked) -> datetime:
+    def _began(self, asked: HookCall) -> datetime:
         deployment = self._deployment(asked.deployment)
         if deployment is None:
             raise LookupError(f"{asked.deployment}: ECS asks for it and does not know it")
@@ -202,7 +202,7 @@ class Migrate:
     def _task_of(self, holder: Holder) -> Mapping[str, Any] | None:
         return task_of(self.ecs, holder.cluster, holder.deployment, holder.definition)
 
-    def _start(self, revision: Revision, asked: Asked, definition: str) -> None:
+    def _start(self, revision: Revision, asked: HookCall, definition: str) -> None:
         migration = named(containers_of(self.ecs, definition), MIGRATE)
         if migration["image"] != revision.image:
             raise ValueError(f"{definition} would migrate for {migration['image']}, not for {revision.image}")
@@ -226,7 +226,7 @@ class Migrate:
             logger.error("%s: %s is stopped: it took too long", holder.service, task["taskArn"])
             self.ecs.stop_task(cluster=holder.cluster, task=task["taskArn"], reason=_STOPPED)
 
-    # -- what has become of it
+    # -- how it ended
 
     def _ended(self, task: Mapping[str, Any], holder: Holder, image: str) -> Answer:
         container = named(task["containers"], MIGRATE)

@@ -37,7 +37,7 @@ class Holder:
         return now > datetime.fromisoformat(self.until)
 
 
-class Taken(Exception):
+class LockTaken(Exception):
     """Somebody else was quicker."""
 
 
@@ -66,7 +66,7 @@ class MigrationLock:
         return unpacked(item["facts"]["B"]) if "facts" in item else None
 
     def take(self, holder: Holder, before: Sequence[Fact] | None, *, instead_of: Holder | None) -> None:
-        """With the catalog before it, or None when only `holder.before` is known. Raises `Taken`."""
+        """With the catalog before it, or None when only `holder.before` is known. Raises `LockTaken`."""
         content = packed(before) if before is not None else None
         is_kept = content is not None and len(content) <= _MOST_BYTES
         self._put(holder, {"facts": {"B": content}} if is_kept else {}, instead_of)
@@ -86,7 +86,7 @@ class MigrationLock:
         try:
             self.dynamodb.put_item(TableName=self.table, Item=item, **condition)
         except self.dynamodb.exceptions.ConditionalCheckFailedException:
-            raise Taken from None
+            raise LockTaken from None
 
 
 def _text(holder: Holder) -> str:

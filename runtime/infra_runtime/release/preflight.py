@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from infra_runtime.contract.database_names import TAKES_OVER_TAG
 from infra_runtime.contract.revision import SERVICE
 from infra_runtime.release.image_platform import platforms_in
-from infra_runtime.service_secrets import Unusable, last_change
+from infra_runtime.service_secrets import UnusableSecret, last_change
 
 logger = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ UNDER_WAY = ["PENDING", "IN_PROGRESS", "STOP_REQUESTED", "ROLLBACK_REQUESTED", "
 
 
 @dataclass(frozen=True)
-class Service:
+class ReleasedService:
     """Where a service's release is to be done."""
 
     name: str
@@ -38,7 +38,7 @@ class Service:
 
 
 @dataclass(frozen=True)
-class Problem:
+class ReleaseProblem:
     """Why not now: what, and what to do."""
 
     check: str
@@ -50,12 +50,12 @@ Kind = Literal["release", "rollback"]
 
 
 @dataclass(frozen=True)
-class Preflight:
+class ReleasePreflight:
     clients: Any
     """`client(service)` as boto3's sessions have it."""
-    service: Service
+    service: ReleasedService
 
-    def problems(self, image: str, kind: Kind) -> list[Problem]:
+    def problems(self, image: str, kind: Kind) -> list[ReleaseProblem]:
         """Everything that is wrong, at once.
 
         A rollback may begin under alarms, which are why it begins, and to an image in which a hole was found since.
@@ -67,17 +67,17 @@ class Preflight:
         found += self._running(image, alarms=kind == "release")
         return found
 
-    def _image(self, image: str, *, scanned: bool) -> Iterator[Problem]:
+    def _image(self, image: str, *, scanned: bool) -> Iterator[ReleaseProblem]:
         found = image_in(
             self.clients, self.service.name, self.service.repository, image, platform=self.service.platform
         )
-        if isinstance(found, Problem):
+        if isinstance(found, ReleaseProblem):
             yield found
             return
         if scanned:
             yield from self._scan(image.partition("@")[2])
 
-    def _scan(self, digest: str) -> Iterator[Problem]:
+    def _scan(self, digest: str) -> Iterator[ReleaseProblem]:
         """Not as DescribeImages has it: that says nothing of enhanced scanning (containers-roadmap #1662)."""
         ecr, name = self.clients.client("ecr"), self.service.repository.partition("/")[2]
         try:
@@ -87,12 +87,14 @@ class Preflight:
         status = found["imageScanStatus"]["status"]
         # ACTIVE is enhanced scanning, which goes on for ever.
         if status not in ("COMPLETE", "ACTIVE"):
-            yield Problem("scan", f"the scan of {digest[:19]}… is {status}", "wait for it, or start one")
+            yield ReleaseProblem("scan", f"the scan of {digest[:19]}… is {status}", "wait for it, or start one")
         critical = found.get("imageScanFindings", {}).get("findingSeverityCounts", {}).get("CRITICAL", 0)
         if critical:
-            yield Problem("scan", f"{critical} critical vulnerabilities in {digest[:19]}…", "build it on a newer base")
+            yield ReleaseProblem(
+                "scan", f"{critical} critical vulnerabilities in {digest[:19]}…", "build it on a newer base"
+            )
 
-    def _database(self) -> Iterator[Problem]:
+    def _database(self) -> Iterator[ReleaseProblem]:
         """New tasks would find none, or a migration would be in the one that is replaced."""
         if self.service.database is None:
             return
@@ -100,21 +102,23 @@ class Preflight:
             for each in page["DBInstances"]:
                 if {"Key": TAKES_OVER_TAG, "Value": self.service.database} in each.get("TagList", []):
                     what = f"{each['DBInstanceIdentifier']} is about to serve"
-                    yield Problem("database", what, "wait for infra restore, or undo it: infra restore back ENV")
+                    yield ReleaseProblem("database", what, "wait for infra restore, or undo it: infra restore back ENV")
 
-    def _stack(self) -> Iterator[Problem]:
+    def _stack(self) -> Iterator[ReleaseProblem]:
         stack = stack_of(self.clients, self.service.stack)
         status = stack["StackStatus"]
         if status not in ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"):
-            yield Problem("stack", f"{self.service.stack} is {status}", "wait, or see docs/runbooks/release-failed.md")
+            yield ReleaseProblem(
+                "stack", f"{self.service.stack} is {status}", "wait, or see docs/runbooks/release-failed.md"
+            )
 
-    def _running(self, image: str, *, alarms: bool) -> Iterator[Problem]:
+    def _running(self, image: str, *, alarms: bool) -> Iterator[ReleaseProblem]:
         every = list(services_of(self.clients, self.service.stack))
         for service in every:
             for each in under_way(self.clients, service):
-                yield Problem("deployment", f"{each['serviceDeploymentArn']} is {each['status']}", "wait for it")
+                yield ReleaseProblem("deployment", f"{each['serviceDeploymentArn']} is {each['status']}", "wait for it")
         if image == self.clients.client("ssm").get_parameter(Name=self.service.parameter)["Parameter"]["Value"]:
-            yield Problem("image", f"{image} runs already", "nothing")
+            yield ReleaseProblem("image", f"{image} runs already", "nothing")
         for service in every:
             if not service["loadBalancers"]:
                 continue  # a worker: no traffic, and no alarm that could send its release back
@@ -122,42 +126,44 @@ class Preflight:
                 yield from self._alarms(service)
             yield from self._weights(service)
 
-    def _alarms(self, service: Mapping[str, Any]) -> Iterator[Problem]:
+    def _alarms(self, service: Mapping[str, Any]) -> Iterator[ReleaseProblem]:
         """ECS ignores an alarm that is on when a deployment starts: it would gate nothing."""
         states = release_alarms(self.clients, service)
         for name, state in states.items():
             if state == "ALARM":
-                yield Problem("alarm", f"{name} is on, and would send nothing back", "wait until it is off")
+                yield ReleaseProblem("alarm", f"{name} is on, and would send nothing back", "wait until it is off")
             elif state is None:
-                yield Problem("alarm", f"{name} does not exist", f"deploy {self.service.stack}")
+                yield ReleaseProblem("alarm", f"{name} does not exist", f"deploy {self.service.stack}")
 
-    def _weights(self, service: Mapping[str, Any]) -> Iterator[Problem]:
+    def _weights(self, service: Mapping[str, Any]) -> Iterator[ReleaseProblem]:
         weights = live_weights(self.clients, service)
         serving = [group for group, weight in weights.items() if weight > 0]
         if len(serving) != 1:
             told = ", ".join(f"{group.split('/')[-2]} {weight}" for group, weight in weights.items())
-            yield Problem("traffic", f"production is divided: {told}", "see docs/runbooks/release-failed.md")
+            yield ReleaseProblem("traffic", f"production is divided: {told}", "see docs/runbooks/release-failed.md")
             return
         health = self.clients.client("elbv2").describe_target_health(TargetGroupArn=serving[0])
         states = [each["TargetHealth"]["State"] for each in health["TargetHealthDescriptions"]]
         if "healthy" not in states:
-            yield Problem(
+            yield ReleaseProblem(
                 "traffic",
                 "production points at a target group without a healthy target",
                 "docs/runbooks/service-down.md",
             )
 
 
-def image_in(clients: Any, service: str, repository: str, image: str, *, platform: str) -> Mapping[str, Any] | Problem:
+def image_in(
+    clients: Any, service: str, repository: str, image: str, *, platform: str
+) -> Mapping[str, Any] | ReleaseProblem:
     """The image, as ECR describes it; `repository` is a URI."""
     uri, _, digest = image.partition("@")
     if uri != repository or not _DIGEST.fullmatch(digest):
-        return Problem("image", f"{image} is not one of {service}", f"{repository}@sha256:…")
+        return ReleaseProblem("image", f"{image} is not one of {service}", f"{repository}@sha256:…")
     ecr, name = clients.client("ecr"), repository.partition("/")[2]
     try:
         (found,) = ecr.describe_images(repositoryName=name, imageIds=[{"imageDigest": digest}])["imageDetails"]
     except ecr.exceptions.ImageNotFoundException:
-        return Problem("image", f"{digest} is not in {name}", "push it first")
+        return ReleaseProblem("image", f"{digest} is not in {name}", "push it first")
     try:
         built_for = platforms_in(ecr, name, digest)
     except (OSError, ValueError, KeyError, ClientError):
@@ -166,11 +172,11 @@ def image_in(clients: Any, service: str, repository: str, image: str, *, platfor
         return dict(found)
     if platform not in built_for:
         what = f"{digest[:19]}… is for {', '.join(sorted(built_for)) or 'none'}; {service} runs on {platform}"
-        return Problem("platform", what, f"docker buildx build --platform {platform}")
+        return ReleaseProblem("platform", what, f"docker buildx build --platform {platform}")
     return dict(found)
 
 
-def unusable_secrets(clients: Any, names: Sequence[str]) -> Iterator[Problem]:
+def unusable_secrets(clients: Any, names: Sequence[str]) -> Iterator[ReleaseProblem]:
     """Without one of them no new task starts, of an older image neither."""
     if not names:
         return
@@ -178,8 +184,8 @@ def unusable_secrets(clients: Any, names: Sequence[str]) -> Iterator[Problem]:
     for name in names:
         try:
             last_change(manager, name)
-        except Unusable as error:
-            yield Problem("secret", str(error), error.todo)
+        except UnusableSecret as error:
+            yield ReleaseProblem("secret", str(error), error.todo)
 
 
 def stack_of(clients: Any, name: str) -> Mapping[str, Any]:

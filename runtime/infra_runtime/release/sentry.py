@@ -13,13 +13,9 @@ import httpx
 
 from infra_runtime.contract.releases import RELEASE_TAG
 from infra_runtime.release.ledger import Release
-from infra_runtime.vendor_api import Clock, NotFound, Pace, Refused, VendorApi
+from infra_runtime.vendor_api import BadCredentials, Clock, NotFound, Pace, Refused, VendorApi
 
 _BASE_URL = "https://sentry.io"
-
-
-class BadToken(Exception):
-    """The secret is not what docs/sentry.md says; its value is not told."""
 
 
 def version_of(service: str, image: str, tags: Iterable[str] = ()) -> str:
@@ -32,7 +28,7 @@ def version_of(service: str, image: str, tags: Iterable[str] = ()) -> str:
 
 
 @dataclass(kw_only=True)
-class Sentry(VendorApi):
+class SentryApi(VendorApi):
     token: str = field(repr=False)
     organization: str
     base_url: str = _BASE_URL
@@ -64,14 +60,14 @@ class Sentry(VendorApi):
         raise (NotFound if status == 404 else Refused)(f"{what}: HTTP {status}: {str(told)[:200]}{hint}")
 
 
-def sentry_from(secret: str, *, organization: str, deadline: float) -> Sentry:
-    """`secret` is the value of the secret: JSON with `token`, and `url` unless it is sentry.io. Raises `BadToken`."""
+def sentry_from(secret: str, *, organization: str, deadline: float) -> SentryApi:
+    """`secret` is the secret's value: JSON with `token`, and `url` unless it is sentry.io. Raises `BadCredentials`."""
     try:
         found = json.loads(secret)
         token, url = found["token"], found.get("url", _BASE_URL)
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise BadToken("the secret for Sentry holds no JSON with token; see docs/sentry.md") from None
-    return Sentry(
+        raise BadCredentials("the secret for Sentry holds no JSON with token; see docs/sentry.md") from None
+    return SentryApi(
         token=token,
         organization=organization,
         base_url=str(url).rstrip("/"),

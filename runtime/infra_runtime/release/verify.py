@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from infra_runtime.aws import client
-from infra_runtime.contract.revision import Answer, Asked, Revision, answer, revision_of
+from infra_runtime.contract.revision import Answer, HookCall, Revision, answer, revision_of
 from infra_runtime.json_fields import field_of
 from infra_runtime.release.ledger import Ledger
 from infra_runtime.reporting import reported
@@ -44,7 +44,7 @@ def handler(event: Mapping[str, Any], context: object) -> Answer:
         ledger=Ledger(client("dynamodb"), os.environ["LEDGER"]),
         service=os.environ["SERVICE"],
     )
-    return hook.answer(Asked.of(event))
+    return hook.answer(HookCall.of(event))
 
 
 class _Final(Exception):
@@ -65,7 +65,7 @@ class Verify:
     service: str
     sleep: Callable[[float], None] = time.sleep
 
-    def answer(self, asked: Asked) -> Answer:
+    def answer(self, asked: HookCall) -> Answer:
         """Raises what ECS's API raises; ECS takes what is raised for FAILED."""
         revision = revision_of(self.ecs, asked)
         if revision.image == self.bootstrap:

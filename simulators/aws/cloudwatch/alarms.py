@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from simulators.aws.cloudwatch.metric_math import Series, evaluate
 
 Templates = Mapping[str, Mapping[str, Any]]
-Trace = Callable[["Asked"], Series | None]
+Trace = Callable[["MetricQuery"], Series | None]
 """One number a minute of what is asked for; None when nothing comes of it at all."""
 States = NDArray[np.bool_]
 """Whether it is in ALARM, at the end of each minute."""
@@ -35,7 +35,7 @@ _COMPARE: dict[str, Callable[[Series, float], NDArray[np.bool_]]] = {
 
 
 @dataclass(frozen=True)
-class Asked:
+class MetricQuery:
     """One metric, as an alarm of the template asks for it."""
 
     namespace: str
@@ -144,7 +144,7 @@ def read(given: Mapping[str, Any], where: str, trace: Trace, minutes: int) -> tu
     """(minutes of a period, the metric at each minute, over the period that ends with it); as an alarm asks for it."""
     statistic = given.get("Statistic") or given["ExtendedStatistic"]
     dimensions = json.dumps(given.get("Dimensions", []), sort_keys=True)
-    values = trace(Asked(given["Namespace"], given["MetricName"], statistic, dimensions, where))
+    values = trace(MetricQuery(given["Namespace"], given["MetricName"], statistic, dimensions, where))
     period = int(given["Period"]) // 60
     if values is None:
         return period, np.full(minutes, np.nan)

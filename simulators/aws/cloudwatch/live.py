@@ -21,7 +21,7 @@ from ministack.services import cloudwatch, cloudwatch_logs
 from simulators.aws import LIVE
 from simulators.aws.clock import is_live
 from simulators.aws.cloudwatch import measured
-from simulators.aws.cloudwatch.alarms import FURTHER, Alarm, Asked, in_alarm
+from simulators.aws.cloudwatch.alarms import FURTHER, Alarm, MetricQuery, in_alarm
 from simulators.aws.cloudwatch.metric_math import Series
 
 logger = logging.getLogger("cloudwatch")
@@ -126,7 +126,7 @@ def _state(alarm: Mapping[str, Any], *, end: int, began: float) -> tuple[str, st
     period, length = max(int(each["Period"]) for each in queries), int(properties["EvaluationPeriods"])
     minutes, last = (length + FURTHER) * period // 60, list[float]()
 
-    def trace(asked: Asked) -> Series | None:
+    def trace(asked: MetricQuery) -> Series | None:
         series = _series(asked, end=end, minutes=minutes)
         if series is not None:
             known = series[~np.isnan(series)]
@@ -164,7 +164,7 @@ def _properties(alarm: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _series(asked: Asked, *, end: int, minutes: int) -> Series | None:
+def _series(asked: MetricQuery, *, end: int, minutes: int) -> Series | None:
     """The metric in each of the minutes before `end`; None if there is no data point at all."""
     dimensions = {each["Name"]: each["Value"] for each in json.loads(asked.dimensions)}
     points = cloudwatch._metrics.get((asked.namespace, asked.name, cloudwatch._dims_key(dimensions))) or []

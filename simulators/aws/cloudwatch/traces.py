@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from simulators.aws.cloudwatch.alarms import Asked, Trace
+from simulators.aws.cloudwatch.alarms import MetricQuery, Trace
 from simulators.aws.cloudwatch.metric_math import Series
 
 OUTAGES = Path(__file__).parent / "outages"
@@ -90,7 +90,7 @@ def trace(minutes: int, changed: Mapping[str, Series] | None = None) -> Trace:
     """`changed` by metric, or by metric and subject: a service, a check."""
     known = dict(changed or {})
 
-    def answer(asked: Asked) -> Series | None:
+    def answer(asked: MetricQuery) -> Series | None:
         # Blue serves; of green there is nothing.
         if "Green" in asked.dimensions:
             return None
@@ -105,10 +105,10 @@ def trace(minutes: int, changed: Mapping[str, Series] | None = None) -> Trace:
     return answer
 
 
-def _subject(asked: Asked) -> str:
+def _subject(asked: MetricQuery) -> str:
     if found := re.search(r'"Name": "(?:Check|Host|Service)", "Value": "([^"]+)"', asked.dimensions):
         return found[1]
-    service = re.search(r"-(api|frontend):", asked.dimensions) or re.search(r"/(Api|Frontend)/", asked.where)
+    service = re.search(r"-([a-z0-9]+):Exports", asked.dimensions) or re.search(r"/([A-Z]\w*)/", asked.where)
     return service[1].lower() if service else ""
 
 
@@ -127,7 +127,7 @@ def noisy(quiet: Trace, minutes: int, *, share: float, seed: int) -> Trace:
     """The same, each number of it a little different, as in life."""
     random = np.random.default_rng(seed)
 
-    def answer(asked: Asked) -> Series | None:
+    def answer(asked: MetricQuery) -> Series | None:
         values = quiet(asked)
         # Counts of a few things, and shares that are nearly all, do not waver.
         if values is None or not np.any(values > 5) or asked.statistic.startswith("PR("):

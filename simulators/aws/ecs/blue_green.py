@@ -12,7 +12,7 @@ from ministack.services import alb
 from simulators.aws.authorization import Need, denial_of
 from simulators.aws.clock import minute_seconds
 from simulators.aws.ecs import balancer, task
-from simulators.aws.ecs.deployment import POLL_SECONDS, Deployment, Failed
+from simulators.aws.ecs.deployment import POLL_SECONDS, Deployment, DeploymentFailed
 from simulators.aws.resource_type import client
 from simulators.aws.service_principals import can_enter
 
@@ -44,9 +44,11 @@ class BlueGreen(Deployment):
         function = hook["hookTargetArn"]
         # ECS calls as the hook's role (ECS guide, "Lifecycle hooks for Amazon ECS service deployments").
         if not can_enter(_ECS, hook["roleArn"]):
-            raise Failed(f"lifecycle hook {function} at {stage}: ECS was unable to assume the role {hook['roleArn']}")
+            raise DeploymentFailed(
+                f"lifecycle hook {function} at {stage}: ECS was unable to assume the role {hook['roleArn']}"
+            )
         if denied := denial_of(hook["roleArn"], self.arn[-19:], Need("lambda:InvokeFunction", function)):
-            raise Failed(f"lifecycle hook {function} at {stage}: {denied}")
+            raise DeploymentFailed(f"lifecycle hook {function} at {stage}: {denied}")
         while True:
             self._watch()
             answered = client("lambda").invoke(FunctionName=function, Payload=json.dumps(event).encode())
@@ -56,7 +58,7 @@ class BlueGreen(Deployment):
             if status == "SUCCEEDED":
                 return
             if status != "IN_PROGRESS":
-                raise Failed(f"lifecycle hook {function} at {stage} answered {body[:300]}")
+                raise DeploymentFailed(f"lifecycle hook {function} at {stage} answered {body[:300]}")
             time.sleep(float(told.get("callBackDelay", 30)) * task.SECOND)
 
     # -- targets and weights
@@ -78,7 +80,7 @@ class BlueGreen(Deployment):
         """As the infrastructure role (ECS guide, "Amazon ECS infrastructure IAM role for load balancers")."""
         needs = (Need(f"elasticloadbalancing:{each}", on) for each in actions)
         if denied := denial_of(self._advanced["roleArn"], "ecs-service-scheduler", *needs):
-            raise Failed(denied)
+            raise DeploymentFailed(denied)
 
     @property
     def _advanced(self) -> Mapping[str, Any]:
@@ -90,7 +92,7 @@ class BlueGreen(Deployment):
         (Shippable/support #3027).
         """
         if not can_enter(_ECS, self._advanced["roleArn"]):
-            raise Failed(
+            raise DeploymentFailed(
                 "Unable to assume role and validate the specified targetGroupArn. Please verify that the ECS service "
                 "role being passed has the proper permissions."
             )

@@ -37,7 +37,7 @@ _serving: dict[str, "Deployment"] = {}
 _busy: dict[str, threading.Lock] = {}
 
 
-class Failed(Exception):
+class DeploymentFailed(Exception):
     """Why the deployment goes back."""
 
     @property
@@ -45,7 +45,7 @@ class Failed(Exception):
         return f"Service deployment rolled back because of: {self}"
 
 
-class BreakerTripped(Failed):
+class BreakerTripped(DeploymentFailed):
     """ECS does not say which tasks failed, or how (hashicorp/terraform-provider-aws, acceptance tests of ECS services).
 
     As CloudFormation says it: aws/copilot-cli #5296.
@@ -57,7 +57,7 @@ class BreakerTripped(Failed):
         return "ECS Deployment Circuit Breaker was triggered"
 
 
-class Stopped(Failed):
+class Stopped(DeploymentFailed):
     """By StopServiceDeployment (hashicorp/terraform-provider-aws #49031)."""
 
     reason = "Service deployment rolled back by user."
@@ -104,7 +104,7 @@ class Deployment(ABC):
         self.definition = task_definition
         self.tasks: list[str] = []
         """ARNs of those that it has started and that live, as far as it knows."""
-        self.failure: Failed | None = None
+        self.failure: DeploymentFailed | None = None
         self._service_arn = service_arn
         self._configuration = self.service["deploymentConfiguration"]
         self._before = _serving.get(service_arn)
@@ -137,7 +137,7 @@ class Deployment(ABC):
 
     @abstractmethod
     def _forward(self) -> None:
-        """Up to the moment when the old tasks may end. Raises `Failed`."""
+        """Up to the moment when the old tasks may end. Raises `DeploymentFailed`."""
 
     @abstractmethod
     def _undo(self) -> None:
@@ -164,7 +164,7 @@ class Deployment(ABC):
         """Raises when an alarm has gone off; one that was on before is not looked at, as ECS does not either."""
         if new := self._ringing() - self._ignored:
             self.record["alarms"] = {"status": "TRIGGERED", "triggeredAlarmNames": sorted(new)}
-            raise Failed(f"alarm detected: {', '.join(sorted(new))}")
+            raise DeploymentFailed(f"alarm detected: {', '.join(sorted(new))}")
         if self.record["status"] == "ROLLBACK_REQUESTED":
             raise Stopped(Stopped.reason)
 
@@ -219,7 +219,9 @@ class Deployment(ABC):
         )
         if status != 200:
             told = json.loads(body)["message"]
-            raise Failed(f"service {self.service['serviceName']} failed to launch a task with (error {told}).")
+            raise DeploymentFailed(
+                f"service {self.service['serviceName']} failed to launch a task with (error {told})."
+            )
         return str(json.loads(body)["tasks"][0]["taskArn"])
 
     def _say(self, message: str) -> None:
@@ -265,7 +267,11 @@ class Deployment(ABC):
             try:
                 self._forward()
             except Exception as error:  # Whatever stops a deployment, it goes back.
-                self.failure = error if isinstance(error, Failed) else Failed(f"{type(error).__name__}: {error}")
+                self.failure = (
+                    error
+                    if isinstance(error, DeploymentFailed)
+                    else DeploymentFailed(f"{type(error).__name__}: {error}")
+                )
                 self._back(self.failure)
             else:
                 _serving[self._service_arn] = self
@@ -274,7 +280,7 @@ class Deployment(ABC):
                 self._settle("SUCCESSFUL", len(self.tasks))
             self.record |= {"finishedAt": time.time()}
 
-    def _back(self, failure: Failed) -> None:
+    def _back(self, failure: DeploymentFailed) -> None:
         reason, before = failure.reason, self._before
         self.record["rollback"] = {
             "reason": reason,

@@ -5,7 +5,7 @@ from typing import Any
 from ministack.services import cloudwatch
 from ministack.services.cloudformation import provisioners
 
-from simulators.aws.resource_type import Refused
+from simulators.aws.resource_type import ResourceRefused
 
 _ONE_METRIC = ("MetricName", "Namespace", "Statistic", "ExtendedStatistic", "Period", "Dimensions", "Unit")
 _NOT_EVALUATED = {"MetricName": "metric-math", "Namespace": "metric-math"}
@@ -15,13 +15,13 @@ def _checked(metrics: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The queries of an alarm. Refuses what PutMetricAlarm refuses: two results, none, or a name used twice."""
     results = [query for query in metrics if str(query.get("ReturnData", "true")).lower() == "true"]
     if len(results) != 1:
-        raise Refused("Exactly one element of the metrics list should return data.")
+        raise ResourceRefused("Exactly one element of the metrics list should return data.")
     ids = [query["Id"] for query in metrics]
     if len(set(ids)) != len(ids):
-        raise Refused("Metrics list must have unique values of Id.")
+        raise ResourceRefused("Metrics list must have unique values of Id.")
     for query in metrics:
         if ("Expression" in query) == ("MetricStat" in query):
-            raise Refused(f"Either Expression or MetricStat must be set for {query['Id']}.")
+            raise ResourceRefused(f"Either Expression or MetricStat must be set for {query['Id']}.")
     return metrics
 
 
@@ -34,7 +34,7 @@ def install() -> None:
         if not metrics:
             return dict(own_record(name, properties))
         if taken := [key for key in _ONE_METRIC if properties.get(key)]:
-            raise Refused(f"{taken[0]} must not be set together with Metrics.")
+            raise ResourceRefused(f"{taken[0]} must not be set together with Metrics.")
         plain = {key: value for key, value in properties.items() if key != "Metrics"} | _NOT_EVALUATED
         return {**own_record(name, plain), "Metrics": _checked(metrics)}
 

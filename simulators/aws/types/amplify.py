@@ -13,18 +13,18 @@ from ministack import app
 from ministack.core import iam_actions, router
 from ministack.core.responses import AccountRegionScopedDict, get_account_id, get_region
 
-from simulators.aws.amplify import Amplify, AmplifyError
-from simulators.aws.resource_type import Properties, Provisioned, Refused, register
+from simulators.aws.amplify import AmplifyError, AmplifyHosting
+from simulators.aws.resource_type import Properties, Provisioned, ResourceRefused, register
 
 _SERVICE = "amplify"
 _places = AccountRegionScopedDict()
 
 
-def amplify() -> Amplify:
+def amplify() -> AmplifyHosting:
     """Of the account and region that is being asked."""
     if _SERVICE not in _places:
-        _places[_SERVICE] = Amplify(_cnames)
-    found: Amplify = _places[_SERVICE]
+        _places[_SERVICE] = AmplifyHosting(_cnames)
+    found: AmplifyHosting = _places[_SERVICE]
     return found
 
 
@@ -39,7 +39,7 @@ class _App:
 
     def create(self, properties: Properties) -> Provisioned:
         if properties.get("Repository") and not (properties.get("AccessToken") or properties.get("OauthToken")):
-            raise Refused("You should at least provide one valid token")
+            raise ResourceRefused("You should at least provide one valid token")
         prefix = f"arn:aws:amplify:{get_region()}:{get_account_id()}"
         identity = amplify().create_app(properties["Name"], arn_prefix=prefix, variables=_variables(properties))
         return self._made(identity)
@@ -61,7 +61,7 @@ def _variables(properties: Properties) -> dict[str, str]:
     """User guide, "Using environment variables in an Amplify application"."""
     found = {each["Name"]: each["Value"] for each in properties.get("EnvironmentVariables", [])}
     if wrong := [name for name, value in found.items() if name.startswith("AWS") or len(value) > 5500]:
-        raise Refused(
+        raise ResourceRefused(
             f"Environment variables {wrong}: the prefix AWS is reserved, and values have at most 5500 characters"
         )
     return found
@@ -75,7 +75,7 @@ class _Branch:
         try:
             amplify().create_branch(identity, name)
         except AmplifyError as error:
-            raise Refused(str(error)) from None
+            raise ResourceRefused(str(error)) from None
         arn = f"{amplify().apps[identity].arn}/branches/{name}"
         return Provisioned(arn, {"Arn": arn, "BranchName": name})
 

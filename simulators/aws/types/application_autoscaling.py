@@ -9,7 +9,7 @@ from ministack import app
 from ministack.core import router
 from ministack.core.responses import AccountRegionScopedDict, get_account_id, get_region
 
-from simulators.aws.resource_type import Properties, Provisioned, Refused, client, register
+from simulators.aws.resource_type import Properties, Provisioned, ResourceRefused, client, register
 
 _SERVICE = "application-autoscaling"
 _targets = AccountRegionScopedDict()
@@ -67,11 +67,11 @@ class _Policy:
 
 def _register_scalable_target(request: dict[str, Any]) -> dict[str, Any]:
     if request["MinCapacity"] > request["MaxCapacity"]:
-        raise Refused("Maximum capacity cannot be less than minimum capacity")
+        raise ResourceRefused("Maximum capacity cannot be less than minimum capacity")
     if request["ServiceNamespace"] == "ecs":
         _, cluster, service = request["ResourceId"].split("/")
         if not client("ecs").describe_services(cluster=cluster, services=[service])["services"]:
-            raise Refused(f"ECS service doesn't exist: {request['ResourceId']}")
+            raise ResourceRefused(f"ECS service doesn't exist: {request['ResourceId']}")
     _targets[_key(request)] = {**request, "CreationTime": time.time(), "RoleARN": ""}
     return {}
 
@@ -85,7 +85,7 @@ def _deregister_scalable_target(request: dict[str, Any]) -> dict[str, Any]:
 
 def _put_scaling_policy(request: dict[str, Any]) -> dict[str, Any]:
     if _key(request) not in _targets:
-        raise Refused("No scalable target registered for service namespace, resource ID and scalable dimension")
+        raise ResourceRefused("No scalable target registered for service namespace, resource ID and scalable dimension")
     for arn, policy in _policies.items():
         if _key(policy) == _key(request) and policy["PolicyName"] == request["PolicyName"]:
             _policies[arn] = {**policy, **request}
@@ -128,7 +128,7 @@ async def _handle(
         return 400, content, json.dumps({"__type": "UnknownOperationException", "message": action}).encode()
     try:
         answer = await run_reentrant(_ACTIONS[action], json.loads(body or b"{}"))
-    except Refused as refused:
+    except ResourceRefused as refused:
         return 400, content, json.dumps({"__type": "ValidationException", "message": str(refused)}).encode()
     return 200, content, json.dumps(answer).encode()
 

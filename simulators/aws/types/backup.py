@@ -9,7 +9,7 @@ from ministack.core.responses import get_account_id, get_region
 from ministack.services import backup as own_backup
 
 from simulators.aws import backup
-from simulators.aws.resource_type import Properties, Provisioned, Refused, extend, register
+from simulators.aws.resource_type import Properties, Provisioned, ResourceRefused, extend, register
 
 _NAME = re.compile(r"[A-Za-z0-9_]{1,50}")
 
@@ -22,7 +22,7 @@ class BackupSelection:
         _, _, answer = own_backup._create_selection(properties["BackupPlanId"], body)
         made = json.loads(answer)
         if "SelectionId" not in made:
-            raise Refused(made["Message"] if "Message" in made else str(made))
+            raise ResourceRefused(made["Message"] if "Message" in made else str(made))
         backup.keep(made["SelectionId"])
         return Provisioned(
             made["SelectionId"], {"SelectionId": made["SelectionId"], "BackupPlanId": properties["BackupPlanId"]}
@@ -42,22 +42,27 @@ class RestoreTestingPlan:
     def create(self, properties: Properties) -> Provisioned:
         name = properties["RestoreTestingPlanName"]
         if not _NAME.fullmatch(name):
-            raise Refused(f"{name}: only alphanumeric characters and underscores, 50 at most")
+            raise ResourceRefused(f"{name}: only alphanumeric characters and underscores, 50 at most")
         if name in backup.plans:
-            raise Refused(f"Restore testing plan {name} already exists")
+            raise ResourceRefused(f"Restore testing plan {name} already exists")
         arn = f"arn:aws:backup:{get_region()}:{get_account_id()}:restore-testing-plan:{name}-{uuid.uuid4()}"
         backup.plans[name] = {**properties, "RestoreTestingPlanArn": arn, "_selections": {}}
+        backup.follow_schedule(name)
         return Provisioned(name, {"RestoreTestingPlanArn": arn})
 
     def update(self, physical_id: str, old: Properties, new: Properties) -> Provisioned:
         if new["RestoreTestingPlanName"] != physical_id:
             return self.create(new)
         backup.plans[physical_id] |= new
+        if new.get("ScheduleExpression") != old.get("ScheduleExpression"):
+            backup.follow_schedule(physical_id)
         return Provisioned(physical_id, {"RestoreTestingPlanArn": backup.plans[physical_id]["RestoreTestingPlanArn"]})
 
     def delete(self, physical_id: str, properties: Properties) -> None:
         if backup.plans.get(physical_id, {}).get("_selections"):
-            raise Refused("All testing selections associated with a testing plan need to be deleted before the plan.")
+            raise ResourceRefused(
+                "All testing selections associated with a testing plan need to be deleted before the plan."
+            )
         backup.plans.pop(physical_id, None)
 
 
@@ -67,11 +72,11 @@ class RestoreTestingSelection:
     def create(self, properties: Properties) -> Provisioned:
         plan, name = properties["RestoreTestingPlanName"], properties["RestoreTestingSelectionName"]
         if plan not in backup.plans:
-            raise Refused(f"Restore testing plan {plan} not found")
+            raise ResourceRefused(f"Restore testing plan {plan} not found")
         try:
             backup.check_overrides(properties.get("RestoreMetadataOverrides", {}))
         except backup.BackupError as error:
-            raise Refused(str(error)) from None
+            raise ResourceRefused(str(error)) from None
         backup.plans[plan]["_selections"][name] = dict(properties)
         return Provisioned(f"{plan}|{name}")
 
@@ -90,7 +95,7 @@ def install() -> None:
     def delete(physical_id: str, properties: dict[str, Any]) -> None:
         if any(each["BackupVaultName"] == physical_id for each in backup.points.values()):
             # API reference, "DeleteBackupVault": only an empty one.
-            raise Refused("Backup vault cannot be deleted because it contains recovery points.")
+            raise ResourceRefused("Backup vault cannot be deleted because it contains recovery points.")
         own["delete"](physical_id, properties)
 
     own = extend("AWS::Backup::BackupVault", delete=delete)

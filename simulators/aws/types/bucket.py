@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from simulators.aws.resource_type import Properties, Refused, client, complete
+from simulators.aws.resource_type import Properties, ResourceRefused, client, complete
 
 
 def _rule(rule: Properties) -> dict[str, Any]:
@@ -22,7 +22,7 @@ def _rule(rule: Properties) -> dict[str, Any]:
     }
     present = {key: value for key, value in actions.items() if value}
     if not present:
-        raise Refused("At least one action needs to be specified in a rule")
+        raise ResourceRefused("At least one action needs to be specified in a rule")
     return {"ID": rule.get("Id", ""), "Status": rule["Status"], "Filter": {"Prefix": rule.get("Prefix", "")}, **present}
 
 

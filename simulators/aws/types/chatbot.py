@@ -2,7 +2,7 @@
 
 from ministack.core.responses import AccountRegionScopedDict, get_account_id
 
-from simulators.aws.resource_type import Properties, Provisioned, Refused, client, register
+from simulators.aws.resource_type import Properties, Provisioned, ResourceRefused, client, register
 
 _configurations = AccountRegionScopedDict()
 
@@ -12,7 +12,7 @@ class _SlackChannel:
 
     def create(self, properties: Properties) -> Provisioned:
         if any(each["SlackChannelId"] == properties["SlackChannelId"] for each in _configurations.values()):
-            raise Refused(f"Slack channel {properties['SlackChannelId']} is configured already")
+            raise ResourceRefused(f"Slack channel {properties['SlackChannelId']} is configured already")
         return self._put(properties)
 
     def update(self, physical_id: str, old: Properties, new: Properties) -> Provisioned:

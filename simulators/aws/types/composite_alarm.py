@@ -6,7 +6,7 @@ from uuid import uuid4
 
 from ministack.core.responses import get_account_id, get_region
 
-from simulators.aws.resource_type import Properties, Provisioned, Refused, client, register
+from simulators.aws.resource_type import Properties, Provisioned, ResourceRefused, client, register
 
 _CHILD = re.compile(r'ALARM\("([^"]+)"\)')
 
@@ -32,7 +32,7 @@ class _CompositeAlarm:
         ):
             known |= {each["AlarmName"] for kind in ("MetricAlarms", "CompositeAlarms") for each in page[kind]}
         if missing := children - known:
-            raise Refused(
+            raise ResourceRefused(
                 f"Could not save the composite alarm as alarms {sorted(missing)} in the alarm rule do not exist"
             )
         given: dict[str, Any] = {key: value for key, value in properties.items() if key not in ("AlarmName", "Tags")}

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 from ministack.core.responses import AccountRegionScopedDict, get_account_id
 
-from simulators.aws.resource_type import Properties, Provisioned, Refused, client, register
+from simulators.aws.resource_type import Properties, Provisioned, ResourceRefused, client, register
 
 _budgets = AccountRegionScopedDict()
 _monitors = AccountRegionScopedDict()
@@ -17,7 +17,7 @@ class _Budget:
     def create(self, properties: Properties) -> Provisioned:
         name = properties["Budget"]["BudgetName"]
         if name in _budgets:
-            raise Refused(f"Unable to create budget as a budget with the name {name} already exists.")
+            raise ResourceRefused(f"Unable to create budget as a budget with the name {name} already exists.")
         for each in properties.get("NotificationsWithSubscribers", []):
             for subscriber in each["Subscribers"]:
                 client("sns").get_topic_attributes(TopicArn=subscriber["Address"])
@@ -55,9 +55,9 @@ class _Subscription:
 
     def create(self, properties: Properties) -> Provisioned:
         if unknown := [each for each in properties["MonitorArnList"] if each not in _monitors]:
-            raise Refused(f"Unknown monitors: {unknown}")
+            raise ResourceRefused(f"Unknown monitors: {unknown}")
         if properties["Frequency"] != "IMMEDIATE" and any(each["Type"] == "SNS" for each in properties["Subscribers"]):
-            raise Refused("SNS subscribers need the frequency IMMEDIATE")
+            raise ResourceRefused("SNS subscribers need the frequency IMMEDIATE")
         arn = f"arn:aws:ce::{get_account_id()}:anomalysubscription/{uuid4()}"
         return Provisioned(arn, {"SubscriptionArn": arn})
 

@@ -10,7 +10,7 @@ from ministack.services.cloudformation import drift
 
 from simulators.aws import blue_green_databases, database_servers
 from simulators.aws.authorization import Need, denial_of
-from simulators.aws.resource_type import Refused, client, extend
+from simulators.aws.resource_type import ResourceRefused, client, extend
 from simulators.aws.service_principals import can_enter
 
 # What RDS makes of a major version alone: its default minor version of the day.
@@ -44,7 +44,7 @@ def _check_monitoring(properties: dict[str, Any]) -> None:
     needs = [Need(f"logs:{each}", group) for each in ("CreateLogGroup", "PutRetentionPolicy")]
     needs += [Need(f"logs:{each}", f"{group}:log-stream:db") for each in ("CreateLogStream", "PutLogEvents")]
     if not can_enter("monitoring.rds.amazonaws.com", role) or denial_of(role, "RDSEnhancedMonitoring", *needs):
-        raise Refused(
+        raise ResourceRefused(
             "IAM role ARN value is invalid or does not include the required permissions for: ENHANCED_MONITORING"
         )
 
@@ -129,9 +129,9 @@ def install() -> None:
         group = str(new.get("DBParameterGroupName", ""))
         is_other = group and group != old.get("DBParameterGroupName")
         if refusal := refused_change(current, old, new) or database_servers.refusal_of_retention(instance, new):
-            raise Refused(refusal)
+            raise ResourceRefused(refusal)
         if is_other and (refusal := database_servers.parameter_group_refusal(group, wanted if is_changed else current)):
-            raise Refused(refusal)
+            raise ResourceRefused(refusal)
         physical_id, attributes = own["update"](physical_id, old, new, stack_name, logical_id)
         rds._instances[physical_id]["EngineVersion"] = (
             _full(wanted) if is_changed and not _names(wanted, current) else current
@@ -141,7 +141,9 @@ def install() -> None:
     def delete(physical_id: str, properties: dict[str, Any]) -> None:
         instance = rds._instances.get(physical_id) or {}
         if instance.get("DeletionProtection"):
-            raise Refused("Cannot delete protected DB Instance, please disable deletion protection and try again.")
+            raise ResourceRefused(
+                "Cannot delete protected DB Instance, please disable deletion protection and try again."
+            )
         own["delete"](physical_id, properties)
         if instance:
             database_servers.stop(instance)
@@ -165,7 +167,7 @@ def install() -> None:
     def refusal(properties: dict[str, Any]) -> str | None:
         try:
             _check_monitoring(properties)
-        except Refused as refused:
+        except ResourceRefused as refused:
             return str(refused)
         return None
 

@@ -1,6 +1,6 @@
 """AWS::EC2::FlowLog."""
 
-from simulators.aws.resource_type import Properties, Provisioned, Refused, changed, client, register
+from simulators.aws.resource_type import Properties, Provisioned, ResourceRefused, changed, client, register
 
 
 class FlowLog:
@@ -10,7 +10,7 @@ class FlowLog:
         if properties.get("LogDestinationType", "cloud-watch-logs") == "cloud-watch-logs" and not properties.get(
             "DeliverLogsPermissionArn"
         ):
-            raise Refused("DeliverLogsPermissionArn can't be empty if LogDestinationType is cloud-watch-logs")
+            raise ResourceRefused("DeliverLogsPermissionArn can't be empty if LogDestinationType is cloud-watch-logs")
         destination = {
             key: properties[key] for key in ("LogGroupName", "LogDestination") if properties.get(key) is not None
         }

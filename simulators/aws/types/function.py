@@ -9,7 +9,7 @@ from typing import Any
 from ministack.services import cloudwatch_logs, lambda_svc
 
 from simulators.aws.authorization import Need, denial_of
-from simulators.aws.resource_type import Refused, extend
+from simulators.aws.resource_type import ResourceRefused, extend
 from simulators.aws.service_principals import can_enter
 
 # Lambda's guide, "Giving Lambda functions access to resources in an Amazon VPC", "Required IAM permissions".
@@ -25,11 +25,11 @@ def _check_role(properties: Mapping[str, Any]) -> None:
     """In Lambda's words (pdomala/LambdaCDDemo #1; aws-cdk #23589)."""
     role = properties["Role"]
     if not can_enter("lambda.amazonaws.com", role):
-        raise Refused("The role defined for the function cannot be assumed by Lambda.")
+        raise ResourceRefused("The role defined for the function cannot be assumed by Lambda.")
     if properties.get("VpcConfig", {}).get("SubnetIds"):
         for action in _NETWORK:
             if denial_of(role, "awslambda", Need(f"ec2:{action}", "*")):
-                raise Refused(f"The provided execution role does not have permissions to call {action} on EC2")
+                raise ResourceRefused(f"The provided execution role does not have permissions to call {action} on EC2")
 
 
 def _can_log(function: Mapping[str, Any]) -> bool:

@@ -8,7 +8,7 @@ from ministack.services import alb
 
 from simulators.aws.conditions import Condition, is_on
 from simulators.aws.ecs import balancer
-from simulators.aws.resource_type import Refused, client, extend
+from simulators.aws.resource_type import ResourceRefused, client, extend
 from simulators.aws.service_principals import may_log_access
 
 
@@ -19,7 +19,7 @@ def install() -> None:
         bucket = found.get("access_logs.s3.bucket", "")
         is_logged = found.get("access_logs.s3.enabled") == "true"
         if is_logged and not may_log_access(bucket, found.get("access_logs.s3.prefix", "")):
-            raise Refused(
+            raise ResourceRefused(
                 f"Access Denied for bucket: {bucket}. Please check S3bucket permission (Service: "
                 "AmazonElasticLoadBalancing; Status Code: 400; Error Code: InvalidConfigurationRequest)"
             )
@@ -44,7 +44,9 @@ def install() -> None:
     def delete(physical_id: str, properties: dict[str, Any]) -> None:
         attributes = client("elbv2").describe_load_balancer_attributes(LoadBalancerArn=physical_id)["Attributes"]
         if {"Key": "deletion_protection.enabled", "Value": "true"} in attributes:
-            raise Refused(f"Load balancer '{physical_id}' cannot be deleted because deletion protection is enabled")
+            raise ResourceRefused(
+                f"Load balancer '{physical_id}' cannot be deleted because deletion protection is enabled"
+            )
         own["delete"](physical_id, properties)
         balancer.close(physical_id)
 

@@ -1,6 +1,6 @@
 """AWS::EC2::NatGateway."""
 
-from simulators.aws.resource_type import Properties, Provisioned, Refused, changed, client, register, tags_of
+from simulators.aws.resource_type import Properties, Provisioned, ResourceRefused, changed, client, register, tags_of
 
 
 class NatGateway:
@@ -11,10 +11,10 @@ class NatGateway:
         if properties.get("ConnectivityType", "public") == "public":
             known = {address["AllocationId"] for address in ec2.describe_addresses()["Addresses"]}
             if properties.get("AllocationId") not in known:
-                raise Refused(f"The allocation ID '{properties.get('AllocationId')}' does not exist")
+                raise ResourceRefused(f"The allocation ID '{properties.get('AllocationId')}' does not exist")
         subnets = {subnet["SubnetId"] for subnet in ec2.describe_subnets()["Subnets"]}
         if properties["SubnetId"] not in subnets:
-            raise Refused(f"The subnet ID '{properties['SubnetId']}' does not exist")
+            raise ResourceRefused(f"The subnet ID '{properties['SubnetId']}' does not exist")
         made = ec2.create_nat_gateway(
             SubnetId=properties["SubnetId"],
             AllocationId=properties["AllocationId"],

@@ -1,6 +1,6 @@
 """AWS::IAM::OIDCProvider."""
 
-from simulators.aws.resource_type import Properties, Provisioned, Refused, client, register
+from simulators.aws.resource_type import Properties, Provisioned, ResourceRefused, client, register
 
 
 class OidcProvider:
@@ -12,7 +12,7 @@ class OidcProvider:
         known = iam.list_open_id_connect_providers()["OpenIDConnectProviderList"]
         if any(provider["Arn"].endswith(f"/{host}") for provider in known):
             # One for each URL and account: this is what two environments of one account would run into.
-            raise Refused(f"Provider with url {properties['Url']} already exists.")
+            raise ResourceRefused(f"Provider with url {properties['Url']} already exists.")
         arn = iam.create_open_id_connect_provider(
             Url=properties["Url"],
             ClientIDList=list(properties.get("ClientIdList", [])),

@@ -3,7 +3,7 @@
 import re
 
 from simulators.aws.ecs.image import cached
-from simulators.aws.resource_type import Properties, Provisioned, Refused, register
+from simulators.aws.resource_type import Properties, Provisioned, ResourceRefused, register
 
 # ECR API reference, "CreatePullThroughCacheRule": 2 to 30 characters, as repositories are named.
 _PREFIX = re.compile(r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*")
@@ -17,11 +17,11 @@ class PullThroughCacheRule:
     def create(self, properties: Properties) -> Provisioned:
         prefix, upstream = properties["EcrRepositoryPrefix"], properties["UpstreamRegistryUrl"]
         if not 2 <= len(prefix) <= 30 or not _PREFIX.fullmatch(prefix):
-            raise Refused(f"Invalid parameter at 'ecrRepositoryPrefix' failed to satisfy constraint: {prefix}")
+            raise ResourceRefused(f"Invalid parameter at 'ecrRepositoryPrefix' failed to satisfy constraint: {prefix}")
         if prefix in cached:
-            raise Refused(f"A pull through cache rule for prefix '{prefix}' already exists.")
+            raise ResourceRefused(f"A pull through cache rule for prefix '{prefix}' already exists.")
         if upstream not in _UPSTREAMS:
-            raise Refused(f"The upstream registry URL '{upstream}' is not supported.")
+            raise ResourceRefused(f"The upstream registry URL '{upstream}' is not supported.")
         cached[prefix] = upstream
         return Provisioned(prefix)
 

@@ -5,7 +5,7 @@ from typing import Any
 from ministack.services import secretsmanager
 
 from simulators.aws.conditions import Condition, is_on
-from simulators.aws.resource_type import Properties, Provisioned, Refused, register
+from simulators.aws.resource_type import Properties, Provisioned, ResourceRefused, register
 from simulators.aws.service_principals import may_rotate
 
 
@@ -15,7 +15,7 @@ class RotationSchedule:
     def create(self, properties: Properties) -> Provisioned:
         secret = self._secret(properties["SecretId"])
         if is_on(Condition.IAM) and (refusal := may_rotate(properties["RotationLambdaARN"])):
-            raise Refused(refusal)
+            raise ResourceRefused(refusal)
         secret["RotationEnabled"] = True
         secret["RotationLambdaARN"] = properties["RotationLambdaARN"]
         secret["RotationRules"] = dict(properties["RotationRules"])
@@ -33,7 +33,7 @@ class RotationSchedule:
     def _secret(identity: str) -> Any:
         _, secret = secretsmanager._resolve(identity)
         if not secret:
-            raise Refused("Secrets Manager can't find the specified secret.")
+            raise ResourceRefused("Secrets Manager can't find the specified secret.")
         return secret
 
 

@@ -6,7 +6,7 @@ from uuid import uuid4
 from ministack.services import ec2 as ec2_service
 from ministack.services.cloudformation import provisioners
 
-from simulators.aws.resource_type import Properties, Provisioned, Refused, changed, client, register
+from simulators.aws.resource_type import Properties, Provisioned, ResourceRefused, changed, client, register
 
 
 class _Rule:
@@ -19,7 +19,7 @@ class _Rule:
         peer = self._peer_group(properties)
         for group in (properties["GroupId"], *([peer] if peer else [])):
             if group not in groups:
-                raise Refused(f"The security group '{group}' does not exist")
+                raise ResourceRefused(f"The security group '{group}' does not exist")
         # Not through the API: MiniStack's drops the prefix list of a rule that it is given.
         self._rules(properties["GroupId"]).extend(provisioners._ec2_sg_permissions([properties]))
         identity = f"sgr-{uuid4().hex[:17]}"

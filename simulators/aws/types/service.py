@@ -3,7 +3,7 @@
 from typing import Any
 
 from simulators.aws.ecs import api, deployment
-from simulators.aws.resource_type import Refused, extend
+from simulators.aws.resource_type import ResourceRefused, extend
 
 # Other changes are taken over without new tasks.
 _NEEDS_TASKS = ("TaskDefinition", "LoadBalancers", "NetworkConfiguration", "CapacityProviderStrategy")
@@ -37,4 +37,4 @@ def _deploy(arn: str) -> None:
     done.run()
     if (failure := done.failure) is not None:
         told = str(failure) if isinstance(failure, deployment.BreakerTripped) else f"ECS Deployment failed: {failure}"
-        raise Refused(f"Resource handler returned message: Error occurred during operation '{told}'.")
+        raise ResourceRefused(f"Resource handler returned message: Error occurred during operation '{told}'.")

@@ -7,7 +7,7 @@ from cryptography import x509
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import alb
 
-from simulators.aws.resource_type import Properties, Provisioned, Refused, client, complete, register
+from simulators.aws.resource_type import Properties, Provisioned, ResourceRefused, client, complete, register
 
 _stores: dict[str, int] = {}
 """CA certificates by ARN."""
@@ -33,7 +33,7 @@ class TrustStore:
             if each.get("MutualAuthentication", {}).get("TrustStoreArn") == physical_id
         ]
         if users:
-            raise Refused(f"Trust store '{physical_id}' is currently in use by '{users[0]}'")
+            raise ResourceRefused(f"Trust store '{physical_id}' is currently in use by '{users[0]}'")
         _stores.pop(physical_id, None)
 
     @staticmethod
@@ -47,14 +47,14 @@ class TrustStore:
             }
             content = s3.get_object(**where)["Body"].read()
         except s3.exceptions.ClientError as error:
-            raise Refused(f"The specified CA certificates bundle cannot be read: {error}") from error
+            raise ResourceRefused(f"The specified CA certificates bundle cannot be read: {error}") from error
         try:
             found = x509.load_pem_x509_certificates(content)
         except ValueError as error:
-            raise Refused("The CA certificates bundle is not valid PEM.") from error
+            raise ResourceRefused("The CA certificates bundle is not valid PEM.") from error
         for each in found:
             if not each.extensions.get_extension_for_class(x509.BasicConstraints).value.ca:
-                raise Refused("The bundle has a certificate that is not a CA's.")
+                raise ResourceRefused("The bundle has a certificate that is not a CA's.")
         return found
 
 
@@ -64,7 +64,7 @@ def install() -> None:
     def with_mutual(physical_id: str, properties: dict[str, Any]) -> None:
         mutual = properties.get("MutualAuthentication")
         if mutual and mutual["Mode"] == "verify" and mutual.get("TrustStoreArn") not in _stores:
-            raise Refused(f"Trust store '{mutual.get('TrustStoreArn')}' not found")
+            raise ResourceRefused(f"Trust store '{mutual.get('TrustStoreArn')}' not found")
         alb._listeners[physical_id]["MutualAuthentication"] = mutual or {"Mode": "off"}
 
     complete("AWS::ElasticLoadBalancingV2::Listener", with_mutual)

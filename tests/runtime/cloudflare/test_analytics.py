@@ -13,9 +13,9 @@ import pytest
 from infra_runtime.cloudflare.analytics import LAG, WINDOW, Analytics, Bridge, TooManyGroups
 from infra_runtime.edge_traffic import Cursor, Publisher, carry
 from infra_runtime.vendor_api import Clock, Pace, Refused, Unavailable
-from simulators.cloudflare.analytics import Event, Request, Traffic
+from simulators.cloudflare.analytics import Event, SampledRequest, SampledTraffic
 from simulators.cloudflare.server import in_process
-from simulators.cloudflare.simulator import Simulator
+from simulators.cloudflare.simulator import CloudflareSimulator
 from simulators.cloudflare.world import World, Zone
 from tests.runtime.conftest import TOKEN
 from tests.runtime.release.aws import Dynamo
@@ -74,7 +74,7 @@ class CloudWatch:
 
 @dataclass
 class Setting:
-    traffic: Traffic
+    traffic: SampledTraffic
     bridge: Bridge
     cursor: Cursor
     cloudwatch: CloudWatch
@@ -100,9 +100,9 @@ Spoil = Callable[[httpx.Request], httpx.Response | None]
 
 
 def setting(spoil: Spoil | None = None) -> Setting:
-    traffic = Traffic()
+    traffic = SampledTraffic()
     zone = Zone(SITE, traffic=traffic)
-    real = in_process(Simulator(World([zone], tokens={TOKEN: "active"})))
+    real = in_process(CloudflareSimulator(World([zone], tokens={TOKEN: "active"})))
 
     def respond(request: httpx.Request) -> httpx.Response:
         spoiled = spoil(request) if spoil else None
@@ -136,11 +136,11 @@ def it() -> Iterator[Setting]:
     yield setting()
 
 
-def some(count: int, seed: int = 1, *, within: timedelta = timedelta(hours=1)) -> list[Request]:
+def some(count: int, seed: int = 1, *, within: timedelta = timedelta(hours=1)) -> list[SampledRequest]:
     """From the first minute on."""
     rolled = random.Random(seed)
     return [
-        Request(
+        SampledRequest(
             at=START + rolled.random() * within,
             host=rolled.choice([SITE, MEDIA, "other.example.com"]),
             cache_status=rolled.choice(["hit", "miss", "dynamic", "revalidated", "expired"]),
@@ -152,7 +152,7 @@ def some(count: int, seed: int = 1, *, within: timedelta = timedelta(hours=1)) -
     ]
 
 
-def of_users(found: list[Request], *hosts: str) -> list[Request]:
+def of_users(found: list[SampledRequest], *hosts: str) -> list[SampledRequest]:
     return [each for each in found if each.host in hosts and each.source == "eyeball"]
 
 
@@ -217,9 +217,9 @@ def test_a_window_without_traffic_is_published_as_such(it: Setting) -> None:
 
 def test_ratios_are_by_host(it: Setting) -> None:
     it.traffic.requests = [
-        Request(START, MEDIA, "hit", 300),
-        Request(START, MEDIA, "miss", 100),
-        Request(START, SITE, "dynamic", 50),
+        SampledRequest(START, MEDIA, "hit", 300),
+        SampledRequest(START, MEDIA, "miss", 100),
+        SampledRequest(START, SITE, "dynamic", 50),
     ]
     it.run(at=LAG + WINDOW)
     assert it.cloudwatch.sum("RequestHitPercent", Host=MEDIA) == 50
@@ -230,7 +230,7 @@ def test_ratios_are_by_host(it: Setting) -> None:
 def test_what_comes_in_late_is_waited_for(it: Setting) -> None:
     """Up to the lag; nothing is asked for before it has passed."""
     late = LAG - timedelta(seconds=1)
-    it.traffic.requests = [Request(START + WINDOW - timedelta(seconds=1), SITE, late=late)] * 3
+    it.traffic.requests = [SampledRequest(START + WINDOW - timedelta(seconds=1), SITE, late=late)] * 3
     it.passed = timedelta(0)
     it.run_every(MINUTE, timedelta(minutes=20))
     is_exact(it)
@@ -238,7 +238,9 @@ def test_what_comes_in_late_is_waited_for(it: Setting) -> None:
 
 
 def test_sampled_numbers_are_taken_as_the_estimates_that_they_are(it: Setting) -> None:
-    it.traffic.requests = [Request(START + each * timedelta(seconds=0.1), SITE, "hit", 10) for each in range(1000)]
+    it.traffic.requests = [
+        SampledRequest(START + each * timedelta(seconds=0.1), SITE, "hit", 10) for each in range(1000)
+    ]
     it.traffic.every = 10
     it.run(at=LAG + WINDOW)
     assert it.cloudwatch.sum("Requests", Host=SITE) == 1000, "scaled up by Cloudflare, and not once more"
@@ -337,7 +339,7 @@ def test_a_page_that_may_not_be_all_is_asked_for_in_parts(it: Setting) -> None:
 
 
 def test_more_kinds_than_a_page_in_one_window_is_an_error_and_no_lie(it: Setting) -> None:
-    it.traffic.requests = [Request(START, SITE, "hit", status=200 + each) for each in range(20)]
+    it.traffic.requests = [SampledRequest(START, SITE, "hit", status=200 + each) for each in range(20)]
     it.traffic.of_requests.page = 10
     with pytest.raises(TooManyGroups, match="10 groups"):
         it.run(at=LAG + WINDOW)

@@ -18,7 +18,7 @@ import pytest
 
 from infra_runtime.custom_resource import serve
 from simulators.cloudflare import dns
-from simulators.cloudflare.protocol import Call
+from simulators.cloudflare.protocol import ApiCall
 from simulators.cloudflare.server import served
 from simulators.cloudflare.world import Zone
 from simulators.http_server import send
@@ -26,7 +26,7 @@ from tests.runtime.cloudflare.test_ownership import CACHE, cache_rule, connector
 from tests.runtime.conftest import TOKEN, Edge, new_edge
 
 Http = BaseHTTPRequestHandler
-Spoil = Callable[["Line", Http, Call], None]
+Spoil = Callable[["Line", Http, ApiCall], None]
 
 
 class Line:
@@ -37,14 +37,14 @@ class Line:
         self.edge: Edge | None = None
         self.base_url = ""
 
-    def intercept(self, handler: Http, call: Call) -> bool:
+    def intercept(self, handler: Http, call: ApiCall) -> bool:
         if self.spoiled and f"{call.method} {call.path}".startswith(self.spoiled[0][0]):
             _, spoil = self.spoiled.pop(0)
             spoil(self, handler, call)
             return True
         return False
 
-    def carry_out(self, call: Call) -> bytes:
+    def carry_out(self, call: ApiCall) -> bytes:
         assert self.edge is not None
         return json.dumps(self.edge.simulator.answer(call).body).encode()
 
@@ -121,12 +121,12 @@ def stage(http: httpx.Client) -> Iterator[Stage]:
     assert edge.simulator.violations == []
 
 
-def _hang_up(line: Line, handler: Http, call: Call) -> None:
+def _hang_up(line: Line, handler: Http, call: ApiCall) -> None:
     handler.close_connection = True
     handler.connection.shutdown(socket.SHUT_RDWR)
 
 
-def _silence(line: Line, handler: Http, call: Call) -> None:
+def _silence(line: Line, handler: Http, call: ApiCall) -> None:
     time.sleep(0.6)
     _hang_up(line, handler, call)
 
@@ -138,14 +138,14 @@ def _status(status: int, text: str = "<html>Bad gateway</html>", **headers: str)
 def _then(spoil: Spoil) -> Spoil:
     """Carried out first; only the answer is spoiled."""
 
-    def committed(line: Line, handler: Http, call: Call) -> None:
+    def committed(line: Line, handler: Http, call: ApiCall) -> None:
         line.carry_out(call)
         spoil(line, handler, call)
 
     return committed
 
 
-def _cut_off(line: Line, handler: Http, call: Call) -> None:
+def _cut_off(line: Line, handler: Http, call: ApiCall) -> None:
     body = line.carry_out(call)
     send(handler, 200, body[: len(body) // 2])
 
@@ -242,7 +242,7 @@ def test_a_batch_that_fails_half_way_is_cleaned_up_by_the_delete_that_follows(st
 
 
 def test_a_token_revoked_half_way_fails_with_a_hint_and_the_next_deployment_repairs(stage: Stage) -> None:
-    def revoke(line: Line, handler: Http, call: Call) -> None:
+    def revoke(line: Line, handler: Http, call: ApiCall) -> None:
         body = line.carry_out(call)
         stage.edge.world.tokens[TOKEN] = "disabled"
         send(handler, 200, body)
@@ -264,7 +264,7 @@ def test_pagination_that_fails_in_the_middle_deletes_nothing(stage: Stage) -> No
         dns.create(stage.edge.zone, {"type": "TXT", "name": f"t{at}.example.com", "content": "x"})
     records_path = f"GET /zones/{stage.edge.zone.id}/dns_records"
 
-    def only_the_first(line: Line, handler: Http, call: Call) -> None:
+    def only_the_first(line: Line, handler: Http, call: ApiCall) -> None:
         stage.line.spoiled = [(records_path, _status(500, "{}"))] * 8
         send(handler, 200, line.carry_out(call))
 
@@ -321,7 +321,7 @@ def test_the_same_create_delivered_twice_at_the_same_time(stage: Stage, http: ht
 
     for document in (rules(cache_rule("a"), cache_rule("b")), records(api="x.net"), connector("media")):
 
-        def overtaken(line: Line, handler: Http, call: Call, document: dict[str, Any] = document) -> None:
+        def overtaken(line: Line, handler: Http, call: ApiCall, document: dict[str, Any] = document) -> None:
             twin.ask("Create", document)
             send(handler, 200, line.carry_out(call))
 
@@ -394,7 +394,7 @@ def test_another_environment_writes_into_the_phase_at_the_same_time(stage: Stage
     rule = {"description": "", "action": "block", "ratelimit": limit}
     theirs = rules(rule | {"name": "theirs", "expression": 'http.host eq "s"'}, phase=phase, owner="staging")
 
-    def overtaken(line: Line, handler: Http, call: Call) -> None:
+    def overtaken(line: Line, handler: Http, call: ApiCall) -> None:
         staging.ask("Create", theirs)
         send(handler, 400, line.carry_out(call))
 
@@ -418,7 +418,7 @@ def test_a_delete_of_what_somebody_has_changed_or_deleted(stage: Stage) -> None:
 def test_who_does_ask_too_often_waits_as_long_as_he_is_told(edge: Edge) -> None:
     """Somebody else uses the same Cloudflare user, and uses it up."""
     for _ in range(1200):
-        edge.simulator.answer(Call("GET", "/zones", {}, None, TOKEN))
+        edge.simulator.answer(ApiCall("GET", "/zones", {}, None, TOKEN))
     started = edge.time.seconds
     edge.ask("Create", rules(cache_rule("a")))
     assert edge.time.seconds - started >= 300

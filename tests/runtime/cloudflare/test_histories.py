@@ -19,7 +19,7 @@ from infra_runtime.cloudflare.normal import host, is_as_declared
 from infra_runtime.cloudflare.provider import subject
 from infra_runtime.cloudflare.rules import comparable
 from simulators.cloudflare.server import in_process
-from simulators.cloudflare.simulator import Simulator
+from simulators.cloudflare.simulator import CloudflareSimulator
 from tests.runtime.cloudflare.test_ownership import CACHE, cache_rule, connector, policy, records, rules, singletons
 from tests.runtime.conftest import TOKEN, Edge, new_edge
 
@@ -90,7 +90,7 @@ class Faulty:
         self.planned: list[str | None] = []
         self.shown: Callable[[str, Any], Any] = lambda _, result: result
 
-    def around(self, simulator: Simulator) -> httpx.Client:
+    def around(self, simulator: CloudflareSimulator) -> httpx.Client:
         honest = in_process(simulator)
 
         def respond(request: httpx.Request) -> httpx.Response:

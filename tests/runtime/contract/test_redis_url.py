@@ -11,44 +11,51 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.connection import SSLConnection, parse_url
 
-from infra_runtime.contract.redis_url import InvalidRedisUrl, Node, Target, from_environment, parse, require_deployable
+from infra_runtime.contract.redis_url import (
+    InvalidRedisUrl,
+    Node,
+    RedisTarget,
+    from_environment,
+    parse,
+    require_deployable,
+)
 from tests.node_reader import Read, reader
 
 FUZZED = 100_000
 
 TAKEN = {
     # The examples of the requirements, in their words.
-    "redis://localhost:6379": Target(form="single", nodes=(Node("localhost", 6379),)),
-    "rediss://default:password@host.upstash.io:6380": Target(
+    "redis://localhost:6379": RedisTarget(form="single", nodes=(Node("localhost", 6379),)),
+    "rediss://default:password@host.upstash.io:6380": RedisTarget(
         form="single", nodes=(Node("host.upstash.io", 6380),), tls=True, username="default", password="password"
     ),
-    "redis://user:pass@cluster.cache.amazonaws.com:6379/0": Target(
+    "redis://user:pass@cluster.cache.amazonaws.com:6379/0": RedisTarget(
         form="single", nodes=(Node("cluster.cache.amazonaws.com", 6379),), username="user", password="pass"
     ),
-    "redis-sentinel://sentinel1:26379,sentinel2:26379/mymaster": Target(
+    "redis-sentinel://sentinel1:26379,sentinel2:26379/mymaster": RedisTarget(
         form="sentinel", nodes=(Node("sentinel1", 26379), Node("sentinel2", 26379)), master="mymaster"
     ),
-    "redis://node1:6379,node2:6379,node3:6379": Target(
+    "redis://node1:6379,node2:6379,node3:6379": RedisTarget(
         form="cluster", nodes=(Node("node1", 6379), Node("node2", 6379), Node("node3", 6379))
     ),
     # Default ports: 6379, and 6380 with TLS.
-    "redis://localhost": Target(form="single", nodes=(Node("localhost", 6379),)),
-    "rediss://:p@localhost": Target(form="single", nodes=(Node("localhost", 6380),), tls=True, password="p"),
-    "redis-sentinel://s/m": Target(form="sentinel", nodes=(Node("s", 26379),), master="m"),
-    "redis://localhost/15": Target(form="single", nodes=(Node("localhost", 6379),), database=15),
-    "redis://localhost/": Target(form="single", nodes=(Node("localhost", 6379),)),
-    "REDISS://:p@LocalHost:1": Target(form="single", nodes=(Node("localhost", 1),), tls=True, password="p"),
-    "redis://[2001:DB8:0::1]:6379": Target(form="single", nodes=(Node("2001:db8::1", 6379),)),
-    "redis://:a+b%2B%40%2Fc:d@h": Target(form="single", nodes=(Node("h", 6379),), password="a+b+@/c:d"),
-    "rediss://default:t@cfg.euc1.cache.amazonaws.com:6379?cluster=true": Target(
+    "redis://localhost": RedisTarget(form="single", nodes=(Node("localhost", 6379),)),
+    "rediss://:p@localhost": RedisTarget(form="single", nodes=(Node("localhost", 6380),), tls=True, password="p"),
+    "redis-sentinel://s/m": RedisTarget(form="sentinel", nodes=(Node("s", 26379),), master="m"),
+    "redis://localhost/15": RedisTarget(form="single", nodes=(Node("localhost", 6379),), database=15),
+    "redis://localhost/": RedisTarget(form="single", nodes=(Node("localhost", 6379),)),
+    "REDISS://:p@LocalHost:1": RedisTarget(form="single", nodes=(Node("localhost", 1),), tls=True, password="p"),
+    "redis://[2001:DB8:0::1]:6379": RedisTarget(form="single", nodes=(Node("2001:db8::1", 6379),)),
+    "redis://:a+b%2B%40%2Fc:d@h": RedisTarget(form="single", nodes=(Node("h", 6379),), password="a+b+@/c:d"),
+    "rediss://default:t@cfg.euc1.cache.amazonaws.com:6379?cluster=true": RedisTarget(
         form="cluster",
         nodes=(Node("cfg.euc1.cache.amazonaws.com", 6379),),
         tls=True,
         username="default",
         password="t",
     ),
-    "redis-sentinel://s:1/m/3": Target(form="sentinel", nodes=(Node("s", 1),), master="m", database=3),
-    "rediss-sentinel://:d@a:1,b:2/m?sentinelPassword=x%20y": Target(
+    "redis-sentinel://s:1/m/3": RedisTarget(form="sentinel", nodes=(Node("s", 1),), master="m", database=3),
+    "rediss-sentinel://:d@a:1,b:2/m?sentinelPassword=x%20y": RedisTarget(
         form="sentinel", nodes=(Node("a", 1), Node("b", 2)), tls=True, password="d", master="m",
         sentinel_password="x y",
     ),
@@ -167,7 +174,7 @@ def test_an_override_that_contradicts_is_an_error(variables: dict[str, str], tol
 def test_an_override_holds_where_the_url_is_silent_or_says_the_same() -> None:
     assert from_environment({}) is None
     full = {"REDIS_URL": "redis://u@h", "REDIS_PASSWORD": "p%40+", "REDIS_TLS": "true", "REDIS_DB": "3"}
-    wanted = Target(form="single", nodes=(Node("h", 6380),), tls=True, username="u", password="p%40+", database=3)
+    wanted = RedisTarget(form="single", nodes=(Node("h", 6380),), tls=True, username="u", password="p%40+", database=3)
     assert from_environment(full) == wanted
     assert from_environment({**full, "REDIS_URL": "rediss://u:p%2540%2B@h/3"}) == wanted
     sentinel = {"REDIS_URL": "redis-sentinel://s/m", "REDIS_DB": "2", "REDIS_PASSWORD": "of the data"}
@@ -192,13 +199,13 @@ _nodes = st.builds(Node, _hosts, st.integers(1, 65535))
 
 
 @st.composite
-def targets(draw: st.DrawFn) -> Target:
+def targets(draw: st.DrawFn) -> RedisTarget:
     form = draw(st.sampled_from(["single", "sentinel", "cluster"]))
     nodes = draw(st.lists(_nodes, min_size=1, max_size=1 if form == "single" else 4, unique=True))
     password = draw(st.none() | _secrets)
     is_sentinel = form == "sentinel"
     sentinel_password = draw(st.none() | _secrets) if is_sentinel else None
-    return Target(
+    return RedisTarget(
         form=form,  # type: ignore[arg-type]
         nodes=tuple(nodes),
         tls=draw(st.booleans()),
@@ -212,20 +219,20 @@ def targets(draw: st.DrawFn) -> Target:
 
 
 @given(targets())
-def test_what_is_composed_is_read_back(target: Target) -> None:
+def test_what_is_composed_is_read_back(target: RedisTarget) -> None:
     assert parse(target.url()) == target
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(targets())
-def test_neither_repr_nor_what_is_told_holds_a_secret(target: Target) -> None:
+def test_neither_repr_nor_what_is_told_holds_a_secret(target: RedisTarget) -> None:
     marked = "zq9-marker"
-    secret = Target(**{**vars(target), "password": marked, "username": "u"})
+    secret = RedisTarget(**{**vars(target), "password": marked, "username": "u"})
     assert marked not in repr(secret) + str(secret.told())
     assert marked in secret.url()
 
 
-def _agree(target: Target, url: str, ioredis: dict[str, Any]) -> None:
+def _agree(target: RedisTarget, url: str, ioredis: dict[str, Any]) -> None:
     """Both clients, asked by themselves, read what we read: where they could differ, we refuse."""
     (node,) = target.nodes
     ours = (node.host, node.port, target.username or None, target.password, target.database)
@@ -255,7 +262,7 @@ def ioredis_reads() -> Iterator[Read]:
 
 @settings(max_examples=300, deadline=None)
 @given(targets().filter(lambda target: target.form == "single"))
-def test_both_clients_read_the_same(ioredis_reads: Read, target: Target) -> None:
+def test_both_clients_read_the_same(ioredis_reads: Read, target: RedisTarget) -> None:
     _agree(target, target.url(), ioredis_reads(target.url()))
 
 

@@ -12,7 +12,7 @@ from infra_runtime.contract.restore_drills import LAST, STARTED, SUCCEEDED
 from infra_runtime.custom_resource import Request
 from infra_runtime.database import drills
 from infra_runtime.database.backups import since_drill
-from infra_runtime.database.drills import Clients, DrillRuns, NoRecoveryPoint, Outcome, ended, start, tidy
+from infra_runtime.database.drills import DrillClients, DrillOutcome, DrillRuns, NoRecoveryPoint, ended, start, tidy
 
 NOW = datetime(2026, 11, 26, 4, tzinfo=UTC)
 PLAN = "arn:aws:backup:eu-central-1:111122223333:restore-testing-plan:product_dev_data-5f0e"
@@ -112,15 +112,15 @@ def by_plan(**job: Any) -> Backup:
     return Backup(CreatedBy={"RestoreTestingPlanArn": PLAN}, **job)
 
 
-def good(job: Mapping[str, Any], clients: Clients) -> Outcome:
-    return Outcome([], 4.0, told="12 rows of 3 of 3 tables counted")
+def good(job: Mapping[str, Any], clients: DrillClients) -> DrillOutcome:
+    return DrillOutcome([], 4.0, told="12 rows of 3 of 3 tables counted")
 
 
-def bad(job: Mapping[str, Any], clients: Clients) -> Outcome:
-    return Outcome(["orders has 3 rows; 5 were there"])
+def bad(job: Mapping[str, Any], clients: DrillClients) -> DrillOutcome:
+    return DrillOutcome(["orders has 3 rows; 5 were there"])
 
 
-def broken(job: Mapping[str, Any], clients: Clients) -> Outcome:
+def broken(job: Mapping[str, Any], clients: DrillClients) -> DrillOutcome:
     raise TimeoutError("it lets nobody in")
 
 
@@ -138,7 +138,7 @@ def test_a_good_one_tells_aws_backup_and_publishes_what_it_has_measured(
     memory: Remembered, capsys: pytest.CaptureFixture[str]
 ) -> None:
     backup = by_plan()
-    found = ended("job-1", Clients(backup, Rds()), memory, good)
+    found = ended("job-1", DrillClients(backup, Rds()), memory, good)
     assert backup.validated == [("SUCCESSFUL", "12 rows of 3 of 3 tables counted")]
     (metrics,) = published(capsys)
     assert metrics == {
@@ -164,7 +164,7 @@ def test_whatever_fails_is_told_once(
     backup: Backup, verify: drills.Verify, told: str, memory: Remembered, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = memory[SUCCEEDED] = {"ended": (NOW - timedelta(days=30)).isoformat()}
-    clients = Clients(backup, Rds())
+    clients = DrillClients(backup, Rds())
     for _ in range(3):  # EventBridge delivers at least once.
         ended("job-1", clients, memory, verify)
     assert published(capsys) == [{"RestoreDrillFailed": 1}]
@@ -192,7 +192,7 @@ def test_one_on_demand_is_deleted_by_us_whatever_comes_of_it(verify: drills.Veri
         "uselatestrestorabletime": "true",
     }
     rds.instances.add(name)
-    ended("job-1", Clients(backup, rds), memory, verify)
+    ended("job-1", DrillClients(backup, rds), memory, verify)
     assert rds.instances == {"database"}
     assert backup.validated == []
     assert STARTED not in memory
@@ -204,7 +204,7 @@ def test_a_failed_restore_leaves_no_instance_either(memory: Remembered) -> None:
     start(backup, memory, now=NOW)
     del backup.job["CreatedResourceArn"]
     rds = Rds(memory[STARTED]["instance"])
-    ended("job-1", Clients(backup, rds), memory, good)
+    ended("job-1", DrillClients(backup, rds), memory, good)
     assert rds.instances == set()
 
 
@@ -215,9 +215,9 @@ def test_what_rds_does_not_delete_at_once_is_deleted_at_the_next_look(
     start(backup, memory, now=NOW)
     rds = Rds(memory[STARTED]["instance"], refuses=True)
     with pytest.raises(ClientError):
-        ended("job-1", Clients(backup, rds), memory, good)
+        ended("job-1", DrillClients(backup, rds), memory, good)
     rds.refuses = False
-    tidy(Clients(backup, rds), memory, now=NOW)
+    tidy(DrillClients(backup, rds), memory, now=NOW)
     assert rds.instances == set()
     assert len(published(capsys)) == 1
 
@@ -225,7 +225,7 @@ def test_what_rds_does_not_delete_at_once_is_deleted_at_the_next_look(
 def test_an_end_that_nobody_tells_is_found(memory: Remembered, capsys: pytest.CaptureFixture[str]) -> None:
     backup = Backup(Status="RUNNING")
     start(backup, memory, now=NOW)
-    clients = Clients(backup, Rds(memory[STARTED]["instance"]))
+    clients = DrillClients(backup, Rds(memory[STARTED]["instance"]))
     assert tidy(clients, memory, now=NOW + timedelta(hours=11)) == {}
     tidy(clients, memory, now=NOW + timedelta(hours=13))
     assert memory[LAST]["problems"] == ["it has not ended after twelve hours"]
@@ -241,9 +241,9 @@ def test_a_restore_that_hangs_is_reported_once_though_rds_refuses_to_delete_it(
     rds = Rds(memory[STARTED]["instance"], refuses=True)
     for hours in (13, 14):
         with pytest.raises(ClientError):
-            tidy(Clients(backup, rds), memory, now=NOW + timedelta(hours=hours))
+            tidy(DrillClients(backup, rds), memory, now=NOW + timedelta(hours=hours))
     rds.refuses = False
-    tidy(Clients(backup, rds), memory, now=NOW + timedelta(hours=15))
+    tidy(DrillClients(backup, rds), memory, now=NOW + timedelta(hours=15))
     assert rds.instances == set()
     assert published(capsys) == [{"RestoreDrillFailed": 1}]
 
@@ -251,8 +251,8 @@ def test_a_restore_that_hangs_is_reported_once_though_rds_refuses_to_delete_it(
 def test_other_restores_are_left_alone(memory: Remembered, capsys: pytest.CaptureFixture[str]) -> None:
     """Somebody restores the same database in AWS Backup's console."""
     rds = Rds("awsbackup-restore-test-1")
-    assert ended("job-1", Clients(Backup(), rds), memory, bad) == {}
-    assert ended("job-1", Clients(Backup(CreatedBy={"RestoreTestingPlanArn": "another"}), rds), memory, bad) == {}
+    assert ended("job-1", DrillClients(Backup(), rds), memory, bad) == {}
+    assert ended("job-1", DrillClients(Backup(CreatedBy={"RestoreTestingPlanArn": "another"}), rds), memory, bad) == {}
     assert (memory, published(capsys), rds.instances) == ({}, [], {"awsbackup-restore-test-1"})
 
 

@@ -19,7 +19,7 @@ from infra_runtime.contract.database_names import OWNER, USER
 from infra_runtime.database.connection import Connection, Login, connect
 from infra_runtime.database.inspection import count, first_commit_after, look
 from infra_runtime.database.restore import close, open_
-from infra_runtime.database.roles import Limits, prepare
+from infra_runtime.database.roles import MigrationLimits, prepare
 from infra_runtime.database.verification import CLOCK, Inspected, deviations, problems
 from simulators.postgres.server import Postgres, RestoreFailed
 from simulators.redis.authority import Authority
@@ -68,7 +68,7 @@ def connected(server: Postgres, login: Login | None = None) -> Connection:
 def begin(server: Postgres) -> Postgres:
     server.start()
     with connected(server) as connection:
-        prepare(connection, Limits(lock_ms=200, statement_ms=20_000))
+        prepare(connection, MigrationLimits(lock_ms=200, statement_ms=20_000))
         for table in TABLES:
             connection.execute(f"create table {table} (id int primary key, text text not null)")
             connection.execute(f"alter table {table} owner to {OWNER}")

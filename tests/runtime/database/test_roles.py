@@ -16,7 +16,7 @@ from infra_runtime.contract.secret_values import Secrets
 from infra_runtime.custom_resource import Request
 from infra_runtime.database import logins
 from infra_runtime.database.connection import Login
-from infra_runtime.database.roles import Limits, prepare, set_password
+from infra_runtime.database.roles import MigrationLimits, prepare, set_password
 from infra_runtime.database.rotation import LoginRotation
 from simulators.redis.authority import Authority
 from tests.databases import LOCK_MS, Database
@@ -60,7 +60,7 @@ def test_what_the_master_made_before_belongs_to_the_owner(databases: Callable[..
     with database.as_(database.master) as master:
         master.execute("create table old (id int)")
         for _ in range(2):
-            prepare(master, Limits(lock_ms=200, statement_ms=20_000))
+            prepare(master, MigrationLimits(lock_ms=200, statement_ms=20_000))
         for login in (database.owner, database.user):
             set_password(master, login)
     with database.as_(database.owner) as owner:

@@ -10,8 +10,8 @@ import pytest
 from infra_runtime.contract.database_names import OWNER, USER
 from infra_runtime.database import table_copy
 from infra_runtime.database.connection import Connection, Login, connect
-from infra_runtime.database.roles import Limits, prepare
-from infra_runtime.database.table_copy import Named, NotCopied, Progress
+from infra_runtime.database.roles import MigrationLimits, prepare
+from infra_runtime.database.table_copy import CopyProgress, Named, NotCopied
 from simulators.postgres.server import Postgres
 from simulators.redis.authority import Authority
 
@@ -56,7 +56,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
                 connection.execute(f"create database restored owner {made.user}")
             for database in ("app", "restored"):
                 with connected(made, database) as connection:
-                    prepare(connection, Limits(lock_ms=200, statement_ms=20_000))
+                    prepare(connection, MigrationLimits(lock_ms=200, statement_ms=20_000))
             with connected(made, "restored") as connection:
                 connection.execute(f"set role {OWNER}")
                 connection.execute(SCHEMA)
@@ -89,7 +89,7 @@ def target(server: Postgres) -> Iterator[Connection]:
         connection.execute("drop type public.mood; drop sequence public.orders_number_seq")
 
 
-def copy(server: Postgres, *, seconds: float = 30, name: str = "one") -> Progress:
+def copy(server: Postgres, *, seconds: float = 30, name: str = "one") -> CopyProgress:
     with ExitStack() as both:
         source, target = (both.enter_context(connected(server, each)) for each in ("restored", "app"))
         return table_copy.copy(source, target, Named("public", "orders"), NEW, name=name, seconds=seconds)

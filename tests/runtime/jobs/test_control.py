@@ -12,9 +12,9 @@ import pytest
 from botocore.exceptions import ReadTimeoutError
 
 from infra_runtime.caller import NotProven
-from infra_runtime.contract.metrics import Jobs
+from infra_runtime.contract.metrics import JobMetric
 from infra_runtime.jobs import control as control_module
-from infra_runtime.jobs.control import Control, Job
+from infra_runtime.jobs.control import JobControl, JobDefinition
 from infra_runtime.jobs.runs import Run, Runs
 from tests.runtime.jobs.aws import BOOTSTRAP, CLUSTER, Clock, Dynamo, Ecs, Logs, refusal
 
@@ -24,15 +24,15 @@ OUT_OF_CAPACITY = [{"reason": "RESOURCE:FARGATE", "detail": "no capacity"}]
 class World:
     """One service's function with its jobs, and AWS around it."""
 
-    def __init__(self, *jobs: Job, before: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, *jobs: JobDefinition, before: Callable[[], None] = lambda: None) -> None:
         self.clock = Clock()
         self.dynamo, self.ecs, self.logs = Dynamo(before), Ecs(self.clock, before), Logs()
         self.runs = Runs(self.dynamo, "ledger")
         self.slept: list[float] = []
         self.deploy(*jobs)
 
-    def deploy(self, *jobs: Job) -> None:
-        self.control = Control(
+    def deploy(self, *jobs: JobDefinition) -> None:
+        self.control = JobControl(
             ecs=self.ecs, logs=self.logs, runs=self.runs, jobs={each.name: each for each in jobs}, cluster=CLUSTER,
             network={}, bootstrap=BOOTSTRAP, environment="production", now=self.clock, sleep=self.slept.append,
         )  # fmt: skip
@@ -55,8 +55,8 @@ class World:
 
 def job(
     name: str = "clean", *, minutes: int = 30, retries: int = 0, overdue: int = 90, definition: str = "clean"
-) -> Job:
-    return Job(name=name, definition=definition, minutes=minutes, retries=retries, overdue_minutes=overdue)
+) -> JobDefinition:
+    return JobDefinition(name=name, definition=definition, minutes=minutes, retries=retries, overdue_minutes=overdue)
 
 
 def metrics(capsys: pytest.CaptureFixture[str], name: str) -> list[float]:
@@ -720,7 +720,7 @@ def test_however_callers_interleave_and_die_there_is_one_task_at_a_time_and_each
         turns.before()
 
     world = World(job(minutes=10, retries=retries), before=before)
-    published: list[dict[Jobs, float]] = []
+    published: list[dict[JobMetric, float]] = []
     object.__setattr__(world.control, "_emit", lambda _, values: published.append(values))
 
     def task_ends() -> None:
@@ -749,7 +749,7 @@ def test_however_callers_interleave_and_die_there_is_one_task_at_a_time_and_each
     attempts = world.runs.newest("clean", most=1000)
     assert all(each.attempt <= retries + 1 for each in attempts)
     assert {each.task for each in attempts} >= set(world.ecs.tasks), "every task is in the record"
-    outcomes = [name for each in published for name in each if name in (Jobs.FAILED, Jobs.SUCCEEDED)]
+    outcomes = [name for each in published for name in each if name in (JobMetric.FAILED, JobMetric.SUCCEEDED)]
     assert len(outcomes) <= len({each.run for each in attempts}), "a run is counted once"
     assert len(attempts) == len({each.key for each in attempts})
     last = world.runs.last_success("clean")

@@ -10,8 +10,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from infra_runtime.previews import control as control_module
-from infra_runtime.previews.control import BUSY, Control, Slot
-from infra_runtime.previews.leases import Lease, Leases, Taken
+from infra_runtime.previews.control import BUSY, PreviewControl, Slot
+from infra_runtime.previews.leases import Lease, LeaseChanged, Leases
 from infra_runtime.release.ledger import Ledger
 from tests.runtime.release.aws import IMAGE, OLD, REPOSITORY, Dynamo, Manifests, Ssm
 
@@ -144,23 +144,25 @@ def aws() -> Aws:
 
 
 @pytest.fixture
-def control(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Control:
-    monkeypatch.setattr(control_module, "why_it_went_back", lambda clients, stack, since: "the migration failed")
+def control(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> PreviewControl:
+    monkeypatch.setattr(control_module, "rollback_reason", lambda clients, stack, since: "the migration failed")
     dynamodb = Dynamo()
     slots = [Slot(number=number, stack=f"slot{number}", urls={"api": f"https://{number}"}) for number in (1, 2)]
-    return Control(
+    return PreviewControl(
         aws, Leases(dynamodb, "t"), Ledger(dynamodb, "t"), slots, services=SERVICES,
         lifetime=timedelta(hours=2), databases="databases", database_log="log", itself="itself",
         secrets=["daadaar/app", "daadaar/crm"],
     )  # fmt: skip
 
 
-def ask(control: Control, action: str, name: str = "x", **more: Any) -> Mapping[str, Any]:
+def ask(control: PreviewControl, action: str, name: str = "x", **more: Any) -> Mapping[str, Any]:
     found: Mapping[str, Any] = control.asked({"action": action, "name": name, "who": "somebody", **more})
     return found
 
 
-def start(control: Control, aws: Aws, name: str = "x", image: str = IMAGE, service: str = "api") -> Mapping[str, Any]:
+def start(
+    control: PreviewControl, aws: Aws, name: str = "x", image: str = IMAGE, service: str = "api"
+) -> Mapping[str, Any]:
     """Asked for, and as far as the stack's update."""
     answer = ask(control, "start", name, service=service, image=image)
     while aws.functions.later:
@@ -168,16 +170,16 @@ def start(control: Control, aws: Aws, name: str = "x", image: str = IMAGE, servi
     return answer
 
 
-def states(control: Control) -> dict[str, str]:
+def states(control: PreviewControl) -> dict[str, str]:
     return {each["name"]: each["state"] for each in ask(control, "list")["previews"]}
 
 
-def hours_pass(control: Control) -> None:
+def hours_pass(control: PreviewControl) -> None:
     for lease in control.leases.all():
         control.leases.change(lease, lease.with_(until=(datetime.now(UTC) - timedelta(minutes=1)).isoformat()))
 
 
-def test_a_preview_gets_a_database_and_then_its_image(control: Control, aws: Aws) -> None:
+def test_a_preview_gets_a_database_and_then_its_image(control: PreviewControl, aws: Aws) -> None:
     answer = ask(control, "start", service="api", image=IMAGE)
     assert (answer["problems"], answer["preview"]["state"]) == ([], "copying")
     start(control, aws, "y")
@@ -191,7 +193,7 @@ def test_a_preview_gets_a_database_and_then_its_image(control: Control, aws: Aws
     assert states(control) == {"x": "runs", "y": "deploying"}
 
 
-def test_a_missing_secret_is_named_before_a_slot_is_taken(control: Control, aws: Aws) -> None:
+def test_a_missing_secret_is_named_before_a_slot_is_taken(control: PreviewControl, aws: Aws) -> None:
     """Of any service: all of them run in the slot."""
     aws.manager.missing = {"daadaar/app", "daadaar/crm"}
     answer = ask(control, "start", service="api", image=IMAGE)
@@ -204,14 +206,14 @@ def test_a_missing_secret_is_named_before_a_slot_is_taken(control: Control, aws:
     assert start(control, aws)["problems"] == []
 
 
-def test_a_look_before_the_update_begins_is_no_failure(control: Control, aws: Aws) -> None:
+def test_a_look_before_the_update_begins_is_no_failure(control: PreviewControl, aws: Aws) -> None:
     seen: list[dict[str, str]] = []
     aws.stacks.meanwhile = lambda: seen.append(states(control))
     start(control, aws)
     assert (seen, states(control)) == ([{"x": "deploying"}], {"x": "deploying"})
 
 
-def test_pushed_again_it_keeps_its_slot_and_its_data_and_lasts_longer(control: Control, aws: Aws) -> None:
+def test_pushed_again_it_keeps_its_slot_and_its_data_and_lasts_longer(control: PreviewControl, aws: Aws) -> None:
     start(control, aws)
     aws.stacks.end("slot1")
     before = control.leases.all()[0]
@@ -226,7 +228,7 @@ def test_pushed_again_it_keeps_its_slot_and_its_data_and_lasts_longer(control: C
     assert states(control) == {"x": "runs"}
 
 
-def test_the_same_image_again_runs_on(control: Control, aws: Aws) -> None:
+def test_the_same_image_again_runs_on(control: PreviewControl, aws: Aws) -> None:
     """A workflow that is run once more."""
     start(control, aws)
     aws.stacks.end("slot1")
@@ -234,7 +236,7 @@ def test_the_same_image_again_runs_on(control: Control, aws: Aws) -> None:
     assert states(control) == {"x": "runs"}
 
 
-def test_both_repositories_share_a_preview_of_one_name(control: Control, aws: Aws) -> None:
+def test_both_repositories_share_a_preview_of_one_name(control: PreviewControl, aws: Aws) -> None:
     start(control, aws)
     aws.stacks.end("slot1")
     site = f"elsewhere/frontend@sha256:{'c' * 64}"
@@ -242,14 +244,14 @@ def test_both_repositories_share_a_preview_of_one_name(control: Control, aws: Aw
     assert (aws.stacks.values["slot1"]["ApiImage"], aws.stacks.values["slot1"]["FrontendImage"]) == (IMAGE, site)
 
 
-def test_when_all_are_taken_it_says_by_whom(control: Control) -> None:
+def test_when_all_are_taken_it_says_by_whom(control: PreviewControl) -> None:
     assert {ask(control, "take", name)["preview"]["slot"] for name in ("x", "y")} == {1, 2}
     (problem,) = ask(control, "take", "z")["problems"]
     assert "all 2 are taken: x until" in problem["what"]
     assert ask(control, "take", "y")["preview"]["slot"] == 2
 
 
-def test_two_at_once_for_the_last_slot(control: Control, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_at_once_for_the_last_slot(control: PreviewControl, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second sees a slot as free that the first has taken meanwhile."""
     ask(control, "take", "x")
     ask(control, "take", "y")
@@ -259,15 +261,15 @@ def test_two_at_once_for_the_last_slot(control: Control, monkeypatch: pytest.Mon
     assert problem["check"] == "slot"
 
 
-def test_a_lease_that_has_changed_is_not_overwritten(control: Control) -> None:
+def test_a_lease_that_has_changed_is_not_overwritten(control: PreviewControl) -> None:
     ask(control, "take")
     (before,) = control.leases.all()
     control.leases.change(before, before.with_(phase="ending"))
-    with pytest.raises(Taken):
+    with pytest.raises(LeaseChanged):
         control.leases.change(before, before.with_(phase="making"))
 
 
-def test_while_one_push_is_deployed_the_next_has_to_wait(control: Control, aws: Aws) -> None:
+def test_while_one_push_is_deployed_the_next_has_to_wait(control: PreviewControl, aws: Aws) -> None:
     ask(control, "start", service="api", image=IMAGE)
     for _ in range(2):
         (problem,) = ask(control, "start", service="api", image=OLD)["problems"]
@@ -282,12 +284,12 @@ def test_while_one_push_is_deployed_the_next_has_to_wait(control: Control, aws: 
     ("service", "image"),
     [("web", IMAGE), ("api", "evil.example.com/api@sha256:" + "a" * 64), ("api", f"{REPOSITORY}:latest")],
 )
-def test_what_is_none_of_ours_takes_no_slot(service: str, image: str, control: Control) -> None:
+def test_what_is_none_of_ours_takes_no_slot(service: str, image: str, control: PreviewControl) -> None:
     assert ask(control, "start", service=service, image=image)["problems"]
     assert control.leases.all() == []
 
 
-def test_why_it_failed_is_told_and_it_may_be_tried_again(control: Control, aws: Aws) -> None:
+def test_why_it_failed_is_told_and_it_may_be_tried_again(control: PreviewControl, aws: Aws) -> None:
     start(control, aws)
     control.ledger.note("preview-1", "migration", {"reason": "it ended with 1", "lines": ["relation does not exist"]})
     aws.stacks.end("slot1", well=False)
@@ -299,7 +301,7 @@ def test_why_it_failed_is_told_and_it_may_be_tried_again(control: Control, aws: 
     assert states(control) == {"x": "runs"}
 
 
-def test_a_database_that_cannot_be_made_ends_it_there(control: Control, aws: Aws) -> None:
+def test_a_database_that_cannot_be_made_ends_it_there(control: PreviewControl, aws: Aws) -> None:
     aws.functions.wrong = "no space left"
     start(control, aws)
     (told,) = ask(control, "list")["previews"]
@@ -312,7 +314,7 @@ def test_a_database_that_cannot_be_made_ends_it_there(control: Control, aws: Aws
     assert aws.functions.databases == [("make", 1)]
 
 
-def test_what_cloudformation_refuses_is_told(control: Control, aws: Aws) -> None:
+def test_what_cloudformation_refuses_is_told(control: PreviewControl, aws: Aws) -> None:
     aws.stacks.refuses = {"slot1"}
     start(control, aws)
     (told,) = ask(control, "list")["previews"]
@@ -320,7 +322,7 @@ def test_what_cloudformation_refuses_is_told(control: Control, aws: Aws) -> None
     assert "not now" in told["reason"]
 
 
-def test_the_clock_takes_a_slot_back_with_all_that_was_in_it(control: Control, aws: Aws) -> None:
+def test_the_clock_takes_a_slot_back_with_all_that_was_in_it(control: PreviewControl, aws: Aws) -> None:
     """Nobody ever says that the pull request was closed."""
     start(control, aws)
     aws.stacks.end("slot1")
@@ -340,7 +342,7 @@ def test_the_clock_takes_a_slot_back_with_all_that_was_in_it(control: Control, a
     assert ask(control, "take", "z")["preview"]["slot"] == 1
 
 
-def test_it_also_ends_in_the_middle_of_a_deployment(control: Control, aws: Aws) -> None:
+def test_it_also_ends_in_the_middle_of_a_deployment(control: PreviewControl, aws: Aws) -> None:
     start(control, aws)
     assert ask(control, "end")["preview"]["state"] == "ending"
     assert aws.stacks.values["slot1"]["Count"] == "1", "CloudFormation takes no second update"
@@ -351,7 +353,7 @@ def test_it_also_ends_in_the_middle_of_a_deployment(control: Control, aws: Aws) 
     assert (aws.stacks.values["slot1"], control.leases.all()) == (REST, [])
 
 
-def test_it_also_ends_while_its_database_is_made(control: Control, aws: Aws) -> None:
+def test_it_also_ends_while_its_database_is_made(control: PreviewControl, aws: Aws) -> None:
     ask(control, "start", service="api", image=IMAGE)
     ask(control, "end")
     for event in aws.functions.later:
@@ -360,7 +362,9 @@ def test_it_also_ends_while_its_database_is_made(control: Control, aws: Aws) -> 
     assert control.leases.all() == []
 
 
-def test_one_slot_that_cannot_be_taken_back_is_told_and_keeps_no_other_from_it(control: Control, aws: Aws) -> None:
+def test_one_slot_that_cannot_be_taken_back_is_told_and_keeps_no_other_from_it(
+    control: PreviewControl, aws: Aws
+) -> None:
     for name in ("x", "y"):
         start(control, aws, name)
     for stack in ("slot1", "slot2"):
@@ -372,12 +376,12 @@ def test_one_slot_that_cannot_be_taken_back_is_told_and_keeps_no_other_from_it(c
     assert aws.stacks.values["slot2"]["Count"] == "0"
 
 
-def test_there_is_nothing_to_end_under_a_name_that_nobody_has(control: Control) -> None:
+def test_there_is_nothing_to_end_under_a_name_that_nobody_has(control: PreviewControl) -> None:
     (problem,) = ask(control, "end", "nobody")["problems"]
     assert "nobody" in problem["what"]
 
 
-def test_a_lease_is_read_as_it_was_written(control: Control) -> None:
+def test_a_lease_is_read_as_it_was_written(control: PreviewControl) -> None:
     lease = Lease(slot=1, id="a", name="x", who="w", until="2026-01-01T00:00:00+00:00", images={"api": IMAGE})
     control.leases.take(lease)
     assert control.leases.all() == [lease]

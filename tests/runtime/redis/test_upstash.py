@@ -17,12 +17,12 @@ from infra_runtime.contract.redis_url import parse, require_deployable
 from infra_runtime.contract.secret_values import Secrets
 from infra_runtime.custom_resource import HalfDone, Request, serve
 from infra_runtime.redis.upstash import provide
-from infra_runtime.redis.upstash_api import BadCredentials, Upstash, upstash_from
+from infra_runtime.redis.upstash_api import UpstashApi, upstash_from
 from infra_runtime.redis.upstash_usage import usage
-from infra_runtime.vendor_api import Clock, Pace, Refused, Unavailable
+from infra_runtime.vendor_api import BadCredentials, Clock, Pace, Refused, Unavailable
 from rehearsal.state_store import InMemoryStateStore
-from simulators.http_server import send, serving
-from simulators.upstash.simulator import API_KEY, EMAIL, Answer, Simulator, somebody_elses
+from simulators.http_server import Answer, send, serving
+from simulators.upstash.simulator import API_KEY, EMAIL, UpstashSimulator, somebody_elses
 
 ROOT = Path(__file__).resolve().parents[3]
 NAME = "daadaar-test-main"
@@ -47,7 +47,7 @@ class FakeManager:
 class World:
     """Time passes only when somebody waits."""
 
-    simulator: Simulator
+    simulator: UpstashSimulator
     url: str
     manager: FakeManager = field(default_factory=FakeManager)
     memory: InMemoryStateStore = field(default_factory=InMemoryStateStore)
@@ -59,9 +59,9 @@ class World:
         self.seconds += seconds
 
     @property
-    def api(self) -> Upstash:
+    def api(self) -> UpstashApi:
         clock = Clock(lambda: self.seconds, self._sleep)
-        return Upstash(
+        return UpstashApi(
             email=EMAIL,
             api_key=API_KEY,
             base_url=self.url,
@@ -89,7 +89,7 @@ class World:
 
 @pytest.fixture
 def world() -> Iterator[World]:
-    simulator = Simulator()
+    simulator = UpstashSimulator()
     others = somebody_elses()
     simulator.databases[others["database_id"]] = others
     found: list[World] = []

@@ -11,9 +11,9 @@ from botocore.exceptions import ClientError
 from infra_runtime.caller import NotProven
 from infra_runtime.contract.releases import RELEASED_TAG
 from infra_runtime.release import control as control_module
-from infra_runtime.release.control import Control, NotYet
+from infra_runtime.release.control import NotYet, ReleaseControl
 from infra_runtime.release.ledger import Ledger, Release, new_id
-from infra_runtime.release.preflight import Preflight, Problem, Service
+from infra_runtime.release.preflight import ReleasedService, ReleasePreflight, ReleaseProblem
 from tests.runtime.release.aws import IMAGE, OLD, REPOSITORY, CloudFormation, Dynamo, Ecr, Ssm
 
 STACK = "arn:aws:cloudformation:eu-central-1:111122223333:stack/daadaar-production-api/1"
@@ -68,36 +68,42 @@ def aws() -> Aws:
 
 
 @pytest.fixture
-def problems(monkeypatch: pytest.MonkeyPatch) -> list[Problem]:
+def problems(monkeypatch: pytest.MonkeyPatch) -> list[ReleaseProblem]:
     """What the preflight of a release finds; of that there are tests of its own, in a deployed account."""
-    found: list[Problem] = []
-    monkeypatch.setattr(Preflight, "problems", lambda self, image, kind: list(found) if kind == "release" else [])
-    monkeypatch.setattr(control_module, "why_it_went_back", lambda clients, stack, since: "ECS has its reasons")
+    found: list[ReleaseProblem] = []
+    monkeypatch.setattr(
+        ReleasePreflight, "problems", lambda self, image, kind: list(found) if kind == "release" else []
+    )
+    monkeypatch.setattr(control_module, "rollback_reason", lambda clients, stack, since: "ECS has its reasons")
     monkeypatch.setattr(control_module, "services_of", lambda clients, stack: [{"clusterArn": "c", "serviceArn": "s"}])
     monkeypatch.setattr(control_module, "under_way", lambda clients, service: clients.under_way)
     return found
 
 
 @pytest.fixture
-def control(aws: Aws, problems: list[Problem]) -> Control:
-    service = Service("api", "daadaar-production-api", "/daadaar/production/api/image", REPOSITORY, "linux/arm64", ())
-    return Control(aws, Ledger(Dynamo(), "releases"), service, database_log="/aws/rds/instance/db/postgresql")
+def control(aws: Aws, problems: list[ReleaseProblem]) -> ReleaseControl:
+    service = ReleasedService(
+        "api", "daadaar-production-api", "/daadaar/production/api/image", REPOSITORY, "linux/arm64", ()
+    )
+    return ReleaseControl(aws, Ledger(Dynamo(), "releases"), service, database_log="/aws/rds/instance/db/postgresql")
 
 
-def start(control: Control, image: str = IMAGE, **more: Any) -> dict[str, Any]:
+def start(control: ReleaseControl, image: str = IMAGE, **more: Any) -> dict[str, Any]:
     return control.asked({"action": "release", "image": image, "who": "somebody", **more})
 
 
-def rollback(control: Control, **more: Any) -> dict[str, Any]:
+def rollback(control: ReleaseControl, **more: Any) -> dict[str, Any]:
     return control.asked({"action": "rollback", "who": "operator", **more})
 
 
-def released(control: Control, aws: Aws, image: str, *, breaks: tuple[str, ...] = (), run: str | None = None) -> str:
+def released(
+    control: ReleaseControl, aws: Aws, image: str, *, breaks: tuple[str, ...] = (), run: str | None = None
+) -> str:
     """Id of a release that has succeeded."""
     return succeeded(control, aws, start(control, image, run=run)["id"], breaks=breaks)
 
 
-def succeeded(control: Control, aws: Aws, identity: str, *, breaks: tuple[str, ...] = ()) -> str:
+def succeeded(control: ReleaseControl, aws: Aws, identity: str, *, breaks: tuple[str, ...] = ()) -> str:
     if breaks:
         control.ledger.note("api", "migration", {"breaks": list(breaks)})
     aws.cloudformation.end("UPDATE_COMPLETE")
@@ -110,7 +116,7 @@ def succeeded(control: Control, aws: Aws, identity: str, *, breaks: tuple[str, .
     return named
 
 
-def newest(control: Control) -> Release:
+def newest(control: ReleaseControl) -> Release:
     found = control.ledger.newest("api")
     assert found is not None
     return found
@@ -120,7 +126,7 @@ def told(answer: dict[str, Any]) -> str:
     return "\n".join(f"{each['check']}: {each['what']}" for each in answer["problems"])
 
 
-def test_the_stack_is_updated_with_the_template_that_is_there(control: Control, aws: Aws) -> None:
+def test_the_stack_is_updated_with_the_template_that_is_there(control: ReleaseControl, aws: Aws) -> None:
     identity = start(control)["id"]
     (update,) = aws.cloudformation.updates
     assert update == {
@@ -133,7 +139,7 @@ def test_the_stack_is_updated_with_the_template_that_is_there(control: Control, 
     assert aws.ssm.value == IMAGE
 
 
-def test_an_image_is_kept_from_the_moment_it_is_released(control: Control, aws: Aws) -> None:
+def test_an_image_is_kept_from_the_moment_it_is_released(control: ReleaseControl, aws: Aws) -> None:
     aws.cloudformation.refuses = "not now"
     start(control)
     digest = IMAGE.partition("@")[2]
@@ -143,18 +149,18 @@ def test_an_image_is_kept_from_the_moment_it_is_released(control: Control, aws: 
     assert len(aws.ecr.tags[digest]) == 2
 
 
-def test_looking_changes_nothing(control: Control, aws: Aws) -> None:
+def test_looking_changes_nothing(control: ReleaseControl, aws: Aws) -> None:
     assert control.asked({"action": "check", "image": IMAGE}) == {"problems": []}
     assert (aws.ssm.value, aws.cloudformation.updates, control.ledger.releases("api")) == (OLD, [], [])
 
 
-def test_what_stands_against_it_stops_it(control: Control, aws: Aws, problems: list[Problem]) -> None:
-    problems.append(Problem("scan", "holes", "build it anew"))
+def test_what_stands_against_it_stops_it(control: ReleaseControl, aws: Aws, problems: list[ReleaseProblem]) -> None:
+    problems.append(ReleaseProblem("scan", "holes", "build it anew"))
     assert start(control) == {"problems": [{"check": "scan", "what": "holes", "todo": "build it anew"}]}
     assert (aws.ssm.value, control.ledger.releases("api")) == (OLD, [])
 
 
-def test_what_cloudformation_refuses_leaves_everything_as_it_was(control: Control, aws: Aws) -> None:
+def test_what_cloudformation_refuses_leaves_everything_as_it_was(control: ReleaseControl, aws: Aws) -> None:
     aws.cloudformation.refuses = "No updates are to be performed."
     assert "No updates" in told(start(control))
     assert aws.ssm.value == OLD
@@ -173,7 +179,7 @@ def test_what_cloudformation_refuses_leaves_everything_as_it_was(control: Contro
     ],
 )
 def test_how_it_ends_is_written_down_once(
-    status: str, outcome_and_image: tuple[str, str], loses_tokens: bool, control: Control, aws: Aws
+    status: str, outcome_and_image: tuple[str, str], loses_tokens: bool, control: ReleaseControl, aws: Aws
 ) -> None:
     start(control)
     aws.cloudformation.loses_tokens = loses_tokens
@@ -187,7 +193,7 @@ def test_how_it_ends_is_written_down_once(
         assert entry.reason == "ECS has its reasons"
 
 
-def test_a_failed_release_puts_back_its_own_image_only(control: Control, aws: Aws) -> None:
+def test_a_failed_release_puts_back_its_own_image_only(control: ReleaseControl, aws: Aws) -> None:
     start(control)
     aws.ssm.value = "what somebody wrote since"
     aws.cloudformation.end("UPDATE_ROLLBACK_COMPLETE")
@@ -195,7 +201,7 @@ def test_a_failed_release_puts_back_its_own_image_only(control: Control, aws: Aw
     assert aws.ssm.value == "what somebody wrote since"
 
 
-def test_an_announced_end_counts_when_cloudformation_shows_it(control: Control, aws: Aws) -> None:
+def test_an_announced_end_counts_when_cloudformation_shows_it(control: ReleaseControl, aws: Aws) -> None:
     """Whoever may invoke the function can forge such an event: it neither ends a release nor moves an image."""
     identity = start(control)["id"]
     for status in ("UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"):
@@ -206,7 +212,7 @@ def test_an_announced_end_counts_when_cloudformation_shows_it(control: Control, 
     assert (newest(control).outcome, aws.ssm.value) == ("running", IMAGE)
 
 
-def test_updates_of_others_end_no_release(control: Control, aws: Aws) -> None:
+def test_updates_of_others_end_no_release(control: ReleaseControl, aws: Aws) -> None:
     cloudformation = aws.cloudformation
     cloudformation.happens("UPDATE_IN_PROGRESS", "cdk-deploy-1")
     cloudformation.happens("UPDATE_COMPLETE", "cdk-deploy-1")
@@ -221,7 +227,7 @@ def test_updates_of_others_end_no_release(control: Control, aws: Aws) -> None:
     assert (newest(control).id, newest(control).outcome) == (identity, "failed")
 
 
-def test_what_cloudformation_never_began_has_failed(control: Control, aws: Aws) -> None:
+def test_what_cloudformation_never_began_has_failed(control: ReleaseControl, aws: Aws) -> None:
     """The function ended between the ledger and the update."""
     now = datetime.now(UTC)
     for began, outcome in ((now - timedelta(minutes=2), "running"), (now - timedelta(minutes=20), "failed")):
@@ -236,18 +242,18 @@ def test_what_cloudformation_never_began_has_failed(control: Control, aws: Aws) 
     assert newest(control).reason == "CloudFormation never began it"
 
 
-def test_two_at_once_are_one(control: Control, aws: Aws) -> None:
+def test_two_at_once_are_one(control: ReleaseControl, aws: Aws) -> None:
     start(control)
     assert "by somebody is under way" in told(start(control, who="somebody else"))
     assert len(aws.cloudformation.updates) == 1
 
 
 def test_two_at_the_same_moment_do_not_share_the_parameter(
-    control: Control, aws: Aws, monkeypatch: pytest.MonkeyPatch
+    control: ReleaseControl, aws: Aws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither has seen the other before both were in the ledger."""
     first = start(control)["id"]
-    monkeypatch.setattr(Control, "_busy", lambda self: [])
+    monkeypatch.setattr(ReleaseControl, "_busy", lambda self: [])
     assert f"{first} by somebody is under way" in told(start(control, OLDER, who="somebody else"))
     assert (aws.ssm.value, len(aws.cloudformation.updates)) == (IMAGE, 1)
     aws.cloudformation.end("UPDATE_COMPLETE")
@@ -255,7 +261,7 @@ def test_two_at_the_same_moment_do_not_share_the_parameter(
     assert {each.id: each.outcome for each in control.ledger.releases("api")}[first] == "succeeded"
 
 
-def test_postgresqls_own_words_are_in_the_reason_of_a_failed_migration(control: Control, aws: Aws) -> None:
+def test_postgresqls_own_words_are_in_the_reason_of_a_failed_migration(control: ReleaseControl, aws: Aws) -> None:
     """Beside the hook's: an error of PostgreSQL need not be why a release ended (a skipped migration, a time limit)."""
     start(control)
     found = {"exit": 1, "reason": "the command ended with 1", "invalid": ["public.once"]}
@@ -269,7 +275,9 @@ def test_postgresqls_own_words_are_in_the_reason_of_a_failed_migration(control: 
     )
 
 
-def test_where_postgresql_refused_nothing_the_tools_last_lines_are_in_the_reason(control: Control, aws: Aws) -> None:
+def test_where_postgresql_refused_nothing_the_tools_last_lines_are_in_the_reason(
+    control: ReleaseControl, aws: Aws
+) -> None:
     start(control)
     found = {"exit": 3, "reason": "the command ended with 3", "lines": ["reading drizzle.config.json", "no such file"]}
     control.ledger.note("api", "migration", found)
@@ -280,7 +288,7 @@ def test_where_postgresql_refused_nothing_the_tools_last_lines_are_in_the_reason
     )
 
 
-def test_a_check_that_says_no_is_the_reason(control: Control, aws: Aws) -> None:
+def test_a_check_that_says_no_is_the_reason(control: ReleaseControl, aws: Aws) -> None:
     start(control)
     control.ledger.note("api", "complaints", ["10.0.0.1: redis is 'refused', not 'ok'"])
     aws.cloudformation.end("UPDATE_ROLLBACK_COMPLETE")
@@ -294,7 +302,9 @@ def test_a_check_that_says_no_is_the_reason(control: Control, aws: Aws) -> None:
 RUN = "daadaar/backend/.github/workflows/release.yml#{}"
 
 
-def test_an_older_run_is_not_released_over_a_newer_one_whichever_was_built_first(control: Control, aws: Aws) -> None:
+def test_an_older_run_is_not_released_over_a_newer_one_whichever_was_built_first(
+    control: ReleaseControl, aws: Aws
+) -> None:
     released(control, aws, OLD, run=RUN.format(9))
     last = released(control, aws, IMAGE, run=RUN.format(11))
     for ask in ("check", "release"):
@@ -310,12 +320,14 @@ def test_an_older_run_is_not_released_over_a_newer_one_whichever_was_built_first
     "daadaar/backend/.github/workflows/renamed.yml#1",  # GitHub counts each workflow from 1.
     None,  # A person.
 ])  # fmt: skip
-def test_a_new_image_of_the_same_commit_or_a_later_one_is_released(run: str | None, control: Control, aws: Aws) -> None:
+def test_a_new_image_of_the_same_commit_or_a_later_one_is_released(
+    run: str | None, control: ReleaseControl, aws: Aws
+) -> None:
     released(control, aws, IMAGE, run=RUN.format(11))
     assert start(control, OLDER, run=run)["problems"] == []
 
 
-def test_what_ran_before_comes_back_by_a_rollback_only(control: Control, aws: Aws) -> None:
+def test_what_ran_before_comes_back_by_a_rollback_only(control: ReleaseControl, aws: Aws) -> None:
     first = released(control, aws, OLD, run=RUN.format(10))
     released(control, aws, IMAGE, run=RUN.format(11))
     for run in (RUN.format(10), None):
@@ -324,7 +336,7 @@ def test_what_ran_before_comes_back_by_a_rollback_only(control: Control, aws: Aw
     assert answer["problems"][0]["todo"].startswith(f"infra rollback ENV {first}")
 
 
-def test_after_a_rollback_only_what_is_older_than_its_target_stays_behind(control: Control, aws: Aws) -> None:
+def test_after_a_rollback_only_what_is_older_than_its_target_stays_behind(control: ReleaseControl, aws: Aws) -> None:
     released(control, aws, OLD, run=RUN.format(10))
     released(control, aws, IMAGE, run=RUN.format(11))
     succeeded(control, aws, rollback(control)["id"])
@@ -333,7 +345,7 @@ def test_after_a_rollback_only_what_is_older_than_its_target_stays_behind(contro
     assert start(control, IMAGE, run=RUN.format(11))["problems"] == []
 
 
-def test_a_failed_release_stands_in_nobodys_way(control: Control, aws: Aws) -> None:
+def test_a_failed_release_stands_in_nobodys_way(control: ReleaseControl, aws: Aws) -> None:
     released(control, aws, OLD, run=RUN.format(9))
     start(control, IMAGE, run=RUN.format(11))
     aws.cloudformation.end("UPDATE_ROLLBACK_COMPLETE")
@@ -341,13 +353,13 @@ def test_a_failed_release_stands_in_nobodys_way(control: Control, aws: Aws) -> N
     assert start(control, OLDER, run=RUN.format(10))["problems"] == []
 
 
-def test_a_reverted_version_that_builds_to_the_same_image_is_released(control: Control, aws: Aws) -> None:
+def test_a_reverted_version_that_builds_to_the_same_image_is_released(control: ReleaseControl, aws: Aws) -> None:
     released(control, aws, OLD, run=RUN.format(10))
     released(control, aws, IMAGE, run=RUN.format(11))
     assert start(control, OLD, run=RUN.format(12))["problems"] == []
 
 
-def test_releases_from_before_runs_were_written_down_are_read(control: Control, aws: Aws) -> None:
+def test_releases_from_before_runs_were_written_down_are_read(control: ReleaseControl, aws: Aws) -> None:
     identity = released(control, aws, IMAGE)
     del control.ledger.dynamodb.items["api", identity]["run"]
     assert newest(control).run is None
@@ -357,7 +369,7 @@ def test_releases_from_before_runs_were_written_down_are_read(control: Control, 
 @pytest.mark.parametrize(
     "run", ["", "release.yml", "release.yml#", "release.yml#x", "#1", 7, "a\nb#1", "x#1" + "0" * 300]
 )
-def test_a_malformed_run_is_refused(run: object, control: Control) -> None:
+def test_a_malformed_run_is_refused(run: object, control: ReleaseControl) -> None:
     with pytest.raises(ValueError, match="expected WORKFLOW#NUMBER"):
         start(control, run=run)
 
@@ -365,10 +377,12 @@ def test_a_malformed_run_is_refused(run: object, control: Control) -> None:
 # -- back
 
 
-def test_back_is_what_succeeded_before_and_nothing_else(control: Control, aws: Aws, problems: list[Problem]) -> None:
+def test_back_is_what_succeeded_before_and_nothing_else(
+    control: ReleaseControl, aws: Aws, problems: list[ReleaseProblem]
+) -> None:
     for image in (OLDER, OLD, IMAGE):
         last = released(control, aws, image)
-    problems.append(Problem("alarm", "rings", "why it goes back"))
+    problems.append(ReleaseProblem("alarm", "rings", "why it goes back"))
     answer = rollback(control, image="whatever the caller wants")
     assert answer["problems"] == []
     assert answer["back_from"] == last
@@ -376,7 +390,7 @@ def test_back_is_what_succeeded_before_and_nothing_else(control: Control, aws: A
     assert (entry.kind, entry.image, entry.previous, entry.who) == ("rollback", OLD, IMAGE, "operator")
 
 
-def test_an_image_that_never_succeeded_is_no_way_back(control: Control, aws: Aws) -> None:
+def test_an_image_that_never_succeeded_is_no_way_back(control: ReleaseControl, aws: Aws) -> None:
     first = released(control, aws, OLD)
     released(control, aws, IMAGE)
     failed = start(control, OLDER)["id"]
@@ -390,7 +404,7 @@ def test_an_image_that_never_succeeded_is_no_way_back(control: Control, aws: Aws
     assert rollback(control, release=first)["back_to"] == first
 
 
-def test_not_past_the_schema_unless_somebody_says_so(control: Control, aws: Aws) -> None:
+def test_not_past_the_schema_unless_somebody_says_so(control: ReleaseControl, aws: Aws) -> None:
     released(control, aws, OLD)
     released(control, aws, IMAGE, breaks=("gone: column a.b",))
     for said in ({}, {"accept_schema": "yes"}):
@@ -408,7 +422,9 @@ STAGES = (
 @pytest.mark.parametrize(("stage", "status"), [
     (None, "PENDING"), (None, "IN_PROGRESS"), *((stage, "IN_PROGRESS") for stage in STAGES)
 ])  # fmt: skip
-def test_at_each_stage_of_a_release_back_is_its_end(stage: str | None, status: str, control: Control, aws: Aws) -> None:
+def test_at_each_stage_of_a_release_back_is_its_end(
+    stage: str | None, status: str, control: ReleaseControl, aws: Aws
+) -> None:
     """ECS stops whatever is PENDING or IN_PROGRESS (its developer guide, "Stopping Amazon ECS service deployments")."""
     identity = start(control)["id"]
     aws.deploys(stage, status)
@@ -422,7 +438,7 @@ def test_at_each_stage_of_a_release_back_is_its_end(stage: str | None, status: s
 
 
 @pytest.mark.parametrize("status", ["STOP_REQUESTED", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS"])
-def test_what_goes_back_already_goes_on_doing_so(status: str, control: Control, aws: Aws) -> None:
+def test_what_goes_back_already_goes_on_doing_so(status: str, control: ReleaseControl, aws: Aws) -> None:
     identity = start(control)["id"]
     aws.deploys("BAKE_TIME", status)
     assert rollback(control) == {"problems": [], "path": "going back", "id": identity}
@@ -432,7 +448,7 @@ def test_what_goes_back_already_goes_on_doing_so(status: str, control: Control, 
     assert (aws.stopped, newest(control).stopped) == ([], None)
 
 
-def test_asked_twice_it_does_not_go_back_to_what_it_came_from(control: Control, aws: Aws) -> None:
+def test_asked_twice_it_does_not_go_back_to_what_it_came_from(control: ReleaseControl, aws: Aws) -> None:
     released(control, aws, OLD)
     released(control, aws, IMAGE)
     identity = rollback(control)["id"]
@@ -442,7 +458,7 @@ def test_asked_twice_it_does_not_go_back_to_what_it_came_from(control: Control, 
     assert aws.stopped == []
 
 
-def test_a_release_that_ecs_has_not_begun_is_stopped_by_its_hooks(control: Control, aws: Aws) -> None:
+def test_a_release_that_ecs_has_not_begun_is_stopped_by_its_hooks(control: ReleaseControl, aws: Aws) -> None:
     identity = start(control)["id"]
     assert rollback(control, note="the wrong one") == {"problems": [], "path": "wait", "id": identity}
     assert newest(control).stopped == "stopped by operator: the wrong one"
@@ -453,7 +469,7 @@ def test_a_release_that_ecs_has_not_begun_is_stopped_by_its_hooks(control: Contr
     assert rollback(control, note="the wrong one")["path"] == "stopped"
 
 
-def test_what_ecs_has_ended_and_cloudformation_has_not_is_waited_for(control: Control, aws: Aws) -> None:
+def test_what_ecs_has_ended_and_cloudformation_has_not_is_waited_for(control: ReleaseControl, aws: Aws) -> None:
     first = released(control, aws, OLD)
     identity = start(control)["id"]
     aws.deploys("CLEAN_UP", "SUCCESSFUL")
@@ -465,7 +481,7 @@ def test_what_ecs_has_ended_and_cloudformation_has_not_is_waited_for(control: Co
     assert (answer["path"], answer["back_to"], aws.ssm.value) == ("release", first, OLD)
 
 
-def test_what_ends_while_it_is_being_stopped_is_waited_for(control: Control, aws: Aws) -> None:
+def test_what_ends_while_it_is_being_stopped_is_waited_for(control: ReleaseControl, aws: Aws) -> None:
     start(control)
     aws.deploys("CLEAN_UP")
     aws.is_over = True
@@ -478,7 +494,7 @@ def test_what_ends_while_it_is_being_stopped_is_waited_for(control: Control, aws
 
 @pytest.mark.parametrize("stopped_by", [None, "operator"])
 def test_after_a_release_that_went_back_there_is_nothing_to_go_back_from(
-    stopped_by: str | None, control: Control, aws: Aws
+    stopped_by: str | None, control: ReleaseControl, aws: Aws
 ) -> None:
     """Whoever is woken by its alarm would otherwise take the good version away, too."""
     first = released(control, aws, OLDER)
@@ -495,7 +511,7 @@ def test_after_a_release_that_went_back_there_is_nothing_to_go_back_from(
     assert rollback(control, release=first)["path"] == "release", "by its name it is meant"
 
 
-def test_an_hour_after_a_failure_back_is_from_what_runs(control: Control, aws: Aws) -> None:
+def test_an_hour_after_a_failure_back_is_from_what_runs(control: ReleaseControl, aws: Aws) -> None:
     released(control, aws, OLDER)
     released(control, aws, OLD)
     failed = start(control)["id"]
@@ -506,7 +522,7 @@ def test_an_hour_after_a_failure_back_is_from_what_runs(control: Control, aws: A
     assert (rollback(control)["path"], aws.ssm.value) == ("release", OLDER)
 
 
-def test_a_deployment_that_is_no_release_is_stopped_too(control: Control, aws: Aws) -> None:
+def test_a_deployment_that_is_no_release_is_stopped_too(control: ReleaseControl, aws: Aws) -> None:
     """A restart, or `cdk deploy`."""
     released(control, aws, OLD)
     aws.deploys("SCALE_UP")
@@ -514,7 +530,7 @@ def test_a_deployment_that_is_no_release_is_stopped_too(control: Control, aws: A
     assert (answer["path"], answer["stopped"], answer["id"]) == ("stopped", DEPLOYMENT, None)
 
 
-def test_a_release_is_not_named_while_something_is_under_way(control: Control, aws: Aws) -> None:
+def test_a_release_is_not_named_while_something_is_under_way(control: ReleaseControl, aws: Aws) -> None:
     first = released(control, aws, OLD)
     identity = start(control)["id"]
     assert f"{identity} is under way" in told(rollback(control, release=first))
@@ -527,7 +543,7 @@ def test_a_release_is_not_named_while_something_is_under_way(control: Control, a
 
 
 @pytest.mark.parametrize("how", ["stopped", "released"])
-def test_after_a_rollback_pipelines_wait_until_somebody_resumes(how: str, control: Control, aws: Aws) -> None:
+def test_after_a_rollback_pipelines_wait_until_somebody_resumes(how: str, control: ReleaseControl, aws: Aws) -> None:
     released(control, aws, OLD, run=RUN.format(9))
     if how == "stopped":
         start(control, IMAGE, run=RUN.format(10))
@@ -551,7 +567,7 @@ def test_after_a_rollback_pipelines_wait_until_somebody_resumes(how: str, contro
     assert start(control, OLDER, run=RUN.format(11))["problems"] == []
 
 
-def test_what_fails_by_itself_keeps_no_pipeline_waiting(control: Control, aws: Aws) -> None:
+def test_what_fails_by_itself_keeps_no_pipeline_waiting(control: ReleaseControl, aws: Aws) -> None:
     released(control, aws, OLD, run=RUN.format(9))
     start(control, IMAGE, run=RUN.format(10))
     aws.cloudformation.end("UPDATE_ROLLBACK_COMPLETE")
@@ -561,7 +577,7 @@ def test_what_fails_by_itself_keeps_no_pipeline_waiting(control: Control, aws: A
 
 
 @pytest.mark.parametrize("claim", [{"run": RUN.format(12)}, {"acts_for": "somebody"}])
-def test_a_workflow_does_not_resume_itself(claim: dict[str, str], control: Control, aws: Aws) -> None:
+def test_a_workflow_does_not_resume_itself(claim: dict[str, str], control: ReleaseControl, aws: Aws) -> None:
     released(control, aws, OLD)
     released(control, aws, IMAGE)
     succeeded(control, aws, rollback(control)["id"])
@@ -572,7 +588,9 @@ def test_a_workflow_does_not_resume_itself(claim: dict[str, str], control: Contr
 # -- whoever asks
 
 
-def test_who_asks_is_taken_from_their_credentials(control: Control, monkeypatch: pytest.MonkeyPatch, aws: Aws) -> None:
+def test_who_asks_is_taken_from_their_credentials(
+    control: ReleaseControl, monkeypatch: pytest.MonkeyPatch, aws: Aws
+) -> None:
     def proven(event: dict[str, Any], *, sts: Any, function: str) -> str:
         if event.get("caller") != f"signed for {function}":
             raise NotProven("STS refuses the proof")

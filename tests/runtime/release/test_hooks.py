@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from infra_runtime.contract.revision import Asked
+from infra_runtime.contract.revision import HookCall
 from infra_runtime.release.ledger import Ledger, Release
 from infra_runtime.release.verify import Verify
 from simulators.http_server import send, serving
@@ -44,16 +44,16 @@ def ledger() -> Ledger:
 
 
 def status(hook: Any, event: Any = EVENT) -> str:
-    answer = hook.answer(Asked.of(event))
+    answer = hook.answer(HookCall.of(event))
     assert set(answer) <= {"hookStatus", "callBackDelay"}, "ECS knows no other words"
     found: str = answer["hookStatus"]
     return found
 
 
 def test_both_shapes_of_the_event_are_understood() -> None:
-    assert Asked.of(EVENT) == Asked.of({"event": EVENT})
+    assert HookCall.of(EVENT) == HookCall.of({"event": EVENT})
     with pytest.raises(KeyError):
-        Asked.of({"something": "else"})
+        HookCall.of({"something": "else"})
 
 
 class Pages:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from infra_runtime.release.image_platform import platforms_in
-from infra_runtime.release.preflight import Problem, image_in
+from infra_runtime.release.preflight import ReleaseProblem, image_in
 from tests.runtime.release.aws import IMAGE, REPOSITORY, Manifests
 
 DIGEST = IMAGE.partition("@")[2]
@@ -46,7 +46,7 @@ def test_what_ecr_does_not_have_is_told() -> None:
 def test_an_image_for_another_platform_is_refused_and_both_are_named() -> None:
     clients = Clients(Manifests({DIGEST: index(INTEL, ATTESTATION)}))
     found = image_in(clients, "api", REPOSITORY, IMAGE, platform="linux/arm64")
-    assert isinstance(found, Problem)
+    assert isinstance(found, ReleaseProblem)
     assert found.what == f"{DIGEST[:19]}… is for linux/amd64; api runs on linux/arm64"
     assert found.todo == "docker buildx build --platform linux/arm64"
     assert image_in(clients, "api", REPOSITORY, IMAGE, platform="linux/amd64") == {"repositoryName": "api"}

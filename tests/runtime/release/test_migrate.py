@@ -689,7 +689,7 @@ def test_of_two_that_take_the_lock_over_one_has_it() -> None:
     lock.take(gone, [], instead_of=None)
     lock.take(others[0], None, instead_of=gone)
     for last in (None, gone):
-        with pytest.raises(migration_lock.Taken):
+        with pytest.raises(migration_lock.LockTaken):
             lock.take(others[1], None, instead_of=last)
     assert lock.last() == others[0]
 

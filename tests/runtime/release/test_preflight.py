@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from infra_runtime.release.preflight import Kind, Preflight, Problem, Service, tasks_of
+from infra_runtime.release.preflight import Kind, ReleasedService, ReleasePreflight, ReleaseProblem, tasks_of
 
 SERVICE = {"clusterArn": "cluster", "serviceName": "api"}
 
@@ -58,11 +58,13 @@ class Restoring:
 @pytest.mark.parametrize("kind", ["release", "rollback"])
 def test_nothing_is_released_while_a_restored_database_takes_over(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
     for other in ("_image", "_stack", "_running"):
-        monkeypatch.setattr(Preflight, other, lambda *_, **__: [])
-    service = Service("api", "stack", "parameter", "repository", "linux/arm64", (), database="serving")
-    found = Preflight(Restoring("serving"), service).problems("image", kind)
+        monkeypatch.setattr(ReleasePreflight, other, lambda *_, **__: [])
+    service = ReleasedService("api", "stack", "parameter", "repository", "linux/arm64", (), database="serving")
+    found = ReleasePreflight(Restoring("serving"), service).problems("image", kind)
     assert found == [
-        Problem("database", "restored is about to serve", "wait for infra restore, or undo it: infra restore back ENV")
+        ReleaseProblem(
+            "database", "restored is about to serve", "wait for infra restore, or undo it: infra restore back ENV"
+        )
     ]
     for quiet in (Restoring(), Restoring("of-another-environment")):
-        assert Preflight(quiet, service).problems("image", kind) == []
+        assert ReleasePreflight(quiet, service).problems("image", kind) == []

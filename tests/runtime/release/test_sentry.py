@@ -15,11 +15,11 @@ import pytest
 
 from infra_runtime.release import control
 from infra_runtime.release.ledger import Release
-from infra_runtime.release.sentry import BadToken, Sentry, sentry_from, version_of
-from infra_runtime.vendor_api import Clock, Refused, VendorError
-from simulators.http_server import send, serving
-from simulators.sentry.simulator import TOKEN, Call, served
-from simulators.sentry.simulator import Sentry as Simulator
+from infra_runtime.release.sentry import SentryApi, sentry_from, version_of
+from infra_runtime.vendor_api import BadCredentials, Clock, Refused, VendorError
+from simulators.http_server import Call, send, serving
+from simulators.sentry.simulator import TOKEN, served
+from simulators.sentry.simulator import SentrySimulator as Simulator
 from tests.runtime.release.aws import IMAGE, REPOSITORY, Ecr
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -35,7 +35,7 @@ class World:
     simulator: Simulator
     url: str
 
-    def api(self, **changes: str) -> Sentry:
+    def api(self, **changes: str) -> SentryApi:
         secret = json.dumps({"token": TOKEN, "url": self.url, **changes})
         return sentry_from(secret, organization="daadaar", deadline=time.time() + 5)
 
@@ -95,7 +95,7 @@ def test_what_was_told_is_what_happened(world: World) -> None:
 
 @pytest.mark.parametrize("secret", ["", "sntrys_x", "[]", "{}", '{"url": "https://sentry.io"}'])
 def test_a_secret_that_is_none_is_told_without_its_value(secret: str) -> None:
-    with pytest.raises(BadToken) as told:
+    with pytest.raises(BadCredentials) as told:
         sentry_from(secret, organization="daadaar", deadline=0)
     assert "docs/sentry.md" in str(told.value)
     assert not secret or secret not in str(told.value)
@@ -121,8 +121,8 @@ def ended(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """The function, given the news of a release's end; its own work is other tests' business."""
     found: dict[str, Any] = {"release": RELEASE, "secret": "", "ecr": Ecr(IMAGE)}
     manager = SimpleNamespace(get_secret_value=lambda SecretId: {"SecretString": found["secret"]})  # noqa: N803
-    monkeypatch.setattr(control.Control, "settle", lambda self: found["release"])
-    monkeypatch.setattr(control.Control, "expect", lambda self, detail: None)
+    monkeypatch.setattr(control.ReleaseControl, "settle", lambda self: found["release"])
+    monkeypatch.setattr(control.ReleaseControl, "expect", lambda self, detail: None)
     monkeypatch.setattr(control, "aws", SimpleNamespace(client=lambda name: found.get(name, manager)))
     for name in ("SERVICE", "STACK", "PARAMETER", "PLATFORM", "LEDGER", "ENVIRONMENT"):
         monkeypatch.setenv(name, "x")

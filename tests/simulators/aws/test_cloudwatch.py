@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from simulators.aws.cloudwatch.alarms import Alarm, Asked, Message, in_alarm, messages
+from simulators.aws.cloudwatch.alarms import Alarm, Message, MetricQuery, in_alarm, messages
 from simulators.aws.cloudwatch.metric_math import evaluate
 
 NAN = float("nan")
@@ -130,7 +130,7 @@ def told(symptom: str, cause: str) -> list[tuple[str, int, bool]]:
     resources["Users"] = composite("symptom")
     points = {"symptom": symptom, "cause": cause}
 
-    def trace(asked: Asked) -> Any:
+    def trace(asked: MetricQuery) -> Any:
         return series(points[asked.name])
 
     found: list[Message] = messages({"e/S": {"Resources": resources}}, "e", trace, minutes=len(symptom))

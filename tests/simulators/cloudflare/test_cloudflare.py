@@ -11,23 +11,24 @@ from typing import Any
 import httpx
 import pytest
 
-from infra_runtime.authority import Authority
+from infra_runtime.authority import ClientCertificateAuthority
 from ops.edge.synthesized import text_of
 from simulators.cloudflare.cache_rules import cache_settings
 from simulators.cloudflare.contract import Contract
 from simulators.cloudflare.edge_cache import EdgeCache
-from simulators.cloudflare.protocol import Answer, Call
+from simulators.cloudflare.protocol import ApiCall
 from simulators.cloudflare.server import resolve
 from simulators.cloudflare.shapes import SHAPES, strangers
-from simulators.cloudflare.simulator import Simulator
-from simulators.cloudflare.vendor import UNOBSERVED_CODES
+from simulators.cloudflare.simulator import CloudflareSimulator
+from simulators.cloudflare.vendor import UNOBSERVED_CODES, PlanName
 from simulators.cloudflare.world import World, Zone
+from simulators.http_server import Answer
 from tests.runtime.conftest import TOKEN, new_edge
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def recorded(templates: dict[str, dict[str, Any]]) -> list[Call]:
+def recorded(templates: dict[str, dict[str, Any]]) -> list[ApiCall]:
     """Every request of a deployment of production's edge, as its own code makes them."""
     edge = new_edge()
     for resource in templates["production/Edge"]["Resources"].values():
@@ -113,13 +114,13 @@ def test_every_operation_is_covered_by_the_permissions_that_the_token_is_told_to
     } < used
 
 
-def asked(simulator: Simulator, method: str, path: str, body: Any = None) -> Answer:
-    return simulator.answer(Call(method, path, {}, body, "t"))
+def asked(simulator: CloudflareSimulator, method: str, path: str, body: Any = None) -> Answer:
+    return simulator.answer(ApiCall(method, path, {}, body, "t"))
 
 
 @pytest.fixture
-def free() -> Simulator:
-    return Simulator(World([Zone("example.com", "free", id="z")], tokens={"t": "active"}))
+def free() -> CloudflareSimulator:
+    return CloudflareSimulator(World([Zone("example.com", "free", id="z")], tokens={"t": "active"}))
 
 
 @pytest.mark.parametrize(("body", "message"), [
@@ -148,20 +149,35 @@ def free() -> Simulator:
     ({"phase": "http_request_late_transform", "rules": [{"action": "rewrite", "expression": "true",
       "action_parameters": {"headers": {"Referer": {"operation": "set", "value": "x"}}}}]}, "cannot be modified"),
 ], ids=lambda value: value if isinstance(value, str) else "")  # fmt: skip
-def test_what_a_plan_or_a_phase_does_not_allow_is_refused(body: dict[str, Any], message: str, free: Simulator) -> None:
+def test_what_a_plan_or_a_phase_does_not_allow_is_refused(
+    body: dict[str, Any], message: str, free: CloudflareSimulator
+) -> None:
     answer = asked(free, "POST", "/zones/z/rulesets", {"name": "default", "kind": "zone", **body})
     assert (answer.status, message in str(answer.body["errors"])) == (400, True), answer.body
     assert free.world.zones[0].rulesets == {}
 
 
-def test_a_phase_has_one_entrypoint_and_none_at_first(free: Simulator) -> None:
+def test_a_rule_that_blocks_answers_with_a_client_error_on_paid_plans_and_never_with_503() -> None:
+    def answers(plan: PlanName, status: int) -> Answer:
+        simulator = CloudflareSimulator(World([Zone("example.com", plan, id="z")], tokens={"t": "active"}))
+        response = {"status_code": status, "content": "wait", "content_type": "text/plain"}
+        rule = {"action": "block", "expression": "true", "action_parameters": {"response": response}}
+        body = {"name": "default", "kind": "zone", "phase": "http_request_firewall_custom", "rules": [rule]}
+        return asked(simulator, "POST", "/zones/z/rulesets", body)
+
+    assert answers("pro", 429).status == 200
+    assert "not entitled" in str(answers("free", 429).body["errors"])
+    assert "between 400 and 499" in str(answers("enterprise", 503).body["errors"])
+
+
+def test_a_phase_has_one_entrypoint_and_none_at_first(free: CloudflareSimulator) -> None:
     assert asked(free, "GET", "/zones/z/rulesets/phases/ddos_l7/entrypoint").status == 404
     body = {"name": "default", "kind": "zone", "phase": "http_request_cache_settings", "rules": []}
     assert asked(free, "POST", "/zones/z/rulesets", body).status == 200
     assert asked(free, "POST", "/zones/z/rulesets", body).status == 400
 
 
-def test_two_names_for_one_host_are_refused_as_by_dns(free: Simulator) -> None:
+def test_two_names_for_one_host_are_refused_as_by_dns(free: CloudflareSimulator) -> None:
     record = {"type": "CNAME", "name": "a.example.com", "content": "x.net", "proxied": True, "ttl": 1}
     assert asked(free, "POST", "/zones/z/dns_records", record).status == 200
     again = asked(free, "POST", "/zones/z/dns_records", record)
@@ -170,18 +186,18 @@ def test_two_names_for_one_host_are_refused_as_by_dns(free: Simulator) -> None:
     assert resolve(free.world, "a.example.com")["Answer"] == []  # proxied: nobody sees where it leads
 
 
-def test_lists_come_in_pages(free: Simulator) -> None:
+def test_lists_come_in_pages(free: CloudflareSimulator) -> None:
     for at in range(7):
         asked(
             free, "POST", "/zones/z/dns_records", {"type": "TXT", "name": f"{at}.example.com", "content": "x", "ttl": 1}
         )
-    answer = free.answer(Call("GET", "/zones/z/dns_records", {"page": "3", "per_page": "3"}, None, "t"))
+    answer = free.answer(ApiCall("GET", "/zones/z/dns_records", {"page": "3", "per_page": "3"}, None, "t"))
     assert len(answer.body["result"]) == 1
     assert answer.body["result_info"]["total_pages"] == 3
 
 
-def test_who_has_no_token_gets_nothing(free: Simulator) -> None:
-    assert free.answer(Call("GET", "/zones", {}, None, "other")).status == 401
+def test_who_has_no_token_gets_nothing(free: CloudflareSimulator) -> None:
+    assert free.answer(ApiCall("GET", "/zones", {}, None, "other")).status == 401
     free.world.tokens["t"] = "disabled"
     assert asked(free, "GET", "/zones").status == 403
 
@@ -203,13 +219,13 @@ def test_every_error_code_was_observed_or_is_listed_as_unobserved() -> None:
 
 def test_no_object_has_a_field_that_no_recorded_answer_has() -> None:
     edge = new_edge()
-    leaf = Authority.create("us", now=datetime(2026, 11, 1, tzinfo=UTC)).issue(
+    leaf = ClientCertificateAuthority.create("us", now=datetime(2026, 11, 1, tzinfo=UTC)).issue(
         "us", now=datetime(2026, 11, 1, tzinfo=UTC)
     )
     zone = f"/zones/{edge.zone.id}"
 
     def asked_of(path: str, method: str = "GET", body: Any = None) -> Any:
-        answer = edge.simulator.answer(Call(method, path, {}, body, TOKEN))
+        answer = edge.simulator.answer(ApiCall(method, path, {}, body, TOKEN))
         assert answer.status == 200, answer.body
         return answer.body["result"]
 
@@ -271,8 +287,8 @@ def test_of_all_cache_rules_that_match_the_last_to_set_a_value_wins() -> None:
 
 def test_a_question_about_traffic_writes_nothing() -> None:
     """GraphQL is asked by POST; a function that asks by the clock does not touch the zone."""
-    assert not Call("POST", "/graphql").is_write
-    assert Call("POST", "/zones/1/dns_records").is_write
+    assert not ApiCall("POST", "/graphql").is_write
+    assert ApiCall("POST", "/zones/1/dns_records").is_write
 
 
 def test_the_edge_answers_from_its_cache_until_the_time_is_over_or_the_prefix_is_purged() -> None:

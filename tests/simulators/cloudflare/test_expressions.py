@@ -2,9 +2,11 @@
 
 import pytest
 
-from simulators.cloudflare.expressions import NotUnderstood, Request, matches, text
+from simulators.cloudflare.expressions import EdgeRequest, NotUnderstood, matches, text
 
-REQUEST = Request("GET", "dev.example.com", "/WP-admin/x", "a=1", "203.0.113.7", {"x-pass": "s", "user-agent": "curl"})
+REQUEST = EdgeRequest(
+    "GET", "dev.example.com", "/WP-admin/x", "a=1", "203.0.113.7", {"x-pass": "s", "user-agent": "curl"}
+)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from infra_runtime.release.failure_reasons import why_it_went_back
+from infra_runtime.release.rollback_reasons import rollback_reason
 
 BEGAN = datetime(2026, 11, 26, 8, tzinfo=UTC)
 ERRORS = "CRITICAL: More than one request in twenty fails. Runbook: docs/runbooks/service-errors.md"
@@ -56,10 +56,10 @@ class Account:
         return {"serviceDeployments": [{"serviceDeploymentArn": service}]}
 
     def describe_service_deployments(self, *, serviceDeploymentArns: list[str]) -> dict[str, Any]:  # noqa: N803
-        went_back = serviceDeploymentArns[0].endswith("mailer")
+        rolled_back = serviceDeploymentArns[0].endswith("mailer")
         status = (
             {"status": "ROLLBACK_SUCCESSFUL", "rollback": {"reason": TRIPPED}}
-            if went_back
+            if rolled_back
             else {"status": "SUCCESSFUL"}
         )
         alarms = {"alarms": {"status": "TRIGGERED", "triggeredAlarmNames": [self.rang]}} if self.rang else {}
@@ -99,7 +99,7 @@ def test_the_last_lines_of_a_task_that_failed_are_kept_with_the_reason() -> None
     """ECS forgets the task within the hour, and only whoever released would have seen its log."""
     account = Account(CRASHED)
     account.log = ["listening", *(f"line {number}" for number in range(9)), "\x1b[31mError: no such thing\x1b[0m"]
-    told = str(why_it_went_back(account, "stack", since=BEGAN)).splitlines()
+    told = str(rollback_reason(account, "stack", since=BEGAN)).splitlines()
     assert told[0].endswith("exit code 1")
     assert told[1:] == [*(f"  | line {number}" for number in range(9)), "  | Error: no such thing"]
 
@@ -107,11 +107,11 @@ def test_the_last_lines_of_a_task_that_failed_are_kept_with_the_reason() -> None
 def test_a_log_that_may_not_be_read_takes_nothing_from_the_reason() -> None:
     account = Account(CRASHED)
     account.log = None
-    assert str(why_it_went_back(account, "stack", since=BEGAN)).endswith("exit code 1")
+    assert str(rollback_reason(account, "stack", since=BEGAN)).endswith("exit code 1")
 
 
 def test_the_alarm_that_sent_it_back_is_told_with_its_meaning_and_runbook() -> None:
-    assert why_it_went_back(Account(rang="api-errors"), "stack", since=BEGAN) == f"{TRIPPED}; api-errors: {ERRORS}"
+    assert rollback_reason(Account(rang="api-errors"), "stack", since=BEGAN) == f"{TRIPPED}; api-errors: {ERRORS}"
 
 
 def test_a_deployment_that_the_circuit_breaker_has_ended_is_explained_by_one_of_its_tasks() -> None:
@@ -121,7 +121,7 @@ def test_a_deployment_that_the_circuit_breaker_has_ended_is_explained_by_one_of_
         stopped("api", *EXITED, exitCode=2),
         stopped("mailer", *EXITED, exitCode=3),
     )
-    assert why_it_went_back(account, "stack", since=BEGAN) == (
+    assert rollback_reason(account, "stack", since=BEGAN) == (
         f"{TRIPPED}; task 3: Essential container in task exited, exit code 3"
     )
 
@@ -129,10 +129,10 @@ def test_a_deployment_that_the_circuit_breaker_has_ended_is_explained_by_one_of_
 def test_a_task_that_was_unhealthy_or_never_started_explains_it_as_well() -> None:
     unhealthy = stopped("mailer", "Task failed container health checks", "ServiceSchedulerInitiated", exitCode=137)
     assert "task 0: Task failed container health checks, exit code 137" in str(
-        why_it_went_back(Account(unhealthy), "stack", since=BEGAN)
+        rollback_reason(Account(unhealthy), "stack", since=BEGAN)
     )
     never = stopped("mailer", "Task failed to start", "TaskFailedToStart", reason="CannotPullContainerError: denied")
     assert "task 0: Task failed to start, CannotPullContainerError: denied" in str(
-        why_it_went_back(Account(never), "stack", since=BEGAN)
+        rollback_reason(Account(never), "stack", since=BEGAN)
     )
-    assert why_it_went_back(Account(stopped("mailer", *SCALED, exitCode=0)), "stack", since=BEGAN) == TRIPPED
+    assert rollback_reason(Account(stopped("mailer", *SCALED, exitCode=0)), "stack", since=BEGAN) == TRIPPED

@@ -17,7 +17,7 @@ _LINES = 10
 _LONGEST_LINE = 500
 
 
-def why_it_went_back(clients: Any, stack: str, *, since: datetime) -> str | None:
+def rollback_reason(clients: Any, stack: str, *, since: datetime) -> str | None:
     """Of the newest deployment in the stack that did; `since` is when its release began. None when none did.
 
     Facts first, then the last lines of the task's log, each on a line of its own.

@@ -1,0 +1,70 @@
+"""What is known of an environment's maintenance: one parameter, beside the declarations of the Cloudflare zone.
+
+So the check for drift and `infra edge` compare the page with it as with everything else; a deployment never reads it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from config.model import Environment
+from infra_runtime.state_store import SsmStateStore
+from ops.functions import Clients
+from ops.releases.text import by, moment
+
+KIND, NAME = "worker", "maintenance"
+KEY = f"declared/{KIND}/{NAME}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Maintenance:
+    by: str
+    """ARN of whoever switched it on, and for whom, if a workflow did."""
+    since: str
+    until: str
+    """Both ISO 8601."""
+    reason: str | None
+    hosts: list[str]
+    """That answer 503."""
+    mute_rules: list[str]
+    """CloudWatch's, by name."""
+    is_over: bool
+    """Visitors and alarms are as always, but the Worker is still in front of the hosts."""
+
+
+def store(name: str, environment: Environment, clients: Clients) -> SsmStateStore:
+    return SsmStateStore(clients.client("ssm"), f"/{environment.product}/{name}/cloudflare")
+
+
+def maintenance(name: str, environment: Environment, clients: Clients) -> Maintenance | None:
+    """None when it is off. Raises what boto3 raises."""
+    document = store(name, environment, clients).get(KEY)
+    return None if document is None else read(document, datetime.now(UTC))
+
+
+def read(document: Mapping[str, Any], now: datetime) -> Maintenance:
+    return Maintenance(
+        by=document["by"],
+        since=document["since"],
+        until=document["until"],
+        reason=document["reason"],
+        hosts=[each.removesuffix("/*") for each in document["patterns"]],
+        mute_rules=document["mute_rules"],
+        is_over=now >= datetime.fromisoformat(document["until"]),
+    )
+
+
+def line(name: str, found: Maintenance) -> str:
+    """For people."""
+    until = f"{moment(found.until)} UTC"
+    if found.is_over:
+        return (
+            f"MAINTENANCE ENDED BY ITSELF at {until}: visitors pass, but through its Worker,"
+            f" which counts every request; remove it: infra maintenance off {name}"
+        )
+    reason = f" ({found.reason})" if found.reason else ""
+    return (
+        f"MAINTENANCE since {moment(found.since)} until {until}, by {by(found.by)}{reason}: {', '.join(found.hosts)}"
+        f" answer 503, and alarms are muted; to end it: infra maintenance off {name}"
+    )

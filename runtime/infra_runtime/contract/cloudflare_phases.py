@@ -1,0 +1,11 @@
+"""Phases of Cloudflare's Ruleset Engine that hold rules of ours, as its API names them."""
+
+CACHE = "http_request_cache_settings"
+CUSTOM_WAF = "http_request_firewall_custom"
+DDOS = "ddos_l7"
+LATE_TRANSFORM = "http_request_late_transform"
+MANAGED_WAF = "http_request_firewall_managed"
+RATE_LIMIT = "http_ratelimit"
+REDIRECT = "http_request_dynamic_redirect"
+SUPER_BOT_FIGHT_MODE = "http_request_sbfm"
+"""Holds no rules, and can be skipped by one."""

@@ -1,0 +1,63 @@
+"""Each service, function that runs by itself, and way to people has its alarms, as many as there are of it."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from config.services import balanced, hosts, on_ecs, words
+from template_policies import Failure, Graph, Violation, policy
+from template_policies.alarms import ALARM, COMPOSITE
+
+# Logical ids begin with these: of a service, of a service that users reach, of one public name, of an objective.
+OF_SERVICE = ("Cpu", "Memory", "TasksMissing")
+OF_BALANCED = ("Down",)
+OF_HOST = ("CheckAlarms{}Failed", "CheckAlarms{}Slow", "TrafficAlarms{}Errors")
+OF_OBJECTIVE = ("Availability", "Latency")
+ALWAYS = (
+    "IncidentUsers",
+    "IncidentLooming",
+    "LoadBalancerErrors",
+    "LoadBalancerRejected",
+    "TrafficAlarmsAttack",
+    "TrafficAlarmsDdos",
+    "TrafficAlarmsEgressSaving",
+    "TrafficAlarmsFailing",
+    "TrafficAlarmsNoNumbers",
+    "MediaPurgeGivenUp",
+    "MediaPurgeLate",
+    "MediaRefused",
+    "MediaServerErrors",
+    "DatabaseStorage",
+    "DatabaseConnections",
+    "DatabaseCpu",
+    "CheckAlarmsMediaFailed",
+)
+
+
+@policy(
+    reason="Alarms are made in loops: a service that falls out of one is watched by nobody.",
+    failure=Failure.UNOBSERVED,
+    reads={ALARM: (), COMPOSITE: (), "AWS::EC2::NatGateway": ()},
+)
+def check(graph: Graph) -> Iterator[Violation]:
+    ids = [each.logical_id for each in graph.of(ALARM, COMPOSITE) if each.stack == "Observability"]
+    wanted = list(ALWAYS)
+    environment = graph.environment
+    wanted += [f"{words(name)}{what}" for name in on_ecs(environment) for what in OF_SERVICE]
+    wanted += [f"{words(name)}{what}" for name in balanced(environment) for what in OF_BALANCED]
+    wanted += [what.format(words(name)) for name in hosts(environment) for what in OF_HOST]
+    wanted += [
+        f"{words(name)}Objective{what}{pace}{window}"
+        for name, service in environment.services.items()
+        if service.objective is not None
+        for what in OF_OBJECTIVE
+        for pace in ("Fast", "Slow")
+        for window in ("Long", "Short")
+    ]
+    for each in wanted:
+        # The rest of the id is a digest of the path.
+        if not any(one.startswith(each) for one in ids):
+            yield graph.missing(ALARM, f"is missing: {each}", stack="Observability")
+    gateways = len(graph.of("AWS::EC2::NatGateway"))
+    watched = Counter(one.startswith("NatPorts") for one in ids)[True]
+    if watched != gateways:
+        yield graph.missing(ALARM, f"is missing: {gateways} NAT gateways, {watched} alarms", stack="Observability")

@@ -1,0 +1,48 @@
+"""Every alarm says what no data means, and where our own function publishes each minute, silence is an alarm."""
+
+from collections.abc import Iterator
+
+from template_policies import Failure, Graph, Violation, policy
+from template_policies.alarms import ALARM, metrics
+from template_policies.graph import short
+
+# Published whether all is well or not: nobody looking is as bad as seeing nothing.
+ALWAYS_THERE = {
+    ("Infra/Checks", "CheckFailed"),
+    ("Infra/Redis", "Unusable"),
+    ("Infra/Edge", "Windows"),
+    ("Infra/Database", "RestorePointMinutes"),
+    ("Infra/Database", "SnapshotHours"),
+    ("Infra/Database", "RestoreDrillDays"),
+    ("Infra/Secrets", "TasksBehindSecretHours"),
+    ("AWS/RDS", "FreeStorageSpace"),
+    ("AWS/RDS", "DatabaseConnections"),
+    ("AWS/ApplicationELB", "HealthyHostCount"),
+    ("ECS/ContainerInsights", "RunningTaskCount"),
+}
+
+
+@policy(
+    reason="CloudWatch's own default keeps the last state: the probe dies, and the alarm stays green.",
+    failure=Failure.UNOBSERVED,
+    reads={
+        ALARM: (
+            "TreatMissingData",
+            "MetricName",
+            "Namespace",
+            "Dimensions",
+            "Period",
+            "Statistic",
+            "ExtendedStatistic",
+            "Metrics",
+        )
+    },
+)
+def check(graph: Graph) -> Iterator[Violation]:
+    for alarm in graph.of(ALARM):
+        found = alarm.get("TreatMissingData")
+        if found not in ("breaching", "notBreaching", "ignore"):
+            yield alarm.violation("TreatMissingData", f"is {short(found)}, must be said")
+        looked_at = {(each.get("Namespace"), each.get("MetricName")) for each in metrics(alarm)}
+        if looked_at and looked_at <= ALWAYS_THERE and found != "breaching":
+            yield alarm.violation("TreatMissingData", f"is {short(found)}, must be breaching: it is always published")

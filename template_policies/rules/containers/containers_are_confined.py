@@ -1,0 +1,65 @@
+"""A container runs without root and capabilities, on a root that it cannot write to, and logs to a group of its own."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from template_policies import Failure, Graph, Resource, Violation, policy
+from template_policies.containers import PREPARES, TASK, containers
+from template_policies.graph import short
+
+# What Docker, and so Fargate, gives a container (aws/containers-roadmap #409).
+DEFAULT_CAPABILITIES = {
+    *("AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "NET_RAW"),
+    *("SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT"),
+}
+PATH = "ContainerDefinitions"
+
+
+@policy(
+    reason="Code that somebody has got to run in it can then change neither the image nor its own limits (FSBP "
+    "ECS.4, 5, 20).",
+    failure=Failure.ROLE_TAKEN_OVER,
+    reads={TASK: (PATH, "PidMode", "IpcMode", "NetworkMode", "RequiresCompatibilities"), "AWS::Logs::LogGroup": ()},
+)
+def check(graph: Graph) -> Iterator[Violation]:
+    for task in graph.of(TASK):
+        yield from task.expect("NetworkMode", "awsvpc")
+        yield from task.expect("RequiresCompatibilities", ["FARGATE"])
+        for path in ("PidMode", "IpcMode"):
+            if task.get(path) is not None:
+                yield task.violation(path, "is set: containers see no process of the host's or of each other's")
+        for container in containers(task):
+            name = container.get("Name")
+            wanted: dict[str, object] = {"ReadonlyRootFilesystem": True, "Privileged": None}
+            wanted["User"] = "0:0" if name == PREPARES else "1000:1000"
+            for key, value in wanted.items():
+                if container.get(key) != value:
+                    yield task.violation(
+                        f"{PATH}.{name}.{key}", f"is {short(container.get(key))}, must be {short(value)}"
+                    )
+            capabilities = container.get("LinuxParameters", {}).get("Capabilities", {})
+            dropped = set(capabilities.get("Drop", []))
+            left = set() if "ALL" in dropped else DEFAULT_CAPABILITIES - dropped
+            # The one that prepares volumes gives folders another owner's mode.
+            if set(capabilities) - {"Drop"} or left != ({"FOWNER"} if name == PREPARES else set()):
+                yield task.violation(
+                    f"{PATH}.{name}.LinuxParameters", f"leaves {sorted(left)} and adds {short(capabilities.get('Add'))}"
+                )
+            yield from _logs(graph, task, container)
+
+
+def _logs(graph: Graph, task: Resource, container: dict[str, Any]) -> Iterator[Violation]:
+    path = f"{PATH}.{container.get('Name')}.LogConfiguration"
+    logs = container.get("LogConfiguration", {})
+    options = logs.get("Options", {})
+    # Logs that do not get through must not stop what serves users.
+    mode = "non-blocking" if container.get("Name") == "app" else "blocking"
+    if logs.get("LogDriver") != "awslogs" or options.get("mode") != mode:
+        yield task.violation(path, f"is {short(options.get('mode'))}, must be awslogs, {mode}")
+    if mode == "non-blocking" and "max-buffer-size" not in options:
+        yield task.violation(path, "has no max-buffer-size: a megabyte is lost in a second of errors")
+    group = graph.target(task.stack, options.get("awslogs-group"))
+    if group is None or group.type != "AWS::Logs::LogGroup":
+        yield task.violation(path, "must refer to a log group")
+    if options.get("awslogs-region") != graph.environment.aws.region or not options.get("awslogs-stream-prefix"):
+        yield task.violation(path, "must have the environment's region and a prefix")

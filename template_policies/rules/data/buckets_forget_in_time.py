@@ -1,0 +1,50 @@
+"""Media keeps its versions for ninety days, logs are forgotten after ninety, and nothing expires that is in use."""
+
+from collections.abc import Iterator
+
+from template_policies import Failure, Graph, Violation, policy
+from template_policies.graph import short
+
+BUCKET = "AWS::S3::Bucket"
+
+
+@policy(
+    reason="A deleted picture comes back from its versions; an expiry of objects in use is data loss by the clock.",
+    failure=Failure.DATA_LOST,
+    reads={BUCKET: ("VersioningConfiguration", "LifecycleConfiguration", "BucketName", "MetricsConfigurations")},
+)
+def check(graph: Graph) -> Iterator[Violation]:
+    media = graph.environment.media
+    found = False
+    for each in graph.of(BUCKET):
+        rules = each.items("LifecycleConfiguration.Rules")
+        for rule in rules:
+            if rule.get("Status") != "Enabled":
+                yield each.violation("LifecycleConfiguration", f"has {rule.get('Id')} {rule.get('Status')}")
+        if each.get("BucketName") == media.bucket:
+            found = True
+            yield from each.expect("VersioningConfiguration.Status", "Enabled")
+            days = [one.get("NoncurrentVersionExpiration") for one in rules]
+            if days != [{"NoncurrentDays": 90}] or any(
+                "Expiration" in one or "ExpirationInDays" in one for one in rules
+            ):
+                yield each.violation(
+                    "LifecycleConfiguration", f"is {short(rules)}, must forget versions after 90 days only"
+                )
+            for key, value in (
+                ("AbortIncompleteMultipartUpload", {"DaysAfterInitiation": 7}),
+                ("ExpiredObjectDeleteMarker", True),
+            ):
+                if [one.get(key) for one in rules] != [value]:
+                    yield each.violation("LifecycleConfiguration", f"must have {key} {short(value)}")
+            # Alarms about the egress saving read these.
+            metrics = [(one.get("Id"), one.get("Prefix")) for one in each.items("MetricsConfigurations")]
+            if metrics != [("EntireBucket", None), ("StaticFiles", "_next/static/")]:
+                yield each.violation("MetricsConfigurations", f"is {short(metrics)}")
+        elif "AccessLogs" in each.logical_id:
+            if [one.get("ExpirationInDays") for one in rules] != [90]:
+                yield each.violation("LifecycleConfiguration", f"is {short(rules)}, must forget after 90 days")
+        elif each.get("VersioningConfiguration.Status") != "Enabled":
+            yield each.violation("VersioningConfiguration", "must be Enabled: a bad authority is put back")
+    if not found and not media.adopt:
+        yield graph.missing(BUCKET, f"is missing: {media.bucket}", stack="Data")

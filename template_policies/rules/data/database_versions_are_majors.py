@@ -1,0 +1,24 @@
+"""The template names PostgreSQL's major version only, and AWS moves the minor one."""
+
+import re
+from collections.abc import Iterator
+
+from template_policies import Failure, Graph, Violation, policy
+
+DATABASE = "AWS::RDS::DBInstance"
+
+
+@policy(
+    reason="A minor version that AWS has moved on is drift for ever, and then a downgrade that RDS refuses "
+    "(cfn-coverage-roadmap #1308); a major one is no change by the way.",
+    failure=Failure.REFUSED,
+    reads={DATABASE: ("EngineVersion", "AutoMinorVersionUpgrade", "AllowMajorVersionUpgrade", "Engine")},
+)
+def check(graph: Graph) -> Iterator[Violation]:
+    for each in graph.of(DATABASE):
+        yield from each.expect("Engine", "postgres")
+        if not re.fullmatch(r"\d+", str(each.get("EngineVersion"))):
+            yield each.violation("EngineVersion", f"is {each.get('EngineVersion')}, must be a major version")
+        yield from each.expect("EngineVersion", str(graph.environment.database.version))
+        yield from each.expect("AutoMinorVersionUpgrade", True)
+        yield from each.expect("AllowMajorVersionUpgrade", False)

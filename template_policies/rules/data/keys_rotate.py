@@ -1,0 +1,22 @@
+"""Keys rotate every year, and can be taken back for a week after their deletion is asked for."""
+
+from collections.abc import Iterator
+
+from template_policies import Failure, Graph, Violation, policy
+
+KEY = "AWS::KMS::Key"
+
+
+@policy(
+    reason="A key that is gone takes all data with it (FSBP KMS.3); one that never changes is one theft away from "
+    "all of it.",
+    failure=Failure.DATA_LOST,
+    reads={KEY: ("EnableKeyRotation", "PendingWindowInDays", "Enabled", "KeySpec", "RotationPeriodInDays")},
+)
+def check(graph: Graph) -> Iterator[Violation]:
+    for each in graph.of(KEY):
+        yield from each.expect("EnableKeyRotation", True)
+        if each.get("PendingWindowInDays") is not None:
+            yield from each.expect_between("PendingWindowInDays", 7, 30)
+        if each.get("Enabled") not in (None, True):
+            yield each.violation("Enabled", "is off: nothing encrypted with it can be read")

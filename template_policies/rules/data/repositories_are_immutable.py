@@ -1,0 +1,48 @@
+"""Images cannot be replaced under their tags, are scanned, and what was released is kept longest."""
+
+import json
+from collections.abc import Iterator
+
+from template_policies import Failure, Graph, Violation, policy
+from template_policies.graph import short
+
+REPOSITORY = "AWS::ECR::Repository"
+# Tags of (what was released, what was pushed to be) and how many of each are kept at least.
+KEPT = {"released-": 400, "release-": 50}
+
+
+@policy(
+    reason="A tag that moves runs something else than what was scanned; an expired image cannot be gone back to.",
+    failure=Failure.SUPPLY_CHAIN,
+    reads={
+        REPOSITORY: ("ImageTagMutability", "ImageScanningConfiguration", "LifecyclePolicy", "RepositoryPolicyText"),
+        "AWS::ECR::PullThroughCacheRule": ("EcrRepositoryPrefix", "UpstreamRegistryUrl"),
+    },
+)
+def check(graph: Graph) -> Iterator[Violation]:
+    for each in graph.of("AWS::ECR::PullThroughCacheRule"):
+        yield from each.expect("UpstreamRegistryUrl", "public.ecr.aws")
+        yield from each.expect("EcrRepositoryPrefix", f"{graph.environment.product}-{graph.name}")
+    for each in graph.of(REPOSITORY):
+        yield from each.expect("ImageTagMutability", "IMMUTABLE")
+        yield from each.expect("ImageScanningConfiguration", {"ScanOnPush": True})
+        if each.get("RepositoryPolicyText") is not None:
+            yield each.violation("RepositoryPolicyText", "is set: nobody outside of the account pulls or pushes")
+        if each.logical_id.startswith("Helper"):
+            continue  # of one image that ECR fetches again
+        try:
+            rules = json.loads(each.text(each.get("LifecyclePolicy.LifecyclePolicyText")))["rules"]
+        except (ValueError, TypeError, KeyError):
+            yield each.violation("LifecyclePolicy", "is missing: builds would be kept for ever")
+            continue
+        selections = {
+            tag: rule["selection"] for rule in rules for tag in rule["selection"].get("tagPrefixList", ["untagged"])
+        }
+        for prefix, least in KEPT.items():
+            found = selections.get(prefix, {})
+            if found.get("countType") != "imageCountMoreThan" or found.get("countNumber", 0) < least:
+                yield each.violation("LifecyclePolicy", f"keeps {short(found)} of {prefix}, must be at least {least}")
+        if set(selections) != {*KEPT, "preview-", "untagged"} or rules[0]["selection"].get("tagPrefixList") != [
+            "released-"
+        ]:
+            yield each.violation("LifecyclePolicy", "must look at what was released first, and at nothing else besides")

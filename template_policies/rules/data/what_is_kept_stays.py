@@ -1,0 +1,68 @@
+"""Where data is kept, it outlives its stack and its place in it; both policies agree, and deletion is protected."""
+
+from collections.abc import Iterator
+
+from template_policies import Failure, Graph, Resource, Violation, policy
+from template_policies.graph import short
+
+# What holds users' data, and how it is kept. RDS and ElastiCache can leave a snapshot.
+KEPT = {
+    "AWS::RDS::DBInstance": "Snapshot",
+    "AWS::ElastiCache::ReplicationGroup": "Snapshot",
+    "AWS::DynamoDB::Table": "Retain",
+    "AWS::S3::Bucket": "Retain",
+    "AWS::ECR::Repository": "Retain",
+    "AWS::KMS::Key": "Retain",
+}
+PROTECTED = {"AWS::RDS::DBInstance": "DeletionProtection", "AWS::DynamoDB::Table": "DeletionProtectionEnabled"}
+# Whose contents are made again by what uses them: a cache of images, an authority, the key of messages.
+MADE_AGAIN = ("HelperRepository", "OriginLockTrust", "AlarmsKey")
+
+
+@policy(
+    reason="A renamed construct deletes the old one after its successor is there: empty.",
+    failure=Failure.DATA_LOST,
+    reads={
+        **dict.fromkeys(KEPT, ("DeletionPolicy", "UpdateReplacePolicy")),
+        **{kind: ("DeletionPolicy", "UpdateReplacePolicy", path) for kind, path in PROTECTED.items()},
+        "AWS::RDS::DBInstance": (
+            "DeletionPolicy",
+            "UpdateReplacePolicy",
+            "DeletionProtection",
+            "DeleteAutomatedBackups",
+        ),
+        "AWS::S3::Bucket": ("DeletionPolicy", "UpdateReplacePolicy", "Tags"),
+        "AWS::ECR::Repository": ("DeletionPolicy", "UpdateReplacePolicy", "EmptyOnDelete"),
+        "AWS::IAM::OIDCProvider": ("DeletionPolicy", "UpdateReplacePolicy"),
+        "Custom::S3AutoDeleteObjects": ("BucketName",),
+    },
+)
+def check(graph: Graph) -> Iterator[Violation]:
+    is_kept = graph.environment.protection.data == "keep"
+    emptied = [each.target("BucketName") for each in graph.of("Custom::S3AutoDeleteObjects")]
+    for kind, how in KEPT.items():
+        for each in graph.of(kind):
+            keeps = is_kept and not each.logical_id.startswith(MADE_AGAIN)
+            for path in ("DeletionPolicy", "UpdateReplacePolicy"):
+                yield from each.expect(path, how if keeps else "Delete")
+            if keeps and (each in emptied or _is_emptied(each)):
+                yield each.violation("DeletionPolicy", "is of no use: its contents are deleted with it")
+            if kind in PROTECTED and each.get(PROTECTED[kind], False) is not is_kept:
+                yield each.violation(
+                    PROTECTED[kind], f"is {short(each.get(PROTECTED[kind]))}, must be {short(is_kept)}"
+                )
+            if kind == "AWS::RDS::DBInstance":
+                yield from each.expect("DeleteAutomatedBackups", not is_kept)
+    for each in graph.of("AWS::IAM::OIDCProvider"):
+        # One in an account: other environments' roles trust it as well.
+        for path in ("DeletionPolicy", "UpdateReplacePolicy"):
+            yield from each.expect(path, "Retain")
+
+
+def _is_emptied(each: Resource) -> bool:
+    match each.type:
+        case "AWS::ECR::Repository":
+            return bool(each.get("EmptyOnDelete"))
+        case "AWS::S3::Bucket":
+            return "aws-cdk:auto-delete-objects" in each.keyed("Tags")
+    return False

@@ -1,0 +1,30 @@
+"""What is declared at Cloudflare names secrets, and holds none."""
+
+import json
+from collections.abc import Iterator
+
+from template_policies import Failure, Graph, Violation, policy
+from template_policies.cloudflare import KIND, named
+
+
+@policy(
+    reason="The User-Agent, or the signing key, is all that the media bucket asks for.",
+    failure=Failure.DISCLOSED,
+    reads={KIND: ("Document",)},
+)
+def check(graph: Graph) -> Iterator[Violation]:
+    found = named(graph)
+    if graph.environment.media.origin == "worker":
+        where, document = found.get("worker/media-origin", (None, {}))
+        secret = document.get("secrets", {}).get("SIGNING_KEY", {})
+        told = "worker/media-origin"
+    else:
+        where, document = found.get("rules/http_request_late_transform", (None, {}))
+        rules = document.get("rules", [{}])
+        headers = rules[0].get("action_parameters", {}).get("headers", {}) if rules else {}
+        secret = headers.get("User-Agent", {}).get("value", {})
+        told = "rules/http_request_late_transform"
+    if where is None:
+        yield graph.missing(KIND, f"is missing: {told}", stack="Edge")
+    elif not isinstance(secret, dict) or not str(secret.get("$secret")).startswith("{Data/MediaAccess"):
+        yield where.violation("Document", f"has {json.dumps(secret)[:40]}, must name the secret of Data")

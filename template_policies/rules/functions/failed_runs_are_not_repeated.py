@@ -1,0 +1,31 @@
+"""Functions that are asked each minute are not asked again for a minute that is over."""
+
+from collections.abc import Iterator
+
+from template_policies import Failure, Graph, Violation, policy
+
+CONFIG = "AWS::Lambda::EventInvokeConfig"
+
+
+@policy(
+    reason="Lambda repeats asynchronous calls for six hours: after an outage hundreds of old looks would be published.",
+    failure=Failure.UNOBSERVED,
+    reads={
+        CONFIG: ("FunctionName", "MaximumRetryAttempts", "MaximumEventAgeInSeconds", "Qualifier"),
+        "AWS::Lambda::Function": ("Handler",),
+    },
+)
+def check(graph: Graph) -> Iterator[Violation]:
+    configured = {function.where: each for each in graph.of(CONFIG) if (function := each.target("FunctionName"))}
+    for each in graph.of(CONFIG):
+        if each.target("FunctionName") is None:
+            yield each.violation("FunctionName", "must refer to a function")
+        yield from each.expect("MaximumRetryAttempts", 0)
+        yield from each.expect("Qualifier", "$LATEST")
+    for module in ("checks", "redis.monitor"):
+        for function in graph.functions(module):
+            config = configured.get(function.where)
+            if config is None:
+                yield function.violation(CONFIG, "is missing: old looks are repeated")
+            else:
+                yield from config.expect("MaximumEventAgeInSeconds", 60)

@@ -1,0 +1,28 @@
+"""Variables of a function name its secrets and hold none."""
+
+import re
+from collections.abc import Iterator
+
+from template_policies import Failure, Graph, Violation, policy
+
+FUNCTION = "AWS::Lambda::Function"
+_VALUE = re.compile(
+    r"\{\{resolve:|AKIA[0-9A-Z]{16}|-----BEGIN [A-Z ]*PRIVATE|gh[pousr]_\w{20}|xox[abp]-|sk_live_|://[^/\s:@]+:[^/\s@]+@"
+)
+# Names of what holds a value, and not of where one is. A DSN of Sentry only sends (docs/errors.md).
+_NAME = re.compile(r"PASSWORD|PASSWD|API_KEY|ACCESS_KEY|PRIVATE")
+
+
+@policy(
+    reason="GetFunctionConfiguration shows them, which whoever looks for drift may call.",
+    failure=Failure.DISCLOSED,
+    reads={FUNCTION: ("Environment",)},
+)
+def check(graph: Graph) -> Iterator[Violation]:
+    for each in graph.of(FUNCTION):
+        for name, value in each.get("Environment.Variables", {}).items():
+            text = each.text(value)
+            if _VALUE.search(text) or _NAME.search(name):
+                yield each.violation(f"Environment.Variables.{name}", "holds a secret, must name one")
+            if name.endswith("_SECRET") and not re.match(r"\{|arn:|[a-z0-9][\w/.-]*/", text):
+                yield each.violation(f"Environment.Variables.{name}", f"is {text[:20]}…, must name a secret")

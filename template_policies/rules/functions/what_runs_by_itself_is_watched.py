@@ -1,0 +1,48 @@
+"""The failure of a function that a schedule, an event or a rotation starts is an alarm, or its silence is."""
+
+from collections.abc import Iterator
+
+from template_policies import Failure, Graph, Violation, policy
+from template_policies.alarms import ALARM, metrics
+
+# Whose silence is an alarm, as it publishes what is bad when it is missing.
+BY_SILENCE = {
+    "checks", "redis.monitor", "database.backups", "edge_traffic", "restart_service", "jobs.control",
+    # A drill that it does not conclude has not succeeded, and no success is an alarm.
+    "database.drills",
+}  # fmt: skip
+
+
+@policy(
+    reason="It has nobody who waits for an answer.",
+    failure=Failure.UNOBSERVED,
+    reads={
+        ALARM: ("MetricName", "Namespace", "Dimensions", "Period", "Statistic", "ExtendedStatistic", "Metrics"),
+        "AWS::Events::Rule": ("Targets",),
+        "AWS::SecretsManager::RotationSchedule": ("RotationLambdaARN",),
+        "AWS::SNS::Subscription": ("Endpoint",),
+        "AWS::Lambda::Function": ("Handler",),
+    },
+)
+def check(graph: Graph) -> Iterator[Violation]:
+    watched = {
+        one.where
+        for alarm in graph.of(ALARM)
+        for metric in metrics(alarm)
+        if metric.get("MetricName") == "Errors"
+        for one in graph.referred(alarm.stack, metric.get("Dimensions"))
+    }
+    started = [
+        function
+        for kind, path in (
+            ("AWS::Events::Rule", "Targets"),
+            ("AWS::SecretsManager::RotationSchedule", "RotationLambdaARN"),
+        )
+        for each in graph.of(kind)
+        for function in graph.referred(each.stack, each.get(path))
+        if function.type == "AWS::Lambda::Function"
+    ]
+    for function in started:
+        module = str(function.get("Handler")).removeprefix("infra_runtime.").removesuffix(".handler")
+        if module not in BY_SILENCE and function.where not in watched:
+            yield function.violation("AWS::CloudWatch::Alarm", f"is missing: {module} may fail unseen")

@@ -1,0 +1,35 @@
+"""What users reach asks for our own zone's client certificate, and nothing else does."""
+
+from collections.abc import Iterator
+
+from template_policies import Failure, Graph, Violation, policy
+
+LISTENER = "AWS::ElasticLoadBalancingV2::Listener"
+
+
+@policy(
+    reason="Cloudflare's addresses are shared by all of its customers: anybody's zone could lead to our origin.",
+    failure=Failure.CLOUDFLARE_CHANGES,
+    reads={
+        LISTENER: ("Port", "MutualAuthentication"),
+        "AWS::ElasticLoadBalancingV2::TrustStore": ("CaCertificatesBundleS3Bucket", "CaCertificatesBundleS3Key"),
+        "AWS::S3::Bucket": (),
+    },
+)
+def check(graph: Graph) -> Iterator[Violation]:
+    for each in graph.of(LISTENER):
+        if each.get("Port") != 443:
+            # Nothing opens the port of tests: security groups see to that.
+            if each.get("MutualAuthentication") is not None:
+                yield each.violation(
+                    "MutualAuthentication", "is for users' listener only: the checks have no certificate"
+                )
+            continue
+        yield from each.expect("MutualAuthentication.Mode", "verify")
+        # The certificates that Cloudflare gets live for years; an alarm watches their end, an outage would not help.
+        yield from each.expect("MutualAuthentication.IgnoreClientCertificateExpiry", True)
+        store = each.target("MutualAuthentication.TrustStoreArn")
+        if store is None or store.type != "AWS::ElasticLoadBalancingV2::TrustStore":
+            yield each.violation("MutualAuthentication.TrustStoreArn", "must refer to the trust store")
+        elif (bucket := store.target("CaCertificatesBundleS3Bucket")) is None or bucket.type != "AWS::S3::Bucket":
+            yield store.violation("CaCertificatesBundleS3Bucket", "must refer to the bucket of our own authority")

@@ -1,0 +1,34 @@
+"""What a group lets in from another group, the other one lets out to it."""
+
+from collections.abc import Iterator
+
+from template_policies import Failure, Graph, Violation, policy
+from template_policies.security_groups import EGRESS, GROUP, INGRESS, egress, group_of, ingress, ports
+
+
+@policy(
+    reason="Groups here let nothing out that is not said: half of a pair is a connection that times out.",
+    failure=Failure.REFUSED,
+    reads={**INGRESS, **EGRESS, GROUP: ("SecurityGroupIngress", "SecurityGroupEgress")},
+)
+def check(graph: Graph) -> Iterator[Violation]:
+    out, into = set(), set()
+    rules = {"out": list(egress(graph)), "into": list(ingress(graph))}
+    for rule in rules["out"]:
+        resource, _, told = rule
+        here, there = group_of(rule), graph.target(resource.stack, told.get("DestinationSecurityGroupId"))
+        if here is not None and there is not None:
+            out.add((here.where, there.where, *ports(told)))
+    for rule in rules["into"]:
+        resource, path, told = rule
+        here, there = group_of(rule), graph.target(resource.stack, told.get("SourceSecurityGroupId"))
+        if here is not None and there is not None:
+            pair = (there.where, here.where, *ports(told))
+            into.add(pair)
+            if pair not in out:
+                yield resource.violation(path, f"lets {there.where} in, which has no egress to {here.where}")
+    for rule in rules["out"]:
+        resource, path, told = rule
+        here, there = group_of(rule), graph.target(resource.stack, told.get("DestinationSecurityGroupId"))
+        if here is not None and there is not None and (here.where, there.where, *ports(told)) not in into:
+            yield resource.violation(path, f"leads to {there.where}, which does not let {here.where} in")

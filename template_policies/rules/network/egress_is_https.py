@@ -1,0 +1,40 @@
+"""Tasks and functions reach addresses outside of the network by HTTPS only, and the ports of an external Redis."""
+
+from collections.abc import Iterator
+
+from template_policies import Failure, Graph, Violation, policy
+from template_policies.graph import short
+from template_policies.security_groups import EGRESS, GROUP, egress, ports
+
+# Who may reach everything: endpoints answer only, and a NAT instance forwards.
+_MAY = ("AWS::EC2::VPCEndpoint", "AWS::EC2::Instance")
+_NOWHERE = "255.255.255.255/32"
+
+
+@policy(
+    reason="Every other port is a way for stolen data, and none of what the product needs is behind one.",
+    failure=Failure.DISCLOSED,
+    reads={**EGRESS, "AWS::EC2::VPCEndpoint": ("*",), "AWS::EC2::Instance": ("*",)},
+)
+def check(graph: Graph) -> Iterator[Violation]:
+    external = {
+        port
+        for each in graph.environment.redis.instances.values()
+        for port in (each.external.ports if each.external else (6379, 6380) if each.upstash else ())
+    }
+    free = {group.where for group in graph.of(GROUP) for kind in _MAY if graph.users(group, kind)}
+    # EC2 gives a group without any rule one that allows everything (AWS::EC2::SecurityGroup, SecurityGroupEgress).
+    restricted = {
+        target.where
+        for each in graph.of("AWS::EC2::SecurityGroupEgress")
+        if (target := each.target("GroupId")) is not None
+    }
+    for group in graph.of(GROUP):
+        if not group.get("SecurityGroupEgress") and group.where not in restricted:
+            yield group.violation("SecurityGroupEgress", "is missing: everything is let out")
+    for resource, path, rule in egress(graph):
+        if resource.where in free or "DestinationSecurityGroupId" in rule or rule.get("CidrIp") == _NOWHERE:
+            continue
+        protocol, first, last = ports(rule)
+        if "CidrIp" not in rule or protocol != "tcp" or first != last or first not in {443} | external:
+            yield resource.violation(path, f"allows {short(rule)}, must be tcp 443")

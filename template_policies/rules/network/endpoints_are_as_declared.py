@@ -1,0 +1,45 @@
+"""S3 is reached by a gateway from every private subnet, and the services that the environment names by endpoints."""
+
+from collections.abc import Iterator
+
+from template_policies import Failure, Graph, Violation, policy
+from template_policies.subnets import PRIVATE, READS, route_tables, tiers
+
+
+@policy(
+    reason="Tasks start although NAT is away when images, logs and secrets need none; and S3 by NAT costs by the GB.",
+    failure=Failure.NAT_FAILS,
+    reads={
+        **READS,
+        "AWS::EC2::VPC": ("EnableDnsHostnames", "EnableDnsSupport"),
+        "AWS::EC2::VPCEndpoint": ("ServiceName", "VpcEndpointType", "PrivateDnsEnabled", "RouteTableIds", "VpcId",
+                                  "SecurityGroupIds", "PolicyDocument"),
+    },
+)  # fmt: skip
+def check(graph: Graph) -> Iterator[Violation]:
+    region = graph.environment.aws.region
+    for vpc in graph.of("AWS::EC2::VPC"):
+        # Private names of endpoints, and of the database, resolve only with both.
+        yield from vpc.expect("EnableDnsHostnames", True)
+        yield from vpc.expect("EnableDnsSupport", True)
+    found: dict[tuple[str, str], int] = {}
+    for each in graph.of("AWS::EC2::VPCEndpoint"):
+        service = each.text(each.get("ServiceName", "")).removeprefix(f"com.amazonaws.{region}.")
+        kind = str(each.get("VpcEndpointType"))
+        found[kind, service] = 1
+        network = each.target("VpcId")
+        if network is None or network.type != "AWS::EC2::VPC":
+            yield each.violation("VpcId", "must refer to the network")
+        if kind == "Interface":
+            yield from each.expect("PrivateDnsEnabled", True)
+            if not [group for group in each.targets("SecurityGroupIds") if group.type == "AWS::EC2::SecurityGroup"]:
+                yield each.violation("SecurityGroupIds", "must refer to a group of its own")
+        else:
+            tables = route_tables(graph)
+            private = {tables[subnet].where for subnet, tier in tiers(graph).items() if tier == PRIVATE}
+            if private - {table.where for table in each.targets("RouteTableIds")}:
+                yield each.violation("RouteTableIds", "must have the route table of each private subnet")
+    wanted = {("Interface", each) for each in graph.environment.network.interface_endpoints} | {("Gateway", "s3")}
+    for kind, service in sorted(set(found) ^ wanted):
+        told = "is missing" if (kind, service) in wanted else "is not declared"
+        yield graph.missing("AWS::EC2::VPCEndpoint", f"{told}: {kind} of {service}", stack="Network")

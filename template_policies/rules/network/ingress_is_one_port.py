@@ -1,0 +1,29 @@
+"""Each rule that lets others in is about one port of one group."""
+
+from collections.abc import Iterator
+
+from template_policies import Failure, Graph, Violation, policy
+from template_policies.graph import short
+from template_policies.security_groups import GROUP, INGRESS, group_of, ingress, ports
+
+
+@policy(
+    reason="A range of ports, or all protocols, opens what listens there some day.",
+    failure=Failure.EXPOSED,
+    reads=INGRESS,
+)
+def check(graph: Graph) -> Iterator[Violation]:
+    for rule in ingress(graph):
+        resource, path, told = rule
+        protocol, first, last = ports(told)
+        is_nat = graph.environment.network.nat == "instance" and told.get("CidrIp") == graph.environment.network.cidr
+        if not is_nat and (protocol != "tcp" or first is None or first != last):
+            yield resource.violation(path, f"opens {short([protocol, first, last])}, must be tcp on one port")
+        group = group_of(rule)
+        if group is None or group.type != GROUP:
+            yield resource.violation("GroupId", "must refer to a security group")
+        source = told.get("SourceSecurityGroupId")
+        if source is not None:
+            found = graph.target(resource.stack, source)
+            if found is None or found.type != GROUP:
+                yield resource.violation("SourceSecurityGroupId", "must refer to a security group")

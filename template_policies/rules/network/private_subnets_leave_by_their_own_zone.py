@@ -1,0 +1,49 @@
+"""Each private subnet has a way out, by a NAT gateway of its own zone where the environment has one in each."""
+
+from collections.abc import Iterator
+
+from template_policies import Failure, Graph, Violation, policy
+from template_policies.subnets import ISOLATED, PRIVATE, READS, default_routes, route_tables, tiers
+
+
+@policy(
+    reason="A shared gateway takes every zone down with its own; without a route nothing pulls an image.",
+    failure=Failure.NAT_FAILS,
+    reads={
+        **READS,
+        "AWS::EC2::Subnet": ("AvailabilityZone", "Tags"),
+        "AWS::EC2::NatGateway": ("SubnetId", "AllocationId"),
+    },
+)
+def check(graph: Graph) -> Iterator[Violation]:
+    tables, by_tier = route_tables(graph), tiers(graph)
+    for subnet in graph.of("AWS::EC2::Subnet"):
+        # CDK's tag says what the subnet was meant to be, the routes what it is.
+        meant = subnet.keyed("Tags").get("aws-cdk:subnet-type")
+        if str(meant).lower() != by_tier[subnet.where]:
+            yield subnet.violation("Tags", f"says {meant}, its routes make it {by_tier[subnet.where]}")
+        if by_tier[subnet.where] != PRIVATE:
+            continue
+        for route in default_routes(graph, tables.get(subnet.where)):
+            gateway = route.target("NatGatewayId")
+            nat = graph.environment.network.nat
+            if nat == "instance":
+                instance = route.target("InstanceId")
+                if instance is None or instance.type != "AWS::EC2::Instance":
+                    yield route.violation("InstanceId", "must refer to the NAT instance")
+            elif gateway is None or gateway.type != "AWS::EC2::NatGateway":
+                yield route.violation("NatGatewayId", "must refer to a NAT gateway")
+            elif nat == "per-az":
+                at = gateway.target("SubnetId")
+                zone = at.get("AvailabilityZone") if at is not None else None
+                if zone != subnet.get("AvailabilityZone"):
+                    yield route.violation(
+                        "NatGatewayId", f"leads through {zone}, must through {subnet.get('AvailabilityZone')}"
+                    )
+    for subnet in graph.of("AWS::EC2::Subnet"):
+        if subnet.where not in tables and by_tier[subnet.where] != ISOLATED:
+            yield subnet.violation("Tags", "has no route table")
+    for each in graph.of("AWS::EC2::NatGateway"):
+        address = each.target("AllocationId")
+        if address is None or address.type != "AWS::EC2::EIP":
+            yield each.violation("AllocationId", "must refer to an address of its own")

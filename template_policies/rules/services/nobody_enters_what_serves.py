@@ -1,0 +1,23 @@
+"""No container that serves can be entered; `infra exec` starts a task of its own."""
+
+from collections.abc import Iterator
+
+from template_policies import Failure, Graph, Violation, policy
+from template_policies.iam import IDENTITY, statements
+
+SERVICE = "AWS::ECS::Service"
+
+
+@policy(
+    reason="A shell beside users' requests reads their data and its login, and what it changes is in no image.",
+    failure=Failure.ROLE_TAKEN_OVER,
+    reads={SERVICE: ("EnableExecuteCommand",), **IDENTITY},
+)
+def check(graph: Graph) -> Iterator[Violation]:
+    for service in graph.of(SERVICE):
+        if service.get("EnableExecuteCommand") not in (None, False):
+            yield service.violation("EnableExecuteCommand", "is on, must be off")
+    for each in statements(graph):
+        opens = any(action.startswith("ssmmessages:") for action in each.actions)
+        if opens and (not each.holders or any("OneOff" not in holder for holder in each.holders)):
+            yield each.violation("opens a shell, which only the task of `infra exec` may")

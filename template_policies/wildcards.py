@@ -1,0 +1,153 @@
+"""Which actions may be granted on resources that a wildcard names, and why each of them has to be.
+
+Placeholders: {region}, {account}, {product}, {env}; `*` is IAM's own.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
+
+from template_policies.graph import Graph
+
+# Only looks, and shows neither data nor secrets. Values and documents that a `Get` returns are listed one by one.
+LOOKS = re.compile(r"[a-z0-9-]+:(Describe|List|BatchCheck)[A-Za-z]*\*?")
+# On everything.
+EVERYWHERE: Mapping[str, str] = {
+    "acm:RequestCertificate": "the certificate has no ARN yet",
+    "amplify:GetApp": "configuration, read to find drift",
+    "amplify:GetBranch": "configuration, read to find drift",
+    "amplify:GetDomainAssociation": "configuration, read before a deployment",
+    "backup:GetRestoreTestingInferredMetadata": "knows no resource (Service Authorization Reference)",
+    "backup:PutRestoreValidationResult": "knows no resource (Service Authorization Reference)",
+    "cloudformation:GetTemplate": "templates hold no secret: secrets_are_never_values",
+    "cloudwatch:GetMetricStatistics": "knows no resource",
+    "cloudwatch:PutMetricData": "knows no resource; the condition has the namespace",
+    "ec2:AssignPrivateIpAddresses": "Lambda's network interfaces (Lambda guide, VPC execution role)",
+    "ec2:CreateNetworkInterface": "Lambda's network interfaces",
+    "ec2:DeleteNetworkInterface": "Lambda's network interfaces",
+    "ec2:UnassignPrivateIpAddresses": "Lambda's network interfaces",
+    "ecr:GetAuthorizationToken": "knows no resource",
+    "ecr:GetLifecyclePolicy": "configuration, read to find drift",
+    "ecr:GetRepositoryPolicy": "configuration, read to find drift",
+    "iam:Get*": "configuration, read to find drift; no key and no password is among it",
+    "kms:GetKeyPolicy": "configuration, read to find drift",
+    "kms:GetKeyRotationStatus": "configuration, read to find drift",
+    "lambda:GetFunction": "configuration, read to find drift; functions' variables hold no secret",
+    "lambda:GetFunctionCodeSigningConfig": "configuration, read to find drift",
+    "lambda:GetFunctionConfiguration": "configuration, read to find drift",
+    "lambda:GetPolicy": "configuration, read to find drift",
+    "lambda:GetRuntimeManagementConfig": "configuration, read to find drift",
+    "logs:DeleteRetentionPolicy": "CDK's one function for every log group that a service makes itself",
+    "logs:PutRetentionPolicy": "CDK's one function for every log group that a service makes itself",
+    "s3:GetAccelerateConfiguration": "configuration, read to find drift",
+    "s3:GetAnalyticsConfiguration": "configuration, read to find drift",
+    "s3:GetBucket*": "configuration, read to find drift; GetObject is not among it",
+    "s3:GetEncryptionConfiguration": "configuration, read to find drift",
+    "s3:GetIntelligentTieringConfiguration": "configuration, read to find drift",
+    "s3:GetInventoryConfiguration": "configuration, read to find drift",
+    "s3:GetLifecycleConfiguration": "configuration, read to find drift",
+    "s3:GetMetricsConfiguration": "configuration, read to find drift",
+    "s3:GetReplicationConfiguration": "configuration, read to find drift",
+    "secretsmanager:GetRandomPassword": "knows no resource",
+    "secretsmanager:GetResourcePolicy": "configuration, read to find drift",
+    "servicequotas:GetAWSDefaultServiceQuota": "the account's own, asked by the doctor",
+    "servicequotas:GetServiceQuota": "the account's own, asked by the doctor",
+    "sns:Get*": "configuration, read to find drift",
+    "ssmmessages:CreateControlChannel": "knows no resource; only the task of `infra exec` has it",
+    "ssmmessages:CreateDataChannel": "knows no resource; only the task of `infra exec` has it",
+    "ssmmessages:OpenControlChannel": "knows no resource; only the task of `infra exec` has it",
+    "ssmmessages:OpenDataChannel": "knows no resource; only the task of `infra exec` has it",
+}
+_STACK = "arn:aws:cloudformation:{region}:{account}:stack/{product}-{env}-*/*"
+_MEDIA = "arn:aws:s3:::{media}/*"
+_PREFIX_LIST = "arn:aws:ec2:{region}:{account}:prefix-list/*"
+_CERTIFICATE = "arn:aws:acm:{region}:{account}:certificate/*"
+_DEPLOYMENT = "arn:aws:ecs:{region}:{account}:service-deployment/*"
+_STORE = "arn:aws:ssm:{region}:{account}:parameter/{product}/{env}/"
+_MEMORY = (f"{_STORE}cloudflare/*", f"{_STORE}redis/*", f"{_STORE}restore/*")
+_AMPLIFY_LOGS = "arn:aws:logs:{region}:{account}:log-group:/aws/amplify/*:log-stream:*"
+# GuardDuty makes a rule of its own in the account (GuardDuty guide, Malware Protection for S3, IAM role).
+_GUARDDUTY_RULE = "arn:aws:events:{region}:{account}:rule/DO-NOT-DELETE-AmazonGuardDutyMalwareProtectionS3*"
+_RESTORED = "arn:aws:rds:{region}:{account}:db:awsbackup-restore-test-*"
+_GUARDDUTY = "arn:aws:ecr:{region}:*:repository/aws-guardduty-agent-fargate"
+# Who has a suffix of AWS's own: 6 letters after a secret's name, an id after a stack's.
+_SECRETS = ("arn:aws:secretsmanager:{region}:{account}:secret:*-??????",
+            "arn:aws:secretsmanager:{region}:{account}:secret:rds!db-*")  # fmt: skip
+_LOGS = "arn:aws:logs:{region}:{account}:log-group:{product}-{env}-*"
+# On a pattern: the widest there may be.
+PATTERNS: Mapping[str, tuple[str, ...]] = {
+    "acm:AddTagsToCertificate": (_CERTIFICATE,),
+    "acm:DeleteCertificate": (_CERTIFICATE,),
+    # Jobs of the one branch of one application.
+    "amplify:StartJob": ("{*/AmplifyApp*.Arn}/branches/*/jobs/*",),
+    "backup:DisassociateRecoveryPoint": ("arn:aws:backup:{region}:{account}:recovery-point:*",),
+    "backup:StartRestoreJob": ("arn:aws:backup:{region}:{account}:recovery-point:*",),
+    "cloudformation:DetectStackDrift": ("arn:aws:cloudformation:{region}:{account}:stack/*",),
+    "cloudformation:DetectStackResourceDrift": ("arn:aws:cloudformation:{region}:{account}:stack/*",),
+    "cloudformation:GetTemplate": (_STACK,),
+    "cloudformation:UpdateStack": (_STACK,),
+    # The condition has the tag of the one list that is ours.
+    "ec2:CreateManagedPrefixList": (_PREFIX_LIST,),
+    "ec2:CreateTags": (_PREFIX_LIST,),
+    "ec2:DeleteManagedPrefixList": (_PREFIX_LIST,),
+    "ec2:GetManagedPrefixListEntries": (_PREFIX_LIST,),
+    "ec2:ModifyManagedPrefixList": (_PREFIX_LIST,),
+    "ecr:BatchCheckLayerAvailability": (_GUARDDUTY,),
+    "ecr:BatchGetImage": (_GUARDDUTY,),
+    "ecr:GetDownloadUrlForLayer": (_GUARDDUTY,),
+    "ecs:RunTask": ("arn:aws:ecs:{region}:{account}:task-definition/{env}*:*",),
+    "ecs:StopServiceDeployment": ("arn:aws:ecs:{region}:{account}:service-deployment/*/{product}-{env}-*/*",),
+    "ecs:StopTask": ("arn:aws:ecs:{region}:{account}:task/*",),
+    "events:DeleteRule": (_GUARDDUTY_RULE,),
+    "events:PutRule": (_GUARDDUTY_RULE,),
+    "events:PutTargets": (_GUARDDUTY_RULE,),
+    "events:RemoveTargets": (_GUARDDUTY_RULE,),
+    "lambda:GetFunctionConfiguration": ("arn:aws:lambda:{region}:{account}:function:{product}-{env}-*",),
+    "lambda:InvokeFunction": ("arn:aws:lambda:{region}:{account}:function:{product}-{env}-delivery-Previews*",),
+    "logs:CreateLogStream": (_AMPLIFY_LOGS,),
+    "logs:FilterLogEvents": ("arn:aws:logs:{region}:{account}:log-group:/aws/rds/instance/*",),
+    "logs:GetLogEvents": (_LOGS,),
+    "logs:PutLogEvents": (_AMPLIFY_LOGS,),
+    "rds:DeleteDBInstance": (_RESTORED,),
+    "rds:ModifyDBInstance": (_RESTORED,),
+    "s3:AbortMultipartUpload": (_MEDIA,),
+    "s3:DeleteObject": (_MEDIA,),
+    "s3:DeleteObjectVersion": (_MEDIA,),
+    "s3:GetObject": (_MEDIA,),
+    "s3:GetObjectTagging": (_MEDIA,),
+    "s3:GetObjectVersion": (_MEDIA,),
+    "s3:GetObjectVersionTagging": (_MEDIA,),
+    "s3:PutObject": (_MEDIA,),
+    "s3:PutObjectTagging": (_MEDIA,),
+    "s3:PutObjectVersionTagging": (_MEDIA,),
+    "secretsmanager:GetSecretValue": _SECRETS,
+    "ssm:DeleteParameter": _MEMORY,
+    "ssm:GetParameter": _MEMORY,
+    "ssm:GetParametersByPath": _MEMORY,
+    "ssm:PutParameter": _MEMORY,
+}
+
+
+def is_wild(resource: str) -> bool:
+    """References are in braces, and no wildcard is in one."""
+    return "*" in resource or "?" in resource
+
+
+def may_be_named_by(graph: Graph, action: str, resource: str) -> bool:
+    """Whether the action may be granted on what this pattern names."""
+    if LOOKS.fullmatch(action):
+        return True
+    if resource == "*":
+        return action in EVERYWHERE
+    return any(fnmatchcase(resource, pattern) for pattern in _patterns(graph, action))
+
+
+def _patterns(graph: Graph, action: str) -> Iterator[str]:
+    environment = graph.environment
+    known = {
+        "region": environment.aws.region, "account": environment.aws.account, "product": environment.product,
+        "env": graph.name, "media": environment.media.bucket,
+    }  # fmt: skip
+    for each in PATTERNS.get(action, ()):
+        # A reference is in braces, too, and is left as it is.
+        yield re.sub(r"\{(\w+)\}", lambda found: known[found[1]], each)

@@ -1,0 +1,48 @@
+"""An instance for each way of Redis, of which one serves."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from tests.templates import of_type
+
+Templates = dict[str, dict[str, Any]]
+
+
+def alarms(templates: Templates) -> Iterator[tuple[str, dict[str, Any]]]:
+    for where, alarm in of_type(templates, "AWS::CloudWatch::Alarm"):
+        yield where, alarm["Properties"]
+
+
+def test_whichever_way_serves_is_watched_and_gated_and_the_others_stay_within_reach(every_redis: Templates) -> None:
+    resources = every_redis["dev/Redis"]["Resources"]
+    about = {
+        dimension["Value"]
+        for where, alarm in alarms(every_redis)
+        if "/Redis/" in where and alarm.get("Namespace") == "Infra/Redis"
+        for dimension in alarm["Dimensions"]
+        if dimension["Name"] == "Instance"
+    }
+    assert about == {"next", "jobs"}, "only those that are used wake anybody"
+    gates = json.dumps(
+        [each["Properties"]["Url"] for each in resources.values() if each["Type"] == "Custom::RedisGate"]
+    )
+    assert [name for name in ("main", "next", "last", "jobs") if f"Instances{name}Url" in gates] == ["next", "jobs"]
+    probes = {
+        each["Properties"]["Environment"]["Variables"]["INSTANCE"]
+        for each in resources.values()
+        if each["Type"] == "AWS::Lambda::Function"
+        and each["Properties"]["Handler"] == "infra_runtime.redis.monitor.handler"
+    }
+    assert probes == {"main", "next", "last", "jobs"}
+    # What the API has imported is exported as long as it is there: changing over is no dead end.
+    exported = json.dumps(every_redis["dev/Redis"]["Outputs"])
+    assert "InstancesmainUrl" in exported
+    assert "InstancesnextUrl" in exported
+    (task,) = [
+        each
+        for where, each in of_type(every_redis, "AWS::ECS::TaskDefinition", name="dev/Api")
+        if where.startswith("dev/Api/Service")
+    ]
+    secrets = {each["Name"]: each["ValueFrom"] for each in task["Properties"]["ContainerDefinitions"][0]["Secrets"]}
+    assert "InstancesnextUrl" in json.dumps(secrets["REDIS_URL"])
