@@ -35,6 +35,8 @@ EXPLAINED: Sequence[tuple[str, str, str]] = (
     ("jobs.*.steps.*.with*", "drops|lowers|raises|flips", RED),
     ("jobs.*.steps.*", "drops", RED),
     ("jobs.*.env.*", "drops", RED),
+    ("jobs.*.runs-on", "drops", RED),
+    ("jobs.*.outputs*", "drops", RED),
 )
 
 
