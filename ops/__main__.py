@@ -16,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from config import InvalidEnvironments, available, clashes, load, neighbours, services
 from config.model import Environment
 from infra_runtime.contract.revision import BUSYBOX
-from ops import addresses, alarms, doctor, drift, ids, logs, restart, review, sandbox
+from ops import addresses, alarms, change, doctor, drift, ids, logs, restart, review, sandbox
 from ops import status as status_
 from ops.account import explained, session_of
 from ops.console import Console
@@ -77,6 +77,9 @@ db = typer.Typer(no_args_is_help=True, help="PostgreSQL with a login of your own
 app.add_typer(db, name="db")
 secret = typer.Typer(no_args_is_help=True, help="Secrets that the environment's file names. Never prints values.")
 app.add_typer(secret, name="secret")
+
+change_ = typer.Typer(no_args_is_help=True, help="A change that takes more than one deployment.")
+app.add_typer(change_, name="change")
 
 practice = typer.Typer(no_args_is_help=True, help="The sandbox of this clone, which `make sandbox` starts.")
 app.add_typer(practice, name="sandbox")
@@ -291,6 +294,25 @@ def effects_(
         print(f"--approved {approved}: the code or what is deployed has changed since; approve the plan above instead")
     if reviewed.open or approved not in ("", reviewed.plan):
         raise typer.Exit(FINDINGS)
+
+
+@change_.command(name="plan")
+def change_plan(environment: Name, as_json: AsJson = False) -> None:
+    """List the steps from what is deployed to what the file says, in their order. Exit code 3 if there are any."""
+    _change(environment, only_next=False, as_json=as_json)
+
+
+@change_.command(name="next")
+def change_next(environment: Name, as_json: AsJson = False) -> None:
+    """The first step that is not done yet, and its command. Exit code 3 if there is one."""
+    _change(environment, only_next=True, as_json=as_json)
+
+
+def _change(environment: str, *, only_next: bool, as_json: bool) -> None:
+    found = _environment(environment)
+    with _explained(environment, found):
+        clients = session_of(environment, found)
+        change.change(environment, found, clients, Console(), only_next=only_next, as_json=as_json)
 
 
 @app.command(name="drift")

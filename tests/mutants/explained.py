@@ -31,7 +31,6 @@ class Explained:
 
 
 EXPLAINED: Sequence[Explained] = (
-@@
 )
 
 
