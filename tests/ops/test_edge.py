@@ -1,43 +1,80 @@
-"""`./infra edge …`, as an operator types it, against an account that was really deployed to."""
+"""`./infra edge …` against an account that was really deployed to."""
 
 import json
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import ops.__main__ as infra
+from ops.edge import synthesized
+from ops.templates import read
 from rehearsal.account import TOKEN, Account
 from simulators.cloudflare.foreign import foreign_objects
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@dataclass(frozen=True)
+class Answer:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
 class Operator:
-    def __init__(self, account: Account) -> None:
+    """Asks in this process, where every command would otherwise synthesize the same templates again."""
+
+    def __init__(self, account: Account, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         self.account = account
         self.user_agent = user_agent(account)["value"]
+        self._monkeypatch, self._capsys = monkeypatch, capsys
+        for name, value in self.variables.items():
+            monkeypatch.setenv(name, value)
 
-    def asks(self, *words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-        """No answer holds the token, or the secret that the zone sends to the bucket."""
+    @property
+    def variables(self) -> dict[str, str]:
         cdk = self.account.cdk
         addresses = {"AWS_ENDPOINT_URL": cdk.endpoint or "", "CLOUDFLARE_BASE_URL": self.account.cloudflare_url}
+        return {**cdk.credentials, **addresses, "COLUMNS": "180"}
+
+    def asks(self, *words: str, **environment: str) -> Answer:
+        with self._monkeypatch.context() as patch:
+            patch.setattr(sys, "argv", ["infra", "edge", *words])
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            self._capsys.readouterr()
+            try:
+                infra.main()
+            except SystemExit as end:
+                code = int(end.code or 0)
+        return self._told(Answer(code, *self._capsys.readouterr()))
+
+    def types(self, *words: str) -> Answer:
+        """As a person does: the script, a process of its own, and templates of the code."""
         done = subprocess.run(
             [ROOT / "infra", "edge", *words],
-            env={**os.environ, **cdk.credentials, **addresses, "COLUMNS": "180", **environment},
+            env={**os.environ, **self.variables},
             cwd="/",
             capture_output=True,
             text=True,
             check=False,
         )
-        told = done.stdout + done.stderr
+        return self._told(Answer(done.returncode, done.stdout, done.stderr))
+
+    def _told(self, answer: Answer) -> Answer:
+        """No answer holds the token, or the secret that the zone sends to the bucket."""
+        told = answer.stdout + answer.stderr
         assert "Traceback" not in told
         assert TOKEN not in told
         assert self.user_agent not in told
-        return done
+        return answer
 
 
 def rule(account: Account, phase: str, name: str) -> dict[str, Any]:
@@ -53,17 +90,19 @@ def user_agent(account: Account) -> dict[str, str]:
 
 
 @pytest.fixture
-def operator(production: Account) -> Iterator[Operator]:
+def operator(
+    production: Account, assembly: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Operator]:
     """Whatever a test breaks is whole again afterwards."""
-    operator = Operator(production)
+    monkeypatch.setattr(synthesized, "synthesized", lambda name: dict(read(assembly / f"assembly-{name}")))
+    operator = Operator(production, monkeypatch, capsys)
     yield operator
     assert operator.asks("apply", "production").returncode == 0
     assert production.cloudflare.violations == []
 
 
 def test_nothing_has_drifted_after_a_deployment(operator: Operator) -> None:
-    for question in ("drift", "plan"):
-        answer = operator.asks(question, "production")
+    for answer in (operator.types("drift", "production"), operator.asks("plan", "production")):
         assert (answer.returncode, "nothing" in answer.stdout) == (0, True), answer.stdout + answer.stderr
         assert "12 declarations compared" in answer.stdout
 
