@@ -6,6 +6,7 @@ import os
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Annotated, Any, cast, get_args, get_origin
@@ -141,7 +142,6 @@ class _File:
 
     def _check_table(self, model: type[BaseModel], raw: Mapping[str, Any], prefix: str) -> SimpleNamespace:
         """Checks each key by itself, so that one bad value hides no other, and returns the good ones."""
-        schema = model.model_json_schema()
         good = SimpleNamespace()
         for key in raw.keys() - model.model_fields.keys():
             known = tuple(model.model_fields)
@@ -154,12 +154,12 @@ class _File:
             table = _table_model(info)
             if key not in raw:
                 if info.is_required():
-                    self.problems.append(self._problem(dotted, f"this key; it is missing ({_allowed(schema, key)})"))
+                    self.problems.append(self._problem(dotted, f"this key; it is missing ({_allowed(model, key)})"))
                 else:
                     setattr(good, key, info.default)
             elif (named := _named(info)) is not None:
                 if isinstance(raw[key], Mapping) and (raw[key] or not info.is_required()):
-                    setattr(good, key, self._check_named(*named, raw[key], dotted))
+                    setattr(good, key, self._check_named(model, key, raw[key], dotted))
                 else:
                     self.problems.append(
                         self._problem(
@@ -173,12 +173,12 @@ class _File:
                 else:
                     self.problems.append(self._problem(dotted, f"a table, [{dotted}]"))
             else:
-                self._check_value(good, info, schema, dotted, raw[key])
+                self._check_value(good, model, dotted, raw[key])
         return good
 
-    def _check_named(self, name_type: Any, of: Any, raw: Mapping[str, Any], dotted: str) -> dict[str, Any]:
+    def _check_named(self, model: type[BaseModel], key: str, raw: Mapping[str, Any], dotted: str) -> dict[str, Any]:
         """Tables, or values, whose names the file makes up."""
-        adapter: TypeAdapter[Any] = TypeAdapter(name_type)
+        adapter, value, of = _named_adapters(model, key)
         good: dict[str, Any] = {}
         for name, each in raw.items():
             where = f"{dotted}.{name}"
@@ -188,7 +188,6 @@ class _File:
                 self.problems.append(self._problem(where, f"a name that is {_in_words(adapter.json_schema())}"))
                 continue
             if not _is_table(of):
-                value: TypeAdapter[Any] = TypeAdapter(of)
                 try:
                     good[name] = value.validate_python(each, strict=True)
                 except ValidationError as error:
@@ -200,21 +199,37 @@ class _File:
                 self.problems.append(self._problem(where, f"a table, [{where}]"))
         return good
 
-    def _check_value(
-        self, good: SimpleNamespace, info: FieldInfo, schema: dict[str, Any], dotted: str, value: object
-    ) -> None:
+    def _check_value(self, good: SimpleNamespace, model: type[BaseModel], dotted: str, value: object) -> None:
         key = dotted.rpartition(".")[2]
-        constrained: Any = Annotated[info.annotation, info]
-        adapter: TypeAdapter[Any] = TypeAdapter(constrained)
         try:
             # JSON's strictness is TOML's: an array is a tuple, but a string is never a number.
-            setattr(good, key, adapter.validate_json(json.dumps(value), strict=True))
+            setattr(good, key, _adapter(model, key).validate_json(json.dumps(value), strict=True))
         except TypeError:
-            self.problems.append(self._problem(dotted, _allowed(schema, key) + ", not a date or time"))
+            self.problems.append(self._problem(dotted, _allowed(model, key) + ", not a date or time"))
         except ValidationError as error:
             items = sorted({str(part) for e in error.errors() for part in e["loc"][:1] if isinstance(part, int)})
             hint = f"wrong at position {', '.join(str(int(item) + 1) for item in items)}" if items else None
-            self.problems.append(self._problem(dotted, _own_words(error) or _allowed(schema, key), hint))
+            self.problems.append(self._problem(dotted, _own_words(error) or _allowed(model, key), hint))
+
+
+# Pydantic takes a fifth of a second to compile schemas and adapters for all tables: once in a process is enough.
+@cache
+def _schema(model: type[BaseModel]) -> Mapping[str, Any]:
+    return model.model_json_schema()
+
+
+@cache
+def _adapter(model: type[BaseModel], key: str) -> TypeAdapter[Any]:
+    info = model.model_fields[key]
+    constrained: Any = Annotated[info.annotation, info]
+    return TypeAdapter(constrained)
+
+
+@cache
+def _named_adapters(model: type[BaseModel], key: str) -> tuple[TypeAdapter[Any], TypeAdapter[Any], Any]:
+    """Of the names, of each value, and the type of each value."""
+    name_type, of = cast(tuple[Any, Any], _named(model.model_fields[key]))
+    return TypeAdapter(name_type), TypeAdapter(of), of
 
 
 def _table_model(info: FieldInfo) -> type[BaseModel] | None:
@@ -242,9 +257,9 @@ def _own_words(error: ValidationError) -> str | None:
     return words[0] if words else None
 
 
-def _allowed(schema: Mapping[str, Any], key: str) -> str:
+def _allowed(model: type[BaseModel], key: str) -> str:
     """What the model's JSON Schema allows for this key, in words."""
-    return _in_words(schema["properties"][key])
+    return _in_words(_schema(model)["properties"][key])
 
 
 def _allowed_by_name(part: Mapping[str, Any]) -> str:

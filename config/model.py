@@ -530,6 +530,13 @@ class Service(Section):
     port: int | None = Field(
         default=None, ge=1024, le=65535, description="Where the container listens; it does not run as root."
     )
+    target_group_port: int | None = Field(
+        default=None,
+        ge=1,
+        le=65535,
+        description="The port that the target groups were created with, when `port` has changed since: CloudFormation "
+        "would replace them. Tasks are registered with `port`, whatever this is.",
+    )
     health_path: UrlPath | None = Field(
         default=None,
         description="Liveness: must answer 200 without touching Redis or the database.",

@@ -182,7 +182,10 @@ def services_are_whole(environment: Environment) -> Iterator[Contradiction]:
         else:
             yield from _nothing_but(
                 key, service,
-                ("site", "port", "health_path", "redis_health_path", "sticky_minutes", "release_check", "objective"),
+                (
+                    "site", "port", "target_group_port", "health_path", "redis_health_path", "sticky_minutes",
+                    "release_check", "objective",
+                ),
                 "nothing, or a host beside it: a service without a host is a worker and takes no requests",
             )  # fmt: skip
 

@@ -16,10 +16,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 from config import InvalidEnvironments, available, clashes, load, neighbours, services
 from config.model import Environment
 from infra_runtime.contract.revision import BUSYBOX
-from ops import addresses, alarms, doctor, drift, ids, logs, restart, review, sandbox
+from ops import addresses, alarms, change, doctor, drift, ids, logs, restart, review, sandbox
 from ops import status as status_
 from ops.account import explained, session_of
 from ops.console import Console
+from ops.db import commands as db_commands
+from ops.db.commands import DatabasePlace
 from ops.edge import commands
 from ops.edge.zone import open_edge, opened
 from ops.errors import FINDINGS, InputError, OperatorError
@@ -71,8 +73,13 @@ database = typer.Typer(no_args_is_help=True, help="The database's version.")
 app.add_typer(database, name="database")
 maintenance = typer.Typer(no_args_is_help=True, help="503 at the edge and muted alarms, until a given time.")
 app.add_typer(maintenance, name="maintenance")
+db = typer.Typer(no_args_is_help=True, help="PostgreSQL with a login of your own, read-only unless --write.")
+app.add_typer(db, name="db")
 secret = typer.Typer(no_args_is_help=True, help="Secrets that the environment's file names. Never prints values.")
 app.add_typer(secret, name="secret")
+
+change_ = typer.Typer(no_args_is_help=True, help="A change that takes more than one deployment.")
+app.add_typer(change_, name="change")
 
 practice = typer.Typer(no_args_is_help=True, help="The sandbox of this clone, which `make sandbox` starts.")
 app.add_typer(practice, name="sandbox")
@@ -289,6 +296,25 @@ def effects_(
         raise typer.Exit(FINDINGS)
 
 
+@change_.command(name="plan")
+def change_plan(environment: Name, as_json: AsJson = False) -> None:
+    """List the steps from what is deployed to what the file says, in their order. Exit code 3 if there are any."""
+    _change(environment, only_next=False, as_json=as_json)
+
+
+@change_.command(name="next")
+def change_next(environment: Name, as_json: AsJson = False) -> None:
+    """The first step that is not done yet, and its command. Exit code 3 if there is one."""
+    _change(environment, only_next=True, as_json=as_json)
+
+
+def _change(environment: str, *, only_next: bool, as_json: bool) -> None:
+    found = _environment(environment)
+    with _explained(environment, found):
+        clients = session_of(environment, found)
+        change.change(environment, found, clients, Console(), only_next=only_next, as_json=as_json)
+
+
 @app.command(name="drift")
 def drift_(environment: Name, as_json: AsJson = False) -> None:
     """List what was changed in AWS since the deployment. Exit code 3 if there is anything."""
@@ -375,6 +401,48 @@ def github(
             github_commands.put(environment, found, session, Console())
         else:
             github_commands.show(environment, found, session, as_json=as_json)
+
+
+Reason = Annotated[str, typer.Option(help="Why; kept in the log with who and when.")]
+Write = Annotated[bool, typer.Option("--write", help="Also insert, update and delete rows.")]
+
+
+@db.command(name="shell")
+def db_shell(
+    environment: Name,
+    reason: Reason,
+    command: Annotated[str | None, typer.Option(help="One statement instead of a terminal.")] = None,
+    *,
+    write: Write = False,
+) -> None:
+    """Open psql; exits with its exit code. Needs psql, the AWS CLI and its Session Manager plugin."""
+    with _database(environment) as place:
+        code = db_commands.shell(place, "write" if write else "read", reason, command, Console())
+    raise typer.Exit(code)
+
+
+@db.command()
+def dump(
+    environment: Name,
+    file: Annotated[Path, typer.Argument(help="Where to; complete under this name, or not there.", metavar="FILE")],
+    reason: Reason,
+) -> None:
+    """Copy the whole database to this machine, in pg_dump's custom format. It holds everything that users gave you."""
+    with _database(environment) as place:
+        db_commands.dump(place, file, reason, Console())
+
+
+@db.command()
+def tunnel(
+    environment: Name,
+    reason: Reason,
+    port: Annotated[int, typer.Option(help="Of this machine; without it, a free one.")] = 0,
+    *,
+    write: Write = False,
+) -> None:
+    """Lead a port of this machine to the database, until Ctrl-C, for a program of yours."""
+    with _database(environment) as place:
+        db_commands.tunnel(place, "write" if write else "read", reason, port, Console())
 
 
 @maintenance.command()
@@ -732,6 +800,13 @@ def _instances(name: str) -> Iterator[Instances]:
     environment = _environment(name)
     with _explained(name, environment):
         yield Instances(name, environment, session_of(name, environment))
+
+
+@contextmanager
+def _database(name: str) -> Iterator[DatabasePlace]:
+    environment = _environment(name)
+    with _explained(name, environment):
+        yield DatabasePlace(name=name, environment=environment, clients=session_of(name, environment))
 
 
 @contextmanager

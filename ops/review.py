@@ -157,7 +157,7 @@ def review(base: str) -> Review:
     with tree_of(base) as tree, ThreadPoolExecutor() as both:
         before, after = both.map(synthesized_in, (tree, ROOT))
     states = {name: (before.get(name, {}), after.get(name, {})) for name in {**after, **before}}
-    return _reviewed(f"compared with {base[:12]}", states, acknowledgements(f"{base}..HEAD"))
+    return compared(f"compared with {base[:12]}", states, acknowledgements(f"{base}..HEAD"))
 
 
 def deployed(name: str, environment: Environment, clients: Clients, wanted: Templates | None = None) -> Review:
@@ -168,10 +168,11 @@ def deployed(name: str, environment: Environment, clients: Clients, wanted: Temp
     wanted = wanted or synthesized(name)
     ours = [each for each in stacks(clients, name) if each.tags.get("product") == environment.product]
     states = {name: (templates(clients, ours, wanted), wanted)}
-    return _reviewed("to what is deployed", states, acknowledgements(f"--max-count={COMMITS}"))
+    return compared("to what is deployed", states, acknowledgements(f"--max-count={COMMITS}"))
 
 
-def _reviewed(title: str, states: Mapping[str, tuple[Templates, Templates]], acknowledged: Collection[str]) -> Review:
+def compared(title: str, states: Mapping[str, tuple[Templates, Templates]], acknowledged: Collection[str]) -> Review:
+    """`states` are the templates before and after, by environment."""
     parts, left = [f"# What this would do, {title}", ""], []
     for name, (before, after) in states.items():
         found = effects(before, after)

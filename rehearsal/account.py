@@ -12,6 +12,8 @@ from secrets import token_hex
 from typing import Any
 
 import boto3
+import botocore.session
+from botocore.loaders import create_loader
 
 from config import Environment, services, variables
 from config.model import routes
@@ -47,6 +49,8 @@ from simulators.upstash.simulator import API_KEY, EMAIL, UpstashSimulator
 TOKEN = "what-stands-for-a-cloudflare-token-here"  # noqa: S105
 _PERSON = "operator"
 _GRANT_SECONDS = 30.0
+# Shared by all sessions: each role that a check enters has one, which would otherwise parse them again.
+_service_models = create_loader()
 _PASSWORD = "what-stands-for-a-password-here"  # noqa: S105
 
 
@@ -236,7 +240,9 @@ class Account:
 
     @cached_property
     def _session(self) -> boto3.Session:
-        return boto3.Session(**_session_keys(self.cdk))
+        session = botocore.session.get_session()
+        session.register_component("data_loader", _service_models)
+        return boto3.Session(botocore_session=session, **_session_keys(self.cdk))
 
     @cached_property
     def _clients(self) -> dict[str, Any]:

@@ -102,7 +102,8 @@ class _Rehearsal:
         with self.progress.scene("deploy every stack, and lint the templates"), self.progress.stacks(self.account):
             self._deploy(self.assembly)
             self.linting.result()
-        findings = list(read_back(self.account))
+        with self.progress.scene("read back what was deployed"):
+            findings = list(read_back(self.account, done=self.progress.read))
         self.progress.table(findings)
         with self.progress.scene("deploy again, nothing changed"):
             self._nothing_changes()

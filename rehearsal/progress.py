@@ -19,6 +19,7 @@ _COLOURS = {
     Status.NOT_ON_THIS_PLAN: "dim",
 }
 _POLL_SECONDS = 0.3
+_NOTICED_SECONDS = 0.5
 
 
 class Progress:
@@ -76,6 +77,11 @@ class Progress:
     def _count(account: Account, name: str) -> str:
         pages = account.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=name)
         return f"{sum(len(page['StackResourceSummaries']) for page in pages)} resources"
+
+    def read(self, finding: CheckResult, seconds: float) -> None:
+        """Of the checks, those that somebody waits for; `table` has all of them."""
+        if seconds >= _NOTICED_SECONDS:
+            self.said(f"    {escape(f'{finding.about}: {finding.requirement}'):80} [dim]{seconds:4.1f} s[/]")
 
     def table(self, findings: list[CheckResult]) -> None:
         table = Table(title="Requirements, and what was found", title_justify="left", expand=False)

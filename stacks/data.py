@@ -13,6 +13,7 @@ from infra_constructs import media_quarantine
 from infra_constructs.cloudflare.media import STATIC
 from infra_constructs.data_key import DataKey
 from infra_constructs.database import Database, DatabaseProps
+from infra_constructs.database_access import DatabaseAccess
 from infra_constructs.database_drills import DatabaseDrills
 from infra_constructs.database_logins import DatabaseLogins
 from infra_constructs.database_restore import DatabaseRestore
@@ -83,6 +84,7 @@ class DataStack(EnvironmentStack):
             ),
         )
         DatabaseRestore(self, "DatabaseRestore", logins=logins)
+        DatabaseAccess(self, "DatabaseAccess", logins=logins)
         drills = (
             DatabaseDrills(
                 self,

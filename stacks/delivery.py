@@ -9,7 +9,7 @@ from config import services as services_
 from infra_constructs.alarms.alarm import Topics
 from infra_constructs.alarms.previews import PreviewAlarms
 from infra_constructs.alarms.releases import ReleaseControlAlarms
-from infra_constructs.arns import objects_arn
+from infra_constructs.arns import arn_of, objects_arn
 from infra_constructs.cloudflare.media import STATIC
 from infra_constructs.github import GitHubProvider, Workflows, deploy_role, drift_role, preview_role, release_role
 from infra_constructs.previews.control import PreviewControl, PreviewSlot
@@ -52,6 +52,7 @@ class DeliveryStack(EnvironmentStack):
             "Drift",
             provider=provider,
             workflows=Workflows(repository=delivery.repository, environment=f"{where}-drift"),
+            stacks=arn_of(self, "cloudformation", f"stack/{self.stack_called('*')}/*"),
         )
         for name, own in services_.released(environment).items():
             id_, repository = services_.words(name), own.repository

@@ -56,10 +56,9 @@ class NetworkStack(EnvironmentStack):
             for name in services.on_ecs(environment)
         }
         checks = ServiceAccess(self, "ReleaseChecksAccess", vpc=network.vpc, description="The checks of a release")
-        for name, service in services.balanced(environment).items():
-            assert service.port is not None, "the configuration has seen to it"
-            access[name].allow_from_load_balancer(origin.security_group, port=service.port)
-            access[name].allow_from(checks, port=service.port, as_="From the checks of a release")
+        for name in services.balanced(environment):
+            access[name].allow_from_load_balancer(origin.security_group)
+            access[name].allow_from(checks, as_="From the checks of a release")
         self.exports = NetworkExports(
             vpc=network.vpc,
             load_balancer_access=origin.security_group,

@@ -316,6 +316,7 @@ def build_service(
             memory_mib=own.memory_mib,
             tasks=tasks,
             port=own.port,
+            target_group_port=own.target_group_port or own.port,
             health_path=own.health_path,
             bake_time=bake_time,
             spot=own.spot,

@@ -147,9 +147,9 @@ class Graph:
                 found.setdefault(target, []).append(each)
         return found
 
-    def forget(self) -> None:
-        """After a template was changed in place: what was derived from it."""
-        for name in ("_by_type", "resources", "exports", "used_by", "memo"):
+    def forget(self, *, resources: bool = True) -> None:
+        """After a template was changed in place: what was derived from it. `resources`: one was added or removed."""
+        for name in ("exports", "used_by", "memo", *(("_by_type", "resources") if resources else ())):
             self.__dict__.pop(name, None)
 
     @cached_property

@@ -51,8 +51,10 @@ class Policy:
 
     def is_about(self, kind: str, property_: str) -> bool:
         """Whether a change of this property can change what it says."""
-        found = [*self.reads.get(kind, ()), *self.reads.get(EVERYTHING, ())]
-        return property_ in found or EVERYTHING in found or (property_ == "Type" and bool(found))
+        if property_ == "Type":
+            return kind in self.reads or EVERYTHING in self.reads
+        found = (*self.reads.get(kind, ()), *self.reads.get(EVERYTHING, ()))
+        return property_ in found or EVERYTHING in found
 
     def violations(self, graph: Graph) -> Iterator[Violation]:
         for each in self.check(graph):

@@ -82,8 +82,8 @@ PATTERNS: Mapping[str, tuple[str, ...]] = {
     "amplify:StartJob": ("{*/AmplifyApp*.Arn}/branches/*/jobs/*",),
     "backup:DisassociateRecoveryPoint": ("arn:aws:backup:{region}:{account}:recovery-point:*",),
     "backup:StartRestoreJob": ("arn:aws:backup:{region}:{account}:recovery-point:*",),
-    "cloudformation:DetectStackDrift": ("arn:aws:cloudformation:{region}:{account}:stack/*",),
-    "cloudformation:DetectStackResourceDrift": ("arn:aws:cloudformation:{region}:{account}:stack/*",),
+    "cloudformation:DetectStackDrift": (_STACK,),
+    "cloudformation:DetectStackResourceDrift": (_STACK,),
     "cloudformation:GetTemplate": (_STACK,),
     "cloudformation:UpdateStack": (_STACK,),
     # The condition has the tag of the one list that is ours.

@@ -24,9 +24,10 @@ def read(folder: Path) -> dict[str, Workflow]:
 
 def complaints(workflows: Mapping[str, Workflow], after: Mapping[str, str | None]) -> list[str]:
     """`after` has each environment, and the one that is deployed before it."""
-    return [
+    found = [
         f"{name}: {what}" for name, workflow in workflows.items() for what in (*_whole(workflow), *_jobs(workflow))
-    ] + [*_order(workflows, after)]
+    ]
+    return [*found, *_order(workflows, after), *_gates(workflows)]
 
 
 def _changes_something(workflow: Workflow) -> bool:
@@ -164,3 +165,100 @@ def _order(workflows: Mapping[str, Workflow], after: Mapping[str, str | None]) -
     for file, workflow in workflows.items():
         if "pull_request_target" in workflow["on"]:
             yield f"{file}: a stranger's code with our access"
+
+
+# What starts each of them. A reusable one runs by its caller's triggers.
+TRIGGERS: Mapping[str, Mapping[str, Any]] = {
+    "check.yml": {"pull_request": None, "push": {"branches": ["main"]}},
+    "deploy.yml": {"push": {"branches": ["main"]}, "workflow_dispatch": None},
+    "drift.yml": {"schedule": [{"cron": "17 4 * * *"}], "workflow_dispatch": None},
+}
+_LOOKS, _TAKES_A_ROLE = {"contents": "read"}, {"contents": "read", "id-token": "write"}
+_COMMENTS = {"pull-requests": "write"}
+# Reads the runs before it: an older one is not deployed again.
+_DEPLOYS = {**_TAKES_A_ROLE, "actions": "read"}
+PERMISSIONS: Mapping[tuple[str, str], Mapping[str, str]] = {
+    ("check.yml", "test"): _LOOKS,
+    ("check.yml", "review"): {**_LOOKS, **_COMMENTS},
+    ("deploy-environment.yml", "deploy"): _DEPLOYS,
+    ("drift.yml", "environments"): _LOOKS,
+    ("drift.yml", "drift"): _TAKES_A_ROLE,
+    ("service-check.yml", "check"): _LOOKS,
+    ("service-check.yml", "migrations"): _LOOKS,
+    ("service-preview.yml", "preview"): {**_TAKES_A_ROLE, **_COMMENTS},
+    ("service-preview.yml", "end"): _TAKES_A_ROLE,
+    ("service-release.yml", "build"): _TAKES_A_ROLE,
+    ("service-release.yml", "release"): _TAKES_A_ROLE,
+}
+# Steps that must be there, in this order, and run whatever the circumstances: by what their scripts have in them.
+ALWAYS: Mapping[tuple[str, str], tuple[str, ...]] = {
+    ("check.yml", "test"): (r"make setup$", r"make check$", r"make test$"),
+    ("check.yml", "review"): (r"make setup$", r"infra review"),
+    ("deploy-environment.yml", "deploy"): (r"make setup-deploy$", r"infra doctor", r"cdk deploy"),
+    ("drift.yml", "drift"): (r"make setup-deploy$", r"infra drift"),
+    ("service-check.yml", "check"): (r"install", r"\{!command"),
+    ("service-check.yml", "migrations"): (r"git ",),
+    ("service-preview.yml", "preview"): (r"infra preview", r"docker ", r"infra preview"),
+    ("service-preview.yml", "end"): (r"infra preview",),
+    ("service-release.yml", "build"): (r"docker ", r"imageScanStatus"),
+    ("service-release.yml", "release"): (r"infra release",),
+}
+JOBS_ONLY_IF = {
+    ("check.yml", "review"): "github.event_name == 'pull_request'",
+    ("service-check.yml", "migrations"): "inputs.migrations != ''",
+    ("service-preview.yml", "preview"): "github.event.action != 'closed'",
+    ("service-preview.yml", "end"): "github.event.action == 'closed'",
+}
+CHECKS = ["lint", "format", "test"]
+# Everything else runs always.
+CONDITIONS = {
+    "github.run_attempt > 1",
+    "matrix.check == 'test' && inputs.compose",
+    "vars.BUCKET != ''",
+    "${{ !cancelled() && github.event.pull_request.head.repo.full_name == github.repository }}",
+}
+
+
+def _gates(workflows: Mapping[str, Workflow]) -> Iterator[str]:
+    for file, wanted in TRIGGERS.items():
+        found = {name: None if name == "workflow_dispatch" else each for name, each in workflows[file]["on"].items()}
+        if found != wanted:
+            yield f"{file}: started by {found}, must be by {wanted}"
+    for file in {file for file, _ in PERMISSIONS}:
+        wanted_jobs = {name for other, name in PERMISSIONS if other == file}
+        if set(workflows[file]["jobs"]) != wanted_jobs:
+            yield f"{file}: has the jobs {sorted(workflows[file]['jobs'])}, must have {sorted(wanted_jobs)}"
+    checks = workflows["service-check.yml"]["jobs"].get("check", {}).get("strategy", {}).get("matrix", {}).get("check")
+    if checks != CHECKS:
+        yield f"service-check.yml: checks {checks}, must {CHECKS}"
+    for file, workflow in workflows.items():
+        if file not in TRIGGERS and set(workflow["on"]) != {"workflow_call"}:
+            yield f"{file}: started by {sorted(workflow['on'])}, must be by its callers only"
+        for name, job in workflow["jobs"].items():
+            wanted_permissions = _DEPLOYS if file == "deploy.yml" else PERMISSIONS.get((file, name))
+            if job.get("permissions") != wanted_permissions:
+                yield f"{file}: {name} may {job.get('permissions')}, must {wanted_permissions}"
+            if job.get("if") != JOBS_ONLY_IF.get((file, name)):
+                yield f"{file}: {name} runs only if {job.get('if')}, must only if {JOBS_ONLY_IF.get((file, name))}"
+            steps = job.get("steps", [])
+            for step in steps:
+                if str(step.get("if", "")) not in CONDITIONS | {""}:
+                    yield f"{file}: {name}: a step runs only if {step['if']}"
+                if re.search(r"\|\|\s*(true|:|exit 0)\s*$", str(step.get("run", "")), re.MULTILINE):
+                    yield f"{file}: {name}: a step whose failure is not heard"
+            if "steps" in job:
+                yield from (f"{file}: {name}: {what}" for what in _in_order(steps, ALWAYS.get((file, name), ())))
+
+
+def _in_order(steps: Any, wanted: tuple[str, ...]) -> Iterator[str]:
+    place = 0
+    for script in wanted:
+        found = [
+            number
+            for number, step in enumerate(steps)
+            if number >= place and "if" not in step and re.search(script, str(step.get("run", "")), re.MULTILINE)
+        ]
+        if not found:
+            yield f"no step has {script!r} where it should"
+            return
+        place = found[0] + 1

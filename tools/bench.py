@@ -1,6 +1,7 @@
 """Measures what docs/performance.md states, all in one run on one machine: `make bench`, into build/bench.json.
 
-`make bench ARGS=--full` adds the test suite and the way from a bare clone to a rehearsed production.
+`make bench ARGS=--full` adds the test suite and the way from a bare clone to a rehearsed production; `ARGS=--smoke`
+takes what needs no deployed account, once, which shows that the bench itself works.
 """
 
 import json
@@ -12,10 +13,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rehearsal import clean_environment, permissions
+from simulators.guardian import guarded
 from tools import bench_edge, bench_redis, bench_releases
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,10 +28,21 @@ _EMPTY = "import aws_cdk\napp = aws_cdk.App()\napp.synth()\n"
 # The application as it is, but waiting for Node.js to end, as Python programs do by themselves.
 _WAITING = "import sys\nsys.path.insert(0, {root!r})\nimport app\nsys.exit(app.main())\n"
 _REPEATS = 5
+_ROWS = 1_000_000
+_PRODUCTION, _THREE = "production, not validated", "three environments, not validated"
+_RATIOS = {
+    "production / empty app (at most 5.5)": (_PRODUCTION, "empty app"),
+    "three environments / production (at most 1.7)": (_THREE, _PRODUCTION),
+}
+Measurement = Callable[[], Any]
+
+
+class CommandFailed(Exception):
+    """A command that fails is no measurement."""
 
 
 def seconds(command: Sequence[str], environment: Mapping[str, str] | None = None, *, cwd: Path = ROOT) -> float:
-    """Wall-clock time of one command. Ends the program when it fails: a failure is no measurement."""
+    """Wall-clock time of one command. Raises `CommandFailed`, with what it printed."""
     started = time.perf_counter()
     done = subprocess.run(
         command,
@@ -39,88 +54,108 @@ def seconds(command: Sequence[str], environment: Mapping[str, str] | None = None
         text=True,
     )
     if done.returncode != 0:
-        sys.exit(f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stdout}")
+        raise CommandFailed(f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stdout}")
     return time.perf_counter() - started
 
 
-def synthesis(program: str | Path, *flags: str, env: str | None = None, **environment: str) -> dict[str, float]:
-    """Median and extremes of several runs, in seconds, after one that warms the caches."""
+def main(options: Sequence[str]) -> int:
+    """Writes the result after each measurement. Exit code 1 if one failed; the others are taken all the same."""
+    unknown = set(options) - {"--full", "--smoke"}
+    if unknown:
+        sys.stderr.write(f"bench: {', '.join(sorted(unknown))}: expected --full, --smoke or nothing\n")
+        return 2
+    clean_environment.enter()
+    measured: dict[str, Any] = {}
+    failed: list[str] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name, measurement in _measurements(Path(folder), options).items():
+            started = time.perf_counter()
+            try:
+                measured[name] = measurement()
+            except Exception:
+                failed.append(name)
+                traceback.print_exc()
+            print(
+                f"{name}: {'FAILED' if name in failed else 'measured'}, {time.perf_counter() - started:.1f} s",
+                flush=True,
+            )
+            _write(measured, failed)
+    return 1 if failed else 0
+
+
+def _measurements(folder: Path, options: Sequence[str]) -> dict[str, Measurement]:
+    smoke = "--smoke" in options
+    repeats = 1 if smoke else _REPEATS
+    empty, waiting, assembly = folder / "empty.py", folder / "waiting.py", folder / "production"
+    empty.write_text(_EMPTY)
+    waiting.write_text(_WAITING.format(root=str(ROOT)))
+
+    def synthesis(program: str | Path, *flags: str, into: Path = folder / "out", **more: str) -> Measurement:
+        return lambda: _synthesis(program, *flags, into=into, repeats=repeats, **more)
+
+    without_account: dict[str, Measurement] = {
+        "empty app": synthesis(empty, "-O"),
+        _PRODUCTION: synthesis("app.py", "-O", env="production", into=assembly),
+        "edge": lambda: bench_edge.measure(assembly),
+        "database": lambda: bench_releases.database(folder, rows=1000 if smoke else _ROWS),
+    }
+    if smoke:
+        return without_account
+    rehearsed = ROOT / "build" / "rehearsal" / "production"
+    found = without_account | {
+        _THREE: synthesis("app.py", "-O"),
+        "three environments, validated": synthesis("app.py", "-O", CDK_VALIDATION="true"),
+        "production, without python -O": synthesis("app.py", env="production"),
+        "production, waiting for node's exit": synthesis(waiting, "-O", env="production"),
+        "production, jsii package cache off": synthesis(
+            "app.py", "-O", env="production", JSII_RUNTIME_PACKAGE_CACHE="disabled"
+        ),
+        "one construct's test file": lambda: seconds([".venv/bin/pytest", "-q", "tests/constructs/test_network.py"]),
+        "rehearsal of production": lambda: seconds([sys.executable, "-m", "rehearsal", "production"]),
+        "permissions": lambda: permissions.figures(rehearsed),
+        "redis": bench_redis.measured,
+        "releases": bench_releases.deployed,
+    }
+    if "--full" in options:
+        found["make test"] = lambda: seconds(["make", "test"])
+        found["bare clone to rehearsed production"] = _from_a_bare_clone
+    return found
+
+
+def _synthesis(
+    program: str | Path, *flags: str, into: Path, repeats: int, env: str | None = None, **environment: str
+) -> dict[str, float]:
+    """Median and extremes of several runs, in seconds; if there are several, after one that warms the caches."""
     context = json.loads((ROOT / "cdk.json").read_text())["context"] | ({"env": env} if env else {})
-    with tempfile.TemporaryDirectory() as output:
-        variables: Mapping[str, str] = {
-            "CDK_CONTEXT_JSON": json.dumps(context),
-            "CDK_OUTDIR": output,
-            "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "20",
-            "CDK_VALIDATION": "false",
-            **environment,
-        }
-        command = [sys.executable, *flags, str(program)]
+    variables: Mapping[str, str] = {
+        "CDK_CONTEXT_JSON": json.dumps(context),
+        "CDK_OUTDIR": str(into),
+        "CDK_VALIDATION": "false",
+        **environment,
+    }
+    command = [sys.executable, *flags, str(program)]
+    if repeats > 1:
         seconds(command, variables)
-        runs = [seconds(command, variables) for _ in range(_REPEATS)]
+    runs = [seconds(command, variables) for _ in range(repeats)]
     return {"median": statistics.median(runs), "least": min(runs), "most": max(runs)}
 
 
-def main() -> None:
-    full = "--full" in sys.argv
-    with tempfile.TemporaryDirectory() as folder:
-        empty, waiting = Path(folder) / "empty.py", Path(folder) / "waiting.py"
-        empty.write_text(_EMPTY)
-        waiting.write_text(_WAITING.format(root=str(ROOT)))
-        figures: dict[str, dict[str, float]] = {
-            "empty app": synthesis(empty, "-O"),
-            "production, not validated": synthesis("app.py", "-O", env="production"),
-            "three environments, not validated": synthesis("app.py", "-O"),
-            "three environments, validated": synthesis("app.py", "-O", CDK_VALIDATION="true"),
-            "production, without python -O": synthesis("app.py", env="production"),
-            "production, waiting for node's exit": synthesis(waiting, "-O", env="production"),
-        }
-    once = {
-        "jsii package cache off": seconds(
-            [sys.executable, "-O", "app.py"],
-            {
-                "CDK_CONTEXT_JSON": json.dumps({"env": "production"}),
-                "CDK_OUTDIR": str(ROOT / "build" / "bench"),
-                "CDK_VALIDATION": "false",
-                "JSII_RUNTIME_PACKAGE_CACHE": "disabled",
-            },
-        ),
-        "one construct's test file": seconds([".venv/bin/pytest", "-q", "tests/constructs/test_database.py"]),
-        "rehearsal of production": seconds([sys.executable, "-m", "rehearsal", "production"]),
-    }
-    if full:
-        once["make test"] = seconds(["make", "test"])
-        once["bare clone to rehearsed production"] = _from_a_bare_clone()
-    median = {name: figure["median"] for name, figure in figures.items()}
-    ratios = {
-        "production / empty app (at most 5.5)": median["production, not validated"] / median["empty app"],
-        "three environments / production (at most 1.7)": median["three environments, not validated"]
-        / median["production, not validated"],
-    }
-    result: dict[str, object] = {
+def _write(measured: Mapping[str, Any], failed: Sequence[str]) -> None:
+    result = {
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
         + subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip(),
-        "repeats": _REPEATS,
-        "seconds": figures,
-        "seconds, measured once": once,
-        "ratios": ratios,
+        "ratios": dict(_ratios(measured)),
+        "measured": measured,
+        "failed": failed,
     }
-    rehearsed = ROOT / "build" / "rehearsal" / "production"
-    # Each is written at once: what fails later costs none of the others.
-    for name, measured in (
-        ("edge", lambda: bench_edge.measure(rehearsed / "cdk.out")),
-        ("permissions", lambda: permissions.figures(rehearsed)),
-        ("redis", bench_redis.measured),
-        ("releases", bench_releases.measured),
-    ):
-        _write(result)
-        result[name] = measured()
-    _write(result)
-    print(json.dumps(result, indent=2))
-
-
-def _write(result: Mapping[str, object]) -> None:
     OUTPUT.parent.mkdir(exist_ok=True)
     OUTPUT.write_text(json.dumps(result, indent=2) + "\n")
+
+
+def _ratios(measured: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    for name, (above, below) in _RATIOS.items():
+        if above in measured and below in measured:
+            yield name, measured[above]["median"] / measured[below]["median"]
 
 
 def _from_a_bare_clone() -> float:
@@ -128,12 +163,13 @@ def _from_a_bare_clone() -> float:
     try:
         started = time.perf_counter()
         seconds(["git", "clone", "--quiet", str(ROOT), folder + "/clone"])
-        seconds(["make", "rehearse"], {"XDG_CACHE_HOME": folder + "/cache"}, cwd=Path(folder) / "clone")
+        cold = {"JSII_RUNTIME_PACKAGE_CACHE_ROOT": folder + "/cache"}
+        seconds(["make", "rehearse"], cold, cwd=Path(folder) / "clone")
         return time.perf_counter() - started
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":
-    clean_environment.enter()
-    main()
+    # Whatever fails in the middle leaves no server running.
+    sys.exit(guarded(lambda: main(sys.argv[1:])))

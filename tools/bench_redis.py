@@ -1,6 +1,5 @@
 """What is promised of Redis, in figures: fail-open under eight faults, and how long a failover takes to be followed."""
 
-import json
 import tempfile
 import time
 from collections.abc import Callable
@@ -54,7 +53,3 @@ def _after(url: str, fail: Callable[[], None]) -> dict[str, float]:
         writes = time.monotonic() - started
         until(enforced, "rates are limited", seconds=60)
         return {"writes are back": writes, "the service limits rates again": time.monotonic() - started}
-
-
-if __name__ == "__main__":
-    print(json.dumps(measured(), indent=2))

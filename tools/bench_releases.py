@@ -1,7 +1,6 @@
 """Releases and previews in a rehearsed dev, in figures; and how long readers wait behind a migration that waits."""
 
 import io
-import json
 import statistics
 import tempfile
 import threading
@@ -31,20 +30,18 @@ from simulators.redis.authority import Authority
 _RELEASES = 3
 _READERS = 4
 _LOCK_MS = 200
-_ROWS = 1_000_000
-
-
-def measured() -> dict[str, dict[str, float]]:
-    """Seconds unless a name says otherwise. ECS's minutes are a twentieth of a second there."""
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        return {"rehearsed": _deployed(root), "database": _database(root / "authority.pem")}
 
 
 def _timed(do: Callable[[], object]) -> float:
     began = time.perf_counter()
     do()
     return time.perf_counter() - began
+
+
+def deployed() -> dict[str, float]:
+    """Seconds unless a name says otherwise. ECS's minutes are a twentieth of a second there."""
+    with tempfile.TemporaryDirectory() as folder:
+        return _deployed(Path(folder))
 
 
 def _deployed(root: Path) -> dict[str, float]:
@@ -87,8 +84,9 @@ def _preview(account: Account, images: list[str], quiet: Console) -> dict[str, f
     }
 
 
-def _database(authority_file: Path) -> dict[str, float]:
-    authority = Authority()
+def database(root: Path, *, rows: int) -> dict[str, float]:
+    """Seconds unless a name says otherwise."""
+    authority, authority_file = Authority(), root / "authority.pem"
     authority.write(authority_file)
     with running(Postgres(certificate=authority.certificate("127.0.0.1"))) as server:
 
@@ -106,10 +104,10 @@ def _database(authority_file: Path) -> dict[str, float]:
                 set_password(connection, login)
         with as_(owner) as connection:
             connection.execute("create table held (id int)")
-            connection.execute(f"create table rows as select generate_series(1, {_ROWS}) as id")
+            connection.execute(f"create table rows as select generate_series(1, {rows}) as id")
         copies = Databases(master, server.database, variables(master))
         return _readers(as_, owner, user) | {
-            "template of a million rows": _timed(copies.refresh),
+            f"template of {rows} rows": _timed(copies.refresh),
             "copy of it": _timed(lambda: copies.make(1, "what-stands-for-a-password")),
         }
 
@@ -147,7 +145,3 @@ def _readers(as_: Callable[[Login], Connection], owner: Login, user: Login) -> d
         "readers behind one, p99, ms": statistics.quantiles(waits, n=100)[98] * 1000,
         "reads": len(waits),
     }
-
-
-if __name__ == "__main__":
-    print(json.dumps(measured(), indent=2))

@@ -192,12 +192,13 @@ _SETTINGS = (
 )
 
 
-def drift_role(scope: Construct, id_: str, *, provider: GitHubProvider, workflows: Workflows) -> GitHubRole:
+def drift_role(
+    scope: Construct, id_: str, *, provider: GitHubProvider, workflows: Workflows, stacks: str
+) -> GitHubRole:
     """For the daily look, and for the plan that a deployment's approval is about: settings only.
 
-    In an environment without approval, as nobody is there at night.
+    In an environment without approval, as nobody is there at night. `stacks` is the ARN of those that it may look at.
     """
-    stacks = arn_of(scope, "cloudformation", "stack/*")
     role = GitHubRole(
         scope,
         id_,

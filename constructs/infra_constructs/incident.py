@@ -6,7 +6,7 @@ import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 
-from infra_constructs.alarms.alarm import Severity, Topics, alarm_description, tell
+from infra_constructs.alarms.alarm import Severity, Topics, alarm_description, composite_name, tell
 
 # A cause is seen later than what it does to users: a symptom that comes within this time has paged already.
 _FOR_A_SYMPTOM = cdk.Duration.minutes(5)
@@ -33,6 +33,7 @@ class Incident(Construct):
         users = cloudwatch.CompositeAlarm(
             self,
             "Users",
+            composite_alarm_name=composite_name(self, "Users"),
             alarm_description=alarm_description(
                 self, Severity.CRITICAL, "Users are hurt: errors, slowness or no answer.", runbook="incident"
             ),
@@ -42,6 +43,7 @@ class Incident(Construct):
         looming = cloudwatch.CompositeAlarm(
             self,
             "Looming",
+            composite_alarm_name=composite_name(self, "Looming"),
             alarm_description=alarm_description(
                 self,
                 Severity.CRITICAL,

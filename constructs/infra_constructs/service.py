@@ -15,6 +15,7 @@ from infra_constructs.findings import acknowledge, uses_managed_policy
 from infra_constructs.load_balancer import IDLE_SECONDS, LoadBalancer
 from infra_constructs.release.hooks import ReleaseHook
 from infra_constructs.release.image import ReleasedImage
+from infra_constructs.service_access import as_it_is
 from infra_runtime.contract.revision import APP
 
 # Shorter than the time that a container is given to stop: no request is cut.
@@ -45,6 +46,8 @@ class ServiceProps:
     tasks: Autoscaled | cdk.CfnParameter
     """A parameter of the stack is for what runs by turns: a preview."""
     port: int
+    target_group_port: int
+    """What the target groups were created with; a change replaces them. ECS registers each task with `port`."""
     health_path: str
     bake_time: cdk.Duration
     spot: bool
@@ -111,7 +114,7 @@ class BlueGreenService(Construct):
             self,
             cluster=cluster,
             definition=self.task_definition,
-            security_group=security_group,
+            security_group=as_it_is(self, "Access", security_group),
             spot=props.spot,
             # With autoscaling, each deployment would set its number back.
             desired_count=None if isinstance(props.tasks, Autoscaled) else props.tasks.value_as_number,
@@ -156,7 +159,7 @@ class BlueGreenService(Construct):
             self,
             id_,
             vpc=vpc,
-            port=self._props.port,
+            port=self._props.target_group_port,
             protocol=elbv2.ApplicationProtocol.HTTP,
             target_type=elbv2.TargetType.IP,
             deregistration_delay=_DRAIN,

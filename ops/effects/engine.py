@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from ops.effects.changes import Difference, ResourceChange, difference
 from ops.effects.effect import Effect, Impact
+from ops.effects.order import order
 from ops.effects.rules import access, addresses, databases, in_use, leaving, replaced, traffic
 from ops.effects.rules.making import of
 from ops.effects.template import Templates
@@ -16,6 +17,7 @@ def effects(before: Templates, after: Templates) -> list[Effect]:
     the stacks that stay behind.
     """
     compared = difference(before, after)
+    stuck = order(compared).stuck
     found: list[Effect] = []
     for stack in after:
         for change in compared.changes:
@@ -23,7 +25,7 @@ def effects(before: Templates, after: Templates) -> list[Effect]:
                 found += list(_of_change(change, compared))
         for export in compared.exports:
             if export.stack == stack:
-                found += list(in_use.effects(export))
+                found += list(in_use.effects(export, has_order=export.stack not in stuck))
     return [*found, *leaving.left_behind(compared)]
 
 

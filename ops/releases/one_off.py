@@ -16,11 +16,12 @@ from ops.releases.target import ReleaseTarget
 
 _EVERY_SECONDS = 1.0
 _START_SECONDS = 300.0
+TOOLS = ("aws", "session-manager-plugin")
 
 
 def run(place: ReleaseTarget, command: Sequence[str], console: Console) -> int:
     """The command's own exit code; its output line by line. Raises `OperatorError` when it never came to run."""
-    with _started(place, command=command) as task:
+    with started(place, command=command) as task:
         container = named(containers_of(place.clients.client("ecs"), task.definition), ONE_OFF)
         reader = LogReader(place.clients, container, task.arn)
         while True:
@@ -44,13 +45,10 @@ def run(place: ReleaseTarget, command: Sequence[str], console: Console) -> int:
 
 def shell(place: ReleaseTarget, command: str, console: Console) -> int:
     """A terminal in a task that ends with it. Raises `OperatorError` when this machine lacks what it needs."""
-    missing = [each for each in ("aws", "session-manager-plugin") if shutil.which(each) is None]
-    if missing:
-        told = ", ".join(missing)
-        raise OperatorError(f"missing on this machine: {told} (AWS's command line and its plugin for sessions)")
-    with _started(place, entered=True) as task:
+    require_tools(TOOLS)
+    with started(place, entered=True) as task:
         console.print(f"waits for {task.arn.rpartition('/')[2]} to run", highlight=False)
-        task.wait(_agent_runs)
+        task.wait(agent_runs)
         return subprocess.run(
             [
                 *("aws", "ecs", "execute-command", "--interactive", "--region", place.environment.aws.region),
@@ -60,7 +58,14 @@ def shell(place: ReleaseTarget, command: str, console: Console) -> int:
         ).returncode
 
 
-def _agent_runs(state: Mapping[str, Any]) -> bool:
+def require_tools(names: Sequence[str], *, path: str | None = None) -> None:
+    """Raises `OperatorError`. `path` is PATH, of this process without it."""
+    if missing := [each for each in names if shutil.which(each, path=path) is None]:
+        told = ", ".join(missing)
+        raise OperatorError(f"missing on this machine: {told} (AWS's command line and its plugin for sessions)")
+
+
+def agent_runs(state: Mapping[str, Any]) -> bool:
     return any(
         agent["name"] == "ExecuteCommandAgent" and agent["lastStatus"] == "RUNNING"
         for agent in named(state["containers"], ONE_OFF).get("managedAgents", [])
@@ -89,7 +94,7 @@ class _Task:
 
 
 @contextmanager
-def _started(place: ReleaseTarget, *, command: Sequence[str] | None = None, entered: bool = False) -> Iterator[_Task]:
+def started(place: ReleaseTarget, *, command: Sequence[str] | None = None, entered: bool = False) -> Iterator[_Task]:
     """Ends with the block, whatever happens in it."""
     ecs, service = place.clients.client("ecs"), place.described()
     definitions = resources(place.clients, place.stack, "AWS::ECS::TaskDefinition")

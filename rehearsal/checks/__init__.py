@@ -4,6 +4,7 @@ Each check says what it found, or raises `Failed`. What an emulator cannot show 
 listed in docs/unverified-on-live.md with the command that shows it.
 """
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -162,11 +163,24 @@ class CheckResult:
     found: str
 
 
-def read_back(account: Account, checks: Sequence[Check | NotShown] = CHECKS) -> Iterator[CheckResult]:
-    """In the order of the checks, though not read in it: what waits for AWS is read beside something else."""
+def read_back(
+    account: Account,
+    checks: Sequence[Check | NotShown] = CHECKS,
+    *,
+    done: Callable[[CheckResult, float], None] = lambda *_: None,
+) -> Iterator[CheckResult]:
+    """In the order of the checks, though not read in it: what waits for AWS is read beside something else.
+
+    Calls `done` after each check, from any thread, with the seconds that it took.
+    """
 
     def read(those: Sequence[Check | NotShown]) -> dict[Check | NotShown, CheckResult]:
-        return {each: _finding(account, each) for each in those}
+        found = {}
+        for each in those:
+            began = time.monotonic()
+            found[each] = _finding(account, each)
+            done(found[each], time.monotonic() - began)
+        return found
 
     with ThreadPoolExecutor(1) as beside:
         found_beside = beside.submit(read, [each for each in checks if each.about in _BESIDE])

@@ -26,6 +26,7 @@ from rehearsal.sandbox import edge, page
 from rehearsal.sandbox.edge import SandboxEdge
 from rehearsal.sandbox.faults import Faults
 from rehearsal.sandbox.state import State
+from simulators.aws import session_manager
 from simulators.aws.deliveries import read
 from simulators.ports import LOOPBACK, free_port, is_free
 from simulators.redis.authority import Authority
@@ -80,6 +81,7 @@ def sandbox(name: str, workspace: Path, progress: Progress) -> Iterator[Sandbox]
         state, token = State(account, front, faults, addresses), secrets.token_urlsafe(18)
         url = stack.enter_context(page.serving(state, token=token, port=_port(_PAGE_PORT)))
         state.start()
+        session_manager.install(workspace / "bin")
         up = Sandbox(name, str(ENVIRONMENTS), url, token, _variables(account, workspace, proxy))
         stack.callback(FILE.unlink, missing_ok=True)
         up.write()
@@ -115,6 +117,8 @@ def _variables(account: Account, workspace: Path, proxy: str) -> dict[str, str]:
         "GITHUB_API_URL": account.github_url,
         "HTTPS_PROXY": proxy,
         "SSL_CERT_FILE": str(workspace / "authority" / "ca.pem"),
+        "PGSSLROOTCERT": str(workspace / "authority" / "ca.pem"),
+        "PATH": f"{workspace / 'bin'}:{os.environ['PATH']}",
     }
 
 

@@ -2,6 +2,9 @@
 
 import os
 import sys
+from functools import cache
+
+import botocore.session
 
 from simulators.aws.conditions import Condition, is_on
 
@@ -18,6 +21,8 @@ def main() -> None:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if is_on(Condition.IAM):
         os.environ["AUTH"] = "true"
+    # MiniStack, `lists` and our clients have sessions of their own: each would parse the models of services again.
+    botocore.session.create_loader = cache(botocore.session.create_loader)
     # Read at import, so only now.
     from ministack import app
 

@@ -18,7 +18,7 @@ from typing import Any
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import rds
 
-from simulators.aws import AUTHORITY
+from simulators.aws import AUTHORITY, database_tokens
 from simulators.aws.resource_type import client
 from simulators.ports import own_address
 from simulators.postgres.server import Postgres, RestoreFailed
@@ -70,6 +70,7 @@ def _new(instance: Instance, *, user: str, password: str) -> Postgres:
         port=PORT,
         certificate=_certificate(address),
         parameters=_parameters(instance),
+        by_token=database_tokens.method(instance) if instance.get("IAMDatabaseAuthenticationEnabled") else "",
         is_backed_up=int(instance["BackupRetentionPeriod"]) > 0,
     )
 

@@ -62,6 +62,8 @@ class Postgres:
     is_backed_up: bool = False
     is_read_only: bool = False
     """For sessions that do not say otherwise."""
+    by_token: str = ""
+    """How members of `rds_iam` are authenticated, as in pg_hba.conf; empty: by their password, like everybody."""
     backed_up_at: datetime | None = field(default=None, init=False)
     """When its base backup was complete: the earliest time that can be restored."""
     _backups: int = field(default=0, repr=False)
@@ -151,7 +153,10 @@ class Postgres:
         (data / "instance.conf").write_text("".join(f"{key} = '{value}'\n" for key, value in settings.items()))
         way = "host" if self.certificate is None else "hostssl"
         (data / "pg_hba.conf").write_text(
-            f"local all all trust\nlocal replication all trust\n{way} all all all scram-sha-256\n"
+            "local all all trust\nlocal replication all trust\n"
+            # Indirect members, too, which is why RDS's master must not become one.
+            + (f"hostssl all +rds_iam all {self.by_token}\n" if self.by_token else "")
+            + f"{way} all all all scram-sha-256\n"
         )
         _give(data / "instance.conf", data / "pg_hba.conf")
 
@@ -257,6 +262,7 @@ class Postgres:
                         # As `rds_superuser` has them (RDS guide, "Understanding the rds_superuser role").
                         connection.execute(f"grant pg_signal_backend, pg_monitor to {self.user} with admin option")
                         connection.execute(f"create database {self.database} owner {self.user}")
+                        connection.execute("create role rds_iam nologin")
                     return
             except psycopg.OperationalError:
                 if time.monotonic() > give_up or self._process is None or self._process.poll() is not None:

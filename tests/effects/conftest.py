@@ -12,7 +12,7 @@ from rehearsal.variants import with_sites_on_amplify
 # Several at once, as a synthesis takes two seconds: each is recognized by its resource.
 _EDITS = {
     "production": {
-        "port = 4000": "port = 4001",
+        "port = 4000": "port = 4001\ntarget_group_port = 4000",
         'instance = "r8g.large"': 'instance = "r8g.xlarge"',
         "storage_gib = 100": "storage_gib = 50",
     },

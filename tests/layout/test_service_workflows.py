@@ -126,8 +126,8 @@ def package(folder: Path, tools: Path, manager: str, **more: Any) -> None:
 def versioned(manager: str) -> dict[str, str]:
     if manager == "npm":
         return {}
-    told = subprocess.run([_INSTALLED / manager, "--version"], capture_output=True, text=True, check=True, cwd=ROOT)
-    return {"packageManager": f"{manager}@{told.stdout.strip()}"}
+    installed = json.loads((ROOT / "node_modules" / manager / "package.json").read_text())
+    return {"packageManager": f"{manager}@{installed['version']}"}
 
 
 def checked(manager: str, folder: Path, *, folders: Sequence[str] = ("api", "site"), **inputs: Any) -> Runner:

@@ -58,10 +58,10 @@ ARGUMENTS: dict[str, list[str]] = {
     "redis rotate": [],
     "redis ask": ["INFO"],
 }
-# Those that need no account, those that need a terminal or AWS's plugin for sessions (exec, secret set), and those
+# Those that need no account, those that need a terminal or AWS's plugin for sessions (exec, db, secret set), and those
 # that need what production has not (jobs, previews).
 ELSEWHERE = {
-    "egress model", "exec", "job list", "job run", "open", "preview end",
+    "db dump", "db shell", "db tunnel", "egress model", "exec", "job list", "job run", "open", "preview end",
     "preview list", "preview start", "preview take", "redis url", "review", "sandbox break", "sandbox end",
     "sandbox repair", "secret set",
 }  # fmt: skip

@@ -81,6 +81,7 @@ def test_what_is_safe_is_done_and_the_rest_is_left_to_a_person(
     assert not starting(findings(), "quota ")
 
 
+@pytest.mark.parametrize("account", ["dev"], indirect=True)
 def test_a_repository_made_since_july_is_told_with_the_line_to_write(
     account: Account, findings: Callable[[], list[str]]
 ) -> None:
@@ -90,6 +91,7 @@ def test_a_repository_made_since_july_is_told_with_the_line_to_write(
     assert starting(findings(), "GitHub") == [told]
 
 
+@pytest.mark.parametrize("account", ["production"], indirect=True)
 def test_secrets_of_the_wrong_form_are_told_without_being_shown(
     account: Account, findings: Callable[[], list[str]]
 ) -> None:

@@ -104,6 +104,22 @@ def test_status_lists_every_firing_alarm_of_the_environment_with_its_runbook(
     assert "no alarm fires" not in told
 
 
+def test_maintenance_stands_first_and_shouts_when_its_time_is_over(environment: Environment, account: Account) -> None:
+    account.maintenance = {
+        "by": ROLE, "since": "2026-11-26T12:00:20+00:00", "until": "9999-01-01T00:00:00+00:00",
+        "reason": "a larger disk", "patterns": ["daadaar.com/*"], "mute_rules": ["one"],
+    }  # fmt: skip
+    first, *_ = shown(looked(environment, account)).splitlines()
+    assert first.startswith(
+        "MAINTENANCE since 2026-11-26 12:00:20 until 9999-01-01 00:00:00 UTC, by zara (a larger disk)"
+    )
+    assert "infra maintenance off production" in first
+    account.maintenance |= {"until": "2026-11-26T13:00:00+00:00"}
+    first, *_ = shown(looked(environment, account)).splitlines()
+    assert first.startswith("MAINTENANCE ENDED BY ITSELF at 2026-11-26 13:00:00 UTC")
+    assert "infra maintenance off production" in first
+
+
 def test_the_json_of_status_has_one_form(
     environment: Environment, account: Account, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -111,7 +127,7 @@ def test_the_json_of_status_has_one_form(
     account.deploys(stage="SCALE_UP")
     status.show(NAME, looked(environment, account), Console(), as_json=True)
     told = json.loads(capsys.readouterr().out)
-    assert told["alarms"] == []
+    assert (told["alarms"], told["maintenance"]) == ([], None)
     api = told["services"]["api"]
     assert api["deployment"]["stage"] == "SCALE_UP"
     assert (api["deployment"]["from_image"], api["deployment"]["to_image"]) == (OLD, IMAGE)

@@ -241,6 +241,12 @@ def _topics(account: Account) -> list[str]:
     return account.resources("Platform", "AWS::SNS::Topic")
 
 
+def _put_a_worker_before_the_api(account: Account) -> None:
+    host = account.environment.services[account.main].host
+    account.cloudflare.world.scripts["theirs"] = {"tags": [], "source": ""}
+    account.zone.routes["theirs"] = {"id": "theirs", "pattern": f"{host}/*", "script": "theirs"}
+
+
 SABOTAGE: list[tuple[Callable[[Account], None], str]] = [
     (_open_a_port, "Only Cloudflare can connect"),
     (_send_another_user_agent, "The media bucket answers our zone only"),
@@ -249,6 +255,7 @@ SABOTAGE: list[tuple[Callable[[Account], None], str]] = [
     (_take_the_grant_of_media, "The API writes, reads and deletes media"),
     (_shorten_backups, "Automated daily backups and point-in-time recovery"),
     (_lift_protection, "Not deleted by accident"),
+    (_put_a_worker_before_the_api, "Maintenance answers 503 at the edge and mutes them"),
     (_silence_an_alarm, "Alarms exist and point at topics"),
     (_spoil_the_url, "REDIS_URL reaches the tasks, as a secret"),
     (_release, "ECR with immutable tags and scans"),

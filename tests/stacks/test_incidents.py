@@ -26,6 +26,18 @@ def heard(templates: Templates, changed: dict[str, Series], minutes: int) -> lis
     return messages(templates, NAME, trace(minutes, changed), minutes=minutes)
 
 
+def test_every_alarm_with_a_name_of_ours_is_found_by_the_stacks_name(templates: Templates) -> None:
+    """`infra alarms` and `infra maintenance` look for them by PRODUCT-ENV-."""
+    named = {
+        name
+        for kind in ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm")
+        for alarm in alarms_of(templates, NAME, kind)
+        if (name := alarm.properties.get("AlarmName")) is not None
+    }
+    assert any("Incident" in name for name in named)
+    assert [name for name in named if not name.startswith(f"daadaar-{NAME}-")] == []
+
+
 def outage(name: str) -> tuple[dict[str, Series], int]:
     """The recorded one, with calm around it: its first minutes are calm, and so they are repeated."""
     series = recorded(name, connections=connections(load([NAME])[NAME].database.instance))

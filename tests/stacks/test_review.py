@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from ops.effects import effects
-from ops.review import acknowledgements, billed, markdown, open_among
+from ops.review import acknowledgements, billed, compared, markdown, open_among
 
 ROOT = Path(__file__).resolve().parents[2]
 Templates = dict[str, dict[str, Any]]
@@ -126,16 +127,37 @@ def worktrees() -> list[str]:
     return [line for line in listed.splitlines() if line.startswith("worktree ")]
 
 
+def infra_review(base: str, environments: Path) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [ROOT / "infra", "review", base],
+        env={**os.environ, "INFRA_ENVIRONMENTS": str(environments)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 def test_this_very_tree_against_its_last_commit() -> None:
+    """Of the smallest environment that we have: both trees are synthesized."""
     before = worktrees()
-    done = subprocess.run([ROOT / "infra", "review", "HEAD"], capture_output=True, text=True, check=False)
+    done = infra_review("HEAD", ROOT / "docs" / "one-repository")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("# What this would do")
-    assert all(f"## {name}" in done.stdout for name in ("dev", "staging", "production"))
-    unknown = subprocess.run([ROOT / "infra", "review", "nonsense"], capture_output=True, text=True, check=False)
+    assert "## dev" in done.stdout
+    unknown = infra_review("nonsense", ROOT / "docs" / "one-repository")
     assert (unknown.returncode, unknown.stdout) == (2, "")
     assert "expected a commit of this repository" in unknown.stderr
     assert worktrees() == before, "one was left behind"
+
+
+def test_each_environment_has_a_part_of_its_own(before: Templates) -> None:
+    after = copy.deepcopy(before)
+    _let_the_data_go(after)
+    found = compared("title", {"dev": (before, before), "staging": (before, after), "production": ({}, before)}, [])
+    parts = found.markdown.split("\n## ")[1:]
+    assert [part.partition("\n")[0] for part in parts] == ["dev", "staging", "production"]
+    assert "Nothing changes." in parts[0]
+    assert "loses its DeletionPolicy Snapshot" in parts[1]
 
 
 def test_acknowledgements_are_lines_of_commit_messages(tmp_path: Path) -> None:

@@ -33,18 +33,16 @@ def test_a_synthesis_leaves_no_temporary_files(validated: Path) -> None:
 
 
 def test_a_template_that_breaks_a_rule_of_aws_fails(context: dict[str, Any], tmp_path: Path) -> None:
-    """The positive control: one bad number, in what is otherwise this application, ends with 1 and names the place."""
+    """The positive control: one bad number in two stacks of this application ends with 1 and names the place."""
     program = tmp_path / "bad.py"
     program.write_text(
         f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
         "import app, aws_cdk as cdk\n"
-        "from aws_cdk import aws_rds as rds\n"
-        "own = app.build\n"
         "def build(root, environments):\n"
-        "    stages = own(root, environments)\n"
-        "    data = stages['dev'].node.find_child('Data')\n"
+        "    stage, dev = cdk.Stage(root, 'dev'), environments['dev']\n"
+        "    network = app.NetworkStack(stage, 'Network', environment=dev)\n"
+        "    data = app.DataStack(stage, 'Data', environment=dev, network=network.exports)\n"
         "    data.node.find_child('Database').instance.node.default_child.backup_retention_period = 99\n"
-        "    return stages\n"
         "app.build = build\n"
         "code = app.main(); sys.exit(code)\n"
     )

@@ -71,9 +71,12 @@ def _named(name: str) -> Policy:
 
 
 def _declares(reads: Reads, kind: str, property_: str) -> bool:
-    if EVERYTHING in reads:
-        return True
-    return kind in reads and (property_ == "Type" or property_ in reads[kind] or EVERYTHING in reads[kind])
+    everywhere = reads.get(EVERYTHING, ())
+    return (
+        (kind in reads and (property_ == "Type" or property_ in reads[kind] or EVERYTHING in reads[kind]))
+        or property_ in everywhere
+        or EVERYTHING in everywhere
+    )
 
 
 def test_no_policy_asks_for_a_property_that_does_not_exist() -> None:

@@ -125,6 +125,17 @@ def add_alarms(scope: Construct, specs: Mapping[str, AlarmSpec], *, topics: Topi
     return {name: add_alarm(scope, name, topics=topics, spec=spec) for name, spec in specs.items()}
 
 
+def composite_name(scope: Construct, id_: str) -> str:
+    """Of a composite alarm: begins with the stack's name, like the names that CloudFormation gives to others.
+
+    CDK's own begins with the environment's, without the product: commands would not find it (ops/alarms.py), and two
+    products in an account would want the same.
+    """
+    stack = cdk.Stack.of(scope)
+    path = scope.node.path.removeprefix(f"{stack.node.path}/").replace("/", "")
+    return f"{stack.stack_name}-{path}{id_}"
+
+
 _RUNBOOKS = "infra:runbooks"
 
 

@@ -20,6 +20,7 @@ from infra_constructs.alarms.alarm import (
     TreatMissing,
     add_alarm,
     alarm_description,
+    composite_name,
     tell,
 )
 from infra_constructs.alarms.traffic import metric_of
@@ -129,6 +130,7 @@ class ObjectiveAlarms(Construct):
         composite = cloudwatch.CompositeAlarm(
             self,
             f"{objective}{speed.name}",
+            composite_alarm_name=composite_name(self, f"{objective}{speed.name}"),
             alarm_description=alarm_description(self, speed.severity, description, runbook=_RUNBOOK),
             alarm_rule=cloudwatch.AlarmRule.all_of(*(cloudwatch.AlarmRule.from_alarm(each, state) for each in windows)),
         )

@@ -1,4 +1,4 @@
-"""Exports that another stack has: CloudFormation neither removes them nor gives them another value."""
+"""Exports that another stack imports: CloudFormation neither removes them nor gives them another value."""
 
 from collections.abc import Iterator
 
@@ -6,14 +6,15 @@ from ops.effects.changes import MovedExport
 from ops.effects.effect import Effect, Impact
 
 
-def effects(export: MovedExport) -> Iterator[Effect]:
+def effects(export: MovedExport, *, has_order: bool) -> Iterator[Effect]:
+    """`has_order` says whether the stacks can be deployed in another order, which `infra change` names."""
     if not export.importers:
         return
     who = " and ".join(export.importers)
     reason = f", as {export.because} changes" if export.because else ""
     refusal = "deleted" if export.is_gone else "updated"
     yield Effect(
-        severity=Impact.IMPOSSIBLE,
+        severity=Impact.DANGEROUS if has_order else Impact.IMPOSSIBLE,
         kind="in-use",
         stack=export.stack,
         resource=export.name.rpartition(":")[2],
@@ -21,5 +22,9 @@ def effects(export: MovedExport) -> Iterator[Effect]:
         what=f"{'would go' if export.is_gone else f'would have another value{reason}'}, while {who} still imports it",
         consequence=f'CloudFormation changes the rest of the stack, then refuses ("cannot be {refusal} as it is in use '
         f'by {export.importers[0]}") and rolls it back; stacks before it stay changed.',
-        procedure="in two deployments: docs/runbooks/remove-an-export.md",
+        procedure="`infra change next ENV` names what to deploy or delete first; the pipeline waits for it"
+        if has_order
+        else f"as for {export.because}"
+        if export.because
+        else "in two deployments: docs/runbooks/remove-an-export.md",
     )

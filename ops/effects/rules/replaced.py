@@ -95,7 +95,12 @@ def effects(change: ResourceChange) -> Iterator[Effect]:
 
 def _replaced(change: ResourceChange) -> Effect:
     what = f"is replaced ({_reason(change, change.replaced_by)})"
-    if change.type in DATA:
+    if change.type == "AWS::ElasticLoadBalancingV2::TargetGroup" and change.replaced_by == ("Port",):
+        severity = Impact.DANGEROUS
+        procedure = (
+            f"`target_group_port = {change.was('Port')}` beside `port`: tasks are registered with their own port"
+        )
+    elif change.type in DATA:
         severity, procedure = Impact.DANGEROUS, "create the new one beside it, move the data, then remove the old one"
     elif change.type in _SERVES:
         severity, procedure = Impact.DANGEROUS, "create the new one under another name, move the traffic, then remove"

@@ -6,7 +6,7 @@ from typing import Any
 from ops.effects.changes import Difference, Replacement, ResourceChange
 from ops.effects.effect import Effect, Impact
 from ops.effects.rules.making import of
-from ops.effects.template import resources, values
+from ops.effects.template import plain, resources, values
 
 RULE = "AWS::ElasticLoadBalancingV2::ListenerRule"
 _GROUP = "AWS::ElasticLoadBalancingV2::TargetGroup"
@@ -76,6 +76,8 @@ def _health(change: ResourceChange) -> Iterator[Effect]:
 
 def _closed(change: ResourceChange, old: Any, difference: Difference) -> Effect:
     """A port closes with its stack, while a later stack serves on it until that one is deployed in its turn."""
+    if _is_open_by_another(change, difference):
+        return of(change, Impact.SAFE, "deleted", "goes; another rule opens the same", "None.")
     order = list(difference.after)
     later = [stack for stack in order[order.index(change.stack) + 1 :] if stack in difference.before]
     first, last = old["Properties"].get("FromPort"), old["Properties"].get("ToPort")
@@ -87,6 +89,23 @@ def _closed(change: ResourceChange, old: Any, difference: Difference) -> Effect:
             procedure="open the new port in one deployment, move the service, close the old one in another",
         )  # fmt: skip
     return of(change, Impact.LOOK, "network", "closes a way", "Something is not reached any more.")
+
+
+def _is_open_by_another(change: ResourceChange, difference: Difference) -> bool:
+    """A rule that stays or is new: CloudFormation creates before it deletes."""
+    old = {name: plain(value, {}) for name, value in (change.old or {}).get("Properties", {}).items()}
+    same = [name for name in old if name not in ("FromPort", "ToPort", "Description")]
+    for each in resources(difference.after[change.stack]).values():
+        if each["Type"] == change.type:
+            new = {name: plain(value, {}) for name, value in each.get("Properties", {}).items()}
+            between = _within(change.was("FromPort"), *_ends(each)) and _within(change.was("ToPort"), *_ends(each))
+            if between and all(new.get(name) == old[name] for name in same):
+                return True
+    return False
+
+
+def _ends(rule: Any) -> tuple[Any, Any]:
+    return rule["Properties"].get("FromPort"), rule["Properties"].get("ToPort")
 
 
 def _network(change: ResourceChange) -> Iterator[Effect]:

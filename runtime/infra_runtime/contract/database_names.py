@@ -6,6 +6,10 @@ Two, so that a password can change while the old one still opens connections (do
 from dataclasses import dataclass
 
 OWNER, USER = "app_owner", "app_user"
+READER = "app_reader"
+"""Group of personal logins: reads everything (database/access.py)."""
+IAM_GROUP = "rds_iam"
+"""RDS's own: its members log in by a token of AWS's, and by no password."""
 _TURNS = ("a", "b")
 URL, OWNER_URL = "url", "owner_url"
 """Fields of the secrets. The second is only in a preview's, which holds the one password of both its logins."""

@@ -56,7 +56,12 @@ def run(request: Mapping[str, Any]) -> Any:
     for told in json.loads(answered[2])["tasks"]:
         if token:
             _tokens[token] = told["taskArn"]
-        _start(ecs._tasks[told["taskArn"]], request.get("overrides", {}))
+        task = ecs._tasks[told["taskArn"]]
+        _start(task, request.get("overrides", {}))
+        for number, container in enumerate(task["containers"]):
+            container["runtimeId"] = f"{told['taskArn'].rpartition('/')[2]}-{number}"
+            if request.get("enableExecuteCommand"):
+                container["managedAgents"] = [{"name": "ExecuteCommandAgent", "lastStatus": "RUNNING"}]
     return answered
 
 

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from config.services import balanced, hosts, on_ecs, words
+from config.services import balanced, hosts, on_ecs, released, words
 from template_policies import Failure, Graph, Violation, policy
 from template_policies.alarms import ALARM, COMPOSITE
 
@@ -29,6 +29,23 @@ ALWAYS = (
     "DatabaseStorage",
     "DatabaseConnections",
     "DatabaseCpu",
+    "DatabaseMemory",
+    "DatabaseDeadlocks",
+    "DatabaseRestorePoint",
+    "DatabaseSnapshot",
+    "DatabaseRotation",
+    "DatabaseReplicationSlot",
+    "DatabaseEventsFailoverNotSent",
+    "DeploymentEventsWentBackNotSent",
+    "CrashedTasksLoop",
+    "EdgeDrifted",
+    "EdgeMissing",
+    "EdgeClientCertificate",
+    "EdgeRangesChanged",
+    "FunctionsSlow1",
+    "FunctionsThrottled1",
+    "CheckAlarmsMediaSlow",
+    "TrafficAlarmsMediaErrors",
     "CheckAlarmsMediaFailed",
 )
 
@@ -53,11 +70,34 @@ def check(graph: Graph) -> Iterator[Violation]:
         for pace in ("Fast", "Slow")
         for window in ("Long", "Short")
     ]
+    if environment.database.restore_drills:
+        wanted += ["DatabaseBackupJob", "DatabaseDrillAge", "DatabaseDrillRpo", "DatabaseDrillRto"]
     for each in wanted:
         # The rest of the id is a digest of the path.
         if not any(one.startswith(each) for one in ids):
             yield graph.missing(ALARM, f"is missing: {each}", stack="Observability")
+    yield from _elsewhere(graph)
     gateways = len(graph.of("AWS::EC2::NatGateway"))
     watched = Counter(one.startswith("NatPorts") for one in ids)[True]
     if watched != gateways:
         yield graph.missing(ALARM, f"is missing: {gateways} NAT gateways, {watched} alarms", stack="Observability")
+
+
+def _elsewhere(graph: Graph) -> Iterator[Violation]:
+    """Beside what they are about, in earlier stacks."""
+    environment = graph.environment
+    wanted = {("Platform", "CertificateAlarmsNow"), ("Platform", "CertificateAlarmsSoon")}
+    wanted |= {("Delivery", f"{words(name)}ReleaseAlarmsFailed") for name in released(environment)}
+    redis = environment.redis
+    for name in {redis.serves, redis.queue} - {None}:
+        plain = str(name).replace("-", "")
+        wanted |= {("Redis", f"Alarms{plain}{what}") for what in ("ConnectionFailure", "Errors", "Latency")}
+        if redis.instances[str(name)].eviction:
+            wanted.add(("Redis", f"Alarms{plain}KeysWithoutExpiry"))
+        if (cache := redis.instances[str(name)].elasticache) is not None:
+            wanted |= {("Redis", f"Nodes{plain}{what}") for what in ("Connections", "Cpu", "Memory")}
+            wanted |= {("Redis", f"Nodes{plain}Lag")} if cache.replicas else set()
+            wanted.add(("Redis", f"Events{plain}EventsFailed"))
+    for stack, each in sorted(wanted):
+        if not any(one.stack == stack and one.logical_id.startswith(each) for one in graph.of(ALARM, COMPOSITE)):
+            yield graph.missing(ALARM, f"is missing: {each}", stack=stack)

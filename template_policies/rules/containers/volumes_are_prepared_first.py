@@ -37,9 +37,9 @@ def check(graph: Graph) -> Iterator[Violation]:
             yield task.violation(
                 f"{PATH}.{name}.HealthCheck", f"is {short(check_)}: the image need not have the command"
             )
-        prepared = {each.get("ContainerPath"): each.get("SourceVolume") for each in prepare.get("MountPoints", [])}
+        prepared = {str(each.get("ContainerPath")): each.get("SourceVolume") for each in prepare.get("MountPoints", [])}
         mounts = container.get("MountPoints", [])
-        mounted = {each.get("ContainerPath"): each.get("SourceVolume") for each in mounts}
+        mounted = {str(each.get("ContainerPath")): each.get("SourceVolume") for each in mounts}
         volumes = {each.get("Name") for each in task.items("Volumes")}
         if mounted != prepared or set(mounted.values()) != volumes:
             yield task.violation(f"{PATH}.{name}.MountPoints", f"are {short(mounted)}, prepare has {short(prepared)}")

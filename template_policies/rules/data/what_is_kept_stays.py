@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from template_policies import Failure, Graph, Resource, Violation, policy
 from template_policies.graph import short
+from template_policies.policy import EVERYTHING
 
 # What holds users' data, and how it is kept. RDS and ElastiCache can leave a snapshot.
 KEPT = {
@@ -16,6 +17,12 @@ KEPT = {
 }
 PROTECTED = {"AWS::RDS::DBInstance": "DeletionProtection", "AWS::DynamoDB::Table": "DeletionProtectionEnabled"}
 # Whose contents are made again by what uses them: a cache of images, an authority, the key of messages.
+MADE_AGAIN_BY_TYPE = (
+    "AWS::Logs::LogGroup",
+    "AWS::SQS::Queue",
+    "AWS::SecretsManager::Secret",
+    "AWS::Backup::BackupVault",
+)
 MADE_AGAIN = ("HelperRepository", "OriginLockTrust", "AlarmsKey")
 
 
@@ -35,6 +42,7 @@ MADE_AGAIN = ("HelperRepository", "OriginLockTrust", "AlarmsKey")
         "AWS::ECR::Repository": ("DeletionPolicy", "UpdateReplacePolicy", "EmptyOnDelete"),
         "AWS::IAM::OIDCProvider": ("DeletionPolicy", "UpdateReplacePolicy"),
         "Custom::S3AutoDeleteObjects": ("BucketName",),
+        EVERYTHING: ("DeletionPolicy", "UpdateReplacePolicy"),
     },
 )
 def check(graph: Graph) -> Iterator[Violation]:
@@ -53,6 +61,12 @@ def check(graph: Graph) -> Iterator[Violation]:
                 )
             if kind == "AWS::RDS::DBInstance":
                 yield from each.expect("DeleteAutomatedBackups", not is_kept)
+    for each in graph.resources.values():
+        # What is made again leaves nothing behind: neither a rule at Cloudflare nor a secret that is paid for.
+        if each.type.startswith("Custom::") or each.type in MADE_AGAIN_BY_TYPE:
+            for path in ("DeletionPolicy", "UpdateReplacePolicy"):
+                if each.get(path) not in (None, "Delete"):
+                    yield each.violation(path, f"is {each.get(path)}, must be Delete")
     for each in graph.of("AWS::IAM::OIDCProvider"):
         # One in an account: other environments' roles trust it as well.
         for path in ("DeletionPolicy", "UpdateReplacePolicy"):

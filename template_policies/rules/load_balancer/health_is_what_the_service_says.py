@@ -44,10 +44,10 @@ def check(graph: Graph) -> Iterator[Violation]:
             yield from group.expect("Port", own.service.port)
         yield from group.expect("Matcher", {"HttpCode": "200"})
         # A dead task takes traffic for at most half a minute, and a slow one is not taken for dead.
-        yield from group.expect_between("HealthCheckIntervalSeconds", 5, 10)
-        yield from group.expect_between("HealthCheckTimeoutSeconds", 2, 5)
-        yield from group.expect_between("HealthyThresholdCount", 2, 3)
-        yield from group.expect_between("UnhealthyThresholdCount", 2, 3)
+        yield from group.expect("HealthCheckIntervalSeconds", 10)
+        yield from group.expect("HealthCheckTimeoutSeconds", 5)
+        yield from group.expect("HealthyThresholdCount", 2)
+        yield from group.expect("UnhealthyThresholdCount", 3)
         yield from group.expect("TargetType", "ip")
         yield from group.expect("Protocol", "HTTP")
         for path in ("HealthCheckEnabled", "HealthCheckProtocol", "HealthCheckPort"):
@@ -57,6 +57,9 @@ def check(graph: Graph) -> Iterator[Violation]:
         if network is None or network.type != "AWS::EC2::VPC":
             yield group.violation("VpcId", "must refer to the network")
         found = group.keyed("TargetGroupAttributes")
+        known = {*ATTRIBUTES, "stickiness.enabled"}
+        if set(found) - known:
+            yield group.violation("TargetGroupAttributes", f"has {sorted(set(found) - known)}")
         for key, value in ATTRIBUTES.items():
             if found.get(key) != value:
                 yield group.violation("TargetGroupAttributes", f"has {key} {short(found.get(key))}, must be {value}")

@@ -4,17 +4,27 @@ from collections.abc import Iterator
 
 from template_policies import Failure, Graph, Violation, policy
 from template_policies.graph import short
-from template_policies.security_groups import EGRESS, GROUP, egress, ports
+from template_policies.security_groups import EGRESS, GROUP, egress, group_of, ports
 
 # Who may reach everything: endpoints answer only, and a NAT instance forwards.
 _MAY = ("AWS::EC2::VPCEndpoint", "AWS::EC2::Instance")
+CALLERS = {
+    "AWS::Lambda::Function": "VpcConfig.SecurityGroupIds",
+    "AWS::ECS::Service": "NetworkConfiguration.AwsvpcConfiguration.SecurityGroups",
+}
 _NOWHERE = "255.255.255.255/32"
 
 
 @policy(
     reason="Every other port is a way for stolen data, and none of what the product needs is behind one.",
     failure=Failure.DISCLOSED,
-    reads={**EGRESS, "AWS::EC2::VPCEndpoint": ("*",), "AWS::EC2::Instance": ("*",)},
+    reads={
+        **EGRESS,
+        "AWS::EC2::VPCEndpoint": ("*",),
+        "AWS::EC2::Instance": ("*",),
+        "AWS::Lambda::Function": ("VpcConfig",),
+        "AWS::ECS::Service": ("NetworkConfiguration",),
+    },
 )
 def check(graph: Graph) -> Iterator[Violation]:
     external = {
@@ -32,6 +42,19 @@ def check(graph: Graph) -> Iterator[Violation]:
     for group in graph.of(GROUP):
         if not group.get("SecurityGroupEgress") and group.where not in restricted:
             yield group.violation("SecurityGroupEgress", "is missing: everything is let out")
+    # Both AWS's own services and Sentry are behind it.
+    lets_out = {
+        group.where
+        for resource, path, rule in egress(graph)
+        if (group := group_of((resource, path, rule))) is not None
+        and rule.get("CidrIp") == "0.0.0.0/0"
+        and ports(rule) == ("tcp", 443, 443)
+    }
+    for kind, groups in CALLERS.items():
+        for each in graph.of(kind):
+            for group in each.targets(groups):
+                if group.where not in lets_out | free and group.type == GROUP:
+                    yield group.violation("SecurityGroupEgress", f"lets {each.where} reach nothing by HTTPS")
     for resource, path, rule in egress(graph):
         if resource.where in free or "DestinationSecurityGroupId" in rule or rule.get("CidrIp") == _NOWHERE:
             continue

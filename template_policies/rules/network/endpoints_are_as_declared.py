@@ -39,6 +39,9 @@ def check(graph: Graph) -> Iterator[Violation]:
             private = {tables[subnet].where for subnet, tier in tiers(graph).items() if tier == PRIVATE}
             if private - {table.where for table in each.targets("RouteTableIds")}:
                 yield each.violation("RouteTableIds", "must have the route table of each private subnet")
+            named = [table.where for table in each.targets("RouteTableIds") if table.type == "AWS::EC2::RouteTable"]
+            if len(set(named)) != len(each.items("RouteTableIds")):
+                yield each.violation("RouteTableIds", "must refer to route tables, each once")
     wanted = {("Interface", each) for each in graph.environment.network.interface_endpoints} | {("Gateway", "s3")}
     for kind, service in sorted(set(found) ^ wanted):
         told = "is missing" if (kind, service) in wanted else "is not declared"

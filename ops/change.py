@@ -1,0 +1,74 @@
+"""What a change takes, step by step, told from what is deployed now: there is nothing to remember between steps."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from config.model import Environment
+from config.services import words
+from ops.console import Console
+from ops.effects import Impact, effects
+from ops.effects.changes import difference
+from ops.effects.order import Step as Ordered
+from ops.effects.order import order
+from ops.effects.template import Templates
+from ops.errors import OperatorError
+from ops.functions import Clients
+from ops.report import report
+from ops.stacks import stacks, templates
+from ops.templates import synthesized
+
+
+@dataclass(frozen=True)
+class Step:
+    step: str
+    why: str
+    command: str
+
+
+def steps(name: str, product: str, before: Templates, after: Templates) -> Sequence[Step]:
+    """In order; none when what is deployed is what the code says. Raises `OperatorError` for what no order makes
+    possible.
+    """
+    found = effects(before, after)
+    if refused := [each for each in found if each.severity is Impact.IMPOSSIBLE]:
+        told = "\n".join(f"{each.name} {each.what}. Instead: {each.procedure}" for each in refused)
+        raise OperatorError(f"no order of steps makes this possible:\n{told}")
+    compared = difference(before, after)
+    first = order(compared).first
+    done = {each.stack for each in first if each.is_deletion}
+    left = [stack for stack in before if stack not in after and stack not in done]
+    made = [*_first(name, product, first)]
+    if any(before.get(stack) != template for stack, template in after.items()):
+        made.append(Step("deploy all", "the usual order is possible now" if made else "", f"make deploy ENV={name}"))
+    return [*made, *(_deletion(stack, "nothing leads to it any more") for stack in left)]
+
+
+def _first(name: str, product: str, ordered: Sequence[Ordered]) -> Iterator[Step]:
+    for is_deletion, group in groupby(ordered, lambda each: each.is_deletion):
+        names = [each.stack for each in group]
+        if is_deletion:
+            yield from (_deletion(stack, "an earlier stack drops what it imports") for stack in names)
+            continue
+        ids = " ".join(f"{name}/{words(stack.removeprefix(f'{product}-{name}-'))}" for stack in names)
+        yield Step(
+            f"deploy {', '.join(names)} alone",
+            "they do without what an earlier stack drops, and import it until then",
+            f"npx cdk deploy -c env={name} --exclusively {ids}",
+        )
+
+
+def _deletion(stack: str, why: str) -> Step:
+    command = f"aws cloudformation delete-stack --stack-name {stack} && "
+    return Step(f"delete {stack}", why, f"{command}aws cloudformation wait stack-delete-complete --stack-name {stack}")
+
+
+def change(
+    name: str, environment: Environment, clients: Clients, console: Console, *, only_next: bool, as_json: bool
+) -> None:
+    """Exit code 3 when there is a step. Raises `OperatorError` and what boto3 raises."""
+    wanted = synthesized(name)
+    ours = [each for each in stacks(clients, name) if each.tags.get("product") == environment.product]
+    found = steps(name, environment.product, templates(clients, ours, wanted), wanted)
+    nothing = f"Nothing is to be done: {name} is deployed as its file says."
+    report(found[:1] if only_next else found, nothing, console, as_json=as_json)

@@ -1,0 +1,102 @@
+"""An order of deployments and deletions in which CloudFormation refuses no export, where the usual one is refused.
+
+An earlier stack cannot drop an export while a later one imports it. If the later stack's new template does without it,
+that stack is deployed first, alone; a stack that is not in the code any more is deleted first (docs/adr/0039).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from ops.effects.changes import Difference
+from ops.effects.template import exports, imports
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stack, deployed alone or deleted."""
+
+    stack: str
+    is_deletion: bool
+
+
+@dataclass(frozen=True)
+class Order:
+    first: Sequence[Step]
+    """What has to be done before all stacks can be deployed in the usual order; empty where nothing has."""
+    stuck: frozenset[str]
+    """Stacks that no order helps: one keeps importing what changes, or each needs something of the other first."""
+
+
+def order(difference: Difference) -> Order:
+    after = difference.after
+    leaving = [stack for stack in difference.before if stack not in after]
+    steps = [*(Step(stack, False) for stack in after), *(Step(stack, True) for stack in leaving)]
+    waits = _waits(difference)
+    usual = {step: number for number, step in enumerate(steps)}
+    late = {
+        step
+        for step, first in waits.items()
+        if not step.is_deletion and any(usual[each] >= usual[step] for each in first)
+    }
+    ordered = _ordered(steps, waits)
+    stuck = frozenset(step.stack for step in steps if step not in ordered)
+    needed = _before(late, waits) & set(ordered)
+    if any(step.is_deletion for step in needed):
+        # What it serves may be served by others only when everything else is deployed: it goes as late as possible.
+        last = max(ordered.index(step) for step in needed if step.is_deletion)
+        needed = {step for step in ordered[: last + 1] if not step.is_deletion or step in needed}
+    changed = {stack for stack, template in after.items() if template != difference.before.get(stack)}
+    first = tuple(step for step in ordered if step in needed and (step.is_deletion or step.stack in changed))
+    return Order(first, stuck)
+
+
+def _waits(difference: Difference) -> Mapping[Step, set[Step]]:
+    """By step: those that come before it. One that waits for itself can never be done."""
+    before, after = difference.before, difference.after
+    waits: dict[Step, set[Step]] = {}
+
+    def wait(step: Step, first: Step) -> None:
+        waits.setdefault(step, set()).add(first)
+
+    for export in difference.exports:
+        own = Step(export.stack, False)
+        for importer in _importers(export.name, export.stack, difference):
+            keeps = importer in after and export.name in set(imports(after[importer]))
+            wait(own, own if keeps else Step(importer, importer not in after))
+    provided = {name: stack for stack, template in after.items() for name in exports(template)}
+    moved = {export.name for export in difference.exports}
+    for stack, template in after.items():
+        for name in set(imports(template)):
+            exporter = provided.get(name)
+            if exporter is not None and (name in moved or name not in exports(before.get(exporter, {}))):
+                wait(Step(stack, False), Step(exporter, False))
+    for stack, template in before.items():
+        for name in exports(template) if stack not in after else ():
+            for importer in _importers(name, stack, difference):
+                wait(Step(stack, True), Step(importer, importer not in after))
+    return waits
+
+
+def _importers(export: str, exporter: str, difference: Difference) -> Iterator[str]:
+    for stack, template in difference.before.items():
+        if stack != exporter and export in set(imports(template)):
+            yield stack
+
+
+def _ordered(steps: Sequence[Step], waits: Mapping[Step, set[Step]]) -> list[Step]:
+    """Deployments in their usual order as far as possible, deletions when nothing else is left; without the stuck."""
+    done: list[Step] = []
+    while ready := [step for step in steps if step not in done and waits.get(step, set()) <= set(done)]:
+        done.append(ready[0])
+    return done
+
+
+def _before(steps: set[Step], waits: Mapping[Step, set[Step]]) -> set[Step]:
+    found: set[Step] = set()
+    left = list(steps)
+    while left:
+        for each in waits.get(left.pop(), ()):
+            if each not in found:
+                found.add(each)
+                left.append(each)
+    return found

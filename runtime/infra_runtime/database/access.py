@@ -1,0 +1,83 @@
+"""Personal logins of the database, for whoever has shown who it is (docs/adr/0035).
+
+A login has no password: RDS takes a token that is signed with the person's own credentials (RDS user guide, "IAM
+database authentication"). Every request is one line in this function's log.
+"""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import boto3
+
+from infra_runtime.aws import client
+from infra_runtime.caller import who
+from infra_runtime.contract.database_names import IAM_GROUP, READER, USER
+from infra_runtime.database.connection import Connection, Login, connect
+from infra_runtime.database.instance import master_secret, serving
+from infra_runtime.database.roles import create_role, run
+from infra_runtime.reporting import reported
+
+Mode = Literal["read", "write"]
+_LONGEST_NAME = 40
+_STATEMENT, _LOCK = "15min", "2s"
+_SCHEMAS = "select nspname from pg_namespace where nspname !~ '^pg_' and nspname <> 'information_schema' order by 1"
+
+
+class Locked(Exception):
+    """The master login would no longer be let in; the new login was taken back."""
+
+
+@reported
+def handler(event: Mapping[str, Any], context: Any) -> dict[str, str]:
+    """{"caller": proof, "mode": "read" | "write", "reason": text} → user, host, port and database to log in with."""
+    by = who(event, sts=boto3.client("sts"), function=context.function_name)
+    mode: Mode = "write" if event["mode"] == "write" else "read"
+    user = login_of(by, mode)
+    manager = client("secretsmanager")
+    master = Login.of(manager.get_secret_value(SecretId=master_secret(client("rds"), serving()))["SecretString"])
+    with connect(master) as connection:
+        admit(connection, user, mode)
+        try:
+            connect(master).close()
+        except Exception as error:
+            # RDS asks members of the group for a token, also indirect ones; the master login must never be one.
+            run(connection, "revoke {} from {}", IAM_GROUP, user)
+            raise Locked(f"{master.username} is not let in any more") from error
+    print(json.dumps({"database_access": user, "mode": mode, "by": by, "reason": str(event["reason"])}))  # noqa: T201
+    return {
+        "user": user, "host": os.environ["PGHOST"], "port": os.environ["PGPORT"], "database": os.environ["PGDATABASE"]
+    }  # fmt: skip
+
+
+def login_of(who: str, mode: Mode) -> str:
+    """Readable, and another one for each identity: the name of the session or user, and a digest of the ARN."""
+    arn = who.partition(" for ")[0]
+    name = re.sub(r"[^a-z0-9]+", "_", arn.rpartition("/")[2].lower()).strip("_")
+    return f"person_{name[:_LONGEST_NAME]}_{hashlib.sha256(arn.encode()).hexdigest()[:6]}_{mode}"
+
+
+def admit(connection: Connection, user: str, mode: Mode) -> None:
+    """As the master login. May be repeated; what was made since the last time is readable as well."""
+    database = connection.info.dbname
+    create_role(connection, READER, "nologin")
+    run(connection, "grant pg_monitor to {}", READER)
+    run(connection, "grant connect on database {} to {}", database, READER)
+    for (schema,) in connection.execute(_SCHEMAS).fetchall():
+        run(connection, "grant usage on schema {} to {}", schema, READER)
+        run(connection, "grant select on all tables in schema {} to {}", schema, READER)
+        run(connection, "grant select on all sequences in schema {} to {}", schema, READER)
+    create_role(connection, user, "login inherit")
+    writes = [USER, "pg_signal_backend"] if mode == "write" else []
+    for group in (READER, *writes, IAM_GROUP):
+        run(connection, "grant {} to {}", group, user)
+    read_only = "off" if mode == "write" else "on"
+    for setting in (
+        f"default_transaction_read_only = {read_only}",
+        f"statement_timeout = '{_STATEMENT}'",
+        f"lock_timeout = '{_LOCK}'",
+    ):
+        run(connection, f"alter role {{}} set {setting}", user)

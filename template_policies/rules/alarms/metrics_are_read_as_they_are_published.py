@@ -1,0 +1,129 @@
+"""An alarm reads each metric with the statistic, dimensions, period and meaning of silence that fit how it is published."""
+
+from collections.abc import Iterator, Mapping
+
+from template_policies import Failure, Graph, Violation, policy
+from template_policies.alarms import ALARM, metrics
+from template_policies.graph import short
+
+BAD, GOOD, SAME = "breaching", "notBreaching", "ignore"
+MINUTE, FIVE, QUARTER, HOUR, DAY = 60, 300, 900, 3600, 86400
+# An objective burns in windows of its own (docs/adr/0016).
+WINDOWS = (FIVE, HOUR, 2 * HOUR, DAY)
+# (statistic, dimensions, periods, what no data means) by metric.
+Reading = tuple[str, tuple[str, ...], tuple[int, ...], tuple[str, ...]]
+_OF_TARGETS = ("LoadBalancer", "TargetGroup")
+_OF_SERVICE = ("ClusterName", "ServiceName")
+_OF_FUNCTION = ("FunctionName",)
+_OF_DATABASE = ("DBInstanceIdentifier",)
+_OF_NODE = ("CacheClusterId",)
+_OF_REDIS = ("Environment", "Instance")
+READINGS: Mapping[tuple[str, str], Reading] = {
+    ("AWS/S3", "4xxErrors"): ("Sum", ("BucketName", "FilterId"), (FIVE,), (GOOD,)),
+    ("AWS/S3", "5xxErrors"): ("Sum", ("BucketName", "FilterId"), (FIVE,), (GOOD,)),
+    ("AWS/S3", "AllRequests"): ("Sum", ("BucketName", "FilterId"), (FIVE,), (GOOD,)),
+    ("AWS/S3", "BytesDownloaded"): ("Sum", ("BucketName", "FilterId"), (DAY,), (GOOD,)),
+    ("AWS/S3", "GetRequests"): ("Sum", ("BucketName", "FilterId"), (DAY,), (GOOD,)),
+    ("AWS/SQS", "ApproximateAgeOfOldestMessage"): ("Maximum", ("QueueName",), (FIVE,), (GOOD,)),
+    ("AWS/SQS", "ApproximateNumberOfMessagesVisible"): ("Maximum", ("QueueName",), (FIVE,), (GOOD,)),
+    ("AWS/ECS", "CPUUtilization"): ("Average", _OF_SERVICE, (MINUTE,), (SAME,)),
+    ("AWS/ECS", "MemoryUtilization"): ("Average", _OF_SERVICE, (MINUTE,), (SAME,)),
+    ("ECS/ContainerInsights", "DesiredTaskCount"): ("Average", _OF_SERVICE, (MINUTE,), (BAD,)),
+    ("ECS/ContainerInsights", "RunningTaskCount"): ("Average", _OF_SERVICE, (MINUTE,), (BAD,)),
+    ("AWS/RDS", "CPUUtilization"): ("Average", _OF_DATABASE, (FIVE,), (SAME,)),
+    ("AWS/RDS", "DatabaseConnections"): ("Maximum", _OF_DATABASE, (MINUTE,), (BAD,)),
+    ("AWS/RDS", "FreeStorageSpace"): ("Minimum", _OF_DATABASE, (FIVE,), (BAD,)),
+    ("AWS/RDS", "FreeableMemory"): ("Minimum", _OF_DATABASE, (FIVE,), (SAME,)),
+    ("AWS/RDS", "OldestReplicationSlotLag"): ("Maximum", _OF_DATABASE, (FIVE,), (GOOD,)),
+    ("AWS/CertificateManager", "DaysToExpiry"): ("Minimum", ("CertificateArn",), (DAY,), (SAME,)),
+    ("AWS/ElastiCache", "CurrConnections"): ("Maximum", _OF_NODE, (MINUTE,), (GOOD,)),
+    ("AWS/ElastiCache", "DatabaseMemoryUsagePercentage"): ("Maximum", _OF_NODE, (MINUTE,), (BAD,)),
+    ("AWS/ElastiCache", "EngineCPUUtilization"): ("Average", _OF_NODE, (MINUTE,), (SAME,)),
+    ("AWS/ElastiCache", "Evictions"): ("Sum", _OF_NODE, (MINUTE,), (GOOD,)),
+    ("AWS/ElastiCache", "ReplicationLag"): ("Maximum", _OF_NODE, (MINUTE,), (GOOD,)),
+    ("AWS/NATGateway", "ErrorPortAllocation"): ("Sum", ("NatGatewayId",), (MINUTE,), (GOOD,)),
+    ("AWS/Lambda", "Duration"): ("Maximum", _OF_FUNCTION, (QUARTER,), (GOOD,)),
+    ("AWS/Lambda", "Errors"): ("Sum", _OF_FUNCTION, (FIVE, QUARTER, HOUR), (GOOD,)),
+    ("AWS/Lambda", "Throttles"): ("Sum", _OF_FUNCTION, (QUARTER,), (GOOD,)),
+    ("AWS/Events", "FailedInvocations"): ("Sum", ("RuleName",), (FIVE,), (GOOD,)),
+    ("AWS/Events", "MatchedEvents"): ("Sum", ("RuleName",), (FIVE,), (GOOD,)),
+    ("AWS/ApplicationELB", "HTTPCode_ELB_5XX_Count"): ("Sum", ("LoadBalancer",), (MINUTE,), (GOOD,)),
+    ("AWS/ApplicationELB", "RejectedConnectionCount"): ("Sum", ("LoadBalancer",), (MINUTE,), (GOOD,)),
+    ("AWS/ApplicationELB", "HTTPCode_Target_5XX_Count"): ("Sum", _OF_TARGETS, (MINUTE,), (GOOD,)),
+    ("AWS/ApplicationELB", "HealthyHostCount"): ("Minimum", _OF_TARGETS, (MINUTE,), (BAD,)),
+    ("AWS/ApplicationELB", "RequestCount"): ("Sum", _OF_TARGETS, (MINUTE, *WINDOWS), (GOOD,)),
+    # The statistic has the objective's seconds in it.
+    ("AWS/ApplicationELB", "TargetResponseTime"): ("p95 PR(", _OF_TARGETS, (MINUTE, *WINDOWS), (GOOD,)),
+    ("Infra/Checks", "CheckFailed"): ("Maximum", ("Check", "Environment"), (MINUTE,), (BAD,)),
+    ("Infra/Checks", "CheckMilliseconds"): ("Average", ("Check", "Environment"), (MINUTE,), (SAME,)),
+    ("Infra/Database", "BackupJobFailed"): ("Maximum", ("Environment",), (FIVE,), (GOOD,)),
+    ("Infra/Database", "RestoreDrillDays"): ("Maximum", ("Environment",), (FIVE,), (BAD,)),
+    ("Infra/Database", "RestoreDrillFailed"): ("Maximum", ("Environment",), (FIVE,), (SAME,)),
+    ("Infra/Database", "RestoreDrillRpoMinutes"): ("Maximum", ("Environment",), (FIVE,), (SAME,)),
+    ("Infra/Database", "RestoreDrillRtoMinutes"): ("Maximum", ("Environment",), (FIVE,), (SAME,)),
+    ("Infra/Database", "RestorePointMinutes"): ("Maximum", ("Environment",), (FIVE,), (BAD,)),
+    ("Infra/Database", "SnapshotHours"): ("Maximum", ("Environment",), (FIVE,), (BAD,)),
+    ("Infra/Edge", "ClientCertificateDays"): ("Minimum", ("Environment",), (DAY,), (SAME,)),
+    ("Infra/Edge", "DdosEvents"): ("Sum", ("Environment",), (FIVE,), (GOOD,)),
+    ("Infra/Edge", "DriftedRules"): ("Maximum", ("Environment",), (6 * HOUR,), (SAME,)),
+    ("Infra/Edge", "MissingRules"): ("Maximum", ("Environment",), (6 * HOUR,), (SAME,)),
+    ("Infra/Edge", "RangesAdded"): ("Maximum", ("Environment",), (HOUR,), (GOOD,)),
+    ("Infra/Edge", "Requests"): ("Sum", ("Environment", "Host"), WINDOWS, (GOOD,)),
+    ("Infra/Edge", "SecurityEvents"): ("Sum", ("Environment",), (FIVE,), (GOOD,)),
+    ("Infra/Edge", "ServedMediaBytes"): ("Sum", ("Environment",), (DAY,), (GOOD,)),
+    ("Infra/Edge", "ServerErrors"): ("Sum", ("Environment", "Host"), WINDOWS, (GOOD,)),
+    ("Infra/Edge", "Windows"): ("Sum", ("Environment",), (FIVE,), (BAD,)),
+    ("Infra/Redis", "ErrorRatePercent"): ("Average", _OF_REDIS, (MINUTE,), (GOOD,)),
+    ("Infra/Redis", "KeysWithoutExpiry"): ("Maximum", _OF_REDIS, (FIVE,), (SAME,)),
+    # Beside the error rate it only says that there was a look.
+    ("Infra/Redis", "Unusable"): ("Maximum", _OF_REDIS, (MINUTE,), (BAD, GOOD)),
+    ("Infra/Redis", "PingMilliseconds"): ("Average", _OF_REDIS, (MINUTE,), (GOOD,)),
+    ("Infra/Secrets", "TasksBehindSecretHours"): ("Maximum", ("Environment", "Service"), (HOUR,), (BAD,)),
+}
+
+
+@policy(
+    reason="The sum of a gauge, or the average of a count, never crosses its threshold; a longer period rings an "
+    "hour later.",
+    failure=Failure.UNOBSERVED,
+    reads={
+        ALARM: (
+            "MetricName",
+            "Namespace",
+            "Dimensions",
+            "Period",
+            "Statistic",
+            "ExtendedStatistic",
+            "Metrics",
+            "TreatMissingData",
+        )
+    },
+)
+def check(graph: Graph) -> Iterator[Violation]:
+    for alarm in graph.of(ALARM):
+        for each in metrics(alarm):
+            known = READINGS.get((str(each.get("Namespace")), str(each.get("MetricName"))))
+            if known is None:
+                continue
+            statistic, dimensions, periods, silence = known
+            path = "Metrics" if alarm.get("MetricName") is None else ""
+            stat = str(each.get("Stat"))
+            fits = stat == statistic or (" " in statistic and (stat == "p95" or stat.startswith("PR(:")))
+            if not fits:
+                yield alarm.violation(
+                    path or "Statistic", f"is {stat} of {each.get('MetricName')}, must be {statistic}"
+                )
+            names = tuple(sorted(str(one.get("Name")) for one in each.get("Dimensions") or []))
+            if names != tuple(sorted(dimensions)):
+                yield alarm.violation(
+                    path or "Dimensions", f"are {short(names)} of {each.get('MetricName')}, must be {short(dimensions)}"
+                )
+            if each.get("Period") not in periods:
+                yield alarm.violation(
+                    path or "Period",
+                    f"is {short(each.get('Period'))} of {each.get('MetricName')}, must be {short(periods)}",
+                )
+            if alarm.get("TreatMissingData") not in silence:
+                yield alarm.violation(
+                    "TreatMissingData", f"is {short(alarm.get('TreatMissingData'))}, must be {' or '.join(silence)}"
+                )

@@ -1,0 +1,69 @@
+"""A service's container has each variable that its file, its needs and its settings promise, and no other."""
+
+from collections.abc import Iterator
+
+from config import variables as names
+from template_policies import Failure, Graph, Violation, policy
+from template_policies.containers import TASK, main_container, secrets, variables
+from template_policies.graph import short
+from template_policies.owners import owner
+
+# Those that a variable of the service's own replaces (docs/application-contract.md).
+DEFAULTS = {
+    "HOME": "/tmp", "HOSTNAME": "0.0.0.0", "NODE_ENV": "production",  # noqa: S104, S108
+    "NODE_EXTRA_CA_CERTS": "/infra/rds-authority.pem", "PGSSLROOTCERT": "/infra/rds-authority.pem",
+}  # fmt: skip
+PATH = "ContainerDefinitions"
+
+
+@policy(
+    reason="A missing variable is found by the first request that needs it, often long after the release.",
+    failure=Failure.TASK_DIES,
+    reads={TASK: (PATH,), "AWS::ECS::Service": ("TaskDefinition", "LoadBalancers"), "AWS::Logs::LogGroup": ()},
+)
+def check(graph: Graph) -> Iterator[Violation]:
+    environment = graph.environment
+    serving = {task.where for each in graph.of("AWS::ECS::Service") if (task := each.target("TaskDefinition"))}
+    logs: dict[str, str] = {}
+    for task in graph.of(TASK):
+        own, container = owner(graph, task), main_container(task)
+        name = container.get("Name")
+        plain = variables(container)
+        for key, value in DEFAULTS.items():
+            if key not in (own.service.variables if own else {}) and plain.get(key) != value:
+                yield task.violation(
+                    f"{PATH}.{name}.Environment", f"has {key} {short(plain.get(key))}, must be {value}"
+                )
+        for each in container.get("Environment", []):
+            if set(each) != {"Name", "Value"}:
+                yield task.violation(f"{PATH}.{name}.Environment", f"has {short(each)}, must have name and value")
+        group = graph.target(task.stack, container.get("LogConfiguration", {}).get("Options", {}).get("awslogs-group"))
+        if group is not None and logs.setdefault(group.where, task.where) != task.where:
+            yield task.violation(f"{PATH}.{name}.LogConfiguration", f"logs where {logs[group.where]} does")
+        if own is None or own.slot is not None or task.where not in serving:
+            continue
+        known = {*plain, *secrets(container)}
+        wanted = {
+            *names.provided(environment, own.name),
+            *names.declared(environment, own.name),
+            *names.secrets(environment, own.name),
+        }
+        # Previews share one Redis; a site has the release of its build (docs/errors.md).
+        missing = wanted - known - {"REDIS_KEY_PREFIX"} - ({"SENTRY_RELEASE"} if own.service.site else set())
+        if missing:
+            yield task.violation(f"{PATH}.{name}.Environment", f"lacks {sorted(missing)}")
+        for key, value in names.resolved(environment, graph.name, own.name).items():
+            if plain.get(key) != value:
+                yield task.violation(
+                    f"{PATH}.{name}.Environment", f"has {key} {short(plain.get(key))}, must be {value}"
+                )
+        if own.service.port is not None:
+            ports = [each.get("ContainerPort") for each in container.get("PortMappings", [])]
+            if ports != [own.service.port] or plain.get("PORT", str(own.service.port)) != str(own.service.port):
+                yield task.violation(f"{PATH}.{name}.PortMappings", f"is {ports}, must be {own.service.port}")
+        if own.service.database_connections is not None and "PG_POOL_MAX" in plain:
+            if plain["PG_POOL_MAX"] != str(own.service.database_connections):
+                yield task.violation(
+                    f"{PATH}.{name}.Environment",
+                    f"has PG_POOL_MAX {plain['PG_POOL_MAX']}, must be {own.service.database_connections}",
+                )

@@ -1,0 +1,31 @@
+"""A custom resource is made after everything that its function may do."""
+
+from collections.abc import Iterator
+
+from template_policies import Failure, Graph, Violation, policy
+from template_policies.iam import IDENTITY, policies_of
+from template_policies.policy import EVERYTHING
+
+
+@policy(
+    reason="IAM's answer to a function that starts too early is no: the first deployment of a fresh account rolls "
+    "back.",
+    failure=Failure.REFUSED,
+    reads={EVERYTHING: ("DependsOn", "ServiceToken"), "AWS::Lambda::Function": ("Role", "DependsOn"), **IDENTITY},
+)
+def check(graph: Graph) -> Iterator[Violation]:
+    for each in graph.resources.values():
+        if not each.type.startswith("Custom::"):
+            continue
+        function = each.target("ServiceToken")
+        if function is None or function.type != "AWS::Lambda::Function":
+            yield each.violation("ServiceToken", "must refer to a function")
+            continue
+        role = function.target("Role")
+        if function.stack != each.stack or role is None:
+            continue  # an earlier stack is there as a whole
+        for needed in policies_of(graph, role):
+            # CDK's own singletons are waited for through the function.
+            waits = {*each.items("DependsOn"), *function.items("DependsOn")}
+            if needed.logical_id not in waits:
+                yield each.violation("DependsOn", f"must have {needed.logical_id}")

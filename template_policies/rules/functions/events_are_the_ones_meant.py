@@ -1,0 +1,81 @@
+"""A rule waits for the events that its function is about, of this environment's own resources."""
+
+from collections.abc import Iterator, Mapping
+
+from template_policies import Failure, Graph, Violation, policy
+from template_policies.graph import short
+
+RULE = "AWS::Events::Rule"
+ENDS = {"UPDATE_COMPLETE", "UPDATE_FAILED", "UPDATE_ROLLBACK_COMPLETE", "UPDATE_ROLLBACK_FAILED"}
+CRASHES = {"EssentialContainerExited", "TaskFailedToStart"}
+WENT_BACK = {"UPDATE_ROLLBACK_COMPLETE", "UPDATE_ROLLBACK_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED"}
+# What must be among the values at a path of `detail`, by (source, detail-type).
+WANTED: Mapping[tuple[str, str], Mapping[str, set[str]]] = {
+    ("aws.secretsmanager", "Secret Label Updated"): {"labelUpdated": {"AWSCURRENT"}},
+    ("aws.backup", "Backup Job State Change"): {"state": {"FAILED", "ABORTED", "EXPIRED"}},
+    ("aws.backup", "Copy Job State Change"): {"state": {"FAILED", "ABORTED", "EXPIRED"}},
+    ("aws.backup", "Restore Job State Change"): {"status": {"COMPLETED", "FAILED", "ABORTED"}, "resourceType": {"RDS"}},
+    ("aws.rds", "RDS DB Instance Event"): {"EventCategories": {"failover", "failure"}},
+    ("aws.ecs", "ECS Task State Change"): {"lastStatus": {"STOPPED"}, "clusterArn": set()},
+    ("aws.cloudformation", "CloudFormation Stack Status Change"): {"status-details.status": set()},
+    ("aws.s3", "Object Created"): {"bucket.name": set()},
+    ("aws.s3", "Object Deleted"): {"bucket.name": set()},
+}
+# What must name this environment's own, at a path of `detail`.
+OWN = {
+    "aws.backup": ("resourceArn", "resourceType"), "aws.rds": ("SourceArn",), "aws.ecs": ("clusterArn",),
+    "aws.cloudformation": ("stack-id",), "aws.s3": ("bucket.name",),
+}  # fmt: skip
+
+
+@policy(
+    reason="Without its detail a rule hears of every stack, database and bucket of the account; with one too many, "
+    "of none.",
+    failure=Failure.UNOBSERVED,
+    reads={RULE: ("EventPattern",)},
+)
+def check(graph: Graph) -> Iterator[Violation]:
+    for rule in graph.of(RULE):
+        pattern = rule.get("EventPattern")
+        if pattern is None:
+            continue
+        detail = pattern.get("detail") or {}
+        for source in pattern.get("source") or [None]:
+            for kind in pattern.get("detail-type") or [None]:
+                if (source, kind) not in WANTED:
+                    if source in OWN or source is None:
+                        yield rule.violation("EventPattern", f"waits for {short(kind)} of {short(source)}")
+                    continue
+                for path, values in WANTED[source, kind].items():
+                    found = _at(detail, path)
+                    if not found or not values <= {str(each) for each in found if isinstance(each, str)}:
+                        yield rule.violation(
+                            "EventPattern", f"waits for {path} {short(found)}, must for {sorted(values)}"
+                        )
+            for path in OWN.get(str(source), ())[:1]:
+                named = rule.text(_at(detail, path))
+                if "Restore" in str(pattern.get("detail-type")):
+                    continue  # of whatever was restored, which has a name of its own
+                if not any(own in named for own in (graph.name, graph.environment.media.bucket, "Fn::", '"Ref"')):
+                    yield rule.violation("EventPattern", f"is about {named}, must be about this environment's own")
+        statuses = {str(each) for each in _at(detail, "status-details.status")}
+        if statuses and not (statuses >= ENDS or statuses >= WENT_BACK):
+            yield rule.violation("EventPattern", f"waits for {sorted(statuses)}, must for every end, or every way back")
+        if "group" in detail and _at(detail, "group") != [{"prefix": "service:"}]:
+            yield rule.violation("EventPattern", "must be about tasks of services")
+        if {"stopCode", "group"} & set(detail) and set(map(str, _at(detail, "stopCode"))) != CRASHES:
+            yield rule.violation(
+                "EventPattern", f"waits for {short(_at(detail, 'stopCode'))}, must for {sorted(CRASHES)}"
+            )
+        if "aws.ecs" in (pattern.get("source") or []) and not {"stopCode", "startedBy", "taskDefinitionArn"} & set(
+            detail
+        ):
+            yield rule.violation(
+                "EventPattern", "hears of every task that is stopped, must of those that end by themselves"
+            )
+
+
+def _at(detail: object, path: str) -> list[object]:
+    for key in path.split("."):
+        detail = detail.get(key) if isinstance(detail, dict) else None
+    return detail if isinstance(detail, list) else []

@@ -1,0 +1,30 @@
+"""Each function has a role and a log group that no other function has."""
+
+from collections.abc import Iterator
+
+from template_policies import Failure, Graph, Violation, policy
+
+FUNCTION = "AWS::Lambda::Function"
+
+
+@policy(
+    reason="With another one's role it can do what it should not, and not what it should; its log is looked for in "
+    "its own group.",
+    failure=Failure.ROLE_TAKEN_OVER,
+    reads={FUNCTION: ("Role", "LoggingConfig", "VpcConfig")},
+)
+def check(graph: Graph) -> Iterator[Violation]:
+    for path in ("Role", "LoggingConfig.LogGroup"):
+        seen: dict[str, str] = {}
+        for each in graph.of(FUNCTION):
+            target = each.target(path)
+            if target is None:
+                continue
+            if target.where in seen:
+                yield each.violation(path, f"is {target.where}, which {seen[target.where]} has")
+            seen[target.where] = each.where
+    for each in graph.of(FUNCTION):
+        if each.get("VpcConfig") is not None:
+            groups = [one.type for one in each.targets("VpcConfig.SecurityGroupIds")]
+            if groups != ["AWS::EC2::SecurityGroup"]:
+                yield each.violation("VpcConfig.SecurityGroupIds", "must be one group: the default one is closed")

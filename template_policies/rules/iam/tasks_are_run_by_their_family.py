@@ -1,0 +1,30 @@
+"""A function may run the task definitions of its own stack, by the families that they have."""
+
+import re
+from collections.abc import Iterator
+
+from template_policies import Failure, Graph, Violation, policy
+from template_policies.containers import TASK
+from template_policies.iam import IDENTITY, statements
+
+
+@policy(
+    reason="A family that is called otherwise is denied when the migration of a release is to start.",
+    failure=Failure.BAD_MIGRATION,
+    reads={TASK: ("Family",), **IDENTITY},
+)
+def check(graph: Graph) -> Iterator[Violation]:
+    families = {(each.stack, str(each.get("Family"))): each for each in graph.of(TASK)}
+    run = set()
+    for each in statements(graph):
+        if "ecs:RunTask" not in each.actions:
+            continue
+        for resource in each.resources:
+            family = re.fullmatch(r"arn:aws:ecs:[^:]+:\d+:task-definition/([^:]+):\*", resource)
+            place = (each.resource.stack, family[1] if family else resource)
+            run.add(place)
+            if place not in families:
+                yield each.violation(f"runs {resource}, which is no family of its stack")
+    for place, task in families.items():
+        if "Migration" in task.logical_id and place not in run:
+            yield task.violation("Family", f"is {place[1]}, which no function may run")
