@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from config.model import Environment
 from ops.errors import OperatorError
 
-# Whoever waits for longer than this believes that the command hangs.
+# After a longer wait people believe that the command hangs.
 _FIRST_CALL = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 2})
 # Of several services: STS, those that answer JSON, S3 (IAM user guide, "Troubleshoot access denied messages"; each
 # service's "Common errors").

@@ -94,7 +94,7 @@ def chosen(labels: Sequence[str] | Mapping[str, Any], part: str) -> list[str]:
 
 
 def call(name: str, environment: Environment, clients: Clients, part: str, console: Console) -> None:
-    """Runs a function with the input of its own schedule, as the schedule does. Raises `OperatorError`."""
+    """Runs a function with the input of its schedule. Raises `OperatorError`."""
     function = physical_id(name, environment, clients, f"function/{part}")
     events, arn = clients.client("events"), _arn(clients, function)
     given: Mapping[str, Any] = {}

@@ -1,4 +1,4 @@
-"""What a change of the code would do to each environment, for whoever approves it: Markdown, without an account."""
+"""What a change of the code would do to each environment, as Markdown for its reviewer; needs no account."""
 
 import hashlib
 import json
@@ -185,7 +185,7 @@ def compared(title: str, states: Mapping[str, tuple[Templates, Templates]], ackn
 
 
 def acknowledgements(commits: str, repository: Path = ROOT) -> frozenset[str]:
-    """Names of effects in the messages of these commits: `Acknowledge: NAME`, on a line of its own.
+    """Names of effects in the messages of these commits: `Acknowledge: NAME`, on a separate line.
 
     None where there is no history, as in an archive of the code.
     """

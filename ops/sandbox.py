@@ -38,7 +38,7 @@ class Sandbox:
     page: str
     """URL of the page, without a slash at its end."""
     token: str
-    """Whoever breaks or repairs something has to show it; other web pages of the browser cannot."""
+    """Needed to break or repair something: other web pages in the browser do not know it."""
     variables: dict[str, str]
     """Environment variables with which `./infra` reaches the emulators."""
 

@@ -1,4 +1,4 @@
-"""What is watched, and who hears of it."""
+"""Alarms, checks, objectives and the dashboard, and who is notified."""
 
 from collections.abc import Sequence
 

@@ -135,7 +135,7 @@ def _followed(previews: PreviewSlots, name: str, console: Console, give_up: floa
         if last == "runs":
             return found
         if time.monotonic() > give_up:
-            raise OperatorError(f"{name} is still {last}; infra preview list {previews.name} tells how it goes on")
+            raise OperatorError(f"{name} is still {last}; infra preview list {previews.name} shows when that changes")
         previews.sleep(_EVERY_SECONDS)
 
 

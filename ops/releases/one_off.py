@@ -1,4 +1,4 @@
-"""`infra run` and `infra exec`: one command, or a shell, in a task of its own with the service's image and settings."""
+"""`infra run` and `infra exec`: one command, or a shell, in a new task with the service's image and settings."""
 
 import shutil
 import subprocess

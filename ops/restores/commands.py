@@ -31,7 +31,7 @@ _SAVED_WITHIN = timedelta(minutes=15)
 # The RDS guide has ten minutes for a renaming.
 _REACHED_WITHIN = timedelta(minutes=20)
 _EVERY_SECONDS = 15.0
-# What RDS does not take then is told as a difference.
+# What RDS does not accept then is reported as a difference.
 _TRIES = 3
 
 
@@ -57,7 +57,7 @@ def second(text: str, *, now: datetime, expected: str = "a time") -> datetime:
 
 
 def point(place: Instances, to: datetime | None, console: Console, *, now: datetime, check_only: bool) -> None:
-    """May be repeated, and goes on where it was. Raises `OperatorError`, also where the data is not as it should be."""
+    """Continues an interrupted run. Raises `OperatorError`, also where the data is not as it should be."""
     if (taking_over := place.next()) is not None:
         if taking_over in place.replaced():
             raise OperatorError(f"going back was begun before: infra restore back {place.name}")
@@ -243,7 +243,7 @@ def look(place: Instances, name: str) -> Look:
 
 def _reaches(found: Inspected, to: datetime) -> str:
     if found.newest is None:
-        return "no row tells when it was committed"
+        return "no row shows when it was committed"
     return f"its last commit is {(to - found.newest).total_seconds():.1f} s before {to:%H:%M:%S} UTC"
 
 

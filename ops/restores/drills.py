@@ -14,7 +14,7 @@ from ops.console import Console
 from ops.errors import OperatorError
 from ops.functions import Clients, ask, find
 
-# AWS Backup tells of the end within five minutes, by best effort; the function looks by itself once an hour.
+# AWS Backup reports the end within five minutes, by best effort; the function also looks once an hour.
 _EVERY_SECONDS = 15.0
 _LONGEST_SECONDS = 6 * 3600.0
 
