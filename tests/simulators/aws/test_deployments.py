@@ -27,8 +27,8 @@ class Service:
         self._name, self._ecs = name, client(running, "ecs")
         self._cloudformation = client(running, "cloudformation")
 
-    def deploy(self, script: str, *, health: str | None = None, tasks: int = 1, **more: Any) -> str:
-        """Status of the stack afterwards. `health` is the script of its health check, `more` are other resources."""
+    def deploy(self, script: str, *, health: str | None = None, tasks: int = 1, beside: Seen | None = None) -> str:
+        """Status of the stack afterwards. `health` is the script of its health check, `beside` are other resources."""
         container = {
             "Name": "app",
             "Image": "public.ecr.aws/docker/library/busybox:1.37.0-musl",
@@ -46,7 +46,7 @@ class Service:
         resources = {
             "Definition": {"Type": "AWS::ECS::TaskDefinition", "Properties": definition},
             "Service": {"Type": "AWS::ECS::Service", "Properties": service},
-            **more,
+            **(beside or {}),
         }
         stacks = self._cloudformation
         is_new = self._name not in {each["StackName"] for each in stacks.describe_stacks()["Stacks"]}
@@ -181,7 +181,7 @@ def test_an_experiment_stops_a_third_of_the_tasks_and_others_take_their_place(
         "Tags": {"Name": "Third"},
     }
     made = {"Third": {"Type": "AWS::FIS::ExperimentTemplate", "Properties": template}}
-    assert service.deploy(WORKS, tasks=3, **made) == "CREATE_COMPLETE", service.reasons
+    assert service.deploy(WORKS, tasks=3, beside=made) == "CREATE_COMPLETE", service.reasons
     before, fis = service.tasks(), client(running, "fis")
     (known,) = fis.list_experiment_templates()["experimentTemplates"]
     started = fis.start_experiment(experimentTemplateId=known["id"])["experiment"]["id"]
