@@ -16,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from config import InvalidEnvironments, available, clashes, load, neighbours, services
 from config.model import Environment
 from infra_runtime.contract.revision import BUSYBOX
-from ops import addresses, alarms, change, doctor, drift, ids, logs, restart, review, sandbox
+from ops import addresses, alarms, change, doctor, drift, game_days, ids, logs, restart, review, sandbox
 from ops import status as status_
 from ops.account import explained, session_of
 from ops.console import Console
@@ -81,6 +81,8 @@ app.add_typer(secret, name="secret")
 change_ = typer.Typer(no_args_is_help=True, help="A change that takes more than one deployment.")
 app.add_typer(change_, name="change")
 
+gameday = typer.Typer(no_args_is_help=True, help="Break something on purpose, within stated bounds.")
+app.add_typer(gameday, name="gameday")
 practice = typer.Typer(no_args_is_help=True, help="The sandbox of this clone, which `make sandbox` starts.")
 app.add_typer(practice, name="sandbox")
 
@@ -644,6 +646,23 @@ def database_upgrade(
             upgrades.back(instances, Console(), now=datetime.now(UTC), loses_writes=lose_writes)
         else:
             upgrades.upgrade(instances, to, Console(), check_only=check)
+
+
+@gameday.command(name="list")
+def gameday_list(environment: Name, as_json: AsJson = False) -> None:
+    """List experiments: what happens, what users lose at most, which alarm fires."""
+    game_days.show(environment, load([environment])[environment], Console(), as_json=as_json)
+
+
+@gameday.command(name="run")
+def gameday_run(
+    environment: Name, experiment: Annotated[str, typer.Argument(help="As `infra gameday list` has it.")]
+) -> None:
+    """Carry out an experiment and follow it. Users may notice it; alarms stop it."""
+    loaded = _environment(environment)
+    with _explained(environment, loaded):
+        place = game_days.GameDays(environment, loaded, session_of(environment, loaded))
+        game_days.run(place, experiment, Console())
 
 
 @practice.command(name="break")

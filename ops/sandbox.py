@@ -24,6 +24,9 @@ FAULTS = {
     "edge-rule": "somebody edits a WAF rule at Cloudflare: it blocks every request",
     "origin": "the load balancer accepts connections and does not answer",
     "rotation": "the database's password is changed, and the secret is not",
+    "cloudflare-errors": "Cloudflare answers every request with 502 itself",
+    "s3-throttled": "S3 turns every call away: SlowDown",
+    "secrets-throttled": "Secrets Manager turns every call away: ThrottlingException",
 }
 """What `infra sandbox break` takes, and what then happens."""
 _ANSWER_SECONDS = 5.0
