@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
@@ -16,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from config import InvalidEnvironments, available, clashes, load, neighbours, services
 from config.model import Environment
 from infra_runtime.contract.revision import BUSYBOX
-from ops import addresses, alarms, doctor, drift, ids, logs, restart, review, sandbox
+from ops import addresses, alarms, doctor, drift, explain, ids, logs, progress, restart, review, sandbox
 from ops import status as status_
 from ops.account import explained, session_of
 from ops.console import Console
@@ -28,6 +28,7 @@ from ops.jobs import commands as job_commands
 from ops.jobs.commands import JobPlace
 from ops.previews import commands as preview_commands
 from ops.previews.commands import Previews
+from ops.progress import working
 from ops.redis import commands as redis_commands
 from ops.redis import rotation as redis_rotation
 from ops.redis.rotation import Redis
@@ -51,27 +52,41 @@ EXIT_CODES = (
     "Exit codes: 0 done; 1 AWS or Cloudflare refused, or what was asked for failed; 2 wrong input;"
     " 3 there is something (drift, a finding, a firing alarm, a refuted assumption)."
 )
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, epilog=EXIT_CODES)
-edge = typer.Typer(no_args_is_help=True, help="The Cloudflare zone: plan, drift, apply, purge.")
+
+
+class _Group(typer.core.TyperGroup):
+    """Each command's help ends with the exit codes."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        found = super().get_command(ctx, cmd_name)
+        if found is not None:
+            found.epilog = EXIT_CODES
+        return found
+
+
+app = typer.Typer(cls=_Group, no_args_is_help=True, pretty_exceptions_enable=False, epilog=EXIT_CODES)
+edge = typer.Typer(cls=_Group, no_args_is_help=True, help="The Cloudflare zone: plan, drift, apply, purge.")
 app.add_typer(edge, name="edge")
-redis = typer.Typer(no_args_is_help=True, help="Check Redis and ask it questions.")
+redis = typer.Typer(cls=_Group, no_args_is_help=True, help="Check Redis and ask it questions.")
 app.add_typer(redis, name="redis")
-preview = typer.Typer(no_args_is_help=True, help="Previews of pull requests, each with its own database.")
+preview = typer.Typer(cls=_Group, no_args_is_help=True, help="Previews of pull requests, each with its own database.")
 app.add_typer(preview, name="preview")
-egress = typer.Typer(no_args_is_help=True, help="Model of the cache's saving.")
+egress = typer.Typer(cls=_Group, no_args_is_help=True, help="Model of the cache's saving.")
 app.add_typer(egress, name="egress")
 
-job = typer.Typer(no_args_is_help=True, help="Scheduled jobs.")
+job = typer.Typer(cls=_Group, no_args_is_help=True, help="Scheduled jobs.")
 app.add_typer(job, name="job")
 
-restore = typer.Typer(no_args_is_help=True, help="Point-in-time recovery of the database and of media.")
+restore = typer.Typer(cls=_Group, no_args_is_help=True, help="Point-in-time recovery of the database and of media.")
 app.add_typer(restore, name="restore")
-database = typer.Typer(no_args_is_help=True, help="The database's version.")
+database = typer.Typer(cls=_Group, no_args_is_help=True, help="The database's version.")
 app.add_typer(database, name="database")
-secret = typer.Typer(no_args_is_help=True, help="Secrets that the environment's file names. Never prints values.")
+secret = typer.Typer(
+    cls=_Group, no_args_is_help=True, help="Secrets that the environment's file names. Never prints values."
+)
 app.add_typer(secret, name="secret")
 
-practice = typer.Typer(no_args_is_help=True, help="The sandbox of this clone, which `make sandbox` starts.")
+practice = typer.Typer(cls=_Group, no_args_is_help=True, help="The sandbox of this clone, which `make sandbox` starts.")
 app.add_typer(practice, name="sandbox")
 
 
@@ -83,11 +98,18 @@ def _environments() -> list[str]:
 Name = Annotated[
     str, typer.Argument(help=f"One of {', '.join(available())}.", metavar="ENV", autocompletion=_environments)
 ]
-Service = Annotated[str | None, typer.Option(help="Name in the environment's file; not needed if there is only one.")]
-ServiceName = Annotated[
-    str | None,
-    typer.Argument(help="Name in the environment's file; not needed if there is only one.", metavar="SERVICE"),
-]
+
+
+def _services(ctx: typer.Context) -> list[str]:
+    """For the shell's completion: those of the environment that is typed already."""
+    # Behind an option that still lacks its value, arguments are not told apart yet.
+    name = next((each for each in (ctx.params.get("environment"), *ctx.args) if each in available()), None)
+    return list(load([name], is_deployed=True)[name].services) if name else []
+
+
+_ONLY_ONE = "Name in the environment's file; not needed if there is only one."
+Service = Annotated[str | None, typer.Option(help=_ONLY_ONE, autocompletion=_services)]
+ServiceName = Annotated[str | None, typer.Argument(help=_ONLY_ONE, metavar="SERVICE", autocompletion=_services)]
 Note = Annotated[str | None, typer.Option(help="Reason or commit, for the ledger.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
@@ -162,7 +184,9 @@ def status(
         if watch:
             status_.watch(environment, looks, Console())
         else:
-            status_.show(environment, looks(), Console(), as_json=as_json)
+            with working(f"asking AWS about {environment}"):
+                seen = looks()
+            status_.show(environment, seen, Console(), as_json=as_json)
 
 
 @app.command()
@@ -185,7 +209,9 @@ def alarms_(environment: Name, as_json: AsJson = False) -> None:
     """List firing alarms, the worst first, each with its runbook. Exit code 3 if one fires."""
     found = _environment(environment)
     with _explained(environment, found):
-        firing = alarms.firing(session_of(environment, found), found.product, environment)
+        session = session_of(environment, found)
+        with working(f"asking CloudWatch about {environment}"):
+            firing = alarms.firing(session, found.product, environment)
     report(firing, "no alarm fires", Console(), as_json=as_json)
 
 
@@ -234,7 +260,9 @@ def call(
 
 
 @app.command(name="restart")
-def restart_(environment: Name, service: Annotated[str, typer.Argument(metavar="SERVICE")]) -> None:
+def restart_(
+    environment: Name, service: Annotated[str, typer.Argument(metavar="SERVICE", autocompletion=_services)]
+) -> None:
     """Replace the tasks of a service by new ones of the same image; the old ones serve until then."""
     found = _environment(environment)
     with _explained(environment, found):
@@ -257,26 +285,30 @@ def open_(
 @app.command(name="review")
 def review_(
     base: Annotated[str, typer.Argument(help="Commit to compare with.", metavar="BASE")],
+    as_json: AsJson = False,
 ) -> None:
     """What a deployment of this code does to one of BASE, as Markdown. Needs no account.
 
     Exit code 3 if any of it is impossible, or dangerous and not acknowledged in a commit message since BASE.
     """
-    found = review.review(base)
-    print(found.markdown)
-    if found.open:
-        raise typer.Exit(FINDINGS)
+    review.show(review.review(base), as_json=as_json)
 
 
 @app.command(name="effects")
-def effects_(environment: Name) -> None:
+def effects_(environment: Name, as_json: AsJson = False) -> None:
     """What a deployment of this code does to what is deployed, as Markdown. Exit code 3 as `review`."""
     found = _environment(environment)
     with _explained(environment, found):
         reviewed = review.deployed(environment, found, session_of(environment, found))
-    print(reviewed.markdown)
-    if reviewed.open:
-        raise typer.Exit(FINDINGS)
+    review.show(reviewed, as_json=as_json)
+
+
+@app.command(name="explain")
+def explain_(environment: Name, as_json: AsJson = False) -> None:
+    """Why the last deployment of a stack failed, and which lines declare it. Exit code 3 if one did."""
+    found = _environment(environment)
+    with _explained(environment, found):
+        explain.explain(environment, found, session_of(environment, found), Console(), as_json=as_json)
 
 
 @app.command(name="drift")
@@ -473,11 +505,10 @@ def back(environment: Name) -> None:
 
 
 @restore.command(name="list")
-def restore_list(environment: Name) -> None:
+def restore_list(environment: Name, as_json: AsJson = False) -> None:
     """Show the instances of the database, the times to which each can be restored, and the last restore drills."""
     with _instances(environment) as instances:
-        restores.show(instances, Console())
-        restore_drills.show(Drills(environment, instances.environment, instances.clients), Console())
+        restore_drills.show_all(instances, Console(), as_json=as_json)
 
 
 @restore.command()
@@ -716,6 +747,7 @@ def _environment(name: str) -> Environment:
 
 def main() -> None:
     """Exit codes: 2 for wrong input, 1 for what AWS or Cloudflare refuse, 3 for "there is something"."""
+    progress.show()
     try:
         app(prog_name="infra")
     except (InvalidEnvironments, InputError) as invalid:

@@ -10,11 +10,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import typer
+
 from config.model import Environment
 from ops.effects import Effect, Severity, effects
 from ops.effects.template import Templates
-from ops.errors import InputError
+from ops.errors import FINDINGS, InputError
 from ops.functions import Clients
+from ops.progress import working
+from ops.report import print_json
 from ops.stacks import stacks, templates
 from ops.templates import ROOT, synthesized, synthesized_in
 
@@ -31,11 +35,35 @@ _HOW = (
 _USD = {"NAT gateway": 38, "interface endpoint in a zone": 8}
 
 
+@dataclass(frozen=True, kw_only=True)
+class Reviewed:
+    """One effect."""
+
+    severity: str
+    """safe, look, dangerous or impossible."""
+    name: str
+    """As a commit message acknowledges it."""
+    stack: str
+    resource: str
+    """Logical id; "" for the stack as a whole."""
+    type: str
+    what: str
+    consequence: str
+    procedure: str
+    stops: bool
+    """Whether it is impossible, or dangerous and not acknowledged."""
+
+
 @dataclass(frozen=True)
 class Review:
     markdown: str
-    open: tuple[str, ...]
-    """Names of effects that are impossible, or dangerous and not acknowledged: what may not be merged."""
+    effects: dict[str, list[Reviewed]]
+    """By environment."""
+
+    @property
+    def open(self) -> tuple[str, ...]:
+        """Names of effects that are impossible, or dangerous and not acknowledged: what may not be merged."""
+        return tuple(each.name for found in self.effects.values() for each in found if each.stops)
 
 
 def billed(templates: Templates) -> Counter[str]:
@@ -151,7 +179,7 @@ def _cost(before: Counter[str], after: Counter[str]) -> Iterator[str]:
 
 def review(base: str) -> Review:
     """Of everything between the commit `base` and this working tree. Raises `InputError`, `OperatorError`."""
-    with _tree(base) as tree, ThreadPoolExecutor() as both:
+    with _tree(base) as tree, working("synthesizing both versions"), ThreadPoolExecutor() as both:
         before, after = both.map(synthesized_in, (tree, ROOT))
     states = {name: (before.get(name, {}), after.get(name, {})) for name in {**after, **before}}
     return _reviewed(f"compared with {base[:12]}", states, acknowledgements(f"{base}..HEAD"))
@@ -159,21 +187,51 @@ def review(base: str) -> Review:
 
 def deployed(name: str, environment: Environment, clients: Clients) -> Review:
     """Of an environment as it is deployed now. Raises `OperatorError` and what boto3 raises."""
-    wanted = synthesized(name)
     ours = [each for each in stacks(clients, name) if each.tags.get("product") == environment.product]
-    states = {name: (templates(clients, ours, wanted), wanted)}
+    if not ours:
+        where = f"Nothing of {name} is deployed in account {environment.aws.account}: everything is new."
+        return Review(f"# What this would do, to what is deployed\n\n{where}\n", {name: []})
+    wanted = synthesized(name)
+    with working(f"reading what is deployed of {name}"):
+        states = {name: (templates(clients, ours, wanted), wanted)}
     return _reviewed("to what is deployed", states, acknowledgements(f"--max-count={COMMITS}"))
 
 
 def _reviewed(title: str, states: Mapping[str, tuple[Templates, Templates]], acknowledged: Collection[str]) -> Review:
-    parts, left = [f"# What this would do, {title}", ""], []
+    parts, reviewed = [f"# What this would do, {title}", ""], {}
     for name, (before, after) in states.items():
         found = effects(before, after)
         parts.append(markdown(name, before, after, found, acknowledged))
-        left += [each.name for each in open_among(found, acknowledged)]
+        stopping = open_among(found, acknowledged)
+        reviewed[name] = [_told(each, stops=each in stopping) for each in found]
+    left = sum(each.stops for found in reviewed.values() for each in found)
     if left:
-        parts.append(f"**{len(left)} effects stop it.** {_HOW}\n")
-    return Review("\n".join(parts), tuple(left))
+        parts.append(f"**{left} effects stop it.** {_HOW}\n")
+    return Review("\n".join(parts), reviewed)
+
+
+def _told(effect: Effect, *, stops: bool) -> Reviewed:
+    return Reviewed(
+        severity=effect.severity.name.lower(),
+        name=effect.name,
+        stack=effect.stack,
+        resource=effect.resource,
+        type=effect.type,
+        what=effect.what,
+        consequence=effect.consequence,
+        procedure=effect.procedure,
+        stops=stops,
+    )
+
+
+def show(found: Review, *, as_json: bool) -> None:
+    """Raises `typer.Exit` with 3 when there is something that stops it."""
+    if as_json:
+        print_json(found.effects)
+    else:
+        print(found.markdown)  # noqa: T201
+    if found.open:
+        raise typer.Exit(FINDINGS)
 
 
 def acknowledgements(commits: str, repository: Path = ROOT) -> frozenset[str]:

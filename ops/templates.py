@@ -6,11 +6,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ops.effects.template import Templates
 from ops.errors import OperatorError
+from ops.progress import working
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -20,18 +22,36 @@ def synthesized(name: str) -> Templates:
 
     Raises `OperatorError`.
     """
-    return _synthesized(ROOT, {"env": name, "deployed": "yes"})[name]
+    with _assembly(ROOT, _only(name)) as folder:
+        return _templates(folder)[name]
 
 
 def synthesized_in(tree: Path) -> dict[str, Templates]:
     """Those of every environment that a working tree has, by its name. Raises `OperatorError`."""
-    return _synthesized(tree, {})
+    with _assembly(tree, {}) as folder:
+        return _templates(folder)
 
 
-def _synthesized(tree: Path, context: Mapping[str, str]) -> dict[str, Templates]:
-    with tempfile.TemporaryDirectory() as folder:
+def synthesized_with_lines(name: str) -> tuple[Templates, dict[str, list[str]]]:
+    """Also FILE:LINE of the code that makes each construct, by its path, the innermost first. Raises `OperatorError`.
+
+    Resources have their path in their metadata.
+    """
+    context = {**_only(name), "aws:cdk:enable-path-metadata": "true"}
+    with _assembly(ROOT, context, program="tools/construct_lines.py") as folder:
+        return _templates(folder)[name], json.loads((folder / "construct-lines.json").read_text())
+
+
+def _only(name: str) -> dict[str, str]:
+    return {"env": name, "deployed": "yes"}
+
+
+@contextmanager
+def _assembly(tree: Path, context: Mapping[str, str], *, program: str = "app.py") -> Iterator[Path]:
+    """The folder of the cloud assembly."""
+    with tempfile.TemporaryDirectory() as folder, working(f"synthesizing {context.get('env', 'every environment')}"):
         done = subprocess.run(
-            [sys.executable, "-O", "app.py"],
+            [sys.executable, "-O", program],
             cwd=tree,
             env={
                 **os.environ,
@@ -47,8 +67,12 @@ def _synthesized(tree: Path, context: Mapping[str, str]) -> dict[str, Templates]
             raise OperatorError(
                 f"{context.get('env', tree)} cannot be synthesized:\n{done.stdout}{done.stderr}".strip()
             )
-        found = sorted(Path(folder).glob("assembly-*"))
-        return {assembly.name.removeprefix("assembly-"): dict(read(assembly)) for assembly in found}
+        yield Path(folder)
+
+
+def _templates(folder: Path) -> dict[str, Templates]:
+    found = sorted(folder.glob("assembly-*"))
+    return {assembly.name.removeprefix("assembly-"): dict(read(assembly)) for assembly in found}
 
 
 def read(assembly: Path) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -6,7 +6,6 @@ and by whichever copy of this function: what has to be known until then is in th
 task, which carries the deployment's own name.
 """
 
-import hashlib
 import json
 import logging
 import os
@@ -31,6 +30,7 @@ from infra_runtime.contract.revision import (
     containers_of,
     named,
     revision_of,
+    started_by,
 )
 from infra_runtime.database.connection import Connection, Login, connect
 from infra_runtime.release.catalog import Fact, breaks, digest, end_sessions, facts, invalid_indexes
@@ -77,11 +77,6 @@ def _owner() -> Connection:
     """As the login that migrates. Read each time: it takes turns with another (docs/adr/0013)."""
     secret = client("secretsmanager").get_secret_value(SecretId=os.environ["LOGIN_SECRET"])["SecretString"]
     return connect(Login.of(secret, username=os.environ.get("PGUSER")))
-
-
-def started_by(deployment: str) -> str:
-    """What a deployment's task is found by, and its client token: of 64 letters at most."""
-    return f"migrate-{hashlib.sha256(deployment.encode()).hexdigest()[:28]}"
 
 
 def task_of(ecs: Any, cluster: str, deployment: str, definition: str) -> Mapping[str, Any] | None:
