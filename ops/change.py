@@ -6,6 +6,7 @@ from itertools import groupby
 
 from config.model import Environment
 from config.services import words
+from ops.account import not_deployed
 from ops.console import Console
 from ops.effects import Impact, effects
 from ops.effects.changes import difference
@@ -67,8 +68,10 @@ def change(
     name: str, environment: Environment, clients: Clients, console: Console, *, only_next: bool, as_json: bool
 ) -> None:
     """Exit code 3 when there is a step. Raises `OperatorError` and what boto3 raises."""
-    wanted = synthesized(name)
     ours = [each for each in stacks(clients, name) if each.tags.get("product") == environment.product]
+    if not ours:
+        raise not_deployed(name, f"account {environment.aws.account} has no stack of it")
+    wanted = synthesized(name)
     found = steps(name, environment.product, templates(clients, ours, wanted), wanted)
     nothing = f"Nothing is to be done: {name} is deployed as its file says."
     report(found[:1] if only_next else found, nothing, console, as_json=as_json)

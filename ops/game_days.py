@@ -17,6 +17,7 @@ from ops.console import Console
 from ops.errors import InputError, OperatorError
 from ops.functions import Clients, resources
 from ops.ids import label, resources_of
+from ops.report import print_json
 
 _STACK = "observability"
 _TEMPLATE = "AWS::FIS::ExperimentTemplate"

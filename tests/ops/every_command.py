@@ -60,9 +60,9 @@ BEFORE_A_DEPLOYMENT = {"doctor", "drift", "edge plan", "secret list", "github", 
 """Those that need no stack of ours, or explain more than that it is missing."""
 # Those that need no account, a terminal, or what production has not (jobs, previews).
 ELSEWHERE: dict[str, list[str]] = {
-    "db dump": [],
-    "db shell": [],
-    "db tunnel": [],
+    "db dump": ["copy.dump", "--reason", "support case 4711"],
+    "db shell": ["--reason", "support case 4711"],
+    "db tunnel": ["--reason", "support case 4711"],
     "gameday list": [],
     "egress model": [],
     "exec": ["--service", "api"],
