@@ -1,9 +1,8 @@
 """`infra gameday`: experiments of an environment, and one of them carried out."""
 
-import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -71,7 +70,7 @@ def show(name: str, environment: Environment, console: Console, *, as_json: bool
     """The experiments that the environment can stand."""
     found = game_days.of(environment)
     if as_json:
-        print(json.dumps([asdict(each) for each in found], indent=2))  # noqa: T201
+        print_json(found)
         return
     table = Table("experiment", "what happens", "users lose at most", "alarm", "runbook", "where")
     for each in found:

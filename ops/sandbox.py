@@ -14,6 +14,7 @@ import httpx
 
 from config import ENVIRONMENTS
 from ops.errors import InputError, OperatorError
+from ops.progress import working
 
 FILE = Path(__file__).resolve().parents[1] / "build" / "sandbox.json"
 FAULTS = {
@@ -70,12 +71,13 @@ class Sandbox:
     def ask(self, action: str, fault: str = "") -> str:
         """What the sandbox says of it. Raises `OperatorError`."""
         try:
-            answer = httpx.post(
-                f"{self.page}/{action}/{fault}",
-                headers={"X-Sandbox": self.token},
-                timeout=_ACTION_SECONDS,
-                trust_env=False,
-            )
+            with working(f"the sandbox of {self.environment}: {action} {fault}".rstrip()):
+                answer = httpx.post(
+                    f"{self.page}/{action}/{fault}",
+                    headers={"X-Sandbox": self.token},
+                    timeout=_ACTION_SECONDS,
+                    trust_env=False,
+                )
         except httpx.HTTPError as error:
             raise self._silent(error) from None
         if answer.status_code != 200:

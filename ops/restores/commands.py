@@ -4,7 +4,8 @@ A restored database takes over by its name: the one that serves is renamed, and 
 endpoint, the stack's resource, alarms and permissions go by that name (RDS guide, "Renaming a DB instance").
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from rich.table import Table
@@ -15,6 +16,7 @@ from infra_runtime.database.contents import Table as DatabaseTable
 from infra_runtime.database.verification import CLOCK, Inspected, problems
 from ops.console import Console
 from ops.errors import InputError, OperatorError
+from ops.releases.text import moment
 from ops.restores.instances import (
     Described,
     Instances,
@@ -101,13 +103,43 @@ def back(place: Instances, console: Console, *, now: datetime) -> None:
     take_over(place, target, console, now=now)
 
 
-def show(place: Instances, console: Console) -> None:
-    table = Table("instance", "status", "can be restored from", "to")
+@dataclass(frozen=True, kw_only=True)
+class Restorable:
+    """An instance of the database. Times are ISO 8601 in UTC."""
+
+    instance: str
+    status: str
+    """As RDS has it."""
+    serves: bool
+    earliest: str | None
+    """It can be restored to any second from here; None before its first backup."""
+    latest: str | None
+
+
+def restorable(place: Instances) -> list[Restorable]:
+    found = []
     for each in place.all():
-        window = place.window(each)
-        bounds = [f"{at:%Y-%m-%d %H:%M:%S}" for at in window] if window else ["no backup yet", ""]
-        mark = " (serves)" if each["DBInstanceIdentifier"] == place.identifier else ""
-        table.add_row(f"{each['DBInstanceIdentifier']}{mark}", each["DBInstanceStatus"], *bounds)
+        bounds = [at.astimezone(UTC).isoformat(timespec="seconds") for at in place.window(each) or ()]
+        earliest, latest = bounds or (None, None)
+        found.append(
+            Restorable(
+                instance=each["DBInstanceIdentifier"],
+                status=each["DBInstanceStatus"],
+                serves=each["DBInstanceIdentifier"] == place.identifier,
+                earliest=earliest,
+                latest=latest,
+            )
+        )
+    return found
+
+
+def show(found: Sequence[Restorable], console: Console) -> None:
+    table = Table("instance", "status", "can be restored from", "to")
+    for each in found:
+        bounds = (
+            [moment(each.earliest), moment(each.latest)] if each.earliest and each.latest else ["no backup yet", ""]
+        )
+        table.add_row(f"{each.instance}{' (serves)' if each.serves else ''}", each.status, *bounds)
     console.print(table)
 
 

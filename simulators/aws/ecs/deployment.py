@@ -154,8 +154,8 @@ class Deployment(ABC):
         """Up to the moment when the old tasks may end. Raises `DeploymentFailed`."""
 
     @abstractmethod
-    def _undo(self) -> None:
-        """What `_forward` has done beside starting tasks."""
+    def _undo(self, before: "Deployment") -> None:
+        """What `_forward` has done beside starting tasks; `before` is whose tasks serve again."""
 
     @abstractmethod
     def _is_healthy(self, arn: str) -> bool:
@@ -219,6 +219,15 @@ class Deployment(ABC):
             if time.monotonic() > give_up:
                 task.stop_all_beside(self.tasks, self.unhealthy)
                 raise BreakerTripped
+            time.sleep(POLL_SECONDS)
+
+    def revive(self) -> None:
+        """Tasks that have ended start again, and are waited for; it served, and is to serve once more."""
+        count = len(self.tasks)
+        self.tasks = [each for each in self.tasks if task.is_alive(each)]
+        self.tasks += [self._run_one() for _ in range(count - len(self.tasks))]
+        give_up = time.monotonic() + _START_SECONDS
+        while not all(map(self._is_healthy, self.tasks)) and time.monotonic() < give_up:
             time.sleep(POLL_SECONDS)
 
     def _run_one(self) -> str:
@@ -312,7 +321,7 @@ class Deployment(ABC):
         }
         self.record["status"] = "ROLLBACK_IN_PROGRESS"
         if before is not None:
-            self._undo()
+            self._undo(before)
             self.service["taskDefinition"] = before.definition
         self._stop(self.tasks)
         self.record["statusReason"] = reason if before else _NO_CANDIDATE
