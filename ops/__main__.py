@@ -709,7 +709,7 @@ def gameday_run(
     """Carry out an experiment and follow it. Users may notice it; alarms stop it."""
     loaded = _environment(environment)
     with _explained(environment, loaded):
-        place = game_days.GameDays(environment, loaded, session_of(environment, loaded))
+        place = game_days.GameDayPlace(environment, loaded, session_of(environment, loaded))
         game_days.run(place, experiment, Console())
 
 

@@ -10,7 +10,7 @@ from ops.account import not_deployed
 from ops.console import Console
 from ops.effects import Impact, effects
 from ops.effects.changes import difference
-from ops.effects.order import Step as Ordered
+from ops.effects.order import StackStep
 from ops.effects.order import order
 from ops.effects.template import Templates
 from ops.errors import OperatorError
@@ -21,13 +21,13 @@ from ops.templates import synthesized
 
 
 @dataclass(frozen=True)
-class Step:
+class PlannedStep:
     step: str
     why: str
     command: str
 
 
-def steps(name: str, product: str, before: Templates, after: Templates) -> Sequence[Step]:
+def steps(name: str, product: str, before: Templates, after: Templates) -> Sequence[PlannedStep]:
     """In order; none when what is deployed is what the code says. Raises `OperatorError` for what no order makes
     possible.
     """
@@ -41,27 +41,31 @@ def steps(name: str, product: str, before: Templates, after: Templates) -> Seque
     left = [stack for stack in before if stack not in after and stack not in done]
     made = [*_first(name, product, first)]
     if any(before.get(stack) != template for stack, template in after.items()):
-        made.append(Step("deploy all", "the usual order is possible now" if made else "", f"make deploy ENV={name}"))
+        made.append(
+            PlannedStep("deploy all", "the usual order is possible now" if made else "", f"make deploy ENV={name}")
+        )
     return [*made, *(_deletion(stack, "nothing leads to it any more") for stack in left)]
 
 
-def _first(name: str, product: str, ordered: Sequence[Ordered]) -> Iterator[Step]:
+def _first(name: str, product: str, ordered: Sequence[StackStep]) -> Iterator[PlannedStep]:
     for is_deletion, group in groupby(ordered, lambda each: each.is_deletion):
         names = [each.stack for each in group]
         if is_deletion:
             yield from (_deletion(stack, "an earlier stack drops what it imports") for stack in names)
             continue
         ids = " ".join(f"{name}/{words(stack.removeprefix(f'{product}-{name}-'))}" for stack in names)
-        yield Step(
+        yield PlannedStep(
             f"deploy {', '.join(names)} alone",
             "they do without what an earlier stack drops, and import it until then",
             f"npx cdk deploy -c env={name} --exclusively {ids}",
         )
 
 
-def _deletion(stack: str, why: str) -> Step:
+def _deletion(stack: str, why: str) -> PlannedStep:
     command = f"aws cloudformation delete-stack --stack-name {stack} && "
-    return Step(f"delete {stack}", why, f"{command}aws cloudformation wait stack-delete-complete --stack-name {stack}")
+    return PlannedStep(
+        f"delete {stack}", why, f"{command}aws cloudformation wait stack-delete-complete --stack-name {stack}"
+    )
 
 
 def change(

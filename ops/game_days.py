@@ -26,7 +26,7 @@ _OVER = ("completed", "stopped", "failed", "cancelled")
 
 
 @dataclass(frozen=True)
-class GameDays:
+class GameDayPlace:
     """Of one environment."""
 
     name: str
@@ -88,7 +88,7 @@ def show(name: str, environment: Environment, console: Console, *, as_json: bool
         console.print(f"{name} has no redundancy that an experiment could show", highlight=False)
 
 
-def run(place: GameDays, name: str, console: Console) -> None:
+def run(place: GameDayPlace, name: str, console: Console) -> None:
     """Carries out the experiment and follows it. Raises `InputError` and `OperatorError`."""
     experiment = place.experiment(name)
     if on := alarms.firing(place.clients, place.environment.product, place.name):
@@ -112,7 +112,7 @@ def run(place: GameDays, name: str, console: Console) -> None:
     )
 
 
-def _by_fis(place: GameDays, template: str, console: Console) -> None:
+def _by_fis(place: GameDayPlace, template: str, console: Console) -> None:
     fis = place.clients.client("fis")
     started = fis.start_experiment(experimentTemplateId=template)["experiment"]
     console.print(f"{started['id']} of {template}; to stop it: aws fis stop-experiment --id {started['id']}")
@@ -129,7 +129,7 @@ def _by_fis(place: GameDays, template: str, console: Console) -> None:
         raise OperatorError(f"{place.name}: the experiment {started['id']} {said}: {state.get('reason', '')}")
 
 
-def _in_the_sandbox(place: GameDays, experiment: Experiment, console: Console) -> None:
+def _in_the_sandbox(place: GameDayPlace, experiment: Experiment, console: Console) -> None:
     found = sandbox.running()
     if found is None or found.environment != place.name:
         raise InputError(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from config.model import Environment
 from ops.console import Console
-from ops.db.session import Access, Mode, access, client_tool, forwarded, service_with_database
+from ops.db.session import DatabaseSession, Mode, access, client_tool, forwarded, service_with_database
 from ops.errors import InputError, OperatorError
 from ops.functions import Clients
 from ops.releases.one_off import TOOLS, require_tools
@@ -35,7 +35,7 @@ class DatabasePlace:
     @contextmanager
     def opened(
         self, mode: Mode, reason: str, console: Console, *, port: int = 0
-    ) -> "Iterator[tuple[Access, dict[str, str]]]":
+    ) -> "Iterator[tuple[DatabaseSession, dict[str, str]]]":
         """The login, and variables with which libpq reaches the database with it."""
         if not reason.strip():
             raise InputError("--reason is empty: expected why you look, for those who read the log afterwards")
@@ -45,7 +45,7 @@ class DatabasePlace:
         with forwarded(place, found, console, port=port, reason=reason, variables=self.variables) as local:
             yield found, found.variables(local, self.variables.get("PGSSLROOTCERT"))
 
-    def environment_of(self, found: Access, variables: dict[str, str]) -> dict[str, str]:
+    def environment_of(self, found: DatabaseSession, variables: dict[str, str]) -> dict[str, str]:
         """Of PostgreSQL's programs. The token is signed last: it is valid for 15 minutes."""
         return {**self.variables, **variables, "PGPASSWORD": found.token(self.clients), "PGAPPNAME": "infra db"}
 

@@ -36,7 +36,7 @@ Mode = Literal["read", "write"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Access:
+class DatabaseSession:
     """What the database's own function has answered."""
 
     user: str
@@ -65,16 +65,16 @@ class Access:
         }
 
 
-def access(name: str, environment: Environment, clients: Clients, mode: Mode, reason: str) -> Access:
+def access(name: str, environment: Environment, clients: Clients, mode: Mode, reason: str) -> DatabaseSession:
     """Asks for a personal login. Raises `OperatorError`."""
     stack, what = f"{environment.product}-{name}-data", "maker of personal logins"
     function = find(clients, stack, "database.access", {}, what=what)
-    return Access(**ask_as_myself(clients, function, {"mode": mode, "reason": reason}, what=what))
+    return DatabaseSession(**ask_as_myself(clients, function, {"mode": mode, "reason": reason}, what=what))
 
 
 @contextmanager
 def forwarded(
-    place: ReleaseTarget, to: Access, console: Console, *, port: int, reason: str, variables: Mapping[str, str]
+    place: ReleaseTarget, to: DatabaseSession, console: Console, *, port: int, reason: str, variables: Mapping[str, str]
 ) -> Iterator[int]:
     """Port of 127.0.0.1 that leads to the database; `port` 0 takes a free one. Raises `InputError`, `OperatorError`.
 

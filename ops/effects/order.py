@@ -12,7 +12,7 @@ from ops.effects.template import exports, imports
 
 
 @dataclass(frozen=True)
-class Step:
+class StackStep:
     """One stack, deployed alone or deleted."""
 
     stack: str
@@ -21,7 +21,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Order:
-    first: Sequence[Step]
+    first: Sequence[StackStep]
     """What has to be done before all stacks can be deployed in the usual order; empty where nothing has."""
     stuck: frozenset[str]
     """Stacks that no order helps: one keeps importing what changes, or each needs something of the other first."""
@@ -30,7 +30,7 @@ class Order:
 def order(difference: Difference) -> Order:
     after = difference.after
     leaving = [stack for stack in difference.before if stack not in after]
-    steps = [*(Step(stack, False) for stack in after), *(Step(stack, True) for stack in leaving)]
+    steps = [*(StackStep(stack, False) for stack in after), *(StackStep(stack, True) for stack in leaving)]
     waits = _waits(difference)
     usual = {step: number for number, step in enumerate(steps)}
     late = {
@@ -50,30 +50,30 @@ def order(difference: Difference) -> Order:
     return Order(first, stuck)
 
 
-def _waits(difference: Difference) -> Mapping[Step, set[Step]]:
+def _waits(difference: Difference) -> Mapping[StackStep, set[StackStep]]:
     """By step: those that come before it. One that waits for itself can never be done."""
     before, after = difference.before, difference.after
-    waits: dict[Step, set[Step]] = {}
+    waits: dict[StackStep, set[StackStep]] = {}
 
-    def wait(step: Step, first: Step) -> None:
+    def wait(step: StackStep, first: StackStep) -> None:
         waits.setdefault(step, set()).add(first)
 
     for export in difference.exports:
-        own = Step(export.stack, False)
+        own = StackStep(export.stack, False)
         for importer in _importers(export.name, export.stack, difference):
             keeps = importer in after and export.name in set(imports(after[importer]))
-            wait(own, own if keeps else Step(importer, importer not in after))
+            wait(own, own if keeps else StackStep(importer, importer not in after))
     provided = {name: stack for stack, template in after.items() for name in exports(template)}
     moved = {export.name for export in difference.exports}
     for stack, template in after.items():
         for name in set(imports(template)):
             exporter = provided.get(name)
             if exporter is not None and (name in moved or name not in exports(before.get(exporter, {}))):
-                wait(Step(stack, False), Step(exporter, False))
+                wait(StackStep(stack, False), StackStep(exporter, False))
     for stack, template in before.items():
         for name in exports(template) if stack not in after else ():
             for importer in _importers(name, stack, difference):
-                wait(Step(stack, True), Step(importer, importer not in after))
+                wait(StackStep(stack, True), StackStep(importer, importer not in after))
     return waits
 
 
@@ -83,16 +83,16 @@ def _importers(export: str, exporter: str, difference: Difference) -> Iterator[s
             yield stack
 
 
-def _ordered(steps: Sequence[Step], waits: Mapping[Step, set[Step]]) -> list[Step]:
+def _ordered(steps: Sequence[StackStep], waits: Mapping[StackStep, set[StackStep]]) -> list[StackStep]:
     """Deployments in their usual order as far as possible, deletions when nothing else is left; without the stuck."""
-    done: list[Step] = []
+    done: list[StackStep] = []
     while ready := [step for step in steps if step not in done and waits.get(step, set()) <= set(done)]:
         done.append(ready[0])
     return done
 
 
-def _before(steps: set[Step], waits: Mapping[Step, set[Step]]) -> set[Step]:
-    found: set[Step] = set()
+def _before(steps: set[StackStep], waits: Mapping[StackStep, set[StackStep]]) -> set[StackStep]:
+    found: set[StackStep] = set()
     left = list(steps)
     while left:
         for each in waits.get(left.pop(), ()):

@@ -15,24 +15,24 @@ _CUSTOM = {"protected_branches": False, "custom_branch_policies": True}
 
 
 @dataclass(frozen=True)
-class Step:
+class AppliedSetting:
     """What was written, or what is left for a person to do."""
 
     what: str
     todo: str = ""
 
 
-def apply(needed: Sequence[GitHubEnvironment], github: httpx.Client) -> Iterator[Step]:
+def apply(needed: Sequence[GitHubEnvironment], github: httpx.Client) -> Iterator[AppliedSetting]:
     """One after the other, each told when it is done. Raises `InputError` and `OperatorError`."""
     for each in needed:
         path = f"/repos/{each.repository}/environments/{quote(each.name, safe='')}"
         where = f"{each.repository}, environment {each.name}"
         for step in chain(_protect(each, path, github), _variables(each, path, github), _secrets(each, path, github)):
-            yield Step(f"{where}: {step.what}", step.todo)
+            yield AppliedSetting(f"{where}: {step.what}", step.todo)
     yield from _left_over(needed, github)
 
 
-def _left_over(needed: Sequence[GitHubEnvironment], github: httpx.Client) -> Iterator[Step]:
+def _left_over(needed: Sequence[GitHubEnvironment], github: httpx.Client) -> Iterator[AppliedSetting]:
     """Environments with one of our roles that no workflow runs in, because names have changed since.
 
     Deleted by a person: what else uses them is not known here.
@@ -46,21 +46,21 @@ def _left_over(needed: Sequence[GitHubEnvironment], github: httpx.Client) -> Ite
                 continue
             if any(each["value"] in roles for each in pages(github, f"/{path}/variables", "variables")):
                 where = f"{repository}, environment {name}"
-                yield Step(f"{where}: no workflow reads it any more", f"gh api --method DELETE {path}")
+                yield AppliedSetting(f"{where}: no workflow reads it any more", f"gh api --method DELETE {path}")
 
 
-def _protect(needed: GitHubEnvironment, path: str, github: httpx.Client) -> Iterator[Step]:
+def _protect(needed: GitHubEnvironment, path: str, github: httpx.Client) -> Iterator[AppliedSetting]:
     found = ask(github, "GET", path)
     policy = _CUSTOM if needed.only_main else None
     if found is None:
         ask(github, "PUT", path, {"deployment_branch_policy": policy})
-        yield Step("created")
+        yield AppliedSetting("created")
     elif policy is not None and found.get("deployment_branch_policy") is None:
         # PUT sets all rules at once, so those that are there are sent again.
         before = _rules(found)
         after = _rules(ask(github, "PUT", path, {**before, "deployment_branch_policy": policy}) or {})
         if after != before:
-            yield Step(f"GitHub has changed its protection from {before} to {after}", "set it again by hand")
+            yield AppliedSetting(f"GitHub has changed its protection from {before} to {after}", "set it again by hand")
     elif policy is None or found["deployment_branch_policy"] != policy:
         return  # Protected branches only: a limit, too.
     if policy is not None:
@@ -81,20 +81,20 @@ def _rules(environment: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _branches(path: str, github: httpx.Client) -> Iterator[Step]:
+def _branches(path: str, github: httpx.Client) -> Iterator[AppliedSetting]:
     path = f"{path}/deployment-branch-policies"
     listed = list(pages(github, path, "branch_policies"))
     others = [each["name"] for each in listed if (each["name"], each.get("type", "branch")) != (BRANCH, "branch")]
     if not listed:
         ask(github, "POST", path, {"name": BRANCH})
-        yield Step(f"limited to {BRANCH}")
+        yield AppliedSetting(f"limited to {BRANCH}")
     elif len(others) == len(listed):
-        yield Step(f"limited to {', '.join(others)}", f"allow {BRANCH}, which its workflow runs on")
+        yield AppliedSetting(f"limited to {', '.join(others)}", f"allow {BRANCH}, which its workflow runs on")
     elif others:
-        yield Step(f"{', '.join(others)} may use its role, beside {BRANCH}", "remove what should not deploy")
+        yield AppliedSetting(f"{', '.join(others)} may use its role, beside {BRANCH}", "remove what should not deploy")
 
 
-def _variables(needed: GitHubEnvironment, path: str, github: httpx.Client) -> Iterator[Step]:
+def _variables(needed: GitHubEnvironment, path: str, github: httpx.Client) -> Iterator[AppliedSetting]:
     path = f"{path}/variables"
     existing = {each["name"]: each["value"] for each in pages(github, path, "variables")}
     for name, value in sorted(needed.variables.items()):
@@ -105,12 +105,14 @@ def _variables(needed: GitHubEnvironment, path: str, github: httpx.Client) -> It
             ask(github, "PATCH", f"{path}/{name}", body)
         else:
             continue
-        yield Step(f"{name} = {value}")
+        yield AppliedSetting(f"{name} = {value}")
 
 
-def _secrets(needed: GitHubEnvironment, path: str, github: httpx.Client) -> Iterator[Step]:
+def _secrets(needed: GitHubEnvironment, path: str, github: httpx.Client) -> Iterator[AppliedSetting]:
     """Only whether they are there: their values are nowhere in AWS."""
     existing = {each["name"] for each in pages(github, f"{path}/secrets", "secrets")}
     for name in needed.secrets:
         if name not in existing:
-            yield Step(f"has no secret {name}", f"gh secret set {name} --repo {needed.repository} --env {needed.name}")
+            yield AppliedSetting(
+                f"has no secret {name}", f"gh secret set {name} --repo {needed.repository} --env {needed.name}"
+            )

@@ -31,7 +31,7 @@ class FisError(Exception):
         self.code = code
 
 
-class Failed(Exception):
+class ExperimentFailed(Exception):
     """Why an experiment fails."""
 
 
@@ -70,11 +70,11 @@ class Region(Protocol):
     """What FIS meets in the account and region that it works in."""
 
     def find(self, role: str, target: Mapping[str, Any]) -> list[str]:
-        """ARNs that the target describes, found as the role. Raises `Failed`."""
+        """ARNs that the target describes, found as the role. Raises `ExperimentFailed`."""
         ...
 
     def act(self, role: str, action: str, arns: Sequence[str], parameters: Mapping[str, str]) -> Undo:
-        """Raises `Failed`."""
+        """Raises `ExperimentFailed`."""
         ...
 
     def trusts(self, role: str, experiment: str) -> bool:
@@ -151,7 +151,7 @@ class Fis:
         try:
             self._begin(experiment, undo)
             halted = self._wait(experiment)
-        except Failed as error:
+        except ExperimentFailed as error:
             status, reason = "failed", str(error)
         except Exception as error:
             status, reason = "failed", f"{type(error).__name__}: {error}"
@@ -167,7 +167,7 @@ class Fis:
     def _begin(self, experiment: dict[str, Any], undo: list[Undo]) -> None:
         role = experiment["roleArn"]
         if not self.region.trusts(role, experiment["arn"]):
-            raise Failed("Unable to assume role. Check the role's trust policy.")
+            raise ExperimentFailed("Unable to assume role. Check the role's trust policy.")
         if self._halted(experiment):
             return
         found = {name: _select(self.region.find(role, each), each) for name, each in experiment["targets"].items()}
@@ -254,13 +254,13 @@ def _camel(value: Any, *, are_names: bool = False) -> Any:
 
 
 def _select(arns: Sequence[str], target: Mapping[str, Any]) -> list[str]:
-    """At random; a share is rounded down. Raises `Failed` for nothing."""
+    """At random; a share is rounded down. Raises `ExperimentFailed` for nothing."""
     match = _SELECTION.fullmatch(target["selectionMode"])
     assert match is not None, "the template was checked"
     number = int(match["number"] or 0)
     count = {"COUNT": number, "PERCENT": len(arns) * number // 100, None: len(arns)}[match["how"]]
     if not (chosen := random.sample(list(arns), min(count, len(arns)))):
-        raise Failed("Target resolution returned empty set")
+        raise ExperimentFailed("Target resolution returned empty set")
     return chosen
 
 

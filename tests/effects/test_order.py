@@ -5,7 +5,7 @@ from typing import Any
 
 from ops.effects import Effect, Impact, effects
 from ops.effects.changes import difference
-from ops.effects.order import Step, order
+from ops.effects.order import StackStep, order
 from ops.effects.template import Template, Templates
 
 
@@ -81,4 +81,4 @@ def test_two_stacks_that_each_wait_for_the_other_are_impossible() -> None:
     before = {"network": stack(gives={"old": "a"}), "alarms": stack(takes=("old",))}
     after = {"network": stack(gives={"new": "b"}), "alarms": stack(takes=("new",))}
     assert in_use(before, after).severity is Impact.IMPOSSIBLE
-    assert Step("network", False) not in order(difference(before, after)).first
+    assert StackStep("network", False) not in order(difference(before, after)).first

@@ -18,7 +18,7 @@ _SHARED = {
     "a construct, and what its Lambda module does": {
         "Notifications", "Preflight", "PreviewControl", "ReleaseControl", "StateStore",
     },
-    "the vendor's own term, and a thing of ours": {"Environment", "Incident", "Plan", "Zone"},
+    "the vendor's own term, and a thing of ours": {"Action", "Environment", "Incident", "Plan", "Zone"},
 }  # fmt: skip
 # Names and phrases that CHANGELOG.md says were replaced. Each is wrong wherever it stands.
 _RETIRED = (

@@ -11,7 +11,7 @@ from config import game_days, load
 from ops import __main__ as infra
 from ops.console import Console
 from ops.errors import InputError, OperatorError
-from ops.game_days import GameDays, run
+from ops.game_days import GameDayPlace, run
 from tests.ops import account as in_memory
 from tests.ops.account import NAME
 
@@ -39,7 +39,7 @@ class Watched(in_memory.Account):
 
 def told(account: Watched, experiment: str = "tasks-stopped") -> str:
     out = io.StringIO()
-    place = GameDays(NAME, load([NAME])[NAME], account, sleep=lambda _: None)
+    place = GameDayPlace(NAME, load([NAME])[NAME], account, sleep=lambda _: None)
     run(place, experiment, Console(file=out, width=200))
     return out.getvalue()
 
@@ -76,7 +76,7 @@ def test_what_is_not_deployed_is_said() -> None:
 
 
 def test_an_experiment_that_would_only_be_an_outage_is_refused() -> None:
-    place = GameDays("dev", load(["dev"])["dev"], Watched())
+    place = GameDayPlace("dev", load(["dev"])["dev"], Watched())
     with pytest.raises(InputError, match=r"'tasks-stopped': expected one of .*dev has no redundancy"):
         run(place, "tasks-stopped", Console(file=io.StringIO()))
 

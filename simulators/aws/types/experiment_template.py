@@ -18,7 +18,7 @@ from ministack.services import alb, ec2, ecs, elasticache, rds
 from simulators.aws import database_servers
 from simulators.aws.clock import is_live
 from simulators.aws.ecs import deployment, task
-from simulators.aws.fis import MINUTE_SECONDS, Failed, Fis, FisError, Region, Undo
+from simulators.aws.fis import MINUTE_SECONDS, ExperimentFailed, Fis, FisError, Region, Undo
 from simulators.aws.resource_type import Properties, Provisioned, ResourceRefused, client, register
 from simulators.aws.types import replication_group
 
@@ -65,12 +65,12 @@ class _Here(Region):
 
 
 def _as(role: str, *needs: tuple[str, str], **context: str) -> None:
-    """Raises `Failed` unless the role may do all of this: (action, resource), with these condition keys."""
+    """Raises `ExperimentFailed` unless the role may do all of this: (action, resource), with these condition keys."""
     from simulators.aws.authorization import Need, denial_of
 
     keys = tuple(context.items())
     if denied := denial_of(role, "fis", *(Need(action, arn, keys) for action, arn in needs)):
-        raise Failed(f"Unable to perform the action. {denied}")
+        raise ExperimentFailed(f"Unable to perform the action. {denied}")
 
 
 def _arn(service: str, resource: str) -> str:
@@ -179,7 +179,7 @@ def _interrupt_power(role: str, arns: Sequence[str], _: Mapping[str, str]) -> Un
         identity = arn.rpartition(":")[2]
         group = elasticache._replication_groups[identity]
         if group["MultiAZ"] != "enabled":
-            raise Failed(f"{identity}: Multi-AZ is not enabled")
+            raise ExperimentFailed(f"{identity}: Multi-AZ is not enabled")
         shards = [
             number
             for number, shard in enumerate(group["NodeGroups"])

@@ -8,7 +8,7 @@ from template_policies.graph import short
 RULE = "AWS::Events::Rule"
 ENDS = {"UPDATE_COMPLETE", "UPDATE_FAILED", "UPDATE_ROLLBACK_COMPLETE", "UPDATE_ROLLBACK_FAILED"}
 CRASHES = {"EssentialContainerExited", "TaskFailedToStart"}
-WENT_BACK = {"UPDATE_ROLLBACK_COMPLETE", "UPDATE_ROLLBACK_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED"}
+ROLLED_BACK = {"UPDATE_ROLLBACK_COMPLETE", "UPDATE_ROLLBACK_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED"}
 # What must be among the values at a path of `detail`, by (source, detail-type).
 WANTED: Mapping[tuple[str, str], Mapping[str, set[str]]] = {
     ("aws.secretsmanager", "Secret Label Updated"): {"labelUpdated": {"AWSCURRENT"}},
@@ -59,7 +59,7 @@ def check(graph: Graph) -> Iterator[Violation]:
                 if not any(own in named for own in (graph.name, graph.environment.media.bucket, "Fn::", '"Ref"')):
                     yield rule.violation("EventPattern", f"is about {named}, must be about this environment's own")
         statuses = {str(each) for each in _at(detail, "status-details.status")}
-        if statuses and not (statuses >= ENDS or statuses >= WENT_BACK):
+        if statuses and not (statuses >= ENDS or statuses >= ROLLED_BACK):
             yield rule.violation("EventPattern", f"waits for {sorted(statuses)}, must for every end, or every way back")
         if "group" in detail and _at(detail, "group") != [{"prefix": "service:"}]:
             yield rule.violation("EventPattern", "must be about tasks of services")
