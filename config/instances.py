@@ -19,6 +19,6 @@ def memory_gib(instance_class: str) -> float:
 
 
 def connections(instance_class: str) -> int:
-    """How many PostgreSQL lets in at least, as far as the class tells."""
+    """Connections that PostgreSQL accepts at least, by the class of the instance."""
     usable = memory_gib(instance_class) * _GIB * (1 - _OF_THE_HOST)
     return min(int(usable) // _BYTES_PER_CONNECTION, _MOST_CONNECTIONS)

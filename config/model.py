@@ -176,7 +176,7 @@ class Owasp(Section):
 
 
 class SharedZone(Section):
-    """What a Cloudflare zone has once, whoever shares it: the environment with this table decides, for all."""
+    """Settings that a Cloudflare zone has once. The environment with this table decides for all that share the zone."""
 
     owasp: Owasp | None = Field(default=None, description="Needs the plan pro or better; required there.")
     ddos_sensitivity: Literal["default", "medium", "low", "eoff"] = Field(
@@ -204,7 +204,7 @@ class Cloudflare(Section):
     )
     adopt: bool = Field(
         default=False,
-        description="Take over records and rules of others that stand where ours should, instead of stopping there.",
+        description="Take over existing records and rules that conflict with ours. Otherwise the deployment stops.",
     )
     rate_limits: dict[RuleName, RateLimit] = Field(default={}, description="By name.")
     zone: SharedZone | None = Field(default=None, description="In exactly one environment of each zone.")
@@ -308,7 +308,7 @@ class Upstash(Section):
 
 
 class External(Section):
-    """Redis that somebody else runs: Sentinel, Cluster, Redis Cloud, servers of your own."""
+    """Redis that you provide: Sentinel, Cluster, Redis Cloud or your own servers."""
 
     url_secret: Annotated[SecretName, BeforeValidator(_not_the_url_itself), AfterValidator(_not_like_a_whole_arn)] = (
         Field(
@@ -607,7 +607,7 @@ class Job(Section):
 
 
 class Route(Section):
-    """How one severity reaches people; {} is nobody."""
+    """How people are notified of one severity; {} notifies nobody."""
 
     email: Annotated[tuple[EmailAddress, ...], AfterValidator(_no_repetition)] = Field(
         default=(), description="Each address confirms once, by a link that AWS sends it."
@@ -623,11 +623,11 @@ class Route(Section):
 
 
 class Alarms(Section):
-    """Who hears of an alarm, by severity."""
+    """Who is notified of an alarm, by severity."""
 
-    critical: Route = Field(description="Wakes somebody up.")
-    warning: Route = Field(description="Is looked at on the next working day.")
-    info: Route = Field(default=Route(), description="Is there to be looked up.")
+    critical: Route = Field(description="Somebody has to react at once, also at night.")
+    warning: Route = Field(description="Somebody reacts on the next working day.")
+    info: Route = Field(default=Route(), description="For the record.")
     slack_workspace: str | None = Field(
         default=None,
         pattern=r"^T[A-Z0-9]{8,20}$",
@@ -667,7 +667,7 @@ class Sentry(Section):
 
     organization: Slug
     token_secret: SecretName = Field(
-        description="Name of the Secrets Manager secret with the token that releases are told by (docs/sentry.md); "
+        description="Name of the Secrets Manager secret with the token for Sentry's releases (docs/sentry.md); "
         "never the token itself.",
     )
     infrastructure: SentryProject = Field(description="Of the functions that keep everything running.")
@@ -685,7 +685,7 @@ class PostHog(Section):
 
 
 class Previews(Section):
-    """Services as a pull request would have them, with a database of its own, for a while."""
+    """Temporary deployments of pull requests, each with its own database."""
 
     slots: int = Field(
         ge=1,

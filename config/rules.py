@@ -198,7 +198,7 @@ def _hosted_by_amplify(key: str, service: Service) -> Iterator[Contradiction]:
     for name in service.variables:
         if name.upper().startswith("AWS"):
             yield Contradiction(f"{key}.variables.{name}", "a name that does not begin with AWS: Amplify keeps those")
-    # Secrets have a refusal of their own.
+    # Secrets have their own rule.
     others = set(Service.model_fields) - {"host", "site", "amplify", "sentry", "variables", "needs", "secrets"}
     yield from _nothing_but(key, service, sorted(others), "nothing: Amplify builds and runs this site itself")
     if unreachable := sorted(set(service.needs) - {"media"}):
@@ -313,7 +313,7 @@ def rate_limits_are_of_a_service(environment: Environment) -> Iterator[Contradic
             yield Contradiction(f"cloudflare.rate_limits.{name}.service", expected)
 
 
-def whoever_owns_the_zone_is_told(environment: Environment) -> Iterator[Contradiction]:
+def owner_of_the_zone_is_notified(environment: Environment) -> Iterator[Contradiction]:
     if environment.cloudflare.zone is not None and not environment.alarms.critical.email:
         expected = "at least one address where the table [cloudflare.zone] is: Cloudflare's own notifications go there"
         yield Contradiction("alarms.critical.email", expected)
@@ -466,7 +466,7 @@ def database_has_connections_for_a_release(environment: Environment) -> Iterator
 
 
 def previews_have_only_what_may_be_lost(environment: Environment) -> Iterator[Contradiction]:
-    """They run code that nobody has reviewed, on copies of the environment's own data."""
+    """They run code that nobody has reviewed, on copies of the environment's data."""
     if environment.previews is not None and environment.protection.data != "disposable":
         yield Contradiction("previews", "nothing, or protection.data = disposable: pull requests run on its data")
 
@@ -623,7 +623,7 @@ def objectives_of_recovery_are_measured(environment: Environment) -> Iterator[Co
 
 
 def kept_data_survives_a_zone(environment: Environment) -> Iterator[Contradiction]:
-    """An environment whose data is kept serves users, and goes on serving them when a zone is lost."""
+    """An environment whose data is kept serves users, also when a zone is lost."""
     because = "while protection.data is keep: one zone may be lost"
     if environment.protection.data != "keep":
         return
@@ -676,7 +676,7 @@ RULES: tuple[Rule, ...] = (
     priorities_are_different,
     rate_limits_are_of_a_service,
     plan_can_do_it,
-    whoever_owns_the_zone_is_told,
+    owner_of_the_zone_is_notified,
     storage_can_grow,
     bucket_name_is_one_that_s3_takes,
     each_object_has_one_ttl,

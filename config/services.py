@@ -20,12 +20,12 @@ def balanced(environment: Environment) -> dict[str, Service]:
 
 
 def released(environment: Environment) -> dict[str, Service]:
-    """Those with an image of their own: a repository, a stack and a ledger of releases for each."""
+    """Those with their own image: each has a repository, a stack and a release history."""
     return {name: each for name, each in on_ecs(environment).items() if each.runs is None}
 
 
 def shown(environment: Environment) -> dict[str, Service]:
-    """Those with a stack of their own, on ECS or on Amplify."""
+    """Those with their own stack, on ECS or on Amplify."""
     return {name: each for name, each in environment.services.items() if each.runs is None}
 
 
@@ -97,7 +97,7 @@ def hosts(environment: Environment) -> dict[str, str]:
 
 
 def runs_job(environment: Environment, job: str) -> str:
-    """The service with an image of its own that a job runs."""
+    """The service whose image a job runs."""
     service = environment.jobs[job].runs
     return environment.services[service].runs or service
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
@@ -16,7 +16,21 @@ from botocore.exceptions import BotoCoreError, ClientError
 from config import InvalidEnvironments, available, clashes, load, neighbours, services
 from config.model import Environment
 from infra_runtime.contract.revision import BUSYBOX
-from ops import addresses, alarms, change, doctor, drift, ids, logs, restart, review, sandbox
+from ops import (
+    addresses,
+    alarms,
+    change,
+    doctor,
+    drift,
+    explain,
+    game_days,
+    ids,
+    logs,
+    progress,
+    restart,
+    review,
+    sandbox,
+)
 from ops import status as status_
 from ops.account import explained, session_of
 from ops.console import Console
@@ -31,6 +45,7 @@ from ops.jobs.commands import JobPlace
 from ops.maintenance import commands as maintenance_commands
 from ops.previews import commands as preview_commands
 from ops.previews.commands import PreviewSlots
+from ops.progress import working
 from ops.redis import commands as redis_commands
 from ops.redis import rotation as redis_rotation
 from ops.redis.rotation import ElastiCacheRotation
@@ -54,34 +69,54 @@ EXIT_CODES = (
     "Exit codes: 0 done; 1 AWS or Cloudflare refused, or what was asked for failed; 2 wrong input;"
     " 3 there is something (drift, a finding, a firing alarm, a refuted assumption)."
 )
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, epilog=EXIT_CODES)
-edge = typer.Typer(no_args_is_help=True, help="The Cloudflare zone: plan, drift, apply, purge.")
+
+
+class _Group(typer.core.TyperGroup):
+    """Each command's help ends with the exit codes."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        found = super().get_command(ctx, cmd_name)
+        if found is not None:
+            found.epilog = EXIT_CODES
+        return found
+
+
+app = typer.Typer(cls=_Group, no_args_is_help=True, pretty_exceptions_enable=False, epilog=EXIT_CODES)
+edge = typer.Typer(cls=_Group, no_args_is_help=True, help="The Cloudflare zone: plan, drift, apply, purge.")
 app.add_typer(edge, name="edge")
-redis = typer.Typer(no_args_is_help=True, help="Check Redis and ask it questions.")
+redis = typer.Typer(cls=_Group, no_args_is_help=True, help="Check Redis and ask it questions.")
 app.add_typer(redis, name="redis")
-preview = typer.Typer(no_args_is_help=True, help="Previews of pull requests, each with its own database.")
+preview = typer.Typer(cls=_Group, no_args_is_help=True, help="Previews of pull requests, each with its own database.")
 app.add_typer(preview, name="preview")
-egress = typer.Typer(no_args_is_help=True, help="Model of the cache's saving.")
+egress = typer.Typer(cls=_Group, no_args_is_help=True, help="Model of the cache's saving.")
 app.add_typer(egress, name="egress")
 
-job = typer.Typer(no_args_is_help=True, help="Scheduled jobs.")
+job = typer.Typer(cls=_Group, no_args_is_help=True, help="Scheduled jobs.")
 app.add_typer(job, name="job")
 
-restore = typer.Typer(no_args_is_help=True, help="Point-in-time recovery of the database and of media.")
+restore = typer.Typer(cls=_Group, no_args_is_help=True, help="Point-in-time recovery of the database and of media.")
 app.add_typer(restore, name="restore")
-database = typer.Typer(no_args_is_help=True, help="The database's version.")
+database = typer.Typer(cls=_Group, no_args_is_help=True, help="The database's version.")
 app.add_typer(database, name="database")
-maintenance = typer.Typer(no_args_is_help=True, help="503 at the edge and muted alarms, until a given time.")
+maintenance = typer.Typer(
+    cls=_Group, no_args_is_help=True, help="503 at the edge and muted alarms, until a given time."
+)
 app.add_typer(maintenance, name="maintenance")
-db = typer.Typer(no_args_is_help=True, help="PostgreSQL with a login of your own, read-only unless --write.")
+db = typer.Typer(
+    cls=_Group, no_args_is_help=True, help="PostgreSQL with a login of your own, read-only unless --write."
+)
 app.add_typer(db, name="db")
-secret = typer.Typer(no_args_is_help=True, help="Secrets that the environment's file names. Never prints values.")
+secret = typer.Typer(
+    cls=_Group, no_args_is_help=True, help="Secrets that the environment's file names. Never prints values."
+)
 app.add_typer(secret, name="secret")
 
-change_ = typer.Typer(no_args_is_help=True, help="A change that takes more than one deployment.")
+change_ = typer.Typer(cls=_Group, no_args_is_help=True, help="A change that takes more than one deployment.")
 app.add_typer(change_, name="change")
 
-practice = typer.Typer(no_args_is_help=True, help="The sandbox of this clone, which `make sandbox` starts.")
+gameday = typer.Typer(cls=_Group, no_args_is_help=True, help="Break something on purpose, within stated bounds.")
+app.add_typer(gameday, name="gameday")
+practice = typer.Typer(cls=_Group, no_args_is_help=True, help="The sandbox of this clone, which `make sandbox` starts.")
 app.add_typer(practice, name="sandbox")
 
 
@@ -93,11 +128,18 @@ def _environments() -> list[str]:
 Name = Annotated[
     str, typer.Argument(help=f"One of {', '.join(available())}.", metavar="ENV", autocompletion=_environments)
 ]
-Service = Annotated[str | None, typer.Option(help="Name in the environment's file; not needed if there is only one.")]
-ServiceName = Annotated[
-    str | None,
-    typer.Argument(help="Name in the environment's file; not needed if there is only one.", metavar="SERVICE"),
-]
+
+
+def _services(ctx: typer.Context) -> list[str]:
+    """For the shell's completion: those of the environment that is typed already."""
+    # Behind an option that still lacks its value, arguments are not told apart yet.
+    name = next((each for each in (ctx.params.get("environment"), *ctx.args) if each in available()), None)
+    return list(load([name], is_deployed=True)[name].services) if name else []
+
+
+_ONLY_ONE = "Name in the environment's file; not needed if there is only one."
+Service = Annotated[str | None, typer.Option(help=_ONLY_ONE, autocompletion=_services)]
+ServiceName = Annotated[str | None, typer.Argument(help=_ONLY_ONE, metavar="SERVICE", autocompletion=_services)]
 Note = Annotated[str | None, typer.Option(help="Reason or commit, for the ledger.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
@@ -172,7 +214,9 @@ def status(
         if watch:
             status_.watch(environment, looks, Console())
         else:
-            status_.show(environment, looks(), Console(), as_json=as_json)
+            with working(f"asking AWS about {environment}"):
+                seen = looks()
+            status_.show(environment, seen, Console(), as_json=as_json)
 
 
 @app.command()
@@ -195,7 +239,9 @@ def alarms_(environment: Name, as_json: AsJson = False) -> None:
     """List firing alarms, the worst first, each with its runbook. Exit code 3 if one fires."""
     found = _environment(environment)
     with _explained(environment, found):
-        firing = alarms.firing(session_of(environment, found), found.product, environment)
+        session = session_of(environment, found)
+        with working(f"asking CloudWatch about {environment}"):
+            firing = alarms.firing(session, found.product, environment)
     report(firing, "no alarm fires", Console(), as_json=as_json)
 
 
@@ -244,7 +290,9 @@ def call(
 
 
 @app.command(name="restart")
-def restart_(environment: Name, service: Annotated[str, typer.Argument(metavar="SERVICE")]) -> None:
+def restart_(
+    environment: Name, service: Annotated[str, typer.Argument(metavar="SERVICE", autocompletion=_services)]
+) -> None:
     """Replace the tasks of a service by new ones of the same image; the old ones serve until then."""
     found = _environment(environment)
     with _explained(environment, found):
@@ -267,15 +315,13 @@ def open_(
 @app.command(name="review")
 def review_(
     base: Annotated[str, typer.Argument(help="Commit to compare with.", metavar="BASE")],
+    as_json: AsJson = False,
 ) -> None:
     """What a deployment of this code does to one of BASE, as Markdown. Needs no account.
 
     Exit code 3 if any of it is impossible, or dangerous and not acknowledged in a commit message since BASE.
     """
-    found = review.review(base)
-    print(found.markdown)
-    if found.open:
-        raise typer.Exit(FINDINGS)
+    review.show(review.review(base), as_json=as_json)
 
 
 @app.command(name="effects")
@@ -284,16 +330,21 @@ def effects_(
     approved: Annotated[
         str, typer.Option(help="The plan that was approved, from the last line: exit code 3 if it is another now.")
     ] = "",
+    as_json: AsJson = False,
 ) -> None:
     """What a deployment of this code does to what is deployed, as Markdown. Exit code 3 as `review`."""
     found = _environment(environment)
     with _explained(environment, found):
         reviewed = review.deployed(environment, found, session_of(environment, found))
-    print(reviewed.markdown)
-    if approved and reviewed.plan != approved:
-        print(f"--approved {approved}: the code or what is deployed has changed since; approve the plan above instead")
-    if reviewed.open or approved not in ("", reviewed.plan):
-        raise typer.Exit(FINDINGS)
+    review.show(reviewed, as_json=as_json, approved=approved)
+
+
+@app.command(name="explain")
+def explain_(environment: Name, as_json: AsJson = False) -> None:
+    """Why the last deployment of a stack failed, and which lines declare it. Exit code 3 if one did."""
+    found = _environment(environment)
+    with _explained(environment, found):
+        explain.explain(environment, found, session_of(environment, found), Console(), as_json=as_json)
 
 
 @change_.command(name="plan")
@@ -582,11 +633,10 @@ def back(environment: Name) -> None:
 
 
 @restore.command(name="list")
-def restore_list(environment: Name) -> None:
+def restore_list(environment: Name, as_json: AsJson = False) -> None:
     """Show the instances of the database, the times to which each can be restored, and the last restore drills."""
     with _instances(environment) as instances:
-        restores.show(instances, Console())
-        restore_drills.show(Drills(environment, instances.environment, instances.clients), Console())
+        restore_drills.show_all(instances, Console(), as_json=as_json)
 
 
 @restore.command()
@@ -644,6 +694,23 @@ def database_upgrade(
             upgrades.back(instances, Console(), now=datetime.now(UTC), loses_writes=lose_writes)
         else:
             upgrades.upgrade(instances, to, Console(), check_only=check)
+
+
+@gameday.command(name="list")
+def gameday_list(environment: Name, as_json: AsJson = False) -> None:
+    """List experiments: what happens, what users lose at most, which alarm fires."""
+    game_days.show(environment, load([environment])[environment], Console(), as_json=as_json)
+
+
+@gameday.command(name="run")
+def gameday_run(
+    environment: Name, experiment: Annotated[str, typer.Argument(help="As `infra gameday list` has it.")]
+) -> None:
+    """Carry out an experiment and follow it. Users may notice it; alarms stop it."""
+    loaded = _environment(environment)
+    with _explained(environment, loaded):
+        place = game_days.GameDays(environment, loaded, session_of(environment, loaded))
+        game_days.run(place, experiment, Console())
 
 
 @practice.command(name="break")
@@ -832,6 +899,7 @@ def _environment(name: str) -> Environment:
 
 def main() -> None:
     """Exit codes: 2 for wrong input, 1 for what AWS or Cloudflare refuse, 3 for "there is something"."""
+    progress.show()
     try:
         app(prog_name="infra")
     except (InvalidEnvironments, InputError) as invalid:

@@ -10,8 +10,9 @@ from botocore.exceptions import ClientError
 
 from config.model import Environment
 from ops.errors import OperatorError
+from ops.progress import working
 
-# Whoever waits for longer than this believes that the command hangs.
+# After a longer wait people believe that the command hangs.
 _FIRST_CALL = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 2})
 # Of several services: STS, those that answer JSON, S3 (IAM user guide, "Troubleshoot access denied messages"; each
 # service's "Common errors").
@@ -34,7 +35,8 @@ _NO_STACK = re.compile(r"Stack (?:with id |\[|')?(?P<stack>[A-Za-z0-9-]+)\]?'? (
 def session_of(name: str, environment: Environment) -> boto3.Session:
     """Raises `OperatorError` when the credentials are of another account, and what boto3 raises when there are none."""
     session = boto3.Session(region_name=environment.aws.region)
-    account = session.client("sts", config=_FIRST_CALL).get_caller_identity()["Account"]
+    with working("asking AWS whose credentials these are"):
+        account = session.client("sts", config=_FIRST_CALL).get_caller_identity()["Account"]
     if account != environment.aws.account:
         raise OperatorError(
             f"{name} is in the AWS account {environment.aws.account}; your credentials are of {account}"

@@ -12,6 +12,7 @@ from ops.account import not_deployed
 from ops.console import Console
 from ops.errors import OperatorError
 from ops.functions import Clients
+from ops.progress import working
 from ops.report import report
 
 _LONGEST_SECONDS = 900.0
@@ -110,4 +111,6 @@ def _is_made_by_aws(kind: str, difference: Mapping[str, str], declared: Mapping[
 def drift(name: str, environment: Environment, clients: Clients, console: Console, *, as_json: bool) -> None:
     """Exit code 3 when there is anything."""
     nothing = f"Every stack of {name} is as it was deployed. Cloudflare: infra edge drift {name}"
-    report(list(drifts(name, environment, clients)), nothing, console, as_json=as_json)
+    with working(f"CloudFormation is comparing every stack of {name}"):
+        found = list(drifts(name, environment, clients))
+    report(found, nothing, console, as_json=as_json)

@@ -1,4 +1,4 @@
-"""What an operator is told instead of a traceback, and how a program is told that there is something."""
+"""Errors that operators see instead of tracebacks, and the exit code that reports findings."""
 
 FINDINGS = 3
 """Exit code for "there is something", as `cdk diff --fail` and `git diff --exit-code` have theirs."""

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from infra_runtime.caller import prove
 from ops.errors import OperatorError
+from ops.progress import working
 
 
 class Clients(Protocol):
@@ -70,7 +71,8 @@ def run() -> str | None:
 
 def ask(clients: Clients, function: str, event: Mapping[str, Any], *, what: str) -> Any:
     """What it answers. Raises `OperatorError` when it fails, and what boto3 raises."""
-    answer = clients.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event).encode())
+    with working(f"waiting for {what}"):
+        answer = clients.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event).encode())
     document = json.loads(answer["Payload"].read().decode())
     if "FunctionError" in answer:
         # Of the function's own making, so without a secret in it; its log has the rest.

@@ -14,6 +14,7 @@ from ops.account import not_deployed
 from ops.console import Console
 from ops.errors import InputError
 from ops.functions import Clients, ask
+from ops.progress import working
 
 STACKS = ("network", "data", "registry", "platform", "redis", "edge", "observability", "delivery")
 """Beside those of the services."""
@@ -74,11 +75,12 @@ def physical_id(name: str, environment: Environment, clients: Clients, what: str
         raise InputError(
             f"WHAT {what!r}: expected one of {', '.join(KINDS)}, stack; with a part of a name: function/drift"
         )
-    every = {
-        label(stack, each["LogicalResourceId"]): each["PhysicalResourceId"]
-        for stack, each in resources_of(name, environment, clients, stacks_of(environment))
-        if each["ResourceType"] == KINDS[kind]
-    }
+    with working(f"looking through the stacks of {name}"):
+        every = {
+            label(stack, each["LogicalResourceId"]): each["PhysicalResourceId"]
+            for stack, each in resources_of(name, environment, clients, stacks_of(environment))
+            if each["ResourceType"] == KINDS[kind]
+        }
     if not every:
         raise not_deployed(name, f"there is no {kind}")
     found = chosen(every, part)
@@ -94,7 +96,7 @@ def chosen(labels: Sequence[str] | Mapping[str, Any], part: str) -> list[str]:
 
 
 def call(name: str, environment: Environment, clients: Clients, part: str, console: Console) -> None:
-    """Runs a function with the input of its own schedule, as the schedule does. Raises `OperatorError`."""
+    """Runs a function with the input of its schedule. Raises `OperatorError`."""
     function = physical_id(name, environment, clients, f"function/{part}")
     events, arn = clients.client("events"), _arn(clients, function)
     given: Mapping[str, Any] = {}

@@ -16,6 +16,7 @@ from ops.console import Console
 from ops.errors import InputError
 from ops.functions import Clients
 from ops.ids import KINDS, STACKS, chosen, label, resources_of
+from ops.progress import working
 
 _EVERY_SECONDS = 3.0
 # CloudWatch Logs shows an event some seconds after it happened. --follow misses one that comes later than this.
@@ -84,10 +85,12 @@ def show(
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> None:
     """In the order of their times; with `follow` until Ctrl-C."""
-    groups, seen = logs.groups(what), set[str]()
+    seen = set[str]()
+    with working(f"reading logs of {logs.name}"):
+        asked, groups = now(), logs.groups(what)
+        found = _events(logs.clients, groups, start=start, grep=grep)
     while True:
-        asked = now()
-        for part, event in _events(logs.clients, groups, start=start, grep=grep):
+        for part, event in found:
             if event["eventId"] not in seen:
                 seen.add(event["eventId"])
                 moment = datetime.fromtimestamp(event["timestamp"] / 1000, UTC)
@@ -99,6 +102,8 @@ def show(
             sleep(_EVERY_SECONDS)
         except KeyboardInterrupt:
             return
+        asked = now()
+        found = _events(logs.clients, groups, start=start, grep=grep)
 
 
 def _events(

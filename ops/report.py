@@ -1,9 +1,10 @@
 """What was found, as a table for people or as JSON for programs, and as an exit code for both."""
 
 import json
+import sys
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import TYPE_CHECKING
+from dataclasses import asdict, fields, is_dataclass
+from typing import IO, TYPE_CHECKING, Any
 
 import typer
 from rich.table import Table
@@ -15,13 +16,24 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 
+def print_json(found: object, file: IO[str] | None = None) -> None:
+    """One document, on standard output unless there is a `file`. Dataclasses in it are objects."""
+    print(json.dumps(found, indent=2, default=_plain), file=file or sys.stdout)
+
+
+def _plain(found: Any) -> dict[str, Any]:
+    if not is_dataclass(found):
+        raise TypeError(f"{type(found).__name__} is not of JSON")
+    return {each.name: getattr(found, each.name) for each in fields(found)}
+
+
 def report(
     found: "Sequence[DataclassInstance]", nothing: str, console: Console, *, as_json: bool, fails: bool = True
 ) -> None:
     """Columns are the fields' names. Raises `typer.Exit` with 3 when there is anything that `fails`."""
     rows = [asdict(each) for each in found]
     if as_json:
-        print(json.dumps(rows, indent=2))  # noqa: T201
+        print_json(rows)
     elif not rows:
         console.print(nothing, highlight=False)
     else:

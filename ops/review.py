@@ -1,9 +1,10 @@
-"""What a change of the code would do to each environment, for whoever approves it: Markdown, without an account."""
+"""What a change of the code would do to each environment, as Markdown for its reviewer; needs no account."""
 
 import hashlib
 import json
 import re
 import subprocess
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -12,11 +13,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import typer
+
 from config.model import Environment
 from ops.effects import Effect, Impact, effects
 from ops.effects.template import Templates
-from ops.errors import InputError
+from ops.errors import FINDINGS, InputError
 from ops.functions import Clients
+from ops.progress import working
+from ops.report import print_json
 from ops.stacks import stacks, templates
 from ops.templates import ROOT, synthesized, synthesized_in
 
@@ -33,11 +38,36 @@ _HOW = (
 _USD = {"NAT gateway": 38, "interface endpoint in a zone": 8}
 
 
+@dataclass(frozen=True, kw_only=True)
+class Reviewed:
+    """One effect."""
+
+    severity: str
+    """safe, look, dangerous or impossible."""
+    name: str
+    """As a commit message acknowledges it."""
+    stack: str
+    resource: str
+    """Logical id; "" for the stack as a whole."""
+    type: str
+    what: str
+    consequence: str
+    procedure: str
+    stops: bool
+    """Whether it is impossible, or dangerous and not acknowledged."""
+
+
 @dataclass(frozen=True)
 class Review:
     markdown: str
-    open: tuple[str, ...]
-    """Names of effects that are impossible, or dangerous and not acknowledged: what may not be merged."""
+    effects: dict[str, list[Reviewed]]
+    """By environment."""
+
+    @property
+    def open(self) -> tuple[str, ...]:
+        """Names of effects that are impossible, or dangerous and not acknowledged: what may not be merged."""
+        return tuple(each.name for found in self.effects.values() for each in found if each.stops)
+
     plan: str
     """Digest of the templates before and after: the same as long as the deployment does the same."""
 
@@ -154,7 +184,7 @@ def _cost(before: Counter[str], after: Counter[str]) -> Iterator[str]:
 
 def review(base: str) -> Review:
     """Of everything between the commit `base` and this working tree. Raises `InputError`, `OperatorError`."""
-    with tree_of(base) as tree, ThreadPoolExecutor() as both:
+    with tree_of(base) as tree, working("synthesizing both versions"), ThreadPoolExecutor() as both:
         before, after = both.map(synthesized_in, (tree, ROOT))
     states = {name: (before.get(name, {}), after.get(name, {})) for name in {**after, **before}}
     return compared(f"compared with {base[:12]}", states, acknowledgements(f"{base}..HEAD"))
@@ -165,27 +195,61 @@ def deployed(name: str, environment: Environment, clients: Clients, wanted: Temp
 
     Raises `OperatorError` and what boto3 raises.
     """
-    wanted = wanted or synthesized(name)
     ours = [each for each in stacks(clients, name) if each.tags.get("product") == environment.product]
-    states = {name: (templates(clients, ours, wanted), wanted)}
+    if not ours:
+        where = f"Nothing of {name} is deployed in account {environment.aws.account}: everything is new."
+        return Review(f"# What this would do, to what is deployed\n\n{where}\n", {name: []}, plan="")
+    wanted = wanted or synthesized(name)
+    with working(f"reading what is deployed of {name}"):
+        states = {name: (templates(clients, ours, wanted), wanted)}
     return compared("to what is deployed", states, acknowledgements(f"--max-count={COMMITS}"))
 
 
 def compared(title: str, states: Mapping[str, tuple[Templates, Templates]], acknowledged: Collection[str]) -> Review:
     """`states` are the templates before and after, by environment."""
-    parts, left = [f"# What this would do, {title}", ""], []
+    parts, reviewed = [f"# What this would do, {title}", ""], {}
     for name, (before, after) in states.items():
         found = effects(before, after)
         parts.append(markdown(name, before, after, found, acknowledged))
-        left += [each.name for each in open_among(found, acknowledged)]
+        stopping = open_among(found, acknowledged)
+        reviewed[name] = [_told(each, stops=each in stopping) for each in found]
+    left = sum(each.stops for found in reviewed.values() for each in found)
     if left:
-        parts.append(f"**{len(left)} effects stop it.** {_HOW}\n")
+        parts.append(f"**{left} effects stop it.** {_HOW}\n")
     plan = hashlib.sha256(json.dumps(states, sort_keys=True).encode()).hexdigest()[:16]
-    return Review("\n".join([*parts, f"Plan: {plan}\n"]), tuple(left), plan)
+    return Review("\n".join([*parts, f"Plan: {plan}\n"]), reviewed, plan)
+
+
+def _told(effect: Effect, *, stops: bool) -> Reviewed:
+    return Reviewed(
+        severity=effect.severity.name.lower(),
+        name=effect.name,
+        stack=effect.stack,
+        resource=effect.resource,
+        type=effect.type,
+        what=effect.what,
+        consequence=effect.consequence,
+        procedure=effect.procedure,
+        stops=stops,
+    )
+
+
+def show(found: Review, *, as_json: bool, approved: str = "") -> None:
+    """Raises `typer.Exit` with 3 when something stops it, or when another plan was approved."""
+    if as_json:
+        print_json(found.effects)
+    else:
+        print(found.markdown)  # noqa: T201
+    is_another = bool(approved) and approved != found.plan
+    if is_another:
+        told = f"--approved {approved}: the code or what is deployed has changed since; approve this plan instead"
+        print(told, file=sys.stderr)  # noqa: T201
+    if found.open or is_another:
+        raise typer.Exit(FINDINGS)
 
 
 def acknowledgements(commits: str, repository: Path = ROOT) -> frozenset[str]:
-    """Names of effects in the messages of these commits: `Acknowledge: NAME`, on a line of its own.
+    """Names of effects in the messages of these commits: `Acknowledge: NAME`, on a separate line.
 
     None where there is no history, as in an archive of the code.
     """

@@ -14,6 +14,7 @@ import httpx
 
 from config import ENVIRONMENTS
 from ops.errors import InputError, OperatorError
+from ops.progress import working
 
 FILE = Path(__file__).resolve().parents[1] / "build" / "sandbox.json"
 FAULTS = {
@@ -24,6 +25,9 @@ FAULTS = {
     "edge-rule": "somebody edits a WAF rule at Cloudflare: it blocks every request",
     "origin": "the load balancer accepts connections and does not answer",
     "rotation": "the database's password is changed, and the secret is not",
+    "cloudflare-errors": "Cloudflare answers every request with 502 itself",
+    "s3-throttled": "S3 turns every call away: SlowDown",
+    "secrets-throttled": "Secrets Manager turns every call away: ThrottlingException",
 }
 """What `infra sandbox break` takes, and what then happens."""
 _ANSWER_SECONDS = 5.0
@@ -38,7 +42,7 @@ class Sandbox:
     page: str
     """URL of the page, without a slash at its end."""
     token: str
-    """Whoever breaks or repairs something has to show it; other web pages of the browser cannot."""
+    """Needed to break or repair something: other web pages in the browser do not know it."""
     variables: dict[str, str]
     """Environment variables with which `./infra` reaches the emulators."""
 
@@ -67,12 +71,13 @@ class Sandbox:
     def ask(self, action: str, fault: str = "") -> str:
         """What the sandbox says of it. Raises `OperatorError`."""
         try:
-            answer = httpx.post(
-                f"{self.page}/{action}/{fault}",
-                headers={"X-Sandbox": self.token},
-                timeout=_ACTION_SECONDS,
-                trust_env=False,
-            )
+            with working(f"the sandbox of {self.environment}: {action} {fault}".rstrip()):
+                answer = httpx.post(
+                    f"{self.page}/{action}/{fault}",
+                    headers={"X-Sandbox": self.token},
+                    timeout=_ACTION_SECONDS,
+                    trust_env=False,
+                )
         except httpx.HTTPError as error:
             raise self._silent(error) from None
         if answer.status_code != 200:

@@ -1,9 +1,8 @@
 """`infra status`: every service of an environment, what moves in it, and every alarm that fires."""
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from rich.table import Table
 from rich.text import Text
@@ -18,6 +17,7 @@ from ops.maintenance.state import Maintenance, line, maintenance
 from ops.releases.look import ServiceDeployment, ServiceStatus, service_status
 from ops.releases.target import ReleaseTarget
 from ops.releases.text import by, moment, short
+from ops.report import print_json
 
 _EVERY_SECONDS = 5.0
 
@@ -49,7 +49,7 @@ def look(name: str, environment: Environment, clients: Clients, *, services: Seq
 
 def show(name: str, found: EnvironmentStatus, console: Console, *, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(asdict(found), indent=2))  # noqa: T201
+        print_json(found)
         return
     if found.maintenance is not None:
         console.print(Text(line(name, found.maintenance), "bold red"))

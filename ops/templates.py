@@ -6,11 +6,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ops.effects.template import Templates
 from ops.errors import OperatorError
+from ops.progress import working
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -20,38 +22,61 @@ def synthesized(name: str) -> Templates:
 
     Raises `OperatorError`.
     """
-    return _synthesized(ROOT, {"env": name, "deployed": "yes"})[name]
+    with _assembly(ROOT, _only(name)) as folder:
+        return _templates(folder)[name]
 
 
 def synthesized_in(tree: Path) -> dict[str, Templates]:
     """Those of every environment that a working tree has, by its name. Raises `OperatorError`."""
-    return _synthesized(tree, {})
+    with _assembly(tree, {}) as folder:
+        return _templates(folder)
 
 
-def assemble(tree: Path, folder: Path, context: Mapping[str, str]) -> None:
+def assemble(tree: Path, folder: Path, context: Mapping[str, str], *, program: str = "app.py") -> None:
     """The cloud assembly of a working tree, by its own code, into a folder. Raises `OperatorError`."""
-    done = subprocess.run(
-        [sys.executable, "-O", "app.py"],
-        cwd=tree,
-        env={
-            **os.environ,
-            "CDK_VALIDATION": "false",
-            "CDK_OUTDIR": str(folder),
-            "CDK_CONTEXT_JSON": json.dumps({**json.loads((tree / "cdk.json").read_text())["context"], **context}),
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    with working(f"synthesizing {context.get('env', 'every environment')}"):
+        done = subprocess.run(
+            [sys.executable, "-O", program],
+            cwd=tree,
+            env={
+                **os.environ,
+                "CDK_VALIDATION": "false",
+                "CDK_OUTDIR": str(folder),
+                "CDK_CONTEXT_JSON": json.dumps({**json.loads((tree / "cdk.json").read_text())["context"], **context}),
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     if done.returncode != 0:
         raise OperatorError(f"{context.get('env', tree)} cannot be synthesized:\n{done.stdout}{done.stderr}".strip())
 
 
-def _synthesized(tree: Path, context: Mapping[str, str]) -> dict[str, Templates]:
+def synthesized_with_lines(name: str) -> tuple[Templates, dict[str, list[str]]]:
+    """Also FILE:LINE of the code that makes each construct, by its path, the innermost first. Raises `OperatorError`.
+
+    Resources have their path in their metadata.
+    """
+    context = {**_only(name), "aws:cdk:enable-path-metadata": "true"}
+    with _assembly(ROOT, context, program="tools/construct_lines.py") as folder:
+        return _templates(folder)[name], json.loads((folder / "construct-lines.json").read_text())
+
+
+def _only(name: str) -> dict[str, str]:
+    return {"env": name, "deployed": "yes"}
+
+
+@contextmanager
+def _assembly(tree: Path, context: Mapping[str, str], *, program: str = "app.py") -> Iterator[Path]:
+    """The folder of the cloud assembly."""
     with tempfile.TemporaryDirectory() as folder:
-        assemble(tree, Path(folder), context)
-        found = sorted(Path(folder).glob("assembly-*"))
-        return {assembly.name.removeprefix("assembly-"): dict(read(assembly)) for assembly in found}
+        assemble(tree, Path(folder), context, program=program)
+        yield Path(folder)
+
+
+def _templates(folder: Path) -> dict[str, Templates]:
+    found = sorted(folder.glob("assembly-*"))
+    return {assembly.name.removeprefix("assembly-"): dict(read(assembly)) for assembly in found}
 
 
 def read(assembly: Path) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -20,6 +20,7 @@ _KEPT = {
         "MIGRATIONS",
         "REDIS_CALLERS",
         "RESTORES",
+        "ROLLBACK_STAGES",
         "REDIS_SERVERS",
         "REDIS_URLS",
         SHARED,

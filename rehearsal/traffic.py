@@ -28,6 +28,8 @@ class UserTraffic:
     port: int
     versions: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
+    last: dict[str, float] = field(default_factory=dict)
+    """When each version answered last, by `time.monotonic`."""
     _over: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -51,7 +53,9 @@ class UserTraffic:
         while not self._over.is_set():
             for path in (*paths[number:], *paths[:number]):
                 try:
-                    self.versions[self.ask(path)["version"]] += 1
+                    version = self.ask(path)["version"]
+                    self.versions[version] += 1
+                    self.last[version] = time.monotonic()
                 except (OSError, ValueError, KeyError) as error:
                     self.failures.append(f"{time.strftime('%H:%M:%S')} {path}: {error}")
                 time.sleep(0.02)

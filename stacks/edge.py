@@ -39,7 +39,7 @@ class EdgeExports:
 
 
 class EdgeStack(EnvironmentStack):
-    """Rules before names: whoever can reach the product meets its protection."""
+    """Rules before names: nobody reaches the product before its protection is in place."""
 
     def __init__(
         self,

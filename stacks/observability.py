@@ -1,4 +1,4 @@
-"""What is watched, and who hears of it."""
+"""Alarms, checks, objectives and the dashboard, and who is notified."""
 
 from collections.abc import Sequence
 
@@ -6,8 +6,9 @@ import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_lambda as lambda_
 
-from config import Environment
+from config import Environment, game_days
 from config import services as services_
+from config.game_days import Action
 from config.instances import connections, memory_gib
 from infra_constructs.alarms.alarm import Severity
 from infra_constructs.alarms.checks import CheckAlarms
@@ -30,6 +31,7 @@ from infra_constructs.dashboard.page import Dashboard
 from infra_constructs.dashboard.rows import WatchedService
 from infra_constructs.database_backups import BackupWatch
 from infra_constructs.edge_traffic import EdgeTraffic
+from infra_constructs.game_days import GameDays
 from infra_constructs.incident import Incident
 from infra_runtime.contract.check_targets import CheckTarget
 from infra_runtime.contract.names import full_name
@@ -68,8 +70,9 @@ class ObservabilityStack(EnvironmentStack):
         self._hosts = {**services_.hosts(environment), "media": environment.domains.media}
         self._functions: list[lambda_.Function] = []
         self._watch_edge(network, data, platform, edge)
+        seen_from_outside = self._watch_what_users_see(data, platform)
         symptoms: list[cloudwatch.IAlarm] = [
-            *self._watch_what_users_see(data, platform),
+            *seen_from_outside,
             *self._watch_traffic(registry),
             *self._watch_entrance(network, platform),
         ]
@@ -88,6 +91,7 @@ class ObservabilityStack(EnvironmentStack):
         )
         causes = [database["Storage"], database["Connections"]]
         incident = Incident(self, "Incident", symptoms=symptoms, causes=causes, topics=self._topics)
+        self._add_game_days(network, data, platform, services, stop_when=seen_from_outside)
         Dashboard(
             self,
             "Dashboard",
@@ -257,6 +261,43 @@ class ObservabilityStack(EnvironmentStack):
                 stuck_minutes=own.queue.stuck_minutes,
                 topics=self._topics,
             )
+
+    def _add_game_days(
+        self,
+        network: NetworkExports,
+        data: DataExports,
+        platform: PlatformExports,
+        services: dict[str, ServiceExports],
+        *,
+        stop_when: Sequence[cloudwatch.IAlarm],
+    ) -> None:
+        environment = self._environment
+        days = GameDays(self, "GameDays", stop_when=stop_when)
+        for each in game_days.of(environment):
+            id_ = services_.words(each.name)
+            match each.action:
+                case Action.STOP_TASKS:
+                    days.stop_tasks(
+                        id_,
+                        what=each.what,
+                        cluster=platform.cluster,
+                        fewest={
+                            services[name].service: own.min_tasks
+                            for name, own in game_days.several(environment).items()
+                        },
+                    )
+                case Action.FAIL_OVER_DATABASE:
+                    days.fail_over_database(id_, what=each.what, database=data.database.instance)
+                case Action.FAIL_OVER_REDIS:
+                    days.fail_over_redis(
+                        id_,
+                        what=each.what,
+                        zones=self.availability_zones,
+                        tags={"product": self.product, "environment": self.environment_name},
+                        minutes=each.minutes,
+                    )
+                case Action.CUT_OFF_ZONE:
+                    days.cut_off_zone(id_, what=each.what, vpc=network.vpc, minutes=each.minutes)
 
     def _objective(self, name: str, service: ServiceExports) -> ObjectiveAlarms | None:
         objective = self._environment.services[name].objective

@@ -26,6 +26,10 @@ def resolved(node: Any) -> Any:
 def matches(pattern: Mapping[str, Any], event: Mapping[str, Any]) -> bool:
     """Every key of the pattern is in the event, with one of its values; of a list in the event, any element."""
     for key, wanted in pattern.items():
+        if key == "$or":
+            if not any(matches(each, event) for each in wanted):
+                return False
+            continue
         if key not in event:
             return False
         value = event[key]

@@ -98,10 +98,11 @@ class GitHubRole(Construct):
         output.override_logical_id(f"{id_}Role")
 
 
-# What `infra doctor` looks at; none of these shows or changes data.
+# What `infra doctor` and `infra explain` look at; none of these shows or changes data.
 _LOOKS = (
     "amplify:GetDomainAssociation",
     "amplify:ListJobs",
+    "cloudformation:DescribeStackEvents",
     "cloudformation:DescribeStacks",
     "cloudformation:GetTemplate",
     "cloudformation:ListStackResources",

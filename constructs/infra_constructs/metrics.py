@@ -170,7 +170,7 @@ def objections(metric: cloudwatch.IMetric, *, value: float, unit: str) -> list[s
         # An environment may have a namespace of its own below that of its kind.
         known = KNOWN.get((namespace, name)) or KNOWN.get((namespace.rpartition("/")[0], name))
         if known is None:
-            found.append(f"{namespace} {name}: no metric that is known here")
+            found.append(f"{namespace} {name}: unknown metric; add it with its unit to infra_constructs/metrics.py")
         elif not known.takes(statistic):
             allowed = [*sorted(known.statistics), *(["p50 to p99.9"] if known.percentiles else [])]
             found.append(f"{namespace} {name}: {statistic} says nothing; expected one of {', '.join(allowed)}")

@@ -15,6 +15,7 @@ from ops.doctor.variables import variables
 from ops.doctor.zone import zone
 from ops.effects.template import Templates
 from ops.functions import Clients
+from ops.progress import working
 from ops.report import report
 from ops.review import COMMITS, acknowledgements
 from ops.templates import synthesized
@@ -73,10 +74,15 @@ def doctor(
 ) -> None:
     """Exit code 3 when anything stops a deployment, with `fix` also after the fixes. Raises `OperatorError`."""
     templates, acknowledged = synthesized(name), acknowledgements(f"--max-count={COMMITS}")
-    found = list(examine(name, environment, clients, templates, others=others, acknowledged=acknowledged))
+
+    def look() -> list[Finding]:
+        with working(f"examining account {environment.aws.account} and zone {environment.domains.zone}"):
+            return list(examine(name, environment, clients, templates, others=others, acknowledged=acknowledged))
+
+    found = look()
     if fix:
         repair(found, console)
-        found = list(examine(name, environment, clients, templates, others=others, acknowledged=acknowledged))
+        found = look()
     found = [*map(clash, clashes), *found]
     stops = any(each.stops for each in found)
     nothing = f"Nothing stops a deployment of {name}."

@@ -65,7 +65,7 @@ def bootstrap(environment: Environment, clients: Clients) -> Iterator[Finding]:
         yield Finding(
             where=where,
             what="CloudFormation deploys as AdministratorAccess, the default of cdk bootstrap",
-            why="whoever may deploy may do anything in the account; a boundary on the deploy role does not reach it",
+            why="who may deploy may do anything in the account; a boundary on the deploy role does not limit it",
             fix=f"{command} --cloudformation-execution-policies POLICY_ARN",
             # The owner's decision: how narrow it can be depends on what else is deployed there.
             stops=False,

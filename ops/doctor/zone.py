@@ -30,7 +30,7 @@ def zone(environment: Environment, templates: Templates, clients: Clients) -> It
     try:
         secrets = Secrets(clients.client("secretsmanager"))
         api = api_from(secrets, secret, deadline=time.time() + _PATIENCE_SECONDS)
-    except (BadCredentials, ClientError) as error:  # which the check of the secrets tells
+    except (BadCredentials, ClientError) as error:  # which the check of the secrets reports
         why = "a zone that is not active, or a token without permissions, stops the stack Platform"
         what = "the token may not be read" if is_denied(error) else "there is no token"
         fix, stops = f"first the secret {secret}", not is_denied(error)

@@ -20,9 +20,12 @@ from ops.console import Console
 from ops.edge.synthesized import declarations
 from ops.edge.zone import EdgeOf, opened
 from ops.errors import FINDINGS, InputError, OperatorError
+from ops.progress import working
+from ops.report import print_json
 
 _STYLE = {"create": "green", "update": "yellow", "move": "yellow", "restore": "yellow", "delete": "red"}
 _GLANCE = 100
+_COMPARES = "comparing the zone"
 
 
 @dataclass(frozen=True)
@@ -36,9 +39,41 @@ class DeclarationFinding:
     """Fields that are set but not declared, by object: information, no drift."""
 
 
+@dataclass(frozen=True)
+class ReportedChange:
+    """As programs get it. Secrets are asterisks."""
+
+    action: str
+    """create, update, move, delete or restore."""
+    what: str
+    """Kind and marker, like "rule production.media-cache"."""
+    before: Any
+    after: Any
+
+
+@dataclass(frozen=True)
+class Reported:
+    """One declaration."""
+
+    problem: str | None
+    """Why it cannot be compared, or applied."""
+    changes: list[ReportedChange]
+    undeclared: Mapping[str, list[str]]
+    """Fields that are set but not declared, by object: no drift."""
+
+
+@dataclass(frozen=True)
+class SeenObject:
+    """A rule, record or setting of the zone. Secrets are asterisks."""
+
+    what: str
+    ours: bool
+    value: Any
+
+
 def plan(name: str, environment: Environment, console: Console, *, as_json: bool) -> None:
     """Also what goes: declarations that are deployed and not in the code any more."""
-    with opened(name, environment) as edge:
+    with opened(name, environment) as edge, working(_COMPARES):
         wanted = dict(declarations(name, edge.session))
         deployed = edge.memory.all("declared")
         findings = [
@@ -54,7 +89,7 @@ def plan(name: str, environment: Environment, console: Console, *, as_json: bool
 
 
 def drift(name: str, environment: Environment, console: Console, *, as_json: bool) -> None:
-    with opened(name, environment) as edge:
+    with opened(name, environment) as edge, working(_COMPARES):
         findings = list(drifts(edge))
     report(edge, findings, console, "has drifted", as_json=as_json)
 
@@ -69,11 +104,10 @@ def drifts(edge: EdgeOf) -> Iterator[DeclarationFinding]:
 
 
 def show(name: str, environment: Environment, console: Console, *, as_json: bool) -> None:
-    with opened(name, environment) as edge:
+    with opened(name, environment) as edge, working(_COMPARES):
         seen = {key: edge.subject(document).seen() for key, document in edge.deployed().items()}
     if as_json:
-        document = {key: [_seen(edge, each) for each in found] for key, found in seen.items()}
-        print(json.dumps(document, indent=2))  # noqa: T201
+        print_json({key: [_seen(edge, each) for each in found] for key, found in seen.items()})
         return
     table = Table(title=f"{environment.domains.zone}, as {name} sees it", title_justify="left")
     for heading in ("declaration", "whose", "object", "what it is"):
@@ -128,15 +162,12 @@ def report(edge: EdgeOf, findings: list[DeclarationFinding], console: Console, w
     """Raises `typer.Exit` with `FINDINGS` when there is a change or a problem; undeclared fields are neither."""
     found = [each for each in findings if each.changes or each.problem]
     if as_json:
-        document = {
-            each.declaration: {
-                "problem": each.problem,
-                "changes": [_change(edge, one) for one in each.changes],
-                "undeclared": each.undeclared,
+        print_json(
+            {
+                each.declaration: Reported(each.problem, [_change(edge, one) for one in each.changes], each.undeclared)
+                for each in findings
             }
-            for each in findings
-        }
-        print(json.dumps(document, indent=2))  # noqa: T201
+        )
     elif not found:
         console.print(f"{edge.name}: nothing {what}; {len(findings)} declarations compared", highlight=False)
     else:
@@ -187,13 +218,13 @@ def _glance(text: str) -> str:
     return text if len(text) <= _GLANCE else f"{text[: _GLANCE - 1]}…"
 
 
-def _change(edge: EdgeOf, change: Change) -> dict[str, Any]:
-    told = {"action": change.action, "what": change.what, "before": change.before, "after": change.after}
-    return {key: _redacted(edge, value) for key, value in told.items()}
+def _change(edge: EdgeOf, change: Change) -> ReportedChange:
+    what, before, after = (_redacted(edge, each) for each in (change.what, change.before, change.after))
+    return ReportedChange(change.action, what, before, after)
 
 
-def _seen(edge: EdgeOf, seen: Seen) -> dict[str, Any]:
-    return {"what": seen.what, "ours": seen.is_ours, "value": _redacted(edge, seen.value)}
+def _seen(edge: EdgeOf, seen: Seen) -> SeenObject:
+    return SeenObject(seen.what, seen.is_ours, _redacted(edge, seen.value))
 
 
 def _redacted(edge: EdgeOf, node: Any) -> Any:

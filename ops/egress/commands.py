@@ -1,8 +1,8 @@
 """`infra egress model`."""
 
 import io
-import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,6 +12,8 @@ from rich.text import Text
 from ops.console import Console
 from ops.egress.model import TARGET_PERCENT, EdgeModel, MediaTraffic, requests, saving
 from ops.errors import InputError
+from ops.progress import working
+from ops.report import print_json
 
 REQUESTS = (1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0)
 """For each object in 30 days."""
@@ -27,16 +29,27 @@ EDGES: Mapping[str, EdgeModel] = {
 }
 
 
+@dataclass(frozen=True, kw_only=True)
+class EgressModel:
+    """By what is set at the edge."""
+
+    saving_percent: Mapping[str, Mapping[str, float]]
+    """Of media bytes, by requests per object and month."""
+    requests_for_target: Mapping[str, float | None]
+    """Requests per object and month from which on the target is met; None beyond what was simulated."""
+
+
 def model(traffic: MediaTraffic, console: Console, *, plot: Path | None, as_json: bool) -> None:
     """The saving by how often an object is asked for; `traffic`'s own number of requests is not looked at."""
     if plot is not None and plot.suffix != ".svg":
         raise InputError(f"--plot {str(plot)!r}: expected a file that ends in .svg")
     found: dict[str, dict[float, float]] = {name: {} for name in EDGES}
-    for each in (*REQUESTS, *_BEYOND):
-        asked = MediaTraffic(**{**vars(traffic), "requests_per_object": each})
-        trace = requests(asked)
-        for name, edge in EDGES.items():
-            found[name][each] = saving(asked, edge, trace).percent
+    with working("simulating a month of requests"):
+        for each in (*REQUESTS, *_BEYOND):
+            asked = MediaTraffic(**{**vars(traffic), "requests_per_object": each})
+            trace = requests(asked)
+            for name, edge in EDGES.items():
+                found[name][each] = saving(asked, edge, trace).percent
     enough = {name: _enough(row) for name, row in found.items()}
     if plot is not None:
         try:
@@ -44,7 +57,8 @@ def model(traffic: MediaTraffic, console: Console, *, plot: Path | None, as_json
         except OSError as error:
             raise InputError(f"--plot {str(plot)!r}: {error.strerror}") from None
     if as_json:
-        print(json.dumps({"saving percent": found, "requests per object for the target": enough}, indent=2))  # noqa: T201
+        percents = {name: {f"{each:g}": value for each, value in row.items()} for name, row in found.items()}
+        print_json(EgressModel(saving_percent=percents, requests_for_target=enough))
         return
     table = Table(
         title=f"Media bytes that do not leave the bucket, %, by requests per object and month; "

@@ -1,8 +1,5 @@
 """`infra github`: what GitHub needs, printed or set."""
 
-import json
-from dataclasses import asdict
-
 import typer
 
 from config.model import Environment
@@ -13,13 +10,14 @@ from ops.functions import Clients
 from ops.github.api import connection
 from ops.github.apply import apply
 from ops.github.settings import commands, outputs_of, settings
+from ops.report import print_json
 
 
 def show(name: str, environment: Environment, clients: Clients, *, as_json: bool) -> None:
     """As a script for a shell with `gh`, or as JSON. Raises `OperatorError`, and what boto3 raises."""
     needed = list(settings(environment, outputs_of(clients, stack_name(environment.product, name, "delivery"))))
     if as_json:
-        typer.echo(json.dumps([asdict(each) for each in needed], indent=2))
+        print_json(needed)
         return
     for each in needed:
         typer.echo(f"\n# {each.repository}, environment {each.name}, for {each.workflow}")

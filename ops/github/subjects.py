@@ -80,7 +80,7 @@ def _mismatch(key: str, repository: str, told: dict[str, Any]) -> Mismatch | Non
     if not told.get("use_default", True):
         return Mismatch(
             key=key,
-            what=f"{name} has a subject template of its own: {told.get('include_claim_keys')}",
+            what=f"{name} has its own subject template: {told.get('include_claim_keys')}",
             fix=f"gh api --method PUT {_by_hand(name).removeprefix('gh api ')} --field use_default=true",
         )
     wanted = str(told["sub_claim_prefix"]).removeprefix("repo:")

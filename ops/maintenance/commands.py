@@ -1,9 +1,8 @@
 """`infra maintenance on`, `off` and `show`."""
 
-import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from ops.ids import physical_id
 from ops.maintenance.mute import mute, unmute
 from ops.maintenance.state import KEY, KIND, NAME, Maintenance, line, read
 from ops.releases.text import by, moment
+from ops.report import print_json
 
 PAGE = Path(__file__).with_name("page.mjs")
 # Semantics of the Workers' runtime on this day, whenever it is uploaded.
@@ -31,6 +31,14 @@ _COMPATIBLE_WITH = "2026-11-01"
 _SHORTEST, _LONGEST = timedelta(minutes=5), timedelta(hours=24)
 _UNTIL = re.compile(r"(?P<amount>\d{1,4})(?P<unit>[mh])")
 _UNITS = {"m": "minutes", "h": "hours"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShownMaintenance:
+    maintenance: Maintenance | None
+    """None when none is on."""
+    problems: list[str]
+    """Why it is not as it was switched on."""
 
 
 def end(text: str, *, now: datetime) -> datetime:
@@ -114,7 +122,7 @@ def show(
     found = read(document, now()) if document else None
     problems = _problems(edge, document, found) if document and found else []
     if as_json:
-        print(json.dumps({"maintenance": asdict(found) if found else None, "problems": problems}, indent=2))  # noqa: T201
+        print_json(ShownMaintenance(maintenance=found, problems=problems))
     elif found is None:
         console.print(f"{edge.name}: no maintenance is on", highlight=False)
     else:

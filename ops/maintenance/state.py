@@ -21,7 +21,7 @@ KEY = f"declared/{KIND}/{NAME}"
 @dataclass(frozen=True, kw_only=True)
 class Maintenance:
     by: str
-    """ARN of whoever switched it on, and for whom, if a workflow did."""
+    """ARN of who switched it on, and for whom, if a workflow did."""
     since: str
     until: str
     """Both ISO 8601."""

@@ -1,6 +1,5 @@
 """`infra preview list`, `take`, `start` and `end`."""
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,6 +16,8 @@ from infra_runtime.previews.control import BUSY
 from ops.console import Console
 from ops.errors import InputError, OperatorError
 from ops.functions import Clients, ask_as_myself, find
+from ops.progress import working
+from ops.report import print_json
 
 _STYLE = {"runs": "green", "failed": "red", "ending": "dim"}
 _UNDER_WAY = {
@@ -26,6 +27,38 @@ _UNDER_WAY = {
 }
 _EVERY_SECONDS = 2.0
 _PATIENCE_SECONDS = 1800.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preview:
+    """As programs get it. Times are ISO 8601 in UTC."""
+
+    slot: int
+    name: str
+    """The branch."""
+    state: str
+    """taken, copying, deploying, runs, failed or ending."""
+    until: str
+    who: str
+    """ARN of whoever took it."""
+    urls: Mapping[str, str]
+    """By service."""
+    images: Mapping[str, str]
+    """By service, what was pushed for it."""
+    reason: str | None
+    """Why it failed."""
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> "Preview":
+        """From what the control answers."""
+        found: dict[str, Any] = {each: told.get(each) for each in cls.__dataclass_fields__}
+        return cls(**found)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TakenPreview(Preview):
+    build_args: Mapping[str, list[str]]
+    """NAME=VALUE of each build argument, by site."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +94,7 @@ class PreviewSlots:
 def show(previews: PreviewSlots, console: Console, *, as_json: bool) -> None:
     found = previews.all()
     if as_json:
-        print(json.dumps(found, indent=2))  # noqa: T201
+        print_json([Preview.of(each) for each in found])
         return
     table = Table(title=f"Previews in {previews.name}", title_justify="left")
     for heading in ("slot", "preview", "", "until", "by", "where"):
@@ -74,15 +107,15 @@ def show(previews: PreviewSlots, console: Console, *, as_json: bool) -> None:
 
 
 def take(previews: PreviewSlots, name: str, console: Console, *, as_json: bool) -> None:
-    """A slot for it, and where it will be found: a build of the site has to know. Raises `OperatorError`.
-
-    As JSON with `build_args` besides: NAME=VALUE of each argument, by site.
-    """
+    """A slot for it, and where it will be found: a build of the site has to know. Raises `OperatorError`."""
     answer = previews.ask("take", name=name)
     _refuse(answer["problems"])
     taken = answer["preview"]
-    arguments = build_arguments(previews.name, previews.environment, taken["slot"])
-    _print({**taken, "build_args": arguments}, console, as_json=as_json)
+    if as_json:
+        arguments = build_arguments(previews.name, previews.environment, taken["slot"])
+        print_json(TakenPreview(**vars(Preview.of(taken)), build_args=arguments))
+    else:
+        _print(taken, console)
 
 
 def build_arguments(name: str, environment: Environment, slot: int) -> dict[str, list[str]]:
@@ -105,17 +138,22 @@ def start(previews: PreviewSlots, name: str, service: str, image: str, console: 
             break
         previews.sleep(_EVERY_SECONDS)
     _refuse(answer["problems"])
-    _print(_followed(previews, name, console, give_up, quiet=as_json), console, as_json=as_json)
+    found = _followed(previews, name, console, give_up, quiet=as_json)
+    if as_json:
+        print_json(Preview.of(found))
+    else:
+        _print(found, console)
 
 
 def end(previews: PreviewSlots, name: str, console: Console, *, wait: bool) -> None:
     """Raises `OperatorError` when there is no such preview."""
     answer = previews.ask("end", name=name)
     _refuse(answer["problems"])
-    while wait and previews.one(name) is not None:
-        previews.sleep(_EVERY_SECONDS)
-        # Nobody has to wait for the clock.
-        previews.ask("tend")
+    with working(f"ending the preview {name}"):
+        while wait and previews.one(name) is not None:
+            previews.sleep(_EVERY_SECONDS)
+            # Nobody has to wait for the clock.
+            previews.ask("tend")
     console.print(f"{name} has ended" if wait else f"{name} ends", highlight=False)
 
 
@@ -135,14 +173,11 @@ def _followed(previews: PreviewSlots, name: str, console: Console, give_up: floa
         if last == "runs":
             return found
         if time.monotonic() > give_up:
-            raise OperatorError(f"{name} is still {last}; infra preview list {previews.name} tells how it goes on")
+            raise OperatorError(f"{name} is still {last}; infra preview list {previews.name} shows when that changes")
         previews.sleep(_EVERY_SECONDS)
 
 
-def _print(found: Mapping[str, Any], console: Console, *, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(found, indent=2))  # noqa: T201
-        return
+def _print(found: Mapping[str, Any], console: Console) -> None:
     console.print(f"{found['name']}: slot {found['slot']}, until {found['until']}", highlight=False)
     for service, url in found["urls"].items():
         console.print(f"  {service}: {url}", highlight=False)

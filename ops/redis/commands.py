@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import typer
@@ -18,14 +19,40 @@ from ops.account import explained, session_of
 from ops.console import Console
 from ops.errors import FINDINGS, InputError
 from ops.redis.probe import ask_probe
+from ops.report import print_json
 
 _STYLE = {"ok": "green", "warning": "yellow", "critical": "red"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RedisReport:
+    """One round of the probe. `connected`, `latencyMs` and `error` are the application's `checkRedisConnection()`."""
+
+    connected: bool
+    latencyMs: float | None  # noqa: N815
+    """Median of the warm pings, milliseconds; of a cluster, that of its slowest primary."""
+    error: str | None
+    level: str
+    """ok, warning or critical, as the alarms see it."""
+    reason: str | None
+    """One word for `error`."""
+    writable: bool | None
+    """None when nobody could ask."""
+    mode: str | None
+    """standalone, cluster or sentinel."""
+    role: str | None
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> "RedisReport":
+        """From what the probe answers."""
+        told: dict[str, Any] = {each: document.get(each) for each in cls.__dataclass_fields__}
+        return cls(**told)
 
 
 def url(variables: Mapping[str, str], console: Console, *, as_json: bool) -> None:
     told = _target(variables).told()
     if as_json:
-        print(json.dumps(told, indent=2))  # noqa: T201
+        print_json(told)
         return
     console.print("REDIS_URL is read as", _table(told), sep="\n")
 
@@ -52,7 +79,7 @@ def ask(
         raise InputError(f"{' '.join(words)!r}: {error}") from None
     replies = _invoke(name, environment, instance_of(name, environment, instance), {"ask": words})
     if as_json:
-        print(json.dumps(replies, indent=2))  # noqa: T201
+        print_json(replies)
         return
     for node, reply in replies.items():
         console.rule(node, align="left")
@@ -87,7 +114,7 @@ def _target(variables: Mapping[str, str]) -> RedisTarget:
 
 def _report(document: Mapping[str, Any], where: str, console: Console, *, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(document, indent=2))  # noqa: T201
+        print_json(RedisReport.of(document))
     else:
         level = document["level"]
         shown = {key: str(value) for key, value in document.items() if value is not None and key != "level"}

@@ -1,8 +1,6 @@
 """`infra release`, `releases`, `rollback` and `follow`."""
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from rich.table import Table
@@ -10,11 +8,13 @@ from rich.text import Text
 
 from infra_runtime.release.ledger import Release
 from ops.console import Console
-from ops.errors import OperatorError
+from ops.errors import InputError, OperatorError
 from ops.functions import run
+from ops.progress import working
 from ops.releases.follow import Follower
 from ops.releases.target import ReleaseTarget
 from ops.releases.text import by, moment, short
+from ops.report import print_json
 
 _LOOKS_EVERY_SECONDS = 2.0
 _MOST_LOOKS = 300
@@ -26,7 +26,7 @@ _WAYS = {
     **dict.fromkeys(
         (
             "RECONCILE_SERVICE", "PRE_SCALE_UP", "SCALE_UP", "POST_SCALE_UP", "TEST_TRAFFIC_SHIFT",
-            "POST_TEST_TRAFFIC_SHIFT",
+            "POST_TEST_TRAFFIC_SHIFT", "PRE_PRODUCTION_TRAFFIC_SHIFT",
         ),
         _NOT_SEEN,
     ),
@@ -55,6 +55,9 @@ def rollback(
 
     Raises `OperatorError`.
     """
+    if wanted is not None and place.ledger.find(place.service, wanted) is None:
+        listed = f"infra releases {place.name} --service {place.service}"
+        raise InputError(f"RELEASE {wanted!r}: expected an id of {listed}")
     event = {"action": "rollback", "release": wanted, "accept_schema": accept_schema, "note": note}
     said_to_wait = False
     for _ in range(_MOST_LOOKS):
@@ -74,7 +77,7 @@ def rollback(
                 place.sleep(_LOOKS_EVERY_SECONDS)
             case path:
                 way = "it goes back already" if path == "going back" else _WAYS.get(answer["stage"], _STARTS_AGAIN)
-                console.print(way, "  not undone: migrations that have run", sep="\n", highlight=False)
+                console.print(way, _of_migrations(answer), sep="\n", highlight=False)
                 if answer["id"] is None:
                     console.print(
                         "  it was no release; to go back to the release before, say it again", highlight=False
@@ -92,6 +95,12 @@ def rollback(
     raise OperatorError(f"{place.service} does not come to rest: infra status {place.name} --service {place.service}")
 
 
+def _of_migrations(answer: Mapping[str, Any]) -> str:
+    if answer.get("migration_stopped"):
+        return "  its migration is stopped; not undone: what it has committed, which the next release finds"
+    return "  not undone: migrations that have run"
+
+
 def _go_back(place: ReleaseTarget, answer: Mapping[str, Any], console: Console) -> None:
     console.print(
         f"Back from {answer['back_from']} to {answer['back_to']}, by a release: the old tasks have ended",
@@ -106,11 +115,10 @@ def _go_back(place: ReleaseTarget, answer: Mapping[str, Any], console: Console) 
 
 
 def _is_over(place: ReleaseTarget, answer: Mapping[str, Any], console: Console) -> None:
-    further = f"infra rollback {place.name} {answer['further']} --service {place.service}"
-    console.print(
-        f"{answer['id']} has failed and went back by itself; {short(place.image())} serves. Further back: {further}",
-        highlight=False,
-    )
+    console.print(f"{answer['id']} has failed and went back by itself; {short(place.image())} serves", highlight=False)
+    if answer["further"] is not None:
+        further = f"infra rollback {place.name} {answer['further']} --service {place.service}"
+        console.print(f"further back: {further}", highlight=False)
 
 
 def _pipelines_wait(place: ReleaseTarget, console: Console) -> None:
@@ -183,14 +191,14 @@ def _refuse(problems: Sequence[dict[str, Any]]) -> None:
 
 def show(place: ReleaseTarget, console: Console, *, as_json: bool) -> None:
     """The ledger, the newest first."""
-    releases = place.ledger.releases(place.service)
+    with working(f"reading the ledger of {place.name}"):
+        releases, running = place.ledger.releases(place.service), place.image()
     if as_json:
-        print(json.dumps([asdict(each) for each in releases], indent=2))  # noqa: T201
+        print_json(releases)
         return
     table = Table(title=f"Releases of {place.service} in {place.name}", title_justify="left")
     for heading in ("release", "image", "", "began", "by", "schema", "why"):
         table.add_column(heading, overflow="fold")
-    running = place.image()
     for each in releases:
         outcome = Text(each.outcome, _STYLE[each.outcome])
         table.add_row(

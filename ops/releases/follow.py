@@ -24,6 +24,7 @@ _STAGES = {
     "POST_SCALE_UP": "the new tasks run; nobody uses them",
     "TEST_TRAFFIC_SHIFT": "test traffic moves to the new tasks",
     "POST_TEST_TRAFFIC_SHIFT": "each new task is asked whether it can serve",
+    "PRE_PRODUCTION_TRAFFIC_SHIFT": "users are about to move to the new tasks",
     "PRODUCTION_TRAFFIC_SHIFT": "users move to the new tasks",
     "POST_PRODUCTION_TRAFFIC_SHIFT": "users are on the new tasks",
     "BAKE_TIME": "the old tasks stay ready, should an alarm go off",

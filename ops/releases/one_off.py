@@ -1,16 +1,17 @@
-"""`infra run` and `infra exec`: one command, or a shell, in a task of its own with the service's image and settings."""
+"""`infra run` and `infra exec`: one command, or a shell, in a new task with the service's image and settings."""
 
 import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from infra_runtime.contract.revision import ONE_OFF, containers_of, named
 from ops.console import Console
 from ops.errors import OperatorError
 from ops.functions import actor, resources
+from ops.progress import working
 from ops.releases.follow import LogReader
 from ops.releases.target import ReleaseTarget
 
@@ -21,16 +22,19 @@ TOOLS = ("aws", "session-manager-plugin")
 
 def run(place: ReleaseTarget, command: Sequence[str], console: Console) -> int:
     """The command's own exit code; its output line by line. Raises `OperatorError` when it never came to run."""
-    with started(place, command=command) as task:
+    with started(place, command=command) as task, ExitStack() as until_its_first_line:
         container = named(containers_of(place.clients.client("ecs"), task.definition), ONE_OFF)
         reader = LogReader(place.clients, container, task.arn)
+        until_its_first_line.enter_context(working(f"starting task {task.arn.rpartition('/')[2]}"))
         while True:
             state = task.described()
             for line in reader.new():
+                until_its_first_line.close()
                 console.print(line, highlight=False)
             if state["lastStatus"] == "STOPPED":
                 break
             time.sleep(_EVERY_SECONDS)
+        until_its_first_line.close()
         ended = named(state["containers"], ONE_OFF)
         if ended.get("exitCode") is None:
             raise OperatorError(f"the task never ran: {state.get('stoppedReason')} {ended.get('reason', '')}")

@@ -4,7 +4,8 @@ A restored database takes over by its name: the one that serves is renamed, and 
 endpoint, the stack's resource, alarms and permissions go by that name (RDS guide, "Renaming a DB instance").
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from rich.table import Table
@@ -15,6 +16,7 @@ from infra_runtime.database.contents import Table as DatabaseTable
 from infra_runtime.database.verification import CLOCK, Inspected, problems
 from ops.console import Console
 from ops.errors import InputError, OperatorError
+from ops.releases.text import moment
 from ops.restores.instances import (
     Described,
     Instances,
@@ -31,7 +33,7 @@ _SAVED_WITHIN = timedelta(minutes=15)
 # The RDS guide has ten minutes for a renaming.
 _REACHED_WITHIN = timedelta(minutes=20)
 _EVERY_SECONDS = 15.0
-# What RDS does not take then is told as a difference.
+# What RDS does not accept then is reported as a difference.
 _TRIES = 3
 
 
@@ -57,7 +59,7 @@ def second(text: str, *, now: datetime, expected: str = "a time") -> datetime:
 
 
 def point(place: Instances, to: datetime | None, console: Console, *, now: datetime, check_only: bool) -> None:
-    """May be repeated, and goes on where it was. Raises `OperatorError`, also where the data is not as it should be."""
+    """Continues an interrupted run. Raises `OperatorError`, also where the data is not as it should be."""
     if (taking_over := place.next()) is not None:
         if taking_over in place.replaced():
             raise OperatorError(f"going back was begun before: infra restore back {place.name}")
@@ -101,13 +103,43 @@ def back(place: Instances, console: Console, *, now: datetime) -> None:
     take_over(place, target, console, now=now)
 
 
-def show(place: Instances, console: Console) -> None:
-    table = Table("instance", "status", "can be restored from", "to")
+@dataclass(frozen=True, kw_only=True)
+class Restorable:
+    """An instance of the database. Times are ISO 8601 in UTC."""
+
+    instance: str
+    status: str
+    """As RDS has it."""
+    serves: bool
+    earliest: str | None
+    """It can be restored to any second from here; None before its first backup."""
+    latest: str | None
+
+
+def restorable(place: Instances) -> list[Restorable]:
+    found = []
     for each in place.all():
-        window = place.window(each)
-        bounds = [f"{at:%Y-%m-%d %H:%M:%S}" for at in window] if window else ["no backup yet", ""]
-        mark = " (serves)" if each["DBInstanceIdentifier"] == place.identifier else ""
-        table.add_row(f"{each['DBInstanceIdentifier']}{mark}", each["DBInstanceStatus"], *bounds)
+        bounds = [at.astimezone(UTC).isoformat(timespec="seconds") for at in place.window(each) or ()]
+        earliest, latest = bounds or (None, None)
+        found.append(
+            Restorable(
+                instance=each["DBInstanceIdentifier"],
+                status=each["DBInstanceStatus"],
+                serves=each["DBInstanceIdentifier"] == place.identifier,
+                earliest=earliest,
+                latest=latest,
+            )
+        )
+    return found
+
+
+def show(found: Sequence[Restorable], console: Console) -> None:
+    table = Table("instance", "status", "can be restored from", "to")
+    for each in found:
+        bounds = (
+            [moment(each.earliest), moment(each.latest)] if each.earliest and each.latest else ["no backup yet", ""]
+        )
+        table.add_row(f"{each.instance}{' (serves)' if each.serves else ''}", each.status, *bounds)
     console.print(table)
 
 
@@ -243,7 +275,7 @@ def look(place: Instances, name: str) -> Look:
 
 def _reaches(found: Inspected, to: datetime) -> str:
     if found.newest is None:
-        return "no row tells when it was committed"
+        return "no row shows when it was committed"
     return f"its last commit is {(to - found.newest).total_seconds():.1f} s before {to:%H:%M:%S} UTC"
 
 

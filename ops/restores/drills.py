@@ -13,8 +13,13 @@ from infra_runtime.state_store import SsmStateStore
 from ops.console import Console
 from ops.errors import OperatorError
 from ops.functions import Clients, ask, find
+from ops.progress import working
+from ops.report import print_json
+from ops.restores.commands import Restorable, restorable
+from ops.restores.commands import show as show_instances
+from ops.restores.instances import Instances
 
-# AWS Backup tells of the end within five minutes, by best effort; the function looks by itself once an hour.
+# AWS Backup reports the end within five minutes, by best effort; the function also looks once an hour.
 _EVERY_SECONDS = 15.0
 _LONGEST_SECONDS = 6 * 3600.0
 
@@ -79,13 +84,45 @@ def drill(place: Drills, console: Console) -> None:
         raise OperatorError(f"{over}. Runbook: docs/runbooks/restore-objectives.md")
 
 
-def show(place: Drills, console: Console) -> None:
+@dataclass(frozen=True, kw_only=True)
+class RestoreList:
+    instances: list[Restorable]
+    drills: "DrillStatus"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrillStatus:
+    running: str | None
+    """Id of the restore job of the drill that runs now."""
+    results: list[Drill]
+    """The last one, and the last one without a problem if that is another."""
+
+
+def drill_status(place: Drills) -> DrillStatus:
+    if not place.environment.database.restore_drills:
+        return DrillStatus(running=None, results=[])
+    return DrillStatus(running=place.running(), results=place.results())
+
+
+def show_all(instances: Instances, console: Console, *, as_json: bool) -> None:
+    """Instances and drills of an environment."""
+    place = Drills(instances.name, instances.environment, instances.clients)
+    with working(f"asking RDS about {instances.name}"):
+        found = RestoreList(instances=restorable(instances), drills=drill_status(place))
+    if as_json:
+        print_json(found)
+        return
+    show_instances(found.instances, console)
+    show(place, found.drills, console)
+
+
+def show(place: Drills, found: DrillStatus, console: Console) -> None:
     if not place.environment.database.restore_drills:
         return
-    if (running := place.running()) is not None:
-        console.print(f"A restore drill runs: job {running}")
-    if found := place.results():
-        _print(place, found, console)
+    if found.running is not None:
+        console.print(f"A restore drill runs: job {found.running}")
+    if found.results:
+        _print(place, found.results, console)
     else:
         console.print("No restore drill has ended yet")
 

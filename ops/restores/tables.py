@@ -1,6 +1,6 @@
 """`infra restore table`: one table out of a restored or replaced instance, beside the one that serves.
 
-The copy has a name of its own, so that nothing is overwritten; which of its rows the product takes is decided with SQL.
+The copy has another name, so that nothing is overwritten; with SQL you decide which of its rows the product takes.
 """
 
 from ops.console import Console
@@ -12,7 +12,7 @@ _LONGEST_NAME = 63
 
 
 def copy(place: Instances, table: str, schema: str, instance: str, console: Console) -> None:
-    """May be repeated, and goes on where it was. Raises `InputError` and `OperatorError`."""
+    """May be repeated; continues where it was interrupted. Raises `InputError` and `OperatorError`."""
     source = _source(place, instance)
     if place.next() is not None:
         raise OperatorError(
@@ -44,7 +44,7 @@ def copy(place: Instances, table: str, schema: str, instance: str, console: Cons
     console.print(
         f"{schema}.{new}: {after[0]} rows, with the same digest as {schema}.{table} in {instance}", highlight=False
     )
-    console.print("Not copied: foreign keys, triggers, policies, comments. docs/runbooks/database-table.md goes on")
+    console.print("Not copied: foreign keys, triggers, policies, comments. Next: docs/runbooks/database-table.md")
 
 
 def _source(place: Instances, instance: str) -> Described:

@@ -18,6 +18,7 @@ from ops.console import Console
 from ops.doctor.secrets import Required, Unchecked, fault, required, restore
 from ops.errors import InputError, OperatorError
 from ops.functions import Clients
+from ops.progress import working
 
 # A terminal cuts a line off there without a word (termios(3), "Canonical mode").
 _LONGEST_LINE = 4095
@@ -91,7 +92,8 @@ def piped(stream: BinaryIO) -> str:
 
 
 def show(place: SecretPlace, console: Console, *, as_json: bool) -> None:
-    found = list(_rows(place.environment, place.clients.client("secretsmanager")))
+    with working(f"asking Secrets Manager about {place.name}"):
+        found = list(_rows(place.environment, place.clients.client("secretsmanager")))
     if as_json:
         console.print_json(data=[asdict(each) for each in found])
         return

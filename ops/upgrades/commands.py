@@ -25,7 +25,7 @@ _EVERY_SECONDS = 15.0
 
 
 def upgrade(place: Instances, to: int, console: Console, *, check_only: bool) -> None:
-    """May be repeated, and goes on where it was. Raises `OperatorError`, also where the copy is not as it should be."""
+    """Continues an interrupted run. Raises `OperatorError`, also where the copy is not as it should be."""
     restores.refuse_if_something_moves(place)
     work, serving = Upgrade(place), _serving(place)
     deployment, version = work.found(), _major(serving)

@@ -95,7 +95,7 @@ def token_reach(live: Live) -> str:
         try:
             live.edge.api.get(f"/zones/{zone.id}/{path}")
         except VendorError as refused:
-            # 1142: the setting was never made in this zone; whoever may not read it gets 403.
+            # 1142: the setting was never made in this zone; a token that may not read it gets 403.
             require("1142" in str(refused), f"{path}: {refused}")
     return "bot management, tiered caching and rulesets can be read"
 
@@ -177,7 +177,7 @@ def service_revision(live: Live) -> str:
     require(not missing, f"a service revision has no {', '.join(missing)}")
     names = {each["name"] for task in tasks_of(ecs, live.service) for each in task["containers"]}
     require(APP in names, f"tasks have the containers {', '.join(sorted(names)) or 'none'}, and no {APP}")
-    return f"task definition and network are told; containers: {', '.join(sorted(names))}"
+    return f"task definition and network are known; containers: {', '.join(sorted(names))}"
 
 
 def rotation(live: Live) -> str:
@@ -229,12 +229,12 @@ CHECKS = (
           "the stack Edge rolls back at one of them", token_reach),
     LiveCheck("weights", "After a deployment the weights of the production rule are with the healthy targets",
           "a template that is asserted again is an outage", weights),
-    LiveCheck("revision", "ECS tells what the release hooks read, whatever else is in a task",
+    LiveCheck("revision", "ECS returns what the release hooks read, whatever else is in a task",
           "every release rolls back", service_revision),
     LiveCheck("events", "EventBridge reaches people through the encrypted topics",
-          "nobody hears of failovers and of releases that were rolled back", event_to_topic),
+          "nobody is notified of failovers and of rolled-back releases", event_to_topic),
     LiveCheck("alarms", "CloudWatch's alarms reach people through the encrypted topics",
-          "nobody hears of an outage", alarm_to_topic),
+          "nobody is notified of an outage", alarm_to_topic),
     LiveCheck("redis", "ElastiCache takes the AUTH token over TLS, from inside the VPC",
           "no rate limit is enforced", redis_reached),
     LiveCheck("rotation", "The API's login rotates, and new tasks take over without a CloudTrail trail",

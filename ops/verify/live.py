@@ -43,7 +43,7 @@ class PublicVisitor(Protocol):
         """One GET, redirects not followed. Raises `httpx.HTTPError`."""
 
     def connects(self, host: str, port: int) -> bool:
-        """Whether a TCP connection comes about within five seconds."""
+        """Whether a TCP connection opens within five seconds."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Live:
 
     @property
     def balanced(self) -> str:
-        """The first service behind the load balancer that has an image of its own."""
+        """The first service behind the load balancer that has its own image."""
         return next(iter(services.previewed(self.environment)))
 
     def wait_for(self, what: str, seconds: float, look: Callable[[], Any], *, every: float = 5.0) -> Any:

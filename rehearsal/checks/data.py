@@ -3,13 +3,15 @@
 import json
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import httpx
 
 from config import previews
-from infra_runtime.database.connection import Login, connect
+from infra_runtime.contract.revision import APP, MIGRATE, MIGRATION_LABEL
+from infra_runtime.database.connection import Connection, Login, connect
 from infra_runtime.release.preflight import deployments
 from ops import functions
 from rehearsal.account import Account
@@ -95,6 +97,26 @@ def api_secret(account: Account) -> tuple[str, dict[str, str]]:
     reference = next(each["valueFrom"] for each in container["secrets"] if each["name"] == "PGPASSWORD")
     trusted = {**variables, "SSL_CERT_FILE": str(account.cdk.workspace / "authority" / "ca.pem")}
     return ":".join(reference.split(":")[:7]), trusted
+
+
+@contextmanager
+def connected(account: Account, task_definition: str) -> Iterator[Connection]:
+    """To the database, with the login that this task has."""
+    found = account.client("ecs").describe_task_definition(taskDefinition=task_definition)["taskDefinition"]
+    (container,) = [each for each in found["containerDefinitions"] if each["name"] in (APP, MIGRATE)]
+    variables = {each["name"]: each["value"] for each in container["environment"]}
+    arn = next(each["valueFrom"] for each in container["secrets"] if each["name"] == "PGUSER")
+    authority = str(account.cdk.workspace / "authority" / "ca.pem")
+    with connect(
+        login_of(account, ":".join(arn.split(":")[:7])), {**variables, "SSL_CERT_FILE": authority}
+    ) as connection:
+        yield connection
+
+
+def connected_as_owner(account: Account) -> AbstractContextManager[Connection]:
+    """As the migrations of the service of the story."""
+    labels = account.container(account.service(account.main))["dockerLabels"]
+    return connected(account, labels[MIGRATION_LABEL])
 
 
 def login_of(account: Account, secret: str) -> Login:

@@ -217,11 +217,12 @@ def back_during_the_bake(account: Account) -> str:
         except OperatorError as error:
             told.append(str(error))
 
-    with _longer_bake(account), traffic(account).flowing() as users:
+    # Long enough for whatever a slow machine does meanwhile.
+    with deploying_with(account, bakeTimeInMinutes=1440), traffic(account).flowing() as users:
         threads = [threading.Thread(target=each, daemon=True) for each in (releasing, following)]
         threads[0].start()
         wait_until(
-            lambda: _stage(place) == "BAKE_TIME", lambda: "the release never baked", seconds=_BAKES_WITHIN_SECONDS
+            lambda: stage_of(place) == "BAKE_TIME", lambda: "the release never baked", seconds=_BAKES_WITHIN_SECONDS
         )
         # Somebody else, who has only heard of it.
         threads[1].start()
@@ -260,18 +261,19 @@ def _pipelines_wait(place: ReleaseTarget, image: str) -> None:
     require(not refused(), "pipelines still wait")
 
 
-def _stage(place: ReleaseTarget) -> str | None:
+def stage_of(place: ReleaseTarget) -> str | None:
+    """Lifecycle stage of the deployment that is under way; None when none is."""
     deployment = service_status(place).deployment
     return deployment.stage if deployment is not None and deployment.under_way else None
 
 
 @contextmanager
-def _longer_bake(account: Account) -> Iterator[None]:
-    """Long enough for whatever a slow machine does meanwhile; changes the service, and puts it back."""
+def deploying_with(account: Account, **changes: object) -> Iterator[None]:
+    """Changes the service's deployment configuration, and puts it back."""
     service, ecs = account.service(account.main), account.client("ecs")
     of = {"cluster": service["clusterArn"], "service": service["serviceArn"]}
     own = service["deploymentConfiguration"]
-    ecs.update_service(**of, deploymentConfiguration={**own, "bakeTimeInMinutes": 1440})
+    ecs.update_service(**of, deploymentConfiguration={**own, **changes})
     try:
         yield
     finally:

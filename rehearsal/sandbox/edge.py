@@ -30,7 +30,8 @@ from simulators.cloudflare.expressions import EdgeRequest, NotUnderstood, matche
 from simulators.redis.authority import Authority
 
 _SUFFIX = ".localhost"
-_ORIGIN_SECONDS = 5.0
+# Longer than the load balancer waits for a task, as at Cloudflare.
+_ORIGIN_SECONDS = 8.0
 _KEPT_REQUESTS = 200_000
 # Of a network reserved for documentation: nobody's rules name it.
 _VISITOR = "203.0.113.7"
@@ -94,6 +95,8 @@ class SandboxEdge:
             return _page(503, "the sandbox is still being deployed")
         if request.host not in {each["name"] for each in list(account.zone.records.values())}:
             return _page(530, f"error 1016: the zone has no record {request.host}")
+        if account.zone.answers_with is not None:
+            return _page(account.zone.answers_with, "Cloudflare's own")
         return (
             self._by_rules(account, request)
             or self._by_maintenance(account, request, body)
@@ -150,7 +153,7 @@ class SandboxEdge:
         try:
             found = self._visitor.get(f"https://{request.host}{request.path}")
         except (httpx.HTTPError, account.client("s3").exceptions.ClientError) as error:
-            return _page(404, str(error))
+            return _page(503 if "SlowDown" in str(error) else 404, str(error))
         headers = _end_to_end(found.headers)
         headers.pop("content-encoding", None)
         return EdgeAnswer(found.status_code, found.content, headers)

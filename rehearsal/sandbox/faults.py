@@ -144,6 +144,23 @@ def _edge_rule(account: Account) -> Undo:
     return undo
 
 
+def _cloudflare_errors(account: Account) -> Undo:
+    account.zone.answers_with = 502
+
+    def undo() -> None:
+        account.zone.answers_with = None
+
+    return undo
+
+
+def _throttled(service: str) -> Callable[[Account], Undo]:
+    def cause(account: Account) -> Undo:
+        (account.emulator.throttled / service).touch()
+        return (account.emulator.throttled / service).unlink
+
+    return cause
+
+
 def _release(account: Account) -> Undo:
     """In the background: it lasts minutes until it goes back."""
 
@@ -224,5 +241,8 @@ _CAUSES: dict[str, Callable[[Account], Undo]] = {
     "edge-rule": _edge_rule,
     "origin": _origin,
     "rotation": _rotation,
+    "cloudflare-errors": _cloudflare_errors,
+    "s3-throttled": _throttled("s3"),
+    "secrets-throttled": _throttled("secretsmanager"),
 }
 assert _CAUSES.keys() == FAULTS.keys(), "ops.sandbox says what can be broken"

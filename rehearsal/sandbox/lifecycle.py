@@ -33,7 +33,7 @@ from simulators.redis.authority import Authority
 
 _PAGE_PORT, _EDGE_PORT = 8800, 8801
 MAILBOX = "operator@sandbox.localhost"
-_VISITORS = 2
+_VISITORS = 4
 _VISIT_SECONDS = 0.5
 _POLL_SECONDS = 2.0
 _FIRST_LOOK_SECONDS = 30.0

@@ -1,5 +1,6 @@
 'use strict'
-const FAULTS = ['redis', 'database', 'task', 'release', 'edge-rule', 'origin', 'rotation']
+const FAULTS = ['redis', 'database', 'task', 'release', 'edge-rule', 'origin', 'rotation',
+  'cloudflare-errors', 's3-throttled', 'secrets-throttled']
 const token = document.querySelector('meta[name=sandbox-token]').content
 const at = (id) => document.getElementById(id)
 

@@ -30,6 +30,7 @@ def main() -> None:
         alarm_messages,
         authorization,
         consistency,
+        event_logs,
         faults,
         lists,
         log_events,
@@ -69,6 +70,7 @@ def main() -> None:
         service_principals.install()
         web_identity.install()
     log_events.install()
+    event_logs.install()
     lists.install()
     throttling.install()
     recipients.install()

@@ -180,6 +180,20 @@ def _arn_under(key: str) -> "Callable[[str, Mapping[str, Any]], Iterator[Need]]"
     return needs
 
 
+def _experiments(action: str, path: str, body: bytes) -> Iterator[tuple[str, str]]:
+    identity = path.rpartition("/")[2]
+    match action:
+        case "fis:StartExperiment":
+            yield action, _arn("fis", "experiment/*")
+            yield action, _arn("fis", f"experiment-template/{json.loads(body)['experimentTemplateId']}")
+        case "fis:GetExperiment" | "fis:StopExperiment":
+            yield action, _arn("fis", f"experiment/{identity}")
+        case "fis:GetExperimentTemplate":
+            yield action, _arn("fis", f"experiment-template/{identity}")
+        case _:
+            yield action, "*"
+
+
 _NEEDS: Mapping[str, Callable[[str, Mapping[str, Any]], Iterator[Need]]] = {
     "cloudformation:DescribeStacks": _describe_stacks,
     "cloudformation:UpdateStack": _update_stack,
@@ -212,7 +226,10 @@ _NEEDS: Mapping[str, Callable[[str, Mapping[str, Any]], Iterator[Need]]] = {
 }
 
 
-BY_PATH: dict[str, Callable[[str, str, bytes], Iterator[tuple[str, str]]]] = {"amplify": amplify.needs}
+BY_PATH: dict[str, Callable[[str, str, bytes], Iterator[tuple[str, str]]]] = {
+    "amplify": amplify.needs,
+    "fis": _experiments,
+}
 """By service, where the path of a call names its resource: (action, resource) for an action, a path and a body."""
 
 

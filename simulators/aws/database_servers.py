@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ministack.core.responses import get_account_id, get_region
-from ministack.services import rds
+from ministack.core.responses import get_account_id, get_region, new_uuid
+from ministack.services import eventbridge, rds
 
 from simulators.aws import AUTHORITY, database_tokens
 from simulators.aws.resource_type import client
@@ -96,6 +96,32 @@ def restart(instance: Instance) -> None:
     if (server := server_of(instance)) is not None:
         server.parameters = _parameters(instance)
         server.restart()
+
+
+def happened(instance: Instance, event: str, message: str) -> None:
+    """Something of the category failover: as an event of RDS, and at EventBridge (Amazon RDS user guide, "Amazon RDS
+    event categories and event messages")."""
+    detail = {
+        "EventCategories": ["failover"],
+        "SourceType": "DB_INSTANCE",
+        "SourceArn": instance["DBInstanceArn"],
+        "SourceIdentifier": f"rds:{instance['DBInstanceIdentifier']}",
+        "Message": message,
+        "EventID": event,
+    }
+    rds._events[new_uuid()] = {
+        **detail,
+        "SourceIdentifier": instance["DBInstanceIdentifier"],
+        "SourceType": "db-instance",
+        "Date": time.time(),
+    }
+    entry = {
+        "Source": "aws.rds",
+        "DetailType": "RDS DB Instance Event",
+        "Detail": json.dumps(detail),
+        "Resources": [instance["DBInstanceArn"]],
+    }
+    eventbridge._put_events({"Entries": [entry]}, allow_aws_source=True)
 
 
 def stop(instance: Instance) -> None:

@@ -23,7 +23,7 @@ def install() -> None:
         remember_the_loop()
         answer = await own(method, path, headers, body, query)
         request = parse_qs(body.decode(errors="replace"))
-        # Whoever is not the CDK CLI has a pace of its own: a person's progress, ours.
+        # Other clients have their own pace: a person's progress, ours.
         is_cli = "aws-sdk-js" in headers.get("user-agent", "")
         if not is_cli or request.get("Action", [""])[0] not in _PATIENT or "StackName" not in request:
             return answer

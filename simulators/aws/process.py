@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from simulators.aws import AUTHORITY, BALANCER, CALLS, DELIVERIES, FAULTS, IMAGES, LIVE, MINUTE
+from simulators.aws import AUTHORITY, BALANCER, CALLS, DELIVERIES, FAULTS, IMAGES, LIVE, MINUTE, THROTTLED
 from simulators.aws.conditions import WITHOUT, Condition
 from simulators.guardian import end_tree
 from simulators.ports import free_port
@@ -38,6 +38,8 @@ class Emulator:
     """Where the load balancer listens, as JSON: address, production, test."""
     deliveries: Path
     """E-mails and Slack messages; see `simulators.aws.deliveries`."""
+    throttled: Path
+    """Folder; a file in it with the name of a service has that turn every call away."""
     live: Path
     """Once it exists, CloudWatch evaluates alarms; see `simulators.aws.cloudwatch.live`."""
 
@@ -69,8 +71,10 @@ def emulator(
         images=workspace / "images",
         balancer=workspace / "balancer.json",
         deliveries=workspace / "deliveries.jsonl",
+        throttled=workspace / "throttled",
         live=workspace / "live",
     )
+    running.throttled.mkdir(exist_ok=True)
     environment = {
         **os.environ,
         "PYTHONPATH": str(ROOT),
@@ -87,6 +91,7 @@ def emulator(
         CALLS: str(workspace / "calls.jsonl"),
         DELIVERIES: str(running.deliveries),
         MINUTE: str(_MINUTE_SECONDS),
+        THROTTLED: str(running.throttled),
         WITHOUT: ",".join(without),
     }
     if internet is not None:

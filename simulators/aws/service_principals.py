@@ -134,8 +134,9 @@ def _publishes(service: _Service, topic: str, source: str) -> bool:
     return all(_may(service.principal, each, key["Arn"], key["Policy"], service.to_key(source)) for each in actions)
 
 
-def can_enter(service: str, role_arn: str) -> bool:
-    """Whether a role trusts the service that is to act as it; always, without enforcement."""
+def can_enter(service: str, role_arn: str, *, source: str = "") -> bool:
+    """Whether a role trusts the service that acts as it, for the resource of the ARN `source`; always, without
+    enforcement."""
     if not is_on(Condition.IAM):
         return True
     role = iam._roles.get(role_arn.rpartition("/")[2])
@@ -143,7 +144,8 @@ def can_enter(service: str, role_arn: str) -> bool:
     statements = (json.loads(trust) if isinstance(trust, str) else trust)["Statement"]
     # A trust policy names no resource: it is its role.
     policy = {"Statement": [{**each, "Resource": "*"} for each in statements]}
-    return _may(service, "sts:AssumeRole", role_arn, policy, {"aws:sourceaccount": get_account_id()})
+    context = {"aws:sourceaccount": get_account_id(), **({"aws:sourcearn": source} if source else {})}
+    return _may(service, "sts:AssumeRole", role_arn, policy, context)
 
 
 def may_log_access(bucket: str, prefix: str) -> bool:
@@ -181,7 +183,7 @@ def _calls(kind: str, source: str, properties: Mapping[str, Any]) -> Iterator[bo
         if each.startswith("arn:aws:sns:") and account in each and kind in _PUBLISHERS:
             yield _publishes(_PUBLISHERS[kind], each, source)
         if each.startswith("arn:aws:logs:") and kind == "AWS::Events::Rule":
-            yield from _stores(each)
+            yield from stores(each)
         if each.startswith("arn:aws:sqs:") and kind == "AWS::Events::Rule":
             policy = sqs.queue_policy_for_arn(each)
             yield _may(_EVENTS.principal, "sqs:SendMessage", each, policy and policy[0], {"aws:sourcearn": source})
@@ -192,7 +194,7 @@ def _calls(kind: str, source: str, properties: Mapping[str, Any]) -> Iterator[bo
                 yield _may(_EVENTS.principal, "lambda:InvokeFunction", each, policy[0], context)
 
 
-def _stores(group: str) -> Iterator[bool]:
+def stores(group: str) -> Iterator[bool]:
     """Whether events arrive in a log group: one of the account's policies of CloudWatch Logs has to allow it.
 
     EventBridge's guide ("CloudWatch Logs permissions") grants both services; which of them writes is not documented.

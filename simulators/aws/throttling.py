@@ -1,11 +1,14 @@
 """A share of all calls is turned away, once each, in the words of its service. The SDKs try again by themselves."""
 
 import json
+import os
 import random
+from pathlib import Path
 from typing import Any
 
 from ministack import app
 
+from simulators.aws import THROTTLED
 from simulators.aws.conditions import Condition, is_on
 from simulators.aws.resource_type import OWN
 
@@ -24,12 +27,14 @@ def install() -> None:
 
 
 def _turning_away(name: str, own: Any) -> Any:
-    has_just = False
+    has_just, every = False, Path(os.environ[THROTTLED]) / name
 
     async def handle(method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]) -> Any:
         nonlocal has_just
         # Whoever uses a signed URL has no SDK that would try again; CloudFormation's own types try for hours.
         has_sdk = "authorization" in headers and OWN not in headers.get("user-agent", "")
+        if has_sdk and every.exists():
+            return _refusal(name)
         if has_sdk and not has_just and _dice.randrange(_ONE_IN) == 0:
             has_just = True
             return _refusal(name)

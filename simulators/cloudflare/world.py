@@ -78,6 +78,8 @@ class Zone:
     """When there were requests for that, by `World.now`."""
     client_certificates: dict[str, dict[str, Any]] = field(default_factory=dict)
     associations: dict[str, dict[str, Any]] = field(default_factory=dict)
+    answers_with: int | None = None
+    """Status with which Cloudflare itself answers every request, in an outage of its own."""
     certificate_seconds: float = 2.0
     """For so long a client certificate is on its way, or its last host name still shows it; minutes at Cloudflare."""
 

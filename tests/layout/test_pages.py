@@ -19,6 +19,7 @@ _BOUNDED_BY = {
     "describe_images": "imageIds",
     "describe_load_balancers": "LoadBalancerArns",
     "describe_managed_prefix_lists": "PrefixListIds",
+    "describe_replication_groups": "ReplicationGroupId",
     "describe_rules": "RuleArns",
     "describe_stacks": "StackName",
     # A user has two at most (IAM's quotas).

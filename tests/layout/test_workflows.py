@@ -114,7 +114,7 @@ MUTANTS: dict[str, tuple[str, str | re.Pattern[str], str]] = {
     "development tools beside a role": ("drift.yml", "run: make setup-deploy\n", "run: make setup\n"),
     "another Node": (
         "service-release.yml", re.compile(r" *- uses: actions/setup-node@.*\n *with:\n *node-version-file: .*\n"), ""),
-    "a doctor nobody hears": (
+    "a doctor whose findings are ignored": (
         "deploy-environment.yml", 'run: ./infra doctor "$ENVIRONMENT"', 'run: ./infra doctor "$ENVIRONMENT" || true'),
     "an old commit again": (
         "deploy-environment.yml", re.compile(r"      - name: Not older than main\n(        .*\n)*"), ""),
@@ -153,7 +153,7 @@ MUTANTS: dict[str, tuple[str, str | re.Pattern[str], str]] = {
     "services of one repository in one environment": (
         "service-release.yml", "    environment: ${{ inputs.environment }}-${{ inputs.service }}\n",
         "    environment: ${{ inputs.environment }}\n"),
-    "a failed lint nobody hears of": (
+    "a failed lint that is ignored": (
         "service-check.yml", '-c "${!command:-$MANAGER run $CHECK}"', '-c "${!command:-$MANAGER run $CHECK}" || true'),
     "a preview that is cut off": ("service-preview.yml", "cancel-in-progress: false", "cancel-in-progress: true"),
     "a branch's name that is run": (

@@ -30,8 +30,7 @@ class Explained:
         )
 
 
-EXPLAINED: Sequence[Explained] = (
-)
+EXPLAINED: Sequence[Explained] = ()
 
 
 def explanation(mutant: Mutant) -> Explained | None:

@@ -1,6 +1,5 @@
 """The model of egress, held against a simulator of caches that somebody else wrote, and against common sense."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from ops.egress.model import EdgeModel, Ids, MediaTraffic, Saving, Trace, misses, requests, saving
+from tests.ops.every_command import conforms
 
 ROOT = Path(__file__).resolve().parents[2]
 OBJECTS = 2_000
@@ -124,9 +124,9 @@ def test_it_is_asked_on_the_command_line(tmp_path: Path) -> None:
     text = "".join(picture.getroot().itertext())
     assert "tiered, kept 7 days" in text
     assert "the target, 78 %" in text
-    found = json.loads(infra("--json").stdout)
-    assert found["saving percent"]["tiered, kept 7 days"]["10.0"] > 78
-    assert found["requests per object for the target"]["tiered, kept 30 days"] <= 2
+    found = conforms("egress model", infra("--json").stdout)
+    assert found["saving_percent"]["tiered, kept 7 days"]["10"] > 78
+    assert found["requests_for_target"]["tiered, kept 30 days"] <= 2
 
 
 @pytest.mark.parametrize(

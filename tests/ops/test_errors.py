@@ -4,75 +4,20 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
-import typer
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from config import load
+from config import InvalidEnvironments, load
 from config.model import Environment
 from ops import __main__ as infra
+from tests.ops.every_command import ARGUMENTS, BEFORE_A_DEPLOYMENT, ELSEWHERE, ENV, commands, with_json
 
 ROOT = Path(__file__).resolve().parents[2]
-ENV = "production"
-IMAGE = f"111122223333.dkr.ecr.eu-central-1.amazonaws.com/api@sha256:{'a' * 64}"
-# What each command is given; ENV comes first. Those without credentials of ours are not here.
-ARGUMENTS: dict[str, list[str]] = {
-    "release": ["--service", "api", "--image", IMAGE],
-    "releases": ["--service", "api"],
-    "rollback": ["--service", "api"],
-    "status": [],
-    "follow": ["api"],
-    "alarms": [],
-    "drift": [],
-    "run": ["--service", "api", "--", "true"],
-    "doctor": [],
-    "verify": ["--live", "--only", "weights"],
-    "github": [],
-    "logs": ["api"],
-    "restart": ["api"],
-    "id": ["database"],
-    "call": ["drift"],
-    "secret list": [],
-    "restore drill": [],
-    "restore list": [],
-    "restore back": [],
-    "restore point": ["--to", "latest"],
-    "restore table": ["visitors", "--from", "daadaar-production-restored"],
-    "restore objects": ["avatars/", "--to", "2026-11-26T07:59:59Z"],
-    "database upgrade": ["--to", "18"],
-    "effects": [],
-    "edge plan": [],
-    "edge drift": [],
-    "edge show": [],
-    "edge apply": [],
-    "edge purge": ["https://media.daadaar.com/a.avif"],
-    "maintenance on": [],
-    "maintenance off": [],
-    "maintenance show": [],
-    "redis check": [],
-    "redis rotate": [],
-    "redis ask": ["INFO"],
-}
-# Those that need no account, those that need a terminal or AWS's plugin for sessions (exec, db, secret set), and those
-# that need what production has not (jobs, previews).
-ELSEWHERE = {
-    "db dump", "db shell", "db tunnel", "egress model", "exec", "job list", "job run", "open", "preview end",
-    "preview list", "preview start", "preview take", "redis url", "review", "sandbox break", "sandbox end",
-    "sandbox repair", "secret set",
-}  # fmt: skip
-
-
-def commands() -> set[str]:
-    found = set()
-    for name, command in typer.main.get_group(infra.app).commands.items():
-        inner = getattr(command, "commands", None)
-        found |= {f"{name} {each}" for each in inner} if inner else {name}
-    return found
 
 
 class Failing:
@@ -116,12 +61,10 @@ WRONG: dict[str, tuple[Callable[[str], Any], str]] = {
     "another account": (another_account, "your credentials are of 999999999999"),
     "not deployed": (not_deployed, "deploy it first: make deploy ENV=production"),
 }
-# Needs no stack of ours, or explains more than that it is missing.
-BEFORE_A_DEPLOYMENT = {"doctor", "drift", "edge plan", "secret list", "github", "verify", "effects"}
 
 
 def test_every_command_is_tried() -> None:
-    assert commands() == ARGUMENTS.keys() | ELSEWHERE
+    assert commands().keys() == ARGUMENTS.keys() | ELSEWHERE.keys()
 
 
 @pytest.fixture(scope="module")
@@ -130,54 +73,133 @@ def environment() -> Environment:
 
 
 def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str]) -> tuple[int, str]:
-    """(exit code, standard error)."""
+    """(exit code, standard error). Within ten seconds, and with nothing on standard output."""
     monkeypatch.setattr(sys, "argv", ["infra", *words])
+    began = time.monotonic()
     with pytest.raises(SystemExit) as end:
         infra.main()
-    return int(end.value.code or 0), capsys.readouterr().err
+    assert time.monotonic() - began < 10
+    out, err = capsys.readouterr()
+    assert out == ""
+    return int(end.value.code or 0), err
 
 
-@pytest.mark.parametrize("wrong", WRONG)
-@pytest.mark.parametrize("command", ARGUMENTS)
-def test_it_is_told_in_one_line_with_what_to_do(
-    command: str,
-    wrong: str,
-    environment: Environment,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.setattr(infra, "load", lambda *_, **__: {ENV: environment})
-    if wrong == "not deployed" and command in BEFORE_A_DEPLOYMENT:
-        return
+def forms(arguments: Mapping[str, Sequence[str]], environment: str) -> list[Any]:
+    """Words of each command, for people and, where there is one, as JSON; an option comes before a `--`."""
+    return [
+        pytest.param([*command.split(), environment, *more, *words], id=" ".join([command, *more]))
+        for command, words in arguments.items()
+        for more in ([], ["--json"])
+        if not more or command in with_json()
+    ]
+
+
+def told_by(wrong: str, words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    raises, told = WRONG[wrong]
     for name in ("HTTPS_PROXY", "https_proxy", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
-    raises, told = WRONG[wrong]
     fake = type("Session", (), {"__init__": lambda self, **_: None, "client": lambda self, *_, **__: Failing(raises)})
     monkeypatch.setattr(boto3, "Session", fake)
     began = time.monotonic()
-    code, text = said(monkeypatch, capsys, [*command.split(), ENV, *ARGUMENTS[command]])
+    code, text = said(monkeypatch, capsys, words)
     assert told in text, text
     assert (code, text.count("\n")) == (1, 1)
     assert time.monotonic() - began < 5
 
 
-@pytest.mark.parametrize("command", ["status", "edge show", "redis check"])
-def test_a_wrong_environment_is_exit_code_2(
-    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.fixture
+def loaded(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(infra, "load", lambda *_, **__: {ENV: environment})
+
+
+@pytest.mark.usefixtures("loaded")
+@pytest.mark.parametrize("wrong", ["expired", "unreachable", "another account"])
+@pytest.mark.parametrize("words", forms(ARGUMENTS, ENV))
+def test_it_is_told_in_one_line_with_what_to_do(
+    words: list[str], wrong: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, text = said(monkeypatch, capsys, [*command.split(), "prodcution", *ARGUMENTS[command]])
+    told_by(wrong, words, monkeypatch, capsys)
+
+
+@pytest.mark.usefixtures("loaded")
+@pytest.mark.parametrize(
+    "words", forms({name: words for name, words in ARGUMENTS.items() if name not in BEFORE_A_DEPLOYMENT}, ENV)
+)
+def test_what_needs_a_deployment_says_so(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The others: tests/ops/test_first_day.py, in an account that is really empty."""
+    told_by("not deployed", words, monkeypatch, capsys)
+
+
+def of_an_environment() -> dict[str, Sequence[str]]:
+    """Every command that is given one."""
+    return {
+        name: words
+        for name, words in {**ARGUMENTS, **ELSEWHERE}.items()
+        if any(each.name == "environment" for each in commands()[name].params)
+    }
+
+
+@pytest.fixture(scope="module")
+def refusal() -> InvalidEnvironments:
+    with pytest.raises(InvalidEnvironments) as told:
+        load(["prodcution"], is_deployed=True)
+    return told.value
+
+
+@pytest.mark.parametrize("words", forms(of_an_environment(), "prodcution"))
+def test_a_wrong_environment_is_exit_code_2_before_anybody_is_asked(
+    words: list[str],
+    refusal: InvalidEnvironments,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def refuse(names: list[str], **_: Any) -> None:
+        assert names == ["prodcution"]
+        raise refusal
+
+    monkeypatch.setattr(infra, "load", refuse)
+    monkeypatch.setattr(boto3, "Session", None)
+    code, text = said(monkeypatch, capsys, words)
     assert code == 2
+    assert "prodcution" in text
     assert "production" in text
 
 
-def test_help_names_the_exit_codes(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["infra", "--help"])
-    with pytest.raises(SystemExit):
+@pytest.mark.parametrize("command", ["", *sorted(commands())])
+def test_help_names_the_exit_codes(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["infra", *command.split(), "--help"])
+    with pytest.raises(SystemExit) as end:
         infra.main()
     told = " ".join(capsys.readouterr().out.split())
+    assert end.value.code == 0
     assert "0 done" in told
     assert "2 wrong input" in told
-    assert "--install-completion" in told
+    assert command or "--install-completion" in told
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("infra stat", {"status"}),
+        ("infra status prod", {"production"}),
+        ("infra follow production ap", {"api"}),
+        ("infra releases production --service fro", {"frontend"}),
+    ],
+)
+def test_the_shell_completes_commands_environments_and_services(
+    words: str, completed: set[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("_INFRA_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(words.count(" ")))
+    monkeypatch.setattr(sys, "argv", ["infra"])
+    with pytest.raises(SystemExit):
+        infra.main()
+    assert set(capsys.readouterr().out.split()) == completed
 
 
 def test_it_works_from_any_folder_and_by_a_link(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from config import load
+from ops import __main__ as infra
 from ops import doctor
 from ops.console import Console
 from ops.doctor.finding import Finding
@@ -19,6 +21,7 @@ from ops.doctor.quotas import needs
 from ops.doctor.secrets import required, secrets
 from ops.doctor.zone import zone
 from rehearsal.account import Account, opened
+from tests.ops.every_command import ARGUMENTS, BEFORE_A_DEPLOYMENT, conforms, with_json
 
 Templates = dict[str, dict[str, Any]]
 NAMES = ("dev", "production")
@@ -153,6 +156,49 @@ def test_the_command_ends_with_3_and_says_for_each_finding_what_to_do(account: A
     assert all(each["where"] and each["what"] and each["why"] and each["fix"] for each in before)
     assert any(each["is_fixable"] for each in before)
     assert not any(each["is_fixable"] for each in doctor_says("--fix"))
+
+
+# Exit code, and what is said in one of both streams, where nothing is deployed.
+BEFORE: dict[str, tuple[int, str]] = {
+    "doctor": (3, "no stack CDKToolkit"),
+    "drift": (1, "deploy it first: make deploy ENV=dev"),
+    "edge plan": (1, "is the token in the secret daadaar/cloudflare-token?"),
+    "secret list": (0, "missing"),
+    "github": (1, "deploy it first: make deploy ENV=dev"),
+    "verify": (1, "is the token in the secret daadaar/cloudflare-token?"),
+    "effects": (0, "Nothing of dev is deployed"),
+    "explain": (1, "deploy it first: make deploy ENV=dev"),
+}
+
+
+@pytest.mark.parametrize("account", ["dev"], indirect=True)
+def test_before_the_first_deployment_every_command_ends_within_seconds(
+    account: Account, templates: Templates, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = {
+        f"daadaar-{key.lower().replace('/', '-')}": each for key, each in templates.items() if key.startswith("dev/")
+    }
+    monkeypatch.setattr(doctor, "synthesized", lambda _: own)
+    addresses = {"AWS_ENDPOINT_URL": account.cdk.endpoint or "", **account.cdk.credentials, "COLUMNS": "400"}
+    for name, value in addresses.items():
+        monkeypatch.setenv(name, value)
+    assert BEFORE.keys() == BEFORE_A_DEPLOYMENT
+    for command, (code, told) in BEFORE.items():
+        for more in ([], ["--json"]) if command in with_json() else ([],):
+            words = [*command.split(), "dev", *more, *ARGUMENTS[command]]
+            monkeypatch.setattr(sys, "argv", ["infra", *words])
+            began = time.monotonic()
+            with pytest.raises(SystemExit) as end:
+                infra.main()
+            out, err = capsys.readouterr()
+            assert (words, int(end.value.code or 0)) == (words, code), out + err
+            assert time.monotonic() - began < 10, words
+            if more and code != 1:
+                assert conforms(command, out)
+            elif more:
+                assert (out, told in err) == ("", True)
+            else:
+                assert told in out + err, words
 
 
 def test_a_release_at_rest_takes_what_the_files_say() -> None:

@@ -15,6 +15,7 @@ from ops.console import Console
 from ops.errors import InputError, OperatorError
 from ops.jobs import commands
 from ops.jobs.commands import JobPlace
+from tests.ops.every_command import conforms
 from tests.runtime.jobs.test_control import World, job
 
 JOB = '\n[jobs.clean]\nruns = "api"\nschedule = "rate(1 hour)"\ncommand = ["node", "clean.mjs"]\nretries = 1\n'
@@ -147,5 +148,5 @@ def test_list_shows_why_the_newest_run_failed(place: JobPlace, world: World) -> 
 def test_list_as_json_has_each_attempt(place: JobPlace, world: World) -> None:
     world.ask()
     world.end(1)
-    found = json.loads(printed(lambda console: commands.show(place, console, as_json=True)))
+    found = conforms("job list", printed(lambda console: commands.show(place, console, as_json=True)))
     assert [(each["attempt"], each["outcome"]) for each in found["clean"]] == [(2, "running"), (1, "failed")]

@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from infra_runtime.contract.revision import APP, MIGRATE, MIGRATION_LABEL, ONE_OFF, named
-from infra_runtime.database.connection import Connection, Login, connect
+from infra_runtime.contract.revision import ONE_OFF
 from infra_runtime.release.ledger import Release
 from infra_runtime.release.preflight import deployments, live_weights
 from ops import status
@@ -21,15 +20,11 @@ from ops.releases import commands, one_off
 from ops.releases.look import service_status
 from ops.releases.target import ReleaseTarget
 from rehearsal.account import Account
-from rehearsal.checks.releases import SECOND, first_release, place_of, release
+from rehearsal.checks.data import connected, connected_as_owner
+from rehearsal.checks.releases import SECOND, deploying_with, first_release, place_of, release
 from rehearsal.product import FIRST
 from rehearsal.push import push
 from rehearsal.traffic import UserTraffic, traffic
-
-STAGES = (
-    "RECONCILE_SERVICE", "PRE_SCALE_UP", "SCALE_UP", "POST_SCALE_UP", "TEST_TRAFFIC_SHIFT", "POST_TEST_TRAFFIC_SHIFT",
-    "PRODUCTION_TRAFFIC_SHIFT", "POST_PRODUCTION_TRAFFIC_SHIFT", "BAKE_TIME", "CLEAN_UP",
-)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -158,25 +153,12 @@ def test_an_alarm_during_the_bake_sends_it_back(attempt: Attempt, production: Ac
     ringing.start()
     try:
         # A bake that waits for the alarm, however slow this machine is now.
-        with _baking(production, minutes=1000):
+        with deploying_with(production, bakeTimeInMinutes=1000):
             _, entry = attempt(image)
     finally:
         cloudwatch.set_alarm_state(AlarmName=alarm, StateValue="OK", StateReason="over")
     assert alarm in str(entry.reason)
     assert newest_deployment(production)["lifecycleStage"] == "BAKE_TIME"
-
-
-@contextmanager
-def _baking(account: Account, *, minutes: int) -> Iterator[None]:
-    """Changes the service, and puts it back."""
-    service, ecs = account.service("Api"), account.client("ecs")
-    of = {"cluster": service["clusterArn"], "service": service["serviceArn"]}
-    own = service["deploymentConfiguration"]
-    ecs.update_service(**of, deploymentConfiguration={**own, "bakeTimeInMinutes": minutes})
-    try:
-        yield
-    finally:
-        ecs.update_service(**of, deploymentConfiguration=own)
 
 
 def _once_begun(account: Account, then: Callable[[], None]) -> Callable[[], None]:
@@ -233,23 +215,11 @@ def _replace_tool(folder: Path, script: str) -> None:
     tool.chmod(0o755)
 
 
-@contextmanager
-def database(account: Account, task_definition: str) -> Iterator[Connection]:
-    """With the login that this task has."""
-    found = account.client("ecs").describe_task_definition(taskDefinition=task_definition)["taskDefinition"]
-    (container,) = [each for each in found["containerDefinitions"] if each["name"] in (APP, MIGRATE)]
-    variables = {each["name"]: each["value"] for each in container["environment"]}
-    arn = next(each["valueFrom"] for each in container["secrets"] if each["name"] == "PGUSER")
-    secret = account.client("secretsmanager").get_secret_value(SecretId=":".join(arn.split(":")[:7]))
-    authority = str(account.cdk.workspace / "authority" / "ca.pem")
-    with connect(Login.of(secret["SecretString"]), {**variables, "SSL_CERT_FILE": authority}) as connection:
-        yield connection
-
-
 @pytest.fixture
 def held(production: Account) -> Iterator[None]:
     """Somebody's long transaction, which has read the table."""
-    with database(production, production.service("Api")["taskDefinition"]) as connection, connection.transaction():
+    service = production.service("Api")
+    with connected(production, service["taskDefinition"]) as connection, connection.transaction():
         connection.execute("select 1 from visitors limit 1")
         yield
 
@@ -291,10 +261,7 @@ def test_an_index_that_is_left_invalid_is_told_with_its_repair(attempt: Attempt,
     shown = service_status(attempt.place).release
     assert shown is not None
     assert shown.repairs == [repair]
-    definition = production.service("Api")["taskDefinition"]
-    found = production.client("ecs").describe_task_definition(taskDefinition=definition)["taskDefinition"]
-    labels = named(found["containerDefinitions"], APP)["dockerLabels"]
-    with database(production, labels[MIGRATION_LABEL]) as owner:
+    with connected_as_owner(production) as owner:
         owner.execute(repair)
 
 

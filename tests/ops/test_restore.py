@@ -511,7 +511,7 @@ def test_a_drill_restores_verifies_measures_and_deletes(backed_up: RehearsedDril
     assert result.rpo is not None and result.rpo < 1
     assert result.rto is not None and result.rto < 5
     shown = io.StringIO()
-    drills.show(backed_up, Console(file=shown, width=500))
+    drills.show(backed_up, drills.drill_status(backed_up), Console(file=shown, width=500))
     assert "verified" in shown.getvalue()
     # While AWS Backup has the backups, RDS takes no other retention.
     with pytest.raises(place.rds.exceptions.ClientError, match="only with the current value 7"):

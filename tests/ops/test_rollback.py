@@ -60,7 +60,7 @@ def stopped(identity: str | None, stage: str | None) -> dict[str, Any]:
     (None, "starts tasks of the version before"),
     *((each, "users never left the old tasks") for each in (
         "RECONCILE_SERVICE", "PRE_SCALE_UP", "SCALE_UP", "POST_SCALE_UP", "TEST_TRAFFIC_SHIFT",
-        "POST_TEST_TRAFFIC_SHIFT",
+        "POST_TEST_TRAFFIC_SHIFT", "PRE_PRODUCTION_TRAFFIC_SHIFT",
     )),
     *((each, "users go back to the old tasks, which still run") for each in (
         "PRODUCTION_TRAFFIC_SHIFT", "POST_PRODUCTION_TRAFFIC_SHIFT", "BAKE_TIME",
@@ -76,6 +76,13 @@ def test_at_each_stage_the_way_back_is_named(stage: str | None, way: str, accoun
     assert way in told
     assert f"{release.id} was stopped; api@{'b' * 12} serves" in told
     assert "infra release production --service api --resume" in told
+
+
+def test_a_migration_that_was_stopped_is_named(account: Account) -> None:
+    release = account.released()
+    ends(account, release.id, "failed", "stopped by zara")
+    answer = stopped(release.id, "PRE_SCALE_UP") | {"migration_stopped": True}
+    assert "its migration is stopped" in rolled_back(account, answer)
 
 
 def test_what_was_over_before_it_could_be_stopped_is_gone_back_from_by_a_release(account: Account) -> None:
@@ -111,6 +118,12 @@ def test_after_a_release_that_went_back_by_itself_the_way_further_back_is_named(
     told = rolled_back(account, {"path": "over", "id": "r2", "further": "r0"})
     assert f"r2 has failed and went back by itself; api@{'b' * 12} serves" in told
     assert "infra rollback production r0 --service api" in told
+
+
+def test_where_nothing_was_before_no_way_further_back_is_named(account: Account) -> None:
+    told = rolled_back(account, {"path": "over", "id": "r2", "further": None})
+    assert "r2 has failed and went back by itself" in told
+    assert "further back" not in told
 
 
 def test_a_deployment_that_is_no_release_is_stopped_and_nothing_is_followed(account: Account) -> None:

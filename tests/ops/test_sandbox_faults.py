@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError
 
 from config import services
 from ops.sandbox import FAULTS
@@ -61,7 +62,7 @@ def test_users_notice_an_edited_rule_and_a_load_balancer_that_hangs(
     edge: SandboxEdge, production: Account, faults: Faults
 ) -> None:
     host = host_of_main(production)
-    for name, seen in (("edge-rule", 403), ("origin", 524)):
+    for name, seen in (("edge-rule", 403), ("origin", 524), ("cloudflare-errors", 502)):
         assert FAULTS[name] in faults.cause(name)
         with pytest.raises(CannotBreak, match="broken already"):
             faults.cause(name)
@@ -69,6 +70,20 @@ def test_users_notice_an_edited_rule_and_a_load_balancer_that_hangs(
         assert faults.repair() == f"repaired: {name}"
         assert status(edge, host) == 200
     assert faults.repair() == "nothing was broken"
+
+
+@pytest.mark.parametrize(("fault", "service", "call", "error"), [
+    ("s3-throttled", "s3", "list_buckets", "SlowDown"),
+    ("secrets-throttled", "secretsmanager", "list_secrets", "ThrottlingException"),
+])  # fmt: skip
+def test_a_throttled_service_turns_every_call_away_until_it_is_repaired(
+    fault: str, service: str, call: str, error: str, *, production: Account, faults: Faults
+) -> None:
+    faults.cause(fault)
+    with pytest.raises(ClientError, match=error):
+        getattr(production.client(service), call)()
+    faults.repair()
+    assert getattr(production.client(service), call)()
 
 
 def test_redis_and_the_database_stop_answering_and_go_on(production: Account, faults: Faults) -> None:

@@ -22,6 +22,6 @@ def test_a_hasty_client_asks_again_when_it_is_throttled(monkeypatch: pytest.Monk
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
     with serving(respond) as url:
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
-        # A client of its own: those of the functions are kept.
+        # A separate client: those of the functions are kept.
         found = client.__wrapped__("secretsmanager", seconds=2).get_secret_value(SecretId="a")
     assert (found["SecretString"], len(asked)) == ("value", 3)

@@ -195,8 +195,8 @@ def test_this_repository_becomes_only_cdks_roles(name: str, templates: Templates
     assert all(":role/cdk-hnb659fds-" in str(each) and "*" not in str(each) for each in become["Resource"])
     actions = {action.partition(":")[2] for each in looks for action in _actions(each)}
     assert actions == {
-        "DescribeStacks", "GetTemplate", "ListStackResources", "ListStacks", "DescribeRules", "DescribeDBInstances",
-        "GetDomainAssociation", "ListJobs",
+        "DescribeStacks", "DescribeStackEvents", "GetTemplate", "ListStackResources", "ListStacks", "DescribeRules",
+        "DescribeDBInstances", "GetDomainAssociation", "ListJobs",
         "DescribeAlarms", "DescribeServices", "Query", "ListOpenIDConnectProviders", "ListRoles",
         "GetAWSDefaultServiceQuota", "GetServiceQuota", "ListRequestedServiceQuotaChangeHistoryByQuota",
     }  # fmt: skip

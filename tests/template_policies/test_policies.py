@@ -37,7 +37,7 @@ def test_a_policy_says_what_it_demands_and_why(policy: Policy) -> None:
     assert policy.reads
 
 
-def test_each_policy_has_a_name_of_its_own() -> None:
+def test_each_policy_has_another_name() -> None:
     names = [each.name for each in policies()]
     assert len(names) == len(set(names)) > 80
 

@@ -84,20 +84,20 @@ class AlarmSpec:
 
 
 class ImplausibleAlarm(Exception):
-    """It would never go off, or never be over; says why."""
+    """It could never fire, or never resolve; the message says why."""
 
 
 def add_alarm(
     scope: Construct, id_: str, *, topics: Topics | None, spec: AlarmSpec, physical_name: str | None = None
 ) -> cloudwatch.Alarm:
-    """An alarm that tells its topic when it goes off, and when it is over. Without topics, a composite tells for it.
+    """An alarm that notifies its topic when it fires and when it resolves. Without topics, a composite does.
 
-    `physical_name` is for the alarms that gate a release only: ECS knows them by name. Raises `ImplausibleAlarm`.
+    `physical_name` is only for the alarms that gate a release: ECS refers to them by name. Raises `ImplausibleAlarm`.
     """
     threshold = spec.threshold
     wrong = objections(spec.metric, value=threshold.value, unit=threshold.unit)
     if not 1 <= threshold.breaches <= threshold.periods:
-        wrong.append(f"{threshold.breaches} of {threshold.periods} periods never comes about")
+        wrong.append(f"{threshold.breaches} of {threshold.periods} periods can never happen")
     if wrong:
         raise ImplausibleAlarm(f"{scope.node.path}/{id_}: {'; '.join(wrong)}")
     operator = cloudwatch.ComparisonOperator

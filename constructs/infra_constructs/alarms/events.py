@@ -26,8 +26,10 @@ from infra_constructs.arns import arn_of
 from infra_runtime.contract.notification import custom
 
 _ROLLED_BACK = ("UPDATE_ROLLBACK_COMPLETE", "UPDATE_ROLLBACK_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED")
-# Ends of a task that nobody asked for.
-_CRASHES = ("EssentialContainerExited", "TaskFailedToStart")
+# Ends of a task that neither a deployment nor scaling asked for. `UserInitiated` is a person, or a game day.
+_CRASHES = ("EssentialContainerExited", "TaskFailedToStart", "UserInitiated")
+# The scheduler ends such tasks, under its own code (Amazon ECS Developer Guide, "Stopped tasks error messages").
+_UNHEALTHY = "Task failed "
 
 
 class DatabaseEvents(Construct):
@@ -129,14 +131,14 @@ class CrashedTasks(Construct):
         rule = events.CfnRule(
             self,
             "Rule",
-            description="A task of a service has ended by itself",
+            description="A task of a service has ended by itself, was unhealthy, or somebody has stopped it",
             event_pattern={
                 "source": ["aws.ecs"],
                 "detail-type": ["ECS Task State Change"],
                 "detail": {
                     "clusterArn": [cluster.cluster_arn],
                     "lastStatus": ["STOPPED"],
-                    "stopCode": list(_CRASHES),
+                    "$or": [{"stopCode": list(_CRASHES)}, {"stoppedReason": [{"prefix": _UNHEALTHY}]}],
                     # Not migrations and commands, which are to end.
                     "group": [{"prefix": "service:"}],
                 },

@@ -163,6 +163,17 @@ class ReleaseControl(Construct):
             self._allow("ecs:StopServiceDeployment", on=deployment_or_service)
         acknowledge(self.handler.policy, allows_on(own), reason="Deployments of this service, which ECS numbers.")
         if released.database is not None:
+            # Of a deployment that is stopped: ECS knows nothing of its migration.
+            tasks = arn_of(self, "ecs", "task/*")
+            self.handler.role.add_to_policy(
+                iam.PolicyStatement(
+                    actions=["ecs:StopTask"],
+                    resources=[tasks],
+                    conditions={"ArnEquals": {"ecs:cluster": released.services[0].cluster.cluster_arn}},
+                )
+            )
+            acknowledge(self.handler.policy, allows_on(tasks), reason="Of this cluster only; ECS makes a task's id.")
+        if released.database is not None:
             logs = arn_of(self, "logs", "log-group:/aws/rds/instance/*")
             self._allow("logs:FilterLogEvents", on=logs)
             # Whether another instance is about to take its name.

@@ -1,4 +1,4 @@
-"""Who may do what, and who hears of it."""
+"""Permissions, and who is notified."""
 
 import json
 from collections.abc import Iterator
@@ -81,7 +81,7 @@ def _each(node: Any) -> list[Any]:
 
 def _alarms(change: ResourceChange) -> Iterator[Effect]:
     if change.new is None:
-        yield of(change, Impact.LOOK, "unwatched", "goes", "Nobody is told any more when it happens.")
+        yield of(change, Impact.LOOK, "unwatched", "goes", "Nobody is notified any more when it happens.")
         return
     if change.old is None:
         return
@@ -96,5 +96,5 @@ def _alarms(change: ResourceChange) -> Iterator[Effect]:
     if changed := tuple(name for name in change.properties if name in named):
         yield of(
             change, Impact.LOOK, "watched", f"goes off at something else ({', '.join(changed)})",
-            "People are told earlier, later, or not at all.", properties=changed,
+            "People are notified earlier, later, or not at all.", properties=changed,
         )  # fmt: skip

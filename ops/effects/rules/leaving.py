@@ -137,7 +137,7 @@ def _policies(change: ResourceChange, was: str, is_: str) -> Iterator[Effect]:
     if was != is_ and was in KEPT and is_ not in KEPT:
         yield of(
             change, Impact.DANGEROUS, "unprotected", f"loses its DeletionPolicy {was}",
-            "Whoever removes it from the code or destroys the stack deletes its data.",
+            "Removing it from the code, or destroying the stack, then deletes its data.",
             procedure="keep it, unless the data is disposable", properties=("DeletionPolicy",),
         )  # fmt: skip
     protection = change.was("DeletionProtection"), change.is_("DeletionProtection")

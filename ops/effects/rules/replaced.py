@@ -24,7 +24,7 @@ DATA: Mapping[str, str] = {
 """Types that hold what no deployment brings back."""
 _NOT_SERVED = "Users reach nothing until the new one is in place everywhere."
 _SERVES: Mapping[str, str] = {
-    "AWS::EC2::EIP": "Outgoing requests come from another address; whoever allows only the old one refuses them.",
+    "AWS::EC2::EIP": "Outgoing requests come from another address; systems that allow only the old one refuse them.",
     "AWS::EC2::Instance": "Open connections through it break, for minutes.",
     "AWS::EC2::NatGateway": "Open outgoing connections break.",
     "AWS::EC2::SecurityGroup": "What is only in the old group cannot be reached until it is in the new one.",

@@ -160,5 +160,5 @@ def _rerouted(change: ResourceChange) -> Iterator[Effect]:
         yield of(
             change, Impact.LOOK, "rerouted", "leads through something else",
             "Open outgoing connections break once, and outgoing requests come from another address.",
-            procedure="let whoever allows only the old address know the new one first", properties=tuple(moved),
+            procedure="add the new address wherever the old one is allowed, first", properties=tuple(moved),
         )  # fmt: skip

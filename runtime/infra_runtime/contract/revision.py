@@ -1,5 +1,6 @@
 """The revision that a deployment is about, as ECS's lifecycle hooks name it."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,6 +15,11 @@ SERVICE = "Service"
 """Logical id of the ECS service that a stack is about; workers that run its image have others."""
 MIGRATION_LABEL = "infra.migration"
 """Of the service's container: the definition of the task that migrates for this very revision of the service."""
+
+
+def started_by(deployment: str) -> str:
+    """What a deployment's migration is found by among ECS's tasks, and its client token: of 64 letters at most."""
+    return f"migrate-{hashlib.sha256(deployment.encode()).hexdigest()[:28]}"
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ from psycopg import sql
 from infra_runtime.contract.database_names import OWNER, USER, logins_of
 from infra_runtime.database.connection import Connection, Login
 
+_GONE_MS = 2000
+
 
 @dataclass(frozen=True)
 class MigrationLimits:
@@ -34,6 +36,8 @@ def prepare(connection: Connection, limits: MigrationLimits) -> None:
             ("lock_timeout", limits.lock_ms),
             ("statement_timeout", limits.statement_ms),
             ("idle_in_transaction_session_timeout", limits.statement_ms),
+            # Otherwise the statement of a migration that was stopped goes on, and keeps its locks.
+            ("client_connection_check_interval", _GONE_MS),
         ):
             statement = sql.SQL("alter role {} set {} to {}")
             connection.execute(

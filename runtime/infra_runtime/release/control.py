@@ -21,6 +21,7 @@ from infra_runtime.caller import NotProven, who
 from infra_runtime.contract.database_names import OWNER
 from infra_runtime.contract.metrics import RELEASES, ReleaseMetric, emit
 from infra_runtime.contract.releases import RELEASED_TAG, STACK_ENDS
+from infra_runtime.contract.revision import started_by
 from infra_runtime.contract.secret_values import deadline_of
 from infra_runtime.release.ledger import Ledger, Outcome, Release, new_id
 from infra_runtime.release.order import run_of, why_older
@@ -132,8 +133,8 @@ def _by(event: Mapping[str, Any]) -> str:
 
 def _just_failed(releases: Sequence[Release]) -> Release | None:
     """The newest one, if it went back within the hour: to ask for more then is likely a mistake."""
-    last = releases[0]
-    if last.outcome != "failed" or last.ended is None:
+    last = releases[0] if releases else None
+    if last is None or last.outcome != "failed" or last.ended is None:
         return None
     return last if datetime.now(UTC) - datetime.fromisoformat(last.ended) < _JUST else None
 
@@ -284,10 +285,11 @@ class ReleaseControl:
         """Takes the fastest way that is safe now, and names it as `path`.
 
         - stopped: ECS ends the deployment that is under way and goes back to the tasks that still run; `stage` is
-          where it was, and `id` None when it was no release
+          where it was, `id` None when it was no release, `migration_stopped` whether one was running
         - going back: somebody or ECS has begun that already; `id` as above
         - wait: neither can be done at this moment; ask again
-        - over: the last release failed within the hour, so the version before it serves
+        - over: the last release failed within the hour, so the version before it serves; `further` is the release
+          before that one, None when there is none
         - release: what succeeded before is released, never another image
         """
         every = list(services_of(self.clients, self.service.stack))
@@ -312,6 +314,8 @@ class ReleaseControl:
         try:
             current, target = choose(releases, wanted, self._image())
         except CannotGoBack as error:
+            if wanted is None and (last := _just_failed(releases)) is not None:
+                return self._answer([], path="over", id=last.id, further=None)
             return self._answer([ReleaseProblem("release", str(error), "infra releases ENV")])
         if wanted is None and (last := _just_failed(releases)) is not None:
             return self._answer([], path="over", id=last.id, further=target.id)
@@ -339,8 +343,25 @@ class ReleaseControl:
                 return self._answer([], path="wait", id=running.id if running else None)
             return self._answer([ReleaseProblem("deployment", str(error), "infra status ENV")])
         logger.info("%s: %s %s", self.service.name, arn, _by(event))
-        identity = running.id if running else None
-        return self._answer([], path="stopped", stopped=arn, id=identity, stage=found.get("lifecycleStage"))
+        more = {"id": running.id if running else None, "stage": found.get("lifecycleStage")}
+        return self._answer([], path="stopped", stopped=arn, migration_stopped=self._stop_migration(found), **more)
+
+    def _stop_migration(self, deployment: Mapping[str, Any]) -> bool:
+        """Whether one was running: ECS no longer asks the hook about it, and it could hold its locks for an hour."""
+        ecs, cluster = self.clients.client("ecs"), deployment["clusterArn"]
+        name = started_by(deployment["serviceDeploymentArn"])
+        try:
+            pages = ecs.get_paginator("list_tasks").paginate(cluster=cluster, startedBy=name)
+            arns = [arn for page in pages for arn in page["taskArns"]]
+            for arn in arns:
+                ecs.stop_task(cluster=cluster, task=arn, reason="infra: its release was stopped")
+        except ClientError:
+            # The deployment goes back all the same; the next release stops a migration that is late.
+            logger.exception("%s: the migration of %s was not stopped", self.service.name, name)
+            return False
+        if arns:
+            self.ledger.note(self.service.name, "migration", {"interrupted": True})
+        return bool(arns)
 
     def _not_now(
         self, event: Mapping[str, Any], running: Release, every: Sequence[Mapping[str, Any]]

@@ -37,7 +37,8 @@ class Release:
     """Of the workflow that released it, as WORKFLOW#NUMBER; None for a person, and in entries from before."""
     migration: Mapping[str, Any] = field(default_factory=dict)
     """What release.migrate found: `before` and `after` are digests of the schema, `breaks` what became impossible,
-    `invalid` indexes that were left unfinished, `skipped` migrations that the tool passed over."""
+    `invalid` indexes that were left unfinished, `skipped` migrations that the tool passed over; or only `interrupted`:
+    the release was stopped meanwhile, and what it has changed is part of what the next one finds."""
     complaints: Sequence[str] = ()
     """What the checks of the new tasks had against them."""
     stopped: str | None = None

@@ -30,13 +30,14 @@ from infra_runtime.contract.revision import (
     containers_of,
     named,
     revision_of,
+    started_by,
 )
 from infra_runtime.database.connection import Connection, Login, connect
 from infra_runtime.release.catalog import Fact, breaks, digest, end_sessions, facts, invalid_indexes
 from infra_runtime.release.image_layers import Unreadable
 from infra_runtime.release.ledger import Ledger
 from infra_runtime.release.migration_lock import Holder, LockTaken, MigrationLock
-from infra_runtime.release.migration_task import started_by, task_of
+from infra_runtime.release.migration_task import task_of
 from infra_runtime.release.preflight import UNDER_WAY
 from infra_runtime.release.skipped import skipped
 from infra_runtime.reporting import reported

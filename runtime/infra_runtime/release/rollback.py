@@ -39,7 +39,11 @@ def choose(releases: Sequence[Release], wanted: str | None, running: str) -> tup
 def lost_since(releases: Sequence[Release], target: Release) -> list[str]:
     """What migrations after the target's own have made impossible, those of failed releases included."""
     first = min(each.id for each in releases if each.image == target.image)
-    return [f"{each.id}: {what}" for each in reversed(releases) if each.id > first for what in each.breaks]
+    since = [each for each in reversed(releases) if each.id > first and each.migration]
+    lost = [f"{each.id}: {what}" for each in since for what in each.breaks]
+    if since and since[-1].migration.get("interrupted"):
+        lost.append(f"{since[-1].id}: unknown: its migration was stopped, and no release has compared the schema since")
+    return lost
 
 
 def holding(releases: Sequence[Release]) -> Release | None:

@@ -187,7 +187,7 @@ def told(alarm: Alarm, state: States) -> Iterator[Message]:
         key = "OKActions" if is_over else "AlarmActions"
         for topic in alarm.properties.get(key, []):
             if "Function" in json.dumps(topic):
-                continue  # It is invoked, and nobody hears of it.
+                continue  # Invoked, but nobody is notified.
             yield Message(int(minute), alarm.where, is_over, severity_of(topic))
 
 

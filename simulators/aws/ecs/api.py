@@ -84,6 +84,7 @@ def _tasks_listed(request: Mapping[str, Any]) -> Any:
 
 def _stop_task(request: Mapping[str, Any]) -> Any:
     found = ecs._resolve_task(request["task"], ecs._resolve_cluster_name(request.get("cluster", "default")))
+    deployment.drain(found)
     task.stop(found["taskArn"], request.get("reason", "Task stopped by user"), "UserInitiated")
     deployment.replace(found)
     return _answer({"task": ecs._sanitize(found)})

@@ -22,6 +22,9 @@ from simulators.ports import own_address
 
 _PORTS = {443: 8080, 8443: 8081}
 _APPLIED_SECONDS = 10.0
+# The idle timeout, after which the load balancer answers 504 itself (ELB guide, "HTTP 504: Gateway timeout"). A minute
+# by default; visitors of an account that lives are so few that they would not be noticed in a minute.
+_IDLE_SECONDS = 5
 ACCESS_LOG = "access.log"
 _balancers: dict[str, "Balancer"] = {}
 
@@ -123,6 +126,7 @@ http {{
   proxy_set_header Host $host;
   # A request is sent once: what fails is seen.
   proxy_next_upstream off;
+  {f"proxy_read_timeout {_IDLE_SECONDS}s;" if os.environ.get(LIVE) else ""}
   {" ".join(upstreams)}
   {" ".join(servers)}
 }}

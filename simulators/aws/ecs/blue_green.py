@@ -4,7 +4,8 @@ import json
 import time
 import urllib.request
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from ministack.services import alb
@@ -22,14 +23,27 @@ _ECS = "ecs.amazonaws.com"
 class BlueGreen(Deployment):
     unhealthy = "Task failed ELB health checks"
 
+    def __init__(self, service_arn: str, task_definition: str) -> None:
+        super().__init__(service_arn, task_definition)
+        self._stages: list[str] = []
+        """Those that it has come to."""
+
     def _stage(self, name: str) -> None:
         self.record["lifecycleStage"] = name
+        self._stages.append(name)
         self._watch()
-        for hook in self._configuration.get("lifecycleHooks", []):
-            if name in hook["lifecycleStages"]:
-                self._ask(hook, name)
+        for hook in self._hooks(name):
+            while (delay := self._ask(hook, name)) is not None:
+                time.sleep(delay)
+                self._watch()
 
-    def _ask(self, hook: Mapping[str, Any], stage: str) -> None:
+    def _hooks(self, stage: str) -> Iterator[Mapping[str, Any]]:
+        for hook in self._configuration.get("lifecycleHooks", []):
+            if stage in hook["lifecycleStages"]:
+                yield hook
+
+    def _ask(self, hook: Mapping[str, Any], stage: str) -> float | None:
+        """Seconds until it wants to be asked again; None once it has succeeded. Raises `DeploymentFailed`."""
         event = {
             "executionDetails": {
                 "testTrafficWeights": {},
@@ -49,17 +63,13 @@ class BlueGreen(Deployment):
             )
         if denied := denial_of(hook["roleArn"], self.arn[-19:], Need("lambda:InvokeFunction", function)):
             raise DeploymentFailed(f"lifecycle hook {function} at {stage}: {denied}")
-        while True:
-            self._watch()
-            answered = client("lambda").invoke(FunctionName=function, Payload=json.dumps(event).encode())
-            body = answered["Payload"].read().decode()
-            told = json.loads(body) if "FunctionError" not in answered else {}
-            status = told.get("hookStatus") if isinstance(told, dict) else None
-            if status == "SUCCEEDED":
-                return
-            if status != "IN_PROGRESS":
-                raise DeploymentFailed(f"lifecycle hook {function} at {stage} answered {body[:300]}")
-            time.sleep(float(told.get("callBackDelay", 30)) * task.SECOND)
+        answered = client("lambda").invoke(FunctionName=function, Payload=json.dumps(event).encode())
+        body = answered["Payload"].read().decode()
+        told = json.loads(body) if "FunctionError" not in answered else {}
+        status = told.get("hookStatus") if isinstance(told, dict) else None
+        if status not in ("SUCCEEDED", "IN_PROGRESS"):
+            raise DeploymentFailed(f"lifecycle hook {function} at {stage} answered {body[:300]}")
+        return float(told.get("callBackDelay", 30)) * task.SECOND if status == "IN_PROGRESS" else None
 
     # -- targets and weights
 
@@ -143,6 +153,7 @@ class BlueGreen(Deployment):
         self._shift("testListenerRule", group)
         self._stage("TEST_TRAFFIC_SHIFT")
         self._stage("POST_TEST_TRAFFIC_SHIFT")
+        self._stage("PRE_PRODUCTION_TRAFFIC_SHIFT")
         self._shift("productionListenerRule", group)
         self._stage("PRODUCTION_TRAFFIC_SHIFT")
         self._stage("POST_PRODUCTION_TRAFFIC_SHIFT")
@@ -157,11 +168,41 @@ class BlueGreen(Deployment):
             if other != group and alb._targets.get(other):
                 self._balance("DeregisterTargets", on=other)
                 self._register(other, [])
+        if self._before is not None:
+            self._stop(self._before.tasks)
+            self._drain()
 
-    def _undo(self) -> None:
-        for rule in ("testListenerRule", "productionListenerRule"):
+    def _drain(self) -> None:
+        """Old targets finish their requests (ELB guide, "Deregistration delay"). Assumed: the tasks have ended by then,
+        as ECS documents of CLEAN_UP, and the deployment can be stopped until it is over.
+        """
+        attributes = alb._tg_attrs[self._old_group]
+        delay = next(each["Value"] for each in attributes if each["Key"] == "deregistration_delay.timeout_seconds")
+        over = time.monotonic() + int(delay) * task.SECOND
+        while time.monotonic() < over:
+            self._watch()
+            time.sleep(POLL_SECONDS)
+
+    def _undo(self, before: Deployment) -> None:
+        before.revive()
+        self._register(self._old_group, before.tasks)
+        for rule, stage in (
+            ("productionListenerRule", "PRODUCTION_TRAFFIC_SHIFT"),
+            ("testListenerRule", "TEST_TRAFFIC_SHIFT"),
+        ):
             self._weigh(rule, self._old_group)
+            self._ask_on_the_way_back(stage)
         self._register(self._group, [])
+
+    def _ask_on_the_way_back(self, stage: str) -> None:
+        """ECS runs the hooks of both shifts then, too (its guide, "Lifecycle hooks for ECS service deployments").
+
+        Assumed: only of shifts that have happened, and no answer but IN_PROGRESS keeps it from going on.
+        """
+        for hook in self._hooks(stage) if stage in self._stages else ():
+            with suppress(DeploymentFailed):
+                while (delay := self._ask(hook, stage)) is not None:
+                    time.sleep(delay)
 
     def _route(self) -> None:
         self._register(self._group, [arn for arn in self.tasks if self._is_healthy(arn)])

@@ -84,13 +84,25 @@ def end(arn: str) -> None:
             task.stop_all_beside(last.tasks, "Service deleted")
 
 
+def drain(stopping: Mapping[str, Any]) -> None:
+    """No new requests go to a task before it is told to end (Amazon ECS Developer Guide, "Task lifecycle":
+    DEACTIVATING)."""
+    if (found := _of(stopping)) is not None:
+        found.drain(stopping["taskArn"])
+
+
 def replace(ended: Mapping[str, Any]) -> None:
     """By the service scheduler: another task for one that served and is no more."""
-    name = str(ended.get("group", "")).removeprefix("service:")
-    for deployment in list(_serving.values()):
-        if deployment.service["serviceName"] == name and ended["taskArn"] in deployment.tasks:
-            context = contextvars.copy_context()
-            threading.Thread(target=context.run, args=(deployment.replace, ended["taskArn"]), daemon=True).start()
+    if (found := _of(ended)) is not None:
+        context = contextvars.copy_context()
+        threading.Thread(target=context.run, args=(found.replace, ended["taskArn"]), daemon=True).start()
+
+
+def _of(one: Mapping[str, Any]) -> "Deployment | None":
+    """The deployment that serves with this task."""
+    name, arn = str(one.get("group", "")).removeprefix("service:"), one["taskArn"]
+    every = [each for each in list(_serving.values()) if each.service["serviceName"] == name]
+    return next((each for each in every if arn in each.tasks or arn in each.draining), None)
 
 
 class Deployment(ABC):
@@ -104,6 +116,8 @@ class Deployment(ABC):
         self.definition = task_definition
         self.tasks: list[str] = []
         """ARNs of those that it has started and that live, as far as it knows."""
+        self.draining: set[str] = set()
+        """Beside these, those that are about to end and get no request any more."""
         self.failure: DeploymentFailed | None = None
         self._service_arn = service_arn
         self._configuration = self.service["deploymentConfiguration"]
@@ -140,8 +154,8 @@ class Deployment(ABC):
         """Up to the moment when the old tasks may end. Raises `DeploymentFailed`."""
 
     @abstractmethod
-    def _undo(self) -> None:
-        """What `_forward` has done beside starting tasks."""
+    def _undo(self, before: "Deployment") -> None:
+        """What `_forward` has done beside starting tasks; `before` is whose tasks serve again."""
 
     @abstractmethod
     def _is_healthy(self, arn: str) -> bool:
@@ -207,6 +221,15 @@ class Deployment(ABC):
                 raise BreakerTripped
             time.sleep(POLL_SECONDS)
 
+    def revive(self) -> None:
+        """Tasks that have ended start again, and are waited for; it served, and is to serve once more."""
+        count = len(self.tasks)
+        self.tasks = [each for each in self.tasks if task.is_alive(each)]
+        self.tasks += [self._run_one() for _ in range(count - len(self.tasks))]
+        give_up = time.monotonic() + _START_SECONDS
+        while not all(map(self._is_healthy, self.tasks)) and time.monotonic() < give_up:
+            time.sleep(POLL_SECONDS)
+
     def _run_one(self) -> str:
         status, _, body = task.run(
             {
@@ -215,6 +238,7 @@ class Deployment(ABC):
                 "group": f"service:{self.service['serviceName']}",
                 "startedBy": f"ecs-svc/{self.arn[-19:]}",
                 "launchType": "FARGATE",
+                "networkConfiguration": self.service["networkConfiguration"],
             }
         )
         if status != 200:
@@ -229,6 +253,13 @@ class Deployment(ABC):
         event = {"id": str(uuid.uuid4()), "createdAt": time.time(), "message": message}
         self.service["events"].insert(0, event)
 
+    def drain(self, arn: str) -> None:
+        with _busy[self._service_arn]:
+            if _serving.get(self._service_arn) is self and arn in self.tasks:
+                self.tasks.remove(arn)
+                self.draining.add(arn)
+                self._route()
+
     def replace(self, arn: str) -> None:
         """One of its tasks has ended, and another one takes its place.
 
@@ -240,10 +271,11 @@ class Deployment(ABC):
                 if _serving.get(self._service_arn) is not self:
                     return  # another deployment has taken over meanwhile
                 self._say(f"task {arn}: {task.why_stopped(arn)}")
+                self.draining.discard(arn)
                 if arn in self.tasks:
                     self.tasks.remove(arn)
                     self._route()
-                    self.service["runningCount"] = len(self.tasks)
+                self.service["runningCount"] = len(self.tasks)
                 time.sleep(_PAUSE_SECONDS)
                 arn = self._run_one()
                 if task.is_alive(arn):
@@ -289,7 +321,7 @@ class Deployment(ABC):
         }
         self.record["status"] = "ROLLBACK_IN_PROGRESS"
         if before is not None:
-            self._undo()
+            self._undo(before)
             self.service["taskDefinition"] = before.definition
         self._stop(self.tasks)
         self.record["statusReason"] = reason if before else _NO_CANDIDATE

@@ -17,7 +17,7 @@ class Rolling(Deployment):
     def _forward(self) -> None:
         self._launch()
 
-    def _undo(self) -> None:
+    def _undo(self, before: Deployment) -> None:
         pass
 
     def _is_healthy(self, arn: str) -> bool:

@@ -1,12 +1,15 @@
 """Tasks: MiniStack's records, and behind each a process."""
 
+import contextlib
 import contextvars
 import itertools
 import json
+import os
 import re
+import signal
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from ministack.services import ecr, ecs, eventbridge, secretsmanager
@@ -29,6 +32,8 @@ _containers: dict[str, dict[str, Container]] = {}
 """By task and name."""
 _starting: dict[str, threading.Lock] = {}
 _tokens: dict[str, str] = {}
+cut_off: set[str] = set()
+"""Subnets in which nothing is placed."""
 UNHEALTHY = "Task failed container health checks"
 _AGENT = "aws-guardduty-agent-"
 _AGENT_EXIT_CODE = 137
@@ -56,8 +61,9 @@ def run(request: Mapping[str, Any]) -> Any:
     for told in json.loads(answered[2])["tasks"]:
         if token:
             _tokens[token] = told["taskArn"]
+        place = request.get("networkConfiguration", {}).get("awsvpcConfiguration", {}).get("subnets", [])
         task = ecs._tasks[told["taskArn"]]
-        _start(task, request.get("overrides", {}))
+        _start(task, request.get("overrides", {}), place)
         for number, container in enumerate(task["containers"]):
             container["runtimeId"] = f"{told['taskArn'].rpartition('/')[2]}-{number}"
             if request.get("enableExecuteCommand"):
@@ -86,7 +92,7 @@ def refused(kind: str, message: str) -> Any:
     return 400, {"Content-Type": "application/x-amz-json-1.1"}, body
 
 
-def _start(task: dict[str, Any], overrides: Mapping[str, Any]) -> None:
+def _start(task: dict[str, Any], overrides: Mapping[str, Any], subnets: Collection[str]) -> None:
     definition = ecs._task_defs[ecs._resolve_td_key(task["taskDefinitionArn"])]
     every = definition["containerDefinitions"]
     if is_on(Condition.SIDECARS):
@@ -94,7 +100,10 @@ def _start(task: dict[str, Any], overrides: Mapping[str, Any]) -> None:
     port = next((each["containerPort"] for one in every for each in one.get("portMappings", [])), 0)
     address = own_address(int(port))
     task["attachments"] = [
-        {"type": "ElasticNetworkInterface", "details": [{"name": "privateIPv4Address", "value": address}]}
+        {
+            "type": "ElasticNetworkInterface",
+            "details": [{"name": "privateIPv4Address", "value": address}, *_placed(str(task["group"]), subnets)],
+        }
     ]
     overridden = {each["name"]: each for each in overrides.get("containerOverrides", [])}
     arn = task["taskArn"]
@@ -119,6 +128,13 @@ def _start(task: dict[str, Any], overrides: Mapping[str, Any]) -> None:
         _start_what_can(arn)
     except (CannotPull, ecs._SecretResolutionError) as error:
         _mark_stopped(arn, str(error), "TaskFailedToStart")
+
+
+def _placed(group: str, subnets: Collection[str]) -> list[dict[str, str]]:
+    """Where the fewest of the group are: Fargate spreads over zones (Amazon ECS Developer Guide, "Task placement")."""
+    possible = [each for each in subnets if each not in cut_off]
+    its_own = [subnet_of(arn) for arn, each in ecs._tasks.items() if each.get("group") == group and is_alive(arn)]
+    return [{"name": "subnetId", "value": min(possible, key=its_own.count)}] if possible else []
 
 
 def _start_what_can(arn: str) -> None:
@@ -321,6 +337,21 @@ def process_ids(arn: str) -> list[int]:
 def address_of(arn: str) -> str:
     details = ecs._tasks[arn]["attachments"][0]["details"]
     return str(next(each["value"] for each in details if each["name"] == "privateIPv4Address"))
+
+
+def subnet_of(arn: str) -> str | None:
+    """None of a task that was started without a network configuration."""
+    details = [each for one in ecs._tasks[arn].get("attachments", []) for each in one["details"]]
+    return next((str(each["value"]) for each in details if each["name"] == "subnetId"), None)
+
+
+def lose(arn: str, reason: str) -> None:
+    """At once, as nobody reaches it any more."""
+    ecs._tasks[arn] |= {"desiredStatus": "STOPPED", "stoppedReason": reason, "stopCode": "ServiceSchedulerInitiated"}
+    for pid in process_ids(arn):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    _mark_stopped(arn, reason, "ServiceSchedulerInitiated", 137)
 
 
 def is_alive(arn: str) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from config.services import (
     github_environment,
     github_preview_environment,
+    previewed,
     released,
 )
 from template_policies import Failure, Graph, Violation, policy
@@ -71,8 +72,8 @@ def subjects(graph: Graph) -> set[str]:
     pairs = [(delivery.repository, delivery.environment), (delivery.repository, f"{delivery.environment}-drift")]
     for name, own in released(environment).items():
         pairs.append((str(own.repository), github_environment(environment, name)))
-        if environment.previews is not None:
-            pairs.append((str(own.repository), github_preview_environment(environment, name)))
+    for name, own in previewed(environment).items() if environment.previews is not None else ():
+        pairs.append((str(own.repository), github_preview_environment(environment, name)))
     return {f"repo:{repository}:environment:{where}" for repository, where in pairs}
 
 

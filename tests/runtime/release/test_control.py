@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 
 from infra_runtime.caller import NotProven
 from infra_runtime.contract.releases import RELEASED_TAG
+from infra_runtime.contract.revision import started_by
 from infra_runtime.release import control as control_module
 from infra_runtime.release.control import NotYet, ReleaseControl
 from infra_runtime.release.ledger import Ledger, Release, new_id
@@ -26,6 +27,9 @@ class Aws:
         self.cloudformation, self.ssm, self.ecr = CloudFormation(), Ssm(OLD), Ecr(IMAGE, OLD, OLDER)
         self.under_way: list[dict[str, Any]] = []
         self.stopped: list[str] = []
+        self.migrating: list[str] = []
+        """ARNs of tasks that migrate for the deployment."""
+        self.refuses_to_stop_tasks = False
         self.is_over = False
         self.begun: list[dict[str, Any]] = []
         """Deployments since the release began, however they ended."""
@@ -44,8 +48,17 @@ class Aws:
         assert stopType == "ROLLBACK"
         self.stopped.append(serviceDeploymentArn)
 
+    def list_tasks(self, *, cluster: str, startedBy: str) -> dict[str, Any]:  # noqa: N803
+        """Those that are to run (API Reference, ListTasks)."""
+        return {"taskArns": self.migrating if (cluster, startedBy) == ("c", started_by(DEPLOYMENT)) else []}
+
+    def stop_task(self, *, cluster: str, task: str, reason: str) -> None:
+        if self.refuses_to_stop_tasks:
+            raise ClientError({"Error": {"Code": "ServerException", "Message": "not now"}}, "StopTask")
+        self.migrating = [each for each in self.migrating if each != task]
+
     def deploys(self, stage: str | None, status: str = "IN_PROGRESS") -> None:
-        told = {"serviceDeploymentArn": DEPLOYMENT, "status": status}
+        told = {"serviceDeploymentArn": DEPLOYMENT, "clusterArn": "c", "status": status}
         self.under_way = self.begun = [told | ({"lifecycleStage": stage} if stage else {})]
 
     def list_service_deployments(self, **_: Any) -> dict[str, Any]:
@@ -54,7 +67,9 @@ class Aws:
     def describe_service_deployments(self, *, serviceDeploymentArns: list[str]) -> dict[str, Any]:  # noqa: N803
         return {"serviceDeployments": self.under_way}
 
-    def get_paginator(self, operation: str) -> "Aws":
+    def get_paginator(self, operation: str) -> Any:
+        if operation == "list_tasks":
+            return SimpleNamespace(paginate=lambda **asked: [self.list_tasks(**asked)])
         assert operation == "filter_log_events"
         return self
 
@@ -108,7 +123,11 @@ def succeeded(control: ReleaseControl, aws: Aws, identity: str, *, breaks: tuple
         control.ledger.note("api", "migration", {"breaks": list(breaks)})
     aws.cloudformation.end("UPDATE_COMPLETE")
     control.settle()
-    # Ids sort by time; these tests are quicker than a second.
+    return sorted_by_time(control, identity)
+
+
+def sorted_by_time(control: ReleaseControl, identity: str) -> str:
+    """Its new id. Ids sort by time; these tests are quicker than a second."""
     dynamo = control.ledger.dynamodb
     item = dynamo.items.pop(("api", identity))
     named = f"r{len(dynamo.items):08}-{identity[-6:]}"
@@ -415,7 +434,8 @@ def test_not_past_the_schema_unless_somebody_says_so(control: ReleaseControl, aw
 
 STAGES = (
     "RECONCILE_SERVICE", "PRE_SCALE_UP", "SCALE_UP", "POST_SCALE_UP", "TEST_TRAFFIC_SHIFT", "POST_TEST_TRAFFIC_SHIFT",
-    "PRODUCTION_TRAFFIC_SHIFT", "POST_PRODUCTION_TRAFFIC_SHIFT", "BAKE_TIME", "CLEAN_UP",
+    "PRE_PRODUCTION_TRAFFIC_SHIFT", "PRODUCTION_TRAFFIC_SHIFT", "POST_PRODUCTION_TRAFFIC_SHIFT", "BAKE_TIME",
+    "CLEAN_UP",
 )  # fmt: skip
 
 
@@ -429,12 +449,49 @@ def test_at_each_stage_of_a_release_back_is_its_end(
     identity = start(control)["id"]
     aws.deploys(stage, status)
     told_ = {"problems": [], "path": "stopped", "stopped": DEPLOYMENT, "id": identity, "stage": stage}
-    assert rollback(control, note="errors everywhere") == told_
+    assert rollback(control, note="errors everywhere") == {**told_, "migration_stopped": False}
     assert aws.stopped == [DEPLOYMENT]
     aws.cloudformation.end("UPDATE_ROLLBACK_COMPLETE")
     control.settle()
     entry = newest(control)
     assert (entry.outcome, entry.reason, aws.ssm.value) == ("failed", "stopped by operator: errors everywhere", OLD)
+
+
+def test_a_migration_does_not_outlive_its_release(control: ReleaseControl, aws: Aws) -> None:
+    """It could hold its locks for an hour, and ECS no longer asks about it."""
+    start(control)
+    aws.deploys("PRE_SCALE_UP")
+    aws.migrating = ["arn:aws:ecs:r:a:task/c/1"]
+    assert rollback(control)["migration_stopped"] is True
+    assert aws.migrating == []
+
+
+def test_a_migration_that_cannot_be_stopped_keeps_nobody_from_going_back(control: ReleaseControl, aws: Aws) -> None:
+    start(control)
+    aws.deploys("PRE_SCALE_UP")
+    aws.migrating, aws.refuses_to_stop_tasks = ["arn:aws:ecs:r:a:task/c/1"], True
+    answer = rollback(control)
+    assert (answer["path"], answer["migration_stopped"]) == ("stopped", False)
+
+
+def test_what_a_stopped_migration_has_broken_is_unknown_until_a_release_compares(
+    control: ReleaseControl, aws: Aws
+) -> None:
+    first = released(control, aws, OLDER)
+    released(control, aws, OLD)
+    stopped = start(control)["id"]
+    aws.deploys("PRE_SCALE_UP")
+    aws.migrating = ["arn:aws:ecs:r:a:task/c/1"]
+    rollback(control)
+    aws.under_way = []
+    aws.cloudformation.end("UPDATE_ROLLBACK_COMPLETE")
+    control.settle()
+    sorted_by_time(control, stopped)
+    assert "unknown: its migration was stopped" in told(rollback(control, release=first))
+    begun = start(control)["id"]
+    control.ledger.note("api", "migration", {"after": "digest", "breaks": []})
+    succeeded(control, aws, begun)
+    assert rollback(control, release=first)["path"] == "release"
 
 
 @pytest.mark.parametrize("status", ["STOP_REQUESTED", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS"])
@@ -509,6 +566,14 @@ def test_after_a_release_that_went_back_there_is_nothing_to_go_back_from(
     assert rollback(control) == {"problems": [], "path": "over", "id": failed, "further": first}
     assert aws.ssm.value == OLD
     assert rollback(control, release=first)["path"] == "release", "by its name it is meant"
+
+
+def test_a_first_release_that_went_back_is_over_with_nothing_further_back(control: ReleaseControl, aws: Aws) -> None:
+    """An error would say to whoever is woken by it that the bad version still serves."""
+    failed = start(control)["id"]
+    aws.cloudformation.end("UPDATE_ROLLBACK_COMPLETE")
+    control.settle()
+    assert rollback(control) == {"problems": [], "path": "over", "id": failed, "further": None}
 
 
 def test_an_hour_after_a_failure_back_is_from_what_runs(control: ReleaseControl, aws: Aws) -> None:

@@ -27,8 +27,8 @@ class Service:
         self._name, self._ecs = name, client(running, "ecs")
         self._cloudformation = client(running, "cloudformation")
 
-    def deploy(self, script: str, *, health: str | None = None) -> str:
-        """Status of the stack afterwards. `health` is the script of its health check."""
+    def deploy(self, script: str, *, health: str | None = None, tasks: int = 1, beside: Seen | None = None) -> str:
+        """Status of the stack afterwards. `health` is the script of its health check, `beside` are other resources."""
         container = {
             "Name": "app",
             "Image": "public.ecr.aws/docker/library/busybox:1.37.0-musl",
@@ -40,12 +40,13 @@ class Service:
         service = {
             "Cluster": "one",
             "TaskDefinition": {"Ref": "Definition"},
-            "DesiredCount": 1,
+            "DesiredCount": tasks,
             "DeploymentConfiguration": {"DeploymentCircuitBreaker": {"Enable": True, "Rollback": True}},
         }
         resources = {
             "Definition": {"Type": "AWS::ECS::TaskDefinition", "Properties": definition},
             "Service": {"Type": "AWS::ECS::Service", "Properties": service},
+            **(beside or {}),
         }
         stacks = self._cloudformation
         is_new = self._name not in {each["StackName"] for each in stacks.describe_stacks()["Stacks"]}
@@ -164,3 +165,49 @@ def test_a_task_that_becomes_unhealthy_is_replaced(service: Service, running: Em
     file.touch()
     service.wait(lambda: [service.task(arn)["healthStatus"] for arn in service.tasks()] == ["HEALTHY"])
     assert service.task(first)["stoppedReason"] == "Task failed container health checks"
+
+
+def test_an_experiment_stops_a_third_of_the_tasks_and_others_take_their_place(
+    service: Service, running: Emulator
+) -> None:
+    where = {"cluster": "one", "service": {"Fn::GetAtt": ["Service", "Name"]}}
+    target = {"ResourceType": "aws:ecs:task", "SelectionMode": "PERCENT(34)", "Parameters": where}
+    template = {
+        "Description": "a third",
+        "RoleArn": "arn:aws:iam::111122223333:role/fis",
+        "StopConditions": [{"Source": "none"}],
+        "Targets": {"some": target},
+        "Actions": {"stop": {"ActionId": "aws:ecs:stop-task", "Targets": {"Tasks": "some"}}},
+        "Tags": {"Name": "Third"},
+    }
+    made = {"Third": {"Type": "AWS::FIS::ExperimentTemplate", "Properties": template}}
+    assert service.deploy(WORKS, tasks=3, beside=made) == "CREATE_COMPLETE", service.reasons
+    before, fis = service.tasks(), client(running, "fis")
+    (known,) = fis.list_experiment_templates()["experimentTemplates"]
+    started = fis.start_experiment(experimentTemplateId=known["id"])["experiment"]["id"]
+
+    def state() -> Mapping[str, Any]:
+        found: Mapping[str, Any] = fis.get_experiment(id=started)["experiment"]["state"]
+        return found
+
+    service.wait(lambda: state()["status"] not in ("initiating", "running"))
+    assert state()["status"] == "completed", state()
+    service.wait(lambda: len(service.tasks()) == 3 and service.tasks() != before)
+    (gone,) = set(before) - set(service.tasks())
+    assert (service.task(gone)["stopCode"], service.task(gone)["stoppedReason"]) == (
+        "UserInitiated", "Stopped by AWS FIS"
+    )  # fmt: skip
+
+
+def test_events_that_match_a_rule_are_written_into_its_log_group(running: Emulator) -> None:
+    events, logs = client(running, "events"), client(running, "logs")
+    logs.create_log_group(logGroupName="/aws/events/ended")
+    pattern = {"source": ["test"], "detail": {"$or": [{"code": ["a"]}, {"why": [{"prefix": "Task failed "}]}]}}
+    events.put_rule(Name="ended", EventPattern=json.dumps(pattern))
+    arn = "arn:aws:logs:eu-central-1:111122223333:log-group:/aws/events/ended"
+    events.put_targets(Rule="ended", Targets=[{"Id": "Log", "Arn": arn}])
+    for detail in ({"code": "a"}, {"code": "b", "why": "Task failed ELB health checks"}, {"code": "b", "why": "done"}):
+        entry = {"Source": "test", "DetailType": "ended", "Detail": json.dumps(detail)}
+        events.put_events(Entries=[entry])
+    written: list[Any] = logs.filter_log_events(logGroupName="/aws/events/ended")["events"]
+    assert [json.loads(each["message"])["detail"]["code"] for each in written] == ["a", "b"]

@@ -1,0 +1,144 @@
+"""Game days: what is broken on purpose, what users may notice, and what tells the engineer on call."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from config import services
+from config.model import Environment, Service
+
+
+class Action(StrEnum):
+    """Of AWS Fault Injection Service (AWS FIS user guide, "AWS FIS Actions reference")."""
+
+    STOP_TASKS = "aws:ecs:stop-task"
+    FAIL_OVER_DATABASE = "aws:rds:reboot-db-instances"
+    CUT_OFF_ZONE = "aws:network:disrupt-connectivity"
+    FAIL_OVER_REDIS = "aws:elasticache:replicationgroup-interrupt-az-power"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    name: str
+    what: str
+    """What happens, as a sentence's second half: "a third of …"."""
+    action: Action | None
+    """None where FIS cannot do it; `sandbox_only` says why."""
+    sandbox_only: str = ""
+    minutes: int
+    """How long it lasts at most; users' requests are counted for as long."""
+    lost_percent: float
+    """Of users' requests in these minutes, at most."""
+    alarm: str | None
+    """Runbook of the alarm that fires; None where redundancy hides the fault from everybody."""
+    runbook: str
+    """Whose commands are run afterwards, in docs/runbooks/."""
+    names_cause: str
+    """A regular expression that the output of the runbook's first command matches."""
+
+
+_ONLY_EC2_AND_KINESIS = "FIS throttles the APIs of EC2 and Kinesis only"
+EXPERIMENTS = (
+    Experiment(
+        name="tasks-stopped",
+        what="a third of the tasks of each service that has several is stopped",
+        action=Action.STOP_TASKS,
+        minutes=2,
+        lost_percent=1,
+        alarm=None,
+        runbook="service-tasks-missing",
+        names_cause="UserInitiated",
+    ),
+    Experiment(
+        name="database-failover",
+        what="PostgreSQL stops answering until its standby has taken over",
+        action=Action.FAIL_OVER_DATABASE,
+        minutes=5,
+        # One to two minutes of five (Amazon RDS user guide, "Failing over a Multi-AZ DB instance").
+        lost_percent=40,
+        alarm="database-failover",
+        runbook="database-failover",
+        names_cause="(?i)failover",
+    ),
+    Experiment(
+        name="redis-failover",
+        what="the Redis nodes in the primary's zone lose their power",
+        action=Action.FAIL_OVER_REDIS,
+        minutes=3,
+        # Requests go on without Redis (docs/redis-client.md).
+        lost_percent=0.1,
+        alarm=None,
+        runbook="redis-high-availability",
+        names_cause="(?i)failover",
+    ),
+    Experiment(
+        name="zone-lost",
+        what="tasks in one zone are cut off from everything",
+        action=Action.CUT_OFF_ZONE,
+        minutes=5,
+        # A third of the requests until the load balancer's health checks have failed.
+        lost_percent=10,
+        alarm=None,
+        runbook="service-tasks-missing",
+        names_cause="ELB health checks",
+    ),
+    Experiment(
+        name="cloudflare-errors",
+        what="Cloudflare answers every request with 502 itself",
+        action=None,
+        sandbox_only="nobody can have Cloudflare fail",
+        minutes=4,
+        lost_percent=100,
+        alarm="incident",
+        runbook="check-failed",
+        names_cause=r'"status": ?502',
+    ),
+    Experiment(
+        name="s3-throttled",
+        what="S3 turns every call away",
+        action=None,
+        sandbox_only=_ONLY_EC2_AND_KINESIS,
+        minutes=4,
+        # Of requests to the services; media that is not in Cloudflare's cache is missing.
+        lost_percent=0.1,
+        alarm="incident",
+        runbook="check-failed",
+        names_cause=r'"status": ?503',
+    ),
+    Experiment(
+        name="secrets-throttled",
+        what="Secrets Manager turns every call away",
+        action=None,
+        sandbox_only=_ONLY_EC2_AND_KINESIS,
+        minutes=4,
+        # Tasks that run have read theirs.
+        lost_percent=0.1,
+        alarm="redis-connection-failure",
+        runbook="redis-connection-failure",
+        names_cause="no-secret",
+    ),
+)
+
+
+def of(environment: Environment) -> list[Experiment]:
+    """Those that the environment has redundancy for: elsewhere they would only be outages."""
+    return [each for each in EXPERIMENTS if _is_possible(each, environment)]
+
+
+def several(environment: Environment) -> dict[str, Service]:
+    """Services that go on serving when one of their tasks ends, by name."""
+    return {name: each for name, each in services.balanced(environment).items() if each.min_tasks > 1}
+
+
+def _is_possible(experiment: Experiment, environment: Environment) -> bool:
+    match experiment.action:
+        case Action.STOP_TASKS:
+            return bool(several(environment))
+        case Action.CUT_OFF_ZONE:
+            return bool(several(environment))
+        case Action.FAIL_OVER_DATABASE:
+            return environment.database.multi_az
+        case Action.FAIL_OVER_REDIS:
+            cache = environment.redis.instances[environment.redis.serves].elasticache
+            return cache is not None and cache.replicas > 0
+        case None:
+            return True

@@ -1,0 +1,94 @@
+"""`infra gameday`, in memory."""
+
+import io
+import json
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from config import game_days, load
+from ops import __main__ as infra
+from ops.console import Console
+from ops.errors import InputError, OperatorError
+from ops.game_days import GameDays, run
+from tests.ops import account as in_memory
+from tests.ops.account import NAME
+
+
+class Watched(in_memory.Account):
+    """With a template of one experiment, which goes through these states."""
+
+    def __init__(self, *states: str) -> None:
+        super().__init__()
+        self.states = list(states)
+        self.started: list[str] = []
+        self.resources["observability"] = [
+            ("AWS::FIS::ExperimentTemplate", "GameDaysTasksStopped0A1B2C3D", "EXT1"),
+            ("AWS::FIS::ExperimentTemplate", "GameDaysDatabaseFailover0A1B2C3E", "EXT2"),
+        ]
+
+    def start_experiment(self, *, experimentTemplateId: str) -> dict[str, Any]:  # noqa: N803
+        self.started.append(experimentTemplateId)
+        return {"experiment": {"id": "EXP1"}}
+
+    def get_experiment(self, *, id: str) -> dict[str, Any]:  # noqa: A002
+        assert id == "EXP1"
+        return {"experiment": {"state": {"status": self.states.pop(0), "reason": "because"}}}
+
+
+def told(account: Watched, experiment: str = "tasks-stopped") -> str:
+    out = io.StringIO()
+    place = GameDays(NAME, load([NAME])[NAME], account, sleep=lambda _: None)
+    run(place, experiment, Console(file=out, width=200))
+    return out.getvalue()
+
+
+def test_an_experiment_is_followed_to_its_end_and_says_what_to_do_then() -> None:
+    account = Watched("initiating", "running", "running", "completed")
+    said = told(account)
+    assert account.started == ["EXT1"]
+    assert said.count("running: because") == 1
+    assert "aws fis stop-experiment --id EXP1" in said
+    assert "no alarm, and at most 1 % of requests lost" in said
+    assert "docs/runbooks/service-tasks-missing.md" in said
+
+
+@pytest.mark.parametrize("state", ["stopped", "failed"])
+def test_one_that_ends_before_its_time_is_an_error(state: str) -> None:
+    with pytest.raises(OperatorError, match=f"the experiment EXP1 {state}: because"):
+        told(Watched("running", state))
+
+
+def test_none_begins_while_an_alarm_fires() -> None:
+    account = Watched()
+    account.rings("daadaar-production-api-down", "CRITICAL: No healthy task. Runbook: docs/runbooks/service-down.md")
+    with pytest.raises(OperatorError, match=r"fires already: .*service-down"):
+        told(account)
+    assert account.started == []
+
+
+def test_what_is_not_deployed_is_said() -> None:
+    account = Watched()
+    account.resources["observability"] = []
+    with pytest.raises(OperatorError, match="there is no template of tasks-stopped; deploy it first"):
+        told(account)
+
+
+def test_an_experiment_that_would_only_be_an_outage_is_refused() -> None:
+    place = GameDays("dev", load(["dev"])["dev"], Watched())
+    with pytest.raises(InputError, match=r"'tasks-stopped': expected one of .*dev has no redundancy"):
+        run(place, "tasks-stopped", Console(file=io.StringIO()))
+
+
+def test_what_fis_cannot_do_needs_a_sandbox() -> None:
+    with pytest.raises(InputError, match=r"only in a sandbox .*make sandbox ENV=production.*nobody can have"):
+        told(Watched(), "cloudflare-errors")
+
+
+def test_the_list_says_what_each_costs_users() -> None:
+    done = CliRunner().invoke(infra.app, ["gameday", "list", NAME, "--json"])
+    found = {each["name"]: each for each in json.loads(done.output)}
+    assert found.keys() == {each.name for each in game_days.EXPERIMENTS}
+    assert found["database-failover"]["lost_percent"] > found["tasks-stopped"]["lost_percent"] > 0
+    assert CliRunner().invoke(infra.app, ["gameday", "list", "dev"]).exit_code == 0
