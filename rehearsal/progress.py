@@ -79,7 +79,7 @@ class Progress:
         return f"{sum(len(page['StackResourceSummaries']) for page in pages)} resources"
 
     def read(self, finding: CheckResult, seconds: float) -> None:
-        """Of the checks, those that somebody waits for; `table` has all of them."""
+        """Prints a check that took half a second or longer; `table` shows all of them."""
         if seconds >= _NOTICED_SECONDS:
             self.said(f"    {escape(f'{finding.about}: {finding.requirement}'):80} [dim]{seconds:4.1f} s[/]")
 

@@ -171,5 +171,5 @@ def _from_a_bare_clone() -> float:
 
 
 if __name__ == "__main__":
-    # Whatever fails in the middle leaves no server running.
+    # A failure leaves no server running.
     sys.exit(guarded(lambda: main(sys.argv[1:])))

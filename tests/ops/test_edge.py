@@ -3,64 +3,38 @@
 import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import ops.__main__ as infra
 from ops.edge import synthesized
 from ops.templates import read
 from rehearsal.account import TOKEN, Account
 from simulators.cloudflare.foreign import foreign_objects
+from tests.ops.command import Answer, infra_says
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@dataclass(frozen=True)
-class Answer:
-    returncode: int
-    stdout: str
-    stderr: str
-
-
 class Operator:
-    """Asks in this process, where every command would otherwise synthesize the same templates again."""
-
-    def __init__(self, account: Account, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def __init__(self, account: Account) -> None:
         self.account = account
         self.user_agent = user_agent(account)["value"]
-        self._monkeypatch, self._capsys = monkeypatch, capsys
-        for name, value in self.variables.items():
-            monkeypatch.setenv(name, value)
-
-    @property
-    def variables(self) -> dict[str, str]:
-        cdk = self.account.cdk
-        addresses = {"AWS_ENDPOINT_URL": cdk.endpoint or "", "CLOUDFLARE_BASE_URL": self.account.cloudflare_url}
-        return {**cdk.credentials, **addresses, "COLUMNS": "180"}
+        cdk = account.cdk
+        addresses = {"AWS_ENDPOINT_URL": cdk.endpoint or "", "CLOUDFLARE_BASE_URL": account.cloudflare_url}
+        self._variables = {**cdk.credentials, **addresses, "COLUMNS": "180"}
 
     def asks(self, *words: str, **environment: str) -> Answer:
-        with self._monkeypatch.context() as patch:
-            patch.setattr(sys, "argv", ["infra", "edge", *words])
-            for name, value in environment.items():
-                patch.setenv(name, value)
-            self._capsys.readouterr()
-            try:
-                infra.main()
-            except SystemExit as end:
-                code = int(end.code or 0)
-        return self._told(Answer(code, *self._capsys.readouterr()))
+        return self._told(infra_says("edge", *words, **self._variables | environment))
 
     def types(self, *words: str) -> Answer:
         """As a person does: the script, a process of its own, and templates of the code."""
         done = subprocess.run(
             [ROOT / "infra", "edge", *words],
-            env={**os.environ, **self.variables},
+            env={**os.environ, **self._variables},
             cwd="/",
             capture_output=True,
             text=True,
@@ -90,12 +64,10 @@ def user_agent(account: Account) -> dict[str, str]:
 
 
 @pytest.fixture
-def operator(
-    production: Account, assembly: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Operator]:
+def operator(production: Account, assembly: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Operator]:
     """Whatever a test breaks is whole again afterwards."""
     monkeypatch.setattr(synthesized, "synthesized", lambda name: dict(read(assembly / f"assembly-{name}")))
-    operator = Operator(production, monkeypatch, capsys)
+    operator = Operator(production)
     yield operator
     assert operator.asks("apply", "production").returncode == 0
     assert production.cloudflare.violations == []

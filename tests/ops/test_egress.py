@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from ops.egress.model import EdgeModel, Ids, MediaTraffic, Saving, Trace, misses, requests, saving
+from tests.ops.command import infra_says
 from tests.ops.every_command import conforms
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -108,23 +109,22 @@ def test_browsers_save_bytes_and_lower_what_is_measured() -> None:
     assert of(EdgeModel(kept_days=7, tiered=True, browser_days=0), repeated_percent=40).edge == without.edge
 
 
-def infra(*words: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "ops", "egress", "model", "--objects", "200", *words],
-        cwd=cwd, capture_output=True, text=True, check=False,
-        env={"PYTHONPATH": f"{ROOT / 'runtime'}:{ROOT}", "PATH": "/usr/bin:/bin", "COLUMNS": "160"},
-    )  # fmt: skip
+MODEL = ("egress", "model", "--objects", "200")
 
 
 def test_it_is_asked_on_the_command_line(tmp_path: Path) -> None:
-    done = infra("--plot", str(tmp_path / "egress.svg"))
+    done = subprocess.run(
+        [sys.executable, "-m", "ops", *MODEL, "--plot", str(tmp_path / "egress.svg")],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+        env={"PYTHONPATH": f"{ROOT / 'runtime'}:{ROOT}", "PATH": "/usr/bin:/bin", "COLUMNS": "160"},
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "78 % from" in done.stdout
     picture = ElementTree.parse(tmp_path / "egress.svg")  # noqa: S314  (our own)
     text = "".join(picture.getroot().itertext())
     assert "tiered, kept 7 days" in text
     assert "the target, 78 %" in text
-    found = conforms("egress model", infra("--json").stdout)
+    found = conforms("egress model", infra_says(*MODEL, "--json").stdout)
     assert found["saving_percent"]["tiered, kept 7 days"]["10"] > 78
     assert found["requests_for_target"]["tiered, kept 30 days"] <= 2
 
@@ -139,7 +139,7 @@ def test_it_is_asked_on_the_command_line(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_asked_wrongly_ends_with_2(words: list[str], told: str) -> None:
-    done = infra(*words)
+    done = infra_says(*MODEL, *words, COLUMNS="160")
     assert done.returncode == 2
     assert told in done.stderr
     assert "Traceback" not in done.stderr

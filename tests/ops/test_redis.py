@@ -13,6 +13,7 @@ import pytest
 from infra_runtime.redis import readonly_commands
 from rehearsal.account import Account
 from simulators.redis.server import Server, running
+from tests.ops.command import Answer, infra_says
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = "s3cret-of-the-tests"
@@ -25,18 +26,14 @@ def server(tmp_path: Path) -> Iterator[Server]:
         yield one
 
 
-def asks(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    done = subprocess.run(
-        [ROOT / "infra", "redis", *words],
-        env={**os.environ, "COLUMNS": "160", **environment},
-        cwd="/",
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert "Traceback" not in done.stdout + done.stderr
-    assert PASSWORD not in done.stdout + done.stderr
-    return done
+def asks(*words: str, **environment: str) -> Answer:
+    return without_secrets(infra_says("redis", *words, COLUMNS="160", **environment))
+
+
+def without_secrets(answer: Answer) -> Answer:
+    assert "Traceback" not in answer.stdout + answer.stderr
+    assert PASSWORD not in answer.stdout + answer.stderr
+    return answer
 
 
 def test_url_shows_how_it_is_read_and_no_secret() -> None:
@@ -51,6 +48,19 @@ def test_url_shows_how_it_is_read_and_no_secret() -> None:
         "database": "3",
     }
     assert "cache.example.com:6379" in asks("url", REDIS_URL="redis://cache.example.com").stdout
+
+
+def test_it_is_typed_in_any_folder() -> None:
+    done = subprocess.run(
+        [ROOT / "infra", "redis", "url"],
+        env={**os.environ, "REDIS_URL": f"redis://:{PASSWORD}@h@h"},
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    without_secrets(Answer(done.returncode, done.stdout, done.stderr))
+    assert (done.returncode, "REDIS_URL: expected one @ at most" in done.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(

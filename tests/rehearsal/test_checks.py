@@ -46,7 +46,7 @@ def test_checks_take_turns_but_those_of_independent_areas_are_read_beside_them()
     ended: list[str] = []
     results = read_back(cast(Account, None), checks, done=lambda result, seconds: ended.append(result.requirement))
     found = [(each.about, each.requirement, each.found) for each in results]
-    assert sorted(ended) == ["meet", "meet", "move 0", "move 1", "move 2"], "whoever watches hears of each"
+    assert sorted(ended) == ["meet", "meet", "move 0", "move 1", "move 2"], "each is reported when it ends"
     assert found == [
         ("Tasks", "meet", "met"),
         ("Edge", "meet", "met"),
