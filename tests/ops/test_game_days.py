@@ -39,7 +39,7 @@ class Watched(in_memory.Account):
 
 def told(account: Watched, experiment: str = "tasks-stopped") -> str:
     out = io.StringIO()
-    place = GameDays(NAME, load([NAME])[NAME], account, sleep=lambda _: None)
+    place = GameDays(NAME, load([NAME])[NAME], account, sleep=lambda _: None, sandbox=lambda: None)
     run(place, experiment, Console(file=out, width=200))
     return out.getvalue()
 
