@@ -1,7 +1,8 @@
-"""`infra gameday`, in memory."""
+"""`infra gameday`, in memory; and an experiment in the account of the other tests: FIS, processes and runbook."""
 
 import io
 import json
+import os
 from typing import Any
 
 import pytest
@@ -12,6 +13,11 @@ from ops import __main__ as infra
 from ops.console import Console
 from ops.errors import InputError, OperatorError
 from ops.game_days import GameDayPlace, run
+from rehearsal.account import Account
+from rehearsal.checks.game_days import Stage, carry_out_experiment, hold
+from rehearsal.checks.releases import first_release
+from rehearsal.traffic import traffic
+from simulators.aws.fis import MINUTE_SECONDS
 from tests.ops import account as in_memory
 from tests.ops.account import NAME
 
@@ -39,7 +45,7 @@ class Watched(in_memory.Account):
 
 def told(account: Watched, experiment: str = "tasks-stopped") -> str:
     out = io.StringIO()
-    place = GameDayPlace(NAME, load([NAME])[NAME], account, sleep=lambda _: None)
+    place = GameDayPlace(NAME, load([NAME])[NAME], account, sleep=lambda _: None, sandbox=lambda: None)
     run(place, experiment, Console(file=out, width=200))
     return out.getvalue()
 
@@ -92,3 +98,19 @@ def test_the_list_says_what_each_costs_users() -> None:
     assert found.keys() == {each.name for each in game_days.EXPERIMENTS}
     assert found["database-failover"]["lost_percent"] > found["tasks-stopped"]["lost_percent"] > 0
     assert CliRunner().invoke(infra.app, ["gameday", "list", "dev"]).exit_code == 0
+
+
+@pytest.mark.parametrize("name", os.environ.get("GAME_DAYS", "tasks-stopped").split())
+def test_users_lose_no_more_than_stated_and_the_runbook_names_the_cause(name: str, production: Account) -> None:
+    """One of the experiments, or those that `GAME_DAYS` names; `make soak` carries out all, with alarms."""
+    first_release(production)
+    variables = {
+        **production.cdk.credentials,
+        "AWS_ENDPOINT_URL": production.emulator.url,
+        "CLOUDFLARE_BASE_URL": production.cloudflare_url,
+    }
+    place = GameDays(production.name, production.environment, production)
+    stage = Stage(place, production.main, traffic(production), variables, MINUTE_SECONDS)
+    found = carry_out_experiment(stage, place.experiment(name))
+    assert "requests lost" in hold(place.experiment(name), found, with_alarms=False)
+    assert len(found.commands) > 1

@@ -59,7 +59,8 @@ class _Here(Region):
         return can_enter("fis.amazonaws.com", role, source=experiment)
 
     def firing(self, alarms: Any) -> bool:
-        names = [each.rpartition(":")[2] for each in alarms]
+        if not (names := [each.rpartition(":")[2] for each in alarms]):
+            return False  # Without names, DescribeAlarms answers with all.
         found = client("cloudwatch").describe_alarms(AlarmNames=names)["MetricAlarms"]
         return any(each["StateValue"] == "ALARM" for each in found)
 

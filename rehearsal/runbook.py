@@ -1,0 +1,94 @@
+"""The commands of a runbook, carried out in the order in which they are written."""
+
+import json
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ops.functions import Clients
+from ops.game_days import GameDays
+
+_RUNBOOKS = Path(__file__).resolve().parents[1] / "docs" / "runbooks"
+_CODE = re.compile(r"`([^`]+)`|^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_LOOKED_UP = re.compile(r'"\$\(infra (?P<command>id [^)]+)\)"')
+_DECIDED = re.compile(r"\b[A-Z][A-Z_]{2,}\b")
+"""A word that stands for what only a person can decide."""
+
+
+class CommandFailed(Exception):
+    """The message has the command, and what it printed."""
+
+
+def commands(runbook: str, *, environment: str, service: str) -> list[str]:
+    """Of "Check" and "Act": those that need nothing but the environment and a service."""
+    text = (_RUNBOOKS / f"{runbook}.md").read_text().partition("## Check")[2].partition("## When not to")[0]
+    # Runbooks wrap their lines between code, never within.
+    found = [line.strip() for code in _CODE.finditer(text) for line in (code[1] or code[2]).splitlines()]
+    known = [re.sub(r"\bENV\b", environment, re.sub(r"\bSERVICE\b", service, line)) for line in found]
+    ours = [line.removeprefix("./") for line in known if re.match(r"(\./)?(infra|aws) ", line)]
+    return [line for line in ours if not _DECIDED.search(re.sub(r"'[^']*'", "", line))]
+
+
+def carry_out(place: GameDays, service: str, runbook: str, variables: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """(command, what it printed). `variables` are those of a shell that reaches the account. Raises `CommandFailed`."""
+    for line in commands(runbook, environment=place.name, service=service):
+        whole = _LOOKED_UP.sub(lambda match: _infra(match["command"], variables).strip(), line)
+        tool, *words = shlex.split(whole)
+        yield line, _infra(whole.partition(" ")[2], variables) if tool == "infra" else _aws(place.clients, words)
+
+
+def _infra(line: str, variables: Mapping[str, str]) -> str:
+    """In this process: starting another one takes a second and a half."""
+    from typer.testing import CliRunner
+
+    from ops.__main__ import app
+
+    done = CliRunner().invoke(app, shlex.split(line), env=dict(variables))
+    # 3 is "there is something".
+    if done.exit_code not in (0, 3):
+        raise CommandFailed(f"infra {line}: exit code {done.exit_code}: {done.output} {done.exception!r}")
+    return done.output
+
+
+def _aws(clients: Clients, words: list[str]) -> str:
+    """As the AWS CLI turns its options into a request."""
+    # Of botocore, without types.
+    import jmespath  # type: ignore[import-untyped]
+    from botocore import xform_name
+
+    service, operation, *options = words
+    client = clients.client(service)
+    names = {xform_name(each, "-"): each for each in client.meta.service_model.operation_names}
+    if operation not in names:
+        raise CommandFailed(f"aws {service} {operation}: there is no such operation")
+    members = client.meta.service_model.operation_model(names[operation]).input_shape.members
+    known = {xform_name(name, "-"): (name, shape) for name, shape in members.items()}
+    request: dict[str, Any] = {}
+    query = "@"
+    while options:
+        option = options.pop(0).removeprefix("--")
+        values = []
+        while options and not options[0].startswith("--"):
+            values.append(options.pop(0))
+        if option == "query":
+            (query,) = values
+        elif option not in known:
+            raise CommandFailed(f"aws {service} {operation}: there is no option --{option}")
+        else:
+            name, shape = known[option]
+            request[name] = _value(shape.type_name, values)
+    answer = getattr(client, xform_name(names[operation]))(**request)
+    return json.dumps(jmespath.search(query, answer), default=str, indent=2)
+
+
+def _value(kind: str, values: list[str]) -> Any:
+    match kind:
+        case "list":
+            return values
+        case "integer":
+            return int(values[0])
+        case "boolean":
+            return True
+    return values[0]

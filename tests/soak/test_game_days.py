@@ -1,0 +1,74 @@
+"""Every experiment in a sandbox of production: real minutes, alarms, traffic through the edge, and the runbook.
+
+`GAME_DAYS` names some of them; each takes between five and twenty minutes.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import boto3
+import pytest
+
+from config import game_days, load
+from config.game_days import Experiment
+from config.services import hosts
+from ops import alarms
+from ops.console import Console
+from ops.game_days import GameDays
+from ops.sandbox import Sandbox
+from rehearsal.account import main_service
+from rehearsal.checks.game_days import Stage, carry_out_experiment, hold
+from rehearsal.lock import locked
+from rehearsal.progress import Progress
+from rehearsal.sandbox.lifecycle import sandbox
+from rehearsal.traffic import Traffic
+from simulators.aws.process import ROOT
+from simulators.ports import LOOPBACK
+
+NAME = "production"
+WANTED = os.environ.get("GAME_DAYS", "").replace("all", "").split()
+# The longest window of an alarm that pages, and of what it waits for.
+_QUIET_SECONDS = 20 * 60.0
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Sandbox, Path]]:
+    workspace = tmp_path_factory.mktemp("sandbox")
+    with locked("sandbox", folder=ROOT / "build"), sandbox(NAME, workspace, Progress(Console())) as found:
+        yield found, workspace
+
+
+@pytest.fixture
+def stage(up: tuple[Sandbox, Path], monkeypatch: pytest.MonkeyPatch) -> Stage:
+    found, workspace = up
+    for name, value in found.variables.items():
+        monkeypatch.setenv(name, value)
+    environment = load([NAME])[NAME]
+    service, session = main_service(environment), boto3.Session(region_name=environment.aws.region)
+    port = urlsplit(found.read("addresses")[service]).port
+    assert port is not None
+    return Stage(
+        place=GameDays(NAME, environment, session),
+        service=service,
+        traffic=Traffic(hosts(environment)[service], LOOPBACK, port),
+        variables=found.variables,
+        minute_seconds=60.0,
+        mailbox=workspace / "deliveries.jsonl",
+    )
+
+
+@pytest.mark.parametrize(
+    "experiment",
+    [each for each in game_days.EXPERIMENTS if not WANTED or each.name in WANTED],
+    ids=lambda each: each.name,
+)
+def test_it_is_as_declared(experiment: Experiment, stage: Stage) -> None:
+    place, give_up = stage.place, time.monotonic() + _QUIET_SECONDS
+    while alarms.firing(place.clients, place.environment.product, NAME):
+        assert time.monotonic() < give_up, "the one before has not ended"
+        time.sleep(5)
+    told = hold(experiment, carry_out_experiment(stage, experiment), with_alarms=True)
+    print(f"{experiment.name}: {told}")  # noqa: T201  (figures for docs/sandbox.md)
