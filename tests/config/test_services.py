@@ -134,6 +134,7 @@ REFUSED: list[tuple[str | tuple[str, str], str, str]] = [
     (WORKER.replace('runs = "api"\n', ""), "services.mailer.repository", "the repository of its code"),
     (WORKER + 'repository = "daadaar/mailer"\n', "services.mailer.repository", "whose image it runs"),
     (WORKER + "port = 4000\n", "services.mailer.port", "a worker"),
+    (WORKER + "target_group_port = 4000\n", "services.mailer.target_group_port", "a worker"),
     (WORKER + 'health_path = "/up"\n', "services.mailer.health_path", "a worker"),
     (SHOP + "sticky_minutes = 0\n", "services.shop.sticky_minutes", "from 1 to 10080"),
     (WORKER + "sticky_minutes = 5\n", "services.mailer.sticky_minutes", "a worker"),
