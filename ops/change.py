@@ -7,6 +7,7 @@ from itertools import groupby
 from config.model import Environment
 from config.services import words
 from ops.console import Console
+from ops.doctor.deployed import by_live_state
 from ops.effects import Severity, effects
 from ops.effects.changes import difference
 from ops.effects.order import Step as Ordered
@@ -26,9 +27,10 @@ class Step:
     command: str
 
 
-def steps(name: str, product: str, before: Templates, after: Templates) -> Sequence[Step]:
-    """In order; none when what is deployed is what the code says. Raises `OperatorError` for what no order makes
-    possible.
+def steps(name: str, product: str, before: Templates, after: Templates, clients: Clients) -> Sequence[Step]:
+    """In order; none when what is deployed is what the code says.
+
+    Raises `OperatorError` for what no order makes possible, and what boto3 raises.
     """
     found = effects(before, after)
     if refused := [each for each in found if each.severity is Severity.IMPOSSIBLE]:
@@ -38,7 +40,8 @@ def steps(name: str, product: str, before: Templates, after: Templates) -> Seque
     first = order(compared).first
     done = {each.stack for each in first if each.is_deletion}
     left = [stack for stack in before if stack not in after and stack not in done]
-    made = [*_first(name, product, first)]
+    waiting = [Step(each.what, each.why, each.fix) for each in by_live_state(clients, found, after)]
+    made = [*waiting, *_first(name, product, first)]
     if any(before.get(stack) != template for stack, template in after.items()):
         made.append(Step("deploy all", "the usual order is possible now" if made else "", f"make deploy ENV={name}"))
     return [*made, *(_deletion(stack, "nothing leads to it any more") for stack in left)]
@@ -69,6 +72,6 @@ def change(
     """Exit code 3 when there is a step. Raises `OperatorError` and what boto3 raises."""
     wanted = synthesized(name)
     ours = [each for each in stacks(clients, name) if each.tags.get("product") == environment.product]
-    found = steps(name, environment.product, templates(clients, ours, wanted), wanted)
+    found = steps(name, environment.product, templates(clients, ours, wanted), wanted, clients)
     nothing = f"Nothing is to be done: {name} is deployed as its file says."
     report(found[:1] if only_next else found, nothing, console, as_json=as_json)

@@ -1,6 +1,6 @@
 """What the next deployment would do to the one that is there."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 from config.model import Environment
 from config.services import released
@@ -32,7 +32,7 @@ def examine(
                 fix="wait, or bring it to rest in CloudFormation's console",
             )
     if ours:
-        yield from _effects(clients, templates(clients, ours, wanted), wanted, acknowledged)
+        yield from of_effects(clients, templates(clients, ours, wanted), wanted, acknowledged)
     else:
         yield from _same_names(clients, everywhere, wanted)
     deployed = {each.name for each in ours}
@@ -61,15 +61,14 @@ def _same_names(clients: Clients, others: Collection[Stack], wanted: Templates) 
             )
 
 
-def _effects(
+def of_effects(
     clients: Clients, deployed: Templates, wanted: Templates, acknowledged: Collection[str]
 ) -> Iterator[Finding]:
+    """Those of the effects that stop a deployment now. Raises what boto3 raises."""
     found = effects(deployed, wanted)
     for each in found:
-        if each.kind == "weights":
-            yield from _weights(clients, each, found, wanted[each.stack])
-        elif each.kind == "grows":
-            yield from _storage(clients, each, wanted[each.stack])
+        if each.kind in _LIVE:
+            yield from _LIVE[each.kind](clients, each, found, wanted[each.stack])
         elif each.severity is Severity.IMPOSSIBLE:
             yield _finding(each, each.procedure)
         elif each.kind == "in-use":
@@ -77,6 +76,13 @@ def _effects(
             yield _finding(each, "infra change next ENV, and its command")
         elif each.severity is Severity.DANGEROUS and each.name not in acknowledged:
             yield _finding(each, f"{each.procedure}; or acknowledge it in a commit message: Acknowledge: {each.name}")
+
+
+def by_live_state(clients: Clients, found: Collection[Effect], wanted: Templates) -> Iterator[Finding]:
+    """Of the effects that what runs decides about: those that cannot be deployed yet. Raises what boto3 raises."""
+    for each in found:
+        if each.kind in _LIVE:
+            yield from _LIVE[each.kind](clients, each, found, wanted[each.stack])
 
 
 def _finding(effect: Effect, fix: str, *, why: str = "") -> Finding:
@@ -104,7 +110,7 @@ def _weights(clients: Clients, effect: Effect, found: Collection[Effect], wanted
         yield _finding(effect, effect.procedure, why=f"{effect.consequence} The load balancer has {told}")
 
 
-def _storage(clients: Clients, effect: Effect, wanted: Template) -> Iterator[Finding]:
+def _storage(clients: Clients, effect: Effect, _: Collection[Effect], wanted: Template) -> Iterator[Finding]:
     """Storage grows by itself, and RDS takes only more than there is."""
     identifier = physical_ids(clients, effect.stack)[effect.resource]
     (live,) = clients.client("rds").describe_db_instances(DBInstanceIdentifier=identifier)["DBInstances"]
@@ -113,6 +119,22 @@ def _storage(clients: Clients, effect: Effect, wanted: Template) -> Iterator[Fin
         fix = f"storage_gib as it was deployed, or more than {live['AllocatedStorage']}"
         why = f"it has grown to {live['AllocatedStorage']} GiB by itself; RDS refuses, and the stack is rolled back"
         yield _finding(effect, fix, why=why)
+
+
+def _version(clients: Clients, effect: Effect, _: Collection[Effect], wanted: Template) -> Iterator[Finding]:
+    """RDS changes no major version by a template: the one that says what runs already is taken (docs/adr/0030)."""
+    identifier = physical_ids(clients, effect.stack)[effect.resource]
+    (live,) = clients.client("rds").describe_db_instances(DBInstanceIdentifier=identifier)["DBInstances"]
+    asked = wanted["Resources"][effect.resource]["Properties"]["EngineVersion"]
+    if not f"{live['EngineVersion']}.".startswith(f"{asked}."):
+        yield _finding(effect, effect.procedure, why=f"{effect.consequence} Version {live['EngineVersion']} runs")
+
+
+_LIVE: Mapping[str, Callable[[Clients, Effect, Collection[Effect], Template], Iterator[Finding]]] = {
+    "weights": _weights,
+    "grows": _storage,
+    "version": _version,
+}
 
 
 def _declared(rule: Template) -> Iterator[tuple[str, int]]:

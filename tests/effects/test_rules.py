@@ -30,8 +30,8 @@ def told(before: Template, after: Template) -> str:
     ("change", "expected"),
     [
         ({"EngineVersion": "17.9"}, []),
-        ({"EngineVersion": "16"}, ["impossible refused: would go back from version 17 to 16"]),
-        ({"EngineVersion": "18"}, ["impossible refused: would go from major version 17 to 18"]),
+        ({"EngineVersion": "16"}, ["dangerous version: would go back from version 17 to 16"]),
+        ({"EngineVersion": "18"}, ["dangerous version: would go from version 17 to 18"]),
         (
             {"EngineVersion": "18", "AllowMajorVersionUpgrade": True},
             ["dangerous interrupted: is upgraded from 17 to 18, at once"],

@@ -55,20 +55,21 @@ def _version(change: Change, type_: str) -> Iterator[Effect]:
     if not old or not new or was == is_ or old[:length] == new[:length]:
         return
     service = "RDS" if type_.startswith("AWS::RDS") else "ElastiCache"
-    if new[:length] < old[:length]:
+    is_major, is_back = old[0] != new[0], new[:length] < old[:length]
+    if service == "RDS" and is_major and str(change.is_("AllowMajorVersionUpgrade")).lower() != "true":
+        # `infra doctor` looks which version runs: only a template that says the same can be deployed.
+        yield of(
+            change, Severity.DANGEROUS, "version", f"would go {'back ' if is_back else ''}from version {was} to {is_}",
+            f"RDS refuses, and the stack is rolled back, unless {is_} runs already.",
+            procedure=f"first `infra database upgrade ENV {'--back' if is_back else f'--to {is_}'}`, then deploy this",
+            properties=("EngineVersion",),
+        )  # fmt: skip
+        return
+    if is_back:
         yield of(
             change, Severity.IMPOSSIBLE, "refused", f"would go back from version {was} to {is_}",
             f"{service} downgrades nothing; the stack is rolled back.",
             procedure=f"leave {was}, or restore a backup into a new one of {is_}", properties=("EngineVersion",),
-        )  # fmt: skip
-        return
-    is_major = old[0] != new[0]
-    if service == "RDS" and is_major and str(change.is_("AllowMajorVersionUpgrade")).lower() != "true":
-        yield of(
-            change, Severity.IMPOSSIBLE, "refused", f"would go from major version {was} to {is_}",
-            "RDS refuses a major version unless AllowMajorVersionUpgrade is true; the stack is rolled back.",
-            procedure="rehearse the upgrade on a restored copy first, then allow it for that one deployment",
-            properties=("EngineVersion",),
         )  # fmt: skip
         return
     yield of(
