@@ -64,6 +64,7 @@ class Account:
     """With a database of a version."""
 
     version: str
+    status: str = "available"
 
     def client(self, _: str) -> Any:
         return self
@@ -75,11 +76,20 @@ class Account:
         return [{"StackResourceSummaries": [{"LogicalResourceId": "It", "PhysicalResourceId": "shop-dev"}]}]
 
     def describe_db_instances(self, **_: str) -> Any:
-        return {"DBInstances": [{"EngineVersion": self.version}]}
+        return {
+            "DBInstances": [
+                {
+                    "DBInstanceIdentifier": "shop-dev",
+                    "EngineVersion": self.version,
+                    "DBInstanceStatus": self.status,
+                    "AllocatedStorage": 20,
+                }
+            ]
+        }
 
 
-def database(version: int) -> Templates:
-    properties = {"EngineVersion": str(version)}
+def database(version: int, **more: str) -> Templates:
+    properties = {"EngineVersion": str(version), **more}
     return {"shop-dev-data": {"Resources": {"It": {"Type": "AWS::RDS::DBInstance", "Properties": properties}}}}
 
 
@@ -99,3 +109,20 @@ def test_a_major_version_is_deployed_when_it_runs_already(old: int, new: int, ru
     assert [each.command for each in found] == [*first, "make deploy ENV=dev"]
     acknowledged = [each.name for each in effects(before, after)]
     assert [each.fix for each in of_effects(account, before, after, acknowledged)] == first
+
+
+@pytest.mark.parametrize(
+    ("status", "change", "stops"),
+    [
+        ("available", {"AllocatedStorage": "40"}, []),
+        ("storage-optimization", {"MonitoringInterval": "60"}, []),
+        ("storage-optimization", {"AllocatedStorage": "40"}, ["It grows from 20 to 40 GiB"]),
+        ("backing-up", {"MonitoringInterval": "60"}, ["It is backing-up"]),
+        ("backing-up", {}, []),
+    ],
+)
+def test_a_database_that_is_busy_is_not_changed(status: str, change: dict[str, str], stops: list[str]) -> None:
+    before = database(17, AllocatedStorage="20")
+    after = database(17, **{"AllocatedStorage": "20", **change})
+    found = of_effects(Account("17.9", status), before, after, ())
+    assert [each.what for each in found] == stops

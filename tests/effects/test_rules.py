@@ -239,3 +239,16 @@ def test_functions_anywhere_are_no_trouble() -> None:
         ("AWS::RDS::DBInstance", "EngineVersion"),
     ):
         assert effects({"one": template({name: one}, type_)}, {"one": template({name: two}, type_)}) != []
+
+
+def test_who_may_enter_a_role_is_told_when_only_the_condition_changes() -> None:
+    def role(subject: str) -> Template:
+        condition = {"StringEquals": {"token.actions.githubusercontent.com:sub": subject}}
+        statement = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": "a"}, "Condition": condition}
+        return template({"AssumeRolePolicyDocument": {"Statement": [statement]}}, "AWS::IAM::Role")
+
+    more, less = of(role("repo:one"), role("repo:two"))
+    assert ((more.kind, "repo:two" in more.what), (less.kind, "repo:one" in less.what)) == (
+        ("allows", True),
+        ("allows-less", True),
+    )
