@@ -8,7 +8,7 @@ from config.model import Environment
 from config.services import words
 from ops.console import Console
 from ops.doctor.deployed import by_live_state
-from ops.effects import Severity, effects
+from ops.effects import Effect, Severity, effects
 from ops.effects.changes import difference
 from ops.effects.order import Step as Ordered
 from ops.effects.order import order
@@ -41,13 +41,13 @@ def steps(name: str, product: str, before: Templates, after: Templates, clients:
     done = {each.stack for each in first if each.is_deletion}
     left = [stack for stack in before if stack not in after and stack not in done]
     waiting = [Step(each.what, each.why, each.fix) for each in by_live_state(clients, found, after)]
-    made = [*waiting, *_first(name, product, first)]
+    made = [*waiting, *_first(name, product, first, found)]
     if any(before.get(stack) != template for stack, template in after.items()):
         made.append(Step("deploy all", "the usual order is possible now" if made else "", f"make deploy ENV={name}"))
     return [*made, *(_deletion(stack, "nothing leads to it any more") for stack in left)]
 
 
-def _first(name: str, product: str, ordered: Sequence[Ordered]) -> Iterator[Step]:
+def _first(name: str, product: str, ordered: Sequence[Ordered], found: Sequence[Effect]) -> Iterator[Step]:
     for is_deletion, group in groupby(ordered, lambda each: each.is_deletion):
         names = [each.stack for each in group]
         if is_deletion:
@@ -56,9 +56,16 @@ def _first(name: str, product: str, ordered: Sequence[Ordered]) -> Iterator[Step
         ids = " ".join(f"{name}/{words(stack.removeprefix(f'{product}-{name}-'))}" for stack in names)
         yield Step(
             f"deploy {', '.join(names)} alone",
-            "they do without what an earlier stack drops, and import it until then",
+            # No doctor stands between such a command and the account.
+            " ".join(["They do without what an earlier stack drops.", *_dangers(names, found)]),
             f"npx cdk deploy -c env={name} --exclusively {ids}",
         )
+
+
+def _dangers(names: Sequence[str], found: Sequence[Effect]) -> Iterator[str]:
+    for each in found:
+        if each.stack in names and each.severity is Severity.DANGEROUS and each.kind != "in-use":
+            yield f"Dangerous: {each.resource} {each.what}. {each.consequence}"
 
 
 def _deletion(stack: str, why: str) -> Step:

@@ -126,3 +126,9 @@ def test_a_database_that_is_busy_is_not_changed(status: str, change: dict[str, s
     after = database(17, **{"AllocatedStorage": "20", **change})
     found = of_effects(Account("17.9", status), before, after, ())
     assert [each.what for each in found] == stops
+
+
+def test_a_step_says_what_is_dangerous_about_it() -> None:
+    after = {**AFTER, "shop-dev-observability": stack(port=81)}
+    told = steps("dev", "shop", BEFORE, after, NOBODY)
+    assert "Dangerous: Group is replaced (Port). The new group has no tasks yet: users get 503." in told[0].why
