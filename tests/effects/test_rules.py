@@ -252,3 +252,11 @@ def test_who_may_enter_a_role_is_told_when_only_the_condition_changes() -> None:
         ("allows", True),
         ("allows-less", True),
     )
+
+
+def test_a_database_that_loses_a_zone_may_be_in_it() -> None:
+    one, two = {"Fn::ImportValue": "one"}, {"Fn::ImportValue": "two"}
+    for type_ in ("AWS::RDS::DBSubnetGroup", "AWS::ElastiCache::SubnetGroup"):
+        both, less = (template({"SubnetIds": each}, type_) for each in ([one, two], [one]))
+        assert told(both, less) == "dangerous zones: loses a subnet"
+        assert of(less, both) == []

@@ -7,6 +7,13 @@ from ops.effects.changes import Change
 from ops.effects.effect import Effect, Severity
 from ops.effects.rules.making import of
 
+# API references, ModifyDBSubnetGroup and ModifyCacheSubnetGroup.
+_SUBNET_GROUPS = {
+    "AWS::RDS::DBSubnetGroup": "`aws rds describe-db-instances` names the zones (AvailabilityZone and "
+    "SecondaryAvailabilityZone); if the one is among them, keep it",
+    "AWS::ElastiCache::SubnetGroup": "`aws elasticache describe-replication-groups` names the zone of each node "
+    "(PreferredAvailabilityZone); if the one is among them, keep it",
+}
 _QUIET = "deploy in a quiet hour: CloudFormation does not wait for the maintenance window"
 
 
@@ -23,9 +30,21 @@ def effects(change: Change) -> Iterator[Effect]:
             "A static one takes effect when its database restarts, which CloudFormation may do at once.",
             procedure=_QUIET, properties=("Parameters",),
         )  # fmt: skip
+    elif change.type in _SUBNET_GROUPS:
+        yield from _subnets(change)
     elif change.type == "AWS::ElastiCache::ReplicationGroup":
         yield from _version(change, "AWS::ElastiCache::ReplicationGroup")
         yield from _nodes(change)
+
+
+def _subnets(change: Change) -> Iterator[Effect]:
+    was, is_ = change.was("SubnetIds"), change.is_("SubnetIds")
+    if isinstance(was, list) and isinstance(is_, list) and any(each not in is_ for each in was):
+        yield of(
+            change, Severity.DANGEROUS, "zones", "loses a subnet",
+            "If a node is in that zone, it is refused (SubnetAlreadyInUse, SubnetInUse), and the stack is rolled back.",
+            procedure=_SUBNET_GROUPS[change.type], properties=("SubnetIds",),
+        )  # fmt: skip
 
 
 def _storage(change: Change) -> Iterator[Effect]:
