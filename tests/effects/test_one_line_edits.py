@@ -121,7 +121,7 @@ def disagreements(found: Any, before: Templates, after: Templates) -> list[str]:
         if type_ in DATA and (stack, name, "gone") not in kinds:
             left.append(f"{stack}/{name} goes with its data, and predicted is {told.get((stack, name))}")
     for stack, export in refused_exports(before, after):
-        if not any(each.kind == "in-use" and each.stack == stack and each.resource in export for each in refused):
+        if not any(each.kind == "in-use" and each.stack == stack and each.resource in export for each in found):
             left.append(f"{stack}: {export} is in use, and nothing is predicted")
     for stack, name, reason in refused_databases(before, after):
         if not kinds & {(stack, name, kind) for kind in ("refused", "version")}:
