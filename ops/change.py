@@ -8,7 +8,8 @@ from config.model import Environment
 from config.services import words
 from ops.account import not_deployed
 from ops.console import Console
-from ops.effects import Impact, effects
+from ops.doctor.deployed import by_live_state
+from ops.effects import Effect, Impact, effects
 from ops.effects.changes import difference
 from ops.effects.order import StackStep, order
 from ops.effects.template import Templates
@@ -26,9 +27,10 @@ class PlannedStep:
     command: str
 
 
-def steps(name: str, product: str, before: Templates, after: Templates) -> Sequence[PlannedStep]:
-    """In order; none when what is deployed is what the code says. Raises `OperatorError` for what no order makes
-    possible.
+def steps(name: str, product: str, before: Templates, after: Templates, clients: Clients) -> Sequence[PlannedStep]:
+    """In order; none when what is deployed is what the code says.
+
+    Raises `OperatorError` for what no order makes possible, and what boto3 raises.
     """
     found = effects(before, after)
     if refused := [each for each in found if each.severity is Impact.IMPOSSIBLE]:
@@ -38,7 +40,8 @@ def steps(name: str, product: str, before: Templates, after: Templates) -> Seque
     first = order(compared).first
     done = {each.stack for each in first if each.is_deletion}
     left = [stack for stack in before if stack not in after and stack not in done]
-    made = [*_first(name, product, first)]
+    waiting = [PlannedStep(each.what, each.why, each.fix) for each in by_live_state(clients, found, after)]
+    made = [*waiting, *_first(name, product, first, found)]
     if any(before.get(stack) != template for stack, template in after.items()):
         made.append(
             PlannedStep("deploy all", "the usual order is possible now" if made else "", f"make deploy ENV={name}")
@@ -46,7 +49,7 @@ def steps(name: str, product: str, before: Templates, after: Templates) -> Seque
     return [*made, *(_deletion(stack, "nothing leads to it any more") for stack in left)]
 
 
-def _first(name: str, product: str, ordered: Sequence[StackStep]) -> Iterator[PlannedStep]:
+def _first(name: str, product: str, ordered: Sequence[StackStep], found: Sequence[Effect]) -> Iterator[PlannedStep]:
     for is_deletion, group in groupby(ordered, lambda each: each.is_deletion):
         names = [each.stack for each in group]
         if is_deletion:
@@ -55,9 +58,16 @@ def _first(name: str, product: str, ordered: Sequence[StackStep]) -> Iterator[Pl
         ids = " ".join(f"{name}/{words(stack.removeprefix(f'{product}-{name}-'))}" for stack in names)
         yield PlannedStep(
             f"deploy {', '.join(names)} alone",
-            "they do without what an earlier stack drops, and import it until then",
+            # No doctor stands between such a command and the account.
+            " ".join(["They do without what an earlier stack drops.", *_dangers(names, found)]),
             f"npx cdk deploy -c env={name} --exclusively {ids}",
         )
+
+
+def _dangers(names: Sequence[str], found: Sequence[Effect]) -> Iterator[str]:
+    for each in found:
+        if each.stack in names and each.severity is Impact.DANGEROUS and each.kind != "in-use":
+            yield f"Dangerous: {each.resource} {each.what}. {each.consequence}"
 
 
 def _deletion(stack: str, why: str) -> PlannedStep:
@@ -75,6 +85,6 @@ def change(
     if not ours:
         raise not_deployed(name, f"account {environment.aws.account} has no stack of it")
     wanted = synthesized(name)
-    found = steps(name, environment.product, templates(clients, ours, wanted), wanted)
+    found = steps(name, environment.product, templates(clients, ours, wanted), wanted, clients)
     nothing = f"Nothing is to be done: {name} is deployed as its file says."
     report(found[:1] if only_next else found, nothing, console, as_json=as_json)

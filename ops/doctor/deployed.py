@@ -1,6 +1,7 @@
 """What the next deployment would do to the one that is there."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any
 
 from config.model import Environment
 from config.services import released
@@ -14,6 +15,8 @@ from ops.functions import Clients, physical_ids
 from ops.releases.target import ReleaseTarget
 from ops.stacks import Stack, stacks, templates
 
+# RDS guide, "Viewing DB instance status"; while storage is optimized, only storage cannot be changed.
+_TAKES_CHANGES = ("available", "storage-optimization")
 _AT_REST = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE")
 
 
@@ -32,7 +35,7 @@ def examine(
                 fix="wait, or bring it to rest in CloudFormation's console",
             )
     if ours:
-        yield from _effects(clients, templates(clients, ours, wanted), wanted, acknowledged)
+        yield from of_effects(clients, templates(clients, ours, wanted), wanted, acknowledged)
     else:
         yield from _same_names(clients, everywhere, wanted)
     deployed = {each.name for each in ours}
@@ -61,15 +64,15 @@ def _same_names(clients: Clients, others: Collection[Stack], wanted: Templates) 
             )
 
 
-def _effects(
+def of_effects(
     clients: Clients, deployed: Templates, wanted: Templates, acknowledged: Collection[str]
 ) -> Iterator[Finding]:
+    """Those of the effects that stop a deployment now. Raises what boto3 raises."""
     found = effects(deployed, wanted)
+    yield from _busy(clients, found)
     for each in found:
-        if each.kind == "weights":
-            yield from _weights(clients, each, found, wanted[each.stack])
-        elif each.kind == "grows":
-            yield from _storage(clients, each, wanted[each.stack])
+        if each.kind in _LIVE:
+            yield from _LIVE[each.kind](clients, each, found, wanted[each.stack])
         elif each.severity is Impact.IMPOSSIBLE:
             yield _finding(each, each.procedure)
         elif each.kind == "in-use":
@@ -77,6 +80,38 @@ def _effects(
             yield _finding(each, "infra change next ENV, and its command")
         elif each.severity is Impact.DANGEROUS and each.name not in acknowledged:
             yield _finding(each, f"{each.procedure}; or acknowledge it in a commit message: Acknowledge: {each.name}")
+
+
+def _busy(clients: Clients, found: Collection[Effect]) -> Iterator[Finding]:
+    """Databases that the deployment changes, while RDS is still at something else."""
+    databases = {
+        (each.stack, each.resource): each
+        for each in found
+        if each.type == "AWS::RDS::DBInstance" and each.kind not in ("new", "deleted", "gone")
+    }
+    for (stack, resource), effect in databases.items():
+        live = _database(clients, effect)
+        if live["DBInstanceStatus"] not in _TAKES_CHANGES:
+            yield Finding(
+                where=stack,
+                what=f"{resource} is {live['DBInstanceStatus']}",
+                why="RDS refuses the change, and the stack is rolled back",
+                fix="wait until it is available: "
+                f"aws rds wait db-instance-available --db-instance-identifier {live['DBInstanceIdentifier']}",
+            )
+
+
+def _database(clients: Clients, effect: Effect) -> Any:
+    identifier = physical_ids(clients, effect.stack)[effect.resource]
+    (live,) = clients.client("rds").describe_db_instances(DBInstanceIdentifier=identifier)["DBInstances"]
+    return live
+
+
+def by_live_state(clients: Clients, found: Collection[Effect], wanted: Templates) -> Iterator[Finding]:
+    """Of the effects that what runs decides about: those that cannot be deployed yet. Raises what boto3 raises."""
+    for each in found:
+        if each.kind in _LIVE:
+            yield from _LIVE[each.kind](clients, each, found, wanted[each.stack])
 
 
 def _finding(effect: Effect, fix: str, *, why: str = "") -> Finding:
@@ -104,15 +139,31 @@ def _weights(clients: Clients, effect: Effect, found: Collection[Effect], wanted
         yield _finding(effect, effect.procedure, why=f"{effect.consequence} The load balancer has {told}")
 
 
-def _storage(clients: Clients, effect: Effect, wanted: Template) -> Iterator[Finding]:
+def _storage(clients: Clients, effect: Effect, _: Collection[Effect], wanted: Template) -> Iterator[Finding]:
     """Storage grows by itself, and RDS takes only more than there is."""
-    identifier = physical_ids(clients, effect.stack)[effect.resource]
-    (live,) = clients.client("rds").describe_db_instances(DBInstanceIdentifier=identifier)["DBInstances"]
+    live = _database(clients, effect)
     asked = int(wanted["Resources"][effect.resource]["Properties"]["AllocatedStorage"])
+    if live["DBInstanceStatus"] == "storage-optimization":
+        yield _finding(effect, "wait until it is available", why="RDS refuses another size while it optimizes the last")
     if asked <= live["AllocatedStorage"]:
         fix = f"storage_gib as it was deployed, or more than {live['AllocatedStorage']}"
         why = f"it has grown to {live['AllocatedStorage']} GiB by itself; RDS refuses, and the stack is rolled back"
         yield _finding(effect, fix, why=why)
+
+
+def _version(clients: Clients, effect: Effect, _: Collection[Effect], wanted: Template) -> Iterator[Finding]:
+    """RDS changes no major version by a template: the one that says what runs already is taken (docs/adr/0030)."""
+    live = _database(clients, effect)
+    asked = wanted["Resources"][effect.resource]["Properties"]["EngineVersion"]
+    if not f"{live['EngineVersion']}.".startswith(f"{asked}."):
+        yield _finding(effect, effect.procedure, why=f"{effect.consequence} Version {live['EngineVersion']} runs")
+
+
+_LIVE: Mapping[str, Callable[[Clients, Effect, Collection[Effect], Template], Iterator[Finding]]] = {
+    "weights": _weights,
+    "grows": _storage,
+    "version": _version,
+}
 
 
 def _declared(rule: Template) -> Iterator[tuple[str, int]]:

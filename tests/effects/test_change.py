@@ -1,8 +1,14 @@
 """`infra change`: every step of a change, and what is left of them as they are done."""
 
+from dataclasses import dataclass
+from typing import Any
+
 import pytest
 
 from ops.change import steps
+from ops.doctor.deployed import of_effects
+from ops.effects import effects
+from ops.effects.template import Templates
 from ops.errors import OperatorError
 from tests.effects.test_order import stack
 
@@ -11,11 +17,13 @@ BEFORE = {
     "shop-dev-old-site": stack(takes=("access",)),
     "shop-dev-observability": stack(takes=("zone",)),
 }
+NOBODY: Any = None
+"""The account, where it need not be asked."""
 AFTER = {"shop-dev-network": stack(), "shop-dev-observability": stack()}
 
 
 def commands(before: object) -> list[str]:
-    return [each.command for each in steps("dev", "shop", before, AFTER)]  # type: ignore[arg-type]
+    return [each.command for each in steps("dev", "shop", before, AFTER, NOBODY)]  # type: ignore[arg-type]
 
 
 def test_steps_are_told_from_what_is_deployed() -> None:
@@ -32,10 +40,95 @@ def test_steps_are_told_from_what_is_deployed() -> None:
 
 def test_what_nobody_waits_for_is_deleted_after_the_deployment() -> None:
     before = {**AFTER, "shop-dev-old-site": stack()}
-    assert [each.step for each in steps("dev", "shop", before, AFTER)] == ["delete shop-dev-old-site"]
+    assert [each.step for each in steps("dev", "shop", before, AFTER, NOBODY)] == ["delete shop-dev-old-site"]
 
 
 def test_what_no_order_makes_possible_is_refused() -> None:
     keeps = {**AFTER, "shop-dev-observability": stack(takes=("zone",))}
     with pytest.raises(OperatorError, match="no order of steps"):
-        steps("dev", "shop", BEFORE, keeps)
+        steps("dev", "shop", BEFORE, keeps, NOBODY)
+
+
+def test_a_deployment_waits_for_the_first_steps_even_if_their_effects_are_acknowledged() -> None:
+    acknowledged = [each.name for each in effects(BEFORE, AFTER)]
+    stopped = list(of_effects(NOBODY, BEFORE, AFTER, acknowledged))
+    assert {each.fix for each in stopped} == {"infra change next ENV, and its command"}
+    done = {name: each for name, each in BEFORE.items() if name == "shop-dev-network"} | {
+        "shop-dev-observability": AFTER["shop-dev-observability"]
+    }
+    assert list(of_effects(NOBODY, done, AFTER, acknowledged)) == []
+
+
+@dataclass
+class Account:
+    """With a database of a version."""
+
+    version: str
+    status: str = "available"
+
+    def client(self, _: str) -> Any:
+        return self
+
+    def get_paginator(self, _: str) -> Any:
+        return self
+
+    def paginate(self, **_: str) -> Any:
+        return [{"StackResourceSummaries": [{"LogicalResourceId": "It", "PhysicalResourceId": "shop-dev"}]}]
+
+    def describe_db_instances(self, **_: str) -> Any:
+        return {
+            "DBInstances": [
+                {
+                    "DBInstanceIdentifier": "shop-dev",
+                    "EngineVersion": self.version,
+                    "DBInstanceStatus": self.status,
+                    "AllocatedStorage": 20,
+                }
+            ]
+        }
+
+
+def database(version: int, **more: str) -> Templates:
+    properties = {"EngineVersion": str(version), **more}
+    return {"shop-dev-data": {"Resources": {"It": {"Type": "AWS::RDS::DBInstance", "Properties": properties}}}}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "runs", "first"),
+    [
+        (17, 18, "17.9", ["first `infra database upgrade ENV --to 18`, then deploy this"]),
+        (17, 18, "18.1", []),
+        (18, 17, "18.1", ["first `infra database upgrade ENV --back`, then deploy this"]),
+        (18, 17, "17.9", []),
+    ],
+)
+def test_a_major_version_is_deployed_when_it_runs_already(old: int, new: int, runs: str, first: list[str]) -> None:
+    """docs/runbooks/database-upgrade.md, step 4 and the way back. Acknowledged or not."""
+    before, after, account = database(old), database(new), Account(runs)
+    found = steps("dev", "shop", before, after, account)
+    assert [each.command for each in found] == [*first, "make deploy ENV=dev"]
+    acknowledged = [each.name for each in effects(before, after)]
+    assert [each.fix for each in of_effects(account, before, after, acknowledged)] == first
+
+
+@pytest.mark.parametrize(
+    ("status", "change", "stops"),
+    [
+        ("available", {"AllocatedStorage": "40"}, []),
+        ("storage-optimization", {"MonitoringInterval": "60"}, []),
+        ("storage-optimization", {"AllocatedStorage": "40"}, ["It grows from 20 to 40 GiB"]),
+        ("backing-up", {"MonitoringInterval": "60"}, ["It is backing-up"]),
+        ("backing-up", {}, []),
+    ],
+)
+def test_a_database_that_is_busy_is_not_changed(status: str, change: dict[str, str], stops: list[str]) -> None:
+    before = database(17, AllocatedStorage="20")
+    after = database(17, **{"AllocatedStorage": "20", **change})
+    found = of_effects(Account("17.9", status), before, after, ())
+    assert [each.what for each in found] == stops
+
+
+def test_a_step_says_what_is_dangerous_about_it() -> None:
+    after = {**AFTER, "shop-dev-observability": stack(port=81)}
+    told = steps("dev", "shop", BEFORE, after, NOBODY)
+    assert "Dangerous: Group is replaced (Port). The new group has no tasks yet: users get 503." in told[0].why

@@ -30,8 +30,8 @@ def told(before: Template, after: Template) -> str:
     ("change", "expected"),
     [
         ({"EngineVersion": "17.9"}, []),
-        ({"EngineVersion": "16"}, ["impossible refused: would go back from version 17 to 16"]),
-        ({"EngineVersion": "18"}, ["impossible refused: would go from major version 17 to 18"]),
+        ({"EngineVersion": "16"}, ["dangerous version: would go back from version 17 to 16"]),
+        ({"EngineVersion": "18"}, ["dangerous version: would go from version 17 to 18"]),
         (
             {"EngineVersion": "18", "AllowMajorVersionUpgrade": True},
             ["dangerous interrupted: is upgraded from 17 to 18, at once"],
@@ -239,3 +239,24 @@ def test_functions_anywhere_are_no_trouble() -> None:
         ("AWS::RDS::DBInstance", "EngineVersion"),
     ):
         assert effects({"one": template({name: one}, type_)}, {"one": template({name: two}, type_)}) != []
+
+
+def test_who_may_enter_a_role_is_told_when_only_the_condition_changes() -> None:
+    def role(subject: str) -> Template:
+        condition = {"StringEquals": {"token.actions.githubusercontent.com:sub": subject}}
+        statement = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": "a"}, "Condition": condition}
+        return template({"AssumeRolePolicyDocument": {"Statement": [statement]}}, "AWS::IAM::Role")
+
+    more, less = of(role("repo:one"), role("repo:two"))
+    assert ((more.kind, "repo:two" in more.what), (less.kind, "repo:one" in less.what)) == (
+        ("allows", True),
+        ("allows-less", True),
+    )
+
+
+def test_a_database_that_loses_a_zone_may_be_in_it() -> None:
+    one, two = {"Fn::ImportValue": "one"}, {"Fn::ImportValue": "two"}
+    for type_ in ("AWS::RDS::DBSubnetGroup", "AWS::ElastiCache::SubnetGroup"):
+        both, less = (template({"SubnetIds": each}, type_) for each in ([one, two], [one]))
+        assert told(both, less) == "dangerous zones: loses a subnet"
+        assert of(less, both) == []

@@ -109,7 +109,7 @@ def test_users_lose_no_more_than_stated_and_the_runbook_names_the_cause(name: st
         "AWS_ENDPOINT_URL": production.emulator.url,
         "CLOUDFLARE_BASE_URL": production.cloudflare_url,
     }
-    place = GameDays(production.name, production.environment, production)
+    place = GameDayPlace(production.name, production.environment, production)
     stage = Stage(place, production.main, traffic(production), variables, MINUTE_SECONDS)
     found = carry_out_experiment(stage, place.experiment(name))
     assert "requests lost" in hold(place.experiment(name), found, with_alarms=False)

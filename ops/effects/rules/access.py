@@ -22,11 +22,13 @@ class _Allowed:
     resource: str
     principal: str
     """"" in an identity policy."""
-    is_conditional: bool
+    condition: str
+    """"" for none. A trust policy's says which of GitHub's workflows may enter the role."""
 
     def __str__(self) -> str:
         on = f" on `{self.resource[:100]}`" if self.resource else ""
-        return f"`{self.action}`{on}" + (f" by `{self.principal[:100]}`" if self.principal else "")
+        by = f" by `{self.principal[:100]}`" if self.principal else ""
+        return f"`{self.action}`{on}{by}" + (f" if `{self.condition[:200]}`" if self.condition else "")
 
 
 def effects(change: ResourceChange) -> Iterator[Effect]:
@@ -40,7 +42,7 @@ def _permissions(change: ResourceChange) -> Iterator[Effect]:
     before, after = _allowed(change.old), _allowed(change.new)
     if more := after - before:
         blank = any(each.action in ("*", "iam:*") and not each.principal for each in more)
-        anybody = any(each.principal in _ANYBODY and not each.is_conditional for each in more)
+        anybody = any(each.principal in _ANYBODY and not each.condition for each in more)
         yield of(
             change, Impact.DANGEROUS if blank or anybody else Impact.LOOK, "allows", f"allows {_named(more)}",
             "Anybody on the internet may do it." if anybody else "More access than before.",
@@ -59,7 +61,7 @@ def _named(found: set[_Allowed]) -> str:
 def _allowed(resource: Any) -> set[_Allowed]:
     """Of every statement that allows something, in identity, resource and trust policies."""
     return {
-        _Allowed(action, _text(target), _text(statement.get("Principal")), "Condition" in statement)
+        _Allowed(action, _text(target), _text(statement.get("Principal")), _text(statement.get("Condition")))
         for name in _DOCUMENTS
         for document in values(resource, name)
         for statements in values(document, "Statement")

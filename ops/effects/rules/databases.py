@@ -7,6 +7,13 @@ from ops.effects.changes import ResourceChange
 from ops.effects.effect import Effect, Impact
 from ops.effects.rules.making import of
 
+# API references, ModifyDBSubnetGroup and ModifyCacheSubnetGroup.
+_SUBNET_GROUPS = {
+    "AWS::RDS::DBSubnetGroup": "`aws rds describe-db-instances` names the zones (AvailabilityZone and "
+    "SecondaryAvailabilityZone); if the one is among them, keep it",
+    "AWS::ElastiCache::SubnetGroup": "`aws elasticache describe-replication-groups` names the zone of each node "
+    "(PreferredAvailabilityZone); if the one is among them, keep it",
+}
 _QUIET = "deploy in a quiet hour: CloudFormation does not wait for the maintenance window"
 
 
@@ -23,9 +30,21 @@ def effects(change: ResourceChange) -> Iterator[Effect]:
             "A static one takes effect when its database restarts, which CloudFormation may do at once.",
             procedure=_QUIET, properties=("Parameters",),
         )  # fmt: skip
+    elif change.type in _SUBNET_GROUPS:
+        yield from _subnets(change)
     elif change.type == "AWS::ElastiCache::ReplicationGroup":
         yield from _version(change, "AWS::ElastiCache::ReplicationGroup")
         yield from _nodes(change)
+
+
+def _subnets(change: ResourceChange) -> Iterator[Effect]:
+    was, is_ = change.was("SubnetIds"), change.is_("SubnetIds")
+    if isinstance(was, list) and isinstance(is_, list) and any(each not in is_ for each in was):
+        yield of(
+            change, Impact.DANGEROUS, "zones", "loses a subnet",
+            "If a node is in that zone, it is refused (SubnetAlreadyInUse, SubnetInUse), and the stack is rolled back.",
+            procedure=_SUBNET_GROUPS[change.type], properties=("SubnetIds",),
+        )  # fmt: skip
 
 
 def _storage(change: ResourceChange) -> Iterator[Effect]:
@@ -55,20 +74,21 @@ def _version(change: ResourceChange, type_: str) -> Iterator[Effect]:
     if not old or not new or was == is_ or old[:length] == new[:length]:
         return
     service = "RDS" if type_.startswith("AWS::RDS") else "ElastiCache"
-    if new[:length] < old[:length]:
+    is_major, is_back = old[0] != new[0], new[:length] < old[:length]
+    if service == "RDS" and is_major and str(change.is_("AllowMajorVersionUpgrade")).lower() != "true":
+        # `infra doctor` looks which version runs: only a template that says the same can be deployed.
+        yield of(
+            change, Impact.DANGEROUS, "version", f"would go {'back ' if is_back else ''}from version {was} to {is_}",
+            f"RDS refuses, and the stack is rolled back, unless {is_} runs already.",
+            procedure=f"first `infra database upgrade ENV {'--back' if is_back else f'--to {is_}'}`, then deploy this",
+            properties=("EngineVersion",),
+        )  # fmt: skip
+        return
+    if is_back:
         yield of(
             change, Impact.IMPOSSIBLE, "refused", f"would go back from version {was} to {is_}",
             f"{service} downgrades nothing; the stack is rolled back.",
             procedure=f"leave {was}, or restore a backup into a new one of {is_}", properties=("EngineVersion",),
-        )  # fmt: skip
-        return
-    is_major = old[0] != new[0]
-    if service == "RDS" and is_major and str(change.is_("AllowMajorVersionUpgrade")).lower() != "true":
-        yield of(
-            change, Impact.IMPOSSIBLE, "refused", f"would go from major version {was} to {is_}",
-            "RDS refuses a major version unless AllowMajorVersionUpgrade is true; the stack is rolled back.",
-            procedure="rehearse the upgrade on a restored copy first, then allow it for that one deployment",
-            properties=("EngineVersion",),
         )  # fmt: skip
         return
     yield of(

@@ -48,7 +48,8 @@ def _frozen(change: ResourceChange) -> Iterator[Effect]:
         "The template's weights replace those that ECS has set: while green serves, users reach the empty group"
         + (f"; requests for {lost} get 404." if lost else "."),
         procedure="release until blue has weight 100 (`infra status ENV`), then deploy; `infra doctor ENV` compares "
-        "(docs/adr/0004-frozen-rules.md)",
+        "(docs/adr/0004-frozen-rules.md)"
+        + (f"; `domains.redirects` leads {lost} to the service from then on" if lost else ""),
     )  # fmt: skip
 
 
