@@ -28,7 +28,7 @@ def judged(context: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) ->
 
     import app
 
-    packs = [
+    packs: list[Callable[..., cdk.IPolicyValidationPlugin]] = [
         cdk_nag.NIST80053R5Checks,
         cdk_nag.HIPAASecurityChecks,
         cdk_nag.PCIDSS321Checks,
