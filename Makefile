@@ -1,5 +1,5 @@
 # `make rehearse` and `make test` need nothing done before them.
-.PHONY: help setup setup-deploy rehearse sandbox permissions test soak check format bench synth diff deploy accept lock clean
+.PHONY: help setup setup-deploy rehearse sandbox permissions test soak mutate packs check format bench synth diff deploy accept lock clean
 FILES := $(basename $(notdir $(wildcard environments/*.toml)))
 ENV ?= $(if $(filter 1,$(words $(FILES))),$(FILES),production)
 SHELL := /bin/bash
@@ -34,6 +34,12 @@ soak: setup  ## two thousand histories of the Cloudflare provider under faults, 
 	  tests/runtime/database/test_restore.py tests/ops/test_rollback_stages.py tests/effects tests/soak $(ARGS)
 	@ROTATION_REQUESTS=2000 $(VENV)/pytest tests/rehearsal/test_secrets.py -k every_check
 	@ROTATION_REQUESTS=2000 $(VENV)/python -m rehearsal dev
+
+mutate: setup  ## every single fault of templates, workflows and trust, judged by the policies; CI judges a sample. Report: build/mutants.md
+	@MUTANTS=all $(VENV)/pytest tests/mutants $(ARGS) && cat build/mutants.md
+
+packs: setup  ## the four rule packs of cdk-nag beside AwsSolutions, over all environments and ways of Redis; CI leaves them out
+	@$(VENV)/pytest tests/packs $(ARGS)
 
 check: setup  ## format, lint, types, layers
 	@$(VENV)/ruff format --check --quiet . || { echo 'not formatted: make format'; exit 1; }

@@ -240,14 +240,17 @@ def _gates(workflows: Mapping[str, Workflow]) -> Iterator[str]:
                 yield f"{file}: {name} may {job.get('permissions')}, must {wanted_permissions}"
             if job.get("if") != JOBS_ONLY_IF.get((file, name)):
                 yield f"{file}: {name} runs only if {job.get('if')}, must only if {JOBS_ONLY_IF.get((file, name))}"
-            steps = job.get("steps", [])
-            for step in steps:
-                if str(step.get("if", "")) not in CONDITIONS | {""}:
-                    yield f"{file}: {name}: a step runs only if {step['if']}"
-                if re.search(r"\|\|\s*(true|:|exit 0)\s*$", str(step.get("run", "")), re.MULTILINE):
-                    yield f"{file}: {name}: a step whose failure is not heard"
+            yield from (f"{file}: {name}: {what}" for what in _conditions(job.get("steps", [])))
             if "steps" in job:
-                yield from (f"{file}: {name}: {what}" for what in _in_order(steps, ALWAYS.get((file, name), ())))
+                yield from (f"{file}: {name}: {what}" for what in _in_order(job["steps"], ALWAYS.get((file, name), ())))
+
+
+def _conditions(steps: Any) -> Iterator[str]:
+    for step in steps:
+        if str(step.get("if", "")) not in CONDITIONS | {""}:
+            yield f"a step runs only if {step['if']}"
+        if re.search(r"\|\|\s*(true|:|exit 0)\s*$", str(step.get("run", "")), re.MULTILINE):
+            yield "a step whose failure is not heard"
 
 
 def _in_order(steps: Any, wanted: tuple[str, ...]) -> Iterator[str]:

@@ -99,7 +99,11 @@ class Network(Construct):
             self,
             "NatTemplate",
             version_description=_NAT_GENERATION,
-            launch_template_data=ec2.CfnLaunchTemplate.LaunchTemplateDataProperty(image_id=_NAT_IMAGE),
+            launch_template_data=ec2.CfnLaunchTemplate.LaunchTemplateDataProperty(
+                image_id=_NAT_IMAGE,
+                # Its credentials are not had by a request that a server was talked into.
+                metadata_options=ec2.CfnLaunchTemplate.MetadataOptionsProperty(http_tokens="required"),
+            ),
         )
         instance.image_id = None
         instance.launch_template = ec2.CfnInstance.LaunchTemplateSpecificationProperty(

@@ -84,9 +84,13 @@ def _problems(whole: dict[str, Any], schema: dict[str, Any], value: Any) -> Iter
         for each in value:
             yield from _problems(whole, schema.get("items", {}), each)
         return
+    yield from _out_of_bounds(schema, value)
+
+
+def _out_of_bounds(schema: dict[str, Any], value: Any) -> Iterator[str]:
     allowed = schema.get("enum")
     if allowed is not None and value not in allowed:
         yield f"{value} is none of {allowed}"
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        if value < schema.get("minimum", value) or value > schema.get("maximum", value):
-            yield f"{value} is out of bounds"
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if is_number and not schema.get("minimum", value) <= value <= schema.get("maximum", value):
+        yield f"{value} is out of bounds"

@@ -97,7 +97,9 @@ def _removed(graph: Graph, resource: Resource) -> Mutant:
     return Mutant(resource, "removes", (), apply)
 
 
-def _set(resource: Resource, how: str, holder: Any, key: Any, place: Place, value: Any, **more: Any) -> Mutant:
+def _set(  # noqa: PLR0917
+    resource: Resource, how: str, holder: Any, key: Any, place: Place, value: Any, **more: Any
+) -> Mutant:
     def apply() -> Callable[[], None]:
         before = holder[key]
         holder[key] = value

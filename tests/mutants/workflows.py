@@ -45,7 +45,8 @@ def _name(holder: Any, key: Any) -> str:
     if isinstance(holder, list):
         step = holder[key]
         if isinstance(step, dict):
-            return f"[{step.get('name') or step.get('id') or step.get('uses', '').partition('@')[0] or step.get('run', key)}]"
+            by_name = step.get("name") or step.get("id") or step.get("uses", "").partition("@")[0]
+            return f"[{by_name or step.get('run', key)}]"
         return "[]"
     return str(key)
 

@@ -35,11 +35,10 @@ def check(graph: Graph) -> Iterator[Violation]:
             if alarm.items("OKActions"):
                 yield alarm.violation("OKActions", "tells the end of what nobody was told")
             continue
-        if "AlarmName" in (alarm.raw.get("Properties") or {}) and alarm.logical_id.find("ReleaseAlarms") >= 0:
-            # It sends a release back; that is told by what it does.
-            pass
         # Redis' recovery is an info as well, as the requirements have it.
         ends = [each for each in over if alarm.stack != "Redis" or each != "info"] if len(over) > len(told) else over
+        if "ConnectionFailure" in alarm.logical_id and "info" not in over:
+            yield alarm.violation("OKActions", f"tells {short(over)}, must tell info as well")
         if ends != told:
             yield alarm.violation("OKActions", f"tells {short(over)}, must tell {short(told)}")
         if own not in told and not ("info" in told and own == "critical" and alarm.where in asked):

@@ -61,6 +61,10 @@ def check(graph: Graph) -> Iterator[Violation]:
             topic = graph.target(each.stack, subscriber.get("Address"))
             if topic is None or topic.type != "AWS::SNS::Topic":
                 yield each.violation("Subscribers", "must tell a topic of alarms")
-        values = json.loads(each.get("ThresholdExpression") or "{}").get("Dimensions", {}).get("Values", ["0"])
-        if not 0 < float(values[0]) <= graph.environment.costs.monthly_usd:
-            yield each.violation("ThresholdExpression", f"is {values}, must be less than a month's budget")
+        expression = json.loads(each.get("ThresholdExpression") or "{}").get("Dimensions", {})
+        values = expression.get("Values") or ["0"]
+        about = (expression.get("Key"), expression.get("MatchOptions"))
+        if about != ("ANOMALY_TOTAL_IMPACT_ABSOLUTE", ["GREATER_THAN_OR_EQUAL"]):
+            yield each.violation("ThresholdExpression", f"is {short(expression)}, must be about the absolute impact")
+        if not 0.01 <= float(values[0]) / graph.environment.costs.monthly_usd <= 0.2:
+            yield each.violation("ThresholdExpression", f"is {values}, must be a small part of a month's budget")

@@ -1,4 +1,4 @@
-"""An alarm reads each metric with the statistic, dimensions, period and meaning of silence that fit how it is published."""
+"""An alarm reads each metric with the statistic, dimensions, period and meaning of silence that fit it."""
 
 from collections.abc import Iterator, Mapping
 

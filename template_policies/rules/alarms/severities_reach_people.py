@@ -71,3 +71,7 @@ def check(graph: Graph) -> Iterator[Violation]:
             )
         if (role := each.target("IamRoleArn")) is None or role.type != "AWS::IAM::Role":
             yield each.violation("IamRoleArn", "must refer to a role")
+    heard = {target.where for each in graph.of(SUBSCRIPTION) if (target := each.target("TopicArn")) is not None}
+    for topic in graph.of(TOPIC):
+        if topic.stack != "Platform" and topic.where not in heard:
+            yield topic.violation(SUBSCRIPTION, "is missing: nobody hears of it")

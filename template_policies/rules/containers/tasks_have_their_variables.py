@@ -61,9 +61,6 @@ def check(graph: Graph) -> Iterator[Violation]:
             ports = [each.get("ContainerPort") for each in container.get("PortMappings", [])]
             if ports != [own.service.port] or plain.get("PORT", str(own.service.port)) != str(own.service.port):
                 yield task.violation(f"{PATH}.{name}.PortMappings", f"is {ports}, must be {own.service.port}")
-        if own.service.database_connections is not None and "PG_POOL_MAX" in plain:
-            if plain["PG_POOL_MAX"] != str(own.service.database_connections):
-                yield task.violation(
-                    f"{PATH}.{name}.Environment",
-                    f"has PG_POOL_MAX {plain['PG_POOL_MAX']}, must be {own.service.database_connections}",
-                )
+        pool, wanted_pool = plain.get("PG_POOL_MAX"), own.service.database_connections
+        if pool is not None and wanted_pool is not None and pool != str(wanted_pool):
+            yield task.violation(f"{PATH}.{name}.Environment", f"has PG_POOL_MAX {pool}, must be {wanted_pool}")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from config.services import hosts_with_static_files
 from template_policies import Failure, Graph, Violation, policy
 from template_policies.graph import short
 
@@ -39,7 +40,8 @@ def check(graph: Graph) -> Iterator[Violation]:
                     yield each.violation("LifecycleConfiguration", f"must have {key} {short(value)}")
             # Alarms about the egress saving read these.
             metrics = [(one.get("Id"), one.get("Prefix")) for one in each.items("MetricsConfigurations")]
-            if metrics != [("EntireBucket", None), ("StaticFiles", "_next/static/")]:
+            static = [("StaticFiles", "_next/static/")] if hosts_with_static_files(graph.environment) else []
+            if metrics != [("EntireBucket", None), *static]:
                 yield each.violation("MetricsConfigurations", f"is {short(metrics)}")
         elif "AccessLogs" in each.logical_id:
             if [one.get("ExpirationInDays") for one in rules] != [90]:

@@ -37,7 +37,8 @@ def check(graph: Graph) -> Iterator[Violation]:
     for policy_ in graph.of("AWS::SQS::QueuePolicy"):
         for statement in resource_statements(graph, "AWS::SQS::QueuePolicy"):
             denies = statement.resource is policy_ and statement.document.get("Effect") == "Deny"
-            if denies and ("Bool", "aws:SecureTransport") in statement.conditions and statement.actions == ["sqs:*"]:
+            plain = statement.conditions.get(("Bool", "aws:SecureTransport")) == ["false"]
+            if denies and plain and statement.actions == ["sqs:*"] and statement.principals == [("AWS", "*")]:
                 tls |= {each.where for each in policy_.targets("Queues")}
     for each in graph.of(QUEUE):
         if (dead := each.target("RedrivePolicy.deadLetterTargetArn")) is not None:

@@ -57,6 +57,7 @@ def check(graph: Graph) -> Iterator[Violation]:
         yield from each.expect("Engine", engine)
         yield from each.expect("EngineVersion", version)
         yield from each.expect("AutoMinorVersionUpgrade", True)
+        yield from each.expect("Port", 6379)
         topic = each.target("NotificationTopicArn")
         if topic is None or topic.type != "AWS::SNS::Topic":
             yield each.violation("NotificationTopicArn", "must refer to a topic: a failover is told there only")

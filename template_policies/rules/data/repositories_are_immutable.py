@@ -35,9 +35,24 @@ def check(graph: Graph) -> Iterator[Violation]:
         except (ValueError, TypeError, KeyError):
             yield each.violation("LifecyclePolicy", "is missing: builds would be kept for ever")
             continue
+        if any(rule.get("action") != {"type": "expire"} or "selection" not in rule for rule in rules):
+            yield each.violation("LifecyclePolicy", "has a rule that expires nothing")
+            continue
+        order = [rule.get("rulePriority") for rule in rules]
+        if order != list(range(1, len(rules) + 1)):
+            yield each.violation("LifecyclePolicy", f"has the priorities {order}, must be 1, 2, 3 …")
         selections = {
             tag: rule["selection"] for rule in rules for tag in rule["selection"].get("tagPrefixList", ["untagged"])
         }
+        for tag, days in (("preview-", 21), ("untagged", 7)):
+            found = selections.get(tag, {})
+            # A preview lasts two weeks at most, and a push takes minutes.
+            if (found.get("countType"), found.get("countUnit"), found.get("countNumber")) != (
+                "sinceImagePushed",
+                "days",
+                days,
+            ):
+                yield each.violation("LifecyclePolicy", f"keeps {short(found)} of {tag}, must be {days} days")
         for prefix, least in KEPT.items():
             found = selections.get(prefix, {})
             if found.get("countType") != "imageCountMoreThan" or found.get("countNumber", 0) < least:

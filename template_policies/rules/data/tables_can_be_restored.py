@@ -26,7 +26,7 @@ def check(graph: Graph) -> Iterator[Violation]:
         if keys != [("service", "HASH"), ("id", "RANGE")]:
             yield each.violation("KeySchema", f"is {keys}, must be service and id")
         attributes = [
-            (one.get("AttributeName"), one.get("AttributeType")) for one in each.items("AttributeDefinitions")
+            (str(one.get("AttributeName")), str(one.get("AttributeType"))) for one in each.items("AttributeDefinitions")
         ]
         if sorted(attributes) != [("id", "S"), ("service", "S")]:
             yield each.violation("AttributeDefinitions", f"is {attributes}, must be service and id, both text")

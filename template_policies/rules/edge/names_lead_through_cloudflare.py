@@ -32,10 +32,14 @@ def check(graph: Graph) -> Iterator[Violation]:
             yield where.violation("Document", f"has {each.get('host')} unproxied")
         if each.get("type") != "CNAME":
             yield where.violation("Document", f"has {each.get('host')} as {each.get('type')}, must be CNAME")
+        host, leads = str(each.get("host")), str(each.get("content"))
+        if host in every_host(environment) and not leads.startswith("{Platform/LoadBalancer"):
+            yield where.violation("Document", f"leads {host} to {leads}, must lead to the load balancer")
+        service = environment.domains.redirects.get(host)
+        if service is not None and leads != own_hosts(environment)[service]:
+            yield where.violation("Document", f"leads {host} to {leads}, must lead to {service}")
     previews = {host for slot in slots(environment) for host in hosts(environment, slot).values()}
     wanted = {*own_hosts(environment).values(), *previews, environment.domains.media, *environment.domains.redirects}
-    if environment.media.origin == "worker":
-        wanted |= set()
     names = [each.get("host") for each in records]
     if set(names) != wanted or len(names) != len(set(names)):
         yield where.violation(

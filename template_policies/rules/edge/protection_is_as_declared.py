@@ -1,8 +1,9 @@
 """Rate limits, OWASP, DDoS sensitivity and notifications at Cloudflare are those of the environment's file."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-from template_policies import Failure, Graph, Violation, policy
+from template_policies import Failure, Graph, Resource, Violation, policy
 from template_policies.cloudflare import KIND, declarations, named
 from template_policies.graph import short
 
@@ -15,31 +16,32 @@ from template_policies.graph import short
 def check(graph: Graph) -> Iterator[Violation]:
     settings, domains = graph.environment.cloudflare, graph.environment.domains
     kinds = {"rules", "singletons", "records", "worker", "connector", "notifications", "preflight"}
-    for where, each in declarations(graph, "Edge", "Platform"):
+    for declared, each in declarations(graph, "Edge", "Platform"):
         if each.get("zone") != domains.zone or each.get("kind") not in kinds or not each.get("name"):
-            yield where.violation(
+            yield declared.violation(
                 "Document",
                 f"is {short([each.get('kind'), each.get('name'), each.get('zone')])}, must be of {domains.zone}",
             )
         if str(each.get("owner")).partition(".")[0] != graph.name:
-            yield where.violation("Document", f"is {each.get('owner')}'s, must be {graph.name}'s")
+            yield declared.violation("Document", f"is {each.get('owner')}'s, must be {graph.name}'s")
         if (
             each.get("kind") not in ("preflight", "singletons", "notifications")
             and each.get("adopt") is not settings.adopt
         ):
-            yield where.violation("Document", f"adopts {short(each.get('adopt'))}, must be {short(settings.adopt)}")
+            yield declared.violation("Document", f"adopts {short(each.get('adopt'))}, must be {short(settings.adopt)}")
         if each.get("kind") == "rules":
             if each.get("phase") != each.get("name"):
-                yield where.violation("Document", f"has the phase {each.get('phase')}, must be {each.get('name')}")
+                yield declared.violation("Document", f"has the phase {each.get('phase')}, must be {each.get('name')}")
             for rule in each.get("rules", []):
                 if (
                     not (rule.get("name") and rule.get("expression") and rule.get("action"))
                     or rule.get("enabled") is False
                 ):
-                    yield where.violation(
+                    yield declared.violation(
                         "Document", f"has {short(rule)}, must have name, expression and action, and be on"
                     )
-    found = named(graph)
+    found: Mapping[str, tuple[Resource | None, dict[str, Any]]] = named(graph)
+    where: Resource | None
     where, document = found.get("rules/http_ratelimit", (None, {}))
     limits = {rule.get("name"): rule.get("ratelimit", {}) for rule in document.get("rules", [])}
     for name, wanted in settings.rate_limits.items():

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from config.plans import PLANS
 from config.rules import rules_by_phase
 from template_policies import Failure, Graph, Violation, policy
 from template_policies.cloudflare import KIND, declarations
@@ -29,6 +30,10 @@ def check(graph: Graph) -> Iterator[Violation]:
         ours = {phase: rules.get("ours") for phase, rules in each.get("rules", {}).items()}
         if ours != counted:
             yield where.violation("Document", f"asks about {shown_or(ours)}, must be {shown_or(counted)}")
+        limits = {phase: rules.get("limit") for phase, rules in each.get("rules", {}).items()}
+        plan = PLANS[graph.environment.cloudflare.plan]
+        if limits != {phase: plan.rules[phase] for phase in limits}:
+            yield where.violation("Document", f"has the limits {shown_or(limits)}, must be the plan's")
         if each.get("plan") != graph.environment.cloudflare.plan:
             yield where.violation(
                 "Document", f"has the plan {each.get('plan')}, must be {graph.environment.cloudflare.plan}"

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from config.plans import PLANS
 from template_policies import Failure, Graph, Violation, policy
 from template_policies.cloudflare import KIND, named
 from template_policies.graph import short
@@ -25,5 +26,10 @@ def check(graph: Graph) -> Iterator[Violation]:
     strict = values.get("security_header", {}).get("strict_transport_security", {})
     if strict.get("enabled") is not True or strict.get("max_age", 0) < 31536000 or strict.get("nosniff") is not True:
         yield where.violation("Document", f"has HSTS {short(strict)}, must be on for a year")
+    bots = values.get("bot_management", {})
+    if PLANS[graph.environment.cloudflare.plan].super_bot_fight_mode and (
+        bots.get("sbfm_definitely_automated") != "managed_challenge" or bots.get("sbfm_verified_bots") != "allow"
+    ):
+        yield where.violation("Document", f"treats bots as {short(bots)}, must challenge the certain ones")
     if values.get("tiered_caching") != "on":
         yield where.violation("Document", "has no tiered caching: each data centre would fetch from S3")

@@ -21,6 +21,8 @@ WANTED: Mapping[tuple[str, str], Mapping[str, set[str]]] = {
     ("aws.s3", "Object Created"): {"bucket.name": set()},
     ("aws.s3", "Object Deleted"): {"bucket.name": set()},
 }
+# Heard by functions that look for themselves whether it concerns them.
+OTHERS = ("aws.guardduty", "aws.amplify")
 # What must name this environment's own, at a path of `detail`.
 OWN = {
     "aws.backup": ("resourceArn", "resourceType"), "aws.rds": ("SourceArn",), "aws.ecs": ("clusterArn",),
@@ -43,7 +45,7 @@ def check(graph: Graph) -> Iterator[Violation]:
         for source in pattern.get("source") or [None]:
             for kind in pattern.get("detail-type") or [None]:
                 if (source, kind) not in WANTED:
-                    if source in OWN or source is None:
+                    if source not in OTHERS:
                         yield rule.violation("EventPattern", f"waits for {short(kind)} of {short(source)}")
                     continue
                 for path, values in WANTED[source, kind].items():
@@ -56,6 +58,8 @@ def check(graph: Graph) -> Iterator[Violation]:
                 named = rule.text(_at(detail, path))
                 if "Restore" in str(pattern.get("detail-type")):
                     continue  # of whatever was restored, which has a name of its own
+                if "*" in named or (source == "aws.s3" and _at(detail, path) != [graph.environment.media.bucket]):
+                    yield rule.violation("EventPattern", f"is about {named}, must be about this environment's own")
                 if not any(own in named for own in (graph.name, graph.environment.media.bucket, "Fn::", '"Ref"')):
                     yield rule.violation("EventPattern", f"is about {named}, must be about this environment's own")
         statuses = {str(each) for each in _at(detail, "status-details.status")}

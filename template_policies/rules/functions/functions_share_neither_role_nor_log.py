@@ -1,8 +1,9 @@
-"""Each function has a role and a log group that no other function has."""
+"""Each function and task has roles, and each function a log group, that no other one has."""
 
 from collections.abc import Iterator
 
 from template_policies import Failure, Graph, Violation, policy
+from template_policies.containers import TASK
 
 FUNCTION = "AWS::Lambda::Function"
 
@@ -11,7 +12,7 @@ FUNCTION = "AWS::Lambda::Function"
     reason="With another one's role it can do what it should not, and not what it should; its log is looked for in "
     "its own group.",
     failure=Failure.ROLE_TAKEN_OVER,
-    reads={FUNCTION: ("Role", "LoggingConfig", "VpcConfig")},
+    reads={FUNCTION: ("Role", "LoggingConfig", "VpcConfig"), TASK: ("TaskRoleArn", "ExecutionRoleArn")},
 )
 def check(graph: Graph) -> Iterator[Violation]:
     for path in ("Role", "LoggingConfig.LogGroup"):
@@ -23,6 +24,12 @@ def check(graph: Graph) -> Iterator[Violation]:
             if target.where in seen:
                 yield each.violation(path, f"is {target.where}, which {seen[target.where]} has")
             seen[target.where] = each.where
+    taken: dict[str, str] = {}
+    for task in graph.of(TASK):
+        for path in ("TaskRoleArn", "ExecutionRoleArn"):
+            role = task.target(path)
+            if role is not None and taken.setdefault(role.where, task.where + path) != task.where + path:
+                yield task.violation(path, f"is {role.where}, which {taken[role.where]} has")
     for each in graph.of(FUNCTION):
         if each.get("VpcConfig") is not None:
             groups = [one.type for one in each.targets("VpcConfig.SecurityGroupIds")]

@@ -28,6 +28,15 @@ def check(graph: Graph) -> Iterator[Violation]:
         logs = graph.target(each.stack, found.get("access_logs.s3.bucket"))
         if logs is None or logs.type != "AWS::S3::Bucket":
             yield each.violation("LoadBalancerAttributes", "has no access_logs.s3.bucket of this stack")
+        elif "AccessLogs" not in logs.logical_id or found.get("access_logs.s3.prefix") != "alb":
+            # The bucket's policy lets the load balancers write there and nowhere else.
+            yield each.violation(
+                "LoadBalancerAttributes", f"logs into {logs.where}/{found.get('access_logs.s3.prefix')}"
+            )
+        known = {*WANTED, "access_logs.s3.bucket", "access_logs.s3.prefix", "idle_timeout.timeout_seconds"}
+        unknown = set(found) - known - {"deletion_protection.enabled"}
+        if unknown or any("Key" not in one for one in each.items("LoadBalancerAttributes")):
+            yield each.violation("LoadBalancerAttributes", f"has {sorted(unknown)}, which nobody has decided about")
         # The application's keep-alive is five seconds longer (infra_constructs/service.py).
         if found.get("idle_timeout.timeout_seconds") != "60":
             yield each.violation("LoadBalancerAttributes", "must have idle_timeout.timeout_seconds 60")

@@ -31,5 +31,7 @@ def check(graph: Graph) -> Iterator[Violation]:
         store = each.target("MutualAuthentication.TrustStoreArn")
         if store is None or store.type != "AWS::ElasticLoadBalancingV2::TrustStore":
             yield each.violation("MutualAuthentication.TrustStoreArn", "must refer to the trust store")
-        elif (bucket := store.target("CaCertificatesBundleS3Bucket")) is None or bucket.type != "AWS::S3::Bucket":
+        elif (
+            bucket := store.target("CaCertificatesBundleS3Bucket")
+        ) is None or "OriginLockTrust" not in bucket.logical_id:
             yield store.violation("CaCertificatesBundleS3Bucket", "must refer to the bucket of our own authority")

@@ -44,9 +44,9 @@ def check(graph: Graph) -> Iterator[Violation]:
             yield group.violation("SecurityGroupEgress", "is missing: everything is let out")
     # Both AWS's own services and Sentry are behind it.
     lets_out = {
-        group.where
+        owner.where
         for resource, path, rule in egress(graph)
-        if (group := group_of((resource, path, rule))) is not None
+        if (owner := group_of((resource, path, rule))) is not None
         and rule.get("CidrIp") == "0.0.0.0/0"
         and ports(rule) == ("tcp", 443, 443)
     }

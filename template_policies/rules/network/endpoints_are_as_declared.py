@@ -1,16 +1,15 @@
-"""S3 is reached by a gateway from every private subnet, and the services that the environment names by endpoints."""
+"""S3 is reached by a gateway from every subnet, and the services that the environment names by endpoints."""
 
 from collections.abc import Iterator
 
 from template_policies import Failure, Graph, Violation, policy
-from template_policies.subnets import PRIVATE, READS, route_tables, tiers
 
 
 @policy(
     reason="Tasks start although NAT is away when images, logs and secrets need none; and S3 by NAT costs by the GB.",
     failure=Failure.NAT_FAILS,
     reads={
-        **READS,
+        "AWS::EC2::RouteTable": (),
         "AWS::EC2::VPC": ("EnableDnsHostnames", "EnableDnsSupport"),
         "AWS::EC2::VPCEndpoint": ("ServiceName", "VpcEndpointType", "PrivateDnsEnabled", "RouteTableIds", "VpcId",
                                   "SecurityGroupIds", "PolicyDocument"),
@@ -35,10 +34,9 @@ def check(graph: Graph) -> Iterator[Violation]:
             if not [group for group in each.targets("SecurityGroupIds") if group.type == "AWS::EC2::SecurityGroup"]:
                 yield each.violation("SecurityGroupIds", "must refer to a group of its own")
         else:
-            tables = route_tables(graph)
-            private = {tables[subnet].where for subnet, tier in tiers(graph).items() if tier == PRIVATE}
-            if private - {table.where for table in each.targets("RouteTableIds")}:
-                yield each.violation("RouteTableIds", "must have the route table of each private subnet")
+            tables = {table.where for table in graph.of("AWS::EC2::RouteTable")}
+            if tables - {table.where for table in each.targets("RouteTableIds")}:
+                yield each.violation("RouteTableIds", "must have every route table of the network")
             named = [table.where for table in each.targets("RouteTableIds") if table.type == "AWS::EC2::RouteTable"]
             if len(set(named)) != len(each.items("RouteTableIds")):
                 yield each.violation("RouteTableIds", "must refer to route tables, each once")

@@ -24,7 +24,7 @@ def check(graph: Graph) -> Iterator[Violation]:
         yield from each.expect("ResourceType", "VPC")
         yield from each.expect("LogDestinationType", "cloud-watch-logs")
         group, role = each.target("LogGroupName"), each.target("DeliverLogsPermissionArn")
-        if group is None or group.type != "AWS::Logs::LogGroup":
+        if group is None or "FlowLogs" not in group.logical_id:
             yield each.violation("LogGroupName", "must refer to a log group")
         if role is None or role.type != "AWS::IAM::Role":
             yield each.violation("DeliverLogsPermissionArn", "must refer to a role")

@@ -7,6 +7,8 @@ from template_policies.containers import TASK, main_container, secrets, variable
 from template_policies.security_groups import GROUP, INGRESS, group_of, ingress
 
 DATABASE, REDIS = "AWS::RDS::DBInstance", "AWS::ElastiCache::ReplicationGroup"
+# Tells others the address, and does not connect itself: it runs the migration's task.
+OUTSIDE = ("infra_runtime.database.restore.handler", "infra_runtime.release.migrate.handler")
 SERVICE = "NetworkConfiguration.AwsvpcConfiguration.SecurityGroups"
 
 
@@ -42,11 +44,7 @@ def _clients(graph: Graph) -> Iterator[tuple[Resource, str, list[Resource]]]:
     databases = graph.of(DATABASE)
     for function in graph.of("AWS::Lambda::Function"):
         found = function.get("Environment.Variables", {})
-        if (
-            function.get("VpcConfig") is not None
-            and "PGHOST" in found
-            and "release.migrate" not in str(function.get("Handler"))
-        ):
+        if "PGHOST" in found and function.get("Handler") not in OUTSIDE:
             yield function, "VpcConfig.SecurityGroupIds", databases
     for service in graph.of("AWS::ECS::Service"):
         task = service.target("TaskDefinition")

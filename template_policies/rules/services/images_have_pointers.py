@@ -18,6 +18,7 @@ POINTER = "Custom::ImagePointer"
         POINTER: ("Parameter", "Seed"),
         "AWS::ECR::Repository": ("RepositoryName",),
         TASK: ("ContainerDefinitions", "Cpu", "Memory"),
+        "AWS::Lambda::Function": ("LoggingConfig",),
     },
 )
 def check(graph: Graph) -> Iterator[Violation]:
@@ -41,17 +42,20 @@ def check(graph: Graph) -> Iterator[Violation]:
         for each in entered:
             yield from each.expect("Cpu", str(service.cpu))
             yield from each.expect("Memory", str(service.memory_mib))
+    of_functions = {
+        group.where for each in graph.of("AWS::Lambda::Function") if (group := each.target("LoggingConfig.LogGroup"))
+    }
     for task in graph.of(TASK):
         for container in containers(task):
-            name = container.get("Name")
+            called = container.get("Name")
             image = task.text(container.get("Image"))
-            if name == PREPARES and not re.search(r"/\{Registry/HelperRepository\w+\}@sha256:[0-9a-f]{64}$", image):
+            if called == PREPARES and not re.search(r"/\{Registry/HelperRepository\w+\}@sha256:[0-9a-f]{64}$", image):
                 yield task.violation("ContainerDefinitions.prepare.Image", f"is {image}, must be the helper, by digest")
             prefix = container.get("LogConfiguration", {}).get("Options", {}).get("awslogs-stream-prefix")
             if prefix != main_container(task).get("Name"):
-                yield task.violation(f"ContainerDefinitions.{name}.LogConfiguration", f"has the prefix {prefix}")
+                yield task.violation(f"ContainerDefinitions.{called}.LogConfiguration", f"has the prefix {prefix}")
             group = graph.target(
                 task.stack, container.get("LogConfiguration", {}).get("Options", {}).get("awslogs-group")
             )
-            if group is not None and "TaskLogs" not in group.logical_id and "Logs" not in group.logical_id:
-                yield task.violation(f"ContainerDefinitions.{name}.LogConfiguration", f"logs into {group.where}")
+            if group is not None and group.where in of_functions:
+                yield task.violation(f"ContainerDefinitions.{called}.LogConfiguration", f"logs into {group.where}")

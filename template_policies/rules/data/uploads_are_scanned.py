@@ -1,0 +1,39 @@
+"""Where the file names a quarantine, GuardDuty scans what arrives in it, and its result is heard."""
+
+from collections.abc import Iterator
+
+from template_policies import Failure, Graph, Violation, policy
+
+PLAN = "AWS::GuardDuty::MalwareProtectionPlan"
+RULE = "AWS::Events::Rule"
+RESULT = "GuardDuty Malware Protection Object Scan Result"
+
+
+@policy(
+    reason="An upload that nobody scans, or whose result nobody hears, stays in quarantine, or is served to users.",
+    failure=Failure.DISCLOSED,
+    reads={PLAN: ("Actions", "ProtectedResource", "Role"), RULE: ("EventPattern",), "AWS::IAM::Role": ()},
+)
+def check(graph: Graph) -> Iterator[Violation]:
+    media = graph.environment.media
+    plans = graph.of(PLAN)
+    if len(plans) != (media.quarantine is not None):
+        yield graph.missing(PLAN, f"there are {len(plans)}, quarantine is {media.quarantine}", stack="Data")
+    for plan in plans:
+        yield from plan.expect("Actions.Tagging.Status", "ENABLED")
+        yield from plan.expect("ProtectedResource.S3Bucket.ObjectPrefixes", [media.quarantine])
+        bucket = plan.target("ProtectedResource.S3Bucket.BucketName")
+        if bucket is None and plan.get("ProtectedResource.S3Bucket.BucketName") != media.bucket:
+            yield plan.violation("ProtectedResource.S3Bucket.BucketName", f"must be {media.bucket}")
+        role = plan.target("Role")
+        if role is None or "Scanner" not in role.logical_id:
+            yield plan.violation("Role", "must refer to the role of the scanner")
+        heard = [
+            rule
+            for rule in graph.of(RULE)
+            if rule.get("EventPattern.source") == ["aws.guardduty"]
+            and rule.get("EventPattern.detail-type") == [RESULT]
+            and media.bucket in rule.text(rule.get("EventPattern.detail"))
+        ]
+        if len(heard) != 1:
+            yield plan.violation(RULE, f"is missing: {RESULT} of {media.bucket}")

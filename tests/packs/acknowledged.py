@@ -1,0 +1,241 @@
+"""Findings of the public rule packs that stay, each with a reason and with what has to hold of that one resource."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from template_policies import Graph, Resource, policies
+from template_policies.alarms import asked_by_a_composite
+from template_policies.graph import number
+from template_policies.iam import resource_statements
+from template_policies.subnets import PUBLIC, route_tables, tiers
+
+
+@dataclass(frozen=True)
+class Acknowledged:
+    reason: str
+    holds: Callable[[Graph, Resource], bool]
+    """Of the resource with the finding: without it, the reason is none."""
+
+
+def _is_public_only(graph: Graph, route: Resource) -> bool:
+    table = route.target("RouteTableId")
+    own = [subnet for subnet, each in route_tables(graph).items() if each is table]
+    return bool(own) and all(tiers(graph)[each] == PUBLIC for each in own)
+
+
+def _is_of_one(_: Graph, policy: Resource) -> bool:
+    return len(policy.targets("Roles")) + len(policy.targets("Users")) == 1
+
+
+def _admits_the_network_only(graph: Graph, group: Resource) -> bool:
+    sources = [each.get("CidrIp") for each in group.items("SecurityGroupIngress")]
+    network = graph.environment.network.cidr
+    vpcs = [graph.target(group.stack, each) for each in sources]
+    return bool(sources) and all(
+        source == network or (vpc is not None and vpc.type == "AWS::EC2::VPC")
+        for source, vpc in zip(sources, vpcs, strict=True)
+    )
+
+
+def _is_watched(graph: Graph, function: Resource) -> bool:
+    (policy,) = (each for each in policies() if each.name == "what_runs_by_itself_is_watched")
+    return (function.stack, function.logical_id) not in {
+        (each.stack, each.logical_id) for each in policy.violations(graph)
+    }
+
+
+def _needs_nothing_inside(_: Graph, function: Resource) -> bool:
+    return not {"PGHOST", "URL_SECRET"} & set(function.get("Environment.Variables", {}))
+
+
+# What changes otherwise than by a rotation of Secrets Manager's.
+_CHANGED_OTHERWISE = (
+    "DatabaseLoginsMasterDuringUpgrades",  # made for an upgrade, which takes hours
+    "CheckPassSecret",  # lets our own checks past a challenge, and nothing else
+    "OriginLockAuthority",  # certificates below it are renewed by a function each day
+    "Instances",  # tokens and URLs of Redis: CloudFormation writes them into the group
+    "PreviewDatabases",  # made anew with the preview
+)
+
+
+def _rotates(graph: Graph, secret: Resource) -> bool:
+    schedules = [each.target("SecretId") for each in graph.of("AWS::SecretsManager::RotationSchedule")]
+    return secret in schedules or secret.logical_id.startswith(_CHANGED_OTHERWISE)
+
+
+def _is_read_in_the_account_only(graph: Graph, secret: Resource) -> bool:
+    return not any(
+        each.allows and each.resource.target("SecretId") is secret
+        for each in resource_statements(graph, "AWS::SecretsManager::ResourcePolicy")
+    )
+
+
+def _keeps_versions_or_expires(_: Graph, bucket: Resource) -> bool:
+    expires = [each.get("ExpirationInDays") for each in bucket.items("LifecycleConfiguration.Rules")]
+    return bucket.get("VersioningConfiguration.Status") == "Enabled" or expires == [90]
+
+
+def _is_private(_: Graph, bucket: Resource) -> bool:
+    return set(bucket.get("PublicAccessBlockConfiguration", {}).values()) == {True}
+
+
+def _has_a_policy_by_function(graph: Graph, bucket: Resource) -> bool:
+    return bucket.get("BucketName") in [each.get("Bucket") for each in graph.of("Custom::MediaAccess")]
+
+
+def _is_behind_cloudflare(graph: Graph, balancer: Resource) -> bool:
+    return any(
+        each.target("LoadBalancerArn") is balancer and each.get("MutualAuthentication.Mode") == "verify"
+        for each in graph.of("AWS::ElasticLoadBalancingV2::Listener")
+    )
+
+
+def _is_heard_again(graph: Graph, rule: Resource) -> bool:
+    """By a schedule, an alarm about deliveries, a queue, or the next release, which looks for itself."""
+    if rule.get("ScheduleExpression") is not None:
+        return True
+    for target in rule.items("Targets"):
+        to = graph.target(rule.stack, target.get("Arn"))
+        if to is None or to.type != "AWS::Lambda::Function":
+            continue
+        scheduled = any(
+            to in list(graph.referred(each.stack, each.get("Targets")))
+            for each in graph.of("AWS::Events::Rule")
+            if each.get("ScheduleExpression") is not None
+        )
+        if not scheduled and to.get("Handler") != "infra_runtime.release.control.handler":
+            return False
+    return True
+
+
+def _is_a_dead_letter_queue(graph: Graph, queue: Resource) -> bool:
+    return queue in [each.target("RedrivePolicy.deadLetterTargetArn") for each in graph.of("AWS::SQS::Queue")]
+
+
+def _takes_from_a_queue_with_another_behind(_: Graph, mapping: Resource) -> bool:
+    source = mapping.target("EventSourceArn")
+    return source is not None and source.get("RedrivePolicy") is not None
+
+
+def _is(path: str, *values: object) -> Callable[[Graph, Resource], bool]:
+    return lambda _, resource: resource.get(path) in values
+
+
+def _is_disposable(graph: Graph, _: Resource) -> bool:
+    return graph.environment.protection.data == "disposable"
+
+
+def _has_snapshots(_: Graph, group: Resource) -> bool:
+    return (number(group.get("SnapshotRetentionLimit")) or 0) >= 1
+
+
+# By the rule's name without its pack.
+ACKNOWLEDGED: Mapping[str, Acknowledged] = {
+    "VPCNoUnrestrictedRouteToIGW": Acknowledged(
+        "The public subnets hold load balancer and NAT only, and those have to reach the internet.", _is_public_only
+    ),
+    "IAMNoInlinePolicy": Acknowledged(
+        "CDK gives each role a policy of its own, which no other role has: nothing to reuse.", _is_of_one
+    ),
+    "EC2RestrictedCommonPorts": Acknowledged("The range is the network's own.", _admits_the_network_only),
+    "EC2RestrictedSSH": Acknowledged("The range is the network's own.", _admits_the_network_only),
+    "CloudWatchLogGroupEncrypted": Acknowledged(
+        "CloudWatch encrypts with its own key; no secret is logged, and logs end after ninety days.",
+        _is("RetentionInDays", 90),
+    ),
+    "LambdaConcurrency": Acknowledged(
+        "A fresh account has ten at once (vendors' quotas): reserving some takes them from the others.",
+        lambda graph, _: any("FunctionsThrottled" in each.logical_id for each in graph.of("AWS::CloudWatch::Alarm")),
+    ),
+    "LambdaDLQ": Acknowledged("A failure is an alarm, or somebody waits for the answer.", _is_watched),
+    "LambdaInsideVPC": Acknowledged(
+        "It calls AWS and Cloudflare only; inside of the network it would need NAT to do so.", _needs_nothing_inside
+    ),
+    "SecretsManagerRotationEnabled": Acknowledged("It is rotated by another stack, or changes otherwise.", _rotates),
+    "SecretsManagerUsingKMSKey": Acknowledged(
+        "A key of our own is needed where another account reads; nobody outside of this one may.",
+        _is_read_in_the_account_only,
+    ),
+    "S3BucketLoggingEnabled": Acknowledged("Nobody reads it but Cloudflare and roles of this account.", _is_private),
+    "S3BucketReplicationEnabled": Acknowledged(
+        "What is deleted comes back from its versions; the loss of a region is not among the promises.",
+        _keeps_versions_or_expires,
+    ),
+    "S3BucketVersioningEnabled": Acknowledged("Logs are written once and expire.", _keeps_versions_or_expires),
+    "S3BucketSSLRequestsOnly": Acknowledged(
+        "Its policy follows Cloudflare's ranges and is written by a function, with the denial of plain HTTP.",
+        _has_a_policy_by_function,
+    ),
+    "S3DefaultEncryptionKMS": Acknowledged(
+        "Encrypted by S3's own key: Cloudflare's requests have no identity that could use one of ours.",
+        lambda graph, bucket: "AES256" in str(bucket.get("BucketEncryption")),
+    ),
+    "DynamoDBInBackupPlan": Acknowledged(
+        "It can be restored to any second of the last 35 days.",
+        _is("PointInTimeRecoverySpecification.PointInTimeRecoveryEnabled", True),
+    ),
+    "ALBWAFEnabled": Acknowledged("Cloudflare's is in front, and nobody comes past it.", _is_behind_cloudflare),
+    "ElastiCacheRedisClusterAutomaticBackup": Acknowledged(
+        "Snapshots are kept as the file says; the rule wants fifteen days, of a cache.", _has_snapshots
+    ),
+    "SNSEncryptedKMS": Acknowledged(
+        "ElastiCache publishes to no encrypted topic (its guide, ElastiCacheSNS).",
+        _is("DisplayName", "Events of ElastiCache"),
+    ),
+    "CloudWatchAlarmAction": Acknowledged(
+        "A composite asks for it and tells.", lambda graph, alarm: alarm.where in asked_by_a_composite(graph)
+    ),
+    "LambdaTracing": Acknowledged(
+        "Errors go to Sentry with their context; none of these functions calls another one.",
+        lambda graph, function: (
+            function.get("LoggingConfig.LogFormat") == "JSON" or "infra_runtime" not in str(function.get("Handler"))
+        ),
+    ),
+    "EventBusDLQ": Acknowledged("What is lost is looked for again.", _is_heard_again),
+    "SNSRedrivePolicy": Acknowledged(
+        "SNS tries for weeks (its guide, message delivery retries); a failure of the function is an alarm.",
+        _is("Protocol", "email", "lambda"),
+    ),
+    "LambdaAsyncFailureDestination": Acknowledged(
+        "An old look is of no use: it is not repeated.", _is("MaximumRetryAttempts", 0)
+    ),
+    "SQSRedrivePolicy": Acknowledged("It is itself the queue of what failed.", _is_a_dead_letter_queue),
+    "LambdaEventSourceMappingDestination": Acknowledged(
+        "The queue itself has one behind it.", _takes_from_a_queue_with_another_behind
+    ),
+    "EC2InstanceNoPublicIp": Acknowledged("It is the network's way out.", _is("SourceDestCheck", False)),
+    "EC2InstanceDetailedMonitoringEnabled": Acknowledged(
+        "A NAT instance is for what may be disposed of, and the checks from outside see it fail.", _is_disposable
+    ),
+    "EC2InstancesInVPC": Acknowledged(
+        "The subnet stands at its network interface, where the rule does not look.",
+        lambda graph, instance: any(
+            (subnet := graph.target(instance.stack, each.get("SubnetId"))) is not None
+            and subnet.type == "AWS::EC2::Subnet"
+            for each in instance.items("NetworkInterfaces")
+        ),
+    ),
+    "RDSInBackupPlan": Acknowledged(
+        "RDS itself keeps backups and every change between them.",
+        lambda _, database: (number(database.get("BackupRetentionPeriod")) or 0) >= 1,
+    ),
+    "RDSInstanceDeletionProtectionEnabled": Acknowledged(
+        "Its data may be disposed of, as the file says.", _is_disposable
+    ),
+    "RDSMultiAZSupport": Acknowledged("Its data may be disposed of, as the file says.", _is_disposable),
+    "ELBDeletionProtectionEnabled": Acknowledged(
+        "The environment may be disposed of, as its file says.", _is_disposable
+    ),
+    "IAMUserGroupMembership": Acknowledged(
+        "The one user signs Cloudflare's reads of media (docs/adr/0017); a group would have one member.",
+        lambda _, user: user.logical_id.startswith("MediaWorker"),
+    ),
+    "IAMUserNoPolicies": Acknowledged(
+        "The one user signs Cloudflare's reads of media (docs/adr/0017); a group would have one member.",
+        lambda _, policy: policy.logical_id.startswith("MediaWorker"),
+    ),
+    "W3010": Acknowledged(
+        "Zones are named, never counted: a new one would move subnets.",
+        lambda graph, subnet: subnet.get("AvailabilityZone") in graph.environment.network.availability_zones,
+    ),
+}

@@ -1,0 +1,70 @@
+"""No finding of a public rule pack stays unacknowledged, over all packs, environments and ways of Redis: `make packs`.
+
+AwsSolutions and CDK's own rules are part of every synthesis; here are the four others of cdk-nag, over all of them.
+"""
+
+import copy
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config import ENVIRONMENTS, Environment, load
+from config.loader import OWN
+from rehearsal.variants import WAYS_OF_REDIS, with_redis
+from tests.packs.acknowledged import ACKNOWLEDGED
+from tests.packs.findings import Finding, findings, unacknowledged
+
+USED: set[str] = set()
+
+
+@pytest.fixture(scope="module")
+def judged(context: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[Finding]]:
+    """Findings of a folder of environments."""
+    import aws_cdk as cdk
+    import cdk_nag
+
+    import app
+
+    packs: list[Callable[..., cdk.IPolicyValidationPlugin]] = [
+        cdk_nag.NIST80053R5Checks,
+        cdk_nag.HIPAASecurityChecks,
+        cdk_nag.PCIDSS321Checks,
+        cdk_nag.ServerlessChecks,
+    ]
+
+    def judge(environments: Mapping[str, Environment]) -> list[Finding]:
+        output = tmp_path_factory.mktemp("packs") / "cdk.out"
+        # The findings are read, not raised.
+        lenient = {**copy.deepcopy(context), "@aws-cdk/core:failSynthOnValidationErrors": False}
+        root = cdk.App(context=lenient, outdir=str(output))
+        app.build(root, environments)
+        cdk.Validations.of(root).add_plugins(*(each(root, verbose=True) for each in packs))
+        root.synth()
+        report = json.loads((output / "validation-report.json").read_text())
+        assert {each["pluginName"] for each in report["pluginReports"]} >= {"NIST.800.53.R5", "HIPAA.Security"}
+        found = list(findings(output, environments))
+        USED.update(rule for rule, *_ in found)
+        return found
+
+    return judge
+
+
+@pytest.mark.parametrize("name", sorted(load(directory=OWN)))
+def test_each_environment(name: str, judged: Callable[..., list[Finding]]) -> None:
+    found = judged(load([name], directory=OWN))
+    assert len(found) > 100, "the positive control"
+    assert unacknowledged(iter(found)) == []
+
+
+@pytest.mark.parametrize("way", WAYS_OF_REDIS)
+def test_each_way_of_redis(way: str, judged: Callable[..., list[Finding]], tmp_path: Path) -> None:
+    environments = with_redis(ENVIRONMENTS, "dev", {"main": way}, serves="main", into=tmp_path / "environments")
+    assert unacknowledged(iter(judged(load(["dev"], directory=environments)))) == []
+
+
+def test_each_acknowledgement_is_needed() -> None:
+    """After the others, which find what it is for."""
+    assert set(ACKNOWLEDGED) - USED == set()
