@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ops.functions import Clients
-from ops.game_days import GameDays
+from ops.game_days import GameDayPlace
 
 _RUNBOOKS = Path(__file__).resolve().parents[1] / "docs" / "runbooks"
 _CODE = re.compile(r"`([^`]+)`|^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -31,7 +31,9 @@ def commands(runbook: str, *, environment: str, service: str) -> list[str]:
     return [line for line in ours if not _DECIDED.search(re.sub(r"'[^']*'", "", line))]
 
 
-def carry_out(place: GameDays, service: str, runbook: str, variables: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def carry_out(
+    place: GameDayPlace, service: str, runbook: str, variables: Mapping[str, str]
+) -> Iterator[tuple[str, str]]:
     """(command, what it printed). `variables` are those of a shell that reaches the account. Raises `CommandFailed`."""
     for line in commands(runbook, environment=place.name, service=service):
         whole = _LOOKED_UP.sub(lambda match: _infra(match["command"], variables).strip(), line)

@@ -12,10 +12,10 @@ from typing import Any
 
 from config.game_days import Experiment, several
 from ops.console import Console
-from ops.game_days import GameDays, run
+from ops.game_days import GameDayPlace, run
 from rehearsal.checks.assertions import require, wait_until
 from rehearsal.runbook import carry_out
-from rehearsal.traffic import Traffic
+from rehearsal.traffic import UserTraffic
 from simulators.aws.deliveries import read
 
 _RECOVERED_SECONDS = 120.0
@@ -29,10 +29,10 @@ _RUNBOOK = re.compile(r"docs/runbooks/([\w-]+)\.md")
 class Stage:
     """Where game days are carried out."""
 
-    place: GameDays
+    place: GameDayPlace
     service: str
     """That the traffic goes to, and that runbooks are followed for."""
-    traffic: Traffic
+    traffic: UserTraffic
     variables: Mapping[str, str]
     """Of a shell that reaches the account."""
     minute_seconds: float
@@ -96,7 +96,7 @@ def _notified(mailbox: Path, *, since: float) -> Iterator[str]:
             yield from set(_RUNBOOK.findall(told)) - _OF_A_DAY
 
 
-def scale_out(place: GameDays) -> None:
+def scale_out(place: GameDayPlace) -> None:
     """As autoscaling does when it learns of a service. Here only a deployment does."""
     ecs = place.clients.client("ecs")
     for name in missing(place):
@@ -105,7 +105,7 @@ def scale_out(place: GameDays) -> None:
     wait_until(lambda: missing(place) == [], lambda: f"{missing(place)}", seconds=_RECOVERED_SECONDS)
 
 
-def missing(place: GameDays) -> list[str]:
+def missing(place: GameDayPlace) -> list[str]:
     """Services that have fewer tasks than they always have."""
     return [
         name
@@ -114,7 +114,7 @@ def missing(place: GameDays) -> list[str]:
     ]
 
 
-def _service(place: GameDays, name: str) -> Mapping[str, Any]:
+def _service(place: GameDayPlace, name: str) -> Mapping[str, Any]:
     from infra_runtime.release.preflight import service_of
 
     found: Mapping[str, Any] = service_of(place.clients, f"{place.environment.product}-{place.name}-{name}")

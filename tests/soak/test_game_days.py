@@ -17,14 +17,14 @@ from config.game_days import Experiment
 from config.services import hosts
 from ops import alarms
 from ops.console import Console
-from ops.game_days import GameDays
+from ops.game_days import GameDayPlace
 from ops.sandbox import Sandbox
 from rehearsal.account import main_service
 from rehearsal.checks.game_days import Stage, carry_out_experiment, hold
 from rehearsal.lock import locked
 from rehearsal.progress import Progress
 from rehearsal.sandbox.lifecycle import sandbox
-from rehearsal.traffic import Traffic
+from rehearsal.traffic import UserTraffic
 from simulators.aws.process import ROOT
 from simulators.ports import LOOPBACK
 
@@ -51,9 +51,9 @@ def stage(up: tuple[Sandbox, Path], monkeypatch: pytest.MonkeyPatch) -> Stage:
     port = urlsplit(found.read("addresses")[service]).port
     assert port is not None
     return Stage(
-        place=GameDays(NAME, environment, session),
+        place=GameDayPlace(NAME, environment, session),
         service=service,
-        traffic=Traffic(hosts(environment)[service], LOOPBACK, port),
+        traffic=UserTraffic(hosts(environment)[service], LOOPBACK, port),
         variables=found.variables,
         minute_seconds=60.0,
         mailbox=workspace / "deliveries.jsonl",
