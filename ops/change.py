@@ -9,8 +9,7 @@ from config.services import words
 from ops.console import Console
 from ops.effects import Impact, effects
 from ops.effects.changes import difference
-from ops.effects.order import StackStep
-from ops.effects.order import order
+from ops.effects.order import StackStep, order
 from ops.effects.template import Templates
 from ops.errors import OperatorError
 from ops.functions import Clients

@@ -11,12 +11,14 @@ from rich.table import Table
 from config import game_days, services
 from config.game_days import Action, Experiment
 from config.model import Environment
-from ops import alarms, sandbox
+from ops import alarms
 from ops.account import not_deployed
 from ops.console import Console
 from ops.errors import InputError, OperatorError
 from ops.functions import Clients, resources
 from ops.ids import label, resources_of
+from ops.report import print_json
+from ops.sandbox import Sandbox, running
 
 _STACK = "observability"
 _TEMPLATE = "AWS::FIS::ExperimentTemplate"
@@ -32,6 +34,8 @@ class GameDayPlace:
     environment: Environment
     clients: Clients
     sleep: Callable[[float], None] = time.sleep
+    sandbox: Callable[[], Sandbox | None] = running
+    """That of this clone."""
 
     def experiment(self, name: str) -> Experiment:
         """Raises `InputError`."""
@@ -129,7 +133,7 @@ def _by_fis(place: GameDayPlace, template: str, console: Console) -> None:
 
 
 def _in_the_sandbox(place: GameDayPlace, experiment: Experiment, console: Console) -> None:
-    found = sandbox.running()
+    found = place.sandbox()
     if found is None or found.environment != place.name:
         raise InputError(
             f"EXPERIMENT {experiment.name!r}: only in a sandbox (make sandbox ENV={place.name}): "
