@@ -27,7 +27,7 @@ _CONSEQUENCES = ("Resource creation cancelled", "Resource update cancelled", "Re
 
 
 @dataclass(frozen=True, kw_only=True)
-class Failure:
+class ExplainedFailure:
     """One resource of a stack whose last deployment failed."""
 
     stack: str
@@ -48,7 +48,7 @@ class Failure:
     """FILE:LINE in this repository that make it, the innermost first."""
 
 
-def failures(name: str, environment: Environment, clients: Clients) -> list[Failure]:
+def failures(name: str, environment: Environment, clients: Clients) -> list[ExplainedFailure]:
     """Of every stack whose last deployment failed, the cause first. Raises `OperatorError` and what boto3 raises."""
     ours = [each for each in stacks(clients, name) if each.tags.get("product") == environment.product]
     if not ours:
@@ -57,7 +57,7 @@ def failures(name: str, environment: Environment, clients: Clients) -> list[Fail
     return [found for each in failed for found in _of(clients, each.name, each.status)]
 
 
-def _of(clients: Clients, stack: str, status: str) -> Iterator[Failure]:
+def _of(clients: Clients, stack: str, status: str) -> Iterator[ExplainedFailure]:
     causes, of_stack = [], None
     for event in _last_deployment(clients, stack):
         reason = event.get("ResourceStatusReason", "")
@@ -68,7 +68,7 @@ def _of(clients: Clients, stack: str, status: str) -> Iterator[Failure]:
             causes.append(event)
     for event in [*reversed(causes)] or filter(None, [of_stack]):
         token = event.get("ClientRequestToken", "")
-        yield Failure(
+        yield ExplainedFailure(
             stack=stack,
             status=status,
             when=event["Timestamp"].isoformat(timespec="seconds"),
@@ -89,12 +89,14 @@ def _last_deployment(clients: Clients, stack: str) -> Iterator[Mapping[str, Any]
                 return
 
 
-def located(found: Sequence[Failure], templates: Templates, lines: Mapping[str, Sequence[str]]) -> list[Failure]:
+def located(
+    found: Sequence[ExplainedFailure], templates: Templates, lines: Mapping[str, Sequence[str]]
+) -> list[ExplainedFailure]:
     """With the lines that make them, where this code still has them."""
     return [_located(each, templates, lines) for each in found]
 
 
-def _located(failure: Failure, templates: Templates, lines: Mapping[str, Sequence[str]]) -> Failure:
+def _located(failure: ExplainedFailure, templates: Templates, lines: Mapping[str, Sequence[str]]) -> ExplainedFailure:
     resource = templates.get(failure.stack, {}).get("Resources", {}).get(failure.resource)
     if resource is None:
         return failure
@@ -121,7 +123,7 @@ def explain(name: str, environment: Environment, clients: Clients, console: Cons
         raise typer.Exit(FINDINGS)
 
 
-def _print(name: str, found: Sequence[Failure], console: Console) -> None:
+def _print(name: str, found: Sequence[ExplainedFailure], console: Console) -> None:
     if not found:
         console.print(f"the last deployment of every stack of {name} succeeded", highlight=False)
     for each in found:

@@ -72,7 +72,7 @@ IN_USE = (
 )
 
 
-def found(cloudformation: CloudFormation) -> list[explain.Failure]:
+def found(cloudformation: CloudFormation) -> list[explain.ExplainedFailure]:
     return explain.failures("dev", load(["dev"])["dev"], cloudformation)
 
 
@@ -113,7 +113,7 @@ def test_every_resource_leads_to_a_line_of_ours(
     }
     common = {"status": "", "when": "2026-11-26T12:00:00+00:00", "reason": "", "release": None}
     every = [
-        explain.Failure(stack=stack, resource=resource, type=each["Type"], **common)  # type: ignore[arg-type]
+        explain.ExplainedFailure(stack=stack, resource=resource, type=each["Type"], **common)  # type: ignore[arg-type]
         for stack, template in made.items()
         for resource, each in template["Resources"].items()
     ]
