@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from config import InvalidEnvironments, load
 from config.model import Environment
 from ops import __main__ as infra
+from ops import progress
 from tests.ops.every_command import ARGUMENTS, BEFORE_A_DEPLOYMENT, ELSEWHERE, ENV, commands, with_json
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,6 +76,7 @@ def environment() -> Environment:
 def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str]) -> tuple[int, str]:
     """(exit code, standard error). Within ten seconds, and with nothing on standard output."""
     monkeypatch.setattr(sys, "argv", ["infra", *words])
+    monkeypatch.setattr(progress._Wanted, "by_this_process", False)  # main() turns it on
     began = time.monotonic()
     with pytest.raises(SystemExit) as end:
         infra.main()
