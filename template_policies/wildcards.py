@@ -53,6 +53,7 @@ EVERYWHERE: Mapping[str, str] = {
     "servicequotas:GetAWSDefaultServiceQuota": "the account's own, asked by the doctor",
     "servicequotas:GetServiceQuota": "the account's own, asked by the doctor",
     "sns:Get*": "configuration, read to find drift",
+    "tag:GetResources": "finds resources by tag, for AWS FIS",
     "ssmmessages:CreateControlChannel": "knows no resource; only the task of `infra exec` has it",
     "ssmmessages:CreateDataChannel": "knows no resource; only the task of `infra exec` has it",
     "ssmmessages:OpenControlChannel": "knows no resource; only the task of `infra exec` has it",
@@ -61,6 +62,7 @@ EVERYWHERE: Mapping[str, str] = {
 _STACK = "arn:aws:cloudformation:{region}:{account}:stack/{product}-{env}-*/*"
 _MEDIA = "arn:aws:s3:::{media}/*"
 _PREFIX_LIST = "arn:aws:ec2:{region}:{account}:prefix-list/*"
+_NETWORK_LIST = "arn:aws:ec2:{region}:{account}:network-acl/*"
 _CERTIFICATE = "arn:aws:acm:{region}:{account}:certificate/*"
 _DEPLOYMENT = "arn:aws:ecs:{region}:{account}:service-deployment/*"
 _STORE = "arn:aws:ssm:{region}:{account}:parameter/{product}/{env}/"
@@ -88,7 +90,14 @@ PATTERNS: Mapping[str, tuple[str, ...]] = {
     "cloudformation:UpdateStack": (_STACK,),
     # The condition has the tag of the one list that is ours.
     "ec2:CreateManagedPrefixList": (_PREFIX_LIST,),
-    "ec2:CreateTags": (_PREFIX_LIST,),
+    "ec2:CreateTags": (_PREFIX_LIST, _NETWORK_LIST),
+    # Of AWS FIS, which makes and deletes them (docs/adr/0037).
+    "ec2:CreateNetworkAcl": (_NETWORK_LIST,),
+    "ec2:CreateNetworkAclEntry": (_NETWORK_LIST,),
+    "ec2:DeleteNetworkAcl": (_NETWORK_LIST,),
+    "ec2:ReplaceNetworkAclAssociation": (_NETWORK_LIST,),
+    # FIS finds replication groups by tags, and the condition has the environment's.
+    "elasticache:InterruptClusterAzPower": ("arn:aws:elasticache:{region}:{account}:replicationgroup:*",),
     "ec2:DeleteManagedPrefixList": (_PREFIX_LIST,),
     "ec2:GetManagedPrefixListEntries": (_PREFIX_LIST,),
     "ec2:ModifyManagedPrefixList": (_PREFIX_LIST,),

@@ -7,7 +7,10 @@ from template_policies.graph import short
 
 RULE = "AWS::Events::Rule"
 ENDS = {"UPDATE_COMPLETE", "UPDATE_FAILED", "UPDATE_ROLLBACK_COMPLETE", "UPDATE_ROLLBACK_FAILED"}
-CRASHES = {"EssentialContainerExited", "TaskFailedToStart"}
+CRASHES = [
+    {"stopCode": ["EssentialContainerExited", "TaskFailedToStart", "UserInitiated"]},
+    {"stoppedReason": [{"prefix": "Task failed "}]},
+]
 ROLLED_BACK = {"UPDATE_ROLLBACK_COMPLETE", "UPDATE_ROLLBACK_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED"}
 # What must be among the values at a path of `detail`, by (source, detail-type).
 WANTED: Mapping[tuple[str, str], Mapping[str, set[str]]] = {
@@ -67,13 +70,9 @@ def check(graph: Graph) -> Iterator[Violation]:
             yield rule.violation("EventPattern", f"waits for {sorted(statuses)}, must for every end, or every way back")
         if "group" in detail and _at(detail, "group") != [{"prefix": "service:"}]:
             yield rule.violation("EventPattern", "must be about tasks of services")
-        if {"stopCode", "group"} & set(detail) and set(map(str, _at(detail, "stopCode"))) != CRASHES:
-            yield rule.violation(
-                "EventPattern", f"waits for {short(_at(detail, 'stopCode'))}, must for {sorted(CRASHES)}"
-            )
-        if "aws.ecs" in (pattern.get("source") or []) and not {"stopCode", "startedBy", "taskDefinitionArn"} & set(
-            detail
-        ):
+        if {"$or", "group"} & set(detail) and detail.get("$or") != CRASHES:
+            yield rule.violation("EventPattern", f"waits for {short(detail.get('$or'))}, must for {short(CRASHES)}")
+        if "aws.ecs" in (pattern.get("source") or []) and not {"$or", "startedBy", "taskDefinitionArn"} & set(detail):
             yield rule.violation(
                 "EventPattern", "hears of every task that is stopped, must of those that end by themselves"
             )

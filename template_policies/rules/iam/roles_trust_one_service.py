@@ -28,6 +28,7 @@ SERVICES = {
     "amplify.amazonaws.com",
     "malware-protection-plan.guardduty.amazonaws.com",
     "events.amazonaws.com",
+    "fis.amazonaws.com",
 }
 
 

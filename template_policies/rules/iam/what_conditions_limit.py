@@ -6,14 +6,18 @@ from template_policies import Failure, Graph, Violation, policy
 from template_policies.iam import IDENTITY, statements
 
 CLUSTER = ("ArnEquals", "ecs:cluster")
+OF_FIS = ("StringEquals", "aws:ResourceTag/managedByFIS")
 OWNER = ("StringEquals", "aws:ResourceTag/owner")
 LIMITS: Mapping[str, tuple[str, str]] = {
     "cloudwatch:PutMetricData": ("StringEquals", "cloudwatch:namespace"),
     "ec2:CreateManagedPrefixList": ("StringEquals", "aws:RequestTag/owner"),
+    "ec2:CreateNetworkAclEntry": OF_FIS,
     "ec2:CreateTags": ("StringEquals", "ec2:CreateAction"),
     "ec2:DeleteManagedPrefixList": OWNER,
+    "ec2:DeleteNetworkAcl": OF_FIS,
     "ec2:GetManagedPrefixListEntries": OWNER,
     "ec2:ModifyManagedPrefixList": OWNER,
+    "ec2:ReplaceNetworkAclAssociation": ("ArnEquals", "ec2:Vpc"),
     "ecs:RunTask": CLUSTER,
     "ecs:StopTask": CLUSTER,
     "iam:PassRole": ("StringEquals", "iam:PassedToService"),

@@ -1,10 +1,13 @@
-"""Each rule that lets others in is about one port of one group."""
+"""Each rule that lets others in is about one port of one group, or about the ports of tasks, for groups of ours."""
 
 from collections.abc import Iterator
 
 from template_policies import Failure, Graph, Violation, policy
 from template_policies.graph import short
 from template_policies.security_groups import GROUP, INGRESS, group_of, ingress, ports
+
+# A task listens on one of these only; which one may change without a rule that changes (docs/adr/0039).
+TASKS = ("tcp", 1024, 65535)
 
 
 @policy(
@@ -17,7 +20,8 @@ def check(graph: Graph) -> Iterator[Violation]:
         resource, path, told = rule
         protocol, first, last = ports(told)
         is_nat = graph.environment.network.nat == "instance" and told.get("CidrIp") == graph.environment.network.cidr
-        if not is_nat and (protocol != "tcp" or first is None or first != last):
+        is_for_tasks = "SourceSecurityGroupId" in told and (protocol, first, last) == TASKS
+        if not is_nat and not is_for_tasks and (protocol != "tcp" or first is None or first != last):
             yield resource.violation(path, f"opens {short([protocol, first, last])}, must be tcp on one port")
         group = group_of(rule)
         if group is None or group.type != GROUP:
