@@ -17,6 +17,7 @@ _KEPT = {
         "SEED",
         "MIGRATIONS",
         "REDIS_CALLERS",
+        "GAME_DAYS",
         "RESTORES",
         "REDIS_SERVERS",
         "REDIS_URLS",
