@@ -19,6 +19,7 @@ _KEPT = {
         "SEED",
         "MIGRATIONS",
         "REDIS_CALLERS",
+        "GAME_DAYS",
         "RESTORES",
         "ROLLBACK_STAGES",
         "REDIS_SERVERS",
