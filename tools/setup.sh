@@ -97,7 +97,9 @@ if ! is_current .venv/.installed "$wanted"; then
   # bytecode any later: by one synthesis, which reads that of `python -O` and fills jsii's cache too, and by the tests.
   unset PYTHONDONTWRITEBYTECODE
   # Of the tests' environments: a mistake in environments/ is not one of the set-up.
-  INFRA_ENVIRONMENTS=tests/environments CDK_VALIDATION=false CDK_OUTDIR=.venv/warm .venv/bin/python -O app.py &
+  context=$(.venv/bin/python -c 'import json; print(json.dumps(json.load(open("cdk.json"))["context"]))')
+  INFRA_ENVIRONMENTS=tests/environments CDK_VALIDATION=false CDK_CONTEXT_JSON=$context CDK_OUTDIR=.venv/warm \
+    .venv/bin/python -O app.py &
   synthesis=$!
   if [ "$only" != deploy ]; then
     .venv/bin/python -m pytest --collect-only -q -p no:cacheprovider >/dev/null || true # A broken test says so itself.

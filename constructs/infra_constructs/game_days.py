@@ -11,6 +11,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_rds as rds
 from constructs import Construct
 
+from infra_constructs.arns import arn_of
 from infra_constructs.findings import acknowledge, allows_on
 
 # FIS quotas: stop conditions of a template.
@@ -36,10 +37,7 @@ class GameDays(Construct):
 
     def stop_tasks(self, id_: str, *, what: str, cluster: ecs.ICluster, fewest: Mapping[ecs.IBaseService, int]) -> None:
         """A third of the tasks of each service, one at least; `fewest` is how many each always has."""
-        stack = cdk.Stack.of(self)
-        tasks, instances = (
-            stack.format_arn(service="ecs", resource=each, resource_name="*") for each in ("task", "container-instance")
-        )
+        tasks, instances = (arn_of(self, "ecs", f"{each}/*") for each in ("task", "container-instance"))
         in_cluster = {"ArnEquals": {"ecs:cluster": cluster.cluster_arn}}
         targets = {
             f"tasks{number}": Target(
@@ -83,12 +81,7 @@ class GameDays(Construct):
 
         Of every replication group with these tags: FIS finds them by nothing else.
         """
-        groups = cdk.Stack.of(self).format_arn(
-            service="elasticache",
-            resource="replicationgroup",
-            resource_name="*",
-            arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
-        )
+        groups = arn_of(self, "elasticache", "replicationgroup:*")
         role = self._role(
             id_,
             iam.PolicyStatement(
@@ -117,14 +110,14 @@ class GameDays(Construct):
 
     def cut_off_zone(self, id_: str, *, what: str, vpc: ec2.IVpc, minutes: int) -> None:
         """The first zone's private subnets, where tasks are: nothing gets in or out."""
-        stack, zone = cdk.Stack.of(self), vpc.availability_zones[0]
+        zone = vpc.availability_zones[0]
         subnets = [
-            stack.format_arn(service="ec2", resource="subnet", resource_name=each.subnet_id)
+            arn_of(self, "ec2", f"subnet/{each.subnet_id}")
             for each in vpc.private_subnets
             if each.availability_zone == zone
         ]
-        lists = stack.format_arn(service="ec2", resource="network-acl", resource_name="*")
-        network = stack.format_arn(service="ec2", resource="vpc", resource_name=vpc.vpc_id)
+        lists = arn_of(self, "ec2", "network-acl/*")
+        network = arn_of(self, "ec2", f"vpc/{vpc.vpc_id}")
         of_fis = {"StringEquals": {"aws:RequestTag/managedByFIS": "true"}}
         role = self._role(
             id_,
@@ -198,15 +191,14 @@ class GameDays(Construct):
 
     def _role(self, id_: str, *statements: iam.PolicyStatement) -> iam.Role:
         """Entered by experiments of this account only (AWS FIS user guide, "Confused deputy")."""
-        stack = cdk.Stack.of(self)
-        experiments = stack.format_arn(service="fis", resource="experiment", resource_name="*")
+        experiments = arn_of(self, "fis", "experiment/*")
         role = iam.Role(
             self,
             f"{id_}Role",
             assumed_by=iam.ServicePrincipal(
                 "fis.amazonaws.com",
                 conditions={
-                    "StringEquals": {"aws:SourceAccount": stack.account},
+                    "StringEquals": {"aws:SourceAccount": cdk.Stack.of(self).account},
                     "ArnLike": {"aws:SourceArn": experiments},
                 },
             ),
