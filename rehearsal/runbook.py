@@ -17,7 +17,7 @@ _DECIDED = re.compile(r"\b[A-Z][A-Z_]{2,}\b")
 """A word that stands for what only a person can decide."""
 
 
-class CommandFailed(Exception):
+class RunbookFailed(Exception):
     """The message has the command, and what it printed."""
 
 
@@ -34,7 +34,7 @@ def commands(runbook: str, *, environment: str, service: str) -> list[str]:
 def carry_out(
     place: GameDayPlace, service: str, runbook: str, variables: Mapping[str, str]
 ) -> Iterator[tuple[str, str]]:
-    """(command, what it printed). `variables` are those of a shell that reaches the account. Raises `CommandFailed`."""
+    """(command, what it printed). `variables` are those of a shell that reaches the account. Raises `RunbookFailed`."""
     for line in commands(runbook, environment=place.name, service=service):
         whole = _LOOKED_UP.sub(lambda match: _infra(match["command"], variables).strip(), line)
         tool, *words = shlex.split(whole)
@@ -50,7 +50,7 @@ def _infra(line: str, variables: Mapping[str, str]) -> str:
     done = CliRunner().invoke(app, shlex.split(line), env=dict(variables))
     # 3 is "there is something".
     if done.exit_code not in (0, 3):
-        raise CommandFailed(f"infra {line}: exit code {done.exit_code}: {done.output} {done.exception!r}")
+        raise RunbookFailed(f"infra {line}: exit code {done.exit_code}: {done.output} {done.exception!r}")
     return done.output
 
 
@@ -64,7 +64,7 @@ def _aws(clients: Clients, words: list[str]) -> str:
     client = clients.client(service)
     names = {xform_name(each, "-"): each for each in client.meta.service_model.operation_names}
     if operation not in names:
-        raise CommandFailed(f"aws {service} {operation}: there is no such operation")
+        raise RunbookFailed(f"aws {service} {operation}: there is no such operation")
     members = client.meta.service_model.operation_model(names[operation]).input_shape.members
     known = {xform_name(name, "-"): (name, shape) for name, shape in members.items()}
     request: dict[str, Any] = {}
@@ -77,7 +77,7 @@ def _aws(clients: Clients, words: list[str]) -> str:
         if option == "query":
             (query,) = values
         elif option not in known:
-            raise CommandFailed(f"aws {service} {operation}: there is no option --{option}")
+            raise RunbookFailed(f"aws {service} {operation}: there is no option --{option}")
         else:
             name, shape = known[option]
             request[name] = _value(shape.type_name, values)

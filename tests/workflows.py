@@ -179,7 +179,9 @@ _COMMENTS = {"pull-requests": "write"}
 _DEPLOYS = {**_TAKES_A_ROLE, "actions": "read"}
 PERMISSIONS: Mapping[tuple[str, str], Mapping[str, str]] = {
     ("check.yml", "test"): _LOOKS,
+    ("check.yml", "upgrade"): _LOOKS,
     ("check.yml", "review"): {**_LOOKS, **_COMMENTS},
+    ("deploy-environment.yml", "plan"): _TAKES_A_ROLE,
     ("deploy-environment.yml", "deploy"): _DEPLOYS,
     ("drift.yml", "environments"): _LOOKS,
     ("drift.yml", "drift"): _TAKES_A_ROLE,
@@ -193,8 +195,15 @@ PERMISSIONS: Mapping[tuple[str, str], Mapping[str, str]] = {
 # Steps that must be there, in this order, and run whatever the circumstances: by what their scripts have in them.
 ALWAYS: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("check.yml", "test"): (r"make setup$", r"make check$", r"make test$"),
+    ("check.yml", "upgrade"): (r"make rehearse .*FROM=",),
     ("check.yml", "review"): (r"make setup$", r"infra review"),
-    ("deploy-environment.yml", "deploy"): (r"make setup-deploy$", r"infra doctor", r"cdk deploy"),
+    ("deploy-environment.yml", "deploy"): (
+        r"make setup-deploy$",
+        r"infra doctor",
+        r"infra effects .*--approved",
+        r"cdk deploy",
+    ),
+    ("deploy-environment.yml", "plan"): (r"make setup-deploy$", r"infra effects"),
     ("drift.yml", "drift"): (r"make setup-deploy$", r"infra drift"),
     ("service-check.yml", "check"): (r"install", r"\{!command"),
     ("service-check.yml", "migrations"): (r"git ",),
@@ -212,6 +221,7 @@ JOBS_ONLY_IF = {
 CHECKS = ["lint", "format", "test"]
 # Everything else runs always.
 CONDITIONS = {
+    "failure() && steps.deploy.outcome == 'failure'",
     "github.run_attempt > 1",
     "matrix.check == 'test' && inputs.compose",
     "vars.BUCKET != ''",

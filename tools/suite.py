@@ -26,7 +26,9 @@ _ALONE = (
     "rehearsal/test_queue.py",
     "rehearsal/test_secrets.py",
 )
-# Folders that are parts. Each of the first two deploys one account for all of its files.
+# What a test asks for that looks at an account; a part deploys one for all of its tests.
+_DEPLOYED = "production: Account"
+# Folders that are parts.
 _FOLDERS = ("ops", "rehearsal", "client", "runtime", "simulators")
 
 
@@ -39,7 +41,7 @@ def main(options: list[str]) -> int:
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(_AT_ONCE) as pool:
         os.environ[SHARED] = folder
         commands = {name: [*pytest, *files, "-p", "no:cacheprovider"] for name, files in parts().items()}
-        commands["bench"] = ["make", "bench", "ARGS=--smoke"]
+        commands["bench"] = ["make", "--no-print-directory", "bench", "ARGS=--smoke"]
         running = {pool.submit(_run, command): name for name, command in commands.items()}
         for done in as_completed(running):
             code, output, cpu = done.result()
@@ -56,8 +58,10 @@ def parts() -> Mapping[str, Sequence[str]]:
     for test in tests:
         folder = test.partition("/")[0]
         part = test if test in _ALONE else folder if folder in _FOLDERS else "templates"
+        if part == "ops" and _DEPLOYED in (ROOT / "tests" / test).read_text():
+            part = "ops, deployed"
         found.setdefault(part, []).append(f"tests/{test}")
-    order = ["ops", "templates", "rehearsal", *_ALONE, *_FOLDERS[2:]]
+    order = ["ops, deployed", "templates", "rehearsal", "ops", *_ALONE, *_FOLDERS[2:]]
     return {name: found[name] for name in sorted(found, key=order.index)}
 
 

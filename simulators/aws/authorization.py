@@ -226,11 +226,11 @@ _NEEDS: Mapping[str, Callable[[str, Mapping[str, Any]], Iterator[Need]]] = {
 }
 
 
-BY_PATH: dict[str, Callable[[str, str, bytes], Iterator[tuple[str, str]]]] = {
+BY_PATH: dict[str, Callable[[str, str, bytes], Iterator[tuple[Any, ...]]]] = {
     "amplify": amplify.needs,
     "fis": _experiments,
 }
-"""By service, where the path of a call names its resource: (action, resource) for an action, a path and a body."""
+"""By service, where the path of a call names its resource: arguments of `Need` for an action, a path and a body."""
 
 
 def _has_no_resource(action: str) -> bool:

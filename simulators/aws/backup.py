@@ -404,14 +404,14 @@ def _answer(method: str, parts: list[str], query: dict[str, str], body: Record) 
     return None
 
 
-def needs(action: str, path: str, body: bytes) -> Iterator[tuple[str, str]]:
-    """(action, resource) of a call, as the Service Authorization Reference has them."""
+def needs(action: str, path: str, body: bytes) -> Iterator[tuple[Any, ...]]:
+    """(action, resource, and what conditions may ask) of a call, as the Service Authorization Reference has them."""
     parts = _parts(path)
     match action.partition(":")[2]:
         case "StartRestoreJob":
             request = json.loads(body)
             yield action, request["RecoveryPointArn"]
-            yield "iam:PassRole", request["IamRoleArn"]
+            yield "iam:PassRole", request["IamRoleArn"], (("iam:PassedToService", "backup.amazonaws.com"),)
         case "DisassociateRecoveryPoint":
             yield action, parts[3]
         case "ListRecoveryPointsByBackupVault":

@@ -64,8 +64,12 @@ REFUSED = {
     ),
     "a percentile of what has none": (("AWS/RDS", "CPUUtilization", "p95"), {"value": 80, "unit": "%"}, "p95 says"),
     "a statistic that is none": (("AWS/ApplicationELB", "TargetResponseTime", "p955"), {}, "p955 says nothing"),
-    "a name that nobody publishes": ((EDGE, "DriftedRule", "Maximum"), {"value": 0, "unit": "objects"}, "no metric"),
-    "a namespace misspelt": (("AWS/ApplicationElb", "RequestCount", "Sum"), {"unit": "requests"}, "no metric"),
+    "a name that nobody publishes": (
+        (EDGE, "DriftedRule", "Maximum"),
+        {"value": 0, "unit": "objects"},
+        "unknown metric",
+    ),
+    "a namespace misspelt": (("AWS/ApplicationElb", "RequestCount", "Sum"), {"unit": "requests"}, "unknown metric"),
     "more breaches than periods": (LATENCY, {"breaches": 4}, "4 of 3 periods"),
     "no breach": (LATENCY, {"breaches": 0}, "0 of 3 periods"),
 }
@@ -88,5 +92,5 @@ def test_an_expression_is_looked_through() -> None:
     share = cloudwatch.MathExpression(expression="100 * a / b", using_metrics={"a": slow, "b": cpu})
     add(share, replace(GOOD, value=90, unit="% slow"))
     unknown = cloudwatch.MathExpression(expression="100 * a", using_metrics={"a": metric("AWS/ECS", "Cpu", "Average")})
-    with pytest.raises(ImplausibleAlarm, match="AWS/ECS Cpu: no metric"):
+    with pytest.raises(ImplausibleAlarm, match="AWS/ECS Cpu: unknown metric"):
         add(unknown, GOOD)

@@ -34,7 +34,7 @@ EXPLAINED: Sequence[tuple[str, str, str]] = (
     ("jobs.*.strategy*", "drops|flips", MINUTES),
     ("jobs.*.steps.*.with*", "drops|lowers|raises|flips", RED),
     ("jobs.*.steps.*", "drops", RED),
-    ("jobs.*.env.*", "drops", RED),
+    ("jobs.*.env*", "drops", RED),
     ("jobs.*.runs-on", "drops", RED),
     ("jobs.*.outputs*", "drops", RED),
 )

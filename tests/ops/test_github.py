@@ -15,6 +15,7 @@ from ops.errors import InputError, OperatorError
 from ops.github.settings import GitHubEnvironment, commands, settings
 from simulators.github.simulator import TOKEN, GitHub, Repository, served
 from simulators.http_server import Answer
+from tests.workflows import read
 
 WORKFLOWS = Path(__file__).resolve().parents[2] / ".github" / "workflows"
 Templates = dict[str, dict[str, Any]]
@@ -25,20 +26,35 @@ def outputs(templates: Templates, name: str) -> dict[str, str]:
     return {key: f"the {key}" for key in templates[f"{name}/Delivery"]["Outputs"]}
 
 
-def read_by(workflow: str, kind: str) -> set[str]:
-    text = "\n".join(line for line in (WORKFLOWS / workflow).read_text().splitlines() if not line.startswith("#"))
-    return set(re.findall(rf"\b{kind}\.([A-Z_]+)", text))
+# Whose repository it is in, and how its name ends: (of a service, -drift or -preview or nothing).
+Kind = tuple[bool, str]
+
+
+def kind_of(of_service: bool, name: str) -> Kind:
+    return of_service, next((each for each in ("-drift", "-preview") if name.endswith(each)), "")
+
+
+def read_by_jobs(context: str) -> dict[Kind, set[str]]:
+    """Names that jobs read from `vars` or `secrets`, by the kind of GitHub environment that they run in."""
+    found: dict[Kind, set[str]] = {}
+    for name, workflow in read(WORKFLOWS).items():
+        for job in workflow["jobs"].values():
+            names = set(re.findall(rf"\b{context}\.([A-Z_]+)", str(job)))
+            if "environment" in job:
+                found.setdefault(kind_of(name.startswith("service-"), job["environment"]), set()).update(names)
+            else:
+                assert names <= {"INFRASTRUCTURE_TOKEN"}, f"{name}: a job without an environment reads {names}"
+    return found
 
 
 @pytest.mark.parametrize("name", available())
 def test_every_variable_that_a_workflow_reads_is_there_and_no_other(name: str, templates: Templates) -> None:
     found = list(settings(load([name])[name], outputs(templates, name)))
-    workflows = {each.workflow for each in found}
-    assert {"deploy-environment.yml", "drift.yml", "service-release.yml"} <= workflows
-    for workflow in workflows:
-        of_it = [each for each in found if each.workflow == workflow]
-        assert set().union(*(each.variables for each in of_it)) == read_by(workflow, "vars")
-        secrets = read_by(workflow, "secrets") - {"INFRASTRUCTURE_TOKEN"}
+    assert {"deploy-environment.yml", "drift.yml", "service-release.yml"} <= {each.workflow for each in found}
+    for kind in {kind_of(each.service is not None, each.name) for each in found}:
+        of_it = [each for each in found if kind_of(each.service is not None, each.name) == kind]
+        assert set().union(*(each.variables for each in of_it)) == read_by_jobs("vars")[kind]
+        secrets = read_by_jobs("secrets")[kind] - {"INFRASTRUCTURE_TOKEN"}
         assert set().union(*(each.secrets for each in of_it)) >= secrets - {"SENTRY_AUTH_TOKEN"}
 
 

@@ -242,7 +242,7 @@ def test_at_each_stage_the_old_version_serves_again_and_no_request_is_lost(
     if stage == "PRE_SCALE_UP":
         assert "its migration is stopped" in told
         with connected_as_owner(production) as owner:
-            wait_until(lambda: migrating(owner) == 0, lambda: "PostgreSQL still runs its statement", seconds=10.0)
+            wait_until(lambda: migrating(owner) == 0, lambda: "PostgreSQL still runs its statement", seconds=30.0)
 
 
 @pytest.mark.skipif(len(STAGES) < len(WAYS), reason="make soak")

@@ -95,7 +95,7 @@ def trace(minutes: int, changed: Mapping[str, Series] | None = None) -> Trace:
         if "Green" in asked.dimensions:
             return None
         name = "Fast" if asked.statistic.startswith("PR(") else asked.name
-        for key in (f"{name} {_subject(asked)}", name):
+        for key in (*(f"{name} {each}" for each in _subjects(asked)), name):
             if key in known:
                 return known[key]
         if (value := _QUIET[name]) is None:
@@ -105,11 +105,11 @@ def trace(minutes: int, changed: Mapping[str, Series] | None = None) -> Trace:
     return answer
 
 
-def _subject(asked: MetricQuery) -> str:
+def _subjects(asked: MetricQuery) -> list[str]:
+    """What it may be about: as the dimensions say, or the stacks that they come from, or a part of its path."""
     if found := re.search(r'"Name": "(?:Check|Host|Service)", "Value": "([^"]+)"', asked.dimensions):
-        return found[1]
-    service = re.search(r"-([a-z0-9]+):Exports", asked.dimensions) or re.search(r"/([A-Z]\w*)/", asked.where)
-    return service[1].lower() if service else ""
+        return [found[1]]
+    return [*re.findall(r"-([a-z0-9]+):Exports", asked.dimensions), *asked.where.lower().split("/")]
 
 
 def recorded(outage: str, *, connections: int) -> dict[str, Series]:

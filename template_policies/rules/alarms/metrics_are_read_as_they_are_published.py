@@ -57,6 +57,7 @@ READINGS: Mapping[tuple[str, str], Reading] = {
     ("Infra/Checks", "CheckFailed"): ("Maximum", ("Check", "Environment"), (MINUTE,), (BAD,)),
     ("Infra/Checks", "CheckMilliseconds"): ("Average", ("Check", "Environment"), (MINUTE,), (SAME,)),
     ("Infra/Database", "BackupJobFailed"): ("Maximum", ("Environment",), (FIVE,), (GOOD,)),
+    ("Infra/Database", "Deadlocks"): ("Sum", (), (FIVE,), (GOOD,)),
     ("Infra/Database", "RestoreDrillDays"): ("Maximum", ("Environment",), (FIVE,), (BAD,)),
     ("Infra/Database", "RestoreDrillFailed"): ("Maximum", ("Environment",), (FIVE,), (SAME,)),
     ("Infra/Database", "RestoreDrillRpoMinutes"): ("Maximum", ("Environment",), (FIVE,), (SAME,)),
@@ -73,6 +74,7 @@ READINGS: Mapping[tuple[str, str], Reading] = {
     ("Infra/Edge", "ServedMediaBytes"): ("Sum", ("Environment",), (DAY,), (GOOD,)),
     ("Infra/Edge", "ServerErrors"): ("Sum", ("Environment", "Host"), WINDOWS, (GOOD,)),
     ("Infra/Edge", "Windows"): ("Sum", ("Environment",), (FIVE,), (BAD,)),
+    ("Infra/Media", "UploadsWithThreats"): ("Sum", ("Environment",), (FIVE,), (GOOD,)),
     ("Infra/Redis", "ErrorRatePercent"): ("Average", _OF_REDIS, (MINUTE,), (GOOD,)),
     ("Infra/Redis", "KeysWithoutExpiry"): ("Maximum", _OF_REDIS, (FIVE,), (SAME,)),
     # Beside the error rate it only says that there was a look.
@@ -102,8 +104,13 @@ READINGS: Mapping[tuple[str, str], Reading] = {
 def check(graph: Graph) -> Iterator[Violation]:
     for alarm in graph.of(ALARM):
         for each in metrics(alarm):
-            known = READINGS.get((str(each.get("Namespace")), str(each.get("MetricName"))))
+            # A metric filter has no dimensions: its namespace ends with the environment.
+            namespace = str(each.get("Namespace")).removesuffix(f"/{graph.name}")
+            known = READINGS.get((namespace, str(each.get("MetricName"))))
             if known is None:
+                yield alarm.violation(
+                    "MetricName", f"is {each.get('MetricName')} of {namespace}: add how it is read here"
+                )
                 continue
             statistic, dimensions, periods, silence = known
             path = "Metrics" if alarm.get("MetricName") is None else ""

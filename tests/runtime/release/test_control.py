@@ -665,7 +665,7 @@ def test_who_asks_is_taken_from_their_credentials(
         monkeypatch.setenv(name, "x")
     monkeypatch.setenv("SECRETS", "[]")
     monkeypatch.setattr(control_module, "aws", SimpleNamespace(client=lambda name: None))
-    monkeypatch.setattr(control_module, "Control", lambda *_, **__: control)
+    monkeypatch.setattr(control_module, "ReleaseControl", lambda *_, **__: control)
     monkeypatch.setattr(control_module, "who", proven)
     context = SimpleNamespace(function_name="control")
     forged = {"action": "release", "image": IMAGE, "who": "the CEO"}
