@@ -17,7 +17,9 @@ from rehearsal.checks.assertions import Failed
 
 
 def has_passed(account: Account, check: str) -> bool:
+    """What it found instead is printed."""
     (found,) = read_back(account, [each for each in CHECKS if each.requirement == check])
+    print(found.found)  # noqa: T201
     return found.status is Status.PASSED
 
 
@@ -251,6 +253,8 @@ def _put_a_worker_before_the_api(account: Account) -> None:
 
 
 SABOTAGE: list[tuple[Callable[[Account], None], str]] = [
+    # First, as it also looks for drift at the edge, which others cause.
+    (_put_a_worker_before_the_api, "Maintenance answers 503 at the edge and mutes them"),
     (_open_a_port, "Only Cloudflare can connect"),
     (_send_another_user_agent, "The media bucket answers our zone only"),
     (_open_the_bucket, "The bucket is private"),
@@ -258,7 +262,6 @@ SABOTAGE: list[tuple[Callable[[Account], None], str]] = [
     (_take_the_grant_of_media, "The API writes, reads and deletes media"),
     (_shorten_backups, "Automated daily backups and point-in-time recovery"),
     (_lift_protection, "Not deleted by accident"),
-    (_put_a_worker_before_the_api, "Maintenance answers 503 at the edge and mutes them"),
     (_silence_an_alarm, "Alarms exist and point at topics"),
     (_spoil_the_url, "REDIS_URL reaches the tasks, as a secret"),
     (_release, "ECR with immutable tags and scans"),
