@@ -77,7 +77,7 @@ def test_who_when_which_mode_and_why_is_in_the_log_and_in_the_databases_own(
 ) -> None:
     with place.opened("write", "an order of the wrong customer", QUIET) as (found, variables):
         psycopg.connect(**as_parameters(place, variables, found.token(production))).close()
-    lines = logged(production, "DatabaseSession")
+    lines = logged(production, "DatabaseAccess")
     assert any(
         found.user in line and "an order of the wrong customer" in line and "user/operator" in line and "write" in line
         for line in lines

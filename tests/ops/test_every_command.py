@@ -34,6 +34,10 @@ FINE: dict[str, tuple[list[str], set[int]]] = {
     "restore list": ([], {0}),
     "effects": ([], {0}),
     "explain": ([], {0, FINDINGS}),
+    "change plan": ([], {0, FINDINGS}),
+    "change next": ([], {0, FINDINGS}),
+    "gameday list": ([], {0}),
+    "maintenance show": ([], {0}),
     "edge plan": ([], {0}),
     "edge drift": ([], {0}),
     "edge show": ([], {0}),
@@ -43,6 +47,7 @@ FINE: dict[str, tuple[list[str], set[int]]] = {
 }
 # They change something, and have tests of their own in this folder; none of them prints a list.
 CHANGING = {
+    "db dump", "db shell", "db tunnel", "gameday run", "maintenance off", "maintenance on",
     "database upgrade", "edge apply", "edge purge", "exec", "job run", "preview end", "preview start", "preview take",
     "redis rotate", "release", "restart", "restore back", "restore drill", "restore objects", "restore point",
     "restore table", "rollback", "run", "sandbox break", "sandbox end", "sandbox repair", "secret set",

@@ -1,5 +1,6 @@
 """A container of a task definition as a process, with its secrets, its log and its end."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -146,6 +147,7 @@ class Container:
         while True:
             over = process.poll() is not None
             if over:
+                _end_what_is_left(process)
                 time.sleep(0.05)  # the reader's last lines
             lines, self._lines[:] = list(self._lines), []
             if lines:
@@ -166,9 +168,16 @@ class Container:
         try:
             process.wait(patience_seconds)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
+            process.kill()
             process.wait()
+        _end_what_is_left(process)
         return _exit_code(process)
+
+
+def _end_what_is_left(process: "subprocess.Popen[bytes]") -> None:
+    """A container ends with its first process (pid_namespaces(7)): `npx` leaves what it has started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _exit_code(process: "subprocess.Popen[bytes]") -> int:
