@@ -84,8 +84,12 @@ def _take_the_grant_of_media(account: Account) -> None:
 
 
 def _shorten_backups(account: Account) -> None:
-    # AWS Backup would refuse it, which keeps the backups for restore drills.
+    # AWS Backup would refuse it, which keeps the backups for restore drills; and its next night would put it right.
     backup, vault = account.client("backup"), account.resource("Data", "AWS::Backup::BackupVault")
+    plan = account.resource("Data", "AWS::Backup::BackupPlan")
+    selection = account.resource("Data", "AWS::Backup::BackupSelection")
+    backup.delete_backup_selection(BackupPlanId=plan, SelectionId=selection)
+    time.sleep(0.5)  # a night that has begun
     pages = backup.get_paginator("list_recovery_points_by_backup_vault").paginate(BackupVaultName=vault)
     for point in [each for page in pages for each in page["RecoveryPoints"]]:
         backup.disassociate_recovery_point(BackupVaultName=vault, RecoveryPointArn=point["RecoveryPointArn"])
