@@ -2,17 +2,13 @@
 
 import json
 import os
-import re
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
-from functools import partial
-from typing import Any
 
-from ministack import app
-from ministack.core import iam_actions, router
 from ministack.core.responses import AccountRegionScopedDict, get_account_id, get_region
 
+from simulators.aws import rest_api
 from simulators.aws.amplify import AmplifyError, AmplifyHosting
 from simulators.aws.resource_type import Properties, Provisioned, ResourceRefused, register
 
@@ -110,31 +106,8 @@ def needs(action: str, path: str, body: bytes) -> Iterator[tuple[str, str]]:
     yield action, f"arn:aws:amplify:{get_region()}:{get_account_id()}:{'/'.join(parts)}"
 
 
-async def _handle(
-    method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
-) -> tuple[int, dict[str, str], bytes]:
-    # On a thread: it asks the zone's name servers.
-    from ministack.core.concurrency import run_reentrant
-
-    content = {"Content-Type": "application/json"}
-    for verb, pattern, operation in _ROUTES:
-        if verb == method and (found := re.fullmatch(pattern, urllib.parse.unquote(path.rstrip("/")))):
-            request = {**found.groupdict(), **json.loads(body or b"{}")}
-            try:
-                answer = await run_reentrant(partial(getattr(amplify(), operation), **request))
-            except AmplifyError as error:
-                status = 404 if error.code == "NotFoundException" else 400
-                return status, {**content, "x-amzn-ErrorType": error.code}, json.dumps({"message": str(error)}).encode()
-            return 200, content, json.dumps(answer).encode()
-    wrong = json.dumps({"message": f"{method} {path}"}).encode()
-    return 400, {**content, "x-amzn-ErrorType": "BadRequestException"}, wrong
-
-
 def install() -> None:
     register(_App())
     register(_Branch())
-    app.SERVICE_HANDLERS[_SERVICE] = _handle
-    router.SERVICE_PATTERNS[_SERVICE] = {"target_prefixes": [], "host_patterns": []}
-    # Else MiniStack would allow every call.
-    iam_actions.SERVICE_TO_IAM_NAMESPACE[_SERVICE] = _SERVICE
-    iam_actions._BOTOCORE_SERVICE_MAP[_SERVICE] = [_SERVICE]
+    handle = rest_api.handler(_ROUTES, amplify, AmplifyError, missing="NotFoundException", wrong="BadRequestException")
+    rest_api.install(_SERVICE, handle)

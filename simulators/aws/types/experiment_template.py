@@ -1,21 +1,15 @@
 """AWS::FIS::ExperimentTemplate, FIS's API, and what its actions do to the processes of this machine."""
 
-import json
-import re
 import time
-import urllib.parse
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 import psutil
-from ministack import app
-from ministack.core import iam_actions, router
 from ministack.core.responses import AccountRegionScopedDict, get_account_id, get_region
 from ministack.services import alb, ec2, ecs, elasticache, rds
 
-from simulators.aws import database_servers
+from simulators.aws import database_servers, rest_api
 from simulators.aws.clock import is_live
 from simulators.aws.ecs import deployment, task
 from simulators.aws.fis import MINUTE_SECONDS, ExperimentFailed, Fis, FisError, Region, Undo
@@ -283,29 +277,7 @@ class _ExperimentTemplate:
         return Provisioned(made, {"Id": made})
 
 
-async def _handle(
-    method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
-) -> tuple[int, dict[str, str], bytes]:
-    from ministack.core.concurrency import run_reentrant
-
-    content = {"Content-Type": "application/json"}
-    for verb, pattern, operation in _ROUTES:
-        if verb == method and (found := re.fullmatch(pattern, urllib.parse.unquote(path.rstrip("/")))):
-            request = {**found.groupdict(), **json.loads(body or b"{}")}
-            try:
-                answer = await run_reentrant(partial(getattr(fis(), operation), **request))
-            except FisError as error:
-                status = 404 if error.code == "ResourceNotFoundException" else 400
-                return status, {**content, "x-amzn-ErrorType": error.code}, json.dumps({"message": str(error)}).encode()
-            return 200, content, json.dumps(answer).encode()
-    wrong = json.dumps({"message": f"{method} {path}"}).encode()
-    return 400, {**content, "x-amzn-ErrorType": "ValidationException"}, wrong
-
-
 def install() -> None:
     register(_ExperimentTemplate())
-    app.SERVICE_HANDLERS[_SERVICE] = _handle
-    router.SERVICE_PATTERNS[_SERVICE] = {"target_prefixes": [], "host_patterns": []}
-    # Else MiniStack would allow every call.
-    iam_actions.SERVICE_TO_IAM_NAMESPACE[_SERVICE] = _SERVICE
-    iam_actions._BOTOCORE_SERVICE_MAP[_SERVICE] = [_SERVICE]
+    handle = rest_api.handler(_ROUTES, fis, FisError, missing="ResourceNotFoundException", wrong="ValidationException")
+    rest_api.install(_SERVICE, handle)
