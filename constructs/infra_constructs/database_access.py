@@ -6,7 +6,7 @@ from infra_constructs.database_logins import DatabaseLogins
 
 
 class DatabaseAccess(Construct):
-    """Makes a login for whoever asks with `infra db`, and logs it (infra_runtime.database.access)."""
+    """`infra db` invokes it: it makes a personal login and logs the request (infra_runtime.database.access)."""
 
     def __init__(self, scope: Construct, id_: str, *, logins: DatabaseLogins) -> None:
         super().__init__(scope, id_)

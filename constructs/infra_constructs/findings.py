@@ -13,7 +13,7 @@ _FEWEST_WORDS = 5
 
 
 def gate(app: cdk.App, *others: cdk.IPolicyValidationPlugin) -> None:
-    """Makes `synth` fail on every finding of AwsSolutions that nobody acknowledged, and on those of other plugins."""
+    """Makes `synth` fail on each unacknowledged finding of AwsSolutions, and on each finding of other plugins."""
     from cdk_nag import AwsSolutionsChecks  # noqa: PLC0415  (a quarter of a second that unvalidated synths save)
 
     cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app, verbose=True), *others)

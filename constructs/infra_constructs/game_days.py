@@ -1,4 +1,4 @@
-"""Experiments of AWS Fault Injection Service: nothing happens until somebody starts one (`infra gameday run`)."""
+"""Experiments of AWS Fault Injection Service. `infra gameday run` starts one; a deployment starts none."""
 
 from collections.abc import Mapping, Sequence
 
@@ -77,7 +77,7 @@ class GameDays(Construct):
     def fail_over_redis(
         self, id_: str, *, what: str, zones: Sequence[str], tags: Mapping[str, str], minutes: int
     ) -> None:
-        """A template for each zone, as nobody knows beforehand which the primary is in: `id_` and a number, from 0.
+        """A template for each zone, because Redis' primary may be in any of them: `id_` and a number, from 0.
 
         Of every replication group with these tags: FIS finds them by nothing else.
         """

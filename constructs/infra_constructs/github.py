@@ -198,7 +198,7 @@ def drift_role(
 ) -> GitHubRole:
     """For the daily look, and for the plan that a deployment's approval is about: settings only.
 
-    In an environment without approval, as nobody is there at night. `stacks` is the ARN of those that it may look at.
+    Its GitHub environment needs no approval: it also runs at night. `stacks` is the ARN of the stacks that it reads.
     """
     role = GitHubRole(
         scope,
