@@ -40,7 +40,8 @@ def handler(
                 except failure as error:
                     code = str(getattr(error, "code", wrong))
                     return _error(404 if code == missing else 400, code, str(error))
-                return 200, _JSON, json.dumps(answer).encode()
+                # A copy: MiniStack adds the headers of each answer, its length among them.
+                return 200, dict(_JSON), json.dumps(answer).encode()
         return _error(400, wrong, f"{method} {path}")
 
     return handle
