@@ -3,7 +3,6 @@
 import hmac
 import io
 import json
-import time
 from collections.abc import Iterator
 from secrets import token_hex
 from typing import Any
@@ -55,10 +54,8 @@ def changed(account: Account) -> str:
     """With `infra secret set`, in an account without a trail."""
     service, variable, name, field = _first(account)
     first_release(account)
-    # A worker follows the release with a deployment of its own; until it ends, a change waits for the schedule .
+    # A worker follows the release with a deployment of its own; until it ends, a change waits for the schedule.
     wait_until(lambda: not _deploying(account), lambda: f"{_deploying(account)} still deploy", seconds=60.0)
-    # The emulator dates changes by whole seconds, AWS by milliseconds: tasks of this second would count as newer.
-    time.sleep(1.1)
     keeps_previous = f"{variable}_PREVIOUS" in variables.secrets(account.environment, service)
     path = "/"
     if keeps_previous and service == account.main:

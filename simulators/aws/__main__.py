@@ -40,6 +40,7 @@ def main() -> None:
         recipients,
         rotation,
         scanning,
+        secret_dates,
         service_linked_roles,
         service_principals,
         stack_events,
@@ -58,6 +59,7 @@ def main() -> None:
     stack_updates.install()
     quotas.install()
     rotation.install()
+    secret_dates.install()
     scanning.install()
     versions.install()
     consistency.install()

@@ -187,6 +187,17 @@ def alarm(**changed: Any) -> dict[str, Any]:
     return {"Alarm": {"Type": "AWS::CloudWatch::Alarm", "Properties": {**properties, **changed}}}
 
 
+def test_a_secret_that_changes_three_times_in_a_moment_has_three_dates(aws: Callable[[str], Any]) -> None:
+    """What is newer, a secret or the task that reads it, would otherwise be open for a second."""
+    secrets, dates = aws("secretsmanager"), []
+    secrets.create_secret(Name="often-changed", SecretString="0")
+    for value in "123":
+        secrets.put_secret_value(SecretId="often-changed", SecretString=value)
+        dates.append(secrets.describe_secret(SecretId="often-changed")["LastChangedDate"])
+    assert dates == sorted(set(dates))
+    assert any(each.microsecond for each in dates)
+
+
 def test_an_alarm_may_calculate(refusal: Refusal) -> None:
     assert refusal(alarm()) == ""
 
