@@ -2,6 +2,7 @@
 """Composition root: environments, their stages, their stacks, and the order of these. Nothing else."""
 
 import atexit
+import gc
 import os
 import shutil
 import sys
@@ -18,6 +19,8 @@ os.environ.setdefault("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", "20")
 os.environ["NODE_OPTIONS"] = f"{os.environ.get('NODE_OPTIONS', '')} --stack-trace-limit=0".strip()
 
 if __name__ == "__main__":
+    # A process of seconds: collections free nothing worth their time, a twenty-fifth of the synthesis.
+    gc.disable()
     # The import of aws_cdk unpacks two megabytes, which `os._exit` would leave behind.
     temporary = tempfile.mkdtemp()
     os.environ["TMPDIR"] = tempfile.tempdir = temporary

@@ -49,14 +49,16 @@ def acknowledge(scope: IConstruct, finding: str, *, reason: str) -> None:
     Raises `ValueError` when the scope is wider than one resource, the id is not qualified with its pack, or the
     reason could stand beside any finding.
     """
-    where = f"{scope.node.path}: {finding}"
-    own = scope if cdk.CfnResource.is_cfn_resource(scope) else scope.node.default_child
-    if own is None or not cdk.CfnResource.is_cfn_resource(own):
-        raise ValueError(f"{where}: acknowledge on one resource; {scope.node.path or 'the app'} is not one")
-    if "-" not in finding.partition("[")[0] or "*" in finding.partition("[")[0]:
-        raise ValueError(f"{where}: the id must be whole, like AwsSolutions-S1")
-    if len(set(reason.lower().split())) < _FEWEST_WORDS:
-        raise ValueError(f"{where}: the reason {reason!r} must say in a few words why this finding is right to stay")
+    own = scope if isinstance(scope, cdk.CfnResource) else scope.node.default_child
+    wrong = None
+    if not isinstance(own, cdk.CfnResource):
+        wrong = f"acknowledge on one resource; {scope.node.path or 'the app'} is not one"
+    elif "-" not in finding.partition("[")[0] or "*" in finding.partition("[")[0]:
+        wrong = "the id must be whole, like AwsSolutions-S1"
+    elif len(set(reason.lower().split())) < _FEWEST_WORDS:
+        wrong = f"the reason {reason!r} must say in a few words why this finding is right to stay"
+    if wrong is not None or own is None:
+        raise ValueError(f"{scope.node.path}: {finding}: {wrong}")
     pack = finding.partition("-")[0]
     cdk.Validations.of(own).acknowledge(cdk.Acknowledgment(id=f"{pack}::{finding}", reason=reason))
 

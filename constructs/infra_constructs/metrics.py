@@ -165,7 +165,7 @@ def objections(metric: cloudwatch.IMetric, *, value: float, unit: str) -> list[s
     kind = next((each for each in Unit if unit.split(" ", maxsplit=1)[0] == each), Unit.COUNT)
     least, most = _PLAUSIBLE[kind]
     found = [] if least <= value <= most else [f"{value:g} {unit}: expected {least:g} to {most:g}"]
-    parts = _parts(metric)
+    keeps_its_unit, parts = _read(metric)
     for namespace, name, statistic in parts:
         # An environment may have a namespace of its own below that of its kind.
         known = KNOWN.get((namespace, name)) or KNOWN.get((namespace.rpartition("/")[0], name))
@@ -174,20 +174,19 @@ def objections(metric: cloudwatch.IMetric, *, value: float, unit: str) -> list[s
         elif not known.takes(statistic):
             allowed = [*sorted(known.statistics), *(["p50 to p99.9"] if known.percentiles else [])]
             found.append(f"{namespace} {name}: {statistic} says nothing; expected one of {', '.join(allowed)}")
-        elif _keeps_its_unit(metric) and known.unit != kind:
+        elif keeps_its_unit and known.unit != kind:
             found.append(f"{namespace} {name} comes in {known.unit}, the threshold is in {unit}")
     return found
 
 
-def _parts(metric: cloudwatch.IMetric) -> list[tuple[str, str, str]]:
-    """(namespace, name, statistic) of everything that goes into it."""
+def _read(metric: cloudwatch.IMetric) -> tuple[bool, list[tuple[str, str, str]]]:
+    """Whether it comes in the unit of its parts, and (namespace, name, statistic) of each part.
+
+    A sum, a difference or the highest of what comes in one unit comes in that unit; a share does not.
+    """
     if isinstance(metric, cloudwatch.MathExpression):
-        return [part for each in (metric.using_metrics or {}).values() for part in _parts(each)]
+        parts = [part for each in (metric.using_metrics or {}).values() for part in _read(each)[1]]
+        return not re.search(r"[/*]|IF\(", metric.expression), parts
     if isinstance(metric, cloudwatch.Metric):
-        return [(metric.namespace, metric.metric_name, metric.statistic)]
+        return True, [(metric.namespace, metric.metric_name, metric.statistic)]
     raise TypeError(f"{type(metric).__name__}: alarms here are on metrics and on expressions of them")
-
-
-def _keeps_its_unit(metric: cloudwatch.IMetric) -> bool:
-    """A sum, a difference or the highest of what comes in one unit comes in that unit; a share does not."""
-    return not isinstance(metric, cloudwatch.MathExpression) or not re.search(r"[/*]|IF\(", metric.expression)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import pytest
 
 import ops.__main__ as infra
+from infra_runtime.cloudflare import credentials
+from infra_runtime.cloudflare.api import new_pace
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,8 @@ def infra_says(*words: str, **environment: str) -> Answer:
     out, errors, code = io.StringIO(), io.StringIO(), 0
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(errors):
         patch.setattr(sys, "argv", ["infra", *words])
+        # A process of its own has asked Cloudflare nothing yet.
+        patch.setattr(credentials, "_pace", new_pace())
         for name, value in environment.items():
             patch.setenv(name, value)
         try:

@@ -164,6 +164,6 @@ def tell(
 
     Its end always goes where its beginning went: an incident at PagerDuty that no end resolves stays open.
     """
-    alarm.add_alarm_action(actions.SnsAction(topics[severity]))
-    for each in dict.fromkeys((severity, ok_severity or severity)):
-        alarm.add_ok_action(actions.SnsAction(topics[each]))
+    own = {each: actions.SnsAction(topics[each]) for each in dict.fromkeys((severity, ok_severity or severity))}
+    alarm.add_alarm_action(own[severity])
+    alarm.add_ok_action(*own.values())
