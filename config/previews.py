@@ -26,6 +26,6 @@ def every_host(environment: Environment) -> list[str]:
 
 
 def site_hosts(environment: Environment) -> list[str]:
-    """Of all sites, wherever they are hosted, those of previews included."""
+    """Host names of all sites, on ECS and on Amplify, previews included."""
     found = [hosts_of(environment), *(hosts(environment, slot) for slot in slots(environment))]
     return [host for each in found for name, host in each.items() if environment.services[name].site]

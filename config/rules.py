@@ -226,7 +226,7 @@ def _runs_an_image_that_there_is(environment: Environment, name: str, service: S
 
 
 _MOST_JOBS = 16
-"""Of one service: their function reads them from its variables, which Lambda limits to 4 KiB in total."""
+"""Jobs of one service. Their function reads them from its variables, which Lambda limits to 4 KiB in total."""
 
 
 def jobs_run_a_service(environment: Environment) -> Iterator[Contradiction]:
@@ -297,7 +297,7 @@ def variables_have_one_source(environment: Environment) -> Iterator[Contradictio
 
 
 def priorities_are_different(environment: Environment) -> Iterator[Contradiction]:
-    """Of the load balancer's rules: they follow from the names, so that no other service's rule ever moves."""
+    """Priorities of the load balancer's rules follow from the names, so that a new service moves no other's rule."""
     seen: dict[int, str] = {}
     for name in services.balanced(environment):
         for slot in (None, *previews.slots(environment)):
@@ -484,7 +484,7 @@ def previews_have_names(environment: Environment) -> Iterator[Contradiction]:
 
 
 DEPLOYMENT_MINUTES = 330
-"""Of a job that deploys: GitHub ends one after 360 minutes, and ours have 350, twenty of them for set-up and checks."""
+"""Time for a deployment in a GitHub job. GitHub ends jobs after 360 minutes, ours after 350; 20 are for set-up."""
 _OTHER_STACKS_MINUTES = 90  # an RDS change takes an hour
 _TASKS_MINUTES = 15  # until the new tasks are healthy
 

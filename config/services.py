@@ -73,7 +73,7 @@ def repositories(environment: Environment) -> dict[str, str]:
 
 
 def github_environment(environment: Environment, name: str) -> str:
-    """Of the service's repository: its releases run there. Two services of one repository have one each.
+    """The GitHub environment in which the service's releases run. Two services of one repository have one each.
 
     GitHub's token names repository and environment, and no service: with one environment for both, a job that builds
     one service could take the role that releases the other.
@@ -110,9 +110,9 @@ def overdue_minutes(job: Job) -> int:
 
 
 def priority(name: str, slot: int | None = None) -> int:
-    """Of the service's rules of the load balancer, from 1000 to 48999. A rule never moves: ECS owns it (docs/adr/0004).
+    """Priority of the service's load balancer rules, 1000 to 48999. It never changes: ECS owns them (docs/adr/0004).
 
-    From the name, as hosts are all different, and an order in the file would move the rules of others.
+    It follows from the name. By their order in the file, a new service would move the rules of others.
     """
     return 1000 + crc32(f"{name} {slot or ''}".encode()) % 48_000
 

@@ -174,7 +174,7 @@ def _redis_of_others(authority: Authority, directory: Path) -> Iterator[str]:
 @dataclass(frozen=True, kw_only=True)
 class Account:
     name: str
-    """Of the environment."""
+    """Name of the environment."""
     environment: Environment
     cdk: CdkCli
     cloudflare: CloudflareSimulator

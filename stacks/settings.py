@@ -52,7 +52,7 @@ class Sources:
 
     environment: Environment
     name: str
-    """Of the environment."""
+    """Name of the environment."""
     data: DataExports
     redis: RedisExports
     bindings: Bindings
@@ -138,7 +138,7 @@ def _sentry(sentry: SentryService, environment: str) -> Mapping[str, str]:
 
 
 def host_of(environment: Environment, service: str, *, slot: int | None = None) -> str:
-    """Of a service behind the load balancer."""
+    """Host name of a service behind the load balancer."""
     host = environment.services[service].host if slot is None else previews.hosts(environment, slot)[service]
     assert host is not None, "the configuration has seen to it"
     return host

@@ -150,7 +150,7 @@ class Figures:
     p99_before: float
     p99_during: float
     p99_open: float
-    """Of the requests after the breaker has opened, the ones that try again among them."""
+    """Of requests after the breaker has opened, those that try Redis again included."""
     normal_after_seconds: float
     """From the repair until rates are limited again."""
     reported: int

@@ -301,7 +301,7 @@ def _check(world: RecordedWorld, path: str) -> bool:
 
 
 def _connections(postgres: Postgres) -> float | None:
-    """Of its limit as of two hundred, which is what the alarm of the smallest instance is about."""
+    """Open connections, as a share of the limit. None when the database does not answer."""
     try:
         with postgres.inside("postgres") as connection:
             row = connection.execute("select count(*) from pg_stat_activity where datname = 'app'").fetchone()

@@ -124,7 +124,7 @@ def login_of(account: Account, secret: str) -> Login:
 
 
 def _deployments(account: Account) -> Sequence[Mapping[str, Any]]:
-    """Of the API, the newest first."""
+    """Deployments of the main service, the newest first."""
     found = deployments(account.client("ecs"), account.service(account.main))
     return sorted(found, key=lambda each: each["createdAt"], reverse=True)
 

@@ -310,5 +310,5 @@ def _is_told(account: Account, version: str) -> bool:
 
 
 def _deploys(account: Account) -> list[dict[str, Any]]:
-    """Of the service of the story, the newest last."""
+    """Sentry's deploys of the main service, the newest last."""
     return [each for each in account.sentry.deploys if each["version"].startswith(f"{account.main}@")]

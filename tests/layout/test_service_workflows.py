@@ -50,7 +50,7 @@ echo "aws $*" >>"$LOG"
 
 @dataclass
 class Runner:
-    """Of GitHub, for one job."""
+    """A GitHub runner, for one job."""
 
     workflow: str
     job: str

@@ -58,7 +58,7 @@ class DatabaseEvents(Construct):
 
 
 class DeploymentEvents(Construct):
-    """Of the environment's stacks, releases of services among them."""
+    """Notifies of failed deployments of the environment's stacks, which include releases."""
 
     def __init__(self, scope: Construct, id_: str, *, stacks: str, topics: Topics) -> None:
         """`stacks` is how all of their names begin."""
@@ -83,7 +83,7 @@ class DeploymentEvents(Construct):
 
 
 class SiteBuildEvents(Construct):
-    """Of a site that Amplify builds (user guide, "Custom build notifications")."""
+    """Notifies of failed builds of a site on Amplify (user guide, "Custom build notifications")."""
 
     def __init__(self, scope: Construct, id_: str, *, app_id: str, topics: Topics) -> None:
         super().__init__(scope, id_)

@@ -53,7 +53,7 @@ def _of_all(how: str, metrics: dict[str, cloudwatch.IMetric]) -> cloudwatch.Math
 
 
 def _shares(functions: Sequence[lambda_.Function]) -> cloudwatch.MathExpression:
-    """Of the one that comes closest to its limit, in per cent."""
+    """Duration of the function that comes closest to its time-out, in per cent of that."""
     metrics: dict[str, cloudwatch.IMetric] = {}
     shares = []
     for at, each in enumerate(functions):

@@ -29,7 +29,7 @@ def metric_of(
 
 
 class MediaAlarms(Construct):
-    """Of S3's answers: what Cloudflare has in its cache is served all the same."""
+    """Alarms on S3's answers. Cloudflare still serves what it has in its cache."""
 
     def __init__(
         self, scope: Construct, id_: str, *, bucket: str, more: Mapping[str, AlarmSpec], topics: Topics

@@ -8,7 +8,7 @@ from constructs import Construct
 from infra_constructs.cloudflare.provider import CloudflareProvider
 
 DNS = "dns"
-"""Of the owner's records, those under which users reach the product."""
+"""Name of the declaration with the records under which users reach the product."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +16,7 @@ class ProxiedName:
     """A name that answers with Cloudflare's addresses; Cloudflare asks `origin`."""
 
     name: str
-    """Of the record among ours; the same name is the same record."""
+    """Identifies the record among ours: the same name is the same record."""
     host: str
     origin: str
 

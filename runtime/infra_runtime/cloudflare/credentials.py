@@ -11,7 +11,7 @@ _pace = new_pace()
 
 
 def base_url() -> str:
-    """Of the API. The variable is the one that Cloudflare's own SDK reads; a rehearsal sets it, and no template."""
+    """Base URL of the API. Cloudflare's own SDK reads the same variable; rehearsals set it, no template does."""
     return os.environ.get("CLOUDFLARE_BASE_URL", BASE_URL).rstrip("/")
 
 
