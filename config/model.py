@@ -522,7 +522,7 @@ class Service(Section):
     writable: Annotated[tuple[FolderPath, ...], AfterValidator(_no_repetition)] = Field(
         default=(),
         max_length=8,
-        description="Folders besides /tmp that the application writes to, such as Next.js's .next/cache; empty at first.",
+        description="Folders besides /tmp that the application writes to, such as .next/cache; they start empty.",
     )
     cpu: Literal[256, 512, 1024, 2048, 4096] = Field(default=256, description="1024 is one vCPU.")
     memory_mib: int = Field(default=512, ge=512, le=30720)

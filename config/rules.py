@@ -466,7 +466,7 @@ def database_has_connections_for_a_release(environment: Environment) -> Iterator
 
 
 def previews_have_only_what_may_be_lost(environment: Environment) -> Iterator[Contradiction]:
-    """They run code that nobody has reviewed, on copies of the environment's data."""
+    """Previews run code that was not reviewed yet, on copies of the environment's data."""
     if environment.previews is not None and environment.protection.data != "disposable":
         yield Contradiction("previews", "nothing, or protection.data = disposable: pull requests run on its data")
 
@@ -656,7 +656,7 @@ def slack_is_let_in(environment: Environment) -> Iterator[Contradiction]:
     alarms = environment.alarms
     channels = [route.slack_channel for route in routes(alarms).values()]
     if any(channels) and alarms.slack_workspace is None:
-        yield Contradiction("alarms.slack_workspace", "the id of the workspace whose channels are told")
+        yield Contradiction("alarms.slack_workspace", "the id of the workspace of the channels")
 
 
 RULES: tuple[Rule, ...] = (

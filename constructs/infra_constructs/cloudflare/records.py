@@ -1,4 +1,4 @@
-"""Names under which users reach the product."""
+"""DNS records under which users reach the product."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ DNS = "dns"
 
 @dataclass(frozen=True, kw_only=True)
 class ProxiedName:
-    """A name that answers with Cloudflare's addresses; Cloudflare asks `origin`."""
+    """A host name that resolves to Cloudflare's addresses; Cloudflare forwards requests to `origin`."""
 
     name: str
     """Identifies the record among ours: the same name is the same record."""
@@ -22,7 +22,7 @@ class ProxiedName:
 
 
 class ProxiedNames(Construct):
-    """CNAME records, every one behind Cloudflare."""
+    """CNAME records, all of them proxied by Cloudflare."""
 
     def __init__(
         self, scope: Construct, id_: str, *, provider: CloudflareProvider, names: Sequence[ProxiedName], adopt: bool

@@ -6,7 +6,7 @@ from infra_runtime.cloudflare.api import BASE_URL, Api, new_pace
 from infra_runtime.contract.secret_values import Secrets
 from infra_runtime.vendor_api import BadCredentials
 
-# One for all invocations of this process: a warm function must not begin each with a new burst.
+# Shared by all invocations of this process: a warm function must not start each one with a new burst.
 _pace = new_pace()
 
 
