@@ -41,7 +41,7 @@ class CheckAlarms(Construct):
                 description=f"From outside, {check} answers more slowly than users accept.",
                 severity=Severity.WARNING,
                 metric=metric_of(environment, check, CheckMetric.TIME, "Average"),
-                threshold=Threshold(value=3000, unit="ms, connecting included", breaches=8, periods=10),
+                threshold=Threshold(value=3000, unit="ms including the connection", breaches=8, periods=10),
                 missing=TreatMissing.IGNORE,
             )
             for check in checks
