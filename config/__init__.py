@@ -1,4 +1,4 @@
-"""The typed model of an environment: what may differ, what must hold, and clear errors when it does not."""
+"""The typed model of an environment: its keys, the rules about them, and clear errors for what breaks a rule."""
 
 from config.loader import ENVIRONMENTS, available, clashes, load, neighbours
 from config.model import Environment

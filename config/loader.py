@@ -227,7 +227,7 @@ def _adapter(model: type[BaseModel], key: str) -> TypeAdapter[Any]:
 
 @cache
 def _named_adapters(model: type[BaseModel], key: str) -> tuple[TypeAdapter[Any], TypeAdapter[Any], Any]:
-    """Of the names, of each value, and the type of each value."""
+    """Adapters of the names and of each value, and the type of each value."""
     name_type, of = cast(tuple[Any, Any], _named(model.model_fields[key]))
     return TypeAdapter(name_type), TypeAdapter(of), of
 

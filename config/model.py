@@ -1,7 +1,7 @@
 """What may differ between environments. Everything else is a constant inside a construct.
 
 Every model is frozen and strict: a key that is not here is an error, and so is a string where a number belongs.
-What one value may be is said here; what several values must be to each other is said in `config.rules`.
+Limits of single values are here, rules about several values in `config.rules`.
 """
 
 import re
@@ -119,10 +119,9 @@ Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,99}$", examples=["da
 UrlPath = Annotated[str, Field(pattern=r"^/[A-Za-z0-9/_.-]*$")]
 FolderPath = Annotated[str, Field(pattern=r"^(/[A-Za-z0-9._-]+)+$", examples=["/app/.next/cache"])]
 FieldPath = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$", examples=["services.redis"])]
-Reason = Annotated[str, Field(min_length=20, description="Why, in words that a stranger can check.")]
+Reason = Annotated[str, Field(min_length=20, description="Why, in words that an outsider can check.")]
 
-# Tasks are offered by Fargate in these pairs only: vCPU units → MiB
-# (AWS documentation, "Task CPU and memory"; read 2026-11).
+# Fargate offers tasks in these pairs only: vCPU units → MiB (AWS documentation, "Task CPU and memory"; read 2026-11).
 FARGATE_MEMORY: dict[int, range] = {
     256: range(512, 2048 + 1, 512),
     512: range(1024, 4096 + 1, 1024),
@@ -133,71 +132,79 @@ FARGATE_MEMORY: dict[int, range] = {
 
 
 class Aws(Section):
-    """Where the environment lives."""
+    """The AWS account and region of the environment."""
 
     account: str = Field(pattern=r"^\d{12}$", description="The AWS account's twelve digits.", examples=["111122223333"])
     region: AwsRegion
 
 
 class Domains(Section):
-    """The Cloudflare zone that holds every name, and the name of media. Each service has its own `host`."""
+    """The Cloudflare zone of all host names, and the host name of media. Each service has its own `host`."""
 
     zone: Hostname
-    media: Hostname = Field(description="Media from the bucket, cached at the edge.")
+    media: Hostname = Field(description="Host name of media from the bucket, cached by Cloudflare.")
     redirects: dict[Hostname, str] = Field(
-        default={}, description="Other names of a service, which Cloudflare redirects to its host, with path and query."
+        default={},
+        description="More host names, each with the service to whose host Cloudflare redirects it, path included.",
     )
 
 
 class OwaspException(Section):
-    """Requests of which the OWASP ruleset is wrong."""
+    """Requests that the OWASP ruleset wrongly takes for attacks."""
 
-    host: Hostname = Field(description="Of any environment that shares the zone.")
-    path: str = Field(default="/", pattern=r"^/[A-Za-z0-9/_.-]*$", description="Begins the path.")
+    host: Hostname = Field(description="Host name of any environment that shares the zone.")
+    path: str = Field(default="/", pattern=r"^/[A-Za-z0-9/_.-]*$", description="Beginning of the path.")
     rules: list[Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]] = Field(
-        default=[], description="Ids of the rules that are wrong (Security → Events says which); none: all of them."
+        default=[], description="Ids of the rules to skip, as Cloudflare shows them under Security → Events; none: all."
     )
 
 
 class Owasp(Section):
-    """OWASP Core Ruleset: how suspicious it is, and what it does then."""
+    """OWASP Core Ruleset: its sensitivity and its action."""
 
-    paranoia: Literal[1, 2, 3, 4] = Field(description="Higher levels find more, and are wrong more often.")
+    paranoia: Literal[1, 2, 3, 4] = Field(description="Higher levels find more attacks, with more false positives.")
     threshold: Literal[25, 40, 60] = Field(
         description="Score from which a request counts as an attack; lower is stricter (Cloudflare: 25 is high)."
     )
     action: Literal["managed_challenge", "block", "log"] = Field(
         default="managed_challenge",
-        description="log only observes. A challenge cannot be solved by programs: with managed_challenge, OWASP does "
-        "not see this environment's API and analytics path; Cloudflare's managed ruleset does. block is for them, too. "
-        "OWASP never sees those of the zone's other environments.",
+        description="log only observes. managed_challenge skips this environment's APIs and analytics path, because "
+        "programs cannot solve a challenge; Cloudflare's managed ruleset still checks them. block checks them, too. "
+        "APIs and analytics paths of the zone's other environments are always skipped.",
     )
-    exceptions: dict[RuleName, OwaspException] = Field(default={}, description="By name.")
+    exceptions: dict[RuleName, OwaspException] = Field(default={}, description="Exceptions by name.")
 
 
 class SharedZone(Section):
-    """Settings that a Cloudflare zone has once. The environment with this table decides for all that share the zone."""
+    """Settings that a Cloudflare zone has once. The environment with this table sets them for all in the zone."""
 
-    owasp: Owasp | None = Field(default=None, description="Needs the plan pro or better; required there.")
+    owasp: Owasp | None = Field(default=None, description="Required on the plan pro or better, refused on free.")
     ddos_sensitivity: Literal["default", "medium", "low", "eoff"] = Field(
-        default="default", description="Of the HTTP DDoS protection, which is always on; eoff is essentially off."
+        default="default",
+        description="Sensitivity of the HTTP DDoS protection, which is always on; eoff is essentially off.",
     )
 
 
 class RateLimit(Section):
-    """How often one address may ask for one part of a service."""
+    """How many requests one IP address may send to one part of a service."""
 
-    service: ServiceName = Field(description="Whose host; on a plan that cannot name hosts, the path of every host.")
-    path: str = Field(pattern=r"^/[A-Za-z0-9/_.-]*$", description="Begins the path.", examples=["/api/auth/"])
-    requests: int = Field(ge=1, le=1_000_000, description="In a period; counted in each of Cloudflare's locations.")
+    service: ServiceName = Field(
+        description="The service whose host is limited; on a plan whose limits cannot name a host, all hosts are."
+    )
+    path: str = Field(pattern=r"^/[A-Za-z0-9/_.-]*$", description="Beginning of the path.", examples=["/api/auth/"])
+    requests: int = Field(
+        ge=1, le=1_000_000, description="Requests in a period, counted separately in each of Cloudflare's locations."
+    )
     period_seconds: Literal[10, 60, 120, 300, 600, 3600]
     block_seconds: Literal[10, 60, 120, 300, 600, 3600, 86400]
 
 
 class Cloudflare(Section):
-    """The zone in front of everything."""
+    """The Cloudflare zone in front of all services."""
 
-    plan: PlanName = Field(description="The zone's; what it cannot do is refused here, before anything is deployed.")
+    plan: PlanName = Field(
+        description="Plan of the zone. Keys that the plan does not support are configuration errors."
+    )
     token_secret: SecretName = Field(
         description="Name of the Secrets Manager secret that holds the API token (docs/cloudflare-token.md); "
         "never the token itself.",
@@ -206,8 +213,8 @@ class Cloudflare(Section):
         default=False,
         description="Take over existing records and rules that conflict with ours. Otherwise the deployment stops.",
     )
-    rate_limits: dict[RuleName, RateLimit] = Field(default={}, description="By name.")
-    zone: SharedZone | None = Field(default=None, description="In exactly one environment of each zone.")
+    rate_limits: dict[RuleName, RateLimit] = Field(default={}, description="Rate limits by name.")
+    zone: SharedZone | None = Field(default=None, description="Present in exactly one environment of each zone.")
 
 
 class Network(Section):
@@ -222,7 +229,7 @@ class Network(Section):
     nat: Literal["per-az", "single", "instance"] = Field(
         description="How private subnets reach the internet. Prices in eu-central-1, 2026-11, without traffic: "
         "per-az about 38 USD a month and zone; single about 38 USD, but losing its zone cuts everyone off; "
-        "instance about 4 USD for one t4g.nano that nobody repairs."
+        "instance about 4 USD for one t4g.nano, which is not repaired automatically."
     )
     interface_endpoints: Annotated[
         tuple[Literal["ecr.api", "ecr.dkr", "logs", "secretsmanager", "ssm", "kms"], ...],
@@ -248,25 +255,25 @@ class Database(Section):
     )
     multi_az: bool = Field(description="A standby in another zone; fails over by DNS in one to two minutes.")
     storage_gib: int = Field(ge=20, le=65536)
-    max_storage_gib: int = Field(ge=22, le=65536, description="Storage grows by itself up to here.")
+    max_storage_gib: int = Field(ge=22, le=65536, description="Storage grows automatically up to this size.")
     pitr_days: int = Field(ge=1, le=35, description="Daily backups and point-in-time recovery reach back this far.")
     restore_drills: bool = Field(
         default=False,
-        description="Each month AWS Backup restores the database, and what it has restored is verified. It then keeps "
-        "the continuous backup: change `pitr_days` only while this is false (docs/adr/0028-restore-drills.md).",
+        description="Each month AWS Backup restores the database, and a function verifies the restored one. AWS Backup "
+        "then owns the continuous backup: change `pitr_days` only while this is false (docs/adr/0028).",
     )
     rpo_minutes: int | None = Field(
         default=None,
         ge=10,
         le=1440,
-        description="Recovery point objective: what is written in this time may be lost. Backups and drills are "
-        "measured by it. RDS saves the log every five minutes.",
+        description="Recovery point objective: how many minutes of writes may be lost. Alarms and drills measure it. "
+        "RDS saves the log every five minutes.",
     )
     rto_minutes: int | None = Field(
         default=None,
         ge=30,
         le=1440,
-        description="Recovery time objective, without the switch: so long may a restore and its verification take.",
+        description="Recovery time objective: how long a restore and its verification may take before the switchover.",
     )
     insights: Literal["standard", "advanced"] = Field(
         description="Database Insights; `advanced` keeps 15 months of query statistics and is billed per vCPU."
@@ -283,27 +290,27 @@ class ElastiCache(Section):
     replicas: int = Field(
         ge=0,
         le=5,
-        description="Copies beside the primary, of each shard; from one on: Multi-AZ with automatic failover.",
+        description="Replicas of each primary. With at least one: Multi-AZ with automatic failover.",
     )
     shards: int | None = Field(
         default=None, ge=3, le=90, description="Cluster mode, for more writes than one node can take."
     )
     engine: Literal["valkey-7.2", "valkey-8.0", "valkey-8.1"] = Field(
-        default="valkey-8.1", description="Upgraded in place, node after node; there is no way back."
+        default="valkey-8.1", description="Upgraded in place, node by node; ElastiCache cannot downgrade."
     )
     snapshot_days: int = Field(default=1, ge=1, le=35, description="Daily snapshots are kept this long.")
 
 
 class Upstash(Section):
-    """A database that is made through Upstash's API: TLS, several regions, paid by request."""
+    """A database that is created through Upstash's API: TLS, several regions, billed by request."""
 
     credentials_secret: SecretName = Field(
         description="Name of the Secrets Manager secret that holds the e-mail address and the API key "
-        "(docs/redis-upstash.md); never these themselves.",
+        "(docs/redis-upstash.md); never the credentials themselves.",
     )
-    region: AwsRegion = Field(description="Where it is written. Another one is another instance.")
+    region: AwsRegion = Field(description="Region that takes the writes. To move, create another instance.")
     read_regions: Annotated[tuple[AwsRegion, ...], AfterValidator(_no_repetition)] = Field(
-        default=(), description="Where it is read besides."
+        default=(), description="More regions, for reads."
     )
 
 
@@ -317,17 +324,17 @@ class External(Section):
         )
     )
     ports: Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], AfterValidator(_no_repetition)] = Field(
-        min_length=1, max_length=5, description="Where the servers listen; the tasks reach no others."
+        min_length=1, max_length=5, description="Ports on which the servers listen; tasks can reach no others."
     )
 
 
 class RedisInstance(Section):
-    """One Redis, in one of three ways: exactly one of the tables is present."""
+    """One Redis. Exactly one of the three tables is present."""
 
     eviction: bool = Field(
         default=True,
-        description="When memory is full. true: keys give way, for a cache. false: writes fail and no key is lost, for "
-        "a queue; keys without expiry are allowed.",
+        description="What happens when memory is full. true, for a cache: keys are evicted. false, for a queue: writes "
+        "fail and no key is lost; keys without expiry are allowed.",
     )
     elasticache: ElastiCache | None = None
     upstash: Upstash | None = None
@@ -335,16 +342,16 @@ class RedisInstance(Section):
 
 
 class Redis(Section):
-    """The required cache. Its data may be lost; that it is down may not go unnoticed. And a queue beside it."""
+    """The required cache, whose data may be lost, and an optional queue."""
 
-    serves: str = Field(description="Name of the instance whose URL services get that need redis.")
+    serves: str = Field(description="Name of the instance that services with the need redis get as REDIS_URL.")
     queue: str | None = Field(
         default=None,
-        description="Name of the instance whose URL services get that need queue, as REDIS_QUEUE_URL; "
+        description="Name of the instance that services with the need queue get as REDIS_QUEUE_URL; "
         "it has eviction = false.",
     )
     instances: dict[RuleName, RedisInstance] = Field(
-        min_length=1, description="By name; the others are there before a migration, or still there after one."
+        min_length=1, description="Instances by name. During a migration there are more than are in use."
     )
 
 
@@ -360,7 +367,7 @@ class Media(Section):
     origin: Literal["connector", "worker"] = Field(
         default="connector",
         description="How Cloudflare reads the private bucket. connector: Cloud Connector and a secret User-Agent, "
-        "without charge; no public evidence yet that Cloudflare sends that header on. worker: a Worker that signs each "
+        "without charge; no public evidence yet that Cloudflare forwards that header. worker: a Worker that signs each "
         "request (SigV4), charged by the request, cached ones included (docs/adr/0017).",
     )
     ttl_seconds: dict[ObjectPrefix, Annotated[int, Field(ge=60, le=604800)]] = Field(
@@ -387,38 +394,36 @@ class Media(Section):
 
 
 class Objective(Section):
-    """What users may expect of a service in any thirty days; told when its budget of errors burns too fast."""
+    """Service level objective over 30 days. Alarms fire when its error budget burns too fast."""
 
-    availability_percent: float = Field(ge=90, le=99.99, description="Of requests that end in no 5xx.")
-    fast_percent: float = Field(ge=50, le=99.9, description="Of requests that are answered within fast_seconds.")
+    availability_percent: float = Field(ge=90, le=99.99, description="Share of requests that end in no 5xx.")
+    fast_percent: float = Field(ge=50, le=99.9, description="Share of requests that are answered within fast_seconds.")
     fast_seconds: float = Field(ge=0.05, le=30)
 
 
 class Migrations(Section):
-    """How the database follows the code: a task of the new image, before anything of it serves."""
+    """Database migrations. A task of the new image runs them before the new version serves."""
 
     command: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)] = Field(
-        default=("npx", "drizzle-kit", "migrate"), description="Ends with 0 when there is nothing left to do."
+        default=("npx", "drizzle-kit", "migrate"), description="Exits with 0 once all migrations are applied."
     )
-    minutes: int = Field(default=30, ge=1, le=240, description="Longest that waiting and running take together.")
+    minutes: int = Field(default=30, ge=1, le=240, description="Time limit for waiting and running together.")
 
 
 class ReleaseCheck(Section):
-    """What each new task has to answer before users reach it. Without the table: 200 at `health_path`."""
+    """What each new task must answer before users reach it. Without this table: 200 at `health_path`."""
 
     path: UrlPath = Field(description="Must answer 200.", examples=["/api/health/release"])
     version_field: FieldPath | None = Field(
-        default=None, description="Of the JSON answer: the field that repeats the variable RELEASE."
+        default=None, description="Field of the JSON answer that repeats the variable RELEASE."
     )
-    expect: dict[FieldPath, str] = Field(
-        default={}, description="Fields of the JSON answer, and the value of each when all is well."
-    )
+    expect: dict[FieldPath, str] = Field(default={}, description="Fields of the JSON answer and their expected values.")
     restart_minutes: int | None = Field(
         default=None,
         ge=5,
         le=60,
-        description="New tasks when the service that runs has answered otherwise than `expect` for so long, and the "
-        "probe reaches Redis: for a client that does not connect again by itself. Once in half an hour at most.",
+        description="Replaces the tasks when the service has failed `expect` for this many minutes although the probe "
+        "reaches Redis: for clients that do not reconnect. At most once in half an hour.",
     )
 
 
@@ -433,18 +438,18 @@ class Amplify(Section):
 
 
 class SentryProject(Section):
-    """Where errors go."""
+    """A project at Sentry."""
 
     project: Slug
     dsn: str = Field(
         pattern=r"^https://[0-9a-f]+@[a-z0-9.-]+/\d+$",
-        description="What errors are sent to. No secret: a site shows it to every browser.",
+        description="Address that errors are sent to. It is no secret: a site shows it to every browser.",
         examples=["https://0123456789abcdef0123456789abcdef@o1.ingest.de.sentry.io/1"],
     )
 
 
 class SentryService(SentryProject):
-    """Where a service's errors go, and how many of its requests are traced and profiled (docs/sentry.md)."""
+    """The service's project at Sentry, and how many requests are traced and profiled (docs/sentry.md)."""
 
     traces_sample_rate: float = Field(
         default=0.01,
@@ -462,7 +467,7 @@ class SentryService(SentryProject):
 
 
 class Queue(Section):
-    """Where a worker's jobs wait, in the Redis of `redis.queue`: as many tasks run as they need."""
+    """The worker's queue in the Redis of `redis.queue`. The number of tasks follows the waiting jobs."""
 
     keys: Annotated[
         tuple[Annotated[str, Field(pattern=r"^[!-~]{1,200}$", examples=["bull:mail:wait"])], ...],
@@ -476,8 +481,8 @@ class Queue(Section):
     jobs_per_task: int = Field(
         ge=1,
         le=100_000,
-        description="Jobs that may wait for each running task. More: tasks are added, up to max_tasks. Fewer: tasks "
-        "are taken away, down to min_tasks.",
+        description="Waiting jobs for each running task. With more, tasks are added up to max_tasks; with fewer, tasks "
+        "are removed down to min_tasks.",
     )
     stuck_minutes: int = Field(
         default=15,
@@ -490,52 +495,52 @@ class Queue(Section):
 class Service(Section):
     """One service: with a `host` it is reached through the load balancer, without one it is a worker."""
 
-    host: Hostname | None = Field(default=None, description="The name under which users reach it.")
+    host: Hostname | None = Field(default=None, description="Public host name.")
     site: bool = Field(
         default=False,
-        description="Pages for people in browsers: bots are challenged, Next.js's static files come from the media "
-        "bucket, and the variables are arguments of the image's build, too. Without it: an API for programs.",
+        description="true: a website. Cloudflare challenges bots, Next.js's static files come from the media bucket, "
+        "and the image's build gets the variables as arguments. false: an API for programs.",
     )
     repository: TrustedRepository | None = Field(
-        default=None, description="Of the service's code: its workflows release the service, and nothing else."
+        default=None, description="Repository of the service's code. Its workflows may release only this service."
     )
     runs: ServiceName | None = Field(
         default=None,
-        description="The service whose image this one runs, and with which it is released and rolled back. Variables "
-        "and secrets are those of that service, and its own.",
+        description="The service whose image this one runs, and with which it is released and rolled back. It gets "
+        "that service's variables and secrets, and its own.",
     )
-    amplify: Amplify | None = Field(default=None, description="A site that AWS Amplify hosts, instead of ECS.")
+    amplify: Amplify | None = Field(default=None, description="Hosts the site on AWS Amplify instead of ECS.")
     command: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)] | None = Field(
-        default=None, description="Instead of the image's own."
+        default=None, description="Replaces the image's own command."
     )
     health_command: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)] | None = Field(
-        default=None, description="Of a worker: runs in the container and ends with 0 while all is well."
+        default=None, description="For a worker: runs in the container and exits with 0 while the worker is healthy."
     )
     architecture: Literal["arm64", "x86_64"] = Field(
-        default="arm64", description="Which the image is built for; a release of another one is refused."
+        default="arm64", description="CPU architecture of the image; a release built for another one is refused."
     )
     writable: Annotated[tuple[FolderPath, ...], AfterValidator(_no_repetition)] = Field(
         default=(),
         max_length=8,
-        description="Folders besides /tmp that the application writes to, like Next.js to .next/cache; empty at first.",
+        description="Folders besides /tmp that the application writes to, such as .next/cache; they start empty.",
     )
     cpu: Literal[256, 512, 1024, 2048, 4096] = Field(default=256, description="1024 is one vCPU.")
     memory_mib: int = Field(default=512, ge=512, le=30720)
     min_tasks: int = Field(default=1, ge=1, le=500)
     max_tasks: int = Field(default=1, ge=1, le=500)
     queue: Queue | None = Field(
-        default=None, description="Of a worker: scales with the jobs that wait, and no longer with CPU and memory."
+        default=None, description="For a worker: scales with the waiting jobs instead of CPU and memory."
     )
     spot: bool = Field(default=False, description="Fargate Spot: up to 70 % cheaper, tasks end on two minutes' notice.")
     port: int | None = Field(
-        default=None, ge=1024, le=65535, description="Where the container listens; it does not run as root."
+        default=None, ge=1024, le=65535, description="Port of the container, which does not run as root."
     )
     target_group_port: int | None = Field(
         default=None,
         ge=1,
         le=65535,
-        description="The port that the target groups were created with, when `port` has changed since: CloudFormation "
-        "would replace them. Tasks are registered with `port`, whatever this is.",
+        description="After a change of `port`, the old one: CloudFormation would otherwise replace the target groups. "
+        "Tasks are always registered with `port`.",
     )
     health_path: UrlPath | None = Field(
         default=None,
@@ -546,12 +551,12 @@ class Service(Section):
         default=None,
         ge=1,
         le=10_080,
-        description="The load balancer sends a browser's requests to the same task for so long, by a cookie: for a "
-        "service that keeps state in its process. A release or a lost task ends it (docs/application-contract.md).",
+        description="For a service that keeps state in its process: how long a cookie ties a browser to one task. A "
+        "release or a lost task ends it (docs/application-contract.md).",
     )
     redis_health_path: UrlPath | None = Field(
         default=None,
-        description="Answers 200 while the service itself reaches Redis (docs/redis-client.md); the probe asks it.",
+        description="Answers 200 while the service itself reaches Redis (docs/redis-client.md); the probe requests it.",
         examples=["/api/health/redis"],
     )
     release_check: ReleaseCheck | None = None
@@ -564,20 +569,20 @@ class Service(Section):
     )
     objective: Objective | None = Field(default=None, description="Without it, only outages raise alarms.")
     needs: Annotated[tuple[Literal["database", "redis", "queue", "media"], ...], AfterValidator(_no_repetition)] = (
-        Field(default=(), description="What it may reach, and whose addresses and logins it gets as variables.")
+        Field(default=(), description="What it may reach; it gets their addresses and logins as variables.")
     )
     database_connections: int | None = Field(
         default=None,
         ge=1,
         le=200,
-        description="Each task's pool is at most this large; the application reads it as PG_POOL_MAX.",
+        description="Largest connection pool of each task; the application reads it as PG_POOL_MAX.",
     )
     migrations: Migrations | None = Field(default=None, description="Without it, a release leaves the schema alone.")
     sentry: SentryService | None = Field(default=None, description="Without it, errors are in the logs only.")
     variables: dict[VariableName, str] = Field(
         default={},
         description="${services.NAME.url}, ${services.NAME.host}, ${media.url}, ${media.bucket}, ${environment} and "
-        "${region} are replaced, in a preview by its own; $${ is a plain ${.",
+        "${region} are replaced, in a preview by the preview's; write $${ for a plain ${.",
     )
     secrets: dict[VariableName, SecretReference] = Field(
         default={}, description="Names of secrets in Secrets Manager, or name:field; never the values."
@@ -587,7 +592,7 @@ class Service(Section):
 class Job(Section):
     """A scheduled command of a service's image. It never runs twice at a time."""
 
-    runs: ServiceName = Field(description="The service whose image, variables, secrets and access it has.")
+    runs: ServiceName = Field(description="The service whose image, variables, secrets and permissions it uses.")
     schedule: Annotated[str, AfterValidator(_a_schedule)] = Field(
         description="rate(15 minutes) or cron(30 3 * * ? *). In UTC, which knows no daylight saving time.",
         examples=["rate(15 minutes)", "cron(30 3 * * ? *)"],
@@ -613,7 +618,10 @@ class Route(Section):
         default=(), description="Each address confirms once, by a link that AWS sends it."
     )
     slack_channel: str | None = Field(
-        default=None, pattern=r"^[CG][A-Z0-9]{8,20}$", description="Its id, not its name.", examples=["C0123ABCDEF"]
+        default=None,
+        pattern=r"^[CG][A-Z0-9]{8,20}$",
+        description="Id of a channel, not its name.",
+        examples=["C0123ABCDEF"],
     )
     webhook_secret: SecretName | None = Field(
         default=None,
@@ -625,13 +633,13 @@ class Route(Section):
 class Alarms(Section):
     """Who is notified of an alarm, by severity."""
 
-    critical: Route = Field(description="Somebody has to react at once, also at night.")
-    warning: Route = Field(description="Somebody reacts on the next working day.")
+    critical: Route = Field(description="For alarms that need a reaction at once, also at night.")
+    warning: Route = Field(description="For alarms that can wait until the next working day.")
     info: Route = Field(default=Route(), description="For the record.")
     slack_workspace: str | None = Field(
         default=None,
         pattern=r"^T[A-Z0-9]{8,20}$",
-        description="Its id; somebody lets AWS into it once (Amazon Q Developer in chat applications).",
+        description="Id of the workspace. Authorize it once in the console of Amazon Q Developer in chat applications.",
         examples=["T0123ABCDEF"],
     )
 
@@ -648,10 +656,12 @@ class Delivery(Section):
     `gh api repos/OWNER/NAME/actions/oidc/customization/sub --jq .sub_claim_prefix` says which.
     """
 
-    repository: TrustedRepository = Field(description="Of this infrastructure; it deploys every stack.")
+    repository: TrustedRepository = Field(
+        description="Repository of this infrastructure; its workflows deploy all stacks."
+    )
     environment: Annotated[str, AfterValidator(_not_derived)] = Field(
         pattern=r"^[A-Za-z0-9_-]{1,230}$",
-        description="GitHub's in that repository. Those of a service's repository have its name, too: dev-api.",
+        description="GitHub environment in that repository. In a service's repository, the service follows: dev-api.",
     )
     after: str | None = Field(
         default=None,
@@ -663,22 +673,22 @@ class Delivery(Section):
 
 
 class Sentry(Section):
-    """Where errors are reported, each with the release that it came with. Services name their own projects."""
+    """The organization at Sentry. Each service names its own project."""
 
     organization: Slug
     token_secret: SecretName = Field(
         description="Name of the Secrets Manager secret with the token for Sentry's releases (docs/sentry.md); "
         "never the token itself.",
     )
-    infrastructure: SentryProject = Field(description="Of the functions that keep everything running.")
+    infrastructure: SentryProject = Field(description="Project for errors of the infrastructure's Lambda functions.")
 
 
 class PostHog(Section):
-    """Product analytics, by a path of the site's own (docs/posthog.md)."""
+    """Product analytics, through a path on the site's own host (docs/posthog.md)."""
 
     project_key: str = Field(
         pattern=r"^phc_[A-Za-z0-9]{20,100}$",
-        description="Of the project. No secret: every browser gets it.",
+        description="API key of the project. It is no secret: every browser gets it.",
         examples=["phc_0123456789abcdefghijABCDEFGHIJ"],
     )
     region: Literal["eu", "us"] = Field(description="Where PostHog keeps the data.")
@@ -690,18 +700,18 @@ class Previews(Section):
     slots: int = Field(
         ge=1,
         le=4,
-        description="As many at once. One that is free costs nothing but its share of an hour's deployment.",
+        description="How many previews may run at once. A free slot costs nothing but time in each deployment.",
     )
-    hours: int = Field(ge=1, le=336, description="Ends this long after the last push, whatever else happens.")
+    hours: int = Field(ge=1, le=336, description="A preview ends this many hours after its last push.")
 
 
 class Costs(Section):
-    """What the environment may cost, by the tag that all of its resources have."""
+    """Budget of the environment, by the tag that all of its resources have."""
 
     monthly_usd: int = Field(
         ge=1,
         le=1_000_000,
-        description="Of AWS. Told when a month will end above it, and when one day is unlike others.",
+        description="Monthly AWS budget. Notifies on a forecast overrun and on daily cost anomalies.",
     )
 
 
@@ -715,9 +725,9 @@ class Protection(Section):
 
 
 class Environment(Section):
-    """Everything that one environment decides."""
+    """All settings of one environment."""
 
-    product: str = Field(pattern=r"^[a-z][a-z0-9-]{1,19}$", description="Begins the name of every stack.")
+    product: str = Field(pattern=r"^[a-z][a-z0-9-]{1,19}$", description="First part of the name of every stack.")
     protection: Protection
     aws: Aws
     domains: Domains
@@ -726,8 +736,8 @@ class Environment(Section):
     database: Database
     redis: Redis
     media: Media
-    services: dict[ServiceName, Service] = Field(min_length=1, description="By name.")
-    jobs: dict[ServiceName, Job] = Field(default={}, description="By name.")
+    services: dict[ServiceName, Service] = Field(min_length=1, description="Services by name.")
+    jobs: dict[ServiceName, Job] = Field(default={}, description="Jobs by name.")
     bootstrap_image: Annotated[str, AfterValidator(_not_latest)] = Field(
         pattern=r"^[a-z0-9.-]+(/[a-z0-9._-]+)+(:[A-Za-z0-9._-]+|@sha256:[0-9a-f]{64})$",
         description="A public Node.js image that stands in until the first release of a service.",
@@ -737,5 +747,5 @@ class Environment(Section):
     costs: Costs
     delivery: Delivery
     sentry: Sentry | None = Field(default=None, description="Without it, errors are in the logs only.")
-    posthog: PostHog | None = Field(default=None, description="Without it, nobody counts what users do.")
-    previews: Previews | None = Field(default=None, description="Only where the data is disposable.")
+    posthog: PostHog | None = Field(default=None, description="Without it, there are no product analytics.")
+    previews: Previews | None = Field(default=None, description="Allowed only where the data is disposable.")

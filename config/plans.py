@@ -26,13 +26,14 @@ PlanName = Literal["free", "pro", "business", "enterprise"]
 class Plan:
     name: PlanName
     rules: Mapping[str, int]
-    """How many rules a zone may have, by phase."""
+    """Most rules that a zone may have, by phase."""
     managed_waf: bool
     """Cloudflare Managed Ruleset and OWASP Core Ruleset."""
     super_bot_fight_mode: bool
     acts_on_likely_bots: bool
+    """Super Bot Fight Mode can challenge "likely automated" requests, not only "definitely automated" ones."""
     rate_limit_by_host: bool
-    """The host may be part of a rate limit's expression; without, a limit is the whole zone's."""
+    """The expression of a rate limit may name a host; otherwise a limit applies to the whole zone."""
     longest_rate_period: int
     """Seconds."""
     longest_mitigation: int
@@ -42,7 +43,7 @@ class Plan:
 
 
 def _rules(cache: int, managed: int, custom: int, rate: int, ddos: int) -> Mapping[str, int]:
-    # Transform rules of every kind and single redirects have the limit of the cache rules.
+    # Transform rules of each kind and single redirects have the same limit as cache rules.
     of_cache = dict.fromkeys((CACHE, LATE_TRANSFORM, REDIRECT), cache)
     return MappingProxyType({**of_cache, MANAGED_WAF: managed, CUSTOM_WAF: custom, RATE_LIMIT: rate, DDOS: ddos})
 
@@ -50,7 +51,7 @@ def _rules(cache: int, managed: int, custom: int, rate: int, ddos: int) -> Mappi
 PLANS: Mapping[PlanName, Plan] = MappingProxyType(
     {
         "free": Plan("free", _rules(10, 0, 5, 1, 1), False, False, False, False, 10, 10, 7200),
-        # No count is published for deployments of managed rulesets; ten is more than anybody has a use for.
+        # Cloudflare publishes no limit for deployments of managed rulesets; ten is more than we need.
         "pro": Plan("pro", _rules(25, 10, 20, 2, 1), True, True, False, True, 60, 3600, 3600),
         "business": Plan("business", _rules(50, 10, 100, 5, 1), True, True, True, True, 600, 86400, 1),
         "enterprise": Plan("enterprise", _rules(300, 100, 1000, 5, 1), True, True, True, True, 65535, 86400, 1),

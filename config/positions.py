@@ -1,4 +1,4 @@
-"""On which line of a TOML file each key stands: `tomllib` does not say, and an error should."""
+"""The line of each key in a TOML file, for error messages: `tomllib` does not report lines."""
 
 import re
 from collections.abc import Iterator
@@ -14,13 +14,13 @@ def _parts(key: str) -> list[str]:
 
 
 def _without_strings(line: str) -> str:
-    """The line with the inside of its strings and its comment blanked, so that brackets can be counted."""
+    """The line without its comment and with its strings blanked, so that brackets can be counted."""
     blanked = re.sub(r"\"(?:\\.|[^\"\\])*\"|'[^']*'", lambda match: " " * len(match[0]), line)
     return blanked.partition("#")[0]
 
 
 def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
-    """(line number, line) of each line that begins an entry: not those inside a long string or an open array."""
+    """(line number, line) of each line that begins an entry; lines inside a long string or an open array do not."""
     open_brackets, long_string = 0, ""
     for number, line in enumerate(text.splitlines(), start=1):
         inside = bool(long_string) or open_brackets > 0

@@ -1,4 +1,4 @@
-"""Slots for previews, and the names under which users find what is behind the load balancer."""
+"""Preview slots, and the host names that lead to the load balancer and to the sites."""
 
 from config.model import Environment
 from config.services import balanced, previewed
@@ -11,7 +11,10 @@ def slots(environment: Environment) -> range:
 
 
 def hosts(environment: Environment, slot: int) -> dict[str, str]:
-    """By service. Beside the environment's own names, as Cloudflare's universal certificate covers one level only."""
+    """Hosts of a slot, by service: api-preview-1.example.com for api.example.com.
+
+    On the same level, because Cloudflare's universal certificate covers one level only.
+    """
     return {
         name: service.host.replace(".", f"-preview-{slot}.", 1)
         for name, service in previewed(environment).items()
@@ -20,12 +23,12 @@ def hosts(environment: Environment, slot: int) -> dict[str, str]:
 
 
 def every_host(environment: Environment) -> list[str]:
-    """All names that lead to the load balancer, those of previews included."""
+    """All host names that lead to the load balancer, previews included."""
     own = [service.host for service in balanced(environment).values() if service.host is not None]
     return own + [host for slot in slots(environment) for host in hosts(environment, slot).values()]
 
 
 def site_hosts(environment: Environment) -> list[str]:
-    """Of all sites, wherever they are hosted, those of previews included."""
+    """Host names of all sites, on ECS and on Amplify, previews included."""
     found = [hosts_of(environment), *(hosts(environment, slot) for slot in slots(environment))]
     return [host for each in found for name, host in each.items() if environment.services[name].site]

@@ -1,4 +1,4 @@
-"""What is wrong with an environment file, said so that it can be put right without asking."""
+"""Errors in environment files: place, value and allowed values, so that the reader can correct them at once."""
 
 import re
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ _LONGEST_SHOWN = 60
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """One finding: where, what was found there, and what would be right."""
+    """One error: its place, the value there, and what is allowed instead."""
 
     file: Path
     line: int
@@ -32,7 +32,7 @@ class Problem:
 
 
 class InvalidEnvironments(Exception):
-    """Every problem of every file that was asked for, not only the first."""
+    """All problems of all files that were loaded."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
@@ -40,7 +40,7 @@ class InvalidEnvironments(Exception):
 
 
 def looks_secret(value: str) -> bool:
-    """Whether a value is, by its form, one that no file may hold."""
+    """Whether a value looks like a secret, which no file may contain."""
     return _SECRET_VALUE.search(value) is not None
 
 

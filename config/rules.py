@@ -226,7 +226,7 @@ def _runs_an_image_that_there_is(environment: Environment, name: str, service: S
 
 
 _MOST_JOBS = 16
-"""Of one service: their function reads them from its variables, which Lambda limits to 4 KiB in total."""
+"""Jobs of one service. Their function reads them from its variables, which Lambda limits to 4 KiB in total."""
 
 
 def jobs_run_a_service(environment: Environment) -> Iterator[Contradiction]:
@@ -297,7 +297,7 @@ def variables_have_one_source(environment: Environment) -> Iterator[Contradictio
 
 
 def priorities_are_different(environment: Environment) -> Iterator[Contradiction]:
-    """Of the load balancer's rules: they follow from the names, so that no other service's rule ever moves."""
+    """Priorities of the load balancer's rules follow from the names, so that a new service moves no other's rule."""
     seen: dict[int, str] = {}
     for name in services.balanced(environment):
         for slot in (None, *previews.slots(environment)):
@@ -466,7 +466,7 @@ def database_has_connections_for_a_release(environment: Environment) -> Iterator
 
 
 def previews_have_only_what_may_be_lost(environment: Environment) -> Iterator[Contradiction]:
-    """They run code that nobody has reviewed, on copies of the environment's data."""
+    """Previews run code that was not reviewed yet, on copies of the environment's data."""
     if environment.previews is not None and environment.protection.data != "disposable":
         yield Contradiction("previews", "nothing, or protection.data = disposable: pull requests run on its data")
 
@@ -484,7 +484,7 @@ def previews_have_names(environment: Environment) -> Iterator[Contradiction]:
 
 
 DEPLOYMENT_MINUTES = 330
-"""Of a job that deploys: GitHub ends one after 360 minutes, and ours have 350, twenty of them for set-up and checks."""
+"""Time for a deployment in a GitHub job. GitHub ends jobs after 360 minutes, ours after 350; 20 are for set-up."""
 _OTHER_STACKS_MINUTES = 90  # an RDS change takes an hour
 _TASKS_MINUTES = 15  # until the new tasks are healthy
 
@@ -656,7 +656,7 @@ def slack_is_let_in(environment: Environment) -> Iterator[Contradiction]:
     alarms = environment.alarms
     channels = [route.slack_channel for route in routes(alarms).values()]
     if any(channels) and alarms.slack_workspace is None:
-        yield Contradiction("alarms.slack_workspace", "the id of the workspace whose channels are told")
+        yield Contradiction("alarms.slack_workspace", "the id of the workspace of the channels")
 
 
 RULES: tuple[Rule, ...] = (

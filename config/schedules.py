@@ -11,22 +11,22 @@ _MINUTES = {"minute": 1, "hour": 60, "day": 24 * 60}
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 _DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 _DAY = 24 * 60
-_LOOKED_AT = 800
-"""Days: more than two years, so that a date that comes once a year comes twice."""
+_HORIZON_DAYS = 800
+"""More than two years, so that a yearly schedule runs twice in it."""
 
 
 class NoSchedule(Exception):
-    """Says what a schedule looks like."""
+    """Not a schedule; the message says what one looks like."""
 
     def __init__(self) -> None:
         super().__init__("a schedule in UTC like rate(15 minutes), rate(1 day) or cron(30 3 * * ? *)")
 
 
 def longest_gap(schedule: str) -> int:
-    """Minutes between two runs, at most. Raises `NoSchedule`, also for what is not understood here: L, W and #."""
+    """The longest time between two runs, in minutes. Raises `NoSchedule`, also for L, W and #, which it cannot read."""
     if match := _RATE.fullmatch(schedule):
         count = int(match[1])
-        if count < 1 or (count == 1) == schedule.endswith("s)"):  # EventBridge takes `1 hour` and `2 hours` only
+        if count < 1 or (count == 1) == schedule.endswith("s)"):  # EventBridge takes `1 hour` and `2 hours`, no mixture
             raise NoSchedule
         return count * _MINUTES[match[2]]
     match = _CRON.fullmatch(schedule)
@@ -40,7 +40,7 @@ def longest_gap(schedule: str) -> int:
     times = sorted(hour * 60 + minute for hour in hours for minute in minutes)
     first = date(2027, 1, 1)
     runs = []
-    for index in range(_LOOKED_AT):
+    for index in range(_HORIZON_DAYS):
         day = first + timedelta(days=index)
         wanted = day.day in of_month if of_month is not None else day.isoweekday() % 7 + 1 in (of_week or ())
         if wanted and day.month in months and day.year in years and day.day <= monthrange(day.year, day.month)[1]:

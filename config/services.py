@@ -1,4 +1,4 @@
-"""Which services an environment has, and what each of them is."""
+"""The services of an environment, by what they have in common."""
 
 from zlib import crc32
 
@@ -6,37 +6,37 @@ from config.model import Environment, Job, Queue, Service
 from config.schedules import longest_gap
 
 RESERVED = ("network", "data", "registry", "platform", "redis", "edge", "observability", "delivery", "media", "preview")
-"""Names of stacks, and of what is counted beside the services."""
+"""Names that no service may have: stacks and metrics use them."""
 
 
 def on_ecs(environment: Environment) -> dict[str, Service]:
-    """All but the sites that Amplify hosts."""
+    """All services but the sites that Amplify hosts."""
     return {name: each for name, each in environment.services.items() if each.amplify is None}
 
 
 def balanced(environment: Environment) -> dict[str, Service]:
-    """Those that users reach through the load balancer."""
+    """Services that users reach through the load balancer."""
     return {name: each for name, each in on_ecs(environment).items() if each.host is not None}
 
 
 def released(environment: Environment) -> dict[str, Service]:
-    """Those with their own image: each has a repository, a stack and a release history."""
+    """Services with their own image: each has a repository, a stack and a release history."""
     return {name: each for name, each in on_ecs(environment).items() if each.runs is None}
 
 
 def shown(environment: Environment) -> dict[str, Service]:
-    """Those with their own stack, on ECS or on Amplify."""
+    """Services with their own stack, on ECS or on Amplify."""
     return {name: each for name, each in environment.services.items() if each.runs is None}
 
 
 def same_image(environment: Environment, name: str) -> dict[str, Service]:
-    """The service of this name, and after it those that run its image: they are released together."""
+    """The service `name`, then those that run its image: they are released together."""
     others = {other: each for other, each in on_ecs(environment).items() if each.runs == name}
     return {name: environment.services[name], **others}
 
 
 def previewed(environment: Environment) -> dict[str, Service]:
-    """Those that previews of pull requests have: each with its own image and host."""
+    """Services that run in previews of pull requests: each has its own image and host."""
     return {name: each for name, each in balanced(environment).items() if each.runs is None}
 
 
@@ -46,26 +46,26 @@ def sites(environment: Environment) -> dict[str, Service]:
 
 
 def hosts_with_static_files(environment: Environment) -> list[str]:
-    """Public names of the sites whose static files are in the media bucket; Amplify serves its own."""
+    """Hosts of the sites whose static files are in the media bucket; Amplify serves its own."""
     return [each.host for each in sites(environment).values() if each.host]
 
 
 def on_redis(environment: Environment, *, eviction: bool) -> dict[str, Service]:
-    """Those that reach the instances with eviction, or those without."""
+    """Services that use the Redis instances with eviction, or those without."""
     needs = {"redis"} if eviction else {"queue"}
     if eviction and environment.previews is not None:
-        # Queues of previews are in the cache: no worker of the environment's may take their jobs.
+        # Previews have their queues in the cache, so that no worker of the environment takes their jobs.
         needs.add("queue")
     return {name: each for name, each in on_ecs(environment).items() if needs & set(each.needs)}
 
 
 def queues(environment: Environment) -> dict[str, Queue]:
-    """By the worker that takes its jobs from it."""
+    """Each queue, by the name of its worker."""
     return {name: each.queue for name, each in on_ecs(environment).items() if each.queue is not None}
 
 
 def repositories(environment: Environment) -> dict[str, str]:
-    """Each repository whose workflows have a role, by its key in the file."""
+    """The repositories whose workflows have a role, by their keys in the environment's file."""
     of_services = {
         f"services.{name}.repository": each.repository for name, each in environment.services.items() if each.repository
     }
@@ -73,7 +73,7 @@ def repositories(environment: Environment) -> dict[str, str]:
 
 
 def github_environment(environment: Environment, name: str) -> str:
-    """Of the service's repository: its releases run there. Two services of one repository have one each.
+    """The GitHub environment in which the service's releases run. Two services of one repository have one each.
 
     GitHub's token names repository and environment, and no service: with one environment for both, a job that builds
     one service could take the role that releases the other.
@@ -92,7 +92,7 @@ def public_hosts(environment: Environment, *, sites: bool) -> list[str]:
 
 
 def hosts(environment: Environment) -> dict[str, str]:
-    """Public name of each service that has one, by service."""
+    """Public host of each service that has one, by service."""
     return {name: each.host for name, each in environment.services.items() if each.host is not None}
 
 
@@ -103,20 +103,20 @@ def runs_job(environment: Environment, job: str) -> str:
 
 
 def overdue_minutes(job: Job) -> int:
-    """So long after its last success a job counts as not run."""
+    """Minutes after its last success from which a job is overdue."""
     if job.overdue_hours is not None:
         return job.overdue_hours * 60
     return longest_gap(job.schedule) * 3 // 2 + job.minutes * (job.retries + 1)
 
 
 def priority(name: str, slot: int | None = None) -> int:
-    """Of the service's rules of the load balancer, from 1000 to 48999. A rule never moves: ECS owns it (docs/adr/0004).
+    """Priority of the service's load balancer rules, 1000 to 48999. It never changes: ECS owns them (docs/adr/0004).
 
-    From the name, as hosts are all different, and an order in the file would move the rules of others.
+    It follows from the name. By their order in the file, a new service would move the rules of others.
     """
     return 1000 + crc32(f"{name} {slot or ''}".encode()) % 48_000
 
 
 def words(name: str) -> str:
-    """The name as a construct's id: `sign-up` is SignUp."""
+    """The name as a construct's id: SignUp for `sign-up`."""
     return "".join(part.capitalize() for part in name.split("-"))

@@ -1,4 +1,4 @@
-"""The variables of a service: what its file says, what the infrastructure adds, and who else claims a name."""
+"""The variables of a service: those in the environment's file, and those that the infrastructure adds."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -29,24 +29,24 @@ OF_POSTHOG = ("NEXT_PUBLIC_POSTHOG_KEY", "NEXT_PUBLIC_POSTHOG_HOST", "NEXT_PUBLI
 
 
 class UnknownReference(Exception):
-    """A value names something that there is not."""
+    """A value refers to a name that does not exist."""
 
     def __init__(self, reference: str, known: list[str]) -> None:
-        super().__init__(f"${{{reference}}} is none of {', '.join(f'${{{each}}}' for each in known)}")
+        super().__init__(f"${{{reference}}} is not one of {', '.join(f'${{{each}}}' for each in known)}")
         self.reference, self.known = reference, known
 
 
 def resolved(environment: Environment, name: str, service: str, *, slot: int | None = None) -> dict[str, str]:
-    """The variables of a service, those of the one whose image it runs included, with every reference replaced.
+    """The variables of a service and of the service whose image it runs, with every reference replaced.
 
-    `name` is the environment's; in a preview, `slot` decides which hosts are meant. Raises `UnknownReference`.
+    `name` is the environment's. With `slot`, references give the hosts of that preview. Raises `UnknownReference`.
     """
     known = references(environment, name, slot=slot)
     return {key: replaced(value, known) for key, value in declared(environment, service).items()}
 
 
 def declared(environment: Environment, service: str) -> dict[str, str]:
-    """As the file has them; a service's own before those of the one whose image it runs."""
+    """Variables as the file has them. A service's own replace those of the service whose image it runs."""
     return {key: value for each in _lineage(environment, service) for key, value in each.variables.items()}
 
 
@@ -57,10 +57,10 @@ def secrets(environment: Environment, service: str) -> dict[str, tuple[str, str 
 
 
 def named_secrets(environment: Environment, service: str, *, in_preview: bool = False) -> list[str]:
-    """Names of all secrets that people have put into Secrets Manager and the service's tasks read at their start."""
+    """Names of all secrets that people store in Secrets Manager and that the service's tasks read at their start."""
     redis, needs = environment.redis, environment.services[service].needs
     found = {name for name, _ in secrets(environment, service).values()}
-    # Queues of previews are in the cache.
+    # Previews have their queues in the cache.
     instances = {"redis": redis.serves, "queue": redis.serves if in_preview else redis.queue}
     for need, instance in instances.items():
         if need in needs and instance is not None and (external := redis.instances[instance].external) is not None:
@@ -69,7 +69,7 @@ def named_secrets(environment: Environment, service: str, *, in_preview: bool = 
 
 
 def _lineage(environment: Environment, service: str) -> Iterator[Service]:
-    """The service whose image it runs first."""
+    """The service whose image it runs, if any, then the service itself."""
     own = environment.services[service]
     if own.runs is not None and own.runs in environment.services:
         yield environment.services[own.runs]
@@ -77,7 +77,7 @@ def _lineage(environment: Environment, service: str) -> Iterator[Service]:
 
 
 def references(environment: Environment, name: str, *, slot: int | None = None) -> dict[str, str]:
-    """What values may refer to."""
+    """Everything that a value may refer to, with its value."""
     names = hosts(environment) | (previews.hosts(environment, slot) if slot is not None else {})
     return {
         **{f"services.{service}.host": host for service, host in names.items()},
@@ -90,7 +90,7 @@ def references(environment: Environment, name: str, *, slot: int | None = None) 
 
 
 def replaced(value: str, known: Mapping[str, str]) -> str:
-    """Raises `UnknownReference`."""
+    """The value with its references replaced. Raises `UnknownReference`."""
 
     def one(match: re.Match[str]) -> str:
         if match[1] == "${":

@@ -1,4 +1,4 @@
-"""`infra alarms`: what fires in an environment, and which runbook is the one to follow."""
+"""`infra alarms`: what fires in an environment, and which runbook to follow."""
 
 import re
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from infra_runtime.contract.names import stack_name
 from ops.functions import Clients
 
 DESCRIPTION = re.compile(r"(?P<severity>[A-Z]+): (?P<means>.*?) Runbook: (?P<runbook>\S+)", re.DOTALL)
-"""Of an alarm, as `infra_constructs.alarms` writes it."""
+"""Description of an alarm, as `infra_constructs.alarms` writes it."""
 _SEVERITIES = ("critical", "warning", "info")
 
 
@@ -28,7 +28,7 @@ class FiringAlarm:
 
 
 def firing(clients: Clients, product: str, name: str) -> list[FiringAlarm]:
-    """Of the environment `name`, the worst first."""
+    """Alarms of the environment `name` that fire, the worst first."""
     found = [
         FiringAlarm(
             severity=told["severity"].lower(),
@@ -43,7 +43,7 @@ def firing(clients: Clients, product: str, name: str) -> list[FiringAlarm]:
 
 
 def names(clients: Clients, product: str, name: str) -> list[str]:
-    """Of every alarm of the environment `name`."""
+    """Names of all alarms of the environment `name`."""
     return sorted(each["AlarmName"] for each, _ in _ours(clients, product, name))
 
 

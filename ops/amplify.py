@@ -11,7 +11,7 @@ from ops.functions import Clients, resources
 @dataclass(frozen=True)
 class DeployedAmplifySite:
     name: str
-    """Of the environment."""
+    """Name of the environment."""
     environment: Environment
     service: str
     clients: Clients
@@ -54,7 +54,7 @@ class Build:
 
 @dataclass(frozen=True, kw_only=True)
 class SiteStatus:
-    """Of the domain, and of the newest build."""
+    """Status of the domain and of the newest build."""
 
     host: str
     domain: str

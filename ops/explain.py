@@ -32,7 +32,7 @@ class ExplainedFailure:
 
     stack: str
     status: str
-    """Of the stack, now."""
+    """Status of the stack now."""
     when: str
     """ISO 8601 in UTC."""
     resource: str
@@ -43,13 +43,13 @@ class ExplainedFailure:
     release: str | None
     """Id of the release that was deployed; its reason is in `infra releases`."""
     path: str | None = None
-    """Of the construct in this code."""
+    """Path of the construct in this code."""
     lines: Sequence[str] = ()
     """FILE:LINE in this repository that make it, the innermost first."""
 
 
 def failures(name: str, environment: Environment, clients: Clients) -> list[ExplainedFailure]:
-    """Of every stack whose last deployment failed, the cause first. Raises `OperatorError` and what boto3 raises."""
+    """What failed in each stack's last deployment, causes first. Raises `OperatorError` and what boto3 raises."""
     ours = [each for each in stacks(clients, name) if each.tags.get("product") == environment.product]
     if not ours:
         raise not_deployed(name, f"account {environment.aws.account} has no stack of it")

@@ -29,7 +29,7 @@ def resources(clients: Clients, stack: str, kind: str) -> list[str]:
 
 
 def physical_ids(clients: Clients, stack: str) -> dict[str, str]:
-    """Of the stack's resources, by their logical ids."""
+    """Physical ids of the stack's resources, by logical id."""
     pages = clients.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack)
     return {
         each["LogicalResourceId"]: each.get("PhysicalResourceId", "")
@@ -82,6 +82,6 @@ def ask(clients: Clients, function: str, event: Mapping[str, Any], *, what: str)
 
 
 def _part(function: str) -> str:
-    """Of a function's name, what CDK has named: STACK-DriftHandlerFunction9EBE9B34-…"""
+    """The part of a function's name that its construct gave it: Drift of STACK-DriftHandlerFunction9EBE9B34-…"""
     found = re.search(r"-([A-Z][A-Za-z]*?)(?:Handler)?Func", function)
     return found[1] if found else function

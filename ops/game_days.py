@@ -28,7 +28,7 @@ _OVER = ("completed", "stopped", "failed", "cancelled")
 
 @dataclass(frozen=True)
 class GameDayPlace:
-    """Of one environment."""
+    """One environment, and the clients that reach it."""
 
     name: str
     environment: Environment
@@ -56,7 +56,7 @@ class GameDayPlace:
         raise not_deployed(self.name, f"there is no template of {experiment.name}")
 
     def _zone_of_primary(self) -> int:
-        """Of Redis: its number among the environment's zones. In cluster mode every zone has primaries."""
+        """Index of the Redis primary's zone among the environment's zones. In cluster mode every zone has primaries."""
         stack = f"{self.environment.product}-{self.name}-redis"
         (group, *_) = resources(self.clients, stack, "AWS::ElastiCache::ReplicationGroup")
         found = self.clients.client("elasticache").describe_replication_groups(ReplicationGroupId=group)

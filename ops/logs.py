@@ -28,7 +28,7 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 @dataclass(frozen=True)
 class Logs:
     name: str
-    """Of the environment."""
+    """Name of the environment."""
     environment: Environment
     clients: Clients
 

@@ -170,7 +170,7 @@ def _section(heading: str, found: Sequence[Effect], acknowledged: Collection[str
 
 
 def _cost(before: Counter[str], after: Counter[str]) -> Iterator[str]:
-    """Of what is billed by the hour; prices only where this repository has them."""
+    """How the number of resources that are billed by the hour changes; prices only where this repository has them."""
     moved = [key for key in sorted({*before, *after}) if before[key] != after[key]]
     if not moved:
         yield from ("Nothing that is billed by the hour comes or goes.", "")
@@ -183,7 +183,7 @@ def _cost(before: Counter[str], after: Counter[str]) -> Iterator[str]:
 
 
 def review(base: str) -> Review:
-    """Of everything between the commit `base` and this working tree. Raises `InputError`, `OperatorError`."""
+    """Review of everything between the commit `base` and this working tree. Raises `InputError`, `OperatorError`."""
     with tree_of(base) as tree, working("synthesizing both versions"), ThreadPoolExecutor() as both:
         before, after = both.map(synthesized_in, (tree, ROOT))
     states = {name: (before.get(name, {}), after.get(name, {})) for name in {**after, **before}}
@@ -191,7 +191,7 @@ def review(base: str) -> Review:
 
 
 def deployed(name: str, environment: Environment, clients: Clients, wanted: Templates | None = None) -> Review:
-    """Of an environment as it is deployed now; `wanted` are this code's templates, if they are there already.
+    """Review against what is deployed now; `wanted` are this code's templates, if they are synthesized already.
 
     Raises `OperatorError` and what boto3 raises.
     """

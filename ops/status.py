@@ -32,7 +32,7 @@ class EnvironmentStatus:
 
 
 def look(name: str, environment: Environment, clients: Clients, *, services: Sequence[str]) -> EnvironmentStatus:
-    """Of the environment `name`, as far as these services go. Raises `InputError`, and what boto3 raises."""
+    """Status of the environment `name` and of these services. Raises `InputError`, and what boto3 raises."""
     found: dict[str, ServiceStatus | SiteStatus] = {}
     for service in services:
         own = environment.services.get(service)

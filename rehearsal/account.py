@@ -1,4 +1,4 @@
-"""The rehearsed account, looked at through boto3 as its owner would."""
+"""The rehearsed account, through boto3."""
 
 import json
 import time
@@ -55,7 +55,7 @@ _PASSWORD = "what-stands-for-a-password-here"  # noqa: S105
 
 
 def cloudflare_for(environment: Environment) -> CloudflareSimulator:
-    """A zone that others live in already, on the plan that the environment says, and that is visited."""
+    """A zone on the environment's plan that already has foreign objects and visitors."""
     world = World([Zone(environment.domains.zone, environment.cloudflare.plan)], tokens={TOKEN: "active"})
     settle(world)
     if environment.cloudflare.zone is None and world.zones[0].plan.managed_waf:
@@ -65,19 +65,19 @@ def cloudflare_for(environment: Environment) -> CloudflareSimulator:
 
 
 def github_for(environment: Environment) -> GitHub:
-    """The repositories, whose tokens are as the environment's file says."""
+    """The environment's repositories, with the token format that its file names."""
     return GitHub({name_of(each): Repository(each) for each in services.repositories(environment).values()})
 
 
 def _visits(host: str) -> Iterator[SampledRequest]:
-    """One every seven seconds, three of four answered by the edge, as long as an account may be looked at."""
+    """One request every seven seconds, three of four from the cache, for longer than a rehearsal takes."""
     opened_at = datetime.now(UTC).replace(microsecond=0)
     for second in range(-3600, 4 * 3600, 7):
         yield SampledRequest(opened_at + timedelta(seconds=second), host, "hit" if second % 4 else "miss")
 
 
 def main_service(environment: Environment) -> str:
-    """The service that the story is about: it has an image, a host and the database. Raises `InputError`."""
+    """The service that a rehearsal releases: it has an image, a host and the database. Raises `InputError`."""
     for name, each in services.previewed(environment).items():
         if "database" in each.needs:
             return name
@@ -94,9 +94,9 @@ def opened(
     authority: Authority | None = None,
     internet: str | None = None,
 ) -> "Iterator[Account]":
-    """An empty account, and everybody outside of AWS that a deployment speaks to. All end with the block.
+    """An empty account, with simulators of all vendors that a deployment needs. All of them end with the block.
 
-    `internet` is for an account that lives (`simulators.aws.process.emulator`), and `authority` signs there.
+    `internet` is for an account that stays up (`simulators.aws.process.emulator`); `authority` signs its certificates.
     """
     cloudflare, authority = cloudflare_for(environment), authority or Authority()
     instances = environment.redis.instances.values()
@@ -144,7 +144,7 @@ def opened(
 
 
 def _administrator(root: CdkCli) -> tuple[str, str]:
-    """A person who may do everything that policies of resources do not forbid."""
+    """Access key of a person with AdministratorAccess."""
     iam = boto3.client("iam", endpoint_url=root.endpoint, **_session_keys(root))
     iam.create_user(UserName=_PERSON)
     iam.attach_user_policy(UserName=_PERSON, PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess")
@@ -164,7 +164,7 @@ def _session_keys(cdk: CdkCli) -> dict[str, str | None]:
 
 @contextmanager
 def _redis_of_others(authority: Authority, directory: Path) -> Iterator[str]:
-    """The URL of what somebody runs by himself: the form that asks most of a client, Sentinels, with TLS."""
+    """URL of an external Redis. It has Sentinels and TLS, the form that is hardest for clients."""
     certificate = authority.certificate("127.0.0.1")
     with sentinels(directory, password=_PASSWORD, certificate=certificate) as found:
         nodes = tuple(Node(each.address, each.port) for each in found.sentinels)
@@ -174,7 +174,7 @@ def _redis_of_others(authority: Authority, directory: Path) -> Iterator[str]:
 @dataclass(frozen=True, kw_only=True)
 class Account:
     name: str
-    """Of the environment."""
+    """Name of the environment."""
     environment: Environment
     cdk: CdkCli
     cloudflare: CloudflareSimulator
@@ -183,7 +183,7 @@ class Account:
     emulator: Emulator
     upstash: UpstashSimulator
     external_redis: str | None
-    """REDIS_URL of what a person has set up outside of the account, where the environment uses such."""
+    """REDIS_URL of the Redis outside of the account, where the environment uses one."""
     pagerduty: PagerDuty
     pagerduty_url: str
     sentry: SentrySimulator

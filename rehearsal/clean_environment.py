@@ -34,7 +34,7 @@ _KEPT_PREFIXES = ("LC_", "PYTEST_")
 
 
 def clean(environment: Mapping[str, str]) -> dict[str, str]:
-    """Of these variables, the harmless ones, and those that this repository needs."""
+    """Those of these variables that are harmless, and those that this repository needs."""
     kept = {name: value for name, value in environment.items() if name in _KEPT or name.startswith(_KEPT_PREFIXES)}
     home = ROOT / "build" / "home"
     home.mkdir(parents=True, exist_ok=True)

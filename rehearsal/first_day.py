@@ -1,4 +1,4 @@
-"""The first day in a new AWS account, as `infra doctor` and `infra doctor --fix` lead through it."""
+"""The first day in a new AWS account, with `infra doctor` and `infra doctor --fix`."""
 
 import os
 from dataclasses import dataclass
@@ -19,27 +19,27 @@ class FirstDay:
     assembly: Path
     progress: Progress
 
-    def gaps_are_told(self) -> None:
-        """Before anybody has done anything."""
+    def gaps_are_reported(self) -> None:
+        """In an empty account."""
         found = self._examine()
         fixable = [each for each in found if each.repair is not None]
-        told = f"{len(found)} findings before the first deployment, {len(fixable)} of them for doctor --fix"
+        summary = f"{len(found)} findings before the first deployment, {len(fixable)} of them for doctor --fix"
         about = {each.where.partition(" ")[0] for each in found}
-        self.progress.check("A new account's gaps are told", {"account", "secret"} <= about, told)
+        self.progress.check("Doctor reports what a new account lacks", {"account", "secret"} <= about, summary)
 
     def nothing_is_left(self) -> None:
-        """After `cdk bootstrap`, `doctor --fix`, and what docs/first-deployment.md asks of a person."""
+        """After `cdk bootstrap`, `doctor --fix`, and the manual steps of docs/first-deployment.md."""
         left = [each for each in self._examine() if each.stops]
-        told = "; ".join(f"{each.where}: {each.what}" for each in left) or "nothing is missing any more"
-        self.progress.check("Doctor's own fixes and docs/first-deployment.md are enough", not left, told)
+        summary = "; ".join(f"{each.where}: {each.what}" for each in left) or "nothing is missing any more"
+        self.progress.check("Doctor's own fixes and docs/first-deployment.md are enough", not left, summary)
 
     def nothing_stops_the_pipeline(self) -> None:
-        """Later, for an account with the credentials of the deploy role."""
+        """Later, with the credentials of the deploy role."""
         stopping = [f"{each.where}: {each.what}" for each in self._examine() if each.stops]
         self.progress.check("Doctor lets the pipeline deploy", not stopping, "; ".join(stopping) or "nothing stops it")
 
     def plan(self) -> Review:
-        """What a workflow with this account's credentials says that a deployment would do."""
+        """What a deployment would do, as a workflow with this account's credentials reports it."""
         return deployed(self.account.name, self.account.environment, self.account, self._templates())
 
     def _examine(self) -> list[Finding]:

@@ -63,7 +63,7 @@ def live(
             edited = beside.submit(_synthesize, offline, name, files, workspace / "cdk.out-edited", validated=False)
             linting = Lint(assembly, region=environment.aws.region)
             cdk, first_day = account.cdk, FirstDay(account, assembly, progress)
-            first_day.gaps_are_told()
+            first_day.gaps_are_reported()
             with progress.scene("bootstrap the account"):
                 cdk.run("bootstrap", f"aws://{cdk.account}/{cdk.region}", "--app", str(assembly))
             account.prepare()
@@ -83,7 +83,7 @@ def _on_amplify(environment: Environment) -> list[str]:
 
 
 def _other_minutes(environment: Environment) -> int:
-    """For the service of the story to bake: a value that is always allowed, as config lets it be 5 to 1440."""
+    """A bake time for the main service that config/model.py always allows: 5 to 1440 minutes."""
     own = environment.services[main_service(environment)].bake_minutes
     return own + 1 if own < 1440 else own - 1
 

@@ -145,7 +145,7 @@ def _calls_by_role(workspace: Path) -> Mapping[str, list[dict[str, Any]]]:
 
 
 def _documents(role: Mapping[str, Any], managed: Mapping[str, Any]) -> Policies:
-    """Of its own, and attached ones that are the account's."""
+    """The role's inline policies, and the attached ones that belong to the account."""
     attached = [each["PolicyArn"] for each in role["AttachedManagedPolicies"]]
     own = [each["PolicyDocument"] for each in role["RolePolicyList"]]
     return [_listed(each) for each in (*own, *(managed[arn] for arn in attached if arn in managed))]

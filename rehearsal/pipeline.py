@@ -30,7 +30,7 @@ _REFUSALS = {"AccessDenied", "InvalidIdentityToken"}
 
 @dataclass(frozen=True, kw_only=True)
 class WorkflowJob:
-    """Of a workflow, in one of GitHub's environments."""
+    """A job of a workflow, in one of GitHub's environments."""
 
     workflow: str
     """File name."""
@@ -49,7 +49,7 @@ class WorkflowJob:
         return f"repo:{self.repository}:environment:{self.environment}"
 
     def wrong_subjects(self) -> Iterator[str]:
-        """Of tokens that GitHub gives to others, or to this repository for something else."""
+        """Subjects of tokens that GitHub gives to other repositories, or to this one for another job."""
         owner, name = self.repository.split("/")
         login, title = owner.partition("@")[0], name.partition("@")[0]
         yield f"repo:{self.repository}:pull_request"
@@ -64,7 +64,7 @@ class WorkflowJob:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """Of an account whose stack Delivery is deployed."""
+    """The pipelines of an account whose stack Delivery is deployed."""
 
     account: Account
 

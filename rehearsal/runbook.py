@@ -22,7 +22,7 @@ class RunbookFailed(Exception):
 
 
 def commands(runbook: str, *, environment: str, service: str) -> list[str]:
-    """Of "Check" and "Act": those that need nothing but the environment and a service."""
+    """Commands of "Check" and "Act" that need only the environment and a service."""
     text = (_RUNBOOKS / f"{runbook}.md").read_text().partition("## Check")[2].partition("## When not to")[0]
     # Runbooks wrap their lines between code, never within.
     found = [line.strip() for code in _CODE.finditer(text) for line in (code[1] or code[2]).splitlines()]

@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclass
 class InMemoryStateStore:
-    """Of the functions, for as long as a process lives."""
+    """What functions remember, for as long as the process lives."""
 
     values: dict[str, Any] = field(default_factory=dict)
 

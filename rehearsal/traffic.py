@@ -74,6 +74,6 @@ class UserTraffic:
 
 
 def traffic(account: Account, *, to: str = "production") -> UserTraffic:
-    """To the service of the story, by the load balancer's listener of that name."""
+    """Users of the main service, through the load balancer's listener of that name."""
     where = json.loads(account.emulator.balancer.read_text())
     return UserTraffic(hosts(account.environment)[account.main], where["address"], where[to])

@@ -21,11 +21,11 @@ class AmplifySiteExports:
     """What later stacks take from this one."""
 
     origin: str
-    """Where the site's proxied name leads."""
+    """Target of the site's proxied DNS record."""
 
 
 class AmplifySiteStack(EnvironmentStack):
-    """Amplify builds it from its repository with every push; nothing of ours is released."""
+    """Amplify builds and deploys the site with every push to its repository; `infra release` has no part in it."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class AmplifySiteStack(EnvironmentStack):
         )
         own = environment.services[service]
         amplify, host = own.amplify, own.host
-        assert amplify is not None and host is not None, "the configuration has seen to it"
+        assert amplify is not None and host is not None, "config.rules requires it"
         variables = dict(site_variables(environment, self.environment_name, service))
         if "media" in own.needs:
             variables |= media_variables(environment, data)

@@ -25,7 +25,7 @@ class EnvironmentStack(cdk.Stack):
         protected: bool = False,
         called: str | None = None,
     ) -> None:
-        """`called` ends the stack's name; without it, that is the id in small letters."""
+        """`called` is the last part of the stack's name; default: the id in lower case."""
         # Before super(): the base class may ask for the zones.
         self._zones = list(environment.network.availability_zones)
         self.product = environment.product
@@ -34,14 +34,14 @@ class EnvironmentStack(cdk.Stack):
             scope,
             id_,
             env=cdk.Environment(account=environment.aws.account, region=environment.aws.region),
-            # Named by contract: what is deployed stays found when the code is rearranged.
+            # A fixed name: the deployed stack is found even after constructs were moved in the code.
             stack_name=self.stack_called(called or id_.lower()),
             description=description,
             termination_protection=protected,
-            # Of the stack, from where CloudFormation hands them on to every resource that can have tags.
+            # Tags of the stack: CloudFormation passes them on to every resource that can have tags.
             tags={"product": self.product, "environment": self.environment_name},
         )
-        # The two numbers in it are for tokens only (config.model.Delivery).
+        # Without the ids that only tokens contain (config.model.Delivery).
         link_runbooks(self, repository=re.sub(r"@\d+", "", environment.delivery.repository))
         if environment.sentry is not None:
             report_errors(self, dsn=environment.sentry.infrastructure.dsn, environment=self.environment_name)
@@ -52,12 +52,12 @@ class EnvironmentStack(cdk.Stack):
 
     @property
     def edge_memory(self) -> StateStore:
-        """What the functions of several stacks remember about the zone."""
+        """State of the zone that functions of several stacks share."""
         return StateStore(product=self.product, environment=self.environment_name, about="cloudflare")
 
     @property
     def redis_memory(self) -> StateStore:
-        """What is remembered about databases at Upstash."""
+        """State of the databases at Upstash."""
         return StateStore(product=self.product, environment=self.environment_name, about="redis")
 
     @property

@@ -33,7 +33,7 @@ class DataExports:
     """What later stacks take from this one."""
 
     key: kms.IKey
-    """Of everything that is stored, in later stacks as well."""
+    """Key of everything that is stored, in later stacks as well."""
     database: Database
     logins: DatabaseLogins
     drills: DatabaseDrills | None

@@ -56,7 +56,7 @@ class DeliveryStack(EnvironmentStack):
         )
         for name, own in services_.released(environment).items():
             id_, repository = services_.words(name), own.repository
-            assert repository is not None, "the configuration has seen to it"
+            assert repository is not None, "config.rules requires it"
             images, stack = registry.images[name], self.stack_called(name)
             control = ReleaseControl(
                 self,
@@ -158,7 +158,7 @@ class DeliveryStack(EnvironmentStack):
         PreviewAlarms(self, "PreviewAlarms", control=control.handler, databases=data.preview_databases, topics=topics)
         for name, own in services_.previewed(environment).items():
             repository, images = own.repository, registry.images[name]
-            assert repository is not None, "the configuration has seen to it"
+            assert repository is not None, "config.rules requires it"
             preview_role(
                 self,
                 f"{services_.words(name)}Preview",

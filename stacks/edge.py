@@ -1,4 +1,4 @@
-"""The edge of the product: what Cloudflare does for it."""
+"""Everything at Cloudflare: DNS, cache, firewall, TLS, and the functions that keep them as declared."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ class EdgeExports:
 
 
 class EdgeStack(EnvironmentStack):
-    """Rules before names: nobody reaches the product before its protection is in place."""
+    """Rules before DNS records: users reach the product only once its protection is in place."""
 
     def __init__(
         self,
@@ -129,7 +129,7 @@ class EdgeStack(EnvironmentStack):
             zone=domains.zone,
             host=domains.media,
             bucket=environment.media.bucket,
-            # Their names change with their content.
+            # Names of static files change with their content: no purge needed.
             spared=STATIC if media.sites else None,
         )
         if environment.posthog is not None:
@@ -173,7 +173,7 @@ class EdgeStack(EnvironmentStack):
         self.exports = EdgeExports(drift=drift.handler, rotation=rotation, purge=purge)
 
     def _zone(self, environment: Environment, provider: CloudflareProvider) -> None:
-        """What there is once in a zone; this environment decides it for all that share the zone."""
+        """Settings that a zone has once; this environment sets them for all that share the zone."""
         settings = environment.cloudflare
         assert settings.zone is not None
         plan, owasp = PLANS[settings.plan], settings.zone.owasp
@@ -210,7 +210,7 @@ class EdgeStack(EnvironmentStack):
 
 
 def _exceptions(environment: Environment, owasp: Owasp) -> dict[str, OwaspExceptionProps]:
-    """Those that are configured, before them what must not meet a challenge."""
+    """The configured exceptions, after those for programs if OWASP's action is a challenge."""
     programs = _programs(environment) if owasp.action == "managed_challenge" else {}
     chosen = {
         f"chosen-{name}": OwaspExceptionProps(hosts=[each.host], path=each.path, rules=each.rules)
@@ -220,7 +220,7 @@ def _exceptions(environment: Environment, owasp: Owasp) -> dict[str, OwaspExcept
 
 
 def _programs(environment: Environment) -> dict[str, OwaspExceptionProps]:
-    """What programs ask for, which cannot solve a challenge: APIs, their previews, the analytics path of sites."""
+    """Exceptions for programs, which cannot solve a challenge: APIs, their previews, the sites' analytics path."""
     found = {}
     if apis := services.public_hosts(environment, sites=False):
         found["api"] = OwaspExceptionProps(hosts=[*apis, *_previewed(environment, sites=False)], path="/")

@@ -1,4 +1,4 @@
-"""The ground that everything else stands on."""
+"""VPC, routes and security groups: the first stack of an environment."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,9 +23,9 @@ class NetworkExports:
     access: Mapping[str, ec2.ISecurityGroup]
     """By service."""
     release_checks_access: ec2.ISecurityGroup
-    """Of what asks new tasks whether they can serve."""
+    """Security group of the release checks, which ask new tasks whether they can serve."""
     cloudflare_ranges: RuntimeFunction
-    """What keeps the list of Cloudflare's addresses."""
+    """Function that keeps the list of Cloudflare's addresses current."""
     nat_gateways: list[str]
     """Ids of the managed gateways; empty when NAT is an instance."""
 

@@ -45,7 +45,7 @@ from stacks.service import ServiceExports
 
 
 class ObservabilityStack(EnvironmentStack):
-    """The alarms without which nobody would go live."""
+    """Alarms that go beyond a single stack, and what they need: checks, metrics, game days, dashboard."""
 
     def __init__(
         self,
@@ -99,7 +99,7 @@ class ObservabilityStack(EnvironmentStack):
             environment=self.environment_name,
             text=_words(environment),
             hosts=self._hosts,
-            # Each is asked for by its public name.
+            # Every host is checked by its public name.
             checked=list(self._hosts),
             incident=incident.pages,
             alarms=[*symptoms, *database.values()],
@@ -222,7 +222,7 @@ class ObservabilityStack(EnvironmentStack):
     def _watch_services(
         self, platform: PlatformExports, services: dict[str, ServiceExports]
     ) -> tuple[list[WatchedService], list[cloudwatch.IAlarm]]:
-        """(what the dashboard shows, what users feel)."""
+        """(services for the dashboard, alarms that mean that users are affected)."""
         watched: list[WatchedService] = []
         symptoms: list[cloudwatch.IAlarm] = []
         for name, service in services.items():
@@ -324,7 +324,7 @@ class ObservabilityStack(EnvironmentStack):
 
 
 def _words(environment: Environment) -> str:
-    """What stands at the top."""
+    """Text at the top of the dashboard."""
     links = ["runbooks: docs/runbooks/"]
     if environment.sentry is not None:
         links.append(f"errors: [Sentry](https://{environment.sentry.organization}.sentry.io/issues/)")
@@ -333,7 +333,7 @@ def _words(environment: Environment) -> str:
 
 
 def _targets(environment: Environment) -> list[CheckTarget]:
-    """What users ask for, besides media: a site's first page, whoever serves it; of an API whether it lives."""
+    """URLs that the checks request, besides media: the first page of a site, the health path of an API."""
     return [
         CheckTarget(name, f"https://{each.host}{'/' if each.site else each.health_path}", needs_pass=True)
         for name, each in environment.services.items()
@@ -342,7 +342,7 @@ def _targets(environment: Environment) -> list[CheckTarget]:
 
 
 def _dependencies(environment: Environment) -> list[CheckTarget]:
-    """Services that get new tasks when they have lost one, asked as users would ask."""
+    """Services whose tasks are replaced when they lose a dependency; they report it in their release check."""
     return [
         CheckTarget(name, f"https://{each.host}{check.path}", needs_pass=True, dependencies=dict(check.expect))
         for name, each in services_.balanced(environment).items()

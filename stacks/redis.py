@@ -1,4 +1,4 @@
-"""Redis: what the environment has of it, which of it serves, and who looks after it."""
+"""Redis: the environment's instances, and the probe, gate and alarms of each."""
 
 from dataclasses import dataclass
 
@@ -37,7 +37,8 @@ class RedisExports:
 
 
 class RedisStack(EnvironmentStack):
-    """Instances come, take over and go in three deployments: docs/runbooks/redis-migrate.md."""
+    """A migration adds an instance, switches to it and deletes the old one, in three deployments
+    (docs/runbooks/redis-migrate.md)."""
 
     def __init__(
         self,
@@ -51,7 +52,7 @@ class RedisStack(EnvironmentStack):
     ) -> None:
         super().__init__(scope, id_, environment=environment, description="Redis, and the probe that looks at it")
         self._environment, self._network, self._data, self._platform = environment, network, data, platform
-        # A branch of the tree for each kind, so that the names in it are the environment's own.
+        # One scope for each kind of construct, so that the ids in it are the instances' names.
         kinds = ("Instances", "Events", "Probes", "Gate", "Alarms", "Nodes", "Limits")
         self._of = {kind: Construct(self, kind) for kind in kinds}
         instances = {name: self._add(name, each) for name, each in environment.redis.instances.items()}
@@ -75,7 +76,7 @@ class RedisStack(EnvironmentStack):
             instance=instance,
             environment=self.environment_name,
             name=name,
-            # Services know the one that serves.
+            # Only the serving instance is in use by services.
             health_urls=[
                 f"https://{each.host}{each.redis_health_path}" for each in users.values() if each.redis_health_path
             ]
@@ -85,11 +86,11 @@ class RedisStack(EnvironmentStack):
             queues={worker: each.keys for worker, each in services.queues(self._environment).items()}
             if name == redis.queue
             else None,
-            # As stacks/preview.py has it, with a lease that nobody gets.
+            # As in stacks/preview.py, with a lease id that no preview can have.
             preview_key_prefix="preview-probe:" if serves and self._environment.previews else None,
         )
         if instance.is_ours:
-            # Exported as long as it is there, used or not: the API changes from one to another without a dead end.
+            # Exported even while unused: CloudFormation refuses to remove an export that a service still imports.
             self.export_value(instance.url.secret_arn)
         if name in (redis.serves, redis.queue):
             probe.gate(self._of["Gate"], name)

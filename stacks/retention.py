@@ -1,4 +1,4 @@
-"""From what the environment says of its data to what the constructs make of it."""
+"""Translates the environment's `protection` into the constructs' `Retention`."""
 
 from config import Environment
 from infra_constructs.retention import Retention

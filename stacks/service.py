@@ -1,4 +1,4 @@
-"""One service: what runs it, and all that may send its releases back."""
+"""One service with its tasks, migrations, checks and alarms, and the services and jobs that run its image."""
 
 from dataclasses import dataclass
 
@@ -37,7 +37,7 @@ from stacks.settings import Sources, for_users, host_of
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceContext:
-    """What services run in, of earlier stacks."""
+    """Exports of the earlier stacks that services use."""
 
     network: NetworkExports
     data: DataExports
@@ -52,13 +52,13 @@ class ServiceExports:
 
     service: ecs.FargateService
     target_groups: list[elbv2.ApplicationTargetGroup]
-    """None of a worker."""
+    """Empty for a worker."""
     errors_alarm: str | None
-    """Name of the alarm about its errors, as far as the load balancer sees any."""
+    """Name of the alarm on its errors at the load balancer; None for a worker."""
 
 
 class ServiceStack(EnvironmentStack):
-    """Released often; a failed release rolls back alone, and in minutes."""
+    """Released often. A failed release rolls back within minutes, and only this stack."""
 
     def __init__(
         self, scope: cdk.Stage, id_: str, *, environment: Environment, service: str, around: ServiceContext
@@ -87,7 +87,7 @@ class ServiceStack(EnvironmentStack):
         """By service: the one of this stack, and those that run its image."""
         own_service: ecs.FargateService | None = None
         for name, each in services.same_image(environment, service).items():
-            # What the stack is about has the plain ids; releases find its service by the logical one.
+            # The stack's own service has ids without a prefix; releases find it by its logical id.
             place: Construct = self if name == service else Construct(self, services.words(name))
             settings = sources.service(Construct(place, "Settings"), name, image=image)
             made = (
@@ -101,7 +101,7 @@ class ServiceStack(EnvironmentStack):
                 assert isinstance(resource, cdk.CfnElement)
                 resource.override_logical_id(SERVICE)
             else:
-                # After its migrations, and when it serves: the new image is known to work then.
+                # After the own service has migrated and serves: then the new image is known to work.
                 made.service.node.add_dependency(own_service)
             if settings.secrets:
                 RestartOnSecretChange(
@@ -128,7 +128,7 @@ class ServiceStack(EnvironmentStack):
             grant_application(around.data.media, one_off.task.definition.task_role)
 
     def _jobs(self, service: str, sources: Sources, around: ServiceContext, image: ReleasedImage) -> None:
-        """Those of each service that runs this image, with that service's variables and access."""
+        """Jobs of each service that runs this image, with that service's variables and permissions."""
         environment = sources.environment
         for name in services.same_image(environment, service):
             of_service = {job: each for job, each in environment.jobs.items() if each.runs == name}
@@ -278,14 +278,14 @@ def build_service(
     deployment_alarms: list[str],
     in_ledger: str,
 ) -> BlueGreenService:
-    """The service itself, with the migrations and checks of its deployments, which write into the ledger."""
+    """The service with its deployment hooks for migrations and checks, which write to the ledger."""
     own, platform, network, slot = (
         sources.environment.services[service],
         around.platform,
         around.network,
         sources.bindings.slot,
     )
-    assert own.port is not None and own.health_path is not None, "the configuration has seen to it"
+    assert own.port is not None and own.health_path is not None, "config.rules requires it"
     ledger = around.registry.ledger
     migration = None
     if own.migrations is not None:
@@ -359,7 +359,7 @@ def build_service(
 
 
 def _issues(environment: Environment, service: str) -> str | None:
-    """Where people see the errors that the service has reported."""
+    """Address of the service's errors at Sentry."""
     own = environment.services[service].sentry
     if own is None or environment.sentry is None:
         return None

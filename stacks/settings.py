@@ -1,4 +1,4 @@
-"""What a service reads from its environment: its own variables and secrets, and what the infrastructure adds."""
+"""A service's environment variables: its own variables and secrets, and those that the infrastructure adds."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,17 +18,17 @@ from stacks.redis import RedisExports
 
 @dataclass(frozen=True, kw_only=True)
 class Bindings:
-    """What of database and Redis is a service's own: for users, or in one slot for previews."""
+    """A service's database, logins and Redis key prefix: for users, or in one preview slot."""
 
     database: str
     user: ContainerEnvironment
     """PGUSER, PGPASSWORD and DATABASE_URL."""
     owner: ContainerEnvironment
-    """The same, for migrations."""
+    """The same variables with the owner's login, for migrations."""
     owner_login: secretsmanager.ISecret
     slot: int | None = None
     key_prefix: str | None = None
-    """Begins every key in Redis."""
+    """Beginning of every key in Redis."""
 
 
 def for_users(data: DataExports) -> Bindings:
@@ -41,28 +41,28 @@ def for_users(data: DataExports) -> Bindings:
 
 
 def _login(secret: secretsmanager.ISecret) -> ContainerEnvironment:
-    """A login that takes turns with another, so that the secret holds its name, too."""
+    """A rotated login: two users take turns, so the secret also holds the user name."""
     fields = {"PGUSER": "username", "PGPASSWORD": "password", "DATABASE_URL": URL}
     return ContainerEnvironment(secrets={name: SecretValue(secret, field) for name, field in fields.items()})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sources:
-    """What the variables of an environment's services are made of."""
+    """Everything from which the variables of an environment's services are made."""
 
     environment: Environment
     name: str
-    """Of the environment."""
+    """Name of the environment."""
     data: DataExports
     redis: RedisExports
     bindings: Bindings
 
     def service(self, scope: Construct, service: str, *, image: ReleasedImage) -> ContainerEnvironment:
-        """Everything that the service's containers get."""
+        """Variables and secrets of the service's containers."""
         return self._all(scope, service, image=image, login=self.bindings.user)
 
     def migrations(self, scope: Construct, service: str, *, image: ReleasedImage) -> ContainerEnvironment:
-        """The same with the login that owns the tables, as migrations run the service's own code."""
+        """Variables and secrets of the service's migrations: the same, with the login that owns the tables."""
         return self._all(scope, service, image=image, login=self.bindings.owner)
 
     def _all(
@@ -85,9 +85,9 @@ class Sources:
         if "redis" in own.needs:
             secrets["REDIS_URL"] = SecretValue(self.redis.url)
         if "queue" in own.needs:
-            # A preview's is the cache: its jobs may be lost, and no worker of the environment's may take them.
+            # A preview's queue is in the cache: its jobs may be lost, and the environment's workers must not take them.
             queue = self.redis.queue if self.bindings.slot is None else self.redis.url
-            assert queue is not None, "the configuration has seen to it"
+            assert queue is not None, "config.rules requires it"
             secrets["REDIS_QUEUE_URL"] = SecretValue(queue)
         if self.bindings.key_prefix is not None and {"redis", "queue"} & set(own.needs):
             values["REDIS_KEY_PREFIX"] = self.bindings.key_prefix
@@ -96,7 +96,7 @@ class Sources:
         if own.sentry is not None and self.bindings.slot is None:
             values |= _sentry(own.sentry, self.name)
             released = own.runs or service
-            # A site's image carries its release's name from the build: the browser's code has to have the same one.
+            # A site's build sets its own SENTRY_RELEASE, so that its browser code reports the same one.
             if not environment.services[released].site:
                 values["SENTRY_RELEASE"] = f"{released}@{image.digest}"
         for key, (secret, field) in variables.secrets(environment, service).items():
@@ -111,24 +111,24 @@ def media_variables(environment: Environment, data: DataExports) -> Mapping[str,
 
 
 def site_variables(environment: Environment, name: str, service: str, *, slot: int | None = None) -> Mapping[str, str]:
-    """What is known without AWS, and what Next.js therefore can put into the browser's code at a build."""
+    """Variables whose values are known without AWS, so that Next.js can build them into the browser's code."""
     found = variables.resolved(environment, name, service, slot=slot)
     own = environment.services[service]
     if own.site and own.sentry is not None and slot is None:
         found |= {f"NEXT_PUBLIC_{key}": value for key, value in _sentry(own.sentry, name).items()}
-    # What is tried in a preview is not counted.
+    # Previews are not counted in product analytics.
     if own.site and environment.posthog is not None and slot is None:
         found |= {
             "NEXT_PUBLIC_POSTHOG_KEY": environment.posthog.project_key,
             "NEXT_PUBLIC_POSTHOG_HOST": f"https://{own.host}{ANALYTICS_PATH}",
-            # Where people look at it; links of the toolbar go there.
+            # PostHog's own address; links of its toolbar lead there.
             "NEXT_PUBLIC_POSTHOG_UI_HOST": f"https://{environment.posthog.region}.posthog.com",
         }
     return found
 
 
 def _sentry(sentry: SentryService, environment: str) -> Mapping[str, str]:
-    """By the names that @sentry/node reads itself, except for the last one, which is none of Sentry's."""
+    """Variables that @sentry/node reads by itself; the last one is ours."""
     return {
         "SENTRY_DSN": sentry.dsn,
         "SENTRY_ENVIRONMENT": environment,
@@ -138,7 +138,7 @@ def _sentry(sentry: SentryService, environment: str) -> Mapping[str, str]:
 
 
 def host_of(environment: Environment, service: str, *, slot: int | None = None) -> str:
-    """Of a service behind the load balancer."""
+    """Host name of a service behind the load balancer."""
     host = environment.services[service].host if slot is None else previews.hosts(environment, slot)[service]
-    assert host is not None, "the configuration has seen to it"
+    assert host is not None, "config.rules requires it"
     return host

@@ -23,7 +23,7 @@ class Line:
 
 
 def lines(text: str) -> list[Line]:
-    """Of every table whose first column is the assumption."""
+    """Rows of every table whose first column is the assumption."""
     found: list[Line] = []
     inside = False
     for row in text.splitlines():

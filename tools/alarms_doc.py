@@ -1,4 +1,4 @@
-"""Writes docs/alarms.md from the synthesized templates: `make accept`. Which alarms there are, and what they say."""
+"""Writes docs/alarms.md, the list of all alarms, from the synthesized templates: `make accept`."""
 
 import json
 import re
@@ -11,11 +11,13 @@ from ops.templates import synthesized
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "alarms.md"
 _ENVIRONMENT = "production"
 _ORDER = ("CRITICAL", "WARNING", "INFO")
-_SAYS = re.compile(r"(CRITICAL|WARNING|INFO): (.+?)(?: Threshold: (.+?)\.)? Runbook: \S*docs/runbooks/([a-z-]+)\.md")
+_DESCRIPTION = re.compile(
+    r"(CRITICAL|WARNING|INFO): (.+?)(?: Threshold: (.+?)\.)? Runbook: \S*docs/runbooks/([a-z-]+)\.md"
+)
 _HEAD = f"""# Alarms
 
-Written by `make accept` from the templates of {_ENVIRONMENT}; a test holds it to them. Criticals that are told by the
-incident ([adr/0016](adr/0016-one-incident-one-page.md)) are marked; every line's runbook says what to do.
+Written by `make accept` from the templates of {_ENVIRONMENT}. "By the incident": the alarm itself pages no one, but
+becomes part of the incident that does ([ADR 16](adr/0016-one-incident-one-page.md)).
 
 | severity | what users notice | when | runbook |
 | --- | --- | --- | --- |
@@ -31,19 +33,19 @@ def page(templates: Mapping[str, Mapping[str, Any]]) -> str:
         for resource in template["Resources"].values():
             properties = resource.get("Properties", {})
             text = properties.get("AlarmDescription") or properties.get("Description")
-            # Those without are windows of an objective, for which a composite speaks.
-            tells = bool(properties.get("AlarmActions")) or "AlarmDescription" not in properties
-            if tells and isinstance(text, str) and (says := _SAYS.match(text)):
+            # Alarms without actions are windows of an objective, whose composite alarm notifies.
+            notifies = bool(properties.get("AlarmActions")) or "AlarmDescription" not in properties
+            if notifies and isinstance(text, str) and (says := _DESCRIPTION.match(text)):
                 lines.add((_ORDER.index(says[1]), says[4], _line(resource["Type"], properties, says)))
     return _HEAD + "".join(line for _, _, line in sorted(lines))
 
 
 def _line(kind: str, properties: Mapping[str, Any], says: re.Match[str]) -> str:
-    when = says[3] or {"AWS::CloudWatch::CompositeAlarm": "any of its alarms"}.get(kind, "when AWS says so")
-    told = ""
+    when = says[3] or {"AWS::CloudWatch::CompositeAlarm": "any of its alarms"}.get(kind, "an event of AWS")
+    by = ""
     if says[1] == "CRITICAL" and "Info" in json.dumps(properties.get("AlarmActions", [])):
-        told = ", by the incident"
-    return f"| {says[1].lower()}{told} | {says[2]} | {when} | [{says[4]}](runbooks/{says[4]}.md) |\n"
+        by = ", by the incident"
+    return f"| {says[1].lower()}{by} | {says[2]} | {when} | [{says[4]}](runbooks/{says[4]}.md) |\n"
 
 
 def main() -> None:

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Runs part of the suite as `nobody`, whose HOME does not exist, in a path with a space and a shell full of settings:
-# what a person who is not root runs into would not show otherwise. Needs to be root.
+# Runs part of the suite as the user `nobody`, whose HOME does not exist, in a path with a space and with misleading
+# environment variables: shows what fails only for users other than root. Must be run as root.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# Python may lie in root's home: where the container allows it, `nobody` reads everything and still writes nothing.
+# Python may be in root's home: if the container allows it, `nobody` may read everything, but still writes nothing.
 user=(--reuid=nobody --regid="$(id -g nobody)" --clear-groups)
 reads=(--inh-caps=-all,+dac_read_search --ambient-caps=-all,+dac_read_search)
 setpriv "${user[@]}" "${reads[@]}" true 2>/dev/null || reads=()

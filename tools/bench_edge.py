@@ -60,7 +60,7 @@ class _Counted:
 
 
 def requests(assembly: Path) -> dict[str, Any]:
-    """Of the production environment's edge stack, as synthesized: first deployment, again, and one rule changed."""
+    """Requests of production's edge stack: of its first deployment, of a second one, and after one changed rule."""
     simulator = cloudflare_for(load(["production"])["production"])
     counted, memory, found = _Counted(simulator), InMemoryStateStore(), {}
     documents = list(_declarations(assembly))

@@ -1,4 +1,4 @@
-"""What is promised of Redis, in figures: fail-open under eight faults, and how long a failover takes to be followed."""
+"""Benchmark of Redis clients: fail-open under eight faults, and how long clients take to follow a failover."""
 
 import tempfile
 import time

@@ -1,4 +1,4 @@
-"""Releases and previews in a rehearsed dev, in figures; and how long readers wait behind a migration that waits."""
+"""Benchmark of releases and previews in a rehearsed dev, and of readers that queue behind a waiting migration."""
 
 import io
 import statistics
@@ -39,7 +39,7 @@ def _timed(do: Callable[[], object]) -> float:
 
 
 def deployed() -> dict[str, float]:
-    """Seconds unless a name says otherwise. ECS's minutes are a twentieth of a second there."""
+    """Seconds unless a name says otherwise. In a rehearsal, a minute of ECS takes a twentieth of a second."""
     with tempfile.TemporaryDirectory() as folder:
         return _deployed(Path(folder))
 
@@ -113,7 +113,7 @@ def database(root: Path, *, rows: int) -> dict[str, float]:
 
 
 def _readers(as_: Callable[[Login], Connection], owner: Login, user: Login) -> dict[str, float]:
-    """Behind an ALTER that waits for a long transaction, until its lock times out."""
+    """How long readers wait behind an ALTER that itself waits for a long transaction, until its lock times out."""
     waits: list[float] = []
     over = threading.Event()
 

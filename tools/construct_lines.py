@@ -1,7 +1,7 @@
-"""The app, and which lines of this repository made each construct: `construct-lines.json` in the cloud assembly.
+"""Runs app.py and records which lines of this repository created each construct: `construct-lines.json`.
 
-CDK's own stack traces are those of jsii's JavaScript. Run instead of app.py, with the same environment variables; in
-the process of `infra explain` nothing loads CDK.
+`infra explain` runs it in a process of its own, with app.py's environment variables, so that `./infra` loads no CDK.
+CDK's own stack traces show jsii's JavaScript instead of our lines. The file is in the cloud assembly.
 """
 
 import json
@@ -24,7 +24,7 @@ _PLACES = ("app.py", "stacks/", "constructs/")
 
 
 def _our_lines() -> list[str]:
-    """FILE:LINE of the frames that are ours, the innermost first."""
+    """FILE:LINE of our own frames, the innermost first."""
     found: list[str] = []
     frame = sys._getframe(2)
     while frame is not None and len(found) < _MOST_LINES:

@@ -1,7 +1,7 @@
 """What users of a service see while its Redis is broken.
 
-The published client (docs/redis-client.mjs) in a small service, a real Redis behind it, eight ways to break that, and
-a stream of requests all the while.
+A small service with the published client (docs/redis-client.mjs) gets a stream of requests, while its real Redis is
+broken in one of eight ways.
 """
 
 import json
@@ -30,7 +30,7 @@ _RECOVERS_WITHIN_SECONDS = 30
 
 @contextmanager
 def service(url: str, **variables: str) -> Iterator[int]:
-    """The service with the published client, for as long as the block. Yields its port."""
+    """Runs the service with the published client during the block. Yields its port."""
     with subprocess.Popen(
         ["node", _CLIENT / "service.mjs"],
         cwd=_ROOT,
@@ -63,7 +63,7 @@ def load(port: int, requests: int) -> list[dict[str, Any]]:
 
 @dataclass
 class Stand:
-    """A Redis that can be broken, behind a gate that can be."""
+    """A test stand: a Redis that can be broken, behind a proxy that can be broken."""
 
     server: Server
     gate: Gate
@@ -74,7 +74,7 @@ class Stand:
 
 
 Fault = Callable[[Stand], Callable[[], object]]
-"""Breaks it; returns what makes it whole."""
+"""Breaks the stand; returns what repairs it."""
 
 
 def _killed(stand: Stand) -> Callable[[], object]:
@@ -87,11 +87,11 @@ def _frozen(stand: Stand) -> Callable[[], object]:
     return stand.server.thaw
 
 
-def _configured(name: str, broken: str, whole: str) -> Fault:
+def _configured(name: str, broken: str, repaired: str) -> Fault:
     def fault(stand: Stand) -> Callable[[], object]:
         client = stand.server.client()
         client.config_set(name, broken)
-        return lambda: client.config_set(name, whole)
+        return lambda: client.config_set(name, repaired)
 
     return fault
 
@@ -146,16 +146,16 @@ class Figures:
     server_errors: int
     """5xx, or no answer at all."""
     not_enforced: int
-    """Allowed because nobody could count."""
+    """Requests that were allowed because Redis could not count them."""
     p99_before: float
     p99_during: float
     p99_open: float
-    """Of the requests after the breaker has opened, the ones that try again among them."""
+    """Of requests after the breaker has opened, those that try Redis again included."""
     normal_after_seconds: float
     """From the repair until rates are limited again."""
     reported: int
     recoveries: int
-    """How often the application was told of the outage, and of its end."""
+    """How often the client reported the outage and its end to the application."""
 
     @property
     def added_p99(self) -> float:

@@ -1,7 +1,7 @@
 """Records outages for tests/stacks/test_incidents.py: `python -m tools.record_outages`.
 
-Real processes are broken for real: two of the product behind nginx, with PostgreSQL and Redis, users, and the checks
-and probes of our own runtime. A second stands for a minute, and what a second saw is what CloudWatch would have of it.
+Runs two processes of the product behind nginx, with PostgreSQL, Redis, users, and our own checks and probes, and breaks
+them. Each second is recorded as one minute of CloudWatch's metrics.
 """
 
 import json
@@ -36,7 +36,7 @@ _LIMIT = 40  # connections that the database takes
 
 @dataclass
 class Product:
-    """One task: a process that is started anew when it is found dead, as ECS does, after a while."""
+    """One task: a process that is restarted a while after it died, as ECS does."""
 
     folder: Path
     port: int
@@ -45,7 +45,7 @@ class Product:
     may_start: bool = True
 
     def tend(self) -> bool:
-        """Whether it had crashed."""
+        """Restarts the process if it may. Returns whether it had crashed."""
         crashed = self.process is not None and self.process.poll() is not None
         if (self.process is None or crashed) and self.may_start:
             self.process = subprocess.Popen(
@@ -86,7 +86,7 @@ class RecordedWorld:
     held: "list[psycopg.Connection[tuple[object, ...]]]" = field(default_factory=list)
 
     def hold(self, count: int) -> None:
-        """Connections that somebody has forgotten to close."""
+        """Opens connections that are not closed."""
         for _ in range(count):
             with suppress(psycopg.OperationalError):
                 self.held.append(_connect(self.postgres))
@@ -97,7 +97,7 @@ class RecordedWorld:
 
 
 Act = Callable[[RecordedWorld, int], None]
-"""Given each minute."""
+"""What happens in each minute of a scenario."""
 
 
 def _at(begin: Callable[[RecordedWorld], object], end: Callable[[RecordedWorld], object]) -> Act:
@@ -134,7 +134,7 @@ def _leak(world: RecordedWorld, minute: int) -> None:
 
 
 def _locked(world: RecordedWorld, minute: int) -> None:
-    """Somebody has altered a table by hand and gone for lunch."""
+    """A transaction by hand holds a lock on a table for the whole outage."""
     if minute == BEGINS:
         connection = _connect(world.postgres)
         connection.execute("lock table visitors in access exclusive mode")
@@ -144,7 +144,7 @@ def _locked(world: RecordedWorld, minute: int) -> None:
 
 
 def _connect(postgres: Postgres) -> "psycopg.Connection[tuple[object, ...]]":
-    """As the product does."""
+    """Connects as the product does."""
     at = postgres.variables()
     return psycopg.connect(
         host=at["PGHOST"],
@@ -268,9 +268,9 @@ def _user(port: int, over: threading.Event) -> None:
 
 
 def _looked(world: RecordedWorld) -> dict[str, float | None]:
-    """What our own checks and probes, ECS and RDS see."""
+    """Metrics of our own checks and probes, of ECS and of RDS."""
     seen: dict[str, float | None] = {}
-    # One after the other is too slow for a second: all at once.
+    # In parallel: one after the other takes longer than a second.
     looks: dict[str, Callable[[], float | None]] = {
         "CheckFailed site": lambda: float(_check(world, "/")),
         "CheckFailed api": lambda: float(_check(world, "/api/health/live")),
@@ -291,7 +291,7 @@ def _looked(world: RecordedWorld) -> dict[str, float | None]:
     give_up = time.monotonic() + 0.9
     for each in threads:
         each.join(max(0.0, give_up - time.monotonic()))
-    # A look that has not come back within its minute has failed, or has seen nothing.
+    # A check that has not returned within its minute has failed, and other metrics are missing.
     late = {"CheckFailed site": 1.0, "CheckFailed api": 1.0, "Unusable": 1.0}
     return {key: seen.get(key, late.get(key)) for key in looks}
 
@@ -301,7 +301,7 @@ def _check(world: RecordedWorld, path: str) -> bool:
 
 
 def _connections(postgres: Postgres) -> float | None:
-    """Of its limit as of two hundred, which is what the alarm of the smallest instance is about."""
+    """Open connections, as a share of the limit. None when the database does not answer."""
     try:
         with postgres.inside("postgres") as connection:
             row = connection.execute("select count(*) from pg_stat_activity where datname = 'app'").fetchone()
@@ -311,7 +311,7 @@ def _connections(postgres: Postgres) -> float | None:
 
 
 def _entrance(log: Path, began: float) -> dict[str, list[float | None]]:
-    """What an ALB would have told, from nginx' log: whoever has no answer of a task was failed by the balancer."""
+    """Metrics of the load balancer, from nginx's log. A request that no task answered counts as the balancer's 5xx."""
     minutes: list[list[tuple[int, bool, float]]] = [[] for _ in range(MINUTES)]
     for line in log.read_text().splitlines():
         at, status, answered, took = line.split()

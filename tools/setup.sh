@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the project needs: .venv from requirements-dev.txt, node_modules from package-lock.json, and servers
 # from Debian. `tools/setup.sh deploy` installs only what a deployment and ./infra need: .venv from requirements.txt and
-# the CDK CLI. Does nothing when both are already what the lock files say. Names what is missing when it cannot go on.
+# the CDK CLI. Does nothing if both match the lock files. If it cannot install something, it says what is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 only=${1:-}
@@ -13,14 +13,14 @@ die() {
   exit 1
 }
 
-# As root, or by sudo on a CI machine, where it asks for no password. A person's machine is theirs to change.
+# Installs Debian packages as root, or with sudo on CI machines. On a person's own machine it only says what is missing.
 can_install() { [ "$(id -u)" = 0 ] || { [ -n "${CI:-}" ] && sudo -n true 2>/dev/null; }; }
 install() {
   local root=()
   [ "$(id -u)" = 0 ] || root=(sudo -n)
   say "installing from Debian: $*"
   "${root[@]}" apt-get update -qq
-  # Debian starts what it installs; ours are started by whoever needs one.
+  # RUNLEVEL=1: Debian would start the servers; tests and rehearsals start their own.
   "${root[@]}" env RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
@@ -49,14 +49,14 @@ if [ ${#missing[@]} -gt 0 ]; then
   install "${missing[@]}"
 fi
 
-# npm, uv and jsii keep caches in HOME, and stop when they cannot.
+# npm, uv and jsii keep caches in HOME, and fail when they cannot write there.
 if [ ! -w "${HOME:-/nonexistent}" ]; then
   home=$(mktemp -d)
   export HOME=$home
 fi
 
 # A stamp holds the lock files' checksums once everything in them is installed, so a second run costs milliseconds.
-# The stamp of everything begins with that of a deployment, which is therefore installed, too.
+# The stamp of a full installation begins with that of a deployment's, as it contains that.
 is_current() {
   [ -f "$1" ] || return 1
   if [ "$only" = deploy ]; then head -n 2 "$1" | cmp -s - <(printf '%s\n' "$2"); else cmp -s "$1" <(printf '%s\n' "$2"); fi
@@ -88,15 +88,15 @@ if ! is_current .venv/.installed "$wanted"; then
   sed -n '/^uv==/,/^[^ ]/{/^uv==/p;/^ *--hash/p}' "$lock" >.venv/uv.txt
   .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r .venv/uv.txt
   .venv/bin/uv pip sync --quiet --require-hashes --python .venv/bin/python "$lock"
-  # What Lambda functions bring along, as they will find it: for ARM, whatever this machine is.
+  # The libraries of Lambda functions: for ARM, on any machine.
   .venv/bin/uv pip install --quiet --target .venv/lambda/python --python-platform aarch64-manylinux_2_28 \
     --python-version 3.14 --no-build --no-deps --require-hashes -r runtime/requirements.txt
   # One file, as every synthesis copies it.
   .venv/bin/python -m zipfile -c .venv/lambda.zip .venv/lambda/python
-  # Whatever is imported is compiled now, a tenth of what is installed, also where the environment forbids to write
-  # bytecode any later: by one synthesis, which reads that of `python -O` and fills jsii's cache too, and by the tests.
+  # Compiles the modules that are imported, a tenth of what is installed: one synthesis does it for `python -O` and fills
+  # jsii's cache, and collecting the tests does it for the rest. PYTHONDONTWRITEBYTECODE would prevent that.
   unset PYTHONDONTWRITEBYTECODE
-  # Of the tests' environments: a mistake in environments/ is not one of the set-up.
+  # With the tests' environments, so that an error in environments/ does not break the set-up.
   context=$(.venv/bin/python -c 'import json; print(json.dumps(json.load(open("cdk.json"))["context"]))')
   INFRA_ENVIRONMENTS=tests/environments CDK_VALIDATION=false CDK_CONTEXT_JSON=$context CDK_OUTDIR=.venv/warm \
     .venv/bin/python -O app.py &

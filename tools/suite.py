@@ -1,6 +1,6 @@
-"""`make test`: the suite in parts, four at once, as deployments mostly wait and the rest mostly computes.
+"""`make test`: runs the suite in parts, four at once, because parts with deployments mostly wait.
 
-One part is the bench, which runs once, without what needs a deployed account.
+One part is the benchmark: one repetition, without the benchmarks that deploy an account.
 """
 
 import os
@@ -16,7 +16,7 @@ from simulators.guardian import guarded
 
 ROOT = Path(__file__).resolve().parent.parent
 _AT_ONCE = 4
-# Each deploys accounts or databases of its own, and is a part of its own. The longest come first.
+# Each deploys its own accounts or databases, and is a part of its own. The longest come first.
 _ALONE = (
     "rehearsal/test_another_product.py",
     "rehearsal/test_lifecycle.py",
@@ -26,14 +26,14 @@ _ALONE = (
     "rehearsal/test_queue.py",
     "rehearsal/test_secrets.py",
 )
-# What a test asks for that looks at an account; a part deploys one for all of its tests.
+# The parameter of tests that need a deployed account; each part deploys one for all of its tests.
 _DEPLOYED = "production: Account"
-# Folders that are parts.
+# Folders of tests/ that are parts.
 _FOLDERS = ("ops", "rehearsal", "client", "runtime", "simulators")
 
 
 def main(options: list[str]) -> int:
-    """Exit code of a part that failed, if any did. With options of pytest's, one process: a part might be empty."""
+    """Exit code of a failed part, or 0. With options for pytest, one process: they may select nothing in some part."""
     pytest = [sys.executable, "-m", "pytest"]
     if options:
         return subprocess.run([*pytest, *options], cwd=ROOT, check=False).returncode
@@ -51,7 +51,7 @@ def main(options: list[str]) -> int:
 
 
 def parts() -> Mapping[str, Sequence[str]]:
-    """Every test file once, by the name of its part; those that take long come first."""
+    """Files of each part, by its name; parts that take long come first."""
     tests = sorted(path.relative_to(ROOT / "tests").as_posix() for path in (ROOT / "tests").rglob("test_*.py"))
     tests = [each for each in tests if not each.startswith(("soak/", "packs/"))]  # `make soak`, `make packs`
     found: dict[str, list[str]] = {}
@@ -66,7 +66,7 @@ def parts() -> Mapping[str, Sequence[str]]:
 
 
 def _run(command: list[str]) -> tuple[int, str, float]:
-    """Exit code, output, and CPU seconds of the process and everything that it waited for."""
+    """Exit code, output, and CPU seconds of the process and its children."""
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
         _, status, used = os.wait4(process.pid, 0)

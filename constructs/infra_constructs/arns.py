@@ -19,7 +19,7 @@ def iam_arn(scope: IConstruct, resource: str) -> str:
 
 
 def objects_arn(scope: IConstruct, bucket: str, keys: str = "*") -> str:
-    """Of the bucket's objects whose keys match. With the bucket's name, which CDK's `arn_for_objects` hides."""
+    """ARN of the bucket's objects whose keys match. It has the bucket's name, which CDK's `arn_for_objects` hides."""
     return cdk.Stack.of(scope).format_arn(
         service="s3", region="", account="", resource=f"{bucket}/{keys}", arn_format=cdk.ArnFormat.NO_RESOURCE_NAME
     )

@@ -6,7 +6,7 @@ from infra_constructs.database_logins import DatabaseLogins
 
 
 class DatabaseAccess(Construct):
-    """`infra db` invokes it: it makes a personal login and logs the request (infra_runtime.database.access)."""
+    """A function that `infra db` invokes: it makes a personal login and logs that (infra_runtime.database.access)."""
 
     def __init__(self, scope: Construct, id_: str, *, logins: DatabaseLogins) -> None:
         super().__init__(scope, id_)

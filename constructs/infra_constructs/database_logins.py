@@ -137,7 +137,7 @@ class DatabaseLogins(Construct):
         return function
 
     def _admit_master(self, function: RuntimeFunction) -> None:
-        """Of the instance that serves, and of those that `infra restore` has made or replaced.
+        """Allows the master login of the serving instance, and of those that `infra restore` has made or replaced.
 
         RDS makes and names a secret for each, and tags it with the ARN of the instance. CloudFormation knows the first
         one only.

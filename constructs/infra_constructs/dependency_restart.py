@@ -53,7 +53,7 @@ class DependencyRestart(Construct):
             topics=topics,
             spec=AlarmSpec(
                 runbook="service-lost-dependency",
-                description=f"{name} says that it does not reach something it needs; its tasks are replaced.",
+                description=f"{name} reports that it has lost a dependency; its tasks are replaced.",
                 severity=Severity.WARNING,
                 metric=cloudwatch.MathExpression(
                     expression="IF(FILL(away, 1) == 0, lost, 0)",

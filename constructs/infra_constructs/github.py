@@ -21,7 +21,7 @@ _CDK_QUALIFIER = "hnb659fds"
 
 @dataclass(frozen=True, kw_only=True)
 class Workflows:
-    """Of one repository, running in one of its environments, whose protection rules say who approves."""
+    """Workflows of one repository in one of its GitHub environments, whose protection rules say who approves."""
 
     repository: str
     """OWNER/NAME, or OWNER@OWNER_ID/NAME@REPOSITORY_ID, as GitHub writes it into this repository's tokens.

@@ -64,7 +64,7 @@ class ServiceImages(Construct):
         self.parameter_name = parameter_name
         self.bootstrap_image = bootstrap_image
         self.architecture = architecture
-        """Of the service's tasks."""
+        """CPU architecture of the service's tasks."""
         self.repository = ecr.Repository(
             self,
             "Repository",

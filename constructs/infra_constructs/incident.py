@@ -35,7 +35,7 @@ class Incident(Construct):
             "Users",
             composite_alarm_name=composite_name(self, "Users"),
             alarm_description=alarm_description(
-                self, Severity.CRITICAL, "Users are hurt: errors, slowness or no answer.", runbook="incident"
+                self, Severity.CRITICAL, "Users are affected: errors, slowness or no answer.", runbook="incident"
             ),
             alarm_rule=_any(symptoms),
         )
@@ -47,7 +47,7 @@ class Incident(Construct):
             alarm_description=alarm_description(
                 self,
                 Severity.CRITICAL,
-                "Users will soon be hurt: something they need is at its end.",
+                "Users will soon be affected: something that they need is nearly exhausted.",
                 runbook="incident",
             ),
             alarm_rule=_any(causes),

@@ -135,7 +135,7 @@ class MediaQuarantine(Construct):
             ),
             "UploadNotScanned": AlarmSpec(
                 runbook="media-quarantine",
-                description="GuardDuty could not scan an upload. Its user waits for it in vain.",
+                description="GuardDuty could not scan an upload, which stays in quarantine.",
                 severity=Severity.WARNING,
                 metric=self._metric(MediaMetric.UNSCANNED),
                 threshold=Threshold(value=0, unit="uploads", breaches=1, periods=1),
@@ -143,7 +143,7 @@ class MediaQuarantine(Construct):
             ),
             "UploadNotMoved": AlarmSpec(
                 runbook="media-quarantine",
-                description="An upload without a threat is still in quarantine. Its user waits for it in vain.",
+                description="An upload without a threat is still in quarantine.",
                 severity=Severity.WARNING,
                 metric=self._queue.failed.metric_approximate_number_of_messages_visible(
                     period=_PERIOD, statistic="Maximum"

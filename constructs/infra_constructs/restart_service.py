@@ -78,7 +78,7 @@ class RestartOnSecretChange(Construct):
             spec=AlarmSpec(
                 runbook="secret-restart",
                 description=(
-                    "Tasks still use a secret from before its change; a rotated login ends at the next rotation."
+                    "Tasks still use the old value of a secret; an old login stops working at the next rotation."
                 ),
                 severity=Severity.WARNING,
                 metric=own_metric(

@@ -97,7 +97,7 @@ class AlarmTopics(Construct):
                 self, f"{severity.value.capitalize()}WebhookFailed", topics=self.by_severity, spec=webhook.failed()
             )
         for channel, topics in in_channel.items():
-            assert slack_workspace is not None, "the configuration has seen to it"
+            assert slack_workspace is not None, "channels need their workspace"
             chatbot.SlackChannelConfiguration(
                 self,
                 f"Slack{channel}",

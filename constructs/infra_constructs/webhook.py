@@ -43,7 +43,7 @@ class Webhook(Construct):
         errors: cloudwatch.IMetric = self.handler.function.metric_errors(period=_PERIOD, statistic="Sum")
         return AlarmSpec(
             runbook="notification-failed",
-            description="A page was not accepted by the webhook; it went out by e-mail and Slack only.",
+            description="The webhook did not accept a page; it went out by e-mail and Slack only.",
             severity=Severity.WARNING,
             metric=errors,
             threshold=Threshold(value=0, unit="failed attempts in 5 minutes", breaches=1, periods=1),

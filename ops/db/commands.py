@@ -22,11 +22,11 @@ from ops.releases.target import ReleaseTarget
 @dataclass(frozen=True, kw_only=True)
 class DatabasePlace:
     name: str
-    """Of the environment."""
+    """Name of the environment."""
     environment: Environment
     clients: Clients
     variables: Mapping[str, str] = field(default_factory=lambda: os.environ)
-    """Of the programs that are started; PGSSLROOTCERT is whom they trust instead of Amazon."""
+    """Environment of the programs that it starts; PGSSLROOTCERT replaces Amazon's certificate authorities."""
 
     def tool(self, name: str) -> str:
         """Path of one of PostgreSQL's programs. Raises `OperatorError`."""
@@ -46,7 +46,7 @@ class DatabasePlace:
             yield found, found.variables(local, self.variables.get("PGSSLROOTCERT"))
 
     def environment_of(self, found: DatabaseSession, variables: dict[str, str]) -> dict[str, str]:
-        """Of PostgreSQL's programs. The token is signed last: it is valid for 15 minutes."""
+        """Environment of PostgreSQL's programs. The token is signed last: it is valid for 15 minutes."""
         return {**self.variables, **variables, "PGPASSWORD": found.token(self.clients), "PGAPPNAME": "infra db"}
 
 

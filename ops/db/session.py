@@ -52,7 +52,7 @@ class DatabaseSession:
         return found
 
     def variables(self, local_port: int, authorities: str | None = None) -> dict[str, str]:
-        """Of libpq, for this machine's end. The certificate is the database's own, so its name is checked, by Amazon's
+        """libpq's variables for this end. The certificate is the database's own, so its name is checked, by Amazon's
         authorities without others."""
         return {
             "PGHOST": self.host,

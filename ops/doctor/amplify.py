@@ -9,7 +9,7 @@ from ops.doctor.finding import Finding, is_denied
 
 
 def examine(site: DeployedAmplifySite) -> Iterator[Finding]:
-    """What is wrong with a site that is deployed; nothing that stops a deployment. Raises what boto3 raises."""
+    """What is wrong with a deployed site. None of it stops a deployment. Raises what boto3 raises."""
     try:
         domain, builds = site.domain(), site.builds()
     except ClientError as error:
@@ -24,11 +24,11 @@ def examine(site: DeployedAmplifySite) -> Iterator[Finding]:
         yield Finding(
             where=site.stack, what=f"{domain['domainName']} is FAILED at Amplify: {domain.get('statusReason')}",
             why="users may not reach the site, and its certificate is not renewed",
-            fix="put right what it says, then choose Retry under Custom domains in Amplify's console", stops=False,
+            fix="remove that cause, then choose Retry under Custom domains in Amplify's console", stops=False,
         )  # fmt: skip
     if builds and builds[0]["status"] == "FAILED":
         yield Finding(
             where=site.stack, what=f"the last build failed: {builds[0]['jobId']}, commit {builds[0]['commitId']}",
-            why="what was pushed is not served; the build before is",
-            fix="read its log in Amplify's console, and push", stops=False,
+            why="users still get the build before it",
+            fix="read its log in Amplify's console, correct the code and push", stops=False,
         )  # fmt: skip

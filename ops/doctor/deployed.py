@@ -108,7 +108,7 @@ def _database(clients: Clients, effect: Effect) -> Any:
 
 
 def by_live_state(clients: Clients, found: Collection[Effect], wanted: Templates) -> Iterator[Finding]:
-    """Of the effects that what runs decides about: those that cannot be deployed yet. Raises what boto3 raises."""
+    """Effects that cannot be deployed yet, by what runs in the account. Raises what boto3 raises."""
     for each in found:
         if each.kind in _LIVE:
             yield from _LIVE[each.kind](clients, each, found, wanted[each.stack])

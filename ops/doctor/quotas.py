@@ -64,7 +64,7 @@ def needs(environment: Environment, others: Sequence[Environment] = ()) -> Itera
 
 
 def _vcpus(environment: Environment, *, is_spot: bool) -> tuple[float, float]:
-    """Of a release at rest, and of one at max_tasks: blue and green of one service, everything else once."""
+    """vCPUs during a release, at min_tasks and at max_tasks: one service blue and green, every other one once."""
     these = [each for each in services.on_ecs(environment).values() if each.spot == is_spot]
     least = sum(each.min_tasks * each.cpu for each in these) + max(
         (each.min_tasks * each.cpu for each in these), default=0

@@ -24,7 +24,7 @@ class Required:
     wrong: Callable[[str], str]
     """What is wrong with a value, without telling any of it; "" when nothing is."""
     fields: tuple[str, ...] = ()
-    """Of its JSON, that are read; () when the whole value is."""
+    """Fields of its JSON that are read; () when the whole value is read."""
 
     @property
     def reference(self) -> str:

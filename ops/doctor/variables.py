@@ -13,7 +13,7 @@ from ops.github.settings import outputs_of, settings
 
 
 def variables(name: str, environment: Environment, clients: Clients) -> Iterator[Finding]:
-    """Of a deployed environment. None of it stops a deployment: it is after one that `infra github --set` has values.
+    """GitHub variables that differ from a deployed environment. None stops a deployment: `--set` needs its outputs.
 
     Needs a token that may read environments, which a workflow's own token may not. Raises what boto3 raises.
     """

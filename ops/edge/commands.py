@@ -201,7 +201,7 @@ def _table(edge: EdgeOf, findings: list[DeclarationFinding], what: str) -> Table
 
 
 def _differing(before: Any, after: Any) -> tuple[Any, Any]:
-    """Of two things alike, the parts in which they differ."""
+    """The parts in which two documents of the same shape differ."""
     if not isinstance(before, Mapping) or not isinstance(after, Mapping):
         return before, after
     different = [key for key in {**before, **after} if before.get(key) != after.get(key)]

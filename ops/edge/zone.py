@@ -32,7 +32,7 @@ EXPLAINED = (BotoCoreError, ClientError, VendorError, NoZone, BadCredentials)
 
 @dataclass(frozen=True)
 class EdgeOf:
-    """Of one environment."""
+    """The zone of one environment, and our objects in it."""
 
     name: str
     environment: Environment

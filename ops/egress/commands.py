@@ -34,7 +34,7 @@ class EgressModel:
     """By what is set at the edge."""
 
     saving_percent: Mapping[str, Mapping[str, float]]
-    """Of media bytes, by requests per object and month."""
+    """Share of media bytes that the edge saves, by requests per object and month."""
     requests_for_target: Mapping[str, float | None]
     """Requests per object and month from which on the target is met; None beyond what was simulated."""
 

@@ -1,10 +1,9 @@
 """Which traffic meets the target: a simulation of requests, edge locations and what they keep.
 
-What decides is not how long the edge *may* keep an object (its TTL) but how long it *does*: Cloudflare evicts what was
-not asked for, whatever the TTL, and asks the origin for an expired object without fetching it again (304). So bytes
-leave the bucket for first fills, and for refills after an eviction. An object is evicted when nobody has asked for it
-at that location for `kept_days`: what a cache that evicts the least recently used does, by the approximation of Che,
-Tung and Wang (2002), and what tests hold against such a cache.
+The TTL says how long the edge *may* keep an object; what counts is how long it *does*. Cloudflare evicts objects that
+are seldom requested even before their TTL ends, and revalidates expired ones without fetching them again (304). So
+bytes leave the bucket for first fills and for refills after an eviction. A location evicts an object after `kept_days`
+without a request: the approximation of an LRU cache by Che, Tung and Wang (2002). Tests compare it with a real LRU.
 """
 
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 TARGET_PERCENT = 78.0
-"""What REQUIREMENTS.md hopes for. A claim about traffic, so a target, and never a promise."""
+"""The target of REQUIREMENTS.md. It depends on traffic, so it is no promise."""
 _DAYS = 30
 _HALF_LIFE_OF_VISITORS_DAYS = 2.0
 
@@ -29,19 +28,19 @@ class MediaTraffic:
     """In 30 days, on average."""
     objects: int = 10_000
     alpha: float = 0.9
-    """Of Zipf's law: how much more the popular ones are asked for."""
+    """Exponent of Zipf's law: how much more often popular objects are requested."""
     repeated_percent: float = 0.0
-    """Share of requests that a visitor makes for what he had some days before (half of them within two)."""
+    """Share of requests for objects that the same visitor fetched some days before (half of them within two)."""
     bypass_percent: float = 0.0
-    """Share of requests that no cache answers: query strings made up, purges."""
+    """Share of requests that no cache answers: random query strings, purges."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EdgeModel:
     kept_days: float
-    """How long a location keeps what nobody asks for."""
+    """How long a location keeps an object that is not requested."""
     tiered: bool
-    """Locations ask one upper location before the bucket (Smart Tiered Cache)."""
+    """Whether locations ask one upper location before the bucket (Smart Tiered Cache)."""
     locations: int = 30
     browser_days: float = 7.0
     """As the cache rule says (constructs/infra_constructs/cloudflare/media.py)."""
@@ -49,9 +48,9 @@ class EdgeModel:
 
 @dataclass(frozen=True, kw_only=True)
 class Saving:
-    """Of the last 30 days of 60, so that nothing is counted of the time when every cache was empty.
+    """Counts of the last 30 of 60 days: the first 30 fill the empty caches.
 
-    Sizes of objects have nothing to do with how popular they are here, so that bytes go as requests do.
+    The model gives popular objects no other sizes than the rest, so shares of requests are shares of bytes.
     """
 
     asked: int
@@ -63,12 +62,12 @@ class Saving:
 
     @property
     def percent(self) -> float:
-        """As it is measured: 100 × (1 - bucket bytes / edge bytes)."""
+        """As production measures it: 100 × (1 - bucket bytes / edge bytes)."""
         return 100 * (1 - self.bucket / self.edge)
 
     @property
     def percent_with_browsers(self) -> float:
-        """Against a world without any cache, which nobody can measure."""
+        """Compared with no cache at all, not even in browsers; production cannot measure that."""
         return 100 * (1 - self.bucket / self.asked)
 
 
@@ -89,7 +88,7 @@ def saving(traffic: MediaTraffic, edge: EdgeModel, trace: Trace, *, seed: int = 
     when, what, where = when[reaches], what[reaches], where[reaches]
     missed = misses(when, what * edge.locations + where, edge.kept_days)
     if edge.tiered:
-        # The upper location hears only of what the lower ones have not.
+        # The upper location gets only the requests that the lower ones missed.
         missed[missed] = misses(when[missed], what[missed], edge.kept_days)
     missed |= random.random(len(when)) < traffic.bypass_percent / 100
     counted = when >= _DAYS
@@ -97,7 +96,7 @@ def saving(traffic: MediaTraffic, edge: EdgeModel, trace: Trace, *, seed: int = 
 
 
 def requests(traffic: MediaTraffic, *, seed: int = 1) -> Trace:
-    """Independent of each other, popular ones by Zipf's law."""
+    """Independent requests; Zipf's law says which object each one is for."""
     random = np.random.default_rng(seed)
     count = int(2 * traffic.objects * traffic.requests_per_object)
     weights = np.arange(1, traffic.objects + 1, dtype=np.float64) ** -traffic.alpha
@@ -107,8 +106,8 @@ def requests(traffic: MediaTraffic, *, seed: int = 1) -> Trace:
 
 
 def misses(when: Days, what: Ids, kept_days: float) -> NDArray[np.bool_]:
-    """Of requests in their order, those that come first, or later than `kept_days` after the one before."""
-    # Stable, and so in their order for each object.
+    """Which requests miss: an object's first, and those more than `kept_days` after its last."""
+    # Stable: the requests for each object stay in order.
     order = np.argsort(what, kind="stable")
     first = np.ones(len(order), dtype=bool)
     first[1:] = what[order][1:] != what[order][:-1]
@@ -120,7 +119,7 @@ def misses(when: Days, what: Ids, kept_days: float) -> NDArray[np.bool_]:
 
 
 def _in_browser(count: int, traffic: MediaTraffic, edge: EdgeModel, random: np.random.Generator) -> NDArray[np.bool_]:
-    """Requests that a visitor's own browser answers, as it had the object within its time."""
+    """Requests that a visitor's own browser answers from its cache."""
     repeated = random.random(count) < traffic.repeated_percent / 100
     since = random.exponential(_HALF_LIFE_OF_VISITORS_DAYS / np.log(2), count)
     return repeated & (since <= edge.browser_days)

@@ -1,4 +1,4 @@
-"""What the workflows read from GitHub's environments, with the values of a deployed environment."""
+"""Variables and secrets of the GitHub environments that the workflows run in, from a deployed environment."""
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,24 +15,24 @@ BRANCH = "main"
 
 @dataclass(frozen=True, kw_only=True)
 class GitHubEnvironment:
-    """One environment of one repository, as the workflows need it."""
+    """One GitHub environment of one repository, as the workflows need it."""
 
     repository: str
     """OWNER/NAME"""
     name: str
     service: str | None = None
-    """Which its jobs release or preview; None for those of the infrastructure."""
+    """The service that its jobs release or preview; None for the infrastructure's."""
     workflow: str
     """File name of the workflow whose jobs run in it."""
     variables: Mapping[str, str]
     secrets: Sequence[str] = ()
-    """Names of those that somebody has to set; their values are nowhere in AWS."""
+    """Names of secrets that a person has to set; AWS does not have their values."""
     only_main: bool = True
-    """Whether only what is on the main branch may be deployed to it. Otherwise any branch gets its roles."""
+    """Whether only jobs of the main branch run in it. Otherwise jobs of any branch can assume its roles."""
 
 
 def outputs_of(clients: Clients, stack: str) -> dict[str, str]:
-    """Raises `OperatorError` where an output is missing, and what boto3 raises when there is no such stack."""
+    """Outputs of a deployed stack. Raises what boto3 raises when there is no such stack."""
     (found,) = clients.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
     return {each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", [])}
 
@@ -85,9 +85,9 @@ def settings(environment: Environment, outputs: Mapping[str, str]) -> Iterator[G
 
 
 def commands(needed: GitHubEnvironment) -> Iterator[str]:
-    """For bash, with GitHub's own `gh`, which is logged in."""
+    """Commands for bash that create it, with GitHub's `gh`, logged in."""
     where = f"repos/{needed.repository}/environments/{needed.name}"
-    # An environment that exists is left alone: PUT states its reviewers anew, and these are not known here.
+    # An existing environment is left alone: PUT would replace its reviewers, which are not known here.
     create = [f"gh api --method PUT {where} --silent"]
     if needed.only_main:
         policy = '{"deployment_branch_policy": {"protected_branches": false, "custom_branch_policies": true}}'

@@ -16,7 +16,7 @@ class Mismatch:
     """A repository whose tokens no role accepts, or repositories that could not be checked."""
 
     key: str
-    """Of the environment's file."""
+    """Key in the environment's file."""
     what: str
     fix: str
     was_checked: bool = True

@@ -32,7 +32,7 @@ _NEW, _CURRENT = "AWSPENDING", "AWSCURRENT"
 @dataclass(frozen=True)
 class ElastiCacheRotation:
     name: str
-    """Of the environment."""
+    """Name of the environment."""
     environment: Environment
     instance: str
     clients: Clients

@@ -129,5 +129,5 @@ def started(place: ReleaseTarget, *, command: Sequence[str] | None = None, enter
 
 
 def _tag(text: str) -> str:
-    """Of letters that a tag's value may have."""
+    """The text with only the characters that a tag's value may have."""
     return "".join(letter if letter.isalnum() or letter in " _.:/=+-@" else " " for letter in text)[:256]

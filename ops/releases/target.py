@@ -18,7 +18,7 @@ from ops.functions import Clients, ask_as_myself, find, resources
 @dataclass(frozen=True)
 class ReleaseTarget:
     name: str
-    """Of the environment."""
+    """Name of the environment."""
     environment: Environment
     service: str
     clients: Clients

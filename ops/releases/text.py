@@ -14,5 +14,5 @@ def by(who: str) -> str:
 
 
 def moment(time: str) -> str:
-    """Of an ISO 8601 time in UTC: to the second, without the zone."""
+    """An ISO 8601 time in UTC as people read it: to the second, without the zone."""
     return time[:19].replace("T", " ")

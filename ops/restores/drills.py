@@ -27,7 +27,7 @@ _LONGEST_SECONDS = 6 * 3600.0
 @dataclass(frozen=True)
 class Drills:
     name: str
-    """Of the environment."""
+    """Name of the environment."""
     environment: Environment
     clients: Clients
     sleep: Callable[[float], None] = time.sleep
@@ -56,7 +56,7 @@ class Drills:
         return last
 
     def running(self) -> str | None:
-        """Id of the job of the one that somebody has started."""
+        """Id of the restore job of the drill that was started by hand."""
         found = self._memory.get(STARTED)
         return None if found is None else str(found["job"])
 

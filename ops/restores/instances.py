@@ -37,7 +37,7 @@ _SERVES = {"available", "storage-optimization", "storage-initialization"}
 @dataclass(frozen=True)
 class Instances:
     name: str
-    """Of the environment."""
+    """Name of the environment."""
     environment: Environment
     clients: Clients
     sleep: Callable[[float], None] = time.sleep
@@ -58,7 +58,7 @@ class Instances:
         return found
 
     def resources(self, kind: str) -> list[str]:
-        """Of the stack: physical ids."""
+        """Physical ids of the stack's resources of one type."""
         return resources(self.clients, self.stack, kind)
 
     @cached_property
@@ -68,7 +68,7 @@ class Instances:
 
     @cached_property
     def variables(self) -> Mapping[str, str]:
-        """Of that function."""
+        """Environment variables of that function."""
         found = self.clients.client("lambda").get_function_configuration(FunctionName=self._function)
         return dict(found["Environment"]["Variables"])
 

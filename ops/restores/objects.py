@@ -61,7 +61,7 @@ class Undelete:
 
 @dataclass(frozen=True)
 class Copy:
-    """Of an older version, on top of the current one."""
+    """A copy of an older version, on top of the current one."""
 
     key: str
     version: Version
@@ -211,7 +211,7 @@ def _is_same(media: MediaBucket, key: str, wanted: Version, current: Version) ->
 
 
 def _histories(media: MediaBucket, prefix: str) -> Iterator[tuple[str, list[Version]]]:
-    """Of each key, the newest version first. A key's versions may go on in the next page; keys are in order."""
+    """Versions of each key, the newest first. A key's versions may go on in the next page; keys are in order."""
     pages = media.s3.get_paginator("list_object_versions").paginate(Bucket=media.bucket, Prefix=prefix)
     key: str | None = None
     versions, markers = list[Version](), list[Version]()

@@ -1,1 +1,1 @@
-"""Another major version of the database, in the place of the one that serves."""
+"""`infra database upgrade`: a new major version of PostgreSQL takes over from the current one."""

@@ -1,4 +1,4 @@
-"""RDS's blue/green deployment of one environment. Its name and status are the only record of an upgrade."""
+"""RDS's blue/green deployment of one environment's database. Its name and status are the only record of an upgrade."""
 
 import json
 import re
@@ -15,9 +15,9 @@ from ops.errors import OperatorError
 from ops.restores.instances import Described, Instances
 
 _EVERY_SECONDS = 15.0
-# Copying takes as long as a restore and an upgrade one after the other.
+# A copy is a restore followed by an upgrade.
 _LONGEST_SECONDS = 24 * 3600.0
-# RDS's own default. If the copy is not level by then, RDS leaves everything as it was.
+# RDS's own default. If the copy has not caught up by then, RDS cancels the switchover.
 SWITCHOVER_SECONDS = 300
 AVAILABLE, SWITCHED = "AVAILABLE", "SWITCHOVER_COMPLETED"
 _UNDER_WAY = ("PROVISIONING", "SWITCHOVER_IN_PROGRESS", "DELETING")
@@ -36,7 +36,7 @@ class Upgrade:
         return f"{self.place.stack}-to-"
 
     def found(self) -> Mapping[str, Any] | None:
-        """The deployment that was begun and not ended; RDS knows at most one of an instance."""
+        """The current deployment, if any; RDS allows one for each instance."""
         pages = self.rds.get_paginator("describe_blue_green_deployments").paginate()
         return next(
             (
@@ -57,12 +57,12 @@ class Upgrade:
         )
 
     def settled(self, console: Console) -> Mapping[str, Any]:
-        """Waits until RDS has nothing to do with it. Raises `OperatorError`."""
-        give_up, told = time.monotonic() + _LONGEST_SECONDS, ""
+        """Waits until RDS is not working on it. Raises `OperatorError`."""
+        give_up, printed = time.monotonic() + _LONGEST_SECONDS, ""
         while (found := self.found()) is not None:
-            if (progress := _progress(found)) != told:
+            if (progress := _progress(found)) != printed:
                 console.print(progress, highlight=False)
-                told = progress
+                printed = progress
             if found["Status"] not in _UNDER_WAY:
                 return found
             if time.monotonic() > give_up:
@@ -90,7 +90,7 @@ class Upgrade:
             self.place.sleep(_EVERY_SECONDS)
 
     def upgraded(self) -> list[Described]:
-        """Those that an upgrade has replaced, the last one first."""
+        """Instances that an upgrade has replaced, the newest first."""
         pattern = re.compile(rf"{re.escape(self.place.identifier)}-old(\d+)")
         found = [(int(match[1]), each) for each in self.place.all()
                  if (match := pattern.fullmatch(each["DBInstanceIdentifier"]))]  # fmt: skip
@@ -113,7 +113,7 @@ class Upgrade:
         return self.place.variables[MASTER_DURING_UPGRADES]
 
     def take_over_password(self, serving: Described) -> None:
-        """With a new one, which goes into our secret first: no password is in use that nobody knows."""
+        """Sets a new master password. It goes into our secret first, so that it cannot get lost."""
         password = secrets.token_urlsafe(30)
         value = json.dumps({"username": serving["MasterUsername"], "password": password})
         self.place.clients.client("secretsmanager").put_secret_value(SecretId=self.master, SecretString=value)

@@ -83,7 +83,7 @@ def verify(
 
 
 def _ids(edge: EdgeOf) -> tuple[str, ...]:
-    """Of the zone and of its account."""
+    """Ids of the zone and of its account."""
     zone = zones.find(edge.api, edge.environment.domains.zone)
     return zone.id, zone.account
 

@@ -76,7 +76,7 @@ class Live:
     edge: EdgeOf
     visitor: PublicVisitor
     identity: str
-    """Of this run: part of every name that a check makes."""
+    """Id of this run: part of every name that a check makes."""
     cleanup: ExitStack = field(repr=False)
     clock: Clock = field(default_factory=Clock)
 

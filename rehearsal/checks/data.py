@@ -1,4 +1,4 @@
-"""What holds state."""
+"""Checks of the database and the media bucket."""
 
 import json
 import time
@@ -66,7 +66,7 @@ def database_password(account: Account) -> str:
 
 
 def rotation(account: Account) -> str:
-    """Secrets Manager's four steps on the very secret of the API's tasks; what those have read stays valid."""
+    """Secrets Manager's four steps on the secret that the API's tasks read; their login stays valid."""
     first_release(account)
     with unnoticed(account, "/") as users:
         found = _rotated(account)
@@ -91,7 +91,7 @@ def _rotated(account: Account) -> str:
 
 
 def api_secret(account: Account) -> tuple[str, dict[str, str]]:
-    """ARN of the API's login, and the variables of its tasks."""
+    """ARN of the secret with the API's login, and the variables of the API's tasks."""
     container = account.container(account.service(account.main))
     variables = {each["name"]: each["value"] for each in container["environment"]}
     reference = next(each["valueFrom"] for each in container["secrets"] if each["name"] == "PGPASSWORD")
@@ -101,7 +101,7 @@ def api_secret(account: Account) -> tuple[str, dict[str, str]]:
 
 @contextmanager
 def connected(account: Account, task_definition: str) -> Iterator[Connection]:
-    """To the database, with the login that this task has."""
+    """Connects to the database with the login of this task definition."""
     found = account.client("ecs").describe_task_definition(taskDefinition=task_definition)["taskDefinition"]
     (container,) = [each for each in found["containerDefinitions"] if each["name"] in (APP, MIGRATE)]
     variables = {each["name"]: each["value"] for each in container["environment"]}
@@ -114,7 +114,7 @@ def connected(account: Account, task_definition: str) -> Iterator[Connection]:
 
 
 def connected_as_owner(account: Account) -> AbstractContextManager[Connection]:
-    """As the migrations of the service of the story."""
+    """Connects with the login of the main service's migrations."""
     labels = account.container(account.service(account.main))["dockerLabels"]
     return connected(account, labels[MIGRATION_LABEL])
 
@@ -124,13 +124,13 @@ def login_of(account: Account, secret: str) -> Login:
 
 
 def _deployments(account: Account) -> Sequence[Mapping[str, Any]]:
-    """Of the API, the newest first."""
+    """Deployments of the main service, the newest first."""
     found = deployments(account.client("ecs"), account.service(account.main))
     return sorted(found, key=lambda each: each["createdAt"], reverse=True)
 
 
 def _restarted(account: Account, before: int) -> None:
-    """By nobody's call, and in an account without a trail: Secrets Manager's own event is enough."""
+    """Secrets Manager's own event replaces the tasks, without a call and in an account without CloudTrail."""
     give_up = time.monotonic() + _DEPLOYED_SECONDS
     while True:
         found = _deployments(account)
@@ -164,7 +164,7 @@ def media(account: Account) -> str:
 
 
 def uploads(account: Account) -> str:
-    """As browsers do: they ask first, then send what was signed for them."""
+    """Uploads as browsers do: a preflight request, then a POST with a signed policy."""
     s3, bucket = account.client("s3"), account.environment.media.bucket
     sites = previews.site_hosts(account.environment)
     if not sites:
@@ -195,7 +195,7 @@ def media_lifecycle(account: Account) -> str:
 
 
 def media_is_written(account: Account) -> str:
-    """By the API itself, as its task role."""
+    """The API itself writes and reads an object, as its task role."""
     first_release(account)
     told = traffic(account).ask("/media")
     require(set(told.values()) == {"ok"}, f"{told}")

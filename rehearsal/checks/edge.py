@@ -34,7 +34,7 @@ _PURGED_SECONDS = 60.0
 
 
 def rules(account: Account, phase: str) -> dict[str, dict[str, Any]]:
-    """Of this environment, by name, in their order."""
+    """The environment's rules of one phase, by name, in order."""
     owner = f"{account.name}."
     found = account.zone.rulesets.get(phase, {"rules": []})["rules"]
     return {
@@ -128,7 +128,7 @@ def media_cache(account: Account) -> str:
 
 
 def media_ttl(account: Account) -> str:
-    """Of what the rules say together, in their order."""
+    """What the cache rules give together, in order."""
     wanted, host = account.environment.media.ttl_seconds, account.environment.domains.media
     if not wanted:
         not_on_this_plan("media.ttl_seconds names no prefix")
@@ -152,7 +152,7 @@ def media_cache_key(account: Account) -> str:
 
 
 def purge(account: Account) -> str:
-    """Of what S3 tells, by EventBridge, the queue and the function."""
+    """S3's events reach the purge through EventBridge, the queue and the function."""
     s3, bucket, media = account.client("s3"), account.environment.media.bucket, account.environment.domains.media
     kept, gone = "_next/static/rehearsed.js", "rehearsed/purge (1).avif"
     for key in (kept, gone):

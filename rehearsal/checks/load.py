@@ -15,7 +15,7 @@ _SECONDS = 300.0
 
 @contextmanager
 def unnoticed(account: Account, path: str) -> Iterator[UserTraffic]:
-    """Raises `Failed` when a request failed. They go to the service of the story."""
+    """Users of the main service while the block runs. Raises `Failed` when one of their requests failed."""
     with traffic(account).flowing((path,)) as users:
         wait_until(lambda: users.requests > 0, lambda: "nobody asks", seconds=_SECONDS)
         yield users

@@ -52,7 +52,7 @@ def subscribers(account: Account) -> str:
 
 
 def numbers_of_the_edge(account: Account) -> str:
-    """Of every window that the deployed function has carried into CloudWatch, by the clock or now, twice."""
+    """The deployed function publishes each window once, though it runs by the clock and now twice more."""
     for _ in range(2):
         _run(account, "edge_traffic")
     host = account.environment.domains.media

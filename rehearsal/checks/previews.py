@@ -21,7 +21,7 @@ _NAME = "a-pull-request"
 
 
 def users_of(account: Account, slot: int) -> UserTraffic:
-    """Of the story's service in a slot."""
+    """Users of the main service's preview in a slot."""
     where = json.loads(account.emulator.balancer.read_text())
     return UserTraffic(hosts(account.environment, slot)[account.main], where["address"], where["production"])
 

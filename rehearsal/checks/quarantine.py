@@ -1,4 +1,4 @@
-"""Uploads that GuardDuty scans."""
+"""Quarantine of uploads until GuardDuty has scanned them."""
 
 from botocore.exceptions import ClientError
 
@@ -11,7 +11,7 @@ _MOVED_SECONDS = 60.0
 
 
 def scanned_first(account: Account) -> str:
-    """A clean upload comes out; one with EICAR's test file stays, and an administrator is refused, too."""
+    """A clean upload leaves quarantine, one with the EICAR test file stays; not even an administrator can read it."""
     prefix, s3, bucket = account.environment.media.quarantine, account.client("s3"), account.environment.media.bucket
     if prefix is None:
         not_on_this_plan("media.quarantine names no prefix")
@@ -32,7 +32,7 @@ def scanned_first(account: Account) -> str:
 
 
 def _read(account: Account, key: str) -> str:
-    """Its text, or the code of S3's refusal."""
+    """Text of the object, or the code of S3's refusal."""
     try:
         answer = account.client("s3").get_object(Bucket=account.environment.media.bucket, Key=key)
     except ClientError as error:

@@ -114,7 +114,7 @@ def crashing_alone(account: Account) -> str:
 
 
 def _other(account: Account) -> str:
-    """A service beside the story's that an image of one program can be: it migrates itself, if at all."""
+    """Another service that can run an image of one program, which is also its migrations command, if it has any."""
     for name, each in services.previewed(account.environment).items():
         if name != account.main and (each.migrations is None or each.migrations.command[0] == "/server"):
             return name
@@ -310,5 +310,5 @@ def _is_told(account: Account, version: str) -> bool:
 
 
 def _deploys(account: Account) -> list[dict[str, Any]]:
-    """Of the service of the story, the newest last."""
+    """Sentry's deploys of the main service, the newest last."""
     return [each for each in account.sentry.deploys if each["version"].startswith(f"{account.main}@")]

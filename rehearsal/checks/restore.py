@@ -1,4 +1,4 @@
-"""Lost data, and how much of it comes back."""
+"""Restores of lost data: database, single tables and media."""
 
 import io
 import threading
@@ -32,7 +32,7 @@ _PURGED_SECONDS = 60.0
 
 
 def to_a_point_in_time(account: Account) -> str:
-    """Somebody drops a table while users read and write it; `infra restore point` gets it back."""
+    """A table is dropped while users read and write it; `infra restore point` restores it."""
     first_release(account)
     secret, variables = api_secret(account)
     writer = Writer(account, secret, variables)
@@ -41,7 +41,7 @@ def to_a_point_in_time(account: Account) -> str:
         connection.execute(f"alter table {_KEPT} owner to {OWNER}")
     with traffic(account).flowing() as users, writer.writing():
         time.sleep(1)
-        # RDS restores to whole seconds: to the last one before it happens.
+        # RDS restores to whole seconds: take the last one before the loss.
         last_good = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=1)
         time.sleep((last_good - datetime.now(UTC)).total_seconds() + 0.1)
         with connect(_master(account), variables) as connection:
@@ -54,7 +54,7 @@ def to_a_point_in_time(account: Account) -> str:
     missing = [name for name, at in writer.written.items() if at <= last_good and name not in there]
     require(not missing, f"{len(missing)} rows from before {last_good} are missing; {told}")
     lost = [name for name in writer.written if name not in there]
-    require(lost, "nothing was written between the restored time and the loss: nothing was shown")
+    require(lost, "nothing was written between the restored time and the loss: this shows nothing")
     copied = _copied(account, variables)
     delete_replaced(account)
     return (
@@ -65,7 +65,7 @@ def to_a_point_in_time(account: Account) -> str:
 
 
 def drill(account: Account) -> str:
-    """As a person starts it: AWS Backup restores and tells of the end, the function verifies and deletes."""
+    """A drill that a person starts: AWS Backup restores and sends an event, the function verifies and deletes."""
     if not account.environment.database.restore_drills:
         not_on_this_plan("no restore drills, by the environment's choice")
     first_release(account)
@@ -88,7 +88,7 @@ def _instances(account: Account) -> list[Mapping[str, Any]]:
 
 
 def _wait_for_the_first_backup(account: Account) -> None:
-    """A night, which takes AWS Backup a second here."""
+    """AWS Backup makes one each night; here it takes a second."""
     vault, backup = account.resource("Data", "AWS::Backup::BackupVault"), account.client("backup")
     wait_until(
         lambda: bool(backup.list_recovery_points_by_backup_vault(BackupVaultName=vault)["RecoveryPoints"]),
@@ -98,7 +98,7 @@ def _wait_for_the_first_backup(account: Account) -> None:
 
 
 def deleted_and_replaced_media(account: Account) -> str:
-    """As the runbook says; and what the edge had of it is purged by S3's own events."""
+    """Follows the runbook. S3's events then purge the restored objects from Cloudflare's cache."""
     s3, media = account.client("s3"), MediaBucket(account.environment, account)
     deleted, replaced = "rehearsed/restored/deleted", "rehearsed/restored/replaced"
     target = {"Bucket": media.bucket}
@@ -122,7 +122,7 @@ def deleted_and_replaced_media(account: Account) -> str:
 
 
 def _end_of_a_second() -> datetime:
-    """S3 dates versions by whole seconds: the one that ends while this waits."""
+    """Waits until the current second is over, and returns it: S3 dates versions by whole seconds."""
     now = datetime.now(UTC)
     second = now.replace(microsecond=0)
     time.sleep((second + timedelta(seconds=1.05) - now).total_seconds())
@@ -130,7 +130,7 @@ def _end_of_a_second() -> datetime:
 
 
 def _purged(account: Account, *keys: str) -> float:
-    """Seconds until all of them are, in every spelling."""
+    """Waits until all keys are purged, in every spelling. Returns the seconds that it took."""
     began = time.monotonic()
     wanted = {each for key in keys for each in prefixes(account.environment.domains.media, key)}
     wait_until(
@@ -149,7 +149,7 @@ class Writer:
     secret: str
     variables: Mapping[str, str]
     written: dict[str, datetime] = field(default_factory=dict)
-    """When the database had confirmed each."""
+    """When the database confirmed each row."""
     _over: threading.Event = field(default_factory=threading.Event)
 
     @contextmanager
@@ -176,7 +176,7 @@ class Writer:
 
 
 def _restore(account: Account, to: datetime) -> str:
-    """As a person types it; returns what that says."""
+    """Runs `infra restore point`, and returns what it prints."""
     told, now = io.StringIO(), datetime.now(UTC)
     place = Instances(account.name, account.environment, account, sleep=lambda seconds: time.sleep(seconds / 50))
     wanted = commands.when(f"{to:%Y-%m-%dT%H:%M:%SZ}", now=now)

@@ -1,4 +1,4 @@
-"""Secrets: changed by a command, looked for before a release, and never written where others read."""
+"""Secrets: a command changes them, a release requires them, and their values appear nowhere else."""
 
 import hmac
 import io
@@ -27,14 +27,14 @@ from rehearsal.pipeline import PREVIEW, RELEASE, Pipeline
 from rehearsal.push import push
 
 _REPLACED_WITHIN_SECONDS = 60.0
-# Shorter texts are anywhere by chance.
+# Shorter values appear by chance.
 _SHORTEST = 10
-# Of JSON. A `url` is an address, or repeats the password beside it.
+# Fields of a secret's JSON that are no secret. A `url` is an address, or repeats the password beside it.
 _PUBLIC_FIELDS = ("username", "email", "engine", "host", "dbname", "certificate", "url")
 
 
 def looked_for(account: Account) -> str:
-    """IAM denies the release function to describe what is not there."""
+    """A release is refused while a secret is missing, although IAM answers AccessDenied for a missing secret."""
     service, _, name, _ = _first(account)
     released = account.environment.services[service].runs or service
     image = push(account, released, f"secret-{token_hex(4)}")
@@ -54,12 +54,12 @@ def changed(account: Account) -> str:
     """With `infra secret set`, in an account without a trail."""
     service, variable, name, field = _first(account)
     first_release(account)
-    # A worker follows the release with a deployment of its own; until it ends, a change waits for the schedule.
+    # A worker's deployment follows the service's; until it ends, a changed secret waits for the schedule.
     wait_until(lambda: not _deploying(account), lambda: f"{_deploying(account)} still deploy", seconds=60.0)
     keeps_previous = f"{variable}_PREVIOUS" in variables.secrets(account.environment, service)
     path = "/"
     if keeps_previous and service == account.main:
-        # Users who have signed in before, with what the key of now signs.
+        # Users who signed in before the change: their sessions are signed with the current key.
         key = json.loads(account.client("secretsmanager").get_secret_value(SecretId=name)["SecretString"])[field]
         path = f"/session?token={hmac.new(key.encode(), b'session', 'sha256').hexdigest()}"
     with unnoticed(account, path) as users:
@@ -92,7 +92,7 @@ def _changed(account: Account, *, keeps_previous: bool) -> str:
 
 
 def unseen(account: Account) -> str:
-    """Every value in Secrets Manager, earlier versions included, is searched for wherever others may read."""
+    """Searches templates, logs, tables and outputs for every value in Secrets Manager, earlier versions included."""
     values, texts = dict(_values(account)), list(_texts(account))
     found = sorted({f"{name} in {where}" for where, text in texts for value, name in values.items() if value in text})
     require(not found, "; ".join(found[:5]))
@@ -101,7 +101,7 @@ def unseen(account: Account) -> str:
 
 
 def _first(account: Account) -> tuple[str, str, str, str | None]:
-    """(service, variable, secret, field) of the first one that a service names."""
+    """(service, variable, secret, field) of the first secret that a service names."""
     named = [
         (service, variable, name, field)
         for service in services.on_ecs(account.environment)
@@ -113,7 +113,7 @@ def _first(account: Account) -> tuple[str, str, str, str | None]:
 
 
 def _stored(account: Account, reference: str, value: str, *, keeps_previous: bool = False) -> str:
-    """What `infra secret set` prints."""
+    """Runs `infra secret set`, and returns what it prints."""
     told = io.StringIO()
     place = commands.SecretPlace(account.name, account.environment, account)
     to, console = commands.chosen(account.environment, reference), Console(file=told, width=200)
@@ -122,7 +122,7 @@ def _stored(account: Account, reference: str, value: str, *, keeps_previous: boo
 
 
 def _checked(account: Account, service: str, image: str) -> str:
-    """What `infra release --check` says in the service's workflow."""
+    """Runs `infra release --check` as the service's workflow does, and returns its output or its error."""
     told, place = io.StringIO(), place_of(Pipeline(account).runs(RELEASE, service), service)
     try:
         releases.release(place, image, Console(file=told, width=200), note=None, check_only=True)
@@ -132,7 +132,7 @@ def _checked(account: Account, service: str, image: str) -> str:
 
 
 def _previewed(account: Account, service: str, image: str) -> str:
-    """Why `infra preview start` does not begin."""
+    """The error with which `infra preview start` refuses to begin."""
     previews = PreviewSlots(account.name, account.environment, Pipeline(account).runs(PREVIEW, service))
     try:
         start(previews, "a-secret-is-missing", service, image, Console(file=io.StringIO()), as_json=False)
@@ -160,24 +160,24 @@ def _deploying(account: Account) -> list[str]:
 
 
 def _read_by(account: Account, service: dict[str, Any]) -> list[str]:
-    """Names of secrets, as far as the service's container refers to them by name."""
+    """Names of the secrets to which the service's container refers by name."""
     references = [each["valueFrom"] for each in account.container(service).get("secrets", [])]
     return [reference.split(":")[6] for reference in references]
 
 
 def _in_processes(variable: str) -> list[str]:
-    """Its values in the containers that run, which are processes here."""
+    """Values of the variable in the running containers, which are processes here."""
     found = []
     for process in psutil.Process().children(recursive=True):
         try:
             found.append(process.environ().get(variable, ""))
-        except psutil.Error:  # it ended between the two, or belongs to somebody else
+        except psutil.Error:  # it has just ended, or belongs to another user
             continue
     return found
 
 
 def _values(account: Account) -> Iterator[tuple[str, str]]:
-    """(what may be seen nowhere, name of its secret)."""
+    """(value that must appear nowhere, name of its secret)."""
     manager = account.client("secretsmanager")
     for page in manager.get_paginator("list_secrets").paginate():
         for secret in page["SecretList"]:
@@ -204,7 +204,7 @@ def _parts(value: str) -> Iterator[str]:
 
 
 def _texts(account: Account) -> Iterator[tuple[str, str]]:
-    """(where, what stands there)."""
+    """(place, its text)."""
     workspace = account.cdk.workspace
     for file in [*workspace.glob("cdk.out*/**/*"), *workspace.glob("cdk.log")]:
         if file.is_file() and file.suffix != ".zip":
@@ -221,7 +221,7 @@ def _texts(account: Account) -> Iterator[tuple[str, str]]:
             yield f"variables of the function {function['FunctionName']}", str(function.get("Environment"))
     for arn in (each for page in _pages(ecs, "list_task_definitions") for each in page["taskDefinitionArns"]):
         yield f"the task definition {arn}", str(ecs.describe_task_definition(taskDefinition=arn))
-    yield from _said(account)
+    yield from _printed(account)
 
 
 def _of_stacks(account: Account) -> Iterator[tuple[str, str]]:
@@ -233,8 +233,8 @@ def _of_stacks(account: Account) -> Iterator[tuple[str, str]]:
             yield f"events of {name}", str(page["StackEvents"])
 
 
-def _said(account: Account) -> Iterator[tuple[str, str]]:
-    """By commands that look at secrets, or that somebody pipes into a log."""
+def _printed(account: Account) -> Iterator[tuple[str, str]]:
+    """Output of commands that read secrets, which people may pipe into a log."""
     place = commands.SecretPlace(account.name, account.environment, account)
     for as_json in (True, False):
         told = io.StringIO()

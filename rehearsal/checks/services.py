@@ -1,4 +1,4 @@
-"""What serves users, who watches it, and who may deploy it."""
+"""Checks of services, sites, images, scaling, and the roles of workflows."""
 
 from typing import Any
 
@@ -79,7 +79,7 @@ _OF_A_QUEUE = "waiting / running"
 
 
 def _scaled_on(configuration: dict[str, Any]) -> list[str]:
-    """The metric that AWS knows by a name, or the expression that is returned."""
+    """The predefined metric, or the expressions whose values are returned."""
     if "PredefinedMetricSpecification" in configuration:
         return [configuration["PredefinedMetricSpecification"]["PredefinedMetricType"]]
     queries = configuration["CustomizedMetricSpecification"]["Metrics"]
@@ -87,7 +87,7 @@ def _scaled_on(configuration: dict[str, Any]) -> list[str]:
 
 
 def sites(account: Account) -> str:
-    """Each where the file says: on ECS or with Amplify."""
+    """Each site runs where its file says: on ECS or on Amplify."""
     told, there = [], dict(account.services())
     for name, each in account.environment.services.items():
         if not each.site:
@@ -101,7 +101,7 @@ def sites(account: Account) -> str:
 
 
 def _on_amplify(account: Account, name: str, host: str) -> str:
-    """Served under its own name, through Cloudflare, with a certificate that renews itself, as built last."""
+    """The last build is served under its own name through Cloudflare, and its certificate can renew itself."""
     site = DeployedAmplifySite(account.name, account.environment, name, account)
     domain = site.domain()
     require(domain["domainStatus"] == "AVAILABLE", f"{host} is {domain['domainStatus']}: {domain.get('statusReason')}")
@@ -113,9 +113,8 @@ def _on_amplify(account: Account, name: str, host: str) -> str:
     app = account.client("amplify").get_app(appId=account.resource(name, "AWS::Amplify::App"))["app"]
     missing = set(account.environment.services[name].variables) - set(app["environmentVariables"])
     require(not missing, f"{host} is built without {missing}")
-    answers = [
-        SimulatedVisitor(account).get(f"https://{host}/").status_code for _ in range(3)
-    ]  # a build takes two looks
+    # A simulated build is ready at the third request.
+    answers = [SimulatedVisitor(account).get(f"https://{host}/").status_code for _ in range(3)]
     require(answers[-1] == 200, f"https://{host}/ answers {answers[-1]}")
     problems = [each.what for each in amplify.examine(site)]
     require(not problems, "; ".join(problems))
@@ -139,7 +138,7 @@ def images(account: Account) -> str:
 
 def github_roles(account: Account) -> str:
     if account.cdk.access_key is None:
-        not_on_this_plan("IAM is turned off, and refuses nobody")
+        not_on_this_plan("IAM is turned off, and refuses no one")
     pipeline = Pipeline(account)
     for job in pipeline.jobs:
         caller = pipeline.enter(job).client("sts").get_caller_identity()["Arn"]
@@ -152,14 +151,14 @@ def github_roles(account: Account) -> str:
 
 
 def nightly_look(account: Account) -> str:
-    """As `infra drift` in its workflow, which nobody approves."""
+    """`infra drift` in its nightly workflow, which needs no approval."""
     found = list(drifts(account.name, account.environment, Pipeline(account).runs(DRIFT)))
     require(not found, "; ".join(f"{each.stack} {each.resource}: {each.what}" for each in found[:3]))
     return f"{len(account.stacks())} stacks compared, no drift"
 
 
 def site_is_pushed(account: Account) -> str:
-    """As in the first job of the site's release."""
+    """The first job of the site's release."""
     sites = list(sites_of(account.environment))
     if not sites:
         not_on_this_plan("no site is on ECS")

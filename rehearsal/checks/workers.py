@@ -1,4 +1,4 @@
-"""What runs the image of a service beside it: workers."""
+"""Workers that run the image of a service."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from rehearsal.traffic import traffic
 
 
 def follow_the_image(account: Account) -> str:
-    """By all of its deployments: those of releases, and those that went back."""
+    """A worker has run every image that its service has run, rollbacks included."""
     names = _workers(account)
     of_service = _images(account, account.main)
     require(len(of_service) > 3, f"only {len(of_service)} deployments")
@@ -29,7 +29,7 @@ def follow_the_image(account: Account) -> str:
 
 
 def unhealthy_goes_back(account: Account) -> str:
-    """The service's own deployment has succeeded by then."""
+    """An unhealthy worker rolls the release back, although the service's own deployment has succeeded by then."""
     names = [name for name in _workers(account) if account.environment.services[name].health_command]
     if not names:
         not_on_this_plan("no worker has a health command")
@@ -41,7 +41,7 @@ def unhealthy_goes_back(account: Account) -> str:
             told = "\n".join([str(error), *error.__notes__])
         else:
             require(False, f"it was released: {told}")
-    require("Task failed container health checks" in told, f"the reason is not told: {told}")
+    require("Task failed container health checks" in told, f"the reason is not reported: {told}")
     require(not users.failures, f"{len(users.failures)} requests failed: {users.failures[:3]}")
     require(place_of(account).image() == before, "the parameter still says the failed image")
     for name in (account.main, *names):
@@ -55,7 +55,7 @@ def _idle(folder: Path) -> None:
 
 
 def _workers(account: Account) -> list[str]:
-    """Those that run the image of the story's service."""
+    """Workers that run the image of the main service."""
     same = services.same_image(account.environment, account.main)
     found = [name for name, each in same.items() if each.host is None]
     if not found:
@@ -64,7 +64,7 @@ def _workers(account: Account) -> list[str]:
 
 
 def _images(account: Account, name: str) -> list[str]:
-    """That the service has run, in order."""
+    """Images that the service has run, in order."""
     ecs, service = account.client("ecs"), account.service(name)
     found = [each for each in deployments(ecs, service) if each["status"] == "SUCCESSFUL"]
     images: list[str] = []
@@ -79,7 +79,7 @@ def _images(account: Account, name: str) -> list[str]:
 
 def _ended(account: Account, name: str) -> list[dict[str, Any]]:
     found = tasks_of(account.client("ecs"), account.service(name), desiredStatus="STOPPED")
-    # The image that stands in until the first release ends when it is told to.
+    # The bootstrap image, which stands in until the first release, also exits at SIGTERM.
     bootstrap = account.environment.bootstrap_image
     return [dict(each) for each in found if named(each["containers"], APP)["image"] != bootstrap]
 

@@ -11,7 +11,7 @@ from rehearsal.product.asked import CONTRACT, ImageContract
 _HERE = Path(__file__).resolve().parent
 _ROOT = _HERE.parents[1]
 LONE = _HERE / "lone.py"
-"""Of an image of one program."""
+"""Source of an image that contains one program."""
 
 # Drizzle applies what is younger than the last that it has applied, and compares nothing else.
 _BEGINNING = 1_700_000_000_000

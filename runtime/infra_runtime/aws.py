@@ -1,4 +1,4 @@
-"""One client of each AWS service for all invocations of a function: making one costs more than most of its calls."""
+"""One client of each AWS service for all invocations of a function: creating one takes longer than most calls."""
 
 from functools import cache
 from typing import Any
@@ -9,10 +9,10 @@ from botocore.config import Config
 
 @cache
 def client(service: str, *, seconds: int | None = None, config: Config | None = None) -> Any:
-    """With `seconds`: no longer than that for connecting and for each answer, three times at most.
+    """With `seconds`, at most that long for connecting and for each answer, and at most three attempts.
 
-    AWS throttles anybody's call at times, and answers that at once: a call that is never repeated fails a deployment.
-    Otherwise with `config`: one that lives as long as the function does, as there is a client for each.
+    AWS throttles calls at times, with an immediate answer: without retries, that would fail a deployment. Without
+    `seconds`, `config` is used. Keep it as long as the function lives: each one gets its own client.
     """
     if seconds is None:
         return boto3.client(service, config=config)

@@ -1,4 +1,4 @@
-"""Scheduled: compares what was declared with what is in the zone, and says so in numbers. Changes nothing."""
+"""Scheduled: compares the zone with what was declared, and publishes the differences as metrics. Changes nothing."""
 
 import json
 import os
@@ -22,7 +22,7 @@ from infra_runtime.state_store import SsmStateStore
 
 @dataclass(frozen=True)
 class DeclarationDrift:
-    """Of one declaration."""
+    """How one declaration differs from the zone."""
 
     name: str
     changes: list[Change]
@@ -30,7 +30,7 @@ class DeclarationDrift:
     seen: list[Seen]
     conflict: str | None = None
     undeclared: Mapping[str, list[str]] = field(default_factory=dict)
-    """Fields that are set but not declared, by object: information, no drift."""
+    """Fields that are set but not declared, by object. They do not count as drift."""
 
     @property
     def missing(self) -> int:

@@ -94,7 +94,7 @@ def tell(
 
 
 def notification(message: Mapping[str, Any]) -> Notification:
-    """Of an SNS message: an alarm's (metric or composite), a custom notification, an anomaly, or any other text.
+    """The notification in an SNS message: of a metric or composite alarm, a custom one, an anomaly, or any other text.
 
     AWS Budgets sends text. Neither it nor Cost Anomaly Detection ever says that it is over.
     """

@@ -43,7 +43,7 @@ _own_arn, _own_enforce = iam_actions.extract_resource_arn, iam_evaluator.enforce
 _own_denial, _own_condition_key = iam_actions.access_denied_response, iam_evaluator._resolve_condition_key
 
 
-# -- What a call is about
+# -- Which resources a call needs
 
 
 def _parameters(headers: Mapping[str, str], body: bytes, query: Mapping[str, Any]) -> dict[str, Any]:
@@ -246,8 +246,8 @@ def _has_no_resource(action: str) -> bool:
 def enforce(
     key: str, action: str, service: str, region: str, *, resource_arn: str = "*", service_context: Any = None
 ) -> Any:
-    """In the place of MiniStack's: None if the call is allowed."""
-    # MiniStack asks for some calls several times; what is listed here is for the first.
+    """Replaces MiniStack's function: None if the call is allowed."""
+    # MiniStack authorizes some calls several times; our list is for the first.
     needs = _needs.get() or (Need(action, "*" if _has_no_resource(action) else resource_arn),)
     _needs.set(())
     for need in needs:
@@ -279,7 +279,7 @@ def _resource(*request: Any) -> str:
 
 
 def _condition_key(key: str, context: Any) -> Any:
-    """Of a session, `aws:PrincipalArn` is the ARN of its role (IAM guide, "AWS global condition context keys")."""
+    """A session's `aws:PrincipalArn` is the ARN of its role (IAM guide, "AWS global condition context keys")."""
     value = _own_condition_key(key, context)
     if key.lower() == "aws:principalarn" and ":assumed-role/" in str(value):
         return f"arn:aws:iam::{value.split(':')[4]}:role/{value.split('/')[1]}"
@@ -287,7 +287,7 @@ def _condition_key(key: str, context: Any) -> Any:
 
 
 def _denial(service: str, action: str, principal: str, request_id: str, **options: Any) -> Any:
-    """AWS names the resource in its answer."""
+    """AWS's answer to a denied call names the resource."""
     need = _denied.get()
     if need and not options.get("error_code") and not options.get("resource_policy_arn"):
         explicit = bool(options.get("explicit_deny"))
@@ -295,7 +295,7 @@ def _denial(service: str, action: str, principal: str, request_id: str, **option
     return _own_denial(service, need.action if need else action, principal, request_id, **options)
 
 
-# -- Roles that AWS itself enters
+# -- Roles that AWS's services assume
 
 
 def session(role_arn: str, name: str) -> Mapping[str, str]:
@@ -309,7 +309,7 @@ def session(role_arn: str, name: str) -> Mapping[str, str]:
 
 
 def denial_of(role_arn: str, name: str, *needs: Need) -> str | None:
-    """What AWS answers to a service that acts as a role; None when everything is allowed, or enforcement is off."""
+    """The denial that a service gets when it acts as a role; None if all is allowed, or enforcement is off."""
     if not is_on(Condition.IAM):
         return None
     key = session(role_arn, name)["AWS_ACCESS_KEY_ID"]
@@ -324,7 +324,7 @@ def denial_of(role_arn: str, name: str, *needs: Need) -> str | None:
     return None
 
 
-# -- What was asked, for the report of used and granted permissions
+# -- A record of calls, for the report of used and granted permissions
 
 _recorded: set[str] = set()
 _recording = threading.Lock()
@@ -332,13 +332,13 @@ _recording = threading.Lock()
 
 def _record(key: str, need: Need, context: Mapping[str, Any], denied: Any) -> None:
     known = iam_evaluator.resolve_caller_identity(key)
-    # Root is CloudFormation here, and AWS's services.
+    # Here CloudFormation and AWS's services call as root.
     if known and not known["userArn"].endswith(":root"):
         record(known["userArn"], need.action, need.resource, context, denied=bool(denied))
 
 
 def record(caller: str, action: str, resource: str, context: Mapping[str, Any], *, denied: bool) -> None:
-    """Writes down each different call once."""
+    """Records each different call once."""
     call = {"caller": caller, "action": action, "resource": resource, "context": context, "denied": denied}
     line = json.dumps(call, default=str, sort_keys=True)
     with _recording:

@@ -52,7 +52,7 @@ Record = dict[str, Any]
 
 points: dict[str, Record] = {}
 plans: dict[str, Record] = {}
-"""Of restore testing, by name."""
+"""Restore testing plans, by name."""
 jobs: dict[str, Record] = {}
 
 

@@ -1,4 +1,4 @@
-"""How long a minute lasts, and whether anybody looks at alarms meanwhile."""
+"""How long a simulated minute lasts, and whether alarms are evaluated in it."""
 
 import os
 from pathlib import Path
@@ -13,5 +13,5 @@ def is_live() -> bool:
 
 
 def minute_seconds() -> float:
-    """Of ECS's bake time, which would be a quarter of an hour in a rehearsal."""
+    """How long a minute of ECS's bake time takes: a rehearsal would otherwise wait a quarter of an hour."""
     return 60.0 if is_live() else float(os.environ[MINUTE])

@@ -17,27 +17,27 @@ class Condition(StrEnum):
     IAM = "iam"
     """Every call is authorized against the policies of the account (AWS, "Policy evaluation logic")."""
     SIDECARS = "sidecars"
-    """Each Fargate task has a container that nobody asked for, as with GuardDuty Runtime Monitoring (aws-cdk #32877).
+    """Each Fargate task has an additional container, as with GuardDuty Runtime Monitoring (aws-cdk #32877).
 
-    Assumed: its place in the list, and the exit code that it ends with.
+    Assumed: its position in the list, and its exit code.
     """
     PAGINATION = "pagination"
-    """Lists come in small pages: "fewer results than the maximum" is each service's right (their API references)."""
+    """Lists come in small pages: a service may return "fewer results than the maximum" (API references)."""
     REORDERING = "reordering"
-    """Lists come in another order each time, where the API reference promises none."""
+    """Lists come in another order each time, unless the API reference promises one."""
     MIXED_CASE_NAMES = "mixed-case-names"
-    """A load balancer that CloudFormation names has capitals in its DNS name (external-dns #1906)."""
+    """The DNS name of a load balancer that CloudFormation names has capital letters (external-dns #1906)."""
     THROTTLING = "throttling"
-    """A share of all calls is answered "Rate exceeded", or by S3 with 503, once (each API's "Common errors")."""
+    """A share of all calls fails once with "Rate exceeded", at S3 with 503 (each API's "Common errors")."""
     AMI_CHANGES = "ami-changes"
-    """The parameter of the newest Amazon Linux has another value at each read; AWS changes it every week or two."""
+    """The parameter of the newest Amazon Linux changes with each read; AWS changes it every week or two."""
     ENHANCED_SCANNING = "enhanced-scanning"
-    """Inspector scans images: DescribeImages says nothing of it (containers-roadmap #1662), and the findings are ACTIVE
-    for ever (aws-cli #6759).
+    """Inspector scans images: DescribeImages does not show it (containers-roadmap #1662), and the scan's status stays
+    ACTIVE (aws-cli #6759).
     """
     EVENTUAL_CONSISTENCY = "eventual-consistency"
-    """A read of DynamoDB misses the last write unless it asks otherwise (its guide, "DynamoDB read consistency"), and
-    ECS describes no task that has just begun (API reference, "RunTask").
+    """A DynamoDB read misses the last write unless it is consistent (its guide, "DynamoDB read consistency"), and ECS
+    does not describe a task that has just begun (API reference, "RunTask").
     """
     QUOTAS = "quotas"
     """The quotas of a new account, until AWS grants a request (AWS General Reference, "Service endpoints and quotas";

@@ -112,7 +112,7 @@ class _Connection(socketserver.StreamRequestHandler):
 
 
 def _value(data: bytes) -> tuple[bytes, bytes]:
-    """Of the first element, and what follows it."""
+    """Value of the first element, and the bytes after it."""
     length, at = data[1], 2
     if length >= 0x80:
         at += length & 0x7F

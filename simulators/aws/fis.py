@@ -91,7 +91,7 @@ class Fis:
     """One region of one account."""
 
     prefix: str
-    """Of ARNs: arn:aws:fis:REGION:ACCOUNT."""
+    """How its ARNs begin: arn:aws:fis:REGION:ACCOUNT."""
     region: Region
     minute_seconds: Callable[[], float]
     templates: dict[str, dict[str, Any]] = field(default_factory=dict)

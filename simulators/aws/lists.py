@@ -68,7 +68,7 @@ class _List:
     wire_items: tuple[str, ...]
     """Names of the lists, which share a page: alarms and composite alarms do."""
     path: str
-    """Of a request, where the protocol is REST."""
+    """Path of a request, where the protocol is REST."""
 
 
 def lists_of(service: str) -> dict[str, _List]:

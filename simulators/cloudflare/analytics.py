@@ -1,6 +1,6 @@
-"""Cloudflare's analytics, by a schema of as much of it as is asked for: late, sampled, and limited by the plan.
+"""Cloudflare's GraphQL analytics, as far as we query them: late, sampled, and limited by the plan.
 
-Names and types are those of the documentation and of shared facts; an account's introspection has the last word
+Names and types are from the documentation; only introspection in an account can confirm them
 (docs/unverified-on-live.md).
 """
 
@@ -55,7 +55,7 @@ class SampledRequest:
     status: int = 200
     source: str = "eyeball"
     late: timedelta = timedelta(0)
-    """So much later it is in the numbers."""
+    """How much later it appears in the analytics."""
 
 
 @dataclass(frozen=True)
@@ -77,19 +77,19 @@ class Dataset:
 
 @dataclass
 class SampledTraffic:
-    """What the edge has seen, and what may be asked of it."""
+    """Requests and events of a zone, and the limits of its plan for queries."""
 
     requests: list[SampledRequest] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     every: int = 1
-    """One request in so many is kept, and counts for as many."""
+    """Sampling: one request of this many is kept, and counts as this many."""
     of_requests: Dataset = field(default_factory=Dataset)
     of_events: Dataset = field(default_factory=Dataset)
     now: Any = field(default=lambda: datetime.now(UTC))
 
 
 def answer(zones: Mapping[str, SampledTraffic], query: str, variables: Mapping[str, Any]) -> dict[str, Any]:
-    """As the API answers: always 200, with errors in it when there are any."""
+    """The document with which the API answers; its status is 200 even with errors."""
     result = graphql_sync(_SCHEMA, query, root_value=_Root(zones), variable_values=dict(variables))
     errors = [{"message": each.message, "path": each.path} for each in result.errors or []]
     return {"data": None if errors else result.data, "errors": errors or None}
@@ -180,7 +180,7 @@ class _Zone:
 
     @staticmethod
     def _grouped(info: Any, rows: Sequence[Any], known: Mapping[str, Any], limit: int, *, weight: int) -> list[Any]:
-        """By the dimensions that were asked for, as the API groups by them."""
+        """Rows grouped by the dimensions in the query."""
         (node,) = info.field_nodes
         asked = [
             field_.name.value

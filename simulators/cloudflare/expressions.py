@@ -36,7 +36,7 @@ class EdgeRequest:
     path: str
     query: str
     address: str
-    """Of the visitor."""
+    """IP address of the visitor."""
     headers: Mapping[str, str]
     """By name in lower case."""
 
@@ -73,7 +73,7 @@ def matches(expression: str, request: EdgeRequest) -> bool:
 
 
 def text(expression: str, request: EdgeRequest) -> str:
-    """Of an expression that is a string, as a redirect's target. Raises `NotUnderstood`."""
+    """Value of a string expression, such as a redirect's target. Raises `NotUnderstood`."""
     return str(_Reader(_tokens(expression), request).value())
 
 

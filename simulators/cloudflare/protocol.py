@@ -16,7 +16,7 @@ class ApiCall:
     body: Any = None
     token: str = ""
     files: Mapping[str, str] = field(default_factory=dict)
-    """Of a form, by name."""
+    """Files of a form, by name."""
 
     @property
     def is_write(self) -> bool:

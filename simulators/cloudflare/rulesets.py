@@ -175,7 +175,7 @@ def _check_exception(parameters: dict[str, Any]) -> None:
 
 
 def _check_response(plan: Plan, response: dict[str, Any]) -> None:
-    """Of a blocked request (partials/waf/custom-response-blocked-requests.mdx). The code for the status is assumed."""
+    """Checks the answer to blocked requests (partials/waf/custom-response-blocked-requests.mdx). Assumed: the code."""
     if not plan.custom_block_response:
         raise ApiProblem(400, 20120, "not entitled to use a custom response for blocked requests")
     if not 400 <= response["status_code"] <= 499:

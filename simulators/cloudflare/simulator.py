@@ -353,7 +353,7 @@ def _kept_route(world: World, zone: Zone, which: str, body: dict[str, Any]) -> d
 
 @route("POST", "/zones/{zone}/purge_cache")
 def _purge(world: World, call: ApiCall, zone: Zone) -> Any:
-    """Of prefixes only. Codes and words are assumed."""
+    """Purges prefixes only. Codes and texts of its errors are assumed."""
     wanted = call.body.get("prefixes", [])
     if not wanted or len(wanted) > PURGE_AT_ONCE:
         raise ApiProblem(400, 1134, f"between 1 and {PURGE_AT_ONCE} prefixes must be given")

@@ -49,7 +49,7 @@ class Repository:
     subject: str
     """What its tokens begin with, after `repo:`."""
     claims: list[str] | None = None
-    """Of a subject of its own making; None for GitHub's."""
+    """Claims of a customized subject; None for GitHub's default."""
     is_private: bool = False
     has_rules: bool = True
     """Whether its plan has reviewers and wait timers: every public repository, and GitHub Enterprise."""

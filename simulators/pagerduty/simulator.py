@@ -27,7 +27,7 @@ class Incident:
     triggers: int = 1
     is_resolved: bool = False
     at: float = field(default_factory=time.time)
-    """Of its first trigger; seconds since 1970."""
+    """Time of its first trigger; seconds since 1970."""
 
 
 @dataclass

@@ -58,7 +58,7 @@ class Postgres:
     certificate: Certificate | None = None
     """With one, it speaks TLS, and nothing else over the network."""
     parameters: Mapping[str, str] = field(default_factory=dict)
-    """Of its parameter group; read at each start."""
+    """Parameters of its parameter group; read at each start."""
     is_backed_up: bool = False
     is_read_only: bool = False
     """For sessions that do not say otherwise."""

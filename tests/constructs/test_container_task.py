@@ -1,4 +1,4 @@
-"""What a container of ours gets from its task, whatever its image is."""
+"""What the task definition gives a container, for any image."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -41,7 +41,7 @@ def test_a_named_path_is_prepared_and_can_be_written() -> None:
     } in app["MountPoints"]  # fmt: skip
 
 
-def test_own_variables_take_the_place_of_what_every_container_has() -> None:
+def test_a_services_own_variables_replace_the_defaults() -> None:
     app, _ = task(settings=ContainerEnvironment(values={"HOME": "/app"}))["ContainerDefinitions"]
     assert [each["Value"] for each in app["Environment"] if each["Name"] == "HOME"] == ["/app"]
 
@@ -77,7 +77,9 @@ def worker(template_of: TemplateOf, vpc: Vpc) -> Callable[..., dict[str, Any]]:
     return made
 
 
-def test_a_workers_own_image_is_asked_and_the_one_that_stands_in_is_not(worker: Callable[..., dict[str, Any]]) -> None:
+def test_the_health_command_runs_in_the_workers_image_and_not_in_the_bootstrap_image(
+    worker: Callable[..., dict[str, Any]],
+) -> None:
     condition, stands_in, own = worker(("/app", "health"))["HealthCheck"]["Fn::If"]
     assert "IsBootstrap" in condition
     assert stands_in == {"Ref": "AWS::NoValue"}
@@ -85,7 +87,7 @@ def test_a_workers_own_image_is_asked_and_the_one_that_stands_in_is_not(worker: 
     assert "HealthCheck" not in worker(None)
 
 
-def test_an_authority_is_of_its_region() -> None:
+def test_each_region_has_its_own_certificate_authority() -> None:
     assert authority_of("eu-central-1") != authority_of("us-east-1")
     with pytest.raises(ValueError, match="no authority of mars-north-1"):
         authority_of("mars-north-1")

@@ -31,7 +31,7 @@ JOB = JobProps(
 def resources(
     template_of: Callable[..., assertions.Template], vpc: Callable[[cdk.Stack], ec2.IVpc]
 ) -> dict[str, dict[str, Any]]:
-    """Of a worker with two jobs, by logical id."""
+    """Resources of a worker with two jobs, by logical id."""
 
     def make(stack: cdk.Stack) -> None:
         network = vpc(stack)

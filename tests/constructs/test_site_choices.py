@@ -125,7 +125,7 @@ def test_it_is_built_with_the_variables_that_its_server_and_browsers_need(amplif
 
 
 def commands(app: dict[str, Any]) -> list[str]:
-    """Of the build, which in the specification are one line of JSON."""
+    """Commands of the build, which are one line of JSON in the specification."""
     line = next(each for each in app["BuildSpec"].splitlines() if "npm run build" in each)
     found: list[str] = json.loads(line.partition(":")[2])
     return found

@@ -50,7 +50,7 @@ echo "aws $*" >>"$LOG"
 
 @dataclass
 class Runner:
-    """Of GitHub, for one job."""
+    """A GitHub runner, for one job."""
 
     workflow: str
     job: str
@@ -349,7 +349,7 @@ def test_an_image_is_built_and_tested_on_a_runner_of_its_architecture(workflow: 
 def test_static_files_come_from_the_folder_that_the_caller_names(tmp_path: Path) -> None:
     runner = built("service-release.yml", tmp_path, **{"steps.push.outputs.image": "site@sha256:0"})
     runner.inputs = {**runner.inputs, "static-files": "/usr/src/app/site/.next/static"}
-    assert runner.step("The site's static files, before anybody is sent to them").returncode == 0
+    assert runner.step("Upload the site's static files before its release").returncode == 0
     assert [each for each in runner.called if "<cp>" in each] == [
         "docker <cp> <:/usr/src/app/site/.next/static> <static>"
     ]

@@ -54,7 +54,7 @@ def master(account: Account) -> Connection:
 
 
 def tasks(account: Account) -> list[str]:
-    """Of people, that run."""
+    """Running tasks that people started."""
     ecs, (cluster,) = account.client("ecs"), account.resources("Platform", "AWS::ECS::Cluster")
     found: list[str] = ecs.list_tasks(cluster=cluster, startedBy="infra")["taskArns"]
     return found

@@ -193,7 +193,7 @@ def let_go_once_it_goes_back(place: ReleaseTarget, hold: Hold) -> threading.Thre
 
 
 def status_of(place: ReleaseTarget) -> str | None:
-    """Of the newest deployment."""
+    """Status of the newest deployment."""
     deployment = service_status(place).deployment
     return deployment.status if deployment else None
 

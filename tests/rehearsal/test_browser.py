@@ -57,7 +57,7 @@ class Edge:
     url: str = ""
     reports: "queue.Queue[dict[str, Any]]" = field(default_factory=queue.Queue)
     cache_states: list[str] = field(default_factory=list)
-    """Of answers with an object."""
+    """Cache states of answers with an object."""
 
     def respond(self, handler: BaseHTTPRequestHandler, content: bytes) -> None:
         host, path = handler.headers["Host"], urlsplit(handler.path).path

@@ -28,7 +28,7 @@ class Ec2:
     def __init__(self) -> None:
         self.lists: dict[str, dict[str, Any]] = {}
         self.cidrs: set[str] = set()
-        """Of all lists together: there is one."""
+        """Entries of all prefix lists; there is only one."""
         self.writes = 0
         self.fails: str | None = None
         """The reason why EC2 fails to carry out the next change."""
@@ -97,7 +97,7 @@ class S3:
         self.cors: dict[str, list[dict[str, Any]]] = {}
         self.notifications: dict[str, dict[str, Any]] = {}
         self.metrics: dict[str, str | None] = {}
-        """Of request metrics, the prefix by id."""
+        """Prefix of each request metric, by id."""
 
     def _check(self, bucket: str) -> None:
         if bucket not in self.policies:
@@ -250,7 +250,7 @@ class SecretsManager:
 
 @dataclass
 class Paginator:
-    """Of one page."""
+    """A paginator whose lists have one page."""
 
     call: Callable[..., Any]
 

@@ -1,4 +1,4 @@
-"""What a check from outside sees, of real servers on real HTTP."""
+"""Checks from outside, against real HTTP servers."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ class Site:
     headers: dict[str, str] = field(default_factory=dict)
     asked: list[BaseHTTPRequestHandler] = field(default_factory=list)
     fails: int = 0
-    """So many answers are 503 first, by each path."""
+    """How many requests for each path get 503 before the first success."""
     health: bytes = b"{}"
     """What /health answers."""
 
@@ -66,7 +66,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     checks._put_the_object.cache_clear()
 
 
-def test_an_answer_is_measured(site: Site) -> None:
+def test_the_time_of_an_answer_is_measured(site: Site) -> None:
     seen = look(site.target())
     assert (seen.trouble, seen.status) == (None, 200)
     assert 0 < seen.milliseconds < 500
@@ -78,22 +78,22 @@ def test_anything_but_200_is_trouble(site: Site, status: int) -> None:
     assert look(site.target()).trouble == f"HTTP {status}"
 
 
-def test_a_challenge_is_told_as_one(site: Site) -> None:
+def test_a_challenge_is_reported_as_one(site: Site) -> None:
     site.status, site.headers = 403, {"Cf-Mitigated": "challenge"}
     assert look(site.target()).trouble == "HTTP 403 (a challenge)"
 
 
-def test_a_redirect_of_the_site_is_followed_and_others_are_not(site: Site) -> None:
+def test_redirects_within_the_site_are_followed_and_others_are_not(site: Site) -> None:
     assert look(site.target("/moved")).trouble is None
     assert look(site.target("/away")).trouble == "HTTP 302"
     assert look(site.target("/round")).trouble == "HTTP 302"
 
 
-def test_nobody_there_is_trouble(site: Site) -> None:
+def test_a_refused_connection_is_trouble(site: Site) -> None:
     assert "ConnectError" in str(look(CheckTarget("site", f"http://127.0.0.1:{free_port()}/")).trouble)
 
 
-def test_the_secret_is_shown_to_the_site_alone(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_pass_is_sent_only_to_targets_that_need_it(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     manager = SimpleNamespace(get_secret_value=lambda SecretId: {"SecretString": PASS})  # noqa: N803
     monkeypatch.setattr(checks, "client", lambda service, *, seconds: manager)
     monkeypatch.setenv("PASS_SECRET", "s")
@@ -104,20 +104,20 @@ def test_the_secret_is_shown_to_the_site_alone(site: Site, monkeypatch: pytest.M
 
 MEDIA: dict[str, tuple[dict[str, str], str | None]] = {
     "as it should be": (KEPT, None),
-    "on its way into the cache": (KEPT | {"Cf-Cache-Status": "MISS"}, None),
+    "not cached yet": (KEPT | {"Cf-Cache-Status": "MISS"}, None),
     "not cached": (KEPT | {"Cf-Cache-Status": "DYNAMIC"}, "cf-cache-status is DYNAMIC"),
     "not by Cloudflare": ({"Cache-Control": KEPT["Cache-Control"]}, "cf-cache-status is None"),
     "for a day": (KEPT | {"Cache-Control": "max-age=86400"}, "without max-age=604800"),
     "for ten times as long": (KEPT | {"Cache-Control": f"max-age={WEEK}0"}, "without max-age=604800"),
-    "without a word": ({"Cf-Cache-Status": "HIT"}, "cache-control is ''"),
+    "without the header": ({"Cf-Cache-Status": "HIT"}, "cache-control is ''"),
 }
 
 
 @pytest.mark.parametrize("what", MEDIA)
-def test_media_has_the_headers_that_were_promised(site: Site, what: str) -> None:
-    site.headers, told = MEDIA[what]
+def test_media_must_be_cached_by_cloudflare_and_for_a_week_in_browsers(site: Site, what: str) -> None:
+    site.headers, expected = MEDIA[what]
     found = look(site.target(browser_seconds=WEEK)).trouble
-    assert found is None if told is None else told in str(found)
+    assert found is None if expected is None else expected in str(found)
 
 
 @dataclass
@@ -156,7 +156,7 @@ def run(site: Site, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, capsys: pyt
     return once
 
 
-def test_each_target_is_published_as_what_users_see(site: Site, run: Run) -> None:
+def test_metrics_of_each_target_are_published(site: Site, run: Run) -> None:
     found = {each["Check"]: each for each in run()}
     assert set(found) == {"site", "api"}
     assert all(each["CheckFailed"] == 0 and each["CheckMilliseconds"] > 0 for each in found.values())
@@ -164,14 +164,14 @@ def test_each_target_is_published_as_what_users_see(site: Site, run: Run) -> Non
     assert all(each["CheckFailed"] == 1 and each["trouble"] == "HTTP 500" for each in run())
 
 
-def test_one_failure_is_asked_about_again(site: Site, run: Run) -> None:
+def test_a_failed_request_is_repeated_once_before_it_counts(site: Site, run: Run) -> None:
     site.fails = 1
     assert [each["CheckFailed"] for each in run()] == [0, 0]
     assert len(site.asked) == 4
 
 
 @pytest.mark.parametrize("status", [200, 412])
-def test_the_media_object_is_put_once_and_never_written_over(bucket: Bucket, run: Run, status: int) -> None:
+def test_the_media_object_is_put_once_and_never_overwritten(bucket: Bucket, run: Run, status: int) -> None:
     bucket.status = status
     assert [each.get("CheckFailed") for each in run()] == [0, 0]
     run()
@@ -179,10 +179,10 @@ def test_the_media_object_is_put_once_and_never_written_over(bucket: Bucket, run
     assert (put["Key"], put["IfNoneMatch"]) == ("infra/check", "*")
 
 
-def test_a_bucket_that_does_not_take_it_is_told_and_the_checks_go_on(bucket: Bucket, run: Run) -> None:
+def test_a_bucket_that_refuses_the_object_is_reported_and_the_checks_run(bucket: Bucket, run: Run) -> None:
     bucket.status = 403
-    told, *found = run()
-    assert "cannot be put" in told["trouble"]
+    refused, *found = run()
+    assert "cannot be put" in refused["trouble"]
     assert len(found) == 2
 
 
@@ -199,10 +199,10 @@ REPORTS: dict[str, tuple[int, bytes, int | None]] = {
 
 
 @pytest.mark.parametrize("what", REPORTS)
-def test_a_service_is_taken_at_its_word_about_its_dependencies(
+def test_a_dependency_counts_as_lost_only_if_the_service_reports_it(
     what: str, site: Site, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What says nothing about them is no lost dependency: restarting would not help."""
+    """An answer without a report is no lost dependency: new tasks would not help."""
     site.status, site.health, expected = REPORTS[what]
     wanted = {"services.redis": "connected", "services.database": "connected"}
     target = {"name": "api", "url": f"{site.url}/health", "dependencies": wanted}
@@ -212,7 +212,7 @@ def test_a_service_is_taken_at_its_word_about_its_dependencies(
     assert all(each["Check"] == "api" and each["lost"] == (["services.redis"] if expected else []) for each in found)
 
 
-def test_a_service_that_cannot_be_reached_has_said_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_service_has_no_lost_dependency(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     target = {"name": "api", "url": f"http://127.0.0.1:{free_port()}/health", "dependencies": {"redis": "ok"}}
     monkeypatch.setenv("DEPENDENCIES", json.dumps([target]))
     assert [each for each in run() if "LostDependency" in each] == []

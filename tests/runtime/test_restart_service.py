@@ -67,7 +67,7 @@ def look(account: Account, after: timedelta) -> float:
     return reconcile(account, account, cluster="c", service="s", secrets=secrets, now=ROTATED + after)
 
 
-def test_new_tasks_take_over() -> None:
+def test_tasks_from_before_a_rotation_are_replaced() -> None:
     account = Account(ROTATED + MINUTE, ROTATED - MINUTE)
     assert look(account, 2 * HOUR) == 2.0
     assert account.forced == 1
@@ -79,8 +79,8 @@ def test_tasks_that_have_read_the_new_login_are_left_alone() -> None:
     assert account.forced == 0
 
 
-def test_a_release_is_waited_for_and_then_made_up_for() -> None:
-    """It began before the rotation and bakes for hours: its new tasks have the old login, too."""
+def test_a_release_under_way_ends_first_and_then_its_tasks_are_replaced() -> None:
+    """It began before the rotation and bakes for hours: its new tasks also have the old login."""
     account = Account(ROTATED - HOUR, ROTATED - MINUTE)
     for state in ("PENDING", "IN_PROGRESS", "STOP_REQUESTED", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS"):
         account.deployments = [(ROTATED - 5 * MINUTE, state)]
@@ -111,7 +111,7 @@ def test_any_secret_that_changes_replaces_the_tasks_and_the_first_change_counts(
     assert look(account, 3 * HOUR) == 0.0
 
 
-def test_a_change_after_a_deployment_that_was_rolled_back_is_worth_another_attempt() -> None:
+def test_a_change_after_a_rolled_back_deployment_starts_another_one() -> None:
     account = Account(ROTATED - HOUR)
     account.deployments = [(ROTATED + MINUTE, "ROLLBACK_SUCCESSFUL")]
     account.secrets["daadaar/jwt"] = changed(ROTATED + HOUR)
@@ -119,7 +119,7 @@ def test_a_change_after_a_deployment_that_was_rolled_back_is_worth_another_attem
     assert account.forced == 1
 
 
-def test_a_change_that_came_during_a_deployment_is_made_up_for_after_it() -> None:
+def test_a_change_during_a_deployment_replaces_the_tasks_after_it() -> None:
     """Two secrets set one after the other: the first one's deployment may have read the second one's old value."""
     account = Account(ROTATED + MINUTE)
     account.secrets["daadaar/jwt"] = changed(ROTATED + 2 * MINUTE)
@@ -131,8 +131,8 @@ def test_a_change_that_came_during_a_deployment_is_made_up_for_after_it() -> Non
     assert account.forced == 1
 
 
-def test_nothing_is_deployed_that_could_not_start_for_want_of_a_secret() -> None:
-    """The tasks that run go on. The function publishes nothing, and its silence is an alarm."""
+def test_tasks_are_not_replaced_while_a_secret_is_missing() -> None:
+    """New tasks could not start; the running ones stay. The function publishes nothing, which raises an alarm."""
     account = Account(ROTATED - HOUR)
     account.secrets["daadaar/jwt"] = changed(ROTATED) | {"DeletedDate": ROTATED + 7 * 24 * HOUR}
     with pytest.raises(UnusableSecret, match="daadaar/jwt is scheduled for deletion"):

@@ -1,4 +1,4 @@
-"""Sticky sessions come and go while users are served: the weights of a rule stay where ECS has put them."""
+"""Sticky sessions are turned on and off under traffic: the weights of a rule stay as ECS has set them."""
 
 from copy import deepcopy
 from typing import Any
@@ -81,21 +81,21 @@ def test_a_user_stays_with_a_task_for_as_long_as_the_file_says(balancer: Balance
     assert balancer.groups["green"]["stickiness.lb_cookie.duration_seconds"] == "300"
 
 
-def test_nobody_stays_with_the_old_version_of_a_release(balancer: Balancer) -> None:
-    """A cookie of a target group outlives its weight and its tasks: 503 until it expires (repost.aws, "ALB to
-    automatically redirect traffic"). So it is the shortest that there is, and a bake is five minutes at least."""
+def test_no_user_stays_with_the_old_version_after_a_release(balancer: Balancer) -> None:
+    """A cookie of a target group outlives its tasks: its user gets 503 until it expires (repost.aws, "ALB to
+    automatically redirect traffic"). So it has the shortest duration; a bake takes at least five minutes."""
     ask("Create", balancer)
     assert balancer.between_groups() == [{"Enabled": True, "DurationSeconds": 1}] * 2
 
 
-def test_the_weights_stay_where_ecs_has_put_them(balancer: Balancer) -> None:
+def test_the_weights_stay_as_ecs_has_set_them(balancer: Balancer) -> None:
     before = balancer.weights()
     for kind in ("Create", "Update", "Delete"):
         ask(kind, balancer)
         assert balancer.weights() == before
 
 
-def test_it_goes_in_the_order_that_elastic_load_balancing_demands(balancer: Balancer) -> None:
+def test_it_is_turned_off_in_the_order_that_elastic_load_balancing_requires(balancer: Balancer) -> None:
     ask("Create", balancer)
     assert ask("Delete", balancer) == "sticky/production"
     assert {each["stickiness.enabled"] for each in balancer.groups.values()} == {"false"}

@@ -32,7 +32,7 @@ S3 = {"BytesDownloaded": 1.0 * GIB, "GetRequests": 1.0, "AllRequests": 2.0}
 
 @dataclass
 class CloudWatch:
-    """Of what is published, the sums of what is by environment alone."""
+    """Sums of the published metrics whose only dimension is the environment."""
 
     sums: Counter[str] = field(default_factory=Counter)
 
@@ -43,7 +43,7 @@ class CloudWatch:
 
 
 def published(requests: Sequence[SampledRequest]) -> Mapping[str, float]:
-    """Of one day, as the deployed function carries it from the analytics into CloudWatch."""
+    """Metrics of one day, as the deployed function carries them from Cloudflare's analytics into CloudWatch."""
     zone = Zone(SITE, traffic=SampledTraffic(list(requests), now=lambda: DAY + timedelta(days=2)))
     clock = Clock(lambda: 0.0, lambda _: None)
     api = Analytics(

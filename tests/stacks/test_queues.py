@@ -35,7 +35,7 @@ def of_type(templates: Templates, stack: str, kind: str) -> dict[str, dict[str, 
 
 
 def secrets(templates: Templates, stack: str, task: str) -> dict[str, str]:
-    """Of the service's own container; `task` begins the logical id of its definition."""
+    """Secrets of the service's own container; the logical id of its task definition begins with `task`."""
     definitions = of_type(templates, stack, "AWS::ECS::TaskDefinition")
     (definition,) = [each for name, each in definitions.items() if name.startswith(task)]
     return {each["Name"]: json.dumps(each["ValueFrom"]) for each in definition["ContainerDefinitions"][0]["Secrets"]}

@@ -22,7 +22,7 @@ def of_type(templates: Templates, kind: str) -> Iterator[tuple[str, dict[str, An
 
 
 def statements(template: dict[str, Any], role: dict[str, Any]) -> list[dict[str, Any]]:
-    """Of the policies that are attached to the role, which is named by a Fn::GetAtt of its ARN."""
+    """Statements of the policies that are attached to the role, a Fn::GetAtt of its ARN."""
     (name,) = [each[0] for each in role.values()]
     return [
         statement

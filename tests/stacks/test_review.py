@@ -138,7 +138,7 @@ def infra_review(base: str, environments: Path) -> "subprocess.CompletedProcess[
 
 
 def test_this_very_tree_against_its_last_commit() -> None:
-    """Of the smallest environment that we have: both trees are synthesized."""
+    """For the smallest environment: both trees are synthesized."""
     before = worktrees()
     done = infra_review("HEAD", ROOT / "docs" / "one-repository")
     assert done.returncode == 0, done.stderr

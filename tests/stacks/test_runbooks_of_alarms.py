@@ -22,7 +22,7 @@ def composites(templates: Templates) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def runbooks(templates: Templates) -> set[str]:
-    """Of everything that tells somebody something: alarms, composites, forwarded events, budgets."""
+    """Runbooks of everything that notifies people: alarms, composites, forwarded events, budgets."""
     told = [each["AlarmDescription"] for _, each in [*alarms(templates), *composites(templates)]]
     told += [each["Properties"].get("Description", "") for _, each in of_type(templates, "AWS::Events::Rule")]
     for kind in ("AWS::Budgets::Budget", "AWS::CE::AnomalySubscription"):

@@ -68,7 +68,7 @@ def test_every_variable_of_a_container_has_a_name_that_no_service_may_take(templ
 
 
 def _variables(templates: Templates, stack: str) -> dict[str, Any]:
-    """Of the service's own container."""
+    """Variables of the service's own container."""
     (task,) = [each for where, each in of_type(templates, "AWS::ECS::TaskDefinition", name=stack) if "Service" in where]
     container = main_container(task)
     return {each["Name"]: each["Value"] for each in container["Environment"]}

@@ -126,7 +126,7 @@ def add_alarms(scope: Construct, specs: Mapping[str, AlarmSpec], *, topics: Topi
 
 
 def composite_name(scope: Construct, id_: str) -> str:
-    """Of a composite alarm: begins with the stack's name, like the names that CloudFormation gives to others.
+    """Name of a composite alarm: begins with the stack's name, like the names that CloudFormation gives to others.
 
     CDK's own begins with the environment's, without the product: commands would not find it (ops/alarms.py), and two
     products in an account would want the same.

@@ -16,13 +16,11 @@ class CertificateAlarms(Construct):
         specs = {
             name: AlarmSpec(
                 runbook="certificate-expiry",
-                description=(
-                    "ACM does not renew the load balancer's certificate; at its end Cloudflare refuses the origin."
-                ),
+                description=("ACM does not renew the load balancer's certificate; once it expires, users get errors."),
                 severity=severity,
                 metric=certificate.metric_days_to_expiry(period=cdk.Duration.days(1), statistic="Minimum"),
                 threshold=Threshold(value=left, unit="days", breaches=1, periods=1, below=True),
-                # ACM tells twice a day, and nothing of a certificate that nobody uses.
+                # ACM publishes twice a day, and only for certificates in use.
                 missing=TreatMissing.IGNORE,
             )
             for name, (left, severity) in days.items()

@@ -1,4 +1,4 @@
-"""What is watched of what users see: the only alarms that need no idea of why."""
+"""Alarms on the checks from outside: they see what users see, whatever the cause."""
 
 from collections.abc import Sequence
 
@@ -14,23 +14,23 @@ _MINUTE = cdk.Duration.minutes(1)
 
 
 def metric_of(environment: str, check: str, name: CheckMetric, statistic: str) -> cloudwatch.Metric:
-    """One of a check's."""
+    """One metric of a check."""
     return own_metric(environment, name, statistic=statistic, period=_MINUTE, Check=check)
 
 
 class CheckAlarms(Construct):
-    """As infra_runtime.checks publishes them, each minute: no data is nobody looking."""
+    """Alarms on the metrics that infra_runtime.checks publishes each minute. No data means that no check ran."""
 
     def __init__(self, scope: Construct, id_: str, *, environment: str, checks: Sequence[str], topics: Topics) -> None:
         super().__init__(scope, id_)
         failed = {
             f"{check.capitalize()}Failed": AlarmSpec(
                 runbook="check-failed",
-                description=f"From outside, by its public name: {check} does not answer as it should.",
+                description=f"From outside, by its public name, {check} does not answer as it should.",
                 severity=Severity.CRITICAL,
                 paged_by_composite=True,
                 metric=metric_of(environment, check, CheckMetric.FAILED, "Maximum"),
-                threshold=Threshold(value=0, unit="failed looks", breaches=2, periods=3),
+                threshold=Threshold(value=0, unit="failed checks", breaches=2, periods=3),
                 missing=TreatMissing.BREACHING,
             )
             for check in checks
@@ -38,10 +38,10 @@ class CheckAlarms(Construct):
         slow = {
             f"{check.capitalize()}Slow": AlarmSpec(
                 runbook="check-slow",
-                description=f"From outside, {check} takes longer than users wait gladly.",
+                description=f"From outside, {check} answers more slowly than users accept.",
                 severity=Severity.WARNING,
                 metric=metric_of(environment, check, CheckMetric.TIME, "Average"),
-                threshold=Threshold(value=3000, unit="ms with the connection", breaches=8, periods=10),
+                threshold=Threshold(value=3000, unit="ms including the connection", breaches=8, periods=10),
                 missing=TreatMissing.IGNORE,
             )
             for check in checks

@@ -89,7 +89,7 @@ class DatabaseAlarms(Construct):
             ),
             "Connections": AlarmSpec(
                 runbook="database-connections",
-                description="New requests will soon find no database connection.",
+                description="New requests will soon get no database connection.",
                 severity=Severity.CRITICAL,
                 paged_by_composite=True,
                 metric=_metric(database, "DatabaseConnections", "Maximum", _MINUTE),
@@ -102,7 +102,7 @@ class DatabaseAlarms(Construct):
         specs |= {
             "Deadlocks": AlarmSpec(
                 runbook="database-deadlocks",
-                description="The database ends transactions that wait for each other; users see errors.",
+                description="The database aborts transactions in deadlocks; users see errors.",
                 severity=Severity.WARNING,
                 metric=deadlocks.metric(period=_PERIOD, statistic="Sum"),
                 threshold=Threshold(value=1, unit="deadlocks in 5 minutes", breaches=3, periods=6),
@@ -110,7 +110,7 @@ class DatabaseAlarms(Construct):
             ),
             "ReplicationSlot": AlarmSpec(
                 runbook="database-replication-lag",
-                description="A reader of the database's changes has stopped; what it has not read fills the storage.",
+                description="A replication slot's reader has stopped; the log that it has not read fills the storage.",
                 severity=Severity.WARNING,
                 metric=_metric(database, "OldestReplicationSlotLag", "Maximum"),
                 threshold=Threshold(value=storage_gib * _GIB * 0.1, unit="bytes behind", breaches=3, periods=3),
@@ -119,7 +119,7 @@ class DatabaseAlarms(Construct):
             ),
             "RestorePoint": AlarmSpec(
                 runbook="database-backups",
-                description="What is written now could not be restored: the database's log is not being saved.",
+                description="RDS is not saving the database's log: what is written now could not be restored.",
                 severity=Severity.WARNING,
                 metric=backup_metric(environment, DatabaseMetric.RESTORE_POINT_AGE),
                 # RDS saves it every five minutes.
@@ -140,7 +140,7 @@ class DatabaseAlarms(Construct):
         }
         specs["Rotation"] = AlarmSpec(
             runbook="database-logins",
-            description="A login of the database was not rotated; the old password goes on.",
+            description="A login of the database was not rotated; the old password stays in use.",
             severity=Severity.WARNING,
             metric=rotation.metric_errors(period=_PERIOD, statistic="Sum"),
             threshold=Threshold(value=0, unit="failed steps", breaches=1, periods=1),
@@ -173,7 +173,7 @@ def _of_drills(environment: str, recovery: RecoveryProps) -> dict[str, AlarmSpec
         ),
         "DrillRpo": AlarmSpec(
             runbook="restore-objectives",
-            description="A restore loses more of what users have written than the environment allows.",
+            description="A restore would lose more than rpo_minutes of writes.",
             severity=Severity.WARNING,
             metric=backup_metric(environment, DatabaseMetric.DRILL_RPO),
             threshold=Threshold(value=recovery.rpo_minutes, unit="minutes", breaches=1, periods=1),
@@ -181,7 +181,7 @@ def _of_drills(environment: str, recovery: RecoveryProps) -> dict[str, AlarmSpec
         ),
         "DrillRto": AlarmSpec(
             runbook="restore-objectives",
-            description="A restore of the database takes longer than the environment allows.",
+            description="A restore of the database takes longer than rto_minutes.",
             severity=Severity.WARNING,
             metric=backup_metric(environment, DatabaseMetric.DRILL_RTO),
             threshold=Threshold(value=recovery.rto_minutes, unit="minutes", breaches=1, periods=1),

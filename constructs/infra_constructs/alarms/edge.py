@@ -12,13 +12,13 @@ from infra_constructs.metrics import own_metric
 from infra_runtime.contract.metrics import EdgeMetric
 
 _FAILS = {
-    "edge-ranges": "Cloudflare's addresses are not kept; a new one of them would be turned away.",
-    "edge-media-access": "The media bucket's policy is not kept; after a change of addresses media would be refused.",
+    "edge-ranges": "The list of Cloudflare's addresses is not updated; new addresses would be refused.",
+    "edge-media-access": "The media bucket's policy is not updated; Cloudflare's new addresses would get no media.",
     "edge-origin-lock": "Cloudflare's client certificate is not renewed; in some months the site would be cut off.",
-    "edge-user-agent": "The media bucket's secret was not rotated; the old one goes on.",
-    "edge-drift": "Nobody knows whether the Cloudflare zone is as declared.",
+    "edge-user-agent": "The media bucket's secret was not rotated; the old one stays in use.",
+    "edge-drift": "The drift check fails: it is unknown whether the Cloudflare zone is as declared.",
 }
-# Lambda tries a scheduled run three times; Secrets Manager's call of a rotation is not tried again by anybody here.
+# Lambda tries a scheduled run three times; Secrets Manager's calls of a rotation are not retried.
 _TRIES = {"edge-user-agent": 0}
 
 
@@ -52,9 +52,9 @@ class EdgeAlarms(Construct):
         changes = {
             "Drifted": (
                 EdgeMetric.DRIFTED_RULES,
-                "What Cloudflare does is not what was declared: somebody has changed it.",
+                "The Cloudflare zone is not as declared: an object was changed by hand.",
             ),
-            "Missing": (EdgeMetric.MISSING_RULES, "Something that was declared is not at Cloudflare any more."),
+            "Missing": (EdgeMetric.MISSING_RULES, "A declared object is missing at Cloudflare."),
         }
         for id_of_alarm, (metric, description) in changes.items():
             spec = AlarmSpec(
@@ -68,7 +68,7 @@ class EdgeAlarms(Construct):
             add_alarm(self, id_of_alarm, topics=topics, spec=spec)
         spec = AlarmSpec(
             runbook="edge-client-certificate",
-            description="Cloudflare's client certificate was not renewed; when it ends, only an exception lets it in.",
+            description="Cloudflare's client certificate was not renewed; once expired, it protects the origin less.",
             severity=Severity.WARNING,
             metric=published(EdgeMetric.CLIENT_CERTIFICATE_LEFT, 24, "Minimum"),
             threshold=Threshold(value=90, unit="days", breaches=1, periods=1, below=True),
@@ -78,7 +78,7 @@ class EdgeAlarms(Construct):
         add_alarm(self, "ClientCertificate", topics=topics, spec=spec)
         spec = AlarmSpec(
             runbook="edge-ranges-changed",
-            description="Cloudflare connects from new addresses; they were let in.",
+            description="Cloudflare has new address ranges; the load balancer admits them.",
             severity=Severity.INFO,
             metric=published(EdgeMetric.RANGES_ADDED, 1),
             threshold=Threshold(value=0, unit="ranges", breaches=1, periods=1),

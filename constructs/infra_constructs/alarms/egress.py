@@ -37,7 +37,7 @@ class EgressSaving:
     """Those of sites are in the bucket, too; what S3 sends of them is left out."""
 
     def percent(self) -> cloudwatch.MathExpression:
-        """Of the bytes."""
+        """Share of the bytes that S3 did not send."""
         saved, metrics = self._bytes()
         return self._on_busy_days(f"100 * {saved} / edge", metrics, "egress saved, %")
 

@@ -58,7 +58,7 @@ class DatabaseEvents(Construct):
 
 
 class DeploymentEvents(Construct):
-    """Of the environment's stacks, releases of services among them."""
+    """Notifies of failed deployments of the environment's stacks, which include releases."""
 
     def __init__(self, scope: Construct, id_: str, *, stacks: str, topics: Topics) -> None:
         """`stacks` is how all of their names begin."""
@@ -83,7 +83,7 @@ class DeploymentEvents(Construct):
 
 
 class SiteBuildEvents(Construct):
-    """Of a site that Amplify builds (user guide, "Custom build notifications")."""
+    """Notifies of failed builds of a site on Amplify (user guide, "Custom build notifications")."""
 
     def __init__(self, scope: Construct, id_: str, *, app_id: str, topics: Topics) -> None:
         super().__init__(scope, id_)
@@ -91,7 +91,7 @@ class SiteBuildEvents(Construct):
             self,
             "Failed",
             title="Amplify could not build the site",
-            description="The previous build is still served, and what was pushed is not.",
+            description="Users still get the previous build.",
             runbook="release-failed",
             pattern={
                 "source": ["aws.amplify"],
@@ -131,7 +131,7 @@ class CrashedTasks(Construct):
         rule = events.CfnRule(
             self,
             "Rule",
-            description="A task of a service has ended by itself, was unhealthy, or somebody has stopped it",
+            description="A task of a service exited, was unhealthy, or was stopped by hand",
             event_pattern={
                 "source": ["aws.ecs"],
                 "detail-type": ["ECS Task State Change"],
@@ -149,7 +149,7 @@ class CrashedTasks(Construct):
         rule.node.add_dependency(self.log)
         spec = AlarmSpec(
             runbook="service-crash-loop",
-            description="Tasks of a service crash again and again; new ones take their place, until they do not.",
+            description="Tasks of a service crash again and again; ECS starts new ones, ever more slowly.",
             severity=Severity.WARNING,
             metric=cloudwatch.Metric(
                 namespace="AWS/Events",

@@ -24,20 +24,19 @@ class FunctionAlarms(Construct):
             some = functions[first : first + _TOGETHER]
             specs[f"Throttled{number}"] = AlarmSpec(
                 runbook="function-throttled",
-                description="Functions that keep the edge, the database's logins or the checks are "
-                "not run: others use up "
-                "the account's share of Lambda.",
+                description="Lambda does not run functions of the edge, the database's logins or the checks: "
+                "others use up the account's concurrency.",
                 severity=Severity.WARNING,
                 metric=_of_all(
                     "SUM",
                     {f"t{at}": each.metric_throttles(period=_PERIOD, statistic="Sum") for at, each in enumerate(some)},
                 ),
-                threshold=Threshold(value=0, unit="runs refused in 15 minutes", breaches=2, periods=2),
+                threshold=Threshold(value=0, unit="refused runs in 15 minutes", breaches=2, periods=2),
                 missing=TreatMissing.NOT_BREACHING,
             )
             specs[f"Slow{number}"] = AlarmSpec(
                 runbook="function-slow",
-                description="A function is about to be ended before it is done.",
+                description="A function will soon reach its time limit, and Lambda will end it.",
                 severity=Severity.WARNING,
                 metric=_shares(some),
                 threshold=Threshold(value=80, unit="% of its time limit", breaches=2, periods=3),
@@ -53,7 +52,7 @@ def _of_all(how: str, metrics: dict[str, cloudwatch.IMetric]) -> cloudwatch.Math
 
 
 def _shares(functions: Sequence[lambda_.Function]) -> cloudwatch.MathExpression:
-    """Of the one that comes closest to its limit, in per cent."""
+    """Duration of the function that comes closest to its time-out, in per cent of that."""
     metrics: dict[str, cloudwatch.IMetric] = {}
     shares = []
     for at, each in enumerate(functions):

@@ -9,7 +9,7 @@ from infra_runtime.contract.metrics import JobMetric
 
 
 class JobAlarms(Construct):
-    """A job has failed when its last retry has."""
+    """A job counts as failed when its last retry has failed."""
 
     def __init__(self, scope: Construct, id_: str, *, environment: str, job: str, topics: Topics) -> None:
         super().__init__(scope, id_)
@@ -36,7 +36,7 @@ class JobAlarms(Construct):
                         environment, JobMetric.OVERDUE, statistic="Maximum", period=cdk.Duration.minutes(15), Job=job
                     ),
                     threshold=Threshold(value=1, unit="minutes overdue", breaches=2, periods=2),
-                    # The function that runs jobs publishes it.
+                    # The function that runs jobs publishes the metric.
                     missing=TreatMissing.BREACHING,
                 ),
             },

@@ -29,7 +29,7 @@ def metric_of(
 
 
 class MediaAlarms(Construct):
-    """Of S3's answers: what Cloudflare has in its cache is served all the same."""
+    """Alarms on S3's answers. Cloudflare still serves what it has in its cache."""
 
     def __init__(
         self, scope: Construct, id_: str, *, bucket: str, more: Mapping[str, AlarmSpec], topics: Topics
@@ -39,7 +39,7 @@ class MediaAlarms(Construct):
             **more,
             "ServerErrors": AlarmSpec(
                 runbook="media-errors",
-                description="S3 fails: media that is not in the cache is missing for users.",
+                description="S3 fails: users do not get media that is not in the cache.",
                 severity=Severity.WARNING,
                 metric=_share(bucket, "5xxErrors"),
                 threshold=Threshold(value=5, unit="% of requests", breaches=3, periods=3),
@@ -47,7 +47,7 @@ class MediaAlarms(Construct):
             ),
             "Refused": AlarmSpec(
                 runbook="media-errors",
-                description="S3 refuses most of what it is asked for: the bucket's policy does not let Cloudflare in.",
+                description="S3 refuses most requests for media: the bucket's policy does not admit Cloudflare.",
                 severity=Severity.WARNING,
                 metric=_share(bucket, "4xxErrors"),
                 threshold=Threshold(value=50, unit="% of requests", breaches=3, periods=3),

@@ -37,9 +37,9 @@ class ObjectiveProps:
     """What an environment may choose."""
 
     availability_percent: float
-    """Of requests, not answered with a 5xx."""
+    """Share of requests that end in no 5xx."""
     fast_percent: float
-    """Of requests, answered within `fast_seconds`."""
+    """Share of requests that are answered within `fast_seconds`."""
     fast_seconds: float
 
 

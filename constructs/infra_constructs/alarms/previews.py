@@ -10,7 +10,7 @@ _HOUR = cdk.Duration.hours(1)
 
 
 class PreviewAlarms(Construct):
-    """Nobody is woken: what does not end costs money, and a slot."""
+    """Warnings only: a preview that does not end costs money, and a slot."""
 
     def __init__(
         self, scope: Construct, id_: str, *, control: RuntimeFunction, databases: RuntimeFunction, topics: Topics
@@ -18,8 +18,8 @@ class PreviewAlarms(Construct):
         super().__init__(scope, id_)
         fails = {
             # Tended four times an hour, and each failed run is tried three times.
-            "Control": (control, 6, "Previews do not end by the clock: tasks run on, and slots stay taken."),
-            "Databases": (databases, 0, "A preview's database was not made, or not dropped; or the template is old."),
+            "Control": (control, 6, "Previews do not end on time: their tasks keep running, and slots stay taken."),
+            "Databases": (databases, 0, "A preview's database was not created or not dropped, or the template is old."),
         }
         for name, (function, tolerated, description) in fails.items():
             spec = AlarmSpec(

@@ -35,7 +35,7 @@ class QueueAlarms(Construct):
         specs = {
             "Stuck": AlarmSpec(
                 runbook="queue-backlog",
-                description=f"Jobs of {service} wait, and none is taken.",
+                description=f"Jobs of {service} wait, and no worker takes one.",
                 severity=Severity.CRITICAL,
                 metric=metric_of(environment, service, QueueMetric.STUCK, "Minimum"),
                 threshold=Threshold(value=stuck_minutes, unit="minutes", breaches=2, periods=2),
@@ -44,7 +44,7 @@ class QueueAlarms(Construct):
             "Backlog": AlarmSpec(
                 runbook="queue-backlog",
                 description=(
-                    f"{service} cannot keep up with its queue at its maximum of tasks, or the probe counts no jobs."
+                    f"{service} cannot keep up with its queue at max_tasks, or the probe cannot count the jobs."
                 ),
                 severity=Severity.WARNING,
                 metric=metric_of(environment, service, QueueMetric.WAITING, "Minimum"),

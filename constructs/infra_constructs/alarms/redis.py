@@ -49,8 +49,8 @@ class RedisAlarms(Construct):
                 metric=metric(RedisMetric.UNUSABLE, "Maximum"),
                 # One bad minute is a failover, which takes seconds: nobody is woken for it. And a Redis that comes and
                 # goes is one outage and not many: it is over when nine of ten minutes were good.
-                threshold=Threshold(value=0, unit="failed looks", breaches=2, periods=10),
-                # Nobody looks: then nobody knows.
+                threshold=Threshold(value=0, unit="failed probes", breaches=2, periods=10),
+                # No data means that the probe does not run.
                 missing=TreatMissing.BREACHING,
             ),
             "Latency": AlarmSpec(
@@ -65,7 +65,7 @@ class RedisAlarms(Construct):
             ),
             "Errors": AlarmSpec(
                 runbook="redis-errors",
-                description="Redis is used, but with errors: the next fault may be an outage.",
+                description="Redis works, but with errors: the next fault may be an outage.",
                 severity=Severity.WARNING,
                 metric=cloudwatch.MathExpression(
                     expression="IF(unusable == 0, errors, 0)",
@@ -83,7 +83,7 @@ class RedisAlarms(Construct):
         if purpose.evicts:
             specs["KeysWithoutExpiry"] = AlarmSpec(
                 runbook="redis-memory",
-                description="Keys that never go away fill the memory until rate limits give way.",
+                description="Keys without expiry fill the memory until rate limits are evicted.",
                 severity=Severity.WARNING,
                 metric=metric(RedisMetric.KEYS_WITHOUT_EXPIRY, "Maximum", _INVENTORY),
                 threshold=Threshold(value=1000, unit="keys", breaches=3, periods=3),

@@ -29,7 +29,7 @@ class ServiceAlarms(Construct):
         specs = {
             "Down": AlarmSpec(
                 runbook="service-down",
-                description="No healthy task: every request fails." if target_groups else "No task runs: work waits.",
+                description="No healthy task: every request fails." if target_groups else "No task runs: jobs wait.",
                 severity=Severity.CRITICAL,
                 paged_by_composite=bool(target_groups),
                 metric=_healthy(target_groups) if target_groups else insight("RunningTaskCount", dimensions),
@@ -38,7 +38,7 @@ class ServiceAlarms(Construct):
             ),
             "TasksMissing": AlarmSpec(
                 runbook="service-tasks-missing",
-                description="Fewer tasks run than should: they crash, cannot be placed or cannot be pulled.",
+                description="Too few tasks run: they crash, cannot be placed, or their image cannot be pulled.",
                 severity=Severity.CRITICAL,
                 paged_by_composite=bool(target_groups),
                 metric=cloudwatch.MathExpression(
@@ -55,7 +55,7 @@ class ServiceAlarms(Construct):
             ),
             "Cpu": AlarmSpec(
                 runbook="service-cpu",
-                description="It gets slow; autoscaling is at its limit or too late.",
+                description="The service gets slow; autoscaling is at its limit or too late.",
                 severity=Severity.WARNING,
                 metric=utilization("CPUUtilization", dimensions),
                 threshold=Threshold(value=85, unit="% CPU", breaches=10, periods=10),
@@ -63,7 +63,7 @@ class ServiceAlarms(Construct):
             ),
             "Memory": AlarmSpec(
                 runbook="service-memory",
-                description="Tasks will be killed for memory, and their requests with them.",
+                description="Tasks are nearly out of memory; ECS will kill them, and their requests fail.",
                 severity=Severity.WARNING,
                 metric=utilization("MemoryUtilization", dimensions),
                 threshold=Threshold(value=85, unit="% memory", breaches=5, periods=5),

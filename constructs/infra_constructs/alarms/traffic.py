@@ -59,7 +59,7 @@ class TrafficAlarms(Construct):
             "Attack": AlarmSpec(
                 runbook="edge-security-events",
                 description=(
-                    "Cloudflare blocks or challenges far more than usual: an attack, or a rule that hurts users."
+                    "Cloudflare blocks or challenges far more than usual: an attack, or a rule that blocks users."
                 ),
                 severity=Severity.WARNING,
                 metric=metric_of(environment, TrafficMetric.SECURITY_EVENTS),
@@ -68,7 +68,7 @@ class TrafficAlarms(Construct):
             ),
             "Ddos": AlarmSpec(
                 runbook="edge-security-events",
-                description="Cloudflare holds off a DDoS attack on HTTP.",
+                description="Cloudflare is blocking an HTTP DDoS attack.",
                 severity=Severity.WARNING,
                 metric=metric_of(environment, TrafficMetric.DDOS_EVENTS),
                 threshold=Threshold(value=_MANY_EVENTS / 5, unit="events in 5 minutes", breaches=2, periods=3),
@@ -76,7 +76,7 @@ class TrafficAlarms(Construct):
             ),
             "EgressSaving": AlarmSpec(
                 runbook="edge-egress-saving",
-                description="Cloudflare's cache saves less of S3's traffic for media than it should.",
+                description="Cloudflare's cache saves less media traffic from S3 than its target.",
                 severity=Severity.WARNING,
                 metric=egress.percent(),
                 # Days without a value, and one good day, are no end of it.
@@ -85,7 +85,7 @@ class TrafficAlarms(Construct):
             ),
             "NoNumbers": AlarmSpec(
                 runbook="edge-traffic",
-                description="Cloudflare's analytics are missing: the alarms on edge traffic see nothing.",
+                description="Cloudflare's analytics are missing: the alarms on edge traffic have no data.",
                 severity=Severity.WARNING,
                 metric=metric_of(environment, TrafficMetric.WINDOWS),
                 # Each comes late, and in time for an hour.
@@ -94,7 +94,7 @@ class TrafficAlarms(Construct):
             ),
             "Failing": AlarmSpec(
                 runbook="edge-traffic",
-                description="Cloudflare's numbers are not fetched; later runs make up for it, for a while.",
+                description="Cloudflare's analytics cannot be fetched; for a while, later runs can catch up.",
                 severity=Severity.WARNING,
                 metric=bridge.function.metric_errors(period=_PERIOD, statistic="Sum"),
                 threshold=Threshold(value=0, unit="failed runs", breaches=6, periods=12),

@@ -44,7 +44,7 @@ class UpstashAlarms(Construct):
             add_alarm(self, name, topics=topics, spec=spec)
         spec = AlarmSpec(
             runbook="redis-upstash-limits",
-            description="Upstash's usage is unknown: the alarms on its limits see nothing.",
+            description="Upstash's usage is unknown: the alarms on its limits have no data.",
             severity=Severity.WARNING,
             metric=usage.function.metric_errors(period=_HOUR, statistic="Sum"),
             # Lambda tries a scheduled run three times.

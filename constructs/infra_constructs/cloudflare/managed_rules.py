@@ -24,7 +24,7 @@ class OwaspExceptionProps:
 
     hosts: Sequence[str]
     path: str
-    """Begins the path."""
+    """Beginning of the path."""
     rules: Sequence[str] = ()
     """Their ids; none is the whole ruleset."""
 

@@ -1,5 +1,5 @@
-"""Media from a private bucket, kept for a month at the edge and for a week in browsers unless its prefix has another
-time; and the sites' static files."""
+"""Media from a private bucket, and the sites' static files. Cloudflare caches media for a month and browsers for a
+week, unless its prefix has another TTL."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from infra_runtime.contract.secret_values import REFERENCE
 
 EDGE_SECONDS = 30 * 24 * 3600
 BROWSER_SECONDS = 7 * 24 * 3600
-# Where Next.js looks for them, and so their prefix in the bucket. They say themselves how long they may be kept.
+# The path of Next.js's static files, and so their prefix in the bucket. Their own Cache-Control says how long to cache.
 STATIC = "_next/static/"
 
 
@@ -24,22 +24,22 @@ class MediaHostProps:
 
     host: str
     sites: Sequence[str]
-    """Hosts of the sites whose static files are in the bucket, too."""
+    """Hosts of the sites whose static files are also in the bucket."""
     bucket: str
     region: str
     ttl_seconds: Mapping[str, int]
-    """At the edge and in browsers, by prefix; none begins with another one."""
+    """TTL at the edge and in browsers, by prefix. No prefix begins with another one."""
     quarantine: str | None
     """Prefix of uploads that are not scanned yet; Cloudflare must not read it."""
 
     @property
     def origin(self) -> str:
-        """The standard endpoint: the dual-stack one would be asked over IPv6, which the bucket's policy cannot name."""
+        """The IPv4 endpoint: over IPv6, the bucket's policy could not name the addresses of Cloudflare."""
         return f"{self.bucket}.s3.{self.region}.amazonaws.com"
 
     @property
     def prefixes_by_ttl(self) -> Mapping[int, Sequence[str]]:
-        """Sorted. One rule for each: plans limit their number."""
+        """Prefixes that share a TTL share a rule: plans limit the number of rules. Sorted."""
         return {
             seconds: sorted(prefix for prefix, each in self.ttl_seconds.items() if each == seconds)
             for seconds in sorted(set(self.ttl_seconds.values()))
@@ -47,7 +47,7 @@ class MediaHostProps:
 
     @property
     def static(self) -> str | None:
-        """What matches requests for them: files of every release, so that a page of the old one still finds its own."""
+        """Expression for the static files of every release, so that pages of an old release still find theirs."""
         if not self.sites:
             return None
         return f'{hosts_are(self.sites)} and starts_with(http.request.uri.path, "/{STATIC}")'
@@ -81,7 +81,7 @@ class MediaEdge(Construct):
             rules=[
                 Rule(
                     name="media-user-agent",
-                    description="The secret without which the media bucket answers nobody",
+                    description="The secret that the media bucket asks for",
                     expression=props.from_bucket,
                     action="rewrite",
                     parameters={
@@ -103,19 +103,19 @@ class MediaEdge(Construct):
                     expression=host_is(props.host),
                     action="set_cache_settings",
                     parameters={
-                        # AVIF is cached by default, but by its suffix: media without one would not be.
+                        # Cloudflare caches AVIF by default, but only with its suffix, which our keys may lack.
                         "cache": True,
                         # S3 sends no Cache-Control of its own.
                         "edge_ttl": {"mode": "override_origin", "default": EDGE_SECONDS},
                         "browser_ttl": {"mode": "override_origin", "default": BROWSER_SECONDS},
                         "cache_key": {
                             "cache_deception_armor": True,
-                            # S3 does not read it: `?x=RANDOM` would be another object each time, fetched whole.
+                            # S3 ignores the query, so `?x=RANDOM` would fetch and cache the same object again.
                             "custom_key": {"query_string": {"exclude": {"all": True}}},
                         },
                     },
                 ),
-                # Of all rules that match, the last to set a value wins; the cache key stays that of the first
+                # The last matching rule that sets a value wins; the cache key stays that of the first rule
                 # (cloudflare-docs, cache/how-to/cache-rules/order).
                 *(
                     Rule(
@@ -133,7 +133,7 @@ class MediaEdge(Construct):
                 ),
             ],
         )
-        # Last: from here on requests reach the bucket.
+        # Last, because requests reach the bucket from here on.
         provider.declare(
             self,
             "Connector",

@@ -1,4 +1,4 @@
-"""The one custom-resource provider behind every declaration in the zone."""
+"""The custom-resource provider behind all declarations in the zone."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,7 @@ from infra_constructs.state_store import StateStore
 
 
 class CloudflareToken:
-    """The API token: a secret that a person has put there, known by its name (docs/cloudflare-token.md)."""
+    """The API token, in a secret that a person stored under this name (docs/cloudflare-token.md)."""
 
     def __init__(self, scope: Construct, *, name: str) -> None:
         self.name = name
@@ -23,7 +23,7 @@ class CloudflareToken:
 
 
 class CloudflareProvider(Construct):
-    """Declarations of one owner in one zone. Those of one stack come one after the other, and go in reverse."""
+    """Declares one owner's objects in one zone: a stack creates them one by one, and deletes them in reverse order."""
 
     def __init__(
         self, scope: Construct, id_: str, *, token: CloudflareToken, memory: StateStore, owner: str, zone: str
@@ -46,7 +46,7 @@ class CloudflareProvider(Construct):
     def declare(
         self, scope: Construct, id_: str, *, kind: str, name: str, part: str | None = None, **declared: Any
     ) -> cdk.CustomResource:
-        """One custom resource. `part` tells the records of two declarations apart."""
+        """Adds one custom resource. `part` distinguishes the records of two declarations of one owner."""
         document: Mapping[str, Any] = {
             "kind": kind,
             "name": name,
@@ -60,10 +60,10 @@ class CloudflareProvider(Construct):
             id_,
             resource_type="Custom::Cloudflare",
             service_token=self.handler.function.function_arn,
-            # One string: of a structure, CloudFormation would make strings of all numbers and booleans.
+            # One string: in a structure, CloudFormation would turn all numbers and booleans into strings.
             properties={"Document": stack.to_json_string(document)},
         )
-        # One at a time: Cloudflare counts all requests of the token together, and nobody has to share a phase.
+        # One at a time: Cloudflare's rate limit is per token, and no two of them change one phase at once.
         if before := self._last.get(stack):
             resource.node.add_dependency(before)
         elif stack is cdk.Stack.of(self):

@@ -1,4 +1,4 @@
-"""Names under which users reach the product."""
+"""DNS records under which users reach the product."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,21 +8,21 @@ from constructs import Construct
 from infra_constructs.cloudflare.provider import CloudflareProvider
 
 DNS = "dns"
-"""Of the owner's records, those under which users reach the product."""
+"""Name of the declaration with the records under which users reach the product."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProxiedName:
-    """A name that answers with Cloudflare's addresses; Cloudflare asks `origin`."""
+    """A host name that resolves to Cloudflare's addresses; Cloudflare forwards requests to `origin`."""
 
     name: str
-    """Of the record among ours; the same name is the same record."""
+    """Identifies the record among ours: the same name is the same record."""
     host: str
     origin: str
 
 
 class ProxiedNames(Construct):
-    """CNAME records, every one behind Cloudflare."""
+    """CNAME records, all of them proxied by Cloudflare."""
 
     def __init__(
         self, scope: Construct, id_: str, *, provider: CloudflareProvider, names: Sequence[ProxiedName], adopt: bool

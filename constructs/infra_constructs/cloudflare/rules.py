@@ -1,4 +1,4 @@
-"""Rules of one phase, in their order."""
+"""Rules of one phase, in order."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ class Rule:
     """One rule of the ruleset engine, as its API has it."""
 
     name: str
-    """Ours are known by owner and name: another name is another rule."""
+    """Owner and name identify our rules: another name is another rule."""
     description: str
     expression: str | Mapping[str, Any]
-    """Text, or a reference to one with a secret in it."""
+    """Text, or a reference to a text that contains a secret."""
     action: str
     parameters: Mapping[str, Any] | None = None
     rate_limit: Mapping[str, Any] | None = None
     logs: bool | None = None
-    """Of a rule that skips, and of no other (code 20018): whether each match is a security event. None: it is."""
+    """Whether each match of a `skip` rule is a security event; None: it is. Other rules refuse it (code 20018)."""
 
     def declared(self) -> dict[str, Any]:
         return {
@@ -37,7 +37,7 @@ class Rule:
 
 
 class PhaseRules(Construct):
-    """Ours in this phase, all of them: those that are not named here any more are deleted."""
+    """All of our rules in this phase: those that are no longer declared are deleted."""
 
     def __init__(
         self,

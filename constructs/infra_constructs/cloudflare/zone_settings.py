@@ -1,4 +1,4 @@
-"""How the whole zone speaks TLS, caches, and meets bots. One environment declares it for all that share the zone."""
+"""TLS, caching and bot settings of the zone. One environment declares them for all that share the zone."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from constructs import Construct
 
 from infra_constructs.cloudflare.provider import CloudflareProvider
 
-# Not a choice: with less, Cloudflare would speak to the load balancer in the clear, or with anybody.
+# Not a choice: with less, Cloudflare would use plain HTTP to the load balancer, or accept any certificate from it.
 TLS: Mapping[str, Any] = {
     "ssl": "strict",
     "min_tls_version": "1.2",
@@ -17,7 +17,7 @@ TLS: Mapping[str, Any] = {
         "strict_transport_security": {
             "enabled": True,
             "max_age": 31536000,
-            # Names that Cloudflare proxies send the header themselves; for the others we can promise nothing.
+            # Proxied names send the header themselves; other names of the zone may not support HTTPS.
             "include_subdomains": False,
             "preload": False,
             "nosniff": True,
@@ -29,7 +29,7 @@ CACHE: Mapping[str, Any] = {"tiered_caching": "on", "smart_tiered_cache": "on"}
 
 
 class ZoneSettings(Construct):
-    """Settings that are there once. What they were before is written down, and comes back on delete."""
+    """Settings that a zone has once. The provider stores the previous values, and restores them on delete."""
 
     def __init__(
         self,
@@ -52,8 +52,8 @@ class ZoneSettings(Construct):
 
 def _bots(super_bot_fight_mode: bool, acts_on_likely_bots: bool) -> dict[str, Any]:
     if not super_bot_fight_mode:
-        # Bot Fight Mode covers the whole domain, challenges programs of the API and our own checks, and no rule lets
-        # anybody past it (Cloudflare's documentation, "Bot Fight Mode", read 2026-11).
+        # Bot Fight Mode covers the whole domain and no rule can skip it: it would challenge clients of the API and our
+        # own checks (Cloudflare's documentation, "Bot Fight Mode", read 2026-11).
         return {"fight_mode": False}
     return {
         "enable_js": True,
@@ -61,6 +61,6 @@ def _bots(super_bot_fight_mode: bool, acts_on_likely_bots: bool) -> dict[str, An
         **({"sbfm_likely_automated": "managed_challenge"} if acts_on_likely_bots else {}),
         # Search engines.
         "sbfm_verified_bots": "allow",
-        # Images are loaded by mail programs and previews, which are bots and welcome.
+        # Mail clients and link previews load images; they are welcome bots.
         "sbfm_static_resource_protection": False,
     }

@@ -32,7 +32,7 @@ class PreviewSlot:
 
 
 class PreviewControl(Construct):
-    """Whoever may call it can run any image of the repositories in a slot, and nothing anywhere else."""
+    """Its callers can run any image of the repositories in a slot, and nothing anywhere else."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class PreviewControl(Construct):
             "Handler",
             module="previews.control",
             description="Gives slots to previews of pull requests, and takes them back",
-            # Nobody waits for it: it asks itself, and a copy of a database may take minutes.
+            # It invokes itself, and no caller waits: a copy of a database may take minutes.
             timeout=cdk.Duration.minutes(12),
             environment={
                 "LEDGER": ledger.table.table_name,
@@ -120,9 +120,7 @@ class PreviewControl(Construct):
         )
         self._allow(*(f"ecs:{action}" for action in reads), on="*")
         self._acknowledge("*", "It only looks, at what has no name before it exists.")
-        self.handler.run_every(
-            _TENDED_EVERY, self, "Tended", description="Previews end by the clock, whoever forgot to end them"
-        )
+        self.handler.run_every(_TENDED_EVERY, self, "Tended", description="Ends previews whose time is over")
 
     def _allow(self, *actions: str, on: str) -> None:
         self.handler.role.add_to_policy(iam.PolicyStatement(actions=list(actions), resources=[on]))

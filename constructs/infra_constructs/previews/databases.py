@@ -36,7 +36,7 @@ class PreviewDatabases(Construct):
         events.Rule(
             self,
             "Nightly",
-            description="The template of the previews' databases is made anew; ends connections to the database",
+            description="Makes the template of the previews' databases again; ends connections to the database",
             schedule=_BEFORE_ANYBODY_WORKS,
             targets=[
                 targets.LambdaFunction(

@@ -30,12 +30,12 @@ class ElastiCacheProps:
     """As `valkey-8.1`."""
     node_type: str
     replicas: int
-    """Of the primary; in cluster mode, of each shard's."""
+    """Replicas of the primary; in cluster mode, of each shard's primary."""
     shards: int | None
     """Cluster mode with so many; None is one primary with everything."""
     snapshot_days: int
     eviction: bool
-    """Of keys, when memory is full; without it, writes fail then."""
+    """Whether keys are evicted when memory is full; otherwise writes fail."""
     retention: Retention
 
 

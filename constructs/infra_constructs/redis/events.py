@@ -32,7 +32,7 @@ class ElastiCacheEvents(Construct):
             self,
             "Handler",
             module="redis.events",
-            description="Passes events of ElastiCache on to the topic for people",
+            description="Forwards events of ElastiCache to the topic that notifies people",
             timeout=cdk.Duration.seconds(30),
             environment={"TOPIC": to.topic_arn},
         )
@@ -43,7 +43,7 @@ class ElastiCacheEvents(Construct):
         self.topic.add_subscription(subscriptions.LambdaSubscription(self.handler.function))
         spec = AlarmSpec(
             runbook="notification-failed",
-            description="An event of ElastiCache, as a failover, was not passed on.",
+            description="An event of ElastiCache, such as a failover, was not forwarded.",
             severity=Severity.WARNING,
             metric=self.handler.function.metric_errors(period=cdk.Duration.minutes(5), statistic="Sum"),
             threshold=Threshold(value=0, unit="failed attempts in 5 minutes", breaches=1, periods=1),

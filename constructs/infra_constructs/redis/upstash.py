@@ -25,7 +25,7 @@ class UpstashProps:
     region: str
     read_regions: Sequence[str]
     eviction: bool
-    """Of keys, when it is full; without it, writes fail then."""
+    """Whether keys are evicted when the database is full; otherwise writes fail."""
 
 
 class UpstashRedis(RedisInstance):

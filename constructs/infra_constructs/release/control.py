@@ -44,7 +44,7 @@ class Released:
 
 @dataclass(frozen=True, kw_only=True)
 class SentryProps:
-    """Where Sentry is told of a service's releases."""
+    """Sentry's organization and project for a service's releases."""
 
     organization: str
     project: str
@@ -56,7 +56,7 @@ class SentryProps:
 
 
 class ReleaseControl(Construct):
-    """Whoever may call it can release this one service, and nothing else (infra_runtime.release.control)."""
+    """Its callers can release this one service, and nothing else (infra_runtime.release.control)."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class ReleaseControl(Construct):
             self,
             "Handler",
             module="release.control",
-            description=f"Begins releases of {released.name}, and writes down how they end",
+            description=f"Begins releases of {released.name}, and records how they end",
             timeout=cdk.Duration.minutes(1),
             environment={
                 "ENVIRONMENT": environment,
@@ -109,7 +109,7 @@ class ReleaseControl(Construct):
         events.Rule(
             self,
             "Ended",
-            description="The service's stack has come to an end, this way or that",
+            description="An update of the service's stack has ended",
             event_pattern=events.EventPattern(
                 source=["aws.cloudformation"],
                 detail_type=["CloudFormation Stack Status Change"],

@@ -8,7 +8,7 @@ from infra_constructs.retention import Retention
 
 
 class ReleaseLedger(Construct):
-    """Stateful: a rollback reads from here what there is to go back to (infra_runtime.release.ledger)."""
+    """Stateful: a rollback finds the earlier releases here (infra_runtime.release.ledger)."""
 
     def __init__(self, scope: Construct, id_: str, *, retention: Retention) -> None:
         super().__init__(scope, id_)

@@ -1,4 +1,4 @@
-"""A task for a person: the service's image and settings, for one command."""
+"""A task that a person starts for one command, with the service's image and settings."""
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
@@ -9,13 +9,13 @@ from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.release.image import ReleasedImage
 from infra_runtime.contract.revision import BUSYBOX, ONE_OFF
 
-# Where the agent of ECS Exec writes. AWS documents that it needs a writable root filesystem; with these three paths
-# others enter containers that have none (aws/containers-roadmap #1359, #2824; amazon-ecs-exec-checker #71).
+# Where the agent of ECS Exec writes. AWS documents that it needs a writable root filesystem; with these three paths it
+# works without one (aws/containers-roadmap #1359, #2824; amazon-ecs-exec-checker #71).
 _AGENT = ("/managed-agents", "/var/lib/amazon/ssm", "/var/log/amazon/ssm")
 
 
 class OneOffTask(Construct):
-    """Not the service's own definition: nobody enters a container that serves users (`infra run`, `infra exec`)."""
+    """A task definition for `infra run` and `infra exec`, so that no person enters a container that serves users."""
 
     def __init__(
         self,
@@ -36,9 +36,9 @@ class OneOffTask(Construct):
             settings=settings,
             cpu=cpu,
             memory_mib=memory_mib,
-            # Instead of the image's own, so that a command runs as it was given.
+            # Replaces the image's own, so that a command runs as it was given.
             entry_point=[BUSYBOX, "env"],
-            # Waits for a person, and ends after a working day when they have forgotten it.
+            # Waits for a person, and ends after a working day if it is forgotten.
             command=[BUSYBOX, "sleep", str(cdk.Duration.hours(8).to_seconds())],
             writable=_AGENT,
             keeps_every_line=True,

@@ -96,7 +96,7 @@ class Analytics(VendorApi):
 
 @dataclass(frozen=True)
 class DatasetLimits:
-    """Of one dataset, as the plan has it."""
+    """Limits of one dataset on the zone's plan."""
 
     enabled: bool
     longest: timedelta

@@ -6,12 +6,12 @@ from infra_runtime.cloudflare.api import BASE_URL, Api, new_pace
 from infra_runtime.contract.secret_values import Secrets
 from infra_runtime.vendor_api import BadCredentials
 
-# One for all invocations of this process: a warm function must not begin each with a new burst.
+# Shared by all invocations of this process: a warm function must not start each one with a new burst.
 _pace = new_pace()
 
 
 def base_url() -> str:
-    """Of the API. The variable is the one that Cloudflare's own SDK reads; a rehearsal sets it, and no template."""
+    """Base URL of the API. Cloudflare's own SDK reads the same variable; rehearsals set it, no template does."""
     return os.environ.get("CLOUDFLARE_BASE_URL", BASE_URL).rstrip("/")
 
 

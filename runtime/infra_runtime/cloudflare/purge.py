@@ -16,7 +16,7 @@ _SPELLINGS = ("/!$&'()*+,;=:@", "/!'()*", "/")
 
 
 def prefixes(host: str, key: str) -> list[str]:
-    """Of one object of the bucket behind a host, in every spelling that requests for it use."""
+    """Prefixes that purge one object of the bucket behind a host, in every spelling that requests for it use."""
     return list(dict.fromkeys(f"{host}/{quote(key, safe=safe)}" for safe in _SPELLINGS))
 
 

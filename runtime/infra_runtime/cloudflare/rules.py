@@ -180,7 +180,7 @@ def _does(rule: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _first_that_it_skips(rule: Mapping[str, Any], foreign: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """Of others' rules: a skip holds for what is executed after it (docs/ruleset-engine, "Create an exception")."""
+    """The first foreign rule that ours skips: those that run after it (docs/ruleset-engine, "Create an exception")."""
     if rule["action"] != "skip":
         return None
     parameters = rule.get("action_parameters") or {}

@@ -15,7 +15,7 @@ URL, OWNER_URL = "url", "owner_url"
 """Fields of the secrets. The second is only in a preview's, which holds the one password of both its logins."""
 
 TAKES_OVER_TAG = "infra:takes-over"
-"""Of an instance that `infra restore` is about to let serve: the name that it gets."""
+"""Tag of an instance that `infra restore` is about to let serve; its value is the name that the instance gets."""
 MASTER_DURING_UPGRADES = "MASTER_DURING_UPGRADES"
 """Variable of functions: ARN of the secret with the master login while RDS does not manage it."""
 
@@ -45,5 +45,5 @@ class PreviewNames:
 
 
 def preview_names(slot: int) -> PreviewNames:
-    """Of a preview's database and its two logins, which take no turns: their password is new each time."""
+    """Names of a preview's database and its two logins. The logins are not rotated: each preview has new passwords."""
     return PreviewNames(f"preview_{slot}", f"preview_{slot}_owner", f"preview_{slot}_user")

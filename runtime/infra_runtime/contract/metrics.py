@@ -12,7 +12,7 @@ QUEUES, MEDIA = "Infra/Queues", "Infra/Media"
 
 
 class EdgeMetric(StrEnum):
-    """Of the edge, by Environment. Alarms take the names from here: one that nobody publishes never goes off."""
+    """Metrics of the edge, by Environment. Alarms take the names from here: a misspelled one would never fire."""
 
     DRIFTED_RULES = "DriftedRules"
     MISSING_RULES = "MissingRules"
@@ -39,7 +39,7 @@ class TrafficMetric(StrEnum):
     """By Action and Source, too."""
     DDOS_EVENTS = "DdosEvents"
     MEDIA_REQUESTS = "ServedMediaRequests"
-    """Of the media host, answered with 200 or 206: without a cache, S3 would have answered them."""
+    """Requests to the media host that got 200 or 206: without a cache, S3 would have answered them."""
     MEDIA_BYTES = "ServedMediaBytes"
     """Sent in these answers."""
     SAMPLE_INTERVAL = "SampleInterval"
@@ -49,7 +49,7 @@ class TrafficMetric(StrEnum):
 
 
 class RedisMetric(StrEnum):
-    """Of one Redis, by Environment and Instance."""
+    """Metrics of one Redis, by Environment and Instance."""
 
     UNUSABLE = "Unusable"
     CONNECTION_FAILURE = "ConnectionFailure"
@@ -66,14 +66,14 @@ class RedisMetric(StrEnum):
 
 
 class MediaMetric(StrEnum):
-    """Of uploads in quarantine, by Environment: results of GuardDuty's scans."""
+    """Metrics of uploads in quarantine, by Environment: results of GuardDuty's scans."""
 
     THREATS = "UploadsWithThreats"
     UNSCANNED = "UploadsNotScanned"
 
 
 class QueueMetric(StrEnum):
-    """Of the queue of one worker, by Environment and Service."""
+    """Metrics of one worker's queue, by Environment and Service."""
 
     WAITING = "WaitingJobs"
     STUCK = "StuckMinutes"
@@ -81,7 +81,7 @@ class QueueMetric(StrEnum):
 
 
 class CheckMetric(StrEnum):
-    """Of what users ask for, by Environment and Check."""
+    """Metrics of the checks from outside, by Environment and Check."""
 
     FAILED = "CheckFailed"
     TIME = "CheckMilliseconds"
@@ -90,7 +90,7 @@ class CheckMetric(StrEnum):
 
 
 class DatabaseMetric(StrEnum):
-    """Of the database, by Environment; deadlocks without, as a filter of its log counts them."""
+    """Metrics of the database, by Environment; deadlocks have no dimension: a filter of its log counts them."""
 
     RESTORE_POINT_AGE = "RestorePointMinutes"
     SNAPSHOT_AGE = "SnapshotHours"
@@ -105,21 +105,21 @@ class DatabaseMetric(StrEnum):
 
 
 class SecretMetric(StrEnum):
-    """Of the secrets that a service's tasks read, by Environment and Service."""
+    """Metrics of the secrets that a service's tasks read, by Environment and Service."""
 
     TASKS_BEHIND = "TasksBehindSecretHours"
     """How long tasks have been older than a secret that they read at start; 0 when none is."""
 
 
 class ReleaseMetric(StrEnum):
-    """Of releases, by Environment and Service: 1 when one ends."""
+    """Metrics of releases, by Environment and Service: 1 when one ends."""
 
     SUCCEEDED = "Released"
     FAILED = "WentBack"
 
 
 class JobMetric(StrEnum):
-    """Of one job, by Environment and Job."""
+    """Metrics of one job, by Environment and Job."""
 
     SUCCEEDED = "JobSucceeded"
     FAILED = "JobFailed"
@@ -135,7 +135,7 @@ _UNITS = {"Milliseconds": "Milliseconds", "Percent": "Percent", "Bytes": "Bytes"
 
 
 def emit(namespace: str, dimensions: Mapping[str, str], values: Mapping[str, float], **told: Any) -> None:
-    """One data point for each name, now. What is `told` besides is in the log only, for whoever reads it."""
+    """Publishes one data point for each name, now. `told` is in the log only."""
     print(  # noqa: T201  (standard output is where CloudWatch looks for it)
         json.dumps(
             {

@@ -2,7 +2,7 @@
 
 
 def full_name(product: str, environment: str) -> str:
-    """Of an environment: of its dashboard, and the beginning of the other names."""
+    """Name of an environment's dashboard; the other names begin with it."""
     return f"{product}-{environment}"
 
 
@@ -12,7 +12,7 @@ def stack_name(product: str, environment: str, stack: str) -> str:
 
 
 def upstash_database(product: str, environment: str, instance: str) -> str:
-    """Of an instance of Redis, at Upstash."""
+    """Name of a Redis instance's database at Upstash."""
     return f"{full_name(product, environment)}-{instance}"
 
 
@@ -22,5 +22,5 @@ def parameters(product: str, environment: str, about: str) -> str:
 
 
 def image_parameter(product: str, environment: str, service: str) -> str:
-    """Of the Systems Manager parameter with the image of a service."""
+    """Name of the SSM parameter that holds a service's image."""
     return f"{parameters(product, environment, service)}/image"

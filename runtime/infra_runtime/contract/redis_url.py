@@ -64,11 +64,11 @@ class RedisTarget:
 
     form: Form
     nodes: tuple[Node, ...]
-    """Of the data, or the Sentinels'."""
+    """The data nodes, or the Sentinels."""
     tls: bool = False
     """With data nodes and Sentinels alike; certificates are always verified."""
     username: str | None = None
-    """Of the data nodes; None is Redis' own `default`."""
+    """User on the data nodes; None is Redis' own `default`."""
     password: str | None = field(default=None, repr=False)
     database: int = 0
     master: str | None = None

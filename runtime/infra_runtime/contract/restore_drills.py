@@ -1,14 +1,14 @@
-"""What is remembered of restore drills."""
+"""What the state store holds about restore drills."""
 
 from dataclasses import dataclass, field
 
 STARTED, LAST, SUCCEEDED = "started", "last", "succeeded"
-"""The drill that somebody has started and that has not ended; the last result; the last result without a problem."""
+"""A drill that was started by hand and has not ended; the last result; the last successful result."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Drill:
-    """A result. Times are ISO 8601 in UTC, durations in minutes."""
+    """Result of a drill. Times are ISO 8601 in UTC, durations in minutes."""
 
     job: str
     """Restore job of AWS Backup."""
@@ -16,8 +16,8 @@ class Drill:
     ended: str
     problems: list[str] = field(default_factory=list)
     rpo: float | None = None
-    """Age of the oldest commit that the restore lacks, when the drill began: what would have been lost."""
+    """Minutes of writes that would have been lost: age of the oldest commit that the restore lacks, at its start."""
     rto: float | None = None
-    """From the order to restore until the data was verified. Leading the services to it is not in it."""
+    """From the start of the restore until the data was verified, without the switchover of the services."""
     told: str = ""
-    """What was looked at."""
+    """What was verified, as a sentence."""

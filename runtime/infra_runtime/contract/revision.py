@@ -14,7 +14,7 @@ BUSYBOX = f"{SHARED}/busybox"
 SERVICE = "Service"
 """Logical id of the ECS service that a stack is about; workers that run its image have others."""
 MIGRATION_LABEL = "infra.migration"
-"""Of the service's container: the definition of the task that migrates for this very revision of the service."""
+"""Docker label of the service's container: ARN of the task definition that migrates for this revision."""
 
 
 def started_by(deployment: str) -> str:

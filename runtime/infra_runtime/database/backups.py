@@ -1,7 +1,7 @@
-"""Scheduled: how old the newest point is that the database could be restored to, its newest snapshot, and the last
-successful restore drill.
+"""Scheduled: publishes the age of the newest restorable point, of the newest snapshot, and of the last successful
+restore drill.
 
-RDS says that a backup was not made by not making one: no event and no metric of its own tells it.
+RDS has neither an event nor a metric for a backup that was not made.
 """
 
 import os
@@ -18,7 +18,7 @@ from infra_runtime.state_store import SsmStateStore, StateStore
 
 @reported
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, float]:
-    """Answers with the numbers that it publishes; what RDS does not tell is left out, and the alarm takes it as bad."""
+    """Returns the metrics that it publishes, without values that RDS does not report: for alarms, missing is bad."""
     now = datetime.now(UTC)
     found = ages(client("rds"), os.environ["DATABASE"], now=now)
     if prefix := os.environ.get("DRILLS"):
@@ -29,7 +29,7 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, float]:
 
 
 def ages(rds: Any, database: str, *, now: datetime) -> dict[str, float]:
-    """By metric."""
+    """Age of the newest restorable point in minutes and of the newest snapshot in hours, by metric."""
     (instance,) = rds.describe_db_instances(DBInstanceIdentifier=database)["DBInstances"]
     pages = rds.get_paginator("describe_db_snapshots").paginate(DBInstanceIdentifier=database, SnapshotType="automated")
     taken = [
@@ -47,7 +47,7 @@ def ages(rds: Any, database: str, *, now: datetime) -> dict[str, float]:
 
 
 def since_drill(rds: Any, database: str, memory: StateStore, *, now: datetime) -> dict[str, float]:
-    """Days since the last drill without a problem; before the first, since the instance was made."""
+    """Days since the last successful drill; before the first one, since the instance was created."""
     if (last := memory.get(SUCCEEDED)) is not None:
         since = datetime.fromisoformat(last["ended"])
     else:

@@ -14,7 +14,7 @@ from infra_runtime import contract
 from infra_runtime.contract.database_names import URL
 
 _CONNECT_SECONDS = 10
-# Amazon's own authorities for RDS, one for each region (tools/rds_authorities.mjs).
+# Amazon's certificate authorities for RDS, one for each region (tools/rds_authorities.mjs).
 _AUTHORITIES = Path(contract.__file__).with_name("rds-authorities.pem")
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -27,7 +27,7 @@ class Login:
 
     @classmethod
     def of(cls, secret: str, *, username: str | None = None) -> "Login":
-        """From a secret's value, which has the name, too, unless that is given. Raises `ValueError` when it is none."""
+        """Reads a secret's JSON; `username` replaces the one in it. Raises `ValueError` when it holds no login."""
         try:
             values = json.loads(secret)
             return cls(username or values["username"], values["password"])
@@ -35,22 +35,22 @@ class Login:
             raise ValueError("the secret holds no JSON with username and password") from None
 
     def secret(self, variables: Mapping[str, str] = os.environ) -> str:
-        """What `of` reads, and the URL besides."""
+        """The JSON that `of` reads, with the URL added."""
         return json.dumps({"username": self.username, "password": self.password, URL: self.url(variables)})
 
     def url(self, variables: Mapping[str, str] = os.environ) -> str:
-        """For drivers that take all in one: to the database that PGHOST, PGPORT and PGDATABASE name."""
+        """URL of the database that PGHOST, PGPORT and PGDATABASE name, for drivers that take one string."""
         user, password, name = (
             quote(each, safe="") for each in (self.username, self.password, variables["PGDATABASE"])
         )
         host, port = variables["PGHOST"], variables["PGPORT"]
-        # Without `sslrootcert`, whose file is not where this is read: libpq knows it from PGSSLROOTCERT, Node.js and
-        # Bun from NODE_EXTRA_CA_CERTS.
+        # Without `sslrootcert`: the reader has another filesystem. libpq takes it from PGSSLROOTCERT, Node.js and Bun
+        # from NODE_EXTRA_CA_CERTS.
         return f"postgresql://{user}:{password}@{host}:{port}/{name}?sslmode=verify-full"
 
 
 def connect(login: Login, variables: Mapping[str, str] = os.environ) -> Connection:
-    """To the database that PGHOST, PGPORT and PGDATABASE name, over TLS that is verified. Every statement commits."""
+    """Connects to the database that PGHOST, PGPORT and PGDATABASE name, over verified TLS. Every statement commits."""
     return psycopg.connect(
         host=variables["PGHOST"],
         port=variables["PGPORT"],

@@ -26,7 +26,7 @@ class Look:
     settings: Sequence[str]
     """Parameters that are not in effect as declared."""
     roles: int
-    """Of ours, groups and logins."""
+    """How many of our roles exist, groups and logins."""
     schema: str
     """Digest of the catalog, as in the ledger of releases."""
     extensions: Mapping[str, str]
@@ -35,7 +35,7 @@ class Look:
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    """Of one table; `None` where they could not be counted in time, or not be read."""
+    """Rows of one table; `None` where they could not be counted in time, or not be read."""
 
     count: int | None = None
     digest: str | None = None

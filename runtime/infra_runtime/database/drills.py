@@ -124,7 +124,7 @@ def start(backup: Any, memory: StateStore, *, now: datetime) -> str:
 
 
 def tidy(clients: DrillClients, memory: StateStore, *, now: datetime) -> dict[str, Any]:
-    """Ends the drill that somebody started and whose end nobody has told: AWS Backup's events are best effort."""
+    """Ends a drill whose end was never reported: AWS Backup's events are best effort."""
     if (running := memory.get(STARTED)) is None:
         return {}
     job = clients.backup.describe_restore_job(RestoreJobId=running["job"])
@@ -143,7 +143,7 @@ Verify = Callable[[Mapping[str, Any], DrillClients], DrillOutcome]
 
 
 def ended(job_id: str, clients: DrillClients, memory: StateStore, verify: Verify) -> dict[str, Any]:
-    """Concludes a drill once, however often its end is told. Restores that are no drills of ours are left alone."""
+    """Concludes a drill once, however often AWS Backup reports its end. Ignores restores that are not our drills."""
     job = clients.backup.describe_restore_job(RestoreJobId=job_id)
     if not _is_ours(job, memory):
         return {}
@@ -164,7 +164,7 @@ def ended(job_id: str, clients: DrillClients, memory: StateStore, verify: Verify
 
 
 def failed_backup(detail: Mapping[str, Any]) -> dict[str, Any]:
-    """Of the database, or a copy of its backup: the rule passes on nothing else."""
+    """Records a failed backup of the database, or a failed copy of it. The rule forwards nothing else."""
     emit(DATABASE, _dimensions(), {DatabaseMetric.BACKUP_JOB_FAILED.value: 1}, why=detail.get("statusMessage", ""))
     return {"failed": detail.get("statusMessage", "")}
 

@@ -1,7 +1,7 @@
-"""What is in a database, read with SQL: settings in effect, schema, and of each table its rows, digest and last commit.
+"""What is in a database, read with SQL: settings, schema, and the rows, digest and last commit of each table.
 
-`track_commit_timestamp` has PostgreSQL keep the time of each commit. So rows themselves tell how far a restored
-database reaches; nothing has to be written for that. The times are in the backup and in the log, as rows are.
+With `track_commit_timestamp`, PostgreSQL keeps the time of each commit, and backups and the log contain these times.
+So the rows of a restored database show how far it reaches, and no heartbeat table is needed.
 """
 
 import time
@@ -22,7 +22,7 @@ _SERVER = """
 select current_setting('server_version'), pg_is_in_recovery(), current_setting('track_commit_timestamp') = 'on',
   current_setting('default_transaction_read_only') = 'on', (select count(*) from pg_roles where rolname = any(%s))"""
 _EXTENSIONS = "select extname, extversion from pg_extension order by 1"
-# Without temporary and unlogged tables, which no backup has, and without what extensions have brought.
+# Without temporary and unlogged tables, which no backup has, and without those of extensions.
 _TABLES = """
 select format('%I.%I', n.nspname, c.relname), pg_get_userbyid(c.relowner), coalesce(c.relacl::text, ''),
   pg_relation_size(c.oid), greatest(c.reltuples, 0)::bigint, c.xmin::text::bigint
@@ -67,7 +67,7 @@ def look(connection: Connection, declared: Mapping[str, str]) -> Look:
 
 
 def count(connection: Connection, tables: Sequence[str], until: datetime, *, seconds: float) -> dict[str, Rows]:
-    """Of as many tables as can be counted in that time, from the first on: at least one."""
+    """Counts as many tables as it can in that time, from the first on, and at least one."""
     connection.execute("set timezone to 'UTC'")
     has_commits = connection.execute("select current_setting(%s)", [_COMMITS]).fetchone() == ("on",)
     commit = sql.SQL("pg_xact_commit_timestamp(t.xmin)" if has_commits else "null::timestamptz")
@@ -76,7 +76,7 @@ def count(connection: Connection, tables: Sequence[str], until: datetime, *, sec
     for name in tables:
         left = int((give_up - time.monotonic()) * 1000)
         if found and left < seconds * 500:
-            # The next one gets its time in another call.
+            # Less than half of the time is left: another call counts the rest.
             break
         connection.execute(f"set statement_timeout to {max(left, 1)}")
         table = sql.Identifier(*_parts(connection, name))
@@ -100,7 +100,7 @@ def count(connection: Connection, tables: Sequence[str], until: datetime, *, sec
 def first_commit_after(
     connection: Connection, tables: Sequence[str], since: datetime, *, seconds: float
 ) -> datetime | None:
-    """Of the rows as they are now; None where there is none. Tables that cannot be read in time are left out."""
+    """The first commit after `since` among the rows of now, or None. Skips tables that it cannot read in time."""
     found: list[datetime] = []
     give_up = time.monotonic() + seconds
     for name in tables:
@@ -116,13 +116,13 @@ def first_commit_after(
 
 
 def _other_settings(connection: Connection, declared: Mapping[str, str]) -> list[str]:
-    """RDS adds libraries of its own to those that it has to load."""
+    """Declared settings that are not in effect. RDS adds libraries of its own to lists, which is fine."""
     found = []
     for name, wanted in sorted(declared.items()):
         try:
             ((actual,),) = connection.execute(_SETTING, [name, name]).fetchall()
         except errors.InsufficientPrivilege:
-            continue  # The master may be without pg_read_all_settings; what it may see tells enough.
+            continue  # The master may lack pg_read_all_settings; the settings that it can read are enough.
         if not set(_normal(wanted).split(",")) <= set(_normal(actual).split(",")):
             found.append(f"{name} is {actual or 'not set'}, declared {wanted}")
     return found

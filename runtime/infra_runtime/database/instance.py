@@ -1,6 +1,6 @@
-"""An instance by its name: where it is, and the login that RDS manages for it.
+"""An RDS instance by its name: its endpoint and its master login.
 
-Looked up at each use: after a restore another instance has the name, and with it another secret.
+Looked up at each use: after a restore, another instance with another secret has the name.
 """
 
 import os
@@ -14,17 +14,17 @@ from infra_runtime.database.connection import Connection, Login, connect
 
 
 class NoMasterLogin(Exception):
-    """Nobody knows a master password of the instance; its name is the message."""
+    """The instance has no master login that we can read; the message is its name."""
 
 
 @dataclass(frozen=True)
 class RestoredInstance:
     master: Login
     variables: Mapping[str, str]
-    """PGHOST, PGPORT and PGDATABASE among others, as libpq has them."""
+    """libpq's variables: PGHOST, PGPORT, PGDATABASE and others."""
 
     def connect(self, database: str | None = None) -> Connection:
-        """To the product's database, or to another one of the instance."""
+        """Connects to the product's database, or to another one of the instance."""
         return connect(self.master, {**self.variables, **({"PGDATABASE": database} if database else {})})
 
 
@@ -52,7 +52,7 @@ def _described(rds: Any, name: str) -> Mapping[str, Any]:
 
 
 def _secret(described: Mapping[str, Any]) -> str:
-    """During a major upgrade, RDS manages none (docs/adr/0030)."""
+    """RDS's secret, or ours during a major upgrade, when RDS manages none (docs/adr/0030)."""
     if (found := described.get("MasterUserSecret")) is not None:
         return str(found["SecretArn"])
     if (during_upgrades := os.environ.get(MASTER_DURING_UPGRADES)) is None:

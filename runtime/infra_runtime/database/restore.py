@@ -86,7 +86,7 @@ def close(connection: Connection) -> None:
 
 
 def open_(connection: Connection, manager: Any, instance: RestoredInstance) -> None:
-    """Of each secret also the login before the current one: tasks that began before the last rotation use it."""
+    """Sets the current and the previous login of each secret: tasks from before the last rotation use the previous."""
     prepare(connection, MigrationLimits(**json.loads(os.environ["LIMITS"])))
     for login in _LOGINS:
         run(connection, "alter role {} login", login)

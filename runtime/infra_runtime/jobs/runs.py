@@ -27,7 +27,7 @@ class Run:
     by: str
     """`schedule`, or the ARN of the caller."""
     began: str
-    """Of this attempt."""
+    """When this attempt began."""
     task: str | None = None
     """ARN; None until ECS has named it, and if ECS started none."""
     outcome: Outcome = "running"

@@ -18,7 +18,7 @@ class Lease:
     id: str
     """Another one for each tenancy, so that nothing of an earlier one is taken for this one's."""
     name: str
-    """Of the preview: a branch, so that pull requests of both repositories for one branch share it."""
+    """Name of the preview: its branch, so that pull requests of both repositories for one branch share it."""
     who: str
     until: str
     phase: Phase = "taken"
@@ -35,7 +35,7 @@ class Lease:
 
 
 class LeaseChanged(Exception):
-    """Somebody else has changed it meanwhile."""
+    """Another caller has changed the lease in the meantime."""
 
 
 @dataclass(frozen=True)

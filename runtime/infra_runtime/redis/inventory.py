@@ -21,14 +21,14 @@ _SCAN_STEPS = 40
 
 @dataclass
 class Inventory:
-    """Of all primaries together; percentages are those of the fullest one."""
+    """Sums over all primaries; percentages are those of the fullest one."""
 
     keys: dict[str, float]
     """By prefix; extrapolated from a sample when there are more than about twenty thousand keys on a server."""
     without_expiry: int = 0
     memory_bytes: int = 0
     memory_percent: float | None = None
-    """None where the server has no limit, or does not tell it."""
+    """None where the server has no limit, or does not report it."""
     connections_percent: float | None = None
 
     def metrics(self) -> dict[str, float]:

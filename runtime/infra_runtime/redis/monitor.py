@@ -139,7 +139,7 @@ def _watch() -> None:
 
 
 def _sizes() -> dict[str, queues.Size]:
-    """Of the queue of each worker that could be measured."""
+    """Size of each worker's queue, if it could be measured."""
     declared = json.loads(os.environ.get("QUEUES", "{}"))
     try:
         return queues.sizes(_target(), declared) if declared else {}

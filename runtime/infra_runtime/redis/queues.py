@@ -42,7 +42,7 @@ class _Key:
 
 @dataclass(frozen=True)
 class Size:
-    """Of one service's queue."""
+    """Size of one service's queue."""
 
     keys: Mapping[str, _Key]
 

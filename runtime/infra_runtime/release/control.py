@@ -119,7 +119,7 @@ def _tell_sentry(release: Release, deadline: float) -> None:
 
 
 def _tags(release: Release) -> Sequence[str]:
-    """Of its image, as far as ECR still has it."""
+    """Tags of its image, if ECR still has it."""
     platform = os.environ["PLATFORM"]
     found = image_in(aws, release.service, os.environ["REPOSITORY"], release.image, platform=platform)
     return () if isinstance(found, ReleaseProblem) else found.get("imageTags", ())

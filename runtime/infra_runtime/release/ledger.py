@@ -19,7 +19,7 @@ class Release:
 
     service: str
     id: str
-    """Sorts by time; also the token of the stack's update, by which events are told apart."""
+    """Sorts by time; also the token of the stack's update, which identifies its events."""
     kind: Literal["release", "rollback"]
     image: str
     previous: str
@@ -34,7 +34,7 @@ class Release:
     reason: str | None = None
     note: str | None = None
     run: str | None = None
-    """Of the workflow that released it, as WORKFLOW#NUMBER; None for a person, and in entries from before."""
+    """Run of the workflow that released it, as WORKFLOW#NUMBER; None for a person, and in older entries."""
     migration: Mapping[str, Any] = field(default_factory=dict)
     """What release.migrate found: `before` and `after` are digests of the schema, `breaks` what became impossible,
     `invalid` indexes that were left unfinished, `skipped` migrations that the tool passed over; or only `interrupted`:
@@ -42,7 +42,7 @@ class Release:
     complaints: Sequence[str] = ()
     """What the checks of the new tasks had against them."""
     stopped: str | None = None
-    """By whom, and why, when somebody ended it."""
+    """Who stopped it, and why; None if it ended by itself."""
     resumed: str | None = None
     """Who allowed pipelines to release again after this rollback, and when."""
     waiting: str | None = None
@@ -59,7 +59,7 @@ class Release:
 
 
 def new_id(now: datetime, random: str) -> str:
-    """Of letters that CloudFormation allows in a token."""
+    """An id of letters that CloudFormation allows in a token."""
     return f"r{now:%Y%m%d-%H%M%S}-{random}"
 
 
@@ -95,7 +95,7 @@ class Ledger:
         self._set(release, "stopped", reason)
 
     def is_stopped(self, service: str, image: str) -> bool:
-        """Whether somebody has stopped the release of this image that is under way."""
+        """Whether the release of this image that is under way was stopped by a person."""
         release = self.running(service)
         return release is not None and release.stopped is not None and release.image == image
 
@@ -113,9 +113,9 @@ class Ledger:
         )
 
     def note(self, service: str, what: Literal["migration", "complaints"], found: object) -> None:
-        """Of the release that is under way; a deployment that is none (a rotation, `cdk deploy`) has no entry.
+        """Writes to the release that is under way; other deployments (a rotation, `cdk deploy`) have no entry.
 
-        The first that is told stays: CloudFormation may go back by a deployment of its own, which migrates, too.
+        The first note stays: CloudFormation may roll back by a deployment of its own, which migrates, too.
         """
         release = self.running(service)
         if release is not None and not getattr(release, what):

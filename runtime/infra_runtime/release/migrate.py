@@ -93,7 +93,7 @@ class Migrate:
     longest: timedelta
     """Waiting and running, together."""
     skipped: Callable[[str, Connection], list[str]]
-    """Of the image, the migrations that its tool has passed over. Raises `Unreadable`."""
+    """Migrations in the image that its tool has skipped. Raises `Unreadable`."""
     sleep: Callable[[float], None] = time.sleep
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
@@ -107,7 +107,7 @@ class Migrate:
         last = self.lock.last()
         if last is None or last.deployment != asked.deployment:
             if self.ledger.is_stopped(self.service, revision.image):
-                logger.info("%s: nothing is migrated: somebody has stopped the release", self.service)
+                logger.info("%s: nothing is migrated: the release was stopped", self.service)
                 return answer("FAILED")
             return self._begin(revision, asked, definition, last)
         if last.succeeded is not None:
@@ -153,7 +153,7 @@ class Migrate:
             return facts(connection)
 
     def _inherited(self) -> list[Fact] | None:
-        """Of a holder that is gone: nobody else tells any more what it has broken."""
+        """Facts from before a migration whose function is gone: only they show what it has broken."""
         with self.connect() as connection:
             end_sessions(connection)
         return self.lock.facts()
@@ -167,7 +167,7 @@ class Migrate:
         return _later()
 
     def _may_still_write(self, holder: Holder) -> bool:
-        """As long as its task lives; and as long as ECS asks for it, which then tells how it ended."""
+        """As long as its task lives, and as long as ECS calls the hook, which then reports how it ended."""
         try:
             task = self._task_of(holder)
             if task is not None and task["lastStatus"] != "STOPPED":

@@ -1,4 +1,4 @@
-"""What is looked at before a release, because afterwards it would be too late, or nobody would notice."""
+"""Checks before a release, of what would be too late or go unnoticed afterwards."""
 
 import logging
 import re
@@ -30,7 +30,7 @@ class ReleasedService:
     repository: str
     """URI, without tag or digest."""
     platform: str
-    """Of its tasks, like linux/arm64."""
+    """Platform of its tasks, like linux/arm64."""
     secrets: tuple[str, ...]
     """Names of those that people have stored and tasks of its image read, workers and jobs included."""
     database: str | None = None
@@ -78,7 +78,7 @@ class ReleasePreflight:
             yield from self._scan(image.partition("@")[2])
 
     def _scan(self, digest: str) -> Iterator[ReleaseProblem]:
-        """Not as DescribeImages has it: that says nothing of enhanced scanning (containers-roadmap #1662)."""
+        """Not from DescribeImages, which omits enhanced scanning (containers-roadmap #1662)."""
         ecr, name = self.clients.client("ecr"), self.service.repository.partition("/")[2]
         try:
             found = ecr.describe_image_scan_findings(repositoryName=name, imageId={"imageDigest": digest}, maxResults=1)
@@ -168,7 +168,7 @@ def image_in(
         built_for = platforms_in(ecr, name, digest)
     except (OSError, ValueError, KeyError, ClientError):
         # No reason to refuse it: tasks of another platform do not start, and the release goes back.
-        logger.exception("%s: nobody knows which platform %s is for", service, digest)
+        logger.exception("%s: the platform of %s is unknown", service, digest)
         return dict(found)
     if platform not in built_for:
         what = f"{digest[:19]}… is for {', '.join(sorted(built_for)) or 'none'}; {service} runs on {platform}"
@@ -222,7 +222,7 @@ def _described(clients: Any, arn: str) -> Mapping[str, Any]:
 
 
 def deployments(ecs: Any, service: Mapping[str, Any], **filters: Any) -> Iterator[Mapping[str, Any]]:
-    """Of a service, all of them, in no order; `filters` are ListServiceDeployments', which boto3 does not paginate."""
+    """All deployments of a service, unordered; `filters` are ListServiceDeployments', which boto3 does not paginate."""
     page = dict(filters)
     while True:
         listed = ecs.list_service_deployments(cluster=service["clusterArn"], service=service["serviceArn"], **page)
@@ -233,7 +233,7 @@ def deployments(ecs: Any, service: Mapping[str, Any], **filters: Any) -> Iterato
 
 
 def tasks_of(ecs: Any, service: Mapping[str, Any], **filters: Any) -> Iterator[Mapping[str, Any]]:
-    """Of a service, all of them, in no order; `filters` are ListTasks'. One that ECS has forgotten is left out."""
+    """All tasks of a service, unordered, without those that ECS has forgotten; `filters` are those of ListTasks."""
     of, cluster = {"serviceName": service["serviceName"], **filters}, service["clusterArn"]
     for page in ecs.get_paginator("list_tasks").paginate(cluster=cluster, **of):
         if page["taskArns"]:  # DescribeTasks takes a hundred, and a page has no more.

@@ -1,4 +1,4 @@
-"""Which release a service can go back to, what the database has lost for it since, and who waits afterwards."""
+"""Which release a service can go back to, what the database has since lost of it, and which releases then wait."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ class CannotGoBack(Exception):
 def choose(releases: Sequence[Release], wanted: str | None, running: str) -> tuple[Release, Release]:
     """(the one that runs, the one to go back to) of `releases`, newest first; `wanted` is an id.
 
-    Only what has succeeded counts: everything else never served anybody. Raises `CannotGoBack`.
+    Only releases that succeeded count: the others never served users. Raises `CannotGoBack`.
     """
     done = [each for each in releases if each.outcome == "succeeded"]
     current = next((each for each in done if each.image == running), None)
@@ -27,7 +27,7 @@ def choose(releases: Sequence[Release], wanted: str | None, running: str) -> tup
             raise CannotGoBack(f"RELEASE {wanted!r}: expected another image than the one that runs")
         return current, target
     earlier = [each for each in done[done.index(current) + 1 :] if each.image != running]
-    # Back from a rollback is not forward again: to what ran before the release that was rolled back.
+    # A rollback of a rollback goes further back, not forward: to what ran before the release that it went back to.
     if current.kind == "rollback":
         first = next(each for each in reversed(done) if each.image == running)
         earlier = [each for each in earlier if each.id < first.id]
@@ -37,7 +37,7 @@ def choose(releases: Sequence[Release], wanted: str | None, running: str) -> tup
 
 
 def lost_since(releases: Sequence[Release], target: Release) -> list[str]:
-    """What migrations after the target's own have made impossible, those of failed releases included."""
+    """What the target needs and later migrations have removed, those of failed releases included."""
     first = min(each.id for each in releases if each.image == target.image)
     since = [each for each in reversed(releases) if each.id > first and each.migration]
     lost = [f"{each.id}: {what}" for each in since for what in each.breaks]
@@ -47,6 +47,6 @@ def lost_since(releases: Sequence[Release], target: Release) -> list[str]:
 
 
 def holding(releases: Sequence[Release]) -> Release | None:
-    """The rollback after which pipelines wait; None when there was none, or when somebody has resumed."""
+    """The rollback or stop that makes pipelines wait; None when there is none, or when releases were resumed."""
     newest = next((each for each in releases if each.kind == "rollback" or each.stopped is not None), None)
     return newest if newest is not None and newest.resumed is None else None

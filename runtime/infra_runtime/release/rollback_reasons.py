@@ -18,7 +18,7 @@ _LONGEST_LINE = 500
 
 
 def rollback_reason(clients: Any, stack: str, *, since: datetime) -> str | None:
-    """Of the newest deployment in the stack that did; `since` is when its release began. None when none did.
+    """Why the newest deployment of the stack rolled back; None when none did. `since` is when its release began.
 
     Facts first, then the last lines of the task's log, each on a line of its own.
     """

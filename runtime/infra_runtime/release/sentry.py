@@ -1,4 +1,4 @@
-"""Sentry is told what was released where, so that an error is known by the release that brought it.
+"""Reports releases to Sentry, so that Sentry shows which release brought an error.
 
 Paths, methods and bodies are those of the vendor's own command line (npm, @sentry/cli 3.8.0), which the tests run
 against the same simulator.
@@ -19,7 +19,7 @@ _BASE_URL = "https://sentry.io"
 
 
 def version_of(service: str, image: str, tags: Iterable[str] = ()) -> str:
-    """What a release is called: SENTRY_RELEASE of its tasks, or of its image's build when one of `tags` says so.
+    """Sentry's name of a release: SENTRY_RELEASE of its tasks, or of its image's build when one of `tags` says so.
 
     A version may hold no slash, which an image does.
     """
@@ -35,7 +35,7 @@ class SentryApi(VendorApi):
     pace: Pace = field(default_factory=lambda: Pace(Clock(), rate=2, burst=10), repr=False)
 
     def deployed(self, release: Release, *, version: str, project: str, environment: str) -> None:
-        """Of a release that has ended. May be told twice. Raises what `VendorApi` raises."""
+        """Reports a release that has ended. May be called twice. Raises what `VendorApi` raises."""
         at = f"/api/0/organizations/{self.organization}/releases/"
         self._ask("POST", at, body={"version": version, "projects": [project], "dateStarted": release.began})
         self._ask("PUT", f"{at}{version}/", body={"projects": [project], "dateReleased": release.ended})

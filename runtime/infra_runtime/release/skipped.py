@@ -28,15 +28,15 @@ where c.relname = %s and c.relkind = 'r' and not exists (
 
 @dataclass(frozen=True)
 class Entry:
-    """Of a journal."""
+    """One entry of a journal."""
 
     tag: str
     when: int
     hash: str | None
-    """Of its SQL, as drizzle keeps it; None where the image's layer has no such file."""
+    """Hash of its SQL, as drizzle stores it; None where the image's layer has no such file."""
 
     def is_in(self, applied: "Applied") -> bool:
-        """By its SQL, too: whoever gives an applied one another time applies nothing."""
+        """Compares the SQL, too: giving an applied migration another time applies nothing."""
         return self.when in applied or (self.hash is not None and self.hash in applied)
 
 

@@ -71,7 +71,7 @@ class Verify:
         if revision.image == self.bootstrap:
             return answer("SUCCEEDED")
         if self.ledger.is_stopped(self.service, revision.image):
-            logger.info("%s: somebody has stopped the release", self.service)
+            logger.info("%s: the release was stopped", self.service)
             return answer("FAILED")
         addresses = self._addresses(revision)
         if not addresses:

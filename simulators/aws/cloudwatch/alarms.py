@@ -1,4 +1,4 @@
-"""Alarms of synthesized templates, run over a trace minute by minute: who is told what, and when.
+"""Alarms of synthesized templates, evaluated minute by minute over recorded metrics: which notifications go out when.
 
 States follow AWS' documentation ("Configuring how CloudWatch alarms treat missing data", "Alarm evaluation", "Composite
 alarm actions suppression"; read 2026-11): M of the last N periods, windows that slide with each minute, what is missing
@@ -77,7 +77,7 @@ def alarms_of(templates: Templates, environment: str, kind: str = "AWS::CloudWat
 
 
 def messages(templates: Templates, environment: str, trace: Trace, *, minutes: int) -> list[Message]:
-    """Everything that is told, in order. All alarms are OK before the first minute."""
+    """All notifications, in order. All alarms are OK before the first minute."""
     plain = list(alarms_of(templates, environment))
     states = {alarm.where: in_alarm(alarm, trace, minutes=minutes) for alarm in plain}
     found = [message for alarm in plain for message in told(alarm, states[alarm.where])]
@@ -96,7 +96,7 @@ def messages(templates: Templates, environment: str, trace: Trace, *, minutes: i
 
 
 def in_alarm(alarm: Alarm, trace: Trace, *, minutes: int) -> States:
-    """Of one metric alarm."""
+    """States of one metric alarm, minute by minute."""
     properties = alarm.properties
     length, needed = int(properties["EvaluationPeriods"]), int(properties["DatapointsToAlarm"])
     period, values = _measured(alarm, trace, minutes)
@@ -192,7 +192,7 @@ def told(alarm: Alarm, state: States) -> Iterator[Message]:
 
 
 def severity_of(topic: Any) -> str:
-    """Of an action in a template."""
+    """Severity of an alarm's action in a template, by its topic."""
     return next(each for each in ("critical", "warning", "info") if each.capitalize() in json.dumps(topic))
 
 

@@ -30,7 +30,7 @@ _processes: dict[int, psutil.Process] = {}
 
 
 def publish() -> None:
-    """Of the request's account and region, now."""
+    """Publishes the metrics of the request's account and region, now."""
     for measure in (_load_balancers, _services, _databases, _caches):
         measure()
 

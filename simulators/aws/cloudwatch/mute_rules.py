@@ -42,7 +42,7 @@ class _Rule:
 
 @dataclass
 class MuteRules:
-    """Of every account and region."""
+    """The mute rules of every account and region."""
 
     act: Dispatch
     now: Callable[[], datetime] = lambda: datetime.now(UTC)

@@ -181,7 +181,7 @@ def _end_what_is_left(process: "subprocess.Popen[bytes]") -> None:
 
 
 def _exit_code(process: "subprocess.Popen[bytes]") -> int:
-    """Of one that has ended; by a signal, 128 and its number."""
+    """Exit code of a process that has ended; after a signal, 128 plus its number."""
     code = process.wait()
     return code if code >= 0 else 128 - code
 

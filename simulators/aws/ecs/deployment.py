@@ -159,7 +159,7 @@ class Deployment(ABC):
 
     @abstractmethod
     def _is_healthy(self, arn: str) -> bool:
-        """Of a task."""
+        """Whether a task is healthy."""
 
     @abstractmethod
     def _route(self) -> None:

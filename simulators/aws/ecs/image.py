@@ -50,7 +50,7 @@ class Image:
 
 
 def is_public(reference: str) -> bool:
-    """Of a public registry, or of the account's cache of one."""
+    """Whether it comes from a public registry, or from the account's cache of one."""
     registry, _, name = reference.partition("/")
     return ".dkr.ecr." not in registry or is_cached(name)
 

@@ -330,7 +330,7 @@ def stop_all_beside(arns: list[str], reason: str) -> None:
 
 
 def process_ids(arn: str) -> list[int]:
-    """Of its containers that have started."""
+    """Process ids of the task's containers that have started."""
     return [each.process_id for each in _containers.get(arn, {}).values() if each.process_id is not None]
 
 

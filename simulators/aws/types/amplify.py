@@ -17,7 +17,7 @@ _places = AccountRegionScopedDict()
 
 
 def amplify() -> AmplifyHosting:
-    """Of the account and region that is being asked."""
+    """Amplify of the account and region that the call addresses."""
     if _SERVICE not in _places:
         _places[_SERVICE] = AmplifyHosting(_cnames)
     found: AmplifyHosting = _places[_SERVICE]

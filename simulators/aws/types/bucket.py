@@ -1,4 +1,4 @@
-"""AWS::S3::Bucket: MiniStack drops lifecycle rules, and the tags by which CDK knows whose objects it may delete."""
+"""AWS::S3::Bucket: MiniStack drops lifecycle rules, and the tags by which CDK knows which buckets it may empty."""
 
 from typing import Any
 

@@ -30,7 +30,7 @@ _ROUTES = (
 
 
 def fis() -> Fis:
-    """Of the account and region that is being asked."""
+    """FIS of the account and region that the call addresses."""
     if _SERVICE not in _places:
         prefix = f"arn:aws:fis:{get_region()}:{get_account_id()}"
         _places[_SERVICE] = Fis(prefix, _Here(), lambda: 60.0 if is_live() else MINUTE_SECONDS)
@@ -162,7 +162,7 @@ def _replication_groups(role: str, target: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _interrupt_power(role: str, arns: Sequence[str], _: Mapping[str, str]) -> Undo:
-    """Of a node; when it is a primary, another is promoted, which takes less than a minute (Amazon ElastiCache user
+    """Cuts a node's power; if it is a primary, another is promoted within a minute (Amazon ElastiCache user
     guide, "Minimizing downtime in ElastiCache by using Multi-AZ"). Here one server stands for them all."""
     for each in arns:
         arn, zone = each.split("@")

@@ -1,6 +1,6 @@
-"""AWS::Lambda::Function: without its layers, which hold libraries for ARM; here the same are installed beside us.
+"""AWS::Lambda::Function without its layers: they hold libraries for ARM, which are installed for this machine here.
 
-Lambda acts as the function's role when it makes network interfaces and writes the log.
+Lambda acts as the function's role when it creates network interfaces and writes the log.
 """
 
 from collections.abc import Mapping
@@ -18,11 +18,11 @@ _NETWORK = (
     "AssignPrivateIpAddresses", "UnassignPrivateIpAddresses",
 )  # fmt: skip
 _writes: dict[tuple[str, str], bool] = {}
-"""Whether a function's log arrives, by the ARNs of function and role."""
+"""Whether a function may write its log, by the ARNs of function and role."""
 
 
 def _check_role(properties: Mapping[str, Any]) -> None:
-    """In Lambda's words (pdomala/LambdaCDDemo #1; aws-cdk #23589)."""
+    """Refuses a role that Lambda cannot use, in Lambda's words (pdomala/LambdaCDDemo #1; aws-cdk #23589)."""
     role = properties["Role"]
     if not can_enter("lambda.amazonaws.com", role):
         raise ResourceRefused("The role defined for the function cannot be assumed by Lambda.")
@@ -33,7 +33,7 @@ def _check_role(properties: Mapping[str, Any]) -> None:
 
 
 def _can_log(function: Mapping[str, Any]) -> bool:
-    """Checked for the first stream. A denial shows nowhere: the log is missing (Lambda's guide, "Sending logs")."""
+    """Whether the role may write the log. If not, there is no log and no error (Lambda's guide, "Sending logs")."""
     arn, role = function["FunctionArn"], function["Role"]
     if (arn, role) not in _writes:
         name = function["FunctionName"]
@@ -59,9 +59,9 @@ def install() -> None:
             _check_role(new)
         return own["update"](physical_id, bare(old), bare(new), *rest)
 
-    def log(function: dict[str, Any], *told: Any, **options: Any) -> None:
+    def log(function: dict[str, Any], *lines: Any, **options: Any) -> None:
         if _can_log(function.get("config") or function):
-            own_log(function, *told, **options)
+            own_log(function, *lines, **options)
 
     own_log = lambda_svc._emit_lambda_logs
     lambda_svc._emit_lambda_logs = log

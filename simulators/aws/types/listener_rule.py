@@ -1,6 +1,6 @@
-"""AWS::ElasticLoadBalancingV2::ListenerRule: MiniStack forgets between which target groups a rule divides, and how.
+"""AWS::ElasticLoadBalancingV2::ListenerRule: MiniStack drops a rule's target groups, their weights and stickiness.
 
-Nor does it know stickiness between target groups, without which Elastic Load Balancing refuses that of a target group
+Elastic Load Balancing refuses stickiness of a target group while a rule that uses it has no stickiness between groups
 (kubernetes-sigs/aws-load-balancer-controller #2734).
 """
 
@@ -20,7 +20,7 @@ def _forward(groups: list[dict[str, Any]], stickiness: dict[str, Any] | None = N
 
 
 def _forward_in(parameters: Any, prefix: str) -> dict[str, Any] | None:
-    """As a call of ModifyRule has it."""
+    """ForwardConfig of a ModifyRule call."""
     own = alb._p
     groups: list[dict[str, Any]] = []
     while arn := own(parameters, f"{prefix}.TargetGroups.member.{len(groups) + 1}.TargetGroupArn"):
@@ -37,7 +37,7 @@ def _forward_in(parameters: Any, prefix: str) -> dict[str, Any] | None:
 
 
 def _sticks_in_vain(parameters: Any) -> str | None:
-    """A rule that forbids what is asked for."""
+    """ARN of a rule because of which the call cannot enable stickiness; None if there is none."""
     count = 1
     while key := alb._p(parameters, f"Attributes.member.{count}.Key"):
         if key == "stickiness.enabled" and alb._p(parameters, f"Attributes.member.{count}.Value") == "true":
@@ -92,10 +92,10 @@ def install() -> None:
 
     def attributes(parameters: Any) -> Any:
         if rule := _sticks_in_vain(parameters):
-            told = "You must enable group stickiness before enabling target stickiness"
             return alb._error(
                 "InvalidConfigurationRequest",
-                f"This target group appears behind a rule with group stickiness disabled ({rule}). {told}",
+                f"This target group appears behind a rule with group stickiness disabled ({rule}). "
+                "You must enable group stickiness before enabling target stickiness",
             )
         return own_attributes(parameters)
 

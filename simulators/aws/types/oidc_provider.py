@@ -11,7 +11,7 @@ class OidcProvider:
         host = properties["Url"].removeprefix("https://").rstrip("/")
         known = iam.list_open_id_connect_providers()["OpenIDConnectProviderList"]
         if any(provider["Arn"].endswith(f"/{host}") for provider in known):
-            # One for each URL and account: this is what two environments of one account would run into.
+            # IAM allows one for each URL and account: the second environment of an account must not create another.
             raise ResourceRefused(f"Provider with url {properties['Url']} already exists.")
         arn = iam.create_open_id_connect_provider(
             Url=properties["Url"],

@@ -1,4 +1,4 @@
-"""SSM's public parameters: MiniStack knows Amazon Linux for x86 only, and one image of it for ever."""
+"""SSM's public parameters: MiniStack has Amazon Linux for x86 only, and its image id never changes."""
 
 import itertools
 from typing import Any
@@ -12,7 +12,7 @@ _ARM = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-arm64"
 
 
 class _Published(dict[str, str]):
-    """A newer image each time."""
+    """Parameters whose value is a newer image at each read."""
 
     _number = itertools.count()
 

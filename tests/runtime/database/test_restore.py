@@ -1,4 +1,4 @@
-"""Restores of a real PostgreSQL: exact to the commit; and what a wrong one is found out by, which is only its data."""
+"""Restores of a real PostgreSQL are exact to the commit, and wrong ones are recognized by their data."""
 
 import os
 import random
@@ -34,14 +34,14 @@ State = dict[str, dict[int, str]]
 
 @dataclass
 class History:
-    """A server that was written to, and what was in it at some moments."""
+    """A server with writes, and its contents at some moments."""
 
     server: Postgres
     base: Path
-    """From before all of it."""
+    """Base backup from before all writes."""
     moments: list[tuple[datetime, State]]
     half: Path
-    """Its log until the middle of the moments."""
+    """The server's log until the middle of the moments."""
 
     @property
     def last(self) -> tuple[datetime, State]:
@@ -60,7 +60,7 @@ def trusted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 def connected(server: Postgres, login: Login | None = None) -> Connection:
-    """As the master, who is no superuser, or as another one."""
+    """Connects as the master, who is no superuser, or with another login."""
     variables = {**os.environ, **server.variables()}
     return connect(login or Login(server.user, server.password), variables)
 
@@ -76,7 +76,7 @@ def begin(server: Postgres) -> Postgres:
 
 
 def write(server: Postgres, dice: random.Random, steps: int, pause: float = 0.01) -> Iterator[tuple[datetime, State]]:
-    """Inserts, updates and deletes, one commit each; after each, PostgreSQL's own time and what is in it then."""
+    """Inserts, updates and deletes, one commit each. Yields PostgreSQL's time and the contents after each."""
     with connected(server) as connection:
         state: State = {table: dict(connection.execute(f"table {table}").fetchall()) for table in TABLES}
         for step in range(steps):
@@ -118,7 +118,7 @@ def new(**options: Any) -> Postgres:
 
 
 def copy(archive: Path, into: Path) -> None:
-    """For a server to read, which has a user of its own."""
+    """Copies an archive so that the server's own user can read it."""
     shutil.copytree(archive, into)
     for each in into.iterdir():
         each.chmod(0o644)
@@ -135,7 +135,7 @@ def history() -> Iterator[History]:
             if number == STEPS // 2:
                 server.save_log()
                 copy(server.archive, half)
-        # Later than the last moment that anybody asks for.
+        # A backup that is later than every moment.
         server.save_log()
         server.back_up()
         server.save_log()
@@ -146,7 +146,7 @@ def history() -> Iterator[History]:
 
 @pytest.fixture(scope="module")
 def lost() -> Iterator[tuple[Postgres, list[tuple[datetime, State]]]]:
-    """A server that is gone. Its log was saved every second, as the rehearsed RDS does; RDS takes five minutes."""
+    """A server that was lost. Its log was saved every second, as in rehearsals; RDS saves it every five minutes."""
     server, over = begin(new()), threading.Event()
 
     def save() -> None:
@@ -168,11 +168,11 @@ def lost() -> Iterator[tuple[Postgres, list[tuple[datetime, State]]]]:
 
 @pytest.fixture
 def restore(history: History) -> Iterator[Callable[..., Postgres]]:
-    """From the backup of the history, unless given another one."""
+    """Restores from the backup of the history, or from another one."""
     made: list[Postgres] = []
 
     def make(to: datetime | None, *, base: Path | None = None, archive: Path | None = None, **options: Any) -> Postgres:
-        # Beside those of pytest, each with its own name: a restored one is backed up again, which nobody needs here.
+        # RDS backs up a restored instance again, which these tests do not need.
         server = new(**{"is_backed_up": False, **options})
         made.append(server)
         return server.restore(base or history.base, archive or history.server.archive, to)
@@ -183,7 +183,7 @@ def restore(history: History) -> Iterator[Callable[..., Postgres]]:
 
 
 def found_out(restored: Postgres, to: datetime, history: History | None = None) -> list[str]:
-    """Compared with what serves, if that can still be read."""
+    """Problems of a restored server, compared with the serving one if it can still be read."""
     until = to - CLOCK
     return list(problems(inspected(restored, until), to, inspected(history.server, until) if history else None))
 
@@ -223,7 +223,7 @@ def test_no_more_than_five_seconds_are_lost_with_the_server(
     assert moments[-1][0] - moments[reached][0] <= timedelta(seconds=5)
 
 
-# -- Wrong ones
+# -- Wrong restores
 
 
 @pytest.mark.parametrize("missing", ["the rest of the log", "a piece of it"])
@@ -240,7 +240,7 @@ def test_missing_log_is_refused_or_seen_by_missing_rows(
     to, _ = history.last
     with pytest.raises(RestoreFailed, match="recovery ended before configured recovery target was reached"):
         restore(to, archive=archive)
-    # Without a time it starts where the log ends, and says nothing.
+    # Without a time, PostgreSQL starts silently where the log ends.
     told = found_out(restore(None, archive=archive), to + CLOCK, history)
     assert any("is missing" in each or "were there at" in each for each in told), told
 
@@ -259,7 +259,7 @@ def test_a_time_before_the_backup_is_seen_by_rows_that_are_too_young(
     history: History, restore: Callable[..., Postgres]
 ) -> None:
     early, _ = history.moments[STEPS // 3]
-    # PostgreSQL starts at the end of the backup, and says nothing.
+    # PostgreSQL starts silently at the end of the backup.
     told = found_out(restore(early, base=history.server.base), early)
     assert any("the backup is younger than that" in each for each in told), told
 
@@ -296,7 +296,7 @@ def test_the_default_parameter_group_is_seen(history: History, restore: Callable
     assert any("rds.force_ssl is not set, declared 1" in each for each in told), told
 
 
-# -- What a drill measures, which knows no time that was asked for
+# -- What a drill measures, without a requested time
 
 
 def test_a_drill_sees_the_first_commit_that_a_restore_lacks(history: History, restore: Callable[..., Postgres]) -> None:
@@ -308,7 +308,7 @@ def test_a_drill_sees_the_first_commit_that_a_restore_lacks(history: History, re
         tables = [f"public.{each}" for each in TABLES]
         lost = first_commit_after(connection, tables, newest, seconds=30)
         assert first_commit_after(connection, tables, history.last[0] + CLOCK, seconds=30) is None
-    # Of rows as they are now: later moments may have deleted the first ones again.
+    # Only of rows as they are now: the first ones may have been deleted since.
     assert lost is not None
     assert to < lost <= history.last[0]
     assert state != history.last[1]
@@ -330,10 +330,10 @@ def test_a_drill_compares_what_has_not_changed_since(history: History, restore: 
     assert any(each.startswith("schema ") for each in told), told
 
 
-# -- Who gets in
+# -- Logins
 
 
-def test_a_replaced_database_lets_nobody_in_and_ends_who_is_in(history: History) -> None:
+def test_a_replaced_database_refuses_logins_and_ends_sessions(history: History) -> None:
     manager = SecretsManager(f'{{"username": "{USER}_a", "password": "current"}}')
     server = history.server
 

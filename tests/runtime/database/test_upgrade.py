@@ -1,4 +1,4 @@
-"""What is found in a copy that follows another database, and what in a database that cannot be copied."""
+"""Differences between a database and its copy, and obstacles to copying a database."""
 
 from dataclasses import replace
 from typing import Any
@@ -27,7 +27,7 @@ def found(*, look: dict[str, Any] | None = None, **rows: Any) -> Inspected:
     return Inspected(replace(LOOK, **(look or {})), {"public.visitors": of_table})
 
 
-def test_a_copy_is_the_same_or_a_little_behind() -> None:
+def test_a_copy_may_be_a_little_behind() -> None:
     assert list(differences(found(), found(), found())) == []
     # Two rows came between the first look and the last; the copy has one of them.
     before, copy, after = found(), found(count=4, digest="x"), found(count=5, digest="y")
@@ -35,7 +35,7 @@ def test_a_copy_is_the_same_or_a_little_behind() -> None:
 
 
 @pytest.mark.parametrize(
-    ("copy", "after", "told"),
+    ("copy", "after", "expected"),
     [
         ({"digest": "other"}, {}, "public.visitors has 3 rows with another content; there are 3"),
         ({"count": 2, "digest": "x"}, {"count": 5, "digest": "y"}, "public.visitors has 2 rows, at least 3 are there"),
@@ -46,17 +46,17 @@ def test_a_copy_is_the_same_or_a_little_behind() -> None:
         ({"look": {"in_recovery": True}}, {}, "it is still being restored"),
     ],
 )
-def test_what_a_copy_lacks_is_told(copy: dict[str, Any], after: dict[str, Any], told: str) -> None:
+def test_differences_of_a_copy_are_reported(copy: dict[str, Any], after: dict[str, Any], expected: str) -> None:
     (difference,) = differences(found(**copy), found(), found(**after))
-    assert told in difference
+    assert expected in difference
 
 
-def test_a_table_that_is_not_there_is_told() -> None:
+def test_a_missing_table_is_reported() -> None:
     empty = Inspected(LOOK, {})
     assert list(differences(empty, found(), found())) == ["public.visitors is not there"]
 
 
-def test_a_database_that_logical_replication_carries_over_has_no_obstacle(database: Database) -> None:
+def test_a_database_that_logical_replication_can_copy_has_no_obstacle(database: Database) -> None:
     with database.as_(database.master) as connection:
         connection.execute("create table keyed (id int primary key)")
         connection.execute("create table whole (id int)")

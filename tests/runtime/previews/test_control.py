@@ -99,7 +99,7 @@ class Lambda:
 
 
 class DatabaseLog:
-    """Of one error each of two logins; the first page is empty, as CloudWatch's may be."""
+    """A log with one error of each of two logins; the first page is empty, as CloudWatch's may be."""
 
     def get_paginator(self, operation: str) -> "DatabaseLog":
         assert operation == "filter_log_events"
@@ -194,7 +194,7 @@ def test_a_preview_gets_a_database_and_then_its_image(control: PreviewControl, a
 
 
 def test_a_missing_secret_is_named_before_a_slot_is_taken(control: PreviewControl, aws: Aws) -> None:
-    """Of any service: all of them run in the slot."""
+    """A missing secret of any service counts: all of them run in the slot."""
     aws.manager.missing = {"daadaar/app", "daadaar/crm"}
     answer = ask(control, "start", service="api", image=IMAGE)
     assert answer == {"problems": [

@@ -236,7 +236,7 @@ class CloudFormation:
         self.status, self.updates, self.refuses = status, [], ""  # type: ignore[var-annotated]
         self.events: list[dict[str, Any]] = []
         self.loses_tokens = False
-        """Of every event but the first one of an update."""
+        """Whether every event but the first one of an update has no token."""
 
     def get_paginator(self, name: str) -> "CloudFormation":
         assert name == "describe_stack_events"

@@ -138,7 +138,7 @@ def hook(
     skips: Callable[[str, Connection], list[str]] = lambda _, __: [],
     **variables: str,
 ) -> Migrate:
-    """Of one copy of the function; `variables` are its PGHOST and so on, where they are not the database's."""
+    """One copy of the function; `variables` are its PGHOST and so on, where they are not the database's."""
     login = owner or database.owner
 
     def as_owner() -> Connection:

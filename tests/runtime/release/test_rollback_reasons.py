@@ -21,7 +21,7 @@ class Account:
         self.rang = rang
         """The alarm that sent the worker back."""
         self.log: list[str] | None = []
-        """Of every task; None when it may not be read."""
+        """Log lines of every task; None when the log may not be read."""
 
     def client(self, _: str) -> "Account":
         return self

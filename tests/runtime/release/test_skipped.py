@@ -1,4 +1,4 @@
-"""Migrations that drizzle passes over in silence: found in the layers of the image, as ECR hands them out."""
+"""Migrations that drizzle skips silently are found in the layers of the image, which ECR provides."""
 
 import gzip
 import hashlib
@@ -26,13 +26,13 @@ REPOSITORY = "api"
 
 
 class Ecr:
-    """Manifests by digest, and layers behind a URL that nobody has to sign in for."""
+    """ECR with manifests by digest, and layers behind URLs that need no credentials."""
 
     def __init__(self, url: str) -> None:
         self.url, self.blobs, self.manifests = url, {}, {}  # type: ignore[var-annotated]
 
     def push(self, *contents: bytes, digest: str = IMAGE.partition("@")[2]) -> None:
-        """An image of these layers, the lowest first."""
+        """Pushes an image of these layers, the lowest first."""
         found = []
         for each in contents:
             name = f"sha256:{hashlib.sha256(each).hexdigest()}"
@@ -82,7 +82,7 @@ def layer(files: dict[str, str], *, packed: Callable[[bytes], bytes] = gzip.comp
 
 
 def journal(*entries: tuple[str, int], **files: str) -> dict[str, str]:
-    """(tag, when); further files by name."""
+    """A drizzle journal with these (tag, when) entries, and more files by name."""
     listed = [{"idx": at, "when": when, "tag": tag} for at, (tag, when) in enumerate(entries)]
     return {
         "app/drizzle/meta/_journal.json": json.dumps({"entries": listed}),
@@ -91,7 +91,7 @@ def journal(*entries: tuple[str, int], **files: str) -> dict[str, str]:
 
 
 def layer_of(folder: Path) -> bytes:
-    """As `COPY . .` makes it."""
+    """A layer as `COPY . .` makes it."""
     files = {f"app/{each.relative_to(folder)}": each.read_text() for each in (folder / "migrations").rglob("*.*")}
     return layer(files)
 
@@ -126,7 +126,7 @@ def test_a_branch_that_is_merged_later_is_skipped_by_drizzle_and_named(
     document["entries"][2]["when"] = document["entries"][1]["when"] - 1
     path.write_text(json.dumps(document))
     tasks.folder = second
-    assert _run(tasks) == 0, "and says that all was applied"
+    assert _run(tasks) == 0, "drizzle reports success"
     ecr.push(layer({"etc/os-release": "debian"}), layer_of(second))
     assert found(ecr, database) == ["0002_step"]
 
@@ -144,13 +144,13 @@ def _run(tasks: Tasks) -> int:
         ([("a", 1), ("b", 3), ("c", 2)], [("", 1), ("", 3)], ["c"]),
         ([("a", 1), ("c", 2), ("b", 3)], [("", 1), ("", 3)], ["c"]),
         ([("a", 1), ("b", 2)], [("", 1), ("", 2)], []),
-        # A database that was there before drizzle: only the last one was written down.
+        # A database from before drizzle, which has recorded only the last ones.
         ([("a", 1), ("b", 2), ("c", 3)], [("", 2), ("", 3)], []),
-        # Another time for what was applied: drizzle skips it, rightly.
+        # An applied migration with another time: drizzle is right to skip it.
         ([("a", 1), ("b", 4)], [("", 1), (hashlib.sha256(b"create b").hexdigest(), 3)], []),
     ],
 )
-def test_what_the_image_has_and_the_database_lacks(
+def test_migrations_that_the_image_has_and_the_database_lacks_are_found(
     entries: list[tuple[str, int]], rows: list[tuple[str, int]], expected: list[str], ecr: Ecr, database: Database
 ) -> None:
     applied(database, *rows)
@@ -158,7 +158,7 @@ def test_what_the_image_has_and_the_database_lacks(
     assert found(ecr, database) == expected
 
 
-def test_the_uppermost_layer_counts_and_what_is_below_is_not_even_fetched(ecr: Ecr, database: Database) -> None:
+def test_the_uppermost_journal_counts_and_lower_layers_are_not_fetched(ecr: Ecr, database: Database) -> None:
     applied(database, ("", 1), ("", 3))
     below = layer({"huge": "x" * 1000})
     old = layer(journal(("a", 1), ("b", 3)))
@@ -167,7 +167,7 @@ def test_the_uppermost_layer_counts_and_what_is_below_is_not_even_fetched(ecr: E
     assert found(ecr, database) == ["c"]
 
 
-def test_journals_of_others_are_passed_over(ecr: Ecr, database: Database) -> None:
+def test_journals_of_other_packages_are_ignored(ecr: Ecr, database: Database) -> None:
     applied(database, ("", 1), ("", 3))
     theirs = {"app/node_modules/theirs/meta/_journal.json": "no JSON at all"}
     another = {"other/meta/_journal.json": json.dumps({"entries": [{"tag": "z", "when": 77}]})}
@@ -176,13 +176,13 @@ def test_journals_of_others_are_passed_over(ecr: Ecr, database: Database) -> Non
 
 
 @pytest.mark.parametrize("text", ["no JSON", "[]", '{"entries": [{"tag": "a"}]}', '{"entries": {}}'])
-def test_what_only_has_the_name_of_a_journal_is_none(text: str, ecr: Ecr, database: Database) -> None:
+def test_a_file_that_only_has_the_name_of_a_journal_is_ignored(text: str, ecr: Ecr, database: Database) -> None:
     applied(database, ("", 1), ("", 3))
     ecr.push(layer(journal(("a", 1), ("b", 3), ("c", 2))), layer({"docs/meta/_journal.json": text}))
     assert found(ecr, database) == ["c"]
 
 
-def test_a_list_that_the_login_may_not_read_is_said(ecr: Ecr, database: Database) -> None:
+def test_a_table_of_migrations_that_the_login_may_not_read_is_reported(ecr: Ecr, database: Database) -> None:
     with database.as_(database.master) as master:
         master.execute("create schema drizzle")
         master.execute("create table drizzle.__drizzle_migrations (id serial, hash text, created_at bigint)")
@@ -190,7 +190,7 @@ def test_a_list_that_the_login_may_not_read_is_said(ecr: Ecr, database: Database
         found(ecr, database)
 
 
-def test_an_image_for_several_platforms_is_read_by_its_first(ecr: Ecr, database: Database) -> None:
+def test_of_an_image_for_several_platforms_the_first_one_is_read(ecr: Ecr, database: Database) -> None:
     applied(database, ("", 1), ("", 3))
     ecr.push(layer(journal(("a", 1), ("b", 3), ("c", 2)), packed=lambda content: content), digest="sha256:arm")
     ecr.manifests[IMAGE.partition("@")[2]] = {
@@ -202,8 +202,8 @@ def test_an_image_for_several_platforms_is_read_by_its_first(ecr: Ecr, database:
     assert found(ecr, database) == ["c"]
 
 
-@pytest.mark.parametrize("name", [False, True], ids=["no drizzle", "drizzle 1.0, which goes by names"])
-def test_no_image_is_read_without_need(name: bool, database: Database) -> None:
+@pytest.mark.parametrize("name", [False, True], ids=["no drizzle", "drizzle 1.0, which identifies by name"])
+def test_the_image_is_not_read_when_nothing_can_be_skipped(name: bool, database: Database) -> None:
     if name:
         applied(database, ("", 1), name=True)
     with database.as_(database.owner) as owner:
@@ -220,13 +220,15 @@ def test_no_image_is_read_without_need(name: bool, database: Database) -> None:
     ],
     ids=["no layers", "no journal", "no archive", "cut off"],
 )
-def test_what_cannot_be_read_is_said(contents: list[bytes], reason: str, ecr: Ecr, database: Database) -> None:
+def test_an_image_that_cannot_be_read_is_reported(
+    contents: list[bytes], reason: str, ecr: Ecr, database: Database
+) -> None:
     applied(database, ("", 1))
     ecr.push(*contents)
     with pytest.raises(Unreadable, match=reason):
         found(ecr, database)
 
 
-def test_an_image_that_is_gone_is_said(ecr: Ecr) -> None:
+def test_an_image_that_is_gone_is_reported(ecr: Ecr) -> None:
     with pytest.raises(Unreadable, match="ImageNotFound"):
         list(layers(ecr, f"registry.example/{REPOSITORY}@sha256:gone", lambda _: True))

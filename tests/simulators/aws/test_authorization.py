@@ -257,7 +257,7 @@ def test_a_cached_public_image_is_pulled_by_who_may_import_it(url: str) -> None:
 
 
 def _why_it_stopped(url: str, name: str, image: str, repository: str, actions: list[str]) -> str:
-    """Of a task whose execution role has these permissions."""
+    """Why a task stopped whose execution role has these permissions."""
     trust = {"Statement": [{"Effect": "Allow", "Principal": {"Service": "ecs-tasks.amazonaws.com"}}]}
     iam, ecs = client(url, "iam"), client(url, "ecs")
     made = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]

@@ -109,7 +109,7 @@ TOPICS = {each: [{"Ref": f"Topic{each.capitalize()}"}] for each in ("critical", 
 
 
 def told(symptom: str, cause: str) -> list[tuple[str, int, bool]]:
-    """Of two composites, the second suppressed by the first: wait 3 minutes, extension 4."""
+    """Notifications of two composites, the second suppressed by the first: wait 3 minutes, extension 4."""
     one = {"EvaluationPeriods": 1, "DatapointsToAlarm": 1, "TreatMissingData": "notBreaching"}
     resources = {
         name: {"Type": "AWS::CloudWatch::Alarm", "Properties": alarm(MetricName=name, **one)}

@@ -105,7 +105,7 @@ def test_a_task_whose_role_does_not_trust_ecs_never_starts(running: Emulator) ->
 
 
 def failures(running: Emulator, name: str, resources: dict[str, Any]) -> list[str]:
-    """Of creating a stack with these: the reasons, in CloudFormation's words."""
+    """Why creating a stack with these resources failed, in CloudFormation's words."""
     cloudformation = client(running, "cloudformation")
     cloudformation.create_stack(StackName=name, TemplateBody=json.dumps({"Resources": resources}))
     while "IN_PROGRESS" in cloudformation.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"]:
@@ -243,7 +243,7 @@ def test_logs_of_a_load_balancer_need_a_bucket_that_lets_it_write(running: Emula
 def test_enhanced_monitoring_needs_a_role_that_it_can_enter_and_that_writes_logs(
     trusted: str, running: Emulator
 ) -> None:
-    """Of the second, the policy is missing."""
+    """The first role trusts another service, the second has no policy."""
     name = trusted.partition(".")[0]
     properties = {"MonitoringInterval": 60, "MonitoringRoleArn": role(running, f"m-{name}", trusted)}
     (told,) = failures(running, f"db-{name}", {"Database": {"Type": "AWS::RDS::DBInstance", "Properties": properties}})
