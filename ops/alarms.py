@@ -28,7 +28,11 @@ class FiringAlarm:
 
 
 def firing(clients: Clients, product: str, name: str) -> list[FiringAlarm]:
-    """Of the environment `name`, the worst first."""
+    """Of the environment `name`, the worst first.
+
+    Without those that notify nobody: they are parts of others. The long window of a budget of errors stays on for an
+    hour after users are well.
+    """
     found = [
         FiringAlarm(
             severity=told["severity"].lower(),
@@ -38,6 +42,7 @@ def firing(clients: Clients, product: str, name: str) -> list[FiringAlarm]:
             runbook=told["runbook"],
         )
         for each, told in _ours(clients, product, name, StateValue="ALARM")
+        if each["AlarmActions"]
     ]
     return sorted(found, key=lambda each: (_SEVERITIES.index(each.severity), each.since))
 
