@@ -152,13 +152,9 @@ def _state(alarm: Mapping[str, Any], *, end: int, began: float) -> tuple[str, st
 def _fill_before(series: Series, *, life: int) -> None:
     """Until minute `life`, in which the account began to live, all was as it was first seen, as often as it is seen."""
     known, minutes = np.flatnonzero(~np.isnan(series)), np.arange(len(series))
-    first, every = known[0], int(np.diff(known).min()) if len(known) > 1 else 1
-    if every > 1 and len(lived := known[known >= life]):
-        # What is published every few minutes is at first of a time in which little of the account lived.
-        first = lived[0]
-        series[:first] = np.nan
-    is_due = (minutes - first) % every == 0
-    series[(minutes <= life) & is_due & np.isnan(series)] = series[first]
+    every = int(np.diff(known).min()) if len(known) > 1 else 1
+    is_due = (minutes - known[0]) % every == 0
+    series[(minutes <= life) & is_due & np.isnan(series)] = series[known[0]]
 
 
 def _properties(alarm: Mapping[str, Any]) -> dict[str, Any]:
