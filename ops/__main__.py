@@ -52,7 +52,7 @@ from ops.redis.rotation import ElastiCacheRotation
 from ops.releases import commands as releases_
 from ops.releases import one_off
 from ops.releases.target import ReleaseTarget
-from ops.report import report
+from ops.report import print_json, report
 from ops.restores import commands as restores
 from ops.restores import drills as restore_drills
 from ops.restores import objects, tables
@@ -256,13 +256,14 @@ def logs_(
     since: Annotated[str, typer.Option(help="15m, 2h, 1d, or a time like 2026-11-26T07:59:59Z.")] = "15m",
     grep: Annotated[str | None, typer.Option(help="Only lines with this text, case-sensitive.")] = None,
     follow: Annotated[bool, typer.Option("--follow", help="Go on until Ctrl-C.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Print logs of services, functions and PostgreSQL, merged by time. Without WHAT: of every service."""
     start = logs.since(since, now=datetime.now(UTC))
     found = _environment(environment)
     with _explained(environment, found):
         of = logs.Logs(environment, found, session_of(environment, found))
-        logs.show(of, what, Console(), start=start, grep=grep, follow=follow)
+        logs.show(of, what, Console(), start=start, grep=grep, follow=follow, as_json=as_json)
 
 
 @app.command(name="id")
@@ -420,6 +421,7 @@ def verify_(
     live: Annotated[bool, typer.Option("--live", help="Try them now, in the deployed environment.")] = False,
     only: Annotated[list[str] | None, typer.Option(help="One check by its name; may be repeated.")] = None,
     into: Annotated[Path, typer.Option(help="Folder of the file with the vendors' answers.")] = ROOT / "evidence",
+    as_json: AsJson = False,
 ) -> None:
     """Try the costliest assumptions about AWS and Cloudflare in the deployed environment. Exit code 3 if one is wrong.
 
@@ -427,10 +429,14 @@ def verify_(
     """
     found, checks = _environment(environment), verification.chosen(only or [])
     if not live:
-        verification.explain(Console())
+        verification.explain(checks, Console(), as_json=as_json)
         return
     with _explained(environment, found):
-        outcomes = verification.verify(open_edge(environment, found), Console(), checks=checks, into=into)
+        # As JSON, standard output is one document: what it does for an hour is told on standard error.
+        console = Console(stderr=as_json)
+        outcomes = verification.verify(open_edge(environment, found), console, checks=checks, into=into)
+    if as_json:
+        print_json(outcomes)
     if any(each.verdict == "refuted" for each in outcomes):
         raise typer.Exit(FINDINGS)
 

@@ -28,7 +28,11 @@ class FiringAlarm:
 
 
 def firing(clients: Clients, product: str, name: str) -> list[FiringAlarm]:
-    """Alarms of the environment `name` that fire, the worst first."""
+    """Alarms of the environment `name` that fire, the worst first.
+
+    Without those that notify nobody: they are parts of others. The long window of an error budget stays on for an
+    hour after users are well.
+    """
     found = [
         FiringAlarm(
             severity=told["severity"].lower(),
@@ -38,6 +42,7 @@ def firing(clients: Clients, product: str, name: str) -> list[FiringAlarm]:
             runbook=told["runbook"],
         )
         for each, told in _ours(clients, product, name, StateValue="ALARM")
+        if each["AlarmActions"]
     ]
     return sorted(found, key=lambda each: (_SEVERITIES.index(each.severity), each.since))
 

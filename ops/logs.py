@@ -17,12 +17,23 @@ from ops.errors import InputError
 from ops.functions import Clients
 from ops.ids import KINDS, STACKS, chosen, label, resources_of
 from ops.progress import working
+from ops.report import print_json
 
 _EVERY_SECONDS = 3.0
 # CloudWatch Logs shows an event some seconds after it happened. --follow misses one that comes later than this.
 _LATE = timedelta(seconds=60)
 _SINCE = re.compile(r"(?P<amount>[1-9][0-9]{0,3})(?P<unit>[smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogLine:
+    when: str
+    """ISO 8601 in UTC, with milliseconds."""
+    log: str
+    """STACK/PART, as in the text for people."""
+    message: str
+    """Without control codes of terminals. A function's own lines are JSON in it."""
 
 
 @dataclass(frozen=True)
@@ -81,14 +92,20 @@ def show(
     start: datetime,
     grep: str | None,
     follow: bool,
+    as_json: bool = False,
     sleep: Callable[[float], None] = time.sleep,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> None:
-    """In the order of their times; with `follow` until Ctrl-C."""
+    """In the order of their times; with `follow` until Ctrl-C. Raises `InputError` for `follow` with `as_json`."""
+    if follow and as_json:
+        raise InputError("--follow and --json: expected one of them")
     seen = set[str]()
     with working(f"reading logs of {logs.name}"):
         asked, groups = now(), logs.groups(what)
         found = _events(logs.clients, groups, start=start, grep=grep)
+    if as_json:
+        print_json([_line(part, event) for part, event in found])
+        return
     while True:
         for part, event in found:
             if event["eventId"] not in seen:
@@ -104,6 +121,11 @@ def show(
             return
         asked = now()
         found = _events(logs.clients, groups, start=start, grep=grep)
+
+
+def _line(part: str, event: Mapping[str, Any]) -> LogLine:
+    moment = datetime.fromtimestamp(event["timestamp"] / 1000, UTC)
+    return LogLine(when=moment.isoformat(timespec="milliseconds"), log=part, message=plain(event["message"]))
 
 
 def _events(

@@ -15,6 +15,8 @@ from ops.errors import OperatorError
 from ops.progress import working
 
 ROOT = Path(__file__).resolve().parents[1]
+LINES_PROGRAM = "tools/construct_lines.py"
+"""In the place of app.py: the same app, and the lines that make each construct."""
 
 
 def synthesized(name: str) -> Templates:
@@ -58,8 +60,13 @@ def synthesized_with_lines(name: str) -> tuple[Templates, dict[str, list[str]]]:
     Resources have their path in their metadata.
     """
     context = {**_only(name), "aws:cdk:enable-path-metadata": "true"}
-    with _assembly(ROOT, context, program="tools/construct_lines.py") as folder:
-        return _templates(folder)[name], json.loads((folder / "construct-lines.json").read_text())
+    with _assembly(ROOT, context, program=LINES_PROGRAM) as folder:
+        return with_lines(folder, name)
+
+
+def with_lines(folder: Path, name: str) -> tuple[Templates, dict[str, list[str]]]:
+    """The same, of a cloud assembly that `LINES_PROGRAM` has made."""
+    return _templates(folder)[name], json.loads((folder / "construct-lines.json").read_text())
 
 
 def _only(name: str) -> dict[str, str]:

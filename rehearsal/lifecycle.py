@@ -2,14 +2,18 @@
 
 import json
 import re
+import shlex
 import shutil
+import sys
 from collections.abc import Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from config import ENVIRONMENTS, Environment, load, services
+from ops import explain
 from ops.amplify import DeployedAmplifySite
+from ops.templates import LINES_PROGRAM, with_lines
 from rehearsal import permissions
 from rehearsal.account import Account, main_service, opened
 from rehearsal.cdk_cli import CdkCli, CdkFailed
@@ -29,6 +33,8 @@ _CONCURRENCY = "4"
 # Secrets Manager ends the ARN of each secret with six characters of its own.
 _A_WHOLE_ARN = re.compile(r"-[A-Za-z0-9]{6}$")
 _BRANCH = "rehearsed"
+# Where the service that fails is made.
+_OUR_SERVICE = "constructs/infra_constructs/service.py:"
 _REASON_TO_FAIL = "rehearsal: the service did not reach a steady state"
 
 
@@ -60,7 +66,7 @@ def live(
             with progress.scene("synthesize, with CDK's strict validation and cdk-nag"):
                 assembly = synthesis.result()
             # What is validated is what is deployed for good: this differs from it in one number.
-            edited = beside.submit(_synthesize, offline, name, files, workspace / "cdk.out-edited", validated=False)
+            edited = beside.submit(_synthesize_with_lines, offline, name, files, workspace / "cdk.out-edited")
             linting = Lint(assembly, region=environment.aws.region)
             cdk, first_day = account.cdk, FirstDay(account, assembly, progress)
             first_day.gaps_are_reported()
@@ -72,10 +78,16 @@ def live(
     return RehearsalOutcome(findings, progress.failures)
 
 
-def _synthesize(cdk: CdkCli, name: str, environments: Path, output: Path, *, validated: bool = True) -> Path:
+def _synthesize(cdk: CdkCli, name: str, environments: Path, output: Path, *more: str, validated: bool = True) -> Path:
     options = ("--context", f"env={name}", "--context", f"environments={environments}", "--output", str(output))
-    cdk.run("synth", "--quiet", *options, validated=validated)
+    cdk.run("synth", "--quiet", *options, *more, validated=validated)
     return output
+
+
+def _synthesize_with_lines(cdk: CdkCli, name: str, environments: Path, output: Path) -> Path:
+    """And with the lines of our code that make each construct, for `infra explain`."""
+    program = shlex.join([sys.executable, "-O", LINES_PROGRAM])
+    return _synthesize(cdk, name, environments, output, "--app", program, validated=False)
 
 
 def _on_amplify(environment: Environment) -> list[str]:
@@ -184,9 +196,20 @@ class _Rehearsal:
             )
         else:
             self.progress.check("A failing update is told", False, "cdk deploy said that all was well")
+        self._is_explained()
         status, found = self.account.stacks()[self.account.stack_name(self.account.main)], self._bake_minutes()
         whole = status == "UPDATE_ROLLBACK_COMPLETE" and found == before
         self.progress.check("It rolls back", whole, f"{status}; the API bakes {found} minutes, {before} before")
+
+    def _is_explained(self) -> None:
+        """As by `infra explain`, which would synthesize once more."""
+        failed = explain.failures(self.account.name, self.account.environment, self.account)
+        found = explain.located(failed, *with_lines(self.edited.result(), self.account.name))
+        # Others may have failed before, as releases that were to fail.
+        own = [each for each in found if each.stack == self.account.stack_name(self.account.main)]
+        told = "; ".join(f"{each.resource}: {each.reason}, at {', by '.join(each.lines) or 'no line'}" for each in own)
+        held = [each.reason for each in own] == [_REASON_TO_FAIL] and f"at {_OUR_SERVICE}" in told
+        self.progress.check("infra explain names its cause and our line", held, told or "it says that nothing failed")
 
     def _permissions(self) -> None:
         self.progress.said(permissions.report(self.account))

@@ -73,12 +73,13 @@ class ObservabilityStack(EnvironmentStack):
         seen_from_outside = self._watch_what_users_see(data, platform)
         symptoms: list[cloudwatch.IAlarm] = [
             *seen_from_outside,
-            *self._watch_traffic(registry),
             *self._watch_entrance(network, platform),
         ]
+        late_symptoms = list(self._watch_traffic(registry))
         database = self._watch_database(data)
-        watched, of_services = self._watch_services(platform, services)
+        watched, of_services, budgets = self._watch_services(platform, services)
         symptoms += of_services
+        late_symptoms += budgets
         FunctionAlarms(self, "Functions", functions=self._functions, topics=self._topics)
         DeploymentEvents(self, "DeploymentEvents", stacks=self.stack_called(""), topics=self._topics)
         crashed = CrashedTasks(self, "CrashedTasks", cluster=platform.cluster, topics=self._topics)
@@ -90,7 +91,9 @@ class ObservabilityStack(EnvironmentStack):
             topic=self._topics[Severity.WARNING],
         )
         causes = [database["Storage"], database["Connections"]]
-        incident = Incident(self, "Incident", symptoms=symptoms, causes=causes, topics=self._topics)
+        incident = Incident(
+            self, "Incident", symptoms=symptoms, late_symptoms=late_symptoms, causes=causes, topics=self._topics
+        )
         self._add_game_days(network, data, platform, services, stop_when=seen_from_outside)
         Dashboard(
             self,
@@ -102,7 +105,7 @@ class ObservabilityStack(EnvironmentStack):
             # Every host is checked by its public name.
             checked=list(self._hosts),
             incident=incident.pages,
-            alarms=[*symptoms, *database.values()],
+            alarms=[*symptoms, *late_symptoms, *database.values()],
             balancer=platform.load_balancer.balancer,
             cluster=platform.cluster,
             services=watched,
@@ -221,10 +224,11 @@ class ObservabilityStack(EnvironmentStack):
 
     def _watch_services(
         self, platform: PlatformExports, services: dict[str, ServiceExports]
-    ) -> tuple[list[WatchedService], list[cloudwatch.IAlarm]]:
-        """(services for the dashboard, alarms that mean that users are affected)."""
+    ) -> tuple[list[WatchedService], list[cloudwatch.IAlarm], list[cloudwatch.IAlarm]]:
+        """(services for the dashboard, alarms that mean that users are affected, error budgets that burn fast)."""
         watched: list[WatchedService] = []
         symptoms: list[cloudwatch.IAlarm] = []
+        budgets: list[cloudwatch.IAlarm] = []
         for name, service in services.items():
             alarms = ServiceAlarms(
                 self,
@@ -236,7 +240,7 @@ class ObservabilityStack(EnvironmentStack):
             ).alarms
             self._watch_queue(name)
             objective = self._objective(name, service)
-            symptoms += objective.critical if objective else []
+            budgets += objective.critical if objective else []
             if service.errors_alarm is not None:
                 symptoms += [alarms["Down"], alarms["TasksMissing"], self._known_by_name(name, service.errors_alarm)]
             watched.append(
@@ -247,7 +251,7 @@ class ObservabilityStack(EnvironmentStack):
                     paces=objective.paces if objective else {},
                 )
             )
-        return watched, symptoms
+        return watched, symptoms, budgets
 
     def _watch_queue(self, name: str) -> None:
         own = self._environment.services[name]

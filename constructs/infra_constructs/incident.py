@@ -12,10 +12,15 @@ from infra_constructs.alarms.alarm import Severity, Topics, alarm_description, c
 _FOR_A_SYMPTOM = cdk.Duration.minutes(5)
 # Users are well again, and the cause should be gone soon, too; if it is not, it pages after all.
 _FOR_AN_END = cdk.Duration.minutes(10)
+# Cloudflare's numbers are up to a quarter of an hour old, and their alarms stay on for as long again: a short outage
+# has paged and ended by then.
+_FOR_LATE_NUMBERS = cdk.Duration.minutes(30)
 
 
 class Incident(Construct):
-    """Symptoms page at once. Causes page when users have not felt them yet, and not beside the symptoms' page.
+    """Symptoms page at once. Those that are seen late page if no other did: an outage of five minutes must not page
+    again when Cloudflare's numbers come. Causes page when users have not felt them yet, and not beside the symptoms'
+    page.
 
     Never the other way round: a cause that lasts for hours must not silence what users feel (docs/adr/0016).
     """
@@ -26,6 +31,7 @@ class Incident(Construct):
         id_: str,
         *,
         symptoms: Sequence[cloudwatch.IAlarm],
+        late_symptoms: Sequence[cloudwatch.IAlarm],
         causes: Sequence[cloudwatch.IAlarm],
         topics: Topics,
     ) -> None:
@@ -40,6 +46,22 @@ class Incident(Construct):
             alarm_rule=_any(symptoms),
         )
         tell(users, topics, Severity.CRITICAL)
+        delayed = cloudwatch.CompositeAlarm(
+            self,
+            "Delayed",
+            composite_alarm_name=composite_name(self, "Delayed"),
+            alarm_description=alarm_description(
+                self,
+                Severity.CRITICAL,
+                "Users were hurt some minutes ago, as Cloudflare counts, and nothing else has seen it.",
+                runbook="incident",
+            ),
+            alarm_rule=_any(late_symptoms),
+            actions_suppressor=users,
+            actions_suppressor_wait_period=cdk.Duration.minutes(1),
+            actions_suppressor_extension_period=_FOR_LATE_NUMBERS,
+        )
+        tell(delayed, topics, Severity.CRITICAL)
         looming = cloudwatch.CompositeAlarm(
             self,
             "Looming",
@@ -56,7 +78,7 @@ class Incident(Construct):
             actions_suppressor_extension_period=_FOR_AN_END,
         )
         tell(looming, topics, Severity.CRITICAL)
-        self.pages: list[cloudwatch.IAlarm] = [users, looming]
+        self.pages: list[cloudwatch.IAlarm] = [users, delayed, looming]
 
 
 def _any(alarms: Sequence[cloudwatch.IAlarm]) -> cloudwatch.IAlarmRule:

@@ -17,6 +17,7 @@ from infra_runtime.vendor_api import Clock, VendorError
 from ops.console import Console
 from ops.edge.zone import EdgeOf
 from ops.errors import InputError, OperatorError
+from ops.report import print_json
 from ops.verify.checks import CHECKS, LiveCheck
 from ops.verify.live import Internet, Live, NotHere, PublicVisitor, Refuted, identity
 from ops.verify.recording import Recording, dump, public_names
@@ -25,11 +26,19 @@ Verdict = Literal["held", "refuted", "not here"]
 _STYLE = {"held": "green", "refuted": "red", "not here": "dim"}
 
 
-@dataclass(frozen=True)
-class LiveOutcome:
+@dataclass(frozen=True, kw_only=True)
+class VerifiedAssumption:
     check: str
-    verdict: Verdict
-    seen: str
+    assumption: str
+    if_wrong: str
+    verdict: Verdict | None = None
+    """None without --live: nothing was tried. `not here`: the environment has nothing to try it with."""
+    seen: str | None = None
+    """What was found; None without --live."""
+
+    @classmethod
+    def of(cls, check: LiveCheck, verdict: Verdict | None = None, seen: str | None = None) -> "VerifiedAssumption":
+        return cls(check=check.name, assumption=check.assumption, if_wrong=check.if_wrong, verdict=verdict, seen=seen)
 
 
 def chosen(names: Sequence[str]) -> list[LiveCheck]:
@@ -41,12 +50,15 @@ def chosen(names: Sequence[str]) -> list[LiveCheck]:
     return [known[name] for name in names] if names else list(CHECKS)
 
 
-def explain(console: Console) -> None:
+def explain(checks: Sequence[LiveCheck], console: Console, *, as_json: bool) -> None:
     """What would be tried."""
+    if as_json:
+        print_json([VerifiedAssumption.of(each) for each in checks])
+        return
     table = Table(title="infra verify ENV --live tries, in a deployed environment:", title_justify="left")
     for heading in ("check", "assumption", "if it is wrong"):
         table.add_column(heading, overflow="fold")
-    for each in CHECKS:
+    for each in checks:
         table.add_row(each.name, each.assumption, each.if_wrong)
     console.print(table)
 
@@ -59,7 +71,7 @@ def verify(
     into: Path,
     visitor: PublicVisitor | None = None,
     clock: Clock | None = None,
-) -> list[LiveOutcome]:
+) -> list[VerifiedAssumption]:
     """Writes `into`/DATE-ENVIRONMENT.json."""
     began, outcomes = datetime.now(UTC), []
     recording = Recording(public_names(edge.environment.aws.account, edge.environment.domains.zone, *_ids(edge)))
@@ -68,12 +80,11 @@ def verify(
     records = []
     for check in checks:
         recording.answers = []
-        outcome = _tried(check, edge, visitor or Internet(recording), clock or Clock())
-        outcomes.append(outcome)
-        seen = recording.plain(outcome.seen)
-        records.append({"check": check.name, "verdict": outcome.verdict, "seen": seen, "answers": recording.answers})
-        verdict = (f"{outcome.verdict:>8}", _STYLE[outcome.verdict])
-        console.print(Text.assemble(verdict, f"  {check.name}: {outcome.seen}"))
+        verdict, seen = _tried(check, edge, visitor or Internet(recording), clock or Clock())
+        outcomes.append(VerifiedAssumption.of(check, verdict, seen))
+        plain = recording.plain(seen)
+        records.append({"check": check.name, "verdict": verdict, "seen": plain, "answers": recording.answers})
+        console.print(Text.assemble((f"{verdict:>8}", _STYLE[verdict]), f"  {check.name}: {seen}"))
     into.mkdir(parents=True, exist_ok=True)
     file = into / f"{began:%Y-%m-%d}-{edge.name}.json"
     document = {"began": began.isoformat(timespec="seconds"), "region": edge.environment.aws.region, "checks": records}
@@ -88,13 +99,14 @@ def _ids(edge: EdgeOf) -> tuple[str, ...]:
     return zone.id, zone.account
 
 
-def _tried(check: LiveCheck, edge: EdgeOf, visitor: PublicVisitor, clock: Clock) -> LiveOutcome:
-    """A vendor that refuses or does not answer refutes, too: the check was to show that it does."""
+def _tried(check: LiveCheck, edge: EdgeOf, visitor: PublicVisitor, clock: Clock) -> tuple[Verdict, str]:
+    """(verdict, what was seen). A vendor that refuses or does not answer refutes, too: the check is to show that it
+    does."""
     try:
         with ExitStack() as cleanup:
             live = Live(edge.name, edge.environment, edge.session, edge, visitor, identity(), cleanup, clock)
-            return LiveOutcome(check.name, "held", check.try_it(live))
+            return "held", check.try_it(live)
     except NotHere as reason:
-        return LiveOutcome(check.name, "not here", str(reason))
+        return "not here", str(reason)
     except (Refuted, OperatorError, BotoCoreError, ClientError, VendorError, httpx.HTTPError) as error:
-        return LiveOutcome(check.name, "refuted", " ".join(str(error).split())[:500])
+        return "refuted", " ".join(str(error).split())[:500]

@@ -57,10 +57,20 @@ class Account:
         }
         self.deployments[service].append(plain | changes)
 
-    def rings(self, name: str, description: str | None, *, minutes: int = 1, is_composite: bool = False) -> None:
+    def rings(
+        self,
+        name: str,
+        description: str | None,
+        *,
+        minutes: int = 1,
+        is_composite: bool = False,
+        tells: tuple[str, ...] = ("arn:aws:sns:eu-central-1:111122223333:topic",),
+    ) -> None:
+        """`tells` are the topics that hear of it."""
         moment = datetime.now(UTC) - timedelta(minutes=minutes)
         alarm = {"AlarmName": name, "StateValue": "ALARM", "StateUpdatedTimestamp": datetime.now(UTC)}
         told = {"AlarmDescription": description} if description else {}
+        alarm |= {"AlarmActions": list(tells)}
         self.alarms.append({**alarm, **told, "StateTransitionedTimestamp": moment, "composite": is_composite})
 
     # -- as boto3 has it

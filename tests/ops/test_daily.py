@@ -18,6 +18,7 @@ from ops.console import Console
 from ops.errors import InputError, OperatorError
 from ops.functions import ask
 from tests.ops.account import NAME, Account
+from tests.ops.every_command import conforms
 from tests.runtime.fakes import Paginator
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
@@ -123,6 +124,20 @@ def test_lines_of_several_logs_are_in_the_order_of_their_times(environment: Envi
         "2026-11-26 12:00:03 api/ServiceTask third",
         "2026-11-26 12:00:04 api/ServiceTask fourth",
     ]
+
+
+def test_as_json_each_line_is_one_object(
+    environment: Environment, account: Logged, capsys: pytest.CaptureFixture[str]
+) -> None:
+    account.logs.writes("task", "\x1b[31msecond\x1b[0m", seconds=3)
+    account.logs.writes("migrate", "first", seconds=2)
+    assert printed(environment, account, "api", as_json=True) == []
+    assert conforms("logs", capsys.readouterr().out) == [
+        {"when": "2026-11-26T12:00:02.000+00:00", "log": "api/MigrateHandler", "message": "first"},
+        {"when": "2026-11-26T12:00:03.000+00:00", "log": "api/ServiceTask", "message": "second"},
+    ]
+    with pytest.raises(InputError, match="--follow and --json: expected one of them"):
+        printed(environment, account, "api", as_json=True, follow=True)
 
 
 def test_grep_is_a_phrase_and_no_pattern(environment: Environment, account: Logged) -> None:

@@ -92,6 +92,7 @@ def test_status_lists_every_firing_alarm_of_the_environment_with_its_runbook(
     account.rings("daadaar-production-eu-api-release-errors", ERRORS)
     account.rings("daadaar-production-of-somebody-else", "Hands off")
     account.rings("daadaar-production-without-a-description", None)
+    account.rings("daadaar-production-observability-AvailabilityFastLong", ERRORS, tells=())
     found = alarms.firing(account, PRODUCT, NAME)
     assert [(each.severity, each.alarm.rpartition("-")[2], each.runbook) for each in found] == [
         ("critical", "errors", "docs/runbooks/service-errors.md"),

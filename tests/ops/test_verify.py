@@ -14,7 +14,7 @@ from ops.console import Console
 from ops.edge.zone import open_edge
 from ops.errors import InputError
 from ops.verify.checks import CHECKS
-from ops.verify.commands import LiveOutcome, chosen, verify
+from ops.verify.commands import VerifiedAssumption, chosen, explain, verify
 from ops.verify.live import Live
 from rehearsal.account import TOKEN, Account
 from rehearsal.checks.redis import stopped
@@ -22,9 +22,10 @@ from rehearsal.evidence import EVIDENCE, differences
 from rehearsal.visitor import SimulatedVisitor
 from simulators.cloudflare import dns
 from simulators.cloudflare.foreign import inventory
+from tests.ops.every_command import conforms
 
 NAMES = [each.name for each in CHECKS]
-Verify = Callable[..., list[LiveOutcome]]
+Verify = Callable[..., list[VerifiedAssumption]]
 
 
 class Hurried:
@@ -48,7 +49,7 @@ def run(production: Account, into: Path, monkeypatch: pytest.MonkeyPatch) -> Ver
     for name, value in (production.cdk.credentials | variables).items():
         monkeypatch.setenv(name, value)
 
-    def verified(*only: str, clock: Clock | None = None) -> list[LiveOutcome]:
+    def verified(*only: str, clock: Clock | None = None) -> list[VerifiedAssumption]:
         edge = open_edge("production", production.environment)
         told = Console(file=io.StringIO())
         try:
@@ -57,6 +58,12 @@ def run(production: Account, into: Path, monkeypatch: pytest.MonkeyPatch) -> Ver
             edge.api.http.event_hooks["response"].clear()
 
     return verified
+
+
+def test_what_would_be_tried_is_printed_as_documented(capsys: pytest.CaptureFixture[str]) -> None:
+    explain(chosen(["weights"]), Console(file=io.StringIO()), as_json=True)
+    (found,) = conforms("verify", capsys.readouterr().out)
+    assert (found["check"], found["verdict"], found["seen"]) == ("weights", None, None)
 
 
 def test_everything_holds_and_nothing_is_left(production: Account, run: Verify, into: Path) -> None:

@@ -137,6 +137,16 @@ def test_nobody_looking_is_as_bad_as_seeing_nothing(metric: str, templates: Temp
     assert len(pages(heard(templates, {metric: series}, minutes))) == 1
 
 
+@pytest.mark.parametrize("lasts", [2, 4, 6, 10, 30])
+def test_an_outage_that_is_over_before_cloudflares_numbers_come_is_one_page(lasts: int, templates: Templates) -> None:
+    """They come ten minutes later, when the checks have seen the end already."""
+    minutes, late = 240, 10
+    checks, errors = np.zeros(minutes), np.full(minutes, 2.0)
+    checks[60 : 60 + lasts], errors[60 + late : 60 + late + lasts] = 1.0, 3000.0
+    found = heard(templates, {"CheckFailed frontend": checks, "ServerErrors": errors}, minutes)
+    assert [each.minute for each in pages(found)] == [61]
+
+
 def test_two_incidents_are_two_pages(templates: Templates) -> None:
     minutes = 240
     site, media = np.zeros(minutes), np.zeros(minutes)

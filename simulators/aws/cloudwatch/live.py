@@ -23,6 +23,7 @@ from simulators.aws.clock import is_live
 from simulators.aws.cloudwatch import measured
 from simulators.aws.cloudwatch.alarms import FURTHER, Alarm, MetricQuery, in_alarm
 from simulators.aws.cloudwatch.metric_math import Series
+from simulators.aws.cloudwatch.suppression import Suppression
 
 logger = logging.getLogger("cloudwatch")
 # After the end of a minute, until its last data points have arrived.
@@ -49,7 +50,9 @@ def install() -> None:
             extract(each["message"])
 
     cloudwatch_logs._append_log_events = append
-    threading.Thread(target=_run, daemon=True).start()
+    suppression = Suppression(cloudwatch._dispatch_alarm_actions)
+    cloudwatch._dispatch_alarm_actions = suppression.dispatch
+    threading.Thread(target=_run, args=(suppression,), daemon=True).start()
 
 
 def stat_value(stats: Mapping[str, float], name: str, points: list[dict[str, Any]] | None = None) -> float | None:
@@ -84,7 +87,7 @@ def extract(message: str) -> None:
         return  # CloudWatch takes no metric from a document that does not keep to the specification.
 
 
-def _run() -> None:
+def _run(suppression: Suppression) -> None:
     while not is_live():
         time.sleep(_POLL_SECONDS)
     began = time.time()
@@ -97,6 +100,7 @@ def _run() -> None:
             try:
                 measured.publish()
                 evaluate(end=end, began=began)
+                suppression.step(end)
             except Exception:  # Of one minute; the log says why, and the next minute comes.
                 logger.exception("metrics and alarms of %s, %s", account, region)
         time.sleep(60 - time.time() % 60 + _SETTLED_SECONDS)
@@ -129,10 +133,8 @@ def _state(alarm: Mapping[str, Any], *, end: int, began: float) -> tuple[str, st
     def trace(asked: MetricQuery) -> Series | None:
         series = _series(asked, end=end, minutes=minutes)
         if series is not None:
-            known = series[~np.isnan(series)]
-            last.append(float(known[-1]))
-            before = np.arange(minutes) <= minutes - math.ceil((end - began) / 60)
-            series[before & np.isnan(series)] = known[0]
+            last.append(float(series[~np.isnan(series)][-1]))
+            _fill_before(series, life=minutes - math.ceil((end - began) / 60))
         return series
 
     is_ringing = in_alarm(Alarm(alarm["AlarmName"], properties), trace, minutes=minutes)[-1]
@@ -145,6 +147,14 @@ def _state(alarm: Mapping[str, Any], *, end: int, began: float) -> tuple[str, st
         f"{properties['ComparisonOperator']} {properties['Threshold']:g}; the last data points: "
         f"{', '.join(f'{value:g}' for value in last) or 'none'}"
     )
+
+
+def _fill_before(series: Series, *, life: int) -> None:
+    """Until minute `life`, in which the account began to live, all was as it was first seen, as often as it is seen."""
+    known, minutes = np.flatnonzero(~np.isnan(series)), np.arange(len(series))
+    every = int(np.diff(known).min()) if len(known) > 1 else 1
+    is_due = (minutes - known[0]) % every == 0
+    series[(minutes <= life) & is_due & np.isnan(series)] = series[known[0]]
 
 
 def _properties(alarm: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Any
 from uuid import uuid4
 
 from ministack.core.responses import get_account_id, get_region
+from ministack.services import cloudwatch
 
 from simulators.aws.resource_type import Properties, Provisioned, ResourceRefused, client, register
 
@@ -40,6 +41,8 @@ class _CompositeAlarm:
             if key in given:
                 given[key] = int(given[key])
         client("cloudwatch").put_composite_alarm(AlarmName=name, **given)
+        # MiniStack forgets it.
+        cloudwatch._composite_alarms[name] |= {key: given[key] for key in given if key.startswith("ActionsSuppressor")}
         arn = f"arn:aws:cloudwatch:{get_region()}:{get_account_id()}:alarm:{name}"
         return Provisioned(name, {"Arn": arn})
 

@@ -36,6 +36,6 @@ def check(graph: Graph) -> Iterator[Violation]:
             if by is None or by.type != COMPOSITE or "Users" not in by.logical_id:
                 yield each.violation("ActionsSuppressor", "must be the composite of what users feel")
             yield from each.expect_between("ActionsSuppressorWaitPeriod", 60, 600)
-            yield from each.expect_between("ActionsSuppressorExtensionPeriod", 60, 900)
-        elif "Looming" in each.logical_id:
+            yield from each.expect_between("ActionsSuppressorExtensionPeriod", 60, 1800)
+        elif any(name in each.logical_id for name in ("Looming", "Delayed")):
             yield each.violation("ActionsSuppressor", "is missing: one incident would be two pages")

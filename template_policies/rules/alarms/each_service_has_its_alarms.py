@@ -14,6 +14,7 @@ OF_HOST = ("CheckAlarms{}Failed", "CheckAlarms{}Slow", "TrafficAlarms{}Errors")
 OF_OBJECTIVE = ("Availability", "Latency")
 ALWAYS = (
     "IncidentUsers",
+    "IncidentDelayed",
     "IncidentLooming",
     "LoadBalancerErrors",
     "LoadBalancerRejected",

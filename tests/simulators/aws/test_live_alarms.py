@@ -12,6 +12,7 @@ from ministack.core import responses
 from ministack.services import cloudwatch
 
 from simulators.aws.cloudwatch import live
+from simulators.aws.cloudwatch.suppression import Suppression
 from simulators.aws.conditions import Condition
 from simulators.aws.deliveries import read
 from simulators.aws.process import emulator
@@ -115,6 +116,17 @@ def test_before_it_began_all_was_as_it_was_first_seen(told: list[tuple[str, str]
     assert told == [("one", "ALARM")]
 
 
+def test_what_is_published_every_five_minutes_was_so_before_it_began(told: list[tuple[str, str]]) -> None:
+    in_an_hour = {"Period": 3600, "EvaluationPeriods": 1, "DatapointsToAlarm": 1, "Statistic": "Sum"}
+    alarm("less", **in_an_hour, Threshold=12 * 300.0, ComparisonOperator="LessThanThreshold")
+    alarm("more", **in_an_hour, Threshold=12 * 300.0)
+    for ago in (18, 13, 8, 3):
+        point = {"Timestamp": NOW - 60 * ago, "Value": 300, "Unit": "Count", "Dimensions": {}}
+        cloudwatch._metric_bucket(("n", "m", "Environment=dev")).append(point)
+    live.evaluate(end=NOW, began=NOW - 20 * 60)
+    assert told == []
+
+
 def test_metric_math_is_carried_out(told: list[tuple[str, str]]) -> None:
     stat = {"Metric": METRIC, "Period": "60", "Stat": "Maximum"}
     metrics = [{"Id": "a", "MetricStat": stat, "ReturnData": False}, {"Id": "e", "Expression": "FILL(a, 0) - 1"}]
@@ -146,6 +158,34 @@ def test_a_composite_follows_its_parts(told: list[tuple[str, str]]) -> None:
     publish(1, 1, 1)
     live.evaluate(end=NOW, began=0)
     assert told == [("one", "ALARM"), ("all", "ALARM")]
+
+
+def heard(users: str, late: str) -> list[tuple[int, str]]:
+    """(minute, new state) of what a composite tells whose suppressor is in ALARM where `users` has an X. It waits for
+    one minute, and for three after its suppressor."""
+    found: list[tuple[int, str]] = []
+    for name in ("users", "late"):
+        cloudwatch._composite_alarms[name] = {"AlarmName": name, "StateValue": "OK", "StateReason": ""}
+    composite = cloudwatch._composite_alarms["late"]
+    composite |= {
+        "ActionsSuppressor": "arn:aws:cloudwatch:eu-central-1:111122223333:alarm:users",
+        "StateTransitionedTimestamp": 0, "ActionsSuppressorWaitPeriod": 60, "ActionsSuppressorExtensionPeriod": 180,
+    }  # fmt: skip
+    suppression = Suppression(lambda alarm, old, new, reason: found.append((minute, new)))
+    for minute, (symptom, state) in enumerate(zip(users, late, strict=True)):
+        cloudwatch._composite_alarms["users"]["StateValue"] = "ALARM" if symptom == "X" else "OK"
+        new = "ALARM" if state == "X" else "OK"
+        if new != composite["StateValue"]:
+            composite |= {"StateValue": new, "StateTransitionedTimestamp": NOW + 60 * minute}
+        suppression.step(NOW + 60 * minute)
+    return found
+
+
+def test_a_composite_alarm_waits_for_its_suppressor() -> None:
+    assert heard("........", ".XXXX...") == [(2, "ALARM"), (5, "OK")]
+    assert heard("..XX....", ".....XX.") == [], "the suppressor has ended minutes ago"
+    assert heard("..XX.....", "...XXXXX.") == [(7, "ALARM"), (8, "OK")], "it is still on after the extension"
+    assert heard("........", ".X......") == [], "it was over before the suppressor could have come"
 
 
 def test_a_target_groups_name_is_the_one_that_its_metrics_have() -> None:
