@@ -63,7 +63,7 @@ class CloudflareProvider(Construct):
             # One string: in a structure, CloudFormation would turn all numbers and booleans into strings.
             properties={"Document": stack.to_json_string(document)},
         )
-        # One at a time: Cloudflare's rate limit is per token, and no two of them change one phase at once.
+        # One at a time: Cloudflare's rate limit is per user, and no two of them change one phase at once.
         if before := self._last.get(stack):
             resource.node.add_dependency(before)
         elif stack is cdk.Stack.of(self):
