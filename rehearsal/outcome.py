@@ -24,16 +24,16 @@ Key = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Resource:
+class DeployedResource:
     type: str
     physical_id: str
 
 
-def resources(account: Account) -> dict[Key, Resource]:
+def resources(account: Account) -> dict[Key, DeployedResource]:
     """Every resource of the environment's stacks."""
     pages = account.client("cloudformation").get_paginator("list_stack_resources")
     return {
-        (stack, each["LogicalResourceId"]): Resource(each["ResourceType"], each.get("PhysicalResourceId", ""))
+        (stack, each["LogicalResourceId"]): DeployedResource(each["ResourceType"], each.get("PhysicalResourceId", ""))
         for stack in account.stacks()
         for page in pages.paginate(StackName=stack)
         for each in page["StackResourceSummaries"]
@@ -41,11 +41,11 @@ def resources(account: Account) -> dict[Key, Resource]:
 
 
 @dataclass
-class Outcome:
+class DeploymentOutcome:
     """Of what happens in the block of `watched`."""
 
-    before: Mapping[Key, Resource]
-    after: Mapping[Key, Resource] = field(default_factory=dict)
+    before: Mapping[Key, DeployedResource]
+    after: Mapping[Key, DeployedResource] = field(default_factory=dict)
     requests: int = 0
     failures: Sequence[str] = ()
     rows: int = 0
@@ -67,9 +67,9 @@ class Outcome:
 
 
 @contextmanager
-def watched(account: Account) -> Iterator[Outcome]:
+def watched(account: Account) -> Iterator[DeploymentOutcome]:
     """Users read and the application writes rows while the block runs."""
-    outcome, writer = Outcome(resources(account)), Writer(account, *api_secret(account))
+    outcome, writer = DeploymentOutcome(resources(account)), Writer(account, *api_secret(account))
     with traffic(account).flowing() as users, writer.writing():
         yield outcome
         time.sleep(_SETTLE_SECONDS)
@@ -80,7 +80,7 @@ def watched(account: Account) -> Iterator[Outcome]:
     outcome.rows, outcome.rows_lost = len(writer.written), len(writer.written.keys() - there)
 
 
-def disagreements(found: Sequence[Effect], compared: Difference, outcome: Outcome) -> list[str]:
+def disagreements(found: Sequence[Effect], compared: Difference, outcome: DeploymentOutcome) -> list[str]:
     """Between what was predicted and what happened: a sentence each."""
     left = list(_of_resources(found, compared, outcome))
     severity = max((each.severity for each in found), default=Impact.SAFE)
@@ -99,7 +99,7 @@ def disagreements(found: Sequence[Effect], compared: Difference, outcome: Outcom
     return left
 
 
-def _of_resources(found: Sequence[Effect], compared: Difference, outcome: Outcome) -> Iterator[str]:
+def _of_resources(found: Sequence[Effect], compared: Difference, outcome: DeploymentOutcome) -> Iterator[str]:
     changes = {(each.stack, each.logical_id): each for each in compared.changes}
     certain = {key for key, each in changes.items() if each.replacement is Replacement.YES}
     possible = {key for key, each in changes.items() if each.replacement is Replacement.CONDITIONAL}

@@ -16,7 +16,7 @@ from rehearsal import permissions
 from rehearsal.account import Account, opened
 from rehearsal.checks.releases import first_release, place_of
 from rehearsal.lifecycle import WORKSPACES
-from rehearsal.outcome import Outcome, disagreements, watched
+from rehearsal.outcome import DeploymentOutcome, disagreements, watched
 from rehearsal.pipeline import DEPLOY, Pipeline
 from rehearsal.progress import Progress
 
@@ -74,7 +74,7 @@ class _Upgrade:
         options = ("--require-approval", "never", "--concurrency", "4")
         account.cdk.run("deploy", f"{account.name}/*", "--app", str(assembly), *options)
 
-    def _compare(self, outcome: Outcome) -> None:
+    def _compare(self, outcome: DeploymentOutcome) -> None:
         lost = outcome.failures
         self.progress.check(
             "No request is lost", not lost, f"{len(lost)} of {outcome.requests} requests failed {lost[:3] or ''}"
@@ -95,7 +95,7 @@ class _Upgrade:
         found = self.account.client("s3").get_object(**media)["Body"].read()
         self.progress.check("Media is as it was", found == _OBJECT["Body"], f"{len(found)} bytes of {media['Key']}")
 
-    def _predicted(self, before: Path, after: Path, outcome: Outcome) -> None:
+    def _predicted(self, before: Path, after: Path, outcome: DeploymentOutcome) -> None:
         was, is_ = (dict(read(each / f"assembly-{self.account.name}")) for each in (before, after))
         found = effects(was, is_)
         wrong = disagreements(found, difference(was, is_), outcome)

@@ -30,7 +30,7 @@ from ops.templates import Synthesized, place, read
 from rehearsal.account import Account, opened
 from rehearsal.cdk_cli import CdkFailed
 from rehearsal.checks.releases import first_release, release
-from rehearsal.outcome import Outcome, disagreements, watched
+from rehearsal.outcome import DeploymentOutcome, disagreements, watched
 from rehearsal.pipeline import DEPLOY, Pipeline
 from rehearsal.push import push
 from simulators.aws.process import ROOT
@@ -189,7 +189,7 @@ class Bench:
                 self._releases += 1
                 release(self.account, push(self.account, service, f"another-{self._releases}"), service)
 
-    def go(self, wanted: Version) -> tuple[Outcome, list[Effect], list[str]]:
+    def go(self, wanted: Version) -> tuple[DeploymentOutcome, list[Effect], list[str]]:
         """Deploys it, in steps if it takes some: what happened, what was predicted, and where they disagree."""
         before = self.now(wanted)
         found, compared = effects(before, wanted.templates), difference(before, wanted.templates)
@@ -334,7 +334,7 @@ def _of_doctor(open_: Sequence[Finding], stopped: Sequence[Finding]) -> str:
     return f"{len(open_)} to acknowledge" if open_ else "nothing stops it"
 
 
-def _of_outcome(outcome: Outcome) -> str:
+def _of_outcome(outcome: DeploymentOutcome) -> str:
     lost = f"{len(outcome.failures)} of {outcome.requests} lost"
     counts = f"{len(outcome.replaced)} replaced, {len(outcome.created)} new, {len(outcome.removed)} gone"
     return f"{'refused; ' if outcome.refusal else ''}{lost}; {counts}"
