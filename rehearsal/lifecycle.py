@@ -10,8 +10,6 @@ from pathlib import Path
 
 from config import ENVIRONMENTS, Environment, load, services
 from ops.amplify import DeployedAmplifySite
-from ops.effects import effects
-from ops.effects.changes import difference
 from ops.templates import read
 from rehearsal import permissions
 from rehearsal.account import Account, main_service, opened
@@ -165,7 +163,7 @@ class _Rehearsal:
         is_ = {**was, stack: dict(read(self._nested(self.edited.result())))[stack]}
         with watched(self.account) as outcome:
             self._deploy(self.edited.result(), services.words(self.account.main), "--exclusively")
-        wrong = disagreements(effects(was, is_), difference(was, is_), outcome)
+        wrong = disagreements(was, is_, outcome)
         told = f"{outcome.requests} requests, none lost; {len(outcome.replaced)} resources replaced, as predicted"
         self.progress.check("The update has the effects that were predicted", not wrong, "; ".join(wrong) or told)
         found = self._bake_minutes()

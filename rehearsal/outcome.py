@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from infra_runtime.database.connection import connect
-from ops.effects import Effect, Impact
-from ops.effects.changes import Difference, Replacement
+from ops.effects import Effect, Impact, effects
+from ops.effects.changes import Difference, Replacement, difference
 from ops.effects.rules.replaced import DATA
+from ops.effects.template import Templates
 from rehearsal.account import Account
 from rehearsal.checks.data import api_secret, login_of
 from rehearsal.checks.restore import Writer
@@ -80,9 +81,10 @@ def watched(account: Account) -> Iterator[DeploymentOutcome]:
     outcome.rows, outcome.rows_lost = len(writer.written), len(writer.written.keys() - there)
 
 
-def disagreements(found: Sequence[Effect], compared: Difference, outcome: DeploymentOutcome) -> list[str]:
-    """Between what was predicted and what happened: a sentence each."""
-    left = list(_of_resources(found, compared, outcome))
+def disagreements(before: Templates, after: Templates, outcome: DeploymentOutcome) -> list[str]:
+    """Between what the engine predicts of these templates and what happened: a sentence each."""
+    found = effects(before, after)
+    left = list(_of_resources(found, difference(before, after), outcome))
     severity = max((each.severity for each in found), default=Impact.SAFE)
     if outcome.failures and severity < Impact.DANGEROUS:
         told = f"{len(outcome.failures)} of {outcome.requests} requests failed ({outcome.failures[0]})"
