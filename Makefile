@@ -28,7 +28,7 @@ permissions: setup  ## of the last rehearsal of ENV: takes each used grant away 
 test: setup  ## everything, offline
 	@$(VENV)/python -m tools.suite $(ARGS)
 
-soak: setup  ## two thousand histories of the Cloudflare provider under faults, fifty migrations at once, three hundred Redis servers, twenty restores, a rollback at every stage of a release, the life of production, Redis moved between providers, two thousand requests during each rotation, every one-line edit, every game day with alarms (GAME_DAYS=NAME: one); CI runs a sample
+soak: setup  ## two thousand histories of the Cloudflare provider under faults, fifty migrations at once, three hundred Redis servers, twenty restores, a rollback at every stage of a release, the life of production, Redis moved between providers, two thousand requests during each rotation, every one-line edit, predicted and then deployed under traffic, every game day with alarms (GAME_DAYS=NAME: one); CI runs a sample
 	@HISTORIES=2000 MIGRATIONS=50 REDIS_SERVERS=300 REDIS_URLS=200000 REDIS_CALLERS=50 RESTORES=20 ROLLBACK_STAGES=11 EDITS=1000 $(VENV)/pytest \
 	  tests/runtime/cloudflare/test_histories.py tests/runtime/release/test_migrate.py tests/client \
 	  tests/runtime/database/test_restore.py tests/ops/test_rollback_stages.py tests/effects tests/soak $(ARGS)

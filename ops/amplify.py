@@ -36,6 +36,11 @@ class DeployedAmplifySite:
         return sorted(found, key=lambda each: int(each["jobId"]), reverse=True)
 
     @property
+    def is_deployed(self) -> bool:
+        """Raises what boto3 raises when there is no stack of its name."""
+        return bool(resources(self.clients, self.stack, "AWS::Amplify::App"))
+
+    @property
     def _amplify(self) -> Any:
         return self.clients.client("amplify")
 

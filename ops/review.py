@@ -12,18 +12,20 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import typer
 
 from config.model import Environment
 from ops.effects import Effect, Impact, effects
+from ops.effects.rules import leaving
 from ops.effects.template import Templates
 from ops.errors import FINDINGS, InputError
 from ops.functions import Clients
 from ops.progress import working
 from ops.report import print_json
 from ops.stacks import stacks, templates
-from ops.templates import ROOT, synthesized, synthesized_in
+from ops.templates import ROOT, Synthesized, synthesized, synthesized_in
 
 _MOST_NAMED = 24
 # Whose messages may acknowledge an effect of what is deployed. deploy-environment.yml fetches as many.
@@ -186,8 +188,21 @@ def review(base: str) -> Review:
     """Review of everything between the commit `base` and this working tree. Raises `InputError`, `OperatorError`."""
     with tree_of(base) as tree, working("synthesizing both versions"), ThreadPoolExecutor() as both:
         before, after = both.map(synthesized_in, (tree, ROOT))
-    states = {name: (before.get(name, {}), after.get(name, {})) for name in {**after, **before}}
-    return compared(f"compared with {base[:12]}", states, acknowledgements(f"{base}..HEAD"))
+    return of_both(f"compared with {base[:12]}", before, after, acknowledgements(f"{base}..HEAD"))
+
+
+def of_both(
+    title: str, before: Mapping[str, Synthesized], after: Mapping[str, Synthesized], acknowledged: Collection[str]
+) -> Review:
+    """Of two working trees' environments, by name. In another account or region an environment begins anew."""
+    states, moved = {}, {}
+    for name in {**after, **before}:
+        was, is_ = (each.get(name, Synthesized("", {})) for each in (before, after))
+        states[name] = was.templates, is_.templates
+        if was.templates and is_.templates and was.place != is_.place:
+            states[name] = {}, is_.templates
+            moved[name] = leaving.moved(was.place, is_.place, next(iter(is_.templates)))
+    return compared(title, states, acknowledged, moved)
 
 
 def deployed(name: str, environment: Environment, clients: Clients, wanted: Templates | None = None) -> Review:
@@ -205,11 +220,16 @@ def deployed(name: str, environment: Environment, clients: Clients, wanted: Temp
     return compared("to what is deployed", states, acknowledgements(f"--max-count={COMMITS}"))
 
 
-def compared(title: str, states: Mapping[str, tuple[Templates, Templates]], acknowledged: Collection[str]) -> Review:
-    """`states` are the templates before and after, by environment."""
+def compared(
+    title: str,
+    states: Mapping[str, tuple[Templates, Templates]],
+    acknowledged: Collection[str],
+    moved: Mapping[str, Effect] = MappingProxyType({}),
+) -> Review:
+    """`states` are the templates before and after, by environment; so is what `leaving.moved` says of it, if it is."""
     parts, reviewed = [f"# What this would do, {title}", ""], {}
     for name, (before, after) in states.items():
-        found = effects(before, after)
+        found = [*([moved[name]] if name in moved else []), *effects(before, after)]
         parts.append(markdown(name, before, after, found, acknowledged))
         stopping = open_among(found, acknowledged)
         reviewed[name] = [_told(each, stops=each in stopping) for each in found]

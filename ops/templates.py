@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,15 @@ LINES_PROGRAM = "tools/construct_lines.py"
 """In the place of app.py: the same app, and the lines that make each construct."""
 
 
+@dataclass(frozen=True)
+class Synthesized:
+    """One environment."""
+
+    place: str
+    """Where its stacks go, as CDK writes it: aws://ACCOUNT/REGION."""
+    templates: Templates
+
+
 def synthesized(name: str) -> Templates:
     """Those of one environment, as this working tree makes them, whatever the other environments' files say.
 
@@ -28,10 +38,10 @@ def synthesized(name: str) -> Templates:
         return _templates(folder)[name]
 
 
-def synthesized_in(tree: Path) -> dict[str, Templates]:
-    """Those of every environment that a working tree has, by its name. Raises `OperatorError`."""
+def synthesized_in(tree: Path) -> dict[str, Synthesized]:
+    """Every environment that a working tree has, by its name. Raises `OperatorError`."""
     with _assembly(tree, {}) as folder:
-        return _templates(folder)
+        return {name: Synthesized(place(folder / f"assembly-{name}"), own) for name, own in _templates(folder).items()}
 
 
 def assemble(tree: Path, folder: Path, context: Mapping[str, str], *, program: str = "app.py") -> None:
@@ -88,8 +98,18 @@ def _templates(folder: Path) -> dict[str, Templates]:
 
 def read(assembly: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """(name, template) of each stack in a cloud assembly of one environment."""
+    for stack in _stacks(assembly):
+        properties = stack["properties"]
+        yield properties["stackName"], json.loads((assembly / properties["templateFile"]).read_text())
+
+
+def place(assembly: Path) -> str:
+    """aws://ACCOUNT/REGION: the same for every stack of one environment."""
+    return str(next(_stacks(assembly))["environment"])
+
+
+def _stacks(assembly: Path) -> Iterator[dict[str, Any]]:
     manifest = json.loads((assembly / "manifest.json").read_text())
     for artifact in manifest["artifacts"].values():
         if artifact["type"] == "aws:cloudformation:stack":
-            properties = artifact["properties"]
-            yield properties["stackName"], json.loads((assembly / properties["templateFile"]).read_text())
+            yield artifact

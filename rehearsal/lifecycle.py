@@ -13,13 +13,14 @@ from pathlib import Path
 from config import ENVIRONMENTS, Environment, load, services
 from ops import explain
 from ops.amplify import DeployedAmplifySite
-from ops.templates import LINES_PROGRAM, with_lines
+from ops.templates import LINES_PROGRAM, read, with_lines
 from rehearsal import permissions
 from rehearsal.account import Account, main_service, opened
 from rehearsal.cdk_cli import CdkCli, CdkFailed
 from rehearsal.checks import CheckResult, quarantine, read_back
 from rehearsal.first_day import FirstDay
 from rehearsal.lint import Lint
+from rehearsal.outcome import disagreements, watched
 from rehearsal.pipeline import DEPLOY, DRIFT, Pipeline
 from rehearsal.progress import Progress
 from rehearsal.variants import with_bake_minutes, with_branch
@@ -138,6 +139,9 @@ class _Rehearsal:
             "--require-approval", "never", "--concurrency", _CONCURRENCY, *options,
         )  # fmt: skip
 
+    def _nested(self, assembly: Path) -> Path:
+        return assembly / f"assembly-{self.account.name}"
+
     def _nothing_changes(self) -> None:
         """By the pipeline: its role becomes CDK's own."""
         before, asked = self._last_changes(), len(self.account.cloudflare.calls)
@@ -166,7 +170,13 @@ class _Rehearsal:
 
     def _update(self) -> None:
         before, wanted = self._bake_minutes(), _other_minutes(self.account.environment)
-        self._deploy(self.edited.result(), services.words(self.account.main), "--exclusively")
+        was, stack = dict(read(self._nested(self.assembly))), self.account.stack_name(self.account.main)
+        is_ = {**was, stack: dict(read(self._nested(self.edited.result())))[stack]}
+        with watched(self.account) as outcome:
+            self._deploy(self.edited.result(), services.words(self.account.main), "--exclusively")
+        wrong = disagreements(was, is_, outcome)
+        told = f"{outcome.requests} requests, none lost; {len(outcome.replaced)} resources replaced, as predicted"
+        self.progress.check("The update has the effects that were predicted", not wrong, "; ".join(wrong) or told)
         found = self._bake_minutes()
         self.progress.check("Update", found == wanted != before, f"the API now bakes {found} minutes, {before} before")
         for site in _on_amplify(self.account.environment):

@@ -1,26 +1,22 @@
 """This code over what another commit has deployed, with data in it and users on it."""
 
 import shutil
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
 
 from config import ENVIRONMENTS, load
-from infra_runtime.database.connection import connect
 from ops.effects.rules.replaced import DATA
 from ops.review import tree_of
-from ops.templates import ROOT, assemble
+from ops.templates import ROOT, assemble, read
 from rehearsal import permissions
 from rehearsal.account import Account, opened
-from rehearsal.checks.data import api_secret, login_of
 from rehearsal.checks.releases import first_release, place_of
-from rehearsal.checks.restore import Writer
 from rehearsal.lifecycle import WORKSPACES
+from rehearsal.outcome import DeploymentOutcome, disagreements, watched
 from rehearsal.pipeline import DEPLOY, Pipeline
 from rehearsal.progress import Progress
-from rehearsal.traffic import UserTraffic, traffic
 
 _OBJECT = {"Key": "rehearsed/before-the-upgrade", "Body": b"uploaded before"}
 
@@ -60,15 +56,14 @@ class _Upgrade:
         with self.progress.scene("release, and store something"):
             image = first_release(self.account)
             self.account.client("s3").put_object(Bucket=self.account.environment.media.bucket, **_OBJECT)
-        kept, writer = dict(self._data()), Writer(self.account, *api_secret(self.account))
         with (
             self.progress.scene("deploy this code, under traffic"),
             self.progress.stacks(self.account),
-            traffic(self.account).flowing() as users,
-            writer.writing(),
+            watched(self.account) as outcome,
         ):
             self._deploy(Pipeline(self.account).runs(DEPLOY), after)
-        self._compare(kept, users, writer)
+        self._compare(outcome)
+        self._predicted(before, after, outcome)
         self.progress.check("The release stays", place_of(self.account).image() == image, image)
         denied = permissions.denied(self.account.cdk.workspace)
         self.progress.check("Roles may do what they do", not denied, denied[0] if denied else "none was denied")
@@ -77,35 +72,29 @@ class _Upgrade:
         options = ("--require-approval", "never", "--concurrency", "4")
         account.cdk.run("deploy", f"{account.name}/*", "--app", str(assembly), *options)
 
-    def _data(self) -> Iterator[tuple[str, str]]:
-        """(stack and logical id, physical id) of each resource that holds what no deployment brings back."""
-        for stack in self.account.stacks():
-            pages = self.account.client("cloudformation").get_paginator("list_stack_resources")
-            for page in pages.paginate(StackName=stack):
-                for each in page["StackResourceSummaries"]:
-                    if each["ResourceType"] in DATA:
-                        yield f"{stack}/{each['LogicalResourceId']}", each["PhysicalResourceId"]
-
-    def _compare(self, kept: dict[str, str], users: UserTraffic, writer: Writer) -> None:
-        lost = users.failures
+    def _compare(self, outcome: DeploymentOutcome) -> None:
+        lost = outcome.failures
         self.progress.check(
-            "No request is lost", not lost, f"{len(lost)} of {users.requests} requests failed {lost[:3] or ''}"
+            "No request is lost", not lost, f"{len(lost)} of {outcome.requests} requests failed {lost[:3] or ''}"
         )
-        with connect(login_of(self.account, writer.secret), writer.variables) as connection:
-            there = {name for (name,) in connection.execute("select name from visitors").fetchall()}
-        missing = writer.written.keys() - there
         self.progress.check(
             "No row is lost",
-            bool(writer.written) and not missing,
-            f"{len(missing)} of {len(writer.written)} are missing",
+            bool(outcome.rows) and not outcome.rows_lost,
+            f"{outcome.rows_lost} of {outcome.rows} are missing",
         )
-        now = dict(self._data())
-        others = [each for each, physical in kept.items() if now.get(each) != physical]
+        holding = {key for key, each in outcome.before.items() if each.type in DATA}
+        others = ["/".join(key) for key in sorted(holding & (outcome.replaced | outcome.removed))]
         self.progress.check(
             "What holds data is as it was",
             not others,
-            f"replaced or removed: {', '.join(others)}" if others else f"{len(kept)} resources, none replaced",
+            f"replaced or removed: {', '.join(others)}" if others else f"{len(holding)} resources, none replaced",
         )
         media = {"Bucket": self.account.environment.media.bucket, "Key": _OBJECT["Key"]}
         found = self.account.client("s3").get_object(**media)["Body"].read()
         self.progress.check("Media is as it was", found == _OBJECT["Body"], f"{len(found)} bytes of {media['Key']}")
+
+    def _predicted(self, before: Path, after: Path, outcome: DeploymentOutcome) -> None:
+        was, is_ = (dict(read(each / f"assembly-{self.account.name}")) for each in (before, after))
+        wrong = disagreements(was, is_, outcome)
+        told = "; ".join(wrong) or f"{len(outcome.replaced)} resources replaced, as predicted"
+        self.progress.check("The effects are those that were predicted", not wrong, told)

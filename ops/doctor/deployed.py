@@ -5,7 +5,7 @@ from typing import Any
 
 from config.model import Environment
 from config.services import released
-from infra_runtime.release.preflight import release_alarms, service_of
+from infra_runtime.release.preflight import release_alarms, service_arns, service_of, services_of
 from ops.amplify import DeployedAmplifySite
 from ops.doctor import amplify
 from ops.doctor.finding import Finding
@@ -41,11 +41,12 @@ def examine(
     deployed = {each.name for each in ours}
     for service in released(environment):
         place = ReleaseTarget(name, environment, service, clients)
-        if place.stack in deployed:
+        if place.stack in deployed and any(service_arns(clients, place.stack)):
             yield from _service(place)
     for service, each in environment.services.items():
         site = DeployedAmplifySite(name, environment, service, clients)
-        if each.amplify is not None and site.stack in deployed:
+        # Until this deployment, ECS may run it in the stack of that name.
+        if each.amplify is not None and site.stack in deployed and site.is_deployed:
             yield from amplify.examine(site)
 
 
@@ -134,9 +135,18 @@ def _weights(clients: Clients, effect: Effect, found: Collection[Effect], wanted
         for action in rule["Actions"]
         for each in action.get("ForwardConfig", {}).get("TargetGroups", [])
     }
-    if template != live:
+    if template != live and _serves(clients, effect.stack, live):
         told = ", ".join(f"{group.split('/')[-2]} {weight}" for group, weight in live.items())
         yield _finding(effect, effect.procedure, why=f"{effect.consequence} The load balancer has {told}")
+
+
+def _serves(clients: Clients, stack: str, groups: Collection[str]) -> bool:
+    """Whether the service behind these target groups runs a task: an empty preview's does not, and misses nobody."""
+    return any(
+        each["runningCount"]
+        for each in services_of(clients, stack)
+        if any(balanced.get("targetGroupArn") in groups for balanced in each["loadBalancers"])
+    )
 
 
 def _storage(clients: Clients, effect: Effect, _: Collection[Effect], wanted: Template) -> Iterator[Finding]:

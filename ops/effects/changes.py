@@ -1,5 +1,6 @@
 """What differs between two states of an environment, with replacements followed through references and exports."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -221,7 +222,8 @@ class _Stack:
 def _replacing(type_: str, old: Properties, new: Properties) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Names of the changed properties that replace a resource, and of those that may."""
     if not schemas.is_described(type_):
-        return (), ()
+        decide_own = _OWN.get(type_)
+        return (("Document",) if decide_own and decide_own(old, new) else ()), ()
     schema = schemas.schema(type_)
     certain = [pointer for pointer in schema.create_only if _differs(pointer, old, new)]
     possible = [pointer for pointer in schema.conditional if _differs(pointer, old, new)]
@@ -236,6 +238,16 @@ def _replacing(type_: str, old: Properties, new: Properties) -> tuple[tuple[str,
     return tuple(dict.fromkeys("/".join(each) for each in certain)), tuple(
         dict.fromkeys("/".join(each) for each in left)
     )
+
+
+def _has_other_hosts(old: Properties, new: Properties) -> bool:
+    """infra_runtime.validated_certificate asks ACM for another certificate then."""
+    was, is_ = (set(json.loads(each["Document"])["hosts"]) for each in (old, new))
+    return was != is_
+
+
+# Custom resources of ours that answer an update with another physical id, which replaces them.
+_OWN: dict[str, Callable[[Properties, Properties], bool]] = {"Custom::ValidatedCertificate": _has_other_hosts}
 
 
 def _differs(pointer: schemas.Pointer, old: Properties, new: Properties) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from ops.effects.changes import Difference, ResourceChange, difference
 from ops.effects.effect import Effect, Impact
 from ops.effects.order import order
-from ops.effects.rules import access, addresses, databases, in_use, leaving, replaced, traffic
+from ops.effects.rules import access, addresses, databases, in_use, leaving, replaced, tasks, traffic
 from ops.effects.rules.making import of
 from ops.effects.template import Templates
 
@@ -35,6 +35,7 @@ def _of_change(change: ResourceChange, compared: Difference) -> Iterator[Effect]
         *leaving.effects(change, compared),
         *addresses.effects(change, compared),
         *databases.effects(change),
+        *tasks.effects(change, compared),
         *traffic.effects(change, compared),
         *access.effects(change),
     ]

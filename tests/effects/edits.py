@@ -67,6 +67,10 @@ class Edit:
     raw: Mapping[str, Any]
     """The whole file, edited."""
 
+    def over(self, raw: Mapping[str, Any]) -> dict[str, Any]:
+        """The same edit of another file."""
+        return _with(raw, tuple(self.key.split(".")), _ABSENT if self.how == "removed" else self.value)
+
     def __str__(self) -> str:
         value = "" if self.how == "removed" else f" → {json.dumps(self.value)}"
         return f"{self.key} {self.how}{value}"

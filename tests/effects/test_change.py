@@ -132,3 +132,54 @@ def test_a_step_says_what_is_dangerous_about_it() -> None:
     after = {**AFTER, "shop-dev-observability": stack(port=81)}
     told = steps("dev", "shop", BEFORE, after, NOBODY)
     assert "Dangerous: Group is replaced (Port). The new group has no tasks yet: users get 503." in told[0].why
+
+
+@dataclass
+class Balanced:
+    """A frozen rule whose service runs so many tasks, and the load balancer sends all to green."""
+
+    running: int
+
+    def client(self, _: str) -> Any:
+        return self
+
+    def get_paginator(self, _: str) -> Any:
+        return self
+
+    def paginate(self, **_: str) -> Any:
+        types = {"Rule": "ListenerRule", "Blue": "TargetGroup", "Green": "TargetGroup", "Service": "AWS::ECS::Service"}
+        return [
+            {
+                "StackResourceSummaries": [
+                    {"LogicalResourceId": name, "PhysicalResourceId": f"group/{name}/1", "ResourceType": type_}
+                    for name, type_ in types.items()
+                ]
+            }
+        ]
+
+    def describe_rules(self, **_: Any) -> Any:
+        weights = {"Blue": 0, "Green": 100}
+        groups = [{"TargetGroupArn": f"group/{name}/1", "Weight": weight} for name, weight in weights.items()]
+        return {"Rules": [{"Actions": [{"ForwardConfig": {"TargetGroups": groups}}]}]}
+
+    def describe_services(self, **_: Any) -> Any:
+        balanced = [{"targetGroupArn": "group/Blue/1"}]
+        return {"services": [{"runningCount": self.running, "loadBalancers": balanced}]}
+
+
+def frozen(host: str) -> Templates:
+    groups = [{"TargetGroupArn": {"Ref": "Blue"}, "Weight": 100}, {"TargetGroupArn": {"Ref": "Green"}, "Weight": 0}]
+    properties = {
+        "Actions": [{"ForwardConfig": {"TargetGroups": groups}}],
+        "Conditions": [{"HostHeaderConfig": {"Values": [host]}}],
+    }
+    rule = {"Type": "AWS::ElasticLoadBalancingV2::ListenerRule", "Properties": properties}
+    return {"shop-dev-preview1": {"Resources": {"Rule": rule}}}
+
+
+@pytest.mark.parametrize(("running", "stops"), [(1, ["Rule is written again (Conditions)"]), (0, [])])
+def test_a_frozen_rule_of_a_preview_that_nobody_uses_may_change(running: int, stops: list[str]) -> None:
+    """ECS leaves all weight with green after the first deployment, and nobody can release to an empty preview."""
+    before, after = frozen("a.example.com"), frozen("b.example.com")
+    acknowledged = [each.name for each in effects(before, after)]
+    assert [each.what for each in of_effects(Balanced(running), before, after, acknowledged)] == stops

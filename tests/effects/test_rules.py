@@ -1,5 +1,6 @@
 """What a difference of small templates means: one for each thing that the engine knows."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -260,3 +261,59 @@ def test_a_database_that_loses_a_zone_may_be_in_it() -> None:
         both, less = (template({"SubnetIds": each}, type_) for each in ([one, two], [one]))
         assert told(both, less) == "dangerous zones: loses a subnet"
         assert of(less, both) == []
+
+
+def test_a_certificate_of_other_hosts_is_another_one_and_its_listener_is_told() -> None:
+    def of_hosts(*hosts: str, adopt: bool = False) -> Template:
+        document = json.dumps({"owner": "dev.certificate", "hosts": hosts, "adopt": adopt})
+        listener = {"Port": 443, "Certificates": [{"CertificateArn": {"Ref": "It"}}]}
+        return {
+            "Resources": {
+                "It": {"Type": "Custom::ValidatedCertificate", "Properties": {"Document": document}},
+                "Listener": {"Type": "AWS::ElasticLoadBalancingV2::Listener", "Properties": listener},
+            }
+        }
+
+    def kinds(after: Template) -> list[tuple[str, str, Impact]]:
+        found = effects({"one": of_hosts("a.example.com", "b.example.com")}, {"one": after})
+        return [(each.resource, each.kind, each.severity) for each in found]
+
+    certificate, listener = ("It", "replaced", Impact.SAFE), ("Listener", "changed", Impact.SAFE)
+    assert kinds(of_hosts("a.example.com")) == [certificate, listener]
+    assert kinds(of_hosts("b.example.com", "a.example.com")) == [("It", "changed", Impact.SAFE)]
+    assert kinds(of_hosts("a.example.com", "b.example.com", adopt=True)) == [("It", "changed", Impact.SAFE)]
+
+
+def _task(image: str = "one", **more: Any) -> Template:
+    container = {"Name": "app", "Image": image, "Command": ["node", "server.js"]}
+    own = {key: value for key, value in more.items() if key not in ("RuntimePlatform", "serves")}
+    definition = {
+        "ContainerDefinitions": [{**container, **own}],
+        "RuntimePlatform": more.get("RuntimePlatform", {"CpuArchitecture": "ARM64"}),
+    }
+    service = {"Type": "AWS::ECS::Service", "Properties": {"TaskDefinition": {"Ref": "It"}}}
+    found = template(definition, "AWS::ECS::TaskDefinition")
+    return {"Resources": {**found["Resources"], **({"Service": service} if more.get("serves", True) else {})}}
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"Image": "two"}, []),
+        ({"Command": ["node", "other.js"]}, ["look image: asks something else of its image (Command)"]),
+        (
+            {"RuntimePlatform": {"CpuArchitecture": "X86_64"}},
+            ["look image: asks something else of its image (RuntimePlatform)"],
+        ),
+        ({"HealthCheck": {"Command": ["CMD", "ok"]}}, ["look image: asks something else of its image (HealthCheck)"]),
+        ({"User": "1000"}, ["look image: asks something else of its image (User)"]),
+    ],
+)
+def test_what_a_task_asks_of_its_image_may_not_be_there(change: dict[str, Any], expected: list[str]) -> None:
+    found = of(_task(), _task(**change))
+    assert [f"{each.severity.name.lower()} {each.kind}: {each.what}" for each in found] == expected
+
+
+def test_a_task_that_nothing_keeps_running_fails_when_it_is_run() -> None:
+    (found,) = of(_task(serves=False), _task(serves=False, Command=["node", "other.js"]))
+    assert "The next run fails" in found.consequence

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from config import load
+from config.model import Amplify
 from ops import doctor, review
 from ops.console import Console
 from ops.doctor import deployed
@@ -200,6 +201,14 @@ def test_a_product_under_another_name_is_noticed(wanted: Templates, production: 
     (found,) = deployed.examine("production", renamed, production, theirs)
     assert "is new and named" in found.what
     assert "'daadaar'" in found.fix
+
+
+def test_a_site_that_moves_to_amplify_is_looked_at_where_it_still_runs(wanted: Templates, production: Account) -> None:
+    """By ECS, in the stack that has the same name."""
+    amplify = Amplify(repository="daadaar/frontend", branch="main", access_token_secret="daadaar/github-token")
+    sites = {"frontend": production.environment.services["frontend"].model_copy(update={"amplify": amplify})}
+    moves = production.environment.model_copy(update={"services": {**production.environment.services, **sites}})
+    assert list(deployed.examine("production", moves, production, wanted)) == []
 
 
 def test_an_alarm_that_is_on_would_gate_nothing(wanted: Templates, production: Account) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from ops.effects import effects
-from ops.review import acknowledgements, billed, compared, markdown, open_among
+from ops.review import acknowledgements, billed, compared, markdown, of_both, open_among
+from ops.templates import Synthesized
 
 ROOT = Path(__file__).resolve().parents[2]
 Templates = dict[str, dict[str, Any]]
@@ -158,6 +159,16 @@ def test_each_environment_has_a_part_of_its_own(before: Templates) -> None:
     assert [part.partition("\n")[0] for part in parts] == ["dev", "staging", "production"]
     assert "Nothing changes." in parts[0]
     assert "loses its DeletionPolicy Snapshot" in parts[1]
+
+
+def test_another_account_or_region_is_a_second_environment(before: Templates) -> None:
+    was = {"production": Synthesized("aws://111122223333/eu-central-1", before)}
+    assert of_both("title", was, was, []).open == ()
+    for place in ("aws://555566667777/eu-central-1", "aws://111122223333/eu-west-1"):
+        moved = of_both("title", was, {"production": Synthesized(place, before)}, [])
+        assert [name.partition("-")[0] for name in moved.open] == ["Network/moved"], moved.markdown
+        assert f"begins a second environment in {place}" in moved.markdown
+        assert of_both("title", was, {"production": Synthesized(place, before)}, moved.open).open == ()
 
 
 def test_acknowledgements_are_lines_of_commit_messages(tmp_path: Path) -> None:

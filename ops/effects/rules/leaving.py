@@ -182,6 +182,19 @@ def left_behind(difference: Difference) -> Iterator[Effect]:
         )
 
 
+def moved(was: str, is_: str, stack: str) -> Effect:
+    """`was` and `is_` are where the environment's stacks go; `stack` is its first."""
+    return Effect(
+        severity=Impact.DANGEROUS,
+        kind="moved",
+        stack=stack,
+        resource="",
+        what=f"begins a second environment in {is_}, beside the one in {was}",
+        consequence="The first serves on, billed, and nobody deploys it. The second has no data.",
+        procedure="keep `aws.account` and `aws.region`; to retire an environment: docs/runbooks/decommission.md",
+    )
+
+
 def _billed(template: Template) -> str:
     kinds = dict.fromkeys(
         each["Type"].rpartition("::")[2] for each in resources(template).values() if each["Type"] in BILLED

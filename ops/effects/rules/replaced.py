@@ -52,6 +52,7 @@ _UNNOTICED = frozenset(
         "AWS::Lambda::LayerVersion",
         "AWS::Lambda::Permission",
         "AWS::Lambda::Version",
+        "Custom::ValidatedCertificate",
     }
 )
 # Update fails rather than replace a key that data is encrypted with (template reference of the type).

@@ -18,6 +18,9 @@ _NEWEST_MINOR = {version.partition(".")[0]: version for version in blue_green_da
 _LOGIN = "MasterUserSecret.SecretArn"
 # What MiniStack does not keep.
 _TOLD = ("DatabaseInsightsMode", "PerformanceInsightsKMSKeyId")
+# Users are without the database meanwhile (RDS guide, "Settings for DB instances"). So they are, where it has no
+# standby, when CloudFormation changes the group of parameters (template reference of the type, DBParameterGroupName).
+_RESTARTING = ("DBInstanceClass", "DBParameterGroupName")
 _COMPARED = frozenset(
     {
         "AllocatedStorage",
@@ -81,6 +84,16 @@ def refused_change(current: str, old: Mapping[str, Any], new: Mapping[str, Any])
     return None
 
 
+def _run(instance: dict[str, Any], wanted: str, current: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    """The version that is wanted, or the `current` one if it is named so. Restarts the server where RDS does.
+
+    It is the same server: users miss it for as long as it takes to start.
+    """
+    instance["EngineVersion"] = current if _names(wanted, current) else _full(wanted)
+    if instance["EngineVersion"] != current or any(old.get(key) != new.get(key) for key in _RESTARTING):
+        database_servers.restart(instance)
+
+
 def _read(physical_id: str, properties: dict[str, Any]) -> dict[str, Any] | None:
     """What drift detection compares. The version in a template is a prefix of the actual one
     (aws-cloudformation-resource-providers-rds #390); storage that has grown by itself differs (#598 there).
@@ -133,9 +146,7 @@ def install() -> None:
         if is_other and (refusal := database_servers.parameter_group_refusal(group, wanted if is_changed else current)):
             raise ResourceRefused(refusal)
         physical_id, attributes = own["update"](physical_id, old, new, stack_name, logical_id)
-        rds._instances[physical_id]["EngineVersion"] = (
-            _full(wanted) if is_changed and not _names(wanted, current) else current
-        )
+        _run(rds._instances[physical_id], wanted if is_changed else current, current, old, new)
         return physical_id, with_secret(physical_id, attributes, new)
 
     def delete(physical_id: str, properties: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from ministack.services import elasticache
 from ministack.services.cloudformation import provisioners
 
 from simulators.aws import AUTHORITY
-from simulators.aws.resource_type import extend
+from simulators.aws.resource_type import ResourceRefused, extend
 from simulators.ports import own_address
 from simulators.redis.authority import Authority
 from simulators.redis.server import Server, in_cluster, join
@@ -97,6 +97,10 @@ def _modify(own: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any]], 
     return modify
 
 
+def _numbers(version: Any) -> list[int]:
+    return [int(part) for part in str(version or "").split(".") if part.isdigit()]
+
+
 def install() -> None:
     def create(logical_id: str, properties: dict[str, Any], stack_name: str) -> tuple[str, dict[str, Any]]:
         identity, _ = own["create"](logical_id, properties, stack_name)
@@ -104,6 +108,9 @@ def install() -> None:
         return identity, _tell(identity)
 
     def update(physical_id: str, old: dict[str, Any], new: dict[str, Any], *rest: Any) -> tuple[str, dict[str, Any]]:
+        if _numbers(new.get("EngineVersion")) < _numbers(old.get("EngineVersion")):
+            # ElastiCache guide, "Version Management for ElastiCache". Assumed: its words.
+            raise ResourceRefused("You can't downgrade to an earlier engine version.")
         identity, _ = own["update"](physical_id, old, new, *rest)
         keys = ("AuthToken", "NumNodeGroups", "Port", "KmsKeyId")
         if identity not in servers or any(old.get(key) != new.get(key) for key in keys):

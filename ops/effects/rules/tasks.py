@@ -1,0 +1,49 @@
+"""What a task asks of its image. A template does not show whether the image that runs now has it."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ops.effects.changes import Difference, ResourceChange
+from ops.effects.effect import Effect, Impact
+from ops.effects.rules.making import of
+from ops.effects.template import plain, references, resources
+
+_DEFINITION = "AWS::ECS::TaskDefinition"
+_ASKED = ("Command", "EntryPoint", "HealthCheck", "User", "WorkingDirectory")
+
+
+def effects(change: ResourceChange, difference: Difference) -> Iterator[Effect]:
+    if change.type != _DEFINITION or change.old is None or change.new is None:
+        return
+    was, is_ = _asked(change.old), _asked(change.new)
+    if changed := tuple(sorted({name for _, name in was.keys() | is_.keys() if _differ(was, is_, name)})):
+        yield of(
+            change, Impact.LOOK, "image", f"asks something else of its image ({', '.join(changed)})",
+            "Tasks of the image that runs now start with it. If it does not have it, they fail, ECS goes back to the "
+            "ones before, and the stack is rolled back; users notice nothing."
+            if _serves(change, difference)
+            else "The next run fails if the image that was released last does not have it.",
+            procedure="first release an image that has the old and the new one", properties=change.properties,
+        )  # fmt: skip
+
+
+def _asked(definition: Mapping[str, Any]) -> dict[tuple[str, str], Any]:
+    """By container and property; the platform is the whole task's."""
+    properties = definition["Properties"]
+    found = {("", "RuntimePlatform"): plain(properties.get("RuntimePlatform"), {})}
+    for container in properties["ContainerDefinitions"]:
+        found |= {(container["Name"], name): plain(container.get(name), {}) for name in _ASKED}
+    return found
+
+
+def _differ(was: Mapping[tuple[str, str], Any], is_: Mapping[tuple[str, str], Any], name: str) -> bool:
+    """In a container that is there before and after: another one has an image of its own."""
+    return any(was[key] != is_[key] for key in was.keys() & is_.keys() if key[1] == name)
+
+
+def _serves(change: ResourceChange, difference: Difference) -> bool:
+    """Whether a service keeps tasks of it running."""
+    return any(
+        each["Type"] == "AWS::ECS::Service" and (change.logical_id, None) in set(references(each))
+        for each in resources(difference.after[change.stack]).values()
+    )

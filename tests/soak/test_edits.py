@@ -1,0 +1,347 @@
+"""One-line edits of an environment's file: what review and doctor say, and what their deployment under traffic does.
+
+Each is deployed over the one account, compared, and taken back by another deployment, which is compared, too. EDITS is
+how many, those of issue 18 first. The table of them all is build/edits.md.
+"""
+
+import os
+import shutil
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from config import ENVIRONMENTS, Environment, InvalidEnvironments, load
+from config.services import words
+from ops import doctor
+from ops.change import steps
+from ops.doctor.finding import Finding
+from ops.effects import Effect, Impact, effects
+from ops.effects.template import Templates
+from ops.review import of_both
+from ops.stacks import stacks, templates
+from ops.templates import Synthesized, place, read
+from rehearsal.account import Account, opened
+from rehearsal.cdk_cli import CdkFailed
+from rehearsal.checks.releases import first_release, release
+from rehearsal.outcome import DeploymentOutcome, disagreements, watched
+from rehearsal.pipeline import DEPLOY, Pipeline
+from rehearsal.push import push
+from simulators.aws.process import ROOT
+from tests.effects import edits
+from tests.effects.edits import Edit
+from tests.effects.test_one_line_edits import raw_of
+
+NAME = "dev"
+TABLE = ROOT / "build" / "edits.md"
+_STORAGE_GIB = 30
+"""More than the least, so that an edit may ask for less."""
+
+
+def base() -> dict[str, Any]:
+    raw = raw_of(NAME)
+    raw["database"]["storage_gib"] = _STORAGE_GIB
+    # As the rehearsed product's worker has them.
+    raw["services"]["mail"] |= {
+        "needs": ["redis", "queue"],
+        "health_command": ["/infra/busybox", "test", "-e", "/tmp/alive"],  # noqa: S108
+    }
+    return raw
+
+
+def on_amplify(raw: Mapping[str, Any]) -> Edit:
+    """More than a line: what ECS needs goes with it."""
+    kept = {key: raw["services"]["frontend"][key] for key in ("host", "site", "variables")}
+    amplify = {"repository": "daadaar/frontend", "branch": "main", "access_token_secret": "daadaar/github-token"}
+    value = {**kept, "amplify": amplify}
+    services = {**raw["services"], "frontend": value}
+    return Edit("services.frontend", "amplify", value, {**raw, "services": services})
+
+
+# Those of the table that issue 18 begins with: key and value, None for one that is removed.
+NAMED: Sequence[tuple[str, Any]] = (
+    ("services.api.port", 4001),
+    ("services.api.health_path", "/api/health/liv1"),
+    ("network.nat", "single"),
+    ("network.availability_zones", ["eu-central-1a", "eu-central-1b", "eu-central-1c"]),
+    ("previews.slots", 1),
+    ("database.storage_gib", _STORAGE_GIB - 1),
+    ("database.version", 18),
+    ("redis.instances.main.elasticache.engine", "valkey-8.0"),
+    ("database.instance", "t4g.small"),
+    ("services.api.host", "new.daadaar.com"),
+    ("product", "fruits"),
+    ("previews", None),
+)
+
+
+def chosen() -> list[Edit]:
+    raw = base()
+    every = list(edits.edits(raw))
+    named = [next(each for each in every if (each.key, each.value) == wanted) for wanted in NAMED]
+    named.append(on_amplify(raw))
+    # From each table and each way of editing it one, then another one, and so on.
+    rank: dict[tuple[str, str], int] = defaultdict(int)
+    ranked = []
+    for each in every:
+        alike = (each.key.rpartition(".")[0] or each.key, each.how)
+        rank[alike] += 1
+        ranked.append((rank[alike], each))
+    others = [each for _, each in sorted(ranked, key=lambda pair: pair[0]) if each not in named]
+    return [*named, *others][: int(os.environ.get("EDITS", len(every) + 1))]
+
+
+@dataclass(frozen=True)
+class Version:
+    """One text of the file, and what it makes."""
+
+    raw: Mapping[str, Any]
+    environment: Environment
+    assembly: Path
+    templates: Templates
+    place: str
+
+
+@dataclass
+class Bench:
+    """The account, what is deployed there, and a row of the table for each edit."""
+
+    folder: Path
+    context: Mapping[str, Any]
+    deployed: Version
+    _around: ExitStack
+    _rows: list[str] = field(default_factory=list)
+    _made: int = 0
+    _releases: int = 0
+
+    def __post_init__(self) -> None:
+        self._begin()
+
+    def begin_anew(self) -> None:
+        """When an edit has left something behind."""
+        self._around.close()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._made += 1
+        self.account = deployed(self.deployed, self.folder / f"account-{self._made}", self._around)
+        (self._job,) = (each for each in Pipeline(self.account).jobs if each.workflow == DEPLOY)
+
+    def row(self, *columns: object) -> None:
+        """The table grows with each, for whoever watches or interrupts."""
+        heading = "| edit | review says | doctor says | deployed | back | agree |"
+        self._rows.append(f"| {' | '.join(str(each).replace('|', '/') for each in columns)} |")
+        TABLE.parent.mkdir(exist_ok=True)
+        TABLE.write_text("\n".join([heading, "| --- | --- | --- | --- | --- | --- |", *self._rows, ""]))
+
+    def version(self, raw: Mapping[str, Any]) -> Version:
+        """Raises `InvalidEnvironments`."""
+        self._made += 1
+        return synthesized(raw, self.context, self.folder / str(self._made))
+
+    def now(self, wanted: Version) -> Templates:
+        ours = [each for each in stacks(self.account, NAME) if each.tags.get("product") == "daadaar"]
+        return templates(self.account, ours, wanted.templates)
+
+    def doctor(self, wanted: Version, found: Sequence[Effect] = ()) -> list[Finding]:
+        """What stops the deployment. `found` are effects that somebody has acknowledged."""
+        os.environ["CLOUDFLARE_BASE_URL"] = self.account.cloudflare_url
+        os.environ["GITHUB_API_URL"] = self.account.github_url
+        acknowledged = [each.name for each in found]
+        told = doctor.examine(NAME, wanted.environment, self.account, wanted.templates, acknowledged=acknowledged)
+        return [each for each in told if each.stops]
+
+    def deploy(self, wanted: Version, *ids: str) -> None:
+        """By the pipeline, those of the stacks that differ. Raises `CdkFailed`."""
+        now = self.now(wanted)
+        differ = [name for name, each in wanted.templates.items() if now.get(name) != each]
+        ids = ids or tuple(f"{NAME}/{words(name.split('-', 2)[2])}" for name in differ)
+        if ids:
+            options = ("--exclusively", "--require-approval", "never", "--concurrency", "4")
+            Pipeline(self.account).enter(self._job).cdk.run("deploy", *ids, "--app", str(wanted.assembly), *options)
+
+    def step_by_step(self, wanted: Version) -> None:
+        """As `infra change next` says, until nothing is left. Raises `CdkFailed`, and what boto3 raises."""
+        done: list[str] = []
+        while left := steps(NAME, "daadaar", self.now(wanted), wanted.templates, self.account):
+            command = left[0].command
+            assert command not in done, f"{command}, once more"
+            done.append(command)
+            said = command.split()
+            if said[0] == "aws":
+                cloudformation = self.account.client("cloudformation")
+                cloudformation.delete_stack(StackName=said[4])
+                cloudformation.get_waiter("stack_delete_complete").wait(StackName=said[4], WaiterConfig={"Delay": 1})
+            else:
+                self.deploy(wanted, *(said[said.index("--exclusively") + 1 :] if said[0] == "npx" else ()))
+
+    def release_until_blue_serves(self, wanted: Version, found: Sequence[Effect]) -> None:
+        """As doctor asks of a frozen rule: a release moves the traffic to the other group (docs/adr/0004)."""
+        for finding in self.doctor(wanted, found):
+            service = finding.where.split("-", 2)[2]
+            if finding.fix.startswith("release until blue") and service in self.deployed.environment.services:
+                self._releases += 1
+                release(self.account, push(self.account, service, f"another-{self._releases}"), service)
+
+    def go(self, wanted: Version) -> tuple[DeploymentOutcome, list[Effect], list[str]]:
+        """Deploys it, in steps if it takes some: what happened, what was predicted, and where they disagree."""
+        before = self.now(wanted)
+        found = effects(before, wanted.templates)
+        in_steps = any(each.kind in ("in-use", "left-behind") for each in found)
+        is_impossible = any(each.severity is Impact.IMPOSSIBLE for each in found)
+        if any(each.kind == "weights" for each in found) and not is_impossible:
+            self.release_until_blue_serves(wanted, found)
+        stopped = self.doctor(wanted, found)
+        with watched(self.account) as outcome:
+            try:
+                if in_steps and not is_impossible:
+                    self.step_by_step(wanted)
+                else:
+                    self.deploy(wanted)
+            except (CdkFailed, ClientError) as refused:
+                outcome.refusal = " ".join(str(refused).split())[-400:]
+        differ = disagreements(before, wanted.templates, outcome)
+        # What an image has inside is nothing that doctor sees.
+        if outcome.refusal and not stopped and all(each.kind != "image" for each in found):
+            differ.append("refused, and doctor lets it pass")
+        if stopped and not outcome.refusal and not in_steps:
+            differ.append(f"doctor stops what CloudFormation takes: {stopped[0].where} {stopped[0].what}")
+        return outcome, found, differ
+
+
+def synthesized(raw: Mapping[str, Any], context: Mapping[str, Any], folder: Path) -> Version:
+    import aws_cdk as cdk
+
+    import app
+
+    shutil.copytree(ENVIRONMENTS, folder)
+    edits.written(raw, folder / f"{NAME}.toml")
+    loaded = load([NAME], directory=folder)
+    root = cdk.App(context=dict(context), outdir=str(folder / "cdk.out"))
+    app.build(root, loaded)
+    root.synth()
+    (nested,) = (folder / "cdk.out").glob("assembly-*")
+    return Version(raw, loaded[NAME], folder / "cdk.out", dict(read(nested)), place(nested))
+
+
+@pytest.fixture(scope="module")
+def bench(context: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    folder = tmp_path_factory.mktemp("edits")
+    with ExitStack() as around:
+        yield Bench(folder, context, synthesized(base(), context, folder / "base"), around)
+
+
+def deployed(first: Version, folder: Path, around: ExitStack) -> Account:
+    """With a release that users see, and rows."""
+    account = around.enter_context(opened(NAME, first.environment, folder))
+    cdk = account.cdk
+    cdk.run("bootstrap", f"aws://{cdk.account}/{cdk.region}", "--app", str(first.assembly))
+    account.prepare()
+    _store_further_secrets(account)
+    options = ("--require-approval", "never", "--concurrency", "4")
+    cdk.run("deploy", f"{NAME}/*", "--app", str(first.assembly), *options)
+    first_release(account)
+    return account
+
+
+def _store_further_secrets(account: Account) -> None:
+    """Which some edits name, as a person would before."""
+    manager = account.client("secretsmanager")
+
+    def stored(name: str) -> str:
+        return str(manager.get_secret_value(SecretId=name)["SecretString"])
+
+    further = {
+        "daadaar/other-token": stored(account.environment.cloudflare.token_secret),
+        "daadaar/upstas1": stored("daadaar/upstash"),
+        "daadaar/redis-ur1": stored("daadaar/redis-url"),
+        "daadaar/jwt": "stored",
+        "daadaar/github-token": "what-stands-for-the-token-of-amplify-here",
+        "other": '{"routing_key": "0123456789abcdef0123456789abcdef"}',
+    }
+    for name, value in further.items():
+        manager.create_secret(Name=name, SecretString=value)
+
+
+@pytest.mark.parametrize("edit", chosen(), ids=str)
+def test_what_the_tools_say_of_an_edit_is_what_happens(edit: Edit, bench: Bench) -> None:
+    try:
+        wrong = one(edit, bench)
+    except Exception as error:
+        bench.row(edit, "", "", "", "", f"**no**: {type(error).__name__}: {error}"[:300].replace("\n", " "))
+        if bench.now(bench.deployed) != bench.deployed.templates:
+            bench.begin_anew()
+        raise
+    assert wrong == []
+
+
+def one(edit: Edit, bench: Bench) -> list[str]:
+    raw = edit.raw if edit.how == "amplify" else edit.over(bench.deployed.raw)
+    try:
+        wanted = bench.version(raw)
+    except InvalidEnvironments as refused:
+        assert all(each.expected for each in refused.problems)
+        bench.row(edit, "the file is refused", "", "", "", "yes")
+        return []
+    if wanted.place != bench.deployed.place:
+        was, is_ = ({NAME: Synthesized(each.place, each.templates)} for each in (bench.deployed, wanted))
+        told = of_both("title", was, is_, []).open
+        bench.row(edit, f"dangerous: {told[0]}", "another account or region", "not deployed", "", "yes")
+        return [] if told else ["review says nothing of a second environment"]
+    before = bench.now(wanted)
+    found = effects(before, wanted.templates)
+    stopped = bench.doctor(wanted, found)
+    review, told = _of_review(found), _of_doctor(bench.doctor(wanted), stopped)
+    is_impossible = any(each.severity is Impact.IMPOSSIBLE for each in found)
+    wrong = ["impossible, and doctor lets it pass"] if is_impossible and not stopped else []
+    # Of the account, the zone or a secret; or a second environment beside the first: nobody goes on from here.
+    elsewhere = [each for each in stopped if each.where not in before]
+    if elsewhere or any(each.kind == "renamed" for each in found):
+        wrong += [] if stopped else ["it begins a second environment, and doctor lets it pass"]
+        bench.row(edit, review, told, "refused by the gate", "", _agree(wrong))
+        return wrong
+    outcome, _, differ = bench.go(wanted)
+    wrong += differ
+    back, home = "", bench.deployed
+    if bench.now(home) != home.templates:
+        returned, predicted, differ = bench.go(home)
+        wrong += [f"back: {each}" for each in differ]
+        back = _of_outcome(returned)
+        if returned.refusal and any(each.severity is Impact.IMPOSSIBLE for each in predicted):
+            bench.deployed = wanted  # there is no way back, as was predicted
+            bench.deploy(wanted)
+        elif bench.now(home) != home.templates:
+            wrong.append("it is not as before")
+            bench.begin_anew()
+    bench.row(edit, review, told, _of_outcome(outcome), back, _agree(wrong))
+    return wrong
+
+
+def _agree(wrong: Sequence[str]) -> str:
+    return "yes" if not wrong else "**no**: " + "; ".join(wrong)
+
+
+def _of_review(found: Sequence[Effect]) -> str:
+    if not found:
+        return "nothing changes"
+    severity = max(each.severity for each in found)
+    worst = [each for each in found if each.severity is severity]
+    kinds = ", ".join(dict.fromkeys(each.kind for each in worst))
+    return f"{severity.name.lower()}: {kinds}" if severity else "safe"
+
+
+def _of_doctor(open_: Sequence[Finding], stopped: Sequence[Finding]) -> str:
+    if stopped:
+        return f"stops: {stopped[0].what}"[:90]
+    return f"{len(open_)} to acknowledge" if open_ else "nothing stops it"
+
+
+def _of_outcome(outcome: DeploymentOutcome) -> str:
+    lost = f"{len(outcome.failures)} of {outcome.requests} lost"
+    counts = f"{len(outcome.replaced)} replaced, {len(outcome.created)} new, {len(outcome.removed)} gone"
+    return f"{'refused; ' if outcome.refusal else ''}{lost}; {counts}"
