@@ -1,0 +1,44 @@
+"""The recipes of CONTRIBUTING.md name files, folders and make targets that exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+_ROOT = Path(__file__).resolve().parents[2]
+_TEXT = (_ROOT / "CONTRIBUTING.md").read_text()
+_FOLDERS = {path.parent.name for path in _ROOT.glob("*/*") if path.parent.name not in {".venv", "build"}}
+_TARGETS = set(re.findall(r"^([a-z-]+):", (_ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+def paths(text: str) -> list[str]:
+    """Everything in code that begins with a folder or a file of this repository."""
+    words = [word.strip(",;()") for code in re.findall(r"`([^`]+)`", text) for word in code.split()]
+    return sorted({word for word in words if "=" not in word and _is_ours(word)})
+
+
+def _is_ours(word: str) -> bool:
+    folder, slash, _ = word.partition("/")
+    return bool(slash and folder in _FOLDERS) or bool(re.fullmatch(r"[\w-]+\.(in|toml|md)", word))
+
+
+def missing(path: str) -> bool:
+    """A word in capitals stands for any name."""
+    return not any(_ROOT.glob(re.sub(r"\b[A-Z]{3,}\b(?!\.md)|\bRUNBOOK\b", "*", path)))
+
+
+@pytest.mark.parametrize("path", paths(_TEXT))
+def test_a_path_in_a_recipe_exists(path: str) -> None:
+    assert not missing(path)
+
+
+def test_the_commands_of_recipes_are_make_targets() -> None:
+    named = set(re.findall(r"`make ([a-z-]+)", _TEXT))
+    assert {"accept", "lock", "rehearse"} <= named <= _TARGETS
+
+
+def test_a_path_that_does_not_exist_is_found() -> None:
+    (path,) = paths("edit `config/modell.py`, then run `make test`")
+    assert missing(path)
+    assert not missing("docs/runbooks/RUNBOOK.md")
+    assert not missing("environments/NAME.toml")
