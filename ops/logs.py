@@ -111,7 +111,9 @@ def show(
             if event["eventId"] not in seen:
                 seen.add(event["eventId"])
                 moment = datetime.fromtimestamp(event["timestamp"] / 1000, UTC)
-                console.print(f"{moment:%Y-%m-%d %H:%M:%S} {part} {plain(event['message'])}", highlight=False)
+                line = f"{moment:%Y-%m-%d %H:%M:%S} {part} {plain(event['message'])}"
+                # Not wrapped: a pipe to grep takes it for a terminal of 80 columns.
+                console.print(line, highlight=False, soft_wrap=True)
         if not follow:
             return
         start = max(start, asked - _LATE)

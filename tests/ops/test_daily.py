@@ -140,6 +140,12 @@ def test_as_json_each_line_is_one_object(
         printed(environment, account, "api", as_json=True, follow=True)
 
 
+def test_a_long_line_is_not_broken(environment: Environment, account: Logged) -> None:
+    account.logs.writes("task", "Task failed ELB health checks " * 20, seconds=1)
+    (line,) = printed(environment, account, "api")
+    assert line.count("ELB health checks") == 20
+
+
 def test_grep_is_a_phrase_and_no_pattern(environment: Environment, account: Logged) -> None:
     account.logs.writes("task", 'relation "a" is gone', seconds=1)
     account.logs.writes("task", "nothing", seconds=2)
