@@ -188,8 +188,11 @@ class Bench:
                 self._releases += 1
                 release(self.account, push(self.account, service, f"another-{self._releases}"), service)
 
-    def go(self, wanted: Version) -> tuple[DeploymentOutcome, list[Effect], list[str]]:
-        """Deploys it, in steps if it takes some: what happened, what was predicted, and where they disagree."""
+    def go(self, wanted: Version) -> tuple[DeploymentOutcome, list[Finding], list[str]]:
+        """Deploys it, in steps if it takes some, acknowledged and against doctor.
+
+        What happened, why doctor would have stopped it, and where these and the prediction disagree.
+        """
         before = self.now(wanted)
         found = effects(before, wanted.templates)
         in_steps = any(each.kind in ("in-use", "left-behind") for each in found)
@@ -211,7 +214,9 @@ class Bench:
             differ.append("refused, and doctor lets it pass")
         if stopped and not outcome.refusal and not in_steps:
             differ.append(f"doctor stops what CloudFormation takes: {stopped[0].where} {stopped[0].what}")
-        return outcome, found, differ
+        if is_impossible and not stopped:
+            differ.append("impossible, and doctor lets it pass")
+        return outcome, stopped, differ
 
 
 def synthesized(raw: Mapping[str, Any], context: Mapping[str, Any], folder: Path) -> Version:
@@ -295,30 +300,26 @@ def one(edit: Edit, bench: Bench) -> list[str]:
         return [] if told else ["review says nothing of a second environment"]
     before = bench.now(wanted)
     found = effects(before, wanted.templates)
-    stopped = bench.doctor(wanted, found)
-    review, told = _of_review(found), _of_doctor(bench.doctor(wanted), stopped)
-    is_impossible = any(each.severity is Impact.IMPOSSIBLE for each in found)
-    wrong = ["impossible, and doctor lets it pass"] if is_impossible and not stopped else []
+    review, open_ = _of_review(found), bench.doctor(wanted)
     # Of the account, the zone or a secret; or a second environment beside the first: nobody goes on from here.
-    elsewhere = [each for each in stopped if each.where not in before]
+    elsewhere = [each for each in open_ if each.where not in before]
     if elsewhere or any(each.kind == "renamed" for each in found):
-        wrong += [] if stopped else ["it begins a second environment, and doctor lets it pass"]
-        bench.row(edit, review, told, "refused by the gate", "", _agree(wrong))
+        wrong = [] if open_ else ["it begins a second environment, and doctor lets it pass"]
+        bench.row(edit, review, _of_doctor(open_, elsewhere or open_), "refused by the gate", "", _agree(wrong))
         return wrong
-    outcome, _, differ = bench.go(wanted)
-    wrong += differ
+    outcome, stopped, wrong = bench.go(wanted)
     back, home = "", bench.deployed
     if bench.now(home) != home.templates:
-        returned, predicted, differ = bench.go(home)
+        returned, stopped_back, differ = bench.go(home)
         wrong += [f"back: {each}" for each in differ]
         back = _of_outcome(returned)
-        if returned.refusal and any(each.severity is Impact.IMPOSSIBLE for each in predicted):
+        if returned.refusal and stopped_back:
             bench.deployed = wanted  # there is no way back, as was predicted
             bench.deploy(wanted)
         elif bench.now(home) != home.templates:
             wrong.append("it is not as before")
             bench.begin_anew()
-    bench.row(edit, review, told, _of_outcome(outcome), back, _agree(wrong))
+    bench.row(edit, review, _of_doctor(open_, stopped), _of_outcome(outcome), back, _agree(wrong))
     return wrong
 
 
