@@ -491,6 +491,11 @@ class Service(Section):
     """One service: with a `host` it is reached through the load balancer, without one it is a worker."""
 
     host: Hostname | None = Field(default=None, description="The name under which users reach it.")
+    former_host: Hostname | None = Field(
+        default=None,
+        description="What `host` was before it changed. The load balancer serves it as well until Cloudflare redirects "
+        "it: `domains.redirects` leads it to this service, too (docs/runbooks/host.md).",
+    )
     site: bool = Field(
         default=False,
         description="Pages for people in browsers: bots are challenged, Next.js's static files come from the media "

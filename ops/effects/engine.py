@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from ops.effects.changes import Difference, ResourceChange, difference
 from ops.effects.effect import Effect, Impact
 from ops.effects.order import order
-from ops.effects.rules import access, addresses, databases, in_use, leaving, replaced, traffic
+from ops.effects.rules import access, addresses, databases, in_use, leaving, names, replaced, traffic
 from ops.effects.rules.making import of
 from ops.effects.template import Templates
 
@@ -36,6 +36,7 @@ def _of_change(change: ResourceChange, compared: Difference) -> Iterator[Effect]
         *addresses.effects(change, compared),
         *databases.effects(change),
         *traffic.effects(change, compared),
+        *names.effects(change),
         *access.effects(change),
     ]
     yield from found or [_unremarkable(change)]
