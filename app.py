@@ -30,7 +30,7 @@ import aws_cdk as cdk
 
 from config import ENVIRONMENTS, Environment, InvalidEnvironments, load
 from config.previews import slots
-from config.services import words
+from config.services import ON_AMPLIFY, words
 from infra_constructs import findings
 from stacks.amplify_site import AmplifySiteExports, AmplifySiteStack
 from stacks.data import DataStack
@@ -77,7 +77,12 @@ class EnvironmentStage(cdk.Stage):
                 continue  # in the stack of the service whose image it runs
             if own.amplify is not None:
                 site = AmplifySiteStack(
-                    self, id_, environment=environment, service=service, data=data.exports, platform=platform.exports
+                    self,
+                    words(f"{service}{ON_AMPLIFY}"),
+                    environment=environment,
+                    service=service,
+                    data=data.exports,
+                    platform=platform.exports,
                 )
                 on_amplify[service] = site.exports
                 continue

@@ -496,6 +496,11 @@ class Service(Section):
     """One service: with a `host` it is reached through the load balancer, without one it is a worker."""
 
     host: Hostname | None = Field(default=None, description="Public host name.")
+    former_host: Hostname | None = Field(
+        default=None,
+        description="The host name before `host` changed. The load balancer serves it too until Cloudflare "
+        "redirects it: `domains.redirects` must lead it to this service (docs/runbooks/host.md).",
+    )
     site: bool = Field(
         default=False,
         description="true: a website. Cloudflare challenges bots, Next.js's static files come from the media bucket, "

@@ -1,6 +1,8 @@
 """Preview slots, and the host names that lead to the load balancer and to the sites."""
 
-from config.model import Environment
+from collections.abc import Mapping
+
+from config.model import Environment, Service
 from config.services import balanced, previewed
 from config.services import hosts as hosts_of
 
@@ -22,10 +24,26 @@ def hosts(environment: Environment, slot: int) -> dict[str, str]:
     }
 
 
-def every_host(environment: Environment) -> list[str]:
+def balanced_hosts(environment: Environment) -> list[str]:
     """All host names that lead to the load balancer, previews included."""
-    own = [service.host for service in balanced(environment).values() if service.host is not None]
-    return own + [host for slot in slots(environment) for host in hosts(environment, slot).values()]
+    return _names(balanced(environment)) + _preview_hosts(environment)
+
+
+def certified_hosts(environment: Environment) -> list[str]:
+    """All names in the load balancer's certificate.
+
+    Those of sites on Amplify, too: one that moves there leaves the load balancer when DNS changes, which is later than
+    the certificate does, and one that comes back is led there at once.
+    """
+    return _names(environment.services) + _preview_hosts(environment)
+
+
+def _names(of: Mapping[str, Service]) -> list[str]:
+    return [host for each in of.values() for host in (each.host, each.former_host) if host is not None]
+
+
+def _preview_hosts(environment: Environment) -> list[str]:
+    return [host for slot in slots(environment) for host in hosts(environment, slot).values()]
 
 
 def site_hosts(environment: Environment) -> list[str]:

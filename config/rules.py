@@ -120,6 +120,14 @@ def redirects_lead_to_a_service(environment: Environment) -> Iterator[Contradict
             yield Contradiction(f"domains.redirects.{host}", f"a service with a host: {', '.join(known)}")
 
 
+def former_hosts_are_redirected(environment: Environment) -> Iterator[Contradiction]:
+    for name, service in environment.services.items():
+        former = service.former_host
+        if former is not None and environment.domains.redirects.get(former) != name:
+            expected = f'"{former}" = "{name}" beside it: without DNS nobody finds the load balancer by this name'
+            yield Contradiction(f"services.{name}.former_host", f"in domains.redirects, {expected}")
+
+
 def hostnames_are_in_the_zone(environment: Environment) -> Iterator[Contradiction]:
     zone, seen = environment.domains.zone, dict[str, str]()
     for key, host in _hosts(environment).items():
@@ -147,10 +155,10 @@ _NAMES_OF_A_CERTIFICATE = 10
 
 
 def hostnames_fit_into_one_certificate(environment: Environment) -> Iterator[Contradiction]:
-    count = len(previews.every_host(environment))
+    count = len(previews.certified_hosts(environment))
     if count > _NAMES_OF_A_CERTIFICATE:
         key = "previews.slots" if environment.previews is not None else "services"
-        expected = f"at most {_NAMES_OF_A_CERTIFICATE} names behind the load balancer, previews included"
+        expected = f"at most {_NAMES_OF_A_CERTIFICATE} names of services, those of previews included"
         yield Contradiction(key, expected, f"there are {count}; the load balancer's certificate holds no more")
 
 
@@ -160,6 +168,8 @@ def services_are_whole(environment: Environment) -> Iterator[Contradiction]:
         key = f"services.{name}"
         if any(re.fullmatch(rf"{each}\d*", name) for each in services.RESERVED):
             yield Contradiction(key, f"another name: {name} is that of a stack of ours")
+        if name.endswith(services.ON_AMPLIFY):
+            yield Contradiction(key, f"another name: stacks of sites on Amplify end in {services.ON_AMPLIFY}")
         if name.endswith("-preview"):
             other = name.removesuffix("-preview")
             where = services.github_preview_environment(environment, other)
@@ -183,8 +193,8 @@ def services_are_whole(environment: Environment) -> Iterator[Contradiction]:
             yield from _nothing_but(
                 key, service,
                 (
-                    "site", "port", "target_group_port", "health_path", "redis_health_path", "sticky_minutes",
-                    "release_check", "objective",
+                    "site", "former_host", "port", "target_group_port", "health_path", "redis_health_path",
+                    "sticky_minutes", "release_check", "objective",
                 ),
                 "nothing, or a host beside it: a service without a host is a worker and takes no requests",
             )  # fmt: skip
@@ -666,6 +676,7 @@ RULES: tuple[Rule, ...] = (
     endpoints_come_in_working_sets,
     hostnames_are_in_the_zone,
     redirects_lead_to_a_service,
+    former_hosts_are_redirected,
     hostnames_have_an_edge_certificate,
     hostnames_fit_into_one_certificate,
     services_are_whole,

@@ -7,6 +7,8 @@ from config.schedules import longest_gap
 
 RESERVED = ("network", "data", "registry", "platform", "redis", "edge", "observability", "delivery", "media", "preview")
 """Names that no service may have: stacks and metrics use them."""
+ON_AMPLIFY = "-amplify"
+"""Ends the name of a site's stack there. On ECS it has another stack, which serves until DNS leads to the new one."""
 
 
 def on_ecs(environment: Environment) -> dict[str, Service]:
@@ -27,6 +29,17 @@ def released(environment: Environment) -> dict[str, Service]:
 def shown(environment: Environment) -> dict[str, Service]:
     """Services with their own stack, on ECS or on Amplify."""
     return {name: each for name, each in environment.services.items() if each.runs is None}
+
+
+def stacks(environment: Environment) -> list[str]:
+    """Last part of the name of each stack with a service, or several that run its image."""
+    return [stack_of(environment, name) for name in shown(environment)]
+
+
+def stack_of(environment: Environment, name: str) -> str:
+    """Last part of the name of the stack that a service is in."""
+    service = environment.services[name]
+    return f"{name}{ON_AMPLIFY}" if service.amplify is not None else service.runs or name
 
 
 def same_image(environment: Environment, name: str) -> dict[str, Service]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from config.model import Environment
+from config.services import ON_AMPLIFY
 from infra_runtime.contract.names import stack_name
 from ops.functions import Clients, resources
 
@@ -18,7 +19,7 @@ class DeployedAmplifySite:
 
     @property
     def stack(self) -> str:
-        return stack_name(self.environment.product, self.name, self.service)
+        return stack_name(self.environment.product, self.name, f"{self.service}{ON_AMPLIFY}")
 
     def domain(self) -> dict[str, Any]:
         """As Amplify describes it. Raises what boto3 raises, `NotFoundException` too."""

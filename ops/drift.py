@@ -71,11 +71,17 @@ def _of_stack(cloudformation: Any, stack: str) -> Iterator[DriftedResource]:
         if each["StackResourceDriftStatus"] == "DELETED":
             yield DriftedResource(stack, each["LogicalResourceId"], each["ResourceType"], "was deleted")
             continue
-        declared = json.loads(each.get("ExpectedProperties", "{}"))
-        for difference in each["PropertyDifferences"]:
-            if not _is_made_by_aws(each["ResourceType"], difference, declared):
-                what = f"{difference['PropertyPath']}: {difference['ExpectedValue']} → {difference['ActualValue']}"
-                yield DriftedResource(stack, each["LogicalResourceId"], each["ResourceType"], what)
+        for difference in differences(each):
+            what = f"{difference['PropertyPath']}: {difference['ExpectedValue']} → {difference['ActualValue']}"
+            yield DriftedResource(stack, each["LogicalResourceId"], each["ResourceType"], what)
+
+
+def differences(resource: Mapping[str, Any]) -> Iterator[Mapping[str, str]]:
+    """Of one resource's drift, as CloudFormation describes it; without what AWS changes by itself."""
+    declared = json.loads(resource.get("ExpectedProperties", "{}"))
+    for each in resource.get("PropertyDifferences", ()):
+        if not _is_made_by_aws(resource["ResourceType"], each, declared):
+            yield each
 
 
 def _pages(cloudformation: Any, stack: str) -> Iterator[dict[str, Any]]:

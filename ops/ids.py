@@ -43,7 +43,7 @@ _HASH = re.compile(r"[0-9A-F]{8}$")
 
 def stacks_of(environment: Environment) -> list[str]:
     """Every stack that has something to look up."""
-    return [*services.shown(environment), *STACKS]
+    return [*services.stacks(environment), *STACKS]
 
 
 def resources_of(

@@ -49,10 +49,10 @@ class Logs:
         None is every service. Raises `InputError` when there is none of that name, and `OperatorError` when nothing is
         deployed.
         """
-        own = list(services.shown(self.environment))
+        own = services.stacks(self.environment)
         whole = what is None or what in self.environment.services or what in STACKS
         if what in self.environment.services:
-            own = [self.environment.services[what].runs or what]
+            own = [services.stack_of(self.environment, what)]
         stacks = [what] if what in STACKS else own if whole else [*own, *STACKS]
         if not (every := dict(self._of(stacks))):
             raise not_deployed(self.name, f"no log of {', '.join(stacks)} exists")

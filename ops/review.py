@@ -22,6 +22,7 @@ from ops.effects.rules import leaving
 from ops.effects.template import Templates
 from ops.errors import FINDINGS, InputError
 from ops.functions import Clients
+from ops.overwritten import overwritten
 from ops.progress import working
 from ops.report import print_json
 from ops.stacks import stacks, templates
@@ -216,8 +217,11 @@ def deployed(name: str, environment: Environment, clients: Clients, wanted: Temp
         return Review(f"# What this would do, to what is deployed\n\n{where}\n", {name: []}, plan="")
     wanted = wanted or synthesized(name)
     with working(f"reading what is deployed of {name}"):
-        states = {name: (templates(clients, ours, wanted), wanted)}
-    return compared("to what is deployed", states, acknowledgements(f"--max-count={COMMITS}"))
+        now = templates(clients, ours, wanted)
+        by_hand = list(overwritten(clients, now, wanted, effects(now, wanted)))
+    return compared(
+        "to what is deployed", {name: (now, wanted)}, acknowledgements(f"--max-count={COMMITS}"), by_hand=by_hand
+    )
 
 
 def compared(
@@ -225,11 +229,16 @@ def compared(
     states: Mapping[str, tuple[Templates, Templates]],
     acknowledged: Collection[str],
     moved: Mapping[str, Effect] = MappingProxyType({}),
+    *,
+    by_hand: Sequence[Effect] = (),
 ) -> Review:
-    """`states` are the templates before and after, by environment; so is what `leaving.moved` says of it, if it is."""
+    """`states` are the templates before and after, by environment; `moved` is what `leaving.moved` says of one.
+
+    `by_hand` is what no template shows.
+    """
     parts, reviewed = [f"# What this would do, {title}", ""], {}
     for name, (before, after) in states.items():
-        found = [*([moved[name]] if name in moved else []), *effects(before, after)]
+        found = [*([moved[name]] if name in moved else []), *effects(before, after), *by_hand]
         parts.append(markdown(name, before, after, found, acknowledged))
         stopping = open_among(found, acknowledged)
         reviewed[name] = [_told(each, stops=each in stopping) for each in found]

@@ -183,7 +183,7 @@ class _Rehearsal:
             self._change_branch(site)
 
     def _change_branch(self, site: str) -> None:
-        self._deploy(self.edited.result(), services.words(site), "--exclusively")
+        self._deploy(self.edited.result(), services.words(f"{site}{services.ON_AMPLIFY}"), "--exclusively")
         hosted = DeployedAmplifySite(self.account.name, self.account.environment, site, self.account)
         domain, builds = hosted.domain(), hosted.builds()
         (served,) = (each["subDomainSetting"]["branchName"] for each in domain["subDomains"])

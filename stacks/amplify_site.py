@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import aws_cdk as cdk
 
 from config import Environment
+from config.services import ON_AMPLIFY
 from infra_constructs.alarms.events import SiteBuildEvents
 from infra_constructs.amplify import AmplifyProps, AmplifySite
 from infra_constructs.amplify_domain import AmplifyDomain, AmplifyDomainProps
@@ -38,7 +39,11 @@ class AmplifySiteStack(EnvironmentStack):
         platform: PlatformExports,
     ) -> None:
         super().__init__(
-            scope, id_, environment=environment, description=f"{service}: a site on Amplify", called=service
+            scope,
+            id_,
+            environment=environment,
+            description=f"{service}: a site on Amplify",
+            called=f"{service}{ON_AMPLIFY}",
         )
         own = environment.services[service]
         amplify, host = own.amplify, own.host

@@ -9,6 +9,7 @@ from config import Environment, previews, services
 from config.model import Owasp
 from config.plans import PLANS
 from infra_constructs import media_quarantine
+from infra_constructs.alarms.edge import RotationAlarms
 from infra_constructs.cloudflare.analytics_proxy import ANALYTICS_PATH, AnalyticsProxy
 from infra_constructs.cloudflare.drift import DriftCheck
 from infra_constructs.cloudflare.firewall import Firewall, FirewallProps, RateLimitProps
@@ -34,7 +35,6 @@ class EdgeExports:
     """What later stacks take from this one."""
 
     drift: RuntimeFunction
-    rotation: RuntimeFunction
     purge: MediaPurge
 
 
@@ -143,8 +143,6 @@ class EdgeStack(EnvironmentStack):
             )
         hosts = services.hosts(environment)
         redirects = {host: hosts[service] for host, service in domains.redirects.items()}
-        if redirects:
-            Redirects(self, "Redirects", provider=provider, redirects=redirects, adopt=settings.adopt)
         balancer = platform.load_balancer.balancer.load_balancer_dns_name
         names = [
             ProxiedName(name="media", host=domains.media, origin=media.origin),
@@ -162,6 +160,9 @@ class EdgeStack(EnvironmentStack):
         ]
         names += [ProxiedName(name=f"redirect-{host}", host=host, origin=to) for host, to in redirects.items()]
         ProxiedNames(self, "Names", provider=provider, names=names, adopt=settings.adopt)
+        if redirects:
+            # After the names that they lead to.
+            Redirects(self, "Redirects", provider=provider, redirects=redirects, adopt=settings.adopt)
         drift = DriftCheck(
             self,
             "Drift",
@@ -170,7 +171,10 @@ class EdgeStack(EnvironmentStack):
             environment=self.environment_name,
             secrets=[secret, platform.check_pass],
         )
-        self.exports = EdgeExports(drift=drift.handler, rotation=rotation, purge=purge)
+        RotationAlarms(self, "RotationAlarms", rotation=rotation.function, topics=platform.topics)
+        # Until no environment is deployed whose stack Observability imports it (docs/runbooks/remove-an-export.md).
+        self.export_value(rotation.function.function_name)
+        self.exports = EdgeExports(drift=drift.handler, purge=purge)
 
     def _zone(self, environment: Environment, provider: CloudflareProvider) -> None:
         """Settings that a zone has once; this environment sets them for all that share the zone."""

@@ -145,7 +145,6 @@ class ObservabilityStack(EnvironmentStack):
             "edge-ranges": network.cloudflare_ranges.function,
             "edge-media-access": data.media_access.handler.function,
             "edge-origin-lock": platform.origin_lock.handler.function,
-            "edge-user-agent": edge.rotation.function,
             "edge-drift": edge.drift.function,
         }
         self._functions += keepers.values()

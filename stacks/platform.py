@@ -9,7 +9,7 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from config import Environment
 from config.model import routes
 from config.plans import PLANS
-from config.previews import every_host
+from config.previews import certified_hosts
 from config.rules import rules_by_phase
 from infra_constructs.alarms.alarm import Severity, Topics
 from infra_constructs.alarms.certificates import CertificateAlarms
@@ -51,7 +51,7 @@ class PlatformStack(EnvironmentStack):
             description="Cluster, load balancer, its lock, and alarm topics",
             protected=True,
         )
-        hosts = every_host(environment)
+        hosts = certified_hosts(environment)
         settings, zone = environment.cloudflare, environment.domains.zone
         token = CloudflareToken(self, name=settings.token_secret)
         cloudflare = CloudflareProvider(

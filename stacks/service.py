@@ -32,7 +32,7 @@ from stacks.network import NetworkExports
 from stacks.platform import PlatformExports
 from stacks.redis import RedisExports
 from stacks.registry import RegistryExports
-from stacks.settings import Sources, for_users, host_of
+from stacks.settings import Sources, for_users, hosts_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -304,7 +304,7 @@ def build_service(
         security_group=network.access[service],
         load_balancer=platform.load_balancer,
         routing=Routing(
-            host=host_of(sources.environment, service, slot=slot), priority=services.priority(service, slot)
+            hosts=hosts_of(sources.environment, service, slot=slot), priority=services.priority(service, slot)
         ),
         image=image,
         settings=settings,

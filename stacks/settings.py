@@ -137,8 +137,8 @@ def _sentry(sentry: SentryService, environment: str) -> Mapping[str, str]:
     }
 
 
-def host_of(environment: Environment, service: str, *, slot: int | None = None) -> str:
-    """Host name of a service behind the load balancer."""
-    host = environment.services[service].host if slot is None else previews.hosts(environment, slot)[service]
-    assert host is not None, "config.rules requires it"
-    return host
+def hosts_of(environment: Environment, service: str, *, slot: int | None = None) -> list[str]:
+    """Host names of a service behind the load balancer, the current one first."""
+    own = environment.services[service]
+    hosts = [own.host, own.former_host] if slot is None else [previews.hosts(environment, slot)[service]]
+    return [each for each in hosts if each is not None]

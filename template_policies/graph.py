@@ -175,7 +175,7 @@ class Graph:
             if each.get("Handler") == f"infra_runtime.{module}.handler"
         ]
 
-    def missing(self, kind: str, told: str, *, stack: str = "") -> Violation:
+    def missing(self, kind: str, told: str, *, stack: str) -> Violation:
         """Of a resource that should be somewhere."""
         return Violation(stack, "", kind, told)
 

@@ -56,6 +56,10 @@ def _whole(workflow: Workflow) -> Iterator[str]:
 
 def _jobs(workflow: Workflow) -> Iterator[str]:
     for name, job in workflow["jobs"].items():
+        needs = job.get("needs", [])
+        # Without it the value is empty, and nothing says so: a plan that nobody approved, a check that is skipped.
+        if read := set(re.findall(r"needs\.([\w-]+)\.", str(job))) - {*([needs] if isinstance(needs, str) else needs)}:
+            yield f"{name}: reads of {', '.join(sorted(read))}, which it does not need"
         if job.get("continue-on-error"):
             yield f"{name}: it may fail unnoticed"
         if "always()" in str(job.get("if", "")):

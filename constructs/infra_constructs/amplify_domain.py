@@ -58,6 +58,9 @@ class AmplifyDomain(Construct):
                 resources=[f"{site.app_arn}/domains/{props.host}"],
             )
         )
+        handler.role.add_to_policy(
+            iam.PolicyStatement(actions=["amplify:ListJobs"], resources=[f"{site.app_arn}/branches/{site.branch}"])
+        )
         document = {
             "app": site.app_id,
             "branch": site.branch,

@@ -109,6 +109,8 @@ _LOOKS = (
     "cloudformation:ListStacks",
     "cloudwatch:DescribeAlarms",
     "ecs:DescribeServices",
+    "ecs:ListServiceDeployments",
+    "elasticache:DescribeReplicationGroups",
     "elasticloadbalancing:DescribeRules",
     "iam:ListOpenIDConnectProviders",
     "iam:ListRoles",

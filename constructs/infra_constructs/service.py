@@ -57,9 +57,9 @@ class ServiceProps:
 
 @dataclass(frozen=True, kw_only=True)
 class Routing:
-    """Where users find the service: a host of the load balancer, at a priority of its own."""
+    """Where users find the service: hosts of the load balancer, at a priority of their own."""
 
-    host: str
+    hosts: Sequence[str]
     priority: int
 
 
@@ -181,7 +181,7 @@ class BlueGreenService(Construct):
             id_,
             listener=listener,
             priority=routing.priority,
-            conditions=[elbv2.ListenerCondition.host_headers([routing.host])],
+            conditions=[elbv2.ListenerCondition.host_headers(list(routing.hosts))],
             action=elbv2.ListenerAction.weighted_forward(
                 [
                     elbv2.WeightedTargetGroup(target_group=self.blue, weight=100),

@@ -5,13 +5,14 @@ from typing import Any
 
 from config.model import Environment
 from config.services import released
-from infra_runtime.release.preflight import release_alarms, service_arns, service_of, services_of
+from infra_runtime.release.preflight import release_alarms, service_arns, service_of, services_of, under_way
 from ops.amplify import DeployedAmplifySite
 from ops.doctor import amplify
 from ops.doctor.finding import Finding
 from ops.effects import Effect, Impact, effects
 from ops.effects.template import Template, Templates
 from ops.functions import Clients, physical_ids
+from ops.overwritten import overwritten
 from ops.releases.target import ReleaseTarget
 from ops.stacks import Stack, stacks, templates
 
@@ -35,7 +36,10 @@ def examine(
                 fix="wait, or bring it to rest in CloudFormation's console",
             )
     if ours:
-        yield from of_effects(clients, templates(clients, ours, wanted), wanted, acknowledged)
+        now = templates(clients, ours, wanted)
+        yield from of_effects(clients, now, wanted, acknowledged)
+        for effect in overwritten(clients, now, wanted, effects(now, wanted)):
+            yield from _unacknowledged(effect, acknowledged)
     else:
         yield from _same_names(clients, everywhere, wanted)
     deployed = {each.name for each in ours}
@@ -79,27 +83,60 @@ def of_effects(
         elif each.kind == "in-use":
             # Whoever acknowledged it knew that something has to be done first; now it has not been done.
             yield _finding(each, "infra change next ENV, and its command")
-        elif each.severity is Impact.DANGEROUS and each.name not in acknowledged:
-            yield _finding(each, f"{each.procedure}; or acknowledge it in a commit message: Acknowledge: {each.name}")
+        else:
+            yield from _unacknowledged(each, acknowledged)
+
+
+def _unacknowledged(effect: Effect, acknowledged: Collection[str]) -> Iterator[Finding]:
+    if effect.severity is Impact.DANGEROUS and effect.name not in acknowledged:
+        fix = f"{effect.procedure}; or acknowledge it in a commit message: Acknowledge: {effect.name}"
+        yield _finding(effect, fix)
 
 
 def _busy(clients: Clients, found: Collection[Effect]) -> Iterator[Finding]:
-    """Databases that the deployment changes, while RDS is still at something else."""
-    databases = {
-        (each.stack, each.resource): each
-        for each in found
-        if each.type == "AWS::RDS::DBInstance" and each.kind not in ("new", "deleted", "gone")
-    }
-    for (stack, resource), effect in databases.items():
+    """Databases and Redis that the deployment changes, while RDS or ElastiCache is still at something else."""
+    for effect in _changed(found, "AWS::RDS::DBInstance"):
         live = _database(clients, effect)
         if live["DBInstanceStatus"] not in _TAKES_CHANGES:
             yield Finding(
-                where=stack,
-                what=f"{resource} is {live['DBInstanceStatus']}",
+                where=effect.stack,
+                what=f"{effect.resource} is {live['DBInstanceStatus']}",
                 why="RDS refuses the change, and the stack is rolled back",
                 fix="wait until it is available: "
                 f"aws rds wait db-instance-available --db-instance-identifier {live['DBInstanceIdentifier']}",
             )
+        elif pending := ", ".join(live.get("PendingModifiedValues", {})):
+            # RDS guide, "Using the schedule modifications setting"; CloudFormation's default is to apply at once.
+            yield Finding(
+                where=effect.stack,
+                what=f"{effect.resource} waits for its maintenance window with {pending}",
+                why="a change that is applied at once applies what waits, too: users may be without a database",
+                fix="let the window pass, or apply it in a quiet hour: aws rds modify-db-instance --apply-immediately "
+                f"--db-instance-identifier {live['DBInstanceIdentifier']}",
+            )
+    for effect in _changed(found, "AWS::ElastiCache::ReplicationGroup"):
+        identifier = physical_ids(clients, effect.stack)[effect.resource]
+        elasticache = clients.client("elasticache")
+        (group,) = elasticache.describe_replication_groups(ReplicationGroupId=identifier)["ReplicationGroups"]
+        if group["Status"] != "available":
+            # API reference, ModifyReplicationGroup, InvalidReplicationGroupState.
+            yield Finding(
+                where=effect.stack,
+                what=f"{effect.resource} is {group['Status']}",
+                why="ElastiCache refuses the change, and the stack is rolled back",
+                fix="wait until it is available: "
+                f"aws elasticache wait replication-group-available --replication-group-id {identifier}",
+            )
+
+
+def _changed(found: Collection[Effect], type_: str) -> Iterator[Effect]:
+    """One effect of each resource of the type that is there and stays."""
+    every = {
+        (each.stack, each.resource): each
+        for each in found
+        if each.type == type_ and each.kind not in ("new", "deleted", "gone", "left")
+    }
+    yield from every.values()
 
 
 def _database(clients: Clients, effect: Effect) -> Any:
@@ -193,6 +230,16 @@ def _service(place: ReleaseTarget) -> Iterator[Finding]:
             why="a deployment would cut into the release",
             fix=f"wait for it: ./infra status {place.name}",
         )
+    else:
+        # By a restart, or in ECS's console.
+        for each in services_of(place.clients, place.stack):
+            for deployment in under_way(place.clients, each):
+                yield Finding(
+                    where=place.stack,
+                    what=f"ECS is at a deployment of {each['serviceName']}, {deployment['status']}",
+                    why="a deployment would cut into it",
+                    fix=f"wait for it: ./infra status {place.name}",
+                )
     for alarm, state in release_alarms(place.clients, service).items():
         if state == "ALARM":
             yield Finding(

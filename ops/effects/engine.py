@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from ops.effects.changes import Difference, ResourceChange, difference
 from ops.effects.effect import Effect, Impact
 from ops.effects.order import order
-from ops.effects.rules import access, addresses, databases, in_use, leaving, replaced, tasks, traffic
+from ops.effects.rules import access, addresses, databases, in_use, leaving, names, replaced, tasks, traffic
 from ops.effects.rules.making import of
 from ops.effects.template import Templates
 
@@ -37,6 +37,7 @@ def _of_change(change: ResourceChange, compared: Difference) -> Iterator[Effect]
         *databases.effects(change),
         *tasks.effects(change, compared),
         *traffic.effects(change, compared),
+        *names.effects(change),
         *access.effects(change),
     ]
     yield from found or [_unremarkable(change)]

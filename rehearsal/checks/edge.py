@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from config import services
-from config.previews import every_host
+from config.previews import balanced_hosts
 from infra_runtime.cloudflare.purge import prefixes
 from infra_runtime.contract.cloudflare_phases import (
     CACHE,
@@ -74,13 +74,14 @@ def names(account: Account) -> str:
     elb = account.client("elbv2")
     arn = account.resource("Platform", "AWS::ElasticLoadBalancingV2::LoadBalancer")
     balancer = elb.describe_load_balancers(LoadBalancerArns=[arn])["LoadBalancers"][0]["DNSName"]
-    balanced, elsewhere = every_host(account.environment), [account.environment.domains.media]
+    elsewhere = [account.environment.domains.media]
+    balanced = set(balanced_hosts(account.environment)) - set(account.environment.domains.redirects)
     elsewhere += [str(each.host) for each in account.environment.services.values() if each.amplify is not None]
     for host in [*balanced, *elsewhere]:
         record = _record(account, host)
         require(record["proxied"], f"{host} shows its origin to everybody")
         require(host in elsewhere or record["content"] == balancer.lower(), f"{host} leads to {record['content']}")
-    return f"{', '.join([*balanced, *elsewhere])}: proxied"
+    return f"{', '.join([*sorted(balanced), *elsewhere])}: proxied"
 
 
 def redirects(account: Account) -> str:

@@ -1,6 +1,6 @@
 """The ground, and the way in."""
 
-from config.previews import every_host
+from config.previews import balanced_hosts
 from rehearsal.account import Account
 from rehearsal.checks.assertions import require
 
@@ -96,5 +96,5 @@ def hosts(account: Account) -> str:
         for condition in rule["Conditions"]
         for host in condition.get("HostHeaderConfig", {}).get("Values", []) or condition.get("Values", [])
     )
-    require(hosts == sorted(every_host(account.environment)), f"hosts {hosts}")
+    require(hosts == sorted(balanced_hosts(account.environment)), f"hosts {hosts}")
     return f"{', '.join(hosts)}; any other host gets 404"

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from config.services import ON_AMPLIFY
 from config.services import sites as sites_of
 from ops.amplify import DeployedAmplifySite
 from ops.doctor import amplify
@@ -110,7 +111,7 @@ def _on_amplify(account: Account, name: str, host: str) -> str:
     record = records.get(validation.rstrip("."), {})
     require(record.get("content") == content.rstrip("."), f"no record {validation}")
     require(not record["proxied"], f"{validation} is proxied: Amplify's certificate is not renewed")
-    app = account.client("amplify").get_app(appId=account.resource(name, "AWS::Amplify::App"))["app"]
+    app = account.client("amplify").get_app(appId=account.resource(f"{name}{ON_AMPLIFY}", "AWS::Amplify::App"))["app"]
     missing = set(account.environment.services[name].variables) - set(app["environmentVariables"])
     require(not missing, f"{host} is built without {missing}")
     # A simulated build is ready at the third request.

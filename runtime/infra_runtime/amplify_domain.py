@@ -9,6 +9,9 @@ Amplify wants to see two records: one that validates the certificate, and one th
 CloudFront distribution. A proxied record shows nobody where it leads. So the site's record is written unproxied here,
 and the edge's stack, which declares it for good, has it proxied once the domain is available. The validation record
 stays unproxied, as ACM looks at it again before each renewal.
+
+A name under which users reach something else today is left as it is: they would reach a site that is not built yet, and
+a rollback would leave them without a record. Here the site gets ready, and the edge's stack leads them to it.
 """
 
 import json
@@ -21,7 +24,8 @@ from infra_runtime.aws import client
 from infra_runtime.cloudflare import zone as zones
 from infra_runtime.cloudflare.api import Api
 from infra_runtime.cloudflare.converge import converge
-from infra_runtime.cloudflare.records import Records
+from infra_runtime.cloudflare.normal import host as plain
+from infra_runtime.cloudflare.records import ADDRESSES, Records
 from infra_runtime.custom_resource import Request, Result
 from infra_runtime.reporting import reported
 from infra_runtime.turns import Turn, ask_itself, serve_by_turns
@@ -129,6 +133,29 @@ class SiteDomain:
         records = [{"name": "certificate", "host": record[0], "content": record[1]}] if record else []
         converge(self.api, self._records(Records, zone, self.document["owner"], records), present=True)
 
+    def leads_elsewhere(self, zone: str, target: str) -> bool:
+        """Whether users reach something else under the name, which this deployment may change."""
+        site = self.document["site"]
+        marker = "{owner}.{name}".format(**site)
+        return any(
+            plain(each["name"]) == plain(self.document["host"])
+            and each["type"] in ADDRESSES
+            and plain(each["content"]) != plain(target)
+            and (each.get("comment") == marker or bool(self.document.get("adopt")))
+            for each in self.api.pages(f"/zones/{zone}/dns_records")
+        )
+
+    def is_built(self) -> bool:
+        """Raises `NotAvailable` if the newest build has failed."""
+        pages = self.amplify.get_paginator("list_jobs").paginate(
+            appId=self.document["app"], branchName=self.document["branch"]
+        )
+        builds = sorted((each for page in pages for each in page["jobSummaries"]), key=lambda each: int(each["jobId"]))
+        if builds and builds[-1]["status"] in ("FAILED", "CANCELLED"):
+            told = f"build {builds[-1]['jobId']} of {self.document['branch']} ended {builds[-1]['status']}"
+            raise NotAvailable(f"{self.document['host']}: {told}; users still reach what they reached before")
+        return bool(builds) and builds[-1]["status"] == "SUCCEED"
+
     def write_site(self, zone: str, target: str) -> None:
         site = self.document["site"]
         record = {"name": site["name"], "host": self.document["host"], "content": target}
@@ -203,10 +230,14 @@ def _available(domain: SiteDomain, zone: str, turn: Turn, *, is_new: bool) -> As
         is_settled = found.status == "AVAILABLE" if is_new else found.status != "UPDATING"
         if found.target and serves_branch and is_settled:
             return found
-        if is_new and found.target and found.target != led_to:
+        if is_new and found.target and domain.leads_elsewhere(zone, found.target):
+            # The distribution is deployed when Amplify waits for nothing but the name.
+            if found.status == "AWAITING_APP_CNAME" and domain.is_built():
+                return found
+        elif is_new and found.target and found.target != led_to:
             domain.write_site(zone, found.target)
             led_to, led_at = found.target, api.clock.now()
-        if is_new and found.status == "AWAITING_APP_CNAME" and api.clock.now() - led_at > _AWAITED_SECONDS:
+        if led_to and found.status == "AWAITING_APP_CNAME" and api.clock.now() - led_at > _AWAITED_SECONDS:
             logger.warning("%s is served, and AWAITING_APP_CNAME at Amplify", host)
             return found
         if api.deadline - api.clock.now() < _CLEAN_UP_SECONDS:

@@ -128,6 +128,12 @@ REFUSED: list[tuple[str | tuple[str, str], str, str]] = [
     (SHOP.replace("shop.daadaar.com", "media.daadaar.com"), "domains.media", "services.shop.host is the same"),
     (SHOP.replace("shop.daadaar.com", "a.shop.daadaar.com"), "services.shop.host", "one level only"),
     (SHOP.replace("shop.daadaar.com", "api-staging.daadaar.com"), "services.shop.host", "staging has it already"),
+    (SHOP + 'former_host = "store.daadaar.com"\n', "services.shop.former_host", '"store.daadaar.com" = "shop"'),
+    (SHOP + 'former_host = "www.daadaar.com"\n', "services.shop.former_host", '"www.daadaar.com" = "shop"'),
+    (WORKER + 'former_host = "store.daadaar.com"\n', "services.mailer.former_host", "a worker"),
+    (AMPLIFY.replace("site", 'former_host = "store.daadaar.com"\nsite', 1), "services.shop.former_host",
+     "Amplify builds and runs"),
+    (SHOP.replace("services.shop", "services.shop-amplify"), "services.shop-amplify", "sites on Amplify end in"),
     # a worker
     (WORKER.replace('runs = "api"', 'runs = "apii"'), "services.mailer.runs", "a service with an image of its own"),
     (WORKER.replace('runs = "api"', 'runs = "mailer"'), "services.mailer.runs", "a service with an image of its own"),

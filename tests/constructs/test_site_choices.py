@@ -73,7 +73,8 @@ def of_type(template: dict[str, Any], kind: str) -> list[dict[str, Any]]:
 
 
 def test_amplify_takes_the_place_of_the_service(amplified: Templates) -> None:
-    kinds = [each["Type"] for each in amplified["Frontend"]["Resources"].values()]
+    assert "Frontend" not in amplified, "on ECS it serves in a stack of its own until DNS leads to the new one"
+    kinds = [each["Type"] for each in amplified["FrontendAmplify"]["Resources"].values()]
     assert "AWS::Amplify::App" in kinds
     assert "AWS::ECS::Service" not in kinds
     repositories = [
@@ -83,7 +84,7 @@ def test_amplify_takes_the_place_of_the_service(amplified: Templates) -> None:
 
 
 def test_amplifys_token_is_a_reference(amplified: Templates) -> None:
-    (app,) = of_type(amplified["Frontend"], "AWS::Amplify::App")
+    (app,) = of_type(amplified["FrontendAmplify"], "AWS::Amplify::App")
     assert app["AccessToken"].startswith("{{resolve:secretsmanager:daadaar/github-token:")
     assert app["Platform"] == "WEB_COMPUTE"
     assert app["Repository"] == "https://github.com/daadaar/frontend"
@@ -103,7 +104,7 @@ def declared(edge: dict[str, Any], kind: str) -> str:
 def test_a_site_on_amplify_has_the_name_and_the_rules_of_any_site(amplified: Templates) -> None:
     names = declared(amplified["Edge"], '"kind":"records"')
     assert f'"name":"frontend","host":"{SITE}","type":"CNAME","content":"' in names
-    assert "daadaar-production-frontend:ExportsOutputFnGetAtt" in names
+    assert "daadaar-production-frontend-amplify:ExportsOutputFnGetAtt" in names
     rules = declared(amplified["Edge"], '"phase":"http_request_firewall_custom"')
     for name in ("scanners", "own-checks", "programs"):
         rule = rules[rules.index(f'"name":"{name}"') :].partition('"action"')[0]
@@ -116,7 +117,7 @@ def test_static_files_of_a_site_on_amplify_do_not_come_from_the_bucket(amplified
 
 
 def test_it_is_built_with_the_variables_that_its_server_and_browsers_need(amplified: Templates) -> None:
-    (app,) = of_type(amplified["Frontend"], "AWS::Amplify::App")
+    (app,) = of_type(amplified["FrontendAmplify"], "AWS::Amplify::App")
     values = {each["Name"]: each["Value"] for each in app["EnvironmentVariables"]}
     assert values["NEXT_PUBLIC_API_URL"] == "https://api.daadaar.com"
     assert values["NEXT_PUBLIC_SENTRY_ENVIRONMENT"] == "production"
@@ -133,7 +134,7 @@ def commands(app: dict[str, Any]) -> list[str]:
 
 def test_the_servers_variables_survive_the_way_through_the_file(amplified: Templates, tmp_path: Path) -> None:
     """Next.js reads it by dotenv's rules: `$` begins a reference, and `#` outside of quotes a comment."""
-    (app,) = of_type(amplified["Frontend"], "AWS::Amplify::App")
+    (app,) = of_type(amplified["FrontendAmplify"], "AWS::Amplify::App")
     command = commands(app)[0]
     variables = {"NEXT_PUBLIC_API_URL": "https://a/?b=c#d $HOME", "NEXT_PUBLIC_API_URLS": "no", "PATH": "/usr/bin:/bin"}
     subprocess.run(["bash", "-c", command], cwd=tmp_path, env=variables, check=True)
@@ -158,18 +159,18 @@ def test_a_changed_variable_is_a_new_build_of_its_site_and_nothing_else_is(
 
     builds = {
         site: [of_type(templates[site], "Custom::AmplifyBuild") for templates in (amplified, changed)]
-        for site in ("Frontend", "Docs")
+        for site in ("FrontendAmplify", "DocsAmplify")
     }
-    assert len(builds["Docs"][0]) == 1
-    assert builds["Frontend"][0] != builds["Frontend"][1]
-    assert builds["Docs"][0] == builds["Docs"][1]
+    assert len(builds["DocsAmplify"][0]) == 1
+    assert builds["FrontendAmplify"][0] != builds["FrontendAmplify"][1]
+    assert builds["DocsAmplify"][0] == builds["DocsAmplify"][1]
 
 
 def test_server_side_rendering_may_use_media_only_where_the_file_says_so(amplified: Templates) -> None:
-    assert "s3:PutObject" in json.dumps(amplified["Docs"])
-    (app,) = of_type(amplified["Docs"], "AWS::Amplify::App")
+    assert "s3:PutObject" in json.dumps(amplified["DocsAmplify"])
+    (app,) = of_type(amplified["DocsAmplify"], "AWS::Amplify::App")
     assert {"Name": "MEDIA_BUCKET", "Value": "daadaar-media-frkia"} in app["EnvironmentVariables"]
-    assert "s3:PutObject" not in json.dumps(amplified["Frontend"])
+    assert "s3:PutObject" not in json.dumps(amplified["FrontendAmplify"])
 
 
 def test_it_is_asked_for_every_minute_from_outside(amplified: Templates) -> None:
@@ -182,14 +183,14 @@ def test_it_is_asked_for_every_minute_from_outside(amplified: Templates) -> None
 
 
 def test_somebody_hears_that_amplify_could_not_build(amplified: Templates) -> None:
-    (rule,) = of_type(amplified["Frontend"], "AWS::Events::Rule")
+    (rule,) = of_type(amplified["FrontendAmplify"], "AWS::Events::Rule")
     assert rule["EventPattern"]["source"] == ["aws.amplify"]
     assert rule["EventPattern"]["detail"]["jobStatus"] == ["FAILED"]
 
 
 def test_an_api_needs_no_site(synthesized: Callable[[Path], Templates], environments: Path, tmp_path: Path) -> None:
     found = synthesized(without_sites(environments, "production", into=tmp_path / "none"))
-    assert "Frontend" not in found
+    assert not {"Frontend", "FrontendAmplify"} & set(found)
     assert SITE not in declared(found["Edge"], '"kind":"records"').replace(f".{SITE}", "").replace(f':"{SITE}"', "")
     rules = declared(found["Edge"], '"phase":"http_request_firewall_custom"')
     assert '"name":"scanners"' in rules

@@ -1,6 +1,7 @@
 """`infra change`: every step of a change, and what is left of them as they are done."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -65,6 +66,8 @@ class Account:
 
     version: str
     status: str = "available"
+    pending: Mapping[str, Any] = field(default_factory=dict)
+    """What RDS keeps for the maintenance window."""
 
     def client(self, _: str) -> Any:
         return self
@@ -83,9 +86,13 @@ class Account:
                     "EngineVersion": self.version,
                     "DBInstanceStatus": self.status,
                     "AllocatedStorage": 20,
+                    "PendingModifiedValues": self.pending,
                 }
             ]
         }
+
+    def describe_replication_groups(self, **_: str) -> Any:
+        return {"ReplicationGroups": [{"ReplicationGroupId": "shop-dev", "Status": self.status}]}
 
 
 def database(version: int, **more: str) -> Templates:
@@ -125,6 +132,25 @@ def test_a_database_that_is_busy_is_not_changed(status: str, change: dict[str, s
     before = database(17, AllocatedStorage="20")
     after = database(17, **{"AllocatedStorage": "20", **change})
     found = of_effects(Account("17.9", status), before, after, ())
+    assert [each.what for each in found] == stops
+
+
+def test_what_waits_for_the_maintenance_window_would_be_applied_with_a_change() -> None:
+    """Somebody has chosen the window for it."""
+    before, account = database(17), Account("17.9", pending={"DBInstanceClass": "db.r8g.xlarge"})
+    (found,) = of_effects(account, before, database(17, MonitoringInterval="60"), ())
+    assert found.what == "It waits for its maintenance window with DBInstanceClass"
+    assert list(of_effects(account, before, before, ())) == [], "no change, and so nothing is applied"
+
+
+@pytest.mark.parametrize(("status", "stops"), [("available", []), ("snapshotting", ["It is snapshotting"])])
+def test_redis_that_is_busy_is_not_changed(status: str, stops: list[str]) -> None:
+    def redis(window: str) -> Templates:
+        properties = {"SnapshotWindow": window}
+        group = {"Type": "AWS::ElastiCache::ReplicationGroup", "Properties": properties}
+        return {"shop-dev-redis": {"Resources": {"It": group}}}
+
+    found = of_effects(Account("", status), redis("03:00-04:00"), redis("05:00-06:00"), ())
     assert [each.what for each in found] == stops
 
 

@@ -3,6 +3,8 @@
 import pytest
 
 from ops.effects import Effect, Impact, effects
+from ops.effects.changes import difference
+from ops.effects.order import order
 from tests.effects.conftest import Environments
 
 DANGEROUS, IMPOSSIBLE = Impact.DANGEROUS, Impact.IMPOSSIBLE
@@ -26,8 +28,7 @@ def some(found: list[Effect], severity: Impact, stack: str, kind: str, told: str
     [
         # ECS → Amplify
         ("production", DANGEROUS, "network", "in-use", "in use by daadaar-production-frontend"),
-        ("production", DANGEROUS, "frontend", "in-use", "in use by daadaar-production-observability"),
-        ("production", DANGEROUS, "frontend", "gone", "answers requests for daadaar.com with 404"),
+        ("production", DANGEROUS, "frontend", "left-behind", "It runs on, billed (Service)"),
         ("production", DANGEROUS, "registry", "gone", "The image repository stays, outside every stack"),
         # database.storage_gib, database.instance
         ("production", IMPOSSIBLE, "data", "refused", "would shrink from 100 to 50 GiB"),
@@ -36,6 +37,10 @@ def some(found: list[Effect], severity: Impact, stack: str, kind: str, told: str
         # health_path, host
         ("dev", DANGEROUS, "api", "health", "/api/health/live → /api/health/alive"),
         ("dev", DANGEROUS, "frontend", "weights", "requests for dev.daadaar.com get 404"),
+        ("dev", DANGEROUS, "platform", "uncertified", "answers dev.daadaar.com"),
+        ("dev", DANGEROUS, "edge", "unnamed", "have no dev.daadaar.com any more"),
+        # host beside former_host
+        ("dev", Impact.LOOK, "edge", "leads", "lead api-dev.daadaar.com to api-next.daadaar.com"),
         # [previews] removed
         ("dev", DANGEROUS, "preview1", "left-behind", "It runs on, billed (Service)"),
         ("dev", DANGEROUS, "data", "in-use", "in use by daadaar-dev-preview1"),
@@ -83,9 +88,38 @@ def test_another_port_beside_the_port_of_the_target_groups_is_safe(before: Envir
     assert {each.severity for each in api if "Api" in each.resource or each.stack.endswith("-api")} == {Impact.SAFE}
 
 
+def test_a_host_that_is_kept_as_the_former_one_is_served_all_the_time(
+    before: Environments, edited: Environments
+) -> None:
+    """By certificate and rule, until Cloudflare redirects it."""
+    told = [f"{each.what} {each.consequence}" for each in found(before, edited, "dev") if each.kind != "leads"]
+    assert not [each for each in told if "api-dev.daadaar.com" in each]
+
+
+def test_media_change_their_way_in_one_deployment(before: Environments, edited: Environments) -> None:
+    """From a Worker to Cloud Connector. Exports of the function that rotates the key would stand in the way."""
+    for was, is_ in ((before["dev"], edited["dev"]), (edited["dev"], before["dev"])):
+        assert not [each for each in effects(was, is_) if each.kind == "in-use" and each.stack == "daadaar-dev-edge"]
+
+
+def test_a_site_that_moves_to_amplify_keeps_its_stack_until_dns_leads_there(
+    before: Environments, edited: Environments
+) -> None:
+    was, is_ = before["production"], edited["production"]
+    assert "daadaar-production-frontend" in was.keys() - is_.keys()
+    assert not [each for each in effects(was, is_) if each.kind in ("uncertified", "unnamed")]
+    assert some(effects(was, is_), Impact.LOOK, "edge", "leads", "lead daadaar.com to")
+    steps = [(each.stack, each.is_deletion) for each in order(difference(was, is_)).first]
+    at = {stack: number for number, (stack, _) in enumerate(steps)}
+    assert at["daadaar-production-frontend-amplify"] < at["daadaar-production-edge"]
+    assert at["daadaar-production-edge"] < at["daadaar-production-frontend"]
+    assert steps[at["daadaar-production-frontend"]] == ("daadaar-production-frontend", True)
+
+
 def test_effects_come_in_order_of_deployment(before: Environments, edited: Environments) -> None:
     order = [each.stack for each in found(before, edited, "production")]
-    assert list(dict.fromkeys(order)) == [stack for stack in edited["production"] if stack in order]
+    deployed = [stack for stack in edited["production"] if stack in order]
+    assert list(dict.fromkeys(order)) == [*deployed, "daadaar-production-frontend"], "what stays behind comes last"
     assert [each.stack for each in found(before, edited, "dev")][-2:] == [
         "daadaar-dev-preview1",
         "daadaar-dev-preview2",

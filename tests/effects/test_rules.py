@@ -62,6 +62,7 @@ def test_a_database(change: Mapping[str, Any], expected: list[str]) -> None:
             {"CacheNodeType": "cache.t4g.medium"},
             "look interrupted: changes from cache.t4g.small to cache.t4g.medium, at once",
         ),
+        ({"NumNodeGroups": 3}, "dangerous may-be-replaced: may be replaced (NumNodeGroups)"),
         ({"AtRestEncryptionEnabled": True}, "dangerous replaced: is replaced (AtRestEncryptionEnabled)"),
     ],
 )
@@ -279,7 +280,7 @@ def test_a_certificate_of_other_hosts_is_another_one_and_its_listener_is_told() 
         return [(each.resource, each.kind, each.severity) for each in found]
 
     certificate, listener = ("It", "replaced", Impact.SAFE), ("Listener", "changed", Impact.SAFE)
-    assert kinds(of_hosts("a.example.com")) == [certificate, listener]
+    assert kinds(of_hosts("a.example.com")) == [certificate, ("It", "uncertified", Impact.DANGEROUS), listener]
     assert kinds(of_hosts("b.example.com", "a.example.com")) == [("It", "changed", Impact.SAFE)]
     assert kinds(of_hosts("a.example.com", "b.example.com", adopt=True)) == [("It", "changed", Impact.SAFE)]
 
@@ -317,3 +318,43 @@ def test_what_a_task_asks_of_its_image_may_not_be_there(change: dict[str, Any], 
 def test_a_task_that_nothing_keeps_running_fails_when_it_is_run() -> None:
     (found,) = of(_task(serves=False), _task(serves=False, Command=["node", "other.js"]))
     assert "The next run fails" in found.consequence
+
+
+def certificate(*hosts: str) -> Template:
+    document = json.dumps({"owner": "dev.certificate", "zone": "example.com", "hosts": hosts})
+    return template({"Document": document}, "Custom::ValidatedCertificate")
+
+
+def test_a_name_that_leaves_the_certificate_before_dns_is_dangerous() -> None:
+    assert told(certificate("a.example.com", "b.example.com"), certificate("a.example.com")) == (
+        "dangerous uncertified: is replaced by one without b.example.com"
+    )
+    assert of(certificate("a.example.com"), certificate("a.example.com", "b.example.com")) == []
+
+
+def names(**records: str) -> Template:
+    """As the edge's stack declares them: the load balancer's name is a reference."""
+    parts: list[Any] = ['{"kind":"records","records":[']
+    for number, (name, content) in enumerate(records.items()):
+        host = f"{name}.example.com"
+        parts += [f'{"," if number else ""}{{"name":"{name}","host":"{host}","content":"']
+        parts += [{"Fn::ImportValue": content[1:]} if content.startswith("!") else content, '"}']
+    return template({"Document": {"Fn::Join": ["", [*parts, "]}"]]}}, "Custom::Cloudflare")
+
+
+def test_a_name_that_loses_its_record_is_dangerous_and_one_that_leads_elsewhere_worth_a_look() -> None:
+    before = names(media="bucket.example.net", www="!balancer")
+    assert told(before, names(media="bucket.example.net")) == "dangerous unnamed: have no www.example.com any more"
+    assert told(before, names(media="bucket.example.net", www="d1.cloudfront.net")) == (
+        "look leads: lead www.example.com to d1.cloudfront.net instead of balancer"
+    )
+    assert of(before, names(www="!balancer", media="bucket.example.net", blog="!balancer")) == []
+
+
+def test_redis_of_another_shape_is_another_instance() -> None:
+    """Whatever CloudFormation would do: `REDIS_URL` has another form, and the tasks have the old one."""
+    type_ = "AWS::ElastiCache::ReplicationGroup"
+    before = template(CACHE, type_)
+    for after in (template({**CACHE, "NumNodeGroups": 3}, type_), template(None)):
+        (found,) = of(before, after)
+        assert "docs/runbooks/redis-migrate.md" in found.procedure

@@ -13,6 +13,7 @@ LESS = "a permission less: the rehearsal evaluates IAM and fails"
 RUNS = "the rehearsal runs this function or task, with these values, and fails"
 ORDER = "an order that another reference implies"
 EDGE = "the rehearsal declares it to a Cloudflare that checks each field against the contract, and asks what users get"
+ENOUGH = "thirty-two characters at least: nobody guesses them"
 LIMIT = "a limit of the function's own; an alarm tells when it is nearly reached"
 
 
@@ -73,6 +74,8 @@ EXPLAINED: Sequence[Explained] = (
     Explained("AWS::S3::Bucket", "Properties.OwnershipControls*", "drops", DEFAULT),
     Explained("AWS::SecretsManager::Secret", "*.IncludeSpace", "drops", DEFAULT),
     Explained("AWS::SecretsManager::Secret", "*.PasswordLength", "drops", DEFAULT),
+    Explained("AWS::SecretsManager::Secret", "*.PasswordLength", "lowers", ENOUGH),
+    Explained("AWS::SNS::Topic", "Properties.DisplayName", "drops|alters", NAME),
     Explained("AWS::EC2::FlowLog", "Properties.MaxAggregationInterval", "*", DEFAULT),
     Explained("AWS::ECR::Repository", "Properties.EmptyOnDelete", "*", DEFAULT),
     Explained("AWS::EC2::Instance", "Properties.CreditSpecification*", "*", DEFAULT),

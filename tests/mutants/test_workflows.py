@@ -30,6 +30,7 @@ EXPLAINED: Sequence[tuple[str, str, str]] = (
     ("on.workflow_call*", "drops|flips|empties", CALLER),
     ("jobs.*.with*", "drops", CALLER),
     ("concurrency*", "drops|flips", MINUTES),
+    ("jobs.*.concurrency.group", "drops", CALLER),
     ("jobs.*.timeout-minutes", "lowers|raises", MINUTES),
     ("jobs.*.strategy*", "drops|flips", MINUTES),
     ("jobs.*.steps.*.with*", "drops|lowers|raises|flips", RED),

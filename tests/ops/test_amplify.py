@@ -50,7 +50,7 @@ class Account:
         return self
 
     def paginate(self, *, StackName: str) -> list[dict[str, Any]]:  # noqa: N803
-        assert StackName == "daadaar-production-frontend"
+        assert StackName == "daadaar-production-frontend-amplify"
         kinds = {
             "AWS::Amplify::App": self.app,
             "AWS::Amplify::Branch": f"{self.amplify.apps[self.app].arn}/branches/main",

@@ -8,11 +8,14 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from config import load
 from config.model import Environment
 from ops.drift import drifts
+from ops.effects import effects
 from ops.errors import OperatorError
+from ops.overwritten import overwritten
 from simulators.aws.process import emulator
 from simulators.redis.authority import Authority
 
@@ -139,6 +142,47 @@ def test_what_a_person_changes_is_drift(account: Somebodys, dev: Environment, de
         "Database /AllocatedStorage: 100 → 300",
         "Database /BackupRetentionPeriod: 7 → 1",
         "Logs was deleted",
+    ]
+
+
+def by_hand(account: Any, *, is_: Any, becomes: Any) -> list[str]:
+    """What a deployment of other resources would write over."""
+    before, after = ({STACK: {"Resources": each}} for each in (is_, becomes))
+    return [f"{each.severity.name} {each.what}" for each in overwritten(account, before, after, effects(before, after))]
+
+
+def test_what_a_person_has_changed_counts_when_the_deployment_writes_it_again(
+    account: Somebodys, deploy: Callable[..., str]
+) -> None:
+    now = {"Logs": LOGS, "Database": DATABASE}
+    deploy(**now)
+    account.client("logs").put_retention_policy(logGroupName="/app", retentionInDays=7)
+
+    def with_days(days: int) -> Any:
+        return {**now, "Logs": {**LOGS, "Properties": {"LogGroupName": "/app", "RetentionInDays": days}}}
+
+    assert by_hand(account, is_=now, becomes=with_days(90)) == [
+        "DANGEROUS was changed by hand (/RetentionInDays: 30 → 7), and is written again"
+    ]
+    assert by_hand(account, is_=now, becomes=with_days(7)) == [], "the code says so now"
+    kept = {**DATABASE, "Properties": {**DATABASE["Properties"], "BackupRetentionPeriod": 8}}  # type: ignore[dict-item]
+    assert by_hand(account, is_=now, becomes={**now, "Database": kept}) == [], "CloudFormation leaves the group alone"
+    account.client("logs").delete_log_group(logGroupName="/app")
+    assert by_hand(account, is_=now, becomes=with_days(90)) == ["DANGEROUS was deleted by hand"]
+
+
+def test_credentials_that_may_not_compare_are_told_so_once() -> None:
+    class Denied:
+        def client(self, _: str) -> "Denied":
+            return self
+
+        def detect_stack_resource_drift(self, **_: str) -> None:
+            raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "DetectStackResourceDrift")
+
+    becomes = {name: {"Type": "AWS::SQS::Queue", "Properties": {"DelaySeconds": 1}} for name in ("One", "Two")}
+    now = {name: {"Type": "AWS::SQS::Queue", "Properties": {}} for name in becomes}
+    assert [each.partition(":")[0] for each in by_hand(Denied(), is_=now, becomes=becomes)] == [
+        "LOOK is not compared with what is in AWS"
     ]
 
 

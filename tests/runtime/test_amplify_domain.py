@@ -53,7 +53,9 @@ class Hosting:
         found = {str(each.get("comment")): (each["content"], each["proxied"]) for each in records}
         return {comment: each for comment, each in found.items() if comment.startswith("production.")}
 
-    def ask(self, kind: Any, physical_id: str | None = None, *, app: str = "", branch: str = "main") -> Result:
+    def ask(
+        self, kind: Any, physical_id: str | None = None, *, app: str = "", branch: str = "main", adopt: bool = False
+    ) -> Result:
         """As Lambda does it: one invocation after the other, as long as each one asks for the next."""
         document = {
             "app": app or self.app,
@@ -62,6 +64,7 @@ class Hosting:
             "zone": "example.com",
             "owner": "production.amplify-frontend",
             "site": {"owner": "production.dns", "name": "frontend"},
+            "adopt": adopt,
         }
         request = Request(kind, {"Document": json.dumps(document)}, physical_id)
         event: Mapping[str, Any] = {}
@@ -238,3 +241,36 @@ def test_another_app_is_another_domain(hosting: Hosting) -> None:
     made = hosting.ask("Create")
     hosting.ask("Delete", made.physical_id)
     assert hosting.ask("Create", app=hosting.new_app()).physical_id != made.physical_id
+
+
+def test_users_of_a_site_that_moves_here_stay_where_they_are_until_it_is_built(hosting: Hosting) -> None:
+    """The edge's stack leads them to it, when this one is deployed."""
+    hosting.declare_names(("frontend", HOST, "balancer.example.net"))
+    hosting.amplify.start_job(appId=hosting.app, branchName="main", jobType="RELEASE")
+    made = hosting.ask("Create")
+    (build,) = hosting.amplify.apps[hosting.app].branches["main"]
+    assert build["status"] == "SUCCEED"
+    assert hosting.amplify.apps[hosting.app].domains[HOST].is_served
+    assert made.attributes == {"Target": hosting.target()}
+    assert hosting.ours()[SITE] == ("balancer.example.net", True)
+
+
+@pytest.mark.parametrize("takes_over", [False, True], ids=["ours", "somebody else's"])
+def test_a_site_that_is_not_built_takes_no_user_away(hosting: Hosting, takes_over: bool) -> None:
+    record = {"id": "x", "type": "CNAME", "name": HOST, "content": "elsewhere.example.net", "proxied": True, "ttl": 1}
+    hosting.edge.zone.records["x"] = {**record, "comment": None if takes_over else SITE}
+    hosting.amplify.fails_to_build = True
+    hosting.amplify.start_job(appId=hosting.app, branchName="main", jobType="RELEASE")
+    with pytest.raises(NotAvailable, match="build 1 of main ended FAILED"):
+        hosting.ask("Create", adopt=takes_over)
+    assert hosting.edge.zone.records["x"]["content"] == "elsewhere.example.net"
+    assert hosting.amplify.apps[hosting.app].domains == {}
+
+
+def test_a_deployment_that_goes_back_leaves_users_where_they_were(hosting: Hosting) -> None:
+    """Another resource of the stack has failed, and CloudFormation deletes what it has made."""
+    hosting.declare_names(("frontend", HOST, "balancer.example.net"))
+    hosting.amplify.start_job(appId=hosting.app, branchName="main", jobType="RELEASE")
+    made = hosting.ask("Create")
+    hosting.ask("Delete", made.physical_id)
+    assert hosting.ours() == {SITE: ("balancer.example.net", True)}

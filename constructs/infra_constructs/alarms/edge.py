@@ -8,6 +8,7 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from infra_constructs.alarms.alarm import AlarmSpec, Severity, Threshold, Topics, TreatMissing, add_alarm
+from infra_constructs.alarms.functions import FunctionAlarms
 from infra_constructs.metrics import own_metric
 from infra_runtime.contract.metrics import EdgeMetric
 
@@ -20,6 +21,18 @@ _FAILS = {
 }
 # Lambda tries a scheduled run three times; Secrets Manager's calls of a rotation are not retried.
 _TRIES = {"edge-user-agent": 0}
+
+
+class RotationAlarms(Construct):
+    """Of the function that rotates what Cloudflare shows to the media bucket, beside it in its stack.
+
+    Another `media.origin` has another function: a later stack that imported it would keep the edge's from changing.
+    """
+
+    def __init__(self, scope: Construct, id_: str, *, rotation: lambda_.Function, topics: Topics) -> None:
+        super().__init__(scope, id_)
+        _add_failures(self, {"edge-user-agent": rotation}, topics)
+        FunctionAlarms(self, "Runs", functions=[rotation], topics=topics)
 
 
 class EdgeAlarms(Construct):
@@ -35,16 +48,7 @@ class EdgeAlarms(Construct):
         topics: Topics,
     ) -> None:
         super().__init__(scope, id_)
-        for runbook, function in functions.items():
-            spec = AlarmSpec(
-                runbook=runbook,
-                description=_FAILS[runbook],
-                severity=Severity.WARNING,
-                metric=function.metric_errors(period=cdk.Duration.hours(1), statistic="Sum"),
-                threshold=Threshold(value=_TRIES.get(runbook, 2), unit="failed runs an hour", breaches=1, periods=1),
-                missing=TreatMissing.NOT_BREACHING,
-            )
-            add_alarm(self, "".join(part.capitalize() for part in runbook.split("-")), topics=topics, spec=spec)
+        _add_failures(self, functions, topics)
 
         def published(name: EdgeMetric, hours: int, statistic: str = "Maximum") -> cloudwatch.Metric:
             return own_metric(environment, name, statistic=statistic, period=cdk.Duration.hours(hours))
@@ -85,3 +89,16 @@ class EdgeAlarms(Construct):
             missing=TreatMissing.NOT_BREACHING,
         )
         add_alarm(self, "RangesChanged", topics=topics, spec=spec)
+
+
+def _add_failures(scope: Construct, functions: Mapping[str, lambda_.IFunction], topics: Topics) -> None:
+    for runbook, function in functions.items():
+        spec = AlarmSpec(
+            runbook=runbook,
+            description=_FAILS[runbook],
+            severity=Severity.WARNING,
+            metric=function.metric_errors(period=cdk.Duration.hours(1), statistic="Sum"),
+            threshold=Threshold(value=_TRIES.get(runbook, 2), unit="failed runs an hour", breaches=1, periods=1),
+            missing=TreatMissing.NOT_BREACHING,
+        )
+        add_alarm(scope, "".join(part.capitalize() for part in runbook.split("-")), topics=topics, spec=spec)

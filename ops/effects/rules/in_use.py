@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from ops.effects.changes import MovedExport
 from ops.effects.effect import Effect, Impact
+from ops.effects.rules.replaced import ANOTHER_REDIS
 
 
 def effects(export: MovedExport, *, has_order: bool) -> Iterator[Effect]:
@@ -24,7 +25,13 @@ def effects(export: MovedExport, *, has_order: bool) -> Iterator[Effect]:
         f'by {export.importers[0]}") and rolls it back; stacks before it stay changed.',
         procedure="`infra change next ENV` names what to deploy or delete first; the pipeline waits for it"
         if has_order
-        else f"as for {export.because}"
-        if export.because
-        else "in two deployments: docs/runbooks/remove-an-export.md",
+        else _otherwise(export),
     )
+
+
+def _otherwise(export: MovedExport) -> str:
+    if export.because:
+        return f"as for {export.because}"
+    if any(each.endswith("-redis") for each in (export.stack, *export.importers)):
+        return ANOTHER_REDIS
+    return "in two deployments: docs/runbooks/remove-an-export.md"

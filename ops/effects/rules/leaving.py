@@ -6,7 +6,7 @@ from typing import Any
 from ops.effects.changes import Difference, ResourceChange
 from ops.effects.effect import Effect, Impact
 from ops.effects.rules.making import of
-from ops.effects.rules.replaced import DATA, KEPT, identity, once
+from ops.effects.rules.replaced import ANOTHER_REDIS, DATA, KEPT, identity, once
 from ops.effects.template import Template, resources
 
 # Cost by the hour, with or without a user.
@@ -61,7 +61,11 @@ def _gone(change: ResourceChange, policy: str, difference: Difference) -> Iterat
             "gone",
             f"{what}, and {successor} is a new one" if successor else what,
             left,
-            procedure="if it was renamed, give it its name back" if successor else "its runbook; a backup first",
+            procedure=ANOTHER_REDIS
+            if change.type == "AWS::ElastiCache::ReplicationGroup"
+            else "if it was renamed, give it its name back"
+            if successor
+            else "its runbook; a backup first",
         )
     elif change.type in _SERVING and policy not in KEPT:
         yield of(
@@ -166,7 +170,8 @@ def left_behind(difference: Difference) -> Iterator[Effect]:
             what=f"stays, with {len(gone) - 1} others"
             + (f", and {second} begins a second environment" if second else ""),
             consequence="It serves on, billed, and nobody deploys it." + (" The second has no data." if second else ""),
-            procedure="keep `product` and the file's name; to retire an environment: docs/runbooks/decommission.md",
+            procedure="keep `product` and the file's name, which only operators see; another product is another file, "
+            "its data restored into it, and then this one retired: docs/runbooks/decommission.md",
         )
         return
     for stack in gone:

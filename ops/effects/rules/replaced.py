@@ -57,6 +57,7 @@ _UNNOTICED = frozenset(
 )
 # Update fails rather than replace a key that data is encrypted with (template reference of the type).
 _REFUSED = {"AWS::KMS::Key": ("KeySpec", "KeyUsage", "MultiRegion", "Origin")}
+ANOTHER_REDIS = "another instance beside it, then `serves`, then remove this one: docs/runbooks/redis-migrate.md"
 KEPT = ("Retain", "RetainExceptOnCreate", "Snapshot")
 
 
@@ -89,7 +90,9 @@ def effects(change: ResourceChange) -> Iterator[Effect]:
             "may-be-replaced",
             f"may be replaced ({_reason(change, change.may_replace)})",
             _consequence(change),
-            procedure="aws cloudformation create-change-set shows whether it is; see Replacement",
+            procedure=ANOTHER_REDIS
+            if change.type == "AWS::ElastiCache::ReplicationGroup"
+            else "aws cloudformation create-change-set shows whether it is; see Replacement",
             properties=change.may_replace,
         )
 
@@ -101,6 +104,8 @@ def _replaced(change: ResourceChange) -> Effect:
         procedure = (
             f"`target_group_port = {change.was('Port')}` beside `port`: tasks are registered with their own port"
         )
+    elif change.type == "AWS::ElastiCache::ReplicationGroup":
+        severity, procedure = Impact.DANGEROUS, ANOTHER_REDIS
     elif change.type in DATA:
         severity, procedure = Impact.DANGEROUS, "create the new one beside it, move the data, then remove the old one"
     elif change.type in _SERVES:

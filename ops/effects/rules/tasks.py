@@ -31,9 +31,18 @@ def _asked(definition: Mapping[str, Any]) -> dict[tuple[str, str], Any]:
     """By container and property; the platform is the whole task's."""
     properties = definition["Properties"]
     found = {("", "RuntimePlatform"): plain(properties.get("RuntimePlatform"), {})}
-    for container in properties["ContainerDefinitions"]:
-        found |= {(container["Name"], name): plain(container.get(name), {}) for name in _ASKED}
+    for container in properties.get("ContainerDefinitions", ()):
+        if isinstance(container, Mapping) and "Name" in container:
+            found |= {(container["Name"], name): plain(_released(container.get(name)), {}) for name in _ASKED}
     return found
+
+
+def _released(value: Any) -> Any:
+    """Without what is for the placeholder, which serves until the first release."""
+    match value:
+        case {"Fn::If": [str(condition), _, otherwise]} if condition.startswith("ReleaseIsBootstrap"):
+            return otherwise
+    return value
 
 
 def _differ(was: Mapping[tuple[str, str], Any], is_: Mapping[tuple[str, str], Any], name: str) -> bool:

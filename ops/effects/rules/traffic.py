@@ -49,7 +49,7 @@ def _frozen(change: ResourceChange) -> Iterator[Effect]:
         + (f"; requests for {lost} get 404." if lost else "."),
         procedure="release until blue has weight 100 (`infra status ENV`), then deploy; `infra doctor ENV` compares "
         "(docs/adr/0004-frozen-rules.md)"
-        + (f"; `domains.redirects` leads {lost} to the service from then on" if lost else ""),
+        + (f"; `former_host` keeps {lost} until DNS leads elsewhere (docs/runbooks/host.md)" if lost else ""),
     )  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """DNS records: ours by their comment, which is their marker and nothing else."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ _COMPARED = ("type", "name", "content", "proxied", "ttl")
 _OTHERS = ("settings", "tags")
 _DEFAULTS = {"proxied": False, "ttl": 1}
 # A name answers to one of these only.
-_ADDRESSES = frozenset({"A", "AAAA", "CNAME"})
+ADDRESSES = frozenset({"A", "AAAA", "CNAME"})
 # Their content is a host name; a load balancer that CloudFormation names has capitals.
 _NAMES_A_HOST = frozenset({"CNAME", "MX", "NS", "PTR", "SRV"})
 
@@ -67,12 +67,12 @@ class Records:
         wanted = {self._marker(each["name"]): self._body(each) for each in self.declared["records"]} if present else {}
         found = self.api.pages(self._path)
         changes, kept = [], set()
-        for marker, body in wanted.items():
-            mine = [each for each in found if each.get("comment") == marker]
-            if mine:
-                best = next((each for each in mine if _are_alike(body, each)), mine[0])
+        names = {body["name"] for body in wanted.values()}
+        for body in wanted.values():
+            mine = [each for each in found if self._is_ours(each) and each["id"] not in kept]
+            if (best := _best(body, mine, names)) is not None:
                 kept.add(best["id"])
-                if not _are_alike(body, best):
+                if not _are_alike(body, best) or best.get("comment") != body["comment"]:
                     changes.append(self._update(best, body))
             else:
                 changes += self._missing(body, found)
@@ -84,7 +84,7 @@ class Records:
         in_the_way = [
             each
             for each in found
-            if host(each["name"]) == body["name"] and each["type"] in _ADDRESSES and not self._is_ours(each)
+            if host(each["name"]) == body["name"] and each["type"] in ADDRESSES and not self._is_ours(each)
         ]
         if not body["proxied"] and any(_are_alike(body, each) for each in in_the_way):
             return []
@@ -118,6 +118,23 @@ class Records:
 
 def _are_alike(declared: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
     return is_as_declared(comparable(declared), comparable(found))
+
+
+def _best(body: Mapping[str, Any], mine: list[dict[str, Any]], names: Collection[str]) -> dict[str, Any] | None:
+    """The record of ours that becomes this one.
+
+    First one of the same name, which answers without a pause; else one that the code calls the same, unless another
+    one is to have its name.
+    """
+
+    def rank(each: Mapping[str, Any]) -> int:
+        is_named, is_called = host(each["name"]) == body["name"], each.get("comment") == body["comment"]
+        if is_named:
+            return 3 if is_called and _are_alike(body, each) else 2 if is_called else 1
+        return 0 if is_called and host(each["name"]) not in names else -1
+
+    best = max(mine, key=rank, default=None)
+    return best if best is not None and rank(best) >= 0 else None
 
 
 def comparable(record: Mapping[str, Any]) -> dict[str, Any]:

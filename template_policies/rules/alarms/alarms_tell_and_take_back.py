@@ -37,7 +37,8 @@ def check(graph: Graph) -> Iterator[Violation]:
             continue
         # Redis' recovery is an info as well, as the requirements have it.
         ends = [each for each in over if alarm.stack != "Redis" or each != "info"] if len(over) > len(told) else over
-        if "ConnectionFailure" in alarm.logical_id and "info" not in over:
+        recovers = alarm.stack == "Redis" and ("ConnectionFailure" in alarm.logical_id or "Latency" in alarm.logical_id)
+        if recovers and "info" not in over:
             yield alarm.violation("OKActions", f"tells {short(over)}, must tell info as well")
         if ends != told:
             yield alarm.violation("OKActions", f"tells {short(over)}, must tell {short(told)}")

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 
+from config.model import routes
 from config.services import balanced, hosts, on_ecs, released, words
 from template_policies import Failure, Graph, Violation, policy
 from template_policies.alarms import ALARM, COMPOSITE
@@ -54,7 +55,7 @@ ALWAYS = (
 @policy(
     reason="Alarms are made in loops: a service that falls out of one is watched by nobody.",
     failure=Failure.UNOBSERVED,
-    reads={ALARM: (), COMPOSITE: (), "AWS::EC2::NatGateway": ()},
+    reads={ALARM: (), COMPOSITE: (), "AWS::EC2::NatGateway": (), "AWS::Lambda::Function": ("Handler",)},
 )
 def check(graph: Graph) -> Iterator[Violation]:
     ids = [each.logical_id for each in graph.of(ALARM, COMPOSITE) if each.stack == "Observability"]
@@ -78,6 +79,9 @@ def check(graph: Graph) -> Iterator[Violation]:
         if not any(one.startswith(each) for one in ids):
             yield graph.missing(ALARM, f"is missing: {each}", stack="Observability")
     yield from _elsewhere(graph)
+    slow, throttled = (sum(one.startswith(f"Functions{what}") for one in ids) for what in ("Slow", "Throttled"))
+    if slow != throttled:
+        yield graph.missing(ALARM, f"is missing: {slow} Slow, {throttled} Throttled", stack="Observability")
     gateways = len(graph.of("AWS::EC2::NatGateway"))
     watched = Counter(one.startswith("NatPorts") for one in ids)[True]
     if watched != gateways:
@@ -98,7 +102,16 @@ def _elsewhere(graph: Graph) -> Iterator[Violation]:
         if (cache := redis.instances[str(name)].elasticache) is not None:
             wanted |= {("Redis", f"Nodes{plain}{what}") for what in ("Connections", "Cpu", "Memory")}
             wanted |= {("Redis", f"Nodes{plain}Lag")} if cache.replicas else set()
+            wanted |= {("Redis", f"Nodes{plain}Evictions")} if redis.instances[str(name)].eviction else set()
             wanted.add(("Redis", f"Events{plain}EventsFailed"))
+    wanted |= {("Edge", f"RotationAlarms{what}") for what in ("EdgeUserAgent", "RunsSlow1", "RunsThrottled1")}
+    if environment.media.quarantine:
+        wanted |= {("Observability", f"MediaUpload{what}") for what in ("NotMoved", "NotScanned", "WithThreat")}
+    for severity, route in routes(environment.alarms).items():
+        if route.webhook_secret is not None:
+            wanted.add(("Platform", f"Alarms{severity.capitalize()}WebhookFailed"))
+    for function in graph.functions("restart_service"):
+        wanted.add((function.stack, function.logical_id.partition("Handler")[0] + "Behind"))
     for stack, each in sorted(wanted):
         if not any(one.stack == stack and one.logical_id.startswith(each) for one in graph.of(ALARM, COMPOSITE)):
             yield graph.missing(ALARM, f"is missing: {each}", stack=stack)

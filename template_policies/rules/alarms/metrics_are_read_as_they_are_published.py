@@ -1,5 +1,6 @@
 """An alarm reads each metric with the statistic, dimensions, period and meaning of silence that fit it."""
 
+import re
 from collections.abc import Iterator, Mapping
 
 from template_policies import Failure, Graph, Violation, policy
@@ -9,6 +10,7 @@ from template_policies.graph import short
 BAD, GOOD, SAME = "breaching", "notBreaching", "ignore"
 MINUTE, FIVE, QUARTER, HOUR, DAY = 60, 300, 900, 3600, 86400
 # An objective burns in windows of its own (docs/adr/0016).
+_SHARE = re.compile(r"PR\(:?[\d.]+:?\)")
 WINDOWS = (FIVE, HOUR, 2 * HOUR, DAY)
 # (statistic, dimensions, periods, what no data means) by metric.
 Reading = tuple[str, tuple[str, ...], tuple[int, ...], tuple[str, ...]]
@@ -114,6 +116,9 @@ READINGS: Mapping[tuple[str, str], Reading] = {
 )
 def check(graph: Graph) -> Iterator[Violation]:
     for alarm in graph.of(ALARM):
+        periods_in_use = {each.get("Period") for each in metrics(alarm)}
+        if len(periods_in_use) > 1:
+            yield alarm.violation("Metrics", f"are of {short(sorted(map(str, periods_in_use)))}, must be of one period")
         for each in metrics(alarm):
             # A metric filter has no dimensions: its namespace ends with the environment.
             namespace = str(each.get("Namespace")).removesuffix(f"/{graph.name}")
@@ -126,7 +131,7 @@ def check(graph: Graph) -> Iterator[Violation]:
             statistic, dimensions, periods, silence = known
             path = "Metrics" if alarm.get("MetricName") is None else ""
             stat = str(each.get("Stat"))
-            fits = stat == statistic or (" " in statistic and (stat == "p95" or stat.startswith("PR(:")))
+            fits = stat == statistic or (" " in statistic and (stat == "p95" or _SHARE.fullmatch(stat) is not None))
             if not fits:
                 yield alarm.violation(
                     path or "Statistic", f"is {stat} of {each.get('MetricName')}, must be {statistic}"

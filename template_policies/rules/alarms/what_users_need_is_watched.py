@@ -38,7 +38,7 @@ def check(graph: Graph) -> Iterator[Violation]:
         if kind == "AWS::ECS::Service" and not services:
             continue
         if not graph.of(kind):
-            yield graph.missing(kind, "is missing from the whole environment")
+            yield graph.missing(kind, "is missing from the whole environment", stack="any")
         for runbook in sorted(wanted - found):
             yield graph.missing(
                 ALARM, f"is missing: critical, of {kind}, with the runbook {runbook}", stack="Observability"

@@ -25,6 +25,11 @@ def check(graph: Graph) -> Iterator[Violation]:
     environment = graph.environment
     serving = {task.where for each in graph.of("AWS::ECS::Service") if (task := each.target("TaskDefinition"))}
     logs: dict[str, str] = {}
+    of_service = {
+        own.name: secrets(main_container(task))
+        for task in graph.of(TASK)
+        if task.where in serving and (own := owner(graph, task)) is not None and own.slot is None
+    }
     for task in graph.of(TASK):
         own, container = owner(graph, task), main_container(task)
         name = container.get("Name")
@@ -40,6 +45,17 @@ def check(graph: Graph) -> Iterator[Violation]:
         group = graph.target(task.stack, container.get("LogConfiguration", {}).get("Options", {}).get("awslogs-group"))
         if group is not None and logs.setdefault(group.where, task.where) != task.where:
             yield task.violation(f"{PATH}.{name}.LogConfiguration", f"logs where {logs[group.where]} does")
+        if own is not None and task.where in serving and own.service.port is not None:
+            ports = [each.get("ContainerPort") for each in container.get("PortMappings", [])]
+            if ports != [own.service.port] or plain.get("PORT", str(own.service.port)) != str(own.service.port):
+                yield task.violation(f"{PATH}.{name}.PortMappings", f"is {ports}, must be {own.service.port}")
+        if own is not None and own.slot is not None:
+            # The login's name is that of the slot, and no secret.
+            wanted = set(of_service.get(own.name, ())) - {"PGUSER"}
+            if set(secrets(container)) != wanted:
+                yield task.violation(
+                    f"{PATH}.{name}.Secrets", f"are {sorted(secrets(container))}, must be {sorted(wanted)}"
+                )
         if own is None or own.slot is not None or task.where not in serving:
             continue
         known = {*plain, *secrets(container)}
@@ -57,10 +73,6 @@ def check(graph: Graph) -> Iterator[Violation]:
                 yield task.violation(
                     f"{PATH}.{name}.Environment", f"has {key} {short(plain.get(key))}, must be {value}"
                 )
-        if own.service.port is not None:
-            ports = [each.get("ContainerPort") for each in container.get("PortMappings", [])]
-            if ports != [own.service.port] or plain.get("PORT", str(own.service.port)) != str(own.service.port):
-                yield task.violation(f"{PATH}.{name}.PortMappings", f"is {ports}, must be {own.service.port}")
         pool, wanted_pool = plain.get("PG_POOL_MAX"), own.service.database_connections
         if pool is not None and wanted_pool is not None and pool != str(wanted_pool):
             yield task.violation(f"{PATH}.{name}.Environment", f"has PG_POOL_MAX {pool}, must be {wanted_pool}")

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 
-from config.previews import every_host, hosts, slots
+from config.previews import balanced_hosts, certified_hosts, hosts, slots
 from config.services import hosts as own_hosts
 from template_policies import Failure, Graph, Violation, policy
 from template_policies.cloudflare import KIND, named
@@ -33,9 +33,10 @@ def check(graph: Graph) -> Iterator[Violation]:
         if each.get("type") != "CNAME":
             yield where.violation("Document", f"has {each.get('host')} as {each.get('type')}, must be CNAME")
         host, leads = str(each.get("host")), str(each.get("content"))
-        if host in every_host(environment) and not leads.startswith("{Platform/LoadBalancer"):
-            yield where.violation("Document", f"leads {host} to {leads}, must lead to the load balancer")
         service = environment.domains.redirects.get(host)
+        is_balanced = service is None and host in balanced_hosts(environment)
+        if is_balanced and not leads.startswith("{Platform/LoadBalancer"):
+            yield where.violation("Document", f"leads {host} to {leads}, must lead to the load balancer")
         if service is not None and leads != own_hosts(environment)[service]:
             yield where.violation("Document", f"leads {host} to {leads}, must lead to {service}")
     previews = {host for slot in slots(environment) for host in hosts(environment, slot).values()}
@@ -54,11 +55,11 @@ def check(graph: Graph) -> Iterator[Violation]:
             except ValueError:
                 told = {}
             if (
-                set(told.get("hosts", [])) != set(every_host(environment))
+                set(told.get("hosts", [])) != set(certified_hosts(environment))
                 or told.get("zone") != environment.domains.zone
             ):
                 yield each.violation(
-                    "Document", f"has hosts {short(told.get('hosts'))}, must be {short(every_host(environment))}"
+                    "Document", f"has hosts {short(told.get('hosts'))}, must be {short(certified_hosts(environment))}"
                 )
             if each.target("ServiceToken") is None:
                 yield each.violation("ServiceToken", "must refer to a function")

@@ -1,4 +1,4 @@
-"""Rules are made one after the other, and names last."""
+"""Rules are made one after the other, then names, and last what redirects to those."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,8 @@ from template_policies.cloudflare import KIND
 
 
 @policy(
-    reason="Who can reach the product meets its protection; Cloudflare's rulesets take one change at a time.",
+    reason="Who can reach the product meets its protection, and who is redirected finds the name that it leads to; "
+    "Cloudflare's rulesets take one change at a time.",
     failure=Failure.CLOUDFLARE_CHANGES,
     reads={KIND: ("DependsOn", "ServiceToken")},
 )
@@ -27,8 +28,9 @@ def check(graph: Graph) -> Iterator[Violation]:
         order += behind
     if len(order) != len(ours):
         yield ours[order[-1]].violation("DependsOn", f"leaves {len(ours) - len(order)} without an order")
-    if not order[-1].startswith("Names"):
-        yield ours[order[-1]].violation("DependsOn", "is made last, must be the names")
+    last = [name for name in order if name.startswith(("Names", "Redirects"))]
+    if order[-len(last) :] != last or not last[0].startswith("Names"):
+        yield ours[order[-1]].violation("DependsOn", "is made last, must be the names, then their redirects")
     for each in graph.of(KIND):
         function = each.target("ServiceToken")
         if function is None or function.type != "AWS::Lambda::Function":

@@ -49,4 +49,4 @@ def check(graph: Graph) -> Iterator[Violation]:
                 )
     for name, most in OFTEN.items():
         if graph.functions(name) and seen.get(name, float("inf")) > most:
-            yield graph.missing(RULE, f"is missing: a schedule of {name}")
+            yield graph.missing(RULE, f"is missing: a schedule of {name}", stack="any")

@@ -49,6 +49,8 @@ def check(graph: Graph) -> Iterator[Violation]:
         if [graph.target(rule.stack, each.get("TargetGroupArn")) for each in found] != groups or None in groups:
             yield rule.violation("Actions", "must name the service's own group and then its alternate one")
         own = owner(graph, rule)
-        hosts = [{"Field": "host-header", "HostHeaderConfig": {"Values": [own.host if own else None]}}]
-        if rule.get("Conditions") != hosts:
-            yield rule.violation("Conditions", f"is {short(rule.get('Conditions'))}, must be {short(hosts)}")
+        former = own.service.former_host if own and own.slot is None else None
+        hosts = [own.host if own else None, *([former] if former else [])]
+        conditions = [{"Field": "host-header", "HostHeaderConfig": {"Values": hosts}}]
+        if rule.get("Conditions") != conditions:
+            yield rule.violation("Conditions", f"is {short(rule.get('Conditions'))}, must be {short(conditions)}")

@@ -28,8 +28,10 @@ def check(graph: Graph) -> Iterator[Violation]:
         if own is None or own.host is None:
             continue
         yield from service.expect(f"{CONFIGURATION}.Strategy", "BLUE_GREEN")
+        # Nobody goes back to an earlier version of a preview.
+        minutes = own.service.bake_minutes if own.slot is None else 0
+        yield from service.expect(f"{CONFIGURATION}.BakeTimeInMinutes", minutes)
         if own.slot is None:
-            yield from service.expect(f"{CONFIGURATION}.BakeTimeInMinutes", own.service.bake_minutes)
             yield from service.expect(f"{CONFIGURATION}.Alarms.Enable", True)
             yield from service.expect(f"{CONFIGURATION}.Alarms.Rollback", True)
         targets = service.items("LoadBalancers")

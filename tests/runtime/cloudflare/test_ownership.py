@@ -126,6 +126,23 @@ def test_a_second_record_of_ours_is_deleted(edge: Edge) -> None:
     assert mine == ["api.example.com"]
 
 
+def test_a_name_that_changes_hands_always_has_its_record(edge: Edge) -> None:
+    """A service's new host, while its old one leads there: without a record, resolvers remember for minutes that there
+    is no such name."""
+    made = edge.ask("Create", records(frontend="alb.example.net"))
+    (old,) = [key for key, each in edge.zone.records.items() if each["comment"] == "production.dns.frontend"]
+    after = records(frontend="alb.example.net")
+    after["records"][0]["host"] = "new.example.com"
+    redirect = {"name": "redirect", "host": "frontend.example.com", "content": "new.example.com"}
+    after["records"].append({**redirect, "type": "CNAME", "proxied": True})
+    writes = edge.writes(lambda: edge.ask("Update", after, made.physical_id))
+    assert [each.partition(" ")[0] for each in writes] == ["POST", "PATCH"], "the new name first"
+    record = edge.zone.records[old]
+    assert (record["name"], record["content"]) == ("frontend.example.com", "new.example.com")
+    assert record["comment"] == "production.dns.redirect"
+    assert edge.writes(lambda: edge.ask("Update", after, made.physical_id)) == []
+
+
 def test_a_validation_record_that_is_there_already_will_do(edge: Edge) -> None:
     body = {"type": "CNAME", "name": "_x.api.example.com", "content": "_y.acm-validations.aws"}
     dns.create(edge.zone, body | {"proxied": False, "ttl": 1, "comment": "by another environment"})
