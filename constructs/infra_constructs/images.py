@@ -35,15 +35,16 @@ class ImageSeeder(Construct):
         """A custom resource and not `AWS::SSM::Parameter`: every release changes the value, which CloudFormation
         would call drift and, the next time that the bootstrap image changes, undo.
         """
-        self._handler.role.add_to_policy(
-            iam.PolicyStatement(
-                actions=["ssm:GetParameter", "ssm:PutParameter", "ssm:DeleteParameter"],
-                resources=[arn_of(self, "ssm", f"parameter{parameter_name}")],
-            )
-        )
-        return self._handler.resource(
+        pointer = self._handler.resource(
             scope, id_, kind="Custom::ImagePointer", properties={"Parameter": parameter_name, "Seed": image}
         )
+        # A policy of its own: when the service leaves, the pointer is deleted after the role's policy has changed.
+        access = iam.PolicyStatement(
+            actions=["ssm:GetParameter", "ssm:PutParameter", "ssm:DeleteParameter"],
+            resources=[arn_of(self, "ssm", f"parameter{parameter_name}")],
+        )
+        pointer.node.add_dependency(iam.Policy(scope, f"{id_}Access", roles=[self._handler.role], statements=[access]))
+        return pointer
 
 
 class ServiceImages(Construct):

@@ -18,7 +18,7 @@ from ops.stacks import Stack, stacks, templates
 
 # RDS guide, "Viewing DB instance status"; while storage is optimized, only storage cannot be changed.
 _TAKES_CHANGES = ("available", "storage-optimization")
-_AT_REST = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE")
+AT_REST = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE")
 
 
 def examine(
@@ -28,7 +28,7 @@ def examine(
     everywhere = list(stacks(clients, name))
     ours = [each for each in everywhere if each.tags.get("product") == environment.product]
     for stack in ours:
-        if stack.status not in _AT_REST:
+        if stack.status not in AT_REST:
             yield Finding(
                 where=stack.name,
                 what=f"is {stack.status}",

@@ -20,6 +20,7 @@ from config import ENVIRONMENTS, Environment, InvalidEnvironments, load
 from config.services import words
 from ops import doctor
 from ops.change import steps
+from ops.doctor.deployed import AT_REST
 from ops.doctor.finding import Finding
 from ops.effects import Effect, Impact, effects
 from ops.effects.template import Templates
@@ -182,11 +183,10 @@ class Bench:
 
     def release_until_blue_serves(self, wanted: Version, found: Sequence[Effect]) -> None:
         """As doctor asks of a frozen rule: a release moves the traffic to the other group (docs/adr/0004)."""
-        for finding in self.doctor(wanted, found):
-            service = finding.where.split("-", 2)[2]
-            if finding.fix.startswith("release until blue") and service in self.deployed.environment.services:
-                self._releases += 1
-                release(self.account, push(self.account, service, f"another-{self._releases}"), service)
+        told = [each.where for each in self.doctor(wanted, found) if each.fix.startswith("release until blue")]
+        for service in {stack.split("-", 2)[2] for stack in told} & self.deployed.environment.services.keys():
+            self._releases += 1
+            release(self.account, push(self.account, service, f"another-{self._releases}"), service)
 
     def go(self, wanted: Version) -> tuple[DeploymentOutcome, list[Finding], list[str]]:
         """Deploys it, in steps if it takes some, acknowledged and against doctor.
@@ -319,6 +319,8 @@ def one(edit: Edit, bench: Bench) -> list[str]:
         elif bench.now(home) != home.templates:
             wrong.append("it is not as before")
             bench.begin_anew()
+    if any(each not in AT_REST for each in bench.account.stacks().values()):
+        bench.begin_anew()  # the rollback of what was impossible has failed
     bench.row(edit, review, _of_doctor(open_, stopped), _of_outcome(outcome), back, _agree(wrong))
     return wrong
 
