@@ -38,8 +38,8 @@ def examine(
     if ours:
         now = templates(clients, ours, wanted)
         yield from of_effects(clients, now, wanted, acknowledged)
-        for each in overwritten(clients, now, wanted, effects(now, wanted)):
-            yield from _unacknowledged(each, acknowledged)
+        for effect in overwritten(clients, now, wanted, effects(now, wanted)):
+            yield from _unacknowledged(effect, acknowledged)
     else:
         yield from _same_names(clients, everywhere, wanted)
     deployed = {each.name for each in ours}
