@@ -9,8 +9,8 @@ from tests.mutants.templates import Mutant
 NAME = "a name or description, for people"
 DEFAULT = "what AWS takes when nothing is said, or the same in other words"
 REFUSED = "AWS refuses it, and the deployment rolls back"
-LESS = "a permission less: the rehearsal evaluates IAM and fails"
-RUNS = "the rehearsal runs this function or task, with these values, and fails"
+LESS = "a permission less: the rehearsal evaluates IAM; `make permissions` takes each used grant away and sees a denial"
+RUNS = "a value that no policy can know. The rehearsal runs it, but nobody has tried that it fails with each of these"
 ORDER = "an order that another reference implies"
 EDGE = "the rehearsal declares it to a Cloudflare that checks each field against the contract, and asks what users get"
 ENOUGH = "thirty-two characters at least: nobody guesses them"
@@ -111,8 +111,6 @@ EXPLAINED: Sequence[Explained] = (
     Explained("AWS::Logs::ResourcePolicy", "*", "*", LESS),
     Explained("*", "DependsOn", "forgets*", ORDER),
     Explained("AWS::Lambda::Function", "Properties.Environment*", "*", RUNS),
-    Explained("AWS::Lambda::Function", "Properties.Handler", "*", RUNS),
-    Explained("AWS::Lambda::Function", "Properties.Code.*", "*", RUNS),
     Explained("AWS::Lambda::Function", "Properties.Layers", "*", RUNS),
     Explained("AWS::Lambda::Function", "Properties.VpcConfig*", "*", RUNS),
     Explained("AWS::Lambda::Function", "Properties.Timeout", "*", LIMIT),

@@ -196,7 +196,8 @@ def test_this_repository_becomes_only_cdks_roles(name: str, templates: Templates
     actions = {action.partition(":")[2] for each in looks for action in _actions(each)}
     assert actions == {
         "DescribeStacks", "DescribeStackEvents", "GetTemplate", "ListStackResources", "ListStacks", "DescribeRules",
-        "DescribeDBInstances", "GetDomainAssociation", "ListJobs",
+        "DescribeDBInstances", "DescribeReplicationGroups", "GetDomainAssociation", "ListJobs",
+        "ListServiceDeployments",
         "DescribeAlarms", "DescribeServices", "Query", "ListOpenIDConnectProviders", "ListRoles",
         "GetAWSDefaultServiceQuota", "GetServiceQuota", "ListRequestedServiceQuotaChangeHistoryByQuota",
     }  # fmt: skip

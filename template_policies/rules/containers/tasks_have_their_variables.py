@@ -1,5 +1,6 @@
 """A service's container has each variable that its file, its needs and its settings promise, and no other."""
 
+import re
 from collections.abc import Iterator
 
 from config import variables as names
@@ -14,6 +15,10 @@ DEFAULTS = {
     "NODE_EXTRA_CA_CERTS": "/infra/rds-authority.pem", "PGSSLROOTCERT": "/infra/rds-authority.pem",
 }  # fmt: skip
 PATH = "ContainerDefinitions"
+# Beside a service, with its variables.
+_BESIDE = re.compile(r"(OneOff|Migration)TaskDefinition")
+# Those of what serves, of what runs npm, and of a preview, whose schema has an owner.
+_OWN_TO_EACH = {"KEEP_ALIVE_TIMEOUT", "PORT", "npm_config_cache", "PGUSER"}
 
 
 @policy(
@@ -25,6 +30,11 @@ def check(graph: Graph) -> Iterator[Violation]:
     environment = graph.environment
     serving = {task.where for each in graph.of("AWS::ECS::Service") if (task := each.target("TaskDefinition"))}
     logs: dict[str, str] = {}
+    plain_of = {
+        (own.name, own.slot): variables(main_container(task))
+        for task in graph.of(TASK)
+        if task.where in serving and (own := owner(graph, task)) is not None
+    }
     of_service = {
         own.name: secrets(main_container(task))
         for task in graph.of(TASK)
@@ -45,6 +55,11 @@ def check(graph: Graph) -> Iterator[Violation]:
         group = graph.target(task.stack, container.get("LogConfiguration", {}).get("Options", {}).get("awslogs-group"))
         if group is not None and logs.setdefault(group.where, task.where) != task.where:
             yield task.violation(f"{PATH}.{name}.LogConfiguration", f"logs where {logs[group.where]} does")
+        if own is not None and _BESIDE.search(task.logical_id):
+            expected = plain_of.get((own.name, own.slot), {})
+            different = {key for key in {*plain, *expected} if plain.get(key) != expected.get(key)} - _OWN_TO_EACH
+            if different:
+                yield task.violation(f"{PATH}.{name}.Environment", f"is not the service's: {sorted(different)}")
         if own is not None and task.where in serving and own.service.port is not None:
             ports = [each.get("ContainerPort") for each in container.get("PortMappings", [])]
             if ports != [own.service.port] or plain.get("PORT", str(own.service.port)) != str(own.service.port):

@@ -36,5 +36,5 @@ def check(graph: Graph) -> Iterator[Violation]:
                 if not function.get("Environment.Variables.SECRETS"):
                     yield function.violation("Environment.Variables.SECRETS", "is missing: it looks for nothing")
     if sorted(hears) != sorted(reading):
-        stack = min((each.partition("/")[0] for each in {*hears} ^ {*reading}), default="any")
+        stack = min(str(each).partition("/")[0] for each in {*hears} ^ {*reading})
         yield graph.missing(RULE, f"restarts {short(sorted(hears))}, must {short(sorted(reading))}", stack=stack)
