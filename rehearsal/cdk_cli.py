@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ _CDK = ROOT / "node_modules" / ".bin" / "cdk"
 
 
 class CdkFailed(Exception):
-    """The CLI ended with another code than 0; the message carries the end of what it printed."""
+    """The CLI failed; the message contains the end of its output."""
 
     def __init__(self, arguments: tuple[str, ...], code: int, output: str) -> None:
         self.output = output
@@ -24,17 +25,17 @@ class CdkFailed(Exception):
 
 @dataclass(frozen=True)
 class CdkCli:
-    """Runs as a person in that account would, but for the address of the endpoint."""
+    """Runs the CLI as a person with access to the account would, with the emulator's endpoint."""
 
     account: str
     region: str
     workspace: Path
     endpoint: str | None = None
-    """None for what needs no AWS at all."""
+    """None for commands that do not call AWS."""
     access_key: tuple[str, str] | None = None
     """Id and secret of whoever runs it; None for the root of the account."""
     session_token: str | None = None
-    """Beside an access key that is temporary."""
+    """Session token of a temporary access key."""
 
     @property
     def credentials(self) -> dict[str, str]:
@@ -43,11 +44,20 @@ class CdkCli:
         temporary = {"AWS_SESSION_TOKEN": self.session_token} if self.session_token else {}
         return {"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret, "AWS_REGION": self.region, **temporary}
 
+    def bootstrap(self, assembly: Path) -> None:
+        """Bootstraps the account and the region. Raises `CdkFailed`."""
+        self.run("bootstrap", f"aws://{self.account}/{self.region}", "--app", str(assembly))
+
+    def deploy(self, assembly: Path, *stacks: str, options: Sequence[str] = ()) -> str:
+        """Deploys the stacks that match these patterns, without approval. Returns the output. Raises `CdkFailed`."""
+        unattended = ("--require-approval", "never", "--concurrency", "4")
+        return self.run("deploy", *stacks, "--app", str(assembly), *unattended, *options)
+
     def run(self, *arguments: str, validated: bool = True) -> str:
-        """What the CLI printed. Raises `CdkFailed`."""
+        """Runs any other command, and returns its output. Raises `CdkFailed`."""
         environment = {
             **os.environ,
-            # Its cache of "which account is this key?" must not be mixed up with that of another emulator.
+            # The CLI caches the account of each key; each emulator needs its own cache.
             "CDK_HOME": str(self.workspace / "home"),
             "NODE_NO_WARNINGS": "1",
             "CI": "true",

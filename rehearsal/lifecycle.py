@@ -30,7 +30,6 @@ from simulators.cloudflare.foreign import inventory
 from simulators.upstash.simulator import somebody_elses
 
 WORKSPACES = ROOT / "build" / "rehearsal"
-_CONCURRENCY = "4"
 # Secrets Manager ends the ARN of each secret with six characters of its own.
 _A_WHOLE_ARN = re.compile(r"-[A-Za-z0-9]{6}$")
 _BRANCH = "rehearsed"
@@ -69,10 +68,10 @@ def live(
             # What is validated is what is deployed for good: this differs from it in one number.
             edited = beside.submit(_synthesize_with_lines, offline, name, files, workspace / "cdk.out-edited")
             linting = Lint(assembly, region=environment.aws.region)
-            cdk, first_day = account.cdk, FirstDay(account, assembly, progress)
+            first_day = FirstDay(account, assembly, progress)
             first_day.gaps_are_reported()
             with progress.scene("bootstrap the account"):
-                cdk.run("bootstrap", f"aws://{cdk.account}/{cdk.region}", "--app", str(assembly))
+                account.cdk.bootstrap(assembly)
             account.prepare()
             first_day.nothing_is_left()
             findings = _Rehearsal(account, assembly, edited, progress, linting).play()
@@ -124,7 +123,7 @@ class _Rehearsal:
             self._update()
         with self.progress.scene("an update that fails"), self.progress.stacks(self.account):
             self._failing_update()
-        if self.account.cdk.access_key is not None:  # Without IAM, nobody is anybody.
+        if self.account.cdk.access_key is not None:  # Without IAM, there are no roles.
             self._permissions()
         with self.progress.scene("destroy"), self.progress.stacks(self.account):
             self._destroy()
@@ -134,10 +133,7 @@ class _Rehearsal:
         return findings
 
     def _deploy(self, assembly: Path, stacks: str = "*", *options: str) -> str:
-        return self.account.cdk.run(
-            "deploy", f"{self.account.name}/{stacks}", "--app", str(assembly),
-            "--require-approval", "never", "--concurrency", _CONCURRENCY, *options,
-        )  # fmt: skip
+        return self.account.cdk.deploy(assembly, f"{self.account.name}/{stacks}", options=options)
 
     def _nested(self, assembly: Path) -> Path:
         return assembly / f"assembly-{self.account.name}"

@@ -39,8 +39,7 @@ def upgrade(name: str, base: str, progress: Progress) -> None:
         list(both.map(assemble, (tree, ROOT), (before, after), repeat({"env": name, "deployed": "yes"})))
     with opened(name, environment, workspace) as account:
         with progress.scene("bootstrap the account"):
-            cdk = account.cdk
-            cdk.run("bootstrap", f"aws://{cdk.account}/{cdk.region}", "--app", str(before))
+            account.cdk.bootstrap(before)
         account.prepare()
         _Upgrade(account, progress).play(before, after)
 
@@ -69,8 +68,7 @@ class _Upgrade:
         self.progress.check("Roles may do what they do", not denied, denied[0] if denied else "none was denied")
 
     def _deploy(self, account: Account, assembly: Path) -> None:
-        options = ("--require-approval", "never", "--concurrency", "4")
-        account.cdk.run("deploy", f"{account.name}/*", "--app", str(assembly), *options)
+        account.cdk.deploy(assembly, f"{account.name}/*")
 
     def _compare(self, outcome: DeploymentOutcome) -> None:
         lost = outcome.failures

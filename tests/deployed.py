@@ -1,4 +1,4 @@
-"""An environment, deployed from the assembly of the other tests into an emulator and a zone of its own."""
+"""An environment, deployed from the shared assembly into an emulator and a zone of its own."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,8 +11,7 @@ from rehearsal.account import Account, opened
 @contextmanager
 def deployed(name: str, assembly: Path, folder: Path) -> Iterator[Account]:
     with opened(name, load([name])[name], folder) as account:
-        cdk = account.cdk
-        cdk.run("bootstrap", f"aws://{cdk.account}/{cdk.region}", "--app", str(assembly))
+        account.cdk.bootstrap(assembly)
         account.prepare()
-        cdk.run("deploy", f"{name}/*", "--app", str(assembly), "--require-approval", "never", "--concurrency", "4")
+        account.cdk.deploy(assembly, f"{name}/*")
         yield account

@@ -9,8 +9,8 @@ import pytest
 import typer
 
 from ops.__main__ import app
+from ops.alarms_page import PAGE, page
 from ops.ids import KINDS, STACKS, chosen, label
-from tools.alarms_doc import PAGE, page
 
 ROOT = Path(__file__).resolve().parents[1]
 RUNBOOKS = sorted((ROOT / "docs" / "runbooks").glob("*.md"))
@@ -77,7 +77,7 @@ _LOOKED_UP = re.compile(r'"\$\(infra id ENV [^)]+\)"')
 
 
 @pytest.mark.parametrize("path", RUNBOOKS, ids=lambda path: path.stem)
-def test_no_command_asks_for_a_name_that_nobody_knows(path: Path) -> None:
+def test_no_command_needs_a_name_that_the_operator_does_not_know(path: Path) -> None:
     for line in code(path):
         assert not re.match(r"aws logs (tail|filter)", line), f"infra logs finds the log group: {line}"
         if line.startswith("aws "):
@@ -131,7 +131,7 @@ def test_it_is_seen_that_a_command_asks_for_a_name(tmp_path: Path) -> None:
         wrong = tmp_path / "wrong.md"
         wrong.write_text(f"Run `{line}`.\n")
         with pytest.raises(AssertionError):
-            test_no_command_asks_for_a_name_that_nobody_knows(wrong)
+            test_no_command_needs_a_name_that_the_operator_does_not_know(wrong)
 
 
 def test_the_page_of_alarms_is_current(templates: dict[str, dict[str, Any]]) -> None:

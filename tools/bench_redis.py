@@ -7,8 +7,8 @@ from pathlib import Path
 
 from infra_runtime.contract.redis_url import parse
 from infra_runtime.redis.probe import probe
+from rehearsal.fail_open import FAULTS, ask, measure, service
 from simulators.redis.server import cluster, sentinels, until
-from tools.fail_open import FAULTS, ask, measure, service
 
 _REQUESTS = 2000
 _PASSWORD = "what-stands-for-a-password"  # noqa: S105

@@ -50,11 +50,9 @@ def _deployed(root: Path) -> dict[str, float]:
     options = ("--quiet", "--context", "env=dev", "--context", f"environments={ENVIRONMENTS}")
     offline.run("synth", *options, "--output", str(root / "cdk.out"), validated=False)
     with opened("dev", environment, root) as account:
-        cdk, assembly = account.cdk, str(root / "cdk.out")
-        cdk.run("bootstrap", f"aws://{cdk.account}/{cdk.region}", "--app", assembly)
+        account.cdk.bootstrap(root / "cdk.out")
         account.prepare()
-        words = ("dev/*", "--app", assembly, "--require-approval", "never", "--concurrency", "4")
-        deploy = _timed(lambda: cdk.run("deploy", *words))
+        deploy = _timed(lambda: account.cdk.deploy(root / "cdk.out", "dev/*"))
         first_release(account)
         images = [push(account, account.main, f"bench-{number}", (FIRST, SECOND)) for number in range(_RELEASES)]
         with traffic(account).flowing() as users:

@@ -24,12 +24,11 @@ from infra_runtime.contract.check_targets import CheckTarget
 from infra_runtime.contract.redis_url import parse
 from infra_runtime.redis import probe as redis_probe
 from rehearsal.product import build, command
-from simulators.aws.cloudwatch.traces import OUTAGES
+from simulators.aws.cloudwatch.traces import BEGINS, ENDS, MINUTES, OUTAGES
 from simulators.ports import free_port
 from simulators.postgres.server import Postgres, running
 from simulators.redis.server import Server
 
-MINUTES, BEGINS, ENDS = 60, 15, 35
 _USERS, _TASKS = 4, 2
 _LIMIT = 40  # connections that the database takes
 

@@ -19,12 +19,12 @@ from hypothesis import given, settings
 
 from infra_runtime.contract.redis_url import InvalidRedisUrl, RedisTarget, from_environment
 from infra_runtime.redis import health
+from rehearsal.fail_open import FAULTS, Figures, ask, measure, service, stand
 from simulators.redis import proxy
 from simulators.redis.authority import Authority
 from simulators.redis.server import Server, cluster, running, sentinels, until
 from tests.node_reader import Read, reader
 from tests.runtime.contract.test_redis_url import REFUSED, TAKEN, fuzzed, targets
-from tools.fail_open import FAULTS, Figures, ask, measure, service, stand
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = "s3cret-of-the-tests"
@@ -132,11 +132,11 @@ def test_no_fault_of_redis_is_an_error_of_the_service(fault: str, figures: dict[
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_the_application_is_told_of_each_outage_once(fault: str, figures: dict[str, Figures]) -> None:
+def test_each_outage_is_reported_to_the_application_once(fault: str, figures: dict[str, Figures]) -> None:
     assert (figures[fault].reported, figures[fault].recoveries) == (1, 1)
 
 
-def test_what_the_application_is_told_names_the_cause_and_no_secret(tmp_path: Path) -> None:
+def test_a_report_to_the_application_names_the_cause_and_no_secret(tmp_path: Path) -> None:
     """ioredis' own error of a refused AUTH carries the password in its arguments."""
     with stand(tmp_path) as found, service(found.url) as port:
         _until(lambda: ask(port, "/limited?key=a&limit=9")[1]["enforced"])
@@ -198,7 +198,7 @@ def test_limits_are_counted_and_every_key_goes_away(tmp_path: Path) -> None:
         assert all(0 < client.ttl(key) <= 600 for key in keys)
 
 
-def test_once_the_breaker_is_open_nobody_asks_redis(tmp_path: Path) -> None:
+def test_an_open_breaker_sends_nothing_to_redis(tmp_path: Path) -> None:
     with stand(tmp_path) as found, service(found.url) as port:
         _until(lambda: ask(port, "/limited?key=a&limit=9")[1]["enforced"])
         client = found.server.client()
@@ -260,7 +260,7 @@ def test_limits_hold_where_redis_is_far_away_but_accepted(tmp_path: Path) -> Non
         assert [ask(port, "/limited?key=b&limit=1")[0] for _ in range(2)] == [200, 429]
 
 
-def test_a_silent_server_holds_nobody_up(tmp_path: Path) -> None:
+def test_a_silent_server_delays_no_request(tmp_path: Path) -> None:
     with proxy.silent() as silent, service(f"redis://127.0.0.1:{silent}") as port:
         status, body = ask(port, "/limited?key=a&limit=1")
         assert (status, body["enforced"]) == (200, False)

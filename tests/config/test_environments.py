@@ -213,7 +213,7 @@ def test_the_line_is_the_one_at_fault(environments: Path) -> None:
     assert problems(environments)[0].startswith(f"{environments}/production.toml:{line}: database.pitr_days = 0\n")
 
 
-def test_everything_is_told_in_one_run(environments: Path) -> None:
+def test_all_errors_are_reported_in_one_run(environments: Path) -> None:
     """A bad value hides neither another nor a contradiction between good ones, nor another file's faults."""
     spoil(environments, "pitr_days = 35", "pitr_days = 0")
     spoil(environments, 'nat = "per-az"', 'nat = "perzone"')
@@ -246,7 +246,7 @@ def copy_of_production(environments: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "other"), [("canary", "production"), ("production", "canary")])
-def test_a_clash_is_told_to_both(name: str, other: str, environments: Path) -> None:
+def test_a_conflict_is_reported_for_both_environments(name: str, other: str, environments: Path) -> None:
     copy_of_production(environments)
     with pytest.raises(InvalidEnvironments) as invalid:
         load([name], directory=environments)
@@ -309,7 +309,7 @@ def test_an_environment_that_is_gone_is_no_longer_waited_for(environments: Path)
     assert any("no such key where it is deployed first" in each for each in problems(environments))
 
 
-def test_an_unknown_environment_is_told_with_the_nearest() -> None:
+def test_an_unknown_environment_is_reported_with_the_nearest_name() -> None:
     with pytest.raises(InvalidEnvironments) as invalid:
         load(["prodution"])
     assert "did you mean production?" in str(invalid.value)

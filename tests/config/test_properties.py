@@ -22,7 +22,7 @@ def assignments() -> list[int]:
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(assignments()), st.sampled_from(VALUES)), min_size=1, max_size=6))
-def test_any_value_anywhere_is_told_with_its_line(changes: list[tuple[int, str]]) -> None:
+def test_an_error_in_any_value_is_reported_with_its_line(changes: list[tuple[int, str]]) -> None:
     lines = PRODUCTION.splitlines()
     for number, value in changes:
         lines[number] = f"{lines[number].partition('=')[0]}= {value}"

@@ -261,7 +261,7 @@ def _is_table(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, Section)
 
 
-def test_a_queue_stands_beside_the_cache(environments: Path) -> None:
+def test_a_queue_has_an_instance_of_its_own_beside_the_cache(environments: Path) -> None:
     worker = WORKER + 'needs = ["queue"]\n'
     found = load(["production"], directory=added(environments, queue(worker=worker)))["production"]
     assert (found.redis.serves, found.redis.queue) == ("main", "jobs")

@@ -107,7 +107,7 @@ def test_a_standby_is_a_choice(database: Callable[..., assertions.Template]) -> 
     database(multi_az=False).has_resource_properties(INSTANCE, {"MultiAZ": False})
 
 
-def test_only_its_clients_reach_it_and_it_reaches_nobody(database: Callable[..., assertions.Template]) -> None:
+def test_only_its_clients_reach_it_and_it_connects_to_nothing(database: Callable[..., assertions.Template]) -> None:
     template = database()
     template.has_resource_properties(
         "AWS::EC2::SecurityGroupIngress",

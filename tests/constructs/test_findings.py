@@ -45,7 +45,7 @@ def test_an_id_that_is_not_whole_is_refused(stack: cdk.Stack, finding: str) -> N
         acknowledge(s3.Bucket(stack, "Bucket"), finding, reason=REASON)
 
 
-def test_the_gate_finds_what_nobody_acknowledged(context: dict[str, Any]) -> None:
+def test_the_gate_fails_on_a_finding_that_is_not_acknowledged(context: dict[str, Any]) -> None:
     """The positive control of every synth that passes: the same gate, on a bucket that is wrong on purpose."""
     app = cdk.App(context=context)
     stack = cdk.Stack(app, "Test")

@@ -169,7 +169,7 @@ def instances(stack: cdk.Stack) -> list[RedisInstance]:
     ]
 
 
-def test_whoever_is_outside_of_the_vpc_is_reached_on_its_ports_only(template_of: TemplateOf, vpc: Vpc) -> None:
+def test_redis_outside_of_the_vpc_is_reached_on_its_ports_only(template_of: TemplateOf, vpc: Vpc) -> None:
     def make(stack: cdk.Stack) -> None:
         network = vpc(stack)
         client = ec2.SecurityGroup(stack, "Client", vpc=network, allow_all_outbound=False)

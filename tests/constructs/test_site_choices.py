@@ -182,7 +182,7 @@ def test_it_is_asked_for_every_minute_from_outside(amplified: Templates) -> None
     assert any("frontend" in each for each in named)
 
 
-def test_somebody_hears_that_amplify_could_not_build(amplified: Templates) -> None:
+def test_a_failed_build_on_amplify_is_notified(amplified: Templates) -> None:
     (rule,) = of_type(amplified["FrontendAmplify"], "AWS::Events::Rule")
     assert rule["EventPattern"]["source"] == ["aws.amplify"]
     assert rule["EventPattern"]["detail"]["jobStatus"] == ["FAILED"]

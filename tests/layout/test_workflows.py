@@ -51,7 +51,7 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-def test_nobody_complains(folder: Path) -> None:
+def test_our_own_rules_and_both_linters_accept_the_workflows(folder: Path) -> None:
     workflows = read(folder)
     assert len(workflows) >= 6
     assert complaints(workflows, AFTER) == []

@@ -48,7 +48,7 @@ def test_an_unknown_profile_is_named(dev: Environment, monkeypatch: pytest.Monke
     assert str(explained(ProfileNotFound(profile="wrok"), "dev", dev)).endswith("AWS_PROFILE is wrok")
 
 
-def test_an_unreachable_aws_is_said_to_be_so(dev: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_aws_is_reported_as_that(dev: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HTTPS_PROXY", raising=False)
     monkeypatch.delenv("https_proxy", raising=False)
     sts = boto3.client(
@@ -70,7 +70,7 @@ def test_what_is_not_deployed_is_to_be_deployed_first(message: str, dev: Environ
     )
 
 
-def test_an_unreachable_cloudflare_is_told_at_once() -> None:
+def test_an_unreachable_cloudflare_is_reported_at_once() -> None:
     api = Api(token="t", deadline=time.time() + 300, base_url="http://127.0.0.1:9", pace=new_pace())
     began = time.monotonic()
     with pytest.raises(OperatorError, match="Cloudflare cannot be reached from here"):

@@ -109,7 +109,7 @@ def test_logs_are_found_by_service_stack_or_function(
     assert set(logs.Logs(NAME, environment, account).groups(what).values()) == found
 
 
-def test_a_log_that_nobody_writes_is_told_with_those_that_there_are(environment: Environment, account: Logged) -> None:
+def test_an_unknown_log_is_refused_with_a_list_of_the_known_ones(environment: Environment, account: Logged) -> None:
     with pytest.raises(InputError, match="WHAT 'apo': expected a part of one of api/MigrateHandler, api/ServiceTask"):
         logs.Logs(NAME, environment, account).groups("apo")
 
@@ -184,7 +184,7 @@ def test_since_is_a_while_or_a_moment(text: str, moment: datetime) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "0m", "15", "2026-11-26T07:59:59"])
-def test_what_since_does_not_understand_is_told_with_examples(text: str) -> None:
+def test_an_invalid_since_is_refused_with_examples(text: str) -> None:
     with pytest.raises(InputError, match="expected 30s, 15m, 2h or 1d, or a time like"):
         logs.since(text, now=NOW)
 
@@ -262,7 +262,7 @@ def test_a_resource_is_named_by_its_kind_and_a_part_of_its_name(environment: Env
         ("redises", "expected one of bucket, certificate, cluster"),
     ],
 )
-def test_a_name_that_fits_none_or_several_is_told_with_those_that_there_are(
+def test_a_name_that_matches_none_or_several_is_refused_with_the_candidates(
     what: str, told: str, environment: Environment, account: Logged
 ) -> None:
     with pytest.raises(InputError, match=told):

@@ -144,7 +144,7 @@ def test_a_tunnel_leads_there_until_it_is_closed(place: DatabasePlace, productio
     assert tasks(production) == []
 
 
-def test_rds_lets_nobody_in_by_another_token_or_a_password(place: DatabasePlace, production: Account) -> None:
+def test_rds_refuses_another_token_and_a_password(place: DatabasePlace, production: Account) -> None:
     iam = production.client("iam")
     iam.create_user(UserName="stranger")
     key = iam.create_access_key(UserName="stranger")["AccessKey"]
@@ -166,7 +166,7 @@ def test_rds_lets_nobody_in_by_another_token_or_a_password(place: DatabasePlace,
             psycopg.connect(**without_tls).close()
 
 
-def test_what_is_wrong_is_said_before_anything_is_started(place: DatabasePlace, production: Account) -> None:
+def test_wrong_input_is_refused_before_anything_starts(place: DatabasePlace, production: Account) -> None:
     nothing = replace(place, variables={"PATH": "/nowhere"})
     with pytest.raises(OperatorError, match="missing on this machine: psql"):
         commands.shell(nothing, "read", "a look", None, QUIET)

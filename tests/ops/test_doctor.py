@@ -39,7 +39,7 @@ def problems(account: Account, wanted: Templates) -> list[str]:
     return [f"{each.where}: {each.what}" for each in found if each.where.startswith("daadaar-")]
 
 
-def test_nothing_stands_against_what_is_deployed(wanted: Templates, production: Account) -> None:
+def test_doctor_has_no_objection_to_what_is_deployed(wanted: Templates, production: Account) -> None:
     assert problems(production, wanted) == []
 
 
@@ -70,7 +70,7 @@ def test_a_plan_is_another_one_once_the_code_or_what_is_deployed_has_changed(
 
 
 @pytest.mark.parametrize("path", ["/workers/scripts", "/workers/routes"])
-def test_a_token_that_could_not_answer_503_is_told_before_an_incident(
+def test_a_token_that_cannot_turn_on_maintenance_is_reported_before_an_incident(
     path: str, wanted: Templates, production: Account
 ) -> None:
     world = production.cloudflare.world
@@ -82,7 +82,7 @@ def test_a_token_that_could_not_answer_503_is_told_before_an_incident(
     assert ("infra maintenance on" in finding.why, finding.stops) == (True, False)
 
 
-def test_what_stops_no_deployment_is_told_and_ends_well(
+def test_findings_that_stop_no_deployment_are_printed_with_exit_code_0(
     wanted: Templates, production: Account, capsys: pytest.CaptureFixture[str]
 ) -> None:
     production.github.repositories["daadaar/backend"].is_private = True
@@ -128,7 +128,7 @@ def _drop_a_stack(wanted: Templates) -> str:
 
 
 @pytest.mark.parametrize("spoil", [_rename_a_rule, _rename_the_database, _drop_an_export, _drop_a_stack])
-def test_what_would_hurt_is_said_before(
+def test_harmful_effects_are_reported_before_a_deployment(
     spoil: Callable[[Templates], str], wanted: Templates, production: Account
 ) -> None:
     told = spoil(wanted)

@@ -132,7 +132,7 @@ def test_everything_is_shown_with_whose_it_is(operator: Operator) -> None:
     assert "by hand, 0" in table
 
 
-def test_what_is_missing_is_said_with_what_to_do(operator: Operator) -> None:
+def test_a_missing_prerequisite_is_reported_with_its_remedy(operator: Operator) -> None:
     elsewhere = operator.asks("drift", "production", AWS_ACCESS_KEY_ID="999988887777")
     assert elsewhere.returncode == 1
     assert "is in the AWS account 111122223333; your credentials are of 999988887777" in elsewhere.stderr

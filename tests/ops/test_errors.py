@@ -117,7 +117,7 @@ def loaded(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("loaded")
 @pytest.mark.parametrize("wrong", ["expired", "unreachable", "another account"])
 @pytest.mark.parametrize("words", forms(ARGUMENTS, ENV))
-def test_it_is_told_in_one_line_with_what_to_do(
+def test_an_error_is_one_line_with_its_remedy(
     words: list[str], wrong: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     told_by(wrong, words, monkeypatch, capsys)

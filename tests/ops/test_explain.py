@@ -76,7 +76,7 @@ def found(cloudformation: CloudFormation) -> list[explain.ExplainedFailure]:
     return explain.failures("dev", load(["dev"])["dev"], cloudformation)
 
 
-def test_the_cause_is_told_and_not_what_followed_from_it() -> None:
+def test_the_cause_is_reported_and_not_its_consequences() -> None:
     (failure,) = found(CloudFormation("UPDATE_ROLLBACK_COMPLETE", *FAILED))
     assert (failure.resource, failure.type, failure.status) == (
         "Service",

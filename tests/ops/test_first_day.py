@@ -56,7 +56,9 @@ def starting(found: list[str], begin: str) -> list[str]:
     return [each for each in found if each.startswith(begin)]
 
 
-def test_a_new_account_lacks_everything_and_is_told_so(account: Account, findings: Callable[[], list[str]]) -> None:
+def test_doctor_reports_everything_that_a_new_account_lacks(
+    account: Account, findings: Callable[[], list[str]]
+) -> None:
     found = findings()
     of_account = starting(found, f"account {account.environment.aws.account}")
     assert any("no stack CDKToolkit" in each for each in of_account)
@@ -85,7 +87,7 @@ def test_what_is_safe_is_done_and_the_rest_is_left_to_a_person(
 
 
 @pytest.mark.parametrize("account", ["dev"], indirect=True)
-def test_a_repository_made_since_july_is_told_with_the_line_to_write(
+def test_a_repository_from_after_july_is_reported_with_the_line_to_write(
     account: Account, findings: Callable[[], list[str]]
 ) -> None:
     assert not starting(findings(), "GitHub")
@@ -95,7 +97,7 @@ def test_a_repository_made_since_july_is_told_with_the_line_to_write(
 
 
 @pytest.mark.parametrize("account", ["production"], indirect=True)
-def test_secrets_of_the_wrong_form_are_told_without_being_shown(
+def test_secrets_of_the_wrong_form_are_reported_without_their_value(
     account: Account, findings: Callable[[], list[str]]
 ) -> None:
     manager = account.client("secretsmanager")
@@ -107,7 +109,7 @@ def test_secrets_of_the_wrong_form_are_told_without_being_shown(
 
 
 @pytest.mark.parametrize("account", ["dev"], indirect=True)
-def test_a_zone_that_acm_cannot_use_is_told(account: Account, findings: Callable[[], list[str]]) -> None:
+def test_a_zone_that_acm_cannot_use_is_reported(account: Account, findings: Callable[[], list[str]]) -> None:
     account.prepare()
     assert not starting(findings(), "zone ")
     account.zone.records["caa"] = {
@@ -119,7 +121,7 @@ def test_a_zone_that_acm_cannot_use_is_told(account: Account, findings: Callable
 
 
 @pytest.mark.parametrize("account", ["dev"], indirect=True)
-def test_credentials_that_read_no_secret_are_told_what_was_not_checked_and_stopped_by_nothing(
+def test_credentials_that_cannot_read_secrets_get_a_list_of_unchecked_items_and_no_failure(
     account: Account, templates: Templates
 ) -> None:
     """As the pipeline's."""

@@ -74,7 +74,7 @@ def test_none_begins_while_an_alarm_fires() -> None:
     assert account.started == []
 
 
-def test_what_is_not_deployed_is_said() -> None:
+def test_a_missing_deployment_is_reported() -> None:
     account = Watched()
     account.resources["observability"] = []
     with pytest.raises(OperatorError, match="there is no template of tasks-stopped; deploy it first"):

@@ -74,9 +74,7 @@ printf '%s\\n' "$*" >>called
 
 
 @pytest.mark.parametrize("architecture", ["arm64", "x86_64"])
-def test_the_workflows_are_told_the_architecture_of_the_environments_file(
-    architecture: str, templates: Templates
-) -> None:
+def test_the_workflows_get_the_architecture_of_the_environments_file(architecture: str, templates: Templates) -> None:
     environment = load(["dev"])["dev"]
     api = environment.services["api"].model_copy(update={"architecture": architecture})
     services = {**environment.services, "api": api}
@@ -156,7 +154,7 @@ def test_a_repository_that_is_named_otherwise_stops_a_deployment(written: str, s
     assert f'services.api.repository = "{sent}"' in found.fix
 
 
-def test_a_renamed_repository_is_told_with_its_new_name(github: GitHub) -> None:
+def test_a_renamed_repository_is_reported_with_its_new_name(github: GitHub) -> None:
     github.repositories["daadaar/api"] = Repository("daadaar@70001/api@9000002")
     github.moved["daadaar/backend"] = "daadaar/api"
     (found,) = subjects(dev())

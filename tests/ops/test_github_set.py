@@ -246,7 +246,7 @@ class Forgetful(GitHub):
         return super().answer("GET", target, headers, b"")
 
 
-def test_a_rule_that_github_drops_is_told() -> None:
+def test_a_rule_that_github_drops_is_reported() -> None:
     forgetful = Forgetful({"daadaar/infrastructure": Repository("daadaar/infrastructure")})
     environment = Environment(reviewers=list(REVIEWERS))
     forgetful.repositories["daadaar/infrastructure"].environments["production"] = environment
@@ -269,7 +269,7 @@ USED_UP = {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "1795000000"}
     (Answer(502, "a page"), OperatorError, "HTTP 502, no reason given: what was written stays: run it again"),
     (Answer(200, "a page"), OperatorError, "what answered is not GitHub's API"),
 ])  # fmt: skip
-def test_what_github_refuses_is_told_in_a_line(
+def test_a_refusal_by_github_is_reported_in_one_line(
     answer: Answer, kind: type[Exception], told: str, github: GitHub, client: httpx.Client
 ) -> None:
     github.trouble = [answer]
@@ -279,7 +279,7 @@ def test_what_github_refuses_is_told_in_a_line(
     assert TOKEN not in str(raised.value)
 
 
-def test_a_repository_that_the_token_does_not_see_is_told(github: GitHub, client: httpx.Client) -> None:
+def test_a_repository_that_the_token_cannot_see_is_reported(github: GitHub, client: httpx.Client) -> None:
     with pytest.raises(InputError, match=r"PUT /repos/daadaar/other/.*does not see it"):
         list(apply([needed(repository="daadaar/other")], client))
     github.writers, github.readers = set(), {TOKEN}
@@ -287,7 +287,7 @@ def test_a_repository_that_the_token_does_not_see_is_told(github: GitHub, client
         list(apply([needed()], client))
 
 
-def test_without_a_network_it_is_told_in_a_line() -> None:
+def test_a_missing_network_is_reported_in_one_line() -> None:
     with (
         connection({"GITHUB_API_URL": "http://127.0.0.1:9", "GH_TOKEN": TOKEN}) as client,
         pytest.raises(OperatorError, match="GitHub cannot be reached from here"),

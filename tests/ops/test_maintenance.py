@@ -171,7 +171,7 @@ def test_on_again_prolongs_it_without_a_gap_and_keeps_its_beginning(operator: Op
     assert operator.aws.rules == {}
 
 
-def test_somebody_elses_worker_before_a_host_stops_it_before_anything_is_written(operator: Operator) -> None:
+def test_a_foreign_worker_on_a_host_stops_it_before_anything_is_written(operator: Operator) -> None:
     route = {"id": "theirs", "pattern": f"{HOSTS[0]}/*", "script": "theirs"}
     operator.edge.world.scripts["theirs"] = {"tags": [], "source": ""}
     operator.edge.zone.routes["theirs"] = dict(route)
@@ -181,7 +181,7 @@ def test_somebody_elses_worker_before_a_host_stops_it_before_anything_is_written
     assert (operator.edge.memory.get(KEY), operator.aws.rules) == (None, {})
 
 
-def test_what_is_missing_is_told_with_the_command_that_repairs_it(operator: Operator) -> None:
+def test_a_missing_part_is_reported_with_the_command_that_repairs_it(operator: Operator) -> None:
     operator.on()
     operator.edge.zone.routes.clear()
     operator.aws.rules.clear()
@@ -191,7 +191,7 @@ def test_what_is_missing_is_told_with_the_command_that_repairs_it(operator: Oper
     assert "no alarm is muted" in shown
 
 
-def test_drift_is_told_while_it_is_on_when_something_is_gone_and_afterwards_when_something_is_left(
+def test_missing_parts_are_drift_while_it_is_on_and_leftovers_are_drift_afterwards(
     operator: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     operator.on("1h")
@@ -222,7 +222,7 @@ def test_an_end_that_is_none_is_refused(text: str) -> None:
         commands.end(text, now=NOW)
 
 
-def test_a_time_without_a_zone_is_refused_as_nobody_knows_whose_it_is() -> None:
+def test_a_time_without_a_zone_is_refused() -> None:
     with pytest.raises(InputError, match="no zone"):
         commands.end("2026-11-26T13:00", now=NOW)
     assert commands.end("2026-11-26T14:00+01:00", now=NOW) == datetime(2026, 11, 26, 13, 0, tzinfo=UTC)

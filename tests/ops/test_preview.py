@@ -106,7 +106,9 @@ def test_two_pull_requests_know_nothing_of_each_other(dev: Account, previews: Pr
     assert previews.all() == []
 
 
-def test_why_a_migration_failed_is_told_where_it_was_asked_for(dev: Account, previews: PreviewSlots) -> None:
+def test_the_reason_of_a_failed_migration_is_printed_by_the_command_that_started_it(
+    dev: Account, previews: PreviewSlots
+) -> None:
     with pytest.raises(OperatorError) as told:
         said(previews, "broken", push(dev, "api", "broken", (FIRST, "alter table nobody add x int")))
     assert "PRE_SCALE_UP" in str(told.value)
@@ -116,7 +118,7 @@ def test_why_a_migration_failed_is_told_where_it_was_asked_for(dev: Account, pre
     end(previews, "broken")
 
 
-def test_the_clock_ends_what_nobody_ends(dev: Account, previews: PreviewSlots) -> None:
+def test_a_preview_ends_when_its_time_is_over(dev: Account, previews: PreviewSlots) -> None:
     """As the schedule does it; the lease is made older than it is."""
     said(previews, "forgotten", push(dev, "api", "forgotten"))
     dynamodb = dev.client("dynamodb")
@@ -153,8 +155,6 @@ def test_the_clock_ends_what_nobody_ends(dev: Account, previews: PreviewSlots) -
 def test_a_deployment_leaves_a_preview_as_it_is(dev: Account, previews: PreviewSlots, assembly: Path) -> None:
     image = push(dev, "api", "stays")
     said(previews, "stays", image)
-    dev.cdk.run(
-        "deploy", "dev/Preview1", "--app", str(assembly), "--require-approval", "never", "--exclusively", "--force"
-    )
+    dev.cdk.deploy(assembly, "dev/Preview1", options=["--exclusively", "--force"])
     assert users_of(dev, 1).ask("/")["version"] == image
     end(previews, "stays")

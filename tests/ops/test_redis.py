@@ -72,7 +72,7 @@ def test_it_is_typed_in_any_folder() -> None:
         ({"REDIS_PASSWORD": PASSWORD}, "REDIS_PASSWORD: expected REDIS_URL beside it"),
     ],
 )
-def test_what_cannot_be_read_is_said_in_one_line(environment: dict[str, str], told: str) -> None:
+def test_an_unreadable_value_is_reported_in_one_line(environment: dict[str, str], told: str) -> None:
     for word in ("url", "check"):
         done = asks(word, **environment)
         assert (done.returncode, done.stdout) == (2, "")

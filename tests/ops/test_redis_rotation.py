@@ -185,7 +185,7 @@ def test_a_token_that_redis_refuses_leaves_both_valid() -> None:
         ("external", {"url_secret": "daadaar/redis-url", "ports": (6380,)}, "infra secret set dev daadaar/redis-url"),
     ],
 )
-def test_without_an_overlap_the_other_way_is_told(kind: str, settings: dict[str, Any], told: str) -> None:
+def test_without_an_overlap_the_command_names_the_other_way(kind: str, settings: dict[str, Any], told: str) -> None:
     instance = type(ENVIRONMENT.redis.instances["main"]).model_validate({kind: settings})
     redis = ENVIRONMENT.redis.model_copy(update={"instances": {"main": instance}})
     with pytest.raises(InputError, match=told):

@@ -245,7 +245,7 @@ def test_a_migration_that_takes_too_long_is_stopped(attempt: Attempt, production
     assert newest_deployment(production)["lifecycleStage"] == "PRE_SCALE_UP"
 
 
-def test_an_index_that_is_left_invalid_is_told_with_its_repair(attempt: Attempt, production: Account) -> None:
+def test_an_invalid_index_is_reported_with_its_repair(attempt: Attempt, production: Account) -> None:
     """`create index concurrently` is run by no migration of drizzle: those are transactions."""
 
     statements = ("insert into visitors (name) values ('twice'), ('twice')",
@@ -265,7 +265,7 @@ def test_an_index_that_is_left_invalid_is_told_with_its_repair(attempt: Attempt,
         owner.execute(repair)
 
 
-def test_nothing_begins_where_something_stands_against_it(place: ReleaseTarget, production: Account) -> None:
+def test_a_release_with_an_obstacle_does_not_begin(place: ReleaseTarget, production: Account) -> None:
     cloudwatch = production.client("cloudwatch")
     good = push(production, "api", "good", (FIRST, SECOND, "select 3"))
     alarm = production.service("Api")["deploymentConfiguration"]["alarms"]["alarmNames"][1]

@@ -184,7 +184,7 @@ def test_an_object_that_was_uploaded_in_parts_is_copied_once(largest: int, media
     assert "Uploads" not in root.list_multipart_uploads(Bucket=media.bucket)
 
 
-def test_what_somebody_uploads_meanwhile_is_not_buried(media: MediaBucket, root: Any) -> None:
+def test_an_upload_during_a_restore_stays_on_top(media: MediaBucket, root: Any) -> None:
     put = partial(root.put_object, Bucket=media.bucket)
     put(Key="race/replaced", Body=b"old")
     put(Key="race/deleted", Body=b"old")

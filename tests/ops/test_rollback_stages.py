@@ -246,7 +246,7 @@ def test_at_each_stage_the_old_version_serves_again_and_no_request_is_lost(
 
 
 @pytest.mark.skipif(len(STAGES) < len(WAYS), reason="make soak")
-def test_whoever_asks_while_it_goes_back_already_follows_it(production: Account, hold: Hold, tmp_path: Path) -> None:
+def test_a_rollback_that_is_already_under_way_is_followed(production: Account, hold: Hold, tmp_path: Path) -> None:
     before, place = first_release(production), place_of(production)
     bad = image_for(production, "rolling back", hold)
     with held(production, "PRODUCTION_TRAFFIC_SHIFT", hold), traffic(production).flowing() as users:

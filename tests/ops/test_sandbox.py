@@ -43,7 +43,7 @@ def written(folder: Path, page: str) -> Path:
     return file
 
 
-def test_its_environment_is_reached_without_the_persons_own_settings_and_it_is_said(
+def test_its_environment_is_reached_without_the_persons_own_settings_and_the_command_says_so(
     page: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sandbox.enter("dev", written(tmp_path, page))
@@ -51,7 +51,7 @@ def test_its_environment_is_reached_without_the_persons_own_settings_and_it_is_s
     assert "SANDBOX: dev on this machine" in capsys.readouterr().err
 
 
-def test_another_environment_is_the_real_one_and_it_is_said(
+def test_another_environment_is_the_real_one_and_the_command_says_so(
     page: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Whether the sandbox still runs or not: an incident does not wait for that."""
@@ -62,7 +62,7 @@ def test_another_environment_is_the_real_one_and_it_is_said(
         assert "this is the real production" in capsys.readouterr().err
 
 
-def test_without_a_sandbox_nothing_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_sandbox_nothing_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = dict(os.environ)
     sandbox.enter("dev", tmp_path / "none.json")
     assert os.environ == before

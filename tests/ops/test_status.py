@@ -105,7 +105,9 @@ def test_status_lists_every_firing_alarm_of_the_environment_with_its_runbook(
     assert "no alarm fires" not in told
 
 
-def test_maintenance_stands_first_and_shouts_when_its_time_is_over(environment: Environment, account: Account) -> None:
+def test_maintenance_is_printed_first_and_warns_when_its_time_is_over(
+    environment: Environment, account: Account
+) -> None:
     account.maintenance = {
         "by": ROLE, "since": "2026-11-26T12:00:20+00:00", "until": "9999-01-01T00:00:00+00:00",
         "reason": "a larger disk", "patterns": ["daadaar.com/*"], "mute_rules": ["one"],
@@ -180,7 +182,7 @@ def ends(account: Account, release: str, outcome: str, reason: str | None = None
     return ended
 
 
-def test_a_release_that_somebody_else_began_is_followed_to_its_end(environment: Environment, account: Account) -> None:
+def test_a_release_of_another_person_is_followed_to_its_end(environment: Environment, account: Account) -> None:
     release = account.released()
     account.stacks["api"] = "UPDATE_IN_PROGRESS"
     account.deploys(stage="BAKE_TIME")
@@ -196,7 +198,9 @@ def test_a_release_that_fails_ends_follow_with_its_reason(environment: Environme
         followed(place(environment, account, ends(account, release.id, "failed", "exit code 7")))
 
 
-def test_after_ctrl_c_the_way_back_to_the_release_is_told(environment: Environment, account: Account) -> None:
+def test_after_ctrl_c_the_command_that_follows_the_release_again_is_printed(
+    environment: Environment, account: Account
+) -> None:
     release = account.released()
     account.stacks["api"] = "UPDATE_IN_PROGRESS"
     with pytest.raises(OperatorError) as told:

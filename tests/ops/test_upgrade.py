@@ -157,7 +157,7 @@ def test_rds_copies_no_database_whose_password_it_manages(place: Rehearsed) -> N
         work.begin(serving(place), "18.3", work.group(18))
 
 
-def test_what_would_not_be_copied_is_told_before_anything_changes(place: Rehearsed) -> None:
+def test_data_that_cannot_be_copied_is_reported_before_anything_changes(place: Rehearsed) -> None:
     with as_master(place, place.identifier) as connection:
         connection.execute("create table keyless (name text)")
         connection.execute("create unlogged table unlogged (id int primary key)")

@@ -58,7 +58,7 @@ def test_conditions_are_replayed(tmp_path: Path) -> None:
     assert surplus(_workspace(tmp_path, [call], *grants)) == ([], 1)
 
 
-def test_denials_are_told_of_services_and_of_roles(tmp_path: Path) -> None:
+def test_denials_of_services_and_of_roles_are_reported(tmp_path: Path) -> None:
     calls = [
         _call("sns:Publish", TOPIC, "events.amazonaws.com", denied=True),
         _call("sns:Publish", TOPIC, denied=True),

@@ -117,7 +117,7 @@ def task(database: Database, redis: Server, runtime: str, tmp_path: Path) -> Mad
     ],
     ids=["the product's own", "the contract's", "somebody else's"],
 )
-def test_it_migrates_answers_what_is_asked_for_and_ends_when_it_is_told_to(
+def test_it_migrates_answers_requests_and_ends_at_sigterm(
     asked: ImageContract, answer: object, task: Made, database: Database, runtime: str
 ) -> None:
     assert "successfully" in task(database.owner, asked).run("node", "migrate.mjs").stdout

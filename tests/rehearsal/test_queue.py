@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,14 +29,11 @@ def account(context: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -
     loaded = load([NAME], directory=with_queue(ENVIRONMENTS, NAME, into=folder / "environments"))
     root = cdk.App(context=context, outdir=str(folder / "out"))
     app.build(root, loaded)
-    assembly = root.synth().directory
+    assembly = Path(root.synth().directory)
     with opened(NAME, loaded[NAME], folder / "account") as found:
         found.prepare()
-        found.cdk.run("bootstrap", f"aws://{found.cdk.account}/{found.cdk.region}", "--app", assembly)
-        found.cdk.run(
-            "deploy", *(f"{NAME}/{stack}" for stack in STACKS), "--app", assembly, "--require-approval", "never",
-            "--concurrency", "4", "--exclusively",
-        )  # fmt: skip
+        found.cdk.bootstrap(assembly)
+        found.cdk.deploy(assembly, *(f"{NAME}/{stack}" for stack in STACKS), options=["--exclusively"])
         yield found
 
 

@@ -108,7 +108,7 @@ def test_only_who_has_the_token_breaks_anything(url: str, state: Pretended) -> N
     assert httpx.post(f"{url}/repair/", headers={"X-Sandbox": "t"}).text == "repaired"
 
 
-def test_a_name_of_somebody_elses_that_leads_here_shows_nothing(url: str) -> None:
+def test_a_foreign_name_that_leads_here_shows_nothing(url: str) -> None:
     assert httpx.get(url, headers={"Host": "evil.example"}).status_code == 403
 
 

@@ -41,10 +41,9 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
     options = ("--context", f"env={NAME}", "--context", f"environments={environments}", "--output", str(assembly))
     CdkCli(environment.aws.account, environment.aws.region, folder).run("synth", "--quiet", *options, validated=False)
     with opened(NAME, environment, folder) as found:
-        cdk = found.cdk
-        cdk.run("bootstrap", f"aws://{cdk.account}/{cdk.region}", "--app", str(assembly))
+        found.cdk.bootstrap(assembly)
         found.prepare()
-        cdk.run("deploy", f"{NAME}/*", "--app", str(assembly), "--require-approval", "never", "--concurrency", "4")
+        found.cdk.deploy(assembly, f"{NAME}/*")
         yield found
 
 

@@ -148,7 +148,7 @@ def test_a_lost_validation_record_is_written_again(hosting: Hosting) -> None:
     assert "production.amplify-frontend.certificate" in hosting.ours()
 
 
-def test_what_amplify_refuses_is_told_in_its_words_and_leaves_nothing(hosting: Hosting) -> None:
+def test_a_refusal_by_amplify_is_reported_in_its_words_and_leaves_nothing(hosting: Hosting) -> None:
     hosting.ask("Create")
     other = hosting.new_app()
     kept = hosting.ours()
@@ -160,7 +160,7 @@ def test_what_amplify_refuses_is_told_in_its_words_and_leaves_nothing(hosting: H
     assert set(hosting.ours()) <= set(kept)
 
 
-def test_a_name_that_leads_to_another_distribution_is_told_so(hosting: Hosting) -> None:
+def test_a_name_that_leads_to_another_distribution_is_reported(hosting: Hosting) -> None:
     record = {"id": "x", "type": "CNAME", "name": HOST, "content": "dold.cloudfront.net", "proxied": False}
     hosting.edge.zone.records["x"] = {**record, "comment": None, "ttl": 1}
     with pytest.raises(NotAvailable, match="points to another CloudFront distribution"):
@@ -231,7 +231,7 @@ def test_an_update_that_goes_back_at_once_waits_until_amplify_takes_another(host
     assert hosting.status() != "UPDATING", "the branch that is deleted next is no longer served"
 
 
-def test_a_branch_that_is_not_there_is_told(hosting: Hosting) -> None:
+def test_a_missing_branch_is_reported(hosting: Hosting) -> None:
     made = hosting.ask("Create")
     with pytest.raises(Exception, match="non-existent branch"):
         hosting.ask("Update", made.physical_id, branch="nowhere")

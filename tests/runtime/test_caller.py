@@ -74,7 +74,7 @@ def test_a_proof_for_one_function_proves_nothing_to_another() -> None:
         identify(prove(own, "daadaar-dev-delivery-ApiReleases-1"), function=CONTROL, endpoint=url)
 
 
-def test_a_wrong_key_is_nobody() -> None:
+def test_a_wrong_key_identifies_no_caller() -> None:
     with sts() as (_, url), pytest.raises(NotProven, match="403"):
         identify(prove(client(url, "another secret"), CONTROL), function=CONTROL, endpoint=url)
 
@@ -94,7 +94,7 @@ def test_what_is_no_question_for_the_caller_is_never_sent(how: str) -> None:
             identify(forged, function=CONTROL, endpoint=url)
 
 
-def test_nobody_is_believed_while_sts_is_away() -> None:
+def test_no_caller_is_accepted_while_sts_is_away() -> None:
     with sts() as (own, _):
         proof = prove(own, CONTROL)
     with pytest.raises(NotProven, match="cannot be asked"):

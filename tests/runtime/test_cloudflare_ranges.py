@@ -68,7 +68,7 @@ def test_what_cannot_be_right_changes_nothing(published: list[str]) -> None:
     assert (ec2.cidrs, ec2.writes, memory.values) == (set(FIVE), 1, before)
 
 
-def test_what_somebody_took_out_by_hand_comes_back() -> None:
+def test_a_range_that_was_removed_by_hand_is_added_again() -> None:
     ec2, memory = Ec2(), InMemoryStateStore()
     refresh(ranges(ec2, memory, FIVE), "pl-1")
     ec2.cidrs.remove(FIVE[0])
@@ -118,7 +118,7 @@ def test_a_list_that_could_not_be_filled_is_known_to_the_delete_that_follows() -
     assert failed.value.physical_id == "pl-1"
 
 
-def test_a_change_that_ec2_fails_to_carry_out_is_told_and_not_remembered() -> None:
+def test_a_change_that_ec2_fails_to_make_is_reported_and_not_stored() -> None:
     ec2, memory = Ec2(), InMemoryStateStore()
     refresh(ranges(ec2, memory, FIVE), "pl-1")
     before, ec2.fails = dict(memory.values), "sg-1 has no room"

@@ -43,7 +43,7 @@ def answers() -> Answers:
     return Answers()
 
 
-def test_success_is_told_with_id_and_attributes(answers: Answers) -> None:
+def test_success_is_answered_with_id_and_attributes(answers: Answers) -> None:
     serve(event("Create", Name="a"), lambda request: Result(request.properties["Name"], {"Arn": "x"}), send=answers)
     assert answers.only["Status"] == "SUCCESS"
     assert (answers.only["PhysicalResourceId"], answers.only["Data"]) == ("a", {"Arn": "x"})
@@ -58,7 +58,7 @@ def fail(request: Request) -> Result:
     raise ValueError("the reason " + "é" * 5000)
 
 
-def test_failure_is_told_and_the_delete_that_follows_touches_nothing(answers: Answers) -> None:
+def test_failure_is_answered_and_the_delete_that_follows_changes_nothing(answers: Answers) -> None:
     serve(event("Create"), fail, send=answers)
     assert answers.only["Status"] == "FAILED"
     assert answers.only["Reason"].startswith("ValueError: the reason")

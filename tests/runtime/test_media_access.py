@@ -40,7 +40,7 @@ def test_readers_need_an_address_of_cloudflares_and_the_secret() -> None:
     assert s3.policy_writes == 1
 
 
-def test_before_the_ranges_are_known_nobody_reads() -> None:
+def test_no_one_may_read_before_the_ranges_are_known() -> None:
     s3 = S3("media")
     converge("media", "ua", access(s3, SecretsManager("agent-1"), ranges=()))
     assert READS not in s3.statements("media")
@@ -55,7 +55,7 @@ def test_statements_of_others_stay_and_ours_go_on_delete() -> None:
     assert set(s3.statements("media")) == {"Theirs", "InfraDenyPlainHttp", "InfraDenyOldTls"}
 
 
-def test_nobody_reads_a_quarantine_whichever_function_writes_the_policy() -> None:
+def test_quarantine_stays_unreadable_whichever_function_writes_the_policy() -> None:
     """The rotation of the user agent writes it, too."""
     s3, secrets = S3("media"), SecretsManager("agent-1")
     variables = {"QUARANTINE": '{"prefix": "uploads/", "roles": "arn:aws:iam::1:role/p-data-MediaQuarantine*"}'}
@@ -92,7 +92,7 @@ def test_without_others_nothing_of_the_rules_is_left() -> None:
     assert s3.cors == {}
 
 
-def test_changes_are_told_to_eventbridge_beside_whom_others_tell() -> None:
+def test_changes_go_to_eventbridge_and_other_notifications_stay() -> None:
     s3, secrets = S3("media"), SecretsManager("agent-1")
     queues = [{"QueueArn": "arn:aws:sqs:eu-central-1:1:theirs", "Events": ["s3:ObjectCreated:*"]}]
     s3.notifications["media"] = {"QueueConfigurations": queues}
@@ -157,7 +157,7 @@ def test_a_policy_that_never_comes_to_rest_is_an_error() -> None:
         converge("media", "ua", access(Forgetful("media"), SecretsManager("agent-1")))
 
 
-def test_without_a_secret_nobody_reads_without_an_identity() -> None:
+def test_without_a_secret_anonymous_reads_are_refused() -> None:
     s3, secrets = S3("media"), SecretsManager("AKIA1:secret")
     without = {key: value for key, value in properties().items() if key != "Secret"}
     provide(Request("Create", without, None), access(s3, secrets))

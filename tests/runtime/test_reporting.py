@@ -65,7 +65,7 @@ def test_an_exception_arrives_and_goes_on(events: Events) -> None:
     assert event["server_name"] == "dev-function"
 
 
-def test_neither_locals_nor_the_event_are_told(events: Events) -> None:
+def test_neither_locals_nor_the_event_are_reported(events: Events) -> None:
     # Put together, as Sentry shows the lines of source around the one that raised.
     body = " ".join(["of", "a", "user"])
     with pytest.raises(RuntimeError):
@@ -83,7 +83,7 @@ def test_a_secret_in_the_message_is_blotted_out(events: Events) -> None:
     assert "refused: ********" in json.dumps(events)
 
 
-def test_a_custom_resource_that_fails_is_told_after_its_answer(events: Events) -> None:
+def test_a_failed_custom_resource_is_reported_after_its_answer(events: Events) -> None:
     order: list[str] = []
 
     def handle(_: Any) -> Result:

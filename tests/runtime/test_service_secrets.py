@@ -64,7 +64,7 @@ def test_a_secret_that_is_not_there_is_named_however_aws_refuses(missing: str) -
     assert unusable.value.todo == "./infra secret set ENV daadaar/jwt"
 
 
-def test_when_a_secret_was_changed_is_told() -> None:
+def test_the_time_of_a_secrets_last_change_is_returned() -> None:
     assert last_change(Manager(jwt=PRESENT), "daadaar/jwt") == CHANGED
 
 

@@ -23,7 +23,7 @@ def widgets(templates: Templates, name: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", available())
-def test_every_metric_on_it_is_one_that_somebody_publishes(name: str, templates: Templates) -> None:
+def test_every_metric_on_it_is_published(name: str, templates: Templates) -> None:
     shown = {
         (entry[0], entry[1])
         for widget in widgets(templates, name)

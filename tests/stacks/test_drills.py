@@ -20,7 +20,7 @@ def test_aws_backup_asks_for_the_retention_that_the_instance_has(templates: Temp
     assert rule["Lifecycle"] == {"DeleteAfterDays": instance["BackupRetentionPeriod"]}
 
 
-def test_what_is_restored_is_of_the_databases_kind_and_admits_nobody_but_our_functions(templates: Templates) -> None:
+def test_a_restored_database_has_the_same_class_and_admits_only_our_functions(templates: Templates) -> None:
     data = templates["production/Data"]
     (instance,) = of_type(data, "AWS::RDS::DBInstance")
     (selection,) = of_type(data, "AWS::Backup::RestoreTestingSelection")

@@ -138,7 +138,7 @@ def test_a_day_on_which_s3_only_confirms_what_the_edge_has_is_saved_whole(templa
         ("quiet quiet quiet quiet quiet quiet quiet", False),
     ],
 )
-def test_four_bad_days_of_a_week_are_told(days: str, is_told: bool, templates: Templates) -> None:
+def test_four_bad_days_of_a_week_raise_a_warning(days: str, is_told: bool, templates: Templates) -> None:
     """Weekends without traffic neither hide them nor count as one."""
     gib = {"bad": (2.0, 1.0), "good": (2.0, 0.1), "quiet": (0.1, 0.1)}
     # CloudWatch looks a little further back where days have no value.

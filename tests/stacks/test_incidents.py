@@ -1,6 +1,5 @@
-"""What people would have heard of outages: one page for an incident, its end, and nothing in a noisy week."""
+"""Notifications of recorded outages: one page for an incident, one for its end, and none in a noisy week."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,14 +9,13 @@ from config import load
 from config.instances import connections
 from simulators.aws.cloudwatch.alarms import Message, alarms_of, messages
 from simulators.aws.cloudwatch.metric_math import Series
-from simulators.aws.cloudwatch.traces import OUTAGES, recorded, trace
-from tools.record_outages import BEGINS, ENDS, MINUTES, SCENARIOS
+from simulators.aws.cloudwatch.traces import BEGINS, ENDS, MINUTES, OUTAGES, recorded, trace
 
 Templates = dict[str, dict[str, Any]]
 NAME = "production"
-# Within so many minutes of its beginning somebody is woken.
+# Minutes after its beginning within which an outage pages.
 SOON = 6
-# Calm before and after, so that whatever is to end can.
+# Quiet minutes before and after, so that alarms can return to OK.
 CALM = 45
 PAGED = {"service-gone", "database-gone", "connections-leak", "table-locked", "redis-gone"}
 
@@ -50,7 +48,7 @@ def pages(found: list[Message]) -> list[Message]:
 
 
 @pytest.mark.parametrize("name", sorted(PAGED))
-def test_an_outage_is_one_page_soon_and_its_end_is_told(name: str, templates: Templates) -> None:
+def test_an_outage_pages_once_and_soon_and_its_end_is_notified(name: str, templates: Templates) -> None:
     found = heard(templates, *outage(name))
     (page,) = pages(found)
     assert 0 <= page.minute - CALM - BEGINS <= (SOON if name != "connections-leak" else ENDS - BEGINS), page
@@ -69,20 +67,19 @@ def _is_over(message: Message, found: list[Message]) -> bool:
     return same[-1].is_over
 
 
-def test_what_users_do_not_feel_wakes_nobody(templates: Templates) -> None:
+def test_faults_that_users_do_not_notice_page_no_one(templates: Templates) -> None:
     for name in ("nothing", "one-task-dies"):
         assert pages(heard(templates, *outage(name))) == [], name
 
 
-def test_tasks_that_crash_again_and_again_are_told(templates: Templates) -> None:
+def test_tasks_that_crash_again_and_again_raise_a_warning(templates: Templates) -> None:
     found = heard(templates, *outage("crash-loop"))
     told = [(each.severity, each.is_over) for each in found if "CrashedTasks" in each.alarm]
     assert told == [("warning", False), ("warning", True)]
 
 
 def test_every_scenario_is_recorded_and_looked_at() -> None:
-    assert {path.stem for path in Path(OUTAGES).glob("*.json")} == set(SCENARIOS)
-    assert PAGED | {"nothing", "one-task-dies", "crash-loop"} == set(SCENARIOS)
+    assert {path.stem for path in OUTAGES.glob("*.json")} == PAGED | {"nothing", "one-task-dies", "crash-loop"}
 
 
 def test_a_noisy_week_is_silent(templates: Templates) -> None:
@@ -130,7 +127,7 @@ def test_a_noisy_week_is_silent(templates: Templates) -> None:
 
 
 @pytest.mark.parametrize("metric", ["CheckFailed frontend", "CheckFailed api", "CheckFailed media"])
-def test_nobody_looking_is_as_bad_as_seeing_nothing(metric: str, templates: Templates) -> None:
+def test_a_check_that_does_not_run_pages_like_one_that_fails(metric: str, templates: Templates) -> None:
     minutes = 120
     series = np.zeros(minutes)
     series[60:80] = np.nan
@@ -155,7 +152,7 @@ def test_two_incidents_are_two_pages(templates: Templates) -> None:
     assert [each.minute for each in pages(found)] == [61, 151]
 
 
-def test_a_cause_that_nobody_feels_yet_wakes_somebody(templates: Templates) -> None:
+def test_a_looming_cause_pages_before_users_notice(templates: Templates) -> None:
     minutes = 240
     storage = np.full(minutes, 60.0 * 2**30)
     storage[60:120] = 2.0**30
@@ -163,7 +160,7 @@ def test_a_cause_that_nobody_feels_yet_wakes_somebody(templates: Templates) -> N
     assert "Looming" in page.alarm
 
 
-def test_an_outage_is_heard_beside_a_cause_that_lasts(templates: Templates) -> None:
+def test_an_outage_pages_even_while_a_cause_lasts(templates: Templates) -> None:
     """The reason why causes never silence symptoms: a nearly full disk may be nearly full for days."""
     minutes = 400
     storage, site = np.full(minutes, 2.0**30), np.zeros(minutes)
@@ -183,7 +180,7 @@ MONTH_SHARE = {"a tenth of a per cent, the budget itself": (0.1, []), "half a pe
 
 
 @pytest.mark.parametrize("what", MONTH_SHARE)
-def test_a_budget_that_burns_slowly_is_told_by_day(what: str, templates: Templates) -> None:
+def test_a_budget_that_burns_slowly_raises_a_warning(what: str, templates: Templates) -> None:
     share, expected = MONTH_SHARE[what]
     minutes = 3 * 1440
     errors = np.full(minutes, 3000 * 0.0001)
@@ -193,7 +190,7 @@ def test_a_budget_that_burns_slowly_is_told_by_day(what: str, templates: Templat
     assert all("Objective" in each.alarm for each in found)
 
 
-def test_a_budget_that_burns_fast_wakes_somebody_once(templates: Templates) -> None:
+def test_a_budget_that_burns_fast_pages_once(templates: Templates) -> None:
     """Two per cent of the requests: too few for the alarm about errors, and the month's budget in a day and a half."""
     minutes = 600
     errors = np.full(minutes, 0.3)

@@ -55,7 +55,7 @@ def test_a_site_is_built_with_the_variables_that_it_runs_with(slot: int, templat
 
 
 @pytest.mark.parametrize("slot", slots(DEV))
-def test_nothing_runs_in_a_slot_that_nobody_has(slot: int, templates: Templates) -> None:
+def test_nothing_runs_in_a_free_slot(slot: int, templates: Templates) -> None:
     template = templates[f"dev/Preview{slot}"]
     parameters = template["Parameters"]
     bootstrap = DEV.bootstrap_image

@@ -57,7 +57,7 @@ def test_a_queue_evicts_nothing_beside_a_cache_that_does(queued: Templates) -> N
     assert len(of_type(queued, "dev/Redis", "Custom::RedisGate")) == 2
 
 
-def test_a_full_queue_wakes_somebody_and_its_keys_need_not_expire(queued: Templates) -> None:
+def test_a_full_queue_pages_and_its_keys_need_not_expire(queued: Templates) -> None:
     alarms = of_type(queued, "dev/Redis", "AWS::CloudWatch::Alarm")
 
     def about(what: str) -> dict[str, tuple[str, float]]:
@@ -121,7 +121,9 @@ def test_the_probe_of_the_queue_counts_what_the_worker_scales_with(queued: Templ
         ("none is taken for as long as may be", 3, 15, []),
     ],
 )
-def test_a_backlog_is_told(what: str, waits: float, stuck: float, expected: list[str], queued: Templates) -> None:
+def test_a_backlog_raises_alarms_of_the_right_severity(
+    what: str, waits: float, stuck: float, expected: list[str], queued: Templates
+) -> None:
     """For twenty minutes, between two quiet hours."""
 
     def trace(asked: MetricQuery) -> Series:

@@ -71,7 +71,7 @@ def _allow_everything(after: Templates) -> None:
         (_allow_everything, "`iam:*`"),
     ],
 )
-def test_what_hurts_is_said_first(spoil: Callable[[Templates], None], told: str, before: Templates) -> None:
+def test_harmful_effects_are_reported_first(spoil: Callable[[Templates], None], told: str, before: Templates) -> None:
     after = copy.deepcopy(before)
     spoil(after)
     assert told in reviewed(before, after).partition("<details>")[0]

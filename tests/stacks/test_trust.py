@@ -204,7 +204,7 @@ def test_this_repository_becomes_only_cdks_roles(name: str, templates: Templates
 
 
 @pytest.mark.parametrize("name", available())
-def test_whoever_looks_for_drift_sees_settings_and_no_data(name: str, templates: Templates) -> None:
+def test_the_drift_role_reads_settings_and_no_data(name: str, templates: Templates) -> None:
     delivery = load([name])[name].delivery
     found = statements(templates, name, delivery.repository, f"{delivery.environment}-drift")
     actions = {action for each in found for action in _actions(each)}

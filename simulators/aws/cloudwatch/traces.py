@@ -1,4 +1,4 @@
-"""Traces of an environment: what every metric that an alarm asks for says, quiet unless told otherwise."""
+"""Traces of an environment: a value per minute for each metric that alarms use, quiet unless the caller sets it."""
 
 import json
 import re
@@ -11,9 +11,12 @@ from simulators.aws.cloudwatch.alarms import MetricQuery, Trace
 from simulators.aws.cloudwatch.metric_math import Series
 
 OUTAGES = Path(__file__).parent / "outages"
+"""Recordings by tools/record_outages.py, a file each."""
+MINUTES, BEGINS, ENDS = 60, 15, 35
+"""Length of a recording, and the minutes in which its outage begins and ends."""
 _GIB = float(2**30)
-# A quiet minute. None: nothing is published when nothing happens. A name that is not here is one that nobody has
-# thought about, and fails.
+# Values of a quiet minute. None: the metric is published only when something happens. A metric that is missing here is
+# an error.
 _QUIET: dict[str, float | None] = {
     "RequestCount": 600,
     "HTTPCode_Target_5XX_Count": None,
@@ -113,7 +116,7 @@ def _subjects(asked: MetricQuery) -> list[str]:
 
 
 def recorded(outage: str, *, connections: int) -> dict[str, Series]:
-    """One of tools/record_outages.py. The database's connections are told there as a share of its limit."""
+    """A recording. It holds the database's connections as a share of its limit, which is `connections` here."""
     rows: dict[str, list[float | None]] = json.loads((OUTAGES / f"{outage}.json").read_text())
     series = {
         key: np.array([np.nan if each is None else each for each in values], dtype=float)

@@ -188,7 +188,7 @@ def test_an_hour_is_published_as_it_was(it: Setting) -> None:
     assert len(it.cloudwatch.windows) >= 12
 
 
-def test_security_events_are_told_by_action_and_source(it: Setting) -> None:
+def test_security_events_are_counted_by_action_and_source(it: Setting) -> None:
     kinds = [("block", "firewallManaged"), ("managed_challenge", "bic"), ("block", "l7ddos"), ("block", "l7ddos")]
     it.traffic.events = [Event(START + MINUTE, SITE, action, source) for action, source in kinds]
     it.traffic.events.append(Event(START + MINUTE, "other.example.com", "block", "l7ddos"))
@@ -303,7 +303,7 @@ def test_a_second_run_at_the_same_time_publishes_nothing(it: Setting) -> None:
     is_exact(it)
 
 
-def test_whoever_reads_before_another_claims_is_told_so(it: Setting) -> None:
+def test_a_reader_that_is_overtaken_by_another_claim_is_refused(it: Setting) -> None:
     it.run(at=LAG + WINDOW)
     it.passed = timedelta(minutes=30)
     windows = it.bridge.windows
@@ -405,7 +405,7 @@ def test_a_fault_of_the_network_is_nothing_that_is_seen(fault: str, which: int) 
     assert it.slept, "not at once"
 
 
-def test_a_refusal_is_told_without_the_token() -> None:
+def test_a_refusal_is_reported_without_the_token() -> None:
     def spoil(_: httpx.Request) -> httpx.Response:
         return httpx.Response(403, json={"errors": [{"message": f"not authorized: {TOKEN}"}]})
 

@@ -219,7 +219,7 @@ REFUSED: dict[str, tuple[list[tuple[str, Spoil]], str]] = {
 
 
 @pytest.mark.parametrize("fault", REFUSED)
-def test_what_cannot_be_done_is_said_and_leaves_nothing(fault: str, stage: Stage) -> None:
+def test_a_permanent_failure_is_reported_and_leaves_nothing(fault: str, stage: Stage) -> None:
     before = stage.edge.foreign()
     stage.line.spoiled, told = list(REFUSED[fault][0]), REFUSED[fault][1]
     answer = stage.ask("Create", rules(cache_rule("a")))
@@ -333,7 +333,7 @@ def test_the_same_create_delivered_twice_at_the_same_time(stage: Stage, http: ht
         assert stage.edge.writes(again) == []
 
 
-def test_little_time_is_said_instead_of_running_out_of_it(stage: Stage) -> None:
+def test_too_little_time_is_reported_before_it_runs_out(stage: Stage) -> None:
     stage.edge.lambda_seconds = 0
     answer = stage.ask("Create", rules(cache_rule("a")))
     assert (answer.status, "no time is left" in answer.reason) == ("FAILED", True)
@@ -405,7 +405,7 @@ def test_another_environment_writes_into_the_phase_at_the_same_time(stage: Stage
     assert [each["ref"] for each in stage.edge.zone.rulesets[phase]["rules"]] == ["staging.theirs", "production.ours"]
 
 
-def test_a_delete_of_what_somebody_has_changed_or_deleted(stage: Stage) -> None:
+def test_a_delete_of_objects_that_were_changed_or_deleted_by_hand(stage: Stage) -> None:
     before = stage.edge.foreign()
     made = stage.ask("Create", rules(cache_rule("a"), cache_rule("b")))
     found = [each for each in stage.edge.zone.rulesets[CACHE]["rules"] if each["ref"].startswith("production.")]
@@ -415,7 +415,7 @@ def test_a_delete_of_what_somebody_has_changed_or_deleted(stage: Stage) -> None:
     assert (ours(stage.edge), stage.edge.foreign()) == ([], before)
 
 
-def test_who_does_ask_too_often_waits_as_long_as_he_is_told(edge: Edge) -> None:
+def test_a_throttled_caller_waits_as_long_as_cloudflare_says(edge: Edge) -> None:
     """Somebody else uses the same Cloudflare user, and uses it up."""
     for _ in range(1200):
         edge.simulator.answer(ApiCall("GET", "/zones", {}, None, TOKEN))

@@ -166,7 +166,7 @@ def test_what_a_setting_was_before_comes_back(edge: Edge) -> None:
     assert edge.memory.values == {}
 
 
-def test_a_setting_that_somebody_has_changed_since_stays_as_they_want_it(edge: Edge) -> None:
+def test_a_setting_that_was_changed_since_is_not_restored(edge: Edge) -> None:
     made = edge.ask("Create", singletons(min_tls_version="1.2"))
     edge.zone.settings["min_tls_version"] = "1.3"
     edge.ask("Delete", singletons(min_tls_version="1.2"), made.physical_id)

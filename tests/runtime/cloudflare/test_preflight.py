@@ -51,7 +51,7 @@ def test_a_setting_that_the_plan_locks_is_named(edge: Edge) -> None:
     assert "min_tls_version cannot be changed on this plan" in told(edge)
 
 
-def test_everything_is_told_at_once(edge: Edge) -> None:
+def test_all_problems_are_reported_together(edge: Edge) -> None:
     edge.zone.locked.add("ssl")
     found = told(edge, plan="enterprise", settings=["ssl", "no_such"], rules={CUSTOM: {"ours": 3, "limit": 1}})
     assert found.count(";") == 3, found

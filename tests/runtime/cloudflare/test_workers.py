@@ -61,7 +61,7 @@ def test_the_route_goes_before_what_it_leads_to(edge: Edge) -> None:
     assert second.startswith("DELETE /accounts/")
 
 
-def test_a_route_of_somebody_else_is_named_and_stays(edge: Edge) -> None:
+def test_a_foreign_route_is_named_and_stays(edge: Edge) -> None:
     edge.world.scripts["theirs"] = {"tags": [], "source": "theirs"}
     edge.zone.routes["r1"] = {"id": "r1", "pattern": PATTERN, "script": "theirs"}
     with pytest.raises((Conflict, HalfDone), match=r"route example.com/ingest/\*: it leads to theirs"):
@@ -72,14 +72,14 @@ def test_a_route_of_somebody_else_is_named_and_stays(edge: Edge) -> None:
     assert edge.zone.routes["r1"]["script"] == NAME
 
 
-def test_a_script_of_somebody_else_is_not_written_over(edge: Edge) -> None:
+def test_a_foreign_script_is_not_overwritten(edge: Edge) -> None:
     edge.world.scripts[NAME] = {"tags": ["owner:somebody"], "source": "theirs"}
     with pytest.raises((Conflict, HalfDone), match="a script of somebody else's has this name"):
         edge.ask("Create", worker())
     assert edge.world.scripts[NAME]["source"] == "theirs"
 
 
-def test_what_somebody_has_changed_by_hand_comes_back(edge: Edge) -> None:
+def test_a_change_by_hand_is_reverted(edge: Edge) -> None:
     made = edge.ask("Create", worker())
     edge.world.scripts[NAME] |= {"source": "by hand", "tags": ["owner:production"]}
     next(iter(edge.zone.routes.values()))["script"] = None

@@ -225,7 +225,7 @@ def test_what_is_composed_is_read_back(target: RedisTarget) -> None:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(targets())
-def test_neither_repr_nor_what_is_told_holds_a_secret(target: RedisTarget) -> None:
+def test_neither_repr_nor_an_error_contains_a_secret(target: RedisTarget) -> None:
     marked = "zq9-marker"
     secret = RedisTarget(**{**vars(target), "password": marked, "username": "u"})
     assert marked not in repr(secret) + str(secret.told())

@@ -31,6 +31,6 @@ def test_a_text_whose_secret_is_gone_is_nothing(secrets: Secrets) -> None:
         secrets.resolve(node)
 
 
-def test_whatever_was_read_is_told_to_nobody(secrets: Secrets) -> None:
+def test_a_secret_that_was_read_is_redacted_everywhere(secrets: Secrets) -> None:
     secrets.read("a")
     assert redact(f"a {SECRET} b") == secrets.redact(f"a {SECRET} b") == "a ******** b"

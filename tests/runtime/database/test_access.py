@@ -87,7 +87,7 @@ def test_the_login_is_by_token_and_the_masters_stays_by_password(product: Databa
         assert master.execute(members, [product.master.username, IAM_GROUP]).fetchone() == (False,)
 
 
-def test_a_login_is_named_for_its_person_and_for_nobody_else() -> None:
+def test_a_logins_name_is_unique_to_its_person() -> None:
     found = login_of(ZARA, "read")
     assert found.startswith("person_zara_ali_example_com_")
     others = {login_of(ZARA.replace("Zara.Ali", "zara_ali"), "read"), login_of(ZARA, "write")}

@@ -24,7 +24,7 @@ class Rds:
             yield {"DBSnapshots": [{"Status": status} | ({"SnapshotCreateTime": taken} if taken else {})]}
 
 
-def test_both_ages_are_told() -> None:
+def test_both_ages_are_published() -> None:
     hour = timedelta(hours=1)
     rds = Rds(NOW - timedelta(minutes=4), ("available", NOW - 30 * hour), ("available", NOW - 6 * hour))
     assert ages(rds, "db", now=NOW) == {"RestorePointMinutes": 4, "SnapshotHours": 6}

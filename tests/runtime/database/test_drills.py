@@ -160,7 +160,7 @@ def test_a_good_one_tells_aws_backup_and_publishes_what_it_has_measured(
     ],
     ids=["wrong data", "cannot be read", "restore failed", "restore aborted"],
 )
-def test_whatever_fails_is_told_once(
+def test_each_failure_is_reported_once(
     backup: Backup, verify: drills.Verify, told: str, memory: Remembered, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = memory[SUCCEEDED] = {"ended": (NOW - timedelta(days=30)).isoformat()}
@@ -222,7 +222,7 @@ def test_what_rds_does_not_delete_at_once_is_deleted_at_the_next_look(
     assert len(published(capsys)) == 1
 
 
-def test_an_end_that_nobody_tells_is_found(memory: Remembered, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_end_without_an_event_is_found(memory: Remembered, capsys: pytest.CaptureFixture[str]) -> None:
     backup = Backup(Status="RUNNING")
     start(backup, memory, now=NOW)
     clients = DrillClients(backup, Rds(memory[STARTED]["instance"]))

@@ -70,7 +70,7 @@ def test_a_copy_has_the_data_and_what_is_done_to_it_stays_in_it(source: Database
         assert names_in(connection) == ["Ada"]
 
 
-def test_its_logins_open_nothing_else_and_nobody_elses_open_it(source: Database, copies: Databases) -> None:
+def test_its_logins_reach_no_other_database_and_no_other_login_reaches_it(source: Database, copies: Databases) -> None:
     copies.make(1, PASSWORD)
     copies.make(2, PASSWORD)
     of_slot(source, 2).as_(user(2)).close()
@@ -125,7 +125,7 @@ def test_a_template_is_last_nights_until_it_is_made_again(source: Database, copi
         assert names_in(connection) == ["Ada", "Grace"]
 
 
-def test_whoever_uses_the_database_is_cut_off_once_and_comes_back(source: Database, copies: Databases) -> None:
+def test_users_of_the_database_are_disconnected_once_and_reconnect(source: Database, copies: Databases) -> None:
     """Users who connect again at once, as a pool does, do not keep a copy from being made: they wait for it."""
     over, cuts = threading.Event(), [0] * 5
     others: list[str] = []

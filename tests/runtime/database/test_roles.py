@@ -69,7 +69,7 @@ def test_what_the_master_made_before_belongs_to_the_owner(databases: Callable[..
         user.execute("insert into old values (1, 'Ada')")
 
 
-def test_nobody_else_connects(database: Database) -> None:
+def test_no_other_role_connects(database: Database) -> None:
     with database.server.inside("postgres") as root:
         root.execute("drop role if exists stranger")
         root.execute("create role stranger login password 'x'")

@@ -289,7 +289,7 @@ def test_what_is_none_of_ours_takes_no_slot(service: str, image: str, control: P
     assert control.leases.all() == []
 
 
-def test_why_it_failed_is_told_and_it_may_be_tried_again(control: PreviewControl, aws: Aws) -> None:
+def test_the_reason_of_a_failure_is_returned_and_a_retry_is_possible(control: PreviewControl, aws: Aws) -> None:
     start(control, aws)
     control.ledger.note("preview-1", "migration", {"reason": "it ended with 1", "lines": ["relation does not exist"]})
     aws.stacks.end("slot1", well=False)
@@ -314,7 +314,7 @@ def test_a_database_that_cannot_be_made_ends_it_there(control: PreviewControl, a
     assert aws.functions.databases == [("make", 1)]
 
 
-def test_what_cloudformation_refuses_is_told(control: PreviewControl, aws: Aws) -> None:
+def test_a_refusal_by_cloudformation_is_returned(control: PreviewControl, aws: Aws) -> None:
     aws.stacks.refuses = {"slot1"}
     start(control, aws)
     (told,) = ask(control, "list")["previews"]
@@ -362,9 +362,7 @@ def test_it_also_ends_while_its_database_is_made(control: PreviewControl, aws: A
     assert control.leases.all() == []
 
 
-def test_one_slot_that_cannot_be_taken_back_is_told_and_keeps_no_other_from_it(
-    control: PreviewControl, aws: Aws
-) -> None:
+def test_a_slot_that_cannot_be_ended_is_reported_and_delays_no_other(control: PreviewControl, aws: Aws) -> None:
     for name in ("x", "y"):
         start(control, aws, name)
     for stack in ("slot1", "slot2"):
@@ -376,7 +374,7 @@ def test_one_slot_that_cannot_be_taken_back_is_told_and_keeps_no_other_from_it(
     assert aws.stacks.values["slot2"]["Count"] == "0"
 
 
-def test_there_is_nothing_to_end_under_a_name_that_nobody_has(control: PreviewControl) -> None:
+def test_an_unknown_preview_cannot_be_ended(control: PreviewControl) -> None:
     (problem,) = ask(control, "end", "nobody")["problems"]
     assert "nobody" in problem["what"]
 

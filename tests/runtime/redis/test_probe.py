@@ -345,7 +345,7 @@ def test_a_connection_killed_while_idle_is_no_outage(server: Server, look: Look)
         (b"%1\r\n", Reason.NOT_REDIS),
     ],
 )
-def test_what_upstash_refuses_by_and_what_nobody_says(says: bytes, reason: Reason, look: Look) -> None:
+def test_refusals_of_upstash_and_unknown_ones_have_their_reason(says: bytes, reason: Reason, look: Look) -> None:
     with proxy.says(says) as port:
         _is(look(f"redis://127.0.0.1:{port}"), reason)
 
@@ -431,7 +431,7 @@ def test_every_node_of_a_list_is_tried(six_nodes: list[Server], look: Look) -> N
     assert found.metrics["ErrorRatePercent"] > 0
 
 
-def test_a_ping_alone_would_have_said_that_all_is_well(server: Server) -> None:
+def test_a_ping_alone_would_have_missed_the_fault(server: Server) -> None:
     """The control of what is written above: the faults that only a write finds."""
     client = server.client()
     client.config_set("maxmemory-policy", "noeviction")

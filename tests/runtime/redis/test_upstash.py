@@ -189,7 +189,7 @@ def test_a_create_that_fails_half_way_leaves_nothing(world: World) -> None:
     assert (world.ours, world.memory.values) == ([], {})
 
 
-def test_one_that_never_gets_active_is_told_in_time(world: World) -> None:
+def test_a_database_that_never_gets_active_is_reported_in_time(world: World) -> None:
     world.simulator.polls_until_active = 10_000
     with pytest.raises(HalfDone, match="is creating") as failed:
         world.asks("Create")
@@ -215,7 +215,7 @@ def test_a_database_neither_moves_nor_gets_another_name(change: dict[str, str], 
     assert len(world.writes()) == before
 
 
-def test_upstash_that_is_down_is_told_and_tried_again(world: World) -> None:
+def test_an_outage_of_upstash_is_reported_and_retried(world: World) -> None:
     fails = [503, 502, 429]
 
     def fail(handler: BaseHTTPRequestHandler, answer: Answer) -> bool:
@@ -239,7 +239,7 @@ def test_what_tasks_could_not_reach_is_refused(world: World) -> None:
     assert world.manager.value is None
 
 
-def test_a_wrong_key_is_said_without_the_key(world: World) -> None:
+def test_a_wrong_key_is_reported_without_the_key(world: World) -> None:
     api = world.api
     api.api_key = "another"
     with pytest.raises(Refused, match=r"HTTP 401: Unauthorized \(are e-mail address") as raised:
@@ -248,7 +248,7 @@ def test_a_wrong_key_is_said_without_the_key(world: World) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "no json", "[]", "{}", '{"email": "a"}', '{"email": "a", "api_key": " k\\n"}'])
-def test_credentials_that_are_none_are_said_by_the_secrets_name(content: str) -> None:
+def test_malformed_credentials_are_reported_by_the_secrets_name(content: str) -> None:
     class Manager:
         def get_secret_value(self, **_: str) -> dict[str, str]:
             return {"SecretString": content}
@@ -283,7 +283,7 @@ def test_no_answer_to_cloudformation_holds_a_password(world: World) -> None:
     assert API_KEY not in answer.decode()
 
 
-def test_what_is_used_is_told_in_percent_of_what_may_be(world: World) -> None:
+def test_usage_is_published_in_percent_of_the_limits(world: World) -> None:
     world.asks("Create")
     world.ours[0].update(db_disk_threshold=200, db_daily_bandwidth_limit=1000)
     world.simulator.statistics = {

@@ -173,7 +173,7 @@ def test_looking_changes_nothing(control: ReleaseControl, aws: Aws) -> None:
     assert (aws.ssm.value, aws.cloudformation.updates, control.ledger.releases("api")) == (OLD, [], [])
 
 
-def test_what_stands_against_it_stops_it(control: ReleaseControl, aws: Aws, problems: list[ReleaseProblem]) -> None:
+def test_an_obstacle_stops_a_release(control: ReleaseControl, aws: Aws, problems: list[ReleaseProblem]) -> None:
     problems.append(ReleaseProblem("scan", "holes", "build it anew"))
     assert start(control) == {"problems": [{"check": "scan", "what": "holes", "todo": "build it anew"}]}
     assert (aws.ssm.value, control.ledger.releases("api")) == (OLD, [])
@@ -364,7 +364,7 @@ def test_after_a_rollback_only_what_is_older_than_its_target_stays_behind(contro
     assert start(control, IMAGE, run=RUN.format(11))["problems"] == []
 
 
-def test_a_failed_release_stands_in_nobodys_way(control: ReleaseControl, aws: Aws) -> None:
+def test_a_failed_release_does_not_block_the_next(control: ReleaseControl, aws: Aws) -> None:
     released(control, aws, OLD, run=RUN.format(9))
     start(control, IMAGE, run=RUN.format(11))
     aws.cloudformation.end("UPDATE_ROLLBACK_COMPLETE")
@@ -423,7 +423,7 @@ def test_an_image_that_never_succeeded_is_no_way_back(control: ReleaseControl, a
     assert rollback(control, release=first)["back_to"] == first
 
 
-def test_not_past_the_schema_unless_somebody_says_so(control: ReleaseControl, aws: Aws) -> None:
+def test_a_rollback_past_the_schema_needs_accept_schema(control: ReleaseControl, aws: Aws) -> None:
     released(control, aws, OLD)
     released(control, aws, IMAGE, breaks=("gone: column a.b",))
     for said in ({}, {"accept_schema": "yes"}):
@@ -466,7 +466,7 @@ def test_a_migration_does_not_outlive_its_release(control: ReleaseControl, aws: 
     assert aws.migrating == []
 
 
-def test_a_migration_that_cannot_be_stopped_keeps_nobody_from_going_back(control: ReleaseControl, aws: Aws) -> None:
+def test_a_migration_that_cannot_be_stopped_does_not_block_a_rollback(control: ReleaseControl, aws: Aws) -> None:
     start(control)
     aws.deploys("PRE_SCALE_UP")
     aws.migrating, aws.refuses_to_stop_tasks = ["arn:aws:ecs:r:a:task/c/1"], True
@@ -608,7 +608,9 @@ def test_a_release_is_not_named_while_something_is_under_way(control: ReleaseCon
 
 
 @pytest.mark.parametrize("how", ["stopped", "released"])
-def test_after_a_rollback_pipelines_wait_until_somebody_resumes(how: str, control: ReleaseControl, aws: Aws) -> None:
+def test_after_a_rollback_pipelines_wait_until_releases_are_resumed(
+    how: str, control: ReleaseControl, aws: Aws
+) -> None:
     released(control, aws, OLD, run=RUN.format(9))
     if how == "stopped":
         start(control, IMAGE, run=RUN.format(10))

@@ -124,7 +124,7 @@ def test_each_new_task_is_asked_and_no_other(ledger: Ledger) -> None:
         (200, {**GOOD, "checks": {"database": "slow", "redis": "ok"}}, "database is 'slow'", 3),
     ],
 )
-def test_whoever_cannot_serve_is_told_with_the_reason(
+def test_a_task_that_cannot_serve_is_reported_with_the_reason(
     code: int, document: object, told: str, attempts: int, ledger: Ledger
 ) -> None:
     with verifying(ledger, code, document) as (hook, asked):
@@ -148,13 +148,13 @@ def test_a_moment_of_weakness_is_forgiven(ledger: Ledger) -> None:
         assert status(hook) == "SUCCEEDED"
 
 
-def test_nobody_there_is_a_no(ledger: Ledger) -> None:
+def test_without_tasks_the_check_fails(ledger: Ledger) -> None:
     with verifying(ledger, 200, GOOD) as (hook, _):
         hook.ecs.tasks.clear()
         assert status(hook) == "FAILED"
 
 
-def test_a_release_that_somebody_has_stopped_goes_no_further(ledger: Ledger) -> None:
+def test_a_stopped_release_fails_its_check(ledger: Ledger) -> None:
     with verifying(ledger, 200, GOOD) as (hook, asked):
         ledger.stop(ledger.releases("api")[0], "stopped by an operator")
         assert status(hook) == "FAILED"

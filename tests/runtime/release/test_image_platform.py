@@ -38,7 +38,7 @@ def test_an_index_need_not_name_them() -> None:
     assert platforms_in(Manifests(manifests, {"sha256:c": ARM}), "api", DIGEST) == {"linux/arm64"}
 
 
-def test_what_ecr_does_not_have_is_told() -> None:
+def test_an_image_that_ecr_does_not_have_is_reported() -> None:
     with pytest.raises(ValueError, match=f"no manifest of {DIGEST}"):
         platforms_in(Manifests({}), "api", DIGEST)
 

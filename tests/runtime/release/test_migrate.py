@@ -232,7 +232,7 @@ def test_nothing_is_migrated_before_the_first_release(ledger: Ledger, database: 
     assert ecs.runs == []
 
 
-def test_a_release_that_somebody_has_stopped_migrates_nothing(ledger: Ledger, database: Database) -> None:
+def test_a_stopped_release_migrates_nothing(ledger: Ledger, database: Database) -> None:
     ledger.stop(ledger.releases("api")[0], "stopped by an operator")
     ecs = Ecs()
     assert status(hook(ecs, ledger, database)) == "FAILED"
@@ -306,7 +306,7 @@ def test_of_two_that_ask_at_one_moment_one_begins(ledger: Ledger, database: Data
     assert len(ecs.tasks) == 1
 
 
-def test_whoever_waits_says_for_whom(ledger: Ledger, database: Database) -> None:
+def test_a_waiting_migration_names_the_one_before_it(ledger: Ledger, database: Database) -> None:
     ecs = Ecs()
     status(hook(ecs, ledger, database, service="worker"), deployment("workers"))
     assert status(hook(ecs, ledger, database)) == "IN_PROGRESS"
@@ -326,7 +326,7 @@ def test_databases_do_not_wait_for_one_another(ledger: Ledger, databases: Callab
     assert len(ecs.tasks) == 2
 
 
-def test_whoever_waits_too_long_says_so(ledger: Ledger, database: Database) -> None:
+def test_a_migration_that_waits_too_long_fails_with_that_reason(ledger: Ledger, database: Database) -> None:
     ecs = Ecs()
     status(hook(ecs, ledger, database, service="worker"), deployment("workers"))
     ecs.began -= timedelta(seconds=61)
@@ -335,7 +335,7 @@ def test_whoever_waits_too_long_says_so(ledger: Ledger, database: Database) -> N
     assert told(ledger)["reason"].startswith("waited in vain for the migration of worker in ")
 
 
-def test_nobody_takes_the_lock_from_a_task_that_lives(ledger: Ledger, database: Database) -> None:
+def test_the_lock_of_a_running_task_is_not_taken_over(ledger: Ledger, database: Database) -> None:
     ecs = Ecs()
     status(hook(ecs, ledger, database), deployment("gone"))
     ecs.over.add(deployment("gone")["resourceArn"])
@@ -354,7 +354,7 @@ def test_nobody_takes_the_lock_from_a_task_that_lives(ledger: Ledger, database: 
     assert len(ecs.tasks) == 2
 
 
-def test_a_holder_whose_service_was_deleted_keeps_nobody_waiting(ledger: Ledger, database: Database) -> None:
+def test_a_lock_of_a_deleted_service_blocks_no_migration(ledger: Ledger, database: Database) -> None:
     ecs = Ecs()
     status(hook(ecs, ledger, database), deployment("deleted"))
     ecs.gone.add(deployment("deleted")["resourceArn"])
@@ -363,7 +363,7 @@ def test_a_holder_whose_service_was_deleted_keeps_nobody_waiting(ledger: Ledger,
     assert len(ecs.tasks) == 2
 
 
-def test_what_a_holder_that_is_gone_has_broken_is_told_by_its_successor(
+def test_breakage_by_a_lost_migration_is_reported_by_its_successor(
     tasks: Tasks, ledger: Ledger, database: Database
 ) -> None:
     with database.as_(database.owner) as owner:
@@ -638,7 +638,7 @@ OLD_SCHEMA = (
         ("alter type mood rename value 'bad' to 'poor'", ["gone: value 'bad' of mood"]),
     ],
 )
-def test_what_the_serving_version_can_no_longer_rely_on_is_told(
+def test_schema_changes_that_break_the_serving_version_are_reported(
     change: str, breaks: list[str], database: Database
 ) -> None:
     with database.as_(database.owner) as owner:
@@ -694,7 +694,7 @@ def test_of_two_that_take_the_lock_over_one_has_it() -> None:
     assert lock.last() == others[0]
 
 
-def test_an_index_that_was_left_half_built_is_told_with_its_repair(tasks: Tasks, database: Database) -> None:
+def test_a_half_built_index_is_reported_with_its_repair(tasks: Tasks, database: Database) -> None:
     with database.as_(database.owner) as owner:
         owner.execute('create schema "Odd"')
         owner.execute('create table "Odd".a (id int)')

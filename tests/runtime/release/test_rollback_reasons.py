@@ -110,7 +110,7 @@ def test_a_log_that_may_not_be_read_takes_nothing_from_the_reason() -> None:
     assert str(rollback_reason(account, "stack", since=BEGAN)).endswith("exit code 1")
 
 
-def test_the_alarm_that_sent_it_back_is_told_with_its_meaning_and_runbook() -> None:
+def test_the_alarm_that_rolled_it_back_is_reported_with_its_meaning_and_runbook() -> None:
     assert rollback_reason(Account(rang="api-errors"), "stack", since=BEGAN) == f"{TRIPPED}; api-errors: {ERRORS}"
 
 

@@ -82,7 +82,7 @@ def test_the_vendor_refuses_an_image_for_a_version_and_takes_ours(world: World) 
     assert version_of("api", IMAGE) == VERSION
 
 
-def test_what_was_told_is_what_happened(world: World) -> None:
+def test_the_report_to_sentry_matches_the_release(world: World) -> None:
     for _ in range(2):
         world.api().deployed(RELEASE, version=VERSION, project="daadaar-api", environment="production")
     assert set(world.simulator.releases) == {VERSION}
@@ -94,14 +94,14 @@ def test_what_was_told_is_what_happened(world: World) -> None:
 
 
 @pytest.mark.parametrize("secret", ["", "sntrys_x", "[]", "{}", '{"url": "https://sentry.io"}'])
-def test_a_secret_that_is_none_is_told_without_its_value(secret: str) -> None:
+def test_a_malformed_secret_is_reported_without_its_value(secret: str) -> None:
     with pytest.raises(BadCredentials) as told:
         sentry_from(secret, organization="daadaar", deadline=0)
     assert "docs/sentry.md" in str(told.value)
     assert not secret or secret not in str(told.value)
 
 
-def test_a_token_that_may_not_is_told_and_not_shown(world: World) -> None:
+def test_a_token_without_permission_is_reported_and_not_shown(world: World) -> None:
     with pytest.raises(Refused, match="may the token release") as told:
         world.api(token="not-the-token").deployed(RELEASE, version=VERSION, project="p", environment="e")
     assert "not-the-token" not in str(told.value)
@@ -141,7 +141,7 @@ def news() -> None:
     control.handler({"detail": {}}, SimpleNamespace(get_remaining_time_in_millis=lambda: 20_000))
 
 
-def test_it_is_told_of_what_succeeded_only(world: World, ended: dict[str, Any]) -> None:
+def test_only_successful_releases_are_reported_to_sentry(world: World, ended: dict[str, Any]) -> None:
     ended["secret"] = json.dumps({"token": TOKEN, "url": world.url})
     for release in (None, replace(RELEASE, outcome="failed")):
         ended["release"] = release

@@ -155,7 +155,7 @@ def test_a_call_needs_exactly_its_resource(
     )
 
 
-def test_a_prefix_list_is_told_from_others_by_its_tag(role: Client) -> None:
+def test_a_prefix_list_is_recognized_by_its_tag(role: Client) -> None:
     lists = f"arn:aws:ec2:{REGION}:{ACCOUNT}:prefix-list/*"
     asked, tagged = ({"StringEquals": {f"aws:{where}Tag/owner": "us"}} for where in ("Request", "Resource"))
     creates = allow("ec2:CreateManagedPrefixList", on=lists, **asked)
@@ -344,7 +344,7 @@ def test_a_token_of_github_enters_the_role_that_trusts_it(
     assert _refusal(url, github_role, _token(sub=subject, aud=audience)) == told
 
 
-def test_nobody_stays_longer_than_the_role_allows(url: str, github_role: str) -> None:
+def test_no_session_lasts_longer_than_the_role_allows(url: str, github_role: str) -> None:
     told = _refusal(url, github_role, _token(sub=_SUBJECT, aud="sts.amazonaws.com"), seconds=3601)
     assert told == "The requested DurationSeconds exceeds the MaxSessionDuration set for this role."
 

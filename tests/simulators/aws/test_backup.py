@@ -219,14 +219,14 @@ def test_what_a_test_has_restored_goes_when_it_is_validated(tested: Rds, monkeyp
     assert ended(job)["ValidationStatus"] == "FAILED"
 
 
-def test_what_nobody_validates_goes_when_the_window_is_over(tested: Rds) -> None:
+def test_a_restore_that_is_not_validated_is_deleted_when_its_window_is_over(tested: Rds) -> None:
     (job,) = backup.run_test("monthly")
     assert ended(job)["ValidationStatus"] == "TIMED_OUT"
     with pytest.raises(backup.BackupError, match="is not being validated"):
         backup._validate(job["RestoreJobId"], {"ValidationStatus": "SUCCESSFUL"})
 
 
-def test_a_restore_that_fails_is_told_and_leaves_nothing(tested: Rds) -> None:
+def test_a_failed_restore_is_reported_and_leaves_nothing(tested: Rds) -> None:
     tested.ends = "incompatible-restore"
     (job,) = backup.run_test("monthly")
     assert ended(job)["Status"] == "FAILED"

@@ -110,7 +110,7 @@ LISTS = [
 
 
 @pytest.mark.parametrize("listing", LISTS, ids=lambda listing: listing.operation)
-def test_a_list_comes_in_pages_and_whole_to_whoever_reads_all(listing: Listing, client: Client, kind: Client) -> None:
+def test_a_list_comes_in_pages_and_is_complete_over_all_of_them(listing: Listing, client: Client, kind: Client) -> None:
     def first(client: Client) -> list[str]:
         return listing.names(getattr(client(listing.service), listing.operation)(**listing.asked))
 

@@ -132,7 +132,7 @@ def test_without_a_deployment_to_go_back_to_ecs_says_so(service: Service) -> Non
     assert "'ECS Deployment Circuit Breaker was triggered'" in service.reasons
 
 
-def test_a_healthy_task_is_told_from_one_that_nobody_has_asked_yet(service: Service) -> None:
+def test_a_healthy_task_is_distinguished_from_one_without_a_health_check_yet(service: Service) -> None:
     assert service.deploy(WORKS, health="exit 0") == "CREATE_COMPLETE"
     (arn,) = service.tasks()
     assert service.task(arn)["healthStatus"] == "HEALTHY"

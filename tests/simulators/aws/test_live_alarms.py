@@ -73,7 +73,7 @@ def test_rings_when_enough_of_its_periods_are_beyond_the_threshold(told: list[tu
     assert "2 of 3" in made["StateReason"]
 
 
-def test_is_told_once_and_its_end_once(told: list[tuple[str, str]]) -> None:
+def test_an_alarm_notifies_once_and_its_end_once(told: list[tuple[str, str]]) -> None:
     alarm()
     publish(1, 1, 1)
     live.evaluate(end=NOW, began=0)

@@ -47,7 +47,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
     yield Account()
 
 
-def test_nothing_is_told_of_what_begins_and_ends_within_the_rule(account: Account) -> None:
+def test_an_alarm_that_begins_and_ends_within_the_rule_notifies_no_one(account: Account) -> None:
     account.mutes()
     account.becomes("ALARM", "all")
     account.becomes("OK", "all")
@@ -59,7 +59,7 @@ def test_nothing_is_told_of_what_begins_and_ends_within_the_rule(account: Accoun
     assert account.told[2:] == []
 
 
-def test_what_still_fires_at_the_end_is_told_then(account: Account) -> None:
+def test_an_alarm_that_still_fires_at_the_rules_end_notifies_then(account: Account) -> None:
     account.mutes()
     account.passes(1)
     account.becomes("ALARM")

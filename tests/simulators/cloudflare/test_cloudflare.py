@@ -78,7 +78,7 @@ def test_a_mistyped_key_is_found_out(templates: dict[str, dict[str, Any]]) -> No
                       "nosniff"}, missed  # fmt: skip
 
 
-def test_every_operation_is_covered_by_the_permissions_that_the_token_is_told_to_have(
+def test_every_operation_is_covered_by_the_documented_permissions_of_the_token(
     templates: dict[str, dict[str, Any]],
 ) -> None:
     page = (ROOT / "docs" / "cloudflare-token.md").read_text()

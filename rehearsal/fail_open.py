@@ -39,7 +39,7 @@ def service(url: str, **variables: str) -> Iterator[int]:
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
-        assert process.stdout is not None  # noqa: S101
+        assert process.stdout is not None
         try:
             yield int(process.stdout.readline())
         finally:
