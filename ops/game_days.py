@@ -76,19 +76,25 @@ def show(name: str, environment: Environment, console: Console, *, as_json: bool
     if as_json:
         print_json(found)
         return
-    table = Table("experiment", "what happens", "users lose at most", "alarm", "runbook", "where")
+    table = Table("experiment", "what happens", "users lose at most", "alarms", "runbook", "where")
     for each in found:
         table.add_row(
             each.name,
             each.what,
             f"{each.lost_percent:g} % in {each.minutes} min",
-            each.alarm or "none",
+            _expected(each),
             f"docs/runbooks/{each.runbook}.md",
             each.action or f"sandbox only: {each.sandbox_only}",
         )
     console.print(table)
     if not found:
         console.print(f"{name} has no redundancy that an experiment could show", highlight=False)
+
+
+def _expected(experiment: Experiment) -> str:
+    """By runbook."""
+    page = " (incident, if it took long)" if experiment.may_page else ""
+    return f"{', '.join(experiment.alarms) or 'none'}{page}"
 
 
 def run(place: GameDayPlace, name: str, console: Console) -> None:
@@ -105,11 +111,10 @@ def run(place: GameDayPlace, name: str, console: Console) -> None:
     fired = alarms.firing(place.clients, place.environment.product, place.name)
     for each in fired:
         console.print(f"{each.severity}: {each.alarm}: {each.means} See {each.runbook}", markup=False, highlight=False)
-    expected = f"the alarm of docs/runbooks/{experiment.alarm}.md" if experiment.alarm else "no alarm"
     took = (datetime.now(UTC) - began).total_seconds()
     console.print(
-        f"over after {took:.0f} s. Expected: {expected}, and at most {experiment.lost_percent:g} % of requests lost. "
-        f"Now the commands of docs/runbooks/{experiment.runbook}.md",
+        f"over after {took:.0f} s. Expected: at most {experiment.lost_percent:g} % of requests lost; alarms: "
+        f"{_expected(experiment)}. Now the commands of docs/runbooks/{experiment.runbook}.md",
         markup=False,
         highlight=False,
     )

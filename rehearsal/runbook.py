@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from ops.functions import Clients
 from ops.game_days import GameDayPlace
 
@@ -61,7 +63,7 @@ def _aws(clients: Clients, words: list[str]) -> str:
     from botocore import xform_name
 
     service, operation, *options = words
-    client = clients.client(service)
+    client = clients.client({"s3api": "s3"}.get(service, service))
     names = {xform_name(each, "-"): each for each in client.meta.service_model.operation_names}
     if operation not in names:
         raise RunbookFailed(f"aws {service} {operation}: there is no such operation")
@@ -81,8 +83,18 @@ def _aws(clients: Clients, words: list[str]) -> str:
         else:
             name, shape = known[option]
             request[name] = _value(shape.type_name, values)
-    answer = getattr(client, xform_name(names[operation]))(**request)
+    try:
+        answer = getattr(client, xform_name(names[operation]))(**request)
+    except ClientError as error:
+        # In the CLI's own words. What AWS refuses because of its own state is what the engineer was to see.
+        if not (_is_throttled(error) or error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500):
+            raise RunbookFailed(f"aws {service} {operation}: {error}") from None
+        return str(error)
     return json.dumps(jmespath.search(query, answer), default=str, indent=2)
+
+
+def _is_throttled(error: ClientError) -> bool:
+    return error.response["Error"]["Code"] in ("SlowDown", "Throttling", "ThrottlingException")
 
 
 def _value(kind: str, values: list[str]) -> Any:
@@ -93,4 +105,6 @@ def _value(kind: str, values: list[str]) -> Any:
             return int(values[0])
         case "boolean":
             return True
+        case "map" | "structure":
+            return json.loads(values[0])
     return values[0]

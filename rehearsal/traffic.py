@@ -1,5 +1,6 @@
 """Simulated users: requests without a pause, and the outcome of each."""
 
+import itertools
 import json
 import threading
 import time
@@ -16,6 +17,8 @@ from rehearsal.account import Account
 # One quick path that asks the database, and one that is under way while tasks come and go.
 _PATHS = ("/", "/", "/", "/slow")
 _USERS = 3
+# Steady arrivals: real users do not wait for one another, so a slow answer must not thin out the requests after it.
+_PER_SECOND = 20.0
 _PATIENCE_SECONDS = 10.0
 
 
@@ -31,6 +34,7 @@ class UserTraffic:
     last: dict[str, float] = field(default_factory=dict)
     """When each version answered last, by `time.monotonic`."""
     _over: threading.Event = field(default_factory=threading.Event)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def requests(self) -> int:
@@ -49,16 +53,43 @@ class UserTraffic:
         finally:
             connection.close()
 
+    def _visit(self, path: str) -> None:
+        try:
+            version = self.ask(path)["version"]
+        except (OSError, ValueError, KeyError) as error:
+            self.failures.append(f"{time.strftime('%H:%M:%S')} {path}: {error}")
+        else:
+            with self._lock:
+                self.versions[version] += 1
+            self.last[version] = time.monotonic()
+
     def _user(self, number: int, paths: Sequence[str]) -> None:
         while not self._over.is_set():
             for path in (*paths[number:], *paths[:number]):
-                try:
-                    version = self.ask(path)["version"]
-                    self.versions[version] += 1
-                    self.last[version] = time.monotonic()
-                except (OSError, ValueError, KeyError) as error:
-                    self.failures.append(f"{time.strftime('%H:%M:%S')} {path}: {error}")
+                self._visit(path)
                 time.sleep(0.02)
+
+    def _arrivals(self, paths: Sequence[str], visits: list[threading.Thread]) -> None:
+        began = time.monotonic()
+        for number in itertools.count():
+            if self._over.wait(max(0.0, began + number / _PER_SECOND - time.monotonic())):
+                return
+            visit = threading.Thread(target=self._visit, args=(paths[number % len(paths)],), daemon=True)
+            visit.start()
+            visits.append(visit)
+
+    @contextmanager
+    def arriving(self, paths: Sequence[str] = _PATHS) -> Iterator["UserTraffic"]:
+        """Twenty requests a second, whatever becomes of those before; `failures` is then a share of time, too."""
+        visits: list[threading.Thread] = []
+        clock = threading.Thread(target=self._arrivals, args=(paths, visits), daemon=True)
+        clock.start()
+        try:
+            yield self
+        finally:
+            self._over.set()
+            for each in (clock, *visits):
+                each.join(_PATIENCE_SECONDS)
 
     @contextmanager
     def flowing(self, paths: Sequence[str] = _PATHS) -> Iterator["UserTraffic"]:

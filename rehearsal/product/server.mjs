@@ -80,6 +80,12 @@ export const paths = {
     if (!keys.some((key) => signed(key) === new URL(url, 'http://product').searchParams.get('token'))) throw new Error('signed with no key of ours')
     return { version: process.env.RELEASE }
   },
+  // As sign-in is; without Redis nobody is counted, and everybody is let in.
+  '/limited': async () => {
+    const { allowed } = await redis.rateLimit('everybody', { limit: 1_000_000, windowSeconds: 60 })
+    if (!allowed) throw new Error('too many requests')
+    return { version: process.env.RELEASE }
+  },
   '/slow': () => setTimeout(300, { version: process.env.RELEASE }),
   '/': async () => {
     const [{ count }] = await sql`select count(*)::int as count from visitors`

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -28,6 +29,7 @@ from rehearsal.sandbox.faults import Faults
 from rehearsal.sandbox.state import State
 from simulators.aws import session_manager
 from simulators.aws.deliveries import read
+from simulators.cloudflare.analytics import SampledRequest
 from simulators.ports import LOOPBACK, free_port, is_free
 from simulators.redis.authority import Authority
 
@@ -35,6 +37,9 @@ _PAGE_PORT, _EDGE_PORT = 8800, 8801
 MAILBOX = "operator@sandbox.localhost"
 _VISITORS = 4
 _VISIT_SECONDS = 0.5
+# Budgets of errors are of the last hour and day. Cloudflare has counted as much before as it does during a game day.
+_PAST = timedelta(minutes=20)
+_PAST_PER_SECOND = 27
 _POLL_SECONDS = 2.0
 _FIRST_LOOK_SECONDS = 30.0
 
@@ -61,6 +66,7 @@ def sandbox(name: str, workspace: Path, progress: Progress) -> Iterator[Sandbox]
         with progress.scene("deploy every stack"), progress.stacks(account):
             options = ("--require-approval", "never", "--concurrency", "4")
             cdk.run("deploy", f"{name}/*", "--app", str(assembly), *options)
+        account.zone.traffic.requests.extend(_past(environment))
         front.account = account
         for service in services.released(environment):
             with progress.scene(f"release a first version of {service}"):
@@ -86,6 +92,14 @@ def sandbox(name: str, workspace: Path, progress: Progress) -> Iterator[Sandbox]
         stack.callback(FILE.unlink, missing_ok=True)
         up.write()
         yield up
+
+
+def _past(environment: Environment) -> Iterator[SampledRequest]:
+    """What the edge has seen before: all was well."""
+    now, hosts = datetime.now(UTC), [each.host for each in environment.services.values() if each.host is not None]
+    for number in range(int(_PAST.total_seconds()) * _PAST_PER_SECOND):
+        for host in hosts:
+            yield SampledRequest(now - timedelta(seconds=number / _PAST_PER_SECOND), host, "dynamic")
 
 
 def _first_image(account: Account, service: str) -> str:

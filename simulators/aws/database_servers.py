@@ -42,6 +42,10 @@ def start(instance: Instance, password: str) -> None:
     """One server: the standby is a record only."""
     server = _new(instance, user=instance["MasterUsername"], password=password)
     _begin(instance, server, server.start)
+    if server.is_backed_up:
+        # RDS takes the first one when it has made the instance (user guide, "Introduction to backups").
+        taken = rds._create_snapshot_internal(f"rds:{instance['DBInstanceIdentifier']}-first", instance)
+        taken["SnapshotType"] = "automated"
 
 
 def start_restored(instance: Instance, source: Postgres, to: datetime) -> None:
@@ -125,6 +129,10 @@ def happened(instance: Instance, event: str, message: str) -> None:
 
 
 def stop(instance: Instance) -> None:
+    """Automated snapshots end with it."""
+    for name, each in list(rds._snapshots.items()):
+        if each["SnapshotType"] == "automated" and each["DBInstanceIdentifier"] == instance["DBInstanceIdentifier"]:
+            del rds._snapshots[name]
     if (server := _servers.pop(instance["DbiResourceId"], None)) is not None:
         server.remove()
 

@@ -56,7 +56,7 @@ def test_an_experiment_is_followed_to_its_end_and_says_what_to_do_then() -> None
     assert account.started == ["EXT1"]
     assert said.count("running: because") == 1
     assert "aws fis stop-experiment --id EXP1" in said
-    assert "no alarm, and at most 1 % of requests lost" in said
+    assert "at most 1 % of requests lost; alarms: none" in said
     assert "docs/runbooks/service-tasks-missing.md" in said
 
 
@@ -98,6 +98,15 @@ def test_the_list_says_what_each_costs_users() -> None:
     assert found.keys() == {each.name for each in game_days.EXPERIMENTS}
     assert found["database-failover"]["lost_percent"] > found["tasks-stopped"]["lost_percent"] > 0
     assert CliRunner().invoke(infra.app, ["gameday", "list", "dev"]).exit_code == 0
+
+
+def test_redis_has_the_tags_by_which_fis_finds_it(production: Account) -> None:
+    """Tags of its stack: no template gives it any."""
+    elasticache = production.client("elasticache")
+    (group,) = elasticache.describe_replication_groups()["ReplicationGroups"]
+    tags = elasticache.list_tags_for_resource(ResourceName=group["ARN"])["TagList"]
+    known = {each["Key"]: each["Value"] for each in tags}
+    assert {"product": "daadaar", "environment": "production"}.items() <= known.items()
 
 
 @pytest.mark.parametrize("name", os.environ.get("GAME_DAYS", "tasks-stopped").split())

@@ -218,7 +218,7 @@ def test_a_vendor_who_is_otherwise_is_found_out(
     hurried = Hurried()
     with vendor(production, monkeypatch):
         (outcome,) = run(name, clock=Clock(lambda: hurried.seconds, hurried.sleep))
-    assert (outcome.verdict, seen in (outcome.seen or "")) == ("refuted", True), outcome
+    assert (outcome.verdict, seen in str(outcome.seen)) == ("refuted", True), outcome
 
 
 def test_an_unknown_check_is_refused_by_name() -> None:

@@ -1,6 +1,7 @@
 """Every experiment in a sandbox of production: real minutes, alarms, traffic through the edge, and the runbook.
 
-`GAME_DAYS` names some of them; each takes between five and twenty minutes.
+`GAME_DAYS` names some of them; each takes between two and twenty-five minutes. A sandbox of production that runs in
+this clone already is used, and left running.
 """
 
 import os
@@ -12,18 +13,19 @@ from urllib.parse import urlsplit
 import boto3
 import pytest
 
-from config import game_days, load
+from config import ENVIRONMENTS, game_days, load
 from config.game_days import Experiment
 from config.services import hosts
 from ops import alarms
 from ops.console import Console
 from ops.game_days import GameDayPlace
-from ops.sandbox import Sandbox
+from ops.sandbox import Sandbox, running
 from rehearsal.account import main_service
-from rehearsal.checks.game_days import Stage, carry_out_experiment, hold
+from rehearsal.checks.game_days import Mailbox, Stage, carry_out_experiment, hold
 from rehearsal.lock import locked
 from rehearsal.progress import Progress
-from rehearsal.sandbox.lifecycle import sandbox
+from rehearsal.sandbox.command import WORKSPACES
+from rehearsal.sandbox.lifecycle import MAILBOX, sandbox
 from rehearsal.traffic import UserTraffic
 from simulators.aws.process import ROOT
 from simulators.ports import LOOPBACK
@@ -36,6 +38,10 @@ _QUIET_SECONDS = 20 * 60.0
 
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Sandbox, Path]]:
+    known = running()
+    if known is not None and (known.environment, known.environments) == (NAME, str(ENVIRONMENTS)):
+        yield known, WORKSPACES / NAME
+        return
     workspace = tmp_path_factory.mktemp("sandbox")
     with locked("sandbox", folder=ROOT / "build"), sandbox(NAME, workspace, Progress(Console())) as found:
         yield found, workspace
@@ -56,7 +62,7 @@ def stage(up: tuple[Sandbox, Path], monkeypatch: pytest.MonkeyPatch) -> Stage:
         traffic=UserTraffic(hosts(environment)[service], LOOPBACK, port),
         variables=found.variables,
         minute_seconds=60.0,
-        mailbox=workspace / "deliveries.jsonl",
+        mailbox=Mailbox(workspace / "deliveries.jsonl", MAILBOX),
     )
 
 

@@ -123,6 +123,8 @@ def install() -> None:
         own["delete"](physical_id, properties)
         _stop(physical_id)
 
+    # CloudFormation hands tags of the stack on to it (its provider schema, "tagging"), and MiniStack does not.
+    provisioners._STACK_TAG_PROPERTY["AWS::ElastiCache::ReplicationGroup"] = ("Tags", "list")
     own_description = elasticache._rg_xml
     elasticache._rg_xml = lambda group: (
         own_description(group)
