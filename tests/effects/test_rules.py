@@ -317,3 +317,10 @@ def test_what_a_task_asks_of_its_image_may_not_be_there(change: dict[str, Any], 
 def test_a_task_that_nothing_keeps_running_fails_when_it_is_run() -> None:
     (found,) = of(_task(serves=False), _task(serves=False, Command=["node", "other.js"]))
     assert "The next run fails" in found.consequence
+
+
+def test_access_to_media_of_another_bucket_is_another_one() -> None:
+    before, after = (template({"Bucket": each, "Sites": "[]"}, "Custom::MediaAccess") for each in ("one", "two"))
+    assert told(before, after) == "look replaced: is replaced (Bucket)"
+    sites = template({"Bucket": "one", "Sites": '["a"]'}, "Custom::MediaAccess")
+    assert of(before, sites) == []
