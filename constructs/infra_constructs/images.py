@@ -3,7 +3,7 @@
 import aws_cdk as cdk
 from aws_cdk import aws_ecr as ecr
 from aws_cdk import aws_iam as iam
-from constructs import Construct
+from constructs import Construct, DependencyGroup
 
 from infra_constructs.arns import arn_of
 from infra_constructs.function import RuntimeFunction
@@ -23,6 +23,7 @@ class ImageSeeder(Construct):
 
     def __init__(self, scope: Construct, id_: str) -> None:
         super().__init__(scope, id_)
+        self._access = DependencyGroup()
         self._handler = RuntimeFunction(
             self,
             "Handler",
@@ -43,7 +44,9 @@ class ImageSeeder(Construct):
             actions=["ssm:GetParameter", "ssm:PutParameter", "ssm:DeleteParameter"],
             resources=[arn_of(self, "ssm", f"parameter{parameter_name}")],
         )
-        pointer.node.add_dependency(iam.Policy(scope, f"{id_}Access", roles=[self._handler.role], statements=[access]))
+        self._access.add(iam.Policy(scope, f"{id_}Access", roles=[self._handler.role], statements=[access]))
+        # Those of other services, too: no function works before it has all of its permissions.
+        pointer.node.add_dependency(self._access)
         return pointer
 
 

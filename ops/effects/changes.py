@@ -222,8 +222,8 @@ class _Stack:
 def _replacing(type_: str, old: Properties, new: Properties) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Names of the changed properties that replace a resource, and of those that may."""
     if not schemas.is_described(type_):
-        decide_own = _OWN.get(type_)
-        return (("Document",) if decide_own and decide_own(old, new) else ()), ()
+        name, decide = _OWN.get(type_, ("", _never))
+        return ((name,) if decide(old, new) else ()), ()
     schema = schemas.schema(type_)
     certain = [pointer for pointer in schema.create_only if _differs(pointer, old, new)]
     possible = [pointer for pointer in schema.conditional if _differs(pointer, old, new)]
@@ -246,8 +246,11 @@ def _has_other_hosts(old: Properties, new: Properties) -> bool:
     return was != is_
 
 
-# Custom resources of ours that answer an update with another physical id, which replaces them.
-_OWN: dict[str, Callable[[Properties, Properties], bool]] = {"Custom::ValidatedCertificate": _has_other_hosts}
+# Custom resources of ours that answer an update of this property with another physical id, which replaces them.
+_OWN: dict[str, tuple[str, Callable[[Properties, Properties], bool]]] = {
+    "Custom::MediaAccess": ("Bucket", lambda old, new: old["Bucket"] != new["Bucket"]),
+    "Custom::ValidatedCertificate": ("Document", _has_other_hosts),
+}
 
 
 def _differs(pointer: schemas.Pointer, old: Properties, new: Properties) -> bool:

@@ -358,3 +358,27 @@ def test_redis_of_another_shape_is_another_instance() -> None:
     for after in (template({**CACHE, "NumNodeGroups": 3}, type_), template(None)):
         (found,) = of(before, after)
         assert "docs/runbooks/redis-migrate.md" in found.procedure
+
+
+def test_access_to_media_of_another_bucket_is_another_one() -> None:
+    before, after = (template({"Bucket": each, "Sites": "[]"}, "Custom::MediaAccess") for each in ("one", "two"))
+    assert told(before, after) == "look replaced: is replaced (Bucket)"
+    sites = template({"Bucket": "one", "Sites": '["a"]'}, "Custom::MediaAccess")
+    assert of(before, sites) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"region": "eu-west-1"}, ["impossible refused: would move from eu-central-1 to eu-west-1"]),
+        ({"name": "shop-dev-last"}, ["impossible refused: would be renamed from shop-dev-next to shop-dev-last"]),
+        ({"eviction": False}, []),
+    ],
+)
+def test_a_database_at_upstash_neither_moves_nor_gets_another_name(change: dict[str, Any], expected: list[str]) -> None:
+    document = {"name": "shop-dev-next", "region": "eu-central-1", "read_regions": [], "eviction": True}
+    before, after = (
+        template({"Document": json.dumps(each)}, "Custom::UpstashDatabase")
+        for each in (document, {**document, **change})
+    )
+    assert [f"{each.severity.name.lower()} {each.kind}: {each.what}" for each in of(before, after)] == expected

@@ -1,5 +1,6 @@
-"""What RDS and ElastiCache refuse, and what interrupts them, and when."""
+"""What RDS, ElastiCache and our function for Upstash refuse, and what interrupts them, and when."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -32,6 +33,8 @@ def effects(change: ResourceChange) -> Iterator[Effect]:
         )  # fmt: skip
     elif change.type in _SUBNET_GROUPS:
         yield from _subnets(change)
+    elif change.type == "Custom::UpstashDatabase":
+        yield from _upstash(change)
     elif change.type == "AWS::ElastiCache::ReplicationGroup":
         yield from _version(change, "AWS::ElastiCache::ReplicationGroup")
         yield from _nodes(change)
@@ -172,6 +175,18 @@ def _nodes(change: ResourceChange) -> Iterator[Effect]:
             "Slots move while it serves: slower answers, for minutes to hours.", procedure=_QUIET,
             properties=("NumNodeGroups",),
         )  # fmt: skip
+
+
+def _upstash(change: ResourceChange) -> Iterator[Effect]:
+    was, is_ = (json.loads(each) for each in (change.was("Document"), change.is_("Document")))
+    for name, verb in (("region", "move"), ("name", "be renamed")):
+        if was[name] != is_[name]:
+            yield of(
+                change, Impact.IMPOSSIBLE, "refused", f"would {verb} from {was[name]} to {is_[name]}",
+                "infra_runtime.redis.upstash refuses, and the stack is rolled back: the data would stay behind.",
+                procedure="add another instance, change over, remove this one (docs/runbooks/redis-migrate.md)",
+                properties=("Document",),
+            )  # fmt: skip
 
 
 def _numbers(version: str) -> list[int]:
