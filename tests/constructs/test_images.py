@@ -3,7 +3,7 @@
 from typing import Any
 
 import aws_cdk as cdk
-from aws_cdk.assertions import Template
+from aws_cdk import assertions
 
 from infra_constructs.images import ImageSeeder, ServiceImages
 from infra_constructs.retention import Retention
@@ -21,7 +21,7 @@ def resources(*services: str) -> dict[str, Any]:
             bootstrap_image="node:24",
             retention=Retention.disposable(reason="a test"),
         )
-    found: dict[str, Any] = Template.from_stack(stack).to_json()["Resources"]
+    found: dict[str, Any] = assertions.Template.from_stack(stack).to_json()["Resources"]
     return found
 
 

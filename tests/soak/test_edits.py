@@ -32,6 +32,7 @@ from rehearsal.cdk_cli import CdkFailed
 from rehearsal.checks.releases import first_release, release
 from rehearsal.outcome import DeploymentOutcome, disagreements, watched
 from rehearsal.pipeline import DEPLOY, Pipeline
+from rehearsal.product import LONE
 from rehearsal.push import push
 from simulators.aws.process import ROOT
 from tests.effects import edits
@@ -186,7 +187,9 @@ class Bench:
         told = [each.where for each in self.doctor(wanted, found) if each.fix.startswith("release until blue")]
         for service in {stack.split("-", 2)[2] for stack in told} & self.deployed.environment.services.keys():
             self._releases += 1
-            release(self.account, push(self.account, service, f"another-{self._releases}"), service)
+            program = None if service == self.account.main else LONE
+            version = f"another-{self._releases}"
+            release(self.account, push(self.account, service, version, program=program), service)
 
     def go(self, wanted: Version) -> tuple[DeploymentOutcome, list[Finding], list[str]]:
         """Deploys it, in steps if it takes some, acknowledged and against doctor.

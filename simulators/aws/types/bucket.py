@@ -1,6 +1,11 @@
-"""AWS::S3::Bucket: MiniStack drops lifecycle rules, and the tags by which CDK knows which buckets it may empty."""
+"""AWS::S3::Bucket: MiniStack drops lifecycle rules, and the tags by which CDK knows which buckets it may empty.
+
+It also takes PutBucketMetricsConfiguration for CreateBucket.
+"""
 
 from typing import Any
+
+from ministack.services import s3
 
 from simulators.aws.resource_type import Properties, ResourceRefused, client, complete
 
@@ -27,14 +32,21 @@ def _rule(rule: Properties) -> dict[str, Any]:
 
 
 def _complete(bucket: str, properties: Properties) -> None:
-    s3 = client("s3")
+    api = client("s3")
     if tags := properties.get("Tags"):
-        s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": list(tags)})
+        api.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": list(tags)})
     if rules := properties.get("LifecycleConfiguration", {}).get("Rules"):
-        s3.put_bucket_lifecycle_configuration(
+        api.put_bucket_lifecycle_configuration(
             Bucket=bucket, LifecycleConfiguration={"Rules": [_rule(rule) for rule in rules]}
         )
 
 
 def install() -> None:
+    def dispatch(method: str, bucket: str, key: str, *rest: Any) -> Any:
+        *_, query = rest
+        if method == "PUT" and not key and "metrics" in query and s3._ensure_bucket(bucket) is not None:
+            return 200, {}, b""  # nothing here asks what S3 would count
+        return own(method, bucket, key, *rest)
+
+    own, s3._dispatch = s3._dispatch, dispatch
     complete("AWS::S3::Bucket", _complete)
