@@ -6,6 +6,7 @@ cd "$(dirname "$0")/.."
 
 # Python may lie in root's home: where the container allows it, `nobody` reads everything and still writes nothing.
 user=(--reuid=nobody --regid="$(id -g nobody)" --clear-groups)
+# shellcheck disable=SC2054  # commas are part of setpriv's values
 reads=(--inh-caps=-all,+dac_read_search --ambient-caps=-all,+dac_read_search)
 setpriv "${user[@]}" "${reads[@]}" true 2>/dev/null || reads=()
 
