@@ -38,7 +38,7 @@ soak: setup  ## two thousand histories of the Cloudflare provider under faults, 
 mutate: setup  ## every single fault of templates, workflows and trust, judged by the policies; CI judges a sample. Report: build/mutants.md
 	@MUTANTS=all $(VENV)/pytest tests/mutants $(ARGS) && cat build/mutants.md
 
-packs: setup  ## the four rule packs of cdk-nag beside AwsSolutions, over all environments and ways of Redis; CI leaves them out
+packs: setup  ## the four rule packs of cdk-nag beside AwsSolutions and Control Tower's controls, over all environments and ways of Redis; CI leaves them out
 	@$(VENV)/pytest tests/packs $(ARGS)
 
 check: setup  ## format, lint, types, layers

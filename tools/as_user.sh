@@ -6,6 +6,7 @@ cd "$(dirname "$0")/.."
 
 # Python may be in root's home: if the container allows it, `nobody` may read everything, but still writes nothing.
 user=(--reuid=nobody --regid="$(id -g nobody)" --clear-groups)
+# shellcheck disable=SC2054  # commas are part of setpriv's values
 reads=(--inh-caps=-all,+dac_read_search --ambient-caps=-all,+dac_read_search)
 setpriv "${user[@]}" "${reads[@]}" true 2>/dev/null || reads=()
 

@@ -119,8 +119,6 @@ EXPLAINED: Sequence[Explained] = (
     Explained("AWS::Lambda::LayerVersion", "Properties.Content.*", "*", RUNS),
     Explained("AWS::Lambda::EventSourceMapping", "Properties.*", "*", LIMIT),
     Explained("AWS::Lambda::Permission", "*", "*", LESS),
-    Explained("AWS::ECS::TaskDefinition", "*.Command*", "*", RUNS),
-    Explained("AWS::ECS::TaskDefinition", "*.EntryPoint*", "*", RUNS),
     Explained("AWS::ECS::TaskDefinition", "*.Environment*", "*", RUNS),
     Explained("AWS::ECS::TaskDefinition", "*.LogConfiguration*", "*", RUNS),
     Explained("AWS::ECS::TaskDefinition", "Properties.Family", "*", NAME),

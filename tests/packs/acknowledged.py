@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from template_policies import Graph, Resource, policies
 from template_policies.alarms import asked_by_a_composite
+from template_policies.containers import main_container
 from template_policies.graph import number
-from template_policies.iam import resource_statements
+from template_policies.iam import resource_statements, statements
 from template_policies.subnets import PUBLIC, route_tables, tiers
 
 
@@ -238,4 +239,98 @@ ACKNOWLEDGED: Mapping[str, Acknowledged] = {
         "Zones are named, never counted: a new one would move subnets.",
         lambda graph, subnet: subnet.get("AvailabilityZone") in graph.environment.network.availability_zones,
     ),
+}
+
+
+def _is_in_the_network_or_needs_nothing_of_it(graph: Graph, function: Resource) -> bool:
+    """The rule takes no subnet that another stack exports."""
+    return function.get("VpcConfig") is not None or _needs_nothing_inside(graph, function)
+
+
+def _runs_as_somebody(_: Graph, task: Resource) -> bool:
+    return str(main_container(task).get("User", "")).partition(":")[0] not in ("", "0", "root")
+
+
+_CLOSED = _is("PubliclyAccessible", False)
+_ONE_FILE = Acknowledged(
+    "It holds one public certificate, which is written again when it changes.",
+    lambda _, bucket: bucket.logical_id.startswith("OriginLockTrust"),
+)
+_NO_WILDCARDS = Acknowledged(
+    "The rule takes a user whose policy is a resource of its own for one that may do everything.",
+    lambda graph, user: all(
+        "*" not in action for each in statements(graph) if user.where in each.holders for action in each.actions
+    ),
+)
+# Control Tower's proactive controls, by the names of their rules.
+CONTROL_TOWER: Mapping[str, Acknowledged] = {
+    "cloudwatch_alarm_action_check": ACKNOWLEDGED["CloudWatchAlarmAction"],
+    "cloudwatch_log_group_encrypted_check": ACKNOWLEDGED["CloudWatchLogGroupEncrypted"],
+    "cloudwatch_log_group_retention_period_check": Acknowledged(
+        "Ninety days are what an investigation needs; the rule wants a year.", _is("RetentionInDays", 90)
+    ),
+    "ec2_instance_detailed_monitoring_enabled_check": ACKNOWLEDGED["EC2InstanceDetailedMonitoringEnabled"],
+    "ec2_instance_nitro_encryption_in_transit_check": Acknowledged(
+        "A NAT instance is for what may be disposed of; what goes through it is encrypted by TLS.", _is_disposable
+    ),
+    "ec2_instance_no_public_ip_check": ACKNOWLEDGED["EC2InstanceNoPublicIp"],
+    "ec2_launch_template_monitoring_enabled_check": ACKNOWLEDGED["EC2InstanceDetailedMonitoringEnabled"],
+    "ecr_private_lifecycle_policy_configured_check": Acknowledged(
+        "It holds the one image that prepares volumes, by its digest.",
+        lambda _, repository: repository.logical_id.startswith("Helper"),
+    ),
+    "ecs_container_insights_enabled_check": Acknowledged(
+        "It is enhanced, which is more than the rule knows.",
+        lambda _, cluster: "enhanced" in str(cluster.get("ClusterSettings")),
+    ),
+    "ecs_task_definition_memory_hard_limit_check": Acknowledged(
+        "Fargate bounds the whole task.", lambda _, task: task.get("Memory") is not None
+    ),
+    "ecs_task_definition_nonroot_user_check": Acknowledged(
+        "Only the container that prepares volumes is root's, and it ends before the product's starts.",
+        _runs_as_somebody,
+    ),
+    "elbv2_acm_certificate_required_check": Acknowledged(
+        "ACM's certificate is made by a custom resource, where the rule does not look.",
+        lambda _, listener: listener.target("Certificates") is None and bool(listener.items("Certificates")),
+    ),
+    "elbv2_deletion_protection_enabled_check": ACKNOWLEDGED["ELBDeletionProtectionEnabled"],
+    "iam_inline_policy_no_statements_with_admin_access_check": _NO_WILDCARDS,
+    "iam_inline_policy_no_statements_with_full_access_check": _NO_WILDCARDS,
+    "iam_user_no_policies_check": ACKNOWLEDGED["IAMUserNoPolicies"],
+    "kms_create_grant_aws_service_check": Acknowledged(
+        "The key leaves that to the account's policies, and no role of ours may make grants but for AWS's services.",
+        lambda graph, _: all(
+            ("Bool", "kms:GrantIsForAWSResource") in each.conditions
+            for each in statements(graph)
+            if "kms:CreateGrant" in each.actions
+        ),
+    ),
+    "lambda_inside_vpc_check": Acknowledged(
+        "It is in the network, or calls AWS and Cloudflare only.", _is_in_the_network_or_needs_nothing_of_it
+    ),
+    "rds_instance_backup_enabled_check": Acknowledged(
+        "Backups are kept as long as the file says; the rule wants a week.", ACKNOWLEDGED["RDSInBackupPlan"].holds
+    ),
+    "rds_instance_default_admin_check": Acknowledged(
+        "Its password is RDS's own, and nobody outside of the network reaches it.", _CLOSED
+    ),
+    "rds_instance_no_default_ports_check": Acknowledged(
+        "A port is no secret: nobody outside of the network reaches it.", _CLOSED
+    ),
+    "rds_instance_deletion_protection_enabled_check": ACKNOWLEDGED["RDSInstanceDeletionProtectionEnabled"],
+    "rds_instance_multi_az_support_check": ACKNOWLEDGED["RDSMultiAZSupport"],
+    "s3_bucket_default_encryption_kms_check": ACKNOWLEDGED["S3DefaultEncryptionKMS"],
+    "s3_bucket_logging_enabled_check": ACKNOWLEDGED["S3BucketLoggingEnabled"],
+    "s3_bucket_object_lock_enabled_check": Acknowledged(
+        "What is deleted comes back from its versions; a lock would keep what people ask to be deleted.",
+        _keeps_versions_or_expires,
+    ),
+    "s3_bucket_versioning_enabled_check": ACKNOWLEDGED["S3BucketVersioningEnabled"],
+    "s3_event_notifications_enabled_check": Acknowledged(
+        "Nobody waits for its events; those of media are set up by a function.", _is_private
+    ),
+    "s3_lifecycle_policy_check": _ONE_FILE,
+    "s3_version_lifecycle_policy_check": _ONE_FILE,
+    "sqs_dlq_check": ACKNOWLEDGED["SQSRedrivePolicy"],
 }

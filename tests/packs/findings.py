@@ -7,7 +7,7 @@ from pathlib import Path
 from config import Environment
 from template_policies.graph import Graph, Resource, graphs
 from tests.conftest import _templates
-from tests.packs.acknowledged import ACKNOWLEDGED
+from tests.packs.acknowledged import ACKNOWLEDGED, CONTROL_TOWER
 
 Finding = tuple[str, str, Resource | None, Graph]
 """Rule, place, resource, environment."""
@@ -20,6 +20,8 @@ def findings(assembly: Path, environments: Mapping[str, Environment]) -> Iterato
         for violation in plugin["violations"]:
             for construct in violation["violatingConstructs"]:
                 path = construct["constructPath"]
+                if not path:
+                    continue  # Control Tower's rules name some constructs twice, once without a path
                 stage, stack = path.split("/")[:2]
                 resource = found[stage].resources.get((stack, ids.get(f"/{path}", "")))
                 yield violation["ruleName"].partition("[")[0].rpartition("-")[2], path, resource, found[stage]
@@ -28,7 +30,7 @@ def findings(assembly: Path, environments: Mapping[str, Environment]) -> Iterato
 def unacknowledged(found: Iterator[Finding]) -> list[str]:
     left = []
     for rule, path, resource, graph in found:
-        known = ACKNOWLEDGED.get(rule)
+        known = ACKNOWLEDGED.get(rule) or CONTROL_TOWER.get(rule)
         if known is None or resource is None or not known.holds(graph, resource):
             left.append(f"{path}: {rule}")
     return left
