@@ -273,7 +273,7 @@ class _Rehearsal:
 
 def _is_meant(denial: str) -> bool:
     """The deploy role reads no secret, though doctor asks. A secret that is missing has no ARN that a policy allows.
-    Nobody reads an upload in quarantine, though a check tries.
+    A check tries to read an upload in quarantine.
     """
     of_doctor = "-DeployRole" in denial and " may not secretsmanager:GetSecretValue " in denial
     is_missing = " may not secretsmanager:DescribeSecret " in denial and not _A_WHOLE_ARN.search(denial)

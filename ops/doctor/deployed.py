@@ -76,7 +76,7 @@ def of_effects(
         elif each.severity is Impact.IMPOSSIBLE:
             yield _finding(each, each.procedure)
         elif each.kind == "in-use":
-            # Whoever acknowledged it knew that something has to be done first; now it has not been done.
+            # The acknowledgement accepts the effect, not the step that has to come first and is still missing.
             yield _finding(each, "infra change next ENV, and its command")
         elif each.severity is Impact.DANGEROUS and each.name not in acknowledged:
             yield _finding(each, f"{each.procedure}; or acknowledge it in a commit message: Acknowledge: {each.name}")

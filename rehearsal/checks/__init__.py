@@ -1,6 +1,6 @@
 """What REQUIREMENTS.md asks for, read back from what was really deployed.
 
-Each check says what it found, or raises `Failed`. What an emulator cannot show is said to be not shown: it is
+Each check returns what it found, or raises `Failed`. What an emulator cannot show is listed as not shown: it is
 listed in docs/unverified-on-live.md with the command that shows it.
 """
 
@@ -192,7 +192,7 @@ def read_back(
 
 
 def _finding(account: Account, check: Check | NotShown) -> CheckResult:
-    """Whatever goes wrong while reading is a check that failed."""
+    """An error of any kind during a check counts as its failure."""
     if isinstance(check, NotShown):
         if because := check.excluded(account):
             return CheckResult(check.about, check.requirement, Status.NOT_ON_THIS_PLAN, because)

@@ -14,10 +14,10 @@ from infra_constructs.metrics import objections
 
 
 class Severity(StrEnum):
-    """How soon somebody looks."""
+    """How soon a person has to react."""
 
     CRITICAL = "critical"
-    """Users are hurt, or will be within the hour: wakes somebody up."""
+    """Users are affected, or will be within the hour: wakes the person on call."""
     WARNING = "warning"
     """Worth a look on the next working day."""
     INFO = "info"
