@@ -1,4 +1,4 @@
-"""The gate of cdk-nag's rule packs and of our own policies, and the only way through the former.
+"""Fails the synthesis on findings of cdk-nag's rule packs and of our own policies, and acknowledges the former.
 
 cdk-nag accepts acknowledgements without a reason, for rules that do not exist, and for whole trees. This one does not.
 """

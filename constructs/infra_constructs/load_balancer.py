@@ -1,4 +1,4 @@
-"""The one way in: an Application Load Balancer that speaks HTTPS to Cloudflare and answers only to known hosts."""
+"""The only way in: an Application Load Balancer that speaks HTTPS with Cloudflare and serves only known hosts."""
 
 import aws_cdk as cdk
 from aws_cdk import aws_certificatemanager as acm

@@ -1,4 +1,4 @@
-"""Three topics, one for each severity, that CloudWatch may really publish to; and the ways from there to people."""
+"""Three SNS topics, one for each severity, with their subscriptions: e-mail, Slack, webhook."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The one place that makes alarms: what is measured, what it means for a user, who hears of it, what to do."""
+"""The only place that makes alarms: metric, meaning for users, severity, recipients and runbook."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

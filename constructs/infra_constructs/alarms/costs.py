@@ -1,4 +1,4 @@
-"""What is watched of the bill. By the tag `environment`, which has to be activated for the account once."""
+"""Budget and cost anomalies, by the tag `environment`, which has to be activated for the account once."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What Cloudflare itself has to tell: floods, an origin that does not answer, certificates that will end."""
+"""Cloudflare's own notifications: floods, an origin that does not answer, certificates that expire."""
 
 from collections.abc import Sequence
 

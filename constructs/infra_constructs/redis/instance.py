@@ -1,4 +1,4 @@
-"""What every way of having Redis comes down to, for those who use it."""
+"""The interface of a Redis instance, whoever provides it: its URL secret and network access."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What ECS asks during a release, and what may send it back."""
+"""ECS's deployment hooks: migrations before new tasks start, checks before users reach them."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Migrations of the database: a task from the very image that is being released, before anything of it serves."""
+"""Database migrations: a task of the image that is being released, before the new version serves."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
