@@ -1,1 +1,1 @@
-"""The operator's command, `infra`: what a person asks of a running environment."""
+"""`infra`, the operator's command for running environments."""

@@ -1,4 +1,4 @@
-"""`infra open`: the pages that an operator looks at."""
+"""`infra open`: addresses of consoles and dashboards."""
 
 from urllib.parse import quote
 

@@ -1,4 +1,4 @@
-"""What a change takes, step by step, told from what is deployed now: there is nothing to remember between steps."""
+"""The steps of a change, derived from what is deployed now, so that no state is kept between steps."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Where `./infra` and `make rehearse` print."""
+"""The console on which `./infra` and `make rehearse` print."""
 
 from typing import Any
 

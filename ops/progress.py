@@ -1,4 +1,4 @@
-"""Whatever takes longer than two seconds says on standard error what it waits for."""
+"""Progress on standard error: what a command waits for, once that takes longer than two seconds."""
 
 import sys
 import threading

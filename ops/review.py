@@ -76,7 +76,7 @@ class Review:
 
 
 def billed(templates: Templates) -> Counter[str]:
-    """What costs by the hour, whether anybody uses it or not."""
+    """Types that are billed by the hour, used or not."""
     found: Counter[str] = Counter()
     for template in templates.values():
         resources = template["Resources"]
@@ -115,7 +115,7 @@ def billed(templates: Templates) -> Counter[str]:
 
 
 def open_among(found: Iterable[Effect], acknowledged: Collection[str]) -> list[Effect]:
-    """Those that stop a merge or a deployment: nobody can acknowledge away what is impossible."""
+    """Effects that stop a merge or a deployment. An impossible one cannot be acknowledged."""
     return [
         each
         for each in found

@@ -22,7 +22,7 @@ FAULTS = {
     "database": "PostgreSQL stops answering",
     "task": "the API's image cannot be pulled any more, and its tasks are stopped",
     "release": "a version that answers 500 to users is released; its checks pass",
-    "edge-rule": "somebody edits a WAF rule at Cloudflare: it blocks every request",
+    "edge-rule": "a WAF rule is edited at Cloudflare and blocks every request",
     "origin": "the load balancer accepts connections and does not answer",
     "rotation": "the database's password is changed, and the secret is not",
     "cloudflare-errors": "Cloudflare answers every request with 502 itself",

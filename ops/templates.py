@@ -30,7 +30,7 @@ class Synthesized:
 
 
 def synthesized(name: str) -> Templates:
-    """Those of one environment, as this working tree makes them, whatever the other environments' files say.
+    """Templates of one environment from this working tree, even if other environments' files are invalid.
 
     Raises `OperatorError`.
     """

@@ -1,4 +1,4 @@
-"""The environment variables that a rehearsal and the tests run with, whatever the person's shell has set."""
+"""The environment variables of rehearsals and tests, independent of the shell that starts them."""
 
 import os
 from collections.abc import Mapping
@@ -48,14 +48,14 @@ def clean(environment: Mapping[str, str]) -> dict[str, str]:
         # The CDK CLI would report each command to AWS, from a process of its own.
         "CDK_DISABLE_CLI_TELEMETRY": "true",
         "AWS_EC2_METADATA_DISABLED": "true",
-        # Nobody listens there: what needs GitHub names its simulator.
+        # Nothing listens there: what needs GitHub sets its simulator's address.
         "GITHUB_API_URL": "http://127.0.0.1:9",
         "PYTHONPATH": os.pathsep.join(str(ROOT / each) for each in ("constructs", "runtime", ".")),
     }
 
 
 def _jsii_cache(environment: Mapping[str, str]) -> Path:
-    """Where set-up has unpacked CDK, on Linux; if nobody may write there, in this clone."""
+    """Where set-up has unpacked CDK on Linux; in this clone if that folder is not writable."""
     shared = Path(environment.get("HOME") or "/nonexistent") / ".cache" / "aws" / "jsii" / "package-cache"
     if name := environment.get("JSII_RUNTIME_PACKAGE_CACHE_ROOT"):
         shared = Path(name)

@@ -31,7 +31,7 @@ def main(
     redis: Annotated[
         str, typer.Option(help=f"Redis in another way than the file says: {', '.join(WAYS_OF_REDIS)}")
     ] = "",
-    sites: Annotated[str, typer.Option(help=f"Who hosts the sites, if anybody: {', '.join(WAYS_TO_HOST)}")] = "ecs",
+    sites: Annotated[str, typer.Option(help=f"Where the sites are hosted: {', '.join(WAYS_TO_HOST)}")] = "ecs",
     base: Annotated[
         str, typer.Option("--from", help="Only upgrade what this commit has deployed, with data and under traffic.")
     ] = "",

@@ -196,12 +196,14 @@ class _Rehearsal:
             # The file as it was before the edit.
             self._deploy(self.assembly, services.words(self.account.main), "--exclusively")
         except CdkFailed as failed:
-            told = _REASON_TO_FAIL in failed.output
+            is_named = _REASON_TO_FAIL in failed.output
             self.progress.check(
-                "A failing update is told", told, "cdk deploy failed, with the reason" if told else str(failed)
+                "A failing update is reported",
+                is_named,
+                "cdk deploy failed, with the reason" if is_named else str(failed),
             )
         else:
-            self.progress.check("A failing update is told", False, "cdk deploy said that all was well")
+            self.progress.check("A failing update is reported", False, "cdk deploy reported success")
         self._is_explained()
         status, found = self.account.stacks()[self.account.stack_name(self.account.main)], self._bake_minutes()
         whole = status == "UPDATE_ROLLBACK_COMPLETE" and found == before
@@ -219,10 +221,12 @@ class _Rehearsal:
 
     def _permissions(self) -> None:
         self.progress.said(permissions.report(self.account))
-        # Only now: a stack that is being deleted loses policies before the functions that still run.
+        # Before the destroy: a stack that is being deleted loses policies before functions that still run.
         denied = [each for each in permissions.denied(self.account.cdk.workspace) if not _is_meant(each)]
         self.progress.check(
-            "Roles and AWS's services may do what they do", not denied, denied[0] if denied else "none was denied"
+            "Roles and AWS's services have the permissions that they use",
+            not denied,
+            denied[0] if denied else "none was denied",
         )
 
     def _destroy(self) -> None:
@@ -306,7 +310,7 @@ class _Rehearsal:
 
 def _is_meant(denial: str) -> bool:
     """The deploy role reads no secret, though doctor asks. A secret that is missing has no ARN that a policy allows.
-    Nobody reads an upload in quarantine, though a check tries.
+    A check tries to read an upload in quarantine.
     """
     of_doctor = "-DeployRole" in denial and " may not secretsmanager:GetSecretValue " in denial
     is_missing = " may not secretsmanager:DescribeSecret " in denial and not _A_WHOLE_ARN.search(denial)

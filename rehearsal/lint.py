@@ -18,7 +18,7 @@ class LintFailed(Exception):
 
 
 class Lint:
-    """Runs beside whatever comes next; `result` waits for it. Other processors than ours are idle at that time."""
+    """Runs in the background, on a processor that is idle at that time; `result` waits for it."""
 
     def __init__(self, assembly: Path, *, region: str) -> None:
         templates = sorted(map(str, assembly.glob("assembly-*/*.template.json")))

@@ -51,7 +51,7 @@ class Role:
 
 
 def denied(workspace: Path) -> list[str]:
-    """Calls of roles and of AWS's own services that a policy denied, whether anybody saw it or not: a sentence each."""
+    """Calls of roles and of AWS's services that a policy denied, a sentence each, even if no caller noticed."""
     return [
         f"{call['caller']} may not {call['action']} {call['resource']}" for call in _calls(workspace) if call["denied"]
     ]

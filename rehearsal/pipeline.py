@@ -57,7 +57,7 @@ class WorkflowJob:
         yield f"repo:{self.repository}:environment:somewhere-else"
         yield f"repo:{owner}/another:environment:{self.environment}"
         yield f"repo:someone-else/{name}:environment:{self.environment}"
-        # The other format: of somebody who has taken the name since, or will.
+        # The other format: of a repository that took the name later.
         other = f"{login}/{title}" if "@" in self.repository else f"{login}@1/{title}@2"
         yield f"repo:{other}:environment:{self.environment}"
 

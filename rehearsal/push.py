@@ -1,4 +1,4 @@
-"""`docker push`, as far as anybody notices afterwards: an image in ECR, and a folder for whoever runs it."""
+"""The effect of `docker push`: an image in ECR, and a folder from which the emulator runs it."""
 
 import gzip
 import io

@@ -65,7 +65,9 @@ class _Upgrade:
         self._predicted(before, after, outcome)
         self.progress.check("The release stays", place_of(self.account).image() == image, image)
         denied = permissions.denied(self.account.cdk.workspace)
-        self.progress.check("Roles may do what they do", not denied, denied[0] if denied else "none was denied")
+        self.progress.check(
+            "Roles have the permissions that they use", not denied, denied[0] if denied else "none was denied"
+        )
 
     def _deploy(self, account: Account, assembly: Path) -> None:
         account.cdk.deploy(assembly, f"{account.name}/*")

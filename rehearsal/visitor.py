@@ -1,4 +1,4 @@
-"""Anybody on the internet, before the rehearsed names: Cloudflare, S3 and the load balancer's port."""
+"""A visitor on the internet, who reaches the rehearsed Cloudflare, S3 and the load balancer's port."""
 
 import json
 import re
@@ -17,7 +17,7 @@ from simulators.cloudflare import worker
 from simulators.cloudflare.cache_rules import cache_settings
 from simulators.cloudflare.edge_cache import EdgeCache
 
-# Of a network reserved for documentation: nobody's rules name it.
+# From a network that is reserved for documentation, so that no rule names it.
 _ADDRESS = "203.0.113.7"
 _TARGET = re.compile(r'concat\("(https://[^"/]+)", http\.request\.uri\.path\)')
 # What Cloudflare says when the origin does not accept the connection.
@@ -138,7 +138,7 @@ class SimulatedVisitor:
                 try:
                     found = s3.get_object(Bucket=bucket, Key=unquote(path).removeprefix("/"))
                 except s3.exceptions.NoSuchKey:
-                    break  # Whoever may not list the bucket is not told that it is not there.
+                    break  # Without permission to list the bucket, S3 answers 403 for a missing object.
                 return httpx.Response(200, headers={"Content-Type": found["ContentType"]}, content=found["Body"].read())
         return httpx.Response(403)
 

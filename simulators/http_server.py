@@ -1,4 +1,4 @@
-"""An HTTP server on 127.0.0.1 for whatever a vendor's API is simulated by."""
+"""An HTTP server on 127.0.0.1 for simulators of vendors' APIs."""
 
 import ssl
 import threading

@@ -1,4 +1,4 @@
-"""Everything that holds state."""
+"""Everything that keeps data: database, media bucket, their key and logins."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Who may deploy and release."""
+"""GitHub's roles for deployments, releases and previews, and the functions that they call."""
 
 import aws_cdk as cdk
 from aws_cdk import aws_secretsmanager as secretsmanager

@@ -1,4 +1,4 @@
-"""What all services share."""
+"""What all services share: cluster, load balancer, alarm topics, the Cloudflare provider."""
 
 from dataclasses import dataclass
 

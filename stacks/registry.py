@@ -1,4 +1,4 @@
-"""Where the images are, and the ledger of their releases."""
+"""Image repositories, the image that each service runs, and the ledger of releases."""
 
 from dataclasses import dataclass
 

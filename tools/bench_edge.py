@@ -1,4 +1,4 @@
-"""The Cloudflare provider in figures: requests of a whole edge, its pace, and what it costs to load."""
+"""Benchmark of the Cloudflare provider: requests of a whole edge, their rate, and the cost of loading it."""
 
 import json
 import subprocess

@@ -1,1 +1,1 @@
-"""What the product is made of. Each module models one idea; `stacks/` wires them."""
+"""The constructs: AWS and Cloudflare resources. Each module models one idea; `stacks/` wires them."""

@@ -1,4 +1,4 @@
-"""ARNs of what has no construct here to ask."""
+"""ARNs of resources that have no construct here."""
 
 import aws_cdk as cdk
 from constructs import IConstruct

@@ -1,4 +1,4 @@
-"""What users see, asked for each minute from outside, by the public names."""
+"""Checks from outside: each minute a function requests the public URLs, as users do."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""One container of ours on Fargate, confined in the one way in which all of ours are."""
+"""A Fargate task with one of our containers. All of them are confined in the same way."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

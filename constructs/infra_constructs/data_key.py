@@ -17,7 +17,7 @@ class DataKey(Construct):
             "Key",
             description="Data at rest: database, Redis, and their snapshots",
             enable_key_rotation=True,
-            # A deleted key can be saved for thirty days; nobody needs that long to miss disposable data.
+            # A deleted key can be restored for up to thirty days; disposable data needs less.
             pending_window=None if retention.is_kept else cdk.Duration.days(7),
             removal_policy=retention.objects,
         )

@@ -99,7 +99,7 @@ class Database(Construct):
             security_groups=[self.security_group],
             publicly_accessible=False,
             database_name=self.name,
-            # RDS makes the password, keeps it in Secrets Manager and rotates it; nobody ever types or sees it.
+            # RDS makes the password, keeps it in Secrets Manager and rotates it; no person types or sees it.
             credentials=rds.Credentials.from_username(self.master_username),
             manage_master_user_password=True,
             multi_az=props.multi_az,

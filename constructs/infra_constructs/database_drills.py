@@ -1,4 +1,4 @@
-"""Restore drills: AWS Backup restores the database once a month, and what it has restored is verified with SQL."""
+"""Restore drills: AWS Backup restores the database once a month, and a function verifies the copy with SQL."""
 
 import re
 

@@ -15,7 +15,7 @@ from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.function import InVpc, RuntimeFunction
 from infra_runtime.contract.database_names import MASTER_DURING_UPGRADES, OWNER, USER, first_login
 
-# Readers queue behind whoever waits for an exclusive lock: no longer than this.
+# Readers queue behind a statement that waits for an exclusive lock: no longer than this.
 _LOCK_WAIT = cdk.Duration.seconds(2)
 _ROTATION = cdk.Duration.days(30)
 _SOON = cdk.Duration.minutes(2)

@@ -1,4 +1,4 @@
-"""New tasks for a service that has lost a dependency and does not find it again."""
+"""Replaces the tasks of a service that has lost a dependency and does not reconnect."""
 
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch

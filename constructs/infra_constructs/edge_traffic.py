@@ -1,4 +1,4 @@
-"""Cloudflare's numbers beside those of AWS."""
+"""A function that publishes Cloudflare's analytics as CloudWatch metrics."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The gate of cdk-nag's rule packs and of our own policies, and the only way through the former.
+"""Fails the synthesis on findings of cdk-nag's rule packs and of our own policies, and acknowledges the former.
 
 cdk-nag accepts acknowledgements without a reason, for rules that do not exist, and for whole trees. This one does not.
 """
@@ -22,7 +22,7 @@ def gate(app: cdk.App, *others: cdk.IPolicyValidationPlugin) -> None:
 def unacknowledged(assembly: Path) -> list[str]:
     """What the validation of this cloud assembly objected to, one finding a line; empty when all is well.
 
-    To be asked after every synth: with nested stages the CDK CLI ends `cdk synth` with 0 whatever the report says.
+    Call it after every synth: with nested stages, `cdk synth` exits with 0 even when the report has findings.
     """
     report = json.loads((assembly / "validation-report.json").read_text())
     # A plugin that raises has a conclusion, and no violation.

@@ -27,7 +27,7 @@ _LIBRARIES = _ROOT / ".venv" / "lambda.zip"
 _PYTHON = lambda_.Runtime.PYTHON_3_14
 
 
-# What Lambda does in the function's name, in every VPC; none of these actions knows a narrower resource at creation.
+# What Lambda does as the function's role in a VPC; none of these actions has a narrower resource at creation.
 _INTERFACES = (
     "ec2:CreateNetworkInterface",
     "ec2:DescribeNetworkInterfaces",
@@ -42,7 +42,7 @@ _ERRORS = "infra:errors"
 
 
 def report_errors(stack: cdk.Stack, *, dsn: str, environment: str) -> None:
-    """Sentry hears of the exceptions of every function that is added to the stack from now on."""
+    """Every function that is added to the stack from now on reports its exceptions to Sentry."""
     stack.node.set_context(_ERRORS, {"SENTRY_DSN": dsn, "SENTRY_ENVIRONMENT": environment})
 
 
@@ -59,7 +59,7 @@ def bootstrap_version_arn(scope: Construct) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class InVpc:
-    """In the private subnets, which have a way out."""
+    """Places a function in the private subnets, from where it reaches the internet through NAT."""
 
     vpc: ec2.IVpc
     security_group: ec2.ISecurityGroup
@@ -90,13 +90,13 @@ class RuntimeFunction(Construct):
         log_group.grant_write(self.role)
         policy = self.role.node.find_child("DefaultPolicy")
         assert isinstance(policy, iam.Policy)
-        # What a custom resource has to wait for: without it, its function would be called before it may do anything.
+        # Custom resources wait for this policy; otherwise the function would run before it has its permissions.
         self.policy = policy
         if place is not None:
             self.role.add_to_policy(iam.PolicyStatement(actions=list(_INTERFACES), resources=["*"]))
             acknowledge(policy, allows_on("*"), reason="Lambda's own network interfaces; they have no ARN beforehand.")
-        # Where its exceptions are told (infra_runtime.reporting): the whole stack's, not each function's own business.
-        told: Mapping[str, str] | None = self.node.try_get_context(_ERRORS)
+        # Where infra_runtime.reporting sends exceptions: set once for the whole stack.
+        sentry: Mapping[str, str] | None = self.node.try_get_context(_ERRORS)
         self.function = lambda_.Function(
             self,
             "Function",
@@ -105,11 +105,11 @@ class RuntimeFunction(Construct):
             architecture=lambda_.Architecture.ARM_64,
             handler=f"infra_runtime.{module}.handler",
             code=lambda_.Code.from_asset(str(_RUNTIME), exclude=["**/__pycache__", "**/*.pyc", "requirements.*"]),
-            layers=[_libraries(cdk.Stack.of(self))] if uses_libraries or told else None,
+            layers=[_libraries(cdk.Stack.of(self))] if uses_libraries or sentry else None,
             role=self.role,
             timeout=timeout,
             memory_size=memory_mib,
-            environment={**(environment or {}), **(told or {})},
+            environment={**(environment or {}), **(sentry or {})},
             log_group=log_group,
             logging_format=lambda_.LoggingFormat.JSON,
             vpc=place.vpc if place else None,
@@ -117,13 +117,13 @@ class RuntimeFunction(Construct):
             security_groups=[place.security_group] if place else None,
         )
         if place is not None:
-            # Lambda makes the interfaces when it makes the function.
+            # Lambda creates the network interfaces together with the function.
             self.function.node.add_dependency(policy)
 
     def resource(
         self, scope: Construct, id_: str, *, kind: str, properties: Mapping[str, object]
     ) -> cdk.CustomResource:
-        """A custom resource that this function brings about, once it may do what it has to."""
+        """A custom resource of this function. It waits for the function's permissions."""
         made = cdk.CustomResource(
             scope, id_, resource_type=kind, service_token=self.function.function_arn, properties=properties
         )
@@ -131,8 +131,8 @@ class RuntimeFunction(Construct):
         return made
 
     def may_ask_itself(self, scope: Construct, id_: str, *, before: IConstruct) -> None:
-        """To go on with what takes longer than one invocation (infra_runtime.turns)."""
-        # A policy of its own: the function waits for its role's.
+        """Allows the function to invoke itself, for work that takes more than one invocation (infra_runtime.turns)."""
+        # A separate policy: the function depends on its role's.
         itself = iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[self.function.function_arn])
         before.node.add_dependency(iam.Policy(scope, id_, roles=[self.role], statements=[itself]))
 
@@ -146,11 +146,11 @@ class RuntimeFunction(Construct):
             secret=secret,
             rotation_lambda=self.function,
             automatically_after=every,
-            # At a deployment nothing is settled yet.
+            # During a deployment, what the rotation needs may not exist yet.
             rotate_immediately_on_update=False,
         )
-        # CDK lets the service in for any account; Secrets Manager says which one it comes for (its guide, "Rotation
-        # function permissions").
+        # CDK allows the service for any account; Secrets Manager names the account (its guide, "Rotation function
+        # permissions").
         for each in self.function.node.find_all():
             if isinstance(each, lambda_.CfnPermission) and each.principal == "secretsmanager.amazonaws.com":
                 each.source_account = cdk.Stack.of(self).account
@@ -159,7 +159,7 @@ class RuntimeFunction(Construct):
     def run_every(
         self, interval: cdk.Duration, scope: Construct, id_: str, *, description: str, event: object = None
     ) -> None:
-        """A schedule; `event` is what the function is given, EventBridge's own when None."""
+        """Adds a schedule. `event` is the function's input; EventBridge's own event if None."""
         given = None if event is None else events.RuleTargetInput.from_object(event)
         events.Rule(
             scope,
@@ -171,7 +171,7 @@ class RuntimeFunction(Construct):
 
 
 def _libraries(stack: cdk.Stack) -> lambda_.LayerVersion:
-    """What the functions of a stack import besides the standard library and boto3: one layer for all of them."""
+    """The layer of a stack's functions: what they import besides the standard library and boto3."""
     found = stack.node.try_find_child("Libraries")
     if isinstance(found, lambda_.LayerVersion):
         return found
@@ -181,7 +181,7 @@ def _libraries(stack: cdk.Stack) -> lambda_.LayerVersion:
         description="runtime/requirements.txt",
         code=lambda_.Code.from_asset(
             str(_LIBRARIES),
-            # Of the lock and not of the files: installers leave traces of the machine in them.
+            # Hash of the lock, not of the files: installers leave traces of the machine in them.
             asset_hash=hashlib.sha256(_LOCK.read_bytes()).hexdigest(),
             asset_hash_type=cdk.AssetHashType.CUSTOM,
         ),

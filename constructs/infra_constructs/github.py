@@ -63,7 +63,7 @@ _WHOLE_JOB = cdk.Duration.hours(6)
 class GitHubRole(Construct):
     """For the length of one job, and never more than these statements: they are its boundary, too.
 
-    Whoever attaches another policy to the role later gives it nothing.
+    A policy that is attached to the role later gives it nothing more.
     """
 
     def __init__(
@@ -322,7 +322,7 @@ def preview_role(
     repository: ecr.IRepository,
     control: PreviewControl,
 ) -> GitHubRole:
-    """For pull requests, whose code nobody has reviewed: it pushes images and has them previewed."""
+    """For pull requests, whose code is not reviewed yet: it pushes images and has them previewed."""
     stack = cdk.Stack.of(scope)
     looked_up = arn_of(scope, "cloudformation", f"stack/{stack.stack_name}/*")
     functions = arn_of(scope, "lambda", f"function:{stack.stack_name}-*")

@@ -1,4 +1,4 @@
-"""One incident is one page, however many alarms it sets off."""
+"""One incident is one page, however many alarms fire."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The one way in: an Application Load Balancer that speaks HTTPS to Cloudflare and answers only to known hosts."""
+"""The only way in: an Application Load Balancer that speaks HTTPS with Cloudflare and serves only known hosts."""
 
 import aws_cdk as cdk
 from aws_cdk import aws_certificatemanager as acm
@@ -85,7 +85,7 @@ class LoadBalancer(Construct):
             certificates=[self._certificate],
             mutual_authentication=mutual,
             ssl_policy=elbv2.SslPolicy.RECOMMENDED_TLS,
-            # The default, True, opens the port to the whole internet, whatever the security group was meant to be.
+            # The default, True, opens the port to the whole internet, regardless of the security group.
             open=False,
             default_action=elbv2.ListenerAction.fixed_response(
                 404, content_type="text/plain", message_body="no such host"

@@ -1,4 +1,4 @@
-"""What is known of the metrics that alarms look at: in which unit they come, and what may be asked of them.
+"""The metrics that alarms use: their units, and the statistics that make sense for them.
 
 An alarm at 100 on a latency that comes in seconds is made without complaint by everybody, and never goes off.
 """
@@ -44,7 +44,7 @@ class Unit(StrEnum):
     COUNT = "count"
 
 
-# What somebody could mean: beyond it, it is another unit that is meant.
+# Plausible thresholds by unit: a value beyond them is probably in another unit.
 _PLAUSIBLE = {
     Unit.PERCENT: (0.0, 100.0),
     Unit.SECONDS: (0.05, 60.0),

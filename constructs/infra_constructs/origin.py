@@ -1,4 +1,4 @@
-"""Who may open a connection to the load balancer: Cloudflare's network, and nobody else."""
+"""Only Cloudflare's network may open a connection to the load balancer."""
 
 import aws_cdk as cdk
 from aws_cdk import aws_ec2 as ec2

@@ -17,7 +17,7 @@ _KEY = "ca.pem"
 
 
 class OriginLock(Construct):
-    """The trust store asks for what Cloudflare shows already: the listener depends on it, so nobody is ever cut off.
+    """The trust store requires a certificate that Cloudflare already shows: the listener depends on that.
 
     The CA lives in one secret, made at the first deployment; the client certificate's key is with Cloudflare alone.
     """

@@ -1,4 +1,4 @@
-"""As many tasks of a worker as its waiting jobs need."""
+"""Scales a worker with its waiting jobs."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""New tasks for a service when a secret that they read at start has changed."""
+"""Replaces a service's tasks when a secret has changed that they read at start."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""A queue whose messages are tried again, and the queue that keeps those that were given up."""
+"""A queue with retries, and a queue for messages that have failed too often."""
 
 from dataclasses import dataclass
 from typing import Any

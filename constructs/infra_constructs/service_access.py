@@ -9,7 +9,7 @@ _PORTS = ec2.Port.tcp_range(1024, 65535)
 
 
 class ServiceAccess(Construct):
-    """Lets nobody in until told, and out only by HTTPS and to what it is connected to."""
+    """A security group without ingress at first; egress only by HTTPS and to what it is connected to."""
 
     def __init__(self, scope: Construct, id_: str, *, vpc: ec2.IVpc, description: str = "Tasks of one service") -> None:
         super().__init__(scope, id_)

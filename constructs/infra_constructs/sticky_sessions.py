@@ -1,4 +1,4 @@
-"""A user's requests go to one task of a service for a while."""
+"""Sticky sessions: a user's requests go to the same task for a while."""
 
 from collections.abc import Sequence
 

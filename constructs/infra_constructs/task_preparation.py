@@ -1,4 +1,4 @@
-"""What runs before a container of ours, so that its image need bring nothing along: volumes, Amazon's CA, a shell."""
+"""A container that prepares each task, so that any image can run: volumes, Amazon's CA, a shell."""
 
 from collections.abc import Sequence
 from pathlib import Path

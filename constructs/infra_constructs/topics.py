@@ -1,4 +1,4 @@
-"""Three topics, one for each severity, that CloudWatch may really publish to; and the ways from there to people."""
+"""Three SNS topics, one for each severity, with their subscriptions: e-mail, Slack, webhook."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -38,7 +38,7 @@ class AlarmTopics(Construct):
         self, scope: Construct, id_: str, *, routes: Mapping[Severity, RouteProps], slack_workspace: str | None
     ) -> None:
         super().__init__(scope, id_)
-        # The AWS-managed key of SNS refuses CloudWatch, silently: the alarm goes off and nobody hears of it.
+        # The AWS-managed key of SNS silently refuses CloudWatch: the alarm would fire without a notification.
         key = kms.Key(
             self,
             "Key",
@@ -105,6 +105,6 @@ class AlarmTopics(Construct):
                 slack_workspace_id=slack_workspace,
                 slack_channel_id=channel,
                 notification_topics=topics,
-                # Whatever the channel's members may ask for: graphs, and nothing else.
+                # The channel's members may request graphs, and nothing else.
                 guardrail_policies=[iam.ManagedPolicy.from_aws_managed_policy_name("CloudWatchReadOnlyAccess")],
             )

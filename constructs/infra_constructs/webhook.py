@@ -1,4 +1,4 @@
-"""A topic's way to PagerDuty or another webhook."""
+"""Sends a topic's messages to PagerDuty or another webhook."""
 
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch

@@ -1,1 +1,1 @@
-"""`infra db`: PostgreSQL with a login of one's own, through a task of a service (docs/adr/0035)."""
+"""`infra db`: PostgreSQL with a personal login, through a task of a service (docs/adr/0035)."""

@@ -1,4 +1,4 @@
-"""What stops a deployment now, though the code is right: in an empty account, and in one that is deployed."""
+"""`infra doctor`: obstacles to a deployment that are not in the code, in a new account and in a deployed one."""
 
 from collections.abc import Collection, Iterator, Sequence
 

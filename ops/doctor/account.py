@@ -1,4 +1,4 @@
-"""What an AWS account has to have before anything of ours is in it."""
+"""What an AWS account needs before the first deployment."""
 
 from collections.abc import Iterator
 from functools import partial

@@ -81,7 +81,7 @@ def of_effects(
         elif each.severity is Impact.IMPOSSIBLE:
             yield _finding(each, each.procedure)
         elif each.kind == "in-use":
-            # Whoever acknowledged it knew that something has to be done first; now it has not been done.
+            # The acknowledgement accepts the effect, not the step that has to come first and is still missing.
             yield _finding(each, "infra change next ENV, and its command")
         else:
             yield from _unacknowledged(each, acknowledged)

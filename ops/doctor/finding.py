@@ -11,13 +11,13 @@ class Finding:
     where: str
     what: str
     why: str
-    """What happens if nobody does anything."""
+    """What happens if it stays as it is."""
     fix: str
     """A command, or where to click."""
     stops: bool = True
     """Whether a deployment has to wait for it. Otherwise it is only reported."""
     repair: Callable[[], None] | None = None
-    """Does the same. Only where that costs nothing and widens nobody's access. Raises what boto3 raises."""
+    """Makes the fix. Only where it costs nothing and grants no access. Raises what boto3 raises."""
 
 
 @dataclass(frozen=True)

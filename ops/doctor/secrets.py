@@ -18,11 +18,11 @@ from ops.functions import Clients
 @dataclass(frozen=True)
 class Required:
     key: str
-    """That names it in the environment's file."""
+    """Key in the environment's file that names the secret."""
     name: str
     document: str
     wrong: Callable[[str], str]
-    """What is wrong with a value, without telling any of it; "" when nothing is."""
+    """What is wrong with a value, without quoting it; "" when it is right."""
     fields: tuple[str, ...] = ()
     """Fields of its JSON that are read; () when the whole value is read."""
 

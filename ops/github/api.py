@@ -46,7 +46,7 @@ def ask(github: httpx.Client, method: str, path: str, body: Mapping[str, Any] | 
         answer = github.request(method, path, json=body)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise OperatorError(f"{what}: GitHub cannot be reached from here ({type(error).__name__}); {_AGAIN}") from None
-    # 303: somebody else has made the same branch policy a moment ago.
+    # 303: the same branch policy exists already.
     if (method == "GET" and answer.status_code == 404) or answer.status_code == 303:
         return None
     if answer.status_code >= 300:

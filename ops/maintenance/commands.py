@@ -99,7 +99,7 @@ def on(
 def off(edge: EdgeOf, console: Console) -> None:
     """Ends it. Once more does no harm, also after half of it has failed. Raises `OperatorError`."""
     found = edge.memory.get(KEY)
-    # Also without a record: whatever is there has to go.
+    # Also without a record: everything that exists has to go.
     converge(edge.api, edge.subject(found or _declaration(edge)), present=False)
     if found is None:
         console.print(f"{edge.name}: no maintenance is on", highlight=False)

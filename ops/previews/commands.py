@@ -40,7 +40,7 @@ class Preview:
     """taken, copying, deploying, runs, failed or ending."""
     until: str
     who: str
-    """ARN of whoever took it."""
+    """ARN of the caller who took it."""
     urls: Mapping[str, str]
     """By service."""
     images: Mapping[str, str]
@@ -152,7 +152,7 @@ def end(previews: PreviewSlots, name: str, console: Console, *, wait: bool) -> N
     with working(f"ending the preview {name}"):
         while wait and previews.one(name) is not None:
             previews.sleep(_EVERY_SECONDS)
-            # Nobody has to wait for the clock.
+            # Without waiting for the schedule.
             previews.ask("tend")
     console.print(f"{name} has ended" if wait else f"{name} ends", highlight=False)
 

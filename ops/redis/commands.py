@@ -37,7 +37,7 @@ class RedisReport:
     reason: str | None
     """One word for `error`."""
     writable: bool | None
-    """None when nobody could ask."""
+    """None when Redis could not be asked."""
     mode: str | None
     """standalone, cluster or sentinel."""
     role: str | None

@@ -47,7 +47,7 @@ class Follower:
         self._bake_began: datetime | None = None
 
     def follow(self, *, every: float = _EVERY_SECONDS, sleep: Callable[[float], None] = time.sleep) -> Release:
-        """Until it is over. Returns the release as the ledger has it then: `running` if nobody has recorded its end."""
+        """Follows it to its end. Returns the release from the ledger: `running` if its end was not recorded yet."""
         give_up = None
         while True:
             resting = not stack_of(self._place.clients, self._place.stack)["StackStatus"].endswith("_IN_PROGRESS")

@@ -67,7 +67,7 @@ class ServiceStatus:
     deployment: ServiceDeployment | None
     release: LastRelease | None
     waits_since: str | None
-    """The rollback after which pipelines release nothing until somebody resumes."""
+    """The rollback that makes pipelines wait until releases are resumed."""
     traffic: dict[str, int]
     """Weight of each target group; none of a worker."""
     alarms: dict[str, str]

@@ -99,7 +99,7 @@ class _Task:
 
 @contextmanager
 def started(place: ReleaseTarget, *, command: Sequence[str] | None = None, entered: bool = False) -> Iterator[_Task]:
-    """Ends with the block, whatever happens in it."""
+    """Runs a task during the block and stops it at the end, also after an error."""
     ecs, service = place.clients.client("ecs"), place.described()
     definitions = resources(place.clients, place.stack, "AWS::ECS::TaskDefinition")
     definition = next(

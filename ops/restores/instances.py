@@ -20,7 +20,7 @@ from ops.functions import Clients, ask, find, resources
 
 Described = Mapping[str, Any]
 _STAMP = "%Y%m%d%H%M%S"
-# Tags. None stays on the one that serves: CloudFormation would tell of it as drift.
+# Tags. The serving instance keeps none of them: CloudFormation would report them as drift.
 _TO, _FOR = "infra:restored-to", "infra:replaced-for"
 _EVERY_SECONDS = 10.0
 # AWS's own waiters end after half an hour; a restore of a large database takes longer.
@@ -112,7 +112,7 @@ class Instances:
         return f"{self._prefix('restored-to')}{to.strftime(_STAMP)}"
 
     def replaced_name(self, at: datetime) -> str:
-        """A name that nobody has: the one that takes over may have been replaced in the same second."""
+        """An unused name: the instance that takes over may have been replaced in the same second."""
         taken = {each["DBInstanceIdentifier"] for each in self.all()}
         while (name := f"{self._prefix('replaced-at')}{at.strftime(_STAMP)}") in taken:
             at += timedelta(seconds=1)
@@ -218,7 +218,7 @@ def _has_pending(instance: Described) -> bool:
 
 # -- What a restored instance does not have by itself
 
-# A restore gives RDS's defaults for whatever is not in its call (API reference, "RestoreDBInstanceToPointInTime").
+# A restore uses RDS's defaults for everything that its call omits (API reference, "RestoreDBInstanceToPointInTime").
 _SAME = {
     "DBInstanceClass": "DBInstanceClass",
     "MultiAZ": "MultiAZ",

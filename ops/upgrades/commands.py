@@ -264,7 +264,7 @@ def _as_before(work: Upgrade, console: Console) -> None:
 
 def _tell_what_is_lost(place: Instances, old: Described, console: Console, *, loses_writes: bool) -> None:
     name = old["DBInstanceIdentifier"]
-    # It has taken no writes since the switch: whatever is younger than its last commit came after that.
+    # It has taken no writes since the switch: everything after its last commit is from after the switch.
     last = restores.inspect(place, name, datetime.now(UTC)).newest
     if last is None:
         told = "what was written since the switch"

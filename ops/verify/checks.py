@@ -25,7 +25,7 @@ class LiveCheck:
     """As docs/unverified-on-live.md has it."""
     if_wrong: str
     try_it: Callable[[Live], str]
-    """Says what was seen. Raises `Refuted`, `NotHere`, or whatever the vendors' clients raise."""
+    """Returns what it saw. Raises `Refuted`, `NotHere`, or what the vendors' clients raise."""
 
 
 def media_origin(live: Live) -> str:
@@ -74,7 +74,7 @@ def host_names(live: Live) -> str:
 
 
 def declarations(live: Live) -> str:
-    """Whatever Cloudflare adds to our objects, none of it looks like undone work."""
+    """Fields that Cloudflare adds to our objects do not count as changes."""
     undone = []
     for key, document in live.edge.deployed().items():
         try:
@@ -88,7 +88,7 @@ def declarations(live: Live) -> str:
 
 
 def token_reach(live: Live) -> str:
-    """Account-owned tokens are said not to reach all of these."""
+    """According to reports, account-owned tokens do not reach all of these."""
     zone = zones.find(live.edge.api, live.environment.domains.zone)
     entrypoint = "rulesets/phases/http_request_firewall_custom/entrypoint"
     for path in ("bot_management", "argo/tiered_caching", "cache/tiered_cache_smart_topology_enable", entrypoint):
@@ -167,7 +167,7 @@ def weights(live: Live) -> str:
 
 
 def service_revision(live: Live) -> str:
-    """The fields that the release hooks read, and what else is in a task that nobody declared."""
+    """The fields that the release hooks read, and undeclared containers in a task."""
     ecs = live.client("ecs")
     listed = list(deployments(ecs, live.service))
     require(listed, "ECS lists no deployment of the service")

@@ -37,7 +37,7 @@ def require(holds: object, otherwise: str) -> None:
 
 
 class PublicVisitor(Protocol):
-    """Anybody on the internet."""
+    """A client on the internet without credentials."""
 
     def get(self, url: str) -> httpx.Response:
         """One GET, redirects not followed. Raises `httpx.HTTPError`."""

@@ -1,4 +1,4 @@
-"""What vendors answered, without what identifies or opens anybody's account."""
+"""Recorded answers of vendors, without ids and secrets of an account."""
 
 import base64
 import json

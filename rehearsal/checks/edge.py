@@ -198,7 +198,7 @@ def _sent_user_agent(account: Account) -> str:
 
 
 def media_origin(account: Account) -> str:
-    """The bucket answers our zone, and nobody else: addresses of Cloudflare's and a secret that only our zone sends."""
+    """The bucket answers only our zone: Cloudflare's addresses, and a secret that only our zone sends."""
     if _has_worker(account):
         return media_worker.origin(account)
     condition = _reads(account)
@@ -412,7 +412,7 @@ def _bucket_ranges(account: Account) -> set[str]:
 
 
 def drift(account: Account) -> str:
-    """Somebody changes a rule of ours by hand."""
+    """A rule of ours is changed by hand, and the drift check reports it."""
     as_declared = json.loads(_run(account, "Edge", "DriftHandler", {}))
     require((as_declared["DriftedRules"], as_declared["MissingRules"]) == (0, 0), f"at first {as_declared}")
     rule = rules(account, CUSTOM_WAF)["media-is-read-only"]
@@ -422,5 +422,5 @@ def drift(account: Account) -> str:
         found = json.loads(_run(account, "Edge", "DriftHandler", {}))
     finally:
         rule["expression"] = expression
-    require(found["DriftedRules"] == 1, f"somebody changed a rule, and it says {found}")
+    require(found["DriftedRules"] == 1, f"a rule was changed by hand, and the drift check found {found}")
     return f"one changed rule is found out; {as_declared['ForeignRules']} objects of others are counted, not touched"

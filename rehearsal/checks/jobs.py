@@ -42,7 +42,7 @@ def _place(account: Account) -> JobPlace:
 
 
 def _by_hand(place: JobPlace, job: str) -> str:
-    """What is said at its end, in which the record agrees."""
+    """What the command prints at the job's end, which the ledger confirms."""
     output = io.StringIO()
     try:
         commands.run(place, job, Console(file=output, width=200))

@@ -17,7 +17,7 @@ _SECONDS = 300.0
 def unnoticed(account: Account, path: str) -> Iterator[UserTraffic]:
     """Users of the main service while the block runs. Raises `Failed` when one of their requests failed."""
     with traffic(account).flowing((path,)) as users:
-        wait_until(lambda: users.requests > 0, lambda: "nobody asks", seconds=_SECONDS)
+        wait_until(lambda: users.requests > 0, lambda: "users send no requests", seconds=_SECONDS)
         yield users
         wait_until(lambda: users.requests >= _REQUESTS, lambda: f"{users.requests} requests", seconds=_SECONDS)
     failed = f"{len(users.failures)} of {users.requests} requests failed: {users.failures[:3]}"

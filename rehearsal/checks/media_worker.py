@@ -53,7 +53,7 @@ def ttl(account: Account) -> None:
 
 
 def origin(account: Account) -> str:
-    """The bucket answers the Worker's signature, and nobody without one."""
+    """The bucket answers only requests that the Worker has signed."""
     policy = json.loads(account.client("s3").get_bucket_policy(Bucket=account.environment.media.bucket)["Policy"])
     allows = [each["Sid"] for each in policy["Statement"] if each["Effect"] == "Allow"]
     require(not allows, f"the bucket's policy allows {allows}")

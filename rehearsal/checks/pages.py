@@ -92,7 +92,7 @@ def at_pagerduty(account: Account) -> str:
 
 
 def _topics(account: Account, has: Callable[[Route], bool]) -> dict[str, Route]:
-    """ARNs of the topics whose severity is told in this way."""
+    """ARNs of the topics of severities that are notified in this way."""
     routes = account.environment.alarms
     found = {}
     for arn in account.resources("Platform", "AWS::SNS::Topic"):

@@ -21,7 +21,7 @@ from rehearsal.checks.releases import first_release
 
 
 def instance(account: Account) -> str:
-    """What serves is what the environment says, with nobody in it who has no password."""
+    """The serving Redis is as declared, and refuses connections without a password."""
     settings = account.environment.redis
     serving = settings.instances[settings.serves]
     if (upstash := serving.upstash) is not None:
@@ -86,7 +86,7 @@ def is_used(account: Account) -> str:
 
 
 def outage(account: Account) -> str:
-    """The server is stopped in its tracks; the probe says so, and why, and sees it come back."""
+    """The server is frozen: the probe reports that with its reason, and then reports the recovery."""
     with stopped(account):
         report = _look(account)
     require(report["level"] == "critical", f"level {report['level']} while Redis was stopped")
@@ -151,7 +151,7 @@ def alarm(account: Account) -> str:
 
 
 def url_of_the_tasks(account: Account) -> str:
-    """What the API's task definition really refers to holds."""
+    """REDIS_URL from the secret to which the API's task definition refers."""
     secrets = {each["name"]: each["valueFrom"] for each in account.container(account.service(account.main))["secrets"]}
     require("REDIS_URL" in secrets, f"secrets: {', '.join(secrets)}")
     value: str = account.client("secretsmanager").get_secret_value(SecretId=secrets["REDIS_URL"])["SecretString"]
@@ -168,12 +168,12 @@ def _look(account: Account) -> dict[str, Any]:
 
 @contextmanager
 def stopped(account: Account) -> Iterator[None]:
-    """Every server that serves the account's API and runs on this machine."""
+    """Freezes, during the block, the Redis servers of the API that run on this machine."""
     ours = {(node.host, str(node.port)) for node in _target(account).nodes}
     frozen = []
-    # Below this process only: somebody else's redis-server is not to be looked at.
+    # Only children of this process: other redis-servers of the machine are not ours.
     for process in psutil.Process().children(recursive=True):
-        # One of a test that ends meanwhile is no server of the account.
+        # A server of another test may end in the meantime.
         with suppress(psutil.NoSuchProcess):
             if process.name() == "redis-server":
                 listening = {(each.laddr.ip, str(each.laddr.port)) for each in process.net_connections("tcp")}

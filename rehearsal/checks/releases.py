@@ -39,7 +39,7 @@ def place_of(account: Account, service: str | None = None) -> ReleaseTarget:
 
 
 def release(account: Account, image: str, service: str | None = None) -> str:
-    """What `infra release` says in the service's workflow. Raises `OperatorError`, with what it has said before."""
+    """Runs `infra release` as the service's workflow does. Raises `OperatorError`, with the output so far."""
     name = service or account.main
     told, place = io.StringIO(), place_of(Pipeline(account).runs(RELEASE, name), name)
     try:
@@ -131,7 +131,7 @@ def _tasks(account: Account) -> str:
 
 
 def _refused(account: Account, image: str, users: UserTraffic) -> tuple[str, str]:
-    """(what was told, how far the deployment came) of a release that has to fail, with nobody noticing."""
+    """(output, last stage of the deployment) of a release that must fail without a lost request."""
     before = place_of(account).image()
     try:
         told = release(account, image)
@@ -217,14 +217,14 @@ def back_during_the_bake(account: Account) -> str:
         except OperatorError as error:
             told.append(str(error))
 
-    # Long enough for whatever a slow machine does meanwhile.
+    # Long enough for a slow machine.
     with deploying_with(account, bakeTimeInMinutes=1440), traffic(account).flowing() as users:
         threads = [threading.Thread(target=each, daemon=True) for each in (releasing, following)]
         threads[0].start()
         wait_until(
             lambda: stage_of(place) == "BAKE_TIME", lambda: "the release never baked", seconds=_BAKES_WITHIN_SECONDS
         )
-        # Somebody else, who has only heard of it.
+        # Another operator, who follows the release.
         threads[1].start()
         seen = service_status(place).deployment
         require(users.ask("/")["version"] == bad, "users are not on the new version yet")
@@ -250,7 +250,7 @@ def back_during_the_bake(account: Account) -> str:
 
 
 def _pipelines_wait(place: ReleaseTarget, image: str) -> None:
-    """Until somebody resumes."""
+    """Pipelines wait after a rollback until releases are resumed."""
     asked = {"action": "check", "image": image, "run": "release.yml#1"}
 
     def refused() -> bool:
@@ -292,7 +292,7 @@ def sentry_knows(account: Account) -> str:
     while not _is_told(account, variables["SENTRY_RELEASE"]) and time.monotonic() < give_up:
         time.sleep(0.2)
     deploys = _deploys(account)
-    require(deploys, "Sentry was told nothing")
+    require(deploys, "Sentry got no release")
     newest = deploys[-1]
     require(newest["version"] == variables["SENTRY_RELEASE"], f"{newest['version']} was the last one told")
     require(newest["environment"] == account.name == variables["SENTRY_ENVIRONMENT"], str(newest))

@@ -218,7 +218,7 @@ def _master(account: Account) -> Login:
 
 
 def delete_replaced(account: Account) -> None:
-    """As the runbook says: once nobody needs it."""
+    """Deletes the replaced instances, as the runbook says."""
     rds = account.client("rds")
     for each in Instances(account.name, account.environment, account).replaced():
         name = {"DBInstanceIdentifier": each["DBInstanceIdentifier"]}

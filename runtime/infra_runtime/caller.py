@@ -1,6 +1,6 @@
 """Who asks a function, by the caller's own credentials: a request to STS that the caller signs and the function sends.
 
-Lambda tells a function nothing about who invokes it directly. STS does: GetCallerIdentity answers whoever has signed
+Lambda does not tell a function who invoked it. STS can: GetCallerIdentity answers whoever has signed
 it, and a signed request can be handed on (as for the tokens of Amazon EKS). The signature covers the name of the
 function that is asked, so that what was made for one function proves nothing to another.
 """
@@ -40,7 +40,7 @@ def prove(sts: Any, function: str) -> str:
 
 
 def identify(proof: str, *, function: str, endpoint: str) -> str:
-    """ARN of whoever has made the proof for this function. Raises `NotProven`.
+    """ARN of the caller who signed the proof for this function. Raises `NotProven`.
 
     Only the query is the caller's: the request goes to `endpoint`, our own STS, and can ask for nothing else.
     """
@@ -64,7 +64,7 @@ def identify(proof: str, *, function: str, endpoint: str) -> str:
 
 
 def who(event: Mapping[str, Any], *, sts: Any, function: str) -> str:
-    """The caller's ARN, followed by whom the caller says it acts for, which nobody has checked. Raises `NotProven`."""
+    """The caller's ARN, followed by the person for whom it claims to act, unverified. Raises `NotProven`."""
     arn = identify(str(event.get("caller", "")), function=function, endpoint=sts.meta.endpoint_url)
     claim = "".join(filter(str.isprintable, str(event.get("acts_for") or "")))[:_LONGEST_CLAIM]
     return f"{arn} for {claim}" if claim else arn

@@ -1,7 +1,7 @@
 """Scheduled: asks for what users ask for, by its public name, from outside of everything, and says how it went.
 
 Each target is asked for once a minute, all of them at the same time. A failure is asked about again before it counts:
-one lost packet is nobody's incident.
+one lost packet is no incident.
 """
 
 import json

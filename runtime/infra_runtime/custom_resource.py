@@ -23,7 +23,7 @@ _ANSWER_WAITS = (0.5, 1, 2, 4)
 
 @dataclass(frozen=True)
 class Request:
-    """What CloudFormation asks for. Every value in `properties` is a string, whatever the template said."""
+    """A request of CloudFormation. Every value in `properties` is a string, even if it is a number in the template."""
 
     kind: Literal["Create", "Update", "Delete"]
     properties: Mapping[str, Any]

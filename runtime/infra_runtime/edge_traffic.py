@@ -1,7 +1,7 @@
 """Scheduled: carries Cloudflare's numbers into CloudWatch, each closed window once.
 
-CloudWatch adds up whatever it is given twice. So a window is claimed before it is published and ticked off afterwards,
-in the ledger's table; whoever finds a claim that its owner did not live to tick off asks CloudWatch what is there.
+CloudWatch adds up data that is published twice. So a window is claimed in the ledger's table before it is published,
+and completed afterwards; an invocation that finds an incomplete claim asks CloudWatch whether the data is there.
 """
 
 import json

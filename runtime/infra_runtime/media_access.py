@@ -1,5 +1,5 @@
 """Custom resource and schedule: who may read the media bucket, the only writer of its policy; which sites' pages may
-upload to it; and that its changes are told.
+upload to it; and that its changes are announced.
 
 Statements of ours have ids of ours; others', in a bucket that was there before us, stay as they are. Readers come from
 Cloudflare's addresses *and* know the secret user agent that our zone sets: all four Block Public Access flags stay on.
@@ -51,7 +51,7 @@ def handler(event: Mapping[str, Any], context: Any) -> None:
 
 @dataclass(frozen=True)
 class Quarantine:
-    """Uploads that nobody reads but the roles that scan and move them."""
+    """Uploads that only the roles that scan and move them may read."""
 
     prefix: str
     roles: str
@@ -73,7 +73,7 @@ class Access:
 
 
 def provide(request: Request, access: Access) -> Result:
-    """On Delete nobody may read any more; and a bucket that may go is emptied, so that it can."""
+    """On Delete, removes all access; empties the bucket if it may be deleted."""
     bucket, secret = request.properties["Bucket"], request.properties.get("Secret")
     if request.kind != "Delete":
         if secret:
@@ -97,7 +97,7 @@ def provide(request: Request, access: Access) -> Result:
 
 
 def _announce_changes(bucket: str, s3: Any) -> None:
-    """To EventBridge, beside whatever others have set up: a notification of our own could overlap with theirs."""
+    """Sends events to EventBridge and keeps others' notifications: one of our own could overlap with theirs."""
     found = s3.get_bucket_notification_configuration(Bucket=bucket)
     wanted = {key: value for key, value in found.items() if key.endswith(("Configuration", "Configurations"))}
     if "EventBridgeConfiguration" not in wanted:
@@ -132,7 +132,7 @@ def _let_browsers_upload(bucket: str, sites: list[str], s3: Any) -> None:
 
 
 def _forget_access_key(secret: str, access: Access) -> None:
-    """A Worker has signed with it until now ("ID:SECRET"): another user agent, as nobody may send that in a header."""
+    """The secret holds a Worker's key ("ID:SECRET"): makes a user agent instead, as a key must not be in a header."""
     if ":" in access.secrets_manager.get_secret_value(SecretId=secret)["SecretString"]:
         access.secrets_manager.put_secret_value(SecretId=secret, SecretString=token_hex(_BYTES))
 
@@ -140,7 +140,7 @@ def _forget_access_key(secret: str, access: Access) -> None:
 def converge(bucket: str, secret: str | None, access: Access) -> None:
     """Writes only what differs, and looks at the secret again afterwards: it may have been rotated meanwhile.
 
-    Without a secret nobody reads without an identity: a Worker of ours signs its requests.
+    Without a secret, anonymous reads are refused: our Worker signs its requests.
     """
     for _ in range(_ROUNDS):
         agents = accepted_user_agents(secret, access) if secret else []
@@ -205,7 +205,7 @@ def _statements(bucket: str, agents: list[str] | None = None, ranges: list[str] 
 
 
 def _unread(bucket: str, quarantine: Quarantine | None) -> Iterator[dict[str, Any]]:
-    """Whoever may tag could call an upload clean. Without a principal, as Cloudflare asks, the condition holds, too."""
+    """Denies reading and tagging, as a tag could mark an upload as clean. Holds for anonymous requests, too."""
     if quarantine is not None:
         actions = ("GetObject", "GetObjectVersion", "PutObjectTagging", "PutObjectVersionTagging")
         yield {

@@ -1,4 +1,4 @@
-"""Moves uploads in which GuardDuty has found no threat out of quarantine. Everything else stays, where nobody reads it.
+"""Moves uploads in which GuardDuty found no threat out of quarantine. Everything else stays there, unreadable.
 
 GuardDuty's results come by EventBridge and a queue, each at least once and in no order (GuardDuty guide, "Monitoring S3
 object scans with Amazon EventBridge").

@@ -1,4 +1,4 @@
-"""Exceptions of functions, told to Sentry: what and where, and nothing that was in anybody's hands.
+"""Reports exceptions of functions to Sentry: type, message and place, without local values or events.
 
 Only where SENTRY_DSN is set; the library is imported there and nowhere else.
 """
@@ -16,7 +16,7 @@ Handler = Callable[[Any, Any], Any]
 
 
 def reported(handler: Handler) -> Handler:
-    """The handler, whose exceptions Sentry hears of; they are raised all the same."""
+    """Decorates a handler: its exceptions are reported to Sentry and raised again."""
 
     @functools.wraps(handler)
     def reporting(event: Any, context: Any) -> Any:

@@ -1,4 +1,4 @@
-"""New tasks for a service that has said for minutes that it does not reach something which others reach.
+"""Replaces the tasks of a service that has reported for minutes that it lost a dependency which others reach.
 
 The alarm that asks for it goes off once, and stays on while new tasks do not help. The deployment is one like any
 other: the old tasks serve until the release check of the new ones has passed, and stay when it does not.

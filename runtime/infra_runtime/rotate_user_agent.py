@@ -22,7 +22,7 @@ from infra_runtime.reporting import reported
 from infra_runtime.secret_rotation import NotInPlace, Rotation
 from infra_runtime.state_store import SsmStateStore, StateStore
 
-# Long enough that nobody guesses it, short enough for a header.
+# Too long to guess, short enough for a header.
 _LETTERS = 48
 
 

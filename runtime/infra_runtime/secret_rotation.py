@@ -24,7 +24,7 @@ class Rotation(ABC):
 
     @abstractmethod
     def test(self, pending: str) -> None:
-        """Raises `NotInPlace`, or whatever the use of the new value raises."""
+        """Raises `NotInPlace`, or what using the new value raises."""
 
     def step(self, name: str) -> None:
         """Each may be repeated. Raises when what it is to bring about is not there in the end."""

@@ -13,7 +13,7 @@ from infra_runtime.aws import client
 from infra_runtime.custom_resource import Request, Result, serve
 from infra_runtime.reporting import reported
 
-# Between blue and green nobody is to stay, and the shortest is one second (API reference, TargetGroupStickinessConfig).
+# No user should stay between blue and green; the shortest is one second (API reference, TargetGroupStickinessConfig).
 # That cookie goes before weights: after a release, users would get 503 of a group without tasks until it expires.
 _BETWEEN_GROUPS = {"Enabled": True, "DurationSeconds": 1}
 

@@ -1,6 +1,6 @@
 """Custom resource: a certificate of ACM, and its validation records, written into the Cloudflare zone meanwhile.
 
-CloudFormation's own certificate waits for records that nobody can write before its name is known.
+CloudFormation's own certificate waits for records whose names are known only after it was requested.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ _ALIVE = ("PENDING_VALIDATION", "ISSUED")
 
 
 class NotIssued(Exception):
-    """ACM said no, or nothing in the time there was."""
+    """ACM refused the certificate, or did not answer in time."""
 
 
 @reported
@@ -66,7 +66,7 @@ class AcmCertificates:
             options = self.of(arn).get("DomainValidationOptions") or []
             if options and all("ResourceRecord" in each for each in options):
                 return {each["DomainName"]: each["ResourceRecord"] for each in options}
-            self.api.wait(_POLL_SECONDS, "ACM has not said yet which records it wants")
+            self.api.wait(_POLL_SECONDS, "ACM has not named the validation records yet")
 
     def wait_until_issued(self, arn: str) -> bool:
         """False when time runs out, but for taking back what was begun. Raises `NotIssued` when ACM refuses."""

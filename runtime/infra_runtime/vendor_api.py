@@ -83,7 +83,7 @@ def connection() -> httpx.Client:
 
 @dataclass(kw_only=True)
 class VendorApi:
-    """Safe to ask twice: a create is never sent again before somebody has looked."""
+    """Safe to retry: a create is never sent again without a look first."""
 
     deadline: float
     """Seconds since 1970; nothing is waited for beyond it."""
@@ -164,7 +164,7 @@ class VendorApi:
 
 
 def _retry_after(response: httpx.Response, now: float) -> float | None:
-    """Seconds; None when the header is absent or says nothing that can be understood."""
+    """Seconds; None when the header is absent or unreadable."""
     value = response.headers.get("Retry-After", "").strip()
     if value.isascii() and value.isdigit():
         return float(value)

@@ -87,7 +87,7 @@ def tell(
         AlarmNames=[what.source], AlarmTypes=["MetricAlarm", "CompositeAlarm"]
     )
     states = [each["StateValue"] for page in pages for each in (*page["MetricAlarms"], *page["CompositeAlarms"])]
-    # Nobody is notified of INSUFFICIENT_DATA, so it changes nothing here either.
+    # INSUFFICIENT_DATA notifies no one, so it changes nothing here either.
     now = _STATUS.get(states[0], what.status) if states else what.status
     if now != what.status:
         deliver(replace(what, status=now), secret, severity=severity, deadline=deadline, clock=clock, http=http)

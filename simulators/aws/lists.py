@@ -1,4 +1,4 @@
-"""Lists as AWS answers them: a page at a time, and in no order that anybody could rely on.
+"""Lists as AWS answers them: in pages, and in no reliable order.
 
 What is a list is known from botocore's paginators, and from its service models where it has none. CloudFormation's own
 resource types are AWS's, and read all pages: their calls are answered whole.

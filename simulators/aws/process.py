@@ -1,4 +1,4 @@
-"""Starts the emulator as a process of its own and ends it, with everything that it started, whatever happens."""
+"""Starts the emulator as a process of its own, and always ends it with everything that it started."""
 
 import os
 import subprocess

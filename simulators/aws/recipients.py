@@ -1,4 +1,4 @@
-"""Delivers what a topic says to its e-mail addresses and Slack channels: MiniStack only logs e-mails.
+"""Delivers a topic's messages to its e-mail addresses and Slack channels: MiniStack only logs e-mails.
 
 An address gets nothing until its owner follows the link in the confirmation mail (SNS developer guide, "Email
 notifications"). Amazon Q Developer delivers to a channel what it can show, see `simulators.aws.amazon_q`.

@@ -1,4 +1,4 @@
-"""What a CloudFormation resource type has to be able to do, and how MiniStack is told about it."""
+"""The interface of a simulated CloudFormation resource type, and its registration with MiniStack."""
 
 import asyncio
 import os

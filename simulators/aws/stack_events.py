@@ -1,4 +1,4 @@
-"""Tells EventBridge of what becomes of stacks, as CloudFormation does and MiniStack does not."""
+"""Sends stack events to EventBridge, as CloudFormation does and MiniStack does not."""
 
 import json
 from typing import Any

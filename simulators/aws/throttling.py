@@ -1,4 +1,4 @@
-"""A share of all calls is turned away, once each, in the words of its service. The SDKs try again by themselves."""
+"""Throttles a share of all calls, once each, with the service's own error. The SDKs retry by themselves."""
 
 import json
 import os

@@ -1,1 +1,1 @@
-"""A Cloudflare of our own: as much of its API, and of its rules, as the edge of a product needs."""
+"""A simulator of Cloudflare: as much of its API, and of its rules, as a product's edge needs."""

@@ -1,4 +1,4 @@
-"""What a zone's cache rules say of one URL.
+"""The effect of a zone's cache rules on one URL.
 
 Every matching rule counts, and the last one to set a value wins (cloudflare-docs,
 cache/how-to/cache-rules/order.mdx). Of the rules language, what cache rules here are written in; anything else raises

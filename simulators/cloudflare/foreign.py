@@ -1,4 +1,4 @@
-"""What others have in the zone before we come, and must still have when we are gone."""
+"""Foreign objects in the zone, which must be unchanged after a destroy."""
 
 import copy
 from typing import Any

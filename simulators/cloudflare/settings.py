@@ -1,4 +1,4 @@
-"""What a zone has one of, and lists that are written as a whole."""
+"""Settings that a zone has once, and lists that are written as a whole."""
 
 from typing import Any
 

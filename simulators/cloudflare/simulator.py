@@ -1,4 +1,4 @@
-"""Cloudflare's API with a memory: what it is told is there afterwards, and what Cloudflare refuses it refuses.
+"""Cloudflare's API with a memory: it keeps what is written, and refuses what Cloudflare refuses.
 
 Behaviour is from shared facts and Cloudflare's documentation; what nobody could verify without an account is on
 docs/unverified-on-live.md. Every request is checked against the contract of the SDK first.

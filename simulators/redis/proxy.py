@@ -1,4 +1,4 @@
-"""What stands between a client and Redis, or in Redis' place."""
+"""Proxies between a client and Redis, and servers in Redis' place, that misbehave on purpose."""
 
 import contextlib
 import queue

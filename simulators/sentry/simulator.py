@@ -1,4 +1,4 @@
-"""Sentry, as far as it is told of releases. What it refuses, the vendor's command line refuses or is refused."""
+"""Sentry's API for releases. It refuses what the vendor's command line refuses or is refused."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What the Developer API answers. Shapes and refusals are those that the vendor's command line knows."""
+"""The Developer API. Its shapes and refusals are those that the vendor's command line knows."""
 
 import base64
 import json

@@ -70,11 +70,11 @@ def test_every_check_passes_or_says_what_excludes_it(lived: tuple[RehearsalOutco
         "Its token rotates, and nothing fails meanwhile",
         "ElastiCache fails over within seconds",
         "Media below a prefix with its own TTL are kept for that time",
-        "Other names of a service lead to it",
+        "Redirected names lead to their service",
         "WAF managed and OWASP",
         "Slack shows each page, its end, and costs",
         "PagerDuty opens an incident for each page, and resolves it",
-        "Our own checks are let past the bots' challenge",
+        "Our own checks pass the bot challenge",
     }
     assert "plan pro" in excluded["WAF managed and OWASP"]
     assert "no stack is left" in printed
@@ -82,6 +82,6 @@ def test_every_check_passes_or_says_what_excludes_it(lived: tuple[RehearsalOutco
     jobs = found["They run by hand, and say how they ended"]
     assert "outbox succeeded; report failed with exit code 3 at attempt 2" in jobs
     assert 'relation "reports" does not exist' in jobs
-    assert found["Jobs run by it"] == "outbox: started by EventBridge, and succeeded"
+    assert found["Jobs run on their schedule"] == "outbox: started by EventBridge, and succeeded"
     assert "from node to bun" in found["Traffic moves without a lost request"]
     assert "migrated by itself" in found["An image of one program runs, on the platform that it is for"]

@@ -258,7 +258,7 @@ def _put_a_worker_before_the_api(account: Account) -> None:
 
 SABOTAGE: list[tuple[Callable[[Account], None], str]] = [
     # First, as it also looks for drift at the edge, which others cause.
-    (_put_a_worker_before_the_api, "Maintenance answers 503 at the edge and mutes them"),
+    (_put_a_worker_before_the_api, "Maintenance answers 503 at the edge and mutes alarms"),
     (_open_a_port, "Only Cloudflare can connect"),
     (_send_another_user_agent, "The media bucket answers our zone only"),
     (_open_the_bucket, "The bucket is private"),
@@ -266,7 +266,7 @@ SABOTAGE: list[tuple[Callable[[Account], None], str]] = [
     (_take_the_grant_of_media, "The API writes, reads and deletes media"),
     (_shorten_backups, "Automated daily backups and point-in-time recovery"),
     (_lift_protection, "Not deleted by accident"),
-    (_silence_an_alarm, "Alarms exist and point at topics"),
+    (_silence_an_alarm, "Each alarm notifies a topic"),
     (_spoil_the_url, "REDIS_URL reaches the tasks, as a secret"),
     (_release, "ECR with immutable tags and scans"),
     (_trust_any_environment, "GitHub deploys without a stored key"),
@@ -274,12 +274,12 @@ SABOTAGE: list[tuple[Callable[[Account], None], str]] = [
     (_cache_previews_as_long_as_all_media, "Media below a prefix with its own TTL are kept for that time"),
     (_cache_each_query_string, "The query string does not multiply objects in the cache"),
     (_purge_static_files, "What is deleted or replaced leaves the cache"),
-    (_let_every_page_upload, "Pages of our sites upload, within what the API has signed"),
+    (_let_every_page_upload, "Pages of our sites can upload, within what the API has signed"),
     (_hide_a_validation_record, "A certificate without manual steps"),
     (_show_the_origin, "Every name leads through Cloudflare"),
-    (_show_no_certificate, "Only our own Cloudflare zone is let in"),
+    (_show_no_certificate, "Only our own Cloudflare zone can connect"),
     (_drop_owasp, "WAF managed and OWASP"),
-    (_challenge_programs, "Bots and floods are held off"),
+    (_challenge_programs, "Bots are challenged, and rates limited"),
     (_speak_plainly, "TLS is strict from end to end"),
     (_count_again, "Cloudflare's numbers arrive, each once"),
     (_unsubscribe_addresses, "Each page and its end are mailed"),
@@ -298,11 +298,11 @@ def test_every_check_passes_at_first(production: Account) -> None:
     assert excluded == {
         "A release is refused while one is missing",
         "A changed one replaces the tasks that read it, and no others",
-        "They are released, and go back, with the image that they run",
-        "An unhealthy one takes its release back",
+        "They are released and rolled back with the image that they run",
+        "An unhealthy one rolls its release back",
         "They run by hand, and say how they ended",
-        "Jobs run by it",
-        "Nobody reads an upload before it is scanned",
+        "Jobs run on their schedule",
+        "No one can read an upload before it is scanned",
     }
     passed = {each.requirement for each in findings if each.status is Status.PASSED}
     assert passed | excluded == {each.requirement for each in checks if isinstance(each, Check)}

@@ -1,1 +1,1 @@
-"""What is watched, one file for each thing that can hurt users. Alarms that gate a release: `release.alarms`."""
+"""Alarms, one file for each part of the system. Alarms that gate a release: `release.alarms`."""

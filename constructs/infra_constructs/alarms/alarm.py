@@ -1,4 +1,4 @@
-"""The one place that makes alarms: what is measured, what it means for a user, who hears of it, what to do."""
+"""The only place that makes alarms: metric, meaning for users, severity, recipients and runbook."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ from infra_constructs.metrics import objections
 
 
 class Severity(StrEnum):
-    """How soon somebody looks."""
+    """How soon a person has to react."""
 
     CRITICAL = "critical"
-    """Users are hurt, or will be within the hour: wakes somebody up."""
+    """Users are affected, or will be within the hour: wakes the person on call."""
     WARNING = "warning"
     """Worth a look on the next working day."""
     INFO = "info"

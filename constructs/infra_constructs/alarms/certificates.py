@@ -1,4 +1,4 @@
-"""What is watched of the load balancer's certificate. Cloudflare renews its own."""
+"""Alarms on the load balancer's certificate. Cloudflare renews its own."""
 
 import aws_cdk as cdk
 from aws_cdk import aws_certificatemanager as acm

@@ -1,4 +1,4 @@
-"""What is watched of the bill. By the tag `environment`, which has to be activated for the account once."""
+"""Budget and cost anomalies, by the tag `environment`, which has to be activated for the account once."""
 
 import json
 
@@ -9,7 +9,7 @@ from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 _TAG = "environment"
-# An anomaly below this share of the month's budget is nobody's working day.
+# An anomaly below this share of the month's budget is not worth a person's time.
 _ANOMALY_SHARE = 0.05
 _RUNBOOK = ("runbook", "docs/runbooks/cost.md")
 

@@ -1,4 +1,4 @@
-"""What is watched of the database."""
+"""Alarms on the database."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What is watched of the edge: the functions that keep it, and whether the zone is still as declared."""
+"""Alarms on the functions that maintain the edge, and on drift of the zone."""
 
 from collections.abc import Mapping
 

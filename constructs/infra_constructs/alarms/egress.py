@@ -1,4 +1,4 @@
-"""What Cloudflare's cache saves of the media bucket's egress, by day.
+"""Metrics of the media bytes that Cloudflare's cache saves S3 from sending, by day.
 
 Saved is what users got of media (answers with 200 or 206) less what S3 sent of it. S3 counts more than Cloudflare's
 misses: the application's own reads, revalidations and objects that are not there. The real saving is a little higher.

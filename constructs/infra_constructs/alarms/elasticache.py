@@ -1,4 +1,4 @@
-"""What is watched of ElastiCache itself. Whether the application can reach it is the probe's business."""
+"""Alarms on ElastiCache's own metrics. The probe checks whether the application can reach it."""
 
 from collections.abc import Mapping, Sequence
 

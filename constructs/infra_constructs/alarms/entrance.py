@@ -1,4 +1,4 @@
-"""What is watched of the way in (load balancer) and the way out (NAT)."""
+"""Alarms on the way in (load balancer) and the way out (NAT)."""
 
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch

@@ -1,4 +1,4 @@
-"""Events that AWS sends once: passed on as notifications with a runbook, as an alarm would be."""
+"""Events that AWS sends once, forwarded as notifications with a runbook, in the form of an alarm."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What is watched of all functions together: that Lambda lets them run, and that their time is enough."""
+"""Alarms on all functions together: refused by Lambda, or close to their time limit."""
 
 from collections.abc import Sequence
 

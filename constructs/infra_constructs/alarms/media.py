@@ -1,4 +1,4 @@
-"""What is watched of the media bucket, by its request metrics."""
+"""Alarms on the media bucket, by its request metrics."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Objectives of a service, and alarms about how fast their budget of errors burns.
+"""Objectives of a service, and alarms on how fast their error budget burns.
 
 Two windows each: the long one says that it matters, the short one that it still goes on ("The Site Reliability
 Workbook", chapter 5). A pace of 1 uses the budget up in exactly the thirty days that it is for.

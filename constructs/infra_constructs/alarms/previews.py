@@ -1,4 +1,4 @@
-"""What is watched of previews: that they end, and that their databases are made."""
+"""Alarms on previews: they do not end, or their databases are not made."""
 
 import aws_cdk as cdk
 from constructs import Construct

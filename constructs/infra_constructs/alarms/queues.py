@@ -1,4 +1,4 @@
-"""What is watched of the queue of one worker."""
+"""Alarms on the queue of one worker."""
 
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch

@@ -47,7 +47,7 @@ class RedisAlarms(Construct):
                 severity=Severity.CRITICAL,
                 ok_severity=Severity.INFO,
                 metric=metric(RedisMetric.UNUSABLE, "Maximum"),
-                # One bad minute is a failover, which takes seconds: nobody is woken for it. And a Redis that comes and
+                # One bad minute is a failover, which takes seconds and wakes no one. And a Redis that comes and
                 # goes is one outage and not many: it is over when nine of ten minutes were good.
                 threshold=Threshold(value=0, unit="failed probes", breaches=2, periods=10),
                 # No data means that the probe does not run.

@@ -1,4 +1,4 @@
-"""What is watched of the function that writes down how releases end."""
+"""Alarm on the function that records how releases end."""
 
 import aws_cdk as cdk
 from constructs import Construct
@@ -8,7 +8,7 @@ from infra_constructs.function import RuntimeFunction
 
 
 class ReleaseControlAlarms(Construct):
-    """Without it a release ends and nobody knows: `infra releases` shows it as running for ever."""
+    """If that function fails, a release ends unnoticed: `infra releases` shows it as running for ever."""
 
     def __init__(self, scope: Construct, id_: str, *, control: RuntimeFunction, topics: Topics) -> None:
         super().__init__(scope, id_)

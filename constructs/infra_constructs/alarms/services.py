@@ -1,4 +1,4 @@
-"""What is watched of a service on ECS, besides what sends its releases back."""
+"""Alarms on a service on ECS, besides those that roll its releases back."""
 
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch

@@ -1,4 +1,4 @@
-"""What is watched of the traffic at the edge, as infra_runtime.edge_traffic publishes it: five to ten minutes late."""
+"""Alarms on traffic at the edge, from metrics of infra_runtime.edge_traffic: five to ten minutes late."""
 
 from collections.abc import Sequence
 

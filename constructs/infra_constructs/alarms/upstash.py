@@ -1,4 +1,4 @@
-"""What is watched of a database at Upstash: the limits that it has and a server of one's own has not."""
+"""Alarms on the limits of a database at Upstash."""
 
 import aws_cdk as cdk
 from constructs import Construct

@@ -1,1 +1,1 @@
-"""Cloudflare's zone: typed declarations, each brought about by one custom resource."""
+"""Cloudflare's zone: typed declarations, each deployed by one custom resource."""

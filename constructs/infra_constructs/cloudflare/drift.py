@@ -1,4 +1,4 @@
-"""Whether the zone is still as declared, asked four times a day."""
+"""The drift check: four times a day a function compares the zone with what was declared."""
 
 import aws_cdk as cdk
 from aws_cdk import aws_secretsmanager as secretsmanager

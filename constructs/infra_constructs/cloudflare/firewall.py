@@ -1,4 +1,4 @@
-"""What no user of this product ever asks for, and how often anybody may ask."""
+"""Firewall: blocks requests that no user of this product makes, and limits the rate of others."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from infra_runtime.contract.check_targets import PASS_HEADER
 from infra_runtime.contract.cloudflare_phases import CUSTOM_WAF, RATE_LIMIT, SUPER_BOT_FIGHT_MODE
 from infra_runtime.contract.secret_values import REFERENCE, TEXT
 
-# Nothing here is PHP, and nobody fetches configuration by URL: these are asked for by scanners only.
+# Nothing here is PHP or serves configuration files: only scanners request these.
 _PROBED = ("/.git", "/.env", "/.aws", "/wp-admin", "/wp-login", "/phpmyadmin", "/xmlrpc.php", "/etc/passwd")
 
 
@@ -133,7 +133,7 @@ def _limit(name: str, limit: RateLimitProps, props: FirewallProps) -> Rule:
         expression=f"({host_is(limit.host)}) and {path}" if props.rate_limits_name_the_host else path,
         action="block",
         rate_limit={
-            # Cloudflare counts in each of its locations, and wants to be told that one knows.
+            # The API requires this characteristic: Cloudflare counts in each of its locations separately.
             "characteristics": ["ip.src", "cf.colo.id"],
             "period": limit.period_seconds,
             "requests_per_period": limit.requests,

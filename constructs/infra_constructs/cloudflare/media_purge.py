@@ -1,4 +1,4 @@
-"""What leaves the media bucket, or is replaced in it, leaves Cloudflare's cache as well."""
+"""Purges objects from Cloudflare's cache when they are deleted from the media bucket or replaced."""
 
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch

@@ -1,4 +1,4 @@
-"""Media from a private bucket by a Worker that signs its requests to S3: the other way is `media.MediaEdge`."""
+"""Media from a private bucket through a Worker that signs its requests to S3. The alternative is `media.MediaEdge`."""
 
 import json
 from pathlib import Path

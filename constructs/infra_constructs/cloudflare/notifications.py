@@ -1,4 +1,4 @@
-"""What Cloudflare itself has to tell: floods, an origin that does not answer, certificates that will end."""
+"""Cloudflare's own notifications: floods, an origin that does not answer, certificates that expire."""
 
 from collections.abc import Sequence
 
@@ -21,7 +21,7 @@ class Notifications(Construct):
         counts_origin_errors: bool,
     ) -> None:
         super().__init__(scope, id_)
-        # The rate of origin errors is for Enterprise. `real_origin_monitoring`, on every plan, tells of 521 only: a
+        # The rate of origin errors is for Enterprise. `real_origin_monitoring`, on every plan, covers only 521: a
         # refused connection, which a load balancer hardly ever answers with. Our own checks see 502 to 504 and 522.
         origin = "http_alert_origin_error" if counts_origin_errors else "real_origin_monitoring"
         kinds = {

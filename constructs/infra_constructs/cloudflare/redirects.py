@@ -1,4 +1,4 @@
-"""Other names of a service, which lead to its host."""
+"""Redirects from other host names to a service's host."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""The secret user agent, another one every month."""
+"""Monthly rotation of the secret user agent."""
 
 from collections.abc import Mapping
 

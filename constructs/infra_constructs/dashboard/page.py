@@ -75,7 +75,7 @@ class Dashboard(Construct):
             "Page",
             dashboard_name=name,
             default_interval=cdk.Duration.hours(3),
-            # Minutes stay minutes, whatever span is looked at; otherwise peaks vanish when somebody zooms out.
+            # Keeps a resolution of minutes for every time span; otherwise peaks vanish when you zoom out.
             period_override=cloudwatch.PeriodOverride.INHERIT,
             widgets=page,
         )

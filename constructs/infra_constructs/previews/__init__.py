@@ -1,1 +1,1 @@
-"""What gives a pull request a place of its own, and takes it back."""
+"""Previews of pull requests: the functions that give out slots and make databases."""

@@ -1,4 +1,4 @@
-"""The one function that gives slots to previews and takes them back."""
+"""The function that gives slots to previews and takes them back."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -1,1 +1,1 @@
-"""Redis, the required dependency, three ways: each of them is a `RedisInstance`, and is watched by a `RedisProbe`."""
+"""Redis from three providers: each is a `RedisInstance`, and a `RedisProbe` checks it."""

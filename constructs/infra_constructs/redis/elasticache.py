@@ -1,4 +1,4 @@
-"""ElastiCache as the required Redis: TLS, authenticated, and back by itself after losing a node."""
+"""ElastiCache: TLS, authentication, and automatic recovery from the loss of a node."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""ElastiCache's events, on their way to people: failovers, replaced nodes, scaling."""
+"""Forwards ElastiCache's events to people: failovers, replaced nodes, scaling."""
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam

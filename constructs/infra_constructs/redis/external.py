@@ -1,4 +1,4 @@
-"""Redis that somebody else runs: Sentinel, Cluster, Redis Cloud, a machine of your own. Known by its URL."""
+"""Redis that is not managed here: Sentinel, Cluster, Redis Cloud, your own server. Only its URL is known."""
 
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_secretsmanager as secretsmanager

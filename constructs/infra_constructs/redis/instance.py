@@ -1,4 +1,4 @@
-"""What every way of having Redis comes down to, for those who use it."""
+"""The interface of a Redis instance, whoever provides it: its URL secret and network access."""
 
 from collections.abc import Sequence
 
@@ -28,7 +28,7 @@ class RedisInstance(Construct):
 
 
 def open_way_out(scope: Construct, id_: str, *, client: ec2.ISecurityGroup, ports: Sequence[int]) -> None:
-    """To servers with addresses that nobody tells us; who may use them is decided by TLS and password."""
+    """Allows connections to servers whose addresses are unknown; TLS and password decide who may use them."""
     for port in ports:
         # A rule of its own: in the group itself it would belong to the stack of the group.
         ec2.CfnSecurityGroupEgress(

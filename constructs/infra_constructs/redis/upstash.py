@@ -44,7 +44,7 @@ class UpstashRedis(RedisInstance):
         acknowledge(
             secret,
             "AwsSolutions-SMG4",
-            reason="Upstash draws a new password when somebody asks it to: docs/runbooks/redis-rotate-token.md.",
+            reason="Upstash makes a new password on request: docs/runbooks/redis-rotate-token.md.",
         )
         self.url = secretsmanager.Secret.from_secret_complete_arn(self, "UrlOfDatabase", secret.ref)
         known = {"CREDENTIALS_SECRET": credentials_secret, "MEMORY": memory.prefix}

@@ -1,1 +1,1 @@
-"""How a new version comes to serve, and how it goes away again."""
+"""Releases: image, migration, deployment hooks, alarms that roll back, ledger."""

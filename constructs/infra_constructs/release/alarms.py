@@ -1,4 +1,4 @@
-"""The alarms that send a release back."""
+"""The alarms that roll a release back."""
 
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch

@@ -1,4 +1,4 @@
-"""The one function that begins releases and writes down how they end."""
+"""The function that begins a service's releases and records how they end."""
 
 import json
 from collections.abc import Sequence

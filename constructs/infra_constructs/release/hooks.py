@@ -1,4 +1,4 @@
-"""What ECS asks during a release, and what may send it back."""
+"""ECS's deployment hooks: migrations before new tasks start, checks before users reach them."""
 
 import json
 from collections.abc import Mapping
@@ -165,7 +165,7 @@ def verify_hook(
     check: ReleaseCheckProps,
     bootstrap: str,
 ) -> ReleaseHook:
-    """When the new version runs and nobody uses it yet: each of its tasks is asked, by its own address."""
+    """Checks each task of the new version by its own address, before users reach it."""
     handler = RuntimeFunction(
         scope,
         f"{id_}Handler",

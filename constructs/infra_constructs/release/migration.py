@@ -1,4 +1,4 @@
-"""Migrations of the database: a task from the very image that is being released, before anything of it serves."""
+"""Database migrations: a task of the image that is being released, before the new version serves."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class MigrationTask(Construct):
     ) -> None:
         super().__init__(scope, id_)
         self.image, self.settings, self.login, self.longest = image, settings, login, props.longest
-        # npx writes where it is told to, and the root filesystem is not to be written.
+        # npx writes to this folder, because the root filesystem is read-only.
         own = {"npm_config_cache": "/tmp/npm"}  # noqa: S108
         self.task = ContainerTask(
             self,

@@ -55,7 +55,7 @@ _QUERIES = {
 
 
 class TooManyGroups(Exception):
-    """Five minutes have more kinds of traffic than the plan lets anybody ask for at once."""
+    """Five minutes have more groups of traffic than the plan allows in one query."""
 
 
 @dataclass(kw_only=True)

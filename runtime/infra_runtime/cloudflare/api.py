@@ -59,7 +59,7 @@ class Api(VendorApi):
         return self._ask(method, path, files=files)["result"]
 
     def delete(self, path: str) -> None:
-        """What is not there any more, as somebody else has deleted it, or a lost answer has, is deleted."""
+        """A missing object counts as deleted: by another person, or by our own call whose answer was lost."""
         try:
             self.write("DELETE", path)
         except NotFound:

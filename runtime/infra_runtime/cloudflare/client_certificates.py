@@ -27,7 +27,7 @@ _WHILE_IN_USE = (2, 4, 8, 15, 30, 30, 30, 30, 30, 30)
 
 @dataclass(frozen=True)
 class ClientCertificates:
-    """`declared`: owner, adopt, hosts. Ours are those that our CA has issued, whatever anybody calls them."""
+    """`declared`: owner, adopt, hosts. Ours are the certificates that our CA has issued, under any name."""
 
     api: Api
     zone: str
@@ -99,7 +99,7 @@ class ClientCertificates:
         return [self._delete(each) for each in ours if each not in in_use and each != current and is_settled]
 
     def _removal(self, ours: Mapping[str, Any], associations: Mapping[str, Mapping[str, Any]]) -> list[Change]:
-        """First nobody is shown them, then they go."""
+        """Removes their hosts first, then deletes them."""
         shown = {host: each["cert_id"] for host, each in associations.items() if each["cert_id"] in ours}
         changes = [self._associate([host], identity, enabled=None) for host, identity in shown.items()]
         return changes + [self._delete(each) for each in ours]

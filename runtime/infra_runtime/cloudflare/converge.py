@@ -12,7 +12,7 @@ Declared = Mapping[str, Any]
 
 
 class Conflict(Exception):
-    """Something of somebody else's stands where ours should; the message names it."""
+    """A foreign object conflicts with ours; the message names it."""
 
 
 class NotConverged(Exception):
@@ -83,9 +83,9 @@ _LONGEST_LOOK = 10.0
 def converge(api: Api, subject: Subject, *, present: bool) -> int:
     """Makes the changes; returns how many. With nothing to change, nothing is written.
 
-    A create whose answer was lost and a refusal that came of somebody else's change at the same time end in another
+    A create whose answer was lost, and a refusal because of a concurrent change, end in another
     look, not in a guess. A read that is older than our own write is waited for, not written over. Raises
-    `NotConverged`, `Conflict` and whatever `Api` raises.
+    `NotConverged`, `Conflict` and what `Api` raises.
     """
     applied, rounds = 0, 0
     changes = subject.changes(present=present)

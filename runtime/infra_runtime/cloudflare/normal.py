@@ -1,4 +1,4 @@
-"""Whether what Cloudflare shows is what was declared, in whatever form it shows it.
+"""Whether an object at Cloudflare is as declared, in any form in which Cloudflare shows it.
 
 Cloudflare adds fields (`mitigation_expression`: terraform-provider-cloudflare #2722), leaves out defaults, reorders
 lists and spells numbers and host names in its own way. None of that is a difference. A value other than the declared

@@ -64,7 +64,7 @@ def provide(request: Request, *, api: Api, secrets: Secrets, memory: StateStore)
 
 
 def subject(declared: Mapping[str, Any], *, api: Api, zone: Zone, memory: StateStore) -> Subject:
-    """What a declaration is about. Raises `ValueError` for a kind that nobody knows."""
+    """The object kind of a declaration. Raises `ValueError` for an unknown one."""
     match declared["kind"]:
         case "rules":
             return Rules(api, zone.id, declared)

@@ -22,7 +22,7 @@ _NAMES_A_HOST = frozenset({"CNAME", "MX", "NS", "PTR", "SRV"})
 class Records:
     """`declared`: owner, adopt, and records with name (the marker's), host, type, content, proxied.
 
-    A record that is not proxied and that somebody else has made just so is as good as ours: certificates of several
+    An unproxied foreign record that is equal to ours counts as ours: certificates of several
     environments are validated by the very same record.
     """
 

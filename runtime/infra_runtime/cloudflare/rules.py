@@ -109,7 +109,7 @@ class Rules:
         return changes
 
     def _first_of_phase(self, wanted: Mapping[str, dict[str, Any]]) -> Change:
-        # POST and not PUT: when somebody uses the phase in the meantime, this is refused instead of replacing theirs.
+        # POST, not PUT: if another person has opened the phase meanwhile, POST is refused; PUT would replace theirs.
         body = {
             "name": "default",
             "kind": "zone",

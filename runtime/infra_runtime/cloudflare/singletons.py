@@ -1,4 +1,4 @@
-"""What a zone has exactly one of. What was there before us comes back when we go, unless somebody has changed it."""
+"""Settings that a zone has once. Deleting restores the value from before, unless it was changed since."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -15,7 +15,7 @@ _MODULE = "worker.mjs"
 @dataclass(frozen=True)
 class WorkerScript:
     """`declared`: owner, name, adopt, script, compatibility_date, variables, patterns (of routes), and optionally
-    secrets (by name; nobody can read them back) and cache (true: Workers Cache in front of the script)."""
+    secrets (by name; they cannot be read back) and cache (true: Workers Cache in front of the script)."""
 
     api: Api
     zone: str

@@ -21,7 +21,7 @@ class Zone:
 
 
 def named(api: Api, name: str) -> list[Zone]:
-    """Every zone of that name that the token can see, in whatever state."""
+    """Every zone of that name that the token can see, in any state."""
     return [_zone(each) for each in _listed(api, name)]
 
 

@@ -130,7 +130,7 @@ class JobMetric(StrEnum):
     """Since a success was due; 0 when none is."""
 
 
-# By the end of a metric's name, as CloudWatch calls it; whatever ends otherwise is counted.
+# CloudWatch's unit by the end of a metric's name; all others are counts.
 _UNITS = {"Milliseconds": "Milliseconds", "Percent": "Percent", "Bytes": "Bytes"}
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 REFERENCE, TEXT = "$secret", "$text"
-# Of this process, whoever has read it.
+# Shared by everything in this process.
 _READ: set[str] = set()
 # For the answer to CloudFormation, when everything else took too long.
 _RESERVE_SECONDS = 15
@@ -21,7 +21,7 @@ class Secrets:
 
     manager: Any
     known: set[str] = field(default_factory=set, repr=False)
-    """Whatever was read: never told to anybody."""
+    """Every value that was read: redacted from all output."""
 
     def read(self, identity: str) -> str:
         found: str = self.manager.get_secret_value(SecretId=identity)["SecretString"]

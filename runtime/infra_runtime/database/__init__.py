@@ -1,1 +1,1 @@
-"""PostgreSQL: who may do what in it, and how that changes without anybody noticing."""
+"""PostgreSQL: roles and logins, their rotation without an outage, restores and upgrades."""

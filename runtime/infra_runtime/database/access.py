@@ -1,4 +1,4 @@
-"""Personal logins of the database, for whoever has shown who it is (docs/adr/0035).
+"""Personal logins of the database, for callers who have proven who they are (docs/adr/0035).
 
 A login has no password: RDS takes a token that is signed with the person's own credentials (RDS user guide, "IAM
 database authentication"). Every request is one line in this function's log.

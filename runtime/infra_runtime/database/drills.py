@@ -137,7 +137,7 @@ def tidy(clients: DrillClients, memory: StateStore, *, now: datetime) -> dict[st
     return {}
 
 
-# -- What AWS Backup tells
+# -- Events of AWS Backup
 
 Verify = Callable[[Mapping[str, Any], DrillClients], DrillOutcome]
 
@@ -238,7 +238,7 @@ def _dimensions() -> dict[str, str]:
 
 
 def verified(job: Mapping[str, Any], clients: DrillClients) -> DrillOutcome:
-    """Without the RTO. Raises whatever keeps it from looking."""
+    """The outcome without the RTO. Raises every error that prevents the verification."""
     name = _restored_name(job)
     parameters = json.loads(os.environ["PARAMETERS"])
     with _entered(name, clients.rds) as connection:
@@ -272,7 +272,7 @@ def _counted(connection: Connection, names: list[str], until: datetime) -> dict[
 
 
 def _entered(name: str, rds: Any) -> Connection:
-    """With a master password that nobody else knows and that is kept nowhere.
+    """Connects with a new master password that is not stored anywhere.
 
     The one it was restored with is that of the backup's time, which RDS has rotated since; RDS manages none for an
     instance that was restored. Raises `TimeoutError`.
@@ -289,7 +289,7 @@ def _entered(name: str, rds: Any) -> Connection:
         # It is being backed up for the first time, or the password has not been set yet.
         except (rds.exceptions.InvalidDBInstanceStateFault, psycopg.OperationalError) as error:
             if time.monotonic() > give_up:
-                raise TimeoutError(f"{name} lets nobody in: {error}") from None
+                raise TimeoutError(f"{name} accepts no connection: {error}") from None
             time.sleep(_EVERY_SECONDS)
 
 

@@ -60,7 +60,7 @@ class Databases:
     """PGHOST and PGPORT, as libpq has them."""
 
     def make(self, slot: int, password: str) -> None:
-        """A fresh copy, whatever there was in the slot before."""
+        """A fresh copy, which replaces the slot's former one."""
         names = preview_names(slot)
         with self._to(_MAINTENANCE) as server:
             if not _exists(server, _TEMPLATE):
@@ -87,7 +87,7 @@ class Databases:
             server.execute(f"set statement_timeout to '{_LONGEST_COPY_SECONDS}s'")
             with self._nobody_in_it():
                 run(server, "create database {} template {}", _NEXT_TEMPLATE, self.source)
-            # The copy has the source's rights in it, and none on it: nobody connects to a template.
+            # The copy has the source's grants inside, and no grant to connect: no one connects to a template.
             run(server, "revoke all on database {} from public", _NEXT_TEMPLATE)
             run(server, "drop database if exists {} with (force)", _TEMPLATE)
             run(server, "alter database {} rename to {}", _NEXT_TEMPLATE, _TEMPLATE)

@@ -18,7 +18,7 @@ from infra_runtime.database.table_copy import Named, copy, digest
 from infra_runtime.reporting import reported
 
 _LOGINS = [login for group in (OWNER, USER) for login in logins_of(group)]
-# Whoever calls waits a minute for the answer.
+# The caller waits a minute for the answer.
 _WORKING_SECONDS = 40.0
 _END_SESSIONS = """
 select pg_terminate_backend(pid, 5000) from pg_stat_activity where usename = any(%s) and pid <> pg_backend_pid()"""

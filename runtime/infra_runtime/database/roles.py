@@ -12,10 +12,10 @@ _GONE_MS = 2000
 
 @dataclass(frozen=True)
 class MigrationLimits:
-    """What no migration may exceed, whatever it says itself: milliseconds."""
+    """Limits of all migrations, in milliseconds, independent of their own settings."""
 
     lock_ms: int
-    """Readers queue behind whoever waits for an exclusive lock: this long at most."""
+    """Readers queue behind a migration that waits for an exclusive lock: at most this long."""
     statement_ms: int
 
 
@@ -51,7 +51,7 @@ def prepare(connection: Connection, limits: MigrationLimits) -> None:
 def grant_access(connection: Connection, database: str, owner: str, user: str) -> None:
     """Makes `owner` the one who changes the schema of this connection's database, and `user` the one who uses it.
 
-    The database itself stays the master's: whoever owned it could hand it on with everything else it owns.
+    The database itself stays the master's: another owner could hand it on with everything else that it owns.
     """
     run(connection, "alter database {} owner to current_user", database)
     run(connection, "revoke all on database {} from public", database)

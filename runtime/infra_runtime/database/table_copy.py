@@ -158,7 +158,7 @@ def _next(step: int, began: float) -> int:
 
 
 def _prepare(connection: Connection) -> None:
-    # Every name is told with its schema; a policy that hides rows is an error.
+    # Every name has its schema; a policy that hides rows is an error.
     connection.execute("set search_path to ''; set timezone to 'UTC'; set row_security to off")
 
 

@@ -50,7 +50,7 @@ def problems(restored: Inspected, to: datetime, beside: Inspected | None) -> Ite
 def differences(copy: Inspected, before: Inspected, after: Inspected) -> Iterator[str]:
     """What speaks against letting a copy serve that follows `before`.
 
-    `after` is the same database as `before`, read after the copy. A table in which nobody wrote meanwhile is the same,
+    `after` is the same database as `before`, read after the copy. A table without writes in between is the same,
     row by row. Of another one, no row may be missing that was there a little earlier: at the time until which `before`
     was counted.
     """

@@ -164,7 +164,7 @@ class JobControl:
         )
         lines = "\n".join(found)[-_LONGEST_LOG:]
         reason = f"{lines}\n{told}" if lines else told
-        # Whoever stops a job by hand does not want it to start again.
+        # A job that was stopped by hand should not start again.
         self._end(job, replace(run, exit=code, reason=reason), may_retry=stop != _BY_REQUEST or is_limit)
 
     def tend(self) -> None:
@@ -182,7 +182,7 @@ class JobControl:
             raise ExceptionGroup("jobs were not looked after", errors)
 
     def removed(self, name: str, family: str) -> None:
-        """Stops the job's run and records its end: nobody looks after it any more. Nothing is retried or counted.
+        """Stops the job's run and records its end, because its job was removed. Nothing is retried or counted.
 
         Another service may have the job by now: its run is of another family, and goes on.
         """

@@ -1,7 +1,7 @@
 """Gives slots to previews and takes them back. The only thing that a pull request's role may call.
 
 What ends a preview is the clock: that a pull request was closed is only a reason to do it sooner. Everything here may
-be repeated, by whoever asks next: a lease says what is wanted, and `tend` does what is left to be done for it.
+be repeated by the next caller: a lease says what is wanted, and `tend` does what is left to do for it.
 """
 
 import json

@@ -12,7 +12,7 @@ Phase = Literal["taken", "making", "deployed", "ending"]
 
 @dataclass(frozen=True, kw_only=True)
 class Lease:
-    """A slot that somebody has. Times are ISO 8601 in UTC."""
+    """A slot in use. Times are ISO 8601 in UTC."""
 
     slot: int
     id: str

@@ -1,1 +1,1 @@
-"""Redis as the application is told about it: one reading of `REDIS_URL`, and a probe that uses it."""
+"""Redis as the application uses it: a parser of `REDIS_URL`, and a probe."""

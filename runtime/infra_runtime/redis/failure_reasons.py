@@ -202,7 +202,7 @@ def _answer_in_plain(host: str, port: int) -> bytes | None:
 
 def _shakes_hands(host: str, port: int) -> bool:
     context = ssl.create_default_context()
-    # Nothing is sent over it: only whether there is TLS is asked, whoever it is.
+    # Nothing is sent over it: it only shows whether the server speaks TLS, with any certificate.
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
         with (

@@ -33,7 +33,7 @@ def ask(url: str, client: httpx.Client) -> Health:
 
 
 def ask_all(urls: Sequence[str], client: httpx.Client) -> Health:
-    """Not connected when one service is not; connected when one says so and none says otherwise."""
+    """False when a service reports that it is not connected; True when one reports that it is and none denies it."""
     if not urls:
         return Health(None, "not asked")
     answers = [ask(url, client) for url in urls]

@@ -107,7 +107,7 @@ def _round() -> tuple[Report, health.Health]:
     except InvalidRedisUrl as error:
         logger.error("%s", error)
         report = Report(connected=False, reason=Reason.BAD_URL, tried=1, failed=1)
-    except Exception:  # Of AWS: whatever keeps us from the URL keeps us from knowing.
+    except Exception:  # Of AWS: without the URL, the state of Redis is unknown.
         report = Report(connected=False, reason=Reason.NO_SECRET, tried=1, failed=1)
     else:
         report = _probe(target)
@@ -121,7 +121,7 @@ def _watch() -> None:
     if reason is None and service.connected is False:
         reason = Reason.SERVICE_DISCONNECTED
     values: dict[str, float] = {
-        # What the alarm is about: whoever of the two has no Redis, rate limiting is off.
+        # For the alarm: if either of the two has no Redis, rate limiting is off.
         RedisMetric.UNUSABLE: int(not report.usable or service.connected is False),
         RedisMetric.CONNECTION_FAILURE: int(not report.connected),
         RedisMetric.ERROR_RATE: report.failed / report.tried * 100,

@@ -63,7 +63,7 @@ class Report:
     reason: Reason | None = None
     """None when all is well."""
     writable: bool | None = None
-    """None when nobody could ask."""
+    """None when Redis could not be asked."""
     mode: str | None = None
     """standalone, cluster or sentinel, as the server says; None when it does not."""
     role: str | None = None
@@ -204,7 +204,7 @@ def _closing(client: Any) -> Iterator[Any]:
 
 
 def _ping_warm(client: Any, known: _Known, round_: _Round) -> None:
-    """A single one that fails is counted; two, and nobody would call it connected."""
+    """A single failed command is counted; two mean that Redis is unusable."""
     lost: list[Exception] = []
     for _ in range(_WARM_PINGS):
         started = time.perf_counter()

@@ -23,7 +23,7 @@ _SECONDS = 10.0
 
 
 class NoQueue(Exception):
-    """A key that holds something else, whose length says nothing about waiting jobs."""
+    """The key has another type, whose length is no number of waiting jobs."""
 
 
 @dataclass(frozen=True)

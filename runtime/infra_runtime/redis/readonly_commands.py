@@ -1,4 +1,4 @@
-"""What a person may ask of a Redis that nobody but the VPC reaches: commands that read, and change nothing."""
+"""Commands that a person may send to a Redis inside the VPC: they read and change nothing."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,7 @@ ALLOWED = (
     "SLOWLOG LEN", "CLIENT LIST", "LATENCY LATEST", "LATENCY HISTORY", "CLUSTER INFO", "CLUSTER NODES",
     "SENTINEL MASTERS", "SENTINEL REPLICAS", "SENTINEL SENTINELS",
 )  # fmt: skip
-# Lambda answers with six megabytes at most, and nobody reads one.
+# Lambda answers with six megabytes at most; no person reads even one.
 _LONGEST = 200_000
 
 
@@ -34,7 +34,7 @@ def check(words: Sequence[str]) -> None:
 def ask(target: RedisTarget, words: Sequence[str]) -> dict[str, Any]:
     """The reply of each primary, or of each Sentinel, by its address; a text where there was none.
 
-    Raises `NotAllowed`, and one of `reasons.ERRORS` when nobody knows who the primaries are.
+    Raises `NotAllowed`, and one of `reasons.ERRORS` when the primaries are unknown.
     """
     check(words)
     of_sentinels = words[0].upper() == "SENTINEL"

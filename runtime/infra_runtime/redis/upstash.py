@@ -1,9 +1,9 @@
 """The custom resource behind a database at Upstash.
 
 Upstash knows a database by an id that it draws, and takes any name twice. So the name is ours, what was begun is
-remembered before it is begun, and a database of that name that nobody remembers is somebody else's.
+stored before it is begun, and a database of that name without a record is not ours.
 
-The URL goes into a secret of ours and into no attribute: a template, and whoever may read one, never sees it.
+The URL goes into a secret of ours and into no attribute, so that no template contains it.
 """
 
 import json
@@ -41,7 +41,7 @@ def handler(event: Mapping[str, Any], context: Any) -> None:
 
 
 def provide(request: Request, *, api: UpstashApi, secrets: Secrets, memory: StateStore) -> Result:
-    """Makes it so that there is exactly this database, and that the secret says where it is."""
+    """Creates or changes the database as declared, and writes its URL to the secret."""
     declared = json.loads(request.properties["Document"])
     database = _Database(
         api, memory, declared["name"], declared["region"], sorted(declared["read_regions"]), declared["eviction"]
@@ -80,7 +80,7 @@ class _Database:
     eviction: bool = True
 
     def is_free(self) -> bool:
-        """Whether the name is nobody's, or ours already: CloudFormation may ask for the same thing twice."""
+        """Whether the name is free, or ours already: CloudFormation may send the same request twice."""
         return self.memory.get(key_of(self.name)) is not None or self._named() is None
 
     def same_region(self) -> None:
@@ -111,7 +111,7 @@ class _Database:
         self.memory.put(key_of(self.name), None)
 
     def _ours(self) -> dict[str, Any] | None:
-        """None when we never made it, or somebody has deleted it."""
+        """None when we never made it, or it was deleted."""
         remembered = self.memory.get(key_of(self.name))
         if remembered is None:
             return None

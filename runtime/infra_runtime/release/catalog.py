@@ -1,6 +1,6 @@
 """What a database offers and demands, read before and after a migration, and what the difference breaks.
 
-Not the text of migrations: what has become impossible for the version that serves, whatever tool made the change.
+Not from the text of migrations: it finds what the serving version can no longer do, with any migration tool.
 """
 
 import hashlib

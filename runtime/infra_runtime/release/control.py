@@ -1,7 +1,7 @@
 """Begins releases, and writes down how they end. The only thing that a pipeline's role may call.
 
-CloudFormation would let whoever may update a stack give it another template, and with it everything that its own role
-may do. So nobody but this function updates it, and it changes nothing but one parameter.
+CloudFormation lets a caller who may update a stack give it another template, and with that everything that the stack's
+role may do. So only this function updates it, and it changes only one parameter.
 """
 
 import hashlib
@@ -66,7 +66,7 @@ _LOST = "repair it by a migration and release forward, or say --accept-schema wh
 def handler(event: Mapping[str, Any], context: Any) -> Any:
     """{"action": …} of `infra` or a pipeline, as `ReleaseControl.asked` takes it; or CloudFormation's change of status.
 
-    Such a change says only that it is time to look: whoever may invoke this function could have made it up. How a
+    Such an event only triggers a look: every caller of this function could send one. How a
     release has ended is read from CloudFormation.
     """
     service = ReleasedService(
@@ -114,7 +114,7 @@ def _tell_sentry(release: Release, deadline: float) -> None:
         version = version_of(release.service, release.image, tags)
         sentry.deployed(release, version=version, project=told["project"], environment=told["environment"])
         logger.info("%s: Sentry knows of %s as %s", release.service, release.id, version)
-    except Exception:  # whatever it is, it is Sentry's
+    except Exception:  # of Sentry, of any kind
         logger.exception("%s: Sentry was not told of %s", release.service, release.id)
 
 
@@ -145,7 +145,7 @@ class NotYet(Exception):
 
 @dataclass(frozen=True)
 class ReleaseControl:
-    """Every rule of a release is decided here: what only the caller checks holds for nobody else."""
+    """Every rule of a release is checked here: a check in the caller would not bind other callers."""
 
     clients: Any
     """`client(service)`, as `infra_runtime.aws` has it."""
@@ -176,7 +176,7 @@ class ReleaseControl:
     # -- how a release ends
 
     def settle(self) -> Release | None:
-        """The release that has ended since anybody looked last, as the ledger has it then."""
+        """The release that has ended since the last look, as the ledger now has it."""
         if (release := self.ledger.running(self.service.name)) is None:
             return None
         began = datetime.fromisoformat(release.began)
@@ -200,7 +200,7 @@ class ReleaseControl:
             raise NotYet(f"{release.id}: {self.service.stack} does not show its end yet")
 
     def _why(self, release: Release) -> str | None:
-        """What the next person needs to know, from whoever knows it best."""
+        """What the next person needs to know, from the best source."""
         if release.stopped is not None:
             return release.stopped
         if "reason" in release.migration:
@@ -267,7 +267,7 @@ class ReleaseControl:
 
     def _start(self, event: Mapping[str, Any], image: str, kind: Kind, **more: Any) -> dict[str, Any]:
         release = self._begun(event, image, kind)
-        # Both were let in at one moment: nobody knows which image CloudFormation would read from the parameter.
+        # Both were admitted at one moment: it is unknown which image CloudFormation would read from the parameter.
         if (other := self.ledger.running(self.service.name, beside=release.id)) is not None:
             when, reason = datetime.now(UTC).isoformat(timespec="seconds"), f"{other.id} began at the same moment"
             self.ledger.end(self.service.name, release.id, outcome="failed", when=when, reason=reason)
@@ -286,7 +286,7 @@ class ReleaseControl:
 
         - stopped: ECS ends the deployment that is under way and goes back to the tasks that still run; `stage` is
           where it was, `id` None when it was no release, `migration_stopped` whether one was running
-        - going back: somebody or ECS has begun that already; `id` as above
+        - going back: a person or ECS has begun that already; `id` as above
         - wait: neither can be done at this moment; ask again
         - over: the last release failed within the hour, so the version before it serves; `further` is the release
           before that one, None when there is none

@@ -171,7 +171,7 @@ class Migrate:
         try:
             task = self._task_of(holder)
             if task is not None and task["lastStatus"] != "STOPPED":
-                # Its own deployment may be gone, and nobody else would.
+                # Its own deployment may be gone, which would otherwise stop it.
                 self._stop_if_late(task, holder)
                 return True
             deployment = self._deployment(holder.deployment)

@@ -38,7 +38,7 @@ class Holder:
 
 
 class LockTaken(Exception):
-    """Somebody else was quicker."""
+    """Another deployment took the lock first."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class MigrationLock:
         return {"service": {"S": f"database/{self.database}"}, "id": {"S": _ITEM}}
 
     def last(self) -> Holder | None:
-        """Whoever has it, or had it last."""
+        """The present holder of the lock, or its last one."""
         item = self.dynamodb.get_item(
             TableName=self.table, Key=self._key, ConsistentRead=True, ProjectionExpression="holder"
         ).get("Item")

@@ -7,7 +7,7 @@ from infra_runtime.contract.releases import STACK_ENDS
 
 NEVER_BEGUN = "CloudFormation never began it"
 _STACK = "AWS::CloudFormation::Stack"
-# An update shows its beginning within seconds; whoever asks for one is a function that ends within minutes.
+# An update shows its beginning within seconds; the function that starts one ends within minutes.
 _BEGINS_WITHIN = timedelta(minutes=5)
 _CLOCKS_DIFFER = timedelta(minutes=1)
 

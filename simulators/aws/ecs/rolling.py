@@ -1,4 +1,4 @@
-"""A rolling deployment: of services without a load balancer, whose tasks nobody asks for anything."""
+"""A rolling deployment, for services without a load balancer."""
 
 from simulators.aws.ecs import task
 from simulators.aws.ecs.deployment import Deployment
