@@ -1,4 +1,4 @@
-"""Answers `DescribeStacks` and `DescribeChangeSet` only after a change: the CDK CLI polls every five seconds.
+"""Answers `DescribeStacks` and `DescribeChangeSet` only after a change: the CDK CLI polls every five seconds."""
 
 import asyncio
 import re
