@@ -1,4 +1,4 @@
-"""Functions of ours in an account: found in their stack, and asked."""
+"""Finds our Lambda functions in their stacks, and invokes them."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""`infra gameday`: experiments of an environment, and one of them carried out."""
+"""`infra gameday`: lists the experiments of an environment, and runs one."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What was found, as a table for people or as JSON for programs, and as an exit code for both."""
+"""Prints findings as a table for people or as JSON for programs, and returns the exit code."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""`infra restart`: new tasks of the same image take over, blue/green where there is a load balancer."""
+"""`infra restart`: replaces tasks by new ones of the same image, blue/green behind a load balancer."""
 
 import time
 from collections.abc import Callable, Mapping

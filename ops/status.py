@@ -1,4 +1,4 @@
-"""`infra status`: every service of an environment, what moves in it, and every alarm that fires."""
+"""`infra status`: services of an environment, releases under way, and firing alarms."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Templates as the code of a working tree makes them, without loading CDK into this process."""
+"""Synthesizes the templates of a working tree, without loading CDK into this process."""
 
 import json
 import os

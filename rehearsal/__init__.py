@@ -1,1 +1,1 @@
-"""The whole life of an environment, played through on this machine (README.md, `make rehearse`)."""
+"""The whole life of an environment, rehearsed on this machine (README.md, `make rehearse`)."""

@@ -1,4 +1,4 @@
-"""What vendors answered on a live account (`infra verify ENV --live`), held against what the simulators answer.
+"""Compares recorded answers of a live account (`infra verify ENV --live`) with the simulators' answers.
 
 A simulator may leave fields out. It may not show one that the vendor does not have, nor of another type, and each check
 has to end as it did live.

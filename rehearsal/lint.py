@@ -1,4 +1,4 @@
-"""cfn-lint over a cloud assembly: it sees much of what an emulator accepts without a word."""
+"""cfn-lint over a cloud assembly: it finds many errors that an emulator accepts silently."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Used and granted permissions of an account: which roles were entered, and which grants a call depended on.
+"""Used and granted permissions of an account: which roles were assumed, and which grants calls needed.
 
 `python -m rehearsal.permissions ENV`, after a rehearsal of ENV, takes each used grant away in turn and replays what the
 role called. A grant that nothing depends on is one too many; it is named, and the exit code is 1.

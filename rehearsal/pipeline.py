@@ -1,4 +1,4 @@
-"""The jobs of GitHub's workflows: they reach AWS with a token of GitHub's, and have no other credentials."""
+"""The jobs of GitHub's workflows, which have only a token of GitHub's as credentials for AWS."""
 
 import base64
 import json

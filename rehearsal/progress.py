@@ -1,4 +1,4 @@
-"""What a person follows while a rehearsal runs."""
+"""Progress of a rehearsal, for the person who watches it."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""The commands of a runbook, carried out in the order in which they are written."""
+"""Runs the commands of a runbook in order."""
 
 import json
 import re

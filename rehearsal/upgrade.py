@@ -1,4 +1,4 @@
-"""This code over what another commit has deployed, with data in it and users on it."""
+"""Upgrades what another commit has deployed to this working tree, with data and under traffic."""
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor

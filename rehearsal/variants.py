@@ -1,4 +1,4 @@
-"""An environment with one thing otherwise, as an operator would edit its file."""
+"""Variants of an environment: one change, as an operator would make it in the file."""
 
 import re
 import shutil

@@ -1,4 +1,4 @@
-"""What the next deployment would do to the one that is there."""
+"""What the next deployment would do to the present one."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""What stops a deployment, or will hurt later, and who can do something about it."""
+"""A finding of `infra doctor`: what stops a deployment or will cause harm later, and its fix."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""AWS's quotas, held against what an environment's file may ever ask for. A new account has small ones."""
+"""AWS's quotas, compared with what an environment may need at most. A new account has small ones."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What `infra edge` does; questions are answered as a table for people or as JSON for programs."""
+"""`infra edge`: output is a table for people or JSON for programs."""
 
 import json
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""Declarations as the code here would make them, with what only AWS knows filled in from the deployed stacks."""
+"""Declarations of this working tree; values that only AWS knows are filled in from the deployed stacks."""
 
 import json
 from collections.abc import Iterator

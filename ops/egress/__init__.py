@@ -1,1 +1,1 @@
-"""How much of the media's traffic never reaches the bucket."""
+"""`infra egress`: how much media traffic Cloudflare's cache saves the bucket."""

@@ -1,4 +1,4 @@
-"""GitHub's REST API, asked with the operator's own token."""
+"""GitHub's REST API, with the operator's own token."""
 
 import os
 from collections.abc import Iterator, Mapping

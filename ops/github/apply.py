@@ -1,4 +1,4 @@
-"""Sets in GitHub what the workflows read. Protection that is there stays, and a second run writes nothing."""
+"""Sets GitHub's variables for the workflows. Existing protection rules stay, and a second run writes nothing."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

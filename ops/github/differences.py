@@ -1,4 +1,4 @@
-"""What GitHub's environments lack, or have otherwise than the workflows need it."""
+"""Differences between GitHub's environments and what the workflows need."""
 
 from collections.abc import Iterator
 from urllib.parse import quote

@@ -1,1 +1,1 @@
-"""Jobs of an environment: what ran, and a run by hand."""
+"""`infra job`: past runs of an environment's jobs, and a run by hand."""

@@ -1,4 +1,4 @@
-"""What is known of an environment's maintenance: one parameter, beside the declarations of the Cloudflare zone.
+"""The state of an environment's maintenance: one SSM parameter, beside the declarations of the Cloudflare zone.
 
 So the check for drift and `infra edge` compare the page with it as with everything else; a deployment never reads it.
 """

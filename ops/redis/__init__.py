@@ -1,1 +1,1 @@
-"""`infra redis`: how REDIS_URL is read, and whether what is behind it can be used."""
+"""`infra redis`: parses a REDIS_URL, and checks whether its Redis can be used."""

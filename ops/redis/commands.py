@@ -1,4 +1,4 @@
-"""Read the URL as the probe reads it, and look at Redis as the probe does: from here, or from inside the VPC."""
+"""Parses the URL and checks Redis as the probe does, from this machine or from inside the VPC."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The probe of an instance, found in its stack and asked."""
+"""Finds the probe of an instance in its stack, and invokes it."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,1 +1,1 @@
-"""Releases: begun, followed, looked up and taken back."""
+"""Releases: begin, follow, list and roll back."""

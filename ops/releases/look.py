@@ -1,4 +1,4 @@
-"""What runs in a place, and what moves, as data. Times are ISO 8601 in UTC."""
+"""State of a service and of its deployments, as data. Times are ISO 8601 in UTC."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Where the releases of one service of one environment happen."""
+"""One service of one environment, as the target of releases."""
 
 import time
 from collections.abc import Callable, Mapping

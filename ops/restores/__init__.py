@@ -1,1 +1,1 @@
-"""The database as it was at a time, in the place of the one that serves."""
+"""`infra restore`: the database, a table or media as it was at a point in time."""

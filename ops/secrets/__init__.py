@@ -1,1 +1,1 @@
-"""The secrets that an environment's file names: which are there, and new values for them."""
+"""`infra secret`: lists the secrets that an environment's file names, and sets their values."""

@@ -1,4 +1,4 @@
-"""Runs the checks one after the other, says what each saw, and writes down what the vendors answered."""
+"""Runs the checks one after the other, prints what each saw, and records the vendors' answers."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack

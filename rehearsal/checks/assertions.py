@@ -1,4 +1,4 @@
-"""How a check says that it failed, or that the environment has chosen against it."""
+"""Assertions of checks: failed, or not applicable to the environment."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The edge, read back from the zone, and tried out where trying says more than reading."""
+"""Checks of the edge: objects in the zone, and requests where those prove more."""
 
 import json
 import socket

@@ -1,4 +1,4 @@
-"""Commands of a service's image that run by the clock."""
+"""Checks of jobs: by hand and on schedule."""
 
 import io
 import time

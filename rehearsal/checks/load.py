@@ -1,4 +1,4 @@
-"""Users who ask all the time while something changes, and notice nothing."""
+"""Constant traffic during a change, of which no request may fail."""
 
 import os
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The ground, and the way in."""
+"""Checks of the network and of the load balancer."""
 
 from config.previews import balanced_hosts
 from rehearsal.account import Account

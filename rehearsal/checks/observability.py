@@ -1,4 +1,4 @@
-"""Alarms, and the numbers that they and the dashboard are made of."""
+"""Checks of alarms, and of the metrics behind them and the dashboard."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta

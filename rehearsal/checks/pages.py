@@ -1,4 +1,4 @@
-"""What people get when alarms go off, and when they are over: e-mails, Slack messages, incidents at PagerDuty."""
+"""Checks of notifications when alarms fire and when they end: e-mails, Slack messages, incidents at PagerDuty."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""A pull request, running beside the environment."""
+"""Check of a preview: a pull request that runs beside the environment."""
 
 import io
 import json

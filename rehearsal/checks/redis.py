@@ -1,4 +1,4 @@
-"""Redis, as the tasks have it: the checks that the probe in the account can show."""
+"""Checks of Redis as the tasks use it, with the account's own probe."""
 
 import io
 import time

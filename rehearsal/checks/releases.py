@@ -1,4 +1,4 @@
-"""A release, as its user sees it: nothing. And what becomes of one that should not have been."""
+"""Checks of releases and rollbacks under traffic: users must notice nothing."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""What an environment's file asks of an image: paths, fields of answers, and scripts by its own names."""
+"""What an environment's file requires of an image: paths, fields of answers, and scripts."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Our own certificate authority, for one purpose: telling our Cloudflare zone from everybody else's."""
+"""Our own certificate authority, by whose certificates the load balancer recognizes our Cloudflare zone."""
 
 import json
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Scheduled: carries Cloudflare's numbers into CloudWatch, each closed window once.
+"""Scheduled: publishes Cloudflare's analytics in CloudWatch, each closed window once.
 
 CloudWatch adds up data that is published twice. So a window is claimed in the ledger's table before it is published,
 and completed afterwards; an invocation that finds an incomplete claim asks CloudWatch whether the data is there.

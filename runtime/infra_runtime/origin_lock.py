@@ -1,4 +1,4 @@
-"""Custom resource and daily job: our CA in front of the load balancer, its client certificate in Cloudflare's hands.
+"""Custom resource and daily job: the load balancer trusts our CA, and Cloudflare has its client certificate.
 
 The load balancer may ask for client certificates only once Cloudflare shows one: its listener depends on this resource,
 and is gone before this one is.

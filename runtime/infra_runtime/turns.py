@@ -1,4 +1,4 @@
-"""A custom resource that takes longer than one invocation of its function: the function asks itself to go on."""
+"""A custom resource that takes longer than one invocation of its function: the function invokes itself to continue."""
 
 import json
 import os

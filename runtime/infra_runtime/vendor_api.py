@@ -1,4 +1,4 @@
-"""How an API of a vendor is spoken to: one pace, one idea of when to try again, one of what may have been done."""
+"""A client for vendors' APIs: rate limit, retries, and certainty about what was done."""
 
 import email.utils
 import random

@@ -1,4 +1,4 @@
-"""Which messages of a topic Amazon Q Developer shows in Slack; it drops every other one without a word.
+"""Which messages of a topic Amazon Q Developer shows in Slack; it silently drops all others.
 
 By its administrator guide: alarms of CloudWatch and alerts of AWS Budgets ("Monitoring AWS services"), and custom
 notifications ("Custom notifications", event schema). By the Cost Management user guide: anomalies ("Detecting unusual

@@ -1,4 +1,4 @@
-"""What AWS Budgets and Cost Anomaly Detection publish to a topic: neither is an alarm, and neither tells its end."""
+"""Messages of AWS Budgets and Cost Anomaly Detection to a topic: neither is an alarm, and neither reports its end."""
 
 # Documented nowhere. Several public repositories hold recorded ones, from 2020 to 2026, and all are alike.
 BUDGET_SUBJECT = "AWS Budgets: production-monthly has exceeded your alert threshold"

@@ -1,4 +1,4 @@
-"""What speaks against a major upgrade by logical replication, in each database of an instance.
+"""Obstacles to a major upgrade by logical replication, in each database of an instance.
 
 RDS finds some of it out itself, hours later; some it copies without a word, and then lacks it. Sources: RDS guide,
 "RDS for PostgreSQL limitations for blue/green deployments with logical replication"; PostgreSQL documentation, "Logical

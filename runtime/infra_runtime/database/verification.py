@@ -1,4 +1,4 @@
-"""Whether a restored database is what it should be, by what is in it: that RDS has ended its restore proves nothing.
+"""Verifies a restored database by its data: that RDS has finished the restore proves nothing.
 
 PostgreSQL starts without a word when the time that was asked for is before the base backup, and when log is missing at
 the end (measured: tests/rehearsal/test_restore.py).

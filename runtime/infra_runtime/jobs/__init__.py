@@ -1,1 +1,1 @@
-"""Jobs: commands of a service's image that run by the clock."""
+"""Jobs: scheduled commands of a service's image."""

@@ -1,4 +1,4 @@
-"""Why Redis cannot be used, told from what the client library raises and from what the server does."""
+"""Why Redis cannot be used, derived from the client library's errors and the server's behaviour."""
 
 import socket
 import ssl

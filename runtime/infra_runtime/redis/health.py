@@ -1,4 +1,4 @@
-"""What the services themselves say of Redis, as docs/redis-client.md describes it."""
+"""Whether the services themselves report that they reach Redis (docs/redis-client.md)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What is in Redis: how many keys of which kind, how many that never go away, and how full it is."""
+"""What is in Redis: keys by kind, keys without expiry, and memory in use."""
 
 import contextlib
 import time

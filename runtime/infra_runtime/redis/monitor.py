@@ -1,4 +1,4 @@
-"""Looks at one Redis, twice a minute, from inside the VPC, and says how it is in metrics.
+"""Probes one Redis twice a minute from inside the VPC, and publishes metrics.
 
 Also the gate before the tasks: the custom resource of the instance whose URL they get succeeds only when that URL is
 one of the contract and the published client can enforce limits with what is behind it.

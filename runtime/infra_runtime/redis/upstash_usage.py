@@ -1,4 +1,4 @@
-"""How much of what a database at Upstash may use is used: the limits that ElastiCache does not have.
+"""Usage of a database at Upstash, as a share of its limits, which ElastiCache does not have.
 
 Upstash slows down or refuses what goes beyond. Limits are in the database's own description, what is used in its
 statistics (as the vendor's MCP server reads them: points of x and y, of which the last may be empty).

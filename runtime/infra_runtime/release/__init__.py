@@ -1,1 +1,1 @@
-"""Releases: what ECS asks on the way, who begins them, and what is written down about them."""
+"""Releases: ECS's hooks, the function that begins them, and the ledger."""

@@ -1,4 +1,4 @@
-"""What a database offers and demands, read before and after a migration, and what the difference breaks.
+"""A database's catalog, read before and after a migration, and which differences break the serving version.
 
 Not from the text of migrations: it finds what the serving version can no longer do, with any migration tool.
 """

@@ -1,4 +1,4 @@
-"""Begins releases, and writes down how they end. The only thing that a pipeline's role may call.
+"""Begins releases, and records how they end. The only function that a pipeline's role may call.
 
 CloudFormation lets a caller who may update a stack give it another template, and with that everything that the stack's
 role may do. So only this function updates it, and it changes only one parameter.

@@ -1,4 +1,4 @@
-"""What programs write for a terminal, for those who read it elsewhere."""
+"""Cleans the output of programs that write for a terminal."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""ECS's question before a new version starts: is the database ready for it? Runs the migrations, once, and waits.
+"""ECS's hook before a new version starts: runs its migrations once, and waits for them.
 
 The task runs the environment's command in the product's image, and nothing else. Everything around it is done here:
 one migration of a database at a time, the longest it may take, and what it has changed. Asked again every few seconds,

@@ -1,4 +1,4 @@
-"""Which of two releases is of the older commit, by what GitHub and the ledger know of them.
+"""Which of two releases has the older commit, by the run numbers of GitHub's workflows.
 
 Not by when an image was pushed: of two pushes in quick succession the second may be built first, and running an old
 workflow again pushes a new image of old code. A person who releases by hand knows what they do: only what the ledger

@@ -1,4 +1,4 @@
-"""Migrations that drizzle has skipped and calls applied.
+"""Finds migrations that drizzle has skipped without an error.
 
 It applies what is younger than the youngest that it has applied, and nothing else: a branch that is merged later brings
 an older one, which is passed over with exit code 0 (drizzle-orm #5316, #5769; 1.0 goes by names instead). Its journal

@@ -1,4 +1,4 @@
-"""ECS's question when a new version runs and no user sees it yet: can each of its tasks serve?
+"""ECS's hook when a new version runs and no user reaches it yet: can each of its tasks serve?
 
 Asked at the tasks' own addresses: the load balancer would hide one bad task behind two good ones.
 """

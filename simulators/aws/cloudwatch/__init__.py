@@ -1,1 +1,1 @@
-"""CloudWatch as far as alarms go: what the alarms of a template would have told of an outage, and when."""
+"""CloudWatch's alarms: which notifications the alarms of a template would have sent in an outage, and when."""
