@@ -1,4 +1,4 @@
-"""AWS::Logs::LogGroup: MiniStack gives one without a name a name of its own making, and deletes none beside a writer."""
+"""AWS::Logs::LogGroup: MiniStack makes up a name of its own kind, and cannot delete a group while others write."""
 
 import uuid
 from contextlib import suppress
@@ -27,5 +27,6 @@ def install() -> None:
             with suppress(RuntimeError):
                 own["delete"](physical_id, properties)
                 return
+        own["delete"](physical_id, properties)
 
     own = extend("AWS::Logs::LogGroup", create=create, update=update, delete=delete)
