@@ -228,12 +228,12 @@ def _replacing(type_: str, old: Properties, new: Properties) -> tuple[tuple[str,
     certain = [pointer for pointer in schema.create_only if _differs(pointer, old, new)]
     possible = [pointer for pointer in schema.conditional if _differs(pointer, old, new)]
     possible += [(name,) for name in schemas.documented().get(type_, ()) if _differs((name,), old, new)]
-    left = []
+    left: list[schemas.Pointer] = []
     for pointer in possible:
-        decide = _DECIDED.get((type_, pointer[0]))
-        if decide is None:
+        known = _DECIDED.get((type_, pointer[0]))
+        if known is None:
             left.append(pointer)
-        elif decide(old, new):
+        elif known(old, new):
             certain.append(pointer)
     return tuple(dict.fromkeys("/".join(each) for each in certain)), tuple(
         dict.fromkeys("/".join(each) for each in left)
