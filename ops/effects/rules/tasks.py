@@ -35,8 +35,8 @@ def _seed(change: ResourceChange) -> Effect:
     return of(
         change, Impact.DANGEROUS, "seed",
         f"keeps its value, whatever it is seeded with ({change.was('Seed')} → {change.is_('Seed')})",
-        "A service or a preview that was never released runs the former image, which its checks take for a release: its "
-        "deployment is refused, and the stack rolled back. Users notice nothing.",
+        "A service or a preview that was never released runs the former image, which its checks take for a release: "
+        "its deployment is refused, and the stack rolled back. Users notice nothing.",
         procedure="leave `bootstrap_image` as it is while previews are empty or a service was never released",
         properties=("Seed",),
     )  # fmt: skip
