@@ -222,8 +222,8 @@ class _Stack:
 def _replacing(type_: str, old: Properties, new: Properties) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Names of the changed properties that replace a resource, and of those that may."""
     if not schemas.is_described(type_):
-        name, decide = _OWN.get(type_, ("", _never))
-        return ((name,) if decide(old, new) else ()), ()
+        name, replaces = _OWN.get(type_, ("", _never))
+        return ((name,) if replaces(old, new) else ()), ()
     schema = schemas.schema(type_)
     certain = [pointer for pointer in schema.create_only if _differs(pointer, old, new)]
     possible = [pointer for pointer in schema.conditional if _differs(pointer, old, new)]

@@ -382,3 +382,10 @@ def test_a_database_at_upstash_neither_moves_nor_gets_another_name(change: dict[
         for each in (document, {**document, **change})
     )
     assert [f"{each.severity.name.lower()} {each.kind}: {each.what}" for each in of(before, after)] == expected
+
+
+def test_another_bootstrap_image_is_refused_by_what_was_never_released() -> None:
+    before, after = (
+        template({"Parameter": "/shop/image", "Seed": each}, "Custom::ImagePointer") for each in ("a", "b")
+    )
+    assert told(before, after) == "dangerous seed: keeps its value, whatever it is seeded with (a → b)"

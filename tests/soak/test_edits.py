@@ -165,7 +165,16 @@ class Bench:
         ids = ids or tuple(f"{NAME}/{words(name.split('-', 2)[2])}" for name in differ)
         if ids:
             options = ("--exclusively", "--require-approval", "never", "--concurrency", "4")
-            Pipeline(self.account).enter(self._job).cdk.run("deploy", *ids, "--app", str(wanted.assembly), *options)
+            self._deployer().cdk.run("deploy", *ids, "--app", str(wanted.assembly), *options)
+
+    def _deployer(self) -> Account:
+        """The pipeline; a person, where its repository is another one now."""
+        try:
+            return Pipeline(self.account).enter(self._job)
+        except ClientError as refused:
+            if refused.response["Error"]["Code"] != "AccessDenied":
+                raise
+            return self.account
 
     def step_by_step(self, wanted: Version) -> None:
         """As `infra change next` says, until nothing is left. Raises `CdkFailed`, and what boto3 raises."""
@@ -213,7 +222,7 @@ class Bench:
                 outcome.refusal = " ".join(str(refused).split())[-400:]
         differ = disagreements(before, wanted.templates, outcome)
         # What an image has inside is nothing that doctor sees.
-        if outcome.refusal and not stopped and all(each.kind != "image" for each in found):
+        if outcome.refusal and not stopped and all(each.kind not in ("image", "seed") for each in found):
             differ.append("refused, and doctor lets it pass")
         if stopped and not outcome.refusal and not in_steps:
             differ.append(f"doctor stops what CloudFormation takes: {stopped[0].where} {stopped[0].what}")

@@ -1,4 +1,4 @@
-"""What a task asks of its image. A template does not show whether the image that runs now has it."""
+"""What a task asks of its image, which no template shows to have it, and the image before the first release."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -13,7 +13,11 @@ _ASKED = ("Command", "EntryPoint", "HealthCheck", "User", "WorkingDirectory")
 
 
 def effects(change: ResourceChange, difference: Difference) -> Iterator[Effect]:
-    if change.type != _DEFINITION or change.old is None or change.new is None:
+    if change.old is None or change.new is None:
+        return
+    if change.type == "Custom::ImagePointer" and "Seed" in change.properties:
+        yield _seed(change)
+    if change.type != _DEFINITION:
         return
     was, is_ = _asked(change.old), _asked(change.new)
     if changed := tuple(sorted({name for _, name in was.keys() | is_.keys() if _differ(was, is_, name)})):
@@ -25,6 +29,17 @@ def effects(change: ResourceChange, difference: Difference) -> Iterator[Effect]:
             else "The next run fails if the image that was released last does not have it.",
             procedure="first release an image that has the old and the new one", properties=change.properties,
         )  # fmt: skip
+
+
+def _seed(change: ResourceChange) -> Effect:
+    return of(
+        change, Impact.DANGEROUS, "seed",
+        f"keeps its value, whatever it is seeded with ({change.was('Seed')} → {change.is_('Seed')})",
+        "A service or a preview that was never released runs the former image, which its checks take for a release: "
+        "its deployment is refused, and the stack rolled back. Users notice nothing.",
+        procedure="leave `bootstrap_image` as it is while previews are empty or a service was never released",
+        properties=("Seed",),
+    )  # fmt: skip
 
 
 def _asked(definition: Mapping[str, Any]) -> dict[tuple[str, str], Any]:
