@@ -302,3 +302,12 @@ def test_redis_of_another_shape_is_another_instance() -> None:
     for after in (template({**CACHE, "NumNodeGroups": 3}, type_), template(None)):
         (found,) = of(before, after)
         assert "docs/runbooks/redis-migrate.md" in found.procedure
+
+
+def test_another_health_path_stops_tasks_of_users_and_those_of_a_preview_are_worth_a_look() -> None:
+    before, after = (
+        template({"HealthCheckPath": path}, "AWS::ElasticLoadBalancingV2::TargetGroup") for path in ("/up", "/live")
+    )
+    for stack, severity in (("shop-dev-api", Impact.DANGEROUS), ("shop-dev-preview1", Impact.LOOK)):
+        (found,) = effects({stack: before}, {stack: after})
+        assert (found.kind, found.severity) == ("health", severity)
