@@ -72,7 +72,8 @@ def _health(change: ResourceChange) -> Iterator[Effect]:
             else ""
         )
         yield of(
-            change, Impact.LOOK if _PREVIEW.search(change.stack) else Impact.DANGEROUS, "health", f"asks running tasks for something else{paths}",
+            change, Impact.LOOK if _PREVIEW.search(change.stack) else Impact.DANGEROUS, "health",
+            f"asks running tasks for something else{paths}",
             "Tasks that do not answer it are stopped within a minute, all of them, and users get 503.",
             procedure="first release an image that answers the old and the new one, then change it", properties=changed,
         )  # fmt: skip
