@@ -389,3 +389,12 @@ def test_another_bootstrap_image_is_refused_by_what_was_never_released() -> None
         template({"Parameter": "/shop/image", "Seed": each}, "Custom::ImagePointer") for each in ("a", "b")
     )
     assert told(before, after) == "dangerous seed: keeps its value, whatever it is seeded with (a → b)"
+
+
+def test_another_health_path_stops_tasks_of_users_and_those_of_a_preview_are_worth_a_look() -> None:
+    before, after = (
+        template({"HealthCheckPath": path}, "AWS::ElasticLoadBalancingV2::TargetGroup") for path in ("/up", "/live")
+    )
+    for stack, severity in (("shop-dev-api", Impact.DANGEROUS), ("shop-dev-preview1", Impact.LOOK)):
+        (found,) = effects({stack: before}, {stack: after})
+        assert (found.kind, found.severity) == ("health", severity)

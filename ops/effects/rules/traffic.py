@@ -1,5 +1,6 @@
 """The way of a request from the load balancer to a task, and of a task to the internet."""
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ _GROUP = "AWS::ElasticLoadBalancingV2::TargetGroup"
 _SECURITY_GROUP = "AWS::EC2::SecurityGroup"
 _RULES = ("AWS::EC2::SecurityGroupIngress", "AWS::EC2::SecurityGroupEgress")
 _EVERYWHERE = frozenset(("0.0.0.0/0", "::/0"))
+# Of a pull request: its next push has an image that answers.
+_PREVIEW = re.compile(r"-preview\d+$")
 _HEALTH = ("HealthCheckPath", "HealthCheckPort", "HealthCheckProtocol", "Matcher")
 
 
@@ -69,7 +72,8 @@ def _health(change: ResourceChange) -> Iterator[Effect]:
             else ""
         )
         yield of(
-            change, Impact.DANGEROUS, "health", f"asks running tasks for something else{paths}",
+            change, Impact.LOOK if _PREVIEW.search(change.stack) else Impact.DANGEROUS, "health",
+            f"asks running tasks for something else{paths}",
             "Tasks that do not answer it are stopped within a minute, all of them, and users get 503.",
             procedure="first release an image that answers the old and the new one, then change it", properties=changed,
         )  # fmt: skip
