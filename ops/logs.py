@@ -84,7 +84,7 @@ def show(
     sleep: Callable[[float], None] = time.sleep,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> None:
-    """In the order of their times; with `follow` until Ctrl-C."""
+    """Prints lines in the order of their times; with `follow` until Ctrl-C."""
     seen = set[str]()
     with working(f"reading logs of {logs.name}"):
         asked, groups = now(), logs.groups(what)
