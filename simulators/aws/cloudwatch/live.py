@@ -148,7 +148,7 @@ def _state(alarm: Mapping[str, Any], *, end: int, began: float) -> tuple[str, st
 
 
 def _properties(alarm: Mapping[str, Any]) -> dict[str, Any]:
-    """As a template has them: what is not set is not there."""
+    """The alarm's properties as in a template, without unset ones."""
     found = {
         key: value
         for key, value in alarm.items()
