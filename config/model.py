@@ -650,7 +650,7 @@ class Alarms(Section):
 
 
 def routes(alarms: Alarms) -> dict[str, Route]:
-    """By severity, the worst first."""
+    """The routes by severity, the worst first."""
     return {"critical": alarms.critical, "warning": alarms.warning, "info": alarms.info}
 
 

@@ -121,7 +121,7 @@ app.add_typer(practice, name="sandbox")
 
 
 def _environments() -> list[str]:
-    """For the shell's completion."""
+    """Environments, for the shell's completion."""
     return list(available())
 
 
@@ -131,7 +131,7 @@ Name = Annotated[
 
 
 def _services(ctx: typer.Context) -> list[str]:
-    """For the shell's completion: those of the environment that is typed already."""
+    """Services of the environment that is typed already, for the shell's completion."""
     # Behind an option that still lacks its value, arguments are not told apart yet.
     name = next((each for each in (ctx.params.get("environment"), *ctx.args) if each in available()), None)
     return list(load([name], is_deployed=True)[name].services) if name else []

@@ -8,7 +8,7 @@ from ops.errors import InputError
 
 
 def addresses(name: str, environment: Environment) -> dict[str, str]:
-    """By what they are called: each service with a host, and the consoles."""
+    """Addresses by name: each service with a host, and the consoles."""
     region = environment.aws.region
     console = f"https://{region}.console.aws.amazon.com/cloudwatch/home?region={region}"
     found = {service: f"https://{each.host}/" for service, each in environment.services.items() if each.host}

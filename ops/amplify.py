@@ -22,7 +22,7 @@ class DeployedAmplifySite:
         return stack_name(self.environment.product, self.name, f"{self.service}{ON_AMPLIFY}")
 
     def domain(self) -> dict[str, Any]:
-        """As Amplify describes it. Raises what boto3 raises, `NotFoundException` too."""
+        """The domain as Amplify describes it. Raises what boto3 raises, such as `NotFoundException`."""
         found: dict[str, Any] = self._amplify.get_domain_association(
             appId=self._app, domainName=self.environment.services[self.service].host
         )["domainAssociation"]

@@ -28,7 +28,7 @@ class PlannedStep:
 
 
 def steps(name: str, product: str, before: Templates, after: Templates, clients: Clients) -> Sequence[PlannedStep]:
-    """In order; none when what is deployed is what the code says.
+    """The steps in order; none when the deployed stacks match the code.
 
     Raises `OperatorError` for what no order makes possible, and what boto3 raises.
     """

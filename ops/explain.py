@@ -39,7 +39,7 @@ class ExplainedFailure:
     """Logical id; the stack's name where CloudFormation refused the change as a whole."""
     type: str
     reason: str
-    """As CloudFormation says it."""
+    """CloudFormation's reason."""
     release: str | None
     """Id of the release that was deployed; its reason is in `infra releases`."""
     path: str | None = None
@@ -92,7 +92,7 @@ def _last_deployment(clients: Clients, stack: str) -> Iterator[Mapping[str, Any]
 def located(
     found: Sequence[ExplainedFailure], templates: Templates, lines: Mapping[str, Sequence[str]]
 ) -> list[ExplainedFailure]:
-    """With the lines that make them, where this code still has them."""
+    """The failures with the lines of code that declare the resources, if this code still does."""
     return [_located(each, templates, lines) for each in found]
 
 

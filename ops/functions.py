@@ -12,7 +12,7 @@ from ops.progress import working
 
 
 class Clients(Protocol):
-    """As boto3's session makes them."""
+    """Clients of AWS services, as boto3's session makes them."""
 
     def client(self, service: str, /) -> Any: ...
 
@@ -50,7 +50,7 @@ def find(clients: Clients, stack: str, module: str, variables: Mapping[str, str]
 
 
 def ask_as_myself(clients: Clients, function: str, event: Mapping[str, Any], *, what: str) -> Any:
-    """As `ask`, with proof of whose credentials these are; a person behind a workflow is named besides."""
+    """Like `ask`, with proof of the caller's identity; the person behind a workflow is added."""
     proven = {**event, "caller": prove(clients.client("sts"), function), "acts_for": actor()}
     return ask(clients, function, proven, what=what)
 

@@ -96,7 +96,10 @@ def show(
     sleep: Callable[[float], None] = time.sleep,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> None:
-    """In the order of their times; with `follow` until Ctrl-C. Raises `InputError` for `follow` with `as_json`."""
+    """Prints lines in the order of their times; with `follow` until Ctrl-C.
+
+    Raises `InputError` for `follow` with `as_json`.
+    """
     if follow and as_json:
         raise InputError("--follow and --json: expected one of them")
     seen = set[str]()

@@ -18,7 +18,7 @@ class _Wanted:
 
 
 def show() -> None:
-    """From now on, in this process."""
+    """Turns progress on for this process."""
     _Wanted.by_this_process = True
 
 

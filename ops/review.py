@@ -48,7 +48,7 @@ class Reviewed:
     severity: str
     """safe, look, dangerous or impossible."""
     name: str
-    """As a commit message acknowledges it."""
+    """Name with which a commit message acknowledges it."""
     stack: str
     resource: str
     """Logical id; "" for the stack as a whole."""
@@ -64,7 +64,7 @@ class Reviewed:
 class Review:
     markdown: str
     effects: dict[str, list[Reviewed]]
-    """By environment."""
+    """Effects by environment."""
 
     @property
     def open(self) -> tuple[str, ...]:

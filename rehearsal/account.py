@@ -302,7 +302,7 @@ class Account:
         return main_service(self.environment)
 
     def service(self, name: str) -> dict[str, Any]:
-        """As ECS describes it. Raises `LookupError`."""
+        """The service as ECS describes it. Raises `LookupError`."""
         runs = self.environment.services[name.lower()].runs
         stack = self.stack_name(runs or name)
         if runs is None:

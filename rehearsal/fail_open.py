@@ -152,7 +152,7 @@ class Figures:
     p99_open: float
     """Of requests after the breaker has opened, those that try Redis again included."""
     normal_after_seconds: float
-    """From the repair until rates are limited again."""
+    """Time from the repair until rates are limited again."""
     reported: int
     recoveries: int
     """How often the client reported the outage and its end to the application."""

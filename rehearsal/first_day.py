@@ -20,7 +20,7 @@ class FirstDay:
     progress: Progress
 
     def gaps_are_reported(self) -> None:
-        """In an empty account."""
+        """Doctor in an empty account."""
         found = self._examine()
         fixable = [each for each in found if each.repair is not None]
         summary = f"{len(found)} findings before the first deployment, {len(fixable)} of them for doctor --fix"

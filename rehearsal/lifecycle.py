@@ -139,7 +139,7 @@ class _Rehearsal:
         return assembly / f"assembly-{self.account.name}"
 
     def _nothing_changes(self) -> None:
-        """By the pipeline: its role becomes CDK's own."""
+        """The pipeline deploys the same templates again: its role assumes CDK's own."""
         before, asked = self._last_changes(), len(self.account.cloudflare.calls)
         workflow = Pipeline(self.account).runs(DEPLOY)
         first_day = FirstDay(workflow, self.assembly, self.progress)

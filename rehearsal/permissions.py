@@ -152,7 +152,7 @@ def _documents(role: Mapping[str, Any], managed: Mapping[str, Any]) -> Policies:
 
 
 def _listed(document: Mapping[str, Any]) -> dict[str, Any]:
-    """With lists in the place of single statements and actions."""
+    """The document with lists instead of single statements and actions."""
     return {
         "Statement": [
             {**each, "Action": _list(each["Action"]), "Resource": _list(each["Resource"])}

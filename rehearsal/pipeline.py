@@ -35,14 +35,14 @@ class WorkflowJob:
     workflow: str
     """File name."""
     repository: str
-    """As GitHub names it in this repository's tokens: OWNER/NAME, or OWNER@OWNER_ID/NAME@REPOSITORY_ID."""
+    """Name in this repository's tokens: OWNER/NAME, or OWNER@OWNER_ID/NAME@REPOSITORY_ID."""
     environment: str
     service: str | None
     """Which it releases or previews; None in the repository of the infrastructure."""
     role: str
     """ARN, from the variable that the workflow reads."""
     seconds: int
-    """For which the workflow asks."""
+    """Duration of the session that the workflow requests."""
 
     @property
     def subject(self) -> str:

@@ -44,7 +44,7 @@ def carry_out(
 
 
 def _infra(line: str, variables: Mapping[str, str]) -> str:
-    """In this process: starting another one takes a second and a half."""
+    """Runs `infra` in this process: starting another one takes a second and a half."""
     from typer.testing import CliRunner
 
     from ops.__main__ import app
@@ -57,7 +57,7 @@ def _infra(line: str, variables: Mapping[str, str]) -> str:
 
 
 def _aws(clients: Clients, words: list[str]) -> str:
-    """As the AWS CLI turns its options into a request."""
+    """Runs an `aws` command: turns its options into a request as the AWS CLI does."""
     # Of botocore, without types.
     import jmespath  # type: ignore[import-untyped]
     from botocore import xform_name

@@ -88,7 +88,7 @@ class SimulatedVisitor:
         return None
 
     def connects(self, host: str, port: int) -> bool:
-        """As the load balancer's security groups say."""
+        """Whether the load balancer's security groups allow the connection."""
         elb, ec2 = self.account.client("elbv2"), self.account.client("ec2")
         (balancer,) = [each for each in elb.describe_load_balancers()["LoadBalancers"] if each["DNSName"] == host]
         groups = ec2.describe_security_groups(GroupIds=balancer["SecurityGroups"])["SecurityGroups"]

@@ -119,7 +119,7 @@ def _end(alive: Callable[[], set[psutil.Process]]) -> None:
 
 
 def _alive(processes: Iterable[psutil.Process]) -> set[psutil.Process]:
-    """Without those that have ended; ours among them are reaped."""
+    """Processes that still run; our own children that have ended are reaped."""
     found = set()
     for each in processes:
         with contextlib.suppress(psutil.NoSuchProcess):

@@ -41,7 +41,7 @@ class DataExports:
     media_access: MediaAccess
     quarantine: MediaQuarantine | None
     preview_passwords: dict[int, secretsmanager.ISecret]
-    """By slot; none where there are no previews."""
+    """Password secrets by slot; empty without previews."""
     preview_databases: RuntimeFunction | None
     """What makes and drops the databases of previews."""
 

@@ -21,7 +21,7 @@ class NetworkExports:
     vpc: ec2.IVpc
     load_balancer_access: ec2.ISecurityGroup
     access: Mapping[str, ec2.ISecurityGroup]
-    """By service."""
+    """Security groups by service."""
     release_checks_access: ec2.ISecurityGroup
     """Security group of the release checks, which ask new tasks whether they can serve."""
     cloudflare_ranges: RuntimeFunction

@@ -18,7 +18,7 @@ class RegistryExports:
     """What later stacks take from this one."""
 
     images: dict[str, ServiceImages]
-    """By service, of those with their own image."""
+    """Images by service, for services with their own image."""
     ledger: ReleaseLedger
     helper: HelperImage
 

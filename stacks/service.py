@@ -84,7 +84,7 @@ class ServiceStack(EnvironmentStack):
             bindings=for_users(around.data),
         )
         self.exports: dict[str, ServiceExports] = {}
-        """By service: the one of this stack, and those that run its image."""
+        """Exports by service: the stack's own one, and those that run its image."""
         own_service: ecs.FargateService | None = None
         for name, each in services.same_image(environment, service).items():
             # The stack's own service has ids without a prefix; releases find it by its logical id.

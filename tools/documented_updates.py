@@ -13,7 +13,7 @@ _DATABASE = Path(__file__).resolve().parents[1] / "node_modules" / "aws-cdk" / "
 
 
 def specification() -> dict[str, dict[str, str]]:
-    """By type and property: "yes", "no", or "maybe" for "some interruptions or replacement"."""
+    """Replacement by type and property: "yes", "no", or "maybe" for "some interruptions or replacement"."""
     database = json.loads(gzip.decompress(_DATABASE.read_bytes()))
     return {
         each["cloudFormationType"]: {

@@ -119,7 +119,7 @@ def _amplify(stack: cdk.Stack) -> iam.ServicePrincipal:
 
 
 def _grant_log(role: iam.Role, app: amplify.CfnApp) -> None:
-    """As the role that Amplify's console makes (user guide, "CloudWatch Logs for server-side rendered apps")."""
+    """Grants what the role of Amplify's console has (guide, "CloudWatch Logs for server-side rendered apps")."""
     stack = cdk.Stack.of(role)
     groups = arn_of(role, "logs", "log-group:/aws/amplify")
     own = f"{groups}/{app.attr_app_id}"

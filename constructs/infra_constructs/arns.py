@@ -5,14 +5,14 @@ from constructs import IConstruct
 
 
 def arn_of(scope: IConstruct, service: str, resource: str, *, account: str | None = None) -> str:
-    """In the partition, region and account of the scope's stack. `resource` is all that follows: function:NAME."""
+    """An ARN in the partition, region and account of the scope's stack. `resource` is the rest: function:NAME."""
     return cdk.Stack.of(scope).format_arn(
         service=service, resource=resource, account=account, arn_format=cdk.ArnFormat.NO_RESOURCE_NAME
     )
 
 
 def iam_arn(scope: IConstruct, resource: str) -> str:
-    """In the stack's account. `resource` is role/NAME, for example."""
+    """An IAM ARN in the stack's account. `resource` is role/NAME, for example."""
     return cdk.Stack.of(scope).format_arn(
         service="iam", region="", resource=resource, arn_format=cdk.ArnFormat.NO_RESOURCE_NAME
     )

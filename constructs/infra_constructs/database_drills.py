@@ -159,7 +159,7 @@ class DatabaseDrills(Construct):
     def _back_up(
         self, database: Database, vault: backup.BackupVault, role: iam.Role, pitr_days: int
     ) -> backup.CfnBackupSelection:
-        """With the retention that the instance has: RDS refuses another one from now on."""
+        """Backs up with the instance's own retention: RDS then refuses to change it."""
         plan = backup.BackupPlan(
             self,
             "Backups",

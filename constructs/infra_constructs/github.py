@@ -33,7 +33,7 @@ class Workflows:
 
     @property
     def subject(self) -> str:
-        """As GitHub puts it into the token's `sub`."""
+        """The `sub` of GitHub's token."""
         return f"repo:{self.repository}:environment:{self.environment}"
 
 
@@ -61,7 +61,7 @@ _WHOLE_JOB = cdk.Duration.hours(6)
 
 
 class GitHubRole(Construct):
-    """For the length of one job, and never more than these statements: they are its boundary, too.
+    """A role for the length of one job. Its statements are also its permissions boundary.
 
     A policy that is attached to the role later gives it nothing more.
     """
@@ -124,7 +124,7 @@ _LOOKS = (
 def deploy_role(
     scope: Construct, id_: str, *, provider: GitHubProvider, workflows: Workflows, ledger: ReleaseLedger
 ) -> GitHubRole:
-    """For `cdk deploy`, which may become CDK's own roles, and for the look that `infra doctor` takes before."""
+    """Role for `cdk deploy`, which may assume CDK's own roles, and for `infra doctor` before it."""
     stack = cdk.Stack.of(scope)
     roles = [iam_arn(scope, f"role/cdk-{_CDK_QUALIFIER}-{role}-{stack.account}-{stack.region}") for role in _CDK_ROLES]
     role = GitHubRole(
@@ -198,7 +198,7 @@ _SETTINGS = (
 def drift_role(
     scope: Construct, id_: str, *, provider: GitHubProvider, workflows: Workflows, stacks: str
 ) -> GitHubRole:
-    """For the daily look, and for the plan that a deployment's approval is about: settings only.
+    """Role for the daily drift check, and for the plan before a deployment's approval: reads settings only.
 
     Its GitHub environment needs no approval: it also runs at night. `stacks` is the ARN of the stacks that it reads.
     """
@@ -263,7 +263,7 @@ def release_role(
     ledger: ReleaseLedger,
     uploads: str | None = None,
 ) -> GitHubRole:
-    """For a service's own pipeline: it pushes images, has one released, and follows how that goes.
+    """Role for a service's pipeline: pushes images, starts a release, and follows it.
 
     `stacks` are those that `infra release` looks things up in; `uploads` is the ARN of the objects that it may add.
     """
@@ -322,7 +322,7 @@ def preview_role(
     repository: ecr.IRepository,
     control: PreviewControl,
 ) -> GitHubRole:
-    """For pull requests, whose code is not reviewed yet: it pushes images and has them previewed."""
+    """Role for pull requests, whose code is not reviewed yet: pushes images and starts previews."""
     stack = cdk.Stack.of(scope)
     looked_up = arn_of(scope, "cloudformation", f"stack/{stack.stack_name}/*")
     functions = arn_of(scope, "lambda", f"function:{stack.stack_name}-*")

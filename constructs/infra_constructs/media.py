@@ -27,7 +27,7 @@ class MediaProps:
     bucket_name: str
     adopt: bool
     cloudflare_reads: bool
-    """Without an identity, by its addresses and the secret user agent. False where a Worker signs its requests."""
+    """Cloudflare reads anonymously, by its addresses and the secret user agent. False if a Worker signs requests."""
     retention: Retention
     sites: Sequence[str]
     """Hosts whose pages upload."""

@@ -33,7 +33,7 @@ class MediaAccess(Construct):
         request_metrics: Mapping[str, str | None],
         quarantine: Mapping[str, str],
     ) -> None:
-        """With `cloudflare_reads` the bucket lets in who has an address of Cloudflare's and sends the secret.
+        """With `cloudflare_reads`, the bucket admits requests from Cloudflare's addresses that have the secret.
 
         Pages of `sites`, hosts, may upload. `request_metrics` are the filters to set up, prefix by id, on a bucket that
         CloudFormation has not made. `quarantine` are variables of `media_quarantine`.

@@ -81,7 +81,7 @@ class MediaQuarantine(Construct):
         )
 
     def _plan(self, bucket: s3.IBucket, prefix: str) -> None:
-        """With the permissions that the GuardDuty guide asks for ("Create or update IAM role policy")."""
+        """Adds the plan, with the permissions of the GuardDuty guide ("Create or update IAM role policy")."""
         stack = cdk.Stack.of(self)
         role = iam.Role(
             self, "Scanner", assumed_by=iam.ServicePrincipal("malware-protection-plan.guardduty.amazonaws.com")

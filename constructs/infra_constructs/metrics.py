@@ -32,7 +32,7 @@ from infra_runtime.contract.metrics import (
 
 
 class Unit(StrEnum):
-    """As the first word of a threshold's unit has it; everything else is counted."""
+    """Unit of a metric, as the first word of a threshold's unit; everything else is a count."""
 
     PERCENT = "%"
     SECONDS = "seconds"

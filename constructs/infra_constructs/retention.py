@@ -22,10 +22,10 @@ class Retention:
 
     @property
     def objects(self) -> cdk.RemovalPolicy:
-        """For what cannot leave a snapshot: buckets, repositories, keys."""
+        """Policy for resources without snapshots: buckets, repositories, keys."""
         return cdk.RemovalPolicy.RETAIN if self.is_kept else cdk.RemovalPolicy.DESTROY
 
     @property
     def snapshots(self) -> cdk.RemovalPolicy:
-        """For what can: RDS instances, ElastiCache replication groups."""
+        """Policy for resources with snapshots: RDS instances, ElastiCache replication groups."""
         return cdk.RemovalPolicy.SNAPSHOT if self.is_kept else cdk.RemovalPolicy.DESTROY

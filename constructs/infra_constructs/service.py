@@ -29,7 +29,7 @@ _MEMORY_TARGET_PERCENT = 70
 
 @dataclass(frozen=True, kw_only=True)
 class Autoscaled:
-    """As many tasks as CPU and memory ask for."""
+    """A number of tasks that follows CPU and memory."""
 
     min_tasks: int
     max_tasks: int

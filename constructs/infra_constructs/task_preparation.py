@@ -71,7 +71,7 @@ def prepare(
 
 
 def authority_of(region: str) -> str:
-    """As PEM. Of one region: a task definition has 64 KiB at most (ECS service quotas), and Amazon's list has 39.
+    """PEM of one region's authority: a task definition has at most 64 KiB (ECS service quotas), Amazon's list has 39.
 
     Raises `ValueError` for a region that the list does not have.
     """

@@ -45,7 +45,7 @@ class DatabaseSession:
     database: str
 
     def token(self, clients: Clients) -> str:
-        """In the place of a password, for 15 minutes; a session goes on after them."""
+        """A token that replaces the password for 15 minutes; an open session outlives it."""
         found: str = clients.client("rds").generate_db_auth_token(
             DBHostname=self.host, Port=int(self.port), DBUsername=self.user
         )

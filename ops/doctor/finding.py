@@ -22,7 +22,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class FindingRow:
-    """As it is reported."""
+    """A finding in the form that is printed."""
 
     where: str
     what: str

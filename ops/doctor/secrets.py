@@ -28,7 +28,7 @@ class Required:
 
     @property
     def reference(self) -> str:
-        """As `infra secret set` takes it: NAME, or NAME:FIELD where one field is read."""
+        """Argument of `infra secret set`: NAME, or NAME:FIELD where one field is read."""
         return ":".join([self.name, *self.fields]) if len(self.fields) == 1 else self.name
 
 
@@ -110,7 +110,7 @@ def _token(value: str) -> str:
 
 
 def _webhook(value: str) -> str:
-    """As infra_runtime.webhook reads it."""
+    """What is wrong with a webhook's secret, as infra_runtime.webhook reads it."""
     if not _with_keys("routing_key")(value):
         return ""
     url = urlsplit(value.strip())

@@ -41,7 +41,7 @@ class DeclarationFinding:
 
 @dataclass(frozen=True)
 class ReportedChange:
-    """As programs get it. Secrets are asterisks."""
+    """A change in the JSON output. Secrets are asterisks."""
 
     action: str
     """create, update, move, delete or restore."""

@@ -61,7 +61,7 @@ class EdgeOf:
 
 @contextmanager
 def opened(name: str, environment: Environment) -> Iterator[EdgeOf]:
-    """As `open_edge`; refusals of AWS and Cloudflare within the block become `OperatorError`."""
+    """Like `open_edge`, but refusals of AWS and Cloudflare within the block become `OperatorError`."""
     try:
         yield open_edge(name, environment)
     except EXPLAINED as error:

@@ -16,7 +16,7 @@ from ops.progress import working
 from ops.report import print_json
 
 REQUESTS = (1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0)
-"""For each object in 30 days."""
+"""Requests for each object in 30 days."""
 _BEYOND = (100.0, 200.0)
 
 EDGES: Mapping[str, EdgeModel] = {
@@ -31,7 +31,7 @@ EDGES: Mapping[str, EdgeModel] = {
 
 @dataclass(frozen=True, kw_only=True)
 class EgressModel:
-    """By what is set at the edge."""
+    """Results of the model, by the settings of the edge."""
 
     saving_percent: Mapping[str, Mapping[str, float]]
     """Share of media bytes that the edge saves, by requests per object and month."""

@@ -25,7 +25,7 @@ class MediaTraffic:
     """A month of requests for media, as browsers make them."""
 
     requests_per_object: float
-    """In 30 days, on average."""
+    """Requests for an object in 30 days, on average."""
     objects: int = 10_000
     alpha: float = 0.9
     """Exponent of Zipf's law: how much more often popular objects are requested."""

@@ -19,7 +19,7 @@ _PERMISSIONS = "it needs Administration and Environments (write) and Actions (re
 
 
 def connection(variables: Mapping[str, str] = os.environ) -> httpx.Client:
-    """With the token of GH_TOKEN or else GITHUB_TOKEN, as `gh` reads them; without one it sees what is public.
+    """A client with the token of GH_TOKEN or else GITHUB_TOKEN, like `gh`; without one it sees what is public.
 
     GITHUB_API_URL is set on GitHub's runners; a rehearsal sets it, too. Raises `InputError` when one is malformed.
     """

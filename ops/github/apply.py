@@ -68,7 +68,7 @@ def _protect(needed: GitHubEnvironment, path: str, github: httpx.Client) -> Iter
 
 
 def _rules(environment: Mapping[str, Any]) -> dict[str, Any]:
-    """As PUT takes them; none that is not in use, because GitHub refuses even zero where the plan has no such rule."""
+    """The rules for PUT, without unused ones: GitHub refuses even zero where the plan has no such rule."""
     found: dict[str, Any] = {}
     for rule in environment.get("protection_rules", []):
         if rule["type"] == "wait_timer" and rule["wait_timer"]:

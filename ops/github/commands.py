@@ -14,7 +14,7 @@ from ops.report import print_json
 
 
 def show(name: str, environment: Environment, clients: Clients, *, as_json: bool) -> None:
-    """As a script for a shell with `gh`, or as JSON. Raises `OperatorError`, and what boto3 raises."""
+    """Prints a shell script with `gh`, or JSON. Raises `OperatorError`, and what boto3 raises."""
     needed = list(settings(environment, outputs_of(clients, stack_name(environment.product, name, "delivery"))))
     if as_json:
         print_json(needed)

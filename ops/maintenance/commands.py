@@ -114,7 +114,7 @@ def off(edge: EdgeOf, console: Console) -> None:
 def show(
     edge: EdgeOf, console: Console, *, as_json: bool, now: Callable[[], datetime] = lambda: datetime.now(UTC)
 ) -> None:
-    """As it is at Cloudflare and CloudWatch, not only as it was recorded.
+    """Shows the state at Cloudflare and CloudWatch, not only the record.
 
     Raises `typer.Exit` with `FINDINGS` when it is over and not off, or not as it was switched on.
     """
@@ -181,7 +181,7 @@ def _document(
 
 
 def _declaration(edge: EdgeOf) -> dict[str, Any]:
-    """As much of it as it takes to remove what there is."""
+    """The parts of the declaration that a removal needs."""
     return {
         "kind": KIND,
         "owner": edge.name,

@@ -57,7 +57,7 @@ def read(document: Mapping[str, Any], now: datetime) -> Maintenance:
 
 
 def line(name: str, found: Maintenance) -> str:
-    """For people."""
+    """The state as a line for people."""
     until = f"{moment(found.until)} UTC"
     if found.is_over:
         return (

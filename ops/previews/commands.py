@@ -31,7 +31,7 @@ _PATIENCE_SECONDS = 1800.0
 
 @dataclass(frozen=True, kw_only=True)
 class Preview:
-    """As programs get it. Times are ISO 8601 in UTC."""
+    """A preview in the JSON output. Times are ISO 8601 in UTC."""
 
     slot: int
     name: str
@@ -42,15 +42,15 @@ class Preview:
     who: str
     """ARN of the caller who took it."""
     urls: Mapping[str, str]
-    """By service."""
+    """URLs by service."""
     images: Mapping[str, str]
-    """By service, what was pushed for it."""
+    """Pushed images by service."""
     reason: str | None
     """Why it failed."""
 
     @classmethod
     def of(cls, told: Mapping[str, Any]) -> "Preview":
-        """From what the control answers."""
+        """Reads the control function's answer."""
         found: dict[str, Any] = {each: told.get(each) for each in cls.__dataclass_fields__}
         return cls(**found)
 

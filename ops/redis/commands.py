@@ -44,7 +44,7 @@ class RedisReport:
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> "RedisReport":
-        """From what the probe answers."""
+        """Reads the probe's answer."""
         told: dict[str, Any] = {each: document.get(each) for each in cls.__dataclass_fields__}
         return cls(**told)
 
@@ -63,7 +63,7 @@ def check_here(variables: Mapping[str, str], console: Console, *, as_json: bool)
 
 
 def check_there(name: str, environment: Environment, console: Console, *, instance: str | None, as_json: bool) -> None:
-    """By the probe in the account: the VPC's Redis is reached from nowhere else."""
+    """Checks with the probe in the account: only the VPC reaches its Redis."""
     asked = instance_of(name, environment, instance)
     document = _invoke(name, environment, asked, {"report": True})
     _report(document, f"{name}, {asked}, from inside its VPC", console, as_json=as_json)

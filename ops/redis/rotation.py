@@ -56,7 +56,7 @@ class ElastiCacheRotation:
         return self._resource("AWS::SecretsManager::Secret", "Url")
 
     def _resource(self, kind: str, what: str) -> str:
-        """As stacks/redis.py names them. Raises `OperatorError`."""
+        """Physical id of a resource that stacks/redis.py names. Raises `OperatorError`."""
         prefix = f"Instances{self.instance.replace('-', '')}{what}"
         pages = (
             self.clients.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=self.stack)

@@ -109,7 +109,7 @@ class Restorable:
 
     instance: str
     status: str
-    """As RDS has it."""
+    """RDS's status."""
     serves: bool
     earliest: str | None
     """It can be restored to any second from here; None before its first backup."""
@@ -160,7 +160,7 @@ def refuse_if_something_moves(place: Instances) -> None:
 
 
 def _restored(place: Instances, to: datetime | None, console: Console, *, now: datetime) -> Described:
-    """As the one that serves in everything but its data."""
+    """Restores an instance with all settings of the serving one."""
     serving = place.called(place.identifier)
     if serving is None:
         raise OperatorError(f"no instance is called {place.identifier}; infra restore list {place.name}")
@@ -328,7 +328,7 @@ def take_over(place: Instances, target: Described, console: Console, *, now: dat
 
 
 def _mark(place: Instances, target: Described) -> None:
-    """From then on no release begins (infra_runtime.release.preflight). One that has begun is seen by its stack."""
+    """Marks the target: no release begins while it has the mark (infra_runtime.release.preflight)."""
     place.mark_next(target)
     if place.called(place.identifier) is None:
         return  # Nothing serves: users wait for no deployment.

@@ -123,7 +123,7 @@ class Instances:
         return str(instance["DBInstanceIdentifier"]).removeprefix(f"{self.stack}-")
 
     def window(self, instance: Described) -> tuple[datetime, datetime] | None:
-        """From when to when it can be restored; None where RDS has no backup of it yet."""
+        """First and last time to which it can be restored; None where RDS has no backup of it yet."""
         pages = self.rds.get_paginator("describe_db_instance_automated_backups").paginate(
             DbiResourceId=instance["DbiResourceId"]
         )
@@ -149,14 +149,14 @@ class Instances:
         self._tag(instance, TAKES_OVER_TAG, self.identifier)
 
     def mark_replaced(self, instance: Described, to: datetime) -> None:
-        """By a restore to that time."""
+        """Marks an instance as replaced by a restore to that time."""
         self._tag(instance, _FOR, to.isoformat())
 
     def unmark_next(self, instance: Described) -> None:
         self.rds.remove_tags_from_resource(ResourceName=instance["DBInstanceArn"], TagKeys=[TAKES_OVER_TAG])
 
     def unmark(self, instance: Described) -> None:
-        """With no tag of ours."""
+        """Removes our tags."""
         self.rds.remove_tags_from_resource(ResourceName=instance["DBInstanceArn"], TagKeys=[TAKES_OVER_TAG, _TO, _FOR])
 
     def _tag(self, instance: Described, key: str, value: str) -> None:
@@ -190,7 +190,7 @@ class Instances:
         raise OperatorError(f"{instance['DBInstanceIdentifier']} is not called {name} after six hours")
 
     def _ask_to_rename(self, old: str, new: str) -> None:
-        """Without success while RDS is at it or at something else, or still has the new name in use: asked again."""
+        """Requests the rename. RDS refuses while the instance is busy or the new name is in use; callers repeat it."""
         try:
             self.rds.modify_db_instance(DBInstanceIdentifier=old, NewDBInstanceIdentifier=new, ApplyImmediately=True)
         except ClientError as error:

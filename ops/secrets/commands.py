@@ -73,7 +73,7 @@ def chosen(environment: Environment, text: str) -> Reference:
 
 
 def typed() -> str:
-    """From standard input, hidden on a terminal; without the newline at its end. Raises `InputError`."""
+    """A value from standard input, hidden on a terminal, without its last newline. Raises `InputError`."""
     if not sys.stdin.isatty():
         return piped(sys.stdin.buffer)
     value = getpass.getpass("Value, one line, hidden: ")
@@ -104,7 +104,7 @@ def show(place: SecretPlace, console: Console, *, as_json: bool) -> None:
 
 
 def put(place: SecretPlace, to: Reference, value: str, console: Console, *, keeps_previous: bool = False) -> None:
-    """With `keeps_previous`, the value of before goes into another field, for what was signed with it.
+    """Stores a value. With `keeps_previous`, the old one moves to another field, for data that it signed.
 
     Raises `InputError` when what reads the secret could not use the value.
     """

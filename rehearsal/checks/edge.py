@@ -245,7 +245,7 @@ def waf(account: Account) -> str:
 
 
 def _require_exception(account: Account) -> None:
-    """From the OWASP of the zone's owner, which it has to stand before."""
+    """Our exception must come before the OWASP rule of the zone's owner."""
     found = account.zone.rulesets[MANAGED_WAF]["rules"]
     (owasp,) = [at for at, each in enumerate(found) if each["action"] == "execute"]
     hosts = [each["expression"] for each in found[:owasp] if each["ref"] == f"{account.name}.except-api"]

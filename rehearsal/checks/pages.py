@@ -20,7 +20,7 @@ _BOTH = ["ALARM", "OK"]
 
 
 def mailed(account: Account) -> str:
-    """To addresses whose owners have confirmed them."""
+    """E-mails reach the addresses that their owners have confirmed."""
     topics = _topics(account, lambda route: bool(route.email))
     if not topics:
         not_on_this_plan("no severity has an e-mail address")

@@ -78,7 +78,7 @@ def url(account: Account) -> str:
 
 
 def is_used(account: Account) -> str:
-    """By the probe, from where the tasks are, over the URL that they have."""
+    """The probe uses Redis from the tasks' network, with their URL."""
     report = _look(account)
     require(report["connected"], f"not connected: {report.get('error')} ({report['reason']})")
     require(report["writable"], f"not writable: {report.get('error')} ({report['reason']})")

@@ -304,7 +304,7 @@ def sentry_knows(account: Account) -> str:
 
 
 def _is_told(account: Account, version: str) -> bool:
-    """By the function that writes down the end of a release, a moment after it has."""
+    """Whether Sentry has the release; the function reports it a moment after it has recorded its end."""
     deploys = _deploys(account)
     return bool(deploys) and deploys[-1]["version"] == version
 

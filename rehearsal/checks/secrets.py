@@ -51,7 +51,7 @@ def looked_for(account: Account) -> str:
 
 
 def changed(account: Account) -> str:
-    """With `infra secret set`, in an account without a trail."""
+    """`infra secret set` replaces the tasks that read the secret, in an account without CloudTrail."""
     service, variable, name, field = _first(account)
     first_release(account)
     # A worker's deployment follows the service's; until it ends, a changed secret waits for the schedule.

@@ -44,7 +44,7 @@ class Suspicious(Exception):
 
 @reported
 def handler(event: Mapping[str, Any], context: Any) -> None:
-    """For CloudFormation, and for EventBridge, whose event names the prefix list as well."""
+    """Handles CloudFormation's requests, and EventBridge's schedule, whose event also names the prefix list."""
     memory = SsmStateStore(client("ssm"), os.environ["MEMORY"])
     ranges = Ranges(client("ec2"), memory, published, datetime.now(UTC))
     if "RequestType" in event:

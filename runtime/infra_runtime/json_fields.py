@@ -6,7 +6,7 @@ from typing import Any
 
 
 def field_of(document: Any, name: str) -> str | None:
-    """As text; None where there is no such field."""
+    """The field's value as text; None where there is no such field."""
     for part in name.split("."):
         if not isinstance(document, Mapping) or part not in document:
             return None

@@ -35,7 +35,7 @@ class StillMoving(Exception):
 
 @reported
 def handler(event: Mapping[str, Any], context: Any) -> None:
-    """For CloudFormation, and for EventBridge, whose event has the same properties."""
+    """Handles CloudFormation's requests, and EventBridge's schedule, whose event has the same properties."""
     access = Access(
         client("s3"),
         client("secretsmanager"),
@@ -59,7 +59,7 @@ class Quarantine:
 
     @classmethod
     def of(cls, variables: Mapping[str, str]) -> "Quarantine | None":
-        """As a function's variables have it: each writer of the policy has to know it."""
+        """Reads it from a function's variables: each writer of the policy has to know it."""
         return cls(**json.loads(variables["QUARANTINE"])) if "QUARANTINE" in variables else None
 
 

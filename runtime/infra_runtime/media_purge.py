@@ -23,7 +23,7 @@ _ZONES: dict[str, str] = {}
 
 @reported
 def handler(event: Mapping[str, Any], context: Any) -> None:
-    """For a batch of SQS. Raises what `purge` does; SQS then hands the whole batch out again, as that is harmless."""
+    """Handles a batch of SQS. Raises what `purge` raises; SQS then delivers the batch again, which is harmless."""
     keys = [json.loads(record["body"])["detail"]["object"]["key"] for record in event["Records"]]
     wanted = [each for key in keys for each in prefixes(os.environ["HOST"], key)]
     secrets = Secrets(client("secretsmanager"))

@@ -29,7 +29,7 @@ class NotTagged(Exception):
 
 @reported
 def handler(event: Mapping[str, Any], context: object) -> None:
-    """For a batch of SQS. What it raises has the whole batch handed out again, which is harmless."""
+    """Handles a batch of SQS. After an error SQS delivers the whole batch again, which is harmless."""
     for record in event["Records"]:
         body = json.loads(record["body"])
         settle(body["detail"], client("s3"), prefix=os.environ["PREFIX"], id_=body["id"])

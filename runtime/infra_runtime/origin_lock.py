@@ -26,7 +26,7 @@ from infra_runtime.reporting import reported
 
 @reported
 def handler(event: Mapping[str, Any], context: Any) -> None:
-    """For CloudFormation; and for EventBridge, whose event is the document itself."""
+    """Handles CloudFormation's requests, and EventBridge's schedule, whose event is the document itself."""
     deadline = deadline_of(context)
     secrets = Secrets(client("secretsmanager"))
 

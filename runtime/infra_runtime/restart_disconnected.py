@@ -22,7 +22,7 @@ _PAUSE = timedelta(minutes=30)
 
 @reported
 def handler(event: Mapping[str, Any], context: object) -> None:
-    """For the alarm's action, whose event only says that it is time."""
+    """Handles the alarm's action; the event is only a trigger."""
     restart(client("ecs"), cluster=os.environ["CLUSTER"], service=os.environ["SERVICE"], now=datetime.now(UTC))
 
 

@@ -29,7 +29,7 @@ _RETRY = timedelta(hours=6)
 
 @reported
 def handler(event: Mapping[str, Any], context: object) -> None:
-    """For Secrets Manager's "Secret Label Updated" and for the schedule: both only say that it is time to look."""
+    """Handles Secrets Manager's "Secret Label Updated" and the schedule; both are only triggers."""
     hours = reconcile(
         client("ecs"),
         client("secretsmanager"),

@@ -31,7 +31,7 @@ _ATTEMPTS, _WAIT_SECONDS = 20, 3.0
 
 @reported
 def handler(event: Mapping[str, Any], context: Any) -> None:
-    """For CloudFormation, and for Secrets Manager: one step of a rotation."""
+    """Handles CloudFormation's requests, and single steps of a rotation by Secrets Manager."""
     manager = client("secretsmanager")
     if "RequestType" in event:
         serve(event, lambda request: provide(request, SigningKeyClients(manager, client("iam"), _s3_with)))

@@ -28,7 +28,7 @@ _LETTERS = 48
 
 @reported
 def handler(event: Mapping[str, Any], context: Any) -> None:
-    """For Secrets Manager: one step of a rotation."""
+    """Handles one step of a rotation by Secrets Manager."""
     manager = client("secretsmanager")
     secrets = Secrets(manager)
     memory = SsmStateStore(client("ssm"), os.environ["MEMORY"])

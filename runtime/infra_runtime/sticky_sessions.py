@@ -45,7 +45,7 @@ def converge(request: Request, balancer: Any) -> Result:
 
 
 def _set_groups(balancer: Any, rules: Sequence[str], stickiness: Mapping[str, Any]) -> None:
-    """With the weights as they are."""
+    """Sets the stickiness between groups, and keeps the weights."""
     for rule in balancer.describe_rules(RuleArns=list(rules))["Rules"]:
         (action,) = rule["Actions"]
         forward = action["ForwardConfig"]

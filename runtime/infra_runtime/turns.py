@@ -37,7 +37,7 @@ class Turn:
 def serve_by_turns(
     event: Mapping[str, Any], context: Any, provide: Callable[[Request, Api, Turn], Result | None]
 ) -> None:
-    """As `serve`, for what also writes into the Cloudflare zone. `provide` returns None when the next turn goes on."""
+    """Like `serve`, for functions that also write to the Cloudflare zone. `provide` returns None to continue later."""
     turn = Turn.of(event, now=time.time(), deadline=deadline_of(context))
     secrets = Secrets(client("secretsmanager"))
 

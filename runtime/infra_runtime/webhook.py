@@ -51,7 +51,7 @@ class Notification:
 
 @reported
 def handler(event: Mapping[str, Any], context: Any) -> None:
-    """For messages of one topic. Raises what `tell` does: Lambda tries again, then an alarm goes off."""
+    """Handles messages of one topic. Raises what `tell` raises: Lambda retries, then an alarm fires."""
     secret = Secrets(client("secretsmanager")).read(os.environ["SECRET"])
     for record in event["Records"]:
         tell(
@@ -126,7 +126,7 @@ def notification(message: Mapping[str, Any]) -> Notification:
 
 
 def _anomaly(found: Mapping[str, Any]) -> Notification:
-    """By its example in AWS's Cost Management user guide, of which only the id is relied on."""
+    """An anomaly as in the example of AWS's Cost Management user guide; only the id is required."""
     impact, service = found.get("impact") or {}, found.get("dimensionalValue")
     causes = [
         ", ".join(str(cause[key]) for key in ("service", "region", "usageType") if cause.get(key))

@@ -22,7 +22,7 @@ _POINTS_ELSEWHERE = (
 
 
 class AmplifyError(Exception):
-    """In the API's own form."""
+    """An error in the API's own form."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)

@@ -230,7 +230,7 @@ BY_PATH: dict[str, Callable[[str, str, bytes], Iterator[tuple[Any, ...]]]] = {
     "amplify": amplify.needs,
     "fis": _experiments,
 }
-"""By service, where the path of a call names its resource: arguments of `Need` for an action, a path and a body."""
+"""For services whose calls name the resource in the path: arguments of `Need` for an action, a path and a body."""
 
 
 def _has_no_resource(action: str) -> bool:

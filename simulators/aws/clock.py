@@ -7,7 +7,7 @@ from simulators.aws import LIVE, MINUTE
 
 
 def is_live() -> bool:
-    """From the moment when the file that `LIVE` names exists."""
+    """Whether alarms are evaluated: as soon as the file that `LIVE` names exists."""
     file = os.environ.get(LIVE)
     return bool(file and Path(file).exists())
 

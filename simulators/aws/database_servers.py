@@ -30,7 +30,7 @@ _LOG_SAVED_EVERY_SECONDS = 1.0
 _LOG_EXPORTED_EVERY_SECONDS = 0.3
 Instance = dict[str, Any]
 _servers: dict[str, Postgres] = {}
-"""By resource id, which a new name does not change."""
+"""Servers by resource id, which a new name does not change."""
 _addresses: dict[str, str] = {}
 
 
@@ -57,7 +57,7 @@ def start_restored(instance: Instance, source: Postgres, to: datetime) -> None:
 
 
 def start_green(instance: Instance, blue: Postgres, position: str) -> Postgres:
-    """As `blue` was at that position of its log, for reading only."""
+    """Starts a read-only copy of `blue` at that position of its log."""
     server = _new(instance, user=blue.user, password=blue.password)
     server.is_read_only = True
     _begin(instance, server, lambda: server.restore(blue.base, blue.archive, position))
@@ -87,7 +87,7 @@ def _begin(instance: Instance, server: Postgres, begin: Callable[[], object]) ->
 
 
 def move(instance: Instance) -> None:
-    """To the endpoint of its name, by a restart."""
+    """Moves the server to the endpoint of its new name, by a restart."""
     server = server_of(instance)
     assert server is not None
     server.address = _move(instance)
@@ -96,7 +96,7 @@ def move(instance: Instance) -> None:
 
 
 def restart(instance: Instance) -> None:
-    """With the parameters of its group."""
+    """Restarts the server with the parameters of its group."""
     if (server := server_of(instance)) is not None:
         server.parameters = _parameters(instance)
         server.restart()
@@ -138,7 +138,7 @@ def stop(instance: Instance) -> None:
 
 
 def beside(work: Callable[..., None], *arguments: Any) -> None:
-    """In a thread of its own, in the account and region of this one."""
+    """Runs `work` in another thread, with this one's account and region."""
     threading.Thread(target=contextvars.copy_context().run, args=(work, *arguments), daemon=True).start()
 
 
@@ -160,7 +160,7 @@ def _parameters(instance: Instance) -> dict[str, str]:
 
 
 def manage_password(instance: Instance) -> str:
-    """As RDS does: a secret of its own, named, tagged, rotated and deleted by RDS. Its ARN."""
+    """Makes a secret with the master password, which RDS names, tags, rotates and deletes. Returns its ARN."""
     if (managed := instance.get("MasterUserSecret")) is not None:
         return str(managed["SecretArn"])
     password = secrets.token_urlsafe(24)
@@ -205,7 +205,7 @@ def forget_password(instance: Instance) -> None:
 
 
 def _export_log(instance: Instance, server: Postgres) -> None:
-    """As RDS does: to a log group that it makes itself, by the instance's name. Ends with the server."""
+    """Exports the log as RDS does, to a log group that RDS makes, by the instance's name. Ends with the server."""
     logs, told, named = client("logs"), 0, None
     while server_of(instance) is server:
         name = instance["DBInstanceIdentifier"]
@@ -245,7 +245,7 @@ def error(code: str, message: str) -> Any:
 
 
 def parameter_group_refusal(name: str, version: str) -> str | None:
-    """In RDS's words (remind101/stacker_blueprints #69), where the group is of another major version."""
+    """RDS's error (remind101/stacker_blueprints #69) if the group is of another major version; else None."""
     family, wanted = rds._param_groups[name]["DBParameterGroupFamily"], f"postgres{version.split('.', maxsplit=1)[0]}"
     if family == wanted:
         return None

@@ -25,7 +25,7 @@ _instances: dict[str, tuple[str, str, dict[str, Any]]] = {}
 
 
 def method(instance: dict[str, Any]) -> str:
-    """For pg_hba.conf."""
+    """Authentication method of the instance, for pg_hba.conf."""
     resource = instance["DbiResourceId"]
     _instances[resource] = responses.get_account_id(), responses.get_region(), instance
     return f'ldap ldapserver=127.0.0.1 ldapport={_port()} ldapprefix="cn=" ldapsuffix=",ou={resource}"'

@@ -24,7 +24,7 @@ _SELECTION = re.compile(r"ALL|(?P<how>COUNT|PERCENT)\((?P<number>\d+)\)")
 
 
 class FisError(Exception):
-    """In the API's own form."""
+    """An error in the API's own form."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -207,7 +207,7 @@ def seconds_of(action: Mapping[str, Any], minute_seconds: float) -> float:
 
 
 def checked(properties: Mapping[str, Any]) -> dict[str, Any]:
-    """As the API spells it. Raises `FisError` for what FIS would refuse."""
+    """Properties in the API's spelling. Raises `FisError` for what FIS would refuse."""
     template: dict[str, Any] = _camel(properties)
     if not template["stopConditions"] or len(template["stopConditions"]) > _MOST_STOP_CONDITIONS:
         raise FisError("ValidationException", "Stop conditions: between 1 and 5")

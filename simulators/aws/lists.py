@@ -114,7 +114,7 @@ def _wire(shape: Any, member: str) -> str:
 
 
 def install() -> None:
-    """To be called after every other handler is in its place."""
+    """Installs paging. Call it after every other handler."""
     if not (is_on(Condition.PAGINATION) or is_on(Condition.REORDERING)):
         return
     for name, service in _SERVICES.items():

@@ -126,7 +126,7 @@ async def _handle(
 
 
 def install() -> None:
-    """To be called after the types are."""
+    """Installs the quotas. Call it after the types."""
     app.SERVICE_HANDLERS[_SERVICE] = _handle
     router.SERVICE_PATTERNS[_SERVICE] = {"target_prefixes": ["ServiceQuotasV20190624"], "host_patterns": []}
     if not is_on(Condition.QUOTAS):

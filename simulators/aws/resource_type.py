@@ -14,7 +14,7 @@ from ministack.services.cloudformation import provisioners, stacks
 
 Properties = Mapping[str, Any]
 OWN = "emulated-cloudformation"
-"""In the user agent of the calls that AWS itself makes: it copes with its own pages, throttles and delays."""
+"""Marks the user agent of AWS's own calls, which are exempt from paging, throttling and delays."""
 
 _calling_back: set[str] = set()
 _loop: list[asyncio.AbstractEventLoop] = []
@@ -130,7 +130,7 @@ def run_beside_the_loop() -> None:
 
 
 def remember_the_loop() -> None:
-    """To be called on MiniStack's event loop, before any stack is deployed."""
+    """Stores MiniStack's event loop. Call it on that loop, before any stack is deployed."""
     _loop[:] = [asyncio.get_running_loop()]
 
 

@@ -39,7 +39,7 @@ _own_create = iam._create_service_linked_role
 
 
 def install() -> None:
-    """To be called after the types are."""
+    """Installs the roles. Call it after the types."""
     iam._IAM_HANDLERS["CreateServiceLinkedRole"] = _create
     if not is_on(Condition.SERVICE_LINKED_ROLES):
         return

@@ -27,7 +27,7 @@ class _Service:
 
     principal: str
     to_topic: Callable[[str], Context]
-    """By the ARN of the rule, alarm or budget."""
+    """Context of a publication, by the ARN of the rule, alarm or budget."""
     to_key: Callable[[str], Context] | None
     """None if the service cannot use encrypted topics at all."""
 

@@ -18,7 +18,7 @@ from simulators.aws.resource_type import ResourceRefused, extend
 
 
 def install() -> None:
-    """To be called after the types are."""
+    """Installs the refusals. Call it after the types."""
     _refuse_exports_in_use()
     _replace()
     _refuse_conflicting_subnets()
@@ -81,7 +81,7 @@ def _index() -> dict[str, str]:
 
 
 def _refuse_conflicting_subnets() -> None:
-    """In EC2's words, as CloudFormation passes them on (aws-samples/aws-genai-llm-chatbot #153)."""
+    """Refuses them in EC2's words, as CloudFormation reports them (aws-samples/aws-genai-llm-chatbot #153)."""
 
     def create(logical_id: str, properties: dict[str, Any], stack_name: str) -> Any:
         wanted = ip_network(properties["CidrBlock"])
@@ -95,7 +95,7 @@ def _refuse_conflicting_subnets() -> None:
 
 
 def _refuse_taken_priorities() -> None:
-    """In the words of Elastic Load Balancing (pulumi-aws #175, convox/rack #2476)."""
+    """Refuses them in the words of Elastic Load Balancing (pulumi-aws #175, convox/rack #2476)."""
 
     def create(logical_id: str, properties: dict[str, Any], stack_name: str) -> Any:
         for each in alb._rules.values():

@@ -20,7 +20,7 @@ _dice = random.Random(14)
 
 
 def install() -> None:
-    """To be called last."""
+    """Installs throttling. Call it last."""
     if is_on(Condition.THROTTLING):
         for name in _QUERY | _JSON | {"s3"}:
             app.SERVICE_HANDLERS[name] = _turning_away(name, app.SERVICE_HANDLERS[name])

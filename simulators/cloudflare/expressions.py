@@ -38,7 +38,7 @@ class EdgeRequest:
     address: str
     """IP address of the visitor."""
     headers: Mapping[str, str]
-    """By name in lower case."""
+    """Headers by name in lower case."""
 
     def field(self, name: str) -> Any:
         """Raises `NotUnderstood`."""

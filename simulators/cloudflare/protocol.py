@@ -11,7 +11,7 @@ from simulators.http_server import Answer
 class ApiCall:
     method: str
     path: str
-    """Without the base, like /zones/…"""
+    """Path without the base, like /zones/…"""
     query: Mapping[str, str] = field(default_factory=dict)
     body: Any = None
     token: str = ""

@@ -43,7 +43,7 @@ class Plan:
     custom_block_response: bool
     """docs/waf/custom-rules/create-dashboard.mdx, "Configure a custom response for blocked requests" """
     rate_limit_fields: frozenset[str] | None
-    """For the expression of a rate limit; None: all. partials/waf/rate-limiting-availability-by-plan.mdx"""
+    """Fields allowed in a rate limit's expression; None: all. partials/waf/rate-limiting-availability-by-plan.mdx"""
     counted_by: frozenset[str]
     """Characteristics of a rate limit. As above, "Counting characteristics"."""
     longest_rate_period: int

@@ -39,7 +39,7 @@ def running(
 
 @contextmanager
 def deployed(script: Mapping[str, Any], *, upstreams: Mapping[str, str], cached: bool = False) -> Iterator[str]:
-    """As `running`: a script that was uploaded to the simulator, with its bindings."""
+    """Like `running`, for a script that was uploaded to the simulator, with its bindings."""
     with tempfile.TemporaryDirectory() as folder:
         module = Path(folder) / "worker.mjs"
         module.write_text(script["source"])

@@ -62,13 +62,13 @@ class Zone:
     id: str = field(default_factory=identity)
     records: dict[str, dict[str, Any]] = field(default_factory=dict)
     rulesets: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """By phase."""
+    """Rulesets by phase."""
     settings: dict[str, Any] = field(default_factory=lambda: copy.deepcopy(_SETTINGS))
     locked: set[str] = field(default_factory=set)
     """Settings that the plan does not let anybody change."""
     bots: dict[str, Any] = field(default_factory=dict)
     routes: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """To Workers, by id."""
+    """Routes to Workers, by id."""
     traffic: SampledTraffic = field(default_factory=SampledTraffic)
     """What the edge has seen."""
     connectors: list[dict[str, Any]] = field(default_factory=list)
@@ -81,7 +81,7 @@ class Zone:
     answers_with: int | None = None
     """Status with which Cloudflare itself answers every request, in an outage of its own."""
     certificate_seconds: float = 2.0
-    """For so long a client certificate is on its way, or its last host name still shows it; minutes at Cloudflare."""
+    """How long a client certificate takes to be deployed or removed; at Cloudflare, minutes."""
 
     def __post_init__(self) -> None:
         if not self.bots:

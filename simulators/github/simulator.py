@@ -33,10 +33,10 @@ class Environment:
     """Its protection, variables and secrets."""
 
     wait_timer: int = 0
-    """In minutes."""
+    """Wait timer in minutes."""
     prevent_self_review: bool = False
     reviewers: list[dict[str, Any]] = field(default_factory=list)
-    """As a request has them: type and id."""
+    """Reviewers as in a request: type and id."""
     can_admins_bypass: bool = True
     policy: dict[str, bool] | None = None
     branches: list[str] = field(default_factory=list)
@@ -59,7 +59,7 @@ class Repository:
 @dataclass
 class GitHub:
     repositories: dict[str, Repository] = field(default_factory=dict)
-    """By OWNER/NAME."""
+    """Repositories by OWNER/NAME."""
     moved: dict[str, str] = field(default_factory=dict)
     """Repositories that were renamed, from their old name to the new one."""
     writers: set[str] = field(default_factory=lambda: {TOKEN})

@@ -20,7 +20,7 @@ _KEY_LETTERS = 255
 
 @dataclass
 class Incident:
-    """By its dedup key, from its trigger to its resolve."""
+    """An incident of one dedup key, from its trigger to its resolve."""
 
     summary: str
     severity: str
@@ -33,7 +33,7 @@ class Incident:
 @dataclass
 class PagerDuty:
     incidents: dict[str, list[Incident]] = field(default_factory=dict)
-    """By dedup key, the newest last."""
+    """Incidents by dedup key, the newest last."""
     trouble: list[int] = field(default_factory=list)
     """Statuses of the next answers, instead of what would be answered."""
 

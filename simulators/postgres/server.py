@@ -56,12 +56,12 @@ class Postgres:
     address: str = LOOPBACK
     port: int = 0
     certificate: Certificate | None = None
-    """With one, it speaks TLS, and nothing else over the network."""
+    """With a certificate, the server accepts only TLS over the network."""
     parameters: Mapping[str, str] = field(default_factory=dict)
     """Parameters of its parameter group; read at each start."""
     is_backed_up: bool = False
     is_read_only: bool = False
-    """For sessions that do not say otherwise."""
+    """Default of sessions."""
     by_token: str = ""
     """How members of `rds_iam` are authenticated, as in pg_hba.conf; empty: by their password, like everybody."""
     backed_up_at: datetime | None = field(default=None, init=False)
@@ -161,7 +161,7 @@ class Postgres:
         _give(data / "instance.conf", data / "pg_hba.conf")
 
     def back_up(self) -> None:
-        """As RDS does after it has made an instance. Waits until the log that belongs to it is saved."""
+        """Makes a base backup, as RDS does for a new instance. Waits until the log that belongs to it is saved."""
         assert self._home is not None
         self._backups += 1
         _do(
@@ -246,7 +246,7 @@ class Postgres:
         self._process.send_signal(signal.SIGHUP)
 
     def restart(self) -> None:
-        """With the address, the certificate and the parameters that it has been given meanwhile."""
+        """Restarts with the address, certificate and parameters that were set in the meantime."""
         self.kill(signal.SIGINT)
         self._run()
 
@@ -295,7 +295,7 @@ class Postgres:
         return self._home
 
     def variables(self, user: str | None = None, password: str | None = None) -> dict[str, str]:
-        """As the application reads them."""
+        """Environment variables for the application."""
         return {
             "PGHOST": self.address,
             "PGPORT": str(self.port),
@@ -338,7 +338,7 @@ def _as_owner() -> dict[str, Any]:
 
 
 def _give(*paths: Path) -> None:
-    """To the user that PostgreSQL runs as."""
+    """Makes PostgreSQL's user the owner of the paths."""
     if os.getuid() == 0:
         for each in paths:
             shutil.chown(each, _OWNER, _OWNER)

@@ -16,7 +16,7 @@ class Files:
 
 @dataclass(frozen=True)
 class Certificate:
-    """With its key, and the authority that stands behind it."""
+    """A certificate with its key and its authority."""
 
     leaf: trustme.LeafCert
     authority: "Authority"
@@ -45,12 +45,12 @@ class Authority:
         return self.write(directory / "ca.pem")
 
     def write(self, file: Path) -> Path:
-        """For clients that are to trust it."""
+        """Writes the authority's certificate for clients that should trust it."""
         file.write_bytes(self._ca.cert_pem.bytes())
         return file
 
     def certificate(self, *names: str, expired: bool = False) -> Certificate:
-        """For hostnames and addresses."""
+        """A certificate for host names and addresses."""
         now = datetime.now(UTC)
         leaf = (
             self._ca.issue_cert(*names, not_before=now - timedelta(days=9), not_after=now - timedelta(days=1))

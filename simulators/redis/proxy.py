@@ -40,7 +40,7 @@ def _listener(serve: Callable[[socket.socket], None]) -> Iterator[int]:
 
 @dataclass
 class Gate:
-    """In front of a server, and whole until told otherwise."""
+    """A proxy in front of a server, transparent until it is set to misbehave."""
 
     server: int
     """Port of the server that new connections are led to; those that are there stay where they are."""
@@ -104,7 +104,7 @@ Refuses = Callable[[Sequence[bytes]], bytes | None]
 
 @contextmanager
 def lacking(server: int, refuses: Refuses) -> Iterator[int]:
-    """In front of a server, as an older one, or a proxy that does not know every command: one command at a time."""
+    """A proxy that refuses some commands, like an older server or a limited proxy: one command at a time."""
 
     def serve(near: socket.socket) -> None:
         with near, contextlib.suppress(OSError), socket.create_connection((LOOPBACK, server)) as far:

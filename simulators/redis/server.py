@@ -38,7 +38,7 @@ class Server:
     port: int = 0
     password: str | None = None
     certificate: Certificate | None = None
-    """With one, the port speaks TLS and nothing else."""
+    """With a certificate, the port accepts only TLS."""
     options: Sequence[str] = ()
     sentinel: bool = False
     _process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
@@ -113,7 +113,7 @@ class Server:
         return self._process.pid if self._process else None
 
     def client(self, *, seconds: float = 5) -> Any:
-        """For whoever arranges a test; not how the application or the probe speaks. Waits so long for an answer."""
+        """A client for setting up a test, unlike the application's or the probe's. Waits `seconds` for an answer."""
         return redis.Redis(
             host=self.address,
             port=self.port,
@@ -139,7 +139,7 @@ class Server:
         self.signal(signal.SIGCONT)
 
     def kill(self) -> None:
-        """At once, without a word to anybody: as a machine that is lost."""
+        """Kills the server without a farewell, like a lost machine."""
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
             self._process.wait()

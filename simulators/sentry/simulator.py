@@ -18,7 +18,7 @@ _ROOT = r"/api/0/organizations/([a-z0-9_-]+)/releases/"
 class SentrySimulator:
     organization: str = "acme"
     releases: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """By version."""
+    """Releases by version."""
     deploys: list[dict[str, Any]] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
 

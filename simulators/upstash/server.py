@@ -24,7 +24,7 @@ class Served:
 
 @contextmanager
 def served(authority: Authority, directory: Path, simulator: UpstashSimulator | None = None) -> Iterator[Served]:
-    """For as long as the block. The databases speak TLS, with certificates of the authority."""
+    """Serves the simulator during the block. The databases speak TLS, with certificates of the authority."""
     servers: dict[str, Server] = {}
     with ExitStack() as stack:
 

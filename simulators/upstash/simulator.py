@@ -47,7 +47,7 @@ class UpstashSimulator:
     stop: Callable[[str], None] = lambda name: None
     calls: list[Call] = field(default_factory=list)
     databases: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """By id. What is put here beforehand is somebody else's."""
+    """Databases by id. Those that exist from the start are foreign."""
     polls_until_active: int = 1
     statistics: dict[str, Any] = field(default_factory=dict)
     """Series that are otherwise than empty."""

@@ -121,7 +121,7 @@ def add_alarm(
 
 
 def add_alarms(scope: Construct, specs: Mapping[str, AlarmSpec], *, topics: Topics) -> dict[str, cloudwatch.Alarm]:
-    """By the same names, which are their ids. Raises `ImplausibleAlarm`."""
+    """Adds alarms, with the names of `specs` as their ids. Raises `ImplausibleAlarm`."""
     return {name: add_alarm(scope, name, topics=topics, spec=spec) for name, spec in specs.items()}
 
 

@@ -205,5 +205,5 @@ def _metric(
 
 
 def backup_metric(environment: str, name: DatabaseMetric) -> cloudwatch.Metric:
-    """As infra_runtime.database.backups publishes it every five minutes, or database.drills at the end of a drill."""
+    """A metric of infra_runtime.database.backups, every five minutes, or of database.drills, after each drill."""
     return own_metric(environment, name, statistic="Maximum", period=_PERIOD)

@@ -17,7 +17,7 @@ _CONNECTIONS_SHARE = 0.8
 
 
 class ElastiCacheAlarms(Construct):
-    """For each node: CPU of the engine's one thread, memory, evictions, connections, replication lag."""
+    """Alarms for each node: CPU of the engine's one thread, memory, evictions, connections, replication lag."""
 
     def __init__(
         self,

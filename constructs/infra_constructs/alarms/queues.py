@@ -17,7 +17,7 @@ def metric_of(environment: str, service: str, name: QueueMetric, statistic: str)
 
 
 class QueueAlarms(Construct):
-    """As infra_runtime.redis.monitor publishes them: no data while Redis is away, which has an alarm of its own."""
+    """Alarms on metrics of infra_runtime.redis.monitor. While Redis is down there are none, and another alarm fires."""
 
     def __init__(
         self,

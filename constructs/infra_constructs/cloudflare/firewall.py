@@ -39,7 +39,7 @@ class FirewallProps:
     analytics_path: str | None
     """Under which each site takes what browsers send to its analytics; None when it takes nothing."""
     rate_limits: Mapping[str, RateLimitProps]
-    """By name."""
+    """Rate limits by name."""
     rate_limits_name_the_host: bool
     bots_are_challenged: bool
     """Super Bot Fight Mode is on, which must not meet programs that use the API or fetch media."""

@@ -38,11 +38,11 @@ class OwaspProps:
     """Score from which a request is acted upon."""
     action: Literal["managed_challenge", "block", "log"]
     exceptions: Mapping[str, OwaspExceptionProps]
-    """By name."""
+    """Exceptions by name."""
 
 
 class ManagedRules(Construct):
-    """For the whole zone. With `owasp` None (a plan without managed rules), the flood protection alone."""
+    """Managed rules of the whole zone. With `owasp` None (a plan without managed rules), only flood protection."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class ManagedRules(Construct):
 
 
 class OwaspExceptions(Construct):
-    """For an environment in another's zone, where that one runs OWASP for all.
+    """OWASP exceptions of an environment whose zone belongs to another one, which runs OWASP for all.
 
     `infra_runtime.cloudflare.rules` puts them before the other's OWASP: behind it they would skip nothing.
     """

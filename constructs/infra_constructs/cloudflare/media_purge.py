@@ -21,7 +21,7 @@ _PERIOD = cdk.Duration.minutes(5)
 
 
 class MediaPurge(Construct):
-    """From the bucket by EventBridge and a queue to `infra_runtime.media_purge`.
+    """Passes the bucket's events through EventBridge and a queue to `infra_runtime.media_purge`.
 
     What fails for ten hours is kept for two weeks.
     """

@@ -8,7 +8,7 @@ from infra_constructs.cloudflare.provider import CloudflareProvider
 
 
 class Notifications(Construct):
-    """By e-mail, to those who are woken by critical alarms."""
+    """Notifications by e-mail, to the recipients of critical alarms."""
 
     def __init__(
         self,

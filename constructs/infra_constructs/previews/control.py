@@ -28,7 +28,7 @@ class PreviewSlot:
     stack: str
     """Name of its stack."""
     hosts: Mapping[str, str]
-    """By service."""
+    """Host names by service."""
 
 
 class PreviewControl(Construct):

@@ -27,7 +27,7 @@ class ElastiCacheProps:
     """What an environment may choose."""
 
     engine: str
-    """As `valkey-8.1`."""
+    """Engine and version, like `valkey-8.1`."""
     node_type: str
     replicas: int
     """Replicas of the primary; in cluster mode, of each shard's primary."""

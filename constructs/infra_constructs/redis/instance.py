@@ -19,7 +19,7 @@ class RedisInstance(Construct):
 
     @property
     def url_id(self) -> str:
-        """By which the secret's value can be asked for."""
+        """Id with which functions read the secret's value."""
         return self.url.secret_arn if self.is_ours else self.url.secret_name
 
     def allow_from(self, client: ec2.ISecurityGroup, *, as_: str) -> None:

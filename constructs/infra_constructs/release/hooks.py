@@ -55,7 +55,7 @@ class ReleaseHook(Construct):
         policy = caller.node.find_child("DefaultPolicy")
         assert isinstance(policy, iam.Policy)
         self.policies = (policy, handler.policy)
-        """Without these ECS cannot ask, or the function cannot answer."""
+        """Policies without which ECS cannot invoke the hook, or the function cannot answer."""
         self.target = ecs.DeploymentLifecycleLambdaTarget(
             handler.function, id_, lifecycle_stages=[stage], role=caller.without_policy_updates()
         )

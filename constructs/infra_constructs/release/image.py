@@ -48,7 +48,7 @@ class ReleasedImage(Construct):
 
     @property
     def digest(self) -> str:
-        """Without its algorithm, or `bootstrap` as long as nothing was released. Known at deployment."""
+        """The digest without its algorithm, or `bootstrap` before the first release. Known at deployment."""
         # A second piece for the image that has no digest: Fn::Select does not know a piece that is not there.
         return cdk.Fn.select(1, cdk.Fn.split("@sha256:", f"{self.uri}@sha256:bootstrap"))
 

@@ -114,7 +114,7 @@ def _is(name: str, declared: Any, found: Any) -> bool:
 
 
 def _told(before: Any) -> Any:
-    """Without the parts that Cloudflare did not tell: they cannot be put back."""
+    """The former value without parts that Cloudflare did not return: they cannot be restored."""
     if isinstance(before, Mapping):
         return {key: _told(value) for key, value in before.items() if value is not None}
     return before

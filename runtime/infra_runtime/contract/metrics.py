@@ -27,7 +27,7 @@ class TrafficMetric(StrEnum):
     written once. By Environment and Host, but for the last six, which are by Environment."""
 
     REQUESTS = "Requests"
-    """By CacheStatus, too."""
+    """Also by CacheStatus."""
     BYTES = "EdgeBytes"
     HITS = "CachedRequests"
     HIT_BYTES = "CachedBytes"
@@ -36,7 +36,7 @@ class TrafficMetric(StrEnum):
     REQUEST_HIT_RATIO = "RequestHitPercent"
     BYTE_HIT_RATIO = "ByteHitPercent"
     SECURITY_EVENTS = "SecurityEvents"
-    """By Action and Source, too."""
+    """Also by Action and Source."""
     DDOS_EVENTS = "DdosEvents"
     MEDIA_REQUESTS = "ServedMediaRequests"
     """Requests to the media host that got 200 or 206: without a cache, S3 would have answered them."""
@@ -159,5 +159,5 @@ def emit(namespace: str, dimensions: Mapping[str, str], values: Mapping[str, flo
 
 
 def unit_of(name: str) -> str:
-    """As CloudWatch calls it."""
+    """CloudWatch's unit of a metric."""
     return next((unit for end, unit in _UNITS.items() if name.endswith(end)), "Count")

@@ -7,7 +7,7 @@ def full_name(product: str, environment: str) -> str:
 
 
 def stack_name(product: str, environment: str, stack: str) -> str:
-    """As CloudFormation has it. With an empty `stack`, the prefix of all stacks of the environment."""
+    """Name of a stack. With an empty `stack`, the prefix of all stacks of the environment."""
     return f"{full_name(product, environment)}-{stack}"
 
 

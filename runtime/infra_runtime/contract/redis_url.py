@@ -66,7 +66,7 @@ class RedisTarget:
     nodes: tuple[Node, ...]
     """The data nodes, or the Sentinels."""
     tls: bool = False
-    """With data nodes and Sentinels alike; certificates are always verified."""
+    """TLS with data nodes and Sentinels alike; certificates are always verified."""
     username: str | None = None
     """User on the data nodes; None is Redis' own `default`."""
     password: str | None = field(default=None, repr=False)
@@ -94,7 +94,7 @@ class RedisTarget:
         return f"{scheme}://{login}{','.join(map(str, self.nodes))}{path}{query}"
 
     def told(self) -> dict[str, str]:
-        """For people: everything but the secrets."""
+        """The parts of the URL for people, without secrets."""
         told = {
             "form": self.form,
             "sentinels" if self.form == "sentinel" else "nodes": ", ".join(map(str, self.nodes)),

@@ -9,7 +9,7 @@ RELEASED_TAG = "released-"
 STACK_ENDS = ("UPDATE_COMPLETE", "UPDATE_FAILED", "UPDATE_ROLLBACK_COMPLETE", "UPDATE_ROLLBACK_FAILED")
 """Statuses of a stack whose update is over."""
 PLATFORMS = {"arm64": "linux/arm64", "x86_64": "linux/amd64"}
-"""As images name them, by what AWS calls the architecture."""
+"""Platform names of images, by AWS's name of the architecture."""
 
 
 def preview_service(slot: int) -> str:

@@ -31,7 +31,7 @@ class Revision:
     container: Mapping[str, Any]
     """Definition of the container `app`."""
     network: Mapping[str, Any]
-    """As RunTask takes it: subnets and security groups of the service."""
+    """Network configuration for RunTask: subnets and security groups of the service."""
 
     @property
     def image(self) -> str:
@@ -104,5 +104,5 @@ Answer = Mapping[str, Any]
 
 
 def answer(status: Literal["SUCCEEDED", "FAILED", "IN_PROGRESS"], *, ask_again_in: int | None = None) -> Answer:
-    """As ECS understands it; `ask_again_in` is in seconds."""
+    """A hook's answer to ECS; `ask_again_in` is in seconds."""
     return {"hookStatus": status} | ({"callBackDelay": ask_again_in} if ask_again_in else {})

@@ -52,7 +52,7 @@ class Secrets:
 
 
 def redact(text: str) -> str:
-    """Without any secret that this process has read."""
+    """The text without any secret that this process has read."""
     return _without(_READ, text)
 
 

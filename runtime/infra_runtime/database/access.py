@@ -61,7 +61,7 @@ def login_of(who: str, mode: Mode) -> str:
 
 
 def admit(connection: Connection, user: str, mode: Mode) -> None:
-    """As the master login. May be repeated; what was made since the last time is readable as well."""
+    """Grants a personal login its rights, as the master. Repeatable: also covers tables made since the last time."""
     database = connection.info.dbname
     create_role(connection, READER, "nologin")
     run(connection, "grant pg_monitor to {}", READER)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """Without its rows. Times are ISO 8601 in UTC."""
+    """A table without its rows. Times are ISO 8601 in UTC."""
 
     name: str
     owner: str

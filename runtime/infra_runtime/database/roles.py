@@ -20,7 +20,7 @@ class MigrationLimits:
 
 
 def prepare(connection: Connection, limits: MigrationLimits) -> None:
-    """As the master login: both groups and what they may do. May be repeated; gives what the master owns to the owner.
+    """Makes both groups with their rights, as the master. Repeatable; gives what the master owns to the owner.
 
     What the product had before, made with the master login, belongs to the owner from then on.
     """
@@ -70,7 +70,7 @@ def grant_access(connection: Connection, database: str, owner: str, user: str) -
 
 
 def set_password(connection: Connection, login: Login) -> None:
-    """As the master login. The server, and its log, see a verifier and never the password."""
+    """Sets a login's password, as the master. The server and its log see a verifier, never the password."""
     verifier = connection.pgconn.encrypt_password(
         login.password.encode(), login.username.encode(), b"scram-sha-256"
     ).decode()

@@ -19,7 +19,7 @@ _LETTERS = 40
 
 @reported
 def handler(event: Mapping[str, Any], context: object) -> None:
-    """For Secrets Manager: one step of a rotation."""
+    """Handles one step of a rotation by Secrets Manager."""
     rotation = LoginRotation(
         client("secretsmanager"),
         master=lambda: master_secret(client("rds"), serving()),

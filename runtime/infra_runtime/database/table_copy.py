@@ -66,7 +66,7 @@ class Named:
 
 @dataclass(frozen=True, kw_only=True)
 class CopyProgress:
-    """In blocks of 8 KiB."""
+    """Progress of a copy, in blocks of 8 KiB."""
 
     done: int
     of: int
@@ -102,14 +102,14 @@ class _Work:
     table: Named
     new: Named
     found: _Relation
-    """In the source."""
+    """The table in the source."""
     columns: list[_Column]
 
 
 def copy(
     source: Connection, target: Connection, table: Named, new: Named, *, name: str, seconds: float
 ) -> CopyProgress:
-    """As much as there is time for. `name` is the source's, so that two copies are not mixed. Raises `NotCopied`."""
+    """Copies as much as time allows. `name` is the source's, so that two copies are not mixed. Raises `NotCopied`."""
     give_up, step = time.monotonic() + seconds, _FIRST_STEP
     for connection in (source, target):
         _prepare(connection)
@@ -210,7 +210,7 @@ def _line(source: Connection, column: _Column) -> sql.Composed:
 
 
 def _rest(work: _Work) -> Iterator[tuple[str, sql.Composed]]:
-    """By their names, statements for what a table may be without."""
+    """Statements for optional parts of a table, by name."""
     alter = sql.SQL("alter table {} ").format(work.new.sql)
     for column in work.columns:
         if column.expression and not column.generated:

@@ -104,7 +104,7 @@ class JobControl:
     jobs: Mapping[str, JobDefinition]
     cluster: str
     network: Mapping[str, Any]
-    """As RunTask takes it."""
+    """Network configuration for RunTask."""
     bootstrap: str
     environment: str
     now: Callable[[], datetime] = lambda: datetime.now(UTC)

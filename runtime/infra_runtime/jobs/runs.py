@@ -41,7 +41,7 @@ class Run:
 
     @property
     def token(self) -> str:
-        """For RunTask, which starts one task however often it is called with it (ECS API Reference, "Idempotency")."""
+        """Client token for RunTask, which starts one task for each token (ECS API Reference, "Idempotency")."""
         return f"{self.job}-{int(datetime.fromisoformat(self.run).timestamp() * 1000)}-{self.attempt}"
 
 

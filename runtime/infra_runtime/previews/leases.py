@@ -23,7 +23,7 @@ class Lease:
     until: str
     phase: Phase = "taken"
     images: Mapping[str, str] = field(default_factory=dict)
-    """By service, what was pushed for it; the other one runs what the environment runs."""
+    """Pushed images by service; a service without one runs the environment's image."""
     asked: str | None = None
     """When something was last pushed for it."""
     has_database: bool = False
@@ -44,7 +44,7 @@ class Leases:
     table: str
 
     def all(self) -> list[Lease]:
-        """By slot."""
+        """All leases, by slot."""
         items = self.dynamodb.query(
             TableName=self.table,
             KeyConditionExpression="service = :s",

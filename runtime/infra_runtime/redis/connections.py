@@ -81,7 +81,7 @@ def data_node(target: RedisTarget, node: Node) -> Any:
 
 
 def sentinel_node(target: RedisTarget, node: Node) -> Any:
-    """As `data_node`, with the Sentinels' own login."""
+    """Like `data_node`, with the Sentinels' own login."""
     return redis.Redis(
         host=node.host,
         port=node.port,

@@ -15,7 +15,7 @@ from infra_runtime.reporting import reported
 
 @reported
 def handler(event: Mapping[str, Any], context: object) -> None:
-    """For messages of ElastiCache's topic."""
+    """Handles messages of ElastiCache's topic."""
     sns = client("sns")
     for record in event["Records"]:
         for name, text in events(record["Sns"]["Message"]):

@@ -131,7 +131,7 @@ _BY_TEXT = (
 
 
 def reason_of(error: BaseException) -> Reason:
-    """From the most to the least telling: the library wraps an operating system's error in its own."""
+    """The most specific reason: the library wraps an operating system's error in its own."""
     for each in _chain(error):
         match each:
             case ssl.SSLCertVerificationError():

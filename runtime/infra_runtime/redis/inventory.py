@@ -24,7 +24,7 @@ class Inventory:
     """Sums over all primaries; percentages are those of the fullest one."""
 
     keys: dict[str, float]
-    """By prefix; extrapolated from a sample when there are more than about twenty thousand keys on a server."""
+    """Number of keys by prefix; extrapolated from a sample above about twenty thousand keys on a server."""
     without_expiry: int = 0
     memory_bytes: int = 0
     memory_percent: float | None = None

@@ -77,7 +77,7 @@ class Report:
 
     @property
     def level(self) -> str:
-        """As the alarms see it."""
+        """The level for alarms."""
         if not self.usable:
             return "critical"
         return "warning" if self.latency_ms is not None and self.latency_ms > HIGH_LATENCY_MS else "ok"
@@ -220,7 +220,7 @@ def _ping_warm(client: Any, known: _Known, round_: _Round) -> None:
 
 
 def _authenticate(client: Any, target: RedisTarget) -> None:
-    """As ioredis does it. redis-py leaves the user out where Redis before 6 does not know any."""
+    """Authenticates as ioredis does. redis-py omits the user where Redis before 6 knows none."""
     if target.username not in (None, "default"):
         client.execute_command("AUTH", target.username, target.password)
 
@@ -282,7 +282,7 @@ def _sentinel(target: RedisTarget, round_: _Round) -> Report:
 
 
 def _master(target: RedisTarget, round_: _Round) -> Node:
-    """As the first Sentinel that answers says; the others are asked whether they are there at all."""
+    """The primary that the first answering Sentinel names; the others are only checked for an answer."""
     address: tuple[str, int] | None = None
     answered = False
     for node in target.nodes:

@@ -52,7 +52,7 @@ class Size:
 
 
 def sizes(target: RedisTarget, queues: Mapping[str, Sequence[str]]) -> dict[str, Size]:
-    """By service; without those that have a key which is no queue. Raises one of `reasons.ERRORS`."""
+    """Sizes by service, without services that have a key which is no queue. Raises one of `reasons.ERRORS`."""
     return within(_SECONDS, lambda: _sizes(target, queues))
 
 

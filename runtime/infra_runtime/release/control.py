@@ -398,7 +398,7 @@ class ReleaseControl:
         return release
 
     def _keep_image(self, release: Release) -> None:
-        """From now on no push of another image lets ECR expire it (infra_constructs.images)."""
+        """Tags the image, so that later pushes do not let ECR expire it (infra_constructs.images)."""
         ecr, name = self.clients.client("ecr"), self.service.repository.partition("/")[2]
         wanted = [{"imageDigest": release.image.partition("@")[2]}]
         (found,) = ecr.batch_get_image(repositoryName=name, imageIds=wanted, acceptedMediaTypes=_MANIFESTS)["images"]

@@ -52,7 +52,7 @@ def _manifest(ecr: Any, repository: str, digest: str) -> Mapping[str, Any]:
 
 
 def _files(url: str, wanted: Callable[[str], bool], give_up: float) -> dict[str, bytes]:
-    """As it arrives: a layer may be larger than the function's memory."""
+    """Wanted files of a layer, read while it arrives: a layer may be larger than the function's memory."""
     found = {}
     with (
         urllib.request.urlopen(url, timeout=_PATIENCE_SECONDS) as response,

@@ -91,7 +91,7 @@ class Ledger:
         return True
 
     def stop(self, release: Release, reason: str | None) -> None:
-        """To be called before it is stopped: what records the end has to know why. None takes it back."""
+        """Records why a release is stopped, before it is stopped. None withdraws that."""
         self._set(release, "stopped", reason)
 
     def is_stopped(self, service: str, image: str) -> bool:

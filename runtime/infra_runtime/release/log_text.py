@@ -7,5 +7,5 @@ _CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[@-_]?|[\x00-\x08\x0a-\x1f\x
 
 
 def plain(line: str) -> str:
-    """Without colours, and without what moves a cursor."""
+    """The line without colours and cursor movements."""
     return _CONTROL.sub("", line).rstrip()

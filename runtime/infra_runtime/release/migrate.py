@@ -75,7 +75,7 @@ def handler(event: Mapping[str, Any], context: object) -> Answer:
 
 
 def _owner() -> Connection:
-    """As the login that migrates. Read each time: it takes turns with another (docs/adr/0013)."""
+    """Connects with the login that migrates. Read each time, as it is rotated (docs/adr/0013)."""
     secret = client("secretsmanager").get_secret_value(SecretId=os.environ["LOGIN_SECRET"])["SecretString"]
     return connect(Login.of(secret, username=os.environ.get("PGUSER")))
 
@@ -87,7 +87,7 @@ class Migrate:
     ledger: Ledger
     lock: MigrationLock
     connect: Callable[[], Connection]
-    """To the database that is migrated, as the login that migrates it."""
+    """Connects to the database with the login that migrates it."""
     service: str
     bootstrap: str
     longest: timedelta

@@ -23,7 +23,7 @@ class Holder:
     deployment: str
     """ARN."""
     service: str
-    """By its name in the ledger."""
+    """Name of the service in the ledger."""
     cluster: str
     definition: str
     """ARN of the task definition that migrates."""
@@ -66,7 +66,7 @@ class MigrationLock:
         return unpacked(item["facts"]["B"]) if "facts" in item else None
 
     def take(self, holder: Holder, before: Sequence[Fact] | None, *, instead_of: Holder | None) -> None:
-        """With the catalog before it, or None when only `holder.before` is known. Raises `LockTaken`."""
+        """Takes the lock. `before` is the catalog, or None when only `holder.before` is known. Raises `LockTaken`."""
         content = packed(before) if before is not None else None
         is_kept = content is not None and len(content) <= _MOST_BYTES
         self._put(holder, {"facts": {"B": content}} if is_kept else {}, instead_of)

@@ -177,7 +177,7 @@ def image_in(
 
 
 def unusable_secrets(clients: Any, names: Sequence[str]) -> Iterator[ReleaseProblem]:
-    """Without one of them no new task starts, of an older image neither."""
+    """Secrets that are missing or unreadable: no new task could start, not even of an older image."""
     if not names:
         return
     manager = clients.client("secretsmanager")

@@ -42,7 +42,7 @@ class MetricQuery:
     name: str
     statistic: str
     dimensions: str
-    """As they stand in the template, names of other stacks and of resources included."""
+    """The dimensions in the template's text, with names of other stacks and of resources."""
     where: str
     """The alarm that asks: stack/logical id."""
 
@@ -63,7 +63,7 @@ class Alarm:
 
     @property
     def names(self) -> set[str]:
-        """By which composites know it."""
+        """Names with which composites refer to it."""
         name = self.properties.get("AlarmName")
         return {self.where.rpartition("/")[2], *([name] if name else [])}
 
@@ -166,7 +166,7 @@ def read(given: Mapping[str, Any], where: str, trace: Trace, minutes: int) -> tu
 
 
 def _earlier(what: NDArray[np.bool_], by: int, *, fill: bool) -> NDArray[np.bool_]:
-    """As it was `by` minutes earlier; before the first minute, as in it."""
+    """The states shifted by `by` minutes; before the first minute, the first one's."""
     if by == 0:
         return what
     return np.concatenate([np.full(min(by, len(what)), what[0] if len(what) else fill), what[: max(len(what) - by, 0)]])

@@ -158,7 +158,7 @@ def _fill_before(series: Series, *, life: int) -> None:
 
 
 def _properties(alarm: Mapping[str, Any]) -> dict[str, Any]:
-    """As a template has them: what is not set is not there."""
+    """The alarm's properties as in a template, without unset ones."""
     found = {
         key: value
         for key, value in alarm.items()

@@ -51,7 +51,7 @@ class MuteRules:
     """What muted alarms would have done last, by account, region and name."""
 
     def dispatch(self, alarm: dict[str, Any], old: str, new: str, reason: str) -> None:
-        """In the place of `act`."""
+        """Replaces `act`."""
         where = responses.get_account_id(), responses.get_region(), alarm["AlarmName"]
         if not self._is_muted(alarm["AlarmName"]):
             self._waiting.pop(where, None)

@@ -91,13 +91,13 @@ def _stop_task(request: Mapping[str, Any]) -> Any:
 
 
 def begin(service_arn: str, task_definition: str) -> deployment.Deployment:
-    """By the service's own strategy; its `run` does it."""
+    """A deployment with the service's own strategy; its `run` performs it."""
     is_balanced = deployment.service(service_arn).get("loadBalancers")
     return (BlueGreen if is_balanced else Rolling)(service_arn, task_definition)
 
 
 def _update_service(request: Mapping[str, Any]) -> Any:
-    """As somebody asks who is not CloudFormation: answered at once, deployed afterwards."""
+    """UpdateService by callers other than CloudFormation: answers at once, and deploys afterwards."""
     answered = _own_update_service(request)
     if answered[0] == 200 and (request.get("forceNewDeployment") or "taskDefinition" in request):
         told = json.loads(answered[2])["service"]
@@ -112,7 +112,7 @@ def _nothing(*_: Any, **__: Any) -> None:
 
 
 def _images(request: Mapping[str, Any]) -> Any:
-    """With the result of a basic scan; see `simulators.aws.scanning`."""
+    """DescribeImages with the result of a basic scan; see `simulators.aws.scanning`."""
     answered = _own_describe_images(request)
     if answered[0] != 200:
         return answered

@@ -159,7 +159,7 @@ def all_balancers() -> list[Balancer]:
 
 
 def follow() -> None:
-    """To be called after every change of targets or weights."""
+    """Applies changes of targets or weights. Call it after each."""
     for each in _balancers.values():
         each.apply()
 

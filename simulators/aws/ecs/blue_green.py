@@ -87,7 +87,7 @@ class BlueGreen(Deployment):
         return int(self.service["loadBalancers"][0]["containerPort"])
 
     def _balance(self, *actions: str, on: str = "*") -> None:
-        """As the infrastructure role (ECS guide, "Amazon ECS infrastructure IAM role for load balancers")."""
+        """Calls as the infrastructure role (ECS guide, "Amazon ECS infrastructure IAM role for load balancers")."""
         needs = (Need(f"elasticloadbalancing:{each}", on) for each in actions)
         if denied := denial_of(self._advanced["roleArn"], "ecs-service-scheduler", *needs):
             raise DeploymentFailed(denied)

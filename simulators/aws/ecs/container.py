@@ -83,7 +83,7 @@ class Container:
             return False
 
     def _run(self, image: Image, command: Sequence[str], *, out: int, errors: int) -> "subprocess.Popen[bytes]":
-        """In the container. Raises `CannotStart`."""
+        """Runs a command in the container. Raises `CannotStart`."""
         mounts = self.volumes.mounted(self.definition)
         program, *arguments = [here(each, {**image.paths, **mounts}) for each in command]
         variables = {each["name"]: str(each["value"]) for each in self.definition.get("environment", [])}

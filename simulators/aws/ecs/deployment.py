@@ -29,9 +29,9 @@ _LONGEST_PAUSE_SECONDS = 8.0
 _NO_CANDIDATE = "No rollback candidate was found to run the rollback."
 
 deployments: dict[str, dict[str, Any]] = {}
-"""By ARN, as DescribeServiceDeployments tells them."""
+"""Deployments by ARN, as in DescribeServiceDeployments."""
 revisions: dict[str, dict[str, Any]] = {}
-"""By ARN, as DescribeServiceRevisions tells them."""
+"""Revisions by ARN, as in DescribeServiceRevisions."""
 _serving: dict[str, "Deployment"] = {}
 """The one whose tasks serve, by service."""
 _busy: dict[str, threading.Lock] = {}
@@ -58,7 +58,7 @@ class BreakerTripped(DeploymentFailed):
 
 
 class Stopped(DeploymentFailed):
-    """By StopServiceDeployment (hashicorp/terraform-provider-aws #49031)."""
+    """The deployment was stopped by StopServiceDeployment (hashicorp/terraform-provider-aws #49031)."""
 
     reason = "Service deployment rolled back by user."
 
@@ -92,7 +92,7 @@ def drain(stopping: Mapping[str, Any]) -> None:
 
 
 def replace(ended: Mapping[str, Any]) -> None:
-    """By the service scheduler: another task for one that served and is no more."""
+    """The service scheduler replaces a task that has ended."""
     if (found := _of(ended)) is not None:
         context = contextvars.copy_context()
         threading.Thread(target=context.run, args=(found.replace, ended["taskArn"]), daemon=True).start()

@@ -16,11 +16,11 @@ cached: dict[str, str] = {}
 
 
 class CannotPull(Exception):
-    """As ECS says it."""
+    """The image cannot be pulled; the message is ECS's."""
 
 
 class CannotStart(Exception):
-    """As ECS says it, of Fargate's platform 1.4."""
+    """The container cannot start; the message is ECS's, of Fargate's platform 1.4."""
 
     def __init__(self, why: str) -> None:
         super().__init__(

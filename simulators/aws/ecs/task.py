@@ -29,7 +29,7 @@ STOP_SECONDS = 5.0
 SECOND = 0.02
 _own_run_task, _own_mark_stopped = ecs._run_task, ecs._mark_task_stopped
 _containers: dict[str, dict[str, Container]] = {}
-"""By task and name."""
+"""Containers by task and name."""
 _starting: dict[str, threading.Lock] = {}
 _tokens: dict[str, str] = {}
 cut_off: set[str] = set()
@@ -285,7 +285,7 @@ def _mark_stopped(arn: str, reason: str, stop_code: str, code: int | None = None
 
 
 def _tell(task: Mapping[str, Any]) -> None:
-    """To EventBridge (Amazon ECS Developer Guide, "Amazon ECS task state change events")."""
+    """Sends a state change to EventBridge (Amazon ECS Developer Guide, "Amazon ECS task state change events")."""
     entry = {
         "Source": "aws.ecs",
         "DetailType": "ECS Task State Change",
@@ -307,7 +307,7 @@ def _ended(arn: str, name: str, code: int) -> None:
 
 
 def stop(arn: str, reason: str, stop_code: str = "ServiceSchedulerInitiated") -> None:
-    """As ECS ends a task: it may finish what is running. The reason stays, whatever its containers then end with."""
+    """Stops a task as ECS does: it may finish its work. The reason stays, whatever the containers' exit codes are."""
     task = ecs._tasks[arn]
     if task["lastStatus"] == "STOPPED":
         return
@@ -359,7 +359,7 @@ def is_alive(arn: str) -> bool:
 
 
 def is_healthy(arn: str) -> bool:
-    """As its own containers say. Without a health check, a task is healthy when it runs."""
+    """Whether its containers are healthy. Without a health check, a task is healthy when it runs."""
     found, checks = ecs._tasks[arn], [each.health_check for each in _containers[arn].values()]
     wanted = "HEALTHY" if any(checks) else "UNKNOWN"
     return bool((found["lastStatus"], found["healthStatus"]) == ("RUNNING", wanted))

@@ -24,7 +24,7 @@ class Volumes:
         return made
 
     def mounted(self, container: Mapping[str, Any]) -> dict[str, Path]:
-        """By path in the container. Here all of them have one owner: what others may not write, the owner may not."""
+        """Folders by path in the container. All have one owner here: modes that deny others deny the owner."""
         found = {}
         for each in container.get("mountPoints", []):
             volume = self.folder / each["sourceVolume"]

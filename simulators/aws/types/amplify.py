@@ -25,7 +25,7 @@ def amplify() -> AmplifyHosting:
 
 
 def _cnames(name: str) -> list[str]:
-    """As the zone's name servers say, which are the Cloudflare simulator's."""
+    """CNAME records of a name, from the zone's name servers, which are the Cloudflare simulator's."""
     with urllib.request.urlopen(f"{os.environ['CLOUDFLARE_BASE_URL']}/dns-query?name={name}", timeout=5) as answer:
         return [each["data"] for each in json.load(answer)["Answer"]]
 

@@ -225,7 +225,7 @@ def _cut_off(role: str, arns: Sequence[str], _: Mapping[str, str]) -> Undo:
 
 
 def _found_unhealthy(arns: Sequence[str]) -> None:
-    """As many checks fail as each target group wants."""
+    """Fails as many health checks as each target group's threshold."""
     groups = {f"{target['Id']}": group for group, targets in alb._targets.items() for target in targets}
     began = time.monotonic()
     for arn in arns:

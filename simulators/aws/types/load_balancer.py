@@ -14,7 +14,7 @@ from simulators.aws.service_principals import may_log_access
 
 def install() -> None:
     def check_logs(properties: dict[str, Any]) -> None:
-        """In AWS's words (aws-cdk #21947)."""
+        """Refuses a wrong log bucket in AWS's words (aws-cdk #21947)."""
         found = {each["Key"]: each["Value"] for each in properties.get("LoadBalancerAttributes", [])}
         bucket = found.get("access_logs.s3.bucket", "")
         is_logged = found.get("access_logs.s3.enabled") == "true"
