@@ -130,11 +130,17 @@ def happened(instance: Instance, event: str, message: str) -> None:
 
 def stop(instance: Instance) -> None:
     """Automated snapshots end with it."""
-    for name, each in list(rds._snapshots.items()):
-        if each["SnapshotType"] == "automated" and each["DBInstanceIdentifier"] == instance["DBInstanceIdentifier"]:
-            del rds._snapshots[name]
+    for name, _ in _automated_snapshots(instance):
+        del rds._snapshots[name]
     if (server := _servers.pop(instance["DbiResourceId"], None)) is not None:
         server.remove()
+
+
+def _automated_snapshots(instance: Instance) -> list[tuple[str, dict[str, Any]]]:
+    """(name, record). They belong to the instance, whatever its name is now."""
+    identity = instance["DbiResourceId"]
+    every = list(rds._snapshots.items())
+    return [each for each in every if each[1]["SnapshotType"] == "automated" and each[1]["DbiResourceId"] == identity]
 
 
 def beside(work: Callable[..., None], *arguments: Any) -> None:
@@ -433,6 +439,8 @@ def rename(instance: Instance, name: str) -> None:
     instance["DBInstanceIdentifier"] = name
     instance["DBInstanceArn"] = f"{old.rpartition(':')[0]}:{name}"
     rds._tags[instance["DBInstanceArn"]] = rds._tags.pop(old, [])
+    for _, each in _automated_snapshots(instance):
+        each["DBInstanceIdentifier"] = name
     instance["DBInstanceStatus"] = "rebooting"
     rds._instances[name] = instance
     move(instance)

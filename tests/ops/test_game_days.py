@@ -109,6 +109,13 @@ def test_redis_has_the_tags_by_which_fis_finds_it(production: Account) -> None:
     assert {"product": "daadaar", "environment": "production"}.items() <= known.items()
 
 
+def test_the_database_has_a_backup_from_its_beginning(production: Account) -> None:
+    """As RDS takes one: without it, the alarm on daily backups would fire beside every experiment."""
+    identity = production.resource("Data", "AWS::RDS::DBInstance")
+    rds = production.client("rds")
+    assert rds.describe_db_snapshots(DBInstanceIdentifier=identity, SnapshotType="automated")["DBSnapshots"]
+
+
 @pytest.mark.parametrize("name", os.environ.get("GAME_DAYS", "tasks-stopped").split())
 def test_users_lose_no_more_than_stated_and_the_runbook_names_the_cause(name: str, production: Account) -> None:
     """One of the experiments, or those that `GAME_DAYS` names; `make soak` carries out all, with alarms."""
