@@ -235,10 +235,6 @@ ACKNOWLEDGED: Mapping[str, Acknowledged] = {
         "The one user signs Cloudflare's reads of media (docs/adr/0017); a group would have one member.",
         lambda _, policy: policy.logical_id.startswith("MediaWorker"),
     ),
-    "W3010": Acknowledged(
-        "Zones are named, never counted: a new one would move subnets.",
-        lambda graph, subnet: subnet.get("AvailabilityZone") in graph.environment.network.availability_zones,
-    ),
 }
 
 

@@ -7,7 +7,7 @@ proactive controls, over all of them. What bandit asks is in ruff's rules S; She
 
 import copy
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -24,16 +24,13 @@ USED: set[str] = set()
 
 
 @pytest.fixture(scope="module")
-def judged(context: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., list[Finding]]]:
+def judged(context: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[Finding]]:
     """Findings of a folder of environments."""
     import aws_cdk as cdk
     import cdk_nag
 
     import app
 
-    # CDK's own rules, which all other tests leave out.
-    monkeypatch = pytest.MonkeyPatch()
-    monkeypatch.delenv("CDK_VALIDATION", raising=False)
     control_tower = import_module("cdklabs.cdk_validator_cfnguard").CfnGuardValidator
     packs: list[Callable[..., cdk.IPolicyValidationPlugin]] = [
         cdk_nag.NIST80053R5Checks,
@@ -58,8 +55,7 @@ def judged(context: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) ->
         USED.update(rule for rule, *_ in found)
         return found
 
-    yield judge
-    monkeypatch.undo()
+    return judge
 
 
 @pytest.mark.parametrize("name", sorted(load(directory=OWN)))

@@ -10,6 +10,8 @@ from template_policies.runtime_source import PACKAGE, module_of, needs_libraries
 FUNCTION = "AWS::Lambda::Function"
 # Called by `infra` only: no other resource refers to them.
 CALLED_BY_HAND = ("database.access", "database.restore")
+# Of the functions that CDK brings.
+CDKS_OWN = ("__entrypoint__.handler", "index.handler")
 _KEY = re.compile(r"[0-9a-f]{64}\.zip")
 
 
@@ -26,6 +28,7 @@ def check(graph: Graph) -> Iterator[Violation]:
         if not _KEY.fullmatch(each.text(each.get("Code.S3Key", ""))):
             yield each.violation("Code", f"is {short(each.get('Code.S3Key'))}, must be an asset")
         if not str(each.get("Runtime")).startswith("python"):
+            yield from each.expect("Handler", *CDKS_OWN)
             continue
         module = module_of(handler)
         if module is None:
