@@ -64,8 +64,10 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, int]:
 
 
 def log_lines(found: list[DeclarationDrift]) -> Iterator[dict[str, Any]]:
-    """One for each change that a deployment would make, and one for each object with fields that are not declared."""
+    """One for each change that a deployment would make, each conflict, and each object with undeclared fields."""
     for each in found:
+        if each.conflict is not None:
+            yield {"drift": each.name, "conflict": each.conflict}
         for change in each.changes:
             yield {"drift": each.name, "would": change.action, "what": change.what}
         for what, fields in each.undeclared.items():

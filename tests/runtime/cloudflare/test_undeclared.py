@@ -122,3 +122,13 @@ def test_the_operator_reads_one_line_for_each_object_and_exit_code_0(
             f"for information: {what} has fields that are not declared: {', '.join(paths)}"
             for what, paths in UNDECLARED.items()
         )
+
+
+def test_a_foreign_object_in_the_way_is_named(edge: Edge) -> None:
+    """It counts as a missing object; the alarm on those leads to these lines."""
+    edge.ask("Create", records(api="alb.example.net"))
+    (identity,) = [key for key, each in edge.zone.records.items() if each["name"] == "api.example.com"]
+    edge.zone.records[identity] |= {"type": "A", "content": "192.0.2.1", "comment": "by hand"}
+    (line,) = lines(edge)
+    assert line["drift"] == "records/dns"
+    assert "api.example.com" in line["conflict"]
