@@ -152,8 +152,7 @@ class Bench:
 
     def doctor(self, wanted: Version, found: Sequence[Effect] = ()) -> list[Finding]:
         """What stops the deployment. `found` are effects that somebody has acknowledged."""
-        os.environ["CLOUDFLARE_BASE_URL"] = self.account.cloudflare_url
-        os.environ["GITHUB_API_URL"] = self.account.github_url
+        os.environ.update(CLOUDFLARE_BASE_URL=self.account.cloudflare_url, GITHUB_API_URL=self.account.github_url)
         acknowledged = [each.name for each in found]
         told = doctor.examine(NAME, wanted.environment, self.account, wanted.templates, acknowledged=acknowledged)
         return [each for each in told if each.stops]
