@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ministack.services import alb, ec2
-from ministack.services.cloudformation import _exports, _stacks, handlers, provisioners, stacks
+from ministack.services.cloudformation import _exports, _stacks, changesets, handlers, provisioners, stacks
 
 from simulators.aws.resource_type import ResourceRefused, extend
 
@@ -23,6 +23,7 @@ def install() -> None:
     _replace()
     _refuse_conflicting_subnets()
     _refuse_taken_priorities()
+    _take_outputs_alone()
 
 
 def _refuse_exports_in_use() -> None:
@@ -105,3 +106,24 @@ def _refuse_taken_priorities() -> None:
         return own["create"](logical_id, properties, stack_name)
 
     own = extend("AWS::ElasticLoadBalancingV2::ListenerRule", create=create)
+
+
+class _OutputsAlone(list[Any]):
+    """Changes of a change set that changes no resource and can be executed: MiniStack takes an empty list for none."""
+
+    def __bool__(self) -> bool:
+        return True
+
+
+def _take_outputs_alone() -> None:
+    """Executes a change set in which only Outputs differ (aws-cdk #2029)."""
+    resolved, compared = changesets._resolve_props_for_diff, changesets._diff_resources
+
+    def resolve(template: dict[str, Any], *arguments: Any) -> dict[str, Any]:
+        return {**resolved(template, *arguments), "Outputs": template.get("Outputs", {})}
+
+    def compare(old: dict[str, Any], new: dict[str, Any], *arguments: Any) -> list[Any]:
+        found: list[Any] = compared(old, new, *arguments)
+        return found if found or old["Outputs"] == new["Outputs"] else _OutputsAlone()
+
+    changesets._resolve_props_for_diff, changesets._diff_resources = resolve, compare

@@ -324,6 +324,23 @@ def test_an_export_that_is_imported_keeps_its_value(deployed: Templates, cloudfo
     assert [each for each in names if each.startswith("it-")] == []
 
 
+def test_a_change_set_of_outputs_alone_is_executed_and_an_empty_one_is_not(
+    deployed: Templates, cloudformation: Any, request: pytest.FixtureRequest
+) -> None:
+    deployed(only=_exporting(None))
+    name = f"only{abs(hash(request.node.name))}"
+    for change, executable in (("more", True), ("same", False)):
+        body = json.dumps({**_exporting(None), "Outputs": {"More": {"Value": "b"}}})
+        cloudformation.create_change_set(StackName=name, ChangeSetName=change, TemplateBody=body)
+        found = cloudformation.describe_change_set(StackName=name, ChangeSetName=change)
+        assert (found["ExecutionStatus"] == "AVAILABLE", found["Changes"]) == (executable, [])
+        if executable:
+            cloudformation.execute_change_set(StackName=name, ChangeSetName=change)
+            cloudformation.get_waiter("stack_update_complete").wait(StackName=name, WaiterConfig={"Delay": 1})
+    (stack,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
+    assert [each["OutputValue"] for each in stack["Outputs"]] == ["b"]
+
+
 def _subnets(**cidrs: str) -> dict[str, Any]:
     vpc = {"Type": "AWS::EC2::VPC", "Properties": {"CidrBlock": "10.0.0.0/16"}}
     found = {
