@@ -5,6 +5,7 @@ import re
 import shlex
 import shutil
 import sys
+import time
 from collections.abc import Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -23,6 +24,7 @@ from rehearsal.lint import Lint
 from rehearsal.outcome import disagreements, watched
 from rehearsal.pipeline import DEPLOY, DRIFT, Pipeline
 from rehearsal.progress import Progress
+from rehearsal.traffic import traffic
 from rehearsal.variants import with_bake_minutes, with_branch
 from simulators.aws.conditions import Condition
 from simulators.aws.process import ROOT
@@ -33,6 +35,7 @@ WORKSPACES = ROOT / "build" / "rehearsal"
 # Secrets Manager ends the ARN of each secret with six characters of its own.
 _A_WHOLE_ARN = re.compile(r"-[A-Za-z0-9]{6}$")
 _BRANCH = "rehearsed"
+_WARM_SECONDS = 1.0
 # Where the service that fails is made.
 _OUR_SERVICE = "constructs/infra_constructs/service.py:"
 _REASON_TO_FAIL = "rehearsal: the service did not reach a steady state"
@@ -168,6 +171,9 @@ class _Rehearsal:
         before, wanted = self._bake_minutes(), _other_minutes(self.account.environment)
         was, stack = dict(read(self._nested(self.assembly))), self.account.stack_name(self.account.main)
         is_ = {**was, stack: dict(read(self._nested(self.edited.result())))[stack]}
+        with traffic(self.account).flowing():
+            # A task's pool may still have a connection that an earlier check has ended: one request finds out.
+            time.sleep(_WARM_SECONDS)
         with watched(self.account) as outcome:
             self._deploy(self.edited.result(), services.words(self.account.main), "--exclusively")
         wrong = disagreements(was, is_, outcome)

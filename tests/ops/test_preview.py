@@ -131,7 +131,7 @@ def test_a_preview_ends_when_its_time_is_over(dev: Account, previews: PreviewSlo
     (rule,) = [
         each
         for each in rules.get_paginator("list_rules").paginate().build_full_result()["Rules"]
-        if each.get("Description", "").startswith("Previews end")
+        if each.get("Description", "").startswith("Ends previews")
     ]
     (target,) = rules.list_targets_by_rule(Rule=rule["Name"])["Targets"]
     assert (rule["State"], rule["ScheduleExpression"]) == ("ENABLED", "rate(15 minutes)")
