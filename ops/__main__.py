@@ -432,7 +432,7 @@ def verify_(
         verification.explain(checks, Console(), as_json=as_json)
         return
     with _explained(environment, found):
-        # As JSON, standard output is one document: what it does for an hour is told on standard error.
+        # With --json, standard output is one document, so an hour's progress goes to standard error.
         console = Console(stderr=as_json)
         outcomes = verification.verify(open_edge(environment, found), console, checks=checks, into=into)
     if as_json:

@@ -36,49 +36,51 @@ class Incident(Construct):
         topics: Topics,
     ) -> None:
         super().__init__(scope, id_)
-        users = cloudwatch.CompositeAlarm(
-            self,
-            "Users",
-            composite_alarm_name=composite_name(self, "Users"),
-            alarm_description=alarm_description(
-                self, Severity.CRITICAL, "Users are affected: errors, slowness or no answer.", runbook="incident"
-            ),
-            alarm_rule=_any(symptoms),
-        )
-        tell(users, topics, Severity.CRITICAL)
-        delayed = cloudwatch.CompositeAlarm(
-            self,
+        users = self._page("Users", "Users are affected: errors, slowness or no answer.", symptoms, topics)
+        delayed = self._page(
             "Delayed",
-            composite_alarm_name=composite_name(self, "Delayed"),
-            alarm_description=alarm_description(
-                self,
-                Severity.CRITICAL,
-                "Users were hurt some minutes ago, as Cloudflare counts, and nothing else has seen it.",
-                runbook="incident",
-            ),
-            alarm_rule=_any(late_symptoms),
-            actions_suppressor=users,
-            actions_suppressor_wait_period=cdk.Duration.minutes(1),
-            actions_suppressor_extension_period=_FOR_LATE_NUMBERS,
+            "Users were hurt some minutes ago, as Cloudflare counts, and nothing else has seen it.",
+            late_symptoms,
+            topics,
+            suppressor=users,
+            wait=cdk.Duration.minutes(1),
+            extension=_FOR_LATE_NUMBERS,
         )
-        tell(delayed, topics, Severity.CRITICAL)
-        looming = cloudwatch.CompositeAlarm(
-            self,
+        looming = self._page(
             "Looming",
-            composite_alarm_name=composite_name(self, "Looming"),
-            alarm_description=alarm_description(
-                self,
-                Severity.CRITICAL,
-                "Users will soon be affected: something that they need is nearly exhausted.",
-                runbook="incident",
-            ),
-            alarm_rule=_any(causes),
-            actions_suppressor=users,
-            actions_suppressor_wait_period=_FOR_A_SYMPTOM,
-            actions_suppressor_extension_period=_FOR_AN_END,
+            "Users will soon be affected: something that they need is nearly exhausted.",
+            causes,
+            topics,
+            suppressor=users,
+            wait=_FOR_A_SYMPTOM,
+            extension=_FOR_AN_END,
         )
-        tell(looming, topics, Severity.CRITICAL)
         self.pages: list[cloudwatch.IAlarm] = [users, delayed, looming]
+
+    def _page(
+        self,
+        id_: str,
+        description: str,
+        alarms: Sequence[cloudwatch.IAlarm],
+        topics: Topics,
+        *,
+        suppressor: cloudwatch.IAlarm | None = None,
+        wait: cdk.Duration | None = None,
+        extension: cdk.Duration | None = None,
+    ) -> cloudwatch.CompositeAlarm:
+        """A composite that pages when any of the alarms fires, unless `suppressor` fires."""
+        page = cloudwatch.CompositeAlarm(
+            self,
+            id_,
+            composite_alarm_name=composite_name(self, id_),
+            alarm_description=alarm_description(self, Severity.CRITICAL, description, runbook="incident"),
+            alarm_rule=_any(alarms),
+            actions_suppressor=suppressor,
+            actions_suppressor_wait_period=wait,
+            actions_suppressor_extension_period=extension,
+        )
+        tell(page, topics, Severity.CRITICAL)
+        return page
 
 
 def _any(alarms: Sequence[cloudwatch.IAlarm]) -> cloudwatch.IAlarmRule:

@@ -37,8 +37,9 @@ def examine(
             )
     if ours:
         now = templates(clients, ours, wanted)
-        yield from of_effects(clients, now, wanted, acknowledged)
-        for effect in overwritten(clients, now, wanted, effects(now, wanted)):
+        found = effects(now, wanted)
+        yield from of_effects(clients, found, wanted, acknowledged)
+        for effect in overwritten(clients, now, wanted, found):
             yield from _unacknowledged(effect, acknowledged)
     else:
         yield from _same_names(clients, everywhere, wanted)
@@ -70,10 +71,9 @@ def _same_names(clients: Clients, others: Collection[Stack], wanted: Templates) 
 
 
 def of_effects(
-    clients: Clients, deployed: Templates, wanted: Templates, acknowledged: Collection[str]
+    clients: Clients, found: Collection[Effect], wanted: Templates, acknowledged: Collection[str]
 ) -> Iterator[Finding]:
     """Those of the effects that stop a deployment now. Raises what boto3 raises."""
-    found = effects(deployed, wanted)
     yield from _busy(clients, found)
     for each in found:
         if each.kind in _LIVE:

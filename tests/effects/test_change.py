@@ -52,12 +52,12 @@ def test_what_no_order_makes_possible_is_refused() -> None:
 
 def test_a_deployment_waits_for_the_first_steps_even_if_their_effects_are_acknowledged() -> None:
     acknowledged = [each.name for each in effects(BEFORE, AFTER)]
-    stopped = list(of_effects(NOBODY, BEFORE, AFTER, acknowledged))
+    stopped = list(of_effects(NOBODY, effects(BEFORE, AFTER), AFTER, acknowledged))
     assert {each.fix for each in stopped} == {"infra change next ENV, and its command"}
     done = {name: each for name, each in BEFORE.items() if name == "shop-dev-network"} | {
         "shop-dev-observability": AFTER["shop-dev-observability"]
     }
-    assert list(of_effects(NOBODY, done, AFTER, acknowledged)) == []
+    assert list(of_effects(NOBODY, effects(done, AFTER), AFTER, acknowledged)) == []
 
 
 @dataclass
@@ -115,7 +115,7 @@ def test_a_major_version_is_deployed_when_it_runs_already(old: int, new: int, ru
     found = steps("dev", "shop", before, after, account)
     assert [each.command for each in found] == [*first, "make deploy ENV=dev"]
     acknowledged = [each.name for each in effects(before, after)]
-    assert [each.fix for each in of_effects(account, before, after, acknowledged)] == first
+    assert [each.fix for each in of_effects(account, effects(before, after), after, acknowledged)] == first
 
 
 @pytest.mark.parametrize(
@@ -131,16 +131,17 @@ def test_a_major_version_is_deployed_when_it_runs_already(old: int, new: int, ru
 def test_a_database_that_is_busy_is_not_changed(status: str, change: dict[str, str], stops: list[str]) -> None:
     before = database(17, AllocatedStorage="20")
     after = database(17, **{"AllocatedStorage": "20", **change})
-    found = of_effects(Account("17.9", status), before, after, ())
+    found = of_effects(Account("17.9", status), effects(before, after), after, ())
     assert [each.what for each in found] == stops
 
 
 def test_what_waits_for_the_maintenance_window_would_be_applied_with_a_change() -> None:
     """Somebody has chosen the window for it."""
     before, account = database(17), Account("17.9", pending={"DBInstanceClass": "db.r8g.xlarge"})
-    (found,) = of_effects(account, before, database(17, MonitoringInterval="60"), ())
+    after = database(17, MonitoringInterval="60")
+    (found,) = of_effects(account, effects(before, after), after, ())
     assert found.what == "It waits for its maintenance window with DBInstanceClass"
-    assert list(of_effects(account, before, before, ())) == [], "no change, and so nothing is applied"
+    assert list(of_effects(account, effects(before, before), before, ())) == [], "no change, and so nothing is applied"
 
 
 @pytest.mark.parametrize(("status", "stops"), [("available", []), ("snapshotting", ["It is snapshotting"])])
@@ -150,7 +151,8 @@ def test_redis_that_is_busy_is_not_changed(status: str, stops: list[str]) -> Non
         group = {"Type": "AWS::ElastiCache::ReplicationGroup", "Properties": properties}
         return {"shop-dev-redis": {"Resources": {"It": group}}}
 
-    found = of_effects(Account("", status), redis("03:00-04:00"), redis("05:00-06:00"), ())
+    before, after = redis("03:00-04:00"), redis("05:00-06:00")
+    found = of_effects(Account("", status), effects(before, after), after, ())
     assert [each.what for each in found] == stops
 
 
@@ -208,4 +210,4 @@ def test_a_frozen_rule_of_a_preview_that_nobody_uses_may_change(running: int, st
     """ECS leaves all weight with green after the first deployment, and nobody can release to an empty preview."""
     before, after = frozen("a.example.com"), frozen("b.example.com")
     acknowledged = [each.name for each in effects(before, after)]
-    assert [each.what for each in of_effects(Balanced(running), before, after, acknowledged)] == stops
+    assert [each.what for each in of_effects(Balanced(running), effects(before, after), after, acknowledged)] == stops

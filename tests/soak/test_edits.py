@@ -163,8 +163,7 @@ class Bench:
         differ = [name for name, each in wanted.templates.items() if now.get(name) != each]
         ids = ids or tuple(f"{NAME}/{words(name.split('-', 2)[2])}" for name in differ)
         if ids:
-            options = ("--exclusively", "--require-approval", "never", "--concurrency", "4")
-            self._deployer().cdk.run("deploy", *ids, "--app", str(wanted.assembly), *options)
+            self._deployer().cdk.deploy(wanted.assembly, *ids, options=("--exclusively",))
 
     def _deployer(self) -> Account:
         """The pipeline; a person, where its repository is another one now."""
