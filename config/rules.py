@@ -124,7 +124,7 @@ def former_hosts_are_redirected(environment: Environment) -> Iterator[Contradict
     for name, service in environment.services.items():
         former = service.former_host
         if former is not None and environment.domains.redirects.get(former) != name:
-            expected = f'"{former}" = "{name}" beside it: without DNS nobody finds the load balancer by this name'
+            expected = f'"{former}" = "{name}" beside it: otherwise Cloudflare has no DNS record for this name'
             yield Contradiction(f"services.{name}.former_host", f"in domains.redirects, {expected}")
 
 

@@ -1,4 +1,4 @@
-"""Alarms on the checks from outside: they see what users see, whatever the cause."""
+"""Alarms on the checks from outside, which send the same requests as users."""
 
 from collections.abc import Sequence
 

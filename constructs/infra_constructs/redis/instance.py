@@ -1,4 +1,4 @@
-"""The interface of a Redis instance, whoever provides it: its URL secret and network access."""
+"""The interface of a Redis instance of any provider: its URL secret and network access."""
 
 from collections.abc import Sequence
 
