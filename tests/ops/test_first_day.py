@@ -80,7 +80,7 @@ def test_what_is_safe_is_done_and_the_rest_is_left_to_a_person(
     doctor.repair(examined(), Console(quiet=True))
     found = findings()
     assert not [each for each in found if "service-linked role" in each]
-    assert all("are asked for" in each for each in starting(found, "quota ")), "AWS has not granted them yet"
+    assert all("are requested" in each for each in starting(found, "quota ")), "AWS has not granted them yet"
     assert starting(found, "secret daadaar/cloudflare-token"), "nobody invents a token"
     time.sleep(1.1)
     assert not starting(findings(), "quota ")
