@@ -1,4 +1,4 @@
-"""Reads `environments/*.toml` and reports everything that is wrong with them in one go."""
+"""Reads `environments/*.toml` and reports all errors in them together."""
 
 import difflib
 import json
@@ -34,11 +34,10 @@ def load(
 ) -> dict[str, Environment]:
     """The environments with these names, or all of them when no name is given.
 
-    Others are read too, for what must hold between environments, but a fault in them alone does not count. What
-    `is_deployed` is operated as it is: a clash with another environment's file, which may be a draft, is left to the
-    next deployment.
+    Reads the others too, for rules between environments, but ignores errors that are only theirs. With `is_deployed`,
+    also ignores conflicts with other files, which may be drafts: the next deployment reports them.
 
-    Raises `InvalidEnvironments` with every problem of every file asked for.
+    Raises `InvalidEnvironments` with all problems of the requested files.
     """
     known = available(directory)
     wanted = tuple(dict.fromkeys(names)) or known
@@ -62,13 +61,13 @@ def load(
 
 
 def clashes(name: str, *, directory: Path = ENVIRONMENTS) -> list[Problem]:
-    """What the next deployment of an environment is refused for because of the others, though its own file is valid."""
+    """Conflicts with other environments, which stop the next deployment."""
     files = {each: _File(directory / f"{each}.toml") for each in available(directory)}
     return [problem for of, problem in _between(files) if of == name]
 
 
 def _between(files: "Mapping[str, _File]") -> Iterator[tuple[str, Problem]]:
-    """(environment, problem). A clash yields one problem for each environment involved."""
+    """(environment, problem). A conflict yields one problem for each environment involved."""
     valid = {name: file.environment for name, file in files.items() if file.environment is not None}
     for rule in BETWEEN_ENVIRONMENTS:
         for name, contradiction in rule(Neighbours(valid, files.keys() - valid.keys())):
@@ -112,7 +111,7 @@ class _File:
             try:
                 contradictions = list(rule(cast(Environment, partial)))
             except AttributeError:
-                # The rule reads a value that is missing or invalid. Without such a value it is the rule that is wrong.
+                # The rule reads a missing or invalid value. If there is none, the rule itself is wrong.
                 if not self.problems:
                     raise
                 continue
@@ -124,7 +123,7 @@ class _File:
         return self._problem(contradiction.key, contradiction.expected, contradiction.hint)
 
     def _problem(self, key: str, expected: str, hint: str | None = None) -> Problem:
-        """A problem with what is, or is not, at this dotted key."""
+        """A problem with the value at this dotted key, or with its absence."""
         value: Any = self._raw
         for part in key.split("."):
             value = value[part] if isinstance(value, Mapping) and part in value else None
@@ -177,7 +176,7 @@ class _File:
         return good
 
     def _check_named(self, model: type[BaseModel], key: str, raw: Mapping[str, Any], dotted: str) -> dict[str, Any]:
-        """Tables, or values, whose names the file makes up."""
+        """Tables or values with names that the file chooses."""
         adapter, value, of = _named_adapters(model, key)
         good: dict[str, Any] = {}
         for name, each in raw.items():
@@ -252,7 +251,7 @@ def _is_table(of: Any) -> bool:
 
 
 def _own_words(error: ValidationError) -> str | None:
-    """What a validator of ours says is expected."""
+    """The expected value, from the error of one of our validators."""
     words = [each["msg"].removeprefix("Value error, ") for each in error.errors() if each["type"] == "value_error"]
     return words[0] if words else None
 

@@ -1,4 +1,4 @@
-"""Preview slots, and the host names that lead to the load balancer and to the sites."""
+"""Preview slots, and the host names that point to the load balancer and to the sites."""
 
 from collections.abc import Mapping
 
@@ -25,15 +25,15 @@ def hosts(environment: Environment, slot: int) -> dict[str, str]:
 
 
 def balanced_hosts(environment: Environment) -> list[str]:
-    """All host names that lead to the load balancer, previews included."""
+    """All host names that point to the load balancer, previews included."""
     return _names(balanced(environment)) + _preview_hosts(environment)
 
 
 def certified_hosts(environment: Environment) -> list[str]:
     """All names in the load balancer's certificate.
 
-    Those of sites on Amplify, too: one that moves there leaves the load balancer when DNS changes, which is later than
-    the certificate does, and one that comes back is led there at once.
+    Includes sites on Amplify: a site that moves there uses the load balancer until DNS changes, which is after the
+    certificate, and one that moves back uses it at once.
     """
     return _names(environment.services) + _preview_hosts(environment)
 

@@ -8,11 +8,11 @@ from config.schedules import longest_gap
 RESERVED = ("network", "data", "registry", "platform", "redis", "edge", "observability", "delivery", "media", "preview")
 """Names that no service may have: stacks and metrics use them."""
 ON_AMPLIFY = "-amplify"
-"""Ends the name of a site's stack there. On ECS it has another stack, which serves until DNS leads to the new one."""
+"""Ends the name of a site's stack there. On ECS it has another stack, which serves until DNS points to this one."""
 
 
 def on_ecs(environment: Environment) -> dict[str, Service]:
-    """All services but the sites that Amplify hosts."""
+    """All services except sites on Amplify."""
     return {name: each for name, each in environment.services.items() if each.amplify is None}
 
 
@@ -125,7 +125,7 @@ def overdue_minutes(job: Job) -> int:
 def priority(name: str, slot: int | None = None) -> int:
     """Priority of the service's load balancer rules, 1000 to 48999. It never changes: ECS owns them (docs/adr/0004).
 
-    It follows from the name. By their order in the file, a new service would move the rules of others.
+    It is derived from the name: derived from the order in the file, a new service would change others' rules.
     """
     return 1000 + crc32(f"{name} {slot or ''}".encode()) % 48_000
 

@@ -1,4 +1,4 @@
-"""`infra`: what a person asks of a running environment."""
+"""`infra`: the operator's command for a deployed environment."""
 
 import os
 import sys
@@ -66,8 +66,8 @@ from ops.upgrades import commands as upgrades
 from ops.verify import commands as verification
 
 EXIT_CODES = (
-    "Exit codes: 0 done; 1 AWS or Cloudflare refused, or what was asked for failed; 2 wrong input;"
-    " 3 there is something (drift, a finding, a firing alarm, a refuted assumption)."
+    "Exit codes: 0 success; 1 AWS or Cloudflare refused, or the operation failed; 2 wrong input;"
+    " 3 the command found something (drift, a finding, a firing alarm, a refuted assumption)."
 )
 
 
@@ -84,11 +84,11 @@ class _Group(typer.core.TyperGroup):
 app = typer.Typer(cls=_Group, no_args_is_help=True, pretty_exceptions_enable=False, epilog=EXIT_CODES)
 edge = typer.Typer(cls=_Group, no_args_is_help=True, help="The Cloudflare zone: plan, drift, apply, purge.")
 app.add_typer(edge, name="edge")
-redis = typer.Typer(cls=_Group, no_args_is_help=True, help="Check Redis and ask it questions.")
+redis = typer.Typer(cls=_Group, no_args_is_help=True, help="Check Redis, read from it, replace its password.")
 app.add_typer(redis, name="redis")
 preview = typer.Typer(cls=_Group, no_args_is_help=True, help="Previews of pull requests, each with its own database.")
 app.add_typer(preview, name="preview")
-egress = typer.Typer(cls=_Group, no_args_is_help=True, help="Model of the cache's saving.")
+egress = typer.Typer(cls=_Group, no_args_is_help=True, help="How much traffic the cache can save.")
 app.add_typer(egress, name="egress")
 
 job = typer.Typer(cls=_Group, no_args_is_help=True, help="Scheduled jobs.")
@@ -96,25 +96,25 @@ app.add_typer(job, name="job")
 
 restore = typer.Typer(cls=_Group, no_args_is_help=True, help="Point-in-time recovery of the database and of media.")
 app.add_typer(restore, name="restore")
-database = typer.Typer(cls=_Group, no_args_is_help=True, help="The database's version.")
+database = typer.Typer(cls=_Group, no_args_is_help=True, help="Major versions of PostgreSQL.")
 app.add_typer(database, name="database")
 maintenance = typer.Typer(
-    cls=_Group, no_args_is_help=True, help="503 at the edge and muted alarms, until a given time."
+    cls=_Group, no_args_is_help=True, help="A maintenance page at the edge and muted alarms, until a given time."
 )
 app.add_typer(maintenance, name="maintenance")
-db = typer.Typer(
-    cls=_Group, no_args_is_help=True, help="PostgreSQL with a login of your own, read-only unless --write."
-)
+db = typer.Typer(cls=_Group, no_args_is_help=True, help="PostgreSQL with your own login, read-only unless --write.")
 app.add_typer(db, name="db")
 secret = typer.Typer(
     cls=_Group, no_args_is_help=True, help="Secrets that the environment's file names. Never prints values."
 )
 app.add_typer(secret, name="secret")
 
-change_ = typer.Typer(cls=_Group, no_args_is_help=True, help="A change that takes more than one deployment.")
+change_ = typer.Typer(cls=_Group, no_args_is_help=True, help="Changes that take more than one deployment.")
 app.add_typer(change_, name="change")
 
-gameday = typer.Typer(cls=_Group, no_args_is_help=True, help="Break something on purpose, within stated bounds.")
+gameday = typer.Typer(
+    cls=_Group, no_args_is_help=True, help="Experiments that break something on purpose, within stated bounds."
+)
 app.add_typer(gameday, name="gameday")
 practice = typer.Typer(cls=_Group, no_args_is_help=True, help="The sandbox of this clone, which `make sandbox` starts.")
 app.add_typer(practice, name="sandbox")
@@ -183,15 +183,16 @@ def rollback(
     environment: Name,
     release: Annotated[
         str | None,
-        typer.Argument(help="Id of a release that succeeded; without it, the one before.", metavar="RELEASE"),
+        typer.Argument(help="Id of a successful release. Default: the previous one.", metavar="RELEASE"),
     ] = None,
     service: Service = None,
     accept_schema: Annotated[
-        bool, typer.Option("--accept-schema", help="Go back even if the schema has lost what that version needs.")
+        bool,
+        typer.Option("--accept-schema", help="Roll back even if the schema lacks something that this version needs."),
     ] = False,
     note: Note = None,
 ) -> None:
-    """Go back, at any moment, the fastest safe way: stop what is under way, or release what succeeded before."""
+    """Stop a running release, or release the previous successful version. Works at any moment."""
     with _place(environment, service) as place:
         releases_.rollback(place, release, Console(), accept_schema=accept_schema, note=note)
 
@@ -201,9 +202,9 @@ def status(
     environment: Name,
     service: Service = None,
     as_json: AsJson = False,
-    watch: Annotated[bool, typer.Option("--watch", help="Show it again every five seconds, until Ctrl-C.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Update every five seconds, until Ctrl-C.")] = False,
 ) -> None:
-    """Show each service: images, stage, since when, who released; and every firing alarm with its runbook."""
+    """Show each service (images, stage, start, who released it) and every firing alarm with its runbook."""
     if watch and as_json:
         raise InputError("--watch and --json: expected one of them")
     found = _environment(environment)
@@ -221,7 +222,7 @@ def status(
 
 @app.command()
 def follow(environment: Name, service: ServiceName = None) -> None:
-    """Follow the release that is under way, from whichever machine it began. Exits with 1 if it fails."""
+    """Follow a running release, whoever started it. Exits with 1 if it fails."""
     found = _environment(environment)
     with _explained(environment, found):
         session = session_of(environment, found)
@@ -236,7 +237,7 @@ def follow(environment: Name, service: ServiceName = None) -> None:
 
 @app.command(name="alarms")
 def alarms_(environment: Name, as_json: AsJson = False) -> None:
-    """List firing alarms, the worst first, each with its runbook. Exit code 3 if one fires."""
+    """List firing alarms, most severe first, each with its runbook. Exit code 3 if one fires."""
     found = _environment(environment)
     with _explained(environment, found):
         session = session_of(environment, found)
@@ -255,10 +256,10 @@ def logs_(
     *,
     since: Annotated[str, typer.Option(help="15m, 2h, 1d, or a time like 2026-11-26T07:59:59Z.")] = "15m",
     grep: Annotated[str | None, typer.Option(help="Only lines with this text, case-sensitive.")] = None,
-    follow: Annotated[bool, typer.Option("--follow", help="Go on until Ctrl-C.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Keep printing new lines until Ctrl-C.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Print logs of services, functions and PostgreSQL, merged by time. Without WHAT: of every service."""
+    """Print logs of services, functions and PostgreSQL, merged by time. Default: all services."""
     start = logs.since(since, now=datetime.now(UTC))
     found = _environment(environment)
     with _explained(environment, found):
@@ -270,10 +271,10 @@ def logs_(
 def id_(
     environment: Name,
     what: Annotated[
-        str, typer.Argument(help="A kind, with a part of the name where there are several.", metavar="WHAT")
+        str, typer.Argument(help="A kind of resource; with several of it, also a part of the name.", metavar="WHAT")
     ],
 ) -> None:
-    """Print the name or ARN of one resource, for a command of the AWS CLI: database, cluster, function/drift, …"""
+    """Print the name or ARN of a resource for the AWS CLI: database, cluster, function/drift, …"""
     found = _environment(environment)
     with _explained(environment, found):
         print(ids.physical_id(environment, found, session_of(environment, found), what))
@@ -284,7 +285,7 @@ def call(
     environment: Name,
     function: Annotated[str, typer.Argument(help="A part of its name, like drift.", metavar="FUNCTION")],
 ) -> None:
-    """Run a scheduled function now, with the input of its schedule, and print its answer."""
+    """Invoke a scheduled Lambda function now, with its schedule's input, and print its answer."""
     found = _environment(environment)
     with _explained(environment, found):
         ids.call(environment, found, session_of(environment, found), function, Console())
@@ -294,7 +295,7 @@ def call(
 def restart_(
     environment: Name, service: Annotated[str, typer.Argument(metavar="SERVICE", autocompletion=_services)]
 ) -> None:
-    """Replace the tasks of a service by new ones of the same image; the old ones serve until then."""
+    """Replace a service's tasks by new ones with the same image. Old tasks serve until the new ones do."""
     found = _environment(environment)
     with _explained(environment, found):
         restart.restart(environment, found, service, session_of(environment, found), Console())
@@ -318,7 +319,7 @@ def review_(
     base: Annotated[str, typer.Argument(help="Commit to compare with.", metavar="BASE")],
     as_json: AsJson = False,
 ) -> None:
-    """What a deployment of this code does to one of BASE, as Markdown. Needs no account.
+    """Print the effects of deploying this code over the commit BASE, as Markdown. Needs no account.
 
     Exit code 3 if any of it is impossible, or dangerous and not acknowledged in a commit message since BASE.
     """
@@ -329,11 +330,12 @@ def review_(
 def effects_(
     environment: Name,
     approved: Annotated[
-        str, typer.Option(help="The plan that was approved, from the last line: exit code 3 if it is another now.")
+        str,
+        typer.Option(help="The approved plan, from the last line of the output. Exit code 3 if the plan has changed."),
     ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """What a deployment of this code does to what is deployed, as Markdown. Exit code 3 as `review`."""
+    """Print the effects of deploying this code now, as Markdown. Exit code 3 as for `review`."""
     found = _environment(environment)
     with _explained(environment, found):
         reviewed = review.deployed(environment, found, session_of(environment, found))
@@ -342,7 +344,7 @@ def effects_(
 
 @app.command(name="explain")
 def explain_(environment: Name, as_json: AsJson = False) -> None:
-    """Why the last deployment of a stack failed, and which lines declare it. Exit code 3 if one did."""
+    """Print why a stack's last deployment failed, and the lines that declare it. Exit code 3 if one failed."""
     found = _environment(environment)
     with _explained(environment, found):
         explain.explain(environment, found, session_of(environment, found), Console(), as_json=as_json)
@@ -350,13 +352,13 @@ def explain_(environment: Name, as_json: AsJson = False) -> None:
 
 @change_.command(name="plan")
 def change_plan(environment: Name, as_json: AsJson = False) -> None:
-    """List the steps from what is deployed to what the file says, in their order. Exit code 3 if there are any."""
+    """List the steps from the deployed state to the file's, in order. Exit code 3 if there are any."""
     _change(environment, only_next=False, as_json=as_json)
 
 
 @change_.command(name="next")
 def change_next(environment: Name, as_json: AsJson = False) -> None:
-    """The first step that is not done yet, and its command. Exit code 3 if there is one."""
+    """Print the next step and its command. Exit code 3 if there is one."""
     _change(environment, only_next=True, as_json=as_json)
 
 
@@ -369,7 +371,7 @@ def _change(environment: str, *, only_next: bool, as_json: bool) -> None:
 
 @app.command(name="drift")
 def drift_(environment: Name, as_json: AsJson = False) -> None:
-    """List what was changed in AWS since the deployment. Exit code 3 if there is anything."""
+    """List changes by hand in AWS since the deployment. Exit code 3 if there are any."""
     found = _environment(environment)
     with _explained(environment, found):
         drift.drift(environment, found, session_of(environment, found), Console(), as_json=as_json)
@@ -381,7 +383,7 @@ def run(
     command: Annotated[list[str], typer.Argument(help="Command after --, for example: -- node scripts/fix.mjs")],
     service: Service = None,
 ) -> None:
-    """Run a command in a new task with the service's image and settings; exits with its exit code."""
+    """Run a command in a new task with the service's image and variables; exits with its exit code."""
     with _place(environment, service) as place:
         code = one_off.run(place, command, Console())
     raise typer.Exit(code)
@@ -390,10 +392,10 @@ def run(
 @app.command(name="exec")
 def exec_(
     environment: Name,
-    command: Annotated[str, typer.Option(help="What to run in the terminal.")] = f"{BUSYBOX} sh",
+    command: Annotated[str, typer.Option(help="Command to run in the terminal.")] = f"{BUSYBOX} sh",
     service: Service = None,
 ) -> None:
-    """Open a terminal in a new task with the service's image and settings, never in one that serves users."""
+    """Open a terminal in a new task with the service's image and variables. It serves no users."""
     with _place(environment, service) as place:
         code = one_off.shell(place, command, Console())
     raise typer.Exit(code)
@@ -407,7 +409,7 @@ def doctor_(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check everything that could stop a deployment, also the first. Exit code 3 if anything does."""
+    """Check everything that could stop a deployment, including the first one. Exit code 3 if something does."""
     found = _environment(environment)
     with _explained(environment, found):
         session, console = session_of(environment, found), Console(stderr=as_json)
@@ -418,14 +420,14 @@ def doctor_(
 @app.command(name="verify")
 def verify_(
     environment: Name,
-    live: Annotated[bool, typer.Option("--live", help="Try them now, in the deployed environment.")] = False,
-    only: Annotated[list[str] | None, typer.Option(help="One check by its name; may be repeated.")] = None,
-    into: Annotated[Path, typer.Option(help="Folder of the file with the vendors' answers.")] = ROOT / "evidence",
+    live: Annotated[bool, typer.Option("--live", help="Test them now, in the deployed environment.")] = False,
+    only: Annotated[list[str] | None, typer.Option(help="Name of one check; may be repeated.")] = None,
+    into: Annotated[Path, typer.Option(help="Folder for the file with the vendors' answers.")] = ROOT / "evidence",
     as_json: AsJson = False,
 ) -> None:
-    """Try the costliest assumptions about AWS and Cloudflare in the deployed environment. Exit code 3 if one is wrong.
+    """Test the costliest assumptions about AWS and Cloudflare in the deployed environment. Exit code 3 if one is wrong.
 
-    Without --live, only lists them. With it, takes up to an hour, makes what it needs, and deletes that again.
+    Without --live, only lists them. With it, takes up to an hour, creates what it needs and deletes it again.
     """
     found, checks = _environment(environment), verification.chosen(only or [])
     if not live:
@@ -444,11 +446,13 @@ def verify_(
 @app.command()
 def github(
     environment: Name,
-    put: Annotated[bool, typer.Option("--set", help="Set them, with the token in GH_TOKEN or GITHUB_TOKEN.")] = False,
+    put: Annotated[bool, typer.Option("--set", help="Apply them, with the token in GH_TOKEN or GITHUB_TOKEN.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """What GitHub's environments need for the workflows, as commands for `gh`. With --set, exit code 3 when something
-    is left to do by hand."""
+    """Print the settings that the workflows need at GitHub, as commands for `gh`.
+
+    With --set, exit code 3 if something is left to do by hand.
+    """
     if put and as_json:
         raise InputError("--set and --json: expected one of them")
     found = _environment(environment)
@@ -460,7 +464,7 @@ def github(
             github_commands.show(environment, found, session, as_json=as_json)
 
 
-Reason = Annotated[str, typer.Option(help="Why; kept in the log with who and when.")]
+Reason = Annotated[str, typer.Option(help="Why; the log keeps it with person and time.")]
 Write = Annotated[bool, typer.Option("--write", help="Also insert, update and delete rows.")]
 
 
@@ -468,7 +472,7 @@ Write = Annotated[bool, typer.Option("--write", help="Also insert, update and de
 def db_shell(
     environment: Name,
     reason: Reason,
-    command: Annotated[str | None, typer.Option(help="One statement instead of a terminal.")] = None,
+    command: Annotated[str | None, typer.Option(help="One SQL statement instead of a terminal.")] = None,
     *,
     write: Write = False,
 ) -> None:
@@ -481,10 +485,12 @@ def db_shell(
 @db.command()
 def dump(
     environment: Name,
-    file: Annotated[Path, typer.Argument(help="Where to; complete under this name, or not there.", metavar="FILE")],
+    file: Annotated[
+        Path, typer.Argument(help="File to write. It gets this name only when it is complete.", metavar="FILE")
+    ],
     reason: Reason,
 ) -> None:
-    """Copy the whole database to this machine, in pg_dump's custom format. It holds everything that users gave you."""
+    """Copy the whole database to this machine, in pg_dump's custom format. It contains users' personal data."""
     with _database(environment) as place:
         db_commands.dump(place, file, reason, Console())
 
@@ -493,11 +499,11 @@ def dump(
 def tunnel(
     environment: Name,
     reason: Reason,
-    port: Annotated[int, typer.Option(help="Of this machine; without it, a free one.")] = 0,
+    port: Annotated[int, typer.Option(help="Local port. Default: a free one.")] = 0,
     *,
     write: Write = False,
 ) -> None:
-    """Lead a port of this machine to the database, until Ctrl-C, for a program of yours."""
+    """Forward a local port to the database until Ctrl-C, for your own program."""
     with _database(environment) as place:
         db_commands.tunnel(place, "write" if write else "read", reason, port, Console())
 
@@ -510,7 +516,7 @@ def on(
     ] = "1h",
     reason: Annotated[str | None, typer.Option(help="Why, for `infra status`.")] = None,
 ) -> None:
-    """Answer 503 with Retry-After for site and API at Cloudflare, and mute all alarms. Again: later end.
+    """Answer 503 with Retry-After for site and API at Cloudflare, and mute all alarms. Run again to extend it.
 
     Our own checks pass. Visitors pass again, and alarms notify again, at that time by themselves.
     """
@@ -521,14 +527,14 @@ def on(
 
 @maintenance.command()
 def off(environment: Name) -> None:
-    """End it now. Alarms that fire then notify at once; they are listed."""
+    """End maintenance now and list the alarms that fire: they notify at once."""
     with opened(environment, _environment(environment)) as zone:
         maintenance_commands.off(zone, Console())
 
 
 @maintenance.command(name="show")
 def maintenance_show(environment: Name, as_json: AsJson = False) -> None:
-    """Who switched it on, since when and until when. Exit code 3 if it is not as it should be, or over and not off."""
+    """Show who switched it on, start and end. Exit code 3 if it has drifted, or is over and still needs `off`."""
     with opened(environment, _environment(environment)) as zone:
         maintenance_commands.show(zone, Console(), as_json=as_json)
 
@@ -570,9 +576,9 @@ def start(
 def end(
     environment: Name,
     name: PreviewName,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait until nothing is left of it.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until everything is deleted.")] = False,
 ) -> None:
-    """End a preview and drop its database. It also ends by itself when it expires."""
+    """End a preview and drop its database. Previews also end when they expire."""
     with _previews(environment) as previews:
         preview_commands.end(previews, name, Console(), wait=wait)
 
@@ -586,7 +592,7 @@ def job_list(environment: Name, as_json: AsJson = False) -> None:
 
 @job.command(name="run")
 def job_run(environment: Name, name: Annotated[str, typer.Argument(metavar="JOB")]) -> None:
-    """Run a job now and wait for its end. Exit code 1 if its last attempt fails, or if it is running already."""
+    """Run a job now and wait for its end. Exit code 1 if its last attempt fails, or if it already runs."""
     # Before there are credentials: a wrong name is wrong without them, too.
     known = job_commands.known(environment, _environment(environment), name)
     with _jobs(environment) as jobs:
@@ -605,12 +611,12 @@ def secret_list(environment: Name, as_json: AsJson = False) -> None:
 @secret.command(name="set")
 def secret_set(
     environment: Name,
-    name: Annotated[str, typer.Argument(help="As the environment's file names it.", metavar="NAME[:FIELD]")],
+    name: Annotated[str, typer.Argument(help="As in the environment's file.", metavar="NAME[:FIELD]")],
     keep_previous: Annotated[
-        bool, typer.Option("--keep-previous", help="The old value stays, in FIELD_previous: for keys that sign.")
+        bool, typer.Option("--keep-previous", help="Keep the old value in FIELD_previous: for signing keys.")
     ] = False,
 ) -> None:
-    """Store a value from standard input, or from a hidden prompt (one line). With :FIELD, the other fields stay."""
+    """Store a value from standard input, or from a hidden prompt (one line). With :FIELD, other fields stay."""
     found = _environment(environment)
     reference = secret_commands.chosen(found, name)
     with _explained(environment, found):
@@ -647,7 +653,7 @@ def restore_list(environment: Name, as_json: AsJson = False) -> None:
 
 @restore.command()
 def drill(environment: Name) -> None:
-    """Restore the database beside the one that serves, verify the data, measure RPO and RTO, and delete it again."""
+    """Restore the database beside the serving one, verify the data, measure RPO and RTO, and delete it again."""
     with _instances(environment) as instances:
         restore_drills.drill(Drills(environment, instances.environment, instances.clients), Console())
 
@@ -659,7 +665,7 @@ def restore_table(
     instance: Annotated[
         str, typer.Option("--from", help="A restored or replaced instance: infra restore list ENV.", metavar="INSTANCE")
     ],
-    schema: Annotated[str, typer.Option(help="Of the table.")] = "public",
+    schema: Annotated[str, typer.Option(help="Schema of the table.")] = "public",
 ) -> None:
     """Copy one table out of a restored instance into the database, under a new name. Run again to resume."""
     with _instances(environment) as instances:
@@ -669,11 +675,13 @@ def restore_table(
 @restore.command(name="objects")
 def restore_objects(
     environment: Name,
-    prefix: Annotated[str, typer.Argument(help="Of the media bucket's keys, like avatars/. '' is the whole bucket.")],
+    prefix: Annotated[
+        str, typer.Argument(help="Prefix of keys in the media bucket, like avatars/. '' is the whole bucket.")
+    ],
     to: Annotated[str, typer.Option(help="A time with its zone, like 2026-11-26T07:59:59Z: the end of that second.")],
-    yes: Annotated[bool, typer.Option("--yes", help="Restore them. Without it, only count.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Restore. Without it, only count.")] = False,
 ) -> None:
-    """Bring back media that was deleted or replaced since a time. Newer objects stay. Run again to resume."""
+    """Restore media that was deleted or replaced since a time. Newer objects stay. Run again to resume."""
     now = datetime.now(UTC)
     wanted = restores.second(to, now=now)
     found = _environment(environment)
@@ -687,9 +695,11 @@ def database_upgrade(
     environment: Name,
     to: Annotated[int | None, typer.Option(help="Major version of PostgreSQL, for example 18.")] = None,
     check: Annotated[bool, typer.Option("--check", help="Copy and verify only; do not switch.")] = False,
-    back: Annotated[bool, typer.Option("--back", help="Undo: delete the copy or, after the switch, go back.")] = False,
+    back: Annotated[
+        bool, typer.Option("--back", help="Undo: delete the copy or, after the switch, switch back.")
+    ] = False,
     lose_writes: Annotated[
-        bool, typer.Option("--lose-writes", help="With --back after the switch: what was written since is lost.")
+        bool, typer.Option("--lose-writes", help="With --back after the switch: lose what was written since.")
     ] = False,
 ) -> None:
     """Copy the database to a new major version, verify the copy and switch to it. Run again to resume."""
@@ -704,15 +714,15 @@ def database_upgrade(
 
 @gameday.command(name="list")
 def gameday_list(environment: Name, as_json: AsJson = False) -> None:
-    """List experiments: what happens, what users lose at most, which alarm fires."""
+    """List experiments: what happens, how many requests users may lose, which alarm fires."""
     game_days.show(environment, load([environment])[environment], Console(), as_json=as_json)
 
 
 @gameday.command(name="run")
 def gameday_run(
-    environment: Name, experiment: Annotated[str, typer.Argument(help="As `infra gameday list` has it.")]
+    environment: Name, experiment: Annotated[str, typer.Argument(help="Name from `infra gameday list`.")]
 ) -> None:
-    """Carry out an experiment and follow it. Users may notice it; alarms stop it."""
+    """Run an experiment and follow it. Users may notice it; alarms stop it."""
     loaded = _environment(environment)
     with _explained(environment, loaded):
         place = game_days.GameDayPlace(environment, loaded, session_of(environment, loaded))
@@ -723,7 +733,7 @@ def gameday_run(
 def sandbox_break(
     fault: Annotated[str, typer.Argument(help=f"One of {', '.join(sandbox.FAULTS)}.", metavar="FAULT")],
 ) -> None:
-    """Cause a real failure in the sandbox."""
+    """Cause a real fault in the sandbox."""
     if fault not in sandbox.FAULTS:
         raise InputError(f"FAULT {fault!r}: expected one of {', '.join(sandbox.FAULTS)}")
     print(sandbox.required().ask("break", fault))
@@ -731,37 +741,37 @@ def sandbox_break(
 
 @practice.command()
 def repair() -> None:
-    """Undo what was broken in the sandbox."""
+    """Undo all faults in the sandbox."""
     print(sandbox.required().ask("repair"))
 
 
 @practice.command(name="end")
 def sandbox_end() -> None:
-    """End the sandbox, also one that runs in the background."""
+    """End the sandbox, even if it runs in the background."""
     print(sandbox.required().ask("end"))
 
 
 @edge.command()
 def plan(environment: Name, as_json: AsJson = False) -> None:
-    """Show what this code would change in the zone. Exit code 3 if there is anything."""
+    """Show what deploying this code would change in the zone. Exit code 3 if it changes something."""
     commands.plan(environment, _environment(environment), Console(), as_json=as_json)
 
 
 @edge.command(name="drift")
 def edge_drift(environment: Name, as_json: AsJson = False) -> None:
-    """Show what was changed in the zone since the deployment. Exit code 3 if there is anything."""
+    """Show what was changed in the zone since the deployment. Exit code 3 if something was."""
     commands.drift(environment, _environment(environment), Console(), as_json=as_json)
 
 
 @edge.command()
 def show(environment: Name, as_json: AsJson = False) -> None:
-    """Show our rules and records, and those of others beside them."""
+    """Show our rules and records, and others' in the same zone."""
     commands.show(environment, _environment(environment), Console(), as_json=as_json)
 
 
 @edge.command()
 def apply(environment: Name) -> None:
-    """Undo what `drift` shows, and nothing else."""
+    """Undo the drift that `drift` shows, and nothing else."""
     commands.apply(environment, _environment(environment), Console())
 
 
@@ -778,16 +788,21 @@ def edge_purge(
 @egress.command()
 def model(
     *,
-    objects: Annotated[int, typer.Option(min=100, max=200_000, help="Of media, that are asked for at all.")] = 10_000,
-    alpha: Annotated[float, typer.Option(min=0.1, max=2.0, help="Zipf's: how much more the popular ones are.")] = 0.9,
+    objects: Annotated[
+        int, typer.Option(min=100, max=200_000, help="Number of media objects that users request.")
+    ] = 10_000,
+    alpha: Annotated[
+        float,
+        typer.Option(min=0.1, max=2.0, help="Exponent of Zipf's law: how much more popular the popular objects are."),
+    ] = 0.9,
     repeats: Annotated[
-        float, typer.Option(min=0, max=99, help="Percent of requests for what the visitor had before.")
+        float, typer.Option(min=0, max=99, help="Percent of requests that repeat an earlier one of the same visitor.")
     ] = 0.0,
-    bypass: Annotated[float, typer.Option(min=0, max=99, help="Percent of requests that no cache answers.")] = 0.0,
-    plot: Annotated[Path | None, typer.Option(help="Also a picture, as SVG.")] = None,
+    bypass: Annotated[float, typer.Option(min=0, max=99, help="Percent of requests that no cache can answer.")] = 0.0,
+    plot: Annotated[Path | None, typer.Option(help="Also write a plot to this SVG file.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Simulate how much traffic the cache saves the bucket. Needs no account, but the development tools."""
+    """Simulate how much traffic the cache saves the bucket. Needs no account, but needs the development tools."""
     try:
         from ops.egress import commands as egress_commands  # noqa: PLC0415
         from ops.egress.model import MediaTraffic  # noqa: PLC0415
@@ -808,12 +823,13 @@ def url(as_json: AsJson = False) -> None:
 @redis.command()
 def check(
     environment: Annotated[
-        str | None, typer.Argument(help="Looks from inside the VPC; without it, from here at REDIS_URL.", metavar="ENV")
+        str | None,
+        typer.Argument(help="Check from inside the VPC. Default: REDIS_URL, from this machine.", metavar="ENV"),
     ] = None,
-    instance: Annotated[str | None, typer.Option(help="Of ENV; without it, the one that serves.")] = None,
+    instance: Annotated[str | None, typer.Option(help="Instance of ENV. Default: the serving one.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Ping Redis and write to it, as the probe does. Exit code 3 if it cannot be used or is too slow."""
+    """Ping Redis and write to it, like the probe. Exit code 3 if it cannot be used or is too slow."""
     if environment is None:
         redis_commands.check_here(os.environ, Console(), as_json=as_json)
     else:
@@ -827,7 +843,7 @@ def ask(
     command: Annotated[
         list[str], typer.Argument(help="As redis-cli takes it: info memory, slowlog get 20, client list.")
     ],
-    instance: Annotated[str | None, typer.Option(help="Of ENV; without it, the one that serves.")] = None,
+    instance: Annotated[str | None, typer.Option(help="Instance of ENV. Default: the serving one.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Send a read-only command to each primary, from inside the VPC, and print the replies."""
@@ -837,7 +853,7 @@ def ask(
 @redis.command()
 def rotate(
     environment: Name,
-    instance: Annotated[str | None, typer.Option(help="Of ENV; without it, the one that serves.")] = None,
+    instance: Annotated[str | None, typer.Option(help="Instance of ENV. Default: the serving one.")] = None,
 ) -> None:
     """Give ElastiCache a new AUTH token; both are valid until all tasks use the new one. Run again to resume."""
     found = _environment(environment)
@@ -891,7 +907,7 @@ def _previews(name: str) -> Iterator[PreviewSlots]:
 
 @contextmanager
 def _explained(name: str, environment: Environment) -> Iterator[None]:
-    """AWS's own refusals, in words."""
+    """AWS's errors, as sentences."""
     try:
         yield
     except (BotoCoreError, ClientError) as error:
@@ -904,7 +920,7 @@ def _environment(name: str) -> Environment:
 
 
 def main() -> None:
-    """Exit codes: 2 for wrong input, 1 for what AWS or Cloudflare refuse, 3 for "there is something"."""
+    """Exit codes: 2 for wrong input, 1 for what AWS or Cloudflare refuse, 3 for findings."""
     progress.show()
     try:
         app(prog_name="infra")

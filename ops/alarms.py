@@ -1,4 +1,4 @@
-"""`infra alarms`: what fires in an environment, and which runbook to follow."""
+"""`infra alarms`: firing alarms and their runbooks."""
 
 import re
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ class FiringAlarm:
     """critical, warning or info."""
     alarm: str
     since: str
-    """ISO 8601, when it began to fire."""
+    """ISO 8601, start of the alarm."""
     means: str
     """What users notice, and the threshold."""
     runbook: str
@@ -28,10 +28,10 @@ class FiringAlarm:
 
 
 def firing(clients: Clients, product: str, name: str) -> list[FiringAlarm]:
-    """Alarms of the environment `name` that fire, the worst first.
+    """Firing alarms of the environment `name`, most severe first.
 
-    Without those that notify nobody: they are parts of others. The long window of an error budget stays on for an
-    hour after users are well.
+    Leaves out alarms without actions, which are parts of others: the long window of an error budget fires for an hour
+    after the fault.
     """
     found = [
         FiringAlarm(
@@ -53,7 +53,7 @@ def names(clients: Clients, product: str, name: str) -> list[str]:
 
 
 def _ours(clients: Clients, product: str, name: str, **state: str) -> Iterator[tuple[dict[str, Any], "re.Match[str]"]]:
-    """Each with what its description says. Alarms that are not ours, like those of autoscaling, are left out."""
+    """Each alarm with its parsed description. Leaves out others' alarms, like autoscaling's."""
     prefix = stack_name(product, name, "")
     # Another environment's name may begin with this one's.
     others = tuple(stack_name(product, other, "") for other in available() if other.startswith(f"{name}-"))

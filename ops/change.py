@@ -46,7 +46,7 @@ def steps(name: str, product: str, before: Templates, after: Templates, clients:
         made.append(
             PlannedStep("deploy all", "the usual order is possible now" if made else "", f"make deploy ENV={name}")
         )
-    return [*made, *(_deletion(stack, "nothing leads to it any more") for stack in left)]
+    return [*made, *(_deletion(stack, "nothing uses it any more") for stack in left)]
 
 
 def _first(name: str, product: str, ordered: Sequence[StackStep], found: Sequence[Effect]) -> Iterator[PlannedStep]:
@@ -59,7 +59,7 @@ def _first(name: str, product: str, ordered: Sequence[StackStep], found: Sequenc
         yield PlannedStep(
             f"deploy {', '.join(names)} alone",
             # No doctor stands between such a command and the account.
-            " ".join(["They do without what an earlier stack drops.", *_dangers(names, found)]),
+            " ".join(["They no longer import what an earlier stack drops.", *_dangers(names, found)]),
             f"npx cdk deploy -c env={name} --exclusively {ids}",
         )
 
@@ -86,5 +86,5 @@ def change(
         raise not_deployed(name, f"account {environment.aws.account} has no stack of it")
     wanted = synthesized(name)
     found = steps(name, environment.product, templates(clients, ours, wanted), wanted, clients)
-    nothing = f"Nothing is to be done: {name} is deployed as its file says."
+    nothing = f"Nothing to do: {name} is deployed as its file says."
     report(found[:1] if only_next else found, nothing, console, as_json=as_json)

@@ -20,9 +20,9 @@ from ops.templates import synthesized_with_lines
 
 _STACK = "AWS::CloudFormation::Stack"
 _BEGINS = ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS", "IMPORT_IN_PROGRESS")
-# A stack's own reason for going back is the cause, unless it only names resources: these have events of their own.
+# A stack's own reason for its rollback is the cause, unless it only names resources: these have events of their own.
 _NAMES_RESOURCES = "The following resource(s) failed"
-# CloudFormation ends what it was doing when another resource has failed (its guide, "Troubleshooting CloudFormation").
+# CloudFormation cancels other operations when a resource has failed (its guide, "Troubleshooting CloudFormation").
 _CONSEQUENCES = ("Resource creation cancelled", "Resource update cancelled", "Resource deletion cancelled")
 
 
@@ -45,7 +45,7 @@ class ExplainedFailure:
     path: str | None = None
     """Path of the construct in this code."""
     lines: Sequence[str] = ()
-    """FILE:LINE in this repository that make it, the innermost first."""
+    """FILE:LINE in this repository that declare it, the innermost first."""
 
 
 def failures(name: str, environment: Environment, clients: Clients) -> list[ExplainedFailure]:
@@ -101,7 +101,7 @@ def _located(failure: ExplainedFailure, templates: Templates, lines: Mapping[str
     if resource is None:
         return failure
     path: str = resource.get("Metadata", {}).get("aws:cdk:path", "")
-    # What CDK makes inside of a construct of ours was made by our line for that one.
+    # Constructs that CDK creates inside one of ours get the line of ours.
     made_by, known = path, lines.get(path)
     while not known and "/" in made_by:
         made_by = made_by.rpartition("/")[0]

@@ -34,8 +34,8 @@ COMMITS = 100
 TRAILER = "Acknowledge:"
 _ACKNOWLEDGED = re.compile(rf"^{TRAILER} (\S+)\s*$", re.MULTILINE)
 _HOW = (
-    "What is dangerous may be merged when a commit message of this pull request has its line, as it stands above: "
-    "`git commit --allow-empty`. What is impossible has to be changed."
+    "To merge a dangerous effect, copy its line above into a commit message of this pull request "
+    "(`git commit --allow-empty`). An impossible effect needs another change."
 )
 # Prices in eu-central-1, a month of 730 hours without traffic, as in config/model.py.
 _USD = {"NAT gateway": 38, "interface endpoint in a zone": 8}
@@ -139,14 +139,14 @@ def markdown(
         lines += ["No known risk.", ""]
     lines += list(_cost(billed(before), billed(after)))
     safe = [each for each in found if each.severity is Impact.SAFE]
-    lines += [f"<details><summary>{len(safe)} changes that nobody notices</summary>", ""]
+    lines += [f"<details><summary>{len(safe)} changes that users do not notice</summary>", ""]
     lines += [f"- {each.stack}: {each.type} `{each.resource}` {each.what}" for each in safe]
     return "\n".join([*lines, "", "</details>", ""])
 
 
 _HEADINGS = {
     Impact.IMPOSSIBLE: "Impossible: AWS refuses it",
-    Impact.DANGEROUS: "Dangerous: to be acknowledged by name",
+    Impact.DANGEROUS: "Dangerous: acknowledge by name",
     Impact.LOOK: "Worth a look",
 }
 
@@ -176,7 +176,7 @@ def _cost(before: Counter[str], after: Counter[str]) -> Iterator[str]:
     """How the number of resources that are billed by the hour changes; prices only where this repository has them."""
     moved = [key for key in sorted({*before, *after}) if before[key] != after[key]]
     if not moved:
-        yield from ("Nothing that is billed by the hour comes or goes.", "")
+        yield from ("Resources that are billed by the hour do not change.", "")
         return
     yield from ("| billed by the hour | before | after | USD a month, about |", "| --- | --- | --- | --- |")
     for key in moved:
@@ -214,13 +214,16 @@ def deployed(name: str, environment: Environment, clients: Clients, wanted: Temp
     ours = [each for each in stacks(clients, name) if each.tags.get("product") == environment.product]
     if not ours:
         where = f"Nothing of {name} is deployed in account {environment.aws.account}: everything is new."
-        return Review(f"# What this would do, to what is deployed\n\n{where}\n", {name: []}, plan="")
+        return Review(f"# Effects of a deployment, compared with what is deployed\n\n{where}\n", {name: []}, plan="")
     wanted = wanted or synthesized(name)
     with working(f"reading what is deployed of {name}"):
         now = templates(clients, ours, wanted)
         by_hand = list(overwritten(clients, now, wanted, effects(now, wanted)))
     return compared(
-        "to what is deployed", {name: (now, wanted)}, acknowledgements(f"--max-count={COMMITS}"), by_hand=by_hand
+        "compared with what is deployed",
+        {name: (now, wanted)},
+        acknowledgements(f"--max-count={COMMITS}"),
+        by_hand=by_hand,
     )
 
 
@@ -236,7 +239,7 @@ def compared(
 
     `by_hand` is what no template shows.
     """
-    parts, reviewed = [f"# What this would do, {title}", ""], {}
+    parts, reviewed = [f"# Effects of a deployment, {title}", ""], {}
     for name, (before, after) in states.items():
         found = [*([moved[name]] if name in moved else []), *effects(before, after), *by_hand]
         parts.append(markdown(name, before, after, found, acknowledged))
@@ -244,7 +247,7 @@ def compared(
         reviewed[name] = [_told(each, stops=each in stopping) for each in found]
     left = sum(each.stops for found in reviewed.values() for each in found)
     if left:
-        parts.append(f"**{left} effects stop it.** {_HOW}\n")
+        parts.append(f"**{left} effects stop the deployment.** {_HOW}\n")
     plan = hashlib.sha256(json.dumps(states, sort_keys=True).encode()).hexdigest()[:16]
     return Review("\n".join([*parts, f"Plan: {plan}\n"]), reviewed, plan)
 

@@ -1,4 +1,4 @@
-"""One rehearsal of an environment at a time in a clone: they share build/rehearsal/NAME."""
+"""One rehearsal of an environment at a time in a clone: rehearsals share build/rehearsal/NAME."""
 
 import fcntl
 import os
@@ -13,7 +13,7 @@ class AlreadyRunning(Exception):
 
 @contextmanager
 def locked(name: str, *, folder: Path) -> Iterator[None]:
-    """Held as long as the block, and no longer than this process. Raises `AlreadyRunning`."""
+    """Holds the lock during the block; it ends with this process at the latest. Raises `AlreadyRunning`."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{name}.lock"
     with file.open("a+") as lock:

@@ -57,7 +57,7 @@ access_token_secret = "$product/github-token"
 
 
 def with_sites_on_amplify(environments: Path, name: str, *, into: Path) -> Path:
-    """A copy of the folder in which Amplify hosts the environment's sites; names, variables and Sentry stay theirs."""
+    """A copy of the folder in which Amplify hosts the environment's sites; they keep names, variables and Sentry."""
     return _edited(environments, name, _sites_on_amplify, into=into)
 
 
@@ -83,7 +83,7 @@ def _sites_on_amplify(text: str) -> str:
 
 
 def without_sites(environments: Path, name: str, *, into: Path) -> Path:
-    """A copy of the folder in which the environment has no site, nor anything that names one."""
+    """A copy of the folder in which the environment has no site, nor a reference to one."""
 
     def change(text: str) -> str:
         sites = "|".join(_sites(tomllib.loads(text)))
@@ -95,7 +95,7 @@ def without_sites(environments: Path, name: str, *, into: Path) -> Path:
 
 
 def _tables(text: str) -> list[str]:
-    """The text of each table, its header first; before them what stands above the first one."""
+    """The text of each table, its header first; before them the text above the first one."""
     return re.split(r"(?m)^(?=\[)", text)
 
 
@@ -124,11 +124,13 @@ jobs_per_task = 100
 
 
 def with_queue(environments: Path, name: str, *, into: Path) -> Path:
-    """A copy of the folder in which the environment has a queue and a worker for it, and its API keeps users with one
-    task and gets new ones when it has lost a dependency."""
+    """A copy of the folder in which the environment has a queue with a worker.
+
+    Its API has sticky sessions, and its tasks are replaced when they lose a dependency.
+    """
 
     def change(text: str) -> str:
-        # A key of the table before its own tables, and one more thing that the API needs.
+        # TOML wants a table's keys before its subtables. The API also needs the queue.
         text = re.sub(r"(?m)^serves = .*$", r'\g<0>\nqueue = "jobs"', text, count=1)
         needs = 'needs = ["database", "redis", "queue", '
         text = text.replace('needs = ["database", "redis", ', f"sticky_minutes = 60\n{needs}", 1)
@@ -147,7 +149,7 @@ def with_secrets(environments: Path, name: str, secrets: dict[str, dict[str, str
 
 
 def with_bake_minutes(environments: Path, name: str, service: str, minutes: int, *, into: Path) -> Path:
-    """A copy of the folder in which the environment's service bakes as long."""
+    """A copy of the folder in which the environment's service bakes for that time."""
 
     def change(text: str) -> str:
         lines = text.splitlines(keepends=True)

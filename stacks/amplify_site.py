@@ -26,7 +26,7 @@ class AmplifySiteExports:
 
 
 class AmplifySiteStack(EnvironmentStack):
-    """Amplify builds and deploys the site with every push to its repository; `infra release` has no part in it."""
+    """Amplify builds and deploys the site at every push to its repository, without `infra release`."""
 
     def __init__(
         self,

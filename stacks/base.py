@@ -26,7 +26,7 @@ class EnvironmentStack(cdk.Stack):
         called: str | None = None,
     ) -> None:
         """`called` is the last part of the stack's name; default: the id in lower case."""
-        # Before super(): the base class may ask for the zones.
+        # Before super(): the base class may read the zones.
         self._zones = list(environment.network.availability_zones)
         self.product = environment.product
         self.environment_name = scope.stage_name
@@ -63,5 +63,5 @@ class EnvironmentStack(cdk.Stack):
     @property
     @jsii.member(jsii_name="availabilityZones")
     def availability_zones(self) -> list[str]:
-        """Written down in the environment, as asking AWS would need credentials at synth."""
+        """From the environment's file: asking AWS would need credentials at synthesis."""
         return self._zones

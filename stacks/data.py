@@ -33,7 +33,7 @@ class DataExports:
     """What later stacks take from this one."""
 
     key: kms.IKey
-    """Key of everything that is stored, in later stacks as well."""
+    """Encrypts everything that is stored, in later stacks as well."""
     database: Database
     logins: DatabaseLogins
     drills: DatabaseDrills | None
@@ -43,7 +43,7 @@ class DataExports:
     preview_passwords: dict[int, secretsmanager.ISecret]
     """Password secrets by slot; empty without previews."""
     preview_databases: RuntimeFunction | None
-    """What makes and drops the databases of previews."""
+    """Function that creates and drops the databases of previews."""
 
 
 class DataStack(EnvironmentStack):
@@ -133,7 +133,7 @@ class DataStack(EnvironmentStack):
             else None
         )
         if quarantine is not None:
-            # Nothing is scanned before nobody can read it.
+            # Scans begin only when nobody can read the uploads.
             quarantine.node.add_dependency(media.access.resource)
         self.exports = DataExports(
             key=key,

@@ -23,7 +23,7 @@ class NetworkExports:
     access: Mapping[str, ec2.ISecurityGroup]
     """Security groups by service."""
     release_checks_access: ec2.ISecurityGroup
-    """Security group of the release checks, which ask new tasks whether they can serve."""
+    """Security group of the release checks, which send requests to new tasks."""
     cloudflare_ranges: RuntimeFunction
     """Function that keeps the list of Cloudflare's addresses current."""
     nat_gateways: list[str]

@@ -37,7 +37,7 @@ class PlatformExports:
     cloudflare: CloudflareProvider
     topics: Topics
     check_pass: secretsmanager.ISecret
-    """What lets our own checks past the challenge of bots."""
+    """Secret header that exempts our own checks from bot challenges."""
 
 
 class PlatformStack(EnvironmentStack):
@@ -85,7 +85,7 @@ class PlatformStack(EnvironmentStack):
             adopt=settings.adopt,
         )
         certificate.resource.node.add_dependency(preflight.resource)
-        # After it and not beside it, as both write into the zone.
+        # One after the other: both write into the zone.
         lock.resource.node.add_dependency(certificate.resource)
         cluster = Cluster(self, "Cluster", vpc=network.vpc)
         balancer = LoadBalancer(

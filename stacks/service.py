@@ -101,7 +101,7 @@ class ServiceStack(EnvironmentStack):
                 assert isinstance(resource, cdk.CfnElement)
                 resource.override_logical_id(SERVICE)
             else:
-                # After the own service has migrated and serves: then the new image is known to work.
+                # After the stack's own service has migrated and serves: then the new image is known to work.
                 made.service.node.add_dependency(own_service)
             if settings.secrets:
                 RestartOnSecretChange(
@@ -206,7 +206,7 @@ class ServiceStack(EnvironmentStack):
                 target_groups=[built.blue, built.green],
                 minutes=own.sticky_minutes,
             )
-            # Before a deployment moves weights.
+            # Before a deployment shifts traffic.
             built.service.node.add_dependency(sticky)
         if own.release_check is not None and own.release_check.restart_minutes is not None:
             DependencyRestart(
@@ -359,7 +359,7 @@ def build_service(
 
 
 def _issues(environment: Environment, service: str) -> str | None:
-    """Address of the service's errors at Sentry."""
+    """URL of the service's errors at Sentry."""
     own = environment.services[service].sentry
     if own is None or environment.sentry is None:
         return None

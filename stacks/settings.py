@@ -48,7 +48,7 @@ def _login(secret: secretsmanager.ISecret) -> ContainerEnvironment:
 
 @dataclass(frozen=True, kw_only=True)
 class Sources:
-    """Everything from which the variables of an environment's services are made."""
+    """Sources of the variables of an environment's services."""
 
     environment: Environment
     name: str
@@ -72,7 +72,7 @@ class Sources:
         values: dict[str, str] = {}
         secrets: dict[str, SecretValue] = {}
         if "database" in own.needs:
-            # PG*: the names that libpq and node-postgres read by themselves.
+            # PG*: libpq and node-postgres read these names themselves.
             values |= {
                 "PGHOST": self.data.database.instance.db_instance_endpoint_address,
                 "PGPORT": str(self.data.database.port),
@@ -121,14 +121,14 @@ def site_variables(environment: Environment, name: str, service: str, *, slot: i
         found |= {
             "NEXT_PUBLIC_POSTHOG_KEY": environment.posthog.project_key,
             "NEXT_PUBLIC_POSTHOG_HOST": f"https://{own.host}{ANALYTICS_PATH}",
-            # PostHog's own address; links of its toolbar lead there.
+            # PostHog's own address; its toolbar links to it.
             "NEXT_PUBLIC_POSTHOG_UI_HOST": f"https://{environment.posthog.region}.posthog.com",
         }
     return found
 
 
 def _sentry(sentry: SentryService, environment: str) -> Mapping[str, str]:
-    """Variables that @sentry/node reads by itself; the last one is ours."""
+    """Variables that @sentry/node reads itself; the last one is ours."""
     return {
         "SENTRY_DSN": sentry.dsn,
         "SENTRY_ENVIRONMENT": environment,

@@ -12,7 +12,7 @@ from infra_constructs.state_store import StateStore
 
 
 class BackupWatch(Construct):
-    """Asks RDS every five minutes (infra_runtime.database.backups)."""
+    """Reads RDS every five minutes (infra_runtime.database.backups)."""
 
     def __init__(
         self,
@@ -23,7 +23,7 @@ class BackupWatch(Construct):
         database: rds.IDatabaseInstance,
         drills: StateStore | None,
     ) -> None:
-        """`drills` is what is remembered of restore drills; None where there are none."""
+        """`drills` holds the results of restore drills; None without drills."""
         super().__init__(scope, id_)
         self.handler = RuntimeFunction(
             self,

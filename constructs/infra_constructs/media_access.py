@@ -18,7 +18,7 @@ _LETTERS = 48
 
 
 class MediaAccess(Construct):
-    """The only writer of the bucket's policy. CloudFormation's would put an old user agent, or none, back."""
+    """The only writer of the bucket's policy: CloudFormation would restore an old user agent, or none."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class MediaAccess(Construct):
         CloudFormation has not made. `quarantine` are variables of `media_quarantine`.
         """
         super().__init__(scope, id_)
-        # The same in both ways, so that one may follow the other: exports in use cannot be taken away.
+        # One secret for both origins, so that an environment can change its origin: exports in use cannot be removed.
         self.secret = secretsmanager.Secret(
             self,
             "Secret",
@@ -58,7 +58,7 @@ class MediaAccess(Construct):
             "Handler",
             module="media_access",
             description="Writes the policy of the media bucket",
-            timeout=cdk.Duration.minutes(15 if is_disposable else 1),  # emptying a bucket takes its time
+            timeout=cdk.Duration.minutes(15 if is_disposable else 1),  # emptying a bucket takes minutes
             environment={"MEMORY": memory.prefix, **quarantine},
             uses_libraries=True,
         )
@@ -115,7 +115,7 @@ class MediaAccess(Construct):
         self.handler.role.add_to_policy(
             iam.PolicyStatement(actions=["s3:ListBucketVersions"], resources=[bucket.bucket_arn])
         )
-        # DeleteObjects asks for the first one even where every version is named (S3 API reference, "DeleteObjects").
+        # DeleteObjects needs the first one even if the request names every version (S3 API reference, "DeleteObjects").
         deletes = ["s3:DeleteObject", "s3:DeleteObjectVersion"]
         self.handler.role.add_to_policy(iam.PolicyStatement(actions=deletes, resources=[objects]))
         acknowledge(
@@ -126,14 +126,14 @@ class MediaAccess(Construct):
 
 
 def grant_policy_writing(handler: RuntimeFunction, *, bucket: s3.IBucket) -> None:
-    """What `infra_runtime.media_access.converge` needs."""
+    """Input of `infra_runtime.media_access.converge`."""
     handler.role.add_to_policy(
         iam.PolicyStatement(actions=["s3:GetBucketPolicy", "s3:PutBucketPolicy"], resources=[bucket.bucket_arn])
     )
 
 
 def grant_user_agents(handler: RuntimeFunction, user_agent: secretsmanager.ISecret) -> None:
-    """What `infra_runtime.media_access.accepted_user_agents` needs."""
+    """Input of `infra_runtime.media_access.accepted_user_agents`."""
     handler.role.add_to_policy(
         iam.PolicyStatement(
             actions=["secretsmanager:GetSecretValue", "secretsmanager:ListSecretVersionIds"],

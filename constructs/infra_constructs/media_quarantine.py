@@ -23,14 +23,14 @@ from infra_runtime.contract.metrics import MediaMetric
 
 ID = "MediaQuarantine"
 _PERIOD = cdk.Duration.minutes(5)
-# As in media_purge.py; a tag that comes later than its event has half an hour.
+# As in media_purge.py; a tag may come up to half an hour after its event.
 _HIDDEN, _ATTEMPTS = cdk.Duration.minutes(6), 5
 
 
 def variables(prefix: str | None, *, account: str, stack: str) -> dict[str, str]:
     """Input of every function that writes the bucket's policy (infra_runtime.media_access.Quarantine).
 
-    Roles by the names that CloudFormation gives them, as an export could never be taken away.
+    Roles are matched by the names that CloudFormation gives them: an export could never be removed.
     """
     if prefix is None:
         return {}
@@ -38,9 +38,9 @@ def variables(prefix: str | None, *, account: str, stack: str) -> dict[str, str]
 
 
 class MediaQuarantine(Construct):
-    """GuardDuty's plan for the prefix, and `infra_runtime.media_quarantine`, which moves what is clean.
+    """GuardDuty's plan for the prefix, and `infra_runtime.media_quarantine`, which moves clean uploads.
 
-    Its id has to be `ID`: the names of its roles begin with it.
+    Its id must be `ID`: the names of its roles begin with it.
     """
 
     def __init__(self, scope: Construct, id_: str, *, bucket: s3.IBucket, prefix: str, environment: str) -> None:
@@ -123,7 +123,7 @@ class MediaQuarantine(Construct):
         iam.Grant.add_to_principal(grantee=role, actions=actions, resource_arns=[resource], **more).assert_success()
 
     def failures(self) -> dict[str, AlarmSpec]:
-        """Alarms for threats, for what could not be scanned, and for what is clean and was not moved."""
+        """Alarms for threats, for failed scans, and for clean uploads that were not moved."""
         return {
             "UploadWithThreat": AlarmSpec(
                 runbook="media-quarantine",

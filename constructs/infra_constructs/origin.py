@@ -15,7 +15,7 @@ _ROOM_FOR_RANGES = 40
 
 
 class OriginAccess(Construct):
-    """The load balancer's security group. It lives with the network, as the services' groups name it."""
+    """The load balancer's security group. It is in the network's stack, as the services' groups refer to it."""
 
     def __init__(self, scope: Construct, id_: str, *, vpc: ec2.IVpc, memory: StateStore, environment: str) -> None:
         super().__init__(scope, id_)
@@ -52,7 +52,7 @@ class OriginAccess(Construct):
             "Refresher",
             module="cloudflare_ranges",
             description="Keeps the prefix list of Cloudflare's addresses",
-            # EC2 carries out up to three changes, one after the other.
+            # EC2 makes up to three changes, one after the other.
             timeout=cdk.Duration.minutes(5),
             environment={"MEMORY": memory.prefix, "ENVIRONMENT": environment},
             uses_libraries=True,

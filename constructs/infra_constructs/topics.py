@@ -15,7 +15,7 @@ from constructs import Construct
 from infra_constructs.alarms.alarm import Severity, add_alarm
 from infra_constructs.webhook import Webhook
 
-# Each sends `aws:SourceAccount` along; EventBridge may not.
+# Each sends `aws:SourceAccount`; EventBridge may not.
 _PUBLISHERS = ("cloudwatch.amazonaws.com", "budgets.amazonaws.com", "costalerts.amazonaws.com")
 _RULES = "events.amazonaws.com"
 
@@ -26,13 +26,13 @@ class RouteProps:
 
     email: Sequence[str]
     slack_channel: str | None
-    """Id."""
+    """Channel id."""
     webhook_secret: str | None
     """Name of the secret with PagerDuty's key or a webhook's URL (infra_runtime.webhook)."""
 
 
 class AlarmTopics(Construct):
-    """`by_severity` is where alarms go. E-mail subscribers confirm once, by a link that AWS sends them."""
+    """`by_severity` has the recipients. E-mail subscribers confirm once, by a link that AWS sends them."""
 
     def __init__(
         self, scope: Construct, id_: str, *, routes: Mapping[Severity, RouteProps], slack_workspace: str | None
@@ -69,11 +69,11 @@ class AlarmTopics(Construct):
                 enforce_ssl=True,
             )
             for publisher in publishers:
-                # Of the topic and, as it is encrypted, of its key.
+                # Policies of the topic and, as it is encrypted, of its key.
                 topic.grant_publish(publisher)
             topic.add_to_resource_policy(
                 iam.PolicyStatement(
-                    # Sources differ on whether EventBridge sends the account to a topic; if it does, it has to be ours.
+                    # Sources differ on whether EventBridge sends the account to a topic; if it does, it must be ours.
                     principals=[iam.ServicePrincipal(_RULES, conditions={"StringEqualsIfExists": own_account})],
                     actions=["sns:Publish"],
                     resources=[topic.topic_arn],

@@ -22,10 +22,10 @@ from ops.templates import synthesized
 
 
 def clash(problem: Problem) -> Finding:
-    """Between this environment's file and another's. No other command of `./infra` minds it."""
+    """Between this environment's file and another's. Only doctor reports it."""
     what, *rest = str(problem).splitlines()
-    told = "; ".join(line.strip() for line in rest)
-    return Finding(where=str(problem.file), what=what, why="The next deployment is refused.", fix=told)
+    fix = "; ".join(line.strip() for line in rest)
+    return Finding(where=str(problem.file), what=what, why="The next deployment is refused.", fix=fix)
 
 
 def examine(

@@ -34,7 +34,7 @@ def service_linked_roles(environment: Environment, clients: Clients) -> Iterator
             yield Finding(
                 where=f"account {environment.aws.account}",
                 what=f"there is no service-linked role of {service}",
-                why="the first resource of that service makes it, and fails if IAM is slow: the stack rolls back",
+                why="the first resource of that service creates it, and fails if IAM is slow: the stack rolls back",
                 fix=f"aws iam create-service-linked-role --aws-service-name {service}",
                 repair=partial(iam.create_service_linked_role, AWSServiceName=service),
             )
@@ -56,7 +56,7 @@ def bootstrap(environment: Environment, clients: Clients) -> Iterator[Finding]:
     if version < _BOOTSTRAP:
         yield Finding(
             where=where,
-            what=f"{_TOOLKIT} has version {version}, {_BOOTSTRAP} or newer is needed",
+            what=f"{_TOOLKIT} has version {version}, but {_BOOTSTRAP} or newer is needed",
             why="cdk deploy refuses, or its roles lack permissions",
             fix=command,
         )
@@ -65,7 +65,7 @@ def bootstrap(environment: Environment, clients: Clients) -> Iterator[Finding]:
         yield Finding(
             where=where,
             what="CloudFormation deploys as AdministratorAccess, the default of cdk bootstrap",
-            why="who may deploy may do anything in the account; a boundary on the deploy role does not limit it",
+            why="everyone who may deploy is an administrator; a boundary on the deploy role does not limit that",
             fix=f"{command} --cloudformation-execution-policies POLICY_ARN",
             # The owner's decision: how narrow it can be depends on what else is deployed there.
             stops=False,
@@ -80,16 +80,16 @@ def oidc_provider(environment: Environment, clients: Clients, *, is_deployed: bo
     if owns and arn is not None and not is_deployed:
         yield Finding(
             where=where,
-            what=f"GitHub's OIDC provider is there already: {arn}",
-            why="IAM keeps one for each URL and account: the stack Delivery cannot create its own",
+            what=f"GitHub's OIDC provider already exists: {arn}",
+            why="IAM allows one per URL and account: the stack Delivery cannot create its own",
             fix="set delivery.owns_oidc_provider to false",
         )
     if not owns and arn is None:
         yield Finding(
             where=where,
-            what="GitHub's OIDC provider is not there, and delivery.owns_oidc_provider is false",
+            what="GitHub's OIDC provider does not exist, and delivery.owns_oidc_provider is false",
             why="the roles of the stack Delivery trust a provider that does not exist: nobody can assume them",
-            fix="deploy the environment of this account first that owns it, or set delivery.owns_oidc_provider to true",
+            fix="first deploy the environment of this account that owns it, or set delivery.owns_oidc_provider to true",
         )
 
 

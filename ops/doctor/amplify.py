@@ -16,8 +16,8 @@ def examine(site: DeployedAmplifySite) -> Iterator[Finding]:
         if not is_denied(error):
             raise
         yield Finding(
-            where=site.stack, what="was not checked: these credentials may not ask Amplify", stops=False,
-            why="its domain or its last build may have failed", fix="infra doctor, with other credentials",
+            where=site.stack, what="was not checked: these credentials may not read Amplify", stops=False,
+            why="its domain or its last build may have failed", fix="run infra doctor with other credentials",
         )  # fmt: skip
         return
     if domain["domainStatus"] == "FAILED":

@@ -32,8 +32,8 @@ def examine(
             yield Finding(
                 where=stack.name,
                 what=f"is {stack.status}",
-                why="CloudFormation changes no stack that is not at rest",
-                fix="wait, or bring it to rest in CloudFormation's console",
+                why="CloudFormation updates a stack only when no operation runs on it",
+                fix="wait, or finish the operation in CloudFormation's console",
             )
     if ours:
         now = templates(clients, ours, wanted)
@@ -65,8 +65,8 @@ def _same_names(clients: Clients, others: Collection[Stack], wanted: Templates) 
                 where=theirs[0].name,
                 what=f"{each.resource} {each.what}; {len(taken)} names in all",
                 why="the deployment fails half-way, and a second, empty environment begins beside the first",
-                fix=f"if this environment was deployed as product {product!r}, name it so again; "
-                "otherwise another name for the environment",
+                fix=f"if this environment was deployed as product {product!r}, use that name again; "
+                "otherwise rename the environment",
             )
 
 
@@ -110,8 +110,8 @@ def _busy(clients: Clients, found: Collection[Effect]) -> Iterator[Finding]:
             yield Finding(
                 where=effect.stack,
                 what=f"{effect.resource} waits for its maintenance window with {pending}",
-                why="a change that is applied at once applies what waits, too: users may be without a database",
-                fix="let the window pass, or apply it in a quiet hour: aws rds modify-db-instance --apply-immediately "
+                why="a change that is applied at once also applies what waits: users may be without a database",
+                fix="wait for the window, or apply it in a quiet hour: aws rds modify-db-instance --apply-immediately "
                 f"--db-instance-identifier {live['DBInstanceIdentifier']}",
             )
     for effect in _changed(found, "AWS::ElastiCache::ReplicationGroup"):
@@ -191,10 +191,14 @@ def _storage(clients: Clients, effect: Effect, _: Collection[Effect], wanted: Te
     live = _database(clients, effect)
     asked = int(wanted["Resources"][effect.resource]["Properties"]["AllocatedStorage"])
     if live["DBInstanceStatus"] == "storage-optimization":
-        yield _finding(effect, "wait until it is available", why="RDS refuses another size while it optimizes the last")
+        yield _finding(
+            effect, "wait until it is available", why="RDS refuses another size while it optimizes the storage"
+        )
     if asked <= live["AllocatedStorage"]:
         fix = f"storage_gib as it was deployed, or more than {live['AllocatedStorage']}"
-        why = f"it has grown to {live['AllocatedStorage']} GiB by itself; RDS refuses, and the stack is rolled back"
+        why = (
+            f"RDS has extended it to {live['AllocatedStorage']} GiB and refuses to shrink it; the stack is rolled back"
+        )
         yield _finding(effect, fix, why=why)
 
 
@@ -226,8 +230,8 @@ def _service(place: ReleaseTarget) -> Iterator[Finding]:
     if newest is not None and newest.outcome == "running":
         yield Finding(
             where=place.stack,
-            what=f"{newest.id} by {newest.who} is under way",
-            why="a deployment would cut into the release",
+            what=f"release {newest.id} by {newest.who} is running",
+            why="a deployment would interrupt the release",
             fix=f"wait for it: ./infra status {place.name}",
         )
     else:
@@ -236,15 +240,15 @@ def _service(place: ReleaseTarget) -> Iterator[Finding]:
             for deployment in under_way(place.clients, each):
                 yield Finding(
                     where=place.stack,
-                    what=f"ECS is at a deployment of {each['serviceName']}, {deployment['status']}",
-                    why="a deployment would cut into it",
+                    what=f"ECS deploys {each['serviceName']} ({deployment['status']})",
+                    why="a deployment would interrupt it",
                     fix=f"wait for it: ./infra status {place.name}",
                 )
     for alarm, state in release_alarms(place.clients, service).items():
         if state == "ALARM":
             yield Finding(
                 where=place.stack,
-                what=f"{alarm} is on",
-                why="ECS would ignore it for the whole deployment, so it could not roll it back",
+                what=f"{alarm} fires",
+                why="ECS would ignore this alarm for the whole deployment, so it could not roll back",
                 fix="wait, or follow its runbook",
             )

@@ -47,7 +47,7 @@ def needs(environment: Environment, others: Sequence[Environment] = ()) -> Itera
         if most:
             yield QuotaNeed(
                 service="fargate", code=code, name=name, least=least, most=most, request=math.ceil(most),
-                why=f"a release at rest takes {least:g} vCPU, one at max_tasks {most:g}; tasks beyond the quota do not "
+                why=f"a release needs {least:g} vCPU, at max_tasks {most:g}; tasks beyond the quota do not "
                 "start, and the deployment fails",
             )  # fmt: skip
     addresses = sum(_addresses(each) for each in (environment, *others))
@@ -104,8 +104,8 @@ def quotas(environment: Environment, others: Sequence[Environment], clients: Cli
             what += f" ({need.least:g} are enough to begin with)"
         if asked := _asked(api, need):
             yield Finding(
-                where=where, what=f"{what}; {asked['DesiredValue']:g} are asked for", why=need.why,
-                fix=f"wait for AWS, or write to it: support case {asked.get('CaseId', 'of the request')}",
+                where=where, what=f"{what}; {asked['DesiredValue']:g} are requested", why=need.why,
+                fix=f"wait for AWS, or answer its support case {asked.get('CaseId', 'of the request')}",
             )  # fmt: skip
             continue
         request = {"ServiceCode": need.service, "QuotaCode": need.code, "DesiredValue": float(need.request)}

@@ -68,7 +68,7 @@ def secrets(environment: Environment, clients: Clients) -> Iterator[Finding]:
         except Unchecked:  # as for the pipeline's role
             yield Finding(
                 where=where, what="was not checked: these credentials may not read it", why=why,
-                fix="infra doctor, with the credentials of somebody who may", stops=False,
+                fix="run infra doctor with credentials that may read it", stops=False,
             )  # fmt: skip
             continue
         if wrong:

@@ -15,7 +15,7 @@ def subjects(environment: Environment) -> Iterator[Finding]:
             yield Finding(
                 where=f"GitHub, {each.key}",
                 what=each.what,
-                why="AWS refuses the login of every workflow whose token has another subject than its role trusts",
+                why="AWS refuses every workflow whose token has another subject than its role trusts",
                 fix=each.fix,
                 stops=each.was_checked,
             )

@@ -49,7 +49,7 @@ def zone(environment: Environment, templates: Templates, clients: Clients) -> It
         )
     except (VendorError, OperatorError) as error:
         why = "the deployment needs its API"
-        yield Finding(where=where, what=str(error), why=why, fix="try again; status.cloudflare.com")
+        yield Finding(where=where, what=str(error), why=why, fix="try again; see status.cloudflare.com")
 
 
 def _dnssec(api: Api, found: Zone, where: str) -> Iterator[Finding]:
@@ -61,8 +61,8 @@ def _dnssec(api: Api, found: Zone, where: str) -> Iterator[Finding]:
         yield Finding(
             where=where,
             what=f"DNSSEC is {dnssec}",
-            why="until the registrar has the DS record, or has dropped it, resolvers that validate may refuse the zone",
-            fix="Cloudflare dashboard → DNS → Settings → DNSSEC: the DS record, for the registrar",
+            why="until the registrar has added or removed the DS record, validating resolvers may refuse the zone",
+            fix="give the registrar the DS record from Cloudflare's dashboard → DNS → Settings → DNSSEC",
         )
 
 
@@ -76,7 +76,7 @@ def _workers(api: Api, found: Zone, where: str) -> Iterator[Finding]:
             where=where,
             what=f"the token may not manage Workers ({error})",
             why="`infra maintenance on` could not answer 503",
-            fix="Workers Scripts Write and Workers Routes Write: docs/cloudflare-token.md",
+            fix="grant it Workers Scripts Write and Workers Routes Write: docs/cloudflare-token.md",
             stops=False,
         )
 

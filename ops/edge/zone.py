@@ -42,7 +42,7 @@ class EdgeOf:
     memory: SsmStateStore
 
     def deployed(self) -> dict[str, dict[str, Any]]:
-        """Declarations by kind and name, as deployed last. Raises `OperatorError` when there are none."""
+        """Declarations of the last deployment, by kind and name. Raises `OperatorError` if there are none."""
         found = self.memory.all("declared")
         if not found:
             raise OperatorError(
@@ -61,7 +61,7 @@ class EdgeOf:
 
 @contextmanager
 def opened(name: str, environment: Environment) -> Iterator[EdgeOf]:
-    """Like `open_edge`, but refusals of AWS and Cloudflare within the block become `OperatorError`."""
+    """Like `open_edge`, but errors of AWS and Cloudflare within the block become `OperatorError`."""
     try:
         yield open_edge(name, environment)
     except EXPLAINED as error:
@@ -69,7 +69,7 @@ def opened(name: str, environment: Environment) -> Iterator[EdgeOf]:
 
 
 def open_edge(name: str, environment: Environment) -> EdgeOf:
-    """Raises `OperatorError`: no credentials, those of another account, no token."""
+    """Raises `OperatorError` without credentials or token, and for another account's credentials."""
     try:
         session = session_of(name, environment)
         secrets = Secrets(session.client("secretsmanager"))
@@ -82,7 +82,7 @@ def open_edge(name: str, environment: Environment) -> EdgeOf:
 
 
 def require_reachable(api: Api) -> None:
-    """Raises `OperatorError` within seconds; the API's own patience, for functions at night, would be half a minute."""
+    """Raises `OperatorError` within seconds; the client's own time-out, meant for functions, is half a minute."""
     try:
         api.http.get(api.base_url, timeout=_ANSWER_SECONDS)
     except httpx.TransportError as error:

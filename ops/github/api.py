@@ -12,16 +12,16 @@ from ops.errors import InputError, OperatorError
 
 _API = "https://api.github.com"
 _PATIENCE_SECONDS = 5.0
-# The most that GitHub has on a page of variables; of everything else it may be a hundred.
+# GitHub's maximum for a page of variables; for other lists it is 100.
 _PAGE = 30
-_AGAIN = "what was written stays: run it again"
+_AGAIN = "changes so far stay: run it again"
 _PERMISSIONS = "it needs Administration and Environments (write) and Actions (read), or the classic scope repo"
 
 
 def connection(variables: Mapping[str, str] = os.environ) -> httpx.Client:
-    """A client with the token of GH_TOKEN or else GITHUB_TOKEN, like `gh`; without one it sees what is public.
+    """A client with the token in GH_TOKEN or GITHUB_TOKEN, like `gh`; without one it sees only public data.
 
-    GITHUB_API_URL is set on GitHub's runners; a rehearsal sets it, too. Raises `InputError` when one is malformed.
+    GitHub's runners and rehearsals set GITHUB_API_URL. Raises `InputError` if a variable is malformed.
     """
     base_url = variables.get("GITHUB_API_URL") or _API
     if not base_url.startswith(("https://", "http://127.0.0.1:")):
@@ -30,16 +30,16 @@ def connection(variables: Mapping[str, str] = os.environ) -> httpx.Client:
     for name in ("GH_TOKEN", "GITHUB_TOKEN"):
         if token := variables.get(name, "").strip():
             if not (token.isascii() and token.isprintable() and " " not in token):
-                raise InputError(f"{name} is no token: letters, digits and _ are what GitHub's tokens are made of")
+                raise InputError(f"{name} is no GitHub token, which has only letters, digits and _")
             headers["Authorization"] = f"Bearer {token}"
             break
     return httpx.Client(base_url=base_url, headers=headers, timeout=_PATIENCE_SECONDS)
 
 
 def ask(github: httpx.Client, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
-    """The answer's content; None where a GET finds nothing.
+    """The answer's content; None if a GET finds nothing.
 
-    Raises `InputError` for what GitHub does not allow, `OperatorError` when GitHub has no answer.
+    Raises `InputError` if GitHub refuses, `OperatorError` if it does not answer.
     """
     what = f"{method} {path.partition('?')[0]}"
     try:
@@ -56,7 +56,7 @@ def ask(github: httpx.Client, method: str, path: str, body: Mapping[str, Any] | 
     except ValueError:
         found = None
     if not isinstance(found, dict):
-        raise OperatorError(f"{what}: what answered is not GitHub's API; {_AGAIN}")
+        raise OperatorError(f"{what}: the server that answered is not GitHub's API; {_AGAIN}")
     return found
 
 
@@ -80,11 +80,11 @@ def _refused(what: str, answer: httpx.Response) -> Exception:
     hints = {
         401: "the token is not valid, or has expired",
         403: f"the token may not do that; {_PERMISSIONS}",
-        404: f"it does not exist, or the token does not see it; {_PERMISSIONS}",
+        404: f"it does not exist, or the token may not see it; {_PERMISSIONS}",
         422: "GitHub does not accept it",
     }
     if 300 <= status < 400:
-        return InputError(f"{what}: the repository has another name now; write that into the environment's file")
+        return InputError(f"{what}: the repository was renamed; write its new name into the environment's file")
     kind = OperatorError if status >= 500 else InputError
     return kind(f"{what}: HTTP {status}, {told}: {hints.get(status, _AGAIN)}")
 

@@ -70,7 +70,7 @@ def show(place: JobPlace, console: Console, *, as_json: bool) -> None:
         schedule = place.environment.jobs[job].schedule
         if not runs:
             table.add_row(job, schedule, "never")
-        # Why the newest failed, with its log; of older ones, the last line.
+        # The newest failure with its log; of older ones only the last line.
         shown = next((each for each in runs if each.reason), None)
         for each in runs[:_SHOWN]:
             reason = each.reason or ""
@@ -92,10 +92,10 @@ def run(place: JobPlace, job: str, console: Console) -> None:
             told = current.task
             console.print(f"{job}: attempt {current.attempt} runs in {told.rpartition('/')[2]}", highlight=False)
         time.sleep(_EVERY_SECONDS)
-    # The record was written before the claim went.
+    # The function writes the record before it releases the claim.
     last = next((each for each in place.runs.newest(job) if each.run == mine), None)
     if last is None:
-        raise OperatorError(f"{job}: how the run of {mine} ended is not in the record; was it deleted there?")
+        raise OperatorError(f"{job}: the record has no result of the run of {mine}; was it deleted?")
     if last.outcome != "succeeded":
         how = "" if last.exit is None else f" with exit code {last.exit}"
         raise OperatorError(f"{job} failed{how} at attempt {last.attempt}:\n{last.reason}")

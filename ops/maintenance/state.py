@@ -1,6 +1,6 @@
 """The state of an environment's maintenance: one SSM parameter, beside the declarations of the Cloudflare zone.
 
-So the check for drift and `infra edge` compare the page with it as with everything else; a deployment never reads it.
+The drift check and `infra edge` compare the page with it like other declarations; a deployment never reads it.
 """
 
 from collections.abc import Mapping
@@ -21,17 +21,17 @@ KEY = f"declared/{KIND}/{NAME}"
 @dataclass(frozen=True, kw_only=True)
 class Maintenance:
     by: str
-    """ARN of who switched it on, and for whom, if a workflow did."""
+    """ARN of the person or workflow that switched it on; for a workflow, also for whom."""
     since: str
     until: str
     """Both ISO 8601."""
     reason: str | None
     hosts: list[str]
-    """That answer 503."""
+    """Hosts that answer 503."""
     mute_rules: list[str]
-    """CloudWatch's, by name."""
+    """Names of CloudWatch's mute rules."""
     is_over: bool
-    """Visitors and alarms are as always, but the Worker is still in front of the hosts."""
+    """The window is over, but the hosts are still routed to the Worker."""
 
 
 def store(name: str, environment: Environment, clients: Clients) -> SsmStateStore:
@@ -57,15 +57,15 @@ def read(document: Mapping[str, Any], now: datetime) -> Maintenance:
 
 
 def line(name: str, found: Maintenance) -> str:
-    """The state as a line for people."""
+    """The state as one line of text."""
     until = f"{moment(found.until)} UTC"
     if found.is_over:
         return (
-            f"MAINTENANCE ENDED BY ITSELF at {until}: visitors pass, but through its Worker,"
-            f" which counts every request; remove it: infra maintenance off {name}"
+            f"MAINTENANCE ENDED BY ITSELF at {until}: visitors still pass its Worker,"
+            f" which is charged for every request; remove it with infra maintenance off {name}"
         )
     reason = f" ({found.reason})" if found.reason else ""
     return (
         f"MAINTENANCE since {moment(found.since)} until {until}, by {by(found.by)}{reason}: {', '.join(found.hosts)}"
-        f" answer 503, and alarms are muted; to end it: infra maintenance off {name}"
+        f" answer 503, and alarms are muted; end it with infra maintenance off {name}"
     )

@@ -20,12 +20,12 @@ class TaskCounts:
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceDeployment:
-    """The newest one of the service, as ECS has it."""
+    """The service's newest deployment at ECS."""
 
     arn: str
     status: str
     stage: str | None
-    """Lifecycle stage; None of a rolling deployment."""
+    """Lifecycle stage; None for a rolling deployment."""
     under_way: bool
     since: str
     minutes: int
@@ -36,7 +36,7 @@ class ServiceDeployment:
 
 @dataclass(frozen=True, kw_only=True)
 class LastRelease:
-    """The newest entry of the ledger."""
+    """The ledger's newest entry."""
 
     id: str
     kind: str
@@ -45,12 +45,12 @@ class LastRelease:
     began: str
     ended: str | None
     reason: str | None
-    """Why it failed."""
+    """Reason of the failure."""
     note: str | None
     waiting: str | None
-    """Whose migration of the same database it waits for."""
+    """The release whose migration of the same database it waits for."""
     repairs: list[str]
-    """Statements that drop indexes which are INVALID."""
+    """Statements that drop INVALID indexes."""
 
     @classmethod
     def of(cls, release: Release) -> "LastRelease":
@@ -60,7 +60,7 @@ class LastRelease:
 @dataclass(frozen=True, kw_only=True)
 class ServiceStatus:
     image: str
-    """The one that the service is to run."""
+    """The image that the service should run."""
     tasks: TaskCounts
     stack: str
     """Status of its stack."""
@@ -69,9 +69,9 @@ class ServiceStatus:
     waits_since: str | None
     """The rollback that makes pipelines wait until releases are resumed."""
     traffic: dict[str, int]
-    """Weight of each target group; none of a worker."""
+    """Weight of each target group; empty for a worker."""
     alarms: dict[str, str]
-    """State of each alarm that may send a release back."""
+    """State of each alarm that can roll a release back."""
 
 
 def service_status(place: ReleaseTarget) -> ServiceStatus:

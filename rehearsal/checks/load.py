@@ -1,4 +1,4 @@
-"""Constant traffic during a change, of which no request may fail."""
+"""Constant traffic during a change. No request may fail."""
 
 import os
 from collections.abc import Iterator
@@ -8,14 +8,14 @@ from rehearsal.account import Account
 from rehearsal.checks.assertions import require, wait_until
 from rehearsal.traffic import UserTraffic, traffic
 
-# At least so many; `make soak` has two thousand.
+# At least this many requests; `make soak` sends two thousand.
 _REQUESTS = int(os.environ.get("ROTATION_REQUESTS", "100"))
 _SECONDS = 300.0
 
 
 @contextmanager
 def unnoticed(account: Account, path: str) -> Iterator[UserTraffic]:
-    """Users of the main service while the block runs. Raises `Failed` when one of their requests failed."""
+    """Users of the main service while the block runs. Raises `Failed` if one of their requests fails."""
     with traffic(account).flowing((path,)) as users:
         wait_until(lambda: users.requests > 0, lambda: "users send no requests", seconds=_SECONDS)
         yield users

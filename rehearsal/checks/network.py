@@ -18,7 +18,7 @@ def network_zones(account: Account) -> str:
 
 
 def nat(account: Account) -> str:
-    """Each private subnet's default route leads to a gateway in its own zone, where there is one for each."""
+    """With a gateway per zone, each private subnet's default route uses the one in its own zone."""
     ec2 = account.client("ec2")
     vpc = [{"Name": "vpc-id", "Values": [account.resource("Network", "AWS::EC2::VPC")]}]
     subnets = ec2.get_paginator("describe_subnets").paginate(Filters=vpc).build_full_result()["Subnets"]
@@ -41,7 +41,9 @@ def nat(account: Account) -> str:
     kind = account.environment.network.nat
     expected = {"per-az": len(account.environment.network.availability_zones), "single": 1, "instance": 0}[kind]
     require(len(gateways) == expected, f"{len(gateways)} gateways, wanted {expected}")
-    require(routed == len(account.environment.network.availability_zones), f"{routed} private subnets have a way out")
+    require(
+        routed == len(account.environment.network.availability_zones), f"{routed} private subnets have a default route"
+    )
     return (
         f"{len(gateways)} gateways, {routed} private subnets routed" if gateways else f"one instance, {routed} routed"
     )

@@ -12,10 +12,10 @@ from rehearsal.checks.assertions import not_on_this_plan, require
 from simulators.aws.cost_messages import ANOMALY, BUDGET, BUDGET_SUBJECT
 from simulators.aws.deliveries import DeliveredMessage, read
 
-# The webhook's function starts and reads its secret meanwhile.
+# Includes the cold start of the webhook's function.
 _DELIVERY_SECONDS = 30.0
 _POLL_SECONDS = 0.1
-# What is really wrong in the account may set the alarm off again, later.
+# A real fault in the account may set the alarm off again later.
 _BOTH = ["ALARM", "OK"]
 
 
@@ -39,7 +39,7 @@ def mailed(account: Account) -> str:
 
 
 def in_slack(account: Account) -> str:
-    """What Amazon Q drops is not shown. Costs' messages are no alarms."""
+    """Slack shows only messages that Amazon Q does not drop. Messages about costs are no alarms."""
     topics = _topics(account, lambda route: route.slack_channel is not None)
     if not topics:
         not_on_this_plan("no severity has a Slack channel")
@@ -76,8 +76,8 @@ def at_pagerduty(account: Account) -> str:
     ended = {each["AlarmArn"]: _resolved(account, each["AlarmArn"]) for each in alarms}
     opened = {each["AlarmArn"]: len(account.pagerduty.incidents.get(each["AlarmArn"], [])) for each in alarms}
     _set(account, alarms, "ALARM")
-    # Not both at once: SNS and Lambda keep no order, and an incident resolved before it is opened stays open.
-    # And a composite alarm soon goes back to what its parts say: an incident may be over already, or open again.
+    # One after the other: SNS and Lambda keep no order, and an incident resolved before it is opened stays open.
+    # A composite alarm soon returns to the state of its parts, so an incident may be over or open again.
     _wait(
         alarms,
         lambda key: _is_open(account, key) or len(account.pagerduty.incidents.get(key, [])) > opened[key],
@@ -92,7 +92,7 @@ def at_pagerduty(account: Account) -> str:
 
 
 def _topics(account: Account, has: Callable[[Route], bool]) -> dict[str, Route]:
-    """ARNs of the topics of severities that are notified in this way."""
+    """ARNs of the topics of severities with this kind of recipient."""
     routes = account.environment.alarms
     found = {}
     for arn in account.resources("Platform", "AWS::SNS::Topic"):
@@ -104,7 +104,7 @@ def _topics(account: Account, has: Callable[[Route], bool]) -> dict[str, Route]:
 
 
 def _telling(account: Account, topic: str) -> list[dict[str, Any]]:
-    """The alarms that the topic hears of, metric alarms first."""
+    """The alarms that notify the topic, metric alarms first."""
     pages = (
         account.client("cloudwatch")
         .get_paginator("describe_alarms")
@@ -121,7 +121,7 @@ def _one_of_each_kind(account: Account, topic: str) -> Iterator[dict[str, Any]]:
 
 
 def _set_off_and_end(account: Account, alarm: dict[str, Any]) -> list[DeliveredMessage]:
-    """What was sent of this alarm meanwhile."""
+    """Messages about this alarm since then."""
     _set(account, [alarm], "OK")
     before = len(read(account.emulator.deliveries))
     for state in ("ALARM", "OK"):
@@ -142,7 +142,7 @@ def _shown(sent: list[DeliveredMessage]) -> Iterator[DeliveredMessage]:
 
 
 def _wait(alarms: list[dict[str, Any]], holds: Callable[[str], bool], otherwise: str) -> None:
-    """Until it has held once for the ARN of each. Raises `Failed` when that takes too long."""
+    """Waits until the condition has held once for each alarm's ARN. Raises `Failed` when that takes too long."""
     give_up = time.monotonic() + _DELIVERY_SECONDS
     left = alarms
     while left := [each for each in left if not holds(each["AlarmArn"])]:
@@ -160,7 +160,7 @@ def _is_open(account: Account, key: str) -> bool:
 
 
 def _confirm_addresses(account: Account, topics: Iterable[str]) -> int:
-    """Follows the links in the confirmation mails, as their owners would. How many addresses are confirmed."""
+    """Follows the links in the confirmation mails, as their owners would. Returns the number of confirmed addresses."""
     sns, confirmed = account.client("sns"), set()
     links = {
         (each.topic, each.to): parse_qs(urlsplit(each.text).query)

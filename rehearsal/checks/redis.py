@@ -3,10 +3,9 @@
 import io
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
-import psutil
 import redis
 
 from infra_runtime.contract.names import upstash_database
@@ -18,6 +17,7 @@ from rehearsal.account import Account
 from rehearsal.checks.assertions import not_on_this_plan, require
 from rehearsal.checks.load import unnoticed
 from rehearsal.checks.releases import first_release
+from rehearsal.servers import listening, suspended
 
 
 def instance(account: Account) -> str:
@@ -86,10 +86,10 @@ def is_used(account: Account) -> str:
 
 
 def outage(account: Account) -> str:
-    """The server is frozen: the probe reports that with its reason, and then reports the recovery."""
+    """Its servers are suspended: the probe reports the outage with its reason, and then the recovery."""
     with stopped(account):
         report = _look(account)
-    require(report["level"] == "critical", f"level {report['level']} while Redis was stopped")
+    require(report["level"] == "critical", f"level {report['level']} while Redis was suspended")
     after = _look(account)
     require(after["level"] == "ok", f"level {after['level']} after it went on")
     return f"critical: {report['error']} ({report['reason']}); then ok"
@@ -168,21 +168,8 @@ def _look(account: Account) -> dict[str, Any]:
 
 @contextmanager
 def stopped(account: Account) -> Iterator[None]:
-    """Freezes, during the block, the Redis servers of the API that run on this machine."""
-    ours = {(node.host, str(node.port)) for node in _target(account).nodes}
-    frozen = []
-    # Only children of this process: other redis-servers of the machine are not ours.
-    for process in psutil.Process().children(recursive=True):
-        # A server of another test may end in the meantime.
-        with suppress(psutil.NoSuchProcess):
-            if process.name() == "redis-server":
-                listening = {(each.laddr.ip, str(each.laddr.port)) for each in process.net_connections("tcp")}
-                if listening & ours:
-                    process.suspend()
-                    frozen.append(process)
-    require(frozen, "no server of it runs on this machine")
-    try:
+    """Suspends the servers of the serving Redis during the block."""
+    servers = listening("redis-server", [(node.host, node.port) for node in _target(account).nodes])
+    require(servers, "no server of it runs on this machine")
+    with suspended(servers):
         yield
-    finally:
-        for process in frozen:
-            process.resume()

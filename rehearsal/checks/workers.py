@@ -43,11 +43,11 @@ def unhealthy_goes_back(account: Account) -> str:
             require(False, f"it was released: {told}")
     require("Task failed container health checks" in told, f"the reason is not reported: {told}")
     require(not users.failures, f"{len(users.failures)} requests failed: {users.failures[:3]}")
-    require(place_of(account).image() == before, "the parameter still says the failed image")
+    require(place_of(account).image() == before, "the parameter still names the failed image")
     for name in (account.main, *names):
         image = account.container(account.service(name))["image"]
         require(image == before, f"{name} runs {image}")
-    return f"{names[0]} was unhealthy, and {account.main} went back with it; {users.requests} requests, none lost"
+    return f"{names[0]} was unhealthy, and {account.main} was rolled back with it; {users.requests} requests, none lost"
 
 
 def _idle(folder: Path) -> None:

@@ -1,15 +1,15 @@
-"""What can be broken in the sandbox, on the processes and objects that are there, and how it is undone."""
+"""Faults of the sandbox: each breaks a real process or object, and returns how to undo it."""
 
 import json
 import re
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import psutil
 import psycopg
 
 from infra_runtime.contract.cloudflare_phases import CUSTOM_WAF
@@ -20,6 +20,7 @@ from rehearsal.account import Account
 from rehearsal.checks.redis import url_of_the_tasks
 from rehearsal.checks.releases import place_of, release
 from rehearsal.push import push
+from rehearsal.servers import Endpoint, listening, resume, suspend
 
 Undo = Callable[[], None]
 _SERVES = re.compile(r"(?m)^  '/': async \(\) => \{$")
@@ -37,16 +38,16 @@ class Faults:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def cause(self, name: str) -> str:
-        """What has happened. Raises `CannotBreak`, and `KeyError` for an unknown name."""
+        """Returns a sentence about what is broken. Raises `CannotBreak`, and `KeyError` for an unknown name."""
         cause: Callable[[Account], Undo] = _CAUSES[name]
         with self._lock:
             if name in self.broken:
-                raise CannotBreak(f"{name} is broken already; to repair it: ./infra sandbox repair")
+                raise CannotBreak(f"{name} is broken already; repair it with ./infra sandbox repair")
             self.broken[name] = cause(self.account)
         return f"broken: {FAULTS[name]}"
 
     def repair(self) -> str:
-        """What was repaired, all of it, the newest fault first."""
+        """Repairs every fault, the newest first. Returns a sentence that names them."""
         with self._lock:
             names = list(reversed(self.broken))
             for name in names:
@@ -54,51 +55,33 @@ class Faults:
                 del self.broken[name]
         return f"repaired: {', '.join(names)}" if names else "nothing was broken"
 
-    def thaw(self) -> None:
-        """Before the end: what is frozen could not end by itself."""
+    def repair_before_the_end(self) -> None:
+        """A suspended server could not end by itself."""
         with suppress(Exception):
             self.repair()
 
 
-def _frozen(name: str, addresses: Collection[str], what: str) -> Undo:
-    """Stops servers in their tracks: they accept connections, and answer nothing."""
-    found = list(_servers(name, addresses))
+def _suspended(name: str, endpoints: Collection[Endpoint], what: str) -> Undo:
+    found = listening(name, endpoints)
     if not found:
         raise CannotBreak(f"no process of {what} runs on this machine")
-    for process in found:
-        process.suspend()
-
-    def undo() -> None:
-        for process in found:
-            if process.is_running():
-                process.resume()
-
-    return undo
-
-
-def _servers(name: str, addresses: Collection[str]) -> Iterator[psutil.Process]:
-    """Processes of that name that listen on one of the addresses, and those below them. Only our own descendants: other
-    sandboxes of the machine are not ours."""
-    for process in psutil.Process().children(recursive=True):
-        with suppress(psutil.Error):
-            if process.name() == name and any(
-                each.status == psutil.CONN_LISTEN and each.laddr.ip in addresses
-                for each in process.net_connections("tcp")
-            ):
-                yield process
-                yield from process.children(recursive=True)
+    suspend(found)
+    return partial(resume, found)
 
 
 def _redis(account: Account) -> Undo:
-    return _frozen("redis-server", {node.host for node in parse(url_of_the_tasks(account)).nodes}, "Redis")
+    nodes = parse(url_of_the_tasks(account)).nodes
+    return _suspended("redis-server", [(node.host, node.port) for node in nodes], "Redis")
 
 
 def _database(account: Account) -> Undo:
-    return _frozen("postgres", {_instance(account)["Endpoint"]["Address"]}, "PostgreSQL")
+    endpoint = _instance(account)["Endpoint"]
+    return _suspended("postgres", [(endpoint["Address"], endpoint["Port"])], "PostgreSQL")
 
 
 def _origin(account: Account) -> Undo:
-    return _frozen("nginx", {json.loads(account.emulator.balancer.read_text())["address"]}, "the load balancer")
+    address = json.loads(account.emulator.balancer.read_text())["address"]
+    return _suspended("nginx", [(address, None)], "the load balancer")
 
 
 def _instance(account: Account) -> dict[str, Any]:
@@ -112,7 +95,7 @@ def _task(account: Account) -> Undo:
     image = str(account.container(service)["image"])
     folder = account.emulator.images / image.rpartition("sha256:")[2]
     if not folder.exists():
-        raise CannotBreak(f"{account.main} runs {image}, which nobody has pushed")
+        raise CannotBreak(f"{account.main} runs {image}, an image that was never pushed")
     gone = folder.with_name(f"{folder.name}.gone")
     # The same file system, so open files of running tasks stay.
     folder.rename(gone)

@@ -67,11 +67,9 @@ def sandbox(name: str, workspace: Path, progress: Progress) -> Iterator[Sandbox]
         with progress.scene("synthesize and bootstrap"):
             account.prepare()
             assembly = synthesis.result()
-            cdk = account.cdk
-            cdk.run("bootstrap", f"aws://{cdk.account}/{cdk.region}", "--app", str(assembly))
+            account.cdk.bootstrap(assembly)
         with progress.scene("deploy every stack"), progress.stacks(account):
-            options = ("--require-approval", "never", "--concurrency", "4")
-            cdk.run("deploy", f"{name}/*", "--app", str(assembly), *options)
+            account.cdk.deploy(assembly, f"{name}/*")
         account.zone.traffic.requests.extend(_last_minutes(environment))
         _publish_day(account, environment)
         front.account = account
@@ -89,8 +87,7 @@ def sandbox(name: str, workspace: Path, progress: Progress) -> Iterator[Sandbox]
             if each.host is not None
         } | {"media": f"http://{environment.domains.media}.localhost:{port}"}
         faults = Faults(account)
-        # What is frozen could not end.
-        stack.callback(faults.thaw)
+        stack.callback(faults.repair_before_the_end)
         state, token = State(account, front, faults, addresses), secrets.token_urlsafe(18)
         url = stack.enter_context(page.serving(state, token=token, port=_port(_PAGE_PORT)))
         state.start()

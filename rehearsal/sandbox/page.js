@@ -125,9 +125,9 @@ const last = (series) => {
 }
 
 async function act(action) {
-  at('told').textContent = `${action} …`
+  at('result').textContent = `${action} …`
   const answer = await fetch(action, { method: 'POST', headers: { 'X-Sandbox': token } })
-  at('told').textContent = await answer.text()
+  at('result').textContent = await answer.text()
   show()
 }
 for (const name of FAULTS) {

@@ -24,7 +24,7 @@ FILES = {
 
 @contextmanager
 def serving(state: State, *, token: str, port: int) -> Iterator[str]:
-    """The URL, as long as the block; from the moment when somebody asks for the end, nothing is answered any more."""
+    """Yields the URL and serves during the block. Once the end is requested, it refuses all further requests."""
     with http_server.serving(_Page(state, token).respond, port=port):
         yield f"http://localhost:{port}"
 
@@ -40,7 +40,7 @@ class _Page:
         if self.has_ended:
             _send(handler, 503, "the sandbox has ended")
         elif host not in ("localhost", "127.0.0.1"):
-            # A name of somebody else's that leads here (DNS rebinding).
+            # Another name that resolves to this machine (DNS rebinding).
             _send(handler, 403, "the page is at http://localhost")
         elif handler.command == "POST":
             _send(handler, *self._acted(handler))
@@ -50,7 +50,7 @@ class _Page:
     def _acted(self, handler: BaseHTTPRequestHandler) -> tuple[int, str]:
         action, _, fault = handler.path.strip("/").partition("/")
         if handler.headers.get("X-Sandbox") != self.token:
-            return 403, "without the sandbox's token"
+            return 403, "the request lacks the sandbox's token"
         try:
             match action:
                 case "break":

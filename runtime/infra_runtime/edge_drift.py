@@ -26,7 +26,7 @@ class DeclarationDrift:
 
     name: str
     changes: list[Change]
-    """What a deployment would have to do."""
+    """Changes that a deployment would make."""
     seen: list[Seen]
     conflict: str | None = None
     undeclared: Mapping[str, list[str]] = field(default_factory=dict)
@@ -47,7 +47,7 @@ class DeclarationDrift:
 
 @reported
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, int]:
-    """Answers with the numbers that it publishes."""
+    """Returns the numbers that it publishes."""
     secrets = Secrets(client("secretsmanager"))
     api = api_from(secrets, os.environ["TOKEN_SECRET"], deadline=deadline_of(context))
     memory = SsmStateStore(client("ssm"), os.environ["MEMORY"])
@@ -64,7 +64,7 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, int]:
 
 
 def log_lines(found: list[DeclarationDrift]) -> Iterator[dict[str, Any]]:
-    """One for each change that a deployment would make, each conflict, and each object with undeclared fields."""
+    """One line for each change that a deployment would make, each conflict, and each object with undeclared fields."""
     for each in found:
         if each.conflict is not None:
             yield {"drift": each.name, "conflict": each.conflict}

@@ -1,6 +1,6 @@
-"""Rotation of the secret user agent, in Secrets Manager's four steps: no request is refused at any moment.
+"""Rotation of the secret user agent, in Secrets Manager's four steps. S3 refuses no request meanwhile.
 
-The bucket accepts the new one before our zone sends it, and the old one for an hour after.
+The bucket accepts the new one before our zone sends it, and the old one for an hour longer.
 """
 
 import os
@@ -73,7 +73,7 @@ class UserAgent(Rotation):
             raise NotInPlace(f"Cloudflare does not send it: {left[0].action} {left[0].what}")
 
     def _rules(self, pending: str) -> Rules:
-        """The declared rules, with the pending value where the secret is referred to."""
+        """The declared rules, with the pending value in place of the reference to the secret."""
         document = self._memory.get(f"declared/rules/{self._of.rule}")
         zone = zones.find(self._api, document["zone"])
         return Rules(self._api, zone.id, _with(document, pending))

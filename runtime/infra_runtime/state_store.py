@@ -1,4 +1,4 @@
-"""What has to be remembered between two deployments, in Systems Manager parameters."""
+"""State between deployments, in Systems Manager parameters."""
 
 import json
 from dataclasses import dataclass
@@ -7,11 +7,11 @@ from typing import Any, Protocol
 
 class StateStore(Protocol):
     def get(self, key: str) -> Any:
-        """None when nothing, or nothing any more, is remembered."""
+        """None if nothing is stored."""
         ...
 
     def put(self, key: str, value: Any) -> None:
-        """An empty value forgets the key."""
+        """An empty value deletes the key."""
         ...
 
 
@@ -45,7 +45,7 @@ class SsmStateStore:
         )
 
     def all(self, key: str) -> dict[str, Any]:
-        """Everything remembered below a key, by the rest of its name."""
+        """Everything stored below a key, by the rest of its name."""
         path = f"{self.prefix}/{key}/"
         pages = self.ssm.get_paginator("get_parameters_by_path").paginate(Path=path, Recursive=True)
         return {

@@ -205,7 +205,7 @@ def frozen(host: str) -> Templates:
     return {"shop-dev-preview1": {"Resources": {"Rule": rule}}}
 
 
-@pytest.mark.parametrize(("running", "stops"), [(1, ["Rule is written again (Conditions)"]), (0, [])])
+@pytest.mark.parametrize(("running", "stops"), [(1, ["Rule is updated (Conditions)"]), (0, [])])
 def test_a_frozen_rule_of_a_preview_that_nobody_uses_may_change(running: int, stops: list[str]) -> None:
     """ECS leaves all weight with green after the first deployment, and nobody can release to an empty preview."""
     before, after = frozen("a.example.com"), frozen("b.example.com")

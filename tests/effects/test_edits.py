@@ -29,7 +29,7 @@ def some(found: list[Effect], severity: Impact, stack: str, kind: str, told: str
         # ECS → Amplify
         ("production", DANGEROUS, "network", "in-use", "in use by daadaar-production-frontend"),
         ("production", DANGEROUS, "frontend", "left-behind", "It runs on, billed (Service)"),
-        ("production", DANGEROUS, "registry", "gone", "The image repository stays, outside every stack"),
+        ("production", DANGEROUS, "registry", "gone", "The image repository stays outside every stack"),
         # database.storage_gib, database.instance
         ("production", IMPOSSIBLE, "data", "refused", "would shrink from 100 to 50 GiB"),
         ("production", DANGEROUS, "data", "interrupted", "changes from db.r8g.large to db.r8g.xlarge, at once"),
@@ -38,9 +38,9 @@ def some(found: list[Effect], severity: Impact, stack: str, kind: str, told: str
         ("dev", DANGEROUS, "api", "health", "/api/health/live → /api/health/alive"),
         ("dev", DANGEROUS, "frontend", "weights", "requests for dev.daadaar.com get 404"),
         ("dev", DANGEROUS, "platform", "uncertified", "answers dev.daadaar.com"),
-        ("dev", DANGEROUS, "edge", "unnamed", "have no dev.daadaar.com any more"),
+        ("dev", DANGEROUS, "edge", "unnamed", "no longer have dev.daadaar.com"),
         # host beside former_host
-        ("dev", Impact.LOOK, "edge", "leads", "lead api-dev.daadaar.com to api-next.daadaar.com"),
+        ("dev", Impact.LOOK, "edge", "leads", "point api-dev.daadaar.com to api-next.daadaar.com"),
         # [previews] removed
         ("dev", DANGEROUS, "preview1", "left-behind", "It runs on, billed (Service)"),
         ("dev", DANGEROUS, "data", "in-use", "in use by daadaar-dev-preview1"),
@@ -108,7 +108,7 @@ def test_a_site_that_moves_to_amplify_keeps_its_stack_until_dns_leads_there(
     was, is_ = before["production"], edited["production"]
     assert "daadaar-production-frontend" in was.keys() - is_.keys()
     assert not [each for each in effects(was, is_) if each.kind in ("uncertified", "unnamed")]
-    assert some(effects(was, is_), Impact.LOOK, "edge", "leads", "lead daadaar.com to")
+    assert some(effects(was, is_), Impact.LOOK, "edge", "leads", "point daadaar.com to")
     steps = [(each.stack, each.is_deletion) for each in order(difference(was, is_)).first]
     at = {stack: number for number, (stack, _) in enumerate(steps)}
     assert at["daadaar-production-frontend-amplify"] < at["daadaar-production-edge"]

@@ -1,4 +1,4 @@
-"""Which changes replace a resource: held against AWS's documentation of each property, and against its specification.
+"""Which changes replace a resource, compared with AWS's documentation of each property and with its specification.
 
 documented_updates.json is "Update requires" of the CloudFormation User Guide (github.com/awsdocs/
 aws-cloudformation-user-guide, the last commit with content, 6c68a17a of September 2023): each property of the types
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ops.effects import effects, schemas
-from tools import documented_updates
+from ops.effects.specification import document
 
 DOCUMENTED: dict[str, dict[str, list[str]]] = json.loads(
     Path(__file__).with_name("documented_updates.json").read_text()
@@ -70,5 +70,4 @@ def test_few_changes_without_interruption_are_called_a_replacement() -> None:
 
 
 def test_what_only_the_specification_has_is_up_to_date() -> None:
-    current = documented_updates.written(documented_updates.missing())
-    assert schemas.DOCUMENTED.read_text() == current, "python -m tools.documented_updates"
+    assert schemas.DOCUMENTED.read_text() == document(), "python -m tools.documented_updates"

@@ -168,7 +168,7 @@ def test_what_leaves_with_its_data_is_dangerous_and_says_what_stays() -> None:
     }
     assert consequences == {
         "Delete": "The database is deleted with all its data.",
-        "Retain": "The database stays, outside every stack, and is billed.",
+        "Retain": "The database stays outside every stack, and is billed.",
         "Snapshot": "The database is deleted; a snapshot of it stays.",
     }
 
@@ -301,13 +301,13 @@ def _task(image: str = "one", **more: Any) -> Template:
     ("change", "expected"),
     [
         ({"Image": "two"}, []),
-        ({"Command": ["node", "other.js"]}, ["look image: asks something else of its image (Command)"]),
+        ({"Command": ["node", "other.js"]}, ["look image: needs something else of its image (Command)"]),
         (
             {"RuntimePlatform": {"CpuArchitecture": "X86_64"}},
-            ["look image: asks something else of its image (RuntimePlatform)"],
+            ["look image: needs something else of its image (RuntimePlatform)"],
         ),
-        ({"HealthCheck": {"Command": ["CMD", "ok"]}}, ["look image: asks something else of its image (HealthCheck)"]),
-        ({"User": "1000"}, ["look image: asks something else of its image (User)"]),
+        ({"HealthCheck": {"Command": ["CMD", "ok"]}}, ["look image: needs something else of its image (HealthCheck)"]),
+        ({"User": "1000"}, ["look image: needs something else of its image (User)"]),
     ],
 )
 def test_what_a_task_asks_of_its_image_may_not_be_there(change: dict[str, Any], expected: list[str]) -> None:
@@ -344,9 +344,9 @@ def names(**records: str) -> Template:
 
 def test_a_name_that_loses_its_record_is_dangerous_and_one_that_leads_elsewhere_worth_a_look() -> None:
     before = names(media="bucket.example.net", www="!balancer")
-    assert told(before, names(media="bucket.example.net")) == "dangerous unnamed: have no www.example.com any more"
+    assert told(before, names(media="bucket.example.net")) == "dangerous unnamed: no longer have www.example.com"
     assert told(before, names(media="bucket.example.net", www="d1.cloudfront.net")) == (
-        "look leads: lead www.example.com to d1.cloudfront.net instead of balancer"
+        "look leads: point www.example.com to d1.cloudfront.net instead of balancer"
     )
     assert of(before, names(www="!balancer", media="bucket.example.net", blog="!balancer")) == []
 
@@ -388,7 +388,7 @@ def test_another_bootstrap_image_is_refused_by_what_was_never_released() -> None
     before, after = (
         template({"Parameter": "/shop/image", "Seed": each}, "Custom::ImagePointer") for each in ("a", "b")
     )
-    assert told(before, after) == "dangerous seed: keeps its value, whatever it is seeded with (a → b)"
+    assert told(before, after) == "dangerous seed: keeps its value, although its seed changes (a → b)"
 
 
 def test_another_health_path_stops_tasks_of_users_and_those_of_a_preview_are_worth_a_look() -> None:

@@ -1,4 +1,4 @@
-"""The recipes of CONTRIBUTING.md name files, folders and make targets that exist."""
+"""The recipes of CONTRIBUTING.md name files, folders and make targets that exist; README.md lists every document."""
 
 import re
 from pathlib import Path
@@ -42,3 +42,9 @@ def test_a_path_that_does_not_exist_is_found() -> None:
     assert missing(path)
     assert not missing("docs/runbooks/RUNBOOK.md")
     assert not missing("environments/NAME.toml")
+
+
+def test_the_readme_lists_every_document_by_its_kind() -> None:
+    section = (_ROOT / "README.md").read_text().partition("## Documentation\n")[2]
+    linked = re.findall(r"\]\((docs/\w[\w-]*\.md)\)", section)
+    assert sorted(linked) == sorted(f"docs/{path.name}" for path in (_ROOT / "docs").glob("*.md"))

@@ -21,6 +21,17 @@ def tracked() -> list[Path]:
     return [ROOT / name for name in listed.split("\0") if name and (ROOT / name).is_file()]
 
 
+_TOOLS = re.compile(r"^ *(?:from|import) tools\b", re.MULTILINE)
+
+
+def test_only_people_and_ci_run_the_tools() -> None:
+    """No module but a tool imports one: what a test needs of it belongs beside its other users."""
+    assert _TOOLS.search("from tools import suite")
+    assert _TOOLS.search((ROOT / "tools" / "bench.py").read_text())
+    code = [path for path in tracked() if path.suffix == ".py" and ROOT / "tools" not in path.parents]
+    assert [path for path in code if _TOOLS.search(path.read_text())] == []
+
+
 @pytest.mark.parametrize("folder", ["constructs", "tests/constructs", "runtime"])
 def test_source_roots_are_not_packages(folder: str) -> None:
     assert (ROOT / folder).is_dir()

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from config import available, load
+from config.deploy_workflow import workflow
 from tests.workflows import complaints, read
-from tools import deploy_workflow
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = ROOT / ".github" / "workflows"
@@ -47,7 +47,7 @@ def folder(tmp_path: Path) -> Path:
     """Our workflows, deploying the tests' environments."""
     folder = tmp_path / ".github" / "workflows"
     shutil.copytree(WORKFLOWS, folder)
-    (folder / "deploy.yml").write_text(deploy_workflow.text(load()))
+    (folder / "deploy.yml").write_text(workflow(load()))
     return folder
 
 
@@ -62,7 +62,7 @@ def test_our_own_rules_and_both_linters_accept_the_workflows(folder: Path) -> No
 def test_each_environment_is_deployed_when_the_one_before_it_is() -> None:
     dev, staging, production = (load()[name] for name in ("dev", "staging", "production"))
     canary = staging.model_copy(update={"delivery": staging.delivery.model_copy(update={"after": "staging"})})
-    written = deploy_workflow.text({"canary": canary, "dev": dev, "production": production, "staging": staging})
+    written = workflow({"canary": canary, "dev": dev, "production": production, "staging": staging})
     jobs = yaml.safe_load(written)["jobs"]
     assert {name: job.get("needs") for name, job in jobs.items()} == {
         "dev": None, "staging": "dev", "canary": "staging", "production": "staging",

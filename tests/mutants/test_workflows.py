@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from config import Environment
+from config.deploy_workflow import workflow
 from tests.mutants.workflows import Fault, faults
 from tests.workflows import complaints, read
-from tools import deploy_workflow
 
 WORKFLOWS = Path(__file__).resolve().parents[2] / ".github" / "workflows"
 ALL = os.environ.get("MUTANTS") == "all"
@@ -45,7 +45,7 @@ EXPLAINED: Sequence[tuple[str, str, str]] = (
 def workflows(loaded: Mapping[str, Environment]) -> dict[str, Any]:
     """Ours, deploying the tests' environments."""
     found: dict[str, Any] = dict(read(WORKFLOWS))
-    written = yaml.safe_load(deploy_workflow.text(loaded))
+    written = yaml.safe_load(workflow(loaded))
     found["deploy.yml"] = {("on" if key is True else key): value for key, value in written.items()}
     return found
 

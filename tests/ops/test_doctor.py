@@ -119,7 +119,7 @@ def _drop_an_export(wanted: Templates) -> str:
     outputs = wanted["daadaar-production-data"]["Outputs"]
     name = next(key for key in outputs if "DatabaseLoginsUser" in key)
     del outputs[name]
-    return f"{name} would go, while daadaar-production-api still imports it"
+    return f"{name} would be removed, while daadaar-production-api still imports it"
 
 
 def _drop_a_stack(wanted: Templates) -> str:
@@ -131,8 +131,8 @@ def _drop_a_stack(wanted: Templates) -> str:
 def test_harmful_effects_are_reported_before_a_deployment(
     spoil: Callable[[Templates], str], wanted: Templates, production: Account
 ) -> None:
-    told = spoil(wanted)
-    assert any(told in each for each in problems(production, wanted))
+    expected = spoil(wanted)
+    assert any(expected in each for each in problems(production, wanted))
 
 
 def test_what_was_acknowledged_stops_nothing(wanted: Templates, production: Account) -> None:
@@ -173,7 +173,7 @@ def test_a_hostname_changes_only_while_the_load_balancer_does_what_the_template_
 
     try:
         refused = divided(0, 100)
-        assert [each for each in refused if "is written again (Conditions)" not in each] == []
+        assert [each for each in refused if "is updated (Conditions)" not in each] == []
         assert len(refused) == len(rules)
         assert divided(100, 0) == []
     finally:
@@ -216,7 +216,7 @@ def test_an_alarm_that_is_on_would_gate_nothing(wanted: Templates, production: A
     name = production.service("Frontend")["deploymentConfiguration"]["alarms"]["alarmNames"][0]
     cloudwatch.set_alarm_state(AlarmName=name, StateValue="ALARM", StateReason="errors")
     try:
-        assert problems(production, wanted) == [f"daadaar-production-frontend: {name} is on"]
+        assert problems(production, wanted) == [f"daadaar-production-frontend: {name} fires"]
     finally:
         cloudwatch.set_alarm_state(AlarmName=name, StateValue="OK", StateReason="over")
 
@@ -232,7 +232,7 @@ def test_a_release_is_not_cut_into(wanted: Templates, production: Account) -> No
     ledger.begin(running)
     try:
         (found,) = problems(production, wanted)
-        assert "r99999999-running by somebody is under way" in found
+        assert "release r99999999-running by somebody is running" in found
     finally:
         key = {"service": {"S": "api"}, "id": {"S": running.id}}
         ledger.dynamodb.delete_item(TableName=ledger.table, Key=key)

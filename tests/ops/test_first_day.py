@@ -71,7 +71,7 @@ def test_doctor_reports_everything_that_a_new_account_lacks(
         assert "66.5 may be needed" in quota
         assert starting(found, "secret daadaar/pagerduty-key: has no value")
     else:
-        assert any("OIDC provider is not there" in each for each in of_account)
+        assert any("OIDC provider does not exist" in each for each in of_account)
 
 
 def test_what_is_safe_is_done_and_the_rest_is_left_to_a_person(
@@ -80,7 +80,7 @@ def test_what_is_safe_is_done_and_the_rest_is_left_to_a_person(
     doctor.repair(examined(), Console(quiet=True))
     found = findings()
     assert not [each for each in found if "service-linked role" in each]
-    assert all("are asked for" in each for each in starting(found, "quota ")), "AWS has not granted them yet"
+    assert all("are requested" in each for each in starting(found, "quota ")), "AWS has not granted them yet"
     assert starting(found, "secret daadaar/cloudflare-token"), "nobody invents a token"
     time.sleep(1.1)
     assert not starting(findings(), "quota ")

@@ -262,12 +262,12 @@ USED_UP = {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "1795000000"}
     (Answer(401, {"message": "Bad credentials"}), InputError, "Bad credentials: the token is not valid"),
     (Answer(403, {"message": "Resource not accessible"}), InputError, "the token may not do that; it needs Admin"),
     (Answer(403, {"message": "API rate limit exceeded"}, USED_UP), InputError, r"is used up until \d\d:\d\d"),
-    (Answer(403, {"message": "secondary rate limit"}, {"Retry-After": "60"}), InputError, "is used up; what"),
-    (Answer(429, {"message": "too many"}), InputError, "rate limit is used up; what"),
+    (Answer(403, {"message": "secondary rate limit"}, {"Retry-After": "60"}), InputError, "is used up; changes"),
+    (Answer(429, {"message": "too many"}), InputError, "rate limit is used up; changes"),
     (Answer(422, {"message": "Validation Failed"}), InputError, "Validation Failed: GitHub does not accept it"),
-    (Answer(307, {"message": "Moved"}, {"Location": "/x"}), InputError, "has another name now"),
-    (Answer(502, "a page"), OperatorError, "HTTP 502, no reason given: what was written stays: run it again"),
-    (Answer(200, "a page"), OperatorError, "what answered is not GitHub's API"),
+    (Answer(307, {"message": "Moved"}, {"Location": "/x"}), InputError, "the repository was renamed"),
+    (Answer(502, "a page"), OperatorError, "HTTP 502, no reason given: changes so far stay: run it again"),
+    (Answer(200, "a page"), OperatorError, "the server that answered is not GitHub's API"),
 ])  # fmt: skip
 def test_a_refusal_by_github_is_reported_in_one_line(
     answer: Answer, kind: type[Exception], told: str, github: GitHub, client: httpx.Client
@@ -280,7 +280,7 @@ def test_a_refusal_by_github_is_reported_in_one_line(
 
 
 def test_a_repository_that_the_token_cannot_see_is_reported(github: GitHub, client: httpx.Client) -> None:
-    with pytest.raises(InputError, match=r"PUT /repos/daadaar/other/.*does not see it"):
+    with pytest.raises(InputError, match=r"PUT /repos/daadaar/other/.*may not see it"):
         list(apply([needed(repository="daadaar/other")], client))
     github.writers, github.readers = set(), {TOKEN}
     with pytest.raises(InputError, match="the token may not do that"):

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from config import Environment, available, load
+from config.deploy_workflow import WORKFLOW, workflow
 from config.loader import OWN
 from config.schema import SCHEMA
 from rehearsal.lint import Lint
-from tools import deploy_workflow
 
 
 def test_they_are_valid() -> None:
@@ -24,13 +24,13 @@ def test_editors_find_the_schema(name: str) -> None:
 
 def test_the_workflows_find_each_environment_at_github_under_its_files_name(loaded: dict[str, Environment]) -> None:
     for name, environment in loaded.items():
-        told = f"environments/{name}.toml: delivery.environment has to be {name!r}, as deploy.yml and drift.yml have it"
-        assert environment.delivery.environment == name, told
+        error = f"environments/{name}.toml: delivery.environment has to be {name!r}, as in deploy.yml and drift.yml"
+        assert environment.delivery.environment == name, error
 
 
 def test_each_is_deployed_by_the_workflow(loaded: dict[str, Environment]) -> None:
     """Otherwise: make accept."""
-    assert deploy_workflow.WORKFLOW.read_text() == deploy_workflow.text(loaded)
+    assert WORKFLOW.read_text() == workflow(loaded)
 
 
 def test_they_pass_strict_validation(validated: Path) -> None:

@@ -47,8 +47,7 @@ def deployed(account: Account, wanted: Templates) -> Templates:
 
 
 def deploy(account: Account, app: Path, *stacks: str) -> None:
-    options = ("--require-approval", "never", "--concurrency", "4", *(["--exclusively"] if stacks else []))
-    account.cdk.run("deploy", *(stacks or (f"{NAME}/*",)), "--app", str(app), *options)
+    account.cdk.deploy(app, *(stacks or (f"{NAME}/*",)), options=["--exclusively"] if stacks else [])
 
 
 def test_what_would_be_refused_is_done_in_steps_and_loses_no_request(context: dict[str, Any], tmp_path: Path) -> None:
@@ -56,7 +55,7 @@ def test_what_would_be_refused_is_done_in_steps_and_loses_no_request(context: di
         first, second = (
             assembly(text, context, tmp_path / each) for each, text in (("1", edited(BEFORE)), ("2", edited(AFTER)))
         )
-        account.cdk.run("bootstrap", f"aws://{account.cdk.account}/{account.cdk.region}", "--app", str(first))
+        account.cdk.bootstrap(first)
         account.prepare()
         deploy(account, first)
         first_release(account)

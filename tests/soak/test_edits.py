@@ -254,12 +254,10 @@ def bench(context: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> 
 def deployed(first: Version, folder: Path, around: ExitStack) -> Account:
     """With a release that users see, and rows."""
     account = around.enter_context(opened(NAME, first.environment, folder))
-    cdk = account.cdk
-    cdk.run("bootstrap", f"aws://{cdk.account}/{cdk.region}", "--app", str(first.assembly))
+    account.cdk.bootstrap(first.assembly)
     account.prepare()
     _store_further_secrets(account)
-    options = ("--require-approval", "never", "--concurrency", "4")
-    cdk.run("deploy", f"{NAME}/*", "--app", str(first.assembly), *options)
+    account.cdk.deploy(first.assembly, f"{NAME}/*")
     first_release(account)
     return account
 

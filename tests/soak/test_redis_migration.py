@@ -41,10 +41,8 @@ class Operator:
         return Path(root.synth().directory)
 
     def deploy(self, instances: dict[str, str], serves: str, *stacks: str) -> None:
-        self.account.cdk.run(
-            "deploy", *(f"{NAME}/{stack}" for stack in stacks), "--app", str(self.assembly(instances, serves)),
-            "--require-approval", "never", "--concurrency", "4", "--exclusively",
-        )  # fmt: skip
+        assembly = self.assembly(instances, serves)
+        self.account.cdk.deploy(assembly, *(f"{NAME}/{stack}" for stack in stacks), options=["--exclusively"])
 
     @property
     def url_of_the_tasks(self) -> str:

@@ -143,7 +143,7 @@ def test_this_very_tree_against_its_last_commit() -> None:
     before = worktrees()
     done = infra_review("HEAD", ROOT / "docs" / "one-repository")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("# What this would do")
+    assert done.stdout.startswith("# Effects of a deployment")
     assert "## dev" in done.stdout
     unknown = infra_review("nonsense", ROOT / "docs" / "one-repository")
     assert (unknown.returncode, unknown.stdout) == (2, "")

@@ -1,7 +1,7 @@
 """Objectives of a service, and alarms on how fast their error budget burns.
 
-Two windows each: the long one says that it matters, the short one that it still goes on ("The Site Reliability
-Workbook", chapter 5). A pace of 1 uses the budget up in exactly the thirty days that it is for.
+Each alarm has two windows: the long one shows that the burn matters, the short one that it continues ("The Site
+Reliability Workbook", chapter 5). A burn rate of 1 uses up the budget in exactly its thirty days.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ from infra_constructs.alarms.traffic import metric_of
 from infra_runtime.contract.metrics import TrafficMetric
 
 _OBJECTIVES = ("Availability", "Latency")
-# In a window with fewer requests, one of them would be a pace.
+# In a window with fewer requests, a single failure would be a high burn rate.
 _ENOUGH_REQUESTS = 100
 _RUNBOOK = "objective"
 
@@ -37,7 +37,7 @@ class ObjectiveProps:
     """What an environment may choose."""
 
     availability_percent: float
-    """Share of requests that end in no 5xx."""
+    """Share of requests without a 5xx."""
     fast_percent: float
     """Share of requests that are answered within `fast_seconds`."""
     fast_seconds: float
@@ -74,7 +74,7 @@ _SPEEDS = (
 
 
 class ObjectiveAlarms(Construct):
-    """Availability as users have it, at the edge; latency as the load balancer measures it."""
+    """Availability is measured at the edge, where users see it; latency at the load balancer."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class ObjectiveAlarms(Construct):
     ) -> None:
         super().__init__(scope, id_)
         self._environment, self._host, self._groups, self._props = environment, host, target_groups, props
-        # Begins the ids of metrics: those of two services stand in one graph.
+        # Prefix of metric ids: one graph shows two services.
         self._of = id_.lower()
         self.critical: list[cloudwatch.IAlarm] = []
         for objective in _OBJECTIVES:
@@ -100,11 +100,11 @@ class ObjectiveAlarms(Construct):
 
     @property
     def paces(self) -> dict[str, cloudwatch.IMetric]:
-        """How fast each budget has burnt in the last hour, for people to look at."""
+        """Burn rates of the last hour, for the dashboard."""
         return {each: self.pace(each, _SPEEDS[0].long) for each in _OBJECTIVES}
 
     def pace(self, objective: str, window: cdk.Duration) -> cloudwatch.MathExpression:
-        """How many times faster than it may the budget is used; 0 while there are too few requests to tell."""
+        """Burn rate of the budget; 0 while there are too few requests."""
         return self._availability(window) if objective == "Availability" else self._latency(window)
 
     def _add(self, objective: str, speed: _Speed, topics: Topics) -> cloudwatch.CompositeAlarm:
@@ -134,7 +134,7 @@ class ObjectiveAlarms(Construct):
             alarm_description=alarm_description(self, speed.severity, description, runbook=_RUNBOOK),
             alarm_rule=cloudwatch.AlarmRule.all_of(*(cloudwatch.AlarmRule.from_alarm(each, state) for each in windows)),
         )
-        # The incident pages; this one says what it was.
+        # The incident alarm pages; this one names the cause.
         tell(composite, topics, Severity.INFO if speed.severity is Severity.CRITICAL else speed.severity)
         return composite
 

@@ -9,14 +9,14 @@ from infra_constructs.alarms.redis_purpose import Purpose
 from infra_constructs.metrics import own_metric
 from infra_runtime.contract.metrics import RedisMetric
 
-# As infra_runtime.redis.monitor publishes them: twice a minute, and every five minutes for what is in it.
+# As infra_runtime.redis.monitor publishes them: twice a minute, and every five minutes for the keys in it.
 _ROUNDS, _INVENTORY = cdk.Duration.minutes(1), cdk.Duration.minutes(5)
 
 
 def metric_of(
     environment: str, instance: str, name: RedisMetric, statistic: str, period: cdk.Duration
 ) -> cloudwatch.Metric:
-    """One of an instance's."""
+    """A metric of one instance."""
     return own_metric(environment, name, statistic=statistic, period=period, Instance=instance)
 
 
@@ -47,8 +47,8 @@ class RedisAlarms(Construct):
                 severity=Severity.CRITICAL,
                 ok_severity=Severity.INFO,
                 metric=metric(RedisMetric.UNUSABLE, "Maximum"),
-                # One bad minute is a failover, which takes seconds and wakes no one. And a Redis that comes and
-                # goes is one outage and not many: it is over when nine of ten minutes were good.
+                # One bad minute is a failover, which takes seconds and pages no one. A flapping Redis is one outage:
+                # it ends when nine of ten minutes were good.
                 threshold=Threshold(value=0, unit="failed probes", breaches=2, periods=10),
                 # No data means that the probe does not run.
                 missing=TreatMissing.BREACHING,
@@ -60,7 +60,7 @@ class RedisAlarms(Construct):
                 ok_severity=Severity.INFO,
                 metric=metric(RedisMetric.PING, "Average"),
                 threshold=Threshold(value=100, unit="ms for a ping", breaches=3, periods=5),
-                # It was not reached, which is the other alarm's business.
+                # Redis was not reached, which the other alarm reports.
                 missing=TreatMissing.NOT_BREACHING,
             ),
             "Errors": AlarmSpec(

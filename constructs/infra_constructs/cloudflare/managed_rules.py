@@ -20,13 +20,13 @@ _HIGHEST_PARANOIA = 4
 
 @dataclass(frozen=True, kw_only=True)
 class OwaspExceptionProps:
-    """Requests that the ruleset does not see, or of which it ignores some rules."""
+    """Requests that skip the ruleset, or some of its rules."""
 
     hosts: Sequence[str]
     path: str
     """Beginning of the path."""
     rules: Sequence[str] = ()
-    """Their ids; none is the whole ruleset."""
+    """Ids of the rules; empty for the whole ruleset."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class OwaspProps:
 
     paranoia: int
     threshold: int
-    """Score from which a request is acted upon."""
+    """Score from which OWASP acts on a request."""
     action: Literal["managed_challenge", "block", "log"]
     exceptions: Mapping[str, OwaspExceptionProps]
     """Exceptions by name."""
@@ -78,7 +78,7 @@ class ManagedRules(Construct):
 class OwaspExceptions(Construct):
     """OWASP exceptions of an environment whose zone belongs to another one, which runs OWASP for all.
 
-    `infra_runtime.cloudflare.rules` puts them before the other's OWASP: behind it they would skip nothing.
+    `infra_runtime.cloudflare.rules` puts them before the other's OWASP: after it they would skip nothing.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ def _waf(owasp: OwaspProps) -> list[Rule]:
         "rules": [{"id": _OWASP_SCORE_RULE, "score_threshold": owasp.threshold, "action": owasp.action}],
     }
     return [
-        # They hold for rulesets that are executed after them.
+        # They apply to rulesets that are executed after them.
         *_skipping(owasp.exceptions),
         Rule(
             name="waf-managed",

@@ -1,4 +1,4 @@
-"""A database at Upstash, made, changed and deleted with the stack that declares it."""
+"""A database at Upstash, created, updated and deleted with its stack."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class UpstashProps:
     environment: str
     instance: str
     database: str
-    """Its name; its owner's alone in the whole account."""
+    """Name of the database, unique in the Upstash account."""
     region: str
     read_regions: Sequence[str]
     eviction: bool
@@ -32,7 +32,7 @@ class UpstashRedis(RedisInstance):
     """The URL is written into `url` by the provider: no template and no attribute ever holds the password."""
 
     is_ours = True
-    # As infra_runtime.redis.upstash, which refuses a database that listens elsewhere.
+    # As in infra_runtime.redis.upstash, which refuses a database with another port.
     ports = (6379, 6380)
 
     def __init__(

@@ -83,7 +83,7 @@ def _each(node: Any) -> list[Any]:
 
 def _alarms(change: ResourceChange) -> Iterator[Effect]:
     if change.new is None:
-        yield of(change, Impact.LOOK, "unwatched", "goes", "Nobody is notified any more when it happens.")
+        yield of(change, Impact.LOOK, "unwatched", "is removed", "Nobody is notified any more when it happens.")
         return
     if change.old is None:
         return
@@ -97,6 +97,6 @@ def _alarms(change: ResourceChange) -> Iterator[Effect]:
     )
     if changed := tuple(name for name in change.properties if name in named):
         yield of(
-            change, Impact.LOOK, "watched", f"goes off at something else ({', '.join(changed)})",
+            change, Impact.LOOK, "watched", f"fires on another condition ({', '.join(changed)})",
             "People are notified earlier, later, or not at all.", properties=changed,
         )  # fmt: skip

@@ -23,9 +23,9 @@ def effects(change: ResourceChange, difference: Difference) -> Iterator[Effect]:
         is_beside = each["Type"] == _SUBNET and plain(properties.get("VpcId"), {}) == vpc
         if is_beside and _overlap(wanted, properties.get("CidrBlock")):
             yield of(
-                change, Impact.IMPOSSIBLE, "exists", f"would have {wanted}, which {name} has until later",
+                change, Impact.IMPOSSIBLE, "exists", f"would get {wanted}, which {name} still has then",
                 f'EC2 refuses ("The CIDR \'{wanted}\' conflicts with another subnet"), and the stack is rolled back.',
-                procedure="addresses that no subnet of this VPC has had",
+                procedure="use addresses that no subnet of this VPC has had",
             )  # fmt: skip
             return
 

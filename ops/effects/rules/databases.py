@@ -11,9 +11,9 @@ from ops.effects.rules.making import of
 # API references, ModifyDBSubnetGroup and ModifyCacheSubnetGroup.
 _SUBNET_GROUPS = {
     "AWS::RDS::DBSubnetGroup": "`aws rds describe-db-instances` names the zones (AvailabilityZone and "
-    "SecondaryAvailabilityZone); if the one is among them, keep it",
+    "SecondaryAvailabilityZone); if the removed one is among them, keep it",
     "AWS::ElastiCache::SubnetGroup": "`aws elasticache describe-replication-groups` names the zone of each node "
-    "(PreferredAvailabilityZone); if the one is among them, keep it",
+    "(PreferredAvailabilityZone); if the removed one is among them, keep it",
 }
 _QUIET = "deploy in a quiet hour: CloudFormation does not wait for the maintenance window"
 
@@ -28,7 +28,7 @@ def effects(change: ResourceChange) -> Iterator[Effect]:
     elif change.type == "AWS::RDS::DBParameterGroup" and "Parameters" in change.properties:
         yield of(
             change, Impact.LOOK, "parameters", "has other parameters",
-            "A static one takes effect when its database restarts, which CloudFormation may do at once.",
+            "A static parameter takes effect when the database restarts, which CloudFormation may do at once.",
             procedure=_QUIET, properties=("Parameters",),
         )  # fmt: skip
     elif change.type in _SUBNET_GROUPS:
@@ -45,7 +45,7 @@ def _subnets(change: ResourceChange) -> Iterator[Effect]:
     if isinstance(was, list) and isinstance(is_, list) and any(each not in is_ for each in was):
         yield of(
             change, Impact.DANGEROUS, "zones", "loses a subnet",
-            "If a node is in that zone, it is refused (SubnetAlreadyInUse, SubnetInUse), and the stack is rolled back.",
+            "If a node is in that zone, AWS refuses (SubnetAlreadyInUse, SubnetInUse), and the stack is rolled back.",
             procedure=_SUBNET_GROUPS[change.type], properties=("SubnetIds",),
         )  # fmt: skip
 
@@ -57,14 +57,14 @@ def _storage(change: ResourceChange) -> Iterator[Effect]:
     if is_ < was:
         yield of(
             change, Impact.IMPOSSIBLE, "refused", f"would shrink from {was:g} to {is_:g} GiB",
-            "RDS never makes storage smaller; the stack is rolled back.",
-            procedure=f"leave it at {was:g} GiB; a smaller database is a new one with the data copied into it",
+            "RDS cannot shrink storage; the stack is rolled back.",
+            procedure=f"leave it at {was:g} GiB; for less, copy the data into a new database",
             properties=("AllocatedStorage",),
         )  # fmt: skip
     else:
         yield of(
             change, Impact.LOOK, "grows", f"grows from {was:g} to {is_:g} GiB",
-            "None, but for slower storage while it is optimized; for six hours RDS refuses the next change of storage.",
+            "Storage is slower while RDS optimizes it. For six hours RDS refuses another change of storage.",
             properties=("AllocatedStorage",),
         )  # fmt: skip
 
@@ -90,7 +90,7 @@ def _version(change: ResourceChange, type_: str) -> Iterator[Effect]:
     if is_back:
         yield of(
             change, Impact.IMPOSSIBLE, "refused", f"would go back from version {was} to {is_}",
-            f"{service} downgrades nothing; the stack is rolled back.",
+            f"{service} cannot downgrade; the stack is rolled back.",
             procedure=f"leave {was}, or restore a backup into a new one of {is_}", properties=("EngineVersion",),
         )  # fmt: skip
         return
@@ -130,7 +130,7 @@ def _instance(change: ResourceChange) -> Iterator[Effect]:
         yield of(
             change, Impact.DANGEROUS if not days[1] else Impact.LOOK, "less-recoverable",
             f"keeps {days[1]:g} days of backups instead of {days[0]:g}",
-            "What is older can never be restored again."
+            "Older states can never be restored again."
             if days[1]
             else "RDS deletes every automatic backup and restarts the database; nothing can be restored any more.",
             properties=("BackupRetentionPeriod",),
@@ -157,16 +157,16 @@ def _nodes(change: ResourceChange) -> Iterator[Effect]:
         yield of(
             change, Impact.LOOK if has_replica else Impact.DANGEROUS, "interrupted",
             f"changes from {change.was('CacheNodeType')} to {change.is_('CacheNodeType')}, at once",
-            "It fails over: some seconds of errors, which the application's limits let through."
+            "It fails over: seconds of errors, in which rate limits are not enforced."
             if has_replica
-            else "It has no replica: what is in it is copied, and it does not answer meanwhile.",
+            else "It has no replica: ElastiCache copies its data, and it does not answer meanwhile.",
             procedure=_QUIET, properties=("CacheNodeType",),
         )  # fmt: skip
     was, is_ = _number(change.was("NumCacheClusters")), _number(change.is_("NumCacheClusters"))
     if was is not None and is_ is not None and is_ < was:
         yield of(
             change, Impact.LOOK, "less-available", f"has {is_:g} nodes instead of {was:g}",
-            "Fewer zones may fail before it is away.", properties=("NumCacheClusters",),
+            "It survives the loss of fewer zones.", properties=("NumCacheClusters",),
         )  # fmt: skip
     was, is_ = _number(change.was("NumNodeGroups")), _number(change.is_("NumNodeGroups"))
     if was is not None and is_ is not None and was != is_:
@@ -183,8 +183,8 @@ def _upstash(change: ResourceChange) -> Iterator[Effect]:
         if was[name] != is_[name]:
             yield of(
                 change, Impact.IMPOSSIBLE, "refused", f"would {verb} from {was[name]} to {is_[name]}",
-                "infra_runtime.redis.upstash refuses, and the stack is rolled back: the data would stay behind.",
-                procedure="add another instance, change over, remove this one (docs/runbooks/redis-migrate.md)",
+                "The custom resource refuses, as the data would stay behind, and the stack is rolled back.",
+                procedure="add another instance, switch to it, remove this one (docs/runbooks/redis-migrate.md)",
                 properties=("Document",),
             )  # fmt: skip
 

@@ -13,6 +13,7 @@ def effects(export: MovedExport, *, has_order: bool) -> Iterator[Effect]:
         return
     who = " and ".join(export.importers)
     reason = f", as {export.because} changes" if export.because else ""
+    fate = "would be removed" if export.is_gone else f"would get another value{reason}"
     refusal = "deleted" if export.is_gone else "updated"
     yield Effect(
         severity=Impact.DANGEROUS if has_order else Impact.IMPOSSIBLE,
@@ -20,9 +21,9 @@ def effects(export: MovedExport, *, has_order: bool) -> Iterator[Effect]:
         stack=export.stack,
         resource=export.name.rpartition(":")[2],
         type="Export",
-        what=f"{'would go' if export.is_gone else f'would have another value{reason}'}, while {who} still imports it",
+        what=f"{fate}, while {who} still imports it",
         consequence=f'CloudFormation changes the rest of the stack, then refuses ("cannot be {refusal} as it is in use '
-        f'by {export.importers[0]}") and rolls it back; stacks before it stay changed.',
+        f'by {export.importers[0]}") and rolls it back; stacks deployed before it stay changed.',
         procedure="`infra change next ENV` names what to deploy or delete first; the pipeline waits for it"
         if has_order
         else _otherwise(export),

@@ -52,7 +52,7 @@ def _gone(change: ResourceChange, policy: str, difference: Difference) -> Iterat
         left = {
             "Snapshot": f"The {kind} is deleted; a snapshot of it stays.",
             "Delete": f"The {kind} is deleted with all its data.",
-        }.get(policy, f"The {kind} stays, outside every stack, and is billed.")
+        }.get(policy, f"The {kind} stays outside every stack, and is billed.")
         successor = _same_kind(change, difference)
         what = f"is not in the code any more (DeletionPolicy {policy})"
         yield of(
@@ -65,21 +65,21 @@ def _gone(change: ResourceChange, policy: str, difference: Difference) -> Iterat
             if change.type == "AWS::ElastiCache::ReplicationGroup"
             else "if it was renamed, give it its name back"
             if successor
-            else "its runbook; a backup first",
+            else "first a backup, then its runbook",
         )
     elif change.type in _SERVING and policy not in KEPT:
         yield of(
-            change, Impact.DANGEROUS, "gone", "is not in the code any more", "What it served is not served any more.",
-            procedure="move its users elsewhere first",
+            change, Impact.DANGEROUS, "gone", "is not in the code any more", "Users cannot reach what it served.",
+            procedure="first move its users elsewhere",
         )  # fmt: skip
     elif change.type.startswith("Custom::"):
         yield of(
-            change, Impact.LOOK, "gone", "is not in the code any more", "Its function deletes what it has made.",
+            change, Impact.LOOK, "gone", "is not in the code any more", "Its function deletes what it has created.",
         )  # fmt: skip
     elif policy in KEPT and change.type in BILLED:
         yield of(
             change, Impact.LOOK, "left", f"leaves the stack and stays (DeletionPolicy {policy})",
-            "It runs on outside every stack, and is billed.", procedure="delete it by hand when nobody needs it",
+            "It keeps running outside every stack, and is billed.", procedure="delete it by hand when nobody needs it",
         )  # fmt: skip
 
 
@@ -148,7 +148,7 @@ def _policies(change: ResourceChange, was: str, is_: str) -> Iterator[Effect]:
     if _is_true(protection[0]) and not _is_true(protection[1]):
         yield of(
             change, Impact.DANGEROUS, "unprotected", "loses its deletion protection",
-            "The next mistake deletes it.", procedure="keep it, unless it is to be destroyed",
+            "A deletion by mistake would succeed.", procedure="keep it, unless you want to destroy it",
             properties=("DeletionProtection",),
         )  # fmt: skip
 
@@ -169,9 +169,10 @@ def left_behind(difference: Difference) -> Iterator[Effect]:
             resource="",
             what=f"stays, with {len(gone) - 1} others"
             + (f", and {second} begins a second environment" if second else ""),
-            consequence="It serves on, billed, and nobody deploys it." + (" The second has no data." if second else ""),
-            procedure="keep `product` and the file's name, which only operators see; another product is another file, "
-            "its data restored into it, and then this one retired: docs/runbooks/decommission.md",
+            consequence="It keeps serving and is billed, but no deployment updates it."
+            + (" The second has no data." if second else ""),
+            procedure="keep `product` and the file's name, which only operators see. For another product, add a file, "
+            "restore the data into it, then retire this one: docs/runbooks/decommission.md",
         )
         return
     for stack in gone:
@@ -182,7 +183,7 @@ def left_behind(difference: Difference) -> Iterator[Effect]:
             stack=stack,
             resource="",
             what="is not in the code any more, and stays",
-            consequence=f"It runs on{f', billed ({found})' if found else ''}, and no deployment changes or removes it.",
+            consequence=f"It runs on{f', billed ({found})' if found else ''}. No deployment changes or removes it.",
             procedure=f"aws cloudformation delete-stack --stack-name {stack} before what it needs is removed",
         )
 
@@ -195,7 +196,7 @@ def moved(was: str, is_: str, stack: str) -> Effect:
         stack=stack,
         resource="",
         what=f"begins a second environment in {is_}, beside the one in {was}",
-        consequence="The first serves on, billed, and nobody deploys it. The second has no data.",
+        consequence="The first keeps serving and is billed, but no deployment updates it. The second has no data.",
         procedure="keep `aws.account` and `aws.region`; to retire an environment: docs/runbooks/decommission.md",
     )
 

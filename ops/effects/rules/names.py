@@ -30,10 +30,10 @@ def _certificate(change: ResourceChange, was: list[str], is_: list[str]) -> Iter
         named = ", ".join(lost)
         yield of(
             change, Impact.DANGEROUS, "uncertified", f"is replaced by one without {named}",
-            f"Cloudflare answers {named} with 526 from then on: DNS leads to the load balancer until the stack Edge, "
-            "which is deployed later, changes it.",
+            f"Cloudflare answers {named} with 526 from then on, as DNS points to the load balancer until the "
+            "stack Edge is deployed.",
             procedure="keep the old name as `former_host` of the service and in `domains.redirects` "
-            "(docs/runbooks/host.md); nothing, if nobody uses it any more",
+            "(docs/runbooks/host.md), unless nobody uses it any more",
             properties=("Document",),
         )  # fmt: skip
 
@@ -45,16 +45,16 @@ def _records(
     if lost:
         named = ", ".join(lost)
         yield of(
-            change, Impact.DANGEROUS, "unnamed", f"have no {named} any more",
-            "Browsers find no such host, and links to it are dead.",
-            procedure="let `domains.redirects` lead it to a service; nothing, if nobody uses it any more",
+            change, Impact.DANGEROUS, "unnamed", f"no longer have {named}",
+            "Browsers cannot resolve this host, and links to it break.",
+            procedure="redirect it to a service with `domains.redirects`, unless nobody uses it any more",
             properties=("Document",),
         )  # fmt: skip
     for host, each in is_.items():
         if host in was and was[host]["content"] != each["content"]:
             yield of(
-                change, Impact.LOOK, "leads", f"lead {host} to {each['content']} instead of {was[host]['content']}",
-                "Users are served by that from then on.", properties=("Document",),
+                change, Impact.LOOK, "leads", f"point {host} to {each['content']} instead of {was[host]['content']}",
+                "Users reach the new target from then on.", properties=("Document",),
             )  # fmt: skip
 
 

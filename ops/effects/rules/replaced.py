@@ -22,12 +22,12 @@ DATA: Mapping[str, str] = {
     "AWS::SecretsManager::Secret": "secret",
 }
 """Types that hold what no deployment brings back."""
-_NOT_SERVED = "Users reach nothing until the new one is in place everywhere."
+_NOT_SERVED = "Users get errors until the new one is in use everywhere."
 _SERVES: Mapping[str, str] = {
     "AWS::EC2::EIP": "Outgoing requests come from another address; systems that allow only the old one refuse them.",
     "AWS::EC2::Instance": "Open connections through it break, for minutes.",
     "AWS::EC2::NatGateway": "Open outgoing connections break.",
-    "AWS::EC2::SecurityGroup": "What is only in the old group cannot be reached until it is in the new one.",
+    "AWS::EC2::SecurityGroup": "Members of only the old group cannot be reached until they join the new one.",
     "AWS::EC2::Subnet": _NOT_SERVED,
     "AWS::EC2::VPC": _NOT_SERVED,
     "AWS::ECS::Cluster": _NOT_SERVED,
@@ -57,7 +57,7 @@ _UNNOTICED = frozenset(
 )
 # Update fails rather than replace a key that data is encrypted with (template reference of the type).
 _REFUSED = {"AWS::KMS::Key": ("KeySpec", "KeyUsage", "MultiRegion", "Origin")}
-ANOTHER_REDIS = "another instance beside it, then `serves`, then remove this one: docs/runbooks/redis-migrate.md"
+ANOTHER_REDIS = "add another instance, switch `serves` to it, then remove this one: docs/runbooks/redis-migrate.md"
 KEPT = ("Retain", "RetainExceptOnCreate", "Snapshot")
 
 
@@ -68,14 +68,14 @@ def effects(change: ResourceChange) -> Iterator[Effect]:
         yield of(
             change, Impact.IMPOSSIBLE, "type", f"was {change.old['Type']}",
             'CloudFormation refuses the whole stack: "Update of resource type is not permitted".',
-            procedure="give the new one another logical id", properties=("Type",),
+            procedure="give the new resource another logical id", properties=("Type",),
         )  # fmt: skip
         return
     if refused := tuple(name for name in _REFUSED.get(change.type, ()) if name in change.properties):
         yield of(
             change, Impact.IMPOSSIBLE, "refused", f"would change ({', '.join(refused)})",
-            "The service refuses that of one that exists, and the stack is rolled back.",
-            procedure="a new one under another logical id, and the data moved to it", properties=refused,
+            "The service refuses this for an existing resource, and the stack is rolled back.",
+            procedure="add a new one under another logical id, and move the data", properties=refused,
         )  # fmt: skip
         return
     if change.replacement is Replacement.YES:
@@ -92,7 +92,7 @@ def effects(change: ResourceChange) -> Iterator[Effect]:
             _consequence(change),
             procedure=ANOTHER_REDIS
             if change.type == "AWS::ElastiCache::ReplicationGroup"
-            else "aws cloudformation create-change-set shows whether it is; see Replacement",
+            else "`aws cloudformation create-change-set` shows whether it is, as Replacement",
             properties=change.may_replace,
         )
 
@@ -128,7 +128,7 @@ def _consequence(change: ResourceChange) -> str:
         }.get(kept, "the old one is deleted with all its data")
         return f"The new {DATA[change.type]} is empty; {left}."
     return _SERVES.get(
-        change.type, "The new one has another id; whatever knew the old one outside of these stacks loses it."
+        change.type, "The new one has another id. Anything outside these stacks that uses the old id breaks."
     )
 
 

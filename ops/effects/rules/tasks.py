@@ -22,21 +22,21 @@ def effects(change: ResourceChange, difference: Difference) -> Iterator[Effect]:
     was, is_ = _asked(change.old), _asked(change.new)
     if changed := tuple(sorted({name for _, name in was.keys() | is_.keys() if _differ(was, is_, name)})):
         yield of(
-            change, Impact.LOOK, "image", f"asks something else of its image ({', '.join(changed)})",
-            "Tasks of the image that runs now start with it. If it does not have it, they fail, ECS goes back to the "
-            "ones before, and the stack is rolled back; users notice nothing."
+            change, Impact.LOOK, "image", f"needs something else of its image ({', '.join(changed)})",
+            "New tasks run the current image. If the image does not have what they need, they fail, ECS keeps the old "
+            "tasks, and the stack is rolled back; users notice nothing."
             if _serves(change, difference)
-            else "The next run fails if the image that was released last does not have it.",
-            procedure="first release an image that has the old and the new one", properties=change.properties,
+            else "The next run fails if the last released image does not have it.",
+            procedure="first release an image that supports the old and the new value", properties=change.properties,
         )  # fmt: skip
 
 
 def _seed(change: ResourceChange) -> Effect:
     return of(
         change, Impact.DANGEROUS, "seed",
-        f"keeps its value, whatever it is seeded with ({change.was('Seed')} → {change.is_('Seed')})",
-        "A service or a preview that was never released runs the former image, which its checks take for a release: "
-        "its deployment is refused, and the stack rolled back. Users notice nothing.",
+        f"keeps its value, although its seed changes ({change.was('Seed')} → {change.is_('Seed')})",
+        "A service or a preview that was never released runs the former image, and its hooks take that for a release: "
+        "they refuse its deployment, and the stack is rolled back. Users notice nothing.",
         procedure="leave `bootstrap_image` as it is while previews are empty or a service was never released",
         properties=("Seed",),
     )  # fmt: skip

@@ -43,16 +43,16 @@ def _frozen(change: ResourceChange) -> Iterator[Effect]:
         yield of(
             change, Impact.DANGEROUS, "gone", "is not in the code any more",
             f"The load balancer answers requests{f' for {lost}' if lost else ''} with 404.",
-            procedure="first let DNS lead users elsewhere; if it was renamed, give it its logical id back",
+            procedure="first point DNS elsewhere; if it was renamed, give it its logical id back",
         )  # fmt: skip
         return
     yield of(
-        change, Impact.DANGEROUS, "weights", f"is written again ({', '.join(change.properties)})",
+        change, Impact.DANGEROUS, "weights", f"is updated ({', '.join(change.properties)})",
         "The template's weights replace those that ECS has set: while green serves, users reach the empty group"
         + (f"; requests for {lost} get 404." if lost else "."),
         procedure="release until blue has weight 100 (`infra status ENV`), then deploy; `infra doctor ENV` compares "
         "(docs/adr/0004-frozen-rules.md)"
-        + (f"; `former_host` keeps {lost} until DNS leads elsewhere (docs/runbooks/host.md)" if lost else ""),
+        + (f"; `former_host` keeps {lost} until DNS points elsewhere (docs/runbooks/host.md)" if lost else ""),
     )  # fmt: skip
 
 
@@ -73,16 +73,16 @@ def _health(change: ResourceChange) -> Iterator[Effect]:
         )
         yield of(
             change, Impact.LOOK if _PREVIEW.search(change.stack) else Impact.DANGEROUS, "health",
-            f"asks running tasks for something else{paths}",
-            "Tasks that do not answer it are stopped within a minute, all of them, and users get 503.",
-            procedure="first release an image that answers the old and the new one, then change it", properties=changed,
+            f"changes the health check of running tasks{paths}",
+            "If the tasks fail it, ECS stops all of them within a minute, and users get 503.",
+            procedure="first release an image that passes both checks, then change it", properties=changed,
         )  # fmt: skip
 
 
 def _closed(change: ResourceChange, old: Any, difference: Difference) -> Effect:
     """A port closes with its stack, while a later stack serves on it until that one is deployed in its turn."""
     if _is_open_by_another(change, difference):
-        return of(change, Impact.SAFE, "deleted", "goes; another rule opens the same", "None.")
+        return of(change, Impact.SAFE, "deleted", "is removed; another rule opens the same", "None.")
     order = list(difference.after)
     later = [stack for stack in order[order.index(change.stack) + 1 :] if stack in difference.before]
     first, last = old["Properties"].get("FromPort"), old["Properties"].get("ToPort")
@@ -90,10 +90,10 @@ def _closed(change: ResourceChange, old: Any, difference: Difference) -> Effect:
     if users:
         return of(
             change, Impact.DANGEROUS, "closed", f"closes port {first} before {', '.join(users)} stops using it",
-            "Users get 503 or 504 from then on until the later stack is deployed, and for good if that one is refused.",
+            "Users get 503 or 504 until the later stack is deployed, and permanently if that deployment fails.",
             procedure="open the new port in one deployment, move the service, close the old one in another",
         )  # fmt: skip
-    return of(change, Impact.LOOK, "network", "closes a way", "Something is not reached any more.")
+    return of(change, Impact.LOOK, "network", "admits less traffic", "Connections that need it fail.")
 
 
 def _is_open_by_another(change: ResourceChange, difference: Difference) -> bool:
@@ -118,13 +118,13 @@ def _network(change: ResourceChange) -> Iterator[Effect]:
     if opened:
         yield of(
             change, Impact.DANGEROUS, "open", f"opens port {', '.join(opened)} to every address",
-            "The whole internet reaches it, as far as routes and network ACLs let it.",
+            "The whole internet can reach it, as far as routes and network ACLs allow.",
             procedure="name the addresses or the security group that need it",
         )  # fmt: skip
     elif change.type in _RULES and change.old is None:
-        yield of(change, Impact.LOOK, "network", "opens a way", "Something is reached that was not.")
+        yield of(change, Impact.LOOK, "network", "admits more traffic", "More can be reached than before.")
     elif {"SecurityGroupIngress", "SecurityGroupEgress"} & {*change.properties}:
-        yield of(change, Impact.LOOK, "network", "lets others in or out", "Another set of addresses reaches it.")
+        yield of(change, Impact.LOOK, "network", "admits other traffic", "Other addresses or ports can be reached.")
 
 
 def _open_to_all(resource: Any) -> list[str]:
@@ -163,7 +163,7 @@ def _rerouted(change: ResourceChange) -> Iterator[Effect]:
     moved: Sequence[str] = [name for name in change.properties if name in targets]
     if moved and change.old is not None and change.new is not None:
         yield of(
-            change, Impact.LOOK, "rerouted", "leads through something else",
+            change, Impact.LOOK, "rerouted", "routes traffic through something else",
             "Open outgoing connections break once, and outgoing requests come from another address.",
-            procedure="add the new address wherever the old one is allowed, first", properties=tuple(moved),
+            procedure="first allow the new address wherever the old one is allowed", properties=tuple(moved),
         )  # fmt: skip

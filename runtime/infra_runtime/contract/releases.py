@@ -1,11 +1,11 @@
 """What the release functions, the templates that run them and the pipelines agree on."""
 
 LISTED = 200
-"""So many releases of a service are listed, and may be gone back to."""
+"""Number of releases of a service that are listed, and can be rolled back to."""
 RELEASE_TAG = "release-"
-"""Begins the tags of what may be released: the commit follows (.github/workflows/service-release.yml)."""
+"""Prefix of the tags of images that may be released; the commit follows (.github/workflows/service-release.yml)."""
 RELEASED_TAG = "released-"
-"""Begins the tags of images that were released: the id of the release follows."""
+"""Prefix of the tags of released images; the release's id follows."""
 STACK_ENDS = ("UPDATE_COMPLETE", "UPDATE_FAILED", "UPDATE_ROLLBACK_COMPLETE", "UPDATE_ROLLBACK_FAILED")
 """Statuses of a stack whose update is over."""
 PLATFORMS = {"arm64": "linux/arm64", "x86_64": "linux/amd64"}
@@ -18,5 +18,5 @@ def preview_service(slot: int) -> str:
 
 
 def database_log_group(instance: str) -> str:
-    """Where RDS puts what PostgreSQL logs."""
+    """Log group to which RDS writes PostgreSQL's log."""
     return f"/aws/rds/instance/{instance}/postgresql"

@@ -6,19 +6,19 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 APP, MIGRATE, ONE_OFF, JOB = "app", "migrate", "one-off", "job"
-"""Names of the containers: the service's, its migrations', a person's, and those that run by the clock."""
+"""Names of the containers: of the service, its migrations, an operator's task, and scheduled jobs."""
 SHARED = "/infra"
-"""Where every container finds what the container `prepare` has left for it. It cannot write there."""
+"""Folder with the files of the container `prepare`, read-only for every other container."""
 BUSYBOX = f"{SHARED}/busybox"
-"""Static, so that it runs in an image that has neither a shell nor a libc."""
+"""Statically linked, so that it runs in an image without shell and libc."""
 SERVICE = "Service"
-"""Logical id of the ECS service that a stack is about; workers that run its image have others."""
+"""Logical id of a stack's main ECS service; workers that run its image have others."""
 MIGRATION_LABEL = "infra.migration"
 """Docker label of the service's container: ARN of the task definition that migrates for this revision."""
 
 
 def started_by(deployment: str) -> str:
-    """What a deployment's migration is found by among ECS's tasks, and its client token: of 64 letters at most."""
+    """Marks a deployment's migration among ECS's tasks, also as client token: at most 64 characters."""
     return f"migrate-{hashlib.sha256(deployment.encode()).hexdigest()[:28]}"
 
 
@@ -41,18 +41,18 @@ class Revision:
 
 @dataclass(frozen=True)
 class HookCall:
-    """One question of ECS."""
+    """One call of a lifecycle hook by ECS."""
 
     stage: str
     deployment: str
-    """ARN of the service deployment: the same each time that ECS asks again."""
+    """ARN of the service deployment: the same each time that ECS calls again."""
     target: str
     """ARN of the service revision that is to serve."""
 
     @classmethod
     def of(cls, event: Mapping[str, Any]) -> "HookCall":
-        """Raises `KeyError` when the event is none of a lifecycle hook."""
-        # AWS's documents show it bare, and in one place inside of `event`.
+        """Raises `KeyError` if the event is not a lifecycle hook's."""
+        # AWS's documentation shows it bare, and in one place inside `event`.
         told = event.get("event", event)
         return cls(told["lifecycleStage"], told["resourceArn"], told["executionDetails"]["targetServiceRevisionArn"])
 
@@ -92,7 +92,7 @@ def containers_of(ecs: Any, task_definition: str) -> Sequence[Mapping[str, Any]]
 
 
 def log_of(container: Mapping[str, Any], task: str) -> dict[str, str]:
-    """Where a container of a task writes, as CloudWatch Logs takes it; `task` is an ARN."""
+    """CloudWatch log stream of a task's container; `task` is an ARN."""
     options = container["logConfiguration"]["options"]
     return {
         "logGroupName": options["awslogs-group"],
@@ -104,5 +104,5 @@ Answer = Mapping[str, Any]
 
 
 def answer(status: Literal["SUCCEEDED", "FAILED", "IN_PROGRESS"], *, ask_again_in: int | None = None) -> Answer:
-    """A hook's answer to ECS; `ask_again_in` is in seconds."""
+    """A hook's answer to ECS; `ask_again_in` is the delay until the next call, in seconds."""
     return {"hookStatus": status} | ({"callBackDelay": ask_again_in} if ask_again_in else {})

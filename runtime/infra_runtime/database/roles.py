@@ -20,9 +20,9 @@ class MigrationLimits:
 
 
 def prepare(connection: Connection, limits: MigrationLimits) -> None:
-    """Makes both groups with their rights, as the master. Repeatable; gives what the master owns to the owner.
+    """Creates both groups and grants their rights, as the master. Repeatable.
 
-    What the product had before, made with the master login, belongs to the owner from then on.
+    Objects that the product created earlier with the master login then belong to the owner.
     """
     for group in (OWNER, USER):
         create_role(connection, group, "nologin")
@@ -30,13 +30,13 @@ def prepare(connection: Connection, limits: MigrationLimits) -> None:
             create_role(connection, login, "login inherit")
             run(connection, "grant {} to {}", group, login)
     for login in logins_of(OWNER):
-        # What a migration makes belongs to the group: the other login has to be able to change it.
+        # Objects that a migration creates belong to the group, so that the other login can change them.
         run(connection, "alter role {} set role to {}", login, OWNER)
         for setting, value in (
             ("lock_timeout", limits.lock_ms),
             ("statement_timeout", limits.statement_ms),
             ("idle_in_transaction_session_timeout", limits.statement_ms),
-            # Otherwise the statement of a migration that was stopped goes on, and keeps its locks.
+            # Otherwise a stopped migration's statement runs on and keeps its locks.
             ("client_connection_check_interval", _GONE_MS),
         ):
             statement = sql.SQL("alter role {} set {} to {}")
@@ -49,9 +49,9 @@ def prepare(connection: Connection, limits: MigrationLimits) -> None:
 
 
 def grant_access(connection: Connection, database: str, owner: str, user: str) -> None:
-    """Makes `owner` the one who changes the schema of this connection's database, and `user` the one who uses it.
+    """Lets `owner` change the schema of this connection's database, and `user` read and write its rows.
 
-    The database itself stays the master's: another owner could hand it on with everything else that it owns.
+    The database still belongs to the master: another owner could give it away with everything that it owns.
     """
     run(connection, "alter database {} owner to current_user", database)
     run(connection, "revoke all on database {} from public", database)
@@ -80,7 +80,7 @@ def set_password(connection: Connection, login: Login) -> None:
 
 
 def create_role(connection: Connection, name: str, options: str) -> None:
-    """Unless it is there."""
+    """Unless it exists."""
     if not connection.execute("select 1 from pg_roles where rolname = %s", [name]).fetchone():
         run(connection, f"create role {{}} {options}", name)
 

@@ -1,4 +1,4 @@
-"""Files of an image, read from its layers in ECR: nothing has to run for that, and nothing has to be in the image."""
+"""Files of an image, read from its layers in ECR: so the image need not run or contain anything for it."""
 
 import tarfile
 import time
@@ -13,19 +13,19 @@ from infra_runtime.release.manifests import manifest_of
 
 _PATIENCE_SECONDS = 20
 _MOST_BYTES = 4_000_000
-# Of the five minutes that the function has.
+# The function has five minutes.
 _LONGEST_SECONDS = 180
 
 
 class Unreadable(Exception):
-    """The image cannot be read: why."""
+    """The image cannot be read; the message says why."""
 
 
 def layers(ecr: Any, image: str, wanted: Callable[[str], bool]) -> Iterator[dict[str, bytes]]:
     """For each layer, the uppermost first, the files whose path is wanted; a path has no slash in front.
 
-    `image` is a reference by digest. Of an image for several platforms, that of the first one: they differ in what is
-    compiled. Raises `Unreadable`.
+    `image` is a reference by digest. Of an image for several platforms, the first is read: they differ only in compiled
+    files. Raises `Unreadable`.
     """
     uri, _, digest = image.partition("@")
     repository = uri.partition("/")[2]
@@ -45,7 +45,7 @@ def _manifest(ecr: Any, repository: str, digest: str) -> Mapping[str, Any]:
     except (ClientError, ValueError) as error:
         raise Unreadable(f"{repository}@{digest}: {error}") from error
     for each in found.get("manifests", []):
-        # What attests how it was built stands among the platforms, with one that is unknown (BuildKit).
+        # BuildKit lists attestations among the platforms, with platform "unknown".
         if each.get("platform", {}).get("os") != "unknown":
             return _manifest(ecr, repository, each["digest"])
     return found

@@ -1,8 +1,8 @@
 """Finds migrations that drizzle has skipped without an error.
 
-It applies what is younger than the youngest that it has applied, and nothing else: a branch that is merged later brings
-an older one, which is passed over with exit code 0 (drizzle-orm #5316, #5769; 1.0 goes by names instead). Its journal
-is in the image, and the list of what was applied in the database.
+drizzle applies only migrations that are newer than the last applied one. If a branch with an older migration is merged
+later, drizzle skips it with exit code 0 (drizzle-orm #5316, #5769; 1.0 compares names instead). The journal of all
+migrations is in the image, the list of applied ones in the database.
 """
 
 import hashlib
@@ -47,7 +47,7 @@ Applied = set[str | int | None]
 def skipped(ecr: Any, image: str, connection: Connection) -> list[str]:
     """Tags of the migrations that the image has and the database lacks.
 
-    Reads no image where drizzle was never at work. Raises `Unreadable` when it cannot, `psycopg.Error`.
+    Reads no image if drizzle has never run. Raises `Unreadable` when it cannot, `psycopg.Error`.
     """
     schemas = [str(name) for (name,) in connection.execute(_TABLES, [_TABLE]).fetchall()]
     if not schemas:
@@ -59,7 +59,7 @@ def skipped(ecr: Any, image: str, connection: Connection) -> list[str]:
             applied |= {value for row in connection.execute(query).fetchall() for value in row}
         except InsufficientPrivilege as error:
             raise Unreadable(str(error)) from error
-    # The uppermost layer that has it: what is below was overwritten. Another database's journal fits nothing.
+    # The uppermost layer that has it: lower ones were overwritten. Another database's journal does not match.
     for files in layers(ecr, image, _is_wanted):
         journals = [_entries(path, files) for path in files if path.endswith(_JOURNAL)]
         if fitting := [each for each in journals if any(entry.is_in(applied) for entry in each)]:
@@ -68,7 +68,7 @@ def skipped(ecr: Any, image: str, connection: Connection) -> list[str]:
 
 
 def _missing(journal: Sequence[Entry], applied: Applied) -> Iterator[Entry]:
-    """What stands before the first that was applied is a baseline: a database that was there before drizzle."""
+    """Migrations before the first applied one are a baseline: the database existed before drizzle."""
     first = next(at for at, entry in enumerate(journal) if entry.is_in(applied))
     return (entry for entry in journal[first:] if not entry.is_in(applied))
 
@@ -78,7 +78,7 @@ def _is_wanted(path: str) -> bool:
 
 
 def _entries(path: str, files: Mapping[str, bytes]) -> list[Entry]:
-    """None where the file is something else of that name."""
+    """None if a file of that name is no journal."""
     folder = path.removesuffix(_JOURNAL)
     try:
         listed = [(str(each["tag"]), int(each["when"])) for each in json.loads(files[path])["entries"]]

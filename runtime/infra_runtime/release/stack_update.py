@@ -1,4 +1,4 @@
-"""How one update of a stack has ended, by CloudFormation's own events: who announces an end can be mistaken, or lie."""
+"""How one stack update ended, from CloudFormation's own events: the caller that reports an end may be wrong."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -7,16 +7,16 @@ from infra_runtime.contract.releases import STACK_ENDS
 
 NEVER_BEGUN = "CloudFormation never began it"
 _STACK = "AWS::CloudFormation::Stack"
-# An update shows its beginning within seconds; the function that starts one ends within minutes.
+# An update's first event comes within seconds; the function that starts one ends within minutes.
 _BEGINS_WITHIN = timedelta(minutes=5)
 _CLOCKS_DIFFER = timedelta(minutes=1)
 
 
 def end_of(clients: Any, stack: str, *, token: str, began: datetime) -> str | None:
-    """One of `STACK_ENDS`, for the update with this client request token; None while it goes on, or is about to begin.
+    """One of `STACK_ENDS`, for the update with this client request token; None while it runs, or is about to begin.
 
-    `NEVER_BEGUN` when there is none five minutes after `began`, the moment before it was asked for. Only the beginning
-    has to carry the token: what ends the update is the next end among the stack's events.
+    `NEVER_BEGUN` if there is no event five minutes after `began`, the time just before the request. Only the first
+    event needs the token: the next end among the stack's events is the update's.
     """
     end = None
     for page in clients.client("cloudformation").get_paginator("describe_stack_events").paginate(StackName=stack):
@@ -29,7 +29,7 @@ def end_of(clients: Any, stack: str, *, token: str, began: datetime) -> str | No
             if status == "UPDATE_IN_PROGRESS":
                 if event.get("ClientRequestToken") == token:
                     return end
-                end = None  # that was the end of another, later update
+                end = None  # the end of a later update
             elif status in STACK_ENDS:
                 end = status
     return _never_begun(began)
