@@ -84,7 +84,7 @@ class Network(Construct):
                 return ec2.NatProvider.gateway()
             case "instance":
                 return ec2.NatProvider.instance_v2(
-                    instance_type=ec2.InstanceType("t4g.nano"),
+                    instance_type=ec2.InstanceType("t4g.micro"),
                     # Replaced by the launch template's.
                     machine_image=ec2.MachineImage.generic_linux({cdk.Stack.of(self).region: "ami-unused"}),
                     default_allowed_traffic=ec2.NatTrafficDirection.OUTBOUND_ONLY,

@@ -16,7 +16,7 @@ def test_an_image_that_aws_publishes_does_not_replace_the_nat_instance(template_
         "AWS::EC2::Instance",
         {
             "ImageId": assertions.Match.absent(),
-            "InstanceType": "t4g.nano",
+            "InstanceType": "t4g.micro",
             "LaunchTemplate": {
                 "LaunchTemplateId": {"Ref": assertions.Match.any_value()},
                 "Version": {"Fn::GetAtt": [assertions.Match.any_value(), "LatestVersionNumber"]},
