@@ -35,7 +35,8 @@ def some(found: list[Effect], severity: Impact, stack: str, kind: str, told: str
         ("production", DANGEROUS, "data", "interrupted", "changes from db.r8g.large to db.r8g.xlarge, at once"),
         ("production", DANGEROUS, "data", "interrupted", "It fails over to its standby"),
         # health_path, host
-        ("dev", DANGEROUS, "api", "health", "/api/health/live → /api/health/alive"),
+        ("dev", Impact.LOOK, "api", "health", "/api/health/live → /api/health/alive"),
+        ("dev", Impact.LOOK, "api", "health", "The deployment asks each running task first"),
         ("dev", DANGEROUS, "frontend", "weights", "requests for dev.daadaar.com get 404"),
         ("dev", DANGEROUS, "platform", "uncertified", "answers dev.daadaar.com"),
         ("dev", DANGEROUS, "edge", "unnamed", "have no dev.daadaar.com any more"),

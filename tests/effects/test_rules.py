@@ -398,3 +398,20 @@ def test_another_health_path_stops_tasks_of_users_and_those_of_a_preview_are_wor
     for stack, severity in (("shop-dev-api", Impact.DANGEROUS), ("shop-dev-preview1", Impact.LOOK)):
         (found,) = effects({stack: before}, {stack: after})
         assert (found.kind, found.severity) == ("health", severity)
+
+
+@pytest.mark.parametrize(
+    ("changed", "severity"), [({}, Impact.LOOK), ({"Matcher": {"HttpCode": "200"}}, Impact.DANGEROUS)]
+)
+def test_another_health_path_that_the_deployment_asks_running_tasks_for_first_is_worth_a_look(
+    changed: dict[str, Any], severity: Impact
+) -> None:
+    """It asks for the path and nothing else."""
+
+    def service(path: str, **more: Any) -> Template:
+        group = {"Type": "AWS::ElasticLoadBalancingV2::TargetGroup", "DependsOn": ["Gate"]}
+        gate = {"Type": "Custom::HealthPathGate", "Properties": {"Path": path}}
+        return {"Resources": {"Gate": gate, "It": {**group, "Properties": {"HealthCheckPath": path, **more}}}}
+
+    found = effects({"shop-dev-api": service("/up")}, {"shop-dev-api": service("/live", **changed)})
+    assert [each.severity for each in found if each.kind == "health"] == [severity]

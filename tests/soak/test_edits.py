@@ -220,7 +220,7 @@ class Bench:
                 outcome.refusal = " ".join(str(refused).split())[-400:]
         differ = disagreements(before, wanted.templates, outcome)
         # What an image has inside is nothing that doctor sees.
-        if outcome.refusal and not stopped and all(each.kind not in ("image", "seed") for each in found):
+        if outcome.refusal and not stopped and all(each.kind not in ("health", "image", "seed") for each in found):
             differ.append("refused, and doctor lets it pass")
         if stopped and not outcome.refusal and not in_steps:
             differ.append(f"doctor stops what CloudFormation takes: {stopped[0].where} {stopped[0].what}")
