@@ -346,7 +346,7 @@ def build_service(
             security_group=network.access[service],
             cluster=platform.cluster,
             ledger=ledger,
-            bootstrap=image.bootstrap,
+            image=image,
         )
         built.add_lifecycle_hook(hook)
     check = own.release_check
@@ -363,7 +363,7 @@ def build_service(
             check=ReleaseCheckProps(path=own.health_path)
             if check is None
             else ReleaseCheckProps(path=check.path, version_field=check.version_field, expect=check.expect),
-            bootstrap=image.bootstrap,
+            image=image,
         )
     )
     return built

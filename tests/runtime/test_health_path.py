@@ -80,9 +80,8 @@ def test_a_path_that_every_task_answers_may_be_asked_for() -> None:
 
 
 def test_one_task_that_does_not_answer_it_stops_the_deployment() -> None:
-    with task({"/old": 200, "/new": 200}) as new, task({"/old": 200}) as old:
-        with pytest.raises(NotAnswered) as refused:
-            deploy(Account([(*new, "healthy"), (*old, "healthy")]), "/new")
+    with task({"/old": 200, "/new": 200}) as new, task({"/old": 200}) as old, pytest.raises(NotAnswered) as refused:
+        deploy(Account([(*new, "healthy"), (*old, "healthy")]), "/new")
     assert f"1 of 2 running tasks do not answer /new with 200: 127.0.0.1:{old[1]} answers 404" in str(refused.value)
     assert "First release an image that answers the old and the new path" in str(refused.value)
 
