@@ -243,7 +243,7 @@ class Bench:
                 else:
                     self.deploy(wanted)
             except (CdkFailed, ClientError) as refused:
-                outcome.refusal = " ".join(str(refused).split())[-400:]
+                outcome.refusal = " ".join(str(refused).split())[-1500:]
         differ = disagreements(before, wanted.templates, outcome)
         # What an image has inside is nothing that doctor sees.
         if outcome.refusal and not stopped and all(each.kind not in ("health", "image", "seed") for each in found):
