@@ -47,7 +47,7 @@ def examine(
     for service in released(environment):
         place = ReleaseTarget(name, environment, service, clients)
         if place.stack in deployed and any(service_arns(clients, place.stack)):
-            yield from _service(place)
+            yield from of_service(place)
     for service, each in environment.services.items():
         site = DeployedAmplifySite(name, environment, service, clients)
         # Until this deployment, ECS may run it in the stack of that name.
@@ -220,7 +220,8 @@ def _declared(rule: Template) -> Iterator[tuple[str, int]]:
             yield each["TargetGroupArn"].get("Ref", ""), int(each.get("Weight", 1))
 
 
-def _service(place: ReleaseTarget) -> Iterator[Finding]:
+def of_service(place: ReleaseTarget) -> Iterator[Finding]:
+    """What is under way or would gate nothing. Raises what boto3 raises."""
     service = service_of(place.clients, place.stack)
     newest = place.ledger.newest(place.service)
     if newest is not None and newest.outcome == "running":
