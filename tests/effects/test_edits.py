@@ -1,7 +1,11 @@
 """Edits that people make in an environment's file, and what they are told before anybody deploys them."""
 
-import pytest
+from typing import Any
 
+import pytest
+from botocore.exceptions import ClientError
+
+from ops.doctor.unreleased import unreleased
 from ops.effects import Effect, Impact, effects
 from ops.effects.changes import difference
 from ops.effects.order import order
@@ -115,6 +119,25 @@ def test_a_site_that_moves_to_amplify_keeps_its_stack_until_dns_leads_there(
     assert at["daadaar-production-frontend-amplify"] < at["daadaar-production-edge"]
     assert at["daadaar-production-edge"] < at["daadaar-production-frontend"]
     assert steps[at["daadaar-production-frontend"]] == ("daadaar-production-frontend", True)
+
+
+class NoService:
+    """An account that has none of the stacks that the code adds."""
+
+    def client(self, _: str) -> Any:
+        return self
+
+    def get_paginator(self, _: str) -> Any:
+        raise ClientError({"Error": {"Code": "ValidationError", "Message": "does not exist"}}, "ListStackResources")
+
+
+def test_dns_leads_no_user_to_a_site_that_comes_back_from_amplify_and_was_never_released(
+    before: Environments, edited: Environments
+) -> None:
+    was, is_ = edited["production"], before["production"]
+    ((effect, service),) = unreleased(NoService(), effects(was, is_), is_)
+    assert (service, "lead daadaar.com to" in effect.what) == ("frontend", True)
+    assert list(unreleased(NoService(), effects(is_, was), was)) == [], "Amplify builds it"
 
 
 def test_effects_come_in_order_of_deployment(before: Environments, edited: Environments) -> None:

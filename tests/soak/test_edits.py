@@ -187,6 +187,10 @@ class Bench:
                 cloudformation = self.account.client("cloudformation")
                 cloudformation.delete_stack(StackName=said[4])
                 cloudformation.get_waiter("stack_delete_complete").wait(StackName=said[4], WaiterConfig={"Delay": 1})
+            elif said[0] == "./infra":
+                self._releases += 1
+                service = said[said.index("--service") + 1]
+                release(self.account, push(self.account, service, f"step-{self._releases}", program=LONE), service)
             else:
                 self.deploy(wanted, *(said[said.index("--exclusively") + 1 :] if said[0] == "npx" else ()))
 
