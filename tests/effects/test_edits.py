@@ -121,6 +121,13 @@ def test_a_site_that_moves_to_amplify_keeps_its_stack_until_dns_leads_there(
     assert steps[at["daadaar-production-frontend"]] == ("daadaar-production-frontend", True)
 
 
+def test_an_environment_whose_file_is_removed_serves_on_and_is_billed(before: Environments) -> None:
+    (effect,) = effects(before["dev"], {})
+    assert (effect.kind, effect.severity) == ("left-behind", DANGEROUS)
+    assert all(each in effect.consequence for each in ("DBInstance", "LoadBalancer", "Service", "nobody deploys it"))
+    assert "destroy the environment while its file is there" in effect.procedure
+
+
 class NoService:
     """An account that has none of the stacks that the code adds."""
 

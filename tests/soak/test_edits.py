@@ -118,6 +118,8 @@ class Bench:
     context: Mapping[str, Any]
     deployed: Version
     _around: ExitStack
+    wrong_order: DeploymentOutcome | None = None
+    """What became of the newest deployment before an image answered its health path; None if it needed no other."""
     _rows: list[str] = field(default_factory=list)
     _made: int = 0
     _releases: int = 0
@@ -221,7 +223,9 @@ class Bench:
     def go(self, wanted: Version) -> tuple[DeploymentOutcome, list[Finding], list[str]]:
         """Deploys it; after a refusal because of a health path once more, when the image answers it."""
         outcome, stopped, differ = self._go(wanted)
+        self.wrong_order = None
         if outcome.refusal and "running tasks do not answer" in outcome.refusal and not differ:
+            self.wrong_order = outcome
             self.release_what_answers(wanted)
             outcome, stopped, differ = self._go(wanted)
             if outcome.refusal:
@@ -348,7 +352,9 @@ def one(edit: Edit, bench: Bench) -> list[str]:
         bench.row(edit, review, _of_doctor(open_, elsewhere or open_), "refused by the gate", "", _agree(wrong))
         return wrong
     outcome, stopped, wrong = bench.go(wanted)
-    back, home = "", bench.deployed
+    told, back, home = _of_outcome(outcome), "", bench.deployed
+    if bench.wrong_order is not None:
+        told = f"{_of_outcome(bench.wrong_order)}; released, then {told}"
     if bench.now(home) != home.templates:
         returned, stopped_back, differ = bench.go(home)
         wrong += [f"back: {each}" for each in differ]
@@ -361,7 +367,7 @@ def one(edit: Edit, bench: Bench) -> list[str]:
             bench.begin_anew()
     if any(each not in AT_REST for each in bench.account.stacks().values()):
         bench.begin_anew()  # the rollback of what was impossible has failed
-    bench.row(edit, review, _of_doctor(open_, stopped), _of_outcome(outcome), back, _agree(wrong))
+    bench.row(edit, review, _of_doctor(open_, stopped), told, back, _agree(wrong))
     return wrong
 
 
