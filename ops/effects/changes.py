@@ -89,6 +89,11 @@ class Difference:
     exports: Sequence[MovedExport]
 
 
+def _text(node: Any) -> str:
+    """The same for the same, in whatever order CloudFormation returns the keys."""
+    return json.dumps(node, sort_keys=True)
+
+
 def _at(resource: Resource | None, path: tuple[str, ...]) -> Any:
     found: Any = (resource or {}).get("Properties", {})
     for key in path:
@@ -165,9 +170,13 @@ class _Stack:
             self._replaced = replaced
 
     def _meaning(self, template: Template, replaced: Mapping[str, str]) -> dict[str, str]:
-        meaning = {name: str(each) for name, each in template.get("Parameters", {}).items()}
-        meaning |= {f"{_CONDITION}{name}": str(each) for name, each in template.get("Conditions", {}).items()}
-        meaning |= {f"mapping {name}": str(each) for name, each in template.get("Mappings", {}).items()}
+        # A deployed stack keeps the values of its parameters: `cdk deploy --previous-parameters` is the default.
+        meaning = {
+            name: _text({key: value for key, value in each.items() if key != "Default"})
+            for name, each in template.get("Parameters", {}).items()
+        }
+        meaning |= {f"{_CONDITION}{name}": _text(each) for name, each in template.get("Conditions", {}).items()}
+        meaning |= {f"mapping {name}": _text(each) for name, each in template.get("Mappings", {}).items()}
         if template is self.new:
             meaning |= {f"import {name}": "another value" for name in self.moved}
             meaning |= dict.fromkeys(replaced, "replaced")

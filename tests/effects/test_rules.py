@@ -430,3 +430,31 @@ def test_a_condition_that_is_written_differently_may_hold_as_before() -> None:
 
     assert {each.kind for each in effects({"one": service("a")}, {"one": service("b")})} == {"may-be-replaced"}
     assert "replaced" in {each.kind for each in effects({"one": service("a")}, {"one": service("b", cpu="512")})}
+
+
+def test_another_default_of_a_parameter_changes_nothing_that_is_deployed() -> None:
+    """CDK keeps its value: an empty preview keeps the image that stands in."""
+
+    def preview(default: str) -> Template:
+        properties = {"ContainerDefinitions": [{"Name": "app", "Image": {"Ref": "Image"}}]}
+        return {
+            "Parameters": {"Image": {"Type": "String", "Default": default}},
+            "Resources": {"It": {"Type": "AWS::ECS::TaskDefinition", "Properties": properties}},
+        }
+
+    assert effects({"one": preview("a")}, {"one": preview("b")}) == []
+
+
+def test_the_order_of_keys_means_nothing() -> None:
+    """Of a condition that refers to a parameter, as CloudFormation returns them, beside a condition that changes."""
+
+    def service(bootstrap: str, *, reverse: bool) -> Template:
+        parameter = {"Type": "String", "Description": "which"}
+        properties = {"ContainerDefinitions": [{"Name": "app", "Image": {"Ref": "Image"}}]}
+        return {
+            "Parameters": {"Image": dict(sorted(parameter.items(), reverse=reverse))},
+            "Conditions": {"IsBootstrap": {"Fn::Equals": [{"Ref": "Image"}, bootstrap]}},
+            "Resources": {"It": {"Type": "AWS::ECS::TaskDefinition", "Properties": properties}},
+        }
+
+    assert effects({"one": service("a", reverse=True)}, {"one": service("b", reverse=False)}) == []
