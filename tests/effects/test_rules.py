@@ -148,11 +148,12 @@ def test_a_new_version_of_a_launch_template_replaces_its_instance() -> None:
     assert told(state("a"), state("b")) == "dangerous replaced: is replaced (LaunchTemplate, as Template changes)"
 
 
-def test_a_parameter_a_mapping_and_a_condition_count_as_what_they_stand_for() -> None:
+def test_a_mapping_counts_as_what_it_stands_for() -> None:
     def state(value: str) -> Template:
         name = {"Fn::If": ["Is", {"Ref": "Name"}, {"Fn::FindInMap": ["All", "one", "two"]}]}
         return {
-            "Parameters": {"Name": {"Type": "String", "Default": value}},
+            "Parameters": {"Name": {"Type": "String"}},
+            "Mappings": {"All": {"one": {"two": value}}},
             "Conditions": {"Is": {"Fn::Equals": ["a", "b"]}},
             **template({"BucketName": name}, "AWS::S3::Bucket"),
         }
