@@ -352,9 +352,9 @@ def one(edit: Edit, bench: Bench) -> list[str]:
         bench.row(edit, review, _of_doctor(open_, elsewhere or open_), "refused by the gate", "", _agree(wrong))
         return wrong
     outcome, stopped, wrong = bench.go(wanted)
-    told, back, home = _of_outcome(outcome), "", bench.deployed
+    there, back, home = _of_outcome(outcome), "", bench.deployed
     if bench.wrong_order is not None:
-        told = f"{_of_outcome(bench.wrong_order)}; released, then {told}"
+        there = f"{_of_outcome(bench.wrong_order)}; released, then {there}"
     if bench.now(home) != home.templates:
         returned, stopped_back, differ = bench.go(home)
         wrong += [f"back: {each}" for each in differ]
@@ -367,7 +367,7 @@ def one(edit: Edit, bench: Bench) -> list[str]:
             bench.begin_anew()
     if any(each not in AT_REST for each in bench.account.stacks().values()):
         bench.begin_anew()  # the rollback of what was impossible has failed
-    bench.row(edit, review, _of_doctor(open_, stopped), told, back, _agree(wrong))
+    bench.row(edit, review, _of_doctor(open_, stopped), there, back, _agree(wrong))
     return wrong
 
 
