@@ -120,6 +120,8 @@ class Bench:
     _around: ExitStack
     wrong_order: DeploymentOutcome | None = None
     """What became of the newest deployment before an image answered its health path; None if it needed no other."""
+    taken: list[str] = field(default_factory=list)
+    """Steps of the newest deployment, by their first words; none if it was one."""
     _rows: list[str] = field(default_factory=list)
     _made: int = 0
     _releases: int = 0
@@ -184,6 +186,7 @@ class Bench:
             command = left[0].command
             assert command not in done, f"{command}, once more"
             done.append(command)
+            self.taken.append(left[0].step.split()[0])
             said = command.split()
             if said[0] == "aws":
                 cloudformation = self.account.client("cloudformation")
@@ -237,7 +240,7 @@ class Bench:
 
         What happened, why doctor would have stopped it, and where these and the prediction disagree.
         """
-        before = self.now(wanted)
+        before, self.taken = self.now(wanted), []
         found = effects(before, wanted.templates)
         in_steps = any(each.kind in ("in-use", "left-behind") for each in found)
         is_impossible = any(each.severity is Impact.IMPOSSIBLE for each in found)
@@ -352,13 +355,13 @@ def one(edit: Edit, bench: Bench) -> list[str]:
         bench.row(edit, review, _of_doctor(open_, elsewhere or open_), "refused by the gate", "", _agree(wrong))
         return wrong
     outcome, stopped, wrong = bench.go(wanted)
-    there, back, home = _of_outcome(outcome), "", bench.deployed
+    there, back, home = _of_outcome(outcome, bench.taken), "", bench.deployed
     if bench.wrong_order is not None:
         there = f"{_of_outcome(bench.wrong_order)}; released, then {there}"
     if bench.now(home) != home.templates:
         returned, stopped_back, differ = bench.go(home)
         wrong += [f"back: {each}" for each in differ]
-        back = _of_outcome(returned)
+        back = _of_outcome(returned, bench.taken)
         if returned.refusal and stopped_back:
             bench.deployed = wanted  # there is no way back, as was predicted
             bench.deploy(wanted)
@@ -390,7 +393,8 @@ def _of_doctor(open_: Sequence[Finding], stopped: Sequence[Finding]) -> str:
     return f"{len(open_)} to acknowledge" if open_ else "nothing stops it"
 
 
-def _of_outcome(outcome: DeploymentOutcome) -> str:
+def _of_outcome(outcome: DeploymentOutcome, taken: Sequence[str] = ()) -> str:
     lost = f"{len(outcome.failures)} of {outcome.requests} lost"
     counts = f"{len(outcome.replaced)} replaced, {len(outcome.created)} new, {len(outcome.removed)} gone"
-    return f"{'refused; ' if outcome.refusal else ''}{lost}; {counts}"
+    in_steps = f" ({', '.join(taken)})" if taken else ""
+    return f"{'refused; ' if outcome.refusal else ''}{lost}; {counts}{in_steps}"
