@@ -549,7 +549,8 @@ class Service(Section):
     )
     health_path: UrlPath | None = Field(
         default=None,
-        description="Liveness: must answer 200 without touching Redis or the database.",
+        description="Liveness: must answer 200 without touching Redis or the database. Before another path, release an "
+        "image that answers both: the deployment asks running tasks first.",
         examples=["/api/health/live"],
     )
     sticky_minutes: int | None = Field(
