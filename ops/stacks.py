@@ -15,14 +15,18 @@ class Stack:
     tags: Mapping[str, str]
 
 
-def stacks(clients: Clients, environment: str) -> Iterator[Stack]:
-    """Those of an environment's name, of every product. Raises what boto3 raises."""
+def every_stack(clients: Clients) -> Iterator[Stack]:
+    """Of the account and region. Raises what boto3 raises."""
     for page in clients.client("cloudformation").get_paginator("describe_stacks").paginate():
         for each in page["Stacks"]:
-            tags = {tag["Key"]: tag["Value"] for tag in each.get("Tags", [])}
-            is_there = each["StackStatus"] not in ("REVIEW_IN_PROGRESS", "DELETE_COMPLETE")
-            if is_there and tags.get("environment") == environment:
+            if each["StackStatus"] not in ("REVIEW_IN_PROGRESS", "DELETE_COMPLETE"):
+                tags = {tag["Key"]: tag["Value"] for tag in each.get("Tags", [])}
                 yield Stack(each["StackName"], each["StackStatus"], tags)
+
+
+def stacks(clients: Clients, environment: str) -> Iterator[Stack]:
+    """Those of an environment's name, of every product. Raises what boto3 raises."""
+    return (each for each in every_stack(clients) if each.tags.get("environment") == environment)
 
 
 def templates(clients: Clients, found: Collection[Stack], wanted: Templates) -> Templates:

@@ -19,7 +19,7 @@ PREVIEW_TAG = "preview-"
 
 
 class ImageSeeder(Construct):
-    """Writes an image pointer once, when a service is first created. Afterwards it belongs to the releases."""
+    """Writes an image pointer until the first release. Afterwards it belongs to the releases."""
 
     def __init__(self, scope: Construct, id_: str) -> None:
         super().__init__(scope, id_)

@@ -2,12 +2,13 @@
 
 from collections.abc import Collection, Iterator, Sequence
 
-from config import Problem
+from config import Problem, available
 from config.model import Environment
 from infra_runtime.contract.names import stack_name
 from ops.console import Console
 from ops.doctor import account, deployed
 from ops.doctor.finding import Finding, row
+from ops.doctor.forgotten import forgotten
 from ops.doctor.quotas import quotas
 from ops.doctor.secrets import secrets
 from ops.doctor.subjects import subjects
@@ -53,6 +54,7 @@ def examine(
     yield from secrets(environment, clients)
     yield from zone(environment, templates, clients)
     yield from deployed.examine(name, environment, clients, templates, acknowledged)
+    yield from forgotten(clients, environment.product, {name, *available()})
 
 
 def repair(findings: Sequence[Finding], console: Console) -> None:

@@ -71,6 +71,16 @@ def test_redis(change: Mapping[str, Any], expected: str) -> None:
     assert told(template(CACHE, type_), template({**CACHE, **change}, type_)) == expected
 
 
+@pytest.mark.parametrize(
+    ("nodes", "told"), [(2, "the primary by a failover: some seconds"), (1, "It has no replica: it does not answer")]
+)
+def test_another_version_of_redis_says_how_long_users_notice_it(nodes: int, told: str) -> None:
+    cache, type_ = {**CACHE, "NumCacheClusters": nodes}, "AWS::ElastiCache::ReplicationGroup"
+    (found,) = of(template(cache, type_), template({**cache, "EngineVersion": "8.2"}, type_))
+    assert (found.kind, found.severity) == ("interrupted", Impact.DANGEROUS)
+    assert told in found.consequence
+
+
 def test_other_parameters_of_a_database_are_worth_a_look() -> None:
     before, after = (template({"Parameters": {"log_lock_waits": each}}, "AWS::RDS::DBParameterGroup") for each in "01")
     assert told(before, after) == "look parameters: has other parameters"

@@ -211,6 +211,23 @@ def test_a_site_that_moves_to_amplify_is_looked_at_where_it_still_runs(wanted: T
     assert list(deployed.examine("production", moves, production, wanted)) == []
 
 
+def test_an_environment_without_a_file_is_reported_as_long_as_it_is_billed(
+    wanted: Templates, production: Account
+) -> None:
+    cloudformation = production.client("cloudformation")
+    body = json.dumps({"Resources": {"Queue": {"Type": "AWS::SQS::Queue", "Properties": {}}}})
+    made = ("daadaar-demo-network", "daadaar"), ("fruits-demo-network", "fruits"), ("daadaar-dev-network", "daadaar")
+    try:
+        for stack, product in made:
+            tags = [{"Key": "product", "Value": product}, {"Key": "environment", "Value": stack.split("-")[1]}]
+            cloudformation.create_stack(StackName=stack, TemplateBody=body, Tags=tags)
+        told = "demo has no file any more, and stacks of it are still there: 1"
+        assert problems(production, wanted) == [f"daadaar-demo-network: {told}"]
+    finally:
+        for stack, _ in made:
+            cloudformation.delete_stack(StackName=stack)
+
+
 def test_an_alarm_that_is_on_would_gate_nothing(wanted: Templates, production: Account) -> None:
     cloudwatch = production.client("cloudwatch")
     name = production.service("Frontend")["deploymentConfiguration"]["alarms"]["alarmNames"][0]

@@ -96,9 +96,25 @@ def _version(change: ResourceChange, type_: str) -> Iterator[Effect]:
         return
     yield of(
         change, Impact.DANGEROUS, "interrupted", f"is upgraded from {was} to {is_}, at once",
-        f"{service} restarts it: errors for {'minutes, and no way back' if is_major else 'a minute'}.",
+        _of_upgrade(change, service, is_major=is_major),
         procedure=_QUIET, properties=("EngineVersion",),
     )  # fmt: skip
+
+
+def _of_upgrade(change: ResourceChange, service: str, *, is_major: bool) -> str:
+    if service == "RDS":
+        # RDS guide, "Upgrading a DB instance engine version": Multi-AZ does not shorten it.
+        return (
+            "RDS upgrades it together with its standby, if it has one: no database for "
+            f"{'minutes, and no way back' if is_major else 'a minute or more'}."
+        )
+    if _has_replica(change):
+        return "Node after node is replaced, the primary by a failover: some seconds of errors. There is no way back."
+    return "It has no replica: it does not answer for minutes. There is no way back."
+
+
+def _has_replica(change: ResourceChange) -> bool:
+    return (_number(change.was("NumCacheClusters")) or 0) > 1 or (_number(change.was("ReplicasPerNodeGroup")) or 0) > 0
 
 
 def _instance(change: ResourceChange) -> Iterator[Effect]:
@@ -151,9 +167,7 @@ def _instance(change: ResourceChange) -> Iterator[Effect]:
 
 def _nodes(change: ResourceChange) -> Iterator[Effect]:
     if change.was("CacheNodeType") != change.is_("CacheNodeType"):
-        has_replica = (_number(change.was("NumCacheClusters")) or 0) > 1 or (
-            _number(change.was("ReplicasPerNodeGroup")) or 0
-        ) > 0
+        has_replica = _has_replica(change)
         yield of(
             change, Impact.LOOK if has_replica else Impact.DANGEROUS, "interrupted",
             f"changes from {change.was('CacheNodeType')} to {change.is_('CacheNodeType')}, at once",

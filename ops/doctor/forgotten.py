@@ -1,0 +1,25 @@
+"""Environments whose stacks are still there, and whose file is not."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator
+
+from ops.doctor.finding import Finding
+from ops.functions import Clients
+from ops.stacks import every_stack
+
+
+def forgotten(clients: Clients, product: str, known: Collection[str]) -> Iterator[Finding]:
+    """`known` are names of environments. None of it stops a deployment. Raises what boto3 raises."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for each in every_stack(clients):
+        name = each.tags.get("environment")
+        if each.tags.get("product") == product and name is not None and name not in known:
+            found[name].append(each.name)
+    for name, stacks in sorted(found.items()):
+        yield Finding(
+            where=stacks[0],
+            what=f"{name} has no file any more, and stacks of it are still there: {len(stacks)}",
+            why="they serve on and are billed, and nobody deploys or destroys them",
+            fix=f"give environments/{name}.toml back, then docs/runbooks/decommission.md",
+            stops=False,
+        )
