@@ -118,7 +118,7 @@ class Jobs(Construct):
                 "NETWORK": stack.to_json_string(network),
                 "JOBS": json.dumps(declared, separators=(",", ":")),
                 "LEDGER": ledger.table.table_name,
-                "BOOTSTRAP_IMAGE": image.bootstrap,
+                "REPOSITORY": image.repository_uri,
             },
         )
         # It looks every definition up each minute.

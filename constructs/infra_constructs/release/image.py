@@ -40,7 +40,6 @@ class ReleasedImage(Construct):
         self._repository = repository
         self.architecture = architecture
         self.helper = helper
-        self.bootstrap = bootstrap
         self.repository_uri = repository.repository_uri
         """Released images are in it, by digest."""
         self.uri = parameter.value_as_string

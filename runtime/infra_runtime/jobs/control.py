@@ -67,7 +67,7 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
         jobs={each["name"]: JobDefinition(**each) for each in json.loads(os.environ["JOBS"])},
         cluster=os.environ["CLUSTER"],
         network=json.loads(os.environ["NETWORK"]),
-        bootstrap=os.environ["BOOTSTRAP_IMAGE"],
+        repository=os.environ["REPOSITORY"],
         environment=os.environ["ENVIRONMENT"],
     )
     if "RequestType" in event:
@@ -105,7 +105,7 @@ class JobControl:
     cluster: str
     network: Mapping[str, Any]
     """Network configuration for RunTask."""
-    bootstrap: str
+    repository: str
     environment: str
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     sleep: Callable[[float], None] = time.sleep
@@ -118,7 +118,7 @@ class JobControl:
         if name not in self.jobs:
             return {"problem": f"job {name!r} is not deployed; these are: {', '.join(self.jobs)}"}
         job = self.jobs[name]
-        if self._image(job) == self.bootstrap:
+        if not self._is_released(job):
             return {"problem": f"{name}: nothing was released yet, so there is nothing to run"}
         began = self.now()
         run = Run(job=name, run=_text(due or began), attempt=1, by=by, began=_text(began))
@@ -285,7 +285,7 @@ class JobControl:
 
     def _overdue(self, job: JobDefinition) -> float:
         """Minutes since a success was due; 0 when none is, or nothing was released yet."""
-        if self._image(job) == self.bootstrap:
+        if not self._is_released(job):
             return 0.0
         now = self.now()
         since = self.runs.watched_since(job.name, job.overdue_minutes, now=now)
@@ -293,9 +293,9 @@ class JobControl:
         late = now - last - timedelta(minutes=job.overdue_minutes)
         return max(late.total_seconds() / 60, 0.0)
 
-    def _image(self, job: JobDefinition) -> str:
+    def _is_released(self, job: JobDefinition) -> bool:
         image: str = named(containers_of(self.ecs, job.definition), JOB)["image"]
-        return image
+        return image.startswith(f"{self.repository}@")
 
     def _count(self, job: str, name: JobMetric) -> None:
         self._emit(job, {name: 1})

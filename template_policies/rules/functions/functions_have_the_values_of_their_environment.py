@@ -70,7 +70,6 @@ def check(graph: Graph) -> Iterator[Violation]:
 def _of_environment(graph: Graph, function: Resource, databases: set[str]) -> dict[str, set[str]]:
     environment, own = graph.environment, owner(graph, function)
     known = {
-        "BOOTSTRAP_IMAGE": {environment.bootstrap_image},
         "BUCKET": {environment.media.bucket},
         "HOST": {environment.domains.media},
         "INSTANCE": set(environment.redis.instances),

@@ -8,7 +8,8 @@ from botocore.exceptions import ClientError
 
 from tests.runtime.fakes import Paginator
 
-BOOTSTRAP, IMAGE = "public.ecr.aws/placeholder", "111122223333.dkr.ecr.eu-central-1.amazonaws.com/api@sha256:1"
+BOOTSTRAP, REPOSITORY = "public.ecr.aws/placeholder", "111122223333.dkr.ecr.eu-central-1.amazonaws.com/api"
+IMAGE = f"{REPOSITORY}@sha256:1"
 CLUSTER = "cluster"
 
 

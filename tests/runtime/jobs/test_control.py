@@ -16,7 +16,7 @@ from infra_runtime.contract.metrics import JobMetric
 from infra_runtime.jobs import control as control_module
 from infra_runtime.jobs.control import JobControl, JobDefinition
 from infra_runtime.jobs.runs import Run, Runs
-from tests.runtime.jobs.aws import BOOTSTRAP, CLUSTER, Clock, Dynamo, Ecs, Logs, refusal
+from tests.runtime.jobs.aws import BOOTSTRAP, CLUSTER, IMAGE, REPOSITORY, Clock, Dynamo, Ecs, Logs, refusal
 
 OUT_OF_CAPACITY = [{"reason": "RESOURCE:FARGATE", "detail": "no capacity"}]
 
@@ -34,7 +34,7 @@ class World:
     def deploy(self, *jobs: JobDefinition) -> None:
         self.control = JobControl(
             ecs=self.ecs, logs=self.logs, runs=self.runs, jobs={each.name: each for each in jobs}, cluster=CLUSTER,
-            network={}, bootstrap=BOOTSTRAP, environment="production", now=self.clock, sleep=self.slept.append,
+            network={}, repository=REPOSITORY, environment="production", now=self.clock, sleep=self.slept.append,
         )  # fmt: skip
 
     def ask(self, job: str = "clean") -> dict[str, Any]:
@@ -103,7 +103,7 @@ def test_nothing_runs_and_nothing_is_overdue_before_the_first_release(capsys: py
     assert "nothing was released yet" in world.ask()["problem"]
     world.tend(days=30)
     assert metrics(capsys, "JobOverdueMinutes") == [0]
-    world.ecs.image = "released"
+    world.ecs.image = IMAGE
     world.tend()
     assert metrics(capsys, "JobOverdueMinutes") == [0], "counts from the release on"
 
@@ -623,7 +623,7 @@ def invoked(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, Any]], dict[
     declared = {"name": "clean", "definition": "clean", "minutes": 1, "retries": 0, "overdue_minutes": 90}
     variables = {
         "LEDGER": "ledger", "JOBS": json.dumps([declared]), "CLUSTER": CLUSTER, "NETWORK": "{}",
-        "BOOTSTRAP_IMAGE": BOOTSTRAP, "ENVIRONMENT": "production",
+        "REPOSITORY": REPOSITORY, "ENVIRONMENT": "production",
     }  # fmt: skip
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
