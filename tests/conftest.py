@@ -32,6 +32,11 @@ os.environ["INFRA_ENVIRONMENTS"] = str(ROOT / "tests" / "environments")
 os.environ["CDK_VALIDATION"] = "false"
 
 
+def pytest_collection_finish() -> None:
+    """Keeps the modules out of all collections of garbage: pytest makes five at the end of each process."""
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def context() -> dict[str, Any]:
     """The feature flags of cdk.json: without them, CDK makes other templates."""
