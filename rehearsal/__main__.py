@@ -7,7 +7,7 @@ from simulators.guardian import guarded
 
 
 def _run() -> int:
-    # A tenth of this process's time, with Python's default.
+    # With Python's default, a tenth of this process's time goes into collecting garbage.
     gc.set_threshold(50_000)
     # Only here: the guardian, which forks, needs none of it.
     import typer

@@ -12,7 +12,7 @@ _MAJOR_VERSION_ALONE = "W3691"
 # The stack Delivery repeats outputs of Registry: one place has everything that a repository's variables need.
 _REPEATED_OUTPUT = "W6001"
 
-# It allocates a million objects: Python's default threshold for garbage collection costs it a fifth of its time.
+# With Python's default, a fifth of its time goes into collecting garbage.
 _CFN_LINT = "import gc, sys; gc.set_threshold(50_000); from cfnlint.runner import main; sys.exit(main())"
 
 

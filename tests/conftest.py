@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 
 clean_environment.enter()
-# Modules of CDK, boto3 and pydantic are a million objects. By default Python goes through them thousands of times in a
-# part of the suite, a quarter of its processor time (docs/performance.md).
+# With Python's default, a quarter of the tests' processor time goes into collecting garbage (docs/performance.md).
 gc.set_threshold(50_000)
 # The only place that says so: here and in every process of the tests, environments are those of the tests. Only
 # tests/own_environments/ and the snapshots read environments/, which is its owner's to edit.
@@ -33,7 +32,7 @@ os.environ["CDK_VALIDATION"] = "false"
 
 
 def pytest_collection_finish() -> None:
-    """Keeps the modules out of all collections of garbage: pytest makes five at the end of each process."""
+    """Keeps what was imported out of collections of garbage: pytest runs five at the end of each process."""
     gc.freeze()
 
 

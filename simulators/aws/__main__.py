@@ -11,7 +11,7 @@ from simulators.aws.conditions import Condition, is_on
 
 
 def main() -> None:
-    # An account is half a million objects, which Python's default would go through once a second.
+    # With Python's default, an eighth of the processor time goes into collecting garbage.
     gc.set_threshold(50_000)
     port = sys.argv[1]
     os.environ |= {
