@@ -1,4 +1,4 @@
-"""Logins and whatever is called a secret reach a container from Secrets Manager, each service its own and no more."""
+"""Containers get logins and secrets from Secrets Manager, each service only its own."""
 
 import re
 from collections.abc import Iterator

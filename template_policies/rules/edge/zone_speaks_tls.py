@@ -1,4 +1,4 @@
-"""The zone trusts only valid certificates of origins, speaks TLS 1.2 and newer, and sends plain HTTP to HTTPS."""
+"""The zone requires valid origin certificates and TLS 1.2 or newer, and redirects plain HTTP to HTTPS."""
 
 from collections.abc import Iterator
 

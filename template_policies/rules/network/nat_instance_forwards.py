@@ -1,4 +1,4 @@
-"""A NAT instance forwards traffic, and answers metadata requests with a token only."""
+"""A NAT instance forwards traffic and requires a token for metadata (IMDSv2)."""
 
 from collections.abc import Iterator
 

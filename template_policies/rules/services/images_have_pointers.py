@@ -1,4 +1,4 @@
-"""Each service with an image of its own has a repository, a pointer to what runs, and a task to look around in."""
+"""Each service with its own image has a repository, a parameter with the released image, and a one-off task."""
 
 import re
 from collections.abc import Iterator
