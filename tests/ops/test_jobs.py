@@ -117,7 +117,7 @@ def test_run_ends_when_its_run_is_deleted_by_hand(
     place: JobPlace, world: World, meanwhile: Callable[..., None]
 ) -> None:
     meanwhile(world.dynamo.items.clear)
-    with pytest.raises(OperatorError, match="was it deleted there"):
+    with pytest.raises(OperatorError, match="was it deleted"):
         printed(lambda console: commands.run(place, "clean", console))
 
 
