@@ -178,7 +178,7 @@ def test_help_names_the_exit_codes(
         infra.main()
     printed = " ".join(capsys.readouterr().out.split())
     assert end.value.code == 0
-    assert "0 done" in printed
+    assert "0 success" in printed
     assert "2 wrong input" in printed
     assert command or "--install-completion" in printed
 
