@@ -229,7 +229,7 @@ class Network(Section):
     nat: Literal["per-az", "single", "instance"] = Field(
         description="How private subnets reach the internet. Prices in eu-central-1, 2026-11, without traffic: "
         "per-az about 38 USD a month and zone; single about 38 USD, but losing its zone cuts everyone off; "
-        "instance about 4 USD for one t4g.nano, which is not repaired automatically."
+        "instance about 7 USD for one t4g.micro, which is not repaired automatically."
     )
     interface_endpoints: Annotated[
         tuple[Literal["ecr.api", "ecr.dkr", "logs", "secretsmanager", "ssm", "kms"], ...],
@@ -549,7 +549,8 @@ class Service(Section):
     )
     health_path: UrlPath | None = Field(
         default=None,
-        description="Liveness: must answer 200 without touching Redis or the database.",
+        description="Liveness: must answer 200 without touching Redis or the database. Before another path, release an "
+        "image that answers both: the deployment asks running tasks first.",
         examples=["/api/health/live"],
     )
     sticky_minutes: int | None = Field(

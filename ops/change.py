@@ -6,9 +6,11 @@ from itertools import groupby
 
 from config.model import Environment
 from config.services import words
+from infra_runtime.contract.names import stack_name
 from ops.account import not_deployed
 from ops.console import Console
 from ops.doctor.deployed import by_live_state
+from ops.doctor.unreleased import unreleased
 from ops.effects import Effect, Impact, effects
 from ops.effects.changes import difference
 from ops.effects.order import StackStep, order
@@ -42,6 +44,11 @@ def steps(name: str, product: str, before: Templates, after: Templates, clients:
     left = [stack for stack in before if stack not in after and stack not in done]
     waiting = [PlannedStep(each.what, each.why, each.fix) for each in by_live_state(clients, found, after)]
     made = [*waiting, *_first(name, product, first, found)]
+    if services := [service for _, service in unreleased(clients, found, after)]:
+        # The edge moves DNS, and one later stack imports from it.
+        last = [stack_name(product, name, each) for each in ("edge", "observability")]
+        changed = [each for each, template in after.items() if before.get(each) != template and each not in last]
+        made += _release_first(name, product, services, changed)
     if any(before.get(stack) != template for stack, template in after.items()):
         made.append(
             PlannedStep("deploy all", "the usual order is possible now" if made else "", f"make deploy ENV={name}")
@@ -55,12 +62,11 @@ def _first(name: str, product: str, ordered: Sequence[StackStep], found: Sequenc
         if is_deletion:
             yield from (_deletion(stack, "an earlier stack drops what it imports") for stack in names)
             continue
-        ids = " ".join(f"{name}/{words(stack.removeprefix(f'{product}-{name}-'))}" for stack in names)
         yield PlannedStep(
             f"deploy {', '.join(names)} alone",
             # No doctor stands between such a command and the account.
             " ".join(["They no longer import what an earlier stack drops.", *_dangers(names, found)]),
-            f"npx cdk deploy -c env={name} --exclusively {ids}",
+            _exclusively(name, product, names),
         )
 
 
@@ -68,6 +74,27 @@ def _dangers(names: Sequence[str], found: Sequence[Effect]) -> Iterator[str]:
     for each in found:
         if each.stack in names and each.severity is Impact.DANGEROUS and each.kind != "in-use":
             yield f"Dangerous: {each.resource} {each.what}. {each.consequence}"
+
+
+def _release_first(name: str, product: str, services: Sequence[str], changed: Sequence[str]) -> Iterator[PlannedStep]:
+    """DNS leads users to a service when it serves something; `changed` are the stacks before that."""
+    if changed:
+        yield PlannedStep(
+            f"deploy {', '.join(changed)} alone",
+            f"DNS leads users to {' and '.join(services)} when something was released there",
+            _exclusively(name, product, changed),
+        )
+    for service in services:
+        yield PlannedStep(
+            f"release {service}",
+            "Until then it answers with a placeholder",
+            f"./infra release {name} --service {service} --image REPOSITORY@sha256:…",
+        )
+
+
+def _exclusively(name: str, product: str, stacks: Sequence[str]) -> str:
+    ids = " ".join(f"{name}/{words(each.removeprefix(f'{product}-{name}-'))}" for each in stacks)
+    return f"npx cdk deploy -c env={name} --exclusively {ids}"
 
 
 def _deletion(stack: str, why: str) -> PlannedStep:

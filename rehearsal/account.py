@@ -218,6 +218,7 @@ class Account:
             self.client("iam").create_open_id_connect_provider(
                 Url="https://token.actions.githubusercontent.com", ClientIDList=["sts.amazonaws.com"]
             )
+        self.emulator.cost_explorer.touch()
         self._ask_for_what_a_new_account_lacks()
 
     def _ask_for_what_a_new_account_lacks(self) -> None:

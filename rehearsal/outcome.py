@@ -17,7 +17,7 @@ from rehearsal.traffic import traffic
 
 # For requests that a deployment has broken without anybody waiting for it: health checks, targets that drain.
 _SETTLE_SECONDS = 2.0
-_MAY_BE_REFUSED = ("image", "in-use", "seed", "version", "zones")
+_MAY_BE_REFUSED = ("health", "image", "in-use", "seed", "version", "zones")
 """Effects that CloudFormation may also refuse, as their texts say."""
 
 Key = tuple[str, str]

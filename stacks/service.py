@@ -11,6 +11,7 @@ from config import Environment, services
 from infra_constructs.alarms.queues import metric_of
 from infra_constructs.container_task import ContainerEnvironment
 from infra_constructs.dependency_restart import DependencyRestart
+from infra_constructs.health_path import HealthPathGate
 from infra_constructs.jobs import JobProps, Jobs
 from infra_constructs.media import grant_application
 from infra_constructs.queue_scaling import QueueProps
@@ -198,6 +199,16 @@ class ServiceStack(EnvironmentStack):
             topics=around.platform.topics,
         )
         built.service.node.add_dependency(gates)
+        assert own.health_path is not None, "config.rules requires it"
+        # Not for previews: an old one would stop every deployment.
+        HealthPathGate(
+            scope,
+            "HealthPath",
+            vpc=around.network.vpc,
+            security_group=around.network.release_checks_access,
+            target_groups=[built.blue, built.green],
+            path=own.health_path,
+        )
         if own.sticky_minutes is not None:
             sticky = StickySessions(
                 scope,
@@ -335,7 +346,7 @@ def build_service(
             security_group=network.access[service],
             cluster=platform.cluster,
             ledger=ledger,
-            bootstrap=image.bootstrap,
+            image=image,
         )
         built.add_lifecycle_hook(hook)
     check = own.release_check
@@ -352,7 +363,7 @@ def build_service(
             check=ReleaseCheckProps(path=own.health_path)
             if check is None
             else ReleaseCheckProps(path=check.path, version_field=check.version_field, expect=check.expect),
-            bootstrap=image.bootstrap,
+            image=image,
         )
     )
     return built

@@ -23,6 +23,7 @@ _ENGINES: Mapping[int, rds.IInstanceEngine] = MappingProxyType(
         18: rds.DatabaseInstanceEngine.postgres(version=rds.PostgresEngineVersion.VER_18),
     }
 )
+# Of every version, in the same words: restores and drills look for them in the instance.
 PARAMETERS = {
     "rds.force_ssl": "1",
     # A release must never wait for ever behind a lock, nor make readers wait behind itself.
@@ -31,7 +32,6 @@ PARAMETERS = {
     "log_lock_waits": "1",
     "log_temp_files": "10240",
     "log_autovacuum_min_duration": "10000",
-    "log_connections": "1",
     "log_disconnections": "1",
     "shared_preload_libraries": "pg_stat_statements",
     "track_io_timing": "1",
@@ -40,6 +40,8 @@ PARAMETERS = {
     # A major upgrade copies by it (docs/adr/0030). Turning it on takes a restart, so it is always on.
     "rds.logical_replication": "1",
 }
+# RDS refuses a switch since PostgreSQL 18, where this became a list of what to log.
+_LOG_CONNECTIONS = {17: "1", 18: "all"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +85,12 @@ class Database(Construct):
             self.allow_from(client)
         # Of every version: an upgrade needs the next one's, and the way back the one before.
         groups = {
-            version: rds.ParameterGroup(self, f"Parameters{version}", engine=engine, parameters=PARAMETERS)
+            version: rds.ParameterGroup(
+                self,
+                f"Parameters{version}",
+                engine=engine,
+                parameters={**PARAMETERS, "log_connections": _LOG_CONNECTIONS[version]},
+            )
             for version, engine in _ENGINES.items()
         }
         for each in groups.values():

@@ -40,7 +40,7 @@ class DependencyRestart(Construct):
             module="restart_disconnected",
             description="Replaces the tasks of a service that has lost a dependency",
             timeout=cdk.Duration.seconds(30),
-            environment={"CLUSTER": cluster.cluster_name, "SERVICE": service.service_name},
+            environment={"CLUSTER": cluster.cluster_name, "ECS_SERVICE": service.service_name},
         )
         handler.role.add_to_policy(
             iam.PolicyStatement(

@@ -7,8 +7,9 @@ from constructs import Construct
 
 _UPSTREAM = "public.ecr.aws"
 _NAME = "docker/library/busybox"
-# busybox:1.37.0-musl, for arm64 and x86_64.
-_DIGEST = "sha256:5cec3fc171c87218698e85a52af7087de727372aae264a787b8112901a5b0092"
+# For arm64 and x86_64. By tag: a cache does not import what is first pulled by its digest (aws/containers-roadmap
+# #2837), and no task would start. The first import is kept: tags of the repository are immutable.
+_TAG = "1.37.0-musl"
 _LONGEST_PREFIX = 30
 
 
@@ -38,7 +39,7 @@ class HelperImage(Construct):
 
     @property
     def uri(self) -> str:
-        return f"{self._repository.repository_uri}@{_DIGEST}"
+        return f"{self._repository.repository_uri}:{_TAG}"
 
     def allow_pulling(self, role: iam.IRole) -> None:
         """The first time as well, when ECR imports it (ECR User Guide, "IAM permissions required to sync …")."""

@@ -25,6 +25,17 @@ _TIERS = (
 # and with it a new instance of the newest image: that is how to replace one on purpose.
 _NAT_IMAGE = "resolve:ssm:/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-arm64"
 _NAT_GENERATION = "2026-11"
+# CDK's own commands fail where another dnf empties its cache while the instance starts (aws-cdk #36717), and lose the
+# rule at a restart: `service` is not in the image.
+_FORWARD = (
+    "until yum install -y iptables-services; do sleep 5; done",
+    "systemctl enable --now iptables",
+    "echo net.ipv4.ip_forward=1 > /etc/sysctl.d/nat.conf",
+    "sysctl -p /etc/sysctl.d/nat.conf",
+    "iptables -t nat -A POSTROUTING -o \"$(ip -4 route show default | awk '{print $5; exit}')\" -j MASQUERADE",
+    "iptables -F FORWARD",
+    "iptables-save > /etc/sysconfig/iptables",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,8 +94,11 @@ class Network(Construct):
             case "per-az" | "single":
                 return ec2.NatProvider.gateway()
             case "instance":
+                commands = ec2.UserData.for_linux()
+                commands.add_commands(*_FORWARD)
                 return ec2.NatProvider.instance_v2(
-                    instance_type=ec2.InstanceType("t4g.nano"),
+                    user_data=commands,
+                    instance_type=ec2.InstanceType("t4g.micro"),
                     # Replaced by the launch template's.
                     machine_image=ec2.MachineImage.generic_linux({cdk.Stack.of(self).region: "ami-unused"}),
                     default_allowed_traffic=ec2.NatTrafficDirection.OUTBOUND_ONLY,

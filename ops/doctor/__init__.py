@@ -47,6 +47,8 @@ def examine(
     yield from subjects(environment)
     if is_deployed:
         yield from variables(name, environment, clients)
+    else:
+        yield from account.cost_explorer(environment, clients)
     yield from quotas(environment, others, clients)
     yield from secrets(environment, clients)
     yield from zone(environment, templates, clients)

@@ -1,13 +1,14 @@
 """What an AWS account needs before the first deployment."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from config.model import Environment
-from ops.doctor.finding import Finding
+from ops.doctor.finding import Finding, is_denied
 from ops.functions import Clients
 
 # The first resource of a service makes the role, and may fail because IAM is not yet consistent: so does the first
@@ -22,6 +23,8 @@ _CACHE = "elasticache.amazonaws.com"
 # Of the assemblies that our CDK writes (`requiresBootstrapStackVersion` in their manifests).
 _BOOTSTRAP = 6
 _TOOLKIT = "CDKToolkit"
+# In an AccessDenied that no policy causes.
+_COST_EXPLORER_IS_OFF = "not enabled for cost explorer"
 _GITHUB = "token.actions.githubusercontent.com"
 
 
@@ -90,6 +93,27 @@ def oidc_provider(environment: Environment, clients: Clients, *, is_deployed: bo
             what="GitHub's OIDC provider does not exist, and delivery.owns_oidc_provider is false",
             why="the roles of the stack Delivery trust a provider that does not exist: nobody can assume them",
             fix="first deploy the environment of this account that owns it, or set delivery.owns_oidc_provider to true",
+        )
+
+
+def cost_explorer(environment: Environment, clients: Clients) -> Iterator[Finding]:
+    """AWS bills each call with 0.01 USD, so call it before the first deployment only."""
+    today = datetime.now(UTC).date()
+    period = {"Start": str(today - timedelta(days=1)), "End": str(today)}
+    try:
+        clients.client("ce").get_cost_and_usage(TimePeriod=period, Granularity="DAILY", Metrics=["UnblendedCost"])
+    except ClientError as error:
+        is_off = _COST_EXPLORER_IS_OFF in str(error)
+        if not is_off and not is_denied(error):
+            return  # It is on, and has no data yet.
+        told = "Cost Explorer is off" if is_off else "Cost Explorer was not checked: it may not be read"
+        yield Finding(
+            where=f"account {environment.aws.account}",
+            what=told,
+            why="AWS refuses the monitor of cost anomalies while it is off: the stack Observability rolls back",
+            fix="open it once: console, Billing and Cost Management, Cost Explorer; no API turns it on. In an "
+            "organization, the management account decides whether its members have it",
+            stops=is_off,
         )
 
 

@@ -9,6 +9,7 @@ from infra_runtime.release.preflight import release_alarms, service_arns, servic
 from ops.amplify import DeployedAmplifySite
 from ops.doctor import amplify
 from ops.doctor.finding import Finding
+from ops.doctor.unreleased import unreleased
 from ops.effects import Effect, Impact, effects
 from ops.effects.template import Template, Templates
 from ops.functions import Clients, physical_ids
@@ -47,7 +48,7 @@ def examine(
     for service in released(environment):
         place = ReleaseTarget(name, environment, service, clients)
         if place.stack in deployed and any(service_arns(clients, place.stack)):
-            yield from _service(place)
+            yield from of_service(place)
     for service, each in environment.services.items():
         site = DeployedAmplifySite(name, environment, service, clients)
         # Until this deployment, ECS may run it in the stack of that name.
@@ -75,11 +76,15 @@ def of_effects(
 ) -> Iterator[Finding]:
     """Those of the effects that stop a deployment now. Raises what boto3 raises."""
     yield from _busy(clients, found)
+    early = list(unreleased(clients, found, wanted))
     for each in found:
         if each.kind in _LIVE:
             yield from _LIVE[each.kind](clients, each, found, wanted[each.stack])
         elif each.severity is Impact.IMPOSSIBLE:
             yield _finding(each, each.procedure)
+        elif any(each is effect for effect, _ in early):
+            why = "users would get the placeholder: nothing was released there yet"
+            yield _finding(each, "infra change next ENV, and its command", why=why)
         elif each.kind == "in-use":
             # The acknowledgement accepts the effect, not the step that has to come first and is still missing.
             yield _finding(each, "infra change next ENV, and its command")
@@ -224,7 +229,8 @@ def _declared(rule: Template) -> Iterator[tuple[str, int]]:
             yield each["TargetGroupArn"].get("Ref", ""), int(each.get("Weight", 1))
 
 
-def _service(place: ReleaseTarget) -> Iterator[Finding]:
+def of_service(place: ReleaseTarget) -> Iterator[Finding]:
+    """What is under way or would gate nothing. Raises what boto3 raises."""
     service = service_of(place.clients, place.stack)
     newest = place.ledger.newest(place.service)
     if newest is not None and newest.outcome == "running":

@@ -26,6 +26,9 @@ _MOVING = frozenset(
 )
 
 
+_CONDITION = "condition "
+
+
 class Replacement(IntEnum):
     NO = 0
     CONDITIONAL = 1
@@ -84,6 +87,11 @@ class Difference:
     changes: Sequence[ResourceChange]
     """In order of deployment."""
     exports: Sequence[MovedExport]
+
+
+def _text(node: Any) -> str:
+    """The same for the same, in whatever order CloudFormation returns the keys."""
+    return json.dumps(node, sort_keys=True)
 
 
 def _at(resource: Resource | None, path: tuple[str, ...]) -> Any:
@@ -162,9 +170,13 @@ class _Stack:
             self._replaced = replaced
 
     def _meaning(self, template: Template, replaced: Mapping[str, str]) -> dict[str, str]:
-        meaning = {name: str(each) for name, each in template.get("Parameters", {}).items()}
-        meaning |= {f"condition {name}": str(each) for name, each in template.get("Conditions", {}).items()}
-        meaning |= {f"mapping {name}": str(each) for name, each in template.get("Mappings", {}).items()}
+        # A deployed stack keeps the values of its parameters: `cdk deploy --previous-parameters` is the default.
+        meaning = {
+            name: _text({key: value for key, value in each.items() if key != "Default"})
+            for name, each in template.get("Parameters", {}).items()
+        }
+        meaning |= {f"{_CONDITION}{name}": _text(each) for name, each in template.get("Conditions", {}).items()}
+        meaning |= {f"mapping {name}": _text(each) for name, each in template.get("Mappings", {}).items()}
         if template is self.new:
             meaning |= {f"import {name}": "another value" for name in self.moved}
             meaning |= dict.fromkeys(replaced, "replaced")
@@ -180,6 +192,9 @@ class _Stack:
         if not properties and not policies and old["Type"] == new["Type"]:
             return None
         certain, possible = _replacing(new["Type"], was, is_)
+        if any(before.get(key) != after.get(key) for key in {*before, *after} if key.startswith(_CONDITION)):
+            # Written differently; only a deployment knows the parameters, and so whether it holds as before.
+            certain, possible = self._whatever_holds(old, new, before, after, (*possible, *certain))
         return ResourceChange(
             stack=self.name,
             logical_id=name,
@@ -191,6 +206,21 @@ class _Stack:
             may_replace=possible,
             causes=tuple(self._causes({key: new.get("Properties", {}).get(key) for key in properties})),
         )
+
+    def _whatever_holds(
+        self,
+        old: Resource,
+        new: Resource,
+        before: Mapping[str, str],
+        after: Mapping[str, str],
+        possible: tuple[str, ...],
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        was, is_ = (
+            plain(each.get("Properties", {}), {k: v for k, v in meaning.items() if not k.startswith(_CONDITION)})
+            for each, meaning in ((old, before), (new, after))
+        )
+        certain, _ = _replacing(new["Type"], was, is_)
+        return certain, tuple(each for each in possible if each not in certain)
 
     def _refers_to_moved(self, node: Any) -> bool:
         return (

@@ -30,14 +30,16 @@ def effects(before: Templates, after: Templates) -> list[Effect]:
 
 
 def _of_change(change: ResourceChange, compared: Difference) -> Iterator[Effect]:
+    named = list(names.effects(change))
     found = [
-        *replaced.effects(change),
+        # It says more of the same replacement.
+        *(replaced.effects(change) if all(each.kind != "uncertified" for each in named) else ()),
         *leaving.effects(change, compared),
         *addresses.effects(change, compared),
         *databases.effects(change),
         *tasks.effects(change, compared),
         *traffic.effects(change, compared),
-        *names.effects(change),
+        *named,
         *access.effects(change),
     ]
     yield from found or [_unremarkable(change)]

@@ -29,6 +29,8 @@ class Request:
     properties: Mapping[str, Any]
     physical_id: str | None
     """None on Create."""
+    former: Mapping[str, Any] = field(default_factory=dict)
+    """Properties before an Update; empty otherwise."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,12 @@ def serve(
             result: Result | None = Result(physical_id=str(physical_id))
         else:
             result = handle(
-                Request(kind=event["RequestType"], properties=event["ResourceProperties"], physical_id=physical_id)
+                Request(
+                    kind=event["RequestType"],
+                    properties=event["ResourceProperties"],
+                    physical_id=physical_id,
+                    former=event.get("OldResourceProperties", {}),
+                )
             )
     except Exception as error:  # The one place where everything is caught: silence would block the stack for an hour.
         failed = error

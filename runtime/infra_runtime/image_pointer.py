@@ -1,7 +1,7 @@
 """Custom resource: an SSM parameter that says which image a service runs.
 
-Seeded once, with the bootstrap image. From then on its value belongs to the releases: an update of the stack, also one
-that brings another seed, never writes it, and a parameter that is already there is taken over as it is.
+Seeded with the bootstrap image, and with another one as long as nothing was released. After the first release its value
+belongs to the releases: no update of the stack writes it, and a parameter that is already there is taken over as it is.
 """
 
 import contextlib
@@ -21,16 +21,17 @@ def handler(event: Mapping[str, Any], context: object) -> None:
 
 def converge(request: Request, ssm: Any) -> Result:
     """The physical id is the parameter's name; a new name means a new pointer, and the old one is deleted."""
-    name = request.properties["Parameter"]
+    name, seed = request.properties["Parameter"], request.properties["Seed"]
     if request.kind == "Delete":
         with contextlib.suppress(ssm.exceptions.ParameterNotFound):
             ssm.delete_parameter(Name=name)
         return Result(physical_id=request.physical_id or name)
-    with contextlib.suppress(ssm.exceptions.ParameterAlreadyExists):
-        ssm.put_parameter(
-            Name=name,
-            Value=request.properties["Seed"],
-            Type="String",
-            Description="The image that the service runs; written by releases",
-        )
+    about = "The image that the service runs; written by releases"
+    try:
+        ssm.put_parameter(Name=name, Value=seed, Type="String", Description=about)
+    except ssm.exceptions.ParameterAlreadyExists:
+        # A release writes an image of the service's own repository, which is no seed (infra_runtime.release.preflight).
+        former = request.former.get("Seed")
+        if former != seed and ssm.get_parameter(Name=name)["Parameter"]["Value"] == former:
+            ssm.put_parameter(Name=name, Value=seed, Type="String", Description=about, Overwrite=True)
     return Result(physical_id=name, attributes={"Parameter": name})

@@ -23,7 +23,7 @@ _PAUSE = timedelta(minutes=30)
 @reported
 def handler(event: Mapping[str, Any], context: object) -> None:
     """Handles the alarm's action; the event is only a trigger."""
-    restart(client("ecs"), cluster=os.environ["CLUSTER"], service=os.environ["SERVICE"], now=datetime.now(UTC))
+    restart(client("ecs"), cluster=os.environ["CLUSTER"], service=os.environ["ECS_SERVICE"], now=datetime.now(UTC))
 
 
 def restart(ecs: Any, *, cluster: str, service: str, now: datetime) -> bool:

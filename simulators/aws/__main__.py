@@ -30,6 +30,7 @@ def main() -> None:
         alarm_messages,
         authorization,
         consistency,
+        cost_explorer,
         event_logs,
         faults,
         lists,
@@ -58,6 +59,7 @@ def main() -> None:
     types.install()
     stack_updates.install()
     quotas.install()
+    cost_explorer.install()
     rotation.install()
     secret_dates.install()
     scanning.install()

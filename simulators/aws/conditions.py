@@ -47,6 +47,10 @@ class Condition(StrEnum):
     """A new account has none, and the first resource of a service fails for want of it (cloudformation-coverage-roadmap
     #818 for ECS; crossplane-contrib/provider-aws #479 for RDS).
     """
+    COST_EXPLORER = "cost-explorer"
+    """It is off until a person opens it in the console, and its anomaly monitors are refused (Cost Management user
+    guide, "Setting up your anomaly detection").
+    """
 
 
 def is_on(condition: Condition) -> bool:

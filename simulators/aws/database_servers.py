@@ -162,7 +162,10 @@ def _certificate(address: str) -> Any:
 
 def _parameters(instance: Instance) -> dict[str, str]:
     group = rds._param_groups.get(instance["DBParameterGroups"][0]["DBParameterGroupName"]) or {}
-    return {name: each["ParameterValue"] for name, each in group.get("Parameters", {}).items()}
+    found = {name: each["ParameterValue"] for name, each in group.get("Parameters", {}).items()}
+    if found.get("log_connections", "") not in ("", "0", "1"):
+        found["log_connections"] = "1"  # PostgreSQL 18 has a list; our server is an older one, whatever it plays.
+    return found
 
 
 def manage_password(instance: Instance) -> str:

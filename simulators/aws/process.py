@@ -11,7 +11,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from simulators.aws import AUTHORITY, BALANCER, CALLS, DELIVERIES, FAULTS, IMAGES, LIVE, MINUTE, THROTTLED
+from simulators.aws import (
+    AUTHORITY,
+    BALANCER,
+    CALLS,
+    COST_EXPLORER,
+    DELIVERIES,
+    FAULTS,
+    IMAGES,
+    LIVE,
+    MINUTE,
+    THROTTLED,
+)
 from simulators.aws.conditions import WITHOUT, Condition
 from simulators.guardian import end_tree
 from simulators.ports import free_port
@@ -40,6 +51,8 @@ class Emulator:
     """E-mails and Slack messages; see `simulators.aws.deliveries`."""
     throttled: Path
     """Folder; a file in it with the name of a service has that turn every call away."""
+    cost_explorer: Path
+    """Once it exists, Cost Explorer is on; see `simulators.aws.cost_explorer`."""
     live: Path
     """Once it exists, CloudWatch evaluates alarms; see `simulators.aws.cloudwatch.live`."""
 
@@ -72,6 +85,7 @@ def emulator(
         balancer=workspace / "balancer.json",
         deliveries=workspace / "deliveries.jsonl",
         throttled=workspace / "throttled",
+        cost_explorer=workspace / "cost-explorer",
         live=workspace / "live",
     )
     running.throttled.mkdir(exist_ok=True)
@@ -92,6 +106,7 @@ def emulator(
         DELIVERIES: str(running.deliveries),
         MINUTE: str(_MINUTE_SECONDS),
         THROTTLED: str(running.throttled),
+        COST_EXPLORER: str(running.cost_explorer),
         WITHOUT: ",".join(without),
     }
     if internet is not None:

@@ -16,7 +16,7 @@ def test_an_image_that_aws_publishes_does_not_replace_the_nat_instance(template_
         "AWS::EC2::Instance",
         {
             "ImageId": assertions.Match.absent(),
-            "InstanceType": "t4g.nano",
+            "InstanceType": "t4g.micro",
             "LaunchTemplate": {
                 "LaunchTemplateId": {"Ref": assertions.Match.any_value()},
                 "Version": {"Fn::GetAtt": [assertions.Match.any_value(), "LatestVersionNumber"]},
@@ -29,3 +29,12 @@ def test_an_image_that_aws_publishes_does_not_replace_the_nat_instance(template_
     )
     parameters = template.to_json().get("Parameters", {})
     assert not [each for each in parameters.values() if "AWS::EC2::Image" in each["Type"]]
+
+
+def test_a_nat_instance_tries_until_it_can_forward_and_still_forwards_after_a_restart(template_of: TemplateOf) -> None:
+    props = NetworkProps(cidr="10.9.0.0/16", zones=2, nat="instance", interface_endpoints=())
+    template = template_of(lambda stack: Network(stack, "Network", props=props))
+    (instance,) = template.find_resources("AWS::EC2::Instance").values()
+    commands = instance["Properties"]["UserData"]["Fn::Base64"]
+    assert "until yum install -y iptables-services" in commands
+    assert commands.rstrip().endswith("iptables-save > /etc/sysconfig/iptables")

@@ -1,7 +1,11 @@
 """Edits of an environment's file, and the effects that are reported before a deployment."""
 
-import pytest
+from typing import Any
 
+import pytest
+from botocore.exceptions import ClientError
+
+from ops.doctor.unreleased import unreleased
 from ops.effects import Effect, Impact, effects
 from ops.effects.changes import difference
 from ops.effects.order import order
@@ -35,7 +39,8 @@ def some(found: list[Effect], severity: Impact, stack: str, kind: str, expected:
         ("production", DANGEROUS, "data", "interrupted", "changes from db.r8g.large to db.r8g.xlarge, at once"),
         ("production", DANGEROUS, "data", "interrupted", "It fails over to its standby"),
         # health_path, host
-        ("dev", DANGEROUS, "api", "health", "/api/health/live → /api/health/alive"),
+        ("dev", Impact.LOOK, "api", "health", "/api/health/live → /api/health/alive"),
+        ("dev", Impact.LOOK, "api", "health", "The deployment asks each running task first"),
         ("dev", DANGEROUS, "frontend", "weights", "requests for dev.daadaar.com get 404"),
         ("dev", DANGEROUS, "platform", "uncertified", "answers dev.daadaar.com"),
         ("dev", DANGEROUS, "edge", "unnamed", "no longer have dev.daadaar.com"),
@@ -114,6 +119,32 @@ def test_a_site_that_moves_to_amplify_keeps_its_stack_until_dns_leads_there(
     assert at["daadaar-production-frontend-amplify"] < at["daadaar-production-edge"]
     assert at["daadaar-production-edge"] < at["daadaar-production-frontend"]
     assert steps[at["daadaar-production-frontend"]] == ("daadaar-production-frontend", True)
+
+
+def test_an_environment_whose_file_is_removed_serves_on_and_is_billed(before: Environments) -> None:
+    (effect,) = effects(before["dev"], {})
+    assert (effect.kind, effect.severity) == ("left-behind", DANGEROUS)
+    assert all(each in effect.consequence for each in ("DBInstance", "LoadBalancer", "Service", "nobody deploys it"))
+    assert "destroy the environment while its file is there" in effect.procedure
+
+
+class NoService:
+    """An account that has none of the stacks that the code adds."""
+
+    def client(self, _: str) -> Any:
+        return self
+
+    def get_paginator(self, _: str) -> Any:
+        raise ClientError({"Error": {"Code": "ValidationError", "Message": "does not exist"}}, "ListStackResources")
+
+
+def test_dns_leads_no_user_to_a_site_that_comes_back_from_amplify_and_was_never_released(
+    before: Environments, edited: Environments
+) -> None:
+    was, is_ = edited["production"], before["production"]
+    ((effect, service),) = unreleased(NoService(), effects(was, is_), is_)
+    assert (service, "lead daadaar.com to" in effect.what) == ("frontend", True)
+    assert list(unreleased(NoService(), effects(is_, was), was)) == [], "Amplify builds it"
 
 
 def test_effects_come_in_order_of_deployment(before: Environments, edited: Environments) -> None:

@@ -115,7 +115,7 @@ def disagreements(found: Any, before: Templates, after: Templates) -> list[str]:
     refused = [each for each in found if each.severity is Impact.IMPOSSIBLE]
     left = []
     for stack, name, _ in replaced(before, after):
-        if not kinds & {(stack, name, kind) for kind in ("replaced", "exists", "refused", "type")}:
+        if not kinds & {(stack, name, kind) for kind in ("replaced", "may-be-replaced", "exists", "refused", "type")}:
             left.append(f"{stack}/{name} is replaced, and predicted is {values.get((stack, name))}")
     for stack, name, type_ in gone(before, after):
         if type_ in DATA and (stack, name, "gone") not in kinds:

@@ -148,11 +148,12 @@ def test_a_new_version_of_a_launch_template_replaces_its_instance() -> None:
     assert described(state("a"), state("b")) == "dangerous replaced: is replaced (LaunchTemplate, as Template changes)"
 
 
-def test_a_parameter_a_mapping_and_a_condition_count_as_what_they_stand_for() -> None:
+def test_a_mapping_counts_as_what_it_stands_for() -> None:
     def state(value: str) -> Template:
         name = {"Fn::If": ["Is", {"Ref": "Name"}, {"Fn::FindInMap": ["All", "one", "two"]}]}
         return {
-            "Parameters": {"Name": {"Type": "String", "Default": value}},
+            "Parameters": {"Name": {"Type": "String"}},
+            "Mappings": {"All": {"one": {"two": value}}},
             "Conditions": {"Is": {"Fn::Equals": ["a", "b"]}},
             **template({"BucketName": name}, "AWS::S3::Bucket"),
         }
@@ -279,8 +280,8 @@ def test_a_certificate_of_other_hosts_is_another_one_and_its_listener_is_told() 
         found = effects({"one": of_hosts("a.example.com", "b.example.com")}, {"one": after})
         return [(each.resource, each.kind, each.severity) for each in found]
 
-    certificate, listener = ("It", "replaced", Impact.SAFE), ("Listener", "changed", Impact.SAFE)
-    assert kinds(of_hosts("a.example.com")) == [certificate, ("It", "uncertified", Impact.DANGEROUS), listener]
+    listener = ("Listener", "changed", Impact.SAFE)
+    assert kinds(of_hosts("a.example.com")) == [("It", "uncertified", Impact.DANGEROUS), listener], "one effect for one"
     assert kinds(of_hosts("b.example.com", "a.example.com")) == [("It", "changed", Impact.SAFE)]
     assert kinds(of_hosts("a.example.com", "b.example.com", adopt=True)) == [("It", "changed", Impact.SAFE)]
 
@@ -384,11 +385,11 @@ def test_a_database_at_upstash_neither_moves_nor_gets_another_name(change: dict[
     assert [f"{each.severity.name.lower()} {each.kind}: {each.what}" for each in of(before, after)] == expected
 
 
-def test_another_bootstrap_image_is_refused_by_what_was_never_released() -> None:
+def test_another_bootstrap_image_reaches_only_what_was_never_released() -> None:
     before, after = (
         template({"Parameter": "/shop/image", "Seed": each}, "Custom::ImagePointer") for each in ("a", "b")
     )
-    assert described(before, after) == "dangerous seed: keeps its value, although its seed changes (a → b)"
+    assert described(before, after) == "look seed: has another seed (a → b)"
 
 
 def test_another_health_path_stops_tasks_of_users_and_those_of_a_preview_are_worth_a_look() -> None:
@@ -398,3 +399,63 @@ def test_another_health_path_stops_tasks_of_users_and_those_of_a_preview_are_wor
     for stack, severity in (("shop-dev-api", Impact.DANGEROUS), ("shop-dev-preview1", Impact.LOOK)):
         (found,) = effects({stack: before}, {stack: after})
         assert (found.kind, found.severity) == ("health", severity)
+
+
+@pytest.mark.parametrize(
+    ("changed", "severity"), [({}, Impact.LOOK), ({"Matcher": {"HttpCode": "200"}}, Impact.DANGEROUS)]
+)
+def test_another_health_path_that_the_deployment_asks_running_tasks_for_first_is_worth_a_look(
+    changed: dict[str, Any], severity: Impact
+) -> None:
+    """It asks for the path and nothing else."""
+
+    def service(path: str, **more: Any) -> Template:
+        group = {"Type": "AWS::ElasticLoadBalancingV2::TargetGroup", "DependsOn": ["Gate"]}
+        gate = {"Type": "Custom::HealthPathGate", "Properties": {"Path": path}}
+        return {"Resources": {"Gate": gate, "It": {**group, "Properties": {"HealthCheckPath": path, **more}}}}
+
+    found = effects({"shop-dev-api": service("/up")}, {"shop-dev-api": service("/live", **changed)})
+    assert [each.severity for each in found if each.kind == "health"] == [severity]
+
+
+def test_a_condition_that_is_written_differently_may_hold_as_before() -> None:
+    """Of an image pointer, for example, which a deployment reads."""
+
+    def service(bootstrap: str, cpu: str = "256") -> Template:
+        command = {"Fn::If": ["IsBootstrap", ["placeholder"], {"Ref": "AWS::NoValue"}]}
+        properties = {"Cpu": cpu, "ContainerDefinitions": [{"Name": "app", "Command": command}]}
+        return {
+            "Conditions": {"IsBootstrap": {"Fn::Equals": [{"Ref": "Image"}, bootstrap]}},
+            "Resources": {"It": {"Type": "AWS::ECS::TaskDefinition", "Properties": properties}},
+        }
+
+    assert {each.kind for each in effects({"one": service("a")}, {"one": service("b")})} == {"may-be-replaced"}
+    assert "replaced" in {each.kind for each in effects({"one": service("a")}, {"one": service("b", cpu="512")})}
+
+
+def test_another_default_of_a_parameter_changes_nothing_that_is_deployed() -> None:
+    """CDK keeps its value: an empty preview keeps the image that stands in."""
+
+    def preview(default: str) -> Template:
+        properties = {"ContainerDefinitions": [{"Name": "app", "Image": {"Ref": "Image"}}]}
+        return {
+            "Parameters": {"Image": {"Type": "String", "Default": default}},
+            "Resources": {"It": {"Type": "AWS::ECS::TaskDefinition", "Properties": properties}},
+        }
+
+    assert effects({"one": preview("a")}, {"one": preview("b")}) == []
+
+
+def test_the_order_of_keys_means_nothing() -> None:
+    """Of a condition that refers to a parameter, as CloudFormation returns them, beside a condition that changes."""
+
+    def service(bootstrap: str, *, reverse: bool) -> Template:
+        parameter = {"Type": "String", "Description": "which"}
+        properties = {"ContainerDefinitions": [{"Name": "app", "Image": {"Ref": "Image"}}]}
+        return {
+            "Parameters": {"Image": dict(sorted(parameter.items(), reverse=reverse))},
+            "Conditions": {"IsBootstrap": {"Fn::Equals": [{"Ref": "Image"}, bootstrap]}},
+            "Resources": {"It": {"Type": "AWS::ECS::TaskDefinition", "Properties": properties}},
+        }
+
+    assert effects({"one": service("a", reverse=True)}, {"one": service("b", reverse=False)}) == []

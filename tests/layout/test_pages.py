@@ -22,6 +22,7 @@ _BOUNDED_BY = {
     "describe_replication_groups": "ReplicationGroupId",
     "describe_rules": "RuleArns",
     "describe_stacks": "StackName",
+    "describe_target_groups": "TargetGroupArns",
     # A user has two at most (IAM's quotas).
     "list_access_keys": "UserName",
     # The first ones are all that is wanted.

@@ -13,13 +13,14 @@ import pytest
 
 from infra_runtime.contract.revision import ONE_OFF
 from infra_runtime.release.ledger import Release
-from infra_runtime.release.preflight import deployments, live_weights
+from infra_runtime.release.preflight import deployments, live_weights, tasks_of
 from ops import status
 from ops.errors import OperatorError
 from ops.releases import commands, one_off
 from ops.releases.look import service_status
 from ops.releases.target import ReleaseTarget
 from rehearsal.account import Account
+from rehearsal.checks.assertions import wait_until
 from rehearsal.checks.data import connected, connected_as_owner
 from rehearsal.checks.releases import SECOND, deploying_with, first_release, place_of, release
 from rehearsal.product import FIRST
@@ -375,3 +376,30 @@ def test_a_task_that_cannot_start_says_why(place: ReleaseTarget, production: Acc
             one_off.run(place, ["true"], Console())
     finally:
         folder.with_suffix(".away").rename(folder)
+
+
+def test_a_health_path_that_running_tasks_do_not_answer_costs_them_and_requests(
+    place: ReleaseTarget, production: Account
+) -> None:
+    """Why a deployment asks them first (infra_runtime.health_path)."""
+    balancer, ecs = production.client("elbv2"), production.client("ecs")
+    (group,) = (arn for arn, weight in live_weights(production, place.described()).items() if weight)
+    (was,) = (
+        each["HealthCheckPath"] for each in balancer.describe_target_groups(TargetGroupArns=[group])["TargetGroups"]
+    )
+
+    def tasks() -> set[str]:
+        return {each["taskArn"] for each in tasks_of(ecs, place.described(), desiredStatus="RUNNING")}
+
+    before = tasks()
+    with traffic(production).flowing() as users:
+        balancer.modify_target_group(TargetGroupArn=group, HealthCheckPath="/nobody-answers-this")
+        try:
+            wait_until(lambda: not before & tasks(), lambda: f"{before} serve on", seconds=60.0)
+        finally:
+            balancer.modify_target_group(TargetGroupArn=group, HealthCheckPath=was)
+            wait_until(lambda: len(tasks()) == len(before), lambda: f"{tasks()}", seconds=60.0)
+    assert users.failures, f"none of {users.requests} requests was lost"
+    with traffic(production).flowing() as users:
+        time.sleep(1.0)
+    assert users.failures == [], "the former path is answered"

@@ -20,8 +20,11 @@ class Ssm:
     def __init__(self, **values: str) -> None:
         self.values = {name.replace("_", "/"): value for name, value in values.items()}
 
-    def put_parameter(self, *, Name: str, Value: str, **_: Any) -> None:  # noqa: N803
-        if Name in self.values:
+    def get_parameter(self, *, Name: str) -> Any:  # noqa: N803
+        return {"Parameter": {"Value": self.values[Name]}}
+
+    def put_parameter(self, *, Name: str, Value: str, Overwrite: bool = False, **_: Any) -> None:  # noqa: N803
+        if Name in self.values and not Overwrite:
             raise self.exceptions.ParameterAlreadyExists
         self.values[Name] = Value
 
@@ -32,7 +35,8 @@ class Ssm:
 
 
 def request(kind: Any, physical_id: str | None = None, *, parameter: str = "/p/api/image", seed: str = SEED) -> Request:
-    return Request(kind=kind, properties={"Parameter": parameter, "Seed": seed}, physical_id=physical_id)
+    former = {"Parameter": "/p/api/image", "Seed": SEED} if kind == "Update" else {}
+    return Request(kind, {"Parameter": parameter, "Seed": seed}, physical_id, former)
 
 
 def test_the_first_deployment_seeds_it() -> None:
@@ -45,6 +49,12 @@ def test_a_deployment_after_a_release_leaves_the_release() -> None:
     ssm = Ssm(_p_api_image=RELEASED)
     converge(request("Update", "/p/api/image", seed="registry.example/node:26"), ssm)
     assert ssm.values == {"/p/api/image": RELEASED}
+
+
+def test_before_the_first_release_it_follows_its_seed() -> None:
+    ssm = Ssm(_p_api_image=SEED)
+    converge(request("Update", "/p/api/image", seed="registry.example/node:26"), ssm)
+    assert ssm.values == {"/p/api/image": "registry.example/node:26"}
 
 
 def test_a_pointer_that_is_already_there_is_taken_over() -> None:

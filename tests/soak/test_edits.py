@@ -4,6 +4,7 @@ Each is deployed over the one account, compared, and taken back by another deplo
 how many, those of issue 18 first. The table of them all is build/edits.md.
 """
 
+import json
 import os
 import shutil
 from collections import defaultdict
@@ -117,6 +118,10 @@ class Bench:
     context: Mapping[str, Any]
     deployed: Version
     _around: ExitStack
+    wrong_order: DeploymentOutcome | None = None
+    """What became of the newest deployment before an image answered its health path; None if it needed no other."""
+    taken: list[str] = field(default_factory=list)
+    """Steps of the newest deployment, by their first words; none if it was one."""
     _rows: list[str] = field(default_factory=list)
     _made: int = 0
     _releases: int = 0
@@ -181,11 +186,16 @@ class Bench:
             command = left[0].command
             assert command not in done, f"{command}, once more"
             done.append(command)
+            self.taken.append(left[0].step.split()[0])
             said = command.split()
             if said[0] == "aws":
                 cloudformation = self.account.client("cloudformation")
                 cloudformation.delete_stack(StackName=said[4])
                 cloudformation.get_waiter("stack_delete_complete").wait(StackName=said[4], WaiterConfig={"Delay": 1})
+            elif said[0] == "./infra":
+                self._releases += 1
+                service = said[said.index("--service") + 1]
+                release(self.account, push(self.account, service, f"step-{self._releases}", program=LONE), service)
             else:
                 self.deploy(wanted, *(said[said.index("--exclusively") + 1 :] if said[0] == "npx" else ()))
 
@@ -198,12 +208,39 @@ class Bench:
             version = f"another-{self._releases}"
             release(self.account, push(self.account, service, version, program=program), service)
 
+    def release_what_answers(self, wanted: Version) -> None:
+        """As the refusal says: images that answer the old and the new health path."""
+        for name, each in wanted.environment.services.items():
+            was = self.deployed.environment.services.get(name)
+            if was is not None and each.health_path not in (None, was.health_path):
+                line = f"\npaths[{json.dumps(each.health_path)}] ??= async () => ({{ alive: true }})\n"
+
+                def answers(folder: Path, line: str = line) -> None:
+                    with (folder / "contract.mjs").open("a") as file:
+                        file.write(line)
+
+                self._releases += 1
+                image = push(self.account, name, f"answers-{self._releases}", fault=answers)
+                release(self.account, image, name)
+
     def go(self, wanted: Version) -> tuple[DeploymentOutcome, list[Finding], list[str]]:
+        """Deploys it; after a refusal because of a health path once more, when the image answers it."""
+        outcome, stopped, differ = self._go(wanted)
+        self.wrong_order = None
+        if outcome.refusal and "running tasks do not answer" in outcome.refusal and not differ:
+            self.wrong_order = outcome
+            self.release_what_answers(wanted)
+            outcome, stopped, differ = self._go(wanted)
+            if outcome.refusal:
+                differ.append(f"refused, and the image answers: {outcome.refusal}")
+        return outcome, stopped, differ
+
+    def _go(self, wanted: Version) -> tuple[DeploymentOutcome, list[Finding], list[str]]:
         """Deploys it, in steps if it takes some, acknowledged and against doctor.
 
         What happened, why doctor would have stopped it, and where these and the prediction disagree.
         """
-        before = self.now(wanted)
+        before, self.taken = self.now(wanted), []
         found = effects(before, wanted.templates)
         in_steps = any(each.kind in ("in-use", "left-behind") for each in found)
         is_impossible = any(each.severity is Impact.IMPOSSIBLE for each in found)
@@ -217,10 +254,10 @@ class Bench:
                 else:
                     self.deploy(wanted)
             except (CdkFailed, ClientError) as refused:
-                outcome.refusal = " ".join(str(refused).split())[-400:]
+                outcome.refusal = " ".join(str(refused).split())[-1500:]
         differ = disagreements(before, wanted.templates, outcome)
         # What an image has inside is nothing that doctor sees.
-        if outcome.refusal and not stopped and all(each.kind not in ("image", "seed") for each in found):
+        if outcome.refusal and not stopped and all(each.kind not in ("health", "image", "seed") for each in found):
             differ.append("refused, and doctor lets it pass")
         if stopped and not outcome.refusal and not in_steps:
             differ.append(f"doctor stops what CloudFormation takes: {stopped[0].where} {stopped[0].what}")
@@ -316,11 +353,13 @@ def one(edit: Edit, bench: Bench) -> list[str]:
         bench.row(edit, review, _of_doctor(open_, elsewhere or open_), "refused by the gate", "", _agree(wrong))
         return wrong
     outcome, stopped, wrong = bench.go(wanted)
-    back, home = "", bench.deployed
+    there, back, home = _of_outcome(outcome, bench.taken), "", bench.deployed
+    if bench.wrong_order is not None:
+        there = f"{_of_outcome(bench.wrong_order)}; released, then {there}"
     if bench.now(home) != home.templates:
         returned, stopped_back, differ = bench.go(home)
         wrong += [f"back: {each}" for each in differ]
-        back = _of_outcome(returned)
+        back = _of_outcome(returned, bench.taken)
         if returned.refusal and stopped_back:
             bench.deployed = wanted  # there is no way back, as was predicted
             bench.deploy(wanted)
@@ -329,7 +368,7 @@ def one(edit: Edit, bench: Bench) -> list[str]:
             bench.begin_anew()
     if any(each not in AT_REST for each in bench.account.stacks().values()):
         bench.begin_anew()  # the rollback of what was impossible has failed
-    bench.row(edit, review, _of_doctor(open_, stopped), _of_outcome(outcome), back, _agree(wrong))
+    bench.row(edit, review, _of_doctor(open_, stopped), there, back, _agree(wrong))
     return wrong
 
 
@@ -352,7 +391,8 @@ def _of_doctor(open_: Sequence[Finding], stopped: Sequence[Finding]) -> str:
     return f"{len(open_)} to acknowledge" if open_ else "nothing stops it"
 
 
-def _of_outcome(outcome: DeploymentOutcome) -> str:
+def _of_outcome(outcome: DeploymentOutcome, taken: Sequence[str] = ()) -> str:
     lost = f"{len(outcome.failures)} of {outcome.requests} lost"
     counts = f"{len(outcome.replaced)} replaced, {len(outcome.created)} new, {len(outcome.removed)} gone"
-    return f"{'refused; ' if outcome.refusal else ''}{lost}; {counts}"
+    in_steps = f" ({', '.join(taken)})" if taken else ""
+    return f"{'refused; ' if outcome.refusal else ''}{lost}; {counts}{in_steps}"

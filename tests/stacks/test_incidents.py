@@ -58,7 +58,7 @@ def test_an_outage_pages_once_and_soon_and_its_end_is_notified(name: str, templa
     assert [each > CALM + ENDS for each in messages] == [True], "once, and after it was over"
     # Whoever looks finds every alarm that took part, in the order in which they went off.
     took_part = {each.alarm for each in found if each.severity == "info"}
-    assert took_part or name == "redis-gone", "the alarms behind the page are told as info"
+    assert took_part or name == "redis-gone", "the alarms behind the page notify as info"
     assert all(_is_over(each, found) for each in found), "everything that began has ended"
 
 

@@ -65,7 +65,7 @@ class UpstashRedis(RedisInstance):
             timeout=cdk.Duration.minutes(2),
             environment={
                 **known,
-                "DATABASE": props.database,
+                "UPSTASH_DATABASE": props.database,
                 "ENVIRONMENT": props.environment,
                 "INSTANCE": props.instance,
             },

@@ -13,6 +13,7 @@ from constructs import Construct
 from infra_constructs.arns import arn_of
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.function import InVpc, RuntimeFunction
+from infra_constructs.release.image import ReleasedImage
 from infra_constructs.release.ledger import ReleaseLedger
 from infra_constructs.release.migration import MigrationTask
 
@@ -88,7 +89,7 @@ def migrate_hook(
     security_group: ec2.ISecurityGroup,
     cluster: ecs.ICluster,
     ledger: ReleaseLedger,
-    bootstrap: str,
+    image: ReleasedImage,
 ) -> ReleaseHook:
     """Before anything of the new version starts; `security_group` reaches the database."""
     connection = {name: value for name, value in migration.settings.values.items() if name in _CONNECTION}
@@ -103,7 +104,7 @@ def migrate_hook(
         environment={
             "SERVICE": service,
             "LEDGER": ledger.table.table_name,
-            "BOOTSTRAP_IMAGE": bootstrap,
+            "REPOSITORY": image.repository_uri,
             "MINUTES": str(int(migration.longest.to_minutes())),
             "LOGIN_SECRET": migration.login.secret_arn,
             **connection,
@@ -163,7 +164,7 @@ def verify_hook(
     cluster: ecs.ICluster,
     port: int,
     check: ReleaseCheckProps,
-    bootstrap: str,
+    image: ReleasedImage,
 ) -> ReleaseHook:
     """Checks each task of the new version by its own address, before users reach it."""
     handler = RuntimeFunction(
@@ -179,7 +180,7 @@ def verify_hook(
             "PORT": str(port),
             **({"VERSION_FIELD": check.version_field} if check.version_field else {}),
             **({"EXPECT": json.dumps(dict(check.expect))} if check.expect else {}),
-            "BOOTSTRAP_IMAGE": bootstrap,
+            "REPOSITORY": image.repository_uri,
         },
         place=InVpc(vpc=vpc, security_group=security_group),
     )

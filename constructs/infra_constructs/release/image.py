@@ -41,6 +41,8 @@ class ReleasedImage(Construct):
         self.architecture = architecture
         self.helper = helper
         self.bootstrap = bootstrap
+        self.repository_uri = repository.repository_uri
+        """Released images are in it, by digest."""
         self.uri = parameter.value_as_string
         self.is_bootstrap = cdk.CfnCondition(
             self, "IsBootstrap", expression=cdk.Fn.condition_equals(self.uri, bootstrap)

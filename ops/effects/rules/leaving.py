@@ -162,6 +162,7 @@ def left_behind(difference: Difference) -> Iterator[Effect]:
     gone = [stack for stack in difference.before if stack not in difference.after]
     if gone and len(gone) == len(difference.before):
         second = next(iter(difference.after), "")
+        billed = _billed(*difference.before.values())
         yield Effect(
             severity=Impact.DANGEROUS,
             kind="renamed" if second else "left-behind",
@@ -169,10 +170,12 @@ def left_behind(difference: Difference) -> Iterator[Effect]:
             resource="",
             what=f"stays, with {len(gone) - 1} others"
             + (f", and {second} begins a second environment" if second else ""),
-            consequence="It keeps serving and is billed, but no deployment updates it."
+            consequence=f"It serves and is billed{f' ({billed})' if billed else ''}, but no deployment updates it."
             + (" The second has no data." if second else ""),
             procedure="keep `product` and the file's name, which only operators see. For another product, add a file, "
-            "restore the data into it, then retire this one: docs/runbooks/decommission.md",
+            "restore the data into it, then retire this one: docs/runbooks/decommission.md"
+            if second
+            else "destroy the environment while its file is there, then remove the file: docs/runbooks/decommission.md",
         )
         return
     for stack in gone:
@@ -201,8 +204,11 @@ def moved(was: str, is_: str, stack: str) -> Effect:
     )
 
 
-def _billed(template: Template) -> str:
+def _billed(*templates: Template) -> str:
     kinds = dict.fromkeys(
-        each["Type"].rpartition("::")[2] for each in resources(template).values() if each["Type"] in BILLED
+        each["Type"].rpartition("::")[2]
+        for template in templates
+        for each in resources(template).values()
+        if each["Type"] in BILLED
     )
     return ", ".join(kinds)

@@ -58,6 +58,11 @@ def _records(
             )  # fmt: skip
 
 
+def records(resource: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Declared DNS records by their hosts; references stand in them as what they refer to."""
+    return _by_host(_document(resource["Properties"]["Document"]))
+
+
 def _by_host(document: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     return {each["host"]: each for each in document.get("records", [])}
 

@@ -33,11 +33,10 @@ def effects(change: ResourceChange, difference: Difference) -> Iterator[Effect]:
 
 def _seed(change: ResourceChange) -> Effect:
     return of(
-        change, Impact.DANGEROUS, "seed",
-        f"keeps its value, although its seed changes ({change.was('Seed')} → {change.is_('Seed')})",
-        "A service or a preview that was never released runs the former image, and its hooks take that for a release: "
-        "they refuse its deployment, and the stack is rolled back. Users notice nothing.",
-        procedure="leave `bootstrap_image` as it is while previews are empty or a service was never released",
+        change, Impact.LOOK, "seed",
+        f"has another seed ({change.was('Seed')} → {change.is_('Seed')})",
+        "If nothing was released yet, the new image stands in; if its tasks do not start, the stack is rolled back. "
+        "Released images stay.",
         properties=("Seed",),
     )  # fmt: skip
 

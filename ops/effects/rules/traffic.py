@@ -11,6 +11,7 @@ from ops.effects.template import plain, resources, values
 
 RULE = "AWS::ElasticLoadBalancingV2::ListenerRule"
 _GROUP = "AWS::ElasticLoadBalancingV2::TargetGroup"
+_GATE = "Custom::HealthPathGate"
 _SECURITY_GROUP = "AWS::EC2::SecurityGroup"
 _RULES = ("AWS::EC2::SecurityGroupIngress", "AWS::EC2::SecurityGroupEgress")
 _EVERYWHERE = frozenset(("0.0.0.0/0", "::/0"))
@@ -23,7 +24,7 @@ def effects(change: ResourceChange, difference: Difference) -> Iterator[Effect]:
     if change.type == RULE and change.old is not None and _is_divided(change.old):
         yield from _frozen(change)
     elif change.type == _GROUP and change.old is not None and change.new is not None:
-        yield from _health(change)
+        yield from _health(change, difference)
     elif change.type in _RULES and change.new is None and change.old is not None:
         yield _closed(change, change.old, difference)
     elif change.type in (_SECURITY_GROUP, *_RULES):
@@ -62,7 +63,7 @@ def _hosts(rule: Any) -> Iterator[str]:
             yield from (host for host in each if isinstance(host, str))
 
 
-def _health(change: ResourceChange) -> Iterator[Effect]:
+def _health(change: ResourceChange, difference: Difference) -> Iterator[Effect]:
     if change.replacement is not Replacement.NO:
         return
     if changed := tuple(name for name in change.properties if name in _HEALTH):
@@ -71,12 +72,23 @@ def _health(change: ResourceChange) -> Iterator[Effect]:
             if "HealthCheckPath" in changed
             else ""
         )
+        is_gated = changed == ("HealthCheckPath",) and _is_gated(change, difference)
+        unnoticed = is_gated or _PREVIEW.search(change.stack)
         yield of(
-            change, Impact.LOOK if _PREVIEW.search(change.stack) else Impact.DANGEROUS, "health",
+            change, Impact.LOOK if unnoticed else Impact.DANGEROUS, "health",
             f"changes the health check of running tasks{paths}",
-            "If the tasks fail it, ECS stops all of them within a minute, and users get 503.",
+            "The deployment asks each running task first. If one does not answer 200, the stack is rolled back before "
+            "anything changes; users notice nothing."
+            if is_gated
+            else "If the tasks fail it, ECS stops all of them within a minute, and users get 503.",
             procedure="first release an image that passes both checks, then change it", properties=changed,
         )  # fmt: skip
+
+
+def _is_gated(change: ResourceChange, difference: Difference) -> bool:
+    """Whether the new template asks the tasks before it changes the target group (infra_runtime.health_path)."""
+    every = resources(difference.after[change.stack])
+    return any(every[name]["Type"] == _GATE for name in (change.new or {}).get("DependsOn", ()) if name in every)
 
 
 def _closed(change: ResourceChange, old: Any, difference: Difference) -> Effect:

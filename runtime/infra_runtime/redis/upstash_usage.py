@@ -29,7 +29,7 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, float]:
     """Raises what Upstash and AWS raise: a run that fails is counted as one."""
     secrets = Secrets(client("secretsmanager"))
     api = upstash_from(secrets, os.environ["CREDENTIALS_SECRET"], deadline=min(deadline_of(context), time.time() + 60))
-    found = usage(api, SsmStateStore(client("ssm"), os.environ["MEMORY"]), os.environ["DATABASE"])
+    found = usage(api, SsmStateStore(client("ssm"), os.environ["MEMORY"]), os.environ["UPSTASH_DATABASE"])
     if found:
         emit(REDIS, {"Environment": os.environ["ENVIRONMENT"], "Instance": os.environ["INSTANCE"]}, found)
     return found

@@ -67,7 +67,7 @@ def handler(event: Mapping[str, Any], context: object) -> Answer:
         MigrationLock(dynamodb, table, os.environ["PGDATABASE"]),
         _owner,
         service=os.environ["SERVICE"],
-        bootstrap=os.environ["BOOTSTRAP_IMAGE"],
+        repository=os.environ["REPOSITORY"],
         longest=timedelta(minutes=int(os.environ["MINUTES"])),
         skipped=partial(skipped, client("ecr")),
     )
@@ -89,7 +89,8 @@ class Migrate:
     connect: Callable[[], Connection]
     """Connects to the database with the login that migrates it."""
     service: str
-    bootstrap: str
+    repository: str
+    """Of the images that are released; any other one stands in until the first release."""
     longest: timedelta
     """Waiting and running, together."""
     skipped: Callable[[str, Connection], list[str]]
@@ -100,7 +101,7 @@ class Migrate:
     def answer(self, asked: HookCall) -> Answer:
         """Raises nothing that a repetition would not raise; ECS takes what is raised for FAILED."""
         revision = revision_of(self.ecs, asked)
-        if revision.image == self.bootstrap:
+        if not revision.image.startswith(f"{self.repository}@"):
             logger.info("%s: nothing was released yet, so there is nothing to migrate", self.service)
             return answer("SUCCEEDED")
         definition = revision.container["dockerLabels"][MIGRATION_LABEL]

@@ -40,7 +40,7 @@ def handler(event: Mapping[str, Any], context: object) -> Answer:
         port=int(os.environ["PORT"]),
         version_field=os.environ.get("VERSION_FIELD"),
         expect=json.loads(os.environ.get("EXPECT", "{}")),
-        bootstrap=os.environ["BOOTSTRAP_IMAGE"],
+        repository=os.environ["REPOSITORY"],
         ledger=Ledger(client("dynamodb"), os.environ["LEDGER"]),
         service=os.environ["SERVICE"],
     )
@@ -60,7 +60,8 @@ class Verify:
     """Dotted name of the field that repeats the variable RELEASE, if there is one."""
     expect: Mapping[str, str]
     """Values of fields, by dotted name."""
-    bootstrap: str
+    repository: str
+    """Of the images that are released; any other one stands in until the first release."""
     ledger: Ledger
     service: str
     sleep: Callable[[float], None] = time.sleep
@@ -68,7 +69,7 @@ class Verify:
     def answer(self, asked: HookCall) -> Answer:
         """Raises what ECS's API raises; ECS takes what is raised for FAILED."""
         revision = revision_of(self.ecs, asked)
-        if revision.image == self.bootstrap:
+        if not revision.image.startswith(f"{self.repository}@"):
             return answer("SUCCEEDED")
         if self.ledger.is_stopped(self.service, revision.image):
             logger.info("%s: the release was stopped", self.service)

@@ -1,6 +1,8 @@
 """A blue/green deployment, stage by stage, as ECS documents it (AWS, "Amazon ECS blue/green deployments")."""
 
+import contextvars
 import json
+import threading
 import time
 import urllib.request
 import uuid
@@ -13,7 +15,7 @@ from ministack.services import alb
 from simulators.aws.authorization import Need, denial_of
 from simulators.aws.clock import minute_seconds
 from simulators.aws.ecs import balancer, task
-from simulators.aws.ecs.deployment import POLL_SECONDS, Deployment, DeploymentFailed
+from simulators.aws.ecs.deployment import POLL_SECONDS, Deployment, DeploymentFailed, all_serving
 from simulators.aws.resource_type import client
 from simulators.aws.service_principals import can_enter
 
@@ -205,4 +207,62 @@ class BlueGreen(Deployment):
                     time.sleep(delay)
 
     def _route(self) -> None:
-        self._register(self._group, [arn for arn in self.tasks if self._is_healthy(arn)])
+        """All of them if none is healthy (ELB guide, "Health checks for Application Load Balancer target groups")."""
+        healthy = [arn for arn in self.tasks if self._is_healthy(arn)]
+        self._register(self._group, healthy or [arn for arn in self.tasks if task.is_alive(arn)])
+
+    # -- health of tasks that serve
+
+    def serves_from(self, group: str) -> bool:
+        return self._group == group
+
+    def follow_health(self) -> None:
+        """Until every task is healthy, or another deployment serves.
+
+        The load balancer asks registered targets at its interval. The scheduler starts another task for an unhealthy
+        one, and stops the old one if the new one is healthy, else one of the two (ECS guide, "Amazon ECS services").
+        Assumed: the old one.
+        """
+        while (unhealthy := self._unhealthy()) and self._is_serving:
+            for arn in unhealthy:
+                with self._lock:
+                    if not self._is_serving:
+                        return
+                    self._exchange(arn)
+
+    def _unhealthy(self) -> list[str]:
+        """Tasks that fail as many checks in a row as the target group says."""
+        failing = set(self.tasks)
+        for _ in range(self._checks):
+            time.sleep(self._interval)
+            failing = {arn for arn in failing if task.is_alive(arn) and not self._is_healthy(arn)}
+        return [arn for arn in self.tasks if arn in failing]
+
+    @property
+    def _checks(self) -> int:
+        return int(alb._tgs[self._group]["UnhealthyThresholdCount"])
+
+    @property
+    def _interval(self) -> float:
+        return int(alb._tgs[self._group]["HealthCheckIntervalSeconds"]) * task.SECOND
+
+    def _exchange(self, arn: str) -> None:
+        self._say(f"{self.unhealthy}: task {arn}")
+        new = self._run_one()
+        self.tasks.append(new)
+        self._route()
+        over = time.monotonic() + self._checks * self._interval
+        while time.monotonic() < over and not self._is_healthy(new):
+            time.sleep(POLL_SECONDS)
+        if arn in self.tasks:
+            self.tasks.remove(arn)
+        self._route()
+        task.stop(arn, self.unhealthy)
+
+
+def ask_again(group: str) -> None:
+    """A target group has another health check, which holds for its targets at once (ELB API, ModifyTargetGroup)."""
+    for each in all_serving():
+        if isinstance(each, BlueGreen) and each.serves_from(group):
+            context = contextvars.copy_context()
+            threading.Thread(target=context.run, args=(each.follow_health,), daemon=True).start()

@@ -77,6 +77,10 @@ def serving(arn: str) -> str | None:
     return _serving[arn].definition if arn in _serving else None
 
 
+def all_serving() -> "list[Deployment]":
+    return list(_serving.values())
+
+
 def end(arn: str) -> None:
     """The service is deleted, and its tasks end."""
     with _busy.setdefault(arn, threading.Lock()):
@@ -101,7 +105,7 @@ def replace(ended: Mapping[str, Any]) -> None:
 def _of(one: Mapping[str, Any]) -> "Deployment | None":
     """The deployment that serves with this task."""
     name, arn = str(one.get("group", "")).removeprefix("service:"), one["taskArn"]
-    every = [each for each in list(_serving.values()) if each.service["serviceName"] == name]
+    every = [each for each in all_serving() if each.service["serviceName"] == name]
     return next((each for each in every if arn in each.tasks or arn in each.draining), None)
 
 
@@ -166,6 +170,15 @@ class Deployment(ABC):
         """Users to those of its tasks that are healthy now."""
 
     # -- what both are made of
+
+    @property
+    def _is_serving(self) -> bool:
+        return _serving.get(self._service_arn) is self
+
+    @property
+    def _lock(self) -> threading.Lock:
+        """Held while it changes the service's tasks."""
+        return _busy[self._service_arn]
 
     def _ringing(self) -> set[str]:
         alarms = self._configuration.get("alarms") or {}
@@ -254,8 +267,8 @@ class Deployment(ABC):
         self.service["events"].insert(0, event)
 
     def drain(self, arn: str) -> None:
-        with _busy[self._service_arn]:
-            if _serving.get(self._service_arn) is self and arn in self.tasks:
+        with self._lock:
+            if self._is_serving and arn in self.tasks:
                 self.tasks.remove(arn)
                 self.draining.add(arn)
                 self._route()
@@ -267,8 +280,8 @@ class Deployment(ABC):
         """
         pause = _PAUSE_SECONDS
         while True:
-            with _busy[self._service_arn]:
-                if _serving.get(self._service_arn) is not self:
+            with self._lock:
+                if not self._is_serving:
                     return  # another deployment has taken over meanwhile
                 self._say(f"task {arn}: {task.why_stopped(arn)}")
                 self.draining.discard(arn)
@@ -285,8 +298,8 @@ class Deployment(ABC):
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
         while task.is_alive(arn) and not self._is_healthy(arn):
             time.sleep(POLL_SECONDS)
-        with _busy[self._service_arn]:
-            if _serving.get(self._service_arn) is self:
+        with self._lock:
+            if self._is_serving:
                 self._route()
                 self.service["runningCount"] = len(self.tasks)
 

@@ -62,6 +62,9 @@ def is_cached(repository: str) -> bool:
 def image_of(reference: str) -> Image:
     """Raises `CannotPull`."""
     digest = reference.partition("@sha256:")[2]
+    if digest and is_public(reference) and ".dkr.ecr." in reference:
+        # A cache imports by tag only: what nobody has pulled by its tag is missing (aws/containers-roadmap #2837).
+        raise CannotPull(f"CannotPullContainerError: failed to resolve ref {reference}: not found")
     if is_public(reference):
         return Image(Path(os.environ["TMPDIR"]), os.environ["PATH"], ("sh",), _HELPER_PATHS)
     folder = Path(os.environ[IMAGES]) / digest

@@ -5,6 +5,7 @@ from uuid import uuid4
 
 from ministack.core.responses import AccountRegionScopedDict, get_account_id
 
+from simulators.aws import cost_explorer
 from simulators.aws.resource_type import Properties, Provisioned, ResourceRefused, client, register
 
 _budgets = AccountRegionScopedDict()
@@ -36,6 +37,8 @@ class _Monitor:
     name = "AWS::CE::AnomalyMonitor"
 
     def create(self, properties: Properties) -> Provisioned:
+        if refused := cost_explorer.refusal():
+            raise ResourceRefused(refused)
         if properties["MonitorType"] == "CUSTOM":
             json.loads(properties["MonitorSpecification"])
         arn = f"arn:aws:ce::{get_account_id()}:anomalymonitor/{uuid4()}"

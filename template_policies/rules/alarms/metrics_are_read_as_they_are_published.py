@@ -1,11 +1,14 @@
 """An alarm reads each metric with the statistic, dimensions, period and missing-data setting that fit it."""
 
+import json
 import re
 from collections.abc import Iterator, Mapping
+from typing import Any
 
+from config.services import hosts
 from template_policies import Failure, Graph, Violation, policy
 from template_policies.alarms import ALARM, metrics
-from template_policies.graph import short
+from template_policies.graph import Resource, short
 
 BAD, GOOD, SAME = "breaching", "notBreaching", "ignore"
 MINUTE, FIVE, QUARTER, HOUR, DAY = 60, 300, 900, 3600, 86400
@@ -96,6 +99,20 @@ READINGS: Mapping[tuple[str, str], Reading] = {
     ("Infra/Secrets", "TasksBehindSecretHours"): ("Maximum", ("Environment", "Service"), (HOUR,), (BAD,)),
 }
 
+# The type of resource that each dimension names.
+_NAMES = {
+    "ClusterName": "AWS::ECS::Cluster",
+    "DBInstanceIdentifier": "AWS::RDS::DBInstance",
+    "FunctionName": "AWS::Lambda::Function",
+    # Its name is a part of its listener's ARN, too.
+    "LoadBalancer": "AWS::ElasticLoadBalancingV2::LoadBalancer",
+    "NatGatewayId": "AWS::EC2::NatGateway",
+    "QueueName": "AWS::SQS::Queue",
+    "RuleName": "AWS::Events::Rule",
+    "ServiceName": "AWS::ECS::Service",
+    "TargetGroup": "AWS::ElasticLoadBalancingV2::TargetGroup",
+}
+
 
 @policy(
     reason="The sum of a gauge, or the average of a count, never crosses its threshold; a longer period rings an "
@@ -119,7 +136,12 @@ def check(graph: Graph) -> Iterator[Violation]:
         periods_in_use = {each.get("Period") for each in metrics(alarm)}
         if len(periods_in_use) > 1:
             yield alarm.violation("Metrics", f"are of {short(sorted(map(str, periods_in_use)))}, must be of one period")
+        seen = set()
         for each in metrics(alarm):
+            series = json.dumps(each, sort_keys=True)
+            if series in seen:
+                yield alarm.violation("Metrics", f"have {each.get('MetricName')} twice: another one is not looked at")
+            seen.add(series)
             # A metric filter has no dimensions: its namespace ends with the environment.
             namespace = str(each.get("Namespace")).removesuffix(f"/{graph.name}")
             known = READINGS.get((namespace, str(each.get("MetricName"))))
@@ -141,6 +163,7 @@ def check(graph: Graph) -> Iterator[Violation]:
                 yield alarm.violation(
                     path or "Dimensions", f"are {short(names)} of {each.get('MetricName')}, must be {short(dimensions)}"
                 )
+            yield from _of_what_is_there(graph, alarm, each, path or "Dimensions")
             if each.get("Period") not in periods:
                 yield alarm.violation(
                     path or "Period",
@@ -150,3 +173,24 @@ def check(graph: Graph) -> Iterator[Violation]:
                 yield alarm.violation(
                     "TreatMissingData", f"is {short(alarm.get('TreatMissingData'))}, must be {' or '.join(silence)}"
                 )
+
+
+def _of_what_is_there(graph: Graph, alarm: Resource, metric: Mapping[str, Any], path: str) -> Iterator[Violation]:
+    """A dimension that names nothing is a metric without a value."""
+    environment = graph.environment
+    known = {
+        "BucketName": {environment.media.bucket},
+        "Check": {*environment.services, "media"},
+        "Environment": {graph.name},
+        "Host": {*hosts(environment).values(), environment.domains.media},
+        "Instance": {*environment.redis.instances},
+        "Job": {*environment.jobs},
+        "Service": {*environment.services},
+    }
+    for one in metric.get("Dimensions") or []:
+        name, value = str(one.get("Name")), one.get("Value")
+        if name in known and value not in known[name]:
+            yield alarm.violation(path, f"have {name} {short(value)}, must be {' or '.join(sorted(known[name]))}")
+        types = {each.type.replace("::Listener", "::LoadBalancer") for each in graph.referred(alarm.stack, value)}
+        if name in _NAMES and _NAMES[name] not in types:
+            yield alarm.violation(path, f"have {name} {short(value)}, must refer to an {_NAMES[name]}")

@@ -1,5 +1,6 @@
 """A container runs without root and capabilities, on a read-only filesystem, with its own log group."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +14,8 @@ DEFAULT_CAPABILITIES = {
     *("SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT"),
 }
 PATH = "ContainerDefinitions"
+# Ten megabytes at least: errors fill one in a second.
+_BUFFER = re.compile(r"[1-9]\d{7,}b")
 
 
 @policy(
@@ -56,8 +59,9 @@ def _logs(graph: Graph, task: Resource, container: dict[str, Any]) -> Iterator[V
     mode = "non-blocking" if container.get("Name") == "app" else "blocking"
     if logs.get("LogDriver") != "awslogs" or options.get("mode") != mode:
         yield task.violation(path, f"is {short(options.get('mode'))}, must be awslogs, {mode}")
-    if mode == "non-blocking" and "max-buffer-size" not in options:
-        yield task.violation(path, "has no max-buffer-size: a megabyte is lost in a second of errors")
+    if mode == "non-blocking" and not _BUFFER.fullmatch(str(options.get("max-buffer-size"))):
+        size = short(options.get("max-buffer-size"))
+        yield task.violation(path, f"has max-buffer-size {size}, must be ten megabytes or more, as 26214400b")
     group = graph.target(task.stack, options.get("awslogs-group"))
     if group is None or group.type != "AWS::Logs::LogGroup":
         yield task.violation(path, "must refer to a log group")

@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterator
 
 from config import variables as names
-from template_policies import Failure, Graph, Violation, policy
+from template_policies import Failure, Graph, Resource, Violation, policy
 from template_policies.containers import TASK, main_container, secrets, variables
-from template_policies.graph import short
-from template_policies.owners import owner
+from template_policies.graph import number, short
+from template_policies.owners import Owner, owner
 
 # Those that a variable of the service's own replaces (docs/application-contract.md).
 DEFAULTS = {
@@ -15,8 +15,13 @@ DEFAULTS = {
     "NODE_EXTRA_CA_CERTS": "/infra/rds-authority.pem", "PGSSLROOTCERT": "/infra/rds-authority.pem",
 }  # fmt: skip
 PATH = "ContainerDefinitions"
+FUNCTION = "AWS::Lambda::Function"
 # Beside a service, with its variables.
 _BESIDE = re.compile(r"(OneOff|Migration)TaskDefinition")
+# The load balancer sends requests on a connection that was idle for as long.
+_IDLE_MS = 60_000
+# Plain in a preview alone.
+_OF_PREVIEWS = {"PGUSER", "REDIS_KEY_PREFIX"}
 # Those of what serves, of what runs npm, and of a preview, whose schema has an owner.
 _OWN_TO_EACH = {"KEEP_ALIVE_TIMEOUT", "PORT", "npm_config_cache", "PGUSER"}
 
@@ -24,12 +29,19 @@ _OWN_TO_EACH = {"KEEP_ALIVE_TIMEOUT", "PORT", "npm_config_cache", "PGUSER"}
 @policy(
     reason="A missing variable is found by the first request that needs it, often long after the release.",
     failure=Failure.TASK_DIES,
-    reads={TASK: (PATH,), "AWS::ECS::Service": ("TaskDefinition", "LoadBalancers"), "AWS::Logs::LogGroup": ()},
+    reads={
+        TASK: (PATH,),
+        "AWS::ECS::Service": ("TaskDefinition", "LoadBalancers"),
+        "AWS::Logs::LogGroup": (),
+        FUNCTION: ("LoggingConfig",),
+    },
 )
 def check(graph: Graph) -> Iterator[Violation]:
-    environment = graph.environment
     serving = {task.where for each in graph.of("AWS::ECS::Service") if (task := each.target("TaskDefinition"))}
     logs: dict[str, str] = {}
+    of_functions = {
+        group.where for each in graph.of(FUNCTION) if (group := each.target("LoggingConfig.LogGroup")) is not None
+    }
     plain_of = {
         (own.name, own.slot): variables(main_container(task))
         for task in graph.of(TASK)
@@ -55,6 +67,8 @@ def check(graph: Graph) -> Iterator[Violation]:
         group = graph.target(task.stack, container.get("LogConfiguration", {}).get("Options", {}).get("awslogs-group"))
         if group is not None and logs.setdefault(group.where, task.where) != task.where:
             yield task.violation(f"{PATH}.{name}.LogConfiguration", f"logs where {logs[group.where]} does")
+        if group is not None and group.where in of_functions:
+            yield task.violation(f"{PATH}.{name}.LogConfiguration", "logs where a function does")
         if own is not None and _BESIDE.search(task.logical_id):
             expected = plain_of.get((own.name, own.slot), {})
             different = {key for key in {*plain, *expected} if plain.get(key) != expected.get(key)} - _OWN_TO_EACH
@@ -71,23 +85,37 @@ def check(graph: Graph) -> Iterator[Violation]:
                 yield task.violation(
                     f"{PATH}.{name}.Secrets", f"are {sorted(secrets(container))}, must be {sorted(wanted)}"
                 )
-        if own is None or own.slot is not None or task.where not in serving:
+        if own is None or task.where not in serving:
             continue
-        known = {*plain, *secrets(container)}
-        wanted = {
-            *names.provided(environment, own.name),
-            *names.declared(environment, own.name),
-            *names.secrets(environment, own.name),
-        }
-        # Previews share one Redis; a site has the release of its build (docs/errors.md).
-        missing = wanted - known - {"REDIS_KEY_PREFIX"} - ({"SENTRY_RELEASE"} if own.service.site else set())
-        if missing:
-            yield task.violation(f"{PATH}.{name}.Environment", f"lacks {sorted(missing)}")
-        for key, value in names.resolved(environment, graph.name, own.name).items():
-            if plain.get(key) != value:
-                yield task.violation(
-                    f"{PATH}.{name}.Environment", f"has {key} {short(plain.get(key))}, must be {value}"
-                )
-        pool, wanted_pool = plain.get("PG_POOL_MAX"), own.service.database_connections
-        if pool is not None and wanted_pool is not None and pool != str(wanted_pool):
-            yield task.violation(f"{PATH}.{name}.Environment", f"has PG_POOL_MAX {pool}, must be {wanted_pool}")
+        if own.slot is not None:
+            differing = sorted((plain_of.get((own.name, None), {}).keys() ^ plain.keys()) - _OF_PREVIEWS)
+            if differing:
+                yield task.violation(f"{PATH}.{name}.Environment", f"differs from the service's in {differing}")
+        yield from _as_declared(graph, task, own)
+
+
+def _as_declared(graph: Graph, task: Resource, own: Owner) -> Iterator[Violation]:
+    """Of a task that serves: what the environment's file says."""
+    environment, container = graph.environment, main_container(task)
+    path, plain = f"{PATH}.{container.get('Name')}.Environment", variables(container)
+    keep_alive = number(plain.get("KEEP_ALIVE_TIMEOUT"))
+    if own.service.port is not None and (keep_alive is None or keep_alive <= _IDLE_MS):
+        yield task.violation(path, f"has KEEP_ALIVE_TIMEOUT {short(keep_alive)}, must be over {_IDLE_MS}")
+    for key, value in names.resolved(environment, graph.name, own.name, slot=own.slot).items():
+        if plain.get(key) != value:
+            yield task.violation(path, f"has {key} {short(plain.get(key))}, must be {value}")
+    if own.slot is not None:
+        return
+    known = {*plain, *secrets(container)}
+    wanted = {
+        *names.provided(environment, own.name),
+        *names.declared(environment, own.name),
+        *names.secrets(environment, own.name),
+    }
+    # Previews share one Redis; a site has the release of its build (docs/sentry.md).
+    missing = wanted - known - {"REDIS_KEY_PREFIX"} - ({"SENTRY_RELEASE"} if own.service.site else set())
+    if missing:
+        yield task.violation(path, f"lacks {sorted(missing)}")
+    pool, wanted_pool = plain.get("PG_POOL_MAX"), own.service.database_connections
+    if pool is not None and wanted_pool is not None and pool != str(wanted_pool):
+        yield task.violation(path, f"has PG_POOL_MAX {pool}, must be {wanted_pool}")

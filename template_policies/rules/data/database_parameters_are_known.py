@@ -15,7 +15,6 @@ WANTED = {
     "track_commit_timestamp": "1",
     "shared_preload_libraries": "pg_stat_statements",
     "log_lock_waits": "1",
-    "log_connections": "1",
     "log_disconnections": "1",
     "log_min_duration_statement": "1000",
     "log_autovacuum_min_duration": "10000",
@@ -23,18 +22,22 @@ WANTED = {
     "track_io_timing": "1",
     "rds.force_ssl": "1",
 }
+# A switch until PostgreSQL 17, a list of what to log since; RDS refuses each in the other's group.
+LOG_CONNECTIONS = {"postgres17": "1", "postgres18": "all"}
 
 
 @policy(
     reason="Each was chosen for an alarm, a drill or an upgrade that needs it, and most take effect at a restart only.",
     failure=Failure.DATABASE_FAILS,
-    reads={PARAMETERS: ("Parameters",)},
+    reads={PARAMETERS: ("Family", "Parameters")},
 )
 def check(graph: Graph) -> Iterator[Violation]:
     for group in graph.of(PARAMETERS):
+        yield from group.expect("Family", *LOG_CONNECTIONS)
         found = group.get("Parameters", {})
-        for name in sorted(set(found) | set(WANTED)):
-            if found.get(name) != WANTED.get(name):
-                yield group.violation("Parameters", f"has {name} {found.get(name)}, must be {WANTED.get(name)}")
+        wanted = {**WANTED, "log_connections": LOG_CONNECTIONS.get(group.get("Family"))}
+        for name in sorted(set(found) | set(wanted)):
+            if found.get(name) != wanted.get(name):
+                yield group.violation("Parameters", f"has {name} {found.get(name)}, must be {wanted.get(name)}")
         if not found:
-            yield group.violation("Parameters", f"is missing, must be {shown_or(WANTED)}")
+            yield group.violation("Parameters", f"is missing, must be {shown_or(wanted)}")

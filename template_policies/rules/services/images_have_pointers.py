@@ -49,8 +49,9 @@ def check(graph: Graph) -> Iterator[Violation]:
         for container in containers(task):
             called = container.get("Name")
             image = task.text(container.get("Image"))
-            if called == PREPARES and not re.search(r"/\{Registry/HelperRepository\w+\}@sha256:[0-9a-f]{64}$", image):
-                yield task.violation("ContainerDefinitions.prepare.Image", f"is {image}, must be the helper, by digest")
+            if called == PREPARES and not re.search(r"/\{Registry/HelperRepository\w+\}:\d+\.\d+\.\d+-musl$", image):
+                text = f"is {image}, must be the helper, by the tag of a version: a cache imports no digest"
+                yield task.violation("ContainerDefinitions.prepare.Image", text)
             prefix = container.get("LogConfiguration", {}).get("Options", {}).get("awslogs-stream-prefix")
             if prefix != main_container(task).get("Name"):
                 yield task.violation(f"ContainerDefinitions.{called}.LogConfiguration", f"has the prefix {prefix}")

@@ -88,7 +88,7 @@ def verifying(ledger: Ledger, status: int, *answers: object) -> Iterator[tuple[V
                 port=int(port),
                 version_field="version",
                 expect={"checks.database": "ok", "checks.redis": "ok"},
-                bootstrap="bootstrap",
+                repository=IMAGE.partition("@")[0],
                 ledger=ledger,
                 service="api",
                 sleep=lambda _: None,

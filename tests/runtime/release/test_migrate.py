@@ -151,7 +151,7 @@ def hook(
         MigrationLock(ledger.dynamodb, ledger.table, database.name),
         as_owner,
         service=service,
-        bootstrap="bootstrap",
+        repository=IMAGE.partition("@")[0],
         longest=timedelta(seconds=seconds),
         skipped=skips,
         sleep=lambda _: None,
@@ -226,8 +226,10 @@ def test_a_function_that_was_cut_off_before_its_task_began_begins_it(ledger: Led
     assert len(ecs.tasks) == 1
 
 
-def test_nothing_is_migrated_before_the_first_release(ledger: Ledger, database: Database) -> None:
-    ecs = Ecs("bootstrap")
+@pytest.mark.parametrize("image", ["library/node:24", f"library/node@sha256:{'b' * 64}"])
+def test_nothing_is_migrated_before_the_first_release(image: str, ledger: Ledger, database: Database) -> None:
+    """Whatever stands in: an empty preview keeps the image that `bootstrap_image` once named."""
+    ecs = Ecs(image)
     assert status(hook(ecs, ledger, database)) == "SUCCEEDED"
     assert ecs.runs == []
 

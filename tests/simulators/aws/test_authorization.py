@@ -243,7 +243,7 @@ def test_a_cached_public_image_is_pulled_by_who_may_import_it(url: str) -> None:
     cloudformation.get_waiter("stack_create_complete").wait(StackName="cache", WaiterConfig={"Delay": 1})
     name = "cache/docker/library/busybox"
     repository = f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/{name}"
-    image = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{name}@sha256:{'0' * 64}"
+    image = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{name}:1"
     pull = ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
     imports = [*pull, "ecr:BatchImportUpstreamImage"]
     assert f"ecr:BatchImportUpstreamImage on resource: {repository}" in _why_it_stopped(
@@ -254,6 +254,8 @@ def test_a_cached_public_image_is_pulled_by_who_may_import_it(url: str) -> None:
     )
     client(url, "ecr").create_repository(repositoryName=name)
     assert "CannotPull" not in _why_it_stopped(url, "imports-again", image, repository, imports)
+    by_digest = image.replace(":1", f"@sha256:{'0' * 64}")
+    assert "not found" in _why_it_stopped(url, "imports-by-digest", by_digest, repository, imports)
 
 
 def _why_it_stopped(url: str, name: str, image: str, repository: str, actions: list[str]) -> str:

@@ -182,6 +182,14 @@ def test_the_first_cluster_of_an_account_fails_once(client: Client, kind: Client
     assert created(kind, "first-cluster", cluster) == ""
 
 
+def test_cost_explorer_has_to_be_opened_before_an_anomaly_monitor_is_made(client: Client, kind: Client) -> None:
+    """By a person, in the console."""
+    monitor = {"MonitorName": "m", "MonitorType": "DIMENSIONAL", "MonitorDimension": "SERVICE"}
+    resources = {"M": {"Type": "AWS::CE::AnomalyMonitor", "Properties": monitor}}
+    assert "User not enabled for cost explorer access" in created(client, "monitor", resources)
+    assert created(kind, "monitor", resources) == ""
+
+
 def test_a_sixth_address_is_refused_until_aws_has_granted_more(client: Client, kind: Client) -> None:
     addresses = {f"Address{number}": {"Type": "AWS::EC2::EIP"} for number in range(6)}
     assert "The maximum number of addresses has been reached." in created(client, "addresses", addresses)

@@ -198,6 +198,39 @@ def test_a_secret_that_changes_three_times_in_a_moment_has_three_dates(aws: Call
     assert any(each.microsecond for each in dates)
 
 
+def _parameters(family: str, **parameters: str) -> dict[str, Any]:
+    properties = {"Family": family, "Description": "d", "Parameters": parameters}
+    return {"P": {"Type": "AWS::RDS::DBParameterGroup", "Properties": properties}}
+
+
+@pytest.mark.parametrize(("family", "value"), [("postgres17", "all"), ("postgres18", "1")])
+def test_a_family_takes_only_its_own_values_of_a_parameter(family: str, value: str, refusal: Refusal) -> None:
+    assert f"Invalid parameter value: {value} for: log_connections" in refusal(
+        _parameters(family, log_connections=value)
+    )
+
+
+def test_rds_knows_the_names_of_its_parameters(refusal: Refusal) -> None:
+    assert "Could not find parameter with name: log_connection" in refusal(
+        _parameters("postgres17", log_connection="1")
+    )
+
+
+def test_rds_takes_every_parameter_of_ours(templates: dict[str, dict[str, Any]], refusal: Refusal) -> None:
+    groups = {
+        f"P{number}": {"Type": each["Type"], "Properties": each["Properties"]}
+        for number, each in enumerate(
+            resource
+            for where, template in templates.items()
+            if where.startswith("production/")
+            for resource in template["Resources"].values()
+            if resource["Type"] == "AWS::RDS::DBParameterGroup"
+        )
+    }
+    assert groups
+    assert refusal(groups) == ""
+
+
 def test_an_alarm_may_calculate(refusal: Refusal) -> None:
     assert refusal(alarm()) == ""
 
