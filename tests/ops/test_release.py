@@ -50,7 +50,7 @@ class Attempt:
         self.before = self.place.image()
 
     def __call__(self, image: str) -> tuple[str, Release]:
-        """(what was told, the ledger's entry). The old version serves on, and nobody has noticed."""
+        """(output, the ledger's entry). The old version keeps serving, and users notice nothing."""
         with traffic(self.account).flowing() as users:
             with pytest.raises(OperatorError) as raised:
                 release(self.account, image)

@@ -140,7 +140,7 @@ class Bench:
         (self._job,) = (each for each in Pipeline(self.account).jobs if each.workflow == DEPLOY)
 
     def row(self, *columns: object) -> None:
-        """The table grows with each, for whoever watches or interrupts."""
+        """Adds a line after each edit, so that an interrupted run has results."""
         heading = "| edit | review says | doctor says | deployed | back | agree |"
         self._rows.append(f"| {' | '.join(str(each).replace('|', '/') for each in columns)} |")
         TABLE.parent.mkdir(exist_ok=True)

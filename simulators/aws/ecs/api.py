@@ -128,7 +128,7 @@ def _images(request: Mapping[str, Any]) -> Any:
 
 
 def _layer_url(request: Mapping[str, Any]) -> Any:
-    """Where its bytes are, for whoever has the URL (ECR API Reference, GetDownloadUrlForLayer: pre-signed, in S3)."""
+    """URL of the layer's bytes, which needs no further credentials (ECR API Reference, GetDownloadUrlForLayer: pre-signed, in S3)."""
     answered = _own_layer_url(request)
     if answered[0] != 200:
         return answered

@@ -172,7 +172,7 @@ def test_what_the_other_database_does_not_take_is_named(server: Postgres, target
         assert value == 'default of number: relation "public.orders_number_seq" does not exist'
     finally:
         target.execute("create sequence public.orders_number_seq")
-    # Also to whoever asks again.
+    # Also if the command is run again.
     assert copy(server).lacking == [value]
 
 

@@ -1,4 +1,4 @@
-"""Slots: who gets one, what happens in it, and that each of them is taken back, whoever forgets it."""
+"""Preview slots: they are assigned, used, and always freed in the end."""
 
 import json
 from collections.abc import Callable, Mapping

@@ -261,7 +261,7 @@ def test_slow_commands_of_others_are_latency_and_no_failure(server: Server, look
         while not over.is_set():
             client.execute_command("DEBUG", "SLEEP", "0.08")
 
-    # Two of them: while one is told that its command is done, the other's is running.
+    # Two clients: while one gets its reply, the other's command runs.
     busy = [threading.Thread(target=keep_it_busy) for _ in range(2)]
     for each in busy:
         each.start()

@@ -569,7 +569,7 @@ def test_after_a_release_that_went_back_there_is_nothing_to_go_back_from(
 
 
 def test_a_first_release_that_went_back_is_over_with_nothing_further_back(control: ReleaseControl, aws: Aws) -> None:
-    """An error would say to whoever is woken by it that the bad version still serves."""
+    """An error would tell the engineer on call that the bad version still serves."""
     failed = start(control)["id"]
     aws.cloudformation.end("UPDATE_ROLLBACK_COMPLETE")
     control.settle()
@@ -652,7 +652,7 @@ def test_a_workflow_does_not_resume_itself(claim: dict[str, str], control: Relea
     assert newest(control).resumed is None
 
 
-# -- whoever asks
+# -- callers
 
 
 def test_who_asks_is_taken_from_their_credentials(

@@ -264,7 +264,7 @@ def test_what_cannot_be_begun_is_raised(how: str, ledger: Ledger, database: Data
     with pytest.raises((ValueError, RuntimeError, LookupError)):
         status(hook(ecs, ledger, database), event)
     assert ecs.tasks == {}
-    # ECS takes that for a no; whoever comes next is not kept waiting.
+    # ECS takes that for a failure; the next migration does not have to wait.
     ecs.over.add(EVENT["resourceArn"])
     ecs.migrated_image, ecs.failures = IMAGE, []
     assert status(hook(ecs, ledger, database), deployment("next")) == "IN_PROGRESS"
@@ -343,7 +343,7 @@ def test_the_lock_of_a_running_task_is_not_taken_over(ledger: Ledger, database: 
     ecs.over.add(deployment("gone")["resourceArn"])
     assert status(hook(ecs, ledger, database)) == "IN_PROGRESS"
     assert len(ecs.tasks) == 1
-    # Its own deployment asks no more: whoever waits ends it.
+    # ECS no longer calls the hook of its deployment: the waiting migration ends it.
     ecs.began -= timedelta(seconds=30)
     status(hook(ecs, ledger, database, seconds=300))
     assert all(each["desiredStatus"] == "RUNNING" for each in ecs.tasks.values())

@@ -96,7 +96,7 @@ CRASHED = stopped("mailer", *EXITED, exitCode=1)
 
 
 def test_the_last_lines_of_a_task_that_failed_are_kept_with_the_reason() -> None:
-    """ECS forgets the task within the hour, and only whoever released would have seen its log."""
+    """ECS forgets the task within the hour, and only the person who released would have seen its log."""
     account = Account(CRASHED)
     account.log = ["listening", *(f"line {number}" for number in range(9)), "\x1b[31mError: no such thing\x1b[0m"]
     lines = str(rollback_reason(account, "stack", since=BEGAN)).splitlines()

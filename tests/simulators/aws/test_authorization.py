@@ -30,7 +30,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def client(url: str, service: str, keys: dict[str, str] | None = None) -> Any:
-    """The root of the account, or whoever has the keys."""
+    """The root of the account, or the owner of an access key."""
     keys = keys or {"AccessKeyId": ACCOUNT, "SecretAccessKey": "rehearsal"}
     return boto3.client(
         service,
