@@ -128,7 +128,7 @@ def _images(request: Mapping[str, Any]) -> Any:
 
 
 def _layer_url(request: Mapping[str, Any]) -> Any:
-    """URL of the layer's bytes, which needs no further credentials (ECR API Reference, GetDownloadUrlForLayer: pre-signed, in S3)."""
+    """A pre-signed URL of the layer in S3 (ECR API Reference, GetDownloadUrlForLayer)."""
     answered = _own_layer_url(request)
     if answered[0] != 200:
         return answered
