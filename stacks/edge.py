@@ -172,8 +172,6 @@ class EdgeStack(EnvironmentStack):
             secrets=[secret, platform.check_pass],
         )
         RotationAlarms(self, "RotationAlarms", rotation=rotation.function, topics=platform.topics)
-        # Until no environment is deployed whose stack Observability imports it (docs/runbooks/remove-an-export.md).
-        self.export_value(rotation.function.function_name)
         self.exports = EdgeExports(drift=drift.handler, purge=purge)
 
     def _zone(self, environment: Environment, provider: CloudflareProvider) -> None:

@@ -121,10 +121,12 @@ def test_a_site_that_moves_to_amplify_keeps_its_stack_until_dns_leads_there(
     assert steps[at["daadaar-production-frontend"]] == ("daadaar-production-frontend", True)
 
 
-def test_an_environment_whose_file_is_removed_serves_on_and_is_billed(before: Environments) -> None:
+def test_an_environment_whose_file_is_removed_serves_and_is_billed(before: Environments) -> None:
     (effect,) = effects(before["dev"], {})
     assert (effect.kind, effect.severity) == ("left-behind", DANGEROUS)
-    assert all(each in effect.consequence for each in ("DBInstance", "LoadBalancer", "Service", "nobody deploys it"))
+    assert all(
+        each in effect.consequence for each in ("DBInstance", "LoadBalancer", "Service", "no deployment updates it")
+    )
     assert "destroy the environment while its file is there" in effect.procedure
 
 
@@ -143,7 +145,7 @@ def test_dns_leads_no_user_to_a_site_that_comes_back_from_amplify_and_was_never_
 ) -> None:
     was, is_ = edited["production"], before["production"]
     ((effect, service),) = unreleased(NoService(), effects(was, is_), is_)
-    assert (service, "lead daadaar.com to" in effect.what) == ("frontend", True)
+    assert (service, "point daadaar.com to" in effect.what) == ("frontend", True)
     assert list(unreleased(NoService(), effects(is_, was), was)) == [], "Amplify builds it"
 
 

@@ -88,9 +88,9 @@ def check(graph: Graph) -> Iterator[Violation]:
         if own is None or task.where not in serving:
             continue
         if own.slot is not None:
-            differing = sorted((plain_of.get((own.name, None), {}).keys() ^ plain.keys()) - _OF_PREVIEWS)
-            if differing:
-                yield task.violation(f"{PATH}.{name}.Environment", f"differs from the service's in {differing}")
+            unlike = sorted((plain_of.get((own.name, None), {}).keys() ^ plain.keys()) - _OF_PREVIEWS)
+            if unlike:
+                yield task.violation(f"{PATH}.{name}.Environment", f"differs from the service's in {unlike}")
         yield from _as_declared(graph, task, own)
 
 
