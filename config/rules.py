@@ -1,4 +1,4 @@
-"""What must hold between several values of one environment, or of several environments.
+"""Rules about several values of one environment, or of several environments.
 
 A rule reads only what it needs. It yields nothing when all is well, and it is skipped when a value that it reads is
 itself invalid: that has been reported already.
@@ -29,7 +29,7 @@ from infra_runtime.contract.cloudflare_phases import (
 
 @dataclass(frozen=True)
 class Contradiction:
-    """A value that cannot stand beside the others."""
+    """A value that contradicts others."""
 
     key: str
     expected: str
@@ -124,7 +124,7 @@ def former_hosts_are_redirected(environment: Environment) -> Iterator[Contradict
     for name, service in environment.services.items():
         former = service.former_host
         if former is not None and environment.domains.redirects.get(former) != name:
-            expected = f'"{former}" = "{name}" beside it: otherwise Cloudflare has no DNS record for this name'
+            expected = f'"{former}" = "{name}": otherwise Cloudflare has no DNS record for this name'
             yield Contradiction(f"services.{name}.former_host", f"in domains.redirects, {expected}")
 
 
@@ -134,7 +134,7 @@ def hostnames_are_in_the_zone(environment: Environment) -> Iterator[Contradictio
         if host != zone and not host.endswith("." + zone):
             yield Contradiction(key, f"{zone} or a name that ends in .{zone}")
         if host in seen:
-            yield Contradiction(key, f"a name of its own; {seen[host]} is the same")
+            yield Contradiction(key, f"a unique name; {seen[host]} is the same")
         seen.setdefault(host, key)
 
 
@@ -163,11 +163,11 @@ def hostnames_fit_into_one_certificate(environment: Environment) -> Iterator[Con
 
 
 def services_are_whole(environment: Environment) -> Iterator[Contradiction]:
-    """What a service has to say follows from what it is: hosted by Amplify, behind the load balancer, or a worker."""
+    """Keys that a site on Amplify, a service behind the load balancer and a worker must, and must not, have."""
     for name, service in environment.services.items():
         key = f"services.{name}"
         if any(re.fullmatch(rf"{each}\d*", name) for each in services.RESERVED):
-            yield Contradiction(key, f"another name: {name} is that of a stack of ours")
+            yield Contradiction(key, f"another name: one of our stacks is called {name}")
         if name.endswith(services.ON_AMPLIFY):
             yield Contradiction(key, f"another name: stacks of sites on Amplify end in {services.ON_AMPLIFY}")
         if name.endswith("-preview"):
@@ -182,9 +182,9 @@ def services_are_whole(environment: Environment) -> Iterator[Contradiction]:
         if service.runs is not None:
             yield from _runs_an_image_that_there_is(environment, name, service)
         if service.host is not None:
-            expected = "nothing: the load balancer asks health_path"
+            expected = "no such key: the load balancer requests health_path"
             yield from _nothing_but(key, service, ("health_command",), expected)
-            expected = "nothing: with a host, a service scales with its CPU and memory"
+            expected = "no such key: a service with a host scales by CPU and memory"
             yield from _nothing_but(key, service, ("queue",), expected)
             for needed in ("port", "health_path"):
                 if getattr(service, needed) is None:
@@ -196,13 +196,13 @@ def services_are_whole(environment: Environment) -> Iterator[Contradiction]:
                     "site", "former_host", "port", "target_group_port", "health_path", "redis_health_path",
                     "sticky_minutes", "release_check", "objective",
                 ),
-                "nothing, or a host beside it: a service without a host is a worker and takes no requests",
+                "no such key, or a host: a service without a host is a worker and gets no requests",
             )  # fmt: skip
 
 
 def _hosted_by_amplify(key: str, service: Service) -> Iterator[Contradiction]:
     if not service.site or service.host is None:
-        yield Contradiction(f"{key}.amplify", "nothing, or site = true and a host beside it: Amplify hosts sites only")
+        yield Contradiction(f"{key}.amplify", "no such table, or site = true and a host: Amplify hosts only sites")
     if service.host is not None and len(service.host) > _LONGEST_AT_AMPLIFY:
         yield Contradiction(f"{key}.host", f"at most {_LONGEST_AT_AMPLIFY} characters: Amplify's limit for a domain")
     for name in service.variables:
@@ -210,10 +210,10 @@ def _hosted_by_amplify(key: str, service: Service) -> Iterator[Contradiction]:
             yield Contradiction(f"{key}.variables.{name}", "a name that does not begin with AWS: Amplify keeps those")
     # Secrets have their own rule.
     others = set(Service.model_fields) - {"host", "site", "amplify", "sentry", "variables", "needs", "secrets"}
-    yield from _nothing_but(key, service, sorted(others), "nothing: Amplify builds and runs this site itself")
+    yield from _nothing_but(key, service, sorted(others), "no such key: Amplify builds and runs this site itself")
     if unreachable := sorted(set(service.needs) - {"media"}):
         expected = (
-            f'nothing, or "media": Amplify runs the site outside of the VPC, which {" and ".join(unreachable)} stay in'
+            f'empty, or "media": Amplify runs the site outside the VPC and cannot reach {" and ".join(unreachable)}'
         )
         yield Contradiction(f"{key}.needs", expected)
 
@@ -228,10 +228,8 @@ def _runs_an_image_that_there_is(environment: Environment, name: str, service: S
     key = f"services.{name}"
     others = [each for each in services.released(environment) if each != name]
     if service.runs not in others:
-        yield Contradiction(
-            f"{key}.runs", f"a service with an image of its own: {', '.join(others) or 'there is none'}"
-        )
-    expected = f"nothing: that is {service.runs}'s, whose image it runs"
+        yield Contradiction(f"{key}.runs", f"a service with its own image: {', '.join(others) or 'there is none'}")
+    expected = f"no such key: it runs the image of {service.runs}, which has it"
     yield from _nothing_but(key, service, ("repository", "migrations", "architecture"), expected)
 
 
@@ -248,7 +246,7 @@ def jobs_run_a_service(environment: Environment) -> Iterator[Contradiction]:
         if job.runs not in known:
             yield Contradiction(f"jobs.{name}.runs", f"a service on ECS: {', '.join(known)}")
         if name in environment.services:
-            yield Contradiction(f"jobs.{name}", f"another name: services.{name} has it already")
+            yield Contradiction(f"jobs.{name}", f"another name: services.{name} exists")
         if job.memory_mib not in FARGATE_MEMORY[job.cpu]:
             yield Contradiction(f"jobs.{name}.memory_mib", _offered(job.cpu))
 
@@ -259,10 +257,10 @@ def databases_are_asked_for(environment: Environment) -> Iterator[Contradiction]
         if needs_it and service.database_connections is None:
             yield Contradiction(f"{key}.database_connections", 'this key beside needs = ["database"]')
         if not needs_it:
-            expected = 'nothing, or needs = ["database"] beside it'
+            expected = 'no such key, or needs = ["database"]'
             yield from _nothing_but(key, service, ("database_connections", "migrations"), expected)
         if service.redis_health_path is not None and "redis" not in service.needs:
-            yield Contradiction(f"{key}.redis_health_path", 'nothing, or needs = ["redis"] beside it')
+            yield Contradiction(f"{key}.redis_health_path", 'no such key, or needs = ["redis"]')
 
 
 def restarts_know_what_is_expected(environment: Environment) -> Iterator[Contradiction]:
@@ -270,11 +268,11 @@ def restarts_know_what_is_expected(environment: Environment) -> Iterator[Contrad
         check = service.release_check
         if check is not None and check.restart_minutes is not None and not check.expect:
             key = f"services.{name}.release_check.restart_minutes"
-            yield Contradiction(key, "nothing, or expect beside it: what the service says while all is well")
+            yield Contradiction(key, "no such key, or expect: the answer while dependencies work")
 
 
 def variables_have_one_source(environment: Environment) -> Iterator[Contradiction]:
-    """And refer to what there is. A secret among them would be in every template."""
+    """Variables refer to existing names and contain no secret, which would be in every template."""
     known = variables.references(environment, "NAME")
     for name, service in environment.services.items():
         provided = variables.provided(environment, name)
@@ -282,28 +280,28 @@ def variables_have_one_source(environment: Environment) -> Iterator[Contradictio
             for key in getattr(service, kind):
                 where = f"services.{name}.{kind}.{key}"
                 if key in provided:
-                    yield Contradiction(where, f"a name of its own: {key} is set already, by {provided[key]}")
+                    yield Contradiction(where, f"another name: {provided[key]} already sets {key}")
                 elif kind == "secrets" and key in variables.declared(environment, name):
-                    yield Contradiction(where, f"a name of its own: services.{name}.variables.{key} has it already")
+                    yield Contradiction(where, f"another name: services.{name}.variables.{key} exists")
         for key, value in service.variables.items():
             where = f"services.{name}.variables.{key}"
             if looks_secret(value):
                 yield Contradiction(
-                    where, f"no secret; put it into Secrets Manager, and its name into [services.{name}.secrets]"
+                    where, f"no secret; store it in Secrets Manager, and put its name into [services.{name}.secrets]"
                 )
                 continue
             if service.site and "\n" in value:
-                yield Contradiction(
-                    where, "one line: a site's variables are arguments of its image's build, one a line"
-                )
+                yield Contradiction(where, "one line: a site's variables are build arguments, one a line")
             try:
                 variables.replaced(value, known)
             except variables.UnknownReference as unknown:
                 nearest = difflib.get_close_matches(unknown.reference, unknown.known, n=1)
                 hint = f"did you mean ${{{nearest[0]}}}?" if nearest else None
-                yield Contradiction(where, f"references that exist: {', '.join(unknown.known)}", hint)
+                yield Contradiction(where, f"one of the references {', '.join(unknown.known)}", hint)
         if service.secrets and service.amplify is not None:
-            yield Contradiction(f"services.{name}.secrets", "nothing: Amplify shows a site's variables in its console")
+            yield Contradiction(
+                f"services.{name}.secrets", "no secrets: Amplify shows a site's variables in its console"
+            )
 
 
 def priorities_are_different(environment: Environment) -> Iterator[Contradiction]:
@@ -313,7 +311,7 @@ def priorities_are_different(environment: Environment) -> Iterator[Contradiction
         for slot in (None, *previews.slots(environment)):
             place = services.priority(name, slot)
             if seen.setdefault(place, name) != name:
-                yield Contradiction(f"services.{name}", f"another name: {seen[place]} has the same number of a rule")
+                yield Contradiction(f"services.{name}", f"another name: {seen[place]} would get the same rule priority")
 
 
 def rate_limits_are_of_a_service(environment: Environment) -> Iterator[Contradiction]:
@@ -381,7 +379,8 @@ def plan_can_do_it(environment: Environment) -> Iterator[Contradiction]:
         )
     if settings.zone is not None and settings.zone.owasp is not None and not plan.managed_waf:
         yield Contradiction(
-            "cloudflare.zone.owasp", "nothing, or the plan pro: OWASP and Cloudflare's managed rules begin there"
+            "cloudflare.zone.owasp",
+            "no such table, or the plan pro or better, which has OWASP and Cloudflare's managed rules",
         )
     if settings.zone is not None and settings.zone.owasp is None and plan.managed_waf:
         yield Contradiction(
@@ -478,7 +477,7 @@ def database_has_connections_for_a_release(environment: Environment) -> Iterator
 def previews_have_only_what_may_be_lost(environment: Environment) -> Iterator[Contradiction]:
     """Previews run code that was not reviewed yet, on copies of the environment's data."""
     if environment.previews is not None and environment.protection.data != "disposable":
-        yield Contradiction("previews", "nothing, or protection.data = disposable: pull requests run on its data")
+        yield Contradiction("previews", "no such table, or protection.data = disposable: pull requests run on its data")
 
 
 def previews_have_names(environment: Environment) -> Iterator[Contradiction]:
@@ -488,7 +487,7 @@ def previews_have_names(environment: Environment) -> Iterator[Contradiction]:
             key = f"services.{service}.host"
             label = host.removesuffix(f".{zone}")
             if environment.services[service].host == zone:
-                yield Contradiction(key, f"a label before {zone}: its previews are found beside it")
+                yield Contradiction(key, f"a label before {zone}: its previews get names beside it")
             elif len(label) > _LONGEST_LABEL:
                 yield Contradiction(key, f"a name short enough for {host}: {_LONGEST_LABEL} letters before {zone}")
 
@@ -524,13 +523,13 @@ def deployment_fits_into_one_job(environment: Environment) -> Iterator[Contradic
 
 def analytics_have_a_path(environment: Environment) -> Iterator[Contradiction]:
     if environment.posthog is not None and not services.public_hosts(environment, sites=True):
-        yield Contradiction("posthog", "a site beside it", "events take a path of the site")
+        yield Contradiction("posthog", "no such table, or a site", "events take a path of the site")
 
 
 def errors_have_an_organization(environment: Environment) -> Iterator[Contradiction]:
     for name, service in environment.services.items():
         if service.sentry is not None and environment.sentry is None:
-            yield Contradiction(f"services.{name}.sentry", "the table [sentry] beside it: the project's organization")
+            yield Contradiction(f"services.{name}.sentry", "no such table, or [sentry], which names the organization")
 
 
 def repositories_are_different(environment: Environment) -> Iterator[Contradiction]:
@@ -548,7 +547,7 @@ def repositories_are_different(environment: Environment) -> Iterator[Contradicti
 
 
 def redis_is_one_of_three(environment: Environment) -> Iterator[Contradiction]:
-    """Each instance in exactly one way, and one of the instances serves."""
+    """Each instance has exactly one of three tables, and one instance serves."""
     redis = environment.redis
     if redis.serves not in redis.instances:
         yield Contradiction("redis.serves", f"the name of an instance: {', '.join(redis.instances)}")
@@ -578,20 +577,20 @@ def a_queue_has_a_redis_without_eviction(environment: Environment) -> Iterator[C
         cache = redis.instances[name].elasticache
         if cache is not None and cache.shards is not None:
             key = f"redis.instances.{name}.elasticache.shards"
-            yield Contradiction(key, "nothing: the keys of a queue are all in one shard")
+            yield Contradiction(key, "no such key: all keys of a queue are in one shard")
     for name, service in environment.services.items():
         if "queue" in service.needs and redis.queue is None:
-            expected = "no queue, or redis.queue beside it: the instance that the queue is in"
+            expected = "no queue, or redis.queue, which names the queue's instance"
             yield Contradiction(f"services.{name}.needs", expected)
         if service.queue is not None and "queue" not in service.needs:
-            yield Contradiction(f"services.{name}.queue", 'nothing, or needs = ["queue"] beside it')
+            yield Contradiction(f"services.{name}.queue", 'no such table, or needs = ["queue"]')
         if service.queue is not None and service.queue.jobs_per_task * service.max_tasks > _LONGEST_QUEUE:
             expected = f"at most {_LONGEST_QUEUE // service.max_tasks}: {_LONGEST_QUEUE} waiting jobs of all tasks"
             yield Contradiction(f"services.{name}.queue.jobs_per_task", expected)
 
 
 def redis_shards_have_replicas(environment: Environment) -> Iterator[Contradiction]:
-    """ElastiCache's own rule: with cluster mode goes automatic failover, and for that there has to be a replica."""
+    """ElastiCache's own rule: cluster mode needs automatic failover, which needs a replica."""
     for name, instance in environment.redis.instances.items():
         cache = instance.elasticache
         if cache is not None and cache.shards is not None and cache.replicas < 1:
@@ -602,7 +601,7 @@ def upstash_reads_elsewhere(environment: Environment) -> Iterator[Contradiction]
     for name, instance in environment.redis.instances.items():
         if instance.upstash is not None and instance.upstash.region in instance.upstash.read_regions:
             where = f"redis.instances.{name}.upstash.read_regions"
-            yield Contradiction(where, "regions other than the one that is written, which is read anyway")
+            yield Contradiction(where, "regions other than `region`, which also serves reads")
 
 
 def disposable_data_has_a_reason(environment: Environment) -> Iterator[Contradiction]:
@@ -616,17 +615,19 @@ def kept_data_can_be_recovered(environment: Environment) -> Iterator[Contradicti
 
 
 def objectives_of_recovery_are_measured(environment: Environment) -> Iterator[Contradiction]:
-    """An objective that no drill measures is a hope, and a drill without one has nothing to be measured by."""
+    """Objectives need drills that measure them, and drills need objectives."""
     database = environment.database
     stated = {"rpo_minutes": database.rpo_minutes, "rto_minutes": database.rto_minutes}
     if not database.restore_drills:
         names = " and ".join(name for name, each in stated.items() if each is not None)
         if names:
-            yield Contradiction("database.restore_drills", f"true, as {names} would not be measured otherwise")
+            yield Contradiction("database.restore_drills", f"true: only restore drills measure {names}")
         return
     for name, each in stated.items():
         if each is None:
-            yield Contradiction(f"database.{name}", "a number of minutes, by which restore_drills are measured")
+            yield Contradiction(
+                f"database.{name}", "a number of minutes, which restore_drills compare with what they measure"
+            )
     if database.pitr_days < _FEWEST_DAYS_WITH_DRILLS:
         expected = f"{_FEWEST_DAYS_WITH_DRILLS} to 35 with restore_drills: longer than the day between two backups"
         yield Contradiction("database.pitr_days", expected)
@@ -659,7 +660,7 @@ def kept_data_is_watched(environment: Environment) -> Iterator[Contradiction]:
     if environment.protection.data == "keep":
         for severity, route in routes(environment.alarms).items():
             if severity != "info" and not (route.email or route.slack_channel or route.webhook_secret):
-                yield Contradiction(f"alarms.{severity}", "at least one way to people while protection.data is keep")
+                yield Contradiction(f"alarms.{severity}", "at least one recipient while protection.data is keep")
 
 
 def slack_is_let_in(environment: Environment) -> Iterator[Contradiction]:
@@ -786,10 +787,10 @@ def rules_of_a_zone_fit_its_plan(environments: Neighbours) -> Iterator[tuple[str
             each = {name: rules_by_phase(environments.valid[name])[phase] for name in names}
             if sum(each.values()) > most and len(names) > 1:
                 key = {RATE_LIMIT: "cloudflare.rate_limits", CACHE: "media.ttl_seconds"}.get(phase, "cloudflare.plan")
-                told = ", ".join(f"{name} {count}" for name, count in each.items())
+                text = ", ".join(f"{name} {count}" for name, count in each.items())
                 expected = f"at most {most} rules of {phase} in {zone}: that is all of the plan {plan.name}"
                 for name in names:
-                    yield name, Contradiction(key, expected, told)
+                    yield name, Contradiction(key, expected, text)
 
 
 def deployments_have_an_order(environments: Neighbours) -> Iterator[tuple[str, Contradiction]]:

@@ -35,13 +35,13 @@ def firing(clients: Clients, product: str, name: str) -> list[FiringAlarm]:
     """
     found = [
         FiringAlarm(
-            severity=told["severity"].lower(),
+            severity=described["severity"].lower(),
             alarm=each["AlarmName"],
             since=each.get("StateTransitionedTimestamp", each["StateUpdatedTimestamp"]).isoformat(timespec="seconds"),
-            means=told["means"],
-            runbook=told["runbook"],
+            means=described["means"],
+            runbook=described["runbook"],
         )
-        for each, told in _ours(clients, product, name, StateValue="ALARM")
+        for each, described in _ours(clients, product, name, StateValue="ALARM")
         if each["AlarmActions"]
     ]
     return sorted(found, key=lambda each: (_SEVERITIES.index(each.severity), each.since))
@@ -64,6 +64,6 @@ def _ours(clients: Clients, product: str, name: str, **state: str) -> Iterator[t
     )
     for page in pages:
         for each in [*page["MetricAlarms"], *page["CompositeAlarms"]]:
-            told = DESCRIPTION.match(each.get("AlarmDescription", ""))
-            if told is not None and not each["AlarmName"].startswith(others):
-                yield each, told
+            parsed = DESCRIPTION.match(each.get("AlarmDescription", ""))
+            if parsed is not None and not each["AlarmName"].startswith(others):
+                yield each, parsed

@@ -76,8 +76,8 @@ def ask(clients: Clients, function: str, event: Mapping[str, Any], *, what: str)
     document = json.loads(answer["Payload"].read().decode())
     if "FunctionError" in answer:
         # Of the function's own making, so without a secret in it; its log has the rest.
-        told = document.get("errorMessage", "")
-        raise OperatorError(f"{what} failed: {told}; its log: infra logs ENV {_part(function)}")
+        error = document.get("errorMessage", "")
+        raise OperatorError(f"{what} failed: {error}; its log: infra logs ENV {_part(function)}")
     return document
 
 

@@ -39,12 +39,12 @@ def overwritten(
             continue
         drift = answer["StackResourceDrift"]
         lost = [each for each in differences(drift) if not _is_wanted(each, after)]
-        told = "; ".join(f"{each['PropertyPath']}: {each['ExpectedValue']} → {each['ActualValue']}" for each in lost)
+        text = "; ".join(f"{each['PropertyPath']}: {each['ExpectedValue']} → {each['ActualValue']}" for each in lost)
         if drift["StackResourceDriftStatus"] == "DELETED":
             what, consequence = "was deleted by hand", "CloudFormation cannot change it, and the stack is rolled back."
         elif lost:
             what, consequence = (
-                f"was changed by hand ({told}), and is written again",
+                f"was changed by hand ({text}), and is written again",
                 "What was changed by hand is lost.",
             )
         else:
@@ -68,8 +68,8 @@ def _is_wanted(difference: Mapping[str, str], resource: Template) -> bool:
             value = value[int(key)]
         else:
             value = value.get(key) if isinstance(value, Mapping) else None
-    told = value if isinstance(value, str) else json.dumps(value)
-    return told == difference["ActualValue"]
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text == difference["ActualValue"]
 
 
 def _not_compared(stack: str) -> Effect:

@@ -44,10 +44,10 @@ def restart(
         new = [each for each in deployments(ecs, listed) if each["serviceDeploymentArn"] not in before]
         if new:
             found = _described(ecs, new[0]["serviceDeploymentArn"])
-            told = f"{found['status']} {found.get('lifecycleStage', '')}".strip()
-            if told != said:
-                console.print(f"  {told}", highlight=False)
-            said = told
+            text = f"{found['status']} {found.get('lifecycleStage', '')}".strip()
+            if text != said:
+                console.print(f"  {text}", highlight=False)
+            said = text
             if found["status"] not in UNDER_WAY:
                 break
         sleep(_EVERY_SECONDS)

@@ -274,8 +274,8 @@ def show(found: Review, *, as_json: bool, approved: str = "") -> None:
         print(found.markdown)  # noqa: T201
     is_another = bool(approved) and approved != found.plan
     if is_another:
-        told = f"--approved {approved}: the code or what is deployed has changed since; approve this plan instead"
-        print(told, file=sys.stderr)  # noqa: T201
+        text = f"--approved {approved}: the code or what is deployed has changed since; approve this plan instead"
+        print(text, file=sys.stderr)  # noqa: T201
     if found.open or is_another:
         raise typer.Exit(FINDINGS)
 
@@ -285,10 +285,10 @@ def acknowledgements(commits: str, repository: Path = ROOT) -> frozenset[str]:
 
     None where there is no history, as in an archive of the code.
     """
-    told = subprocess.run(
+    log = subprocess.run(
         ["git", "-C", str(repository), "log", "--format=%B", commits], capture_output=True, text=True, check=False
     ).stdout
-    return frozenset(_ACKNOWLEDGED.findall(told))
+    return frozenset(_ACKNOWLEDGED.findall(log))
 
 
 @contextmanager

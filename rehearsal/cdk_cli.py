@@ -33,7 +33,7 @@ class CdkCli:
     endpoint: str | None = None
     """None for commands that do not call AWS."""
     access_key: tuple[str, str] | None = None
-    """Id and secret of whoever runs it; None for the root of the account."""
+    """Id and secret of the access key; None for the root of the account."""
     session_token: str | None = None
     """Session token of a temporary access key."""
 

@@ -188,7 +188,7 @@ def measure(fault: Fault, *, directory: Path, requests: int) -> Figures:
         repair()
         _until_enforced(port)
         normal = time.monotonic() - repaired
-        _, told = ask(port, "/reported")
+        _, reported = ask(port, "/reported")
     first = next((each["at"] for each in during if not each.get("enforced")), 0.0)
     opened = [each for each in during if each["at"] > first + _OPENS_WITHIN_MS]
     return Figures(
@@ -199,8 +199,8 @@ def measure(fault: Fault, *, directory: Path, requests: int) -> Figures:
         p99_during=_p99(during),
         p99_open=_p99(opened or during),
         normal_after_seconds=normal,
-        reported=len(told["faults"]),
-        recoveries=told["recoveries"],
+        reported=len(reported["faults"]),
+        recoveries=reported["recoveries"],
     )
 
 

@@ -149,8 +149,8 @@ class _Rehearsal:
         first_day.nothing_stops_the_pipeline()
         approved = FirstDay(Pipeline(self.account).runs(DRIFT), self.assembly, self.progress).plan()
         found = first_day.plan().plan
-        told = f"planned {approved.plan} with the role for drift, found {found} before the deployment"
-        self.progress.check("What was approved is what runs", found == approved.plan and not approved.open, told)
+        text = f"planned {approved.plan} with the role for drift, found {found} before the deployment"
+        self.progress.check("What was approved is what runs", found == approved.plan and not approved.open, text)
         replace(self, account=workflow)._deploy(self.assembly)
         touched = [name for name, when in self._last_changes().items() if when != before[name]]
         touched += [f"{call.method} {call.path}" for call in self.account.cloudflare.calls[asked:] if call.is_write]
@@ -177,8 +177,8 @@ class _Rehearsal:
         with watched(self.account) as outcome:
             self._deploy(self.edited.result(), services.words(self.account.main), "--exclusively")
         wrong = disagreements(was, is_, outcome)
-        told = f"{outcome.requests} requests, none lost; {len(outcome.replaced)} resources replaced, as predicted"
-        self.progress.check("The update has the effects that were predicted", not wrong, "; ".join(wrong) or told)
+        text = f"{outcome.requests} requests, none lost; {len(outcome.replaced)} resources replaced, as predicted"
+        self.progress.check("The update has the effects that were predicted", not wrong, "; ".join(wrong) or text)
         found = self._bake_minutes()
         self.progress.check("Update", found == wanted != before, f"the API now bakes {found} minutes, {before} before")
         for site in _on_amplify(self.account.environment):
@@ -221,9 +221,9 @@ class _Rehearsal:
         found = explain.located(failed, *with_lines(self.edited.result(), self.account.name))
         # Others may have failed before, as releases that were to fail.
         own = [each for each in found if each.stack == self.account.stack_name(self.account.main)]
-        told = "; ".join(f"{each.resource}: {each.reason}, at {', by '.join(each.lines) or 'no line'}" for each in own)
-        held = [each.reason for each in own] == [_REASON_TO_FAIL] and f"at {_OUR_SERVICE}" in told
-        self.progress.check("infra explain names its cause and our line", held, told or "it says that nothing failed")
+        text = "; ".join(f"{each.resource}: {each.reason}, at {', by '.join(each.lines) or 'no line'}" for each in own)
+        held = [each.reason for each in own] == [_REASON_TO_FAIL] and f"at {_OUR_SERVICE}" in text
+        self.progress.check("infra explain names its cause and our line", held, text or "it says that nothing failed")
 
     def _permissions(self) -> None:
         self.progress.said(permissions.report(self.account))

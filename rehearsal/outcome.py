@@ -87,8 +87,8 @@ def disagreements(before: Templates, after: Templates, outcome: DeploymentOutcom
     left = list(_of_resources(found, difference(before, after), outcome))
     severity = max((each.severity for each in found), default=Impact.SAFE)
     if outcome.failures and severity < Impact.DANGEROUS:
-        told = f"{len(outcome.failures)} of {outcome.requests} requests failed ({outcome.failures[0]})"
-        left.append(f"{told}, and nothing dangerous was predicted")
+        text = f"{len(outcome.failures)} of {outcome.requests} requests failed ({outcome.failures[0]})"
+        left.append(f"{text}, and nothing dangerous was predicted")
     goes = any(each.type == "AWS::RDS::DBInstance" and each.kind in ("gone", "replaced") for each in found)
     if outcome.rows_lost and not goes:
         left.append(f"{outcome.rows_lost} of {outcome.rows} rows are lost, and the database was predicted to stay")
@@ -119,7 +119,7 @@ def _of_resources(found: Sequence[Effect], compared: Difference, outcome: Deploy
         if outcome.before[key].type in DATA and not any(
             (each.stack, each.resource) == key and each.kind == "gone" for each in found
         ):
-            yield f"{'/'.join(key)} is gone with its data, and nobody was told"
+            yield f"{'/'.join(key)} is gone with its data, and no effect predicted it"
     if outcome.refusal:
         return  # what was to come after it has not happened
     for what, predicted, really in (

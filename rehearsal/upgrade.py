@@ -96,5 +96,5 @@ class _Upgrade:
     def _predicted(self, before: Path, after: Path, outcome: DeploymentOutcome) -> None:
         was, is_ = (dict(read(each / f"assembly-{self.account.name}")) for each in (before, after))
         wrong = disagreements(was, is_, outcome)
-        told = "; ".join(wrong) or f"{len(outcome.replaced)} resources replaced, as predicted"
-        self.progress.check("The effects are those that were predicted", not wrong, told)
+        text = "; ".join(wrong) or f"{len(outcome.replaced)} resources replaced, as predicted"
+        self.progress.check("The effects are those that were predicted", not wrong, text)

@@ -109,12 +109,12 @@ def end_tree(pid: int) -> None:
 def _end(alive: Callable[[], set[psutil.Process]]) -> None:
     """SIGTERM to all, SIGKILL to those that remain."""
     for seconds, send in ((_POLITE_SECONDS, psutil.Process.terminate), (_KILLED_SECONDS, psutil.Process.kill)):
-        give_up, told = time.monotonic() + seconds, set[psutil.Process]()
+        give_up, signalled = time.monotonic() + seconds, set[psutil.Process]()
         while (left := alive()) and time.monotonic() < give_up:
-            for each in left - told:
+            for each in left - signalled:
                 with contextlib.suppress(psutil.Error):
                     send(each)
-            told |= left
+            signalled |= left
             time.sleep(_POLL_SECONDS)
 
 

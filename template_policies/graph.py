@@ -25,7 +25,7 @@ class Violation:
     logical_id: str
     property: str
     """Path as in the template, "LoadBalancerAttributes" or "DeletionPolicy"; of a missing resource, its type."""
-    told: str
+    message: str
     """What is there and what should be, in one line."""
     policy: str = ""
 
@@ -83,8 +83,8 @@ class Resource:
     def text(self, value: Any) -> str:
         return self.graph.text(self.stack, value)
 
-    def violation(self, path: str, told: str) -> Violation:
-        return Violation(self.stack, self.logical_id, path, told)
+    def violation(self, path: str, message: str) -> Violation:
+        return Violation(self.stack, self.logical_id, path, message)
 
     def expect(self, path: str, *wanted: Any) -> Iterator[Violation]:
         """One violation, unless the value is one of these."""
@@ -175,9 +175,9 @@ class Graph:
             if each.get("Handler") == f"infra_runtime.{module}.handler"
         ]
 
-    def missing(self, kind: str, told: str, *, stack: str) -> Violation:
+    def missing(self, kind: str, message: str, *, stack: str) -> Violation:
         """Of a resource that should be somewhere."""
-        return Violation(stack, "", kind, told)
+        return Violation(stack, "", kind, message)
 
     def target(self, stack: str, value: Any) -> Resource | None:
         """What a `Ref`, a `Fn::GetAtt` or an import leads to; None for anything else."""

@@ -63,8 +63,8 @@ class Statement:
             return [(str(found), str(found))] if found is not None else []
         return [(kind, self.resource.text(each)) for kind, values in found.items() for each in list_of(values)]
 
-    def violation(self, told: str) -> Violation:
-        return self.resource.violation(self.path, told)
+    def violation(self, message: str) -> Violation:
+        return self.resource.violation(self.path, message)
 
 
 def _of(document: Any) -> list[Mapping[str, Any]]:

@@ -53,7 +53,7 @@ def _reported(violation: Violation, paths: Mapping[str, str]) -> cdk.PolicyViola
     path = paths.get(violation.stack) or next(iter(paths.values()))
     return cdk.PolicyViolation(
         rule_name=violation.policy,
-        description=f"{violation.property} {violation.told}. {sentences[violation.policy]}",
+        description=f"{violation.property} {violation.message}. {sentences[violation.policy]}",
         violating_resources=[
             cdk.PolicyViolatingResource(
                 resource_logical_id=violation.logical_id,

@@ -1,4 +1,4 @@
-"""Which tier a subnet belongs to, from its routes and not from its name."""
+"""The tier of a subnet, from its routes and not from its name."""
 
 from collections.abc import Iterable, Iterator
 
@@ -13,7 +13,7 @@ READS = {
 
 
 def route_tables(graph: Graph) -> dict[str, Resource]:
-    """The route table of each subnet, by the place of the subnet."""
+    """Route table by subnet."""
     found: dict[str, Resource] = {}
     for each in graph.of("AWS::EC2::SubnetRouteTableAssociation"):
         subnet, table = each.target("SubnetId"), each.target("RouteTableId")
@@ -23,7 +23,7 @@ def route_tables(graph: Graph) -> dict[str, Resource]:
 
 
 def default_routes(graph: Graph, table: Resource | None) -> list[Resource]:
-    """Routes of a table that lead to the whole internet."""
+    """Default routes of a table."""
     return [
         each
         for each in graph.of("AWS::EC2::Route")
@@ -34,7 +34,7 @@ def default_routes(graph: Graph, table: Resource | None) -> list[Resource]:
 
 
 def tiers(graph: Graph) -> dict[str, str]:
-    """By the place of the subnet."""
+    """Tier by subnet."""
     found: dict[str, str] | None = graph.memo.get("tiers")
     if found is None:
         tables = route_tables(graph)
@@ -54,7 +54,7 @@ def tiers(graph: Graph) -> dict[str, str]:
 
 
 def stands_in(graph: Graph, resource: Resource, path: str, tier: str) -> Iterator[Violation]:
-    """One violation for each subnet of another tier, and one when there are none."""
+    """One violation for each subnet of another tier, and one if there are none."""
     subnets = [each for each in resource.targets(path) if each.type == "AWS::EC2::Subnet"]
     if not subnets or len(subnets) != len(resource.items(path)):
         yield resource.violation(path, "must refer to subnets of this network")

@@ -101,7 +101,7 @@ def _namesakes(owner: str, name: str) -> Iterator[str]:
     """Repositories that have, or had, or will have the same name, or the same ids, but not both."""
     (login, _, owner_id), (title, _, repository_id) = owner.partition("@"), name.partition("@")
     if not owner_id:
-        # Deleted, made again by whoever took the name, or opted in to ids: all of them send ids.
+        # Deleted, created again by another owner of the name, or opted in to ids: all of them send ids.
         yield from (f"{login}@1/{title}@2", f"{login}@1/{title}", f"{login}/{title}@2", f"{login}@*/{title}@*")
         return
     yield from (

@@ -30,7 +30,7 @@ import pathlib, time
 started = time.perf_counter()
 {code}
 took = time.perf_counter() - started
-# Not getrusage: its peak is inherited from whoever started us.
+# Not getrusage: its peak is inherited from the parent process.
 peak = next(line for line in pathlib.Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
 print(took, int(peak.split()[1]) / 1024)
 """

@@ -81,7 +81,7 @@ def forwarded(
     `variables` are those of the AWS CLI, PATH among them.
     """
     local = _port(port)
-    with started(place, entered=True) as task, tempfile.TemporaryFile("w+") as told:
+    with started(place, entered=True) as task, tempfile.TemporaryFile("w+") as log:
         console.print(f"waits for {task.arn.rpartition('/')[2]} to run", highlight=False)
         task.wait(agent_runs)
         target = "_".join((task.cluster.rpartition("/")[2], task.arn.rpartition("/")[2], _runtime_id(task)))
@@ -93,13 +93,13 @@ def forwarded(
             ],
             env=variables,
             stdin=subprocess.DEVNULL,
-            stdout=told,
+            stdout=log,
             stderr=subprocess.STDOUT,
             # Ctrl-C is for psql, and ends the query and not the session.
             start_new_session=True,
         )
         try:
-            _wait_until_open(session, local, told)
+            _wait_until_open(session, local, log)
             yield local
         finally:
             with suppress(ProcessLookupError):
@@ -129,15 +129,15 @@ def _port(wanted: int) -> int:
         return int(probe.getsockname()[1])
 
 
-def _wait_until_open(session: "subprocess.Popen[bytes]", port: int, told: IO[str]) -> None:
+def _wait_until_open(session: "subprocess.Popen[bytes]", port: int, log: IO[str]) -> None:
     give_up = time.monotonic() + _OPEN_SECONDS
     while session.poll() is None and time.monotonic() < give_up:
         with closing(socket.socket()) as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(_POLL_SECONDS)
-    told.seek(0)
-    raise OperatorError(f"Session Manager opened no way to the database: {told.read().strip() or 'no answer'}")
+    log.seek(0)
+    raise OperatorError(f"Session Manager opened no way to the database: {log.read().strip() or 'no answer'}")
 
 
 def client_tool(name: str, *, path: str | None) -> str:

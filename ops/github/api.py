@@ -72,9 +72,9 @@ def pages(github: httpx.Client, path: str, key: str) -> Iterator[Mapping[str, An
 def _refused(what: str, answer: httpx.Response) -> Exception:
     status = answer.status_code
     try:
-        told = str(answer.json()["message"])
+        text = str(answer.json()["message"])
     except (ValueError, KeyError, TypeError):
-        told = "no reason given"
+        text = "no reason given"
     if status == 429 or (status == 403 and (_is_used_up(answer) or "Retry-After" in answer.headers)):
         return InputError(f"{what}: GitHub's rate limit is used up{_until(answer)}; {_AGAIN}")
     hints = {
@@ -86,7 +86,7 @@ def _refused(what: str, answer: httpx.Response) -> Exception:
     if 300 <= status < 400:
         return InputError(f"{what}: the repository was renamed; write its new name into the environment's file")
     kind = OperatorError if status >= 500 else InputError
-    return kind(f"{what}: HTTP {status}, {told}: {hints.get(status, _AGAIN)}")
+    return kind(f"{what}: HTTP {status}, {text}: {hints.get(status, _AGAIN)}")
 
 
 def _is_used_up(answer: httpx.Response) -> bool:

@@ -23,7 +23,7 @@ class AppliedSetting:
 
 
 def apply(needed: Sequence[GitHubEnvironment], github: httpx.Client) -> Iterator[AppliedSetting]:
-    """One after the other, each told when it is done. Raises `InputError` and `OperatorError`."""
+    """One after the other; prints each when it is done. Raises `InputError` and `OperatorError`."""
     for each in needed:
         path = f"/repos/{each.repository}/environments/{quote(each.name, safe='')}"
         where = f"{each.repository}, environment {each.name}"

@@ -34,7 +34,7 @@ def mismatches(environment: Environment, github: httpx.Client) -> Iterator[Misma
         if name_of(repository) in unchecked:
             continue
         try:
-            told = _customization(name_of(repository), github)
+            customization = _customization(name_of(repository), github)
         except _NotShown as error:
             unchecked[name_of(repository)] = str(error)
             continue
@@ -42,7 +42,7 @@ def mismatches(environment: Environment, github: httpx.Client) -> Iterator[Misma
             what = f"not checked: GitHub's API cannot be reached from here ({type(error).__name__})"
             yield Mismatch(key="delivery", what=what, fix=_by_hand(name_of(repository)), was_checked=False)
             return
-        if (found := _mismatch(key, repository, told)) is not None:
+        if (found := _mismatch(key, repository, customization)) is not None:
             yield found
     if unchecked:
         why = ", ".join(f"{name}: {each}" for name, each in unchecked.items())
@@ -75,15 +75,15 @@ def _customization(name: str, github: httpx.Client) -> dict[str, Any]:
     return found
 
 
-def _mismatch(key: str, repository: str, told: dict[str, Any]) -> Mismatch | None:
+def _mismatch(key: str, repository: str, customization: dict[str, Any]) -> Mismatch | None:
     name = name_of(repository)
-    if not told.get("use_default", True):
+    if not customization.get("use_default", True):
         return Mismatch(
             key=key,
-            what=f"{name} has its own subject template: {told.get('include_claim_keys')}",
+            what=f"{name} has its own subject template: {customization.get('include_claim_keys')}",
             fix=f"gh api --method PUT {_by_hand(name).removeprefix('gh api ')} --field use_default=true",
         )
-    wanted = str(told["sub_claim_prefix"]).removeprefix("repo:")
+    wanted = str(customization["sub_claim_prefix"]).removeprefix("repo:")
     if wanted == repository:
         return None
     what = f"is {repository}; GitHub's tokens name {wanted}"

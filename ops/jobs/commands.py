@@ -74,9 +74,9 @@ def show(place: JobPlace, console: Console, *, as_json: bool) -> None:
         shown = next((each for each in runs if each.reason), None)
         for each in runs[:_SHOWN]:
             reason = each.reason or ""
-            told = reason if each is shown else reason.rpartition("\n")[2]
+            text = reason if each is shown else reason.rpartition("\n")[2]
             exit_code = "" if each.exit is None else str(each.exit)
-            table.add_row(job, schedule, each.began, str(each.attempt), each.outcome, exit_code, each.by, told)
+            table.add_row(job, schedule, each.began, str(each.attempt), each.outcome, exit_code, each.by, text)
     console.print(table)
 
 
@@ -86,11 +86,11 @@ def run(place: JobPlace, job: str, console: Console) -> None:
     if "problem" in answer:
         raise OperatorError(answer["problem"])
     mine: str = answer["run"]
-    told: str | None = None
+    task: str | None = None
     while (current := place.runs.current(job)) is not None and current.run == mine:
-        if current.task is not None and current.task != told:
-            told = current.task
-            console.print(f"{job}: attempt {current.attempt} runs in {told.rpartition('/')[2]}", highlight=False)
+        if current.task is not None and current.task != task:
+            task = current.task
+            console.print(f"{job}: attempt {current.attempt} runs in {task.rpartition('/')[2]}", highlight=False)
         time.sleep(_EVERY_SECONDS)
     # The function writes the record before it releases the claim.
     last = next((each for each in place.runs.newest(job) if each.run == mine), None)

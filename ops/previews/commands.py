@@ -49,9 +49,9 @@ class Preview:
     """Why it failed."""
 
     @classmethod
-    def of(cls, told: Mapping[str, Any]) -> "Preview":
+    def of(cls, answer: Mapping[str, Any]) -> "Preview":
         """Reads the control function's answer."""
-        found: dict[str, Any] = {each: told.get(each) for each in cls.__dataclass_fields__}
+        found: dict[str, Any] = {each: answer.get(each) for each in cls.__dataclass_fields__}
         return cls(**found)
 
 
@@ -164,8 +164,8 @@ def _followed(previews: PreviewSlots, name: str, console: Console, give_up: floa
         if found is None or found["state"] == "ending":
             raise OperatorError(f"{name} was ended while it began")
         if found["state"] != last and not quiet:
-            told = _UNDER_WAY.get(found["state"], "")
-            console.print(f"  {datetime.now(UTC):%H:%M:%S}  {found['state']}: {told}".rstrip(": "), highlight=False)
+            progress = _UNDER_WAY.get(found["state"], "")
+            console.print(f"  {datetime.now(UTC):%H:%M:%S}  {found['state']}: {progress}".rstrip(": "), highlight=False)
         last = found["state"]
         if last == "failed":
             lines = [*(f"  | {each}" for each in found["lines"]), *(f"  {each}" for each in found["complaints"])]

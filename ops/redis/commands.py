@@ -45,16 +45,16 @@ class RedisReport:
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> "RedisReport":
         """Reads the probe's answer."""
-        told: dict[str, Any] = {each: document.get(each) for each in cls.__dataclass_fields__}
-        return cls(**told)
+        found: dict[str, Any] = {each: document.get(each) for each in cls.__dataclass_fields__}
+        return cls(**found)
 
 
 def url(variables: Mapping[str, str], console: Console, *, as_json: bool) -> None:
-    told = _target(variables).told()
+    parts = _target(variables).described()
     if as_json:
-        print_json(told)
+        print_json(parts)
         return
-    console.print("REDIS_URL is read as", _table(told), sep="\n")
+    console.print("REDIS_URL is read as", _table(parts), sep="\n")
 
 
 def check_here(variables: Mapping[str, str], console: Console, *, as_json: bool) -> None:

@@ -167,7 +167,7 @@ def _available(place: ElastiCacheRotation) -> None:
 
 def _until_read(place: ElastiCacheRotation, manager: Any, console: Console) -> None:
     """Waits until no task is older than the URL. Raises `OperatorError`."""
-    changed, told = last_change(manager, place.url), ""
+    changed, text = last_change(manager, place.url), ""
     give_up = time.monotonic() + _LONGEST_SECONDS
     while old := sorted(
         service["serviceName"]
@@ -178,9 +178,9 @@ def _until_read(place: ElastiCacheRotation, manager: Any, console: Console) -> N
         if time.monotonic() > give_up:
             raise OperatorError(f"old tasks of {', '.join(sorted(set(old)))} still run, and both tokens stay valid:"
                                 f" docs/runbooks/secret-restart.md, then run this again")  # fmt: skip
-        if (now := ", ".join(old)) != told:
+        if (now := ", ".join(old)) != text:
             console.print(f"waiting for {len(old)} old tasks: {now}", highlight=False)
-            told = now
+            text = now
         place.sleep(_EVERY_SECONDS)
 
 

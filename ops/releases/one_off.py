@@ -65,8 +65,8 @@ def shell(place: ReleaseTarget, command: str, console: Console) -> int:
 def require_tools(names: Sequence[str], *, path: str | None = None) -> None:
     """Raises `OperatorError`. `path` is PATH, of this process without it."""
     if missing := [each for each in names if shutil.which(each, path=path) is None]:
-        told = ", ".join(missing)
-        raise OperatorError(f"missing on this machine: {told} (AWS's command line and its plugin for sessions)")
+        text = ", ".join(missing)
+        raise OperatorError(f"missing on this machine: {text} (AWS's command line and its plugin for sessions)")
 
 
 def agent_runs(state: Mapping[str, Any]) -> bool:

@@ -253,8 +253,8 @@ def _verify(place: Instances, restored: Described, console: Console) -> None:
     if serving is not None:
         wrong += differences(serving, restored)
     if wrong:
-        told = "\n".join(f"- {each}" for each in wrong)
-        raise OperatorError(f"{name} is not what it should be, and nothing has changed for users:\n{told}\n"
+        text = "\n".join(f"- {each}" for each in wrong)
+        raise OperatorError(f"{name} is not what it should be, and nothing has changed for users:\n{text}\n"
                             f"Delete it and restore again: {deletion(restored)}")  # fmt: skip
 
 
@@ -269,8 +269,8 @@ def inspect(place: Instances, name: str, until: datetime) -> Inspected:
 
 
 def look(place: Instances, name: str) -> Look:
-    told = place.inside(name, "look")
-    return Look(**{**told, "tables": [DatabaseTable(**each) for each in told["tables"]]})
+    look = place.inside(name, "look")
+    return Look(**{**look, "tables": [DatabaseTable(**each) for each in look["tables"]]})
 
 
 def _reaches(found: Inspected, to: datetime) -> str:

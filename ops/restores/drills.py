@@ -77,8 +77,8 @@ def drill(place: Drills, console: Console) -> None:
     found = place.result(job)
     _print(place, [found], console)
     if found.problems:
-        told = "\n".join(f"- {each}" for each in found.problems)
-        raise OperatorError(f"the restore drill failed:\n{told}\nRunbook: docs/runbooks/restore-drill.md")
+        text = "\n".join(f"- {each}" for each in found.problems)
+        raise OperatorError(f"the restore drill failed:\n{text}\nRunbook: docs/runbooks/restore-drill.md")
     over = _over(place.environment, found)
     if over:
         raise OperatorError(f"{over}. Runbook: docs/runbooks/restore-objectives.md")

@@ -259,8 +259,8 @@ def replaced_for(instance: Described) -> datetime | None:
 
 
 def _time(instance: Described, tag: str) -> datetime | None:
-    told = _tags(instance).get(tag)
-    return None if told is None else datetime.fromisoformat(told)
+    time = _tags(instance).get(tag)
+    return None if time is None else datetime.fromisoformat(time)
 
 
 def wanted_at_restore(old: Described, to: datetime) -> dict[str, Any]:

@@ -271,9 +271,9 @@ def _undelete(media: MediaBucket, what: Undelete) -> None:
 def _copy(media: MediaBucket, what: Copy) -> bool:
     """Unless the object was changed since it was listed."""
     source = {"Bucket": media.bucket, "Key": what.key, "VersionId": what.version.id}
-    told = media.s3.head_object(**source)
-    described = {name: told[name] for name in _KEPT if told.get(name)}
-    described["Metadata"] = {**told["Metadata"], _COPY_OF: what.version.id}
+    head = media.s3.head_object(**source)
+    described = {name: head[name] for name in _KEPT if head.get(name)}
+    described["Metadata"] = {**head["Metadata"], _COPY_OF: what.version.id}
     condition = {"IfNoneMatch": "*"} if what.current.is_marker else {"IfMatch": what.current.etag}
     try:
         if what.version.bytes > media.largest_copy:

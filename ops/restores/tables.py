@@ -25,15 +25,15 @@ def copy(place: Instances, table: str, schema: str, instance: str, console: Cons
     new = table.encode()[: _LONGEST_NAME - len(suffix)].decode(errors="ignore") + suffix
     given = {"from": instance, "schema": schema, "table": table, "as": new}
     while True:
-        told = place.inside(place.identifier, "copy", **given)
-        if not told:
+        copied = place.inside(place.identifier, "copy", **given)
+        if not copied:
             raise OperatorError(
                 f"the functions of {place.name} are older than this command: make deploy ENV={place.name}"
             )
-        if told["done"] >= told["of"]:
+        if copied["done"] >= copied["of"]:
             break
-        console.print(f"{told['done'] / told['of']:.0%} of {schema}.{table} is copied", highlight=False)
-    for each in told["lacking"]:
+        console.print(f"{copied['done'] / copied['of']:.0%} of {schema}.{table} is copied", highlight=False)
+    for each in copied["lacking"]:
         console.print(f"Not copied: {each}")
     before, after = (_digest(place, *which) for which in ((instance, schema, table), (place.identifier, schema, new)))
     if before != after:
@@ -65,6 +65,6 @@ def _digest(place: Instances, instance: str, schema: str, table: str) -> tuple[i
     """Rows, and the sum of their hashes."""
     rows, total, block = 0, 0, 0
     while block is not None:
-        told = place.inside(instance, "digest", schema=schema, table=table, block=block)
-        rows, total, block = rows + told["rows"], total + int(told["digest"]), told["next"]
+        digested = place.inside(instance, "digest", schema=schema, table=table, block=block)
+        rows, total, block = rows + digested["rows"], total + int(digested["digest"]), digested["next"]
     return rows, total

@@ -113,8 +113,8 @@ def put(place: SecretPlace, to: Reference, value: str, console: Console, *, keep
     described = _described(manager, to.name)
     is_there = described is not None
     if described is not None and "DeletedDate" in described:
-        told = f"{to.name} is scheduled for deletion and takes no value until it is restored"
-        raise OperatorError(f"{told}: {restore(to.name)}")
+        text = f"{to.name} is scheduled for deletion and takes no value until it is restored"
+        raise OperatorError(f"{text}: {restore(to.name)}")
     whole = _checked(to, value) if to.field is None else _with_field(manager, to, to.field, value, previous)
     if len(whole.encode()) > _MOST_BYTES:
         raise InputError(f"{to}: the secret would be longer than {_MOST_BYTES} bytes")

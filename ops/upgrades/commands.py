@@ -99,8 +99,8 @@ def _begin(work: Upgrade, serving: Described, to: int, console: Console) -> None
         raise OperatorError(f"a restore was interrupted; end it first: infra restore list {place.name}")
     version = _target(work, serving, to)
     if found := list(_obstacles(work, serving)):
-        told = "\n".join(f"- {each}" for each in found)
-        raise OperatorError(f"{place.identifier} cannot be upgraded yet, and nothing has changed:\n{told}")
+        text = "\n".join(f"- {each}" for each in found)
+        raise OperatorError(f"{place.identifier} cannot be upgraded yet, and nothing has changed:\n{text}")
     group = work.group(to)
     if serving.get("MasterUserSecret"):
         console.print(
@@ -163,9 +163,9 @@ def _verified(work: Upgrade, deployment: Mapping[str, Any], console: Console) ->
         wrong = list(_compared(place, green, console if not attempt else None))
         if not wrong:
             return green
-    told = "\n".join(f"- {each}" for each in wrong)
+    text = "\n".join(f"- {each}" for each in wrong)
     raise OperatorError(f"{green['DBInstanceIdentifier']} is not what it should be, and nothing has changed for users:"
-                        f"\n{told}\nUndo it: infra database upgrade {place.name} --back")  # fmt: skip
+                        f"\n{text}\nUndo it: infra database upgrade {place.name} --back")  # fmt: skip
 
 
 def _compared(place: Instances, green: Described, console: Console | None) -> Iterator[str]:
@@ -267,14 +267,14 @@ def _tell_what_is_lost(place: Instances, old: Described, console: Console, *, lo
     # It has taken no writes since the switch: everything after its last commit is from after the switch.
     last = restores.inspect(place, name, datetime.now(UTC)).newest
     if last is None:
-        told = "what was written since the switch"
+        text = "what was written since the switch"
     else:
         found = restores.inspect(place, place.identifier, last)
         rows = sum((each.count or 0) - (each.count_until or 0) for each in found.rows.values())
-        told = (
+        text = (
             f"what was written since {last:%Y-%m-%d %H:%M:%S} UTC: {rows} rows are new or changed, others are deleted"
         )
-    console.print(f"{name} does not have {told}", highlight=False)
+    console.print(f"{name} does not have {text}", highlight=False)
     if not loses_writes:
         raise OperatorError(
             f"users would lose that: infra database upgrade {place.name} --back --lose-writes. It stays in the instance"

@@ -172,9 +172,9 @@ def uploads(account: Account) -> str:
     url = f"{account.cdk.endpoint}/{bucket}"
     for origin, is_ours in (("https://elsewhere.example", False), *((f"https://{site}", True) for site in sites)):
         asks = {"Origin": origin, "Access-Control-Request-Method": "POST"}
-        told = httpx.options(url, headers=asks)
-        allowed = told.headers.get("access-control-allow-origin")
-        require((told.status_code == 200, allowed == origin) == (is_ours, is_ours), f"{origin}: {told.status_code}")
+        answer = httpx.options(url, headers=asks)
+        allowed = answer.headers.get("access-control-allow-origin")
+        require((answer.status_code == 200, allowed == origin) == (is_ours, is_ours), f"{origin}: {answer.status_code}")
     kind = {"Content-Type": "image/avif"}
     signed = s3.generate_presigned_post(
         bucket, "rehearsed/upload.avif", Fields=kind, Conditions=[kind, ["content-length-range", 1, 1000]]
@@ -197,6 +197,6 @@ def media_lifecycle(account: Account) -> str:
 def media_is_written(account: Account) -> str:
     """The API itself writes and reads an object, as its task role."""
     first_release(account)
-    told = traffic(account).ask("/media")
-    require(set(told.values()) == {"ok"}, f"{told}")
-    return f"the API: {', '.join(told)}"
+    answer = traffic(account).ask("/media")
+    require(set(answer.values()) == {"ok"}, f"{answer}")
+    return f"the API: {', '.join(answer)}"

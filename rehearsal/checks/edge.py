@@ -166,8 +166,8 @@ def purge(account: Account) -> str:
     took.append(_purged(account, wanted))
     if services.hosts_with_static_files(account.environment):
         time.sleep(1)  # A purge of the other one may come later.
-        told = [each for each in account.zone.purged if each.endswith(kept)]
-        require(not told, "static files of the site are purged, whose names change with their content")
+        messages = [each for each in account.zone.purged if each.endswith(kept)]
+        require(not messages, "static files of the site are purged, whose names change with their content")
     return (
         f"{took[0]:.1f} s after an object was written, {took[1]:.1f} s after it was deleted; in {len(wanted)} spellings"
     )

@@ -43,7 +43,7 @@ class Mailbox:
         """When, in seconds since 1970, by runbook: what went to the topics for warnings and for the person on call."""
         found: dict[str, list[float]] = {}
         for each in read(self.file):
-            # Parts of an incident are told as info, whatever their own severity.
+            # Parts of an incident notify as info, whatever their own severity.
             if each.to != self.address or each.at < since or not _SEVERITY.search(each.topic):
                 continue
             message = json.loads(each.text)
@@ -118,20 +118,20 @@ def _wait_for_alarm(stage: Stage, experiment: Experiment, *, began: float, secon
 def hold(experiment: Experiment, found: Outcome, *, with_alarms: bool) -> str:
     """What was seen. Raises `Failed` where it is not as the experiment declares."""
     command, output = found.commands[0]
-    told = (
+    text = (
         f"{len(found.lost)} of {found.requests} requests lost, {found.lost_percent:.2f} %; "
         f"notified after seconds: {found.notified or 'nothing'}; {command}; {len(found.commands)} commands"
     )
     # In CI an experiment is short: of 87 requests, one is more than a hundredth, and less than one cannot be lost.
     most = math.ceil(found.requests * experiment.lost_percent / 100)
-    require(len(found.lost) <= most, f"{told}: {found.lost[:3]}")
-    require(re.search(experiment.names_cause, output), f"{told}: it does not name the cause: {output}")
+    require(len(found.lost) <= most, f"{text}: {found.lost[:3]}")
+    require(re.search(experiment.names_cause, output), f"{text}: it does not name the cause: {output}")
     expected = set(experiment.alarms)
     if with_alarms:
         may = expected | ({"incident"} if experiment.may_page else set())
-        require(expected <= set(found.notified) <= may, f"{told}: expected {sorted(expected) or 'nothing'}")
-        require(len(found.notified.get("incident", [])) <= 1, f"{told}: one incident is several pages")
-    return told
+        require(expected <= set(found.notified) <= may, f"{text}: expected {sorted(expected) or 'nothing'}")
+        require(len(found.notified.get("incident", [])) <= 1, f"{text}: one incident is several pages")
+    return text
 
 
 def scale_out(place: GameDayPlace) -> None:

@@ -46,12 +46,12 @@ def _by_hand(place: JobPlace, job: str) -> str:
     output = io.StringIO()
     try:
         commands.run(place, job, Console(file=output, width=200))
-        told, outcome = output.getvalue().splitlines()[-1], "succeeded"
+        printed, outcome = output.getvalue().splitlines()[-1], "succeeded"
     except OperatorError as error:
         if "never runs twice at a time" in str(error):
             time.sleep(1)
             return _by_hand(place, job)
-        told, outcome = str(error), "failed"
+        printed, outcome = str(error), "failed"
     newest = place.runs.newest(job)[0]
-    require(newest.outcome == outcome, f"{job}: told {told!r}, and recorded {newest}")
-    return told
+    require(newest.outcome == outcome, f"{job}: printed {printed!r}, and recorded {newest}")
+    return printed

@@ -29,8 +29,8 @@ def alarms(account: Account) -> str:
     for alarm in [*plain, *composites]:
         is_part = f':{alarm["AlarmName"]}")' in asked
         for kind in ("AlarmActions", "OKActions"):
-            told = alarm[kind] and set(alarm[kind]) <= topics
-            require(told or (is_part and not alarm[kind]), f"{alarm['AlarmName']}: {kind} {alarm[kind]}")
+            text = alarm[kind] and set(alarm[kind]) <= topics
+            require(text or (is_part and not alarm[kind]), f"{alarm['AlarmName']}: {kind} {alarm[kind]}")
         require("docs/runbooks/" in alarm["AlarmDescription"], f"{alarm['AlarmName']} names no runbook")
     used = {action for alarm in plain for action in alarm["AlarmActions"]}
     return f"{len(plain)} alarms and {len(composites)} composites, over {len(used)} severities"

@@ -73,8 +73,8 @@ def url(account: Account) -> str:
     """The secret that the API's task really refers to holds a URL of the contract."""
     target = _target(account)
     require_deployable(target)
-    told = target.told()
-    return f"{told['form']} of {len(target.nodes)}, TLS, password; a secret of the task"
+    parts = target.described()
+    return f"{parts['form']} of {len(target.nodes)}, TLS, password; a secret of the task"
 
 
 def is_used(account: Account) -> str:
@@ -105,13 +105,13 @@ def rotation(account: Account) -> str:
     place = ElastiCacheRotation(
         account.name, account.environment, settings.serves, account, sleep=lambda _: time.sleep(0.2)
     )
-    told = io.StringIO()
+    output = io.StringIO()
     with unnoticed(account, "/count") as users:
-        rotate(place, Console(file=told, width=200))
+        rotate(place, Console(file=output, width=200))
     after = _target(account)
     require(after.password != before.password, "the URL has the old token")
     require(not _is_let_in(account, before), "the old token is still valid")
-    require(_look(account)["writable"], f"not writable afterwards; {told.getvalue()}")
+    require(_look(account)["writable"], f"not writable afterwards; {output.getvalue()}")
     return f"two tokens, then one; none of {users.requests} requests failed"
 
 

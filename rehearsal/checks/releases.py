@@ -41,13 +41,13 @@ def place_of(account: Account, service: str | None = None) -> ReleaseTarget:
 def release(account: Account, image: str, service: str | None = None) -> str:
     """Runs `infra release` as the service's workflow does. Raises `OperatorError`, with the output so far."""
     name = service or account.main
-    told, place = io.StringIO(), place_of(Pipeline(account).runs(RELEASE, name), name)
+    printed, place = io.StringIO(), place_of(Pipeline(account).runs(RELEASE, name), name)
     try:
-        commands.release(place, image, Console(file=told, width=200), note=None, check_only=False)
+        commands.release(place, image, Console(file=printed, width=200), note=None, check_only=False)
     except OperatorError as error:
-        error.add_note(told.getvalue())
+        error.add_note(printed.getvalue())
         raise
-    return told.getvalue()
+    return printed.getvalue()
 
 
 def first_release(account: Account) -> str:
@@ -63,8 +63,8 @@ def without_a_lost_request(account: Account) -> str:
     before, runtime = first_release(account), traffic(account).ask("/")["runtime"]
     after = push(account, account.main, "second", (FIRST, SECOND), bun=_runs_on_bun(account))
     with traffic(account).flowing() as users:
-        told = release(account, after)
-    require("succeeded" in told, told)
+        output = release(account, after)
+    require("succeeded" in output, output)
     require(not users.failures, f"{len(users.failures)} requests failed: {users.failures[:3]}")
     require(set(users.versions) == {before, after}, f"versions seen: {len(users.versions)}")
     other = users.ask("/")["runtime"]
@@ -84,14 +84,14 @@ def any_image(account: Account) -> str:
     (other,) = PLATFORMS.keys() - {own}
     wrong = push(account, name, f"lone-{other}", program=LONE, architecture=other)
     try:
-        told = release(account, wrong, name)
+        output = release(account, wrong, name)
     except OperatorError as error:
-        told = "\n".join([str(error), *error.__notes__])
-    require(f"is for {PLATFORMS[other]}; {name} runs on {PLATFORMS[own]}" in told, told)
-    told = release(account, push(account, name, "lone", program=LONE), name)
-    require("succeeded" in told, told)
+        output = "\n".join([str(error), *error.__notes__])
+    require(f"is for {PLATFORMS[other]}; {name} runs on {PLATFORMS[own]}" in output, output)
+    output = release(account, push(account, name, "lone", program=LONE), name)
+    require("succeeded" in output, output)
     migrated = account.environment.services[name].migrations is not None
-    require(("pages: migrated" in told) == migrated, told)
+    require(("pages: migrated" in output) == migrated, output)
     which = f"{', migrated by itself' if migrated else ''}; one for another platform was refused"
     return f"one of a single program, without shell, Node.js or curl{which}"
 
@@ -102,12 +102,12 @@ def crashing_alone(account: Account) -> str:
     before = place_of(account, name).image()
     with traffic(account).flowing() as users:
         try:
-            told = release(account, push(account, name, "crashing", program=LONE, fault=_crashes), name)
+            output = release(account, push(account, name, "crashing", program=LONE, fault=_crashes), name)
         except OperatorError as error:
-            told = "\n".join([str(error), *error.__notes__])
+            output = "\n".join([str(error), *error.__notes__])
         else:
-            require(False, f"it was released: {told}")
-    require("exit code 7" in told and "no such thing" in told, f"the reason is not told: {told}")
+            require(False, f"it was released: {output}")
+    require("exit code 7" in output and "no such thing" in output, f"the reason is missing: {output}")
     require(place_of(account, name).image() == before, f"the parameter of {name} still says the failed image")
     require(not users.failures, f"{len(users.failures)} requests failed: {users.failures[:3]}")
     return f"{name} crashed and went back; {account.main} answered {users.requests} requests, none lost"
@@ -134,11 +134,11 @@ def _refused(account: Account, image: str, users: UserTraffic) -> tuple[str, str
     """(output, last stage of the deployment) of a release that must fail without a lost request."""
     before = place_of(account).image()
     try:
-        told = release(account, image)
+        answer = release(account, image)
     except OperatorError as error:
-        told = "\n".join([str(error), *error.__notes__])
+        answer = "\n".join([str(error), *error.__notes__])
     else:
-        require(False, f"it was released: {told}")
+        require(False, f"it was released: {answer}")
     require(place_of(account).image() == before, "the parameter still says the failed image")
     require(users.ask("/")["version"] == before, "something else serves")
     ecs = account.client("ecs")
@@ -147,16 +147,16 @@ def _refused(account: Account, image: str, users: UserTraffic) -> tuple[str, str
         "serviceDeployments"
     ]
     require(newest["status"] == "ROLLBACK_SUCCESSFUL", newest["status"])
-    return told, newest["lifecycleStage"]
+    return answer, newest["lifecycleStage"]
 
 
 def migrations_come_first(account: Account) -> str:
     first_release(account)
     spoiled = push(account, account.main, "spoiled", (FIRST, SECOND, "alter table nobody add x int"))
     with traffic(account).flowing() as users:
-        told, stage = _refused(account, spoiled, users)
+        refusal, stage = _refused(account, spoiled, users)
     require(stage == "PRE_SCALE_UP", f"it came as far as {stage}")
-    require('relation "nobody" does not exist' in told, f"the reason is not told: {told}")
+    require('relation "nobody" does not exist' in refusal, f"the reason is missing: {refusal}")
     require(not users.failures, f"{len(users.failures)} requests failed: {users.failures[:3]}")
     return f"on PostgreSQL; a failing one ended the release at {stage}, {users.requests} requests, none lost"
 
@@ -168,10 +168,10 @@ def skipped_migrations_are_named(account: Account) -> str:
         account, account.main, "late", (FIRST, SECOND, "alter table visitors add late int"), fault=_born_earlier
     )
     with traffic(account).flowing() as users:
-        told, stage = _refused(account, late, users)
+        refusal, stage = _refused(account, late, users)
     require(stage == "PRE_SCALE_UP", f"it came as far as {stage}")
-    require("migrations applied successfully" in told, f"Drizzle did not skip it: {told}")
-    require("0002_step" in told, f"the migration is not named: {told}")
+    require("migrations applied successfully" in refusal, f"Drizzle did not skip it: {refusal}")
+    require("0002_step" in refusal, f"the migration is not named: {refusal}")
     return "Drizzle called it applied; found in the image's layers and missed in the database"
 
 
@@ -202,20 +202,20 @@ def back_during_the_bake(account: Account) -> str:
     """Users are on a bad version that no alarm notices; the old tasks are still warm."""
     place, before = place_of(account), first_release(account)
     bad = push(account, account.main, "bad", (FIRST, SECOND, "select 'bad'"))
-    told: list[str] = []
+    messages: list[str] = []
 
     def releasing() -> None:
         try:
-            told.append(release(account, bad))
+            messages.append(release(account, bad))
         except OperatorError as error:
-            told.append(str(error))
+            messages.append(str(error))
 
     def following() -> None:
         console = Console(file=io.StringIO())
         try:
             commands.follow(place_of(account), console)
         except OperatorError as error:
-            told.append(str(error))
+            messages.append(str(error))
 
     # Long enough for a slow machine.
     with deploying_with(account, bakeTimeInMinutes=1440), traffic(account).flowing() as users:
@@ -239,8 +239,8 @@ def back_during_the_bake(account: Account) -> str:
     require(entry is not None and entry.outcome == "failed", f"the ledger says {entry}")
     assert entry is not None
     require("stopped by arn:" in str(entry.reason) and "it looks wrong" in str(entry.reason), f"reason: {entry.reason}")
-    require(len(told) == 2, f"of those who follow it, {len(told)} saw its end")
-    require(all("it looks wrong" in each for each in told), f"those who follow it were told {told}")
+    require(len(messages) == 2, f"of those who follow it, {len(messages)} saw its end")
+    require(all("it looks wrong" in each for each in messages), f"followers got {messages}")
     require(place.image() == before, "the parameter still says the stopped image")
     status = stack_of(account, place.stack)["StackStatus"]
     require(status == "UPDATE_ROLLBACK_COMPLETE", f"the stack is {status}")
@@ -294,7 +294,7 @@ def sentry_knows(account: Account) -> str:
     deploys = _deploys(account)
     require(deploys, "Sentry got no release")
     newest = deploys[-1]
-    require(newest["version"] == variables["SENTRY_RELEASE"], f"{newest['version']} was the last one told")
+    require(newest["version"] == variables["SENTRY_RELEASE"], f"{newest['version']} was the last one reported")
     require(newest["environment"] == account.name == variables["SENTRY_ENVIRONMENT"], str(newest))
     require(variables["SENTRY_DSN"] == project.dsn, "errors go elsewhere")
     rates = (variables["SENTRY_TRACES_SAMPLE_RATE"], variables["SENTRY_PROFILE_SESSION_SAMPLE_RATE"])

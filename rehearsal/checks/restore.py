@@ -47,12 +47,12 @@ def to_a_point_in_time(account: Account) -> str:
         with connect(_master(account), variables) as connection:
             connection.execute("drop table visitors")
         dropped = datetime.now(UTC)
-        told = _restore(account, last_good)
-        served = served_again(users, told)
+        output = _restore(account, last_good)
+        served = served_again(users, output)
     with connect(login_of(account, secret), variables) as connection:
         there = {name for (name,) in connection.execute("select name from visitors").fetchall()}
     missing = [name for name, at in writer.written.items() if at <= last_good and name not in there]
-    require(not missing, f"{len(missing)} rows from before {last_good} are missing; {told}")
+    require(not missing, f"{len(missing)} rows from before {last_good} are missing; {output}")
     lost = [name for name in writer.written if name not in there]
     require(lost, "nothing was written between the restored time and the loss: this shows nothing")
     copied = _copied(account, variables)
@@ -113,8 +113,8 @@ def deleted_and_replaced_media(account: Account) -> str:
     objects.restore(media, "rehearsed/restored/", good, console, now=datetime.now(UTC), is_confirmed=True)
     for key in (deleted, replaced):
         found = s3.get_object(**target, Key=key)
-        told = found["Body"].read(), found["ContentType"]
-        require(told == (b"good", "image/avif"), f"{key} is {told}")
+        served = found["Body"].read(), found["ContentType"]
+        require(served == (b"good", "image/avif"), f"{key} is {served}")
     took = _purged(account, deleted, replaced)
     for key in (deleted, replaced):
         s3.delete_object(**target, Key=key)
@@ -177,11 +177,11 @@ class Writer:
 
 def _restore(account: Account, to: datetime) -> str:
     """Runs `infra restore point`, and returns what it prints."""
-    told, now = io.StringIO(), datetime.now(UTC)
+    output, now = io.StringIO(), datetime.now(UTC)
     place = Instances(account.name, account.environment, account, sleep=lambda seconds: time.sleep(seconds / 50))
     wanted = commands.when(f"{to:%Y-%m-%dT%H:%M:%SZ}", now=now)
-    commands.point(place, wanted, Console(file=told, width=200), now=now, check_only=False)
-    return told.getvalue()
+    commands.point(place, wanted, Console(file=output, width=200), now=now, check_only=False)
+    return output.getvalue()
 
 
 def _copied(account: Account, variables: Mapping[str, str]) -> int:
@@ -199,13 +199,13 @@ def _copied(account: Account, variables: Mapping[str, str]) -> int:
     return rows
 
 
-def served_again(users: UserTraffic, told: str) -> datetime:
+def served_again(users: UserTraffic, message: str) -> datetime:
     give_up = time.monotonic() + _SERVED_SECONDS
     while True:
         try:
             users.ask("/")
         except (OSError, ValueError) as error:
-            require(time.monotonic() < give_up, f"{error}; {told}")
+            require(time.monotonic() < give_up, f"{error}; {message}")
             time.sleep(0.05)
         else:
             return datetime.now(UTC)

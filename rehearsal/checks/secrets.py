@@ -41,10 +41,10 @@ def looked_for(account: Account) -> str:
     manager = account.client("secretsmanager")
     value = manager.get_secret_value(SecretId=name)["SecretString"]
     manager.delete_secret(SecretId=name, ForceDeleteWithoutRecovery=True)
-    told = _checked(account, released, image)
+    output = _checked(account, released, image)
     _stored(account, name, value)
-    require(f"{name} does not exist" in told, f"the release is not refused: {told}")
-    require(f"./infra secret set ENV {name}" in told, f"the command is not named: {told}")
+    require(f"{name} does not exist" in output, f"the release is not refused: {output}")
+    require(f"./infra secret set ENV {name}" in output, f"the command is not named: {output}")
     after = _checked(account, released, image)
     require(name not in after, f"it is there again, and the release is refused: {after}")
     return f"{name} deleted: refused before anything changes, with the command that stores it"
@@ -73,8 +73,8 @@ def _changed(account: Account, *, keeps_previous: bool) -> str:
     value, before = f"changed-{token_hex(8)}", _tasks(account)
     readers = {service for service, each in account.services() if name in _read_by(account, each)}
     reference = f"{name}:{field}" if field else name
-    told = _stored(account, reference, value, keeps_previous=keeps_previous)
-    require(value not in told, "infra secret set prints the value")
+    output = _stored(account, reference, value, keeps_previous=keeps_previous)
+    require(value not in output, "infra secret set prints the value")
     wait_until(
         lambda: all(now and not now & before[each] for each, now in _tasks(account).items() if each in readers),
         lambda: f"old tasks of {', '.join(sorted(readers))} still run",
@@ -114,21 +114,21 @@ def _first(account: Account) -> tuple[str, str, str, str | None]:
 
 def _stored(account: Account, reference: str, value: str, *, keeps_previous: bool = False) -> str:
     """Runs `infra secret set`, and returns what it prints."""
-    told = io.StringIO()
+    output = io.StringIO()
     place = commands.SecretPlace(account.name, account.environment, account)
-    to, console = commands.chosen(account.environment, reference), Console(file=told, width=200)
+    to, console = commands.chosen(account.environment, reference), Console(file=output, width=200)
     commands.put(place, to, value, console, keeps_previous=keeps_previous)
-    return told.getvalue()
+    return output.getvalue()
 
 
 def _checked(account: Account, service: str, image: str) -> str:
     """Runs `infra release --check` as the service's workflow does, and returns its output or its error."""
-    told, place = io.StringIO(), place_of(Pipeline(account).runs(RELEASE, service), service)
+    printed, place = io.StringIO(), place_of(Pipeline(account).runs(RELEASE, service), service)
     try:
-        releases.release(place, image, Console(file=told, width=200), note=None, check_only=True)
+        releases.release(place, image, Console(file=printed, width=200), note=None, check_only=True)
     except OperatorError as error:
         return str(error)
-    return told.getvalue()
+    return printed.getvalue()
 
 
 def _previewed(account: Account, service: str, image: str) -> str:
@@ -237,9 +237,9 @@ def _printed(account: Account) -> Iterator[tuple[str, str]]:
     """Output of commands that read secrets, which people may pipe into a log."""
     place = commands.SecretPlace(account.name, account.environment, account)
     for as_json in (True, False):
-        told = io.StringIO()
-        commands.show(place, Console(file=told, width=200), as_json=as_json)
-        yield "infra secret list", told.getvalue()
+        output = io.StringIO()
+        commands.show(place, Console(file=output, width=200), as_json=as_json)
+        yield "infra secret list", output.getvalue()
     yield "infra doctor", str(list(doctor(account.environment, account)))
     yield "infra status", str(service_status(place_of(account)))
 

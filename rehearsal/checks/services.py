@@ -89,16 +89,16 @@ def _scaled_on(configuration: dict[str, Any]) -> list[str]:
 
 def sites(account: Account) -> str:
     """Each site runs where its file says: on ECS or on Amplify."""
-    told, there = [], dict(account.services())
+    messages, there = [], dict(account.services())
     for name, each in account.environment.services.items():
         if not each.site:
             continue
         if each.amplify is None:
             require(name in there, f"no service {name}")
-        told.append(f"{each.host}: {'ECS' if each.amplify is None else _on_amplify(account, name, str(each.host))}")
-    if not told:
+        messages.append(f"{each.host}: {'ECS' if each.amplify is None else _on_amplify(account, name, str(each.host))}")
+    if not messages:
         not_on_this_plan("the environment has no site")
-    return ", ".join(told)
+    return ", ".join(messages)
 
 
 def _on_amplify(account: Account, name: str, host: str) -> str:

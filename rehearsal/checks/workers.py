@@ -36,12 +36,12 @@ def unhealthy_goes_back(account: Account) -> str:
     before = first_release(account)
     with traffic(account).flowing() as users:
         try:
-            told = release(account, push(account, account.main, "idle", (FIRST, SECOND), fault=_idle))
+            output = release(account, push(account, account.main, "idle", (FIRST, SECOND), fault=_idle))
         except OperatorError as error:
-            told = "\n".join([str(error), *error.__notes__])
+            output = "\n".join([str(error), *error.__notes__])
         else:
-            require(False, f"it was released: {told}")
-    require("Task failed container health checks" in told, f"the reason is not reported: {told}")
+            require(False, f"it was released: {output}")
+    require("Task failed container health checks" in output, f"the reason is not reported: {output}")
     require(not users.failures, f"{len(users.failures)} requests failed: {users.failures[:3]}")
     require(place_of(account).image() == before, "the parameter still names the failed image")
     for name in (account.main, *names):

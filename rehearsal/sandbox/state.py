@@ -157,8 +157,8 @@ class State:
     def _services(self) -> list[dict[str, Any]]:
         found = []
         for name in services.released(self.account.environment):
-            told = asdict(service_status(place_of(self.account, name)))
-            found.append({"name": name, **told})
+            status = asdict(service_status(place_of(self.account, name)))
+            found.append({"name": name, **status})
         return found
 
     def _ledger(self) -> list[dict[str, Any]]:

@@ -152,8 +152,8 @@ class SiteDomain:
         )
         builds = sorted((each for page in pages for each in page["jobSummaries"]), key=lambda each: int(each["jobId"]))
         if builds and builds[-1]["status"] in ("FAILED", "CANCELLED"):
-            told = f"build {builds[-1]['jobId']} of {self.document['branch']} ended {builds[-1]['status']}"
-            raise NotAvailable(f"{self.document['host']}: {told}; users still reach what they reached before")
+            text = f"build {builds[-1]['jobId']} of {self.document['branch']} ended {builds[-1]['status']}"
+            raise NotAvailable(f"{self.document['host']}: {text}; users still reach what they reached before")
         return bool(builds) and builds[-1]["status"] == "SUCCEED"
 
     def write_site(self, zone: str, target: str) -> None:

@@ -132,8 +132,8 @@ class AmplifyHosting:
         app, (setting,) = self._app(appId), subDomainSettings
         domain = self._domain(app, domainName)
         if domain.status not in ("AVAILABLE", "AWAITING_APP_CNAME", "FAILED"):
-            told = f"Cannot update domain while the domain is in {domain.status} status."
-            raise AmplifyError("BadRequestException", told)
+            text = f"Cannot update domain while the domain is in {domain.status} status."
+            raise AmplifyError("BadRequestException", text)
         if setting["branchName"] not in app.branches:
             raise AmplifyError("BadRequestException", "A subdomain cannot point to a non-existent branch")
         domain.branch, domain.prefix, domain.status = setting["branchName"], setting["prefix"], "UPDATING"

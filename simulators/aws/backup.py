@@ -57,8 +57,8 @@ jobs: dict[str, Record] = {}
 
 
 class BackupError(Exception):
-    def __init__(self, code: str, told: str) -> None:
-        super().__init__(told)
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
         self.code = code
 
 
@@ -258,8 +258,8 @@ def _update(name: str, changes: Record) -> Record:
     plans[name] |= changes
     if is_new:
         follow_schedule(name)
-    told = {"RestoreTestingPlanName": name, "RestoreTestingPlanArn": plans[name]["RestoreTestingPlanArn"]}
-    return {**told, "CreationTime": time.time(), "UpdateTime": time.time()}
+    values = {"RestoreTestingPlanName": name, "RestoreTestingPlanArn": plans[name]["RestoreTestingPlanArn"]}
+    return {**values, "CreationTime": time.time(), "UpdateTime": time.time()}
 
 
 def run_test(name: str) -> list[Record]:

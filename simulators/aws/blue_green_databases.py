@@ -181,8 +181,8 @@ def _carry_out_switch(deployment: DatabaseDeployment, seconds: int) -> None:
     assert green is not None
     try:
         replication.hand_over(blue, green, seconds=seconds)
-    except TimeoutError as told:
-        deployment.status, deployment.details = "SWITCHOVER_FAILED", str(told)
+    except TimeoutError as timeout:
+        deployment.status, deployment.details = "SWITCHOVER_FAILED", str(timeout)
         return
     name = source["DBInstanceIdentifier"]
     number = next(each for each in range(1, 99) if f"{name}-old{each}" not in rds._instances)

@@ -55,16 +55,16 @@ def _ecs(own: Any) -> Any:
         operation = headers.get("x-amz-target", "").rpartition(".")[2]
         if status != 200 or operation not in ("RunTask", "DescribeTasks"):
             return status, answered, document
-        told = json.loads(document)
+        decoded = json.loads(document)
         if operation == "RunTask":
-            for each in told["tasks"]:
+            for each in decoded["tasks"]:
                 began.setdefault(each["taskArn"], time.monotonic())
             return status, answered, document
         unseen = [
-            e["taskArn"] for e in told["tasks"] if time.monotonic() - began.get(e["taskArn"], 0) < _BEHIND_SECONDS
+            e["taskArn"] for e in decoded["tasks"] if time.monotonic() - began.get(e["taskArn"], 0) < _BEHIND_SECONDS
         ]
-        told["tasks"] = [each for each in told["tasks"] if each["taskArn"] not in unseen]
-        told["failures"] = [*told.get("failures", []), *({"arn": each, "reason": "MISSING"} for each in unseen)]
-        return status, answered, json.dumps(told).encode()
+        decoded["tasks"] = [each for each in decoded["tasks"] if each["taskArn"] not in unseen]
+        decoded["failures"] = [*decoded.get("failures", []), *({"arn": each, "reason": "MISSING"} for each in unseen)]
+        return status, answered, json.dumps(decoded).encode()
 
     return handle

@@ -215,7 +215,7 @@ def forget_password(instance: Instance) -> None:
 
 def _export_log(instance: Instance, server: Postgres) -> None:
     """Exports the log as RDS does, to a log group that RDS makes, by the instance's name. Ends with the server."""
-    logs, told, named = client("logs"), 0, None
+    logs, size, named = client("logs"), 0, None
     while server_of(instance) is server:
         name = instance["DBInstanceIdentifier"]
         where = {"logGroupName": f"/aws/rds/instance/{name}/postgresql", "logStreamName": f"{name}.0"}
@@ -225,9 +225,9 @@ def _export_log(instance: Instance, server: Postgres) -> None:
             with contextlib.suppress(logs.exceptions.ResourceAlreadyExistsException):
                 logs.create_log_stream(**where)
             named = name
-        whole, _, _ = server.log(told).rpartition("\n")
+        whole, _, _ = server.log(size).rpartition("\n")
         if whole:
-            told += len(whole.encode()) + 1
+            size += len(whole.encode()) + 1
             now = int(time.time() * 1000)
             logs.put_log_events(**where, logEvents=[{"timestamp": now, "message": line} for line in whole.split("\n")])
         time.sleep(_LOG_EXPORTED_EVERY_SECONDS)
@@ -356,7 +356,7 @@ def _carry_out_restore(made: Instance, source: Postgres, to: datetime) -> None:
 def _automated_backups(request: dict[str, Any]) -> Any:
     """DescribeDBInstanceAutomatedBackups, of instances that are there."""
     wanted = rds._p(request, "DbiResourceId"), rds._p(request, "DBInstanceIdentifier")
-    told = ""
+    text = ""
     for each in list(rds._instances.values()):
         server = server_of(each)
         if server is None or server.backed_up_at is None or "LatestRestorableTime" not in each:
@@ -366,7 +366,7 @@ def _automated_backups(request: dict[str, Any]) -> Any:
         if (wanted[1] or each["DBInstanceIdentifier"]) != each["DBInstanceIdentifier"]:
             continue
         earliest = rds._format_time(server.backed_up_at.timestamp())
-        told += (
+        text += (
             f"<DBInstanceAutomatedBackup><DBInstanceIdentifier>{each['DBInstanceIdentifier']}</DBInstanceIdentifier>"
             f"<DbiResourceId>{each['DbiResourceId']}</DbiResourceId><Status>active</Status>"
             f"<RestoreWindow><EarliestTime>{earliest}</EarliestTime>"
@@ -376,7 +376,7 @@ def _automated_backups(request: dict[str, Any]) -> Any:
         200,
         "DescribeDBInstanceAutomatedBackupsResponse",
         "<DescribeDBInstanceAutomatedBackupsResult><DBInstanceAutomatedBackups>"
-        f"{told}</DBInstanceAutomatedBackups></DescribeDBInstanceAutomatedBackupsResult>",
+        f"{text}</DBInstanceAutomatedBackups></DescribeDBInstanceAutomatedBackupsResult>",
     )
 
 

@@ -99,11 +99,11 @@ def lists_of(service: str) -> dict[str, _List]:
 
 def _unknown_to_paginators(operation: Any) -> dict[str, str] | None:
     """What a paginator would know of a list that has pages all the same, such as ECS's ListServiceDeployments."""
-    asked, told = operation.input_shape, operation.output_shape
-    if asked is None or told is None:
+    asked, answered = operation.input_shape, operation.output_shape
+    if asked is None or answered is None:
         return None
-    tokens = [each for each in told.members if each.lower() == "nexttoken" and each in asked.members]
-    lists = [name for name, shape in told.members.items() if shape.type_name == "list"]
+    tokens = [each for each in answered.members if each.lower() == "nexttoken" and each in asked.members]
+    lists = [name for name, shape in answered.members.items() if shape.type_name == "list"]
     if len(tokens) != 1 or len(lists) != 1:
         return None
     return {"input_token": tokens[0], "output_token": tokens[0], "result_key": lists[0]}
@@ -232,10 +232,10 @@ class _Xml:
             if element is not None:
                 element[:] = _named(items, name)
         if token:
-            told = self._element(self._which.wire_tells)
-            if told is None:
-                told = ElementTree.SubElement(self._result, f"{self._namespace}{self._which.wire_tells}")
-            told.text = token
+            element = self._element(self._which.wire_tells)
+            if element is None:
+                element = ElementTree.SubElement(self._result, f"{self._namespace}{self._which.wire_tells}")
+            element.text = token
             # IAM says so besides, and its clients believe that alone.
             truncated = self._element("IsTruncated")
             if truncated is not None:

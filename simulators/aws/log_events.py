@@ -20,11 +20,11 @@ def _filtered(request: Mapping[str, Any]) -> Any:
     answered = _own({**request, "filterPattern": ""} if is_phrase else request)
     if answered[0] != 200:
         return answered
-    told = json.loads(answered[2])
+    document = json.loads(answered[2])
     phrase = pattern[1:-1].replace('\\"', '"').replace("\\\\", "\\") if is_phrase else ""
-    events = [each for each in told["events"] if phrase in each["message"]]
-    told["events"] = [{**each, "eventId": _identity(each)} for each in events]
-    return answered[0], answered[1], json.dumps(told).encode()
+    events = [each for each in document["events"] if phrase in each["message"]]
+    document["events"] = [{**each, "eventId": _identity(each)} for each in events]
+    return answered[0], answered[1], json.dumps(document).encode()
 
 
 def _identity(event: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from ministack import app
 from simulators.aws.resource_type import remember_the_loop
 
 _PATIENT = {"DescribeStacks", "DescribeChangeSet"}
-# A stack in review has only a change set, and waits for nobody but whoever asks.
+# A stack in review has only a change set, and waits only for its caller.
 _BUSY = re.compile(rb"(?<!REVIEW)_IN_PROGRESS</(Stack)?Status>|_PENDING</Status>")
 _LONGEST_SECONDS = 20.0
 

@@ -86,8 +86,8 @@ def _default(request: dict[str, Any]) -> dict[str, Any]:
 def _request(request: dict[str, Any]) -> dict[str, Any]:
     code, wanted = _code(request), float(request["DesiredValue"])
     if wanted <= _value(code):
-        told = "You must provide a quota value greater than the current quota value"
-        raise _Wrong("IllegalArgumentException", told)
+        text = "You must provide a quota value greater than the current quota value"
+        raise _Wrong("IllegalArgumentException", text)
     if any(each["QuotaCode"] == code and each["Status"] == "PENDING" for each in _requests.values()):
         raise _Wrong(
             "ResourceAlreadyExistsException", "Only one open service quota increase request is allowed per quota."
@@ -154,14 +154,14 @@ def _limit(name: str, code: str, count: Callable[[], int], refusal: str) -> None
 
 def _limit_tasks() -> None:
     own_start, own_api = task._own_run_task, ecs._ACTION_MAP["RunTask"]
-    told = "You've reached the limit on the number of vCPUs you can run concurrently"
+    text = "You've reached the limit on the number of vCPUs you can run concurrently"
 
     def start(request: dict[str, Any]) -> Any:
         running = [each for each in ecs._tasks.values() if each["lastStatus"] != "STOPPED"]
         definition = ecs._task_defs[ecs._resolve_td_key(request["taskDefinition"])]
         units = sum(int(each["cpu"]) for each in running) + int(definition["cpu"]) * request.get("count", 1)
         if units / _VCPU > _value("L-3032A538"):
-            raise ResourceRefused(told)
+            raise ResourceRefused(text)
         return own_start(request)
 
     def answered(request: dict[str, Any]) -> Any:

@@ -21,11 +21,11 @@ def install() -> None:
             return _findings(json.loads(body))
         status, answer_headers, document = await own(method, path, headers, body, query)
         if operation == "DescribeImages" and status == 200 and is_on(Condition.ENHANCED_SCANNING):
-            told = json.loads(document)
-            for image in told["imageDetails"]:
+            decoded = json.loads(document)
+            for image in decoded["imageDetails"]:
                 for key in ("imageScanStatus", "imageScanFindingsSummary"):
                     image.pop(key, None)
-            document = json.dumps(told).encode()
+            document = json.dumps(decoded).encode()
         return status, answer_headers, document
 
     app.SERVICE_HANDLERS["ecr"] = handle
@@ -41,10 +41,10 @@ def _findings(request: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
     status = scan.get("scan", "COMPLETE")
     is_enhanced = is_on(Condition.ENHANCED_SCANNING)
     counts = {"CRITICAL": int(scan.get("critical", 0))}
-    told = {
+    found = {
         "repositoryName": request["repositoryName"],
         "imageId": request["imageId"],
         "imageScanStatus": {"status": "ACTIVE" if is_enhanced and status == "COMPLETE" else status},
         "imageScanFindings": {"findingSeverityCounts": counts, "enhancedFindings" if is_enhanced else "findings": []},
     }
-    return 200, dict(_CONTENT), json.dumps(told).encode()
+    return 200, dict(_CONTENT), json.dumps(found).encode()

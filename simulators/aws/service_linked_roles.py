@@ -72,8 +72,8 @@ def _create(request: dict[str, Any]) -> Any:
     service = iam._p(request, "AWSServiceName")
     name = f"AWSServiceRoleFor{_NAMES[service]}"
     if _exists(service):
-        told = f"Service role name {name} has been taken in this account, please try a different suffix."
-        return iam._error(400, "InvalidInput", told, ns="iam")
+        text = f"Service role name {name} has been taken in this account, please try a different suffix."
+        return iam._error(400, "InvalidInput", text, ns="iam")
     before = set(iam._roles)
     status, headers, body = _own_create(request)
     (made,) = set(iam._roles) - before

@@ -12,11 +12,11 @@ _STACK = "AWS::CloudFormation::Stack"
 def install() -> None:
     own = stacks._add_event
 
-    def add(stack_id: str, stack_name: str, logical_id: str, kind: str, *told: Any, **options: Any) -> None:
-        own(stack_id, stack_name, logical_id, kind, *told, **options)
+    def add(stack_id: str, stack_name: str, logical_id: str, kind: str, *state: Any, **options: Any) -> None:
+        own(stack_id, stack_name, logical_id, kind, *state, **options)
         if kind != _STACK or logical_id != stack_name:
             return
-        status, reason = (*told, "")[:2]
+        status, reason = (*state, "")[:2]
         detail = {
             "stack-id": stack_id,
             "status-details": {"status": status, "status-reason": reason},

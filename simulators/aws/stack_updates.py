@@ -88,8 +88,8 @@ def _refuse_conflicting_subnets() -> None:
         wanted = ip_network(properties["CidrBlock"])
         for each in ec2._subnets.values():
             if each["VpcId"] == properties["VpcId"] and wanted.overlaps(ip_network(each["CidrBlock"])):
-                told = f"The CIDR '{wanted}' conflicts with another subnet (Service: Ec2, Status Code: 400)"
-                raise ResourceRefused(f'Resource handler returned message: "{told}" (HandlerErrorCode: AlreadyExists)')
+                text = f"The CIDR '{wanted}' conflicts with another subnet (Service: Ec2, Status Code: 400)"
+                raise ResourceRefused(f'Resource handler returned message: "{text}" (HandlerErrorCode: AlreadyExists)')
         return own["create"](logical_id, properties, stack_name)
 
     own = extend("AWS::EC2::Subnet", create=create)

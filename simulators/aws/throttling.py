@@ -47,10 +47,10 @@ def _turning_away(name: str, own: Any) -> Any:
 def _refusal(name: str) -> tuple[int, dict[str, str], bytes]:
     """Each service's "Common errors"; S3's "Error responses"."""
     if name == "s3":
-        told = "<Code>SlowDown</Code><Message>Please reduce your request rate.</Message>"
-        return 503, {"Content-Type": "application/xml"}, f"<Error>{told}</Error>".encode()
+        error = "<Code>SlowDown</Code><Message>Please reduce your request rate.</Message>"
+        return 503, {"Content-Type": "application/xml"}, f"<Error>{error}</Error>".encode()
     if name in _QUERY:
-        told = "<Type>Sender</Type><Code>Throttling</Code><Message>Rate exceeded</Message>"
-        return 400, {"Content-Type": "text/xml"}, f"<ErrorResponse><Error>{told}</Error></ErrorResponse>".encode()
+        error = "<Type>Sender</Type><Code>Throttling</Code><Message>Rate exceeded</Message>"
+        return 400, {"Content-Type": "text/xml"}, f"<ErrorResponse><Error>{error}</Error></ErrorResponse>".encode()
     wrong = json.dumps({"__type": "ThrottlingException", "message": "Rate exceeded"})
     return 400, {"Content-Type": "application/x-amz-json-1.1"}, wrong.encode()

@@ -23,8 +23,8 @@ def install() -> None:
         role = iam._roles.get_scoped(account, None, role_arn.rpartition("/")[2])
         if int(sts._p(params, "DurationSeconds") or 3600) > role["MaxSessionDuration"]:
             # kreuzwerker/awsu #27
-            told = "The requested DurationSeconds exceeds the MaxSessionDuration set for this role."
-            return _error("ValidationError", told)
+            text = "The requested DurationSeconds exceeds the MaxSessionDuration set for this role."
+            return _error("ValidationError", text)
         return None
 
     own, sts._web_identity_trust_denied = sts._web_identity_trust_denied, refusal

@@ -121,7 +121,7 @@ PLANS: Mapping[PlanName, Plan] = MappingProxyType(
 # pulumi-cloudflare #335, the acceptance test dns_record_cname_case of Cloudflare's Terraform provider).
 NAMES_A_HOST = frozenset({"CNAME", "MX", "NS", "PTR", "SRV"})
 
-# What a rate limit has without being told (terraform-provider-cloudflare #2722, recorded v4 http_ratelimit).
+# Defaults of a rate limit (terraform-provider-cloudflare #2722, recorded v4 http_ratelimit).
 RATE_LIMIT_DEFAULTS: Mapping[str, object] = MappingProxyType({"requests_to_origin": False, "mitigation_expression": ""})
 
 # How all of a query string comes back in a cache key (recorded v4 ruleset http_request_cache_settings).

@@ -21,10 +21,10 @@ def running(
 ) -> Iterator[str]:
     """The root URL at which it answers. `upstreams` says where an origin is to be found on this machine."""
     port = free_port()
-    told = {"env": dict(env), "upstreams": dict(upstreams or {}), "cached": cached}
+    values = {"env": dict(env), "upstreams": dict(upstreams or {}), "cached": cached}
     with subprocess.Popen(
         ["node", _SERVER, module.as_uri(), str(port)],
-        env={"PATH": os.environ["PATH"], "WORKER": json.dumps(told)},
+        env={"PATH": os.environ["PATH"], "WORKER": json.dumps(values)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
     ) as process:

@@ -229,9 +229,9 @@ class Postgres:
         try:
             self._run()
         except psycopg.OperationalError:
-            told = self.log()[-2000:]
+            text = self.log()[-2000:]
             self.remove()
-            raise RestoreFailed(told) from None
+            raise RestoreFailed(text) from None
         automatic.write_text(before)
         if self.is_backed_up:
             self.back_up()

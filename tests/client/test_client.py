@@ -175,12 +175,12 @@ def test_no_mistake_of_a_caller_leaves_a_key_or_harms_another(seed: int, tmp_pat
             text=True,
             check=True,
         )
-        told = json.loads(done.stdout)
+        document = json.loads(done.stdout)
         # Each careful caller's limit of two was enforced, whatever the others did at the time.
-        assert told["careful"] == ["true,true,false"]
-        assert told["faults"] == []
-        assert told["refused"].keys() == {"TypeError", "RangeError", "WRONGTYPE", "ERR"}
-        assert told["accepted"] > 10
+        assert document["careful"] == ["true,true,false"]
+        assert document["faults"] == []
+        assert document["refused"].keys() == {"TypeError", "RangeError", "WRONGTYPE", "ERR"}
+        assert document["accepted"] > 10
         keys = list(admin.scan_iter(count=1000))
         assert all(key.startswith("ratelimit:") for key in keys)
         assert {key for key in keys if admin.pttl(key) == -1} == set(), "without an expiry"

@@ -70,12 +70,12 @@ def use(variables: Mapping[str, str], *files: tuple[File, File]) -> list[dict[st
 
 
 def test_a_file_of_the_type_and_size_that_were_signed_is_uploaded_and_no_other(variables: Mapping[str, str]) -> None:
-    told, another_type, another_size = use(
+    output, another_type, another_size = use(
         variables, (AVIF, AVIF), (AVIF, {**AVIF, "type": "text/html"}), (AVIF, {**AVIF, "size": 1001})
     )
-    assert re.fullmatch(r"https://media\.example\.com/avatars/7/[0-9a-f-]{36}\.avif", told["address"]), told
+    assert re.fullmatch(r"https://media\.example\.com/avatars/7/[0-9a-f-]{36}\.avif", output["address"]), output
     s3 = boto3.client("s3", endpoint_url=variables["AWS_ENDPOINT_URL"], **ROOT_KEYS)
-    found = s3.head_object(Bucket=BUCKET, Key=told["key"])
+    found = s3.head_object(Bucket=BUCKET, Key=output["key"])
     assert (found["ContentType"], found["ContentLength"]) == ("image/avif", 1000)
     for refused in (another_type, another_size):
         assert refused.get("error", "").startswith("Error: upload: 403"), refused
@@ -90,6 +90,6 @@ def test_nothing_is_signed_for_other_types_and_sizes(variables: Mapping[str, str
         "RangeError: size 0": {"type": "image/png", "size": 0},
         "RangeError: size 5": {"type": "image/png", "size": "5"},
     }
-    told = use(variables, *((signed, AVIF) for signed in refused.values()))
-    for expected, found in zip(refused, told, strict=True):
+    output = use(variables, *((signed, AVIF) for signed in refused.values()))
+    for expected, found in zip(refused, output, strict=True):
         assert found.get("error", "").startswith(expected), found

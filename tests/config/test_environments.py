@@ -58,15 +58,15 @@ MALFORMED = [
     ("zones of another region", '"eu-central-1a",', '"eu-west-1a",', "network.availability_zones", "zones of eu-central-1"),
     ("CIDR too small for its subnets", '"10.20.0.0/16"', '"10.20.0.0/23"', "network.cidr", "from /16 to /22"),
     ("host outside of the zone", 'host = "api.daadaar.com"', 'host = "api.example.com"', "services.api.host", "ends in .daadaar.com"),
-    ("one host for two", 'host = "api.daadaar.com"', 'host = "daadaar.com"', "services.frontend.host", "a name of its own"),
+    ("one host for two", 'host = "api.daadaar.com"', 'host = "daadaar.com"', "services.frontend.host", "a unique name"),
     ("a redirect from outside", '"www.daadaar.com"', '"www.example.com"', "domains.redirects.www.example.com", "ends in .daadaar.com"),
-    ("a redirect of the site to itself", '"www.daadaar.com"', '"daadaar.com"', "domains.redirects.daadaar.com", "a name of its own"),
+    ("a redirect of the site to itself", '"www.daadaar.com"', '"daadaar.com"', "domains.redirects.daadaar.com", "a unique name"),
     ("a redirect to nothing", '"www.daadaar.com" = "frontend"', '"www.daadaar.com" = "nobody"', "domains.redirects.www.daadaar.com", "a service with a host"),
     ("storage that cannot grow", "max_storage_gib = 1000", "max_storage_gib = 101", "database.max_storage_gib", "at least 110"),
     ("half a pair of endpoints", '"ecr.dkr", ', "", "network.interface_endpoints", "a pull needs both"),
     ("kept and recoverable for a day", "pitr_days = 35", "pitr_days = 1", "database.pitr_days", "7 to 35"),
-    ("objectives that nothing measures", "restore_drills = true\n", "", "database.restore_drills", "true, as rpo_minutes and rto_minutes would not be measured"),
-    ("drills without an objective", "rto_minutes = 240\n", "", "database.rto_minutes", "by which restore_drills are measured"),
+    ("objectives that nothing measures", "restore_drills = true\n", "", "database.restore_drills", "only restore drills measure rpo_minutes and rto_minutes"),
+    ("drills without an objective", "rto_minutes = 240\n", "", "database.rto_minutes", "which restore_drills compare"),
     ("backups that expire before the next", "pitr_days = 35", "pitr_days = 1", "database.pitr_days", "longer than the day between two backups"),
     ("sooner than RDS saves the log", "rpo_minutes = 15", "rpo_minutes = 5", "database.rpo_minutes", "from 10 to 1440"),
     ("kept on one instance", "multi_az = true", "multi_az = false", "database.multi_az", "one zone may be lost"),
@@ -182,12 +182,12 @@ def test_the_environments_are_valid() -> None:
 )
 def test_a_malformed_environment_is_refused(old: str, new: str, key: str, words: str, environments: Path) -> None:
     spoil(environments, old, new)
-    told = problems(environments)
-    assert any(words in each for each in told), told
-    about = next(each for each in told if words in each)
+    found = problems(environments)
+    assert any(words in each for each in found), found
+    about = next(each for each in found if words in each)
     assert re.match(rf"\S+/(dev|production|staging)\.toml:\d+: {re.escape(key)}", about)
     assert len(about.splitlines()) <= 3
-    assert SECRET not in "".join(told)
+    assert SECRET not in "".join(found)
 
 
 def test_there_are_enough_malformed_environments() -> None:
@@ -221,7 +221,7 @@ def test_all_errors_are_reported_in_one_run(environments: Path) -> None:
     spoil(environments, 'host = "api.daadaar.com"', 'host = "api.example.com"')
     dev = environments / "dev.toml"
     dev.write_text(dev.read_text().replace("replicas = 0", "replicas = 9"))
-    told = "\n".join(problems(environments))
+    text = "\n".join(problems(environments))
     for key in (
         "database.pitr_days",
         "network.nat",
@@ -229,7 +229,7 @@ def test_all_errors_are_reported_in_one_run(environments: Path) -> None:
         "services.api.host",
         "redis.instances.main.elasticache.replicas",
     ):
-        assert f": {key}" in told
+        assert f": {key}" in text
 
 
 @pytest.mark.parametrize("spoilt", ["dev", "staging", "production"])
@@ -250,7 +250,7 @@ def test_a_conflict_is_reported_for_both_environments(name: str, other: str, env
     copy_of_production(environments)
     with pytest.raises(InvalidEnvironments) as invalid:
         load([name], directory=environments)
-    told = str(invalid.value)
+    text = str(invalid.value)
     for key in (
         "media.bucket",
         "services.api.host",
@@ -259,8 +259,8 @@ def test_a_conflict_is_reported_for_both_environments(name: str, other: str, env
         "delivery.owns_oidc_provider",
         "cloudflare.zone",
     ):
-        assert f": {key}" in told
-    assert f"{other} has it already" in told
+        assert f": {key}" in text
+    assert f"{other} has it already" in text
 
 
 def test_a_deployed_environment_can_be_operated_beside_the_draft_of_another(environments: Path) -> None:
@@ -285,16 +285,16 @@ def test_an_environment_is_deployed_after_another_that_exists(
     file.write_text(kept.replace("[delivery]\n", f'[delivery]\nafter = "{after}"\n'))
     with pytest.raises(InvalidEnvironments) as invalid:
         load([name], directory=environments)
-    (told,) = map(str, invalid.value.problems)
-    assert re.search(rf'{name}\.toml:\d+: delivery\.after = "{after}"', told)
-    assert expected in told
+    (output,) = map(str, invalid.value.problems)
+    assert re.search(rf'{name}\.toml:\d+: delivery\.after = "{after}"', output)
+    assert expected in output
 
 
 def test_production_is_not_deployed_beside_what_tries_it_because_a_line_is_missing(environments: Path) -> None:
     spoil(environments, 'after = "staging"\n', "")
-    told = problems(environments)
-    assert len(told) == 2, told
-    for name, each in zip(("dev", "production"), sorted(told), strict=True):
+    found = problems(environments)
+    assert len(found) == 2, found
+    for name, each in zip(("dev", "production"), sorted(found), strict=True):
         assert f"{name}.toml" in each
         assert "delivery.after" in each
         assert "missing in: dev, production" in each
@@ -302,9 +302,9 @@ def test_production_is_not_deployed_beside_what_tries_it_because_a_line_is_missi
 
 def test_an_environment_that_is_gone_is_no_longer_waited_for(environments: Path) -> None:
     (environments / "dev.toml").unlink()
-    (told,) = problems(environments)
-    assert "staging.toml" in told
-    assert 'delivery.after = "dev"' in told
+    (found,) = problems(environments)
+    assert "staging.toml" in found
+    assert 'delivery.after = "dev"' in found
     (environments / "staging.toml").unlink()
     assert any("no such key where it is deployed first" in each for each in problems(environments))
 
@@ -318,9 +318,9 @@ def test_an_unknown_environment_is_reported_with_the_nearest_name() -> None:
 def test_a_network_too_small_for_its_tasks_is_refused(environments: Path) -> None:
     spoil(environments, '"10.20.0.0/16"', '"10.20.0.0/22"')
     spoil(environments, "max_tasks = 24", "max_tasks = 240")
-    told = problems(environments)
-    assert "room for 516 tasks (blue and green at max_tasks) in 2 of 3 zones" in told[0]
-    assert "a /22 gives 123 addresses in each zone's private subnet" in told[0]
+    found = problems(environments)
+    assert "room for 516 tasks (blue and green at max_tasks) in 2 of 3 zones" in found[0]
+    assert "a /22 gives 123 addresses in each zone's private subnet" in found[0]
 
 
 def free(directory: Path) -> None:
@@ -338,15 +338,15 @@ def without_dev(directory: Path) -> None:
 
 def test_what_the_free_plan_cannot_do_is_refused_and_what_it_can_is_not(environments: Path) -> None:
     free(environments)
-    told, *others = problems(environments)
+    found, *others = problems(environments)
     assert len(others) == 2, "all that share the zone"
-    assert "at most 5 rules of http_request_firewall_custom in daadaar.com: that is all of the plan free" in told
+    assert "at most 5 rules of http_request_firewall_custom in daadaar.com: that is all of the plan free" in found
     without_dev(environments)
     assert set(load(directory=environments)) == {"staging", "production"}
 
 
 @pytest.mark.parametrize(("addition", "words"), [
-    ("[cloudflare.zone.owasp]\nparanoia = 1\nthreshold = 60\n", "OWASP and Cloudflare's managed rules begin there"),
+    ("[cloudflare.zone.owasp]\nparanoia = 1\nthreshold = 60\n", "which has OWASP and Cloudflare's managed rules"),
     ("[cloudflare.rate_limits.a]\nservice = \"api\"\npath = \"/\"\nrequests = 9\nperiod_seconds = 60\nblock_seconds = 10\n", "at most 10"),
 ])  # fmt: skip
 def test_the_free_plan_says_what_it_costs(addition: str, words: str, environments: Path) -> None:
@@ -360,9 +360,9 @@ def test_a_zone_has_one_owner(environments: Path) -> None:
     file = environments / "staging.toml"
     owasp = "[cloudflare.zone.owasp]\nparanoia = 1\nthreshold = 60\n\n[network]"
     file.write_text(file.read_text().replace("[network]", owasp, 1))
-    told = problems(environments)
-    assert any("in exactly one environment of daadaar.com" in each for each in told)
-    assert any("found in: production, staging" in each for each in told)
+    reported = problems(environments)
+    assert any("in exactly one environment of daadaar.com" in each for each in reported)
+    assert any("found in: production, staging" in each for each in reported)
 
 
 def run(*command: str, context: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:

@@ -57,9 +57,9 @@ REFUSED: list[tuple[str | tuple[str, str], str, str]] = [
     ("[services.Mail]\n", "services.Mail", "a name that is"),
     ("[services.mail_er]\n", "services.mail_er", "a name that is"),
     ("[services.a-name-that-is-too-long]\n", "services.a-name-that-is-too-long", "a name that is"),
-    (SHOP.replace("services.shop", "services.network"), "services.network", "a stack of ours"),
-    (SHOP.replace("services.shop", "services.preview2"), "services.preview2", "a stack of ours"),
-    (SHOP.replace("services.shop", "services.media"), "services.media", "a stack of ours"),
+    (SHOP.replace("services.shop", "services.network"), "services.network", "one of our stacks"),
+    (SHOP.replace("services.shop", "services.preview2"), "services.preview2", "one of our stacks"),
+    (SHOP.replace("services.shop", "services.media"), "services.media", "one of our stacks"),
     (SHOP.replace("services.shop", "services.api-preview"), "services.api-preview",
      "pull requests of api run in production-api-preview"),
     # what a service has to say
@@ -95,13 +95,13 @@ REFUSED: list[tuple[str | tuple[str, str], str, str]] = [
     (SHOP + '[services.shop.release_check]\npath = "/r"\nexpect = { redis = true }\n',
      "services.shop.release_check.expect.redis", "a string, in quotes"),
     (SHOP + '[services.shop.release_check]\npath = "/r"\nrestart_minutes = 5\n',
-     "services.shop.release_check.restart_minutes", "expect beside it"),
+     "services.shop.release_check.restart_minutes", "or expect"),
     (SHOP + '[services.shop.sentry]\nproject = "shop"\n', "services.shop.sentry.dsn", "missing"),
     (SHOP + 'replicas = 2\n', "services.shop.replicas", "a key of services.shop"),
     (SHOP + 'healthpath = "/up"\n', "services.shop.healthpath", "did you mean health_path?"),
     (SHOP.replace("max_tasks = 4", "max_tasks = 501"), "services.shop.max_tasks", "from 1 to 500"),
     (SHOP + 'architecture = "arm"\n', "services.shop.architecture", '"arm64", "x86_64"'),
-    (SHOP + 'health_command = ["/up"]\n', "services.shop.health_command", "the load balancer asks"),
+    (SHOP + 'health_command = ["/up"]\n', "services.shop.health_command", "the load balancer requests"),
     (SHOP + 'writable = ["cache"]\n', "services.shop.writable", "wrong at position 1"),
     (SHOP + 'writable = ["/cache", "/cache"]\n', "services.shop.writable", "all different"),
     (SHOP + "[services.shop.objective]\navailability_percent = 100\nfast_percent = 95\nfast_seconds = 1\n",
@@ -135,10 +135,10 @@ REFUSED: list[tuple[str | tuple[str, str], str, str]] = [
      "Amplify builds and runs"),
     (SHOP.replace("services.shop", "services.shop-amplify"), "services.shop-amplify", "sites on Amplify end in"),
     # a worker
-    (WORKER.replace('runs = "api"', 'runs = "apii"'), "services.mailer.runs", "a service with an image of its own"),
-    (WORKER.replace('runs = "api"', 'runs = "mailer"'), "services.mailer.runs", "a service with an image of its own"),
+    (WORKER.replace('runs = "api"', 'runs = "apii"'), "services.mailer.runs", "a service with its own image"),
+    (WORKER.replace('runs = "api"', 'runs = "mailer"'), "services.mailer.runs", "a service with its own image"),
     (WORKER.replace('runs = "api"\n', ""), "services.mailer.repository", "the repository of its code"),
-    (WORKER + 'repository = "daadaar/mailer"\n', "services.mailer.repository", "whose image it runs"),
+    (WORKER + 'repository = "daadaar/mailer"\n', "services.mailer.repository", "it runs the image of api"),
     (WORKER + "port = 4000\n", "services.mailer.port", "a worker"),
     (WORKER + "target_group_port = 4000\n", "services.mailer.target_group_port", "a worker"),
     (WORKER + 'health_path = "/up"\n', "services.mailer.health_path", "a worker"),
@@ -147,8 +147,8 @@ REFUSED: list[tuple[str | tuple[str, str], str, str]] = [
     (WORKER + "site = true\n", "services.mailer.site", "a worker"),
     (WORKER + '[services.mailer.release_check]\npath = "/r"\n', "services.mailer.release_check", "a worker"),
     (WORKER + 'needs = ["database"]\ndatabase_connections = 2\n[services.mailer.migrations]\n',
-     "services.mailer.migrations", "whose image it runs"),
-    (WORKER + '[services.second]\nruns = "mailer"\n', "services.second.runs", "a service with an image of its own"),
+     "services.mailer.migrations", "it runs the image of api"),
+    (WORKER + '[services.second]\nruns = "mailer"\n', "services.second.runs", "a service with its own image"),
     # variables and secrets
     (SHOP + "[services.shop.variables]\nA-B = 'x'\n", "services.shop.variables.A-B", "a name that is"),
     (SHOP + "[services.shop.variables]\nWORKERS = 4\n", "services.shop.variables.WORKERS", "a string, in quotes"),
@@ -162,7 +162,7 @@ REFUSED: list[tuple[str | tuple[str, str], str, str]] = [
     (SHOP + "[services.shop.variables]\nKEY = 'postgres://u:hunter2@h/db'\n", "services.shop.variables.KEY",
      "[services.shop.secrets]"),
     (SHOP + "[services.shop.variables]\nKEY = 'x'\n[services.shop.secrets]\nKEY = 'daadaar/key'\n",
-     "services.shop.secrets.KEY", "services.shop.variables.KEY has it"),
+     "services.shop.secrets.KEY", "services.shop.variables.KEY exists"),
     (SHOP + "[services.shop.secrets]\nKEY = 'daadaar/key:a:b'\n", "services.shop.secrets.KEY", "one field"),
     (SHOP + "[services.shop.secrets]\nKEY = 'arn:aws:secretsmanager:x:1:secret:y'\n", "services.shop.secrets.KEY",
      "one field"),
@@ -170,10 +170,10 @@ REFUSED: list[tuple[str | tuple[str, str], str, str]] = [
     (SHOP + "[services.shop.secrets]\nPORT = 'daadaar/port'\n", "services.shop.secrets.PORT", "services.shop.port"),
     # Amplify
     (SHOP + '[services.shop.amplify]\nrepository = "a/b"\nbranch = "main"\naccess_token_secret = "gh"\n',
-     "services.shop.amplify", "sites only"),
+     "services.shop.amplify", "only sites"),
     ('[services.shop]\nsite = true\nhost = "shop.daadaar.com"\ncpu = 512\n[services.shop.amplify]\nrepository = "a/b"\n'
      'branch = "main"\naccess_token_secret = "gh"\n', "services.shop.cpu", "Amplify builds and runs"),
-    (AMPLIFY.replace("site", 'needs = ["media", "redis"]\nsite', 1), "services.shop.needs", "outside of the VPC"),
+    (AMPLIFY.replace("site", 'needs = ["media", "redis"]\nsite', 1), "services.shop.needs", "outside the VPC"),
     (AMPLIFY.replace("shop.daadaar", f"{'shop' * 14}.daadaar"), "services.shop.host", "at most 64 characters"),
     (AMPLIFY + "[services.shop.variables]\nAWS_X = 'y'\n", "services.shop.variables.AWS_X", "not begin with AWS"),
     (AMPLIFY + "[services.shop.secrets]\nKEY = 'daadaar/key'\n", "services.shop.secrets", "shows a site's"),
@@ -190,7 +190,7 @@ REFUSED: list[tuple[str | tuple[str, str], str, str]] = [
     (JOB + "retries = 9\n", "jobs.clean.retries", "from 0 to 5"),
     (JOB + "minutes = 0\n", "jobs.clean.minutes", "from 1 to 1440"),
     (JOB + "cpu = 4096\n", "jobs.clean.memory_mib", "8192 to 30720"),
-    (JOB.replace("jobs.clean", "jobs.api"), "jobs.api", "services.api has it already"),
+    (JOB.replace("jobs.clean", "jobs.api"), "jobs.api", "services.api exists"),
     ("".join(JOB.replace("jobs.clean", f"jobs.clean-{each}") for each in range(17)), "jobs",
      "at most 16 jobs of one service; api has 17"),
     # queues
@@ -233,10 +233,10 @@ def added(directory: Path, what: str | tuple[str, str]) -> Path:
 def test_a_malformed_table_is_refused(what: str | tuple[str, str], key: str, words: str, environments: Path) -> None:
     with pytest.raises(InvalidEnvironments) as invalid:
         load(["production"], directory=added(environments, what))
-    told = [str(each) for each in invalid.value.problems]
-    about = [each for each in told if re.match(rf"\S+/production\.toml:\d+: {re.escape(key)}( =|\n)", each)]
-    assert any(words in each for each in about), told
-    assert "hunter2" not in "".join(told)
+    messages = [str(each) for each in invalid.value.problems]
+    about = [each for each in messages if re.match(rf"\S+/production\.toml:\d+: {re.escape(key)}( =|\n)", each)]
+    assert any(words in each for each in about), messages
+    assert "hunter2" not in "".join(messages)
 
 
 def test_there_are_sixty_malformed_tables() -> None:

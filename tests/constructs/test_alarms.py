@@ -77,8 +77,8 @@ REFUSED = {
 
 @pytest.mark.parametrize("why", REFUSED)
 def test_what_cannot_is_refused(why: str) -> None:
-    of, changes, told = REFUSED[why]
-    with pytest.raises(ImplausibleAlarm, match=told) as refused:
+    of, changes, text = REFUSED[why]
+    with pytest.raises(ImplausibleAlarm, match=text) as refused:
         add(metric(*of), replace(GOOD, **changes))  # type: ignore[arg-type]
     assert "Stack/Alarm" in str(refused.value)
 

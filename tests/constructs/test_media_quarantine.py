@@ -30,14 +30,14 @@ def test_the_plan_scans_the_prefix_and_tags(template_of: TemplateOf) -> None:
 
 def test_the_policy_of_the_bucket_lets_these_roles_read_and_no_others(template_of: TemplateOf) -> None:
     """CloudFormation names a role after its stack and its logical id."""
-    told = Quarantine.of(variables(PREFIX, account="111122223333", stack="daadaar-dev-data"))
-    assert told is not None
-    assert told.prefix == PREFIX
+    output = Quarantine.of(variables(PREFIX, account="111122223333", stack="daadaar-dev-data"))
+    assert output is not None
+    assert output.prefix == PREFIX
     roles = template_of(build).find_resources("AWS::IAM::Role")
     assert len(roles) == 2
     for name in roles:
-        assert fnmatch.fnmatch(f"arn:aws:iam::111122223333:role/daadaar-dev-data-{name}-A1B2C3", told.roles)
-    assert not fnmatch.fnmatch("arn:aws:iam::111122223333:role/daadaar-dev-api-ServiceTaskRole-A1B2C3", told.roles)
+        assert fnmatch.fnmatch(f"arn:aws:iam::111122223333:role/daadaar-dev-data-{name}-A1B2C3", output.roles)
+    assert not fnmatch.fnmatch("arn:aws:iam::111122223333:role/daadaar-dev-api-ServiceTaskRole-A1B2C3", output.roles)
     assert variables(None, account="111122223333", stack="daadaar-dev-data") == {}
 
 

@@ -158,8 +158,8 @@ def test_redis_that_is_busy_is_not_changed(status: str, stops: list[str]) -> Non
 
 def test_a_step_says_what_is_dangerous_about_it() -> None:
     after = {**AFTER, "shop-dev-observability": stack(port=81)}
-    told = steps("dev", "shop", BEFORE, after, NOBODY)
-    assert "Dangerous: Group is replaced (Port). The new group has no tasks yet: users get 503." in told[0].why
+    output = steps("dev", "shop", BEFORE, after, NOBODY)
+    assert "Dangerous: Group is replaced (Port). The new group has no tasks yet: users get 503." in output[0].why
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Edits that people make in an environment's file, and what they are told before anybody deploys them."""
+"""Edits of an environment's file, and the effects that are reported before a deployment."""
 
 from typing import Any
 
@@ -18,17 +18,17 @@ def found(before: Environments, after: Environments, environment: str) -> list[E
     return effects(before[environment], after[environment])
 
 
-def some(found: list[Effect], severity: Impact, stack: str, kind: str, told: str) -> bool:
+def some(found: list[Effect], severity: Impact, stack: str, kind: str, expected: str) -> bool:
     return any(
         (each.severity, each.kind) == (severity, kind)
         and each.stack.endswith(f"-{stack}")
-        and told in f"{each.resource} {each.type} {each.what} {each.consequence} {each.procedure}"
+        and expected in f"{each.resource} {each.type} {each.what} {each.consequence} {each.procedure}"
         for each in found
     )
 
 
 @pytest.mark.parametrize(
-    ("environment", "severity", "stack", "kind", "told"),
+    ("environment", "severity", "stack", "kind", "expected"),
     [
         # ECS → Amplify
         ("production", DANGEROUS, "network", "in-use", "in use by daadaar-production-frontend"),
@@ -62,15 +62,15 @@ def test_an_edit_is_told_with_its_consequence(
     severity: Impact,
     stack: str,
     kind: str,
-    told: str,
+    expected: str,
     before: Environments,
     edited: Environments,
 ) -> None:
-    assert some(found(before, edited, environment), severity, stack, kind, told)
+    assert some(found(before, edited, environment), severity, stack, kind, expected)
 
 
 @pytest.mark.parametrize(
-    ("severity", "stack", "kind", "told"),
+    ("severity", "stack", "kind", "expected"),
     [
         # network.availability_zones from three to two
         (DANGEROUS, "network", "in-use", "VpcIsolatedSubnet3"),
@@ -81,9 +81,9 @@ def test_an_edit_is_told_with_its_consequence(
     ],
 )
 def test_an_edit_is_told_when_it_is_taken_back(
-    *, severity: Impact, stack: str, kind: str, told: str, before: Environments, edited: Environments
+    *, severity: Impact, stack: str, kind: str, expected: str, before: Environments, edited: Environments
 ) -> None:
-    assert some(found(edited, before, "dev"), severity, stack, kind, told)
+    assert some(found(edited, before, "dev"), severity, stack, kind, expected)
 
 
 def test_another_port_beside_the_port_of_the_target_groups_is_safe(before: Environments, edited: Environments) -> None:
@@ -97,8 +97,8 @@ def test_a_host_that_is_kept_as_the_former_one_is_served_all_the_time(
     before: Environments, edited: Environments
 ) -> None:
     """By certificate and rule, until Cloudflare redirects it."""
-    told = [f"{each.what} {each.consequence}" for each in found(before, edited, "dev") if each.kind != "leads"]
-    assert not [each for each in told if "api-dev.daadaar.com" in each]
+    messages = [f"{each.what} {each.consequence}" for each in found(before, edited, "dev") if each.kind != "leads"]
+    assert not [each for each in messages if "api-dev.daadaar.com" in each]
 
 
 def test_media_change_their_way_in_one_deployment(before: Environments, edited: Environments) -> None:

@@ -110,22 +110,22 @@ def test_what_is_predicted_happens(edit: Edit, synthesis: Synthesis) -> None:
 
 def disagreements(found: Any, before: Templates, after: Templates) -> list[str]:
     """Between the effects and what CloudFormation and RDS do."""
-    told = {(each.stack, each.resource): each for each in found}
+    values = {(each.stack, each.resource): each for each in found}
     kinds = {(each.stack, each.resource, each.kind) for each in found}
     refused = [each for each in found if each.severity is Impact.IMPOSSIBLE]
     left = []
     for stack, name, _ in replaced(before, after):
         if not kinds & {(stack, name, kind) for kind in ("replaced", "may-be-replaced", "exists", "refused", "type")}:
-            left.append(f"{stack}/{name} is replaced, and predicted is {told.get((stack, name))}")
+            left.append(f"{stack}/{name} is replaced, and predicted is {values.get((stack, name))}")
     for stack, name, type_ in gone(before, after):
         if type_ in DATA and (stack, name, "gone") not in kinds:
-            left.append(f"{stack}/{name} goes with its data, and predicted is {told.get((stack, name))}")
+            left.append(f"{stack}/{name} goes with its data, and predicted is {values.get((stack, name))}")
     for stack, export in refused_exports(before, after):
         if not any(each.kind == "in-use" and each.stack == stack and each.resource in export for each in found):
             left.append(f"{stack}: {export} is in use, and nothing is predicted")
     for stack, name, reason in refused_databases(before, after):
         if not kinds & {(stack, name, kind) for kind in ("refused", "version")}:
-            left.append(f"{stack}/{name}: {reason}, and predicted is {told.get((stack, name))}")
+            left.append(f"{stack}/{name}: {reason}, and predicted is {values.get((stack, name))}")
     happens = {(stack, name) for stack, name, _ in refused_databases(before, after)}
     for each in refused:
         if (

@@ -22,7 +22,7 @@ def of(before: Template, after: Template) -> list[Effect]:
     return [each for each in effects({"one": before}, {"one": after}) if each.severity is not Impact.SAFE]
 
 
-def told(before: Template, after: Template) -> str:
+def described(before: Template, after: Template) -> str:
     (found,) = of(before, after)
     return f"{found.severity.name.lower()} {found.kind}: {found.what}"
 
@@ -68,7 +68,7 @@ def test_a_database(change: Mapping[str, Any], expected: list[str]) -> None:
 )
 def test_redis(change: Mapping[str, Any], expected: str) -> None:
     type_ = "AWS::ElastiCache::ReplicationGroup"
-    assert told(template(CACHE, type_), template({**CACHE, **change}, type_)) == expected
+    assert described(template(CACHE, type_), template({**CACHE, **change}, type_)) == expected
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_another_version_of_redis_says_how_long_users_notice_it(nodes: int, told
 
 def test_other_parameters_of_a_database_are_worth_a_look() -> None:
     before, after = (template({"Parameters": {"log_lock_waits": each}}, "AWS::RDS::DBParameterGroup") for each in "01")
-    assert told(before, after) == "look parameters: has other parameters"
+    assert described(before, after) == "look parameters: has other parameters"
 
 
 def test_a_name_stands_against_a_replacement() -> None:
@@ -98,7 +98,7 @@ def test_a_name_stands_against_a_replacement() -> None:
 def test_the_same_rule_under_another_logical_id_is_refused() -> None:
     rule = {"Type": "AWS::ElasticLoadBalancingV2::ListenerRule", "Properties": {"ListenerArn": "a", "Priority": 10}}
     before, after = ({"Resources": {name: rule}} for name in ("Old", "New"))
-    assert told(before, after) == "impossible exists: is new and the same as Old, which goes later"
+    assert described(before, after) == "impossible exists: is new and the same as Old, which goes later"
     other = {"Resources": {"New": {**rule, "Properties": {"ListenerArn": "a", "Priority": 11}}}}
     assert of(before, other) == []
 
@@ -155,7 +155,7 @@ def test_a_new_version_of_a_launch_template_replaces_its_instance() -> None:
             }
         }
 
-    assert told(state("a"), state("b")) == "dangerous replaced: is replaced (LaunchTemplate, as Template changes)"
+    assert described(state("a"), state("b")) == "dangerous replaced: is replaced (LaunchTemplate, as Template changes)"
 
 
 def test_a_mapping_counts_as_what_it_stands_for() -> None:
@@ -168,7 +168,7 @@ def test_a_mapping_counts_as_what_it_stands_for() -> None:
             **template({"BucketName": name}, "AWS::S3::Bucket"),
         }
 
-    assert told(state("a"), state("b")) == "dangerous replaced: is replaced (BucketName)"
+    assert described(state("a"), state("b")) == "dangerous replaced: is replaced (BucketName)"
     assert of(state("a"), state("a")) == []
 
 
@@ -271,7 +271,7 @@ def test_a_database_that_loses_a_zone_may_be_in_it() -> None:
     one, two = {"Fn::ImportValue": "one"}, {"Fn::ImportValue": "two"}
     for type_ in ("AWS::RDS::DBSubnetGroup", "AWS::ElastiCache::SubnetGroup"):
         both, less = (template({"SubnetIds": each}, type_) for each in ([one, two], [one]))
-        assert told(both, less) == "dangerous zones: loses a subnet"
+        assert described(both, less) == "dangerous zones: loses a subnet"
         assert of(less, both) == []
 
 
@@ -337,7 +337,7 @@ def certificate(*hosts: str) -> Template:
 
 
 def test_a_name_that_leaves_the_certificate_before_dns_is_dangerous() -> None:
-    assert told(certificate("a.example.com", "b.example.com"), certificate("a.example.com")) == (
+    assert described(certificate("a.example.com", "b.example.com"), certificate("a.example.com")) == (
         "dangerous uncertified: is replaced by one without b.example.com"
     )
     assert of(certificate("a.example.com"), certificate("a.example.com", "b.example.com")) == []
@@ -355,8 +355,8 @@ def names(**records: str) -> Template:
 
 def test_a_name_that_loses_its_record_is_dangerous_and_one_that_leads_elsewhere_worth_a_look() -> None:
     before = names(media="bucket.example.net", www="!balancer")
-    assert told(before, names(media="bucket.example.net")) == "dangerous unnamed: no longer have www.example.com"
-    assert told(before, names(media="bucket.example.net", www="d1.cloudfront.net")) == (
+    assert described(before, names(media="bucket.example.net")) == "dangerous unnamed: no longer have www.example.com"
+    assert described(before, names(media="bucket.example.net", www="d1.cloudfront.net")) == (
         "look leads: point www.example.com to d1.cloudfront.net instead of balancer"
     )
     assert of(before, names(www="!balancer", media="bucket.example.net", blog="!balancer")) == []
@@ -373,7 +373,7 @@ def test_redis_of_another_shape_is_another_instance() -> None:
 
 def test_access_to_media_of_another_bucket_is_another_one() -> None:
     before, after = (template({"Bucket": each, "Sites": "[]"}, "Custom::MediaAccess") for each in ("one", "two"))
-    assert told(before, after) == "look replaced: is replaced (Bucket)"
+    assert described(before, after) == "look replaced: is replaced (Bucket)"
     sites = template({"Bucket": "one", "Sites": '["a"]'}, "Custom::MediaAccess")
     assert of(before, sites) == []
 
@@ -399,7 +399,7 @@ def test_another_bootstrap_image_reaches_only_what_was_never_released() -> None:
     before, after = (
         template({"Parameter": "/shop/image", "Seed": each}, "Custom::ImagePointer") for each in ("a", "b")
     )
-    assert told(before, after) == "look seed: has another seed (a → b)"
+    assert described(before, after) == "look seed: has another seed (a → b)"
 
 
 def test_another_health_path_stops_tasks_of_users_and_those_of_a_preview_are_worth_a_look() -> None:

@@ -26,6 +26,7 @@ _RETIRED = (
     r"rehearsal[./](promises|life|stage)\b",
     r"\b(told_as|in_incident|tells_memory_itself|errors_at|ask_before|IS_BAD|IS_GOOD|IS_IGNORED)\b",
     r"\b(SsmMemory|Tenancy|went_back|WENT_BACK|SOMETHING)\b",
+    r"\b(patience|refusals|questions)\.py\b",
     r"\b(Nothing|What|what|nothing) stands against\b",
     r"\bwhat (has )?(became|become) of\b",
 )

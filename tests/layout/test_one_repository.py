@@ -54,16 +54,16 @@ def test_each_call_gives_what_the_workflow_takes_and_permits_what_its_jobs_ask_f
 
 def test_they_name_the_environments_services_and_architectures() -> None:
     assert set(repositories(EXAMPLE).values()) == {"example/infrastructure", "example/shop"}
-    told = set()
+    output = set()
     for jobs in CALLS.values():
         services = {job["with"]["service"] for job in jobs.values() if "service" in job["with"]}
         (service,) = services
-        told |= services
+        output |= services
         for job in jobs.values():
             assert job["with"]["architecture"] == EXAMPLE.services[service].architecture
             assert job["with"].get("environment", "dev") == EXAMPLE.delivery.environment
             assert job["with"].get("infrastructure", "example/infrastructure") == EXAMPLE.delivery.repository
-    assert told == set(released(EXAMPLE))
+    assert output == set(released(EXAMPLE))
 
 
 def test_the_page_names_every_github_environment_and_secret() -> None:
@@ -77,17 +77,17 @@ def test_the_page_names_every_github_environment_and_secret() -> None:
 
 def test_every_input_is_explained_with_its_default() -> None:
     table = re.findall(r"^\| (`[^|]+`) \| [^|]+ \| ([^|]+) \|", PAGE, re.MULTILINE)
-    told: dict[str, str] = {}
+    found: dict[str, str] = {}
     for names, defaults in table:
         listed = re.findall(r"`([^`]+)`", defaults) or [""]
-        told |= dict(zip(re.findall(r"`([^`]+)`", names), listed, strict=True))
+        found |= dict(zip(re.findall(r"`([^`]+)`", names), listed, strict=True))
     ours: dict[str, str] = {}
     for file in ("service-check.yml", "service-preview.yml", "service-release.yml"):
         for name, each in read(ROOT / ".github" / "workflows")[file]["on"]["workflow_call"]["inputs"].items():
             if name not in {"service", "environment", "infrastructure", "infrastructure-ref"}:
                 default = json.dumps(each["default"]) if isinstance(each["default"], bool) else each["default"]
                 assert ours.setdefault(name, default) == default, name
-    assert told == ours
+    assert found == ours
 
 
 @pytest.mark.parametrize(("changed", "runs"), [

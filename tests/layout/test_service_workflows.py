@@ -240,18 +240,18 @@ def test_a_lockfile_that_is_behind_is_refused(manager: str, tmp_path: Path) -> N
     assert "lock" in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize(("manager", "change", "told"), [
+@pytest.mark.parametrize(("manager", "change", "message"), [
     ("yarn", "", "package-manager is yarn: expected npm, pnpm or bun"),
     ("npm", "package-lock.json", "there is no package-lock.json"),
     ("bun", "", "packageManager in package.json is '': expected bun@VERSION"),
 ])  # fmt: skip
-def test_what_is_missing_is_named(manager: str, change: str, told: str, tmp_path: Path) -> None:
+def test_what_is_missing_is_named(manager: str, change: str, message: str, tmp_path: Path) -> None:
     runner = checked("npm", tmp_path, **{"package-manager": manager})
     (runner.repository / "bun.lock").touch()
     if change:
         (runner.repository / change).unlink()
     done = runner.step("Install")
-    assert (done.returncode, told in done.stdout) == (1, True), done.stdout
+    assert (done.returncode, message in done.stdout) == (1, True), done.stdout
 
 
 SITE = {
@@ -320,15 +320,15 @@ def test_a_site_is_not_built_without_its_key(workflow: str, where: str, tmp_path
 
 
 @pytest.mark.parametrize("workflow", JOBS)
-@pytest.mark.parametrize(("architecture", "told"), [
+@pytest.mark.parametrize(("architecture", "expected"), [
     ("x86_64", "services.site.architecture of dev is x86_64. Pass the same"), ("", "is not known here"),
 ])  # fmt: skip
 def test_nothing_is_built_for_another_architecture_than_the_services(
-    architecture: str, told: str, workflow: str, tmp_path: Path
+    architecture: str, expected: str, workflow: str, tmp_path: Path
 ) -> None:
     runner = built(workflow, tmp_path, **{"vars.ARCHITECTURE": architecture})
     done = runner.step("push")
-    assert (done.returncode, runner.called, told in done.stdout) == (1, [], True), done.stdout
+    assert (done.returncode, runner.called, expected in done.stdout) == (1, [], True), done.stdout
     assert len(done.stdout.splitlines()) == 1, "GitHub shows the first line of an error"
 
 

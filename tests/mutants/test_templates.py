@@ -75,9 +75,9 @@ def test_every_fault_is_noticed_or_explained(faults: Sequence[Mutant]) -> None:
 def test_what_is_noticed_is_named(faults: Sequence[Mutant]) -> None:
     """By the resource that is at fault, or one that stands or falls with it; with a property and what is wrong."""
     chosen = random.Random(40).sample(faults, SAMPLE or 2000)
-    for mutant, (by, _, told) in zip(chosen, _judged(chosen), strict=True):
+    for mutant, (by, _, value) in zip(chosen, _judged(chosen), strict=True):
         if by is not None:
-            stack, _, property_, text = told
+            stack, _, property_, text = value
             assert stack, str(mutant)
             assert property_, str(mutant)
             assert len(text.split()) >= 2, (str(mutant), text)
@@ -147,15 +147,15 @@ def _judge(number: int) -> Told:
 
 
 def _plain(verdict: Verdict) -> Told:
-    told = verdict.violation
-    place = (told.stack, told.logical_id, told.property, told.told) if told else ("", "", "", "")
+    value = verdict.violation
+    place = (value.stack, value.logical_id, value.property, value.message) if value else ("", "", "", "")
     return verdict.by.name if verdict.by else None, verdict.refused, place
 
 
 def _report(verdicts: Sequence[Told], explained: Mapping[str, int], unexplained: Sequence[str]) -> None:
     failures = {each.name: each.failure.value for each in policies()}
     noticed = Counter(failures[by] for by, _, _ in verdicts if by is not None)
-    refused = sum(1 for by, told, _ in verdicts if by is None and told)
+    refused = sum(1 for by, message, _ in verdicts if by is None and message)
     lines = [f"{len(verdicts)} faults", "", "| noticed, as otherwise | faults |", "| --- | --- |"]
     lines += [f"| {name} | {count} |" for name, count in noticed.most_common()]
     lines += [f"| CloudFormation's own schema refuses it | {refused} |"]

@@ -20,7 +20,7 @@ ALL = os.environ.get("MUTANTS") == "all"
 SAMPLE = 250
 
 NAME = "for people"
-CALLER = "who calls it is told by GitHub at once, before anything runs; actionlint knows the names (tests/layout)"
+CALLER = "GitHub refuses the caller at once, before anything runs; actionlint knows the names (tests/layout)"
 RED = "the step or its job ends red, before it has changed anything"
 MINUTES = "costs minutes, or saves some"
 # (path, how, why): a name in brackets stands for a step.

@@ -69,9 +69,9 @@ class Account:
         """`tells` are the topics that hear of it."""
         moment = datetime.now(UTC) - timedelta(minutes=minutes)
         alarm = {"AlarmName": name, "StateValue": "ALARM", "StateUpdatedTimestamp": datetime.now(UTC)}
-        told = {"AlarmDescription": description} if description else {}
+        found = {"AlarmDescription": description} if description else {}
         alarm |= {"AlarmActions": list(tells)}
-        self.alarms.append({**alarm, **told, "StateTransitionedTimestamp": moment, "composite": is_composite})
+        self.alarms.append({**alarm, **found, "StateTransitionedTimestamp": moment, "composite": is_composite})
 
     # -- as boto3 has it
 

@@ -38,9 +38,9 @@ def test_expired_credentials_name_the_way_to_new_ones(
     error: BotoCoreError | ClientError, dev: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_PROFILE", "work")
-    told = str(explained(error, "dev", dev))
-    assert "your credentials have expired: aws sso login --profile work" in told
-    assert "\n" not in told
+    text = str(explained(error, "dev", dev))
+    assert "your credentials have expired: aws sso login --profile work" in text
+    assert "\n" not in text
 
 
 def test_an_unknown_profile_is_named(dev: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,8 +64,8 @@ def test_an_unreachable_aws_is_reported_as_that(dev: Environment, monkeypatch: p
     "message", ["Stack with id daadaar-dev-api does not exist", "Stack [daadaar-dev-api] does not exist"]
 )
 def test_what_is_not_deployed_is_to_be_deployed_first(message: str, dev: Environment) -> None:
-    told = str(explained(refused("ValidationError", message, "ListStackResources"), "dev", dev))
-    assert told == (
+    text = str(explained(refused("ValidationError", message, "ListStackResources"), "dev", dev))
+    assert text == (
         "dev: the stack daadaar-dev-api does not exist in account 444455556666; deploy it first: make deploy ENV=dev"
     )
 

@@ -209,14 +209,14 @@ def restarted(environment: Environment, account: Account, service: str = "api", 
 
 def test_a_restart_is_followed_to_its_end(environment: Environment, account: Account) -> None:
     account.deploys(status="SUCCESSFUL", minutes=60)
-    told = restarted(
+    output = restarted(
         environment,
         account,
         "api",
         {"lifecycleStage": "SCALE_UP"},
         {"lifecycleStage": "CLEAN_UP", "status": "SUCCESSFUL"},
     )
-    assert [line.strip() for line in told.splitlines()[1:]] == [
+    assert [line.strip() for line in output.splitlines()[1:]] == [
         "IN_PROGRESS", "IN_PROGRESS SCALE_UP", "SUCCESSFUL CLEAN_UP",
     ]  # fmt: skip
     assert len(account.deployments["api"]) == 2
@@ -255,7 +255,7 @@ def test_a_resource_is_named_by_its_kind_and_a_part_of_its_name(environment: Env
 
 
 @pytest.mark.parametrize(
-    ("what", "told"),
+    ("what", "message"),
     [
         ("service", "expected one of service/api/Service, service/worker/Service"),
         ("function/drifd", "expected one of function/edge/DriftCheck"),
@@ -263,9 +263,9 @@ def test_a_resource_is_named_by_its_kind_and_a_part_of_its_name(environment: Env
     ],
 )
 def test_a_name_that_matches_none_or_several_is_refused_with_the_candidates(
-    what: str, told: str, environment: Environment, account: Logged
+    what: str, message: str, environment: Environment, account: Logged
 ) -> None:
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         ids.physical_id(NAME, environment, account, what)
 
 

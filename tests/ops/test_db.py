@@ -63,9 +63,9 @@ def tasks(account: Account) -> list[str]:
 def test_a_person_reads_by_a_token_and_changes_nothing(place: DatabasePlace, capfd: Any) -> None:
     asked = "select current_user, count(*) from souvenirs"
     assert commands.shell(place, "read", "how many souvenirs", asked, QUIET) == 0
-    told = capfd.readouterr().out
-    assert "person_operator_" in told
-    assert str(ROWS) in told
+    printed = capfd.readouterr().out
+    assert "person_operator_" in printed
+    assert str(ROWS) in printed
     assert commands.shell(place, "read", "a try", "delete from souvenirs", QUIET) == 1
     assert "read-only transaction" in capfd.readouterr().err
     assert commands.shell(place, "write", "two too many", "delete from souvenirs where id > 2998", QUIET) == 0

@@ -9,7 +9,7 @@ from ops.releases.target import ReleaseTarget
 from tests.ops.account import NAME, Account
 
 
-def told(account: Account) -> list[str]:
+def findings(account: Account) -> list[str]:
     return [each.what for each in of_service(ReleaseTarget(NAME, load([NAME])[NAME], "api", account)) if each.stops]
 
 
@@ -18,18 +18,18 @@ def test_a_deployment_that_no_release_began_is_waited_for(status: str) -> None:
     """By a restart, or in ECS's console."""
     account = Account()
     account.deploys(status=status)
-    assert told(account) == [f"ECS is at a deployment of api, {status}"]
+    assert findings(account) == [f"ECS deploys api ({status})"]
 
 
 @pytest.mark.parametrize("status", ["SUCCESSFUL", "STOPPED", "ROLLBACK_SUCCESSFUL", "ROLLBACK_FAILED"])
 def test_a_deployment_that_has_ended_stops_nothing(status: str) -> None:
     account = Account()
     account.deploys(status=status)
-    assert told(account) == []
+    assert findings(account) == []
 
 
 def test_a_release_is_named_instead_of_its_deployment() -> None:
     account = Account()
     running = account.released()
     account.deploys()
-    assert told(account) == [f"{running.id} by {running.who} is under way"]
+    assert findings(account) == [f"release {running.id} by {running.who} is running"]

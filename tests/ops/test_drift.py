@@ -95,20 +95,20 @@ def deploy(account: Somebodys) -> Iterator[Callable[..., str]]:
         time.sleep(0.05)
 
 
-def told(account: Any, dev: Environment) -> list[str]:
+def reported(account: Any, dev: Environment) -> list[str]:
     return [f"{each.resource} {each.what}" for each in drifts("dev", dev, account, every=0.01)]
 
 
 def test_an_environment_that_is_not_deployed_is_to_be_deployed_first(account: Somebodys, dev: Environment) -> None:
     with pytest.raises(OperatorError, match="deploy it first: make deploy ENV=dev"):
-        told(account, dev)
+        reported(account, dev)
 
 
 def test_what_was_just_deployed_has_not_drifted(
     account: Somebodys, dev: Environment, deploy: Callable[..., str]
 ) -> None:
     assert deploy(Database=DATABASE, Logs=LOGS, Secret=SECRET) == "CREATE_COMPLETE"
-    assert told(account, dev) == []
+    assert reported(account, dev) == []
 
 
 def test_what_aws_changes_by_itself_is_no_drift_and_stays_so_at_the_next_deployment(
@@ -125,7 +125,7 @@ def test_what_aws_changes_by_itself_is_no_drift_and_stays_so_at_the_next_deploym
         return instance["EngineVersion"], instance["AllocatedStorage"]
 
     assert found() == ("17.10", 150)
-    assert told(account, dev) == []
+    assert reported(account, dev) == []
     assert deploy(Database=DATABASE) == "unchanged"
     kept_longer = {**DATABASE["Properties"], "BackupRetentionPeriod": 8}  # type: ignore[dict-item]
     assert deploy(Database={**DATABASE, "Properties": kept_longer}) == "UPDATE_COMPLETE"
@@ -138,7 +138,7 @@ def test_what_a_person_changes_is_drift(account: Somebodys, dev: Environment, de
         DBInstanceIdentifier="app", AllocatedStorage=300, BackupRetentionPeriod=1, ApplyImmediately=True
     )
     account.client("logs").delete_log_group(logGroupName="/app")
-    assert sorted(told(account, dev)) == [
+    assert sorted(reported(account, dev)) == [
         "Database /AllocatedStorage: 100 → 300",
         "Database /BackupRetentionPeriod: 7 → 1",
         "Logs was deleted",
@@ -244,4 +244,8 @@ class Pages:
 
 
 def test_every_page_is_read_and_a_stack_that_moves_is_named(dev: Environment) -> None:
-    assert told(Pages(), dev) == [" not compared: it is UPDATE_IN_PROGRESS", "First was deleted", "Second was deleted"]
+    assert reported(Pages(), dev) == [
+        " not compared: it is UPDATE_IN_PROGRESS",
+        "First was deleted",
+        "Second was deleted",
+    ]

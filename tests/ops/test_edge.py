@@ -44,10 +44,10 @@ class Operator:
 
     def _told(self, answer: Answer) -> Answer:
         """No answer holds the token, or the secret that the zone sends to the bucket."""
-        told = answer.stdout + answer.stderr
-        assert "Traceback" not in told
-        assert TOKEN not in told
-        assert self.user_agent not in told
+        value = answer.stdout + answer.stderr
+        assert "Traceback" not in value
+        assert TOKEN not in value
+        assert self.user_agent not in value
         return answer
 
 
@@ -92,11 +92,11 @@ def test_what_was_changed_by_hand_is_shown_and_put_right(operator: Operator) -> 
     assert answer.returncode == 3
     assert "604800" in answer.stdout
 
-    told = json.loads(operator.asks("drift", "production", "--json").stdout)
-    (change,) = told["rules/http_request_cache_settings"]["changes"]
+    document = json.loads(operator.asks("drift", "production", "--json").stdout)
+    (change,) = document["rules/http_request_cache_settings"]["changes"]
     assert change["before"]["action_parameters"]["browser_ttl"]["default"] == 60
-    assert [each["action"] for each in told["records/dns"]["changes"]] == ["create"]
-    assert "********" in json.dumps(told["rules/http_request_late_transform"]["changes"][0]["after"])
+    assert [each["action"] for each in document["records/dns"]["changes"]] == ["create"]
+    assert "********" in json.dumps(document["rules/http_request_late_transform"]["changes"][0]["after"])
     assert operator.asks("plan", "production").returncode == 3
 
     applied = operator.asks("apply", "production")
@@ -112,14 +112,14 @@ def test_a_url_is_purged_in_every_spelling_and_only_one_of_ours(operator: Operat
     assert zone.purged == [f"{media}/a%20(1).avif", f"{media}/a%20%281%29.avif"]
     assert operator.asks("purge", "production", "--all").returncode == 0
     assert zone.purged[2:] == [media]
-    for words, told in (
+    for words, value in (
         ([], "--all for every object of"),
         (["--all", f"{media}/a"], "--all for every object of"),
         (["https://elsewhere.example/a"], f"expected a URL of {media}"),
         ([media], "expected a URL with a path"),
     ):
         refused = operator.asks("purge", "production", *words)
-        assert (refused.returncode, told in refused.stderr) == (2, True), refused.stderr
+        assert (refused.returncode, value in refused.stderr) == (2, True), refused.stderr
     assert len(zone.purged) == 3
 
 

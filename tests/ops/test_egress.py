@@ -130,7 +130,7 @@ def test_it_is_asked_on_the_command_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "expected"),
     [
         (["--plot", "picture.png"], ".svg"),
         (["--plot", "/nowhere/picture.svg"], "No such file"),
@@ -138,8 +138,8 @@ def test_it_is_asked_on_the_command_line(tmp_path: Path) -> None:
         (["--bypass", "100"], "--bypass"),
     ],
 )
-def test_what_is_asked_wrongly_ends_with_2(words: list[str], told: str) -> None:
+def test_what_is_asked_wrongly_ends_with_2(words: list[str], expected: str) -> None:
     done = infra_says(*MODEL, *words, COLUMNS="160")
     assert done.returncode == 2
-    assert told in done.stderr
+    assert expected in done.stderr
     assert "Traceback" not in done.stderr

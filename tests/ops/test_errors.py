@@ -97,14 +97,14 @@ def forms(arguments: Mapping[str, Sequence[str]], environment: str) -> list[Any]
 
 
 def told_by(wrong: str, words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    raises, told = WRONG[wrong]
+    raises, value = WRONG[wrong]
     for name in ("HTTPS_PROXY", "https_proxy", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     fake = type("Session", (), {"__init__": lambda self, **_: None, "client": lambda self, *_, **__: Failing(raises)})
     monkeypatch.setattr(boto3, "Session", fake)
     began = time.monotonic()
     code, text = said(monkeypatch, capsys, words)
-    assert told in text, text
+    assert value in text, text
     assert (code, text.count("\n")) == (1, 1)
     assert time.monotonic() - began < 5
 
@@ -145,9 +145,9 @@ def of_an_environment() -> dict[str, Sequence[str]]:
 
 @pytest.fixture(scope="module")
 def refusal() -> InvalidEnvironments:
-    with pytest.raises(InvalidEnvironments) as told:
+    with pytest.raises(InvalidEnvironments) as raised:
         load(["prodcution"], is_deployed=True)
-    return told.value
+    return raised.value
 
 
 @pytest.mark.parametrize("words", forms(of_an_environment(), "prodcution"))
@@ -176,11 +176,11 @@ def test_help_names_the_exit_codes(
     monkeypatch.setattr(sys, "argv", ["infra", *command.split(), "--help"])
     with pytest.raises(SystemExit) as end:
         infra.main()
-    told = " ".join(capsys.readouterr().out.split())
+    printed = " ".join(capsys.readouterr().out.split())
     assert end.value.code == 0
-    assert "0 done" in told
-    assert "2 wrong input" in told
-    assert command or "--install-completion" in told
+    assert "0 success" in printed
+    assert "2 wrong input" in printed
+    assert command or "--install-completion" in printed
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ BEGAN = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
 
 
 class CloudFormation:
-    """One stack; its events are told the newest first, two on a page."""
+    """One stack; its events come newest first, two on a page."""
 
     def __init__(self, status: str, *events: tuple[str, str, str, str]) -> None:
         self.status, self.events = status, events
@@ -41,7 +41,7 @@ class CloudFormation:
 
     def describe_stack_events(self, StackName: str) -> Iterator[dict[str, Any]]:  # noqa: N803
         assert StackName == API
-        told = [
+        value = [
             {
                 "LogicalResourceId": resource, "ResourceType": kind, "ResourceStatus": status,
                 "ResourceStatusReason": reason, "Timestamp": BEGAN + timedelta(seconds=at),
@@ -49,8 +49,8 @@ class CloudFormation:
             }
             for at, (resource, kind, status, reason) in enumerate(self.events)
         ][::-1]  # fmt: skip
-        for at in range(0, len(told), 2):
-            yield {"StackEvents": told[at : at + 2]}
+        for at in range(0, len(value), 2):
+            yield {"StackEvents": value[at : at + 2]}
 
 
 FAILED = (
@@ -138,5 +138,5 @@ def test_every_resource_leads_to_a_line_of_ours(
             explain.explain("dev", load(["dev"])["dev"], cloudformation, Console(file=out, width=300), as_json=as_json)
         assert end.value.exit_code == 3
     assert f"declared at {', by '.join(service.lines)}" in out.getvalue()
-    (told,) = json.loads(capsys.readouterr().out)
-    assert (told["lines"], told["path"]) == (list(service.lines), service.path)
+    (printed,) = json.loads(capsys.readouterr().out)
+    assert (printed["lines"], printed["path"]) == (list(service.lines), service.path)

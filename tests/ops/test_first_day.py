@@ -93,8 +93,8 @@ def test_a_repository_from_after_july_is_reported_with_the_line_to_write(
 ) -> None:
     assert not starting(findings(), "GitHub")
     account.github.repositories["daadaar/backend"].subject = "daadaar@70001/backend@9000002"
-    told = "GitHub, services.api.repository: is daadaar/backend; GitHub's tokens name daadaar@70001/backend@9000002"
-    assert starting(findings(), "GitHub") == [told]
+    text = "GitHub, services.api.repository: is daadaar/backend; GitHub's tokens name daadaar@70001/backend@9000002"
+    assert starting(findings(), "GitHub") == [text]
 
 
 @pytest.mark.parametrize("account", ["production"], indirect=True)
@@ -118,8 +118,8 @@ def test_a_zone_that_acm_cannot_use_is_reported(account: Account, findings: Call
         "id": "caa", "type": "CAA", "name": "daadaar.com", "content": '0 issue "letsencrypt.org"', "proxied": False,
         "ttl": 1, "data": {"flags": 0, "tag": "issue", "value": "letsencrypt.org"},
     }  # fmt: skip
-    (told,) = starting(findings(), "zone ")
-    assert "the CAA records let only letsencrypt.org issue certificates" in told
+    (output,) = starting(findings(), "zone ")
+    assert "the CAA records let only letsencrypt.org issue certificates" in output
 
 
 @pytest.mark.parametrize("account", ["dev"], indirect=True)
@@ -187,7 +187,7 @@ def test_before_the_first_deployment_every_command_ends_within_seconds(
     for name, value in addresses.items():
         monkeypatch.setenv(name, value)
     assert BEFORE.keys() == BEFORE_A_DEPLOYMENT
-    for command, (code, told) in BEFORE.items():
+    for command, (code, text) in BEFORE.items():
         for more in ([], ["--json"]) if command in with_json() else ([],):
             words = [*command.split(), "dev", *more, *ARGUMENTS[command]]
             monkeypatch.setattr(sys, "argv", ["infra", *words])
@@ -201,9 +201,9 @@ def test_before_the_first_deployment_every_command_ends_within_seconds(
             if more and code != 1:
                 assert conforms(command, out)
             elif more:
-                assert (out, told in err) == ("", True)
+                assert (out, text in err) == ("", True)
             else:
-                assert told in out + err, words
+                assert text in out + err, words
 
 
 def test_a_release_at_rest_takes_what_the_files_say() -> None:

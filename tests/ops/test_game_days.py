@@ -43,7 +43,7 @@ class Watched(in_memory.Account):
         return {"experiment": {"state": {"status": self.states.pop(0), "reason": "because"}}}
 
 
-def told(account: Watched, experiment: str = "tasks-stopped") -> str:
+def output_of(account: Watched, experiment: str = "tasks-stopped") -> str:
     out = io.StringIO()
     place = GameDayPlace(NAME, load([NAME])[NAME], account, sleep=lambda _: None, sandbox=lambda: None)
     run(place, experiment, Console(file=out, width=200))
@@ -52,7 +52,7 @@ def told(account: Watched, experiment: str = "tasks-stopped") -> str:
 
 def test_an_experiment_is_followed_to_its_end_and_says_what_to_do_then() -> None:
     account = Watched("initiating", "running", "running", "completed")
-    said = told(account)
+    said = output_of(account)
     assert account.started == ["EXT1"]
     assert said.count("running: because") == 1
     assert "aws fis stop-experiment --id EXP1" in said
@@ -63,14 +63,14 @@ def test_an_experiment_is_followed_to_its_end_and_says_what_to_do_then() -> None
 @pytest.mark.parametrize("state", ["stopped", "failed"])
 def test_one_that_ends_before_its_time_is_an_error(state: str) -> None:
     with pytest.raises(OperatorError, match=f"the experiment EXP1 {state}: because"):
-        told(Watched("running", state))
+        output_of(Watched("running", state))
 
 
 def test_none_begins_while_an_alarm_fires() -> None:
     account = Watched()
     account.rings("daadaar-production-api-down", "CRITICAL: No healthy task. Runbook: docs/runbooks/service-down.md")
     with pytest.raises(OperatorError, match=r"fires already: .*service-down"):
-        told(account)
+        output_of(account)
     assert account.started == []
 
 
@@ -78,7 +78,7 @@ def test_a_missing_deployment_is_reported() -> None:
     account = Watched()
     account.resources["observability"] = []
     with pytest.raises(OperatorError, match="there is no template of tasks-stopped; deploy it first"):
-        told(account)
+        output_of(account)
 
 
 def test_an_experiment_that_would_only_be_an_outage_is_refused() -> None:
@@ -89,7 +89,7 @@ def test_an_experiment_that_would_only_be_an_outage_is_refused() -> None:
 
 def test_what_fis_cannot_do_needs_a_sandbox() -> None:
     with pytest.raises(InputError, match=r"only in a sandbox .*make sandbox ENV=production.*nobody can have"):
-        told(Watched(), "cloudflare-errors")
+        output_of(Watched(), "cloudflare-errors")
 
 
 def test_the_list_says_what_each_costs_users() -> None:

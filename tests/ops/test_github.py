@@ -79,8 +79,8 @@ def test_the_workflows_get_the_architecture_of_the_environments_file(architectur
     api = environment.services["api"].model_copy(update={"architecture": architecture})
     services = {**environment.services, "api": api}
     found = settings(environment.model_copy(update={"services": services}), outputs(templates, "dev"))
-    told = {each.name: each.variables["ARCHITECTURE"] for each in found if each.service == "api"}
-    assert told == {"dev-api": architecture, "dev-api-preview": architecture}
+    values = {each.name: each.variables["ARCHITECTURE"] for each in found if each.service == "api"}
+    assert values == {"dev-api": architecture, "dev-api-preview": architecture}
 
 
 def test_values_with_spaces_and_lines_reach_github_whole(tmp_path: Path) -> None:

@@ -99,8 +99,10 @@ def test_an_environment_that_no_workflow_reads_any_more_is_named_and_left_to_a_p
     before |= {f"pages-{number}": Environment() for number in range(40)}
     delete = "gh api --method DELETE repos/daadaar/backend/environments"
     for _ in range(2):
-        told = {each.what: each.todo for each in apply(wanted, client) if "dev-frontend" not in each.what and each.todo}
-        assert told == {
+        found = {
+            each.what: each.todo for each in apply(wanted, client) if "dev-frontend" not in each.what and each.todo
+        }
+        assert found == {
             f"daadaar/backend, environment {name}: no workflow reads it any more": f"{delete}/{name}"
             for name in ("dev", "dev-preview")
         }
@@ -154,8 +156,8 @@ def test_doctor_compares_what_github_has_with_what_the_workflows_read(
     own = github.repositories["daadaar/backend"].environments["dev-api"].variables
     own["REPOSITORY"] = "of before"
     del own["RELEASE_ROLE"]
-    told = "the variable RELEASE_ROLE is missing; the variable REPOSITORY is 'of before', expected 'the ApiRepository'"
-    assert doctor() == {"GitHub, daadaar/backend, environment dev-api": told}
+    text = "the variable RELEASE_ROLE is missing; the variable REPOSITORY is 'of before', expected 'the ApiRepository'"
+    assert doctor() == {"GitHub, daadaar/backend, environment dev-api": text}
     github.writes.clear()
     doctor()
     assert github.writes == []
@@ -168,9 +170,11 @@ def test_doctor_goes_on_where_github_does_not_show_variables(
     monkeypatch.delenv("GITHUB_TOKEN")
     if token is not None:
         monkeypatch.setenv("GITHUB_TOKEN", token)
-    ((where, told),) = doctor().items()
+    ((where, finding),) = doctor().items()
     assert where == "GitHub, variables of environments"
-    assert told.startswith("not compared: " + ("GITHUB_TOKEN is not set" if token is None else "GET /repos/daadaar/"))
+    assert finding.startswith(
+        "not compared: " + ("GITHUB_TOKEN is not set" if token is None else "GET /repos/daadaar/")
+    )
 
 
 @pytest.mark.parametrize("has_rules", [True, False])
@@ -251,14 +255,14 @@ def test_a_rule_that_github_drops_is_reported() -> None:
     environment = Environment(reviewers=list(REVIEWERS))
     forgetful.repositories["daadaar/infrastructure"].environments["production"] = environment
     with served(forgetful) as url, connection({"GITHUB_API_URL": url, "GH_TOKEN": TOKEN}) as client:
-        (told,) = (each for each in apply([needed()], client) if each.todo)
-    assert "has changed its protection" in told.what
+        (messages,) = (each for each in apply([needed()], client) if each.todo)
+    assert "has changed its protection" in messages.what
 
 
 USED_UP = {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "1795000000"}
 
 
-@pytest.mark.parametrize(("answer", "kind", "told"), [
+@pytest.mark.parametrize(("answer", "kind", "expected"), [
     (Answer(401, {"message": "Bad credentials"}), InputError, "Bad credentials: the token is not valid"),
     (Answer(403, {"message": "Resource not accessible"}), InputError, "the token may not do that; it needs Admin"),
     (Answer(403, {"message": "API rate limit exceeded"}, USED_UP), InputError, r"is used up until \d\d:\d\d"),
@@ -270,10 +274,10 @@ USED_UP = {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "1795000000"}
     (Answer(200, "a page"), OperatorError, "the server that answered is not GitHub's API"),
 ])  # fmt: skip
 def test_a_refusal_by_github_is_reported_in_one_line(
-    answer: Answer, kind: type[Exception], told: str, github: GitHub, client: httpx.Client
+    answer: Answer, kind: type[Exception], expected: str, github: GitHub, client: httpx.Client
 ) -> None:
     github.trouble = [answer]
-    with pytest.raises(kind, match=told) as raised:
+    with pytest.raises(kind, match=expected) as raised:
         list(apply([needed()], client))
     assert str(raised.value).startswith("GET /repos/daadaar/infrastructure/environments/production")
     assert TOKEN not in str(raised.value)
@@ -308,9 +312,9 @@ def test_a_deployed_environment_is_set_up(production: Account, monkeypatch: pyte
     with pytest.raises(InputError, match="GITHUB_TOKEN is not set"):
         put()
     monkeypatch.setenv("GITHUB_TOKEN", TOKEN)
-    code, told = put()
+    code, output = put()
     assert code == 3
-    assert "→ gh secret set SERVER_ACTIONS_KEY --repo daadaar/frontend --env production-frontend" in told
+    assert "→ gh secret set SERVER_ACTIONS_KEY --repo daadaar/frontend --env production-frontend" in output
     repositories = production.github.repositories
     assert repositories["daadaar/infrastructure"].environments["production"].variables["DEPLOY_ROLE"].startswith("arn:")
     repositories["daadaar/frontend"].environments["production-frontend"].secrets += [

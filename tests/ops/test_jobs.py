@@ -100,9 +100,9 @@ def test_run_is_not_confused_by_the_run_after_it(place: JobPlace, world: World, 
 def test_run_fails_with_the_log_and_the_reason(place: JobPlace, world: World, meanwhile: Callable[..., None]) -> None:
     world.logs.lines["clean:1", "job/job/2"] = ["no such table [jobs]"]
     meanwhile(lambda: world.end(1), lambda: world.end(3))
-    with pytest.raises(OperatorError) as told:
+    with pytest.raises(OperatorError) as raised:
         printed(lambda console: commands.run(place, "clean", console))
-    assert str(told.value) == (
+    assert str(raised.value) == (
         "clean failed with exit code 3 at attempt 2:\nno such table [jobs]\nEssential container in task exited"
     )
 

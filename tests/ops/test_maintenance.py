@@ -123,7 +123,7 @@ def operator() -> Iterator[Operator]:
 
 
 def test_the_hosts_of_site_and_api_get_a_worker_and_all_our_alarms_are_muted(operator: Operator) -> None:
-    told = operator.on()
+    output = operator.on()
     assert operator.patterns == {f"{host}/*" for host in HOSTS}
     (rule,) = operator.aws.rules.values()
     assert rule["MuteTargets"]["AlarmNames"] == [
@@ -132,7 +132,7 @@ def test_the_hosts_of_site_and_api_get_a_worker_and_all_our_alarms_are_muted(ope
     ], "autoscaling goes on"
     assert rule["Rule"]["Schedule"] == {"Expression": "at(2026-11-26T12:01)", "Duration": "PT60M"}
     assert rule["ExpireDate"] == datetime(2026, 11, 26, 13, 1, tzinfo=UTC), "never for ever"
-    assert "503 until 2026-11-26 13:01:00 UTC" in told
+    assert "503 until 2026-11-26 13:01:00 UTC" in output
     shown, code = operator.show()
     assert code == 0
     assert "since 2026-11-26 12:00:20 until 2026-11-26 13:01:00 UTC, by zara (a larger disk)" in shown
@@ -140,11 +140,11 @@ def test_the_hosts_of_site_and_api_get_a_worker_and_all_our_alarms_are_muted(ope
 
 def test_off_leaves_nothing_behind_and_says_what_notifies_now(operator: Operator) -> None:
     operator.on()
-    told = operator.off()
+    output = operator.off()
     assert (operator.patterns, operator.aws.rules, operator.edge.memory.get(KEY)) == (set(), {}, None)
     assert SCRIPT not in operator.edge.world.scripts
     assert operator.edge.foreign() == operator.before
-    assert "fires, and notifies now: daadaar-production-data-Storage: docs/runbooks/database-storage.md" in told
+    assert "fires, and notifies now: daadaar-production-data-Storage: docs/runbooks/database-storage.md" in output
     assert "no maintenance is on" in operator.off()
 
 

@@ -1,4 +1,4 @@
-"""An environment is operated whatever another environment's file says, and told of what that will refuse."""
+"""An invalid file of another environment stops no command; doctor reports what it will stop."""
 
 import os
 import subprocess

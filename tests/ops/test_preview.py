@@ -49,9 +49,9 @@ def database(account: Account) -> Connection:
 
 
 def said(previews: PreviewSlots, name: str, image: str) -> str:
-    told = io.StringIO()
-    commands.start(previews, name, "api", image, Console(file=told, width=200), as_json=False)
-    return told.getvalue()
+    output = io.StringIO()
+    commands.start(previews, name, "api", image, Console(file=output, width=200), as_json=False)
+    return output.getvalue()
 
 
 def end(previews: PreviewSlots, name: str) -> None:
@@ -71,9 +71,9 @@ def test_an_environment_without_previews_says_so(dev: Account) -> None:
 
 def test_a_pull_request_runs_on_a_copy_with_its_own_migrations(dev: Account, previews: PreviewSlots) -> None:
     image = push(dev, "api", "pull-request", (FIRST, SECOND))
-    told = said(previews, "add-email", image)
-    assert "copying: its database is copied" in told
-    assert "https://api-dev-preview-1.daadaar.com" in told
+    output = said(previews, "add-email", image)
+    assert "copying: its database is copied" in output
+    assert "https://api-dev-preview-1.daadaar.com" in output
     preview, users = users_of(dev, 1), traffic(dev)
     assert preview.ask("/") == {"version": image, "visitors": 2, "runtime": "node"}
     assert users.ask("/")["version"] != image
@@ -109,12 +109,12 @@ def test_two_pull_requests_know_nothing_of_each_other(dev: Account, previews: Pr
 def test_the_reason_of_a_failed_migration_is_printed_by_the_command_that_started_it(
     dev: Account, previews: PreviewSlots
 ) -> None:
-    with pytest.raises(OperatorError) as told:
+    with pytest.raises(OperatorError) as raised:
         said(previews, "broken", push(dev, "api", "broken", (FIRST, "alter table nobody add x int")))
-    assert "PRE_SCALE_UP" in str(told.value)
-    assert "the command ended with 1" in str(told.value)
-    assert "applying migrations" in str(told.value), "the last lines of its log"
-    assert 'PostgreSQL: relation "nobody" does not exist' in str(told.value)
+    assert "PRE_SCALE_UP" in str(raised.value)
+    assert "the command ended with 1" in str(raised.value)
+    assert "applying migrations" in str(raised.value), "the last lines of its log"
+    assert 'PostgreSQL: relation "nobody" does not exist' in str(raised.value)
     end(previews, "broken")
 
 

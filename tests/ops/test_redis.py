@@ -64,7 +64,7 @@ def test_it_is_typed_in_any_folder() -> None:
 
 
 @pytest.mark.parametrize(
-    ("environment", "told"),
+    ("environment", "message"),
     [
         ({}, "REDIS_URL: expected in the environment"),
         ({"REDIS_URL": f"redis://:{PASSWORD}@h@h"}, "REDIS_URL: expected one @ at most"),
@@ -72,11 +72,11 @@ def test_it_is_typed_in_any_folder() -> None:
         ({"REDIS_PASSWORD": PASSWORD}, "REDIS_PASSWORD: expected REDIS_URL beside it"),
     ],
 )
-def test_an_unreadable_value_is_reported_in_one_line(environment: dict[str, str], told: str) -> None:
+def test_an_unreadable_value_is_reported_in_one_line(environment: dict[str, str], message: str) -> None:
     for word in ("url", "check"):
         done = asks(word, **environment)
         assert (done.returncode, done.stdout) == (2, "")
-        assert done.stderr.startswith(told)
+        assert done.stderr.startswith(message)
 
 
 def test_check_from_here(server: Server) -> None:

@@ -179,14 +179,14 @@ def test_a_token_that_redis_refuses_leaves_both_valid() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "settings", "told"),
+    ("kind", "settings", "expected"),
     [
         ("upstash", {"credentials_secret": "daadaar/upstash", "region": "eu-central-1"}, "redis-migrate.md"),
         ("external", {"url_secret": "daadaar/redis-url", "ports": (6380,)}, "infra secret set dev daadaar/redis-url"),
     ],
 )
-def test_without_an_overlap_the_command_names_the_other_way(kind: str, settings: dict[str, Any], told: str) -> None:
+def test_without_an_overlap_the_command_names_the_other_way(kind: str, settings: dict[str, Any], expected: str) -> None:
     instance = type(ENVIRONMENT.redis.instances["main"]).model_validate({kind: settings})
     redis = ENVIRONMENT.redis.model_copy(update={"instances": {"main": instance}})
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=expected):
         rotate(place(Account(), ENVIRONMENT.model_copy(update={"redis": redis})), Console(file=io.StringIO()))

@@ -50,9 +50,9 @@ class Attempt:
         self.before = self.place.image()
 
     def __call__(self, image: str) -> tuple[str, Release]:
-        """(what was told, the ledger's entry). The old version serves on, and nobody has noticed."""
+        """(output, the ledger's entry). The old version keeps serving, and users notice nothing."""
         with traffic(self.account).flowing() as users:
-            with pytest.raises(OperatorError) as told:
+            with pytest.raises(OperatorError) as raised:
                 release(self.account, image)
             self.served_by_the_old_one(users)
         assert users.failures == []
@@ -60,7 +60,7 @@ class Attempt:
         entry = self.place.ledger.newest("api")
         assert entry is not None
         assert (entry.image, entry.outcome, entry.previous) == (image, "failed", self.before)
-        return "\n".join([str(told.value), *told.value.__notes__]), entry
+        return "\n".join([str(raised.value), *raised.value.__notes__]), entry
 
     def served_by_the_old_one(self, users: UserTraffic) -> None:
         assert users.ask("/")["version"] == self.before
@@ -78,11 +78,11 @@ def test_a_release_is_followed_from_stage_to_stage(place: ReleaseTarget, product
     image = push(production, "api", "followed", (FIRST, SECOND))
     before = place.image()
     with traffic(production).flowing() as users:
-        told = release(production, image)
+        output = release(production, image)
     assert users.failures == []
     assert set(users.versions) == {before, image}
     for expected in ("PRE_SCALE_UP", "migrations applied", "3 of 3 new tasks are healthy", "succeeded"):
-        assert expected in told, told
+        assert expected in output, output
     entry = place.ledger.newest("api")
     assert entry is not None
     assert (entry.kind, entry.image, entry.previous, entry.outcome) == ("release", image, before, "succeeded")
@@ -109,15 +109,15 @@ def test_tasks_that_do_not_start_end_it_at_scale_up(attempt: Attempt, production
         "crashing",
         fault=_edit("export const sql", "throw new Error('no such thing')\nexport const sql"),
     )
-    told, entry = attempt(image)
-    assert "Error: no such thing" in told, "the last lines of the log say why"
+    output, entry = attempt(image)
+    assert "Error: no such thing" in output, "the last lines of the log say why"
     assert newest_deployment(production)["lifecycleStage"] == "SCALE_UP"
     assert "circuit breaker threshold was exceeded." in str(entry.reason)
     assert "Essential container in task exited, exit code 1" in str(entry.reason)
 
 
 @pytest.mark.parametrize(
-    ("fault", "told"),
+    ("fault", "expected"),
     [
         (
             _edit("asked.version, process.env.RELEASE", "asked.version, 'another'", "contract.mjs"),
@@ -129,11 +129,11 @@ def test_tasks_that_do_not_start_end_it_at_scale_up(attempt: Attempt, production
     ids=["another version", "without Redis", "no such path"],
 )
 def test_a_version_that_cannot_serve_is_never_used(
-    fault: Callable[[Path], None], told: str, attempt: Attempt, production: Account, request: pytest.FixtureRequest
+    fault: Callable[[Path], None], expected: str, attempt: Attempt, production: Account, request: pytest.FixtureRequest
 ) -> None:
     image = push(production, "api", request.node.callspec.id.replace(" ", "-"), fault=fault)
     output, _ = attempt(image)
-    assert told in output
+    assert expected in output
     assert newest_deployment(production)["lifecycleStage"] == "POST_TEST_TRAFFIC_SHIFT"
     with traffic(production).flowing() as users:
         time.sleep(0.2)
@@ -227,11 +227,11 @@ def held(production: Account) -> Iterator[None]:
 
 @pytest.mark.parametrize("how", FAILING)
 def test_a_migration_that_fails_moves_no_traffic(how: str, attempt: Attempt, production: Account, held: None) -> None:
-    statement, fault, told = FAILING[how]
+    statement, fault, value = FAILING[how]
     wanted = (FIRST, SECOND, statement or "select 'nothing'")
     image = push(production, "api", how.replace(" ", "-"), wanted, fault=fault)
     output, entry = attempt(image)
-    assert told in output, output
+    assert value in output, output
     assert entry.migration["exit"] != 0
     assert entry.breaks == []
     assert newest_deployment(production)["lifecycleStage"] == "PRE_SCALE_UP"
@@ -279,10 +279,10 @@ def test_a_release_with_an_obstacle_does_not_begin(place: ReleaseTarget, product
         place.image(): "runs already",
     }
     before = len(place.ledger.releases("api"))
-    for image, told in refused.items():
+    for image, text in refused.items():
         with pytest.raises(OperatorError, match="not begun, nothing was changed") as error:
             release(production, image)
-        assert told in str(error.value)
+        assert text in str(error.value)
     cloudwatch.set_alarm_state(AlarmName=alarm, StateValue="ALARM", StateReason="slow")
     try:
         with pytest.raises(OperatorError, match="is on, and would send nothing back"):
@@ -332,10 +332,10 @@ def test_the_ledger_is_for_people_and_programs(place: ReleaseTarget, capsys: Any
     assert all(each["who"] and each["template"] and each["ended"] for each in releases)
     found = status.look(place.name, place.environment, place.clients, services=[place.service])
     status.show(place.name, found, Console(), as_json=True)
-    told = json.loads(capsys.readouterr().out)["services"]["api"]
-    assert (told["image"], told["tasks"]) == (place.image(), {"running": 3, "desired": 3})
-    assert sorted(told["traffic"].values()) == [0, 100]
-    assert (told["deployment"]["to_image"], told["deployment"]["under_way"]) == (place.image(), False)
+    printed = json.loads(capsys.readouterr().out)["services"]["api"]
+    assert (printed["image"], printed["tasks"]) == (place.image(), {"running": 3, "desired": 3})
+    assert sorted(printed["traffic"].values()) == [0, 100]
+    assert (printed["deployment"]["to_image"], printed["deployment"]["under_way"]) == (place.image(), False)
 
 
 def test_one_command_in_a_task_of_its_own(place: ReleaseTarget, capsys: Any) -> None:

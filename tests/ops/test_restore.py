@@ -44,9 +44,9 @@ def place(deployed: Rehearsed) -> Iterator[Rehearsed]:
 
 
 def restore(place: Instances, to: datetime | None, *, check_only: bool = False) -> str:
-    told = io.StringIO()
-    commands.point(place, to, Console(file=told, width=500), now=datetime.now(UTC), check_only=check_only)
-    return told.getvalue()
+    output = io.StringIO()
+    commands.point(place, to, Console(file=output, width=500), now=datetime.now(UTC), check_only=check_only)
+    return output.getvalue()
 
 
 def go_back(place: Instances) -> None:
@@ -69,7 +69,7 @@ def test_the_restored_one_serves_by_the_same_name_and_address_and_the_old_one_is
     assert before is not None
     # What the restored one holds is the password from before.
     rotate(place, "rotated after the time that is restored")
-    told = restore(place, to)
+    output = restore(place, to)
     after = place.called(place.identifier)
     assert after is not None
     assert after["DbiResourceId"] != before["DbiResourceId"]
@@ -84,12 +84,12 @@ def test_the_restored_one_serves_by_the_same_name_and_address_and_the_old_one_is
     assert {"early", "late"} <= rows(place, old["DBInstanceIdentifier"])
     with pytest.raises(OperationalError, match="not permitted to log in"):
         connect(login(place), lookup.instance_called(old["DBInstanceIdentifier"]).variables)
-    assert "infra restore back dev" in told
+    assert "infra restore back dev" in output
     assert place.restored() == []
     # Once more is no other restore, which would lose what was written since.
     assert "was restored to that time already" in restore(place, to)
     assert "after the restore" in rows(place, place.identifier)
-    # Drift would be told of a tag that no template has.
+    # A tag that no template has would be drift.
     assert [each["Key"] for each in after["TagList"]] == ["environment"]
 
 
@@ -201,11 +201,11 @@ def test_a_restore_with_rds_defaults_does_not_take_over(place: Rehearsed) -> Non
     assert (made["MultiAZ"], made["DeletionProtection"]) == (False, False)
     assert made["DBParameterGroups"][0]["DBParameterGroupName"] == "default.postgres17"
     assert "MasterUserSecret" not in made
-    with pytest.raises(OperatorError) as told:
+    with pytest.raises(OperatorError) as raised:
         restore(place, to)
     for fault in ("another parameter group is in effect: track_commit_timestamp is off, declared 1", "MultiAZ is False",
                   "DBParameterGroups are default.postgres17", "VpcSecurityGroups are sg-default"):  # fmt: skip
-        assert fault in str(told.value)
+        assert fault in str(raised.value)
     after = place.called(place.identifier)
     assert after is not None
     assert after["DbiResourceId"] == before["DbiResourceId"]
@@ -214,8 +214,8 @@ def test_a_restore_with_rds_defaults_does_not_take_over(place: Rehearsed) -> Non
 
 def test_a_check_changes_nothing_for_users_and_another_time_is_no_way_on(place: Rehearsed) -> None:
     to = now_and_then(place, "c", "d")
-    told = restore(place, to, check_only=True)
-    assert "public.visitors" in told
+    output = restore(place, to, check_only=True)
+    assert "public.visitors" in output
     assert "d" in rows(place, place.identifier)
     (restored,) = place.restored()
     with pytest.raises(OperatorError, match="was begun before and does not serve yet"):
@@ -227,9 +227,9 @@ def test_a_check_changes_nothing_for_users_and_another_time_is_no_way_on(place: 
 
 
 def copy_table(place: Instances, table: str, instance: str) -> str:
-    told = io.StringIO()
-    tables.copy(place, table, "public", instance, Console(file=told, width=500))
-    return told.getvalue()
+    output = io.StringIO()
+    tables.copy(place, table, "public", instance, Console(file=output, width=500))
+    return output.getvalue()
 
 
 def test_one_table_comes_beside_the_one_that_serves(place: Rehearsed) -> None:
@@ -239,16 +239,16 @@ def test_one_table_comes_beside_the_one_that_serves(place: Rehearsed) -> None:
     with as_master(place, place.identifier) as connection:
         connection.execute("alter table visitors rename to spoiled")
     try:
-        told = copy_table(place, "visitors", restored["DBInstanceIdentifier"])
+        output = copy_table(place, "visitors", restored["DBInstanceIdentifier"])
         new = f"visitors_restored_to_{to:%Y%m%d%H%M%S}"
-        assert f"public.{new}: " in told
-        assert "with the same digest as public.visitors" in told
+        assert f"public.{new}: " in output
+        assert "with the same digest as public.visitors" in output
         with as_master(place, place.identifier) as connection:
             found = {name for (_, name) in connection.execute(f"table {new}").fetchall()}
             assert "g" in found
             assert "h" not in found
-            # Once more is no other copy, and one that somebody has changed is told.
-            assert copy_table(place, "visitors", restored["DBInstanceIdentifier"]) == told
+            # Once more is no other copy, and one that somebody has changed is reported.
+            assert copy_table(place, "visitors", restored["DBInstanceIdentifier"]) == output
             connection.execute(f"truncate {new}")
         with pytest.raises(
             OperatorError, match=r"has 0 rows with digest 0, public\.visitors in .* Does somebody write"
@@ -272,7 +272,7 @@ def test_a_table_is_copied_only_from_a_restored_or_replaced_instance_and_not_ami
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("yesterday", "expected latest or a time with its zone"),
         ("2026-11-26T07:59:59", "the zone is missing"),
@@ -280,8 +280,8 @@ def test_a_table_is_copied_only_from_a_restored_or_replaced_instance_and_not_ami
         ("2026-11-26T09:00:01Z", "in the future"),
     ],
 )
-def test_a_time_that_cannot_be_meant_is_refused(text: str, told: str) -> None:
-    with pytest.raises(InputError, match=told):
+def test_a_time_that_cannot_be_meant_is_refused(text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
         commands.when(text, now=datetime(2026, 11, 26, 9, tzinfo=UTC))
 
 
@@ -420,7 +420,7 @@ BACKED_UP = {
 
 @dataclass(frozen=True)
 class RehearsedDrills(Drills):
-    """The function runs in this process, and is told of the end when it looks."""
+    """The function runs in this process, and finds the end when it checks."""
 
     def start(self) -> str:
         return str(drilling.handler({"do": "start"}, None)["job"])
@@ -494,9 +494,9 @@ def instances(place: Instances) -> set[str]:
 
 
 def drill(place: Drills) -> str:
-    told = io.StringIO()
-    drills.drill(place, Console(file=told, width=500))
-    return told.getvalue()
+    output = io.StringIO()
+    drills.drill(place, Console(file=output, width=500))
+    return output.getvalue()
 
 
 def test_a_drill_restores_verifies_measures_and_deletes(backed_up: RehearsedDrills, place: Rehearsed) -> None:
@@ -504,8 +504,8 @@ def test_a_drill_restores_verifies_measures_and_deletes(backed_up: RehearsedDril
     time.sleep(2 * CLOCK.total_seconds())
     before = instances(place)
     # RDS rotates it: the password in the backup opens nothing that anybody still knows.
-    told = drill(backed_up)
-    assert "verified" in told
+    output = drill(backed_up)
+    assert "verified" in output
     (result,) = backed_up.results()
     assert (result.problems, instances(place)) == ([], before)
     assert result.rpo is not None and result.rpo < 1

@@ -86,9 +86,9 @@ def pause() -> datetime:
 
 
 def restore(media: MediaBucket, prefix: str, to: datetime, *, now: datetime | None = None, yes: bool = True) -> str:
-    told = io.StringIO()
-    objects.restore(media, prefix, to, Console(file=told, width=300), now=now or datetime.now(UTC), is_confirmed=yes)
-    return told.getvalue()
+    output = io.StringIO()
+    objects.restore(media, prefix, to, Console(file=output, width=300), now=now or datetime.now(UTC), is_confirmed=yes)
+    return output.getvalue()
 
 
 def versions(root: Any, media: MediaBucket, prefix: str) -> list[tuple[str, str]]:
@@ -130,11 +130,11 @@ def test_a_thousand_versions_are_as_they_were_and_nothing_is_lost(media: MediaBu
         delete(root, media, keys[100:120])
     before = versions(root, media, "many/")
     assert len(before) > 1000
-    told = restore(media, "many/", to, yes=False)
-    assert "Nothing was changed. With --yes" in told
+    output = restore(media, "many/", to, yes=False)
+    assert "Nothing was changed. With --yes" in output
     assert versions(root, media, "many/") == before
-    told = restore(media, "many/", to)
-    assert "Restored and read back: 180 objects" in told
+    output = restore(media, "many/", to)
+    assert "Restored and read back: 180 objects" in output
     assert contents(root, media, "many/") == {**was, "many/new": digest(b"new")}
     gone = set(before) - set(versions(root, media, "many/"))
     # Delete markers, and no version of an object.

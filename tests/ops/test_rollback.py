@@ -70,12 +70,12 @@ def stopped(identity: str | None, stage: str | None) -> dict[str, Any]:
 def test_at_each_stage_the_way_back_is_named(stage: str | None, way: str, account: Account) -> None:
     release = account.released()
     account.stacks["api"] = "UPDATE_IN_PROGRESS"
-    told = rolled_back(
+    output = rolled_back(
         account, stopped(release.id, stage), meanwhile=(lambda: ends(account, release.id, "failed", "stopped by zara"),)
     )
-    assert way in told
-    assert f"{release.id} was stopped; api@{'b' * 12} serves" in told
-    assert "infra release production --service api --resume" in told
+    assert way in output
+    assert f"{release.id} was stopped; api@{'b' * 12} serves" in output
+    assert "infra release production --service api --resume" in output
 
 
 def test_a_migration_that_was_stopped_is_named(account: Account) -> None:
@@ -91,20 +91,20 @@ def test_what_was_over_before_it_could_be_stopped_is_gone_back_from_by_a_release
     back = account.released(kind="rollback")
     ends(account, back.id, "succeeded")
     answer = {"path": "release", "id": back.id, "back_from": release.id, "back_to": "r0", "template_changed": False}
-    told = rolled_back(account, {"path": "wait", "id": release.id}, stopped(release.id, "CLEAN_UP"), answer)
-    assert "waits for it" in told
-    assert f"Back from {release.id} to r0, by a release" in told
-    assert f"{back.id} succeeded" in told
+    output = rolled_back(account, {"path": "wait", "id": release.id}, stopped(release.id, "CLEAN_UP"), answer)
+    assert "waits for it" in output
+    assert f"Back from {release.id} to r0, by a release" in output
+    assert f"{back.id} succeeded" in output
 
 
 def test_a_rollback_that_is_under_way_already_is_followed(account: Account) -> None:
     back = account.released(kind="rollback")
     account.stacks["api"] = "UPDATE_IN_PROGRESS"
-    told = rolled_back(
+    output = rolled_back(
         account, {"path": "going back", "id": back.id}, meanwhile=(lambda: ends(account, back.id, "succeeded"),)
     )
-    assert "it goes back already" in told
-    assert f"{back.id} succeeded" in told
+    assert "it goes back already" in output
+    assert f"{back.id} succeeded" in output
 
 
 def test_a_rollback_that_fails_is_an_error(account: Account) -> None:
@@ -115,15 +115,15 @@ def test_a_rollback_that_fails_is_an_error(account: Account) -> None:
 
 
 def test_after_a_release_that_went_back_by_itself_the_way_further_back_is_named(account: Account) -> None:
-    told = rolled_back(account, {"path": "over", "id": "r2", "further": "r0"})
-    assert f"r2 has failed and went back by itself; api@{'b' * 12} serves" in told
-    assert "infra rollback production r0 --service api" in told
+    output = rolled_back(account, {"path": "over", "id": "r2", "further": "r0"})
+    assert f"r2 has failed and went back by itself; api@{'b' * 12} serves" in output
+    assert "infra rollback production r0 --service api" in output
 
 
 def test_where_nothing_was_before_no_way_further_back_is_named(account: Account) -> None:
-    told = rolled_back(account, {"path": "over", "id": "r2", "further": None})
-    assert "r2 has failed and went back by itself" in told
-    assert "further back" not in told
+    output = rolled_back(account, {"path": "over", "id": "r2", "further": None})
+    assert "r2 has failed and went back by itself" in output
+    assert "further back" not in output
 
 
 def test_a_deployment_that_is_no_release_is_stopped_and_nothing_is_followed(account: Account) -> None:

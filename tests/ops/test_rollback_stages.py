@@ -140,7 +140,7 @@ class Releasing:
 
     account: Account
     image: str
-    told: str = ""
+    output: str = ""
 
     def __post_init__(self) -> None:
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -148,14 +148,14 @@ class Releasing:
 
     def _run(self) -> None:
         try:
-            self.told = release(self.account, self.image)
+            self.output = release(self.account, self.image)
         except OperatorError as error:
-            self.told = "\n".join([str(error), *error.__notes__])
+            self.output = "\n".join([str(error), *error.__notes__])
 
     def ended(self) -> str:
         self._thread.join(_ENDS_WITHIN_SECONDS)
         assert not self._thread.is_alive()
-        return self.told
+        return self.output
 
 
 def asks(account: Account, folder: Path) -> "subprocess.Popen[str]":
@@ -201,7 +201,7 @@ def status_of(place: ReleaseTarget) -> str | None:
 def came_to(place: ReleaseTarget, stage: str, releasing: Releasing) -> None:
     wait_until(
         lambda: stage_of(place) == stage,
-        lambda: f"it never came to {stage}, but to {stage_of(place)}: {releasing.told}",
+        lambda: f"it never came to {stage}, but to {stage_of(place)}: {releasing.output}",
         seconds=_COMES_WITHIN_SECONDS,
     )
 
@@ -226,12 +226,12 @@ def test_at_each_stage_the_old_version_serves_again_and_no_request_is_lost(
                 wait_until(lambda: migrating(owner) == 1, lambda: "the migration does not run", seconds=10.0)
         let_go_once_it_goes_back(place, hold)
         asked = time.monotonic()
-        told = answered(asks(production, tmp_path))
+        output = answered(asks(production, tmp_path))
         assert "it looks wrong" in releasing.ended()
         report(stage, users, bad, asked)
         assert users.ask("/")["version"] == place.image() == before
-    assert WAYS[stage] in told
-    assert re.search(r"r\S+ was stopped; \S+@[0-9a-f]{12} serves", told), told
+    assert WAYS[stage] in output
+    assert re.search(r"r\S+ was stopped; \S+@[0-9a-f]{12} serves", output), output
     assert users.failures == []
     assert (bad in users.versions) == (WAYS[stage] != NOT_SEEN)
     assert stack_of(production, place.stack)["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
@@ -240,7 +240,7 @@ def test_at_each_stage_the_old_version_serves_again_and_no_request_is_lost(
     assert (entry.image, entry.outcome) == (bad, "failed")
     assert re.fullmatch(r"stopped by arn:\S+: it looks wrong", str(entry.reason))
     if stage == "PRE_SCALE_UP":
-        assert "its migration is stopped" in told
+        assert "its migration is stopped" in output
         with connected_as_owner(production) as owner:
             wait_until(lambda: migrating(owner) == 0, lambda: "PostgreSQL still runs its statement", seconds=30.0)
 
@@ -274,10 +274,10 @@ def test_a_release_that_is_over_is_gone_back_from_by_a_release(production: Accou
     release(production, bad)
     with traffic(production).flowing() as users:
         asked = time.monotonic()
-        told = answered(asks(production, tmp_path))
+        output = answered(asks(production, tmp_path))
         report("finished", users, bad, asked)
         assert users.ask("/")["version"] == place.image() == before
-    assert "by a release: the old tasks have ended" in told
+    assert "by a release: the old tasks have ended" in output
     assert users.failures == []
 
 

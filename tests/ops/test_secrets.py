@@ -84,10 +84,10 @@ def test_one_field_is_changed_and_the_others_are_kept(
     manager = Manager(app='{"jwt": "old", "mail": "key", "other": [1]}')
     stored(environment, manager, "daadaar/app:jwt")
     assert json.loads(manager.values["daadaar/app"] or "") == {"jwt": VALUE, "mail": "key", "other": [1]}
-    told = capsys.readouterr().out
-    assert "daadaar/app:jwt: has a new value" in told
-    assert "new tasks of api, worker take over" in told
-    assert VALUE not in told
+    printed = capsys.readouterr().out
+    assert "daadaar/app:jwt: has a new value" in printed
+    assert "new tasks of api, worker take over" in printed
+    assert VALUE not in printed
 
 
 def test_a_secret_that_is_not_there_is_created_with_the_tags_of_the_environment(environment: Environment) -> None:
@@ -207,8 +207,8 @@ def test_what_is_no_text_is_refused_without_being_quoted() -> None:
 def test_what_is_there_is_listed_without_a_value(environment: Environment, capsys: pytest.CaptureFixture[str]) -> None:
     manager = Manager(app=json.dumps({"jwt": VALUE}), **{"cloudflare-token": "secret0123"})
     show(SecretPlace("dev", environment, manager), Console(), as_json=True)
-    told = capsys.readouterr().out
-    rows = {each["key"]: (each["secret"], each["state"], each["changed"]) for each in json.loads(told)}
+    printed = capsys.readouterr().out
+    rows = {each["key"]: (each["secret"], each["state"], each["changed"]) for each in json.loads(printed)}
     when = "2026-11-26T05:00:00+00:00"
     assert rows["services.api.secrets.JWT_SECRET"] == ("daadaar/app:jwt", "present", when)
     assert rows["services.worker.secrets.JWT_SECRET"] == ("daadaar/app:jwt", "present", when)
@@ -216,9 +216,9 @@ def test_what_is_there_is_listed_without_a_value(environment: Environment, capsy
     assert rows["services.api.secrets.LICENCE"] == ("daadaar/licence", "missing", None)
     assert rows["cloudflare.token_secret"] == ("daadaar/cloudflare-token", "present", when)
     show(SecretPlace("dev", environment, manager), Console(width=200), as_json=False)
-    told += capsys.readouterr().out
-    assert VALUE not in told
-    assert "secret0123" not in told
+    printed += capsys.readouterr().out
+    assert VALUE not in printed
+    assert "secret0123" not in printed
 
 
 def test_who_may_not_read_a_value_sees_that_the_secret_is_there(
@@ -245,11 +245,13 @@ def test_a_key_that_signs_keeps_its_value_of_before(environment: Environment) ->
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "expected"),
     [("daadaar/app:jwt", "nothing reads daadaar/app:jwt_previous"), ("daadaar/licence", "whole secret")],
 )
-def test_a_value_of_before_that_nothing_would_read_is_not_kept(name: str, told: str, environment: Environment) -> None:
+def test_a_value_of_before_that_nothing_would_read_is_not_kept(
+    name: str, expected: str, environment: Environment
+) -> None:
     manager = Manager(app=json.dumps({"jwt": "old", "mail": "m"}), licence="l")
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=expected):
         put(SecretPlace("dev", environment, manager), chosen(environment, name), VALUE, Console(), keeps_previous=True)
     assert VALUE not in str(manager.values)

@@ -57,15 +57,15 @@ def test_status_tells_of_each_service_what_moves_since_when_and_by_whom(
 ) -> None:
     account.released(note="a new start page")
     account.deploys(stage="BAKE_TIME", minutes=12)
-    told = shown(looked(environment, account))
-    assert "api in production" in told
-    assert "worker in production" in told
+    found = shown(looked(environment, account))
+    assert "api in production" in found
+    assert "worker in production" in found
     began = f"{account.deployments['api'][0]['createdAt']:%Y-%m-%d %H:%M:%S}"
-    assert f"BAKE_TIME, IN_PROGRESS since {began} UTC (12 minutes), from api@{'b' * 12} to api@{'a' * 12}" in told
-    assert "running by zara" in told
-    assert "a new start page" in told
-    assert "infra follow production api" in told
-    assert "infra rollback production --service api" in told
+    assert f"BAKE_TIME, IN_PROGRESS since {began} UTC (12 minutes), from api@{'b' * 12} to api@{'a' * 12}" in found
+    assert "running by zara" in found
+    assert "a new start page" in found
+    assert "infra follow production api" in found
+    assert "infra rollback production --service api" in found
 
 
 def test_a_service_without_a_load_balancer_has_a_status(environment: Environment, account: Account) -> None:
@@ -100,9 +100,9 @@ def test_status_lists_every_firing_alarm_of_the_environment_with_its_runbook(
         ("warning", "Storage", "docs/runbooks/database-storage.md"),
     ]
     assert found[2].means == "The disk fills up. Threshold: below 10 GiB."
-    told = shown(looked(environment, account))
-    assert "docs/runbooks/database-storage.md" in told
-    assert "no alarm fires" not in told
+    reported = shown(looked(environment, account))
+    assert "docs/runbooks/database-storage.md" in reported
+    assert "no alarm fires" not in reported
 
 
 def test_maintenance_is_printed_first_and_warns_when_its_time_is_over(
@@ -129,14 +129,14 @@ def test_the_json_of_status_has_one_form(
     account.released()
     account.deploys(stage="SCALE_UP")
     status.show(NAME, looked(environment, account), Console(), as_json=True)
-    told = json.loads(capsys.readouterr().out)
-    assert (told["alarms"], told["maintenance"]) == ([], None)
-    api = told["services"]["api"]
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["alarms"], printed["maintenance"]) == ([], None)
+    api = printed["services"]["api"]
     assert api["deployment"]["stage"] == "SCALE_UP"
     assert (api["deployment"]["from_image"], api["deployment"]["to_image"]) == (OLD, IMAGE)
     assert api["release"]["who"] == ROLE
     assert api["tasks"] == {"running": 3, "desired": 3}
-    assert told["services"]["worker"]["deployment"] is None
+    assert printed["services"]["worker"]["deployment"] is None
 
 
 def test_watch_looks_again_until_it_is_interrupted(environment: Environment, account: Account) -> None:
@@ -186,9 +186,9 @@ def test_a_release_of_another_person_is_followed_to_its_end(environment: Environ
     release = account.released()
     account.stacks["api"] = "UPDATE_IN_PROGRESS"
     account.deploys(stage="BAKE_TIME")
-    told = followed(place(environment, account, ends(account, release.id, "succeeded")))
-    assert "BAKE_TIME" in told
-    assert f"{release.id} succeeded" in told
+    output = followed(place(environment, account, ends(account, release.id, "succeeded")))
+    assert "BAKE_TIME" in output
+    assert f"{release.id} succeeded" in output
 
 
 def test_a_release_that_fails_ends_follow_with_its_reason(environment: Environment, account: Account) -> None:
@@ -203,9 +203,9 @@ def test_after_ctrl_c_the_command_that_follows_the_release_again_is_printed(
 ) -> None:
     release = account.released()
     account.stacks["api"] = "UPDATE_IN_PROGRESS"
-    with pytest.raises(OperatorError) as told:
+    with pytest.raises(OperatorError) as raised:
         followed(place(environment, account, KeyboardInterrupt()))
-    assert "infra follow production api" in str(told.value)
+    assert "infra follow production api" in str(raised.value)
     # And that command takes it up again.
     assert "succeeded" in followed(place(environment, account, ends(account, release.id, "succeeded")))
 

@@ -82,20 +82,20 @@ class Interrupting(Rehearsed):
 
 def upgrade(place: Instances, to: int = 18, *, check_only: bool = False) -> str:
     """As somebody who starts the command again whenever it was interrupted."""
-    told = io.StringIO()
+    output = io.StringIO()
     for _ in range(30):
         try:
-            commands.upgrade(place, to, Console(file=told, width=500), check_only=check_only)
+            commands.upgrade(place, to, Console(file=output, width=500), check_only=check_only)
         except Interrupted:
             continue
-        return told.getvalue()
-    raise AssertionError(told.getvalue())
+        return output.getvalue()
+    raise AssertionError(output.getvalue())
 
 
 def go_back(place: Instances, *, loses_writes: bool = False) -> str:
-    told = io.StringIO()
-    commands.back(place, Console(file=told, width=500), now=datetime.now(UTC), loses_writes=loses_writes)
-    return told.getvalue()
+    output = io.StringIO()
+    commands.back(place, Console(file=output, width=500), now=datetime.now(UTC), loses_writes=loses_writes)
+    return output.getvalue()
 
 
 def changed(place: Instances, **properties: object) -> str:
@@ -145,8 +145,8 @@ def written(place: Rehearsed) -> Iterator[list[int]]:
 
 def test_a_deployment_does_not_upgrade(place: Rehearsed) -> None:
     """Somebody changes the version in the environment's file first: RDS refuses, and nothing changes."""
-    told = changed(place, EngineVersion="18", DBParameterGroupName={"Ref": "Parameters18"})
-    assert "UPDATE_ROLLBACK_COMPLETE The AllowMajorVersionUpgrade flag must be present" in told
+    output = changed(place, EngineVersion="18", DBParameterGroupName={"Ref": "Parameters18"})
+    assert "UPDATE_ROLLBACK_COMPLETE The AllowMajorVersionUpgrade flag must be present" in output
     assert serving(place)["EngineVersion"] == "17.9"
 
 
@@ -179,10 +179,10 @@ def test_data_that_cannot_be_copied_is_reported_before_anything_changes(place: R
         connection.execute("drop publication ours")
 
 
-@pytest.mark.parametrize(("to", "error", "told"), [(19, OperatorError, "offers no upgrade from 17.9 to 19"),
+@pytest.mark.parametrize(("to", "error", "expected"), [(19, OperatorError, "offers no upgrade from 17.9 to 19"),
                                                    (16, InputError, "is on PostgreSQL 17.9")])  # fmt: skip
-def test_only_what_rds_offers(to: int, error: type[Exception], told: str, place: Rehearsed) -> None:
-    with pytest.raises(error, match=told):
+def test_only_what_rds_offers(to: int, error: type[Exception], expected: str, place: Rehearsed) -> None:
+    with pytest.raises(error, match=expected):
         upgrade(place, to)
 
 
@@ -200,8 +200,8 @@ def test_a_password_that_was_taken_over_in_vain_is_given_back(place: Rehearsed) 
 
 def test_a_migration_during_the_copy_is_found_and_the_copy_is_given_up(place: Rehearsed) -> None:
     before = serving(place)
-    told = upgrade(place, check_only=True)
-    assert "follows the one that serves and is verified" in told
+    output = upgrade(place, check_only=True)
+    assert "follows the one that serves and is verified" in output
     assert "MasterUserSecret" not in serving(place)
     # Functions know the login all the same: rotation and previews go on.
     rotate(place, "rotated during the copy")
@@ -226,7 +226,7 @@ def test_it_takes_over_by_its_name_with_every_row_and_may_be_interrupted_anywher
     with written(place) as keys:
         upgrade(interrupting, check_only=True)
         rotate(place, "rotated while it was copied")
-        told = upgrade(interrupting)
+        output = upgrade(interrupting)
         count = len(keys)
         while len(keys) < count + 3:
             time.sleep(0.01)
@@ -244,8 +244,8 @@ def test_it_takes_over_by_its_name_with_every_row_and_may_be_interrupted_anywher
     assert old["DBInstanceIdentifier"] == f"{place.identifier}-old1"
     assert restores.look(place, old["DBInstanceIdentifier"]).read_only
     assert Upgrade(place).found() is None
-    assert "set version = 18 under [database] in environments/dev.toml" in told
-    assert "infra database upgrade dev --back" in told
+    assert "set version = 18 under [database] in environments/dev.toml" in output
+    assert "infra database upgrade dev --back" in output
     # Once more changes nothing.
     upgrade(place)
     assert serving(place)["DbiResourceId"] == after["DbiResourceId"]
@@ -264,19 +264,19 @@ def test_cloudformation_goes_on_managing_it(place: Rehearsed) -> None:
         upgraded["DbiResourceId"],
         upgraded["DBParameterGroups"],
     )
-    told = changed(place, MaxAllocatedStorage="200")
-    assert "Cannot find upgrade path from 18.3 to 17" in told
+    output = changed(place, MaxAllocatedStorage="200")
+    assert "Cannot find upgrade path from 18.3 to 17" in output
 
 
 def test_the_way_back_says_what_is_lost(place: Rehearsed) -> None:
     assert serving(place)["EngineVersion"] == "18.3", "a test before has upgraded it"
     for each in ("written since", "and this"):
         write(place, each)
-    told = io.StringIO()
+    output = io.StringIO()
     with pytest.raises(OperatorError, match="--back --lose-writes"):
-        commands.back(place, Console(file=told, width=500), now=datetime.now(UTC), loses_writes=False)
+        commands.back(place, Console(file=output, width=500), now=datetime.now(UTC), loses_writes=False)
     # Two of this test; the tests before have gone on writing after the switch.
-    assert int(re.findall(r"UTC: (\d+) rows", told.getvalue())[0]) >= 2, told.getvalue()
+    assert int(re.findall(r"UTC: (\d+) rows", output.getvalue())[0]) >= 2, output.getvalue()
     assert "written since" in rows(place, place.identifier)
     as_the_file_says = replace(
         place, environment=place.environment.model_copy(

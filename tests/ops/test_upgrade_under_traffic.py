@@ -21,25 +21,25 @@ def test_no_row_is_lost_and_requests_fail_only_at_the_switch(production: Account
     before = instance_of(production)
     to = int(str(before["EngineVersion"]).partition(".")[0]) + 1
     secret, variables = api_secret(production)
-    writer, told = Writer(production, secret, variables), io.StringIO()
+    writer, output = Writer(production, secret, variables), io.StringIO()
     place = Instances(
         production.name, production.environment, production, sleep=lambda seconds: time.sleep(seconds / 100)
     )
     with traffic(production).flowing() as users, writer.writing():
-        commands.upgrade(place, to, Console(file=told, width=200), check_only=True)
+        commands.upgrade(place, to, Console(file=output, width=200), check_only=True)
         assert not users.failures, "while it was copied"
-        commands.upgrade(place, to, Console(file=told, width=200), check_only=False)
-        served_again(users, told.getvalue())
+        commands.upgrade(place, to, Console(file=output, width=200), check_only=False)
+        served_again(users, output.getvalue())
     after = instance_of(production)
-    assert str(after["EngineVersion"]).startswith(f"{to}."), told.getvalue()
+    assert str(after["EngineVersion"]).startswith(f"{to}."), output.getvalue()
     assert after["Endpoint"] == before["Endpoint"]
     with connect(login_of(production, secret), variables) as connection:
         there = {name for (name,) in connection.execute("select name from visitors").fetchall()}
     lost = writer.written.keys() - there
     assert writer.written
-    assert not lost, told.getvalue()
-    commands.back(place, Console(file=told, width=200), now=datetime.now(UTC), loses_writes=True)
+    assert not lost, output.getvalue()
+    commands.back(place, Console(file=output, width=200), now=datetime.now(UTC), loses_writes=True)
     back = instance_of(production)
     assert back["EngineVersion"] == before["EngineVersion"]
-    served_again(users, told.getvalue())
+    served_again(users, output.getvalue())
     delete_replaced(production)

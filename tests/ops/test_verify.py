@@ -51,9 +51,11 @@ def run(production: Account, into: Path, monkeypatch: pytest.MonkeyPatch) -> Ver
 
     def verified(*only: str, clock: Clock | None = None) -> list[VerifiedAssumption]:
         edge = open_edge("production", production.environment)
-        told = Console(file=io.StringIO())
+        output = Console(file=io.StringIO())
         try:
-            return verify(edge, told, checks=chosen(only), into=into, visitor=SimulatedVisitor(production), clock=clock)
+            return verify(
+                edge, output, checks=chosen(only), into=into, visitor=SimulatedVisitor(production), clock=clock
+            )
         finally:
             edge.api.http.event_hooks["response"].clear()
 

@@ -73,7 +73,7 @@ class Edge:
         headers = {name: value for name, value in answer.headers.items() if name not in _NOT_PASSED_ON}
         return send(handler, answer.status_code, answer.content, **headers)
 
-    def open(self, page: str, folder: Path, **told: str) -> dict[str, Any]:
+    def open(self, page: str, folder: Path, **parameters: str) -> dict[str, Any]:
         """What the page reports."""
         here = f"127.0.0.1:{urlsplit(self.url).port}"
         # Nobody else is there, whom a browser asks by itself.
@@ -84,7 +84,7 @@ class Edge:
             "--disable-dev-shm-usage",
             # An authority of the test's own; the origin stays https://HOST, and CORS and mixed content are as ever.
             "--ignore-certificate-errors", f"--host-resolver-rules={rules}", f"--user-data-dir={folder}",
-            f"https://{page}/upload#{quote(json.dumps(told))}",
+            f"https://{page}/upload#{quote(json.dumps(parameters))}",
         ]  # fmt: skip
         process = subprocess.Popen(
             words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,

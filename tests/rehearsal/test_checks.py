@@ -229,7 +229,7 @@ def _unsubscribe_addresses(account: Account) -> None:
 
 
 def _silence_infos(account: Account) -> None:
-    """Nobody but a Slack channel is told infos."""
+    """Only a Slack channel gets infos."""
     cloudwatch = account.client("cloudwatch")
     (info,) = [each for each in _topics(account) if "Info" in each]
     for page in cloudwatch.get_paginator("describe_alarms").paginate():

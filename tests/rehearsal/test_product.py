@@ -59,7 +59,7 @@ class Task:
 
     @contextmanager
     def serving(self, command: Sequence[str]) -> Iterator[Callable[[str], Any]]:
-        """What it answers at a path; it has to end by itself when it is told to."""
+        """What it answers at a path; it must exit by itself on SIGTERM."""
         port = free_port()
         process = subprocess.Popen(command, cwd=self.folder, env={**self.variables, "PORT": str(port)})
 

@@ -1,4 +1,4 @@
-"""The sandbox's edge before a zone: names below .localhost, and the proxy for whoever asks public names."""
+"""The sandbox's edge before a zone: names below .localhost, and the proxy for requests to public names."""
 
 import ssl
 from collections.abc import Iterator

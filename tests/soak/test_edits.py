@@ -140,7 +140,7 @@ class Bench:
         (self._job,) = (each for each in Pipeline(self.account).jobs if each.workflow == DEPLOY)
 
     def row(self, *columns: object) -> None:
-        """The table grows with each, for whoever watches or interrupts."""
+        """Adds a line after each edit, so that an interrupted run has results."""
         heading = "| edit | review says | doctor says | deployed | back | agree |"
         self._rows.append(f"| {' | '.join(str(each).replace('|', '/') for each in columns)} |")
         TABLE.parent.mkdir(exist_ok=True)
@@ -159,8 +159,8 @@ class Bench:
         """What stops the deployment. `found` are effects that somebody has acknowledged."""
         os.environ.update(CLOUDFLARE_BASE_URL=self.account.cloudflare_url, GITHUB_API_URL=self.account.github_url)
         acknowledged = [each.name for each in found]
-        told = doctor.examine(NAME, wanted.environment, self.account, wanted.templates, acknowledged=acknowledged)
-        return [each for each in told if each.stops]
+        output = doctor.examine(NAME, wanted.environment, self.account, wanted.templates, acknowledged=acknowledged)
+        return [each for each in output if each.stops]
 
     def deploy(self, wanted: Version, *ids: str) -> None:
         """By the pipeline, those of the stacks that differ. Raises `CdkFailed`."""
@@ -201,8 +201,8 @@ class Bench:
 
     def release_until_blue_serves(self, wanted: Version, found: Sequence[Effect]) -> None:
         """As doctor asks of a frozen rule: a release moves the traffic to the other group (docs/adr/0004)."""
-        told = [each.where for each in self.doctor(wanted, found) if each.fix.startswith("release until blue")]
-        for service in {stack.split("-", 2)[2] for stack in told} & self.deployed.environment.services.keys():
+        messages = [each.where for each in self.doctor(wanted, found) if each.fix.startswith("release until blue")]
+        for service in {stack.split("-", 2)[2] for stack in messages} & self.deployed.environment.services.keys():
             self._releases += 1
             program = None if service == self.account.main else LONE
             version = f"another-{self._releases}"
@@ -340,9 +340,9 @@ def one(edit: Edit, bench: Bench) -> list[str]:
         return []
     if wanted.place != bench.deployed.place:
         was, is_ = ({NAME: Synthesized(each.place, each.templates)} for each in (bench.deployed, wanted))
-        told = of_both("title", was, is_, []).open
-        bench.row(edit, f"dangerous: {told[0]}", "another account or region", "not deployed", "", "yes")
-        return [] if told else ["review says nothing of a second environment"]
+        value = of_both("title", was, is_, []).open
+        bench.row(edit, f"dangerous: {value[0]}", "another account or region", "not deployed", "", "yes")
+        return [] if value else ["review says nothing of a second environment"]
     before = bench.now(wanted)
     found = effects(before, wanted.templates)
     review, open_ = _of_review(found), bench.doctor(wanted)

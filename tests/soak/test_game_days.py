@@ -76,5 +76,5 @@ def test_it_is_as_declared(experiment: Experiment, stage: Stage) -> None:
     while alarms.firing(place.clients, place.environment.product, NAME):
         assert time.monotonic() < give_up, "the one before has not ended"
         time.sleep(5)
-    told = hold(experiment, carry_out_experiment(stage, experiment), with_alarms=True)
-    print(f"{experiment.name}: {told}")  # noqa: T201  (figures for docs/sandbox.md)
+    output = hold(experiment, carry_out_experiment(stage, experiment), with_alarms=True)
+    print(f"{experiment.name}: {output}")  # noqa: T201  (figures for docs/sandbox.md)

@@ -29,7 +29,7 @@ def test_production_lives_its_whole_life(assembly: Path) -> None:
     assert "FAILED" not in output
     assert output.count(" passed ") >= 20
     assert output.count("CREATE_COMPLETE") == 10
-    for told in (
+    for value in (
         "No-op deploy: touched nothing",
         "the API now bakes 16 minutes, 15 before",
         "UPDATE_ROLLBACK_COMPLETE",
@@ -41,7 +41,7 @@ def test_production_lives_its_whole_life(assembly: Path) -> None:
         "a dropped table is back after",
         "not shown here: nobody floods this machine",
     ):
-        assert told in output, output
+        assert value in output, output
     rehearsed = templates(ROOT / "build" / "rehearsal" / "production" / "cdk.out" / "assembly-production")
     synthesized = templates(assembly / "assembly-production")
     assert len(rehearsed) == 10

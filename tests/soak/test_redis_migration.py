@@ -68,7 +68,7 @@ def operator(context: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) 
 
 
 def test_tasks_never_get_a_url_that_does_not_work(operator: Operator) -> None:
-    """The gate: whoever changes over to what cannot be used is told why, and all is as before."""
+    """The gate refuses to switch to an unusable instance, names the reason, and changes nothing."""
     before, secrets = operator.url_of_the_tasks, operator.account.client("secretsmanager")
     right = secrets.get_secret_value(SecretId="daadaar/redis-url")["SecretString"]
     secrets.put_secret_value(SecretId="daadaar/redis-url", SecretString="rediss://:p4ss@w0rd@10.0.0.1:6379")

@@ -18,7 +18,7 @@ EDITS: dict[str, tuple[str, str, str, str]] = {
 
 @pytest.mark.parametrize("edit", EDITS)
 def test_an_edit_that_loses_something_fails_the_upgrade(edit: str, tmp_path: Path) -> None:
-    file, old, new, told = EDITS[edit]
+    file, old, new, value = EDITS[edit]
     clone = tmp_path / "clone"
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
     for installed in (".venv", "node_modules"):
@@ -32,4 +32,4 @@ def test_an_edit_that_loses_something_fails_the_upgrade(edit: str, tmp_path: Pat
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     output = re.sub(r"\s+", " ", done.stdout)
-    assert (done.returncode, told in output) == (edit != "no edit", True), done.stdout
+    assert (done.returncode, value in output) == (edit != "no edit", True), done.stdout

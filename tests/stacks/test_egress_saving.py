@@ -1,4 +1,4 @@
-"""What is told of the egress that the cache saves, for days as the simulated edge and S3 count them."""
+"""The reported egress saving of the cache, for days as the simulated edge and S3 count them."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence

@@ -54,11 +54,11 @@ def test_an_outage_pages_once_and_soon_and_its_end_is_notified(name: str, templa
     assert 0 <= page.minute - CALM - BEGINS <= (SOON if name != "connections-leak" else ENDS - BEGINS), page
     ends = [each for each in found if each.is_over and each.alarm == page.alarm]
     # Redis tells its end to two topics: where it began, and info.
-    told = {each.minute for each in ends}
-    assert [each > CALM + ENDS for each in told] == [True], "once, and after it was over"
+    messages = {each.minute for each in ends}
+    assert [each > CALM + ENDS for each in messages] == [True], "once, and after it was over"
     # Whoever looks finds every alarm that took part, in the order in which they went off.
     took_part = {each.alarm for each in found if each.severity == "info"}
-    assert took_part or name == "redis-gone", "the alarms behind the page are told as info"
+    assert took_part or name == "redis-gone", "the alarms behind the page notify as info"
     assert all(_is_over(each, found) for each in found), "everything that began has ended"
 
 
@@ -74,8 +74,8 @@ def test_faults_that_users_do_not_notice_page_no_one(templates: Templates) -> No
 
 def test_tasks_that_crash_again_and_again_raise_a_warning(templates: Templates) -> None:
     found = heard(templates, *outage("crash-loop"))
-    told = [(each.severity, each.is_over) for each in found if "CrashedTasks" in each.alarm]
-    assert told == [("warning", False), ("warning", True)]
+    messages = [(each.severity, each.is_over) for each in found if "CrashedTasks" in each.alarm]
+    assert messages == [("warning", False), ("warning", True)]
 
 
 def test_every_scenario_is_recorded_and_looked_at() -> None:

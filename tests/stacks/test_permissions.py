@@ -46,7 +46,7 @@ def _condition_of_another_action(statement: Statement) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "told"),
+    ("spoil", "expected"),
     [
         (_only_the_revision, "ecs:DescribeServiceRevisions also needs a resource of type service:"),
         (_misspelt, "ecs:DescribeServiceRevision is no action"),
@@ -56,12 +56,12 @@ def _condition_of_another_action(statement: Statement) -> None:
     ],
 )
 def test_a_statement_that_allows_nothing_is_named(
-    spoil: Callable[[Statement], None], told: str, templates: Templates
+    spoil: Callable[[Statement], None], expected: str, templates: Templates
 ) -> None:
     spoilt = {**templates, "dev/Frontend": copy.deepcopy(templates["dev/Frontend"])}
     (statement,) = _granting("ecs:DescribeServiceRevisions", spoilt["dev/Frontend"])
     spoil(statement)
-    assert any(told in each for each in faults(spoilt)), faults(spoilt)
+    assert any(expected in each for each in faults(spoilt)), faults(spoilt)
 
 
 def test_an_action_without_resources_is_allowed_by_the_star_only(templates: Templates) -> None:

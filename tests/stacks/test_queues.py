@@ -12,7 +12,7 @@ from config import ENVIRONMENTS, load
 from infra_constructs.load_balancer import IDLE_SECONDS
 from infra_runtime.contract.metrics import QueueMetric
 from rehearsal.variants import with_queue
-from simulators.aws.cloudwatch.alarms import MetricQuery, alarms_of, in_alarm, severity_of, told
+from simulators.aws.cloudwatch.alarms import MetricQuery, alarms_of, in_alarm, messages_of, severity_of
 from simulators.aws.cloudwatch.metric_math import Series
 from tests.conftest import _templates
 
@@ -134,7 +134,7 @@ def test_a_backlog_raises_alarms_of_the_right_severity(
         message.severity
         for alarm in alarms_of(queued, "dev")
         if "MailerQueue" in alarm.where
-        for message in told(alarm, in_alarm(alarm, trace, minutes=140))
+        for message in messages_of(alarm, in_alarm(alarm, trace, minutes=140))
     ]
     assert found == expected
 
@@ -192,7 +192,7 @@ def test_a_service_gets_new_tasks_when_it_has_lost_what_others_reach(
         return minutes if asked.name == "LostDependency" else np.array(away)
 
     (alarm,) = [each for each in alarms_of(queued, "dev") if "LostDependency" in each.where]
-    begins = [each for each in told(alarm, in_alarm(alarm, trace, minutes=60)) if each.severity == "warning"]
+    begins = [each for each in messages_of(alarm, in_alarm(alarm, trace, minutes=60)) if each.severity == "warning"]
     assert len(begins) == 2 * expected, "that it begins, and that it is over"
     assert any("Restart" in json.dumps(each) for each in alarm.properties["AlarmActions"])
 

@@ -10,9 +10,9 @@ import pytest
 
 from config import available
 from infra_runtime.contract.metrics import RedisMetric
-from infra_runtime.redis.failure_reasons import TOLD, Reason
+from infra_runtime.redis.failure_reasons import EXPLANATIONS, Reason
 from infra_runtime.redis.probe import HIGH_LATENCY_MS
-from simulators.aws.cloudwatch.alarms import MetricQuery, alarms_of, in_alarm, severity_of, told
+from simulators.aws.cloudwatch.alarms import MetricQuery, alarms_of, in_alarm, messages_of, severity_of
 from simulators.aws.cloudwatch.metric_math import Series
 
 Templates = dict[str, dict[str, Any]]
@@ -32,7 +32,7 @@ def messages(templates: Templates, name: str, metric: str, minutes: Sequence[flo
         message
         for alarm in alarms_of(templates, name)
         if alarm.where.startswith(f"{name}/Redis") and alarm.properties.get("MetricName") == metric
-        for message in told(alarm, in_alarm(alarm, trace, minutes=len(values)))
+        for message in messages_of(alarm, in_alarm(alarm, trace, minutes=len(values)))
     ]
     return [each.severity for each in found]
 
@@ -89,4 +89,4 @@ def test_every_reason_is_in_the_runbook_and_in_words() -> None:
         for reason in re.findall(r"`([a-z-]+)`", line.split("|")[1])
     }
     assert rows == {reason.value for reason in Reason}
-    assert set(TOLD) == set(Reason)
+    assert set(EXPLANATIONS) == set(Reason)

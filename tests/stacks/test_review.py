@@ -1,4 +1,4 @@
-"""`infra review`: what a reviewer is told of a change, and that what hurts stands first."""
+"""`infra review` describes a change to its reviewer, the worst effects first."""
 
 import copy
 import json
@@ -60,7 +60,7 @@ def _allow_everything(after: Templates) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "told"),
+    ("spoil", "expected"),
     [
         (_rename_the_database, "and Other is a new one"),
         (_encrypt_otherwise, "is replaced (KmsKeyId)"),
@@ -71,10 +71,12 @@ def _allow_everything(after: Templates) -> None:
         (_allow_everything, "`iam:*`"),
     ],
 )
-def test_harmful_effects_are_reported_first(spoil: Callable[[Templates], None], told: str, before: Templates) -> None:
+def test_harmful_effects_are_reported_first(
+    spoil: Callable[[Templates], None], expected: str, before: Templates
+) -> None:
     after = copy.deepcopy(before)
     spoil(after)
-    assert told in reviewed(before, after).partition("<details>")[0]
+    assert expected in reviewed(before, after).partition("<details>")[0]
 
 
 def reviewed(before: Templates, after: Templates, *acknowledged: str) -> str:

@@ -1,4 +1,4 @@
-"""Whoever is told something finds a runbook, and where errors are."""
+"""Every notification leads to a runbook, and to the errors where there are any."""
 
 import re
 from collections.abc import Iterator
@@ -23,11 +23,11 @@ def composites(templates: Templates) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def runbooks(templates: Templates) -> set[str]:
     """Runbooks of everything that notifies people: alarms, composites, forwarded events, budgets."""
-    told = [each["AlarmDescription"] for _, each in [*alarms(templates), *composites(templates)]]
-    told += [each["Properties"].get("Description", "") for _, each in of_type(templates, "AWS::Events::Rule")]
+    messages = [each["AlarmDescription"] for _, each in [*alarms(templates), *composites(templates)]]
+    messages += [each["Properties"].get("Description", "") for _, each in of_type(templates, "AWS::Events::Rule")]
     for kind in ("AWS::Budgets::Budget", "AWS::CE::AnomalySubscription"):
-        told += [each["Metadata"]["runbook"] for _, each in of_type(templates, kind)]
-    return {found[1] for text in told if (found := re.search(r"docs/runbooks/([a-z-]+)\.md", text))}
+        messages += [each["Metadata"]["runbook"] for _, each in of_type(templates, kind)]
+    return {found[1] for text in messages if (found := re.search(r"docs/runbooks/([a-z-]+)\.md", text))}
 
 
 def test_every_alarm_has_a_runbook_and_every_runbook_an_alarm(templates: Templates, every_redis: Templates) -> None:

@@ -43,9 +43,9 @@ def roles(templates: Templates, name: str) -> Iterator[tuple[str, str, dict[str,
                 continue
             for statement in role["Properties"]["AssumeRolePolicyDocument"]["Statement"]:
                 if "Federated" in statement.get("Principal", {}):
-                    told = re.search(r"from (\S+), environment (\S+)$", role["Properties"]["Description"])
-                    assert told is not None
-                    yield told[1], told[2], role["Properties"]
+                    output = re.search(r"from (\S+), environment (\S+)$", role["Properties"]["Description"])
+                    assert output is not None
+                    yield output[1], output[2], role["Properties"]
 
 
 @pytest.mark.parametrize("name", available())

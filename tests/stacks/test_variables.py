@@ -49,12 +49,12 @@ def test_sentry_gets_traces_and_profiles_of_both_tiers_by_the_rates_of_service_a
 def test_a_site_has_the_release_of_its_build_and_any_other_service_that_of_its_digest(templates: Templates) -> None:
     assert "SENTRY_RELEASE" not in _variables(templates, "production/Frontend")
     assert "SENTRY_RELEASE" in _variables(templates, "production/Api")
-    told = {
+    values = {
         found["SERVICE"]: json.loads(found["SENTRY"])["named_by"]
         for _, function in of_type(templates, "AWS::Lambda::Function", name="production/Delivery")
         if "SENTRY" in (found := function["Properties"].get("Environment", {}).get("Variables", {}))
     }
-    assert told == {"api": "digest", "frontend": "tag"}
+    assert values == {"api": "digest", "frontend": "tag"}
 
 
 def test_every_variable_of_a_container_has_a_name_that_no_service_may_take(templates: Templates) -> None:

@@ -112,7 +112,7 @@ def test_a_violation_names_resource_and_property(templates: Templates, loaded: M
     database.raw["Properties"]["StorageEncrypted"] = False
     (found,) = [each for each in violations(graph) if each.policy == "database_is_encrypted"]
     assert (found.stack, found.logical_id, found.property) == ("Data", database.logical_id, "StorageEncrypted")
-    assert found.told == "is false, must be true"
+    assert found.message == "is false, must be true"
 
 
 def _copied(templates: Templates, loaded: Mapping[str, Environment]) -> Iterator[Graph]:

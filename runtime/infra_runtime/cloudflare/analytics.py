@@ -90,8 +90,8 @@ class Analytics(VendorApi):
             return answer
         # Of the API itself, or of GraphQL: both have a list of errors with messages.
         errors = [each for each in answer.get("errors") or [] if isinstance(each, dict)]
-        told = "; ".join(str(each.get("message")) for each in errors) or "no reason given"
-        raise Refused(self.redact(f"{what}: HTTP {status}: {told}"))
+        text = "; ".join(str(each.get("message")) for each in errors) or "no reason given"
+        raise Refused(self.redact(f"{what}: HTTP {status}: {text}"))
 
 
 @dataclass(frozen=True)

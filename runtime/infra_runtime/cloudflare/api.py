@@ -84,11 +84,11 @@ class Api(VendorApi):
         if status < 400 and answer.get("success") is True:
             return answer
         errors = [each for each in answer.get("errors") or [] if isinstance(each, dict)]
-        told = "; ".join(_told(each) for each in errors) or "no reason given"
+        text = "; ".join(_told(each) for each in errors) or "no reason given"
         hint = " (is the token still valid, and does it have the permission?)" if status in (401, 403) else ""
         codes = {each["code"] for each in errors if isinstance(each.get("code"), int)}
         kind = NotFound if status == 404 or codes & _NOT_FOUND else Refused
-        raise kind(self.redact(f"{what}: HTTP {status}: {told}{hint}"), codes=codes)
+        raise kind(self.redact(f"{what}: HTTP {status}: {text}{hint}"), codes=codes)
 
 
 def _told(error: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Everything that can be known to go wrong, asked before the first write, and told at once."""
+"""Checks before the first write at Cloudflare; reports all problems together."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -134,8 +134,8 @@ class JobMetric(StrEnum):
 _UNITS = {"Milliseconds": "Milliseconds", "Percent": "Percent", "Bytes": "Bytes"}
 
 
-def emit(namespace: str, dimensions: Mapping[str, str], values: Mapping[str, float], **told: Any) -> None:
-    """Publishes one data point for each name, now. `told` is in the log only."""
+def emit(namespace: str, dimensions: Mapping[str, str], values: Mapping[str, float], **logged: Any) -> None:
+    """Publishes one data point for each name, now. `logged` is only in the log line."""
     print(  # noqa: T201  (standard output is where CloudWatch looks for it)
         json.dumps(
             {
@@ -149,7 +149,7 @@ def emit(namespace: str, dimensions: Mapping[str, str], values: Mapping[str, flo
                         }
                     ],
                 },
-                **told,
+                **logged,
                 **dimensions,
                 **values,
             }

@@ -93,9 +93,9 @@ class RedisTarget:
         query = "?" + "&".join(options) if options else ""
         return f"{scheme}://{login}{','.join(map(str, self.nodes))}{path}{query}"
 
-    def told(self) -> dict[str, str]:
+    def described(self) -> dict[str, str]:
         """The parts of the URL for people, without secrets."""
-        told = {
+        parts = {
             "form": self.form,
             "sentinels" if self.form == "sentinel" else "nodes": ", ".join(map(str, self.nodes)),
             "master": self.master,
@@ -105,7 +105,7 @@ class RedisTarget:
             "database": str(self.database),
             "Sentinels' login": None if self.sentinel_password is None else "********",
         }
-        return {key: value for key, value in told.items() if value is not None}
+        return {key: value for key, value in parts.items() if value is not None}
 
 
 def parse(url: str, *, password: str | None = None, tls: str | None = None, database: str | None = None) -> RedisTarget:

@@ -53,8 +53,10 @@ class HookCall:
     def of(cls, event: Mapping[str, Any]) -> "HookCall":
         """Raises `KeyError` if the event is not a lifecycle hook's."""
         # AWS's documentation shows it bare, and in one place inside `event`.
-        told = event.get("event", event)
-        return cls(told["lifecycleStage"], told["resourceArn"], told["executionDetails"]["targetServiceRevisionArn"])
+        details = event.get("event", event)
+        return cls(
+            details["lifecycleStage"], details["resourceArn"], details["executionDetails"]["targetServiceRevisionArn"]
+        )
 
 
 def revision_of(ecs: Any, asked: HookCall) -> Revision:

@@ -259,11 +259,11 @@ def verified(job: Mapping[str, Any], clients: DrillClients) -> DrillOutcome:
     found += [*problems(restored, newest, beside), *deviations(restored, beside, newest - CLOCK)]
     rpo = max(0.0, (job["CreationDate"] - lost).total_seconds() / 60) if lost else 0.0
     rows = [each.count for each in restored.rows.values() if each.count is not None]
-    told = (
+    text = (
         f"{sum(rows)} rows of {len(rows)} of {len(restored.look.tables)} tables counted, up to"
         f" {newest:%Y-%m-%d %H:%M:%S} UTC; schema {restored.look.schema}"
     )
-    return DrillOutcome(found, rpo, told=told)
+    return DrillOutcome(found, rpo, told=text)
 
 
 def _counted(connection: Connection, names: list[str], until: datetime) -> dict[str, Rows]:

@@ -65,14 +65,14 @@ def of_instance(connection: Connection) -> Iterator[str]:
         ((found,),) = connection.execute("select current_setting(%s)::int", [name]).fetchall()
         if found < needed:
             yield f"{name} is {found}: {needed} are needed, one for each database and one more"
-    for told, query in _OF_INSTANCE:
-        yield from (f"{name} {told}" for (name,) in connection.execute(query).fetchall())
+    for label, query in _OF_INSTANCE:
+        yield from (f"{name} {label}" for (name,) in connection.execute(query).fetchall())
 
 
 def of_database(connection: Connection) -> Iterator[str]:
     database = connection.info.dbname
     connection.execute(_OBJECTS)
-    for told, query in _OF_DATABASE:
-        yield from (f"{database}: {name} {told}" for (name,) in connection.execute(query).fetchall())
+    for value, query in _OF_DATABASE:
+        yield from (f"{database}: {name} {value}" for (name,) in connection.execute(query).fetchall())
     for (name,) in connection.execute(_EXTENSIONS_THERE, [_EXTENSIONS]).fetchall():
         yield f"{database}: the extension {name} does not go with it: drop it, and create it again afterwards"

@@ -121,8 +121,8 @@ def _tables(inspected: Inspected) -> Iterator[tuple[Table, Rows]]:
         yield each, inspected.rows.get(each.name, Rows())
 
 
-def _time(told: str | None) -> datetime | None:
-    return None if told is None else datetime.fromisoformat(told)
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
 
 
 def _seconds(at: datetime) -> str:

@@ -146,12 +146,12 @@ class JobControl:
         if code == 0 and stop == _BY_ITSELF:
             self._end(job, replace(run, exit=code))
             return
-        told = str(task.get("stoppedReason") or "ECS gives no reason")
-        is_limit = stop == _BY_REQUEST and _LIMIT in told
+        text = str(task.get("stoppedReason") or "ECS gives no reason")
+        is_limit = stop == _BY_REQUEST and _LIMIT in text
         if stop == _BY_ITSELF:
-            told = container.get("reason") or told
+            text = container.get("reason") or text
         elif stop == _BY_REQUEST and not is_limit:
-            told = f"stopped by StopTask: {told}"
+            text = f"stopped by StopTask: {text}"
         found = last_lines(
             self.ecs,
             self.logs,
@@ -163,7 +163,7 @@ class JobControl:
             sleep=self.sleep,
         )
         lines = "\n".join(found)[-_LONGEST_LOG:]
-        reason = f"{lines}\n{told}" if lines else told
+        reason = f"{lines}\n{text}" if lines else text
         # A job that was stopped by hand should not start again.
         self._end(job, replace(run, exit=code, reason=reason), may_retry=stop != _BY_REQUEST or is_limit)
 
@@ -228,8 +228,8 @@ class JobControl:
                 return self._end(job, replace(run, reason=f"ECS started no task: {error}"), retry_at_once=False)
         else:
             if failures := answered["failures"]:
-                told = ": ".join(filter(None, (failures[0].get("reason"), failures[0].get("detail"))))
-                return self._end(job, replace(run, reason=f"ECS started no task: {told}"), retry_at_once=False)
+                text = ": ".join(filter(None, (failures[0].get("reason"), failures[0].get("detail"))))
+                return self._end(job, replace(run, reason=f"ECS started no task: {text}"), retry_at_once=False)
             tasks = [each["taskArn"] for each in answered["tasks"]]
         # Its time limit begins now, and not when it was claimed: `tend` may have started it, minutes later.
         started = replace(run, task=tasks[0], began=_text(self.now()))
@@ -266,8 +266,8 @@ class JobControl:
         if run.task is None:
             if age > _UNANSWERED:
                 minutes = int(_UNANSWERED.total_seconds() / 60)
-                told = f"ECS has not answered RunTask for {minutes} minutes: the task may have run"
-                self._end(job, replace(run, reason=told), may_retry=False)
+                text = f"ECS has not answered RunTask for {minutes} minutes: the task may have run"
+                self._end(job, replace(run, reason=text), may_retry=False)
             elif age > _SETTLED:
                 self._start(job, run)
             return

@@ -185,9 +185,9 @@ class PreviewControl:
             state = {"running": "deploying", "succeeded": "runs", "failed": "failed"}[
                 release.outcome if release else ""
             ]
-        told: dict[str, Any] = {**asdict(lease), "urls": dict(slot.urls), "state": state}
+        found: dict[str, Any] = {**asdict(lease), "urls": dict(slot.urls), "state": state}
         if release is not None and release.outcome == "failed":
-            told |= {"reason": release.reason, "complaints": list(release.complaints)}
+            found |= {"reason": release.reason, "complaints": list(release.complaints)}
             refused = refusals(
                 self.clients.client("logs"),
                 self.database_log,
@@ -195,8 +195,8 @@ class PreviewControl:
                 login=preview_names(lease.slot).owner,
             )
             why = [release.migration["reason"]] if "reason" in release.migration else []
-            told |= {"lines": [*why, *release.migration.get("lines", []), *refused]}
-        return told
+            found |= {"lines": [*why, *release.migration.get("lines", []), *refused]}
+        return found
 
     # -- what is done for it
 
@@ -337,5 +337,5 @@ class PreviewControl:
             Payload=json.dumps(event).encode(),
         )
         if "FunctionError" in answer:
-            told = json.loads(answer["Payload"].read().decode()).get("errorMessage", "")
-            raise RuntimeError(f"{function}: {told}")
+            error = json.loads(answer["Payload"].read().decode()).get("errorMessage", "")
+            raise RuntimeError(f"{function}: {error}")

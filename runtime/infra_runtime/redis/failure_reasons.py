@@ -50,7 +50,7 @@ class Reason(StrEnum):
     UNKNOWN = "unknown"
 
 
-TOLD: dict[Reason, str] = {
+EXPLANATIONS: dict[Reason, str] = {
     Reason.BAD_URL: "REDIS_URL is not a URL of the contract",
     Reason.NO_SECRET: "the secret with REDIS_URL cannot be read",
     Reason.DNS: "the hostname does not resolve",
@@ -218,11 +218,11 @@ class UnusableRedis(Exception):
     """A reason that no exception of the library stands for."""
 
     def __init__(self, reason: Reason) -> None:
-        super().__init__(TOLD[reason])
+        super().__init__(EXPLANATIONS[reason])
         self.reason = reason
 
 
-def told(error: BaseException) -> Reason:
+def reason_for(error: BaseException) -> Reason:
     return error.reason if isinstance(error, UnusableRedis) else reason_of(error)
 
 

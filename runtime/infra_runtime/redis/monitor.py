@@ -19,7 +19,7 @@ from infra_runtime.contract.metrics import QUEUES, REDIS, QueueMetric, RedisMetr
 from infra_runtime.contract.redis_url import InvalidRedisUrl, RedisTarget, parse, require_deployable
 from infra_runtime.custom_resource import Request, Result, serve
 from infra_runtime.redis import health, inventory, queues, readonly_commands
-from infra_runtime.redis.failure_reasons import ERRORS, TOLD, Reason, told
+from infra_runtime.redis.failure_reasons import ERRORS, EXPLANATIONS, Reason, reason_for
 from infra_runtime.redis.probe import Report, probe
 from infra_runtime.reporting import reported
 
@@ -75,7 +75,9 @@ class Unverified(Exception):
     """Tasks that were given this URL would have no Redis."""
 
     def __init__(self, instance: str, reason: Reason) -> None:
-        super().__init__(f"{instance}: {TOLD[reason]} [{reason}]; see docs/runbooks/redis-connection-failure.md")
+        super().__init__(
+            f"{instance}: {EXPLANATIONS[reason]} [{reason}]; see docs/runbooks/redis-connection-failure.md"
+        )
 
 
 def _dimensions() -> dict[str, str]:
@@ -144,7 +146,7 @@ def _sizes() -> dict[str, queues.Size]:
     try:
         return queues.sizes(_target(), declared) if declared else {}
     except ERRORS as error:
-        logger.warning("no sizes of queues: %s", TOLD[told(error)])
+        logger.warning("no sizes of queues: %s", EXPLANATIONS[reason_for(error)])
         return {}
 
 
@@ -153,8 +155,8 @@ def _inventory() -> dict[str, float] | None:
         found = inventory.take(_target()).metrics()
     except (*ERRORS, InvalidRedisUrl) as error:
         # Whether Redis can be used at all is the rounds' business.
-        reason = Reason.BAD_URL if isinstance(error, InvalidRedisUrl) else told(error)
-        logger.warning("no inventory: %s", TOLD[reason])
+        reason = Reason.BAD_URL if isinstance(error, InvalidRedisUrl) else reason_for(error)
+        logger.warning("no inventory: %s", EXPLANATIONS[reason])
         return None
     emit(REDIS, _dimensions(), found)
     return found

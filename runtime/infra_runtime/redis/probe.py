@@ -18,7 +18,7 @@ from redis.exceptions import NoPermissionError
 
 from infra_runtime.contract.redis_url import Node, RedisTarget
 from infra_runtime.redis.connections import data_node, resolve, sentinel_node, within
-from infra_runtime.redis.failure_reasons import ERRORS, TOLD, Reason, UnusableRedis, look_closer, told
+from infra_runtime.redis.failure_reasons import ERRORS, EXPLANATIONS, Reason, UnusableRedis, look_closer, reason_for
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ class Report:
         if self.latency_ms is not None:
             found["latencyMs"] = round(self.latency_ms, 2)
         if self.reason is not None:
-            found["error"] = TOLD[self.reason]
+            found["error"] = EXPLANATIONS[self.reason]
         return {
             **found,
             "level": self.level,
@@ -113,7 +113,7 @@ def probe(
         try:
             return ask(target, round_)
         except ERRORS as error:
-            return Report(connected=False, reason=told(error))
+            return Report(connected=False, reason=reason_for(error))
         except Exception:  # An answer that no version of Redis gives is not to be silence here.
             logger.exception("an answer that is not understood")
             return Report(connected=False, reason=Reason.UNKNOWN)
@@ -173,9 +173,9 @@ def _server(target: RedisTarget, node: Node, round_: _Round, slots: tuple[int, i
                         with round_.one():
                             _count(client, key_in(first, last, prefix))
             except ERRORS as error:
-                return _report(known, told(error), connected=True)
+                return _report(known, reason_for(error), connected=True)
     except ERRORS as error:
-        reason = look_closer(told(error), host=node.host, port=node.port, tls=target.tls)
+        reason = look_closer(reason_for(error), host=node.host, port=node.port, tls=target.tls)
         return _report(known, reason, connected=False)
     return _report(known, None, connected=True)
 
@@ -331,7 +331,7 @@ def _shards(target: RedisTarget, round_: _Round) -> list[tuple[Node, int, int]] 
                 state: str = client.execute_command("CLUSTER INFO")
             break
         except ERRORS as error:
-            closer = look_closer(told(error), host=node.host, port=node.port, tls=target.tls)
+            closer = look_closer(reason_for(error), host=node.host, port=node.port, tls=target.tls)
             first_error = first_error or UnusableRedis(closer)
     else:
         raise first_error or UnusableRedis(Reason.CLUSTER_INCOMPLETE)

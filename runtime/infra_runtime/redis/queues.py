@@ -1,7 +1,7 @@
 """How many jobs wait in the queues of workers, and for how long nothing has left one.
 
 Knows lists and sorted sets: BullMQ, Bull, Sidekiq, Celery, RQ and Resque keep the names or the bodies of their waiting
-jobs in these. Bodies are compared and neither kept nor told.
+jobs in these. It compares bodies, but neither stores nor prints them.
 """
 
 import logging

@@ -5,7 +5,7 @@ from typing import Any
 
 from infra_runtime.contract.redis_url import RedisTarget
 from infra_runtime.redis.connections import data_node, resolve, sentinel_node
-from infra_runtime.redis.failure_reasons import ERRORS, TOLD, told
+from infra_runtime.redis.failure_reasons import ERRORS, EXPLANATIONS, reason_for
 from infra_runtime.redis.probe import primaries
 
 ALLOWED = (
@@ -47,6 +47,6 @@ def ask(target: RedisTarget, words: Sequence[str]) -> dict[str, Any]:
                 client.response_callbacks.clear()  # as the server says it
                 reply = client.execute_command(*words)
         except ERRORS as error:
-            reply = f"no reply: {TOLD[told(error)]}"
+            reply = f"no reply: {EXPLANATIONS[reason_for(error)]}"
         found[str(node)] = reply[:_LONGEST] if isinstance(reply, str) else reply
     return found

@@ -83,10 +83,10 @@ class UpstashApi(VendorApi):
     def _definite(self, what: str, status: int, answer: Any) -> Any:
         if status < 400:
             return answer
-        told = answer.get("error") or answer.get("message")
+        text = answer.get("error") or answer.get("message")
         hint = " (are e-mail address and API key right, and of the right team?)" if status in (401, 403) else ""
         kind = NotFound if status == 404 else Refused
-        raise kind(self.redact(f"{what}: HTTP {status}: {told or 'no reason given'}{hint}"))
+        raise kind(self.redact(f"{what}: HTTP {status}: {text or 'no reason given'}{hint}"))
 
 
 def upstash_from(secrets: Secrets, identity: str, *, deadline: float) -> UpstashApi:

@@ -106,13 +106,13 @@ def _report(ended: Release, context: Any) -> None:
 
 def _tell_sentry(release: Release, deadline: float) -> None:
     """Never what a release fails by: it has ended, and well."""
-    told = json.loads(os.environ["SENTRY"])
+    document = json.loads(os.environ["SENTRY"])
     try:
-        secret = aws.client("secretsmanager").get_secret_value(SecretId=told["token_secret"])["SecretString"]
-        sentry = sentry_from(secret, organization=told["organization"], deadline=deadline)
-        tags = _tags(release) if told["named_by"] == "tag" else ()
+        secret = aws.client("secretsmanager").get_secret_value(SecretId=document["token_secret"])["SecretString"]
+        sentry = sentry_from(secret, organization=document["organization"], deadline=deadline)
+        tags = _tags(release) if document["named_by"] == "tag" else ()
         version = version_of(release.service, release.image, tags)
-        sentry.deployed(release, version=version, project=told["project"], environment=told["environment"])
+        sentry.deployed(release, version=version, project=document["project"], environment=document["environment"])
         logger.info("%s: Sentry knows of %s as %s", release.service, release.id, version)
     except Exception:  # of Sentry, of any kind
         logger.exception("%s: Sentry was not told of %s", release.service, release.id)

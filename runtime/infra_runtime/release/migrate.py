@@ -245,7 +245,7 @@ class Migrate:
                 return _later()
             found = {"breaks": [f"unknown: the catalog could not be read afterwards: {error}"]}
             code, reason = (NO_DATABASE, f"no database: {error}") if code == 0 else (code, reason)
-        told = {**found, "exit": code, "task": task["taskArn"]}
+        result = {**found, "exit": code, "task": task["taskArn"]}
         is_good = code == 0 and not found.get("skipped")
         if not is_good:
             if code == 0:
@@ -260,13 +260,13 @@ class Migrate:
                 is_expected=code is not None,
                 sleep=self.sleep,
             )
-            told |= {"reason": reason, "lines": lines}
-        self.ledger.note(self.service, "migration", told)
+            result |= {"reason": reason, "lines": lines}
+        self.ledger.note(self.service, "migration", result)
         self.lock.end(holder, succeeded=is_good)
         if is_good:
             logger.info("%s: migrated, %s", self.service, json.dumps(found))
             return answer("SUCCEEDED")
-        logger.error("%s: the migration ended with %s: %s", self.service, code, json.dumps(told))
+        logger.error("%s: the migration ended with %s: %s", self.service, code, json.dumps(result))
         return answer("FAILED")
 
     def _found(self, holder: Holder, image: str, *, is_done: bool) -> dict[str, Any]:

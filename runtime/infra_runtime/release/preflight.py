@@ -139,8 +139,8 @@ class ReleasePreflight:
         weights = live_weights(self.clients, service)
         serving = [group for group, weight in weights.items() if weight > 0]
         if len(serving) != 1:
-            told = ", ".join(f"{group.split('/')[-2]} {weight}" for group, weight in weights.items())
-            yield ReleaseProblem("traffic", f"production is divided: {told}", "see docs/runbooks/release-failed.md")
+            text = ", ".join(f"{group.split('/')[-2]} {weight}" for group, weight in weights.items())
+            yield ReleaseProblem("traffic", f"production is divided: {text}", "see docs/runbooks/release-failed.md")
             return
         health = self.clients.client("elbv2").describe_target_health(TargetGroupArn=serving[0])
         states = [each["TargetHealth"]["State"] for each in health["TargetHealthDescriptions"]]

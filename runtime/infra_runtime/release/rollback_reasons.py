@@ -28,8 +28,8 @@ def rollback_reason(clients: Any, stack: str, *, since: datetime) -> str | None:
         arns = [each["serviceDeploymentArn"] for each in deployments(ecs, service, createdAt={"after": since})]
         # DescribeServiceDeployments takes twenty.
         for at in range(0, len(arns), 20):
-            told = ecs.describe_service_deployments(serviceDeploymentArns=arns[at : at + 20])["serviceDeployments"]
-            rolled += [(each, service) for each in told if each["status"].startswith(("ROLLBACK", "STOPPED"))]
+            described = ecs.describe_service_deployments(serviceDeploymentArns=arns[at : at + 20])["serviceDeployments"]
+            rolled += [(each, service) for each in described if each["status"].startswith(("ROLLBACK", "STOPPED"))]
     if not rolled:
         return None
     newest, service = max(rolled, key=lambda each: each[0]["createdAt"])
@@ -56,8 +56,8 @@ def failed_tasks(ecs: Any, service: Mapping[str, Any], *, since: datetime) -> It
 def how_it_ended(task: Mapping[str, Any]) -> str:
     """A task of a service that is STOPPED: as ECS says it, and with which code."""
     app = named(task["containers"], APP)
-    told = [task["stoppedReason"], app.get("reason"), f"exit code {app['exitCode']}" if "exitCode" in app else None]
-    return f"task {task['taskArn'].rpartition('/')[2]}: {', '.join(filter(None, told))}"
+    messages = [task["stoppedReason"], app.get("reason"), f"exit code {app['exitCode']}" if "exitCode" in app else None]
+    return f"task {task['taskArn'].rpartition('/')[2]}: {', '.join(filter(None, messages))}"
 
 
 def quoted(lines: Sequence[str]) -> str:

@@ -55,9 +55,9 @@ class SentryApi(VendorApi):
     def _definite(self, what: str, status: int, answer: Any) -> Any:
         if status < 400:
             return answer
-        told = answer.get("detail", answer) if isinstance(answer, dict) else answer
+        detail = answer.get("detail", answer) if isinstance(answer, dict) else answer
         hint = " (may the token release, in this organization?)" if status in (401, 403) else ""
-        raise (NotFound if status == 404 else Refused)(f"{what}: HTTP {status}: {str(told)[:200]}{hint}")
+        raise (NotFound if status == 404 else Refused)(f"{what}: HTTP {status}: {str(detail)[:200]}{hint}")
 
 
 def sentry_from(secret: str, *, organization: str, deadline: float) -> SentryApi:

@@ -80,7 +80,7 @@ def messages(templates: Templates, environment: str, trace: Trace, *, minutes: i
     """All notifications, in order. All alarms are OK before the first minute."""
     plain = list(alarms_of(templates, environment))
     states = {alarm.where: in_alarm(alarm, trace, minutes=minutes) for alarm in plain}
-    found = [message for alarm in plain for message in told(alarm, states[alarm.where])]
+    found = [message for alarm in plain for message in messages_of(alarm, states[alarm.where])]
     known = {name: states[alarm.where] for alarm in plain for name in alarm.names}
     composites = list(alarms_of(templates, environment, "AWS::CloudWatch::CompositeAlarm"))
     while composites:
@@ -91,7 +91,7 @@ def messages(templates: Templates, environment: str, trace: Trace, *, minutes: i
             composites.remove(composite)
             state = _rule(text_of(composite.properties["AlarmRule"]), known)
             known |= dict.fromkeys(composite.names, state)
-            found += told(composite, _unsuppressed(composite.properties, state, known))
+            found += messages_of(composite, _unsuppressed(composite.properties, state, known))
     return sorted(found, key=lambda each: (each.minute, each.alarm))
 
 
@@ -180,7 +180,7 @@ def _kept(states: States, *, undecided: NDArray[np.bool_]) -> States:
     return found
 
 
-def told(alarm: Alarm, state: States) -> Iterator[Message]:
+def messages_of(alarm: Alarm, state: States) -> Iterator[Message]:
     """What it sends, having been OK before."""
     for minute in np.flatnonzero(np.diff(np.concatenate([[False], state]))):
         is_over = not state[minute]

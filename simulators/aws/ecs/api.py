@@ -100,8 +100,8 @@ def _update_service(request: Mapping[str, Any]) -> Any:
     """UpdateService by callers other than CloudFormation: answers at once, and deploys afterwards."""
     answered = _own_update_service(request)
     if answered[0] == 200 and (request.get("forceNewDeployment") or "taskDefinition" in request):
-        told = json.loads(answered[2])["service"]
-        new = begin(told["serviceArn"], told["taskDefinition"])
+        described = json.loads(answered[2])["service"]
+        new = begin(described["serviceArn"], described["taskDefinition"])
         context = contextvars.copy_context()
         threading.Thread(target=context.run, args=(new.run,), daemon=True).start()
     return answered
@@ -116,25 +116,25 @@ def _images(request: Mapping[str, Any]) -> Any:
     answered = _own_describe_images(request)
     if answered[0] != 200:
         return answered
-    told = json.loads(answered[2])
-    if request.get("imageIds") and not told["imageDetails"]:
+    document = json.loads(answered[2])
+    if request.get("imageIds") and not document["imageDetails"]:
         return task.refused("ImageNotFoundException", "The image does not exist in the repository")
-    for each in told["imageDetails"]:
+    for each in document["imageDetails"]:
         manifest = ecr._find_image(each["repositoryName"], {"imageDigest": each["imageDigest"]})["imageManifest"]
         scan = json.loads(manifest).get("annotations", {})
         each["imageScanStatus"] = {"status": scan.get("scan", "COMPLETE")}
         each["imageScanFindingsSummary"] = {"findingSeverityCounts": {"CRITICAL": int(scan.get("critical", 0))}}
-    return _answer(told)
+    return _answer(document)
 
 
 def _layer_url(request: Mapping[str, Any]) -> Any:
-    """Where its bytes are, for whoever has the URL (ECR API Reference, GetDownloadUrlForLayer: pre-signed, in S3)."""
+    """A pre-signed URL of the layer in S3 (ECR API Reference, GetDownloadUrlForLayer)."""
     answered = _own_layer_url(request)
     if answered[0] != 200:
         return answered
-    told = json.loads(answered[2])
-    url = urllib.parse.urlsplit(told["downloadUrl"])
-    return _answer({**told, "downloadUrl": f"{os.environ['AWS_ENDPOINT_URL']}{url.path}?ns={url.netloc}"})
+    document = json.loads(answered[2])
+    url = urllib.parse.urlsplit(document["downloadUrl"])
+    return _answer({**document, "downloadUrl": f"{os.environ['AWS_ENDPOINT_URL']}{url.path}?ns={url.netloc}"})
 
 
 def install() -> None:

@@ -67,11 +67,11 @@ class BlueGreen(Deployment):
             raise DeploymentFailed(f"lifecycle hook {function} at {stage}: {denied}")
         answered = client("lambda").invoke(FunctionName=function, Payload=json.dumps(event).encode())
         body = answered["Payload"].read().decode()
-        told = json.loads(body) if "FunctionError" not in answered else {}
-        status = told.get("hookStatus") if isinstance(told, dict) else None
+        document = json.loads(body) if "FunctionError" not in answered else {}
+        status = document.get("hookStatus") if isinstance(document, dict) else None
         if status not in ("SUCCEEDED", "IN_PROGRESS"):
             raise DeploymentFailed(f"lifecycle hook {function} at {stage} answered {body[:300]}")
-        return float(told.get("callBackDelay", 30)) * task.SECOND if status == "IN_PROGRESS" else None
+        return float(document.get("callBackDelay", 30)) * task.SECOND if status == "IN_PROGRESS" else None
 
     # -- targets and weights
 

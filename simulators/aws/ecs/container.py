@@ -158,7 +158,7 @@ class Container:
             time.sleep(_FLUSH_SECONDS)
 
     def stop(self, patience_seconds: float) -> int | None:
-        """SIGTERM, and SIGKILL to whoever is still there afterwards. Returns the exit code, as ECS has it."""
+        """SIGTERM, then SIGKILL to the processes that still run. Returns the exit code, as ECS has it."""
         process = self._process
         if process is None:
             return None

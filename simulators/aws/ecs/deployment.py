@@ -89,7 +89,7 @@ def end(arn: str) -> None:
 
 
 def drain(stopping: Mapping[str, Any]) -> None:
-    """No new requests go to a task before it is told to end (Amazon ECS Developer Guide, "Task lifecycle":
+    """No new requests go to a task before it gets SIGTERM (Amazon ECS Developer Guide, "Task lifecycle":
     DEACTIVATING)."""
     if (found := _of(stopping)) is not None:
         found.drain(stopping["taskArn"])
@@ -255,9 +255,9 @@ class Deployment(ABC):
             }
         )
         if status != 200:
-            told = json.loads(body)["message"]
+            message = json.loads(body)["message"]
             raise DeploymentFailed(
-                f"service {self.service['serviceName']} failed to launch a task with (error {told})."
+                f"service {self.service['serviceName']} failed to launch a task with (error {message})."
             )
         return str(json.loads(body)["tasks"][0]["taskArn"])
 

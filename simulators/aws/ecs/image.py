@@ -71,9 +71,9 @@ def image_of(reference: str) -> Image:
     if not digest or not folder.exists():
         raise CannotPull(f"CannotPullContainerError: failed to resolve ref {reference}: not found")
     configuration = folder.with_suffix(".json")
-    told = json.loads(configuration.read_text()) if configuration.exists() else {}
-    command = told.get("command", _DEFAULT_COMMAND)
-    if told.get("has_root"):
+    document = json.loads(configuration.read_text()) if configuration.exists() else {}
+    command = document.get("command", _DEFAULT_COMMAND)
+    if document.get("has_root"):
         return Image(folder, str(folder), command, has_root=True)
-    programs = [told["programs"]] if "programs" in told else []
+    programs = [document["programs"]] if "programs" in document else []
     return Image(folder, os.pathsep.join([*programs, os.environ["PATH"]]), command)

@@ -58,14 +58,14 @@ def run(request: Mapping[str, Any]) -> Any:
     answered = _own_run_task({**request, "count": request.get("count", 1)})
     if answered[0] != 200:
         return answered
-    for told in json.loads(answered[2])["tasks"]:
+    for described in json.loads(answered[2])["tasks"]:
         if token:
-            _tokens[token] = told["taskArn"]
+            _tokens[token] = described["taskArn"]
         place = request.get("networkConfiguration", {}).get("awsvpcConfiguration", {}).get("subnets", [])
-        task = ecs._tasks[told["taskArn"]]
+        task = ecs._tasks[described["taskArn"]]
         _start(task, request.get("overrides", {}), place)
         for number, container in enumerate(task["containers"]):
-            container["runtimeId"] = f"{told['taskArn'].rpartition('/')[2]}-{number}"
+            container["runtimeId"] = f"{described['taskArn'].rpartition('/')[2]}-{number}"
             if request.get("enableExecuteCommand"):
                 container["managedAgents"] = [{"name": "ExecuteCommandAgent", "lastStatus": "RUNNING"}]
     return answered
@@ -77,12 +77,12 @@ def _refusal(task_definition: str) -> Any:
     definition = ecs._task_defs.get(key, {})
     for role in filter(None, map(definition.get, ("taskRoleArn", "executionRoleArn"))):
         if not can_enter("ecs-tasks.amazonaws.com", role):
-            told = (
+            text = (
                 f"ECS was unable to assume the role '{role}' that was provided for this task. Please verify that the "
                 "role being passed has the proper trust relationship and permissions and that your IAM user has "
                 "permissions to pass this role."
             )
-            return refused("ClientException", told)
+            return refused("ClientException", text)
     return None
 
 

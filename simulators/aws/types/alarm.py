@@ -41,8 +41,8 @@ def install() -> None:
     def answer(alarm: dict[str, Any]) -> dict[str, Any]:
         if "Metrics" not in alarm:
             return dict(own_answer(alarm))
-        told = {key: value for key, value in own_answer(alarm).items() if key not in _ONE_METRIC}
-        return {**told, "Metrics": alarm["Metrics"]}
+        found = {key: value for key, value in own_answer(alarm).items() if key not in _ONE_METRIC}
+        return {**found, "Metrics": alarm["Metrics"]}
 
     provisioners._cw_metric_alarm_record = record
     cloudwatch._cbor_alarm = answer

@@ -162,13 +162,13 @@ def install() -> None:
 
     def described(instance: dict[str, Any]) -> str:
         exports = "".join(f"<member>{each}</member>" for each in instance.get("EnabledCloudwatchLogsExports", []))
-        told = str(own_description(instance)).replace(
+        description = str(own_description(instance)).replace(
             "<EnabledCloudwatchLogsExports/>",
             f"<EnabledCloudwatchLogsExports>{exports}</EnabledCloudwatchLogsExports>",
         )
-        told += "".join(f"<{key}>{instance[key]}</{key}>" for key in _TOLD if instance.get(key))
+        description += "".join(f"<{key}>{instance[key]}</{key}>" for key in _TOLD if instance.get(key))
         secret = instance.get("MasterUserSecret")
-        return told + (
+        return description + (
             f"<MasterUserSecret><SecretArn>{secret['SecretArn']}</SecretArn>"
             f"<SecretStatus>{secret['SecretStatus']}</SecretStatus></MasterUserSecret>"
             if secret

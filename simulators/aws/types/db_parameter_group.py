@@ -53,8 +53,8 @@ def install() -> None:
     def apply(group: str, changes: list[tuple[str, str | None, str]], **options: Any) -> Any:
         family = rds._param_groups[group]["DBParameterGroupFamily"]
         for name, value, _ in changes:
-            if value is not None and (told := refused(family, name, value)):
-                return rds._error("InvalidParameterValue", told, 400)
+            if value is not None and (error := refused(family, name, value)):
+                return rds._error("InvalidParameterValue", error, 400)
         return own(group, changes, **options)
 
     rds._apply_parameter_group_changes = apply

@@ -77,7 +77,7 @@ def _nothing() -> None:
 
 
 def _frozen(processes: Iterable[int | None]) -> Undo:
-    """Stops servers in their tracks, as of a host without power: whoever asks them waits."""
+    """Suspends servers, like a host without power: their clients wait."""
     found = [each for pid in processes for each in _tree(pid)]
     for each in found:
         with suppress(psutil.Error):

@@ -36,5 +36,5 @@ def _deploy(arn: str) -> None:
     done = api.begin(arn, deployment.service(arn)["taskDefinition"])
     done.run()
     if (failure := done.failure) is not None:
-        told = str(failure) if isinstance(failure, deployment.BreakerTripped) else f"ECS Deployment failed: {failure}"
-        raise ResourceRefused(f"Resource handler returned message: Error occurred during operation '{told}'.")
+        text = str(failure) if isinstance(failure, deployment.BreakerTripped) else f"ECS Deployment failed: {failure}"
+        raise ResourceRefused(f"Resource handler returned message: Error occurred during operation '{text}'.")

@@ -72,8 +72,8 @@ def install() -> None:
 
     def answer(listener: dict[str, Any]) -> str:
         mutual = listener.get("MutualAuthentication") or {"Mode": "off"}
-        told = "".join(f"<{key}>{value}</{key}>" for key, value in mutual.items())
+        text = "".join(f"<{key}>{value}</{key}>" for key, value in mutual.items())
         whole = str(own_answer(listener)).removesuffix("</member>")
-        return f"{whole}<MutualAuthentication>{told}</MutualAuthentication></member>"
+        return f"{whole}<MutualAuthentication>{text}</MutualAuthentication></member>"
 
     alb._listener_xml = answer

@@ -1,4 +1,4 @@
-"""An alarm looks at a metric that somebody publishes, about something of these templates, for at most a day."""
+"""An alarm uses a published metric, of a resource in these templates, over at most a day."""
 
 from collections.abc import Iterator
 from enum import Enum

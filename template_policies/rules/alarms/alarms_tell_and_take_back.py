@@ -1,4 +1,4 @@
-"""Every alarm tells the topic of its severity, that it is over as well, or is asked for by a composite that does."""
+"""Every alarm notifies its severity's topic when it fires and when it ends, or a composite alarm does so for it."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ TELLS = ("AlarmActions", "OKActions", "InsufficientDataActions", "ActionsEnabled
 
 
 @policy(
-    reason="Half of the alarms of this field's examples have OkActions, which nothing reads.",
+    reason="Half of the alarms in public examples have OkActions, a property that does not exist.",
     failure=Failure.UNOBSERVED,
     reads={
         ALARM: (*TELLS, "AlarmName"),
@@ -25,23 +25,23 @@ def check(graph: Graph) -> Iterator[Violation]:
         if own not in SEVERITIES:
             yield alarm.violation("AlarmDescription", f"begins with {own}, must with one of {SEVERITIES}")
         if alarm.get("ActionsEnabled", True) is not True:
-            yield alarm.violation("ActionsEnabled", "is off: it rings unheard")
+            yield alarm.violation("ActionsEnabled", "is off: the alarm would fire without a notification")
         if alarm.get("InsufficientDataActions"):
-            yield alarm.violation("InsufficientDataActions", "is set: TreatMissingData says what no data means")
-        told, over = topics(alarm, "AlarmActions"), topics(alarm, "OKActions")
+            yield alarm.violation("InsufficientDataActions", "is set: TreatMissingData decides what missing data means")
+        begun, over = topics(alarm, "AlarmActions"), topics(alarm, "OKActions")
         if not alarm.items("AlarmActions"):
             if alarm.where not in asked:
-                yield alarm.violation("AlarmActions", "is empty, and no composite asks for the alarm")
+                yield alarm.violation("AlarmActions", "is empty, and no composite uses the alarm")
             if alarm.items("OKActions"):
-                yield alarm.violation("OKActions", "tells the end of what nobody was told")
+                yield alarm.violation("OKActions", "notifies the end of an alarm that did not notify")
             continue
-        # Redis' recovery is an info as well, as the requirements have it.
-        ends = [each for each in over if alarm.stack != "Redis" or each != "info"] if len(over) > len(told) else over
+        # The requirements want Redis' recovery as info, too.
+        ends = [each for each in over if alarm.stack != "Redis" or each != "info"] if len(over) > len(begun) else over
         recovers = alarm.stack == "Redis" and ("ConnectionFailure" in alarm.logical_id or "Latency" in alarm.logical_id)
         if recovers and "info" not in over:
-            yield alarm.violation("OKActions", f"tells {short(over)}, must tell info as well")
-        if ends != told:
-            yield alarm.violation("OKActions", f"tells {short(over)}, must tell {short(told)}")
-        if own not in told and not ("info" in told and own == "critical" and alarm.where in asked):
-            # The composite pages, this one is told as info.
-            yield alarm.violation("AlarmActions", f"tells {short(told)}, must tell {own}")
+            yield alarm.violation("OKActions", f"notifies {short(over)}, must also notify info")
+        if ends != begun:
+            yield alarm.violation("OKActions", f"tells {short(over)}, must tell {short(begun)}")
+        if own not in begun and not ("info" in begun and own == "critical" and alarm.where in asked):
+            # The composite pages; this one notifies as info.
+            yield alarm.violation("AlarmActions", f"tells {short(begun)}, must tell {own}")

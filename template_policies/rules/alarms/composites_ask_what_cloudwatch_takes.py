@@ -1,4 +1,4 @@
-"""A composite asks for one to a hundred alarms of these templates, and is silenced by users' pain only."""
+"""A composite alarm refers to one to a hundred alarms of these templates; only alarms about users suppress it."""
 
 import re
 from collections.abc import Iterator

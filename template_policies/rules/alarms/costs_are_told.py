@@ -1,4 +1,4 @@
-"""The month's budget and a day unlike others are told, by the tag of this environment's stacks."""
+"""Budget overruns and daily cost anomalies notify, by the tag of this environment's stacks."""
 
 import json
 from collections.abc import Iterator
@@ -34,16 +34,16 @@ def check(graph: Graph) -> Iterator[Violation]:
         yield from each.expect("Budget.TimeUnit", "MONTHLY")
         yield from each.expect("Budget.BudgetType", "COST")
         yield from each.expect("Budget.CostFilters", {"TagKeyValue": [f"user:environment${graph.name}"]})
-        told = {}
+        notifications = {}
         for one in each.items("NotificationsWithSubscribers"):
             notification = one.get("Notification", {})
-            told[notification.get("NotificationType")] = notification
+            notifications[notification.get("NotificationType")] = notification
             for subscriber in one.get("Subscribers", [{}]):
                 topic = graph.target(each.stack, subscriber.get("Address"))
                 if subscriber.get("SubscriptionType") != "SNS" or topic is None or topic.type != "AWS::SNS::Topic":
-                    yield each.violation("NotificationsWithSubscribers", "must tell a topic of alarms")
+                    yield each.violation("NotificationsWithSubscribers", "must notify an alarm topic")
         for kind in ("FORECASTED", "ACTUAL"):
-            found = told.get(kind, {})
+            found = notifications.get(kind, {})
             wanted = {"ComparisonOperator": "GREATER_THAN", "Threshold": 100, "ThresholdType": "PERCENTAGE"}
             if {key: found.get(key) for key in wanted} != wanted:
                 yield each.violation("NotificationsWithSubscribers", f"has {kind} {short(found)}, must be above 100 %")
@@ -60,7 +60,7 @@ def check(graph: Graph) -> Iterator[Violation]:
         for subscriber in each.items("Subscribers") or [{}]:
             topic = graph.target(each.stack, subscriber.get("Address"))
             if topic is None or topic.type != "AWS::SNS::Topic":
-                yield each.violation("Subscribers", "must tell a topic of alarms")
+                yield each.violation("Subscribers", "must notify an alarm topic")
         expression = json.loads(each.get("ThresholdExpression") or "{}").get("Dimensions", {})
         values = expression.get("Values") or ["0"]
         about = (expression.get("Key"), expression.get("MatchOptions"))

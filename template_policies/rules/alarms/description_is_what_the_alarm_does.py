@@ -1,4 +1,4 @@
-"""The description that people read has threshold, direction and periods of the alarm, and links its runbook."""
+"""An alarm's description states its threshold, direction and periods, and links its runbook."""
 
 import re
 from collections.abc import Iterator

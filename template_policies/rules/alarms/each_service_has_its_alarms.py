@@ -1,4 +1,4 @@
-"""Each service, function that runs by itself, and way to people has its alarms, as many as there are of it."""
+"""Every service, every function that runs by itself, and every notification channel has its alarms."""
 
 from collections import Counter
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""An expression names metrics that the alarm has, all of them, and is the one value that is compared."""
+"""A metric math expression uses exactly the alarm's metrics and returns the one value that is compared."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""An alarm reads each metric with the statistic, dimensions, period and meaning of silence that fit it."""
+"""An alarm reads each metric with the statistic, dimensions, period and missing-data setting that fit it."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Every alarm says what no data means, and where our own function publishes each minute, silence is an alarm."""
+"""Every alarm says what missing data means; for metrics that we publish each minute, missing data is an alarm."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Each severity reaches the people that the environment's file names, and Slack's members may only look."""
+"""Each severity notifies the recipients in the environment's file; members of the Slack channel may only read."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -59,7 +59,7 @@ def check(graph: Graph) -> Iterator[Violation]:
         if target is None or target.type != TOPIC:
             yield each.violation("TopicArn", "must refer to a topic")
         if each.get("FilterPolicy") is not None:
-            yield each.violation("FilterPolicy", "is set: some alarms would be told to nobody")
+            yield each.violation("FilterPolicy", "is set: some alarms would notify nobody")
         if each.get("Protocol") == "lambda" and each.target("Endpoint") is None:
             yield each.violation("Endpoint", "must refer to a function")
     for each in graph.of(SLACK):

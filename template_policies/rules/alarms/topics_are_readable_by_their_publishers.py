@@ -1,4 +1,4 @@
-"""Topics of alarms have a key of their own that their publishers may use; ElastiCache's is not encrypted."""
+"""Alarm topics have their own key, which their publishers may use; ElastiCache's topic is not encrypted."""
 
 from collections.abc import Iterator
 

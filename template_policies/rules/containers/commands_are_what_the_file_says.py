@@ -1,4 +1,4 @@
-"""Each container runs what its file says, and what prepares or enters it runs what all others run."""
+"""Each container runs the command in the environment's file; init and one-off containers run the standard one."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -12,14 +12,14 @@ from template_policies.owners import owner
 PATH = "ContainerDefinitions"
 BUSYBOX = "/infra/busybox"
 PREPARES = ["prepare", "/infra/rds-authority.pem", "/bin/busybox", BUSYBOX]
-# Eight hours, the longest that somebody is in a one-off task.
+# Eight hours, the longest session in a one-off task.
 WAITS = [BUSYBOX, "sleep", "28800"]
 IMAGES_OWN = {"Ref": "AWS::NoValue"}
 
 
 @policy(
-    reason="A container with another command ends at once, and a release is blamed; a migration that does not run "
-    "leaves the schema behind.",
+    reason="A container with another command exits at once, which looks like a bad release; a skipped migration "
+    "leaves the schema outdated.",
     failure=Failure.TASK_DIES,
     reads={TASK: (PATH,)},
 )

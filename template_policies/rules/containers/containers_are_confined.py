@@ -1,4 +1,4 @@
-"""A container runs without root and capabilities, on a root that it cannot write to, and logs to a group of its own."""
+"""A container runs without root and capabilities, on a read-only filesystem, with its own log group."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Logins and whatever is called a secret reach a container from Secrets Manager, each service its own and no more."""
+"""Containers get logins and secrets from Secrets Manager, each service only its own."""
 
 import re
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ PATH = "ContainerDefinitions"
 
 
 @policy(
-    reason="A variable of a task definition is read by whoever may describe it (FSBP ECS.8); another login has "
+    reason="A variable of a task definition can be read by anyone who may describe it (FSBP ECS.8); another login has "
     "other rights.",
     failure=Failure.DISCLOSED,
     reads={TASK: (PATH,), "AWS::SecretsManager::Secret": ()},

@@ -1,4 +1,4 @@
-"""A container gets a minute to stop, a worker two."""
+"""A container has one minute to stop, a worker two."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""A task definition is no larger than half of what ECS takes."""
+"""A task definition is at most half as large as ECS allows."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A task has CPU, memory and architecture of its service's file, and its image from the release's parameter."""
+"""A task has CPU, memory and architecture from the environment's file, and its image from the release's parameter."""
 
 from collections.abc import Iterator
 

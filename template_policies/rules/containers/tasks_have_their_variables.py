@@ -1,4 +1,4 @@
-"""A service's container has each variable that its file, its needs and its settings promise, and no other."""
+"""A service's container has exactly the variables of its file, its needs and its settings."""
 
 import re
 from collections.abc import Iterator

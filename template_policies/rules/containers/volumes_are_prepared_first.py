@@ -1,4 +1,4 @@
-"""A container starts when its volumes are prepared, writes to those only, and nothing is asked of its image."""
+"""A container starts after its volumes are prepared, writes only to them, and needs nothing else in its image."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from template_policies.graph import short
 
 PATH = "ContainerDefinitions"
 AUTHORITY = "/infra/rds-authority.pem"
-# Reported, as AWS documents a writable root only: containers-roadmap #1359 and #2824.
+# From reports, as AWS documents only a writable root: containers-roadmap #1359 and #2824.
 ENTERED = {"/tmp", "/managed-agents", "/var/lib/amazon/ssm", "/var/log/amazon/ssm"}  # noqa: S108
 
 
@@ -26,14 +26,14 @@ def check(graph: Graph) -> Iterator[Violation]:
         name = container.get("Name")
         if container.get("DependsOn") != [{"ContainerName": "prepare", "Condition": "SUCCESS"}]:
             yield task.violation(f"{PATH}.{name}.DependsOn", "must wait for prepare to succeed")
-        # ECS registers no task definition in which what ends is essential.
+        # ECS refuses a task definition whose init container is essential.
         if (prepare.get("Essential"), container.get("Essential")) != (False, True):
             yield task.violation(f"{PATH}.{name}.Essential", "must be true, and false of prepare")
         check_ = container.get("HealthCheck")
         if check_ is not None and (
             task.where not in workers or check_.get("Fn::If", [0, 0])[1] != {"Ref": "AWS::NoValue"}
         ):
-            # A worker's own command, once a release has brought it.
+            # A worker's own command, after its first release.
             yield task.violation(
                 f"{PATH}.{name}.HealthCheck", f"is {short(check_)}: the image need not have the command"
             )

@@ -1,4 +1,4 @@
-"""Every bucket is encrypted, blocks whatever would make it public, and is reached by TLS only."""
+"""Every bucket is encrypted, blocks public access, and accepts only TLS."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Media keeps its versions for ninety days, logs are forgotten after ninety, and nothing expires that is in use."""
+"""Media versions and logs expire after ninety days; nothing in use expires."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""The database, its insights and its snapshots are encrypted with the environment's own key, and it speaks TLS only."""
+"""Database, insights and snapshots are encrypted with the environment's own key, and connections need TLS."""
 
 from collections.abc import Iterator
 

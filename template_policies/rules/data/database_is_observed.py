@@ -1,4 +1,4 @@
-"""The database has enhanced monitoring, insights and its logs in CloudWatch."""
+"""The database has enhanced monitoring, insights, and logs in CloudWatch."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""The database has no public address, isolated subnets, and one security group that only other groups may enter."""
+"""The database has no public address, isolated subnets, and one security group that admits only other groups."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""The parameters of PostgreSQL, also of the version that an upgrade leads to, are those that were tried."""
+"""PostgreSQL's parameters, also those of the next version, are the tested ones."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""RDS makes and rotates the master's password; nobody types or sees it."""
+"""RDS creates and rotates the master password; nobody types or sees it."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""The database has a standby, backups, size and storage as the environment's file says."""
+"""The database has the standby, backups, size and storage of the environment's file."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""The template names PostgreSQL's major version only, and AWS moves the minor one."""
+"""The template names only PostgreSQL's major version; AWS updates the minor version."""
 
 import re
 from collections.abc import Iterator

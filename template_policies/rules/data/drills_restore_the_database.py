@@ -1,4 +1,4 @@
-"""With restore drills, AWS Backup keeps the database continuously and restores it each month, privately."""
+"""With restore drills, AWS Backup backs the database up continuously and restores it each month, privately."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Keys rotate every year, and can be taken back for a week after their deletion is asked for."""
+"""Keys rotate every year, and their deletion can be cancelled for a week."""
 
 from collections.abc import Iterator
 

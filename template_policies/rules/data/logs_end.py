@@ -1,4 +1,4 @@
-"""Every log group forgets after ninety days."""
+"""Every log group keeps its logs for ninety days."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""A queue is encrypted, deny plain HTTP, gives its work back in time, and keeps what failed for two weeks."""
+"""A queue is encrypted, refuses plain HTTP, retries in time, and keeps failed messages for two weeks."""
 
 from collections.abc import Iterator
 

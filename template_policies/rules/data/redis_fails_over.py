@@ -1,4 +1,4 @@
-"""Redis has as many nodes as its file says, fails over by itself where there are several, and keeps snapshots."""
+"""Redis has the nodes of the environment's file, automatic failover if there are several, and snapshots."""
 
 from collections.abc import Iterator
 
@@ -60,7 +60,7 @@ def check(graph: Graph) -> Iterator[Violation]:
         yield from each.expect("Port", 6379)
         topic = each.target("NotificationTopicArn")
         if topic is None or topic.type != "AWS::SNS::Topic":
-            yield each.violation("NotificationTopicArn", "must refer to a topic: a failover is told there only")
+            yield each.violation("NotificationTopicArn", "must refer to a topic: a failover notifies there only")
         group = each.target("CacheParameterGroupName")
         if group is None or group.type != PARAMETERS:
             yield each.violation(

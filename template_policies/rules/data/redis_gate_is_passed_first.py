@@ -1,4 +1,4 @@
-"""Services wait for a gate that has reached the Redis which they use."""
+"""Services start after a gate has reached the Redis that they use."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Redis is in the isolated subnets, encrypted at rest and on the way, and asks for a token of its own."""
+"""Redis is in isolated subnets, encrypted at rest and in transit, and requires its own token."""
 
 from collections.abc import Iterator
 

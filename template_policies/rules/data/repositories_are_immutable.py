@@ -1,4 +1,4 @@
-"""Images cannot be replaced under their tags, are scanned, and what was released is kept longest."""
+"""Image tags are immutable, images are scanned, and released images are kept longest."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A secret is made by Secrets Manager, or put together from others: no value stands in a template."""
+"""Secrets Manager generates a secret, or CloudFormation composes it from others; no template contains a value."""
 
 from collections.abc import Iterator
 

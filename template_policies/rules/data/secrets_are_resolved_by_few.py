@@ -1,4 +1,4 @@
-"""CloudFormation reads a secret only into tokens of ElastiCache and Amplify, and into what is itself a secret."""
+"""CloudFormation resolves secrets only into tokens of ElastiCache and Amplify, and into other secrets."""
 
 import json
 from collections.abc import Iterator

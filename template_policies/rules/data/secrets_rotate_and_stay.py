@@ -1,4 +1,4 @@
-"""Logins of the database and what Cloudflare shows to the bucket change each month, and cannot be deleted by hand."""
+"""Database logins and the bucket's secret rotate each month, and cannot be deleted by hand."""
 
 from collections.abc import Iterator
 

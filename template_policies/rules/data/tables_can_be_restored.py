@@ -1,4 +1,4 @@
-"""Tables are encrypted, can be restored to any second, and forget what has expired."""
+"""DynamoDB tables are encrypted, have point-in-time recovery, and delete expired items."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Where the file names a quarantine, GuardDuty scans what arrives in it, and its result is heard."""
+"""If the environment's file names a quarantine, GuardDuty scans uploads there and a function handles the results."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ RESULT = "GuardDuty Malware Protection Object Scan Result"
 
 
 @policy(
-    reason="An upload that nobody scans, or whose result nobody hears, stays in quarantine, or is served to users.",
+    reason="An upload that is not scanned, or whose result is lost, stays in quarantine or is served to users.",
     failure=Failure.DISCLOSED,
     reads={PLAN: ("Actions", "ProtectedResource", "Role"), RULE: ("EventPattern",), "AWS::IAM::Role": ()},
 )

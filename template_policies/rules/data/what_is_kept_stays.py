@@ -1,4 +1,4 @@
-"""Where data is kept, it outlives its stack and its place in it; both policies agree, and deletion is protected."""
+"""Kept data survives its stack and its removal from the template: both policies agree, deletion protection is on."""
 
 from collections.abc import Iterator
 

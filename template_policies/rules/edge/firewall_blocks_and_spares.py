@@ -1,4 +1,4 @@
-"""The firewall blocks scanners and writing to media, lets programs past the bots' challenge, and past nothing else."""
+"""The WAF blocks scanners and writes to media, and exempts programs only from bot challenges."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Every public name leads through Cloudflare to where it is served, and is in the origin's certificate."""
+"""Every public name is proxied by Cloudflare to its origin, and is in the origin's certificate."""
 
 import json
 from collections.abc import Iterator
@@ -51,15 +51,16 @@ def check(graph: Graph) -> Iterator[Violation]:
             yield graph.missing(kind, f"there are {len(graph.of(kind))}, must be one", stack="Platform")
         for each in graph.of(kind):
             try:
-                told = json.loads(each.text(each.get("Document", "")))
+                decoded = json.loads(each.text(each.get("Document", "")))
             except ValueError:
-                told = {}
+                decoded = {}
             if (
-                set(told.get("hosts", [])) != set(certified_hosts(environment))
-                or told.get("zone") != environment.domains.zone
+                set(decoded.get("hosts", [])) != set(certified_hosts(environment))
+                or decoded.get("zone") != environment.domains.zone
             ):
                 yield each.violation(
-                    "Document", f"has hosts {short(told.get('hosts'))}, must be {short(certified_hosts(environment))}"
+                    "Document",
+                    f"has hosts {short(decoded.get('hosts'))}, must be {short(certified_hosts(environment))}",
                 )
             if each.target("ServiceToken") is None:
                 yield each.violation("ServiceToken", "must refer to a function")

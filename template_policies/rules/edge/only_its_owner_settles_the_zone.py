@@ -1,4 +1,4 @@
-"""What there is once in a zone is declared by the one environment that owns it."""
+"""Zone-wide settings are declared by the one environment that owns the zone."""
 
 from collections.abc import Iterator
 

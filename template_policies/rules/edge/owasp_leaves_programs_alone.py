@@ -1,4 +1,4 @@
-"""OWASP's challenge spares every API of the environment, and analytics where there are any."""
+"""OWASP challenges no API of the environment, and no analytics path."""
 
 import re
 from collections.abc import Iterator

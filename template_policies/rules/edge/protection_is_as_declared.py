@@ -1,4 +1,4 @@
-"""Rate limits, OWASP, DDoS sensitivity and notifications at Cloudflare are those of the environment's file."""
+"""Rate limits, OWASP, DDoS sensitivity and notifications at Cloudflare match the environment's file."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Rules are made one after the other, then names, and last what redirects to those."""
+"""Cloudflare rules are created one after the other, then DNS records, then redirects to them."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""The zone is asked for as many rules in each phase as the configuration counted for its plan."""
+"""The number of rules in each phase is the one that the configuration compared with the zone's plan."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""The zone trusts only valid certificates of origins, speaks TLS 1.2 and newer, and sends plain HTTP to HTTPS."""
+"""The zone requires valid origin certificates and TLS 1.2 or newer, and redirects plain HTTP to HTTPS."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ WANTED = {"ssl": "strict", "min_tls_version": "1.2", "tls_1_3": "on", "always_us
 
 
 @policy(
-    reason="With full or flexible, whoever is between Cloudflare and the origin reads everything.",
+    reason="With full or flexible, anyone between Cloudflare and the origin can read everything.",
     failure=Failure.DISCLOSED,
     reads={KIND: ("Document",)},
 )

@@ -1,4 +1,4 @@
-"""A service whose tasks read a secret hears of its new version and looks for tasks that are behind."""
+"""If tasks read a secret, a function replaces them after each change, and finds tasks that are older."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""A custom resource is made by the function of its kind, with the values of the environment's file."""
+"""A custom resource uses the function of its kind, with the values of the environment's file."""
 
 from collections.abc import Iterator, Mapping
 

@@ -1,4 +1,4 @@
-"""A custom resource is made after everything that its function may do."""
+"""A custom resource is created after all permissions of its function."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""A rule waits for the events that its function is about, of this environment's own resources."""
+"""An EventBridge rule matches its function's events, only from this environment's own resources."""
 
 from collections.abc import Iterator, Mapping
 

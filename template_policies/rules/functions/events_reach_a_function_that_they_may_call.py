@@ -1,4 +1,4 @@
-"""Every rule is on, leads somewhere that it may reach, and waits for no event that needs a trail."""
+"""Every EventBridge rule is enabled, has a target that it may call, and needs no CloudTrail trail."""
 
 import json
 from collections.abc import Iterator

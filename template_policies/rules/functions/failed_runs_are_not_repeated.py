@@ -1,4 +1,4 @@
-"""Functions that are asked each minute are not asked again for a minute that is over."""
+"""Functions that run each minute are not retried: the minute is over."""
 
 from collections.abc import Iterator
 

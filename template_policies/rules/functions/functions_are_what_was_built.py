@@ -1,4 +1,4 @@
-"""A function runs a supported runtime on arm64, with our libraries, and logs into a group that ends."""
+"""A function runs a supported runtime on arm64, with our libraries, and logs to a group with retention."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""A function of ours has a handler that exists, each variable that it reads, and the libraries that it imports."""
+"""Our functions have an existing handler, every variable that they read, and the libraries that they import."""
 
 import re
 from collections.abc import Iterator

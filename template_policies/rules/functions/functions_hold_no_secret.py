@@ -1,4 +1,4 @@
-"""Variables of a function name its secrets and hold none."""
+"""A function's variables name secrets and contain none."""
 
 import re
 from collections.abc import Iterator

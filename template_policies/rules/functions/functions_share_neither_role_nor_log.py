@@ -1,4 +1,4 @@
-"""Each function and task has roles, and each function a log group, that no other one has."""
+"""No two functions or tasks share a role, and no two functions share a log group."""
 
 from collections.abc import Iterator
 
@@ -9,8 +9,7 @@ FUNCTION = "AWS::Lambda::Function"
 
 
 @policy(
-    reason="With another one's role it can do what it should not, and not what it should; its log is looked for in "
-    "its own group.",
+    reason="With another one's role it has the wrong permissions; operators look for its log in its own group.",
     failure=Failure.ROLE_TAKEN_OVER,
     reads={FUNCTION: ("Role", "LoggingConfig", "VpcConfig"), TASK: ("TaskRoleArn", "ExecutionRoleArn")},
 )

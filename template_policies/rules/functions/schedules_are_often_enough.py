@@ -1,4 +1,4 @@
-"""What watches runs as often as its alarms and its purpose need."""
+"""Monitoring functions run as often as their alarms and their purpose need."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The failure of a function that a schedule, an event or a rotation starts is an alarm, or its silence is."""
+"""If a schedule, an event or a rotation starts a function, its failure, or its missing data, raises an alarm."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""No action is a wildcard, but for looking."""
+"""No action is a wildcard, except for reading."""
 
 import re
 from collections.abc import Iterator

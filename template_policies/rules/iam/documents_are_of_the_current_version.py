@@ -1,4 +1,4 @@
-"""Every policy document is of the version 2012-10-17."""
+"""Every policy document has version 2012-10-17."""
 
 from collections.abc import Iterator
 

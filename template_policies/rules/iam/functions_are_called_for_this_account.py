@@ -1,4 +1,4 @@
-"""A service may call a function only for one rule, topic or secret of this account."""
+"""A service may invoke a function only for one rule, topic or secret of this account."""
 
 from collections.abc import Iterator
 

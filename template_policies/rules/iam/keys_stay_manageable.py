@@ -1,4 +1,4 @@
-"""Each key may be managed by its account, as long as the account's own policies say by whom."""
+"""The account may administer each key, within its own IAM policies."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Of AWS's own policies, only those are used that a service asks for by name."""
+"""AWS managed policies are used only where a service requires one by name."""
 
 from collections.abc import Iterator
 

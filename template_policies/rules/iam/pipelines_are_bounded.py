@@ -1,4 +1,4 @@
-"""Roles of pipelines have a boundary, no other policy, and sessions no longer than their job."""
+"""Pipeline roles have a permissions boundary, no other managed policy, and sessions no longer than their job."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Each policy belongs to a role, and a resource's policy to a resource, of the same templates."""
+"""Each policy is attached to a role, or to a resource, of these templates."""
 
 from collections.abc import Iterator
 

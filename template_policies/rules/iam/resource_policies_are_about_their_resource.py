@@ -1,4 +1,4 @@
-"""A resource's policy is about that resource, and about no other."""
+"""A resource policy names only its own resource."""
 
 from collections.abc import Iterator
 
@@ -15,8 +15,7 @@ OF = {
 
 
 @policy(
-    reason="A statement about something else allows, and denies, nothing: plain HTTP, or everybody, is let in "
-    "after all.",
+    reason="A statement about another resource has no effect: plain HTTP, or everybody, is allowed after all.",
     failure=Failure.EXPOSED,
     reads={kind: (path, "PolicyDocument") for kind, path in OF.items()},
 )

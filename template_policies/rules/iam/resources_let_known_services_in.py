@@ -1,4 +1,4 @@
-"""A resource's policy names its services, each for this account or one rule; everybody is only ever denied."""
+"""A resource policy allows named services, each for this account or one rule; it only ever denies everybody."""
 
 from collections.abc import Iterator, Mapping
 

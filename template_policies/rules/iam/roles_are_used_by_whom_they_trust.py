@@ -1,4 +1,4 @@
-"""What uses a role is of the service that the role trusts."""
+"""A role is used only by resources of the service that it trusts."""
 
 from collections.abc import Iterator
 

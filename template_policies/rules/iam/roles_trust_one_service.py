@@ -1,4 +1,4 @@
-"""A role is taken by one service of AWS, or by one repository's workflows in one GitHub environment."""
+"""A role trusts one AWS service, or one repository's workflows in one GitHub environment."""
 
 import re
 from collections.abc import Iterator
@@ -62,8 +62,8 @@ def check(graph: Graph) -> Iterator[Violation]:
                 yield each.violation(f"trusts {short(other)}, must trust one service or GitHub's provider")
     for subject in sorted({*found, *wanted}):
         if found.count(subject) != 1 or subject not in wanted:
-            told = f"{found.count(subject)} roles trust {subject}, must be {1 if subject in wanted else 0}"
-            yield graph.missing(ROLE, told, stack="Delivery")
+            text = f"{found.count(subject)} roles trust {subject}, must be {1 if subject in wanted else 0}"
+            yield graph.missing(ROLE, text, stack="Delivery")
 
 
 def subjects(graph: Graph) -> set[str]:

@@ -1,4 +1,4 @@
-"""A function may run the task definitions of its own stack, by the families that they have."""
+"""A function may run only task definitions of its own stack, by their families."""
 
 import re
 from collections.abc import Iterator

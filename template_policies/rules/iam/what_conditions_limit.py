@@ -1,4 +1,4 @@
-"""Where the resource cannot say enough, a condition does: cluster, namespace, tag, or the service that gets a role."""
+"""Where the resource is not specific enough, a condition limits the cluster, namespace, tag or passed-to service."""
 
 from collections.abc import Iterator, Mapping
 

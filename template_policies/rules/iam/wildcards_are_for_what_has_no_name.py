@@ -1,4 +1,4 @@
-"""An action is granted on a wildcard only when it is on the list of those that have to be."""
+"""An action is granted on a wildcard only if it is on the list of those that need it."""
 
 from collections.abc import Iterator
 

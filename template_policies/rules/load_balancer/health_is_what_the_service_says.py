@@ -1,4 +1,4 @@
-"""A target is healthy when it answers 200 at the service's own path, and is drained before it is stopped."""
+"""A target is healthy if it answers 200 at the service's own path, and is drained before it stops."""
 
 from collections.abc import Iterator
 

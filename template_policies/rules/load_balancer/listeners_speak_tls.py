@@ -1,4 +1,4 @@
-"""Every listener speaks TLS 1.2 or newer, with the environment's certificate, and answers 404 for unknown hosts."""
+"""Every listener uses TLS 1.2 or newer with the environment's certificate, and answers 404 for unknown hosts."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""The load balancer drops malformed headers and requests that two servers might read differently, and logs."""
+"""The load balancer drops invalid headers and desync requests, and writes access logs."""
 
 from collections.abc import Iterator
 

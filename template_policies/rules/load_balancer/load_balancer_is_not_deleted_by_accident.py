@@ -1,4 +1,4 @@
-"""Where data is kept, the load balancer cannot be deleted before its protection is turned off."""
+"""Where data is kept, the load balancer has deletion protection."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""The trust store is made after Cloudflare has our certificate, and so deleted before it is taken away."""
+"""The trust store is created after Cloudflare has our certificate, and therefore deleted before it."""
 
 from collections.abc import Iterator
 

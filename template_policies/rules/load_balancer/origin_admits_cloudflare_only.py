@@ -1,4 +1,4 @@
-"""The load balancer is reached from the list of Cloudflare's addresses, on 443, and from nowhere else."""
+"""The load balancer admits only Cloudflare's addresses, on port 443."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Priority of a rule follows from its service's name."""
+"""A rule's priority is derived from its service's name."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""A rule sends its host to the blue group, and has no property that CloudFormation might change."""
+"""A rule forwards its host to the blue group, and has no property that CloudFormation would update."""
 
 from collections.abc import Iterator
 

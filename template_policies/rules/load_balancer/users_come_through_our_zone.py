@@ -1,4 +1,4 @@
-"""What users reach asks for our own zone's client certificate, and nothing else does."""
+"""Listeners for users, and no others, require our zone's client certificate."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""The default security group of the network is emptied."""
+"""The VPC's default security group has no rules."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""What a group lets in from another group, the other one lets out to it."""
+"""For each ingress rule between two security groups, the other group has the egress rule."""
 
 from collections.abc import Iterator
 
@@ -15,20 +15,20 @@ def check(graph: Graph) -> Iterator[Violation]:
     out, into = set(), set()
     rules = {"out": list(egress(graph)), "into": list(ingress(graph))}
     for rule in rules["out"]:
-        resource, _, told = rule
-        here, there = group_of(rule), graph.target(resource.stack, told.get("DestinationSecurityGroupId"))
+        resource, _, properties = rule
+        here, there = group_of(rule), graph.target(resource.stack, properties.get("DestinationSecurityGroupId"))
         if here is not None and there is not None:
-            out.add((here.where, there.where, *ports(told)))
+            out.add((here.where, there.where, *ports(properties)))
     for rule in rules["into"]:
-        resource, path, told = rule
-        here, there = group_of(rule), graph.target(resource.stack, told.get("SourceSecurityGroupId"))
+        resource, path, properties = rule
+        here, there = group_of(rule), graph.target(resource.stack, properties.get("SourceSecurityGroupId"))
         if here is not None and there is not None:
-            pair = (there.where, here.where, *ports(told))
+            pair = (there.where, here.where, *ports(properties))
             into.add(pair)
             if pair not in out:
                 yield resource.violation(path, f"lets {there.where} in, which has no egress to {here.where}")
     for rule in rules["out"]:
-        resource, path, told = rule
-        here, there = group_of(rule), graph.target(resource.stack, told.get("DestinationSecurityGroupId"))
-        if here is not None and there is not None and (here.where, there.where, *ports(told)) not in into:
+        resource, path, properties = rule
+        here, there = group_of(rule), graph.target(resource.stack, properties.get("DestinationSecurityGroupId"))
+        if here is not None and there is not None and (here.where, there.where, *ports(properties)) not in into:
             yield resource.violation(path, f"leads to {there.where}, which does not let {here.where} in")

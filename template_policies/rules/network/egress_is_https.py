@@ -1,4 +1,4 @@
-"""Tasks and functions reach addresses outside of the network by HTTPS only, and the ports of an external Redis."""
+"""Tasks and functions reach outside addresses only by HTTPS, and on the ports of an external Redis."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""S3 is reached by a gateway from every subnet, and the services that the environment names by endpoints."""
+"""Every subnet reaches S3 by a gateway endpoint, and the configured services by interface endpoints."""
 
 from collections.abc import Iterator
 
@@ -42,5 +42,5 @@ def check(graph: Graph) -> Iterator[Violation]:
                 yield each.violation("RouteTableIds", "must refer to route tables, each once")
     wanted = {("Interface", each) for each in graph.environment.network.interface_endpoints} | {("Gateway", "s3")}
     for kind, service in sorted(set(found) ^ wanted):
-        told = "is missing" if (kind, service) in wanted else "is not declared"
-        yield graph.missing("AWS::EC2::VPCEndpoint", f"{told}: {kind} of {service}", stack="Network")
+        message = "is missing" if (kind, service) in wanted else "is not declared"
+        yield graph.missing("AWS::EC2::VPCEndpoint", f"{message}: {kind} of {service}", stack="Network")

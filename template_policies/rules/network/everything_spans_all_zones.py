@@ -1,4 +1,4 @@
-"""Load balancer, tasks, functions, data stores and endpoints have a subnet in each of the environment's zones."""
+"""Load balancer, tasks, functions, data stores and endpoints have a subnet in each zone of the environment."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Nothing is open to an address range, but NAT instances and endpoints to the network's own."""
+"""No ingress is open to an address range, except the VPC's own to NAT instances and endpoints."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Each rule that lets others in is about one port of one group, or about the ports of tasks, for groups of ours."""
+"""Each ingress rule is about one port, or the tasks' ports, of one of our groups."""
 
 from collections.abc import Iterator
 
@@ -17,16 +17,17 @@ TASKS = ("tcp", 1024, 65535)
 )
 def check(graph: Graph) -> Iterator[Violation]:
     for rule in ingress(graph):
-        resource, path, told = rule
-        protocol, first, last = ports(told)
-        is_nat = graph.environment.network.nat == "instance" and told.get("CidrIp") == graph.environment.network.cidr
-        is_for_tasks = "SourceSecurityGroupId" in told and (protocol, first, last) == TASKS
+        resource, path, properties = rule
+        protocol, first, last = ports(properties)
+        cidr = graph.environment.network.cidr
+        is_nat = graph.environment.network.nat == "instance" and properties.get("CidrIp") == cidr
+        is_for_tasks = "SourceSecurityGroupId" in properties and (protocol, first, last) == TASKS
         if not is_nat and not is_for_tasks and (protocol != "tcp" or first is None or first != last):
             yield resource.violation(path, f"opens {short([protocol, first, last])}, must be tcp on one port")
         group = group_of(rule)
         if group is None or group.type != GROUP:
             yield resource.violation("GroupId", "must refer to a security group")
-        source = told.get("SourceSecurityGroupId")
+        source = properties.get("SourceSecurityGroupId")
         if source is not None:
             found = graph.target(resource.stack, source)
             if found is None or found.type != GROUP:

@@ -1,4 +1,4 @@
-"""A NAT instance forwards traffic, has memory to install the tools for it, and wants a token for its metadata."""
+"""A NAT instance forwards traffic, has memory to install iptables, and requires a token for metadata (IMDSv2)."""
 
 from collections.abc import Iterator
 

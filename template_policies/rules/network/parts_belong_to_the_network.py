@@ -1,4 +1,4 @@
-"""Every group, table, gateway and association is of the one network, and endpoints let the network in."""
+"""Every group, route table, gateway and association is in the one VPC, and endpoints admit the VPC."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Each private subnet has a way out, by a NAT gateway of its own zone where the environment has one in each."""
+"""Each private subnet has a default route, to a NAT gateway of its own zone if each zone has one."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ from template_policies.subnets import ISOLATED, PRIVATE, READS, default_routes, 
 
 
 @policy(
-    reason="A shared gateway takes every zone down with its own; without a route nothing pulls an image.",
+    reason="If a shared gateway's zone fails, every zone loses its route; without a route no task can pull an image.",
     failure=Failure.NAT_FAILS,
     reads={
         **READS,
@@ -18,7 +18,7 @@ from template_policies.subnets import ISOLATED, PRIVATE, READS, default_routes, 
 def check(graph: Graph) -> Iterator[Violation]:
     tables, by_tier = route_tables(graph), tiers(graph)
     for subnet in graph.of("AWS::EC2::Subnet"):
-        # CDK's tag says what the subnet was meant to be, the routes what it is.
+        # CDK's tag says which tier is intended, the routes which one it is.
         meant = subnet.keyed("Tags").get("aws-cdk:subnet-type")
         if str(meant).lower() != by_tier[subnet.where]:
             yield subnet.violation("Tags", f"says {meant}, its routes make it {by_tier[subnet.where]}")
@@ -46,4 +46,4 @@ def check(graph: Graph) -> Iterator[Violation]:
     for each in graph.of("AWS::EC2::NatGateway"):
         address = each.target("AllocationId")
         if address is None or address.type != "AWS::EC2::EIP":
-            yield each.violation("AllocationId", "must refer to an address of its own")
+            yield each.violation("AllocationId", "must refer to its own address")

@@ -1,4 +1,4 @@
-"""The network logs at least the connections that it refuses."""
+"""Flow logs contain at least refused connections."""
 
 from collections.abc import Iterator
 

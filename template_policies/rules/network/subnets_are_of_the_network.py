@@ -1,4 +1,4 @@
-"""Subnets lie in the environment's range and do not overlap, and a task in one gets no public address."""
+"""Subnets are in the environment's range, do not overlap, and assign no public addresses to tasks."""
 
 from collections.abc import Iterator
 from ipaddress import IPv4Network

@@ -1,4 +1,4 @@
-"""What is told where database or Redis is may connect to it, and what may connect is told."""
+"""Whatever has the address of the database or Redis may connect to it, and nothing else may."""
 
 from collections.abc import Iterator
 
@@ -31,9 +31,9 @@ def check(graph: Graph) -> Iterator[Violation]:
         source = graph.target(rule[0].stack, rule[2].get("SourceSecurityGroupId"))
         if group is not None and source is not None:
             may.setdefault(group.where, set()).add(source.where)
-    for each, path, told in _clients(graph):
+    for each, path, stores in _clients(graph):
         groups = {one.where for one in each.targets(path) if one.type == GROUP}
-        for store in told:
+        for store in stores:
             own = store.targets("VPCSecurityGroups" if store.type == DATABASE else "SecurityGroupIds")
             if not any(may.get(one.where, set()) & groups for one in own):
                 yield each.violation(path, f"may not connect to {store.where}, whose address it has")

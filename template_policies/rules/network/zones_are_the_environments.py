@@ -1,4 +1,4 @@
-"""Each tier has one subnet in each zone that the environment names."""
+"""Each tier has one subnet in each of the environment's zones."""
 
 from collections import Counter
 from collections.abc import Iterator

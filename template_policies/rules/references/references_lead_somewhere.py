@@ -1,4 +1,4 @@
-"""Every reference, import, dependency and condition leads to something that is there."""
+"""Every reference, import, dependency and condition has an existing target."""
 
 from collections.abc import Iterator
 from typing import Any

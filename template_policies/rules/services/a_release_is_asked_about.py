@@ -1,4 +1,4 @@
-"""A release runs its migrations before its tasks start, and each new task is asked before users reach it."""
+"""A release runs its migrations before its tasks start, and checks each new task before users reach it."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""An experiment of AWS FIS does one known thing to something of ours, and stops when a check from outside fails."""
+"""An AWS FIS experiment does one known action to our own resources, and stops when a public check fails."""
 
 import re
 from collections.abc import Iterator, Mapping

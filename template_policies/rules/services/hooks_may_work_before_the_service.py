@@ -1,4 +1,4 @@
-"""A service is made after the permissions with which ECS calls its hooks, and those of the hooks themselves."""
+"""A service is created after ECS's permission to call its hooks, and after the hooks' own permissions."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Each service with an image of its own has a repository, a pointer to what runs, and a task to look around in."""
+"""Each service with its own image has a repository, a parameter with the released image, and a one-off task."""
 
 import re
 from collections.abc import Iterator
@@ -50,8 +50,8 @@ def check(graph: Graph) -> Iterator[Violation]:
             called = container.get("Name")
             image = task.text(container.get("Image"))
             if called == PREPARES and not re.search(r"/\{Registry/HelperRepository\w+\}:\d+\.\d+\.\d+-musl$", image):
-                told = f"is {image}, must be the helper, by the tag of a version: a cache imports no digest"
-                yield task.violation("ContainerDefinitions.prepare.Image", told)
+                text = f"is {image}, must be the helper, by the tag of a version: a cache imports no digest"
+                yield task.violation("ContainerDefinitions.prepare.Image", text)
             prefix = container.get("LogConfiguration", {}).get("Options", {}).get("awslogs-stream-prefix")
             if prefix != main_container(task).get("Name"):
                 yield task.violation(f"ContainerDefinitions.{called}.LogConfiguration", f"has the prefix {prefix}")

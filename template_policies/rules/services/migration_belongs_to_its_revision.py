@@ -1,4 +1,4 @@
-"""A task definition names the migration of the same image."""
+"""A task definition names the migration task definition of the same image."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""No container that serves can be entered; `infra exec` starts a task of its own."""
+"""ECS Exec is off for serving containers; `infra exec` starts a separate task."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Alarms that send a release back exist, ring before the bake ends, and are there before the service."""
+"""Alarms that roll back a release exist, can fire within the bake, and are created before the service."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ SERVICE = "AWS::ECS::Service"
 
 
 @policy(
-    reason="An alarm that rings after the bake sends nothing back; ECS refuses a deployment whose alarm is "
+    reason="An alarm that fires after the bake rolls nothing back; ECS refuses a deployment whose alarm is "
     "missing; and "
     "whatever else has a physical name cannot be replaced.",
     failure=Failure.BAD_RELEASE,
@@ -35,7 +35,7 @@ def check(graph: Graph) -> Iterator[Violation]:
             alarm = named.get(name)
             if alarm is None:
                 yield service.violation(
-                    "DeploymentConfiguration.Alarms.AlarmNames", f"has {name}, which no alarm is called"
+                    "DeploymentConfiguration.Alarms.AlarmNames", f"has {name}, which is no alarm's name"
                 )
                 continue
             used.add(name)
@@ -51,4 +51,4 @@ def check(graph: Graph) -> Iterator[Violation]:
                 )
     for name, alarm in named.items():
         if name not in used:
-            yield alarm.violation("AlarmName", "is set, and no release waits for it")
+            yield alarm.violation("AlarmName", "is set, but no service uses the alarm for rollbacks")

@@ -1,4 +1,4 @@
-"""A service with users is released blue/green, a worker by a rolling deployment, and both go back by themselves."""
+"""Services with users are released blue/green, workers by a rolling deployment, and both roll back automatically."""
 
 from collections.abc import Iterator
 

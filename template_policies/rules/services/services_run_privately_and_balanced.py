@@ -1,4 +1,4 @@
-"""A service has no public address, its own security group, all zones in balance, and the capacity of its file."""
+"""A service has no public address, its own security group, zone rebalancing, and the file's capacity providers."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Each service has as many tasks as its file says, and scales by CPU and memory, or by its queue."""
+"""Each service has the file's number of tasks, and scales by CPU and memory, or by its queue."""
 
 from collections.abc import Iterator
 

@@ -80,8 +80,8 @@ class Stage:
         (body,) = self.answers
         assert len(body) <= 4096
         assert TOKEN.encode() not in body
-        told = json.loads(body)
-        return Answer(told["Status"], told.get("Reason", ""), told["PhysicalResourceId"], body)
+        decoded = json.loads(body)
+        return Answer(decoded["Status"], decoded.get("Reason", ""), decoded["PhysicalResourceId"], body)
 
 
 @contextmanager
@@ -221,10 +221,10 @@ REFUSED: dict[str, tuple[list[tuple[str, Spoil]], str]] = {
 @pytest.mark.parametrize("fault", REFUSED)
 def test_a_permanent_failure_is_reported_and_leaves_nothing(fault: str, stage: Stage) -> None:
     before = stage.edge.foreign()
-    stage.line.spoiled, told = list(REFUSED[fault][0]), REFUSED[fault][1]
+    stage.line.spoiled, value = list(REFUSED[fault][0]), REFUSED[fault][1]
     answer = stage.ask("Create", rules(cache_rule("a")))
     assert answer.status == "FAILED"
-    assert told in answer.reason
+    assert value in answer.reason
     stage.line.spoiled = []
     assert stage.ask("Delete", rules(cache_rule("a")), answer.physical_id).status == "SUCCESS"
     assert (ours(stage.edge), stage.edge.foreign()) == ([], before)
@@ -274,16 +274,16 @@ def test_pagination_that_fails_in_the_middle_deletes_nothing(stage: Stage) -> No
     assert len([each for each in stage.edge.zone.records.values() if each["comment"] == "production.dns.a"]) == 1
 
 
-@pytest.mark.parametrize(("spoiled", "told"), [
+@pytest.mark.parametrize(("spoiled", "expected"), [
     (lambda world: world.zones.clear(), "no such zone that the token can see"),
     (lambda world: setattr(world.zones[0], "status", "pending"), "pending, not active; its name servers must be ada"),
     (lambda world: setattr(world.zones[0], "paused", True), "paused"),
     (lambda world: world.zones.append(Zone("example.com", account="b" * 32)), "2 zones of that name, in the accounts"),
 ])  # fmt: skip
-def test_a_zone_that_is_not_exactly_one_working_zone(spoiled: Any, told: str, stage: Stage) -> None:
+def test_a_zone_that_is_not_exactly_one_working_zone(spoiled: Any, expected: str, stage: Stage) -> None:
     spoiled(stage.edge.world)
     answer = stage.ask("Create", rules(cache_rule("a")))
-    assert (answer.status, told in answer.reason) == ("FAILED", True)
+    assert (answer.status, expected in answer.reason) == ("FAILED", True)
     assert answer.physical_id.startswith("never-created:")
     assert not any(call.is_write for call in stage.edge.simulator.calls)
 

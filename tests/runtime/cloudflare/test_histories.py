@@ -106,9 +106,9 @@ class Faulty:
             if fault in ("500 before", "502 page"):
                 return httpx.Response(int(fault[:3]), text="<html>")
             answer = honest.request(request.method, request.url, content=request.content, headers=request.headers)
-            if request.method == "GET" and (told := answer.json()).get("result"):
-                told["result"] = self.shown(request.url.path, told["result"])
-                answer = httpx.Response(answer.status_code, content=json.dumps(told))
+            if request.method == "GET" and (output := answer.json()).get("result"):
+                output["result"] = self.shown(request.url.path, output["result"])
+                answer = httpx.Response(answer.status_code, content=json.dumps(output))
             if fault == "lost answer":
                 raise httpx.RemoteProtocolError(fault, request=request)
             if fault == "500 after":

@@ -17,7 +17,7 @@ DOCUMENT: dict[str, Any] = {
 }  # fmt: skip
 
 
-def told(edge: Edge, **changed: Any) -> str:
+def findings(edge: Edge, **changed: Any) -> str:
     """What it says; nothing when all is well. It writes nothing either way."""
     try:
         edge.ask("Create", DOCUMENT | changed)
@@ -29,42 +29,42 @@ def told(edge: Edge, **changed: Any) -> str:
 
 
 def test_a_zone_as_declared_passes(edge: Edge) -> None:
-    assert told(edge) == ""
+    assert findings(edge) == ""
     assert edge.ask("Delete", DOCUMENT, f"{edge.zone.id}/x").physical_id == f"{edge.zone.id}/x"
 
 
 def test_a_lower_plan_is_named() -> None:
-    assert "the zone is on the plan free, cloudflare.plan says pro" in told(new_edge(plan_name="free"))
+    assert "the zone is on the plan free, cloudflare.plan says pro" in findings(new_edge(plan_name="free"))
 
 
 def test_a_higher_plan_will_do() -> None:
-    assert told(new_edge(plan_name="business")) == ""
+    assert findings(new_edge(plan_name="business")) == ""
 
 
 def test_rules_of_others_that_leave_no_room_are_named(edge: Edge) -> None:
-    found = told(edge, rules={CUSTOM: {"ours": 3, "limit": 3}})
+    found = findings(edge, rules={CUSTOM: {"ours": 3, "limit": 3}})
     assert "3 rules of ours and 1 that are there already (by hand, 0) are more than the 3 of the plan pro" in found
 
 
 def test_a_setting_that_the_plan_locks_is_named(edge: Edge) -> None:
     edge.zone.locked.add("min_tls_version")
-    assert "min_tls_version cannot be changed on this plan" in told(edge)
+    assert "min_tls_version cannot be changed on this plan" in findings(edge)
 
 
 def test_all_problems_are_reported_together(edge: Edge) -> None:
     edge.zone.locked.add("ssl")
-    found = told(edge, plan="enterprise", settings=["ssl", "no_such"], rules={CUSTOM: {"ours": 3, "limit": 1}})
+    found = findings(edge, plan="enterprise", settings=["ssl", "no_such"], rules={CUSTOM: {"ours": 3, "limit": 1}})
     assert found.count(";") == 3, found
 
 
 def test_a_token_that_is_no_more(edge: Edge) -> None:
     edge.world.tokens.clear()
-    assert "Invalid API Token" in told(edge)
+    assert "Invalid API Token" in findings(edge)
 
 
 def test_a_zone_whose_dns_is_elsewhere_is_named() -> None:
     with pytest.raises(NoZone, match="set up as partial, not full"):
-        told(new_edge(kind="partial"))
+        findings(new_edge(kind="partial"))
 
 
 def test_caa_records_that_keep_amazon_from_issuing_are_named(edge: Edge) -> None:
@@ -73,18 +73,18 @@ def test_caa_records_that_keep_amazon_from_issuing_are_named(edge: Edge) -> None
         dns.create(edge.zone, {"type": "CAA", "name": "example.com", "content": f'0 issue "{value}"', "data": data})
 
     caa("letsencrypt.org")
-    assert "only letsencrypt.org issue certificates; add 'issue amazon.com'" in told(edge)
+    assert "only letsencrypt.org issue certificates; add 'issue amazon.com'" in findings(edge)
     caa("amazon.com")
-    assert told(edge) == ""
+    assert findings(edge) == ""
 
 
 def test_what_a_token_of_the_account_does_not_reach_is_named(edge: Edge) -> None:
     edge.world.account_owned.add(TOKEN)
-    found = told(edge)
+    found = findings(edge)
     assert all(f"{what} cannot be read" in found for what in ("Tiered Cache", "Smart Tiered Cache", "Bot Management"))
     assert "one of a user does" in found
 
 
 def test_a_zone_with_an_international_name_is_found_by_its_punycode(edge: Edge) -> None:
     edge.zone.name = "bücher.example"
-    assert told(edge, zone="xn--bcher-kva.example") == ""
+    assert findings(edge, zone="xn--bcher-kva.example") == ""

@@ -63,10 +63,10 @@ UNDECLARED = {
 
 
 def test_the_function_logs_one_line_for_each_object_and_no_drift(deployed: Edge) -> None:
-    told = lines(deployed)
-    assert {each["what"]: each["undeclared"] for each in told} == UNDECLARED
-    assert len(told) == len(UNDECLARED)
-    assert not any("drift" in each for each in told)
+    output = lines(deployed)
+    assert {each["what"]: each["undeclared"] for each in output} == UNDECLARED
+    assert len(output) == len(UNDECLARED)
+    assert not any("drift" in each for each in output)
 
 
 def test_a_deployment_leaves_them_alone(deployed: Edge) -> None:
@@ -112,9 +112,9 @@ def test_the_operator_reads_one_line_for_each_object_and_exit_code_0(
     console = Console(file=shown, width=200)
     report(edge, list(drifts(edge)), console, "has drifted", as_json=as_json)  # raises nothing
     if as_json:
-        told = json.loads(capsys.readouterr().out)
-        assert {what: paths for each in told.values() for what, paths in each["undeclared"].items()} == UNDECLARED
-        assert [each["changes"] for each in told.values()] == [[], [], []]
+        printed = json.loads(capsys.readouterr().out)
+        assert {what: paths for each in printed.values() for what, paths in each["undeclared"].items()} == UNDECLARED
+        assert [each["changes"] for each in printed.values()] == [[], [], []]
     else:
         first, *others = shown.getvalue().splitlines()
         assert "nothing has drifted" in first

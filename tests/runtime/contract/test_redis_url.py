@@ -149,7 +149,7 @@ def test_is_refused_with_a_hint(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("variables", "told"),
+    ("variables", "message"),
     [
         ({"REDIS_PASSWORD": "x"}, "REDIS_PASSWORD: expected REDIS_URL beside it"),
         ({"REDIS_TLS": "true"}, "REDIS_TLS: expected REDIS_URL"),
@@ -166,8 +166,8 @@ def test_is_refused_with_a_hint(url: str) -> None:
         ({"REDIS_URL": "redis://h,i", "REDIS_DB": "2"}, "REDIS_DB: expected database 0"),
     ],
 )
-def test_an_override_that_contradicts_is_an_error(variables: dict[str, str], told: str) -> None:
-    with pytest.raises(InvalidRedisUrl, match=re.escape(told)):
+def test_an_override_that_contradicts_is_an_error(variables: dict[str, str], message: str) -> None:
+    with pytest.raises(InvalidRedisUrl, match=re.escape(message)):
         from_environment(variables)
 
 
@@ -228,7 +228,7 @@ def test_what_is_composed_is_read_back(target: RedisTarget) -> None:
 def test_neither_repr_nor_an_error_contains_a_secret(target: RedisTarget) -> None:
     marked = "zq9-marker"
     secret = RedisTarget(**{**vars(target), "password": marked, "username": "u"})
-    assert marked not in repr(secret) + str(secret.told())
+    assert marked not in repr(secret) + str(secret.described())
     assert marked in secret.url()
 
 
@@ -306,9 +306,9 @@ def test_a_hundred_thousand_inputs_raise_nothing_else_and_leak_nothing(ioredis_r
         try:
             target = parse(url, **overrides)
         except InvalidRedisUrl as error:
-            told = str(error)
-            assert secret not in told
-            messages.add(told)
+            text = str(error)
+            assert secret not in text
+            messages.add(text)
             continue
         taken += 1
         # Not the encoding of a lone surrogate: what is taken can be written down.

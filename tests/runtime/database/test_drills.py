@@ -50,8 +50,8 @@ class Backup:
         assert RestoreJobId == self.job["RestoreJobId"]
         return self.job
 
-    def put_restore_validation_result(self, **told: str) -> None:
-        self.validated.append((told["ValidationStatus"], told["ValidationStatusMessage"]))
+    def put_restore_validation_result(self, **result: str) -> None:
+        self.validated.append((result["ValidationStatus"], result["ValidationStatusMessage"]))
 
     def get_paginator(self, name: str) -> Any:
         assert name == "list_recovery_points_by_backup_vault"
@@ -128,9 +128,9 @@ def published(capsys: pytest.CaptureFixture[str]) -> list[dict[str, float]]:
     """Metrics of each time that some were."""
     found = []
     for line in capsys.readouterr().out.splitlines():
-        told = json.loads(line)
-        names = [each["Name"] for each in told["_aws"]["CloudWatchMetrics"][0]["Metrics"]]
-        found.append({name: told[name] for name in names})
+        document = json.loads(line)
+        names = [each["Name"] for each in document["_aws"]["CloudWatchMetrics"][0]["Metrics"]]
+        found.append({name: document[name] for name in names})
     return found
 
 
@@ -151,7 +151,7 @@ def test_a_good_one_tells_aws_backup_and_publishes_what_it_has_measured(
 
 
 @pytest.mark.parametrize(
-    ("backup", "verify", "told"),
+    ("backup", "verify", "expected"),
     [
         (by_plan(), bad, "orders has 3 rows"),
         (by_plan(), broken, "could not be verified: TimeoutError: it lets nobody in"),
@@ -161,14 +161,14 @@ def test_a_good_one_tells_aws_backup_and_publishes_what_it_has_measured(
     ids=["wrong data", "cannot be read", "restore failed", "restore aborted"],
 )
 def test_each_failure_is_reported_once(
-    backup: Backup, verify: drills.Verify, told: str, memory: Remembered, capsys: pytest.CaptureFixture[str]
+    backup: Backup, verify: drills.Verify, expected: str, memory: Remembered, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = memory[SUCCEEDED] = {"ended": (NOW - timedelta(days=30)).isoformat()}
     clients = DrillClients(backup, Rds())
     for _ in range(3):  # EventBridge delivers at least once.
         ended("job-1", clients, memory, verify)
     assert published(capsys) == [{"RestoreDrillFailed": 1}]
-    assert told in memory[LAST]["problems"][0]
+    assert expected in memory[LAST]["problems"][0]
     assert memory[SUCCEEDED] == before
     # There is nothing to validate where nothing was restored.
     assert [status for status, _ in backup.validated] == ["FAILED"] * (backup.job["Status"] == "COMPLETED")

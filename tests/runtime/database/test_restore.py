@@ -241,8 +241,8 @@ def test_missing_log_is_refused_or_seen_by_missing_rows(
     with pytest.raises(RestoreFailed, match="recovery ended before configured recovery target was reached"):
         restore(to, archive=archive)
     # Without a time, PostgreSQL starts silently where the log ends.
-    told = found_out(restore(None, archive=archive), to + CLOCK, history)
-    assert any("is missing" in each or "were there at" in each for each in told), told
+    found = found_out(restore(None, archive=archive), to + CLOCK, history)
+    assert any("is missing" in each or "were there at" in each for each in found), found
 
 
 def test_a_time_that_has_not_come_is_refused_or_seen_by_missing_rows(
@@ -251,8 +251,8 @@ def test_a_time_that_has_not_come_is_refused_or_seen_by_missing_rows(
     future = datetime.now(UTC) + timedelta(hours=1)
     with pytest.raises(RestoreFailed, match="recovery ended before configured recovery target was reached"):
         restore(future)
-    told = found_out(restore(None, archive=history.half), future, history)
-    assert any("is missing" in each or "were there at" in each for each in told), told
+    found = found_out(restore(None, archive=history.half), future, history)
+    assert any("is missing" in each or "were there at" in each for each in found), found
 
 
 def test_a_time_before_the_backup_is_seen_by_rows_that_are_too_young(
@@ -260,8 +260,8 @@ def test_a_time_before_the_backup_is_seen_by_rows_that_are_too_young(
 ) -> None:
     early, _ = history.moments[STEPS // 3]
     # PostgreSQL starts silently at the end of the backup.
-    told = found_out(restore(early, base=history.server.base), early)
-    assert any("the backup is younger than that" in each for each in told), told
+    found = found_out(restore(early, base=history.server.base), early)
+    assert any("the backup is younger than that" in each for each in found), found
 
 
 def test_the_backup_of_another_database_is_seen_by_its_rows(
@@ -270,8 +270,8 @@ def test_the_backup_of_another_database_is_seen_by_its_rows(
     other, moments = lost
     restored = restore(None, base=other.base, archive=other.archive)
     to = max(history.last[0], moments[-1][0]) + CLOCK
-    told = found_out(restored, to, history)
-    assert any("were there at" in each or "is missing" in each for each in told), told
+    found = found_out(restored, to, history)
+    assert any("were there at" in each or "is missing" in each for each in found), found
 
 
 def test_an_empty_database_is_seen(history: History) -> None:
@@ -291,9 +291,9 @@ def test_an_empty_database_is_seen(history: History) -> None:
 
 
 def test_the_default_parameter_group_is_seen(history: History, restore: Callable[..., Postgres]) -> None:
-    told = found_out(restore(history.last[0], parameters={}), history.last[0])
-    assert any("track_commit_timestamp is off, declared 1" in each for each in told), told
-    assert any("rds.force_ssl is not set, declared 1" in each for each in told), told
+    found = found_out(restore(history.last[0], parameters={}), history.last[0])
+    assert any("track_commit_timestamp is off, declared 1" in each for each in found), found
+    assert any("rds.force_ssl is not set, declared 1" in each for each in found), found
 
 
 # -- What a drill measures, without a requested time
@@ -320,14 +320,14 @@ def test_a_drill_compares_what_has_not_changed_since(history: History, restore: 
     serving = inspected(history.server, to + CLOCK)
     assert list(deviations(inspected(restored, to), serving, to + CLOCK)) == []
     rows = {name: replace(each, digest="other") for name, each in serving.rows.items()}
-    told = list(deviations(inspected(restored, to), Inspected(serving.look, rows), to + CLOCK))
-    assert [each.partition(" ")[0] for each in told] == ["public.notes", "public.orders"]
+    lines = list(deviations(inspected(restored, to), Inspected(serving.look, rows), to + CLOCK))
+    assert [each.partition(" ")[0] for each in lines] == ["public.notes", "public.orders"]
     with connected(restored) as connection:
         connection.execute("alter table orders owner to current_user")
         connection.execute("alter table orders add column extra int")
-    told = list(deviations(inspected(restored, to), serving, to + CLOCK))
-    assert any(each.startswith(f"public.orders belongs to {restored.user}") for each in told), told
-    assert any(each.startswith("schema ") for each in told), told
+    lines = list(deviations(inspected(restored, to), serving, to + CLOCK))
+    assert any(each.startswith(f"public.orders belongs to {restored.user}") for each in lines), lines
+    assert any(each.startswith("schema ") for each in lines), lines
 
 
 # -- Logins

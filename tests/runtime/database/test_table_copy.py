@@ -100,8 +100,8 @@ def digest(server: Postgres, database: str, table: Named, *, seconds: float) -> 
     rows, total, block, calls = 0, 0, 0, 0
     while block is not None:
         with connected(server, database) as connection:
-            told = table_copy.digest(connection, table, block, seconds=seconds)
-        rows, total, block, calls = rows + told["rows"], total + int(told["digest"]), told["next"], calls + 1
+            output = table_copy.digest(connection, table, block, seconds=seconds)
+        rows, total, block, calls = rows + output["rows"], total + int(output["digest"]), output["next"], calls + 1
     return rows, total, calls
 
 
@@ -168,12 +168,12 @@ def test_many_short_calls_and_one_that_is_killed_copy_each_row_once(
 def test_what_the_other_database_does_not_take_is_named(server: Postgres, target: Connection) -> None:
     target.execute("drop sequence public.orders_number_seq")
     try:
-        (told,) = copy(server).lacking
-        assert told == 'default of number: relation "public.orders_number_seq" does not exist'
+        (value,) = copy(server).lacking
+        assert value == 'default of number: relation "public.orders_number_seq" does not exist'
     finally:
         target.execute("create sequence public.orders_number_seq")
-    # Also to whoever asks again.
-    assert copy(server).lacking == [told]
+    # Also if the command is run again.
+    assert copy(server).lacking == [value]
 
 
 def test_nothing_is_left_where_a_type_is_missing(server: Postgres, target: Connection) -> None:
@@ -201,7 +201,7 @@ def test_nothing_is_overwritten_and_two_copies_are_not_mixed(server: Postgres, t
 
 
 @pytest.mark.parametrize(
-    ("made", "told"),
+    ("made", "expected"),
     [
         ("", "there is no table public.other"),
         ("create table other (id int) partition by range (id)", "public.other is partitioned"),
@@ -209,7 +209,7 @@ def test_nothing_is_overwritten_and_two_copies_are_not_mixed(server: Postgres, t
         ("create unlogged table other (id int)", "public.other is partitioned, unlogged, or no table"),
     ],
 )
-def test_what_has_no_rows_of_its_own_is_refused(made: str, told: str, server: Postgres) -> None:
+def test_what_has_no_rows_of_its_own_is_refused(made: str, expected: str, server: Postgres) -> None:
     with (
         connected(server, "restored") as source,
         connected(server, "app") as target,
@@ -217,5 +217,5 @@ def test_what_has_no_rows_of_its_own_is_refused(made: str, told: str, server: Po
     ):
         if made:
             source.execute(made)
-        with pytest.raises(NotCopied, match=told):
+        with pytest.raises(NotCopied, match=expected):
             table_copy.copy(source, target, Named("public", "other"), NEW, name="one", seconds=1)

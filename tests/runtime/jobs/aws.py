@@ -159,8 +159,8 @@ class Ecs:
 
     def end(self, arn: str, code: int | None = 0, **more: Any) -> dict[str, Any]:
         """The task as ECS's event has it."""
-        told = {"stoppedReason": "Essential container in task exited", "stopCode": "EssentialContainerExited"}
-        task = {**told, **self.tasks[arn], "lastStatus": "STOPPED", "desiredStatus": "STOPPED", **more}
+        found = {"stoppedReason": "Essential container in task exited", "stopCode": "EssentialContainerExited"}
+        task = {**found, **self.tasks[arn], "lastStatus": "STOPPED", "desiredStatus": "STOPPED", **more}
         task["containers"] = [
             {"name": "prepare", "exitCode": 0},
             {"name": "job"} | ({} if code is None else {"exitCode": code}),

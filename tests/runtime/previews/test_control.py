@@ -1,4 +1,4 @@
-"""Slots: who gets one, what happens in it, and that each of them is taken back, whoever forgets it."""
+"""Preview slots: they are assigned, used, and always freed in the end."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -66,8 +66,8 @@ class Stacks:
         assert {each["ParameterKey"] for each in Parameters} == set(REST), "each parameter has to be named"
         new = {each["ParameterKey"]: each["ParameterValue"] for each in Parameters if "ParameterValue" in each}
         if self.values[StackName] == self.values[StackName] | new:
-            told = "No updates are to be performed."
-            raise ClientError({"Error": {"Code": "ValidationError", "Message": told}}, "UpdateStack")
+            text = "No updates are to be performed."
+            raise ClientError({"Error": {"Code": "ValidationError", "Message": text}}, "UpdateStack")
         self.before[StackName] = dict(self.values[StackName])
         self.values[StackName] |= new
         self._happens(StackName, "UPDATE_IN_PROGRESS", request["ClientRequestToken"])
@@ -108,8 +108,8 @@ class DatabaseLog:
     def paginate(self, **request: Any) -> list[dict[str, Any]]:
         assert request["logGroupName"] == "log"
         logins = ("preview_1_owner", "app_owner_a")
-        told = [{"message": f"2026:10.0.0.1:{login}@x:[1]:ERROR:  of {login}"} for login in logins]
-        return [{"events": []}, {"events": told}]
+        messages = [{"message": f"2026:10.0.0.1:{login}@x:[1]:ERROR:  of {login}"} for login in logins]
+        return [{"events": []}, {"events": messages}]
 
 
 class Manager:
@@ -293,9 +293,9 @@ def test_the_reason_of_a_failure_is_returned_and_a_retry_is_possible(control: Pr
     start(control, aws)
     control.ledger.note("preview-1", "migration", {"reason": "it ended with 1", "lines": ["relation does not exist"]})
     aws.stacks.end("slot1", well=False)
-    (told,) = ask(control, "list")["previews"]
-    assert (told["state"], told["reason"]) == ("failed", "the migration failed")
-    assert told["lines"] == ["it ended with 1", "relation does not exist", "PostgreSQL: of preview_1_owner"]
+    (value,) = ask(control, "list")["previews"]
+    assert (value["state"], value["reason"]) == ("failed", "the migration failed")
+    assert value["lines"] == ["it ended with 1", "relation does not exist", "PostgreSQL: of preview_1_owner"]
     start(control, aws, image=OLD)
     aws.stacks.end("slot1")
     assert states(control) == {"x": "runs"}
@@ -304,8 +304,8 @@ def test_the_reason_of_a_failure_is_returned_and_a_retry_is_possible(control: Pr
 def test_a_database_that_cannot_be_made_ends_it_there(control: PreviewControl, aws: Aws) -> None:
     aws.functions.wrong = "no space left"
     start(control, aws)
-    (told,) = ask(control, "list")["previews"]
-    assert (told["state"], told["reason"]) == (
+    (value,) = ask(control, "list")["previews"]
+    assert (value["state"], value["reason"]) == (
         "failed", "its database could not be made: databases: no space left",
     )  # fmt: skip
     assert aws.stacks.values["slot1"] == REST
@@ -317,9 +317,9 @@ def test_a_database_that_cannot_be_made_ends_it_there(control: PreviewControl, a
 def test_a_refusal_by_cloudformation_is_returned(control: PreviewControl, aws: Aws) -> None:
     aws.stacks.refuses = {"slot1"}
     start(control, aws)
-    (told,) = ask(control, "list")["previews"]
-    assert told["state"] == "failed"
-    assert "not now" in told["reason"]
+    (value,) = ask(control, "list")["previews"]
+    assert value["state"] == "failed"
+    assert "not now" in value["reason"]
 
 
 def test_the_clock_takes_a_slot_back_with_all_that_was_in_it(control: PreviewControl, aws: Aws) -> None:

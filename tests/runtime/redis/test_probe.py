@@ -13,7 +13,7 @@ import redis
 
 from infra_runtime.contract.redis_url import parse
 from infra_runtime.redis import monitor
-from infra_runtime.redis.failure_reasons import TOLD, Reason
+from infra_runtime.redis.failure_reasons import EXPLANATIONS, Reason
 from infra_runtime.redis.probe import ROUND_SECONDS, probe
 from simulators.redis import proxy
 from simulators.redis.authority import Authority
@@ -29,7 +29,7 @@ class Round:
     """What one round has put into the log, as CloudWatch reads it."""
 
     metrics: dict[str, float]
-    told: dict[str, Any]
+    report: dict[str, Any]
     seconds: float
 
 
@@ -80,10 +80,10 @@ def look(manager: Manager, capsys: pytest.CaptureFixture[str]) -> Look:
 
 
 def _is(found: Round, reason: Reason, *, connected: bool = False) -> None:
-    assert found.told["reason"] == reason
-    assert found.told["error"] == TOLD[reason]
-    assert found.told["level"] == "critical"
-    assert found.told["connected"] is connected
+    assert found.report["reason"] == reason
+    assert found.report["error"] == EXPLANATIONS[reason]
+    assert found.report["level"] == "critical"
+    assert found.report["connected"] is connected
     assert found.metrics["Unusable"] == 1
     assert found.metrics["ConnectionFailure"] == int(not connected)
     # Where nobody could ask there is no data point, rather than a second alarm about the same outage.
@@ -92,13 +92,13 @@ def _is(found: Round, reason: Reason, *, connected: bool = False) -> None:
 
 
 def _is_well(found: Round) -> None:
-    assert (found.told["reason"], found.told["level"]) == (None, "ok")
-    assert "error" not in found.told
+    assert (found.report["reason"], found.report["level"]) == (None, "ok")
+    assert "error" not in found.report
     assert found.metrics["Unusable"] == 0
     assert found.metrics["ConnectionFailure"] == 0
     assert found.metrics["WriteOk"] == 1
     assert found.metrics["ErrorRatePercent"] == 0
-    assert 0 < found.metrics["PingMilliseconds"] == pytest.approx(found.told["latencyMs"], abs=0.01)
+    assert 0 < found.metrics["PingMilliseconds"] == pytest.approx(found.report["latencyMs"], abs=0.01)
 
 
 def url_of(server: Server, password: str = PASSWORD, user: str = "") -> str:
@@ -109,7 +109,7 @@ def url_of(server: Server, password: str = PASSWORD, user: str = "") -> str:
 def test_a_server_that_is_well(server: Server, look: Look) -> None:
     found = look(url_of(server))
     _is_well(found)
-    assert (found.told["mode"], found.told["role"]) == ("standalone", "master")
+    assert (found.report["mode"], found.report["role"]) == ("standalone", "master")
     client = server.client()
     (key,) = client.scan_iter()
     assert key.startswith("ratelimit:probe:")
@@ -123,7 +123,7 @@ def test_a_queue_on_a_server_that_may_evict_its_jobs_cannot_be_used(
     _is_well(look(url_of(server)))
     monkeypatch.setenv("EVICTION", "false")
     found = look(url_of(server))
-    assert (found.told["reason"], found.told["level"]) == (Reason.EVICTS, "critical")
+    assert (found.report["reason"], found.report["level"]) == (Reason.EVICTS, "critical")
     assert (found.metrics["Unusable"], found.metrics["WriteOk"]) == (1, 1)
     server.client().config_set("maxmemory-policy", "noeviction")
     _is_well(look(url_of(server)))
@@ -198,7 +198,7 @@ def test_a_user_who_may_do_no_more_than_needed_is_well(server: Server, look: Loo
     )
     found = look(url_of(server, user="least"))
     _is_well(found)
-    assert (found.told["mode"], found.told["role"]) == (None, None)
+    assert (found.report["mode"], found.report["role"]) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -233,16 +233,16 @@ def test_the_threshold_of_latency_is_a_hundred_milliseconds(
         # A machine that is busy adds to a delay and never takes from it: one round in forty is as the delay is.
         for _ in range(40 if level == "ok" else 1):
             found = look(f"redis://:{PASSWORD}@127.0.0.1:{gate.port}")
-            if found.told["level"] == level:
+            if found.report["level"] == level:
                 break
     assert found.metrics["PingMilliseconds"] >= milliseconds
-    assert (found.told["level"], found.metrics["Unusable"]) == (level, 0)
+    assert (found.report["level"], found.metrics["Unusable"]) == (level, 0)
 
 
 def test_a_server_that_answers_after_requests_have_given_up_cannot_be_used(server: Server, look: Look) -> None:
     with proxy.Gate.before(server.port, delay_ms=230) as gate:
         found = look(f"redis://:{PASSWORD}@127.0.0.1:{gate.port}")
-    assert (found.told["reason"], found.told["level"]) == (Reason.TOO_SLOW, "critical")
+    assert (found.report["reason"], found.report["level"]) == (Reason.TOO_SLOW, "critical")
     assert (found.metrics["Unusable"], found.metrics["ConnectionFailure"], found.metrics["WriteOk"]) == (1, 0, 1)
 
 
@@ -261,7 +261,7 @@ def test_slow_commands_of_others_are_latency_and_no_failure(server: Server, look
         while not over.is_set():
             client.execute_command("DEBUG", "SLEEP", "0.08")
 
-    # Two of them: while one is told that its command is done, the other's is running.
+    # Two clients: while one gets its reply, the other's command runs.
     busy = [threading.Thread(target=keep_it_busy) for _ in range(2)]
     for each in busy:
         each.start()
@@ -269,13 +269,13 @@ def test_slow_commands_of_others_are_latency_and_no_failure(server: Server, look
         # On a busy machine its pings may come first, or take much longer, and again: not in ten rounds.
         for _ in range(10):
             found = look(url_of(server))
-            if found.told["level"] == "warning":
+            if found.report["level"] == "warning":
                 break
     finally:
         over.set()
         for each in busy:
             each.join()
-    assert (found.told["level"], found.told["reason"], found.metrics["Unusable"]) == ("warning", None, 0)
+    assert (found.report["level"], found.report["reason"], found.metrics["Unusable"]) == ("warning", None, 0)
     assert found.metrics["PingMilliseconds"] > 100
 
 
@@ -304,7 +304,7 @@ def test_a_read_only_replica_and_one_that_lost_its_master(server: Server, tmp_pa
             time.sleep(0.05)
         found = look(url_of(replica))
         _is(found, Reason.READ_ONLY, connected=True)
-        assert found.told["role"] == "slave"
+        assert found.report["role"] == "slave"
         server.kill()
         while client.info("replication")["master_link_status"] == "up":
             time.sleep(0.05)
@@ -322,7 +322,7 @@ def test_loading(server: Server, look: Look) -> None:
     )
     server.start(wait=False)
     give_up = time.monotonic() + 20
-    while (found := look(url_of(server))).told["reason"] != Reason.LOADING and time.monotonic() < give_up:
+    while (found := look(url_of(server))).report["reason"] != Reason.LOADING and time.monotonic() < give_up:
         time.sleep(0.05)
     _is(found, Reason.LOADING)
 
@@ -389,7 +389,7 @@ def test_sentinels_that_are_well_fail_over_and_go(three_sentinels: Sentinels, lo
     _is(look(sentinel_url(three_sentinels, "another")), Reason.UNKNOWN_MASTER)
     three_sentinels.sentinels[0].kill()
     found = look(url)
-    assert (found.told["level"], found.told["reason"]) == ("ok", None)
+    assert (found.report["level"], found.report["reason"]) == ("ok", None)
     assert found.metrics["ErrorRatePercent"] > 0, "a Sentinel is missing, and nobody could know"
     three_sentinels.sentinels[0].start()
     time.sleep(2)  # until the others count it again
@@ -409,7 +409,7 @@ def test_a_cluster_that_is_well_and_loses_a_primary(six_nodes: list[Server], loo
     for primary in six_nodes[:3]:  # whichever of them has the slot of one key or another
         plain = look(url_of(primary))
         _is(plain, Reason.IS_A_CLUSTER, connected=True)
-        assert plain.told["mode"] == "cluster"
+        assert plain.report["mode"] == "cluster"
     client = six_nodes[2].client()
     client.execute_command("CLUSTER", "DELSLOTSRANGE", "16000", "16010")
     _is(look(url_of(six_nodes[2]) + "?cluster=true"), Reason.CLUSTER_INCOMPLETE)
@@ -427,7 +427,7 @@ def test_a_cluster_url_to_a_server_that_is_none(server: Server, look: Look) -> N
 def test_every_node_of_a_list_is_tried(six_nodes: list[Server], look: Look) -> None:
     alive = six_nodes[0]
     found = look(f"redis://:{PASSWORD}@127.0.0.1:1,127.0.0.1:{alive.port}")
-    assert (found.told["level"], found.metrics["Unusable"]) == ("ok", 0)
+    assert (found.report["level"], found.metrics["Unusable"]) == ("ok", 0)
     assert found.metrics["ErrorRatePercent"] > 0
 
 

@@ -137,7 +137,7 @@ def test_a_database_comes_changes_and_goes(world: World) -> None:
 def test_a_name_that_is_taken_is_refused_and_left_alone(world: World) -> None:
     with pytest.raises(Refused, match="somebody-elses already, and it is not ours"):
         world.asks("Create", name="somebody-elses")
-    # What CloudFormation does then is told apart by the id: nothing of ours was ever made.
+    # CloudFormation's next request has an id that shows that nothing of ours was created.
     assert world.writes() == []
 
 

@@ -58,8 +58,8 @@ class Aws:
         self.migrating = [each for each in self.migrating if each != task]
 
     def deploys(self, stage: str | None, status: str = "IN_PROGRESS") -> None:
-        told = {"serviceDeploymentArn": DEPLOYMENT, "clusterArn": "c", "status": status}
-        self.under_way = self.begun = [told | ({"lifecycleStage": stage} if stage else {})]
+        found = {"serviceDeploymentArn": DEPLOYMENT, "clusterArn": "c", "status": status}
+        self.under_way = self.begun = [found | ({"lifecycleStage": stage} if stage else {})]
 
     def list_service_deployments(self, **_: Any) -> dict[str, Any]:
         return {"serviceDeployments": self.begun}
@@ -141,7 +141,7 @@ def newest(control: ReleaseControl) -> Release:
     return found
 
 
-def told(answer: dict[str, Any]) -> str:
+def message_of(answer: dict[str, Any]) -> str:
     return "\n".join(f"{each['check']}: {each['what']}" for each in answer["problems"])
 
 
@@ -181,7 +181,7 @@ def test_an_obstacle_stops_a_release(control: ReleaseControl, aws: Aws, problems
 
 def test_what_cloudformation_refuses_leaves_everything_as_it_was(control: ReleaseControl, aws: Aws) -> None:
     aws.cloudformation.refuses = "No updates are to be performed."
-    assert "No updates" in told(start(control))
+    assert "No updates" in message_of(start(control))
     assert aws.ssm.value == OLD
     assert newest(control).outcome == "failed"
 
@@ -263,7 +263,7 @@ def test_what_cloudformation_never_began_has_failed(control: ReleaseControl, aws
 
 def test_two_at_once_are_one(control: ReleaseControl, aws: Aws) -> None:
     start(control)
-    assert "by somebody is under way" in told(start(control, who="somebody else"))
+    assert "by somebody is under way" in message_of(start(control, who="somebody else"))
     assert len(aws.cloudformation.updates) == 1
 
 
@@ -273,7 +273,7 @@ def test_two_at_the_same_moment_do_not_share_the_parameter(
     """Neither has seen the other before both were in the ledger."""
     first = start(control)["id"]
     monkeypatch.setattr(ReleaseControl, "_busy", lambda self: [])
-    assert f"{first} by somebody is under way" in told(start(control, OLDER, who="somebody else"))
+    assert f"{first} by somebody is under way" in message_of(start(control, OLDER, who="somebody else"))
     assert (aws.ssm.value, len(aws.cloudformation.updates)) == (IMAGE, 1)
     aws.cloudformation.end("UPDATE_COMPLETE")
     control.settle()
@@ -328,7 +328,7 @@ def test_an_older_run_is_not_released_over_a_newer_one_whichever_was_built_first
     last = released(control, aws, IMAGE, run=RUN.format(11))
     for ask in ("check", "release"):
         answer = control.asked({"action": ask, "image": OLDER, "who": "a pipeline", "run": RUN.format(10)})
-        assert "release.yml#10 is older than" in told(answer)
+        assert "release.yml#10 is older than" in message_of(answer)
         assert "infra rollback ENV" in answer["problems"][0]["todo"]
     assert (aws.ssm.value, newest(control).id) == (IMAGE, last)
 
@@ -360,7 +360,7 @@ def test_after_a_rollback_only_what_is_older_than_its_target_stays_behind(contro
     released(control, aws, IMAGE, run=RUN.format(11))
     succeeded(control, aws, rollback(control)["id"])
     control.asked({"action": "resume", "who": "a person"})
-    assert "#9 is older than" in told(start(control, OLDER, run=RUN.format(9)))
+    assert "#9 is older than" in message_of(start(control, OLDER, run=RUN.format(9)))
     assert start(control, IMAGE, run=RUN.format(11))["problems"] == []
 
 
@@ -416,7 +416,7 @@ def test_an_image_that_never_succeeded_is_no_way_back(control: ReleaseControl, a
     aws.cloudformation.end("UPDATE_ROLLBACK_COMPLETE")
     control.settle()
     for wanted in (failed, "r20200101-000000-abcdef", OLDER):
-        assert "expected one that succeeded" in told(rollback(control, release=wanted))
+        assert "expected one that succeeded" in message_of(rollback(control, release=wanted))
     with pytest.raises(ValueError, match="expected check, release, rollback or resume"):
         control.asked({"action": "start", "kind": "rollback", "image": OLDER, "who": "a pipeline"})
     assert aws.ssm.value == IMAGE
@@ -427,7 +427,7 @@ def test_a_rollback_past_the_schema_needs_accept_schema(control: ReleaseControl,
     released(control, aws, OLD)
     released(control, aws, IMAGE, breaks=("gone: column a.b",))
     for said in ({}, {"accept_schema": "yes"}):
-        assert "gone: column a.b" in told(rollback(control, **said))
+        assert "gone: column a.b" in message_of(rollback(control, **said))
     assert aws.ssm.value == IMAGE
     assert "id" in rollback(control, accept_schema=True)
 
@@ -487,7 +487,7 @@ def test_what_a_stopped_migration_has_broken_is_unknown_until_a_release_compares
     aws.cloudformation.end("UPDATE_ROLLBACK_COMPLETE")
     control.settle()
     sorted_by_time(control, stopped)
-    assert "unknown: its migration was stopped" in told(rollback(control, release=first))
+    assert "unknown: its migration was stopped" in message_of(rollback(control, release=first))
     begun = start(control)["id"]
     control.ledger.note("api", "migration", {"after": "digest", "breaks": []})
     succeeded(control, aws, begun)
@@ -569,7 +569,7 @@ def test_after_a_release_that_went_back_there_is_nothing_to_go_back_from(
 
 
 def test_a_first_release_that_went_back_is_over_with_nothing_further_back(control: ReleaseControl, aws: Aws) -> None:
-    """An error would say to whoever is woken by it that the bad version still serves."""
+    """An error would tell the engineer on call that the bad version still serves."""
     failed = start(control)["id"]
     aws.cloudformation.end("UPDATE_ROLLBACK_COMPLETE")
     control.settle()
@@ -598,9 +598,9 @@ def test_a_deployment_that_is_no_release_is_stopped_too(control: ReleaseControl,
 def test_a_release_is_not_named_while_something_is_under_way(control: ReleaseControl, aws: Aws) -> None:
     first = released(control, aws, OLD)
     identity = start(control)["id"]
-    assert f"{identity} is under way" in told(rollback(control, release=first))
+    assert f"{identity} is under way" in message_of(rollback(control, release=first))
     aws.deploys("BAKE_TIME")
-    assert "is under way" in told(rollback(control, release=first))
+    assert "is under way" in message_of(rollback(control, release=first))
     assert aws.stopped == []
 
 
@@ -626,7 +626,7 @@ def test_after_a_rollback_pipelines_wait_until_releases_are_resumed(
     for ask in ("check", "release"):
         answer = control.asked({"action": ask, "image": OLDER, "who": "a pipeline", "run": RUN.format(11)})
         assert [each["check"] for each in answer["problems"]] == ["rollback"]
-        assert f"pipelines wait since {rolled}" in told(answer)
+        assert f"pipelines wait since {rolled}" in message_of(answer)
         assert answer["problems"][0]["todo"] == "infra release ENV --service api --resume"
     assert control.asked({"action": "check", "image": OLDER, "who": "a person"})["problems"] == []
     assert control.asked({"action": "resume", "who": "zara"}) == {"problems": [], "id": rolled}
@@ -639,7 +639,7 @@ def test_what_fails_by_itself_keeps_no_pipeline_waiting(control: ReleaseControl,
     start(control, IMAGE, run=RUN.format(10))
     aws.cloudformation.end("UPDATE_ROLLBACK_COMPLETE")
     control.settle()
-    assert "pipelines do not wait" in told(control.asked({"action": "resume", "who": "zara"}))
+    assert "pipelines do not wait" in message_of(control.asked({"action": "resume", "who": "zara"}))
     assert start(control, OLDER, run=RUN.format(11))["problems"] == []
 
 
@@ -648,11 +648,11 @@ def test_a_workflow_does_not_resume_itself(claim: dict[str, str], control: Relea
     released(control, aws, OLD)
     released(control, aws, IMAGE)
     succeeded(control, aws, rollback(control)["id"])
-    assert "may not resume" in told(control.asked({"action": "resume", "who": "a pipeline", **claim}))
+    assert "may not resume" in message_of(control.asked({"action": "resume", "who": "a pipeline", **claim}))
     assert newest(control).resumed is None
 
 
-# -- whoever asks
+# -- callers
 
 
 def test_who_asks_is_taken_from_their_credentials(
@@ -671,7 +671,7 @@ def test_who_asks_is_taken_from_their_credentials(
     monkeypatch.setattr(control_module, "who", proven)
     context = SimpleNamespace(function_name="control")
     forged = {"action": "release", "image": IMAGE, "who": "the CEO"}
-    assert told(control_module.handler(forged, context)) == "caller: STS refuses the proof"
+    assert message_of(control_module.handler(forged, context)) == "caller: STS refuses the proof"
     assert aws.cloudformation.updates == []
     control_module.handler({**forged, "caller": "signed for control"}, context)
     assert newest(control).who == "arn:aws:sts::1:assumed-role/Release/run-7"

@@ -112,7 +112,7 @@ def test_each_new_task_is_asked_and_no_other(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "document", "told", "attempts"),
+    ("code", "document", "expected", "attempts"),
     [
         (200, {**GOOD, "version": OLD}, "RELEASE was", 1),
         (200, {"checks": GOOD["checks"]}, "version is missing", 1),
@@ -125,14 +125,14 @@ def test_each_new_task_is_asked_and_no_other(ledger: Ledger) -> None:
     ],
 )
 def test_a_task_that_cannot_serve_is_reported_with_the_reason(
-    code: int, document: object, told: str, attempts: int, ledger: Ledger
+    code: int, document: object, expected: str, attempts: int, ledger: Ledger
 ) -> None:
     with verifying(ledger, code, document) as (hook, asked):
         assert status(hook) == "FAILED"
     assert len(asked) == 2 * attempts
     (entry,) = ledger.releases("api")
     assert len(entry.complaints) == 2
-    assert all(told in each for each in entry.complaints), entry.complaints
+    assert all(expected in each for each in entry.complaints), entry.complaints
 
 
 def test_a_path_that_answers_200_is_enough_where_nothing_else_is_asked_for(ledger: Ledger) -> None:

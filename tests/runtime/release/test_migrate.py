@@ -171,7 +171,7 @@ def ended(asked: Migrate, event: Any = EVENT) -> str:
     return found
 
 
-def told(ledger: Ledger) -> dict[str, Any]:
+def recorded(ledger: Ledger) -> dict[str, Any]:
     return dict(ledger.releases("api")[0].migration)
 
 
@@ -182,7 +182,7 @@ def migrated(
     tasks.command = command
     ledger = Ledger(Dynamo(), "releases")
     ledger.begin(release())
-    return ended(hook(tasks, ledger, database, **options), event), told(ledger)
+    return ended(hook(tasks, ledger, database, **options), event), recorded(ledger)
 
 
 def tables(database: Database) -> set[str]:
@@ -249,7 +249,7 @@ def test_a_deployment_that_is_no_release_writes_nothing(ledger: Ledger, database
     status(hook(ecs, ledger, database))
     ecs.end(0)
     assert status(hook(ecs, ledger, database)) == "SUCCEEDED"
-    assert told(ledger) == {}
+    assert recorded(ledger) == {}
 
 
 @pytest.mark.parametrize("how", ["another image", "no capacity", "no such revision"])
@@ -264,7 +264,7 @@ def test_what_cannot_be_begun_is_raised(how: str, ledger: Ledger, database: Data
     with pytest.raises((ValueError, RuntimeError, LookupError)):
         status(hook(ecs, ledger, database), event)
     assert ecs.tasks == {}
-    # ECS takes that for a no; whoever comes next is not kept waiting.
+    # ECS takes that for a failure; the next migration does not have to wait.
     ecs.over.add(EVENT["resourceArn"])
     ecs.migrated_image, ecs.failures = IMAGE, []
     assert status(hook(ecs, ledger, database), deployment("next")) == "IN_PROGRESS"
@@ -333,8 +333,8 @@ def test_a_migration_that_waits_too_long_fails_with_that_reason(ledger: Ledger, 
     status(hook(ecs, ledger, database, service="worker"), deployment("workers"))
     ecs.began -= timedelta(seconds=61)
     assert status(hook(ecs, ledger, database)) == "FAILED"
-    assert told(ledger)["exit"] == 75
-    assert told(ledger)["reason"].startswith("waited in vain for the migration of worker in ")
+    assert recorded(ledger)["exit"] == 75
+    assert recorded(ledger)["reason"].startswith("waited in vain for the migration of worker in ")
 
 
 def test_the_lock_of_a_running_task_is_not_taken_over(ledger: Ledger, database: Database) -> None:
@@ -343,7 +343,7 @@ def test_the_lock_of_a_running_task_is_not_taken_over(ledger: Ledger, database: 
     ecs.over.add(deployment("gone")["resourceArn"])
     assert status(hook(ecs, ledger, database)) == "IN_PROGRESS"
     assert len(ecs.tasks) == 1
-    # Its own deployment asks no more: whoever waits ends it.
+    # ECS no longer calls the hook of its deployment: the waiting migration ends it.
     ecs.began -= timedelta(seconds=30)
     status(hook(ecs, ledger, database, seconds=300))
     assert all(each["desiredStatus"] == "RUNNING" for each in ecs.tasks.values())
@@ -376,7 +376,7 @@ def test_breakage_by_a_lost_migration_is_reported_by_its_successor(
     tasks.over.add(deployment("stopped")["resourceArn"])
     tasks.command = ("true",)
     assert ended(hook(tasks, ledger, database)) == "SUCCEEDED"
-    assert "gone: relation public.old" in told(ledger)["breaks"]
+    assert "gone: relation public.old" in recorded(ledger)["breaks"]
 
 
 def test_the_way_back_does_not_overwrite_what_the_release_has_broken(
@@ -389,7 +389,7 @@ def test_the_way_back_does_not_overwrite_what_the_release_has_broken(
     assert ended(hook(tasks, ledger, database)) == "SUCCEEDED"
     tasks.command = ("true",)
     assert ended(hook(tasks, ledger, database), deployment("back")) == "SUCCEEDED"
-    assert "gone: relation public.old" in told(ledger)["breaks"]
+    assert "gone: relation public.old" in recorded(ledger)["breaks"]
 
 
 # -- what goes wrong
@@ -433,7 +433,7 @@ def test_a_command_that_was_killed_leaves_no_statement_behind(tasks: Tasks, ledg
         tasks.kill()
         assert ended(hook(tasks, ledger, database)) == "FAILED"
         assert _sleeping(root, database) == 0
-    assert told(ledger)["exit"] == 137
+    assert recorded(ledger)["exit"] == 137
 
 
 def _sleeping(root: Any, database: Database) -> int:
@@ -514,7 +514,7 @@ def test_a_database_that_is_away_when_it_has_ended_is_waited_for(
     _until(lambda: not tasks.alive)
     assert status(hook(tasks, ledger, database, PGPORT="9")) == "IN_PROGRESS"
     assert ended(hook(tasks, ledger, database)) == "SUCCEEDED"
-    assert told(ledger)["before"] != told(ledger)["after"]
+    assert recorded(ledger)["before"] != recorded(ledger)["after"]
 
 
 def test_and_not_for_ever(tasks: Tasks, ledger: Ledger, database: Database) -> None:
@@ -525,8 +525,8 @@ def test_and_not_for_ever(tasks: Tasks, ledger: Ledger, database: Database) -> N
     late = hook(tasks, ledger, database, PGPORT="9")
     object.__setattr__(late, "now", lambda: datetime.now(UTC) + timedelta(minutes=11))
     assert status(late) == "FAILED"
-    assert told(ledger)["exit"] == 69
-    assert told(ledger)["breaks"][0].startswith("unknown: ")
+    assert recorded(ledger)["exit"] == 69
+    assert recorded(ledger)["breaks"][0].startswith("unknown: ")
 
 
 def test_a_task_that_never_ran_is_a_no(ledger: Ledger, database: Database) -> None:
@@ -534,7 +534,7 @@ def test_a_task_that_never_ran_is_a_no(ledger: Ledger, database: Database) -> No
     status(hook(ecs, ledger, database))
     ecs.end(None, "CannotPullContainerError: not found")
     assert status(hook(ecs, ledger, database, logs=Logs(late=99))) == "FAILED"
-    assert told(ledger)["reason"] == "CannotPullContainerError: not found"
+    assert recorded(ledger)["reason"] == "CannotPullContainerError: not found"
 
 
 def test_a_log_that_is_late_is_waited_for(ledger: Ledger, database: Database) -> None:
@@ -544,7 +544,7 @@ def test_a_log_that_is_late_is_waited_for(ledger: Ledger, database: Database) ->
     # As drizzle-kit writes: colours, and a line that it writes again and again.
     lines = [f"\x1b[2K\x1b[1G\x1b[31mline\x1b[39m {number}\r" for number in range(50)]
     assert status(hook(ecs, ledger, database, logs=Logs(*lines, late=3))) == "FAILED"
-    assert told(ledger)["lines"] == [f"line {number}" for number in range(30, 50)]
+    assert recorded(ledger)["lines"] == [f"line {number}" for number in range(30, 50)]
 
 
 def test_a_migration_ends_even_if_its_log_cannot_be_read(ledger: Ledger, database: Database) -> None:
@@ -552,7 +552,7 @@ def test_a_migration_ends_even_if_its_log_cannot_be_read(ledger: Ledger, databas
     status(hook(ecs, ledger, database))
     ecs.end(1)
     assert status(hook(ecs, ledger, database, logs=Logs("line", late=99, code="AccessDeniedException"))) == "FAILED"
-    assert (told(ledger)["exit"], told(ledger)["lines"]) == (1, [])
+    assert (recorded(ledger)["exit"], recorded(ledger)["lines"]) == (1, [])
 
 
 def test_readers_wait_no_longer_than_the_lock_time_out(
@@ -582,7 +582,7 @@ def test_readers_wait_no_longer_than_the_lock_time_out(
         over.set()
         for each in readers:
             each.join()
-    assert "lock timeout" in "\n".join(told(ledger)["lines"])
+    assert "lock timeout" in "\n".join(recorded(ledger)["lines"])
     blocked = [each for each in waits if each > LOCK_MS / 1000 / 2]
     assert blocked, "nobody ever waited: this shows nothing"
     # The server ends the wait after 200 ms; 50 ms more are allowed for everything else (on a quiet machine it is 3).

@@ -1,4 +1,4 @@
-"""Why a deployment went back, told so that nobody has to look elsewhere."""
+"""The reason of a rollback, so complete that nobody has to look elsewhere."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -96,12 +96,12 @@ CRASHED = stopped("mailer", *EXITED, exitCode=1)
 
 
 def test_the_last_lines_of_a_task_that_failed_are_kept_with_the_reason() -> None:
-    """ECS forgets the task within the hour, and only whoever released would have seen its log."""
+    """ECS forgets the task within the hour, and only the person who released would have seen its log."""
     account = Account(CRASHED)
     account.log = ["listening", *(f"line {number}" for number in range(9)), "\x1b[31mError: no such thing\x1b[0m"]
-    told = str(rollback_reason(account, "stack", since=BEGAN)).splitlines()
-    assert told[0].endswith("exit code 1")
-    assert told[1:] == [*(f"  | line {number}" for number in range(9)), "  | Error: no such thing"]
+    lines = str(rollback_reason(account, "stack", since=BEGAN)).splitlines()
+    assert lines[0].endswith("exit code 1")
+    assert lines[1:] == [*(f"  | line {number}" for number in range(9)), "  | Error: no such thing"]
 
 
 def test_a_log_that_may_not_be_read_takes_nothing_from_the_reason() -> None:

@@ -1,4 +1,4 @@
-"""What Sentry is told, held against the vendor's own command line; and what happens when it does not listen."""
+"""Reports to Sentry, compared with those of the vendor's own command line; and what happens when it does not listen."""
 
 import json
 import os
@@ -95,25 +95,25 @@ def test_the_report_to_sentry_matches_the_release(world: World) -> None:
 
 @pytest.mark.parametrize("secret", ["", "sntrys_x", "[]", "{}", '{"url": "https://sentry.io"}'])
 def test_a_malformed_secret_is_reported_without_its_value(secret: str) -> None:
-    with pytest.raises(BadCredentials) as told:
+    with pytest.raises(BadCredentials) as raised:
         sentry_from(secret, organization="daadaar", deadline=0)
-    assert "docs/sentry.md" in str(told.value)
-    assert not secret or secret not in str(told.value)
+    assert "docs/sentry.md" in str(raised.value)
+    assert not secret or secret not in str(raised.value)
 
 
 def test_a_token_without_permission_is_reported_and_not_shown(world: World) -> None:
-    with pytest.raises(Refused, match="may the token release") as told:
+    with pytest.raises(Refused, match="may the token release") as raised:
         world.api(token="not-the-token").deployed(RELEASE, version=VERSION, project="p", environment="e")
-    assert "not-the-token" not in str(told.value)
+    assert "not-the-token" not in str(raised.value)
 
 
 def test_a_failing_answer_that_quotes_the_token_does_not_show_it() -> None:
     def respond(handler: BaseHTTPRequestHandler, content: bytes) -> None:
         send(handler, 500, json.dumps({"detail": TOKEN}).encode())
 
-    with serving(respond) as url, pytest.raises(VendorError) as told:
+    with serving(respond) as url, pytest.raises(VendorError) as raised:
         World(Simulator("daadaar"), url).api().deployed(RELEASE, version=VERSION, project="p", environment="e")
-    assert TOKEN not in str(told.value)
+    assert TOKEN not in str(raised.value)
 
 
 @pytest.fixture
@@ -133,8 +133,8 @@ def ended(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def configured(monkeypatch: pytest.MonkeyPatch, *, named_by: str) -> None:
-    told = {"organization": "daadaar", "project": "p", "environment": "production", "token_secret": "s"}
-    monkeypatch.setenv("SENTRY", json.dumps({**told, "named_by": named_by}))
+    found = {"organization": "daadaar", "project": "p", "environment": "production", "token_secret": "s"}
+    monkeypatch.setenv("SENTRY", json.dumps({**found, "named_by": named_by}))
 
 
 def news() -> None:

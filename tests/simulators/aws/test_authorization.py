@@ -30,7 +30,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def client(url: str, service: str, keys: dict[str, str] | None = None) -> Any:
-    """The root of the account, or whoever has the keys."""
+    """The root of the account, or the owner of an access key."""
     keys = keys or {"AccessKeyId": ACCOUNT, "SecretAccessKey": "rehearsal"}
     return boto3.client(
         service,
@@ -72,10 +72,10 @@ def denial(call: Callable[..., Any], **request: Any) -> str:
     try:
         call(**request)
     except ClientError as error:
-        told = error.response["Error"]
+        value = error.response["Error"]
         return (
-            told["Message"]
-            if told["Code"] in {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
+            value["Message"]
+            if value["Code"] in {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
             else ""
         )
     return ""
@@ -87,9 +87,9 @@ DEPLOYMENT = f"{ARN}:service-deployment/main/api/1"
 
 def test_a_denial_is_worded_as_aws_words_it(role: Client) -> None:
     ecs = role("ecs", allow("ecs:ListTasks", on="*"))
-    told = denial(ecs.describe_services, cluster="main", services=["api"])
-    assert told.startswith(f"User: arn:aws:sts::{ACCOUNT}:assumed-role/")
-    assert told.endswith(
+    refusal = denial(ecs.describe_services, cluster="main", services=["api"])
+    assert refusal.startswith(f"User: arn:aws:sts::{ACCOUNT}:assumed-role/")
+    assert refusal.endswith(
         f"is not authorized to perform: ecs:DescribeServices on resource: {ARN}:service/main/api "
         "because no identity-based policy allows the ecs:DescribeServices action"
     )
@@ -106,8 +106,8 @@ def test_what_belongs_to_a_service_is_read_with_the_service_only(
     call: str, named: dict[str, Any], statement_on: str, role: Client
 ) -> None:
     action = "ecs:" + "".join(word.capitalize() for word in call.split("_"))
-    told = denial(getattr(role("ecs", allow(action, on=statement_on)), call), **named)
-    assert f"{action} on resource: {ARN}:service/main/api" in told
+    refusal = denial(getattr(role("ecs", allow(action, on=statement_on)), call), **named)
+    assert f"{action} on resource: {ARN}:service/main/api" in refusal
     both = role("ecs", allow(action, on=statement_on), allow(action, on=f"{ARN}:service/main/api"))
     assert denial(getattr(both, call), **named) == ""
 
@@ -205,8 +205,8 @@ def test_running_a_task_needs_to_pass_its_roles(url: str, role: Client) -> None:
         family="once", taskRoleArn=passed, containerDefinitions=[{"name": "a", "image": "public/a"}]
     )["taskDefinition"]["taskDefinitionArn"]
     run = allow("ecs:RunTask", on=f"{ARN}:task-definition/once:*")
-    told = denial(role("ecs", run).run_task, cluster="main", taskDefinition=definition)
-    assert f"iam:PassRole on resource: {passed}" in told
+    refusal = denial(role("ecs", run).run_task, cluster="main", taskDefinition=definition)
+    assert f"iam:PassRole on resource: {passed}" in refusal
     wrong = role("ecs", run, allow("iam:PassRole", on=passed, **_to("lambda.amazonaws.com")))
     assert "iam:PassRole" in denial(wrong.run_task, cluster="main", taskDefinition=definition)
     right = role("ecs", run, allow("iam:PassRole", on=passed, **_to("ecs-tasks.amazonaws.com")))
@@ -285,8 +285,8 @@ def test_who_updates_a_stack_reads_the_bootstrap_version(url: str, role: Client)
     template = json.dumps({"Parameters": {"BootstrapVersion": parameter}, "Resources": topic})
     client(url, "cloudformation").create_stack(StackName="s", TemplateBody=template)
     update = allow("cloudformation:UpdateStack", on=f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/s/*")
-    told = denial(role("cloudformation", update).update_stack, StackName="s", UsePreviousTemplate=True)
-    assert "ssm:GetParameters on resource:" in told
+    refusal = denial(role("cloudformation", update).update_stack, StackName="s", UsePreviousTemplate=True)
+    assert "ssm:GetParameters on resource:" in refusal
     reads = allow("ssm:GetParameters", on=f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/cdk-bootstrap/q/version")
     both = role("cloudformation", update, reads)
     assert denial(both.update_stack, StackName="s", UsePreviousTemplate=True) == ""
@@ -331,7 +331,7 @@ def _refusal(url: str, role: str, token: str, seconds: int = 3600) -> str:
 
 
 @pytest.mark.parametrize(
-    ("subject", "audience", "told"),
+    ("subject", "audience", "expected"),
     [
         (_SUBJECT, "sts.amazonaws.com", ""),
         (f"{_SUBJECT}-preview", "sts.amazonaws.com", _NOT_AUTHORIZED),
@@ -341,20 +341,20 @@ def _refusal(url: str, role: str, token: str, seconds: int = 3600) -> str:
     ],
 )
 def test_a_token_of_github_enters_the_role_that_trusts_it(
-    subject: str, audience: str, told: str, url: str, github_role: str
+    subject: str, audience: str, expected: str, url: str, github_role: str
 ) -> None:
-    assert _refusal(url, github_role, _token(sub=subject, aud=audience)) == told
+    assert _refusal(url, github_role, _token(sub=subject, aud=audience)) == expected
 
 
 def test_no_session_lasts_longer_than_the_role_allows(url: str, github_role: str) -> None:
-    told = _refusal(url, github_role, _token(sub=_SUBJECT, aud="sts.amazonaws.com"), seconds=3601)
-    assert told == "The requested DurationSeconds exceeds the MaxSessionDuration set for this role."
+    refusal = _refusal(url, github_role, _token(sub=_SUBJECT, aud="sts.amazonaws.com"), seconds=3601)
+    assert refusal == "The requested DurationSeconds exceeds the MaxSessionDuration set for this role."
 
 
 def test_a_token_of_an_unknown_provider_enters_nothing(url: str, github_role: str) -> None:
     elsewhere = {"iss": "https://token.actions.example.com", "sub": _SUBJECT, "aud": "sts.amazonaws.com"}
-    told = _refusal(url, github_role, _token(**elsewhere))
-    assert told == "No OpenIDConnect provider found in your account for https://token.actions.example.com"
+    refusal = _refusal(url, github_role, _token(**elsewhere))
+    assert refusal == "No OpenIDConnect provider found in your account for https://token.actions.example.com"
 
 
 def test_every_stack_is_described_only_to_who_may_list_them(role: Client) -> None:

@@ -166,10 +166,10 @@ def tested(monkeypatch: pytest.MonkeyPatch) -> Iterator[Rds]:
     monkeypatch.setenv(WITHOUT, Condition.IAM)
     serving = {"DBInstanceIdentifier": "one", "DBInstanceArn": f"{PREFIX}one", "DbiResourceId": "db-ONE"}
     rds = Rds({"one": {**serving, "DBInstanceStatus": "available", "TagList": []}}, "available")
-    told: list[dict[str, Any]] = []
+    messages: list[dict[str, Any]] = []
     monkeypatch.setattr("ministack.services.rds._instances", rds.instances)
     monkeypatch.setattr(backup, "client", lambda _: rds)
-    monkeypatch.setattr(backup, "_tell", lambda kind, **detail: told.append(detail))
+    monkeypatch.setattr(backup, "_tell", lambda kind, **detail: messages.append(detail))
     monkeypatch.setattr(backup, "_HOUR_SECONDS", 0.1)
     monkeypatch.setattr(backup, "_EVERY_SECONDS", 0.01)
     point = {
@@ -192,8 +192,8 @@ def tested(monkeypatch: pytest.MonkeyPatch) -> Iterator[Rds]:
     }
     monkeypatch.setattr(backup, "plans", {"monthly": plan})
     yield rds
-    assert [each["status"] for each in told] == ["COMPLETED" if rds.ends == "available" else "FAILED"]
-    assert told[0]["restoreTestingPlanArn"] == "plan-arn"
+    assert [each["status"] for each in messages] == ["COMPLETED" if rds.ends == "available" else "FAILED"]
+    assert messages[0]["restoreTestingPlanArn"] == "plan-arn"
     assert rds.instances.keys() == {"one"}, "what was restored has to go, whatever came of it"
 
 

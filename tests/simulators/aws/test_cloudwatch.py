@@ -108,7 +108,7 @@ def test_what_it_does_not_know_is_not_guessed() -> None:
 TOPICS = {each: [{"Ref": f"Topic{each.capitalize()}"}] for each in ("critical", "info")}
 
 
-def told(symptom: str, cause: str) -> list[tuple[str, int, bool]]:
+def notified(symptom: str, cause: str) -> list[tuple[str, int, bool]]:
     """Notifications of two composites, the second suppressed by the first: wait 3 minutes, extension 4."""
     one = {"EvaluationPeriods": 1, "DatapointsToAlarm": 1, "TreatMissingData": "notBreaching"}
     resources = {
@@ -138,16 +138,16 @@ def told(symptom: str, cause: str) -> list[tuple[str, int, bool]]:
 
 
 def test_a_suppressed_composite_waits_and_then_tells() -> None:
-    assert told("0" * 20, "00XXXXXX000000000000") == [("Looming", 5, False), ("Looming", 8, True)]
+    assert notified("0" * 20, "00XXXXXX000000000000") == [("Looming", 5, False), ("Looming", 8, True)]
 
 
 def test_it_says_nothing_beside_its_suppressor() -> None:
     users = [("Users", 4, False), ("Users", 8, True)]
-    assert told("0000XXXX000000000000", "00XXXXXXXX0000000000") == users
+    assert notified("0000XXXX000000000000", "00XXXXXXXX0000000000") == users
     # Too short for the wait.
-    assert told("0" * 20, "00XX0000000000000000") == []
+    assert notified("0" * 20, "00XX0000000000000000") == []
 
 
 def test_it_tells_when_the_cause_stays_after_the_suppressor_is_well() -> None:
-    found = told("0000XXXX000000000000", "00XXXXXXXXXXXXXX0000")
+    found = notified("0000XXXX000000000000", "00XXXXXXXXXXXXXX0000")
     assert found == [("Users", 4, False), ("Users", 8, True), ("Looming", 12, False), ("Looming", 16, True)]

@@ -251,7 +251,7 @@ def test_a_load_balancer_has_capitals_in_its_name(client: Client, kind: Client) 
 def test_an_account_with_enhanced_scanning_says_so_only_where_findings_are(client: Client, kind: Client) -> None:
     manifest = json.dumps({"schemaVersion": 2, "config": {}, "layers": [], "annotations": {"critical": "2"}})
 
-    def told(client: Client) -> tuple[bool, str, int]:
+    def state_of(client: Client) -> tuple[bool, str, int]:
         ecr = client("ecr")
         image = ecr.put_image(repositoryName=NAMES[0], imageManifest=manifest)["image"]["imageId"]
         (described,) = ecr.describe_images(repositoryName=NAMES[0], imageIds=[image])["imageDetails"]
@@ -259,8 +259,8 @@ def test_an_account_with_enhanced_scanning_says_so_only_where_findings_are(clien
         counts = found["imageScanFindings"]["findingSeverityCounts"]
         return "imageScanStatus" in described, found["imageScanStatus"]["status"], counts["CRITICAL"]
 
-    assert told(client) == (False, "ACTIVE", 2)
-    assert told(kind) == (True, "COMPLETE", 2)
+    assert state_of(client) == (False, "ACTIVE", 2)
+    assert state_of(kind) == (True, "COMPLETE", 2)
 
 
 def test_a_read_that_does_not_ask_to_be_consistent_may_miss_the_last_write(client: Client, kind: Client) -> None:

@@ -217,5 +217,5 @@ def test_what_s3_is_to_count_of_a_bucket_makes_no_other_bucket(running: Emulator
     """As where an environment adopts a bucket, and its function asks for request metrics."""
     s3 = client(running, "s3")
     s3.create_bucket(Bucket="counted", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
-    told = s3.put_bucket_metrics_configuration(Bucket="counted", Id="all", MetricsConfiguration={"Id": "all"})
-    assert told["ResponseMetadata"]["HTTPStatusCode"] == 200
+    output = s3.put_bucket_metrics_configuration(Bucket="counted", Id="all", MetricsConfiguration={"Id": "all"})
+    assert output["ResponseMetadata"]["HTTPStatusCode"] == 200

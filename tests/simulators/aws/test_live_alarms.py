@@ -1,4 +1,4 @@
-"""Alarms of a living account: evaluated from what was published, and told to topics."""
+"""Alarms of a living account: evaluated from what was published, and notified to topics."""
 
 import json
 import time
@@ -35,7 +35,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+def notified(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """(alarm, new state) of each notification."""
     found: list[tuple[str, str]] = []
     dispatch = lambda alarm, old, new, reason: found.append((alarm["AlarmName"], new))  # noqa: E731
@@ -62,18 +62,18 @@ def publish(*values: float, environment: str = "dev") -> None:
         cloudwatch._metric_bucket(key).append(point)
 
 
-def test_rings_when_enough_of_its_periods_are_beyond_the_threshold(told: list[tuple[str, str]]) -> None:
+def test_rings_when_enough_of_its_periods_are_beyond_the_threshold(notified: list[tuple[str, str]]) -> None:
     made = alarm()
     publish(0, 1, 0)
     live.evaluate(end=NOW, began=0)
-    assert told == []
+    assert notified == []
     publish(1, 1, 0)
     live.evaluate(end=NOW, began=0)
-    assert told == [("one", "ALARM")]
+    assert notified == [("one", "ALARM")]
     assert "2 of 3" in made["StateReason"]
 
 
-def test_an_alarm_notifies_once_and_its_end_once(told: list[tuple[str, str]]) -> None:
+def test_an_alarm_notifies_once_and_its_end_once(notified: list[tuple[str, str]]) -> None:
     alarm()
     publish(1, 1, 1)
     live.evaluate(end=NOW, began=0)
@@ -81,42 +81,42 @@ def test_an_alarm_notifies_once_and_its_end_once(told: list[tuple[str, str]]) ->
     cloudwatch._metrics.clear()
     publish(0, 0, 0)
     live.evaluate(end=NOW, began=0)
-    assert told == [("one", "ALARM"), ("one", "OK")]
+    assert notified == [("one", "ALARM"), ("one", "OK")]
 
 
-def test_another_environments_numbers_are_not_its_own(told: list[tuple[str, str]]) -> None:
+def test_another_environments_numbers_are_not_its_own(notified: list[tuple[str, str]]) -> None:
     alarm()
     publish(0, 0, 0)
     publish(1, 1, 1, environment="staging")
     live.evaluate(end=NOW, began=0)
-    assert told == []
+    assert notified == []
 
 
-def test_missing_data_is_breaching_where_the_alarm_says_so(told: list[tuple[str, str]]) -> None:
+def test_missing_data_is_breaching_where_the_alarm_says_so(notified: list[tuple[str, str]]) -> None:
     alarm()
     alarm("other", TreatMissingData="notBreaching")
     live.evaluate(end=NOW, began=NOW - 3600)
-    assert told == [("one", "ALARM")]
+    assert notified == [("one", "ALARM")]
 
 
-def test_an_account_that_is_seconds_old_is_given_the_alarms_window(told: list[tuple[str, str]]) -> None:
+def test_an_account_that_is_seconds_old_is_given_the_alarms_window(notified: list[tuple[str, str]]) -> None:
     alarm()
     live.evaluate(end=NOW, began=NOW - 170)
-    assert told == []
+    assert notified == []
     live.evaluate(end=NOW, began=NOW - 190)
-    assert told == [("one", "ALARM")]
+    assert notified == [("one", "ALARM")]
 
 
-def test_before_it_began_all_was_as_it_was_first_seen(told: list[tuple[str, str]]) -> None:
+def test_before_it_began_all_was_as_it_was_first_seen(notified: list[tuple[str, str]]) -> None:
     alarm()
     publish(0)
     live.evaluate(end=NOW, began=NOW - 50)
-    assert told == []
+    assert notified == []
     live.evaluate(end=NOW, began=NOW - 3600)
-    assert told == [("one", "ALARM")]
+    assert notified == [("one", "ALARM")]
 
 
-def test_what_is_published_every_five_minutes_was_so_before_it_began(told: list[tuple[str, str]]) -> None:
+def test_what_is_published_every_five_minutes_was_so_before_it_began(notified: list[tuple[str, str]]) -> None:
     in_an_hour = {"Period": 3600, "EvaluationPeriods": 1, "DatapointsToAlarm": 1, "Statistic": "Sum"}
     alarm("less", **in_an_hour, Threshold=12 * 300.0, ComparisonOperator="LessThanThreshold")
     alarm("more", **in_an_hour, Threshold=12 * 300.0)
@@ -124,40 +124,40 @@ def test_what_is_published_every_five_minutes_was_so_before_it_began(told: list[
         point = {"Timestamp": NOW - 60 * ago, "Value": 300, "Unit": "Count", "Dimensions": {}}
         cloudwatch._metric_bucket(("n", "m", "Environment=dev")).append(point)
     live.evaluate(end=NOW, began=NOW - 20 * 60)
-    assert told == []
+    assert notified == []
 
 
-def test_metric_math_is_carried_out(told: list[tuple[str, str]]) -> None:
+def test_metric_math_is_carried_out(notified: list[tuple[str, str]]) -> None:
     stat = {"Metric": METRIC, "Period": "60", "Stat": "Maximum"}
     metrics = [{"Id": "a", "MetricStat": stat, "ReturnData": False}, {"Id": "e", "Expression": "FILL(a, 0) - 1"}]
     alarm(Metrics=metrics, MetricName="metric-math", Namespace="metric-math")
     publish(2, 2, 2)
     live.evaluate(end=NOW, began=0)
-    assert told == [("one", "ALARM")]
+    assert notified == [("one", "ALARM")]
 
 
-def test_the_share_of_quick_requests_is_a_percentile_rank(told: list[tuple[str, str]]) -> None:
+def test_the_share_of_quick_requests_is_a_percentile_rank(notified: list[tuple[str, str]]) -> None:
     alarm(
         Statistic=None, ExtendedStatistic="PR(:0.5)", Threshold=99, ComparisonOperator="LessThanThreshold",
         EvaluationPeriods=1, DatapointsToAlarm=1,
     )  # fmt: skip
     publish(0.1)
     live.evaluate(end=NOW, began=0)
-    assert told == []
+    assert notified == []
     publish(0.5)
     publish(0.6)
     live.evaluate(end=NOW, began=0)
-    assert told == [("one", "ALARM")]
+    assert notified == [("one", "ALARM")]
     assert "last data points: 66.6667" in cloudwatch._alarms["one"]["StateReason"]
 
 
-def test_a_composite_follows_its_parts(told: list[tuple[str, str]]) -> None:
+def test_a_composite_follows_its_parts(notified: list[tuple[str, str]]) -> None:
     child = alarm()
     parent = {"AlarmName": "all", "AlarmArn": child["AlarmArn"].replace("one", "all"), "StateValue": "OK"}
     cloudwatch._composite_alarms["all"] = parent | {"AlarmRule": f'ALARM("{child["AlarmArn"]}")'}
     publish(1, 1, 1)
     live.evaluate(end=NOW, began=0)
-    assert told == [("one", "ALARM"), ("all", "ALARM")]
+    assert notified == [("one", "ALARM"), ("all", "ALARM")]
 
 
 def heard(users: str, late: str) -> list[tuple[int, str]]:

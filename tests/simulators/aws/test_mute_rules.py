@@ -14,14 +14,14 @@ BEGIN = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
 
 
 class Account:
-    """Two alarms, and what they told."""
+    """Two alarms, and their changes of state."""
 
     def __init__(self) -> None:
         self.now = BEGIN - timedelta(seconds=30)
-        self.told: list[tuple[str, str]] = []
+        self.changes: list[tuple[str, str]] = []
         self.states = {"one": "OK", "all": "OK"}
         self.rules = MuteRules(
-            lambda alarm, old, new, reason: self.told.append((alarm["AlarmName"], new)), now=lambda: self.now
+            lambda alarm, old, new, reason: self.changes.append((alarm["AlarmName"], new)), now=lambda: self.now
         )
 
     def mutes(self, name: str = "rule", begin: datetime = BEGIN, minutes: int = 60, **changes: Any) -> None:
@@ -51,12 +51,12 @@ def test_an_alarm_that_begins_and_ends_within_the_rule_notifies_no_one(account: 
     account.mutes()
     account.becomes("ALARM", "all")
     account.becomes("OK", "all")
-    assert account.told == [("all", "ALARM"), ("all", "OK")], "it is only scheduled"
+    assert account.changes == [("all", "ALARM"), ("all", "OK")], "it is only scheduled"
     account.passes(1)
     account.becomes("ALARM")
     account.becomes("OK")
     account.passes(120)
-    assert account.told[2:] == []
+    assert account.changes[2:] == []
 
 
 def test_an_alarm_that_still_fires_at_the_rules_end_notifies_then(account: Account) -> None:
@@ -64,9 +64,9 @@ def test_an_alarm_that_still_fires_at_the_rules_end_notifies_then(account: Accou
     account.passes(1)
     account.becomes("ALARM")
     account.passes(30)
-    assert account.told == []
+    assert account.changes == []
     account.passes(30)
-    assert account.told == [("one", "ALARM")]
+    assert account.changes == [("one", "ALARM")]
 
 
 def test_a_deleted_rule_mutes_no_longer_and_one_that_overlaps_does(account: Account) -> None:
@@ -76,11 +76,11 @@ def test_a_deleted_rule_mutes_no_longer_and_one_that_overlaps_does(account: Acco
     account.becomes("ALARM")
     account.rules.delete({"AlarmMuteRuleName": "first"})
     account.passes(0)
-    assert account.told == []
+    assert account.changes == []
     account.rules.delete({"AlarmMuteRuleName": "second"})
     account.rules.delete({"AlarmMuteRuleName": "second"})
     account.passes(0)
-    assert account.told == [("one", "ALARM")]
+    assert account.changes == [("one", "ALARM")]
 
 
 def test_it_ends_when_it_expires(account: Account) -> None:

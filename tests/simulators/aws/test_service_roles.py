@@ -82,10 +82,10 @@ def test_a_container_may_do_what_its_task_role_grants_and_nothing_else(running: 
         time.sleep(0.05)
     identity = task.rpartition("/")[2]
     stream = {"logGroupName": "group", "logStreamName": f"task/app/{identity}"}
-    told = [each["message"] for each in client(running, "logs").get_log_events(**stream)["events"]]
-    told = [each for each in told if "/a " in each]  # The SDK warns of Node.js 20.
+    messages = [each["message"] for each in client(running, "logs").get_log_events(**stream)["events"]]
+    messages = [each for each in messages if "/a " in each]  # The SDK warns of Node.js 20.
     caller = f"arn:aws:sts::{ACCOUNT}:assumed-role/writer/{identity}"
-    assert told == [
+    assert messages == [
         "media/a written",
         f"private/a AccessDenied User: {caller} is not authorized to perform: s3:PutObject on resource: "
         "arn:aws:s3:::bucket/private/a because no identity-based policy allows the s3:PutObject action",
@@ -191,7 +191,7 @@ def _service(running: Emulator, name: str, balancing: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("name", "trusted", "grants", "told"),
+    ("name", "trusted", "grants", "expected"),
     [
         ("whole", "ecs.amazonaws.com", [_TARGETS, _RULES], None),
         ("rule", "ecs.amazonaws.com", [_TARGETS], "perform: elasticloadbalancing:ModifyRule on resource: arn:aws:"),
@@ -200,14 +200,14 @@ def _service(running: Emulator, name: str, balancing: str) -> dict[str, Any]:
     ],
 )
 def test_a_service_moves_its_traffic_as_the_role_that_it_names(
-    name: str, trusted: str, grants: list[dict[str, Any]], told: str | None, running: Emulator
+    name: str, trusted: str, grants: list[dict[str, Any]], expected: str | None, running: Emulator
 ) -> None:
     balancing = role(running, f"b-{name}", trusted, _DESCRIBE, *({"Effect": "Allow", **each} for each in grants))
     found = failures(running, name, _service(running, name, balancing))
-    if told is None:
+    if expected is None:
         assert found == []
     else:
-        assert told in found[0]
+        assert expected in found[0]
 
 
 def test_logs_of_a_load_balancer_need_a_bucket_that_lets_it_write(running: Emulator) -> None:
@@ -246,8 +246,12 @@ def test_enhanced_monitoring_needs_a_role_that_it_can_enter_and_that_writes_logs
     """The first role trusts another service, the second has no policy."""
     name = trusted.partition(".")[0]
     properties = {"MonitoringInterval": 60, "MonitoringRoleArn": role(running, f"m-{name}", trusted)}
-    (told,) = failures(running, f"db-{name}", {"Database": {"Type": "AWS::RDS::DBInstance", "Properties": properties}})
-    assert "IAM role ARN value is invalid or does not include the required permissions for: ENHANCED_MONITORING" in told
+    (output,) = failures(
+        running, f"db-{name}", {"Database": {"Type": "AWS::RDS::DBInstance", "Properties": properties}}
+    )
+    assert (
+        "IAM role ARN value is invalid or does not include the required permissions for: ENHANCED_MONITORING" in output
+    )
 
 
 def test_flow_logs_that_cannot_be_written_are_recorded(running: Emulator) -> None:
@@ -266,7 +270,7 @@ def test_flow_logs_that_cannot_be_written_are_recorded(running: Emulator) -> Non
 
 
 @pytest.mark.parametrize(
-    ("trusted", "told"),
+    ("trusted", "expected"),
     [
         ("ec2.amazonaws.com", "The role defined for the function cannot be assumed by Lambda."),
         (
@@ -276,7 +280,7 @@ def test_flow_logs_that_cannot_be_written_are_recorded(running: Emulator) -> Non
     ],
 )
 def test_a_function_in_a_network_needs_a_role_that_lambda_can_use_there(
-    trusted: str, told: str, running: Emulator
+    trusted: str, expected: str, running: Emulator
 ) -> None:
     name = f"f-{trusted.partition('.')[0]}"
     properties = {
@@ -287,7 +291,7 @@ def test_a_function_in_a_network_needs_a_role_that_lambda_can_use_there(
         "VpcConfig": {"SubnetIds": ["subnet-1"], "SecurityGroupIds": ["sg-1"]},
     }
     function = {"Type": "AWS::Lambda::Function", "Properties": properties}
-    assert told in failures(running, name, {"Function": function})[0]
+    assert expected in failures(running, name, {"Function": function})[0]
 
 
 def test_a_log_of_a_function_that_may_not_write_it_never_arrives(running: Emulator) -> None:

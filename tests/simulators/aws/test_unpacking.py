@@ -33,10 +33,10 @@ def test_each_archive_is_unpacked_once_however_many_workers_run_it(
     workers = [worker(archive("one")), worker(archive("one")), worker(archive("another"))]
     processes = []
     try:
-        told = [each.invoke({}, "request")["result"] for each in workers]
+        messages = [each.invoke({}, "request")["result"] for each in workers]
         processes = [each._proc for each in workers]
-        assert [says for says, _ in told] == ["one", "one", "another"]
-        first, second, other = (Path(file).resolve() for _, file in told)
+        assert [says for says, _ in messages] == ["one", "one", "another"]
+        first, second, other = (Path(file).resolve() for _, file in messages)
         assert first == second != other
         # A worker that ends leaves the others their code.
         workers[0].kill()
