@@ -219,6 +219,7 @@ class Account:
                 Url="https://token.actions.githubusercontent.com", ClientIDList=["sts.amazonaws.com"]
             )
         self.emulator.cost_explorer.touch()
+        self.client("freetier").upgrade_account_plan(accountPlanType="PAID")
         self._ask_for_what_a_new_account_lacks()
 
     def _ask_for_what_a_new_account_lacks(self) -> None:

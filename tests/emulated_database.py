@@ -20,6 +20,7 @@ from infra_runtime.database import restore as inside
 from infra_runtime.database.connection import Connection, Login, connect
 from ops.errors import OperatorError
 from ops.restores.instances import Instances
+from simulators.aws.conditions import Condition
 from simulators.aws.process import emulator
 from simulators.redis.authority import Authority
 
@@ -100,7 +101,9 @@ class Clients:
 @contextmanager
 def emulated(folder: Path) -> Iterator[Clients]:
     nowhere, authority = "http://127.0.0.1:9", Authority()
-    with emulator(folder, cloudflare=nowhere, upstash=nowhere, authority=authority) as running:
+    with emulator(
+        folder, cloudflare=nowhere, upstash=nowhere, authority=authority, without=[Condition.FREE_PLAN]
+    ) as running:
         found = Clients(running.url)
         manager = found.client("secretsmanager")
         secret = manager.create_secret(

@@ -49,6 +49,7 @@ def examine(
     if is_deployed:
         yield from variables(name, environment, clients)
     else:
+        yield from account.free_plan(environment, clients)
         yield from account.cost_explorer(environment, clients)
     yield from quotas(environment, others, clients)
     yield from secrets(environment, clients)

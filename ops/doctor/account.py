@@ -96,6 +96,29 @@ def oidc_provider(environment: Environment, clients: Clients, *, is_deployed: bo
         )
 
 
+def free_plan(environment: Environment, clients: Clients) -> Iterator[Finding]:
+    """Since July 2025 a new account may be on it (API reference of Free Tier, "GetAccountPlanState")."""
+    try:
+        is_free = clients.client("freetier").get_account_plan_state()["accountPlanType"] == "FREE"
+    except ClientError as error:
+        if not is_denied(error):
+            return  # ResourceNotFoundException: the account has no plan.
+        is_free = False
+        told = "its plan was not checked: it may not be read"
+    else:
+        told = "is on the free plan"
+        if not is_free:
+            return
+    yield Finding(
+        where=f"account {environment.aws.account}",
+        what=told,
+        why="on the free plan RDS keeps one day of backups and makes only micro databases: the stack Data rolls back",
+        # It costs money from then on: the owner's decision.
+        fix="aws freetier upgrade-account-plan --account-plan-type PAID --region us-east-1",
+        stops=is_free,
+    )
+
+
 def cost_explorer(environment: Environment, clients: Clients) -> Iterator[Finding]:
     """AWS bills each call with 0.01 USD, so call it before the first deployment only."""
     today = datetime.now(UTC).date()

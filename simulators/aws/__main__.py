@@ -30,6 +30,7 @@ def main() -> None:
     from ministack import app
 
     from simulators.aws import (
+        account_plan,
         alarm_messages,
         authorization,
         consistency,
@@ -62,6 +63,7 @@ def main() -> None:
     types.install()
     stack_updates.install()
     quotas.install()
+    account_plan.install()
     cost_explorer.install()
     rotation.install()
     secret_dates.install()

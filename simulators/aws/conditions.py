@@ -47,6 +47,8 @@ class Condition(StrEnum):
     """A new account has none, and the first resource of a service fails for want of it (cloudformation-coverage-roadmap
     #818 for ECS; crossplane-contrib/provider-aws #479 for RDS).
     """
+    FREE_PLAN = "free-plan"
+    """A new account is on the free plan, on which RDS makes none but small databases (yc-software/qm #352)."""
     COST_EXPLORER = "cost-explorer"
     """It is off until a person opens it in the console, and its anomaly monitors are refused (Cost Management user
     guide, "Setting up your anomaly detection").

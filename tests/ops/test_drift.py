@@ -16,6 +16,7 @@ from ops.drift import drifts
 from ops.effects import effects
 from ops.errors import OperatorError
 from ops.overwritten import overwritten
+from simulators.aws.conditions import Condition
 from simulators.aws.process import emulator
 from simulators.redis.authority import Authority
 
@@ -63,7 +64,8 @@ def dev() -> Environment:
 def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Somebodys]:
     nowhere = "http://127.0.0.1:9"
     folder = tmp_path_factory.mktemp("emulator")
-    with emulator(folder, cloudflare=nowhere, upstash=nowhere, authority=Authority()) as running:
+    without = [Condition.FREE_PLAN]
+    with emulator(folder, cloudflare=nowhere, upstash=nowhere, authority=Authority(), without=without) as running:
         yield Somebodys(running.url)
 
 

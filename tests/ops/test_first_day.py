@@ -64,6 +64,7 @@ def test_doctor_reports_everything_that_a_new_account_lacks(
     assert any("no stack CDKToolkit" in each for each in of_account)
     assert len([each for each in of_account if "service-linked role" in each]) == 5
     assert any("Cost Explorer is off" in each for each in of_account)
+    assert any("is on the free plan" in each for each in of_account)
     assert starting(found, "secret daadaar/cloudflare-token: has no value")
     assert starting(found, "zone daadaar.com: was not checked: there is no token")
     assert starting(found, "quota lambda L-B99A9384: Concurrent executions is 10")
@@ -113,7 +114,7 @@ def test_secrets_of_the_wrong_form_are_reported_without_their_value(
 def test_a_zone_that_acm_cannot_use_is_reported(account: Account, findings: Callable[[], list[str]]) -> None:
     account.prepare()
     assert not starting(findings(), "zone ")
-    assert not [each for each in findings() if "Cost Explorer" in each]
+    assert not [each for each in findings() if "Cost Explorer" in each or "plan" in each]
     account.zone.records["caa"] = {
         "id": "caa", "type": "CAA", "name": "daadaar.com", "content": '0 issue "letsencrypt.org"', "proxied": False,
         "ttl": 1, "data": {"flags": 0, "tag": "issue", "value": "letsencrypt.org"},

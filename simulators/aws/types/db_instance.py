@@ -8,7 +8,7 @@ from ministack.core.responses import get_account_id, get_region
 from ministack.services import rds
 from ministack.services.cloudformation import drift
 
-from simulators.aws import blue_green_databases, database_servers
+from simulators.aws import account_plan, blue_green_databases, database_servers
 from simulators.aws.authorization import Need, denial_of
 from simulators.aws.resource_type import ResourceRefused, client, extend
 from simulators.aws.service_principals import can_enter
@@ -50,6 +50,12 @@ def _check_monitoring(properties: dict[str, Any]) -> None:
         raise ResourceRefused(
             "IAM role ARN value is invalid or does not include the required permissions for: ENHANCED_MONITORING"
         )
+
+
+def _check(properties: dict[str, Any]) -> None:
+    if refused := account_plan.refused_database(properties):
+        raise ResourceRefused(refused)
+    _check_monitoring(properties)
 
 
 def _full(version: str) -> str:
@@ -112,7 +118,7 @@ def install() -> None:
         return {**attributes, _LOGIN: database_servers.manage_password(rds._instances[physical_id])}
 
     def create(logical_id: str, properties: dict[str, Any], stack_name: str) -> tuple[str, dict[str, Any]]:
-        _check_monitoring(properties)
+        _check(properties)
         physical_id, attributes = own["create"](logical_id, properties, stack_name)
         instance = rds._instances[physical_id]
         instance["EngineVersion"] = _full(instance["EngineVersion"])

@@ -66,7 +66,8 @@ TEMPLATE = {
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
     nowhere, folder = "http://127.0.0.1:9", tmp_path_factory.mktemp("emulator")
-    with emulator(folder, cloudflare=nowhere, upstash=nowhere, authority=Authority()) as found:
+    without = [Condition.FREE_PLAN]
+    with emulator(folder, cloudflare=nowhere, upstash=nowhere, authority=Authority(), without=without) as found:
         yield found
 
 

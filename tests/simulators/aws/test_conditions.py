@@ -182,6 +182,23 @@ def test_the_first_cluster_of_an_account_fails_once(client: Client, kind: Client
     assert created(kind, "first-cluster", cluster) == ""
 
 
+def test_rds_makes_only_small_databases_until_the_account_is_upgraded(client: Client, kind: Client) -> None:
+    """Nothing here can enter the role, so no database starts."""
+    client("iam").create_service_linked_role(AWSServiceName="rds.amazonaws.com")
+    role = {"MonitoringInterval": 60, "MonitoringRoleArn": "arn:aws:iam::000000000000:role/none"}
+
+    def refusal(client: Client, name: str, size: str, days: int) -> str:
+        properties = {"DBInstanceClass": size, "BackupRetentionPeriod": days, **role}
+        return created(client, name, {"D": {"Type": "AWS::RDS::DBInstance", "Properties": properties}})
+
+    assert "backup retention period exceeds the maximum" in refusal(client, "kept-long", "db.t4g.micro", 2)
+    assert "isn't available with free plan accounts" in refusal(client, "large", "db.t4g.small", 1)
+    assert "ENHANCED_MONITORING" in refusal(client, "small", "db.t4g.micro", 1)
+    assert "free" not in refusal(kind, "large", "db.t4g.small", 7)
+    client("freetier").upgrade_account_plan(accountPlanType="PAID")
+    assert "ENHANCED_MONITORING" in refusal(client, "paid", "db.t4g.small", 7)
+
+
 def test_cost_explorer_has_to_be_opened_before_an_anomaly_monitor_is_made(client: Client, kind: Client) -> None:
     """By a person, in the console."""
     monitor = {"MonitorName": "m", "MonitorType": "DIMENSIONAL", "MonitorDimension": "SERVICE"}
