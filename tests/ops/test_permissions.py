@@ -72,9 +72,12 @@ def _without(iam: Any, role: str, action: str) -> Iterator[None]:
     }
     try:
         for name, document in documents.items():
-            statements = [{**each, "Action": _others(each["Action"], action)} for each in document["Statement"]]
-            left = json.dumps({"Statement": [each for each in statements if each["Action"]]})
-            iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=left)
+            every = [{**each, "Action": _others(each["Action"], action)} for each in document["Statement"]]
+            if statements := [each for each in every if each["Action"]]:
+                left = json.dumps({"Statement": statements})
+                iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=left)
+            else:
+                iam.delete_role_policy(RoleName=role, PolicyName=name)
         yield
     finally:
         for name, document in documents.items():

@@ -20,8 +20,11 @@ FUNCTION = "AWS::Lambda::Function"
 _BESIDE = re.compile(r"(OneOff|Migration)TaskDefinition")
 # The load balancer sends requests on a connection that was idle for as long.
 _IDLE_MS = 60_000
-# Plain in a preview alone.
-_OF_PREVIEWS = {"PGUSER", "REDIS_KEY_PREFIX"}
+# Plain in a preview alone; then those that a preview has none of: its errors are in its logs only.
+_OF_PREVIEWS = {
+    *("PGUSER", "REDIS_KEY_PREFIX"),
+    *(*names.OF_SENTRY, *names.OF_SENTRY_IN_BROWSERS, *names.OF_POSTHOG),
+}
 # Those of what serves, of what runs npm, and of a preview, whose schema has an owner.
 _OWN_TO_EACH = {"KEEP_ALIVE_TIMEOUT", "PORT", "npm_config_cache", "PGUSER"}
 

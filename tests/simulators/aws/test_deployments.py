@@ -49,7 +49,8 @@ class Service:
             **(beside or {}),
         }
         stacks = self._cloudformation
-        is_new = self._name not in {each["StackName"] for each in stacks.describe_stacks()["Stacks"]}
+        pages = stacks.get_paginator("describe_stacks").paginate()
+        is_new = self._name not in {each["StackName"] for page in pages for each in page["Stacks"]}
         act = stacks.create_stack if is_new else stacks.update_stack
         act(StackName=self._name, TemplateBody=json.dumps({"Resources": resources}))
         give_up = time.monotonic() + 60

@@ -402,10 +402,9 @@ def test_a_create_only_property_makes_another_resource(deployed: Templates, clou
         return {"Resources": {"Logs": {"Type": "AWS::Logs::LogGroup", "Properties": {"LogGroupName": name}}}}
 
     def events() -> list[str]:
+        pages = cloudformation.get_paginator("describe_stacks").paginate()
         name = next(
-            each["StackName"]
-            for each in cloudformation.describe_stacks()["Stacks"]
-            if each["StackName"].startswith("logs")
+            each["StackName"] for page in pages for each in page["Stacks"] if each["StackName"].startswith("logs")
         )
         return [
             each.get("ResourceStatusReason", "")
