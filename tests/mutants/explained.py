@@ -91,7 +91,6 @@ EXPLAINED: Sequence[Explained] = (
     Explained("AWS::S3::BucketPolicy", "*", "*", REFUSED),
     Explained("AWS::SNS::TopicPolicy", "*.Effect", "drops", REFUSED),
     Explained("AWS::IAM::*", "*.Effect", "*", LESS),
-    Explained("AWS::RDS::DBParameterGroup", "Properties.Family", "alters", REFUSED),
     Explained("AWS::Backup::RestoreTestingSelection", "*.dbParameterGroupName", "misdirects", REFUSED),
     Explained("AWS::ECR::Repository", "*LifecyclePolicyText*", "*", REFUSED),
     Explained("AWS::Budgets::Budget", "*.Subscribers", "empties", REFUSED),
