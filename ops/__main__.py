@@ -222,7 +222,7 @@ def status(
 
 @app.command()
 def follow(environment: Name, service: ServiceName = None) -> None:
-    """Follow a running release, whoever started it. Exits with 1 if it fails."""
+    """Follow a running release, yours or another operator's. Exits with 1 if it fails."""
     found = _environment(environment)
     with _explained(environment, found):
         session = session_of(environment, found)

@@ -209,6 +209,10 @@ class Graph:
             for each in value:
                 yield from self.referred(stack, each)
 
+    def refers_to(self, stack: str, value: Any, *types: str) -> bool:
+        """Whether a value refers to a resource of one of these types."""
+        return any(each.type in types for each in self.referred(stack, value))
+
     def text(self, stack: str, value: Any) -> str:
         """One text of a value made by functions, with {Stack/LogicalId.Attribute} where only CloudFormation knows."""
         match value:

@@ -19,7 +19,7 @@ def forgotten(clients: Clients, product: str, known: Collection[str]) -> Iterato
         yield Finding(
             where=stacks[0],
             what=f"{name} has no file any more, and stacks of it are still there: {len(stacks)}",
-            why="they serve on and are billed, and nobody deploys or destroys them",
+            why="they keep serving and are billed, but no deployment updates or destroys them",
             fix=f"give environments/{name}.toml back, then docs/runbooks/decommission.md",
             stops=False,
         )

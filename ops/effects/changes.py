@@ -90,7 +90,7 @@ class Difference:
 
 
 def _text(node: Any) -> str:
-    """The same for the same, in whatever order CloudFormation returns the keys."""
+    """JSON with sorted keys, because CloudFormation returns keys in any order."""
     return json.dumps(node, sort_keys=True)
 
 

@@ -39,8 +39,8 @@ _PAGE_PORT, _EDGE_PORT = 8800, 8801
 MAILBOX = "operator@sandbox.localhost"
 _VISITORS = 4
 _VISIT_SECONDS = 0.5
-# Budgets of errors are of the last hour and day, which were as busy as a game day is: CloudWatch has the day, and
-# Cloudflare the last minutes of it, which it publishes late.
+# Error budgets look at the last hour and day. So CloudWatch starts with a day of requests at a game day's rate, and
+# Cloudflare with the last minutes, which are not published yet.
 _PER_SECOND = 27
 _DAY = timedelta(days=1)
 _UNPUBLISHED = timedelta(minutes=20)
@@ -107,7 +107,7 @@ def _last_minutes(environment: Environment) -> Iterator[SampledRequest]:
 
 
 def _publish_day(account: Account, environment: Environment) -> None:
-    """As the function that copies Cloudflare's numbers has done it in the day before."""
+    """What the function that copies Cloudflare's numbers would have published in the day before."""
     ends = datetime.now(UTC) - _UNPUBLISHED
     data = [
         {

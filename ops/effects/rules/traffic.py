@@ -80,7 +80,7 @@ def _health(change: ResourceChange, difference: Difference) -> Iterator[Effect]:
             "The deployment asks each running task first. If one does not answer 200, the stack is rolled back before "
             "anything changes; users notice nothing."
             if is_gated
-            else "If the tasks fail it, ECS stops all of them within a minute, and users get 503.",
+            else "ECS replaces tasks that fail it with others that fail it, too, and users get errors.",
             procedure="first release an image that passes both checks, then change it", properties=changed,
         )  # fmt: skip
 

@@ -99,18 +99,18 @@ READINGS: Mapping[tuple[str, str], Reading] = {
     ("Infra/Secrets", "TasksBehindSecretHours"): ("Maximum", ("Environment", "Service"), (HOUR,), (BAD,)),
 }
 
-# The type of resource that each dimension names.
+# The types of resources that each dimension names.
 _NAMES = {
-    "ClusterName": "AWS::ECS::Cluster",
-    "DBInstanceIdentifier": "AWS::RDS::DBInstance",
-    "FunctionName": "AWS::Lambda::Function",
+    "ClusterName": ("AWS::ECS::Cluster",),
+    "DBInstanceIdentifier": ("AWS::RDS::DBInstance",),
+    "FunctionName": ("AWS::Lambda::Function",),
     # Its name is a part of its listener's ARN, too.
-    "LoadBalancer": "AWS::ElasticLoadBalancingV2::LoadBalancer",
-    "NatGatewayId": "AWS::EC2::NatGateway",
-    "QueueName": "AWS::SQS::Queue",
-    "RuleName": "AWS::Events::Rule",
-    "ServiceName": "AWS::ECS::Service",
-    "TargetGroup": "AWS::ElasticLoadBalancingV2::TargetGroup",
+    "LoadBalancer": ("AWS::ElasticLoadBalancingV2::LoadBalancer", "AWS::ElasticLoadBalancingV2::Listener"),
+    "NatGatewayId": ("AWS::EC2::NatGateway",),
+    "QueueName": ("AWS::SQS::Queue",),
+    "RuleName": ("AWS::Events::Rule",),
+    "ServiceName": ("AWS::ECS::Service",),
+    "TargetGroup": ("AWS::ElasticLoadBalancingV2::TargetGroup",),
 }
 
 
@@ -191,6 +191,6 @@ def _of_what_is_there(graph: Graph, alarm: Resource, metric: Mapping[str, Any], 
         name, value = str(one.get("Name")), one.get("Value")
         if name in known and value not in known[name]:
             yield alarm.violation(path, f"have {name} {short(value)}, must be {' or '.join(sorted(known[name]))}")
-        types = {each.type.replace("::Listener", "::LoadBalancer") for each in graph.referred(alarm.stack, value)}
-        if name in _NAMES and _NAMES[name] not in types:
-            yield alarm.violation(path, f"have {name} {short(value)}, must refer to an {_NAMES[name]}")
+        types = _NAMES.get(name)
+        if types is not None and not graph.refers_to(alarm.stack, value, *types):
+            yield alarm.violation(path, f"have {name} {short(value)}, must refer to an {types[0]}")

@@ -9,14 +9,13 @@ from config.services import on_ecs, same_image, stack_of
 from infra_runtime.contract.names import image_parameter, stack_name
 from infra_runtime.contract.releases import PLATFORMS
 from template_policies import Failure, Graph, Violation, policy
-from template_policies.graph import Resource, short
-from template_policies.owners import owner
+from template_policies.graph import short
+from template_policies.owners import Owner, owner
 
 FUNCTION = "AWS::Lambda::Function"
 DATABASE = "AWS::RDS::DBInstance"
 SECRET = "AWS::SecretsManager::Secret"
 PATH = "Environment"
-VERIFY = "release.verify"
 # The type of resource that each of these variables names.
 _NAMES = {
     "CLUSTER": "AWS::ECS::Cluster",
@@ -47,17 +46,14 @@ def check(graph: Graph) -> Iterator[Violation]:
         if not str(each.get("Handler")).startswith("infra_runtime."):
             continue
         variables: Mapping[str, Any] = each.get(f"{PATH}.Variables", {})
-        expected = {**_of_environment(graph, each, databases), **_of_service(graph, each, variables)}
+        own = owner(graph, each)
+        expected = {**_of_environment(graph, own, databases), **_of_service(graph, own, variables)}
         for name in sorted(expected.keys() & variables.keys()):
             if each.text(variables[name]) not in expected[name]:
                 wanted = " or ".join(sorted(expected[name]))
                 yield each.violation(PATH, f"has {name} {short(variables[name])}, must be {wanted}")
-        own = owner(graph, each)
-        if own is not None and each.get("Handler") == f"infra_runtime.{VERIFY}.handler":
-            for name in sorted(_of_release_check(own.service).keys() - variables.keys()):
-                yield each.violation(PATH, f"lacks {name}, which the file's release check has")
         for name in sorted(_NAMES.keys() & variables.keys()):
-            if _NAMES[name] not in {found.type for found in graph.referred(each.stack, variables[name])}:
+            if not graph.refers_to(each.stack, variables[name], _NAMES[name]):
                 yield each.violation(PATH, f"has {name} {short(variables[name])}, must refer to an {_NAMES[name]}")
         for together in _TOGETHER:
             lacking = together - variables.keys()
@@ -65,10 +61,14 @@ def check(graph: Graph) -> Iterator[Violation]:
                 yield each.violation(PATH, f"lacks {sorted(lacking)} beside {sorted(together - lacking)}")
         if graph.environment.sentry is not None and "SENTRY_DSN" not in variables:
             yield each.violation(PATH, "lacks SENTRY_DSN, so that Sentry hears of none of its errors")
+    for each in graph.functions("release.verify"):
+        if (own := owner(graph, each)) is not None:
+            for name in sorted(_of_release_check(own.service).keys() - each.get(f"{PATH}.Variables", {}).keys()):
+                yield each.violation(PATH, f"lacks {name}, which the file's release check has")
 
 
-def _of_environment(graph: Graph, function: Resource, databases: set[str]) -> dict[str, set[str]]:
-    environment, own = graph.environment, owner(graph, function)
+def _of_environment(graph: Graph, own: Owner | None, databases: set[str]) -> dict[str, set[str]]:
+    environment = graph.environment
     known = {
         "BUCKET": {environment.media.bucket},
         "HOST": {environment.domains.media},
@@ -85,8 +85,8 @@ def _of_environment(graph: Graph, function: Resource, databases: set[str]) -> di
     return known
 
 
-def _of_service(graph: Graph, function: Resource, variables: Mapping[str, Any]) -> dict[str, set[str]]:
-    environment, own = graph.environment, owner(graph, function)
+def _of_service(graph: Graph, own: Owner | None, variables: Mapping[str, Any]) -> dict[str, set[str]]:
+    environment = graph.environment
     product = environment.product
     if own is None:
         # Its stack is about all of them, or about none.
