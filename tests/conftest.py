@@ -166,9 +166,20 @@ def environments(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def production(assembly: Path, tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Account]":
-    from tests.deployed import deployed
+    from config import load
+    from tests import deployed
 
-    with deployed("production", assembly, tmp_path_factory.mktemp("rehearsal")) as account:
+    environment = load(["production"])["production"]
+    with deployed.deployed("production", environment, assembly, tmp_path_factory.mktemp("rehearsal")) as account:
+        yield account
+
+
+@pytest.fixture(scope="session")
+def development(context: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Account]":
+    """dev, with a queue and secrets."""
+    from tests import deployed
+
+    with deployed.development(context, tmp_path_factory.mktemp("dev")) as account:
         yield account
 
 

@@ -1,17 +1,45 @@
-"""An environment, deployed from the shared assembly into an emulator and a zone of its own."""
+"""Environments of the tests, each deployed into an emulator and a zone of its own."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from config import load
+from config import ENVIRONMENTS, Environment, load
 from rehearsal.account import Account, opened
+from rehearsal.variants import with_queue, with_secrets
+
+SECRETS = {
+    "api": {
+        "SESSION_SECRET": "daadaar/app:session",
+        "SESSION_SECRET_PREVIOUS": "daadaar/app:session_previous",
+        "MAIL_KEY": "daadaar/app:mail",
+    },
+    "frontend": {"CRM_KEY": "daadaar/crm"},
+}
+"""By service of `development`, the secret of each variable."""
 
 
 @contextmanager
-def deployed(name: str, assembly: Path, folder: Path) -> Iterator[Account]:
-    with opened(name, load([name])[name], folder) as account:
+def deployed(name: str, environment: Environment, assembly: Path, folder: Path) -> Iterator[Account]:
+    with opened(name, environment, folder) as account:
         account.cdk.bootstrap(assembly)
         account.prepare()
         account.cdk.deploy(assembly, f"{name}/*")
+        yield account
+
+
+@contextmanager
+def development(context: Mapping[str, Any], folder: Path) -> Iterator[Account]:
+    """dev with what the tests' environments lack: a queue with a worker, and secrets of services. It has previews."""
+    import aws_cdk as cdk
+
+    import app
+
+    queue = with_queue(ENVIRONMENTS, "dev", into=folder / "queue")
+    environment = load(["dev"], directory=with_secrets(queue, "dev", SECRETS, into=folder / "environments"))["dev"]
+    # Where the checks for leaked secrets expect it.
+    root = cdk.App(context=dict(context), outdir=str(folder / "cdk.out"))
+    app.build(root, {"dev": environment})
+    with deployed("dev", environment, Path(root.synth().directory), folder) as account:
         yield account

@@ -20,14 +20,11 @@ _AT_ONCE = 4
 _ALONE = (
     "rehearsal/test_another_product.py",
     "rehearsal/test_lifecycle.py",
-    "ops/test_preview.py",
     "ops/test_restore.py",
     "ops/test_upgrade.py",
-    "rehearsal/test_queue.py",
-    "rehearsal/test_secrets.py",
 )
-# The parameter of tests that need a deployed account; each part deploys one for all of its tests.
-_DEPLOYED = "production: Account"
+# Parameters of tests that need a deployed account; each part deploys one for all of its tests.
+_PRODUCTION, _DEVELOPMENT = "production: Account", "development: Account"
 # Folders of tests/ that are parts.
 _FOLDERS = ("ops", "rehearsal", "client", "runtime", "simulators")
 
@@ -58,10 +55,13 @@ def parts() -> Mapping[str, Sequence[str]]:
     for test in tests:
         folder = test.partition("/")[0]
         part = test if test in _ALONE else folder if folder in _FOLDERS else "templates"
-        if part == "ops" and _DEPLOYED in (ROOT / "tests" / test).read_text():
+        text = (ROOT / "tests" / test).read_text()
+        if _DEVELOPMENT in text:
+            part = "development"
+        elif part == "ops" and _PRODUCTION in text:
             part = "ops, deployed"
         found.setdefault(part, []).append(f"tests/{test}")
-    order = ["ops, deployed", "templates", "rehearsal", "ops", *_ALONE, *_FOLDERS[2:]]
+    order = ["ops, deployed", "templates", "rehearsal", "development", "ops", *_ALONE, *_FOLDERS[2:]]
     return {name: found[name] for name in sorted(found, key=order.index)}
 
 

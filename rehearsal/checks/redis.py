@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from infra_runtime.contract.names import upstash_database
 from infra_runtime.contract.redis_url import RedisTarget, parse, require_deployable
@@ -120,6 +122,7 @@ def _is_let_in(account: Account, target: RedisTarget) -> bool:
     client = redis.Redis(
         host=node.host, port=node.port, password=target.password, ssl=True,
         ssl_ca_certs=str(account.cdk.workspace / "authority" / "ca.pem"), ssl_check_hostname=False,
+        retry=Retry(NoBackoff(), 0),  # By default it retries a refused password, for four seconds.
     )  # fmt: skip
     try:
         return bool(client.ping())

@@ -7,6 +7,7 @@ from functools import cache
 
 import botocore.session
 
+from simulators.aws import LIVE
 from simulators.aws.conditions import Condition, is_on
 
 
@@ -56,7 +57,7 @@ def main() -> None:
         versions,
         web_identity,
     )
-    from simulators.aws.cloudwatch import live, mute_rules
+    from simulators.aws.cloudwatch import mute_rules
     from simulators.aws.resource_type import run_beside_the_loop
 
     managed_policies.install()
@@ -86,7 +87,11 @@ def main() -> None:
     alarm_messages.install()  # Around it: people get the complete message.
     mute_rules.install()  # What is muted reaches nobody.
     unpacking.install()
-    live.install()
+    if os.environ.get(LIVE):
+        # Only here: it imports NumPy, which takes longer than everything that it does for an account at rest.
+        from simulators.aws.cloudwatch import live
+
+        live.install()
     run_beside_the_loop()
     sys.argv = sys.argv[:1]
     app.main()

@@ -11,6 +11,7 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from urllib.parse import parse_qs
 from xml.etree import ElementTree
@@ -71,8 +72,16 @@ class _List:
     """Path of a request, where the protocol is REST."""
 
 
+@cache
+def _session() -> botocore.session.Session:
+    """One for all services: each session registers hundreds of handlers."""
+    return botocore.session.get_session()
+
+
+@cache
 def lists_of(service: str) -> dict[str, _List]:
-    session = botocore.session.get_session()
+    """By operation. Read at a service's first call: models of all of them take a third of the emulator's start."""
+    session = _session()
     model = session.get_service_model(service)
     try:
         pages = session.get_component("data_loader").load_service_model(service, "paginators-1")["pagination"]
@@ -118,17 +127,17 @@ def install() -> None:
     if not (is_on(Condition.PAGINATION) or is_on(Condition.REORDERING)):
         return
     for name, service in _SERVICES.items():
-        app.SERVICE_HANDLERS[name] = _paged(app.SERVICE_HANDLERS[name], lists_of(service))
+        app.SERVICE_HANDLERS[name] = _paged(app.SERVICE_HANDLERS[name], service)
     if is_on(Condition.PAGINATION):
         app.SERVICE_HANDLERS["s3"] = _with_query(app.SERVICE_HANDLERS["s3"])
         app.SERVICE_HANDLERS["dynamodb"] = _with_limit(app.SERVICE_HANDLERS["dynamodb"])
 
 
-def _paged(own: Any, lists: Mapping[str, _List]) -> Any:
+def _paged(own: Any, service: str) -> Any:
     async def handle(method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]) -> Any:
         if OWN in headers.get("user-agent", ""):
             return await own(method, path, headers, body, query)
-        request, which = _request(_Call(method, path, headers, body, query), lists)
+        request, which = _request(_Call(method, path, headers, body, query), lists_of(service))
         if which is None:
             return await own(method, path, headers, body, query)
         token = str(request.get(which.asks))

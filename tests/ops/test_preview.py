@@ -2,8 +2,6 @@
 
 import io
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -20,22 +18,19 @@ from rehearsal.checks.releases import SECOND, first_release
 from rehearsal.product import FIRST
 from rehearsal.push import push
 from rehearsal.traffic import traffic
-from tests.deployed import deployed
+
+
+@pytest.fixture(scope="module", autouse=True)
+def released(development: Account) -> None:
+    """With a first release whose database somebody has used."""
+    first_release(development)
+    with database(development) as connection:
+        connection.execute("insert into visitors (name) values ('Ada'), ('Grace')")
 
 
 @pytest.fixture(scope="module")
-def dev(assembly: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
-    """Deployed, and with a first release whose database somebody has used."""
-    with deployed("dev", assembly, tmp_path_factory.mktemp("dev")) as account:
-        first_release(account)
-        with database(account) as connection:
-            connection.execute("insert into visitors (name) values ('Ada'), ('Grace')")
-        yield account
-
-
-@pytest.fixture(scope="module")
-def previews(dev: Account) -> PreviewSlots:
-    return PreviewSlots("dev", dev.environment, dev)
+def previews(development: Account) -> PreviewSlots:
+    return PreviewSlots("dev", development.environment, development)
 
 
 def database(account: Account) -> Connection:
@@ -64,41 +59,41 @@ def databases(account: Account) -> set[str]:
     return {row[0] for row in found}
 
 
-def test_an_environment_without_previews_says_so(dev: Account) -> None:
+def test_an_environment_without_previews_says_so(development: Account) -> None:
     with pytest.raises(InputError, match=r"table \[previews\]"):
-        PreviewSlots("production", load(["production"])["production"], dev)
+        PreviewSlots("production", load(["production"])["production"], development)
 
 
-def test_a_pull_request_runs_on_a_copy_with_its_own_migrations(dev: Account, previews: PreviewSlots) -> None:
-    image = push(dev, "api", "pull-request", (FIRST, SECOND))
+def test_a_pull_request_runs_on_a_copy_with_its_own_migrations(development: Account, previews: PreviewSlots) -> None:
+    image = push(development, "api", "pull-request", (FIRST, SECOND))
     output = said(previews, "add-email", image)
     assert "copying: its database is copied" in output
     assert "https://api-dev-preview-1.daadaar.com" in output
-    preview, users = users_of(dev, 1), traffic(dev)
+    preview, users = users_of(development, 1), traffic(development)
     assert preview.ask("/") == {"version": image, "visitors": 2, "runtime": "node"}
     assert users.ask("/")["version"] != image
-    with database(dev) as connection:
+    with database(development) as connection:
         columns = "select column_name from information_schema.columns where table_name = 'visitors'"
         assert ("email",) not in connection.execute(columns).fetchall()
     # Keys in Redis are its own.
     assert [preview.ask("/count")["count"], preview.ask("/count")["count"]] == [1, 2]
     assert users.ask("/count")["count"] == 1
     # What is pushed next finds what was there.
-    again = push(dev, "api", "pull-request-2", (FIRST, SECOND, "insert into visitors (name) values ('Joan')"))
+    again = push(development, "api", "pull-request-2", (FIRST, SECOND, "insert into visitors (name) values ('Joan')"))
     said(previews, "add-email", again)
     assert preview.ask("/") == {"version": again, "visitors": 3, "runtime": "node"}
     end(previews, "add-email")
-    assert databases(dev) == {"preview_template"}
+    assert databases(development) == {"preview_template"}
     with pytest.raises((OSError, ValueError)):
         preview.ask("/")
     assert users.ask("/")["visitors"] == 2
 
 
-def test_two_pull_requests_know_nothing_of_each_other(dev: Account, previews: PreviewSlots) -> None:
+def test_two_pull_requests_know_nothing_of_each_other(development: Account, previews: PreviewSlots) -> None:
     for name in ("one", "two"):
-        said(previews, name, push(dev, "api", f"of-{name}", (FIRST, f"create table only_{name} (id int)")))
-    assert databases(dev) == {"preview_1", "preview_2", "preview_template"}
-    assert users_of(dev, 1).ask("/")["version"] != users_of(dev, 2).ask("/")["version"]
+        said(previews, name, push(development, "api", f"of-{name}", (FIRST, f"create table only_{name} (id int)")))
+    assert databases(development) == {"preview_1", "preview_2", "preview_template"}
+    assert users_of(development, 1).ask("/")["version"] != users_of(development, 2).ask("/")["version"]
     with pytest.raises(OperatorError, match=r"all 2 are taken: one until .*, two until"):
         commands.take(previews, "three", Console(file=io.StringIO()), as_json=False)
     for name in ("one", "two"):
@@ -107,10 +102,10 @@ def test_two_pull_requests_know_nothing_of_each_other(dev: Account, previews: Pr
 
 
 def test_the_reason_of_a_failed_migration_is_printed_by_the_command_that_started_it(
-    dev: Account, previews: PreviewSlots
+    development: Account, previews: PreviewSlots
 ) -> None:
     with pytest.raises(OperatorError) as raised:
-        said(previews, "broken", push(dev, "api", "broken", (FIRST, "alter table nobody add x int")))
+        said(previews, "broken", push(development, "api", "broken", (FIRST, "alter table nobody add x int")))
     assert "PRE_SCALE_UP" in str(raised.value)
     assert "the command ended with 1" in str(raised.value)
     assert "applying migrations" in str(raised.value), "the last lines of its log"
@@ -118,16 +113,16 @@ def test_the_reason_of_a_failed_migration_is_printed_by_the_command_that_started
     end(previews, "broken")
 
 
-def test_a_preview_ends_when_its_time_is_over(dev: Account, previews: PreviewSlots) -> None:
+def test_a_preview_ends_when_its_time_is_over(development: Account, previews: PreviewSlots) -> None:
     """As the schedule does it; the lease is made older than it is."""
-    said(previews, "forgotten", push(dev, "api", "forgotten"))
-    dynamodb = dev.client("dynamodb")
-    (table,) = resources(dev, "daadaar-dev-registry", "AWS::DynamoDB::Table")
+    said(previews, "forgotten", push(development, "api", "forgotten"))
+    dynamodb = development.client("dynamodb")
+    (table,) = resources(development, "daadaar-dev-registry", "AWS::DynamoDB::Table")
     key = {"service": {"S": "previews"}, "id": {"S": "slot-1"}}
     lease = json.loads(dynamodb.get_item(TableName=table, Key=key)["Item"]["lease"]["S"])
     lease["until"] = "2026-01-01T00:00:00+00:00"
     dynamodb.put_item(TableName=table, Item={**key, "lease": {"S": json.dumps(lease, sort_keys=True)}})
-    rules = dev.client("events")
+    rules = development.client("events")
     (rule,) = [
         each
         for each in rules.get_paginator("list_rules").paginate().build_full_result()["Rules"]
@@ -136,15 +131,15 @@ def test_a_preview_ends_when_its_time_is_over(dev: Account, previews: PreviewSlo
     (target,) = rules.list_targets_by_rule(Rule=rule["Name"])["Targets"]
     assert (rule["State"], rule["ScheduleExpression"]) == ("ENABLED", "rate(15 minutes)")
     for _ in range(20):
-        dev.client("lambda").invoke(FunctionName=target["Arn"], Payload=b'{"source": "aws.events"}')
+        development.client("lambda").invoke(FunctionName=target["Arn"], Payload=b'{"source": "aws.events"}')
         if not previews.all():
             break
         previews.sleep(0.5)
     assert previews.all() == []
-    assert databases(dev) == {"preview_template"}
+    assert databases(development) == {"preview_template"}
     (count,) = [
         each["ParameterValue"]
-        for each in dev.client("cloudformation").describe_stacks(StackName="daadaar-dev-preview1")["Stacks"][0][
+        for each in development.client("cloudformation").describe_stacks(StackName="daadaar-dev-preview1")["Stacks"][0][
             "Parameters"
         ]
         if each["ParameterKey"] == "Count"
@@ -152,9 +147,9 @@ def test_a_preview_ends_when_its_time_is_over(dev: Account, previews: PreviewSlo
     assert count == "0"
 
 
-def test_a_deployment_leaves_a_preview_as_it_is(dev: Account, previews: PreviewSlots, assembly: Path) -> None:
-    image = push(dev, "api", "stays")
+def test_a_deployment_leaves_a_preview_as_it_is(development: Account, previews: PreviewSlots) -> None:
+    image = push(development, "api", "stays")
     said(previews, "stays", image)
-    dev.cdk.deploy(assembly, "dev/Preview1", options=["--exclusively", "--force"])
-    assert users_of(dev, 1).ask("/")["version"] == image
+    development.cdk.deploy(development.cdk.workspace / "cdk.out", "dev/Preview1", options=["--exclusively", "--force"])
+    assert users_of(development, 1).ask("/")["version"] == image
     end(previews, "stays")

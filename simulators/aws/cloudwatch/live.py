@@ -7,7 +7,6 @@ no minutes. Metrics of the services are measured at the processes behind them (`
 import json
 import logging
 import math
-import os
 import re
 import threading
 import time
@@ -18,7 +17,6 @@ import numpy as np
 from ministack.core import responses
 from ministack.services import cloudwatch, cloudwatch_logs
 
-from simulators.aws import LIVE
 from simulators.aws.clock import is_live
 from simulators.aws.cloudwatch import measured
 from simulators.aws.cloudwatch.alarms import FURTHER, Alarm, MetricQuery, in_alarm
@@ -35,9 +33,7 @@ _ONE_METRIC = ("MetricName", "Namespace", "Statistic", "ExtendedStatistic", "Per
 
 
 def install() -> None:
-    """Does nothing where `LIVE` names no file."""
-    if not os.environ.get(LIVE):
-        return
+    """Replaces MiniStack's evaluation of alarms, and starts ours."""
     # MiniStack's own evaluation adds up all dimensions, whenever anything is published.
     cloudwatch._evaluate_all_alarms = lambda: None
     cloudwatch._evaluate_alarm = lambda alarm: None
