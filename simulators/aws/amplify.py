@@ -8,11 +8,15 @@ UPDATING lasts is not documented; here it is two looks.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+import json
+import urllib.parse
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
+
+from ministack.core.responses import get_account_id, get_region
 
 NEXT_SERVER = "Next.js - SSR"
 """Framework of a branch whose site Next.js renders on a server."""
@@ -251,3 +255,15 @@ class AmplifyHosting:
         if host not in app.domains:
             raise _missing(f"Domain {host}")
         return app.domains[host]
+
+
+def needs(action: str, path: str, body: bytes) -> Iterator[tuple[str, str]]:
+    """(action, resource) of a call, as the Service Authorization Reference has them."""
+    parts = urllib.parse.unquote(path).strip("/").split("/")
+    if action == "amplify:CreateDomainAssociation":
+        parts.append(json.loads(body)["domainName"])
+    elif action == "amplify:StartJob":
+        parts.append("*")
+    elif action == "amplify:ListJobs":
+        parts.pop()
+    yield action, f"arn:aws:amplify:{get_region()}:{get_account_id()}:{'/'.join(parts)}"

@@ -2,9 +2,7 @@
 
 import json
 import os
-import urllib.parse
 import urllib.request
-from collections.abc import Iterator
 
 from ministack.core.responses import AccountRegionScopedDict, get_account_id, get_region
 
@@ -103,18 +101,6 @@ _ROUTES: tuple[tuple[str, str, str], ...] = (
     ("POST", r"/apps/(?P<appId>[^/]+)/branches/(?P<branchName>[^/]+)/jobs", "start_job"),
     ("GET", r"/apps/(?P<appId>[^/]+)/branches/(?P<branchName>[^/]+)/jobs", "list_jobs"),
 )
-
-
-def needs(action: str, path: str, body: bytes) -> Iterator[tuple[str, str]]:
-    """(action, resource) of a call, as the Service Authorization Reference has them."""
-    parts = urllib.parse.unquote(path).strip("/").split("/")
-    if action == "amplify:CreateDomainAssociation":
-        parts.append(json.loads(body)["domainName"])
-    elif action == "amplify:StartJob":
-        parts.append("*")
-    elif action == "amplify:ListJobs":
-        parts.pop()
-    yield action, f"arn:aws:amplify:{get_region()}:{get_account_id()}:{'/'.join(parts)}"
 
 
 def install() -> None:
