@@ -25,6 +25,7 @@ from infra_runtime.contract.cloudflare_phases import (
     RATE_LIMIT,
     REDIRECT,
 )
+from infra_runtime.contract.names import full_name
 
 
 @dataclass(frozen=True)
@@ -816,7 +817,22 @@ def deployments_have_an_order(environments: Neighbours) -> Iterator[tuple[str, C
             yield name, Contradiction("delivery.after", expected, " after ".join(chain))
 
 
+_LONGEST_FULL_NAME = 30
+"""The prefix of images from public registries is the full name (ECR API Reference, CreatePullThroughCacheRule)."""
+
+
+def names_are_ones_that_aws_takes(environments: Neighbours) -> Iterator[tuple[str, Contradiction]]:
+    for name, environment in environments.valid.items():
+        if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
+            expected = "named by lower-case letters, digits and single hyphens: names of stacks and images begin so"
+            yield name, Contradiction("file", expected, f"{name}.toml is not")
+        elif len(full := full_name(environment.product, name)) > _LONGEST_FULL_NAME:
+            expected = f"{_LONGEST_FULL_NAME} characters at most together with the environment's name and a hyphen"
+            yield name, Contradiction("product", expected, f"{full} has {len(full)}")
+
+
 BETWEEN_ENVIRONMENTS = (
+    names_are_ones_that_aws_takes,
     nothing_is_claimed_twice,
     each_account_has_one_oidc_provider,
     each_zone_has_one_owner_and_one_plan,

@@ -4,6 +4,9 @@ from zlib import crc32
 
 from config.model import Environment, Job, Queue, Service
 from config.schedules import longest_gap
+from infra_runtime.contract import names
+
+words = names.words
 
 RESERVED = ("network", "data", "registry", "platform", "redis", "edge", "observability", "delivery", "media", "preview")
 """Names that no service may have: stacks and metrics use them."""
@@ -128,8 +131,3 @@ def priority(name: str, slot: int | None = None) -> int:
     It is derived from the name: derived from the order in the file, a new service would change others' rules.
     """
     return 1000 + crc32(f"{name} {slot or ''}".encode()) % 48_000
-
-
-def words(name: str) -> str:
-    """The name as a construct's id: SignUp for `sign-up`."""
-    return "".join(part.capitalize() for part in name.split("-"))

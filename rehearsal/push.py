@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
 
+from infra_runtime.contract.names import words
 from infra_runtime.contract.releases import PLATFORMS
 from rehearsal.account import Account
 from rehearsal.pipeline import PREVIEW, RELEASE, Pipeline
@@ -119,5 +120,7 @@ def repository_of(account: Account, service: str) -> str:
     """URI."""
     pages = account.client("ecr").get_paginator("describe_repositories").paginate()
     found = [each for page in pages for each in page["repositories"]]
-    (one,) = [each["repositoryUri"] for each in found if f"-{service}" in each["repositoryName"].lower()]
+    # Of CloudFormation's: the stack's name and the logical id.
+    own = f"-{words(service)}Repository".lower()
+    (one,) = [each["repositoryUri"] for each in found if own in each["repositoryName"]]
     return str(one)

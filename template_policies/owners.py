@@ -23,16 +23,17 @@ def owner(graph: Graph, resource: Resource) -> Owner | None:
     environment = graph.environment
     if slot := re.fullmatch(r"Preview(\d+)", resource.stack):
         number = int(slot[1])
-        for name, service in previewed(environment).items():
+        # The longest first: ids of `api-admin` begin with those of `api`.
+        for name, service in sorted(previewed(environment).items(), key=lambda each: -len(each[0])):
             if resource.logical_id.startswith(words(name)):
                 return Owner(name, service, number, hosts(environment, number)[name])
         return None
     for name in shown(environment):
         if words(name) == resource.stack and name in on_ecs(environment):
             own, *others = same_image(environment, name).items()
-            # Ids of the stack's own service are plain, those of its workers begin with their names.
+            # Ids of the stack's own service are plain, those of its workers and of their jobs begin with their names.
             for other, service in others:
-                if resource.logical_id.startswith(f"{words(other)}Service"):
+                if resource.logical_id.startswith((f"{words(other)}Service", f"JobsOf{words(other)}Jobs")):
                     return Owner(other, service, None, service.host)
             return Owner(own[0], own[1], None, own[1].host)
     return None

@@ -77,6 +77,9 @@ class AmplifySite(Construct):
             "Branch",
             app_id=app.attr_app_id,
             branch_name=props.branch,
+            # Amplify guesses it for apps that are made in its console only, and without it the build fails: "your app's
+            # framework looks wrong" (amplify-hosting #3708, #3877; amplify-backend #1562).
+            framework="Next.js - SSR",
             stage="PRODUCTION",
             enable_auto_build=True,
         )

@@ -112,7 +112,8 @@ def free_plan(environment: Environment, clients: Clients) -> Iterator[Finding]:
     yield Finding(
         where=f"account {environment.aws.account}",
         what=told,
-        why="on the free plan RDS keeps one day of backups and makes only micro databases: the stack Data rolls back",
+        why="on the free plan RDS keeps one day of backups and makes only micro databases, and there are no load "
+        "balancers: the stacks Data and Platform roll back",
         # It costs money from then on: the owner's decision.
         fix="aws freetier upgrade-account-plan --account-plan-type PAID --region us-east-1",
         stops=is_free,

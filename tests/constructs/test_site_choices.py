@@ -15,11 +15,13 @@ from infra_constructs.media import Media, MediaProps
 from infra_constructs.retention import Retention
 from infra_constructs.state_store import StateStore
 from rehearsal.variants import with_sites_on_amplify, without_sites
+from simulators.aws.amplify import NEXT_SERVER
 from tests.permissions import faults
 
 TemplateOf = Callable[[Callable[[cdk.Stack], object]], assertions.Template]
 Templates = dict[str, dict[str, Any]]
 SITE = "daadaar.com"
+BRANCH = "AWS::Amplify::Branch"
 
 
 # Beside the product's own site, one whose server-side rendering uses the bucket.
@@ -88,6 +90,12 @@ def test_amplifys_token_is_a_reference(amplified: Templates) -> None:
     assert app["AccessToken"].startswith("{{resolve:secretsmanager:daadaar/github-token:")
     assert app["Platform"] == "WEB_COMPUTE"
     assert app["Repository"] == "https://github.com/daadaar/frontend"
+
+
+def test_amplify_knows_each_branch_as_one_of_nextjs(amplified: Templates) -> None:
+    """Otherwise its build ends with "your app's framework looks wrong" (amplify-hosting #3877)."""
+    branches = [each for name in ("Frontend", "Docs") for each in of_type(amplified[f"{name}Amplify"], BRANCH)]
+    assert [each.get("Framework") for each in branches] == [NEXT_SERVER] * 2
 
 
 def test_what_is_granted_is_what_iam_knows(amplified: Templates) -> None:

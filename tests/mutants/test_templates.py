@@ -28,6 +28,8 @@ ALL = os.environ.get("MUTANTS") == "all"
 # Whose fault is none of those that are generated, and what makes it.
 ADDED: Mapping[str, tuple[str, str, Any]] = {
     "task_definition_fits": ("AWS::ECS::TaskDefinition", "Tags", [{"Key": "a", "Value": "b" * 32 * 1024}]),
+    "documents_fit": ("AWS::IAM::ManagedPolicy", "PolicyDocument", {"Statement": [{"Sid": "a" * 6144}]}),
+    "variables_fit": ("AWS::Lambda::Function", "Environment", {"Variables": {"A": '"' * 2048}}),
     "secrets_are_resolved_by_few": ("AWS::Lambda::Function", "Description", "{{resolve:secretsmanager:a/b}}"),
 }
 SAMPLE = int(os.environ.get("MUTANTS", "400").replace("all", "0"))

@@ -16,7 +16,7 @@ from ops.errors import InputError
 from ops.releases.target import ReleaseTarget
 from ops.status import EnvironmentStatus, show
 from rehearsal.variants import with_sites_on_amplify
-from simulators.aws.amplify import AmplifyHosting
+from simulators.aws.amplify import NEXT_SERVER, AmplifyHosting
 from tests.runtime.fakes import AmplifyClient
 
 HOST = "daadaar.com"
@@ -28,7 +28,7 @@ class Account:
     def __init__(self) -> None:
         self.amplify = AmplifyHosting(lambda _: [])
         self.app = self.amplify.create_app("site", arn_prefix="arn:aws:amplify:eu-central-1:1", variables={})
-        self.amplify.create_branch(self.app, "main")
+        self.amplify.create_branch(self.app, "main", framework=NEXT_SERVER)
         setting = {"prefix": "", "branchName": "main"}
         self.amplify.create_domain_association(appId=self.app, domainName=HOST, subDomainSettings=[setting])
         self.domain = self.amplify.apps[self.app].domains[HOST]

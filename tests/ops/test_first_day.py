@@ -222,6 +222,13 @@ def test_environments_of_one_account_share_its_quotas() -> None:
     assert together["L-36FBB829"] > alone.get("L-36FBB829", 0), "dev runs on Spot"
 
 
+def test_a_nat_instance_needs_vcpus_that_some_new_accounts_do_not_have() -> None:
+    loaded = load(["dev", "production"])
+    (nat,) = (each for each in needs(loaded["dev"]) if each.code == "L-1216C47A")
+    assert (nat.least, nat.request) == (2, 5)
+    assert not [each for each in needs(loaded["production"]) if each.code == nat.code], "it has gateways"
+
+
 @pytest.mark.parametrize(
     ("value", "is_right"),
     [

@@ -10,7 +10,7 @@ import pytest
 from infra_runtime.amplify_domain import NotAvailable, provide
 from infra_runtime.custom_resource import Request, Result
 from infra_runtime.turns import Turn
-from simulators.aws.amplify import AmplifyHosting
+from simulators.aws.amplify import NEXT_SERVER, AmplifyHosting
 from simulators.cloudflare.server import resolve
 from tests.runtime.conftest import Edge
 from tests.runtime.fakes import AmplifyClient
@@ -33,7 +33,7 @@ class Hosting:
 
     def new_app(self) -> str:
         app = self.amplify.create_app("site", arn_prefix="arn:aws:amplify:eu-central-1:1", variables={})
-        self.amplify.create_branch(app, "main")
+        self.amplify.create_branch(app, "main", framework=NEXT_SERVER)
         return app
 
     def cnames(self, name: str) -> list[str]:
@@ -212,7 +212,7 @@ def test_the_edges_own_record_outlives_the_domain(hosting: Hosting) -> None:
 def test_another_branch_is_served_under_the_same_name(hosting: Hosting) -> None:
     made = hosting.ask("Create")
     hosting.declare_names(("frontend", HOST, made.attributes["Target"]))
-    hosting.amplify.create_branch(hosting.app, "stable")
+    hosting.amplify.create_branch(hosting.app, "stable", framework=NEXT_SERVER)
     again = hosting.ask("Update", made.physical_id, branch="stable")
     assert again == made
     assert hosting.amplify.apps[hosting.app].domains[HOST].branch == "stable"
@@ -223,7 +223,7 @@ def test_an_update_that_goes_back_at_once_waits_until_amplify_takes_another(host
     """Amplify refuses to change a domain that is UPDATING (amplify-hosting #3878), as a rollback would."""
     made = hosting.ask("Create")
     hosting.declare_names(("frontend", HOST, made.attributes["Target"]))
-    hosting.amplify.create_branch(hosting.app, "stable")
+    hosting.amplify.create_branch(hosting.app, "stable", framework=NEXT_SERVER)
     setting = {"prefix": "", "branchName": "stable"}
     hosting.amplify.update_domain_association(appId=hosting.app, domainName=HOST, subDomainSettings=[setting])
     assert hosting.edge.writes(lambda: hosting.ask("Update", made.physical_id)) == []

@@ -9,6 +9,7 @@ from constructs import Construct
 from infra_constructs.alarms.alarm import AlarmSpec, Severity, Threshold, Topics, TreatMissing, add_alarms
 from infra_constructs.metrics import own_metric
 from infra_runtime.contract.metrics import CheckMetric
+from infra_runtime.contract.names import words
 
 _MINUTE = cdk.Duration.minutes(1)
 
@@ -24,7 +25,7 @@ class CheckAlarms(Construct):
     def __init__(self, scope: Construct, id_: str, *, environment: str, checks: Sequence[str], topics: Topics) -> None:
         super().__init__(scope, id_)
         failed = {
-            f"{check.capitalize()}Failed": AlarmSpec(
+            f"{words(check)}Failed": AlarmSpec(
                 runbook="check-failed",
                 description=f"From outside, by its public name, {check} does not answer as it should.",
                 severity=Severity.CRITICAL,
@@ -36,7 +37,7 @@ class CheckAlarms(Construct):
             for check in checks
         }
         slow = {
-            f"{check.capitalize()}Slow": AlarmSpec(
+            f"{words(check)}Slow": AlarmSpec(
                 runbook="check-slow",
                 description=f"From outside, {check} answers more slowly than users accept.",
                 severity=Severity.WARNING,

@@ -11,6 +11,7 @@ from infra_constructs.alarms.alarm import AlarmSpec, Severity, Threshold, Topics
 from infra_constructs.alarms.functions import FunctionAlarms
 from infra_constructs.metrics import own_metric
 from infra_runtime.contract.metrics import EdgeMetric
+from infra_runtime.contract.names import words
 
 _FAILS = {
     "edge-ranges": "The list of Cloudflare's addresses is not updated; new addresses would be refused.",
@@ -101,4 +102,4 @@ def _add_failures(scope: Construct, functions: Mapping[str, lambda_.IFunction], 
             threshold=Threshold(value=_TRIES.get(runbook, 2), unit="failed runs an hour", breaches=1, periods=1),
             missing=TreatMissing.NOT_BREACHING,
         )
-        add_alarm(scope, "".join(part.capitalize() for part in runbook.split("-")), topics=topics, spec=spec)
+        add_alarm(scope, words(runbook), topics=topics, spec=spec)

@@ -11,6 +11,7 @@ from infra_constructs.alarms.egress import EgressSaving
 from infra_constructs.function import RuntimeFunction
 from infra_constructs.metrics import error_percentage, own_metric
 from infra_runtime.contract.metrics import TrafficMetric
+from infra_runtime.contract.names import words
 
 _PERIOD = cdk.Duration.minutes(5)
 # Below this many requests in five minutes a few errors would be a rate.
@@ -44,7 +45,7 @@ class TrafficAlarms(Construct):
         """`hosts` are (what it is, host)."""
         super().__init__(scope, id_)
         errors = {
-            f"{kind.capitalize()}Errors": AlarmSpec(
+            f"{words(kind)}Errors": AlarmSpec(
                 runbook="edge-errors",
                 description=f"One request in twenty to {host} ends in a 5xx, Cloudflare's own (52x) included.",
                 severity=Severity.CRITICAL,

@@ -37,9 +37,11 @@ def named(metric: cloudwatch.IMetric, label: str) -> cloudwatch.Metric:
 
 
 def share(label: str, part: cloudwatch.Metric, whole: cloudwatch.Metric) -> cloudwatch.MathExpression:
+    # Ids are letters, digits and underscores (CloudWatch API Reference, MetricDataQuery); names have hyphens.
+    of = label.replace("-", "_")
     return cloudwatch.MathExpression(
-        expression=f"100 * {label}part / {label}whole",
-        using_metrics={f"{label}part": part, f"{label}whole": whole},
+        expression=f"100 * {of}_part / {of}_whole",
+        using_metrics={f"{of}_part": part, f"{of}_whole": whole},
         label=label,
         period=FIVE,
     )

@@ -1,6 +1,11 @@
 """Names that a deployment gives and that operators and functions look up."""
 
 
+def words(name: str) -> str:
+    """A name as a template has it in ids and parameters: SignUp for `sign-up`."""
+    return "".join(part.capitalize() for part in name.split("-"))
+
+
 def full_name(product: str, environment: str) -> str:
     """Name of an environment's dashboard; the other names begin with it."""
     return f"{product}-{environment}"

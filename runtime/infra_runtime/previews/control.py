@@ -19,6 +19,7 @@ from botocore.exceptions import ClientError
 from infra_runtime import aws
 from infra_runtime.caller import NotProven, who
 from infra_runtime.contract.database_names import preview_names
+from infra_runtime.contract.names import words
 from infra_runtime.contract.releases import preview_service
 from infra_runtime.previews.leases import Lease, LeaseChanged, Leases
 from infra_runtime.release.ledger import Ledger, Release, new_id
@@ -316,7 +317,7 @@ class PreviewControl:
         self.ledger.end(release.service, release.id, outcome=outcome, when=when, reason=reason)
 
     def _update(self, slot: Slot, *, images: Mapping[str, str], count: int, lease: str, token: str) -> None:
-        values = {**{f"{name.capitalize()}Image": image for name, image in images.items()}}
+        values = {f"{words(name)}Image": image for name, image in images.items()}
         values |= {"Count": str(count), "Lease": lease}
         stack = stack_of(self.clients, slot.stack)
         kept = {each["ParameterKey"] for each in stack["Parameters"]} - set(values)

@@ -2,15 +2,14 @@
 
 import json
 import os
-import urllib.parse
 import urllib.request
-from collections.abc import Iterator
 
 from ministack.core.responses import AccountRegionScopedDict, get_account_id, get_region
 
 from simulators.aws import rest_api
 from simulators.aws.amplify import AmplifyError, AmplifyHosting
 from simulators.aws.resource_type import Properties, Provisioned, ResourceRefused, register
+from simulators.aws.service_principals import can_enter
 
 _SERVICE = "amplify"
 _places = AccountRegionScopedDict()
@@ -36,11 +35,13 @@ class _App:
     def create(self, properties: Properties) -> Provisioned:
         if properties.get("Repository") and not (properties.get("AccessToken") or properties.get("OauthToken")):
             raise ResourceRefused("You should at least provide one valid token")
+        _check_role(properties)
         prefix = f"arn:aws:amplify:{get_region()}:{get_account_id()}"
         identity = amplify().create_app(properties["Name"], arn_prefix=prefix, variables=_variables(properties))
         return self._made(identity)
 
     def update(self, physical_id: str, old: Properties, new: Properties) -> Provisioned:
+        _check_role(new)
         amplify().apps[physical_id].variables = _variables(new)
         return self._made(physical_id)
 
@@ -51,6 +52,14 @@ class _App:
     def _made(identity: str) -> Provisioned:
         attributes = {"AppId": identity, "Arn": amplify().apps[identity].arn}
         return Provisioned(identity, {**attributes, "DefaultDomain": f"{identity}.amplifyapp.com"})
+
+
+def _check_role(properties: Properties) -> None:
+    """Amplify enters the role of server-side rendering when it is given one, and says which account it acts for
+    (mohamedsorour1998/Grace, infra/provision_amplify.py, tried CreateApp with both)."""
+    role = properties.get("ComputeRoleArn")
+    if role and not can_enter("amplify.amazonaws.com", role):
+        raise ResourceRefused("The compute role provided cannot be assumed by Amplify.")
 
 
 def _variables(properties: Properties) -> dict[str, str]:
@@ -69,7 +78,7 @@ class _Branch:
     def create(self, properties: Properties) -> Provisioned:
         name, identity = properties["BranchName"], properties["AppId"]
         try:
-            amplify().create_branch(identity, name)
+            amplify().create_branch(identity, name, framework=properties.get("Framework", ""))
         except AmplifyError as error:
             raise ResourceRefused(str(error)) from None
         arn = f"{amplify().apps[identity].arn}/branches/{name}"
@@ -92,18 +101,6 @@ _ROUTES: tuple[tuple[str, str, str], ...] = (
     ("POST", r"/apps/(?P<appId>[^/]+)/branches/(?P<branchName>[^/]+)/jobs", "start_job"),
     ("GET", r"/apps/(?P<appId>[^/]+)/branches/(?P<branchName>[^/]+)/jobs", "list_jobs"),
 )
-
-
-def needs(action: str, path: str, body: bytes) -> Iterator[tuple[str, str]]:
-    """(action, resource) of a call, as the Service Authorization Reference has them."""
-    parts = urllib.parse.unquote(path).strip("/").split("/")
-    if action == "amplify:CreateDomainAssociation":
-        parts.append(json.loads(body)["domainName"])
-    elif action == "amplify:StartJob":
-        parts.append("*")
-    elif action == "amplify:ListJobs":
-        parts.pop()
-    yield action, f"arn:aws:amplify:{get_region()}:{get_account_id()}:{'/'.join(parts)}"
 
 
 def install() -> None:

@@ -3,6 +3,7 @@
 Lambda acts as the function's role when it creates network interfaces and writes the log.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ _NETWORK = (
     "CreateNetworkInterface", "DescribeNetworkInterfaces", "DescribeSubnets", "DeleteNetworkInterface",
     "AssignPrivateIpAddresses", "UnassignPrivateIpAddresses",
 )  # fmt: skip
+_VARIABLES = 4096
 _writes: dict[tuple[str, str], bool] = {}
 """Whether a function may write its log, by the ARNs of function and role."""
 
@@ -30,6 +32,17 @@ def _check_role(properties: Mapping[str, Any]) -> None:
         for action in _NETWORK:
             if denial_of(role, "awslambda", Need(f"ec2:{action}", "*")):
                 raise ResourceRefused(f"The provided execution role does not have permissions to call {action} on EC2")
+
+
+def check_variables(properties: Mapping[str, Any]) -> None:
+    """Refuses more than 4 KiB of variables, measured as Lambda does it (Lambda quotas; the words:
+    github-aws-runners/terraform-aws-github-runner #3594)."""
+    variables = json.dumps(properties.get("Environment", {}).get("Variables", {}), separators=(",", ":"))
+    if len(variables.encode()) > _VARIABLES:
+        raise ResourceRefused(
+            "Lambda was unable to configure your environment variables because the environment variables you have "
+            f"provided exceeded the 4KB limit. String measured: {variables}"
+        )
 
 
 def _can_log(function: Mapping[str, Any]) -> bool:
@@ -52,11 +65,13 @@ def install() -> None:
 
     def create(logical_id: str, properties: dict[str, Any], stack_name: str) -> Any:
         _check_role(properties)
+        check_variables(properties)
         return own["create"](logical_id, bare(properties), stack_name)
 
     def update(physical_id: str, old: dict[str, Any], new: dict[str, Any], *rest: Any) -> Any:
         if any(old.get(key) != new.get(key) for key in ("Role", "VpcConfig")):
             _check_role(new)
+        check_variables(new)
         return own["update"](physical_id, bare(old), bare(new), *rest)
 
     def log(function: dict[str, Any], *lines: Any, **options: Any) -> None:

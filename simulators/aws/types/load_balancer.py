@@ -6,6 +6,7 @@ from typing import Any
 from ministack.core.responses import get_region
 from ministack.services import alb
 
+from simulators.aws import account_plan
 from simulators.aws.conditions import Condition, is_on
 from simulators.aws.ecs import balancer
 from simulators.aws.resource_type import ResourceRefused, client, extend
@@ -25,6 +26,8 @@ def install() -> None:
             )
 
     def create(logical_id: str, properties: dict[str, Any], stack_name: str) -> tuple[str, dict[str, Any]]:
+        if refused := account_plan.refused_load_balancer():
+            raise ResourceRefused(refused)
         check_logs(properties)
         arn, attributes = own["create"](logical_id, properties, stack_name)
         if is_on(Condition.MIXED_CASE_NAMES) and "Name" not in properties:

@@ -19,14 +19,14 @@ ANY = {"manifests": [{"platform": {"os": "linux", "architecture": "arm64"}}]}
 BOOTSTRAP = "registry.example.com/node:24"
 SERVICES = {
     "api": {"repository": REPOSITORY, "pointer": "/p/dev/api/image", "bootstrap": BOOTSTRAP, "platform": "linux/arm64"},
-    "frontend": {
-        "repository": "elsewhere/frontend",
-        "pointer": "/p/dev/frontend/image",
+    "web-site": {
+        "repository": "elsewhere/web-site",
+        "pointer": "/p/dev/web-site/image",
         "bootstrap": BOOTSTRAP,
         "platform": "linux/arm64",
     },
 }
-REST = {"Count": "0", "Lease": "none", "ApiImage": BOOTSTRAP, "FrontendImage": BOOTSTRAP, "Other": "kept"}
+REST = {"Count": "0", "Lease": "none", "ApiImage": BOOTSTRAP, "WebSiteImage": BOOTSTRAP, "Other": "kept"}
 
 
 class Stacks:
@@ -187,7 +187,7 @@ def test_a_preview_gets_a_database_and_then_its_image(control: PreviewControl, a
     assert aws.functions.databases == [("make", 1), ("make", 2)]
     lease = control.leases.all()[0]
     assert aws.stacks.values["slot1"] == {
-        "Count": "1", "Lease": lease.id, "ApiImage": IMAGE, "FrontendImage": OLD, "Other": "kept",
+        "Count": "1", "Lease": lease.id, "ApiImage": IMAGE, "WebSiteImage": OLD, "Other": "kept",
     }  # fmt: skip
     aws.stacks.end("slot1")
     assert states(control) == {"x": "runs", "y": "deploying"}
@@ -239,9 +239,9 @@ def test_the_same_image_again_runs_on(control: PreviewControl, aws: Aws) -> None
 def test_both_repositories_share_a_preview_of_one_name(control: PreviewControl, aws: Aws) -> None:
     start(control, aws)
     aws.stacks.end("slot1")
-    site = f"elsewhere/frontend@sha256:{'c' * 64}"
-    start(control, aws, service="frontend", image=site)
-    assert (aws.stacks.values["slot1"]["ApiImage"], aws.stacks.values["slot1"]["FrontendImage"]) == (IMAGE, site)
+    site = f"elsewhere/web-site@sha256:{'c' * 64}"
+    start(control, aws, service="web-site", image=site)
+    assert (aws.stacks.values["slot1"]["ApiImage"], aws.stacks.values["slot1"]["WebSiteImage"]) == (IMAGE, site)
 
 
 def test_when_all_are_taken_it_says_by_whom(control: PreviewControl) -> None:

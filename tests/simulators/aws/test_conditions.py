@@ -32,6 +32,9 @@ def account(folder: Path, *, without: tuple[Condition, ...] = ()) -> Iterator[Cl
         ))  # fmt: skip
 
 
+BALANCER = {"LoadBalancer": {"Type": "AWS::ElasticLoadBalancingV2::LoadBalancer", "Properties": {}}}
+
+
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     with account(tmp_path_factory.mktemp("emulator")) as found:
@@ -182,7 +185,9 @@ def test_the_first_cluster_of_an_account_fails_once(client: Client, kind: Client
     assert created(kind, "first-cluster", cluster) == ""
 
 
-def test_rds_makes_only_small_databases_until_the_account_is_upgraded(client: Client, kind: Client) -> None:
+def test_there_are_small_databases_only_and_no_load_balancer_until_the_account_is_upgraded(
+    client: Client, kind: Client
+) -> None:
     """Nothing here can enter the role, so no database starts."""
     client("iam").create_service_linked_role(AWSServiceName="rds.amazonaws.com")
     role = {"MonitoringInterval": 60, "MonitoringRoleArn": "arn:aws:iam::000000000000:role/none"}
@@ -195,6 +200,7 @@ def test_rds_makes_only_small_databases_until_the_account_is_upgraded(client: Cl
     assert "isn't available with free plan accounts" in refusal(client, "large", "db.t4g.small", 1)
     assert "ENHANCED_MONITORING" in refusal(client, "small", "db.t4g.micro", 1)
     assert "free" not in refusal(kind, "large", "db.t4g.small", 7)
+    assert "does not support creating load balancers" in created(client, "unpaid-balancer", BALANCER)
     client("freetier").upgrade_account_plan(accountPlanType="PAID")
     assert "ENHANCED_MONITORING" in refusal(client, "paid", "db.t4g.small", 7)
 
@@ -255,10 +261,9 @@ def test_a_new_image_replaces_no_instance_that_a_launch_template_describes(clien
 
 
 def test_a_load_balancer_has_capitals_in_its_name(client: Client, kind: Client) -> None:
-    balancer = {"LoadBalancer": {"Type": "AWS::ElasticLoadBalancingV2::LoadBalancer", "Properties": {}}}
-
     def name(client: Client) -> str:
-        assert created(client, "balancer", balancer) == ""
+        client("freetier").upgrade_account_plan(accountPlanType="PAID")
+        assert created(client, "balancer", BALANCER) == ""
         return str(client("elbv2").describe_load_balancers()["LoadBalancers"][0]["DNSName"])
 
     assert (found := name(client)) != found.lower()

@@ -39,6 +39,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
         client(found, "s3").create_bucket(Bucket="bucket", CreateBucketConfiguration={"LocationConstraint": REGION})
         client(found, "logs").create_log_group(logGroupName="group")
         client(found, "iam").create_service_linked_role(AWSServiceName="ecs.amazonaws.com")
+        client(found, "freetier").upgrade_account_plan(accountPlanType="PAID")
         yield found
 
 
