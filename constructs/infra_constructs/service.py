@@ -201,7 +201,7 @@ def fargate_service(
     **deployment: Any,
 ) -> ecs.FargateService:
     """What every service of ours has; `deployment` says how its tasks are replaced, as `FargateService` takes it."""
-    return ecs.FargateService(
+    service = ecs.FargateService(
         scope,
         "Service",
         cluster=cluster,
@@ -219,6 +219,10 @@ def fargate_service(
         propagate_tags=ecs.PropagatedTagSource.SERVICE,
         **deployment,
     )
+    # CDK waits for the role of the application only. Tasks that start before the agent may read their secrets and pull
+    # their image fail, three of them trip the circuit breaker, and the first deployment is rolled back.
+    service.node.find_child("Service").node.add_dependency(definition.obtain_execution_role())
+    return service
 
 
 def run_until_released(

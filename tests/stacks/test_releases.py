@@ -113,15 +113,16 @@ def test_what_was_pushed_later_expires_no_image_that_was_released(templates: Tem
         assert expired(rules, endless), "an end to what is kept"
 
 
-def test_a_service_waits_until_ecs_may_call_its_hooks(templates: Templates) -> None:
-    """ECS asks at the first deployment already; a policy that comes after it would be a no."""
+def test_a_service_waits_for_the_permissions_of_its_tasks_and_hooks(templates: Templates) -> None:
+    """ECS starts tasks and calls hooks at the first deployment already; a policy that comes after it would be a no."""
     for stack, service in of_type(templates, "AWS::ECS::Service"):
         hooks = service["Properties"]["DeploymentConfiguration"]["LifecycleHooks"]
         assert hooks
         resources = templates[stack]["Resources"]
+        tasks = resources[service["Properties"]["TaskDefinition"]["Ref"]]["Properties"]
         for hook in hooks:
             handler = resources[hook["HookTargetArn"]["Fn::GetAtt"][0]]
-            for role in (hook["RoleArn"], handler["Properties"]["Role"]):
+            for role in (hook["RoleArn"], handler["Properties"]["Role"], tasks["ExecutionRoleArn"]):
                 (name,) = [each[0] for each in role.values()]
                 policies = [
                     logical_id

@@ -1,0 +1,37 @@
+"""A service is created after the permissions of its tasks and hooks, and after ECS's permission to call the hooks."""
+
+from collections.abc import Iterator
+
+from template_policies import Failure, Graph, Resource, Violation, policy
+from template_policies.iam import IDENTITY, policies_of
+
+SERVICE = "AWS::ECS::Service"
+
+
+@policy(
+    reason="ECS starts tasks and calls hooks at the first deployment already: a permission that comes later is a no, "
+    "and the stack rolls back.",
+    failure=Failure.REFUSED,
+    reads={
+        SERVICE: ("DeploymentConfiguration", "DependsOn", "TaskDefinition"),
+        "AWS::ECS::TaskDefinition": ("ExecutionRoleArn", "TaskRoleArn"),
+        "AWS::Lambda::Function": ("Role",),
+        **IDENTITY,
+    },
+)
+def check(graph: Graph) -> Iterator[Violation]:
+    for service in graph.of(SERVICE):
+        waits = service.items("DependsOn")
+        for role in _roles(graph, service):
+            for each in policies_of(graph, role):
+                if each.logical_id not in waits:
+                    yield service.violation("DependsOn", f"must have {each.logical_id}")
+
+
+def _roles(graph: Graph, service: Resource) -> Iterator[Resource]:
+    task = service.target("TaskDefinition")
+    found = [task.target(each) for each in ("ExecutionRoleArn", "TaskRoleArn")] if task is not None else []
+    for hook in service.items("DeploymentConfiguration.LifecycleHooks"):
+        function = graph.target(service.stack, hook.get("HookTargetArn"))
+        found += [graph.target(service.stack, hook.get("RoleArn")), function and function.target("Role")]
+    yield from (each for each in found if each is not None)
