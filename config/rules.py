@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network
+from typing import Any
 
 from config import previews, services, variables
 from config.instances import connections
@@ -671,50 +672,6 @@ def slack_is_let_in(environment: Environment) -> Iterator[Contradiction]:
         yield Contradiction("alarms.slack_workspace", "the id of the workspace of the channels")
 
 
-RULES: tuple[Rule, ...] = (
-    zones_belong_to_the_region,
-    slack_is_let_in,
-    network_has_room,
-    endpoints_come_in_working_sets,
-    hostnames_are_in_the_zone,
-    redirects_lead_to_a_service,
-    former_hosts_are_redirected,
-    hostnames_have_an_edge_certificate,
-    hostnames_fit_into_one_certificate,
-    services_are_whole,
-    databases_are_asked_for,
-    jobs_run_a_service,
-    restarts_know_what_is_expected,
-    variables_have_one_source,
-    priorities_are_different,
-    rate_limits_are_of_a_service,
-    plan_can_do_it,
-    owner_of_the_zone_is_notified,
-    storage_can_grow,
-    bucket_name_is_one_that_s3_takes,
-    each_object_has_one_ttl,
-    quarantine_spares_our_own_object,
-    tasks_are_a_range,
-    memory_fits_the_cpu,
-    database_has_connections_for_a_release,
-    previews_have_only_what_may_be_lost,
-    previews_have_names,
-    deployment_fits_into_one_job,
-    analytics_have_a_path,
-    errors_have_an_organization,
-    repositories_are_different,
-    redis_is_one_of_three,
-    a_queue_has_a_redis_without_eviction,
-    redis_shards_have_replicas,
-    upstash_reads_elsewhere,
-    disposable_data_has_a_reason,
-    kept_data_can_be_recovered,
-    objectives_of_recovery_are_measured,
-    kept_data_survives_a_zone,
-    kept_data_is_watched,
-)
-
-
 def nothing_is_claimed_twice(environments: Neighbours) -> Iterator[tuple[str, Contradiction]]:
     """Yields (name of the environment, contradiction) for every environment of a clash: none is to be deployed."""
     claimed: dict[tuple[str, str], list[tuple[str, str]]] = {}
@@ -831,11 +788,17 @@ def names_are_ones_that_aws_takes(environments: Neighbours) -> Iterator[tuple[st
             yield name, Contradiction("product", expected, f"{full} has {len(full)}")
 
 
-BETWEEN_ENVIRONMENTS = (
-    names_are_ones_that_aws_takes,
-    nothing_is_claimed_twice,
-    each_account_has_one_oidc_provider,
-    each_zone_has_one_owner_and_one_plan,
-    rules_of_a_zone_fit_its_plan,
-    deployments_have_an_order,
+def _annotated(parameter: str, of: object, returns: object) -> tuple[Callable[..., Any], ...]:
+    """Rules of this module. A new one needs no entry in a list, which its author could forget."""
+    annotations = {parameter: of, "return": returns}
+    return tuple(
+        each
+        for name, each in globals().items()
+        if not name.startswith("_") and getattr(each, "__annotations__", None) == annotations
+    )
+
+
+RULES: tuple[Rule, ...] = _annotated("environment", Environment, Iterator[Contradiction])
+BETWEEN_ENVIRONMENTS: tuple[Callable[[Neighbours], Iterator[tuple[str, Contradiction]]], ...] = _annotated(
+    "environments", Neighbours, Iterator[tuple[str, Contradiction]]
 )

@@ -51,12 +51,12 @@ class EnvironmentStack(cdk.Stack):
         return stack_name(self.product, self.environment_name, name)
 
     @property
-    def edge_memory(self) -> StateStore:
+    def edge_store(self) -> StateStore:
         """State of the zone that functions of several stacks share."""
         return StateStore(product=self.product, environment=self.environment_name, about="cloudflare")
 
     @property
-    def redis_memory(self) -> StateStore:
+    def redis_store(self) -> StateStore:
         """State of the databases at Upstash."""
         return StateStore(product=self.product, environment=self.environment_name, about="redis")
 

@@ -94,7 +94,7 @@ class DataStack(EnvironmentStack):
                 key=key,
                 database=database,
                 logins=logins,
-                memory=StateStore(product=self.product, environment=self.environment_name, about="restore"),
+                store=StateStore(product=self.product, environment=self.environment_name, about="restore"),
                 pitr_days=environment.database.pitr_days,
             )
             if environment.database.restore_drills
@@ -108,7 +108,7 @@ class DataStack(EnvironmentStack):
         media = Media(
             self,
             "Media",
-            memory=self.edge_memory,
+            store=self.edge_store,
             props=MediaProps(
                 bucket_name=environment.media.bucket,
                 adopt=environment.media.adopt,

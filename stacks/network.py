@@ -49,7 +49,7 @@ class NetworkStack(EnvironmentStack):
             ),
         )
         origin = OriginAccess(
-            self, "Origin", vpc=network.vpc, memory=self.edge_memory, environment=self.environment_name
+            self, "Origin", vpc=network.vpc, store=self.edge_store, environment=self.environment_name
         )
         access = {
             name: ServiceAccess(self, f"{services.words(name)}Access", vpc=network.vpc)

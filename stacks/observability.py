@@ -198,7 +198,7 @@ class ObservabilityStack(EnvironmentStack):
             "Backups",
             environment=self.environment_name,
             database=instance,
-            drills=data.drills.memory if data.drills else None,
+            drills=data.drills.store if data.drills else None,
         )
         self._functions += [rotation, backups.handler.function]
         if data.drills:

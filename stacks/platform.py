@@ -55,7 +55,7 @@ class PlatformStack(EnvironmentStack):
         settings, zone = environment.cloudflare, environment.domains.zone
         token = CloudflareToken(self, name=settings.token_secret)
         cloudflare = CloudflareProvider(
-            self, "Cloudflare", token=token, memory=self.edge_memory, owner=self.environment_name, zone=zone
+            self, "Cloudflare", token=token, store=self.edge_store, owner=self.environment_name, zone=zone
         )
         limits = PLANS[settings.plan].rules
         preflight = Preflight(

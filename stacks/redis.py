@@ -147,7 +147,7 @@ class RedisStack(EnvironmentStack):
                 self._of["Instances"],
                 name,
                 credentials_secret=upstash.credentials_secret,
-                memory=self.redis_memory,
+                store=self.redis_store,
                 props=UpstashProps(
                     environment=self.environment_name,
                     instance=name,

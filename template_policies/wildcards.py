@@ -66,7 +66,7 @@ _NETWORK_LIST = "arn:aws:ec2:{region}:{account}:network-acl/*"
 _CERTIFICATE = "arn:aws:acm:{region}:{account}:certificate/*"
 _DEPLOYMENT = "arn:aws:ecs:{region}:{account}:service-deployment/*"
 _STORE = "arn:aws:ssm:{region}:{account}:parameter/{product}/{env}/"
-_MEMORY = (f"{_STORE}cloudflare/*", f"{_STORE}redis/*", f"{_STORE}restore/*")
+_STATE = (f"{_STORE}cloudflare/*", f"{_STORE}redis/*", f"{_STORE}restore/*")
 _AMPLIFY_LOGS = "arn:aws:logs:{region}:{account}:log-group:/aws/amplify/*:log-stream:*"
 # GuardDuty makes a rule of its own in the account (GuardDuty guide, Malware Protection for S3, IAM role).
 _GUARDDUTY_RULE = "arn:aws:events:{region}:{account}:rule/DO-NOT-DELETE-AmazonGuardDutyMalwareProtectionS3*"
@@ -130,10 +130,10 @@ PATTERNS: Mapping[str, tuple[str, ...]] = {
     "s3:PutObjectTagging": (_MEDIA,),
     "s3:PutObjectVersionTagging": (_MEDIA,),
     "secretsmanager:GetSecretValue": _SECRETS,
-    "ssm:DeleteParameter": _MEMORY,
-    "ssm:GetParameter": _MEMORY,
-    "ssm:GetParametersByPath": _MEMORY,
-    "ssm:PutParameter": _MEMORY,
+    "ssm:DeleteParameter": _STATE,
+    "ssm:GetParameter": _STATE,
+    "ssm:GetParametersByPath": _STATE,
+    "ssm:PutParameter": _STATE,
 }
 
 

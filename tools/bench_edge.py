@@ -62,7 +62,7 @@ class _Counted:
 def requests(assembly: Path) -> dict[str, Any]:
     """Requests of production's edge stack: of its first deployment, of a second one, and after one changed rule."""
     simulator = cloudflare_for(load(["production"])["production"])
-    counted, memory, found = _Counted(simulator), InMemoryStateStore(), {}
+    counted, store, found = _Counted(simulator), InMemoryStateStore(), {}
     documents = list(_declarations(assembly))
     for what in ("first deployment", "again, nothing changed", "one rule changed"):
         if what == "one rule changed":
@@ -73,7 +73,7 @@ def requests(assembly: Path) -> dict[str, Any]:
         api = counted.api()
         for document in documents:
             zone = zones.find(api, document["zone"])
-            converge(api, subject(document, api=api, zone=zone, memory=memory), present=True)
+            converge(api, subject(document, api=api, zone=zone, store=store), present=True)
         calls = simulator.calls[before:]
         found[what] = {"requests": len(calls), "writes": sum(each.is_write for each in calls)}
     if simulator.violations:

@@ -46,11 +46,11 @@ class DatabaseDrills(Construct):
         key: kms.IKey,
         database: Database,
         logins: DatabaseLogins,
-        memory: StateStore,
+        store: StateStore,
         pitr_days: int,
     ) -> None:
         super().__init__(scope, id_)
-        self.memory = memory
+        self.store = store
         stack = cdk.Stack.of(self)
         instance = database.instance.node.default_child
         assert isinstance(instance, rds.CfnDBInstance)
@@ -113,7 +113,7 @@ class DatabaseDrills(Construct):
             timeout=_LONGEST,
             environment={
                 "ENVIRONMENT": environment,
-                "MEMORY": memory.prefix,
+                "STATE_STORE": store.prefix,
                 "PARAMETERS": stack.to_json_string(PARAMETERS),
                 "PARAMETER_GROUP": instance.db_parameter_group_name,
                 "DATABASE_ARN": database.instance.instance_arn,
@@ -123,7 +123,7 @@ class DatabaseDrills(Construct):
                 "SELECTION": _SELECTION,
             },
         )
-        memory.grant(self.handler, writes=True)
+        store.grant(self.handler, writes=True)
         self._permit(vault, plan, role)
         released = self.handler.resource(
             self, "Release", kind="Custom::DatabaseDrills", properties={"Vault": vault.backup_vault_name}

@@ -45,7 +45,7 @@ class MediaProps:
 class Media(Construct):
     """Stateful. The bucket's name is the application's contract, hence physical."""
 
-    def __init__(self, scope: Construct, id_: str, *, memory: StateStore, props: MediaProps) -> None:
+    def __init__(self, scope: Construct, id_: str, *, store: StateStore, props: MediaProps) -> None:
         super().__init__(scope, id_)
         created = None if props.adopt else self._create(props)
         # By its name, which is known: later stacks then depend on no export, and their policies can be read.
@@ -54,7 +54,7 @@ class Media(Construct):
             self,
             "Access",
             bucket=self.bucket,
-            memory=memory,
+            store=store,
             cloudflare_reads=props.cloudflare_reads,
             sites=props.sites,
             is_disposable=not (props.adopt or props.retention.is_kept),

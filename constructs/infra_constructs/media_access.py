@@ -26,7 +26,7 @@ class MediaAccess(Construct):
         id_: str,
         *,
         bucket: s3.IBucket,
-        memory: StateStore,
+        store: StateStore,
         cloudflare_reads: bool,
         is_disposable: bool,
         sites: Sequence[str],
@@ -59,10 +59,10 @@ class MediaAccess(Construct):
             module="media_access",
             description="Writes the policy of the media bucket",
             timeout=cdk.Duration.minutes(15 if is_disposable else 1),  # emptying a bucket takes minutes
-            environment={"MEMORY": memory.prefix, **quarantine},
+            environment={"STATE_STORE": store.prefix, **quarantine},
             uses_libraries=True,
         )
-        memory.grant(self.handler, writes=False)
+        store.grant(self.handler, writes=False)
         grant_policy_writing(self.handler, bucket=bucket)
         if cloudflare_reads:
             grant_user_agents(self.handler, self.secret)

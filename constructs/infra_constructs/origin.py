@@ -17,10 +17,10 @@ _ROOM_FOR_RANGES = 40
 class OriginAccess(Construct):
     """The load balancer's security group. It is in the network's stack, as the services' groups refer to it."""
 
-    def __init__(self, scope: Construct, id_: str, *, vpc: ec2.IVpc, memory: StateStore, environment: str) -> None:
+    def __init__(self, scope: Construct, id_: str, *, vpc: ec2.IVpc, store: StateStore, environment: str) -> None:
         super().__init__(scope, id_)
         name = f"{cdk.Stack.of(self).stack_name}-cloudflare"
-        self.refresher = self._refresher(name, memory, environment)
+        self.refresher = self._refresher(name, store, environment)
         # Not AWS::EC2::PrefixList: CloudFormation may remove entries that its template does not have (adr/0010).
         ranges = self.refresher.resource(
             self,
@@ -46,7 +46,7 @@ class OriginAccess(Construct):
             ec2.Peer.prefix_list(ranges.ref), ec2.Port.tcp(443), "HTTPS from Cloudflare"
         )
 
-    def _refresher(self, name: str, memory: StateStore, environment: str) -> RuntimeFunction:
+    def _refresher(self, name: str, store: StateStore, environment: str) -> RuntimeFunction:
         handler = RuntimeFunction(
             self,
             "Refresher",
@@ -54,10 +54,10 @@ class OriginAccess(Construct):
             description="Keeps the prefix list of Cloudflare's addresses",
             # EC2 makes up to three changes, one after the other.
             timeout=cdk.Duration.minutes(5),
-            environment={"MEMORY": memory.prefix, "ENVIRONMENT": environment},
+            environment={"STATE_STORE": store.prefix, "ENVIRONMENT": environment},
             uses_libraries=True,
         )
-        memory.grant(handler, writes=True)
+        store.grant(handler, writes=True)
         lists = arn_of(self, "ec2", "prefix-list/*")
         for whose, actions in (
             ("aws:RequestTag/owner", ["ec2:CreateManagedPrefixList"]),

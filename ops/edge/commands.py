@@ -75,7 +75,7 @@ def plan(name: str, environment: Environment, console: Console, *, as_json: bool
     """Also what goes: declarations that are deployed and not in the code any more."""
     with opened(name, environment) as edge, working(_COMPARES):
         wanted = dict(declarations(name, edge.session))
-        deployed = edge.memory.all("declared")
+        deployed = edge.store.all("declared")
         findings = [
             _compare(edge, key, document, present=True)
             if document is not None

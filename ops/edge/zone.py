@@ -39,20 +39,20 @@ class EdgeOf:
     session: boto3.Session
     api: Api
     secrets: Secrets
-    memory: SsmStateStore
+    store: SsmStateStore
 
     def deployed(self) -> dict[str, dict[str, Any]]:
         """Declarations of the last deployment, by kind and name. Raises `OperatorError` if there are none."""
-        found = self.memory.all("declared")
+        found = self.store.all("declared")
         if not found:
             raise OperatorError(
-                f"{self.name}: nothing is declared in account {self.environment.aws.account}, {self.memory.prefix}; "
+                f"{self.name}: nothing is declared in account {self.environment.aws.account}, {self.store.prefix}; "
                 f"deploy it first: make deploy ENV={self.name}"
             )
         return dict(sorted(found.items()))
 
     def subject(self, document: Mapping[str, Any]) -> Subject:
-        return subject(self.secrets.resolve(document), api=self.api, zone=self.zone, memory=self.memory)
+        return subject(self.secrets.resolve(document), api=self.api, zone=self.zone, store=self.store)
 
     @cached_property
     def zone(self) -> zones.Zone:

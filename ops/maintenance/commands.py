@@ -80,7 +80,7 @@ def on(
         edge.subject(document).changes(present=True)
     except Conflict as conflict:  # Nothing is written or remembered yet.
         raise OperatorError(f"{edge.name}: {conflict}") from None
-    edge.memory.put(KEY, document)
+    edge.store.put(KEY, document)
     # The page first: an alarm takes longer than a minute to fire because of it.
     converge(edge.api, edge.subject(document), present=True)
     console.print(
@@ -91,21 +91,21 @@ def on(
     about = f"infra maintenance, by {by(document['by'])}{f': {reason}' if reason else ''}"
     made = mute(cloudwatch, f"{prefix}-maintenance", names, until=until, about=about, now=now())
     document["mute_rules"] += [each for each in made if each not in document["mute_rules"]]
-    edge.memory.put(KEY, document)
+    edge.store.put(KEY, document)
     console.print(f"{len(names)} alarms: muted within a minute, until then", highlight=False)
     console.print(f"to end it: infra maintenance off {edge.name}", highlight=False)
 
 
 def off(edge: EdgeOf, console: Console) -> None:
     """Ends it. Once more does no harm, also after half of it has failed. Raises `OperatorError`."""
-    found = edge.memory.get(KEY)
+    found = edge.store.get(KEY)
     # Also without a record: everything that exists has to go.
     converge(edge.api, edge.subject(found or _declaration(edge)), present=False)
     if found is None:
         console.print(f"{edge.name}: no maintenance is on", highlight=False)
         return
     unmute(edge.session.client("cloudwatch"), found["mute_rules"])
-    edge.memory.put(KEY, None)
+    edge.store.put(KEY, None)
     console.print(f"{edge.name}: visitors reach the environment again, and its alarms notify again", highlight=False)
     for each in alarms.firing(edge.session, edge.environment.product, edge.name):
         console.print(f"fires, and notifies now: {each.alarm}: {each.runbook}", highlight=False)
@@ -118,7 +118,7 @@ def show(
 
     Raises `typer.Exit` with `FINDINGS` when it is over and not off, or not as it was switched on.
     """
-    document = edge.memory.get(KEY)
+    document = edge.store.get(KEY)
     found = read(document, now()) if document else None
     problems = _problems(edge, document, found) if document and found else []
     if as_json:
@@ -159,7 +159,7 @@ def _status(cloudwatch: Any, rule: str) -> str:
 
 def _running(edge: EdgeOf, now: datetime) -> Maintenance | None:
     """None as well when it is over."""
-    document = edge.memory.get(KEY)
+    document = edge.store.get(KEY)
     found = read(document, now) if document else None
     return None if found is None or found.is_over else found
 

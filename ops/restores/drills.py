@@ -34,7 +34,7 @@ class Drills:
     """Between two looks; seconds."""
 
     @property
-    def _memory(self) -> SsmStateStore:
+    def _store(self) -> SsmStateStore:
         return SsmStateStore(self.clients.client("ssm"), parameters(self.environment.product, self.name, "restore"))
 
     def start(self) -> str:
@@ -57,7 +57,7 @@ class Drills:
 
     def running(self) -> str | None:
         """Id of the restore job of the drill that was started by hand."""
-        found = self._memory.get(STARTED)
+        found = self._store.get(STARTED)
         return None if found is None else str(found["job"])
 
     def results(self) -> list[Drill]:
@@ -66,7 +66,7 @@ class Drills:
         return list({each.job: each for each in found if each is not None}.values())
 
     def _remembered(self, key: str) -> Drill | None:
-        found = self._memory.get(key)
+        found = self._store.get(key)
         return None if found is None else Drill(**found)
 
 

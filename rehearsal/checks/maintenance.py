@@ -50,7 +50,7 @@ def answers_503_and_mutes(account: Account) -> str:
     finally:
         commands.off(edge, console)
     require(visitor.get(main).status_code == before, "visitors do not reach the service again")
-    require(edge.memory.get(KEY) is None, "it is still remembered")
+    require(edge.store.get(KEY) is None, "it is still remembered")
     require(foreign_objects(account.cloudflare.world, owner=account.name) == others, "objects of others were changed")
     return f"503 with Retry-After from {len(hosts)} hosts, our checks pass; {alarms} alarms are muted for its time"
 
@@ -58,8 +58,8 @@ def answers_503_and_mutes(account: Account) -> str:
 def _edge(account: Account) -> EdgeOf:
     secrets = Secrets(account.client("secretsmanager"))
     api = Api(token=TOKEN, deadline=time.time() + _PATIENCE_SECONDS, base_url=account.cloudflare_url)
-    memory = SsmStateStore(account.client("ssm"), parameters(account.environment.product, account.name, "cloudflare"))
-    return EdgeOf(account.name, account.environment, cast("boto3.Session", account), api, secrets, memory)
+    store = SsmStateStore(account.client("ssm"), parameters(account.environment.product, account.name, "cloudflare"))
+    return EdgeOf(account.name, account.environment, cast("boto3.Session", account), api, secrets, store)
 
 
 def _check_pass(account: Account) -> str:
@@ -77,7 +77,7 @@ def _is_as_switched_on(edge: EdgeOf) -> None:
 
 def _muted(account: Account, edge: EdgeOf) -> int:
     cloudwatch, names = account.client("cloudwatch"), set[str]()
-    for rule in edge.memory.get(KEY)["mute_rules"]:
+    for rule in edge.store.get(KEY)["mute_rules"]:
         found: dict[str, Any] = cloudwatch.get_alarm_mute_rule(AlarmMuteRuleName=rule)
         require(found["Status"] in ("SCHEDULED", "ACTIVE"), f"{rule} is {found['Status']}")
         names |= set(found["MuteTargets"]["AlarmNames"])

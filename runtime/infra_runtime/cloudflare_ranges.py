@@ -45,8 +45,8 @@ class Suspicious(Exception):
 @reported
 def handler(event: Mapping[str, Any], context: Any) -> None:
     """Handles CloudFormation's requests, and EventBridge's schedule, whose event also names the prefix list."""
-    memory = SsmStateStore(client("ssm"), os.environ["MEMORY"])
-    ranges = Ranges(client("ec2"), memory, published, datetime.now(UTC))
+    store = SsmStateStore(client("ssm"), os.environ["STATE_STORE"])
+    ranges = Ranges(client("ec2"), store, published, datetime.now(UTC))
     if "RequestType" in event:
         serve(event, lambda request: provide(request, ranges))
     else:
@@ -56,7 +56,7 @@ def handler(event: Mapping[str, Any], context: Any) -> None:
 @dataclass(frozen=True)
 class Ranges:
     ec2: Any
-    memory: StateStore
+    store: StateStore
     published: Callable[[], list[str]]
     now: datetime
     clock: Clock = field(default_factory=Clock)
@@ -66,7 +66,7 @@ def provide(request: Request, ranges: Ranges) -> Result:
     """The physical id is the list's. A list of the same name is taken over: a repeated event must not make two."""
     if request.kind == "Delete":
         _delete(ranges.ec2, str(request.physical_id))
-        ranges.memory.put(KEY, None)
+        ranges.store.put(KEY, None)
         return Result(str(request.physical_id))
     name, room = request.properties["Name"], int(request.properties["MaxEntries"])
     prefix_list = request.physical_id or _named(ranges.ec2, name) or _create(ranges.ec2, name, room)
@@ -88,7 +88,7 @@ def published() -> list[str]:
 
 def refresh(ranges: Ranges, prefix_list: str) -> None:
     """Raises `Suspicious` rather than shut Cloudflare out, or let others in."""
-    known: dict[str, str] = ranges.memory.get(KEY) or {}
+    known: dict[str, str] = ranges.store.get(KEY) or {}
     fresh = _checked(ranges.published(), known)
     seen = known | dict.fromkeys(fresh, ranges.now.isoformat())
     kept = {
@@ -96,7 +96,7 @@ def refresh(ranges: Ranges, prefix_list: str) -> None:
     }  # fmt: skip
     added, removed = _write(ranges, prefix_list, sorted(kept))
     # After the list: the bucket's policy follows this, and may follow later.
-    ranges.memory.put(KEY, kept)
+    ranges.store.put(KEY, kept)
     numbers: dict[str, float] = {
         EdgeMetric.RANGES_ADDED: len(added) if known else 0,
         EdgeMetric.RANGES_REMOVED: len(removed),

@@ -50,8 +50,8 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, int]:
     """Returns the numbers that it publishes."""
     secrets = Secrets(client("secretsmanager"))
     api = api_from(secrets, os.environ["TOKEN_SECRET"], deadline=deadline_of(context))
-    memory = SsmStateStore(client("ssm"), os.environ["MEMORY"])
-    found = look(api, secrets, memory)
+    store = SsmStateStore(client("ssm"), os.environ["STATE_STORE"])
+    found = look(api, secrets, store)
     numbers: dict[str, int] = {
         EdgeMetric.MISSING_RULES: sum(each.missing for each in found),
         EdgeMetric.DRIFTED_RULES: sum(each.drifted for each in found),
@@ -74,12 +74,12 @@ def log_lines(found: list[DeclarationDrift]) -> Iterator[dict[str, Any]]:
             yield {"information": each.name, "what": what, "undeclared": fields}
 
 
-def look(api: Api, secrets: Secrets, memory: SsmStateStore) -> list[DeclarationDrift]:
+def look(api: Api, secrets: Secrets, store: SsmStateStore) -> list[DeclarationDrift]:
     """Every declaration of the environment, compared with its zone."""
     found = []
     zone_of = cache(lambda name: zones.find(api, name))
-    for name, document in sorted(memory.all("declared").items()):
-        declared = subject(secrets.resolve(document), api=api, zone=zone_of(document["zone"]), memory=memory)
+    for name, document in sorted(store.all("declared").items()):
+        declared = subject(secrets.resolve(document), api=api, zone=zone_of(document["zone"]), store=store)
         try:
             changes, conflict = declared.changes(present=is_wanted(document, datetime.now(UTC))), None
         except Conflict as error:

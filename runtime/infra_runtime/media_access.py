@@ -39,7 +39,7 @@ def handler(event: Mapping[str, Any], context: Any) -> None:
     access = Access(
         client("s3"),
         client("secretsmanager"),
-        SsmStateStore(client("ssm"), os.environ["MEMORY"]),
+        SsmStateStore(client("ssm"), os.environ["STATE_STORE"]),
         datetime.now(UTC),
         Quarantine.of(os.environ),
     )
@@ -67,7 +67,7 @@ class Quarantine:
 class Access:
     s3: Any
     secrets_manager: Any
-    memory: StateStore
+    store: StateStore
     now: datetime
     quarantine: Quarantine | None = None
 
@@ -144,7 +144,7 @@ def converge(bucket: str, secret: str | None, access: Access) -> None:
     """
     for _ in range(_ROUNDS):
         agents = accepted_user_agents(secret, access) if secret else []
-        ranges = sorted(access.memory.get(KEY) or {})
+        ranges = sorted(access.store.get(KEY) or {})
         found = _read(bucket, access.s3)
         wanted = [*_statements(bucket, agents, ranges), *_unread(bucket, access.quarantine), *_foreign(found)]
         if found == wanted:

@@ -39,7 +39,7 @@ def handler(event: Mapping[str, Any], context: Any) -> None:
     rotation = SigningKey(
         SigningKeyClients(manager, client("iam"), _s3_with),
         api_from(Secrets(manager), os.environ["TOKEN_SECRET"], deadline=deadline_of(context)),
-        SsmStateStore(client("ssm"), os.environ["MEMORY"]),
+        SsmStateStore(client("ssm"), os.environ["STATE_STORE"]),
         user=os.environ["USER_NAME"],
         bucket=os.environ["BUCKET"],
         worker=os.environ["WORKER"],
@@ -100,7 +100,7 @@ class SigningKey(Rotation):
         self,
         account: SigningKeyClients,
         api: Api,
-        memory: StateStore,
+        store: StateStore,
         *,
         user: str,
         bucket: str,
@@ -109,7 +109,7 @@ class SigningKey(Rotation):
         version: str,
     ) -> None:
         super().__init__(account.secrets_manager, secret=secret, version=version)
-        self._account, self._api, self._memory = account, api, memory
+        self._account, self._api, self._store = account, api, store
         self._user, self._bucket, self._worker = user, bucket, worker
 
     def new_value(self) -> str:
@@ -137,7 +137,7 @@ class SigningKey(Rotation):
 
     def _declared(self, pending: str) -> WorkerScript:
         """The deployed declaration, with the pending key in the place of the current one."""
-        document = self._memory.get(f"declared/worker/{self._worker}")
+        document = self._store.get(f"declared/worker/{self._worker}")
         zone = zones.find(self._api, document["zone"])
         secrets = dict.fromkeys(document["secrets"], pending)
         return WorkerScript(self._api, zone.id, zone.name, zone.account, {**document, "secrets": secrets})

@@ -31,10 +31,10 @@ def handler(event: Mapping[str, Any], context: Any) -> None:
     """Handles one step of a rotation by Secrets Manager."""
     manager = client("secretsmanager")
     secrets = Secrets(manager)
-    memory = SsmStateStore(client("ssm"), os.environ["MEMORY"])
+    store = SsmStateStore(client("ssm"), os.environ["STATE_STORE"])
     rotation = UserAgent(
         api_from(secrets, os.environ["TOKEN_SECRET"], deadline=deadline_of(context)),
-        Access(client("s3"), manager, memory, datetime.now(UTC), Quarantine.of(os.environ)),
+        Access(client("s3"), manager, store, datetime.now(UTC), Quarantine.of(os.environ)),
         memory,
         bucket=os.environ["BUCKET"],
         rule=os.environ["RULE"],
@@ -53,10 +53,10 @@ class _Names:
 
 class UserAgent(Rotation):
     def __init__(
-        self, api: Api, access: Access, memory: StateStore, *, secret: str, version: str, **names: str
+        self, api: Api, access: Access, store: StateStore, *, secret: str, version: str, **names: str
     ) -> None:
         super().__init__(access.secrets_manager, secret=secret, version=version)
-        self._api, self._access, self._memory = api, access, memory
+        self._api, self._access, self._store = api, access, store
         self._of = _Names(**names)
 
     def new_value(self) -> str:
@@ -74,7 +74,7 @@ class UserAgent(Rotation):
 
     def _rules(self, pending: str) -> Rules:
         """The declared rules, with the pending value in place of the reference to the secret."""
-        document = self._memory.get(f"declared/rules/{self._of.rule}")
+        document = self._store.get(f"declared/rules/{self._of.rule}")
         zone = zones.find(self._api, document["zone"])
         return Rules(self._api, zone.id, _with(document, pending))
 

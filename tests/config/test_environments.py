@@ -1,5 +1,6 @@
 """The three environments themselves, and what is said of spoilt ones."""
 
+import inspect
 import json
 import os
 import re
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from config import InvalidEnvironments, available, load
+from config import InvalidEnvironments, available, load, rules
 from config.positions import line_of_keys
 from config.rules import plan_can_do_it
 from config.schema import SCHEMA, schema
@@ -412,6 +413,15 @@ def test_a_rehearsal_ends_with_2_and_without_a_traceback() -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert "did you mean production?" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_every_rule_is_applied() -> None:
+    functions = {
+        name for name, each in vars(rules).items() if inspect.isfunction(each) and each.__module__ == rules.__name__
+    }
+    applied = {each.__name__ for each in (*rules.RULES, *rules.BETWEEN_ENVIRONMENTS)}
+    assert {name for name in functions - applied if not name.startswith("_")} == {"rules_by_phase"}
+    assert len(rules.RULES) >= 40 and len(rules.BETWEEN_ENVIRONMENTS) >= 5
 
 
 def test_the_schema_is_the_models() -> None:

@@ -36,11 +36,11 @@ def declared(
     """The declaration of the phase of managed rules; production decides for the zone."""
 
     def build(stack: cdk.Stack) -> None:
-        token, memory = (
+        token, store = (
             CloudflareToken(stack, name="token"),
             StateStore(product="p", environment="e", about="cloudflare"),
         )
-        provider = CloudflareProvider(stack, "Provider", token=token, memory=memory, owner=owner, zone="example.com")
+        provider = CloudflareProvider(stack, "Provider", token=token, store=store, owner=owner, zone="example.com")
         if owner != "production":
             OwaspExceptions(stack, "Rules", provider=provider, adopt=False, exceptions=exceptions)
             return

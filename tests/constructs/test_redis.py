@@ -155,7 +155,7 @@ def instances(stack: cdk.Stack) -> list[RedisInstance]:
             stack,
             "Upstash",
             credentials_secret="example/upstash",
-            memory=StateStore(product="example", environment="test", about="redis"),
+            store=StateStore(product="example", environment="test", about="redis"),
             props=UpstashProps(
                 environment="test",
                 instance="main",

@@ -215,8 +215,8 @@ def media(template_of: TemplateOf, *, adopt: bool, retention: Retention) -> asse
         sites=["daadaar.com"],
         static="_next/static/",
     )
-    memory = StateStore(product="daadaar", environment="test", about="cloudflare")
-    return template_of(lambda stack: Media(stack, "Media", memory=memory, props=props))
+    store = StateStore(product="daadaar", environment="test", about="cloudflare")
+    return template_of(lambda stack: Media(stack, "Media", store=store, props=props))
 
 
 @pytest.mark.parametrize(("adopt", "retention", "disposable"), [

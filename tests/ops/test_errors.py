@@ -65,7 +65,8 @@ WRONG: dict[str, tuple[Callable[[str], Any], str]] = {
 
 
 def test_every_command_is_tried() -> None:
-    assert commands().keys() == ARGUMENTS.keys() | ELSEWHERE.keys()
+    known = ARGUMENTS.keys() | ELSEWHERE.keys()
+    assert commands().keys() == known, "tests/ops/every_command.py: what a test gives each command"
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ PREVIEW = {
 
 
 def test_every_command_that_has_it_is_on_the_page_with_a_type_that_exists() -> None:
-    assert types().keys() == with_json()
+    assert types().keys() == with_json(), "docs/commands.md, JSON: the type of each document"
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ class CloudWatch(Account):
 
 class Operator:
     def __init__(self, edge: Edge) -> None:
-        edge.zone.name, edge.memory = ENVIRONMENT.domains.zone, Memory()
+        edge.zone.name, edge.store = ENVIRONMENT.domains.zone, Memory()
         self.edge, self.aws, self.now = edge, CloudWatch(), NOW
         self.before = edge.foreign()
 
@@ -82,7 +82,7 @@ class Operator:
     def at(self) -> EdgeOf:
         """A new look each time, as each command has."""
         secrets = Secrets(FakeSecretsManager({"check-pass": "let-me-through"}))
-        parts: Any = (self.aws, self.edge.api(), secrets, self.edge.memory)
+        parts: Any = (self.aws, self.edge.api(), secrets, self.edge.store)
         return EdgeOf(NAME, ENVIRONMENT, *parts)
 
     def on(self, until: str = "1h", reason: str | None = "a larger disk") -> str:
@@ -141,7 +141,7 @@ def test_the_hosts_of_site_and_api_get_a_worker_and_all_our_alarms_are_muted(ope
 def test_off_leaves_nothing_behind_and_says_what_notifies_now(operator: Operator) -> None:
     operator.on()
     output = operator.off()
-    assert (operator.patterns, operator.aws.rules, operator.edge.memory.get(KEY)) == (set(), {}, None)
+    assert (operator.patterns, operator.aws.rules, operator.edge.store.get(KEY)) == (set(), {}, None)
     assert SCRIPT not in operator.edge.world.scripts
     assert operator.edge.foreign() == operator.before
     assert "fires, and notifies now: daadaar-production-data-Storage: docs/runbooks/database-storage.md" in output
@@ -150,7 +150,7 @@ def test_off_leaves_nothing_behind_and_says_what_notifies_now(operator: Operator
 
 def test_off_removes_the_page_also_when_its_record_is_lost(operator: Operator) -> None:
     operator.on()
-    operator.edge.memory.put(KEY, None)
+    operator.edge.store.put(KEY, None)
     operator.off()
     assert (operator.patterns, SCRIPT in operator.edge.world.scripts) == (set(), False)
 
@@ -162,7 +162,7 @@ def test_on_again_prolongs_it_without_a_gap_and_keeps_its_beginning(operator: Op
     first, second = operator.aws.rules.values()
     assert first["ExpireDate"] > operator.now, "the first rule mutes until the second begins"
     assert second["Rule"]["Schedule"]["Expression"] == "at(2026-11-26T12:31)"
-    document = operator.edge.memory.get(KEY)
+    document = operator.edge.store.get(KEY)
     assert (document["since"], document["reason"]) == ("2026-11-26T12:00:20+00:00", "a larger disk")
     assert document["variables"]["UNTIL"] == "2026-11-26T14:31Z"
     with pytest.raises(InputError, match="infra maintenance off production"):
@@ -178,7 +178,7 @@ def test_a_foreign_worker_on_a_host_stops_it_before_anything_is_written(operator
     with pytest.raises(OperatorError, match="it leads to theirs"):
         operator.on()
     assert operator.edge.zone.routes["theirs"] == route
-    assert (operator.edge.memory.get(KEY), operator.aws.rules) == (None, {})
+    assert (operator.edge.store.get(KEY), operator.aws.rules) == (None, {})
 
 
 def test_a_missing_part_is_reported_with_the_command_that_repairs_it(operator: Operator) -> None:
@@ -200,7 +200,7 @@ def test_missing_parts_are_drift_while_it_is_on_and_leftovers_are_drift_afterwar
 
     def drift() -> tuple[int, int]:
         at = operator.at
-        (scheduled,) = edge_drift.look(at.api, at.secrets, at.memory)
+        (scheduled,) = edge_drift.look(at.api, at.secrets, at.store)
         (asked,) = edge_commands.drifts(at)
         assert len(asked.changes) == scheduled.drifted + scheduled.missing
         return scheduled.drifted, scheduled.missing

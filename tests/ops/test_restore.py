@@ -452,7 +452,7 @@ def backed_up(place: Rehearsed, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reh
     monkeypatch.setattr(drilling, "_EVERY_SECONDS", 0.1)
     for key, value in {
         "ENVIRONMENT": "dev",
-        "MEMORY": "/daadaar/dev/restore",
+        "STATE_STORE": "/daadaar/dev/restore",
         "DATABASE": place.identifier,
         "DATABASE_ARN": serving["DBInstanceArn"],
         "PARAMETER_GROUP": group,
@@ -477,8 +477,8 @@ def backed_up(place: Rehearsed, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reh
     cloudformation.delete_stack(StackName=name)
     with pytest.raises(WaiterError):
         gone.wait(StackName=name, WaiterConfig={"Delay": 1})
-    memory = SsmStateStore(place.clients.client("ssm"), "/daadaar/dev/restore")
-    drilling.release(Request("Delete", {"Vault": VAULT}, "drills"), place.clients.client("backup"), memory)
+    store = SsmStateStore(place.clients.client("ssm"), "/daadaar/dev/restore")
+    drilling.release(Request("Delete", {"Vault": VAULT}, "drills"), place.clients.client("backup"), store)
     cloudformation.delete_stack(StackName=name)
     gone.wait(StackName=name, WaiterConfig={"Delay": 1})
 

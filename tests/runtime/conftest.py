@@ -62,7 +62,7 @@ class Edge:
     simulator: CloudflareSimulator
     http: httpx.Client
     time: Time = field(default_factory=Time)
-    memory: InMemoryStateStore = field(default_factory=InMemoryStateStore)
+    store: InMemoryStateStore = field(default_factory=InMemoryStateStore)
     secrets: dict[str, str] = field(default_factory=dict)
     lambda_seconds: float = 600
     base_url: str = "https://api.test/client/v4"
@@ -85,7 +85,7 @@ class Edge:
     def ask(self, kind: Any, document: dict[str, Any], physical_id: str | None = None) -> Result:
         secrets = Secrets(FakeSecretsManager(self.secrets), {TOKEN})
         request = Request(kind=kind, properties={"Document": json.dumps(document)}, physical_id=physical_id)
-        return provide(request, api=self.api(), secrets=secrets, memory=self.memory)
+        return provide(request, api=self.api(), secrets=secrets, store=self.store)
 
     def writes(self, job: Callable[[], object]) -> list[str]:
         """The writes that a piece of work has made."""

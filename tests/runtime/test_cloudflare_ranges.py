@@ -20,11 +20,11 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ENVIRONMENT", "test")
 
 
-def ranges(ec2: Ec2, memory: InMemoryStateStore, published: list[str], *, days: int = 0) -> Ranges:
+def ranges(ec2: Ec2, store: InMemoryStateStore, published: list[str], *, days: int = 0) -> Ranges:
     """Over the list `pl-1`, which is made when there is none."""
     if not ec2.lists:
         ec2.create_managed_prefix_list(MaxEntries=40)
-    return Ranges(ec2, memory, lambda: published, NOW + timedelta(days=days), _instant())
+    return Ranges(ec2, store, lambda: published, NOW + timedelta(days=days), _instant())
 
 
 def _instant() -> Clock:
@@ -33,24 +33,24 @@ def _instant() -> Clock:
 
 
 def test_the_first_run_fills_the_list_and_the_next_writes_nothing() -> None:
-    ec2, memory = Ec2(), InMemoryStateStore()
-    refresh(ranges(ec2, memory, FIVE), "pl-1")
+    ec2, store = Ec2(), InMemoryStateStore()
+    refresh(ranges(ec2, store, FIVE), "pl-1")
     assert ec2.cidrs == set(FIVE)
-    refresh(ranges(ec2, memory, FIVE, days=1), "pl-1")
+    refresh(ranges(ec2, store, FIVE, days=1), "pl-1")
     assert ec2.writes == 1
 
 
 def test_a_new_range_is_let_in_at_once_and_an_old_one_kept_for_a_month() -> None:
-    ec2, memory = Ec2(), InMemoryStateStore()
-    refresh(ranges(ec2, memory, FIVE), "pl-1")
+    ec2, store = Ec2(), InMemoryStateStore()
+    refresh(ranges(ec2, store, FIVE), "pl-1")
     moved = [*FIVE[1:], NEW]
-    refresh(ranges(ec2, memory, moved, days=1), "pl-1")
+    refresh(ranges(ec2, store, moved, days=1), "pl-1")
     assert ec2.cidrs == {*FIVE, NEW}
-    refresh(ranges(ec2, memory, moved, days=30), "pl-1")
+    refresh(ranges(ec2, store, moved, days=30), "pl-1")
     assert FIVE[0] in ec2.cidrs
-    refresh(ranges(ec2, memory, moved, days=32), "pl-1")
+    refresh(ranges(ec2, store, moved, days=32), "pl-1")
     assert ec2.cidrs == set(moved)
-    assert set(memory.get(KEY)) == set(moved)
+    assert set(store.get(KEY)) == set(moved)
 
 
 @pytest.mark.parametrize(
@@ -60,55 +60,55 @@ def test_a_new_range_is_let_in_at_once_and_an_old_one_kept_for_a_month() -> None
     ids=["empty", "less than half", "everybody", "private", "too wide", "IPv6", "nonsense"],
 )  # fmt: skip
 def test_what_cannot_be_right_changes_nothing(published: list[str]) -> None:
-    ec2, memory = Ec2(), InMemoryStateStore()
-    refresh(ranges(ec2, memory, FIVE), "pl-1")
-    before = dict(memory.values)
+    ec2, store = Ec2(), InMemoryStateStore()
+    refresh(ranges(ec2, store, FIVE), "pl-1")
+    before = dict(store.values)
     with pytest.raises(Suspicious):
-        refresh(ranges(ec2, memory, published, days=1), "pl-1")
-    assert (ec2.cidrs, ec2.writes, memory.values) == (set(FIVE), 1, before)
+        refresh(ranges(ec2, store, published, days=1), "pl-1")
+    assert (ec2.cidrs, ec2.writes, store.values) == (set(FIVE), 1, before)
 
 
 def test_a_range_that_was_removed_by_hand_is_added_again() -> None:
-    ec2, memory = Ec2(), InMemoryStateStore()
-    refresh(ranges(ec2, memory, FIVE), "pl-1")
+    ec2, store = Ec2(), InMemoryStateStore()
+    refresh(ranges(ec2, store, FIVE), "pl-1")
     ec2.cidrs.remove(FIVE[0])
-    refresh(ranges(ec2, memory, FIVE), "pl-1")
+    refresh(ranges(ec2, store, FIVE), "pl-1")
     assert ec2.cidrs == set(FIVE)
 
 
 def test_a_change_is_published_but_not_the_first_filling(capsys: pytest.CaptureFixture[str]) -> None:
-    ec2, memory = Ec2(), InMemoryStateStore()
-    refresh(ranges(ec2, memory, FIVE), "pl-1")
+    ec2, store = Ec2(), InMemoryStateStore()
+    refresh(ranges(ec2, store, FIVE), "pl-1")
     assert '"RangesAdded": 0' in capsys.readouterr().out
-    refresh(ranges(ec2, memory, [*FIVE, NEW]), "pl-1")
+    refresh(ranges(ec2, store, [*FIVE, NEW]), "pl-1")
     assert '"RangesAdded": 1' in capsys.readouterr().out
 
 
-def resource(kind: Any, ec2: Ec2, memory: InMemoryStateStore, *, room: int = 40, published: list[str] = FIVE) -> str:
+def resource(kind: Any, ec2: Ec2, store: InMemoryStateStore, *, room: int = 40, published: list[str] = FIVE) -> str:
     properties = {"Name": "net-cloudflare", "MaxEntries": str(room)}
     request = Request(kind, properties, None if kind == "Create" else "pl-1")
-    return provide(request, Ranges(ec2, memory, lambda: published, NOW, _instant())).physical_id
+    return provide(request, Ranges(ec2, store, lambda: published, NOW, _instant())).physical_id
 
 
 def test_the_list_is_full_before_anything_refers_to_it_and_gone_with_the_resource() -> None:
-    ec2, memory = Ec2(), InMemoryStateStore()
-    assert resource("Create", ec2, memory) == "pl-1"
+    ec2, store = Ec2(), InMemoryStateStore()
+    assert resource("Create", ec2, store) == "pl-1"
     assert (ec2.cidrs, ec2.lists["pl-1"]["State"]) == (set(FIVE), "modify-complete")
     assert ec2.lists["pl-1"]["TagSpecifications"][0]["Tags"] == [{"Key": "owner", "Value": "net-cloudflare"}]
-    resource("Delete", ec2, memory)
-    assert (ec2.lists, memory.values) == ({}, {})
-    resource("Delete", ec2, memory)
+    resource("Delete", ec2, store)
+    assert (ec2.lists, store.values) == ({}, {})
+    resource("Delete", ec2, store)
 
 
 def test_an_event_that_comes_twice_makes_one_list() -> None:
-    ec2, memory = Ec2(), InMemoryStateStore()
-    assert {resource("Create", ec2, memory), resource("Create", ec2, memory)} == {"pl-1"}
+    ec2, store = Ec2(), InMemoryStateStore()
+    assert {resource("Create", ec2, store), resource("Create", ec2, store)} == {"pl-1"}
 
 
 def test_more_room_takes_no_entry_away() -> None:
-    ec2, memory = Ec2(), InMemoryStateStore()
-    resource("Create", ec2, memory)
-    assert resource("Update", ec2, memory, room=50) == "pl-1"
+    ec2, store = Ec2(), InMemoryStateStore()
+    resource("Create", ec2, store)
+    assert resource("Update", ec2, store, room=50) == "pl-1"
     assert (ec2.lists["pl-1"]["MaxEntries"], ec2.cidrs) == (50, set(FIVE))
 
 
@@ -119,17 +119,17 @@ def test_a_list_that_could_not_be_filled_is_known_to_the_delete_that_follows() -
 
 
 def test_a_change_that_ec2_fails_to_make_is_reported_and_not_stored() -> None:
-    ec2, memory = Ec2(), InMemoryStateStore()
-    refresh(ranges(ec2, memory, FIVE), "pl-1")
-    before, ec2.fails = dict(memory.values), "sg-1 has no room"
+    ec2, store = Ec2(), InMemoryStateStore()
+    refresh(ranges(ec2, store, FIVE), "pl-1")
+    before, ec2.fails = dict(store.values), "sg-1 has no room"
     with pytest.raises(Unsettled, match="modify-failed sg-1 has no room"):
-        refresh(ranges(ec2, memory, [*FIVE, NEW]), "pl-1")
-    assert memory.values == before
+        refresh(ranges(ec2, store, [*FIVE, NEW]), "pl-1")
+    assert store.values == before
 
 
 def test_a_change_that_failed_does_not_stop_the_next_one() -> None:
-    ec2, memory = Ec2(), InMemoryStateStore()
-    refresh(ranges(ec2, memory, FIVE), "pl-1")
+    ec2, store = Ec2(), InMemoryStateStore()
+    refresh(ranges(ec2, store, FIVE), "pl-1")
     ec2.lists["pl-1"]["State"] = "modify-failed"
-    refresh(ranges(ec2, memory, [*FIVE, NEW]), "pl-1")
+    refresh(ranges(ec2, store, [*FIVE, NEW]), "pl-1")
     assert NEW in ec2.cidrs

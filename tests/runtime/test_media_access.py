@@ -185,10 +185,10 @@ def rotating(edge: Edge) -> tuple[Edge, S3, SecretsManager, UserAgent]:
     s3, secrets = S3("media"), SecretsManager("agent-1")
     edge.secrets["ua"] = "agent-1"
     edge.ask("Create", RULE)
-    edge.memory.put(KEY, {"104.16.0.0/13": NOW.isoformat()})
-    doors = Access(s3, secrets, edge.memory, NOW)
+    edge.store.put(KEY, {"104.16.0.0/13": NOW.isoformat()})
+    doors = Access(s3, secrets, edge.store, NOW)
     converge("media", "ua", doors)
-    rotation = UserAgent(edge.api(), doors, edge.memory, bucket="media", rule=PHASE, secret="ua", version="v2")
+    rotation = UserAgent(edge.api(), doors, edge.store, bucket="media", rule=PHASE, secret="ua", version="v2")
     return edge, s3, secrets, rotation
 
 

@@ -1,13 +1,16 @@
 """Media that was deleted is gone from Cloudflare's cache, however its path was spelled."""
 
+import json
 import re
+from types import SimpleNamespace
 from urllib.parse import quote
 
 import pytest
 
+from infra_runtime import media_purge
 from infra_runtime.cloudflare.purge import prefixes, purge
 from infra_runtime.vendor_api import Refused, Unavailable
-from tests.runtime.conftest import Edge
+from tests.runtime.conftest import Edge, FakeSecretsManager
 
 HOST = "media.daadaar.com"
 
@@ -38,6 +41,18 @@ def test_many_are_purged_together_and_each_once(edge: Edge) -> None:
     purge(edge.api(), edge.zone.id, [*wanted, *wanted])
     assert edge.zone.purged == wanted
     assert len(edge.zone.purges) == 3
+    assert not edge.simulator.violations
+
+
+def test_a_batch_of_events_purges_what_they_name(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(media_purge, "client", lambda _: FakeSecretsManager({}))
+    monkeypatch.setattr(media_purge, "api_from", lambda *_, **__: edge.api())
+    for name, value in {"HOST": f"media.{edge.zone.name}", "ZONE": edge.zone.name, "TOKEN_SECRET": "token"}.items():
+        monkeypatch.setenv(name, value)
+    bodies = [{"detail": {"object": {"key": key}}} for key in ("a.avif", "b/c.avif", "a.avif")]
+    context = SimpleNamespace(get_remaining_time_in_millis=lambda: 60_000)
+    media_purge.handler({"Records": [{"body": json.dumps(each)} for each in bodies]}, context)
+    assert edge.zone.purged == [f"media.{edge.zone.name}/a.avif", f"media.{edge.zone.name}/b/c.avif"]
     assert not edge.simulator.violations
 
 

@@ -98,7 +98,7 @@ def test_the_private_key_is_nowhere_but_at_cloudflare(edge: Edge, lock: Lock) ->
     close(DOCUMENT, lock)
     (identity,) = shown(edge)
     key = edge.zone.client_certificates[identity]["private_key"]
-    kept = json.dumps([lock.secrets_manager.values, str(lock.s3.objects), edge.memory.values])
+    kept = json.dumps([lock.secrets_manager.values, str(lock.s3.objects), edge.store.values])
     assert "PRIVATE KEY" in kept  # the CA's own
     assert key.splitlines()[1] not in kept
 

@@ -150,4 +150,4 @@ def test_no_key_is_left_for_the_user_that_goes(world: World) -> None:
 def test_the_key_is_never_listed_nor_declared(world: World) -> None:
     listed = world.edge.api().get(f"/accounts/{world.edge.zone.account}/workers/scripts")
     secret = world.current.partition(":")[2]
-    assert secret not in str(listed) + str(world.edge.memory.values)
+    assert secret not in str(listed) + str(world.edge.store.values)

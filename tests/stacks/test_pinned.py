@@ -98,6 +98,5 @@ def test_everything_that_keeps_data_is_pinned(templates: Templates, loaded: Mapp
         for key, each in template["Resources"].items()
         if each["Type"] in DATA and each.get("DeletionPolicy") in KEPT and key != ACCESS_LOGS
     }
-    assert found == {
-        (stack, kind, key) for stack, kinds in STATEFUL.items() for kind, ids in kinds.items() for key in ids
-    }
+    pinned = {(stack, kind, key) for stack, kinds in STATEFUL.items() for kind, ids in kinds.items() for key in ids}
+    assert found == pinned, "STATEFUL pins the logical id of everything that keeps data"

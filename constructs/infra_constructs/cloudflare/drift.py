@@ -18,7 +18,7 @@ class DriftCheck(Construct):
         id_: str,
         *,
         token: CloudflareToken,
-        memory: StateStore,
+        store: StateStore,
         environment: str,
         secrets: list[secretsmanager.ISecret],
     ) -> None:
@@ -29,11 +29,11 @@ class DriftCheck(Construct):
             module="edge_drift",
             description="Compares the Cloudflare zone with what was declared",
             timeout=cdk.Duration.minutes(5),
-            environment={"TOKEN_SECRET": token.name, "MEMORY": memory.prefix, "ENVIRONMENT": environment},
+            environment={"TOKEN_SECRET": token.name, "STATE_STORE": store.prefix, "ENVIRONMENT": environment},
             uses_libraries=True,
         )
         token.grant_read(self.handler)
-        memory.grant(self.handler, writes=False)
+        store.grant(self.handler, writes=False)
         for secret in secrets:
             secret.grant_read(self.handler.role)
         self.handler.run_every(

@@ -33,7 +33,7 @@ class MediaWorker(Construct):
         *,
         provider: CloudflareProvider,
         token: CloudflareToken,
-        memory: StateStore,
+        store: StateStore,
         bucket: s3.IBucket,
         key: secretsmanager.ISecret,
         adopt: bool,
@@ -54,7 +54,7 @@ class MediaWorker(Construct):
             reason="The edge serves every object of this one bucket, and reads nothing else.",
         )
         key.grant_read(provider.handler.role)
-        self.rotation = self._rotation(token, memory)
+        self.rotation = self._rotation(token, store)
         first = self.rotation.resource(
             self,
             "FirstKey",
@@ -86,7 +86,7 @@ class MediaWorker(Construct):
         schedule = self.rotation.rotate(key, self, "Monthly", every=cdk.Duration.days(30))
         schedule.node.add_dependency(worker)
 
-    def _rotation(self, token: CloudflareToken, memory: StateStore) -> RuntimeFunction:
+    def _rotation(self, token: CloudflareToken, store: StateStore) -> RuntimeFunction:
         handler = RuntimeFunction(
             self,
             "Rotation",
@@ -95,7 +95,7 @@ class MediaWorker(Construct):
             timeout=cdk.Duration.minutes(5),
             environment={
                 "TOKEN_SECRET": token.name,
-                "MEMORY": memory.prefix,
+                "STATE_STORE": store.prefix,
                 "BUCKET": self._bucket.bucket_name,
                 "USER_NAME": self._user.user_name,
                 "WORKER": _NAME,
@@ -103,7 +103,7 @@ class MediaWorker(Construct):
             uses_libraries=True,
         )
         token.grant_read(handler)
-        memory.grant(handler, writes=False)
+        store.grant(handler, writes=False)
         handler.role.add_to_policy(
             iam.PolicyStatement(
                 actions=["iam:ListAccessKeys", "iam:CreateAccessKey", "iam:DeleteAccessKey"],

@@ -26,7 +26,7 @@ class CloudflareProvider(Construct):
     """Declares one owner's objects in one zone: a stack creates them one by one, and deletes them in reverse order."""
 
     def __init__(
-        self, scope: Construct, id_: str, *, token: CloudflareToken, memory: StateStore, owner: str, zone: str
+        self, scope: Construct, id_: str, *, token: CloudflareToken, store: StateStore, owner: str, zone: str
     ) -> None:
         super().__init__(scope, id_)
         self._owner, self._zone = owner, zone
@@ -37,11 +37,11 @@ class CloudflareProvider(Construct):
             module="cloudflare.provider",
             description="Converges what is declared in the Cloudflare zone, object by object",
             timeout=cdk.Duration.minutes(10),
-            environment={"TOKEN_SECRET": token.name, "MEMORY": memory.prefix},
+            environment={"TOKEN_SECRET": token.name, "STATE_STORE": store.prefix},
             uses_libraries=True,
         )
         token.grant_read(self.handler)
-        memory.grant(self.handler, writes=True)
+        store.grant(self.handler, writes=True)
 
     def declare(
         self, scope: Construct, id_: str, *, kind: str, name: str, part: str | None = None, **declared: Any

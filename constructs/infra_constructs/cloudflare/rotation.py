@@ -25,7 +25,7 @@ class UserAgentRotation(Construct):
         id_: str,
         *,
         token: CloudflareToken,
-        memory: StateStore,
+        store: StateStore,
         user_agent: secretsmanager.ISecret,
         bucket: s3.IBucket,
         rule: cdk.CustomResource,
@@ -41,7 +41,7 @@ class UserAgentRotation(Construct):
             timeout=cdk.Duration.minutes(5),
             environment={
                 "TOKEN_SECRET": token.name,
-                "MEMORY": memory.prefix,
+                "STATE_STORE": store.prefix,
                 "BUCKET": bucket.bucket_name,
                 "RULE": LATE_TRANSFORM,
                 **quarantine,
@@ -49,7 +49,7 @@ class UserAgentRotation(Construct):
             uses_libraries=True,
         )
         token.grant_read(self.handler)
-        memory.grant(self.handler, writes=False)
+        store.grant(self.handler, writes=False)
         grant_policy_writing(self.handler, bucket=bucket)
         grant_user_agents(self.handler, user_agent)
         self.handler.role.add_to_policy(

@@ -36,7 +36,7 @@ class UpstashRedis(RedisInstance):
     ports = (6379, 6380)
 
     def __init__(
-        self, scope: Construct, id_: str, *, credentials_secret: str, memory: StateStore, props: UpstashProps
+        self, scope: Construct, id_: str, *, credentials_secret: str, store: StateStore, props: UpstashProps
     ) -> None:
         super().__init__(scope, id_)
         # Without a value until the provider has written one.
@@ -47,7 +47,7 @@ class UpstashRedis(RedisInstance):
             reason="Upstash makes a new password on request: docs/runbooks/redis-rotate-token.md.",
         )
         self.url = secretsmanager.Secret.from_secret_complete_arn(self, "UrlOfDatabase", secret.ref)
-        known = {"CREDENTIALS_SECRET": credentials_secret, "MEMORY": memory.prefix}
+        known = {"CREDENTIALS_SECRET": credentials_secret, "STATE_STORE": store.prefix}
         provider = RuntimeFunction(
             self,
             "Provider",
@@ -72,12 +72,12 @@ class UpstashRedis(RedisInstance):
             uses_libraries=True,
         )
         self.usage.run_every(cdk.Duration.hours(1), self, "Hourly", description="Measures the database's use")
-        memory.grant(self.usage, writes=False)
+        store.grant(self.usage, writes=False)
         credentials = secretsmanager.Secret.from_secret_name_v2(self, "Credentials", credentials_secret)
         for each in (provider, self.usage):
             credentials.grant_read(each.role)
         self.url.grant_write(provider.role)
-        memory.grant(provider, writes=True)
+        store.grant(provider, writes=True)
         document = {
             "name": props.database,
             "region": props.region,

@@ -34,20 +34,20 @@ from infra_runtime.vendor_api import NotFound
 def handler(event: Mapping[str, Any], context: Any) -> None:
     deadline = deadline_of(context)
     secrets = Secrets(client("secretsmanager"))
-    memory = SsmStateStore(client("ssm"), os.environ["MEMORY"])
+    store = SsmStateStore(client("ssm"), os.environ["STATE_STORE"])
 
     def handle(request: Request) -> Result:
         api = api_from(secrets, os.environ["TOKEN_SECRET"], deadline=deadline)
-        return provide(request, api=api, secrets=secrets, memory=memory)
+        return provide(request, api=api, secrets=secrets, store=store)
 
     serve(event, handle, redact=secrets.redact)
 
 
-def provide(request: Request, *, api: Api, secrets: Secrets, memory: StateStore) -> Result:
+def provide(request: Request, *, api: Api, secrets: Secrets, store: StateStore) -> Result:
     """Converges one declaration. Raises `HalfDone` when a create fails after the zone is known."""
     document = json.loads(request.properties["Document"])
     if request.kind == "Delete":
-        return _delete(document, str(request.physical_id), api=api, secrets=secrets, memory=memory)
+        return _delete(document, str(request.physical_id), api=api, secrets=secrets, store=store)
     zone = zones.find(api, document["zone"])
     physical_id = f"{zone.id}/{document['owner']}/{document['kind']}/{document['name']}"
     try:
@@ -55,15 +55,15 @@ def provide(request: Request, *, api: Api, secrets: Secrets, memory: StateStore)
             Preflight(api, zone, document).check()
             return Result(physical_id, {"ZoneId": zone.id})
         declared = secrets.resolve(document)
-        converge(api, subject(declared, api=api, zone=zone, memory=memory), present=True)
+        converge(api, subject(declared, api=api, zone=zone, store=store), present=True)
         # Secrets stay references in it. The check for drift compares with this.
-        memory.put(f"declared/{document['kind']}/{document['name']}", document)
+        store.put(f"declared/{document['kind']}/{document['name']}", document)
     except Exception as error:
         raise HalfDone(physical_id, error) from error
     return Result(physical_id, {"ZoneId": zone.id})
 
 
-def subject(declared: Mapping[str, Any], *, api: Api, zone: Zone, memory: StateStore) -> Subject:
+def subject(declared: Mapping[str, Any], *, api: Api, zone: Zone, store: StateStore) -> Subject:
     """The object kind of a declaration. Raises `ValueError` for an unknown one."""
     match declared["kind"]:
         case "rules":
@@ -71,7 +71,7 @@ def subject(declared: Mapping[str, Any], *, api: Api, zone: Zone, memory: StateS
         case "records":
             return Records(api, zone.id, declared)
         case "singletons":
-            return Singletons(api, zone.id, declared, memory)
+            return Singletons(api, zone.id, declared, store)
         case "connector":
             return Connector(api, zone.id, declared)
         case "notifications":
@@ -82,7 +82,7 @@ def subject(declared: Mapping[str, Any], *, api: Api, zone: Zone, memory: StateS
             raise ValueError(f"no such kind: {other}")
 
 
-def _delete(document: dict[str, Any], physical_id: str, *, api: Api, secrets: Secrets, memory: StateStore) -> Result:
+def _delete(document: dict[str, Any], physical_id: str, *, api: Api, secrets: Secrets, store: StateStore) -> Result:
     """Needs the zone's id only, not an active zone; a zone that is gone has taken everything with it."""
     if document["kind"] == "preflight":
         return Result(physical_id)
@@ -93,6 +93,6 @@ def _delete(document: dict[str, Any], physical_id: str, *, api: Api, secrets: Se
         return Result(physical_id)
     zone = Zone(identity, found["name"], found["account"]["id"], "")
     declared = secrets.resolve(document, missing_is_fine=True)
-    converge(api, subject(declared, api=api, zone=zone, memory=memory), present=False)
-    memory.put(f"declared/{document['kind']}/{document['name']}", None)
+    converge(api, subject(declared, api=api, zone=zone, store=store), present=False)
+    store.put(f"declared/{document['kind']}/{document['name']}", None)
     return Result(physical_id)

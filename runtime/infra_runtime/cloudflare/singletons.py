@@ -41,7 +41,7 @@ class Singletons:
     api: Api
     zone: str
     declared: Declared
-    memory: StateStore
+    store: StateStore
 
     @property
     def _key(self) -> str:
@@ -75,7 +75,7 @@ class Singletons:
 
     def changes(self, *, present: bool) -> list[Change]:
         wanted: Mapping[str, Any] = self.declared["values"] if present else {}
-        before: dict[str, Any] = self.memory.get(self._key) or {}
+        before: dict[str, Any] = self.store.get(self._key) or {}
         changes = []
         for name, value in wanted.items():
             found = _ours_of(self._read(name), value)
@@ -89,11 +89,11 @@ class Singletons:
     def _set(self, name: str, found: Any, value: Any) -> Change:
         def apply() -> None:
             # Written down first: what we have overwritten cannot be read any more. What is written down stays.
-            before = self.memory.get(self._key) or {}
+            before = self.store.get(self._key) or {}
             if name not in before:
-                self.memory.put(self._key, before | {name: {"before": found, "ours": value}})
+                self.store.put(self._key, before | {name: {"before": found, "ours": value}})
             elif before[name]["ours"] != value:
-                self.memory.put(self._key, before | {name: before[name] | {"ours": value}})
+                self.store.put(self._key, before | {name: before[name] | {"ours": value}})
             self._write(name, value)
 
         return Change("update", f"setting {name}", apply, before=found, after=value)
@@ -103,8 +103,8 @@ class Singletons:
             ours = remembered["ours"]
             if _is(name, ours, _ours_of(self._read(name), ours)):
                 self._put_back(name, remembered["before"])
-            left = {key: value for key, value in (self.memory.get(self._key) or {}).items() if key != name}
-            self.memory.put(self._key, left)
+            left = {key: value for key, value in (self.store.get(self._key) or {}).items() if key != name}
+            self.store.put(self._key, left)
 
         return Change("restore", f"setting {name}", apply, before=remembered["ours"], after=remembered["before"])
 

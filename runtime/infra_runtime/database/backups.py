@@ -22,8 +22,8 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, float]:
     now = datetime.now(UTC)
     found = ages(client("rds"), os.environ["DATABASE"], now=now)
     if prefix := os.environ.get("DRILLS"):
-        memory = SsmStateStore(client("ssm"), prefix)
-        found |= since_drill(client("rds"), os.environ["DATABASE"], memory, now=now)
+        store = SsmStateStore(client("ssm"), prefix)
+        found |= since_drill(client("rds"), os.environ["DATABASE"], store, now=now)
     emit(DATABASE, {"Environment": os.environ["ENVIRONMENT"]}, found)
     return found
 
@@ -46,9 +46,9 @@ def ages(rds: Any, database: str, *, now: datetime) -> dict[str, float]:
     return found
 
 
-def since_drill(rds: Any, database: str, memory: StateStore, *, now: datetime) -> dict[str, float]:
+def since_drill(rds: Any, database: str, store: StateStore, *, now: datetime) -> dict[str, float]:
     """Days since the last successful drill; before the first one, since the instance was created."""
-    if (last := memory.get(SUCCEEDED)) is not None:
+    if (last := store.get(SUCCEEDED)) is not None:
         since = datetime.fromisoformat(last["ended"])
     else:
         (instance,) = rds.describe_db_instances(DBInstanceIdentifier=database)["DBInstances"]

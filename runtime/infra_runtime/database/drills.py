@@ -67,17 +67,17 @@ class DrillClients:
 @reported
 def handler(event: Mapping[str, Any], context: object) -> Any:
     """Events of AWS Backup; CloudFormation's, for `Custom::DatabaseDrills`; and what `infra restore drill` asks."""
-    memory = SsmStateStore(client("ssm"), os.environ["MEMORY"])
+    store = SsmStateStore(client("ssm"), os.environ["STATE_STORE"])
     clients = DrillClients(client("backup"), client("rds"))
     if "RequestType" in event:
-        return serve(event, lambda request: release(request, clients.backup, memory))
+        return serve(event, lambda request: release(request, clients.backup, store))
     match event.get("do") or event["detail-type"]:
         case "start":
-            return {"job": start(clients.backup, memory, now=datetime.now(UTC))}
+            return {"job": start(clients.backup, store, now=datetime.now(UTC))}
         case "tidy":
-            return tidy(clients, memory, now=datetime.now(UTC))
+            return tidy(clients, store, now=datetime.now(UTC))
         case "Restore Job State Change":
-            return ended(event["detail"]["restoreJobId"], clients, memory, verified)
+            return ended(event["detail"]["restoreJobId"], clients, store, verified)
         case "Backup Job State Change" | "Copy Job State Change":
             return failed_backup(event["detail"])
         case other:
@@ -87,12 +87,12 @@ def handler(event: Mapping[str, Any], context: object) -> Any:
 # -- On demand
 
 
-def start(backup: Any, memory: StateStore, *, now: datetime) -> str:
+def start(backup: Any, store: StateStore, *, now: datetime) -> str:
     """Restores as the plan would, at once: restore testing plans run by their schedule only. The id of the job.
 
     Raises `NoRecoveryPoint` and `DrillRuns`.
     """
-    if (running := memory.get(STARTED)) is not None:
+    if (running := store.get(STARTED)) is not None:
         raise DrillRuns(f"{running['job']} of {running['began'][:19]} UTC has not ended; infra restore list shows it")
     vault = os.environ["VAULT"]
     pages = backup.get_paginator("list_recovery_points_by_backup_vault").paginate(
@@ -119,21 +119,21 @@ def start(backup: Any, memory: StateStore, *, now: datetime) -> str:
         ResourceType="RDS",
         IdempotencyToken=instance,
     )["RestoreJobId"]
-    memory.put(STARTED, {"job": job, "began": now.isoformat(), "instance": instance})
+    store.put(STARTED, {"job": job, "began": now.isoformat(), "instance": instance})
     return str(job)
 
 
-def tidy(clients: DrillClients, memory: StateStore, *, now: datetime) -> dict[str, Any]:
+def tidy(clients: DrillClients, store: StateStore, *, now: datetime) -> dict[str, Any]:
     """Ends a drill whose end was never reported: AWS Backup's events are best effort."""
-    if (running := memory.get(STARTED)) is None:
+    if (running := store.get(STARTED)) is None:
         return {}
     job = clients.backup.describe_restore_job(RestoreJobId=running["job"])
     if job["Status"] in ("COMPLETED", "FAILED", "ABORTED"):
-        return ended(running["job"], clients, memory, verified)
-    if _is_concluded(running["job"], memory):
-        _delete_on_demand(running["job"], clients.rds, memory)
+        return ended(running["job"], clients, store, verified)
+    if _is_concluded(running["job"], store):
+        _delete_on_demand(running["job"], clients.rds, store)
     elif now - datetime.fromisoformat(running["began"]) > _LONGEST_DRILL:
-        return _conclude(job, DrillOutcome(["it has not ended after twelve hours"]), clients, memory)
+        return _conclude(job, DrillOutcome(["it has not ended after twelve hours"]), clients, store)
     return {}
 
 
@@ -142,17 +142,17 @@ def tidy(clients: DrillClients, memory: StateStore, *, now: datetime) -> dict[st
 Verify = Callable[[Mapping[str, Any], DrillClients], DrillOutcome]
 
 
-def ended(job_id: str, clients: DrillClients, memory: StateStore, verify: Verify) -> dict[str, Any]:
+def ended(job_id: str, clients: DrillClients, store: StateStore, verify: Verify) -> dict[str, Any]:
     """Concludes a drill once, however often AWS Backup reports its end. Ignores restores that are not our drills."""
     job = clients.backup.describe_restore_job(RestoreJobId=job_id)
-    if not _is_ours(job, memory):
+    if not _is_ours(job, store):
         return {}
-    if _is_concluded(job_id, memory):
-        _delete_on_demand(job_id, clients.rds, memory)
+    if _is_concluded(job_id, store):
+        _delete_on_demand(job_id, clients.rds, store)
         return {}
     if job["Status"] != "COMPLETED":
         found = [f"the restore has {job['Status'].lower()}: {job.get('StatusMessage', 'AWS Backup does not say why')}"]
-        return _conclude(job, DrillOutcome(found), clients, memory)
+        return _conclude(job, DrillOutcome(found), clients, store)
     began = time.monotonic()
     try:
         outcome = verify(job, clients)
@@ -160,7 +160,7 @@ def ended(job_id: str, clients: DrillClients, memory: StateStore, verify: Verify
         report(error)
         outcome = DrillOutcome([f"it could not be verified: {type(error).__name__}: {error}"])
     seconds = (job["CompletionDate"] - job["CreationDate"]).total_seconds() + time.monotonic() - began
-    return _conclude(job, replace(outcome, rto=seconds / 60), clients, memory)
+    return _conclude(job, replace(outcome, rto=seconds / 60), clients, store)
 
 
 def failed_backup(detail: Mapping[str, Any]) -> dict[str, Any]:
@@ -169,12 +169,12 @@ def failed_backup(detail: Mapping[str, Any]) -> dict[str, Any]:
     return {"failed": detail.get("statusMessage", "")}
 
 
-def _is_ours(job: Mapping[str, Any], memory: StateStore) -> bool:
-    return _is_by_plan(job) or (memory.get(STARTED) or {}).get("job") == job["RestoreJobId"]
+def _is_ours(job: Mapping[str, Any], store: StateStore) -> bool:
+    return _is_by_plan(job) or (store.get(STARTED) or {}).get("job") == job["RestoreJobId"]
 
 
-def _is_concluded(job_id: str, memory: StateStore) -> bool:
-    return bool((memory.get(LAST) or {}).get("job") == job_id)
+def _is_concluded(job_id: str, store: StateStore) -> bool:
+    return bool((store.get(LAST) or {}).get("job") == job_id)
 
 
 def _is_by_plan(job: Mapping[str, Any]) -> bool:
@@ -182,7 +182,7 @@ def _is_by_plan(job: Mapping[str, Any]) -> bool:
 
 
 def _conclude(
-    job: Mapping[str, Any], outcome: DrillOutcome, clients: DrillClients, memory: StateStore
+    job: Mapping[str, Any], outcome: DrillOutcome, clients: DrillClients, store: StateStore
 ) -> dict[str, Any]:
     """Remembers the result first: what fails afterwards must not conclude it a second time."""
     found = outcome.problems
@@ -197,13 +197,13 @@ def _conclude(
             told=outcome.told,
         )
     )
-    memory.put(LAST, drill)
+    store.put(LAST, drill)
     values: dict[str, float] = {DatabaseMetric.DRILL_FAILED.value: 1 if found else 0}
     if not found:
-        memory.put(SUCCEEDED, drill)
+        store.put(SUCCEEDED, drill)
         values |= {DatabaseMetric.DRILL_RPO.value: outcome.rpo, DatabaseMetric.DRILL_RTO.value: outcome.rto}
     emit(DATABASE, _dimensions(), values, drill=drill)
-    _delete_on_demand(job["RestoreJobId"], clients.rds, memory)
+    _delete_on_demand(job["RestoreJobId"], clients.rds, store)
     if job["Status"] == "COMPLETED" and _is_by_plan(job):
         # AWS Backup deletes what it has restored when it has this, and otherwise at the end of the validation window.
         clients.backup.put_restore_validation_result(
@@ -214,16 +214,16 @@ def _conclude(
     return drill
 
 
-def _delete_on_demand(job_id: str, rds: Any, memory: StateStore) -> None:
+def _delete_on_demand(job_id: str, rds: Any, store: StateStore) -> None:
     """If RDS refuses, as it does while it modifies the instance, the next look deletes it (`tidy`)."""
-    running = memory.get(STARTED)
+    running = store.get(STARTED)
     if running is None or running["job"] != job_id:
         return
     with contextlib.suppress(rds.exceptions.DBInstanceNotFoundFault):
         rds.delete_db_instance(
             DBInstanceIdentifier=running["instance"], SkipFinalSnapshot=True, DeleteAutomatedBackups=True
         )
-    memory.put(STARTED, None)
+    store.put(STARTED, None)
 
 
 def _restored_name(job: Mapping[str, Any]) -> str:
@@ -308,7 +308,7 @@ def _other_settings(name: str, rds: Any) -> list[str]:
 # -- Without drills
 
 
-def release(request: Request, backup: Any, memory: StateStore) -> Result:
+def release(request: Request, backup: Any, store: StateStore) -> Result:
     """On Delete, forgets the drills and gives continuous backup back to RDS, which goes on with the same retention.
 
     When AWS Backup deletes such a recovery point itself, at the end of its retention, RDS restarts the instance and may
@@ -320,5 +320,5 @@ def release(request: Request, backup: Any, memory: StateStore) -> Result:
         for point in [each["RecoveryPointArn"] for page in pages for each in page["RecoveryPoints"]]:
             backup.disassociate_recovery_point(BackupVaultName=vault, RecoveryPointArn=point)
         for key in (STARTED, LAST, SUCCEEDED):
-            memory.put(key, None)
+            store.put(key, None)
     return Result(physical_id=f"drills:{vault}")

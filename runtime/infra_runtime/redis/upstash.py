@@ -31,24 +31,24 @@ _ACTIVE = "active"
 def handler(event: Mapping[str, Any], context: Any) -> None:
     deadline = deadline_of(context)
     secrets = Secrets(client("secretsmanager"))
-    memory = SsmStateStore(client("ssm"), os.environ["MEMORY"])
+    store = SsmStateStore(client("ssm"), os.environ["STATE_STORE"])
 
     def handle(request: Request) -> Result:
         api = upstash_from(secrets, os.environ["CREDENTIALS_SECRET"], deadline=deadline)
-        return provide(request, api=api, secrets=secrets, memory=memory)
+        return provide(request, api=api, secrets=secrets, store=store)
 
     serve(event, handle, redact=secrets.redact)
 
 
-def provide(request: Request, *, api: UpstashApi, secrets: Secrets, memory: StateStore) -> Result:
+def provide(request: Request, *, api: UpstashApi, secrets: Secrets, store: StateStore) -> Result:
     """Creates or changes the database as declared, and writes its URL to the secret."""
     declared = json.loads(request.properties["Document"])
     database = _Database(
-        api, memory, declared["name"], declared["region"], sorted(declared["read_regions"]), declared["eviction"]
+        api, store, declared["name"], declared["region"], sorted(declared["read_regions"]), declared["eviction"]
     )
     physical_id = f"upstash/{database.name}"
     if request.kind == "Delete":
-        _Database(api, memory, str(request.physical_id).partition("/")[2]).delete()
+        _Database(api, store, str(request.physical_id).partition("/")[2]).delete()
         return Result(str(request.physical_id))
     if request.kind == "Update":
         if request.physical_id != physical_id:
@@ -73,7 +73,7 @@ def key_of(name: str) -> str:
 @dataclass(frozen=True)
 class _Database:
     api: UpstashApi
-    memory: StateStore
+    store: StateStore
     name: str
     region: str = ""
     read_regions: Sequence[str] = ()
@@ -81,10 +81,10 @@ class _Database:
 
     def is_free(self) -> bool:
         """Whether the name is free, or ours already: CloudFormation may send the same request twice."""
-        return self.memory.get(key_of(self.name)) is not None or self._named() is None
+        return self.store.get(key_of(self.name)) is not None or self._named() is None
 
     def same_region(self) -> None:
-        remembered = self.memory.get(key_of(self.name)) or {}
+        remembered = self.store.get(key_of(self.name)) or {}
         if remembered.get("region", self.region) != self.region:
             raise Refused(
                 f"{self.name} is in {remembered['region']}: a database does not move; add another instance, change "
@@ -95,7 +95,7 @@ class _Database:
         """The database as Upstash has it in the end, with its password."""
         found = self._ours() or self._create()
         identity = found["database_id"]
-        self.memory.put(key_of(self.name), {"id": identity, "region": self.region})
+        self.store.put(key_of(self.name), {"id": identity, "region": self.region})
         found = self._until_active(identity)
         if sorted(found.get("read_regions") or []) != list(self.read_regions):
             self.api.set_read_regions(identity, list(self.read_regions))
@@ -108,11 +108,11 @@ class _Database:
     def delete(self) -> None:
         if found := self._ours():
             self.api.delete(found["database_id"])
-        self.memory.put(key_of(self.name), None)
+        self.store.put(key_of(self.name), None)
 
     def _ours(self) -> dict[str, Any] | None:
         """None when we never made it, or it was deleted."""
-        remembered = self.memory.get(key_of(self.name))
+        remembered = self.store.get(key_of(self.name))
         if remembered is None:
             return None
         if "id" not in remembered:
@@ -127,7 +127,7 @@ class _Database:
 
     def _create(self) -> dict[str, Any]:
         # Before it: were it made and everything else lost, the delete that follows would still know whose it is.
-        self.memory.put(key_of(self.name), {"region": self.region})
+        self.store.put(key_of(self.name), {"region": self.region})
         try:
             return self.api.create(name=self.name, region=self.region, read_regions=list(self.read_regions))
         except Unsure:

@@ -29,15 +29,15 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, float]:
     """Raises what Upstash and AWS raise: a run that fails is counted as one."""
     secrets = Secrets(client("secretsmanager"))
     api = upstash_from(secrets, os.environ["CREDENTIALS_SECRET"], deadline=min(deadline_of(context), time.time() + 60))
-    found = usage(api, SsmStateStore(client("ssm"), os.environ["MEMORY"]), os.environ["UPSTASH_DATABASE"])
+    found = usage(api, SsmStateStore(client("ssm"), os.environ["STATE_STORE"]), os.environ["UPSTASH_DATABASE"])
     if found:
         emit(REDIS, {"Environment": os.environ["ENVIRONMENT"], "Instance": os.environ["INSTANCE"]}, found)
     return found
 
 
-def usage(api: UpstashApi, memory: StateStore, name: str) -> dict[str, float]:
+def usage(api: UpstashApi, store: StateStore, name: str) -> dict[str, float]:
     """Percent of each limit that there is. Raises `LookupError` when we have made no such database."""
-    remembered = memory.get(key_of(name)) or {}
+    remembered = store.get(key_of(name)) or {}
     if "id" not in remembered:
         raise LookupError(f"no database {name} is remembered")
     limits, statistics = api.database(remembered["id"]), api.statistics(remembered["id"])

@@ -101,6 +101,8 @@ def trace(minutes: int, changed: Mapping[str, Series] | None = None) -> Trace:
         for key in (*(f"{name} {each}" for each in _subjects(asked)), name):
             if key in known:
                 return known[key]
+        if name not in _QUIET:
+            raise KeyError(f"{name}: its value in a quiet minute is missing in _QUIET of {__name__}")
         if (value := _QUIET[name]) is None:
             return None
         return np.full(minutes, float(value))

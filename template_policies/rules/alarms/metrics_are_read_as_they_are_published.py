@@ -1,4 +1,4 @@
-"""An alarm reads each metric with the statistic, dimensions, period and missing-data setting that fit it."""
+"""An alarm reads a published metric of what is there, with the statistic, period and silence that fit it."""
 
 import json
 import re
@@ -99,8 +99,12 @@ READINGS: Mapping[tuple[str, str], Reading] = {
     ("Infra/Secrets", "TasksBehindSecretHours"): ("Maximum", ("Environment", "Service"), (HOUR,), (BAD,)),
 }
 
+_HERE = f"{__name__.replace('.', '/')}.py"
+FILTER = "AWS::Logs::MetricFilter"
 # The types of resources that each dimension names.
 _NAMES = {
+    "CacheClusterId": ("AWS::ElastiCache::ReplicationGroup",),
+    "CertificateArn": ("Custom::ValidatedCertificate",),
     "ClusterName": ("AWS::ECS::Cluster",),
     "DBInstanceIdentifier": ("AWS::RDS::DBInstance",),
     "FunctionName": ("AWS::Lambda::Function",),
@@ -115,8 +119,8 @@ _NAMES = {
 
 
 @policy(
-    reason="The sum of a gauge, or the average of a count, never crosses its threshold; a longer period rings an "
-    "hour later.",
+    reason="An alarm on a misspelt metric, on another environment's database, or on the average of a count never "
+    "rings; with a longer period it rings an hour later.",
     failure=Failure.UNOBSERVED,
     reads={
         ALARM: (
@@ -128,11 +132,19 @@ _NAMES = {
             "ExtendedStatistic",
             "Metrics",
             "TreatMissingData",
-        )
+        ),
+        FILTER: ("MetricTransformations",),
     },
 )
 def check(graph: Graph) -> Iterator[Violation]:
+    filtered = {
+        (one.get("MetricNamespace"), one.get("MetricName"))
+        for each in graph.of(FILTER)
+        for one in each.items("MetricTransformations")
+    }
     for alarm in graph.of(ALARM):
+        if not list(metrics(alarm)):
+            yield alarm.violation("MetricName", "is missing: it looks at nothing")
         periods_in_use = {each.get("Period") for each in metrics(alarm)}
         if len(periods_in_use) > 1:
             yield alarm.violation("Metrics", f"are of {short(sorted(map(str, periods_in_use)))}, must be of one period")
@@ -142,16 +154,21 @@ def check(graph: Graph) -> Iterator[Violation]:
             if series in seen:
                 yield alarm.violation("Metrics", f"have {each.get('MetricName')} twice: another one is not looked at")
             seen.add(series)
+            path = "Metrics" if alarm.get("MetricName") is None else ""
             # A metric filter has no dimensions: its namespace ends with the environment.
             namespace = str(each.get("Namespace")).removesuffix(f"/{graph.name}")
             known = READINGS.get((namespace, str(each.get("MetricName"))))
             if known is None:
                 yield alarm.violation(
-                    "MetricName", f"is {each.get('MetricName')} of {namespace}: add how it is read here"
+                    path or "MetricName",
+                    f"is {namespace} {each.get('MetricName')}, which is misspelt, or READINGS in {_HERE} lacks it",
                 )
                 continue
             statistic, dimensions, periods, silence = known
-            path = "Metrics" if alarm.get("MetricName") is None else ""
+            if not dimensions and (each.get("Namespace"), each.get("MetricName")) not in filtered:
+                yield alarm.violation(
+                    path or "MetricName", f"is {each.get('Namespace')} {each.get('MetricName')}, of no metric filter"
+                )
             stat = str(each.get("Stat"))
             fits = stat == statistic or (" " in statistic and (stat == "p95" or _SHARE.fullmatch(stat) is not None))
             if not fits:

@@ -22,7 +22,11 @@ def check(graph: Graph) -> Iterator[Violation]:
         if each.get("kind") == "rules"
     }
     if declared != counted:
-        yield graph.missing(KIND, f"declare {shown_or(declared)}, must be {shown_or(counted)}", stack="Edge")
+        yield graph.missing(
+            KIND,
+            f"declare {shown_or(declared)}, must be {shown_or(counted)} (rules_by_phase in config/rules.py)",
+            stack="Edge",
+        )
     preflights = [(where, each) for where, each in declarations(graph, "Platform") if each.get("kind") == "preflight"]
     if len(preflights) != 1:
         yield graph.missing(KIND, f"there are {len(preflights)} preflights, must be one", stack="Platform")

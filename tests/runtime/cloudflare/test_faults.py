@@ -317,7 +317,7 @@ def test_another_zone_is_a_replacement(stage: Stage) -> None:
 def test_the_same_create_delivered_twice_at_the_same_time(stage: Stage, http: httpx.Client) -> None:
     """Before the first can write, the second has done it all."""
     twin = new_edge(lambda _: http)
-    twin.base_url, twin.time, twin.memory = stage.edge.base_url, stage.edge.time, stage.edge.memory
+    twin.base_url, twin.time, twin.store = stage.edge.base_url, stage.edge.time, stage.edge.store
 
     for document in (rules(cache_rule("a"), cache_rule("b")), records(api="x.net"), connector("media")):
 

@@ -232,10 +232,10 @@ class Histories(RuleBasedStateMachine):
         """An event that Lambda delivers a second time, and a deployment that changes nothing."""
         for physical_id, document in self.declared.values():
             assert self.edge.writes(lambda p=physical_id, d=document: self.edge.ask("Update", d, p)) == []  # type: ignore[misc]
-        api, memory = self.edge.api(), self.edge.memory
+        api, store = self.edge.api(), self.edge.store
         zone = zones.find(api, "example.com")
         for _, document in self.declared.values():
-            assert subject(document, api=api, zone=zone, memory=memory).changes(present=True) == []  # nothing drifted
+            assert subject(document, api=api, zone=zone, store=store).changes(present=True) == []  # nothing drifted
 
     @invariant()
     def theirs_is_untouched(self) -> None:

@@ -163,7 +163,7 @@ def test_what_a_setting_was_before_comes_back(edge: Edge) -> None:
     assert edge.zone.settings["tiered_caching"] == "off"
     edge.ask("Delete", singletons(ssl="full", min_tls_version="1.2"), made.physical_id)
     assert edge.zone.settings == before
-    assert edge.memory.values == {}
+    assert edge.store.values == {}
 
 
 def test_a_setting_that_was_changed_since_is_not_restored(edge: Edge) -> None:
@@ -246,7 +246,7 @@ def test_secrets_are_read_at_the_last_moment_and_never_remembered(edge: Edge) ->
     made = edge.ask("Create", rules(rule, phase=phase))
     (found,) = edge.zone.rulesets[phase]["rules"]
     assert found["action_parameters"]["headers"]["User-Agent"]["value"] == "a-secret-user-agent"
-    assert "a-secret-user-agent" not in str(edge.memory.values)
+    assert "a-secret-user-agent" not in str(edge.store.values)
     edge.secrets["ua"] = "rotated"
     assert len(edge.writes(lambda: edge.ask("Update", rules(rule, phase=phase), made.physical_id))) == 1
     del edge.secrets["ua"]

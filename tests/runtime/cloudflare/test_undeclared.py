@@ -23,20 +23,20 @@ class Parameters:
     """Systems Manager, as far as declarations are read from it."""
 
     def __init__(self, edge: Edge) -> None:
-        self._values = edge.memory.values
+        self._values = edge.store.values
 
     def get_paginator(self, _: str) -> "Parameters":
         return self
 
     def paginate(self, *, Path: str, **_: Any) -> list[dict[str, Any]]:  # noqa: N803  (as boto3 has it)
-        found = {f"/memory/{key}": value for key, value in self._values.items()}
+        found = {f"/store/{key}": value for key, value in self._values.items()}
         under = {name: value for name, value in found.items() if name.startswith(Path)}
         return [{"Parameters": [{"Name": name, "Value": json.dumps(value)} for name, value in under.items()]}]
 
 
 def lines(edge: Edge) -> list[dict[str, Any]]:
-    memory = SsmStateStore(Parameters(edge), "/memory")
-    return list(log_lines(look(edge.api(), Secrets(FakeSecretsManager({})), memory)))
+    store = SsmStateStore(Parameters(edge), "/store")
+    return list(log_lines(look(edge.api(), Secrets(FakeSecretsManager({})), store)))
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_the_operator_reads_one_line_for_each_object_and_exit_code_0(
         session=boto3.Session(region_name="eu-central-1"),
         api=deployed.api(),
         secrets=Secrets(FakeSecretsManager({})),
-        memory=SsmStateStore(Parameters(deployed), "/memory"),
+        store=SsmStateStore(Parameters(deployed), "/store"),
     )
     shown = io.StringIO()
     console = Console(file=shown, width=200)

@@ -104,7 +104,7 @@ def variables(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def memory() -> Remembered:
+def store() -> Remembered:
     return Remembered()
 
 
@@ -135,7 +135,7 @@ def published(capsys: pytest.CaptureFixture[str]) -> list[dict[str, float]]:
 
 
 def test_a_good_one_tells_aws_backup_and_publishes_what_it_has_measured(
-    memory: Remembered, capsys: pytest.CaptureFixture[str]
+    store: Remembered, capsys: pytest.CaptureFixture[str]
 ) -> None:
     backup = by_plan()
     found = ended("job-1", DrillClients(backup, Rds()), memory, good)
@@ -146,7 +146,7 @@ def test_a_good_one_tells_aws_backup_and_publishes_what_it_has_measured(
         "RestoreDrillRpoMinutes": 4,
         "RestoreDrillRtoMinutes": pytest.approx(20, abs=0.1),
     }
-    assert memory[LAST] == memory[SUCCEEDED] == found
+    assert store[LAST] == store[SUCCEEDED] == found
     assert 0 <= since_drill(Rds(), "database", memory, now=datetime.now(UTC))["RestoreDrillDays"] < 0.01
 
 
@@ -161,21 +161,21 @@ def test_a_good_one_tells_aws_backup_and_publishes_what_it_has_measured(
     ids=["wrong data", "cannot be read", "restore failed", "restore aborted"],
 )
 def test_each_failure_is_reported_once(
-    backup: Backup, verify: drills.Verify, expected: str, memory: Remembered, capsys: pytest.CaptureFixture[str]
+    backup: Backup, verify: drills.Verify, expected: str, store: Remembered, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = memory[SUCCEEDED] = {"ended": (NOW - timedelta(days=30)).isoformat()}
+    before = store[SUCCEEDED] = {"ended": (NOW - timedelta(days=30)).isoformat()}
     clients = DrillClients(backup, Rds())
     for _ in range(3):  # EventBridge delivers at least once.
         ended("job-1", clients, memory, verify)
     assert published(capsys) == [{"RestoreDrillFailed": 1}]
-    assert expected in memory[LAST]["problems"][0]
-    assert memory[SUCCEEDED] == before
+    assert expected in store[LAST]["problems"][0]
+    assert store[SUCCEEDED] == before
     # There is nothing to validate where nothing was restored.
     assert [status for status, _ in backup.validated] == ["FAILED"] * (backup.job["Status"] == "COMPLETED")
 
 
 @pytest.mark.parametrize("verify", [good, bad, broken])
-def test_one_on_demand_is_deleted_by_us_whatever_comes_of_it(verify: drills.Verify, memory: Remembered) -> None:
+def test_one_on_demand_is_deleted_by_us_whatever_comes_of_it(verify: drills.Verify, store: Remembered) -> None:
     backup, rds = Backup(), Rds("database")
     assert start(backup, memory, now=NOW) == "job-1"
     (given,) = backup.started
@@ -195,25 +195,25 @@ def test_one_on_demand_is_deleted_by_us_whatever_comes_of_it(verify: drills.Veri
     ended("job-1", DrillClients(backup, rds), memory, verify)
     assert rds.instances == {"database"}
     assert backup.validated == []
-    assert STARTED not in memory
+    assert STARTED not in store
 
 
-def test_a_failed_restore_leaves_no_instance_either(memory: Remembered) -> None:
+def test_a_failed_restore_leaves_no_instance_either(store: Remembered) -> None:
     """AWS Backup may not name it then."""
     backup = Backup(Status="FAILED")
     start(backup, memory, now=NOW)
     del backup.job["CreatedResourceArn"]
-    rds = Rds(memory[STARTED]["instance"])
+    rds = Rds(store[STARTED]["instance"])
     ended("job-1", DrillClients(backup, rds), memory, good)
     assert rds.instances == set()
 
 
 def test_what_rds_does_not_delete_at_once_is_deleted_at_the_next_look(
-    memory: Remembered, capsys: pytest.CaptureFixture[str]
+    store: Remembered, capsys: pytest.CaptureFixture[str]
 ) -> None:
     backup = Backup()
     start(backup, memory, now=NOW)
-    rds = Rds(memory[STARTED]["instance"], refuses=True)
+    rds = Rds(store[STARTED]["instance"], refuses=True)
     with pytest.raises(ClientError):
         ended("job-1", DrillClients(backup, rds), memory, good)
     rds.refuses = False
@@ -222,23 +222,23 @@ def test_what_rds_does_not_delete_at_once_is_deleted_at_the_next_look(
     assert len(published(capsys)) == 1
 
 
-def test_an_end_without_an_event_is_found(memory: Remembered, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_end_without_an_event_is_found(store: Remembered, capsys: pytest.CaptureFixture[str]) -> None:
     backup = Backup(Status="RUNNING")
     start(backup, memory, now=NOW)
-    clients = DrillClients(backup, Rds(memory[STARTED]["instance"]))
+    clients = DrillClients(backup, Rds(store[STARTED]["instance"]))
     assert tidy(clients, memory, now=NOW + timedelta(hours=11)) == {}
     tidy(clients, memory, now=NOW + timedelta(hours=13))
-    assert memory[LAST]["problems"] == ["it has not ended after twelve hours"]
+    assert store[LAST]["problems"] == ["it has not ended after twelve hours"]
     assert published(capsys) == [{"RestoreDrillFailed": 1}]
     assert clients.rds.instances == set()
 
 
 def test_a_restore_that_hangs_is_reported_once_though_rds_refuses_to_delete_it(
-    memory: Remembered, capsys: pytest.CaptureFixture[str]
+    store: Remembered, capsys: pytest.CaptureFixture[str]
 ) -> None:
     backup = Backup(Status="RUNNING")
     start(backup, memory, now=NOW)
-    rds = Rds(memory[STARTED]["instance"], refuses=True)
+    rds = Rds(store[STARTED]["instance"], refuses=True)
     for hours in (13, 14):
         with pytest.raises(ClientError):
             tidy(DrillClients(backup, rds), memory, now=NOW + timedelta(hours=hours))
@@ -248,7 +248,7 @@ def test_a_restore_that_hangs_is_reported_once_though_rds_refuses_to_delete_it(
     assert published(capsys) == [{"RestoreDrillFailed": 1}]
 
 
-def test_other_restores_are_left_alone(memory: Remembered, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_restores_are_left_alone(store: Remembered, capsys: pytest.CaptureFixture[str]) -> None:
     """Somebody restores the same database in AWS Backup's console."""
     rds = Rds("awsbackup-restore-test-1")
     assert ended("job-1", DrillClients(Backup(), rds), memory, bad) == {}
@@ -256,7 +256,7 @@ def test_other_restores_are_left_alone(memory: Remembered, capsys: pytest.Captur
     assert (memory, published(capsys), rds.instances) == ({}, [], {"awsbackup-restore-test-1"})
 
 
-def test_only_one_on_demand_runs_at_a_time_and_none_before_the_first_backup(memory: Remembered) -> None:
+def test_only_one_on_demand_runs_at_a_time_and_none_before_the_first_backup(store: Remembered) -> None:
     backup = Backup()
     backup.points = []
     with pytest.raises(NoRecoveryPoint, match="half past midnight"):
@@ -266,7 +266,7 @@ def test_only_one_on_demand_runs_at_a_time_and_none_before_the_first_backup(memo
         start(Backup(), memory, now=NOW)
 
 
-def test_days_without_a_drill_are_counted_from_the_instances_beginning(memory: Remembered) -> None:
+def test_days_without_a_drill_are_counted_from_the_instances_beginning(store: Remembered) -> None:
     assert since_drill(Rds(), "database", memory, now=NOW) == {"RestoreDrillDays": 40}
 
 
@@ -274,18 +274,18 @@ def test_days_without_a_drill_are_counted_from_the_instances_beginning(memory: R
 def test_a_failed_backup_or_copy_of_the_database_is_counted(
     kind: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MEMORY", "/product/dev/restore")
+    monkeypatch.setenv("STATE_STORE", "/product/dev/restore")
     monkeypatch.setattr(drills, "client", lambda _: None)
     event = {"detail-type": kind, "detail": {"resourceArn": DATABASE, "state": "FAILED", "statusMessage": "no role"}}
     assert drills.handler(event, None) == {"failed": "no role"}
     assert published(capsys) == [{"BackupJobFailed": 1}]
 
 
-def test_rds_gets_its_backups_back_when_drills_end(memory: Remembered) -> None:
-    memory[LAST] = {"job": "job-1"}
+def test_rds_gets_its_backups_back_when_drills_end(store: Remembered) -> None:
+    store[LAST] = {"job": "job-1"}
     backup = Backup()
     for kind in ("Create", "Update"):
-        drills.release(Request(kind, {"Vault": "vault"}, None), backup, memory)
+        drills.release(Request(kind, {"Vault": "vault"}, None), backup, store)
     assert len(backup.points) == 2
-    drills.release(Request("Delete", {"Vault": "vault"}, "drills:vault"), backup, memory)
-    assert (backup.points, memory) == ([], {})
+    drills.release(Request("Delete", {"Vault": "vault"}, "drills:vault"), backup, store)
+    assert (backup.points, store) == ([], {})

@@ -50,7 +50,7 @@ class World:
     simulator: UpstashSimulator
     url: str
     manager: FakeManager = field(default_factory=FakeManager)
-    memory: InMemoryStateStore = field(default_factory=InMemoryStateStore)
+    store: InMemoryStateStore = field(default_factory=InMemoryStateStore)
     seconds: float = 1_800_000_000.0
     spoil: Spoil | None = None
     """Given each answer before it is sent; True when it has spoiled it."""
@@ -77,7 +77,7 @@ class World:
     def asks(self, kind: Any, physical_id: str | None = None, **declared: Any) -> str:
         document = {"name": NAME, "region": "eu-central-1", "read_regions": [], "eviction": True, **declared}
         request = Request(kind, {"Document": json.dumps(document), "UrlSecret": "url"}, physical_id)
-        return provide(request, api=self.api, secrets=self.secrets, memory=self.memory).physical_id
+        return provide(request, api=self.api, secrets=self.secrets, store=self.store).physical_id
 
     @property
     def ours(self) -> list[dict[str, Any]]:
@@ -130,7 +130,7 @@ def test_a_database_comes_changes_and_goes(world: World) -> None:
     world.asks("Update", identity, read_regions=["us-east-1", "us-west-1"])
     assert len(world.writes()) == before, "nothing had changed"
     world.asks("Delete", identity)
-    assert (world.ours, world.memory.values) == ([], {})
+    assert (world.ours, world.store.values) == ([], {})
     world.asks("Delete", identity)  # CloudFormation may ask twice
 
 
@@ -186,7 +186,7 @@ def test_a_create_that_fails_half_way_leaves_nothing(world: World) -> None:
         world.asks("Create")
     assert len(world.ours) == 1
     world.asks("Delete", failed.value.physical_id)
-    assert (world.ours, world.memory.values) == ([], {})
+    assert (world.ours, world.store.values) == ([], {})
 
 
 def test_a_database_that_never_gets_active_is_reported_in_time(world: World) -> None:
@@ -273,7 +273,7 @@ def test_no_answer_to_cloudformation_holds_a_password(world: World) -> None:
     secrets = world.secrets
     serve(
         event,
-        lambda request: provide(request, api=world.api, secrets=secrets, memory=world.memory),
+        lambda request: provide(request, api=world.api, secrets=secrets, store=world.store),
         send=lambda _, body: answers.append(body),
         redact=secrets.redact,
     )
@@ -290,13 +290,13 @@ def test_usage_is_published_in_percent_of_the_limits(world: World) -> None:
         "diskusage": [{"x": "1", "y": 10}, {"x": "2", "y": 50}, {"x": "3", "y": None}],
         "bandwidths": [{"x": "1", "y": 990}],
     }
-    assert usage(world.api, world.memory, NAME) == {"StorageUsedPercent": 25.0, "BandwidthUsedPercent": 99.0}
+    assert usage(world.api, world.store, NAME) == {"StorageUsedPercent": 25.0, "BandwidthUsedPercent": 99.0}
     world.ours[0].update(db_disk_threshold=-1, db_daily_bandwidth_limit=None)
-    assert usage(world.api, world.memory, NAME) == {}
+    assert usage(world.api, world.store, NAME) == {}
     world.simulator.statistics = {"diskusage": None, "bandwidths": []}
-    assert usage(world.api, world.memory, NAME) == {}
+    assert usage(world.api, world.store, NAME) == {}
     with pytest.raises(LookupError, match="somebody-elses"):
-        usage(world.api, world.memory, "somebody-elses")
+        usage(world.api, world.store, "somebody-elses")
 
 
 _REDIRECT = """
@@ -342,7 +342,7 @@ def test_every_request_of_ours_is_one_that_the_vendors_command_line_makes(world:
     ours = world.asks("Create", read_regions=["us-east-1"])
     world.ours[0]["tls"] = False
     world.asks("Update", ours, read_regions=["us-west-1"])
-    usage(world.api, world.memory, NAME)
+    usage(world.api, world.store, NAME)
     world.asks("Delete", ours)
     made = {_shape(call) for call in world.simulator.calls}
     assert made <= theirs
