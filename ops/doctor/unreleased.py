@@ -19,12 +19,10 @@ def unreleased(clients: Clients, found: Collection[Effect], wanted: Templates) -
         if effect.kind != "leads":
             continue
         prefix = effect.stack.removesuffix("edge")
-        for host, record in records(wanted[effect.stack]["Resources"][effect.resource]).items():
-            service = record["name"]
-            # Users are led to it by name; what is on Amplify has no stack of that name.
-            is_led = host in effect.what.split()
-            if is_led and f"{prefix}{service}" in wanted and not _is_released(clients, prefix, service):
-                yield effect, service
+        service = records(wanted[effect.stack]["Resources"][effect.resource])[effect.host]["name"]
+        # What is on Amplify has no stack of that name.
+        if f"{prefix}{service}" in wanted and not _is_released(clients, prefix, service):
+            yield effect, service
 
 
 def _is_released(clients: Clients, prefix: str, service: str) -> bool:

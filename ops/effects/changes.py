@@ -4,12 +4,15 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from itertools import product
 from typing import Any
 
 from ops.effects import schemas
 from ops.effects.template import (
     Template,
     Templates,
+    chosen,
+    conditions,
     exports,
     imports,
     is_function,
@@ -138,6 +141,8 @@ class _Stack:
     moved: Mapping[str, str]
     """Exports of earlier stacks that have another value now."""
     _replaced: dict[str, str] = field(default_factory=dict)
+    _perhaps: frozenset[str] = frozenset()
+    """Those that may be replaced."""
 
     def changes(self) -> Iterator[ResourceChange]:
         """New and changed ones first, then those that go: CloudFormation removes at the end of an update."""
@@ -159,15 +164,16 @@ class _Stack:
         while True:
             before, after = self._meaning(self.old, {}), self._meaning(self.new, self._replaced)
             found = {name: change for name in common if (change := self._compared(name, before, after)) is not None}
+            perhaps = frozenset(name for name, each in found.items() if each.replacement is Replacement.CONDITIONAL)
             replaced = {name: name for name, change in found.items() if change.replacement is Replacement.YES} | {
                 f"{name}.{attribute}": name
                 for name, change in found.items()
                 for type_, attribute in _MOVING
                 if change.type == type_
             }
-            if replaced.keys() == self._replaced.keys():
+            if (replaced.keys(), perhaps) == (self._replaced.keys(), self._perhaps):
                 return found
-            self._replaced = replaced
+            self._replaced, self._perhaps = replaced, perhaps
 
     def _meaning(self, template: Template, replaced: Mapping[str, str]) -> dict[str, str]:
         # A deployed stack keeps the values of its parameters: `cdk deploy --previous-parameters` is the default.
@@ -186,15 +192,13 @@ class _Stack:
         old, new = resources(self.old)[name], resources(self.new)[name]
         if old == new and not self._refers_to_moved(new):
             return None
-        was, is_ = (plain(each.get("Properties", {}), meaning) for each, meaning in ((old, before), (new, after)))
+        at_most = {**after, **dict.fromkeys(self._perhaps, "replaced")}
+        was, is_ = (plain(each.get("Properties", {}), meaning) for each, meaning in ((old, before), (new, at_most)))
         properties = [key for key in sorted({*was, *is_}) if was.get(key) != is_.get(key)]
         policies = [key for key in ("DeletionPolicy", "UpdateReplacePolicy") if old.get(key) != new.get(key)]
         if not properties and not policies and old["Type"] == new["Type"]:
             return None
-        certain, possible = _replacing(new["Type"], was, is_)
-        if any(before.get(key) != after.get(key) for key in {*before, *after} if key.startswith(_CONDITION)):
-            # Written differently; only a deployment knows the parameters, and so whether it holds as before.
-            certain, possible = self._whatever_holds(old, new, before, after, (*possible, *certain))
+        certain, possible = _in_any_case(old, new, before, (after, at_most) if self._perhaps else (after,))
         return ResourceChange(
             stack=self.name,
             logical_id=name,
@@ -206,21 +210,6 @@ class _Stack:
             may_replace=possible,
             causes=tuple(self._causes({key: new.get("Properties", {}).get(key) for key in properties})),
         )
-
-    def _whatever_holds(
-        self,
-        old: Resource,
-        new: Resource,
-        before: Mapping[str, str],
-        after: Mapping[str, str],
-        possible: tuple[str, ...],
-    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        was, is_ = (
-            plain(each.get("Properties", {}), {k: v for k, v in meaning.items() if not k.startswith(_CONDITION)})
-            for each, meaning in ((old, before), (new, after))
-        )
-        certain, _ = _replacing(new["Type"], was, is_)
-        return certain, tuple(each for each in possible if each not in certain)
 
     def _refers_to_moved(self, node: Any) -> bool:
         return (
@@ -234,7 +223,7 @@ class _Stack:
             name
             for name, attribute in references(node)
             for each in (name, f"{name}.{attribute}")
-            if each in self._replaced
+            if each in self._replaced or each in self._perhaps
         ]
         yield from dict.fromkeys([*found, *(name for name in imports(node) if name in self.moved)])
 
@@ -247,6 +236,40 @@ class _Stack:
                 yield name, "", True
             elif plain(value, before) != plain(new[name], after):
                 yield name, next(self._causes(new[name]), ""), False
+
+
+def _in_any_case(
+    old: Resource, new: Resource, before: Mapping[str, str], afters: Sequence[Mapping[str, str]]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of the changed properties that replace a resource whatever its conditions are, and of those that may.
+
+    Only a deployment knows the parameters, and so which conditions hold: one that is written as before holds as before.
+    """
+    names = sorted({*conditions(old), *conditions(new)})
+    is_as_before = all(
+        before.get(key) == after.get(key) for after in afters for key in {*before, *after} if key.startswith(_CONDITION)
+    )
+    cases, others = (list(product(*(_possible(name, meaning) for name in names))) for meaning in (before, afters[0]))
+    found = [
+        _replacing(new["Type"], _as_held(old, names, was, before), _as_held(new, names, is_, after))
+        for was, is_ in (zip(cases, others, strict=True) if is_as_before else product(cases, others))
+        for after in afters
+    ]
+    certain = [name for name in found[0][0] if all(name in each for each, _ in found)]
+    every = dict.fromkeys(name for pair in found for names in pair for name in names)
+    return tuple(certain), tuple(name for name in every if name not in certain)
+
+
+def _possible(condition: str, meaning: Mapping[str, str]) -> tuple[bool, ...]:
+    match json.loads(meaning.get(f"{_CONDITION}{condition}", "null")):
+        case {"Fn::Equals": [str(one), str(other)]}:
+            return (one == other,)
+    return False, True
+
+
+def _as_held(resource: Resource, names: Sequence[str], holds: Sequence[bool], meaning: Mapping[str, str]) -> Properties:
+    found: Properties = plain(chosen(resource.get("Properties", {}), dict(zip(names, holds, strict=True))), meaning)
+    return found
 
 
 def _replacing(type_: str, old: Properties, new: Properties) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -31,6 +31,8 @@ class Effect:
     """What happens to the resource, as the predicate of a sentence: "is replaced (Port)"."""
     consequence: str
     """For users, in one sentence."""
+    host: str = ""
+    """Whose DNS record changes, of one that leads users elsewhere."""
     procedure: str = ""
     """How to get there safely; "" where nothing has to be done."""
     values: str = ""

@@ -8,6 +8,7 @@ from typing import Any
 Template = Mapping[str, Any]
 Templates = Mapping[str, Template]
 """By the name of the stack, in order of deployment."""
+_NO_VALUE = {"Ref": "AWS::NoValue"}
 _IN_SUB = re.compile(r"\$\{([^!}][^}]*)\}")
 # Another digest of an asset is another version of some code, which the code's own diff shows.
 _ASSET = re.compile(r"\b[0-9a-f]{64}\b")
@@ -84,6 +85,30 @@ def is_function(node: Any) -> bool:
 def resources(template: Template) -> Mapping[str, Mapping[str, Any]]:
     found: Mapping[str, Mapping[str, Any]] = template.get("Resources", {})
     return {name: each for name, each in found.items() if each["Type"] != "AWS::CDK::Metadata"}
+
+
+def conditions(node: Any) -> Iterator[str]:
+    """Names of those that it asks for."""
+    if isinstance(node, list):
+        for each in node:
+            yield from conditions(each)
+    elif isinstance(node, Mapping):
+        for key, value in node.items():
+            if key == "Fn::If":
+                yield value[0]
+            yield from conditions(value)
+
+
+def chosen(node: Any, holds: Mapping[str, bool]) -> Any:
+    """With the branch of each `Fn::If` that is taken, and without what has no value. `holds` is by condition."""
+    if isinstance(node, list):
+        return [found for each in node if (found := chosen(each, holds)) != _NO_VALUE]
+    if not isinstance(node, Mapping):
+        return node
+    match node:
+        case {"Fn::If": [name, yes, no]}:
+            return chosen(yes if holds[name] else no, holds)
+    return {key: found for key, value in node.items() if (found := chosen(value, holds)) != _NO_VALUE}
 
 
 def plain(node: Any, meaning: Mapping[str, str]) -> Any:

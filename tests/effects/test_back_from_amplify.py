@@ -12,6 +12,7 @@ from infra_runtime.contract.revision import SERVICE
 from infra_runtime.release.ledger import Ledger, Outcome, Release, new_id
 from ops.change import steps
 from ops.doctor.deployed import of_effects
+from ops.doctor.unreleased import unreleased
 from ops.effects import effects
 from ops.effects.template import Template, Templates
 from tests.runtime.release.aws import IMAGE, OLD, Dynamo
@@ -116,6 +117,22 @@ def test_a_deployment_waits_for_the_first_release(after: timedelta, outcome: Out
     account.released(CREATED + after, outcome)
     (effect,) = [each for each in effects(deployed, ON_ECS) if each.kind == "leads"]
     assert stopped(deployed, account) == ([f"Names {effect.what}"] if waits else [])
+
+
+def test_a_name_that_leads_to_another_host_of_ours_waits_for_no_service_of_that_host() -> None:
+    """Both hosts stand in what is told of it."""
+
+    def names(api: str) -> Templates:
+        records = [
+            {"name": "api", "host": "api.example.com", "content": api},
+            {"name": "site", "host": "example.com", "content": "balancer"},
+        ]
+        document = json.dumps({"kind": "records", "records": records})
+        made = {"Names": {"Type": "Custom::Cloudflare", "Properties": {"Document": document}}}
+        return {**ON_ECS, "shop-dev-edge": {"Resources": made}}
+
+    before, after = names("balancer"), names("example.com")
+    assert list(unreleased(Account(exists=True), effects(before, after), after)) == []
 
 
 def test_on_the_way_to_amplify_nothing_is_released() -> None:

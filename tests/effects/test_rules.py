@@ -443,6 +443,32 @@ def test_a_condition_that_is_written_differently_may_hold_as_before() -> None:
     assert "replaced" in {each.kind for each in effects({"one": service("a")}, {"one": service("b", cpu="512")})}
 
 
+def test_a_first_command_replaces_task_definitions_only_if_something_was_released() -> None:
+    """The placeholder runs until then, and templates do not say whether it does."""
+
+    def service(command: Any, placeholder: str = "placeholder") -> Template:
+        chosen = {"Fn::If": ["ReleaseIsBootstrap", [placeholder], command]}
+        definition = {"ContainerDefinitions": [{"Name": "app", "Command": chosen}]}
+        return {
+            "Conditions": {"ReleaseIsBootstrap": {"Fn::Equals": [{"Ref": "Image"}, "node"]}},
+            "Resources": {
+                "It": {"Type": "AWS::ECS::TaskDefinition", "Properties": definition},
+                "Service": {"Type": "AWS::ECS::Service", "Properties": {"TaskDefinition": {"Ref": "It"}}},
+            },
+        }
+
+    def told(after: Template) -> list[tuple[str, str, Impact]]:
+        found = effects({"one": service({"Ref": "AWS::NoValue"})}, {"one": after})
+        return [(each.resource, each.kind, each.severity) for each in found]
+
+    service_changes = ("Service", "changed", Impact.SAFE)
+    asked = ("It", "image", Impact.LOOK)
+    first = [("It", "may-be-replaced", Impact.SAFE), asked, service_changes]
+    assert told(service(["node", "server.js"])) == first
+    both = [("It", "replaced", Impact.SAFE), asked, service_changes]
+    assert told(service(["node", "server.js"], placeholder="another")) == both
+
+
 def test_another_default_of_a_parameter_changes_nothing_that_is_deployed() -> None:
     """CDK keeps its value: an empty preview keeps the image that stands in."""
 

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ops.effects.changes import ResourceChange
@@ -52,10 +53,9 @@ def _records(
         )  # fmt: skip
     for host, each in is_.items():
         if host in was and was[host]["content"] != each["content"]:
-            yield of(
-                change, Impact.LOOK, "leads", f"point {host} to {each['content']} instead of {was[host]['content']}",
-                "Users reach the new target from then on.", properties=("Document",),
-            )  # fmt: skip
+            what = f"point {host} to {each['content']} instead of {was[host]['content']}"
+            told = "Users reach the new target from then on."
+            yield replace(of(change, Impact.LOOK, "leads", what, told, properties=("Document",)), host=host)
 
 
 def records(resource: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

@@ -83,16 +83,21 @@ def effects(change: ResourceChange) -> Iterator[Effect]:
         yield _replaced(change)
     elif change.replacement is Replacement.CONDITIONAL:
         # The schemas do not state the condition.
-        holds = change.type in DATA or change.type in _SERVES
+        asked = "`aws cloudformation create-change-set` shows whether it is, as Replacement"
+        if change.type in _UNNOTICED:
+            severity, procedure = Impact.SAFE, ""
+        elif change.type in DATA or change.type in _SERVES:
+            is_redis = change.type == "AWS::ElastiCache::ReplicationGroup"
+            severity, procedure = Impact.DANGEROUS, ANOTHER_REDIS if is_redis else asked
+        else:
+            severity, procedure = Impact.LOOK, asked
         yield of(
             change,
-            Impact.DANGEROUS if holds else Impact.LOOK,
+            severity,
             "may-be-replaced",
             f"may be replaced ({_reason(change, change.may_replace)})",
             _consequence(change),
-            procedure=ANOTHER_REDIS
-            if change.type == "AWS::ElastiCache::ReplicationGroup"
-            else "`aws cloudformation create-change-set` shows whether it is, as Replacement",
+            procedure=procedure,
             properties=change.may_replace,
         )
 
