@@ -48,9 +48,7 @@ class NetworkStack(EnvironmentStack):
                 interface_endpoints=settings.interface_endpoints,
             ),
         )
-        origin = OriginAccess(
-            self, "Origin", vpc=network.vpc, store=self.edge_store, environment=self.environment_name
-        )
+        origin = OriginAccess(self, "Origin", vpc=network.vpc, store=self.edge_store, environment=self.environment_name)
         access = {
             name: ServiceAccess(self, f"{services.words(name)}Access", vpc=network.vpc)
             for name in services.on_ecs(environment)

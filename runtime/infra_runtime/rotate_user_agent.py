@@ -35,7 +35,7 @@ def handler(event: Mapping[str, Any], context: Any) -> None:
     rotation = UserAgent(
         api_from(secrets, os.environ["TOKEN_SECRET"], deadline=deadline_of(context)),
         Access(client("s3"), manager, store, datetime.now(UTC), Quarantine.of(os.environ)),
-        memory,
+        store,
         bucket=os.environ["BUCKET"],
         rule=os.environ["RULE"],
         secret=event["SecretId"],
@@ -52,9 +52,7 @@ class _Names:
 
 
 class UserAgent(Rotation):
-    def __init__(
-        self, api: Api, access: Access, store: StateStore, *, secret: str, version: str, **names: str
-    ) -> None:
+    def __init__(self, api: Api, access: Access, store: StateStore, *, secret: str, version: str, **names: str) -> None:
         super().__init__(access.secrets_manager, secret=secret, version=version)
         self._api, self._access, self._store = api, access, store
         self._of = _Names(**names)

@@ -87,7 +87,7 @@ class World:
 
     def rotation(self, version: str) -> SigningKey:
         return SigningKey(
-            self.account, self.edge.api(), self.edge.memory,
+            self.account, self.edge.api(), self.edge.store,
             user="reader", bucket="media", worker="media-origin", secret="key", version=version,
         )  # fmt: skip
 

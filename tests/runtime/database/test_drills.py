@@ -138,7 +138,7 @@ def test_a_good_one_tells_aws_backup_and_publishes_what_it_has_measured(
     store: Remembered, capsys: pytest.CaptureFixture[str]
 ) -> None:
     backup = by_plan()
-    found = ended("job-1", DrillClients(backup, Rds()), memory, good)
+    found = ended("job-1", DrillClients(backup, Rds()), store, good)
     assert backup.validated == [("SUCCESSFUL", "12 rows of 3 of 3 tables counted")]
     (metrics,) = published(capsys)
     assert metrics == {
@@ -147,7 +147,7 @@ def test_a_good_one_tells_aws_backup_and_publishes_what_it_has_measured(
         "RestoreDrillRtoMinutes": pytest.approx(20, abs=0.1),
     }
     assert store[LAST] == store[SUCCEEDED] == found
-    assert 0 <= since_drill(Rds(), "database", memory, now=datetime.now(UTC))["RestoreDrillDays"] < 0.01
+    assert 0 <= since_drill(Rds(), "database", store, now=datetime.now(UTC))["RestoreDrillDays"] < 0.01
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_each_failure_is_reported_once(
     before = store[SUCCEEDED] = {"ended": (NOW - timedelta(days=30)).isoformat()}
     clients = DrillClients(backup, Rds())
     for _ in range(3):  # EventBridge delivers at least once.
-        ended("job-1", clients, memory, verify)
+        ended("job-1", clients, store, verify)
     assert published(capsys) == [{"RestoreDrillFailed": 1}]
     assert expected in store[LAST]["problems"][0]
     assert store[SUCCEEDED] == before
@@ -177,7 +177,7 @@ def test_each_failure_is_reported_once(
 @pytest.mark.parametrize("verify", [good, bad, broken])
 def test_one_on_demand_is_deleted_by_us_whatever_comes_of_it(verify: drills.Verify, store: Remembered) -> None:
     backup, rds = Backup(), Rds("database")
-    assert start(backup, memory, now=NOW) == "job-1"
+    assert start(backup, store, now=NOW) == "job-1"
     (given,) = backup.started
     assert given["RecoveryPointArn"] == "new"
     assert given["IamRoleArn"] == "role"
@@ -192,7 +192,7 @@ def test_one_on_demand_is_deleted_by_us_whatever_comes_of_it(verify: drills.Veri
         "uselatestrestorabletime": "true",
     }
     rds.instances.add(name)
-    ended("job-1", DrillClients(backup, rds), memory, verify)
+    ended("job-1", DrillClients(backup, rds), store, verify)
     assert rds.instances == {"database"}
     assert backup.validated == []
     assert STARTED not in store
@@ -201,10 +201,10 @@ def test_one_on_demand_is_deleted_by_us_whatever_comes_of_it(verify: drills.Veri
 def test_a_failed_restore_leaves_no_instance_either(store: Remembered) -> None:
     """AWS Backup may not name it then."""
     backup = Backup(Status="FAILED")
-    start(backup, memory, now=NOW)
+    start(backup, store, now=NOW)
     del backup.job["CreatedResourceArn"]
     rds = Rds(store[STARTED]["instance"])
-    ended("job-1", DrillClients(backup, rds), memory, good)
+    ended("job-1", DrillClients(backup, rds), store, good)
     assert rds.instances == set()
 
 
@@ -212,22 +212,22 @@ def test_what_rds_does_not_delete_at_once_is_deleted_at_the_next_look(
     store: Remembered, capsys: pytest.CaptureFixture[str]
 ) -> None:
     backup = Backup()
-    start(backup, memory, now=NOW)
+    start(backup, store, now=NOW)
     rds = Rds(store[STARTED]["instance"], refuses=True)
     with pytest.raises(ClientError):
-        ended("job-1", DrillClients(backup, rds), memory, good)
+        ended("job-1", DrillClients(backup, rds), store, good)
     rds.refuses = False
-    tidy(DrillClients(backup, rds), memory, now=NOW)
+    tidy(DrillClients(backup, rds), store, now=NOW)
     assert rds.instances == set()
     assert len(published(capsys)) == 1
 
 
 def test_an_end_without_an_event_is_found(store: Remembered, capsys: pytest.CaptureFixture[str]) -> None:
     backup = Backup(Status="RUNNING")
-    start(backup, memory, now=NOW)
+    start(backup, store, now=NOW)
     clients = DrillClients(backup, Rds(store[STARTED]["instance"]))
-    assert tidy(clients, memory, now=NOW + timedelta(hours=11)) == {}
-    tidy(clients, memory, now=NOW + timedelta(hours=13))
+    assert tidy(clients, store, now=NOW + timedelta(hours=11)) == {}
+    tidy(clients, store, now=NOW + timedelta(hours=13))
     assert store[LAST]["problems"] == ["it has not ended after twelve hours"]
     assert published(capsys) == [{"RestoreDrillFailed": 1}]
     assert clients.rds.instances == set()
@@ -237,13 +237,13 @@ def test_a_restore_that_hangs_is_reported_once_though_rds_refuses_to_delete_it(
     store: Remembered, capsys: pytest.CaptureFixture[str]
 ) -> None:
     backup = Backup(Status="RUNNING")
-    start(backup, memory, now=NOW)
+    start(backup, store, now=NOW)
     rds = Rds(store[STARTED]["instance"], refuses=True)
     for hours in (13, 14):
         with pytest.raises(ClientError):
-            tidy(DrillClients(backup, rds), memory, now=NOW + timedelta(hours=hours))
+            tidy(DrillClients(backup, rds), store, now=NOW + timedelta(hours=hours))
     rds.refuses = False
-    tidy(DrillClients(backup, rds), memory, now=NOW + timedelta(hours=15))
+    tidy(DrillClients(backup, rds), store, now=NOW + timedelta(hours=15))
     assert rds.instances == set()
     assert published(capsys) == [{"RestoreDrillFailed": 1}]
 
@@ -251,23 +251,23 @@ def test_a_restore_that_hangs_is_reported_once_though_rds_refuses_to_delete_it(
 def test_other_restores_are_left_alone(store: Remembered, capsys: pytest.CaptureFixture[str]) -> None:
     """Somebody restores the same database in AWS Backup's console."""
     rds = Rds("awsbackup-restore-test-1")
-    assert ended("job-1", DrillClients(Backup(), rds), memory, bad) == {}
-    assert ended("job-1", DrillClients(Backup(CreatedBy={"RestoreTestingPlanArn": "another"}), rds), memory, bad) == {}
-    assert (memory, published(capsys), rds.instances) == ({}, [], {"awsbackup-restore-test-1"})
+    assert ended("job-1", DrillClients(Backup(), rds), store, bad) == {}
+    assert ended("job-1", DrillClients(Backup(CreatedBy={"RestoreTestingPlanArn": "another"}), rds), store, bad) == {}
+    assert (store, published(capsys), rds.instances) == ({}, [], {"awsbackup-restore-test-1"})
 
 
 def test_only_one_on_demand_runs_at_a_time_and_none_before_the_first_backup(store: Remembered) -> None:
     backup = Backup()
     backup.points = []
     with pytest.raises(NoRecoveryPoint, match="half past midnight"):
-        start(backup, memory, now=NOW)
-    start(Backup(), memory, now=NOW)
+        start(backup, store, now=NOW)
+    start(Backup(), store, now=NOW)
     with pytest.raises(DrillRuns, match="job-1"):
-        start(Backup(), memory, now=NOW)
+        start(Backup(), store, now=NOW)
 
 
 def test_days_without_a_drill_are_counted_from_the_instances_beginning(store: Remembered) -> None:
-    assert since_drill(Rds(), "database", memory, now=NOW) == {"RestoreDrillDays": 40}
+    assert since_drill(Rds(), "database", store, now=NOW) == {"RestoreDrillDays": 40}
 
 
 @pytest.mark.parametrize("kind", ["Backup Job State Change", "Copy Job State Change"])
