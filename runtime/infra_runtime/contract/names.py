@@ -1,5 +1,8 @@
 """Names that a deployment gives and that operators and functions look up."""
 
+GITHUB_ISSUER = "token.actions.githubusercontent.com"
+"""Of the tokens of GitHub's workflows; the account's OIDC provider is named after it."""
+
 
 def full_name(product: str, environment: str) -> str:
     """Name of an environment's dashboard; the other names begin with it."""
