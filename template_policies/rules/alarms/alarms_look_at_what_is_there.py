@@ -5,10 +5,9 @@ from enum import Enum
 
 from infra_runtime.contract import metrics as published
 from template_policies import Failure, Graph, Resource, Violation, policy
-from template_policies.alarms import ALARM, metrics
+from template_policies.alarms import ALARM, METRICS, metrics
 from template_policies.graph import short
 
-READS = ("MetricName", "Namespace", "Dimensions", "Period", "Statistic", "ExtendedStatistic", "Metrics")
 # What AWS publishes, as far as alarms look at it (each service's user guide, "CloudWatch metrics").
 AWS = {
     "AWS/ApplicationELB": {
@@ -66,7 +65,7 @@ STATISTICS = {"Sum", "Maximum", "Minimum", "Average", "SampleCount", "p95", "p99
 @policy(
     reason="An alarm on a misspelt metric, or on another environment's database, never rings.",
     failure=Failure.UNOBSERVED,
-    reads={ALARM: READS, "AWS::Logs::MetricFilter": ("MetricTransformations",), "AWS::S3::Bucket": ("BucketName",)},
+    reads={ALARM: METRICS, "AWS::Logs::MetricFilter": ("MetricTransformations",), "AWS::S3::Bucket": ("BucketName",)},
 )
 def check(graph: Graph) -> Iterator[Violation]:
     known = {**AWS, **_own(graph)}

@@ -7,7 +7,7 @@ from typing import Any
 
 from config.services import hosts
 from template_policies import Failure, Graph, Violation, policy
-from template_policies.alarms import ALARM, metrics
+from template_policies.alarms import ALARM, METRICS, metrics
 from template_policies.graph import Resource, short
 
 BAD, GOOD, SAME = "breaching", "notBreaching", "ignore"
@@ -118,18 +118,7 @@ _NAMES = {
     reason="The sum of a gauge, or the average of a count, never crosses its threshold; a longer period rings an "
     "hour later.",
     failure=Failure.UNOBSERVED,
-    reads={
-        ALARM: (
-            "MetricName",
-            "Namespace",
-            "Dimensions",
-            "Period",
-            "Statistic",
-            "ExtendedStatistic",
-            "Metrics",
-            "TreatMissingData",
-        )
-    },
+    reads={ALARM: (*METRICS, "TreatMissingData")},
 )
 def check(graph: Graph) -> Iterator[Violation]:
     for alarm in graph.of(ALARM):
