@@ -1,10 +1,13 @@
 """Preview slots, and the host names that point to the load balancer and to the sites."""
 
+import re
 from collections.abc import Mapping
 
 from config.model import Environment, Service
 from config.services import balanced, previewed
 from config.services import hosts as hosts_of
+
+_OF_A_SLOT = re.compile(r"-preview-\d+\.")
 
 
 def slots(environment: Environment) -> range:
@@ -22,6 +25,11 @@ def hosts(environment: Environment, slot: int) -> dict[str, str]:
         for name, service in previewed(environment).items()
         if service.host is not None
     }
+
+
+def is_preview(host: str) -> bool:
+    """Whether it is a host of some slot, which nobody but reviewers uses."""
+    return _OF_A_SLOT.search(host) is not None
 
 
 def balanced_hosts(environment: Environment) -> list[str]:

@@ -57,6 +57,11 @@ def explained(error: Exception, name: str, environment: Environment, *, missing:
     return OperatorError(f"{where}: {error}{f'; {hint}' if hint else ''}")
 
 
+def is_denied(error: Exception) -> bool:
+    """Whether AWS lets these credentials not even look."""
+    return _code(error) in ("AccessDenied", "AccessDeniedException")
+
+
 def _hint(error: Exception) -> str:
     profile = os.environ.get("AWS_PROFILE")
     login = f"aws sso login{f' --profile {profile}' if profile else ''}"

@@ -11,6 +11,7 @@ from rich.table import Table
 from config import game_days, services
 from config.game_days import Action, Experiment
 from config.model import Environment
+from infra_runtime.contract.names import stack_name
 from ops import alarms
 from ops.account import not_deployed
 from ops.console import Console
@@ -57,7 +58,7 @@ class GameDayPlace:
 
     def _zone_of_primary(self) -> int:
         """Index of the Redis primary's zone among the environment's zones. In cluster mode every zone has primaries."""
-        stack = f"{self.environment.product}-{self.name}-redis"
+        stack = stack_name(self.environment.product, self.name, "redis")
         (group, *_) = resources(self.clients, stack, "AWS::ElastiCache::ReplicationGroup")
         found = self.clients.client("elasticache").describe_replication_groups(ReplicationGroupId=group)
         zones = [

@@ -6,12 +6,11 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from ops.account import is_denied
 from ops.drift import differences
 from ops.effects import Effect, Impact
 from ops.effects.template import Template, Templates, resources
 from ops.functions import Clients
-
-_DENIED = ("AccessDenied", "AccessDeniedException")
 
 
 def overwritten(
@@ -30,7 +29,7 @@ def overwritten(
         try:
             answer = cloudformation.detect_stack_resource_drift(StackName=stack, LogicalResourceId=logical_id)
         except ClientError as error:
-            if error.response["Error"]["Code"] in _DENIED:
+            if is_denied(error):
                 yield _not_compared(stack)
                 return
             # Not every type can be compared, nor a stack that is at work, which the caller tells.

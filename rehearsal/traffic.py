@@ -104,7 +104,6 @@ class UserTraffic:
                 each.join(_PATIENCE_SECONDS)
 
 
-def traffic(account: Account, *, to: str = "production") -> UserTraffic:
-    """Users of the main service, through the load balancer's listener of that name."""
-    where = json.loads(account.emulator.balancer.read_text())
-    return UserTraffic(hosts(account.environment)[account.main], where["address"], where[to])
+def traffic(account: Account) -> UserTraffic:
+    """Users of the main service, through the load balancer."""
+    return UserTraffic(hosts(account.environment)[account.main], *account.emulator.entrance())

@@ -56,11 +56,11 @@ class SimulatedVisitor:
         for service, each in environment.services.items():
             if each.host == parts.netloc and each.amplify is not None:
                 return self._by_amplify(service, parts.netloc)
-        where = json.loads(self.account.emulator.balancer.read_text())
+        address, port = self.account.emulator.entrance()
         try:
             return httpx.request(
                 method,
-                f"http://{where['address']}:{where['production']}{parts.path}",
+                f"http://{address}:{port}{parts.path}",
                 params=parts.query,
                 headers={**(headers or {}), "Host": parts.netloc},
                 content=content,
@@ -152,7 +152,7 @@ def by_maintenance(
     name = worker.script_at(account.zone, host, target)
     if name is None or not name.endswith("-maintenance"):
         return None
-    where = json.loads(account.emulator.balancer.read_text())
-    upstreams = {f"https://{host}": f"http://{where['address']}:{where['production']}"}
+    address, port = account.emulator.entrance()
+    upstreams = {f"https://{host}": f"http://{address}:{port}"}
     with worker.deployed(account.cloudflare.world.scripts[name], upstreams=upstreams) as before:
         return httpx.request(method, f"{before}{target}", headers={**headers, "x-site": host}, content=content)

@@ -11,6 +11,8 @@ COMPOSITE = "AWS::CloudWatch::CompositeAlarm"
 TOPIC = "AWS::SNS::Topic"
 RUNBOOK = re.compile(r"Runbook: https://github\.com/[\w.-]+/[\w.-]+/blob/HEAD/docs/runbooks/([a-z-]+)\.md")
 SEVERITIES = ("critical", "warning", "info")
+METRICS = ("MetricName", "Namespace", "Dimensions", "Period", "Statistic", "ExtendedStatistic", "Metrics")
+"""What `metrics` reads."""
 
 
 def severity(alarm: Resource) -> str:

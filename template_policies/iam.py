@@ -23,7 +23,6 @@ _DOCUMENTS = {
     "AWS::ECR::Repository": "RepositoryPolicyText",
 }
 RESOURCES = {kind: (path,) for kind, path in _DOCUMENTS.items()}
-TRUST = {ROLE: ("AssumeRolePolicyDocument",)}
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,7 +25,6 @@ class Failure(Enum):
     REDIS_FAILS = "Redis fails over or evicts"
     BAD_RELEASE = "a release is bad"
     BAD_MIGRATION = "a migration is bad"
-    CERTIFICATE_EXPIRES = "a certificate expires"
     SECRET_ROTATES = "a secret is rotated, or never"
     CLOUDFLARE_CHANGES = "Cloudflare changes, or is passed by"
     DATA_LOST = "data is deleted"

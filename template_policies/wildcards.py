@@ -64,7 +64,6 @@ _MEDIA = "arn:aws:s3:::{media}/*"
 _PREFIX_LIST = "arn:aws:ec2:{region}:{account}:prefix-list/*"
 _NETWORK_LIST = "arn:aws:ec2:{region}:{account}:network-acl/*"
 _CERTIFICATE = "arn:aws:acm:{region}:{account}:certificate/*"
-_DEPLOYMENT = "arn:aws:ecs:{region}:{account}:service-deployment/*"
 _STORE = "arn:aws:ssm:{region}:{account}:parameter/{product}/{env}/"
 _STATE = (f"{_STORE}cloudflare/*", f"{_STORE}redis/*", f"{_STORE}restore/*")
 _AMPLIFY_LOGS = "arn:aws:logs:{region}:{account}:log-group:/aws/amplify/*:log-stream:*"

@@ -13,8 +13,8 @@ from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.previews.control import PreviewControl
 from infra_constructs.release.control import ReleaseControl
 from infra_constructs.release.ledger import ReleaseLedger
+from infra_runtime.contract.names import GITHUB_ISSUER
 
-_ISSUER = "token.actions.githubusercontent.com"
 _CDK_ROLES = ("deploy-role", "file-publishing-role", "lookup-role")
 _CDK_QUALIFIER = "hnb659fds"
 
@@ -42,12 +42,12 @@ class GitHubProvider(Construct):
 
     def __init__(self, scope: Construct, id_: str, *, is_ours: bool) -> None:
         super().__init__(scope, id_)
-        self.arn = iam_arn(self, f"oidc-provider/{_ISSUER}")
+        self.arn = iam_arn(self, f"oidc-provider/{GITHUB_ISSUER}")
         if is_ours:
             provider = iam.OidcProviderNative(
                 self,
                 "Provider",
-                url=f"https://{_ISSUER}",
+                url=f"https://{GITHUB_ISSUER}",
                 client_ids=["sts.amazonaws.com"],
                 # Kept: other environments of the account rely on it.
                 removal_policy=cdk.RemovalPolicy.RETAIN,
@@ -86,7 +86,10 @@ class GitHubRole(Construct):
             assumed_by=iam.WebIdentityPrincipal(
                 provider.arn,
                 conditions={
-                    "StringEquals": {f"{_ISSUER}:aud": "sts.amazonaws.com", f"{_ISSUER}:sub": workflows.subject}
+                    "StringEquals": {
+                        f"{GITHUB_ISSUER}:aud": "sts.amazonaws.com",
+                        f"{GITHUB_ISSUER}:sub": workflows.subject,
+                    }
                 },
             ),
         )

@@ -141,15 +141,8 @@ class MediaQuarantine(Construct):
                 threshold=Threshold(value=0, unit="uploads", breaches=1, periods=1),
                 missing=TreatMissing.NOT_BREACHING,
             ),
-            "UploadNotMoved": AlarmSpec(
-                runbook="media-quarantine",
-                description="An upload without a threat is still in quarantine.",
-                severity=Severity.WARNING,
-                metric=self._queue.failed.metric_approximate_number_of_messages_visible(
-                    period=_PERIOD, statistic="Maximum"
-                ),
-                threshold=Threshold(value=0, unit="uploads", breaches=1, periods=1),
-                missing=TreatMissing.NOT_BREACHING,
+            "UploadNotMoved": self._queue.given_up(
+                "An upload without a threat is still in quarantine.", runbook="media-quarantine", unit="uploads"
             ),
         }
 

@@ -7,6 +7,8 @@ import aws_cdk as cdk
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from infra_constructs.alarms.alarm import AlarmSpec, Severity, Threshold, TreatMissing
+
 
 @dataclass(frozen=True)
 class RetriedQueue:
@@ -20,6 +22,19 @@ class RetriedQueue:
         failed = _queue(scope, "Failed", retention_period=cdk.Duration.days(14))
         dead_letters = sqs.DeadLetterQueue(queue=failed, max_receive_count=attempts)
         return cls(_queue(scope, "Waiting", visibility_timeout=hidden, dead_letter_queue=dead_letters), failed)
+
+    def given_up(self, description: str, *, runbook: str, unit: str) -> AlarmSpec:
+        """An alarm for messages that have failed too often; `unit` is what each is about."""
+        return AlarmSpec(
+            runbook=runbook,
+            description=description,
+            severity=Severity.WARNING,
+            metric=self.failed.metric_approximate_number_of_messages_visible(
+                period=cdk.Duration.minutes(5), statistic="Maximum"
+            ),
+            threshold=Threshold(value=0, unit=unit, breaches=1, periods=1),
+            missing=TreatMissing.NOT_BREACHING,
+        )
 
 
 def _queue(scope: Construct, id_: str, **options: Any) -> sqs.Queue:

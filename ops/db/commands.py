@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from config.model import Environment
+from infra_runtime.contract.database_names import Mode
 from ops.console import Console
-from ops.db.session import DatabaseSession, Mode, access, client_tool, forwarded, service_with_database
+from ops.db.session import DatabaseSession, access, client_tool, forwarded, service_with_database
 from ops.errors import InputError, OperatorError
 from ops.functions import Clients
 from ops.releases.one_off import TOOLS, require_tools

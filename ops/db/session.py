@@ -16,11 +16,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any
 
 from config import services
 from config.model import Environment
 from infra_runtime import contract
+from infra_runtime.contract.database_names import Mode
+from infra_runtime.contract.names import stack_name
 from infra_runtime.contract.revision import ONE_OFF, named
 from ops.console import Console
 from ops.errors import InputError, OperatorError
@@ -32,7 +34,6 @@ _AUTHORITIES = Path(contract.__file__).with_name("rds-authorities.pem")
 _DOCUMENT = "AWS-StartPortForwardingSessionToRemoteHost"
 _OPEN_SECONDS = 60.0
 _POLL_SECONDS = 0.2
-Mode = Literal["read", "write"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +68,7 @@ class DatabaseSession:
 
 def access(name: str, environment: Environment, clients: Clients, mode: Mode, reason: str) -> DatabaseSession:
     """Asks for a personal login. Raises `OperatorError`."""
-    stack, what = f"{environment.product}-{name}-data", "maker of personal logins"
+    stack, what = stack_name(environment.product, name, "data"), "maker of personal logins"
     function = find(clients, stack, "database.access", {}, what=what)
     return DatabaseSession(**ask_as_myself(clients, function, {"mode": mode, "reason": reason}, what=what))
 

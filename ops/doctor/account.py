@@ -1,6 +1,6 @@
 """What an AWS account needs before the first deployment."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -8,7 +8,9 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from config.model import Environment
-from ops.doctor.finding import Finding, is_denied
+from infra_runtime.contract.names import GITHUB_ISSUER
+from ops.account import is_denied
+from ops.doctor.finding import Finding, unchecked
 from ops.functions import Clients
 
 # The first resource of a service makes the role, and may fail because IAM is not yet consistent: so does the first
@@ -25,7 +27,6 @@ _BOOTSTRAP = 6
 _TOOLKIT = "CDKToolkit"
 # In an AccessDenied that no policy causes.
 _COST_EXPLORER_IS_OFF = "not enabled for cost explorer"
-_GITHUB = "token.actions.githubusercontent.com"
 
 
 def service_linked_roles(environment: Environment, clients: Clients) -> Iterator[Finding]:
@@ -46,11 +47,8 @@ def service_linked_roles(environment: Environment, clients: Clients) -> Iterator
 def bootstrap(environment: Environment, clients: Clients) -> Iterator[Finding]:
     where = f"account {environment.aws.account}, {environment.aws.region}"
     command = f"npx cdk bootstrap aws://{environment.aws.account}/{environment.aws.region}"
-    try:
-        stack = clients.client("cloudformation").describe_stacks(StackName=_TOOLKIT)["Stacks"][0]
-    except ClientError as error:
-        if "does not exist" not in str(error):
-            raise
+    stack = _stack(clients, _TOOLKIT)
+    if stack is None:
         why = "CDK deploys through its roles, bucket and registry"
         yield Finding(where=where, what=f"there is no stack {_TOOLKIT}", why=why, fix=command)
         return
@@ -78,7 +76,7 @@ def bootstrap(environment: Environment, clients: Clients) -> Iterator[Finding]:
 def oidc_provider(environment: Environment, clients: Clients, *, is_deployed: bool) -> Iterator[Finding]:
     """Whether there is one; what it lets in is another question."""
     providers = clients.client("iam").list_open_id_connect_providers()["OpenIDConnectProviderList"]
-    arn = next((each["Arn"] for each in providers if each["Arn"].endswith(f"/{_GITHUB}")), None)
+    arn = next((each["Arn"] for each in providers if each["Arn"].endswith(f"/{GITHUB_ISSUER}")), None)
     owns, where = environment.delivery.owns_oidc_provider, f"account {environment.aws.account}"
     if owns and arn is not None and not is_deployed:
         yield Finding(
@@ -98,25 +96,24 @@ def oidc_provider(environment: Environment, clients: Clients, *, is_deployed: bo
 
 def free_plan(environment: Environment, clients: Clients) -> Iterator[Finding]:
     """Since July 2025 a new account may be on it (API reference of Free Tier, "GetAccountPlanState")."""
-    try:
-        is_free = clients.client("freetier").get_account_plan_state()["accountPlanType"] == "FREE"
-    except ClientError as error:
-        if not is_denied(error):
-            return  # ResourceNotFoundException: the account has no plan.
-        is_free = False
-        told = "its plan was not checked: it may not be read"
-    else:
-        told = "is on the free plan"
-        if not is_free:
-            return
-    yield Finding(
+
+    def is_on_it() -> bool:
+        try:
+            return bool(clients.client("freetier").get_account_plan_state()["accountPlanType"] == "FREE")
+        except ClientError as error:
+            if is_denied(error):
+                raise
+            return False  # ResourceNotFoundException: the account has no plan.
+
+    yield from _asked(
+        is_on_it,
         where=f"account {environment.aws.account}",
-        what=told,
+        about="its plan",
+        what="is on the free plan",
         why="on the free plan RDS keeps one day of backups and makes only micro databases, and there are no load "
         "balancers: the stacks Data and Platform roll back",
         # It costs money from then on: the owner's decision.
         fix="aws freetier upgrade-account-plan --account-plan-type PAID --region us-east-1",
-        stops=is_free,
     )
 
 
@@ -124,29 +121,50 @@ def cost_explorer(environment: Environment, clients: Clients) -> Iterator[Findin
     """AWS bills each call with 0.01 USD, so call it before the first deployment only."""
     today = datetime.now(UTC).date()
     period = {"Start": str(today - timedelta(days=1)), "End": str(today)}
+
+    def is_off() -> bool:
+        try:
+            clients.client("ce").get_cost_and_usage(TimePeriod=period, Granularity="DAILY", Metrics=["UnblendedCost"])
+        except ClientError as error:
+            if _COST_EXPLORER_IS_OFF in str(error):
+                return True
+            if is_denied(error):
+                raise
+            # It is on, and has no data yet.
+        return False
+
+    yield from _asked(
+        is_off,
+        where=f"account {environment.aws.account}",
+        about="Cost Explorer",
+        what="Cost Explorer is off",
+        why="AWS refuses the monitor of cost anomalies while it is off: the stack Observability rolls back",
+        fix="open it once: console, Billing and Cost Management, Cost Explorer; no API turns it on. In an "
+        "organization, the management account decides whether its members have it",
+    )
+
+
+def _asked(is_wrong: Callable[[], bool], *, where: str, about: str, what: str, why: str, fix: str) -> Iterator[Finding]:
+    """What stops a deployment if the answer is yes. Raises what `is_wrong` raises, unless it may not look."""
     try:
-        clients.client("ce").get_cost_and_usage(TimePeriod=period, Granularity="DAILY", Metrics=["UnblendedCost"])
+        if is_wrong():
+            yield Finding(where=where, what=what, why=why, fix=fix)
     except ClientError as error:
-        is_off = _COST_EXPLORER_IS_OFF in str(error)
-        if not is_off and not is_denied(error):
-            return  # It is on, and has no data yet.
-        told = "Cost Explorer is off" if is_off else "Cost Explorer was not checked: it may not be read"
-        yield Finding(
-            where=f"account {environment.aws.account}",
-            what=told,
-            why="AWS refuses the monitor of cost anomalies while it is off: the stack Observability rolls back",
-            fix="open it once: console, Billing and Cost Management, Cost Explorer; no API turns it on. In an "
-            "organization, the management account decides whether its members have it",
-            stops=is_off,
-        )
+        if not is_denied(error):
+            raise
+        yield unchecked(where, what=about, why=why)
 
 
 def is_in(clients: Clients, stack: str) -> bool:
-    cloudformation: Any = clients.client("cloudformation")
+    found = _stack(clients, stack)
+    return found is not None and found["StackStatus"] not in ("REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE")
+
+
+def _stack(clients: Clients, name: str) -> Mapping[str, Any] | None:
     try:
-        status = cloudformation.describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"]
+        found: Mapping[str, Any] = clients.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
     except ClientError as error:
-        if "does not exist" in str(error):
-            return False
-        raise
-    return status not in ("REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE")
+        if "does not exist" not in str(error):
+            raise
+        return None
+    return found

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 from botocore.exceptions import ClientError
 
+from ops.account import is_denied
 from ops.amplify import DeployedAmplifySite
-from ops.doctor.finding import Finding, is_denied
+from ops.doctor.finding import Finding, unchecked
 
 
 def examine(site: DeployedAmplifySite) -> Iterator[Finding]:
@@ -15,10 +16,7 @@ def examine(site: DeployedAmplifySite) -> Iterator[Finding]:
     except ClientError as error:
         if not is_denied(error):
             raise
-        yield Finding(
-            where=site.stack, what="was not checked: these credentials may not read Amplify", stops=False,
-            why="its domain or its last build may have failed", fix="run infra doctor with other credentials",
-        )  # fmt: skip
+        yield unchecked(site.stack, what="Amplify", why="its domain or its last build may have failed")
         return
     if domain["domainStatus"] == "FAILED":
         yield Finding(

@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from botocore.exceptions import ClientError
-
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
@@ -36,9 +34,8 @@ def row(finding: Finding) -> FindingRow:
     return FindingRow(finding.where, finding.what, finding.why, finding.fix, finding.stops, finding.repair is not None)
 
 
-def is_denied(error: Exception) -> bool:
-    """Whether AWS lets these credentials not even look."""
-    return isinstance(error, ClientError) and error.response["Error"]["Code"] in {
-        "AccessDenied",
-        "AccessDeniedException",
-    }
+def unchecked(where: str, *, what: str = "", why: str) -> Finding:
+    """For what AWS lets these credentials not even look at. `what` is of it, "" for all of it."""
+    told = f"{what} was not checked: these credentials may not read it".strip()
+    fix = "run infra doctor with credentials that may read it"
+    return Finding(where=where, what=told, why=why, fix=fix, stops=False)

@@ -8,12 +8,11 @@ from typing import Any
 
 from config import services
 from config.model import Environment
+from infra_runtime.contract.revision import MIGRATION_CPU
 from ops.doctor.finding import Finding
 from ops.functions import Clients
 
 _VCPU = 1024
-# infra_constructs.release.migration: one runs beside everything else.
-_MIGRATION_CPU = 512
 # What our own functions need at the same time: each stack's custom resources, hooks of both services, the schedules.
 _LAMBDA_CONCURRENCY = 50
 # AWS's default, which a new account gets with time; assumed: the API takes no request for less.
@@ -88,7 +87,7 @@ def _vcpus(environment: Environment, *, is_spot: bool) -> tuple[float, float]:
         slots = environment.previews.slots * 2 * sum(previewed)
         least, most = least + slots, most + slots
     if not is_spot:
-        least, most = least + _MIGRATION_CPU, most + _MIGRATION_CPU
+        least, most = least + MIGRATION_CPU, most + MIGRATION_CPU
     return least / _VCPU, most / _VCPU
 
 

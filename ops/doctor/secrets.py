@@ -11,7 +11,8 @@ from botocore.exceptions import ClientError
 from config import variables
 from config.model import Environment, routes
 from infra_runtime.contract.redis_url import InvalidRedisUrl, parse
-from ops.doctor.finding import Finding, is_denied
+from ops.account import is_denied
+from ops.doctor.finding import Finding, unchecked
 from ops.functions import Clients
 
 
@@ -66,10 +67,7 @@ def secrets(environment: Environment, clients: Clients) -> Iterator[Finding]:
         try:
             wrong = fault(manager, each)
         except Unchecked:  # as for the pipeline's role
-            yield Finding(
-                where=where, what="was not checked: these credentials may not read it", why=why,
-                fix="run infra doctor with credentials that may read it", stops=False,
-            )  # fmt: skip
+            yield unchecked(where, why=why)
             continue
         if wrong:
             fix = f"infra secret set ENV {each.reference} ({each.document})"

@@ -15,7 +15,8 @@ from infra_runtime.cloudflare.preflight import NotReady, Preflight
 from infra_runtime.cloudflare.zone import NoZone, Zone
 from infra_runtime.contract.secret_values import Secrets
 from infra_runtime.vendor_api import BadCredentials, Refused, VendorError
-from ops.doctor.finding import Finding, is_denied
+from ops.account import is_denied
+from ops.doctor.finding import Finding
 from ops.edge.synthesized import text_of
 from ops.edge.zone import require_reachable
 from ops.effects.template import Templates

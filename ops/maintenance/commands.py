@@ -12,6 +12,7 @@ import typer
 from config import services
 from infra_runtime.cloudflare.converge import Conflict, converge
 from infra_runtime.contract.check_targets import PASS_HEADER
+from infra_runtime.contract.cloudflare_workers import COMPATIBILITY_DATE
 from infra_runtime.contract.names import full_name
 from infra_runtime.contract.secret_values import REFERENCE
 from ops import alarms
@@ -26,8 +27,6 @@ from ops.releases.text import by, moment
 from ops.report import print_json
 
 PAGE = Path(__file__).with_name("page.mjs")
-# Semantics of the Workers' runtime on this day, whenever it is uploaded.
-_COMPATIBLE_WITH = "2026-11-01"
 _SHORTEST, _LONGEST = timedelta(minutes=5), timedelta(hours=24)
 _UNTIL = re.compile(r"(?P<amount>\d{1,4})(?P<unit>[mh])")
 _UNITS = {"m": "minutes", "h": "hours"}
@@ -188,7 +187,7 @@ def _declaration(edge: EdgeOf) -> dict[str, Any]:
         "name": NAME,
         "zone": edge.environment.domains.zone,
         "script": PAGE.read_text(),
-        "compatibility_date": _COMPATIBLE_WITH,
+        "compatibility_date": COMPATIBILITY_DATE,
         "patterns": [f"{host}/*" for host in services.hosts(edge.environment).values()],
     }
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from config.game_days import Experiment, several
+from infra_runtime.contract.names import stack_name
 from ops.console import Console
 from ops.game_days import GameDayPlace, run
 from rehearsal.checks.assertions import require, wait_until
@@ -155,5 +156,5 @@ def missing(place: GameDayPlace) -> list[str]:
 def _service(place: GameDayPlace, name: str) -> Mapping[str, Any]:
     from infra_runtime.release.preflight import service_of
 
-    found: Mapping[str, Any] = service_of(place.clients, f"{place.environment.product}-{place.name}-{name}")
+    found: Mapping[str, Any] = service_of(place.clients, stack_name(place.environment.product, place.name, name))
     return found

@@ -1,7 +1,6 @@
 """Check of a preview: a pull request that runs beside the environment."""
 
 import io
-import json
 import time
 
 from config import services
@@ -22,8 +21,7 @@ _NAME = "a-pull-request"
 
 def users_of(account: Account, slot: int) -> UserTraffic:
     """Users of the main service's preview in a slot."""
-    where = json.loads(account.emulator.balancer.read_text())
-    return UserTraffic(hosts(account.environment, slot)[account.main], where["address"], where["production"])
+    return UserTraffic(hosts(account.environment, slot)[account.main], *account.emulator.entrance())
 
 
 def beside(account: Account) -> str:

@@ -5,7 +5,6 @@ sends the rest to the load balancer, or to whatever media come from. It is also 
 public names.
 """
 
-import json
 import ssl
 import threading
 import time
@@ -160,8 +159,7 @@ class SandboxEdge:
 
     @staticmethod
     def _from_balancer(account: Account, request: EdgeRequest, body: bytes) -> EdgeAnswer:
-        where = json.loads(account.emulator.balancer.read_text())
-        connection = HTTPConnection(where["address"], where["production"], timeout=_ORIGIN_SECONDS)
+        connection = HTTPConnection(*account.emulator.entrance(), timeout=_ORIGIN_SECONDS)
         kept = _end_to_end(request.headers)
         target = request.path + (f"?{request.query}" if request.query else "")
         try:

@@ -80,7 +80,7 @@ def _database(account: Account) -> Undo:
 
 
 def _origin(account: Account) -> Undo:
-    address = json.loads(account.emulator.balancer.read_text())["address"]
+    address, _ = account.emulator.entrance()
     return _suspended("nginx", [(address, None)], "the load balancer")
 
 

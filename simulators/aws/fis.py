@@ -108,14 +108,8 @@ class Fis:
 
     # -- The API
 
-    def get_experiment_template(self, *, identity: str) -> dict[str, Any]:
-        return {"experimentTemplate": _known(self.templates, identity, "ExperimentTemplate")}
-
     def list_experiment_templates(self, **_: Any) -> dict[str, Any]:
         return {"experimentTemplates": list(self.templates.values())}
-
-    def list_experiments(self, **_: Any) -> dict[str, Any]:
-        return {"experiments": list(self.experiments.values())}
 
     def start_experiment(self, *, experimentTemplateId: str, **_: Any) -> dict[str, Any]:  # noqa: N803
         template = _known(self.templates, experimentTemplateId, "ExperimentTemplate")

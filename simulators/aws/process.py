@@ -1,5 +1,6 @@
 """Starts the emulator as a process of its own, and always ends it with everything that it started."""
 
+import json
 import os
 import subprocess
 import sys
@@ -46,7 +47,7 @@ class Emulator:
     images: Path
     """What was pushed; see `simulators.aws.ecs`."""
     balancer: Path
-    """Where the load balancer listens, as JSON: address, production, test."""
+    """Where users reach the load balancer, as JSON: address, port."""
     deliveries: Path
     """E-mails and Slack messages; see `simulators.aws.deliveries`."""
     throttled: Path
@@ -55,6 +56,11 @@ class Emulator:
     """Once it exists, Cost Explorer is on; see `simulators.aws.cost_explorer`."""
     live: Path
     """Once it exists, CloudWatch evaluates alarms; see `simulators.aws.cloudwatch.live`."""
+
+    def entrance(self) -> tuple[str, int]:
+        """Address and port of the load balancer for users, once there is one."""
+        where = json.loads(self.balancer.read_text())
+        return where["address"], where["port"]
 
 
 @contextmanager

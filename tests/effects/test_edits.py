@@ -9,6 +9,7 @@ from ops.doctor.unreleased import unreleased
 from ops.effects import Effect, Impact, effects
 from ops.effects.changes import difference
 from ops.effects.order import order
+from ops.effects.rules.replaced import DATA, KEPT
 from tests.effects.conftest import Environments
 
 DANGEROUS, IMPOSSIBLE = Impact.DANGEROUS, Impact.IMPOSSIBLE
@@ -157,6 +158,19 @@ def test_effects_come_in_order_of_deployment(before: Environments, edited: Envir
         "daadaar-dev-preview1",
         "daadaar-dev-preview2",
     ]
+
+
+def test_what_templates_keep_is_data_to_the_engine(before: Environments) -> None:
+    """So that a replacement of it is dangerous. An OIDC provider is kept for others' roles, and holds nothing."""
+    kept = {
+        each["Type"]
+        for templates in before.values()
+        for template in templates.values()
+        for each in template["Resources"].values()
+        if each.get("DeletionPolicy") in KEPT
+    }
+    assert "AWS::RDS::DBInstance" in kept
+    assert kept - {"AWS::IAM::OIDCProvider"} <= DATA.keys()
 
 
 def test_nothing_is_told_of_what_does_not_change(before: Environments) -> None:

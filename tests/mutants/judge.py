@@ -21,10 +21,6 @@ class Verdict:
     """What CloudFormation objects to."""
 
     @property
-    def is_noticed(self) -> bool:
-        return self.by is not None or self.refused is not None
-
-    @property
     def failure(self) -> Failure | None:
         return self.by.failure if self.by is not None else None
 

@@ -114,7 +114,7 @@ def test_doctor_tells_of_a_failed_domain_and_a_failed_build(site: DeployedAmplif
 
 def test_doctor_says_what_it_could_not_look_at(site: DeployedAmplifySite, account: Account) -> None:
     account.refuses = True
-    assert problems(site) == ["was not checked: these credentials may not read Amplify"]
+    assert problems(site) == ["Amplify was not checked: these credentials may not read it"]
 
 
 def test_a_release_of_a_site_on_amplify_is_a_push(environment: Environment, account: Account) -> None:

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from config import load
 from ops import __main__ as infra
 from ops import doctor, progress
 from ops.console import Console
+from ops.doctor.account import cost_explorer, free_plan
 from ops.doctor.finding import Finding
 from ops.doctor.quotas import needs
 from ops.doctor.secrets import required, secrets
@@ -143,6 +145,29 @@ def test_credentials_that_cannot_read_secrets_get_a_list_of_unchecked_items_and_
         ("zone daadaar.com", False),
     ]
     assert all("was not checked" in each.what for each in found)
+
+
+class Denying:
+    """An account in which these credentials may not read anything."""
+
+    def client(self, _: str) -> Any:
+        return self
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def call(**_: Any) -> Any:
+            raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no policy allows it"}}, name)
+
+        return call
+
+
+def test_what_an_account_may_not_be_asked_stops_nothing() -> None:
+    dev = load(["dev"])["dev"]
+    found = [*free_plan(dev, Denying()), *cost_explorer(dev, Denying())]
+    unread = "was not checked: these credentials may not read it"
+    assert [(each.what, each.stops) for each in found] == [
+        (f"its plan {unread}", False),
+        (f"Cost Explorer {unread}", False),
+    ]
 
 
 @pytest.mark.parametrize("account", ["dev"], indirect=True)

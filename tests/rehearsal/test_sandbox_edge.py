@@ -47,11 +47,10 @@ def zone() -> Zone:
 @pytest.fixture
 def front(zone: Zone, tmp_path: Path) -> Iterator[tuple[SandboxEdge, int]]:
     """Before an account whose load balancer cannot be reached."""
-    (tmp_path / "balancer.json").write_text('{"address": "127.0.0.1", "production": 9}')
     account: Any = SimpleNamespace(
         zone=zone,
         environment=SimpleNamespace(domains=SimpleNamespace(media="media.example.com")),
-        emulator=SimpleNamespace(balancer=tmp_path / "balancer.json"),
+        emulator=SimpleNamespace(entrance=lambda: ("127.0.0.1", 9)),
     )
     made, port = SandboxEdge(Authority(), tmp_path, account=account), free_port()
     with edge.serving(made, port):

@@ -1,8 +1,8 @@
 """The provider's own code against the simulator, with a clock that does not wait."""
 
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx
@@ -12,6 +12,7 @@ from infra_runtime.cloudflare.api import Api, new_pace
 from infra_runtime.cloudflare.provider import provide
 from infra_runtime.contract.secret_values import Secrets
 from infra_runtime.custom_resource import Request, Result
+from infra_runtime.turns import Turn
 from infra_runtime.vendor_api import Clock
 from rehearsal.state_store import InMemoryStateStore
 from simulators.cloudflare.contract import Contract
@@ -86,6 +87,16 @@ class Edge:
         secrets = Secrets(FakeSecretsManager(self.secrets), {TOKEN})
         request = Request(kind=kind, properties={"Document": json.dumps(document)}, physical_id=physical_id)
         return provide(request, api=self.api(), secrets=secrets, store=self.store)
+
+    def in_turns(self, asked: list[Mapping[str, Any]], invoke: Callable[[Api, Turn], Result | None]) -> Result:
+        """As Lambda does it: one invocation after the other, as long as each one asks for the next in `asked`."""
+        event: Mapping[str, Any] = {}
+        while True:
+            now = self.time.seconds
+            turn = Turn.of(event, now=now, deadline=now + self.lambda_seconds)
+            if result := invoke(replace(self.api(), deadline=turn.deadline), turn):
+                return result
+            event = asked[-1]
 
     def writes(self, job: Callable[[], object]) -> list[str]:
         """The writes that a piece of work has made."""

@@ -2,14 +2,12 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from infra_runtime.amplify_domain import NotAvailable, provide
 from infra_runtime.custom_resource import Request, Result
-from infra_runtime.turns import Turn
 from simulators.aws.amplify import NEXT_SERVER, AmplifyHosting
 from simulators.cloudflare.server import resolve
 from tests.runtime.conftest import Edge
@@ -56,7 +54,6 @@ class Hosting:
     def ask(
         self, kind: Any, physical_id: str | None = None, *, app: str = "", branch: str = "main", adopt: bool = False
     ) -> Result:
-        """As Lambda does it: one invocation after the other, as long as each one asks for the next."""
         document = {
             "app": app or self.app,
             "branch": branch,
@@ -67,14 +64,10 @@ class Hosting:
             "adopt": adopt,
         }
         request = Request(kind, {"Document": json.dumps(document)}, physical_id)
-        event: Mapping[str, Any] = {}
-        while True:
-            now = self.edge.time.seconds
-            turn = Turn.of(event, now=now, deadline=now + self.edge.lambda_seconds)
-            api = replace(self.edge.api(), deadline=turn.deadline)
-            if result := provide(request, AmplifyClient(self.amplify), api, turn, self.asked.append):
-                return result
-            event = self.asked[-1]
+        return self.edge.in_turns(
+            self.asked,
+            lambda api, turn: provide(request, AmplifyClient(self.amplify), api, turn, self.asked.append),
+        )
 
     def declare_names(self, *hosts: tuple[str, str, str]) -> None:
         """As the edge's stack does: every name, for good and proxied."""

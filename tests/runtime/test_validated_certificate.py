@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from infra_runtime.cloudflare.api import Api
 from infra_runtime.custom_resource import Request, Result
 from infra_runtime.turns import Turn
 from infra_runtime.validated_certificate import AcmCertificates, NotIssued, provide
@@ -32,19 +32,13 @@ class Issuing:
         return [each for each in self.edge.zone.records.values() if each["name"].startswith("_v.")]
 
     def ask(self, kind: Any, hosts: list[str], arn: str | None = None) -> Result:
-        """As Lambda does it: one invocation after the other, as long as each one asks for the next."""
         document = {"owner": "production.certificate", "zone": "example.com", "hosts": hosts}
         request = Request(kind, {"Document": json.dumps(document)}, arn)
-        event: Mapping[str, Any] = {}
-        while True:
-            now = self.edge.time.seconds
-            turn = Turn.of(event, now=now, deadline=now + self.edge.lambda_seconds)
-            api = replace(self.edge.api(), deadline=turn.deadline)
-            if result := provide(
-                request, AcmCertificates(self.acm, api, self.edge.time.clock), turn, self.asked.append
-            ):
-                return result
-            event = self.asked[-1]
+
+        def invoke(api: Api, turn: Turn) -> Result | None:
+            return provide(request, AcmCertificates(self.acm, api, self.edge.time.clock), turn, self.asked.append)
+
+        return self.edge.in_turns(self.asked, invoke)
 
 
 @pytest.fixture

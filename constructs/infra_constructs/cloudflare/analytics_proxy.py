@@ -7,11 +7,10 @@ from typing import Literal
 from constructs import Construct
 
 from infra_constructs.cloudflare.provider import CloudflareProvider
+from infra_runtime.contract.cloudflare_workers import COMPATIBILITY_DATE
 
 ANALYTICS_PATH = "/ingest"
 _SCRIPT = Path(__file__).with_name("analytics_proxy.mjs")
-# Semantics of the Workers' runtime on this day, whenever it is deployed.
-_COMPATIBLE_WITH = "2026-11-01"
 
 
 class AnalyticsProxy(Construct):
@@ -35,7 +34,7 @@ class AnalyticsProxy(Construct):
             name="analytics-proxy",
             adopt=adopt,
             script=_SCRIPT.read_text(),
-            compatibility_date=_COMPATIBLE_WITH,
+            compatibility_date=COMPATIBILITY_DATE,
             variables={
                 "PREFIX": ANALYTICS_PATH,
                 "EVENTS": f"https://{region}.i.posthog.com",

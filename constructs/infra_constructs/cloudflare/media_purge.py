@@ -93,14 +93,9 @@ class MediaPurge(Construct):
                 threshold=Threshold(value=10, unit="minutes", breaches=2, periods=2),
                 missing=TreatMissing.NOT_BREACHING,
             ),
-            "PurgeGivenUp": AlarmSpec(
+            "PurgeGivenUp": self._queue.given_up(
+                "A purge failed: Cloudflare keeps serving deleted or replaced media. Purge it by hand.",
                 runbook="media-purge",
-                description="A purge failed: Cloudflare keeps serving deleted or replaced media. Purge it by hand.",
-                severity=Severity.WARNING,
-                metric=self._queue.failed.metric_approximate_number_of_messages_visible(
-                    period=_PERIOD, statistic="Maximum"
-                ),
-                threshold=Threshold(value=0, unit="objects", breaches=1, periods=1),
-                missing=TreatMissing.NOT_BREACHING,
+                unit="objects",
             ),
         }

@@ -15,11 +15,10 @@ from infra_constructs.cloudflare.provider import CloudflareProvider, CloudflareT
 from infra_constructs.findings import acknowledge, allows_on
 from infra_constructs.function import RuntimeFunction
 from infra_constructs.state_store import StateStore
+from infra_runtime.contract.cloudflare_workers import COMPATIBILITY_DATE
 from infra_runtime.contract.secret_values import REFERENCE
 
 _SCRIPT = Path(__file__).with_suffix(".mjs")
-# Workers Cache came in July 2026; semantics of the runtime on this day.
-_COMPATIBLE_WITH = "2026-11-01"
 _NAME = "media-origin"
 
 
@@ -68,7 +67,7 @@ class MediaWorker(Construct):
             name=_NAME,
             adopt=adopt,
             script=_SCRIPT.read_text(),
-            compatibility_date=_COMPATIBLE_WITH,
+            compatibility_date=COMPATIBILITY_DATE,
             cache=True,
             variables={
                 "BUCKET_HOST": props.origin,

@@ -15,6 +15,7 @@ from constructs import Construct
 from infra_constructs.findings import acknowledge
 from infra_constructs.redis.instance import RedisInstance
 from infra_constructs.retention import Retention
+from infra_runtime.contract.redis_url import PORT
 
 # Engine and version → family of its parameters.
 _FAMILIES: Mapping[tuple[str, str], str] = MappingProxyType(
@@ -42,7 +43,7 @@ class ElastiCacheProps:
 class ElastiCache(RedisInstance):
     """A replication group of its own, in isolated subnets."""
 
-    port = 6379
+    port = PORT
     is_ours = True
 
     def __init__(

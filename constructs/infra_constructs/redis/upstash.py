@@ -12,6 +12,7 @@ from infra_constructs.findings import acknowledge
 from infra_constructs.function import RuntimeFunction
 from infra_constructs.redis.instance import RedisInstance, open_way_out
 from infra_constructs.state_store import StateStore
+from infra_runtime.contract.redis_url import UPSTASH_PORTS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +33,7 @@ class UpstashRedis(RedisInstance):
     """The URL is written into `url` by the provider: no template and no attribute ever holds the password."""
 
     is_ours = True
-    # As in infra_runtime.redis.upstash, which refuses a database with another port.
-    ports = (6379, 6380)
+    ports = UPSTASH_PORTS
 
     def __init__(
         self, scope: Construct, id_: str, *, credentials_secret: str, store: StateStore, props: UpstashProps

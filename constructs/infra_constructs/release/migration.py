@@ -9,7 +9,7 @@ from constructs import Construct
 
 from infra_constructs.container_task import ContainerEnvironment, ContainerTask
 from infra_constructs.release.image import ReleasedImage
-from infra_runtime.contract.revision import MIGRATE, MIGRATION_LABEL
+from infra_runtime.contract.revision import MIGRATE, MIGRATION_CPU, MIGRATION_LABEL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ class MigrationTask(Construct):
             name=MIGRATE,
             image=image,
             settings=ContainerEnvironment(values={**settings.values, **own}, secrets=settings.secrets),
-            cpu=512,
+            cpu=MIGRATION_CPU,
             memory_mib=1024,
             # Its last lines are what the ledger keeps.
             keeps_every_line=True,

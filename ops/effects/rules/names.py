@@ -1,18 +1,16 @@
 """Names under which users reach the product: in the zone's DNS, and in the certificate that Cloudflare asks for."""
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from config.previews import is_preview
 from ops.effects.changes import ResourceChange
 from ops.effects.effect import Effect, Impact
 from ops.effects.rules.making import of
 
 _CERTIFICATE = "Custom::ValidatedCertificate"
-# Nobody but reviewers uses those (config/previews.py).
-_PREVIEW = re.compile(r"-preview-\d+\.")
 _DECLARED = "Custom::Cloudflare"
 
 
@@ -27,7 +25,7 @@ def effects(change: ResourceChange) -> Iterator[Effect]:
 
 
 def _certificate(change: ResourceChange, was: list[str], is_: list[str]) -> Iterator[Effect]:
-    if lost := [host for host in was if host not in is_ and not _PREVIEW.search(host)]:
+    if lost := [host for host in was if host not in is_ and not is_preview(host)]:
         named = ", ".join(lost)
         yield of(
             change, Impact.DANGEROUS, "uncertified", f"is replaced by one without {named}",
@@ -42,7 +40,7 @@ def _certificate(change: ResourceChange, was: list[str], is_: list[str]) -> Iter
 def _records(
     change: ResourceChange, was: Mapping[str, Mapping[str, Any]], is_: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[Effect]:
-    lost = [host for host in was if host not in is_ and not _PREVIEW.search(host)]
+    lost = [host for host in was if host not in is_ and not is_preview(host)]
     if lost:
         named = ", ".join(lost)
         yield of(

@@ -4,10 +4,13 @@ Two, so that a password can change while the old one still opens connections (do
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 OWNER, USER = "app_owner", "app_user"
 READER = "app_reader"
 """Group of personal logins: reads everything (database/access.py)."""
+Mode = Literal["read", "write"]
+"""Of a personal login."""
 IAM_GROUP = "rds_iam"
 """RDS's own: its members log in by a token of AWS's, and by no password."""
 _TURNS = ("a", "b")

@@ -1,5 +1,8 @@
 """Names that a deployment gives and that operators and functions look up."""
 
+GITHUB_ISSUER = "token.actions.githubusercontent.com"
+"""Of the tokens of GitHub's workflows; the account's OIDC provider is named after it."""
+
 
 def words(name: str) -> str:
     """A name as a template has it in ids and parameters: SignUp for `sign-up`."""

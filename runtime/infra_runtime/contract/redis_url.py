@@ -18,6 +18,8 @@ from urllib.parse import quote, unquote_to_bytes
 Form = Literal["single", "sentinel", "cluster"]
 
 PORT, TLS_PORT, SENTINEL_PORT = 6379, 6380, 26379
+UPSTASH_PORTS = (PORT, TLS_PORT)
+"""The network lets tasks reach these; a database at Upstash that listens on another is refused."""
 HIGHEST_DATABASE = 15
 _LONGEST = 4096
 _SCHEMES: Mapping[str, tuple[bool, bool]] = {

@@ -11,6 +11,8 @@ SHARED = "/infra"
 """Folder with the files of the container `prepare`, read-only for every other container."""
 BUSYBOX = f"{SHARED}/busybox"
 """Statically linked, so that it runs in an image without shell and libc."""
+MIGRATION_CPU = 512
+"""Units of the task that migrates, which runs beside everything else."""
 SERVICE = "Service"
 """Logical id of a stack's main ECS service; workers that run its image have others."""
 MIGRATION_LABEL = "infra.migration"

@@ -9,19 +9,18 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import boto3
 
 from infra_runtime.aws import client
 from infra_runtime.caller import who
-from infra_runtime.contract.database_names import IAM_GROUP, READER, USER
+from infra_runtime.contract.database_names import IAM_GROUP, READER, USER, Mode
 from infra_runtime.database.connection import Connection, Login, connect
 from infra_runtime.database.instance import master_secret, serving
 from infra_runtime.database.roles import create_role, run
 from infra_runtime.reporting import reported
 
-Mode = Literal["read", "write"]
 _LONGEST_NAME = 40
 _STATEMENT, _LOCK = "15min", "2s"
 _SCHEMAS = "select nspname from pg_namespace where nspname !~ '^pg_' and nspname <> 'information_schema' order by 1"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from infra_runtime.aws import client
-from infra_runtime.contract.redis_url import Node, RedisTarget
+from infra_runtime.contract.redis_url import UPSTASH_PORTS, Node, RedisTarget
 from infra_runtime.contract.secret_values import Secrets, deadline_of
 from infra_runtime.custom_resource import HalfDone, Request, Result, serve
 from infra_runtime.redis.upstash_api import UpstashApi, upstash_from
@@ -21,8 +21,6 @@ from infra_runtime.reporting import reported
 from infra_runtime.state_store import SsmStateStore, StateStore
 from infra_runtime.vendor_api import NotFound, Refused, Unsure
 
-# What the network lets the tasks reach (infra_constructs.redis.upstash).
-PORTS = (6379, 6380)
 _POLL_SECONDS = 2.0
 _ACTIVE = "active"
 
@@ -145,7 +143,7 @@ def _url(found: Mapping[str, Any]) -> str:
     """Raises `Refused` for what the tasks could not reach, or not safely."""
     if not found.get("tls"):
         raise Refused("Upstash made a database without TLS")
-    if found["port"] not in PORTS:
-        raise Refused(f"the database listens on port {found['port']}; tasks can reach {PORTS}")
+    if found["port"] not in UPSTASH_PORTS:
+        raise Refused(f"the database listens on port {found['port']}; tasks can reach {UPSTASH_PORTS}")
     node = Node(found["endpoint"], found["port"])
     return RedisTarget(form="single", nodes=(node,), tls=True, username="default", password=found["password"]).url()

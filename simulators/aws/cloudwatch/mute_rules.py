@@ -18,12 +18,12 @@ from ministack import app
 from ministack.core import responses
 from ministack.services import cloudwatch
 
+from simulators.aws.cloudwatch.suppression import Dispatch
+
 _MOST_ALARMS = 100
 _POLL_SECONDS = 0.2
 _AT = re.compile(r"at\((\d{4}-\d\d-\d\dT\d\d:\d\d)\)")
 _DURATION = re.compile(r"P(?:(?P<days>\d+)D)?(?:T(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?)?")
-Dispatch = Callable[[dict[str, Any], str, str, str], None]
-"""Takes an alarm's action: alarm, old state, new state, reason."""
 
 
 class MuteRuleRefused(Exception):

@@ -126,17 +126,3 @@ def recorded(outage: str, *, connections: int) -> dict[str, Series]:
     }
     series["DatabaseConnections"] = series["DatabaseConnections"] * connections
     return series
-
-
-def noisy(quiet: Trace, minutes: int, *, share: float, seed: int) -> Trace:
-    """The same, each number of it a little different, as in life."""
-    random = np.random.default_rng(seed)
-
-    def answer(asked: MetricQuery) -> Series | None:
-        values = quiet(asked)
-        # Counts of a few things, and shares that are nearly all, do not waver.
-        if values is None or not np.any(values > 5) or asked.statistic.startswith("PR("):
-            return values
-        return values * random.normal(1, share, minutes)
-
-    return answer

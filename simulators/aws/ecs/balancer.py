@@ -167,7 +167,7 @@ def follow() -> None:
 def open_for(arn: str) -> None:
     one = Balancer(arn, Path(os.environ["TMPDIR"]) / f"nginx-{arn.rpartition('/')[2]}", own_address(_PORTS[443]))
     _balancers[arn] = one
-    where = {"address": one.address, "production": _PORTS[443], "test": _PORTS[8443]}
+    where = {"address": one.address, "port": _PORTS[443]}
     Path(os.environ[BALANCER]).write_text(json.dumps(where))
 
 

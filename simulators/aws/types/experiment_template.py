@@ -21,8 +21,6 @@ _places = AccountRegionScopedDict()
 _ID = r"/(?P<identity>[A-Za-z0-9]+)"
 _ROUTES = (
     ("GET", r"/experimentTemplates", "list_experiment_templates"),
-    ("GET", rf"/experimentTemplates{_ID}", "get_experiment_template"),
-    ("GET", r"/experiments", "list_experiments"),
     ("POST", r"/experiments", "start_experiment"),
     ("GET", rf"/experiments{_ID}", "get_experiment"),
     ("DELETE", rf"/experiments{_ID}", "stop_experiment"),

@@ -7,7 +7,7 @@ from typing import Any
 
 from config.services import hosts
 from template_policies import Failure, Graph, Violation, policy
-from template_policies.alarms import ALARM, metrics
+from template_policies.alarms import ALARM, METRICS, metrics
 from template_policies.graph import Resource, short
 
 BAD, GOOD, SAME = "breaching", "notBreaching", "ignore"
@@ -123,16 +123,7 @@ _NAMES = {
     "rings; with a longer period it rings an hour later.",
     failure=Failure.UNOBSERVED,
     reads={
-        ALARM: (
-            "MetricName",
-            "Namespace",
-            "Dimensions",
-            "Period",
-            "Statistic",
-            "ExtendedStatistic",
-            "Metrics",
-            "TreatMissingData",
-        ),
+        ALARM: (*METRICS, "TreatMissingData"),
         FILTER: ("MetricTransformations",),
     },
 )

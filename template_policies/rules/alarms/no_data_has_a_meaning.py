@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from template_policies import Failure, Graph, Violation, policy
-from template_policies.alarms import ALARM, metrics
+from template_policies.alarms import ALARM, METRICS, metrics
 from template_policies.graph import short
 
 # Published whether all is well or not: nobody looking is as bad as seeing nothing.
@@ -25,18 +25,7 @@ ALWAYS_THERE = {
 @policy(
     reason="CloudWatch's own default keeps the last state: the probe dies, and the alarm stays green.",
     failure=Failure.UNOBSERVED,
-    reads={
-        ALARM: (
-            "TreatMissingData",
-            "MetricName",
-            "Namespace",
-            "Dimensions",
-            "Period",
-            "Statistic",
-            "ExtendedStatistic",
-            "Metrics",
-        )
-    },
+    reads={ALARM: (*METRICS, "TreatMissingData")},
 )
 def check(graph: Graph) -> Iterator[Violation]:
     for alarm in graph.of(ALARM):

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from template_policies import Failure, Graph, Violation, policy
-from template_policies.alarms import ALARM, metrics
+from template_policies.alarms import ALARM, METRICS, metrics
 
 # Whose silence is an alarm, as it publishes what is bad when it is missing.
 BY_SILENCE = {
@@ -17,7 +17,7 @@ BY_SILENCE = {
     reason="It has nobody who waits for an answer.",
     failure=Failure.UNOBSERVED,
     reads={
-        ALARM: ("MetricName", "Namespace", "Dimensions", "Period", "Statistic", "ExtendedStatistic", "Metrics"),
+        ALARM: METRICS,
         "AWS::Events::Rule": ("Targets",),
         "AWS::SecretsManager::RotationSchedule": ("RotationLambdaARN",),
         "AWS::SNS::Subscription": ("Endpoint",),

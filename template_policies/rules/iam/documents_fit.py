@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from template_policies import Failure, Graph, Violation, policy
-from template_policies.iam import ROLE, TRUST
+from template_policies.iam import ROLE
 from template_policies.length import length
 
 POLICY, MANAGED = "AWS::IAM::Policy", "AWS::IAM::ManagedPolicy"
@@ -16,7 +16,7 @@ _MOST = {ROLE: ("AssumeRolePolicyDocument", 2048), MANAGED: ("PolicyDocument", 6
     reason="IAM refuses more, and statements grow with services, jobs and secrets.",
     failure=Failure.REFUSED,
     reads={
-        ROLE: (*TRUST[ROLE], "Policies"),
+        ROLE: ("AssumeRolePolicyDocument", "Policies"),
         "AWS::IAM::User": ("Policies",),
         POLICY: ("*",),
         MANAGED: ("PolicyDocument",),

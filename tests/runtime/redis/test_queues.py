@@ -114,16 +114,21 @@ def test_a_queue_is_stuck_while_nothing_leaves_it(
     assert played(commands) == expected
 
 
-def test_the_probe_publishes_it_by_the_workers_service(
-    server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    server.client().lpush(WAIT, "personal data", "b")
+def watched(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The probe looks at the server once, and at the queue of a worker."""
     manager = SimpleNamespace(get_secret_value=lambda **_: {"SecretString": of(server)})
     monkeypatch.setattr(monitor, "client", lambda service, *, seconds: manager)
     for name, value in {"URL_SECRET": "url", "ENVIRONMENT": "test", "INSTANCE": "jobs"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("QUEUES", json.dumps({"mailer": [WAIT]}))
     monitor._watch()
+
+
+def test_the_probe_publishes_it_by_the_workers_service(
+    server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.client().lpush(WAIT, "personal data", "b")
+    watched(server, monkeypatch)
     printed = capsys.readouterr().out
     documents: list[dict[str, Any]] = [json.loads(line) for line in printed.splitlines()]
     (found,) = [each for each in documents if "Service" in each]
@@ -142,11 +147,6 @@ def test_a_redis_that_is_away_says_nothing_about_queues(
 ) -> None:
     """No data rather than an empty queue: tasks would be taken away."""
     server.kill()
-    manager = SimpleNamespace(get_secret_value=lambda **_: {"SecretString": of(server)})
-    monkeypatch.setattr(monitor, "client", lambda service, *, seconds: manager)
-    for name, value in {"URL_SECRET": "url", "ENVIRONMENT": "test", "INSTANCE": "jobs"}.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("QUEUES", json.dumps({"mailer": [WAIT]}))
-    monitor._watch()
+    watched(server, monkeypatch)
     (only,) = capsys.readouterr().out.splitlines()
     assert json.loads(only)["Unusable"] == 1

@@ -18,7 +18,6 @@ ACCOUNT, REGION = "111122223333", "eu-central-1"
 ARN = f"arn:aws:ecs:{REGION}:{ACCOUNT}"
 GITHUB = "token.actions.githubusercontent.com"
 Client = Callable[..., Any]
-_DENIALS = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
 
 
 @pytest.fixture(scope="module")
