@@ -139,7 +139,11 @@ class RuntimeFunction(Construct):
     def rotate(
         self, secret: secretsmanager.ISecret, scope: Construct, id_: str, *, every: cdk.Duration
     ) -> secretsmanager.RotationSchedule:
-        """A rotation schedule with this function. The first rotation is one interval after the deployment."""
+        """A rotation schedule with this function. The first rotation is one interval after the deployment.
+
+        Secrets Manager tries a new schedule at once, with the step testSecret (API Reference, RotateSecret): what that
+        step needs must be there before.
+        """
         made = secretsmanager.RotationSchedule(
             scope,
             id_,
@@ -149,6 +153,7 @@ class RuntimeFunction(Construct):
             # During a deployment, what the rotation needs may not exist yet.
             rotate_immediately_on_update=False,
         )
+        made.node.add_dependency(self.policy)
         # CDK allows the service for any account; Secrets Manager names the account (its guide, "Rotation function
         # permissions").
         for each in self.function.node.find_all():

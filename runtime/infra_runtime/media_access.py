@@ -173,11 +173,17 @@ def accepted_user_agents(secret: str, access: Access) -> list[str]:
         stages.append("AWSPENDING")
     if access.now - current["CreatedDate"] < _OVERLAP and any("AWSPREVIOUS" in v["VersionStages"] for v in versions):
         stages.append("AWSPREVIOUS")
-    values = {
-        access.secrets_manager.get_secret_value(SecretId=secret, VersionStage=stage)["SecretString"]
-        for stage in stages
-    }  # fmt: skip
-    return sorted(values)
+    return sorted(set(_values(access.secrets_manager, secret, stages)))
+
+
+def _values(manager: Any, secret: str, stages: list[str]) -> Iterator[str]:
+    for stage in stages:
+        try:
+            yield manager.get_secret_value(SecretId=secret, VersionStage=stage)["SecretString"]
+        except manager.exceptions.ResourceNotFoundException:
+            # The version of a rotation that has just begun, or failed, has no value (API Reference, RotateSecret).
+            if stage == "AWSCURRENT":
+                raise
 
 
 def _statements(bucket: str, agents: list[str] | None = None, ranges: list[str] | None = None) -> list[dict[str, Any]]:

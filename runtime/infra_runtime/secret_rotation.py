@@ -33,7 +33,7 @@ class Rotation(ABC):
         elif name == "setSecret":
             self.set(self._pending())
         elif name == "testSecret":
-            self.test(self._pending())
+            self._test()
         elif name == "finishSecret":
             self._finish()
         else:
@@ -65,6 +65,13 @@ class Rotation(ABC):
             VersionStages=["AWSPENDING"],
         )
 
+    def _test(self) -> None:
+        """Secrets Manager also runs this step alone, to try a schedule that was made or changed. What the version then
+        holds is not documented (API Reference, RotateSecret): the current value, or none.
+        """
+        if self._has_value():
+            self.test(self._pending())
+
     def _has_value(self) -> bool:
         try:
             return bool(self._pending())
@@ -80,6 +87,7 @@ class Rotation(ABC):
     def _finish(self) -> None:
         current = self._stages()["AWSCURRENT"]
         if current != self._version:
+            self._pending()  # Raises where there is none: what is current must have a value.
             self._manager.update_secret_version_stage(
                 SecretId=self._secret,
                 VersionStage="AWSCURRENT",

@@ -182,7 +182,7 @@ class SecretsManager:
             pass
 
     def __init__(self, value: str, *, created: datetime = NOW - timedelta(days=30)) -> None:
-        self.values = {"first": value}
+        self.values: dict[str, str | None] = {"first": value}
         self.stages = {"AWSCURRENT": "first"}
         self.created = {"first": created}
         self.now = NOW
@@ -214,7 +214,14 @@ class SecretsManager:
         holder = self.stages.get(VersionStage)
         if holder is None or (VersionId is not None and holder != VersionId):
             raise self.exceptions.ResourceNotFoundException(VersionStage)
-        return {"SecretString": self.values[holder]}
+        if (value := self.values[holder]) is None:
+            raise self.exceptions.ResourceNotFoundException(f"no value: {holder}")
+        return {"SecretString": value}
+
+    def begin(self, version: str, value: str | None = None) -> None:
+        """As Secrets Manager does before a rotation's first step, and before it tries a schedule."""
+        self.values[version], self.created[version] = value, self.now
+        self.stages["AWSPENDING"] = version
 
     def put_secret_value(
         self,

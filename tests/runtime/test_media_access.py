@@ -208,6 +208,26 @@ def test_each_step_leaves_the_doors_open_and_may_be_repeated(
     assert sent(edge) == secrets.get_secret_value("ua")["SecretString"] == "password-1"
 
 
+@pytest.mark.parametrize("value", [None, "agent-1"])
+def test_a_new_schedule_can_be_tried(rotating: tuple[Edge, S3, SecretsManager, UserAgent], value: str | None) -> None:
+    """Secrets Manager runs testSecret alone."""
+    edge, _, secrets, rotation = rotating
+    secrets.begin("v2", value)
+    rotation.step("testSecret")
+    assert (sent(edge), secrets.stages["AWSCURRENT"]) == ("agent-1", "first")
+
+
+def test_a_rotation_without_a_value_takes_nothing_away(rotating: tuple[Edge, S3, SecretsManager, UserAgent]) -> None:
+    """As after a first step that failed: the policy is written on, and what is current keeps its value."""
+    edge, s3, secrets, rotation = rotating
+    secrets.begin("v2")
+    converge("media", "ua", Access(s3, secrets, edge.memory, NOW))
+    assert s3.statements("media")[READS]["Condition"]["StringEquals"]["aws:UserAgent"] == ["agent-1"]
+    with pytest.raises(secrets.exceptions.ResourceNotFoundException):
+        rotation.step("finishSecret")
+    assert secrets.stages["AWSCURRENT"] == "first"
+
+
 def test_a_rotation_that_is_not_in_place_does_not_count(rotating: tuple[Edge, S3, SecretsManager, UserAgent]) -> None:
     edge, _, secrets, rotation = rotating
     rotation.step("createSecret")

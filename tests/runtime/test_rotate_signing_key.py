@@ -134,6 +134,15 @@ def test_rotations_that_fail_leave_no_key_in_the_way(world: World) -> None:
     assert world.works(world.signs_with)
 
 
+def test_a_new_schedule_can_be_tried(world: World) -> None:
+    """Secrets Manager runs testSecret alone."""
+    before = world.current
+    for value in (None, before):
+        world.secrets.begin("v2", value)
+        world.rotation("v2").step("testSecret")
+    assert world.current == world.signs_with == before
+
+
 def test_a_key_that_the_worker_does_not_have_does_not_count(world: World) -> None:
     rotation = world.rotation("v2")
     rotation.step("createSecret")

@@ -1,4 +1,8 @@
-"""AWS::SecretsManager::RotationSchedule: remembered, and refused where Secrets Manager may not call the function."""
+"""AWS::SecretsManager::RotationSchedule: remembered, and refused where Secrets Manager may not call the function.
+
+Refused here, too: a function that fails in the trial. What CloudFormation makes of it is not documented; the function's
+alarm goes off either way.
+"""
 
 from typing import Any
 
@@ -6,6 +10,7 @@ from ministack.services import secretsmanager
 
 from simulators.aws.conditions import Condition, is_on
 from simulators.aws.resource_type import Properties, Provisioned, ResourceRefused, register
+from simulators.aws.rotation import failure_of_trial
 from simulators.aws.service_principals import may_rotate
 
 
@@ -19,6 +24,9 @@ class RotationSchedule:
         secret["RotationEnabled"] = True
         secret["RotationLambdaARN"] = properties["RotationLambdaARN"]
         secret["RotationRules"] = dict(properties["RotationRules"])
+        at_once = str(properties.get("RotateImmediatelyOnUpdate", True)).lower() == "true"
+        if not at_once and (failure := failure_of_trial(properties["RotationLambdaARN"], secret)):
+            raise ResourceRefused(f"The rotation function failed in testSecret: {failure}")
         return Provisioned(properties["SecretId"])
 
     def update(self, physical_id: str, old: Properties, new: Properties) -> Provisioned:

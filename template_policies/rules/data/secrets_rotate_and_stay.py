@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from template_policies import Failure, Graph, Violation, policy
-from template_policies.iam import resource_statements
+from template_policies.iam import IDENTITY, policies_of, resource_statements
 
 SECRET = "AWS::SecretsManager::Secret"
 ROTATION = "AWS::SecretsManager::RotationSchedule"
@@ -27,6 +27,8 @@ ROTATED = ("DatabaseLoginsOwner", "DatabaseLoginsUser", "MediaAccessSecret")
             "DependsOn",
         ),
         PERMISSION: ("FunctionName", "Principal", "Action"),
+        "AWS::Lambda::Function": ("Role",),
+        **IDENTITY,
         "AWS::SecretsManager::ResourcePolicy": ("ResourcePolicy", "SecretId", "BlockPublicPolicy"),
     },
 )
@@ -64,3 +66,8 @@ def check(graph: Graph) -> Iterator[Violation]:
             yield schedule.violation("RotationLambdaARN", "must refer to a function")
         elif function.where not in callable_:
             yield schedule.violation("RotationLambdaARN", "leads to a function that Secrets Manager may not call")
+        elif (role := function.target("Role")) is not None:
+            # Secrets Manager tries a new schedule at once, by testSecret (API Reference, RotateSecret).
+            for each in policies_of(graph, role):
+                if each.logical_id not in schedule.items("DependsOn"):
+                    yield schedule.violation("DependsOn", f"must have {each.logical_id}")

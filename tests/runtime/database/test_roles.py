@@ -124,6 +124,15 @@ def test_a_rotation_leaves_no_moment_without_a_login(
     assert (after.username, after.password) == (f"{USER}_b", "password-1")
 
 
+def test_a_new_schedule_can_be_tried(database: Database, rotation: tuple[LoginRotation, SecretsManager]) -> None:
+    """Secrets Manager runs testSecret alone."""
+    rotating, manager = rotation
+    for value in (None, _secret(database.user)):
+        manager.begin("v2", value)
+        rotating.step("testSecret")
+    assert manager.stages["AWSCURRENT"] == "first"
+
+
 def test_a_password_that_does_not_work_does_not_count(
     database: Database, rotation: tuple[LoginRotation, SecretsManager]
 ) -> None:
