@@ -583,7 +583,7 @@ def a_queue_has_a_redis_without_eviction(environment: Environment) -> Iterator[C
     for name, service in environment.services.items():
         if "queue" in service.needs and redis.queue is None:
             expected = "no queue, or redis.queue, which names the queue's instance"
-            yield Contradiction(f"services.{name}.needs", expected)
+            yield Contradiction(f"services.{name}.needs", expected, "docs/queues.md has an example")
         if service.queue is not None and "queue" not in service.needs:
             yield Contradiction(f"services.{name}.queue", 'no such table, or needs = ["queue"]')
         if service.queue is not None and service.queue.jobs_per_task * service.max_tasks > _LONGEST_QUEUE:

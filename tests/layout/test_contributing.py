@@ -1,6 +1,8 @@
 """The recipes of CONTRIBUTING.md name files, folders and make targets that exist; README.md lists every document."""
 
 import re
+import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -35,6 +37,19 @@ def test_a_path_in_a_recipe_exists(path: str) -> None:
 def test_the_commands_of_recipes_are_make_targets() -> None:
     named = set(re.findall(r"`make ([a-z-]+)", _TEXT))
     assert {"accept", "lock", "rehearse"} <= named <= _TARGETS
+
+
+def test_the_tests_of_every_lambda_function_are_found() -> None:
+    (command,) = re.findall(r"`(git grep [^`]+)`", _TEXT)
+    constructs = (_ROOT / "constructs").rglob("*.py")
+    modules = {module for path in constructs for module in re.findall(r'module="([a-z_.]+)"', path.read_text())}
+    assert len(modules) > 25
+    for module in sorted(modules):
+        package, _, name = f"infra_runtime.{module}".rpartition(".")
+        own = command.replace("infra_runtime.a import .*b", f"{package} import .*{name}")
+        own = own.replace("infra_runtime.a.b", f"infra_runtime.{module}")
+        found = subprocess.run(shlex.split(own), cwd=_ROOT, capture_output=True, text=True, check=False)
+        assert found.stdout, own
 
 
 def test_a_path_that_does_not_exist_is_found() -> None:
