@@ -120,6 +120,15 @@ _GATES = re.compile(
 )
 
 
+def _names_its_run(step: Workflow) -> bool:
+    """Two builds of one commit differ, and ECR refuses the second one under the tag of the first (moby/buildkit #3776,
+    docker/build-push-action #1042). A run that is repeated keeps its id; another run of the commit begins at attempt 1.
+    """
+    tags = re.findall(r'--tag "\$REPOSITORY:\$(\w+)"', str(step["run"]))
+    values = [str((step.get("env") or {}).get(tag)) for tag in tags]
+    return bool(tags) and all("github.run_id" in each and "github.run_attempt" in each for each in values)
+
+
 def _step(step: Workflow) -> Iterator[str]:
     uses = step.get("uses")
     script = str(step.get("run", ""))
@@ -131,6 +140,8 @@ def _step(step: Workflow) -> Iterator[str]:
         yield "a check whose no is not heard"
     if re.search(r"(curl|wget)\b[^\n]*\|\s*(sudo\s+)?(ba|z|da)?sh\b", script):
         yield "a download that is run"
+    if "docker buildx build" in script and not _names_its_run(step):
+        yield "a tag that another run, or this one again, pushes too: ECR's are immutable"
     if re.search(r"sudo .*make", script):
         yield "make as root leaves folders that nobody else can change, and finds another Node"
     if uses is not None and not _PINNED.fullmatch(uses):

@@ -5,6 +5,7 @@ against the same simulator.
 """
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,8 @@ from infra_runtime.release.ledger import Release
 from infra_runtime.vendor_api import BadCredentials, Clock, NotFound, Pace, Refused, VendorApi
 
 _BASE_URL = "https://sentry.io"
+# The tag of service-release.yml: commit, run and attempt. The build knows the release by its commit.
+_BUILD = re.compile(r"^([0-9a-f]{40})-\d+-\d+$")
 
 
 def version_of(service: str, image: str, tags: Iterable[str] = ()) -> str:
@@ -23,7 +26,7 @@ def version_of(service: str, image: str, tags: Iterable[str] = ()) -> str:
 
     A version may hold no slash, which an image does.
     """
-    built = sorted(each.removeprefix(RELEASE_TAG) for each in tags if each.startswith(RELEASE_TAG))
+    built = sorted(_BUILD.sub(r"\1", each.removeprefix(RELEASE_TAG)) for each in tags if each.startswith(RELEASE_TAG))
     return f"{service}@{built[0] if built else image.partition('@sha256:')[2]}"
 
 

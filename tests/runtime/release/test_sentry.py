@@ -152,18 +152,19 @@ def test_only_successful_releases_are_reported_to_sentry(world: World, ended: di
     assert [each["version"] for each in world.simulator.deploys] == [VERSION]
 
 
+@pytest.mark.parametrize("run", ["", "-19472306157-2"])
 def test_a_release_that_was_named_at_the_build_is_reported_by_the_tag_of_its_image(
-    world: World, ended: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    run: str, world: World, ended: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The browser's code cannot know the digest of the image that it is in."""
     ended["secret"] = json.dumps({"token": TOKEN, "url": world.url})
     commit = "0123456789abcdef0123456789abcdef01234567"
     tags = ended["ecr"].tags[IMAGE.partition("@")[2]]
-    tags |= {f"release-{commit}", f"released-{RELEASE.id}"}
+    tags |= {f"release-{commit}{run}", f"released-{RELEASE.id}"}
     news()
     configured(monkeypatch, named_by="tag")
     news()
-    tags.remove(f"release-{commit}")
+    tags.remove(f"release-{commit}{run}")
     news()
     assert [each["version"] for each in world.simulator.deploys] == [VERSION, f"api@{commit}", VERSION]
 
