@@ -19,7 +19,7 @@ EVERYWHERE: Mapping[str, str] = {
     "amplify:GetDomainAssociation": "configuration, read before a deployment",
     "backup:GetRestoreTestingInferredMetadata": "knows no resource (Service Authorization Reference)",
     "backup:PutRestoreValidationResult": "knows no resource (Service Authorization Reference)",
-    "cloudformation:GetTemplate": "templates hold no secret: secrets_are_never_values",
+    "cloudformation:GetTemplate": "templates hold no secret: templates_contain_no_secret_values",
     "cloudwatch:GetMetricStatistics": "knows no resource",
     "cloudwatch:PutMetricData": "knows no resource; the condition has the namespace",
     "ec2:AssignPrivateIpAddresses": "Lambda's network interfaces (Lambda guide, VPC execution role)",

@@ -27,10 +27,22 @@ ROOT = Path(__file__).resolve().parents[2]
 ALL = os.environ.get("MUTANTS") == "all"
 # Whose fault is none of those that are generated, and what makes it.
 ADDED: Mapping[str, tuple[str, str, Any]] = {
-    "task_definition_fits": ("AWS::ECS::TaskDefinition", "Tags", [{"Key": "a", "Value": "b" * 32 * 1024}]),
-    "documents_fit": ("AWS::IAM::ManagedPolicy", "PolicyDocument", {"Statement": [{"Sid": "a" * 6144}]}),
-    "variables_fit": ("AWS::Lambda::Function", "Environment", {"Variables": {"A": '"' * 2048}}),
-    "secrets_are_resolved_by_few": ("AWS::Lambda::Function", "Description", "{{resolve:secretsmanager:a/b}}"),
+    "documents_stay_below_the_size_limit": (
+        "AWS::IAM::ManagedPolicy",
+        "PolicyDocument",
+        {"Statement": [{"Sid": "a" * 6144}]},
+    ),
+    "variables_stay_below_the_size_limit": ("AWS::Lambda::Function", "Environment", {"Variables": {"A": '"' * 2048}}),
+    "task_definitions_stay_below_the_size_limit": (
+        "AWS::ECS::TaskDefinition",
+        "Tags",
+        [{"Key": "a", "Value": "b" * 32 * 1024}],
+    ),
+    "secrets_are_resolved_only_where_required": (
+        "AWS::Lambda::Function",
+        "Description",
+        "{{resolve:secretsmanager:a/b}}",
+    ),
 }
 SAMPLE = int(os.environ.get("MUTANTS", "400").replace("all", "0"))
 

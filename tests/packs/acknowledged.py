@@ -39,7 +39,7 @@ def _admits_the_network_only(graph: Graph, group: Resource) -> bool:
 
 
 def _is_watched(graph: Graph, function: Resource) -> bool:
-    (policy,) = (each for each in policies() if each.name == "what_runs_by_itself_is_watched")
+    (policy,) = (each for each in policies() if each.name == "triggered_functions_have_alarms")
     return (function.stack, function.logical_id) not in {
         (each.stack, each.logical_id) for each in policy.violations(graph)
     }

@@ -221,7 +221,7 @@ def test_a_rotation_without_a_value_takes_nothing_away(rotating: tuple[Edge, S3,
     """As after a first step that failed: the policy is written on, and what is current keeps its value."""
     edge, s3, secrets, rotation = rotating
     secrets.begin("v2")
-    converge("media", "ua", Access(s3, secrets, edge.memory, NOW))
+    converge("media", "ua", Access(s3, secrets, edge.store, NOW))
     assert s3.statements("media")[READS]["Condition"]["StringEquals"]["aws:UserAgent"] == ["agent-1"]
     with pytest.raises(secrets.exceptions.ResourceNotFoundException):
         rotation.step("finishSecret")

@@ -11,7 +11,7 @@ RULE = "AWS::ElasticLoadBalancingV2::ListenerRule"
 
 @policy(
     reason="A number that depends on the order in a file changes for one service when another one is added: see "
-    "rules_are_frozen.",
+    "listener_rules_are_frozen.",
     failure=Failure.BAD_RELEASE,
     reads={RULE: ("Priority",)},
 )
