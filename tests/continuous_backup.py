@@ -1,4 +1,4 @@
-"""AWS Backup's continuous backup of a database, as resources of a template."""
+"""AWS Backup's continuous backup of a database and its monthly test, as resources of a template."""
 
 from typing import Any
 
@@ -39,6 +39,37 @@ def continuous_backup(database: dict[str, Any], *, vault: str, plan: str) -> dic
                     "IamRoleArn": {"Fn::GetAtt": ["Role", "Arn"]},
                     "Resources": [database],
                 },
+            },
+        },
+    }
+
+
+def restore_testing(database: dict[str, Any], *, name: str, **overrides: Any) -> dict[str, Any]:
+    """`Plan` and `Tested`, of the backups in `Vault`; `overrides` are of the restored instance."""
+    return {
+        "Plan": {
+            "Type": "AWS::Backup::RestoreTestingPlan",
+            "Properties": {
+                "RestoreTestingPlanName": name,
+                "ScheduleExpression": "cron(0 4 1 * ? *)",
+                "RecoveryPointSelection": {
+                    "Algorithm": "LATEST_WITHIN_WINDOW",
+                    "IncludeVaults": [{"Fn::GetAtt": ["Vault", "BackupVaultArn"]}],
+                    "RecoveryPointTypes": ["CONTINUOUS"],
+                },
+            },
+        },
+        "Tested": {
+            "Type": "AWS::Backup::RestoreTestingSelection",
+            "DependsOn": "Plan",
+            "Properties": {
+                "RestoreTestingPlanName": name,
+                "RestoreTestingSelectionName": "database",
+                "ProtectedResourceType": "RDS",
+                "ProtectedResourceArns": [database],
+                "IamRoleArn": {"Fn::GetAtt": ["Role", "Arn"]},
+                "ValidationWindowHours": 8,
+                "RestoreMetadataOverrides": {"vpcSecurityGroupIds": '["sg-drills"]', **overrides},
             },
         },
     }

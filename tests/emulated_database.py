@@ -2,9 +2,9 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,45 @@ class Rehearsed(Instances):
             return dict(inside.handler({"instance": instance, "do": do, **more}, None))
         except Exception as error:
             raise OperatorError(f"{instance}: {do} failed: {error}") from error
+
+
+class Interrupted(BaseException):
+    """As Ctrl-C, or a laptop that sleeps."""
+
+
+@dataclass(frozen=True)
+class Interrupting(Rehearsed):
+    """Each step that changes something is interrupted the first time, just before or right after it has an effect."""
+
+    after: bool = True
+    done: set[str] = field(default_factory=set)
+
+    def _once(self, step: str, work: Callable[[], Any]) -> Any:
+        if step in self.done:
+            return work()
+        self.done.add(step)
+        if self.after:
+            work()
+        raise Interrupted(step)
+
+    def inside(self, instance: str, do: str, **more: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = self._once(
+            f"{do} {len(self.replaced())}", lambda: super(Interrupting, self).inside(instance, do, **more)
+        )
+        return answer
+
+    @cached_property
+    def rds(self) -> Any:
+        own, once = self.clients.client("rds"), self._once
+
+        class Rds:
+            def __getattr__(self, name: str) -> Any:
+                call = getattr(own, name)
+                if name.startswith(("describe", "list_", "get_", "exceptions")):
+                    return call
+                return lambda **given: once(f"{name} {sorted(given)}", lambda: call(**given))
+
+        return Rds()
 
 
 class Clients:

@@ -52,15 +52,7 @@ def values(node: Any, key: str) -> Iterator[Any]:
 
 def imports(node: Any) -> Iterator[str]:
     """Names of the exports that it reads."""
-    if isinstance(node, list):
-        for each in node:
-            yield from imports(each)
-    elif isinstance(node, Mapping):
-        for key, value in node.items():
-            if key == "Fn::ImportValue":
-                yield key_of(value)
-            else:
-                yield from imports(value)
+    yield from map(key_of, values(node, "Fn::ImportValue"))
 
 
 def exports(template: Template) -> dict[str, Any]:
@@ -89,14 +81,9 @@ def resources(template: Template) -> Mapping[str, Mapping[str, Any]]:
 
 def conditions(node: Any) -> Iterator[str]:
     """Names of those that it asks for."""
-    if isinstance(node, list):
-        for each in node:
-            yield from conditions(each)
-    elif isinstance(node, Mapping):
-        for key, value in node.items():
-            if key == "Fn::If":
-                yield value[0]
-            yield from conditions(value)
+    for name, *branches in values(node, "Fn::If"):
+        yield name
+        yield from conditions(branches)
 
 
 def chosen(node: Any, holds: Mapping[str, bool]) -> Any:

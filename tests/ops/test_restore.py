@@ -3,10 +3,9 @@
 import io
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
 from typing import Any
 
 import pytest
@@ -25,8 +24,21 @@ from ops.errors import InputError, OperatorError
 from ops.restores import commands, drills, tables
 from ops.restores.drills import Drills
 from ops.restores.instances import Instances, differences
-from tests.continuous_backup import continuous_backup
-from tests.emulated_database import STACK, Rehearsed, as_master, delete, deploy, emulated, login, rotate, rows, write
+from tests.continuous_backup import continuous_backup, restore_testing
+from tests.emulated_database import (
+    STACK,
+    Interrupted,
+    Interrupting,
+    Rehearsed,
+    as_master,
+    delete,
+    deploy,
+    emulated,
+    login,
+    rotate,
+    rows,
+    write,
+)
 
 
 @pytest.fixture(scope="module")
@@ -106,45 +118,6 @@ def test_the_way_back_is_the_same_with_what_was_written_meanwhile_kept(place: Re
         assert connection.execute(shut_out).fetchall() == []
     (other,) = place.replaced()
     assert "meanwhile" in rows(place, other["DBInstanceIdentifier"])
-
-
-class Interrupted(BaseException):
-    """As Ctrl-C, or a laptop that sleeps."""
-
-
-@dataclass(frozen=True)
-class Interrupting(Rehearsed):
-    """Each step that changes something is interrupted the first time, just before or right after it has an effect."""
-
-    after: bool = True
-    done: set[str] = field(default_factory=set)
-
-    def _once(self, step: str, work: Callable[[], Any]) -> Any:
-        if step in self.done:
-            return work()
-        self.done.add(step)
-        if self.after:
-            work()
-        raise Interrupted(step)
-
-    def inside(self, instance: str, do: str, **more: Any) -> dict[str, Any]:
-        answer: dict[str, Any] = self._once(
-            f"{do} {len(self.replaced())}", lambda: super(Interrupting, self).inside(instance, do, **more)
-        )
-        return answer
-
-    @cached_property
-    def rds(self) -> Any:
-        own, once = self.clients.client("rds"), self._once
-
-        class Rds:
-            def __getattr__(self, name: str) -> Any:
-                call = getattr(own, name)
-                if not name.startswith(("restore", "modify", "add", "remove")):
-                    return call
-                return lambda **given: once(f"{name} {sorted(given)}", lambda: call(**given))
-
-        return Rds()
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
@@ -384,34 +357,7 @@ PLAN, VAULT = "daadaar_dev_data", "daadaar-dev-data"
 BACKED_UP = {
     "Resources": {
         **continuous_backup({"Ref": "DatabaseArn"}, vault=VAULT, plan=VAULT),
-        "Plan": {
-            "Type": "AWS::Backup::RestoreTestingPlan",
-            "Properties": {
-                "RestoreTestingPlanName": PLAN,
-                "ScheduleExpression": "cron(0 4 1 * ? *)",
-                "RecoveryPointSelection": {
-                    "Algorithm": "LATEST_WITHIN_WINDOW",
-                    "IncludeVaults": [{"Fn::GetAtt": ["Vault", "BackupVaultArn"]}],
-                    "RecoveryPointTypes": ["CONTINUOUS"],
-                },
-            },
-        },
-        "Tested": {
-            "Type": "AWS::Backup::RestoreTestingSelection",
-            "DependsOn": "Plan",
-            "Properties": {
-                "RestoreTestingPlanName": PLAN,
-                "RestoreTestingSelectionName": "database",
-                "ProtectedResourceType": "RDS",
-                "ProtectedResourceArns": [{"Ref": "DatabaseArn"}],
-                "IamRoleArn": {"Fn::GetAtt": ["Role", "Arn"]},
-                "ValidationWindowHours": 8,
-                "RestoreMetadataOverrides": {
-                    "dbParameterGroupName": {"Ref": "Group"},
-                    "vpcSecurityGroupIds": '["sg-drills"]',
-                },
-            },
-        },
+        **restore_testing({"Ref": "DatabaseArn"}, name=PLAN, dbParameterGroupName={"Ref": "Group"}),
     },
     "Parameters": {"DatabaseArn": {"Type": "String"}, "Group": {"Type": "String"}},
     "Outputs": {"Plan": {"Value": {"Fn::GetAtt": ["Plan", "RestoreTestingPlanArn"]}}},

@@ -5,11 +5,10 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cached_property
 from typing import Any
 
 import psycopg
@@ -28,6 +27,8 @@ from tests.emulated_database import (
     DATABASE,
     STACK,
     TEMPLATE,
+    Interrupted,
+    Interrupting,
     Rehearsed,
     as_master,
     deploy,
@@ -43,41 +44,6 @@ from tests.emulated_database import (
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rehearsed]:
     with emulated(tmp_path_factory.mktemp("emulator")) as clients:
         yield deploy(clients)
-
-
-class Interrupted(BaseException):
-    """As Ctrl-C, or a laptop that sleeps."""
-
-
-@dataclass(frozen=True)
-class Interrupting(Rehearsed):
-    """Each step that changes something is interrupted the first time, right after it has an effect."""
-
-    done: set[str] = field(default_factory=set)
-
-    def _once(self, step: str, work: Callable[[], Any]) -> Any:
-        answer = work()
-        if step not in self.done:
-            self.done.add(step)
-            raise Interrupted(step)
-        return answer
-
-    def inside(self, instance: str, do: str, **more: Any) -> dict[str, Any]:
-        answer: dict[str, Any] = self._once(do, lambda: super(Interrupting, self).inside(instance, do, **more))
-        return answer
-
-    @cached_property
-    def rds(self) -> Any:
-        own, once = self.clients.client("rds"), self._once
-
-        class Rds:
-            def __getattr__(self, name: str) -> Any:
-                call = getattr(own, name)
-                if name.startswith(("describe", "get_")):
-                    return call
-                return lambda **given: once(f"{name} {sorted(given)}", lambda: call(**given))
-
-        return Rds()
 
 
 def upgrade(place: Instances, to: int = 18, *, check_only: bool = False) -> str:

@@ -13,7 +13,7 @@ from simulators.aws import backup
 from simulators.aws.conditions import WITHOUT, Condition
 from simulators.aws.process import Emulator, emulator
 from simulators.redis.authority import Authority
-from tests.continuous_backup import continuous_backup
+from tests.continuous_backup import continuous_backup, restore_testing
 
 KEYS = {"region_name": "eu-central-1", "aws_access_key_id": "111122223333", "aws_secret_access_key": "test"}
 PREFIX = "arn:aws:rds:eu-central-1:111122223333:db:"
@@ -34,31 +34,7 @@ TEMPLATE = {
             },
         },
         **continuous_backup({"Fn::Sub": PREFIX + "${Database}"}, vault="vault", plan="plan"),
-        "Plan": {
-            "Type": "AWS::Backup::RestoreTestingPlan",
-            "Properties": {
-                "RestoreTestingPlanName": "monthly",
-                "ScheduleExpression": "cron(0 4 1 * ? *)",
-                "RecoveryPointSelection": {
-                    "Algorithm": "LATEST_WITHIN_WINDOW",
-                    "IncludeVaults": [{"Fn::GetAtt": ["Vault", "BackupVaultArn"]}],
-                    "RecoveryPointTypes": ["CONTINUOUS"],
-                },
-            },
-        },
-        "Tested": {
-            "Type": "AWS::Backup::RestoreTestingSelection",
-            "DependsOn": "Plan",
-            "Properties": {
-                "RestoreTestingPlanName": "monthly",
-                "RestoreTestingSelectionName": "database",
-                "ProtectedResourceType": "RDS",
-                "ProtectedResourceArns": [{"Fn::Sub": PREFIX + "${Database}"}],
-                "IamRoleArn": {"Fn::GetAtt": ["Role", "Arn"]},
-                "ValidationWindowHours": 8,
-                "RestoreMetadataOverrides": {"vpcSecurityGroupIds": '["sg-drills"]'},
-            },
-        },
+        **restore_testing({"Fn::Sub": PREFIX + "${Database}"}, name="monthly"),
     }
 }
 
