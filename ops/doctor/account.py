@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 from config.model import Environment
 from ops.doctor.finding import Finding, is_denied
 from ops.functions import Clients
+from ops.stacks import NOT_CREATED
 
 # The first resource of a service makes the role, and may fail because IAM is not yet consistent: so does the first
 # cluster (cloudformation-coverage-roadmap #818), and so does the first database (eks-workshop-v2 #1609).
@@ -149,4 +150,4 @@ def is_in(clients: Clients, stack: str) -> bool:
         if "does not exist" in str(error):
             return False
         raise
-    return status not in ("REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE")
+    return status not in ("REVIEW_IN_PROGRESS", *NOT_CREATED)
