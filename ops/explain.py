@@ -15,7 +15,7 @@ from ops.functions import Clients
 from ops.progress import working
 from ops.releases.text import moment
 from ops.report import print_json
-from ops.stacks import stacks
+from ops.stacks import NOT_CREATED, stacks
 from ops.templates import synthesized_with_lines
 
 _STACK = "AWS::CloudFormation::Stack"
@@ -135,3 +135,5 @@ def _print(name: str, found: Sequence[ExplainedFailure], console: Console) -> No
             console.print(f"  declared at {', by '.join(each.lines)}", highlight=False)
         elif each.type != _STACK:
             console.print("  this code does not declare it", highlight=False)
+    if any(each.status in NOT_CREATED for each in found):
+        console.print(f"before you deploy again: infra doctor {name} --fix", highlight=False)

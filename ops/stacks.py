@@ -7,12 +7,17 @@ from dataclasses import dataclass
 from ops.effects.template import Templates
 from ops.functions import Clients
 
+# What CDK deletes before it creates the stack again (aws-cdk 2.1148, isCreationFailure).
+NOT_CREATED = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED")
+
 
 @dataclass(frozen=True)
 class Stack:
     name: str
     status: str
     tags: Mapping[str, str]
+    is_protected: bool
+    """From deletion."""
 
 
 def every_stack(clients: Clients) -> Iterator[Stack]:
@@ -21,7 +26,9 @@ def every_stack(clients: Clients) -> Iterator[Stack]:
         for each in page["Stacks"]:
             if each["StackStatus"] not in ("REVIEW_IN_PROGRESS", "DELETE_COMPLETE"):
                 tags = {tag["Key"]: tag["Value"] for tag in each.get("Tags", [])}
-                yield Stack(each["StackName"], each["StackStatus"], tags)
+                yield Stack(
+                    each["StackName"], each["StackStatus"], tags, each.get("EnableTerminationProtection", False)
+                )
 
 
 def stacks(clients: Clients, environment: str) -> Iterator[Stack]:
@@ -30,9 +37,12 @@ def stacks(clients: Clients, environment: str) -> Iterator[Stack]:
 
 
 def templates(clients: Clients, found: Collection[Stack], wanted: Templates) -> Templates:
-    """In order of deployment; those that the code does not have any more come last. Raises what boto3 raises."""
+    """In order of deployment; those that the code does not have any more come last. A stack whose creation failed has
+    none: CDK creates it again. Raises what boto3 raises.
+    """
     order = list(wanted)
-    names = sorted((each.name for each in found), key=lambda each: order.index(each) if each in order else len(order))
+    created = [each.name for each in found if each.status not in NOT_CREATED]
+    names = sorted(created, key=lambda each: order.index(each) if each in order else len(order))
     cloudformation = clients.client("cloudformation")
     bodies = {stack: cloudformation.get_template(StackName=stack)["TemplateBody"] for stack in names}
     return {stack: json.loads(body) if isinstance(body, str) else body for stack, body in bodies.items()}

@@ -12,6 +12,7 @@ from infra_runtime.contract.names import GITHUB_ISSUER
 from ops.account import is_denied
 from ops.doctor.finding import Finding, unchecked
 from ops.functions import Clients
+from ops.stacks import NOT_CREATED
 
 # The first resource of a service makes the role, and may fail because IAM is not yet consistent: so does the first
 # cluster (cloudformation-coverage-roadmap #818), and so does the first database (eks-workshop-v2 #1609).
@@ -157,7 +158,7 @@ def _asked(is_wrong: Callable[[], bool], *, where: str, about: str, what: str, w
 
 def is_in(clients: Clients, stack: str) -> bool:
     found = _stack(clients, stack)
-    return found is not None and found["StackStatus"] not in ("REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE")
+    return found is not None and found["StackStatus"] not in ("REVIEW_IN_PROGRESS", *NOT_CREATED)
 
 
 def _stack(clients: Clients, name: str) -> Mapping[str, Any] | None:

@@ -9,13 +9,14 @@ from infra_runtime.release.preflight import release_alarms, service_arns, servic
 from ops.amplify import DeployedAmplifySite
 from ops.doctor import amplify
 from ops.doctor.finding import Finding
+from ops.doctor.not_created import not_created
 from ops.doctor.unreleased import unreleased
 from ops.effects import Effect, Impact, effects
 from ops.effects.template import Template, Templates
 from ops.functions import Clients, physical_ids
 from ops.overwritten import overwritten
 from ops.releases.target import ReleaseTarget
-from ops.stacks import Stack, stacks, templates
+from ops.stacks import NOT_CREATED, Stack, stacks, templates
 
 # RDS guide, "Viewing DB instance status"; while storage is optimized, only storage cannot be changed.
 _TAKES_CHANGES = ("available", "storage-optimization")
@@ -29,7 +30,9 @@ def examine(
     everywhere = list(stacks(clients, name))
     ours = [each for each in everywhere if each.tags.get("product") == environment.product]
     for stack in ours:
-        if stack.status not in AT_REST:
+        if stack.status in NOT_CREATED:
+            yield from not_created(clients, stack)
+        elif stack.status not in AT_REST:
             yield Finding(
                 where=stack.name,
                 what=f"is {stack.status}",

@@ -138,5 +138,10 @@ def test_every_resource_leads_to_a_line_of_ours(
             explain.explain("dev", load(["dev"])["dev"], cloudformation, Console(file=out, width=300), as_json=as_json)
         assert end.value.exit_code == 3
     assert f"declared at {', by '.join(service.lines)}" in out.getvalue()
+    assert "infra doctor" not in out.getvalue(), "the stack is there: it is updated"
+    cloudformation.status = "ROLLBACK_COMPLETE"
+    with pytest.raises(typer.Exit):
+        explain.explain("dev", load(["dev"])["dev"], cloudformation, Console(file=out, width=300), as_json=False)
+    assert out.getvalue().endswith("before you deploy again: infra doctor dev --fix\n")
     (printed,) = json.loads(capsys.readouterr().out)
     assert (printed["lines"], printed["path"]) == (list(service.lines), service.path)

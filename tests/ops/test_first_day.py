@@ -188,6 +188,66 @@ def test_the_command_ends_with_3_and_says_for_each_finding_what_to_do(account: A
     assert not any(each["is_fixable"] for each in doctor_says("--fix"))
 
 
+@pytest.mark.parametrize("account", ["dev"], indirect=True)
+def test_a_stack_that_could_not_be_created_can_be_created_again(
+    account: Account, examined: Callable[[], list[Finding]]
+) -> None:
+    """CDK protects a stack before it creates it, and deletes a failed one before it creates it again."""
+    cloudformation = account.client("cloudformation")
+    account.client("freetier").upgrade_account_plan(accountPlanType="PAID")
+    names = [f"daadaar-dev-{each}" for each in ("network", "platform")]
+    for name, resources in zip(names, (_REFUSED, _PROTECTED), strict=True):
+        _fails(cloudformation, name, resources)
+
+    def told() -> list[Finding]:
+        return sorted((each for each in examined() if each.where in names), key=lambda each: each.where)
+
+    assert [(each.where, each.what) for each in told()] == [
+        (names[0], "is ROLLBACK_COMPLETE, and protected from deletion"),
+        (names[1], "is ROLLBACK_FAILED, and protected from deletion"),
+        (names[1], "Balancer is protected from deletion"),
+    ]
+    with pytest.raises(ClientError, match="TerminationProtection is enabled"):
+        cloudformation.delete_stack(StackName=names[0])
+    doctor.repair(told(), Console(quiet=True))
+    (balancer,) = told()
+    assert balancer.repair is None, "what may hold data is left to a person"
+    assert "deletion_protection.enabled,Value=false" in balancer.fix
+    account.client("elbv2").modify_load_balancer_attributes(
+        LoadBalancerArn=balancer.fix.split("--load-balancer-arn ")[1].split()[0],
+        Attributes=[{"Key": "deletion_protection.enabled", "Value": "false"}],
+    )
+    for name in names:
+        cloudformation.delete_stack(StackName=name)
+        cloudformation.get_waiter("stack_delete_complete").wait(StackName=name, WaiterConfig={"Delay": 1})
+    assert told() == []
+
+
+_KIND = "AWS::ElasticLoadBalancingV2::LoadBalancer"
+_LOGS = {"access_logs.s3.enabled": "true", "access_logs.s3.bucket": "a-bucket-that-nobody-has"}
+
+
+def _balancer(**attributes: str) -> dict[str, Any]:
+    found = [{"Key": key, "Value": value} for key, value in attributes.items()]
+    return {"Type": _KIND, "Properties": {"LoadBalancerAttributes": found}}
+
+
+_REFUSED = {"Refused": _balancer(**_LOGS)}
+_PROTECTED = {
+    "Balancer": _balancer(**{"deletion_protection.enabled": "true"}),
+    "Refused": {**_REFUSED["Refused"], "DependsOn": "Balancer"},
+}
+
+
+def _fails(cloudformation: Any, name: str, resources: dict[str, Any]) -> None:
+    cloudformation.create_stack(
+        StackName=name, TemplateBody=json.dumps({"Resources": resources}), EnableTerminationProtection=True,
+        Tags=[{"Key": "product", "Value": "daadaar"}, {"Key": "environment", "Value": "dev"}],
+    )  # fmt: skip
+    while cloudformation.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"].endswith("PROGRESS"):
+        time.sleep(0.05)
+
+
 # Exit code, and what is said in one of both streams, where nothing is deployed.
 BEFORE: dict[str, tuple[int, str]] = {
     "doctor": (3, "no stack CDKToolkit"),
