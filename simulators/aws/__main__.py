@@ -84,7 +84,7 @@ def main() -> None:
     throttling.install()
     recipients.install()
     alarm_messages.install()  # Around it: people get the complete message.
-    mute_rules.install()  # What is muted reaches nobody.
+    mute_rules.install()  # A muted alarm notifies no one.
     unpacking.install()
     live.install()
     run_beside_the_loop()

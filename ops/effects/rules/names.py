@@ -10,7 +10,7 @@ from ops.effects.effect import Effect, Impact
 from ops.effects.rules.making import of
 
 _CERTIFICATE = "Custom::ValidatedCertificate"
-# Nobody but reviewers uses those (config/previews.py).
+# Only reviewers use those (config/previews.py).
 _PREVIEW = re.compile(r"-preview-\d+\.")
 _DECLARED = "Custom::Cloudflare"
 
@@ -33,7 +33,7 @@ def _certificate(change: ResourceChange, was: list[str], is_: list[str]) -> Iter
             f"Cloudflare answers {named} with 526 from then on, as DNS points to the load balancer until the "
             "stack Edge is deployed.",
             procedure="keep the old name as `former_host` of the service and in `domains.redirects` "
-            "(docs/runbooks/host.md), unless nobody uses it any more",
+            "(docs/runbooks/host.md), unless it is no longer used",
             properties=("Document",),
         )  # fmt: skip
 
@@ -47,7 +47,7 @@ def _records(
         yield of(
             change, Impact.DANGEROUS, "unnamed", f"no longer have {named}",
             "Browsers cannot resolve this host, and links to it break.",
-            procedure="redirect it to a service with `domains.redirects`, unless nobody uses it any more",
+            procedure="redirect it to a service with `domains.redirects`, unless it is no longer used",
             properties=("Document",),
         )  # fmt: skip
     for host, each in is_.items():

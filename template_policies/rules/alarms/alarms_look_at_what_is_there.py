@@ -78,7 +78,7 @@ def check(graph: Graph) -> Iterator[Violation]:
         for each in found:
             if each.get("MetricName") not in known.get(str(each.get("Namespace")), set()):
                 yield alarm.violation(
-                    path, f"is {each.get('Namespace')} {each.get('MetricName')}, which nobody publishes"
+                    path, f"is {each.get('Namespace')} {each.get('MetricName')}, which has no publisher"
                 )
             period = each.get("Period")
             if period not in (10, 30) and (not isinstance(period, int) or period % 60 or not 60 <= period <= 86400):

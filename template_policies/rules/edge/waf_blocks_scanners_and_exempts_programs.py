@@ -6,12 +6,12 @@ from template_policies import Failure, Graph, Violation, policy
 from template_policies.cloudflare import KIND, named
 from template_policies.graph import short
 
-# What nobody is to reach: paths of scanners, and writing to media.
+# Requests to block: paths of scanners, and writes to media.
 BLOCKED = {"scanners", "media-is-read-only"}
 
 
 @policy(
-    reason="A rule that only logs stops nobody; one that skips more than bots opens the API to everything.",
+    reason="A rule that only logs blocks nothing; one that skips more than bots opens the API to everything.",
     failure=Failure.CLOUDFLARE_CHANGES,
     reads={KIND: ("Document",)},
 )
