@@ -1,7 +1,7 @@
 """Custom resource: the custom domain of a site on Amplify, and its records in the Cloudflare zone.
 
 CloudFormation's own type is not enough. AWS::Amplify::Domain returns while the certificate waits for a record that
-nobody has written, does not tell where the site's record has to lead, and fails an update of a domain that is not
+does not exist yet, does not return the target of the site's record, and fails an update of a domain that is not
 AVAILABLE (its source: aws-cloudformation-resource-providers-amplify, CreateHandler, UpdateHandler,
 aws-amplify-domain.json).
 
