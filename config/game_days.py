@@ -1,4 +1,4 @@
-"""Game days: what is broken on purpose, what users may notice, and what tells the engineer on call."""
+"""Game days: what is broken on purpose, what users may notice, and which alarm notifies the engineer on call."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -20,7 +20,7 @@ class Action(StrEnum):
 class Experiment:
     name: str
     what: str
-    """What happens, as a sentence's second half: "a third of …"."""
+    """What happens, as a clause: "a third of …"."""
     action: Action | None
     """None where FIS cannot do it; `sandbox_only` says why."""
     sandbox_only: str = ""
@@ -74,7 +74,7 @@ EXPERIMENTS = (
     ),
     Experiment(
         name="s3-throttled",
-        what="S3 turns every call away",
+        what="S3 throttles every call",
         action=None,
         sandbox_only=_ONLY_EC2_AND_KINESIS,
         minutes=4,
@@ -86,7 +86,7 @@ EXPERIMENTS = (
     ),
     Experiment(
         name="secrets-throttled",
-        what="Secrets Manager turns every call away",
+        what="Secrets Manager throttles every call",
         action=None,
         sandbox_only=_ONLY_EC2_AND_KINESIS,
         # The function that copies Cloudflare's numbers reads its token every five. Its alarm needs half an hour.
@@ -112,7 +112,7 @@ EXPERIMENTS = (
         name="cloudflare-errors",
         what="Cloudflare answers every request with 502 itself",
         action=None,
-        sandbox_only="nobody can have Cloudflare fail",
+        sandbox_only="there is no API that makes Cloudflare fail",
         minutes=4,
         lost_percent=100,
         alarms=("incident",),

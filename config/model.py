@@ -618,7 +618,7 @@ class Job(Section):
 
 
 class Route(Section):
-    """How people are notified of one severity; {} notifies nobody."""
+    """How people are notified of one severity; {} notifies no one."""
 
     email: Annotated[tuple[EmailAddress, ...], AfterValidator(_no_repetition)] = Field(
         default=(), description="Each address confirms once, by a link that AWS sends it."

@@ -164,7 +164,7 @@ def hostnames_fit_into_one_certificate(environment: Environment) -> Iterator[Con
         yield Contradiction(key, expected, f"there are {count}; the load balancer's certificate holds no more")
 
 
-def services_are_whole(environment: Environment) -> Iterator[Contradiction]:
+def services_have_the_keys_of_their_kind(environment: Environment) -> Iterator[Contradiction]:
     """Keys that a site on Amplify, a service behind the load balancer and a worker must, and must not, have."""
     for name, service in environment.services.items():
         key = f"services.{name}"
@@ -182,17 +182,17 @@ def services_are_whole(environment: Environment) -> Iterator[Contradiction]:
         if service.runs is None and service.repository is None:
             yield Contradiction(f"{key}.repository", "the repository of its code, or `runs` and another service's name")
         if service.runs is not None:
-            yield from _runs_an_image_that_there_is(environment, name, service)
+            yield from _runs_an_existing_image(environment, name, service)
         if service.host is not None:
             expected = "no such key: the load balancer requests health_path"
-            yield from _nothing_but(key, service, ("health_command",), expected)
+            yield from _must_be_absent(key, service, ("health_command",), expected)
             expected = "no such key: a service with a host scales by CPU and memory"
-            yield from _nothing_but(key, service, ("queue",), expected)
+            yield from _must_be_absent(key, service, ("queue",), expected)
             for needed in ("port", "health_path"):
                 if getattr(service, needed) is None:
                     yield Contradiction(f"{key}.{needed}", "this key; users reach the service by its host")
         else:
-            yield from _nothing_but(
+            yield from _must_be_absent(
                 key, service,
                 (
                     "site", "former_host", "port", "target_group_port", "health_path", "redis_health_path",
@@ -212,7 +212,7 @@ def _hosted_by_amplify(key: str, service: Service) -> Iterator[Contradiction]:
             yield Contradiction(f"{key}.variables.{name}", "a name that does not begin with AWS: Amplify keeps those")
     # Secrets have their own rule.
     others = set(Service.model_fields) - {"host", "site", "amplify", "sentry", "variables", "needs", "secrets"}
-    yield from _nothing_but(key, service, sorted(others), "no such key: Amplify builds and runs this site itself")
+    yield from _must_be_absent(key, service, sorted(others), "no such key: Amplify builds and runs this site itself")
     if unreachable := sorted(set(service.needs) - {"media"}):
         expected = (
             f'empty, or "media": Amplify runs the site outside the VPC and cannot reach {" and ".join(unreachable)}'
@@ -220,19 +220,19 @@ def _hosted_by_amplify(key: str, service: Service) -> Iterator[Contradiction]:
         yield Contradiction(f"{key}.needs", expected)
 
 
-def _nothing_but(key: str, service: Service, fields: Sequence[str], expected: str) -> Iterator[Contradiction]:
+def _must_be_absent(key: str, service: Service, fields: Sequence[str], expected: str) -> Iterator[Contradiction]:
     for field in fields:
         if getattr(service, field) != Service.model_fields[field].default:
             yield Contradiction(f"{key}.{field}", expected)
 
 
-def _runs_an_image_that_there_is(environment: Environment, name: str, service: Service) -> Iterator[Contradiction]:
+def _runs_an_existing_image(environment: Environment, name: str, service: Service) -> Iterator[Contradiction]:
     key = f"services.{name}"
     others = [each for each in services.released(environment) if each != name]
     if service.runs not in others:
         yield Contradiction(f"{key}.runs", f"a service with its own image: {', '.join(others) or 'there is none'}")
     expected = f"no such key: it runs the image of {service.runs}, which has it"
-    yield from _nothing_but(key, service, ("repository", "migrations", "architecture"), expected)
+    yield from _must_be_absent(key, service, ("repository", "migrations", "architecture"), expected)
 
 
 _MOST_JOBS = 16
@@ -253,19 +253,19 @@ def jobs_run_a_service(environment: Environment) -> Iterator[Contradiction]:
             yield Contradiction(f"jobs.{name}.memory_mib", _offered(job.cpu))
 
 
-def databases_are_asked_for(environment: Environment) -> Iterator[Contradiction]:
+def database_keys_match_needs(environment: Environment) -> Iterator[Contradiction]:
     for key, service in _on_ecs(environment):
         needs_it = "database" in service.needs
         if needs_it and service.database_connections is None:
             yield Contradiction(f"{key}.database_connections", 'this key beside needs = ["database"]')
         if not needs_it:
             expected = 'no such key, or needs = ["database"]'
-            yield from _nothing_but(key, service, ("database_connections", "migrations"), expected)
+            yield from _must_be_absent(key, service, ("database_connections", "migrations"), expected)
         if service.redis_health_path is not None and "redis" not in service.needs:
             yield Contradiction(f"{key}.redis_health_path", 'no such key, or needs = ["redis"]')
 
 
-def restarts_know_what_is_expected(environment: Environment) -> Iterator[Contradiction]:
+def restarts_have_expected_answers(environment: Environment) -> Iterator[Contradiction]:
     for name, service in environment.services.items():
         check = service.release_check
         if check is not None and check.restart_minutes is not None and not check.expect:
@@ -357,7 +357,7 @@ def _managed_waf(environment: Environment) -> int:
     return 2 + len(zone.owasp.exceptions) + (programs if zone.owasp.action == "managed_challenge" else 0)
 
 
-def plan_can_do_it(environment: Environment) -> Iterator[Contradiction]:
+def plan_supports_the_settings(environment: Environment) -> Iterator[Contradiction]:
     settings, plan = environment.cloudflare, PLANS[environment.cloudflare.plan]
     cost = f"the plan {plan.name} has"
     counts = rules_by_phase(environment)
@@ -393,12 +393,10 @@ def plan_can_do_it(environment: Environment) -> Iterator[Contradiction]:
 def storage_can_grow(environment: Environment) -> Iterator[Contradiction]:
     least = -(-environment.database.storage_gib * 11 // 10)
     if environment.database.max_storage_gib < least:
-        yield Contradiction(
-            "database.max_storage_gib", f"at least {least}: RDS wants ten per cent more than storage_gib"
-        )
+        yield Contradiction("database.max_storage_gib", f"at least {least}: RDS requires 10 % more than storage_gib")
 
 
-def bucket_name_is_one_that_s3_takes(environment: Environment) -> Iterator[Contradiction]:
+def bucket_name_is_valid(environment: Environment) -> Iterator[Contradiction]:
     name = environment.media.bucket
     for prefix in ("xn--", "sthree-", "amzn-s3-demo-"):
         if name.startswith(prefix):
@@ -421,7 +419,7 @@ def each_object_has_one_ttl(environment: Environment) -> Iterator[Contradiction]
             yield Contradiction(key, f"at least {plan.least_edge_ttl}: the plan {plan.name} has no shorter time")
 
 
-def quarantine_spares_our_own_object(environment: Environment) -> Iterator[Contradiction]:
+def quarantine_excludes_the_check_object(environment: Environment) -> Iterator[Contradiction]:
     if environment.media.quarantine == "infra/":
         yield Contradiction(
             "media.quarantine", "another prefix than infra/ (the check from outside asks for infra/check)"
@@ -449,7 +447,7 @@ def _offered(cpu: int) -> str:
 
 _LONGEST_LABEL = 63
 
-# The superuser's, RDS' own, migrations, rotation, and a person who looks.
+# The superuser's, RDS's own, migrations, rotation and an operator.
 _RESERVED_CONNECTIONS = 15
 
 
@@ -528,7 +526,7 @@ def analytics_have_a_path(environment: Environment) -> Iterator[Contradiction]:
         yield Contradiction("posthog", "no such table, or a site", "events take a path of the site")
 
 
-def errors_have_an_organization(environment: Environment) -> Iterator[Contradiction]:
+def sentry_has_an_organization(environment: Environment) -> Iterator[Contradiction]:
     for name, service in environment.services.items():
         if service.sentry is not None and environment.sentry is None:
             yield Contradiction(f"services.{name}.sentry", "no such table, or [sentry], which names the organization")
@@ -548,7 +546,7 @@ def repositories_are_different(environment: Environment) -> Iterator[Contradicti
             yield Contradiction(f"{key}.repository", expected)
 
 
-def redis_is_one_of_three(environment: Environment) -> Iterator[Contradiction]:
+def redis_instances_have_one_provider(environment: Environment) -> Iterator[Contradiction]:
     """Each instance has exactly one of three tables, and one instance serves."""
     redis = environment.redis
     if redis.serves not in redis.instances:
@@ -566,7 +564,7 @@ _LONGEST_QUEUE = 1_000_000
 
 
 def a_queue_has_a_redis_without_eviction(environment: Environment) -> Iterator[Contradiction]:
-    """Beside the cache: an evicted key there is a rate limit that begins anew, here it is a lost job."""
+    """Beside the cache: an evicted key in the cache resets a rate limit, in a queue it loses a job."""
     redis = environment.redis
     evicting = [name for name, each in redis.instances.items() if each.eviction]
     queues = [name for name in redis.instances if name not in evicting]
@@ -665,14 +663,14 @@ def kept_data_is_watched(environment: Environment) -> Iterator[Contradiction]:
                 yield Contradiction(f"alarms.{severity}", "at least one recipient while protection.data is keep")
 
 
-def slack_is_let_in(environment: Environment) -> Iterator[Contradiction]:
+def slack_workspace_is_named(environment: Environment) -> Iterator[Contradiction]:
     alarms = environment.alarms
     channels = [route.slack_channel for route in routes(alarms).values()]
     if any(channels) and alarms.slack_workspace is None:
         yield Contradiction("alarms.slack_workspace", "the id of the workspace of the channels")
 
 
-def nothing_is_claimed_twice(environments: Neighbours) -> Iterator[tuple[str, Contradiction]]:
+def names_belong_to_one_environment(environments: Neighbours) -> Iterator[tuple[str, Contradiction]]:
     """Yields (name of the environment, contradiction) for every environment of a clash: none is to be deployed."""
     claimed: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for name, environment in sorted(environments.valid.items()):

@@ -36,8 +36,8 @@ def steps(name: str, product: str, before: Templates, after: Templates, clients:
     """
     found = effects(before, after)
     if refused := [each for each in found if each.severity is Impact.IMPOSSIBLE]:
-        told = "\n".join(f"{each.name} {each.what}. Instead: {each.procedure}" for each in refused)
-        raise OperatorError(f"no order of steps makes this possible:\n{told}")
+        listed = "\n".join(f"{each.name} {each.what}. Instead: {each.procedure}" for each in refused)
+        raise OperatorError(f"no order of steps makes this possible:\n{listed}")
     compared = difference(before, after)
     first = order(compared).first
     done = {each.stack for each in first if each.is_deletion}

@@ -100,7 +100,7 @@ def _pages(cloudformation: Any, stack: str) -> Iterator[dict[str, Any]]:
 def _is_made_by_aws(kind: str, difference: Mapping[str, str], declared: Mapping[str, Any]) -> bool:
     expected, actual = difference["ExpectedValue"], difference["ActualValue"]
     if kind == _RULE:
-        # ECS shifts the weights at each release, and CloudFormation is not told (docs/adr/0004).
+        # ECS shifts the weights at each release, and CloudFormation does not know (docs/adr/0004).
         return difference["PropertyPath"].startswith("/Actions")
     if kind == _DATABASE and difference["PropertyPath"] == "/EngineVersion":
         # Automatic minor upgrades. CloudFormation compares by prefix, too, since 2023 (its provider's #390).

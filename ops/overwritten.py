@@ -1,4 +1,4 @@
-"""What somebody changed by hand and the next deployment writes again."""
+"""Manual changes that the next deployment overwrites."""
 
 import json
 from collections.abc import Collection, Iterator, Mapping
@@ -18,8 +18,8 @@ def overwritten(
 ) -> Iterator[Effect]:
     """Of the resources that these effects are about. CloudFormation leaves alone what does not change.
 
-    A value that is the new template's already is no loss. Credentials that may not read a resource's settings are told
-    so once. Raises what boto3 raises.
+    A value that is the new template's already is no loss. One effect reports that the credentials may not read a
+    resource's settings. Raises what boto3 raises.
     """
     cloudformation = clients.client("cloudformation")
     for stack, logical_id in dict.fromkeys((each.stack, each.resource) for each in found):

@@ -244,7 +244,7 @@ def compared(
         found = [*([moved[name]] if name in moved else []), *effects(before, after), *by_hand]
         parts.append(markdown(name, before, after, found, acknowledged))
         stopping = open_among(found, acknowledged)
-        reviewed[name] = [_told(each, stops=each in stopping) for each in found]
+        reviewed[name] = [_reviewed(each, stops=each in stopping) for each in found]
     left = sum(each.stops for found in reviewed.values() for each in found)
     if left:
         parts.append(f"**{left} effects stop the deployment.** {_HOW}\n")
@@ -252,7 +252,7 @@ def compared(
     return Review("\n".join([*parts, f"Plan: {plan}\n"]), reviewed, plan)
 
 
-def _told(effect: Effect, *, stops: bool) -> Reviewed:
+def _reviewed(effect: Effect, *, stops: bool) -> Reviewed:
     return Reviewed(
         severity=effect.severity.name.lower(),
         name=effect.name,

@@ -97,7 +97,7 @@ def _of_service(found: ServiceStatus) -> dict[str, str]:
         "image": short(found.image),
         "tasks": f"{found.tasks.running} of {found.tasks.desired}",
         "stack": found.stack,
-        "deployment": _told(found.deployment) if found.deployment else "none yet",
+        "deployment": _summary(found.deployment) if found.deployment else "none yet",
         "release": f"{release.id} {release.outcome} by {by(release.who)}" if release else "none yet",
     }
     if found.traffic:
@@ -116,7 +116,7 @@ def _of_service(found: ServiceStatus) -> dict[str, str]:
     return rows
 
 
-def _told(deployment: ServiceDeployment) -> str:
+def _summary(deployment: ServiceDeployment) -> str:
     text = f"{deployment.status} since {moment(deployment.since)} UTC"
     if not deployment.under_way:
         return text

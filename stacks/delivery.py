@@ -23,7 +23,7 @@ from stacks.settings import site_variables
 
 
 class DeliveryStack(EnvironmentStack):
-    """Access for this repository's own pipeline and for those of the applications; and what begins releases."""
+    """Access for this repository's pipeline and the applications', and the functions that start releases."""
 
     def __init__(
         self,

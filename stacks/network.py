@@ -35,7 +35,7 @@ class NetworkStack(EnvironmentStack):
 
     def __init__(self, scope: cdk.Stage, id_: str, *, environment: Environment) -> None:
         super().__init__(
-            scope, id_, environment=environment, description="VPC, routes and who may talk to whom", protected=True
+            scope, id_, environment=environment, description="VPC, routes and security groups", protected=True
         )
         settings = environment.network
         network = Network(

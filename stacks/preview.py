@@ -15,7 +15,7 @@ from stacks.settings import Bindings, Sources
 
 
 class PreviewStack(EnvironmentStack):
-    """The services once more, without a task until somebody takes the slot (docs/adr/0015).
+    """The services once more, without a task until a pull request takes the slot (docs/adr/0015).
 
     What runs, how often, and for whom are values of its parameters, which a deployment leaves as they are.
     """
@@ -68,7 +68,7 @@ class PreviewStack(EnvironmentStack):
             image=image,
             settings=sources.service(Construct(scope, "Settings"), service, image=image),
             tasks=self._count,
-            # Nobody is sent here who would mind.
+            # No user is routed here.
             bake_time=cdk.Duration.minutes(0),
             deployment_alarms=[],
             in_ledger=preview_service(self._slot),

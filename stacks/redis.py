@@ -50,7 +50,7 @@ class RedisStack(EnvironmentStack):
         data: DataExports,
         platform: PlatformExports,
     ) -> None:
-        super().__init__(scope, id_, environment=environment, description="Redis, and the probe that looks at it")
+        super().__init__(scope, id_, environment=environment, description="Redis and its probe")
         self._environment, self._network, self._data, self._platform = environment, network, data, platform
         # One scope for each kind of construct, so that the ids in it are the instances' names.
         kinds = ("Instances", "Events", "Probes", "Gate", "Alarms", "Nodes", "Limits")

@@ -108,7 +108,7 @@ class Graph:
     environment: Environment
     templates: Templates
     reads: set[tuple[str, str]] = field(default_factory=set)
-    """(type, property) of everything that was looked at: what policies declare is held against it."""
+    """(type, property) of everything that was looked at: a test compares it with what policies declare."""
 
     @cached_property
     def _by_type(self) -> Mapping[str, list[Resource]]:
@@ -193,7 +193,7 @@ class Graph:
         return None
 
     def referred(self, stack: str, value: Any) -> Iterator[Resource]:
-        """Every resource that a value refers to, however deep and by whatever function."""
+        """Every resource that a value refers to, at any depth and through any function."""
         if isinstance(value, Mapping):
             found = self.target(stack, value)
             if found is not None:

@@ -1,4 +1,4 @@
-"""The policies as a validation plugin of the CDK: every `cdk synth` and every deployment ends with them."""
+"""The policies as a CDK validation plugin, which runs at the end of every `cdk synth` and deployment."""
 
 import json
 from collections.abc import Mapping

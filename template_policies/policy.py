@@ -31,7 +31,7 @@ class Failure(Enum):
     COST_RUNS_AWAY = "costs run away"
     ROLE_TAKEN_OVER = "a role is taken over"
     SUPPLY_CHAIN = "what runs is not what was built"
-    UNOBSERVED = "nobody hears of a fault"
+    UNOBSERVED = "a fault notifies no one"
     EXPOSED = "a stranger reaches what is private"
     DISCLOSED = "data or a secret can be read"
     REFUSED = "AWS refuses the deployment, or it waits for hours"
@@ -45,7 +45,7 @@ class Policy:
     reason: str
     failure: Failure
     reads: Reads
-    """Types and their properties; EVERYTHING for whatever has a place in a template."""
+    """Types and their properties; EVERYTHING for properties of every type."""
     check: Check
 
     def is_about(self, kind: str, property_: str) -> bool:

@@ -53,7 +53,7 @@ def tiers(graph: Graph) -> dict[str, str]:
     return found
 
 
-def stands_in(graph: Graph, resource: Resource, path: str, tier: str) -> Iterator[Violation]:
+def must_be_in_tier(graph: Graph, resource: Resource, path: str, tier: str) -> Iterator[Violation]:
     """One violation for each subnet of another tier, and one if there are none."""
     subnets = [each for each in resource.targets(path) if each.type == "AWS::EC2::Subnet"]
     if not subnets or len(subnets) != len(resource.items(path)):

@@ -149,7 +149,7 @@ def _step(step: Workflow) -> Iterator[str]:
     if str(uses).startswith("actions/checkout@") and (step.get("with") or {}).get("persist-credentials") is not False:
         yield "the checkout leaves its token behind"
     if "${{" in str(step.get("run", "")):
-        yield "an expression inside of a script: by way of `env`"
+        yield "an expression inside of a script: pass it through `env`"
 
 
 def _order(workflows: Mapping[str, Workflow], after: Mapping[str, str | None]) -> Iterator[str]:

@@ -38,7 +38,7 @@ Measurement = Callable[[], Any]
 
 
 class CommandFailed(Exception):
-    """A command that fails is no measurement."""
+    """A command failed, so there is no measurement."""
 
 
 def seconds(command: Sequence[str], environment: Mapping[str, str] | None = None, *, cwd: Path = ROOT) -> float:

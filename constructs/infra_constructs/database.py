@@ -174,7 +174,7 @@ class Database(Construct):
             acknowledge(
                 self.instance,
                 "AwsSolutions-RDS3",
-                reason="The environment chose one zone: its data is disposable and nobody waits for it.",
+                reason="The environment chose one zone: its data is disposable and an outage is acceptable.",
             )
         if not props.retention.is_kept:
             acknowledge(

@@ -134,7 +134,7 @@ class DatabaseDrills(Construct):
             cdk.Duration.hours(1),
             self,
             "Hourly",
-            description="Ends a restore drill whose end AWS Backup has not told",
+            description="Ends a restore drill if the event of its end was lost",
             event={"do": "tidy"},
         )
 

@@ -143,7 +143,7 @@ def deploy_role(
             iam.PolicyStatement(actions=list(_LOOKS), resources=["*"]),
         ],
     )
-    acknowledge(role.policy, allows_on("*"), reason="It only looks, at whatever this account's stacks are.")
+    acknowledge(role.policy, allows_on("*"), reason="It only reads, and this account's stacks have no fixed names.")
     return role
 
 
@@ -236,7 +236,7 @@ def drift_role(
     )
     for each in (stacks, "*", *(f"Action::{action}" for action in _SETTINGS if "*" in action)):
         finding = f"AwsSolutions-IAM5[{each}]" if each.startswith("Action::") else allows_on(each)
-        acknowledge(role.policy, finding, reason="It reads the settings of whatever the stacks have, and no data.")
+        acknowledge(role.policy, finding, reason="It reads the settings of every resource in the stacks, and no data.")
     return role
 
 

@@ -6,11 +6,11 @@ import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 
-from infra_constructs.alarms.alarm import Severity, Topics, alarm_description, composite_name, tell
+from infra_constructs.alarms.alarm import Severity, Topics, alarm_description, composite_name, notify
 
-# A cause is seen later than what it does to users: a symptom that comes within this time has paged already.
+# Causes are measured later than symptoms: a symptom within this time has already paged.
 _FOR_A_SYMPTOM = cdk.Duration.minutes(5)
-# Users are well again, and the cause should be gone soon, too; if it is not, it pages after all.
+# After users have recovered, the cause should end too; if it does not, it pages.
 _FOR_AN_END = cdk.Duration.minutes(10)
 # Cloudflare's numbers are up to a quarter of an hour old, and their alarms stay on for as long again: a short outage
 # has paged and ended by then.
@@ -39,7 +39,7 @@ class Incident(Construct):
         users = self._page("Users", "Users are affected: errors, slowness or no answer.", symptoms, topics)
         delayed = self._page(
             "Delayed",
-            "Users were hurt some minutes ago, as Cloudflare counts, and nothing else has seen it.",
+            "Cloudflare's delayed metrics show errors for users that no other alarm has reported.",
             late_symptoms,
             topics,
             suppressor=users,
@@ -79,7 +79,7 @@ class Incident(Construct):
             actions_suppressor_wait_period=wait,
             actions_suppressor_extension_period=extension,
         )
-        tell(page, topics, Severity.CRITICAL)
+        notify(page, topics, Severity.CRITICAL)
         return page
 
 

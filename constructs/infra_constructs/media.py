@@ -16,7 +16,7 @@ from infra_constructs.state_store import StateStore
 
 # Name of the filter over all objects; without it, S3 counts neither requests nor bytes.
 REQUEST_METRICS = "EntireBucket"
-# And of the filter over the sites' static files, so that media can be told apart.
+# And of the filter over the sites' static files, to distinguish it from media.
 STATIC_METRICS = "StaticFiles"
 
 

@@ -1,6 +1,6 @@
 """The metrics that alarms use: their units, and the statistics that make sense for them.
 
-An alarm at 100 on a latency that comes in seconds is made without complaint by everybody, and never goes off.
+CloudWatch accepts an alarm at 100 on a latency in seconds, which can never fire.
 """
 
 import re
@@ -161,7 +161,7 @@ def error_percentage(
 
 
 def objections(metric: cloudwatch.IMetric, *, value: float, unit: str) -> list[str]:
-    """Why an alarm at `value` `unit` of this metric would never go off, or always be on; empty when it is plausible."""
+    """Why an alarm at `value` `unit` of this metric would never fire, or always; empty when it is plausible."""
     kind = next((each for each in Unit if unit.split(" ", maxsplit=1)[0] == each), Unit.COUNT)
     least, most = _PLAUSIBLE[kind]
     found = [] if least <= value <= most else [f"{value:g} {unit}: expected {least:g} to {most:g}"]
@@ -173,7 +173,7 @@ def objections(metric: cloudwatch.IMetric, *, value: float, unit: str) -> list[s
             found.append(f"{namespace} {name}: unknown metric; add it with its unit to infra_constructs/metrics.py")
         elif not known.takes(statistic):
             allowed = [*sorted(known.statistics), *(["p50 to p99.9"] if known.percentiles else [])]
-            found.append(f"{namespace} {name}: {statistic} says nothing; expected one of {', '.join(allowed)}")
+            found.append(f"{namespace} {name}: {statistic} is not useful; expected one of {', '.join(allowed)}")
         elif keeps_its_unit and known.unit != kind:
             found.append(f"{namespace} {name} comes in {known.unit}, the threshold is in {unit}")
     return found

@@ -75,7 +75,7 @@ class Network(Construct):
             nat_gateways=props.zones if props.nat == "per-az" else 1,
             nat_gateway_provider=nat,
             restrict_default_security_group=True,
-            # S3 by way of the gateway costs nothing; by way of NAT it is billed twice.
+            # The gateway to S3 is free; traffic to S3 over NAT is billed twice.
             gateway_endpoints={"S3": ec2.GatewayVpcEndpointOptions(service=ec2.GatewayVpcEndpointAwsService.S3)},
         )
         if isinstance(nat, ec2.NatInstanceProviderV2):
@@ -156,7 +156,7 @@ class Network(Construct):
     def _accept_plain_instances(self) -> None:
         reasons = {
             "AwsSolutions-EC26": "The NAT instance's disk holds a stock operating system and no data.",
-            "AwsSolutions-EC28": "A NAT instance of a disposable environment is watched by nobody, minute by minute.",
+            "AwsSolutions-EC28": "A NAT instance of a disposable environment needs no metrics of each minute.",
             "AwsSolutions-EC29": "Losing the NAT instance is the accepted price of the environment that chose it.",
         }
         for child in self.vpc.node.find_all():

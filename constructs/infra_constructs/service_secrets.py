@@ -1,4 +1,4 @@
-"""The secrets that tasks read when they start, for functions that look at them and never at a value."""
+"""The secrets that tasks read when they start, for functions that describe them and never read a value."""
 
 from collections.abc import Iterable, Sequence
 

@@ -75,7 +75,7 @@ def bootstrap(environment: Environment, clients: Clients) -> Iterator[Finding]:
 
 
 def oidc_provider(environment: Environment, clients: Clients, *, is_deployed: bool) -> Iterator[Finding]:
-    """Whether there is one; what it lets in is another question."""
+    """Whether the provider exists; its trust is checked elsewhere."""
     providers = clients.client("iam").list_open_id_connect_providers()["OpenIDConnectProviderList"]
     arn = next((each["Arn"] for each in providers if each["Arn"].endswith(f"/{GITHUB_ISSUER}")), None)
     owns, where = environment.delivery.owns_oidc_provider, f"account {environment.aws.account}"
@@ -90,7 +90,7 @@ def oidc_provider(environment: Environment, clients: Clients, *, is_deployed: bo
         yield Finding(
             where=where,
             what="GitHub's OIDC provider does not exist, and delivery.owns_oidc_provider is false",
-            why="the roles of the stack Delivery trust a provider that does not exist: nobody can assume them",
+            why="the roles of the stack Delivery trust a provider that does not exist, so they cannot be assumed",
             fix="first deploy the environment of this account that owns it, or set delivery.owns_oidc_provider to true",
         )
 

@@ -181,12 +181,12 @@ def _weights(clients: Clients, effect: Effect, found: Collection[Effect], wanted
         for each in action.get("ForwardConfig", {}).get("TargetGroups", [])
     }
     if template != live and _serves(clients, effect.stack, live):
-        told = ", ".join(f"{group.split('/')[-2]} {weight}" for group, weight in live.items())
-        yield _finding(effect, effect.procedure, why=f"{effect.consequence} The load balancer has {told}")
+        weights = ", ".join(f"{group.split('/')[-2]} {weight}" for group, weight in live.items())
+        yield _finding(effect, effect.procedure, why=f"{effect.consequence} The load balancer has {weights}")
 
 
 def _serves(clients: Clients, stack: str, groups: Collection[str]) -> bool:
-    """Whether the service behind these target groups runs a task: an empty preview's does not, and misses nobody."""
+    """Whether the service behind these target groups runs a task: an empty preview's does not, and has no users."""
     return any(
         each["runningCount"]
         for each in services_of(clients, stack)

@@ -1,4 +1,4 @@
-"""Environments whose stacks are still there, and whose file is not."""
+"""Environments whose stacks still exist but whose file does not."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator
@@ -18,8 +18,8 @@ def forgotten(clients: Clients, product: str, known: Collection[str]) -> Iterato
     for name, stacks in sorted(found.items()):
         yield Finding(
             where=stacks[0],
-            what=f"{name} has no file any more, and stacks of it are still there: {len(stacks)}",
+            what=f"{name} has no file, but its stacks still exist: {len(stacks)}",
             why="they keep serving and are billed, but no deployment updates or destroys them",
-            fix=f"give environments/{name}.toml back, then docs/runbooks/decommission.md",
+            fix=f"restore environments/{name}.toml, then docs/runbooks/decommission.md",
             stops=False,
         )

@@ -23,14 +23,14 @@ from ops.effects.template import Templates
 from ops.errors import OperatorError
 from ops.functions import Clients
 
-_PATIENCE_SECONDS = 20.0
+_TIMEOUT_SECONDS = 20.0
 
 
 def zone(environment: Environment, templates: Templates, clients: Clients) -> Iterator[Finding]:
     where, secret = f"zone {environment.domains.zone}", environment.cloudflare.token_secret
     try:
         secrets = Secrets(clients.client("secretsmanager"))
-        api = api_from(secrets, secret, deadline=time.time() + _PATIENCE_SECONDS)
+        api = api_from(secrets, secret, deadline=time.time() + _TIMEOUT_SECONDS)
     except (BadCredentials, ClientError) as error:  # which the check of the secrets reports
         why = "a zone that is not active, or a token without permissions, stops the stack Platform"
         what = "the token may not be read" if is_denied(error) else "there is no token"

@@ -25,7 +25,7 @@ from infra_runtime.vendor_api import BadCredentials, VendorError
 from ops.account import explained, session_of
 from ops.errors import OperatorError
 
-_PATIENCE_SECONDS = 300
+_TIMEOUT_SECONDS = 300
 _ANSWER_SECONDS = 5.0
 EXPLAINED = (BotoCoreError, ClientError, VendorError, NoZone, BadCredentials)
 
@@ -73,7 +73,7 @@ def open_edge(name: str, environment: Environment) -> EdgeOf:
     try:
         session = session_of(name, environment)
         secrets = Secrets(session.client("secretsmanager"))
-        api = api_from(secrets, environment.cloudflare.token_secret, deadline=time.time() + _PATIENCE_SECONDS)
+        api = api_from(secrets, environment.cloudflare.token_secret, deadline=time.time() + _TIMEOUT_SECONDS)
     except EXPLAINED as error:
         raise zone_explained(error, name, environment) from None
     require_reachable(api)

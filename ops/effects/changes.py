@@ -23,7 +23,7 @@ from ops.effects.template import (
 
 Resource = Mapping[str, Any]
 Properties = Mapping[str, Any]
-# Attributes that another value comes out of when the resource is updated, and not only when it is replaced.
+# Attributes whose value an update changes, and not only a replacement.
 _MOVING = frozenset(
     {("AWS::EC2::LaunchTemplate", "LatestVersionNumber"), ("AWS::EC2::LaunchTemplate", "DefaultVersionNumber")}
 )
@@ -40,15 +40,15 @@ class Replacement(IntEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class ResourceChange:
-    """One resource that is not as before."""
+    """A changed resource."""
 
     stack: str
     logical_id: str
     type: str
     old: Resource | None
-    """None for one that is new."""
+    """None for a new resource."""
     new: Resource | None
-    """None for one that is not in the code any more."""
+    """None for a resource that was removed from the code."""
     properties: tuple[str, ...] = ()
     """That differ, or whose references lead somewhere else; policies of the resource, too."""
     replaced_by: tuple[str, ...] = ()
@@ -72,7 +72,7 @@ class ResourceChange:
 
 @dataclass(frozen=True, kw_only=True)
 class MovedExport:
-    """An export whose value is another one afterwards, or that is gone."""
+    """An export whose value changes or that is removed."""
 
     stack: str
     name: str
@@ -119,15 +119,17 @@ def difference(before: Templates, after: Templates) -> Difference:
         changes += compared.changes()
         for name, because, is_gone in compared.exports():
             moved[name] = because
-            # A stack that lets go of it earlier in the same deployment does not count.
-            left = [each for each in importers.get(name, ()) if not _lets_go_before(each, stack, name, after, order)]
+            # A stack that drops its import earlier in the same deployment does not count.
+            left = [
+                each for each in importers.get(name, ()) if not _drops_import_before(each, stack, name, after, order)
+            ]
             exported.append(
                 MovedExport(stack=stack, name=name, importers=tuple(left), is_gone=is_gone, because=because)
             )
     return Difference(before, after, changes, exported)
 
 
-def _lets_go_before(importer: str, exporter: str, name: str, after: Templates, order: list[str]) -> bool:
+def _drops_import_before(importer: str, exporter: str, name: str, after: Templates, order: list[str]) -> bool:
     if importer not in after or order.index(importer) > order.index(exporter):
         return False
     return name not in set(imports(after[importer]))

@@ -1,7 +1,7 @@
 """Which properties CloudFormation cannot change in place: the provider schemas that cfn-lint ships.
 
 documented.json has the replacements that AWS's resource specification documents and no schema has, about one in forty.
-One of the two is out of date, and nobody outside AWS knows which: those count as conditional (docs/adr/0034).
+One of the two is out of date, and only AWS knows which: those count as conditional (docs/adr/0034).
 """
 
 import json

@@ -11,7 +11,7 @@ import httpx
 from ops.errors import InputError, OperatorError
 
 _API = "https://api.github.com"
-_PATIENCE_SECONDS = 5.0
+_TIMEOUT_SECONDS = 5.0
 # GitHub's maximum for a page of variables; for other lists it is 100.
 _PAGE = 30
 _AGAIN = "changes so far stay: run it again"
@@ -33,7 +33,7 @@ def connection(variables: Mapping[str, str] = os.environ) -> httpx.Client:
                 raise InputError(f"{name} is no GitHub token, which has only letters, digits and _")
             headers["Authorization"] = f"Bearer {token}"
             break
-    return httpx.Client(base_url=base_url, headers=headers, timeout=_PATIENCE_SECONDS)
+    return httpx.Client(base_url=base_url, headers=headers, timeout=_TIMEOUT_SECONDS)
 
 
 def ask(github: httpx.Client, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any] | None:

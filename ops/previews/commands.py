@@ -26,7 +26,7 @@ _UNDER_WAY = {
     "deploying": "migrations, then tasks",
 }
 _EVERY_SECONDS = 2.0
-_PATIENCE_SECONDS = 1800.0
+_TIMEOUT_SECONDS = 1800.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +129,7 @@ def build_arguments(name: str, environment: Environment, slot: int) -> dict[str,
 
 def start(previews: PreviewSlots, name: str, service: str, image: str, console: Console, *, as_json: bool) -> None:
     """Returns when it runs. Raises `OperatorError` when it may not begin, and when it fails."""
-    give_up = time.monotonic() + _PATIENCE_SECONDS
+    give_up = time.monotonic() + _TIMEOUT_SECONDS
     asked = {"name": name, "service": service, "image": image}
     while True:
         answer = previews.ask("start", **asked)

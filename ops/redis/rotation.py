@@ -106,7 +106,7 @@ def _refuse_without_overlap(place: ElastiCacheRotation) -> None:
         )
     if settings.elasticache is None:
         raise InputError(
-            f"{place.instance} is somebody else's: add a second user there, then infra secret set {place.name}"
+            f"{place.instance} is external: add a second user there, then infra secret set {place.name}"
             f" {settings.external.url_secret if settings.external else ''}, docs/runbooks/redis-rotate-token.md"
         )
 

@@ -123,7 +123,7 @@ def _is_over(place: ReleaseTarget, answer: Mapping[str, Any], console: Console) 
 
 def _pipelines_wait(place: ReleaseTarget, console: Console) -> None:
     resume = f"infra release {place.name} --service {place.service} --resume"
-    console.print(f"pipelines release nothing until somebody allows it: {resume}", highlight=False)
+    console.print(f"pipelines release nothing until you resume releases: {resume}", highlight=False)
 
 
 def resume(place: ReleaseTarget, console: Console) -> None:

@@ -21,7 +21,7 @@ _STAGES = {
     "RECONCILE_SERVICE": "ECS looks at what runs",
     "PRE_SCALE_UP": "migrations, before anything new starts",
     "SCALE_UP": "the new tasks start, beside the old ones",
-    "POST_SCALE_UP": "the new tasks run; nobody uses them",
+    "POST_SCALE_UP": "the new tasks run, without users' requests",
     "TEST_TRAFFIC_SHIFT": "test traffic moves to the new tasks",
     "POST_TEST_TRAFFIC_SHIFT": "each new task is asked whether it can serve",
     "PRE_PRODUCTION_TRAFFIC_SHIFT": "users are about to move to the new tasks",

@@ -248,7 +248,7 @@ def _verify(place: Instances, restored: Described, console: Console) -> None:
     _print_tables(found, beside, console)
     console.print(f"{name}: PostgreSQL {found.look.version}, schema {found.look.schema}; {_reaches(found, to)}")
     if beside is not None and beside.look.extensions != found.look.extensions:
-        console.print(f"extensions {_told(found.look.extensions)}, before {_told(beside.look.extensions)}")
+        console.print(f"extensions {_listed(found.look.extensions)}, before {_listed(beside.look.extensions)}")
     wrong = list(problems(found, to, beside))
     if serving is not None:
         wrong += differences(serving, restored)
@@ -293,7 +293,7 @@ def _print_tables(found: Inspected, beside: Inspected | None, console: Console) 
     console.print(table)
 
 
-def _told(versions: Mapping[str, str]) -> str:
+def _listed(versions: Mapping[str, str]) -> str:
     return ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
@@ -359,7 +359,7 @@ def open_once_reached(place: Instances, console: Console) -> None:
 def _print_what_is_left(place: Instances, console: Console) -> None:
     console.print(f"{place.identifier} serves. infra status {place.name} shows whether users are served.")
     for each in place.replaced():
-        console.print(f"Kept: {each['DBInstanceIdentifier']}; delete it once nobody needs it: {deletion(each)}")
+        console.print(f"Kept: {each['DBInstanceIdentifier']}; delete it once it is not needed: {deletion(each)}")
     console.print(f"To go back: infra restore back {place.name}", highlight=False)
 
 

@@ -117,7 +117,7 @@ def restore(
     left = _plan(media, prefix, to)
     if left.undelete or left.copy:
         raise OperatorError(
-            f"{len(left.undelete) + len(left.copy)} objects are not as they were at {_told(to)}; {changed} were"
+            f"{len(left.undelete) + len(left.copy)} objects are not as they were at {_timestamp(to)}; {changed} were"
             " replaced by others meanwhile and left alone. Run the same command again"
         )
     if left.archived:
@@ -137,7 +137,7 @@ def _refuse_what_no_version_can_give(media: MediaBucket, prefix: str, to: dateti
     if days is not None and to < (earliest := now - timedelta(days=days)):
         raise OperatorError(
             f"{media.bucket} keeps a replaced or deleted version for {days} days: objects can be restored to times from"
-            f" {_told(earliest)} on"
+            f" {_timestamp(earliest)} on"
         )
 
 
@@ -180,7 +180,7 @@ def _plan(media: MediaBucket, prefix: str, to: datetime) -> RestorePlan:
         at, key = max(unversioned)
         raise OperatorError(
             f"{media.bucket} kept no versions yet when {key} was written: objects under {prefix!r} can be restored to"
-            f" times from {_told(at)} on"
+            f" times from {_timestamp(at)} on"
         )
     return plan
 
@@ -324,7 +324,7 @@ def _copy_in_parts(
 
 
 def _print(plan: RestorePlan, prefix: str, to: datetime, console: Console) -> None:
-    table = Table(f"under {prefix!r}, at {_told(to)}", "objects", "for example")
+    table = Table(f"under {prefix!r}, at {_timestamp(to)}", "objects", "for example")
     size = sum(each.version.bytes for each in plan.copy)
     deleted, replaced = [each.key for each in plan.undelete], [each.key for each in plan.copy]
     for what, keys in (
@@ -338,5 +338,5 @@ def _print(plan: RestorePlan, prefix: str, to: datetime, console: Console) -> No
     console.print(table)
 
 
-def _told(at: datetime) -> str:
+def _timestamp(at: datetime) -> str:
     return f"{at:%Y-%m-%dT%H:%M:%SZ}"

@@ -39,7 +39,7 @@ def copy(place: Instances, table: str, schema: str, instance: str, console: Cons
     if before != after:
         raise OperatorError(
             f"{schema}.{new} has {after[0]} rows with digest {after[1]}, {schema}.{table} in {instance} has {before[0]}"
-            f" with {before[1]}. Does somebody write into one of them? Drop the copy and try again"
+            f" with {before[1]}. Is an application writing to one of them? Drop the copy and try again"
         )
     console.print(
         f"{schema}.{new}: {after[0]} rows, with the same digest as {schema}.{table} in {instance}", highlight=False

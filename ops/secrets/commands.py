@@ -162,7 +162,7 @@ def _checked(to: Reference, value: str) -> str:
 
 
 def _previous(to: Reference) -> str:
-    """The field that has the value of before. Raises `InputError` where nothing reads it."""
+    """The field for the previous value. Raises `InputError` where nothing reads it."""
     if to.field is None:
         raise InputError(f"--keep-previous: {to} is a whole secret; only a field of one has another field beside it")
     previous = f"{to.field}_previous"
@@ -175,7 +175,7 @@ def _previous(to: Reference) -> str:
 
 
 def _with_field(manager: Any, to: Reference, field: str, value: str, previous: str | None) -> str:
-    """The JSON that is there with this field changed, or made, if there is none."""
+    """The secret's JSON with this field set, or a new document."""
     if not value:
         raise InputError(f"{to}: the value is empty")
     try:

@@ -228,7 +228,7 @@ def _finish(work: Upgrade, console: Console, *, ends: Mapping[str, Any] | None) 
     for each in work.upgraded():
         console.print(
             f"Kept: {each['DBInstanceIdentifier']}; it takes no writes. To go back: infra database upgrade {place.name}"
-            f" --back. Once nobody needs it, delete it: {restores.deletion(each)}",
+            f" --back. Once it is not needed, delete it: {restores.deletion(each)}",
             highlight=False,
         )
 

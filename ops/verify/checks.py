@@ -217,7 +217,7 @@ def redis_reached(live: Live) -> str:
 
 
 CHECKS = (
-    LiveCheck("media-origin", "Cloudflare reads the media bucket, keeps what it has read, and nobody else may read",
+    LiveCheck("media-origin", "Cloudflare reads the media bucket, keeps what it has read, and refuses all others",
           "every picture is a 403: media.origin = \"worker\"", media_origin),
     LiveCheck("origin-closed", "Only Cloudflare connects to the load balancer, and it gets through",
           "the WAF can be walked around, or every page is a 520", origin_closed),
@@ -229,12 +229,12 @@ CHECKS = (
           "the stack Edge rolls back at one of them", token_reach),
     LiveCheck("weights", "After a deployment the weights of the production rule are with the healthy targets",
           "a template that is asserted again is an outage", weights),
-    LiveCheck("revision", "ECS returns what the release hooks read, whatever else is in a task",
+    LiveCheck("revision", "ECS returns what the release hooks read, also when a task has other containers",
           "every release rolls back", service_revision),
     LiveCheck("events", "EventBridge reaches people through the encrypted topics",
-          "nobody is notified of failovers and of rolled-back releases", event_to_topic),
+          "no one is notified of failovers and of rolled-back releases", event_to_topic),
     LiveCheck("alarms", "CloudWatch's alarms reach people through the encrypted topics",
-          "nobody is notified of an outage", alarm_to_topic),
+          "no one is notified of an outage", alarm_to_topic),
     LiveCheck("redis", "ElastiCache takes the AUTH token over TLS, from inside the VPC",
           "no rate limit is enforced", redis_reached),
     LiveCheck("rotation", "The API's login rotates, and new tasks take over without a CloudTrail trail",

@@ -99,7 +99,7 @@ CHECKS: tuple[Check | NotShown, ...] = (
     Check("Edge", "Bots are challenged, and rates limited", edge.bots_and_floods),
     Check("Edge", "TLS is strict from end to end", edge.tls),
     Check("Edge", "A change by hand is noticed", edge.drift),
-    NotShown("Edge", "A flood is blocked", "nobody floods this machine"),
+    NotShown("Edge", "A flood is blocked", "the rehearsal sends no flood"),
     NotShown("Edge", "S3 sees the User-Agent that the rule sets", "the simulator serves no users"),
     Check("Images", "ECR with immutable tags and scans", services.images),
     Check("Images", "An image of one program runs, on the platform that it is for", releases.any_image),

@@ -38,13 +38,13 @@ class Mailbox:
 
     file: Path
     address: str
-    """Of somebody who subscribes to every topic."""
+    """Of a recipient who subscribes to every topic."""
 
     def notified(self, *, since: float) -> dict[str, list[float]]:
         """When, in seconds since 1970, by runbook: what went to the topics for warnings and for the person on call."""
         found: dict[str, list[float]] = {}
         for each in read(self.file):
-            # Parts of an incident notify as info, whatever their own severity.
+            # Parts of an incident notify as info, not with their own severity.
             if each.to != self.address or each.at < since or not _SEVERITY.search(each.topic):
                 continue
             message = json.loads(each.text)

@@ -24,7 +24,7 @@ from rehearsal.checks.assertions import Failed, require
 from rehearsal.visitor import SimulatedVisitor
 from simulators.cloudflare.foreign import foreign_objects
 
-_PATIENCE_SECONDS = 120.0
+_TIMEOUT_SECONDS = 120.0
 
 
 def answers_503_and_mutes(account: Account) -> str:
@@ -57,7 +57,7 @@ def answers_503_and_mutes(account: Account) -> str:
 
 def _edge(account: Account) -> EdgeOf:
     secrets = Secrets(account.client("secretsmanager"))
-    api = Api(token=TOKEN, deadline=time.time() + _PATIENCE_SECONDS, base_url=account.cloudflare_url)
+    api = Api(token=TOKEN, deadline=time.time() + _TIMEOUT_SECONDS, base_url=account.cloudflare_url)
     store = SsmStateStore(account.client("ssm"), parameters(account.environment.product, account.name, "cloudflare"))
     return EdgeOf(account.name, account.environment, cast("boto3.Session", account), api, secrets, store)
 

@@ -25,7 +25,7 @@ from rehearsal.product import FIRST, LONE
 from rehearsal.push import push
 from rehearsal.traffic import UserTraffic, traffic
 
-_TOLD_SECONDS = 30.0
+_REPORTED_SECONDS = 30.0
 _BAKES_WITHIN_SECONDS = 120.0
 _beginning = threading.Lock()
 SECOND = "alter table visitors add email text"
@@ -127,7 +127,7 @@ def _crashes(folder: Path) -> None:
 
 def _tasks(account: Account) -> str:
     service = account.service(account.main)
-    return f"{service['runningCount']} tasks were replaced, by way of a real nginx"
+    return f"{service['runningCount']} tasks were replaced behind a real nginx"
 
 
 def _refused(account: Account, image: str, users: UserTraffic) -> tuple[str, str]:
@@ -234,7 +234,7 @@ def back_during_the_bake(account: Account) -> str:
         require("users go back to the old tasks" in way.getvalue(), way.getvalue())
         require(users.ask("/")["version"] == before, "something else serves")
         for each in threads:
-            each.join(_TOLD_SECONDS)
+            each.join(_REPORTED_SECONDS)
     entry = place.ledger.newest(account.main)
     require(entry is not None and entry.outcome == "failed", f"the ledger says {entry}")
     assert entry is not None
@@ -288,8 +288,8 @@ def sentry_knows(account: Account) -> str:
     first_release(account)
     container = account.container(account.service(account.main))
     variables = {each["name"]: each["value"] for each in container["environment"]}
-    give_up = time.monotonic() + _TOLD_SECONDS
-    while not _is_told(account, variables["SENTRY_RELEASE"]) and time.monotonic() < give_up:
+    give_up = time.monotonic() + _REPORTED_SECONDS
+    while not _has_release(account, variables["SENTRY_RELEASE"]) and time.monotonic() < give_up:
         time.sleep(0.2)
     deploys = _deploys(account)
     require(deploys, "Sentry got no release")
@@ -303,7 +303,7 @@ def sentry_knows(account: Account) -> str:
     return f"{len(account.sentry.deploys)} deployments of {len(account.sentry.releases)} releases, as its tasks say"
 
 
-def _is_told(account: Account, version: str) -> bool:
+def _has_release(account: Account, version: str) -> bool:
     """Whether Sentry has the release; the function reports it a moment after it has recorded its end."""
     deploys = _deploys(account)
     return bool(deploys) and deploys[-1]["version"] == version

@@ -111,7 +111,7 @@ export const server = http.createServer(async (request, response) => {
     response.writeHead(500, headers).end(JSON.stringify({ error: error.message }))
   }
 })
-// Whoever asks first finds a connection, if there can be one.
+// So the first request finds a connection, if Redis answers.
 await Promise.race([new Promise((ready) => redis.client.once('ready', ready)), setTimeout(1_000)])
 server.listen(Number(process.env.PORT), () => console.log('listening'))
 process.on('SIGTERM', () => {

@@ -1,7 +1,7 @@
 """Cloudflare before the sandbox: site, API and media at their names below `.localhost`, and for our own functions.
 
 It carries out the zone's redirects, custom WAF rules, rate limits and maintenance page as they are at the moment, and
-sends the rest to the load balancer, or to whatever media come from. It is also the proxy through which functions reach
+sends the rest to the load balancer, or to the origin of media. It is also the proxy through which functions reach
 public names.
 """
 

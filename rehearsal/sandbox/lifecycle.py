@@ -196,7 +196,7 @@ def _wait_for_first_look(account: Account) -> None:
 
 
 def _subscribe(account: Account) -> None:
-    """A mailbox of the sandbox's own to each topic, whatever recipients the environment names; confirmed as by its
+    """A mailbox of the sandbox's own to each topic, besides the environment's recipients; confirmed as by its
     owner, as are those."""
     sns = account.client("sns")
     for topic in account.resources("Platform", "AWS::SNS::Topic"):

@@ -1,12 +1,12 @@
 """Custom resource: the custom domain of a site on Amplify, and its records in the Cloudflare zone.
 
 CloudFormation's own type is not enough. AWS::Amplify::Domain returns while the certificate waits for a record that
-nobody has written, does not tell where the site's record has to lead, and fails an update of a domain that is not
+does not exist yet, does not return the target of the site's record, and fails an update of a domain that is not
 AVAILABLE (its source: aws-cloudformation-resource-providers-amplify, CreateHandler, UpdateHandler,
 aws-amplify-domain.json).
 
 Amplify wants to see two records: one that validates the certificate, and one that leads from the site's name to its
-CloudFront distribution. A proxied record shows nobody where it leads. So the site's record is written unproxied here,
+CloudFront distribution. A proxied record hides its target. So the site's record is written unproxied here,
 and the edge's stack, which declares it for good, has it proxied once the domain is available. The validation record
 stays unproxied, as ACM looks at it again before each renewal.
 
@@ -28,7 +28,7 @@ from infra_runtime.cloudflare.normal import host as plain
 from infra_runtime.cloudflare.records import ADDRESSES, Records
 from infra_runtime.custom_resource import Request, Result
 from infra_runtime.reporting import reported
-from infra_runtime.turns import Turn, ask_itself, serve_by_turns
+from infra_runtime.turns import Turn, invoke_itself, serve_by_turns
 
 # Amplify and CloudFront take 10 to 30 minutes for all of it.
 _POLL_SECONDS = 5
@@ -50,7 +50,7 @@ class NotAvailable(Exception):
 @reported
 def handler(event: Mapping[str, Any], context: Any) -> None:
     serve_by_turns(
-        event, context, lambda request, api, turn: provide(request, client("amplify"), api, turn, ask_itself)
+        event, context, lambda request, api, turn: provide(request, client("amplify"), api, turn, invoke_itself)
     )
 
 
@@ -182,7 +182,7 @@ class _OneOfSeveral(Records):
 
 
 def provide(
-    request: Request, amplify: Any, api: Api, turn: Turn, ask_itself: Callable[[Mapping[str, Any]], None]
+    request: Request, amplify: Any, api: Api, turn: Turn, invoke_itself: Callable[[Mapping[str, Any]], None]
 ) -> Result | None:
     """The physical id is app and host: another one of either is another domain. None when the next turn goes on."""
     document = json.loads(request.properties["Document"])
@@ -204,7 +204,7 @@ def provide(
                 raise type(error)(f"{error}; and what was begun could not be taken back: {another}") from error
         raise
     if found is None:
-        ask_itself(turn.following)
+        invoke_itself(turn.following)
         return None
     return Result(physical_id, {"Target": str(found.target)})
 
@@ -226,7 +226,7 @@ def _available(domain: SiteDomain, zone: str, turn: Turn, *, is_new: bool) -> As
         if found.validation and not validated:
             domain.write_validation(zone, found.validation)
             validated = True
-        # What users have already stays proxied, whatever Amplify thinks of that.
+        # A record that users already reach stays proxied, even if Amplify reports an error.
         is_settled = found.status == "AVAILABLE" if is_new else found.status != "UPDATING"
         if found.target and serves_branch and is_settled:
             return found

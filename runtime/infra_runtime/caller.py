@@ -1,6 +1,6 @@
 """Who asks a function, by the caller's own credentials: a request to STS that the caller signs and the function sends.
 
-A Lambda function does not learn who invoked it. STS can: GetCallerIdentity answers whoever has signed
+A Lambda function does not learn who invoked it. STS can: GetCallerIdentity names the identity that signed
 it, and a signed request can be handed on (as for the tokens of Amazon EKS). The signature covers the name of the
 function that is asked, so that what was made for one function proves nothing to another.
 """
@@ -14,7 +14,7 @@ from typing import Any
 
 _FOR = "x-infra-function"
 _SECONDS = 60
-_PATIENCE_SECONDS = 5
+_TIMEOUT_SECONDS = 5
 _MOST_BYTES = 65_536
 _ARN = re.compile(r"<Arn>(arn:[^<]+)</Arn>")
 _LONGEST_CLAIM = 200
@@ -50,7 +50,7 @@ def identify(proof: str, *, function: str, endpoint: str) -> str:
     url = f"{endpoint.rstrip('/')}/?{urllib.parse.urlencode(query, quote_via=urllib.parse.quote)}"
     request = urllib.request.Request(url, headers={_FOR: function})
     try:
-        with urllib.request.urlopen(request, timeout=_PATIENCE_SECONDS) as response:
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as response:
             found = _ARN.search(response.read(_MOST_BYTES).decode(errors="replace"))
     except urllib.error.HTTPError as error:
         raise NotProven(
@@ -59,7 +59,7 @@ def identify(proof: str, *, function: str, endpoint: str) -> str:
     except OSError as error:
         raise NotProven(f"STS cannot be asked: {error}") from None
     if found is None:
-        raise NotProven("STS named nobody")
+        raise NotProven("STS returned no identity")
     return found[1]
 
 

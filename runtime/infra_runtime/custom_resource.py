@@ -35,7 +35,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of it. A `physical_id` other than the old one makes CloudFormation delete the old one."""
+    """The result. A `physical_id` other than the old one makes CloudFormation delete the old one."""
 
     physical_id: str
     attributes: Mapping[str, str] = field(default_factory=dict)

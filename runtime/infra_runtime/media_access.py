@@ -23,14 +23,14 @@ from infra_runtime.state_store import SsmStateStore, StateStore
 
 _PREFIX = "Infra"
 _CORS = f"{_PREFIX}Sites"
-# After a rotation, for Cloudflare's machines that have not heard of it yet.
+# After a rotation, until all of Cloudflare's servers send the new value.
 _OVERLAP = timedelta(hours=1)
 _ROUNDS = 5
 _BYTES = 24
 
 
-class StillMoving(Exception):
-    """The secret was rotated again and again while the policy was written."""
+class SecretKeepsChanging(Exception):
+    """The secret kept changing while the policy was written."""
 
 
 @reported
@@ -150,7 +150,7 @@ def converge(bucket: str, secret: str | None, access: Access) -> None:
         if found == wanted:
             return
         _write(bucket, wanted, access.s3)
-    raise StillMoving(bucket)
+    raise SecretKeepsChanging(bucket)
 
 
 def _versions(manager: Any, secret: str) -> Iterator[Mapping[str, Any]]:

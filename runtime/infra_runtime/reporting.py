@@ -36,7 +36,7 @@ def report(error: BaseException, *, redact: Callable[[str], str] = redact_everyt
     try:
         _sent(error, redact)
     except Exception as failure:  # of Sentry's library, or on the way to it
-        print(f"Sentry was not told: {type(failure).__name__}")  # noqa: T201
+        print(f"Sentry did not get the exception: {type(failure).__name__}")  # noqa: T201
 
 
 def _sent(error: BaseException, redact: Callable[[str], str]) -> None:

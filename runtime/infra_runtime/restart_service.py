@@ -45,8 +45,8 @@ def handler(event: Mapping[str, Any], context: object) -> None:
 def reconcile(ecs: Any, manager: Any, *, cluster: str, service: str, secrets: Sequence[str], now: datetime) -> float:
     """Hours since tasks became older than a secret, 0 when none is. Deploys them anew, unless something deploys now.
 
-    `secrets` are ARNs or names. Any change that DescribeSecret shows counts: a deployment too many hurts
-    nobody. Raises `UnusableSecret` when new tasks could not start; those that run go on.
+    `secrets` are ARNs or names. Any change that DescribeSecret shows counts: a needless deployment is
+    harmless. Raises `UnusableSecret` when new tasks could not start; those that run go on.
     """
     # Every secret is looked at before anything is deployed: without one of them, new tasks would not start.
     changes = [last_change(manager, each) for each in secrets]

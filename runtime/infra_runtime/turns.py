@@ -47,7 +47,7 @@ def serve_by_turns(
     serve(event, handle, redact=secrets.redact)
 
 
-def ask_itself(event: Mapping[str, Any]) -> None:
+def invoke_itself(event: Mapping[str, Any]) -> None:
     """The function's role needs lambda:InvokeFunction on the function."""
     itself = os.environ["AWS_LAMBDA_FUNCTION_NAME"]
     client("lambda").invoke(FunctionName=itself, InvocationType="Event", Payload=json.dumps(event).encode())

@@ -16,7 +16,7 @@ from infra_runtime.cloudflare.converge import converge
 from infra_runtime.cloudflare.records import Records
 from infra_runtime.custom_resource import Request, Result
 from infra_runtime.reporting import reported
-from infra_runtime.turns import Turn, ask_itself, serve_by_turns
+from infra_runtime.turns import Turn, invoke_itself, serve_by_turns
 from infra_runtime.vendor_api import Clock
 
 _POLL_SECONDS = 3
@@ -33,7 +33,7 @@ def handler(event: Mapping[str, Any], context: Any) -> None:
     serve_by_turns(
         event,
         context,
-        lambda request, api, turn: provide(request, AcmCertificates(client("acm"), api), turn, ask_itself),
+        lambda request, api, turn: provide(request, AcmCertificates(client("acm"), api), turn, invoke_itself),
     )
 
 
@@ -104,7 +104,7 @@ class AcmCertificates:
 
 
 def provide(
-    request: Request, certificates: AcmCertificates, turn: Turn, ask_itself: Callable[[Mapping[str, Any]], None]
+    request: Request, certificates: AcmCertificates, turn: Turn, invoke_itself: Callable[[Mapping[str, Any]], None]
 ) -> Result | None:
     """The physical id is the certificate's ARN: other hosts are another certificate.
 
@@ -124,7 +124,7 @@ def provide(
         if not certificates.wait_until_issued(arn):
             if turn.is_last:
                 raise NotIssued(f"{document['hosts'][0]}: ACM has not found the validation records yet")
-            ask_itself(turn.following)
+            invoke_itself(turn.following)
             return None
     except Exception as error:
         if is_new:

@@ -51,10 +51,10 @@ class Notification:
 
 @reported
 def handler(event: Mapping[str, Any], context: Any) -> None:
-    """Handles messages of one topic. Raises what `tell` raises: Lambda retries, then an alarm fires."""
+    """Handles messages of one topic. Raises what `notify` raises: Lambda retries, then an alarm fires."""
     secret = Secrets(client("secretsmanager")).read(os.environ["SECRET"])
     for record in event["Records"]:
-        tell(
+        notify(
             record["Sns"],
             secret,
             severity=os.environ["SEVERITY"],
@@ -63,7 +63,7 @@ def handler(event: Mapping[str, Any], context: Any) -> None:
         )
 
 
-def tell(
+def notify(
     message: Mapping[str, Any],
     secret: str,
     *,

@@ -1,4 +1,4 @@
-"""MiniStack, with the CloudFormation types and refusals that it lacks put on top.
+"""Extends MiniStack with the CloudFormation types and refusals that it lacks.
 
 This package is the only place that touches MiniStack's private names; its version is pinned for that reason.
 """
@@ -18,7 +18,7 @@ DELIVERIES = "REHEARSAL_DELIVERIES"
 CALLS = "REHEARSAL_CALLS"
 """Names the file in which each different authorized or denied call is recorded, as JSON lines."""
 THROTTLED = "REHEARSAL_THROTTLED"
-"""Names the folder in which a file with a service's name has that service turn every call away."""
+"""Names the folder in which a file with a service's name makes that service throttle every call."""
 COST_EXPLORER = "REHEARSAL_COST_EXPLORER"
 """Names the file that, once it exists, stands for the click that turns Cost Explorer on."""
 LIVE = "REHEARSAL_LIVE"

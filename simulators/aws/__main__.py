@@ -85,7 +85,7 @@ def main() -> None:
     throttling.install()
     recipients.install()
     alarm_messages.install()  # Around it: people get the complete message.
-    mute_rules.install()  # What is muted reaches nobody.
+    mute_rules.install()  # A muted alarm notifies no one.
     unpacking.install()
     if os.environ.get(LIVE):
         # Only here: it imports NumPy, which takes longer than everything that it does for an account at rest.

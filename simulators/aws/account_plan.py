@@ -1,4 +1,4 @@
-"""The plan of an account: since July 2025 a new one may be on the free plan, until somebody upgrades it (API reference
+"""The plan of an account: since July 2025 a new one may be on the free plan, until its owner upgrades it (API reference
 of Free Tier, "GetAccountPlanState", "UpgradeAccountPlan").
 
 What RDS refuses until then, and in which words: yc-software/qm #352. Elastic Load Balancing refuses each load balancer,

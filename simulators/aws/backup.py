@@ -173,7 +173,7 @@ def _restore(job: Record, wanted: dict[str, str]) -> None:
         job["CreatedResourceArn"] = f"{_prefix('rds')}db:{name}"
         if status != "available":
             raise BackupError("FAILED", f"DB instance {name} is in the state {status}")
-    except Exception as error:  # Whatever RDS says is the job's message.
+    except Exception as error:  # The job's message is RDS's error.
         job |= {"Status": "FAILED", "StatusMessage": str(error)}
     else:
         job |= {"Status": "COMPLETED", "PercentDone": "100.00%"}
@@ -338,7 +338,7 @@ def _job(job_id: str) -> Record:
     return jobs[job_id]
 
 
-def _told(record: Record) -> Record:
+def _public(record: Record) -> Record:
     return {key: value for key, value in record.items() if not key.startswith("_")}
 
 
@@ -347,7 +347,7 @@ def _list_points(vault: str, query: dict[str, str]) -> Record:
     found = [
         each for each in points.values() if each["BackupVaultName"] == vault and arn in (None, each["ResourceArn"])
     ]
-    return {"RecoveryPoints": [_told(each) for each in found]}
+    return {"RecoveryPoints": [_public(each) for each in found]}
 
 
 def _disassociate(vault: str, arn: str) -> Record:
@@ -382,9 +382,9 @@ def _answer(method: str, parts: list[str], query: dict[str, str], body: Record) 
             job = start_job(body["RecoveryPointArn"], body["Metadata"], body["IamRoleArn"])
             return {"RestoreJobId": job["RestoreJobId"]}
         case "GET", ["restore-jobs"]:
-            return {"RestoreJobs": [_told(each) for each in jobs.values()]}
+            return {"RestoreJobs": [_public(each) for each in jobs.values()]}
         case "GET", ["restore-jobs", job_id]:
-            return _told(_job(job_id))
+            return _public(_job(job_id))
         case "PUT", ["restore-jobs", job_id, "validations"]:
             return _validate(job_id, body)
         case "GET", ["restore-testing", "inferred-metadata"]:
@@ -392,7 +392,7 @@ def _answer(method: str, parts: list[str], query: dict[str, str], body: Record) 
         case "GET", ["restore-testing", "plans", plan]:
             if plan not in plans:
                 raise BackupError("ResourceNotFoundException", f"Restore testing plan {plan} not found.")
-            return {"RestoreTestingPlan": _told(plans[plan])}
+            return {"RestoreTestingPlan": _public(plans[plan])}
         case "PUT", ["restore-testing", "plans", plan]:
             return _update(plan, body["RestoreTestingPlan"])
         case "GET", ["restore-testing", "plans", plan, "selections", name]:

@@ -137,7 +137,7 @@ def stop(instance: Instance) -> None:
 
 
 def _automated_snapshots(instance: Instance) -> list[tuple[str, dict[str, Any]]]:
-    """(name, record). They belong to the instance, whatever its name is now."""
+    """(name, record). They belong to the instance, also after it is renamed."""
     identity = instance["DbiResourceId"]
     every = list(rds._snapshots.items())
     return [each for each in every if each[1]["SnapshotType"] == "automated" and each[1]["DbiResourceId"] == identity]
@@ -164,7 +164,9 @@ def _parameters(instance: Instance) -> dict[str, str]:
     group = rds._param_groups.get(instance["DBParameterGroups"][0]["DBParameterGroupName"]) or {}
     found = {name: each["ParameterValue"] for name, each in group.get("Parameters", {}).items()}
     if found.get("log_connections", "") not in ("", "0", "1"):
-        found["log_connections"] = "1"  # PostgreSQL 18 has a list; our server is an older one, whatever it plays.
+        found["log_connections"] = (
+            "1"  # PostgreSQL 18 has a list; our server is older than the version that it simulates.
+        )
     return found
 
 

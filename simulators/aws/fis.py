@@ -230,7 +230,7 @@ def checked(properties: Mapping[str, Any]) -> dict[str, Any]:
     return template
 
 
-# Below these, keys are somebody's own names.
+# Below these, keys are names that the caller chose.
 _NAMED = {"Targets", "Actions", "Parameters", "Tags", "ResourceTags"}
 
 

@@ -51,7 +51,7 @@ class Emulator:
     deliveries: Path
     """E-mails and Slack messages; see `simulators.aws.deliveries`."""
     throttled: Path
-    """Folder; a file in it with the name of a service has that turn every call away."""
+    """Folder; a file in it with the name of a service makes it throttle every call."""
     cost_explorer: Path
     """Once it exists, Cost Explorer is on; see `simulators.aws.cost_explorer`."""
     live: Path

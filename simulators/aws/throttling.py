@@ -31,7 +31,7 @@ def _turning_away(name: str, own: Any) -> Any:
 
     async def handle(method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]) -> Any:
         nonlocal has_just
-        # Whoever uses a signed URL has no SDK that would try again; CloudFormation's own types try for hours.
+        # A client with a signed URL has no SDK that retries; CloudFormation's own types try for hours.
         has_sdk = "authorization" in headers and OWN not in headers.get("user-agent", "")
         if has_sdk and every.exists():
             return _refusal(name)

@@ -8,7 +8,7 @@ from simulators.cloudflare.world import World, Zone, identity
 
 
 def settle(world: World) -> None:
-    """Somebody has lived here for years: rules in phases that we use too, records, a connector, a notification."""
+    """A zone with years of history: rules in phases that we use too, records, a connector, a notification."""
     zone = world.zones[0]
     for content, kind in (("v=spf1 -all", "TXT"), ("mail.example.net", "MX")):
         dns.create(zone, {"type": kind, "name": zone.name, "content": content, "ttl": 300})

@@ -77,22 +77,24 @@ class GitHub:
         if self.trouble:
             return self.trouble.pop(0)
         if not headers.get("User-Agent"):
-            return _told(403, "Request forbidden by administrative rules.")
+            return _error(403, "Request forbidden by administrative rules.")
         scheme, _, token = headers.get("Authorization", "").partition(" ")
         if token and (scheme not in ("Bearer", "token") or token not in self.writers | self.readers):
-            return _told(401, "Bad credentials")
+            return _error(401, "Bad credentials")
         found = re.fullmatch(r"/repos/([^/]+/[^/]+)(/.*)", url.path)
         if found is None:
-            return _told(404, "Not Found")
+            return _error(404, "Not Found")
         if found[1] in self.moved:
             where = target.replace(found[1], self.moved[found[1]], 1)
             return Answer(301 if method == "GET" else 307, {"message": "Moved Permanently"}, {"Location": where})
         repository = next((each for name, each in self.repositories.items() if name.lower() == found[1].lower()), None)
         # What a token may not see is not there.
         if repository is None or (repository.is_private and not token):
-            return _told(404, "Not Found")
+            return _error(404, "Not Found")
         if method != "GET" and token not in self.writers:
-            return _told(403, "Resource not accessible by personal access token") if token else _told(404, "Not Found")
+            return (
+                _error(403, "Resource not accessible by personal access token") if token else _error(404, "Not Found")
+            )
         query = {key: values[-1] for key, values in parse_qs(url.query).items()}
         return _of_repository(repository, method, found[2], query, json.loads(content) if content else {})
 
@@ -109,13 +111,13 @@ def _of_repository(
         r"/environments/([^/]+)(?:/(deployment-branch-policies|variables|secrets)(?:/([^/]+))?)?", path
     )
     if found is None:
-        return _told(404, "Not Found")
+        return _error(404, "Not Found")
     name, kind, item = unquote(found[1]), found[2], found[3]
     if (method, kind) == ("PUT", None):
         return _put(repository, name, body)
     environment = repository.environments.get(name)
     if environment is None:
-        return _told(404, "Not Found")
+        return _error(404, "Not Found")
     if (method, kind) == ("GET", None):
         return Answer(200, _shown(name, environment))
     listed: dict[str, Callable[[], list[dict[str, Any]]]] = {
@@ -129,7 +131,7 @@ def _of_repository(
         return _limit(environment, body)
     if kind == "variables":
         return _variable(environment, method, item, body)
-    return _told(404, "Not Found")
+    return _error(404, "Not Found")
 
 
 def _subject(repository: Repository) -> dict[str, Any]:
@@ -141,12 +143,12 @@ def _subject(repository: Repository) -> dict[str, Any]:
 
 def _put(repository: Repository, name: str, body: Mapping[str, Any]) -> Answer:
     if not repository.has_rules and any(each in body for each in _LIMITED_RULES):
-        return _told(422, "Failed to create the environment protection rule")
+        return _error(422, "Failed to create the environment protection rule")
     if body.get("prevent_self_review") and not body.get("reviewers"):
-        return _told(422, "Required reviewers must have at least one reviewer to set prevent_self_review.")
+        return _error(422, "Required reviewers must have at least one reviewer to set prevent_self_review.")
     policy = body.get("deployment_branch_policy")
     if policy is not None and policy["protected_branches"] == policy["custom_branch_policies"]:
-        return _told(422, "protected_branches and custom_branch_policies cannot have the same value.")
+        return _error(422, "protected_branches and custom_branch_policies cannot have the same value.")
     environment = repository.environments.setdefault(name, Environment())
     environment.wait_timer = body.get("wait_timer") or 0
     environment.prevent_self_review = bool(body.get("prevent_self_review"))
@@ -160,7 +162,7 @@ def _put(repository: Repository, name: str, body: Mapping[str, Any]) -> Answer:
 
 def _limit(environment: Environment, body: Mapping[str, Any]) -> Answer:
     if environment.policy is None or not environment.policy["custom_branch_policies"]:
-        return _told(404, "Not Found")
+        return _error(404, "Not Found")
     if body["name"] in environment.branches:
         return Answer(303)
     environment.branches.append(body["name"])
@@ -171,17 +173,17 @@ def _variable(environment: Environment, method: str, item: str | None, body: Map
     kept = environment.variables
     if (method, item) == ("POST", None):
         if not _VARIABLE.fullmatch(body.get("name", "")) or not body.get("value"):
-            return _told(422, "Validation Failed")
+            return _error(422, "Validation Failed")
         if body["name"].upper() in kept:
-            return _told(409, "Already exists - Variable already exists")
+            return _error(409, "Already exists - Variable already exists")
         kept[body["name"].upper()] = body["value"]
         return Answer(201, {})
     if item is None or item.upper() not in kept:
-        return _told(404, "Not Found")
+        return _error(404, "Not Found")
     if method == "PATCH":
         kept[item.upper()] = body["value"]
         return Answer(204)
-    return _told(404, "Not Found")
+    return _error(404, "Not Found")
 
 
 def _shown(name: str, environment: Environment) -> dict[str, Any]:
@@ -209,7 +211,7 @@ def _page(key: str, items: list[dict[str, Any]], kind: str, query: Mapping[str, 
     return Answer(200, {"total_count": len(items), key: items[size * (number - 1) : size * number]})
 
 
-def _told(status: int, message: str) -> Answer:
+def _error(status: int, message: str) -> Answer:
     return Answer(status, {"message": message, "documentation_url": _DOCUMENTATION, "status": str(status)})
 
 

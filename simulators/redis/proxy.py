@@ -162,7 +162,7 @@ def hangs_up() -> Iterator[int]:
 
 @contextmanager
 def says(answer: bytes) -> Iterator[int]:
-    """Answers whatever it is asked with the same."""
+    """Gives the same answer to every request."""
 
     def serve(connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError):

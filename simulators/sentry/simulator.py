@@ -37,7 +37,7 @@ class SentrySimulator:
             return 404, {"detail": "The requested resource does not exist"}
         if method == "PUT" and not is_deploy:
             self.releases[version] |= body
-            return 200, self._told(version)
+            return 200, self._document(version)
         if method == "POST" and is_deploy:
             if not body.get("environment"):
                 return 400, {"environment": ["This field is required."]}
@@ -53,9 +53,9 @@ class SentrySimulator:
             return 400, {"projects": ["This list may not be empty."]}
         was_there = version in self.releases
         self.releases.setdefault(version, dict(body))
-        return (208 if was_there else 201), self._told(version)
+        return (208 if was_there else 201), self._document(version)
 
-    def _told(self, version: str) -> dict[str, Any]:
+    def _document(self, version: str) -> dict[str, Any]:
         projects = [{"slug": each, "name": each, "id": 1} for each in self.releases[version]["projects"]]
         dates = {"dateCreated": "2026-01-01T00:00:00Z", "dateReleased": self.releases[version].get("dateReleased")}
         return {"version": version, "projects": projects, "newGroups": 0, **dates}

@@ -12,7 +12,7 @@ import pytest
 
 from config import InvalidEnvironments, available, load, rules
 from config.positions import line_of_keys
-from config.rules import plan_can_do_it
+from config.rules import plan_supports_the_settings
 from config.schema import SCHEMA, schema
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -226,7 +226,7 @@ def test_as_many_times_for_media_as_the_plan_has_cache_rules_left(times: int, fi
         "cloudflare": production.cloudflare.model_copy(update={"plan": "free"}),
         "media": production.media.model_copy(update={"ttl_seconds": ttl}),
     }
-    found = {each.key: each.expected for each in plan_can_do_it(production.model_copy(update=changed))}
+    found = {each.key: each.expected for each in plan_supports_the_settings(production.model_copy(update=changed))}
     assert ("media.ttl_seconds" not in found) is fits
     assert fits or "at most 9 different values" in found["media.ttl_seconds"]
 

@@ -98,17 +98,17 @@ def test_a_rule_matches_the_documented_event_and_no_other(name: str, rules: dict
     assert matched == [name]
 
 
-@pytest.mark.parametrize(("code", "reason", "is_told"), [
+@pytest.mark.parametrize(("code", "reason", "is_notified"), [
     ("UserInitiated", "Stopped by AWS FIS", True),
     ("ServiceSchedulerInitiated", "Task failed ELB health checks in (target-group arn)", True),
     ("ServiceSchedulerInitiated", "Scaling activity initiated by deployment ecs-svc/1", False),
     ("SpotInterruption", "Your Spot Task was interrupted.", False),
 ])  # fmt: skip
 def test_the_log_tells_why_a_task_ended_that_nothing_of_ours_ended(
-    code: str, reason: str, rules: dict[str, Rule], *, is_told: bool
+    code: str, reason: str, rules: dict[str, Rule], *, is_notified: bool
 ) -> None:
     event = {**CRASHED, "detail": {**CRASHED["detail"], "stopCode": code, "stoppedReason": reason}}
-    assert matches(rules["CrashedTasks"]["EventPattern"], event) == is_told
+    assert matches(rules["CrashedTasks"]["EventPattern"], event) == is_notified
 
 
 def test_another_database_and_another_environment_are_not_ours(rules: dict[str, Rule]) -> None:

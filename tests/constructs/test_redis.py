@@ -88,7 +88,7 @@ def test_shards_are_cluster_mode_and_change_without_a_new_group(
     )
 
 
-def test_a_queue_evicts_nothing_and_says_so_in_a_group_of_parameters_of_its_own(
+def test_a_queue_has_its_own_parameter_group_without_eviction(
     elasticache: Callable[..., assertions.Template],
 ) -> None:
     groups = "AWS::ElastiCache::ParameterGroup"
@@ -110,7 +110,7 @@ def test_another_engine_is_an_update_of_the_same_group(
 
 
 @pytest.mark.parametrize(("shards", "form"), [(None, "single"), (3, "cluster")])
-def test_the_url_is_one_of_the_contract_and_holds_no_token(
+def test_the_url_is_valid_and_contains_no_token(
     shards: int | None, form: str, elasticache: Callable[..., assertions.Template]
 ) -> None:
     template = elasticache(shards=shards)
@@ -181,7 +181,7 @@ def test_redis_outside_of_the_vpc_is_reached_on_its_ports_only(template_of: Temp
     assert all(rule["Properties"]["FromPort"] == rule["Properties"]["ToPort"] for rule in rules)
 
 
-def test_what_upstash_is_asked_for_holds_no_secret(template_of: TemplateOf) -> None:
+def test_the_request_to_upstash_contains_no_secret(template_of: TemplateOf) -> None:
     template = template_of(instances)
     (database,) = template.find_resources("Custom::UpstashDatabase").values()
     document = json.loads(database["Properties"]["Document"])
@@ -191,7 +191,7 @@ def test_what_upstash_is_asked_for_holds_no_secret(template_of: TemplateOf) -> N
     assert set(url["Properties"]) == {"Description"}, "the provider writes the value"
 
 
-def test_the_probe_is_in_the_vpc_and_looks_every_minute(template_of: TemplateOf, vpc: Vpc) -> None:
+def test_the_probe_is_in_the_vpc_and_runs_every_minute(template_of: TemplateOf, vpc: Vpc) -> None:
     def make(stack: cdk.Stack) -> None:
         network = vpc(stack)
         group = cache(stack, network)

@@ -27,7 +27,7 @@ def commands(before: object) -> list[str]:
     return [each.command for each in steps("dev", "shop", before, AFTER, NOBODY)]  # type: ignore[arg-type]
 
 
-def test_steps_are_told_from_what_is_deployed() -> None:
+def test_steps_follow_from_what_is_deployed() -> None:
     delete = "aws cloudformation delete-stack --stack-name shop-dev-old-site && "
     delete += "aws cloudformation wait stack-delete-complete --stack-name shop-dev-old-site"
     alone = "npx cdk deploy -c env=dev --exclusively dev/Observability"

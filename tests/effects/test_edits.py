@@ -57,7 +57,7 @@ def some(found: list[Effect], severity: Impact, stack: str, kind: str, expected:
         ("staging", IMPOSSIBLE, "data", "exists", "named daadaar-media-staging-frkia"),
     ],
 )
-def test_an_edit_is_told_with_its_consequence(
+def test_an_edit_is_reported_with_its_consequence(
     *,
     environment: str,
     severity: Impact,
@@ -81,7 +81,7 @@ def test_an_edit_is_told_with_its_consequence(
         (Impact.LOOK, "network", "rerouted", "outgoing requests come from another address"),
     ],
 )
-def test_an_edit_is_told_when_it_is_taken_back(
+def test_a_reverted_edit_is_reported(
     *, severity: Impact, stack: str, kind: str, expected: str, before: Environments, edited: Environments
 ) -> None:
     assert some(found(edited, before, "dev"), severity, stack, kind, expected)
@@ -173,7 +173,7 @@ def test_what_templates_keep_is_data_to_the_engine(before: Environments) -> None
     assert kept - {"AWS::IAM::OIDCProvider"} <= DATA.keys()
 
 
-def test_nothing_is_told_of_what_does_not_change(before: Environments) -> None:
+def test_what_does_not_change_is_not_reported(before: Environments) -> None:
     assert [effects(each, each) for each in before.values()] == [[], [], []]
 
 

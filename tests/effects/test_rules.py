@@ -72,13 +72,14 @@ def test_redis(change: Mapping[str, Any], expected: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("nodes", "told"), [(2, "the primary by a failover: some seconds"), (1, "It has no replica: it does not answer")]
+    ("nodes", "expected"),
+    [(2, "the primary by a failover: some seconds"), (1, "It has no replica: it does not answer")],
 )
-def test_another_version_of_redis_says_how_long_users_notice_it(nodes: int, told: str) -> None:
+def test_another_version_of_redis_says_how_long_users_notice_it(nodes: int, expected: str) -> None:
     cache, type_ = {**CACHE, "NumCacheClusters": nodes}, "AWS::ElastiCache::ReplicationGroup"
     (found,) = of(template(cache, type_), template({**cache, "EngineVersion": "8.2"}, type_))
     assert (found.kind, found.severity) == ("interrupted", Impact.DANGEROUS)
-    assert told in found.consequence
+    assert expected in found.consequence
 
 
 def test_other_parameters_of_a_database_are_worth_a_look() -> None:
@@ -254,7 +255,7 @@ def test_functions_anywhere_are_no_trouble() -> None:
         assert effects({"one": template({name: one}, type_)}, {"one": template({name: two}, type_)}) != []
 
 
-def test_who_may_enter_a_role_is_told_when_only_the_condition_changes() -> None:
+def test_another_condition_of_a_trust_policy_is_reported() -> None:
     def role(subject: str) -> Template:
         condition = {"StringEquals": {"token.actions.githubusercontent.com:sub": subject}}
         statement = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": "a"}, "Condition": condition}
@@ -275,7 +276,7 @@ def test_a_database_that_loses_a_zone_may_be_in_it() -> None:
         assert of(less, both) == []
 
 
-def test_a_certificate_of_other_hosts_is_another_one_and_its_listener_is_told() -> None:
+def test_a_certificate_of_other_hosts_is_another_one_and_its_listener_is_reported() -> None:
     def of_hosts(*hosts: str, adopt: bool = False) -> Template:
         document = json.dumps({"owner": "dev.certificate", "hosts": hosts, "adopt": adopt})
         listener = {"Port": 443, "Certificates": [{"CertificateArn": {"Ref": "It"}}]}

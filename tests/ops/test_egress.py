@@ -1,4 +1,4 @@
-"""The model of egress, held against a simulator of caches that somebody else wrote, and against common sense."""
+"""The model of egress, compared with a cache simulator that others wrote, and with rules of thumb."""
 
 import subprocess
 import sys

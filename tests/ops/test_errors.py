@@ -97,7 +97,7 @@ def forms(arguments: Mapping[str, Sequence[str]], environment: str) -> list[Any]
     ]
 
 
-def told_by(wrong: str, words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+def reports(wrong: str, words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     raises, value = WRONG[wrong]
     for name in ("HTTPS_PROXY", "https_proxy", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
@@ -121,7 +121,7 @@ def loaded(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_error_is_one_line_with_its_remedy(
     words: list[str], wrong: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    told_by(wrong, words, monkeypatch, capsys)
+    reports(wrong, words, monkeypatch, capsys)
 
 
 @pytest.mark.usefixtures("loaded")
@@ -132,7 +132,7 @@ def test_what_needs_a_deployment_says_so(
     words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The others: tests/ops/test_first_day.py, in an account that is really empty."""
-    told_by("not deployed", words, monkeypatch, capsys)
+    reports("not deployed", words, monkeypatch, capsys)
 
 
 def of_an_environment() -> dict[str, Sequence[str]]:

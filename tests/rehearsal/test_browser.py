@@ -42,7 +42,7 @@ _NOT_PASSED_ON = {
     "date",
     "server",
 }
-_PATIENCE_SECONDS = 90
+_TIMEOUT_SECONDS = 90
 
 
 @dataclass
@@ -91,7 +91,7 @@ class Edge:
             start_new_session=True,
         )  # fmt: skip
         try:
-            return self.reports.get(timeout=_PATIENCE_SECONDS)
+            return self.reports.get(timeout=_TIMEOUT_SECONDS)
         finally:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()

@@ -50,7 +50,7 @@ def test_this_process_has_a_clean_environment() -> None:
 
 
 def test_every_variable_that_tests_are_run_with_is_kept() -> None:
-    """A new one that is not named in clean_environment.py would be lost without a word."""
+    """A new one that is not named in clean_environment.py would be dropped silently."""
     sources = [*(ROOT / "tests").rglob("*.py"), *(ROOT / "tools").glob("*.py")]
     read = {
         name

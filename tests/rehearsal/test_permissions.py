@@ -40,7 +40,7 @@ def test_a_grant_that_another_one_covers_is_named(tmp_path: Path) -> None:
     assert found[0] == f"reader: sns:Publish on ['{TOPIC}']"
 
 
-def test_the_figures_tell_what_was_exercised_of_what_is_granted(tmp_path: Path) -> None:
+def test_the_figures_count_used_and_granted_permissions(tmp_path: Path) -> None:
     grants = (_allow("sns:Publish", TOPIC), _allow("ecs:ListTasks", "*"))
     found = figures(_workspace(tmp_path, [_call("sns:Publish", TOPIC)], *grants))
     assert found.pop("seconds of taking all away") > 0

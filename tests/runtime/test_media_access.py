@@ -9,7 +9,7 @@ import pytest
 
 from infra_runtime.cloudflare_ranges import KEY
 from infra_runtime.custom_resource import Request
-from infra_runtime.media_access import Access, Quarantine, StillMoving, accepted_user_agents, converge, provide
+from infra_runtime.media_access import Access, Quarantine, SecretKeepsChanging, accepted_user_agents, converge, provide
 from infra_runtime.rotate_user_agent import UserAgent
 from infra_runtime.secret_rotation import NotInPlace
 from rehearsal.state_store import InMemoryStateStore
@@ -153,7 +153,7 @@ def test_a_policy_that_never_comes_to_rest_is_an_error() -> None:
         def put_bucket_policy(self, Bucket: str, Policy: str) -> None:  # noqa: N803
             return
 
-    with pytest.raises(StillMoving):
+    with pytest.raises(SecretKeepsChanging):
         converge("media", "ua", access(Forgetful("media"), SecretsManager("agent-1")))
 
 

@@ -79,7 +79,7 @@ def test_one_of_others_in_our_way_is_named(edge: Edge, lock: Lock) -> None:
     OriginPullCertificates(edge.zone, edge.time.seconds).associate(
         [{"hostname": HOSTS[0], "cert_id": theirs["id"], "enabled": True}]
     )
-    with pytest.raises(HalfDone, match=f"somebody else's is associated already.*{theirs['id']}"):
+    with pytest.raises(HalfDone, match=f"a foreign one is already associated.*{theirs['id']}"):
         provide(Request("Create", {"Document": json.dumps(DOCUMENT)}, None), lock)
     provide(Request("Create", {"Document": json.dumps(DOCUMENT | {"adopt": True})}, None), after(lock, edge))
     assert theirs["id"] not in shown(edge)

@@ -96,10 +96,10 @@ def test_a_failed_custom_resource_is_reported_after_its_answer(events: Events) -
     serve(
         event,
         handle,
-        send=lambda *_: order.append(f"answered, {len(events)} told"),
+        send=lambda *_: order.append(f"answered, {len(events)} reported"),
         redact=lambda text: text.replace(SECRET, "…"),
     )
-    assert order == ["answered, 0 told"]
+    assert order == ["answered, 0 reported"]
     assert "not like this: …" in json.dumps(events, ensure_ascii=False)
     assert SECRET not in json.dumps(events)
 
@@ -113,7 +113,7 @@ def test_sentry_that_is_away_keeps_nothing_from_its_course(monkeypatch: pytest.M
 
 def test_without_an_address_nothing_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SENTRY_DSN", raising=False)
-    monkeypatch.setattr(reporting, "_sent", lambda *_: pytest.fail("nobody is to be told"))
+    monkeypatch.setattr(reporting, "_sent", lambda *_: pytest.fail("nobody is to be reported"))
     with pytest.raises(RuntimeError):
         breaks({"host": "db"}, None)
 

@@ -10,7 +10,7 @@ import pytest
 
 from infra_runtime.contract.notification import custom
 from infra_runtime.vendor_api import Refused, Unavailable
-from infra_runtime.webhook import BadSecret, deliver, notification, tell
+from infra_runtime.webhook import BadSecret, deliver, notification, notify
 from simulators.aws.cost_messages import ANOMALY, BUDGET, BUDGET_SUBJECT
 from simulators.pagerduty.simulator import ROUTING_KEY, PagerDuty, served
 from tests.runtime.conftest import Time
@@ -137,7 +137,7 @@ def test_the_incident_is_as_the_alarm_is_in_whatever_order_its_messages_arrive(
 ) -> None:
     passing = Time()
     for state in arrive:
-        tell(
+        notify(
             sns({**METRIC, "NewStateValue": state}),
             secret,
             severity="critical",

@@ -119,7 +119,7 @@ class Bench:
     deployed: Version
     _around: ExitStack
     wrong_order: DeploymentOutcome | None = None
-    """What became of the newest deployment before an image answered its health path; None if it needed no other."""
+    """The state of the newest deployment before an image answered its health path; None if it needed no other."""
     taken: list[str] = field(default_factory=list)
     """Steps of the newest deployment, by their first words; none if it was one."""
     _rows: list[str] = field(default_factory=list)

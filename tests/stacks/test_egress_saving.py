@@ -129,7 +129,7 @@ def test_a_day_on_which_s3_only_confirms_what_the_edge_has_is_saved_whole(templa
 
 
 @pytest.mark.parametrize(
-    ("days", "is_told"),
+    ("days", "is_notified"),
     [
         ("bad bad bad bad bad quiet quiet", True),
         ("quiet bad bad good bad bad quiet", True),
@@ -138,7 +138,7 @@ def test_a_day_on_which_s3_only_confirms_what_the_edge_has_is_saved_whole(templa
         ("quiet quiet quiet quiet quiet quiet quiet", False),
     ],
 )
-def test_four_bad_days_of_a_week_raise_a_warning(days: str, is_told: bool, templates: Templates) -> None:
+def test_four_bad_days_of_a_week_raise_a_warning(days: str, is_notified: bool, templates: Templates) -> None:
     """Weekends without traffic neither hide them nor count as one."""
     gib = {"bad": (2.0, 1.0), "good": (2.0, 0.1), "quiet": (0.1, 0.1)}
     # CloudWatch looks a little further back where days have no value.
@@ -150,7 +150,7 @@ def test_four_bad_days_of_a_week_raise_a_warning(days: str, is_told: bool, templ
         return None if "StaticFiles" in asked.dimensions else series[asked.name]
 
     (alarm,) = [each for each in alarms_of(templates, "production") if "EgressSaving" in each.where]
-    assert bool(in_alarm(alarm, trace, minutes=len(served))[-1]) is is_told
+    assert bool(in_alarm(alarm, trace, minutes=len(served))[-1]) is is_notified
 
 
 def test_money_is_of_transfer_and_of_requests() -> None:

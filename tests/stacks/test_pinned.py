@@ -1,4 +1,4 @@
-"""Facts that nobody may change without meaning to: written down by hand, and held against every template."""
+"""Facts that must not change by accident: written by hand, and compared with every template."""
 
 import json
 import re

@@ -66,7 +66,7 @@ def _allow_everything(after: Templates) -> None:
         (_encrypt_otherwise, "is replaced (KmsKeyId)"),
         (_let_the_data_go, "loses its DeletionPolicy Snapshot"),
         (_move_users, "users reach the empty group"),
-        (_drop_an_alarm, "Nobody is notified any more"),
+        (_drop_an_alarm, "No one is notified any more"),
         (_open_a_port, "opens port 1 to every address"),
         (_allow_everything, "`iam:*`"),
     ],

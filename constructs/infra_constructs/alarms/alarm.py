@@ -76,7 +76,7 @@ class AlarmSpec:
     link: str | None = None
     """Where else to look, an address."""
     paged_by_composite: bool = False
-    """`infra_constructs.incident` pages, once for all of its alarms; this one is then told as info."""
+    """`infra_constructs.incident` pages, once for all of its alarms; this one then notifies as info."""
 
     @property
     def route(self) -> Severity:
@@ -116,7 +116,7 @@ def add_alarm(
         treat_missing_data=_TREAT[spec.missing],
     )
     if topics is not None:
-        tell(alarm, topics, spec.route, ok_severity=spec.ok_severity)
+        notify(alarm, topics, spec.route, ok_severity=spec.ok_severity)
     return alarm
 
 
@@ -157,7 +157,7 @@ def alarm_description(
     return f"{severity.upper()}: {description} Runbook: {runbook_at(scope, runbook)}{see}"
 
 
-def tell(
+def notify(
     alarm: cloudwatch.AlarmBase, topics: Topics, severity: Severity, *, ok_severity: Severity | None = None
 ) -> None:
     """When it goes off, and when it is over.

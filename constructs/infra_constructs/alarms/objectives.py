@@ -21,7 +21,7 @@ from infra_constructs.alarms.alarm import (
     add_alarm,
     alarm_description,
     composite_name,
-    tell,
+    notify,
 )
 from infra_constructs.alarms.traffic import metric_of
 from infra_runtime.contract.metrics import TrafficMetric
@@ -135,7 +135,7 @@ class ObjectiveAlarms(Construct):
             alarm_rule=cloudwatch.AlarmRule.all_of(*(cloudwatch.AlarmRule.from_alarm(each, state) for each in windows)),
         )
         # The incident alarm pages; this one names the cause.
-        tell(composite, topics, Severity.INFO if speed.severity is Severity.CRITICAL else speed.severity)
+        notify(composite, topics, Severity.INFO if speed.severity is Severity.CRITICAL else speed.severity)
         return composite
 
     def _availability(self, window: cdk.Duration) -> cloudwatch.MathExpression:

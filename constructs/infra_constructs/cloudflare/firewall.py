@@ -46,7 +46,7 @@ class FirewallProps:
 
 
 class Firewall(Construct):
-    """Custom rules, first to last: blocked ones first, then who is let off the bots' challenge."""
+    """Custom rules in order: first blocks, then exceptions from the bot challenge."""
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ def _custom(props: FirewallProps, *, check_pass: secretsmanager.ISecret) -> Sequ
                 expression=" or ".join(unseen),
                 action="skip",
                 parameters={"phases": [SUPER_BOT_FIGHT_MODE]},
-                # Else each request of theirs would count as a security event.
+                # Otherwise each such request would count as a security event.
                 logs=False,
             )
         )
@@ -113,7 +113,7 @@ def _custom(props: FirewallProps, *, check_pass: secretsmanager.ISecret) -> Sequ
         rules.append(
             Rule(
                 name="own-checks",
-                description="Our own look at the site, each minute, is a program, too",
+                description="Our own checks of the site, each minute",
                 expression={
                     TEXT: [f"({hosts_are(props.sites)}) and {shown}", {REFERENCE: check_pass.secret_arn}, '")']
                 },

@@ -15,7 +15,7 @@ from infra_constructs.retried_queue import RetriedQueue
 _RUNS = cdk.Duration.minutes(1)
 # AWS Lambda developer guide, "Using Lambda with Amazon SQS": six times the function's timeout.
 _HIDDEN = cdk.Duration.minutes(6)
-# A token that has expired at night has until the morning: this many times the six minutes.
+# Ten hours of retries, six minutes apart: time to replace a token that expired at night.
 _ATTEMPTS = 100
 _PERIOD = cdk.Duration.minutes(5)
 
@@ -74,7 +74,7 @@ class MediaPurge(Construct):
         )
 
     def failures(self) -> dict[str, AlarmSpec]:
-        """Alarms for what is late, and for what was given up."""
+        """Alarms for late purges and for failed ones."""
         return {
             "PurgeLate": AlarmSpec(
                 runbook="media-purge",

@@ -23,7 +23,7 @@ _NAME = "media-origin"
 
 
 class MediaWorker(Construct):
-    """The Worker, the one IAM user that may read the bucket, and its access key, another one every month."""
+    """The Worker, the one IAM user that may read the bucket, and its access key, rotated monthly."""
 
     def __init__(
         self,

@@ -83,7 +83,7 @@ def _each(node: Any) -> list[Any]:
 
 def _alarms(change: ResourceChange) -> Iterator[Effect]:
     if change.new is None:
-        yield of(change, Impact.LOOK, "unwatched", "is removed", "Nobody is notified any more when it happens.")
+        yield of(change, Impact.LOOK, "unwatched", "is removed", "No one is notified any more when it happens.")
         return
     if change.old is None:
         return

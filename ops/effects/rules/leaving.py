@@ -1,4 +1,4 @@
-"""What is not in the code any more: deleted, kept outside of every stack, or a stack that nobody deploys again."""
+"""What is not in the code any more: deleted, kept outside of every stack, or a stack that is never deployed again."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -79,7 +79,7 @@ def _gone(change: ResourceChange, policy: str, difference: Difference) -> Iterat
     elif policy in KEPT and change.type in BILLED:
         yield of(
             change, Impact.LOOK, "left", f"leaves the stack and stays (DeletionPolicy {policy})",
-            "It keeps running outside every stack, and is billed.", procedure="delete it by hand when nobody needs it",
+            "It keeps running outside every stack, and is billed.", procedure="delete it by hand when it is not needed",
         )  # fmt: skip
 
 
@@ -158,7 +158,7 @@ def _is_true(value: Any) -> bool:
 
 
 def left_behind(difference: Difference) -> Iterator[Effect]:
-    """Stacks that nobody deploys again: `cdk deploy` deletes none."""
+    """Stacks that are never deployed again: `cdk deploy` deletes none."""
     gone = [stack for stack in difference.before if stack not in difference.after]
     if gone and len(gone) == len(difference.before):
         second = next(iter(difference.after), "")

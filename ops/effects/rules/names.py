@@ -32,7 +32,7 @@ def _certificate(change: ResourceChange, was: list[str], is_: list[str]) -> Iter
             f"Cloudflare answers {named} with 526 from then on, as DNS points to the load balancer until the "
             "stack Edge is deployed.",
             procedure="keep the old name as `former_host` of the service and in `domains.redirects` "
-            "(docs/runbooks/host.md), unless nobody uses it any more",
+            "(docs/runbooks/host.md), unless it is no longer used",
             properties=("Document",),
         )  # fmt: skip
 
@@ -46,7 +46,7 @@ def _records(
         yield of(
             change, Impact.DANGEROUS, "unnamed", f"no longer have {named}",
             "Browsers cannot resolve this host, and links to it break.",
-            procedure="redirect it to a service with `domains.redirects`, unless nobody uses it any more",
+            procedure="redirect it to a service with `domains.redirects`, unless it is no longer used",
             properties=("Document",),
         )  # fmt: skip
     for host, each in is_.items():

@@ -10,11 +10,11 @@ from infra_runtime.vendor_api import Clock, NotFound, Pace, Refused, VendorApi
 
 BASE_URL = "https://api.cloudflare.com/client/v4"
 
-# Cloudflare allows 1,200 requests in five minutes to each user, whatever the token ("API rate limits"; read 2026-11):
+# Cloudflare allows 1,200 requests in five minutes to each user, over all tokens ("API rate limits"; read 2026-11):
 # a burst and five minutes of the sustained rate are 1,150.
 REQUESTS_PER_SECOND = 3.5
 _BURST = 100
-# Client certificates and their host names that are not there, whatever the status (alchemy's live tests).
+# Client certificates and their host names that do not exist, with any status (alchemy's live tests).
 _NOT_FOUND = frozenset({1551, 1552, 1553})
 # Zones come in pages of at most 50.
 _PAGE = 50
@@ -84,14 +84,14 @@ class Api(VendorApi):
         if status < 400 and answer.get("success") is True:
             return answer
         errors = [each for each in answer.get("errors") or [] if isinstance(each, dict)]
-        text = "; ".join(_told(each) for each in errors) or "no reason given"
+        text = "; ".join(_message(each) for each in errors) or "no reason given"
         hint = " (is the token still valid, and does it have the permission?)" if status in (401, 403) else ""
         codes = {each["code"] for each in errors if isinstance(each.get("code"), int)}
         kind = NotFound if status == 404 or codes & _NOT_FOUND else Refused
         raise kind(self.redact(f"{what}: HTTP {status}: {text}{hint}"), codes=codes)
 
 
-def _told(error: Mapping[str, Any]) -> str:
+def _message(error: Mapping[str, Any]) -> str:
     where = (error.get("source") or {}).get("pointer", "")
-    chain = "".join(f" > {_told(each)}" for each in error.get("error_chain") or [] if isinstance(each, dict))
+    chain = "".join(f" > {_message(each)}" for each in error.get("error_chain") or [] if isinstance(each, dict))
     return f"{error.get('code', '?')}: {error.get('message', '')}{f' (at {where})' if where else ''}{chain}"

@@ -1,4 +1,4 @@
-"""What Cloudflare shows to our load balancer: a client certificate of our own CA, for our hostnames and no others."""
+"""The client certificate, of our own CA, that Cloudflare presents to our load balancer for our hostnames only."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ from infra_runtime.cloudflare.api import Api
 from infra_runtime.cloudflare.converge import Change, Conflict, Declared, Seen
 from infra_runtime.vendor_api import NotFound, Refused
 
-# A third of a year before its end there is time for two people to be on holiday.
+# Time enough to repair a renewal that fails.
 _RENEW_BEFORE = timedelta(days=120)
-# Until every one of Cloudflare's machines shows the new one.
+# Until all of Cloudflare's servers present the new one.
 _OVERLAP = timedelta(days=1)
 # Codes of alchemy's live tests (@distilled.cloud/cloudflare). For seconds after its last host name is taken away a
 # certificate is still in use; for minutes after its upload it is being deployed.
@@ -81,12 +81,12 @@ class ClientCertificates:
         for host, each in associations.items():
             if each["cert_id"] not in ours and each["enabled"] and not self.declared.get("adopt"):
                 raise Conflict(
-                    f"client certificate of {host}: somebody else's is associated already ({each['cert_id']}); "
+                    f"client certificate of {host}: a foreign one is already associated ({each['cert_id']}); "
                     "remove the association, or set cloudflare.adopt to take it over"
                 )
         current = next(iter(ours), None)
         if current is None or ours[current].not_valid_after_utc - self.now < _RENEW_BEFORE:
-            return [Change("create", "client certificate", self._upload, look_again=True)]
+            return [Change("create", "client certificate", self._upload, read_again=True)]
         wrong = [
             host
             for host in self.declared["hosts"]

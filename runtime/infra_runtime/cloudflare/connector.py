@@ -57,7 +57,7 @@ class Connector:
             in_the_way = [each for each in theirs if each["expression"] == entry["expression"]]
             if in_the_way and not self.declared.get("adopt"):
                 raise Conflict(
-                    f"{_what(entry)}: an entry of somebody else's has the same expression: {in_the_way[0].get('id')} "
+                    f"{_what(entry)}: a foreign entry has the same expression: {in_the_way[0].get('id')} "
                     f"({in_the_way[0].get('description')}); remove it, or set cloudflare.adopt to take it over"
                 )
             theirs = [each for each in theirs if each not in in_the_way]

@@ -1,4 +1,4 @@
-"""What is declared, brought about: look, change, look again, until there is nothing left to change."""
+"""Makes the zone equal to what is declared: read, change, read again, until nothing differs."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ class Conflict(Exception):
 
 
 class NotConverged(Exception):
-    """Others change the same objects faster than we do, or Cloudflare keeps something else than it was given."""
+    """Others change the same objects at the same time, or Cloudflare stores another value than we send."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Change:
     apply: Callable[[], object] = field(repr=False, compare=False)
     before: Any = None
     after: Any = None
-    look_again: bool = False
-    """What follows it cannot be planned before it is done."""
+    read_again: bool = False
+    """Later changes can be planned only after this one is applied."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def converge(api: Api, subject: Subject, *, present: bool) -> int:
                     raise
                 refused = error
                 break
-            if change.look_again:
+            if change.read_again:
                 break
         else:
             refused = None

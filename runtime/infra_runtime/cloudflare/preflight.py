@@ -69,7 +69,7 @@ class Preflight:
         return [
             f"{what} cannot be read ({found}); {hint}"
             for what, path in _REACHED.items()
-            if self.declared["settings"]  # of whoever declares what the zone has once
+            if self.declared["settings"]  # of the environment that declares the zone's settings
             and isinstance(found := self._ask(f"/zones/{self.zone.id}{path}"), str)
         ]
 

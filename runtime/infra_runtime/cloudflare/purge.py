@@ -1,7 +1,7 @@
 """Removes objects from Cloudflare's cache.
 
-By prefix, not by URL: a purge by URL leaves what was cached for a request with an `Origin` header, whoever's page sent
-it (cloudflare-docs, purge-by-single-file.mdx). All plans may purge by prefix.
+By prefix, not by URL: a purge by URL leaves what was cached for requests with an `Origin` header (cloudflare-docs,
+purge-by-single-file.mdx). All plans may purge by prefix.
 """
 
 from collections.abc import Sequence

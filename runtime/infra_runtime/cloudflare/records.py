@@ -94,7 +94,7 @@ class Records:
         theirs = ", ".join(sorted(f"{each['type']} {each['content']} (id {each['id']})" for each in in_the_way))
         if not self.declared.get("adopt"):
             raise Conflict(
-                f"{_what(body)}: {body['name']} has a record of somebody else's: {theirs}; "
+                f"{_what(body)}: {body['name']} has a foreign record: {theirs}; "
                 "remove it, or set cloudflare.adopt to take it over"
             )
         if len(in_the_way) > 1:

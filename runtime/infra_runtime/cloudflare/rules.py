@@ -96,7 +96,7 @@ class Rules:
             path = f"{rules}/{ours[ref]['id']}"
             position = {"before": skipped[ref]} if ref in late else _position(ref, order, ours)
             body = wanted[ref] | {"position": position}
-            changes.append(self._change("move", ref, "PATCH", path, body=body, before=ours[ref], look_again=True))
+            changes.append(self._change("move", ref, "PATCH", path, body=body, before=ours[ref], read_again=True))
         missing = {
             ref: _position(ref, order, ours) or ({"before": skipped[ref]} if ref in skipped else None)
             for ref in order
@@ -131,7 +131,7 @@ class Rules:
         if in_the_way and not self.declared.get("adopt"):
             theirs = in_the_way[0]
             raise Conflict(
-                f"{self._what(ref)}: a rule of somebody else's does the same: {theirs['id']} "
+                f"{self._what(ref)}: a foreign rule does the same: {theirs['id']} "
                 f"({theirs.get('description') or 'no description'}); remove it, or set cloudflare.adopt to take it over"
             )
         if len(in_the_way) > 1:
@@ -152,7 +152,7 @@ class Rules:
         *,
         body: dict[str, Any] | None = None,
         before: Mapping[str, Any] | None = None,
-        look_again: bool = False,
+        read_again: bool = False,
     ) -> Change:
         return Change(
             action,
@@ -160,7 +160,7 @@ class Rules:
             (lambda: self.api.delete(path)) if method == "DELETE" else (lambda: self.api.write(method, path, body)),
             before=comparable(before) if before else None,
             after=comparable(body) if body else None,
-            look_again=look_again,
+            read_again=read_again,
         )
 
 

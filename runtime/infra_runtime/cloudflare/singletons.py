@@ -65,7 +65,7 @@ class Singletons:
         if before is None:
             self.api.delete(f"/zones/{self.zone}{_place(name).path}")
         else:
-            self._write(name, _told(before))
+            self._write(name, _restorable(before))
 
     def seen(self) -> list[Seen]:
         return [
@@ -113,10 +113,10 @@ def _is(name: str, declared: Any, found: Any) -> bool:
     return is_as_declared(declared, found) or found == _AS_GOOD_AS.get((name, str(declared)), declared)
 
 
-def _told(before: Any) -> Any:
+def _restorable(before: Any) -> Any:
     """The former value without parts that Cloudflare did not return: they cannot be restored."""
     if isinstance(before, Mapping):
-        return {key: _told(value) for key, value in before.items() if value is not None}
+        return {key: _restorable(value) for key, value in before.items() if value is not None}
     return before
 
 

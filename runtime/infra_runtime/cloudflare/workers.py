@@ -57,7 +57,7 @@ class WorkerScript:
         changes = []
         for each in scripts:
             if not self._is_ours(each):
-                self._conflict(f"worker {self._name}: a script of somebody else's has this name")
+                self._conflict(f"worker {self._name}: a foreign script has this name")
         if not scripts or scripts[0].get("tags") != self._tags:
             action: Any = "update" if scripts else "create"
             changes.append(Change(action, f"worker {self._name}", self._upload, after=self._tags))

@@ -1,4 +1,4 @@
-"""Metrics by way of the log: CloudWatch reads this format out of it (embedded metric format), at no call's cost."""
+"""Metrics through the log: CloudWatch extracts them (embedded metric format) without an API call."""
 
 import json
 import time

@@ -204,7 +204,7 @@ def _scheme(url: str) -> tuple[bool, bool, str]:
     if url[0] in "\"'":
         raise _wrong("no quotes around it", "docker --env-file keeps them as a part of the value")
     if "${" in url or "{{" in url or "<" in url:
-        raise _wrong("a value", "there is a placeholder in it that nobody has replaced")
+        raise _wrong("a value", "it still contains a placeholder")
     if "#" in url:
         raise _wrong("no fragment", "a # of a password is written %23")
     scheme, separator, rest = url.partition("://")

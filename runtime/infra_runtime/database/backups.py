@@ -1,7 +1,7 @@
 """Scheduled: publishes the age of the newest restorable point, of the newest snapshot, and of the last successful
 restore drill.
 
-RDS has neither an event nor a metric for a backup that was not made.
+RDS has neither an event nor a metric for a missing backup.
 """
 
 import os
@@ -18,7 +18,7 @@ from infra_runtime.state_store import SsmStateStore, StateStore
 
 @reported
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, float]:
-    """Returns the metrics that it publishes, without values that RDS does not report: for alarms, missing is bad."""
+    """Returns the metrics that it publishes, without those that RDS does not report: missing data fires alarms."""
     now = datetime.now(UTC)
     found = ages(client("rds"), os.environ["DATABASE"], now=now)
     if prefix := os.environ.get("DRILLS"):

@@ -55,7 +55,8 @@ class DrillOutcome:
     """Minutes."""
     rto: float = 0.0
     """Minutes."""
-    told: str = ""
+    verified: str = ""
+    """What was verified, as a sentence."""
 
 
 @dataclass(frozen=True)
@@ -194,7 +195,7 @@ def _conclude(
             problems=[each[:_LONGEST_PROBLEM] for each in found[:_MOST_PROBLEMS]],
             rpo=None if found else outcome.rpo,
             rto=None if found else outcome.rto,
-            told=outcome.told,
+            told=outcome.verified,
         )
     )
     store.put(LAST, drill)
@@ -209,7 +210,7 @@ def _conclude(
         clients.backup.put_restore_validation_result(
             RestoreJobId=job["RestoreJobId"],
             ValidationStatus="FAILED" if found else "SUCCESSFUL",
-            ValidationStatusMessage="; ".join(found or [outcome.told])[:_LONGEST_MESSAGE],
+            ValidationStatusMessage="; ".join(found or [outcome.verified])[:_LONGEST_MESSAGE],
         )
     return drill
 
@@ -263,7 +264,7 @@ def verified(job: Mapping[str, Any], clients: DrillClients) -> DrillOutcome:
         f"{sum(rows)} rows of {len(rows)} of {len(restored.look.tables)} tables counted, up to"
         f" {newest:%Y-%m-%d %H:%M:%S} UTC; schema {restored.look.schema}"
     )
-    return DrillOutcome(found, rpo, told=text)
+    return DrillOutcome(found, rpo, verified=text)
 
 
 def _counted(connection: Connection, names: list[str], until: datetime) -> dict[str, Rows]:

@@ -90,9 +90,9 @@ def count(connection: Connection, tables: Sequence[str], until: datetime, *, sec
             found[name] = Rows(
                 count=rows,
                 digest=digested,
-                newest=_told(newest),
+                newest=_isoformat(newest),
                 count_until=rows_until,
-                newest_until=_told(newest_until),
+                newest_until=_isoformat(newest_until),
             )
     return found
 
@@ -134,7 +134,7 @@ def _normal(value: str) -> str:
 
 def _changed(connection: Connection, transaction: int) -> str | None:
     ((at,),) = connection.execute(_MADE, [transaction]).fetchall()
-    return _told(at)
+    return _isoformat(at)
 
 
 def _parts(connection: Connection, name: str) -> list[str]:
@@ -142,5 +142,5 @@ def _parts(connection: Connection, name: str) -> list[str]:
     return list(parts)
 
 
-def _told(at: datetime | None) -> str | None:
+def _isoformat(at: datetime | None) -> str | None:
     return at.isoformat() if at else None

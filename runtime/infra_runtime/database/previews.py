@@ -1,7 +1,7 @@
 """Databases of previews: copies of the environment's own, each with logins that open nothing else.
 
-A copy is made from a template, which is itself a copy of the night before: PostgreSQL copies only what nobody is
-connected to, so that copying the database itself ends every connection to it (docs/adr/0015).
+A copy is made from a template, which is itself a copy of the night before: PostgreSQL copies only databases without
+connections, so that copying the database itself ends every connection to it (docs/adr/0015).
 """
 
 import json

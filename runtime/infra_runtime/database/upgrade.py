@@ -48,7 +48,7 @@ _OF_DATABASE = (
 )
 _EXTENSIONS_THERE = "select extname from pg_extension where extname = any(%s)"
 _OF_INSTANCE = (
-    ("is a replication slot of somebody else: drop it", "select slot_name from pg_replication_slots"),
+    ("is another program's replication slot: drop it", "select slot_name from pg_replication_slots"),
     ("is a prepared transaction: commit it or roll it back", "select gid from pg_prepared_xacts"),
 )
 

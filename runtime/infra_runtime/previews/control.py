@@ -103,7 +103,7 @@ class PreviewControl:
     def asked(self, event: Mapping[str, Any]) -> Any:
         match event.get("action"):
             case "list":
-                return {"previews": [self._told(each) for each in self.leases.all()]}
+                return {"previews": [self._described(each) for each in self.leases.all()]}
             case "take":
                 return self._answer(self._take(event))
             case "start":
@@ -175,9 +175,9 @@ class PreviewControl:
     def _answer(self, found: Lease | ReleaseProblem | list[ReleaseProblem]) -> dict[str, Any]:
         if not isinstance(found, Lease):
             return {"problems": [asdict(each) for each in (found if isinstance(found, list) else [found])]}
-        return {"problems": [], "preview": self._told(found)}
+        return {"problems": [], "preview": self._described(found)}
 
-    def _told(self, lease: Lease) -> dict[str, Any]:
+    def _described(self, lease: Lease) -> dict[str, Any]:
         """A lease, and how far it has come: state is `taken`, `copying`, `deploying`, `runs`, `failed` or `ending`."""
         release = self._settled(lease)
         slot = self._slot(lease)

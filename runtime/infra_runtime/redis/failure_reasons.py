@@ -59,7 +59,7 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.SILENT: "it accepts connections and does not answer",
     Reason.CLOSED: "it closes the connection",
     Reason.NOT_REDIS: "what answers is not Redis",
-    Reason.TLS_UNTRUSTED: "its certificate is signed by nobody we trust",
+    Reason.TLS_UNTRUSTED: "its certificate is signed by an untrusted authority",
     Reason.TLS_WRONG_HOST: "its certificate is for another hostname",
     Reason.TLS_EXPIRED: "its certificate has expired",
     Reason.TLS_FAILED: "TLS could not be agreed on",
@@ -142,7 +142,7 @@ def reason_of(error: BaseException) -> Reason:
                 return Reason.DNS
             case ConnectionRefusedError():
                 return Reason.REFUSED
-            case _ if (found := _told_by_server(each)) is not None:
+            case _ if (found := _reported_by_server(each)) is not None:
                 return found
     for each in _chain(error):
         match each:
@@ -157,7 +157,7 @@ def reason_of(error: BaseException) -> Reason:
     return Reason.UNKNOWN
 
 
-def _told_by_server(error: BaseException) -> Reason | None:
+def _reported_by_server(error: BaseException) -> Reason | None:
     if not isinstance(error, exceptions.RedisError):
         return None
     by_type = next((reason for kind, reason in _BY_TYPE if isinstance(error, kind)), None)

@@ -115,7 +115,7 @@ def _tell_sentry(release: Release, deadline: float) -> None:
         sentry.deployed(release, version=version, project=document["project"], environment=document["environment"])
         logger.info("%s: Sentry knows of %s as %s", release.service, release.id, version)
     except Exception:  # of Sentry, of any kind
-        logger.exception("%s: Sentry was not told of %s", release.service, release.id)
+        logger.exception("%s: Sentry did not get the release %s", release.service, release.id)
 
 
 def _tags(release: Release) -> Sequence[str]:

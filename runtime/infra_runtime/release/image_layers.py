@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from infra_runtime.release.manifests import manifest_of
 
-_PATIENCE_SECONDS = 20
+_TIMEOUT_SECONDS = 20
 _MOST_BYTES = 4_000_000
 # The function has five minutes.
 _LONGEST_SECONDS = 180
@@ -55,7 +55,7 @@ def _files(url: str, wanted: Callable[[str], bool], give_up: float) -> dict[str,
     """Wanted files of a layer, read while it arrives: a layer may be larger than the function's memory."""
     found = {}
     with (
-        urllib.request.urlopen(url, timeout=_PATIENCE_SECONDS) as response,
+        urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response,
         tarfile.open(fileobj=response, mode="r|*") as archive,
     ):
         for member in archive:

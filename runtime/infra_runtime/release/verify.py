@@ -26,7 +26,7 @@ logger.setLevel(logging.INFO)
 # A database that fails over is back within two minutes, but a release need not be the one to wait for it.
 _ATTEMPTS = 3
 _PAUSE_SECONDS = 5
-_PATIENCE_SECONDS = 5
+_TIMEOUT_SECONDS = 5
 _MOST_BYTES = 65_536
 _AT_ONCE = 32
 _MOST_TOLD = 10
@@ -122,7 +122,7 @@ class Verify:
 
     def _look(self, url: str, version: str) -> str | None:
         try:
-            with urllib.request.urlopen(url, timeout=_PATIENCE_SECONDS) as response:
+            with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response:
                 body = response.read(_MOST_BYTES)
                 if response.status != 200:
                     return f"{self.path} answers {response.status}"

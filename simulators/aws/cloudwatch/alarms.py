@@ -187,7 +187,7 @@ def messages_of(alarm: Alarm, state: States) -> Iterator[Message]:
         key = "OKActions" if is_over else "AlarmActions"
         for topic in alarm.properties.get(key, []):
             if "Function" in json.dumps(topic):
-                continue  # Invoked, but nobody is notified.
+                continue  # Invoked, but no one is notified.
             yield Message(int(minute), alarm.where, is_over, severity_of(topic))
 
 
@@ -206,7 +206,7 @@ def text_of(rule: Any) -> str:
         return str(rule["Fn::GetAtt"][0])
     if "Ref" in rule:
         return str(rule["Ref"])
-    # Of another stack, or a part of something: whatever names are in it.
+    # Of another stack, or part of another value: any names in it.
     return " ".join(re.findall(r"[\w:./-]+", json.dumps(rule)))
 
 

@@ -93,7 +93,7 @@ class MuteRules:
             raise MuteRuleRefused(f"alarms do not exist: {', '.join(unknown)}")
         begin = datetime.strptime(at[1], "%Y-%m-%dT%H:%M").replace(tzinfo=UTC)
         if begin < self.now():
-            raise MuteRuleRefused("the time of at() is over")  # Nothing says what AWS does; here nobody may rely on it.
+            raise MuteRuleRefused("the time of at() is over")  # Nothing says what AWS does; so it is refused here.
         end = begin + length
         if "ExpireDate" in request:
             end = min(end, datetime.fromtimestamp(request["ExpireDate"], UTC))

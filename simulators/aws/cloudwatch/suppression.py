@@ -21,7 +21,7 @@ class Suppression:
     """Of every account and region."""
 
     act: Dispatch
-    _told: set[_Key] = field(default_factory=set)
+    _notified: set[_Key] = field(default_factory=set)
     """Alarms whose last action was that of ALARM."""
     _suppressing: set[_Key] = field(default_factory=set)
     _ended: dict[_Key, float] = field(default_factory=dict)
@@ -52,10 +52,10 @@ class Suppression:
             and now - alarm["StateTransitionedTimestamp"] >= alarm["ActionsSuppressorWaitPeriod"]
             and now - self._ended.get(key, 0.0) >= alarm["ActionsSuppressorExtensionPeriod"]
         )
-        was_told, is_on = key in self._told, alarm["StateValue"] == "ALARM"
-        if is_on and not was_told and is_free:
-            self._told.add(key)
+        was_notified, is_on = key in self._notified, alarm["StateValue"] == "ALARM"
+        if is_on and not was_notified and is_free:
+            self._notified.add(key)
             self.act(alarm, "OK", "ALARM", alarm["StateReason"])
-        elif was_told and not is_on:
-            self._told.remove(key)
+        elif was_notified and not is_on:
+            self._notified.remove(key)
             self.act(alarm, "ALARM", alarm["StateValue"], alarm["StateReason"])

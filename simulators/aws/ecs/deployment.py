@@ -311,7 +311,7 @@ class Deployment(ABC):
                 self.record["status"] = "IN_PROGRESS"
             try:
                 self._forward()
-            except Exception as error:  # Whatever stops a deployment, it goes back.
+            except Exception as error:  # Any error rolls the deployment back.
                 self.failure = (
                     error
                     if isinstance(error, DeploymentFailed)

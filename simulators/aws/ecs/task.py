@@ -184,7 +184,7 @@ def _follow_health(arn: str, name: str, container: Container) -> None:
         elif time.monotonic() >= counts_from:
             failures += 1
     task["healthStatus"] = _record(arn, name)["healthStatus"] = "UNHEALTHY"
-    # Others go on, whatever their health.
+    # Others go on, healthy or not.
     if task["group"].startswith("service:"):
         stop(arn, UNHEALTHY)
         ecs._record_service_task_failure(task)
@@ -307,7 +307,7 @@ def _ended(arn: str, name: str, code: int) -> None:
 
 
 def stop(arn: str, reason: str, stop_code: str = "ServiceSchedulerInitiated") -> None:
-    """Stops a task as ECS does: it may finish its work. The reason stays, whatever the containers' exit codes are."""
+    """Stops a task as ECS does: it may finish its work. The reason stays, for any exit code of its containers."""
     task = ecs._tasks[arn]
     if task["lastStatus"] == "STOPPED":
         return

@@ -1,4 +1,4 @@
-"""CloudFormation types that MiniStack lacks, or answers too kindly. One file each; `install` finds them all."""
+"""CloudFormation types that MiniStack lacks, or accepts where AWS refuses. One file each; `install` finds them all."""
 
 import importlib
 import pkgutil

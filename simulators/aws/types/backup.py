@@ -1,4 +1,4 @@
-"""AWS::Backup::*: what MiniStack lacks of them, and a vault that does not go while something is in it."""
+"""AWS::Backup::*: types that MiniStack lacks, and a vault that cannot be deleted while it contains recovery points."""
 
 import json
 import re

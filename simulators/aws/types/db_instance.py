@@ -142,7 +142,7 @@ def install() -> None:
     ) -> tuple[str, dict[str, Any]]:
         instance = rds._instances[physical_id]
         current, wanted = instance["EngineVersion"], str(new.get("EngineVersion", ""))
-        # The provider sends what differs from the template before, whatever RDS has: aws-cloudformation/
+        # The provider sends what differs from the previous template, not from RDS: aws-cloudformation/
         # aws-cloudformation-resource-providers-rds, Translator.modifyDbInstanceRequest.
         is_changed = old.get("EngineVersion") != new.get("EngineVersion")
         group = str(new.get("DBParameterGroupName", ""))

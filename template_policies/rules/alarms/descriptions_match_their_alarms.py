@@ -13,7 +13,7 @@ UNITS = {"GiB free": 2**30, "GiB behind": 2**30}
 
 
 @policy(
-    reason="Whoever is woken decides by it. 1024 characters are the most (CloudWatch API Reference, PutMetricAlarm).",
+    reason="The engineer on call decides by it. At most 1024 characters (CloudWatch API Reference, PutMetricAlarm).",
     failure=Failure.UNOBSERVED,
     reads={
         ALARM: ("AlarmDescription", "Threshold", "ComparisonOperator", "DatapointsToAlarm", "EvaluationPeriods",

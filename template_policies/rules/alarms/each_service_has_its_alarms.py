@@ -53,7 +53,7 @@ ALWAYS = (
 
 
 @policy(
-    reason="Alarms are made in loops: a service that falls out of one is watched by nobody.",
+    reason="Alarms are made in loops: a service missing from the loop has no alarms.",
     failure=Failure.UNOBSERVED,
     reads={ALARM: (), COMPOSITE: (), "AWS::EC2::NatGateway": (), "AWS::Lambda::Function": ("Handler",)},
 )

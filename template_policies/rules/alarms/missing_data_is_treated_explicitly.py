@@ -6,7 +6,7 @@ from template_policies import Failure, Graph, Violation, policy
 from template_policies.alarms import ALARM, METRICS, metrics
 from template_policies.graph import short
 
-# Published whether all is well or not: nobody looking is as bad as seeing nothing.
+# Published in good times as well: missing data means that the function does not run.
 ALWAYS_THERE = {
     ("Infra/Checks", "CheckFailed"),
     ("Infra/Redis", "Unusable"),

@@ -11,7 +11,7 @@ SLACK = "AWS::Chatbot::SlackChannelConfiguration"
 
 
 @policy(
-    reason="An alarm without a subscriber is a line in a console that nobody has open.",
+    reason="An alarm without a subscriber is seen only in the console.",
     failure=Failure.UNOBSERVED,
     reads={
         SUBSCRIPTION: ("Protocol", "Endpoint", "TopicArn", "FilterPolicy"),
@@ -59,7 +59,7 @@ def check(graph: Graph) -> Iterator[Violation]:
         if target is None or target.type != TOPIC:
             yield each.violation("TopicArn", "must refer to a topic")
         if each.get("FilterPolicy") is not None:
-            yield each.violation("FilterPolicy", "is set: some alarms would notify nobody")
+            yield each.violation("FilterPolicy", "is set: some alarms would notify no one")
         if each.get("Protocol") == "lambda" and each.target("Endpoint") is None:
             yield each.violation("Endpoint", "must refer to a function")
     for each in graph.of(SLACK):
@@ -74,4 +74,4 @@ def check(graph: Graph) -> Iterator[Violation]:
     heard = {target.where for each in graph.of(SUBSCRIPTION) if (target := each.target("TopicArn")) is not None}
     for topic in graph.of(TOPIC):
         if topic.stack != "Platform" and topic.where not in heard:
-            yield topic.violation(SUBSCRIPTION, "is missing: nobody hears of it")
+            yield topic.violation(SUBSCRIPTION, "is missing: its alarms notify no one")

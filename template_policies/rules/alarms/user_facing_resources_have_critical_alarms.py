@@ -18,7 +18,7 @@ CRITICAL = {
 
 
 @policy(
-    reason="An alarm that was renamed, moved or left out is missed by nobody until the night when it should have rung.",
+    reason="Otherwise only an outage shows that an alarm was renamed, moved or left out.",
     failure=Failure.UNOBSERVED,
     reads={
         ALARM: ("AlarmDescription",),

@@ -19,8 +19,7 @@ _BUFFER = re.compile(r"[1-9]\d{7,}b")
 
 
 @policy(
-    reason="Code that somebody has got to run in it can then change neither the image nor its own limits (FSBP "
-    "ECS.4, 5, 20).",
+    reason="Injected code can then change neither the image nor its own limits (FSBP ECS.4, 5, 20).",
     failure=Failure.ROLE_TAKEN_OVER,
     reads={TASK: (PATH, "PidMode", "IpcMode", "NetworkMode", "RequiresCompatibilities"), "AWS::Logs::LogGroup": ()},
 )

@@ -10,8 +10,8 @@ PULL = {"ecr:BatchCheckLayerAvailability", "ecr:GetDownloadUrlForLayer", "ecr:Ba
 
 
 @policy(
-    reason="The execution role pulls it (guardian/cdk #2703): a task that cannot stops as soon as somebody turns "
-    "it on.",
+    reason="The execution role pulls it (guardian/cdk #2703): otherwise tasks stop once Runtime Monitoring is turned "
+    "on.",
     failure=Failure.TASK_DIES,
     reads={TASK: ("ExecutionRoleArn", "TaskRoleArn"), **IDENTITY},
 )

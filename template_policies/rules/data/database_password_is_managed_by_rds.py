@@ -1,4 +1,4 @@
-"""RDS creates and rotates the master password; nobody types or sees it."""
+"""RDS creates and rotates the master password; no person enters or sees it."""
 
 from collections.abc import Iterator
 

@@ -9,8 +9,8 @@ DATABASE = "AWS::RDS::DBInstance"
 
 
 @policy(
-    reason="A minor version that AWS has moved on is drift for ever, and then a downgrade that RDS refuses "
-    "(cfn-coverage-roadmap #1308); a major one is no change by the way.",
+    reason="After AWS upgrades a minor version, the template would drift and then ask for a refused downgrade "
+    "(cfn-coverage-roadmap #1308); a major upgrade is a decision.",
     failure=Failure.REFUSED,
     reads={DATABASE: ("EngineVersion", "AutoMinorVersionUpgrade", "AllowMajorVersionUpgrade", "Engine")},
 )

@@ -10,7 +10,7 @@ MAPPING = "AWS::Lambda::EventSourceMapping"
 
 
 @policy(
-    reason="What fails without a second queue is gone after four days, or blocks what comes after it.",
+    reason="Without a dead-letter queue a failed message is lost after four days, or blocks later ones.",
     failure=Failure.DATA_LOST,
     reads={
         QUEUE: (
@@ -52,11 +52,11 @@ def check(graph: Graph) -> Iterator[Violation]:
             yield from each.expect("MessageRetentionPeriod", 14 * 24 * 3600)
             continue
         if each.target("RedrivePolicy.deadLetterTargetArn") is None:
-            yield each.violation("RedrivePolicy", "must refer to the queue of what failed")
+            yield each.violation("RedrivePolicy", "must refer to a dead-letter queue")
         yield from each.expect_between("RedrivePolicy.maxReceiveCount", 3, 100)
         takers = [one for one in graph.of(MAPPING) if one.target("EventSourceArn") is each]
         if not takers:
-            yield each.violation("AWS::Lambda::EventSourceMapping", "is missing: nobody takes what waits")
+            yield each.violation("AWS::Lambda::EventSourceMapping", "is missing: no function consumes the queue")
         for one in takers:
             function = one.target("FunctionName")
             timeout = function.get("Timeout", 0) if function is not None else 0
@@ -68,6 +68,6 @@ def check(graph: Graph) -> Iterator[Violation]:
                     "VisibilityTimeout", f"is {each.get('VisibilityTimeout')}, must be at least {6 * timeout}"
                 )
             if one.get("Enabled") not in (None, True):
-                yield one.violation("Enabled", "is off: nobody takes what waits")
+                yield one.violation("Enabled", "is off: no function consumes the queue")
             if one.get("ScalingConfig") is not None:
                 yield from one.expect_between("ScalingConfig.MaximumConcurrency", 2, 10)

@@ -27,7 +27,7 @@ def check(graph: Graph) -> Iterator[Violation]:
         yield from each.expect("ImageTagMutability", "IMMUTABLE")
         yield from each.expect("ImageScanningConfiguration", {"ScanOnPush": True})
         if each.get("RepositoryPolicyText") is not None:
-            yield each.violation("RepositoryPolicyText", "is set: nobody outside of the account pulls or pushes")
+            yield each.violation("RepositoryPolicyText", "is set: no other account may pull or push")
         if each.logical_id.startswith("Helper"):
             continue  # of one image that ECR fetches again
         try:

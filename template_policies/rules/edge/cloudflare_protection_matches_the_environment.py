@@ -9,7 +9,7 @@ from template_policies.graph import short
 
 
 @policy(
-    reason="A limit ten times as high stops nobody, one ten times as low stops users.",
+    reason="A limit ten times as high stops no attacker, one ten times as low stops users.",
     failure=Failure.CLOUDFLARE_CHANGES,
     reads={KIND: ("Document",)},
 )

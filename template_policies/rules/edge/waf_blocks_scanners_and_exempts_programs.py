@@ -11,7 +11,7 @@ SPARED = {"programs", "own-checks"}
 
 
 @policy(
-    reason="A rule that only logs stops nobody; one that skips more than bots opens the API to everything.",
+    reason="A rule that only logs blocks nothing; one that skips more than bots opens the API to everything.",
     failure=Failure.CLOUDFLARE_CHANGES,
     reads={KIND: ("Document",)},
 )

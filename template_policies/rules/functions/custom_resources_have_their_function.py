@@ -26,7 +26,7 @@ HANDLERS: Mapping[str, str] = {
 
 
 @policy(
-    reason="Another function answers with an error, or, worse, does to something else what it is for.",
+    reason="Another function fails, or changes the wrong resource.",
     failure=Failure.REFUSED,
     reads={
         EVERYTHING: ("ServiceToken",),
@@ -54,7 +54,7 @@ def check(graph: Graph) -> Iterator[Violation]:
             yield each.violation("Sites", f"is {each.get('Sites')}, must be {sites}")
         secret = each.target("Secret")
         if (secret is None or secret.type != "AWS::SecretsManager::Secret") and environment.media.origin == "connector":
-            yield each.violation("Secret", "must refer to what Cloudflare shows to the bucket")
+            yield each.violation("Secret", "must refer to the secret user agent")
     for each in graph.of("Custom::OriginLock"):
         document = each.text(each.get("Document", ""))
         for key, kind in (("secret", "OriginLockAuthority"), ("bucket", "OriginLockTrust")):

@@ -60,7 +60,7 @@ def check(graph: Graph) -> Iterator[Violation]:
             for path in OWN.get(str(source), ())[:1]:
                 named = rule.text(_at(detail, path))
                 if "Restore" in str(pattern.get("detail-type")):
-                    continue  # of whatever was restored, which has a name of its own
+                    continue  # of a restored instance, which has its own name
                 if "*" in named or (source == "aws.s3" and _at(detail, path) != [graph.environment.media.bucket]):
                     yield rule.violation("EventPattern", f"is about {named}, must be about this environment's own")
                 if not any(own in named for own in (graph.name, graph.environment.media.bucket, "Fn::", '"Ref"')):

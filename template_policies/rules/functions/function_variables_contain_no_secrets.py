@@ -14,7 +14,7 @@ _NAME = re.compile(r"PASSWORD|PASSWD|API_KEY|ACCESS_KEY|PRIVATE")
 
 
 @policy(
-    reason="GetFunctionConfiguration shows them, which whoever looks for drift may call.",
+    reason="GetFunctionConfiguration shows them, and the drift role may call it.",
     failure=Failure.DISCLOSED,
     reads={FUNCTION: ("Environment",)},
 )

@@ -36,7 +36,7 @@ _TOGETHER = ({"PGHOST", "PGPORT", "PGDATABASE"}, {"SENTRY_DSN", "SENTRY_ENVIRONM
 
 
 @policy(
-    reason="A function that asks another database, or reports its errors to nobody, deploys like any other.",
+    reason="A function with another database's address, or without Sentry's, deploys without an error.",
     failure=Failure.UNOBSERVED,
     reads={FUNCTION: (PATH, "Handler"), DATABASE: ("DBName",)},
 )
@@ -60,7 +60,7 @@ def check(graph: Graph) -> Iterator[Violation]:
             if lacking and lacking != together:
                 yield each.violation(PATH, f"lacks {sorted(lacking)} beside {sorted(together - lacking)}")
         if graph.environment.sentry is not None and "SENTRY_DSN" not in variables:
-            yield each.violation(PATH, "lacks SENTRY_DSN, so that Sentry hears of none of its errors")
+            yield each.violation(PATH, "lacks SENTRY_DSN, so Sentry gets none of its errors")
     for each in graph.functions("release.verify"):
         if (own := owner(graph, each)) is not None:
             for name in sorted(_of_release_check(own.service).keys() - each.get(f"{PATH}.Variables", {}).keys()):

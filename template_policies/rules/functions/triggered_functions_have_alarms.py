@@ -14,7 +14,7 @@ BY_SILENCE = {
 
 
 @policy(
-    reason="It has nobody who waits for an answer.",
+    reason="No caller waits for its answer and would notice a failure.",
     failure=Failure.UNOBSERVED,
     reads={
         ALARM: METRICS,

@@ -11,7 +11,7 @@ SHELL = {f"ssmmessages:{verb}{what}Channel" for verb in ("Create", "Open") for w
 
 
 @policy(
-    reason="Whoever has got the application deletes everything it can reach: versions bring it back.",
+    reason="An attacker in the application can delete every object that it can reach: versions restore them.",
     failure=Failure.DATA_LOST,
     reads={TASK: ("TaskRoleArn",), **IDENTITY},
 )

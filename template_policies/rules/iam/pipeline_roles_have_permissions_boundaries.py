@@ -75,7 +75,7 @@ def check(graph: Graph) -> Iterator[Violation]:
 
 
 def _invokes(graph: Graph, statement: Statement) -> Iterator[Violation]:
-    """Whatever a pipeline may call checks everything itself."""
+    """Functions that a pipeline may call check its requests themselves."""
     for each in list_of(statement.document.get("Resource")):
         function = graph.target(statement.resource.stack, each)
         handler = function.get("Handler") if function is not None else None

@@ -15,7 +15,7 @@ ATTACHED = (
 
 
 @policy(
-    reason="A policy of nobody allows nothing: what needs it fails when it runs, and not before.",
+    reason="An unattached policy allows nothing: what needs it deploys, and fails when it runs.",
     failure=Failure.REFUSED,
     reads={
         **IDENTITY,
@@ -30,7 +30,7 @@ def check(graph: Graph) -> Iterator[Violation]:
         if len([*each.targets("Roles"), *each.targets("Users")]) != len(holders):
             yield each.violation("Roles", "must refer to roles of the template")
         if not holders and each.where not in managed:
-            yield each.violation("Roles", "is of nobody")
+            yield each.violation("Roles", "is empty: the policy is not attached")
     for kind, path, of in ATTACHED:
         for each in graph.of(kind):
             if not each.items(path) or [one.type for one in each.targets(path)] != [of] * len(each.items(path)):

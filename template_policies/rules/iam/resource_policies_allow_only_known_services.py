@@ -35,7 +35,7 @@ SOURCES = ("aws:SourceAccount", "aws:SourceOwner", "aws:SourceArn")
 
 
 @policy(
-    reason="A service acts for whoever asks it: without the account, anybody's rule publishes to our topics "
+    reason="A service acts for any account: without the condition, another account's rule publishes to our topics "
     "(confused deputy).",
     failure=Failure.EXPOSED,
     reads={**RESOURCES, "AWS::Logs::ResourcePolicy": ("PolicyDocument",)},
@@ -46,7 +46,7 @@ def check(graph: Graph) -> Iterator[Violation]:
         if "NotPrincipal" in each.document or "NotAction" in each.document:
             yield each.violation("names who is not meant, must name who is")
         if not each.principals and each.resource.type != "AWS::ECR::Repository":
-            yield each.violation("is about nobody")
+            yield each.violation("has no principal")
         if not each.allows:
             continue
         for kind, who in each.principals:

@@ -12,7 +12,7 @@ USERS, TEST = 443, 8443
 
 
 @policy(
-    reason="A plain listener shows sessions to whoever is on the way; a default that forwards serves any host.",
+    reason="A plain listener exposes sessions on the network; a default that forwards serves any host.",
     failure=Failure.DISCLOSED,
     reads={LISTENER: ("Protocol", "SslPolicy", "DefaultActions", "Certificates", "LoadBalancerArn", "Port")},
 )

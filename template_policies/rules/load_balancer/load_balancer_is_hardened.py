@@ -14,8 +14,7 @@ WANTED = {
 
 
 @policy(
-    reason="Request smuggling gets one user's answer to another; without access logs nobody can tell (FSBP ELB.4, "
-    "5, 12).",
+    reason="Request smuggling gets one user's answer to another; only access logs show it (FSBP ELB.4, 5, 12).",
     failure=Failure.DISCLOSED,
     reads={BALANCER: ("LoadBalancerAttributes", "Scheme", "Type"), "AWS::S3::Bucket": ()},
 )
@@ -36,7 +35,7 @@ def check(graph: Graph) -> Iterator[Violation]:
         known = {*WANTED, "access_logs.s3.bucket", "access_logs.s3.prefix", "idle_timeout.timeout_seconds"}
         unknown = set(found) - known - {"deletion_protection.enabled"}
         if unknown or any("Key" not in one for one in each.items("LoadBalancerAttributes")):
-            yield each.violation("LoadBalancerAttributes", f"has {sorted(unknown)}, which nobody has decided about")
+            yield each.violation("LoadBalancerAttributes", f"has {sorted(unknown)}, which this policy does not know")
         # The application's keep-alive is five seconds longer (infra_constructs/service.py).
         if found.get("idle_timeout.timeout_seconds") != "60":
             yield each.violation("LoadBalancerAttributes", "must have idle_timeout.timeout_seconds 60")

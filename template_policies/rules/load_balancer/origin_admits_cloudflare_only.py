@@ -27,7 +27,7 @@ def check(graph: Graph) -> Iterator[Violation]:
         groups = [each.where for each in balancer.targets("SecurityGroups")]
         own = [rule for rule in rules if (group := group_of(rule)) is not None and group.where in groups]
         if not own:
-            yield balancer.violation("SecurityGroups", "let nobody in: Cloudflare's list is missing")
+            yield balancer.violation("SecurityGroups", "admit no client: Cloudflare's list is missing")
         for resource, path, rule in own:
             source = graph.target(resource.stack, rule.get("SourcePrefixListId"))
             if source is None or source.type != "Custom::CloudflareRanges":

@@ -1,4 +1,4 @@
-"""Whatever has the address of the database or Redis may connect to it, and nothing else may."""
+"""Only resources with the address of the database or Redis may connect to it, and all of them may."""
 
 from collections.abc import Iterator
 

@@ -6,7 +6,7 @@ from template_policies import Failure, Graph, Violation, policy
 
 
 @policy(
-    reason="Whatever is made without a group gets it, and by default it lets its members reach each other.",
+    reason="A resource without a group gets it, and by default it lets its members reach each other.",
     failure=Failure.EXPOSED,
     reads={"AWS::EC2::VPC": (), "Custom::VpcRestrictDefaultSG": ("DefaultSecurityGroupId", "Account", "ServiceToken")},
 )

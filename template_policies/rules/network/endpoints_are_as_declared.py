@@ -6,7 +6,7 @@ from template_policies import Failure, Graph, Violation, policy
 
 
 @policy(
-    reason="Tasks start although NAT is away when images, logs and secrets need none; and S3 by NAT costs by the GB.",
+    reason="Tasks start while NAT is down if images, logs and secrets do not need it; S3 through NAT costs per GB.",
     failure=Failure.NAT_FAILS,
     reads={
         "AWS::EC2::RouteTable": (),

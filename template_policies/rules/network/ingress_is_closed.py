@@ -7,7 +7,7 @@ from template_policies.security_groups import INGRESS, ingress
 
 
 @policy(
-    reason="A range reaches whoever has an address in it; who may connect is said by group or by Cloudflare's list.",
+    reason="A range admits every address in it; security groups and Cloudflare's list say which clients may connect.",
     failure=Failure.EXPOSED,
     reads={**INGRESS, "AWS::EC2::VPC": ("CidrBlock",)},
 )

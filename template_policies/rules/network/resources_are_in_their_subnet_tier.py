@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from template_policies import Failure, Graph, Violation, policy
-from template_policies.subnets import ISOLATED, PRIVATE, PUBLIC, READS, stands_in
+from template_policies.subnets import ISOLATED, PRIVATE, PUBLIC, READS, must_be_in_tier
 
 PLACES = {
     "AWS::ElasticLoadBalancingV2::LoadBalancer": ("Subnets", PUBLIC),
@@ -28,7 +28,7 @@ def check(graph: Graph) -> Iterator[Violation]:
     for kind, (path, tier) in PLACES.items():
         for each in graph.of(kind):
             if kind != "AWS::Lambda::Function" or each.get("VpcConfig") is not None:
-                yield from stands_in(graph, each, path, tier)
+                yield from must_be_in_tier(graph, each, path, tier)
     for endpoint in graph.of("AWS::EC2::VPCEndpoint"):
         if endpoint.get("VpcEndpointType") == "Interface":
-            yield from stands_in(graph, endpoint, "SubnetIds", PRIVATE)
+            yield from must_be_in_tier(graph, endpoint, "SubnetIds", PRIVATE)

@@ -12,7 +12,7 @@ SERVICE = "AWS::ECS::Service"
 @policy(
     reason="An alarm that fires after the bake rolls nothing back; ECS refuses a deployment whose alarm is "
     "missing; and "
-    "whatever else has a physical name cannot be replaced.",
+    "other resources with a physical name cannot be replaced.",
     failure=Failure.BAD_RELEASE,
     reads={
         ALARM: ("AlarmName", "Period", "EvaluationPeriods", "DatapointsToAlarm", "Metrics"),

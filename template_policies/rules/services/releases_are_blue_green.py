@@ -12,7 +12,7 @@ TARGET = {"AlternateTargetGroupArn", "ProductionListenerRule", "RoleArn", "TestL
 
 
 @policy(
-    reason="Otherwise a bad version replaces the good one task by task, and somebody has to notice.",
+    reason="Otherwise a bad version replaces the good one task by task until a person notices.",
     failure=Failure.BAD_RELEASE,
     reads={SERVICE: (CONFIGURATION, "LoadBalancers", "DeploymentController")},
 )
@@ -28,7 +28,7 @@ def check(graph: Graph) -> Iterator[Violation]:
         if own is None or own.host is None:
             continue
         yield from service.expect(f"{CONFIGURATION}.Strategy", "BLUE_GREEN")
-        # Nobody goes back to an earlier version of a preview.
+        # Previews are never rolled back.
         minutes = own.service.bake_minutes if own.slot is None else 0
         yield from service.expect(f"{CONFIGURATION}.BakeTimeInMinutes", minutes)
         if own.slot is None:

@@ -34,7 +34,7 @@ def check(graph: Graph) -> Iterator[Violation]:
         if [group.type for group in groups] != ["AWS::EC2::SecurityGroup"]:
             yield each.violation(f"{AWSVPC}.SecurityGroups", "must be the one group of the service")
         yield from each.expect("AvailabilityZoneRebalancing", "ENABLED")
-        # Costs are told apart by the stack's tags.
+        # Cost reports use the stack's tags.
         yield from each.expect("PropagateTags", "SERVICE")
         if each.get("PlatformVersion") not in (None, "LATEST"):
             yield each.violation("PlatformVersion", "must be the latest: AWS patches no other for long")

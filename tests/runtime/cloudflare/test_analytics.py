@@ -386,7 +386,7 @@ FAULTS: dict[str, httpx.Response | Exception] = {
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("which", [0, 1, 2])
 def test_a_fault_of_the_network_is_nothing_that_is_seen(fault: str, which: int) -> None:
-    """A question changes nothing: it is asked again, whatever became of it."""
+    """A query changes nothing, so it is retried after any error."""
     asked: list[httpx.Request] = []
 
     def spoil(request: httpx.Request) -> httpx.Response | None:

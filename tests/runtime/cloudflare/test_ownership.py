@@ -1,4 +1,4 @@
-"""Ours are known by their marker; everybody else's survive whatever we do."""
+"""We change only objects with our marker; all others survive."""
 
 from typing import Any
 
@@ -111,7 +111,7 @@ def test_a_record_of_others_in_our_way_is_named_and_left(edge: Edge) -> None:
     assert (mine["type"], mine["content"], mine["comment"]) == ("CNAME", "alb.example.net", "production.dns.blog")
 
 
-def test_two_that_could_be_adopted_are_a_question_for_a_person(edge: Edge) -> None:
+def test_two_candidates_for_adoption_are_a_conflict(edge: Edge) -> None:
     dns.create(edge.zone, {"type": "A", "name": "blog.example.com", "content": "192.0.2.8", "proxied": True})
     with pytest.raises(HalfDone, match=r"192.0.2.7.*192.0.2.8.*leave one"):
         edge.ask("Create", records(blog="alb.example.net") | {"adopt": True})
@@ -173,7 +173,7 @@ def test_a_setting_that_was_changed_since_is_not_restored(edge: Edge) -> None:
     assert edge.zone.settings["min_tls_version"] == "1.3"
 
 
-def test_of_a_setting_with_many_parts_only_ours_are_touched(edge: Edge) -> None:
+def test_only_our_parts_of_a_setting_change(edge: Edge) -> None:
     edge.zone.bots = {"enable_js": False, "sbfm_definitely_automated": "allow", "optimize_wordpress": True}
     wanted = singletons(bot_management={"enable_js": True, "sbfm_definitely_automated": "managed_challenge"})
     made = edge.ask("Create", wanted)
@@ -201,7 +201,7 @@ def test_a_list_that_is_written_as_a_whole_keeps_the_entries_of_others(edge: Edg
     assert len(edge.zone.connectors) == 1
 
 
-def test_a_list_that_changes_under_our_hands_is_looked_at_again(edge: Edge) -> None:
+def test_a_list_that_changes_concurrently_is_read_again(edge: Edge) -> None:
     """Between the two looks before the write, somebody adds an entry."""
     answer, looks = edge.simulator.answer, []
 

@@ -74,7 +74,7 @@ def test_a_foreign_route_is_named_and_stays(edge: Edge) -> None:
 
 def test_a_foreign_script_is_not_overwritten(edge: Edge) -> None:
     edge.world.scripts[NAME] = {"tags": ["owner:somebody"], "source": "theirs"}
-    with pytest.raises((Conflict, HalfDone), match="a script of somebody else's has this name"):
+    with pytest.raises((Conflict, HalfDone), match="a foreign script has this name"):
         edge.ask("Create", worker())
     assert edge.world.scripts[NAME]["source"] == "theirs"
 

@@ -113,7 +113,7 @@ def by_plan(**job: Any) -> Backup:
 
 
 def good(job: Mapping[str, Any], clients: DrillClients) -> DrillOutcome:
-    return DrillOutcome([], 4.0, told="12 rows of 3 of 3 tables counted")
+    return DrillOutcome([], 4.0, verified="12 rows of 3 of 3 tables counted")
 
 
 def bad(job: Mapping[str, Any], clients: DrillClients) -> DrillOutcome:

@@ -642,10 +642,10 @@ def test_a_schedule_names_its_job_and_when_it_was_due(invoked: Callable[..., Any
 
 def test_a_person_who_proves_nothing_runs_nothing(invoked: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     def who(*_: Any, **__: Any) -> str:
-        raise NotProven("STS named nobody")
+        raise NotProven("STS returned no identity")
 
     monkeypatch.setattr(control_module, "who", who)
-    assert "STS named nobody" in invoked({"job": "clean", "caller": "forged"})["problem"]
+    assert "STS returned no identity" in invoked({"job": "clean", "caller": "forged"})["problem"]
     monkeypatch.setattr(control_module, "who", lambda *_, **__: "arn:aws:iam::111122223333:role/me")
     assert "task" in invoked({"job": "clean", "caller": "signed"})
 

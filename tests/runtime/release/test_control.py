@@ -448,8 +448,8 @@ def test_at_each_stage_of_a_release_back_is_its_end(
     """ECS stops whatever is PENDING or IN_PROGRESS (its developer guide, "Stopping Amazon ECS service deployments")."""
     identity = start(control)["id"]
     aws.deploys(stage, status)
-    told_ = {"problems": [], "path": "stopped", "stopped": DEPLOYMENT, "id": identity, "stage": stage}
-    assert rollback(control, note="errors everywhere") == {**told_, "migration_stopped": False}
+    answered = {"problems": [], "path": "stopped", "stopped": DEPLOYMENT, "id": identity, "stage": stage}
+    assert rollback(control, note="errors everywhere") == {**answered, "migration_stopped": False}
     assert aws.stopped == [DEPLOYMENT]
     aws.cloudformation.end("UPDATE_ROLLBACK_COMPLETE")
     control.settle()

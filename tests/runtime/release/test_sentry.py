@@ -173,7 +173,7 @@ def test_no_release_fails_by_it(ended: dict[str, Any], caplog: pytest.LogCapture
     for secret in ("none", json.dumps({"token": TOKEN, "url": "http://127.0.0.1:9"})):
         ended["secret"] = secret
         news()
-    assert caplog.text.count("Sentry was not told of r20261123-100000-abc") == 2
+    assert caplog.text.count("Sentry did not get the release r20261123-100000-abc") == 2
     assert TOKEN not in caplog.text
 
 

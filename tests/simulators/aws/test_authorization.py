@@ -67,7 +67,7 @@ def role(url: str, request: pytest.FixtureRequest) -> Client:
 
 
 def denial(call: Callable[..., Any], **request: Any) -> str:
-    """What AWS says when it denies; "" when the call was allowed, whatever became of it then."""
+    """What AWS says when it denies; "" when the call was allowed, even if it then failed."""
     try:
         call(**request)
     except ClientError as error:

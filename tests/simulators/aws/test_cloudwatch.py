@@ -1,4 +1,4 @@
-"""The evaluator of alarms, held against the tables of AWS' documentation."""
+"""The evaluator of alarms agrees with the tables of AWS' documentation."""
 
 from typing import Any
 
@@ -137,17 +137,17 @@ def notified(symptom: str, cause: str) -> list[tuple[str, int, bool]]:
     return [(each.alarm.removeprefix("e/S/"), each.minute, each.is_over) for each in found]
 
 
-def test_a_suppressed_composite_waits_and_then_tells() -> None:
+def test_a_suppressed_composite_waits_and_then_notifies() -> None:
     assert notified("0" * 20, "00XXXXXX000000000000") == [("Looming", 5, False), ("Looming", 8, True)]
 
 
-def test_it_says_nothing_beside_its_suppressor() -> None:
+def test_it_notifies_nobody_beside_its_suppressor() -> None:
     users = [("Users", 4, False), ("Users", 8, True)]
     assert notified("0000XXXX000000000000", "00XXXXXXXX0000000000") == users
     # Too short for the wait.
     assert notified("0" * 20, "00XX0000000000000000") == []
 
 
-def test_it_tells_when_the_cause_stays_after_the_suppressor_is_well() -> None:
+def test_it_notifies_when_the_cause_stays_after_the_suppressor_is_well() -> None:
     found = notified("0000XXXX000000000000", "00XXXXXXXXXXXXXX0000")
     assert found == [("Users", 4, False), ("Users", 8, True), ("Looming", 12, False), ("Looming", 16, True)]

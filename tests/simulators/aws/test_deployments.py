@@ -214,7 +214,7 @@ def test_events_that_match_a_rule_are_written_into_its_log_group(running: Emulat
     assert [json.loads(each["message"])["detail"]["code"] for each in written] == ["a", "b"]
 
 
-def test_what_s3_is_to_count_of_a_bucket_makes_no_other_bucket(running: Emulator) -> None:
+def test_request_metrics_do_not_create_another_bucket(running: Emulator) -> None:
     """As where an environment adopts a bucket, and its function asks for request metrics."""
     s3 = client(running, "s3")
     s3.create_bucket(Bucket="counted", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})

@@ -9,19 +9,24 @@ from ministack.core import lambda_runtime
 
 from simulators.aws import unpacking
 
-FUNCTION = "arn:aws:lambda:eu-central-1:111122223333:function:told"
+FUNCTION = "arn:aws:lambda:eu-central-1:111122223333:function:unpacked"
 
 
 def archive(says: str) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as written:
-        written.writestr("told.py", f"def handler(event, context):\n    return [{says!r}, __file__]\n")
+        written.writestr("unpacked.py", f"def handler(event, context):\n    return [{says!r}, __file__]\n")
     return file.getvalue()
 
 
 def worker(code: bytes) -> lambda_runtime.Worker:
-    config = {"FunctionName": "told", "FunctionArn": FUNCTION, "Runtime": "python3.14", "Handler": "told.handler"}
-    return lambda_runtime.Worker("told", config, code)
+    config = {
+        "FunctionName": "unpacked",
+        "FunctionArn": FUNCTION,
+        "Runtime": "python3.14",
+        "Handler": "unpacked.handler",
+    }
+    return lambda_runtime.Worker("unpacked", config, code)
 
 
 def test_each_archive_is_unpacked_once_however_many_workers_run_it(
