@@ -56,14 +56,14 @@ REFUSED = {
         "0 to 100",
     ),
     "gigabytes for bytes": (("AWS/RDS", "FreeableMemory", "Minimum"), {"value": 4, "unit": "bytes free"}, "expected"),
-    "a sum of shares": (("AWS/ECS", "CPUUtilization", "Sum"), {"value": 80, "unit": "% CPU"}, "Sum says nothing"),
+    "a sum of shares": (("AWS/ECS", "CPUUtilization", "Sum"), {"value": 80, "unit": "% CPU"}, "Sum is not useful"),
     "an average of errors": (
         ("AWS/Lambda", "Errors", "Average"),
         {"value": 1, "unit": "errors"},
         "expected one of Sum",
     ),
-    "a percentile of what has none": (("AWS/RDS", "CPUUtilization", "p95"), {"value": 80, "unit": "%"}, "p95 says"),
-    "a statistic that is none": (("AWS/ApplicationELB", "TargetResponseTime", "p955"), {}, "p955 says nothing"),
+    "a percentile of what has none": (("AWS/RDS", "CPUUtilization", "p95"), {"value": 80, "unit": "%"}, "p95 is not useful"),
+    "a statistic that is none": (("AWS/ApplicationELB", "TargetResponseTime", "p955"), {}, "p955 is not useful"),
     "a name that nobody publishes": (
         (EDGE, "DriftedRule", "Maximum"),
         {"value": 0, "unit": "objects"},
