@@ -49,8 +49,9 @@ class GitHubProvider(Construct):
                 "Provider",
                 url=f"https://{GITHUB_ISSUER}",
                 client_ids=["sts.amazonaws.com"],
-                # Kept: other environments of the account rely on it.
-                removal_policy=cdk.RemovalPolicy.RETAIN,
+                # Kept: other environments of the account rely on it. Not after a failed creation: the next one would
+                # meet it (IAM, EntityAlreadyExists).
+                removal_policy=cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
             )
             self.arn = provider.oidc_provider_arn
 

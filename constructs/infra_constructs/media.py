@@ -82,7 +82,7 @@ class Media(Construct):
                     expired_object_delete_marker=True,
                 )
             ],
-            removal_policy=props.retention.objects,
+            removal_policy=props.retention.only_one,
             metrics=[s3.BucketMetrics(id=id_, prefix=prefix) for id_, prefix in props.request_metrics.items()],
         )
         acknowledge(

@@ -26,6 +26,11 @@ class Retention:
         return cdk.RemovalPolicy.RETAIN if self.is_kept else cdk.RemovalPolicy.DESTROY
 
     @property
+    def only_one(self) -> cdk.RemovalPolicy:
+        """Policy for an object whose name is taken. It goes with a creation that fails: the next one needs the name."""
+        return cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE if self.is_kept else cdk.RemovalPolicy.DESTROY
+
+    @property
     def snapshots(self) -> cdk.RemovalPolicy:
         """Policy for resources with snapshots: RDS instances, ElastiCache replication groups."""
         return cdk.RemovalPolicy.SNAPSHOT if self.is_kept else cdk.RemovalPolicy.DESTROY

@@ -152,7 +152,7 @@ class BlueGreenService(Construct):
         """A release goes on at the hook's stage when the hook says so, and goes back when it does not."""
         self.service.add_lifecycle_hook(hook.target)
         # CDK lets the service wait for the roles, and not for what they may do.
-        self.service.node.add_dependency(*hook.policies)
+        self.service.node.add_dependency(*hook.needs)
 
     def _target_group(self, id_: str, vpc: ec2.IVpc) -> elbv2.ApplicationTargetGroup:
         return elbv2.ApplicationTargetGroup(

@@ -6,7 +6,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from ops.doctor.finding import Finding
+from ops.doctor.finding import Finding, is_denied
 from ops.functions import Clients
 from ops.stacks import Stack
 
@@ -45,20 +45,41 @@ def not_created(clients: Clients, stack: Stack) -> Iterator[Finding]:
 
 
 def _unprotect(clients: Clients, kind: str, id_: str) -> str:
-    """The command, if the resource is there and protected (aws-samples/cdk-keycloak #217: RDS refuses a rollback)."""
+    """The command, unless the resource is gone or unprotected. RDS refuses a rollback (aws-samples/cdk-keycloak #217).
+
+    Also for whoever may not look: the pipeline reads no attributes of load balancers.
+    """
+    if kind not in _PROTECTED:
+        return ""
+    is_protected, command = _PROTECTED[kind]
     try:
-        if kind == "AWS::RDS::DBInstance":
-            (database,) = clients.client("rds").describe_db_instances(DBInstanceIdentifier=id_)["DBInstances"]
-            if database.get("DeletionProtection"):
-                return f"aws rds modify-db-instance --no-deletion-protection --db-instance-identifier {id_}"
-        if kind == "AWS::ElasticLoadBalancingV2::LoadBalancer":
-            found = clients.client("elbv2").describe_load_balancer_attributes(LoadBalancerArn=id_)["Attributes"]
-            if {"Key": "deletion_protection.enabled", "Value": "true"} in found:
-                return (
-                    f"aws elbv2 modify-load-balancer-attributes --load-balancer-arn {id_} "
-                    "--attributes Key=deletion_protection.enabled,Value=false"
-                )
+        return command.format(id_) if is_protected(clients, id_) else ""
     except ClientError as error:
-        if "NotFound" not in error.response["Error"]["Code"]:
-            raise
-    return ""
+        if is_denied(error):
+            return command.format(id_)
+        if "NotFound" in error.response["Error"]["Code"]:
+            return ""
+        raise
+
+
+def _database_is_protected(clients: Clients, id_: str) -> bool:
+    (database,) = clients.client("rds").describe_db_instances(DBInstanceIdentifier=id_)["DBInstances"]
+    return bool(database.get("DeletionProtection"))
+
+
+def _balancer_is_protected(clients: Clients, arn: str) -> bool:
+    found = clients.client("elbv2").describe_load_balancer_attributes(LoadBalancerArn=arn)["Attributes"]
+    return {"Key": "deletion_protection.enabled", "Value": "true"} in found
+
+
+_PROTECTED = {
+    "AWS::RDS::DBInstance": (
+        _database_is_protected,
+        "aws rds modify-db-instance --no-deletion-protection --db-instance-identifier {}",
+    ),
+    "AWS::ElasticLoadBalancingV2::LoadBalancer": (
+        _balancer_is_protected,
+        "aws elbv2 modify-load-balancer-attributes --load-balancer-arn {} "
+        "--attributes Key=deletion_protection.enabled,Value=false",
+    ),
+}

@@ -239,7 +239,7 @@ def test_a_bucket_of_our_own_is_private_versioned_and_kept(template_of: Template
     media(template_of, adopt=False, retention=Retention.kept()).has_resource(
         "AWS::S3::Bucket",
         {
-            "DeletionPolicy": "Retain",
+            "DeletionPolicy": "RetainExceptOnCreate",
             "UpdateReplacePolicy": "Retain",
             "Properties": {
                 "BucketName": "daadaar-media-frkia",

@@ -23,6 +23,7 @@ OTHERWISE = {
     "false": "true", "1000:1000": "0:0", "StringEquals": "StringLike", "PAY_PER_REQUEST": "PROVISIONED",
     "fixed-response": "forward", "ARM64": "X86_64", "arm64": "x86_64", "enhanced": "disabled", "SERVICE": "NONE",
     "volatile-ttl": "noeviction", "noeviction": "allkeys-lru", "gp3": "gp2", "advanced": "standard", "SNS": "EMAIL",
+    "RetainExceptOnCreate": "Retain",
     "Sum": "SampleCount", "Maximum": "Minimum", "Minimum": "Maximum", "Average": "SampleCount", "ACTUAL": "FORECASTED",
 }  # fmt: skip
 _REFERS = {"Ref", "Fn::GetAtt", "Fn::ImportValue"}

@@ -19,9 +19,11 @@ from ops import doctor, progress
 from ops.console import Console
 from ops.doctor.account import cost_explorer, free_plan
 from ops.doctor.finding import Finding
+from ops.doctor.not_created import not_created
 from ops.doctor.quotas import needs
 from ops.doctor.secrets import required, secrets
 from ops.doctor.zone import zone
+from ops.stacks import Stack, every_stack
 from rehearsal.account import Account, opened
 from tests.ops.every_command import ARGUMENTS, BEFORE_A_DEPLOYMENT, conforms, with_json
 
@@ -213,6 +215,7 @@ def test_a_stack_that_could_not_be_created_can_be_created_again(
     (balancer,) = told()
     assert balancer.repair is None, "what may hold data is left to a person"
     assert "deletion_protection.enabled,Value=false" in balancer.fix
+    assert list(not_created(Blind(account), _stack(account, names[1]))) == [balancer]
     account.client("elbv2").modify_load_balancer_attributes(
         LoadBalancerArn=balancer.fix.split("--load-balancer-arn ")[1].split()[0],
         Attributes=[{"Key": "deletion_protection.enabled", "Value": "false"}],
@@ -221,6 +224,24 @@ def test_a_stack_that_could_not_be_created_can_be_created_again(
         cloudformation.delete_stack(StackName=name)
         cloudformation.get_waiter("stack_delete_complete").wait(StackName=name, WaiterConfig={"Delay": 1})
     assert told() == []
+
+
+class Blind:
+    """The pipeline: reads CloudFormation, and nothing of a load balancer."""
+
+    def __init__(self, account: Account) -> None:
+        self.account = account
+
+    def client(self, service: str) -> Any:
+        return self if service == "elbv2" else self.account.client(service)
+
+    def describe_load_balancer_attributes(self, **_: Any) -> Any:
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "DescribeLoadBalancerAttributes")
+
+
+def _stack(account: Account, name: str) -> Stack:
+    (found,) = (each for each in every_stack(account) if each.name == name)
+    return found
 
 
 _KIND = "AWS::ElasticLoadBalancingV2::LoadBalancer"

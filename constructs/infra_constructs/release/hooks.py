@@ -1,14 +1,14 @@
 """ECS's deployment hooks: migrations before new tasks start, checks before users reach them."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import aws_cdk as cdk
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
-from constructs import Construct
+from constructs import Construct, IDependable
 
 from infra_constructs.arns import arn_of
 from infra_constructs.findings import acknowledge, allows_on
@@ -45,6 +45,7 @@ class ReleaseHook(Construct):
         handler: RuntimeFunction,
         stage: ecs.DeploymentLifecycleStage,
         cluster: ecs.ICluster,
+        needs: Sequence[IDependable] = (),
     ) -> None:
         super().__init__(scope, id_)
         self.handler = handler
@@ -55,8 +56,8 @@ class ReleaseHook(Construct):
         )
         policy = caller.node.find_child("DefaultPolicy")
         assert isinstance(policy, iam.Policy)
-        self.policies = (policy, handler.policy)
-        """Policies without which ECS cannot invoke the hook, or the function cannot answer."""
+        self.needs: tuple[IDependable, ...] = (policy, handler.policy, *needs)
+        """Permissions without which ECS cannot invoke the hook, or the function cannot answer."""
         self.target = ecs.DeploymentLifecycleLambdaTarget(
             handler.function, id_, lifecycle_stages=[stage], role=caller.without_policy_updates()
         )
@@ -150,7 +151,15 @@ def migrate_hook(
     migration.image.allow_reading(handler.role)
     ledger.grant_writing(handler)
     ledger.table.grant(handler.role, "dynamodb:GetItem")
-    return ReleaseHook(scope, id_, handler=handler, stage=ecs.DeploymentLifecycleStage.PRE_SCALE_UP, cluster=cluster)
+    return ReleaseHook(
+        scope,
+        id_,
+        handler=handler,
+        stage=ecs.DeploymentLifecycleStage.PRE_SCALE_UP,
+        cluster=cluster,
+        # A stack that is created again migrates at once: its image was released before.
+        needs=[definition.obtain_execution_role()],
+    )
 
 
 def verify_hook(

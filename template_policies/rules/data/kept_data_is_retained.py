@@ -15,6 +15,8 @@ KEPT = {
     "AWS::ECR::Repository": "Retain",
     "AWS::KMS::Key": "Retain",
 }
+# Only one can have its name or URL: kept after a failed creation, it would be in the way of the next one.
+ONLY_ONE = {"AWS::S3::Bucket": "BucketName", "AWS::IAM::OIDCProvider": "Url"}
 PROTECTED = {"AWS::RDS::DBInstance": "DeletionProtection", "AWS::DynamoDB::Table": "DeletionProtectionEnabled"}
 # Whose contents are made again by what uses them: a cache of images, an authority, the key of messages.
 MADE_AGAIN_BY_TYPE = (
@@ -38,9 +40,9 @@ MADE_AGAIN = ("HelperRepository", "OriginLockTrust", "AlarmsKey")
             "DeletionProtection",
             "DeleteAutomatedBackups",
         ),
-        "AWS::S3::Bucket": ("DeletionPolicy", "UpdateReplacePolicy", "Tags"),
+        "AWS::S3::Bucket": ("DeletionPolicy", "UpdateReplacePolicy", "Tags", "BucketName"),
         "AWS::ECR::Repository": ("DeletionPolicy", "UpdateReplacePolicy", "EmptyOnDelete"),
-        "AWS::IAM::OIDCProvider": ("DeletionPolicy", "UpdateReplacePolicy"),
+        "AWS::IAM::OIDCProvider": ("DeletionPolicy", "UpdateReplacePolicy", "Url"),
         "Custom::S3AutoDeleteObjects": ("BucketName",),
         EVERYTHING: ("DeletionPolicy", "UpdateReplacePolicy"),
     },
@@ -52,7 +54,7 @@ def check(graph: Graph) -> Iterator[Violation]:
         for each in graph.of(kind):
             keeps = is_kept and not each.logical_id.startswith(MADE_AGAIN)
             for path in ("DeletionPolicy", "UpdateReplacePolicy"):
-                yield from each.expect(path, how if keeps else "Delete")
+                yield from each.expect(path, _how(each, path, how) if keeps else "Delete")
             if keeps and (each in emptied or _is_emptied(each)):
                 yield each.violation("DeletionPolicy", "is of no use: its contents are deleted with it")
             if kind in PROTECTED and each.get(PROTECTED[kind], False) is not is_kept:
@@ -70,7 +72,12 @@ def check(graph: Graph) -> Iterator[Violation]:
     for each in graph.of("AWS::IAM::OIDCProvider"):
         # One in an account: other environments' roles trust it as well.
         for path in ("DeletionPolicy", "UpdateReplacePolicy"):
-            yield from each.expect(path, "Retain")
+            yield from each.expect(path, _how(each, path, "Retain"))
+
+
+def _how(each: Resource, path: str, how: str) -> str:
+    is_only_one = each.type in ONLY_ONE and each.get(ONLY_ONE[each.type]) is not None
+    return "RetainExceptOnCreate" if path == "DeletionPolicy" and is_only_one else how
 
 
 def _is_emptied(each: Resource) -> bool:

@@ -1,8 +1,9 @@
-"""A service is created after the permissions of its tasks and hooks, and after ECS's permission to call the hooks."""
+"""A service is created after the permissions of its tasks and hooks, of what hooks run, and of ECS to call them."""
 
 from collections.abc import Iterator
 
 from template_policies import Failure, Graph, Resource, Violation, policy
+from template_policies.containers import TASK
 from template_policies.iam import IDENTITY, policies_of
 
 SERVICE = "AWS::ECS::Service"
@@ -14,7 +15,7 @@ SERVICE = "AWS::ECS::Service"
     failure=Failure.REFUSED,
     reads={
         SERVICE: ("DeploymentConfiguration", "DependsOn", "TaskDefinition"),
-        "AWS::ECS::TaskDefinition": ("ExecutionRoleArn", "TaskRoleArn"),
+        TASK: ("ContainerDefinitions", "ExecutionRoleArn", "TaskRoleArn"),
         "AWS::Lambda::Function": ("Role",),
         **IDENTITY,
     },
@@ -30,7 +31,15 @@ def check(graph: Graph) -> Iterator[Violation]:
 
 def _roles(graph: Graph, service: Resource) -> Iterator[Resource]:
     task = service.target("TaskDefinition")
-    found = [task.target(each) for each in ("ExecutionRoleArn", "TaskRoleArn")] if task is not None else []
+    tasks = [task] if task is not None else []
+    # A hook runs those that a container's labels name: the migration of the same image.
+    tasks += [
+        each
+        for one in list(tasks)
+        for each in graph.referred(one.stack, one.get("ContainerDefinitions"))
+        if each.type == TASK
+    ]
+    found = [each.target(role) for each in tasks for role in ("ExecutionRoleArn", "TaskRoleArn")]
     for hook in service.items("DeploymentConfiguration.LifecycleHooks"):
         function = graph.target(service.stack, hook.get("HookTargetArn"))
         found += [graph.target(service.stack, hook.get("RoleArn")), function and function.target("Role")]
