@@ -6,7 +6,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from ops.doctor.finding import Finding, is_denied
+from ops.account import is_denied
+from ops.doctor.finding import Finding
 from ops.functions import Clients
 from ops.stacks import Stack
 

@@ -62,7 +62,11 @@ REFUSED = {
         {"value": 1, "unit": "errors"},
         "expected one of Sum",
     ),
-    "a percentile of what has none": (("AWS/RDS", "CPUUtilization", "p95"), {"value": 80, "unit": "%"}, "p95 is not useful"),
+    "a percentile of what has none": (
+        ("AWS/RDS", "CPUUtilization", "p95"),
+        {"value": 80, "unit": "%"},
+        "p95 is not useful",
+    ),
     "a statistic that is none": (("AWS/ApplicationELB", "TargetResponseTime", "p955"), {}, "p955 is not useful"),
     "a name that nobody publishes": (
         (EDGE, "DriftedRule", "Maximum"),
