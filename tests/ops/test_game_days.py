@@ -88,7 +88,8 @@ def test_an_experiment_that_would_only_be_an_outage_is_refused() -> None:
 
 
 def test_what_fis_cannot_do_needs_a_sandbox() -> None:
-    with pytest.raises(InputError, match=r"only in a sandbox .*make sandbox ENV=production.*no API that makes Cloudflare fail"):
+    wanted = r"only in a sandbox .*make sandbox ENV=production.*no API that makes Cloudflare fail"
+    with pytest.raises(InputError, match=wanted):
         output_of(Watched(), "cloudflare-errors")
 
 
