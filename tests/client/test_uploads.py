@@ -22,10 +22,10 @@ BUCKET, LARGEST = "media-of-the-tests", 10 * 1024 * 1024
 USE = """
 for (const { signed, sent } of JSON.parse(process.argv[1])) {
   const file = new Blob(['a'.repeat(sent.size)], { type: sent.type })
-  const upload = await signUpload(signed, 'avatars/7')
+  const outcome = await signUpload(signed, 'avatars/7')
     .then(async (answer) => ({ key: answer.key, address: await upload(file, answer) }))
     .catch((error) => ({ error: `${error.name}: ${error.message}` }))
-  console.log(JSON.stringify(upload))
+  console.log(JSON.stringify(outcome))
 }
 """
 File = Mapping[str, Any]

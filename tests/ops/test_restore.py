@@ -224,7 +224,7 @@ def test_one_table_comes_beside_the_one_that_serves(place: Rehearsed) -> None:
             assert copy_table(place, "visitors", restored["DBInstanceIdentifier"]) == output
             connection.execute(f"truncate {new}")
         with pytest.raises(
-            OperatorError, match=r"has 0 rows with digest 0, public\.visitors in .* Does somebody write"
+            OperatorError, match=r"has 0 rows with digest 0, public\.visitors in .* Is an application writing"
         ):
             copy_table(place, "visitors", restored["DBInstanceIdentifier"])
     finally:
