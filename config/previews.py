@@ -28,7 +28,7 @@ def hosts(environment: Environment, slot: int) -> dict[str, str]:
 
 
 def is_preview(host: str) -> bool:
-    """Whether it is a host of some slot, which nobody but reviewers uses."""
+    """Whether the host is a preview's. Only reviewers use those."""
     return _OF_A_SLOT.search(host) is not None
 
 

@@ -9,7 +9,8 @@ from config import ENVIRONMENTS, Environment, load
 from rehearsal.account import Account, opened
 from rehearsal.variants import with_queue, with_secrets
 
-SECRETS = {
+# Of the services of `development`: the secret of each variable.
+_SECRETS = {
     "api": {
         "SESSION_SECRET": "daadaar/app:session",
         "SESSION_SECRET_PREVIOUS": "daadaar/app:session_previous",
@@ -17,7 +18,6 @@ SECRETS = {
     },
     "frontend": {"CRM_KEY": "daadaar/crm"},
 }
-"""By service of `development`, the secret of each variable."""
 
 
 @contextmanager
@@ -37,7 +37,7 @@ def development(context: Mapping[str, Any], folder: Path) -> Iterator[Account]:
     import app
 
     queue = with_queue(ENVIRONMENTS, "dev", into=folder / "queue")
-    environment = load(["dev"], directory=with_secrets(queue, "dev", SECRETS, into=folder / "environments"))["dev"]
+    environment = load(["dev"], directory=with_secrets(queue, "dev", _SECRETS, into=folder / "environments"))["dev"]
     # Where the checks for leaked secrets expect it.
     root = cdk.App(context=dict(context), outdir=str(folder / "cdk.out"))
     app.build(root, {"dev": environment})

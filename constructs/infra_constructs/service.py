@@ -219,8 +219,8 @@ def fargate_service(
         propagate_tags=ecs.PropagatedTagSource.SERVICE,
         **deployment,
     )
-    # CDK waits for the role of the application only. Tasks that start before the agent may read their secrets and pull
-    # their image fail, three of them trip the circuit breaker, and the first deployment is rolled back.
+    # CDK waits for the application's role only. Tasks fail if they start before ECS may pull their image and read their
+    # secrets. Three failures trip the circuit breaker, and ECS rolls the first deployment back.
     service.node.find_child("Service").node.add_dependency(definition.obtain_execution_role())
     return service
 

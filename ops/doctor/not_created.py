@@ -48,7 +48,7 @@ def not_created(clients: Clients, stack: Stack) -> Iterator[Finding]:
 def _unprotect(clients: Clients, kind: str, id_: str) -> str:
     """The command, unless the resource is gone or unprotected. RDS refuses a rollback (aws-samples/cdk-keycloak #217).
 
-    Also for whoever may not look: the pipeline reads no attributes of load balancers.
+    Credentials that may not read the protection get the command, too: the pipeline reads no load balancer's attributes.
     """
     if kind not in _PROTECTED:
         return ""

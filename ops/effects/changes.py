@@ -243,9 +243,9 @@ class _Stack:
 def _in_any_case(
     old: Resource, new: Resource, before: Mapping[str, str], afters: Sequence[Mapping[str, str]]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Names of the changed properties that replace a resource whatever its conditions are, and of those that may.
+    """Names of the changed properties that replace a resource under every condition, and of those that may replace it.
 
-    Only a deployment knows the parameters, and so which conditions hold: one that is written as before holds as before.
+    Only a deployment knows the parameters, and so which conditions hold. An unchanged condition holds as before.
     """
     names = sorted({*conditions(old), *conditions(new)})
     is_as_before = all(

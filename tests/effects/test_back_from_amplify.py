@@ -120,7 +120,7 @@ def test_a_deployment_waits_for_the_first_release(after: timedelta, outcome: Out
 
 
 def test_a_name_that_leads_to_another_host_of_ours_waits_for_no_service_of_that_host() -> None:
-    """Both hosts stand in what is told of it."""
+    """The effect's sentence names both hosts."""
 
     def names(api: str) -> Templates:
         records = [

@@ -22,7 +22,7 @@ from rehearsal.traffic import traffic
 
 @pytest.fixture(scope="module", autouse=True)
 def released(development: Account) -> None:
-    """With a first release whose database somebody has used."""
+    """Makes a first release, and rows that its users have written."""
     first_release(development)
     with database(development) as connection:
         connection.execute("insert into visitors (name) values ('Ada'), ('Grace')")
