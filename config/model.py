@@ -626,7 +626,7 @@ class Route(Section):
     slack_channel: str | None = Field(
         default=None,
         pattern=r"^[CG][A-Z0-9]{8,20}$",
-        description="Id of a channel, not its name.",
+        description="Id of a channel, not its name. Environments of one AWS account need different channels.",
         examples=["C0123ABCDEF"],
     )
     webhook_secret: SecretName | None = Field(

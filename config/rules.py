@@ -687,15 +687,23 @@ def names_belong_to_one_environment(environments: Neighbours) -> Iterator[tuple[
                 (f"services.{each}.repository", f"{own.repository} {services.github_environment(environment, each)}")
                 for each, own in services.released(environment).items()
             ),
+            *(
+                (f"alarms.{severity}.slack_channel", f"{environment.aws.account} {route.slack_channel}")
+                for severity, route in routes(environment.alarms).items()
+                if route.slack_channel
+            ),
         ]
         for key, value in claims:
             of = "host" if key == "previews" or key.startswith(("domains.", "services.")) else key
+            of = "channel" if key.startswith("alarms.") else of
             claimed.setdefault((of, value), []).append((name, key))
     for holders in claimed.values():
         for name, key in holders:
             others = sorted({other for other, _ in holders} - {name})
             if others:
                 expected = "something that no other environment uses"
+                if key.startswith("alarms."):
+                    expected = "another channel: Amazon Q takes a channel once in an account, in all of its regions"
                 yield name, Contradiction(key, expected, f"{', '.join(others)} has it already")
 
 

@@ -282,9 +282,31 @@ def test_a_conflict_is_reported_for_both_environments(name: str, other: str, env
         "delivery.environment",
         "delivery.owns_oidc_provider",
         "cloudflare.zone",
+        "alarms.critical.slack_channel",
     ):
         assert f": {key}" in text
     assert f"{other} has it already" in text
+
+
+def notify_slack(environments: Path, name: str, routes: str) -> None:
+    file = environments / f"{name}.toml"
+    table = f'[alarms]\nslack_workspace = "T0123ABCDEF"\n{routes}\n'
+    file.write_text(re.sub(r"(?m)^\[alarms\]\n(.+\n)+", table, file.read_text()))
+
+
+def test_two_environments_of_one_account_need_two_slack_channels(environments: Path) -> None:
+    """Whatever their severity. Production has an account of its own and may use any channel."""
+    notify_slack(environments, "dev", 'critical.slack_channel = "C0123ABCDEF"\nwarning.slack_channel = "C0123ABCDEF"')
+    notify_slack(environments, "staging", 'critical.email = ["a@example.com"]\nwarning.slack_channel = "C0456ABCDEF"')
+    assert set(load(directory=environments)) == {"dev", "production", "staging"}
+    notify_slack(environments, "staging", 'critical.email = ["a@example.com"]\nwarning.slack_channel = "C0123ABCDEF"')
+    found = problems(environments)
+    assert [re.sub(r"(?s).*/(\w+)\.toml:\d+: (\S+) .*", r"\1 \2", each) for each in sorted(found)] == [
+        "dev alarms.critical.slack_channel",
+        "dev alarms.warning.slack_channel",
+        "staging alarms.warning.slack_channel",
+    ]
+    assert all("Amazon Q takes a channel once in an account" in each for each in found), found
 
 
 def test_a_deployed_environment_can_be_operated_beside_the_draft_of_another(environments: Path) -> None:

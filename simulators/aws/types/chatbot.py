@@ -1,10 +1,11 @@
 """AWS::Chatbot::SlackChannelConfiguration: MiniStack has no chat applications."""
 
-from ministack.core.responses import AccountRegionScopedDict, get_account_id
+from ministack.core.responses import AccountScopedDict, get_account_id
 
 from simulators.aws.resource_type import Properties, Provisioned, ResourceRefused, client, register
 
-_configurations = AccountRegionScopedDict()
+# One in all regions: the service is global (aws-samples/aws-securityhub-to-slack #11).
+_configurations = AccountScopedDict()
 
 
 class _SlackChannel:
@@ -12,7 +13,11 @@ class _SlackChannel:
 
     def create(self, properties: Properties) -> Provisioned:
         if any(each["SlackChannelId"] == properties["SlackChannelId"] for each in _configurations.values()):
-            raise ResourceRefused(f"Slack channel {properties['SlackChannelId']} is configured already")
+            # Words of cloudcomponents/cdk-constructs #92.
+            raise ResourceRefused(
+                f"Slack channel with ID {properties['SlackChannelId']} in Slack team {properties['SlackWorkspaceId']} has "
+                f"already been configured for AWS account {get_account_id()}."
+            )
         return self._put(properties)
 
     def update(self, physical_id: str, old: Properties, new: Properties) -> Provisioned:
