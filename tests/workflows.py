@@ -227,11 +227,14 @@ ALWAYS: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("service-release.yml", "build"): (r"docker ", r"imageScanStatus"),
     ("service-release.yml", "release"): (r"infra release",),
 }
+_NOT_DEPENDABOT = "github.event.pull_request.user.login != 'dependabot[bot]'"
 JOBS_ONLY_IF = {
     ("check.yml", "review"): "github.event_name == 'pull_request'",
-    ("service-check.yml", "migrations"): "inputs.migrations != ''",
-    ("service-preview.yml", "preview"): "github.event.action != 'closed'",
-    ("service-preview.yml", "end"): "github.event.action == 'closed'",
+    ("service-check.yml", "migrations"): (
+        "inputs.migrations != '' && (github.event.pull_request || github.event.before && !github.event.created)"
+    ),
+    ("service-preview.yml", "preview"): f"github.event.action != 'closed' && {_NOT_DEPENDABOT}",
+    ("service-preview.yml", "end"): f"github.event.action == 'closed' && {_NOT_DEPENDABOT}",
 }
 CHECKS = ["lint", "format", "test"]
 # Everything else runs always.

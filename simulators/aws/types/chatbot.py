@@ -14,9 +14,10 @@ class _SlackChannel:
     def create(self, properties: Properties) -> Provisioned:
         if any(each["SlackChannelId"] == properties["SlackChannelId"] for each in _configurations.values()):
             # Words of cloudcomponents/cdk-constructs #92.
+            channel, workspace = properties["SlackChannelId"], properties["SlackWorkspaceId"]
             raise ResourceRefused(
-                f"Slack channel with ID {properties['SlackChannelId']} in Slack team {properties['SlackWorkspaceId']} has "
-                f"already been configured for AWS account {get_account_id()}."
+                f"Slack channel with ID {channel} in Slack team {workspace} has already been configured for AWS "
+                f"account {get_account_id()}."
             )
         return self._put(properties)
 
