@@ -1,4 +1,4 @@
-"""Whether GitHub's environments have what the workflows read."""
+"""Whether GitHub's environments have what the workflows read, and the services may call those."""
 
 from collections.abc import Iterator
 
@@ -8,6 +8,7 @@ from ops.doctor.finding import Finding
 from ops.errors import InputError, OperatorError
 from ops.functions import Clients
 from ops.github.api import connection
+from ops.github.callers import infrastructure, refusals
 from ops.github.differences import differences
 from ops.github.settings import outputs_of, settings
 
@@ -23,10 +24,15 @@ def variables(name: str, environment: Environment, clients: Clients) -> Iterator
         with connection() as github:
             if "Authorization" not in github.headers:
                 raise InputError("GITHUB_TOKEN is not set")
-            for each in settings(environment, outputs_of(clients, stack_name(environment.product, name, "delivery"))):
+            outputs = outputs_of(clients, stack_name(environment.product, name, "delivery"))
+            needed = list(settings(environment, outputs))
+            for each in needed:
                 if found := list(differences(each, github)):
                     where = f"GitHub, {each.repository}, environment {each.name}"
                     yield Finding(where=where, what="; ".join(found), why=why, fix=fix, stops=False)
+            for refusal in refusals(needed, github):
+                where, refused = f"GitHub, workflows of {infrastructure(needed)}", "no job of the caller's run begins"
+                yield Finding(where=where, what=refusal.what, why=refused, fix=refusal.fix, stops=False)
     except (InputError, OperatorError) as error:
         where = "GitHub, variables of environments"
         yield Finding(where=where, what=f"not compared: {error}", why=why, fix=fix, stops=False)

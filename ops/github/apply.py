@@ -9,6 +9,7 @@ from urllib.parse import quote
 import httpx
 
 from ops.github.api import ask, pages
+from ops.github.callers import infrastructure, refusals
 from ops.github.settings import BRANCH, GitHubEnvironment
 
 _CUSTOM = {"protected_branches": False, "custom_branch_policies": True}
@@ -30,6 +31,8 @@ def apply(needed: Sequence[GitHubEnvironment], github: httpx.Client) -> Iterator
         for step in chain(_protect(each, path, github), _variables(each, path, github), _secrets(each, path, github)):
             yield AppliedSetting(f"{where}: {step.what}", step.todo)
     yield from _left_over(needed, github)
+    for refusal in refusals(needed, github):
+        yield AppliedSetting(f"workflows of {infrastructure(needed)}: {refusal.what}", refusal.fix)
 
 
 def _left_over(needed: Sequence[GitHubEnvironment], github: httpx.Client) -> Iterator[AppliedSetting]:

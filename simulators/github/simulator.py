@@ -8,6 +8,8 @@ deployments/branch-policies, actions/variables and actions/secrets. Beyond the d
   documented, and this is what hurts.
 - On a private repository whose plan has no such rules, a body that names one at all is refused with 422, whatever its
   value (alchemy-run/alchemy #1373).
+- Workflows of a private repository may be called by no other one, until its access level says so (docs.github.com,
+  "Access to reusable workflows"). A public repository has no such level.
 - `can_admins_bypass` is in every environment that is read (PyGithub #3246), and go-github sends it.
 """
 
@@ -51,9 +53,17 @@ class Repository:
     claims: list[str] | None = None
     """Claims of a customized subject; None for GitHub's default."""
     is_private: bool = False
+    owner: str = "Organization"
+    """Type of the owner: Organization or User."""
+    access_level: str = "none"
+    """Which repositories may call the workflows of a private one: none, user, organization or enterprise."""
     has_rules: bool = True
     """Whether its plan has reviewers and wait timers: every public repository, and GitHub Enterprise."""
     environments: dict[str, Environment] = field(default_factory=dict)
+
+    @property
+    def visibility(self) -> str:
+        return "private" if self.is_private else "public"
 
 
 @dataclass
@@ -81,7 +91,7 @@ class GitHub:
         scheme, _, token = headers.get("Authorization", "").partition(" ")
         if token and (scheme not in ("Bearer", "token") or token not in self.writers | self.readers):
             return _error(401, "Bad credentials")
-        found = re.fullmatch(r"/repos/([^/]+/[^/]+)(/.*)", url.path)
+        found = re.fullmatch(r"/repos/([^/]+/[^/]+)(/.*)?", url.path)
         if found is None:
             return _error(404, "Not Found")
         if found[1] in self.moved:
@@ -96,7 +106,9 @@ class GitHub:
                 _error(403, "Resource not accessible by personal access token") if token else _error(404, "Not Found")
             )
         query = {key: values[-1] for key, values in parse_qs(url.query).items()}
-        return _of_repository(repository, method, found[2], query, json.loads(content) if content else {})
+        if found[2] == "/actions/permissions/access" and token not in self.writers:
+            return _error(403, "Resource not accessible by personal access token")
+        return _of_repository(repository, method, found[2] or "", query, json.loads(content) if content else {})
 
 
 def _of_repository(
@@ -104,6 +116,10 @@ def _of_repository(
 ) -> Answer:
     if (method, path) == ("GET", "/actions/oidc/customization/sub"):
         return Answer(200, _subject(repository))
+    if (method, path) == ("GET", ""):
+        return Answer(200, {"visibility": repository.visibility, "owner": {"type": repository.owner}})
+    if path == "/actions/permissions/access":
+        return _access(repository, method, body)
     if (method, path) == ("GET", "/environments"):
         shown = [_shown(name, each) for name, each in repository.environments.items()]
         return _page("environments", shown, "environments", query)
@@ -139,6 +155,15 @@ def _subject(repository: Repository) -> dict[str, Any]:
         return {"use_default": False, "include_claim_keys": repository.claims}
     prefix = f"repo:{repository.subject}"
     return {"use_default": True, "use_immutable_subject": "@" in repository.subject, "sub_claim_prefix": prefix}
+
+
+def _access(repository: Repository, method: str, body: Mapping[str, Any]) -> Answer:
+    if not repository.is_private:
+        return _error(422, "Access policy only applies to internal and private repositories.")
+    if method == "PUT":
+        repository.access_level = body["access_level"]
+        return Answer(204)
+    return Answer(200, {"access_level": repository.access_level})
 
 
 def _put(repository: Repository, name: str, body: Mapping[str, Any]) -> Answer:

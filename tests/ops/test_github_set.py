@@ -109,6 +109,29 @@ def test_an_environment_that_no_workflow_reads_any_more_is_named_and_left_to_a_p
     assert {"dev", "dev-preview"} < before.keys()
 
 
+@pytest.mark.parametrize(("owner", "level"), [("Organization", "organization"), ("User", "user")])
+def test_a_private_repository_has_to_let_the_services_call_its_workflows(
+    owner: str, level: str, templates: Templates, github: GitHub, client: httpx.Client
+) -> None:
+    """GitHub says "workflow was not found" to each caller otherwise, whatever token the caller passes."""
+    wanted = list(settings(load(["dev"])["dev"], outputs(templates, "dev")))
+    for each in github.repositories.values():
+        each.is_private, each.owner = True, owner
+    put = "gh api --method PUT repos/daadaar/infrastructure/actions/permissions/access --field access_level="
+    assert put + level in [each.todo for each in apply(wanted, client)]
+    client.put("/repos/daadaar/infrastructure/actions/permissions/access", json={"access_level": level})
+    assert not any("access_level" in each.todo for each in apply(wanted, client))
+    github.repositories["daadaar/backend"].is_private = False
+    (found,) = (each for each in apply(wanted, client) if "workflows of" in each.what)
+    assert "daadaar/backend is public" in found.what
+
+
+def test_one_repository_for_everything_calls_its_own_workflows(github: GitHub, client: httpx.Client) -> None:
+    github.repositories["daadaar/infrastructure"].is_private = True
+    of_service = needed(name="production-api", service="api")
+    assert not any(each.todo for each in apply([needed(), of_service], client))
+
+
 class Deployed:
     """CloudFormation, as far as the outputs of a stack go."""
 
@@ -153,6 +176,11 @@ def test_doctor_compares_what_github_has_with_what_the_workflows_read(
     for each in github.repositories["daadaar/frontend"].environments.values():
         each.secrets.append("SERVER_ACTIONS_KEY")
     assert doctor() == {}
+    for repository in github.repositories.values():
+        repository.is_private = True
+    (where,) = doctor()
+    assert where == "GitHub, workflows of daadaar/infrastructure"
+    github.repositories["daadaar/infrastructure"].access_level = "organization"
     own = github.repositories["daadaar/backend"].environments["dev-api"].variables
     own["REPOSITORY"] = "of before"
     del own["RELEASE_ROLE"]
