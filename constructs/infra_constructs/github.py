@@ -122,6 +122,7 @@ _LOOKS = (
     "servicequotas:GetAWSDefaultServiceQuota",
     "servicequotas:GetServiceQuota",
     "servicequotas:ListRequestedServiceQuotaChangeHistoryByQuota",
+    "sns:ListSubscriptionsByTopic",
 )
 
 

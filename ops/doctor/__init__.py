@@ -10,6 +10,7 @@ from ops.doctor import account, deployed
 from ops.doctor.finding import Finding, row
 from ops.doctor.forgotten import forgotten
 from ops.doctor.quotas import quotas
+from ops.doctor.recipients import recipients
 from ops.doctor.secrets import secrets
 from ops.doctor.subjects import subjects
 from ops.doctor.variables import variables
@@ -48,6 +49,7 @@ def examine(
     yield from subjects(environment)
     if is_deployed:
         yield from variables(name, environment, clients)
+        yield from recipients(clients, templates, stack_name(environment.product, name, "platform"))
     else:
         yield from account.free_plan(environment, clients)
         yield from account.cost_explorer(environment, clients)

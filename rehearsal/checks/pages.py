@@ -172,8 +172,7 @@ def _confirm_addresses(account: Account, topics: Iterable[str]) -> int:
             for each in page["Subscriptions"]:
                 if each["Protocol"] != "email":
                     continue
-                found = sns.get_subscription_attributes(SubscriptionArn=each["SubscriptionArn"])["Attributes"]
-                if found["PendingConfirmation"] == "true":
+                if each["SubscriptionArn"] == "PendingConfirmation":
                     (token,) = links[topic, each["Endpoint"]]["Token"]
                     sns.confirm_subscription(TopicArn=topic, Token=token)
                 confirmed.add(each["Endpoint"])

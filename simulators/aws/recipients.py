@@ -27,8 +27,23 @@ def ask_to_confirm(subscription: dict[str, Any]) -> None:
     _write(DeliveredMessage(address, topic, "AWS Notification - Subscription Confirmation", link))
 
 
+def _listed(topic: dict[str, Any], answer: str) -> str:
+    """A list of subscriptions has no ARN of a pending one, though whoever subscribed it was told (SNS API Reference,
+    ListSubscriptionsByTopic and Subscribe).
+    """
+    for each in topic["subscriptions"]:
+        if not each["confirmed"]:
+            answer = answer.replace(f">{each['arn']}<", ">PendingConfirmation<")
+    return answer
+
+
 def install() -> None:
-    own = sns._fanout
+    own, own_list = sns._fanout, sns._list_subscriptions_by_topic
+
+    def list_by_topic(params: dict[str, Any]) -> Any:
+        status, headers, body = own_list(params)
+        topic = sns._topic_by_arn_any_scope(sns._p(params, "TopicArn"))
+        return status, headers, _listed(topic, body.decode()).encode() if topic else body
 
     def fanout(topic: str, identity: str, message: str, subject: str, *rest: Any, **options: Any) -> None:
         own(topic, identity, message, subject, *rest, **options)
@@ -39,7 +54,7 @@ def install() -> None:
         for channel in channels(topic):
             _write(DeliveredMessage(channel, topic, subject, message, objection(message)))
 
-    sns._fanout = fanout
+    sns._fanout, sns._list_subscriptions_by_topic = fanout, list_by_topic
 
 
 def _write(delivery: DeliveredMessage) -> None:

@@ -1,10 +1,14 @@
 """`infra doctor`: nothing to say of an account that is as it was deployed, and something of each that is not."""
 
 import json
+import re
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from botocore.exceptions import ClientError
 
 from config import load
 from config.model import Amplify
@@ -12,12 +16,15 @@ from ops import doctor, review
 from ops.console import Console
 from ops.doctor import deployed
 from ops.doctor.finding import Finding
+from ops.doctor.recipients import recipients
 from ops.doctor.zone import zone
 from ops.functions import physical_ids
 from ops.releases.target import ReleaseTarget
 from rehearsal.account import Account
+from simulators.aws.deliveries import read
 
 Templates = dict[str, dict[str, Any]]
+PLATFORM = "daadaar-production-platform"
 
 
 @pytest.fixture
@@ -253,3 +260,36 @@ def test_a_release_is_not_cut_into(wanted: Templates, production: Account) -> No
     finally:
         key = {"service": {"S": "api"}, "id": {"S": running.id}}
         ledger.dynamodb.delete_item(TableName=ledger.table, Key=key)
+
+
+def test_an_address_that_no_alarm_reaches_is_reported(wanted: Templates, production: Account) -> None:
+    """SNS deletes a subscription that nobody confirms for 48 hours; CloudFormation believes that it is there."""
+    sns = production.client("sns")
+
+    def silent() -> dict[str, str]:
+        found = list(recipients(production, wanted, PLATFORM))
+        assert not any(each.stops for each in found)
+        return {each.where: f"{each.what} → {each.fix}" for each in found}
+
+    def confirm() -> None:
+        for each in read(production.emulator.deliveries):
+            if each.subject.endswith("Subscription Confirmation"):
+                with suppress(ClientError):
+                    token = parse_qs(urlsplit(each.text).query)["Token"][0]
+                    sns.confirm_subscription(TopicArn=each.topic, Token=token)
+
+    mail = "critical alarms, oncall@daadaar.com"
+    found = silent()
+    assert mail not in found or "has not confirmed" in found[mail]
+    confirm()
+    assert silent() == {}
+    (topic,) = (each for each in production.resources("Platform", "AWS::SNS::Topic") if "Critical" in each)
+    listed = sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+    (subscription,) = (each["SubscriptionArn"] for each in listed if each["Protocol"] == "email")
+    sns.unsubscribe(SubscriptionArn=subscription)
+    ((where, said),) = silent().items()
+    assert (where, said.partition(" →")[0]) == (mail, "is not subscribed")
+    again = re.search(r"aws sns subscribe --topic-arn (\S+) --protocol email --notification-endpoint (\S+)", said)
+    assert again is not None
+    sns.subscribe(TopicArn=again[1], Protocol="email", Endpoint=again[2])
+    assert silent() == {}

@@ -52,8 +52,14 @@ def test_an_address_waits_for_its_confirmation_and_a_bare_sentence_is_dropped(tm
         (confirmation,) = read(running.deliveries)
         topic, shown = confirmation.topic, json.dumps(custom("Title", "Text."))
 
+        def listed() -> str:
+            (found,) = sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+            return str(found["SubscriptionArn"])
+
+        assert listed() == "PendingConfirmation"
         sns.publish(TopicArn=topic, Subject="One", Message="The database has failed over.")
         sns.confirm_subscription(TopicArn=topic, Token=parse_qs(urlsplit(confirmation.text).query)["Token"][0])
+        assert listed().startswith(f"{topic}:")
         sns.publish(TopicArn=topic, Subject="Two", Message=shown)
         sent = [(each.to, each.subject, each.dropped is None) for each in read(running.deliveries)[1:]]
     assert sent == [(CHANNEL, "One", False), (ADDRESS, "Two", True), (CHANNEL, "Two", True)]
