@@ -7,6 +7,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from config import services
 from config.model import Environment
 from infra_runtime.cloudflare import zone as zones
 from infra_runtime.cloudflare.api import Api
@@ -42,6 +43,7 @@ def zone(environment: Environment, templates: Templates, clients: Clients) -> It
         found = zones.find(api, environment.domains.zone)
         yield from _dnssec(api, found, where)
         yield from _workers(api, found, where)
+        yield from _edge_certificate(api, found, environment, where)
         Preflight(api, found, _declared(templates)).check()
     except (NoZone, NotReady) as error:
         why = "the deployment's preflight stops at the same"
@@ -64,6 +66,25 @@ def _dnssec(api: Api, found: Zone, where: str) -> Iterator[Finding]:
             what=f"DNSSEC is {dnssec}",
             why="until the registrar has added or removed the DS record, validating resolvers may refuse the zone",
             fix="give the registrar the DS record from Cloudflare's dashboard → DNS → Settings → DNSSEC",
+        )
+
+
+def _edge_certificate(api: Api, found: Zone, environment: Environment, where: str) -> Iterator[Finding]:
+    """Cloudflare issues it within a day of the zone's activation (cloudflare-docs, "Enable Universal SSL")."""
+    try:
+        packs = api.pages(f"/zones/{found.id}/ssl/certificate_packs")
+    except Refused:  # not of the permissions that the deployment needs
+        return
+    covered = {host for pack in packs for host in pack["hosts"]}
+    hosts = {*services.hosts(environment).values(), environment.domains.media, *environment.domains.redirects}
+    if missing := sorted(each for each in hosts if not {each, f"*.{each.partition('.')[2]}"} & covered):
+        yield Finding(
+            where=where,
+            what=f"no certificate at the edge covers {', '.join(missing)}",
+            why="browsers refuse these names until Cloudflare has one, and the external checks page someone",
+            fix="wait until it is active: Cloudflare's dashboard → SSL/TLS → Edge Certificates; a new zone's takes up "
+            "to a day. If Universal SSL is off, turn it on there",
+            stops=False,
         )
 
 

@@ -76,6 +76,8 @@ class Zone:
     """Prefixes that were taken out of the cache."""
     purges: list[float] = field(default_factory=list)
     """When there were requests for that, by `World.now`."""
+    edge_certificate: str = "active"
+    """Status of the universal certificate: `initializing` or `pending_validation` for up to a day in a new zone."""
     client_certificates: dict[str, dict[str, Any]] = field(default_factory=dict)
     associations: dict[str, dict[str, Any]] = field(default_factory=dict)
     answers_with: int | None = None

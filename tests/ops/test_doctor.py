@@ -89,6 +89,24 @@ def test_a_token_that_cannot_turn_on_maintenance_is_reported_before_an_incident(
     assert ("infra maintenance on" in finding.why, finding.stops) == (True, False)
 
 
+@pytest.mark.parametrize("status", ["initializing", "pending_validation"])
+def test_a_zone_without_its_certificate_at_the_edge_is_reported_before_users_see_it(
+    status: str, wanted: Templates, production: Account
+) -> None:
+    """Cloudflare takes up to a day for a new zone's."""
+    assert list(zone(production.environment, wanted, production)) == []
+    production.zone.edge_certificate = status
+    try:
+        (finding,) = zone(production.environment, wanted, production)
+    finally:
+        production.zone.edge_certificate = "active"
+    assert (
+        finding.what
+        == "no certificate at the edge covers api.daadaar.com, daadaar.com, media.daadaar.com, www.daadaar.com"
+    )
+    assert not finding.stops
+
+
 def test_findings_that_stop_no_deployment_are_printed_with_exit_code_0(
     wanted: Templates, production: Account, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -200,6 +200,7 @@ def test_this_repository_becomes_only_cdks_roles(name: str, templates: Templates
         "ListServiceDeployments",
         "DescribeAlarms", "DescribeServices", "Query", "ListOpenIDConnectProviders", "ListRoles",
         "GetAWSDefaultServiceQuota", "GetServiceQuota", "ListRequestedServiceQuotaChangeHistoryByQuota",
+        "ListSubscriptionsByTopic",
     }  # fmt: skip
 
 
