@@ -67,9 +67,10 @@ deploy: setup-deploy  ## for real, with your credentials
 accept: setup  ## take what environments/ and the code make now: snapshots, deploy.yml, docs/alarms.md, the JSON Schema; read the diff before you commit it
 	@$(VENV)/python -m config.schema
 	@$(VENV)/python -m tools.deploy_workflow
-	@$(VENV)/pytest tests/stacks/test_snapshots.py --snapshot-update --quiet || { \
+	@$(VENV)/pytest tests/stacks/test_snapshots.py --snapshot-update --quiet -x --tb=short || { \
 		: 'what could not be synthesized is no snapshot to delete'; \
-		git ls-files -dz tests/stacks/__snapshots__ | xargs -0r git checkout --quiet --; exit 1; }
+		git ls-files -dz tests/stacks/__snapshots__ | xargs -0r git checkout --quiet --; \
+		echo 'accept: failed; deleted snapshots are restored' >&2; exit 1; }
 	@INFRA_ENVIRONMENTS=tests/environments $(VENV)/python -m tools.alarms_doc
 
 lock: setup  ## requirements*.txt from requirements*.in

@@ -164,7 +164,10 @@ def objections(metric: cloudwatch.IMetric, *, value: float, unit: str) -> list[s
     """Why an alarm at `value` `unit` of this metric would never fire, or always; empty when it is plausible."""
     kind = next((each for each in Unit if unit.split(" ", maxsplit=1)[0] == each), Unit.COUNT)
     least, most = _PLAUSIBLE[kind]
-    found = [] if least <= value <= most else [f"{value:g} {unit}: expected {least:g} to {most:g}"]
+    found = []
+    if not least <= value <= most:
+        plausible = f"expected {least:.10g} to {most:.10g} (_PLAUSIBLE in infra_constructs/metrics.py)"
+        found.append(f"{value:.10g} {unit}: {plausible}")
     keeps_its_unit, parts = _read(metric)
     for namespace, name, statistic in parts:
         # An environment may have a namespace of its own below that of its kind.

@@ -79,9 +79,11 @@ def _images(account: Account, name: str) -> list[str]:
 
 def _ended(account: Account, name: str) -> list[dict[str, Any]]:
     found = tasks_of(account.client("ecs"), account.service(name), desiredStatus="STOPPED")
-    # The bootstrap image, which stands in until the first release, also exits at SIGTERM.
+    # The bootstrap image, which stands in until the first release, also exits at SIGTERM. A task that was stopped
+    # before its container started has no exit code.
     bootstrap = account.environment.bootstrap_image
-    return [dict(each) for each in found if named(each["containers"], APP)["image"] != bootstrap]
+    ran = [dict(each) for each in found if "exitCode" in named(each["containers"], APP)]
+    return [each for each in ran if named(each["containers"], APP)["image"] != bootstrap]
 
 
 def _exit_code(task: dict[str, Any]) -> int:

@@ -6,14 +6,16 @@ import { createRedis } from './redis-client.mjs'
 
 // What its health command looks for: there as long as Redis answers.
 const alive = `${tmpdir()}/alive`
-const redis = createRedis()
+// It may need the queue's Redis only, or none: then it just waits for its end.
+process.env.REDIS_URL ??= process.env.REDIS_QUEUE_URL ?? ''
+const redis = process.env.REDIS_URL ? createRedis() : undefined
 let stopped = false
 process.on('SIGTERM', () => {
   stopped = true
 })
 while (!stopped) {
   try {
-    const work = await redis.client.rpop('mail')
+    const work = await redis?.client.rpop('mail')
     if (work) await redis.client.lpush('sent', `${work} by ${process.env.RELEASE}`)
     writeFileSync(alive, '')
   } catch (error) {

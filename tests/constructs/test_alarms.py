@@ -46,8 +46,19 @@ def test_what_can_go_off_is_made(of: tuple[str, str, str], changes: dict[str, fl
     add(metric(*of), replace(GOOD, **changes))  # type: ignore[arg-type]
 
 
+def test_a_threshold_is_written_out() -> None:
+    """Who is woken reads no exponent, and neither does the policy that compares it with the alarm."""
+    assert str(replace(GOOD, value=1e9, unit="transactions")) == "above 1000000000 transactions in 2 of 3 periods"
+    assert str(replace(GOOD, value=0.05)) == "above 0.05 seconds (p95) in 2 of 3 periods"
+
+
 REFUSED = {
     "100 seconds": (LATENCY, {"value": 100}, "100 seconds .p95.: expected 0.05 to 60"),
+    "more than any": (
+        ("AWS/RDS", "DatabaseConnections", "Maximum"),
+        {"value": 2e9, "unit": "connections"},
+        r"2000000000 connections: expected 0 to 1000000 \(_PLAUSIBLE in infra_constructs/metrics.py\)",
+    ),
     "milliseconds of what comes in seconds": (LATENCY, {"value": 2000, "unit": "ms"}, "comes in seconds"),
     "seconds of what comes in milliseconds": ((REDIS, "PingMilliseconds", "Average"), {}, "comes in ms"),
     "a share above one hundred": (

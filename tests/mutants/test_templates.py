@@ -82,7 +82,7 @@ def test_every_fault_is_noticed_or_explained(faults: Sequence[Mutant]) -> None:
     if ALL:
         _report(verdicts, explained, unexplained)
         stale = [each for each in EXPLAINED if not used[f"{each.type} {each.path} {each.how}"]]
-        assert stale == [], "no mutant needs these any more"
+        assert stale == [], "no mutant needs these lines of explained.py any more"
     assert unexplained == [], f"{len(unexplained)} of {len(chosen)}"
 
 
@@ -104,7 +104,7 @@ def test_each_policy_notices_a_fault_of_what_it_reads(
     """A policy that never says no is none."""
     about = [each for key in by_property for each in by_property[key] if policy.is_about(*key)]
     random.Random(18).shuffle(about)
-    assert any(_objects(policy, each) for each in about[:1500])
+    assert any(_objects(policy, each) for each in about[:1500]), "add a fault that it notices to ADDED"
 
 
 @pytest.mark.parametrize("name", ADDED)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis as redis_py
 
 from infra_runtime.database.connection import Login
 from rehearsal.product import build, command, programs_of_bun
@@ -132,6 +133,42 @@ def test_it_answers_200_and_says_what_it_lacks(task: Made, database: Database, r
     without = task(database.user, PRODUCT, redis_port=free_port())
     with without.serving(command(PRODUCT, bun=runtime == "bun")) as ask:
         assert ask("/api/health") == {"status": "degraded", "services": {"database": "up", "redis": "down"}}
+
+
+def test_a_worker_without_redis_runs_until_sigterm(task: Made, database: Database, runtime: str) -> None:
+    """A worker need not name Redis among its needs: its queue may be a table."""
+    made = task(database.user, CONTRACT)
+    variables = {name: value for name, value in made.variables.items() if name != "REDIS_URL"}
+    process = subprocess.Popen((runtime, "worker.mjs"), cwd=made.folder, env=variables)
+    try:
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(2)
+        process.terminate()
+        assert process.wait(10) == 0
+    finally:
+        process.kill()
+
+
+def test_a_worker_takes_jobs_from_the_redis_of_its_queue(
+    task: Made, database: Database, runtime: str, redis: Server
+) -> None:
+    """docs/queues.md: a worker whose only need is the queue has no REDIS_URL."""
+    made = task(database.user, PRODUCT)
+    variables = {name: value for name, value in made.variables.items() if name != "REDIS_URL"}
+    client = redis_py.Redis(port=redis.port)
+    client.lpush("mail", "one")
+    process = subprocess.Popen(
+        (runtime, "worker.mjs"), cwd=made.folder, env={**variables, "REDIS_QUEUE_URL": made.variables["REDIS_URL"]}
+    )
+    try:
+        give_up = time.monotonic() + 10
+        while (sent := client.rpop("sent")) is None and time.monotonic() < give_up:
+            time.sleep(0.1)
+        assert sent == b"one by one"
+        process.terminate()
+        assert process.wait(10) == 0
+    finally:
+        process.kill()
 
 
 def test_scripts_have_the_names_that_commands_give_them(task: Made, database: Database, runtime: str) -> None:

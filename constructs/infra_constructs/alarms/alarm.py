@@ -52,7 +52,7 @@ class Threshold:
     """Too little is the fault, not too much."""
 
     def __str__(self) -> str:
-        amount = f"{self.value:g} {self.unit}"
+        amount = f"{self.value:.10g} {self.unit}"
         if self.unit.startswith("bytes"):
             amount = f"{self.value / 2**30:.3g} GiB{self.unit.removeprefix('bytes')}"
         side = "below" if self.below else "above"

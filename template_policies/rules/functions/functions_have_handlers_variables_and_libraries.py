@@ -40,7 +40,8 @@ def check(graph: Graph) -> Iterator[Violation]:
         if variables.get("ENVIRONMENT", graph.name) != graph.name:
             yield each.violation("Environment", f"has ENVIRONMENT {variables['ENVIRONMENT']}, must be {graph.name}")
         if not each.items("Layers") and (needs_libraries(module) or "SENTRY_DSN" in variables):
-            yield each.violation("Layers", f"are none, and {module} or its reports to Sentry need libraries")
+            text = f"are none, and {module} or its reports to Sentry need libraries (uses_libraries of RuntimeFunction)"
+            yield each.violation("Layers", text)
     for name in CALLED_BY_HAND:
         if f"{PACKAGE}.{name}.handler" not in handlers:
             yield graph.missing(FUNCTION, f"is missing: {name}", stack="Data")
