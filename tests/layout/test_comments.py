@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 # As GitHub's `gh`: every workflow's comments are by github-actions[bot].
 GH = """#!/usr/bin/env python3
-import json, os, subprocess, sys
+import json, os, re, sys
 file, words = os.environ["COMMENTS"], sys.argv[1:]
 comments = json.load(open(file))
 def option(name):
@@ -22,7 +22,9 @@ if words[:2] == ["pr", "comment"]:
     else:
         comments.append({"id": len(comments) + 1, "body": body})
 elif "--jq" in words:
-    subprocess.run(["jq", "-r", option("--jq")], input=json.dumps(comments), text=True, check=True)
+    # The one filter that the script uses; gh has its own jq.
+    mark = re.fullmatch(r'\\.\\[\\] \\| select\\(\\.body \\| startswith\\("(.+)"\\)\\) \\| \\.id', option("--jq"))[1]
+    print(*(each["id"] for each in comments if each["body"].startswith(mark)), sep="\\n")
 else:
     number = next(each for each in words if each.startswith("repos/")).rpartition("/")[2]
     (own,) = (each for each in comments if str(each["id"]) == number)
