@@ -77,9 +77,8 @@ class ServiceStatus:
 def service_status(place: ReleaseTarget) -> ServiceStatus:
     service, releases = place.described(), place.ledger.releases(place.service)
     rollback = holding(releases)
-    is_balanced = bool(service["loadBalancers"])
-    weights = live_weights(place.clients, service) if is_balanced else {}
-    alarms = release_alarms(place.clients, service) if is_balanced else {}
+    weights = live_weights(place.clients, service) if service["loadBalancers"] else {}
+    alarms = release_alarms(place.clients, service)
     return ServiceStatus(
         image=place.image(),
         tasks=TaskCounts(running=service["runningCount"], desired=service["desiredCount"]),

@@ -128,9 +128,10 @@ def _publish_day(account: Account, environment: Environment) -> None:
 
 
 def _first_image(account: Account, service: str) -> str:
-    """The product's, for a service that has what the product needs; for any other, one program."""
-    needed = {"database", "redis"} <= set(account.environment.services[service].needs)
-    return push(account, service, f"first-{service}", program=None if needed else LONE)
+    """The product's, for a service that has what it needs, or whose command wants Node.js; else one program."""
+    own = account.environment.services[service]
+    is_product = own.command is not None or {"database", "redis"} <= set(own.needs)
+    return push(account, service, f"first-{service}", program=None if is_product else LONE)
 
 
 def _port(wanted: int) -> int:

@@ -254,8 +254,10 @@ def live_weights(clients: Any, service: Mapping[str, Any]) -> dict[str, int]:
 
 
 def release_alarms(clients: Any, service: Mapping[str, Any]) -> dict[str, str | None]:
-    """State of each alarm that may send a release back, by name; None where there is no such alarm."""
-    names: list[str] = service["deploymentConfiguration"]["alarms"]["alarmNames"]
+    """State of each alarm that may send a release back, by name; None where it does not exist. A worker has none."""
+    names: list[str] = service["deploymentConfiguration"].get("alarms", {}).get("alarmNames", [])
+    if not names:
+        return {}  # DescribeAlarms would list every alarm of the account.
     pages = clients.client("cloudwatch").get_paginator("describe_alarms").paginate(AlarmNames=names)
     found = {each["AlarmName"]: each["StateValue"] for page in pages for each in page["MetricAlarms"]}
     return dict.fromkeys(names) | found

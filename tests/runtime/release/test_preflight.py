@@ -4,7 +4,14 @@ from typing import Any
 
 import pytest
 
-from infra_runtime.release.preflight import Kind, ReleasedService, ReleasePreflight, ReleaseProblem, tasks_of
+from infra_runtime.release.preflight import (
+    Kind,
+    ReleasedService,
+    ReleasePreflight,
+    ReleaseProblem,
+    release_alarms,
+    tasks_of,
+)
 
 SERVICE = {"clusterArn": "cluster", "serviceName": "api"}
 
@@ -33,6 +40,31 @@ def test_all_tasks_of_a_service_are_found_however_many_pages_there_are() -> None
         names = [f"task-{number}" for number in range(count)]
         found = tasks_of(Ecs(names), SERVICE, desiredStatus="STOPPED")
         assert [each["taskArn"] for each in found] == names
+
+
+class Alarms:
+    """CloudWatch, which lists every alarm where none is named."""
+
+    def client(self, service: str) -> "Alarms":
+        assert service == "cloudwatch"
+        return self
+
+    def get_paginator(self, operation: str) -> "Alarms":
+        assert operation == "describe_alarms"
+        return self
+
+    def paginate(self, *, AlarmNames: list[str]) -> list[dict[str, Any]]:  # noqa: N803
+        there = {"api-errors": "OK", "somebody-elses": "ALARM"}
+        named = [each for each in there if each in AlarmNames or not AlarmNames]
+        return [{"MetricAlarms": [{"AlarmName": each, "StateValue": there[each]} for each in named]}]
+
+
+@pytest.mark.parametrize("none", [{}, {"alarms": {"alarmNames": [], "rollback": False, "enable": False}}])
+def test_a_worker_with_an_image_of_its_own_has_no_alarms_that_send_its_release_back(none: dict[str, Any]) -> None:
+    """ECS leaves them out, or lists none: neither is an error, and other alarms of the account are not its own."""
+    assert release_alarms(Alarms(), {"deploymentConfiguration": none}) == {}
+    own = {"alarms": {"alarmNames": ["api-errors", "api-slow"], "rollback": True, "enable": True}}
+    assert release_alarms(Alarms(), {"deploymentConfiguration": own}) == {"api-errors": "OK", "api-slow": None}
 
 
 class Restoring:
