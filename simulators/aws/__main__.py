@@ -46,12 +46,12 @@ def main() -> None:
         recipients,
         rotation,
         scanning,
-        secret_dates,
         service_linked_roles,
         service_principals,
         stack_events,
         stack_updates,
         throttling,
+        timestamps,
         types,
         unpacking,
         versions,
@@ -67,7 +67,7 @@ def main() -> None:
     account_plan.install()
     cost_explorer.install()
     rotation.install()
-    secret_dates.install()
+    timestamps.install()
     scanning.install()
     versions.install()
     consistency.install()

@@ -66,6 +66,12 @@ CONFINED = {"linuxParameters": {"capabilities": {"drop": ["ALL"]}}}
 PREPARED = {"dependsOn": [{"containerName": "prepare", "condition": "SUCCESS"}]}
 
 
+def test_tasks_are_dated_to_the_millisecond(run: Run) -> None:
+    """Cut to the second, one that reads a secret after its change would pass for older, and be waited for in vain."""
+    task = run(shell("true"))
+    assert any(task[each].microsecond for each in ("createdAt", "startedAt", "stoppedAt"))
+
+
 def test_an_empty_volume_is_roots(run: Run) -> None:
     writes = shell('echo x > "$1"', f"{TMP}/x", mountPoints=[mount("tmp", TMP)], **CONFINED)
     found = run(writes, volumes=["tmp"])

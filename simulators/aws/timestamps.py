@@ -1,0 +1,30 @@
+"""Secrets Manager and ECS date what they do to the millisecond; MiniStack cuts to the second.
+
+Whoever asks whether a task is older than a secret's change compares the two.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from ministack.services import ecs, secretsmanager
+
+
+def install() -> None:
+    """As in the example of DescribeSecret (API Reference): "LastChangedDate": 1523477145.729; and as Task.CreatedAt has
+    "seconds and milliseconds" (AWS SDK for .NET).
+    """
+    # MiniStack writes int(time.time()) in each operation, so only the name `int` is common to all of them.
+    secretsmanager.int = _milliseconds
+    ecs._ts_to_epoch = _epoch
+
+
+def _milliseconds(value: Any) -> int | float:
+    return round(value, 3) if isinstance(value, float) else int(value)
+
+
+def _epoch(value: Any) -> Any:
+    """Seconds since 1970 of an ISO date, which MiniStack keeps to the millisecond; anything else as it is."""
+    try:
+        return datetime.fromisoformat(value).timestamp()
+    except (TypeError, ValueError):
+        return value
